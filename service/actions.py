@@ -1,0 +1,81 @@
+"""What an action is: the contract between the rules, which render it, and the workers, which run it.
+
+An action's struct is what stands in a rule file under `actions`; `do` is its tag. Loading a rule compiles the action's
+templates against the record's fields; judging an event renders them into plain data, which is stored with the decision
+before anything runs; running gets that data alone. The actions themselves live one a file in `workers/actions` and are
+found by the entry point group `waybill.actions`, so that the service can check a rule file without importing a worker.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import entry_points
+from typing import Any, ClassVar, Literal, Protocol
+
+from msgspec import Struct
+
+Repeat = Literal["safe", "keyed", "unsafe"]
+"""What may happen to an effect found started without a result: run again, run again with the same idempotency key, or
+wait for a person."""
+
+Render = Callable[[Mapping[str, Any]], Any]
+"""From the scope of a decision (`record`, `event`, `previous`) to plain data that msgpack can hold."""
+
+
+class ActionContext(Protocol):
+    """What a running action may use; built once per effect by the worker."""
+
+    @property
+    def idempotency_key(self) -> str:
+        """The effect's key: event, rule, action, generation. The same on every repetition."""
+        ...
+
+    @property
+    def event_id(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def rule(self) -> str: ...
+
+    @property
+    def traceparent(self) -> str | None: ...
+
+    def resource(self, name: str) -> Any:  # noqa: ANN401 - what the composition root put there: "http", "log", …
+        """Give the shared resource of that name.
+
+        Raises:
+            KeyError: the composition root offers none.
+        """
+        ...
+
+
+class Action(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):
+    """The part every action has. `id` is the action's name within its rule."""
+
+    repeat: ClassVar[Repeat] = "keyed"
+    summary: ClassVar[str] = ""
+
+    id: str
+
+    def compile(self, compile_template: Callable[[str, Any], Render]) -> Render:
+        """Compile the templates of the fields. `compile_template(path, template)` takes text or nested data.
+
+        Raises:
+            ConfigError: a template that names no field, with the path inside the action.
+        """
+        raise NotImplementedError(type(self).__name__)
+
+    @classmethod
+    async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
+        """Do it with the rendered inputs; give what is worth keeping of the answer (small, no personal data).
+
+        Raises:
+            TransientError: waiting helps.
+            PermanentError: it does not.
+        """
+        raise NotImplementedError(cls.__name__)
+
+
+def load_actions() -> Sequence[type[Action]]:
+    """Every action that is installed, ours and those of other packages, by the entry point group `waybill.actions`."""
+    return [action for entry in entry_points(group="waybill.actions") for action in entry.load()]

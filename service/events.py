@@ -1,0 +1,87 @@
+"""The words for what arrives: a delivery, the fact it tells, the event we keep. Plain values; nothing here does I/O.
+
+A sender makes a *delivery* (one HTTP request). Reading it gives *facts* ("this record changed"). A fact we take in
+becomes an *event* with an id of ours, and is what the store keeps and the worker judges.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+Change = Literal["created", "updated", "deleted", "touched"]
+"""What happened to the record, in our words; `touched` where the sender only says that something did."""
+
+EVENT_VERSION = 1
+
+
+class RecordRef(Struct, frozen=True, array_like=True):
+    """Which record a fact is about: the configured platform account, the kind, and the platform's own id as text.
+
+    `kind` is `purchase_order` or `customer`, or the name of a hint (`order`, `appointment`, …) which the platform's
+    chain resolves to one of the two before anything is decided.
+    """
+
+    platform: str
+    kind: str
+    id: str
+
+    @property
+    def lane(self) -> str:
+        """The name of the record's lane: `pack:purchase_order:5a7d2f90`."""
+        return f"{self.platform}:{self.kind}:{self.id}"
+
+
+class Delivery(Struct, frozen=True):
+    """One HTTP request from a sender, as received: header names in lower case, the body as its bytes.
+
+    `received_at` is in seconds since the epoch by our clock; `address` is the peer's.
+    """
+
+    source: str
+    headers: Mapping[str, str]
+    body: bytes
+    received_at: float
+    address: str = ""
+    path_token: str | None = None
+
+
+class Fact(Struct, frozen=True):
+    """What one delivery says happened. `record` is None for pings, tests and types nobody asked for.
+
+    `id` is the sender's event id if it stands in the body or in a signed header, else None. `occurred_at` is the
+    sender's own text, never trusted for anything but display and staleness.
+    """
+
+    type: str
+    id: str | None = None
+    change: Change = "touched"
+    record: RecordRef | None = None
+    occurred_at: str | None = None
+
+
+class Event(Struct, frozen=True, array_like=True):
+    """A fact that is taken in: what the store keeps until it ended. Fields are only ever added at the end."""
+
+    version: int
+    id: str
+    source: str
+    type: str
+    change: Change
+    record: RecordRef
+    occurred_at: str | None
+    headers: dict[str, str]
+    traceparent: str | None
+    body: bytes
+    depth: int = 0
+    """How many `emit` actions lie between a sender and this event."""
+
+
+def new_event_id(now: float | None = None) -> str:
+    """Make an event id: 32 hex digits that sort by time (the layout of UUID version 7)."""
+    milliseconds = int((time.time() if now is None else now) * 1000)
+    tail = int.from_bytes(os.urandom(10), "big")
+    value = (milliseconds << 80) | (tail & ~(0xF << 76) & ~(0b11 << 62)) | (0x7 << 76) | (0b10 << 62)
+    return f"{value:032x}"
