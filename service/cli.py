@@ -1,0 +1,92 @@
+"""The `waybill` command: finds the rooms' commands by name and turns their errors into exit codes.
+
+A command is an entry point of the group `waybill.commands`; only the one that is called is imported, so that `waybill
+serve` never loads a worker. Exit codes: 0 done, 1 failed (one `process.failed` line), 2 a mistake in the configuration
+or on the command line (its text on stderr).
+"""
+
+import sys
+from importlib.metadata import EntryPoint, entry_points, version
+from typing import NoReturn
+
+import click
+import structlog
+
+from service.errors import ConfigError, WaybillError
+from service.log import configure, get_logger
+
+GROUP = "waybill.commands"
+EXIT_FAILED = 1
+EXIT_CONFIG = 2
+
+
+class Commands(click.Group):
+    """The click group whose commands are entry points, loaded when called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Names of all installed commands, without importing any."""
+        return sorted(entry_points(group=GROUP).names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Import the command of that name; None if there is none.
+
+        Raises:
+            ConfigError: it is installed but cannot be imported, or is no click command.
+        """
+        found = tuple(entry_points(group=GROUP, name=cmd_name))
+        return _load(found[0]) if found else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with their first lines; help is the one place that imports them all."""
+        rows = [(name, _summary(self, ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def _summary(commands: Commands, ctx: click.Context, name: str) -> str:
+    try:
+        command = commands.get_command(ctx, name)
+    except ConfigError as error:
+        return f"[{error.reason}]"
+    return command.get_short_help_str(90) if command else ""
+
+
+def _load(entry: EntryPoint) -> click.Command:
+    where = f"command {entry.name}"
+    try:
+        command = entry.load()
+    except (ImportError, AttributeError) as error:
+        reason = f"{entry.value} cannot be imported ({error})"
+        raise ConfigError(where, reason, "install the package that offers it, with its extras") from error
+    if not isinstance(command, click.Command):
+        raise ConfigError(where, f"{entry.value} is no click command", "name one in the entry point")
+    return command
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("waybill"), prog_name="waybill", message="%(prog)s %(version)s")
+def waybill() -> None:
+    """Receive webhooks, keep every one, fetch the record, apply the rules, act."""
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    try:
+        waybill(prog_name="waybill")
+    except ConfigError as error:
+        _tell(error, only_if_configured=True)
+        click.echo(f"waybill: {error}", err=True)
+        sys.exit(EXIT_CONFIG)
+    except WaybillError as error:
+        _tell(error, only_if_configured=False)
+        sys.exit(EXIT_FAILED)
+    sys.exit(0)
+
+
+def _tell(error: WaybillError, *, only_if_configured: bool) -> None:
+    """Log why the process ends: for a service always, for a person's command only where stderr does not say it."""
+    if not structlog.is_configured():
+        if only_if_configured:
+            return
+        configure("service")
+    get_logger().critical("process.failed", error_kind=error.kind, error_message=str(error))

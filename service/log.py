@@ -1,0 +1,225 @@
+"""What both pods say: one JSON object a line on stdout, from structlog and from every library alike.
+
+`configure` is called once, first thing, by a process's command. A line is `ts`, `level`, `component`, `event` and the
+caller's fields with secrets and personal data taken out (`service.redaction`), is never longer than the limit, and is
+written by one `os.write`, so that lines of several processes on one pipe do not mix. At a terminal the same fields are
+rendered for reading. Names and fields of the lines are `service`'s and `workers`' own affair; the canonical ones are
+listed in the log schema.
+"""
+
+import contextlib
+import logging
+import os
+import select
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping, MutableMapping
+from types import TracebackType
+from typing import Any, Literal, cast
+
+import msgspec
+import structlog
+from structlog.contextvars import merge_contextvars
+from structlog.typing import FilteringBoundLogger
+
+from service.errors import WaybillError
+from service.redaction import plain, redact, scrub
+
+Component = Literal["service", "workers"]
+Render = Callable[[dict[str, Any]], bytes]
+
+FRAMES_MAX = 20
+LINE_BYTES_MAX = 4_096
+"""By default as long as a pipe takes in one piece (PIPE_BUF)."""
+
+STALL_SECONDS_MAX = 1.0
+"""How long a full pipe may hold a process up, per line, before the line is dropped."""
+
+QUIET = {
+    "arq.worker": logging.WARNING,  # two lines a job cost more than the job; ours say more
+    "uvicorn": logging.WARNING,  # process.started says it
+    "uvicorn.access": logging.WARNING,  # delivery.received says it
+}
+_KEPT = ("ts", "level", "component", "event", "event_id")
+_encode = msgspec.json.Encoder(enc_hook=lambda value: plain(value)).encode  # noqa: PLW0108 - enc_hook has one argument
+
+
+def configure(component: Component, level: str = "info", line_bytes_max: int = LINE_BYTES_MAX, fd: int = 1) -> None:
+    """Send every line of this process, ours and the libraries', to `fd` (stdout); to be called before the first line.
+
+    May be called again as long as nothing was logged: a command starts with the defaults, so that even a failing start
+    is told, and calls again once it knows its settings.
+    """
+    render = _render_readable if os.isatty(fd) else _json_renderer(line_bytes_max)
+    finish = _finisher(component, render)
+    structlog.configure(
+        processors=[merge_contextvars, finish],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_: _Writer(fd),
+        cache_logger_on_first_use=True,
+    )
+    handler = _LibraryHandler(finish, _Writer(fd))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name, least in QUIET.items():
+        logging.getLogger(name).setLevel(least)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def get_logger(**fields: Any) -> FilteringBoundLogger:  # noqa: ANN401 - fields bound to every line of this logger
+    """Give a logger; the name of a line comes first: `log.info("delivery.received", source="pack-orders")`."""
+    return structlog.get_logger(**fields)
+
+
+def _finisher(component: str, render: Render) -> Callable[[Any, str, MutableMapping[str, Any]], bytes]:
+    stamp = _Clock().stamp
+
+    def finish(_logger: object, level: str, fields: MutableMapping[str, Any]) -> bytes:
+        name = fields.pop("event", "")
+        if "exc_info" in fields or "stack_info" in fields:
+            _tell_exception(fields)
+        line = {"ts": stamp(time.time()), "level": level, "component": component, "event": name, **fields}
+        redact(line)
+        return render(line)
+
+    return finish
+
+
+def _json_renderer(line_bytes_max: int) -> Render:
+    fit = line_bytes_max - 1
+
+    def render(line: dict[str, Any]) -> bytes:
+        try:
+            encoded = _encode(line)
+        except (ValueError, OverflowError):  # a lone surrogate, an integer over 64 bits
+            line = {name: str(value).encode("utf-8", "replace").decode() for name, value in line.items()}
+            encoded = _encode(line)
+        if b"@" in encoded:
+            line = scrub(line)
+            encoded = _encode(line)
+        return (encoded if len(encoded) <= fit else _shorten(line, fit)) + b"\n"
+
+    return render
+
+
+def _shorten(line: Mapping[str, Any], fit: int) -> bytes:
+    """Cut the longest fields, say which under `cut`, and keep to `fit` bytes whatever came in."""
+    room = fit // 2
+    while room >= 32:
+        cut: list[str] = []
+        shorter = {name: _cut(name, value, room, cut) for name, value in line.items()}
+        encoded = _encode({**shorter, "cut": cut})
+        if len(encoded) <= fit:
+            return encoded
+        room //= 2
+    kept = {name: _cut(name, line[name], 32, []) for name in _KEPT if name in line}
+    return _encode({**kept, "cut": ["*"]})
+
+
+def _cut(name: str, value: Any, room: int, cut: list[str]) -> Any:  # noqa: ANN401 - any field
+    text = value if isinstance(value, str) else _encode(value).decode()
+    if len(text) <= room:
+        return value
+    cut.append(name[:64])
+    return text[: room - 1] + "…"
+
+
+def _render_readable(line: dict[str, Any]) -> bytes:
+    """Render for a terminal: coloured, the stack on lines of its own."""
+    line = scrub(line)
+    stack = line.pop("error_stack", "")
+    text = _console(None, "", line)
+    return f"{text}\n{stack}".encode("utf-8", "replace")
+
+
+_console = structlog.dev.ConsoleRenderer(colors=True, timestamp_key="ts", pad_event_to=20)
+
+
+class _Clock:
+    """The moment as `2026-11-20T08:15:30.042Z`; the part up to the second is made once a second."""
+
+    def __init__(self) -> None:
+        self.second = -1
+        self.prefix = ""
+
+    def stamp(self, now: float) -> str:
+        second = int(now)
+        if second != self.second:
+            self.prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self.second = second
+        return f"{self.prefix}.{int((now - second) * 1000):03d}Z"
+
+
+class _Writer:
+    """Where lines go: one write each. A reader that is gone or stuck costs lines, not the events being handled."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def write(self, line: bytes) -> None:
+        with contextlib.suppress(OSError):
+            while line:
+                line = line[self._write_some(line) :]
+
+    debug = info = warning = error = critical = write
+
+    def _write_some(self, line: bytes) -> int:
+        try:
+            return os.write(self.fd, line)
+        except BlockingIOError:
+            _, ready, _ = select.select([], [self.fd], [], STALL_SECONDS_MAX)
+            return 0 if ready else len(line)
+
+
+class _LibraryHandler(logging.Handler):
+    """Brings the standard library's records into the same lines: `library.logged` with `logger` and `message`."""
+
+    def __init__(self, finish: Callable[[Any, str, MutableMapping[str, Any]], bytes], writer: _Writer) -> None:
+        super().__init__()
+        self.finish = finish
+        self.writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record; one that cannot be formatted is told as such instead of raised into the library."""
+        try:
+            message = record.getMessage()
+        except Exception as error:  # noqa: BLE001 - a library's wrong arguments are not ours to fail on
+            message = f"{record.msg} [{type(error).__name__} while formatting]"
+        fields: dict[str, Any] = {"event": "library.logged", "logger": record.name, "message": message}
+        if record.exc_info:
+            fields["exc_info"] = record.exc_info
+        merged = merge_contextvars(None, "", fields)
+        self.writer.write(self.finish(None, record.levelname.lower(), merged))
+
+
+def _tell_exception(fields: MutableMapping[str, Any]) -> None:
+    """Replace `exc_info` by kind, type, text and the last frames, which never show the values of locals."""
+    fields.pop("stack_info", None)
+    error = _exception_of(fields.pop("exc_info", None))
+    if error is None:
+        return
+    fields.setdefault("error_kind", error.kind if isinstance(error, WaybillError) else "unexpected")
+    fields["error_type"] = type(error).__name__
+    fields["error_message"] = str(error)
+    told = traceback.TracebackException.from_exception(error, limit=-FRAMES_MAX, capture_locals=False)
+    fields["error_stack"] = "".join(told.format())
+
+
+def _exception_of(exc_info: Any) -> BaseException | None:  # noqa: ANN401 - True, an exception or the triple
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    if isinstance(exc_info, tuple):
+        return cast("tuple[Any, BaseException | None, Any]", exc_info)[1]
+    return sys.exc_info()[1] if exc_info else None
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    if error is None or issubclass(kind, KeyboardInterrupt | SystemExit):
+        sys.__excepthook__(kind, error or kind(), trace)
+        return
+    get_logger().critical("process.failed", exc_info=error)
