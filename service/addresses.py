@@ -1,0 +1,73 @@
+"""Which addresses a rule may make us call: the public internet, and what the operator allows by name. Pure, no I/O.
+
+An `http` action's URL may hold text that came from outside, so a call to our own network (loopback, private ranges,
+link-local with the cloud's metadata service at 169.254.169.254) is refused, however the address is written.
+"""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+
+from service.errors import PermanentError
+
+NAT64 = IPv6Network("64:ff9b::/96")
+"""The well-known prefix of RFC 6052; its last 32 bits are an IPv4 address that the network will really call."""
+
+
+class AddressGuard:
+    """Refuses what is not public, but for the allowed host names and addresses."""
+
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
+        self._allowed = frozenset(_normal(host) for host in allowed)
+
+    def check_literal(self, host: str) -> None:
+        """Refuse a host that is itself an address; names pass, they are checked once resolved.
+
+        Raises:
+            PermanentError: `address_refused`.
+        """
+        if parse_address(host) is not None:
+            self.check_resolved(host, [host])
+
+    def check_resolved(self, host: str, addresses: Iterable[str]) -> None:
+        """Refuse a host of which any address is not public: a mixed answer is how a name is bent to our network.
+
+        Raises:
+            PermanentError: `address_refused`.
+        """
+        if _normal(host) in self._allowed:
+            return
+        for text in addresses:
+            address = parse_address(text)
+            if _normal(text) not in self._allowed and (address is None or not is_public(address)):
+                raise PermanentError("address_refused", f"{host} is no public address; outbound.allow_private_hosts")
+
+
+def parse_address(host: str) -> IPv4Address | IPv6Address | None:
+    """Read an address as URLs write it (`10.0.0.1`, `::1`, `[::1]`); None for a host name."""
+    try:
+        return ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return None
+
+
+def is_public(address: IPv4Address | IPv6Address) -> bool:
+    """Say whether an address is on the public internet, looking through IPv4 wrapped in IPv6."""
+    if isinstance(address, IPv6Address):
+        inner = _embedded(address)
+        if inner is not None:
+            return is_public(inner)
+        if address.is_site_local:
+            return False
+    return address.is_global and not address.is_multicast
+
+
+def _embedded(address: IPv6Address) -> IPv4Address | None:
+    if address in NAT64:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    teredo = address.teredo
+    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
+
+
+def _normal(host: str) -> str:
+    address = parse_address(host)
+    return str(address) if address is not None else host.lower().rstrip(".")

@@ -1,0 +1,183 @@
+"""The one HTTP client: every call to a platform and every `http` action leaves through here.
+
+Limits hold on each call: one deadline for all of it, one for connecting, one on the bytes of the answer, counted after
+inflation and while reading. Redirects are not followed, cookies not kept, proxies of the environment not used. What
+goes wrong becomes one of our errors, named after who must act. Guarded calls (see `service.addresses`) have a connection
+pool of their own, so that none of them is served by a connection that was opened without the check.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from socket import AddressFamily
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from msgspec import Struct
+from yarl import URL
+
+from service.addresses import AddressGuard
+from service.errors import PermanentError, TransientError
+from service.settings import Settings
+
+CONNECT_SECONDS_MAX = 5.0
+KEEPALIVE_SECONDS = 30.0
+USER_AGENT = f"waybill/{version('waybill')}"
+
+
+class Answer(Struct, frozen=True):
+    """What the other side said: any status, header names in lower case, the body inflated; duration in milliseconds."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    duration_ms: float
+
+
+class Outbound:
+    """A pair of connection pools; made inside a running event loop and closed by whoever opened it."""
+
+    def __init__(self, settings: Settings, allow_private_hosts: Iterable[str] = ()) -> None:
+        self.settings = settings
+        self._guard = AddressGuard(allow_private_hosts)
+        connections_max = 2 * settings.jobs_max
+        self._plain = _open_session(aiohttp.DefaultResolver(), connections_max)
+        self._guarded = _open_session(GuardedResolver(self._guard), connections_max)
+
+    async def request(  # noqa: PLR0913 - a call is these seven things, each named at the call
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        seconds_max: float,
+        bytes_max: int,
+        guarded: bool,
+    ) -> Answer:
+        """Make one call and read the whole answer; a status is an answer, whatever it says.
+
+        Raises:
+            TransientError: `connect` (also DNS), `timeout`, `tls`, `reset`, `protocol`.
+            PermanentError: `too_large`, `invalid_url`, `invalid_request`, `address_refused` (only if guarded).
+        """
+        target = _parse_url(url)
+        if guarded:
+            self._guard.check_literal(target.raw_host or "")
+        session = self._guarded if guarded else self._plain
+        timeout = aiohttp.ClientTimeout(total=seconds_max, sock_connect=min(CONNECT_SECONDS_MAX, seconds_max))
+        started = time.perf_counter()
+        try:
+            async with session.request(
+                method, target, headers=headers, data=body, timeout=timeout, allow_redirects=False
+            ) as response:
+                content = await _read(response, bytes_max)
+                names = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status, names, content, (time.perf_counter() - started) * 1000)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _named(error, target) from error
+
+    async def close(self) -> None:
+        """Close both pools; calls under way fail."""
+        await asyncio.gather(self._plain.close(), self._guarded.close())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolves as usual and checks every address before a connection is made to any of them."""
+
+    def __init__(self, guard: AddressGuard) -> None:
+        self._guard = guard
+        self._inner = aiohttp.DefaultResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: AddressFamily = AddressFamily.AF_INET
+    ) -> list[ResolveResult]:
+        """Give the addresses of `host`.
+
+        Raises:
+            PermanentError: `address_refused`.
+        """
+        found = await self._inner.resolve(host, port, family)
+        self._guard.check_resolved(host, [item["host"] for item in found])
+        return found
+
+    async def close(self) -> None:
+        """Close what resolves."""
+        await self._inner.close()
+
+
+def open_outbound(settings: Settings, allow_private_hosts: Iterable[str] = frozenset()) -> Outbound:
+    """Make the client; `allow_private_hosts` are names or addresses that guarded calls may reach although private."""
+    return Outbound(settings, allow_private_hosts)
+
+
+def _open_session(resolver: AbstractResolver, connections_max: int) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(
+        resolver=resolver, limit=connections_max, keepalive_timeout=KEEPALIVE_SECONDS, ttl_dns_cache=10
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": USER_AGENT},
+        trust_env=False,
+        raise_for_status=False,
+        # Inflation is done piece by piece with back-pressure, so the count in _read stops a bomb as it unfolds.
+        auto_decompress=True,
+    )
+
+
+def _parse_url(url: str) -> URL:
+    try:
+        target = URL(url)
+    except ValueError as error:
+        raise PermanentError("invalid_url", "the URL cannot be read") from error
+    if target.scheme not in {"http", "https"} or not target.raw_host:
+        raise PermanentError("invalid_url", "the URL is not http:// or https:// with a host")
+    return target
+
+
+async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in response.content.iter_any():
+        size += len(piece)
+        if size > bytes_max:
+            response.close()
+            raise PermanentError(
+                "too_large", f"the answer is larger than {bytes_max} bytes", http_status=response.status
+            )
+        pieces.append(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _named(error: Exception, target: URL) -> TransientError | PermanentError:
+    """Name what aiohttp raised. Of the URL only the host is told: the rest may hold secrets."""
+    named, kind, reason = next(
+        (named, kind, reason) for raised, named, kind, reason in _NAMES if isinstance(error, raised)
+    )
+    return named(kind, reason.format(host=target.raw_host))
+
+
+_NAMES: tuple[tuple[type[Exception], type[TransientError] | type[PermanentError], str, str], ...] = (
+    # The first that fits counts: aiohttp's errors are subclasses of each other, of OSError and of ValueError.
+    (aiohttp.ClientSSLError, TransientError, "tls", "no trusted TLS connection to {host}"),
+    (aiohttp.ConnectionTimeoutError, TransientError, "connect", "no connection to {host} in time"),
+    (aiohttp.ClientConnectorError, TransientError, "connect", "no connection to {host}"),
+    (TimeoutError, TransientError, "timeout", "{host} did not answer in time"),
+    (aiohttp.InvalidURL, PermanentError, "invalid_url", "the URL of {host} cannot be used"),
+    (aiohttp.ClientResponseError, TransientError, "protocol", "{host} does not speak HTTP"),
+    (aiohttp.ClientError, TransientError, "reset", "{host} ended the connection before its answer was complete"),
+    (OSError, TransientError, "reset", "{host} ended the connection before its answer was complete"),
+    (Exception, PermanentError, "invalid_request", "the request's method or headers cannot be sent"),
+)

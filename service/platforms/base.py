@@ -1,0 +1,72 @@
+"""What a platform's connector offers to the rest of the house: it reads deliveries, follows hints and fetches records.
+
+One connector instance stands for one configured account. Reading is pure; only `fetch` and `resolve` ask the network.
+"""
+
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from service.events import Delivery, Fact, RecordRef
+from service.records import Record
+
+
+class FetchContext(Struct, frozen=True):
+    """What ties a fetch to its event: sent along as `traceparent` and, where the platform has one, correlation id."""
+
+    event_id: str
+    traceparent: str | None = None
+    correlation_id: str | None = None
+
+
+class Fetched(Struct, frozen=True):
+    """One record as the platform holds it now.
+
+    `record` is None if it is gone (404, 410); a deleted record that is still returned carries `deleted_at`. `raw` is
+    the platform's own JSON without its envelope (Decimal for non-integers), {} if gone. `version` is the platform's
+    last-modified moment as text in UTC of fixed width, so that text order is time order; None if it has none. `digest`
+    is the SHA-256 of the canonical state in hex.
+    """
+
+    record: Record | None
+    raw: Any
+    version: str | None
+    digest: str
+    http_status: int
+    operation: str
+    duration_ms: float
+
+
+class Platform(Protocol):
+    """One account on one platform."""
+
+    @property
+    def account(self) -> str:
+        """The account's name in waybill.yaml."""
+        ...
+
+    def read(self, delivery: Delivery) -> tuple[Fact, ...]:
+        """Read the platform's own envelope; a type nobody asked for is a fact without a record.
+
+        Raises:
+            Refusal: 422 `not_an_event`, or 400 `unparsable`.
+        """
+        ...
+
+    async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:
+        """Follow a hint (`order`, `appointment`) to the records it is about; a record resolves to itself.
+
+        Raises:
+            TransientError: waiting helps.
+            PermanentError: it does not.
+        """
+        ...
+
+    async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:
+        """Ask for one record.
+
+        Raises:
+            TransientError: waiting helps.
+            PermanentError: it does not; `unknown_kind` for a kind the platform has not.
+        """
+        ...
