@@ -2,14 +2,13 @@
 
 Limits hold on each call: one deadline for all of it, one for connecting, one on the bytes of the answer, counted after
 inflation and while reading. Redirects are not followed, cookies not kept, proxies of the environment not used. What
-goes wrong becomes one of our errors, named after who must act. Guarded calls (see `service.addresses`) have a connection
-pool of their own, so that none of them is served by a connection that was opened without the check.
+goes wrong becomes one of our errors, named after who must act. Guarded calls (see `service.addresses`) have a
+connection pool of their own, so that none of them is served by a connection that was opened without the check.
 """
 
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from socket import AddressFamily
 from types import TracebackType
 from typing import Self
@@ -25,7 +24,7 @@ from service.settings import Settings
 
 CONNECT_SECONDS_MAX = 5.0
 KEEPALIVE_SECONDS = 30.0
-USER_AGENT = f"waybill/{version('waybill')}"
+USER_AGENT = "waybill"
 
 
 class Answer(Struct, frozen=True):
