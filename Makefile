@@ -1,0 +1,57 @@
+# What a person types. Everything runs from .venv, made from hashed requirements; marker files make a second run quick.
+# PYTHON=python3.13 picks another interpreter.
+
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header
+PYTEST_ARGS ?=
+
+.PHONY: demo test bench lint fmt lock clean
+.DEFAULT_GOAL := test
+
+demo: $(VENV)/.installed ## deliveries over real HTTP, a worker killed half-way, and a table of what became of each
+	$(BIN)/waybill demo
+
+test: lint ## everything that must hold before a change is taken
+	$(BIN)/coverage erase
+	$(BIN)/pytest --cov --cov-branch --cov-report=term $(PYTEST_ARGS)
+
+bench: $(VENV)/.installed-dev ## ratios against a tuned rival doing the same work
+	$(BIN)/python -m tests.bench
+
+lint: $(VENV)/.installed-dev ## style, format, types, import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+fmt: $(VENV)/.installed-dev ## mend what a tool can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: $(VENV)/.installed-dev ## resolve the requirements again
+	cd requirements && ../$(LOCK) ../pyproject.toml -o runtime.txt
+	cd requirements && for name in local build dev; do ../$(LOCK) $$name.in -o $$name.txt || exit 1; done
+
+clean: ## all that can be made again
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov bench-out
+	find service workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/pip:
+	@test -n "$(PYTHON)" || { echo "Waybill needs Python 3.11 or newer; found none (PYTHON=/path/to/python3 names one)." >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements/runtime.txt requirements/local.txt requirements/build.txt pyproject.toml | $(VENV)/bin/pip
+	$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/local.txt -r requirements/build.txt
+	$(PIP) install --no-build-isolation --no-deps --no-index --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements/dev.txt $(VENV)/.installed
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
