@@ -1,0 +1,29 @@
+"""The one room that knows Redis keys and Lua scripts. Everything else speaks of events, lanes, leases and rulebooks.
+
+keys, scripts/        the names of the keys and the atomic calls      connection, durability   a pool that is safe to trust
+client, batching      one call, and many callers sharing one call     ingest                   what the ingress needs
+leases, lanes         what a worker needs                             rulebook, events         versions of rules; reading events
+store                 `open_store()`, which joins them
+"""
+
+from service.store.ingest import Arrival, Receipt
+from service.store.lanes import Decided, Head, LastState, Settled, Step
+from service.store.leases import FinishedJob, Job, Next
+from service.store.sample import QueueSample
+from service.store.store import Store, open_store
+
+__all__ = [
+    "Arrival",
+    "Decided",
+    "FinishedJob",
+    "Head",
+    "Job",
+    "LastState",
+    "Next",
+    "QueueSample",
+    "Receipt",
+    "Settled",
+    "Step",
+    "Store",
+    "open_store",
+]

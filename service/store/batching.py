@@ -1,0 +1,66 @@
+"""Many callers, one store call: whatever waits when a place is free goes out together.
+
+Under load the size of a batch follows the round trip by itself, and a batch shares one fsync; a lone caller waits for
+nobody. At most `in_flight_max` calls are under way, so that a slow store gathers larger batches instead of more calls.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Batcher(Generic[Item, Result]):
+    """Hands items to `send` in batches and their results back; a failed call fails each of its items alike."""
+
+    def __init__(
+        self, send: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], batch_max: int, in_flight_max: int
+    ) -> None:
+        self._send = send
+        self._batch_max = batch_max
+        self._in_flight_max = in_flight_max
+        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
+        self._calls: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+
+    async def submit(self, item: Item) -> Result:
+        """Wait for the item's own result. A caller that is cancelled leaves its item in the batch."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        self._waiting.append((item, future))
+        if not self._scheduled and len(self._calls) < self._in_flight_max:
+            self._scheduled = True
+            loop.call_soon(self._start)
+        return await future
+
+    async def drain(self) -> None:
+        """Wait until nothing is under way."""
+        while self._calls or self._waiting:
+            await asyncio.sleep(0.01)
+
+    def _start(self) -> None:
+        self._scheduled = False
+        while self._waiting and len(self._calls) < self._in_flight_max:
+            batch, self._waiting = self._waiting[: self._batch_max], self._waiting[self._batch_max :]
+            call = asyncio.get_running_loop().create_task(self._deliver(batch))
+            self._calls.add(call)
+            call.add_done_callback(self._ended)
+
+    def _ended(self, call: asyncio.Task[None]) -> None:
+        self._calls.discard(call)
+        if self._waiting and not self._scheduled:
+            self._start()
+
+    async def _deliver(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
+        try:
+            results = await self._send([item for item, _ in batch])
+        except BaseException as error:  # noqa: BLE001 - whatever it is, each caller must learn of it
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            if not future.done():
+                future.set_result(result)

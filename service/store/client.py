@@ -1,0 +1,133 @@
+"""Call a script: one round trip on a connection of our own, repeated on a fresh one where that is safe and in time.
+
+Scripts go as EVALSHA packed by hiredis, and as EVAL where the server does not know them (restart, failover). Idle
+connections are kept in a plain list: redis-py's pool reads each socket before lending it, which costs more than a call.
+A connection the server has dropped meanwhile shows at the first use, and the call, which may be repeated, is.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import hiredis
+from redis.asyncio import Connection
+from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+
+from service.errors import StoreFull, StoreUnavailable
+from service.settings import Settings
+from service.store.connection import ask, build_pool
+from service.store.scripts import Script
+
+Argument = str | bytes | int | float
+
+REPEAT_PAUSE_SECONDS = 0.05
+WAITAOF_TIMEOUT_MS = 2_000
+
+
+class Client:
+    """Connections to the one server, and the calls on them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.pool = build_pool(settings)
+        self._heads: tuple[str, str] = (settings.key_prefix, settings.queue)
+        self._replicas = 1 if settings.durability == "replica" else 0
+        self._idle: list[Connection] = []
+        self._room = asyncio.Semaphore(settings.store_connections_max)
+        self._retry_after_seconds = settings.retry_after_seconds
+
+    async def call(self, script: Script, arguments: Sequence[Argument], *, seconds_max: float) -> Any:  # noqa: ANN401
+        """Run `script` with prefix, queue and `arguments`, repeating it until it answers or `seconds_max` are over.
+
+        Raises:
+            StoreUnavailable: no answer in time, or the server refuses to write (demoted, disk full, loading).
+            StoreFull: the server is at its memory limit; nothing was written.
+            StoreUnsafe: the server does not keep the promised durability.
+        """
+        deadline = time.monotonic() + seconds_max
+        while True:
+            try:
+                return await self._exchange(lambda connection: self._run(connection, script, arguments))
+            except StoreFull:
+                raise
+            except StoreUnavailable:
+                if time.monotonic() + REPEAT_PAUSE_SECONDS >= deadline:
+                    raise
+                await asyncio.sleep(REPEAT_PAUSE_SECONDS)
+
+    async def command(self, *command: Argument) -> Any:  # noqa: ANN401 - whatever the command answers
+        """Run one plain command, once.
+
+        Raises:
+            StoreUnavailable, StoreFull, StoreUnsafe: as `call`.
+        """
+        return await self._exchange(lambda connection: ask(connection, *command))  # type: ignore[arg-type]
+
+    async def wait_for(self, key: str, seconds_max: float) -> bool:
+        """Block on the list `key` for at most `seconds_max`; True if a token came.
+
+        Raises:
+            StoreUnavailable: the connection broke.
+        """
+
+        async def block(connection: Connection) -> bool:
+            await connection.send_command("BLPOP", key, f"{seconds_max:.3f}")
+            return await connection.read_response(timeout=seconds_max + 5) is not None
+
+        return await self._exchange(block)
+
+    async def close(self) -> None:
+        """Close every connection that is not in use."""
+        while self._idle:
+            await self._idle.pop().disconnect(nowait=True)
+
+    async def _exchange(self, talk: Any) -> Any:  # noqa: ANN401
+        async with self._room:
+            connection = None
+            try:
+                connection = self._idle.pop() if self._idle else self.pool.make_connection()
+                await connection.connect()
+                answer = await talk(connection)
+            except (RedisError, OSError, TimeoutError) as error:
+                await self._drop(connection, error)
+                raise self._named(error) from error
+            except BaseException:
+                await self._drop(connection, None)
+                raise
+            self._idle.append(connection)
+            return answer
+
+    async def _drop(self, connection: Connection | None, error: BaseException | None) -> None:
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+        if isinstance(error, (ReadOnlyError, OSError, TimeoutError)) or not isinstance(error, ResponseError):
+            # What broke one connection broke the others, or they lead to a server that was demoted.
+            await self.close()
+
+    def _named(self, error: Exception) -> StoreUnavailable:
+        if isinstance(error, OutOfMemoryError):
+            return StoreFull(f"the store is at its memory limit: {error}", self._retry_after_seconds)
+        return StoreUnavailable(f"{type(error).__name__}: {error}", self._retry_after_seconds)
+
+    async def _run(self, connection: Connection, script: Script, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
+        try:
+            return await self._send(connection, ("EVALSHA", script.sha, 0, *self._heads, *arguments))
+        except NoScriptError:
+            return await self._send(connection, ("EVAL", script.source, 0, *self._heads, *arguments))
+
+    async def _send(self, connection: Connection, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401
+        packed = hiredis.pack_command(command)  # type: ignore[arg-type] - its stub leaves out what it takes
+        if not self._replicas:
+            await connection.send_packed_command(packed)
+            return await connection.read_response()
+        wait = hiredis.pack_command(("WAITAOF", 1, self._replicas, WAITAOF_TIMEOUT_MS))
+        await connection.send_packed_command(packed + wait)
+        try:
+            answer = await connection.read_response()
+        finally:
+            local, copies = await connection.read_response()
+        if local < 1 or copies < self._replicas:
+            raise StoreUnavailable(
+                f"{copies} replicas have it on disk, {self._replicas} needed", self._retry_after_seconds
+            )
+        return answer

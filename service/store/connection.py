@@ -1,0 +1,121 @@
+"""Build connections that fail in time instead of hanging: timeouts, keep-alive, TLS, Sentinel, and a check at each start.
+
+redis-py connects, speaks RESP and follows Sentinel. Retries are not its business here: every script may be repeated, and
+`client` does so where it knows the deadline.
+"""
+
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Sentinel
+from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.exceptions import ResponseError
+
+from service.errors import ConfigError, StoreUnsafe
+from service.settings import Settings
+from service.store.durability import parse_info, shortfall
+
+OnConnect = Callable[[Connection], Awaitable[None]]
+
+KEEP_ALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+"""A peer that vanished without a word is noticed after half a minute, not after the kernel's two hours."""
+
+
+def build_pool(settings: Settings) -> ConnectionPool:
+    """Make the pool that `settings` describe; nothing is connected yet.
+
+    Raises:
+        ConfigError: the URL or the list of sentinels cannot be read.
+    """
+    check = Verifier(settings)
+    options: dict[str, Any] = {
+        "socket_timeout": settings.store_timeout_ms / 1000,
+        "socket_connect_timeout": settings.store_connect_timeout_ms / 1000,
+        "redis_connect_func": check.greet,
+    }
+    if settings.redis_url.startswith("rediss://") and settings.redis_tls_ca_file:
+        options["ssl_ca_certs"] = settings.redis_tls_ca_file
+    if not settings.redis_url.startswith("unix://"):
+        options |= {"socket_keepalive": True, "socket_keepalive_options": _keep_alive()}
+    try:
+        if settings.redis_sentinel:
+            return _sentinel_pool(settings, options)
+        return BlockingConnectionPool.from_url(
+            settings.redis_url,
+            max_connections=settings.store_connections_max,
+            timeout=settings.store_timeout_ms / 1000,
+            **options,
+        )
+    except ValueError as error:
+        raise ConfigError("WAYBILL_REDIS_URL", str(error), "redis://host:6379/0, rediss:// or unix:///path") from None
+
+
+class Verifier:
+    """Greets a fresh connection and, on a server not met before, asks whether it keeps the promised durability."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._durability = settings.durability
+        self._trusted: str | None = None
+
+    async def greet(self, connection: Connection) -> None:
+        """Log in as redis-py would, then verify.
+
+        Raises:
+            StoreUnsafe: the server must not be written to.
+        """
+        await connection.on_connect()
+        info = parse_info(await ask(connection, "INFO"))
+        if info.get("run_id") == self._trusted:
+            return
+        reason = shortfall(self._durability, info, await _config(connection))
+        if reason:
+            await connection.disconnect(nowait=True)
+            raise StoreUnsafe(reason)
+        self._trusted = info.get("run_id")
+
+
+async def ask(connection: Connection, *command: str | int | bytes) -> Any:  # noqa: ANN401 - whatever the command answers
+    """Send one command and wait for its answer."""
+    await connection.send_command(*command)
+    return await connection.read_response()
+
+
+async def _config(connection: Connection) -> dict[str, str] | None:
+    try:
+        flat: list[bytes] = await ask(connection, "CONFIG", "GET", "append*")
+        flat += await ask(connection, "CONFIG", "GET", "maxmemory-policy")
+    except ResponseError:
+        return None
+    texts = [item.decode() for item in flat]
+    return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _keep_alive() -> dict[int, int]:
+    return {getattr(socket, name): value for name, value in KEEP_ALIVE.items() if hasattr(socket, name)}
+
+
+def _sentinel_pool(settings: Settings, options: dict[str, Any]) -> SentinelConnectionPool:
+    plain = {name: value for name, value in options.items() if name != "redis_connect_func"}
+    hosts = [
+        (host, int(port))
+        for host, _, port in (item.strip().rpartition(":") for item in settings.redis_sentinel.split(","))
+    ]
+    password = settings.redis_sentinel_password or None
+    sentinel = Sentinel(hosts, sentinel_kwargs={**plain, "password": password})
+    url = BlockingConnectionPool.from_url(settings.redis_url)
+    credentials = {
+        name: value for name, value in url.connection_kwargs.items() if name in {"db", "username", "password"}
+    }
+    is_tls = settings.redis_url.startswith("rediss://")
+    return cast(
+        "SentinelConnectionPool",
+        SentinelConnectionPool(
+            settings.redis_sentinel_primary,
+            sentinel,
+            max_connections=settings.store_connections_max,
+            ssl=is_tls,
+            **credentials,
+            **options,
+        ),
+    )

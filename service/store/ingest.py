@@ -1,0 +1,94 @@
+"""Taking events in: the one call behind every 202."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from service.errors import StoreFull
+from service.events import Event
+from service.settings import Settings
+from service.store.batching import Batcher
+from service.store.client import Argument, Client
+from service.store.jobs import encode_job
+from service.store.scripts import INGEST
+
+
+class Arrival(Struct, frozen=True):
+    """An event with its key's digest and how long that claims: `window_ms` outlives the sender's retries."""
+
+    event: Event
+    claim: str
+    window_ms: int
+
+
+class Receipt(Struct, frozen=True):
+    """What became of an arrival: taken in, or known already under the first one's id."""
+
+    status: Literal["queued", "duplicate"]
+    event_id: str
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(Event)
+
+LANE_FUNCTION, EFFECTS_FUNCTION = "process_lane", "finish_effects"
+
+
+def decode_event(delivery: bytes) -> Event:
+    """Read what `ingest` kept.
+
+    Raises:
+        msgspec.DecodeError: it is not an event of this version or the one before.
+    """
+    return _decoder.decode(delivery)
+
+
+class Ingest:
+    """Batches arrivals into the ingest script."""
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client = client
+        self._backlog_events_max = settings.backlog_events_max
+        self._seconds_max = settings.ingest_seconds_max
+        self._retry_after_seconds = settings.retry_after_seconds
+        self._batcher = Batcher(self._send, settings.store_batch_max, settings.store_batches_in_flight_max)
+
+    async def submit(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
+        """Take in the arrivals of one delivery, all or none; give their receipts in order.
+
+        Raises:
+            StoreUnavailable: not known to be safe; the sender must send again, which is harmless.
+            StoreFull: the backlog or the memory is at its limit.
+        """
+        return await self._batcher.submit(arrivals)
+
+    async def _send(self, batch: Sequence[Sequence[Arrival]]) -> list[list[Receipt]]:
+        arguments: list[Argument] = [self._backlog_events_max]
+        for arrivals in batch:
+            for arrival in arrivals:
+                arguments += _arguments(arrival)
+        holders: list[bytes] = await self._client.call(INGEST, arguments, seconds_max=self._seconds_max)
+        if not holders:
+            raise StoreFull(f"{self._backlog_events_max} events are waiting", self._retry_after_seconds)
+        remaining = iter(holders)
+        return [[_receipt(arrival, next(remaining)) for arrival in arrivals] for arrivals in batch]
+
+
+def _arguments(arrival: Arrival) -> tuple[Argument, ...]:
+    event = arrival.event
+    lane = event.record.lane
+    return (
+        event.id,
+        f"{event.source}:{arrival.claim}",
+        arrival.window_ms,
+        lane,
+        _encode(event),
+        encode_job(LANE_FUNCTION, (lane,)),
+    )
+
+
+def _receipt(arrival: Arrival, holder: bytes) -> Receipt:
+    text = holder.decode()
+    return Receipt("queued" if text == arrival.event.id else "duplicate", text)

@@ -1,0 +1,161 @@
+"""What a run writes about the event it holds: the decision, then the effects, then the end. Each write is fenced and batched."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, cast
+
+from msgspec import Struct
+
+from service.errors import LeaseLost, PermanentError
+from service.settings import Settings
+from service.store.batching import Batcher
+from service.store.client import Argument, Client
+from service.store.ingest import EFFECTS_FUNCTION
+from service.store.jobs import encode_job
+from service.store.scripts import DECIDE, SETTLE
+
+Step = Literal["note", "end", "bury", "defer", "hold", "release"]
+
+
+class Head(Struct, frozen=True):
+    """The event a run is to work on, as the store has it.
+
+    `attempts` counts this run, `deaths` the runs that ended without a word. `story` is there once it was decided, and
+    `ledger` then has one letter an effect: p planned, s started, d done, f failed, u outcome unknown, w waiting.
+    """
+
+    id: str
+    received_ms: int
+    delivery: bytes | None
+    attempts: int
+    deaths: int
+    state: str | None = None
+    ledger: str = ""
+    story: bytes = b""
+
+
+class LastState(Struct, frozen=True):
+    """The record's last decided state: `types` are the changes already decided on it."""
+
+    digest: str = ""
+    version: str = ""
+    fields: bytes = b""
+    types: tuple[str, ...] = ()
+
+
+class Decided(Struct, frozen=True):
+    """A decision to write. `fate` ends the event at once; empty where effects follow."""
+
+    job: str
+    token: str
+    event_id: str
+    story: bytes
+    ledger: str
+    fate: str
+    digest: str
+    version: str
+    fields: bytes
+    change: str
+    more: bool
+
+
+class Settled(Struct, frozen=True):
+    """What became of the effects, or of the attempt, and the step that follows; `fate` names the end or the error."""
+
+    job: str
+    token: str
+    event_id: str
+    step: Step
+    story: bytes = b""
+    ledger: str = ""
+    fate: str = ""
+    delay_ms: int = 0
+    more: bool = False
+
+
+class Onward(Struct, frozen=True):
+    """Where the job stands after a write: still ours with the same event (`kept`), or with the lane's next one (`head`)."""
+
+    kept: bool = False
+    head: Head | None = None
+    last: LastState | None = None
+    now_ms: int = 0
+
+
+class Lanes:
+    """Batches decisions and settlements into their scripts."""
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client = client
+        self._keep_ms = int(settings.decision_days * 86_400_000)
+        self._body_ms = int(settings.body_hours * 3_600_000)
+        self._seconds_max = settings.lease_seconds
+        limits = settings.store_batch_max, settings.store_batches_in_flight_max
+        self._decisions: Batcher[Decided, Any] = Batcher(self._decide, *limits)
+        self._settlements: Batcher[Settled, Any] = Batcher(self._settle, *limits)
+
+    async def decide(self, decided: Decided) -> Onward:
+        """Write a decision, before any of its effects.
+
+        Raises:
+            LeaseLost: another worker holds the job; nothing was written.
+            StoreUnavailable: no answer for as long as the lease lives.
+        """
+        return _onward(await self._decisions.submit(decided), decided.event_id)
+
+    async def settle(self, settled: Settled) -> Onward:
+        """Write results and take the step.
+
+        Raises:
+            LeaseLost: another worker holds the job; nothing was written.
+            PermanentError: it would undo an effect that is known done.
+            StoreUnavailable: no answer for as long as the lease lives.
+        """
+        return _onward(await self._settlements.submit(settled), settled.event_id)
+
+    async def drain(self) -> None:
+        """Wait until nothing is under way."""
+        await self._decisions.drain()
+        await self._settlements.drain()
+
+    async def _decide(self, batch: Sequence[Decided]) -> Sequence[Any]:
+        arguments: list[Argument] = []
+        for item in batch:
+            arguments += (item.job, item.token, item.event_id, item.story, item.ledger, item.fate, item.digest)
+            arguments += (item.version, item.fields, item.change, self._keep_ms, self._body_ms, int(item.more))
+        return await self._client.call(DECIDE, arguments, seconds_max=self._seconds_max)
+
+    async def _settle(self, batch: Sequence[Settled]) -> Sequence[Any]:
+        arguments: list[Argument] = []
+        for item in batch:
+            payload = encode_job(EFFECTS_FUNCTION, (item.event_id,)) if item.step == "defer" else b""
+            arguments += (item.job, item.token, item.event_id, item.story, item.ledger, item.step, item.fate)
+            arguments += (item.delay_ms, payload, self._keep_ms, self._body_ms, int(item.more))
+        return await self._client.call(SETTLE, arguments, seconds_max=self._seconds_max)
+
+
+def read_head(row: Any) -> Head:  # noqa: ANN401 - the script's own answer
+    """Read what `take_up` in shared.lua gives."""
+    event_id, received, delivery, attempts, deaths, state, ledger, story = row
+    received_ms = int(float(received)) if received else 0
+    as_text = cast("bytes", state).decode() if state else None
+    return Head(
+        event_id.decode(), received_ms, delivery, attempts, deaths, as_text, (ledger or b"").decode(), story or b""
+    )
+
+
+def read_last_state(row: Any) -> LastState:  # noqa: ANN401 - the script's own answer
+    """Read what `record_of` in shared.lua gives."""
+    digest, version, fields, types = row
+    names = tuple(types.decode().split(",")) if types else ()
+    return LastState((digest or b"").decode(), (version or b"").decode(), fields or b"", names)
+
+
+def _onward(answer: Any, event_id: str) -> Onward:  # noqa: ANN401 - the script's own answer
+    word: bytes = answer[0]
+    if word == b"lost":
+        raise LeaseLost(event_id)
+    if word == b"known":
+        raise PermanentError("effect_known_done", f"an effect of {event_id} is known done and was about to be undone")
+    if word == b"next":
+        return Onward(kept=True, head=read_head(answer[2]), last=read_last_state(answer[3]), now_ms=answer[1])
+    return Onward(kept=word == b"ok")

@@ -1,0 +1,116 @@
+"""Jobs under leases: take them up, keep them, finish those that are arq's own. Every lease has a token that fences writes."""
+
+from collections.abc import Sequence
+from typing import Literal, cast
+
+from msgspec import Struct
+
+from service.settings import Settings
+from service.store.client import Argument, Client
+from service.store.keys import Keys
+from service.store.lanes import Head, LastState, read_head, read_last_state
+from service.store.scripts import CLAIM, FINISH, RENEW
+
+
+class Job(Struct, frozen=True):
+    """A job this worker holds. `token` is the lease's, `due_ms` when it was due.
+
+    A lane's job comes with the lane's `head` and the record's `last` state, an effects job with its event as `head`, any
+    other with `tries`, arq's own count.
+    """
+
+    id: str
+    token: str
+    due_ms: int
+    payload: bytes | None
+    head: Head | None = None
+    last: LastState | None = None
+    tries: int = 0
+
+
+class Next(Struct, frozen=True):
+    """What a claim gives: the store's clock, when the next job is due (None: the queue is empty), and the jobs."""
+
+    now_ms: int
+    due_ms: int | None
+    jobs: Sequence[Job]
+
+
+class FinishedJob(Struct, frozen=True):
+    """How a job of arq's own ends: `argument` is the result, the delay in ms, or the reason."""
+
+    id: str
+    token: str
+    step: Literal["done", "retry", "release", "bury"]
+    argument: bytes | str | int = b""
+    result_ms: int = 0
+
+
+class Leases:
+    """Claim, renew, finish, for one worker of that name."""
+
+    def __init__(self, client: Client, keys: Keys, settings: Settings, worker: str) -> None:
+        self._client = client
+        self._keys = keys
+        self._worker = worker
+        self._lease_ms = int(settings.lease_seconds * 1000)
+        self._call = 0
+        self._answered = True
+
+    async def claim(self, jobs_max: int) -> Next:
+        """Take up at most `jobs_max` due jobs. After a failure the same call is made again, and gives the same jobs.
+
+        Raises:
+            StoreUnavailable: no answer; call again.
+        """
+        if self._answered:
+            self._call += 1
+        self._answered = False
+        answer = await self._client.call(CLAIM, (jobs_max, self._lease_ms, self._worker, self._call), seconds_max=0)
+        self._answered = True
+        now_ms, due_ms, rows = answer
+        token = f"{self._worker}:{self._call}"
+        return Next(now_ms, int(float(due_ms)) if due_ms else None, [self._job(row, token) for row in rows])
+
+    async def renew(self, leases: Sequence[tuple[str, str]]) -> list[str]:
+        """Extend the leases, each a job's id and token; give the ids of those that are in other hands.
+
+        Raises:
+            StoreUnavailable: no answer.
+        """
+        arguments: list[Argument] = [self._lease_ms]
+        for lease in leases:
+            arguments += lease
+        return [job.decode() for job in await self._client.call(RENEW, arguments, seconds_max=0)]
+
+    async def finish(self, jobs: Sequence[FinishedJob]) -> list[bool]:
+        """End jobs that are arq's own; False where the lease was lost.
+
+        Raises:
+            StoreUnavailable: no answer; may be repeated.
+        """
+        arguments: list[Argument] = []
+        for job in jobs:
+            arguments += (job.id, job.token, job.step, job.argument, job.result_ms)
+        return [bool(done) for done in await self._client.call(FINISH, arguments, seconds_max=self._lease_ms / 1000)]
+
+    async def wait(self, seconds_max: float) -> bool:
+        """Sleep until an event wakes a worker, or `seconds_max` are over.
+
+        Raises:
+            StoreUnavailable: the connection broke.
+        """
+        return await self._client.wait_for(self._keys.named("wake"), seconds_max)
+
+    def _job(self, row: Sequence[object], token: str) -> Job:
+        job_id, due_ms, payload = (
+            cast("bytes", row[0]).decode(),
+            int(float(cast("bytes", row[1]))),
+            cast("bytes | None", row[2]),
+        )
+        detail = cast("Sequence[object]", row[3])
+        if job_id.startswith(self._keys.named("lane:")):
+            return Job(job_id, token, due_ms, payload, read_head(detail[0]), read_last_state(detail[1]))
+        if job_id.startswith(self._keys.named("effects:")):
+            return Job(job_id, token, due_ms, payload, read_head(detail[0]))
+        return Job(job_id, token, due_ms, payload, tries=cast("int", detail[0]))

@@ -1,0 +1,27 @@
+"""The Lua scripts, each an atomic call that may be repeated after an ambiguous answer. They lie beside this as files."""
+
+import hashlib
+from importlib.resources import files
+
+from msgspec import Struct
+
+
+class Script(Struct, frozen=True):
+    """One script with the name it is called by: `source` for EVAL, `sha` for EVALSHA."""
+
+    name: str
+    source: str
+    sha: str
+
+
+def load_script(name: str) -> Script:
+    """Read `scripts/<name>.lua` and put the shared part behind its first line, which holds the script's flags."""
+    folder = files("service.store") / "scripts"
+    flags, body = (folder / f"{name}.lua").read_text().split("\n", 1)
+    source = f"{flags}\n{(folder / 'shared.lua').read_text()}\n{body}"
+    return Script(name, source, hashlib.sha1(source.encode()).hexdigest())  # noqa: S324 - EVALSHA's own digest
+
+
+INGEST, CLAIM, RENEW, DECIDE, SETTLE, FINISH, SAMPLE, PUBLISH = map(
+    load_script, ("ingest", "claim", "renew", "decide", "settle", "finish", "sample", "publish")
+)

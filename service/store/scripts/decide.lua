@@ -1,0 +1,55 @@
+#!lua flags=allow-oom
+-- Write decisions, each before any of its effects. ARGV: prefix, queue, then per event 13: job, token, id, story line,
+-- ledger (one letter an effect), fate if it ends with this ('' if effects follow), record digest, record version, fields
+-- for `previous`, change, keep_ms, body_ms, more ('1': give the lane's next event).
+-- Gives per event {'ok'} or what proceed gives, or {'lost'}.
+local answers = {}
+
+-- The last decided state never goes back to an older version. `types` lists the changes already decided on this state.
+local function advance(lane, digest, version, fields, change)
+  local key = prefix .. 'record:' .. string.sub(lane, #lane_prefix + 1)
+  local last = redis.call('HMGET', key, 'digest', 'version', 'types')
+  if last[2] and last[2] ~= '' and version ~= '' and last[2] > version then
+    return
+  end
+  local types = change
+  if last[1] == digest then
+    types = last[3] or ''
+    if not string.find(',' .. types .. ',', ',' .. change .. ',', 1, true) then
+      types = types .. ',' .. change
+    end
+  end
+  redis.call('HSET', key, 'digest', digest, 'version', version, 'fields', fields, 'types', types)
+end
+
+local function decide(i)
+  local job, token, id, fate = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 5]
+  local may = standing(job, token, id)
+  if may == 'no' then
+    return {'lost'}
+  elseif may == 'over' then
+    return {'done'}
+  end
+  local event = prefix .. 'event:' .. id
+  local state = redis.call('HGET', event, 'state')
+  if state == 'decided' then
+    return {'ok'}
+  end
+  if state ~= 'ended' then
+    redis.call('APPEND', prefix .. 'story:' .. id, ARGV[i + 3])
+    if ARGV[i + 6] ~= '' then
+      advance(job, ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], ARGV[i + 9])
+    end
+    if fate == '' then
+      redis.call('HSET', event, 'state', 'decided', 'ledger', ARGV[i + 4])
+      return {'ok'}
+    end
+    end_event(job, token, id, fate, ARGV[i + 10], ARGV[i + 11])
+  end
+  return proceed(job, token, ARGV[i + 12])
+end
+
+for i = 3, #ARGV, 13 do
+  answers[#answers + 1] = decide(i)
+end
+return answers

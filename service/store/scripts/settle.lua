@@ -1,0 +1,82 @@
+#!lua flags=allow-oom
+-- Write what became of an event's effects, and where the event goes. ARGV: prefix, queue, then per event 12: job, token,
+-- id, story line, ledger ('' to leave it), step, fate or error kind, delay_ms, payload of an effects job, keep_ms,
+-- body_ms, more.
+-- Steps: note (only write), end, bury, defer (effects later, off the lane), hold (the job waits), release (the job is due
+-- now and the attempt is given back).
+-- Gives per event {'ok'} or what proceed gives, {'held'}, {'lost'}, or {'known'}: it would undo an effect known done.
+local answers = {}
+
+local function undoes(event, ledger)
+  local before = redis.call('HGET', event, 'ledger') or ''
+  for i = 1, #before do
+    if string.sub(before, i, i) == 'd' and string.sub(ledger, i, i) ~= 'd' then
+      return true
+    end
+  end
+  return false
+end
+
+local function wait(job, token, event, delay, given_back)
+  redis.call('HDEL', event, 'running')
+  redis.call('HSET', event, 'by', token)
+  if given_back then
+    redis.call('HINCRBY', event, 'attempts', -1)
+  end
+  requeue(job, now + delay)
+  return {'held'}
+end
+
+local function bury(job, token, id, kind)
+  local event = prefix .. 'event:' .. id
+  leave(job, id)
+  redis.call('HSET', event, 'state', 'dead', 'fate', kind, 'by', token)
+  redis.call('HDEL', event, 'running')
+  redis.call('ZADD', dead, now, id)
+end
+
+local function settle(i)
+  local job, token, id, step = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 5]
+  local event, delay = prefix .. 'event:' .. id, tonumber(ARGV[i + 7])
+  local may = standing(job, token, id)
+  if may == 'no' then
+    return {'lost'}
+  elseif may == 'over' then
+    return {'done'}
+  end
+  local state = redis.call('HGET', event, 'state')
+  if state == 'ended' or state == 'dead' then
+    return proceed(job, token, ARGV[i + 11])
+  end
+  if ARGV[i + 4] ~= '' then
+    if undoes(event, ARGV[i + 4]) then
+      return {'known'}
+    end
+    redis.call('HSET', event, 'ledger', ARGV[i + 4])
+  end
+  if ARGV[i + 3] ~= '' then
+    redis.call('APPEND', prefix .. 'story:' .. id, ARGV[i + 3])
+  end
+  if step == 'note' then
+    return {'ok'}
+  elseif step == 'end' then
+    end_event(job, token, id, ARGV[i + 6], ARGV[i + 9], ARGV[i + 10])
+  elseif step == 'bury' then
+    bury(job, token, id, ARGV[i + 6])
+  elseif step == 'hold' or (step == 'defer' and starts_with(job, effects_prefix)) then
+    return wait(job, token, event, delay, false)
+  elseif step == 'release' then
+    return wait(job, token, event, delay, true)
+  elseif step == 'defer' then
+    redis.call('HDEL', event, 'running')
+    redis.call('HSET', event, 'by', token)
+    redis.call('LREM', job, 1, id)
+    make_job(effects_prefix .. id, ARGV[i + 8], now + delay)
+  end
+  return proceed(job, token, ARGV[i + 11])
+end
+
+for i = 3, #ARGV, 12 do
+  answers[#answers + 1] = settle(i)
+end
+return answers

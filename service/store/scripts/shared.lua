@@ -1,0 +1,131 @@
+-- What several scripts share; put in front of each of them. ARGV[1] is the prefix of our keys, ARGV[2] arq's queue.
+local prefix, queue = ARGV[1], ARGV[2]
+local lane_prefix, effects_prefix = prefix .. 'lane:', prefix .. 'effects:'
+local open, dead, ended, wake = prefix .. 'open', prefix .. 'dead', prefix .. 'ended', prefix .. 'wake'
+local WAKE_TOKENS_MAX = 32
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local function starts_with(text, head)
+  return string.sub(text, 1, #head) == head
+end
+
+local function lock_of(job)
+  return 'arq:in-progress:' .. job
+end
+
+-- One token wakes one idle worker, which wakes the next one if it leaves due jobs behind.
+local function wake_one()
+  if redis.call('LLEN', wake) < WAKE_TOKENS_MAX then
+    redis.call('LPUSH', wake, 1)
+  end
+end
+
+local function make_job(job, payload, due)
+  if redis.call('ZADD', queue, 'NX', due, job) == 1 then
+    redis.call('SET', 'arq:job:' .. job, payload)
+    return true
+  end
+  return false
+end
+
+local function drop_job(job)
+  redis.call('ZREM', queue, job)
+  redis.call('DEL', lock_of(job), 'arq:job:' .. job, 'arq:retry:' .. job)
+end
+
+local function requeue(job, due)
+  redis.call('ZADD', queue, 'XX', due, job)
+  redis.call('DEL', lock_of(job))
+  if due <= now then
+    wake_one()
+  end
+end
+
+-- The state of an event at the moment a run takes it up. `running` names the run that has it: found there from another
+-- run, that one died without a word. A repeated call finds its own token and counts nothing twice.
+local function take_up(id, token)
+  local event = prefix .. 'event:' .. id
+  local held = redis.call('HMGET', event, 'running', 'attempts', 'deaths', 'state', 'ledger')
+  local attempts, deaths = tonumber(held[2] or 0), tonumber(held[3] or 0)
+  if held[1] ~= token then
+    attempts = attempts + 1
+    if held[1] then
+      deaths = deaths + 1
+    end
+    redis.call('HSET', event, 'running', token, 'attempts', attempts, 'deaths', deaths)
+  end
+  local story = false
+  if held[4] then
+    story = redis.call('GET', prefix .. 'story:' .. id)
+  end
+  local received = redis.call('ZSCORE', open, id)
+  local body = redis.call('GET', prefix .. 'delivery:' .. id)
+  return {id, received, body, attempts, deaths, held[4], held[5], story}
+end
+
+local function head_of(lane, token)
+  while true do
+    local id = redis.call('LINDEX', lane, 0)
+    if not id then
+      return false
+    end
+    if redis.call('ZSCORE', open, id) then
+      return take_up(id, token)
+    end
+    redis.call('LPOP', lane)
+  end
+end
+
+local function record_of(lane)
+  local key = prefix .. 'record:' .. string.sub(lane, #lane_prefix + 1)
+  return redis.call('HMGET', key, 'digest', 'version', 'fields', 'types')
+end
+
+-- Where a job goes once the event it held has left it: on to the next event, back into the queue, or away.
+local function proceed(job, token, more)
+  if not starts_with(job, lane_prefix) or redis.call('LLEN', job) == 0 then
+    drop_job(job)
+    return {'done'}
+  end
+  if more == '1' then
+    local head = head_of(job, token)
+    if not head then
+      drop_job(job)
+      return {'done'}
+    end
+    return {'next', now, head, record_of(job)}
+  end
+  requeue(job, now)
+  return {'requeued'}
+end
+
+local function leave(job, id)
+  redis.call('ZREM', open, id)
+  if starts_with(job, lane_prefix) then
+    redis.call('LREM', job, 1, id)
+  end
+end
+
+local function end_event(job, token, id, fate, keep_ms, body_ms)
+  local event = prefix .. 'event:' .. id
+  leave(job, id)
+  redis.call('HSET', event, 'state', 'ended', 'fate', fate, 'by', token)
+  redis.call('HDEL', event, 'running', 'deaths')
+  redis.call('PEXPIRE', event, keep_ms)
+  redis.call('PEXPIRE', prefix .. 'story:' .. id, keep_ms)
+  redis.call('PEXPIRE', prefix .. 'delivery:' .. id, body_ms)
+  redis.call('ZADD', ended, now, id)
+end
+
+-- May this run write for this job? 'yes', 'no', or 'over': this very run already ended the event and the job with it,
+-- and only the answer was lost.
+local function standing(job, token, id)
+  if redis.call('GET', lock_of(job)) == token then
+    return 'yes'
+  end
+  if redis.call('HGET', prefix .. 'event:' .. id, 'by') == token then
+    return 'over'
+  end
+  return 'no'
+end

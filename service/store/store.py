@@ -1,0 +1,100 @@
+"""Joins the room's parts into the one object that the two pods are handed."""
+
+import time
+from collections.abc import Sequence
+
+from service.errors import StoreFull
+from service.events import Event
+from service.settings import Settings
+from service.store.client import Client
+from service.store.events import Events
+from service.store.ingest import Arrival, Ingest, Receipt
+from service.store.keys import Keys
+from service.store.lanes import Lanes
+from service.store.leases import Leases
+from service.store.rulebook import RulebookShelf
+from service.store.sample import QueueSample, Sampler
+
+MEMORY_LOOK_SECONDS = 1.0
+
+
+class Store:
+    """One store as a process sees it. Every method may raise StoreUnavailable and StoreUnsafe."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.client = Client(settings)
+        self.keys = Keys(settings.key_prefix, settings.queue)
+        self.rulebook = RulebookShelf(self.client, self.keys)
+        self.events = Events(self.client, self.keys)
+        self.lanes = Lanes(self.client, settings)
+        self.sampler = Sampler(self.client, self.keys)
+        self._ingest = Ingest(self.client, settings)
+        self._memory_percent = 0
+        self._memory_known_until = 0.0
+
+    async def ingest(self, event: Event, claim: str, window_ms: int) -> Receipt:
+        """Take in one event; returns once it is as safe as WAYBILL_DURABILITY says.
+
+        Raises:
+            StoreUnavailable: not known to be safe.
+            StoreFull: memory or backlog is at its limit; nothing was written.
+        """
+        return (await self.ingest_all((Arrival(event, claim, window_ms),)))[0]
+
+    async def ingest_all(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
+        """Take in the events of one delivery, all or none; receipts in order.
+
+        Raises:
+            StoreUnavailable, StoreFull: as `ingest`.
+        """
+        if time.monotonic() >= self._memory_known_until:
+            await self._look_at_memory()
+        if self._memory_percent >= self.settings.memory_percent_max:
+            raise StoreFull(f"the store's memory is {self._memory_percent} % full", self.settings.retry_after_seconds)
+        return await self._ingest.submit(arrivals)
+
+    async def check(self) -> None:
+        """Return if the store can accept durably now.
+
+        Raises:
+            StoreUnavailable, StoreFull, StoreUnsafe: it cannot.
+        """
+        await self._look_at_memory()
+        if self._memory_percent >= self.settings.memory_percent_max:
+            raise StoreFull(f"the store's memory is {self._memory_percent} % full", self.settings.retry_after_seconds)
+        await self.client.command("SET", self.keys.named("tick"), int(time.time() * 1000))
+
+    async def sample(self) -> QueueSample:
+        """Count what waits.
+
+        Raises:
+            StoreUnavailable: no answer.
+        """
+        return await self.sampler.sample(time.time())
+
+    def leases(self, worker: str) -> Leases:
+        """What the worker of that name claims jobs with; the name must be its alone."""
+        return Leases(self.client, self.keys, self.settings, worker)
+
+    async def close(self) -> None:
+        """Let calls under way end, then close the connections."""
+        await self.lanes.drain()
+        await self.client.close()
+
+    async def _look_at_memory(self) -> None:
+        self._memory_known_until = time.monotonic() + MEMORY_LOOK_SECONDS
+        _, self._memory_percent = await self.sampler.memory()
+
+
+async def open_store(settings: Settings) -> Store:
+    """Connect, verify durability, and give the store.
+
+    Raises:
+        ConfigError: WAYBILL_REDIS_URL cannot be read.
+        StoreUnavailable: nobody answers.
+        StoreUnsafe: the server does not keep what WAYBILL_DURABILITY promises.
+    """
+    store = Store(settings)
+    await store.check()
+    return store

@@ -1,0 +1,81 @@
+"""Fixtures: a real server for the session, emptied for each test, and a store on it."""
+
+import os
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from service.dev.embedded import EmbeddedValkey, start_valkey
+from service.settings import Settings, load_settings
+from service.store import Store, open_store
+
+
+@pytest.fixture(scope="session")
+def server_binary() -> str | None:
+    return os.environ.get("WAYBILL_TEST_SERVER") or None
+
+
+@pytest.fixture(scope="session")
+def session_valkey(server_binary: str | None) -> Iterator[EmbeddedValkey]:
+    # A unix socket's path has to stay under 108 bytes, which pytest's own temporary directories do not promise.
+    with tempfile.TemporaryDirectory(prefix="wb-") as directory:
+        server = start_valkey(Path(directory), server=server_binary)
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def valkey_url(session_valkey: EmbeddedValkey) -> Iterator[str]:
+    with redis.Redis.from_url(session_valkey.url) as client:
+        client.flushall()
+    yield session_valkey.url
+
+
+@pytest.fixture
+def own_valkey(server_binary: str | None) -> Iterator[Callable[..., EmbeddedValkey]]:
+    """Start servers that a test may kill: `own_valkey("--maxmemory", "10mb")`; the same directory on a second call."""
+    servers: list[EmbeddedValkey] = []
+    with tempfile.TemporaryDirectory(prefix="wb-") as directory:
+
+        def start(*options: str) -> EmbeddedValkey:
+            server = start_valkey(Path(directory), *options, server=server_binary)
+            servers.append(server)
+            return server
+
+        yield start
+        for server in servers:
+            server.kill()
+
+
+@pytest.fixture
+def make_settings(valkey_url: str) -> Callable[..., Settings]:
+    """Build settings for the test's server: `make_settings(lease_seconds=1)`."""
+
+    def make(**values: object) -> Settings:
+        environ = {f"WAYBILL_{name.upper()}": str(value) for name, value in values.items()}
+        return load_settings({"WAYBILL_REDIS_URL": valkey_url, "WAYBILL_HOST": "127.0.0.1"} | environ)
+
+    return make
+
+
+@pytest.fixture
+def settings(make_settings: Callable[..., Settings]) -> Settings:
+    return make_settings()
+
+
+@pytest.fixture
+async def store(settings: Settings) -> AsyncIterator[Store]:
+    opened = await open_store(settings)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
