@@ -1,0 +1,50 @@
+"""The two Litestar apps, joined from the parts: the senders' and the operators'."""
+
+from collections.abc import Mapping, Sequence
+
+from litestar import Litestar
+from litestar.datastructures import ResponseHeader
+from litestar.exceptions import HTTPException
+from litestar.handlers import ASGIRouteHandler, BaseRouteHandler, asgi
+from litestar.types import Receive, Scope, Send
+
+from service.ingress.answers import SECURITY_HEADERS
+from service.ingress.health import Readiness, health_routes
+from service.ingress.late_store import EventStore
+from service.ingress.problems import answer_http_error, answer_unexpected
+from service.ingress.webhooks import Webhooks
+from service.settings import Settings
+from service.sources import Source
+
+
+def build_app(
+    settings: Settings, sources: Mapping[str, Source], store: EventStore, readiness: Readiness | None = None
+) -> Litestar:
+    """Make the senders' app: webhooks and health. `readiness` is given where both ports share one."""
+    door = _webhook_route(Webhooks(settings, sources, store))
+    return _build([door, *health_routes(readiness or Readiness(settings, store))])
+
+
+def build_admin_app(settings: Settings, store: EventStore, readiness: Readiness | None = None) -> Litestar:
+    """Make the operators' app: health."""
+    return _build(health_routes(readiness or Readiness(settings, store)))
+
+
+def _webhook_route(webhooks: Webhooks) -> ASGIRouteHandler:
+    # a plain ASGI handler: Litestar's request and response objects cost as much again as the whole delivery
+    @asgi(["/webhooks/{source:str}", "/webhooks/{source:str}/{token:str}"], copy_scope=False)
+    async def receive_webhook(scope: Scope, receive: Receive, send: Send) -> None:
+        await webhooks.receive_webhook(scope, receive, send)
+
+    return receive_webhook
+
+
+def _build(routes: Sequence[BaseRouteHandler]) -> Litestar:
+    return Litestar(
+        routes,
+        debug=False,  # else LITESTAR_DEBUG in the environment would show tracebacks to strangers
+        openapi_config=None,
+        logging_config=None,  # answer_unexpected logs once; Litestar's own would repeat it, or log nothing
+        exception_handlers={HTTPException: answer_http_error, Exception: answer_unexpected},
+        response_headers=[ResponseHeader(name=name, value=value) for name, value in SECURITY_HEADERS.items()],
+    )

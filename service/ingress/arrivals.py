@@ -1,0 +1,56 @@
+"""From the facts of one delivery to the events the store is asked to keep, and back to what became of each. Pure."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from service.events import EVENT_VERSION, Delivery, Event, Fact, RecordRef, new_event_id
+from service.ingress.answers import IGNORED, Outcome
+from service.ingress.headers import keep
+from service.store import Arrival, Receipt
+
+
+class Origin(Struct, frozen=True):
+    """What all events of one delivery share; `window_ms` is how long their keys claim, `first_id` the first's id."""
+
+    delivery: Delivery
+    traceparent: str
+    window_ms: int
+    first_id: str
+
+
+def build_arrivals(facts: Sequence[Fact], claims: Sequence[str], origin: Origin) -> list[Arrival]:
+    """Make an event of each fact that is about a record; `claims[i]` is the event key's digest of `facts[i]`."""
+    headers = keep(origin.delivery.headers)
+    arrivals: list[Arrival] = []
+    for fact, claim in zip(facts, claims, strict=True):
+        if fact.record is not None:
+            event_id = new_event_id() if arrivals else origin.first_id
+            event = _build_event(fact, fact.record, origin, headers, event_id)
+            arrivals.append(Arrival(event, claim, origin.window_ms))
+    return arrivals
+
+
+def match_outcomes(facts: Sequence[Fact], receipts: Sequence[Receipt]) -> list[Outcome]:
+    """Say for each fact, in order, what became of it: those about no record have no receipt and were ignored."""
+    remaining = iter(receipts)
+    return [IGNORED if fact.record is None else _outcome(next(remaining)) for fact in facts] or [IGNORED]
+
+
+def _build_event(fact: Fact, record: RecordRef, origin: Origin, headers: dict[str, str], event_id: str) -> Event:
+    return Event(
+        EVENT_VERSION,
+        event_id,
+        origin.delivery.source,
+        fact.type,
+        fact.change,
+        record,
+        fact.occurred_at,
+        headers,
+        origin.traceparent,
+        origin.delivery.body,
+    )
+
+
+def _outcome(receipt: Receipt) -> Outcome:
+    return Outcome(receipt.status, receipt.event_id)

@@ -1,0 +1,35 @@
+"""`waybill serve`: the pod that answers HTTP, joined from settings, waybill.yaml and the store."""
+
+import os
+from pathlib import Path
+
+import click
+import uvloop
+
+from service.config import Config, load_config
+from service.ingress.late_store import LateStore
+from service.ingress.server import run
+from service.log import configure
+from service.outbound import open_outbound
+from service.platforms import build_platforms
+from service.settings import Settings, load_settings
+from service.sources import build_sources
+from service.store import open_store
+
+
+@click.command()
+def serve() -> None:
+    """Take in webhooks on WAYBILL_PORT, answer health on WAYBILL_ADMIN_PORT."""
+    configure("service")
+    settings = load_settings(os.environ)
+    configure("service", settings.log_level, settings.log_line_bytes_max)
+    config = load_config(Path(settings.config), os.environ)
+    uvloop.run(_serve(settings, config))
+
+
+async def _serve(settings: Settings, config: Config) -> None:
+    # platforms read deliveries here and fetch nothing; their HTTP client opens no connection until asked
+    async with open_outbound(settings, allow_private_hosts=config.outbound.allow_private_hosts) as outbound:
+        platforms = build_platforms(config.platforms, os.environ, outbound)
+        sources = build_sources(config, os.environ, platforms)
+        await run(settings, sources, LateStore(settings, open_store))

@@ -1,0 +1,111 @@
+"""The store as the ingress holds it: it may come later than the process, go, and come back not worth trusting.
+
+The process starts without it and answers 503, which senders outlast; a pod that crashed instead would only add restarts
+to an outage. A store that answers but does not keep the promised durability is refused until it does: an event
+acknowledged on it could be lost.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from service.errors import ConfigError, StoreUnavailable, StoreUnsafe, WaybillError
+from service.log import get_logger
+from service.settings import Settings
+from service.store import Arrival, Receipt, Store
+
+LOOK_SECONDS = 2.0
+"""How often the store is looked at, and so how often an unsafe one is told of."""
+
+_log = get_logger()
+
+
+class EventStore(Protocol):
+    """What the ingress asks of a store, open or not."""
+
+    def ingest_all(self, arrivals: Sequence[Arrival], /) -> Awaitable[list[Receipt]]:
+        """Take in the events of one delivery, all or none."""
+        ...
+
+    def check(self) -> Awaitable[None]:
+        """Return if it can accept durably now, raise if not."""
+        ...
+
+
+class LateStore:
+    """An EventStore that opens itself when it can: call `look` once, run `watch` in a task, `close` at the end."""
+
+    def __init__(self, settings: Settings, open_store: Callable[[Settings], Awaitable[Store]]) -> None:
+        self._settings = settings
+        self._open_store = open_store
+        self._store: Store | None = None
+        self._trouble: WaybillError | None = StoreUnavailable("the store was not reached yet")
+
+    @property
+    def opened(self) -> Store:
+        """The open store.
+
+        Raises:
+            StoreUnavailable: it was not reached yet.
+            StoreUnsafe: it does not keep what was promised.
+        """
+        if self._store is None or isinstance(self._trouble, StoreUnsafe):
+            raise self._trouble or StoreUnavailable("the store was not reached yet")
+        return self._store
+
+    def ingest_all(self, arrivals: Sequence[Arrival], /) -> Awaitable[list[Receipt]]:
+        """Take in the events of one delivery, all or none.
+
+        Raises:
+            StoreUnavailable, StoreFull, StoreUnsafe: it cannot.
+        """
+        return self.opened.ingest_all(arrivals)
+
+    def check(self) -> Awaitable[None]:
+        """Return if the store can accept durably now.
+
+        Raises:
+            StoreUnavailable, StoreFull, StoreUnsafe: it cannot.
+        """
+        return self.opened.check()
+
+    async def look(self) -> None:
+        """Open the store, or check the open one, and tell what changed.
+
+        Raises:
+            ConfigError: no waiting will open it.
+        """
+        try:
+            if self._store is None:
+                self._store = await self._open_store(self._settings)
+            else:
+                await self._store.check()
+        except ConfigError:
+            raise
+        except WaybillError as error:
+            self._note(error)
+        except Exception as error:  # noqa: BLE001 - a library's error must not end the watch
+            self._note(StoreUnavailable(f"{type(error).__name__}: {error}", self._settings.retry_after_seconds))
+        else:
+            self._note(None)
+
+    async def watch(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await self.look()
+
+    async def close(self) -> None:
+        """Close the store, if it was opened."""
+        if self._store is not None:
+            await self._store.close()
+
+    def _note(self, trouble: WaybillError | None) -> None:
+        before, self._trouble = self._trouble, trouble
+        if isinstance(trouble, StoreUnsafe):
+            _log.error("store.unsafe", reason=str(trouble), fix="nothing is acknowledged until this is mended")
+        elif trouble is None:
+            if before is not None:
+                _log.info("store.available", durability=self._settings.durability)
+        elif before is None or before.kind != trouble.kind:
+            _log.error("store.unavailable", error_kind=trouble.kind, reason=str(trouble))

@@ -1,0 +1,82 @@
+"""One delivery's way through the door, and the one line that tells of it: `delivery.received`, also when refused.
+
+Never the body, a header or a secret; a path that names no source is told apart from the sources, so that anyone's
+guesses do not become sources on a dashboard.
+"""
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any
+
+from service.events import Fact, new_event_id
+from service.ingress.answers import Outcome, leading
+from service.log import get_logger
+
+UNKNOWN_SOURCE = "unknown"
+CHARACTERS_MAX = 128
+EVENT_IDS_MAX = 32
+"""How many ids of one delivery its line names; the line is bounded, and the trace id leads to the rest."""
+
+_log = get_logger()
+
+
+class Passage:
+    """What is known so far of one delivery; `id` becomes the id of its first event, if there is one."""
+
+    __slots__ = ("_began", "body_bytes", "event_type", "id", "outcomes", "path_source", "source", "trace_id")
+
+    def __init__(self) -> None:
+        self._began = perf_counter()
+        self.id = new_event_id()
+        self.trace_id = self.id
+        self.source = UNKNOWN_SOURCE
+        self.path_source = ""
+        self.event_type: str | None = None
+        self.body_bytes = 0
+        self.outcomes: Sequence[Outcome] = ()
+
+    def read(self, facts: Sequence[Fact]) -> None:
+        """Note what the delivery tells; several facts share the type of the first."""
+        if facts:
+            self.event_type = facts[0].type[:CHARACTERS_MAX]
+
+    def log_accepted(self, http_status: int) -> None:
+        """Write the line of a delivery that was taken in, or rightly ignored."""
+        outcome = leading(self.outcomes)
+        _log.info(
+            "delivery.received",
+            source=self.source,
+            event_type=self.event_type,
+            status=outcome.status,
+            http_status=http_status,
+            duration_ms=self._duration_ms(),
+            body_bytes=self.body_bytes,
+            event_id=outcome.event_id,
+            trace_id=self.trace_id,
+            **self._several(),
+        )
+
+    def log_refused(self, http_status: int, reason: str) -> None:
+        """Write the line of a delivery that was not taken; `reason` is the stable code."""
+        guess = {} if self.source != UNKNOWN_SOURCE else {"path_source": self.path_source[:CHARACTERS_MAX]}
+        _log.warning(
+            "delivery.received",
+            source=self.source,
+            event_type=self.event_type,
+            status="rejected",
+            reason=reason,
+            http_status=http_status,
+            duration_ms=self._duration_ms(),
+            body_bytes=self.body_bytes,
+            trace_id=self.trace_id,
+            **guess,
+        )
+
+    def _duration_ms(self) -> float:
+        return round((perf_counter() - self._began) * 1000, 3)
+
+    def _several(self) -> dict[str, Any]:
+        if len(self.outcomes) < 2:
+            return {}
+        ids = [outcome.event_id for outcome in self.outcomes if outcome.event_id is not None]
+        return {"events": len(self.outcomes), "event_ids": ids[:EVENT_IDS_MAX]}

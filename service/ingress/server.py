@@ -1,0 +1,177 @@
+"""Both ports in one process and one event loop: bound first, served by uvicorn, stopped together and in time.
+
+uvicorn's own handling of signals is for one server; here one signal stops two, so it is done here. A connection that
+sends no whole request head is closed as well, which uvicorn has no limit for.
+"""
+
+import asyncio
+import contextlib
+import math
+import signal
+import socket
+import time
+from collections.abc import AsyncGenerator, Generator, Mapping
+from typing import cast
+
+import uvicorn
+from litestar import Litestar
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.errors import ConfigError
+from service.ingress.app import build_admin_app, build_app
+from service.ingress.health import Readiness
+from service.ingress.late_store import LateStore
+from service.log import get_logger
+from service.settings import Settings
+from service.sources import Source
+
+KEEP_ALIVE_SECONDS = 75
+"""Longer than load balancers hold idle connections (60 s, mostly), so that it is never us who closes on a request."""
+
+START_POLL_SECONDS = 0.01
+BACKLOG = 2_048
+TICKS_PER_LOOK = 10
+"""uvicorn ticks ten times a second."""
+
+_log = get_logger()
+
+
+def bind(host: str, port: int, variable: str) -> socket.socket:
+    """Bind one listening socket; port 0 takes a free one.
+
+    Raises:
+        ConfigError: the address cannot be had; `variable` is the setting to name.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        reason = f"cannot listen on {host}:{port} ({error.strerror or error})"
+        raise ConfigError(variable, reason, "take a free port, and an address of this machine") from error
+    listener.setblocking(False)  # noqa: FBT003 - the standard library takes it by position
+    return listener
+
+
+class Listener(uvicorn.Server):
+    """One port: `start`, then `stop`. Signals are left alone."""
+
+    def __init__(self, app: Litestar, listener: socket.socket, settings: Settings) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="on",
+                log_config=None,  # service.log has taken the standard library's logging over already
+                access_log=False,  # delivery.received says more
+                server_header=False,
+                proxy_headers=False,  # anyone could name any address
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds_max),
+            )
+        )
+        self._socket = listener
+        self._head_seconds_max = settings.body_seconds_max
+        self._silent: dict[HttpToolsProtocol, tuple[object, float]] = {}
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return cast("tuple[str, int]", self._socket.getsockname())[1]
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leave signals to `run`."""
+        yield
+
+    async def start(self) -> None:
+        """Return once connections are accepted."""
+        self._serving = asyncio.get_running_loop().create_task(self.serve([self._socket]))
+        while not self.started:
+            if self._serving.done():
+                self._serving.result()
+                raise RuntimeError("the server ended before it began")
+            await asyncio.sleep(START_POLL_SECONDS)
+
+    async def stop(self) -> None:
+        """Accept nothing new, let requests under way end within the limit, and return."""
+        self.should_exit = True
+        if self._serving is not None:
+            await self._serving
+
+    async def on_tick(self, counter: int) -> bool:
+        """Do what uvicorn does ten times a second, and close silent connections once a second."""
+        if counter % TICKS_PER_LOOK == 0:
+            self._close_silent(time.monotonic())
+        return await super().on_tick(counter)
+
+    def _close_silent(self, now: float) -> None:
+        """Close connections whose next request head is begun, or never was, for too long."""
+        silent: dict[HttpToolsProtocol, tuple[object, float]] = {}
+        for connection in cast("list[HttpToolsProtocol]", list(self.server_state.connections)):
+            if not _awaits_head(connection):
+                continue
+            last_request, since = self._silent.get(connection, (connection.cycle, now))
+            if last_request is not connection.cycle:
+                last_request, since = connection.cycle, now
+            if now - since > self._head_seconds_max:
+                connection.transport.close()
+            silent[connection] = (last_request, since)
+        self._silent = silent
+
+
+def _awaits_head(connection: HttpToolsProtocol) -> bool:
+    # None before the first request; uvicorn does not say so in its types
+    cycle = cast("object | None", connection.cycle)
+    between_requests = cycle is None or connection.cycle.response_complete
+    return between_requests and connection.timeout_keep_alive_task is None
+
+
+async def run(settings: Settings, sources: Mapping[str, Source], store: LateStore) -> None:
+    """Serve both ports until SIGTERM or SIGINT, then stop in order; the store is opened and closed here.
+
+    Raises:
+        ConfigError: a port cannot be had, or the store's address cannot be read.
+    """
+    began = time.monotonic()
+    signalled = _hear_signals()
+    readiness = Readiness(settings, store)
+    with (
+        bind(settings.host, settings.port, "WAYBILL_PORT") as port,
+        bind(settings.host, settings.admin_port, "WAYBILL_ADMIN_PORT") as admin_port,
+    ):
+        senders = Listener(build_app(settings, sources, store, readiness), port, settings)
+        operators = Listener(build_admin_app(settings, store, readiness), admin_port, settings)
+        async with _kept_open(store):
+            await asyncio.gather(senders.start(), operators.start())
+            _log.info("process.started", port=senders.port, admin_port=operators.port, durability=settings.durability)
+            reason = await signalled
+            readiness.stopping = True
+            await asyncio.gather(senders.stop(), operators.stop())
+    _log.info("process.stopped", reason=reason, uptime_seconds=round(time.monotonic() - began, 3))
+
+
+@contextlib.asynccontextmanager
+async def _kept_open(store: LateStore) -> AsyncGenerator[None]:
+    await store.look()
+    watch = asyncio.get_running_loop().create_task(store.watch())
+    try:
+        yield
+    finally:
+        watch.cancel()
+        await store.close()
+
+
+def _hear_signals() -> asyncio.Future[str]:
+    """Give what will be the name of the signal that ends the process."""
+    loop = asyncio.get_running_loop()
+    heard: asyncio.Future[str] = loop.create_future()
+
+    def hear(name: str) -> None:
+        if not heard.done():
+            heard.set_result(name)
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, hear, each.name)
+    return heard
