@@ -7,7 +7,6 @@ rendered for reading. Names and fields of the lines are `service`'s and `workers
 listed in the log schema.
 """
 
-import contextlib
 import logging
 import os
 import select
@@ -158,13 +157,18 @@ class _Clock:
 class _Writer:
     """Where lines go: one write each. A reader that is gone or stuck costs lines, not the events being handled."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, stall_seconds_max: float = STALL_SECONDS_MAX) -> None:
         self.fd = fd
+        self.stall_seconds_max = stall_seconds_max
 
     def write(self, line: bytes) -> None:
-        with contextlib.suppress(OSError):
-            while line:
-                line = line[self._write_some(line) :]
+        try:
+            written = self._write_some(line)
+            while written < len(line):
+                line = line[written:]
+                written = self._write_some(line)
+        except OSError:
+            return
 
     debug = info = warning = error = critical = write
 
@@ -172,7 +176,7 @@ class _Writer:
         try:
             return os.write(self.fd, line)
         except BlockingIOError:
-            _, ready, _ = select.select([], [self.fd], [], STALL_SECONDS_MAX)
+            _, ready, _ = select.select([], [self.fd], [], self.stall_seconds_max)
             return 0 if ready else len(line)
 
 

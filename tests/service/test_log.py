@@ -1,0 +1,326 @@
+"""The lines themselves, read back from a pipe: what is refused a place in them first, then what they hold."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service import log as log_module
+from service.errors import PermanentError
+from service.log import configure
+from service.redaction import REDACTED, plain, scrub
+
+SECRET = "s3cr3t-value"
+
+Read = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def read() -> Iterator[Read]:
+    """Configure logging onto a pipe, uncached, and give a function that reads the lines so far."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level, sys.excepthook)
+    configure("service", fd=writer)
+    structlog.configure(cache_logger_on_first_use=False)
+
+    def lines() -> list[dict[str, Any]]:
+        try:
+            return [json.loads(line) for line in os.read(reader, 1_000_000).splitlines()]
+        except BlockingIOError:
+            return []
+
+    yield lines
+    root.handlers[:], sys.excepthook = before[0], before[2]
+    root.setLevel(before[1])
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    os.close(reader)
+    os.close(writer)
+
+
+def rendered(fields: dict[str, Any], limit: int = 4_096) -> bytes:
+    line = {"event": "thing.happened", **fields}
+    finish = log_module._finisher("service", log_module._json_renderer(limit))
+    return finish(None, "info", line)
+
+
+HIDDEN = """authorization token path_token secret client_secret password signature X-Signature cookie Set-Cookie
+body raw email phone name first_name address billing_address headers api_key"""
+
+
+@pytest.mark.parametrize("name", HIDDEN.split())
+def test_a_hidden_name_hides_its_value_at_the_top_and_below(name: str) -> None:
+    line = json.loads(rendered({name: SECRET, "detail": {name: SECRET, "list": [{name: {"x": SECRET}}]}}))
+    assert line[name] == REDACTED
+    assert line["detail"] == {name: REDACTED, "list": [{name: REDACTED}]}
+
+
+@pytest.mark.parametrize("name", ["body_bytes", "event_id", "error_kind", "rule", "token_count", "http_status", "key"])
+def test_an_innocent_name_is_left_alone(name: str) -> None:
+    assert json.loads(rendered({name: "shown"}))[name] == "shown"
+
+
+def test_addresses_and_passwords_in_text_are_taken_out_and_the_rest_stays() -> None:
+    text = 'cannot reach redis://user:hunter2@db:6379/0 for\n"jane.doe+x@example.org"\x01kim@example.org, see a @ b'
+    line = json.loads(rendered({"reason": text, "detail": [text]}))
+    assert "hunter2" not in str(line)
+    assert "jane" not in str(line)
+    assert "kim" not in str(line)
+    assert line["reason"].startswith(f"cannot reach redis://{REDACTED}@db:6379/0 for\n")
+    assert line["reason"].endswith("see a @ b")
+    assert line["detail"] == [line["reason"]]
+
+
+def test_a_value_that_is_no_plain_data_is_named_by_its_type_and_never_by_its_repr() -> None:
+    class Holder:
+        def __repr__(self) -> str:
+            return SECRET
+
+    line = json.loads(rendered({"holder": Holder(), "blob": b"abc", "many": {1, 2}, "error": KeyError("k")}))
+    assert line["holder"] == "<Holder>"
+    assert line["blob"] == "[3 bytes]"
+    assert line["many"] == [1, 2]
+    assert line["error"] == "KeyError: 'k'"
+
+
+def test_structs_are_redacted_like_mappings_and_depth_is_bounded() -> None:
+    class Person(msgspec.Struct):
+        id: str
+        email: str
+
+    nested: Any = "deep"
+    for _ in range(30):
+        nested = [nested]
+    line = json.loads(rendered({"person": Person("7", "jane@example.org"), "nested": nested}))
+    assert line["person"] == {"id": "7", "email": REDACTED}
+    assert "[too deep]" in str(line["nested"])
+
+
+@given(
+    st.dictionaries(
+        st.text(min_size=1, max_size=80).filter(lambda name: name not in {"event", "exc_info", "stack_info"}),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3_000) | st.binary(max_size=40),
+            lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=20), inner, max_size=5),
+            max_leaves=20,
+        ),
+        max_size=12,
+    ),
+    st.integers(512, 4_096),
+)
+def test_a_line_is_one_json_object_within_the_limit_whatever_came_in(fields: dict[str, Any], limit: int) -> None:
+    line = rendered(fields, limit)
+    assert len(line) <= limit
+    assert line.count(b"\n") == 1
+    assert line.endswith(b"\n")
+    assert isinstance(json.loads(line), dict)
+
+
+@given(st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def test_making_plain_and_scrubbing_are_done_after_one_pass(value: Any) -> None:
+    once = scrub(plain(value))
+    assert scrub(plain(once)) == once
+
+
+def test_a_line_exactly_at_the_limit_is_whole_and_one_byte_more_is_cut_and_says_so() -> None:
+    spare = 512 - len(rendered({"text": ""}, 512))
+    whole = rendered({"text": "x" * spare}, 512)
+    cut = json.loads(rendered({"text": "x" * (spare + 1)}, 512))
+    assert len(whole) == 512
+    assert "cut" not in json.loads(whole)
+    assert cut["cut"] == ["text"]
+    assert cut["text"].endswith("…")
+    assert cut["event"] == "thing.happened"
+
+
+def test_many_long_fields_leave_at_least_the_ids() -> None:
+    line = json.loads(rendered({f"field_{number}": "é" * 500 for number in range(100)} | {"event_id": "e" * 32}, 512))
+    assert line["event_id"] == "e" * 32
+    assert line["event"] == "thing.happened"
+    assert line["cut"] == ["*"]
+
+
+def test_a_line_opens_with_moment_level_component_and_event(read: Read) -> None:
+    log_module.get_logger(source="pack-orders").info("delivery.received", status="queued")
+    (line,) = read()
+    assert list(line) == ["ts", "level", "component", "event", "source", "status"]
+    assert (line["level"], line["component"], line["event"]) == ("info", "service", "delivery.received")
+
+
+@pytest.mark.parametrize(
+    ("now", "text"),
+    [
+        (0.0, "1970-01-01T00:00:00.000Z"),
+        (1_795_161_730.9999, "2026-11-20T08:02:10.999Z"),
+        (0.042, "1970-01-01T00:00:00.042Z"),
+    ],
+)
+def test_the_moment_is_utc_with_milliseconds_and_never_rounds_into_the_next_second(now: float, text: str) -> None:
+    clock = log_module._Clock()
+    assert clock.stamp(now) == text
+    assert clock.stamp(now) == text
+
+
+def test_bound_ids_stand_on_our_lines_and_on_the_libraries(read: Read) -> None:
+    structlog.contextvars.bind_contextvars(event_id="e1")
+    log_module.get_logger().info("record.fetched")
+    logging.getLogger("aiohttp.client").warning("slow %s", "host", extra={"ignored": 1})
+    ours, theirs = read()
+    assert ours["event_id"] == theirs["event_id"] == "e1"
+    assert (theirs["event"], theirs["logger"], theirs["message"]) == ("library.logged", "aiohttp.client", "slow host")
+    assert theirs["level"] == "warning"
+
+
+def test_what_costs_more_than_it_tells_is_not_logged(read: Read) -> None:
+    logging.getLogger("arq.worker").info("0.05s → job()")
+    logging.getLogger("uvicorn.access").info("GET /healthz")
+    logging.getLogger("anything").debug("chatter")
+    log_module.get_logger().debug("chatter")
+    assert read() == []
+
+
+def test_an_exception_tells_kind_and_frames_and_no_locals(read: Read) -> None:
+    def charge() -> None:
+        card = SECRET
+        assert card
+        raise PermanentError("refused", "the platform said no")
+
+    try:
+        charge()
+    except PermanentError:
+        log_module.get_logger().exception("action.finished")
+    (line,) = read()
+    assert (line["error_kind"], line["error_type"]) == ("refused", "PermanentError")
+    assert line["error_message"] == "the platform said no"
+    assert "in charge" in line["error_stack"]
+    assert SECRET not in json.dumps(line)
+
+
+def test_exc_info_without_an_exception_adds_nothing(read: Read) -> None:
+    log_module.get_logger().info("thing.happened", exc_info=True)
+    (line,) = read()
+    assert "error_kind" not in line
+
+
+async def test_a_task_nobody_waited_for_is_told(read: Read) -> None:
+    lost = {"message": "Task exception was never retrieved", "exception": ValueError("lost")}
+    asyncio.get_running_loop().call_exception_handler(lost)
+    (line,) = read()
+    assert (line["logger"], line["error_message"]) == ("asyncio", "lost")
+
+
+def test_a_reader_that_is_gone_costs_the_line_and_nothing_else() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    log_module._Writer(writer).write(b"line\n")
+    os.close(writer)
+
+
+def test_a_stuck_reader_holds_a_line_up_for_a_bounded_time() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 65_536)
+    started = time.monotonic()
+    log_module._Writer(writer, stall_seconds_max=0.05).write(b"line\n")
+    assert time.monotonic() - started < 1
+    os.close(reader)
+    os.close(writer)
+
+
+def run(code: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=20)
+
+
+def test_a_library_that_formats_wrongly_is_told_and_not_failed() -> None:
+    done = run(
+        "import logging\nfrom service.log import configure\nconfigure('workers')\n"
+        "logging.getLogger('sloppy').error('%d items', 'three')"
+    )
+    (line,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert line["message"].startswith("%d items [TypeError")
+    assert done.stderr == b""
+
+
+def test_an_uncaught_exception_and_a_warning_end_as_lines() -> None:
+    done = run(
+        "import warnings, threading\nfrom service.log import configure\nconfigure('workers')\n"
+        "warnings.warn('old way')\n"
+        "t = threading.Thread(target=lambda: 1 / 0); t.start(); t.join()\nraise RuntimeError('boom')"
+    )
+    warned, threaded, failed = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1
+    assert warned["logger"] == "py.warnings"
+    assert threaded["error_type"] == "ZeroDivisionError"
+    assert (failed["event"], failed["level"], failed["error_message"]) == ("process.failed", "critical", "boom")
+    assert done.stderr == b""
+
+
+def test_an_interrupt_is_left_to_python() -> None:
+    done = run("from service.log import configure\nconfigure('workers')\nraise KeyboardInterrupt")
+    assert done.stdout == b""
+    assert b"KeyboardInterrupt" in done.stderr
+
+
+def test_a_second_call_before_the_first_line_takes_effect() -> None:
+    done = run(
+        "from service.log import configure, get_logger\nlog = get_logger()\nconfigure('service')\n"
+        "configure('workers', 'warning', 512)\nlog.info('not.said')\nlog.warning('thing.happened', text='x' * 900)"
+    )
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["component"] == "workers"
+    assert len(line) < 512
+
+
+def test_a_terminal_gets_lines_for_reading() -> None:
+    reader, writer = os.openpty()
+    code = (
+        "from service.log import configure, get_logger\nconfigure('service')\n"
+        "get_logger().error('thing.happened', email='jane@example.org', exc_info=ValueError('boom'))"
+    )
+    subprocess.run([sys.executable, "-c", code], stdout=writer, check=True, timeout=20)
+    os.close(writer)
+    text = os.read(reader, 10_000).decode()
+    os.close(reader)
+    assert "thing.happened" in text
+    assert "ValueError: boom" in text
+    assert "jane" not in text
+    assert not text.startswith("{")
+
+
+def test_a_line_of_nine_fields_is_cheap() -> None:
+    # the budget is 7 µs on a quiet machine; three times that leaves room for a busy one and still finds a slow part
+    fields = {
+        "source": "pack-orders",
+        "event_type": "updated",
+        "status": "queued",
+        "http_status": 202,
+        "duration_ms": 1.2,
+    }
+    fields |= {"body_bytes": 812, "event_id": "e" * 32, "reason": None, "attempt": 1}
+    finish = log_module._finisher("service", log_module._json_renderer(4_096))
+    best = min(_seconds_for(finish, fields) for _ in range(7))
+    assert best < 21e-6
+
+
+def _seconds_for(finish: Any, fields: dict[str, Any], count: int = 2_000) -> float:
+    started = time.perf_counter()
+    for _ in range(count):
+        finish(None, "info", {"event": "delivery.received", **fields})
+    return (time.perf_counter() - started) / count
