@@ -1,0 +1,83 @@
+"""What the answer of a platform means to us, by its status. Pure.
+
+2xx is decoded, 404 and 410 mean gone, 408, 425, 429 and 5xx are time's, 401, 403 and redirects are the operator's, the
+rest is a refusal of what we asked. Kinds begin with whose fault it is: `platform_…`, `config_…`, `request_…`.
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from msgspec import Struct
+
+from service.errors import PermanentError, TransientError
+from service.outbound import Answer
+from service.platforms.complaints import complaint
+from service.platforms.decoding import decode, web_page
+
+GONE = frozenset({404, 410})
+TRANSIENT = frozenset({408, 425, 429})
+RETRY_AFTER_SECONDS_MAX = 86_400.0
+
+
+class Reply(Struct, frozen=True):
+    """A decoded answer; `data` is None if the thing is gone."""
+
+    status: int
+    data: Any
+    duration_ms: float
+
+    @property
+    def gone(self) -> bool:
+        """Whether the platform holds no such thing (any more)."""
+        return self.status in GONE
+
+
+def judge(operation: str, answer: Answer, *, transient: frozenset[int], secrets: Iterable[str], now: float) -> Reply:
+    """Decode a good answer, and name what is wrong with another.
+
+    `secrets` were sent and are cut out of the platform's words; `now` is in seconds since the epoch.
+    A 404 that is a web page is no missing record: it comes from a server that does not know the API's address at all.
+
+    Raises:
+        TransientError: `platform_unavailable`, `platform_rate_limited`, those of decoding.
+        PermanentError: `config_unauthorized`, `config_forbidden`, `config_redirected`, `config_wrong_address`,
+            `request_refused`, those of decoding.
+    """
+    status = answer.status
+    if 200 <= status < 300:
+        return Reply(status, decode(answer.body, status), answer.duration_ms)
+    if status == 410 or (status == 404 and not web_page(answer.body)):
+        return Reply(status, None, answer.duration_ms)
+    said = complaint(answer.body, secrets)
+    reason = f"{operation} answered {status}" + (f": {said}" if said else "")
+    if status in transient or status >= 500:
+        kind = "platform_rate_limited" if status == 429 else "platform_unavailable"
+        wait = retry_after_seconds(answer.headers.get("retry-after"), now)
+        raise TransientError(kind, reason, http_status=status, retry_after_seconds=wait)
+    raise PermanentError(_permanent_kind(status), reason, http_status=status)
+
+
+def retry_after_seconds(header: str | None, now: float) -> float | None:
+    """Read Retry-After, seconds or an HTTP date (RFC 9110 10.2.3), as seconds from `now`; None if it says nothing."""
+    if header is None:
+        return None
+    text = header.strip()
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return min(float(text), RETRY_AFTER_SECONDS_MAX)
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    aware = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
+    return min(max(aware.timestamp() - now, 0.0), RETRY_AFTER_SECONDS_MAX)
+
+
+def _permanent_kind(status: int) -> str:
+    if 300 <= status < 400:
+        return "config_redirected"
+    return {401: "config_unauthorized", 403: "config_forbidden", 404: "config_wrong_address"}.get(
+        status, "request_refused"
+    )

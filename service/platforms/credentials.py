@@ -1,0 +1,139 @@
+"""How an account shows who it is: fixed headers, or an OAuth2 token that is fetched, kept and renewed."""
+
+import asyncio
+import time
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+import msgspec
+from msgspec import Struct
+
+from service.errors import PermanentError
+from service.outbound import Outbound
+from service.platforms.answers import TRANSIENT, judge
+
+EXPIRY_MARGIN_SECONDS = 30.0
+LIFETIME_SECONDS = 60.0
+"""For a token of which the server does not say how long it lives (`expires_in` is optional, RFC 6749 5.1)."""
+
+
+class Credentials(Protocol):
+    """What a call carries to be let in."""
+
+    async def headers(self) -> Mapping[str, str]:
+        """Give the headers to send, all of them secret."""
+        ...
+
+    def renewable(self, sent: Mapping[str, str]) -> bool:
+        """Hear that `sent` was answered 401; True if `headers` now gives others."""
+        ...
+
+
+class StaticHeaders:
+    """Headers that never change."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = headers
+
+    async def headers(self) -> Mapping[str, str]:
+        """Give the headers."""
+        return self._headers
+
+    def renewable(self, sent: Mapping[str, str]) -> bool:  # noqa: ARG002 - the protocol's signature
+        """Nothing here can be renewed."""
+        return False
+
+
+class _Token(Struct):
+    access_token: str
+    expires_in: float | None = None
+
+
+class ClientCredentials:
+    """A bearer token by the client credentials grant (RFC 6749 4.4), one per process, fetched by one call at a time.
+
+    Every waiting call shares the token that the first one fetched. `clock` counts seconds and never goes back.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a token is asked with
+        self,
+        account: str,
+        outbound: Outbound,
+        *,
+        token_url: str,
+        client_id: str,
+        client_secret: str,
+        scope: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._account = account
+        self._outbound = outbound
+        self._token_url = token_url
+        self._secrets = (client_id, client_secret)
+        form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
+        self._form = urlencode(form | ({"scope": scope} if scope else {})).encode()
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._headers: Mapping[str, str] = {}
+        self._stale_at = 0.0
+
+    async def headers(self) -> Mapping[str, str]:
+        """Give the token's header, fetching a token if there is none that lives long enough.
+
+        Raises:
+            TransientError: the token server is not to be had, as `judge`.
+            PermanentError: `config_unauthorized`, `config_wrong_address`, `platform_wrong_envelope`, as `judge`.
+        """
+        if self._headers and self._clock() < self._stale_at:
+            return self._headers
+        async with self._lock:
+            if not self._headers or self._clock() >= self._stale_at:
+                await self._renew()
+            return self._headers
+
+    def renewable(self, sent: Mapping[str, str]) -> bool:
+        """Drop the token if it is still the one that was refused."""
+        if sent is self._headers:
+            self._headers = {}
+        return True
+
+    async def _renew(self) -> None:
+        asked_at = self._clock()
+        token = _read_token(await self._ask())
+        lifetime = token.expires_in if token.expires_in is not None else LIFETIME_SECONDS
+        self._headers = {"Authorization": f"Bearer {token.access_token}"}
+        self._stale_at = asked_at + max(lifetime - EXPIRY_MARGIN_SECONDS, lifetime / 2)
+
+    async def _ask(self) -> Any:  # noqa: ANN401 - JSON may be anything
+        settings = self._outbound.settings
+        answer = await self._outbound.request(
+            "POST",
+            self._token_url,
+            headers={"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"},
+            body=self._form,
+            seconds_max=settings.fetch_seconds_max,
+            bytes_max=settings.fetch_bytes_max,
+            guarded=False,
+        )
+        if answer.status in {400, 401, 403}:
+            reason = f"{self._account}: the token server refuses the client id and secret, or their scope"
+            raise PermanentError("config_unauthorized", reason, http_status=answer.status)
+        name = f"{self._account}: token"
+        reply = judge(name, answer, transient=TRANSIENT, secrets=self._secrets, now=time.time())
+        if reply.gone:
+            raise PermanentError("config_wrong_address", "token_url answers 404", http_status=reply.status)
+        return reply.data
+
+
+def basic(username: str, password: str) -> StaticHeaders:
+    """Make the credentials of HTTP Basic (RFC 7617)."""
+    return StaticHeaders({"Authorization": "Basic " + b64encode(f"{username}:{password}".encode()).decode()})
+
+
+def _read_token(data: object) -> _Token:
+    try:
+        return msgspec.convert(data, _Token, strict=False)
+    except msgspec.ValidationError as error:
+        raise PermanentError("platform_wrong_envelope", "the token server's answer has no token") from error

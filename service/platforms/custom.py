@@ -1,0 +1,95 @@
+"""Any other system that answers JSON over HTTP, by configuration alone: where records are, and which field is which.
+
+It has no envelope of its own, so its sources name one; its hints lead nowhere, so events name their records themselves.
+"""
+
+from collections.abc import Mapping
+from typing import cast
+
+from msgspec import Struct
+
+from service.envelopes.pointers import parse_pointer
+from service.errors import ConfigError, PermanentError, Refusal
+from service.events import Delivery, Fact, RecordRef
+from service.outbound import Outbound
+from service.platforms.answers import Reply
+from service.platforms.base import FetchContext, Fetched
+from service.platforms.credentials import Credentials
+from service.platforms.custom_fields import Fields, find
+from service.platforms.decoding import own_id
+from service.platforms.http import Calls, fetch_one, segment, unknown_kind
+from service.platforms.reading import Node
+from service.records import RECORDS, Moment, Record
+
+
+class RecordPlace(Struct, frozen=True):
+    """Where a kind of record is: a path with `{id}`, a pointer to it in the answer, pointers to its fields."""
+
+    path: str
+    at: str
+    map: Mapping[str, str]
+
+
+class Custom:
+    """One account on such a system.
+
+    Raises:
+        ConfigError: a record kind, or a field in a map, that there is not.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        outbound: Outbound,
+        *,
+        base_url: str,
+        credentials: Credentials,
+        places: Mapping[str, RecordPlace],
+    ) -> None:
+        self.account = account
+        self._calls = Calls(account, base_url, outbound, credentials)
+        self._places = places
+        self._fields = {kind: _compile(account, kind, place) for kind, place in places.items()}
+
+    def read(self, delivery: Delivery) -> tuple[Fact, ...]:
+        """Refuse: there is no envelope of this platform's own; the configuration does not let it come to this.
+
+        Raises:
+            Refusal: 422 `not_an_event`.
+        """
+        raise Refusal(422, "not_an_event", f"the source {delivery.source} needs an envelope that is not `platform`")
+
+    async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:  # noqa: ARG002 - the protocol's signature
+        """Every event names its record itself."""
+        return (ref,)
+
+    async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:
+        """Ask for a record.
+
+        Raises:
+            TransientError: waiting helps.
+            PermanentError: it does not.
+        """
+        if ref.kind not in self._places:
+            raise unknown_kind(self.account, ref.kind)
+        place, fields = self._places[ref.kind], self._fields[ref.kind]
+        at = parse_pointer(place.at)
+
+        def read(reply: Reply) -> tuple[Node, Record, Moment]:
+            node = find(reply.data, at)
+            if not isinstance(node, dict):
+                reason = f"no object at {place.at or 'the top'}"
+                raise PermanentError("platform_wrong_envelope", reason, http_status=reply.status)
+            record: Record = fields.read(cast("Node", node))
+            own_id(record.id, reply.status)
+            return cast("Node", node), record, record.updated_at
+
+        path = place.path.replace("{id}", segment(ref.id))
+        return await fetch_one(self._calls, f"custom.{ref.kind}.get", path, context, asked=ref.id, read=read)
+
+
+def _compile(account: str, kind: str, place: RecordPlace) -> Fields:
+    path = f"platforms.{account}.records.{kind}"
+    if kind not in RECORDS:
+        raise ConfigError(path, "there is no such kind of record", f"one of {', '.join(sorted(RECORDS))}")
+    return Fields(RECORDS[kind], place.map, f"{path}.map")

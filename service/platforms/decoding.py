@@ -1,0 +1,74 @@
+"""From the bytes of a platform's answer to plain JSON values, and from those to the digest of a state. Pure.
+
+Numbers that are not whole become Decimal, never float. What cannot be decoded is named after whose fault it is: an
+answer that ends early is time's, all else the platform's or, where a web page answers, the operator's.
+"""
+
+import hashlib
+from decimal import Decimal
+from typing import Any, cast
+
+import msgspec
+
+from service.errors import PermanentError, TransientError
+from service.platforms.reading import Node, as_text
+
+_decoder = msgspec.json.Decoder[Any](float_hook=Decimal)
+_encoder = msgspec.json.Encoder(order="deterministic")
+
+
+def decode(body: bytes, status: int) -> Any:  # noqa: ANN401 - JSON may be anything
+    """Decode an answer.
+
+    Raises:
+        TransientError: `platform_truncated_json`, and `platform_not_json` for a page such as those of maintenance.
+        PermanentError: `platform_malformed_json`.
+    """
+    if not body.strip():
+        raise PermanentError("platform_wrong_envelope", "the answer is empty", http_status=status)
+    if web_page(body):
+        raise TransientError("platform_not_json", "a web page came instead of JSON", http_status=status)
+    try:
+        return _decoder.decode(body)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        if "truncated" in str(error):
+            raise TransientError("platform_truncated_json", "the JSON ends early", http_status=status) from error
+        raise PermanentError("platform_malformed_json", "the answer is no JSON", http_status=status) from error
+
+
+def web_page(body: bytes) -> bool:
+    """Say whether an answer is HTML or XML, whatever its content type says."""
+    return body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+
+
+def unwrap(data: object, status: int, *, wrapped: bool | None) -> Node:
+    """Take one object out of `{"data": …}`; `wrapped` None accepts it bare as well.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`.
+    """
+    if isinstance(data, dict):
+        outer = cast("Node", data)
+        inner = outer.get("data")
+        if wrapped is not False and isinstance(inner, dict):
+            return cast("Node", inner)
+        if not wrapped:
+            return outer
+    raise PermanentError("platform_wrong_envelope", "the answer is no such object as is documented", http_status=status)
+
+
+def own_id(value: object, status: int) -> str:
+    """Give the id that a record states of itself, as text.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`: there is none, so this is no record.
+    """
+    text = as_text(value)
+    if not text:
+        raise PermanentError("platform_wrong_envelope", "the answer has no id of its own", http_status=status)
+    return text
+
+
+def digest_of(state: object) -> str:
+    """SHA-256, in hex, of a state: the same whatever the order of its members."""
+    return hashlib.sha256(_encoder.encode(state)).hexdigest()

@@ -1,0 +1,44 @@
+"""The currency of a Flow Retail tenant: asked for once, then remembered, since every amount needs it."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from service.errors import PermanentError
+from service.platforms.base import FetchContext
+from service.platforms.decoding import unwrap
+from service.platforms.http import Calls
+from service.platforms.reading import text
+
+LIFETIME_SECONDS = 3_600.0
+
+
+class TenantCurrency:
+    """One tenant's currency; where the token may not read it, amounts are unknown rather than records unread."""
+
+    def __init__(self, calls: Calls, path: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._calls = calls
+        self._path = path
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._currency: str | None = None
+        self._stale_at: float | None = None
+
+    async def get(self, context: FetchContext) -> str | None:
+        """Give the code (ISO 4217), or None if the tenant does not tell.
+
+        Raises:
+            TransientError: waiting helps.
+        """
+        async with self._lock:
+            if self._stale_at is None or self._clock() >= self._stale_at:
+                self._currency = await self._ask(context)
+                self._stale_at = self._clock() + LIFETIME_SECONDS
+            return self._currency
+
+    async def _ask(self, context: FetchContext) -> str | None:
+        try:
+            reply = await self._calls.get("flow_retail.tenant.get", self._path, context)
+            return text(unwrap(reply.data, reply.status, wrapped=False), "currency") or None
+        except PermanentError:
+            return None

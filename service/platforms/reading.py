@@ -1,0 +1,140 @@
+"""From a platform's JSON to the types of our records, field by field, tolerantly. Pure.
+
+One odd field must not cost a record: what is absent, or of a shape we do not know, becomes UNSET (unknown to rules,
+still there under `raw.`); null stays None. Ids and codes become text, amounts Decimal, moments aware (UTC where the
+platform names no offset).
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, cast
+
+from msgspec import UNSET, UnsetType
+
+from service.records import Moment, Money, Quantity, Text
+
+Node = Mapping[str, Any]
+"""A decoded JSON object."""
+
+EMPTY: Node = {}
+
+EXPONENT_MAX = 64
+"""Powers of ten beyond this are no quantities; written out, 1e999999999 would fill the memory."""
+
+
+def as_text(value: object) -> Text:
+    """Text as it is, whole numbers as digits, null as None."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return UNSET
+
+
+def as_decimal(value: object) -> Decimal | UnsetType:
+    """A finite number from a number or from decimal text."""
+    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
+        return UNSET
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        return UNSET
+    return number if number.is_finite() and abs(number.adjusted()) <= EXPONENT_MAX else UNSET
+
+
+def as_quantity(value: object) -> Quantity | UnsetType | None:
+    """Whole numbers as they are, others as Decimal."""
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    return as_decimal(value)
+
+
+def as_moment(value: object) -> Moment:
+    """ISO 8601 text, with or without an offset."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        return UNSET
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return UNSET
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def as_money(value: object, currency: object) -> Money | UnsetType:
+    """An amount with its currency; UNSET if either is missing, since neither means anything alone."""
+    amount = as_decimal(value)
+    if amount is UNSET or not isinstance(currency, str) or not currency:
+        return UNSET
+    return Money(amount, currency.upper())
+
+
+def as_tags(value: object) -> tuple[str, ...] | UnsetType | None:
+    """A list of text; what is no text in it is left out."""
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        return UNSET
+    return tuple(item for item in cast("list[object]", value) if isinstance(item, str))
+
+
+def text(node: Node, key: str) -> Text:
+    """Read a text field."""
+    return as_text(node.get(key, UNSET))
+
+
+def quantity(node: Node, key: str) -> Quantity | UnsetType | None:
+    """Read a quantity."""
+    return as_quantity(node.get(key, UNSET))
+
+
+def moment(node: Node, key: str) -> Moment:
+    """Read a moment."""
+    return as_moment(node.get(key, UNSET))
+
+
+def money(node: Node, key: str) -> Money | UnsetType | None:
+    """Read `{"value": …, "currency": …}`."""
+    amount = child(node, key)
+    if amount is None or amount is UNSET:
+        return amount
+    return as_money(amount.get("value"), amount.get("currency"))
+
+
+def child(node: Node, key: str) -> Node | UnsetType | None:
+    """Read a nested object."""
+    value = node.get(key, UNSET)
+    if value is None or isinstance(value, dict):
+        return cast("Node | None", value)
+    return UNSET
+
+
+def inside(node: Node, *keys: str) -> Node:
+    """Go down nested objects; an empty one where the way ends."""
+    for key in keys:
+        node = child(node, key) or EMPTY
+    return node
+
+
+def children(node: Node, key: str) -> Sequence[Node] | UnsetType | None:
+    """Read a list of objects; what is no object in it is left out."""
+    value = node.get(key, UNSET)
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        return UNSET
+    return [cast("Node", item) for item in cast("list[object]", value) if isinstance(item, dict)]
+
+
+def newest(*moments: Moment) -> datetime | None:
+    """The latest of the moments that are known."""
+    return max((item for item in moments if item is not None and item is not UNSET), default=None)
+
+
+def version_of(moment: Moment) -> str | None:
+    """A moment as text whose order is time order: UTC, fixed width."""
+    if moment is None or moment is UNSET:
+        return None
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
