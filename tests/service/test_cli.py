@@ -1,0 +1,160 @@
+"""The command as a person and a pod call it: real processes, with commands of a made-up package beside our own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+COMMANDS = '''
+import click
+from service.errors import ConfigError, StoreUnavailable
+from service.log import configure
+
+@click.command()
+def misconfigured():
+    """Refuse."""
+    raise ConfigError("sources.a.verify", "no scheme", "add one")
+
+@click.command()
+def misconfigured_service():
+    configure("workers")
+    raise ConfigError("sources.a.verify", "no scheme", "add one")
+
+@click.command()
+def storeless():
+    raise StoreUnavailable("no answer from redis://user:hunter2@db:6379")
+
+@click.command()
+def broken():
+    configure("workers")
+    raise RuntimeError("boom")
+
+@click.command()
+@click.option("--count", type=int)
+def fine(count):
+    """Say what is loaded."""
+    import sys
+    click.echo(" ".join(name for name in sys.modules if name in ("litestar", "arq", "other_room")))
+
+not_a_command = 7
+'''
+
+ENTRY_POINTS = """
+[waybill.commands]
+misconfigured = extra_room:misconfigured
+misconfigured-service = extra_room:misconfigured_service
+storeless = extra_room:storeless
+broken = extra_room:broken
+fine = extra_room:fine
+number = extra_room:not_a_command
+absent = other_room:command
+nameless = extra_room:nothing_here
+"""
+
+
+@pytest.fixture
+def waybill(tmp_path: Path) -> Run:
+    """Give a function that runs the command with a package of further commands on the path."""
+    (tmp_path / "extra_room.py").write_text(COMMANDS)
+    metadata = tmp_path / "extra_room-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: extra-room\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(ENTRY_POINTS)
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "service", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30, env=environ)
+
+    return run
+
+
+def test_an_unknown_command_is_named_and_ends_with_2(waybill: Run) -> None:
+    done = waybill("serv")
+    assert done.returncode == 2
+    assert "No such command 'serv'" in done.stderr
+
+
+def test_a_wrong_option_ends_with_2(waybill: Run) -> None:
+    done = waybill("fine", "--count", "many")
+    assert done.returncode == 2
+    assert "'many' is not a valid integer" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("absent", "other_room:command cannot be imported (No module named 'other_room')"),
+        ("nameless", "extra_room:nothing_here cannot be imported"),
+        ("number", "extra_room:not_a_command is no click command"),
+    ],
+)
+def test_an_entry_that_is_no_command_says_which_and_why(waybill: Run, name: str, reason: str) -> None:
+    done = waybill(name)
+    assert done.returncode == 2
+    assert f"command {name}: {reason}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_mistake_in_the_configuration_ends_with_2_and_tells_the_fix_on_stderr_alone(waybill: Run) -> None:
+    done = waybill("misconfigured")
+    assert done.returncode == 2
+    assert done.stderr == "waybill: sources.a.verify: no scheme. Fix: add one\n"
+    assert done.stdout == ""
+
+
+def test_a_service_with_a_mistake_in_its_configuration_tells_it_in_its_log_too(waybill: Run) -> None:
+    done = waybill("misconfigured-service")
+    line = json.loads(done.stdout)
+    assert done.returncode == 2
+    assert (line["event"], line["error_kind"], line["component"]) == ("process.failed", "config", "workers")
+    assert line["error_message"] in done.stderr
+
+
+def test_any_other_error_of_ours_ends_with_1_and_one_line_without_the_password(waybill: Run) -> None:
+    done = waybill("storeless")
+    line = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert (line["event"], line["error_kind"]) == ("process.failed", "store_unavailable")
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_an_error_nobody_expected_ends_with_1_and_a_line_with_its_frames(waybill: Run) -> None:
+    done = waybill("broken")
+    line = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert (line["event"], line["error_type"]) == ("process.failed", "RuntimeError")
+    assert "in broken" in line["error_stack"]
+
+
+def test_only_the_called_command_is_imported(waybill: Run) -> None:
+    done = waybill("fine")
+    assert (done.returncode, done.stdout) == (0, "\n")
+
+
+def test_help_lists_every_command_and_says_which_cannot_be_loaded(waybill: Run) -> None:
+    done = waybill("--help")
+    words = " ".join(done.stdout.split())
+    assert done.returncode == 0
+    assert "fine Say what is loaded." in words
+    assert "misconfigured Refuse." in words
+    assert "[other_room:command cannot be imported" in words
+    for name in ("check", "demo", "dev", "rules", "sandbox", "serve", "work"):
+        assert f" {name} " in words
+
+
+def test_no_command_at_all_shows_the_help(waybill: Run) -> None:
+    done = waybill()
+    assert done.returncode == 2
+    assert "Commands:" in done.stderr
+
+
+def test_the_version_is_the_package_s(waybill: Run) -> None:
+    done = waybill("--version")
+    assert (done.returncode, done.stdout) == (0, "waybill 0.1.0\n")
