@@ -1,0 +1,46 @@
+"""What the operator wrote in waybill.yaml, as checked values. Process settings are elsewhere, see `service.settings`."""
+
+from service.config.loading import Config, Outbound, Reading, load_config, read_config
+from service.config.platforms import (
+    Auth,
+    BasicAuth,
+    BearerAuth,
+    ClientCredentialsAuth,
+    CustomConfig,
+    CustomRecord,
+    FlowRetailConfig,
+    HeaderAuth,
+    NoAuth,
+    OpenFoodNetworkConfig,
+    PackCloudConfig,
+    PexipEngageConfig,
+    PlatformConfig,
+)
+from service.config.sources import SourceConfig
+from service.config.strict_yaml import parse_yaml, read_yaml
+from service.secrets import SecretRef
+
+__all__ = [
+    "Auth",
+    "BasicAuth",
+    "BearerAuth",
+    "ClientCredentialsAuth",
+    "Config",
+    "CustomConfig",
+    "CustomRecord",
+    "FlowRetailConfig",
+    "HeaderAuth",
+    "NoAuth",
+    "OpenFoodNetworkConfig",
+    "Outbound",
+    "PackCloudConfig",
+    "PexipEngageConfig",
+    "PlatformConfig",
+    "Reading",
+    "SecretRef",
+    "SourceConfig",
+    "load_config",
+    "parse_yaml",
+    "read_config",
+    "read_yaml",
+]

@@ -1,0 +1,92 @@
+"""What no single field can tell: names that refer to nothing, parts that do not fit together, secrets that are not there."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from service.config.decoding import did_you_mean
+from service.config.platforms import CustomConfig, PlatformConfig
+from service.config.sources import SourceConfig
+from service.envelopes import CustomEnvelope, PlatformEnvelope
+from service.errors import ConfigError
+from service.records import RECORDS
+from service.secrets import SecretRef
+from service.signatures import Unverified
+
+
+def check_platform(at: str, platform: PlatformConfig, environ: Mapping[str, str]) -> Iterator[ConfigError]:
+    """Find what is wrong with one platform."""
+    for path, ref in _secrets(platform, at):
+        try:
+            ref.resolve(environ, path)
+        except ConfigError as error:
+            yield error
+    if isinstance(platform, CustomConfig):
+        yield from _check_records(f"{at}.records", platform)
+
+
+def check_source(
+    at: str, source: SourceConfig, platforms: Mapping[str, PlatformConfig | None], environ: Mapping[str, str]
+) -> Iterator[ConfigError]:
+    """Find what is wrong with one source; a platform that is None was written but could not be read itself."""
+    try:
+        source.verify.build(environ, f"{at}.verify")
+    except ConfigError as error:
+        yield error
+    if isinstance(source.verify, Unverified) and not source.allow_unverified:
+        fix = "verify the sender, or write allow_unverified: true beside verify to accept that anyone may send"
+        yield ConfigError(f"{at}.verify", "scheme none takes deliveries from anyone", fix)
+    if source.platform not in platforms:
+        fix = did_you_mean(source.platform, platforms)
+        yield ConfigError(f"{at}.platform", f"there is no platform {source.platform}", fix)
+        return
+    platform = platforms[source.platform]
+    if platform is not None:
+        yield from _check_envelope(f"{at}.envelope", source, platform)
+
+
+def source_warnings(at: str, source: SourceConfig) -> Iterator[str]:
+    """Find what is allowed but worth a second look."""
+    for text in source.verify.warnings():
+        yield f"{at}.verify: {text}"
+    if source.allow_unverified and not isinstance(source.verify, Unverified):
+        yield f"{at}.allow_unverified: has no effect, since deliveries are verified; remove it"
+
+
+def _check_envelope(at: str, source: SourceConfig, platform: PlatformConfig) -> Iterator[ConfigError]:
+    envelope = source.envelope
+    if isinstance(envelope, PlatformEnvelope) and isinstance(platform, CustomConfig):
+        fix = "write envelope: {kind: custom, type: /type, record: {kind: …, id: /…}}"
+        yield ConfigError(at, "a custom platform has no envelope of its own", fix)
+    if isinstance(envelope, CustomEnvelope):
+        place = envelope.record
+        known = set(platform.records) if isinstance(platform, CustomConfig) else set(platform.kinds)
+        named = {f"{at}.record.kinds.{name}": kind for name, kind in place.kinds.items()}
+        if not place.kind.startswith("/"):
+            named[f"{at}.record.kind"] = place.kind
+        for path, kind in named.items():
+            if kind not in known:
+                yield ConfigError(path, f"{source.platform} has no {kind}", did_you_mean(kind, known))
+
+
+def _check_records(at: str, platform: CustomConfig) -> Iterator[ConfigError]:
+    if not platform.records:
+        yield ConfigError(at, "is empty", f"name at least one of {', '.join(sorted(RECORDS))}")
+    for kind, record in platform.records.items():
+        if kind not in RECORDS:
+            yield ConfigError(f"{at}.{kind}", f"there is no kind {kind}", did_you_mean(kind, RECORDS))
+            continue
+        known = RECORDS[kind].__struct_fields__
+        for field in record.map:
+            if field not in known:
+                yield ConfigError(f"{at}.{kind}.map.{field}", "unknown field", did_you_mean(field, known))
+
+
+def _secrets(value: Any, at: str) -> Iterator[tuple[str, SecretRef]]:  # noqa: ANN401 - walks whatever a struct holds
+    """Find every reference to a secret below a struct, with its path."""
+    if isinstance(value, SecretRef):
+        yield at, value
+    elif isinstance(value, Struct):
+        for field in value.__struct_fields__:
+            yield from _secrets(getattr(value, field), f"{at}.{field}")

@@ -1,0 +1,147 @@
+"""Decode plain data into structs, and say of a mistake where it is, what it is and what to write instead.
+
+msgspec finds the mistake but names neither the key of a dict it is under nor what was meant; this walks down to it along
+the types.
+"""
+
+import difflib
+import re
+import types
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+import msgspec
+from msgspec import Meta, Struct
+
+from service.errors import ConfigError
+from service.secrets import REFERENCE_FIX, SecretRef
+
+T = TypeVar("T")
+
+_STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
+
+
+def decode(data: object, wanted: Any, at: str) -> Any:  # noqa: ANN401 - a union type has no type of its own
+    """Decode `data`, which stands at `at`, as `wanted`: a Struct or a union of them.
+
+    Raises:
+        ConfigError: with the path of the first mistake.
+    """
+    try:
+        return msgspec.convert(data, wanted)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).rpartition(" - at `")
+        raise _explain(reason or str(error), _STEP.findall(path), data, wanted, at) from None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Say which of the known words was probably meant, and name them all."""
+    words = sorted(known)
+    near = difflib.get_close_matches(word, words, 1)
+    guess = f"did you mean {near[0]}? " if near else ""
+    return guess + (f"known here: {', '.join(words)}" if words else "remove it")
+
+
+def unknown_key(at: str, key: str, known: Iterable[str]) -> ConfigError:
+    """Make the error for a key nobody reads; `at` is the object it stands in."""
+    return ConfigError(f"{at}.{key}" if at else key, "unknown key", did_you_mean(key, known))
+
+
+def _explain(reason: str, steps: list[tuple[str, str]], data: Any, wanted: Any, at: str) -> ConfigError:  # noqa: ANN401
+    for position, (name, index) in enumerate(steps):
+        wanted = _choose(wanted, data)
+        if index == "...":
+            return _explain_value(reason, data, get_args(wanted)[1], at)
+        if name and (not isinstance(wanted, type) or name not in _fields(wanted)):
+            return _describe(reason, data, wanted, at, ".".join(step for step, _ in steps[position:]))
+        data, wanted = (data[name], _fields(wanted)[name]) if name else (data[int(index)], get_args(wanted)[0])
+        at = f"{at}.{name}" if name else f"{at}[{index}]"
+    return _describe(reason, data, wanted, at, "")
+
+
+def _explain_value(reason: str, data: Mapping[str, Any], wanted: Any, at: str) -> ConfigError:  # noqa: ANN401
+    """Find which value of a dict it was, since msgspec does not say."""
+    for key, value in data.items():
+        try:
+            decode(value, wanted, f"{at}.{key}")
+        except ConfigError as error:
+            return error
+    return ConfigError(at, reason, "mend its values")
+
+
+def _describe(reason: str, data: Any, wanted: Any, at: str, tag: str) -> ConfigError:  # noqa: ANN401
+    """Put msgspec's sentence into an operator's words. `tag` is the tag field, if that is what is wrong."""
+    quoted = re.search(r"`([^`]*)`\Z", reason)
+    if reason.startswith("Object contains unknown field") and quoted:
+        struct = _choose(wanted, data)
+        tag_field = struct.__struct_config__.tag_field
+        return unknown_key(at, quoted[1], [*_fields(struct), *([tag_field] if tag_field else [])])
+    if reason.startswith("Object missing required field") and quoted:
+        return ConfigError(f"{at}.{quoted[1]}", "is missing", _missing_fix(wanted, data, quoted[1]))
+    if tag:
+        return ConfigError(f"{at}.{tag}", reason, did_you_mean(str(data.get(tag, "")), _tags(wanted)))
+    if SecretRef in _members(wanted) and not isinstance(data, dict | list):
+        return ConfigError(at, "a secret stands here in clear, or something else than a reference", REFERENCE_FIX)
+    return ConfigError(at, reason, _fix(wanted, data))
+
+
+def _missing_fix(wanted: Any, data: Any, name: str) -> str:  # noqa: ANN401
+    tags = _tags(wanted)
+    if tags and not isinstance(_choose(wanted, data), type):
+        return f"add {name}: one of {', '.join(tags)}"
+    struct = _choose(wanted, data)
+    field = _fields(struct).get(name) if isinstance(struct, type) else None
+    if SecretRef in _members(field):
+        return f"add {name}: {{env: NAME}}, or {{file: /absolute/path}}"
+    return f"add {name}"
+
+
+def _fix(wanted: Any, data: Any) -> str:  # noqa: ANN401
+    for member in _members(wanted, keep_meta=True):
+        for meta in getattr(member, "__metadata__", ()):
+            if isinstance(meta, Meta) and meta.description:
+                return f"write {meta.description}"
+    literals = [str(value) for member in _members(wanted) for value in get_args(member) if isinstance(value, str)]
+    if literals:
+        return did_you_mean(str(data), literals)
+    if str in _members(wanted) and isinstance(data, int | float):
+        return "put it in quotes"
+    return "write a value of that kind"
+
+
+def _members(wanted: Any, *, keep_meta: bool = False) -> list[Any]:  # noqa: ANN401
+    """Give the members of a union, or the one type; lists stand for their items."""
+    if get_origin(wanted) is Annotated:
+        return [wanted] if keep_meta else _members(get_args(wanted)[0])
+    if get_origin(wanted) in {Union, types.UnionType}:
+        return [inner for member in get_args(wanted) for inner in _members(member, keep_meta=keep_meta)]
+    return [wanted]
+
+
+def _choose(wanted: Any, data: Any) -> Any:  # noqa: ANN401
+    """Give the member of a union that the data was decoded as, by its shape and its tag."""
+    members = _members(wanted)
+    if isinstance(data, dict):
+        structs = [member for member in members if isinstance(member, type) and issubclass(member, Struct)]
+        tagged = [member for member in structs if _tag(member) is not None]
+        chosen = [member for member in tagged if data.get(member.__struct_config__.tag_field) == _tag(member)]
+        plain = [member for member in members if member not in tagged and member is not type(None)]
+        members = chosen or plain or members
+    if isinstance(data, list):
+        members = [member for member in members if get_origin(member) in {tuple, list}] or members
+    return members[0] if len(members) == 1 else wanted
+
+
+def _fields(struct: type[Struct]) -> dict[str, Any]:
+    if not issubclass(struct, Struct):
+        return {}
+    return {field.name: field.type for field in msgspec.structs.fields(struct)}
+
+
+def _tag(struct: type[Struct]) -> str | int | None:
+    return struct.__struct_config__.tag
+
+
+def _tags(wanted: Any) -> list[str]:  # noqa: ANN401
+    structs = [member for member in _members(wanted) if isinstance(member, type) and issubclass(member, Struct)]
+    return [str(_tag(struct)) for struct in structs if _tag(struct) is not None]

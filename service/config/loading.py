@@ -1,0 +1,164 @@
+"""waybill.yaml, whole: read, decoded, and checked against itself before anything starts."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from service.config.checks import check_platform, check_source, source_warnings
+from service.config.decoding import decode, did_you_mean, unknown_key
+from service.config.platforms import PlatformConfig
+from service.config.sources import SOURCE_NAME, SourceConfig
+from service.config.strict_yaml import read_yaml
+from service.errors import ConfigError
+
+Host = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9.:_-]{1,253}\Z", description="a host name or an address, without scheme or port")
+]
+
+
+class Outbound(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What actions may reach. Private and loopback addresses are refused, except these hosts."""
+
+    allow_private_hosts: tuple[Host, ...] = ()
+
+
+class _General(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The sections that are not tables by name."""
+
+    rules: tuple[Annotated[str, Meta(min_length=1, description="a path or glob such as rules/*.yaml")], ...] = ()
+    outbound: Outbound = Outbound()
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """What an operator wrote, checked. `rules` are globs relative to `path`, the YAML file itself."""
+
+    path: Path
+    platforms: dict[str, PlatformConfig]
+    sources: dict[str, SourceConfig]
+    rules: tuple[str, ...]
+    outbound: Outbound
+    warnings: tuple[str, ...]
+
+    def rule_paths(self) -> tuple[Path, ...]:
+        """Give the rule files that exist now, in order of name, each once."""
+        found = {path for pattern in self.rules for path in _glob(self.path.parent, pattern) if path.is_file()}
+        return tuple(sorted(found))
+
+
+class Reading(Struct, frozen=True):
+    """What became of reading a file: a Config, or every mistake that was found."""
+
+    config: Config | None
+    mistakes: tuple[ConfigError, ...]
+
+
+def load_config(path: Path, environ: Mapping[str, str]) -> Config:
+    """Read and check waybill.yaml; every secret it refers to must be there.
+
+    Raises:
+        ConfigError: the first mistake; `waybill check` shows them all.
+    """
+    reading = read_config(path, environ)
+    if reading.config is None:
+        raise reading.mistakes[0]
+    return reading.config
+
+
+def read_config(path: Path, environ: Mapping[str, str]) -> Reading:
+    """Read and check waybill.yaml, gathering mistakes instead of stopping at the first."""
+    try:
+        data = read_yaml(path)
+    except ConfigError as error:
+        return Reading(None, (error,))
+    if not isinstance(data, dict):
+        error = ConfigError(str(path), "holds no sections", "begin with platforms: and sources:")
+        return Reading(None, (error,))
+    mistakes: list[ConfigError] = []
+    platforms = dict(_table(data, "platforms", PlatformConfig, mistakes))
+    sources = dict(_table(_with_envelopes(data), "sources", SourceConfig, mistakes))
+    general = _general(data, mistakes)
+    for name, platform in platforms.items():
+        mistakes.extend(check_platform(f"platforms.{name}", platform, environ))
+    # A source is held against the names that were written, so that a mistake inside a platform is told only once.
+    named = {name: platforms.get(name) for name in _names(data, "platforms")}
+    for name, source in sources.items():
+        mistakes.extend(check_source(f"sources.{name}", source, named, environ))
+    if mistakes:
+        return Reading(None, tuple(mistakes))
+    warnings = tuple(text for name, source in sources.items() for text in source_warnings(f"sources.{name}", source))
+    config = Config(
+        path=path,
+        platforms=platforms,
+        sources=sources,
+        rules=general.rules,
+        outbound=general.outbound,
+        warnings=warnings,
+    )
+    return Reading(config, ())
+
+
+def _table(
+    data: Mapping[str, Any],
+    section: str,
+    wanted: Any,
+    mistakes: list[ConfigError],  # noqa: ANN401 - a union
+) -> Iterator[tuple[str, Any]]:
+    """Decode each entry of a section on its own, so that one mistake does not hide the others."""
+    for name in _names(data, section, mistakes):
+        at = f"{section}.{name}"
+        if not re.match(SOURCE_NAME, name):
+            fix = "use at most 64 lower-case letters, digits and hyphens, not beginning with a hyphen"
+            mistakes.append(ConfigError(at, "is no name", fix))
+            continue
+        try:
+            yield name, decode(data[section][name], wanted, at)
+        except ConfigError as error:
+            mistakes.append(error)
+
+
+def _names(data: Mapping[str, Any], section: str, mistakes: list[ConfigError] | None = None) -> list[str]:
+    entries = data.get(section)
+    if isinstance(entries, dict) and entries:
+        return list(entries)
+    if mistakes is not None:
+        mistakes.append(ConfigError(section, "is missing or empty", f"name at least one entry under {section}:"))
+    return []
+
+
+def _general(data: Mapping[str, Any], mistakes: list[ConfigError]) -> _General:
+    known = {"platforms", "sources", *_General.__struct_fields__}
+    mistakes.extend(unknown_key("", key, known) for key in data if key not in known)
+    general = _General()
+    for section in _General.__struct_fields__:
+        try:
+            if section in data:
+                part = decode({section: data[section]}, _General, "")
+                general = msgspec.structs.replace(general, **{section: getattr(part, section)})
+        except ConfigError as error:
+            mistakes.append(ConfigError(error.path.lstrip("."), error.reason, error.fix))
+    return general
+
+
+def _with_envelopes(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Write `envelope: platform` out as `envelope: {kind: platform}`."""
+    sources = data.get("sources")
+    if not isinstance(sources, dict):
+        return dict(data)
+    written: dict[str, Any] = {
+        name: {**source, "envelope": {"kind": source["envelope"]}}
+        if isinstance(source, dict) and isinstance(source.get("envelope"), str)
+        else source
+        for name, source in sources.items()
+    }
+    return {**data, "sources": written}
+
+
+def _glob(directory: Path, pattern: str) -> Iterator[Path]:
+    if Path(pattern).is_absolute():
+        anchor = Path(Path(pattern).anchor)
+        return anchor.glob(str(Path(pattern).relative_to(anchor)))
+    return directory.glob(pattern)

@@ -1,0 +1,155 @@
+"""The platforms of waybill.yaml: one struct per kind, told apart by `kind`, with all that its connector is built from.
+
+To add a platform: its struct here, and its line in the union at the end.
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta, Struct
+
+from service.envelopes.pointers import Pointer
+from service.secrets import SecretRef
+
+BaseUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://[A-Za-z0-9._~\[\]:-]+(/[^\s?#]*)?\Z",
+        description="an http or https URL without user, query or fragment, such as https://api.example.com/v1",
+    ),
+]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z", description="letters, digits, - and _ only")]
+HeaderName = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}\Z", description="an HTTP header name such as X-Api-Key")
+]
+Uid = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,200}\Z", description="the id as the platform shows it")]
+Slug = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,100}\Z", description="the short name in the platform's URLs")]
+Count = Annotated[int, Meta(ge=1, le=100_000, description="a whole number of at least 1")]
+
+
+class Account(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """What every configured account on a platform has. The two limits are shared by all workers; None is no limit."""
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer"})
+    """The kinds of record and hint that its connector knows."""
+    dedupe_hours_default: ClassVar[float | None] = None
+    """How long the platform may repeat a delivery, where that is longer than the process's setting."""
+    identical_bodies_default: ClassVar[Literal["same", "distinct"]] = "same"
+
+    requests_in_flight_max: Count | None = None
+    requests_per_minute_max: Count | None = None
+
+
+class PackCloudConfig(Account, frozen=True, kw_only=True, tag="pack_cloud"):
+    """pack.cloud, organization scope. How it is authorized is not public, so header and prefix can be set."""
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer", "order"})
+
+    organization_id: Uid
+    token: SecretRef
+    token_header: HeaderName = "Authorization"  # noqa: S105 - the header's name, no secret
+    token_prefix: str = "Bearer "  # noqa: S105 - the scheme's name, no secret
+    base_url: BaseUrl = "https://api.pack.cloud/v1"
+
+
+class PexipEngageConfig(Account, frozen=True, kw_only=True, tag="pexip_engage"):
+    """Pexip Engage. Its documentation allows 4 requests at once and 3,000 a minute from one address.
+
+    `token_url` left out is the production realm of the enterprise.
+    """
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"customer", "appointment", "callback_request"})
+
+    enterprise: Slug
+    client_id: SecretRef
+    client_secret: SecretRef
+    scope: str = "engage:customers:readOnly engage:appointments:readOnly engage:callbackRequests:readOnly"
+    language: str = "en"
+    base_url: BaseUrl = "https://api.pexipengage.com"
+    token_url: BaseUrl | None = None
+    requests_in_flight_max: Count | None = 4
+    requests_per_minute_max: Count | None = 3_000
+
+
+class OpenFoodNetworkConfig(Account, frozen=True, kw_only=True, tag="open_food_network"):
+    """One instance of Open Food Network. Its webhooks are repeated for about 20 days."""
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"customer", "order"})
+    dedupe_hours_default: ClassVar[float | None] = 21 * 24.0
+
+    base_url: BaseUrl
+    token: SecretRef
+
+
+class FlowRetailConfig(Account, frozen=True, kw_only=True, tag="flow_retail"):
+    """One tenant of Flow Retail. Its webhooks carry no id, and two real updates can be identical byte for byte."""
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer", "order"})
+    identical_bodies_default: ClassVar[Literal["same", "distinct"]] = "distinct"
+
+    tenant_uid: Uid
+    store_uid: Uid | None = None
+    token: SecretRef
+    base_url: BaseUrl = "https://api.flowretail.com/v2"
+
+
+class BearerAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="bearer"):
+    """`Authorization: Bearer <token>`."""
+
+    token: SecretRef
+
+
+class HeaderAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="header"):
+    """Any header with a secret value."""
+
+    name: HeaderName
+    value: SecretRef
+
+
+class BasicAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="basic"):
+    """HTTP Basic (RFC 7617)."""
+
+    username: str
+    password: SecretRef
+
+
+class ClientCredentialsAuth(
+    Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="oauth2_client_credentials"
+):
+    """A bearer token fetched with client id and secret (RFC 6749, section 4.4)."""
+
+    token_url: BaseUrl
+    client_id: SecretRef
+    client_secret: SecretRef
+    scope: str | None = None
+
+
+class NoAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="none"):
+    """The API asks for nothing."""
+
+
+Auth = BearerAuth | HeaderAuth | BasicAuth | ClientCredentialsAuth | NoAuth
+
+
+class CustomRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a kind of record is fetched and how its fields are found.
+
+    `path` is appended to base_url, `{id}` in it is the record's id. `at` points to the record in the answer; `map`
+    gives a field of ours its place below that; fields it does not name are taken under their own names.
+    """
+
+    path: Annotated[
+        str, Meta(pattern=r"^/[^\s#]*\{id\}[^\s#]*\Z", description='a path with {id} in it, such as "/orders/{id}"')
+    ]
+    at: Pointer = ""
+    map: dict[str, Pointer] = {}
+
+
+class CustomConfig(Account, frozen=True, kw_only=True, tag="custom"):
+    """Any other system that answers JSON over HTTP."""
+
+    base_url: BaseUrl
+    auth: Auth
+    records: dict[str, CustomRecord]
+
+
+PlatformConfig = PackCloudConfig | PexipEngageConfig | OpenFoodNetworkConfig | FlowRetailConfig | CustomConfig

@@ -1,0 +1,30 @@
+"""The sources of waybill.yaml: who may send, how it is proven, and how what is sent is read."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from service.envelopes import EnvelopeConfig, PlatformEnvelope
+from service.signatures import SchemeConfig
+
+SOURCE_NAME = r"^[a-z0-9][a-z0-9-]{0,63}\Z"
+"""Source names stand in URLs, account names in lanes and log fields: one form for both."""
+
+
+class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One configured sender.
+
+    `dedupe_hours` is how long a repeated delivery is known as one; `identical_bodies` says whether two deliveries without
+    an id and with the same signed bytes are one event. Left out, both follow the platform. `failure_status` is what a
+    delivery is answered that cannot be verified, for senders that do something of their own on 401.
+    """
+
+    platform: str
+    verify: SchemeConfig
+    envelope: EnvelopeConfig = PlatformEnvelope()
+    dedupe_hours: (
+        Annotated[float, Meta(gt=0, le=8_760, description="hours, more than 0 and at most a year (8760)")] | None
+    ) = None
+    identical_bodies: Literal["same", "distinct"] | None = None
+    failure_status: Annotated[int, Meta(ge=400, le=599, description="an HTTP status of 400 to 599")] = 401
+    allow_unverified: bool = False

@@ -1,0 +1,58 @@
+"""`scheme: basic`: user name and password in every delivery (RFC 7617). Nothing is signed: only TLS guards the body."""
+
+import binascii
+import hmac
+from collections.abc import Mapping
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from service.errors import ConfigError
+from service.events import Delivery
+from service.secrets import SecretRef
+from service.signatures.scheme import Scheme, Verified, Verifier, not_verified, resolve_all
+
+CHALLENGE = {"www-authenticate": 'Basic realm="webhooks", charset="UTF-8"'}
+
+
+class Basic(Scheme, frozen=True, kw_only=True, tag="basic"):
+    """`password` is one reference, or a list of them while the password changes."""
+
+    username: Annotated[str, Meta(min_length=1, max_length=200)]
+    password: SecretRef | Annotated[tuple[SecretRef, ...], Meta(min_length=1, max_length=10)]
+
+    def build(self, environ: Mapping[str, str], at: str) -> Verifier:
+        """See Scheme."""
+        if ":" in self.username:
+            raise ConfigError(f"{at}.username", "a user name holds no colon", "choose another user name")
+        if isinstance(self.password, SecretRef):
+            passwords = (self.password.resolve(environ, f"{at}.password"),)
+        else:
+            passwords = resolve_all(self.password, environ, f"{at}.password")
+        return _Verifier(tuple(_credentials(self.username, password) for password in passwords))
+
+    def sign(self, body: bytes, secret: str, id: str, timestamp: int) -> dict[str, str]:  # noqa: A002, ARG002 - as in Scheme
+        """See Scheme."""
+        return {"authorization": f"Basic {_credentials(self.username, secret)}"}
+
+
+class _Verifier(Struct, frozen=True):
+    credentials: tuple[str, ...]
+
+    def verify(self, delivery: Delivery) -> Verified:
+        scheme, _, given = delivery.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "basic" or not self._matches(given.strip(" ")):
+            raise not_verified("Send the source's user name and password as HTTP Basic.", CHALLENGE)
+        return Verified(None, delivery.body)
+
+    def _matches(self, given: str) -> bool:
+        if not given.isascii():
+            return False
+        matched = False
+        for expected in self.credentials:
+            matched |= hmac.compare_digest(expected, given)
+        return matched
+
+
+def _credentials(username: str, password: str) -> str:
+    return binascii.b2a_base64(f"{username}:{password}".encode(), newline=False).decode()

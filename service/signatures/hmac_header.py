@@ -1,0 +1,140 @@
+"""`scheme: hmac`: a keyed hash of the delivery in a header, as most platforms do it, each in its own dress.
+
+Header, hash, encoding, prefix and the signed bytes are data, so a platform's way of signing is a few lines of YAML.
+"""
+
+import binascii
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from service.errors import ConfigError
+from service.events import Delivery
+from service.secrets import SecretRef
+from service.signatures.scheme import SIGNATURES_MAX, Scheme, Verified, Verifier, not_verified, resolve_all
+from service.signatures.signed_headers import check_fresh, read_id, read_timestamp
+from service.signatures.templates import SignedTemplate, parse_template
+
+Algorithm = Literal["sha1", "sha256", "sha512"]
+Encoding = Literal["hex", "base64"]
+HeaderName = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}\Z", description="an HTTP header name such as X-Signature")
+]
+
+
+class Hmac(Scheme, frozen=True, kw_only=True, tag="hmac"):
+    """The header holds `prefix` and the encoded hash, once per secret the sender uses, split by commas or spaces.
+
+    `signed` is what is hashed. An id or a timestamp header must be part of it, or it would prove nothing.
+    `tolerance_seconds` bounds how far the timestamp may lie in the past or the future; 0 does not look.
+    """
+
+    header: HeaderName
+    algorithm: Algorithm = "sha256"
+    encoding: Encoding = "hex"
+    prefix: Annotated[
+        str, Meta(pattern=r"^([!-+.-~-][ -+.-~-]*)?\Z", max_length=64, description="ASCII text without a comma")
+    ] = ""
+    signed: str = "{body}"
+    id_header: HeaderName | None = None
+    timestamp_header: HeaderName | None = None
+    tolerance_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 300
+    secrets: Annotated[tuple[SecretRef, ...], Meta(min_length=1, max_length=10, description="a list of references")]
+
+    def build(self, environ: Mapping[str, str], at: str) -> Verifier:
+        """See Scheme."""
+        template = parse_template(self.signed, f"{at}.signed")
+        for name, header in (("id", self.id_header), ("timestamp", self.timestamp_header)):
+            if header and name not in template.names:
+                raise ConfigError(f"{at}.{name}_header", "is not signed", f"put {{{name}}} into signed, or remove it")
+            if not header and name in template.names:
+                raise ConfigError(f"{at}.{name}_header", "is missing", f"name the header that holds the {name}")
+        secrets = resolve_all(self.secrets, environ, f"{at}.secrets")
+        return _Verifier(
+            header=self.header.lower(),
+            algorithm=self.algorithm,
+            encoding=self.encoding,
+            prefix=self.prefix,
+            template=template,
+            id_header=(self.id_header or "").lower(),
+            timestamp_header=(self.timestamp_header or "").lower(),
+            tolerance_seconds=self.tolerance_seconds,
+            keys=tuple(_key(secret.encode(), self.algorithm) for secret in secrets),
+        )
+
+    def sign(self, body: bytes, secret: str, id: str, timestamp: int) -> dict[str, str]:  # noqa: A002 - as in Scheme
+        """See Scheme."""
+        signed = parse_template(self.signed, "signed").fill(id, str(timestamp), body)
+        signature = _encode(hmac.digest(secret.encode(), signed, self.algorithm), self.encoding)
+        headers = {self.header.lower(): self.prefix + signature}
+        if self.id_header:
+            headers[self.id_header.lower()] = id
+        if self.timestamp_header:
+            headers[self.timestamp_header.lower()] = str(timestamp)
+        return headers
+
+    def warnings(self) -> tuple[str, ...]:
+        """See Scheme."""
+        if self.timestamp_header and not self.tolerance_seconds:
+            return ("tolerance_seconds: 0 accepts a captured delivery at any later time",)
+        return ("sha1 is weak; use it only where the sender offers nothing better",) if self.algorithm == "sha1" else ()
+
+
+class _Verifier(Struct, frozen=True, kw_only=True):
+    header: str
+    algorithm: Algorithm
+    encoding: Encoding
+    prefix: str
+    template: SignedTemplate
+    id_header: str
+    timestamp_header: str
+    tolerance_seconds: int
+    keys: tuple[bytes, ...]
+
+    def verify(self, delivery: Delivery) -> Verified:
+        headers = delivery.headers
+        given = headers.get(self.header)
+        if not given:
+            raise not_verified(f"Sign the delivery in {self.header}.")
+        id_text = read_id(headers, self.id_header) if self.id_header else ""
+        timestamp = read_timestamp(headers, self.timestamp_header) if self.timestamp_header else ""
+        signed = self.template.fill(id_text, timestamp, delivery.body)
+        if not self._matches(given, signed):
+            raise not_verified(f"The signature in {self.header} does not match the delivery.")
+        if timestamp:
+            check_fresh(timestamp, delivery.received_at, self.tolerance_seconds)
+        return Verified(id_text or None, signed)
+
+    def _matches(self, given: str, signed: bytes) -> bool:
+        candidates = _candidates(given, self.prefix, fold=self.encoding == "hex")
+        matched = False
+        for key in self.keys:
+            expected = _encode(hmac.digest(key, signed, self.algorithm), self.encoding)
+            for candidate in candidates:
+                matched |= hmac.compare_digest(expected, candidate)
+        return matched
+
+
+def _candidates(given: str, prefix: str, *, fold: bool) -> list[str]:
+    """Split a header into signatures without their prefix; what is not ASCII cannot match and is left out."""
+    if not given.isascii():
+        return []
+    pieces = given.split(",", SIGNATURES_MAX) if "," in given else [given]
+    if " " in given and " " not in prefix:
+        pieces = [word for piece in pieces for word in piece.split()]
+    cut = len(prefix)
+    found = [piece.strip()[cut:] for piece in pieces[:SIGNATURES_MAX] if piece.strip().startswith(prefix)]
+    return [signature.lower() for signature in found] if fold else found
+
+
+def _encode(digest: bytes, encoding: Encoding) -> str:
+    return digest.hex() if encoding == "hex" else binascii.b2a_base64(digest, newline=False).decode()
+
+
+def _key(secret: bytes, algorithm: Algorithm) -> bytes:
+    """Shorten a long key once, as HMAC would on every call (RFC 2104, section 2)."""
+    block_bytes = 128 if algorithm == "sha512" else 64
+    return hashlib.new(algorithm, secret).digest() if len(secret) > block_bytes else secret
