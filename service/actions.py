@@ -16,8 +16,24 @@ Repeat = Literal["safe", "keyed", "unsafe"]
 """What may happen to an effect found started without a result: run again, run again with the same idempotency key, or
 wait for a person."""
 
-Render = Callable[[Mapping[str, Any]], Any]
-"""From the scope of a decision (`record`, `event`, `previous`) to plain data that msgpack can hold."""
+Render = Callable[[Any], Any]
+"""From the scope of a decision to plain data that msgpack can hold; actions only pass the scope on."""
+
+
+class CompileTemplate(Protocol):
+    """Compiles one template of an action: text with `{field}` placeholders, or nested data of such texts.
+
+    `path` is where it stands inside the action. `style` says how values are written: `json` as they are, `log` with
+    personal ones masked, `url` percent-encoded and required, `header` required and on one line. Raises ConfigError for
+    a template that names no field; rendering raises for a value that is required and absent.
+    """
+
+    def __call__(
+        self,
+        path: str,
+        template: Any,  # noqa: ANN401 - text or nested data
+        style: Literal["json", "log", "url", "header"] = "json",
+    ) -> Render: ...
 
 
 class ActionContext(Protocol):
@@ -57,8 +73,8 @@ class Action(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
 
     id: str
 
-    def compile(self, compile_template: Callable[[str, Any], Render]) -> Render:
-        """Compile the templates of the fields. `compile_template(path, template)` takes text or nested data.
+    def compile(self, compile_template: CompileTemplate) -> Render:
+        """Compile the templates of the fields into what renders the inputs of `run`, a dict.
 
         Raises:
             ConfigError: a template that names no field, with the path inside the action.

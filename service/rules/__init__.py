@@ -1,0 +1,29 @@
+"""The rules: their language, how they are read and compiled, and the rulebook that judges events by them.
+
+Everything here is pure but `files.py`, which reads rule files, and `commands.py`, which publishes them.
+"""
+
+from service.rules.document import parse_document, version_of, write_document
+from service.rules.files import RuleFile, find_rule_files, read_rule_files
+from service.rules.language import Condition, Rule
+from service.rules.rulebook import Judgement, PlannedEffect, Rulebook, Verdict
+from service.rules.scope import Subject
+from service.rules.trace import Step, Trace
+
+__all__ = [
+    "Condition",
+    "Judgement",
+    "PlannedEffect",
+    "Rule",
+    "RuleFile",
+    "Rulebook",
+    "Step",
+    "Subject",
+    "Trace",
+    "Verdict",
+    "find_rule_files",
+    "parse_document",
+    "read_rule_files",
+    "version_of",
+    "write_document",
+]

@@ -1,0 +1,199 @@
+"""Compiles a condition tree into one closure: given a scope it answers true, false or unknown (Kleene's logic).
+
+Deciding and explaining are the same closures. Without a trace they stop as soon as the answer is certain, and look at
+cheap children first, which cannot change an answer of Kleene's; with a trace every node is visited in written order.
+Lists are in `quantifiers.py`, single comparisons in `sides.py`.
+"""
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import UNSET, Struct
+
+from service.errors import ConfigError
+from service.rules.fields import Field, Place
+from service.rules.language import Condition
+from service.rules.limits import CONDITION_DEPTH_MAX, CONDITION_NODES_MAX
+from service.rules.operators import OPERATORS, Less, Operator, negate
+from service.rules.scope import Scope
+from service.rules.sides import Comparison, build_comparison
+from service.rules.trace import Node, Trace, Truth
+
+Run = Callable[[Scope, Any, Trace | None], Truth]
+"""Takes the scope, what the condition stands on (the scope itself, or an element) and where to explain."""
+
+WORDS: dict[str, frozenset[str]] = {
+    "all": frozenset(), "any": frozenset(), "not_": frozenset(), "any_of": frozenset({"where"}),
+    "all_of": frozenset({"where", "min"}), "none_of": frozenset({"where"}),
+    "count": frozenset({"where", "op", "value", "ref"}), "field": frozenset({"op", "value", "ref"}),
+}  # fmt: skip
+"""The words that make a node, each with the keys that may stand beside it."""
+
+
+class Test(Struct, frozen=True):
+    """A compiled condition. `cost` orders siblings; `comparison` and `less` let a list loop do without calls."""
+
+    run: Run
+    cost: int
+    comparison: Comparison | None = None
+    less: Less | None = None
+
+
+class Budget:
+    """Counts the nodes of one rule against their bound."""
+
+    def __init__(self) -> None:
+        self.nodes = 0
+
+    def spend(self, at: str) -> None:
+        """Count one node."""
+        self.nodes += 1
+        if self.nodes > CONDITION_NODES_MAX:
+            raise ConfigError(at, f"more than {CONDITION_NODES_MAX} conditions in one rule", "split the rule")
+
+
+class Spot(Struct, frozen=True):
+    """Where a node stands: `prefix` names the rule, `path` the node within it, `depth` how many are above it."""
+
+    prefix: str
+    path: str
+    budget: Budget
+    depth: int = 1
+
+    @property
+    def at(self) -> str:
+        """The path a ConfigError names."""
+        return f"{self.prefix}.{self.path}"
+
+    def inner(self, word: str) -> "Spot":
+        """Go one node down; refuses to go too deep."""
+        if self.depth >= CONDITION_DEPTH_MAX:
+            raise ConfigError(self.at, f"conditions are nested deeper than {CONDITION_DEPTH_MAX}", "nest less deeply")
+        return Spot(self.prefix, f"{self.path}.{word}", self.budget, self.depth + 1)
+
+
+def word_of(node: Condition, at: str) -> str:
+    """Tell which kind of node this is.
+
+    Raises:
+        ConfigError: none, several, or a key that does not belong to it.
+    """
+    given = [name for name in Condition.__struct_fields__ if getattr(node, name) is not UNSET]
+    words = [name for name in given if name in WORDS]
+    if len(words) != 1:
+        reason = f"{' and '.join(words)} stand together" if words else "says nothing"
+        raise ConfigError(
+            at, reason.replace("not_", "not"), "give it one of all, any, not, any_of, all_of, none_of, count, field"
+        )
+    word = words[0]
+    strays = set(given) - {word} - WORDS[word]
+    if strays:
+        raise ConfigError(f"{at}.{min(strays)}", f"does not belong to {word}", "remove it, or check the indentation")
+    return word
+
+
+def find_operator(node: Condition, at: str) -> Operator:
+    """Find the operator by its name.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    name = "" if node.op is UNSET else node.op
+    if name not in OPERATORS:
+        near = difflib.get_close_matches(name[:64], OPERATORS, 1)
+        fix = f"did you mean {near[0]}?" if near else f"take one of {', '.join(OPERATORS)}"
+        raise ConfigError(f"{at}.op", f"no operator {name[:64]!r}", fix)
+    return OPERATORS[name]
+
+
+def leaf(node: Condition, place: Place, spot: Spot) -> Test:
+    """Compile one comparison."""
+    operator = find_operator(node, spot.at)
+    comparison = build_comparison(node, operator, place, spot.at)
+    field, right = comparison.field, comparison.right
+    told = Node(spot.path, operator.name, field, right.personal)
+    cost = 1 if field.attribute or field.read.__class__.__name__ == "attrgetter" else 2
+    run = _compare_with_constant(comparison, told) if right.read is None else _compare(comparison, told)
+    return Test(run, cost, comparison, operator.less)
+
+
+def _compare_with_constant(comparison: Comparison, told: Node) -> Run:
+    field, decide, right = comparison.field, comparison.decide, comparison.right
+    read, rooted, wanted = field.read, field.rooted, right.constant
+
+    def run(scope: Scope, here: Any, trace: Trace | None) -> Truth:  # noqa: ANN401 - an element of any kind
+        seen = read(scope if rooted else here)
+        result = decide(seen, wanted)
+        if trace is not None:
+            trace.leaf(told, result, seen, right.shown(wanted))
+        return result
+
+    return run
+
+
+def _compare(comparison: Comparison, told: Node) -> Run:
+    field, decide, right = comparison.field, comparison.decide, comparison.right
+    read, rooted, read_right, rooted_right = field.read, field.rooted, right.read, right.rooted
+    assert read_right is not None  # noqa: S101 - the caller's branch
+
+    def run(scope: Scope, here: Any, trace: Trace | None) -> Truth:  # noqa: ANN401 - an element of any kind
+        seen = read(scope if rooted else here)
+        wanted = read_right(scope if rooted_right else here)
+        result = decide(seen, wanted)
+        if trace is not None:
+            trace.leaf(told, result, seen, right.shown(wanted))
+        return result
+
+    return run
+
+
+def every(tests: list[Test], told: Node) -> Test:
+    """Kleene's and: false as soon as one is false, else unknown if one is, else true."""
+    return _gather(tests, told, decisive=False)
+
+
+def some(tests: list[Test], told: Node) -> Test:
+    """Kleene's or: true as soon as one is true, else unknown if one is, else false."""
+    return _gather(tests, told, decisive=True)
+
+
+def _gather(tests: list[Test], told: Node, *, decisive: bool) -> Test:
+    written = [test.run for test in tests]
+    quick = tuple(test.run for test in sorted(tests, key=lambda test: test.cost))
+    otherwise = not decisive
+
+    def run(scope: Scope, here: Any, trace: Trace | None) -> Truth:  # noqa: ANN401 - an element of any kind
+        if trace is not None:
+            results = [child(scope, here, trace) for child in written]
+            result = decisive if decisive in results else None if None in results else otherwise
+            trace.branch(told, result)
+            return result
+        result = otherwise
+        for child in quick:
+            answer = child(scope, here, None)
+            if answer is decisive:
+                return decisive
+            if answer is None:
+                result = None
+        return result
+
+    return Test(run, sum(test.cost for test in tests))
+
+
+def opposite(test: Test, told: Node) -> Test:
+    """Kleene's not."""
+    inner = test.run
+
+    def run(scope: Scope, here: Any, trace: Trace | None) -> Truth:  # noqa: ANN401 - an element of any kind
+        result = negate(inner(scope, here, trace))
+        if trace is not None:
+            trace.branch(told, result)
+        return result
+
+    return Test(run, test.cost)
+
+
+def told_of(word: str, spot: Spot, field: Field | None = None) -> Node:
+    """Name a node for the trace."""
+    return Node(spot.path, word, field)

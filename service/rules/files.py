@@ -1,0 +1,72 @@
+"""Reads rule files: YAML, each a list of rules, checked whole, so that a mistake is told with its file and its place."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from service.actions import Action
+from service.config.strict_yaml import read_yaml
+from service.errors import ConfigError
+from service.rules.compiling import by_name, compile_rule, shape_error
+from service.rules.language import Rule
+
+
+class RuleFile(Struct, frozen=True):
+    """One file and the rules in it."""
+
+    path: Path
+    rules: tuple[Rule, ...]
+
+
+def read_rule_files(paths: Sequence[Path], actions: Sequence[type[Action]]) -> tuple[RuleFile, ...]:
+    """Read and check every file; the rules of all files together have to have different ids.
+
+    Raises:
+        ConfigError: `rules/short.yaml: rules[0].when.all[1].field: …`.
+    """
+    files = tuple(RuleFile(path, _read(path)) for path in paths)
+    names = by_name(actions)
+    seen: dict[str, str] = {}
+    for file in files:
+        for index, rule in enumerate(file.rules):
+            at = f"{file.path}: rules[{index}]"
+            if rule.id in seen:
+                raise ConfigError(
+                    f"{at}.id", f"the rule {rule.id} stands in {seen[rule.id]} too", "give each its own id"
+                )
+            seen[rule.id] = at
+            compile_rule(rule, names, at)
+    return files
+
+
+def find_rule_files(patterns: Sequence[str], folder: Path) -> list[Path]:
+    """Find the files that the patterns of waybill.yaml name, relative to its folder, sorted.
+
+    Raises:
+        ConfigError: a pattern that finds nothing, since rules that are missing in silence do not act.
+    """
+    found: set[Path] = set()
+    for index, pattern in enumerate(patterns):
+        whole = Path(pattern)
+        matches = {whole} & {whole.resolve()} if whole.is_absolute() else set(folder.glob(pattern))
+        if not matches:
+            raise ConfigError(f"rules[{index}]", f"{pattern!r} finds no file in {folder}", "correct the pattern")
+        found |= matches
+    return sorted(found)
+
+
+def _read(path: Path) -> tuple[Rule, ...]:
+    try:
+        plain = read_yaml(path)
+    except ConfigError as error:
+        if error.path.startswith("["):
+            raise ConfigError(f"{path}: rules{error.path}", error.reason, error.fix) from None
+        raise
+    if not isinstance(plain, list):
+        raise ConfigError(str(path), "is not a list of rules", "begin each rule with a dash: - id: …")
+    try:
+        return msgspec.convert(plain, tuple[Rule, ...])
+    except msgspec.ValidationError as error:
+        raise shape_error(error, f"{path}: rules") from None

@@ -1,0 +1,125 @@
+"""Reads the right side of a condition: the literal under `value`, by the kind of the field it is held against.
+
+Nothing is coerced. Money and other numbers are integers or quoted decimal text, because a number with a point has
+already lost digits when YAML read it; moments are text with an offset; `null` is asked for by `is_null`.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import cast
+
+import msgspec
+
+from service.errors import ConfigError
+from service.records import Money
+from service.rules.fields import Kind
+from service.rules.limits import LITERALS_MAX
+from service.rules.scope import Value
+
+_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
+_CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
+_DURATION = re.compile(r"([0-9]{1,6})([smhdw])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+DURATION_MAX = timedelta(days=3_650)
+
+_FIXES: dict[Kind, str] = {
+    "text": "write text, in quotes if it looks like a number",
+    "number": 'write a whole number, or a decimal in quotes: "12.5"',
+    "amount": 'write a whole number, or a decimal in quotes: "100.00"',
+    "money": 'write {value: "100.00", currency: EUR}',
+    "moment": 'write a moment with its offset, in quotes: "2026-01-31T12:00:00Z"',
+    "boolean": "write true or false",
+    "any": "write text, a number, true or false",
+}
+
+
+def read_literal(value: Value, kind: Kind, at: str) -> Value:
+    """Make the literal for a field of `kind`.
+
+    Raises:
+        ConfigError: it is of another kind.
+    """
+    if value is None:
+        raise ConfigError(at, "nothing compares with null", "use op: is_null")
+    literal = _read(value, kind)
+    if literal is None:
+        raise ConfigError(at, f"{str(value)[:40]!r} is not a {kind}", _FIXES.get(kind, "compare one of its fields"))
+    return literal
+
+
+def read_literals(value: Value, kind: Kind, at: str) -> list[Value]:
+    """Make the literals for `in` and `not_in`; all of one kind, money all in one currency."""
+    if not isinstance(value, list | tuple) or not value:
+        raise ConfigError(at, "a list is due here", "write [one, two]")
+    items = cast("list[Value]", value)
+    if len(items) > LITERALS_MAX:
+        raise ConfigError(at, f"{len(items)} values, at most {LITERALS_MAX} are allowed", "split the rule")
+    found = [read_literal(item, kind, f"{at}[{index}]") for index, item in enumerate(items)]
+    if kind == "money" and len({item.currency for item in found}) > 1:
+        raise ConfigError(at, "amounts in two currencies do not compare", "write one rule per currency")
+    return found
+
+
+def read_duration(value: Value, at: str) -> timedelta:
+    """Read `90s`, `15m`, `48h`, `7d`, `2w`."""
+    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ConfigError(at, f"{str(value)[:40]!r} is no duration", "write a number and s, m, h, d or w: 48h")
+    duration = timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
+    if duration > DURATION_MAX:
+        raise ConfigError(at, f"{value} is too long", f"write at most {DURATION_MAX.days}d")
+    return duration
+
+
+def _read(value: Value, kind: Kind) -> Value:
+    match kind:
+        case "text":
+            return value if isinstance(value, str) else None
+        case "number" | "amount":
+            return _number(value)
+        case "boolean":
+            return value if isinstance(value, bool) else None
+        case "moment":
+            return _moment(value)
+        case "money":
+            return _money(value)
+        case "any":
+            return _any(value)
+        case _:
+            return None
+
+
+def _any(value: Value) -> Value:
+    if isinstance(value, float):
+        return Decimal(repr(value)) if math.isfinite(value) else None
+    return value if isinstance(value, str | bool) else _number(value)
+
+
+def _number(value: Value) -> int | Decimal | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if abs(value) < 2**63 else None
+    return Decimal(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else None
+
+
+def _moment(value: Value) -> datetime | None:
+    try:
+        moment = msgspec.convert(value, datetime) if isinstance(value, str) else None
+    except msgspec.ValidationError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None
+
+
+def _money(value: Value) -> Money | None:
+    if not isinstance(value, Mapping):
+        return None
+    words = cast("Mapping[str, Value]", value)
+    if set(words) != {"value", "currency"}:
+        return None
+    number, currency = _number(words["value"]), words["currency"]
+    if number is None or not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
+        return None
+    return Money(Decimal(number), currency)

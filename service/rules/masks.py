@@ -1,0 +1,63 @@
+"""Which paths hold personal data, and what is shown in place of their values in traces and log messages."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from service.records import PERSONAL, Money
+from service.rules.limits import SEEN_CHARS_MAX
+
+MASK = "***"
+
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_PERSONAL_WORDS = frozenset(
+    {
+        "email",
+        "mail",
+        "phone",
+        "mobile",
+        "name",
+        "street",
+        "address",
+        "city",
+        "zip",
+        "postal",
+        "postcode",
+        "vat",
+        "iban",
+    }
+)
+
+
+def personal_path(path: str) -> bool:
+    """Whether a path into a platform's own answer smells of a person: `raw.customer.emailAddress` does.
+
+    Platforms name their fields as they like, so this errs on the side of masking.
+    """
+    words = {word.lower() for word in _WORDS.findall(path)}
+    return not words.isdisjoint(_PERSONAL_WORDS) or not words.isdisjoint(PERSONAL)
+
+
+def show(value: Any, *, personal: bool) -> Any:  # noqa: ANN401 - values of any kind become plain data
+    """Make a value fit to be shown: plain, short, and masked where personal; UNSET is shown as `(missing)`."""
+    if value is UNSET:
+        return "(missing)"
+    if value is None or isinstance(value, bool):
+        return value
+    if personal:
+        return MASK
+    if isinstance(value, Money):
+        return f"{value.value} {value.currency}"
+    if isinstance(value, Struct | Mapping):
+        return "(present)"
+    if isinstance(value, str):
+        return value[:SEEN_CHARS_MAX]
+    if isinstance(value, Sequence | frozenset):
+        return f"({len(cast('Sequence[Any]', value))} elements)"
+    if isinstance(value, datetime):
+        return msgspec.to_builtins(value)
+    return value if isinstance(value, int) and -(2**63) <= value < 2**63 else str(value)[:SEEN_CHARS_MAX]

@@ -1,0 +1,82 @@
+"""What is remembered of a record's last decided state: plain data small enough to store, and no personal data.
+
+Only fields that rules ask of `previous` are kept. Texts, numbers, moments and money are kept as they are; structs, lists,
+long texts and personal fields as a digest, which is enough to tell that they changed. `{"status": "received", "total":
+["money", "12.5", "EUR"], "email": ["digest", "9f86…"]}`
+"""
+
+import hashlib
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+
+import msgspec
+from msgspec import UNSET
+
+from service.records import Money
+from service.rules.scope import Value
+
+TEXT_CHARS_MAX = 256
+DIGITS_MAX = 60
+
+
+def encode(path: str, value: Value, *, personal: bool) -> Value:
+    """Make one value plain: equal values, and only those, give equal data. UNSET stays UNSET."""
+    if value is None or value is UNSET or type(value) is bool:
+        return value
+    if not personal:
+        if isinstance(value, str) and len(value) <= TEXT_CHARS_MAX:
+            return value
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            return ["moment", value.astimezone(UTC).isoformat()]
+        if isinstance(value, Money) and (number := _number(value.value)) is not None:
+            return ["money", number, value.currency]
+        if (number := _number(value)) is not None:
+            return ["number", number]
+    return ["digest", digest(path, value)]
+
+
+def decode(stored: Value) -> Value:
+    """Read back what `encode` made; a digest, or anything else that is no value, reads as UNSET."""
+    match stored:
+        case None | bool() | str():
+            return stored
+        case ["number", str(number)]:
+            return _decimal(number)
+        case ["moment", str(moment)]:
+            return _moment(moment)
+        case ["money", str(number), str(currency)]:
+            value = _decimal(number)
+            return value if value is UNSET else Money(value, currency)
+        case _:
+            return UNSET
+
+
+def digest(path: str, value: Value) -> str:
+    """Give sha256 as hex over the path and the value's JSON."""
+    body = msgspec.json.encode(value, order="sorted", enc_hook=repr)
+    return hashlib.sha256(path.encode() + b"\0" + body).hexdigest()
+
+
+def _number(value: Value) -> str | None:
+    """Write a number one way only: 12.50 and 12.5 are `12.5`, 3.00 is `3`."""
+    if type(value) is int:
+        return str(value) if abs(value) < 10**DIGITS_MAX else None
+    if type(value) is not Decimal or not value.is_finite() or abs(value.adjusted()) > DIGITS_MAX:
+        return None
+    text = format(value, "f")
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
+
+
+def _decimal(text: str) -> Value:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return UNSET
+
+
+def _moment(text: str) -> Value:
+    try:
+        return msgspec.convert(text, datetime)
+    except msgspec.ValidationError:
+        return UNSET

@@ -1,0 +1,232 @@
+"""Compiles the list words: `any_of`, `all_of`, `none_of` and `count`, and with them whole trees (`compile_condition`).
+
+An empty list: `any_of` is false, `none_of` true, `all_of` false unless `min: 0` says otherwise, `count` counts 0. A
+list that is absent, null, no list or too long is unknown. The common shape, one ordering of two declared fields of an
+element, runs as one loop without a call per element.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from decimal import InvalidOperation
+from itertools import repeat
+from operator import attrgetter
+from typing import Any
+
+from msgspec import UNSET
+
+from service.errors import ConfigError
+from service.rules.conditions import (
+    Run,
+    Spot,
+    Test,
+    every,
+    find_operator,
+    leaf,
+    opposite,
+    some,
+    told_of,
+    word_of,
+)
+from service.rules.fields import Field, Place, resolve
+from service.rules.language import Condition
+from service.rules.limits import ELEMENTS_MAX, NESTED_ELEMENTS_MAX, QUANTIFIER_DEPTH_MAX
+from service.rules.literals import read_literal
+from service.rules.operators import NUMBERS, Decide, Less, negate
+from service.rules.scope import Scope, Value
+from service.rules.trace import Node, Trace, Truth
+
+Find = Callable[[Scope, Sequence[Any]], Truth]
+"""Whether any element gives the sought answer, unknown if none does but one might."""
+
+Pairs = Callable[[Scope, Sequence[Any]], Iterator[tuple[Any, Any]]]
+
+
+def compile_condition(node: Condition, place: Place, spot: Spot) -> Test:
+    """Compile a condition tree.
+
+    Raises:
+        ConfigError: any mistake in it, with its path.
+    """
+    spot.budget.spend(spot.at)
+    word = word_of(node, spot.at)
+    if word == "field":
+        return leaf(node, place, spot)
+    if word == "not_" and node.not_ is not UNSET:
+        return opposite(compile_condition(node.not_, place, spot.inner("not")), told_of("not", spot))
+    if word in {"all", "any"}:
+        return _branch(node, word, place, spot)
+    return _quantifier(node, word, place, spot)
+
+
+def _branch(node: Condition, word: str, place: Place, spot: Spot) -> Test:
+    children: tuple[Condition, ...] = getattr(node, word)
+    if not children:
+        raise ConfigError(f"{spot.at}.{word}", "is empty", "give it at least one condition")
+    tests = [compile_condition(child, place, spot.inner(f"{word}[{index}]")) for index, child in enumerate(children)]
+    return (every if word == "all" else some)(tests, told_of(word, spot))
+
+
+def _quantifier(node: Condition, word: str, place: Place, spot: Spot) -> Test:
+    field = resolve(getattr(node, word), place, f"{spot.at}.{word}")
+    if field.kind not in {"list", "any"}:
+        raise ConfigError(f"{spot.at}.{word}", f"{field.path} is a {field.kind}, not a list", "name a list, as lines")
+    if place.depth >= QUANTIFIER_DEPTH_MAX:
+        raise ConfigError(
+            spot.at, f"lists are nested deeper than {QUANTIFIER_DEPTH_MAX}", "look at fewer lists at once"
+        )
+    where = _where(node, word, field, place, spot)
+    elements_max = ELEMENTS_MAX if place.depth == 0 else NESTED_ELEMENTS_MAX
+    told = told_of(word, spot, field)
+    if word == "count":
+        return Test(_count(field, where, _wanted(node, spot), elements_max, told), 100)
+    assert where is not None  # noqa: S101 - only count may go without
+    least = 1 if node.min is UNSET else node.min
+    return Test(_search(word, field, where, least, elements_max, told), 10 if where.less else 50)
+
+
+def _where(node: Condition, word: str, field: Field, place: Place, spot: Spot) -> Test | None:
+    if node.where is UNSET:
+        if word != "count":
+            raise ConfigError(f"{spot.at}.where", f"{word} needs a condition on the elements", "add where: {field: …}")
+        return None
+    inner = Place(place.record, place.asked, place.depth + 1, field.item)
+    return compile_condition(node.where, inner, spot.inner(f"{word}.where"))
+
+
+def _wanted(node: Condition, spot: Spot) -> tuple[Decide, int, str]:
+    operator = find_operator(node, spot.at)
+    if operator.less is None and operator.name not in {"eq", "ne"}:
+        raise ConfigError(f"{spot.at}.op", f"{operator.name} does not work on a count", "take eq, ne, lt, le, gt or ge")
+    if node.ref is not UNSET:
+        raise ConfigError(f"{spot.at}.ref", "a count is held against a number", "write value: 3")
+    value = read_literal(None if node.value is UNSET else node.value, "number", f"{spot.at}.value")
+    if type(value) is not int or value < 0:
+        raise ConfigError(f"{spot.at}.value", f"{value} is no count", "write a whole number from 0")
+    return operator.decide, value, operator.name
+
+
+def _search(word: str, field: Field, where: Test, least: int, elements_max: int, told: Node) -> Run:
+    """`any_of` seeks a true one, `none_of` hopes for none, `all_of` hopes for no false one."""
+    sought = word != "all_of"
+    turn = word != "any_of"
+    read, rooted, inner, find = field.read, field.rooted, where.run, _find(where, sought=sought)
+
+    def run(scope: Scope, here: Any, trace: Trace | None) -> Truth:  # noqa: ANN401 - an element of any kind
+        seen = read(scope if rooted else here)
+        if not isinstance(seen, tuple | list) or len(seen) > elements_max:  # pyright: ignore[reportUnknownArgumentType]
+            result = None
+        elif not sought and len(seen) < least:  # pyright: ignore[reportUnknownArgumentType]
+            result = False
+        else:
+            found = find(scope, seen) if trace is None else _explain(inner, scope, seen, trace, sought=sought)
+            result = negate(found) if turn else found
+        if trace is not None:
+            trace.branch(told, result, seen)
+        return result
+
+    return run
+
+
+def _explain(run: Run, scope: Scope, elements: Sequence[Any], trace: Trace, *, sought: bool) -> Truth:
+    results = _explain_each(run, scope, elements, trace)
+    return True if sought in results else None if None in results else False
+
+
+def _explain_each(run: Run, scope: Scope, elements: Sequence[Any], trace: Trace) -> list[Truth]:
+    results: list[Truth] = []
+    for index, element in enumerate(elements):
+        trace.enter(index)
+        results.append(run(scope, element, trace))
+        trace.leave()
+    return results
+
+
+def _find(where: Test, *, sought: bool) -> Find:
+    slow = _find_by_calls(where.run, sought=sought)
+    pairs = _pairs(where)
+    if where.less is None or pairs is None:
+        return slow
+    return _find_by_numbers(pairs, where.less, slow, sought=sought)
+
+
+def _find_by_calls(run: Run, *, sought: bool) -> Find:
+    def find(scope: Scope, elements: Sequence[Any]) -> Truth:
+        result = False
+        for element in elements:
+            answer = run(scope, element, None)
+            if answer is sought:
+                return True
+            if answer is None:
+                result = None
+        return result
+
+    return find
+
+
+def _find_by_numbers(pairs: Pairs, less: Less, slow: Find, *, sought: bool) -> Find:
+    """Find the first pair of numbers whose `left < right` is as sought; money and odd data take the slow way."""
+    sought = less.wanted is sought
+
+    def find(scope: Scope, elements: Sequence[Any]) -> Truth:
+        result = False
+        try:
+            for left, right in pairs(scope, elements):
+                if type(left) in NUMBERS and type(right) in NUMBERS:
+                    if (left < right) is sought:
+                        return True
+                else:
+                    result = None
+        except (AttributeError, InvalidOperation):
+            return slow(scope, elements)
+        return result
+
+    return find
+
+
+def _pairs(where: Test) -> Pairs | None:
+    """Give left and right of every element in C where both are declared numbers or constants, sides swapped if asked."""
+    comparison = where.comparison
+    if comparison is None or where.less is None or not comparison.field.attribute or comparison.field.kind != "number":
+        return None
+    left, right, swap = comparison.field.attribute, comparison.right, where.less.swap
+    if right.attribute:
+        both = attrgetter(right.attribute, left) if swap else attrgetter(left, right.attribute)
+        return lambda _scope, elements: map(both, elements)
+    one, read, constant = attrgetter(left), right.read, right.constant
+    if read is not None and not right.rooted:
+        return None
+
+    def pairs(scope: Scope, elements: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+        other = repeat(constant if read is None else read(scope))
+        ones = map(one, elements)
+        return zip(other, ones, strict=False) if swap else zip(ones, other, strict=False)
+
+    return pairs
+
+
+def _count(field: Field, where: Test | None, wanted: tuple[Decide, int, str], elements_max: int, told: Node) -> Run:
+    """Count the elements that hold; where some are unknown, the answer is known only if no outcome of theirs matters."""
+    read, rooted = field.read, field.rooted
+    decide, bound, _ = wanted
+
+    def results(scope: Scope, elements: Sequence[Any], trace: Trace | None) -> list[Truth]:
+        if where is None:
+            return [True] * len(elements)
+        if trace is not None:
+            return _explain_each(where.run, scope, elements, trace)
+        return [where.run(scope, element, None) for element in elements]
+
+    def run(scope: Scope, here: Any, trace: Trace | None) -> Truth:  # noqa: ANN401 - an element of any kind
+        seen: Value = read(scope if rooted else here)
+        result = None
+        if isinstance(seen, tuple | list) and len(seen) <= elements_max:  # pyright: ignore[reportUnknownArgumentType]
+            answers = results(scope, seen, trace)  # pyright: ignore[reportUnknownArgumentType]
+            least = answers.count(True)
+            most = least + answers.count(None)
+            outcomes = {decide(number, bound) for number in {least, most, min(max(bound, least), most)}}
+            outcomes |= {decide(least + 1, bound)} if most > least else set()
+            result = outcomes.pop() if len(outcomes) == 1 else None
+        if trace is not None:
+            trace.branch(told, result, seen)
+        return result
+
+    return run

@@ -1,0 +1,199 @@
+"""The rulebook: all rules that are in force, compiled, and `judge`, which decides what they say of one event.
+
+Judging is pure: a subject and a time in, verdicts and planned effects out. Whatever is wrong with a record ends as a
+verdict (`unknown`, `error`), never as an exception, since one bad record must not stop the rules of others.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from service.actions import Action, Repeat
+from service.events import Change
+from service.records import RECORDS
+from service.rules.compiling import CompiledRule, by_name, compile_rule
+from service.rules.document import parse_document, version_of
+from service.rules.fields import Field
+from service.rules.language import Rule
+from service.rules.limits import INPUTS_BYTES_MAX
+from service.rules.memory import encode
+from service.rules.scope import Scope, Subject, Value
+from service.rules.templates import RenderError
+from service.rules.trace import Trace
+
+Result = Literal["matched", "unmatched", "unknown", "error"]
+
+_KINDS = {struct: kind for kind, struct in RECORDS.items()}
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+class Verdict(Struct, frozen=True):
+    """What one rule said. `reason` tells why it is unknown or an error, by field path, without values."""
+
+    rule: str
+    result: Result
+    reason: str | None = None
+
+
+class PlannedEffect(Struct, frozen=True):
+    """One action to run: `inputs` is rendered plain data that msgpack holds."""
+
+    rule: str
+    action: str
+    do: str
+    repeat: Repeat
+    inputs: dict[str, Any]
+
+
+class Judgement(Struct, frozen=True):
+    """What the rules said of one event, in the order of `sort`, then `id`."""
+
+    rules_evaluated: int
+    verdicts: tuple[Verdict, ...]
+    effects: tuple[PlannedEffect, ...]
+
+
+class _Entry(Struct, frozen=True):
+    """A compiled rule with the verdicts that need no reason, made once."""
+
+    compiled: CompiledRule
+    matched: Verdict
+    unmatched: Verdict
+
+
+class _Shelf(Struct, frozen=True):
+    """The enabled rules for one kind of record and one change: by source for the sources that rules name, else `rest`."""
+
+    by_source: dict[str, tuple[_Entry, ...]]
+    rest: tuple[_Entry, ...]
+
+
+class Rulebook:
+    """All rules in force. `version` names their content; `api_rules` are the ids that the admin API may change."""
+
+    def __init__(self, version: str, compiled: Sequence[CompiledRule], api_rules: frozenset[str]) -> None:
+        ordered = sorted(compiled, key=lambda each: (each.rule.sort, each.rule.id))
+        self.version = version
+        self.rules: tuple[Rule, ...] = tuple(each.rule for each in ordered)
+        self.api_rules = api_rules
+        self._shelves = _index(ordered)
+        self._asked: dict[str, dict[str, Field]] = defaultdict(dict)
+        for each in ordered:
+            if each.rule.enabled:
+                self._asked[each.rule.type].update(each.asked)
+
+    @classmethod
+    def load(cls, document: bytes, actions: Sequence[type[Action]]) -> "Rulebook":
+        """Compile the document the store keeps.
+
+        Raises:
+            ConfigError: not such a document, or any mistake in a rule, with its path.
+        """
+        parsed = parse_document(document)
+        names = by_name(actions)
+        compiled = [compile_rule(rule, names, f"rules[{index}]") for index, rule in enumerate(parsed.rules)]
+        return cls(version_of(document), compiled, frozenset(rule.id for rule in parsed.api_rules))
+
+    def judge(self, subject: Subject, now: datetime, trace: Trace | None = None) -> Judgement:
+        """Ask every rule that is for this kind of record, change and source; `now` is aware."""
+        scope = Scope.of(subject, now)
+        shelf = self._shelves[_KINDS[type(subject.record)], subject.event.change]
+        verdicts: list[Verdict] = []
+        effects: list[PlannedEffect] = []
+        for entry in shelf.by_source.get(subject.event.source, shelf.rest):
+            verdict = _ask(entry, scope, trace)
+            if verdict.result == "matched":
+                verdict = _plan(entry, scope, verdict, effects)
+            verdicts.append(verdict)
+            if entry.compiled.rule.stop and verdict.result == "matched":
+                break
+        return Judgement(len(verdicts), tuple(verdicts), tuple(effects))
+
+    def remember(self, subject: Subject) -> dict[str, Value]:
+        """Give the fields that rules ask of `previous`, as plain data for the next decision on this record.
+
+        No personal data is among them: such fields are kept as digests.
+        """
+        scope = Scope.of(subject, datetime.min)  # noqa: DTZ901 - no field depends on the time
+        kept: dict[str, Value] = {}
+        for path, field in self._asked[_KINDS[type(subject.record)]].items():
+            value = _encoded(path, field, scope)
+            if value is not UNSET:
+                kept[path] = value
+        return kept
+
+
+def _encoded(path: str, field: Field, scope: Scope) -> Value:
+    try:
+        return encode(path, field.read(scope), personal=field.personal)
+    except Exception:  # noqa: BLE001 - what cannot be read or written is not remembered
+        return UNSET
+
+
+def _index(compiled: Sequence[CompiledRule]) -> dict[tuple[str, Change], _Shelf]:
+    entries = [
+        _Entry(each, Verdict(each.rule.id, "matched"), Verdict(each.rule.id, "unmatched"))
+        for each in compiled
+        if each.rule.enabled
+    ]
+    changes: tuple[Change, ...] = get_args(Change)
+    return {(kind, change): _shelf(entries, kind, change) for kind in RECORDS for change in changes}
+
+
+def _shelf(entries: Sequence[_Entry], kind: str, change: Change) -> _Shelf:
+    due = [
+        (entry, entry.compiled.rule.sources)
+        for entry in entries
+        if entry.compiled.rule.type == kind and change in (entry.compiled.rule.events or {change})
+    ]
+    names = {name for _, sources in due for name in sources}
+    by_source = {name: tuple(entry for entry, sources in due if not sources or name in sources) for name in names}
+    return _Shelf(by_source, tuple(entry for entry, sources in due if not sources))
+
+
+def _ask(entry: _Entry, scope: Scope, trace: Trace | None) -> Verdict:
+    """Evaluate one condition; `on_unknown` turns unknown into what the rule wants."""
+    compiled = entry.compiled
+    rule = compiled.rule
+    if trace is not None:
+        trace.rule = rule.id
+    try:
+        truth = True if compiled.when is None else compiled.when(scope, scope, trace)
+    except Exception as error:  # noqa: BLE001 - a record that breaks a rule is a verdict, not the end of the others
+        return Verdict(rule.id, "error", f"the condition failed: {type(error).__name__}")
+    if truth is not None:
+        return entry.matched if truth else entry.unmatched
+    reason = _why_unknown(compiled, scope)
+    result: dict[str, Result] = {"skip": "unknown", "error": "error", "match": "matched"}
+    return Verdict(rule.id, result[rule.on_unknown], reason)
+
+
+def _why_unknown(compiled: CompiledRule, scope: Scope) -> str:
+    """Find the first unknown comparison by explaining the rule again; unknown is rare, so deciding need not carry it."""
+    trace = Trace()
+    if compiled.when is not None:
+        compiled.when(scope, scope, trace)
+    step = trace.unknown()
+    return f"{step.reason}, at {step.path}" if step else "a condition is unknown"
+
+
+def _plan(entry: _Entry, scope: Scope, verdict: Verdict, effects: list[PlannedEffect]) -> Verdict:
+    """Render all actions of a matching rule, or none: a rule whose second action cannot be written is an error."""
+    rule = entry.compiled.rule
+    planned: list[PlannedEffect] = []
+    for action in entry.compiled.actions:
+        try:
+            inputs = action.render(scope)
+            if len(_ENCODER.encode(inputs)) > INPUTS_BYTES_MAX:
+                raise RenderError(f"the inputs are larger than {INPUTS_BYTES_MAX} bytes")  # noqa: TRY301 - one fate
+        except RenderError as error:
+            return Verdict(rule.id, "error", f"action {action.id}: {error}")
+        except Exception as error:  # noqa: BLE001 - actions of other packages may raise anything
+            return Verdict(rule.id, "error", f"action {action.id}: {type(error).__name__}")
+        planned.append(PlannedEffect(rule.id, action.id, action.do, action.repeat, inputs))
+    effects.extend(planned)
+    return verdict

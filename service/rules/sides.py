@@ -1,0 +1,143 @@
+"""The right side of a comparison: made once from `value` or `ref`, by what the operator wants there."""
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import UNSET, Struct
+
+from service.errors import ConfigError
+from service.rules.fields import Field, Kind, Place, Read, resolve
+from service.rules.language import Condition
+from service.rules.literals import read_duration, read_literal, read_literals
+from service.rules.memory import decode, encode
+from service.rules.operators import Choices, Decide, Operator
+from service.rules.patterns import compile_pattern
+from service.rules.scope import Scope, Value
+from service.rules.trace import Truth
+
+
+class Side(Struct, frozen=True):
+    """A constant, or what `read` gives (of the scope where `rooted`, else of the element); `shown` for the trace."""
+
+    constant: Any = UNSET
+    read: Read | None = None
+    rooted: bool = True
+    personal: bool = False
+    attribute: str | None = None
+    shown: Callable[[Any], Any] = lambda value: value
+
+
+class Comparison(Struct, frozen=True):
+    """A field, how it is decided, and what against."""
+
+    field: Field
+    decide: Decide
+    right: Side
+
+
+def build_comparison(node: Condition, operator: Operator, place: Place, at: str) -> Comparison:
+    """Make both sides of a `field` node.
+
+    Raises:
+        ConfigError: no such field, not for this operator, or a right side of another kind.
+    """
+    field = resolve(str(node.field), place, f"{at}.field")
+    if field.kind not in operator.kinds:
+        takes = ", ".join(sorted(operator.kinds - {"any"}))
+        raise ConfigError(
+            f"{at}.op", f"{operator.name} does not work on {field.path}, a {field.kind}", f"it takes {takes}"
+        )
+    if operator.right == "nothing":
+        _refuse(node, at, value=True, ref=True)
+        return Comparison(field, operator.decide, Side())
+    if operator.right in {"previous", "previous_and_one"}:
+        return _with_previous(node, operator, field, place, at)
+    if node.ref is not UNSET:
+        return _with_ref(node, operator, field, place, at)
+    return Comparison(field, operator.decide, _literal(node, operator, field, at))
+
+
+def _literal(node: Condition, operator: Operator, field: Field, at: str) -> Side:
+    if node.value is UNSET:
+        raise ConfigError(at, f"{operator.name} needs a right side", "add value: …")
+    at = f"{at}.value"
+    match operator.right:
+        case "many":
+            literals = read_literals(node.value, field.kind, at)
+            return Side(Choices.of(literals), personal=field.personal, shown=lambda _: literals)
+        case "text":
+            return Side(read_literal(node.value, "text", at))
+        case "pattern":
+            pattern = compile_pattern(read_literal(node.value, "text", at), at)
+            return Side(pattern, shown=lambda _: pattern.pattern)
+        case "age":
+            duration = read_duration(node.value, at)
+            return Side(read=lambda scope: (scope.now - duration, scope.now + duration), shown=lambda _: node.value)
+        case _:
+            return Side(read_literal(node.value, field.kind, at))
+
+
+def _with_ref(node: Condition, operator: Operator, field: Field, place: Place, at: str) -> Comparison:
+    _refuse(node, at, value=True)
+    if operator.right in {"pattern", "age"}:
+        raise ConfigError(f"{at}.ref", f"{operator.name} takes a literal only", "write value: …")
+    right = resolve(str(node.ref), place, f"{at}.ref")
+    due: Kind = "list" if operator.right == "many" else "text" if operator.right == "text" else field.kind
+    if right.kind not in {due, "any"} and field.kind != "any":
+        raise ConfigError(f"{at}.ref", f"{right.path} is a {right.kind} and does not compare with {field.path}, a {due}",
+                          f"name a {due}")  # fmt: skip
+    if field.kind == right.kind == "amount":
+        field, right = (
+            _money_of(side, str(path), place, at) for side, path in ((field, node.field), (right, node.ref))
+        )
+    side = Side(read=right.read, rooted=right.rooted, personal=right.personal, attribute=right.attribute)
+    return Comparison(field, operator.decide, side)
+
+
+def _money_of(field: Field, path: str, place: Place, at: str) -> Field:
+    """Read the money an amount belongs to, so that two currencies do not compare by their numbers alone."""
+    return resolve(path.removesuffix(".value"), place, at) if path.endswith(".value") else field
+
+
+def _with_previous(node: Condition, operator: Operator, field: Field, place: Place, at: str) -> Comparison:
+    """Hold a field of the record against what is remembered of it."""
+    _refuse(node, at, ref=True, value=operator.right == "previous")
+    path, personal = field.path, field.personal
+    if not field.rooted or path.startswith(("event.", "previous.")):
+        raise ConfigError(f"{at}.field", f"only the record has a previous state, {path} has none", "name a field of it")
+    place.asked[path] = field
+    side = Side(read=_stored(path), personal=personal, shown=decode)
+    if operator.name in {"increased", "decreased"}:
+        if personal:
+            raise ConfigError(f"{at}.op", f"of {path} only a digest is remembered", "use op: changed")
+        return Comparison(field, lambda left, right: operator.decide(left, decode(right)), side)
+
+    def now(left: Value) -> Value:
+        return encode(path, left, personal=personal)
+
+    if operator.right == "previous":
+        return Comparison(field, lambda left, right: operator.decide(now(left), right), side)
+    if node.value is UNSET:
+        raise ConfigError(at, f"{operator.name} needs a right side", "add value: …")
+    literal = now(read_literal(node.value, field.kind, f"{at}.value"))
+
+    def decide(left: Value, right: Value) -> Truth:
+        current = now(left)
+        differs = operator.decide(current, right)
+        return differs and (right if operator.name == "changed_from" else current) == literal
+
+    return Comparison(field, decide, side)
+
+
+def _stored(path: str) -> Read:
+    def stored(scope: Scope) -> Value:
+        return scope.previous.get(path, UNSET)
+
+    return stored
+
+
+def _refuse(node: Condition, at: str, *, value: bool = False, ref: bool = False) -> None:
+    if value and node.value is not UNSET:
+        raise ConfigError(f"{at}.value", "has no meaning here", "remove it")
+    if ref and node.ref is not UNSET:
+        raise ConfigError(f"{at}.ref", "has no meaning here", "remove it")

@@ -1,0 +1,95 @@
+"""The explanation of a decision: every node of every rule with its result and the value it saw.
+
+A trace is handed to the same closures that decide, so what it tells is what happened. Personal values are masked when
+they are noted, so a trace may be shown and stored.
+"""
+
+from typing import Any
+
+from msgspec import UNSET, Struct
+
+from service.rules.fields import Field
+from service.rules.limits import TRACE_STEPS_MAX
+from service.rules.masks import show
+from service.rules.scope import Value
+
+Truth = bool | None
+"""Kleene's three values; None is unknown."""
+
+
+class Node(Struct, frozen=True):
+    """A node of a condition tree as a trace names it: `path` is where it stands, as in `when.all[1].any_of.where`."""
+
+    path: str
+    word: str
+    field: Field | None = None
+    wanted_personal: bool = False
+
+
+class Step(Struct, frozen=True, omit_defaults=True):
+    """One node's result. `elements` are the places in the lists it stood on, outermost first."""
+
+    rule: str
+    path: str
+    word: str
+    result: Truth
+    field: str | None = None
+    seen: Any = UNSET
+    wanted: Any = UNSET
+    elements: tuple[int, ...] = ()
+    reason: str | None = None
+    """Why the result is unknown."""
+
+
+class Trace:
+    """Collects steps, children before their parent, up to `steps_max`; `complete` tells whether all found room."""
+
+    def __init__(self, steps_max: int = TRACE_STEPS_MAX) -> None:
+        self.steps: list[Step] = []
+        self.steps_max = steps_max
+        self.complete = True
+        self.rule = ""
+        self._elements: list[int] = []
+
+    def enter(self, element: int) -> None:
+        """Stand on an element of a list."""
+        self._elements.append(element)
+
+    def leave(self) -> None:
+        """Leave the element entered last."""
+        self._elements.pop()
+
+    def branch(self, node: Node, result: Truth, seen: Value = UNSET) -> None:
+        """Note a node that has children, or a list word with the list it saw."""
+        reason = _reason(node, seen) if result is None and node.field else None
+        self._add(node, result, seen if node.field is None else show(seen, personal=False), UNSET, reason)
+
+    def leaf(self, node: Node, result: Truth, seen: Value, wanted: Value) -> None:
+        """Note a comparison with both of its sides."""
+        field = node.field
+        personal = field is not None and field.personal
+        hide = personal or node.wanted_personal
+        shown = show(wanted, personal=hide) if wanted is not UNSET else UNSET
+        reason = _reason(node, seen) if result is None else None
+        self._add(node, result, show(seen, personal=personal), shown, reason)
+
+    def unknown(self) -> Step | None:
+        """The first step that was unknown by itself."""
+        return next((step for step in self.steps if step.result is None and step.reason), None)
+
+    def _add(self, node: Node, result: Truth, seen: Value, wanted: Value, reason: str | None) -> None:
+        if len(self.steps) >= self.steps_max:
+            self.complete = False
+            return
+        path = node.field.path if node.field else None
+        elements = tuple(self._elements)
+        self.steps.append(Step(self.rule, node.path, node.word, result, path, seen, wanted, elements, reason))
+
+
+def _reason(node: Node, seen: Value) -> str:
+    path = node.field.path if node.field else node.path
+    if seen is UNSET:
+        return f"{path} is missing"
+    if seen is None:
+        return f"{path} is null"
+    return f"{path} does not compare with what {node.word} asks"

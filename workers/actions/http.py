@@ -1,0 +1,144 @@
+"""`do: http`: tell another system, by one HTTP request with a JSON body.
+
+The request carries an idempotency key that is the same on every repetition, the trace of the delivery it comes from and,
+where a secret is set, a signature as Standard Webhooks has it. Private addresses are refused unless waybill.yaml allows
+the host; redirects are not followed.
+"""
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta
+
+from service.actions import Action, ActionContext, CompileTemplate, Render, Repeat
+from service.errors import ConfigError, PermanentError, TransientError
+from service.outbound import Answer, Outbound
+from service.secrets import SecretRef
+from service.signatures.standard_webhooks import StandardWebhooks
+
+ANSWER_BYTES_MAX = 65_536
+RETRY_AFTER_SECONDS_MAX = 86_400.0
+
+_FIXED_HOST = re.compile(r"https?://[^/?#{}\s\\@]+([/?#][^\s\\]*)?", re.ASCII)
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", re.ASCII)
+_RESERVED = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "idempotency-key", "traceparent",
+     "webhook-id", "webhook-timestamp", "webhook-signature"}
+)  # fmt: skip
+_WAIT = frozenset({408, 425, 429})
+
+
+class Http(Action, frozen=True, kw_only=True, tag="http"):
+    """`url`, the values of `headers` and all texts of `body` are templates; `timeout_seconds` bounds the whole call."""
+
+    repeat: ClassVar[Repeat] = "keyed"
+    summary: ClassVar[str] = "Sends an HTTP request with a JSON body to another system."
+
+    url: Annotated[str, Meta(min_length=1, max_length=2_000)]
+    method: Literal["POST", "PUT", "PATCH", "DELETE", "GET"] = "POST"
+    headers: dict[str, str] = {}
+    body: Any = None
+    secret: SecretRef | None = None
+    timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 10.0
+
+    def compile(self, compile_template: CompileTemplate) -> Render:
+        """See Action. Inputs hold where the secret stands, not the secret."""
+        _check_url(self.url)
+        _check_headers(self.headers)
+        url = compile_template("url", self.url, "url")
+        body = None if self.body is None else compile_template("body", self.body)
+        headers = {name: compile_template(f"headers.{name}", value, "header") for name, value in self.headers.items()}
+        constant: dict[str, Any] = {
+            "method": self.method,
+            "secret": None if self.secret is None else msgspec.to_builtins(self.secret),
+            "timeout_seconds": self.timeout_seconds,
+        }
+        return lambda scope: {
+            **constant,
+            "url": url(scope),
+            "headers": {name: render(scope) for name, render in headers.items()},
+            "body": None if body is None else body(scope),
+        }
+
+    @classmethod
+    async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
+        """See Action. Gives `http_status` and `duration_ms`."""
+        outbound: Outbound = context.resource("outbound")
+        body = None if inputs["body"] is None else msgspec.json.encode(inputs["body"])
+        answer = await outbound.request(
+            inputs["method"],
+            inputs["url"],
+            headers=_headers(inputs, body or b"", context),
+            body=body,
+            seconds_max=min(inputs["timeout_seconds"], context.resource("action_seconds_max")),
+            bytes_max=ANSWER_BYTES_MAX,
+            guarded=True,
+        )
+        _check_status(answer, context.resource("clock")())
+        return {"http_status": answer.status, "duration_ms": round(answer.duration_ms, 1)}
+
+
+def _check_url(url: str) -> None:
+    if not _FIXED_HOST.fullmatch(url):
+        fix = "begin with https:// and the host as it is, placeholders only after it: https://erp.example.com/{id}"
+        raise ConfigError("url", "does not name its host", fix)
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        if not _HEADER.fullmatch(name) or name.lower() in _RESERVED:
+            raise ConfigError(f"headers.{name[:100]}", "cannot be set", "remove it; waybill sets such headers itself")
+        if not value.isascii() or not value.isprintable():
+            raise ConfigError(f"headers.{name}", "is not printable ASCII on one line", "write it so")
+
+
+def _headers(inputs: Mapping[str, Any], body: bytes, context: ActionContext) -> dict[str, str]:
+    key = context.idempotency_key
+    headers = {"Idempotency-Key": key, **inputs["headers"]}
+    if inputs["body"] is not None:
+        headers.setdefault("Content-Type", "application/json")
+    if context.traceparent:
+        headers["traceparent"] = context.traceparent
+    if inputs["secret"] is not None:
+        headers |= _sign(body, msgspec.convert(inputs["secret"], SecretRef), key, context)
+    return headers
+
+
+def _sign(body: bytes, ref: SecretRef, key: str, context: ActionContext) -> dict[str, str]:
+    """Sign as Standard Webhooks; a secret that cannot be read is for a person to mend, so the effect ends."""
+    try:
+        secret = ref.resolve(context.resource("environ"), "secret")
+        scheme = StandardWebhooks(secrets=(ref,))
+        return scheme.sign(body, secret, key, int(context.resource("clock")()))
+    except ConfigError as error:
+        raise PermanentError("secret_unusable", error.reason) from error
+
+
+def _check_status(answer: Answer, now: float) -> None:
+    """Tell an answer that is no success by who must act; statuses that say `later` are repeated.
+
+    Raises:
+        TransientError: 408, 425, 429 and 5xx, with what Retry-After says.
+        PermanentError: any other status outside 200 to 299.
+    """
+    status = answer.status
+    if 200 <= status < 300:
+        return
+    if status in _WAIT or status >= 500:
+        wait = retry_after(answer.headers.get("retry-after", ""), now)
+        raise TransientError("http_status", f"answered {status}", http_status=status, retry_after_seconds=wait)
+    raise PermanentError("http_status", f"answered {status}", http_status=status)
+
+
+def retry_after(header: str, now: float) -> float | None:
+    """Read a Retry-After header, seconds or a date, as seconds from `now`; None where it says neither."""
+    if header.isascii() and header.isdigit():
+        return min(float(header[:9]), RETRY_AFTER_SECONDS_MAX)
+    try:
+        seconds = parsedate_to_datetime(header).timestamp() - now
+    except (ValueError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), RETRY_AFTER_SECONDS_MAX)

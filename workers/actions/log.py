@@ -1,0 +1,30 @@
+"""`do: log`: say that a rule matched, as one line in the logs of the worker. The first action to try a rule with."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from service.actions import Action, ActionContext, CompileTemplate, Render, Repeat
+
+MESSAGE_CHARS_MAX = 1_000
+
+
+class Log(Action, frozen=True, kw_only=True, tag="log"):
+    """`message` is a template; personal data in it is masked."""
+
+    repeat: ClassVar[Repeat] = "safe"
+    summary: ClassVar[str] = "Writes a line to the logs."
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    message: str
+
+    def compile(self, compile_template: CompileTemplate) -> Render:
+        """See Action. Inputs: `level`, and `message` cut to what a log line holds."""
+        level, message = self.level, compile_template("message", self.message, "log")
+        return lambda scope: {"level": level, "message": message(scope)[:MESSAGE_CHARS_MAX]}
+
+    @classmethod
+    async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
+        """See Action."""
+        write = getattr(context.resource("log"), inputs["level"])
+        write("rule.matched", message=inputs["message"], event_id=context.event_id, rule_id=context.rule)
+        return {}
