@@ -77,6 +77,8 @@ class Event(Struct, frozen=True, array_like=True):
     body: bytes
     depth: int = 0
     """How many `emit` actions lie between a sender and this event."""
+    identified: bool = True
+    """Whether the sender gave it an id; without one, the same change on the same state is not decided twice."""
 
 
 def new_event_id(now: float | None = None) -> str:

@@ -96,6 +96,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     backoff_seconds_max: Annotated[float, Meta(gt=0, description="upper bound of any back-off")] = 3_600.0
     fetch_seconds_max: Annotated[float, Meta(gt=0, description="longest time of one fetch")] = 20.0
     fetch_bytes_max: Annotated[int, Meta(ge=1, description="largest answer of a platform")] = 10_485_760
+    catch_up_seconds_max: Annotated[
+        float, Meta(ge=0, description="how long a created record may answer 404 before it counts as gone")
+    ] = 60.0
     action_seconds_max: Annotated[float, Meta(gt=0, description="longest time of one action")] = 20.0
     rulebook_seconds_max: Annotated[float, Meta(gt=0, description="longest time a worker keeps an old rulebook")] = 1.0
     sample_seconds: Annotated[float, Meta(gt=0, description="how often queue.sampled is logged")] = 15.0

@@ -7,7 +7,7 @@ store                 `open_store()`, which joins them
 """
 
 from service.store.ingest import Arrival, Receipt
-from service.store.lanes import Decided, Head, LastState, Settled, Step
+from service.store.lanes import Decided, Head, LastState, Onward, Settled, Step
 from service.store.leases import FinishedJob, Job, Next
 from service.store.sample import QueueSample
 from service.store.store import Store, open_store
@@ -20,6 +20,7 @@ __all__ = [
     "Job",
     "LastState",
     "Next",
+    "Onward",
     "QueueSample",
     "Receipt",
     "Settled",

@@ -77,9 +77,9 @@ class Client:
         return await self._exchange(block)
 
     async def close(self) -> None:
-        """Close every connection that is not in use."""
-        while self._idle:
-            await self._idle.pop().disconnect(nowait=True)
+        """Close every connection that is not in use, arq's among them."""
+        await self._forget()
+        await self.pool.disconnect()
 
     async def _exchange(self, talk: Any) -> Any:  # noqa: ANN401
         async with self._room:
@@ -100,9 +100,13 @@ class Client:
     async def _drop(self, connection: Connection | None, error: BaseException | None) -> None:
         if connection is not None:
             await connection.disconnect(nowait=True)
-        if isinstance(error, (ReadOnlyError, OSError, TimeoutError)) or not isinstance(error, ResponseError):
+        if isinstance(error, ReadOnlyError) or (error is not None and not isinstance(error, ResponseError)):
             # What broke one connection broke the others, or they lead to a server that was demoted.
-            await self.close()
+            await self._forget()
+
+    async def _forget(self) -> None:
+        while self._idle:
+            await self._idle.pop().disconnect()
 
     def _named(self, error: Exception) -> StoreUnavailable:
         if isinstance(error, OutOfMemoryError):

@@ -7,13 +7,14 @@ from msgspec import Struct
 
 from service.settings import Settings
 from service.store.client import Argument, Client
+from service.store.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from service.store.keys import Keys
 from service.store.lanes import Head, LastState, read_head, read_last_state
 from service.store.scripts import CLAIM, FINISH, RENEW
 
 
 class Job(Struct, frozen=True):
-    """A job this worker holds. `token` is the lease's, `due_ms` when it was due.
+    """A job this worker holds. `token` is the lease's, `due_ms` when it was due, `claimed_ms` when it was taken.
 
     A lane's job comes with the lane's `head` and the record's `last` state, an effects job with its event as `head`, any
     other with `tries`, arq's own count.
@@ -22,10 +23,14 @@ class Job(Struct, frozen=True):
     id: str
     token: str
     due_ms: int
+    claimed_ms: int
     payload: bytes | None
     head: Head | None = None
     last: LastState | None = None
     tries: int = 0
+    function: str = ""
+    """Which of our functions a job with an event is for, and `name` that function's argument: record or event."""
+    name: str = ""
 
 
 class Next(Struct, frozen=True):
@@ -70,7 +75,7 @@ class Leases:
         self._answered = True
         now_ms, due_ms, rows = answer
         token = f"{self._worker}:{self._call}"
-        return Next(now_ms, int(float(due_ms)) if due_ms else None, [self._job(row, token) for row in rows])
+        return Next(now_ms, int(float(due_ms)) if due_ms else None, [self._job(row, token, now_ms) for row in rows])
 
     async def renew(self, leases: Sequence[tuple[str, str]]) -> list[str]:
         """Extend the leases, each a job's id and token; give the ids of those that are in other hands.
@@ -102,15 +107,18 @@ class Leases:
         """
         return await self._client.wait_for(self._keys.named("wake"), seconds_max)
 
-    def _job(self, row: Sequence[object], token: str) -> Job:
+    def _job(self, row: Sequence[object], token: str, now_ms: int) -> Job:
         job_id, due_ms, payload = (
             cast("bytes", row[0]).decode(),
             int(float(cast("bytes", row[1]))),
             cast("bytes | None", row[2]),
         )
         detail = cast("Sequence[object]", row[3])
-        if job_id.startswith(self._keys.named("lane:")):
-            return Job(job_id, token, due_ms, payload, read_head(detail[0]), read_last_state(detail[1]))
-        if job_id.startswith(self._keys.named("effects:")):
-            return Job(job_id, token, due_ms, payload, read_head(detail[0]))
-        return Job(job_id, token, due_ms, payload, tries=cast("int", detail[0]))
+        lanes, effects = self._keys.lane(""), self._keys.effects("")
+        if job_id.startswith(lanes):
+            head, last, name = read_head(detail[0]), read_last_state(detail[1]), job_id.removeprefix(lanes)
+            return Job(job_id, token, due_ms, now_ms, payload, head, last, function=LANE_FUNCTION, name=name)
+        if job_id.startswith(effects):
+            name = job_id.removeprefix(effects)
+            return Job(job_id, token, due_ms, now_ms, payload, read_head(detail[0]), function=EFFECTS_FUNCTION, name=name)
+        return Job(job_id, token, due_ms, now_ms, payload, tries=cast("int", detail[0]))

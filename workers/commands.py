@@ -1,0 +1,113 @@
+"""`waybill work`: joins the worker's parts and runs them until SIGTERM."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import structlog
+import uvloop
+from arq.worker import func
+
+from service.actions import load_actions
+from service.config import Config, load_config
+from service.errors import ConfigError, StoreUnavailable, StoreUnsafe
+from service.log import configure
+from service.outbound import open_outbound
+from service.platforms import build_platforms
+from service.settings import Settings, load_settings
+from service.store import Store
+from service.store.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
+from workers.effects import EffectTools
+from workers.process import Tools, finish_effects, process_lane
+from workers.rulebook import RulebookInForce
+from workers.sampling import beat
+from workers.worker import LeaseWorker
+
+
+@click.command()
+@click.option("--burst", is_flag=True, help="End once nothing is due and nothing runs.")
+def work(*, burst: bool) -> None:
+    """Run jobs: fetch, decide, act. SIGTERM drains."""
+    settings = load_settings(os.environ)
+    configure("workers", settings.log_level, settings.log_line_bytes_max)
+    config = load_config(Path(settings.config), os.environ)
+    uvloop.run(run_worker(settings, config, os.environ, burst=burst))
+
+
+async def run_worker(settings: Settings, config: Config, environ: Mapping[str, str], *, burst: bool = False) -> None:
+    """Run one worker until it is told to stop.
+
+    Raises:
+        ConfigError: the configuration cannot be joined.
+    """
+    name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
+    log = structlog.get_logger()
+    async with joined(settings, config, environ) as tools:
+        log.info("process.started", worker=name, jobs_max=settings.jobs_max, lease_seconds=settings.lease_seconds)
+        functions = [
+            func(process_lane, name=LANE_FUNCTION, keep_result=0),  # type: ignore[arg-type]
+            func(finish_effects, name=EFFECTS_FUNCTION, keep_result=0),  # type: ignore[arg-type]
+        ]
+        worker = LeaseWorker(functions, tools.store, name, burst=burst, ctx={"tools": tools})
+        async with running(tools.rules.follow()), running(beat(worker, settings.sample_seconds)):
+            if await started(worker, tools.rules.first()):
+                await worker.async_run()
+        await worker.close()
+        with contextlib.suppress(StoreUnavailable, StoreUnsafe):
+            await tools.store.sampler.leave(name)
+        log.info("process.stopped", worker=name, jobs=worker.jobs_complete, leases_lost=worker.leases_lost)
+
+
+async def started(worker: LeaseWorker, first_rulebook: Coroutine[Any, Any, None]) -> bool:
+    """Wait for the first rulebook; False if the worker was told to stop before there was one."""
+    waiting = asyncio.ensure_future(first_rulebook)
+    while not waiting.done() and not worker.stopping:
+        await asyncio.wait((waiting,), timeout=0.1)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    return not worker.stopping
+
+
+@contextlib.asynccontextmanager
+async def joined(settings: Settings, config: Config, environ: Mapping[str, str]) -> AsyncIterator[Tools]:
+    """Join what processing takes: store, platforms, rules, actions.
+
+    Raises:
+        ConfigError: as the parts.
+    """
+    actions = load_actions()
+    store = Store(settings)
+    async with open_outbound(settings, config.outbound.allow_private_hosts) as outbound:
+        resources = {
+            "outbound": outbound,
+            "log": structlog.get_logger(),
+            "environ": environ,
+            "action_seconds_max": settings.action_seconds_max,
+            "clock": time.time,
+        }
+        by_name = {action.__struct_config__.tag: action for action in actions}
+        effects = EffectTools(
+            store, {str(tag): action for tag, action in by_name.items()}, resources, settings.action_seconds_max
+        )
+        platforms = build_platforms(config.platforms, environ, outbound)
+        rules = RulebookInForce(store.rulebook, actions, settings.rulebook_seconds_max)
+        yield Tools(settings, store, platforms, rules, effects)
+    await store.close()
+
+
+@contextlib.asynccontextmanager
+async def running(work_: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run something beside the block, and end it with the block."""
+    task = asyncio.create_task(work_)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, ConfigError):
+            await task

@@ -1,0 +1,103 @@
+"""From an event and a fetched record to a decision that can be written. Pure: judging, remembering, wording."""
+
+import hashlib
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct, structs
+
+from service.errors import PermanentError
+from service.events import Event, RecordRef
+from service.platforms.base import Fetched
+from service.records import RECORDS, Record
+from service.rules import Rulebook, Subject
+from service.settings import Settings
+from service.store import Arrival, Head, LastState
+from service.store.ingest import decode_event
+from workers.stories import DecidedLine, StoredEffect, StoredVerdict
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
+
+
+class Decision(Struct, frozen=True):
+    """A decision: its line for the story, its word, what the record's next decision sees as `previous`, and counts."""
+
+    line: DecidedLine
+    outcome: str
+    fields: bytes
+    counts: dict[str, Any]
+
+
+def open_event(head: Head) -> Event:
+    """Read the event a head stands for.
+
+    Raises:
+        PermanentError: its bytes are gone, or of a version this worker cannot read.
+    """
+    if head.delivery is None:
+        raise PermanentError("delivery_missing", "the event's bytes are not in the store")
+    try:
+        return decode_event(head.delivery)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise PermanentError("undecodable", f"the event cannot be read by this version: {error}") from None
+
+
+def decide(rulebook: Rulebook, event: Event, fetched: Fetched, last: LastState, attempt: int) -> Decision:
+    """Judge the fetched state, or say that this change was decided on this very state before.
+
+    A record that is gone is judged by its id and what was last known of it, under `previous`.
+    """
+    if not event.identified and last.digest == fetched.digest and event.change in last.types:
+        return Decision(_line(rulebook, fetched, last, attempt), "unchanged", last.fields, {"rules_evaluated": 0})
+    record: Record = fetched.record or RECORDS[event.record.kind](id=event.record.id)
+    previous = _decode(last.fields) if last.digest and last.fields else None
+    subject = Subject(event, record, fetched.raw, previous)
+    judgement = rulebook.judge(subject, datetime.now(UTC))
+    verdicts = [StoredVerdict(verdict.rule, verdict.result, verdict.reason) for verdict in judgement.verdicts]
+    effects = [
+        StoredEffect(effect.rule, effect.action, effect.do, effect.repeat, effect.inputs)
+        for effect in judgement.effects
+    ]
+    line = _line(rulebook, fetched, last, attempt, verdicts, effects)
+    matched = sum(verdict.result == "matched" for verdict in verdicts)
+    counts: dict[str, Any] = {
+        "rulebook": rulebook.version,
+        "rules_evaluated": judgement.rules_evaluated,
+        "rules_matched": matched,
+        "rules_unknown": sum(verdict.result in {"unknown", "error"} for verdict in verdicts),
+        "actions_run": 0,
+        "gone": fetched.record is None,
+    }
+    fields = _encode(rulebook.remember(subject)) if fetched.record else last.fields
+    return Decision(line, "matched" if matched else "unmatched", fields, counts)
+
+
+def derive(event: Event, ref: RecordRef, settings: Settings) -> Arrival:
+    """Make the event of one record that a hint led to. Repeated, it makes the same one, which the store takes in once."""
+    name = hashlib.sha256(f"{event.id}:{ref.lane}".encode()).hexdigest()[:32]
+    derived = structs.replace(event, id=name, record=ref, change="touched")
+    return Arrival(derived, name, int(settings.dedupe_hours * 3_600_000))
+
+
+def _line(  # noqa: PLR0913, PLR0917 - each is one part of the line
+    rulebook: Rulebook,
+    fetched: Fetched,
+    last: LastState,
+    attempt: int,
+    verdicts: list[StoredVerdict] | None = None,
+    effects: list[StoredEffect] | None = None,
+) -> DecidedLine:
+    return DecidedLine(
+        at_ms=int(time.time() * 1000),
+        attempt=attempt,
+        rulebook=rulebook.version,
+        digest=fetched.digest,
+        previous_digest=last.digest,
+        version=fetched.version,
+        gone=fetched.record is None,
+        verdicts=verdicts or [],
+        effects=effects or [],
+    )

@@ -1,0 +1,232 @@
+"""Run the effects of one decision under one lease: the ledger says `started` before a call and its result after it.
+
+The effects of one rule run in order and stop at the first that fails; the rules do not wait for each other. Nothing here
+decides whether the event ends: it tells what is done, what has to wait and what a person must look at.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from msgspec import Struct
+
+from service.actions import Action
+from service.errors import PermanentError, TransientError, WaybillError
+from service.store import Job, Settled, Store
+from workers.stories import EffectLine, StoredEffect, write
+
+ERROR_CHARACTERS_MAX = 300
+
+AMBIGUOUS = frozenset({"timeout", "reset", "truncated"})
+"""Kinds of failure after which the other side may have acted all the same."""
+
+PLANNED, STARTED, DONE, FAILED, UNKNOWN, WAITING = "psdfuw"
+"""The letters of the ledger."""
+
+
+class Subject(Struct, frozen=True):
+    """Whose effects these are, for the log, the story and the actions."""
+
+    event_id: str
+    source: str
+    traceparent: str | None
+    attempt: int
+
+
+class EffectTools(Struct, frozen=True):
+    """What running effects takes, joined once per worker."""
+
+    store: Store
+    actions: Mapping[str, type[Action]]
+    resources: Mapping[str, Any]
+    action_seconds_max: float
+
+
+class Outcome(Struct):
+    """What is left after a run: `error` is the last failure, `retry_after_seconds` the longest wait asked for."""
+
+    ledger: str = ""
+    run: int = 0
+    error: WaybillError | None = None
+    retry_after_seconds: float | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Something is to be tried again."""
+        return WAITING in self.ledger
+
+    @property
+    def failed(self) -> bool:
+        """A person has to look."""
+        return FAILED in self.ledger or UNKNOWN in self.ledger
+
+
+class EffectsRun:
+    """The effects of one event, in one attempt."""
+
+    def __init__(
+        self, tools: EffectTools, job: Job, subject: Subject, effects: Sequence[StoredEffect], ledger: str
+    ) -> None:
+        self._tools = tools
+        self._job = job
+        self._subject = subject
+        self._effects = effects
+        self._ledger = list(ledger)
+        self._lines: list[EffectLine] = []
+        self._writing = asyncio.Lock()
+        self._log = structlog.get_logger()
+        self._active = 0
+        self.outcome = Outcome()
+
+    async def run(self, *, fresh: bool) -> Outcome:
+        """Run what is not done. `fresh`: what the ledger calls started was written by this very run and not called yet.
+
+        Raises:
+            LeaseLost, StoreUnavailable: the ledger could not be written; nothing further was started.
+        """
+        chains: dict[str, list[int]] = {}
+        for place, effect in enumerate(self._effects):
+            chains.setdefault(effect.rule, []).append(place)
+        self._active = len(chains)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for chain in chains.values():
+                    group.create_task(self._chain(chain, fresh=fresh))
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        self.outcome.ledger = "".join(self._ledger)
+        return self.outcome
+
+    def story(self) -> bytes:
+        """The lines not written yet."""
+        lines, self._lines = self._lines, []
+        return write(*lines)
+
+    async def _chain(self, places: Sequence[int], *, fresh: bool) -> None:
+        for place in places:
+            letter = self._ledger[place]
+            if letter == DONE:
+                continue
+            if letter in (FAILED, UNKNOWN) or (letter == STARTED and not fresh and not self._may_repeat(place)):
+                break
+            if letter != STARTED:
+                self._ledger[place] = STARTED
+                await self._note()
+            await self._one(place)
+            if self._ledger[place] != DONE:
+                break
+        self._active -= 1
+        if self._active and self._lines:
+            await self._note()
+
+    def _may_repeat(self, place: int) -> bool:
+        if self._effects[place].repeat != "unsafe":
+            return True
+        self._fail(
+            place, UNKNOWN, PermanentError("outcome_unknown", "started once, and nobody knows whether it was done")
+        )
+        self._tell(place, 0.0, self.outcome.error)
+        return False
+
+    async def _one(self, place: int) -> None:
+        started = time.perf_counter()
+        self.outcome.run += 1
+        error: WaybillError | None = None
+        answer: Any = None
+        try:
+            answer = await self._call(place)
+            self._ledger[place] = DONE
+        except TransientError as failure:
+            error = failure
+            is_lost = self._effects[place].repeat == "unsafe" and failure.kind in AMBIGUOUS
+            self._fail(place, UNKNOWN if is_lost else WAITING, failure)
+        except PermanentError as failure:
+            error = failure
+            self._fail(place, FAILED, failure)
+        self._tell(place, (time.perf_counter() - started) * 1000, error, answer)
+
+    async def _call(self, place: int) -> Mapping[str, Any]:
+        effect = self._effects[place]
+        action = self._tools.actions.get(effect.do)
+        if action is None:
+            # A newer worker may know it: in a rolling deploy both run side by side.
+            raise TransientError("unknown_action", f"this worker has no action {effect.do!r}")
+        context = RunningEffect(self._subject, effect, self._tools.resources)
+        try:
+            async with asyncio.timeout(self._tools.action_seconds_max):
+                return await action.run(effect.inputs, context)
+        except TimeoutError:
+            raise TransientError("timeout", f"no end within {self._tools.action_seconds_max} s") from None
+        except (TransientError, PermanentError):
+            raise
+        except Exception as error:
+            self._log.exception(
+                "action.failed", event_id=self._subject.event_id, rule=effect.rule, action=effect.action
+            )
+            raise TransientError("unexpected", f"{type(error).__name__} in the action's code") from error
+
+    def _fail(self, place: int, letter: str, error: WaybillError) -> None:
+        self._ledger[place] = letter
+        self.outcome.error = error
+        if isinstance(error, TransientError) and error.retry_after_seconds is not None:
+            self.outcome.retry_after_seconds = max(self.outcome.retry_after_seconds or 0, error.retry_after_seconds)
+
+    def _tell(self, place: int, duration_ms: float, error: WaybillError | None, answer: Any = None) -> None:  # noqa: ANN401
+        effect, subject = self._effects[place], self._subject
+        kind = error.kind if error else None
+        http_status = getattr(error, "http_status", None) or (answer or {}).get("http_status")
+        self._log.info(
+            "action.finished",
+            event_id=subject.event_id,
+            source=subject.source,
+            attempt=subject.attempt,
+            rule=effect.rule,
+            action=effect.action,
+            do=effect.do,
+            outcome="error" if error else "ok",
+            error_kind=kind,
+            http_status=http_status,
+            duration_ms=round(duration_ms, 2),
+        )
+        self._lines.append(
+            EffectLine(
+                at_ms=int(time.time() * 1000),
+                attempt=subject.attempt,
+                rule=effect.rule,
+                action=effect.action,
+                outcome="error" if error else "ok",
+                duration_ms=round(duration_ms, 2),
+                error_kind=kind,
+                error=str(error)[:ERROR_CHARACTERS_MAX] if error else None,
+                answer=dict(answer) if answer else None,
+            )
+        )
+
+    async def _note(self) -> None:
+        # One write at a time: two on their way together could overtake each other, and the older would undo the newer.
+        async with self._writing:
+            job, event_id = self._job, self._subject.event_id
+            ledger, story = "".join(self._ledger), self.story()
+            await self._tools.store.lanes.settle(Settled(job.id, job.token, event_id, "note", story, ledger))
+
+
+class RunningEffect:
+    """The `ActionContext` of one effect."""
+
+    def __init__(self, subject: Subject, effect: StoredEffect, resources: Mapping[str, Any]) -> None:
+        self._resources = resources
+        self.idempotency_key = effect.key(subject.event_id)
+        self.event_id = subject.event_id
+        self.source = subject.source
+        self.rule = effect.rule
+        self.traceparent = subject.traceparent
+
+    def resource(self, name: str) -> Any:  # noqa: ANN401 - what the composition root put there
+        """Give the shared resource of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self._resources[name]

@@ -1,0 +1,71 @@
+"""Ask the platform, and say so: one `record.fetched` line for every question, whatever the answer."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from service.errors import PermanentError, TransientError
+from service.events import Event, RecordRef
+from service.platforms.base import FetchContext, Fetched, Platform
+
+
+async def fetch_record(platforms: Mapping[str, Platform], event: Event, attempt: int) -> Fetched:
+    """Fetch the record an event is about.
+
+    Raises:
+        TransientError, PermanentError: as the platform's connector; `unknown_platform` where the account is not
+            configured here, which waits, since in a rolling deploy a newer worker may have it.
+    """
+    started = time.perf_counter()
+    try:
+        fetched = await _platform(platforms, event).fetch(event.record, _context(event))
+    except (TransientError, PermanentError) as error:
+        _tell(event, attempt, started, {"outcome": "error", "error_kind": error.kind, "http_status": error.http_status})
+        raise
+    found = {"outcome": "ok", "http_status": fetched.http_status, "gone": fetched.record is None}
+    _tell(event, attempt, started, found, fetched.operation)
+    return fetched
+
+
+async def follow_hint(platforms: Mapping[str, Platform], event: Event, attempt: int) -> tuple[RecordRef, ...]:
+    """Find the records a hint is about.
+
+    Raises:
+        TransientError, PermanentError: as `fetch_record`.
+    """
+    started = time.perf_counter()
+    try:
+        refs = await _platform(platforms, event).resolve(event.record, _context(event))
+    except (TransientError, PermanentError) as error:
+        found = {"outcome": "error", "error_kind": error.kind, "http_status": error.http_status}
+        _tell(event, attempt, started, found, "resolve")
+        raise
+    _tell(event, attempt, started, {"outcome": "ok", "records": len(refs)}, "resolve")
+    return refs
+
+
+def _platform(platforms: Mapping[str, Platform], event: Event) -> Platform:
+    platform = platforms.get(event.record.platform)
+    if platform is None:
+        raise TransientError("unknown_platform", f"no platform {event.record.platform!r} is configured here")
+    return platform
+
+
+def _context(event: Event) -> FetchContext:
+    return FetchContext(event.id, event.traceparent, event.headers.get("x-correlation-id"))
+
+
+def _tell(event: Event, attempt: int, started: float, found: Mapping[str, Any], operation: str = "fetch") -> None:
+    structlog.get_logger().info(
+        "record.fetched",
+        event_id=event.id,
+        source=event.source,
+        platform=event.record.platform,
+        record_kind=event.record.kind,
+        attempt=attempt,
+        duration_ms=round((time.perf_counter() - started) * 1000, 2),
+        operation=operation,
+        **found,
+    )

@@ -1,0 +1,258 @@
+"""The job: take a lane's events in order, fetch the record once, decide by the rules, write the decision, run the effects.
+
+    process_lane(ctx, record)             the lane's job; one run, bounded in events
+        _attempt(head)                    one event: its end, or the wait for another attempt
+            _record(event)                platform.fetch(), one for every event received before it began
+            judge(event, fetched)         rulebook.judge(), pure
+            lanes.decide(…)               written before any effect
+            EffectsRun.run(…)             ledger: started before, result after
+            lanes.settle(…)               end, defer, hold, bury
+    finish_effects(ctx, event)            the job of an event whose effects had to wait; decides nothing again
+
+An attempt that fails ends in exactly one of: hold (the lane waits, the next event needs the same fetch), defer (the
+effects wait off the lane), bury (a dead letter). This is the only module that catches whatever comes.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from msgspec import Struct
+
+from service.errors import LeaseLost, PermanentError, StoreUnavailable, StoreUnsafe, TransientError, WaybillError
+from service.events import Event
+from service.platforms.base import Fetched, Platform
+from service.records import RECORDS
+from service.settings import Settings
+from service.store import Decided, Head, Job, LastState, Onward, Settled, Step, Store
+from workers.decisions import Decision, decide, derive, open_event
+from workers.effects import EffectsRun, EffectTools, Outcome, Subject
+from workers.fetching import fetch_record, follow_hint
+from workers.report import Report
+from workers.retries import catch_up_seconds, delay_seconds, used_up
+from workers.rulebook import RulebookInForce
+from workers.stories import DecidedLine, first_ledger, read_decision, received_line, write
+
+
+class Tools(Struct, frozen=True):
+    """What processing takes, joined once per worker."""
+
+    settings: Settings
+    store: Store
+    platforms: Mapping[str, Platform]
+    rules: RulebookInForce
+    effects: EffectTools
+
+
+async def process_lane(ctx: Mapping[str, Any], record: str) -> None:
+    """Run the lane of `record` for a bounded number of events.
+
+    Raises:
+        LeaseLost, StoreUnavailable: nothing more could be written; another run goes on from what is stored.
+    """
+    job, tools = ctx["job"], ctx["tools"]
+    run, head, last = Run(tools, job), job.head, job.last
+    for number in range(1, tools.settings.lane_events_max + 1):
+        run.more = number < tools.settings.lane_events_max and not ctx["worker"].stopping
+        onward = await run.event(head, last)
+        if onward.head is None:
+            return
+        head, last, run.now_ms = onward.head, onward.last or LastState(), onward.now_ms
+    _ = record
+
+
+async def finish_effects(ctx: Mapping[str, Any], event_id: str) -> None:
+    """Run the effects that had to wait.
+
+    Raises:
+        LeaseLost, StoreUnavailable: as `process_lane`.
+    """
+    job = ctx["job"]
+    await Run(ctx["tools"], job).event(job.head, LastState())
+    _ = event_id
+
+
+class Run:
+    """One run under one lease: the job's events one after the other, and what they share."""
+
+    def __init__(self, tools: Tools, job: Job) -> None:
+        self._tools = tools
+        self._settings = tools.settings
+        self._job = job
+        self._fetched: tuple[Fetched, int] | None = None
+        self._log = structlog.get_logger()
+        self.more = False
+        self.now_ms = job.claimed_ms
+
+    async def event(self, head: Head, last: LastState) -> Onward:
+        """Make one attempt on one event; whatever happens in it, the event is left with an end or a next attempt.
+
+        Raises:
+            LeaseLost, StoreUnavailable, StoreUnsafe: it is left as the store has it.
+        """
+        report = Report(self._job, head, self.now_ms, self._settings.attempts_max)
+        try:
+            return await self._attempt(head, last, report)
+        except asyncio.CancelledError:
+            with contextlib.suppress(LeaseLost, StoreUnavailable, StoreUnsafe):
+                await self._settle(head, "release")
+            report.finish("released")
+            raise
+        except (LeaseLost, StoreUnavailable, StoreUnsafe) as error:
+            report.finish("lost", error)
+            raise
+        except (TransientError, PermanentError) as error:
+            return await self._failed(head, report, error)
+        except TimeoutError:
+            seconds = self._settings.attempt_seconds_max
+            return await self._failed(
+                head, report, TransientError("attempt_timeout", f"no decision within {seconds} s")
+            )
+        except Exception as error:
+            self._log.exception("attempt.failed", event_id=head.id)
+            return await self._failed(
+                head, report, TransientError("unexpected", f"{type(error).__name__} in our own code")
+            )
+
+    async def _attempt(self, head: Head, last: LastState, report: Report) -> Onward:
+        if head.deaths >= self._settings.deaths_max:
+            raise PermanentError("worker_died", f"{head.deaths} workers died while they had it")
+        event = open_event(head)
+        report.about(event)
+        if head.state == "decided":
+            decided = read_decision(head.story)
+            if decided is None:
+                raise PermanentError("undecodable", "its decision cannot be read by this version")
+            return await self._effects(head, report, event, decided, fresh=False)
+        if event.record.kind not in RECORDS:
+            return await self._resolve(head, report, event)
+        async with asyncio.timeout(self._settings.attempt_seconds_max):
+            fetched = await self._record(event, head)
+        if fetched.record is None and event.change == "created":
+            wait_seconds = catch_up_seconds(self._settings, report.age_seconds)
+            if wait_seconds:
+                report.finish("waiting")
+                return await self._settle(head, "release", delay_seconds=wait_seconds)
+        return await self._decide(head, last, report, event, fetched)
+
+    async def _record(self, event: Event, head: Head) -> Fetched:
+        if self._fetched is not None and head.received_ms < self._fetched[1]:
+            return self._fetched[0]
+        began_ms = self.now_ms
+        fetched = await fetch_record(self._tools.platforms, event, head.attempts)
+        self._fetched = (fetched, began_ms)
+        return fetched
+
+    async def _decide(self, head: Head, last: LastState, report: Report, event: Event, fetched: Fetched) -> Onward:
+        rulebook = self._tools.rules.rulebook
+        if rulebook is None:
+            raise TransientError("no_rulebook", "no rulebook is loaded")
+        decision = decide(rulebook, event, fetched, last, head.attempts)
+        report.fields |= decision.counts
+        line, effects = decision.line, decision.line.effects
+        outcome = decision.outcome
+        fate = "" if effects else outcome
+        lines = [received_line(event, head.received_ms), line]
+        story = write(*lines, report.line(outcome)) if fate else write(*lines)
+        onward = await self._tools.store.lanes.decide(self._decided(head, event, fetched, decision, fate, story))
+        if fate:
+            report.finish(outcome)
+            return onward
+        return await self._effects(head, report, event, line, fresh=True)
+
+    def _decided(  # noqa: PLR0913, PLR0917 - each is one part of what is written
+        self, head: Head, event: Event, fetched: Fetched, decision: Decision, fate: str, story: bytes
+    ) -> Decided:
+        return Decided(
+            job=self._job.id,
+            token=self._job.token,
+            event_id=head.id,
+            story=story,
+            ledger=first_ledger(decision.line.effects),
+            fate=fate,
+            digest="" if decision.outcome == "unchanged" else fetched.digest,
+            version=fetched.version or "",
+            fields=decision.fields,
+            change=event.change,
+            more=self.more,
+        )
+
+    async def _effects(self, head: Head, report: Report, event: Event, line: DecidedLine, *, fresh: bool) -> Onward:
+        ledger = first_ledger(line.effects) if fresh else head.ledger
+        subject = Subject(event.id, event.source, event.traceparent, head.attempts)
+        run = EffectsRun(self._tools.effects, self._job, subject, line.effects, ledger)
+        outcome = await run.run(fresh=fresh)
+        report.fields["actions_run"] = outcome.run
+        reason = used_up(self._settings, head.attempts, report.age_seconds)
+        if outcome.waiting and not reason:
+            seconds = self._delay(head, outcome.retry_after_seconds)
+            return await self._end(head, report, "defer", "retried", outcome, run.story(), seconds)
+        if outcome.waiting or outcome.failed:
+            return await self._end(head, report, "bury", "dead_lettered", outcome, run.story())
+        return await self._end(head, report, "end", "matched", outcome, run.story())
+
+    async def _end(  # noqa: PLR0913, PLR0917 - each is one part of what is written
+        self, head: Head, report: Report, step: Step, word: str, outcome: Outcome, story: bytes, seconds: float = 0
+    ) -> Onward:
+        fate = outcome.error.kind if outcome.error else word
+        story += write(report.line(word, outcome.error))
+        onward = await self._settle(head, step, story=story, ledger=outcome.ledger, fate=fate, delay_seconds=seconds)
+        report.finish(word, outcome.error)
+        return onward
+
+    async def _resolve(self, head: Head, report: Report, event: Event) -> Onward:
+        async with asyncio.timeout(self._settings.attempt_seconds_max):
+            refs = await follow_hint(self._tools.platforms, event, head.attempts)
+        arrivals = [derive(event, ref, self._settings) for ref in refs]
+        if arrivals:
+            await self._tools.store.ingest_all(arrivals)
+        outcome = "resolved" if arrivals else "ignored"
+        report.fields["records"] = len(arrivals)
+        story = write(received_line(event, head.received_ms), report.line(outcome))
+        onward = await self._settle(head, "end", story=story, fate=outcome)
+        report.finish(outcome)
+        return onward
+
+    async def _failed(self, head: Head, report: Report, error: WaybillError) -> Onward:
+        is_final = isinstance(error, PermanentError) or used_up(self._settings, head.attempts, report.age_seconds)
+        if is_final:
+            story = self._received(head) + write(report.line("dead_lettered", error))
+            onward = await self._settle(head, "bury", story=story, fate=error.kind)
+            report.finish("dead_lettered", error)
+            return onward
+        seconds = self._delay(head, getattr(error, "retry_after_seconds", None))
+        story = write(report.line("retried", error))
+        onward = await self._settle(head, "hold", story=story, delay_seconds=seconds)
+        report.finish("retried", error)
+        return onward
+
+    def _received(self, head: Head) -> bytes:
+        """The story's line of how the event came, where the event can be read and the line is not there yet."""
+        if head.state == "decided":
+            return b""
+        with contextlib.suppress(PermanentError):
+            return write(received_line(open_event(head), head.received_ms))
+        return b""
+
+    def _delay(self, head: Head, retry_after_seconds: float | None) -> float:
+        chance = random.random()  # noqa: S311 - jitter
+        return delay_seconds(self._settings, head.attempts, chance, retry_after_seconds)
+
+    async def _settle(  # noqa: PLR0913 - each is one part of what is written
+        self,
+        head: Head,
+        step: Step,
+        *,
+        story: bytes = b"",
+        ledger: str = "",
+        fate: str = "",
+        delay_seconds: float = 0,
+    ) -> Onward:
+        delay_ms = int(delay_seconds * 1000)
+        job = self._job
+        return await self._tools.store.lanes.settle(
+            Settled(job.id, job.token, head.id, step, story, ledger, fate, delay_ms, more=self.more)
+        )

@@ -1,0 +1,81 @@
+"""One canonical line an attempt, `attempt.finished`, at its end and even on failure; the same in the event's story."""
+
+import time
+from typing import Any
+
+import structlog
+
+from service.errors import WaybillError
+from service.events import Event
+from service.store import Head, Job
+from workers.stories import AttemptLine
+
+ERROR_CHARACTERS_MAX = 300
+
+
+class Report:
+    """Collects what is known of an attempt while it runs; `finish` says it once.
+
+    `now_ms` is the store's clock at the last answer; from there time is counted by our own steady clock.
+    """
+
+    def __init__(self, job: Job, head: Head, now_ms: int, attempts_max: int) -> None:
+        self._began = time.perf_counter()
+        self._now_ms = now_ms
+        self._head = head
+        self._log = structlog.get_logger()
+        self.fields: dict[str, Any] = {
+            "event_id": head.id,
+            "attempt": head.attempts,
+            "attempts_max": attempts_max,
+            "queue_wait_ms": max(now_ms - max(job.due_ms, head.received_ms), 0),
+        }
+
+    def about(self, event: Event) -> None:
+        """Say which event it is."""
+        self.fields |= {
+            "source": event.source,
+            "event_type": event.type,
+            "platform": event.record.platform,
+            "record_kind": event.record.kind,
+            "trace_id": event.traceparent.split("-")[1] if event.traceparent else None,
+        }
+
+    @property
+    def duration_ms(self) -> float:
+        """How long the attempt has taken."""
+        return round((time.perf_counter() - self._began) * 1000, 2)
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago the event came."""
+        return (self._now_ms - self._head.received_ms + self.duration_ms) / 1000
+
+    def line(self, outcome: str, error: WaybillError | None = None) -> AttemptLine:
+        """The story's line for this end."""
+        return AttemptLine(
+            at_ms=int(time.time() * 1000),
+            attempt=self._head.attempts,
+            outcome=outcome,
+            duration_ms=self.duration_ms,
+            error_kind=error.kind if error else None,
+            error=str(error)[:ERROR_CHARACTERS_MAX] if error else None,
+        )
+
+    def finish(self, outcome: str, error: WaybillError | None = None) -> None:
+        """Log the line."""
+        level = "error" if outcome == "dead_lettered" else "warning" if error else "info"
+        duration_ms = self.duration_ms
+        self._log.log(
+            LEVELS[level],
+            "attempt.finished",
+            **self.fields,
+            outcome=outcome,
+            duration_ms=duration_ms,
+            e2e_ms=round(self._now_ms - self._head.received_ms + duration_ms, 2),
+            error_kind=error.kind if error else None,
+            http_status=getattr(error, "http_status", None),
+        )
+
+
+LEVELS = {"info": 20, "warning": 30, "error": 40}

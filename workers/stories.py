@@ -1,0 +1,132 @@
+"""The lines of an event's story: one JSON object each, written with the store call they tell of. Pure.
+
+The line `decided` is also what a later attempt works from: it holds the effects with their rendered inputs.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from service.actions import Repeat
+from service.events import Event
+
+
+class StoredEffect(Struct, frozen=True):
+    """One effect of a decision; its place in the list is its place in the ledger."""
+
+    rule: str
+    action: str
+    do: str
+    repeat: Repeat
+    inputs: dict[str, Any]
+    generation: int = 0
+
+    def key(self, event_id: str) -> str:
+        """The effect's identity and idempotency key."""
+        return f"{event_id}:{self.rule}:{self.action}:{self.generation}"
+
+
+class StoredVerdict(Struct, frozen=True, omit_defaults=True):
+    """What one rule said."""
+
+    rule: str
+    result: str
+    reason: str | None = None
+
+
+class DecidedLine(Struct, frozen=True, tag_field="what", tag="decided", kw_only=True):
+    """The decision: the state judged (its digest and version), the one before, the rulebook, what each rule said."""
+
+    at_ms: int
+    attempt: int
+    rulebook: str
+    digest: str
+    previous_digest: str
+    version: str | None
+    gone: bool
+    verdicts: Sequence[StoredVerdict]
+    effects: Sequence[StoredEffect]
+
+
+class ReceivedLine(Struct, frozen=True, tag_field="what", tag="received", kw_only=True):
+    """How the event came; kept here because its body goes first."""
+
+    at_ms: int
+    source: str
+    type: str
+    change: str
+    record: str
+    occurred_at: str | None
+
+
+class EffectLine(Struct, frozen=True, tag_field="what", tag="effect", kw_only=True, omit_defaults=True):
+    """One run of one effect."""
+
+    at_ms: int
+    attempt: int
+    rule: str
+    action: str
+    outcome: Literal["ok", "error"]
+    duration_ms: float
+    error_kind: str | None = None
+    error: str | None = None
+    answer: Any = None
+
+
+class AttemptLine(Struct, frozen=True, tag_field="what", tag="attempt", kw_only=True, omit_defaults=True):
+    """How one attempt ended."""
+
+    at_ms: int
+    attempt: int
+    outcome: str
+    duration_ms: float
+    error_kind: str | None = None
+    error: str | None = None
+
+
+Line = DecidedLine | ReceivedLine | EffectLine | AttemptLine
+
+_encode = msgspec.json.Encoder().encode
+_decided = msgspec.json.Decoder(DecidedLine)
+
+DECIDED_MARK = b'{"what":"decided"'
+
+
+def write(*lines: Line) -> bytes:
+    """Encode lines, each ended by a newline."""
+    return b"".join(_encode(line) + b"\n" for line in lines)
+
+
+def first_ledger(effects: Sequence[StoredEffect]) -> str:
+    """The ledger a decision begins with: the first effect of each rule is started at once, and so written with it."""
+    rules: set[str] = set()
+    letters = ""
+    for effect in effects:
+        letters += "p" if effect.rule in rules else "s"
+        rules.add(effect.rule)
+    return letters
+
+
+def received_line(event: Event, received_ms: int) -> ReceivedLine:
+    """Tell how an event came."""
+    return ReceivedLine(
+        at_ms=received_ms,
+        source=event.source,
+        type=event.type,
+        change=event.change,
+        record=event.record.lane,
+        occurred_at=event.occurred_at,
+    )
+
+
+def read_decision(story: bytes) -> DecidedLine | None:
+    """Find the decision in a story; None if it holds none that this version can read."""
+    for line in story.splitlines():
+        if line.startswith(DECIDED_MARK):
+            try:
+                return _decided.decode(line)
+            except msgspec.DecodeError:
+                return None
+    return None

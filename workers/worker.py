@@ -1,0 +1,302 @@
+"""arq's worker with its claiming, running and finishing replaced: leases instead of locks, wake-ups instead of polls.
+
+What is arq's stays arq's: the registered functions, the context, the keys and the job format, so that plain producers,
+`arq.jobs.Job` and plain workers live beside it. What changed, and why: a claim takes many jobs in one call (arq needs four
+round trips each, one after the other), a lease ends with its holder (arq's lock lives 310 s), an error is a retry or is
+buried with its bytes (arq deletes the job), SIGTERM gives attempts back (arq counts them), and an outage is ridden out.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime
+from signal import Signals
+from typing import Any, cast
+
+import msgspec
+import structlog
+from arq import Retry
+from arq.connections import ArqRedis
+from arq.worker import Function, Worker
+
+from service.errors import LeaseLost, StoreUnavailable, StoreUnsafe
+from service.store import FinishedJob, Job, Store
+from service.store.batching import Batcher
+from service.store.jobs import Payload, decode, decode_job, encode
+from workers.retries import delay_seconds
+
+OUTAGE_PAUSE_SECONDS_MAX = 1.0
+CLAIM_JOBS_MAX = 200
+REASON_CHARACTERS_MAX = 500
+
+
+class LeaseWorker(Worker):
+    """Runs our lanes and effects, and any plain arq function registered beside them.
+
+    Functions of ours (their jobs carry an event) write their own end into the store; `ctx["job"]` is the `Job`. Plain
+    functions see arq's usual context, may raise `arq.Retry`, and are retried with back-off on any other exception.
+    """
+
+    def __init__(self, functions: Sequence[Function], store: Store, name: str, **options: Any) -> None:  # noqa: ANN401
+        settings = store.settings
+        redis = ArqRedis(
+            connection_pool=store.client.pool,
+            job_serializer=encode,
+            job_deserializer=decode,
+            default_queue_name=settings.queue,
+        )
+        super().__init__(
+            functions,
+            redis_pool=redis,
+            queue_name=settings.queue,
+            max_jobs=settings.jobs_max,
+            max_tries=settings.attempts_max,
+            job_timeout=settings.attempt_seconds_max,
+            job_serializer=encode,
+            job_deserializer=decode,
+            poll_delay=settings.idle_seconds_max,
+            # Any value but 0 makes arq listen for SIGTERM with the handler that waits, which is replaced below.
+            job_completion_wait=max(int(settings.drain_seconds_max), 1),
+            **options,
+        )
+        self.name = name
+        self.store = store
+        self.leases = store.leases(name)
+        self.held: dict[str, Job] = {}
+        self.leases_lost = 0
+        self.outage = False
+        self._log = structlog.get_logger()
+        self._stopping = asyncio.Event()
+        self._freed = asyncio.Event()
+        self._endings: Batcher[FinishedJob, bool] = Batcher(
+            self.leases.finish, settings.store_batch_max, settings.store_batches_in_flight_max
+        )
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a drain has begun; runs then take no further event."""
+        return self._stopping.is_set()
+
+    def handle_sig_wait_for_completion(self, signum: Signals) -> None:
+        """Begin the drain: no further claims; `main` ends when the runs under way have, or their time is up."""
+        self._log.info("process.stopping", reason=Signals(signum).name, running=len(self.tasks))
+        self.allow_pick_jobs = False
+        self._stopping.set()
+
+    def handle_sig(self, signum: Signals) -> None:
+        """Likewise; arq calls this one from `close`."""
+        self.allow_pick_jobs = False
+        self._stopping.set()
+        _ = signum
+
+    async def main(self) -> None:
+        """Claim and run until a drain, or, with `burst`, until nothing is due and nothing runs."""
+        self.ctx["redis"], self.ctx["worker"] = self.pool, self
+        if self.on_startup:
+            await self.on_startup(self.ctx)
+        renewing = asyncio.create_task(self._renew())
+        try:
+            while self.allow_pick_jobs and await self._turn():
+                pass
+            await self._drain()
+        finally:
+            renewing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await renewing
+
+    async def close(self) -> None:
+        """Leave: runs are over by now; the connections belong to the store."""
+        self.handle_sig(Signals.SIGUSR1)
+        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+        await self._endings.drain()
+        if self.on_shutdown:
+            await self.on_shutdown(self.ctx)
+        self._pool = None
+
+    async def _turn(self) -> bool:
+        room = self.max_jobs - len(self.tasks)
+        if room <= 0:
+            self._freed.clear()
+            await self._first(self._freed.wait())
+            return True
+        try:
+            taken = await self.leases.claim(min(room, CLAIM_JOBS_MAX))
+            self._recovered()
+            for job in taken.jobs:
+                self._start(job)
+            if taken.jobs:
+                return True
+            if self.burst:
+                return await self._burst()
+            await self._idle(taken.now_ms, taken.due_ms)
+        except (StoreUnavailable, StoreUnsafe) as error:
+            await self._ride_out(error)
+        return True
+
+    def _start(self, job: Job) -> None:
+        self.held[job.id] = job
+        task = self.loop.create_task(self._run(job))
+        self.tasks[job.id] = task
+        task.add_done_callback(lambda _: self._ended(job))
+
+    def _ended(self, job: Job) -> None:
+        if self.held.get(job.id) is job:
+            del self.held[job.id], self.tasks[job.id]
+        self._freed.set()
+
+    async def _idle(self, now_ms: int, due_ms: int | None) -> None:
+        seconds = self.store.settings.idle_seconds_max
+        if due_ms is not None:
+            seconds = min(seconds, max((due_ms - now_ms) / 1000, 0.001))
+        await self._first(self.leases.wait(seconds))
+
+    async def _burst(self) -> bool:
+        if not self.tasks:
+            return await self.pool.zcard(self.queue_name) > 0
+        await asyncio.sleep(0.001)
+        return True
+
+    async def _first(self, waiting: Coroutine[Any, Any, object]) -> None:
+        """Wait for `waiting` or for a drain, whichever is first; an error of `waiting` is raised."""
+        task, stop = asyncio.ensure_future(waiting), asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+            task.cancel()
+            outcome = (await asyncio.gather(task, stop, return_exceptions=True))[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+
+    async def _ride_out(self, error: Exception) -> None:
+        if not self.outage:
+            self._log.error("store.unavailable", error_kind=getattr(error, "kind", "store"), reason=str(error))
+        self.outage = True
+        await self._first(asyncio.sleep(random.uniform(0.05, OUTAGE_PAUSE_SECONDS_MAX)))  # noqa: S311 - spreads a fleet
+
+    def _recovered(self) -> None:
+        if self.outage:
+            self._log.info("store.recovered")
+        self.outage = False
+
+    async def _renew(self) -> None:
+        seconds = self.store.settings.lease_seconds / 3
+        while True:
+            await asyncio.sleep(seconds)
+            leases = [(job.id, job.token) for job in self.held.values()]
+            if not leases:
+                continue
+            try:
+                lost = await self.leases.renew(leases)
+            except (StoreUnavailable, StoreUnsafe):
+                continue  # the runs' own writes wait as well; if the lease ends meanwhile they are refused
+            for job_id in lost:
+                self._lose(job_id, dict(leases)[job_id])
+
+    def _lose(self, job_id: str, token: str) -> None:
+        job = self.held.get(job_id)
+        if job is not None and job.token == token:
+            self.leases_lost += 1
+            self._log.warning("lease.lost", job=job_id, event_id=job.head.id if job.head else None)
+            self.tasks[job_id].cancel()
+
+    async def _drain(self) -> None:
+        if self.tasks:
+            await asyncio.wait(list(self.tasks.values()), timeout=self.store.settings.drain_seconds_max)
+        tasks = [task for task in self.tasks.values() if not task.done()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=self.store.settings.lease_seconds)
+        await self._endings.drain()
+
+    async def _run(self, job: Job) -> None:
+        try:
+            ending = await self._call(job)
+            if ending is not None and not await self._endings.submit(ending):
+                self.leases_lost += 1
+        except asyncio.CancelledError:
+            self.jobs_retried += 1
+            if job.head is None:
+                with contextlib.suppress(StoreUnavailable):
+                    await self._endings.submit(FinishedJob(job.id, job.token, "release"))
+        except LeaseLost as error:
+            self.leases_lost += 1
+            self._log.warning("lease.lost", job=job.id, event_id=str(error))
+        except (StoreUnavailable, StoreUnsafe) as error:
+            # Nothing more can be written; the lease ends by itself and the job is run again from what is stored.
+            self._log.error("store.unavailable", job=job.id, error_kind=error.kind, reason=str(error))
+
+    async def _call(self, job: Job) -> FinishedJob | None:
+        if job.head is not None:
+            # What such a job is for stands in its id; a damaged payload must not keep the event from its end.
+            await cast("Function", self.functions[job.function]).coroutine({**self.ctx, "job": job}, job.name)
+            self.jobs_complete += 1
+            return None
+        payload, reason = _read(job)
+        function = self.functions.get(payload.function) if payload else None
+        if payload is not None and isinstance(function, Function):
+            return await self._call_plain(job, payload, function)
+        return self._bury(job, reason or f"no function {payload.function!r}" if payload else reason)
+
+    def _bury(self, job: Job, reason: str) -> FinishedJob:
+        self.jobs_failed += 1
+        self._log.error("job.buried", job=job.id, reason=reason[:REASON_CHARACTERS_MAX])
+        return FinishedJob(job.id, job.token, "bury", reason[:REASON_CHARACTERS_MAX])
+
+    async def _call_plain(self, job: Job, payload: Payload, function: Function) -> FinishedJob:
+        context = {**self.ctx, **_context(job, payload)}
+        seconds_max = self.job_timeout_s if function.timeout_s is None else function.timeout_s
+        tries_max = self.max_tries if function.max_tries is None else function.max_tries
+        started_ms = int(time.time() * 1000)
+        try:
+            async with asyncio.timeout(seconds_max):
+                result = await function.coroutine(context, *payload.args, **payload.kwargs)
+        except Retry as retry:
+            self.jobs_retried += 1
+            return FinishedJob(job.id, job.token, "retry", retry.defer_score or 0)
+        except Exception as error:  # noqa: BLE001 - a plain job may fail in any way, and is never dropped for it
+            return self._failed_plain(job, error, tries_max)
+        self.jobs_complete += 1
+        keep_seconds = self.keep_result_s if function.keep_result_s is None else function.keep_result_s
+        return FinishedJob(
+            job.id,
+            job.token,
+            "done",
+            _result(job, payload, (result, started_ms, self.queue_name)),
+            int(keep_seconds * 1000),
+        )
+
+    def _failed_plain(self, job: Job, error: Exception, tries_max: int) -> FinishedJob:
+        reason = f"{type(error).__name__}: {error}"
+        if job.tries >= tries_max:
+            return self._bury(job, reason)
+        self.jobs_retried += 1
+        seconds = delay_seconds(self.store.settings, job.tries, random.random())  # noqa: S311 - jitter
+        return FinishedJob(job.id, job.token, "retry", int(seconds * 1000))
+
+
+def _read(job: Job) -> tuple[Payload | None, str]:
+    if job.payload is None:
+        return None, "the job has no payload"
+    try:
+        return decode_job(job.payload), ""
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return None, f"the payload cannot be read: {error}"
+
+
+def _context(job: Job, payload: Payload) -> dict[str, Any]:
+    """What arq puts into a function's `ctx` for each job."""
+    enqueued_at = datetime.fromtimestamp(payload.enqueued_ms / 1000, UTC)
+    tries = max(job.tries, payload.attempt or 0)
+    return {"job_id": job.id, "job_try": tries, "score": job.due_ms, "enqueue_time": enqueued_at}
+
+
+def _result(job: Job, payload: Payload, ended: tuple[object, int, str]) -> bytes:
+    """Arq 0.28's own form of a result (`arq.jobs.serialize_result`); `ended` is the result, when it started, the queue."""
+    result, started_ms, queue = ended
+    called = {"t": job.tries, "f": payload.function, "a": payload.args, "k": payload.kwargs, "et": payload.enqueued_ms}
+    ran = {"s": True, "r": result, "st": started_ms, "ft": int(time.time() * 1000), "q": queue, "id": job.id}
+    return encode(called | ran)
