@@ -17,8 +17,6 @@ from service.store import Arrival, Receipt, Store
 LOOK_SECONDS = 2.0
 """How often the store is looked at, and so how often an unsafe one is told of."""
 
-_log = get_logger()
-
 
 class EventStore(Protocol):
     """What the ingress asks of a store, open or not."""
@@ -36,6 +34,7 @@ class LateStore:
     """An EventStore that opens itself when it can: call `look` once, run `watch` in a task, `close` at the end."""
 
     def __init__(self, settings: Settings, open_store: Callable[[Settings], Awaitable[Store]]) -> None:
+        self._log = get_logger()
         self._settings = settings
         self._open_store = open_store
         self._store: Store | None = None
@@ -103,9 +102,9 @@ class LateStore:
     def _note(self, trouble: WaybillError | None) -> None:
         before, self._trouble = self._trouble, trouble
         if isinstance(trouble, StoreUnsafe):
-            _log.error("store.unsafe", reason=str(trouble), fix="nothing is acknowledged until this is mended")
+            self._log.error("store.unsafe", reason=str(trouble), fix="nothing is acknowledged until this is mended")
         elif trouble is None:
             if before is not None:
-                _log.info("store.available", durability=self._settings.durability)
+                self._log.info("store.available", durability=self._settings.durability)
         elif before is None or before.kind != trouble.kind:
-            _log.error("store.unavailable", error_kind=trouble.kind, reason=str(trouble))
+            self._log.error("store.unavailable", error_kind=trouble.kind, reason=str(trouble))

@@ -8,16 +8,15 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
+from structlog.typing import FilteringBoundLogger
+
 from service.events import Fact, new_event_id
 from service.ingress.answers import Outcome, leading
-from service.log import get_logger
 
 UNKNOWN_SOURCE = "unknown"
 CHARACTERS_MAX = 128
 EVENT_IDS_MAX = 32
 """How many ids of one delivery its line names; the line is bounded, and the trace id leads to the rest."""
-
-_log = get_logger()
 
 
 class Passage:
@@ -40,10 +39,10 @@ class Passage:
         if facts:
             self.event_type = facts[0].type[:CHARACTERS_MAX]
 
-    def log_accepted(self, http_status: int) -> None:
+    def log_accepted(self, log: FilteringBoundLogger, http_status: int) -> None:
         """Write the line of a delivery that was taken in, or rightly ignored."""
         outcome = leading(self.outcomes)
-        _log.info(
+        log.info(
             "delivery.received",
             source=self.source,
             event_type=self.event_type,
@@ -56,10 +55,10 @@ class Passage:
             **self._several(),
         )
 
-    def log_refused(self, http_status: int, reason: str) -> None:
+    def log_refused(self, log: FilteringBoundLogger, http_status: int, reason: str) -> None:
         """Write the line of a delivery that was not taken; `reason` is the stable code."""
         guess = {} if self.source != UNKNOWN_SOURCE else {"path_source": self.path_source[:CHARACTERS_MAX]}
-        _log.warning(
+        log.warning(
             "delivery.received",
             source=self.source,
             event_type=self.event_type,

@@ -20,7 +20,6 @@ MEDIA_TYPE = "application/problem+json"
 INTERNAL = Refusal(500, "internal", "Waybill failed on this; the delivery was not taken in. Send it again later.")
 
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
-_log = get_logger()
 
 
 def problem_bytes(status: int, code: str, detail: str) -> bytes:
@@ -57,7 +56,9 @@ def answer_http_error(_request: Request[Any, Any, Any], error: HTTPException) ->
 
 def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer whatever nobody caught, and log it once with its traceback."""
-    _log.error("request.failed", exc_info=error, method=request.method, route=request.scope.get("path_template"))
+    get_logger().error(
+        "request.failed", exc_info=error, method=request.method, route=request.scope.get("path_template")
+    )
     return _respond(INTERNAL.status, INTERNAL.code, INTERNAL.detail, {})
 
 

@@ -33,8 +33,6 @@ BACKLOG = 2_048
 TICKS_PER_LOOK = 10
 """uvicorn ticks ten times a second."""
 
-_log = get_logger()
-
 
 def bind(host: str, port: int, variable: str) -> socket.socket:
     """Bind one listening socket; port 0 takes a free one.
@@ -134,6 +132,7 @@ async def run(settings: Settings, sources: Mapping[str, Source], store: LateStor
     Raises:
         ConfigError: a port cannot be had, or the store's address cannot be read.
     """
+    log = get_logger()
     began = time.monotonic()
     signalled = _hear_signals()
     readiness = Readiness(settings, store)
@@ -145,11 +144,11 @@ async def run(settings: Settings, sources: Mapping[str, Source], store: LateStor
         operators = Listener(build_admin_app(settings, store, readiness), admin_port, settings)
         async with _kept_open(store):
             await asyncio.gather(senders.start(), operators.start())
-            _log.info("process.started", port=senders.port, admin_port=operators.port, durability=settings.durability)
+            log.info("process.started", port=senders.port, admin_port=operators.port, durability=settings.durability)
             reason = await signalled
             readiness.stopping = True
             await asyncio.gather(senders.stop(), operators.stop())
-    _log.info("process.stopped", reason=reason, uptime_seconds=round(time.monotonic() - began, 3))
+    log.info("process.stopped", reason=reason, uptime_seconds=round(time.monotonic() - began, 3))
 
 
 @contextlib.asynccontextmanager

@@ -31,8 +31,6 @@ from service.store import Arrival, Receipt
 LEFT_STATUS = 499
 """What the log line says of a sender that left before it could be answered (nginx's number; nobody is sent it)."""
 
-_log = get_logger()
-
 
 class Webhooks:
     """POST /webhooks/{source}: joined from the sources and the store, with the limits of `settings`."""
@@ -44,6 +42,7 @@ class Webhooks:
         self._body_deadlines = Deadlines(settings.body_seconds_max)
         self._ingest_deadlines = Deadlines(settings.ingest_seconds_max)
         self._in_flight = 0
+        self._log = get_logger().bind()
 
     async def receive_webhook(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take in one delivery, answer it, and write its line."""
@@ -55,13 +54,13 @@ class Webhooks:
             answer = await self._take(passage, scope, receive)
             await send_answer(send, answer)
             if passage.outcomes:
-                passage.log_accepted(answer.status)
+                passage.log_accepted(self._log, answer.status)
         except Disconnected as error:
-            passage.log_refused(LEFT_STATUS, error.kind)
+            passage.log_refused(self._log, LEFT_STATUS, error.kind)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the one place that may not let anything by
             refusal = self._refusal_of(error)
             await send_answer(send, problem(refusal))
-            passage.log_refused(refusal.status, refusal.code)
+            passage.log_refused(self._log, refusal.status, refusal.code)
         finally:
             self._in_flight -= 1
 
@@ -71,10 +70,15 @@ class Webhooks:
             raise try_later("too_many_requests", detail, self._settings.retry_after_seconds)
         headers = read_headers(scope["headers"])
         traceparent, passage.trace_id = continue_trace(headers.get("traceparent"), passage.id)
-        source = self._find_source(passage, scope)
+        name, token = split_path(scope["path"])
+        source = self._find_source(passage, name, scope["method"])
         if scope["method"] == "OPTIONS":
             return shake_hands(headers)
-        delivery = await self._read(passage, scope, receive, headers)
+        check_media(headers)
+        body = await self._read(receive, headers.get("content-length"))
+        passage.body_bytes = len(body)
+        client = scope["client"]
+        delivery = Delivery(passage.source, headers, body, time.time(), client[0] if client else "", token)
         admission = source.admit(delivery)
         passage.read(admission.facts)
         origin = Origin(delivery, traceparent, source.window_ms, passage.id)
@@ -82,36 +86,26 @@ class Webhooks:
         passage.outcomes = match_outcomes(admission.facts, receipts)
         return accepted(passage.outcomes)
 
-    def _find_source(self, passage: Passage, scope: HTTPScope) -> Source:
-        passage.path_source = name = scope["path_params"]["source"]  # pyright: ignore[reportTypedDictNotRequiredAccess]
+    def _find_source(self, passage: Passage, name: str, method: str) -> Source:
         source = self._sources.get(name)
-        if source is not None:
+        if source is None:
+            passage.path_source = name
+        else:
             passage.source = name
-        if scope["method"] not in ("POST", "OPTIONS"):
+        if method not in ("POST", "OPTIONS"):
             detail = "This address takes webhooks: send them with POST."
             raise Refusal(405, "method_not_allowed", detail, {"allow": METHODS})
         if source is None:
             raise Refusal(404, "unknown_source", "No source of this name is configured here.")
         return source
 
-    async def _read(self, passage: Passage, scope: HTTPScope, receive: Receive, headers: Mapping[str, str]) -> Delivery:
-        check_media(headers)
+    async def _read(self, receive: Receive, declared_length: str | None) -> bytes:
         try:
             with self._body_deadlines.limit():
-                body = await read_body(receive, headers.get("content-length"), self._settings.body_bytes_max)
+                return await read_body(receive, declared_length, self._settings.body_bytes_max)
         except TimeoutError:
             detail = f"The body took longer than {self._settings.body_seconds_max:g} seconds to arrive."
             raise Refusal(408, "slow_body", detail, {"connection": "close"}) from None
-        passage.body_bytes = len(body)
-        client = scope["client"]
-        return Delivery(
-            source=passage.source,
-            headers=headers,
-            body=body,
-            received_at=time.time(),
-            address=client[0] if client else "",
-            path_token=scope["path_params"].get("token"),
-        )
 
     async def _ingest(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt]:
         if not arrivals:
@@ -131,5 +125,17 @@ class Webhooks:
             return busy(error, self._settings.retry_after_seconds)
         if isinstance(error, asyncio.CancelledError):
             return try_later("store_unavailable", "This process is stopping.", self._settings.retry_after_seconds)
-        _log.error("delivery.failed", exc_info=error)
+        self._log.error("delivery.failed", exc_info=error)
         return INTERNAL
+
+
+def split_path(path: str) -> tuple[str, str | None]:
+    """Split what follows `/webhooks` into the source's name and the token, which only `path_token` sources have.
+
+    Raises:
+        Refusal: 404, it is neither one part nor two.
+    """
+    parts = path.strip("/").split("/")
+    if len(parts) > 2 or not path.startswith("/"):
+        raise Refusal(404, "unknown_source", "Webhooks are sent to /webhooks/ and the name of a source.")
+    return parts[0], parts[1] if len(parts) == 2 else None

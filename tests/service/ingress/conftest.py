@@ -1,0 +1,110 @@
+"""A real server on a real store: what a sender sees, and what the log says of it."""
+
+import hmac
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+
+from service.config import load_config
+from service.ingress.app import build_app
+from service.ingress.late_store import EventStore
+from service.ingress.server import Listener, bind
+from service.log import configure
+from service.outbound import open_outbound
+from service.platforms import build_platforms
+from service.settings import Settings
+from service.sources import Source, build_sources
+
+SECRET = b"s3cret"
+ENVIRON = {"ERP_SECRET": SECRET.decode()}
+CONFIG = """
+platforms:
+  erp:
+    kind: custom
+    base_url: https://erp.example.com/api
+    auth: {type: none}
+    records: {purchase_order: {path: "/orders/{id}"}}
+sources:
+  erp-orders:
+    platform: erp
+    verify: {scheme: hmac, header: X-Signature, algorithm: sha256, encoding: hex, secrets: [{env: ERP_SECRET}]}
+    envelope: {kind: custom, id: /id, type: /type, record: {kind: purchase_order, id: /order}}
+"""
+
+Serve = Callable[..., Awaitable[str]]
+Lines = Callable[[str], list[dict[str, Any]]]
+
+
+class Order(msgspec.Struct):
+    """What the ERP sends."""
+
+    id: str
+    order: str = "4711"
+    type: str = "order.updated"
+    note: str = ""
+
+
+def encode(order: Order, size: int = 0) -> bytes:
+    """The body of `order`, padded to `size` bytes."""
+    body = msgspec.json.encode(order)
+    return body if not size else msgspec.json.encode(msgspec.structs.replace(order, note="x" * (size - len(body))))
+
+
+def signed(body: bytes, **more: str) -> dict[str, str]:
+    """The headers of a delivery of `body`."""
+    signature = hmac.digest(SECRET, body, "sha256").hex()
+    return {"content-type": "application/json", "x-signature": signature} | {
+        name.replace("_", "-"): value for name, value in more.items()
+    }
+
+
+@pytest.fixture(autouse=True)
+def log_as_json() -> None:
+    configure("service")
+
+
+@pytest.fixture
+def lines(capfd: pytest.CaptureFixture[str]) -> Lines:
+    """Read the log lines of one name that were written since the last call."""
+
+    def read(name: str) -> list[dict[str, Any]]:
+        written = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+        return [line for line in written if line["event"] == name]
+
+    return read
+
+
+@pytest.fixture
+async def sources(settings: Settings, tmp_path: Path) -> AsyncIterator[Mapping[str, Source]]:
+    path = tmp_path / "waybill.yaml"
+    path.write_text(CONFIG)
+    config = load_config(path, ENVIRON)
+    async with open_outbound(settings) as outbound:
+        yield build_sources(config, ENVIRON, build_platforms(config.platforms, ENVIRON, outbound))
+
+
+@pytest.fixture
+async def serve(sources: Mapping[str, Source]) -> AsyncIterator[Serve]:
+    """Serve the senders' app on a free port: `url = await serve(settings, store)`."""
+    async with AsyncExitStack() as stack:
+
+        async def start(settings: Settings, store: EventStore, others: Mapping[str, Source] | None = None) -> str:
+            app = build_app(settings, {**sources, **(others or {})}, store)
+            listener = Listener(app, stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_PORT")), settings)
+            await listener.start()
+            stack.push_async_callback(listener.stop)
+            return f"http://127.0.0.1:{listener.port}"
+
+        yield start
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session

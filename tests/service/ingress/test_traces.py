@@ -1,0 +1,43 @@
+"""Which traceparent is kept and which is replaced (W3C Trace Context)."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.ingress.traces import continue_trace
+
+ID = "01a1fb72fa5578f48fbedb1ca4d319de"
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        None,
+        "",
+        "00",
+        f"00-{TRACE}-00f067aa0ba902b7",
+        f"00-{TRACE}-00f067aa0ba902b7-01-more",
+        f"ff-{TRACE}-00f067aa0ba902b7-01",
+        f"00-{'0' * 32}-00f067aa0ba902b7-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        f"00-{TRACE.upper()}-00f067aa0ba902b7-01",
+        f" 00-{TRACE}-00f067aa0ba902b7-01",
+        f"00-{TRACE}-00f067aa0ba902b7-01\n",
+        f"00-{TRACE}-00f067aa0ba902b7-01, 00-{TRACE}-00f067aa0ba902b7-01",
+        f"01-{TRACE}-00f067aa0ba902b7-01-{'x' * 200}",
+    ],
+)
+def test_what_is_no_traceparent_is_replaced_by_one_of_the_deliverys_id(sent: str | None) -> None:
+    assert continue_trace(sent, ID) == (f"00-{ID}-8fbedb1ca4d319de-00", ID)
+
+
+@pytest.mark.parametrize("sent", [f"00-{TRACE}-00f067aa0ba902b7-01", f"cc-{TRACE}-00f067aa0ba902b7-01-what-comes"])
+def test_a_valid_one_is_kept_also_of_versions_to_come(sent: str) -> None:
+    assert continue_trace(sent, ID) == (sent, TRACE)
+
+
+@given(st.text(alphabet="0123456789abcdef-f", max_size=140))
+def test_whatever_is_sent_the_result_is_valid(sent: str) -> None:
+    traceparent, trace_id = continue_trace(sent, ID)
+    assert continue_trace(traceparent, "f" * 32) == (traceparent, trace_id)
