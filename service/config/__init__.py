@@ -1,4 +1,4 @@
-"""What the operator wrote in waybill.yaml, as checked values. Process settings are elsewhere, see `service.settings`."""
+"""What the operator wrote in waybill.yaml, as checked values. For the settings of a process see `service.settings`."""
 
 from service.config.loading import Config, Outbound, Reading, load_config, read_config
 from service.config.platforms import (

@@ -1,4 +1,4 @@
-"""What no single field can tell: names that refer to nothing, parts that do not fit together, secrets that are not there."""
+"""What no single field can tell: names that refer to nothing, parts that do not fit together, secrets not there."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -73,14 +73,9 @@ def _check_envelope(at: str, source: SourceConfig, platform: PlatformConfig) -> 
 def _check_records(at: str, platform: CustomConfig) -> Iterator[ConfigError]:
     if not platform.records:
         yield ConfigError(at, "is empty", f"name at least one of {', '.join(sorted(RECORDS))}")
-    for kind, record in platform.records.items():
+    for kind in platform.records:
         if kind not in RECORDS:
             yield ConfigError(f"{at}.{kind}", f"there is no kind {kind}", did_you_mean(kind, RECORDS))
-            continue
-        known = RECORDS[kind].__struct_fields__
-        for field in record.map:
-            if field not in known:
-                yield ConfigError(f"{at}.{kind}.map.{field}", "unknown field", did_you_mean(field, known))
 
 
 def _secrets(value: Any, at: str) -> Iterator[tuple[str, SecretRef]]:  # noqa: ANN401 - walks whatever a struct holds

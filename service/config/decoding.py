@@ -1,22 +1,20 @@
 """Decode plain data into structs, and say of a mistake where it is, what it is and what to write instead.
 
-msgspec finds the mistake but names neither the key of a dict it is under nor what was meant; this walks down to it along
-the types.
+msgspec finds the mistake but names neither the key of a dict it is under nor what was meant; this walks down to it
+along the types.
 """
 
 import difflib
 import re
 import types
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeGuard, Union, cast, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
 
 from service.errors import ConfigError
 from service.secrets import REFERENCE_FIX, SecretRef
-
-T = TypeVar("T")
 
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
@@ -122,9 +120,10 @@ def _choose(wanted: Any, data: Any) -> Any:  # noqa: ANN401
     """Give the member of a union that the data was decoded as, by its shape and its tag."""
     members = _members(wanted)
     if isinstance(data, dict):
-        structs = [member for member in members if isinstance(member, type) and issubclass(member, Struct)]
+        structs = [member for member in members if _is_struct(member)]
         tagged = [member for member in structs if _tag(member) is not None]
-        chosen = [member for member in tagged if data.get(member.__struct_config__.tag_field) == _tag(member)]
+        written = cast("dict[str, Any]", data)
+        chosen = [member for member in tagged if written.get(str(member.__struct_config__.tag_field)) == _tag(member)]
         plain = [member for member in members if member not in tagged and member is not type(None)]
         members = chosen or plain or members
     if isinstance(data, list):
@@ -132,10 +131,14 @@ def _choose(wanted: Any, data: Any) -> Any:  # noqa: ANN401
     return members[0] if len(members) == 1 else wanted
 
 
-def _fields(struct: type[Struct]) -> dict[str, Any]:
-    if not issubclass(struct, Struct):
+def _fields(struct: Any) -> dict[str, Any]:  # noqa: ANN401
+    if not _is_struct(struct):
         return {}
     return {field.name: field.type for field in msgspec.structs.fields(struct)}
+
+
+def _is_struct(wanted: Any) -> TypeGuard[type[Struct]]:  # noqa: ANN401
+    return isinstance(wanted, type) and issubclass(wanted, Struct)
 
 
 def _tag(struct: type[Struct]) -> str | int | None:
@@ -143,5 +146,5 @@ def _tag(struct: type[Struct]) -> str | int | None:
 
 
 def _tags(wanted: Any) -> list[str]:  # noqa: ANN401
-    structs = [member for member in _members(wanted) if isinstance(member, type) and issubclass(member, Struct)]
+    structs = [member for member in _members(wanted) if _is_struct(member)]
     return [str(_tag(struct)) for struct in structs if _tag(struct) is not None]

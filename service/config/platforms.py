@@ -83,7 +83,6 @@ class OpenFoodNetworkConfig(Account, frozen=True, kw_only=True, tag="open_food_n
 class FlowRetailConfig(Account, frozen=True, kw_only=True, tag="flow_retail"):
     """One tenant of Flow Retail. Its webhooks carry no id, and two real updates can be identical byte for byte."""
 
-    kinds: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer", "order"})
     identical_bodies_default: ClassVar[Literal["same", "distinct"]] = "distinct"
 
     tenant_uid: Uid
@@ -134,7 +133,7 @@ class CustomRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Where a kind of record is fetched and how its fields are found.
 
     `path` is appended to base_url, `{id}` in it is the record's id. `at` points to the record in the answer; `map`
-    gives a field of ours its place below that; fields it does not name are taken under their own names.
+    gives a field of ours its place below that; `service.platforms.custom_fields` says what its keys may be.
     """
 
     path: Annotated[

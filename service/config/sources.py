@@ -14,9 +14,9 @@ SOURCE_NAME = r"^[a-z0-9][a-z0-9-]{0,63}\Z"
 class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One configured sender.
 
-    `dedupe_hours` is how long a repeated delivery is known as one; `identical_bodies` says whether two deliveries without
-    an id and with the same signed bytes are one event. Left out, both follow the platform. `failure_status` is what a
-    delivery is answered that cannot be verified, for senders that do something of their own on 401.
+    `dedupe_hours` is how long a repeated delivery is known as one; `identical_bodies` says whether two deliveries
+    without an id and with the same signed bytes are one event. Left out, both follow the platform. `failure_status` is
+    what a delivery is answered that cannot be verified, for senders that do something of their own on 401.
     """
 
     platform: str

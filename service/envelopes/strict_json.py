@@ -5,6 +5,8 @@ parsers that pick different ones of two keys are how a verified body comes to me
 """
 
 import json
+from array import array
+from itertools import accumulate
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,8 +22,9 @@ _members = msgspec.json.Decoder(Members)
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 _any = msgspec.json.Decoder(msgspec.Raw)
 _scalar = msgspec.json.Decoder(str | int | None)
-_BRACES = bytes.maketrans(b"[]", b"{}")
-_NOT_BRACES = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+"""Brackets as signed bytes: one level down, one level up."""
+_NO_STEPS = bytes(byte for byte in range(256) if byte not in b"[{]}")
 
 
 def unparsable(detail: str) -> Refusal:
@@ -47,16 +50,11 @@ def check_body(body: bytes, depth_max: int) -> None:
 
 
 def _deeper(body: bytes, depth_max: int) -> bool:
-    # Every second piece between quotes is text inside a string. A backslash outside a string ends the decoder too, so
-    # whatever follows one cannot be told wrong here in a way that matters.
+    # Every second piece between quotes is text inside a string. Neither a backslash outside a string nor a bracket too
+    # many is JSON, and the decoder stops there, so nothing behind it needs to be counted right.
     unescaped = body.replace(rb"\\", b"").replace(rb"\"", b"") if b"\\" in body else body
-    braces = b"".join(unescaped.split(b'"')[::2]).translate(_BRACES, _NOT_BRACES)
-    for _ in range(depth_max):
-        inner = braces.replace(b"{}", b"")
-        if len(inner) == len(braces):
-            break
-        braces = inner
-    return braces.count(b"{") > depth_max or (bool(braces) and b"{}" in braces)
+    steps = b"".join(unescaped.split(b'"')[::2]).translate(_STEPS, _NO_STEPS)
+    return max(accumulate(array("b", steps)), default=0) > depth_max
 
 
 def read_members(text: bytes) -> Members:

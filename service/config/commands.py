@@ -1,0 +1,80 @@
+"""`waybill check`: is everything that was configured fit to start with? Looks at all of it, starts nothing."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import click
+
+from service.actions import load_actions
+from service.config.loading import Config, read_config
+from service.errors import ConfigError
+from service.outbound import open_outbound
+from service.platforms import build_platforms
+from service.rules import RuleFile, find_rule_files, read_rule_files
+from service.settings import Settings, load_settings
+
+EXIT_MISTAKES = 2
+
+
+@click.command()
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file to check, instead of WAYBILL_CONFIG.",
+)
+def check(path: Path | None) -> None:
+    """Check settings, waybill.yaml, secrets and rule files without starting anything."""
+    mistakes: list[ConfigError] = []
+    try:
+        settings = load_settings(os.environ)
+    except ConfigError as error:
+        mistakes.append(error)
+        settings = Settings(config=os.environ.get("WAYBILL_CONFIG", Settings().config))
+    path = path or Path(settings.config)
+    reading = read_config(path, os.environ)
+    mistakes.extend(reading.mistakes)
+    if reading.config is not None:
+        mistakes.extend(_check_beyond(reading.config, settings, os.environ))
+    for mistake in mistakes:
+        click.echo(f"waybill: {mistake}", err=True)
+    if mistakes:
+        click.echo(f"{path}: {len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}", err=True)
+        sys.exit(EXIT_MISTAKES)
+
+
+def _check_beyond(config: Config, settings: Settings, environ: Mapping[str, str]) -> Iterator[ConfigError]:
+    """Try what is built from the file: the connectors and the rules; tell what was found."""
+    try:
+        asyncio.run(_try_platforms(config, settings, environ))
+    except ConfigError as error:
+        yield error
+    files: tuple[RuleFile, ...] = ()
+    try:
+        files = read_rule_files(find_rule_files(config.rules, config.path.parent), load_actions())
+    except ConfigError as error:
+        yield error
+    for line in describe(config, files):
+        click.echo(line)
+
+
+async def _try_platforms(config: Config, settings: Settings, environ: Mapping[str, str]) -> None:
+    async with open_outbound(settings, config.outbound.allow_private_hosts) as outbound:
+        build_platforms(config.platforms, environ, outbound)
+
+
+def describe(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str]:
+    """Say in lines what was found."""
+    for name, platform in config.platforms.items():
+        yield f"platform  {name}  {platform.__struct_config__.tag}"
+    for name, source in config.sources.items():
+        scheme, envelope = (part.__struct_config__.tag for part in (source.verify, source.envelope))
+        yield f"source    {name}  on {source.platform}, verified by {scheme}, envelope {envelope}"
+    for file in files:
+        for rule in file.rules:
+            yield f"rule      {rule.id}  {rule.type}, in {file.path}"
+    for warning in config.warnings:
+        yield f"warning   {warning}"

@@ -1,0 +1,165 @@
+"""The configured senders, ready to judge: raw bytes in, facts with their identities out. Pure; randomness is handed in.
+
+The identity of an event, its claim, rests on what the sender vouched for: the id where it stands in the body or in a
+signed header, else the signed bytes themselves. So a header that nobody signed cannot make a captured delivery new.
+"""
+
+import base64
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from service.config import Config, PlatformConfig, SourceConfig
+from service.envelopes import Reader
+from service.envelopes.envelope import not_an_event
+from service.envelopes.strict_json import check_body
+from service.errors import Refusal
+from service.events import Delivery, Fact
+from service.platforms import Platform
+from service.settings import Settings
+from service.signatures import Verified, Verifier
+
+CLAIM_BYTES = 18
+"""144 bits, which base64url writes as 24 characters without padding."""
+FACTS_MAX = 500
+TEXT_CHARACTERS_MAX = 256
+"""Of an id or a type; they stand in keys and log lines."""
+
+_HOUR_MS = 3_600_000
+
+
+class Admission(Struct, frozen=True, gc=False):
+    """What one delivery told: `claims[i]` is the identity of `facts[i]`, text bound to the source's name."""
+
+    facts: tuple[Fact, ...]
+    claims: tuple[str, ...]
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """One configured sender.
+
+    `window_ms` is how long its claims are kept, `failure_status` what a delivery is answered that cannot be verified.
+    `distinct` makes every delivery without an id an event of its own, `entropy` then sets them apart.
+    """
+
+    name: str
+    platform: str
+    window_ms: int
+    failure_status: int
+    distinct: bool
+    verifier: Verifier
+    reader: Reader
+    depth_max: int
+    entropy: Callable[[int], bytes]
+
+    def admit(self, delivery: Delivery) -> Admission:
+        """Verify the raw bytes, then read them.
+
+        Raises:
+            Refusal: `not_verified` or `stale_timestamp` with the source's status (401), 400 `unparsable`, 422
+                `not_an_event`.
+        """
+        verified = self._verify(delivery)
+        check_body(delivery.body, self.depth_max)
+        facts = self.reader(delivery)
+        _check_facts(facts)
+        return Admission(facts, self._claims(facts, verified))
+
+    def _verify(self, delivery: Delivery) -> Verified:
+        try:
+            return self.verifier.verify(delivery)
+        except Refusal as refusal:
+            if refusal.status == self.failure_status:
+                raise
+            raise Refusal(self.failure_status, refusal.code, refusal.detail) from refusal
+
+    def _claims(self, facts: tuple[Fact, ...], verified: Verified) -> tuple[str, ...]:
+        """Give each fact its claim; the same id twice in one delivery is told apart by its turn."""
+        if len(facts) == 1 and facts[0].id is not None:
+            return (_digest(self.name, b"id", facts[0].id.encode(), 0),)
+        shared = self._shared_identity(verified) if any(fact.id is None for fact in facts) else (b"", b"")
+        turns: dict[tuple[bytes, bytes], int] = {}
+        claims: list[str] = []
+        for fact in facts:
+            identity = shared if fact.id is None else (b"id", fact.id.encode())
+            turn = turns.get(identity, 0)
+            turns[identity] = turn + 1
+            claims.append(_digest(self.name, *identity, turn))
+        return tuple(claims)
+
+    def _shared_identity(self, verified: Verified) -> tuple[bytes, bytes]:
+        """Give what stands for a fact without an id of its own in the body."""
+        if verified.id is not None:
+            return b"id", verified.id.encode()
+        if self.distinct:
+            return b"distinct", self.entropy(CLAIM_BYTES)
+        return b"signed", verified.signed
+
+
+def build_sources(
+    config: Config,
+    environ: Mapping[str, str],
+    platforms: Mapping[str, Platform],
+    settings: Settings,
+    entropy: Callable[[int], bytes] = os.urandom,
+) -> dict[str, Source]:
+    """Make every configured source, by its name; `platforms` are the connectors by account.
+
+    Raises:
+        ConfigError: a secret that is missing or malformed.
+    """
+    return {
+        name: _build(
+            name, source, config.platforms[source.platform], platforms[source.platform], environ, settings, entropy
+        )
+        for name, source in config.sources.items()
+    }
+
+
+def _build(  # noqa: PLR0913, PLR0917 - joins what the process and the operator say of one source
+    name: str,
+    source: SourceConfig,
+    account: PlatformConfig,
+    platform: Platform,
+    environ: Mapping[str, str],
+    settings: Settings,
+    entropy: Callable[[int], bytes],
+) -> Source:
+    hours = source.dedupe_hours or account.dedupe_hours_default or settings.dedupe_hours
+    return Source(
+        name=name,
+        platform=source.platform,
+        window_ms=int(hours * _HOUR_MS),
+        failure_status=source.failure_status,
+        distinct=(source.identical_bodies or account.identical_bodies_default) == "distinct",
+        verifier=source.verify.build(environ, f"sources.{name}.verify"),
+        reader=source.envelope.reader(platform),
+        depth_max=settings.body_depth_max,
+        entropy=entropy,
+    )
+
+
+def _digest(source: str, kind: bytes, identity: bytes, turn: int) -> str:
+    head = b"%b\0%b\0%d\0" % (source.encode(), kind, turn)
+    digest = hashlib.blake2b(head + identity, digest_size=CLAIM_BYTES).digest()
+    return base64.urlsafe_b64encode(digest).decode()
+
+
+def _check_facts(facts: tuple[Fact, ...]) -> None:
+    """Hold what goes into keys and log lines to its bounds, whoever read it."""
+    if len(facts) > FACTS_MAX:
+        raise not_an_event(f"Send at most {FACTS_MAX} events in one delivery.")
+    for fact in facts:
+        _check_text(fact.type, "type")
+        if fact.id is not None:
+            _check_text(fact.id, "id")
+        if fact.record is not None:
+            _check_text(fact.record.id, "record's id")
+
+
+def _check_text(text: str, what: str) -> None:
+    if not 0 < len(text) <= TEXT_CHARACTERS_MAX or not text.isprintable():
+        detail = f"Send the {what} as 1 to {TEXT_CHARACTERS_MAX} printable characters."
+        raise not_an_event(detail)
