@@ -5,7 +5,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
         await worker.close()
         with contextlib.suppress(StoreUnavailable, StoreUnsafe):
             await tools.store.sampler.leave(name)
-        log.info("process.stopped", worker=name, jobs=worker.jobs_complete, leases_lost=worker.leases_lost)
+        log.info("process.stopped", worker=name, jobs=worker.jobs_run, leases_lost=worker.leases_lost)
 
 
 async def started(worker: LeaseWorker, first_rulebook: Coroutine[Any, Any, None]) -> bool:
@@ -75,7 +75,7 @@ async def started(worker: LeaseWorker, first_rulebook: Coroutine[Any, Any, None]
 
 
 @contextlib.asynccontextmanager
-async def joined(settings: Settings, config: Config, environ: Mapping[str, str]) -> AsyncIterator[Tools]:
+async def joined(settings: Settings, config: Config, environ: Mapping[str, str]) -> AsyncGenerator[Tools]:
     """Join what processing takes: store, platforms, rules, actions.
 
     Raises:
@@ -102,7 +102,7 @@ async def joined(settings: Settings, config: Config, environ: Mapping[str, str])
 
 
 @contextlib.asynccontextmanager
-async def running(work_: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def running(work_: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
     """Run something beside the block, and end it with the block."""
     task = asyncio.create_task(work_)
     try:

@@ -134,7 +134,7 @@ class EffectsRun:
         started = time.perf_counter()
         self.outcome.run += 1
         error: WaybillError | None = None
-        answer: Any = None
+        answer: Mapping[str, Any] | None = None
         try:
             answer = await self._call(place)
             self._ledger[place] = DONE
@@ -173,7 +173,9 @@ class EffectsRun:
         if isinstance(error, TransientError) and error.retry_after_seconds is not None:
             self.outcome.retry_after_seconds = max(self.outcome.retry_after_seconds or 0, error.retry_after_seconds)
 
-    def _tell(self, place: int, duration_ms: float, error: WaybillError | None, answer: Any = None) -> None:  # noqa: ANN401
+    def _tell(
+        self, place: int, duration_ms: float, error: WaybillError | None, answer: Mapping[str, Any] | None = None
+    ) -> None:
         effect, subject = self._effects[place], self._subject
         kind = error.kind if error else None
         http_status = getattr(error, "http_status", None) or (answer or {}).get("http_status")

@@ -65,6 +65,7 @@ class LeaseWorker(Worker):
         self.store = store
         self.leases = store.leases(name)
         self.held: dict[str, Job] = {}
+        self.jobs_run = 0
         self.leases_lost = 0
         self.outage = False
         self._log = structlog.get_logger()
@@ -218,7 +219,6 @@ class LeaseWorker(Worker):
             if ending is not None and not await self._endings.submit(ending):
                 self.leases_lost += 1
         except asyncio.CancelledError:
-            self.jobs_retried += 1
             if job.head is None:
                 with contextlib.suppress(StoreUnavailable):
                     await self._endings.submit(FinishedJob(job.id, job.token, "release"))
@@ -233,7 +233,7 @@ class LeaseWorker(Worker):
         if job.head is not None:
             # What such a job is for stands in its id; a damaged payload must not keep the event from its end.
             await cast("Function", self.functions[job.function]).coroutine({**self.ctx, "job": job}, job.name)
-            self.jobs_complete += 1
+            self.jobs_run += 1
             return None
         payload, reason = _read(job)
         function = self.functions.get(payload.function) if payload else None
@@ -242,7 +242,6 @@ class LeaseWorker(Worker):
         return self._bury(job, reason or f"no function {payload.function!r}" if payload else reason)
 
     def _bury(self, job: Job, reason: str) -> FinishedJob:
-        self.jobs_failed += 1
         self._log.error("job.buried", job=job.id, reason=reason[:REASON_CHARACTERS_MAX])
         return FinishedJob(job.id, job.token, "bury", reason[:REASON_CHARACTERS_MAX])
 
@@ -255,11 +254,10 @@ class LeaseWorker(Worker):
             async with asyncio.timeout(seconds_max):
                 result = await function.coroutine(context, *payload.args, **payload.kwargs)
         except Retry as retry:
-            self.jobs_retried += 1
             return FinishedJob(job.id, job.token, "retry", retry.defer_score or 0)
         except Exception as error:  # noqa: BLE001 - a plain job may fail in any way, and is never dropped for it
             return self._failed_plain(job, error, tries_max)
-        self.jobs_complete += 1
+        self.jobs_run += 1
         keep_seconds = self.keep_result_s if function.keep_result_s is None else function.keep_result_s
         return FinishedJob(
             job.id,
@@ -273,7 +271,6 @@ class LeaseWorker(Worker):
         reason = f"{type(error).__name__}: {error}"
         if job.tries >= tries_max:
             return self._bury(job, reason)
-        self.jobs_retried += 1
         seconds = delay_seconds(self.store.settings, job.tries, random.random())  # noqa: S311 - jitter
         return FinishedJob(job.id, job.token, "retry", int(seconds * 1000))
 

@@ -5,13 +5,17 @@ connections are kept in a plain list: redis-py's pool reads each socket before l
 A connection the server has dropped meanwhile shows at the first use, and the call, which may be repeated, is.
 """
 
+# redis-py 5.3.1 and hiredis ship types with holes; what is unknown comes in through this module and `connection` alone.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, cast
 
 import hiredis
-from redis.asyncio import Connection
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
 from service.errors import StoreFull, StoreUnavailable
@@ -26,13 +30,13 @@ WAITAOF_TIMEOUT_MS = 2_000
 
 
 class Client:
-    """Connections to the one server, and the calls on them."""
+    """AbstractConnections to the one server, and the calls on them."""
 
     def __init__(self, settings: Settings) -> None:
         self.pool = build_pool(settings)
         self._heads: tuple[str, str] = (settings.key_prefix, settings.queue)
         self._replicas = 1 if settings.durability == "replica" else 0
-        self._idle: list[Connection] = []
+        self._idle: list[AbstractConnection] = []
         self._room = asyncio.Semaphore(settings.store_connections_max)
         self._retry_after_seconds = settings.retry_after_seconds
 
@@ -47,7 +51,7 @@ class Client:
         deadline = time.monotonic() + seconds_max
         while True:
             try:
-                return await self._exchange(lambda connection: self._run(connection, script, arguments))
+                return await self._exchange(partial(self._run, script=script, arguments=arguments))
             except StoreFull:
                 raise
             except StoreUnavailable:
@@ -61,7 +65,11 @@ class Client:
         Raises:
             StoreUnavailable, StoreFull, StoreUnsafe: as `call`.
         """
-        return await self._exchange(lambda connection: ask(connection, *command))  # type: ignore[arg-type]
+
+        async def talk(connection: AbstractConnection) -> Any:  # noqa: ANN401
+            return await ask(connection, *command)
+
+        return await self._exchange(talk)
 
     async def wait_for(self, key: str, seconds_max: float) -> bool:
         """Block on the list `key` for at most `seconds_max`; True if a token came.
@@ -70,7 +78,7 @@ class Client:
             StoreUnavailable: the connection broke.
         """
 
-        async def block(connection: Connection) -> bool:
+        async def block(connection: AbstractConnection) -> bool:
             await connection.send_command("BLPOP", key, f"{seconds_max:.3f}")
             return await connection.read_response(timeout=seconds_max + 5) is not None
 
@@ -81,7 +89,7 @@ class Client:
         await self._forget()
         await self.pool.disconnect()
 
-    async def _exchange(self, talk: Any) -> Any:  # noqa: ANN401
+    async def _exchange(self, talk: Callable[[AbstractConnection], Awaitable[Any]]) -> Any:  # noqa: ANN401
         async with self._room:
             connection = None
             try:
@@ -97,7 +105,7 @@ class Client:
             self._idle.append(connection)
             return answer
 
-    async def _drop(self, connection: Connection | None, error: BaseException | None) -> None:
+    async def _drop(self, connection: AbstractConnection | None, error: BaseException | None) -> None:
         if connection is not None:
             await connection.disconnect(nowait=True)
         if isinstance(error, ReadOnlyError) or (error is not None and not isinstance(error, ResponseError)):
@@ -113,25 +121,29 @@ class Client:
             return StoreFull(f"the store is at its memory limit: {error}", self._retry_after_seconds)
         return StoreUnavailable(f"{type(error).__name__}: {error}", self._retry_after_seconds)
 
-    async def _run(self, connection: Connection, script: Script, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
+    async def _run(self, connection: AbstractConnection, script: Script, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
         try:
             return await self._send(connection, ("EVALSHA", script.sha, 0, *self._heads, *arguments))
         except NoScriptError:
             return await self._send(connection, ("EVAL", script.source, 0, *self._heads, *arguments))
 
-    async def _send(self, connection: Connection, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401
-        packed = hiredis.pack_command(command)  # type: ignore[arg-type] - its stub leaves out what it takes
+    async def _send(self, connection: AbstractConnection, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401
+        packed = _pack(command)
         if not self._replicas:
             await connection.send_packed_command(packed)
             return await connection.read_response()
-        wait = hiredis.pack_command(("WAITAOF", 1, self._replicas, WAITAOF_TIMEOUT_MS))
+        wait = _pack(("WAITAOF", 1, self._replicas, WAITAOF_TIMEOUT_MS))
         await connection.send_packed_command(packed + wait)
         try:
             answer = await connection.read_response()
         finally:
-            local, copies = await connection.read_response()
+            local, copies = cast("list[int]", await connection.read_response())
         if local < 1 or copies < self._replicas:
             raise StoreUnavailable(
                 f"{copies} replicas have it on disk, {self._replicas} needed", self._retry_after_seconds
             )
         return answer
+
+
+def _pack(command: tuple[Argument, ...]) -> bytes:
+    return cast("bytes", hiredis.pack_command(command))  # pyright: ignore[reportArgumentType] - its stub says one item

@@ -4,19 +4,20 @@ redis-py connects, speaks RESP and follows Sentinel. Retries are not its busines
 `client` does so where it knows the deadline.
 """
 
-import socket
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
+# redis-py 5.3.1 ships types with holes; what is unknown comes in through this module and `client` alone.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Sentinel
+import socket
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Sentinel
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import ResponseError
 
 from service.errors import ConfigError, StoreUnsafe
-from service.settings import Settings
+from service.settings import Durability, Settings
 from service.store.durability import parse_info, shortfall
-
-OnConnect = Callable[[Connection], Awaitable[None]]
 
 KEEP_ALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """A peer that vanished without a word is noticed after half a minute, not after the kernel's two hours."""
@@ -55,10 +56,10 @@ class Verifier:
     """Greets a fresh connection and, on a server not met before, asks whether it keeps the promised durability."""
 
     def __init__(self, settings: Settings) -> None:
-        self._durability = settings.durability
+        self._durability: Durability = settings.durability
         self._trusted: str | None = None
 
-    async def greet(self, connection: Connection) -> None:
+    async def greet(self, connection: AbstractConnection) -> None:
         """Log in as redis-py would, then verify.
 
         Raises:
@@ -75,13 +76,13 @@ class Verifier:
         self._trusted = info.get("run_id")
 
 
-async def ask(connection: Connection, *command: str | int | bytes) -> Any:  # noqa: ANN401 - whatever the command answers
+async def ask(connection: AbstractConnection, *command: str | bytes | int | float) -> Any:  # noqa: ANN401 - whatever the command answers
     """Send one command and wait for its answer."""
     await connection.send_command(*command)
     return await connection.read_response()
 
 
-async def _config(connection: Connection) -> dict[str, str] | None:
+async def _config(connection: AbstractConnection) -> dict[str, str] | None:
     try:
         flat: list[bytes] = await ask(connection, "CONFIG", "GET", "append*")
         flat += await ask(connection, "CONFIG", "GET", "maxmemory-policy")
@@ -108,14 +109,11 @@ def _sentinel_pool(settings: Settings, options: dict[str, Any]) -> SentinelConne
         name: value for name, value in url.connection_kwargs.items() if name in {"db", "username", "password"}
     }
     is_tls = settings.redis_url.startswith("rediss://")
-    return cast(
-        "SentinelConnectionPool",
-        SentinelConnectionPool(
-            settings.redis_sentinel_primary,
-            sentinel,
-            max_connections=settings.store_connections_max,
-            ssl=is_tls,
-            **credentials,
-            **options,
-        ),
+    return SentinelConnectionPool(
+        settings.redis_sentinel_primary,
+        sentinel,
+        max_connections=settings.store_connections_max,
+        ssl=is_tls,
+        **credentials,
+        **options,
     )

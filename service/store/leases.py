@@ -120,5 +120,7 @@ class Leases:
             return Job(job_id, token, due_ms, now_ms, payload, head, last, function=LANE_FUNCTION, name=name)
         if job_id.startswith(effects):
             name = job_id.removeprefix(effects)
-            return Job(job_id, token, due_ms, now_ms, payload, read_head(detail[0]), function=EFFECTS_FUNCTION, name=name)
+            return Job(
+                job_id, token, due_ms, now_ms, payload, read_head(detail[0]), function=EFFECTS_FUNCTION, name=name
+            )
         return Job(job_id, token, due_ms, now_ms, payload, tries=cast("int", detail[0]))
