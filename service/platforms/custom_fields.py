@@ -1,9 +1,9 @@
 """From any system's JSON to our records by JSON pointers: what `map` of a custom platform means. Pure.
 
 A key of `map` is one of our fields, dotted (`supplier.name`, `lines.price.value`); its pointer counts from the record,
-or, below `lines`, from the line. A field without a pointer is taken under its own name. `currency` is no field: it points
-to the currency, counted from the record, of all amounts that come without one. A map is compiled once, when the process
-starts, and a key that is no field stops it there.
+or, below `lines`, from the line. A field without a pointer is taken under its own name. `currency` is no field: it
+leads to the currency, counted from the record, of all amounts that come without one. A map is compiled once, when the
+process starts, and a key that is no field stops it there.
 """
 
 import difflib

@@ -1,0 +1,49 @@
+"""The sandbox as one ASGI application: first the faults, then its own paths, then the platforms."""
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+
+from service.sandbox.asgi import Receive, Request, Scope, Send, plain_reply, read_request, send_reply
+from service.sandbox.catalog import Catalog
+from service.sandbox.control import ROOT, Control
+from service.sandbox.doors import answer
+from service.sandbox.faults import Faults
+from service.sandbox.sink import Sink
+
+Reset = Callable[[tuple[str, int] | None], None]
+"""Resets the connection of a client, by its address."""
+
+
+class Sandbox:
+    """All of its state; tests may reach for `catalog`, `faults` and `sink` directly."""
+
+    def __init__(self, reset: Reset) -> None:
+        self.catalog = Catalog()
+        self.faults = Faults()
+        self.sink = Sink()
+        self._control = Control(self.catalog, self.faults, self.sink)
+        self._reset = reset
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        request = await read_request(scope, receive)
+        if request is None:
+            await send_reply(send, plain_reply(HTTPStatus.REQUEST_ENTITY_TOO_LARGE))
+            return
+        fault = None if _control_itself(request) else self.faults.take(request.path)
+        if fault is not None:
+            await asyncio.sleep(fault.delay_ms / 1000)
+            if fault.reset:
+                self._reset(request.client)
+                return
+        reply = fault.reply() if fault is not None else None
+        if reply is None:
+            ours = request.segments[0] == ROOT
+            reply = self._control.answer(request) if ours else answer(request, self.catalog)
+        await send_reply(send, reply)
+
+
+def _control_itself(request: Request) -> bool:
+    """Faults never meet the switches, only the platforms and what is sent to the sink."""
+    return request.segments[0] == ROOT and not (len(request.segments) > 2 and request.segments[1] == "sink")

@@ -1,0 +1,73 @@
+"""The little of HTTP that the sandbox needs, straight on ASGI: whole requests in, whole answers out."""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+from msgspec import Struct
+
+BODY_BYTES_MAX = 4_194_304
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Request(Struct, frozen=True):
+    """One request, body read. `segments` are the path's parts, unquoted after the split: an id may hold a slash."""
+
+    method: str
+    path: str
+    segments: tuple[str, ...]
+    headers: Mapping[str, str]
+    body: bytes
+    client: tuple[str, int] | None
+
+
+class Reply(Struct, frozen=True):
+    """One answer."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    content_type: bytes = b"application/json"
+
+
+def json_reply(status: int, data: object) -> Reply:
+    """Answer with JSON."""
+    return Reply(status, msgspec.json.encode(data))
+
+
+def plain_reply(status: HTTPStatus) -> Reply:
+    """Answer with the status and its phrase."""
+    return json_reply(status, {"message": status.phrase})
+
+
+async def read_request(scope: Scope, receive: Receive) -> Request | None:
+    """Read a request; None if its body is larger than 4 MiB or the client has gone."""
+    pieces: list[bytes] = []
+    more, size = True, 0
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        piece: bytes = message.get("body", b"")
+        pieces.append(piece)
+        size += len(piece)
+        if size > BODY_BYTES_MAX:
+            return None
+        more = message.get("more_body", False)
+    raw: bytes = scope["raw_path"]
+    segments = tuple(unquote_to_bytes(part).decode(errors="replace") for part in raw.split(b"/")[1:])
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    return Request(scope["method"], raw.decode("latin-1"), segments, headers, b"".join(pieces), scope["client"])
+
+
+async def send_reply(send: Send, reply: Reply) -> None:
+    """Send an answer."""
+    length = str(len(reply.body)).encode()
+    headers = [(b"content-type", reply.content_type), (b"content-length", length), *reply.headers]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})

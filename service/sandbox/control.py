@@ -1,0 +1,69 @@
+"""The sandbox's own paths, below /_sandbox: faults, records and the sink."""
+
+from http import HTTPStatus
+
+import msgspec
+
+from service.sandbox.asgi import Reply, Request, json_reply, plain_reply
+from service.sandbox.catalog import Catalog
+from service.sandbox.faults import Fault, Faults
+from service.sandbox.sink import Sink
+
+ROOT = "_sandbox"
+
+_faults = msgspec.json.Decoder(Fault)
+_record = msgspec.json.Decoder(dict[str, object])
+
+
+class Control:
+    """Answers what is asked of the sandbox itself."""
+
+    def __init__(self, catalog: Catalog, faults: Faults, sink: Sink) -> None:
+        self._catalog = catalog
+        self._faults = faults
+        self._sink = sink
+
+    def answer(self, request: Request) -> Reply:
+        """Answer one call; a body that does not fit is a 400 that says why."""
+        try:
+            match request.segments[1:]:
+                case ("faults",):
+                    return self._answer_faults(request)
+                case ("records", platform, kind, record_id):
+                    return self._answer_record(request, platform, kind, record_id)
+                case ("sink",):
+                    return self._answer_sink(request)
+                case ("sink", *_):
+                    self._sink.keep(request)
+                    return json_reply(200, {"count": self._sink.count})
+                case _:
+                    return plain_reply(HTTPStatus.NOT_FOUND)
+        except msgspec.MsgspecError as error:
+            return json_reply(400, {"message": str(error)})
+
+    def _answer_faults(self, request: Request) -> Reply:
+        if request.method == "POST":
+            self._faults.add(_faults.decode(request.body))
+            return json_reply(201, self._faults.waiting)
+        if request.method == "DELETE":
+            self._faults.clear()
+            return Reply(204)
+        return json_reply(200, self._faults.waiting)
+
+    def _answer_record(self, request: Request, platform: str, kind: str, record_id: str) -> Reply:
+        if not self._catalog.has(platform, kind):
+            return plain_reply(HTTPStatus.NOT_FOUND)
+        if request.method == "PUT":
+            self._catalog.put(platform, kind, record_id, _record.decode(request.body))
+            return Reply(204)
+        if request.method == "DELETE":
+            self._catalog.delete(platform, kind, record_id)
+            return Reply(204)
+        record = self._catalog.get(platform, kind, record_id)
+        return Reply(200, record) if record is not None else plain_reply(HTTPStatus.NOT_FOUND)
+
+    def _answer_sink(self, request: Request) -> Reply:
+        if request.method == "DELETE":
+            self._sink.clear()
+            return Reply(204)
+        return json_reply(200, {"count": self._sink.count, "requests": list(self._sink.requests)})

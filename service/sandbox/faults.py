@@ -1,0 +1,59 @@
+"""What goes wrong on demand: a fault meets the calls whose path begins with `match`, as often as it says."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from service.sandbox.asgi import Reply
+
+PROBLEM = b'{"message":"A fault that was asked for."}'
+
+
+class Fault(Struct, forbid_unknown_fields=True, kw_only=True):
+    """One fault: a delay, then the connection is reset, or `status` is answered, or all goes on as usual.
+
+    `body` replaces the words that go with the status, and with `status` 200 the answer itself. `retry_after` is sent as
+    it is, seconds or a date.
+    """
+
+    match: str = "/"
+    times: Annotated[int, Meta(ge=1)] = 1
+    status: Annotated[int, Meta(ge=200, le=599)] | None = None
+    delay_ms: Annotated[int, Meta(ge=0, le=600_000)] = 0
+    reset: bool = False
+    retry_after: int | str | None = None
+    body: str | None = None
+    content_type: str = "application/json"
+
+    def reply(self) -> Reply | None:
+        """Give what is answered instead, None if nothing is."""
+        if self.status is None:
+            return None
+        headers = () if self.retry_after is None else ((b"retry-after", str(self.retry_after).encode("latin-1")),)
+        body = PROBLEM if self.body is None else self.body.encode()
+        return Reply(self.status, body, headers, self.content_type.encode("latin-1"))
+
+
+class Faults:
+    """The faults that are still to come, oldest first."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        """Put a fault behind the others."""
+        self.waiting.append(fault)
+
+    def take(self, path: str) -> Fault | None:
+        """Give the fault that meets this call and count it."""
+        for fault in self.waiting:
+            if path.startswith(fault.match):
+                fault.times -= 1
+                if fault.times == 0:
+                    self.waiting.remove(fault)
+                return fault
+        return None
+
+    def clear(self) -> None:
+        """Let everything be well."""
+        self.waiting.clear()

@@ -1,0 +1,78 @@
+"""Starts the sandbox on a socket of this process's own event loop, and ends it again, both at once.
+
+uvicorn's protocol is used without uvicorn's server, which would take over the signals of the process it is embedded in
+and look for its end ten times a second only.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import uvicorn
+from msgspec import Struct
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from service.sandbox.app import Sandbox
+from service.sandbox.doors import BASE_PATHS, TOKEN
+
+RESET_LINGER = struct.pack("ii", 1, 0)
+"""SO_LINGER on with zero seconds: closing sends RST instead of FIN."""
+
+
+class SandboxHandle(Struct, frozen=True):
+    """A running sandbox: its URL, without a slash at its end, and its state."""
+
+    url: str
+    sandbox: Sandbox
+    token: str = TOKEN
+
+    def base_url(self, platform: str) -> str:
+        """Give the `base_url` for a platform's kind."""
+        return self.url + BASE_PATHS[platform]
+
+    def token_url(self, enterprise: str) -> str:
+        """Give Pexip Engage's `token_url` for an enterprise."""
+        return f"{self.base_url('pexip_engage')}/realms/{enterprise}/protocol/openid-connect/token"
+
+
+@asynccontextmanager
+async def running_sandbox(host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[SandboxHandle, None]:
+    """Run a sandbox while the block runs; port 0 takes a free one.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    state = ServerState()
+    sandbox = Sandbox(lambda client: _reset(state, client))
+    config = uvicorn.Config(cast("Any", sandbox), log_config=None, access_log=False, lifespan="off", ws="none")
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: HttpToolsProtocol(config, state, {}), host, port)
+    bound: tuple[str, int] = server.sockets[0].getsockname()[:2]
+    name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+    try:
+        yield SandboxHandle(f"http://{name}:{bound[1]}", sandbox)
+    finally:
+        server.close()
+        await _end(state)
+
+
+async def _end(state: ServerState) -> None:
+    for connection in tuple(state.connections):
+        connection.transport.abort()
+    tasks = tuple(state.tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(0)  # lets the connections hear that they are closed
+
+
+def _reset(state: ServerState, client: tuple[str, int] | None) -> None:
+    for connection in tuple(state.connections):
+        if isinstance(connection, HttpToolsProtocol) and connection.client == client:
+            line: socket.socket = connection.transport.get_extra_info("socket")
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_LINGER)
+            connection.transport.abort()
