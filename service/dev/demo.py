@@ -1,0 +1,102 @@
+"""The demonstration: real deliveries over HTTP to real processes, a worker killed half-way, and a check of every fate.
+
+What became of an event is read where an operator would read it, in the services' log lines, and at the other end, in
+what the sandbox's sink received.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+from service.dev.children import POLL_SECONDS, ChildFailed, Line
+from service.dev.scenario import Act, Fate, build_acts
+from service.dev.senders import Answer, send
+from service.dev.stack import Stack
+from service.dev.story import Row, Story
+from service.dev.switches import Switches
+
+END_SECONDS_MAX = 15.0
+FETCH_SECONDS_MAX = 5.0
+OPEN_OUTCOMES = frozenset({"retried", "waiting", "released", "lost"})
+"""Outcomes of an attempt after which another one follows."""
+
+
+class Demo:
+    """Plays the acts on a running stack with one worker."""
+
+    def __init__(self, stack: Stack, story: Story) -> None:
+        self._stack = stack
+        self._story = story
+        self._switches = Switches(stack.sandbox_url)
+        self._workers = [stack.start_worker("worker-1")]
+
+    def play(self) -> list[Row]:
+        """Send everything, wait for every end, and give each act with what was seen.
+
+        Raises:
+            ChildFailed: an event did not end in time, or a process did.
+        """
+        acts = build_acts(self._stack.workspace.secrets)
+        answers = [self._act(number, act) for number, act in enumerate(acts, 1)]
+        received = self._switches.sink_bodies()
+        return [Row(act, self._seen(act, answer, received)) for act, answer in zip(acts, answers, strict=True)]
+
+    def _act(self, number: int, act: Act) -> Answer:
+        self._story.begin(number, act.title)
+        self._prepare(act)
+        answer = send(self._stack.service_url, act.request)
+        if act.kills_worker:
+            self._kill_in_the_middle()
+        if answer.status < 300:
+            event_id = str(answer.body["event_id"])
+            wait_until(lambda: self._end(event_id) is not None, END_SECONDS_MAX, f"the end of event {event_id}")
+        self._story.show_new_lines([self._stack.ingress, *self._workers])
+        return answer
+
+    def _prepare(self, act: Act) -> None:
+        if act.seed:
+            self._switches.put_record(act.seed)
+        if act.gone:
+            self._switches.delete_record("pack_cloud", "purchase_order", act.record_id)
+        if act.fault:
+            self._switches.add_fault(act.fault)
+
+    def _kill_in_the_middle(self) -> None:
+        """SIGKILL the only worker while the platform lets it wait, then start another."""
+        victim = self._workers[-1]
+        wait_until(lambda: self._switches.faults_waiting() == 0, FETCH_SECONDS_MAX, "the worker's fetch")
+        victim.kill()
+        self._story.say(f"   {victim.name} has the event in hand and waits for the platform: SIGKILL")
+        successor = self._stack.start_worker(f"worker-{len(self._workers) + 1}")
+        self._workers.append(successor)
+        self._story.say(f"   {successor.name} is up, and takes over once the dead worker's lease has run out")
+
+    def _end(self, event_id: str) -> Line | None:
+        """Give the line of the attempt that ended the event, whichever worker wrote it."""
+        lines = (line for worker in self._workers for line in worker.lines())
+        return next((line for line in lines if _ends(line) and line.get("event_id") == event_id), None)
+
+    def _seen(self, act: Act, answer: Answer, received: Sequence[str]) -> Fate:
+        if answer.status >= 300:
+            return Fate(f"{answer.status} {answer.body.get('code')}")
+        end = self._end(str(answer.body["event_id"])) or {}
+        calls = sum(f'"{act.record_id}"' in body for body in received)
+        return Fate(
+            f"{answer.status} {answer.body['status']}", str(end.get("outcome")), int(end.get("attempt", 0)), calls
+        )
+
+
+def wait_until(true: Callable[[], bool], seconds_max: float, what: str) -> None:
+    """Look again and again.
+
+    Raises:
+        ChildFailed: it did not come true in time.
+    """
+    deadline = time.monotonic() + seconds_max
+    while not true():
+        if time.monotonic() > deadline:
+            raise ChildFailed(f"waited {seconds_max} s in vain for {what}")
+        time.sleep(POLL_SECONDS)
+
+
+def _ends(line: Line) -> bool:
+    return line.get("event") == "attempt.finished" and line.get("outcome") not in OPEN_OUTCOMES

@@ -1,0 +1,140 @@
+"""What the demonstration sends, and what has to become of it. Values only; `service.dev.demo` plays them."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct, structs
+
+from service.dev.senders import Request, signed_by_hmac, with_basic
+from service.dev.switches import Fault, Seed
+from service.dev.workspace import FLOW_PASSWORD, FLOW_TENANT, FLOW_USER, PACK_ORGANIZATION, PACK_SECRET
+
+SLOW_FETCH_MS = 20_000
+"""Longer than the demonstration waits: only a killed worker and another one's fetch can end that event in time."""
+
+
+class Fate(Struct, frozen=True):
+    """What becomes of a delivery: the ingress's answer, and for an event its outcome, attempts and calls at the sink.
+
+    `outcome` is the last attempt's, empty where there is no event; `calls` counts what the sink got about the record.
+    """
+
+    answer: str
+    outcome: str = ""
+    attempts: int = 0
+    calls: int = 0
+
+    def __str__(self) -> str:
+        """Give one short line for the table."""
+        if not self.outcome:
+            return self.answer
+        tried = "" if self.attempts == 1 else f" at attempt {self.attempts}"
+        calls = {0: "no call", 1: "1 call"}.get(self.calls, f"{self.calls} calls")
+        return f"{self.answer} → {self.outcome}{tried}, {calls}"
+
+
+class Act(Struct, frozen=True):
+    """One delivery: what it shows, the record it is about, what the platform does wrong, and what is expected.
+
+    Before it is sent, the sandbox is given `seed` and `fault`, or loses the record (`gone`).
+    """
+
+    title: str
+    request: Request
+    record_id: str
+    expected: Fate
+    seed: Seed | None = None
+    fault: Fault | None = None
+    gone: bool = False
+    kills_worker: bool = False
+
+
+def purchase_order(order_id: str, ordered: int, received: int) -> Seed:
+    """Make a purchase order of pack.cloud's, received, with one line at 9.95 EUR."""
+    line = {
+        "id": f"{order_id}-1",
+        "purchase_order_id": order_id,
+        "product_id": "pencil-orange",
+        "price": {"currency": "EUR", "value": "9.95"},
+        "quantity_ordered": ordered,
+        "quantity_received": received,
+    }
+    moments = {"created_at": "2026-11-18T07:45:00.000000Z", "updated_at": "2026-11-20T09:15:00.000000Z"}
+    record = {"id": order_id, "reference": f"ORD-{order_id}", "status": "received", "lines": [line], **moments}
+    return Seed("pack_cloud", "purchase_order", order_id, record)
+
+
+def customer(customer_uid: str) -> Seed:
+    """Make a business customer of Flow Retail's."""
+    record = {
+        "customerUid": customer_uid,
+        "customerType": "COMPANY",
+        "companyName": "Eksempel AS",
+        "createdAt": "2026-07-30T18:12:05.623Z",
+        "lastModifiedAt": "2026-11-20T18:12:05.623Z",
+    }
+    return Seed("flow_retail", "customer", customer_uid, record)
+
+
+def fetch_path(order_id: str) -> str:
+    """Where the sandbox answers for a purchase order of pack.cloud's."""
+    return f"/pack_cloud/v1/organizations/{PACK_ORGANIZATION}/purchase-orders/{order_id}"
+
+
+def build_acts(secrets: Mapping[str, str]) -> tuple[Act, ...]:
+    """Give the acts in their order; the last one takes a worker down."""
+
+    def updated(order_id: str, event: str) -> Request:
+        payload = {"event_code": "purchase_order.updated", "id": event, "data": {"id": order_id}}
+        payload["organization_id"] = PACK_ORGANIZATION
+        return signed_by_hmac("pack-orders", payload, secrets[PACK_SECRET])
+
+    short = updated("po-short", "evt-1")
+    forged = structs.replace(short, body=short.body.replace(b"po-short", b"po-shirt"))
+    stranger = structs.replace(short, source="nobody")
+    till = {
+        "action": "CUSTOMER_UPDATE",
+        "tenant": {"Id": 1, "Uid": FLOW_TENANT},
+        "customer": {"Id": 7, "Uid": "c-1000"},
+    }
+    queued = "202 queued"
+    once = Fate(queued, "matched", 1, 1)
+    return (
+        Act("a purchase order received short", short, "po-short", once, purchase_order("po-short", 100, 40)),
+        Act(
+            "a purchase order received in full",
+            updated("po-full", "evt-2"),
+            "po-full",
+            Fate(queued, "unmatched", 1, 0),
+            purchase_order("po-full", 100, 100),
+        ),
+        Act("the first delivery once more", short, "po-short", Fate("202 duplicate", "matched", 1, 1)),
+        Act("the same with a changed body", forged, "po-shirt", Fate("401 not_verified")),
+        Act("the same to a source nobody configured", stranger, "po-short", Fate("404 unknown_source")),
+        Act(
+            "a business customer changed at the till",
+            with_basic("flow-till", till, FLOW_USER, secrets[FLOW_PASSWORD]),
+            "c-1000",
+            once,
+            customer("c-1000"),
+        ),
+        Act(
+            "a platform that fails once",
+            updated("po-flaky", "evt-3"),
+            "po-flaky",
+            Fate(queued, "matched", 2, 1),
+            purchase_order("po-flaky", 60, 12),
+            Fault(fetch_path("po-flaky"), status=500),
+        ),
+        Act(
+            "a record that is gone", updated("po-gone", "evt-4"), "po-gone", Fate(queued, "unmatched", 1, 0), gone=True
+        ),
+        Act(
+            "a worker killed in the middle of an event",
+            updated("po-crash", "evt-5"),
+            "po-crash",
+            Fate(queued, "matched", 2, 1),
+            purchase_order("po-crash", 30, 3),
+            Fault(fetch_path("po-crash"), delay_ms=SLOW_FETCH_MS),
+            kills_worker=True,
+        ),
+    )

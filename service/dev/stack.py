@@ -1,0 +1,93 @@
+"""Everything together on one machine: store, sandbox, ingress, worker and the published example rules.
+
+Each is a real process started by its own command, so that what is shown here is what runs in a cluster.
+"""
+
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from service.dev.children import Child, ChildFailed, Line, start_child
+from service.dev.embedded import start_valkey
+from service.dev.workspace import Workspace, make_workspace, write_config
+
+START_SECONDS_MAX = 20.0
+PUBLISH_SECONDS_MAX = 20.0
+
+
+class Stack:
+    """What is running, and how to start more of it. Made by `open_stack`, which ends it all."""
+
+    ingress: Child
+
+    def __init__(self, workspace: Workspace, environ: Mapping[str, str], exits: ExitStack) -> None:
+        self.workspace = workspace
+        self.environ = dict(environ)
+        self.children: list[Child] = []
+        self.sandbox_url = ""
+        self.service_url = ""
+        self.admin_url = ""
+        self._exits = exits
+
+    def start(self, name: str, *arguments: str) -> Child:
+        """Start `waybill <arguments>`; it ends with the stack."""
+        child = start_child(name, arguments, self.environ, self.workspace.logs)
+        self.children.append(child)
+        self._exits.callback(child.stop)
+        return child
+
+    def start_worker(self, name: str) -> Child:
+        """Start a worker and wait until it takes jobs."""
+        worker = self.start(name, "work")
+        worker.wait_for(started, START_SECONDS_MAX)
+        return worker
+
+
+@contextmanager
+def open_stack(directory: Path, outer: Mapping[str, str], settings: Mapping[str, str]) -> Generator[Stack]:
+    """Start store, sandbox, rules and ingress; workers are started by the caller. All of it ends with the context.
+
+    `settings` (field name to text) stand over `WAYBILL_*` names in `outer`. An outer WAYBILL_REDIS_URL is used instead
+    of an embedded store.
+
+    Raises:
+        ChildFailed: a part did not start; the text holds what it said.
+    """
+    workspace = make_workspace(directory)
+    with ExitStack() as exits:
+        url = outer.get("WAYBILL_REDIS_URL") or _embedded_url(workspace, exits)
+        environ = workspace.environ(outer, **{"redis_url": url, "host": "127.0.0.1", **settings})
+        stack = Stack(workspace, environ, exits)
+        sandbox = stack.start("sandbox", "sandbox", "--port", "0")
+        stack.sandbox_url = str(sandbox.wait_for(lambda line: "sandbox" in line, START_SECONDS_MAX)["sandbox"])
+        write_config(workspace, stack.sandbox_url)
+        stack.ingress = stack.start("service", "serve")
+        _publish_rules(stack)
+        line = stack.ingress.wait_for(started, START_SECONDS_MAX)
+        stack.service_url = f"http://127.0.0.1:{line['port']}"
+        stack.admin_url = f"http://127.0.0.1:{line['admin_port']}"
+        yield stack
+
+
+def started(line: Line) -> bool:
+    """Tell the line by which a process says that it works now."""
+    return line.get("event") == "process.started"
+
+
+def _embedded_url(workspace: Workspace, exits: ExitStack) -> str:
+    server = start_valkey(workspace.data)
+    exits.callback(server.stop)
+    return server.url
+
+
+def _publish_rules(stack: Stack) -> None:
+    """Run `waybill rules apply` to its end.
+
+    Raises:
+        ChildFailed: the rules were refused.
+    """
+    publisher = stack.start("rules-apply", "rules", "apply")
+    code = publisher.process.wait(PUBLISH_SECONDS_MAX)
+    if code != 0:
+        raise ChildFailed(f"waybill rules apply ended with exit code {code}\n{publisher.last_words()}")
+    stack.children.remove(publisher)

@@ -1,0 +1,122 @@
+"""The directory that `dev` and `demo` work in: a generated waybill.yaml, example rules, made-up secrets, logs and data.
+
+Secrets are random, made for one run, and given to the processes through the environment, as in a real deployment.
+"""
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+PACK_SECRET = "EXAMPLE_PACK_SECRET"  # noqa: S105 - the variable's name
+FLOW_PASSWORD = "EXAMPLE_FLOW_PASSWORD"  # noqa: S105 - the variable's name
+PLATFORM_TOKEN = "EXAMPLE_PLATFORM_TOKEN"  # noqa: S105 - the variable's name
+SANDBOX_TOKEN = "sandbox-token"  # noqa: S105 - what opens the sandbox, and nothing else
+FLOW_USER = "till"
+FLOW_TENANT = "T1"
+PACK_ORGANIZATION = "org_1"
+
+CONFIG = """\
+platforms:
+  pack:
+    kind: pack_cloud
+    base_url: "{sandbox}/pack_cloud/v1"
+    organization_id: {organization}
+    token: {{env: {token}}}
+  flow:
+    kind: flow_retail
+    base_url: "{sandbox}/flow_retail/v2"
+    tenant_uid: {tenant}
+    token: {{env: {token}}}
+
+sources:
+  pack-orders:
+    platform: pack
+    verify: {{scheme: hmac, header: X-Signature, algorithm: sha256, encoding: hex, secrets: [{{env: {pack_secret}}}]}}
+    envelope: platform
+  flow-till:
+    platform: flow
+    verify: {{scheme: basic, username: {flow_user}, password: {{env: {flow_password}}}}}
+    envelope: platform
+
+rules: [rules/*.yaml]
+
+outbound:
+  allow_private_hosts: [127.0.0.1]     # the sandbox's sink; an http action reaches no other private address
+"""
+
+RULES = """\
+- id: short-receipt
+  name: Received less than ordered
+  type: purchase_order
+  sources: [pack-orders]
+  when:
+    all:
+      - {{field: status, op: eq, value: received}}
+      - {{any_of: lines, where: {{field: quantity_received, op: lt, ref: quantity_ordered}}}}
+      - {{field: total.value, op: gt, value: "100.00"}}
+  actions:
+    - {{id: warn, do: log, level: warning, message: "{{reference}}: {{quantity_missing}} units missing"}}
+    - {{id: claim, do: http, url: "{sink}", body: {{order: "{{id}}", missing: "{{quantity_missing}}"}}}}
+
+- id: business-customer
+  name: Tell the ERP about business customers
+  type: customer
+  sources: [flow-till]
+  when: {{field: type, op: eq, value: COMPANY}}
+  actions:
+    - {{id: tell, do: http, url: "{sink}", body: {{customer: "{{id}}"}}}}
+"""
+
+
+class Workspace(Struct, frozen=True):
+    """Where things are, and the secrets that were made up for this run."""
+
+    directory: Path
+    secrets: dict[str, str]
+
+    @property
+    def config(self) -> Path:
+        """The generated waybill.yaml."""
+        return self.directory / "waybill.yaml"
+
+    @property
+    def logs(self) -> Path:
+        """One `.jsonl` a process."""
+        return self.directory / "logs"
+
+    @property
+    def data(self) -> Path:
+        """The embedded store's files."""
+        return self.directory / "valkey"
+
+    def environ(self, outer: Mapping[str, str], **settings: str) -> dict[str, str]:
+        """Give the environment of a child: the outer one, with our secrets and `settings` (`port=…`) over its own."""
+        ours = {f"WAYBILL_{name.upper()}": value for name, value in settings.items()}
+        return {**outer, **self.secrets, "WAYBILL_CONFIG": str(self.config), **ours}
+
+
+def make_workspace(directory: Path) -> Workspace:
+    """Prepare the directory; waybill.yaml is written by `write_config`, once the sandbox's address is known."""
+    made_up = {name: secrets.token_urlsafe(24) for name in (PACK_SECRET, FLOW_PASSWORD)}
+    workspace = Workspace(directory, {**made_up, PLATFORM_TOKEN: SANDBOX_TOKEN})
+    workspace.logs.mkdir(parents=True, exist_ok=True)
+    (directory / "rules").mkdir(exist_ok=True)
+    return workspace
+
+
+def write_config(workspace: Workspace, sandbox_url: str) -> None:
+    """Write waybill.yaml and the example rules against the sandbox at that address."""
+    config = CONFIG.format(
+        sandbox=sandbox_url,
+        organization=PACK_ORGANIZATION,
+        tenant=FLOW_TENANT,
+        token=PLATFORM_TOKEN,
+        pack_secret=PACK_SECRET,
+        flow_user=FLOW_USER,
+        flow_password=FLOW_PASSWORD,
+    )
+    workspace.config.write_text(config)
+    rules = RULES.format(sink=f"{sandbox_url}/_sandbox/sink/erp")
+    (workspace.directory / "rules" / "examples.yaml").write_text(rules)
