@@ -31,5 +31,5 @@ async def _serve(settings: Settings, config: Config) -> None:
     # platforms read deliveries here and fetch nothing; their HTTP client opens no connection until asked
     async with open_outbound(settings, allow_private_hosts=config.outbound.allow_private_hosts) as outbound:
         platforms = build_platforms(config.platforms, os.environ, outbound)
-        sources = build_sources(config, os.environ, platforms)
+        sources = build_sources(config, os.environ, platforms, settings)
         await run(settings, sources, LateStore(settings, open_store))

@@ -86,7 +86,7 @@ async def sources(settings: Settings, tmp_path: Path) -> AsyncIterator[Mapping[s
     path.write_text(CONFIG)
     config = load_config(path, ENVIRON)
     async with open_outbound(settings) as outbound:
-        yield build_sources(config, ENVIRON, build_platforms(config.platforms, ENVIRON, outbound))
+        yield build_sources(config, ENVIRON, build_platforms(config.platforms, ENVIRON, outbound), settings)
 
 
 @pytest.fixture

@@ -216,6 +216,7 @@ async def test_a_store_that_hangs_is_a_503_within_the_deadline(
 
 
 async def test_a_process_older_than_its_store_answers_503_until_it_is_there(
+    *,
     own_valkey: Callable[..., EmbeddedValkey],
     make_settings: Callable[..., Settings],
     serve: Serve,

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
-from service.events import Delivery
+from service.events import Delivery, Fact
 from service.settings import Settings
-from service.sources import Admission, Source
+from service.sources import Source
 from service.store import Store
 
 from .conftest import Lines, Order, Serve, encode, signed
@@ -28,7 +29,9 @@ async def send(
         return response.status, response.headers, None if method == "HEAD" else await response.json(content_type=None)
 
 
-ROWS = [
+Row = tuple[str, int, str, str, bytes | None, dict[str, str]]
+
+ROWS: list[Row] = [
     ("unknown_source", 404, "POST", "/webhooks/nobody", BODY, signed(BODY)),
     ("unknown_source", 404, "POST", "/webhooks", BODY, signed(BODY)),
     ("unknown_source", 404, "POST", "/webhooks/erp-orders/token/more", BODY, signed(BODY)),
@@ -49,6 +52,7 @@ ROWS = [
 
 @pytest.mark.parametrize(("code", "status", "method", "path", "body", "headers"), ROWS)
 async def test_a_refusal_is_a_problem_with_its_code_and_leaves_a_line_but_no_event(
+    *,
     code: str,
     status: int,
     method: str,
@@ -101,7 +105,7 @@ async def test_a_guessed_source_is_not_taken_for_a_source_in_the_log(
     ],
 )
 async def test_paths_that_are_no_endpoints_are_problems_too(
-    method: str, path: str, status: int, code: str, settings: Settings, store: Store, serve: Serve,
+    *, method: str, path: str, status: int, code: str, settings: Settings, store: Store, serve: Serve,
     client: aiohttp.ClientSession,
 ) -> None:  # fmt: skip
     url = await serve(settings, store)
@@ -185,20 +189,21 @@ async def test_more_deliveries_at_once_than_allowed_are_told_to_come_later(
     assert status == 202
 
 
-class Broken(Source):
-    """A source with a mistake of ours in it."""
-
-    def __init__(self) -> None:
-        pass
-
-    def admit(self, delivery: Delivery) -> Admission:
-        raise ZeroDivisionError(f"{len(delivery.body)} bytes")
+def misread(delivery: Delivery) -> tuple[Fact, ...]:
+    raise ZeroDivisionError(f"{len(delivery.body)} bytes")
 
 
 async def test_a_mistake_of_ours_is_a_500_and_is_logged_once_with_its_traceback(
-    settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession, capfd: pytest.CaptureFixture[str]
+    *,
+    settings: Settings,
+    store: Store,
+    sources: Mapping[str, Source],
+    serve: Serve,
+    client: aiohttp.ClientSession,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    url = await serve(settings, store, {"broken": Broken()})
+    broken = msgspec.structs.replace(sources["erp-orders"], reader=misread)
+    url = await serve(settings, store, {"broken": broken})
     status, _, problem = await send(client, "POST", f"{url}/webhooks/broken", BODY, signed(BODY))
     assert (status, problem["code"]) == (500, "internal")
     written = capfd.readouterr().out
