@@ -33,7 +33,9 @@ class CompileTemplate(Protocol):
         path: str,
         template: Any,  # noqa: ANN401 - text or nested data
         style: Literal["json", "log", "url", "header"] = "json",
-    ) -> Render: ...
+    ) -> Render:
+        """Compile `template`; see above."""
+        ...
 
 
 class ActionContext(Protocol):
@@ -45,16 +47,24 @@ class ActionContext(Protocol):
         ...
 
     @property
-    def event_id(self) -> str: ...
+    def event_id(self) -> str:
+        """The event the effect belongs to."""
+        ...
 
     @property
-    def source(self) -> str: ...
+    def source(self) -> str:
+        """The name of the source that event came from."""
+        ...
 
     @property
-    def rule(self) -> str: ...
+    def rule(self) -> str:
+        """The id of the rule that asked for the effect."""
+        ...
 
     @property
-    def traceparent(self) -> str | None: ...
+    def traceparent(self) -> str | None:
+        """The trace of the delivery (W3C), to be passed on."""
+        ...
 
     def resource(self, name: str) -> Any:  # noqa: ANN401 - what the composition root put there: "http", "log", …
         """Give the shared resource of that name.

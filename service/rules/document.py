@@ -1,8 +1,8 @@
 """The rulebook as the store keeps it: one canonical JSON document, named by its content's hash.
 
-`{"format": 1, "file_rules": […], "api_rules": […]}`, each sorted by id, keys sorted, defaults left out, so that the same
-rules always give the same bytes and applying them again changes nothing. Where rules come from is kept apart because
-rules from files are read-only in the admin API.
+`{"format": 1, "file_rules": […], "api_rules": […]}`, each sorted by id, keys sorted, defaults left out, so that the
+same rules always give the same bytes and applying them again changes nothing. Where rules come from is kept apart
+because rules from files are read-only in the admin API.
 """
 
 import hashlib

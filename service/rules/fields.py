@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import cache, cached_property
 from operator import attrgetter
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -235,14 +235,19 @@ def _guarded(read: Read) -> Read:
 
 
 def _derived_reader(name: str, rest: str) -> Read:
+    """Read a derived field once per subject; `total.value` and `total.currency` share one `total`."""
     compute = _guarded(attrgetter(f"record.{name}"))
     inner = _guarded(attrgetter(rest)) if rest else _itself
+    path = f"{name}.{rest}" if rest else name
 
     def derived(scope: Scope) -> Value:
         known = scope.known
+        if path in known:
+            return known[path]
         if name not in known:
             known[name] = compute(scope)
-        return inner(known[name])
+        value = known[path] = inner(known[name])
+        return value
 
     return derived
 
@@ -251,12 +256,19 @@ def _plain_reader(names: list[str], start: Read) -> Read:
     def plain(here: Value) -> Value:
         value = start(here)
         for name in names:
-            if type(value) is dict:
-                value = value.get(name, UNSET)
-            elif type(value) is list and name.isdecimal() and int(name[:9]) < len(value):
-                value = value[int(name[:9])]
-            else:
+            if value is UNSET:
                 return UNSET
+            value = _inside(value, name)
         return value
 
     return plain
+
+
+def _inside(value: Value, name: str) -> Value:
+    """Go one step into plain JSON: a key of an object, or a place in a list."""
+    if isinstance(value, dict):
+        return cast("dict[str, Value]", value).get(name, UNSET)
+    if isinstance(value, list) and name.isascii() and name.isdigit() and len(name) < 10:
+        elements = cast("list[Value]", value)
+        return elements[int(name)] if int(name) < len(elements) else UNSET
+    return UNSET

@@ -1,4 +1,4 @@
-"""Reads rule files: YAML, each a list of rules, checked whole, so that a mistake is told with its file and its place."""
+"""Reads rule files: YAML, each a list of rules, checked whole; a mistake is told with its file and its place."""
 
 from collections.abc import Sequence
 from pathlib import Path

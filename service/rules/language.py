@@ -1,4 +1,4 @@
-"""What stands in a rule file, as structs: `Rule` and the `Condition` tree. Shape only; meaning is checked when compiled.
+"""What stands in a rule file, as structs: `Rule` and the `Condition` tree. Shape only; compiling checks the meaning.
 
 A condition is one struct with every key optional, because a YAML node shows its kind by which key it has (`all`, `any`,
 `not`, a quantifier, or `field`). `conditions.py` refuses nodes with none or two of them.

@@ -6,7 +6,7 @@ already lost digits when YAML read it; moments are text with an offset; `null` i
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import cast
@@ -76,21 +76,16 @@ def read_duration(value: Value, at: str) -> timedelta:
 
 
 def _read(value: Value, kind: Kind) -> Value:
-    match kind:
-        case "text":
-            return value if isinstance(value, str) else None
-        case "number" | "amount":
-            return _number(value)
-        case "boolean":
-            return value if isinstance(value, bool) else None
-        case "moment":
-            return _moment(value)
-        case "money":
-            return _money(value)
-        case "any":
-            return _any(value)
-        case _:
-            return None
+    reader = _READERS.get(kind)
+    return reader(value) if reader else None
+
+
+def _text(value: Value) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _boolean(value: Value) -> bool | None:
+    return value if isinstance(value, bool) else None
 
 
 def _any(value: Value) -> Value:
@@ -123,3 +118,14 @@ def _money(value: Value) -> Money | None:
     if number is None or not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
         return None
     return Money(Decimal(number), currency)
+
+
+_READERS: dict[Kind, Callable[[Value], Value]] = {
+    "text": _text,
+    "number": _number,
+    "amount": _number,
+    "boolean": _boolean,
+    "moment": _moment,
+    "money": _money,
+    "any": _any,
+}

@@ -1,7 +1,7 @@
 """Which paths hold personal data, and what is shown in place of their values in traces and log messages."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 
@@ -48,16 +48,21 @@ def show(value: Any, *, personal: bool) -> Any:  # noqa: ANN401 - values of any 
         return "(missing)"
     if value is None or isinstance(value, bool):
         return value
-    if personal:
-        return MASK
-    if isinstance(value, Money):
-        return f"{value.value} {value.currency}"
-    if isinstance(value, Struct | Mapping):
-        return "(present)"
-    if isinstance(value, str):
-        return value[:SEEN_CHARS_MAX]
-    if isinstance(value, Sequence | frozenset):
-        return f"({len(cast('Sequence[Any]', value))} elements)"
-    if isinstance(value, datetime):
-        return msgspec.to_builtins(value)
-    return value if isinstance(value, int) and -(2**63) <= value < 2**63 else str(value)[:SEEN_CHARS_MAX]
+    return MASK if personal else _short(value)
+
+
+def _short(value: Any) -> Any:  # noqa: ANN401 - as above
+    match value:
+        case int() if -(2**63) <= value < 2**63:
+            return value
+        case datetime():
+            text = msgspec.to_builtins(value)
+        case Money():
+            text = f"{value.value} {value.currency}"
+        case Struct() | Mapping():
+            text = "(present)"
+        case list() | tuple() | frozenset():
+            text = f"({len(cast('list[Any]', value))} elements)"
+        case _:
+            text = str(value)
+    return text[:SEEN_CHARS_MAX]

@@ -1,8 +1,8 @@
 """What is remembered of a record's last decided state: plain data small enough to store, and no personal data.
 
-Only fields that rules ask of `previous` are kept. Texts, numbers, moments and money are kept as they are; structs, lists,
-long texts and personal fields as a digest, which is enough to tell that they changed. `{"status": "received", "total":
-["money", "12.5", "EUR"], "email": ["digest", "9f86…"]}`
+Only fields that rules ask of `previous` are kept. Texts, numbers, moments and money are kept as they are; structs,
+lists, long texts and personal fields as a digest, which is enough to tell that they changed:
+`{"status": "received", "total": ["money", "12.5", "EUR"], "email": ["digest", "9f86…"]}`.
 """
 
 import hashlib

@@ -7,7 +7,7 @@ gives unknown, never a coerced answer. Adding an operator is one function and on
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from msgspec import UNSET, Struct
 
@@ -20,8 +20,8 @@ from service.rules.trace import Truth
 Decide = Callable[[Any, Any], Truth]
 
 Right = Literal["one", "many", "text", "pattern", "moment", "age", "nothing", "previous", "previous_and_one"]
-"""What stands right: a literal or `ref` of the field's kind · a list of them · text · a pattern · a moment · a duration ·
-nothing · the field's own previous value · that and a literal."""
+"""What stands right: a literal or `ref` of the field's kind · a list of them · text · a pattern · a moment · a
+duration · nothing · the field's own previous value · that and a literal."""
 
 NUMBERS = frozenset({int, Decimal})
 
@@ -67,11 +67,13 @@ def family(value: Value) -> str | None:
         return "moment" if value.tzinfo is not None else None
     if type(value) is Money:
         return f"money in {value.currency}" if family(value.value) == "number" else None
-    return _FAMILIES.get(type(value))
+    return _FAMILIES.get(cast("type", type(value)))
 
 
 def equal(left: Value, right: Value) -> Truth:
     """Whether both are the same value of one family; two currencies are two families."""
+    if type(left) is str and type(right) is str:
+        return left == right
     kind = family(left)
     return None if kind is None or kind != family(right) else left == right
 
@@ -91,14 +93,14 @@ def ordering(less: Less) -> Decide:
     swap, wanted = less.swap, less.wanted
 
     def decide(left: Value, right: Value) -> Truth:
-        if type(left) is Money and type(right) is Money:
-            return decide(left.value, right.value) if left.currency == right.currency else None
-        if type(left) not in NUMBERS or type(right) not in NUMBERS:
-            return None
-        try:
-            return (right < left if swap else left < right) is wanted
-        except InvalidOperation:
-            return None
+        if type(left) in NUMBERS and type(right) in NUMBERS:
+            try:
+                return (right < left if swap else left < right) is wanted
+            except InvalidOperation:
+                return None
+        if type(left) is Money and type(right) is Money and left.currency == right.currency:
+            return decide(left.value, right.value)
+        return None
 
     return decide
 
@@ -120,8 +122,9 @@ def contains(left: Value, right: Value) -> Truth:
     """Whether a text has a part, or a list of texts an element."""
     if type(right) is not str:
         return None
-    if isinstance(left, list | tuple):
-        return True if right in left else None if any(type(item) is not str for item in left) else False
+    if type(left) is list or type(left) is tuple:
+        elements = cast("Sequence[Value]", left)
+        return True if right in elements else None if any(type(item) is not str for item in elements) else False
     return right in left if type(left) is str else None
 
 
@@ -184,11 +187,11 @@ def changed(left: Value, right: Value) -> Truth:
     return None if left is UNSET or right is UNSET else left != right
 
 
-_NUMERIC: frozenset[Kind] = frozenset({"number", "amount", "money", "any"})
-_SINGLE: frozenset[Kind] = _NUMERIC | {"text", "moment", "boolean"}
-_TEXT: frozenset[Kind] = frozenset({"text", "any"})
-_MOMENT: frozenset[Kind] = frozenset({"moment"})
-_EVERY: frozenset[Kind] = _SINGLE | {"struct", "list"}
+_NUMERIC = frozenset[Kind]({"number", "amount", "money", "any"})
+_SINGLE = _NUMERIC | frozenset[Kind]({"text", "moment", "boolean"})
+_TEXT = frozenset[Kind]({"text", "any"})
+_MOMENT = frozenset[Kind]({"moment"})
+_EVERY = _SINGLE | frozenset[Kind]({"struct", "list"})
 
 _LESS = {"lt": Less(False, True), "le": Less(True, False), "gt": Less(True, True), "ge": Less(False, False)}  # noqa: FBT003
 
@@ -209,7 +212,7 @@ OPERATORS: dict[str, Operator] = {
         _ordering("ge", "is at least"),
         Operator("in", "is one of", _SINGLE, "many", one_of),
         Operator("not_in", "is none of", _SINGLE, "many", none_of),
-        Operator("contains", "has the part, or the element", _TEXT | {"list"}, "text", contains),
+        Operator("contains", "has the part, or the element", _TEXT | frozenset[Kind]({"list"}), "text", contains),
         Operator("starts_with", "begins with", _TEXT, "text", starts_with),
         Operator("ends_with", "ends with", _TEXT, "text", ends_with),
         Operator("matches", "is as a whole like the pattern", _TEXT, "pattern", matches),

@@ -1,17 +1,13 @@
 """Compiles the list words: `any_of`, `all_of`, `none_of` and `count`, and with them whole trees (`compile_condition`).
 
 An empty list: `any_of` is false, `none_of` true, `all_of` false unless `min: 0` says otherwise, `count` counts 0. A
-list that is absent, null, no list or too long is unknown. The common shape, one ordering of two declared fields of an
-element, runs as one loop without a call per element.
+list that is absent, null, no list or too long is unknown.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from decimal import InvalidOperation
-from itertools import repeat
-from operator import attrgetter
+from collections.abc import Sequence
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from service.errors import ConfigError
 from service.rules.conditions import (
@@ -30,14 +26,12 @@ from service.rules.fields import Field, Place, resolve
 from service.rules.language import Condition
 from service.rules.limits import ELEMENTS_MAX, NESTED_ELEMENTS_MAX, QUANTIFIER_DEPTH_MAX
 from service.rules.literals import read_literal
-from service.rules.operators import NUMBERS, Decide, Less, negate
+from service.rules.loops import Find, write_loop
+from service.rules.operators import Decide, negate
 from service.rules.scope import Scope, Value
 from service.rules.trace import Node, Trace, Truth
 
-Find = Callable[[Scope, Sequence[Any]], Truth]
-"""Whether any element gives the sought answer, unknown if none does but one might."""
-
-Pairs = Callable[[Scope, Sequence[Any]], Iterator[tuple[Any, Any]]]
+LISTS = frozenset({tuple, list})
 
 
 def compile_condition(node: Condition, place: Place, spot: Spot) -> Test:
@@ -80,7 +74,7 @@ def _quantifier(node: Condition, word: str, place: Place, spot: Spot) -> Test:
         return Test(_count(field, where, _wanted(node, spot), elements_max, told), 100)
     assert where is not None  # noqa: S101 - only count may go without
     least = 1 if node.min is UNSET else node.min
-    return Test(_search(word, field, where, least, elements_max, told), 10 if where.less else 50)
+    return Test(_search(field, where, Search(word, least, elements_max), told), 10 if where.less else 50)
 
 
 def _where(node: Condition, word: str, field: Field, place: Place, spot: Spot) -> Test | None:
@@ -104,17 +98,25 @@ def _wanted(node: Condition, spot: Spot) -> tuple[Decide, int, str]:
     return operator.decide, value, operator.name
 
 
-def _search(word: str, field: Field, where: Test, least: int, elements_max: int, told: Node) -> Run:
-    """`any_of` seeks a true one, `none_of` hopes for none, `all_of` hopes for no false one."""
-    sought = word != "all_of"
-    turn = word != "any_of"
+class Search(Struct, frozen=True):
+    """`any_of` seeks a true element, `none_of` hopes for none, `all_of` for no false one among at least `least`."""
+
+    word: str
+    least: int
+    elements_max: int
+
+
+def _search(field: Field, where: Test, search: Search, told: Node) -> Run:
+    sought, turn = search.word != "all_of", search.word != "any_of"
+    least, elements_max = search.least, search.elements_max
     read, rooted, inner, find = field.read, field.rooted, where.run, _find(where, sought=sought)
 
     def run(scope: Scope, here: Any, trace: Trace | None) -> Truth:  # noqa: ANN401 - an element of any kind
         seen = read(scope if rooted else here)
-        if not isinstance(seen, tuple | list) or len(seen) > elements_max:  # pyright: ignore[reportUnknownArgumentType]
-            result = None
-        elif not sought and len(seen) < least:  # pyright: ignore[reportUnknownArgumentType]
+        result = None
+        if type(seen) not in LISTS or len(seen) > elements_max:
+            pass
+        elif not sought and len(seen) < least:
             result = False
         else:
             found = find(scope, seen) if trace is None else _explain(inner, scope, seen, trace, sought=sought)
@@ -142,10 +144,7 @@ def _explain_each(run: Run, scope: Scope, elements: Sequence[Any], trace: Trace)
 
 def _find(where: Test, *, sought: bool) -> Find:
     slow = _find_by_calls(where.run, sought=sought)
-    pairs = _pairs(where)
-    if where.less is None or pairs is None:
-        return slow
-    return _find_by_numbers(pairs, where.less, slow, sought=sought)
+    return write_loop(where.comparison, where.less, slow, sought=sought) or slow
 
 
 def _find_by_calls(run: Run, *, sought: bool) -> Find:
@@ -162,49 +161,8 @@ def _find_by_calls(run: Run, *, sought: bool) -> Find:
     return find
 
 
-def _find_by_numbers(pairs: Pairs, less: Less, slow: Find, *, sought: bool) -> Find:
-    """Find the first pair of numbers whose `left < right` is as sought; money and odd data take the slow way."""
-    sought = less.wanted is sought
-
-    def find(scope: Scope, elements: Sequence[Any]) -> Truth:
-        result = False
-        try:
-            for left, right in pairs(scope, elements):
-                if type(left) in NUMBERS and type(right) in NUMBERS:
-                    if (left < right) is sought:
-                        return True
-                else:
-                    result = None
-        except (AttributeError, InvalidOperation):
-            return slow(scope, elements)
-        return result
-
-    return find
-
-
-def _pairs(where: Test) -> Pairs | None:
-    """Give left and right of every element in C where both are declared numbers or constants, sides swapped if asked."""
-    comparison = where.comparison
-    if comparison is None or where.less is None or not comparison.field.attribute or comparison.field.kind != "number":
-        return None
-    left, right, swap = comparison.field.attribute, comparison.right, where.less.swap
-    if right.attribute:
-        both = attrgetter(right.attribute, left) if swap else attrgetter(left, right.attribute)
-        return lambda _scope, elements: map(both, elements)
-    one, read, constant = attrgetter(left), right.read, right.constant
-    if read is not None and not right.rooted:
-        return None
-
-    def pairs(scope: Scope, elements: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-        other = repeat(constant if read is None else read(scope))
-        ones = map(one, elements)
-        return zip(other, ones, strict=False) if swap else zip(ones, other, strict=False)
-
-    return pairs
-
-
 def _count(field: Field, where: Test | None, wanted: tuple[Decide, int, str], elements_max: int, told: Node) -> Run:
-    """Count the elements that hold; where some are unknown, the answer is known only if no outcome of theirs matters."""
+    """Count the elements that hold; with unknown ones among them, the answer is known only if they cannot matter."""
     read, rooted = field.read, field.rooted
     decide, bound, _ = wanted
 
@@ -218,8 +176,8 @@ def _count(field: Field, where: Test | None, wanted: tuple[Decide, int, str], el
     def run(scope: Scope, here: Any, trace: Trace | None) -> Truth:  # noqa: ANN401 - an element of any kind
         seen: Value = read(scope if rooted else here)
         result = None
-        if isinstance(seen, tuple | list) and len(seen) <= elements_max:  # pyright: ignore[reportUnknownArgumentType]
-            answers = results(scope, seen, trace)  # pyright: ignore[reportUnknownArgumentType]
+        if type(seen) in LISTS and len(seen) <= elements_max:
+            answers = results(scope, seen, trace)
             least = answers.count(True)
             most = least + answers.count(None)
             outcomes = {decide(number, bound) for number in {least, most, min(max(bound, least), most)}}

@@ -66,7 +66,7 @@ class _Entry(Struct, frozen=True):
 
 
 class _Shelf(Struct, frozen=True):
-    """The enabled rules for one kind of record and one change: by source for the sources that rules name, else `rest`."""
+    """The enabled rules for one kind of record and one change: by source for those that rules name, else `rest`."""
 
     by_source: dict[str, tuple[_Entry, ...]]
     rest: tuple[_Entry, ...]
@@ -173,7 +173,7 @@ def _ask(entry: _Entry, scope: Scope, trace: Trace | None) -> Verdict:
 
 
 def _why_unknown(compiled: CompiledRule, scope: Scope) -> str:
-    """Find the first unknown comparison by explaining the rule again; unknown is rare, so deciding need not carry it."""
+    """Find the first unknown comparison by explaining the rule again; since unknown is rare, deciding carries none."""
     trace = Trace()
     if compiled.when is not None:
         compiled.when(scope, scope, trace)

@@ -26,7 +26,7 @@ class Subject(Struct, frozen=True):
     record: PurchaseOrder | Customer
     raw: Value = None
     previous: Mapping[str, Value] | None = None
-    known: dict[str, Value] = field(default_factory=dict)
+    known: dict[str, Value] = field(default_factory=dict[str, Value])
 
 
 class Scope(Struct, frozen=True):

@@ -10,20 +10,24 @@ from service.rules.fields import Field, Kind, Place, Read, resolve
 from service.rules.language import Condition
 from service.rules.literals import read_duration, read_literal, read_literals
 from service.rules.memory import decode, encode
-from service.rules.operators import Choices, Decide, Operator
+from service.rules.operators import Choices, Decide, Operator, changed
 from service.rules.patterns import compile_pattern
 from service.rules.scope import Scope, Value
 from service.rules.trace import Truth
 
 
 class Side(Struct, frozen=True):
-    """A constant, or what `read` gives (of the scope where `rooted`, else of the element); `shown` for the trace."""
+    """A constant, or what `read` gives (of the scope where `rooted`, else of the element).
+
+    `path` names what is read, `shown` makes the value fit for a trace.
+    """
 
     constant: Any = UNSET
     read: Read | None = None
     rooted: bool = True
     personal: bool = False
     attribute: str | None = None
+    path: str | None = None
     shown: Callable[[Any], Any] = lambda value: value
 
 
@@ -84,13 +88,14 @@ def _with_ref(node: Condition, operator: Operator, field: Field, place: Place, a
     right = resolve(str(node.ref), place, f"{at}.ref")
     due: Kind = "list" if operator.right == "many" else "text" if operator.right == "text" else field.kind
     if right.kind not in {due, "any"} and field.kind != "any":
-        raise ConfigError(f"{at}.ref", f"{right.path} is a {right.kind} and does not compare with {field.path}, a {due}",
-                          f"name a {due}")  # fmt: skip
+        reason = f"{right.path} is a {right.kind} and does not compare with {field.path}, a {field.kind}"
+        raise ConfigError(f"{at}.ref", reason, f"name a {due}")
     if field.kind == right.kind == "amount":
-        field, right = (
-            _money_of(side, str(path), place, at) for side, path in ((field, node.field), (right, node.ref))
-        )
-    side = Side(read=right.read, rooted=right.rooted, personal=right.personal, attribute=right.attribute)
+        field = _money_of(field, str(node.field), place, at)
+        right = _money_of(right, str(node.ref), place, at)
+    side = Side(
+        read=right.read, rooted=right.rooted, personal=right.personal, attribute=right.attribute, path=right.path
+    )
     return Comparison(field, operator.decide, side)
 
 
@@ -106,7 +111,7 @@ def _with_previous(node: Condition, operator: Operator, field: Field, place: Pla
     if not field.rooted or path.startswith(("event.", "previous.")):
         raise ConfigError(f"{at}.field", f"only the record has a previous state, {path} has none", "name a field of it")
     place.asked[path] = field
-    side = Side(read=_stored(path), personal=personal, shown=decode)
+    side = Side(read=_stored(path), personal=personal, path=f"previous.{path}", shown=decode)
     if operator.name in {"increased", "decreased"}:
         if personal:
             raise ConfigError(f"{at}.op", f"of {path} only a digest is remembered", "use op: changed")
@@ -116,17 +121,26 @@ def _with_previous(node: Condition, operator: Operator, field: Field, place: Pla
         return encode(path, left, personal=personal)
 
     if operator.right == "previous":
-        return Comparison(field, lambda left, right: operator.decide(now(left), right), side)
+        return Comparison(field, _changed(now, personal=personal), side)
     if node.value is UNSET:
         raise ConfigError(at, f"{operator.name} needs a right side", "add value: …")
     literal = now(read_literal(node.value, field.kind, f"{at}.value"))
 
     def decide(left: Value, right: Value) -> Truth:
         current = now(left)
-        differs = operator.decide(current, right)
+        differs = changed(current, right)
         return differs and (right if operator.name == "changed_from" else current) == literal
 
     return Comparison(field, decide, side)
+
+
+def _changed(now: Callable[[Value], Value], *, personal: bool) -> Decide:
+    def decide(left: Value, right: Value) -> Truth:
+        if type(left) is str and type(right) is str and not personal:
+            return left != right
+        return changed(now(left), right)
+
+    return decide
 
 
 def _stored(path: str) -> Read:

@@ -24,6 +24,8 @@ class Node(Struct, frozen=True):
     word: str
     field: Field | None = None
     wanted_personal: bool = False
+    against: str | None = None
+    """The path of what stands right, where it is no literal."""
 
 
 class Step(Struct, frozen=True, omit_defaults=True):
@@ -70,7 +72,7 @@ class Trace:
         personal = field is not None and field.personal
         hide = personal or node.wanted_personal
         shown = show(wanted, personal=hide) if wanted is not UNSET else UNSET
-        reason = _reason(node, seen) if result is None else None
+        reason = _reason(node, seen, wanted) if result is None else None
         self._add(node, result, show(seen, personal=personal), shown, reason)
 
     def unknown(self) -> Step | None:
@@ -86,10 +88,9 @@ class Trace:
         self.steps.append(Step(self.rule, node.path, node.word, result, path, seen, wanted, elements, reason))
 
 
-def _reason(node: Node, seen: Value) -> str:
+def _reason(node: Node, seen: Value, wanted: Value = None) -> str:
     path = node.field.path if node.field else node.path
-    if seen is UNSET:
-        return f"{path} is missing"
-    if seen is None:
-        return f"{path} is null"
-    return f"{path} does not compare with what {node.word} asks"
+    for name, value in ((path, seen), (node.against, wanted)):
+        if name and (value is UNSET or value is None):
+            return f"{name} is {'missing' if value is UNSET else 'null'}"
+    return f"{path} does not compare with {node.against or f'what {node.word} asks'}"

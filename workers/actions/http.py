@@ -1,26 +1,25 @@
 """`do: http`: tell another system, by one HTTP request with a JSON body.
 
-The request carries an idempotency key that is the same on every repetition, the trace of the delivery it comes from and,
-where a secret is set, a signature as Standard Webhooks has it. Private addresses are refused unless waybill.yaml allows
-the host; redirects are not followed.
+The request carries an idempotency key that is the same on every repetition, the trace of the delivery it comes from
+and, where a secret is set, a signature as Standard Webhooks has it. Private addresses are refused unless waybill.yaml
+allows the host; redirects are not followed.
 """
 
 import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
 
 from service.actions import Action, ActionContext, CompileTemplate, Render, Repeat
 from service.errors import ConfigError, PermanentError, TransientError
 from service.outbound import Answer, Outbound
+from service.platforms.answers import TRANSIENT, retry_after_seconds
 from service.secrets import SecretRef
 from service.signatures.standard_webhooks import StandardWebhooks
 
 ANSWER_BYTES_MAX = 65_536
-RETRY_AFTER_SECONDS_MAX = 86_400.0
 
 _FIXED_HOST = re.compile(r"https?://[^/?#{}\s\\@]+([/?#][^\s\\]*)?", re.ASCII)
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", re.ASCII)
@@ -28,7 +27,6 @@ _RESERVED = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "idempotency-key", "traceparent",
      "webhook-id", "webhook-timestamp", "webhook-signature"}
 )  # fmt: skip
-_WAIT = frozenset({408, 425, 429})
 
 
 class Http(Action, frozen=True, kw_only=True, tag="http"):
@@ -39,7 +37,7 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
 
     url: Annotated[str, Meta(min_length=1, max_length=2_000)]
     method: Literal["POST", "PUT", "PATCH", "DELETE", "GET"] = "POST"
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = field(default_factory=dict[str, str])
     body: Any = None
     secret: SecretRef | None = None
     timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 10.0
@@ -127,18 +125,7 @@ def _check_status(answer: Answer, now: float) -> None:
     status = answer.status
     if 200 <= status < 300:
         return
-    if status in _WAIT or status >= 500:
-        wait = retry_after(answer.headers.get("retry-after", ""), now)
-        raise TransientError("http_status", f"answered {status}", http_status=status, retry_after_seconds=wait)
-    raise PermanentError("http_status", f"answered {status}", http_status=status)
-
-
-def retry_after(header: str, now: float) -> float | None:
-    """Read a Retry-After header, seconds or a date, as seconds from `now`; None where it says neither."""
-    if header.isascii() and header.isdigit():
-        return min(float(header[:9]), RETRY_AFTER_SECONDS_MAX)
-    try:
-        seconds = parsedate_to_datetime(header).timestamp() - now
-    except (ValueError, OverflowError):
-        return None
-    return min(max(seconds, 0.0), RETRY_AFTER_SECONDS_MAX)
+    if status in TRANSIENT or status >= 500:
+        wait = retry_after_seconds(answer.headers.get("retry-after"), now)
+        raise TransientError("answered_later", f"answered {status}", http_status=status, retry_after_seconds=wait)
+    raise PermanentError("answered_no", f"answered {status}", http_status=status)

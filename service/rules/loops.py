@@ -1,0 +1,63 @@
+"""The one loop that is worth writing out: an ordering of numbers over a list, as in `received < ordered`.
+
+A closure per element would cost more than all the rest of a rule. Here the loop is compiled with the attribute names
+standing in it, as dataclasses do it for `__init__`; the names are those of declared struct fields, so nothing that an
+author of rules wrote ever becomes code.
+"""
+
+from collections.abc import Callable, Sequence
+from decimal import InvalidOperation
+from typing import Any
+
+from service.rules.operators import NUMBERS, Less
+from service.rules.scope import Scope
+from service.rules.sides import Comparison
+from service.rules.trace import Truth
+
+Find = Callable[[Scope, Sequence[Any]], Truth]
+"""Whether any element gives the sought answer; unknown if none does but one might."""
+
+_LOOP = """
+def find(scope, elements):
+    {other}
+    result = False
+    try:
+        for element in elements:
+            left, right = element.{left}, {right}
+            if type(left) in numbers and type(right) in numbers:
+                if ({comparison}) is {sought}:
+                    return True
+            else:
+                result = None
+    except (AttributeError, InvalidOperation):
+        return slow(scope, elements)
+    return result
+"""
+
+
+def write_loop(comparison: Comparison | None, less: Less | None, slow: Find, *, sought: bool) -> Find | None:
+    """Write the loop, or None where the comparison is not of that shape.
+
+    `slow` answers for lists with odd elements in them, such as null.
+    """
+    if comparison is None or less is None or comparison.field.kind != "number" or comparison.field.attribute is None:
+        return None
+    right = comparison.right
+    if right.attribute is None and right.read is not None and not right.rooted:
+        return None
+    source = _LOOP.format(
+        other="other = read_other(scope)" if right.read and not right.attribute else "",
+        left=comparison.field.attribute,
+        right=f"element.{right.attribute}" if right.attribute else "other",
+        comparison="right < left" if less.swap else "left < right",
+        sought=less.wanted is sought,
+    )
+    names: dict[str, Any] = {
+        "numbers": NUMBERS,
+        "slow": slow,
+        "read_other": right.read,
+        "other": right.constant,
+        "InvalidOperation": InvalidOperation,
+    }
+    exec(source, names)  # noqa: S102 - made of the names of struct fields alone
+    return names["find"]
