@@ -64,6 +64,7 @@ class Demo:
         """SIGKILL the only worker while the platform lets it wait, then start another."""
         victim = self._workers[-1]
         wait_until(lambda: self._switches.faults_waiting() == 0, FETCH_SECONDS_MAX, "the worker's fetch")
+        self._story.show_new_lines([self._stack.ingress])
         victim.kill()
         self._story.say(f"   {victim.name} has the event in hand and waits for the platform: SIGKILL")
         successor = self._stack.start_worker(f"worker-{len(self._workers) + 1}")

@@ -129,8 +129,15 @@ def build_acts(secrets: Mapping[str, str]) -> tuple[Act, ...]:
             "a record that is gone", updated("po-gone", "evt-4"), "po-gone", Fate(queued, "unmatched", 1, 0), gone=True
         ),
         Act(
+            "a platform that refuses for good",
+            updated("po-refused", "evt-5"),
+            "po-refused",
+            Fate(queued, "dead_lettered", 1, 0),
+            fault=Fault(fetch_path("po-refused"), status=403),
+        ),
+        Act(
             "a worker killed in the middle of an event",
-            updated("po-crash", "evt-5"),
+            updated("po-crash", "evt-6"),
             "po-crash",
             Fate(queued, "matched", 2, 1),
             purchase_order("po-crash", 30, 3),

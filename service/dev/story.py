@@ -1,5 +1,6 @@
 """What a person reads: a sentence per act, the services' own lines beside it, and the table at the end."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from rich.table import Table
 from service.dev.children import Child
 from service.dev.scenario import Act, Fate
 
+PLAIN_COLUMNS = 140
 SHOWN = {
     "delivery.received": ("status", "reason", "http_status", "source", "duration_ms"),
     "record.fetched": ("operation", "outcome", "http_status", "error_kind", "gone", "duration_ms"),
@@ -35,8 +37,9 @@ class Row(Struct, frozen=True):
 class Story:
     """Prints as things happen; plain text where stdout is no terminal."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False, soft_wrap=True)
+    def __init__(self) -> None:
+        width = None if sys.stdout.isatty() else PLAIN_COLUMNS
+        self._console = Console(highlight=False, soft_wrap=True, width=width)
 
     def say(self, text: str) -> None:
         """Tell one sentence."""
@@ -63,7 +66,7 @@ class Story:
             mark = "[green]ok[/green]" if row.good else "[bold red]NOT OK[/bold red]"
             table.add_row(str(number), escape(row.act.title), str(row.act.expected), str(row.seen), mark)
         self._console.print()
-        self._console.print(table, soft_wrap=False, width=None if self._console.is_terminal else 150)
+        self._console.print(table, soft_wrap=False)
 
 
 def _in_short(line: dict[str, Any], fields: Iterable[str]) -> str:
