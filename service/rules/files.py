@@ -1,6 +1,7 @@
 """Reads rule files: YAML, each a list of rules, checked whole; a mistake is told with its file and its place."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -55,6 +56,23 @@ def find_rule_files(patterns: Sequence[str], folder: Path) -> list[Path]:
             raise ConfigError(f"rules[{index}]", f"{pattern!r} finds no file in {folder}", "correct the pattern")
         found |= matches
     return sorted(found)
+
+
+def check_sources(files: Sequence[RuleFile], names: Iterable[str]) -> None:
+    """Check that every source a rule names is configured.
+
+    Raises:
+        ConfigError: one is not, so the rule would never be judged.
+    """
+    known = sorted(names)
+    for file in files:
+        for index, rule in enumerate(file.rules):
+            for place, name in enumerate(rule.sources):
+                if name not in known:
+                    near = difflib.get_close_matches(name[:64], known, 1)
+                    fix = f"did you mean {near[0]}?" if near else f"take one of {', '.join(known)}"
+                    at = f"{file.path}: rules[{index}].sources[{place}]"
+                    raise ConfigError(at, f"no source {name!r} in waybill.yaml", fix)
 
 
 def _read(path: Path) -> tuple[Rule, ...]:
