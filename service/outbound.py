@@ -59,6 +59,9 @@ class Outbound:
     ) -> Answer:
         """Make one call and read the whole answer; a status is an answer, whatever it says.
 
+        A kept connection may turn out to be dead once the call is on it; idempotent methods (RFC 9110 9.2.2) are then
+        sent once more on a fresh one, within the same deadline, others never.
+
         Raises:
             TransientError: `connect` (also DNS), `timeout`, `tls`, `reset`, `protocol`.
             PermanentError: `too_large`, `invalid_url`, `invalid_request`, `address_refused` (only if guarded).
