@@ -62,12 +62,10 @@ class Child:
             for line in self.lines():
                 if wanted(line):
                     return line
-            if ended or time.monotonic() > deadline:
-                said = self.last_words()
-                reason = (
-                    f"ended with exit code {self.process.returncode}" if ended else f"said nothing in {seconds_max} s"
-                )
-                raise ChildFailed(f"{self.name} {reason}\n{said}")
+            if ended:
+                raise ChildFailed(f"{self.name} ended with exit code {self.process.returncode}\n{self.last_words()}")
+            if time.monotonic() > deadline:
+                raise ChildFailed(f"{self.name} said nothing of it in {seconds_max} s\n{self.last_words()}")
             time.sleep(POLL_SECONDS)
 
     def lines(self) -> list[Line]:
@@ -84,11 +82,11 @@ class Child:
         self.process.kill()
         self.process.wait()
 
-    def stop(self) -> None:
+    def stop(self, seconds_max: float = STOP_SECONDS_MAX) -> None:
         """End it in order; by SIGKILL if it takes too long."""
         self.process.terminate()
         try:
-            self.process.wait(STOP_SECONDS_MAX)
+            self.process.wait(seconds_max)
         except subprocess.TimeoutExpired:
             self.kill()
 

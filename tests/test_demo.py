@@ -1,0 +1,134 @@
+"""What `make demo` and `waybill dev` promise, seen from outside: real processes, real signals, nothing left behind."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import pytest
+
+from service.dev.senders import Request, call, send
+
+pytestmark = pytest.mark.crash
+
+COMMAND = (sys.executable, "-m", "service")
+START_SECONDS_MAX = 30.0
+Seen = TypeVar("Seen")
+
+
+@pytest.fixture
+def environ() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("WAYBILL_")}
+
+
+@pytest.fixture
+def dev(environ: dict[str, str], tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """Start `waybill dev` with its output in `tmp_path / "out"`."""
+    with (tmp_path / "out").open("wb") as out:
+        process = subprocess.Popen([*COMMAND, "dev"], stdout=out, stderr=out, env=environ)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_the_demo_shows_every_fate_as_expected_and_ends_with_0(environ: dict[str, str]) -> None:
+    done = subprocess.run([*COMMAND, "demo"], capture_output=True, text=True, env=environ, check=False, timeout=55)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "10 of 10 as expected" in done.stdout
+    assert "SIGKILL" in done.stdout
+    assert "worker-2  attempt.finished  outcome=matched attempt=2" in done.stdout
+    assert "NOT OK" not in done.stdout
+
+
+def test_a_demo_without_a_store_fails_with_what_the_process_said(environ: dict[str, str], free_port: int) -> None:
+    environ["WAYBILL_REDIS_URL"] = f"redis://127.0.0.1:{free_port}/0"
+    done = subprocess.run([*COMMAND, "demo"], capture_output=True, text=True, env=environ, check=False, timeout=55)
+    assert done.returncode == 1
+    assert '"error_kind":"child_failed"' in done.stdout
+    assert "waybill rules apply ended with exit code" in done.stdout
+
+
+def test_dev_takes_the_delivery_it_prints_and_ends_with_all_its_children_on_sigterm(
+    dev: "subprocess.Popen[bytes]", tmp_path: Path
+) -> None:
+    text = wait_for(lambda: said(tmp_path, "Ctrl-C ends it all."))
+    address, source = found(r"curl -X POST (\S+)/webhooks/([\w-]+)", text)
+    (signature,) = found(r"X-Signature: (\w+)", text)
+    (body,) = found(r"-d '(.+)'", text)
+    answer = send(address, Request(source, {"X-Signature": signature}, body.encode()))
+    assert (answer.status, answer.body["status"]) == (202, "queued")
+    (sink,) = found(r"its sink: (\S+)", text)
+    received = wait_for(lambda: call("GET", sink).body["requests"])
+    assert msgspec.json.decode(received[0]["body"])["order"] == "po-1"
+    children = children_of(dev.pid)
+    assert len(children) == 4
+    dev.send_signal(signal.SIGTERM)
+    assert dev.wait(20) == 0
+    assert alive(children) == set()
+    (directory,) = found(r"files +(\S+):", text)
+    assert not Path(directory).exists()
+
+
+def test_a_killed_dev_takes_all_its_children_with_it(dev: "subprocess.Popen[bytes]", tmp_path: Path) -> None:
+    wait_for(lambda: said(tmp_path, "Ctrl-C ends it all."))
+    children = children_of(dev.pid)
+    assert len(children) == 4
+    dev.kill()
+    dev.wait()
+    wait_for(lambda: not alive(children))
+
+
+def test_dev_ends_with_1_and_says_which_when_a_child_ends_by_itself(
+    dev: "subprocess.Popen[bytes]", tmp_path: Path
+) -> None:
+    wait_for(lambda: said(tmp_path, "Ctrl-C ends it all."))
+    worker = next(pid for pid in children_of(dev.pid) if b"work" in command_of(pid))
+    os.kill(worker, signal.SIGKILL)
+    assert dev.wait(20) == 1
+    assert "worker-1 ended with exit code -9" in (tmp_path / "out").read_text()
+
+
+def wait_for(look: Callable[[], Seen]) -> Seen:
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while not (seen := look()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+    return seen
+
+
+def said(tmp_path: Path, words: str) -> str:
+    text = (tmp_path / "out").read_text()
+    return text if words in text else ""
+
+
+def found(pattern: str, text: str) -> tuple[str, ...]:
+    match = re.search(pattern, text)
+    assert match, text
+    return match.groups()
+
+
+def children_of(parent: int) -> set[int]:
+    listed = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return {int(pid) for pid in listed}
+
+
+def command_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Those that run; a zombie nobody has asked for does not."""
+    return {pid for pid in pids if _state(pid) not in {"", "Z"}}
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
