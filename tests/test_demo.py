@@ -84,14 +84,17 @@ def test_a_killed_dev_takes_all_its_children_with_it(dev: "subprocess.Popen[byte
     wait_for(lambda: not alive(children))
 
 
-def test_dev_ends_with_1_and_says_which_when_a_child_ends_by_itself(
-    dev: "subprocess.Popen[bytes]", tmp_path: Path
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [("valkey", "the store ended with exit code -9"), ("work", "worker-1 ended with exit code -9")],
+)
+def test_dev_ends_with_1_and_says_which_part_ended_by_itself(
+    dev: "subprocess.Popen[bytes]", tmp_path: Path, program: str, words: str
 ) -> None:
     wait_for(lambda: said(tmp_path, "Ctrl-C ends it all."))
-    worker = next(pid for pid in children_of(dev.pid) if b"work" in command_of(pid))
-    os.kill(worker, signal.SIGKILL)
+    os.kill(next(pid for pid in children_of(dev.pid) if runs(pid, program)), signal.SIGKILL)
     assert dev.wait(20) == 1
-    assert "worker-1 ended with exit code -9" in (tmp_path / "out").read_text()
+    assert words in (tmp_path / "out").read_text()
 
 
 def wait_for(look: Callable[[], Seen]) -> Seen:
@@ -118,8 +121,10 @@ def children_of(parent: int) -> set[int]:
     return {int(pid) for pid in listed}
 
 
-def command_of(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
+def runs(pid: int, program: str) -> bool:
+    """Whether it is the server, or `waybill <program>`."""
+    words = Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
+    return words[-1] == program or Path(words[0]).name.startswith(program)
 
 
 def alive(pids: set[int]) -> set[int]:

@@ -11,14 +11,11 @@ from typing import NoReturn
 
 import click
 
-from service.dev.children import ChildFailed
 from service.dev.demo import Demo
-from service.dev.scenario import purchase_order
-from service.dev.senders import signed_by_hmac
+from service.dev.scenario import purchase_order, updated_order
 from service.dev.stack import Stack, open_stack
 from service.dev.story import Story
 from service.dev.switches import Switches
-from service.dev.workspace import PACK_ORGANIZATION, PACK_SECRET
 
 EXIT_NOT_OK = 1
 WATCH_SECONDS = 0.2
@@ -75,10 +72,7 @@ def _free_ports(outer: Mapping[str, str]) -> dict[str, str]:
 
 
 def _introduction(stack: Stack) -> str:
-    payload = {"event_code": "purchase_order.updated", "id": "evt-1", "data": {"id": EXAMPLE_ORDER}}
-    request = signed_by_hmac(
-        "pack-orders", {**payload, "organization_id": PACK_ORGANIZATION}, stack.workspace.secrets[PACK_SECRET]
-    )
+    request = updated_order(stack.workspace.secrets, EXAMPLE_ORDER, "evt-1")
     headers = " ".join(f"-H '{name}: {value}'" for name, value in request.headers.items())
     return f"""
 senders    {stack.service_url}/webhooks/pack-orders, …/flow-till
@@ -100,15 +94,13 @@ Ctrl-C ends it all.
 
 
 def _watch(stack: Stack) -> NoReturn:
-    """Wait for a child that ends by itself.
+    """Wait for a part that ends by itself.
 
     Raises:
         ChildFailed: one did.
     """
     while True:
-        for child in stack.children:
-            if child.process.poll() is not None:
-                raise ChildFailed(f"{child.name} ended with exit code {child.process.returncode}\n{child.last_words()}")
+        stack.check()
         time.sleep(WATCH_SECONDS)
 
 

@@ -32,6 +32,10 @@ class Fate(Struct, frozen=True):
         return f"{self.answer} → {self.outcome}{tried}, {calls}"
 
 
+QUEUED = "202 queued"
+DONE_ONCE = Fate(QUEUED, "matched", 1, 1)
+
+
 class Act(Struct, frozen=True):
     """One delivery: what it shows, the record it is about, what the platform does wrong, and what is expected.
 
@@ -82,13 +86,12 @@ def fetch_path(order_id: str) -> str:
 
 def build_acts(secrets: Mapping[str, str]) -> tuple[Act, ...]:
     """Give the acts in their order; the last one takes a worker down."""
+    return (*_acts_at_the_door(secrets), *_acts_of_trouble(secrets))
 
-    def updated(order_id: str, event: str) -> Request:
-        payload = {"event_code": "purchase_order.updated", "id": event, "data": {"id": order_id}}
-        payload["organization_id"] = PACK_ORGANIZATION
-        return signed_by_hmac("pack-orders", payload, secrets[PACK_SECRET])
 
-    short = updated("po-short", "evt-1")
+def _acts_at_the_door(secrets: Mapping[str, str]) -> tuple[Act, ...]:
+    """What the ingress takes and what it refuses."""
+    short = updated_order(secrets, "po-short", "evt-1")
     forged = structs.replace(short, body=short.body.replace(b"po-short", b"po-shirt"))
     stranger = structs.replace(short, source="nobody")
     till = {
@@ -96,15 +99,13 @@ def build_acts(secrets: Mapping[str, str]) -> tuple[Act, ...]:
         "tenant": {"Id": 1, "Uid": FLOW_TENANT},
         "customer": {"Id": 7, "Uid": "c-1000"},
     }
-    queued = "202 queued"
-    once = Fate(queued, "matched", 1, 1)
     return (
-        Act("a purchase order received short", short, "po-short", once, purchase_order("po-short", 100, 40)),
+        Act("a purchase order received short", short, "po-short", DONE_ONCE, purchase_order("po-short", 100, 40)),
         Act(
             "a purchase order received in full",
-            updated("po-full", "evt-2"),
+            updated_order(secrets, "po-full", "evt-2"),
             "po-full",
-            Fate(queued, "unmatched", 1, 0),
+            Fate(QUEUED, "unmatched", 1, 0),
             purchase_order("po-full", 100, 100),
         ),
         Act("the first delivery once more", short, "po-short", Fate("202 duplicate", "matched", 1, 1)),
@@ -114,34 +115,50 @@ def build_acts(secrets: Mapping[str, str]) -> tuple[Act, ...]:
             "a business customer changed at the till",
             with_basic("flow-till", till, FLOW_USER, secrets[FLOW_PASSWORD]),
             "c-1000",
-            once,
+            DONE_ONCE,
             customer("c-1000"),
         ),
+    )
+
+
+def _acts_of_trouble(secrets: Mapping[str, str]) -> tuple[Act, ...]:
+    """What goes wrong after the 202."""
+    return (
         Act(
             "a platform that fails once",
-            updated("po-flaky", "evt-3"),
+            updated_order(secrets, "po-flaky", "evt-3"),
             "po-flaky",
-            Fate(queued, "matched", 2, 1),
+            Fate(QUEUED, "matched", 2, 1),
             purchase_order("po-flaky", 60, 12),
             Fault(fetch_path("po-flaky"), status=500),
         ),
         Act(
-            "a record that is gone", updated("po-gone", "evt-4"), "po-gone", Fate(queued, "unmatched", 1, 0), gone=True
+            "a record that is gone",
+            updated_order(secrets, "po-gone", "evt-4"),
+            "po-gone",
+            Fate(QUEUED, "unmatched", 1, 0),
+            gone=True,
         ),
         Act(
             "a platform that refuses for good",
-            updated("po-refused", "evt-5"),
+            updated_order(secrets, "po-refused", "evt-5"),
             "po-refused",
-            Fate(queued, "dead_lettered", 1, 0),
+            Fate(QUEUED, "dead_lettered", 1, 0),
             fault=Fault(fetch_path("po-refused"), status=403),
         ),
         Act(
             "a worker killed in the middle of an event",
-            updated("po-crash", "evt-6"),
+            updated_order(secrets, "po-crash", "evt-6"),
             "po-crash",
-            Fate(queued, "matched", 2, 1),
+            Fate(QUEUED, "matched", 2, 1),
             purchase_order("po-crash", 30, 3),
             Fault(fetch_path("po-crash"), delay_ms=SLOW_FETCH_MS),
             kills_worker=True,
         ),
     )
+
+
+def updated_order(secrets: Mapping[str, str], order_id: str, event: str) -> Request:
+    """Make pack.cloud's delivery that a purchase order was updated; `event` is its event id."""
+    payload = {"event_code": "purchase_order.updated", "id": event, "organization_id": PACK_ORGANIZATION}
+    return signed_by_hmac("pack-orders", {**payload, "data": {"id": order_id}}, secrets[PACK_SECRET])

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from service.dev.children import Child, ChildFailed, Line, start_child
-from service.dev.embedded import start_valkey
+from service.dev.embedded import EmbeddedValkey, start_valkey
 from service.dev.workspace import Workspace, make_workspace, write_config
 
 START_SECONDS_MAX = 20.0
@@ -19,6 +19,7 @@ class Stack:
     """What is running, and how to start more of it. Made by `open_stack`, which ends it all."""
 
     ingress: Child
+    store: EmbeddedValkey | None = None
 
     def __init__(self, workspace: Workspace, environ: Mapping[str, str], exits: ExitStack) -> None:
         self.workspace = workspace
@@ -35,6 +36,18 @@ class Stack:
         self.children.append(child)
         self._exits.callback(child.stop)
         return child
+
+    def check(self) -> None:
+        """Look whether everything still runs.
+
+        Raises:
+            ChildFailed: a part ended by itself.
+        """
+        if self.store and self.store.process.poll() is not None:
+            raise ChildFailed(f"the store ended with exit code {self.store.process.returncode}")
+        for child in self.children:
+            if child.process.poll() is not None:
+                raise ChildFailed(f"{child.name} ended with exit code {child.process.returncode}\n{child.last_words()}")
 
     def start_worker(self, name: str) -> Child:
         """Start a worker and wait until it takes jobs."""
@@ -55,9 +68,13 @@ def open_stack(directory: Path, outer: Mapping[str, str], settings: Mapping[str,
     """
     workspace = make_workspace(directory)
     with ExitStack() as exits:
-        url = outer.get("WAYBILL_REDIS_URL") or _embedded_url(workspace, exits)
-        environ = workspace.environ(outer, **{"redis_url": url, "host": "127.0.0.1", **settings})
-        stack = Stack(workspace, environ, exits)
+        url, store = outer.get("WAYBILL_REDIS_URL"), None
+        if not url:
+            store = start_valkey(workspace.data)
+            exits.callback(store.stop)
+            url = store.url
+        stack = Stack(workspace, workspace.environ(outer, redis_url=url, host="127.0.0.1", **settings), exits)
+        stack.store = store
         sandbox = stack.start("sandbox", "sandbox", "--port", "0")
         stack.sandbox_url = str(sandbox.wait_for(lambda line: "sandbox" in line, START_SECONDS_MAX)["sandbox"])
         write_config(workspace, stack.sandbox_url)
@@ -72,12 +89,6 @@ def open_stack(directory: Path, outer: Mapping[str, str], settings: Mapping[str,
 def started(line: Line) -> bool:
     """Tell the line by which a process says that it works now."""
     return line.get("event") == "process.started"
-
-
-def _embedded_url(workspace: Workspace, exits: ExitStack) -> str:
-    server = start_valkey(workspace.data)
-    exits.callback(server.stop)
-    return server.url
 
 
 def _publish_rules(stack: Stack) -> None:
