@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 from service.errors import ConfigError
 from service.secrets import REFERENCE_FIX, SecretRef
 
+_MESSAGE = re.compile(r"(.*?)(?: - at `\$(.*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
 
@@ -28,8 +29,9 @@ def decode(data: object, wanted: Any, at: str) -> Any:  # noqa: ANN401 - a union
     try:
         return msgspec.convert(data, wanted)
     except msgspec.ValidationError as error:
-        reason, _, path = str(error).rpartition(" - at `")
-        raise _explain(reason or str(error), _STEP.findall(path), data, wanted, at) from None
+        told = _MESSAGE.fullmatch(str(error))
+        reason, path = (told[1], told[2] or "") if told else (str(error), "")
+        raise _explain(reason, _STEP.findall(path), data, wanted, at) from None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -80,6 +82,8 @@ def _describe(reason: str, data: Any, wanted: Any, at: str, tag: str) -> ConfigE
         return ConfigError(f"{at}.{tag}", reason, did_you_mean(str(data.get(tag, "")), _tags(wanted)))
     if SecretRef in _members(wanted) and not isinstance(data, dict | list):
         return ConfigError(at, "a secret stands here in clear, or something else than a reference", REFERENCE_FIX)
+    if "matching regex" in reason:
+        reason = "has not the form that is due"
     return ConfigError(at, reason, _fix(wanted, data))
 
 
@@ -91,6 +95,9 @@ def _missing_fix(wanted: Any, data: Any, name: str) -> str:  # noqa: ANN401
     field = _fields(struct).get(name) if isinstance(struct, type) else None
     if SecretRef in _members(field):
         return f"add {name}: {{env: NAME}}, or {{file: /absolute/path}}"
+    if _tags(field):
+        tag_field = _members(field)[0].__struct_config__.tag_field
+        return f"add {name}, with {tag_field}: one of {', '.join(_tags(field))}"
     return f"add {name}"
 
 

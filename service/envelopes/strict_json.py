@@ -96,14 +96,14 @@ def read_scalar(text: bytes) -> str | int | None:
         return _scalar.decode(text)
     except msgspec.ValidationError:
         return None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise unparsable(NOT_JSON) from None
 
 
 def _decode(decoder: msgspec.json.Decoder[_T], text: bytes) -> _T:
     try:
         return decoder.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise unparsable(NOT_JSON) from None
 
 

@@ -1,0 +1,118 @@
+"""YAML without surprises."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.config import parse_yaml, read_yaml
+from service.config.strict_yaml import DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX
+from service.errors import ConfigError
+
+BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in zip("abcdefg", "bcdefgh", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "reason"),
+    [
+        ("a: 1\na: 2", "a", "stands twice, again in line 2"),
+        ("a:\n  b: {c: 1, 'c': 2}", "a.b.c", "stands twice"),
+        ("- {a: 1, a: 1}", "[0].a", "stands twice"),
+        ("1: 2", "w.yaml", "line 1 is not text"),
+        ("a: {true: 1}", "a", "line 1 is not text"),
+        ("? [a]\n: 1", "w.yaml", "line 1 is not text"),
+        ("a: !!python/object/apply:os.system [echo]", "a", "is not known here"),
+        ("a: !!binary aGk=", "a", "is not known here"),
+        ("a: !!int twelve", "a", "is not known here"),
+        ("a: !!float .nan", "a", "is not known here"),
+        ("a: !env X", "a", "is not known here"),
+        ("a: [", "w.yaml:1", "expected the node content"),
+        ("a:\n  b: c: d", "w.yaml:2", "mapping values are not allowed"),
+        ("a: *b", "w.yaml:1", "undefined alias"),
+        ("--- 1\n--- 2", "w.yaml:2", "another document"),
+        ("a: \x00", "w.yaml", "unacceptable character"),
+        ("[" * (DEPTH_MAX + 1), "w.yaml:1", "deeper than"),
+        ("a: &a [*a]", "", "levels"),
+        (BOMB, "", f"more than {NODES_MAX} values"),
+    ],
+)
+def test_what_surprises_is_refused(text: str, path: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_yaml(text, "w.yaml")
+    assert not path or caught.value.path == path
+    assert reason in caught.value.reason
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("yes", "yes"),
+        ("on", "on"),
+        ("12:30", "12:30"),
+        ("2020-01-01", "2020-01-01"),
+        ("0123", "0123"),
+        ("1_000", "1_000"),
+        ("9999999999999999999", "9999999999999999999"),
+        (".inf", ".inf"),
+        ("True", "True"),
+        ("<<", "<<"),
+        ("'1'", "1"),
+        ("true", True),
+        ("false", False),
+        ("null", None),
+        ("~", None),
+        ("", None),
+        ("0", 0),
+        ("-17", -17),
+        ("1.50", 1.5),
+        ("1e3", 1000.0),
+        ("!!str 1", "1"),
+    ],
+)
+def test_scalars_are_what_they_look_like(text: str, value: object) -> None:
+    read: Any = parse_yaml(f"a: {text}", "w.yaml")
+    assert read == {"a": value}
+    assert type(read["a"]) is type(value)
+
+
+def test_an_alias_is_written_out() -> None:
+    assert parse_yaml("a: &x {b: 1}\nc: [*x, *x]", "w.yaml") == {"a": {"b": 1}, "c": [{"b": 1}, {"b": 1}]}
+
+
+def test_nesting_is_taken_up_to_its_limit() -> None:
+    assert parse_yaml("[" * DEPTH_MAX + "]" * DEPTH_MAX, "w.yaml")
+
+
+def test_a_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "w.yaml"
+    path.write_text("\ufeffa: é")
+    assert read_yaml(path) == {"a": "é"}
+
+
+def test_a_file_that_is_missing_too_large_or_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.yaml"
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_yaml(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_yaml(tmp_path)
+    path.write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        read_yaml(path)
+    path.write_bytes(b"#" * (FILE_BYTES_MAX + 1))
+    with pytest.raises(ConfigError, match="larger than"):
+        read_yaml(path)
+    path.write_bytes(b"#" * FILE_BYTES_MAX)
+    assert read_yaml(path) is None
+
+
+@given(st.text(alphabet="ab:-[]{},&*!#|>'\"\n ?%@`~1.é\t", max_size=40))
+def test_random_text_raises_nothing_but_config_errors(text: str) -> None:
+    try:
+        parse_yaml(text, "w.yaml")
+    except ConfigError as error:
+        assert error.reason  # noqa: PT017 - most texts are refused, some are YAML

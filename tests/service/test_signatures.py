@@ -1,0 +1,347 @@
+"""Every scheme: what it refuses, that one flipped bit is enough, and that a signed delivery passes."""
+
+import binascii
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import ConfigError, Refusal
+from service.events import Delivery
+from service.secrets import SecretRef
+from service.signatures import Basic, Hmac, Scheme, SchemeConfig, StandardWebhooks, Unverified, Verified, Verifier
+from service.signatures.signed_headers import ID_CHARACTERS_MAX
+
+NOW = 1_700_000_000
+BODY = b'{"id": "evt_1", "type": "order.updated"}'
+WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+WHSEC_OLD = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+ENVIRON = {"A": "first secret", "B": "second secret", "W": WHSEC, "X": WHSEC_OLD}
+REF_A, REF_B, REF_W, REF_X = (SecretRef(env=name) for name in "ABWX")
+
+PLAIN = Hmac(header="X-Signature", secrets=(REF_A,))
+FULL = Hmac(
+    header="X-Signature",
+    algorithm="sha512",
+    encoding="base64",
+    prefix="v0=",
+    signed="{id}.{timestamp}.{body}",
+    id_header="X-Id",
+    timestamp_header="X-Time",
+    secrets=(REF_A, REF_B),
+)
+STANDARD = StandardWebhooks(secrets=(REF_W, REF_X))
+BASIC = Basic(username="till", password=(REF_A, REF_B))
+SCHEMES: dict[str, tuple[Scheme, str]] = {
+    "plain": (PLAIN, ENVIRON["A"]),
+    "full": (FULL, ENVIRON["B"]),
+    "standard": (STANDARD, WHSEC_OLD),
+    "basic": (BASIC, ENVIRON["B"]),
+}
+
+
+def build(scheme: Scheme) -> Verifier:
+    return scheme.build(ENVIRON, "verify")
+
+
+def delivery(headers: Mapping[str, str], body: bytes = BODY, at: float = NOW) -> Delivery:
+    return Delivery("source", headers, body, at)
+
+
+def signed(scheme: Scheme, secret: str, body: bytes = BODY, timestamp: int = NOW) -> dict[str, str]:
+    return scheme.sign(body, secret, "msg_1", timestamp)
+
+
+def refused(scheme: Scheme, headers: Mapping[str, str], body: bytes = BODY, at: float = NOW) -> str:
+    with pytest.raises(Refusal) as caught:
+        build(scheme).verify(delivery(headers, body, at))
+    assert caught.value.status == 401
+    return caught.value.code
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_a_delivery_without_headers_is_refused(name: str) -> None:
+    assert refused(SCHEMES[name][0], {}) == "not_verified"
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_each_header_a_sender_adds_is_needed(name: str) -> None:
+    scheme, secret = SCHEMES[name]
+    headers = signed(scheme, secret)
+    for missing in headers:
+        assert refused(scheme, {key: value for key, value in headers.items() if key != missing}) == "not_verified"
+        assert refused(scheme, headers | {missing: ""}) == "not_verified"
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_another_secret_is_refused(name: str) -> None:
+    scheme, _ = SCHEMES[name]
+    other = "whsec_" + binascii.b2a_base64(b"x" * 24, newline=False).decode()
+    assert refused(scheme, signed(scheme, other)) == "not_verified"
+
+
+@pytest.mark.parametrize("name", ["plain", "full", "standard"])
+@pytest.mark.parametrize("body", [b"", BODY + b"\n", b" " + BODY, BODY.replace(b'": "', b'":"')])
+def test_a_body_that_was_touched_is_refused(name: str, body: bytes) -> None:
+    scheme, secret = SCHEMES[name]
+    assert refused(scheme, signed(scheme, secret), body) == "not_verified"
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    [
+        "",
+        "-1700000000",
+        "+1700000000",
+        "1700000000.5",
+        "1.7e9",
+        "inf",
+        "Infinity",
+        "nan",
+        "0x65",
+        "1_700_000_000",
+        " 1700000000",
+        "17000000000000000000",
+        "9" * 5_000,
+        "".join(chr(0x0660 + int(digit)) for digit in "1700000000"),
+        "¹²³",
+        "2023-11-14T22:13:20Z",
+    ],
+)
+@pytest.mark.parametrize(("name", "header"), [("full", "x-time"), ("standard", "webhook-timestamp")])
+def test_an_absurd_timestamp_is_refused_though_it_is_signed(name: str, header: str, timestamp: str) -> None:
+    scheme, secret = SCHEMES[name]
+    headers = signed(scheme, secret) | {header: timestamp}
+    text = b"msg_1.%b.%b" % (timestamp.encode(), BODY)
+    if name == "full":
+        headers["x-signature"] = "v0=" + base64_of(hmac.digest(secret.encode(), text, "sha512"))
+    else:
+        headers["webhook-signature"] = "v1," + base64_of(hmac.digest(key_of(secret), text, "sha256"))
+    assert refused(scheme, headers) == "not_verified"
+
+
+@pytest.mark.parametrize("name", ["full", "standard"])
+@pytest.mark.parametrize(
+    ("seconds_off", "code"), [(301, "stale_timestamp"), (-301, "stale_timestamp"), (300, ""), (-300, "")]
+)
+def test_a_timestamp_is_held_to_the_tolerance_in_both_directions(name: str, seconds_off: int, code: str) -> None:
+    scheme, secret = SCHEMES[name]
+    headers = signed(scheme, secret)
+    if code:
+        assert refused(scheme, headers, at=NOW + seconds_off) == code
+    else:
+        build(scheme).verify(delivery(headers, at=NOW + seconds_off))
+
+
+@pytest.mark.parametrize("name", ["full", "standard"])
+def test_a_stale_timestamp_with_a_wrong_signature_is_only_called_not_verified(name: str) -> None:
+    scheme, secret = SCHEMES[name]
+    assert refused(scheme, signed(scheme, secret), b"other", at=NOW + 9_000) == "not_verified"
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [msgspec.structs.replace(FULL, tolerance_seconds=0), StandardWebhooks(tolerance_seconds=0, secrets=(REF_B,))],
+)
+def test_a_tolerance_of_zero_looks_at_no_clock_and_warns(scheme: Scheme) -> None:
+    environ = {"A": "a", "B": WHSEC}
+    headers = scheme.sign(BODY, WHSEC, "msg_1", 1)
+    assert scheme.build(environ, "verify").verify(delivery(headers)).id == "msg_1"
+    assert "tolerance_seconds" in scheme.warnings()[0]
+
+
+@pytest.mark.parametrize("event_id", ["", "x" * (ID_CHARACTERS_MAX + 1), "a\x00b", "a\nb", "é", "\x7f"])
+@pytest.mark.parametrize(("name", "header"), [("full", "x-id"), ("standard", "webhook-id")])
+def test_an_id_that_is_not_visible_ascii_or_too_long_is_refused(name: str, header: str, event_id: str) -> None:
+    scheme, secret = SCHEMES[name]
+    assert refused(scheme, scheme.sign(BODY, secret, event_id, NOW) | {header: event_id}) == "not_verified"
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_a_signature_with_other_than_ascii_is_a_mismatch_and_no_exception(name: str) -> None:
+    scheme, secret = SCHEMES[name]
+    headers = signed(scheme, secret)
+    for header in ("x-signature", "webhook-signature", "authorization"):
+        if header in headers:
+            assert refused(scheme, headers | {header: headers[header] + "é"}) == "not_verified"
+            assert refused(scheme, headers | {header: "Basic é\udcff v1,\xff"}) == "not_verified"
+
+
+def test_other_versions_of_a_standard_signature_are_skipped() -> None:
+    headers = signed(STANDARD, WHSEC)
+    good = headers["webhook-signature"]
+    verifier = build(STANDARD)
+    for text in (f"v1a,AAAA {good}", f"{good} v2,whatever", f"v1,wrong v1, {good} v9", f"{good}, v1,other"):
+        assert verifier.verify(delivery(headers | {"webhook-signature": text})).id == "msg_1"
+    for text in (good.replace("v1,", "v2,"), good.replace("v1,", "v1a,"), good.removeprefix("v1,"), good.upper()):
+        assert refused(STANDARD, headers | {"webhook-signature": text}) == "not_verified"
+
+
+def test_of_very_many_signatures_only_the_first_are_looked_at() -> None:
+    good = signed(STANDARD, WHSEC)
+    flood = "v1,AAAA " * 16 + good["webhook-signature"]
+    assert refused(STANDARD, good | {"webhook-signature": flood}) == "not_verified"
+    plain = signed(PLAIN, ENVIRON["A"])
+    assert refused(PLAIN, {"x-signature": "aa," * 16 + plain["x-signature"]}) == "not_verified"
+
+
+def test_any_of_several_signatures_in_a_header_is_enough() -> None:
+    good = signed(FULL, ENVIRON["A"])
+    signature = good["x-signature"]
+    for text in (f"v0=AAAA,{signature}", f"{signature}, v0=AAAA", f"v0=x {signature}", f"v1=AAAA,{signature}"):
+        assert build(FULL).verify(delivery(good | {"x-signature": text})).id == "msg_1"
+    assert refused(FULL, good | {"x-signature": signature.removeprefix("v0=")}) == "not_verified"
+
+
+def test_a_prefix_with_a_space_belongs_to_the_signature() -> None:
+    scheme = Hmac(header="Authorization", prefix="HMAC-SHA256 ", secrets=(REF_A,))
+    headers = signed(scheme, ENVIRON["A"])
+    assert headers["authorization"].startswith("HMAC-SHA256 ")
+    assert build(scheme).verify(delivery(headers)) == Verified(None, BODY)
+
+
+def test_hex_is_taken_in_either_case() -> None:
+    headers = {name: value.upper() for name, value in signed(PLAIN, ENVIRON["A"]).items()}
+    assert build(PLAIN).verify(delivery(headers)) == Verified(None, BODY)
+
+
+def test_what_is_vouched_for_is_told() -> None:
+    assert build(PLAIN).verify(delivery(signed(PLAIN, ENVIRON["A"]))) == Verified(None, BODY)
+    told = Verified("msg_1", b"msg_1.1700000000." + BODY)
+    assert build(FULL).verify(delivery(signed(FULL, ENVIRON["A"]))) == told
+    assert build(STANDARD).verify(delivery(signed(STANDARD, WHSEC))) == told
+    assert build(BASIC).verify(delivery(signed(BASIC, ENVIRON["A"]))) == Verified(None, BODY)
+    assert build(Unverified()).verify(delivery({})) == Verified(None, BODY)
+
+
+@pytest.mark.parametrize("secret", ["A", "B"])
+def test_every_active_secret_is_accepted(secret: str) -> None:
+    both = msgspec.structs.replace(PLAIN, secrets=(REF_A, REF_B))
+    build(both).verify(delivery(signed(both, ENVIRON[secret])))
+    build(BASIC).verify(delivery(signed(BASIC, ENVIRON[secret])))
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    ["Basic", "Basic ", "Basic !!!", "Bearer dGlsbDpmaXJzdCBzZWNyZXQ=", "dGlsbDpmaXJzdCBzZWNyZXQ=", "Basic dGlsbDo="],
+)
+def test_basic_refuses_other_credentials_and_says_what_it_wants(authorization: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        build(BASIC).verify(delivery({"authorization": authorization}))
+    assert caught.value.headers["www-authenticate"].startswith("Basic ")
+
+
+def test_basic_takes_its_scheme_in_any_case_and_one_password_alone() -> None:
+    alone = Basic(username="till", password=REF_A)
+    headers = {"authorization": signed(alone, ENVIRON["A"])["authorization"].replace("Basic", "BASIC")}
+    assert build(alone).verify(delivery(headers)) == Verified(None, BODY)
+
+
+def test_no_scheme_adds_no_headers_but_a_warning() -> None:
+    assert signed(Unverified(), "") == {}
+    assert Unverified().warnings()
+    assert "sha1" in msgspec.structs.replace(PLAIN, algorithm="sha1").warnings()[0]
+    assert not (*PLAIN.warnings(), *FULL.warnings(), *STANDARD.warnings(), *BASIC.warnings())
+
+
+def test_a_key_longer_than_the_hash_block_signs_as_hmac_says() -> None:
+    for algorithm, long in (("sha256", "k" * 65), ("sha512", "k" * 129), ("sha1", "k" * 200)):
+        scheme = msgspec.structs.replace(PLAIN, algorithm=algorithm)
+        text = hmac.new(long.encode(), BODY, getattr(hashlib, algorithm)).hexdigest()
+        verified = scheme.build({"A": long}, "verify").verify(delivery({"x-signature": text}))
+        assert verified == Verified(None, BODY)
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"signed": "{body}{id}", "id_header": "X-Id"}, "verify.signed"),
+        ({"signed": "{id}{body}", "id_header": "X-Id"}, "verify.signed"),
+        ({"signed": "{timestamp}"}, "verify.signed"),
+        ({"signed": "{body}.{body}"}, "verify.signed"),
+        ({"signed": "{method}.{body}"}, "verify.signed"),
+        ({"signed": "{{body}}"}, "verify.signed"),
+        ({"id_header": "X-Id"}, "verify.id_header"),
+        ({"timestamp_header": "X-Time"}, "verify.timestamp_header"),
+        ({"signed": "{id}.{body}"}, "verify.id_header"),
+        ({"signed": "{timestamp}.{body}"}, "verify.timestamp_header"),
+        ({"secrets": (REF_A, SecretRef(env="NONE"))}, "verify.secrets[1]"),
+    ],
+)
+def test_fields_of_hmac_that_contradict_each_other_are_refused(change: dict[str, Any], path: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build(msgspec.structs.replace(PLAIN, **change))
+    assert caught.value.path == path
+
+
+@pytest.mark.parametrize("secret", ["not base64!", "whsec_", "whsec_c2hvcnQ=", "whsec_" + "QUFB" * 22, "whsec_é"])
+def test_a_standard_secret_of_another_form_is_refused_unseen(secret: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        StandardWebhooks(secrets=(REF_A,)).build({"A": secret}, "verify")
+    assert caught.value.path == "verify.secrets[0]"
+    assert secret.removeprefix("whsec_") == "" or secret not in str(caught.value)
+
+
+def test_a_user_name_with_a_colon_is_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        build(Basic(username="a:b", password=REF_A))
+    assert caught.value.path == "verify.username"
+
+
+def test_timestamp_may_touch_the_body_since_a_body_begins_with_a_bracket() -> None:
+    scheme = msgspec.structs.replace(PLAIN, signed="{timestamp}{body}", timestamp_header="X-Time")
+    verified = build(scheme).verify(delivery(signed(scheme, ENVIRON["A"])))
+    assert verified.signed == b"1700000000" + BODY
+
+
+def test_every_scheme_has_its_tests_here() -> None:
+    tested = {type(scheme) for scheme, _ in SCHEMES.values()} | {Unverified}
+    assert tested == set(SchemeConfig.__args__)
+
+
+@given(name=st.sampled_from(sorted(SCHEMES)), body=st.binary(max_size=200), data=st.data())
+def test_what_is_signed_verifies_and_any_flipped_bit_does_not(name: str, body: bytes, data: st.DataObject) -> None:
+    scheme, secret = SCHEMES[name]
+    headers = signed(scheme, secret, body)
+    assert build(scheme).verify(delivery(headers, body)).signed.endswith(body)
+    header = data.draw(st.sampled_from(sorted(headers)))
+    flipped = flip(headers[header].encode(), data).decode("latin-1")
+    same_in_hex = name == "plain" and flipped.lower() == headers[header]
+    same_scheme = name == "basic" and flipped.lower()[:6] == "basic " and flipped[6:] == headers[header][6:]
+    if not (same_in_hex or same_scheme or flipped.strip(" ,") == headers[header]):
+        assert refused(scheme, headers | {header: flipped}, body) in {"not_verified", "stale_timestamp"}
+    if body and name != "basic":
+        assert refused(scheme, headers, flip(body, data)) == "not_verified"
+
+
+@given(
+    name=st.sampled_from(sorted(SCHEMES)),
+    values=st.dictionaries(
+        st.sampled_from([
+            "x-signature", "x-id", "x-time", "webhook-id", "webhook-timestamp", "webhook-signature", "authorization",
+        ]),
+        st.text(max_size=60) | st.sampled_from(["1700000000", "msg_1", "v1,", "v0=", "Basic "]),
+    ),
+)  # fmt: skip
+def test_random_headers_raise_nothing_but_refusals(name: str, values: dict[str, str]) -> None:
+    assert refused(SCHEMES[name][0], values) == "not_verified"
+
+
+def flip(text: bytes, data: st.DataObject) -> bytes:
+    bit = data.draw(st.integers(0, len(text) * 8 - 1))
+    changed = bytearray(text)
+    changed[bit // 8] ^= 1 << (bit % 8)
+    return bytes(changed)
+
+
+def base64_of(digest: bytes) -> str:
+    return binascii.b2a_base64(digest, newline=False).decode()
+
+
+def key_of(secret: str) -> bytes:
+    return binascii.a2b_base64(secret.removeprefix("whsec_"))
