@@ -1,4 +1,4 @@
-"""What both pods know. Only the pod that answers HTTP is in `service.ingress`; only the one that runs jobs in `workers`.
+"""What both pods know. Only what answers HTTP is in `service.ingress`; only what runs jobs is in `workers`.
 
 events, records, errors   the words                 config, settings     what the operator writes
 signatures, envelopes     how a delivery is read    sources              one configured sender, joined from the three

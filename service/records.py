@@ -1,7 +1,7 @@
 """The full record, in our own shape: what rules may ask about. Platforms decode their answers into these.
 
-Absent, null and empty stay three things: a field the platform did not send is UNSET, one it sent as null is None. Money is
-Decimal with a currency, moments are aware datetimes, ids are text, quantities are whole numbers or Decimals. Whatever has
+Absent, null and empty stay three things: a field the platform did not send is UNSET, one it sent as null is None. Money
+is Decimal with a currency, moments are aware datetimes, ids are text, quantities are whole numbers or Decimals. What has
 no field here stays reachable to rules under `raw.`.
 """
 
@@ -11,8 +11,8 @@ from decimal import Decimal
 from msgspec import UNSET, Struct, UnsetType
 
 Quantity = int | Decimal
-Text = str | None | UnsetType
-Moment = datetime | None | UnsetType
+Text = str | UnsetType | None
+Moment = datetime | UnsetType | None
 
 
 class Money(Struct, frozen=True):
@@ -44,9 +44,9 @@ class Line(Struct, frozen=True, kw_only=True):
     product_id: Text = UNSET
     product_code: Text = UNSET
     product_name: Text = UNSET
-    price: Money | None | UnsetType = UNSET
-    quantity_ordered: Quantity | None | UnsetType = UNSET
-    quantity_received: Quantity | None | UnsetType = UNSET
+    price: Money | UnsetType | None = UNSET
+    quantity_ordered: Quantity | UnsetType | None = UNSET
+    quantity_received: Quantity | UnsetType | None = UNSET
 
     @property
     def quantity_missing(self) -> Quantity | UnsetType:
@@ -79,8 +79,8 @@ class PurchaseOrder(Struct, frozen=True, kw_only=True):
     id: str
     reference: Text = UNSET
     status: Text = UNSET
-    supplier: Supplier | None | UnsetType = UNSET
-    lines: tuple[Line, ...] | None | UnsetType = UNSET
+    supplier: Supplier | UnsetType | None = UNSET
+    lines: tuple[Line, ...] | UnsetType | None = UNSET
     created_at: Moment = UNSET
     updated_at: Moment = UNSET
     deleted_at: Moment = UNSET
@@ -133,11 +133,11 @@ class Customer(Struct, frozen=True, kw_only=True):
     phone: Text = UNSET
     language: Text = UNSET
     vat_number: Text = UNSET
-    tags: tuple[str, ...] | None | UnsetType = UNSET
-    billing_address: Address | None | UnsetType = UNSET
-    shipping_address: Address | None | UnsetType = UNSET
-    balance: Money | None | UnsetType = UNSET
-    orders_count: Quantity | None | UnsetType = UNSET
+    tags: tuple[str, ...] | UnsetType | None = UNSET
+    billing_address: Address | UnsetType | None = UNSET
+    shipping_address: Address | UnsetType | None = UNSET
+    balance: Money | UnsetType | None = UNSET
+    orders_count: Quantity | UnsetType | None = UNSET
     created_at: Moment = UNSET
     updated_at: Moment = UNSET
     deleted_at: Moment = UNSET
@@ -149,18 +149,18 @@ RECORDS: dict[str, type[PurchaseOrder] | type[Customer]] = {"purchase_order": Pu
 """The kinds of record, which are also the rule types."""
 
 PERSONAL = frozenset({
-    "company_name", "name", "first_name", "last_name", "email", "phone", "street", "house_number", "postal_code", "city",
-    "vat_number",
+    "company_name", "name", "first_name", "last_name", "email", "phone",
+    "street", "house_number", "postal_code", "city", "vat_number",
 })  # fmt: skip
 """Field names that hold personal data: masked in traces, log messages and what `previous` keeps."""
 
 
-def _sum(lines: tuple[Line, ...] | None | UnsetType, field: str) -> Quantity | UnsetType:
+def _sum(lines: tuple[Line, ...] | UnsetType | None, field: str) -> Quantity | UnsetType:
     if lines is None or lines is UNSET:
         return UNSET
     total: Quantity = 0
     for line in lines:
-        value: Quantity | None | UnsetType = getattr(line, field)
+        value: Quantity | UnsetType | None = getattr(line, field)
         if value is None or value is UNSET:
             return UNSET
         total += value

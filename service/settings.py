@@ -1,7 +1,7 @@
 """Process settings: one frozen struct, read once from the environment by the process's entry point.
 
-Each field is the variable `WAYBILL_<FIELD>`; its unit ends its name, its meaning and default stand beside it. Everything
-an operator thinks about (platforms, sources, rules) is in waybill.yaml instead, see `service.config`.
+Each field is the variable `WAYBILL_<FIELD>`; its unit ends its name, its meaning and default stand beside it. What an
+operator thinks about (platforms, sources, rules) is in waybill.yaml instead, see `service.config`.
 """
 
 import difflib

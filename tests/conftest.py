@@ -29,10 +29,10 @@ def session_valkey(server_binary: str | None) -> Iterator[EmbeddedValkey]:
 
 
 @pytest.fixture
-def valkey_url(session_valkey: EmbeddedValkey) -> Iterator[str]:
-    with redis.Redis.from_url(session_valkey.url) as client:
-        client.flushall()
-    yield session_valkey.url
+def valkey_url(session_valkey: EmbeddedValkey) -> str:
+    with redis.Redis(unix_socket_path=session_valkey.url.removeprefix("unix://")) as client:
+        client.execute_command("FLUSHALL")  # pyright: ignore[reportUnknownMemberType] - redis-py types it with a hole
+    return session_valkey.url
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def decide(rulebook: Rulebook, event: Event, fetched: Fetched, last: LastState, 
 
 
 def derive(event: Event, ref: RecordRef, settings: Settings) -> Arrival:
-    """Make the event of one record that a hint led to. Repeated, it makes the same one, which the store takes in once."""
+    """Make the event of one record that a hint led to; the same one when repeated, so it is taken in once."""
     name = hashlib.sha256(f"{event.id}:{ref.lane}".encode()).hexdigest()[:32]
     derived = structs.replace(event, id=name, record=ref, change="touched")
     return Arrival(derived, name, int(settings.dedupe_hours * 3_600_000))

@@ -1,7 +1,7 @@
-"""Run the effects of one decision under one lease: the ledger says `started` before a call and its result after it.
+"""Run the effects of one decision under one lease: the ledger says `started` before a call, its result after it.
 
-The effects of one rule run in order and stop at the first that fails; the rules do not wait for each other. Nothing here
-decides whether the event ends: it tells what is done, what has to wait and what a person must look at.
+The effects of one rule run in order and stop at the first that fails; the rules do not wait for each other. Nothing
+here decides whether the event ends: it tells what is done, what has to wait and what a person must look at.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The job: take a lane's events in order, fetch the record once, decide by the rules, write the decision, run the effects.
+"""The job: take a lane's events in order, fetch the record once, decide, write the decision, run the effects.
 
     process_lane(ctx, record)             the lane's job; one run, bounded in events
         _attempt(head)                    one event: its end, or the wait for another attempt
@@ -82,7 +82,8 @@ class Run:
         self._tools = tools
         self._settings = tools.settings
         self._job = job
-        self._fetched: tuple[Fetched, int] | None = None
+        self._fetched: Fetched | None = None
+        self._covered = 0
         self._log = structlog.get_logger()
         self.more = False
         self.now_ms = job.claimed_ms
@@ -93,6 +94,7 @@ class Run:
         Raises:
             LeaseLost, StoreUnavailable, StoreUnsafe: it is left as the store has it.
         """
+        self._covered = max(self._covered - 1, 0)
         report = Report(self._job, head, self.now_ms, self._settings.attempts_max)
         try:
             return await self._attempt(head, last, report)
@@ -111,7 +113,7 @@ class Run:
             return await self._failed(
                 head, report, TransientError("attempt_timeout", f"no decision within {seconds} s")
             )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever comes, the event must not be left without a next step
             self._log.exception("attempt.failed", event_id=head.id)
             return await self._failed(
                 head, report, TransientError("unexpected", f"{type(error).__name__} in our own code")
@@ -139,12 +141,11 @@ class Run:
         return await self._decide(head, last, report, event, fetched)
 
     async def _record(self, event: Event, head: Head) -> Fetched:
-        if self._fetched is not None and head.received_ms < self._fetched[1]:
-            return self._fetched[0]
-        began_ms = self.now_ms
-        fetched = await fetch_record(self._tools.platforms, event, head.attempts)
-        self._fetched = (fetched, began_ms)
-        return fetched
+        # A fetch serves every event that was in the lane before it began, and no other.
+        if self._fetched is None or self._covered == 0:
+            self._covered = head.waiting
+            self._fetched = await fetch_record(self._tools.platforms, event, head.attempts)
+        return self._fetched
 
     async def _decide(self, head: Head, last: LastState, report: Report, event: Event, fetched: Fetched) -> Onward:
         rulebook = self._tools.rules.rulebook

@@ -4,10 +4,10 @@ from service.settings import Settings
 
 
 def delay_seconds(settings: Settings, attempt: int, chance: float, retry_after_seconds: float | None = None) -> float:
-    """How long to wait after the given attempt (from 1): full jitter under a bound that doubles, never before Retry-After.
+    """How long to wait after the given attempt (from 1): full jitter under a doubling bound, never before Retry-After.
 
-    `chance` is a random number from 0 to 1. Full jitter spreads the retries of a burst over the whole span, which is what
-    lets a struggling platform recover.
+    `chance` is a random number from 0 to 1. Full jitter spreads the retries of a burst over the whole span, which is
+    what lets a struggling platform recover.
     """
     doublings = min(attempt - 1, 32)
     bound = min(settings.backoff_seconds * 2.0**doublings, settings.backoff_seconds_max)

@@ -1,35 +1,30 @@
 """arq's worker with its claiming, running and finishing replaced: leases instead of locks, wake-ups instead of polls.
 
 What is arq's stays arq's: the registered functions, the context, the keys and the job format, so that plain producers,
-`arq.jobs.Job` and plain workers live beside it. What changed, and why: a claim takes many jobs in one call (arq needs four
-round trips each, one after the other), a lease ends with its holder (arq's lock lives 310 s), an error is a retry or is
-buried with its bytes (arq deletes the job), SIGTERM gives attempts back (arq counts them), and an outage is ridden out.
+`arq.jobs.Job` and plain workers live beside it. What changed, and why: a claim takes many jobs in one call (arq needs
+four round trips each, in series), a lease ends with its holder (arq's lock lives 310 s), an error is a retry or is
+buried with its bytes (arq deletes the job), SIGTERM gives attempts back (arq counts them), an outage is ridden out.
 """
 
 import asyncio
 import contextlib
 import random
-import time
 from collections.abc import Coroutine, Sequence
-from datetime import UTC, datetime
 from signal import Signals
 from typing import Any, cast
 
-import msgspec
 import structlog
-from arq import Retry
 from arq.connections import ArqRedis
 from arq.worker import Function, Worker
 
 from service.errors import LeaseLost, StoreUnavailable, StoreUnsafe
 from service.store import FinishedJob, Job, Store
 from service.store.batching import Batcher
-from service.store.jobs import Payload, decode, decode_job, encode
-from workers.retries import delay_seconds
+from service.store.jobs import decode, encode
+from workers.plain_jobs import PlainJobs
 
 OUTAGE_PAUSE_SECONDS_MAX = 1.0
 CLAIM_JOBS_MAX = 200
-REASON_CHARACTERS_MAX = 500
 
 
 class LeaseWorker(Worker):
@@ -71,6 +66,7 @@ class LeaseWorker(Worker):
         self._log = structlog.get_logger()
         self._stopping = asyncio.Event()
         self._freed = asyncio.Event()
+        self._plain = PlainJobs(self, settings)
         self._endings: Batcher[FinishedJob, bool] = Batcher(
             self.leases.finish, settings.store_batch_max, settings.store_batches_in_flight_max
         )
@@ -235,65 +231,8 @@ class LeaseWorker(Worker):
             await cast("Function", self.functions[job.function]).coroutine({**self.ctx, "job": job}, job.name)
             self.jobs_run += 1
             return None
-        payload, reason = _read(job)
-        function = self.functions.get(payload.function) if payload else None
-        if payload is not None and isinstance(function, Function):
-            return await self._call_plain(job, payload, function)
-        return self._bury(job, reason or f"no function {payload.function!r}" if payload else reason)
-
-    def _bury(self, job: Job, reason: str) -> FinishedJob:
-        self._log.error("job.buried", job=job.id, reason=reason[:REASON_CHARACTERS_MAX])
-        return FinishedJob(job.id, job.token, "bury", reason[:REASON_CHARACTERS_MAX])
-
-    async def _call_plain(self, job: Job, payload: Payload, function: Function) -> FinishedJob:
-        context = {**self.ctx, **_context(job, payload)}
-        seconds_max = self.job_timeout_s if function.timeout_s is None else function.timeout_s
-        tries_max = self.max_tries if function.max_tries is None else function.max_tries
-        started_ms = int(time.time() * 1000)
-        try:
-            async with asyncio.timeout(seconds_max):
-                result = await function.coroutine(context, *payload.args, **payload.kwargs)
-        except Retry as retry:
-            return FinishedJob(job.id, job.token, "retry", retry.defer_score or 0)
-        except Exception as error:  # noqa: BLE001 - a plain job may fail in any way, and is never dropped for it
-            return self._failed_plain(job, error, tries_max)
+        ending = await self._plain.run(job, self.ctx)
         self.jobs_run += 1
-        keep_seconds = self.keep_result_s if function.keep_result_s is None else function.keep_result_s
-        return FinishedJob(
-            job.id,
-            job.token,
-            "done",
-            _result(job, payload, (result, started_ms, self.queue_name)),
-            int(keep_seconds * 1000),
-        )
-
-    def _failed_plain(self, job: Job, error: Exception, tries_max: int) -> FinishedJob:
-        reason = f"{type(error).__name__}: {error}"
-        if job.tries >= tries_max:
-            return self._bury(job, reason)
-        seconds = delay_seconds(self.store.settings, job.tries, random.random())  # noqa: S311 - jitter
-        return FinishedJob(job.id, job.token, "retry", int(seconds * 1000))
-
-
-def _read(job: Job) -> tuple[Payload | None, str]:
-    if job.payload is None:
-        return None, "the job has no payload"
-    try:
-        return decode_job(job.payload), ""
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return None, f"the payload cannot be read: {error}"
-
-
-def _context(job: Job, payload: Payload) -> dict[str, Any]:
-    """What arq puts into a function's `ctx` for each job."""
-    enqueued_at = datetime.fromtimestamp(payload.enqueued_ms / 1000, UTC)
-    tries = max(job.tries, payload.attempt or 0)
-    return {"job_id": job.id, "job_try": tries, "score": job.due_ms, "enqueue_time": enqueued_at}
-
-
-def _result(job: Job, payload: Payload, ended: tuple[object, int, str]) -> bytes:
-    """Arq 0.28's own form of a result (`arq.jobs.serialize_result`); `ended` is the result, when it started, the queue."""
-    result, started_ms, queue = ended
-    called = {"t": job.tries, "f": payload.function, "a": payload.args, "k": payload.kwargs, "et": payload.enqueued_ms}
-    ran = {"s": True, "r": result, "st": started_ms, "ft": int(time.time() * 1000), "q": queue, "id": job.id}
-    return encode(called | ran)
+        if ending.step == "bury":
+            self._log.error("job.buried", job=job.id, reason=ending.argument)
+        return ending

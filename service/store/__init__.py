@@ -1,9 +1,12 @@
 """The one room that knows Redis keys and Lua scripts. Everything else speaks of events, lanes, leases and rulebooks.
 
-keys, scripts/        the names of the keys and the atomic calls      connection, durability   a pool that is safe to trust
-client, batching      one call, and many callers sharing one call     ingest                   what the ingress needs
-leases, lanes         what a worker needs                             rulebook, events         versions of rules; reading events
-store                 `open_store()`, which joins them
+keys, scripts            the names of the keys, and the atomic calls (scripts/*.lua)
+connection, durability   connections that are safe to trust
+client, batching         one call, and many callers sharing one call
+ingest                   what the ingress needs
+leases, lanes, jobs      what a worker needs
+rulebook, events, sample versions of rules; reading events; counting
+store                    `open_store()`, which joins them
 """
 
 from service.store.ingest import Arrival, Receipt

@@ -37,8 +37,9 @@ class Batcher(Generic[Item, Result]):
 
     async def drain(self) -> None:
         """Wait until nothing is under way."""
-        while self._calls or self._waiting:
-            await asyncio.sleep(0.01)
+        while self._calls:
+            await asyncio.wait(self._calls)
+            await asyncio.sleep(0)  # lets the next batch start
 
     def _start(self) -> None:
         self._scheduled = False

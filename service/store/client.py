@@ -107,7 +107,7 @@ class Client:
 
     async def _drop(self, connection: AbstractConnection | None, error: BaseException | None) -> None:
         if connection is not None:
-            await connection.disconnect(nowait=True)
+            await connection.disconnect()
         if isinstance(error, ReadOnlyError) or (error is not None and not isinstance(error, ResponseError)):
             # What broke one connection broke the others, or they lead to a server that was demoted.
             await self._forget()

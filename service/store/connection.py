@@ -1,7 +1,7 @@
-"""Build connections that fail in time instead of hanging: timeouts, keep-alive, TLS, Sentinel, and a check at each start.
+"""Build connections that fail in time instead of hanging: timeouts, keep-alive, TLS, Sentinel, and a check.
 
-redis-py connects, speaks RESP and follows Sentinel. Retries are not its business here: every script may be repeated, and
-`client` does so where it knows the deadline.
+redis-py connects, speaks RESP and follows Sentinel. Retries are not its business here: every script may be repeated,
+and `client` does so where it knows the deadline.
 """
 
 # redis-py 5.3.1 ships types with holes; what is unknown comes in through this module and `client` alone.
@@ -76,7 +76,7 @@ class Verifier:
         self._trusted = info.get("run_id")
 
 
-async def ask(connection: AbstractConnection, *command: str | bytes | int | float) -> Any:  # noqa: ANN401 - whatever the command answers
+async def ask(connection: AbstractConnection, *command: str | bytes | float) -> Any:  # noqa: ANN401 - whatever the command answers
     """Send one command and wait for its answer."""
     await connection.send_command(*command)
     return await connection.read_response()

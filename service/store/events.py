@@ -22,8 +22,8 @@ class Events:
     async def show(self, event_id: str) -> dict[str, Any] | None:
         """Everything the store has of an event, None if it has nothing.
 
-        `event` is the event as it arrived (None once its body was dropped), `state` waiting, decided, ended or dead,
-        `story` the list of what happened, oldest first.
+        `event` is the event as it arrived (None once its body was dropped, or where it cannot be read), `state`
+        waiting, decided, ended or dead, `story` the list of what happened, oldest first.
 
         Raises:
             StoreUnavailable: no answer.
@@ -37,7 +37,7 @@ class Events:
         fields = dict(zip(texts[::2], texts[1::2], strict=True))
         return {
             "id": event_id,
-            "event": msgspec.structs.asdict(decode_event(delivery)) if delivery else None,
+            "event": _read(delivery) if delivery else None,
             "state": fields.pop("state", "waiting"),
             **fields,
             "story": [json.loads(line) for line in (story or b"").splitlines()],
@@ -54,3 +54,10 @@ class Events:
             "ZRANGE", self._keys.named(index), highest, "-inf", "BYSCORE", "REV", "LIMIT", 0, events_max, "WITHSCORES"
         )
         return [(flat[i].decode(), int(float(flat[i + 1]))) for i in range(0, len(flat), 2)]
+
+
+def _read(delivery: bytes) -> dict[str, Any] | None:
+    try:
+        return msgspec.structs.asdict(decode_event(delivery))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

@@ -1,7 +1,8 @@
-"""arq 0.28's own wire form of a job, in msgpack instead of pickle: what lies under `arq:job:<id>` and `arq:result:<id>`.
+"""arq 0.28's own wire form of a job, in msgpack instead of pickle: what `arq:job:<id>` and `arq:result:<id>` hold.
 
-The fields are arq's (`arq.jobs.serialize_job`): t try, f function, a args, k kwargs, et enqueue time in ms. Give `encode` and
-`decode` to `arq.create_pool` as serializer and deserializer, and plain arq producers and readers share the queue with us.
+The fields are arq's (`arq.jobs.serialize_job`): t try, f function, a args, k kwargs, et enqueue time in ms. Give
+`encode` and `decode` to `arq.create_pool` as serializer and deserializer, and plain arq producers and readers share the
+queue.
 Pickle is never read: whoever can write to the store could run code in the workers.
 """
 

@@ -4,8 +4,8 @@ With the default prefix `wb:`
 
     wb:claim:<source>:<digest>   the id of the event that holds this event key; expires with the source's dedupe window
     wb:delivery:<event>          the event as it arrived (msgpack of `Event`): original bytes, the headers that matter
-    wb:event:<event>             hash: state, attempts, deaths, running, ledger, fate, by; made when a run first takes it up
-    wb:story:<event>             JSON lines: what became of it, line by line; the decision with its rendered effects is one
+    wb:event:<event>             hash: state, attempts, deaths, running, ledger, fate, by; made when a run takes it up
+    wb:story:<event>             JSON lines: what became of it; the decision with its rendered effects is one
     wb:lane:<record>             list of waiting events, head first; also the id of the lane's job
     wb:effects:<event>           the id of the job of an event with deferred effects; no key of that name
     wb:record:<record>           hash: digest, version, fields, types of the last decided state
@@ -36,12 +36,15 @@ class Keys(Struct, frozen=True):
         return f"{self.prefix}effects:{event_id}"
 
     def delivery(self, event_id: str) -> str:
+        """The event as it arrived."""
         return f"{self.prefix}delivery:{event_id}"
 
     def event(self, event_id: str) -> str:
+        """Where the event stands."""
         return f"{self.prefix}event:{event_id}"
 
     def story(self, event_id: str) -> str:
+        """What became of the event, line by line."""
         return f"{self.prefix}story:{event_id}"
 
     def named(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What a run writes about the event it holds: the decision, then the effects, then the end. Each write is fenced and batched."""
+"""What a run writes about the event it holds: the decision, then the effects, then the end; fenced and batched."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, cast
@@ -21,6 +21,7 @@ class Head(Struct, frozen=True):
 
     `attempts` counts this run, `deaths` the runs that ended without a word. `story` is there once it was decided, and
     `ledger` then has one letter an effect: p planned, s started, d done, f failed, u outcome unknown, w waiting.
+    `waiting` is how many events its lane held at that moment, this one included; 1 where it has left its lane.
     """
 
     id: str
@@ -28,9 +29,10 @@ class Head(Struct, frozen=True):
     delivery: bytes | None
     attempts: int
     deaths: int
-    state: str | None = None
+    state: str = ""
     ledger: str = ""
     story: bytes = b""
+    waiting: int = 1
 
 
 class LastState(Struct, frozen=True):
@@ -73,7 +75,7 @@ class Settled(Struct, frozen=True):
 
 
 class Onward(Struct, frozen=True):
-    """Where the job stands after a write: still ours with the same event (`kept`), or with the lane's next one (`head`)."""
+    """Where the job stands after a write: ours with the same event (`kept`), or with the lane's next one (`head`)."""
 
     kept: bool = False
     head: Head | None = None
@@ -135,11 +137,17 @@ class Lanes:
 
 def read_head(row: Any) -> Head:  # noqa: ANN401 - the script's own answer
     """Read what `take_up` in shared.lua gives."""
-    event_id, received, delivery, attempts, deaths, state, ledger, story = row
-    received_ms = int(float(received)) if received else 0
-    as_text = cast("bytes", state).decode() if state else None
+    event_id, received, delivery, attempts, deaths, state, ledger, story, *rest = row
     return Head(
-        event_id.decode(), received_ms, delivery, attempts, deaths, as_text, (ledger or b"").decode(), story or b""
+        id=event_id.decode(),
+        received_ms=int(float(received)) if received else 0,
+        delivery=delivery,
+        attempts=attempts,
+        deaths=deaths,
+        state=cast("bytes", state).decode(),
+        ledger=cast("bytes", ledger).decode(),
+        story=story,
+        waiting=rest[0] if rest else 1,
     )
 
 

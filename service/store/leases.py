@@ -1,4 +1,4 @@
-"""Jobs under leases: take them up, keep them, finish those that are arq's own. Every lease has a token that fences writes."""
+"""Jobs under leases: take them up, keep them, finish those that are arq's own. A lease's token fences writes."""
 
 from collections.abc import Sequence
 from typing import Literal, cast
@@ -16,8 +16,8 @@ from service.store.scripts import CLAIM, FINISH, RENEW
 class Job(Struct, frozen=True):
     """A job this worker holds. `token` is the lease's, `due_ms` when it was due, `claimed_ms` when it was taken.
 
-    A lane's job comes with the lane's `head` and the record's `last` state, an effects job with its event as `head`, any
-    other with `tries`, arq's own count.
+    A lane's job comes with the lane's `head` and the record's `last` state, an effects job with its event as `head`,
+    any other with `tries`, arq's own count.
     """
 
     id: str

@@ -9,8 +9,9 @@ from service.store.scripts import SAMPLE
 
 
 class QueueSample(Struct, frozen=True):
-    """Counts of jobs (`due`, `deferred`, `running`) and events (`waiting`, `dead_letters`), the oldest event's age in ms,
-    the store's memory in bytes and in percent of its limit (0 where it has none), and the workers alive.
+    """Counts of jobs (`due`, `deferred`, `running`), of events (`waiting`, `dead_letters`) and of `workers` alive.
+
+    `oldest_age_ms` is the oldest event's age, `memory_percent` the part of the store's limit, 0 where it has none.
     """
 
     due: int

@@ -1,4 +1,4 @@
-"""The Lua scripts, each an atomic call that may be repeated after an ambiguous answer. They lie beside this as files."""
+"""The Lua scripts, each an atomic call that may be repeated after an ambiguous answer; they lie in scripts/."""
 
 import hashlib
 from importlib.resources import files

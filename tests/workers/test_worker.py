@@ -11,7 +11,7 @@ from arq.jobs import Job, JobStatus
 from arq.worker import Worker, func
 
 from service.settings import Settings
-from service.store import Store, open_store
+from service.store import FinishedJob, Store, open_store
 from service.store.jobs import decode, encode
 from workers.worker import LeaseWorker
 
@@ -38,7 +38,12 @@ def make_functions(ran: Ran) -> list[Any]:
         ran.append(("slow", ctx["job_try"]))
         await asyncio.sleep(30)
 
-    return [func(note, name="note"), func(retry_once, name="retry_once"), func(fail, name="fail"), func(slow, name="slow")]
+    return [
+        func(note, name="note"),
+        func(retry_once, name="retry_once"),
+        func(fail, name="fail"),
+        func(slow, name="slow"),
+    ]
 
 
 def make_redis(store: Store) -> ArqRedis:
@@ -128,7 +133,6 @@ async def test_a_plain_arq_worker_leaves_our_leased_job_alone_and_arq_sees_it_in
     assert await Job("s1", redis).status() == JobStatus.in_progress
     polling.cancel()
     await asyncio.gather(polling, return_exceptions=True)
-    worker.store.settings.__class__  # noqa: B018 - the worker's own settings are untouched by plain arq
     worker.tasks["s1"].cancel()
     worker.handle_sig_wait_for_completion(15)  # type: ignore[arg-type]
     await running
@@ -191,7 +195,5 @@ async def test_only_the_token_of_the_lease_may_finish(store: Store) -> None:
     leases = store.leases("w1")
     (job,) = (await leases.claim(1)).jobs
     await store.client.command("SET", "arq:in-progress:n1", "somebody else")
-    from service.store import FinishedJob
-
     assert await leases.finish([FinishedJob(job.id, job.token, "done")]) == [False]
     assert await leases.renew([(job.id, job.token)]) == ["n1"]

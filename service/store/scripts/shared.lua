@@ -55,13 +55,13 @@ local function take_up(id, token)
     end
     redis.call('HSET', event, 'running', token, 'attempts', attempts, 'deaths', deaths)
   end
-  local story = false
+  local story = ''
   if held[4] then
     story = redis.call('GET', prefix .. 'story:' .. id)
   end
   local received = redis.call('ZSCORE', open, id)
   local body = redis.call('GET', prefix .. 'delivery:' .. id)
-  return {id, received, body, attempts, deaths, held[4], held[5], story}
+  return {id, received, body, attempts, deaths, held[4] or '', held[5] or '', story or ''}
 end
 
 local function head_of(lane, token)
@@ -71,7 +71,9 @@ local function head_of(lane, token)
       return false
     end
     if redis.call('ZSCORE', open, id) then
-      return take_up(id, token)
+      local head = take_up(id, token)
+      head[#head + 1] = redis.call('LLEN', lane)
+      return head
     end
     redis.call('LPOP', lane)
   end

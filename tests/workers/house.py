@@ -1,0 +1,118 @@
+"""A whole worker in the test's own process: the real store, the sandbox as platform and sink, rules as text."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from arq.worker import func
+from structlog.testing import CapturingLogger, capture_logs
+
+from service.actions import load_actions
+from service.events import EVENT_VERSION, Change, Event, RecordRef, new_event_id
+from service.outbound import open_outbound
+from service.platforms.pack_cloud import PackCloud
+from service.rules import read_rule_files, version_of, write_document
+from service.sandbox.server import SandboxHandle, running_sandbox
+from service.settings import Settings
+from service.store import Store, open_store
+from service.store.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
+from workers.effects import EffectTools
+from workers.process import Tools, finish_effects, process_lane
+from workers.rulebook import RulebookInForce
+from workers.worker import LeaseWorker
+
+SINK_RULE = """
+- id: short-receipt
+  type: purchase_order
+  when: {any_of: lines, where: {field: quantity_received, op: lt, ref: quantity_ordered}}
+  actions:
+    - {id: claim, do: http, url: "SINK/claims", body: {order: "{id}"}}
+"""
+
+
+class House:
+    """One worker's parts joined on a test's store and sandbox."""
+
+    def __init__(self, settings: Settings, store: Store, sandbox: SandboxHandle, tools: Tools) -> None:
+        self.settings = settings
+        self.store = store
+        self.sandbox = sandbox
+        self.tools = tools
+        self.lines: list[dict[str, Any]] = []
+
+    async def publish(self, rules: str) -> str:
+        """Put the rules in force; SINK in them is the sandbox's sink."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "rules.yaml"
+            path.write_text(rules.replace("SINK", f"{self.sandbox.url}/_sandbox/sink"))
+            (file,) = read_rule_files([path], load_actions())
+        document = write_document(file.rules)
+        assert await self.store.rulebook.publish(version_of(document), document, "test", "", await self.version())
+        await self.tools.rules.refresh()
+        return version_of(document)
+
+    async def version(self) -> str | None:
+        return await self.store.rulebook.version()
+
+    async def send(self, record_id: str = "po-1", change: Change = "updated", **fields: Any) -> str:
+        """Take in one event and give its id."""
+        record = RecordRef("pack", fields.pop("kind", "purchase_order"), record_id)
+        name, identified = f"{record.kind}.{change}", fields.pop("identified", True)
+        event = Event(
+            EVENT_VERSION, new_event_id(), "shop", name, change, record, None, {}, None, b"{}", identified=identified
+        )
+        await self.store.ingest(event, event.id, 60_000)
+        return event.id
+
+    def worker(self, name: str = "w1", **options: Any) -> LeaseWorker:
+        functions = [func(process_lane, name=LANE_FUNCTION), func(finish_effects, name=EFFECTS_FUNCTION)]
+        return LeaseWorker(functions, self.store, name, handle_signals=False, ctx={"tools": self.tools}, **options)
+
+    async def work(self) -> None:
+        """Run a worker until nothing is queued; keeps what it logs."""
+        worker = self.worker(burst=True)
+        with capture_logs() as lines:
+            await asyncio.wait_for(worker.async_run(), 20)
+            await worker.close()
+        self.lines += lines  # type: ignore[arg-type]
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line["event"] == event]
+
+    async def story(self, event_id: str) -> dict[str, Any]:
+        shown = await self.store.events.show(event_id)
+        assert shown is not None
+        return shown
+
+    def sunk(self) -> Sequence[Any]:
+        return [json.loads(request.body) for request in self.sandbox.sandbox.sink.requests]
+
+    def keys(self) -> list[str]:
+        return [request.headers["idempotency-key"] for request in self.sandbox.sandbox.sink.requests]
+
+
+@contextlib.asynccontextmanager
+async def open_house(settings: Settings) -> AsyncGenerator[House, None]:
+    store = await open_store(settings)
+    actions = load_actions()
+    async with running_sandbox() as sandbox, open_outbound(settings, {"127.0.0.1"}) as outbound:
+        pack = PackCloud(
+            "pack", outbound, organization_id="org_1", token=sandbox.token, base_url=sandbox.base_url("pack_cloud")
+        )
+        resources: dict[str, Any] = {
+            "outbound": outbound,
+            "log": CapturingLogger(),
+            "environ": {},
+            "action_seconds_max": settings.action_seconds_max,
+            "clock": time.time,
+        }
+        by_tag = {str(action.__struct_config__.tag): action for action in actions}
+        effects = EffectTools(store, by_tag, resources, settings.action_seconds_max)
+        rules = RulebookInForce(store.rulebook, actions, settings.rulebook_seconds_max)
+        yield House(settings, store, sandbox, Tools(settings, store, {"pack": pack}, rules, effects))
+    await store.close()
