@@ -16,7 +16,7 @@ SECURITY_HEADERS: dict[str, str] = {"x-content-type-options": "nosniff", "cache-
 ID_LENGTH = 32
 
 
-class Answer(Struct, frozen=True):
+class Answer(Struct, frozen=True, gc=False):
     """One response: the start message, with its headers, and the body."""
 
     start: HTTPResponseStartEvent
@@ -28,7 +28,7 @@ class Answer(Struct, frozen=True):
         return self.start["status"]
 
 
-class Outcome(Struct, frozen=True):
+class Outcome(Struct, frozen=True, gc=False):
     """What became of one fact: the id is the event's, the first one's for a duplicate, None where it was ignored."""
 
     status: Status
@@ -60,6 +60,8 @@ def accepted(outcomes: Sequence[Outcome]) -> Answer:
 
 def leading(outcomes: Sequence[Outcome]) -> Outcome:
     """Give the outcome that speaks for all: the first queued one, else the first duplicate, else ignored."""
+    if len(outcomes) == 1:
+        return outcomes[0]
     queued = next((outcome for outcome in outcomes if outcome.status == "queued"), None)
     return queued or next((outcome for outcome in outcomes if outcome.status == "duplicate"), IGNORED)
 

@@ -1,12 +1,14 @@
 """The two Litestar apps, joined from the parts: the senders' and the operators'."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from litestar import Litestar
 from litestar.datastructures import ResponseHeader
 from litestar.exceptions import HTTPException
 from litestar.handlers import ASGIRouteHandler, BaseRouteHandler, asgi
 from litestar.types import Receive, Scope, Send
+from litestar.types.asgi_types import HTTPScope
 
 from service.ingress.answers import SECURITY_HEADERS
 from service.ingress.health import Readiness, health_routes
@@ -35,7 +37,7 @@ def _webhook_route(webhooks: Webhooks) -> ASGIRouteHandler:
     # Mounted, since Litestar 2.25 answers 500 to ASGI handlers with path parameters: it looks those up by method.
     @asgi("/webhooks", is_mount=True, copy_scope=False)
     async def receive_webhook(scope: Scope, receive: Receive, send: Send) -> None:
-        await webhooks.receive_webhook(scope, receive, send)
+        await webhooks.receive_webhook(cast("HTTPScope", scope), receive, send)
 
     return receive_webhook
 

@@ -10,7 +10,7 @@ from service.ingress.headers import keep
 from service.store import Arrival, Receipt
 
 
-class Origin(Struct, frozen=True):
+class Origin(Struct, frozen=True, gc=False):
     """What all events of one delivery share; `window_ms` is how long their keys claim, `first_id` the first's id."""
 
     delivery: Delivery

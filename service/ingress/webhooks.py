@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 
-from litestar.types import Receive, Scope, Send
+from litestar.types import Receive, Send
 from litestar.types.asgi_types import HTTPScope
 
 from service.errors import Refusal, StoreUnavailable, StoreUnsafe
@@ -44,10 +44,8 @@ class Webhooks:
         self._in_flight = 0
         self._log = get_logger().bind()
 
-    async def receive_webhook(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def receive_webhook(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Take in one delivery, answer it, and write its line."""
-        if scope["type"] != "http":
-            return
         passage = Passage()
         self._in_flight += 1
         try:

@@ -2,16 +2,19 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from service.dev.embedded import EmbeddedValkey
+from service.events import Delivery, Fact, RecordRef
 from service.ingress.late_store import LateStore
 from service.settings import Settings
+from service.sources import Source
 from service.store import Store, open_store
 
 from .conftest import Lines, Order, Serve, encode, signed
@@ -136,6 +139,46 @@ async def test_of_deliveries_of_one_event_at_the_same_moment_exactly_one_is_queu
     assert sorted(answer["status"] for _, answer in answers) == ["duplicate"] * 39 + ["queued"]
     assert len({answer["event_id"] for _, answer in answers}) == 1
     assert (await store.sample()).waiting == 1
+
+
+async def test_a_delivery_about_no_record_is_ignored_and_kept_nowhere(
+    *,
+    settings: Settings,
+    store: Store,
+    sources: Mapping[str, Source],
+    serve: Serve,
+    client: aiohttp.ClientSession,
+    lines: Lines,
+) -> None:
+    ping = msgspec.structs.replace(sources["erp-orders"], reader=lambda _: (Fact("ping"),))
+    url = await serve(settings, store, {"erp-orders": ping})
+    assert await deliver(client, url, encode(Order("1"))) == (202, {"status": "ignored", "event_id": None})
+    [line] = lines("delivery.received")
+    assert (line["status"], line["event_type"], line["event_id"]) == ("ignored", "ping", None)
+    assert (await store.sample()).waiting == 0
+
+
+async def test_a_delivery_of_several_facts_is_answered_and_told_for_each(
+    *,
+    settings: Settings,
+    store: Store,
+    sources: Mapping[str, Source],
+    serve: Serve,
+    client: aiohttp.ClientSession,
+    lines: Lines,
+) -> None:
+    def read(_: Delivery) -> tuple[Fact, ...]:
+        orders = [Fact("order.updated", str(n), "updated", RecordRef("erp", "purchase_order", str(n))) for n in (1, 2)]
+        return (*orders, Fact("ping"))
+
+    url = await serve(settings, store, {"erp-orders": msgspec.structs.replace(sources["erp-orders"], reader=read)})
+    status, answer = await deliver(client, url, encode(Order("1")))
+    assert (status, [each["status"] for each in answer["events"]]) == (202, ["queued", "queued", "ignored"])
+    assert answer["event_id"] == answer["events"][0]["event_id"]
+    [line] = lines("delivery.received")
+    ids = [each["event_id"] for each in answer["events"][:2]]
+    assert (line["events"], line["event_ids"], line["event_id"]) == (3, ids, ids[0])
+    assert (await store.sample()).waiting == 2
 
 
 async def test_options_is_the_cloudevents_handshake(

@@ -21,7 +21,7 @@ from .conftest import Lines, Order, Serve, encode, signed
 class Failing:
     """A store that is asked and fails each time."""
 
-    def __init__(self, error: WaybillError | None, seconds: float = 0) -> None:
+    def __init__(self, error: Exception | None, seconds: float = 0) -> None:
         self.error = error
         self.seconds = seconds
         self.asked = 0
@@ -60,6 +60,16 @@ async def test_unready_says_why_in_one_word_and_nothing_of_the_error(
         assert (response.status, await response.json()) == (503, told)
     async with client.get(f"{url}/healthz") as response:
         assert response.status == 200
+
+
+async def test_a_mistake_of_ours_in_readiness_is_a_500_and_logged_once(
+    settings: Settings, serve: Serve, client: aiohttp.ClientSession, lines: Lines
+) -> None:
+    url = await serve(settings, Failing(ZeroDivisionError("ours")))
+    async with client.get(f"{url}/readyz") as response:
+        assert (response.status, (await response.json(content_type=None))["code"]) == (500, "internal")
+    [line] = lines("request.failed")
+    assert line["error_type"] == "ZeroDivisionError"
 
 
 async def test_a_declared_durability_comes_with_its_loss_window(make_settings: Callable[..., Settings]) -> None:
