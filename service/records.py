@@ -1,7 +1,7 @@
 """The full record, in our own shape: what rules may ask about. Platforms decode their answers into these.
 
 Absent, null and empty stay three things: a field the platform did not send is UNSET, one it sent as null is None. Money
-is Decimal with a currency, moments are aware datetimes, ids are text, quantities are whole numbers or Decimals. What has
+is Decimal with a currency, moments are aware datetimes, ids are text, quantities whole numbers or Decimals. What has
 no field here stays reachable to rules under `raw.`.
 """
 
