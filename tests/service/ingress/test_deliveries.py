@@ -150,8 +150,10 @@ async def test_a_delivery_about_no_record_is_ignored_and_kept_nowhere(
     client: aiohttp.ClientSession,
     lines: Lines,
 ) -> None:
-    ping = msgspec.structs.replace(sources["erp-orders"], reader=lambda _: (Fact("ping"),))
-    url = await serve(settings, store, {"erp-orders": ping})
+    def read(_: Delivery) -> tuple[Fact, ...]:
+        return (Fact("ping"),)
+
+    url = await serve(settings, store, {"erp-orders": msgspec.structs.replace(sources["erp-orders"], reader=read)})
     assert await deliver(client, url, encode(Order("1"))) == (202, {"status": "ignored", "event_id": None})
     [line] = lines("delivery.received")
     assert (line["status"], line["event_type"], line["event_id"]) == ("ignored", "ping", None)
