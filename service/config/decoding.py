@@ -16,11 +16,16 @@ from msgspec import Meta, Struct
 from service.errors import ConfigError
 from service.secrets import REFERENCE_FIX, SecretRef
 
+Plain = Any
+"""What an operator wrote: plain data of any shape."""
+Wanted = Any
+"""A type to decode into; a union has no type of its own that could stand here."""
+
 _MESSAGE = re.compile(r"(.*?)(?: - at `\$(.*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
 
-def decode(data: object, wanted: Any, at: str) -> Any:  # noqa: ANN401 - a union type has no type of its own
+def decode(data: Plain, wanted: Wanted, at: str) -> Any:  # noqa: ANN401 - what comes out is what was wanted
     """Decode `data`, which stands at `at`, as `wanted`: a Struct or a union of them.
 
     Raises:
@@ -47,29 +52,33 @@ def unknown_key(at: str, key: str, known: Iterable[str]) -> ConfigError:
     return ConfigError(f"{at}.{key}" if at else key, "unknown key", did_you_mean(key, known))
 
 
-def _explain(reason: str, steps: list[tuple[str, str]], data: Any, wanted: Any, at: str) -> ConfigError:  # noqa: ANN401
+def _explain(reason: str, steps: list[tuple[str, str]], data: Plain, wanted: Wanted, at: str) -> ConfigError:
     for position, (name, index) in enumerate(steps):
         wanted = _choose(wanted, data)
         if index == "...":
-            return _explain_value(reason, data, get_args(wanted)[1], at)
-        if name and (not isinstance(wanted, type) or name not in _fields(wanted)):
+            return _explain_value(data, get_args(wanted)[1], at)
+        if name and not (_is_struct(wanted) and name in _fields(wanted)):
             return _describe(reason, data, wanted, at, ".".join(step for step, _ in steps[position:]))
         data, wanted = (data[name], _fields(wanted)[name]) if name else (data[int(index)], get_args(wanted)[0])
         at = f"{at}.{name}" if name else f"{at}[{index}]"
     return _describe(reason, data, wanted, at, "")
 
 
-def _explain_value(reason: str, data: Mapping[str, Any], wanted: Any, at: str) -> ConfigError:  # noqa: ANN401
+def _explain_value(data: Mapping[str, Plain], wanted: Wanted, at: str) -> ConfigError:
     """Find which value of a dict it was, since msgspec does not say."""
-    for key, value in data.items():
-        try:
-            decode(value, wanted, f"{at}.{key}")
-        except ConfigError as error:
-            return error
-    return ConfigError(at, reason, "mend its values")
+    mistakes = (_mistake(value, wanted, f"{at}.{key}") for key, value in data.items())
+    return next(mistake for mistake in mistakes if mistake is not None)
 
 
-def _describe(reason: str, data: Any, wanted: Any, at: str, tag: str) -> ConfigError:  # noqa: ANN401
+def _mistake(data: Plain, wanted: Wanted, at: str) -> ConfigError | None:
+    try:
+        decode(data, wanted, at)
+    except ConfigError as error:
+        return error
+    return None
+
+
+def _describe(reason: str, data: Plain, wanted: Wanted, at: str, tag: str) -> ConfigError:
     """Put msgspec's sentence into an operator's words. `tag` is the tag field, if that is what is wrong."""
     quoted = re.search(r"`([^`]*)`\Z", reason)
     if reason.startswith("Object contains unknown field") and quoted:
@@ -87,7 +96,7 @@ def _describe(reason: str, data: Any, wanted: Any, at: str, tag: str) -> ConfigE
     return ConfigError(at, reason, _fix(wanted, data))
 
 
-def _missing_fix(wanted: Any, data: Any, name: str) -> str:  # noqa: ANN401
+def _missing_fix(wanted: Wanted, data: Plain, name: str) -> str:
     tags = _tags(wanted)
     if tags and not isinstance(_choose(wanted, data), type):
         return f"add {name}: one of {', '.join(tags)}"
@@ -101,7 +110,7 @@ def _missing_fix(wanted: Any, data: Any, name: str) -> str:  # noqa: ANN401
     return f"add {name}"
 
 
-def _fix(wanted: Any, data: Any) -> str:  # noqa: ANN401
+def _fix(wanted: Wanted, data: Plain) -> str:
     for member in _members(wanted, keep_meta=True):
         for meta in getattr(member, "__metadata__", ()):
             if isinstance(meta, Meta) and meta.description:
@@ -114,7 +123,7 @@ def _fix(wanted: Any, data: Any) -> str:  # noqa: ANN401
     return "write a value of that kind"
 
 
-def _members(wanted: Any, *, keep_meta: bool = False) -> list[Any]:  # noqa: ANN401
+def _members(wanted: Wanted, *, keep_meta: bool = False) -> list[Any]:
     """Give the members of a union, or the one type; lists stand for their items."""
     if get_origin(wanted) is Annotated:
         return [wanted] if keep_meta else _members(get_args(wanted)[0])
@@ -123,7 +132,7 @@ def _members(wanted: Any, *, keep_meta: bool = False) -> list[Any]:  # noqa: ANN
     return [wanted]
 
 
-def _choose(wanted: Any, data: Any) -> Any:  # noqa: ANN401
+def _choose(wanted: Wanted, data: Plain) -> Wanted:
     """Give the member of a union that the data was decoded as, by its shape and its tag."""
     members = _members(wanted)
     if isinstance(data, dict):
@@ -138,13 +147,11 @@ def _choose(wanted: Any, data: Any) -> Any:  # noqa: ANN401
     return members[0] if len(members) == 1 else wanted
 
 
-def _fields(struct: Any) -> dict[str, Any]:  # noqa: ANN401
-    if not _is_struct(struct):
-        return {}
+def _fields(struct: type[Struct]) -> dict[str, Any]:
     return {field.name: field.type for field in msgspec.structs.fields(struct)}
 
 
-def _is_struct(wanted: Any) -> TypeGuard[type[Struct]]:  # noqa: ANN401
+def _is_struct(wanted: Wanted) -> TypeGuard[type[Struct]]:
     return isinstance(wanted, type) and issubclass(wanted, Struct)
 
 
@@ -152,6 +159,6 @@ def _tag(struct: type[Struct]) -> str | int | None:
     return struct.__struct_config__.tag
 
 
-def _tags(wanted: Any) -> list[str]:  # noqa: ANN401
+def _tags(wanted: Wanted) -> list[str]:
     structs = [member for member in _members(wanted) if _is_struct(member)]
     return [str(_tag(struct)) for struct in structs if _tag(struct) is not None]

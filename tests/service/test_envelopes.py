@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.config.decoding import decode
-from service.envelopes import CustomEnvelope, EnvelopeConfig, PlatformEnvelope
+from service.envelopes import CustomEnvelope, Envelope, EnvelopeConfig, PlatformEnvelope
 from service.envelopes.pointers import parse_pointer
 from service.errors import ConfigError, Refusal
 from service.events import Delivery, Fact, RecordRef
@@ -224,6 +224,11 @@ def test_the_platforms_own_envelope_is_read_by_its_connector() -> None:
 @pytest.mark.parametrize("body", [b"", b"{", b'{"type": "a", "type": "b"}', b'{"type": 1}', b"[1]"])
 def test_what_a_connector_cannot_decode_is_unparsable(body: bytes) -> None:
     assert refused(body, PlatformEnvelope()) == (400, "unparsable")
+
+
+def test_an_envelope_that_says_nothing_of_its_own_reads_nothing() -> None:
+    with pytest.raises(NotImplementedError):
+        Envelope().reader(Connector())
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))

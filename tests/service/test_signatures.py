@@ -299,6 +299,13 @@ def test_timestamp_may_touch_the_body_since_a_body_begins_with_a_bracket() -> No
     assert verified.signed == b"1700000000" + BODY
 
 
+def test_a_scheme_that_says_nothing_of_its_own_neither_builds_nor_signs() -> None:
+    with pytest.raises(NotImplementedError):
+        Scheme().build({}, "verify")
+    with pytest.raises(NotImplementedError):
+        Scheme().sign(b"", "", "", 0)
+
+
 def test_every_scheme_has_its_tests_here() -> None:
     tested = {type(scheme) for scheme, _ in SCHEMES.values()} | {Unverified}
     assert tested == set(SchemeConfig.__args__)
