@@ -7,7 +7,6 @@ or on the command line (its text on stderr).
 
 import sys
 from importlib.metadata import EntryPoint, entry_points, version
-from typing import NoReturn
 
 import click
 import structlog
@@ -69,8 +68,8 @@ def waybill() -> None:
     """Receive webhooks, keep every one, fetch the record, apply the rules, act."""
 
 
-def main() -> NoReturn:
-    """Run the command line and exit."""
+def main() -> None:
+    """Run the command line; click ends the process with 0 itself."""
     try:
         waybill(prog_name="waybill")
     except ConfigError as error:
@@ -80,7 +79,6 @@ def main() -> NoReturn:
     except WaybillError as error:
         _tell(error, only_if_configured=False)
         sys.exit(EXIT_FAILED)
-    sys.exit(0)
 
 
 def _tell(error: WaybillError, *, only_if_configured: bool) -> None:

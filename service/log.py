@@ -95,8 +95,8 @@ def _json_renderer(line_bytes_max: int) -> Render:
     def render(line: dict[str, Any]) -> bytes:
         try:
             encoded = _encode(line)
-        except (ValueError, OverflowError):  # a lone surrogate, an integer over 64 bits
-            line = {name: str(value).encode("utf-8", "replace").decode() for name, value in line.items()}
+        except ValueError:  # a lone surrogate somewhere, which is no text in UTF-8
+            line = {_utf8(name): _utf8(str(value)) for name, value in line.items()}
             encoded = _encode(line)
         if b"@" in encoded:
             line = scrub(line)
@@ -104,6 +104,10 @@ def _json_renderer(line_bytes_max: int) -> Render:
         return (encoded if len(encoded) <= fit else _shorten(line, fit)) + b"\n"
 
     return render
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _shorten(line: Mapping[str, Any], fit: int) -> bytes:

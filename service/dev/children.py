@@ -107,7 +107,7 @@ def start_child(name: str, arguments: Sequence[str], environ: Mapping[str, str],
     return Child(name, process, output, errors)
 
 
-def die_with(parent: int) -> None:
+def die_with(parent: int) -> None:  # pragma: no cover - in a forked process, before its program begins
     """Run in a child before its program: let the kernel end it when the process `parent` is gone."""
     if sys.platform != "linux":
         return

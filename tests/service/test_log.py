@@ -7,8 +7,11 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,7 +23,7 @@ from hypothesis import strategies as st
 from service import log as log_module
 from service.errors import PermanentError
 from service.log import configure
-from service.redaction import REDACTED, plain, scrub
+from service.redaction import NAMES_REMEMBERED_MAX, REDACTED, _Verdicts, plain, scrub
 
 SECRET = "s3cr3t-value"
 
@@ -137,6 +140,26 @@ def test_making_plain_and_scrubbing_are_done_after_one_pass(value: Any) -> None:
     assert scrub(plain(once)) == once
 
 
+@pytest.mark.parametrize("fields", [{"text": "\ud800"}, {"nested": ["\udfff"]}, {"\ud800": 1}])
+def test_text_that_cannot_be_utf8_is_told_nevertheless(fields: dict[str, Any]) -> None:
+    line = json.loads(rendered(fields))
+    assert line["event"] == "thing.happened"
+    assert "?" in str(line) or "udfff" in str(line)
+
+
+def test_a_decimal_a_path_and_a_long_number_keep_their_digits() -> None:
+    line = json.loads(rendered({"total": Decimal("100.10"), "config": Path("a/b.yaml"), "number": 2**80}))
+    assert (line["total"], line["config"], line["number"]) == ("100.10", "a/b.yaml", 2**80)
+
+
+def test_names_are_judged_however_many_there_are() -> None:
+    verdicts = _Verdicts()
+    for number in range(NAMES_REMEMBERED_MAX + 10):
+        assert verdicts[f"field_{number}"] is False
+    assert verdicts["token"] is True
+    assert len(verdicts) == NAMES_REMEMBERED_MAX
+
+
 def test_a_line_exactly_at_the_limit_is_whole_and_one_byte_more_is_cut_and_says_so() -> None:
     spare = 512 - len(rendered({"text": ""}, 512))
     whole = rendered({"text": "x" * spare}, 512)
@@ -228,6 +251,25 @@ def test_a_reader_that_is_gone_costs_the_line_and_nothing_else() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     log_module._Writer(writer).write(b"line\n")
+    os.close(writer)
+
+
+def test_a_slow_reader_gets_the_whole_line_in_pieces() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    received = bytearray()
+    line = b"x" * 300_000 + b"\n"
+
+    def take_all() -> None:
+        while len(received) < len(line):
+            received.extend(os.read(reader, 65_536))
+
+    thread = threading.Thread(target=take_all)
+    thread.start()
+    log_module._Writer(writer).write(line)
+    thread.join(10)
+    assert bytes(received) == line
+    os.close(reader)
     os.close(writer)
 
 

@@ -1,5 +1,6 @@
 """Child processes as `dev` and `demo` start them, and what is read of their output."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -8,6 +9,10 @@ from pathlib import Path
 import pytest
 
 from service.dev.children import Child, ChildFailed, start_child
+from service.dev.demo import wait_until
+from service.dev.switches import Fault, Seed, Switches, SwitchFailed
+from service.dev.workspace import PLATFORM_TOKEN, make_workspace, write_config
+from service.sandbox.server import running_sandbox
 
 TALK = """
 import sys, time
@@ -69,3 +74,28 @@ def test_a_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     child.wait_for(lambda line: line == {}, 10)
     child.stop(seconds_max=0.2)
     assert process.returncode == -9
+
+
+def test_waiting_in_vain_says_for_what() -> None:
+    with pytest.raises(ChildFailed, match=r"waited 0\.05 s in vain for the end"):
+        wait_until(lambda: False, 0.05, "the end")
+
+
+async def test_a_switch_that_the_sandbox_refuses_is_told() -> None:
+    async with running_sandbox() as handle:
+        switches = Switches(handle.url)
+        with pytest.raises(SwitchFailed, match="404"):
+            await asyncio.to_thread(switches.put_record, Seed("pack_cloud", "no-such-kind", "1", {}))
+        with pytest.raises(SwitchFailed, match="400"):
+            await asyncio.to_thread(switches.add_fault, Fault("/", times=0))
+        assert await asyncio.to_thread(switches.faults_waiting) == 0
+
+
+async def test_the_workspace_knows_the_sandbox_s_paths_and_token(tmp_path: Path) -> None:
+    async with running_sandbox() as handle:
+        workspace = make_workspace(tmp_path)
+        write_config(workspace, handle.url)
+        text = workspace.config.read_text()
+        assert f'base_url: "{handle.base_url("pack_cloud")}"' in text
+        assert f'base_url: "{handle.base_url("flow_retail")}"' in text
+        assert workspace.secrets[PLATFORM_TOKEN] == handle.token
