@@ -50,8 +50,9 @@ def find_rule_files(patterns: Sequence[str], folder: Path) -> list[Path]:
     """
     found: set[Path] = set()
     for index, pattern in enumerate(patterns):
-        whole = Path(pattern)
-        matches = {whole} & {whole.resolve()} if whole.is_absolute() else set(folder.glob(pattern))
+        whole = folder / pattern
+        below = whole.relative_to(whole.anchor)
+        matches = {path for path in Path(whole.anchor).glob(str(below)) if path.is_file()}
         if not matches:
             raise ConfigError(f"rules[{index}]", f"{pattern!r} finds no file in {folder}", "correct the pattern")
         found |= matches

@@ -16,6 +16,8 @@ _QUANTIFIER = re.compile(r"[*+?]|\{(\d{1,3})(?:(,)(\d{1,3})?)?\}")
 _CLASS = re.compile(r"\[\^?\]?(?:\\.|[^\]\\\[])*\]")
 _ESCAPE = re.compile(r"\\(?:[dDwWsSbB]|[^A-Za-z0-9])")
 _GROUP = re.compile(r"\((?:\?:|\?P<[A-Za-z_]\w*>)?(?!\?)")
+_PLAIN = re.compile(r"(?:\\([^A-Za-z0-9])|([^()\[\]\\*+?{}|.^$]))(?![*?]|\{0)")
+"""A character that has to stand there."""
 _WILD = 10**18
 
 
@@ -27,24 +29,33 @@ def compile_pattern(text: str, at: str) -> re.Pattern[str]:
     """
     if len(text) > PATTERN_CHARS_MAX:
         raise ConfigError(at, f"the pattern is longer than {PATTERN_CHARS_MAX} characters", "shorten it")
-    reader = _Reader(text, at)
-    ways = reader.alternatives(0)
-    if ways * max(len(text), 1) > PATTERN_STEPS_MAX:
-        fix = "repeat single characters or [classes] instead of groups, and use fewer of * and +"
-        raise ConfigError(at, "the pattern can backtrack too far", fix)
     try:
         with warnings.catch_warnings(action="error"):
+            _count(text, at)
             return re.compile(text)
     except (re.error, FutureWarning, DeprecationWarning, OverflowError) as error:
         raise ConfigError(at, f"the pattern is not valid ({error})", "correct it") from None
 
 
+def _count(text: str, at: str) -> None:
+    reader = _Reader(text, at)
+    ways = reader.alternatives(0)
+    if ways * (len(text) + reader.settled * PATTERN_TEXT_CHARS_MAX) > PATTERN_STEPS_MAX:
+        fix = "repeat single characters or [classes] instead of groups, and use fewer of * and +"
+        raise ConfigError(at, "the pattern can backtrack too far", fix)
+
+
 class _Reader:
-    """Reads a pattern left to right; every method gives how many ways its part can match."""
+    """Reads a pattern left to right; every method gives how many ways its part can match.
+
+    A repetition ends in one way only where a character must follow that it cannot take itself, as in `[a-z]+@`. Such
+    ones are counted in `settled`: they still cost a look back each, but multiply nothing.
+    """
 
     def __init__(self, text: str, at: str) -> None:
         self.text = text
         self.at = at
+        self.settled = 0
         self.position = text.startswith("(?i)") * 4
 
     def alternatives(self, depth: int) -> int:
@@ -60,7 +71,9 @@ class _Reader:
     def _sequence(self, depth: int) -> int:
         ways = 1
         while self.position < len(self.text) and self.text[self.position] not in "|)":
-            ways = min(ways * self._repeated(self._atom(depth)), _WILD)
+            start = self.position
+            once = self._atom(depth)
+            ways = min(ways * self._repeated(once, self.text[start : self.position]), _WILD)
         return ways
 
     def _atom(self, depth: int) -> int:
@@ -76,14 +89,24 @@ class _Reader:
         self.position += 1
         return 1
 
-    def _repeated(self, ways: int) -> int:
+    def _repeated(self, ways: int, atom: str) -> int:
         found = self._match(_QUANTIFIER)
         if found is None:
             return ways
         if self._match(_QUANTIFIER) or self._take("+"):
             raise self._refused("a repetition is repeated")
+        if not atom.startswith("(") and self._settles(atom):
+            self.settled += 1
+            return 1
         least, most = _range(found)
         return sum_of_powers(ways, least, most)
+
+    def _settles(self, atom: str) -> bool:
+        found = _PLAIN.match(self.text, self.position)
+        if found is None:
+            return False
+        flags = re.IGNORECASE if self.text.startswith("(?i)") else re.NOFLAG
+        return re.fullmatch(atom, found[1] or found[2], flags) is None
 
     def _match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
         found = pattern.match(self.text, self.position)
