@@ -9,6 +9,7 @@ connection pool of their own, so that none of them is served by a connection tha
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
+from io import BytesIO
 from socket import AddressFamily
 from types import TracebackType
 from typing import Self
@@ -74,7 +75,7 @@ class Outbound:
         started = time.perf_counter()
         try:
             async with session.request(
-                method, target, headers=headers, data=body, timeout=timeout, allow_redirects=False
+                method, target, headers=headers, data=_payload(body), timeout=timeout, allow_redirects=False
             ) as response:
                 content = await _read(response, bytes_max)
                 names = {name.lower(): value for name, value in response.headers.items()}
@@ -147,6 +148,11 @@ def _parse_url(url: str) -> URL:
     if target.scheme not in {"http", "https"} or not target.raw_host:
         raise PermanentError("invalid_url", "the URL is not http:// or https:// with a host")
     return target
+
+
+def _payload(body: bytes | None) -> bytes | BytesIO | None:
+    """Beyond a megabyte aiohttp wants to send piece by piece, so that other calls get their turn."""
+    return BytesIO(body) if body is not None and len(body) > 1_048_576 else body
 
 
 async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:

@@ -134,7 +134,10 @@ def newest(*moments: Moment) -> datetime | None:
 
 
 def version_of(moment: Moment) -> str | None:
-    """A moment as text whose order is time order: UTC, fixed width."""
+    """A moment as text whose order is time order: UTC, fixed width; None where UTC has no such year."""
     if moment is None or moment is UNSET:
         return None
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    try:
+        return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    except OverflowError:
+        return None

@@ -16,7 +16,10 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Request(Struct, frozen=True):
-    """One request, body read. `segments` are the path's parts, unquoted after the split: an id may hold a slash."""
+    """One request, body read; `path` with its query.
+
+    `segments` are the path's parts, unquoted after the split, since an id may hold a slash.
+    """
 
     method: str
     path: str
@@ -46,7 +49,7 @@ def plain_reply(status: HTTPStatus) -> Reply:
 
 
 async def read_request(scope: Scope, receive: Receive) -> Request | None:
-    """Read a request; None if its body is larger than 4 MiB or the client has gone."""
+    """Read a request to its end; None if its body is larger than 4 MiB or the client has gone."""
     pieces: list[bytes] = []
     more, size = True, 0
     while more:
@@ -54,15 +57,18 @@ async def read_request(scope: Scope, receive: Receive) -> Request | None:
         if message["type"] == "http.disconnect":
             return None
         piece: bytes = message.get("body", b"")
-        pieces.append(piece)
         size += len(piece)
-        if size > BODY_BYTES_MAX:
-            return None
+        if size <= BODY_BYTES_MAX:
+            pieces.append(piece)
         more = message.get("more_body", False)
+    if size > BODY_BYTES_MAX:
+        return None
     raw: bytes = scope["raw_path"]
     segments = tuple(unquote_to_bytes(part).decode(errors="replace") for part in raw.split(b"/")[1:])
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    return Request(scope["method"], raw.decode("latin-1"), segments, headers, b"".join(pieces), scope["client"])
+    query: bytes = scope["query_string"]
+    path = (raw + b"?" + query if query else raw).decode("latin-1")
+    return Request(scope["method"], path, segments, headers, b"".join(pieces), scope["client"])
 
 
 async def send_reply(send: Send, reply: Reply) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -37,12 +37,6 @@ async def serving(handle: Handler, tls: ssl.SSLContext | None = None) -> AsyncGe
         yield f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
-
-
-@pytest.fixture
-async def outbound() -> AsyncIterator[Outbound]:
-    async with open_outbound(Settings()) as client:
-        yield client
 
 
 async def get(
@@ -315,3 +309,25 @@ async def test_only_an_idempotent_call_is_repeated_when_a_kept_connection_turns_
         with pytest.raises(TransientError):
             await outbound.request(method, url, headers={}, body=None, seconds_max=5, bytes_max=10, guarded=False)
     assert len(seen) == calls
+
+
+@pytest.mark.parametrize("size", [0, 1, 1_048_576, 3_000_000])
+async def test_a_body_of_any_size_arrives_whole(outbound: Outbound, size: int) -> None:
+    async def measure(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(
+            next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")).split()[1]
+        )
+        body = await reader.readexactly(length)
+        answer = str(body.count(b"x")).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(measure, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    answer = await outbound.request(
+        "POST", url, headers={}, body=b"x" * size, seconds_max=5, bytes_max=100, guarded=False
+    )
+    server.close()
+    assert answer.body == str(size).encode()

@@ -21,7 +21,7 @@ from service.outbound import open_outbound
 from service.platforms import PLATFORMS, FetchContext, Fetched, Platform, build_platforms
 from service.records import RECORDS
 from service.sandbox.faults import Fault
-from service.sandbox.server import SandboxHandle, running_sandbox
+from service.sandbox.server import SandboxHandle
 from service.settings import Settings
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -114,12 +114,6 @@ RECORD_SAMPLES = samples(*RECORDS)
 ONE_EACH = list({param.values[0].platform: param for param in RECORD_SAMPLES}.values())
 
 Build = Callable[[str], Platform]
-
-
-@pytest.fixture
-async def box() -> AsyncIterator[SandboxHandle]:
-    async with running_sandbox() as handle:
-        yield handle
 
 
 @pytest.fixture

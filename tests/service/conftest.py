@@ -1,0 +1,21 @@
+"""Fixtures of whatever calls out: a sandbox on a free port, and the one client."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from service.outbound import Outbound, open_outbound
+from service.sandbox.server import SandboxHandle, running_sandbox
+from service.settings import Settings
+
+
+@pytest.fixture
+async def box() -> AsyncIterator[SandboxHandle]:
+    async with running_sandbox() as handle:
+        yield handle
+
+
+@pytest.fixture
+async def outbound() -> AsyncIterator[Outbound]:
+    async with open_outbound(Settings(fetch_seconds_max=1)) as client:
+        yield client
