@@ -51,8 +51,8 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
     async with joined(settings, config, environ) as tools:
         log.info("process.started", worker=name, jobs_max=settings.jobs_max, lease_seconds=settings.lease_seconds)
         functions = [
-            func(process_lane, name=LANE_FUNCTION, keep_result=0),  # type: ignore[arg-type]
-            func(finish_effects, name=EFFECTS_FUNCTION, keep_result=0),  # type: ignore[arg-type]
+            func(process_lane, name=LANE_FUNCTION, keep_result=0),  # pyright: ignore[reportArgumentType] - arq types ctx as dict
+            func(finish_effects, name=EFFECTS_FUNCTION, keep_result=0),  # pyright: ignore[reportArgumentType] - arq types ctx as dict
         ]
         worker = LeaseWorker(functions, tools.store, name, burst=burst, ctx={"tools": tools})
         async with running(tools.rules.follow()), running(beat(worker, settings.sample_seconds)):

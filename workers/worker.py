@@ -34,7 +34,7 @@ class LeaseWorker(Worker):
     functions see arq's usual context, may raise `arq.Retry`, and are retried with back-off on any other exception.
     """
 
-    def __init__(self, functions: Sequence[Function], store: Store, name: str, **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, functions: Sequence[Function], store: Store, name: str, **options: Any) -> None:  # noqa: ANN401 - those of arq
         settings = store.settings
         redis = ArqRedis(
             connection_pool=store.client.pool,

@@ -59,7 +59,7 @@ def start_valkey(directory: Path, *options: str, server: str | None = None) -> E
     path.unlink(missing_ok=True)
     command = [server or str(get_binary_path()), *_configuration(directory, path), *options]
     with log.open("ab") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, preexec_fn=_die_with_parent)  # noqa: PLW1509, S603
+        process = subprocess.Popen(command, stdout=output, stderr=output, preexec_fn=_die_with_parent)  # noqa: PLW1509, S603 - the child only sets flags before exec
     _await_answer(process, path, log)
     return EmbeddedValkey(f"unix://{path}", process)
 

@@ -40,7 +40,7 @@ class Client:
         self._room = asyncio.Semaphore(settings.store_connections_max)
         self._retry_after_seconds = settings.retry_after_seconds
 
-    async def call(self, script: Script, arguments: Sequence[Argument], *, seconds_max: float) -> Any:  # noqa: ANN401
+    async def call(self, script: Script, arguments: Sequence[Argument], *, seconds_max: float) -> Any:  # noqa: ANN401 - as the script answers
         """Run `script` with prefix, queue and `arguments`, repeating it until it answers or `seconds_max` are over.
 
         Raises:
@@ -66,7 +66,7 @@ class Client:
             StoreUnavailable, StoreFull, StoreUnsafe: as `call`.
         """
 
-        async def talk(connection: AbstractConnection) -> Any:  # noqa: ANN401
+        async def talk(connection: AbstractConnection) -> Any:  # noqa: ANN401 - as the script answers
             return await ask(connection, *command)
 
         return await self._exchange(talk)
@@ -89,7 +89,7 @@ class Client:
         await self._forget()
         await self.pool.disconnect()
 
-    async def _exchange(self, talk: Callable[[AbstractConnection], Awaitable[Any]]) -> Any:  # noqa: ANN401
+    async def _exchange(self, talk: Callable[[AbstractConnection], Awaitable[Any]]) -> Any:  # noqa: ANN401 - as the script answers
         async with self._room:
             connection = None
             try:
@@ -121,13 +121,13 @@ class Client:
             return StoreFull(f"the store is at its memory limit: {error}", self._retry_after_seconds)
         return StoreUnavailable(f"{type(error).__name__}: {error}", self._retry_after_seconds)
 
-    async def _run(self, connection: AbstractConnection, script: Script, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
+    async def _run(self, connection: AbstractConnection, script: Script, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401 - as the script answers
         try:
             return await self._send(connection, ("EVALSHA", script.sha, 0, *self._heads, *arguments))
         except NoScriptError:
             return await self._send(connection, ("EVAL", script.source, 0, *self._heads, *arguments))
 
-    async def _send(self, connection: AbstractConnection, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401
+    async def _send(self, connection: AbstractConnection, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401 - as the script answers
         packed = _pack(command)
         if not self._replicas:
             await connection.send_packed_command(packed)
