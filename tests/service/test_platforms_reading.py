@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
 
@@ -156,6 +156,7 @@ def test_nested_parts_of_another_shape_are_unknown() -> None:
 
 
 @pytest.mark.parametrize("name", READERS)
+@settings(max_examples=40)
 @given(node=NODES)
 def test_no_odd_field_costs_a_record(name: str, node: dict[str, Any]) -> None:
     read, wrapped = READERS[name]
