@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,8 @@ def dev(environ: dict[str, str], tmp_path: Path) -> Iterator["subprocess.Popen[b
     yield process
     process.kill()
     process.wait()
+    for left in re.findall(r"^files +(\S+):", (tmp_path / "out").read_text(), re.MULTILINE):
+        shutil.rmtree(left, ignore_errors=True)  # a killed process removes nothing
 
 
 def test_the_demo_shows_every_fate_as_expected_and_ends_with_0(environ: dict[str, str]) -> None:
