@@ -8,13 +8,17 @@ found by the entry point group `waybill.actions`, so that the service can check 
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 Repeat = Literal["safe", "keyed", "unsafe"]
 """What may happen to an effect found started without a result: run again, run again with the same idempotency key, or
 wait for a person."""
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")]
+"""The id of a rule or an action: letters, digits, dash, underscore; up to 64. It stands in idempotency keys, and so in
+headers and in what is signed."""
 
 Render = Callable[[Any], Any]
 """From the scope of a decision to plain data that msgpack can hold; actions only pass the scope on."""
@@ -81,7 +85,7 @@ class Action(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     repeat: ClassVar[Repeat] = "keyed"
     summary: ClassVar[str] = ""
 
-    id: str
+    id: Name
 
     def compile(self, compile_template: CompileTemplate) -> Render:
         """Compile the templates of the fields into what renders the inputs of `run`, a dict.
@@ -89,7 +93,7 @@ class Action(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         Raises:
             ConfigError: a template that names no field, with the path inside the action.
         """
-        raise NotImplementedError(type(self).__name__)
+        raise TypeError(f"{type(self).__name__} does not say how to compile its templates")
 
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
@@ -99,7 +103,7 @@ class Action(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
             TransientError: waiting helps.
             PermanentError: it does not.
         """
-        raise NotImplementedError(cls.__name__)
+        raise TypeError(f"{cls.__name__} does not say how it is run")
 
 
 def load_actions() -> Sequence[type[Action]]:

@@ -85,7 +85,10 @@ def _compile_action(
         action = msgspec.convert(words, kind)
     except msgspec.ValidationError as error:
         raise shape_error(error, at) from None
-    return CompiledAction(action.id, do, kind.repeat, action.compile(Template(place, at)))
+    try:
+        return CompiledAction(action.id, do, kind.repeat, action.compile(Template(place)))
+    except ConfigError as error:
+        raise ConfigError(f"{at}.{error.path}", error.reason, error.fix) from None
 
 
 def shape_error(error: msgspec.ValidationError, at: str) -> ConfigError:

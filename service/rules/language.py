@@ -8,10 +8,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from service.actions import Name
 from service.events import Change
-
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
-"""The id of a rule or an action: letters, digits, dot, dash, underscore; up to 64."""
 
 RuleType = Literal["purchase_order", "customer"]
 OnUnknown = Literal["skip", "error", "match"]

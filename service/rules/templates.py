@@ -37,10 +37,9 @@ class RenderError(Exception):
 
 
 class Template(Struct, frozen=True):
-    """Compiles templates of one action; `at` is the action's path, `nodes` what they may still hold."""
+    """Compiles the templates of one rule's actions."""
 
     place: Place
-    at: str
 
     def __call__(self, path: str, template: Value, style: Style = "json") -> Render:
         """Compile the template that stands at `path` inside the action.
@@ -48,9 +47,8 @@ class Template(Struct, frozen=True):
         Raises:
             ConfigError: no such field, a brace without its other, or too large.
         """
-        at = f"{self.at}.{path}"
-        _check_size(template, at)
-        return self._compile(template, at, style)
+        _check_size(template, path)
+        return self._compile(template, path, style)
 
     def _compile(self, template: Value, at: str, style: Style) -> Render:
         if isinstance(template, str):

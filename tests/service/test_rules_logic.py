@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from decimal import Decimal
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,7 @@ from msgspec import UNSET
 from service.records import Line, Money, PurchaseOrder, Supplier
 from service.rules import Trace
 from service.rules.operators import negate
+from service.rules.trace import Truth
 from tests.service.rule_samples import NOW, compile_tree, line, order, subject, truth
 
 TRUE = {"field": "status", "op": "eq", "value": "received"}
@@ -22,22 +23,22 @@ NODES: dict[bool | None, Any] = {True: TRUE, False: FALSE, None: UNKNOWN}
 VALUES = (True, False, None)
 
 
-def kleene_and(*truths: bool | None) -> bool | None:
+def kleene_and(*truths: Truth) -> Truth:
     return False if False in truths else None if None in truths else True
 
 
-def kleene_or(*truths: bool | None) -> bool | None:
+def kleene_or(*truths: Truth) -> Truth:
     return True if True in truths else None if None in truths else False
 
 
 @pytest.mark.parametrize(("left", "right"), list(product(VALUES, VALUES)))
-def test_all_and_any_follow_the_truth_tables(left: bool | None, right: bool | None) -> None:
+def test_all_and_any_follow_the_truth_tables(left: Truth, right: Truth) -> None:
     assert truth({"all": [NODES[left], NODES[right]]}) is kleene_and(left, right)
     assert truth({"any": [NODES[left], NODES[right]]}) is kleene_or(left, right)
 
 
 @pytest.mark.parametrize("value", VALUES)
-def test_not_follows_the_truth_table(value: bool | None) -> None:
+def test_not_follows_the_truth_table(value: Truth) -> None:
     assert truth({"not": NODES[value]}) is negate(value)
     assert truth({"not": {"not": NODES[value]}}) is value
 
@@ -83,7 +84,7 @@ def test_all_of_an_empty_list_holds_only_if_the_rule_says_so() -> None:
         ("ge", 1, True), ("ge", 2, None), ("ge", 3, False), ("gt", 0, True), ("le", 2, True), ("lt", 1, False),
     ],
 )  # fmt: skip
-def test_a_count_is_known_where_unknown_elements_cannot_matter(op: str, value: int, expected: bool | None) -> None:
+def test_a_count_is_known_where_unknown_elements_cannot_matter(op: str, value: int, expected: Truth) -> None:
     about = subject(order(lines=(LESS, NULL, FULL)))
     assert truth({"count": "lines", "where": SHORT, "op": op, "value": value}, about) is expected
 
@@ -114,7 +115,7 @@ def test_a_list_beyond_the_bound_is_unknown() -> None:
 # --- the second interpreter: plain recursion over the tree, no compilation, no short cuts ---
 
 
-def naive(tree: Any, root: Any, here: Any) -> bool | None:
+def naive(tree: Any, root: Any, here: Any) -> Truth:  # noqa: PLR0911 - one return a kind of node
     (word,) = set(tree) & {"all", "any", "not", "any_of", "all_of", "none_of", "count", "field"}
     if word == "all":
         return kleene_and(*[naive(child, root, here) for child in tree["all"]])
@@ -124,18 +125,18 @@ def naive(tree: Any, root: Any, here: Any) -> bool | None:
         return negate(naive(tree["not"], root, here))
     if word == "field":
         return naive_leaf(tree, root, here)
-    elements = naive_read(tree[word], root, here)
-    if not isinstance(elements, tuple):
+    found = naive_read(tree[word], root, here)
+    if not isinstance(found, tuple):
         return None
-    answers = [naive(tree["where"], root, element) for element in elements]
+    answers = [naive(tree["where"], root, element) for element in cast("tuple[Any, ...]", found)]
     if word == "all_of" and not answers:
         return False
     if word == "count":
         numbers = range(answers.count(True), answers.count(True) + answers.count(None) + 1)
         outcomes = {naive_compare(tree["op"], number, tree["value"]) for number in numbers}
         return outcomes.pop() if len(outcomes) == 1 else None
-    found = kleene_and(*answers) if word == "all_of" else kleene_or(*answers)
-    return negate(found) if word == "none_of" else found
+    answer = kleene_and(*answers) if word == "all_of" else kleene_or(*answers)
+    return negate(answer) if word == "none_of" else answer
 
 
 def naive_read(path: str, root: Any, here: Any) -> Any:
@@ -148,7 +149,7 @@ def naive_read(path: str, root: Any, here: Any) -> Any:
     return value
 
 
-def naive_leaf(tree: Any, root: Any, here: Any) -> bool | None:
+def naive_leaf(tree: Any, root: Any, here: Any) -> Truth:
     left, op = naive_read(tree["field"], root, here), tree["op"]
     if op in {"exists", "missing", "is_null"}:
         return {"exists": left is not UNSET, "missing": left is UNSET, "is_null": left is None}[op]
@@ -162,11 +163,11 @@ def naive_leaf(tree: Any, root: Any, here: Any) -> bool | None:
 
 def naive_literal(value: Any, *, text: bool) -> Any:
     if isinstance(value, list):
-        return [naive_literal(item, text=text) for item in value]
+        return [naive_literal(item, text=text) for item in cast("list[Any]", value)]
     return Decimal(value) if isinstance(value, str) and not text else value
 
 
-def naive_compare(op: str, left: Any, right: Any) -> bool | None:
+def naive_compare(op: str, left: Any, right: Any) -> Truth:
     if op in {"in", "not_in"}:
         answer = kleene_or(*[naive_compare("eq", left, item) for item in right])
         return answer if op == "in" else negate(answer)
@@ -235,13 +236,12 @@ def grown(ground: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 elements = grown(leaves(LINE_TEXTS, LINE_NUMBERS, LINE_AMOUNTS))
-lists = st.builds(
-    lambda word, where: {word: "lines", "where": where}, st.sampled_from(["any_of", "all_of", "none_of"]), elements
+lists = st.sampled_from(["any_of", "all_of", "none_of"]).flatmap(
+    lambda word: st.fixed_dictionaries({word: st.just("lines"), "where": elements})
 )
-counts = st.builds(
-    lambda where, op, value: {"count": "lines", "where": where, "op": op, "value": value},
-    elements, st.sampled_from(ORDERINGS), st.integers(0, 3),
-)  # fmt: skip
+counts = st.fixed_dictionaries(
+    {"count": st.just("lines"), "where": elements, "op": st.sampled_from(ORDERINGS), "value": st.integers(0, 3)}
+)
 trees = grown(leaves(ROOT_TEXTS, ROOT_NUMBERS, ROOT_AMOUNTS) | lists | counts)
 
 odd = st.sampled_from([UNSET, None, "x", True, 2.5, ()])

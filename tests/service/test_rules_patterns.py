@@ -1,4 +1,4 @@
-"""Patterns: what cannot end soon is refused when loaded, what is taken ends soon and means what it means to Python."""
+"""Patterns: what cannot end soon is refused when loaded, and what is taken ends soon."""
 
 import re
 import time
@@ -12,15 +12,59 @@ from service.rules.limits import PATTERN_TEXT_CHARS_MAX
 from service.rules.patterns import compile_pattern
 from tests.service.rule_samples import order, subject, truth
 
-WILD = ["(a+)+$", "(a*)*b", "(a|a)*b", "(a|ab)+c", "(.*.*)*x", "a*a*a*a*b", ".*.*.*x", "(a?){40}", "a?" * 40, "((a+)b)+",
-        "(a{1,100}){1,100}", "(a|a)" * 30, "(\\w+\\s?)*$", "(a+b?)+c",
-        "(?i)(a+A)+b"]  # fmt: skip
-NOT_UNDERSTOOD = ["(?=a)", "(?!a)", "(?<=a)b", "(a)\\1", "(?P=x)", "a**", "a++", "a*?", "(?>a)", "\\A", "\\N{DASH}", "(?x) a",
-                  "[[a]]", "{3}", "*a", "(?#x)", "(?s:a)"]  # fmt: skip
+WILD = [
+    "(a+)+$",
+    "(a*)*b",
+    "(a|a)*b",
+    "(a|ab)+c",
+    "(.*.*)*x",
+    "a*a*a*a*b",
+    ".*.*.*x",
+    "(a?){40}",
+    "a?" * 40,
+    "((a+)b)+",
+    "(a{1,100}){1,100}",
+    "(a|a)" * 30,
+    "(\\w+\\s?)*$",
+    "(a+b?)+c",
+    "(?i)(a+A)+b",
+]
+NOT_UNDERSTOOD = [
+    "(?=a)",
+    "(?!a)",
+    "(?<=a)b",
+    "(a)\\1",
+    "(?P=x)",
+    "a**",
+    "a++",
+    "a*?",
+    "(?>a)",
+    "\\A",
+    "\\N{DASH}",
+    "(?x) a",
+    "[[a]]",
+    "{3}",
+    "*a",
+    "(?#x)",
+    "(?s:a)",
+]
 BROKEN = ["(", ")", "a)", "[a", "(a", "\\", "a{2,1}", "[b-a]", "(" * 15 + ")" * 15, "]", "[a--b]*c", "[a||b]"]
-GOOD = ["PO-[0-9]{4}", "^[A-Z]{2}-\\d+-\\d+$", "(?i)acme.*", "(foo|bar|baz)-.*", "(?:ab)*", "(ab)?c", "[^\\]x]+", "a|", "(?P<n>a+)b",
-        "\\.\\*", ".*foo.*", "\\w+@\\w+\\.[a-z]{2,}", "(\\w+@)*x",
-        "a*b" * 60]  # fmt: skip
+GOOD = [
+    "PO-[0-9]{4}",
+    "^[A-Z]{2}-\\d+-\\d+$",
+    "(?i)acme.*",
+    "(foo|bar|baz)-.*",
+    "(?:ab)*",
+    "(ab)?c",
+    "[^\\]x]+",
+    "a|",
+    "(?P<n>a+)b",
+    "\\.\\*",
+    ".*foo.*",
+    "\\w+@\\w+\\.[a-z]{2,}",
+    "(\\w+@)*x",
+    "a*b" * 60,
+]
 
 
 @pytest.mark.parametrize("pattern", WILD)

@@ -20,13 +20,13 @@ from tests.service.rule_samples import NOW, customer, order, subject
 
 def render(template: Any, about: Subject | None = None, style: Style = "json") -> Any:
     about = about or subject()
-    compiled = Template(Place(type(about.record), {}), "actions[0]")("body", template, style)
+    compiled = Template(Place(type(about.record), {}))("body", template, style)
     return compiled(Scope.of(about, NOW))
 
 
 def refusal(template: Any, style: Style = "json", record: type[PurchaseOrder | Customer] = PurchaseOrder) -> str:
     with pytest.raises(ConfigError) as caught:
-        Template(Place(record, {}), "actions[0]")("body", template, style)
+        Template(Place(record, {}))("body", template, style)
     return str(caught.value)
 
 
@@ -65,7 +65,7 @@ def test_a_template_that_is_too_deep_is_refused_without_recursing_into_it() -> N
 
 
 def test_a_mistake_names_its_place_inside_the_template() -> None:
-    assert refusal({"a": ["x", {"b": "{statsu}"}]}).startswith("actions[0].body.a[1].b: no field 'statsu'")
+    assert refusal({"a": ["x", {"b": "{statsu}"}]}).startswith("body.a[1].b: no field 'statsu'")
 
 
 def test_text_is_written_with_the_values_of_fields() -> None:
@@ -84,7 +84,8 @@ def test_a_string_that_is_one_placeholder_keeps_its_type() -> None:
     }  # fmt: skip
     assert render(body, subject(raw=raw)) == {
         "n": 5, "d": "1.50", "flag": False, "deep": {"x": ["0.10", None]}, "gone": None, "big": str(2**70),
-        "at": "2026-02-01T00:00:00Z", "total": {"value": "150.00", "currency": "EUR"}, "kept": [1, None, True, "x", 1.5],
+        "at": "2026-02-01T00:00:00Z", "total": {"value": "150.00", "currency": "EUR"},
+        "kept": [1, None, True, "x", 1.5],
     }  # fmt: skip
 
 
@@ -149,7 +150,7 @@ def test_huge_numbers_stay_short() -> None:
 @given(st.text(max_size=40))
 def test_any_text_is_refused_or_written_without_braces_left_over(template: str) -> None:
     try:
-        compiled = Template(Place(PurchaseOrder, {}), "a")("body", template)
+        compiled = Template(Place(PurchaseOrder, {}))("body", template)
     except ConfigError:
         return
     written = compiled(Scope.of(subject(), NOW))

@@ -1,0 +1,284 @@
+"""Every action of the list keeps the contract; `log` says its line; `http` keeps its promises to a real server."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from aiohttp import web
+from msgspec import Struct
+from structlog.testing import capture_logs
+
+from service.actions import Action, Repeat, load_actions
+from service.errors import ConfigError, PermanentError, TransientError
+from service.events import Delivery
+from service.log import get_logger
+from service.outbound import open_outbound
+from service.rules import Rulebook, write_document
+from service.secrets import SecretRef
+from service.settings import Settings
+from service.signatures.standard_webhooks import StandardWebhooks
+from tests.service.rule_samples import NOW, customer, rules_of, subject
+from workers.actions import ACTIONS
+from workers.actions.http import Http
+from workers.actions.log import MESSAGE_CHARS_MAX, Log
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+NOON = NOW.timestamp()
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "log": {"level": "warning", "message": "{id} looks odd"},
+    "http": {"url": "https://x.test/{id}", "method": "PUT", "headers": {"X-A": "{id}"}, "body": {"id": "{id}"},
+             "secret": {"env": "S"}, "timeout_seconds": 2.5},
+}  # fmt: skip
+
+
+class Context(Struct):
+    resources: dict[str, Any]
+    idempotency_key: str = "e1:short:claim:0"
+    event_id: str = "e1"
+    source: str = "pack-orders"
+    rule: str = "short"
+    traceparent: str | None = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    def resource(self, name: str) -> Any:
+        return self.resources[name]
+
+
+class Sink(Struct):
+    """A real server: notes what it got and answers `status` with `headers` after `seconds`."""
+
+    url: str
+    got: list[tuple[str, str, Mapping[str, str], bytes]]
+    status: int = 200
+    headers: dict[str, str] = {}
+    body: bytes = b"{}"
+    seconds: float = 0
+
+    async def answer(self, request: web.Request) -> web.Response:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.got.append((request.method, request.raw_path, headers, await request.read()))
+        await asyncio.sleep(self.seconds)
+        return web.Response(status=self.status, headers=self.headers, body=self.body)
+
+
+@pytest.fixture
+async def sink(free_port: int) -> AsyncIterator[Sink]:
+    made = Sink(f"http://127.0.0.1:{free_port}", [])
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", made.answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", free_port).start()
+    yield made
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def context() -> AsyncIterator[Context]:
+    async with AsyncExitStack() as stack:
+        allowed = await stack.enter_async_context(open_outbound(Settings(), frozenset({"127.0.0.1"})))
+        yield Context({
+            "outbound": allowed, "action_seconds_max": 5.0, "clock": lambda: NOON, "environ": {"S": SECRET},
+            "log": get_logger(),
+        })  # fmt: skip
+
+
+def inputs(do: str, about: Any = None, **words: Any) -> dict[str, Any]:
+    """Render an action as a rulebook does, through the bytes that are stored."""
+    kind = "purchase_order" if about is None else "customer"
+    rule = {"id": "r", "type": kind, "actions": [{"id": "a", "do": do, **words}]}
+    document = msgspec.json.encode({"format": 1, "file_rules": [rule]})
+    judgement = Rulebook.load(document, ACTIONS).judge(about or subject(), NOW)
+    assert judgement.verdicts[0].result == "matched", judgement.verdicts
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(judgement.effects[0].inputs))
+
+
+# --- the list ---
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: str(action.__struct_config__.tag))
+def test_every_action_is_told_bounded_and_goes_through_a_rule_file_and_back(action: type[Action]) -> None:
+    name = str(action.__struct_config__.tag)
+    assert action.summary.endswith(".")
+    assert action.repeat in get_args(Repeat)
+    assert action.__doc__
+    example = {"do": name, "id": "a", **EXAMPLES[name]}
+    assert msgspec.convert(example, action).id == "a"
+    assert msgspec.to_builtins(msgspec.convert(msgspec.to_builtins(msgspec.convert(example, action)), action)) == (
+        msgspec.to_builtins(msgspec.convert(example, action))
+    )
+    with pytest.raises(msgspec.ValidationError, match="unknown field"):
+        msgspec.convert(example | {"colour": "red"}, action)
+    assert isinstance(inputs(name, **EXAMPLES[name]), dict)
+
+
+def test_the_installed_package_offers_exactly_this_list_and_each_file_is_in_it() -> None:
+    assert tuple(load_actions()) == ACTIONS
+    folder = Path(__file__).parents[2] / "workers" / "actions"
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    assert files == {action.__module__.rsplit(".", 1)[-1] for action in ACTIONS}
+    assert len({action.__struct_config__.tag for action in ACTIONS}) == len(ACTIONS)
+
+
+async def test_an_action_without_compile_or_run_says_so(context: Context) -> None:
+    class Empty(Action, frozen=True, kw_only=True, tag="empty"):
+        pass
+
+    with pytest.raises(NotImplementedError, match="Empty"):
+        Rulebook.load(write_document(rules_of("- {id: r, type: customer, actions: [{id: a, do: empty}]}")), [Empty])
+    with pytest.raises(NotImplementedError, match="Empty"):
+        await Empty.run({}, context)
+
+
+# --- log ---
+
+
+async def test_log_says_one_line_with_its_level_and_without_personal_data(context: Context) -> None:
+    about = subject(customer())
+    with capture_logs() as lines:
+        assert await Log.run(inputs("log", about, level="error", message="{id} {email}"), context) == {}
+    assert lines == [
+        {"event": "rule.matched", "log_level": "error", "message": "c1 ***", "event_id": "e1", "rule_id": "short"}
+    ]
+
+
+def test_a_log_message_is_cut_to_what_a_line_holds() -> None:
+    assert len(inputs("log", message="a" * 5_000)["message"]) == MESSAGE_CHARS_MAX
+
+
+# --- http: what is refused ---
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "reason"),
+    [
+        ({"url": "https://{id}/x"}, "url", "does not name its host"),
+        ({"url": "https://erp.example.com{id}"}, "url", "does not name its host"),
+        ({"url": "https://user:pass@erp.example.com/"}, "url", "does not name its host"),
+        ({"url": "ftp://erp.example.com/"}, "url", "does not name its host"),
+        ({"url": "{raw.url}"}, "url", "does not name its host"),
+        ({"url": "https://x.test/{statsu}"}, "url", "no field 'statsu'"),
+        ({"url": "https://x.test/", "body": {"a": ["{statsu}"]}}, "body.a[0]", "no field 'statsu'"),
+        ({"url": "https://x.test/", "headers": {"X": "{statsu}"}}, "headers.X", "no field 'statsu'"),
+        ({"url": "https://x.test/", "headers": {"Idempotency-Key": "1"}}, "headers.Idempotency-Key", "cannot be set"),
+        ({"url": "https://x.test/", "headers": {"a b": "1"}}, "headers.a b", "cannot be set"),
+        ({"url": "https://x.test/", "headers": {"X": "a\nb"}}, "headers.X", "is not printable ASCII"),
+        ({"url": "https://x.test/", "secret": "whsec_x"}, "secret", "Expected `object"),
+        ({"url": "https://x.test/", "method": "TRACE"}, "method", "Invalid enum value"),
+        ({"url": "https://x.test/", "timeout_seconds": 61}, "timeout_seconds", "<= 60"),
+        ({"url": "https://x.test/" + "a" * 2_000}, "url", "length <= 2000"),
+    ],
+)
+def test_an_http_action_that_could_go_astray_is_refused_when_loaded(words: Any, path: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        inputs("http", **words)
+    assert caught.value.path == f"rules[0].actions[0].{path}"
+    assert reason in caught.value.reason
+
+
+@pytest.mark.parametrize(("status", "repeated"), [(408, True), (425, True), (429, True), (500, True), (503, True),
+                                                  (301, False), (400, False), (404, False), (409, False)])  # fmt: skip
+async def test_a_status_is_named_after_who_must_act(sink: Sink, context: Context, status: int, repeated: bool) -> None:  # noqa: FBT001
+    sink.status = status
+    with pytest.raises(TransientError if repeated else PermanentError) as caught:
+        await Http.run(inputs("http", url=sink.url), context)
+    assert caught.value.http_status == status
+    assert len(sink.got) == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        (format_datetime(datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC), usegmt=True), 30.0),
+        (format_datetime(datetime(2026, 3, 1, 11, tzinfo=UTC), usegmt=True), 0.0),
+        ("soon", None),
+        ("-5", None),
+    ],
+)
+async def test_retry_after_is_passed_on(sink: Sink, context: Context, header: str, seconds: float | None) -> None:
+    sink.status, sink.headers = 429, {"Retry-After": header}
+    with pytest.raises(TransientError) as caught:
+        await Http.run(inputs("http", url=sink.url), context)
+    assert caught.value.retry_after_seconds == seconds
+
+
+async def test_an_answer_that_takes_too_long_or_is_too_large_ends(sink: Sink, context: Context) -> None:
+    sink.seconds = 1
+    with pytest.raises(TransientError) as slow:
+        await Http.run(inputs("http", url=sink.url, timeout_seconds=0.05), context)
+    context.resources["action_seconds_max"] = 0.05
+    with pytest.raises(TransientError) as slower:
+        await Http.run(inputs("http", url=sink.url), context)
+    assert (slow.value.kind, slower.value.kind) == ("timeout", "timeout")
+    sink.seconds, sink.body = 0, b"x" * 100_000
+    context.resources["action_seconds_max"] = 5
+    with pytest.raises(PermanentError) as large:
+        await Http.run(inputs("http", url=sink.url), context)
+    assert large.value.kind == "too_large"
+
+
+async def test_a_private_address_is_refused_unless_allowed(sink: Sink, context: Context) -> None:
+    async with open_outbound(Settings()) as guarded:
+        context.resources["outbound"] = guarded
+        with pytest.raises(PermanentError) as caught:
+            await Http.run(inputs("http", url=sink.url), context)
+    assert caught.value.kind == "address_refused"
+    assert sink.got == []
+
+
+@pytest.mark.parametrize("environ", [{}, {"S": ""}, {"S": "whsec_short"}])
+async def test_a_secret_that_cannot_be_used_is_for_a_person(sink: Sink, context: Context, environ: Any) -> None:
+    context.resources["environ"] = environ
+    with pytest.raises(PermanentError) as caught:
+        await Http.run(inputs("http", url=sink.url, secret={"env": "S"}), context)
+    assert caught.value.kind == "secret_unusable"
+    assert "short" not in str(caught.value)
+    assert sink.got == []
+
+
+# --- http: what is sent ---
+
+
+async def test_a_request_carries_body_key_trace_and_headers(sink: Sink, context: Context) -> None:
+    words = {"url": sink.url + "/claims/{reference}?of={status}", "headers": {"X-Order": "{id}", "Accept": "text/x"}}
+    body = {"order": "{id}", "missing": "{quantity_missing}", "note": "é {reference}"}
+    kept = await Http.run(inputs("http", body=body, **words), context)
+    assert kept["http_status"] == 200
+    assert kept["duration_ms"] > 0
+    ((method, path, headers, sent),) = sink.got
+    assert (method, path) == ("POST", "/claims/PO-1?of=received")
+    assert json.loads(sent) == {"order": "po_1", "missing": 3, "note": "é PO-1"}
+    assert headers["idempotency-key"] == context.idempotency_key
+    assert headers["traceparent"] == context.traceparent
+    assert (headers["content-type"], headers["x-order"], headers["accept"]) == ("application/json", "po_1", "text/x")
+    assert "webhook-signature" not in headers
+
+
+async def test_a_request_without_body_or_trace_sends_none(sink: Sink, context: Context) -> None:
+    context.traceparent = None
+    await Http.run(inputs("http", url=sink.url + "/x", method="DELETE"), context)
+    ((method, _, headers, sent),) = sink.got
+    assert (method, sent) == ("DELETE", b"")
+    assert not {"traceparent", "content-type"} & set(headers) or headers.get("content-type") != "application/json"
+
+
+async def test_a_repetition_sends_the_same_key_and_a_signature_that_verifies(sink: Sink, context: Context) -> None:
+    rendered = inputs("http", url=sink.url, body={"a": "{id}"}, secret={"env": "S"})
+    assert SECRET not in repr(rendered)
+    for _ in range(2):
+        await Http.run(rendered, context)
+    first, second = (headers["idempotency-key"] for _, _, headers, _ in sink.got)
+    assert first == second
+    _, _, headers, body = sink.got[0]
+    verifier = StandardWebhooks(secrets=(SecretRef(env="S"),)).build({"S": SECRET}, "test")
+    verifier.verify(Delivery("test", headers, body, NOON))
+    assert headers["webhook-id"] == context.idempotency_key
+    assert headers["webhook-timestamp"] == str(int(NOON))
