@@ -99,6 +99,7 @@ class Run:
         try:
             return await self._attempt(head, last, report)
         except asyncio.CancelledError:
+            self.more = False
             with contextlib.suppress(LeaseLost, StoreUnavailable, StoreUnsafe):
                 await self._settle(head, "release")
             report.finish("released")

@@ -12,6 +12,9 @@ local function advance(lane, digest, version, fields, change)
   if last[2] and last[2] ~= '' and version ~= '' and last[2] > version then
     return
   end
+  if version == '' then
+    version = last[2] or '' -- a record that is gone has none, and must not open the door to what was before
+  end
   local types = change
   if last[1] == digest then
     types = last[3] or ''

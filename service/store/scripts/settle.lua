@@ -44,8 +44,8 @@ local function settle(i)
   elseif may == 'over' then
     return {'done'}
   end
-  local state = redis.call('HGET', event, 'state')
-  if state == 'ended' or state == 'dead' then
+  if redis.call('HGET', event, 'running') ~= token then
+    -- A repeated call: the event has left this run, and may be in the hands of another one.
     return proceed(job, token, ARGV[i + 11])
   end
   if ARGV[i + 4] ~= '' then
@@ -54,8 +54,9 @@ local function settle(i)
     end
     redis.call('HSET', event, 'ledger', ARGV[i + 4])
   end
-  if ARGV[i + 3] ~= '' then
-    redis.call('APPEND', prefix .. 'story:' .. id, ARGV[i + 3])
+  local story, line = prefix .. 'story:' .. id, ARGV[i + 3]
+  if line ~= '' and redis.call('GETRANGE', story, -#line, -1) ~= line then -- there already: the call is repeated
+    redis.call('APPEND', story, line)
   end
   if step == 'note' then
     return {'ok'}
@@ -72,6 +73,7 @@ local function settle(i)
     redis.call('HSET', event, 'by', token)
     redis.call('LREM', job, 1, id)
     make_job(effects_prefix .. id, ARGV[i + 8], now + delay)
+    wake_one()
   end
   return proceed(job, token, ARGV[i + 11])
 end

@@ -34,12 +34,11 @@ local function drop_job(job)
   redis.call('DEL', lock_of(job), 'arq:job:' .. job, 'arq:retry:' .. job)
 end
 
+-- A job due later wakes a worker as well: an idle one then knows how long it may sleep.
 local function requeue(job, due)
   redis.call('ZADD', queue, 'XX', due, job)
   redis.call('DEL', lock_of(job))
-  if due <= now then
-    wake_one()
-  end
+  wake_one()
 end
 
 -- The state of an event at the moment a run takes it up. `running` names the run that has it: found there from another
@@ -97,6 +96,12 @@ local function proceed(job, token, more)
       return {'done'}
     end
     return {'next', now, head, record_of(job)}
+  end
+  -- The next event was taken up already if the answer that gave it was not waited for: its run has not begun.
+  local event = prefix .. 'event:' .. redis.call('LINDEX', job, 0)
+  if redis.call('HGET', event, 'running') == token then
+    redis.call('HDEL', event, 'running')
+    redis.call('HINCRBY', event, 'attempts', -1)
   end
   requeue(job, now)
   return {'requeued'}
