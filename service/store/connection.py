@@ -13,7 +13,7 @@ from typing import Any
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Sentinel
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
-from redis.exceptions import ResponseError
+from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - redis-py's own
 
 from service.errors import ConfigError, StoreUnsafe
 from service.settings import Durability, Settings
@@ -53,27 +53,26 @@ def build_pool(settings: Settings) -> ConnectionPool:
 
 
 class Verifier:
-    """Greets a fresh connection and, on a server not met before, asks whether it keeps the promised durability."""
+    """Greets each fresh connection and asks the server whether it keeps the promised durability."""
 
     def __init__(self, settings: Settings) -> None:
         self._durability: Durability = settings.durability
-        self._trusted: str | None = None
 
     async def greet(self, connection: AbstractConnection) -> None:
         """Log in as redis-py would, then verify.
 
         Raises:
             StoreUnsafe: the server must not be written to.
+            ConnectionError: its replicas are gone, which time may heal.
         """
         await connection.on_connect()
         info = parse_info(await ask(connection, "INFO"))
-        if info.get("run_id") == self._trusted:
-            return
         reason = shortfall(self._durability, info, await _config(connection))
         if reason:
             await connection.disconnect(nowait=True)
             raise StoreUnsafe(reason)
-        self._trusted = info.get("run_id")
+        if self._durability == "replica" and info.get("connected_slaves") == "0":
+            raise ConnectionError("no replica is connected; WAYBILL_DURABILITY=replica needs at least one")
 
 
 async def ask(connection: AbstractConnection, *command: str | bytes | float) -> Any:  # noqa: ANN401 - whatever the command answers

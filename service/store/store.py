@@ -1,9 +1,10 @@
 """Joins the room's parts into the one object that the two pods are handed."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 
-from service.errors import StoreFull
+from service.errors import StoreFull, StoreUnavailable
 from service.events import Event
 from service.settings import Settings
 from service.store.client import Client
@@ -49,7 +50,8 @@ class Store:
             StoreUnavailable, StoreFull: as `ingest`.
         """
         if time.monotonic() >= self._memory_known_until:
-            await self._look_at_memory()
+            with contextlib.suppress(StoreUnavailable):  # the call below waits for the store, a look does not
+                await self._look_at_memory()
         if self._memory_percent >= self.settings.memory_percent_max:
             raise StoreFull(f"the store's memory is {self._memory_percent} % full", self.settings.retry_after_seconds)
         return await self._ingest.submit(arrivals)
