@@ -109,7 +109,10 @@ class EffectsRun:
             letter = self._ledger[place]
             if letter == DONE:
                 continue
-            if letter in (FAILED, UNKNOWN) or (letter == STARTED and not fresh and not self._may_repeat(place)):
+            if letter in (FAILED, UNKNOWN):
+                self._recall(letter)
+                break
+            if letter == STARTED and not fresh and not self._may_repeat(place):
                 break
             if letter != STARTED:
                 self._ledger[place] = STARTED
@@ -129,6 +132,13 @@ class EffectsRun:
         )
         self._tell(place, 0.0, self.outcome.error)
         return False
+
+    def _recall(self, letter: str) -> None:
+        """Name what an earlier attempt left to a person, unless this one has a failure of its own to tell."""
+        kind = "outcome_unknown" if letter == UNKNOWN else "effect_failed"
+        self.outcome.error = self.outcome.error or PermanentError(
+            kind, "an effect failed for good in an earlier attempt"
+        )
 
     async def _one(self, place: int) -> None:
         started = time.perf_counter()

@@ -216,7 +216,7 @@ class LeaseWorker(Worker):
                 self.leases_lost += 1
         except asyncio.CancelledError:
             if job.head is None:
-                with contextlib.suppress(StoreUnavailable):
+                with contextlib.suppress(StoreUnavailable, StoreUnsafe):
                     await self._endings.submit(FinishedJob(job.id, job.token, "release"))
         except LeaseLost as error:
             self.leases_lost += 1
