@@ -16,7 +16,8 @@ from service.store import Store, open_store
 
 @pytest.fixture(scope="session")
 def server_binary() -> str | None:
-    return os.environ.get("WAYBILL_TEST_SERVER") or None
+    # Taken out of the environment, where a process that a test starts would refuse it as no setting.
+    return os.environ.pop("WAYBILL_TEST_SERVER", None) or None
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ from service.settings import Settings, load_settings
 from service.store import Store
 from service.store.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from workers.effects import EffectTools
+from workers.health import serving_health
 from workers.process import Tools, finish_effects, process_lane
 from workers.rulebook import RulebookInForce
 from workers.sampling import beat
@@ -34,6 +35,7 @@ from workers.worker import LeaseWorker
 @click.option("--burst", is_flag=True, help="End once nothing is due and nothing runs.")
 def work(*, burst: bool) -> None:
     """Run jobs: fetch, decide, act. SIGTERM drains."""
+    configure("workers")  # so that a wrong setting is told as a line, too
     settings = load_settings(os.environ)
     configure("workers", settings.log_level, settings.log_line_bytes_max)
     config = load_config(Path(settings.config), os.environ)
@@ -44,18 +46,23 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
     """Run one worker until it is told to stop.
 
     Raises:
-        ConfigError: the configuration cannot be joined.
+        ConfigError: the configuration cannot be joined, or WAYBILL_ADMIN_PORT cannot be had.
     """
     name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
     log = structlog.get_logger()
     async with joined(settings, config, environ) as tools:
-        log.info("process.started", worker=name, jobs_max=settings.jobs_max, lease_seconds=settings.lease_seconds)
         functions = [
             func(process_lane, name=LANE_FUNCTION, keep_result=0),  # pyright: ignore[reportArgumentType] - arq types ctx as dict
             func(finish_effects, name=EFFECTS_FUNCTION, keep_result=0),  # pyright: ignore[reportArgumentType] - arq types ctx as dict
         ]
         worker = LeaseWorker(functions, tools.store, name, burst=burst, ctx={"tools": tools})
-        async with running(tools.rules.follow()), running(beat(worker, settings.sample_seconds)):
+        async with (
+            serving_health(settings, tools.store, lambda: worker.stopping) as admin_port,
+            running(tools.rules.follow()),
+            running(beat(worker, settings.sample_seconds)),
+        ):
+            limits = {"jobs_max": settings.jobs_max, "lease_seconds": settings.lease_seconds}
+            log.info("process.started", worker=name, admin_port=admin_port, **limits)
             if await started(worker, tools.rules.first()):
                 await worker.async_run()
         await worker.close()

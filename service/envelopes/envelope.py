@@ -30,7 +30,7 @@ class Envelope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
 
     def reader(self, connector: Connector) -> Reader:
         """Build the reader for one source on the account of `connector`."""
-        raise NotImplementedError(type(self).__name__)
+        raise TypeError(f"{type(self).__name__} does not say how")
 
 
 def not_an_event(detail: str) -> Refusal:

@@ -49,11 +49,11 @@ class Scheme(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         Raises:
             ConfigError: a secret is missing or malformed, or two fields contradict each other.
         """
-        raise NotImplementedError(type(self).__name__)
+        raise TypeError(f"{type(self).__name__} does not say how")
 
     def sign(self, body: bytes, secret: str, id: str, timestamp: int) -> dict[str, str]:  # noqa: A002 - the word senders use
         """Give the headers a sender adds. `timestamp` in seconds since the epoch; what the scheme lacks is unused."""
-        raise NotImplementedError(type(self).__name__)
+        raise TypeError(f"{type(self).__name__} does not say how")
 
     def warnings(self) -> tuple[str, ...]:
         """What is allowed but worth a second look, as sentences."""
