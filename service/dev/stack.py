@@ -30,9 +30,10 @@ class Stack:
         self.admin_url = ""
         self._exits = exits
 
-    def start(self, name: str, *arguments: str) -> Child:
-        """Start `waybill <arguments>`; it ends with the stack."""
-        child = start_child(name, arguments, self.environ, self.workspace.logs)
+    def start(self, name: str, *arguments: str, **settings: str) -> Child:
+        """Start `waybill <arguments>` with `settings` over those of the stack; it ends with the stack."""
+        own = {f"WAYBILL_{field.upper()}": value for field, value in settings.items()}
+        child = start_child(name, arguments, self.environ | own, self.workspace.logs)
         self.children.append(child)
         self._exits.callback(child.stop)
         return child
@@ -51,7 +52,7 @@ class Stack:
 
     def start_worker(self, name: str) -> Child:
         """Start a worker and wait until it takes jobs."""
-        worker = self.start(name, "work")
+        worker = self.start(name, "work", admin_port="0")  # the one that was set is the ingress's
         worker.wait_for(started, START_SECONDS_MAX)
         return worker
 

@@ -1,0 +1,91 @@
+"""What a worker answers to whoever asks how it is: the process and the store apart, and a drain."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import pytest
+
+from service.dev.embedded import EmbeddedValkey
+from service.errors import ConfigError
+from service.settings import Settings
+from service.store import Store
+from workers.health import serving_health
+
+CONFIG = """\
+platforms:
+  pack: {kind: pack_cloud, organization_id: org_1, token: {env: TOKEN}}
+sources:
+  pack-orders: {platform: pack, verify: {scheme: basic, username: u, password: {env: TOKEN}}}
+"""
+
+
+async def answers(port: int, path: str) -> tuple[int, dict[str, str]]:
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as response:
+        return response.status, await response.json()
+
+
+async def test_a_port_that_is_taken_stops_the_start(make_settings: Callable[..., Settings], store: Store) -> None:
+    settings = make_settings(admin_port=0)
+    async with serving_health(settings, store, lambda: False) as port:
+        taken = make_settings(admin_port=port)
+        with pytest.raises(ConfigError, match=r"WAYBILL_ADMIN_PORT: cannot listen on .* each need their own"):
+            await serving_health(taken, store, lambda: False).__aenter__()
+
+
+async def test_a_store_that_does_not_answer_makes_it_unready_but_not_unhealthy(
+    own_valkey: Callable[..., EmbeddedValkey],
+) -> None:
+    server = own_valkey()
+    settings = msgspec.structs.replace(Settings(), redis_url=server.url, host="127.0.0.1", admin_port=0)
+    store = Store(settings)
+    async with serving_health(settings, store, lambda: False) as port:
+        assert await answers(port, "/readyz") == (200, {"status": "ready"})
+        server.kill()
+        assert await answers(port, "/readyz") == (503, {"status": "unready", "reason": "store_unavailable"})
+        assert await answers(port, "/healthz") == (200, {"status": "up"})
+    await store.close()
+
+
+async def test_a_store_that_hangs_counts_as_unavailable(own_valkey: Callable[..., EmbeddedValkey]) -> None:
+    server = own_valkey()
+    settings = msgspec.structs.replace(Settings(), redis_url=server.url, host="127.0.0.1", admin_port=0)
+    store = Store(settings)
+    await store.check()
+    os.kill(server.process.pid, signal.SIGSTOP)
+    try:
+        async with serving_health(settings, store, lambda: False) as port:
+            assert (await answers(port, "/readyz"))[0] == 503
+    finally:
+        os.kill(server.process.pid, signal.SIGCONT)
+    await store.close()
+
+
+async def test_a_draining_worker_is_not_ready(make_settings: Callable[..., Settings], store: Store) -> None:
+    async with serving_health(make_settings(admin_port=0), store, lambda: True) as port:
+        assert await answers(port, "/readyz") == (503, {"status": "unready", "reason": "stopping"})
+
+
+@pytest.fixture
+def worker(tmp_path: Path, valkey_url: str) -> Iterator[subprocess.Popen[bytes]]:
+    (tmp_path / "waybill.yaml").write_text(CONFIG)
+    environ = os.environ | {
+        "WAYBILL_CONFIG": str(tmp_path / "waybill.yaml"), "WAYBILL_REDIS_URL": valkey_url,
+        "WAYBILL_HOST": "127.0.0.1", "WAYBILL_ADMIN_PORT": "0", "TOKEN": "t",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "service", "work"]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE) as process:
+        yield process
+        process.terminate()
+
+
+async def test_a_worker_without_rules_says_its_port_and_is_ready(worker: subprocess.Popen[bytes]) -> None:
+    assert worker.stdout
+    lines = (msgspec.json.decode(line) for line in worker.stdout)
+    started = next(line for line in lines if line["event"] == "process.started")
+    assert await answers(started["admin_port"], "/readyz") == (200, {"status": "ready"})
