@@ -15,6 +15,7 @@ from msgspec import Struct
 from service.actions import Action
 from service.errors import PermanentError, TransientError, WaybillError
 from service.store import Job, Settled, Store
+from workers.report import trace_id
 from workers.stories import EffectLine, StoredEffect, write
 
 ERROR_CHARACTERS_MAX = 300
@@ -33,6 +34,7 @@ class Subject(Struct, frozen=True):
     source: str
     traceparent: str | None
     attempt: int
+    generation: int = 0
 
 
 class EffectTools(Struct, frozen=True):
@@ -192,6 +194,7 @@ class EffectsRun:
         self._log.info(
             "action.finished",
             event_id=subject.event_id,
+            trace_id=trace_id(subject.traceparent),
             source=subject.source,
             attempt=subject.attempt,
             rule=effect.rule,
@@ -229,7 +232,7 @@ class RunningEffect:
 
     def __init__(self, subject: Subject, effect: StoredEffect, resources: Mapping[str, Any]) -> None:
         self._resources = resources
-        self.idempotency_key = effect.key(subject.event_id)
+        self.idempotency_key = effect.key(subject.event_id, subject.generation)
         self.event_id = subject.event_id
         self.source = subject.source
         self.rule = effect.rule

@@ -9,6 +9,7 @@ import structlog
 from service.errors import PermanentError, TransientError
 from service.events import Event, RecordRef
 from service.platforms.base import FetchContext, Fetched, Platform
+from workers.report import trace_id
 
 
 async def fetch_record(platforms: Mapping[str, Platform], event: Event, attempt: int) -> Fetched:
@@ -61,6 +62,7 @@ def _tell(event: Event, attempt: int, started: float, found: Mapping[str, Any], 
     structlog.get_logger().info(
         "record.fetched",
         event_id=event.id,
+        trace_id=trace_id(event.traceparent),
         source=event.source,
         platform=event.record.platform,
         record_kind=event.record.kind,

@@ -38,7 +38,7 @@ class Report:
             "event_type": event.type,
             "platform": event.record.platform,
             "record_kind": event.record.kind,
-            "trace_id": event.traceparent.split("-")[1] if event.traceparent else None,
+            "trace_id": trace_id(event.traceparent),
         }
 
     @property
@@ -76,6 +76,11 @@ class Report:
             error_kind=error.kind if error else None,
             http_status=getattr(error, "http_status", None),
         )
+
+
+def trace_id(traceparent: str | None) -> str | None:
+    """Give the trace's id out of a valid `traceparent`, the 32 hex digits that every line about an event names."""
+    return traceparent.split("-", 2)[1] if traceparent else None
 
 
 LEVELS = {"info": 20, "warning": 30, "error": 40}
