@@ -69,6 +69,34 @@ class Settings(Struct, frozen=True, kw_only=True):
     body_depth_max: Annotated[int, Meta(ge=1, le=500, description="deepest nesting of a JSON body")] = 64
     ingest_seconds_max: Annotated[float, Meta(gt=0, description="longest wait for the store before 503")] = 8.0
     requests_in_flight_max: Annotated[int, Meta(ge=1, description="requests handled at once before 503")] = 2_000
+    bodies_bytes_max: Annotated[int, Meta(ge=1, description="bytes of all bodies held at once before 503")] = (
+        134_217_728
+    )
+    connections_max: Annotated[int, Meta(ge=1, description="connections of one port; more are closed as they come")] = (
+        10_000
+    )
+    header_fields_max: Annotated[int, Meta(ge=8, description="header fields of one request before 431")] = 100
+    header_bytes_max: Annotated[int, Meta(ge=1_024, description="bytes of one request's head before 431")] = 16_384
+    trusted_proxies: Annotated[
+        str,
+        Meta(description="addresses or networks, by commas, whose X-Forwarded-For names the sender; empty: nobody's"),
+    ] = ""
+    address_refusals_per_second_max: Annotated[
+        float, Meta(ge=0, description="refused deliveries of one address before it must wait; 0: no limit")
+    ] = 200.0
+    source_deliveries_per_second_max: Annotated[
+        float,
+        Meta(ge=0, description="verified deliveries of one source, per process, before it must wait; 0: no limit"),
+    ] = 0.0
+    quarantine_deliveries_max: Annotated[
+        int, Meta(ge=0, description="refused deliveries kept, per source; the oldest make room; 0: none")
+    ] = 5_000
+    quarantine_bytes_max: Annotated[
+        int, Meta(ge=0, description="bytes of refused deliveries kept, per source; the oldest make room")
+    ] = 33_554_432
+    quarantine_per_minute_max: Annotated[
+        float, Meta(gt=0, description="refused deliveries kept in a minute, per source and process")
+    ] = 600.0
     retry_after_seconds: Annotated[int, Meta(ge=1, description="what a 503 asks the sender to wait")] = 5
     shutdown_seconds_max: Annotated[
         float, Meta(gt=0, description="longest wait for requests under way at shutdown")
@@ -101,12 +129,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = 60.0
     action_seconds_max: Annotated[float, Meta(gt=0, description="longest time of one action")] = 20.0
     rulebook_seconds_max: Annotated[float, Meta(gt=0, description="longest time a worker keeps an old rulebook")] = 1.0
+    sweep_seconds: Annotated[float, Meta(gt=0, description="how often a slice of the store is swept")] = 30.0
+    sweep_items_max: Annotated[int, Meta(ge=1, le=10_000, description="events and jobs looked at by one sweep")] = 500
     sample_seconds: Annotated[float, Meta(gt=0, description="how often queue.sampled is logged")] = 15.0
 
     # how long things are kept
     body_hours: Annotated[float, Meta(gt=0, description="bodies of ended events")] = 24.0
     decision_days: Annotated[float, Meta(gt=0, description="decisions and histories of ended events")] = 14.0
+    dead_letter_days: Annotated[float, Meta(ge=0, description="dead letters nobody acts on; 0: for ever")] = 90.0
     dedupe_hours: Annotated[float, Meta(gt=0, description="claims, where a source does not say")] = 72.0
+    quarantine_hours: Annotated[float, Meta(gt=0, description="refused deliveries")] = 72.0
 
     # what is said
     log_level: Annotated[
