@@ -16,7 +16,7 @@ from service.rules.fields import Field, Place
 from service.rules.language import Condition
 from service.rules.limits import CONDITION_DEPTH_MAX, CONDITION_NODES_MAX
 from service.rules.operators import OPERATORS, Less, Operator, negate
-from service.rules.scope import Scope
+from service.rules.scope import Scope, Value
 from service.rules.sides import Comparison, build_comparison
 from service.rules.trace import Node, Trace, Truth
 
@@ -122,7 +122,7 @@ def _compare_with_constant(comparison: Comparison, told: Node) -> Run:
     field, decide, right = comparison.field, comparison.decide, comparison.right
     read, rooted, wanted = field.read, field.rooted, right.constant
 
-    def run(scope: Scope, here: Any, trace: Trace | None) -> Truth:  # noqa: ANN401 - an element of any kind
+    def run(scope: Scope, here: Value, trace: Trace | None) -> Truth:
         seen = read(scope if rooted else here)
         result = decide(seen, wanted)
         if trace is not None:
@@ -137,7 +137,7 @@ def _compare(comparison: Comparison, told: Node) -> Run:
     read, rooted, read_right, rooted_right = field.read, field.rooted, right.read, right.rooted
     assert read_right is not None  # noqa: S101 - the caller's branch
 
-    def run(scope: Scope, here: Any, trace: Trace | None) -> Truth:  # noqa: ANN401 - an element of any kind
+    def run(scope: Scope, here: Value, trace: Trace | None) -> Truth:
         seen = read(scope if rooted else here)
         wanted = read_right(scope if rooted_right else here)
         result = decide(seen, wanted)
@@ -163,7 +163,7 @@ def _gather(tests: list[Test], told: Node, *, decisive: bool) -> Test:
     quick = tuple(test.run for test in sorted(tests, key=lambda test: test.cost))
     otherwise = not decisive
 
-    def run(scope: Scope, here: Any, trace: Trace | None) -> Truth:  # noqa: ANN401 - an element of any kind
+    def run(scope: Scope, here: Value, trace: Trace | None) -> Truth:
         if trace is not None:
             results = [child(scope, here, trace) for child in written]
             result = decisive if decisive in results else None if None in results else otherwise
@@ -185,7 +185,7 @@ def opposite(test: Test, told: Node) -> Test:
     """Kleene's not."""
     inner = test.run
 
-    def run(scope: Scope, here: Any, trace: Trace | None) -> Truth:  # noqa: ANN401 - an element of any kind
+    def run(scope: Scope, here: Value, trace: Trace | None) -> Truth:
         result = negate(inner(scope, here, trace))
         if trace is not None:
             trace.branch(told, result)

@@ -38,16 +38,16 @@ _FIXES: dict[Kind, str] = {
 
 
 def read_literal(value: Value, kind: Kind, at: str) -> Value:
-    """Make the literal for a field of `kind`.
+    """Make the literal for a field of a single kind (no list, no struct: no operator holds literals against those).
 
     Raises:
         ConfigError: it is of another kind.
     """
     if value is None:
         raise ConfigError(at, "nothing compares with null", "use op: is_null")
-    literal = _read(value, kind)
+    literal = _READERS[kind](value)
     if literal is None:
-        raise ConfigError(at, f"{str(value)[:40]!r} is not a {kind}", _FIXES.get(kind, "compare one of its fields"))
+        raise ConfigError(at, f"{str(value)[:40]!r} is not a {kind}", _FIXES[kind])
     return literal
 
 
@@ -73,11 +73,6 @@ def read_duration(value: Value, at: str) -> timedelta:
     if duration > DURATION_MAX:
         raise ConfigError(at, f"{value} is too long", f"write at most {DURATION_MAX.days}d")
     return duration
-
-
-def _read(value: Value, kind: Kind) -> Value:
-    reader = _READERS.get(kind)
-    return reader(value) if reader else None
 
 
 def _text(value: Value) -> str | None:

@@ -7,6 +7,8 @@ author of rules wrote ever becomes code.
 
 from collections.abc import Callable, Sequence
 from decimal import InvalidOperation
+from functools import cache
+from types import CodeType
 from typing import Any
 
 from service.rules.operators import NUMBERS, Less
@@ -59,5 +61,11 @@ def write_loop(comparison: Comparison | None, less: Less | None, slow: Find, *, 
         "other": right.constant,
         "InvalidOperation": InvalidOperation,
     }
-    exec(source, names)  # noqa: S102 - made of the names of struct fields alone
+    exec(_compiled(source), names)  # noqa: S102 - made of the names of struct fields alone
     return names["find"]
+
+
+@cache
+def _compiled(source: str) -> CodeType:
+    """Compile once for all rules of the same shape; there are no more shapes than pairs of number fields."""
+    return compile(source, "<list loop>", "exec")

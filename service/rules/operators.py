@@ -193,7 +193,12 @@ _TEXT = frozenset[Kind]({"text", "any"})
 _MOMENT = frozenset[Kind]({"moment"})
 _EVERY = _SINGLE | frozenset[Kind]({"struct", "list"})
 
-_LESS = {"lt": Less(False, True), "le": Less(True, False), "gt": Less(True, True), "ge": Less(False, False)}  # noqa: FBT003
+_LESS = {
+    "lt": Less(swap=False, wanted=True),
+    "le": Less(swap=True, wanted=False),
+    "gt": Less(swap=True, wanted=True),
+    "ge": Less(swap=False, wanted=False),
+}
 
 
 def _ordering(name: str, summary: str, right: Right = "one") -> Operator:

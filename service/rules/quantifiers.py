@@ -111,7 +111,7 @@ def _search(field: Field, where: Test, search: Search, told: Node) -> Run:
     least, elements_max = search.least, search.elements_max
     read, rooted, inner, find = field.read, field.rooted, where.run, _find(where, sought=sought)
 
-    def run(scope: Scope, here: Any, trace: Trace | None) -> Truth:  # noqa: ANN401 - an element of any kind
+    def run(scope: Scope, here: Value, trace: Trace | None) -> Truth:
         seen = read(scope if rooted else here)
         result = None
         if type(seen) not in LISTS or len(seen) > elements_max:
@@ -173,7 +173,7 @@ def _count(field: Field, where: Test | None, wanted: tuple[Decide, int, str], el
             return _explain_each(where.run, scope, elements, trace)
         return [where.run(scope, element, None) for element in elements]
 
-    def run(scope: Scope, here: Any, trace: Trace | None) -> Truth:  # noqa: ANN401 - an element of any kind
+    def run(scope: Scope, here: Value, trace: Trace | None) -> Truth:
         seen: Value = read(scope if rooted else here)
         result = None
         if type(seen) in LISTS and len(seen) <= elements_max:

@@ -16,6 +16,7 @@ from service.actions import Action, Repeat
 from service.events import Change
 from service.records import RECORDS
 from service.rules.compiling import CompiledRule, by_name, compile_rule
+from service.rules.conditions import Run
 from service.rules.document import parse_document, version_of
 from service.rules.fields import Field
 from service.rules.language import Rule
@@ -129,9 +130,11 @@ class Rulebook:
 
 def _encoded(path: str, field: Field, scope: Scope) -> Value:
     try:
-        return encode(path, field.read(scope), personal=field.personal)
+        value = encode(path, field.read(scope), personal=field.personal)
+        _ENCODER.encode(None if value is UNSET else value)
     except Exception:  # noqa: BLE001 - what cannot be read or written is not remembered
         return UNSET
+    return value
 
 
 def _index(compiled: Sequence[CompiledRule]) -> dict[tuple[str, Change], _Shelf]:
@@ -165,18 +168,17 @@ def _ask(entry: _Entry, scope: Scope, trace: Trace | None) -> Verdict:
         truth = True if compiled.when is None else compiled.when(scope, scope, trace)
     except Exception as error:  # noqa: BLE001 - a record that breaks a rule is a verdict, not the end of the others
         return Verdict(rule.id, "error", f"the condition failed: {type(error).__name__}")
-    if truth is not None:
+    if compiled.when is None or truth is not None:
         return entry.matched if truth else entry.unmatched
-    reason = _why_unknown(compiled, scope)
+    reason = _why_unknown(compiled.when, scope)
     result: dict[str, Result] = {"skip": "unknown", "error": "error", "match": "matched"}
     return Verdict(rule.id, result[rule.on_unknown], reason)
 
 
-def _why_unknown(compiled: CompiledRule, scope: Scope) -> str:
+def _why_unknown(when: Run, scope: Scope) -> str:
     """Find the first unknown comparison by explaining the rule again; since unknown is rare, deciding carries none."""
     trace = Trace()
-    if compiled.when is not None:
-        compiled.when(scope, scope, trace)
+    when(scope, scope, trace)
     step = trace.unknown()
     return f"{step.reason}, at {step.path}" if step else "a condition is unknown"
 

@@ -2,12 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
-from service.records import Money
+from service.errors import ConfigError
+from service.records import Customer, Money, PurchaseOrder
+from service.rules.fields import describe
+from service.rules.literals import read_literal
 from service.rules.operators import OPERATORS
 from tests.service.rule_samples import NOW, customer, line, order, subject, truth
 
@@ -162,6 +166,8 @@ RAW = {"n": 5, "price": Decimal("9.90"), "flag": True, "text": "5", "nothing": N
         ({"field": "raw.gone.deeper", "op": "missing"}, True),
         ({"field": "raw.items.1.q", "op": "eq", "value": 3}, True),
         ({"field": "raw.items.9.q", "op": "exists"}, False),
+        ({"field": "raw.n.q", "op": "exists"}, False),
+        ({"field": "raw.items.first", "op": "exists"}, False),
         ({"any_of": "raw.items", "where": {"field": "q", "op": "gt", "value": 2}}, True),
         ({"all_of": "raw.items", "where": {"field": "q", "op": "gt", "value": 0}}, None),
         ({"any_of": "raw.n", "where": {"field": "q", "op": "gt", "value": 0}}, None),
@@ -210,6 +216,28 @@ def test_growth_and_shrinkage(before: str | None, after: Any, increased: Any, de
     assert truth({"field": "quantity_received", "op": "decreased"}, about) is decreased
 
 
+@pytest.mark.parametrize(("received", "expected"), [(1, True), (4, False), (None, None)])
+def test_a_field_compares_with_a_derived_one_of_its_element(received: Any, expected: Any) -> None:
+    where = {"field": "quantity_received", "op": "lt", "ref": "quantity_missing"}
+    assert truth({"any_of": "lines", "where": where}, subject(order(lines=(line(5, received),)))) is expected
+
+
+def test_the_fields_of_a_record_can_be_listed() -> None:
+    fields = describe(PurchaseOrder)
+    assert fields["lines[].price.value"] == "amount"
+    assert fields["lines[].quantity_missing"] == "number"
+    assert (fields["total.currency"], fields["supplier.name"], fields["created_at"]) == ("text", "text", "moment")
+    assert describe(Customer)["tags"] == "list"
+
+
+def test_a_record_field_of_a_type_that_rules_do_not_know_fails_the_first_look() -> None:
+    class Odd(Struct):
+        weight: complex
+
+    with pytest.raises(TypeError, match="complex"):
+        describe(Odd)
+
+
 def test_the_last_decided_state_can_be_named_and_compared_with() -> None:
     about = subject(previous={"total": ["money", "100", "EUR"], "status": "open", "quantity_received": ["number", "1"]})
     assert truth({"field": "previous.status", "op": "eq", "value": "open"}, about) is True
@@ -217,6 +245,22 @@ def test_the_last_decided_state_can_be_named_and_compared_with() -> None:
     assert truth({"field": "quantity_received", "op": "ge", "ref": "previous.quantity_received"}, about) is True
     dollars = subject(previous={"total": ["money", "100", "USD"]})
     assert truth({"field": "total.value", "op": "gt", "ref": "previous.total.value"}, dollars) is None
+
+
+def test_a_list_that_is_not_there_holds_nothing_known() -> None:
+    tree = {"field": "type", "op": "in", "ref": "tags"}
+    assert truth(tree, subject(customer(type="vip", tags=None))) is None
+
+
+def test_literals_of_true_and_false_are_told_from_numbers() -> None:
+    assert read_literal(True, "boolean", "value") is True  # noqa: FBT003 - the value under test
+    with pytest.raises(ConfigError, match="write true or false"):
+        read_literal(1, "boolean", "value")
+
+
+def test_every_operator_is_in_the_manual() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "rules.md").read_text()
+    assert [name for name in OPERATORS if f"`{name}`" not in manual] == []
 
 
 def test_every_operator_is_told_and_tested_here() -> None:

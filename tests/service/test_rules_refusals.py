@@ -12,7 +12,7 @@ from service.errors import ConfigError
 from service.records import Customer
 from service.rules import Rulebook, read_rule_files, write_document
 from service.rules.files import check_sources, find_rule_files
-from service.rules.limits import ACTIONS_MAX, CONDITION_DEPTH_MAX, CONDITION_NODES_MAX, DOCUMENT_BYTES_MAX
+from service.rules.limits import ACTIONS_MAX, CONDITION_DEPTH_MAX, CONDITION_NODES_MAX, DOCUMENT_BYTES_MAX, RULES_MAX
 from tests.service.rule_samples import compile_tree, rules_of
 
 LEAF = {"field": "status", "op": "eq", "value": "x"}
@@ -185,6 +185,12 @@ def test_a_document_that_is_no_rulebook_is_refused(document: bytes, reason: str)
     with pytest.raises(ConfigError) as caught:
         Rulebook.load(document, load_actions())
     assert reason in caught.value.reason
+
+
+def test_a_rulebook_has_a_bounded_number_of_rules() -> None:
+    rules = rules_of("- {id: r, type: customer}") * (RULES_MAX + 1)
+    with pytest.raises(ConfigError, match="5001 rules, at most 5000"):
+        write_document(rules)
 
 
 def rule_with(actions: str) -> bytes:

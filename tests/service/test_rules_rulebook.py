@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from msgspec import UNSET
 
-from service.actions import load_actions
-from service.records import Customer, Money, PurchaseOrder
+from service.actions import Action, CompileTemplate, Render, load_actions
+from service.records import Address, Customer, Money, PurchaseOrder
 from service.rules import (
     Judgement,
     Rulebook,
@@ -200,6 +200,25 @@ def test_a_bad_record_ends_as_a_verdict_and_never_raises(words: Any) -> None:
     msgspec.msgpack.encode(rulebook.remember(about))
 
 
+def test_a_text_that_no_encoding_holds_is_an_error_of_its_rule_and_is_not_remembered() -> None:
+    rulebook = book("- {id: r, type: purchase_order, when: {field: raw.x, op: changed}}")
+    about = subject(raw={"x": "\ud800" * 300}, previous={"raw.x": ["number", "5"]})
+    verdict = rulebook.judge(about, NOW).verdicts[0]
+    assert (verdict.result, verdict.reason) == ("error", "the condition failed: UnicodeEncodeError")
+    assert rulebook.remember(about) == rulebook.remember(subject(raw={"x": "\ud800"})) == {}
+
+
+def test_an_action_of_another_package_that_raises_is_an_error_of_its_rule() -> None:
+    class Odd(Action, frozen=True, kw_only=True, tag="odd"):
+        def compile(self, compile_template: CompileTemplate) -> Render:
+            template = compile_template("x", "{id}")
+            return lambda scope: {template(scope): 1 // 0}
+
+    document = write_document(rules_of("- {id: r, type: purchase_order, actions: [{id: a, do: odd}]}"))
+    judgement = Rulebook.load(document, [Odd]).judge(subject(), NOW)
+    assert judgement.verdicts == (Verdict("r", "error", "action a: ZeroDivisionError"),)
+
+
 def test_a_trace_tells_every_node_with_what_it_saw() -> None:
     trace = Trace()
     book(SHORT_RECEIPT).judge(subject(order(status="open"), previous={"status": "open"}), NOW, trace)
@@ -228,16 +247,24 @@ PERSONAL = """
       - {field: last_name, op: changed}
       - {field: balance, op: exists}
       - {field: billing_address, op: missing}
+      - {field: shipping_address, op: exists}
       - {any_of: tags, where: {field: $item, op: in, value: [vip]}}
       - {field: created_at, op: within, value: 1h}
       - {field: type, op: matches, value: "x.*"}
+      - {field: raw.points, op: in, value: [1, 2]}
 """
 
 
 def test_a_trace_masks_personal_values_and_is_plain_data() -> None:
     about = subject(
-        customer(last_name="Lee", balance=Money(Decimal("1.50"), "EUR"), type="xy", created_at=NOW),
-        raw={"billing": {"firstName": "Ann"}},
+        customer(
+            last_name="Lee",
+            balance=Money(Decimal("1.50"), "EUR"),
+            type="xy",
+            created_at=NOW,
+            shipping_address=Address(),
+        ),
+        raw={"billing": {"firstName": "Ann"}, "points": 2},
         previous={"last_name": ["digest", "0"]},
     )
     trace = Trace()
