@@ -1,0 +1,42 @@
+"""Servers of a test's own, as many as it needs, each in a directory that a second start finds again."""
+
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from service.dev.embedded import EmbeddedValkey, start_valkey
+
+StartServer = Callable[..., EmbeddedValkey]
+
+
+@pytest.fixture
+def start_server(server_binary: str | None) -> Iterator[StartServer]:
+    """`start_server("primary", "--port", "7000")`; `server="/usr/bin/redis-server"` for another one's binary."""
+    servers: list[EmbeddedValkey] = []
+    with tempfile.TemporaryDirectory(prefix="wb-") as directory:
+
+        def start(name: str, *options: str, server: str | None = server_binary) -> EmbeddedValkey:
+            started = start_valkey(Path(directory) / name, *options, server=server)
+            servers.append(started)
+            return started
+
+        yield start
+        for server in servers:
+            server.kill()
+
+
+@pytest.fixture
+def free_ports() -> Callable[[int], list[int]]:
+    def find(count: int) -> list[int]:
+        probes = [socket.socket() for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        ports = [int(probe.getsockname()[1]) for probe in probes]
+        for probe in probes:
+            probe.close()
+        return ports
+
+    return find

@@ -1,0 +1,114 @@
+"""What the tests of the store begin with: events, stores on any server, and a look at everything the server holds."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import redis
+
+from service.errors import StoreUnavailable
+from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
+from service.settings import load_settings
+from service.store import Arrival, Decided, Job, Settled, Step, Store
+
+Result = TypeVar("Result")
+
+WINDOW_MS = 60_000
+
+
+def make_event(record_id: str = "1", event_id: str = "", source: str = "shop") -> Event:
+    record = RecordRef("pack", "purchase_order", record_id)
+    name = event_id or new_event_id()
+    return Event(EVENT_VERSION, name, source, "purchase_order.updated", "updated", record, None, {}, None, b"{}")
+
+
+def make_arrivals(count: int) -> list[Arrival]:
+    events = [make_event(str(number % 7)) for number in range(count)]
+    return [Arrival(event, event.id, WINDOW_MS) for event in events]
+
+
+@contextlib.asynccontextmanager
+async def store_on(url: str, **values: object) -> AsyncGenerator[Store]:
+    """A store that nothing was asked of yet; `values` are settings."""
+    environ = {f"WAYBILL_{name.upper()}": str(value) for name, value in values.items()}
+    store = Store(load_settings({"WAYBILL_REDIS_URL": url} | environ))
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def decision(job: Job, event_id: str, *, ledger: str = "", **fields: Any) -> Decided:
+    values: dict[str, Any] = {
+        "story": b'{"what":"decided"}\n',
+        "fate": "" if ledger else "unmatched",
+        "digest": "d1",
+        "version": "2026-01-01",
+        "fields": b"f",
+        "change": "updated",
+        "more": True,
+    }
+    return Decided(job=job.id, token=job.token, event_id=event_id, ledger=ledger, **values | fields)
+
+
+def settlement(job: Job, event_id: str, step: Step, **fields: Any) -> Settled:
+    return Settled(job.id, job.token, event_id, step, **fields)
+
+
+def ask_server(url: str, *command: str) -> Any:
+    """Ask a server itself, past the store and whatever it refuses."""
+    with redis.Redis(unix_socket_path=url.removeprefix("unix://")) as client:
+        answer: Any = client.execute_command(*command)  # pyright: ignore[reportUnknownMemberType] - a hole
+    return answer
+
+
+async def patiently(call: Callable[[], Awaitable[Result]], seconds_max: float = 8) -> Result:
+    """As a sender that delivers again until it is answered."""
+    deadline = time.monotonic() + seconds_max
+    while True:
+        try:
+            return await call()
+        except StoreUnavailable:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.05)
+
+
+async def take_one(store: Store, worker: str = "w1") -> Job:
+    (job,) = (await store.leases(worker).claim(1)).jobs
+    return job
+
+
+async def ids_in_lanes(store: Store) -> set[str]:
+    """Every event that stands on a lane which has a job in the queue."""
+    found: set[str] = set()
+    for job in await store.client.command("ZRANGE", store.settings.queue, 0, -1):
+        if job.startswith(store.keys.lane("").encode()):
+            found |= {name.decode() for name in await store.client.command("LRANGE", job, 0, -1)}
+    return found
+
+
+async def contents(store: Store, passing: Sequence[bytes] = (b"wb:wake", b"wb:tick")) -> dict[bytes, Any]:
+    """Everything the server holds but moments and what is in `passing`."""
+    found: dict[bytes, Any] = {}
+    for key in sorted(await store.client.command("KEYS", "*")):
+        if key not in passing:
+            found[key] = await _value(store, key)
+    return found
+
+
+async def _value(store: Store, key: bytes) -> Any:
+    match await store.client.command("TYPE", key):
+        case b"hash":
+            flat = await store.client.command("HGETALL", key)
+            return dict(zip(flat[::2], flat[1::2], strict=True))
+        case b"list":
+            return await store.client.command("LRANGE", key, 0, -1)
+        case b"zset":
+            return sorted(await store.client.command("ZRANGE", key, 0, -1))
+        case b"stream":
+            return [fields for _, fields in await store.client.command("XRANGE", key, "-", "+")]
+        case _:
+            return await store.client.command("GET", key)

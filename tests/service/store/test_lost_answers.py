@@ -1,0 +1,135 @@
+"""Every call is cut once, before the server has it and after it has run it; the repeated call must end the same way."""
+
+import itertools
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import pytest
+
+from service.errors import StoreUnavailable
+from service.store import Arrival, FinishedJob, Onward, Store
+from tests.service.store.givens import WINDOW_MS, contents, decision, make_event, settlement, store_on, take_one
+from tests.service.store.proxy import Cut, Wire, wire_to
+
+pytestmark = pytest.mark.store
+
+Result = TypeVar("Result")
+CALLS = 19
+
+
+@pytest.fixture
+async def wire(valkey_url: str) -> AsyncIterator[Wire]:
+    with tempfile.TemporaryDirectory(prefix="wb-") as directory:
+        async with wire_to(valkey_url, Path(directory)) as opened:
+            yield opened
+
+
+async def again(call: Callable[[], Awaitable[Result]]) -> Result:
+    """As the worker does: what could not be answered is asked again."""
+    try:
+        return await call()
+    except StoreUnavailable:
+        return await call()
+
+
+def word(onward: Onward) -> tuple[bool, str | None]:
+    return onward.kept, onward.head.id if onward.head else None
+
+
+async def live(store: Store) -> list[Any]:
+    """A life with every script and every step in it; gives each answer that matters."""
+    facts = zip("abcde", "11122", strict=True)
+    arrivals = [Arrival(make_event(record, name), name, WINDOW_MS) for name, record in facts]
+    said: list[Any] = [await store.ingest_all(arrivals)]
+    said.append(await store.ingest(make_event("1", "z"), "a", WINDOW_MS))
+    leases, lanes = store.leases("w1"), store.lanes
+    first, second = (await again(lambda: leases.claim(2))).jobs
+    said.append([(job.id, job.head.id, job.head.attempts) for job in (first, second) if job.head])
+    said.append(await again(lambda: leases.renew([(first.id, first.token), (second.id, second.token)])))
+    said.append(word(await lanes.decide(decision(first, "a"))))
+    said.append(word(await lanes.decide(decision(first, "b", ledger="ss"))))
+    said.append(word(await lanes.settle(settlement(first, "b", "note", ledger="ds", story=b'{"n":1}\n'))))
+    said.append(word(await lanes.settle(settlement(first, "b", "defer", ledger="dw", story=b'{"n":2}\n', more=True))))
+    said.append(word(await lanes.settle(settlement(first, "c", "bury", fate="no", story=b'{"n":3}\n', more=True))))
+    said.append(word(await lanes.settle(settlement(second, "d", "hold", story=b'{"n":4}\n'))))
+    said += await live_on(store)
+    return said
+
+
+async def live_on(store: Store) -> list[Any]:
+    leases, lanes = store.leases("w2"), store.lanes
+    jobs = sorted((await again(lambda: leases.claim(9))).jobs, key=lambda job: job.id)
+    (deferred, held) = jobs
+    said: list[Any] = [(job.id, job.head and (job.head.id, job.head.attempts, job.head.ledger)) for job in jobs]
+    said.append(word(await lanes.settle(settlement(deferred, "b", "end", ledger="dd", fate="matched"))))
+    said.append(word(await lanes.settle(settlement(held, "d", "release"))))
+    (last,) = (await again(lambda: leases.claim(9))).jobs
+    assert last.head
+    said.append((last.head.id, last.head.attempts, last.head.deaths))
+    said.append(word(await lanes.settle(settlement(last, "d", "end", fate="ignored", more=True))))
+    said.append(word(await lanes.decide(decision(last, "e", more=False))))
+    await store.client.command("SET", "arq:job:plain", b"payload")
+    await store.client.command("ZADD", "arq:queue", 1, "plain")
+    (plain,) = (await again(lambda: leases.claim(9))).jobs
+    await store.leases("w2").finish([FinishedJob(plain.id, plain.token, "bury", b"why")])
+    said.append(await store.rulebook.publish("v1", b"{}", "me", "", None))
+    return said
+
+
+async def test_a_whole_life_ends_the_same_whichever_call_is_cut_and_wherever(valkey_url: str, wire: Wire) -> None:
+    async with store_on(valkey_url) as direct:
+        await live(direct)  # the server knows the scripts from here on
+        await direct.client.command("FLUSHALL")
+        expected, left = await live(direct), await held_by(direct)
+    differing: list[tuple[int, Cut, Any]] = []
+    cuts = 0
+    for number, where in itertools.product(range(CALLS), get_args(Cut)):
+        async with store_on(wire.url) as store:
+            await store.client.command("FLUSHALL")
+            wire.cut(number, where)
+            answers, now = await live(store), await held_by(store)
+        cuts += wire.cuts
+        differing += [(number, where, pair) for pair in zip(answers, expected, strict=True) if pair[0] != pair[1]]
+        differing += [(number, where, key) for key in now.keys() | left.keys() if now.get(key) != left.get(key)]
+    assert differing == []
+    assert cuts == 2 * CALLS
+
+
+async def held_by(store: Store) -> dict[bytes, Any]:
+    held = await contents(store)
+    held[b"wb:rulebook"].pop(b"at")
+    held[b"wb:rulebook:history"] = len(held[b"wb:rulebook:history"])
+    return {key: value for key, value in held.items() if not key.startswith(b"wb:receipt:")}
+
+
+async def test_a_deferral_whose_answer_was_lost_does_not_reach_into_the_run_that_has_the_effects_now(
+    store: Store,
+) -> None:
+    event = make_event()
+    await store.ingest(event, "k", WINDOW_MS)
+    await store.ingest(make_event(), "l", WINDOW_MS)
+    mine = await take_one(store, "w1")
+    await store.lanes.decide(decision(mine, event.id, ledger="s"))
+    deferral = settlement(mine, event.id, "defer", ledger="w", more=True)
+    await store.lanes.settle(deferral)
+    theirs = await take_one(store, "w2")
+    await store.lanes.settle(settlement(theirs, event.id, "note", ledger="s"))
+    await store.lanes.settle(deferral)
+    shown = await store.events.show(event.id)
+    assert shown is not None
+    assert (shown["ledger"], shown["running"]) == ("s", theirs.token)
+
+
+async def test_an_end_that_nobody_waited_for_gives_back_the_event_that_came_with_it(store: Store) -> None:
+    events = [make_event(), make_event()]
+    for event in events:
+        await store.ingest(event, event.id, WINDOW_MS)
+    job = await take_one(store, "w1")
+    onward = await store.lanes.settle(settlement(job, events[0].id, "end", fate="ignored", more=True))
+    assert onward.head is not None
+    await store.lanes.settle(settlement(job, events[0].id, "release"))
+    again_ = await take_one(store, "w2")
+    assert again_.head is not None
+    assert (again_.head.id, again_.head.attempts, again_.head.deaths) == (events[1].id, 1, 0)

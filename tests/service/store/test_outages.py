@@ -1,0 +1,108 @@
+"""The server goes away, hangs, forgets the scripts or is killed under load: nothing acknowledged is lost."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from service.dev.embedded import EmbeddedValkey
+from service.errors import StoreUnavailable
+from service.store import Receipt, Store
+from tests.service.store.givens import WINDOW_MS, ids_in_lanes, make_arrivals, make_event, store_on, take_one
+
+OwnValkey = Callable[..., EmbeddedValkey]
+
+
+async def test_nobody_there_is_unavailable_at_once(free_port: int) -> None:
+    async with store_on(f"redis://127.0.0.1:{free_port}/0", ingest_seconds_max=0.2) as store:
+        with pytest.raises(StoreUnavailable):
+            await store.check()
+        with pytest.raises(StoreUnavailable):
+            await store.ingest(make_event(), "k", WINDOW_MS)
+
+
+@pytest.mark.store
+async def test_scripts_that_the_server_forgot_are_sent_again(store: Store) -> None:
+    await store.ingest(make_event("1"), "a", WINDOW_MS)
+    await store.client.command("SCRIPT", "FLUSH")
+    await store.ingest(make_event("2"), "b", WINDOW_MS)
+    await store.client.command("SCRIPT", "FLUSH")
+    assert (await take_one(store)).head is not None
+    assert (await store.sample()).waiting == 2
+
+
+async def test_a_restart_is_ridden_out_by_the_call_under_way(own_valkey: OwnValkey) -> None:
+    server = own_valkey()
+    async with store_on(server.url) as store:
+        first = make_event("1")
+        await store.ingest(first, "a", WINDOW_MS)
+        store._memory_known_until = 0
+        server.kill()
+        waiting = asyncio.create_task(store.ingest(make_event("2"), "b", WINDOW_MS))
+        await asyncio.sleep(0.1)
+        own_valkey()
+        assert (await waiting).status == "queued"
+        assert (await store.ingest(make_event("1"), "a", WINDOW_MS)) == Receipt("duplicate", first.id)
+
+
+async def test_a_server_that_hangs_is_unavailable_in_time_and_used_again_when_it_answers(
+    own_valkey: OwnValkey,
+) -> None:
+    server = own_valkey()
+    async with store_on(server.url, store_timeout_ms=200, ingest_seconds_max=0.3) as store:
+        await store.ingest(make_event(), "a", WINDOW_MS)
+        os.kill(server.pid, signal.SIGSTOP)
+        started = time.monotonic()
+        event = make_event()
+        with pytest.raises(StoreUnavailable):
+            await store.ingest(event, "b", WINDOW_MS)
+        with pytest.raises(StoreUnavailable):
+            await store.leases("w1").claim(1)
+        assert time.monotonic() - started < 2
+        os.kill(server.pid, signal.SIGCONT)
+        receipt = await store.ingest(make_event(), "b", WINDOW_MS)
+        assert receipt in {Receipt("duplicate", event.id), Receipt("queued", receipt.event_id)}
+        assert (await store.sample()).waiting == 2
+
+
+async def deliver(store: Store, acknowledged: set[str], stop: asyncio.Event) -> None:
+    """Take in events one after the other until told to stop; an event that was refused is not sent again."""
+    while not stop.is_set():
+        for arrival in make_arrivals(20):
+            try:
+                receipt = await store.ingest(arrival.event, arrival.claim, WINDOW_MS)
+            except StoreUnavailable:
+                continue
+            acknowledged.add(receipt.event_id)
+
+
+async def more(acknowledged: set[str], count: int) -> None:
+    enough = len(acknowledged) + count
+    async with asyncio.timeout(20):
+        while len(acknowledged) < enough:  # noqa: ASYNC110 - many senders, no one moment to be told of
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.crash
+async def test_a_server_killed_under_load_has_every_acknowledged_event_when_it_comes_back(
+    own_valkey: OwnValkey, record_property: Callable[[str, object], None]
+) -> None:
+    server, acknowledged, stop = own_valkey(), set[str](), asyncio.Event()
+    async with store_on(server.url, ingest_seconds_max=0.05) as store:
+        senders = [asyncio.create_task(deliver(store, acknowledged, stop)) for _ in range(30)]
+        for _ in range(3):
+            await more(acknowledged, 1_000)
+            server.kill()
+            server = own_valkey()
+        stop.set()
+        await asyncio.gather(*senders)
+        held = await ids_in_lanes(store)
+        still_open = {name.decode() for name in await store.client.command("ZRANGE", "wb:open", 0, -1)}
+    record_property("acknowledged", len(acknowledged))
+    record_property("lost", len(acknowledged - held))
+    assert len(acknowledged) > 3_000
+    assert acknowledged - held == set()
+    assert held == still_open
