@@ -87,7 +87,7 @@ class Action(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
 
     id: Name
 
-    def compile(self, compile_template: CompileTemplate) -> Render:
+    def compile(self, compile_template: CompileTemplate) -> Render:  # noqa: ARG002 - the contract, not an action
         """Compile the templates of the fields into what renders the inputs of `run`, a dict.
 
         Raises:
@@ -96,7 +96,7 @@ class Action(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         raise TypeError(f"{type(self).__name__} does not say how to compile its templates")
 
     @classmethod
-    async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
+    async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:  # noqa: ARG003 - likewise
         """Do it with the rendered inputs; give what is worth keeping of the answer (small, no personal data).
 
         Raises:
