@@ -28,6 +28,7 @@ from workers.health import serving_health
 from workers.process import Tools, finish_effects, process_lane
 from workers.rulebook import RulebookInForce
 from workers.sampling import beat
+from workers.sweeping import sweep
 from workers.worker import LeaseWorker
 
 
@@ -60,6 +61,7 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
             serving_health(settings, tools.store, lambda: worker.stopping) as admin_port,
             running(tools.rules.follow()),
             running(beat(worker, settings.sample_seconds)),
+            running(sweep(worker, settings.sweep_seconds)),
         ):
             limits = {"jobs_max": settings.jobs_max, "lease_seconds": settings.lease_seconds}
             log.info("process.started", worker=name, admin_port=admin_port, **limits)

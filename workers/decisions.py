@@ -9,14 +9,14 @@ import msgspec
 from msgspec import Struct, structs
 
 from service.errors import PermanentError
-from service.events import Event, RecordRef
+from service.events import EVENT_VERSION, Event, RecordRef
 from service.platforms.base import Fetched
 from service.records import RECORDS, Record
 from service.rules import Rulebook, Subject
 from service.settings import Settings
 from service.store import Arrival, Head, LastState
 from service.store.ingest import decode_event
-from workers.stories import DecidedLine, StoredEffect, StoredVerdict
+from workers.stories import DecidedLine, StoredEffect, StoredVerdict, read_received
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
@@ -32,17 +32,39 @@ class Decision(Struct, frozen=True):
 
 
 def open_event(head: Head) -> Event:
-    """Read the event a head stands for.
+    """Read the event a head stands for; once its bytes are dropped, a decided one from its story.
 
     Raises:
         PermanentError: its bytes are gone, or of a version this worker cannot read.
     """
+    if head.delivery is None and head.state == "decided":
+        return _recall(head)
     if head.delivery is None:
         raise PermanentError("delivery_missing", "the event's bytes are not in the store")
     try:
         return decode_event(head.delivery)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PermanentError("undecodable", f"the event cannot be read by this version: {error}") from None
+
+
+def _recall(head: Head) -> Event:
+    received = read_received(head.story)
+    if received is None:
+        raise PermanentError("delivery_missing", "neither the event's bytes nor its story are in the store")
+    platform, kind, record_id = received.record.split(":", 2)
+    record = RecordRef(platform, kind, record_id)
+    return Event(
+        version=EVENT_VERSION,
+        id=head.id,
+        source=received.source,
+        type=received.type,
+        change=received.change,
+        record=record,
+        occurred_at=received.occurred_at,
+        headers={},
+        traceparent=None,
+        body=b"",
+    )
 
 
 def decide(rulebook: Rulebook, event: Event, fetched: Fetched, last: LastState, attempt: int) -> Decision:

@@ -184,7 +184,7 @@ class Run:
 
     async def _effects(self, head: Head, report: Report, event: Event, line: DecidedLine, *, fresh: bool) -> Onward:
         ledger = first_ledger(line.effects) if fresh else head.ledger
-        subject = Subject(event.id, event.source, event.traceparent, head.attempts)
+        subject = Subject(event.id, event.source, event.traceparent, head.attempts, head.generation)
         run = EffectsRun(self._tools.effects, self._job, subject, line.effects, ledger)
         outcome = await run.run(fresh=fresh)
         report.fields["actions_run"] = outcome.run

@@ -4,13 +4,13 @@ The line `decided` is also what a later attempt works from: it holds the effects
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from service.actions import Repeat
-from service.events import Event
+from service.events import Change, Event
 
 
 class StoredEffect(Struct, frozen=True):
@@ -21,11 +21,10 @@ class StoredEffect(Struct, frozen=True):
     do: str
     repeat: Repeat
     inputs: dict[str, Any]
-    generation: int = 0
 
-    def key(self, event_id: str) -> str:
-        """The effect's identity and idempotency key."""
-        return f"{event_id}:{self.rule}:{self.action}:{self.generation}"
+    def key(self, event_id: str, generation: int) -> str:
+        """The effect's identity and idempotency key; only a person's "again" raises the generation."""
+        return f"{event_id}:{self.rule}:{self.action}:{generation}"
 
 
 class StoredVerdict(Struct, frozen=True, omit_defaults=True):
@@ -56,7 +55,7 @@ class ReceivedLine(Struct, frozen=True, tag_field="what", tag="received", kw_onl
     at_ms: int
     source: str
     type: str
-    change: str
+    change: Change
     record: str
     occurred_at: str | None
 
@@ -91,7 +90,12 @@ Line = DecidedLine | ReceivedLine | EffectLine | AttemptLine
 _encode = msgspec.json.Encoder().encode
 _decided = msgspec.json.Decoder(DecidedLine)
 
+_received = msgspec.json.Decoder(ReceivedLine)
+
 DECIDED_MARK = b'{"what":"decided"'
+RECEIVED_MARK = b'{"what":"received"'
+
+Found = TypeVar("Found", DecidedLine, ReceivedLine)
 
 
 def write(*lines: Line) -> bytes:
@@ -123,10 +127,19 @@ def received_line(event: Event, received_ms: int) -> ReceivedLine:
 
 def read_decision(story: bytes) -> DecidedLine | None:
     """Find the decision in a story; None if it holds none that this version can read."""
+    return _find(story, DECIDED_MARK, _decided)
+
+
+def read_received(story: bytes) -> ReceivedLine | None:
+    """Find how the event came; None if the story does not tell."""
+    return _find(story, RECEIVED_MARK, _received)
+
+
+def _find(story: bytes, mark: bytes, decoder: msgspec.json.Decoder[Found]) -> Found | None:
     for line in story.splitlines():
-        if line.startswith(DECIDED_MARK):
+        if line.startswith(mark):
             try:
-                return _decided.decode(line)
+                return decoder.decode(line)
             except msgspec.DecodeError:
                 return None
     return None

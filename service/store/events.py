@@ -4,12 +4,57 @@ import json
 from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct
 
 from service.store.client import Client
 from service.store.ingest import decode_event
 from service.store.keys import Keys
+from service.store.scripts import PAGE
 
 Index = Literal["open", "dead", "ended"]
+
+CALL_SECONDS_MAX = 5.0
+PAGE_EVENTS_MAX = 200
+SCANNED_EVENTS_MAX = 100_000
+
+
+class EventSummary(Struct, frozen=True):
+    """An event in one row; `at_ms` is when it arrived, died or ended, by the index it was found in."""
+
+    id: str
+    at_ms: int
+    state: str
+    fate: str
+    attempts: int
+    ledger: str
+    source: str
+    type: str
+    change: str
+    record: str
+
+
+class Filter(Struct, frozen=True, kw_only=True):
+    """Which events are wanted: each part that is given has to fit; moments in ms."""
+
+    source: str | None = None
+    type: str | None = None
+    fate: str | None = None
+    record: str | None = None
+    state: str | None = None
+    after_ms: int | None = None
+    before_ms: int | None = None
+
+    def fits(self, summary: EventSummary) -> bool:
+        """Whether an event is wanted; `fate` is the end, or a dead letter's error."""
+        named = (
+            (self.source, summary.source),
+            (self.type, summary.type),
+            (self.fate, summary.fate),
+            (self.record, summary.record),
+            (self.state, summary.state),
+        )
+        in_time = self.after_ms is None or summary.at_ms >= self.after_ms
+        return in_time and all(wanted is None or wanted == has for wanted, has in named)
 
 
 class Events:
@@ -43,17 +88,35 @@ class Events:
             "story": [json.loads(line) for line in (story or b"").splitlines()],
         }
 
-    async def page(self, index: Index, events_max: int, before_ms: int | None = None) -> list[tuple[str, int]]:
-        """At most `events_max` ids of an index with their moments in ms, newest first, before `before_ms`.
+    async def page(
+        self, index: Index, events_max: int, before_ms: int | None = None, passed_over: int = 0
+    ) -> list[EventSummary]:
+        """At most `events_max` events of an index, newest first, not after `before_ms`, the first few passed over.
 
         Raises:
             StoreUnavailable: no answer.
         """
-        highest = f"({before_ms}" if before_ms is not None else "+inf"
-        flat: list[bytes] = await self._client.command(
-            "ZRANGE", self._keys.named(index), highest, "-inf", "BYSCORE", "REV", "LIMIT", 0, events_max, "WITHSCORES"
-        )
-        return [(flat[i].decode(), int(float(flat[i + 1]))) for i in range(0, len(flat), 2)]
+        highest = "+inf" if before_ms is None else before_ms
+        arguments = (index, highest, passed_over, events_max)
+        rows: list[list[bytes]] = await self._client.call(PAGE, arguments, seconds_max=CALL_SECONDS_MAX)
+        return [_summary([cell.decode(errors="replace") for cell in row]) for row in rows]
+
+    async def find(self, index: Index, wanted: Filter, events_max: int) -> list[EventSummary]:
+        """At most `events_max` events of an index that fit a filter, newest first, out of SCANNED_EVENTS_MAX at most.
+
+        Raises:
+            StoreUnavailable: no answer.
+        """
+        found: list[EventSummary] = []
+        scanned = 0
+        while len(found) < events_max and scanned < SCANNED_EVENTS_MAX:
+            # Paged by place, not by moment: many events can die in one millisecond.
+            page = await self.page(index, PAGE_EVENTS_MAX, wanted.before_ms, scanned)
+            found += [summary for summary in page if wanted.fits(summary)]
+            scanned += len(page)
+            if len(page) < PAGE_EVENTS_MAX or page[-1].at_ms < (wanted.after_ms or 0):
+                break
+        return found[:events_max]
 
 
 def _read(delivery: bytes) -> dict[str, Any] | None:
@@ -61,3 +124,8 @@ def _read(delivery: bytes) -> dict[str, Any] | None:
         return msgspec.structs.asdict(decode_event(delivery))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+
+
+def _summary(row: list[str]) -> EventSummary:
+    event_id, at_ms, state, fate, attempts, ledger, source, kind, change, record = row
+    return EventSummary(event_id, int(float(at_ms)), state, fate, int(attempts), ledger, source, kind, change, record)

@@ -21,7 +21,8 @@ class Head(Struct, frozen=True):
 
     `attempts` counts this run, `deaths` the runs that ended without a word. `story` is there once it was decided, and
     `ledger` then has one letter an effect: p planned, s started, d done, f failed, u outcome unknown, w waiting.
-    `waiting` is how many events its lane held at that moment, this one included; 1 where it has left its lane.
+    `generation` is how often a person asked for its effects again. `waiting` is how many events its lane held at that
+    moment, this one included; 1 where it has left its lane.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Head(Struct, frozen=True):
     state: str = ""
     ledger: str = ""
     story: bytes = b""
+    generation: int = 0
     waiting: int = 1
 
 
@@ -137,7 +139,7 @@ class Lanes:
 
 def read_head(row: Any) -> Head:  # noqa: ANN401 - the script's own answer
     """Read what `take_up` in shared.lua gives."""
-    event_id, received, delivery, attempts, deaths, state, ledger, story, *rest = row
+    event_id, received, delivery, attempts, deaths, state, ledger, story, generation, *rest = row
     return Head(
         id=event_id.decode(),
         received_ms=int(float(received)) if received else 0,
@@ -147,6 +149,7 @@ def read_head(row: Any) -> Head:  # noqa: ANN401 - the script's own answer
         state=cast("bytes", state).decode(),
         ledger=cast("bytes", ledger).decode(),
         story=story,
+        generation=generation,
         waiting=rest[0] if rest else 1,
     )
 

@@ -22,6 +22,9 @@ def load_script(name: str) -> Script:
     return Script(name, source, hashlib.sha1(source.encode()).hexdigest())  # noqa: S324 - EVALSHA's own digest
 
 
-INGEST, CLAIM, RENEW, DECIDE, SETTLE, FINISH, SAMPLE, PUBLISH = map(
-    load_script, ("ingest", "claim", "renew", "decide", "settle", "finish", "sample", "publish")
+INGEST, CLAIM, RENEW, DECIDE, SETTLE, FINISH = map(
+    load_script, ("ingest", "claim", "renew", "decide", "settle", "finish")
+)
+SAMPLE, PUBLISH, REPLAY, DISCARD, SWEEP, PAGE = map(
+    load_script, ("sample", "publish", "replay", "discard", "sweep", "page")
 )

@@ -13,8 +13,10 @@ from service.store.ingest import Arrival, Ingest, Receipt
 from service.store.keys import Keys
 from service.store.lanes import Lanes
 from service.store.leases import Leases
+from service.store.replay import Replays
 from service.store.rulebook import RulebookShelf
 from service.store.sample import QueueSample, Sampler
+from service.store.sweep import Sweeper
 
 MEMORY_LOOK_SECONDS = 1.0
 
@@ -29,6 +31,8 @@ class Store:
         self.rulebook = RulebookShelf(self.client, self.keys)
         self.events = Events(self.client, self.keys)
         self.lanes = Lanes(self.client, settings)
+        self.replays = Replays(self.client, settings)
+        self.sweeper = Sweeper(self.client, settings)
         self.sampler = Sampler(self.client, self.keys)
         self._ingest = Ingest(self.client, settings)
         self._memory_percent = 0

@@ -58,7 +58,7 @@ async def test_a_fetch_that_never_succeeds_ends_as_a_dead_letter_with_its_last_e
     assert (story["state"], story["attempts"]) == ("dead", "3")
     assert story["story"][-1]["outcome"] == "dead_lettered"
     assert story["event"] is not None
-    assert [name for name, _ in await house.store.events.page("dead", 10)] == [event_id]
+    assert [summary.id for summary in await house.store.events.page("dead", 10)] == [event_id]
     assert (await house.store.sample()).dead_letters == 1
 
 

@@ -10,6 +10,47 @@ local function starts_with(text, head)
   return string.sub(text, 1, #head) == head
 end
 
+-- One text of a msgpack sequence and where the next one begins; nil if there is none. (The server's own cmsgpack does not
+-- know the type of the body that follows.)
+local function text_at(packed, at)
+  local head = string.byte(packed, at)
+  if not head then
+    return nil
+  elseif head >= 0xa0 and head <= 0xbf then
+    return string.sub(packed, at + 1, at + head - 0xa0), at + 1 + head - 0xa0
+  elseif head == 0xd9 then
+    local length = string.byte(packed, at + 1) or 0
+    return string.sub(packed, at + 2, at + 1 + length), at + 2 + length
+  elseif head == 0xda then
+    local high, low = string.byte(packed, at + 1, at + 2)
+    local length = (high or 0) * 256 + (low or 0)
+    return string.sub(packed, at + 3, at + 2 + length), at + 3 + length
+  end
+  return nil
+end
+
+-- The first fields of `Event`: id, source, type, change, and the record as its lane's name; nil if it cannot be read.
+local function told_by_delivery(id)
+  local packed = redis.call('GET', prefix .. 'delivery:' .. id)
+  local head = packed and string.byte(packed, 1)
+  if not head then
+    return nil
+  end
+  local at = head == 0xdc and 5 or 3
+  local texts = {}
+  for i = 1, 7 do
+    if i == 5 then
+      at = at + 1
+    end
+    local text, following = text_at(packed, at)
+    if not text then
+      return nil
+    end
+    texts[i], at = text, following
+  end
+  return {texts[2], texts[3], texts[4], texts[5] .. ':' .. texts[6] .. ':' .. texts[7]}
+end
+
 local function lock_of(job)
   return 'arq:in-progress:' .. job
 end
@@ -45,7 +86,7 @@ end
 -- run, that one died without a word. A repeated call finds its own token and counts nothing twice.
 local function take_up(id, token)
   local event = prefix .. 'event:' .. id
-  local held = redis.call('HMGET', event, 'running', 'attempts', 'deaths', 'state', 'ledger')
+  local held = redis.call('HMGET', event, 'running', 'attempts', 'deaths', 'state', 'ledger', 'generation')
   local attempts, deaths = tonumber(held[2] or 0), tonumber(held[3] or 0)
   if held[1] ~= token then
     attempts = attempts + 1
@@ -60,7 +101,7 @@ local function take_up(id, token)
   end
   local received = redis.call('ZSCORE', open, id)
   local body = redis.call('GET', prefix .. 'delivery:' .. id)
-  return {id, received, body, attempts, deaths, held[4] or '', held[5] or '', story or ''}
+  return {id, received, body, attempts, deaths, held[4] or '', held[5] or '', story or '', tonumber(held[6] or 0)}
 end
 
 local function head_of(lane, token)

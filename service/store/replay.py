@@ -1,0 +1,88 @@
+"""Putting events back, or ending dead letters for good: by a person's wish only.
+
+What is known done stays done. A replay finishes what is unfinished (the default), or, `again`, runs every effect anew
+under a generation of its own, and so under new idempotency keys.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from service.settings import Settings
+from service.store.client import Argument, Client
+from service.store.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
+from service.store.jobs import encode_job
+from service.store.scripts import DISCARD, REPLAY
+
+CALL_SECONDS_MAX = 5.0
+
+Replayed = Literal["lane", "effects", "open", "gone"]
+"""Where a replayed event went: to its lane, to be decided; to its effects; nowhere, it is under way or erased."""
+
+
+class Replay(Struct, frozen=True):
+    """One event to put back: `ledger` is what its effects go on with, empty where it was never decided."""
+
+    event_id: str
+    record: str
+    ledger: str = ""
+    raised: bool = False
+
+
+def plan_replay(shown: Mapping[str, Any], *, again: bool) -> Replay | str:
+    """From what the store shows of an event to its replay, or to the reason why there is nothing to replay. Pure."""
+    if shown["state"] in {"waiting", "decided"}:
+        return "it is under way"
+    received = next((line for line in shown["story"] if line["what"] == "received"), None)
+    ledger: str = shown.get("ledger", "")
+    if received is None:
+        return _undecided(shown)
+    record: str = received["record"]
+    if not ledger:
+        return Replay(shown["id"], record) if shown["state"] == "dead" else "it ended without effects"
+    if again:
+        return Replay(shown["id"], record, "p" * len(ledger), raised=True)
+    if set(ledger) == {"d"}:
+        return "every effect is known done; ask for `again` to run them once more"
+    return Replay(shown["id"], record, "".join("d" if letter == "d" else "p" for letter in ledger))
+
+
+def _undecided(shown: Mapping[str, Any]) -> Replay | str:
+    event = shown["event"]
+    if event is None:
+        return "its bytes cannot be read"
+    record = event["record"]
+    return Replay(shown["id"], f"{record.platform}:{record.kind}:{record.id}")
+
+
+class Replays:
+    """Carries replays and discards out."""
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client = client
+        self._keep_ms = int(settings.decision_days * 86_400_000)
+        self._body_ms = int(settings.body_hours * 3_600_000)
+
+    async def replay(self, replays: Sequence[Replay]) -> list[Replayed]:
+        """Put events back; repeated, it finds them under way.
+
+        Raises:
+            StoreUnavailable, StoreFull: nothing was put back, or not known to be; may be repeated.
+        """
+        arguments: list[Argument] = []
+        for item in replays:
+            lane = encode_job(LANE_FUNCTION, (item.record,))
+            effects = encode_job(EFFECTS_FUNCTION, (item.event_id,))
+            arguments += (item.event_id, item.record, lane, effects, item.ledger, int(item.raised))
+        answers: list[bytes] = await self._client.call(REPLAY, arguments, seconds_max=CALL_SECONDS_MAX)
+        return [answer.decode() for answer in answers]  # type: ignore[misc]
+
+    async def discard(self, event_ids: Sequence[str], reason: str) -> int:
+        """End dead letters with a reason; gives how many of the ids were dead letters.
+
+        Raises:
+            StoreUnavailable: not known; may be repeated.
+        """
+        arguments = ("discarded", reason, self._keep_ms, self._body_ms, *event_ids)
+        return await self._client.call(DISCARD, arguments, seconds_max=CALL_SECONDS_MAX)

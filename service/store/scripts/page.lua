@@ -1,0 +1,31 @@
+#!lua flags=no-writes
+-- A page of an index of events, newest first, each told in short. ARGV: prefix, queue, index, highest score, events to
+-- pass over, events_max.
+-- Gives per event {id, score, state, fate, attempts, ledger, source, type, change, record}; the last four from the event's
+-- bytes, or from its story once those are dropped, or '' where neither is there.
+local answers = {}
+
+local function told(id)
+  local delivery = told_by_delivery(id)
+  if delivery then
+    return unpack(delivery)
+  end
+  local story = redis.call('GETRANGE', prefix .. 'story:' .. id, 0, 4095)
+  for line in string.gmatch(story, '[^\n]+') do
+    local sound, first = pcall(cjson.decode, line)
+    if sound and first.what == 'received' then
+      return first.source, first.type, first.change, first.record
+    end
+  end
+  return '', '', '', ''
+end
+
+local ids = redis.call('ZRANGE', prefix .. ARGV[3], ARGV[4], '-inf', 'BYSCORE', 'REV', 'LIMIT', ARGV[5], ARGV[6],
+  'WITHSCORES')
+for i = 1, #ids, 2 do
+  local held = redis.call('HMGET', prefix .. 'event:' .. ids[i], 'state', 'fate', 'attempts', 'ledger')
+  answers[#answers + 1] = {
+    ids[i], ids[i + 1], held[1] or 'waiting', held[2] or '', held[3] or '0', held[4] or '', told(ids[i])
+  }
+end
+return answers

@@ -1,0 +1,108 @@
+#!lua flags=allow-oom
+-- Look at a bounded slice of what is kept and mend, in this same call, what breaks an invariant. One sweeper at a time.
+-- ARGV: prefix, queue, sweeper, its turn in ms, items_max, keep_ms of ended events, dead letters kept in ms (0: for
+-- ever), lane payload, effects payload, body_ms. Gives {} if another one sweeps, else names and counts of what was mended.
+local holder = redis.call('SET', prefix .. 'sweeper', ARGV[3], 'NX', 'GET', 'PX', ARGV[4])
+if holder and holder ~= ARGV[3] then
+  return {}
+end
+redis.call('PEXPIRE', prefix .. 'sweeper', ARGV[4])
+local items_max, keep_ms, dead_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local place = prefix .. 'sweep'
+local mended = {}
+
+local function count(name)
+  mended[name] = (mended[name] or 0) + 1
+end
+
+-- A slice of a sorted set, from where the last sweep stopped; begins anew at the end.
+local function slice(key, name)
+  local from = tonumber(redis.call('HGET', place, name) or 0)
+  local members = redis.call('ZRANGE', key, from, from + items_max - 1)
+  redis.call('HSET', place, name, #members == items_max and from + items_max or 0)
+  return members
+end
+
+local function lane_of(id)
+  local told = told_by_delivery(id)
+  return told and lane_prefix .. told[4]
+end
+
+local function mend_open(id)
+  local event = prefix .. 'event:' .. id
+  local state = redis.call('HGET', event, 'state')
+  if state == 'ended' or state == 'dead' then
+    redis.call('ZREM', open, id)
+    return count('open_but_over')
+  end
+  if redis.call('ZSCORE', queue, effects_prefix .. id) then
+    return
+  end
+  local lane = lane_of(id)
+  if lane and redis.call('LPOS', lane, id) then
+    if make_job(lane, ARGV[8], now) then
+      count('lane_without_job')
+      wake_one()
+    end
+  elseif state == 'decided' then
+    make_job(effects_prefix .. id, ARGV[9], now)
+    wake_one()
+    count('decided_without_job')
+  elseif lane then
+    redis.call('RPUSH', lane, id)
+    make_job(lane, ARGV[8], now)
+    wake_one()
+    count('open_without_lane')
+  else
+    redis.call('ZREM', open, id)
+    redis.call('HSET', event, 'state', 'dead', 'fate', 'delivery_missing')
+    redis.call('ZADD', dead, now, id)
+    count('open_without_bytes')
+  end
+end
+
+local function mend_job(job)
+  if starts_with(job, lane_prefix) then
+    if redis.call('LLEN', job) == 0 and redis.call('EXISTS', lock_of(job)) == 0 then
+      drop_job(job)
+      count('job_without_lane')
+    elseif redis.call('EXISTS', 'arq:job:' .. job) == 0 then
+      redis.call('SET', 'arq:job:' .. job, ARGV[8])
+      count('job_without_payload')
+    end
+  elseif starts_with(job, effects_prefix) and not redis.call('ZSCORE', open, string.sub(job, #effects_prefix + 1)) then
+    if redis.call('EXISTS', lock_of(job)) == 0 then
+      drop_job(job)
+      count('effects_without_event')
+    end
+  end
+  if redis.call('EXISTS', lock_of(job)) == 1 and redis.call('PTTL', lock_of(job)) < 0 then
+    redis.call('DEL', lock_of(job))
+    count('lock_without_end')
+  end
+end
+
+for _, id in ipairs(slice(open, 'open')) do
+  mend_open(id)
+end
+for _, job in ipairs(slice(queue, 'queue')) do
+  mend_job(job)
+end
+local over = redis.call('ZRANGE', ended, '-inf', now - keep_ms, 'BYSCORE', 'LIMIT', 0, items_max)
+for _, id in ipairs(over) do
+  redis.call('ZREM', ended, id)
+  count('ended_forgotten')
+end
+if dead_ms > 0 then
+  for _, id in ipairs(redis.call('ZRANGE', dead, '-inf', now - dead_ms, 'BYSCORE', 'LIMIT', 0, items_max)) do
+    redis.call('ZREM', dead, id)
+    end_event('', '', id, 'expired', ARGV[6], ARGV[10])
+    count('dead_letters_expired')
+  end
+end
+local flat = {}
+for name, number in pairs(mended) do
+  flat[#flat + 1] = name
+  flat[#flat + 1] = number
+end
+return {'swept', flat}

@@ -1,0 +1,54 @@
+"""The sweep: look at a slice of what is kept, mend what breaks an invariant, forget what outlived its time.
+
+Waybill's own calls leave nothing to mend; a sweep is for what they cannot see: keys changed by hand, a restore from an
+older copy, a failover that lost writes. What was mended is counted by name, and more than zero deserves a look.
+"""
+
+from msgspec import Struct
+
+from service.settings import Settings
+from service.store.client import Client
+from service.store.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
+from service.store.jobs import encode_job
+from service.store.scripts import SWEEP
+
+
+class Swept(Struct, frozen=True):
+    """What one sweep mended or forgot, by name, such as `lane_without_job`, `open_without_lane`, `ended_forgotten`."""
+
+    counts: dict[str, int]
+
+    @property
+    def mended(self) -> int:
+        """How many invariants were found broken, retention not counted."""
+        return sum(number for name, number in self.counts.items() if name not in RETENTION)
+
+
+RETENTION = frozenset({"ended_forgotten", "dead_letters_expired"})
+
+
+class Sweeper:
+    """Sweeps on behalf of one worker; the store lets one at a time."""
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client = client
+        self._turn_ms = int(settings.sweep_seconds * 3_000)
+        self._items_max = settings.sweep_items_max
+        self._keep_ms = int(settings.decision_days * 86_400_000)
+        self._dead_ms = int(settings.dead_letter_days * 86_400_000)
+        self._body_ms = int(settings.body_hours * 3_600_000)
+
+    async def sweep(self, sweeper: str) -> Swept | None:
+        """Sweep one slice; None if another one is at it.
+
+        Raises:
+            StoreUnavailable: no answer; may be repeated.
+        """
+        jobs = encode_job(LANE_FUNCTION, ()), encode_job(EFFECTS_FUNCTION, ())
+        limits = (sweeper, self._turn_ms, self._items_max, self._keep_ms, self._dead_ms)
+        answer = await self._client.call(SWEEP, (*limits, *jobs, self._body_ms), seconds_max=0)
+        if not answer:
+            return None
+        flat: list[bytes | int] = answer[1]
+        names = [name.decode() for name in flat[::2] if isinstance(name, bytes)]
+        return Swept(dict(zip(names, (int(number) for number in flat[1::2]), strict=True)))
