@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-from service.config import Config, PlatformConfig, SourceConfig
-from service.envelopes import Reader
+from service.config import Config, PlatformConfig, SourceConfig, known_kinds
+from service.envelopes import Desk, Reader
 from service.envelopes.envelope import not_an_event
-from service.envelopes.strict_json import check_body
 from service.errors import Refusal
 from service.events import Delivery, Fact
 from service.platforms import Platform
@@ -31,49 +30,64 @@ _HOUR_MS = 3_600_000
 
 
 class Admission(Struct, frozen=True, gc=False):
-    """What one delivery told: `claims[i]` is the identity of `facts[i]`, text bound to the source's name."""
+    """What one delivery told, fact by fact.
+
+    `claims[i]` is the identity of `facts[i]`, text bound to the source's name; `bodies[i]` the bytes that tell it;
+    `identified[i]` whether the sender gave it an id.
+    """
 
     facts: tuple[Fact, ...]
     claims: tuple[str, ...]
+    bodies: tuple[bytes, ...]
+    identified: tuple[bool, ...]
 
 
 class Source(Struct, frozen=True, kw_only=True):
     """One configured sender.
 
     `window_ms` is how long its claims are kept, `failure_status` what a delivery is answered that cannot be verified.
-    `distinct` makes every delivery without an id an event of its own, `entropy` then sets them apart.
+    `content_types` are the media types it takes: names, ends such as `+json`, or `*`. `distinct` makes every delivery
+    without an id an event of its own, `entropy` then sets them apart.
     """
 
     name: str
     platform: str
     window_ms: int
     failure_status: int
+    content_types: frozenset[str]
     distinct: bool
     verifier: Verifier
     reader: Reader
-    depth_max: int
     entropy: Callable[[int], bytes]
 
     def admit(self, delivery: Delivery) -> Admission:
-        """Verify the raw bytes, then read them.
+        """Verify the raw bytes, then read them. Raises Refusal, as `verify` and `read`."""
+        return self.read(delivery, self.verify(delivery))
+
+    def verify(self, delivery: Delivery) -> Verified:
+        """Judge the raw bytes, before anything is made of them.
 
         Raises:
-            Refusal: `not_verified` or `stale_timestamp` with the source's status (401), 400 `unparsable`, 422
-                `not_an_event`.
+            Refusal: `not_verified` or `stale_timestamp` with the source's status (401).
         """
-        verified = self._verify(delivery)
-        check_body(delivery.body, self.depth_max)
-        facts = self.reader(delivery)
-        _check_facts(facts)
-        return Admission(facts, self._claims(facts, verified))
-
-    def _verify(self, delivery: Delivery) -> Verified:
         try:
             return self.verifier.verify(delivery)
         except Refusal as refusal:
             if refusal.status == self.failure_status:
                 raise
             raise Refusal(self.failure_status, refusal.code, refusal.detail) from refusal
+
+    def read(self, delivery: Delivery, verified: Verified) -> Admission:
+        """Read a delivery; `verified` is what `verify` made of it.
+
+        Raises:
+            Refusal: 400 `unparsable`, 415 `unsupported_media_type`, 422 `not_an_event`.
+        """
+        told = self.reader(delivery)
+        _check_facts(told.facts)
+        shared = verified.id is not None
+        identified = tuple([shared or fact.id is not None for fact in told.facts])
+        return Admission(told.facts, self._claims(told.facts, verified), told.bodies, identified)
 
     def _claims(self, facts: tuple[Fact, ...], verified: Verified) -> tuple[str, ...]:
         """Give each fact its claim; the same id twice in one delivery is told apart by its turn."""
@@ -133,10 +147,10 @@ def _build(  # noqa: PLR0913, PLR0917 - joins what the process and the operator 
         platform=source.platform,
         window_ms=int(hours * _HOUR_MS),
         failure_status=source.failure_status,
+        content_types=source.envelope.content_types,
         distinct=(source.identical_bodies or account.identical_bodies_default) == "distinct",
         verifier=source.verify.build(environ, f"sources.{name}.verify"),
-        reader=source.envelope.reader(platform),
-        depth_max=settings.body_depth_max,
+        reader=source.envelope.reader(Desk(platform, known_kinds(account), settings.body_depth_max)),
         entropy=entropy,
     )
 

@@ -15,6 +15,7 @@ from service.config.platforms import (
     PackCloudConfig,
     PexipEngageConfig,
     PlatformConfig,
+    known_kinds,
 )
 from service.config.sources import SourceConfig
 from service.config.strict_yaml import parse_yaml, read_yaml
@@ -39,6 +40,7 @@ __all__ = [
     "Reading",
     "SecretRef",
     "SourceConfig",
+    "known_kinds",
     "load_config",
     "parse_yaml",
     "read_config",

@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from service.config.decoding import did_you_mean
-from service.config.platforms import CustomConfig, PlatformConfig
+from service.config.platforms import CustomConfig, PlatformConfig, known_kinds
 from service.config.sources import SourceConfig
 from service.envelopes import CustomEnvelope, PlatformEnvelope
 from service.errors import ConfigError
@@ -61,7 +61,7 @@ def _check_envelope(at: str, source: SourceConfig, platform: PlatformConfig) -> 
         yield ConfigError(at, "a custom platform has no envelope of its own", fix)
     if isinstance(envelope, CustomEnvelope):
         place = envelope.record
-        known = set(platform.records) if isinstance(platform, CustomConfig) else set(platform.kinds)
+        known = known_kinds(platform)
         named = {f"{at}.record.kinds.{name}": kind for name, kind in place.kinds.items()}
         if not place.kind.startswith("/"):
             named[f"{at}.record.kind"] = place.kind

@@ -152,3 +152,8 @@ class CustomConfig(Account, frozen=True, kw_only=True, tag="custom"):
 
 
 PlatformConfig = PackCloudConfig | PexipEngageConfig | OpenFoodNetworkConfig | FlowRetailConfig | CustomConfig
+
+
+def known_kinds(platform: PlatformConfig) -> frozenset[str]:
+    """Give the kinds of record and hint that an account's connector can be asked for."""
+    return frozenset(platform.records) if isinstance(platform, CustomConfig) else platform.kinds

@@ -4,10 +4,19 @@ One file per kind of envelope; to add one, write its file and name it in the uni
 """
 
 from service.envelopes.custom import CustomEnvelope
-from service.envelopes.envelope import Connector, Envelope, Reader
+from service.envelopes.envelope import Connector, Desk, Envelope, Reader, Told
 from service.envelopes.platform import PlatformEnvelope
 
 EnvelopeConfig = PlatformEnvelope | CustomEnvelope
 """What may stand under `envelope`, told apart by `kind`; a bare name is short for an object with that kind alone."""
 
-__all__ = ["Connector", "CustomEnvelope", "Envelope", "EnvelopeConfig", "PlatformEnvelope", "Reader"]
+__all__ = [
+    "Connector",
+    "CustomEnvelope",
+    "Desk",
+    "Envelope",
+    "EnvelopeConfig",
+    "PlatformEnvelope",
+    "Reader",
+    "Told",
+]

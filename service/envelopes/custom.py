@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from service.envelopes.envelope import Connector, Envelope, Reader, not_an_event
+from service.envelopes.envelope import Desk, Envelope, Reader, Told, alone, not_an_event
 from service.envelopes.pointers import Place, parse_pointer
-from service.envelopes.strict_json import read_children, read_scalar
+from service.envelopes.strict_json import check_body, read_children, read_scalar
 from service.events import Change, Delivery, Fact, RecordRef
 
 Meaning = Literal["created", "updated", "deleted", "touched", "ignored", "refused"]
@@ -52,9 +52,9 @@ class CustomEnvelope(Envelope, frozen=True, kw_only=True, tag="custom"):
     types: dict[str, Meaning] = {}  # noqa: RUF012 - msgspec copies it for each instance
     unmapped: Meaning = "touched"
 
-    def reader(self, connector: Connector) -> Reader:
+    def reader(self, desk: Desk) -> Reader:
         """See Envelope."""
-        return _CustomReader(self, connector.account).read
+        return _CustomReader(self, desk).read
 
 
 class _Walk:
@@ -85,9 +85,10 @@ class _Walk:
 class _CustomReader:
     """One source's pointers, ready to read."""
 
-    def __init__(self, envelope: CustomEnvelope, account: str) -> None:
+    def __init__(self, envelope: CustomEnvelope, desk: Desk) -> None:
         self.envelope = envelope
-        self.account = account
+        self.account = desk.connector.account
+        self.depth_max = desk.depth_max
         self.walk = _Walk()
         places = {
             "id": envelope.id,
@@ -100,7 +101,8 @@ class _CustomReader:
         for name, pointer in self.pointers.items():
             self.walk.add(pointer, name)
 
-    def read(self, delivery: Delivery) -> tuple[Fact, ...]:
+    def read(self, delivery: Delivery) -> Told:
+        check_body(delivery.body, self.depth_max)
         found: dict[str, bytes] = {}
         self.walk.collect(delivery.body, found)
         event_type = self._text("type", found) if "type" in self.pointers else self.envelope.type
@@ -109,9 +111,9 @@ class _CustomReader:
             raise not_an_event("This source takes no events of this type.")
         moment = _moment(found.get("moment"))
         if meaning == "ignored":
-            return (Fact(event_type, self._id_if_any(found), occurred_at=moment),)
+            return alone(Fact(event_type, self._id_if_any(found), occurred_at=moment), delivery.body)
         event_id = self._text("id", found) if "id" in self.pointers else None
-        return (self._fact(event_type, event_id, meaning, moment, found),)
+        return alone(self._fact(event_type, event_id, meaning, moment, found), delivery.body)
 
     def _fact(
         self, event_type: str, event_id: str | None, change: Change, moment: str | None, found: dict[str, bytes]

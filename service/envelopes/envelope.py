@@ -1,15 +1,26 @@
 """What an envelope is: a struct as it stands under `envelope` in waybill.yaml, which builds a reader of deliveries."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from msgspec import Struct
 
 from service.errors import Refusal
 from service.events import Delivery, Fact
 
-Reader = Callable[[Delivery], tuple[Fact, ...]]
-"""Reads a verified delivery of bounded depth into facts; raises Refusal 400 `unparsable` or 422 `not_an_event`."""
+JSON_TYPES = frozenset({"application/json", "+json"})
+"""The media types of JSON: a name, or the end of one."""
+
+
+class Told(Struct, frozen=True, gc=False):
+    """What a delivery tells: `bodies[i]` are the bytes that tell `facts[i]`, the whole body unless it is a batch."""
+
+    facts: tuple[Fact, ...]
+    bodies: tuple[bytes, ...]
+
+
+Reader = Callable[[Delivery], Told]
+"""Reads a verified delivery; raises Refusal 400 `unparsable`, 415 `unsupported_media_type` or 422 `not_an_event`."""
 
 
 class Connector(Protocol):
@@ -25,12 +36,28 @@ class Connector(Protocol):
         ...
 
 
+class Desk(Struct, frozen=True):
+    """Where a source's deliveries are read: on which account, with which kinds of record, how deep JSON may nest."""
+
+    connector: Connector
+    kinds: frozenset[str]
+    depth_max: int
+
+
 class Envelope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
     """The part every envelope has."""
 
-    def reader(self, connector: Connector) -> Reader:
-        """Build the reader for one source on the account of `connector`."""
+    content_types: ClassVar[frozenset[str]] = JSON_TYPES
+    """The media types it comes in: names, ends such as `+json`, or `*` for all, of which the reader then judges."""
+
+    def reader(self, desk: Desk) -> Reader:  # noqa: ARG002 - each kind says it
+        """Build the reader for one source."""
         raise TypeError(f"{type(self).__name__} does not say how")
+
+
+def alone(fact: Fact, body: bytes) -> Told:
+    """Make what a delivery of one fact tells."""
+    return Told((fact,), (body,))
 
 
 def not_an_event(detail: str) -> Refusal:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.config.decoding import decode
-from service.envelopes import CustomEnvelope, Envelope, EnvelopeConfig, PlatformEnvelope
+from service.envelopes import CustomEnvelope, Desk, Envelope, EnvelopeConfig, PlatformEnvelope
 from service.envelopes.pointers import parse_pointer
 from service.errors import ConfigError, Refusal
 from service.events import Delivery, Fact, RecordRef
@@ -34,9 +34,14 @@ class Connector:
         return (Fact(msgspec.json.decode(delivery.body, type=dict[str, str])["type"]),)
 
 
+DESK = Desk(Connector(), frozenset({"purchase_order", "customer"}), 64)
+
+
 def read(body: object, envelope: EnvelopeConfig = ERP) -> tuple[Fact, ...]:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return envelope.reader(Connector())(Delivery("erp-orders", {}, raw, 0.0))
+    told = envelope.reader(DESK)(Delivery("erp-orders", {}, raw, 0.0))
+    assert told.bodies == (raw,) * len(told.facts)
+    return told.facts
 
 
 def refused(body: object, envelope: EnvelopeConfig = ERP) -> tuple[int, str]:
@@ -228,7 +233,7 @@ def test_what_a_connector_cannot_decode_is_unparsable(body: bytes) -> None:
 
 def test_an_envelope_that_says_nothing_of_its_own_reads_nothing() -> None:
     with pytest.raises(TypeError):
-        Envelope().reader(Connector())
+        Envelope().reader(DESK)
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))

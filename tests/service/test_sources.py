@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.config import Config, load_config
-from service.envelopes import CustomEnvelope, EnvelopeConfig
+from service.envelopes import CustomEnvelope, Desk, EnvelopeConfig
 from service.errors import ConfigError, PermanentError, Refusal
 from service.events import Delivery, Fact, RecordRef
 from service.outbound import open_outbound
 from service.platforms import FetchContext, Fetched, Platform, build_platforms
 from service.settings import Settings
 from service.signatures import Scheme, Unverified
-from service.sources import FACTS_MAX, TEXT_CHARACTERS_MAX, Source, build_sources
+from service.sources import FACTS_MAX, TEXT_CHARACTERS_MAX, Admission, Source, build_sources
 
 NOW = 1_700_000_000
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -154,6 +154,8 @@ def test_an_admission_tells_facts_and_their_claims(bench: Bench) -> None:
     admission = bench.source().admit(Delivery("one", sign(bench, body), body, NOW))
     record = RecordRef("pack", "customer", "c1")
     assert admission.facts == (Fact("customer.updated", "evt_1", "touched", record),)
+    assert admission.bodies == (body,)
+    assert admission.identified == (True,)
     (claim,) = admission.claims
     assert len(claim) == 24
     assert set(claim) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
@@ -256,10 +258,29 @@ class Batches:
         raise PermanentError("unknown_kind", ref.kind)
 
 
-def batch_claims(bench: Bench, *facts: Fact) -> tuple[str, ...]:
+def batch(bench: Bench, *facts: Fact) -> Admission:
     config = configured(bench.folder, {"platform": "pack", "verify": HMAC})
     source = build_sources(config, ENVIRON, {"pack": Batches(*facts)}, Settings())["one"]
-    return source.admit(Delivery("one", sign(bench, b"{}"), b"{}", NOW)).claims
+    return source.admit(Delivery("one", sign(bench, b"{}"), b"{}", NOW))
+
+
+def batch_claims(bench: Bench, *facts: Fact) -> tuple[str, ...]:
+    return batch(bench, *facts).claims
+
+
+def test_each_fact_is_told_with_its_bytes_and_whether_it_has_an_id(bench: Bench) -> None:
+    admission = batch(bench, Fact("t"), Fact("t", "a"))
+    assert admission.bodies == (b"{}", b"{}")
+    assert admission.identified == (False, True)
+
+
+def test_an_id_in_a_signed_header_identifies_every_fact(bench: Bench) -> None:
+    body = json.dumps(BODY).encode()
+    headers = bench.scheme(verify=STANDARD).sign(body, WHSEC, "msg_1", NOW)
+    source = bench.source(verify=STANDARD, envelope=CUSTOM)
+    assert source.admit(Delivery("one", headers, body, NOW)).identified == (True,)
+    unsigned = bench.source(envelope=CUSTOM).admit(Delivery("one", sign(bench, body), body, NOW))
+    assert unsigned.identified == (False,)
 
 
 def test_the_facts_of_one_delivery_are_told_apart(bench: Bench) -> None:
@@ -299,10 +320,10 @@ def test_random_deliveries_raise_nothing_but_refusals(body: bytes, headers: dict
         platform="pack",
         window_ms=1,
         failure_status=401,
+        content_types=envelope.content_types,
         distinct=False,
         verifier=Unverified().build({}, "verify"),
-        reader=envelope.reader(Batches()),
-        depth_max=64,
+        reader=envelope.reader(Desk(Batches(), frozenset({"customer"}), 64)),
         entropy=bytes,
     )
     with pytest.raises(Refusal):

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from service.dev.embedded import EmbeddedValkey
+from service.envelopes import Told
 from service.events import Delivery, Fact, RecordRef
 from service.ingress.late_store import LateStore
 from service.settings import Settings
@@ -150,8 +151,8 @@ async def test_a_delivery_about_no_record_is_ignored_and_kept_nowhere(
     client: aiohttp.ClientSession,
     lines: Lines,
 ) -> None:
-    def read(_: Delivery) -> tuple[Fact, ...]:
-        return (Fact("ping"),)
+    def read(delivery: Delivery) -> Told:
+        return Told((Fact("ping"),), (delivery.body,))
 
     url = await serve(settings, store, {"erp-orders": msgspec.structs.replace(sources["erp-orders"], reader=read)})
     assert await deliver(client, url, encode(Order("1"))) == (202, {"status": "ignored", "event_id": None})
@@ -169,9 +170,9 @@ async def test_a_delivery_of_several_facts_is_answered_and_told_for_each(
     client: aiohttp.ClientSession,
     lines: Lines,
 ) -> None:
-    def read(_: Delivery) -> tuple[Fact, ...]:
+    def read(delivery: Delivery) -> Told:
         orders = [Fact("order.updated", str(n), "updated", RecordRef("erp", "purchase_order", str(n))) for n in (1, 2)]
-        return (*orders, Fact("ping"))
+        return Told((*orders, Fact("ping")), (delivery.body,) * 3)
 
     url = await serve(settings, store, {"erp-orders": msgspec.structs.replace(sources["erp-orders"], reader=read)})
     status, answer = await deliver(client, url, encode(Order("1")))
