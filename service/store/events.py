@@ -101,15 +101,17 @@ class Events:
         rows: list[list[bytes]] = await self._client.call(PAGE, arguments, seconds_max=CALL_SECONDS_MAX)
         return [_summary([cell.decode(errors="replace") for cell in row]) for row in rows]
 
-    async def find(self, index: Index, wanted: Filter, events_max: int) -> list[EventSummary]:
-        """At most `events_max` events of an index that fit a filter, newest first, out of SCANNED_EVENTS_MAX at most.
+    async def find(
+        self, index: Index, wanted: Filter, events_max: int, scanned_events_max: int = SCANNED_EVENTS_MAX
+    ) -> list[EventSummary]:
+        """At most `events_max` events of an index that fit a filter, newest first, out of `scanned_events_max` at most.
 
         Raises:
             StoreUnavailable: no answer.
         """
         found: list[EventSummary] = []
         scanned = 0
-        while len(found) < events_max and scanned < SCANNED_EVENTS_MAX:
+        while len(found) < events_max and scanned < scanned_events_max:
             # Paged by place, not by moment: many events can die in one millisecond.
             page = await self.page(index, PAGE_EVENTS_MAX, wanted.before_ms, scanned)
             found += [summary for summary in page if wanted.fits(summary)]

@@ -25,6 +25,6 @@ def load_script(name: str) -> Script:
 INGEST, CLAIM, RENEW, DECIDE, SETTLE, FINISH = map(
     load_script, ("ingest", "claim", "renew", "decide", "settle", "finish")
 )
-SAMPLE, PUBLISH, REPLAY, DISCARD, SWEEP, PAGE = map(
-    load_script, ("sample", "publish", "replay", "discard", "sweep", "page")
+SAMPLE, PUBLISH, REPLAY, DISCARD, SWEEP, PAGE, ERASE, CENSUS = map(
+    load_script, ("sample", "publish", "replay", "discard", "sweep", "page", "erase", "census")
 )

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from service.errors import StoreFull, StoreUnavailable
 from service.events import Event
 from service.settings import Settings
+from service.store.census import Census
 from service.store.client import Client
 from service.store.events import Events
 from service.store.ingest import Arrival, Ingest, Receipt
 from service.store.keys import Keys
 from service.store.lanes import Lanes
 from service.store.leases import Leases
+from service.store.quarantine import MEMORY_RESERVE_PERCENT, QuarantineShelf, Refused
 from service.store.replay import Replays
 from service.store.rulebook import RulebookShelf
 from service.store.sample import QueueSample, Sampler
@@ -30,9 +32,11 @@ class Store:
         self.keys = Keys(settings.key_prefix, settings.queue)
         self.rulebook = RulebookShelf(self.client, self.keys)
         self.events = Events(self.client, self.keys)
+        self.census = Census(self.client, self.events)
         self.lanes = Lanes(self.client, settings)
         self.replays = Replays(self.client, settings)
         self.sweeper = Sweeper(self.client, settings)
+        self.quarantine = QuarantineShelf(self.client, self.keys, settings)
         self.sampler = Sampler(self.client, self.keys)
         self._ingest = Ingest(self.client, settings)
         self._memory_percent = 0
@@ -59,6 +63,19 @@ class Store:
         if self._memory_percent >= self.settings.memory_percent_max:
             raise StoreFull(f"the store's memory is {self._memory_percent} % full", self.settings.retry_after_seconds)
         return await self._ingest.submit(arrivals)
+
+    async def keep_refused(self, refused: Sequence[Refused]) -> int:
+        """Put refused deliveries into quarantine; give how many older ones had to go.
+
+        Raises:
+            StoreUnavailable: not known to be kept.
+            StoreFull: the server is nearly as full as events may make it.
+        """
+        if time.monotonic() >= self._memory_known_until:
+            await self._look_at_memory()
+        if self._memory_percent >= self.settings.memory_percent_max - MEMORY_RESERVE_PERCENT:
+            raise StoreFull(f"the store's memory is {self._memory_percent} % full", self.settings.retry_after_seconds)
+        return await self.quarantine.keep(refused)
 
     async def check(self) -> None:
         """Return if the store can accept durably now.
