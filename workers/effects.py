@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from service.actions import Action
 from service.errors import PermanentError, TransientError, WaybillError
+from service.metrics.families import EFFECT_SECONDS, EFFECTS
 from service.store import Job, Settled, Store
 from workers.report import trace_id
 from workers.stories import EffectLine, StoredEffect, write
@@ -191,6 +192,8 @@ class EffectsRun:
         effect, subject = self._effects[place], self._subject
         kind = error.kind if error else None
         http_status = getattr(error, "http_status", None) or (answer or {}).get("http_status")
+        EFFECTS.add((effect.rule, effect.do, "error" if error else "ok", kind))
+        EFFECT_SECONDS.observe((effect.do,), duration_ms / 1000)
         self._log.info(
             "action.finished",
             event_id=subject.event_id,

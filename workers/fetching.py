@@ -8,6 +8,7 @@ import structlog
 
 from service.errors import PermanentError, TransientError
 from service.events import Event, RecordRef
+from service.metrics.families import FETCH_SECONDS, FETCHES
 from service.platforms.base import FetchContext, Fetched, Platform
 from workers.report import trace_id
 
@@ -59,6 +60,9 @@ def _context(event: Event) -> FetchContext:
 
 
 def _tell(event: Event, attempt: int, started: float, found: Mapping[str, Any], operation: str = "fetch") -> None:
+    seconds = time.perf_counter() - started
+    FETCHES.add((event.record.platform, operation, found["outcome"], found.get("error_kind")))
+    FETCH_SECONDS.observe((event.record.platform,), seconds)
     structlog.get_logger().info(
         "record.fetched",
         event_id=event.id,
@@ -67,7 +71,7 @@ def _tell(event: Event, attempt: int, started: float, found: Mapping[str, Any], 
         platform=event.record.platform,
         record_kind=event.record.kind,
         attempt=attempt,
-        duration_ms=round((time.perf_counter() - started) * 1000, 2),
+        duration_ms=round(seconds * 1000, 2),
         operation=operation,
         **found,
     )

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable
 from aiohttp import web
 
 from service.errors import ConfigError, WaybillError
+from service.metrics.page import CONTENT_TYPE, Page
 from service.settings import Settings
 from service.store import Store
 
@@ -33,8 +34,13 @@ async def serving_health(settings: Settings, store: Store, stopping: Callable[[]
         told = {"status": "unready", "reason": reason} if reason else {"status": "ready"}
         return web.json_response(told, status=503 if reason else 200)
 
+    page = Page("workers", store.sample)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=await page.text(), headers={"Content-Type": CONTENT_TYPE})
+
     app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     try:

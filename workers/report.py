@@ -7,10 +7,23 @@ import structlog
 
 from service.errors import WaybillError
 from service.events import Event
+from service.metrics.families import (
+    ATTEMPT_ERRORS,
+    ATTEMPT_SECONDS,
+    ATTEMPTS,
+    DEAD_LETTERED,
+    END_TO_END_SECONDS,
+    QUEUE_WAIT_SECONDS,
+)
 from service.store import Head, Job
 from workers.stories import AttemptLine
 
 ERROR_CHARACTERS_MAX = 300
+ENDS = frozenset({"matched", "unmatched", "unchanged", "resolved", "ignored", "dead_lettered"})
+"""Outcomes after which no attempt follows."""
+
+UNREAD = "unknown"
+"""The source, where the event could not be read."""
 
 
 class Report:
@@ -66,16 +79,30 @@ class Report:
         """Log the line."""
         level = "error" if outcome == "dead_lettered" else "warning" if error else "info"
         duration_ms = self.duration_ms
+        e2e_ms = round(self._now_ms - self._head.received_ms + duration_ms, 2)
+        self._count(outcome, error.kind if error else None, duration_ms, e2e_ms)
         self._log.log(
             LEVELS[level],
             "attempt.finished",
             **self.fields,
             outcome=outcome,
             duration_ms=duration_ms,
-            e2e_ms=round(self._now_ms - self._head.received_ms + duration_ms, 2),
+            e2e_ms=e2e_ms,
             error_kind=error.kind if error else None,
             http_status=getattr(error, "http_status", None),
         )
+
+    def _count(self, outcome: str, error_kind: str | None, duration_ms: float, e2e_ms: float) -> None:
+        source: str = self.fields.get("source", UNREAD)
+        ATTEMPTS.add((source, outcome))
+        ATTEMPT_SECONDS.observe((source,), duration_ms / 1000)
+        QUEUE_WAIT_SECONDS.observe((), self.fields["queue_wait_ms"] / 1000)
+        if error_kind:
+            ATTEMPT_ERRORS.add((source, error_kind))
+        if outcome == "dead_lettered":
+            DEAD_LETTERED.add((source, error_kind))
+        if outcome in ENDS:
+            END_TO_END_SECONDS.observe((source,), e2e_ms / 1000)
 
 
 def trace_id(traceparent: str | None) -> str | None:

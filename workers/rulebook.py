@@ -7,6 +7,7 @@ import structlog
 
 from service.actions import Action
 from service.errors import ConfigError, StoreUnavailable, StoreUnsafe
+from service.metrics.families import RULEBOOK, RULEBOOKS_REFUSED
 from service.rules import Rulebook
 from service.store.rulebook import RulebookShelf
 
@@ -57,6 +58,8 @@ class RulebookInForce:
             self.rulebook = Rulebook.load(document, self._actions)
         except ConfigError as error:
             self._refused = version
+            RULEBOOKS_REFUSED.add()
             self._log.error("rulebook.refused", rulebook=version, kept=before, reason=str(error))
             return
+        RULEBOOK.put({(version,): len(self.rulebook.rules)})
         self._log.info("rulebook.switched", rulebook=version, previous=before, rules=len(self.rulebook.rules))

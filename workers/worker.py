@@ -18,6 +18,7 @@ from arq.connections import ArqRedis
 from arq.worker import Function, Worker
 
 from service.errors import LeaseLost, StoreUnavailable, StoreUnsafe
+from service.metrics.families import JOBS_BURIED, LEASES_LOST
 from service.store import FinishedJob, Job, Store
 from service.store.batching import Batcher
 from service.store.jobs import decode, encode
@@ -195,9 +196,13 @@ class LeaseWorker(Worker):
     def _lose(self, job_id: str, token: str) -> None:
         job = self.held.get(job_id)
         if job is not None and job.token == token:
-            self.leases_lost += 1
+            self._count_lost()
             self._log.warning("lease.lost", job=job_id, event_id=job.head.id if job.head else None)
             self.tasks[job_id].cancel()
+
+    def _count_lost(self) -> None:
+        self.leases_lost += 1
+        LEASES_LOST.add()
 
     async def _drain(self) -> None:
         if self.tasks:
@@ -213,13 +218,13 @@ class LeaseWorker(Worker):
         try:
             ending = await self._call(job)
             if ending is not None and not await self._endings.submit(ending):
-                self.leases_lost += 1
+                self._count_lost()
         except asyncio.CancelledError:
             if job.head is None:
                 with contextlib.suppress(StoreUnavailable, StoreUnsafe):
                     await self._endings.submit(FinishedJob(job.id, job.token, "release"))
         except LeaseLost as error:
-            self.leases_lost += 1
+            self._count_lost()
             self._log.warning("lease.lost", job=job.id, event_id=str(error))
         except (StoreUnavailable, StoreUnsafe) as error:
             # Nothing more can be written; the lease ends by itself and the job is run again from what is stored.
@@ -234,5 +239,6 @@ class LeaseWorker(Worker):
         ending = await self._plain.run(job, self.ctx)
         self.jobs_run += 1
         if ending.step == "bury":
+            JOBS_BURIED.add()
             self._log.error("job.buried", job=job.id, reason=ending.argument)
         return ending

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from litestar import Litestar
+from litestar import Litestar, Response, get
 from litestar.datastructures import ResponseHeader
 from litestar.exceptions import HTTPException
-from litestar.handlers import ASGIRouteHandler, BaseRouteHandler, asgi
+from litestar.handlers import ASGIRouteHandler, BaseRouteHandler, HTTPRouteHandler, asgi
 from litestar.types import Receive, Scope, Send
 from litestar.types.asgi_types import HTTPScope
 
@@ -15,6 +15,7 @@ from service.ingress.health import Readiness, health_routes
 from service.ingress.late_store import EventStore
 from service.ingress.problems import answer_http_error, answer_unexpected
 from service.ingress.webhooks import Webhooks
+from service.metrics.page import CONTENT_TYPE, Page
 from service.settings import Settings
 from service.sources import Source
 
@@ -28,8 +29,8 @@ def build_app(
 
 
 def build_admin_app(settings: Settings, store: EventStore, readiness: Readiness | None = None) -> Litestar:
-    """Make the operators' app: health."""
-    return _build(health_routes(readiness or Readiness(settings, store)))
+    """Make the operators' app: health and metrics."""
+    return _build([*health_routes(readiness or Readiness(settings, store)), _metrics_route(store)])
 
 
 def _webhook_route(webhooks: Webhooks) -> ASGIRouteHandler:
@@ -40,6 +41,16 @@ def _webhook_route(webhooks: Webhooks) -> ASGIRouteHandler:
         await webhooks.receive_webhook(cast("HTTPScope", scope), receive, send)
 
     return receive_webhook
+
+
+def _metrics_route(store: EventStore) -> HTTPRouteHandler:
+    page = Page("service", store.sample)
+
+    @get("/metrics")
+    async def metrics() -> Response[bytes]:
+        return Response(await page.text(), media_type=CONTENT_TYPE)
+
+    return metrics
 
 
 def _build(routes: Sequence[BaseRouteHandler]) -> Litestar:

@@ -12,7 +12,7 @@ from typing import Protocol
 from service.errors import ConfigError, StoreUnavailable, StoreUnsafe, WaybillError
 from service.log import get_logger
 from service.settings import Settings
-from service.store import Arrival, Receipt, Store
+from service.store import Arrival, QueueSample, Receipt, Store
 
 LOOK_SECONDS = 2.0
 """How often the store is looked at, and so how often an unsafe one is told of."""
@@ -27,6 +27,10 @@ class EventStore(Protocol):
 
     def check(self) -> Awaitable[None]:
         """Return if it can accept durably now, raise if not."""
+        ...
+
+    def sample(self) -> Awaitable[QueueSample]:
+        """Count what waits."""
         ...
 
 
@@ -67,6 +71,14 @@ class LateStore:
             StoreUnavailable, StoreFull, StoreUnsafe: it cannot.
         """
         return self.opened.check()
+
+    async def sample(self) -> QueueSample:
+        """Count what waits.
+
+        Raises:
+            StoreUnavailable, StoreUnsafe: it cannot.
+        """
+        return await self.opened.sample()
 
     async def look(self) -> None:
         """Open the store, or check the open one, and tell what changed.

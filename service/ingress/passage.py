@@ -1,7 +1,7 @@
 """One delivery's way through the door, and the one line that tells of it: `delivery.received`, also when refused.
 
-Never the body, a header or a secret; a path that names no source is told apart from the sources, so that anyone's
-guesses do not become sources on a dashboard.
+Never the body, a header or a secret. Of the path only a source that there is: anything else may be a token that was
+put in the wrong place, and anyone's guesses should not become sources on a dashboard.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from service.events import Fact, new_event_id
 from service.ingress.answers import Outcome, leading
+from service.metrics.families import ACK_SECONDS, DELIVERIES
 
 UNKNOWN_SOURCE = "unknown"
 CHARACTERS_MAX = 128
@@ -22,14 +23,13 @@ EVENT_IDS_MAX = 32
 class Passage:
     """What is known so far of one delivery; `id` becomes the id of its first event, if there is one."""
 
-    __slots__ = ("_began", "body_bytes", "event_type", "id", "outcomes", "path_source", "source", "trace_id")
+    __slots__ = ("_began", "body_bytes", "event_type", "id", "outcomes", "source", "trace_id")
 
     def __init__(self) -> None:
         self._began = perf_counter()
         self.id = new_event_id()
         self.trace_id = self.id
         self.source = UNKNOWN_SOURCE
-        self.path_source = ""
         self.event_type: str | None = None
         self.body_bytes = 0
         self.outcomes: Sequence[Outcome] = ()
@@ -42,22 +42,29 @@ class Passage:
     def log_accepted(self, log: FilteringBoundLogger, http_status: int) -> None:
         """Write the line of a delivery that was taken in, or rightly ignored."""
         outcome = leading(self.outcomes)
+        duration_ms = self._duration_ms()
+        DELIVERIES.add((self.source, outcome.status, None))
+        ACK_SECONDS.observe((self.source,), duration_ms / 1000)
         log.info(
             "delivery.received",
             source=self.source,
             event_type=self.event_type,
             status=outcome.status,
             http_status=http_status,
-            duration_ms=self._duration_ms(),
+            duration_ms=duration_ms,
             body_bytes=self.body_bytes,
             event_id=outcome.event_id,
             trace_id=self.trace_id,
             **self._several(),
         )
 
-    def log_refused(self, log: FilteringBoundLogger, http_status: int, reason: str) -> None:
-        """Write the line of a delivery that was not taken; `reason` is the stable code."""
-        guess = {} if self.source != UNKNOWN_SOURCE else {"path_source": self.path_source[:CHARACTERS_MAX]}
+    def count_refused(self, reason: str) -> None:
+        """Count a delivery that was not taken; `reason` is the stable code."""
+        DELIVERIES.add((self.source, "rejected", reason))
+
+    def log_refused(self, log: FilteringBoundLogger, http_status: int, reason: str, *, quarantined: bool) -> None:
+        """Write the line of a delivery that was not taken, and whether it was put aside for a person to look at."""
+        self.count_refused(reason)
         log.warning(
             "delivery.received",
             source=self.source,
@@ -68,7 +75,7 @@ class Passage:
             duration_ms=self._duration_ms(),
             body_bytes=self.body_bytes,
             trace_id=self.trace_id,
-            **guess,
+            quarantined=quarantined,
         )
 
     def _duration_ms(self) -> float:
@@ -78,4 +85,5 @@ class Passage:
         if len(self.outcomes) < 2:
             return {}
         ids = [outcome.event_id for outcome in self.outcomes if outcome.event_id is not None]
-        return {"events": len(self.outcomes), "event_ids": ids[:EVENT_IDS_MAX]}
+        ignored = sum(outcome.status == "ignored" for outcome in self.outcomes)
+        return {"events": len(self.outcomes), "ignored": ignored, "event_ids": ids[:EVENT_IDS_MAX]}

@@ -19,6 +19,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
 from service.errors import StoreFull, StoreUnavailable
+from service.metrics.families import STORE_ERRORS, STORE_SECONDS
 from service.settings import Settings
 from service.store.connection import ask, build_pool
 from service.store.scripts import Script
@@ -50,14 +51,20 @@ class Client:
         """
         deadline = time.monotonic() + seconds_max
         while True:
+            began = time.monotonic()
             try:
-                return await self._exchange(partial(self._run, script=script, arguments=arguments))
-            except StoreFull:
+                answer = await self._exchange(partial(self._run, script=script, arguments=arguments))
+            except StoreFull as error:
+                STORE_ERRORS.add((script.name, error.kind))
                 raise
-            except StoreUnavailable:
+            except StoreUnavailable as error:
+                STORE_ERRORS.add((script.name, error.kind))
                 if time.monotonic() + REPEAT_PAUSE_SECONDS >= deadline:
                     raise
                 await asyncio.sleep(REPEAT_PAUSE_SECONDS)
+                continue
+            STORE_SECONDS.observe((script.name,), time.monotonic() - began)
+            return answer
 
     async def command(self, *command: Argument) -> Any:  # noqa: ANN401 - whatever the command answers
         """Run one plain command, once.
