@@ -25,6 +25,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_url: Annotated[
         str, Meta(description="Valkey or Redis: redis://, rediss:// or unix:// with an optional database")
     ] = "redis://127.0.0.1:6379/0"
+    shard_urls: Annotated[
+        str, Meta(description="url,url of all stores, where there are several; redis_url is one of them")
+    ] = ""
     redis_sentinel: Annotated[
         str, Meta(description="host:port,host:port of the sentinels; empty: redis_url names the primary")
     ] = ""

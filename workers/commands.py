@@ -23,6 +23,7 @@ from service.platforms import build_platforms
 from service.settings import Settings, load_settings
 from service.store import Store
 from service.store.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
+from service.store.shards import shards_with
 from workers.effects import EffectTools
 from workers.health import serving_health
 from workers.process import Tools, finish_effects, process_lane
@@ -92,6 +93,7 @@ async def joined(settings: Settings, config: Config, environ: Mapping[str, str])
     """
     actions = load_actions()
     store = Store(settings)
+    intake = shards_with(store)
     async with open_outbound(settings, config.outbound.allow_private_hosts) as outbound:
         resources = {
             "outbound": outbound,
@@ -106,8 +108,8 @@ async def joined(settings: Settings, config: Config, environ: Mapping[str, str])
         )
         platforms = build_platforms(config.platforms, environ, outbound)
         rules = RulebookInForce(store.rulebook, actions, settings.rulebook_seconds_max)
-        yield Tools(settings, store, platforms, rules, effects)
-    await store.close()
+        yield Tools(settings, store, platforms, rules, effects, intake)
+    await intake.close()
 
 
 @contextlib.asynccontextmanager

@@ -27,7 +27,7 @@ from service.events import Event
 from service.platforms.base import Fetched, Platform
 from service.records import RECORDS
 from service.settings import Settings
-from service.store import Decided, Head, Job, LastState, Onward, Settled, Step, Store
+from service.store import Decided, Head, Job, LastState, Onward, Settled, Shards, Step, Store
 from workers.decisions import Decision, decide, derive, open_event
 from workers.effects import EffectsRun, EffectTools, Outcome, Subject
 from workers.fetching import fetch_record, follow_hint
@@ -45,6 +45,8 @@ class Tools(Struct, frozen=True):
     platforms: Mapping[str, Platform]
     rules: RulebookInForce
     effects: EffectTools
+    intake: Store | Shards
+    """Where derived events go: the store of their record, which is another one where there are several."""
 
 
 async def process_lane(ctx: Mapping[str, Any], record: str) -> None:
@@ -210,7 +212,7 @@ class Run:
             refs = await follow_hint(self._tools.platforms, event, head.attempts)
         arrivals = [derive(event, ref, self._settings) for ref in refs]
         if arrivals:
-            await self._tools.store.ingest_all(arrivals)
+            await self._tools.intake.ingest_all(arrivals)
         outcome = "resolved" if arrivals else "ignored"
         report.fields["records"] = len(arrivals)
         story = write(received_line(event, head.received_ms), report.line(outcome))

@@ -14,7 +14,7 @@ from service.outbound import open_outbound
 from service.platforms import build_platforms
 from service.settings import Settings, load_settings
 from service.sources import build_sources
-from service.store import open_store
+from service.store import open_shards
 
 
 @click.command()
@@ -32,4 +32,4 @@ async def _serve(settings: Settings, config: Config) -> None:
     async with open_outbound(settings, allow_private_hosts=config.outbound.allow_private_hosts) as outbound:
         platforms = build_platforms(config.platforms, os.environ, outbound)
         sources = build_sources(config, os.environ, platforms, settings)
-        await run(settings, sources, LateStore(settings, open_store))
+        await run(settings, sources, LateStore(settings, open_shards))

@@ -12,7 +12,7 @@ from typing import Protocol
 from service.errors import ConfigError, StoreUnavailable, StoreUnsafe, WaybillError
 from service.log import get_logger
 from service.settings import Settings
-from service.store import Arrival, QueueSample, Receipt, Store
+from service.store import Arrival, QueueSample, Receipt, Refused, Shards, Store
 
 LOOK_SECONDS = 2.0
 """How often the store is looked at, and so how often an unsafe one is told of."""
@@ -29,6 +29,10 @@ class EventStore(Protocol):
         """Return if it can accept durably now, raise if not."""
         ...
 
+    def keep_refused(self, refused: Sequence[Refused], /) -> Awaitable[int]:
+        """Put refused deliveries of one source into quarantine; give how many older ones had to go."""
+        ...
+
     def sample(self) -> Awaitable[QueueSample]:
         """Count what waits."""
         ...
@@ -37,15 +41,15 @@ class EventStore(Protocol):
 class LateStore:
     """An EventStore that opens itself when it can: call `look` once, run `watch` in a task, `close` at the end."""
 
-    def __init__(self, settings: Settings, open_store: Callable[[Settings], Awaitable[Store]]) -> None:
+    def __init__(self, settings: Settings, open_store: Callable[[Settings], Awaitable[Store | Shards]]) -> None:
         self._log = get_logger()
         self._settings = settings
         self._open_store = open_store
-        self._store: Store | None = None
+        self._store: Store | Shards | None = None
         self._trouble: WaybillError | None = StoreUnavailable("the store was not reached yet")
 
     @property
-    def opened(self) -> Store:
+    def opened(self) -> Store | Shards:
         """The open store.
 
         Raises:
@@ -79,6 +83,14 @@ class LateStore:
             StoreUnavailable, StoreUnsafe: it cannot.
         """
         return await self.opened.sample()
+
+    def keep_refused(self, refused: Sequence[Refused], /) -> Awaitable[int]:
+        """Put refused deliveries of one source into quarantine; give how many older ones had to go.
+
+        Raises:
+            StoreUnavailable, StoreFull, StoreUnsafe: they are not known to be kept.
+        """
+        return self.opened.keep_refused(refused)
 
     async def look(self) -> None:
         """Open the store, or check the open one, and tell what changed.

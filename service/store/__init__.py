@@ -12,7 +12,9 @@ store                    `open_store()`, which joins them
 from service.store.ingest import Arrival, Receipt
 from service.store.lanes import Decided, Head, LastState, Onward, Settled, Step
 from service.store.leases import FinishedJob, Job, Next
+from service.store.quarantine import Refused
 from service.store.sample import QueueSample
+from service.store.shards import Shards, open_shards
 from service.store.store import Store, open_store
 
 __all__ = [
@@ -26,8 +28,11 @@ __all__ = [
     "Onward",
     "QueueSample",
     "Receipt",
+    "Refused",
     "Settled",
+    "Shards",
     "Step",
     "Store",
+    "open_shards",
     "open_store",
 ]

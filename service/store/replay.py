@@ -5,7 +5,7 @@ under a generation of its own, and so under new idempotency keys.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from msgspec import Struct
 
@@ -76,7 +76,7 @@ class Replays:
             effects = encode_job(EFFECTS_FUNCTION, (item.event_id,))
             arguments += (item.event_id, item.record, lane, effects, item.ledger, int(item.raised))
         answers: list[bytes] = await self._client.call(REPLAY, arguments, seconds_max=CALL_SECONDS_MAX)
-        return [answer.decode() for answer in answers]  # type: ignore[misc]
+        return [cast("Replayed", answer.decode()) for answer in answers]
 
     async def discard(self, event_ids: Sequence[str], reason: str) -> int:
         """End dead letters with a reason; gives how many of the ids were dead letters.

@@ -114,5 +114,5 @@ async def open_house(settings: Settings) -> AsyncGenerator[House, None]:
         by_tag = {str(action.__struct_config__.tag): action for action in actions}
         effects = EffectTools(store, by_tag, resources, settings.action_seconds_max)
         rules = RulebookInForce(store.rulebook, actions, settings.rulebook_seconds_max)
-        yield House(settings, store, sandbox, Tools(settings, store, {"pack": pack}, rules, effects))
+        yield House(settings, store, sandbox, Tools(settings, store, {"pack": pack}, rules, effects, store))
     await store.close()

@@ -1,0 +1,92 @@
+"""Several stores: each record on one of them, and one that is away costs its own records only."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from msgspec import structs
+
+from service.dev.embedded import EmbeddedValkey, start_valkey
+from service.errors import ConfigError, StoreUnavailable
+from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
+from service.settings import Settings
+from service.store import Arrival, Shards, open_shards
+from service.store.shards import shard_of, shard_urls
+
+pytestmark = pytest.mark.store
+
+
+def make_arrival(record_id: str, claim: str | None = None) -> Arrival:
+    record = RecordRef("pack", "purchase_order", record_id)
+    event = Event(EVENT_VERSION, new_event_id(), "shop", "order.updated", "updated", record, None, {}, None, b"{}")
+    return Arrival(event, claim or event.id, 60_000)
+
+
+@pytest.fixture
+def servers(server_binary: str | None) -> Iterator[list[EmbeddedValkey]]:
+    with TemporaryDirectory(prefix="wb-") as folder:
+        running = [start_valkey(Path(folder) / str(place), server=server_binary) for place in range(3)]
+        yield running
+        for server in running:
+            server.kill()
+
+
+@pytest.fixture
+async def shards(servers: list[EmbeddedValkey], make_settings: Callable[..., Settings]) -> Shards:
+    urls = [server.url for server in servers]
+    settings = structs.replace(make_settings(ingest_seconds_max=0.2), redis_url=urls[0], shard_urls=",".join(urls))
+    opened = await open_shards(settings)
+    assert isinstance(opened, Shards)
+    return opened
+
+
+def test_a_worker_pool_outside_the_list_is_refused(settings: Settings) -> None:
+    with pytest.raises(ConfigError):
+        shard_urls(structs.replace(settings, shard_urls="redis://a,redis://b"))
+
+
+def test_a_store_added_at_the_end_takes_its_part_and_moves_no_other_record() -> None:
+    lanes = [f"pack:purchase_order:{number}" for number in range(3_000)]
+    before, after = ([shard_of(lane, shards) for lane in lanes] for shards in (2, 3))
+    moved = [new for old, new in zip(before, after, strict=True) if old != new]
+    assert set(moved) == {2}
+    assert 800 < len(moved) < 1_200
+    assert 1_300 < before.count(0) < 1_700
+
+
+async def test_each_record_is_on_the_store_its_name_says_and_counted_once(shards: Shards) -> None:
+    arrivals = [make_arrival(str(number)) for number in range(60)]
+    receipts = await shards.ingest_all(arrivals)
+    assert [receipt.event_id for receipt in receipts] == [arrival.event.id for arrival in arrivals]
+    for arrival in arrivals:
+        holds = [await store.events.show(arrival.event.id) is not None for store in shards.stores]
+        assert holds.count(True) == 1
+        assert holds[shard_of(arrival.event.record.lane, 3)]
+    assert (await shards.sample()).waiting == 60
+    await shards.close()
+
+
+async def test_a_delivery_repeated_after_one_store_failed_is_taken_in_whole_and_once(
+    shards: Shards, servers: list[EmbeddedValkey]
+) -> None:
+    arrivals = [make_arrival(str(number)) for number in range(20)]
+    servers[2].kill()
+    with pytest.raises(StoreUnavailable):
+        await shards.ingest_all(arrivals)
+    alive = [arrival for arrival in arrivals if shard_of(arrival.event.record.lane, 3) != 2]
+    assert {receipt.status for receipt in await shards.ingest_all(alive)} == {"queued"}
+    await shards.check()
+    servers[2] = start_valkey(Path(servers[2].url.removeprefix("unix://")).parent)
+    await shards.ingest_all(arrivals)
+    assert (await shards.sample()).waiting == 20
+    servers[2].kill()
+    await shards.close()
+
+
+async def test_no_store_at_all_is_said_so(shards: Shards, servers: list[EmbeddedValkey]) -> None:
+    for server in servers:
+        server.kill()
+    with pytest.raises(StoreUnavailable):
+        await shards.check()
+    await shards.close()
