@@ -60,8 +60,8 @@ def settlement(job: Job, event_id: str, step: Step, **fields: Any) -> Settled:
 def ask_server(url: str, *command: str) -> Any:
     """Ask a server itself, past the store and whatever it refuses."""
     with redis.Redis(unix_socket_path=url.removeprefix("unix://")) as client:
-        answer: Any = client.execute_command(*command)  # pyright: ignore[reportUnknownMemberType] - a hole
-    return answer
+        answer: Any = client.execute_command(*command)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - a hole
+    return answer  # pyright: ignore[reportUnknownVariableType] - likewise
 
 
 async def patiently(call: Callable[[], Awaitable[Result]], seconds_max: float = 8) -> Result:
