@@ -59,6 +59,7 @@ class Source(Struct, frozen=True, kw_only=True):
     verifier: Verifier
     reader: Reader
     entropy: Callable[[int], bytes]
+    retries_on_429: bool = False
 
     def admit(self, delivery: Delivery) -> Admission:
         """Verify the raw bytes, then read them. Raises Refusal, as `verify` and `read`."""
@@ -152,6 +153,7 @@ def _build(  # noqa: PLR0913, PLR0917 - joins what the process and the operator 
         verifier=source.verify.build(environ, f"sources.{name}.verify"),
         reader=source.envelope.reader(Desk(platform, known_kinds(account), settings.body_depth_max)),
         entropy=entropy,
+        retries_on_429=account.retries_on_429,
     )
 
 

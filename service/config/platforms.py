@@ -34,6 +34,8 @@ class Account(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     dedupe_hours_default: ClassVar[float | None] = None
     """How long the platform may repeat a delivery, where that is longer than the process's setting."""
     identical_bodies_default: ClassVar[Literal["same", "distinct"]] = "same"
+    retries_on_429: ClassVar[bool] = False
+    """Whether its deliveries come again after a 429; where that is not known, as where it is final, they get a 503."""
 
     requests_in_flight_max: Count | None = None
     requests_per_minute_max: Count | None = None
@@ -58,6 +60,7 @@ class PexipEngageConfig(Account, frozen=True, kw_only=True, tag="pexip_engage"):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"customer", "appointment", "callback_request"})
+    retries_on_429: ClassVar[bool] = True
 
     enterprise: Slug
     client_id: SecretRef
@@ -75,6 +78,7 @@ class OpenFoodNetworkConfig(Account, frozen=True, kw_only=True, tag="open_food_n
 
     kinds: ClassVar[frozenset[str]] = frozenset({"customer", "order"})
     dedupe_hours_default: ClassVar[float | None] = 21 * 24.0
+    retries_on_429: ClassVar[bool] = True
 
     base_url: BaseUrl
     token: SecretRef

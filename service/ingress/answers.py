@@ -10,8 +10,13 @@ from msgspec import Struct
 
 Status = Literal["queued", "duplicate", "ignored"]
 
-SECURITY_HEADERS: dict[str, str] = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
-"""On every answer of both ports: nothing here is a document, nothing may be kept."""
+SECURITY_HEADERS: dict[str, str] = {
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+}
+"""On every answer of both ports: nothing here is a document, nothing may be kept, and a path may hold a token."""
 
 ID_LENGTH = 32
 

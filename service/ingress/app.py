@@ -1,6 +1,6 @@
 """The two Litestar apps, joined from the parts: the senders' and the operators'."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import cast
 
 from litestar import Litestar, Response, get
@@ -24,8 +24,9 @@ def build_app(
     settings: Settings, sources: Mapping[str, Source], store: EventStore, readiness: Readiness | None = None
 ) -> Litestar:
     """Make the senders' app: webhooks and health. `readiness` is given where both ports share one."""
-    door = _webhook_route(Webhooks(settings, sources, store))
-    return _build([door, *health_routes(readiness or Readiness(settings, store))])
+    webhooks = Webhooks(settings, sources, store)
+    routes = [_webhook_route(webhooks), *health_routes(readiness or Readiness(settings, store))]
+    return _build(routes, at_end=[webhooks.close])
 
 
 def build_admin_app(settings: Settings, store: EventStore, readiness: Readiness | None = None) -> Litestar:
@@ -53,9 +54,10 @@ def _metrics_route(store: EventStore) -> HTTPRouteHandler:
     return metrics
 
 
-def _build(routes: Sequence[BaseRouteHandler]) -> Litestar:
+def _build(routes: Sequence[BaseRouteHandler], at_end: Sequence[Callable[[], Awaitable[None]]] = ()) -> Litestar:
     return Litestar(
         routes,
+        on_shutdown=list(at_end),
         debug=False,  # else LITESTAR_DEBUG in the environment would show tracebacks to strangers
         openapi_config=None,
         logging_config=None,  # answer_unexpected logs once; Litestar's own would repeat it, or log nothing

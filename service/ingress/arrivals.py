@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from service.events import EVENT_VERSION, Delivery, Event, Fact, RecordRef, new_event_id
+from service.events import EVENT_VERSION, Delivery, Event, Fact, new_event_id
 from service.ingress.answers import IGNORED, Outcome
 from service.ingress.headers import keep
+from service.sources import Admission
 from service.store import Arrival, Receipt
 
 
@@ -19,15 +20,27 @@ class Origin(Struct, frozen=True, gc=False):
     first_id: str
 
 
-def build_arrivals(facts: Sequence[Fact], claims: Sequence[str], origin: Origin) -> list[Arrival]:
-    """Make an event of each fact that is about a record; `claims[i]` is the event key's digest of `facts[i]`."""
+def build_arrivals(admission: Admission, origin: Origin) -> list[Arrival]:
+    """Make an event of each fact that is about a record, with the part of the body that tells it."""
     headers = keep(origin.delivery.headers)
     arrivals: list[Arrival] = []
-    for fact, claim in zip(facts, claims, strict=True):
+    for index, fact in enumerate(admission.facts):
         if fact.record is not None:
             event_id = new_event_id() if arrivals else origin.first_id
-            event = _build_event(fact, fact.record, origin, headers, event_id)
-            arrivals.append(Arrival(event, claim, origin.window_ms))
+            event = Event(
+                EVENT_VERSION,
+                event_id,
+                origin.delivery.source,
+                fact.type,
+                fact.change,
+                fact.record,
+                fact.occurred_at,
+                headers,
+                origin.traceparent,
+                admission.bodies[index],
+                identified=admission.identified[index],
+            )
+            arrivals.append(Arrival(event, admission.claims[index], origin.window_ms))
     return arrivals
 
 
@@ -35,21 +48,6 @@ def match_outcomes(facts: Sequence[Fact], receipts: Sequence[Receipt]) -> list[O
     """Say for each fact, in order, what became of it: those about no record have no receipt and were ignored."""
     remaining = iter(receipts)
     return [IGNORED if fact.record is None else _outcome(next(remaining)) for fact in facts] or [IGNORED]
-
-
-def _build_event(fact: Fact, record: RecordRef, origin: Origin, headers: dict[str, str], event_id: str) -> Event:
-    return Event(
-        EVENT_VERSION,
-        event_id,
-        origin.delivery.source,
-        fact.type,
-        fact.change,
-        record,
-        fact.occurred_at,
-        headers,
-        origin.traceparent,
-        origin.delivery.body,
-    )
 
 
 def _outcome(receipt: Receipt) -> Outcome:

@@ -1,8 +1,13 @@
-"""Reading a body from the wire: counted while it streams, so that no more than the limit is ever held."""
+"""Reading a body from the wire: counted while it streams and unfolds, so that no more than the limit is ever held.
+
+What all requests hold together is bounded as well: many senders at their own limit at once would be too much for a pod.
+"""
 
 from litestar.types import Receive
 
 from service.errors import Refusal, WaybillError
+from service.ingress.inflation import Inflater
+from service.ingress.problems import try_later
 
 
 class Disconnected(WaybillError):
@@ -11,30 +16,81 @@ class Disconnected(WaybillError):
     kind = "disconnected"
 
 
+class Room:
+    """The bytes of bodies that this process may hold at once."""
+
+    def __init__(self, bytes_max: int, retry_after_seconds: int) -> None:
+        self.left = bytes_max
+        self._retry_after_seconds = retry_after_seconds
+
+    def take(self, size: int) -> None:
+        """Take that many bytes; whoever did gives them back.
+
+        Raises:
+            Refusal: 503 `too_many_requests`, there is no room; nothing was taken.
+        """
+        if size > self.left:
+            detail = "Too many large deliveries are being taken in at once."
+            raise try_later("too_many_requests", detail, self._retry_after_seconds)
+        self.left -= size
+
+
+class Portion:
+    """One request's part of the room: `take` while reading, `give_back` at its end."""
+
+    __slots__ = ("_room", "size")
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self.size = 0
+
+    def take(self, size: int) -> None:
+        """Take more. Raises Refusal, as `Room.take`."""
+        self._room.take(size)
+        self.size += size
+
+    def give_back(self) -> None:
+        """Let go of all of it."""
+        self._room.left += self.size
+        self.size = 0
+
+
 def too_large(bytes_max: int) -> Refusal:
     """Make the refusal of a body above the limit."""
     return Refusal(413, "too_large", f"The body is larger than {bytes_max} bytes.")
 
 
-async def read_body(receive: Receive, declared_length: str | None, bytes_max: int) -> bytes:
-    """Read the whole body; `declared_length` is the Content-Length, if there is one.
+async def read_body(
+    receive: Receive, declared_length: str | None, inflater: Inflater | None, bytes_max: int, portion: Portion
+) -> bytes:
+    """Read the whole body, inflated; `declared_length` is the Content-Length, if there is one.
 
     Raises:
-        Refusal: 413, more than `bytes_max`, declared or sent.
+        Refusal: 413, more than `bytes_max`, declared, sent or inflated; 400, not of its coding; 503, no room.
         Disconnected: the sender left.
     """
     if declared_length is not None and declared_length.isdecimal() and int(declared_length[:20]) > bytes_max:
         raise too_large(bytes_max)
     chunks: list[bytes] = []
-    size = 0
+    sent = size = 0
     while True:
         message = await receive()
         if message["type"] != "http.request":
             raise Disconnected("the sender left before its body was whole")
         chunk = message["body"]
+        sent += len(chunk)
+        if sent > bytes_max:
+            raise too_large(bytes_max)
+        if inflater is not None and chunk:
+            chunk = inflater.feed(chunk, bytes_max - size)
         size += len(chunk)
         if size > bytes_max:
             raise too_large(bytes_max)
+        portion.take(len(chunk))
         if not message["more_body"]:
-            return b"".join(chunks) + chunk if chunks else chunk
-        chunks.append(chunk)
+            break
+        if chunk:
+            chunks.append(chunk)
+    if inflater is not None and sent:
+        inflater.finish()
+    return b"".join([*chunks, chunk]) if chunks else chunk

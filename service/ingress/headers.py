@@ -14,14 +14,30 @@ KEPT = frozenset({
 KEPT_CHARACTERS_MAX = 256
 
 
-def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Read ASGI's pairs; a repeated header becomes one list (RFC 9110, 5.2), so that no repetition can hide another."""
+def read_headers(raw: Iterable[tuple[bytes, bytes]], fields_max: int, bytes_max: int) -> dict[str, str]:
+    """Read ASGI's pairs; a repeated header becomes one list (RFC 9110, 5.2), so that no repetition can hide another.
+
+    Raises:
+        Refusal: 431, more fields, or more bytes of them, than allowed.
+    """
     headers: dict[str, str] = {}
+    size = fields = 0
     for name_bytes, value_bytes in raw:
+        fields += 1
+        size += len(name_bytes) + len(value_bytes)
         name = name_bytes.decode("latin-1")
         value = value_bytes.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    if fields > fields_max:
+        raise headers_too_large(f"Send at most {fields_max} header fields.")
+    if size > bytes_max:
+        raise headers_too_large(f"Send at most {bytes_max} bytes of header fields.")
     return headers
+
+
+def headers_too_large(detail: str) -> Refusal:
+    """Make the refusal of too many header fields, or too large ones (RFC 6585, 5)."""
+    return Refusal(431, "headers_too_large", detail, {"connection": "close"})
 
 
 def keep(headers: Mapping[str, str]) -> dict[str, str]:
@@ -29,25 +45,24 @@ def keep(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: headers[name][:KEPT_CHARACTERS_MAX] for name in KEPT & headers.keys()}
 
 
-def check_media(headers: Mapping[str, str]) -> None:
-    """See that the body will be JSON as it stands.
+def check_media(headers: Mapping[str, str], accepted: frozenset[str]) -> None:
+    """See that the body is of a media type the source takes: names, ends such as `+json`, or `*` for all.
 
     A charset is not looked at: JSON has none but UTF-8 (RFC 8259, 8.1), and reading it will tell.
 
     Raises:
-        Refusal: 415, neither JSON nor a `+json` type, or compressed.
+        Refusal: 415.
     """
-    content_type = headers.get("content-type", "")
-    if not _is_json(content_type):
-        detail = "Send the body as application/json or another +json type, named in Content-Type."
-        raise Refusal(415, "unsupported_media_type", detail, {"accept": "application/json"})
-    encoding = headers.get("content-encoding")
-    if encoding is not None and encoding.strip().lower() not in ("", "identity"):
-        detail = "Send the body uncompressed, without a Content-Encoding."
-        raise Refusal(415, "unsupported_media_type", detail, {"accept-encoding": "identity"})
+    if not _is_accepted(headers.get("content-type", ""), accepted):
+        named = sorted(name if "/" in name else f"another {name} type" for name in accepted)
+        detail = f"Send the body as {' or '.join(named)}, named in Content-Type."
+        accept = ", ".join(sorted(name for name in accepted if "/" in name))
+        raise Refusal(415, "unsupported_media_type", detail, {"accept": accept} if accept else None)
 
 
 @lru_cache(maxsize=256)
-def _is_json(content_type: str) -> bool:
+def _is_accepted(content_type: str, accepted: frozenset[str]) -> bool:
     media = content_type.partition(";")[0].strip().lower()
-    return media == "application/json" or ("/" in media and media.endswith("+json"))
+    if "*" in accepted:
+        return True
+    return "/" in media and (media in accepted or any(media.endswith(name) for name in accepted if name[0] == "+"))

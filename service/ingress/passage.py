@@ -10,7 +10,7 @@ from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
-from service.events import Fact, new_event_id
+from service.events import Delivery, Fact, new_event_id
 from service.ingress.answers import Outcome, leading
 from service.metrics.families import ACK_SECONDS, DELIVERIES
 
@@ -21,15 +21,23 @@ EVENT_IDS_MAX = 32
 
 
 class Passage:
-    """What is known so far of one delivery; `id` becomes the id of its first event, if there is one."""
+    """What is known so far of one delivery; `id` becomes the id of its first event, if there is one.
 
-    __slots__ = ("_began", "body_bytes", "event_type", "id", "outcomes", "source", "trace_id")
+    `delivery` has no body before that is `whole`; `address` is the sender's, and never logged.
+    """
+
+    __slots__ = (
+        "_began", "address", "body_bytes", "delivery", "event_type", "id", "outcomes", "source", "trace_id", "whole",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._began = perf_counter()
         self.id = new_event_id()
         self.trace_id = self.id
         self.source = UNKNOWN_SOURCE
+        self.address = ""
+        self.delivery: Delivery | None = None
+        self.whole = False
         self.event_type: str | None = None
         self.body_bytes = 0
         self.outcomes: Sequence[Outcome] = ()

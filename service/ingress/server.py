@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.errors import ConfigError
 from service.ingress.app import build_admin_app, build_app
+from service.ingress.connections import bounded
 from service.ingress.health import Readiness
 from service.ingress.late_store import LateStore
 from service.log import get_logger
@@ -62,7 +63,7 @@ class Listener(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=bounded(settings),
                 ws="none",
                 lifespan="on",
                 log_config=None,  # service.log has taken the standard library's logging over already

@@ -1,7 +1,8 @@
 """The senders' door: one delivery, from its first byte to the 202, in the order that lets a stranger cost least.
 
 Limits and headers before the body, the body's proof before its meaning, one store call, the answer. No platform is
-called and no rule is asked. Whatever goes wrong on our side is a 5xx, so the sender keeps its event and comes again.
+called and no rule is asked. Whatever goes wrong on our side is a 5xx, so the sender keeps its event and comes again;
+what is refused for the sender's part is put aside, so that a mistake of ours costs no event.
 """
 
 import asyncio
@@ -15,10 +16,13 @@ from service.errors import Refusal, StoreUnavailable, StoreUnsafe
 from service.events import Delivery
 from service.ingress.answers import Answer, accepted, send_answer
 from service.ingress.arrivals import Origin, build_arrivals, match_outcomes
-from service.ingress.bodies import Disconnected, read_body
+from service.ingress.bodies import Disconnected, Portion, Room, read_body
 from service.ingress.deadlines import Deadlines
+from service.ingress.gate import Gate, Throttled
 from service.ingress.handshake import METHODS, shake_hands
 from service.ingress.headers import check_media, read_headers
+from service.ingress.inflation import inflater_for
+from service.ingress.keeping import Quarantine
 from service.ingress.late_store import EventStore
 from service.ingress.passage import Passage
 from service.ingress.problems import INTERNAL, busy, problem, try_later
@@ -31,14 +35,24 @@ from service.store import Arrival, Receipt
 LEFT_STATUS = 499
 """What the log line says of a sender that left before it could be answered (nginx's number; nobody is sent it)."""
 
+OURS = frozenset({"too_many_requests", "store_unavailable", "store_full", "internal"})
+"""Refusals that are no sender's doing."""
+
 
 class Webhooks:
-    """POST /webhooks/{source}: joined from the sources and the store, with the limits of `settings`."""
+    """POST /webhooks/{source}: joined from the sources and the store, with the limits of `settings`.
+
+    Raises:
+        ConfigError: a setting that cannot be read.
+    """
 
     def __init__(self, settings: Settings, sources: Mapping[str, Source], store: EventStore) -> None:
         self._settings = settings
         self._sources = sources
         self._store = store
+        self._gate = Gate(settings)
+        self._room = Room(settings.bodies_bytes_max, settings.retry_after_seconds)
+        self._quarantine = Quarantine(settings, store)
         self._body_deadlines = Deadlines(settings.body_seconds_max)
         self._ingest_deadlines = Deadlines(settings.ingest_seconds_max)
         self._in_flight = 0
@@ -47,60 +61,66 @@ class Webhooks:
     async def receive_webhook(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Take in one delivery, answer it, and write its line."""
         passage = Passage()
+        portion = Portion(self._room)
         self._in_flight += 1
         try:
-            answer = await self._take(passage, scope, receive)
+            answer = await self._take(passage, portion, scope, receive)
             await send_answer(send, answer)
             if passage.outcomes:
                 passage.log_accepted(self._log, answer.status)
         except Disconnected as error:
-            passage.log_refused(self._log, LEFT_STATUS, error.kind)
+            passage.log_refused(self._log, LEFT_STATUS, error.kind, quarantined=False)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the one place that may not let anything by
             refusal = self._refusal_of(error)
             await send_answer(send, problem(refusal))
-            passage.log_refused(self._log, refusal.status, refusal.code)
+            self._settle(passage, refusal)
         finally:
             self._in_flight -= 1
+            portion.give_back()
 
-    async def _take(self, passage: Passage, scope: HTTPScope, receive: Receive) -> Answer:
-        if self._in_flight > self._settings.requests_in_flight_max:
+    async def close(self) -> None:
+        """Write down what waits to be put aside."""
+        await self._quarantine.close()
+
+    async def _take(self, passage: Passage, portion: Portion, scope: HTTPScope, receive: Receive) -> Answer:
+        settings = self._settings
+        if self._in_flight > settings.requests_in_flight_max:
             detail = "Too many deliveries are being taken in at once."
-            raise try_later("too_many_requests", detail, self._settings.retry_after_seconds)
-        headers = read_headers(scope["headers"])
+            raise try_later("too_many_requests", detail, settings.retry_after_seconds)
+        client = scope["client"]
+        passage.address = client[0] if client else ""
+        headers = read_headers(scope["headers"], settings.header_fields_max, settings.header_bytes_max)
+        passage.address = self._gate.address_of(passage.address, headers)
         traceparent, passage.trace_id = continue_trace(headers.get("traceparent"), passage.id)
         name, token = split_path(scope["path"])
-        source = self._find_source(passage, name, scope["method"])
+        found = self._sources.get(name)
+        self._gate.pass_address(passage.address, found)
+        source = _check_asked(passage, found, scope["method"])
         if scope["method"] == "OPTIONS":
-            return shake_hands(headers)
-        check_media(headers)
-        body = await self._read(receive, headers.get("content-length"))
+            self._gate.charge(passage.address)  # it costs nothing to ask, and so may be asked too often
+            return shake_hands(headers, settings.source_deliveries_per_second_max)
+        now = time.time()
+        passage.delivery = Delivery(source.name, headers, b"", now, passage.address, token)  # as far as it is known
+        body = await self._read(headers, portion, receive)
         passage.body_bytes = len(body)
-        client = scope["client"]
-        delivery = Delivery(passage.source, headers, body, time.time(), client[0] if client else "", token)
-        admission = source.admit(delivery)
+        passage.delivery = delivery = Delivery(source.name, headers, body, now, passage.address, token)
+        passage.whole = True
+        check_media(headers, source.content_types)
+        verified = source.verify(delivery)
+        self._gate.pass_source(source)
+        admission = source.read(delivery, verified)
         passage.read(admission.facts)
         origin = Origin(delivery, traceparent, source.window_ms, passage.id)
-        receipts = await self._ingest(build_arrivals(admission.facts, admission.claims, origin))
+        receipts = await self._ingest(build_arrivals(admission, origin))
         passage.outcomes = match_outcomes(admission.facts, receipts)
         return accepted(passage.outcomes)
 
-    def _find_source(self, passage: Passage, name: str, method: str) -> Source:
-        source = self._sources.get(name)
-        if source is None:
-            passage.path_source = name
-        else:
-            passage.source = name
-        if method not in ("POST", "OPTIONS"):
-            detail = "This address takes webhooks: send them with POST."
-            raise Refusal(405, "method_not_allowed", detail, {"allow": METHODS})
-        if source is None:
-            raise Refusal(404, "unknown_source", "No source of this name is configured here.")
-        return source
-
-    async def _read(self, receive: Receive, declared_length: str | None) -> bytes:
+    async def _read(self, headers: Mapping[str, str], portion: Portion, receive: Receive) -> bytes:
+        inflater = inflater_for(headers.get("content-encoding"))
         try:
             with self._body_deadlines.limit():
-                return await read_body(receive, declared_length, self._settings.body_bytes_max)
+                bytes_max = self._settings.body_bytes_max
+                return await read_body(receive, headers.get("content-length"), inflater, bytes_max, portion)
         except TimeoutError:
             detail = f"The body took longer than {self._settings.body_seconds_max:g} seconds to arrive."
             raise Refusal(408, "slow_body", detail, {"connection": "close"}) from None
@@ -126,14 +146,40 @@ class Webhooks:
         self._log.error("delivery.failed", exc_info=error)
         return INTERNAL
 
+    def _settle(self, passage: Passage, refusal: Refusal) -> None:
+        """Write the line of a refused delivery, count it against its address, and put it aside."""
+        if isinstance(refusal, Throttled):
+            passage.count_refused(refusal.code)
+            return
+        if refusal.code not in OURS:
+            self._gate.charge(passage.address)
+        put_aside = passage.delivery and self._quarantine.offer(passage.delivery, refusal, whole=passage.whole)
+        passage.log_refused(self._log, refusal.status, refusal.code, quarantined=bool(put_aside))
+
 
 def split_path(path: str) -> tuple[str, str | None]:
     """Split what follows `/webhooks` into the source's name and the token, which only `path_token` sources have.
 
-    Raises:
-        Refusal: 404, it is neither one part nor two.
+    A path of any other form gives the empty name, which no source has.
     """
     parts = path.strip("/").split("/")
     if len(parts) > 2 or not path.startswith("/"):
-        raise Refusal(404, "unknown_source", "Webhooks are sent to /webhooks/ and the name of a source.")
+        return "", None
     return parts[0], parts[1] if len(parts) == 2 else None
+
+
+def _check_asked(passage: Passage, source: Source | None, method: str) -> Source:
+    """See that a source there is was asked in a way it can be; the method first, which says nothing of the source.
+
+    Raises:
+        Refusal: 405, 404.
+    """
+    if source is not None:
+        passage.source = source.name
+    if method not in {"POST", "OPTIONS"}:
+        detail = "This address takes webhooks: send them with POST, signed as the source asks for. It shows nothing."
+        raise Refusal(405, "method_not_allowed", detail, {"allow": METHODS})
+    if source is None:
+        detail = "No source of this name is configured here. Webhooks are sent to /webhooks/ and the name of a source."
+        raise Refusal(404, "unknown_source", detail)
+    return source

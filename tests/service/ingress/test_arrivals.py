@@ -5,6 +5,7 @@ import json
 from service.events import Delivery, Fact, RecordRef
 from service.ingress.answers import IGNORED, Outcome, accepted
 from service.ingress.arrivals import Origin, build_arrivals, match_outcomes
+from service.sources import Admission
 from service.store import Receipt
 
 ORIGIN = Origin(Delivery("erp", {"webhook-id": "1", "x-signature": "s"}, b"{}", 0.0), "00-a-b-00", 1_000, "first")
@@ -12,17 +13,25 @@ ORDER = Fact("order.updated", "e1", "updated", RecordRef("erp", "purchase_order"
 PING = Fact("ping")
 
 
+def admission(*facts: Fact) -> Admission:
+    """Facts with their claims, parts of the body and, every second one, an id of their own."""
+    numbers = range(len(facts))
+    claims, bodies = tuple(f"c{n}" for n in numbers), tuple(b"%d" % n for n in numbers)
+    return Admission(facts, claims, bodies, tuple(n % 2 == 0 for n in numbers))
+
+
 def test_facts_about_no_record_become_no_events() -> None:
-    assert build_arrivals([PING], ["c"], ORIGIN) == []
+    assert build_arrivals(admission(PING), ORIGIN) == []
     assert match_outcomes([PING], []) == [IGNORED]
     assert match_outcomes([], []) == [IGNORED]
 
 
 def test_the_first_event_has_the_deliverys_id_and_each_further_one_its_own() -> None:
-    arrivals = build_arrivals([PING, ORDER, ORDER], ["c0", "c1", "c2"], ORIGIN)
+    arrivals = build_arrivals(admission(PING, ORDER, ORDER), ORIGIN)
     first, second = (arrival.event for arrival in arrivals)
     assert (first.id, len(second.id)) == ("first", 32)
     assert [arrival.claim for arrival in arrivals] == ["c1", "c2"]
+    assert (first.body, first.identified, second.body, second.identified) == (b"1", False, b"2", True)
     assert first.headers == {"webhook-id": "1"}
     assert (first.type, first.change, first.record, first.occurred_at) == (
         "order.updated", "updated", ORDER.record, "2026-11-20",

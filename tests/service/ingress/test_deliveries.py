@@ -181,6 +181,7 @@ async def test_a_delivery_of_several_facts_is_answered_and_told_for_each(
     [line] = lines("delivery.received")
     ids = [each["event_id"] for each in answer["events"][:2]]
     assert (line["events"], line["event_ids"], line["event_id"]) == (3, ids, ids[0])
+    assert line["ignored"] == 1
     assert (await store.sample()).waiting == 2
 
 
@@ -194,6 +195,10 @@ async def test_options_is_the_cloudevents_handshake(
         assert response.headers["allow"] == "POST, OPTIONS"
         assert response.headers["webhook-allowed-origin"] == "events.example.com"
         assert response.headers["webhook-allowed-rate"] == "*"
+    async with client.options(
+        f"{url}/webhooks/erp-orders", headers={"webhook-request-origin": "a.example"}
+    ) as response:
+        assert response.headers["webhook-allowed-rate"] == "*"  # a permission without it would be none
     async with client.options(f"{url}/webhooks/erp-orders", headers={"webhook-request-origin": "a b"}) as response:
         assert "webhook-allowed-origin" not in response.headers
     async with client.options(f"{url}/webhooks/nobody", headers=asked) as response:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.envelopes.envelope import JSON_TYPES
 from service.errors import Refusal
 from service.ingress.headers import check_media, keep, read_headers
 
@@ -15,13 +16,11 @@ from service.ingress.headers import check_media, keep, read_headers
         {"content-type": "+json"},
         {"content-type": "application/jsonp"},
         {"content-type": "application/x-www-form-urlencoded"},
-        {"content-type": "application/json", "content-encoding": "gzip"},
-        {"content-type": "application/json", "content-encoding": "identity, br"},
     ],
 )
 def test_what_is_not_plain_json_is_refused(headers: dict[str, str]) -> None:
     with pytest.raises(Refusal) as refused:
-        check_media(headers)
+        check_media(headers, JSON_TYPES)
     assert (refused.value.status, refused.value.code) == (415, "unsupported_media_type")
 
 
@@ -31,16 +30,15 @@ def test_what_is_not_plain_json_is_refused(headers: dict[str, str]) -> None:
         {"content-type": "application/json"},
         {"content-type": "Application/JSON; charset=utf-8"},
         {"content-type": "application/cloudevents+json"},
-        {"content-type": "application/json", "content-encoding": "Identity"},
     ],
 )
 def test_json_is_taken_under_each_of_its_names(headers: dict[str, str]) -> None:
-    check_media(headers)
+    check_media(headers, JSON_TYPES)
 
 
 def test_a_repeated_header_hides_nothing() -> None:
     raw = [(b"x-signature", b"one"), (b"x", b"\xe9"), (b"x-signature", b"two")]
-    assert read_headers(raw) == {"x-signature": "one, two", "x": "é"}
+    assert read_headers(raw, 8, 1_024) == {"x-signature": "one, two", "x": "é"}
 
 
 def test_neither_credentials_nor_signatures_are_kept() -> None:

@@ -13,7 +13,7 @@ from service.ingress.health import Readiness
 from service.ingress.late_store import LateStore
 from service.ingress.server import Listener, bind
 from service.settings import Settings
-from service.store import Arrival, Receipt, Store, open_store
+from service.store import Arrival, QueueSample, Receipt, Refused, Store, open_store
 
 from .conftest import Lines, Order, Serve, encode, signed
 
@@ -28,6 +28,12 @@ class Failing:
 
     async def ingest_all(self, arrivals: Sequence[Arrival], /) -> list[Receipt]:
         raise self.error or StoreUnavailable(f"{len(arrivals)} arrivals")
+
+    async def keep_refused(self, refused: Sequence[Refused], /) -> int:
+        raise self.error or StoreUnavailable(f"{len(refused)} refused")
+
+    async def sample(self) -> QueueSample:
+        raise self.error or StoreUnavailable("no sample")
 
     async def check(self) -> None:
         self.asked += 1

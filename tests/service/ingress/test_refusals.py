@@ -39,7 +39,8 @@ ROWS: list[Row] = [
     ("method_not_allowed", 405, "GET", PATH, None, {}),
     ("method_not_allowed", 405, "PUT", PATH, BODY, signed(BODY)),
     ("unsupported_media_type", 415, "POST", PATH, BODY, signed(BODY, content_type="text/plain")),
-    ("unsupported_media_type", 415, "POST", PATH, BODY, signed(BODY, content_encoding="gzip")),
+    ("unsupported_media_type", 415, "POST", PATH, BODY, signed(BODY, content_encoding="br")),
+    ("unparsable", 400, "POST", PATH, BODY, signed(BODY, content_encoding="gzip")),
     ("not_verified", 401, "POST", PATH, BODY, signed(BODY + b" ")),
     ("not_verified", 401, "POST", PATH, BODY, UNSIGNED),
     ("unparsable", 400, "POST", PATH, b"{", signed(b"{")),
@@ -93,7 +94,8 @@ async def test_a_guessed_source_is_not_taken_for_a_source_in_the_log(
     url = await serve(settings, store)
     await send(client, "POST", f"{url}/webhooks/{'a' * 500}", BODY, signed(BODY))
     [line] = lines("delivery.received")
-    assert (line["source"], line["path_source"]) == ("unknown", "a" * 128)
+    assert line["source"] == "unknown"
+    assert "aaaa" not in str(line)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,94 @@
+"""Who comes too often: refused deliveries are counted by the address they came from, verified ones by their source.
+
+An address is charged for what was refused, not for what was taken in, so that senders behind one proxy stand beside
+each other, and one that signs never waits. While an address waits, its deliveries are told so before a byte of a body
+is read, and their lines are summed up once a second, since a flood of them would be one of the log too.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping
+
+from service.errors import Refusal
+from service.ingress.peers import household, parse_networks, sender_of
+from service.ingress.rates import Rates
+from service.log import get_logger
+from service.settings import Settings
+from service.sources import Source
+
+BURST_SECONDS = 5.0
+"""How many seconds' worth may come at once, after a pause."""
+
+TELL_SECONDS = 1.0
+
+
+class Throttled(Refusal):
+    """The address must wait; told of in a sum instead of a line of its own."""
+
+
+class Gate:
+    """Both counts of one process, each bounded in its keys.
+
+    Raises:
+        ConfigError: WAYBILL_TRUSTED_PROXIES cannot be read.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._trusted = parse_networks(settings.trusted_proxies)
+        self._refusals = _rates(settings.address_refusals_per_second_max)
+        self._verified = _rates(settings.source_deliveries_per_second_max)
+        self._untold = 0
+        self._log = get_logger().bind()
+
+    def address_of(self, peer: str, headers: Mapping[str, str]) -> str:
+        """Give the sender's address, as far as proxies that are trusted tell it."""
+        return sender_of(peer, headers, self._trusted) if self._trusted else peer
+
+    def pass_address(self, address: str, source: Source | None) -> None:
+        """Let an address through.
+
+        Raises:
+            Throttled: too many of its deliveries were refused lately.
+        """
+        if self._refusals is not None and len(self._refusals):
+            wait = self._refusals.wait(household(address), time.monotonic())
+            if wait:
+                self._tell_later()
+                raise _too_often(Throttled, source, "Too many deliveries from this address were refused.", wait)
+
+    def charge(self, address: str) -> None:
+        """Count a refusal that was the sender's doing."""
+        if self._refusals is not None:
+            self._refusals.take(household(address), time.monotonic())
+
+    def pass_source(self, source: Source) -> None:
+        """Let a verified delivery through.
+
+        Raises:
+            Refusal: `too_many_requests`, the source sends more than it may.
+        """
+        if self._verified is not None:
+            wait = self._verified.take(source.name, time.monotonic())
+            if wait:
+                raise _too_often(Refusal, source, "This source sends more deliveries than it may.", wait)
+
+    def _tell_later(self) -> None:
+        if not self._untold:
+            asyncio.get_running_loop().call_later(TELL_SECONDS, self._tell)
+        self._untold += 1
+
+    def _tell(self) -> None:
+        self._log.warning("deliveries.throttled", reason="too_many_requests", deliveries=self._untold)
+        self._untold = 0
+
+
+def _rates(per_second_max: float) -> Rates | None:
+    return Rates(per_second_max, BURST_SECONDS) if per_second_max else None
+
+
+def _too_often(kind: type[Refusal], source: Source | None, detail: str, wait_seconds: float) -> Refusal:
+    """Make the refusal: 429 only where the platform comes again on it, since to some every 4xx is final."""
+    headers = {"retry-after": str(math.ceil(wait_seconds)), "connection": "close"}
+    status = 429 if source is not None and source.retries_on_429 else 503
+    return kind(status, "too_many_requests", f"{detail} Send it again later.", headers)

@@ -1,0 +1,35 @@
+"""How often is too often: token buckets of many keys, each kept as one number, bounded in number. Pure, time passed in.
+
+A bucket is the moment at which it would be full again (the generic cell rate algorithm). One that is full says nothing
+and may be forgotten; so when there are too many, the one longest unused goes, which is at worst a little lenience.
+"""
+
+KEYS_MAX = 10_000
+
+
+class Rates:
+    """At most `per_second` a second for each key, after a burst of `burst_seconds` at that rate at once."""
+
+    def __init__(self, per_second: float, burst_seconds: float, keys_max: int = KEYS_MAX) -> None:
+        self._interval = 1 / per_second
+        self._burst = max(burst_seconds, self._interval)
+        self._keys_max = keys_max
+        self._full_at: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._full_at)
+
+    def wait(self, key: str, now: float) -> float:
+        """Say how many seconds there will be no token for `key`; 0 if there is one. Takes none."""
+        full_at = self._full_at.get(key)
+        return 0.0 if full_at is None else max(0.0, full_at + self._interval - now - self._burst)
+
+    def take(self, key: str, now: float) -> float:
+        """Take a token: 0, or the seconds until there is one, and then none was taken."""
+        full_at = max(self._full_at.pop(key, now), now)
+        wait = full_at + self._interval - now - self._burst
+        wait = wait if wait > 1e-9 else 0.0  # a sum of intervals misses its mark by a rounding error
+        self._full_at[key] = full_at if wait else full_at + self._interval
+        if len(self._full_at) > self._keys_max:
+            del self._full_at[next(iter(self._full_at))]
+        return wait

@@ -1,0 +1,127 @@
+"""The quarantine's shelf: deliveries that were refused, whole, so that a mistake of ours costs no event.
+
+Each source has its own, bounded in number, bytes and time, where the newest push out the oldest: a flood at one source
+leaves the others' as they are. It lies beside the events and shares nothing with them but the server, and takes nothing
+in once that is nearly as full as events may make it.
+"""
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from service.settings import Settings
+from service.store.client import Argument, Client
+from service.store.keys import Keys
+from service.store.scripts import load_script
+
+SECONDS_MAX = 5.0
+REFUSED_VERSION = 1
+MEMORY_RESERVE_PERCENT = 10
+"""Of the server's memory: what the quarantine leaves to events before they are refused themselves."""
+
+
+class Refused(Struct, frozen=True, array_like=True):
+    """One refused delivery: why (`code`, `http_status`), when (seconds since the epoch), and all that was sent.
+
+    `whole` is False where the body was not read to its end; then it is empty, and nothing can be made of it any more.
+    Headers may hold credentials: who shows them redacts. Fields are only ever added at the end.
+    """
+
+    version: int
+    id: str
+    source: str
+    code: str
+    http_status: int
+    received_at: float
+    headers: dict[str, str]
+    body: bytes
+    path_token: str | None
+    whole: bool
+
+
+QUARANTINE, DISCARD_REFUSED = load_script("quarantine"), load_script("discard_refused")
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(Refused)
+
+
+class QuarantineShelf:
+    """Keeps, shows and forgets refused deliveries."""
+
+    def __init__(self, client: Client, keys: Keys, settings: Settings) -> None:
+        self._client = client
+        self._keys = keys
+        self._settings = settings
+
+    async def keep(self, refused: Sequence[Refused]) -> int:
+        """Keep them within their sources' bounds; give how many older ones had to go.
+
+        Raises:
+            StoreUnavailable, StoreFull: not kept, or not known to be; may be repeated.
+        """
+        settings, keep_ms = self._settings, int(self._settings.quarantine_hours * 3_600_000)
+        arguments: list[Argument] = [settings.quarantine_deliveries_max, settings.quarantine_bytes_max, keep_ms]
+        for each in refused:
+            arguments += (each.source, each.id, _encode(each))
+        return await self._client.call(QUARANTINE, arguments, seconds_max=SECONDS_MAX)
+
+    async def sources(self) -> list[str]:
+        """The sources that have refused deliveries here, by name.
+
+        Raises:
+            StoreUnavailable: no answer.
+        """
+        names: list[bytes] = await self._client.command("SMEMBERS", self._keys.named("quarantines"))
+        return sorted(name.decode() for name in names)
+
+    async def page(self, source: str, deliveries_max: int, before_ms: int | None = None) -> list[Refused]:
+        """At most `deliveries_max` of a source, newest first, kept before `before_ms`.
+
+        Raises:
+            StoreUnavailable: no answer.
+        """
+        oldest = int((time.time() - self._settings.quarantine_hours * 3_600) * 1000)
+        newest = f"({before_ms}" if before_ms is not None else "+inf"
+        ids: list[bytes] = await self._client.command(
+            "ZRANGE", self._index(source), newest, oldest, "BYSCORE", "REV", "LIMIT", 0, deliveries_max
+        )
+        return await self._read(source, ids) if ids else []
+
+    async def get(self, refused_id: str) -> Refused | None:
+        """The one of that id, None if it is not, or no longer, here.
+
+        Raises:
+            StoreUnavailable: no answer.
+        """
+        for source in await self.sources():
+            found = await self._read(source, [refused_id])
+            if found:
+                return found[0]
+        return None
+
+    async def count(self, source: str) -> tuple[int, int]:
+        """How many of a source there are, and their bytes.
+
+        Raises:
+            StoreUnavailable: no answer.
+        """
+        deliveries: int = await self._client.command("ZCARD", self._index(source))
+        size: bytes | None = await self._client.command("GET", f"{self._index(source)}:bytes")
+        return deliveries, int(size or 0)
+
+    async def discard(self, source: str, ids: Sequence[str]) -> int:
+        """Forget them; give how many there were.
+
+        Raises:
+            StoreUnavailable: not known to be done; may be repeated.
+        """
+        return await self._client.call(DISCARD_REFUSED, (source, *ids), seconds_max=SECONDS_MAX)
+
+    def _index(self, source: str) -> str:
+        return self._keys.named(f"quarantine:{source}")
+
+    async def _read(self, source: str, ids: Sequence[bytes | str]) -> list[Refused]:
+        kept: list[bytes | None] = await self._client.command("HMGET", f"{self._index(source)}:kept", *ids)
+        return [_decoder.decode(each) for each in kept if each is not None]

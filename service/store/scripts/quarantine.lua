@@ -1,0 +1,35 @@
+#!lua
+-- Keep refused deliveries, each source within its own bounds; the oldest of that source make room.
+-- ARGV: prefix, queue, deliveries_max, bytes_max, keep_ms, then per delivery: source, id, bytes.
+-- Gives how many older ones had to go.
+local deliveries_max, bytes_max, keep_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local sources, gone = prefix .. 'quarantines', 0
+
+local function drop_oldest(index, kept, size)
+  local id = redis.call('ZPOPMIN', index)[1]
+  local bytes = redis.call('HSTRLEN', kept, id)
+  redis.call('HDEL', kept, id)
+  return redis.call('DECRBY', size, bytes)
+end
+
+for i = 6, #ARGV, 3 do
+  local source, id, delivery = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local index = prefix .. 'quarantine:' .. source
+  local kept, size = index .. ':kept', index .. ':bytes'
+  if #delivery <= bytes_max and redis.call('HSETNX', kept, id, delivery) == 1 then
+    redis.call('ZADD', index, now, id)
+    local bytes = redis.call('INCRBY', size, #delivery)
+    for _ = 1, redis.call('ZCOUNT', index, '-inf', now - keep_ms) do
+      bytes = drop_oldest(index, kept, size)
+    end
+    while bytes > bytes_max or redis.call('ZCARD', index) > deliveries_max do
+      bytes = drop_oldest(index, kept, size)
+      gone = gone + 1
+    end
+    redis.call('SADD', sources, source)
+    for _, key in ipairs({index, kept, size}) do
+      redis.call('PEXPIRE', key, keep_ms)
+    end
+  end
+end
+return gone
