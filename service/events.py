@@ -81,9 +81,12 @@ class Event(Struct, frozen=True, array_like=True):
     """Whether the sender gave it an id; without one, the same change on the same state is not decided twice."""
 
 
+_VARIANTS = {f"{digit:x}": f"{digit & 0b0011 | 0b1000:x}" for digit in range(16)}
+"""The digit that holds the variant of a UUID (RFC 9562, 4.1), by the random one it is made of."""
+
+
 def new_event_id(now: float | None = None) -> str:
     """Make an event id: 32 hex digits that sort by time (the layout of UUID version 7)."""
     milliseconds = int((time.time() if now is None else now) * 1000)
-    tail = int.from_bytes(os.urandom(10), "big")
-    value = (milliseconds << 80) | (tail & ~(0xF << 76) & ~(0b11 << 62)) | (0x7 << 76) | (0b10 << 62)
-    return f"{value:032x}"
+    chance = os.urandom(10).hex()
+    return f"{milliseconds:012x}7{chance[1:4]}{_VARIANTS[chance[4]]}{chance[5:]}"

@@ -14,17 +14,18 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from types import TracebackType
 from typing import Any, Literal, cast
 
 import msgspec
 import structlog
+from msgspec import Struct
 from structlog.contextvars import merge_contextvars
 from structlog.typing import FilteringBoundLogger
 
 from service.errors import WaybillError
-from service.redaction import plain, redact, scrub
+from service.redaction import mask_values, plain, redact, scrub
 
 Component = Literal["service", "workers"]
 Render = Callable[[dict[str, Any]], bytes]
@@ -73,6 +74,24 @@ def configure(component: Component, level: str = "info", line_bytes_max: int = L
 def get_logger(**fields: Any) -> FilteringBoundLogger:  # noqa: ANN401 - fields bound to every line of this logger
     """Give a logger; the name of a line comes first: `log.info("delivery.received", source="pack-orders")`."""
     return structlog.get_logger(**fields)
+
+
+class _Current(Struct):
+    """The bound logger of the configuration that has these processors."""
+
+    processors: object = None
+    logger: Any = None
+
+
+_current = _Current()
+
+
+def current_logger() -> FilteringBoundLogger:
+    """Give the process's one logger. A fresh one binds itself at its first line, which costs half as much again."""
+    processors = structlog.get_config()["processors"]
+    if _current.processors is not processors:
+        _current.processors, _current.logger = processors, structlog.get_logger().bind()
+    return _current.logger
 
 
 def _finisher(component: str, render: Render) -> Callable[[Any, str, MutableMapping[str, Any]], bytes]:
@@ -198,7 +217,7 @@ class _LibraryHandler(logging.Handler):
             message = record.getMessage()
         except Exception as error:  # noqa: BLE001 - a library's wrong arguments are not ours to fail on
             message = f"{record.msg} [{type(error).__name__} while formatting]"
-        fields: dict[str, Any] = {"event": "library.logged", "logger": record.name, "message": message}
+        fields: dict[str, Any] = {"event": "library.logged", "logger": record.name, "message": mask_values(message)}
         if record.exc_info:
             fields["exc_info"] = record.exc_info
         merged = merge_contextvars(None, "", fields)
@@ -213,9 +232,34 @@ def _tell_exception(fields: MutableMapping[str, Any]) -> None:
         return
     fields.setdefault("error_kind", error.kind if isinstance(error, WaybillError) else "unexpected")
     fields["error_type"] = type(error).__name__
-    fields["error_message"] = str(error)
+    fields["error_message"] = _text_of(error)
     told = traceback.TracebackException.from_exception(error, limit=-FRAMES_MAX, capture_locals=False)
-    fields["error_stack"] = "".join(told.format())
+    stack = "".join(told.format())
+    for link in _chain(error):
+        stack = stack.replace(str(link), _text_of(link))
+    fields["error_stack"] = stack
+
+
+def _text_of(error: BaseException) -> str:
+    """Give an error's text. Ours, and those about names in code, hold no values; of others, values are taken out."""
+    return str(error) if isinstance(error, WaybillError | _ABOUT_CODE) else mask_values(str(error))
+
+
+_ABOUT_CODE = TypeError | AttributeError | NameError | ImportError
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Give all errors that a traceback tells of: what it was raised from, what it was raised during, its group's."""
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting and len(seen) < FRAMES_MAX:
+        link = waiting.pop()
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            yield link
+            waiting += [link.__cause__, link.__context__]
+            if isinstance(link, BaseExceptionGroup):
+                waiting += cast("BaseExceptionGroup[BaseException]", link).exceptions
 
 
 def _exception_of(exc_info: Any) -> BaseException | None:  # noqa: ANN401 - True, an exception or the triple

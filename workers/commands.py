@@ -17,6 +17,7 @@ from arq.worker import func
 from service.actions import load_actions
 from service.config import Config, load_config
 from service.errors import ConfigError, StoreUnavailable, StoreUnsafe
+from service.garbage import settle_memory
 from service.log import configure
 from service.outbound import open_outbound
 from service.platforms import build_platforms
@@ -67,6 +68,7 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
             limits = {"jobs_max": settings.jobs_max, "lease_seconds": settings.lease_seconds}
             log.info("process.started", worker=name, admin_port=admin_port, **limits)
             if await started(worker, tools.rules.first()):
+                settle_memory()
                 await worker.async_run()
         await worker.close()
         with contextlib.suppress(StoreUnavailable, StoreUnsafe):

@@ -9,11 +9,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import structlog
 from msgspec import Struct
 
 from service.actions import Action
 from service.errors import PermanentError, TransientError, WaybillError
+from service.log import current_logger
 from service.metrics.families import EFFECT_SECONDS, EFFECTS
 from service.store import Job, Settled, Store
 from workers.report import trace_id
@@ -79,7 +79,6 @@ class EffectsRun:
         self._ledger = list(ledger)
         self._lines: list[EffectLine] = []
         self._writing = asyncio.Lock()
-        self._log = structlog.get_logger()
         self._active = 0
         self.outcome = Outcome()
 
@@ -175,7 +174,7 @@ class EffectsRun:
         except (TransientError, PermanentError):
             raise
         except Exception as error:
-            self._log.exception(
+            current_logger().exception(
                 "action.failed", event_id=self._subject.event_id, rule=effect.rule, action=effect.action
             )
             raise TransientError("unexpected", f"{type(error).__name__} in the action's code") from error
@@ -194,7 +193,7 @@ class EffectsRun:
         http_status = getattr(error, "http_status", None) or (answer or {}).get("http_status")
         EFFECTS.add((effect.rule, effect.do, "error" if error else "ok", kind))
         EFFECT_SECONDS.observe((effect.do,), duration_ms / 1000)
-        self._log.info(
+        current_logger().info(
             "action.finished",
             event_id=subject.event_id,
             trace_id=trace_id(subject.traceparent),

@@ -4,10 +4,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import structlog
-
 from service.errors import PermanentError, TransientError
 from service.events import Event, RecordRef
+from service.log import current_logger
 from service.metrics.families import FETCH_SECONDS, FETCHES
 from service.platforms.base import FetchContext, Fetched, Platform
 from workers.report import trace_id
@@ -63,7 +62,7 @@ def _tell(event: Event, attempt: int, started: float, found: Mapping[str, Any], 
     seconds = time.perf_counter() - started
     FETCHES.add((event.record.platform, operation, found["outcome"], found.get("error_kind")))
     FETCH_SECONDS.observe((event.record.platform,), seconds)
-    structlog.get_logger().info(
+    current_logger().info(
         "record.fetched",
         event_id=event.id,
         trace_id=trace_id(event.traceparent),

@@ -3,10 +3,9 @@
 import time
 from typing import Any
 
-import structlog
-
 from service.errors import WaybillError
 from service.events import Event
+from service.log import current_logger
 from service.metrics.families import (
     ATTEMPT_ERRORS,
     ATTEMPT_SECONDS,
@@ -36,7 +35,6 @@ class Report:
         self._began = time.perf_counter()
         self._now_ms = now_ms
         self._head = head
-        self._log = structlog.get_logger()
         self.fields: dict[str, Any] = {
             "event_id": head.id,
             "attempt": head.attempts,
@@ -81,7 +79,7 @@ class Report:
         duration_ms = self.duration_ms
         e2e_ms = round(self._now_ms - self._head.received_ms + duration_ms, 2)
         self._count(outcome, error.kind if error else None, duration_ms, e2e_ms)
-        self._log.log(
+        current_logger().log(
             LEVELS[level],
             "attempt.finished",
             **self.fields,

@@ -24,7 +24,7 @@ from service.rules.limits import INPUTS_BYTES_MAX
 from service.rules.memory import encode
 from service.rules.scope import Scope, Subject, Value
 from service.rules.templates import RenderError
-from service.rules.trace import Trace
+from service.rules.trace import FirstUnknown, Trace
 
 Result = Literal["matched", "unmatched", "unknown", "error"]
 
@@ -177,7 +177,7 @@ def _ask(entry: _Entry, scope: Scope, trace: Trace | None) -> Verdict:
 
 def _why_unknown(when: Run, scope: Scope) -> str:
     """Find the first unknown comparison by explaining the rule again; since unknown is rare, deciding carries none."""
-    trace = Trace()
+    trace = FirstUnknown()
     when(scope, scope, trace)
     step = trace.unknown()
     return f"{step.reason}, at {step.path}" if step else "a condition is unknown"

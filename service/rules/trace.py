@@ -88,6 +88,20 @@ class Trace:
         self.steps.append(Step(self.rule, node.path, node.word, result, path, seen, wanted, elements, reason))
 
 
+class FirstUnknown(Trace):
+    """Notes only the first node that is unknown by itself, so that asking why costs little more than deciding."""
+
+    def branch(self, node: Node, result: Truth, seen: Value = UNSET) -> None:
+        """See Trace."""
+        if result is None and node.field and not self.steps:
+            super().branch(node, result, seen)
+
+    def leaf(self, node: Node, result: Truth, seen: Value, wanted: Value) -> None:
+        """See Trace."""
+        if result is None and not self.steps:
+            super().leaf(node, result, seen, wanted)
+
+
 def _reason(node: Node, seen: Value, wanted: Value = None) -> str:
     path = node.field.path if node.field else node.path
     for name, value in ((path, seen), (node.against, wanted)):
