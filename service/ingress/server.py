@@ -6,7 +6,6 @@ sends no whole request head is closed as well, which uvicorn has no limit for.
 
 import asyncio
 import contextlib
-import gc
 import math
 import signal
 import socket
@@ -19,6 +18,7 @@ from litestar import Litestar
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.errors import ConfigError
+from service.garbage import settle_memory
 from service.ingress.app import build_admin_app, build_app
 from service.ingress.connections import bounded
 from service.ingress.health import Readiness
@@ -32,10 +32,6 @@ KEEP_ALIVE_SECONDS = 75
 
 START_POLL_SECONDS = 0.01
 BACKLOG = 2_048
-GARBAGE_ALLOCATIONS_MIN = 10_000
-"""Net allocations before the cyclic collector looks. Its default of 700 is reached by a few dozen requests under way,
-all of them alive; looking that often costs 7 % of the throughput."""
-
 TICKS_PER_LOOK = 10
 """uvicorn ticks ten times a second."""
 
@@ -150,7 +146,7 @@ async def run(settings: Settings, sources: Mapping[str, Source], store: LateStor
         operators = Listener(build_admin_app(settings, store, readiness), admin_port, settings)
         async with _kept_open(store):
             await asyncio.gather(senders.start(), operators.start())
-            _settle_memory()
+            settle_memory()
             log.info("process.started", port=senders.port, admin_port=operators.port, durability=settings.durability)
             reason = await signalled
             readiness.stopping = True
@@ -167,13 +163,6 @@ async def _kept_open(store: LateStore) -> AsyncGenerator[None]:
     finally:
         watch.cancel()
         await store.close()
-
-
-def _settle_memory() -> None:
-    """Take what lives as long as the process out of the cyclic collector's sight, and let it look less often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE_ALLOCATIONS_MIN)
 
 
 def _hear_signals() -> asyncio.Future[str]:
