@@ -14,6 +14,7 @@ from typing import Any, cast
 import msgspec
 
 REDACTED = "[redacted]"
+ELLIPSIS = "…"
 
 HIDDEN_NAMES = frozenset(
     """
@@ -39,6 +40,11 @@ _SCALARS = frozenset({str, int, float, bool, NoneType})
 _PERSONAL_TEXT = re.compile(
     r"(?<=://)[^/\s\"@]{1,256}(?=@)"  # user:password of a URL
     r"|(?<!\])[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,255}"  # an e-mail address
+)
+_VALUES = re.compile(
+    r"""(?P<open>['"`])(?:\\.|(?!(?P=open)).){1,4000}(?P<close>(?P=open))"""  # quoted
+    r"""|\+?\d[\d .()/-]{5,40}\w*""",  # a phone number, a card, a date of birth
+    re.DOTALL,
 )
 
 
@@ -88,6 +94,11 @@ def scrub(value: Any) -> Any:  # noqa: ANN401 - plain data in, plain data out
     if isinstance(value, list):
         return [scrub(item) for item in cast("list[Any]", value)]
     return value
+
+
+def mask_values(text: str) -> str:
+    """Take out of a text that others wrote what may be a value: whatever is quoted, in brackets, or a long number."""
+    return _VALUES.sub(lambda found: (found["open"] or "") + ELLIPSIS + (found["close"] or ""), text)
 
 
 def _plain_inside(value: Any, depth: int) -> Any:  # noqa: ANN401 - see plain

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -232,6 +232,47 @@ def test_an_exception_tells_kind_and_frames_and_no_locals(read: Read) -> None:
     assert line["error_message"] == "the platform said no"
     assert "in charge" in line["error_stack"]
     assert SECRET not in json.dumps(line)
+
+
+def test_an_error_of_others_tells_no_values_in_its_text_nor_at_the_end_of_its_stack(read: Read) -> None:
+    def parse() -> None:
+        try:
+            int("jane roe")
+        except ValueError as error:
+            raise KeyError("+47 908 17 263") from error
+
+    try:
+        parse()
+    except KeyError:
+        log_module.get_logger().exception("attempt.failed")
+    (line,) = read()
+    told = json.dumps(line)
+    assert "jane" not in told
+    assert "908" not in told
+    assert "invalid literal for int() with base 10: " in line["error_stack"]
+    assert "in parse" in line["error_stack"]
+
+
+def test_an_error_about_names_in_code_keeps_them(read: Read) -> None:
+    try:
+        _ = cast("Any", object()).rules_max
+    except AttributeError:
+        log_module.get_logger().exception("attempt.failed")
+    (line,) = read()
+    assert line["error_message"] == "'object' object has no attribute 'rules_max'"
+
+
+def test_values_are_told_nowhere_in_a_group_of_errors(read: Read) -> None:
+    log_module.get_logger().error("x.y", exc_info=ExceptionGroup("two", [ValueError("'jane'"), KeyError("roe")]))
+    (line,) = read()
+    assert "jane" not in json.dumps(line)
+    assert "roe" not in json.dumps(line)
+
+
+def test_what_a_library_quotes_is_not_repeated(read: Read) -> None:
+    logging.getLogger("aiohttp").warning("cannot send %r to %s", "jane roe", "+4790817263")
+    (line,) = read()
+    assert line["message"] == "cannot send '…' to …"
 
 
 def test_exc_info_without_an_exception_adds_nothing(read: Read) -> None:
