@@ -235,14 +235,15 @@ def test_an_exception_tells_kind_and_frames_and_no_locals(read: Read) -> None:
 
 
 def test_an_error_of_others_tells_no_values_in_its_text_nor_at_the_end_of_its_stack(read: Read) -> None:
-    def parse() -> None:
+    def parse(name: str, phone: str) -> None:
         try:
-            int("jane roe")
+            int(name)
         except ValueError as error:
-            raise KeyError("+47 908 17 263") from error
+            raise KeyError(phone) from error
 
+    values = ("jane roe", "+47 908 17 263")
     try:
-        parse()
+        parse(*values)
     except KeyError:
         log_module.get_logger().exception("attempt.failed")
     (line,) = read()
