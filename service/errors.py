@@ -7,6 +7,7 @@ WaybillError
 │   └── StoreFull          time or the operator: memory or backlog is at its limit
 ├── StoreUnsafe            the operator: the store does not keep the durability that was promised
 ├── LeaseLost              nobody: another worker holds the job now; whatever was under way is dropped
+├── Held                   nobody: a limit is reached or a platform rests; the attempt is given back
 ├── TransientError         time: the attempt is repeated after a back-off
 └── PermanentError         a person: the event becomes a dead letter now
 """
@@ -79,22 +80,52 @@ class LeaseLost(WaybillError):
     kind = "lease_lost"
 
 
-class TransientError(WaybillError):
-    """Waiting helps: the attempt ends and the next one is scheduled, not before `retry_after_seconds` if given."""
+class Held(WaybillError):
+    """Not now, and nobody's fault: try again after `seconds`, without counting this try.
+
+    `kind` says why: `platform_paused` where the platform rests for everybody, `platform_limit` where an account's own
+    limit is reached. Where an answer asked for the rest, `http_status` and `operation` are that call's.
+    """
 
     def __init__(
-        self, kind: str, reason: str, *, http_status: int | None = None, retry_after_seconds: float | None = None
+        self, kind: str, reason: str, seconds: float, *, http_status: int | None = None, operation: str | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.seconds = seconds
+        self.http_status = http_status
+        self.operation = operation
+
+
+class TransientError(WaybillError):
+    """Waiting helps: the attempt ends and the next one is scheduled, not before `retry_after_seconds` if given.
+
+    `operation` names the platform's operation, such as `pack_cloud.customer.get`, where the error came from one.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        reason: str,
+        *,
+        http_status: int | None = None,
+        retry_after_seconds: float | None = None,
+        operation: str | None = None,
     ) -> None:
         super().__init__(reason)
         self.kind = kind
         self.http_status = http_status
         self.retry_after_seconds = retry_after_seconds
+        self.operation = operation
 
 
 class PermanentError(WaybillError):
     """Waiting does not help: a dead letter with this as its last error."""
 
-    def __init__(self, kind: str, reason: str, *, http_status: int | None = None) -> None:
+    def __init__(
+        self, kind: str, reason: str, *, http_status: int | None = None, operation: str | None = None
+    ) -> None:
         super().__init__(reason)
         self.kind = kind
         self.http_status = http_status
+        self.operation = operation

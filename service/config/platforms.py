@@ -26,13 +26,27 @@ Slug = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,100}\Z", description="the
 Count = Annotated[int, Meta(ge=1, le=100_000, description="a whole number of at least 1")]
 
 
+Path = Annotated[
+    str,
+    Meta(
+        pattern=r"^((GET|POST|PUT|PATCH|DELETE) )?/[^\s#]*\Z",
+        description='a path below base_url, with a method in front where that differs: "PATCH /customers/{customer}"',
+    ),
+]
+Paths = dict[str, Path]
+"""Paths by operation, for those that no page of the platform prints; see `service.platforms.operations`."""
+Status = Annotated[int, Meta(ge=400, le=599, description="an HTTP status of 400 to 599")]
+
+
 class Account(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
     """What every configured account on a platform has. The two limits are shared by all workers; None is no limit."""
 
     kinds: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer"})
     """The kinds of record and hint that its connector knows."""
-    dedupe_hours_default: ClassVar[float | None] = None
-    """How long the platform may repeat a delivery, where that is longer than the process's setting."""
+    redelivery_hours: ClassVar[float | None] = None
+    """How long the platform may send an event again; None where nobody but the operator can know."""
+    listed: ClassVar[frozenset[str]] = frozenset()
+    """The kinds of record that its API lists, so that they can be polled."""
     identical_bodies_default: ClassVar[Literal["same", "distinct"]] = "same"
     retries_on_429: ClassVar[bool] = False
     """Whether its deliveries come again after a 429; where that is not known, as where it is final, they get a 503."""
@@ -42,24 +56,33 @@ class Account(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
 
 class PackCloudConfig(Account, frozen=True, kw_only=True, tag="pack_cloud"):
-    """pack.cloud, organization scope. How it is authorized is not public, so header and prefix can be set."""
+    """pack.cloud, organization scope. How it is authorized is not public, so header and prefix can be set.
+
+    Nor are its retries: three days are what the longest of the well-known senders take.
+    """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer", "order"})
+    redelivery_hours: ClassVar[float | None] = 72.0
+    listed: ClassVar[frozenset[str]] = frozenset({"purchase_order"})
 
     organization_id: Uid
     token: SecretRef
     token_header: HeaderName = "Authorization"  # noqa: S105 - the header's name, no secret
     token_prefix: str = "Bearer "  # noqa: S105 - the scheme's name, no secret
     base_url: BaseUrl = "https://api.pack.cloud/v1"
+    paths: Paths = {}
 
 
 class PexipEngageConfig(Account, frozen=True, kw_only=True, tag="pexip_engage"):
     """Pexip Engage. Its documentation allows 4 requests at once and 3,000 a minute from one address.
 
-    `token_url` left out is the production realm of the enterprise.
+    `token_url` left out is the production realm of the enterprise. A webhook is tried three times within a minute; a
+    day of ids is what its documentation asks receivers to keep.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"customer", "appointment", "callback_request"})
+    redelivery_hours: ClassVar[float | None] = 24.0
+    listed: ClassVar[frozenset[str]] = frozenset({"customer"})
     retries_on_429: ClassVar[bool] = True
 
     enterprise: Slug
@@ -69,15 +92,17 @@ class PexipEngageConfig(Account, frozen=True, kw_only=True, tag="pexip_engage"):
     language: str = "en"
     base_url: BaseUrl = "https://api.pexipengage.com"
     token_url: BaseUrl | None = None
+    paths: Paths = {}
     requests_in_flight_max: Count | None = 4
     requests_per_minute_max: Count | None = 3_000
 
 
 class OpenFoodNetworkConfig(Account, frozen=True, kw_only=True, tag="open_food_network"):
-    """One instance of Open Food Network. Its webhooks are repeated for about 20 days."""
+    """One instance of Open Food Network. A webhook is tried again 25 times over about 20 days (Sidekiq's default)."""
 
     kinds: ClassVar[frozenset[str]] = frozenset({"customer", "order"})
-    dedupe_hours_default: ClassVar[float | None] = 21 * 24.0
+    listed: ClassVar[frozenset[str]] = frozenset({"customer"})
+    redelivery_hours: ClassVar[float | None] = 21 * 24.0
     retries_on_429: ClassVar[bool] = True
 
     base_url: BaseUrl
@@ -85,14 +110,20 @@ class OpenFoodNetworkConfig(Account, frozen=True, kw_only=True, tag="open_food_n
 
 
 class FlowRetailConfig(Account, frozen=True, kw_only=True, tag="flow_retail"):
-    """One tenant of Flow Retail. Its webhooks carry no id, and two real updates can be identical byte for byte."""
+    """One tenant of Flow Retail. Its webhooks carry no id, and two real updates can be identical byte for byte.
+
+    A webhook is tried again ten times, further and further apart; over how long is not documented.
+    """
 
     identical_bodies_default: ClassVar[Literal["same", "distinct"]] = "distinct"
+    redelivery_hours: ClassVar[float | None] = 72.0
+    listed: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer"})
 
     tenant_uid: Uid
     store_uid: Uid | None = None
     token: SecretRef
     base_url: BaseUrl = "https://api.flowretail.com/v2"
+    paths: Paths = {}
 
 
 class BearerAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="bearer"):
@@ -133,6 +164,29 @@ class NoAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", 
 Auth = BearerAuth | HeaderAuth | BasicAuth | ClientCredentialsAuth | NoAuth
 
 
+class CustomList(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where records of a kind are listed, for polls: `path` may hold `{page}`, counted from 1, or `{cursor}`.
+
+    `at` points to the list in the answer; its items are read with the record's `map`. `next` says how there is a next
+    page: `page` until one is empty, `link` as the Link header has it (RFC 8288), or a pointer to the next page's URL or
+    cursor. `newest_first` promises that what changed last stands first, so that a poll may stop early.
+    """
+
+    path: Annotated[str, Meta(pattern=r"^/[^\s#]*\Z", description='a path such as "/orders?page={page}"')]
+    at: Pointer = ""
+    next: Annotated[
+        str, Meta(pattern=r"^(none|page|link|/.*)\Z", description="page, link, none, or a pointer such as /meta/next")
+    ] = "none"
+    newest_first: bool = False
+
+
+class CustomErrors(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Statuses that mean something of their own on this system: that waiting mends, or that the record is gone."""
+
+    transient: tuple[Status, ...] = ()
+    gone: tuple[Status, ...] = ()
+
+
 class CustomRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a kind of record is fetched and how its fields are found.
 
@@ -145,6 +199,7 @@ class CustomRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ]
     at: Pointer = ""
     map: dict[str, Pointer] = {}
+    list: CustomList | None = None
 
 
 class CustomConfig(Account, frozen=True, kw_only=True, tag="custom"):
@@ -153,6 +208,7 @@ class CustomConfig(Account, frozen=True, kw_only=True, tag="custom"):
     base_url: BaseUrl
     auth: Auth
     records: dict[str, CustomRecord]
+    errors: CustomErrors = CustomErrors()
 
 
 PlatformConfig = PackCloudConfig | PexipEngageConfig | OpenFoodNetworkConfig | FlowRetailConfig | CustomConfig

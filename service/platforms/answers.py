@@ -5,9 +5,10 @@ rest is a refusal of what we asked. Kinds begin with whose fault it is: `platfor
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
@@ -23,22 +24,29 @@ RETRY_AFTER_SECONDS_MAX = 86_400.0
 
 
 class Reply(Struct, frozen=True):
-    """A decoded answer; `data` is None if the thing is gone."""
+    """A decoded answer; `data` is None if the thing is `gone`, header names are in lower case."""
 
     status: int
     data: Any
     duration_ms: float
-
-    @property
-    def gone(self) -> bool:
-        """Whether the platform holds no such thing (any more)."""
-        return self.status in GONE
+    gone: bool = False
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
-def judge(operation: str, answer: Answer, *, transient: frozenset[int], secrets: Iterable[str], now: float) -> Reply:
+def judge(  # noqa: PLR0913 - what judging takes
+    operation: str,
+    answer: Answer,
+    *,
+    transient: frozenset[int],
+    gone: frozenset[int] = GONE,
+    secrets: Iterable[str],
+    now: float,
+    body_needed: bool = True,
+) -> Reply:
     """Decode a good answer, and name what is wrong with another.
 
-    `secrets` were sent and are cut out of the platform's words; `now` is in seconds since the epoch.
+    `secrets` were sent and are cut out of the platform's words; `now` is in seconds since the epoch. Where no body is
+    needed, one that cannot be read is as good as none.
     A 404 that is a web page is no missing record: it comes from a server that does not know the API's address at all.
 
     Raises:
@@ -48,9 +56,10 @@ def judge(operation: str, answer: Answer, *, transient: frozenset[int], secrets:
     """
     status = answer.status
     if 200 <= status < 300:
-        return Reply(status, decode(answer.body, status), answer.duration_ms)
-    if status == 410 or (status == 404 and not web_page(answer.body)):
-        return Reply(status, None, answer.duration_ms)
+        data = decode(answer.body, status) if body_needed else _readable(answer.body, status)
+        return Reply(status, data, answer.duration_ms, headers=answer.headers)
+    if status in gone and (status != 404 or not web_page(answer.body)):
+        return Reply(status, None, answer.duration_ms, gone=True)
     said = complaint(answer.body, secrets)
     reason = f"{operation} answered {status}" + (f": {said}" if said else "")
     if status in transient or status >= 500:
@@ -73,6 +82,13 @@ def retry_after_seconds(header: str | None, now: float) -> float | None:
         return None
     aware = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
     return min(max(aware.timestamp() - now, 0.0), RETRY_AFTER_SECONDS_MAX)
+
+
+def _readable(body: bytes, status: int) -> Any:  # noqa: ANN401 - JSON may be anything
+    try:
+        return decode(body, status)
+    except (TransientError, PermanentError):
+        return None
 
 
 def _permanent_kind(status: int) -> str:

@@ -37,6 +37,32 @@ class Fetched(Struct, frozen=True):
     duration_ms: float
 
 
+class Listed(Struct, frozen=True):
+    """One record as a list shows it: enough to tell whether it changed.
+
+    `version` as in `Fetched`; `digest` is that of what the list shows. `watched` says that every pass over the list is
+    to show it again: one that is not shown any more has been finished or deleted.
+    """
+
+    id: str
+    version: str | None
+    digest: str
+    deleted: bool = False
+    watched: bool = True
+
+
+class Listing(Struct, frozen=True):
+    """One page of records. `next` is the cursor of the next page, None at the end.
+
+    `settled` is where to go on if nothing on this page is new: further than `next` where the order of the list tells
+    that nothing new can follow.
+    """
+
+    items: tuple[Listed, ...]
+    next: str | None
+    settled: str | None
+
+
 class Platform(Protocol):
     """One account on one platform."""
 
@@ -59,6 +85,7 @@ class Platform(Protocol):
         Raises:
             TransientError: waiting helps.
             PermanentError: it does not.
+            Held: not now, by a limit or a pause.
         """
         ...
 
@@ -68,5 +95,16 @@ class Platform(Protocol):
         Raises:
             TransientError: waiting helps.
             PermanentError: it does not; `unknown_kind` for a kind the platform has not.
+            Held: not now, by a limit or a pause.
+        """
+        ...
+
+    async def list_records(self, kind: str, cursor: str | None, context: FetchContext) -> Listing:
+        """Give one page of all records of a kind, for polls; `cursor` None begins.
+
+        Raises:
+            TransientError: waiting helps.
+            PermanentError: it does not; `unknown_kind` for a kind that cannot be listed.
+            Held: not now, by a limit or a pause.
         """
         ...

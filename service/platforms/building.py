@@ -1,7 +1,7 @@
 """From the platforms of waybill.yaml to their connectors: the one place that knows both."""
 
 from collections.abc import Mapping
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from service.config.platforms import (
     Auth,
@@ -9,6 +9,7 @@ from service.config.platforms import (
     BearerAuth,
     ClientCredentialsAuth,
     CustomConfig,
+    CustomRecord,
     FlowRetailConfig,
     HeaderAuth,
     NoAuth,
@@ -21,11 +22,28 @@ from service.outbound import Outbound
 from service.platforms.base import Platform
 from service.platforms.credentials import ClientCredentials, Credentials, StaticHeaders, basic
 from service.platforms.custom import Custom, RecordPlace
+from service.platforms.custom_lists import ListPlace
 from service.platforms.flow_retail import FlowRetail
+from service.platforms.gate import OPEN, Gate
 from service.platforms.open_food_network import OpenFoodNetwork
 from service.platforms.pack_cloud import PackCloud
 from service.platforms.pexip_engage import PexipEngage
+from service.platforms.tokens import NO_SHELF, TokenShelf
 from service.secrets import SecretRef
+
+
+class Sharing(Protocol):
+    """What accounts share with other pods: see `service.platforms.manners` and `service.store.tokens`."""
+
+    @property
+    def shelf(self) -> TokenShelf:
+        """Where tokens are kept."""
+        ...
+
+    def gate(self, account: str, config: PlatformConfig) -> Gate:
+        """Make an account's gate."""
+        ...
+
 
 PLATFORMS: Mapping[str, type[Platform]] = {
     "pack_cloud": PackCloud,
@@ -38,17 +56,27 @@ PLATFORMS: Mapping[str, type[Platform]] = {
 
 
 def build_platforms(
-    configs: Mapping[str, PlatformConfig], environ: Mapping[str, str], outbound: Outbound
+    configs: Mapping[str, PlatformConfig],
+    environ: Mapping[str, str],
+    outbound: Outbound,
+    sharing: Sharing | None = None,
 ) -> dict[str, Platform]:
     """Make the connector of every configured account, by its name.
 
+    With `sharing`, its limits, pauses and tokens are those of all pods; without, they ask freely.
+
     Raises:
-        ConfigError: a secret that is missing, or a custom record that has no such field.
+        ConfigError: a secret that is missing, a path that cannot be set, or a custom record that has no such field.
     """
-    return {account: _build(config, account, environ, outbound) for account, config in configs.items()}
+    return {account: _build(config, account, environ, outbound, sharing) for account, config in configs.items()}
 
 
-def _build(config: PlatformConfig, account: str, environ: Mapping[str, str], outbound: Outbound) -> Platform:
+def _build(
+    config: PlatformConfig, account: str, environ: Mapping[str, str], outbound: Outbound, sharing: Sharing | None
+) -> Platform:
+    gate: Gate = OPEN if sharing is None else sharing.gate(account, config)
+    shelf: TokenShelf = NO_SHELF if sharing is None else sharing.shelf
+
     def secret(reference: SecretRef, field: str) -> str:
         return reference.resolve(environ, f"platforms.{account}.{field}")
 
@@ -62,6 +90,8 @@ def _build(config: PlatformConfig, account: str, environ: Mapping[str, str], out
                 token_header=config.token_header,
                 token_prefix=config.token_prefix,
                 base_url=config.base_url,
+                paths=config.paths,
+                gate=gate,
             )
         case PexipEngageConfig():
             return PexipEngage(
@@ -74,9 +104,13 @@ def _build(config: PlatformConfig, account: str, environ: Mapping[str, str], out
                 language=config.language,
                 base_url=config.base_url,
                 token_url=config.token_url,
+                paths=config.paths,
+                gate=gate,
+                shelf=shelf,
             )
         case OpenFoodNetworkConfig():
-            return OpenFoodNetwork(account, outbound, base_url=config.base_url, token=secret(config.token, "token"))
+            token = secret(config.token, "token")
+            return OpenFoodNetwork(account, outbound, base_url=config.base_url, token=token, gate=gate)
         case FlowRetailConfig():
             return FlowRetail(
                 account,
@@ -85,16 +119,33 @@ def _build(config: PlatformConfig, account: str, environ: Mapping[str, str], out
                 store_uid=config.store_uid,
                 token=secret(config.token, "token"),
                 base_url=config.base_url,
+                paths=config.paths,
+                gate=gate,
             )
         case CustomConfig():
-            credentials = _credentials(config.auth, account, environ, outbound)
-            places = {kind: RecordPlace(item.path, item.at, item.map) for kind, item in config.records.items()}
-            return Custom(account, outbound, base_url=config.base_url, credentials=credentials, places=places)
+            return Custom(
+                account,
+                outbound,
+                base_url=config.base_url,
+                credentials=_credentials(config.auth, account, environ, outbound, shelf),
+                places={kind: _place(item) for kind, item in config.records.items()},
+                transient=frozenset(config.errors.transient),
+                gone=frozenset(config.errors.gone),
+                gate=gate,
+            )
         case _:
             assert_never(config)
 
 
-def _credentials(auth: Auth, account: str, environ: Mapping[str, str], outbound: Outbound) -> Credentials:
+def _place(record: CustomRecord) -> RecordPlace:
+    listed = record.list
+    place = None if listed is None else ListPlace(listed.path, listed.at, listed.next, listed.newest_first)
+    return RecordPlace(record.path, record.at, record.map, place)
+
+
+def _credentials(
+    auth: Auth, account: str, environ: Mapping[str, str], outbound: Outbound, shelf: TokenShelf
+) -> Credentials:
     def secret(reference: SecretRef, field: str) -> str:
         return reference.resolve(environ, f"platforms.{account}.auth.{field}")
 
@@ -113,6 +164,7 @@ def _credentials(auth: Auth, account: str, environ: Mapping[str, str], outbound:
                 client_id=secret(auth.client_id, "client_id"),
                 client_secret=secret(auth.client_secret, "client_secret"),
                 scope=auth.scope,
+                shelf=shelf,
             )
         case NoAuth():
             return StaticHeaders({})

@@ -1,6 +1,7 @@
 """How an account shows who it is: fixed headers, or an OAuth2 token that is fetched, kept and renewed."""
 
 import asyncio
+import hashlib
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from msgspec import Struct
 from service.errors import PermanentError
 from service.outbound import Outbound
 from service.platforms.answers import TRANSIENT, judge
+from service.platforms.tokens import NO_SHELF, ShelvedToken, TokenShelf
 
 EXPIRY_MARGIN_SECONDS = 30.0
 LIFETIME_SECONDS = 60.0
@@ -26,7 +28,7 @@ class Credentials(Protocol):
         """Give the headers to send, all of them secret."""
         ...
 
-    def renewable(self, sent: Mapping[str, str]) -> bool:
+    async def renewable(self, sent: Mapping[str, str]) -> bool:
         """Hear that `sent` was answered 401; True if `headers` now gives others."""
         ...
 
@@ -41,7 +43,7 @@ class StaticHeaders:
         """Give the headers."""
         return self._headers
 
-    def renewable(self, sent: Mapping[str, str]) -> bool:  # noqa: ARG002 - the protocol's signature
+    async def renewable(self, sent: Mapping[str, str]) -> bool:  # noqa: ARG002 - the protocol's signature
         """Nothing here can be renewed."""
         return False
 
@@ -52,9 +54,10 @@ class _Token(Struct):
 
 
 class ClientCredentials:
-    """A bearer token by the client credentials grant (RFC 6749 4.4), one per process, fetched by one call at a time.
+    """A bearer token by the client credentials grant (RFC 6749 4.4), fetched by one call at a time.
 
-    Every waiting call shares the token that the first one fetched. `clock` counts seconds and never goes back.
+    Every waiting call shares the token that the first one fetched, and by the `shelf` every pod does. `clock` counts
+    seconds and never goes back.
     """
 
     def __init__(  # noqa: PLR0913 - what a token is asked with
@@ -66,6 +69,7 @@ class ClientCredentials:
         client_id: str,
         client_secret: str,
         scope: str | None = None,
+        shelf: TokenShelf = NO_SHELF,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._account = account
@@ -74,6 +78,8 @@ class ClientCredentials:
         self._secrets = (client_id, client_secret)
         form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
         self._form = urlencode(form | ({"scope": scope} if scope else {})).encode()
+        self._shelf = shelf
+        self._name = _shelf_name(account, token_url, self._form)
         self._clock = clock
         self._lock = asyncio.Lock()
         self._headers: Mapping[str, str] = {}
@@ -93,18 +99,38 @@ class ClientCredentials:
                 await self._renew()
             return self._headers
 
-    def renewable(self, sent: Mapping[str, str]) -> bool:
-        """Drop the token if it is still the one that was refused."""
+    async def renewable(self, sent: Mapping[str, str]) -> bool:
+        """Drop the token, here and on the shelf, if it is still the one that was refused."""
+        await self._shelf.drop(self._name, _value(sent))
         if sent is self._headers:
             self._headers = {}
         return True
 
     async def _renew(self) -> None:
+        """Take the token off the shelf, or fetch it there for everybody; who waits too long for another fetches one."""
+        patience = self._clock() + self._outbound.settings.fetch_seconds_max
+        while True:
+            shelved = await self._shelf.take(self._name)
+            if isinstance(shelved, ShelvedToken):
+                self._use(shelved, self._clock())
+                return
+            if shelved is None or self._clock() >= patience:
+                break
+            await asyncio.sleep(shelved)
         asked_at = self._clock()
-        token = _read_token(await self._ask())
+        try:
+            token = _read_token(await self._ask())
+        except BaseException:
+            await self._shelf.drop(self._name, "")
+            raise
         lifetime = token.expires_in if token.expires_in is not None else LIFETIME_SECONDS
-        self._headers = {"Authorization": f"Bearer {token.access_token}"}
-        self._stale_at = asked_at + max(lifetime - EXPIRY_MARGIN_SECONDS, lifetime / 2)
+        fresh = ShelvedToken(token.access_token, max(lifetime - EXPIRY_MARGIN_SECONDS, lifetime / 2))
+        self._use(fresh, asked_at)
+        await self._shelf.keep(self._name, fresh)
+
+    def _use(self, token: ShelvedToken, since: float) -> None:
+        self._headers = {"Authorization": f"Bearer {token.value}"}
+        self._stale_at = since + token.seconds
 
     async def _ask(self) -> Any:  # noqa: ANN401 - JSON may be anything
         settings = self._outbound.settings
@@ -130,6 +156,15 @@ class ClientCredentials:
 def basic(username: str, password: str) -> StaticHeaders:
     """Make the credentials of HTTP Basic (RFC 7617)."""
     return StaticHeaders({"Authorization": "Basic " + b64encode(f"{username}:{password}".encode()).decode()})
+
+
+def _shelf_name(account: str, token_url: str, form: bytes) -> str:
+    """Changed credentials make another name, and so find no token of the old ones."""
+    return f"{account}:{hashlib.sha256(token_url.encode() + bytes(1) + form).hexdigest()[:24]}"
+
+
+def _value(headers: Mapping[str, str]) -> str:
+    return headers.get("Authorization", "").removeprefix("Bearer ")
 
 
 def _read_token(data: object) -> _Token:

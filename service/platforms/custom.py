@@ -13,21 +13,26 @@ from service.errors import ConfigError, PermanentError, Refusal
 from service.events import Delivery, Fact, RecordRef
 from service.outbound import Outbound
 from service.platforms.answers import Reply
-from service.platforms.base import FetchContext, Fetched
+from service.platforms.base import FetchContext, Fetched, Listing
 from service.platforms.credentials import Credentials
 from service.platforms.custom_fields import Fields, find
+from service.platforms.custom_lists import ListPlace, page_path, read_listing
 from service.platforms.decoding import own_id
+from service.platforms.gate import OPEN, Gate
 from service.platforms.http import Calls, fetch_one, segment, unknown_kind
 from service.platforms.reading import Node
 from service.records import RECORDS, Moment, Record
 
+NO_STATUSES: frozenset[int] = frozenset()
+
 
 class RecordPlace(Struct, frozen=True):
-    """Where a kind of record is: a path with `{id}`, a pointer to it in the answer, pointers to its fields."""
+    """Where a kind of record is: a path with `{id}`, a pointer to it in the answer, pointers to its fields, a list."""
 
     path: str
     at: str
     map: Mapping[str, str]
+    list: ListPlace | None = None
 
 
 class Custom:
@@ -37,7 +42,7 @@ class Custom:
         ConfigError: a record kind, or a field in a map, that there is not.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the operator configures, by name
         self,
         account: str,
         outbound: Outbound,
@@ -45,9 +50,12 @@ class Custom:
         base_url: str,
         credentials: Credentials,
         places: Mapping[str, RecordPlace],
+        transient: frozenset[int] = NO_STATUSES,
+        gone: frozenset[int] = NO_STATUSES,
+        gate: Gate = OPEN,
     ) -> None:
         self.account = account
-        self._calls = Calls(account, base_url, outbound, credentials)
+        self._calls = Calls(account, base_url, outbound, credentials, transient=transient, gone=gone, gate=gate)
         self._places = places
         self._fields = {kind: _compile(account, kind, place) for kind, place in places.items()}
 
@@ -69,6 +77,7 @@ class Custom:
         Raises:
             TransientError: waiting helps.
             PermanentError: it does not.
+            Held: not now.
         """
         if ref.kind not in self._places:
             raise unknown_kind(self.account, ref.kind)
@@ -86,6 +95,20 @@ class Custom:
 
         path = place.path.replace("{id}", segment(ref.id))
         return await fetch_one(self._calls, f"custom.{ref.kind}.get", path, context, asked=ref.id, read=read)
+
+    async def list_records(self, kind: str, cursor: str | None, context: FetchContext) -> Listing:
+        """Give one page of the list that the configuration names.
+
+        Raises:
+            TransientError: waiting helps.
+            PermanentError: it does not; `unknown_kind` for a kind without a list.
+            Held: not now.
+        """
+        place = self._places[kind].list if kind in self._places else None
+        if place is None:
+            raise unknown_kind(self.account, kind)
+        reply = await self._calls.get(f"custom.{kind}.list", page_path(place, cursor), context)
+        return read_listing(place, reply, cursor, self._fields[kind])
 
 
 def _compile(account: str, kind: str, place: RecordPlace) -> Fields:

@@ -57,6 +57,13 @@ def unwrap(data: object, status: int, *, wrapped: bool | None) -> Node:
     raise PermanentError("platform_wrong_envelope", "the answer is no such object as is documented", http_status=status)
 
 
+def no_list(status: int) -> PermanentError:
+    """Make the error for an answer that is no list; where there is no such path, the operator is to mend it."""
+    if status in {404, 410}:
+        return PermanentError("config_wrong_address", "there is no such list", http_status=status)
+    return PermanentError("platform_wrong_envelope", "the answer is no list", http_status=status)
+
+
 def own_id(value: object, status: int) -> str:
     """Give the id that a record states of itself, as text.
 

@@ -5,6 +5,9 @@ with two implied decimals; the currency is the tenant's and stands on the tenant
 and a single purchase order, and the name of the latter in a webhook, follow the documented pattern of their neighbours.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import msgspec
 from msgspec import Struct
 
@@ -12,16 +15,23 @@ from service.errors import Refusal
 from service.events import Change, Delivery, Fact, RecordRef
 from service.outbound import Outbound
 from service.platforms.answers import Reply
-from service.platforms.base import FetchContext, Fetched
+from service.platforms.base import FetchContext, Fetched, Listed, Listing
 from service.platforms.credentials import StaticHeaders
+from service.platforms.decoding import digest_of
 from service.platforms.deliveries import Id, decode_delivery, required_id
-from service.platforms.flow_retail_records import read_customer, read_purchase_order
+from service.platforms.flow_retail_client import OPERATIONS, FlowRetailClient, Paging
+from service.platforms.flow_retail_records import modified_at, read_customer, read_purchase_order
 from service.platforms.flow_retail_tenant import TenantCurrency
-from service.platforms.http import Calls, fetch_one, segment, unknown_kind
-from service.platforms.reading import Node
+from service.platforms.gate import OPEN, Gate
+from service.platforms.http import Calls, unknown_kind
+from service.platforms.operations import Endpoints, Page, with_paths
+from service.platforms.reading import Node, text, version_of
 from service.records import Moment, Record
 
 BASE_URL = "https://api.flowretail.com/v2"
+NO_PATHS: Mapping[str, str] = MappingProxyType({})
+LISTED_MAX = 200
+"""Records on one page of a poll; no maximum is documented, a public client of theirs asks for 1,000."""
 
 CUSTOMER_ACTIONS: dict[str, Change] = {
     "CUSTOMER_CREATE": "created",
@@ -59,13 +69,18 @@ class FlowRetail:
         token: str,
         store_uid: str | None = None,
         base_url: str = BASE_URL,
+        paths: Mapping[str, str] = NO_PATHS,
+        gate: Gate = OPEN,
     ) -> None:
         self.account = account
         self._tenant_uid = tenant_uid
         self._store_uid = store_uid
-        self._root = f"/tenants/{segment(tenant_uid)}"
-        self._calls = Calls(account, base_url, outbound, StaticHeaders({"Authorization": f"Bearer {token}"}))
-        self._currency = TenantCurrency(self._calls, self._root)
+        operations = with_paths(OPERATIONS, paths, f"platforms.{account}.paths")
+        calls = Calls(account, base_url, outbound, StaticHeaders({"Authorization": f"Bearer {token}"}), gate=gate)
+        fixed = {"tenant": tenant_uid} | ({"store": store_uid} if store_uid else {})
+        self._endpoints = Endpoints("flow_retail", calls, operations, fixed)
+        self.client = FlowRetailClient(self._endpoints)
+        self._currency = TenantCurrency(self.client)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Read an action of the tenant; those of other stores, and all without a record of ours, have none.
@@ -97,21 +112,52 @@ class FlowRetail:
         Raises:
             TransientError: waiting helps.
             PermanentError: it does not.
+            Held: not now.
         """
-        if ref.kind == "customer":
-            operation, reader, path = "flow_retail.customer.get", read_customer, f"{self._root}/customers"
-        elif ref.kind == "purchase_order" and self._store_uid is not None:
-            path = f"{self._root}/stores/{segment(self._store_uid)}/purchase-orders"
-            operation, reader = "flow_retail.purchase_order.get", read_purchase_order
-        else:
-            raise unknown_kind(self.account, ref.kind)
-        path = f"{path}/{segment(ref.id)}"
+        self._check_kind(ref.kind)
+        reader = read_customer if ref.kind == "customer" else read_purchase_order
+        name, ids = f"{ref.kind}.get", {ref.kind: ref.id}
         currency = await self._currency.get(context)
 
         def read(reply: Reply) -> tuple[Node, Record, Moment]:
             return reader(reply, ref.id, currency)
 
-        return await fetch_one(self._calls, operation, path, context, asked=ref.id, read=read)
+        return await self._endpoints.fetch(name, context, ids=ids, asked=ref.id, read=read)
+
+    async def list_records(self, kind: str, cursor: str | None, context: FetchContext) -> Listing:
+        """List customers or purchase orders, those changed last first.
+
+        That `lastModifiedAt` can be sorted by is inferred, so only a page that is in this order tells that nothing new
+        can follow; any other is followed to the end.
+
+        Raises:
+            TransientError: waiting helps.
+            PermanentError: it does not.
+            Held: not now.
+        """
+        self._check_kind(kind)
+        paging = Paging(
+            page_number=int(cursor or 1), page_size=LISTED_MAX, sort_by="lastModifiedAt", sort_direction="DESC"
+        )
+        page = await self._page(kind, paging, context)
+        id_key = "customerUid" if kind == "customer" else "purchaseOrderUid"
+        items = tuple(_listed(node, id_key) for node in page.items if text(node, id_key))
+        versions = [item.version or "" for item in items]
+        in_order = bool(items) and all(versions) and versions == sorted(versions, reverse=True)
+        return Listing(items, page.next, None if in_order else page.next)
+
+    async def _page(self, kind: str, paging: Paging, context: FetchContext) -> Page:
+        if kind == "customer":
+            return await self.client.list_customers(paging=paging, context=context)
+        return await self.client.list_purchase_orders(paging=paging, context=context)
+
+    def _check_kind(self, kind: str) -> None:
+        if kind != "customer" and not (kind == "purchase_order" and self._store_uid is not None):
+            raise unknown_kind(self.account, kind)
+
+
+def _listed(node: Node, id_key: str) -> Listed:
+    return Listed(text(node, id_key) or "", version_of(modified_at(node)), digest_of(node), watched=False)
 
 
 def _uid(reference: _Reference | None) -> str | None:

@@ -61,16 +61,22 @@ def read_purchase_order(reply: Reply, asked: str, currency: str | None) -> tuple
     own = as_text(node.get("purchaseOrderUid"))
     if not own and not isinstance(items, list):
         raise PermanentError("platform_wrong_envelope", "the answer is no purchase order", http_status=reply.status)
-    modified = newest(moment(node, "lastModifiedAt"), *(moment(item, "lastModifiedAt") for item in items or ()))
+    modified = modified_at(node)
     record = PurchaseOrder(
         id=own or asked,
         reference=text(node, "externalId"),
         status=text(node, "purchaseOrderStatus" if "purchaseOrderStatus" in node else "status"),
         lines=tuple(_line(item, currency) for item in items) if items is not None and items is not UNSET else items,
         created_at=moment(node, "createdAt"),
-        updated_at=UNSET if modified is None else modified,
+        updated_at=modified or UNSET,
     )
     return node, record, modified
+
+
+def modified_at(node: Node) -> Moment:
+    """When a customer or a purchase order was last modified: itself, or one of its items."""
+    items = children(node, "items") or ()
+    return newest(moment(node, "lastModifiedAt"), *(moment(item, "lastModifiedAt") for item in items))
 
 
 def _line(node: Node, currency: str | None) -> Line:

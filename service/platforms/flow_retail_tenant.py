@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from service.errors import PermanentError
 from service.platforms.base import FetchContext
-from service.platforms.decoding import unwrap
-from service.platforms.http import Calls
+from service.platforms.flow_retail_client import FlowRetailClient
 from service.platforms.reading import text
 
 LIFETIME_SECONDS = 3_600.0
@@ -16,9 +15,8 @@ LIFETIME_SECONDS = 3_600.0
 class TenantCurrency:
     """One tenant's currency; where the token may not read it, amounts are unknown rather than records unread."""
 
-    def __init__(self, calls: Calls, path: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._calls = calls
-        self._path = path
+    def __init__(self, client: FlowRetailClient, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
         self._clock = clock
         self._lock = asyncio.Lock()
         self._currency: str | None = None
@@ -29,6 +27,7 @@ class TenantCurrency:
 
         Raises:
             TransientError: waiting helps.
+            Held: not now.
         """
         async with self._lock:
             if self._stale_at is None or self._clock() >= self._stale_at:
@@ -38,7 +37,7 @@ class TenantCurrency:
 
     async def _ask(self, context: FetchContext) -> str | None:
         try:
-            reply = await self._calls.get("flow_retail.tenant.get", self._path, context)
-            return text(unwrap(reply.data, reply.status, wrapped=False), "currency") or None
+            tenant = await self._client.get_tenant(context)
+            return None if tenant is None else text(tenant, "currency") or None
         except PermanentError:
             return None

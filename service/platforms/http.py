@@ -1,16 +1,17 @@
-"""The fetch room: how one record is asked for. What the answer means is `service.platforms.answers`."""
+"""The HTTP room: how an account is asked for anything. What the answer means is `service.platforms.answers`."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-from service.errors import PermanentError
+from service.errors import Held, PermanentError, TransientError
 from service.outbound import Answer, Outbound
-from service.platforms.answers import TRANSIENT, Reply, judge
+from service.platforms.answers import GONE, TRANSIENT, Reply, judge
 from service.platforms.base import FetchContext, Fetched
 from service.platforms.credentials import Credentials
 from service.platforms.decoding import digest_of
+from service.platforms.gate import OPEN, Gate
 from service.platforms.reading import Node, version_of
 from service.records import Moment, Record
 
@@ -20,9 +21,12 @@ _UNSAFE_SEGMENTS = frozenset({"", ".", ".."})
 
 
 class Calls:
-    """The GET calls of one account. `transient` names further statuses that waiting mends on this platform."""
+    """The calls of one account, each through its gate.
 
-    def __init__(
+    `transient` names further statuses that waiting mends on a read, `gone` further ones that mean 404.
+    """
+
+    def __init__(  # noqa: PLR0913 - what an account is
         self,
         account: str,
         base_url: str,
@@ -30,45 +34,107 @@ class Calls:
         credentials: Credentials,
         *,
         transient: frozenset[int] = TRANSIENT,
+        gone: frozenset[int] = GONE,
+        gate: Gate = OPEN,
     ) -> None:
-        self._account = account
+        self.account = account
         self._base_url = base_url.rstrip("/")
         self._outbound = outbound
         self._credentials = credentials
-        self._transient = transient | TRANSIENT
+        self._transient = (transient | TRANSIENT) - gone
+        self._gone = gone | GONE
+        self._gate = gate
 
     async def get(
         self, operation: str, path: str, context: FetchContext, headers: Mapping[str, str] = NO_HEADERS
     ) -> Reply:
-        """Ask for one thing; `path` begins with a slash and its ids are quoted, see `segment`.
+        """Ask for one thing.
+
+        Raises:
+            TransientError, PermanentError, Held: as `ask`.
+        """
+        return await self.ask(operation, "GET", path, context, headers=headers, repeatable=True)
+
+    async def ask(  # noqa: PLR0913 - what a call is
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        context: FetchContext,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        body: bytes | None = None,
+        headers: Mapping[str, str] = NO_HEADERS,
+        repeatable: bool = False,
+    ) -> Reply:
+        """Make one call; `path` begins with a slash and its ids are quoted, see `segment`.
+
+        Any 2xx to what is not `repeatable` says that it is done, whatever the body: `data` is then what could be read.
 
         Raises:
             TransientError: `platform_unavailable`, `platform_rate_limited`, those of decoding and of the way there.
             PermanentError: `config_unauthorized`, `config_forbidden`, `config_redirected`, `config_wrong_address`,
                 `request_refused`, those of decoding and of the way there.
+            Held: a limit is reached, or the platform rests.
         """
-        sent = {"Accept": "application/json", **headers}
-        if context.traceparent:
-            sent["traceparent"] = context.traceparent
-        permit = await self._credentials.headers()
-        answer = await self._ask(path, {**sent, **permit})
-        if answer.status == 401 and self._credentials.renewable(permit):
-            permit = await self._credentials.headers()
-            answer = await self._ask(path, {**sent, **permit})
-        name = f"{self._account}: {operation}"
-        return judge(name, answer, transient=self._transient, secrets=permit.values(), now=time.time())
+        target = path + ("?" + urlencode(query) if query else "")
+        try:
+            return await self._repeated(operation, method, target, _headers(context, headers, body), body, repeatable)
+        except (TransientError, PermanentError, Held) as error:
+            error.operation = operation
+            raise
 
-    async def _ask(self, path: str, headers: Mapping[str, str]) -> Answer:
+    async def _repeated(  # noqa: PLR0913, PLR0917 - what a call is
+        self,
+        operation: str,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        repeatable: bool,  # noqa: FBT001 - handed on
+    ) -> Reply:
+        """A call that is let in no more is made once again with new credentials, where there can be new ones."""
+        renewed = False
+        while True:
+            async with self._gate.passage(repeatable=repeatable):
+                permit = await self._credentials.headers()
+                answer = await self._send(method, target, {**headers, **permit}, body)
+                again = not renewed and answer.status == 401 and await self._credentials.renewable(permit)
+                if not again:
+                    return self._judge(operation, answer, permit, repeatable)
+            renewed = True
+
+    def _judge(self, operation: str, answer: Answer, permit: Mapping[str, str], repeatable: bool) -> Reply:  # noqa: FBT001 - handed on
+        return judge(
+            f"{self.account}: {operation}",
+            answer,
+            transient=self._transient if repeatable else TRANSIENT,
+            gone=self._gone,
+            secrets=permit.values(),
+            now=time.time(),
+            body_needed=repeatable,
+        )
+
+    async def _send(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
         settings = self._outbound.settings
         return await self._outbound.request(
-            "GET",
-            self._base_url + path,
+            method,
+            self._base_url + target,
             headers=headers,
-            body=None,
+            body=body,
             seconds_max=settings.fetch_seconds_max,
             bytes_max=settings.fetch_bytes_max,
             guarded=False,
         )
+
+
+def _headers(context: FetchContext, headers: Mapping[str, str], body: bytes | None) -> Mapping[str, str]:
+    sent = {"Accept": "application/json", **headers}
+    if body is not None:
+        sent["Content-Type"] = "application/json"
+    if context.traceparent:
+        sent["traceparent"] = context.traceparent
+    return sent
 
 
 async def fetch_one(  # noqa: PLR0913 - what is asked, how, and how it is read
@@ -90,9 +156,14 @@ async def fetch_one(  # noqa: PLR0913 - what is asked, how, and how it is read
     reply = await calls.get(operation, path, context, headers)
     if reply.gone:
         return Fetched(None, {}, None, digest_of({}), reply.status, operation, reply.duration_ms)
-    state, record, modified = read(reply)
+    try:
+        state, record, modified = read(reply)
+    except PermanentError as error:
+        error.operation = operation
+        raise
     if record.id != asked:
-        raise PermanentError("platform_wrong_record", f"{operation} gave another record", http_status=reply.status)
+        reason = f"{operation} gave another record"
+        raise PermanentError("platform_wrong_record", reason, http_status=reply.status, operation=operation)
     return Fetched(record, state, version_of(modified), digest_of(state), reply.status, operation, reply.duration_ms)
 
 

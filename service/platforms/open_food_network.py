@@ -8,18 +8,19 @@ alone. Errors inside the instance are answered 422, hence on a GET a 422 may pas
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from service.events import Delivery, Fact, RecordRef
 from service.outbound import Outbound
-from service.platforms.answers import Reply
-from service.platforms.base import FetchContext, Fetched
+from service.platforms.base import FetchContext, Fetched, Listed, Listing
 from service.platforms.credentials import StaticHeaders
-from service.platforms.decoding import own_id, unwrap
+from service.platforms.decoding import digest_of
 from service.platforms.deliveries import Id, decode_delivery, optional_id, required_id
-from service.platforms.http import Calls, fetch_one, segment, unknown_kind
-from service.platforms.reading import EMPTY, Node, as_tags, child, inside, text
-from service.records import Address, Customer, Moment
+from service.platforms.gate import OPEN, Gate
+from service.platforms.http import Calls, unknown_kind
+from service.platforms.open_food_network_client import OPERATIONS, OpenFoodNetworkClient, read_customer
+from service.platforms.operations import Endpoints
+from service.platforms.reading import text
 
 TEST_ORDER = ("R555555555", "TEST Enterprise")
 """What the "test webhook" button always sends: no payment at all."""
@@ -51,10 +52,13 @@ _notices = msgspec.json.Decoder(_Notice)
 class OpenFoodNetwork:
     """One instance, such as `https://ofn.example.org`, with a user's API key."""
 
-    def __init__(self, account: str, outbound: Outbound, *, base_url: str, token: str) -> None:
+    def __init__(self, account: str, outbound: Outbound, *, base_url: str, token: str, gate: Gate = OPEN) -> None:
         self.account = account
         credentials = StaticHeaders({"X-Api-Token": token})
-        self._calls = Calls(account, base_url, outbound, credentials, transient=frozenset({422}))
+        calls = Calls(account, base_url, outbound, credentials, transient=frozenset({422}), gate=gate)
+        operations = {operation.name: operation for operation in OPERATIONS}
+        self._endpoints = Endpoints("open_food_network", calls, operations)
+        self.client = OpenFoodNetworkClient(self._endpoints)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Read an event; all but a real payment of a named order are facts without a record.
@@ -78,13 +82,12 @@ class OpenFoodNetwork:
         Raises:
             TransientError: waiting helps.
             PermanentError: it does not.
+            Held: not now.
         """
         if ref.kind != "order":
             return (ref,)
-        reply = await self._calls.get("open_food_network.order.get", f"/api/v0/orders/{segment(ref.id)}", context)
-        if reply.gone:
-            return ()
-        customer = text(unwrap(reply.data, reply.status, wrapped=False), "customer_id")
+        order = await self.client.get_order(ref.id, context)
+        customer = None if order is None else text(order, "customer_id")
         return (RecordRef(self.account, "customer", customer),) if customer else ()
 
     async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:
@@ -93,41 +96,23 @@ class OpenFoodNetwork:
         Raises:
             TransientError: waiting helps.
             PermanentError: it does not.
+            Held: not now.
         """
         if ref.kind != "customer":
             raise unknown_kind(self.account, ref.kind)
-        path, operation = f"/api/v1/customers/{segment(ref.id)}", "open_food_network.customer.get"
-        return await fetch_one(self._calls, operation, path, context, asked=ref.id, read=_read_customer)
+        ids = {"customer": ref.id}
+        return await self._endpoints.fetch("customer.get", context, ids=ids, asked=ref.id, read=read_customer)
 
+    async def list_records(self, kind: str, cursor: str | None, context: FetchContext) -> Listing:
+        """List all customers; they carry no moment of change, so that a poll compares what the list shows of each.
 
-def _read_customer(reply: Reply) -> tuple[Node, Customer, Moment]:
-    """The balance has no currency here, so it is no money; rules find the number under `raw.attributes.balance`."""
-    node = unwrap(reply.data, reply.status, wrapped=True)
-    attributes = inside(node, "attributes")
-    record = Customer(
-        id=own_id(node.get("id"), reply.status),
-        reference=text(attributes, "code"),
-        first_name=text(attributes, "first_name"),
-        last_name=text(attributes, "last_name"),
-        email=text(attributes, "email"),
-        tags=as_tags(attributes.get("tags", UNSET)),
-        billing_address=_address(attributes, "billing_address"),
-        shipping_address=_address(attributes, "shipping_address"),
-    )
-    return node, record, None
-
-
-def _address(attributes: Node, key: str) -> Address | UnsetType | None:
-    node = child(attributes, key)
-    if node is None or node is UNSET:
-        return node
-    names = [name for name in (text(node, "first_name"), text(node, "last_name")) if name]
-    return Address(
-        name=" ".join(names) if names else UNSET,
-        street=text(node, "street_address_1"),
-        postal_code=text(node, "postal_code"),
-        city=text(node, "locality"),
-        state_code=text(child(node, "region") or EMPTY, "code"),
-        country_code=text(child(node, "country") or EMPTY, "code"),
-        phone=text(node, "phone"),
-    )
+        Raises:
+            TransientError: waiting helps.
+            PermanentError: it does not.
+            Held: not now.
+        """
+        if kind != "customer":
+            raise unknown_kind(self.account, kind)
+        page = await self.client.list_customers(page=int(cursor or 1), context=context)
+        items = tuple(Listed(text(node, "id") or "", None, digest_of(node)) for node in page.items if text(node, "id"))
+        return Listing(items, page.next, page.next)

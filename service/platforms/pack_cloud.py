@@ -4,24 +4,29 @@ Its documentation names paths and fields but not the keys of nested objects, the
 answer may be bare or under `data`, everything nested is optional, and header and scheme of the token are configurable.
 It documents webhooks for orders only, which are hints: an order leads to its customer. For the two records themselves
 an integration may send the same shape, `{"event_code": "purchase_order.updated", "id": …, "data": {"id": …}}`.
+Purchase orders can be listed, newest first and by status, but not by when they changed: see `list_records`.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from service.errors import Refusal
 from service.events import Change, Delivery, Fact, RecordRef
 from service.outbound import Outbound
-from service.platforms.answers import Reply
-from service.platforms.base import FetchContext, Fetched
+from service.platforms.base import FetchContext, Fetched, Listed, Listing
 from service.platforms.credentials import StaticHeaders
-from service.platforms.decoding import own_id, unwrap
+from service.platforms.decoding import digest_of
 from service.platforms.deliveries import Id, decode_delivery, optional_id, required_id
-from service.platforms.http import Calls, fetch_one, segment, unknown_kind
-from service.platforms.reading import Node, child, children, moment, money, newest, quantity, text
-from service.records import Address, Customer, Line, Moment, PurchaseOrder, Supplier
+from service.platforms.gate import OPEN, Gate
+from service.platforms.http import Calls, unknown_kind
+from service.platforms.operations import Endpoints, with_paths
+from service.platforms.pack_cloud_client import OPERATIONS, PackCloudClient
+from service.platforms.pack_cloud_records import read_customer, read_purchase_order
+from service.platforms.reading import Node, moment, text, version_of
 
 BASE_URL = "https://api.pack.cloud/v1"
 
@@ -52,6 +57,9 @@ class _Notice(Struct):
 _notices = msgspec.json.Decoder(_Notice)
 
 
+NO_PATHS: Mapping[str, str] = MappingProxyType({})
+
+
 class PackCloud:
     """One organization on pack.cloud; its token goes into `token_header`, right after `token_prefix`."""
 
@@ -65,11 +73,15 @@ class PackCloud:
         base_url: str = BASE_URL,
         token_header: str = "Authorization",  # noqa: S107 - the header's name, no secret
         token_prefix: str = "Bearer ",  # noqa: S107 - the scheme's name, no secret
+        paths: Mapping[str, str] = NO_PATHS,
+        gate: Gate = OPEN,
     ) -> None:
         self.account = account
         self._organization_id = organization_id
-        self._root = f"/organizations/{segment(organization_id)}"
-        self._calls = Calls(account, base_url, outbound, StaticHeaders({token_header: token_prefix + token}))
+        operations = with_paths(OPERATIONS, paths, f"platforms.{account}.paths")
+        calls = Calls(account, base_url, outbound, StaticHeaders({token_header: token_prefix + token}), gate=gate)
+        self._endpoints = Endpoints("pack_cloud", calls, operations, {"organization": organization_id})
+        self.client = PackCloudClient(self._endpoints)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Read an event of the organization.
@@ -97,14 +109,12 @@ class PackCloud:
         Raises:
             TransientError: waiting helps.
             PermanentError: it does not.
+            Held: not now.
         """
         if ref.kind != "order":
             return (ref,)
-        path = f"{self._root}/orders/{segment(ref.id)}"
-        reply = await self._calls.get("pack_cloud.order.get", path, context)
-        if reply.gone:
-            return ()
-        customer = text(unwrap(reply.data, reply.status, wrapped=None), "customer_id")
+        order = await self.client.get_order(ref.id, context)
+        customer = None if order is None else text(order, "customer_id")
         return (RecordRef(self.account, "customer", customer),) if customer else ()
 
     async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:
@@ -113,86 +123,39 @@ class PackCloud:
         Raises:
             TransientError: waiting helps.
             PermanentError: it does not.
+            Held: not now.
         """
-        if ref.kind == "purchase_order":
-            operation, folder, read = "pack_cloud.purchase_order.get", "purchase-orders", _read_purchase_order
-        elif ref.kind == "customer":
-            operation, folder, read = "pack_cloud.customer.get", "customers", _read_customer
-        else:
+        if ref.kind not in {"purchase_order", "customer"}:
             raise unknown_kind(self.account, ref.kind)
-        path = f"{self._root}/{folder}/{segment(ref.id)}"
-        return await fetch_one(self._calls, operation, path, context, asked=ref.id, read=read)
+        read = read_purchase_order if ref.kind == "purchase_order" else read_customer
+        ids = {ref.kind: ref.id}
+        return await self._endpoints.fetch(f"{ref.kind}.get", context, ids=ids, asked=ref.id, read=read)
+
+    async def list_records(self, kind: str, cursor: str | None, context: FetchContext) -> Listing:
+        """List purchase orders: first all that may still change, then the others, newest first.
+
+        The documented list can be sorted by creation and filtered by status only, so what is finished is looked
+        through from the newest on, as far as something is new there; one that was open and is not any more has either
+        been finished or is gone.
+
+        Raises:
+            TransientError: waiting helps.
+            PermanentError: it does not; `unknown_kind` for customers, which cannot be listed.
+            Held: not now.
+        """
+        if kind != "purchase_order":
+            raise unknown_kind(self.account, kind)
+        phase, _, onward = (cursor or "open:").partition(":")
+        statuses = OPEN_STATUSES if phase == "open" else CLOSED_STATUSES
+        page = await self.client.list_purchase_orders(statuses=statuses, page=onward or None, context=context)
+        items = tuple(_listed(node, open_=phase == "open") for node in page.items if text(node, "id"))
+        after = f"{phase}:{page.next}" if page.next else ("closed:" if phase == "open" else None)
+        return Listing(items, after, after if phase == "open" else None)
 
 
-def _read_purchase_order(reply: Reply) -> tuple[Node, PurchaseOrder, Moment]:
-    node = unwrap(reply.data, reply.status, wrapped=None)
-    lines = children(node, "lines")
-    record = PurchaseOrder(
-        id=own_id(node.get("id"), reply.status),
-        reference=text(node, "reference"),
-        status=text(node, "status"),
-        supplier=_supplier(node),
-        lines=tuple(map(_line, lines)) if lines is not None and lines is not UNSET else lines,
-        created_at=moment(node, "created_at"),
-        updated_at=moment(node, "updated_at"),
-    )
-    return node, record, record.updated_at
+OPEN_STATUSES = ("created", "ordered", "expected", "receiving", "received")
+CLOSED_STATUSES = ("completed", "canceled")
 
 
-def _read_customer(reply: Reply) -> tuple[Node, Customer, Moment]:
-    """A customer has no moments, names or contacts of its own: those of its addresses stand for it."""
-    node = unwrap(reply.data, reply.status, wrapped=None)
-    billing = child(node, "billing_address")
-    shipping = child(node, "shipping_address" if "shipping_address" in node else "recipient_address")
-    own = billing or {}
-    modified = newest(*(moment(address, "updated_at") for address in (billing, shipping) if address))
-    record = Customer(
-        id=own_id(node.get("id"), reply.status),
-        reference=text(node, "reference"),
-        company_name=text(own, "company_name"),
-        email=text(own, "email"),
-        phone=text(own, "phone"),
-        vat_number=text(own, "vat"),
-        billing_address=_address(billing),
-        shipping_address=_address(shipping),
-        orders_count=quantity(node, "orders_count"),
-        updated_at=UNSET if modified is None else modified,
-    )
-    return node, record, modified
-
-
-def _supplier(node: Node) -> Supplier | UnsetType | None:
-    supplier = child(node, "supplier")
-    if not supplier:
-        return Supplier(id=text(node, "supplier_id")) if node.get("supplier_id") else UNSET
-    return Supplier(id=text(supplier, "id"), name=text(supplier, "name"), reference=text(supplier, "reference"))
-
-
-def _line(node: Node) -> Line:
-    product = child(node, "product") or {}
-    return Line(
-        id=text(node, "id"),
-        product_id=text(node, "product_id"),
-        product_code=text(product, "code"),
-        product_name=text(product, "name"),
-        price=money(node, "price"),
-        quantity_ordered=quantity(node, "quantity_ordered"),
-        quantity_received=quantity(node, "quantity_received"),
-    )
-
-
-def _address(node: Node | UnsetType | None) -> Address | UnsetType | None:
-    if node is None or node is UNSET:
-        return node
-    return Address(
-        company_name=text(node, "company_name"),
-        name=text(node, "name"),
-        street=text(node, "address"),
-        house_number=text(node, "house_number"),
-        postal_code=text(node, "postal_code"),
-        city=text(node, "city"),
-        state_code=text(node, "state_code"),
-        country_code=text(node, "country_code"),
-        email=text(node, "email"),
-        phone=text(node, "phone"),
-    )
+def _listed(node: Node, *, open_: bool) -> Listed:
+    return Listed(text(node, "id") or "", version_of(moment(node, "updated_at")), digest_of(node), watched=open_)

@@ -5,29 +5,36 @@ part. A customer with `deletedAt` is deleted although it is still returned. Succ
 callback request names its customer is not documented; `customer.id` is assumed, after the way it names other things.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from service.errors import Refusal
 from service.events import Delivery, Fact, RecordRef
 from service.outbound import Outbound
-from service.platforms.answers import Reply
-from service.platforms.base import FetchContext, Fetched
+from service.platforms.base import FetchContext, Fetched, Listed, Listing
 from service.platforms.credentials import ClientCredentials
-from service.platforms.decoding import own_id, unwrap
+from service.platforms.decoding import digest_of
 from service.platforms.deliveries import Id, decode_delivery, optional_id, required_id
-from service.platforms.http import Calls, fetch_one, segment, unknown_kind
-from service.platforms.reading import Node, child, children, inside, moment, text
-from service.records import Address, Customer, Moment
+from service.platforms.gate import OPEN, Gate
+from service.platforms.http import Calls, segment, unknown_kind
+from service.platforms.operations import Endpoints, with_paths
+from service.platforms.pexip_engage_client import OPERATIONS, PexipEngageClient, customers_of, read_customer
+from service.platforms.reading import Node, inside, moment, text, version_of
+from service.platforms.tokens import NO_SHELF, TokenShelf
 
 BASE_URL = "https://api.pexipengage.com"
 TOKEN_URL = "https://auth.pexipengage.com/realms/{enterprise}/protocol/openid-connect/token"  # noqa: S105 - an address
 SCOPE = "engage:customers:readOnly engage:appointments:readOnly engage:callbackRequests:readOnly"
 CORRELATION_ID_CHARACTERS_MAX = 36
 
-FOLDERS = {"customer": "customers", "appointment": "appointments", "callback_request": "callback-requests"}
+NO_PATHS: Mapping[str, str] = MappingProxyType({})
+LISTED_MAX = 100
+"""Customers on one page of a poll; the documentation names a default of 25 and no maximum."""
+
 ENTITIES = {"Appointment": "appointment", "Callback Request": "callback_request"}
 
 
@@ -66,9 +73,11 @@ class PexipEngage:
         language: str = "en",
         base_url: str = BASE_URL,
         token_url: str | None = None,
+        paths: Mapping[str, str] = NO_PATHS,
+        gate: Gate = OPEN,
+        shelf: TokenShelf = NO_SHELF,
     ) -> None:
         self.account = account
-        self._root = f"/enterprises/{segment(enterprise)}"
         self._language = language
         credentials = ClientCredentials(
             account,
@@ -77,8 +86,12 @@ class PexipEngage:
             client_id=client_id,
             client_secret=client_secret,
             scope=scope,
+            shelf=shelf,
         )
-        self._calls = Calls(account, base_url, outbound, credentials)
+        operations = with_paths(OPERATIONS, paths, f"platforms.{account}.paths")
+        calls = Calls(account, base_url, outbound, credentials, gate=gate)
+        self._endpoints = Endpoints("pexip_engage", calls, operations, {"enterprise": enterprise})
+        self.client = PexipEngageClient(self._endpoints, self._headers)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Read an event; a ping, and an entity that leads to no customer, is a fact without a record.
@@ -104,15 +117,16 @@ class PexipEngage:
         Raises:
             TransientError: waiting helps.
             PermanentError: it does not.
+            Held: not now.
         """
-        if ref.kind not in ENTITIES.values():
+        if ref.kind == "appointment":
+            appointment = await self.client.get_appointment(ref.id, context)
+            ids = [] if appointment is None else customers_of(appointment)
+        elif ref.kind == "callback_request":
+            callback = await self.client.get_callback_request(ref.id, context)
+            ids = [] if callback is None else [text(inside(callback, "customer"), "id")]
+        else:
             return (ref,)
-        path = f"{self._root}/{FOLDERS[ref.kind]}/{segment(ref.id)}"
-        reply = await self._calls.get(f"pexip_engage.{ref.kind}.get", path, context, self._headers(context))
-        if reply.gone:
-            return ()
-        node = unwrap(reply.data, reply.status, wrapped=True)
-        ids = _participants(node) if ref.kind == "appointment" else [text(inside(node, "customer"), "id")]
         return tuple(RecordRef(self.account, "customer", item) for item in dict.fromkeys(ids) if item)
 
     async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:
@@ -121,60 +135,41 @@ class PexipEngage:
         Raises:
             TransientError: waiting helps.
             PermanentError: it does not.
+            Held: not now.
         """
         if ref.kind != "customer":
             raise unknown_kind(self.account, ref.kind)
-        return await fetch_one(
-            self._calls,
-            "pexip_engage.customer.get",
-            f"{self._root}/customers/{segment(ref.id)}",
+        return await self._endpoints.fetch(
+            "customer.get",
             context,
+            ids={"customer": ref.id},
             asked=ref.id,
-            read=_read_customer,
+            read=read_customer,
             headers=self._headers(context),
         )
+
+    async def list_records(self, kind: str, cursor: str | None, context: FetchContext) -> Listing:
+        """List all customers; neither an order nor a filter by change is documented, so a poll looks at each.
+
+        Raises:
+            TransientError: waiting helps.
+            PermanentError: it does not.
+            Held: not now.
+        """
+        if kind != "customer":
+            raise unknown_kind(self.account, kind)
+        page = await self.client.list_customers(int(cursor or 0), LISTED_MAX, context)
+        items = tuple(_listed(node) for node in page.items if text(node, "id"))
+        return Listing(items, page.next, page.next)
 
     def _headers(self, context: FetchContext) -> dict[str, str]:
         """The sender's correlation id goes on if it may; else ours, which is 32 characters."""
         own = context.correlation_id or ""
         fits = own.isascii() and own.isprintable() and 0 < len(own) <= CORRELATION_ID_CHARACTERS_MAX
-        return {"Accept-Language": self._language, "X-Correlation-Id": own if fits else context.event_id}
+        correlation_id = own if fits else context.event_id
+        return {"Accept-Language": self._language} | ({"X-Correlation-Id": correlation_id} if correlation_id else {})
 
 
-def _participants(appointment: Node) -> list[str | UnsetType | None]:
-    """That a customer takes part with type CUSTOMER is inferred: the documentation shows employees only."""
-    participants = children(appointment, "appointmentParticipants") or ()
-    return [text(inside(item, "participant"), "id") for item in participants if item.get("type") == "CUSTOMER"]
-
-
-def _read_customer(reply: Reply) -> tuple[Node, Customer, Moment]:
-    node = unwrap(reply.data, reply.status, wrapped=True)
-    record = Customer(
-        id=own_id(node.get("id"), reply.status),
-        reference=text(node, "customerNumber"),
-        external_id=text(node, "externalId"),
-        company_name=text(node, "company"),
-        first_name=text(node, "firstName"),
-        last_name=text(node, "lastName"),
-        email=text(node, "email"),
-        phone=text(node, "phoneNumber"),
-        language=text(node, "language"),
-        billing_address=_address(node),
-        created_at=moment(node, "createdAt"),
-        updated_at=moment(node, "updatedAt"),
-        deleted_at=moment(node, "deletedAt"),
-    )
-    return node, record, record.updated_at
-
-
-def _address(node: Node) -> Address | UnsetType | None:
-    """The customer's one location; its parts come in the language that was asked for."""
-    location = child(node, "location")
-    if location is None or location is UNSET:
-        return location
-    return Address(
-        street=text(inside(location, "street1"), "value"),
-        postal_code=text(location, "postalCode"),
-        city=text(inside(location, "city"), "value"),
-        country_code=text(location, "countryCode"),
-    )
+def _listed(node: Node) -> Listed:
+    deleted = bool(text(node, "deletedAt"))
+    return Listed(text(node, "id") or "", version_of(moment(node, "updatedAt")), digest_of(node), deleted)

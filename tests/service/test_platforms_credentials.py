@@ -130,9 +130,9 @@ async def test_a_refused_token_is_dropped_once_however_many_calls_it_met(
 ) -> None:
     issue(box, "first", "second", "third")
     old = await credentials.headers()
-    assert credentials.renewable(old)
+    assert await credentials.renewable(old)
     assert await credentials.headers() == {"Authorization": "Bearer second"}
-    assert credentials.renewable(old)
+    assert await credentials.renewable(old)
     assert await credentials.headers() == {"Authorization": "Bearer second"}
 
 

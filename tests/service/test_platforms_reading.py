@@ -17,10 +17,10 @@ from service.platforms.answers import RETRY_AFTER_SECONDS_MAX, Reply, retry_afte
 from service.platforms.complaints import complaint, scrub
 from service.platforms.decoding import decode, digest_of, own_id, unwrap
 from service.platforms.flow_retail_records import read_customer, read_purchase_order
-from service.platforms.open_food_network import _read_customer as ofn_customer
-from service.platforms.pack_cloud import _read_customer as pack_customer
-from service.platforms.pack_cloud import _read_purchase_order as pack_purchase_order
-from service.platforms.pexip_engage import _read_customer as pexip_customer
+from service.platforms.open_food_network_client import read_customer as ofn_customer
+from service.platforms.pack_cloud_records import read_customer as pack_customer
+from service.platforms.pack_cloud_records import read_purchase_order as pack_purchase_order
+from service.platforms.pexip_engage_client import read_customer as pexip_customer
 from service.platforms.reading import (
     as_decimal,
     as_moment,

@@ -1,0 +1,88 @@
+"""How any system's list is paged through, and what of each record a poll needs. Pure.
+
+Of an address that leads to the next page only its query is followed, so that it can lead to no other host or path.
+"""
+
+import re
+from typing import Any, cast
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from msgspec import Struct
+
+from service.envelopes.pointers import parse_pointer
+from service.platforms.answers import Reply
+from service.platforms.base import Listed, Listing
+from service.platforms.custom_fields import Fields, find
+from service.platforms.decoding import digest_of, no_list
+from service.platforms.reading import version_of
+from service.records import Record
+
+_NEXT_LINK = re.compile(r"<([^<>]*)>\s*;[^,<]*\brel=\"?next\b", re.ASCII)
+
+
+class ListPlace(Struct, frozen=True):
+    """Where a list is; see `service.config.platforms.CustomList`."""
+
+    path: str
+    at: str
+    next: str
+    newest_first: bool
+
+
+def page_path(place: ListPlace, cursor: str | None) -> str:
+    """Give the path of a page; None begins. A parameter that would hold the cursor is left out at the beginning."""
+    path, _, query = place.path.partition("?")
+    if cursor is not None and cursor.startswith("?"):
+        return path + cursor
+    if "{cursor}" not in place.path:
+        return place.path.replace("{page}", quote(cursor or "1", safe=""))
+    kept = [part for part in query.split("&") if part and (cursor is not None or "{cursor}" not in part)]
+    text = path + ("?" + "&".join(kept) if kept else "")
+    return text.replace("{cursor}", quote(cursor or "", safe=""))
+
+
+def read_listing(place: ListPlace, reply: Reply, cursor: str | None, fields: Fields) -> Listing:
+    """Read a page; items without an id of their own are none.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`, `config_wrong_address`.
+    """
+    found = find(reply.data, parse_pointer(place.at))
+    if not isinstance(found, list):
+        raise no_list(reply.status)
+    items = tuple(
+        listed for node in cast("list[Any]", found) if isinstance(node, dict) and (listed := _listed(fields, node))
+    )
+    onward = _next(place, reply, cursor) if found else None
+    if onward == cursor:
+        onward = None
+    return Listing(items, onward, None if place.newest_first else onward)
+
+
+def _listed(fields: Fields, node: Any) -> Listed | None:  # noqa: ANN401 - JSON may be anything
+    record: Record = fields.read(node)
+    if not isinstance(record.id, str) or not record.id:  # pyright: ignore[reportUnnecessaryIsInstance] - UNSET where absent
+        return None
+    deleted = bool(record.deleted_at)
+    return Listed(record.id, version_of(record.updated_at), digest_of(node), deleted)
+
+
+def _next(place: ListPlace, reply: Reply, cursor: str | None) -> str | None:
+    if place.next == "none":
+        return None
+    if place.next == "page":
+        return str(int(cursor or 1) + 1)
+    if place.next == "link":
+        link = _NEXT_LINK.search(reply.headers.get("link", ""))
+        return _query(link[1]) if link else None
+    onward = find(reply.data, parse_pointer(place.next))
+    if isinstance(onward, int) and not isinstance(onward, bool):
+        return str(onward)
+    if not isinstance(onward, str) or not onward:
+        return None
+    return onward if "{cursor}" in place.path or "{page}" in place.path else _query(onward)
+
+
+def _query(url: str) -> str | None:
+    query = urlsplit(url).query
+    return "?" + urlencode(parse_qsl(query, keep_blank_values=True)) if query else None

@@ -1,0 +1,177 @@
+"""Open Food Network's API, one method an operation, and its customers in our shape.
+
+The captured page is "Customers" (index, show, create, update, destroy), completed by the project's own OpenAPI file:
+JSON under `data` as in JSON:API, ids as text there and as numbers inside `attributes`, lists with `meta.pagination`.
+Orders are of the older v0 API, flat and unsupported, and no page of this one's. Money is decimal text or a number.
+
+Every method raises TransientError, PermanentError or Held as `Endpoints.ask` does, writes also `record_gone`; a read
+gives None for what is not there. Errors are `{"errors": [{"detail": …}]}`; 401 means forbidden, too, and repeats the
+key, which is cut out. A 422 on a read may pass, on a write it is a refusal: of what is invalid, and of keys the
+instance does not know.
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from msgspec import UNSET, Struct, UnsetType
+
+from service.platforms.answers import Reply
+from service.platforms.base import FetchContext
+from service.platforms.decoding import no_list, own_id, unwrap
+from service.platforms.operations import NO_CONTEXT, Endpoints, Operation, Page, Written
+from service.platforms.reading import EMPTY, Node, as_tags, child, children, inside, text
+from service.records import Address, Customer, Moment
+
+PER_PAGE_MAX = 200
+"""The instance takes no more on one page, whatever is asked."""
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation("customer.list", "GET", "/api/v1/customers", "List customers"),
+    Operation("customer.get", "GET", "/api/v1/customers/{customer}", "Show customer"),
+    Operation("customer.create", "POST", "/api/v1/customers", "Create customer"),
+    Operation("customer.update", "PUT", "/api/v1/customers/{customer}", "Update customer"),
+    Operation("customer.delete", "DELETE", "/api/v1/customers/{customer}", "Delete customer"),
+    Operation("order.get", "GET", "/api/v0/orders/{order}", "Show order (v0)"),
+)
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """A region or a country."""
+
+    name: str
+    code: str
+
+
+class CustomerAddress(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An address as Open Food Network takes it; latitude and longitude in degrees."""
+
+    phone: str | UnsetType = UNSET
+    latitude: float | UnsetType = UNSET
+    longitude: float | UnsetType = UNSET
+    first_name: str | UnsetType = UNSET
+    last_name: str | UnsetType = UNSET
+    street_address_1: str | UnsetType = UNSET
+    street_address_2: str | UnsetType = UNSET
+    postal_code: str | UnsetType = UNSET
+    locality: str | UnsetType = UNSET
+    region: Place | UnsetType = UNSET
+    country: Place | UnsetType = UNSET
+
+
+class CustomerInput(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a customer is written as: both required fields each time; what is left out stays as it is.
+
+    A billing address may be taken away by None; the instance refuses one as an object.
+    """
+
+    enterprise_id: int
+    email: str
+    first_name: str | UnsetType | None = UNSET
+    last_name: str | UnsetType | None = UNSET
+    code: str | UnsetType | None = UNSET
+    tags: Sequence[str] | UnsetType = UNSET
+    billing_address: UnsetType | None = UNSET
+    shipping_address: CustomerAddress | UnsetType | None = UNSET
+
+
+class OpenFoodNetworkClient:
+    """The operations of one instance."""
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        self._endpoints = endpoints
+
+    async def list_customers(
+        self,
+        enterprise_id: str | None = None,
+        page: int = 1,
+        per_page: int = PER_PAGE_MAX,
+        context: FetchContext = NO_CONTEXT,
+    ) -> Page:
+        """GET /api/v1/customers: those of enterprises the key's user manages, by id. Page "List customers".
+
+        `next` is the next page's number; an anonymous caller gets an empty list, not a refusal.
+        """
+        query = [("enterprise_id", enterprise_id)] if enterprise_id else []
+        query += [("page", str(page)), ("per_page", str(per_page))]
+        return read_page(await self._endpoints.ask("customer.list", context, query=query), page)
+
+    async def get_customer(self, customer: str, context: FetchContext = NO_CONTEXT) -> Node | None:
+        """GET /api/v1/customers/{customer}, with its balance. Page "Show customer"."""
+        reply = await self._endpoints.ask("customer.get", context, ids={"customer": customer})
+        return None if reply.gone else unwrap(reply.data, reply.status, wrapped=True)
+
+    async def create_customer(self, customer: CustomerInput, context: FetchContext = NO_CONTEXT) -> Written:
+        """POST /api/v1/customers. Page "Create customer".
+
+        An upsert by e-mail and enterprise that always answers 201, so that made twice it is one customer.
+        """
+        return await self._endpoints.write("customer.create", context, body=customer)
+
+    async def update_customer(
+        self, customer: str, change: CustomerInput, context: FetchContext = NO_CONTEXT
+    ) -> Written:
+        """PUT /api/v1/customers/{customer}; `tags` left out stay. Page "Update customer"; made twice, the same."""
+        return await self._endpoints.write("customer.update", context, ids={"customer": customer}, body=change)
+
+    async def delete_customer(self, customer: str, context: FetchContext = NO_CONTEXT) -> Written:
+        """DELETE /api/v1/customers/{customer}, which answers what it was. Page "Delete customer"."""
+        return await self._endpoints.write("customer.delete", context, ids={"customer": customer})
+
+    async def get_order(self, order: str, context: FetchContext = NO_CONTEXT) -> Node | None:
+        """GET /api/v0/orders/{order}, by its number: `customer_id`, `email`, `total`, states. v0 has no page."""
+        reply = await self._endpoints.ask("order.get", context, ids={"order": order})
+        return None if reply.gone else unwrap(reply.data, reply.status, wrapped=False)
+
+
+def read_page(reply: Reply, page: int) -> Page:
+    """Take a list out of `data`; it goes on while `links.next` or `meta.pagination` says so.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`, `config_wrong_address`.
+    """
+    data: Any = reply.data
+    items = children(cast("Node", data), "data") if isinstance(data, dict) else UNSET
+    if items is UNSET or items is None:
+        raise no_list(reply.status)
+    node = cast("Node", data)
+    counts = inside(node, "meta", "pagination")
+    pages, total = counts.get("pages"), counts.get("results")
+    more = bool(items) and (page < pages if isinstance(pages, int) else bool(inside(node, "links").get("next")))
+    return Page(tuple(items), str(page + 1) if more else None, total if isinstance(total, int) else None)
+
+
+def read_customer(reply: Reply) -> tuple[Node, Customer, Moment]:
+    """Read a customer. The balance has no currency, so it is no money; rules find it at `raw.attributes.balance`.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`.
+    """
+    node = unwrap(reply.data, reply.status, wrapped=True)
+    attributes = inside(node, "attributes")
+    record = Customer(
+        id=own_id(node.get("id"), reply.status),
+        reference=text(attributes, "code"),
+        first_name=text(attributes, "first_name"),
+        last_name=text(attributes, "last_name"),
+        email=text(attributes, "email"),
+        tags=as_tags(attributes.get("tags", UNSET)),
+        billing_address=_address(attributes, "billing_address"),
+        shipping_address=_address(attributes, "shipping_address"),
+    )
+    return node, record, None
+
+
+def _address(attributes: Node, key: str) -> Address | UnsetType | None:
+    node = child(attributes, key)
+    if node is None or node is UNSET:
+        return node
+    names = [name for name in (text(node, "first_name"), text(node, "last_name")) if name]
+    return Address(
+        name=" ".join(names) if names else UNSET,
+        street=text(node, "street_address_1"),
+        postal_code=text(node, "postal_code"),
+        city=text(node, "locality"),
+        state_code=text(child(node, "region") or EMPTY, "code"),
+        country_code=text(child(node, "country") or EMPTY, "code"),
+        phone=text(node, "phone"),
+    )

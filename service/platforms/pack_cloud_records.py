@@ -1,0 +1,133 @@
+"""pack.cloud's purchase orders and customers in our shape, and its lists. Pure.
+
+The documentation prints fields but not the keys of what is nested, so everything nested is optional, and an answer may
+be bare or under `data`.
+"""
+
+from typing import Any, cast
+from urllib.parse import parse_qsl, urlsplit
+
+from msgspec import UNSET, UnsetType
+
+from service.platforms.answers import Reply
+from service.platforms.decoding import no_list, own_id, unwrap
+from service.platforms.operations import Page
+from service.platforms.reading import Node, child, children, moment, money, newest, quantity, text
+from service.records import Address, Customer, Line, Moment, PurchaseOrder, Supplier
+
+
+def read_one(reply: Reply) -> Node | None:
+    """Take one thing out of an answer, None if it is gone.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`.
+    """
+    return None if reply.gone else unwrap(reply.data, reply.status, wrapped=None)
+
+
+def read_page(reply: Reply) -> Page:
+    """Take a list out of an answer: bare, or under `data` with `links.next` or `next` beside it.
+
+    Of the next page's address only the query is kept, so that it cannot lead anywhere else.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`, `config_wrong_address`.
+    """
+    data: Any = reply.data
+    outer = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+    found: Any = outer.get("data") if outer else cast("Any", data)
+    if not isinstance(found, list):
+        raise no_list(reply.status)
+    items = tuple(cast("Node", item) for item in cast("list[Any]", found) if isinstance(item, dict))
+    links, meta = child(outer, "links") or outer, child(outer, "meta") or outer
+    onward, total = links.get("next"), meta.get("total")
+    query = urlsplit(onward).query if isinstance(onward, str) and onward else ""
+    return Page(items, query or None, total if isinstance(total, int) else None)
+
+
+def query_of(page: str) -> list[tuple[str, str]]:
+    """Give back the query that `read_page` kept."""
+    return parse_qsl(page, keep_blank_values=True)
+
+
+def read_purchase_order(reply: Reply) -> tuple[Node, PurchaseOrder, Moment]:
+    """Read a purchase order; its lines, events and supplier may be missing.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`.
+    """
+    node = unwrap(reply.data, reply.status, wrapped=None)
+    lines = children(node, "lines")
+    record = PurchaseOrder(
+        id=own_id(node.get("id"), reply.status),
+        reference=text(node, "reference"),
+        status=text(node, "status"),
+        supplier=_supplier(node),
+        lines=tuple(map(_line, lines)) if lines is not None and lines is not UNSET else lines,
+        created_at=moment(node, "created_at"),
+        updated_at=moment(node, "updated_at"),
+    )
+    return node, record, record.updated_at
+
+
+def read_customer(reply: Reply) -> tuple[Node, Customer, Moment]:
+    """Read a customer, who has no moments, names or contacts of its own: those of its addresses stand for it.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`.
+    """
+    node = unwrap(reply.data, reply.status, wrapped=None)
+    billing = child(node, "billing_address")
+    shipping = child(node, "shipping_address" if "shipping_address" in node else "recipient_address")
+    own = billing or {}
+    modified = newest(*(moment(address, "updated_at") for address in (billing, shipping) if address))
+    record = Customer(
+        id=own_id(node.get("id"), reply.status),
+        reference=text(node, "reference"),
+        company_name=text(own, "company_name"),
+        email=text(own, "email"),
+        phone=text(own, "phone"),
+        vat_number=text(own, "vat"),
+        billing_address=_address(billing),
+        shipping_address=_address(shipping),
+        orders_count=quantity(node, "orders_count"),
+        updated_at=UNSET if modified is None else modified,
+    )
+    return node, record, modified
+
+
+def _supplier(node: Node) -> Supplier | UnsetType | None:
+    supplier = child(node, "supplier")
+    if not supplier:
+        return Supplier(id=text(node, "supplier_id")) if node.get("supplier_id") else UNSET
+    return Supplier(id=text(supplier, "id"), name=text(supplier, "name"), reference=text(supplier, "reference"))
+
+
+def _line(node: Node) -> Line:
+    product = child(node, "product") or {}
+    return Line(
+        id=text(node, "id"),
+        product_id=text(node, "product_id"),
+        product_code=text(product, "code"),
+        product_name=text(product, "name"),
+        price=money(node, "price"),
+        quantity_ordered=quantity(node, "quantity_ordered"),
+        quantity_received=quantity(node, "quantity_received"),
+    )
+
+
+def _address(node: Node | UnsetType | None) -> Address | UnsetType | None:
+    if node is None or node is UNSET:
+        return node
+    return Address(
+        company_name=text(node, "company_name"),
+        name=text(node, "name"),
+        street=text(node, "address"),
+        house_number=text(node, "house_number"),
+        postal_code=text(node, "postal_code"),
+        city=text(node, "city"),
+        state_code=text(node, "state_code"),
+        country_code=text(node, "country_code"),
+        email=text(node, "email"),
+        phone=text(node, "phone"),
+    )

@@ -1,0 +1,132 @@
+"""Pexip Engage's API, one method an operation, and its customers in our shape. Reads only: it is asked, never changed.
+
+The captured page is "Get a customer" (`GET /customers/{id}`); the list, appointments and callback requests stand on
+other pages of the same documentation, paging on its page on pagination. Answers are JSON under `data`, lists with `meta
+{offset, limit, totalCount}` beside it; ids are opaque text, moments ISO 8601 text, names camelCase.
+
+Every method raises TransientError, PermanentError or Held as `Endpoints.ask` does; what is not there is None. Errors
+are `{"errors": [{message, code, type, statusCode}]}`; 3,000 requests a minute and 4 at once are allowed from one
+address.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from msgspec import UNSET, UnsetType
+
+from service.platforms.answers import Reply
+from service.platforms.base import FetchContext
+from service.platforms.decoding import no_list, own_id, unwrap
+from service.platforms.operations import NO_CONTEXT, Endpoints, Operation, Page
+from service.platforms.reading import Node, child, children, inside, moment, text
+from service.records import Address, Customer, Moment
+
+LIMIT_DEFAULT = 25
+
+_ROOT = "/enterprises/{enterprise}"
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation("customer.get", "GET", _ROOT + "/customers/{customer}", "Get a customer"),
+    Operation("customer.list", "GET", _ROOT + "/customers", "Get customers"),
+    Operation("appointment.get", "GET", _ROOT + "/appointments/{appointment}", "Get an appointment"),
+    Operation(
+        "callback_request.get",
+        "GET",
+        _ROOT + "/callback-requests/{callback_request}",
+        "Get a callback request",
+        documented=False,
+    ),
+)
+
+
+class PexipEngageClient:
+    """The operations of one enterprise; `headers` gives what every call carries: language and correlation id."""
+
+    def __init__(self, endpoints: Endpoints, headers: Callable[[FetchContext], Mapping[str, str]]) -> None:
+        self._endpoints = endpoints
+        self._headers = headers
+
+    async def get_customer(self, customer: str, context: FetchContext = NO_CONTEXT) -> Node | None:
+        """GET /customers/{customer}; one with `deletedAt` is deleted. Page "Get a customer"."""
+        return await self._get("customer.get", {"customer": customer}, context)
+
+    async def list_customers(
+        self, offset: int = 0, limit: int = LIMIT_DEFAULT, context: FetchContext = NO_CONTEXT
+    ) -> Page:
+        """GET /customers?offset=&limit=; `next` is the next offset. Pages "Get customers" and on pagination."""
+        query = (("offset", str(offset)), ("limit", str(limit)))
+        headers = self._headers(context)
+        reply = await self._endpoints.ask("customer.list", context, query=query, headers=headers)
+        return read_page(reply, offset)
+
+    async def get_appointment(self, appointment: str, context: FetchContext = NO_CONTEXT) -> Node | None:
+        """GET /appointments/{appointment}: participants, status, moments. Page "Get an appointment"."""
+        return await self._get("appointment.get", {"appointment": appointment}, context)
+
+    async def get_callback_request(self, callback_request: str, context: FetchContext = NO_CONTEXT) -> Node | None:
+        """GET /callback-requests/{callback_request}; no page prints this path."""
+        return await self._get("callback_request.get", {"callback_request": callback_request}, context)
+
+    async def _get(self, name: str, ids: dict[str, str], context: FetchContext) -> Node | None:
+        reply = await self._endpoints.ask(name, context, ids=ids, headers=self._headers(context))
+        return None if reply.gone else unwrap(reply.data, reply.status, wrapped=True)
+
+
+def read_page(reply: Reply, offset: int) -> Page:
+    """Take a list out of `data`, and count on from `offset` while `meta.totalCount` says that there is more.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`, `config_wrong_address`.
+    """
+    data: Any = reply.data
+    items = children(cast("Node", data), "data") if isinstance(data, dict) else UNSET
+    if items is UNSET or items is None:
+        raise no_list(reply.status)
+    total = inside(cast("Node", data), "meta").get("totalCount")
+    onward = offset + len(items)
+    more = bool(items) and (onward < total if isinstance(total, int) else True)
+    return Page(tuple(items), str(onward) if more else None, total if isinstance(total, int) else None)
+
+
+def customers_of(appointment: Node) -> list[str | UnsetType | None]:
+    """Name the customers of an appointment; that they take part with type CUSTOMER is inferred, employees are shown."""
+    participants = children(appointment, "appointmentParticipants") or ()
+    return [text(inside(item, "participant"), "id") for item in participants if item.get("type") == "CUSTOMER"]
+
+
+def read_customer(reply: Reply) -> tuple[Node, Customer, Moment]:
+    """Read a customer.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`.
+    """
+    node = unwrap(reply.data, reply.status, wrapped=True)
+    record = Customer(
+        id=own_id(node.get("id"), reply.status),
+        reference=text(node, "customerNumber"),
+        external_id=text(node, "externalId"),
+        company_name=text(node, "company"),
+        first_name=text(node, "firstName"),
+        last_name=text(node, "lastName"),
+        email=text(node, "email"),
+        phone=text(node, "phoneNumber"),
+        language=text(node, "language"),
+        billing_address=_address(node),
+        created_at=moment(node, "createdAt"),
+        updated_at=moment(node, "updatedAt"),
+        deleted_at=moment(node, "deletedAt"),
+    )
+    return node, record, record.updated_at
+
+
+def _address(node: Node) -> Address | UnsetType | None:
+    """The customer's one location; its parts come in the language that was asked for."""
+    location = child(node, "location")
+    if location is None or location is UNSET:
+        return location
+    return Address(
+        street=text(inside(location, "street1"), "value"),
+        postal_code=text(location, "postalCode"),
+        city=text(inside(location, "city"), "value"),
+        country_code=text(location, "countryCode"),
+    )

@@ -1,0 +1,48 @@
+"""Where an OAuth2 token is kept so that all pods share it. Here only the shelf's shape, and one that keeps nothing.
+
+The shelf that is shared is `service.store.tokens`; without one, every process fetches a token of its own.
+"""
+
+from typing import Protocol
+
+from msgspec import Struct
+
+
+class ShelvedToken(Struct, frozen=True):
+    """A token, and for how many seconds more it may be used."""
+
+    value: str
+    seconds: float
+
+
+class TokenShelf(Protocol):
+    """Tokens by a name that stands for account, client and scope."""
+
+    async def take(self, name: str) -> ShelvedToken | float | None:
+        """Give the token; None if the caller is to fetch one, or how many seconds to wait for who is fetching it."""
+        ...
+
+    async def keep(self, name: str, token: ShelvedToken) -> None:
+        """Put a fresh token there, for all."""
+        ...
+
+    async def drop(self, name: str, value: str) -> None:
+        """Take a token away that was refused, if it is still that one. With an empty value: give up fetching."""
+        ...
+
+
+class NoShelf:
+    """Keeps nothing."""
+
+    async def take(self, name: str) -> ShelvedToken | float | None:  # noqa: ARG002 - the protocol's signature
+        """Every caller fetches its own."""
+        return None
+
+    async def keep(self, name: str, token: ShelvedToken) -> None:
+        """Nothing is kept."""
+
+    async def drop(self, name: str, value: str) -> None:
+        """Nothing is there."""
+
+
+NO_SHELF = NoShelf()
