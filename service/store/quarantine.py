@@ -76,18 +76,26 @@ class QuarantineShelf:
         names: list[bytes] = await self._client.command("SMEMBERS", self._keys.named("quarantines"))
         return sorted(name.decode() for name in names)
 
-    async def page(self, source: str, deliveries_max: int, before_ms: int | None = None) -> list[Refused]:
-        """At most `deliveries_max` of a source, newest first, kept before `before_ms`.
+    async def ids(self, source: str) -> list[str]:
+        """The ids of a source's, newest first.
 
         Raises:
             StoreUnavailable: no answer.
         """
         oldest = int((time.time() - self._settings.quarantine_hours * 3_600) * 1000)
-        newest = f"({before_ms}" if before_ms is not None else "+inf"
-        ids: list[bytes] = await self._client.command(
-            "ZRANGE", self._index(source), newest, oldest, "BYSCORE", "REV", "LIMIT", 0, deliveries_max
-        )
-        return await self._read(source, ids) if ids else []
+        ids: list[bytes] = await self._client.command("ZRANGE", self._index(source), "+inf", oldest, "BYSCORE", "REV")
+        return [each.decode() for each in ids]
+
+    async def read(self, source: str, ids: Sequence[str]) -> list[Refused]:
+        """Those of the ids that are still here, in their order.
+
+        Raises:
+            StoreUnavailable: no answer.
+        """
+        if not ids:
+            return []
+        kept: list[bytes | None] = await self._client.command("HMGET", f"{self._index(source)}:kept", *ids)
+        return [_decoder.decode(each) for each in kept if each is not None]
 
     async def get(self, refused_id: str) -> Refused | None:
         """The one of that id, None if it is not, or no longer, here.
@@ -96,7 +104,7 @@ class QuarantineShelf:
             StoreUnavailable: no answer.
         """
         for source in await self.sources():
-            found = await self._read(source, [refused_id])
+            found = await self.read(source, [refused_id])
             if found:
                 return found[0]
         return None
@@ -121,7 +129,3 @@ class QuarantineShelf:
 
     def _index(self, source: str) -> str:
         return self._keys.named(f"quarantine:{source}")
-
-    async def _read(self, source: str, ids: Sequence[bytes | str]) -> list[Refused]:
-        kept: list[bytes | None] = await self._client.command("HMGET", f"{self._index(source)}:kept", *ids)
-        return [_decoder.decode(each) for each in kept if each is not None]

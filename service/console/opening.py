@@ -1,0 +1,62 @@
+"""The parts a command needs, joined from the environment and waybill.yaml, and closed behind it."""
+
+import contextlib
+import os
+from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from service.config import Config, load_config
+from service.outbound import open_outbound
+from service.platforms import Platform, build_platforms
+from service.settings import Settings, load_settings
+from service.sources import Source, build_sources
+from service.store import Shards, Store, open_shards
+
+
+class Parts(Struct, frozen=True):
+    """What is configured, built."""
+
+    settings: Settings
+    config: Config
+    platforms: Mapping[str, Platform]
+    sources: Mapping[str, Source]
+
+
+def read_settings() -> Settings:
+    """Read the settings of the environment.
+
+    Raises:
+        ConfigError: a mistake in them.
+    """
+    return load_settings(os.environ)
+
+
+@contextlib.asynccontextmanager
+async def opened_parts() -> AsyncGenerator[Parts]:
+    """Build what is configured; nothing is connected.
+
+    Raises:
+        ConfigError: a mistake in it.
+    """
+    settings = read_settings()
+    config = load_config(Path(settings.config), os.environ)
+    async with open_outbound(settings, config.outbound.allow_private_hosts) as outbound:
+        platforms = build_platforms(config.platforms, os.environ, outbound)
+        sources = build_sources(config, os.environ, platforms, settings)
+        yield Parts(settings, config, platforms, sources)
+
+
+@contextlib.asynccontextmanager
+async def opened_stores(settings: Settings) -> AsyncGenerator[tuple[Store | Shards, list[Store]]]:
+    """Open what events are taken in by, and give it with each store behind it.
+
+    Raises:
+        ConfigError, StoreUnavailable, StoreUnsafe: as `open_shards`.
+    """
+    opened = await open_shards(settings)
+    try:
+        yield opened, list(opened.stores) if isinstance(opened, Shards) else [opened]
+    finally:
+        await opened.close()
