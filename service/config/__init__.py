@@ -1,5 +1,6 @@
 """What the operator wrote in waybill.yaml, as checked values. For the settings of a process see `service.settings`."""
 
+from service.config.admin import Admin, AdminToken, Role, read_digest
 from service.config.loading import Config, Outbound, Reading, load_config, read_config
 from service.config.platforms import (
     Auth,
@@ -22,6 +23,8 @@ from service.config.strict_yaml import parse_yaml, read_yaml
 from service.secrets import SecretRef
 
 __all__ = [
+    "Admin",
+    "AdminToken",
     "Auth",
     "BasicAuth",
     "BearerAuth",
@@ -38,11 +41,13 @@ __all__ = [
     "PexipEngageConfig",
     "PlatformConfig",
     "Reading",
+    "Role",
     "SecretRef",
     "SourceConfig",
     "known_kinds",
     "load_config",
     "parse_yaml",
     "read_config",
+    "read_digest",
     "read_yaml",
 ]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, cast
 import msgspec
 from msgspec import Meta, Struct
 
+from service.config.admin import Admin, check_admin
 from service.config.checks import check_platform, check_source, source_warnings
 from service.config.decoding import decode, unknown_key
 from service.config.platforms import PlatformConfig
@@ -31,6 +32,7 @@ class _General(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     rules: tuple[Annotated[str, Meta(min_length=1, description="a path or glob such as rules/*.yaml")], ...] = ()
     outbound: Outbound = Outbound()
+    admin: Admin = Admin()
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -41,6 +43,7 @@ class Config(Struct, frozen=True, kw_only=True):
     sources: dict[str, SourceConfig]
     rules: tuple[str, ...]
     outbound: Outbound
+    admin: Admin
     warnings: tuple[str, ...]
 
 
@@ -79,15 +82,21 @@ def read_config(path: Path, environ: Mapping[str, str]) -> Reading:
     named = {name: platforms.get(name) for name in _names(data, "platforms")}
     for name, source in sources.items():
         mistakes.extend(check_source(f"sources.{name}", source, named, environ))
+    mistakes.extend(check_admin(general.admin, environ))
     if mistakes:
         return Reading(None, tuple(mistakes))
-    warnings = tuple(text for name, source in sources.items() for text in source_warnings(f"sources.{name}", source))
+    warnings = tuple(
+        text
+        for name, source in sources.items()
+        for text in source_warnings(f"sources.{name}", source, platforms[source.platform], environ)
+    )
     config = Config(
         path=path,
         platforms=platforms,
         sources=sources,
         rules=general.rules,
         outbound=general.outbound,
+        admin=general.admin,
         warnings=warnings,
     )
     return Reading(config, ())

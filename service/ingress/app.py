@@ -3,14 +3,17 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import cast
 
-from litestar import Litestar, Response, get
+from litestar import Litestar, Response, Router, get
 from litestar.datastructures import ResponseHeader
 from litestar.exceptions import HTTPException
 from litestar.handlers import ASGIRouteHandler, BaseRouteHandler, HTTPRouteHandler, asgi
+from litestar.openapi import OpenAPIConfig
 from litestar.types import Receive, Scope, Send
 from litestar.types.asgi_types import HTTPScope
 
+from service.ingress.admin.router import describe_api
 from service.ingress.answers import SECURITY_HEADERS
+from service.ingress.description import description_route
 from service.ingress.health import Readiness, health_routes
 from service.ingress.late_store import EventStore
 from service.ingress.problems import answer_http_error, answer_unexpected
@@ -29,9 +32,15 @@ def build_app(
     return _build(routes, at_end=[webhooks.close])
 
 
-def build_admin_app(settings: Settings, store: EventStore, readiness: Readiness | None = None) -> Litestar:
-    """Make the operators' app: health and metrics."""
-    return _build([*health_routes(readiness or Readiness(settings, store)), _metrics_route(store)])
+def build_admin_app(
+    settings: Settings, store: EventStore, readiness: Readiness | None = None, admin: Router | None = None
+) -> Litestar:
+    """Make the operators' app: health, metrics and, where it is given, the admin API with its description."""
+    health = health_routes(readiness or Readiness(settings, store))
+    routes = [*health, _metrics_route(store), description_route()]
+    if admin is None:
+        return _build(routes)
+    return _build([*routes, admin], openapi=describe_api())
 
 
 def _webhook_route(webhooks: Webhooks) -> ASGIRouteHandler:
@@ -54,12 +63,16 @@ def _metrics_route(store: EventStore) -> HTTPRouteHandler:
     return metrics
 
 
-def _build(routes: Sequence[BaseRouteHandler], at_end: Sequence[Callable[[], Awaitable[None]]] = ()) -> Litestar:
+def _build(
+    routes: Sequence[BaseRouteHandler | Router],
+    at_end: Sequence[Callable[[], Awaitable[None]]] = (),
+    openapi: OpenAPIConfig | None = None,
+) -> Litestar:
     return Litestar(
         routes,
         on_shutdown=list(at_end),
         debug=False,  # else LITESTAR_DEBUG in the environment would show tracebacks to strangers
-        openapi_config=None,
+        openapi_config=openapi,
         logging_config=None,  # answer_unexpected logs once; Litestar's own would repeat it, or log nothing
         exception_handlers={HTTPException: answer_http_error, Exception: answer_unexpected},
         response_headers=[ResponseHeader(name=name, value=value) for name, value in SECURITY_HEADERS.items()],

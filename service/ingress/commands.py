@@ -6,7 +6,9 @@ from pathlib import Path
 import click
 import uvloop
 
+from service.actions import load_actions
 from service.config import Config, load_config
+from service.ingress.admin import AdminParts, admin_router
 from service.ingress.late_store import LateStore
 from service.ingress.server import run
 from service.log import configure
@@ -19,7 +21,7 @@ from service.store import open_shards
 
 @click.command()
 def serve() -> None:
-    """Take in webhooks on WAYBILL_PORT, answer health on WAYBILL_ADMIN_PORT."""
+    """Take in webhooks on WAYBILL_PORT, answer health and the admin API on WAYBILL_ADMIN_PORT."""
     configure("service")
     settings = load_settings(os.environ)
     configure("service", settings.log_level, settings.log_line_bytes_max)
@@ -32,4 +34,14 @@ async def _serve(settings: Settings, config: Config) -> None:
     async with open_outbound(settings, allow_private_hosts=config.outbound.allow_private_hosts) as outbound:
         platforms = build_platforms(config.platforms, os.environ, outbound)
         sources = build_sources(config, os.environ, platforms, settings)
-        await run(settings, sources, LateStore(settings, open_shards))
+        store = LateStore(settings, open_shards)
+        parts = AdminParts(
+            settings=settings,
+            admin=config.admin,
+            environ=os.environ,
+            late_store=store,
+            platforms=platforms,
+            sources=sources,
+            actions=load_actions(),
+        )
+        await run(settings, sources, store, admin_router(parts))

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Generator, Mapping
 from typing import cast
 
 import uvicorn
-from litestar import Litestar
+from litestar import Litestar, Router
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.errors import ConfigError
@@ -128,7 +128,7 @@ def _awaits_head(connection: HttpToolsProtocol) -> bool:
     return between_requests and connection.timeout_keep_alive_task is None
 
 
-async def run(settings: Settings, sources: Mapping[str, Source], store: LateStore) -> None:
+async def run(settings: Settings, sources: Mapping[str, Source], store: LateStore, admin: Router | None = None) -> None:
     """Serve both ports until SIGTERM or SIGINT, then stop in order; the store is opened and closed here.
 
     Raises:
@@ -143,7 +143,7 @@ async def run(settings: Settings, sources: Mapping[str, Source], store: LateStor
         bind(settings.host, settings.admin_port, "WAYBILL_ADMIN_PORT") as admin_port,
     ):
         senders = Listener(build_app(settings, sources, store, readiness), port, settings)
-        operators = Listener(build_admin_app(settings, store, readiness), admin_port, settings)
+        operators = Listener(build_admin_app(settings, store, readiness, admin), admin_port, settings)
         async with _kept_open(store):
             await asyncio.gather(senders.start(), operators.start())
             settle_memory()

@@ -1,0 +1,26 @@
+"""ETags: a digest of what was given, asked back by If-Match before it is overwritten, so that no update is lost."""
+
+import hashlib
+
+import msgspec
+
+from service.errors import Refusal
+
+
+def etag_of(value: object) -> str:
+    """Give the strong entity tag of a value, by its canonical JSON."""
+    body = msgspec.json.encode(value, order="sorted")
+    return f'"{hashlib.sha256(body).hexdigest()[:24]}"'
+
+
+def check_match(if_match: str | None, etag: str) -> None:
+    """Let a change through that was made on what is there now; `*` takes whatever is there.
+
+    Raises:
+        Refusal: 428 `precondition_required` without If-Match, 412 `changed_meanwhile` for another state.
+    """
+    if if_match is None:
+        raise Refusal(428, "precondition_required", "Send the ETag you read as If-Match, or * to take any state.")
+    tags = {tag.strip().removeprefix("W/") for tag in if_match.split(",")}
+    if "*" not in tags and etag not in tags:
+        raise Refusal(412, "changed_meanwhile", "It is no longer what you read; read it again.", {"etag": etag})

@@ -1,0 +1,74 @@
+"""What the admin API stands on, joined once per process, and how a route asks for it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
+from msgspec import Struct
+
+from service.actions import Action
+from service.config import Admin, Role
+from service.platforms import Platform
+from service.settings import Settings
+from service.sources import Source
+from service.store import Shards, Store
+
+
+class OpenedStore(Protocol):
+    """A store that may come later than the process, such as LateStore."""
+
+    @property
+    def opened(self) -> Store | Shards:
+        """The open store.
+
+        Raises:
+            StoreUnavailable, StoreUnsafe: there is none to work on.
+        """
+        ...
+
+
+class AdminParts(Struct, frozen=True, kw_only=True):
+    """Everything a controller may use. `environ` is where the digests of tokens are looked up, once."""
+
+    settings: Settings
+    admin: Admin
+    environ: Mapping[str, str]
+    late_store: OpenedStore
+    platforms: Mapping[str, Platform]
+    sources: Mapping[str, Source]
+    actions: Sequence[type[Action]]
+
+    @property
+    def stores(self) -> Sequence[Store]:
+        """Every store of the installation, mostly one.
+
+        Raises:
+            StoreUnavailable, StoreUnsafe: there is none to work on.
+        """
+        opened = self.late_store.opened
+        return opened.stores if isinstance(opened, Shards) else (opened,)
+
+    @property
+    def store(self) -> Store:
+        """The first store, which holds what there is only one of: the rulebook."""
+        return self.stores[0]
+
+    def store_of(self, lane: str) -> Store:
+        """The store that holds a lane."""
+        opened = self.late_store.opened
+        return opened.of(lane) if isinstance(opened, Shards) else opened
+
+
+class Operator(Struct, frozen=True):
+    """Who calls: the name of the token, and its role."""
+
+    name: str
+    role: Role
+
+
+Parts = NamedDependency[SkipValidation[AdminParts]]
+"""A route's parameter `parts: Parts` is given the parts."""
+
+Caller = NamedDependency[SkipValidation[Operator]]
+"""A route's parameter `caller: Caller` is given who calls."""

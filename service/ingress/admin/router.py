@@ -1,0 +1,72 @@
+"""Joins the controllers under /api/v1. To add one, write its file and name it here; its routes each name their role."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from litestar import Controller, Router
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+from service.errors import ConfigError, Refusal, WaybillError
+from service.ingress.admin.parts import AdminParts
+from service.ingress.admin.problems import (
+    answer_http_error,
+    answer_mistake,
+    answer_refusal,
+    answer_too_deep,
+    answer_trouble,
+)
+from service.ingress.admin.rule_types import RuleTypes
+from service.ingress.admin.tokens import Tokens, caller_of
+
+PATH = "/api/v1"
+
+BODY_BYTES_MAX = 8 * 1024 * 1024
+"""As large as a whole rulebook."""
+
+CONTROLLERS: tuple[type[Controller], ...] = (RuleTypes,)
+
+_HANDLERS: dict[int | type[Exception], Any] = {
+    Refusal: answer_refusal,
+    ConfigError: answer_mistake,
+    WaybillError: answer_trouble,
+    HTTPException: answer_http_error,
+    RecursionError: answer_too_deep,
+}
+
+
+def admin_router(parts: AdminParts) -> Router:
+    """Make the admin API.
+
+    Raises:
+        ConfigError: the digest of a token cannot be read.
+    """
+    dependencies: Mapping[str, Provide] = {
+        "parts": Provide(lambda: parts, sync_to_thread=False),
+        "caller": Provide(caller_of, sync_to_thread=False),
+    }
+    return Router(
+        PATH,
+        route_handlers=CONTROLLERS,
+        guards=[Tokens.of(parts.admin, parts.environ).guard],
+        dependencies=dependencies,
+        exception_handlers=_HANDLERS,
+        request_max_body_size=BODY_BYTES_MAX,
+        security=[{"bearer": []}],
+    )
+
+
+def describe_api() -> OpenAPIConfig:
+    """Say what the API offers as OpenAPI: /docs and /docs/openapi.json. It holds no data, and so takes no token."""
+    bearer = SecurityScheme(type="http", scheme="bearer", description="A token of waybill.yaml, under admin.tokens.")
+    return OpenAPIConfig(
+        title="Waybill",
+        version=version("waybill"),
+        path="/docs",
+        components=Components(security_schemes={"bearer": bearer}),
+        render_plugins=[JsonRenderPlugin()],
+    )

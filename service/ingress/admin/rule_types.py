@@ -1,0 +1,39 @@
+"""/rule-types: what rules can be made of, for those who build a form or write a rule."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from litestar import Controller, get
+from litestar.params import FromPath
+
+from service.actions import Action
+from service.ingress.admin.paging import Page
+from service.ingress.admin.parts import Parts
+from service.ingress.admin.problems import not_found
+from service.rules.describing import RuleTypeDescription, describe_rule_types
+
+
+class RuleTypes(Controller):
+    """Rule types: their fields with kinds and operators, and the actions with their words."""
+
+    path = "/rule-types"
+    tags = ("Rules",)
+
+    @get("/", role="viewer")
+    async def list_rule_types(self, parts: Parts) -> Page[RuleTypeDescription]:
+        """List the rule types."""
+        found = _described(tuple(parts.actions))
+        return Page(found, len(found))
+
+    @get("/{rule_type:str}", role="viewer")
+    async def get_rule_type(self, rule_type: FromPath[str], parts: Parts) -> RuleTypeDescription:
+        """Give one rule type."""
+        for found in _described(tuple(parts.actions)):
+            if found.id == rule_type:
+                return found
+        raise not_found(f"rule type {rule_type[:64]}")
+
+
+@lru_cache(maxsize=4)
+def _described(actions: Sequence[type[Action]]) -> Sequence[RuleTypeDescription]:
+    return describe_rule_types(actions)

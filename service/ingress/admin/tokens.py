@@ -1,0 +1,74 @@
+"""Who calls: the bearer token's digest against those of waybill.yaml, in constant time; then the role and the route.
+
+Every known digest is compared, so that neither which token nor how much of one was right shows in the time taken.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from msgspec import Struct
+
+from service.config import Admin, Role, read_digest
+from service.errors import Refusal
+from service.ingress.admin.parts import Operator
+
+ROLES: Sequence[Role] = get_args(Role)
+TOKEN_CHARACTERS_MAX = 1_024
+
+_CHALLENGE = {"www-authenticate": 'Bearer realm="waybill"'}
+
+
+class Tokens(Struct, frozen=True):
+    """The tokens of waybill.yaml, by digest."""
+
+    known: tuple[tuple[bytes, Operator], ...]
+
+    @classmethod
+    def of(cls, admin: Admin, environ: Mapping[str, str]) -> "Tokens":
+        """Read the digests.
+
+        Raises:
+            ConfigError: one cannot be read.
+        """
+        return cls(
+            tuple(
+                (read_digest(token, environ, f"admin.tokens[{index}]"), Operator(token.name, token.role))
+                for index, token in enumerate(admin.tokens)
+            )
+        )
+
+    def find(self, authorization: str) -> Operator | None:
+        """Who presents this Authorization header; None for nobody known."""
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not 0 < len(token) <= TOKEN_CHARACTERS_MAX:
+            return None
+        presented = hashlib.sha256(token.strip().encode()).digest()
+        found: Operator | None = None
+        for digest, operator in self.known:
+            if hmac.compare_digest(digest, presented):
+                found = operator
+        return found
+
+    def guard(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        """Let a call through to its route, or refuse it.
+
+        Raises:
+            Refusal: 401 `not_authenticated`, 403 `not_allowed`.
+        """
+        operator = self.find(connection.headers.get("authorization", ""))
+        if operator is None:
+            raise Refusal(401, "not_authenticated", "A bearer token of waybill.yaml is due.", _CHALLENGE)
+        least: Role = handler.opt["role"]
+        if ROLES.index(operator.role) < ROLES.index(least):
+            raise Refusal(403, "not_allowed", f"This takes the role {least}; {operator.name} is {operator.role}.")
+        connection.scope["user"] = operator
+
+
+def caller_of(request: Request[Operator, Any, Any]) -> Operator:
+    """Give who calls, for a route that asks."""
+    return request.user

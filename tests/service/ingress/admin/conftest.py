@@ -1,0 +1,113 @@
+"""The operators' app on a real port and a real store, and somebody of each role who calls it."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import aiohttp
+import pytest
+from msgspec import Struct
+
+from service.actions import load_actions
+from service.config import Admin, AdminToken, Role
+from service.ingress.admin import AdminParts, admin_router
+from service.ingress.app import build_admin_app
+from service.ingress.server import Listener, bind
+from service.log import configure
+from service.secrets import SecretRef
+from service.settings import Settings
+from service.store import Store
+
+TOKENS: dict[Role, str] = {"viewer": "look-1", "operator": "act-2", "admin": "all-3"}
+ENVIRON = {role.upper(): hashlib.sha256(token.encode()).hexdigest() for role, token in TOKENS.items()}
+ADMIN = Admin(
+    tokens=tuple(AdminToken(name=f"ann-{role}", role=role, sha256=SecretRef(env=role.upper())) for role in TOKENS)
+)
+
+Lines = Callable[[str], list[dict[str, Any]]]
+
+
+class Opened(Struct):
+    """A store that is there."""
+
+    opened: Store
+
+
+class Answer(Struct):
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+    @property
+    def etag(self) -> str:
+        return self.headers["etag"]
+
+
+class Api(Struct):
+    """Calls the admin API with the token of a role."""
+
+    url: str
+    session: aiohttp.ClientSession
+
+    async def __call__(
+        self, method: str, path: str, body: Any = None, role: Role | None = "admin", **headers: str
+    ) -> Answer:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if role is not None:
+            named["authorization"] = f"Bearer {TOKENS[role]}"
+        data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+        named |= {"content-type": "application/json"} if data is not None else {}
+        async with self.session.request(method, self.url + path, data=data, headers=named) as answer:
+            raw = await answer.read()
+            found = {name.lower(): value for name, value in answer.headers.items()}
+            return Answer(answer.status, found, json.loads(raw) if raw else None)
+
+
+@pytest.fixture(autouse=True)
+def log_as_json() -> None:
+    configure("service")
+
+
+@pytest.fixture
+def lines(capfd: pytest.CaptureFixture[str]) -> Lines:
+    def read(name: str) -> list[dict[str, Any]]:
+        written = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+        return [line for line in written if line["event"] == name]
+
+    return read
+
+
+@pytest.fixture
+def make_parts(settings: Settings, store: Store) -> Callable[..., AdminParts]:
+    """Join the parts: `make_parts(platforms={"pack": …})`."""
+
+    def make(**others: Any) -> AdminParts:
+        known: dict[str, Any] = {
+            "settings": settings, "admin": ADMIN, "environ": ENVIRON, "late_store": Opened(store),
+            "platforms": {}, "sources": {}, "actions": load_actions(),
+        }  # fmt: skip
+        return AdminParts(**(known | others))
+
+    return make
+
+
+@pytest.fixture
+async def serve_admin(settings: Settings, store: Store) -> AsyncIterator[Callable[[AdminParts], Any]]:
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+
+        async def start(parts: AdminParts) -> Api:
+            port = stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT"))
+            listener = Listener(build_admin_app(settings, store, admin=admin_router(parts)), port, settings)
+            await listener.start()
+            stack.push_async_callback(listener.stop)
+            return Api(f"http://127.0.0.1:{listener.port}", session)
+
+        yield start
+
+
+@pytest.fixture
+async def api(make_parts: Callable[..., AdminParts], serve_admin: Callable[[AdminParts], Any]) -> Api:
+    return await serve_admin(make_parts())

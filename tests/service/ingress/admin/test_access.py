@@ -1,0 +1,99 @@
+"""Who may call what: every route, every role."""
+
+from typing import Any, get_args
+
+import pytest
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+
+from service.actions import load_actions
+from service.config import Admin, AdminToken, Role
+from service.errors import ConfigError
+from service.ingress.admin import AdminParts, admin_router
+from service.ingress.admin.router import CONTROLLERS
+from service.secrets import SecretRef
+from service.settings import Settings
+
+from .conftest import ADMIN, ENVIRON, Api, Opened
+
+ROLES: tuple[Role, ...] = get_args(Role)
+IDS = {"rule_type": "customer"}
+
+
+def routes() -> list[tuple[str, str, Role]]:
+    """Every route of the API: method, path with some id in its places, and the least role."""
+    parts = AdminParts(
+        settings=Settings(), admin=ADMIN, environ=ENVIRON, late_store=Opened(None),  # type: ignore[arg-type]
+        platforms={}, sources={}, actions=load_actions(),
+    )  # fmt: skip
+    app = Litestar([admin_router(parts)], openapi_config=None)
+    found: list[tuple[str, str, Role]] = []
+    for route in app.routes:
+        assert isinstance(route, HTTPRoute)
+        path = "".join(
+            f"/{part}" if isinstance(part, str) else f"/{IDS.get(part.name, 'x')}" for part in route.path_components
+        )
+        for handler in route.route_handlers:
+            methods = handler.http_methods - {"OPTIONS", "HEAD"}
+            found.extend((str(method), path, handler.opt["role"]) for method in methods)
+    return found
+
+
+ROUTES = routes()
+
+
+def test_every_controller_has_routes_and_every_route_names_its_least_role() -> None:
+    assert len(ROUTES) >= len(CONTROLLERS)
+    assert {role for _, _, role in ROUTES} <= set(ROLES)
+
+
+def test_whoever_may_only_look_changes_nothing() -> None:
+    assert [path for method, path, role in ROUTES if method != "GET" and role == "viewer"] == []
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", "Bearer", "Bearer ", "Basic all-3", "Bearer all-4", "all-3", "Bearer x all-3"]
+)
+async def test_nobody_gets_in_without_a_known_token(api: Api, value: str | None) -> None:
+    named = {} if value is None else {"authorization": value}
+    for method, path, _ in ROUTES:
+        answer = await api(method, path, role=None, **named)
+        assert (answer.status, answer.body["code"]) == (401, "not_authenticated"), (method, path)
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_a_role_opens_its_routes_and_no_higher_ones(api: Api, role: Role) -> None:
+    for method, path, least in ROUTES:
+        answer = await api(method, path, role=role)
+        if ROLES.index(role) < ROLES.index(least):
+            assert (answer.status, answer.body["code"]) == (403, "not_allowed"), (method, path)
+        else:
+            assert answer.status not in {401, 403, 500}, (method, path, answer.body)
+
+
+async def test_unknown_paths_and_methods_are_problems_too(api: Api) -> None:
+    answer = await api("GET", "/api/v1/nothing")
+    assert (answer.status, answer.body["code"]) == (404, "not_found")
+    answer = await api("PATCH", "/api/v1/rule-types")
+    assert (answer.status, answer.body["code"]) == (405, "method_not_allowed")
+
+
+async def test_the_description_lists_every_route_and_needs_no_token(api: Api) -> None:
+    for path in ("/docs", "/docs/openapi.json"):
+        answer = await api("GET", path, role=None)
+        assert answer.status == 200
+        told: dict[str, dict[str, Any]] = answer.body["paths"]
+        assert sum(len(methods) for methods in told.values()) >= len(ROUTES)
+        assert answer.body["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+
+
+def test_a_digest_that_is_none_is_refused_at_start() -> None:
+    admin = Admin(tokens=(AdminToken(name="ann", role="admin", sha256=SecretRef(env="ADMIN")),))
+    parts = AdminParts(
+        settings=Settings(), admin=admin, environ={"ADMIN": "all-3"}, late_store=Opened(None),  # type: ignore[arg-type]
+        platforms={}, sources={}, actions=(),
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"admin\.tokens\[0\]\.sha256: is no SHA-256"):
+        admin_router(parts)
