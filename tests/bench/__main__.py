@@ -1,0 +1,51 @@
+"""`python -m tests.bench [--quick] [row …]`: run the rows, print the table, and keep it in bench-out/table.md."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.bench import row_idle, row_ingress, row_memory, row_rules, row_whole, row_worker
+from tests.bench.stage import describe_machine, open_stage
+from tests.bench.table import Line, render
+
+Row = Callable[..., list[Line]]
+
+ROWS: dict[str, Row] = {
+    "ingress": row_ingress.measure,
+    "worker": row_worker.measure,
+    "whole": row_whole.measure,
+    "idle": row_idle.measure,
+    "memory": row_memory.measure,
+    "rules": row_rules.measure,
+}
+OUTPUT = Path("bench-out") / "table.md"
+REPEATS = 3
+
+
+def main() -> None:
+    """Run what is asked for; the exit code says nothing of budgets, since a busy machine is no failure."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("--quick", action="store_true", help="one repetition, smaller loads")
+    parser.add_argument("rows", nargs="*", metavar="row", help=f"any of {', '.join(ROWS)}; all by default")
+    given = parser.parse_args()
+    unknown = set(given.rows) - set(ROWS)
+    if unknown:
+        parser.error(f"no row {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
+    repeats = 1 if given.quick else REPEATS
+    heading = [*describe_machine(), f"medians of {repeats}, the store with appendfsync always, loopback only"]
+    lines: list[Line] = []
+    for name in given.rows or ROWS:
+        began = time.monotonic()
+        with open_stage() as stage:
+            lines += ROWS[name](stage, repeats, quick=given.quick)
+        sys.stderr.write(f"{name}: {time.monotonic() - began:.0f} s\n")
+    table = render(lines, heading)
+    sys.stdout.write(table)
+    OUTPUT.parent.mkdir(exist_ok=True)
+    OUTPUT.write_text(table)
+
+
+if __name__ == "__main__":
+    main()

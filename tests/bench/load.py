@@ -1,0 +1,155 @@
+"""The load: one raw protocol per connection on uvloop, requests built beforehand, so that the client is not the limit.
+
+    python -m tests.bench.load '{"port": 8080, "connections": 32, "seconds": 2, …}'
+
+Prints one JSON line. With `pace_ms` a single connection sends now and then, and every moment is told.
+"""
+
+import asyncio
+import gc
+import json
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import cast
+
+import msgspec
+import uvloop
+from msgspec import Struct
+
+from tests.bench.clock import cpu_seconds, percentile
+from tests.bench.material import signed_requests
+
+WARM_SECONDS = 0.4
+
+
+class Order(Struct, frozen=True):
+    """What is asked for: `pids` are processes whose CPU time is told, `run` sets the events of two runs apart."""
+
+    port: int
+    path: str
+    run: str
+    connections: int = 32
+    seconds: float = 2.0
+    requests: int = 50_000
+    pids: dict[str, int] = {}
+    pace_ms: float = 0.0
+
+
+class Tally:
+    """What is counted while it counts."""
+
+    def __init__(self, requests: Iterator[bytes]) -> None:
+        self.requests = requests
+        self.statuses: Counter[str] = Counter()
+        self.seconds: list[float] = []
+        self.counting = False
+        self.over = asyncio.get_running_loop().create_future()
+
+    def answered(self, status: bytes, seconds: float) -> None:
+        if self.counting:
+            self.statuses[status.decode()] += 1
+            self.seconds.append(seconds)
+
+    def end(self) -> None:
+        self.counting = False
+        if not self.over.done():
+            self.over.set_result(None)
+
+
+class Connection(asyncio.Protocol):
+    """Sends the next request as soon as the last one is answered."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._buffer = b""
+        self._began = 0.0
+        self._transport: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is none by class
+        self._next()
+
+    def data_received(self, data: bytes) -> None:
+        if self._buffer:
+            data = self._buffer + data
+        head = data.find(b"\r\n\r\n")
+        at = data.find(b"content-length: ", 0, head) + 16
+        if head < 0 or at < 16 or len(data) < head + 4 + int(data[at : data.find(b"\r", at)]):
+            self._buffer = data
+            return
+        self._buffer = b""
+        self._tally.answered(data[9:12], time.perf_counter() - self._began)
+        self._next()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        _ = exc
+        self._tally.end()
+
+    def _next(self) -> None:
+        request = next(self._tally.requests, None)
+        if request is None or self._transport is None or self._tally.over.done():
+            self._tally.end()
+            return
+        self._began = time.perf_counter()
+        self._transport.write(request)
+
+
+async def full_blast(order: Order, requests: list[bytes]) -> dict[str, object]:
+    """Every connection always has one request under way."""
+    loop = asyncio.get_running_loop()
+    tally = Tally(iter(requests))
+    lines = [
+        (await loop.create_connection(lambda: Connection(tally), "127.0.0.1", order.port))[0]
+        for _ in range(order.connections)
+    ]
+    await asyncio.sleep(WARM_SECONDS)
+    spent = {name: cpu_seconds(pid) for name, pid in order.pids.items()}
+    began, own = time.perf_counter(), time.process_time()
+    tally.counting = True
+    await asyncio.wait((tally.over,), timeout=order.seconds)
+    seconds, own = time.perf_counter() - began, time.process_time() - own
+    shares = {name: (cpu_seconds(pid) - spent[name]) / seconds for name, pid in order.pids.items()}
+    tally.end()
+    for line in lines:
+        line.close()
+    return {
+        "rate": len(tally.seconds) / seconds,
+        "p50_ms": percentile(tally.seconds, 0.5) * 1000,
+        "p99_ms": percentile(tally.seconds, 0.99) * 1000,
+        "statuses": dict(tally.statuses),
+        "shares": {"client": own / seconds, **shares},
+    }
+
+
+async def now_and_then(order: Order, requests: list[bytes]) -> dict[str, object]:
+    """One request at a time with random pauses around `pace_ms`; gives for each when it was sent and answered."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", order.port)
+    moments: list[tuple[float, float]] = []
+    for request in requests:
+        await asyncio.sleep(order.pace_ms / 1000 * random.uniform(0.3, 1.7))
+        sent = time.monotonic()
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        await reader.readexactly(int(length.partition(b":")[2]))
+        answered = time.monotonic()
+        if head[9:12] != b"202":
+            raise RuntimeError(head.decode())
+        moments.append((sent, answered))
+    writer.close()
+    return {"moments": moments}
+
+
+def main() -> None:
+    order = msgspec.json.decode(sys.argv[1], type=Order)
+    requests = list(signed_requests(order.path, order.run, order.requests))
+    gc.disable()
+    told = uvloop.run((now_and_then if order.pace_ms else full_blast)(order, requests))
+    sys.stdout.write(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""What both sides are given: the same deliveries, the same purchase order, the same rules."""
+
+import hashlib
+import hmac
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
+from service.records import Line, Money, PurchaseOrder, Supplier
+
+SECRET = "bench-secret"
+SECRET_NAME = "BENCH_SECRET"
+TOKEN_NAME = "BENCH_TOKEN"
+ORGANIZATION = "org_1"
+SOURCE = "pack-orders"
+LINES = 30
+BODY_BYTES = 1_024
+
+CONFIG = """\
+platforms:
+  pack: {{kind: pack_cloud, base_url: "{stub}/v1", organization_id: org_1, token: {{env: BENCH_TOKEN}}}}
+sources:
+  pack-orders:
+    platform: pack
+    verify: {{scheme: hmac, header: X-Signature, algorithm: sha256, encoding: hex, secrets: [{{env: BENCH_SECRET}}]}}
+    envelope: platform
+rules: []
+outbound: {{allow_private_hosts: [127.0.0.1]}}
+"""
+
+REFERENCE_RULE = """\
+- id: short-receipt
+  name: Received less than ordered
+  type: purchase_order
+  sort: 10
+  events: [updated]
+  sources: [pack-orders]
+  when:
+    all:
+      - {field: status, op: eq, value: received}
+      - {any_of: lines, where: {field: quantity_received, op: lt, ref: quantity_ordered}}
+      - {field: total.value, op: gt, value: "100.00"}
+      - {field: status, op: changed}
+  actions:
+    - {id: warn, do: log, level: warning, message: "{reference}: {quantity_missing} units missing"}
+"""
+
+MATCHING_RULE = """\
+- id: short-receipt
+  type: purchase_order
+  when:
+    all:
+      - {field: status, op: eq, value: received}
+      - {any_of: lines, where: {field: quantity_received, op: lt, ref: quantity_ordered}}
+      - {field: total.value, op: gt, value: "100.00"}
+  actions:
+    - {id: claim, do: http, url: "SINK", body: {order: "{id}", missing: "{quantity_missing}"}}
+"""
+
+OTHER_RULE = """\
+- id: other-NUMBER
+  type: purchase_order
+  when:
+    all:
+      - {field: status, op: eq, value: received}
+      - {any_of: lines, where: {field: quantity_ordered, op: gt, value: NUMBER00}}
+  actions:
+    - {id: claim, do: http, url: "SINK", body: {order: "{id}"}}
+"""
+
+
+def ten_rules(sink: str) -> str:
+    """One rule that matches and nine that look at every line and do not; `sink` is the URL the effect goes to."""
+    others = "".join(OTHER_RULE.replace("NUMBER", str(number)) for number in range(1, 10))
+    return (MATCHING_RULE + others).replace("SINK", sink)
+
+
+def order_json(record_id: str) -> bytes:
+    """A purchase order of 30 lines as pack.cloud answers it; every fifth line is short."""
+    lines = [
+        {
+            "id": f"line-{number}",
+            "product_id": f"product-{number}",
+            "product": {"code": f"SKU-{number:05d}", "name": f"Product number {number}"},
+            "price": {"value": "12.50", "currency": "EUR"},
+            "quantity_ordered": 10,
+            "quantity_received": 7 if number % 5 == 4 else 10,
+        }
+        for number in range(LINES)
+    ]
+    return msgspec.json.encode({
+        "id": record_id,
+        "reference": "PO-2026-0001",
+        "status": "received",
+        "supplier": {"id": "supplier-1", "name": "Acme", "reference": "ACME"},
+        "lines": lines,
+        "created_at": "2026-03-01T10:00:00Z",
+        "updated_at": "2026-03-02T10:00:00Z",
+    })  # fmt: skip
+
+
+def decoded_order(record_id: str) -> PurchaseOrder:
+    """The same order as our own record."""
+    raw: dict[str, Any] = msgspec.json.decode(order_json(record_id))
+    lines = tuple(
+        Line(
+            id=line["id"],
+            product_id=line["product_id"],
+            product_code=line["product"]["code"],
+            price=Money(Decimal(line["price"]["value"]), "EUR"),
+            quantity_ordered=line["quantity_ordered"],
+            quantity_received=line["quantity_received"],
+        )
+        for line in raw["lines"]
+    )
+    supplier = Supplier(id="supplier-1", name="Acme")
+    return PurchaseOrder(id=record_id, reference=raw["reference"], status="received", supplier=supplier, lines=lines)
+
+
+def delivery_body(event_id: str, record_id: str) -> bytes:
+    """A notice of about 1 KB, as the platform sends it."""
+    data = {"id": record_id, "updated_at": "2026-03-02T10:00:00Z", "note": ""}
+    notice = {"event_code": "purchase_order.updated", "id": event_id, "organization_id": ORGANIZATION, "data": data}
+    data["note"] = "n" * (BODY_BYTES - len(msgspec.json.encode(notice)))
+    return msgspec.json.encode(notice)
+
+
+def signed_request(path: str, body: bytes) -> bytes:
+    """One whole HTTP request for a body, signed."""
+    signature = hmac.digest(SECRET.encode(), body, hashlib.sha256).hex()
+    head = (
+        f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nuser-agent: bench\r\naccept: */*\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\nx-signature: {signature}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def signed_requests(path: str, run: str, count: int) -> Iterator[bytes]:
+    """`count` requests of different events about different records; `run` keeps those of two runs apart."""
+    body = delivery_body(f"{run}-00000000", f"{run}-po-00000000")
+    for number in range(count):
+        yield signed_request(path, body.replace(b"00000000", b"%08d" % number))
+
+
+def stored_event(number: int) -> Event:
+    """An event as the ingress would keep it, each about a record of its own."""
+    event_id, record_id = new_event_id(), f"po-{number:08d}"
+    record = RecordRef("pack", "purchase_order", record_id)
+    headers = {"content-type": "application/json", "user-agent": "bench"}
+    traceparent = f"00-{event_id}-{event_id[16:]}-00"
+    body = delivery_body(f"e-{number:08d}", record_id)
+    name = "purchase_order.updated"
+    return Event(EVENT_VERSION, event_id, SOURCE, name, "updated", record, None, headers, traceparent, body)

@@ -1,0 +1,91 @@
+"""Our worker, joined from the parts that `waybill work` joins.
+
+    python -m tests.bench.own_worker cached|whole|idle
+
+`cached` is given records from memory, `whole` fetches them, both until the queue is empty; `idle` runs until SIGTERM.
+Lines go to /dev/null. Then one JSON line is printed.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvloop
+from arq.worker import func
+from msgspec import structs
+
+from service.config import load_config
+from service.events import Delivery, Fact, RecordRef
+from service.garbage import settle_memory
+from service.log import configure
+from service.platforms.base import FetchContext, Fetched
+from service.settings import load_settings
+from service.store.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
+from tests.bench.material import decoded_order, order_json
+from workers.commands import joined
+from workers.process import finish_effects, process_lane
+from workers.worker import LeaseWorker
+
+_moments: dict[str, float] = {}
+
+
+class Cached:
+    """A platform that has the record already."""
+
+    account = "pack"
+
+    def __init__(self) -> None:
+        raw = msgspec.json.decode(order_json("po"))
+        self._fetched = Fetched(
+            decoded_order("po"), raw, "2026-03-02T10:00:00.000000Z", "d" * 64, 200, "bench.purchase_order.get", 0.0
+        )
+
+    def read(self, delivery: Delivery) -> tuple[Fact, ...]:
+        raise NotImplementedError(delivery.source)
+
+    async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:
+        _ = context
+        return (ref,)
+
+    async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:
+        _ = ref, context
+        return self._fetched
+
+
+async def timed(ctx: Mapping[str, Any], record: str) -> None:
+    _moments[record.rpartition(":")[2]] = time.monotonic()
+    await process_lane(ctx, record)
+
+
+async def run(what: str) -> dict[str, Any]:
+    settings = load_settings(os.environ)
+    config = load_config(Path(settings.config), os.environ)
+    async with AsyncExitStack() as stack:
+        tools = await stack.enter_async_context(joined(settings, config, os.environ))
+        if what == "cached":
+            tools = structs.replace(tools, platforms={"pack": Cached()})
+        await tools.rules.first()
+        lane = timed if what == "idle" else process_lane
+        functions = [func(lane, name=LANE_FUNCTION), func(finish_effects, name=EFFECTS_FUNCTION)]  # type: ignore[arg-type]
+        worker = LeaseWorker(functions, tools.store, "bench", burst=what != "idle", ctx={"tools": tools})
+        settle_memory()
+        began = time.perf_counter()
+        await worker.async_run()
+        seconds = time.perf_counter() - began
+        await worker.close()
+        return {"seconds": seconds, "jobs": worker.jobs_run, "moments": _moments}
+
+
+def main() -> None:
+    configure("workers", fd=os.open(os.devnull, os.O_WRONLY))
+    sys.stdout.write(json.dumps(uvloop.run(run(sys.argv[1]))))
+
+
+if __name__ == "__main__":
+    main()

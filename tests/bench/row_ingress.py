@@ -1,0 +1,72 @@
+"""Row `ingress`: accepted per second by one process, against the same work with arq, and against almost no work."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from tests.bench.stage import MEASURED, OTHERS, Child, Stage
+from tests.bench.table import Line, faster, middle
+
+PATHS = {"waybill": "/webhooks/pack-orders", "arq": "/webhooks/pack-orders", "bare": "/webhooks/bare", "echo": "/"}
+CONNECTIONS = (32, 256)
+RATE_MAX = {"waybill": 30_000, "arq": 12_000, "bare": 45_000, "echo": 90_000}
+"""How many requests a second are prepared; a side that used them all up would show as such."""
+
+
+def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
+    """Blast all sides in turn at two numbers of connections."""
+    seconds = 1.5 if quick else 2.5
+    sides = {
+        "waybill": stage.serve(MEASURED),
+        "arq": stage.listen("rival_ingress", MEASURED, "arq"),
+        "bare": stage.listen("rival_ingress", MEASURED, "bare"),
+        "echo": stage.listen("stub", MEASURED, "echo"),
+    }
+    lines: list[Line] = []
+    for connections in CONNECTIONS:
+        told: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for turn in range(repeats):
+            for side, child in sides.items():
+                if side != "echo" or turn == 0:
+                    told[side].append(blast(stage, side, child, connections, seconds))
+        lines += _lines(connections, told)
+    for child in sides.values():
+        child.stop()
+    return lines
+
+
+def blast(stage: Stage, side: str, child: Child, connections: int, seconds: float) -> dict[str, Any]:
+    """One measurement on an empty store."""
+    stage.clear()
+    order = {
+        "port": child.port,
+        "path": PATHS[side],
+        "run": f"{side}{connections}",
+        "connections": connections,
+        "seconds": seconds,
+        "requests": int((seconds + 1) * RATE_MAX[side]),
+        "pids": {"server": child.process.pid, "store": stage.valkey.pid},
+    }
+    told = stage.run("load", OTHERS, json.dumps(order)).result()
+    if side != "echo" and set(told["statuses"]) != {"202"}:
+        raise RuntimeError(f"{side} answered {told['statuses']}")
+    return told
+
+
+def _lines(connections: int, told: dict[str, list[dict[str, Any]]]) -> list[Line]:
+    rates = {side: [one["rate"] for one in each] for side, each in told.items()}
+    detail = "; ".join(f"{side} {_describe(each)}" for side, each in told.items())
+    what = f"ingress, {connections} connections"
+    return [
+        faster(f"{what}: accepted", rates, "arq", 3.5, detail),
+        faster(f"{what}: against reading and answering only", rates, "bare", 0.6),
+    ]
+
+
+def _describe(each: Sequence[dict[str, Any]]) -> str:
+    rate, p50, p99 = (middle([one[name] for one in each]) for name in ("rate", "p50_ms", "p99_ms"))
+    shares = {name: middle([one["shares"][name] for one in each]) for name in each[0]["shares"]}
+    busy = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+    cost = shares["server"] / rate * 1_000_000
+    return f"{rate:,.0f}/s, {cost:.0f} us of CPU each (p50 {p50:.1f} ms, p99 {p99:.1f} ms; cores: {busy})"

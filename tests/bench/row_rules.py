@@ -1,0 +1,75 @@
+"""Row `rules`: microseconds to judge the reference rule, and what rules cost that do not apply."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from service.actions import load_actions
+from service.rules import Rulebook, Subject
+from tests.bench.material import OTHER_RULE, REFERENCE_RULE, decoded_order, order_json, stored_event
+from tests.bench.seeding import rule_document
+from tests.bench.stage import Stage
+from tests.bench.table import Line, middle, within
+
+SAMPLES = 7
+OTHERS = 990
+
+
+def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
+    """Judge in this process, best of several loops, alternating."""
+    _ = stage
+    loops = 1_000 if quick else 4_000
+    reference = _book(REFERENCE_RULE)
+    ten = "".join(_other(number, applies=True) for number in range(10))
+    few = _book(ten)
+    many = _book(ten + "".join(_other(number, applies=False) for number in range(10, 10 + OTHERS)))
+    times = {"reference": [0.0], "unmatched": [0.0], "few": [0.0], "many": [0.0]}
+    for sides in times.values():
+        sides.clear()
+    for _ in range(max(repeats, 1)):
+        times["reference"].append(_microseconds(reference, loops, previous="ordered"))
+        times["unmatched"].append(_microseconds(reference, loops, previous="received"))
+        times["few"].append(_microseconds(few, loops))
+        times["many"].append(_microseconds(many, loops))
+    matched, unmatched, few_us, many_us = (middle(each) for each in times.values())
+    detail = f"conditions and one rendered action; all conditions without the action: {unmatched:.1f} us"
+    return [
+        within("rules: the reference rule over 30 lines", matched, "us", 4, detail=detail),
+        within(
+            "rules: 1,000 of which 10 apply, against those 10",
+            many_us / few_us,
+            "times",
+            1.3,
+            f"{few_us:.1f} us -> {many_us:.1f} us",
+        ),
+    ]
+
+
+def _microseconds(book: Rulebook, loops: int, previous: str = "ordered") -> float:
+    order, raw, event = decoded_order("po-1"), msgspec.json.decode(order_json("po-1")), stored_event(1)
+    now = datetime.now(UTC)
+
+    def judge() -> None:
+        # A fresh subject each time: what is derived once per event has to be derived again.
+        book.judge(Subject(event, order, raw, {"status": previous}), now)
+
+    return min(_loop(judge, loops // SAMPLES + 1) for _ in range(SAMPLES))
+
+
+def _loop(judge: Callable[[], None], loops: int) -> float:
+    began = time.perf_counter()
+    for _ in range(loops):
+        judge()
+    return (time.perf_counter() - began) / loops * 1_000_000
+
+
+def _book(rules: str) -> Rulebook:
+    return Rulebook.load(rule_document(rules), load_actions())
+
+
+def _other(number: int, *, applies: bool) -> str:
+    sources = "" if applies else "  sources: [somebody-else]\n"
+    text = OTHER_RULE.replace("SINK", "https://erp.example.com/claims").replace("value: NUMBER00", "value: 5000")
+    return text.replace("other-NUMBER", f"other-{number}").replace("  when:", f"{sources}  when:", 1)

