@@ -12,7 +12,7 @@ from typing import Any
 from arq.worker import func
 from structlog.testing import CapturingLogger, capture_logs
 
-from service.actions import load_actions
+from service.actions import Action, load_actions
 from service.events import EVENT_VERSION, Change, Event, RecordRef, new_event_id
 from service.outbound import open_outbound
 from service.platforms.pack_cloud import PackCloud
@@ -50,7 +50,7 @@ class House:
         with TemporaryDirectory() as folder:
             path = Path(folder) / "rules.yaml"
             path.write_text(rules.replace("SINK", f"{self.sandbox.url}/_sandbox/sink"))
-            (file,) = read_rule_files([path], load_actions())
+            (file,) = read_rule_files([path], list(self.tools.effects.actions.values()))
         document = write_document(file.rules)
         assert await self.store.rulebook.publish(version_of(document), document, "test", "", await self.version())
         await self.tools.rules.refresh()
@@ -97,9 +97,10 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def open_house(settings: Settings) -> AsyncGenerator[House, None]:
+async def open_house(settings: Settings, *more: type[Action]) -> AsyncGenerator[House, None]:
+    """Join a worker; `more` are actions of the test's own beside those that are installed."""
     store = await open_store(settings)
-    actions = load_actions()
+    actions = [*load_actions(), *more]
     async with running_sandbox() as sandbox, open_outbound(settings, {"127.0.0.1"}) as outbound:
         pack = PackCloud(
             "pack", outbound, organization_id="org_1", token=sandbox.token, base_url=sandbox.base_url("pack_cloud")

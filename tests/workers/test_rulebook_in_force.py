@@ -1,0 +1,97 @@
+"""The rulebook a worker decides by: waited for, followed, and never given up for a worse one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from structlog.testing import capture_logs
+
+from service.settings import Settings
+from tests.workers.house import SINK_RULE, House, open_house
+from workers.commands import running, started
+from workers.rulebook import RulebookInForce
+
+pytestmark = pytest.mark.store
+
+SECONDS = 0.05
+
+
+@pytest.fixture
+async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
+    async with open_house(make_settings(rulebook_seconds_max=SECONDS)) as opened:
+        yield opened
+
+
+def another(house: House) -> RulebookInForce:
+    """The rulebook of a second worker on the same shelf."""
+    return RulebookInForce(house.store.rulebook, house.tools.rules._actions, SECONDS)
+
+
+async def put(house: House, version: str, document: bytes) -> None:
+    assert await house.store.rulebook.publish(version, document, "test", "", await house.version())
+
+
+async def test_the_first_one_is_waited_for_and_its_absence_is_told_once(house: House) -> None:
+    rules = another(house)
+    with capture_logs() as lines:
+        waiting = asyncio.create_task(rules.first())
+        await asyncio.sleep(3 * SECONDS)
+        assert not waiting.done()
+        version = await house.publish(SINK_RULE)
+        await asyncio.wait_for(waiting, 2)
+    assert rules.rulebook is not None
+    assert rules.rulebook.version == version
+    assert [line["event"] for line in lines].count("rulebook.missing") == 1
+
+
+async def test_a_worker_told_to_stop_while_it_waits_for_the_first_one_stops(house: House) -> None:
+    worker = house.worker()
+    waiting = asyncio.create_task(started(worker, another(house).first()))
+    await asyncio.sleep(SECONDS)
+    worker.handle_sig_wait_for_completion(15)  # type: ignore[arg-type]
+    assert await asyncio.wait_for(waiting, 2) is False
+    await worker.close()
+
+
+async def test_without_a_rulebook_no_event_is_decided_and_none_is_lost(house: House) -> None:
+    event_id = await house.send()
+    rules = another(house)
+    assert rules.rulebook is None
+    assert (await house.story(event_id))["state"] == "waiting"
+    assert (await house.store.sample()).waiting == 1
+
+
+@pytest.mark.parametrize(
+    "document",
+    [b"", b"\xff\xfe", b"{}", b"[]", b"null", b"[1]", b'{"rules": [{"id": "a"}]}', b'{"rules": "x"}', b"[" * 5_000],
+)
+async def test_a_document_that_cannot_be_used_leaves_the_last_good_one_in_force_and_is_told_once(
+    house: House, document: bytes
+) -> None:
+    good = await house.publish(SINK_RULE)
+    rules = another(house)
+    with capture_logs() as lines:
+        async with running(rules.follow()):
+            await until(rules, good)
+            await put(house, "bad", document)
+            await asyncio.sleep(4 * SECONDS)
+            assert rules.rulebook is not None
+            assert rules.rulebook.version == good
+            newer = await house.publish(SINK_RULE.replace("short-receipt", "newer"))
+            await until(rules, newer)
+    told = [line for line in lines if line["event"] == "rulebook.refused" and line["rulebook"] == "bad"]
+    assert len(told) == 1
+    assert told[0]["kept"] == good
+
+
+async def test_a_version_is_in_force_within_its_time(house: House) -> None:
+    rules = another(house)
+    async with running(rules.follow()):
+        await until(rules, await house.publish(SINK_RULE))
+        await until(rules, await house.publish(SINK_RULE.replace("short-receipt", "newer")), 4 * SECONDS)
+
+
+async def until(rules: RulebookInForce, version: str, seconds_max: float = 2) -> None:
+    async with asyncio.timeout(seconds_max):
+        while rules.rulebook is None or rules.rulebook.version != version:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.005)
