@@ -1,0 +1,125 @@
+{{/* Names, labels, and the values that several files need. */}}
+
+{{- define "waybill.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What selectors use. Immutable, so neither version nor chart stands here. */}}
+{{- define "waybill.selector" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "waybill.labels" -}}
+{{ include "waybill.selector" . }}
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* metadata of an object: dict root, suffix, and optionally component, labels, annotations. */}}
+{{- define "waybill.metadata" -}}
+name: {{ include "waybill.fullname" .root }}{{ with .suffix }}-{{ . }}{{ end }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- include "waybill.labels" .root | nindent 2 }}
+  {{- with .component }}
+  app.kubernetes.io/component: {{ . }}
+  {{- end }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with merge (deepCopy (.annotations | default dict)) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "waybill.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "waybill.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "waybill.image" -}}
+{{- if .image.digest -}}
+{{ .image.repository }}@{{ .image.digest }}
+{{- else -}}
+{{ .image.repository }}:{{ .image.tag | default .version }}
+{{- end -}}
+{{- end -}}
+
+{{- define "waybill.configMapName" -}}
+{{- .Values.config.existingConfigMap | default (printf "%s-config" (include "waybill.fullname" .)) -}}
+{{- end -}}
+
+{{/* A number as the process reads it: Helm makes 2000000 a float and would write 2e+06. */}}
+{{- define "waybill.number" -}}
+{{- if and (kindIs "float64" .) (eq (float64 (int64 .)) .) -}}
+{{- int64 . -}}
+{{- else -}}
+{{- . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Refuse, in words, what no schema can see. */}}
+{{- define "waybill.check" -}}
+{{- $ways := list -}}
+{{- if .Values.redis.existingSecret.name }}{{ $ways = append $ways "redis.existingSecret" }}{{ end -}}
+{{- if .Values.redis.url }}{{ $ways = append $ways "redis.url" }}{{ end -}}
+{{- if .Values.redis.embedded.enabled }}{{ $ways = append $ways "redis.embedded.enabled" }}{{ end -}}
+{{- if and (empty $ways) (empty .Values.redis.sentinel.hosts) -}}
+{{- fail "\nNo store is named. Set one of redis.existingSecret.name, redis.url, redis.sentinel.hosts, or, for a trial, redis.embedded.enabled=true." -}}
+{{- end -}}
+{{- if gt (len $ways) 1 -}}
+{{- fail (printf "\nMore than one store is named: %s. Keep one." (join ", " $ways)) -}}
+{{- end -}}
+{{- if and .Values.redis.embedded.enabled .Values.redis.sentinel.hosts -}}
+{{- fail "\nredis.embedded has no sentinels. Remove redis.sentinel.hosts, or name an outside store." -}}
+{{- end -}}
+{{- if and (not .Values.config.existingConfigMap) (or (empty .Values.config.platforms) (empty .Values.config.sources)) -}}
+{{- fail "\nconfig.platforms and config.sources each have to name at least one entry, or config.existingConfigMap a ConfigMap that does." -}}
+{{- end -}}
+{{- range $name, $source := .Values.config.sources -}}
+{{- if and $.Values.config.platforms (not (hasKey $.Values.config.platforms $source.platform)) -}}
+{{- fail (printf "\nconfig.sources.%s.platform: there is no platform %s under config.platforms." $name $source.platform) -}}
+{{- end -}}
+{{- end -}}
+{{- range $file, $rules := .Values.rules.files -}}
+{{- range $rules -}}
+{{- $rule := . -}}
+{{- range .sources -}}
+{{- if and $.Values.config.sources (not (hasKey $.Values.config.sources .)) -}}
+{{- fail (printf "\nrules.files.%s: rule %s names the source %s, which is not under config.sources." $file $rule.id .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.workers.autoscaling -}}
+{{- if gt (int .min) (int .max) }}{{ fail "\nworkers.autoscaling.min is more than max." }}{{ end -}}
+{{- if and (eq .kind "keda") (eq .keda.trigger "due") (not .keda.prometheus) -}}
+{{- fail "\nworkers.autoscaling.keda.trigger=due asks Prometheus: set workers.autoscaling.keda.prometheus to its address." -}}
+{{- end -}}
+{{- if and (eq .kind "keda") (eq .keda.trigger "queue") (not .keda.address) (not $.Values.redis.embedded.enabled) (empty $.Values.redis.sentinel.hosts) -}}
+{{- fail "\nKEDA cannot read the store's URL: set workers.autoscaling.keda.address to host:port." -}}
+{{- end -}}
+{{- end -}}
+{{- if gt (int .Values.service.autoscaling.min) (int .Values.service.autoscaling.max) }}{{ fail "\nservice.autoscaling.min is more than max." }}{{ end -}}
+{{- if and .Values.ingress.enabled (empty .Values.ingress.hosts) }}{{ fail "\ningress.hosts is empty: an Ingress for every host of the cluster is not what you want." }}{{ end -}}
+{{- if and .Values.httpRoute.enabled (empty .Values.httpRoute.parentRefs) }}{{ fail "\nhttpRoute.parentRefs is empty: name the gateway." }}{{ end -}}
+{{- if and .Values.test.source (not .Values.test.secretEnv) }}{{ fail "\ntest.secretEnv is empty: name the variable that holds the secret of test.source." }}{{ end -}}
+{{- end -}}

@@ -1,0 +1,264 @@
+{{/* The parts of every pod of ours. */}}
+
+{{- define "waybill.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{- define "waybill.containerSecurity" -}}
+allowPrivilegeEscalation: false
+capabilities:
+  drop: [ALL]
+privileged: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+runAsUser: 10001
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{/* Where the store is, the secrets, and the settings: dict root, settings. */}}
+{{- define "waybill.env" -}}
+{{- $root := .root -}}
+{{- $name := include "waybill.fullname" $root -}}
+{{- with $root.Values.redis -}}
+{{- if .existingSecret.name }}
+- name: WAYBILL_REDIS_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ .existingSecret.name }}
+      key: {{ .existingSecret.key }}
+{{- else if .url }}
+- name: WAYBILL_REDIS_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ $name }}-redis
+      key: url
+{{- else if .embedded.enabled }}
+- name: WAYBILL_REDIS_URL
+  value: redis://{{ $name }}-valkey:6379/0
+{{- end }}
+{{- if .sentinel.hosts }}
+- name: WAYBILL_REDIS_SENTINEL
+  value: {{ join "," .sentinel.hosts | quote }}
+- name: WAYBILL_REDIS_SENTINEL_PRIMARY
+  value: {{ .sentinel.primary | quote }}
+{{- if .sentinel.passwordSecret.name }}
+- name: WAYBILL_REDIS_SENTINEL_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ .sentinel.passwordSecret.name }}
+      key: {{ .sentinel.passwordSecret.key }}
+{{- end }}
+{{- end }}
+{{- if .tls.caSecret.name }}
+- name: WAYBILL_REDIS_TLS_CA_FILE
+  value: /etc/waybill/redis-ca/ca.crt
+{{- end }}
+{{- end }}
+- name: WAYBILL_CONFIG
+  value: /etc/waybill/config/waybill.yaml
+{{- range $setting, $value := .settings }}
+- name: WAYBILL_{{ upper $setting }}
+  value: {{ include "waybill.number" $value | quote }}
+{{- end }}
+{{- range $variable, $secret := $root.Values.secrets.env }}
+- name: {{ $variable }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ $secret.name }}
+      key: {{ $secret.key }}
+{{- end }}
+{{- range $variable, $_ := $root.Values.secrets.trial }}
+- name: {{ $variable }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ $name }}-trial
+      key: {{ $variable }}
+{{- end }}
+{{- with $root.Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "waybill.envFrom" -}}
+{{- with .Values.secrets.existingSecrets }}
+envFrom:
+  {{- range . }}
+  - secretRef:
+      name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "waybill.mounts" -}}
+- name: config
+  mountPath: /etc/waybill/config
+  readOnly: true
+- name: tmp
+  mountPath: /tmp
+{{- if .Values.redis.tls.caSecret.name }}
+- name: redis-ca
+  mountPath: /etc/waybill/redis-ca
+  readOnly: true
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "waybill.volumes" -}}
+- name: config
+  configMap:
+    name: {{ include "waybill.configMapName" . }}
+- name: tmp
+  emptyDir:
+    sizeLimit: 64Mi
+{{- with .Values.redis.tls.caSecret }}
+{{- if .name }}
+- name: redis-ca
+  secret:
+    secretName: {{ .name }}
+    items:
+      - key: {{ .key }}
+        path: ca.crt
+{{- end }}
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* What every pod's spec begins with. */}}
+{{- define "waybill.podBasis" -}}
+serviceAccountName: {{ include "waybill.serviceAccountName" . }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  {{- include "waybill.podSecurity" . | nindent 2 }}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* A checksum of each file that the pods read at start, so that a change to it, and to nothing else, restarts them. */}}
+{{- define "waybill.checksums" -}}
+{{- if not .Values.config.existingConfigMap }}
+checksum/config: {{ include (print .Template.BasePath "/config.yaml") . | sha256sum }}
+{{- end }}
+{{- if .Values.secrets.trial }}
+checksum/trial: {{ toJson .Values.secrets.trial | sha256sum }}
+{{- end }}
+{{- if .Values.redis.url }}
+checksum/redis: {{ sha256sum .Values.redis.url }}
+{{- end }}
+{{- end -}}
+
+{{/*
+The pod template of a component. dict: root, component, command, settings (which the chart derives), stopSeconds
+(from SIGTERM to the process's end), webhooks (whether it has the senders' port).
+*/}}
+{{- define "waybill.podTemplate" -}}
+{{- $root := .root -}}
+{{- $values := index $root.Values .component -}}
+metadata:
+  labels:
+    {{- include "waybill.labels" $root | nindent 4 }}
+    app.kubernetes.io/component: {{ .component }}
+    {{- with $values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    kubectl.kubernetes.io/default-container: {{ .component }}
+    {{- include "waybill.checksums" $root | nindent 4 }}
+    {{- with merge (deepCopy $values.podAnnotations) $root.Values.commonAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  {{- include "waybill.podBasis" $root | nindent 2 }}
+  # preStop, then the process's own end, then a margin in which only a fault would still be running
+  terminationGracePeriodSeconds: {{ add $values.preStopSeconds .stopSeconds 10 }}
+  {{- with $values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with $values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- if $values.topologySpreadConstraints }}
+  topologySpreadConstraints:
+    {{- range $values.topologySpreadConstraints }}
+    - {{- toYaml . | nindent 6 }}
+      labelSelector:
+        matchLabels:
+          {{- include "waybill.selector" $root | nindent 10 }}
+          app.kubernetes.io/component: {{ $.component }}
+    {{- end }}
+  {{- end }}
+  containers:
+    - name: {{ .component }}
+      image: {{ include "waybill.image" (dict "image" $root.Values.image "version" $root.Chart.AppVersion) | quote }}
+      imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+      args: [{{ .command }}]
+      securityContext:
+        {{- include "waybill.containerSecurity" $root | nindent 8 }}
+      env:
+        {{- include "waybill.env" (dict "root" $root "settings" (merge (deepCopy .settings) $values.settings $root.Values.settings)) | trim | nindent 8 }}
+        {{- with $values.extraEnv }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      {{- include "waybill.envFrom" $root | nindent 6 }}
+      ports:
+        {{- if .webhooks }}
+        - {name: webhooks, containerPort: 8080, protocol: TCP}
+        {{- end }}
+        - {name: admin, containerPort: 8081, protocol: TCP}
+      # /healthz is the process alone: a store that is down must not restart pods. /readyz asks the store.
+      startupProbe:
+        httpGet: {path: /healthz, port: admin}
+        periodSeconds: 2
+        timeoutSeconds: 2
+        failureThreshold: 30
+      livenessProbe:
+        httpGet: {path: /healthz, port: admin}
+        periodSeconds: 10
+        timeoutSeconds: 5
+        failureThreshold: 6
+      readinessProbe:
+        httpGet: {path: /readyz, port: admin}
+        periodSeconds: 5
+        timeoutSeconds: 3
+        failureThreshold: 2
+      {{- if $values.preStopSeconds }}
+      lifecycle:
+        preStop:
+          exec:
+            command: [sleep, {{ $values.preStopSeconds | quote }}]
+      {{- end }}
+      resources:
+        {{- toYaml $values.resources | nindent 8 }}
+      volumeMounts:
+        {{- include "waybill.mounts" $root | nindent 8 }}
+        {{- with $values.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+    {{- with $values.extraContainers }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  volumes:
+    {{- include "waybill.volumes" $root | nindent 4 }}
+{{- end -}}

@@ -1,0 +1,20 @@
+"""Writes what the chart keeps that is made: `python -m tests.helm.generate`."""
+
+import json
+from pathlib import Path
+
+from tests.helm.readme import build_readme
+from tests.helm.schema import CHART, build_schema
+
+
+def made() -> dict[Path, str]:
+    """Give each file and what it has to hold."""
+    return {
+        CHART / "values.schema.json": json.dumps(build_schema(), indent=1) + "\n",
+        CHART / "README.md": build_readme(),
+    }
+
+
+if __name__ == "__main__":
+    for path, text in made().items():
+        path.write_text(text)

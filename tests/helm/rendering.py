@@ -1,0 +1,73 @@
+"""The chart rendered by a real Helm, as plain data: `render("minimal")["Deployment/rel-waybill-service"]`."""
+
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from tests.helm.schema import CHART
+from tests.helm.tools import binary
+
+CASES = sorted(path.name.removesuffix("-values.yaml") for path in (CHART / "ci").glob("*-values.yaml"))
+NEWEST = "4.1"
+
+Values = dict[str, Any]
+Objects = dict[str, Any]
+
+
+class Refused(Exception):
+    """Helm ended with an error; the text is what it said."""
+
+
+def helm(*arguments: str | Path, version: str = NEWEST, stdin: str = "") -> str:
+    """Run Helm. Raises Refused."""
+    command = [str(binary(version)), *map(str, arguments)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, input=stdin)
+    if done.returncode:
+        raise Refused(done.stdout + done.stderr)
+    return done.stdout
+
+
+def template(case: str, values: Values | None = None, *options: str, version: str = NEWEST, chart: Path = CHART) -> str:
+    """Render the chart with the values of ci/<case>-values.yaml and `values` over them."""
+    case_file = CHART / "ci" / f"{case}-values.yaml"
+    over = msgspec.json.encode(values or {}).decode()
+    arguments = ("template", "rel", chart, "--namespace", "shop", "--values", case_file, "--values", "-", *options)
+    return helm(*arguments, version=version, stdin=over)
+
+
+def render(case: str, values: Values | None = None, *options: str, chart: Path = CHART) -> Objects:
+    """Render into objects by kind and name. What was rendered before is given again, not to be changed."""
+    return _rendered(case, msgspec.json.encode(values or {}), options, chart)
+
+
+@cache
+def _rendered(case: str, values: bytes, options: tuple[str, ...], chart: Path) -> Objects:
+    text = template(case, msgspec.json.decode(values), *options, chart=chart)
+    return {f"{each['kind']}/{each['metadata']['name']}": each for each in yaml.safe_load_all(text) if each}
+
+
+def pods(objects: Objects) -> Iterator[tuple[str, Any]]:
+    """Every pod's spec with the name of what makes it."""
+    for name, each in objects.items():
+        match each["kind"]:
+            case "Deployment" | "StatefulSet" | "Job":
+                yield name, each["spec"]["template"]["spec"]
+            case "Pod":
+                yield name, each["spec"]
+            case _:
+                continue
+
+
+def container(objects: Objects, component: str) -> Any:
+    """The first container of a component."""
+    return objects[f"Deployment/rel-waybill-{component}"]["spec"]["template"]["spec"]["containers"][0]
+
+
+def environment(objects: Objects, component: str) -> dict[str, Any]:
+    """Its variables: the text, or where the text comes from."""
+    return {each["name"]: each.get("value", each.get("valueFrom")) for each in container(objects, component)["env"]}

@@ -1,0 +1,250 @@
+"""Makes helm/values.schema.json, so that a bad rule fails `helm lint`. Draft-07: Helm 3.17 evaluates no later one.
+
+The chart's own part comes from values.yaml, platforms, sources, rules and settings from the structs that the processes
+decode with.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import yaml
+
+from service.actions import load_actions
+from service.config import PlatformConfig, SourceConfig
+from service.config.loading import _General
+from service.config.sources import SOURCE_NAME
+from service.envelopes import EnvelopeConfig
+from service.rules.conditions import WORDS
+from service.rules.language import Rule
+from service.rules.operators import OPERATORS
+from service.settings import Settings
+
+CHART = Path(__file__).parents[2] / "helm"
+
+DERIVED = frozenset(
+    {"redis_url", "redis_sentinel", "redis_sentinel_primary", "redis_sentinel_password", "redis_tls_ca_file",
+     "config", "host", "port", "admin_port", "attempt_seconds_max", "drain_seconds_max", "shutdown_seconds_max"}
+)  # fmt: skip
+"""Settings that the chart sets itself, and so refuses under `settings`."""
+
+Schema = dict[str, Any]
+
+FREE: Schema = {"type": "object"}
+TEXTS: Schema = {"type": "array", "items": {"type": "string", "minLength": 1}}
+OBJECTS: Schema = {"type": "array", "items": {"type": "object"}}
+LABELS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
+PORTS: Schema = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65535}}
+CIDRS: Schema = {"type": "array", "items": {"type": "string", "pattern": "^[0-9a-fA-F:.]+/[0-9]{1,3}$"}}
+DIGEST: Schema = {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"}
+VARIABLE: Schema = {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "not": {"pattern": "^WAYBILL_"}}
+
+EXACT: dict[str, Schema] = {
+    "commonLabels": LABELS,
+    "commonAnnotations": LABELS,
+    "image.repository": {"type": "string", "minLength": 1},
+    "image.digest": DIGEST,
+    "image.pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
+    "imagePullSecrets": OBJECTS,
+    "serviceAccount.annotations": LABELS,
+    "rules.existingConfigMaps": TEXTS,
+    "rules.publishSecondsMax": {"type": "integer", "minimum": 10},
+    "secrets.existingSecrets": TEXTS,
+    "secrets.trial": {"type": "object", "propertyNames": VARIABLE, "additionalProperties": {"type": "string"}},
+    "secrets.env": {
+        "type": "object",
+        "propertyNames": VARIABLE,
+        "additionalProperties": {
+            "type": "object",
+            "properties": {"name": {"type": "string", "minLength": 1}, "key": {"type": "string", "minLength": 1}},
+            "required": ["name", "key"],
+            "additionalProperties": False,
+        },
+    },
+    "redis.url": {"type": "string", "pattern": "^((redis|rediss|unix)://.+)?$"},
+    "redis.sentinel.hosts": {"type": "array", "items": {"type": "string", "pattern": "^[^:,/ ]+:[0-9]{1,5}$"}},
+    "redis.embedded.image.digest": DIGEST,
+    "redis.embedded.maxMemory": {"type": "string", "pattern": "^[0-9]+(kb|mb|gb)$"},
+    "service.autoscaling.kind": {"enum": ["none", "hpa"]},
+    "service.serviceAnnotations": LABELS,
+    "service.serviceType": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
+    "workers.autoscaling.kind": {"enum": ["none", "hpa", "keda"]},
+    "workers.autoscaling.keda.trigger": {"enum": ["queue", "due"]},
+    "workers.autoscaling.keda.address": {"type": "string", "pattern": "^([^:/ ]+:[0-9]{1,5})?$"},
+    "workers.attemptSecondsMax": {"type": "integer", "minimum": 1, "maximum": 3600},
+    "ingress.annotations": LABELS,
+    "ingress.hosts": TEXTS,
+    "ingress.tls": OBJECTS,
+    "httpRoute.annotations": LABELS,
+    "httpRoute.parentRefs": OBJECTS,
+    "httpRoute.hostnames": TEXTS,
+    "networkPolicy.redisPorts": PORTS,
+    "networkPolicy.outboundPorts": PORTS,
+    "networkPolicy.exceptCidrs": CIDRS,
+    "networkPolicy.exceptCidrs6": CIDRS,
+    "monitoring.podMonitor.labels": LABELS,
+    "monitoring.podMonitor.interval": {"type": "string", "pattern": "^[0-9]+(ms|s|m)$"},
+    "monitoring.prometheusRule.labels": LABELS,
+    "monitoring.dashboards.annotations": LABELS,
+    "extraObjects": OBJECTS,
+    "extraEnv": OBJECTS,
+    "extraVolumes": OBJECTS,
+    "extraVolumeMounts": OBJECTS,
+}
+"""What a default value does not tell, by path."""
+
+
+def _of_component(name: str) -> dict[str, Schema]:
+    return {
+        f"{name}.autoscaling.min": {"type": "integer", "minimum": 1},
+        f"{name}.autoscaling.max": {"type": "integer", "minimum": 1},
+        f"{name}.autoscaling.cpuPercent": {"type": "integer", "minimum": 1},
+        f"{name}.autoscaling.behavior": FREE,
+        f"{name}.pdb.maxUnavailable": {"type": ["integer", "string"], "minimum": 1, "pattern": "^[0-9]+%$"},
+        f"{name}.podAnnotations": LABELS,
+        f"{name}.podLabels": LABELS,
+        f"{name}.nodeSelector": LABELS,
+        f"{name}.affinity": FREE,
+    }
+
+
+ROOMS = frozenset({"resources"})
+"""Keys whose defaults are objects of Kubernetes', not of ours."""
+
+
+def build_schema() -> Schema:
+    """Build the whole schema."""
+    definitions = _definitions()
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    exact = EXACT | _of_component("service") | _of_component("workers") | _from_structs(definitions)
+    schema = _object(values, "", exact)
+    schema["properties"]["global"] = FREE
+    return {"$schema": "http://json-schema.org/draft-07/schema#", **schema, "definitions": definitions}
+
+
+def _object(values: Mapping[str, Any], at: str, exact: dict[str, Schema]) -> Schema:
+    properties = {key: _value(value, f"{at}{key}", key, exact) for key, value in values.items()}
+    for path, schema in exact.items():  # sections of waybill.yaml that have no default
+        if path.startswith(at) and "." not in path.removeprefix(at):
+            properties.setdefault(path.removeprefix(at), schema)
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+def _value(value: Any, path: str, key: str, exact: dict[str, Schema]) -> Schema:
+    if path in exact or key in ROOMS:
+        return exact.get(path, FREE)
+    match value:
+        case dict():
+            if not value:
+                raise ValueError(f"say in EXACT what may stand under {path}")
+            return _object(cast("Schema", value), f"{path}.", exact)
+        case list():
+            return OBJECTS
+        case bool():
+            return {"type": "boolean"}
+        case int():
+            return {"type": "integer", "minimum": 0}
+        case _:
+            return {"type": "string"}
+
+
+def _definitions() -> dict[str, Schema]:
+    types = [PlatformConfig, SourceConfig, _General, Rule, Settings, EnvelopeConfig, *load_actions()]
+    roots, components = msgspec.json.schema_components(types, ref_template="#/definitions/{name}")
+    found: dict[str, Schema] = {name.lstrip("_"): _tidy(schema) for name, schema in components.items()}
+    found["PlatformConfig"] = _tidy(roots[0])
+    found["SecretRef"]["oneOf"] = [{"required": ["env"]}, {"required": ["file"]}]
+    _tighten_source(found)
+    _tighten_rule(found)
+    return {name: found[name] for name in sorted(found)}
+
+
+def _tighten_source(found: dict[str, Schema]) -> None:
+    """`envelope: platform` is short for `envelope: {kind: platform}`."""
+    source = found["SourceConfig"]["properties"]
+    kinds = source["envelope"]["properties"]["kind"]["enum"]
+    source["envelope"] = {"if": {"type": "string"}, "then": {"enum": kinds}, "else": source["envelope"]}
+
+
+def _tighten_rule(found: dict[str, Schema]) -> None:
+    """Say what the structs leave to the compiler: one word a node, known operators, the fields of each action."""
+    condition = found["Condition"]
+    condition["properties"]["op"] = {"enum": sorted(OPERATORS)}
+    condition["oneOf"] = [{"required": [word.rstrip("_")]} for word in WORDS]
+    condition["dependencies"] = {"field": ["op"], "any_of": ["where"], "all_of": ["where"], "none_of": ["where"]}
+    tags = {str(action.__struct_config__.tag): action.__name__ for action in load_actions()}
+    mapping = {tag: f"#/definitions/{name}" for tag, name in tags.items()}
+    found["Rule"]["properties"]["actions"] = {"type": "array", "items": _by_tag("do", mapping, nullable=False)}
+
+
+def _from_structs(definitions: dict[str, Schema]) -> dict[str, Schema]:
+    settings = definitions.pop("Settings")["properties"]
+    free = {name: schema for name, schema in settings.items() if name not in DERIVED}
+    named: Schema = {"type": "object", "propertyNames": {"pattern": _pattern(SOURCE_NAME)}}
+    exact: dict[str, Schema] = {
+        "config.platforms": {**named, "additionalProperties": {"$ref": "#/definitions/PlatformConfig"}},
+        "config.sources": {**named, "additionalProperties": {"$ref": "#/definitions/SourceConfig"}},
+        "rules.files": {
+            "type": "object",
+            "propertyNames": {"pattern": "^[a-z0-9][a-z0-9-]{0,62}$"},
+            "additionalProperties": {"type": "array", "items": {"$ref": "#/definitions/Rule"}},
+        },
+    }
+    for section, schema in definitions.pop("General")["properties"].items():
+        if section != "rules":
+            exact[f"config.{section}"] = schema
+    definitions["Settings"] = {"type": "object", "additionalProperties": False, "properties": free}
+    return exact | {
+        path: {"$ref": "#/definitions/Settings"} for path in ("settings", "service.settings", "workers.settings")
+    }
+
+
+def _tidy(schema: Any) -> Any:
+    """Turn msgspec's draft 2020-12 into draft-07: unions by their tag, Go's patterns, no defaults."""
+    if isinstance(schema, list):
+        return [_tidy(item) for item in cast("list[Any]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    written = cast("Schema", schema)
+    if "discriminator" in written:
+        told = written["discriminator"]
+        nullable = {"type": "null"} in written["anyOf"]
+        return _by_tag(told["propertyName"], told["mapping"], nullable=nullable)
+    if written.get("anyOf", [])[1:] == [{"type": "null"}]:  # a key that may be null may as well be left out
+        return _tidy(written["anyOf"][0])
+    return dict(_tidied(written))
+
+
+def _tidied(schema: Schema) -> Iterator[tuple[str, Any]]:
+    for key, value in schema.items():
+        match key:
+            case "title" | "default":
+                continue
+            case "properties":
+                yield key, {name: _tidy(inner) for name, inner in value.items()}
+            case "description":
+                yield key, re.sub(r"\s+", " ", value)
+            case "pattern":
+                yield key, _pattern(value)
+            case _:
+                yield key, _tidy(value)
+
+
+def _by_tag(tag: str, mapping: dict[str, str], *, nullable: bool) -> Schema:
+    """Choose by the tag, so that a mistake is told of the member that was meant, not of every one."""
+    members = [
+        {"if": {"properties": {tag: {"const": name}}, "required": [tag]}, "then": {"$ref": reference}}
+        for name, reference in mapping.items()
+    ]
+    return {
+        "type": ["object", "null"] if nullable else "object",
+        "required": [tag],
+        "properties": {tag: {"enum": list(mapping)}},
+        "allOf": members,
+    }
+
+
+def _pattern(pattern: str) -> str:
+    return pattern.replace(r"\Z", "$")

