@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from service.config import Config, PlatformConfig, SourceConfig, known_kinds
-from service.envelopes import Desk, Reader
-from service.envelopes.envelope import not_an_event
+from service.config.checks import redelivery_hours
+from service.envelopes import Desk, Echo, Reader
+from service.envelopes.challenge import Challenger
+from service.envelopes.envelope import FACTS_MAX, not_an_event
 from service.errors import Refusal
 from service.events import Delivery, Fact
 from service.platforms import Platform
@@ -22,9 +24,10 @@ from service.signatures import Verified, Verifier
 
 CLAIM_BYTES = 18
 """144 bits, which base64url writes as 24 characters without padding."""
-FACTS_MAX = 500
 TEXT_CHARACTERS_MAX = 256
-"""Of an id or a type; they stand in keys and log lines."""
+"""Of a type or a record's id; they stand in keys and log lines."""
+ID_CHARACTERS_MAX = 2_048
+"""Of an event's id, which only becomes a digest; with CloudEvents it holds a URI besides."""
 
 _HOUR_MS = 3_600_000
 
@@ -47,7 +50,7 @@ class Source(Struct, frozen=True, kw_only=True):
 
     `window_ms` is how long its claims are kept, `failure_status` what a delivery is answered that cannot be verified.
     `content_types` are the media types it takes: names, ends such as `+json`, or `*`. `distinct` makes every delivery
-    without an id an event of its own, `entropy` then sets them apart.
+    without an id an event of its own, `entropy` then sets them apart. `challenger` knows the sender's handshake.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Source(Struct, frozen=True, kw_only=True):
     verifier: Verifier
     reader: Reader
     entropy: Callable[[int], bytes]
+    challenger: Challenger | None = None
     retries_on_429: bool = False
 
     def admit(self, delivery: Delivery) -> Admission:
@@ -77,6 +81,10 @@ class Source(Struct, frozen=True, kw_only=True):
             if refusal.status == self.failure_status:
                 raise
             raise Refusal(self.failure_status, refusal.code, refusal.detail) from refusal
+
+    def challenge(self, delivery: Delivery) -> Echo | None:
+        """Give the answer to a verified delivery that only asks whether the address is ours, None for any other."""
+        return None if self.challenger is None else self.challenger(delivery)
 
     def read(self, delivery: Delivery, verified: Verified) -> Admission:
         """Read a delivery; `verified` is what `verify` made of it.
@@ -142,7 +150,7 @@ def _build(  # noqa: PLR0913, PLR0917 - joins what the process and the operator 
     settings: Settings,
     entropy: Callable[[int], bytes],
 ) -> Source:
-    hours = source.dedupe_hours or account.dedupe_hours_default or settings.dedupe_hours
+    hours = source.dedupe_hours or max(settings.dedupe_hours, redelivery_hours(source, account))
     return Source(
         name=name,
         platform=source.platform,
@@ -153,6 +161,7 @@ def _build(  # noqa: PLR0913, PLR0917 - joins what the process and the operator 
         verifier=source.verify.build(environ, f"sources.{name}.verify"),
         reader=source.envelope.reader(Desk(platform, known_kinds(account), settings.body_depth_max)),
         entropy=entropy,
+        challenger=source.challenge and source.challenge.challenger(settings.body_depth_max),
         retries_on_429=account.retries_on_429,
     )
 
@@ -170,12 +179,12 @@ def _check_facts(facts: tuple[Fact, ...]) -> None:
     for fact in facts:
         _check_text(fact.type, "type")
         if fact.id is not None:
-            _check_text(fact.id, "id")
+            _check_text(fact.id, "id", ID_CHARACTERS_MAX)
         if fact.record is not None:
             _check_text(fact.record.id, "record's id")
 
 
-def _check_text(text: str, what: str) -> None:
-    if not 0 < len(text) <= TEXT_CHARACTERS_MAX or not text.isprintable():
-        detail = f"Send the {what} as 1 to {TEXT_CHARACTERS_MAX} printable characters."
+def _check_text(text: str, what: str, characters_max: int = TEXT_CHARACTERS_MAX) -> None:
+    if not 0 < len(text) <= characters_max or not text.isprintable():
+        detail = f"Send the {what} as 1 to {characters_max} printable characters."
         raise not_an_event(detail)

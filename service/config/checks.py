@@ -8,7 +8,7 @@ from msgspec import Struct
 from service.config.decoding import did_you_mean
 from service.config.platforms import CustomConfig, PlatformConfig, known_kinds
 from service.config.sources import SourceConfig
-from service.envelopes import CustomEnvelope, PlatformEnvelope
+from service.envelopes import CloudEventsEnvelope, CustomEnvelope, PlatformEnvelope, StandardWebhooksEnvelope
 from service.errors import ConfigError
 from service.records import RECORDS
 from service.secrets import SecretRef
@@ -46,12 +46,36 @@ def check_source(
         yield from _check_envelope(f"{at}.envelope", source, platform)
 
 
-def source_warnings(at: str, source: SourceConfig) -> Iterator[str]:
-    """Find what is allowed but worth a second look."""
-    for text in source.verify.warnings():
+def source_warnings(
+    at: str, source: SourceConfig, platform: PlatformConfig, environ: Mapping[str, str]
+) -> Iterator[str]:
+    """Find what is allowed but worth a second look, in a source without mistakes."""
+    for text in source.verify.warnings(environ):
         yield f"{at}.verify: {text}"
+    yield from _identity_warnings(at, source)
     if source.allow_unverified and not isinstance(source.verify, Unverified):
         yield f"{at}.allow_unverified: has no effect, since deliveries are verified; remove it"
+    retried = redelivery_hours(source, platform)
+    if source.dedupe_hours is not None and source.dedupe_hours < retried:
+        yield f"{at}.dedupe_hours: the sender may send an event again for {retried:g} hours; later ones count as new"
+
+
+def redelivery_hours(source: SourceConfig, platform: PlatformConfig) -> float:
+    """Give how long the sender may send an event again, as far as platform or scheme are known to say; else 0."""
+    return max(platform.redelivery_hours or 0.0, source.verify.redelivery_hours or 0.0)
+
+
+def _identity_warnings(at: str, source: SourceConfig) -> Iterator[str]:
+    """Find where what makes a delivery new is not what the sender means by a new event."""
+    covered = source.verify.covered
+    if "id" in covered or source.identical_bodies is not None:
+        return
+    envelope = source.envelope
+    if isinstance(envelope, CloudEventsEnvelope):
+        yield f"{at}.envelope: nothing signs ce-id, so events in binary mode with equal data count as one"
+    if isinstance(envelope, StandardWebhooksEnvelope) or (isinstance(envelope, CustomEnvelope) and not envelope.id):
+        again = "a redelivery signed anew counts as a new event" if covered > {"body"} else "equal bodies count as one"
+        yield f"{at}.envelope: names no id, so {again}; say where the id stands, or identical_bodies"
 
 
 def _check_envelope(at: str, source: SourceConfig, platform: PlatformConfig) -> Iterator[ConfigError]:
@@ -59,11 +83,11 @@ def _check_envelope(at: str, source: SourceConfig, platform: PlatformConfig) -> 
     if isinstance(envelope, PlatformEnvelope) and isinstance(platform, CustomConfig):
         fix = "write envelope: {kind: custom, type: /type, record: {kind: …, id: /…}}"
         yield ConfigError(at, "a custom platform has no envelope of its own", fix)
-    if isinstance(envelope, CustomEnvelope):
+    if not isinstance(envelope, PlatformEnvelope):
         place = envelope.record
         known = known_kinds(platform)
         named = {f"{at}.record.kinds.{name}": kind for name, kind in place.kinds.items()}
-        if not place.kind.startswith("/"):
+        if place.kind and not place.kind.startswith("/"):
             named[f"{at}.record.kind"] = place.kind
         for path, kind in named.items():
             if kind not in known:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from service.envelopes import EnvelopeConfig, PlatformEnvelope
+from service.envelopes import Challenge, EnvelopeConfig, PlatformEnvelope
 from service.signatures import SchemeConfig
 
 SOURCE_NAME = r"^[a-z0-9][a-z0-9-]{0,63}\Z"
@@ -16,12 +16,14 @@ class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     `dedupe_hours` is how long a repeated delivery is known as one; `identical_bodies` says whether two deliveries
     without an id and with the same signed bytes are one event. Left out, both follow the platform. `failure_status` is
-    what a delivery is answered that cannot be verified, for senders that do something of their own on 401.
+    what a delivery is answered that cannot be verified, for senders that do something of their own on 401. `challenge`
+    says which deliveries only ask whether the address is ours, and what to say back.
     """
 
     platform: str
     verify: SchemeConfig
     envelope: EnvelopeConfig = PlatformEnvelope()
+    challenge: Challenge | None = None
     dedupe_hours: (
         Annotated[float, Meta(gt=0, le=8_760, description="hours, more than 0 and at most a year (8760)")] | None
     ) = None

@@ -3,20 +3,29 @@
 One file per kind of envelope; to add one, write its file and name it in the union below.
 """
 
+from service.envelopes.challenge import Challenge, Echo
+from service.envelopes.cloudevents import CloudEventsEnvelope
 from service.envelopes.custom import CustomEnvelope
 from service.envelopes.envelope import Connector, Desk, Envelope, Reader, Told
 from service.envelopes.platform import PlatformEnvelope
+from service.envelopes.pointed import PointedEnvelope
+from service.envelopes.standard_webhooks import StandardWebhooksEnvelope
 
-EnvelopeConfig = PlatformEnvelope | CustomEnvelope
+EnvelopeConfig = PlatformEnvelope | StandardWebhooksEnvelope | CloudEventsEnvelope | CustomEnvelope
 """What may stand under `envelope`, told apart by `kind`; a bare name is short for an object with that kind alone."""
 
 __all__ = [
+    "Challenge",
+    "CloudEventsEnvelope",
     "Connector",
     "CustomEnvelope",
     "Desk",
+    "Echo",
     "Envelope",
     "EnvelopeConfig",
     "PlatformEnvelope",
+    "PointedEnvelope",
     "Reader",
+    "StandardWebhooksEnvelope",
     "Told",
 ]

@@ -8,6 +8,8 @@ from msgspec import Struct
 from service.errors import Refusal
 from service.events import Delivery, Fact
 
+FACTS_MAX = 500
+"""How many events one delivery may tell."""
 JSON_TYPES = frozenset({"application/json", "+json"})
 """The media types of JSON: a name, or the end of one."""
 

@@ -90,6 +90,14 @@ def read_children(text: bytes) -> Members:
             return {}
 
 
+def read_items(text: bytes) -> list[bytes] | None:
+    """Read an array as its items, each still as its JSON text; None for anything else. Raises as read_members does."""
+    if text.lstrip(b" \t\r\n")[:1] != b"[":
+        _decode(_any, text)
+        return None
+    return [bytes(item) for item in _decode(_items, text)]
+
+
 def read_scalar(text: bytes) -> str | int | None:
     """Read text or a whole number; None for any other value, as true, 1.5 or an object. Raises as read_members does."""
     try:

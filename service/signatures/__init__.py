@@ -1,12 +1,47 @@
 """How a delivery proves its source. One file per scheme; to add one, write its file and name it in the union below."""
 
 from service.signatures.basic import Basic
+from service.signatures.bearer import Bearer
+from service.signatures.header import Header
 from service.signatures.hmac_header import Hmac
+from service.signatures.path_token import PathToken
+from service.signatures.presets import GitHub, Preset, Shopify, Slack, Stripe, Svix
 from service.signatures.scheme import Scheme, Verified, Verifier
 from service.signatures.standard_webhooks import StandardWebhooks
 from service.signatures.unverified import Unverified
 
-SchemeConfig = Hmac | StandardWebhooks | Basic | Unverified
+SchemeConfig = (
+    StandardWebhooks
+    | Hmac
+    | GitHub
+    | Shopify
+    | Slack
+    | Stripe
+    | Svix
+    | Basic
+    | Bearer
+    | Header
+    | PathToken
+    | Unverified
+)
 """What may stand under `verify`, told apart by `scheme`."""
 
-__all__ = ["Basic", "Hmac", "Scheme", "SchemeConfig", "StandardWebhooks", "Unverified", "Verified", "Verifier"]
+__all__ = [
+    "Basic",
+    "Bearer",
+    "GitHub",
+    "Header",
+    "Hmac",
+    "PathToken",
+    "Preset",
+    "Scheme",
+    "SchemeConfig",
+    "Shopify",
+    "Slack",
+    "StandardWebhooks",
+    "Stripe",
+    "Svix",
+    "Unverified",
+    "Verified",
+    "Verifier",
+]

@@ -1,7 +1,6 @@
 """`scheme: basic`: user name and password in every delivery (RFC 7617). Nothing is signed: only TLS guards the body."""
 
 import binascii
-import hmac
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -10,7 +9,7 @@ from msgspec import Meta, Struct
 from service.errors import ConfigError
 from service.events import Delivery
 from service.secrets import SecretRef
-from service.signatures.scheme import Scheme, Verified, Verifier, not_verified, resolve_all
+from service.signatures.scheme import Scheme, Secrets, Verified, Verifier, matches_any, not_verified, resolve_all
 
 CHALLENGE = {"www-authenticate": 'Basic realm="webhooks", charset="UTF-8"'}
 
@@ -19,7 +18,7 @@ class Basic(Scheme, frozen=True, kw_only=True, tag="basic"):
     """`password` is one reference, or a list of them while the password changes."""
 
     username: Annotated[str, Meta(min_length=1, max_length=200)]
-    password: SecretRef | Annotated[tuple[SecretRef, ...], Meta(min_length=1, max_length=10)]
+    password: SecretRef | Secrets
 
     def build(self, environ: Mapping[str, str], at: str) -> Verifier:
         """See Scheme."""
@@ -29,29 +28,26 @@ class Basic(Scheme, frozen=True, kw_only=True, tag="basic"):
             passwords = (self.password.resolve(environ, f"{at}.password"),)
         else:
             passwords = resolve_all(self.password, environ, f"{at}.password")
-        return _Verifier(tuple(_credentials(self.username, password) for password in passwords))
+        return _Verifier(tuple(_credentials(self.username, password).encode() for password in passwords))
 
     def sign(self, body: bytes, secret: str, id: str, timestamp: int) -> dict[str, str]:  # noqa: A002, ARG002 - as in Scheme
         """See Scheme."""
         return {"authorization": f"Basic {_credentials(self.username, secret)}"}
 
+    @property
+    def refs(self) -> tuple[SecretRef, ...]:
+        """See Scheme."""
+        return (self.password,) if isinstance(self.password, SecretRef) else self.password
+
 
 class _Verifier(Struct, frozen=True):
-    credentials: tuple[str, ...]
+    credentials: tuple[bytes, ...]
 
     def verify(self, delivery: Delivery) -> Verified:
         scheme, _, given = delivery.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "basic" or not self._matches(given.strip(" ")):
+        if scheme.lower() != "basic" or not matches_any(self.credentials, given.strip(" ")):
             raise not_verified("Send the source's user name and password as HTTP Basic.", CHALLENGE)
         return Verified(None, delivery.body)
-
-    def _matches(self, given: str) -> bool:
-        if not given.isascii():
-            return False
-        matched = False
-        for expected in self.credentials:
-            matched |= hmac.compare_digest(expected, given)
-        return matched
 
 
 def _credentials(username: str, password: str) -> str:

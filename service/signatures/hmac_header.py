@@ -14,14 +14,25 @@ from msgspec import Meta, Struct
 from service.errors import ConfigError
 from service.events import Delivery
 from service.secrets import SecretRef
-from service.signatures.scheme import SIGNATURES_MAX, Scheme, Verified, Verifier, not_verified, resolve_all
+from service.signatures.scheme import (
+    ANY_TIME,
+    SIGNATURES_MAX,
+    HeaderName,
+    Scheme,
+    Secrets,
+    Tolerance,
+    Verified,
+    Verifier,
+    not_verified,
+    resolve_all,
+)
 from service.signatures.signed_headers import check_fresh, read_id, read_timestamp
 from service.signatures.templates import SignedTemplate, parse_template
 
 Algorithm = Literal["sha1", "sha256", "sha512"]
 Encoding = Literal["hex", "base64"]
-HeaderName = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}\Z", description="an HTTP header name such as X-Signature")
+Prefix = Annotated[
+    str, Meta(pattern=r"^([!-+.-~-][ -+.-~-]*)?\Z", max_length=64, description="ASCII text without a comma")
 ]
 
 
@@ -29,20 +40,20 @@ class Hmac(Scheme, frozen=True, kw_only=True, tag="hmac"):
     """The header holds `prefix` and the encoded hash, once per secret the sender uses, split by commas or spaces.
 
     `signed` is what is hashed. An id or a timestamp header must be part of it, or it would prove nothing.
+    With a `timestamp_prefix` the timestamp is the one part of its header, split by commas, that begins with it.
     `tolerance_seconds` bounds how far the timestamp may lie in the past or the future; 0 does not look.
     """
 
     header: HeaderName
     algorithm: Algorithm = "sha256"
     encoding: Encoding = "hex"
-    prefix: Annotated[
-        str, Meta(pattern=r"^([!-+.-~-][ -+.-~-]*)?\Z", max_length=64, description="ASCII text without a comma")
-    ] = ""
+    prefix: Prefix = ""
     signed: str = "{body}"
     id_header: HeaderName | None = None
     timestamp_header: HeaderName | None = None
-    tolerance_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 300
-    secrets: Annotated[tuple[SecretRef, ...], Meta(min_length=1, max_length=10, description="a list of references")]
+    timestamp_prefix: Prefix = ""
+    tolerance_seconds: Tolerance = 300
+    secrets: Secrets
 
     def build(self, environ: Mapping[str, str], at: str) -> Verifier:
         """See Scheme."""
@@ -52,6 +63,8 @@ class Hmac(Scheme, frozen=True, kw_only=True, tag="hmac"):
                 raise ConfigError(f"{at}.{name}_header", "is not signed", f"put {{{name}}} into signed, or remove it")
             if not header and name in template.names:
                 raise ConfigError(f"{at}.{name}_header", "is missing", f"name the header that holds the {name}")
+        if self.timestamp_prefix and not self.timestamp_header:
+            raise ConfigError(f"{at}.timestamp_prefix", "has no header", "add timestamp_header, or remove it")
         secrets = resolve_all(self.secrets, environ, f"{at}.secrets")
         return _Verifier(
             header=self.header.lower(),
@@ -61,6 +74,7 @@ class Hmac(Scheme, frozen=True, kw_only=True, tag="hmac"):
             template=template,
             id_header=(self.id_header or "").lower(),
             timestamp_header=(self.timestamp_header or "").lower(),
+            timestamp_prefix=self.timestamp_prefix,
             tolerance_seconds=self.tolerance_seconds,
             keys=tuple(_key(secret.encode(), self.algorithm) for secret in secrets),
         )
@@ -73,13 +87,24 @@ class Hmac(Scheme, frozen=True, kw_only=True, tag="hmac"):
         if self.id_header:
             headers[self.id_header.lower()] = id
         if self.timestamp_header:
-            headers[self.timestamp_header.lower()] = str(timestamp)
+            name, moment = self.timestamp_header.lower(), f"{self.timestamp_prefix}{timestamp}"
+            headers[name] = f"{moment},{headers[name]}" if name in headers else moment
         return headers
 
-    def warnings(self) -> tuple[str, ...]:
+    @property
+    def refs(self) -> tuple[SecretRef, ...]:
+        """See Scheme."""
+        return self.secrets
+
+    @property
+    def covered(self) -> frozenset[str]:
+        """See Scheme."""
+        return parse_template(self.signed, "signed").names
+
+    def warnings(self, environ: Mapping[str, str]) -> tuple[str, ...]:  # noqa: ARG002 - a short secret is still secret
         """See Scheme."""
         if self.timestamp_header and not self.tolerance_seconds:
-            return ("tolerance_seconds: 0 accepts a captured delivery at any later time",)
+            return (ANY_TIME,)
         return ("sha1 is weak; use it only where the sender offers nothing better",) if self.algorithm == "sha1" else ()
 
 
@@ -91,6 +116,7 @@ class _Verifier(Struct, frozen=True, kw_only=True):
     template: SignedTemplate
     id_header: str
     timestamp_header: str
+    timestamp_prefix: str
     tolerance_seconds: int
     keys: tuple[bytes, ...]
 
@@ -100,7 +126,8 @@ class _Verifier(Struct, frozen=True, kw_only=True):
         if not given:
             raise not_verified(f"Sign the delivery in {self.header}.")
         id_text = read_id(headers, self.id_header) if self.id_header else ""
-        timestamp = read_timestamp(headers, self.timestamp_header) if self.timestamp_header else ""
+        name = self.timestamp_header
+        timestamp = read_timestamp(headers, name, self.timestamp_prefix) if name else ""
         signed = self.template.fill(id_text, timestamp, delivery.body)
         if not self._matches(given, signed):
             raise not_verified(f"The signature in {self.header} does not match the delivery.")

@@ -4,17 +4,29 @@ A verifier sees the raw bytes before anything reads them. It tells what the send
 decide whether a delivery is new: a header that nobody signed can be changed by whoever captured the delivery.
 """
 
-from collections.abc import Mapping
-from typing import Protocol
+import hmac
+from collections.abc import Iterable, Mapping
+from typing import Annotated, ClassVar, Protocol
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from service.errors import Refusal
+from service.errors import ConfigError, Refusal
 from service.events import Delivery
 from service.secrets import SecretRef
 
 SIGNATURES_MAX = 16
 """How many signatures of one header are looked at; senders that rotate their secret send two."""
+TOKEN_CHARACTERS_GOOD = 16
+"""Shorter tokens are warned of: what is compared as it stands can be guessed by trying."""
+
+Secrets = Annotated[tuple[SecretRef, ...], Meta(min_length=1, max_length=10, description="a list of references")]
+"""Every active secret: the new one and the old one while a sender changes over."""
+Tolerance = Annotated[int, Meta(ge=0, le=86_400, description="seconds, 0 to 86400; 0 does not look at the clock")]
+HeaderName = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}\Z", description="an HTTP header name such as X-Signature")
+]
+
+ANY_TIME = "tolerance_seconds: 0 accepts a captured delivery at any later time"
 
 
 class Verified(Struct, frozen=True, gc=False):
@@ -43,7 +55,10 @@ class Verifier(Protocol):
 class Scheme(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="scheme"):
     """The part every scheme has: build a verifier for receiving, sign for sending."""
 
-    def build(self, environ: Mapping[str, str], at: str) -> Verifier:
+    redelivery_hours: ClassVar[float | None] = None
+    """How long the sender that a preset is named after may send an event again, if it says so."""
+
+    def build(self, environ: Mapping[str, str], at: str) -> Verifier:  # noqa: ARG002 - each scheme says it
         """Resolve the secrets and check the fields against each other; `at` is where the struct stands.
 
         Raises:
@@ -51,18 +66,62 @@ class Scheme(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         """
         raise TypeError(f"{type(self).__name__} does not say how")
 
-    def sign(self, body: bytes, secret: str, id: str, timestamp: int) -> dict[str, str]:  # noqa: A002 - the word senders use
+    def sign(self, body: bytes, secret: str, id: str, timestamp: int) -> dict[str, str]:  # noqa: A002, ARG002 - the word senders use; each scheme says it
         """Give the headers a sender adds. `timestamp` in seconds since the epoch; what the scheme lacks is unused."""
         raise TypeError(f"{type(self).__name__} does not say how")
 
-    def warnings(self) -> tuple[str, ...]:
-        """What is allowed but worth a second look, as sentences."""
+    def path(self, secret: str) -> str:  # noqa: ARG002 - for the schemes that need it
+        """Give what a sender adds to the source's address."""
+        return ""
+
+    @property
+    def refs(self) -> tuple[SecretRef, ...]:
+        """Where the active secrets stand, the newest first."""
+        return ()
+
+    @property
+    def covered(self) -> frozenset[str]:
+        """What is signed: of `id`, `timestamp` and `body`."""
+        return frozenset()
+
+    def warnings(self, environ: Mapping[str, str]) -> tuple[str, ...]:  # noqa: ARG002 - for the schemes that need it
+        """What is allowed but worth a second look, as sentences; the secrets are known to be there."""
         return ()
 
 
 def resolve_all(refs: tuple[SecretRef, ...], environ: Mapping[str, str], at: str) -> tuple[str, ...]:
     """Resolve every active secret of a list that stands at `at`."""
     return tuple(ref.resolve(environ, f"{at}[{index}]") for index, ref in enumerate(refs))
+
+
+def resolve_tokens(refs: tuple[SecretRef, ...], environ: Mapping[str, str], at: str) -> tuple[bytes, ...]:
+    """Resolve secrets that are sent as they stand, in a header or a path.
+
+    Raises:
+        ConfigError: one is missing, or holds what neither can: anything but visible ASCII.
+    """
+    tokens = resolve_all(refs, environ, at)
+    for index, token in enumerate(tokens):
+        if not token.isascii() or not token.isprintable() or token != token.strip():
+            fix = "use letters, digits and signs, without spaces around them"
+            raise ConfigError(f"{at}[{index}]", "the secret holds other than visible ASCII characters", fix)
+    return tuple(token.encode() for token in tokens)
+
+
+def short_tokens(refs: tuple[SecretRef, ...], environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Warn of secrets that are sent as they stand and are short enough to be guessed."""
+    short = any(len(ref.resolve(environ)) < TOKEN_CHARACTERS_GOOD for ref in refs)
+    return (f"a secret of fewer than {TOKEN_CHARACTERS_GOOD} characters can be guessed",) if short else ()
+
+
+def matches_any(expected: Iterable[bytes], given: str) -> bool:
+    """Compare with every expected secret, in constant time; what is not ASCII matches none."""
+    if not given.isascii():
+        return False
+    text, matched = given.encode(), False
+    for token in expected:
+        matched |= hmac.compare_digest(token, text)
+    return matched
 
 
 def not_verified(detail: str, headers: Mapping[str, str] | None = None) -> Refusal:

@@ -1,7 +1,8 @@
-"""`scheme: standard_webhooks`: the signature of the Standard Webhooks specification, version v1 (HMAC-SHA256).
+"""`scheme: standard_webhooks`: the signatures of the Standard Webhooks specification, v1 (HMAC) and v1a (Ed25519).
 
-Signed is `<webhook-id>.<webhook-timestamp>.<body>`; `webhook-signature` is a list split by spaces of `v1,<base64>`.
-Other versions in the list are skipped. Secrets are `whsec_` and the key in base64, by the specification 24 to 64 bytes.
+Signed is `<id>.<timestamp>.<body>`; `webhook-signature` is a list split by spaces of `v1,<base64>` and `v1a,<base64>`.
+Other versions in the list are skipped. Secrets are `whsec_` and the key in base64, by the specification 24 to 64 bytes;
+a sender's public key is `whpk_` and its 32 bytes, its private one `whsk_`.
 """
 
 import binascii
@@ -9,75 +10,147 @@ import hmac
 from collections.abc import Mapping
 from typing import Annotated
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from msgspec import Meta, Struct
 
 from service.errors import ConfigError
 from service.events import Delivery
 from service.secrets import SecretRef
-from service.signatures.scheme import SIGNATURES_MAX, Scheme, Verified, Verifier, not_verified, resolve_all
+from service.signatures.scheme import (
+    ANY_TIME,
+    SIGNATURES_MAX,
+    Scheme,
+    Tolerance,
+    Verified,
+    Verifier,
+    not_verified,
+    resolve_all,
+)
 from service.signatures.signed_headers import check_fresh, read_id, read_timestamp
 
-ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
-SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with, no secret
+SECRET_PREFIX, PUBLIC_PREFIX, PRIVATE_PREFIX = "whsec_", "whpk_", "whsk_"
 KEY_BYTES_MIN, KEY_BYTES_MAX = 24, 64
+PUBLIC_KEYS_MAX = 4
+ASYMMETRIC_MAX = 4
+"""How many v1a signatures are looked at: one costs as much as hashing a megabyte, and a stranger may send them."""
+ED25519_KEY_BYTES, ED25519_SIGNATURE_BYTES = 32, 64
+
+PublicKey = Annotated[
+    str, Meta(pattern=r"^whpk_[A-Za-z0-9+/]{43}=?\Z", description="the sender's public key, whpk_ and its base64")
+]
 
 
 class StandardWebhooks(Scheme, frozen=True, kw_only=True, tag="standard_webhooks"):
-    """`tolerance_seconds` bounds how far the timestamp may lie in the past or the future; 0 does not look."""
+    """`secrets` verify v1, `public_keys` v1a; one of the two is needed, and any signature that matches is enough.
 
-    tolerance_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 300
-    secrets: Annotated[tuple[SecretRef, ...], Meta(min_length=1, max_length=10, description="a list of references")]
+    `header_prefix` begins the names of the three headers. `tolerance_seconds` bounds how far the timestamp may lie in
+    the past or the future; 0 does not look.
+    """
+
+    header_prefix: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9-]{1,40}-\Z", description="the begin of header names, such as webhook-")
+    ] = "webhook-"
+    tolerance_seconds: Tolerance = 300
+    secrets: Annotated[tuple[SecretRef, ...], Meta(max_length=10, description="a list of references")] = ()
+    public_keys: Annotated[tuple[PublicKey, ...], Meta(max_length=PUBLIC_KEYS_MAX, description="a list of keys")] = ()
 
     def build(self, environ: Mapping[str, str], at: str) -> Verifier:
         """See Scheme."""
+        if not self.secrets and not self.public_keys:
+            raise ConfigError(f"{at}.secrets", "is missing", "add secrets: [{env: NAME}], or public_keys: [whpk_…]")
         secrets = resolve_all(self.secrets, environ, f"{at}.secrets")
         keys = tuple(read_key(secret, f"{at}.secrets[{index}]") for index, secret in enumerate(secrets))
-        return _Verifier(self.tolerance_seconds, keys)
+        public = tuple(_read_public(text, f"{at}.public_keys[{index}]") for index, text in enumerate(self.public_keys))
+        id_header, timestamp_header, signature_header = self._headers()
+        return _Verifier(
+            id_header=id_header,
+            timestamp_header=timestamp_header,
+            signature_header=signature_header,
+            tolerance_seconds=self.tolerance_seconds,
+            keys=keys,
+            public_keys=public,
+        )
 
     def sign(self, body: bytes, secret: str, id: str, timestamp: int) -> dict[str, str]:  # noqa: A002 - as in Scheme
+        """See Scheme; a secret that begins with whsk_ makes a v1a signature."""
+        signed = _signed(id, str(timestamp), body)
+        if secret.startswith(PRIVATE_PREFIX):
+            signature = "v1a," + _base64(_read_private(secret).sign(signed))
+        else:
+            signature = "v1," + _digest(read_key(secret, "secret"), signed)
+        return dict(zip(self._headers(), (id, str(timestamp), signature), strict=True))
+
+    @property
+    def refs(self) -> tuple[SecretRef, ...]:
         """See Scheme."""
-        signature = _signature(read_key(secret, "secret"), _signed(id, str(timestamp), body))
-        return {ID: id, TIMESTAMP: str(timestamp), SIGNATURE: f"v1,{signature}"}
+        return self.secrets
 
-    def warnings(self) -> tuple[str, ...]:
+    @property
+    def covered(self) -> frozenset[str]:
         """See Scheme."""
-        if self.tolerance_seconds:
-            return ()
-        return ("tolerance_seconds: 0 accepts a captured delivery at any later time",)
+        return frozenset({"id", "timestamp", "body"})
+
+    def warnings(self, environ: Mapping[str, str]) -> tuple[str, ...]:  # noqa: ARG002 - keys have their length
+        """See Scheme."""
+        return () if self.tolerance_seconds else (ANY_TIME,)
+
+    def _headers(self) -> tuple[str, str, str]:
+        prefix = self.header_prefix.lower()
+        return f"{prefix}id", f"{prefix}timestamp", f"{prefix}signature"
 
 
-class _Verifier(Struct, frozen=True):
+class _Verifier(Struct, frozen=True, kw_only=True):
+    id_header: str
+    timestamp_header: str
+    signature_header: str
     tolerance_seconds: int
     keys: tuple[bytes, ...]
+    public_keys: tuple[Ed25519PublicKey, ...]
 
     def verify(self, delivery: Delivery) -> Verified:
         headers = delivery.headers
-        id_text, timestamp = read_id(headers, ID), read_timestamp(headers, TIMESTAMP)
+        id_text, timestamp = read_id(headers, self.id_header), read_timestamp(headers, self.timestamp_header)
         signed = _signed(id_text, timestamp, delivery.body)
-        if not self._matches(headers.get(SIGNATURE, ""), signed):
-            raise not_verified(f"No v1 signature in {SIGNATURE} matches the delivery.")
+        if not self._matches(headers.get(self.signature_header, ""), signed):
+            raise not_verified(f"No signature in {self.signature_header} matches the delivery.")
         check_fresh(timestamp, delivery.received_at, self.tolerance_seconds)
         return Verified(id_text, signed)
 
     def _matches(self, given: str, signed: bytes) -> bool:
-        candidates = _candidates(given)
+        if not given.isascii():
+            return False
+        words = given.split(None, SIGNATURES_MAX)[:SIGNATURES_MAX]
+        candidates = [word[3:].rstrip(",") for word in words if word.startswith("v1,")]
         matched = False
         for key in self.keys:
-            expected = _signature(key, signed)
+            expected = _digest(key, signed)
             for candidate in candidates:
                 matched |= hmac.compare_digest(expected, candidate)
-        return matched
+        return matched or (bool(self.public_keys) and self._matches_public(words, signed))
+
+    def _matches_public(self, words: list[str], signed: bytes) -> bool:
+        texts = [word[4:].rstrip(",") for word in words if word.startswith("v1a,")][:ASYMMETRIC_MAX]
+        signatures = [_decode(text) for text in texts]
+        return any(
+            len(signature) == ED25519_SIGNATURE_BYTES and _verifies(key, signature, signed)
+            for key in self.public_keys
+            for signature in signatures
+        )
 
 
 def read_key(secret: str, at: str) -> bytes:
-    """Give the key that a secret stands for.
+    """Give the key that a secret stands for; the padding of its base64 may be missing.
 
     Raises:
         ConfigError: not base64, or not 24 to 64 bytes long.
     """
     fix = f"give the sender's secret as it was shown: {SECRET_PREFIX} and the base64 of the key"
+    if secret.startswith(PUBLIC_PREFIX):
+        raise ConfigError(at, "this is a public key, not a secret", "move it to public_keys")
+    text = secret.removeprefix(SECRET_PREFIX)
     try:
-        key = binascii.a2b_base64(secret.removeprefix(SECRET_PREFIX), strict_mode=True)
+        key = binascii.a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
     except ValueError:
         raise ConfigError(at, "the secret is not base64", fix) from None
     if not KEY_BYTES_MIN <= len(key) <= KEY_BYTES_MAX:
@@ -85,18 +158,46 @@ def read_key(secret: str, at: str) -> bytes:
     return key
 
 
+def _read_public(text: str, at: str) -> Ed25519PublicKey:
+    base64 = text.removeprefix(PUBLIC_PREFIX)
+    key = _decode(base64 + "=" * (-len(base64) % 4))
+    if len(key) != ED25519_KEY_BYTES:
+        raise ConfigError(at, "is no Ed25519 key", f"copy it whole, {PUBLIC_PREFIX} and 44 characters")
+    return Ed25519PublicKey.from_public_bytes(key)
+
+
+def _read_private(secret: str) -> Ed25519PrivateKey:
+    """Give a private key; senders keep the public half behind it, which is not needed."""
+    key = _decode(secret.removeprefix(PRIVATE_PREFIX))
+    if len(key) not in {ED25519_KEY_BYTES, 2 * ED25519_KEY_BYTES}:
+        raise ConfigError("secret", "is no Ed25519 key", f"give {PRIVATE_PREFIX} and the base64 of 32 or 64 bytes")
+    return Ed25519PrivateKey.from_private_bytes(key[:ED25519_KEY_BYTES])
+
+
+def _verifies(key: Ed25519PublicKey, signature: bytes, signed: bytes) -> bool:
+    try:
+        key.verify(signature, signed)
+    except InvalidSignature:
+        return False
+    return True
+
+
 def _signed(id_text: str, timestamp: str, body: bytes) -> bytes:
     return b"%b.%b.%b" % (id_text.encode(), timestamp.encode(), body)
 
 
-def _signature(key: bytes, signed: bytes) -> str:
-    return binascii.b2a_base64(hmac.digest(key, signed, "sha256"), newline=False).decode()
+def _digest(key: bytes, signed: bytes) -> str:
+    return _base64(hmac.digest(key, signed, "sha256"))
 
 
-def _candidates(given: str) -> list[str]:
-    """Give the v1 signatures of a header; what is not ASCII cannot match and is left out."""
-    if not given.isascii():
-        return []
-    return [
-        word[3:].rstrip(",") for word in given.split(None, SIGNATURES_MAX)[:SIGNATURES_MAX] if word.startswith("v1,")
-    ]
+def _base64(data: bytes) -> str:
+    return binascii.b2a_base64(data, newline=False).decode()
+
+
+def _decode(text: str) -> bytes:
+    """Decode base64 that is written the one way it can be; anything else is nothing."""
+    try:
+        data = binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        return b""
+    return data if _base64(data) == text else b""

@@ -17,7 +17,7 @@ class Unverified(Scheme, frozen=True, kw_only=True, tag="none"):
         """See Scheme."""
         return {}
 
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self, environ: Mapping[str, str]) -> tuple[str, ...]:  # noqa: ARG002 - no secret to look at
         """See Scheme."""
         return ("scheme: none takes deliveries from anyone who can reach the port",)
 

@@ -1,4 +1,4 @@
-"""Every scheme: what it refuses, that one flipped bit is enough, and that a signed delivery passes."""
+"""The schemes that sign, field by field: what they refuse, what they take, and what they tell of it."""
 
 import binascii
 import hashlib
@@ -8,13 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from service.errors import ConfigError, Refusal
 from service.events import Delivery
 from service.secrets import SecretRef
-from service.signatures import Basic, Hmac, Scheme, SchemeConfig, StandardWebhooks, Unverified, Verified, Verifier
+from service.signatures import Basic, Hmac, Scheme, StandardWebhooks, Unverified, Verified, Verifier
 from service.signatures.signed_headers import ID_CHARACTERS_MAX
 
 NOW = 1_700_000_000
@@ -152,7 +150,7 @@ def test_a_tolerance_of_zero_looks_at_no_clock_and_warns(scheme: Scheme) -> None
     environ = {"A": "a", "B": WHSEC}
     headers = scheme.sign(BODY, WHSEC, "msg_1", 1)
     assert scheme.build(environ, "verify").verify(delivery(headers)).id == "msg_1"
-    assert "tolerance_seconds" in scheme.warnings()[0]
+    assert "tolerance_seconds" in scheme.warnings(environ)[0]
 
 
 @pytest.mark.parametrize("event_id", ["", "x" * (ID_CHARACTERS_MAX + 1), "a\x00b", "a\nb", "é", "\x7f"])
@@ -244,9 +242,9 @@ def test_basic_takes_its_scheme_in_any_case_and_one_password_alone() -> None:
 
 def test_no_scheme_adds_no_headers_but_a_warning() -> None:
     assert signed(Unverified(), "") == {}
-    assert Unverified().warnings()
-    assert "sha1" in msgspec.structs.replace(PLAIN, algorithm="sha1").warnings()[0]
-    assert not (*PLAIN.warnings(), *FULL.warnings(), *STANDARD.warnings(), *BASIC.warnings())
+    assert Unverified().warnings(ENVIRON)
+    assert "sha1" in msgspec.structs.replace(PLAIN, algorithm="sha1").warnings(ENVIRON)[0]
+    assert not [scheme for scheme, _ in SCHEMES.values() if scheme.warnings(ENVIRON)]
 
 
 def test_a_key_longer_than_the_hash_block_signs_as_hmac_says() -> None:
@@ -271,6 +269,7 @@ def test_a_key_longer_than_the_hash_block_signs_as_hmac_says() -> None:
         ({"signed": "{id}.{body}"}, "verify.id_header"),
         ({"signed": "{timestamp}.{body}"}, "verify.timestamp_header"),
         ({"secrets": (REF_A, SecretRef(env="NONE"))}, "verify.secrets[1]"),
+        ({"timestamp_prefix": "t="}, "verify.timestamp_prefix"),
     ],
 )
 def test_fields_of_hmac_that_contradict_each_other_are_refused(change: dict[str, Any], path: str) -> None:
@@ -304,46 +303,6 @@ def test_a_scheme_that_says_nothing_of_its_own_neither_builds_nor_signs() -> Non
         Scheme().build({}, "verify")
     with pytest.raises(TypeError):
         Scheme().sign(b"", "", "", 0)
-
-
-def test_every_scheme_has_its_tests_here() -> None:
-    tested = {type(scheme) for scheme, _ in SCHEMES.values()} | {Unverified}
-    assert tested == set(SchemeConfig.__args__)
-
-
-@given(name=st.sampled_from(sorted(SCHEMES)), body=st.binary(max_size=200), data=st.data())
-def test_what_is_signed_verifies_and_any_flipped_bit_does_not(name: str, body: bytes, data: st.DataObject) -> None:
-    scheme, secret = SCHEMES[name]
-    headers = signed(scheme, secret, body)
-    assert build(scheme).verify(delivery(headers, body)).signed.endswith(body)
-    header = data.draw(st.sampled_from(sorted(headers)))
-    flipped = flip(headers[header].encode(), data).decode("latin-1")
-    same_in_hex = name == "plain" and flipped.lower() == headers[header]
-    same_scheme = name == "basic" and flipped.lower()[:6] == "basic " and flipped[6:] == headers[header][6:]
-    if not (same_in_hex or same_scheme or flipped.strip(" ,") == headers[header]):
-        assert refused(scheme, headers | {header: flipped}, body) in {"not_verified", "stale_timestamp"}
-    if body and name != "basic":
-        assert refused(scheme, headers, flip(body, data)) == "not_verified"
-
-
-@given(
-    name=st.sampled_from(sorted(SCHEMES)),
-    values=st.dictionaries(
-        st.sampled_from([
-            "x-signature", "x-id", "x-time", "webhook-id", "webhook-timestamp", "webhook-signature", "authorization",
-        ]),
-        st.text(max_size=60) | st.sampled_from(["1700000000", "msg_1", "v1,", "v0=", "Basic "]),
-    ),
-)  # fmt: skip
-def test_random_headers_raise_nothing_but_refusals(name: str, values: dict[str, str]) -> None:
-    assert refused(SCHEMES[name][0], values) == "not_verified"
-
-
-def flip(text: bytes, data: st.DataObject) -> bytes:
-    bit = data.draw(st.integers(0, len(text) * 8 - 1))
-    changed = bytearray(text)
-    changed[bit // 8] ^= 1 << (bit % 8)
-    return bytes(changed)
 
 
 def base64_of(digest: bytes) -> str:

@@ -1,0 +1,153 @@
+"""`envelope: cloudevents`: CloudEvents 1.0 over HTTP, in structured, batched and binary mode, in the JSON format.
+
+Which mode a delivery is in is told by its body, not by its headers: what holds the attributes of an event is one (or,
+in a list, several), whatever Content-Type says. Nobody signs that header, so otherwise whoever captured a structured
+delivery could send it again as a binary one with attributes of their own, and a new identity.
+
+In binary mode the attributes stand in headers. They tell what happened, but not which event it is: the id counts only
+where the scheme signs it, else the signed bytes stand for it.
+"""
+
+import binascii
+from collections.abc import Mapping
+from typing import ClassVar
+from urllib.parse import unquote
+
+import msgspec
+
+from service.envelopes.envelope import FACTS_MAX, Desk, Reader, Told, alone, not_an_event
+from service.envelopes.pointed import FactWriter, Parts, PointedEnvelope, RecordDetour
+from service.envelopes.strict_json import check_body, read_items, read_members, read_scalar, unparsable
+from service.envelopes.walk import Walk
+from service.errors import Refusal
+from service.events import Delivery, Fact
+
+VERSION = "1.0"
+STRUCTURED, BATCHED = "application/cloudevents+json", "application/cloudevents-batch+json"
+ATTRIBUTES = frozenset({"specversion", "id", "source", "type"})
+"""What every event has."""
+RECORD = "/subject"
+
+
+class CloudEventsEnvelope(PointedEnvelope, frozen=True, kw_only=True, tag="cloudevents"):
+    """Without fields the record's id is the `subject`. Pointers are into the event, so into its data with /data/…."""
+
+    record: RecordDetour = RecordDetour()
+
+    content_types: ClassVar[frozenset[str]] = frozenset({"*"})
+
+    def reader(self, desk: Desk) -> Reader:
+        """See Envelope."""
+        return _CloudEventsReader(self, desk).read
+
+
+class _CloudEventsReader:
+    def __init__(self, envelope: CloudEventsEnvelope, desk: Desk) -> None:
+        place = envelope.record
+        parts = Parts(
+            id="/id",
+            type="/type",
+            moment="/time",
+            record=place.id or RECORD,
+            kind=place.kind,
+            kinds=place.kinds,
+        )
+        self.writer = FactWriter(envelope, parts, desk)
+        self.depth_max = desk.depth_max
+        self.attributes = Walk()
+        for name in ("specversion", "source"):
+            self.attributes.add(f"/{name}", name)
+
+    def read(self, delivery: Delivery) -> Told:
+        body, headers = delivery.body, delivery.headers
+        media = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media.startswith("application/cloudevents") and media not in {STRUCTURED, BATCHED}:
+            raise _wrong_media()
+        events = self._events(body, media)
+        if isinstance(events, list):
+            return Told(tuple([self._event(event) for event in events]), tuple(events))
+        if events is not None:
+            return alone(self._event(events), body)
+        if media in {STRUCTURED, BATCHED}:
+            raise not_an_event("Send a CloudEvent in structured mode, or a list of them in batched mode.")
+        if "ce-specversion" not in headers:
+            raise _wrong_media()
+        return alone(self._binary(headers, body), body)
+
+    def _events(self, body: bytes, media: str) -> list[bytes] | bytes | None:
+        """Give the one event that a body is, or the several, or None for a body that is data."""
+        opening = body.lstrip(b" \t\r\n")[:1]
+        if opening not in {b"{", b"["}:
+            return None
+        try:
+            check_body(body, self.depth_max)
+            items = read_items(body) if opening == b"[" else None
+            if items is None:
+                return body if _holds_attributes(body) and media != BATCHED else None
+            if media != BATCHED and not any(_holds_attributes(item) for item in items[:FACTS_MAX]):
+                return None
+        except Refusal:
+            if media.endswith(("json", "")):
+                raise
+            return None  # text of another kind that begins with a bracket
+        if len(items) > FACTS_MAX:
+            raise not_an_event(f"Send at most {FACTS_MAX} events in one delivery.")
+        return items if media != STRUCTURED else None
+
+    def _event(self, text: bytes) -> Fact:
+        """Read one event in JSON. Its identity is source and id together, as the specification says."""
+        members = read_members(text)
+        found: dict[str, bytes] = {}
+        self.attributes.collect(text, found)
+        for step, walk in self.writer.walk.steps.items():
+            if step in members:
+                walk.collect(bytes(members[step]), found)
+            elif step == "data" and "data_base64" in members:
+                walk.collect(self._decoded(bytes(members["data_base64"])), found)
+        return self._fact(found, signed=True)
+
+    def _binary(self, headers: Mapping[str, str], body: bytes) -> Fact:
+        found: dict[str, bytes] = {}
+        for step, walk in (*self.attributes.steps.items(), *self.writer.walk.steps.items()):
+            if step == "data":
+                check_body(body, self.depth_max)
+                walk.collect(body, found)
+            elif f"ce-{step}" in headers:
+                walk.collect(_header_text(headers[f"ce-{step}"]), found)
+        return self._fact(found, signed=False)
+
+    def _fact(self, found: dict[str, bytes], *, signed: bool) -> Fact:
+        if read_scalar(found.get("specversion", b"null")) != VERSION:
+            raise not_an_event(f"Send CloudEvents of version {VERSION}.")
+        source = read_scalar(found.get("source", b"null"))
+        if not isinstance(source, str) or not source or " " in source:
+            raise not_an_event("Name the event's source, a URI reference.")
+        event_id = f"{source} {self.writer.text('id', found)}"
+        fact = self.writer.write(self.writer.text("type", found), found)
+        return msgspec.structs.replace(fact, id=event_id if signed else None)
+
+    def _decoded(self, text: bytes) -> bytes:
+        value = read_scalar(text)
+        try:
+            data = binascii.a2b_base64(value if isinstance(value, str) else "", strict_mode=True)
+        except ValueError:
+            raise unparsable("Send data_base64 in base64.") from None
+        check_body(data, self.depth_max)
+        return data
+
+
+def _holds_attributes(text: bytes) -> bool:
+    return text.lstrip(b" \t\r\n")[:1] == b"{" and read_members(text).keys() >= ATTRIBUTES
+
+
+def _header_text(value: str) -> bytes:
+    """Give a header's value as JSON text; what is no visible ASCII stands percent-encoded in it (HTTP binding 3.1)."""
+    try:
+        return msgspec.json.encode(unquote(value, errors="strict"))
+    except (UnicodeDecodeError, UnicodeEncodeError):
+        raise not_an_event("Send the attributes as UTF-8, percent-encoded.") from None
+
+
+def _wrong_media() -> Refusal:
+    detail = "Send a CloudEvent in the JSON format, or in binary mode with its ce- headers."
+    return Refusal(415, "unsupported_media_type", detail, {"accept": f"{STRUCTURED}, {BATCHED}"})

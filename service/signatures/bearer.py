@@ -1,0 +1,53 @@
+"""`scheme: bearer`: a secret in `Authorization: Bearer …` (RFC 6750). Nothing is signed: only TLS guards the body."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from service.events import Delivery
+from service.secrets import SecretRef
+from service.signatures.scheme import (
+    Scheme,
+    Secrets,
+    Verified,
+    Verifier,
+    matches_any,
+    not_verified,
+    resolve_tokens,
+    short_tokens,
+)
+
+CHALLENGE = {"www-authenticate": 'Bearer realm="webhooks"'}
+
+
+class Bearer(Scheme, frozen=True, kw_only=True, tag="bearer"):
+    """`secrets` are the tokens."""
+
+    secrets: Secrets
+
+    def build(self, environ: Mapping[str, str], at: str) -> Verifier:
+        """See Scheme."""
+        return _Verifier(resolve_tokens(self.secrets, environ, f"{at}.secrets"))
+
+    def sign(self, body: bytes, secret: str, id: str, timestamp: int) -> dict[str, str]:  # noqa: A002, ARG002 - as in Scheme
+        """See Scheme."""
+        return {"authorization": f"Bearer {secret}"}
+
+    @property
+    def refs(self) -> tuple[SecretRef, ...]:
+        """See Scheme."""
+        return self.secrets
+
+    def warnings(self, environ: Mapping[str, str]) -> tuple[str, ...]:
+        """See Scheme."""
+        return short_tokens(self.secrets, environ)
+
+
+class _Verifier(Struct, frozen=True):
+    tokens: tuple[bytes, ...]
+
+    def verify(self, delivery: Delivery) -> Verified:
+        scheme, _, given = delivery.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not matches_any(self.tokens, given.strip(" ")):
+            raise not_verified("Send the source's token as Authorization: Bearer.", CHALLENGE)
+        return Verified(None, delivery.body)
