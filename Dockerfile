@@ -1,5 +1,6 @@
 # One image for both pods: `waybill serve` and `waybill work`. The build stage has pip and hatchling, the image has neither.
-ARG PYTHON_IMAGE=python:3.13-slim
+# A release names its base by digest: --build-arg PYTHON_IMAGE=python:3.13-slim-trixie@sha256:…
+ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim-trixie
 FROM ${PYTHON_IMAGE} AS build
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
@@ -15,14 +16,21 @@ COPY workers workers
 # The root file system is read-only in a pod, so the bytecode has to be there before.
 RUN /opt/build/bin/pip wheel --quiet --no-build-isolation --no-deps --wheel-dir /wheels . \
  && /opt/build/bin/pip --python /opt/waybill/bin/python install --quiet --no-deps --no-index /wheels/*.whl \
- && /opt/waybill/bin/python -m compileall -q -j 0 /opt/waybill/lib
+ && /opt/waybill/bin/python -m compileall -q -j 0 /opt/waybill/lib \
+ && find /opt/waybill/bin -type f ! -name waybill -delete
 
 FROM ${PYTHON_IMAGE}
 ARG REVISION=unknown
+ARG VERSION=unknown
 LABEL org.opencontainers.image.title="waybill" \
+      org.opencontainers.image.description="Receives webhooks, keeps every one, fetches the record, applies rules, acts" \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin waybill
+# what installs software has no business where software runs
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin waybill \
+ && rm -rf /usr/local/bin/pip* /usr/local/lib/python3.*/site-packages/pip* /usr/local/lib/python3.*/ensurepip \
+           /usr/lib/python3/dist-packages/pip* /usr/bin/pip* /root/.cache
 COPY --from=build /opt/waybill /opt/waybill
 ENV PATH="/opt/waybill/bin:${PATH}" PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 WORKDIR /etc/waybill
