@@ -36,7 +36,7 @@ class Sweeper:
         self._items_max = settings.sweep_items_max
         self._keep_ms = int(settings.decision_days * 86_400_000)
         self._dead_ms = int(settings.dead_letter_days * 86_400_000)
-        self._body_ms = int(settings.body_hours * 3_600_000)
+        self._ends = int(settings.body_hours * 3_600_000), int(settings.lease_seconds * 1000)
 
     async def sweep(self, sweeper: str) -> Swept | None:
         """Sweep one slice; None if another one is at it.
@@ -46,7 +46,7 @@ class Sweeper:
         """
         jobs = encode_job(LANE_FUNCTION, ()), encode_job(EFFECTS_FUNCTION, ())
         limits = (sweeper, self._turn_ms, self._items_max, self._keep_ms, self._dead_ms)
-        answer = await self._client.call(SWEEP, (*limits, *jobs, self._body_ms), seconds_max=0)
+        answer = await self._client.call(SWEEP, (*limits, *jobs, *self._ends), seconds_max=0)
         if not answer:
             return None
         flat: list[bytes | int] = answer[1]

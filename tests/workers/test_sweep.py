@@ -83,6 +83,26 @@ async def test_every_event_gets_its_turn_slice_by_slice(house: House) -> None:
     assert {(await house.story(event_id))["fate"] for event_id in ids} == {"matched"}
 
 
+async def test_after_the_clock_was_set_back_nothing_waits_for_it_to_catch_up(house: House) -> None:
+    await sweep(house)
+    ids = [await house.send(f"po-{number}") for number in range(5)]
+    taken = (await house.store.leases("w9").claim(1)).jobs[0]
+    hour = 3_600_000
+    for job in await house.store.client.command("ZRANGE", "arq:queue", 0, -1):
+        await house.store.client.command("ZINCRBY", "arq:queue", hour, job)
+    await house.store.client.command("PEXPIRE", f"arq:in-progress:{taken.id}", hour)
+    await house.store.client.command("HINCRBY", "wb:sweep", "clock", hour)
+    counts = [await sweep(house) for _ in range(4)]
+    assert sum(count.get("ahead_of_clock", 0) for count in counts) == 5
+    assert (
+        await house.store.client.command("PTTL", f"arq:in-progress:{taken.id}") <= house.settings.lease_seconds * 1000
+    )
+    await house.store.client.command("DEL", f"arq:in-progress:{taken.id}")
+    await house.store.client.command("ZADD", "arq:queue", 1, taken.id)
+    await house.work()
+    assert {(await house.story(event_id))["fate"] for event_id in ids} == {"matched"}
+
+
 async def test_what_outlived_its_time_is_forgotten_and_old_dead_letters_expire(house: House) -> None:
     event_id = await house.send()
     await house.work()

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Look at a bounded slice of what is kept and mend, in this same call, what breaks an invariant. One sweeper at a time.
 -- ARGV: prefix, queue, sweeper, its turn in ms, items_max, keep_ms of ended events, dead letters kept in ms (0: for
--- ever), lane payload, effects payload, body_ms. Gives {} if another one sweeps, else names and counts of what was mended.
+-- ever), lane payload, effects payload, body_ms, lease_ms. Gives {} if another one sweeps, else names and counts of what was mended.
 local holder = redis.call('SET', prefix .. 'sweeper', ARGV[3], 'NX', 'GET', 'PX', ARGV[4])
 if holder and holder ~= ARGV[3] then
   return {}
@@ -82,6 +82,34 @@ local function mend_job(job)
   end
 end
 
+-- A clock that was set back leaves jobs and locks that would wait until it has caught up. All that lies further ahead than
+-- a lease becomes due now: an early retry does no harm, an hour's silence does.
+local function mend_clock()
+  local lease = tonumber(ARGV[11])
+  local seen = tonumber(redis.call('HGET', place, 'clock') or 0)
+  if now < seen - 1000 then
+    redis.call('HSET', place, 'set_back', 1)
+  end
+  redis.call('HSET', place, 'clock', now)
+  if redis.call('HEXISTS', place, 'set_back') == 0 then
+    return
+  end
+  local ahead = redis.call('ZRANGE', queue, '(' .. now + lease, '+inf', 'BYSCORE', 'LIMIT', 0, items_max)
+  for _, job in ipairs(ahead) do
+    local locked = redis.call('EXISTS', lock_of(job)) == 1
+    if locked and redis.call('PTTL', lock_of(job)) > lease then
+      redis.call('PEXPIRE', lock_of(job), lease)
+    end
+    redis.call('ZADD', queue, 'XX', locked and now + lease or now, job)
+    count('ahead_of_clock')
+  end
+  if #ahead < items_max then
+    redis.call('HDEL', place, 'set_back')
+  end
+  wake_one()
+end
+
+mend_clock()
 for _, id in ipairs(slice(open, 'open')) do
   mend_open(id)
 end

@@ -1,0 +1,189 @@
+"""The faults, each begun while events flow and undone before it returns. Every one ends with all processes running."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+
+from tests.chaos.fleet import LEASE_SECONDS, Fleet
+from tests.chaos.proxy import Mode, Wire
+
+Fault = Callable[[Fleet], Awaitable[None]]
+
+
+async def nothing(fleet: Fleet) -> None:
+    await asyncio.sleep(1)
+    assert fleet.valkey
+
+
+async def kill_ingress(fleet: Fleet) -> None:
+    fleet.ingresses[0].kill()
+    await asyncio.sleep(0.5)
+    fleet.ingresses[0] = await fleet.start_ingress(0)
+
+
+async def kill_worker(fleet: Fleet) -> None:
+    fleet.workers[0].kill()
+    await asyncio.sleep(0.5)
+    fleet.workers[0] = await fleet.start_worker()
+
+
+async def kill_every_worker(fleet: Fleet) -> None:
+    for worker in fleet.workers:
+        worker.kill()
+    fleet.workers = [await fleet.start_worker() for _ in fleet.workers]
+
+
+async def kill_store(fleet: Fleet) -> None:
+    assert fleet.valkey
+    fleet.valkey.kill()
+    await asyncio.sleep(1)
+    await fleet.start_store()
+
+
+async def lose_power(fleet: Fleet) -> None:
+    fleet.lose_power()
+    await asyncio.sleep(0.5)
+    await fleet.start_store()
+
+
+async def stop_worker_past_its_lease(fleet: Fleet) -> None:
+    await _stopped(fleet.workers[0].process.pid, LEASE_SECONDS * 2)
+
+
+async def stop_ingress(fleet: Fleet) -> None:
+    await _stopped(fleet.ingresses[0].process.pid, 3)
+
+
+async def stop_store(fleet: Fleet) -> None:
+    assert fleet.valkey
+    await _stopped(fleet.valkey.pid, LEASE_SECONDS * 1.5)
+
+
+async def cut_store_before_calls(fleet: Fleet) -> None:
+    await _mode(fleet.to_store, "cut there", 1.0)
+
+
+async def cut_store_before_answers(fleet: Fleet) -> None:
+    await _mode(fleet.to_store, "cut back", 1.0)
+
+
+async def break_store_connections(fleet: Fleet) -> None:
+    for _ in range(10):
+        fleet.to_store.break_all()
+        await asyncio.sleep(0.15)
+
+
+async def hang_store(fleet: Fleet) -> None:
+    await _mode(fleet.to_store, "hang", LEASE_SECONDS * 1.5)
+    fleet.to_store.break_all()
+
+
+async def slow_store(fleet: Fleet) -> None:
+    await _mode(fleet.to_store, "slow", 2.0)
+
+
+async def cut_platform_before_calls(fleet: Fleet) -> None:
+    await _mode(fleet.to_target, "cut there", 1.0)
+
+
+async def cut_platform_before_answers(fleet: Fleet) -> None:
+    await _mode(fleet.to_target, "cut back", 1.0)
+
+
+async def hang_platform(fleet: Fleet) -> None:
+    await _mode(fleet.to_target, "hang", 2.0)
+
+
+async def fill_memory(fleet: Fleet) -> None:
+    store = await fleet.open_store()
+    used, _ = await store.sampler.memory()
+    await store.client.command("CONFIG", "SET", "maxmemory", used + 100_000)
+    await asyncio.sleep(2)
+    await store.client.command("CONFIG", "SET", "maxmemory", 0)
+    await store.close()
+
+
+async def make_read_only(fleet: Fleet) -> None:
+    store = await fleet.open_store()
+    await store.client.command("REPLICAOF", "127.0.0.1", 1)
+    await asyncio.sleep(1.5)
+    await store.client.command("REPLICAOF", "NO", "ONE")
+    await store.close()
+
+
+async def fill_disk(fleet: Fleet) -> None:
+    assert fleet.valkey
+    fleet.switch(disk_full=True)
+    await asyncio.to_thread(fleet.valkey.process.wait, 10)  # with `always` the server ends rather than lie
+    fleet.switch()
+    await fleet.start_store()
+
+
+async def jump_clock_forward(fleet: Fleet) -> None:
+    fleet.switch(clock_seconds=3_600)
+    await asyncio.sleep(2)
+
+
+async def jump_clock_back(fleet: Fleet) -> None:
+    fleet.switch(clock_seconds=-5)
+    await asyncio.sleep(2)
+    fleet.switch()
+
+
+async def publish_rules(fleet: Fleet) -> None:
+    rules = fleet.read_rules()
+    for sort in (7, 8, 9):
+        fleet.write_rules([rule | {"sort": sort} for rule in rules])
+        assert await fleet.publish() == 0
+    fleet.write_rules(rules)
+    assert await fleet.publish() == 0
+
+
+async def roll_out(fleet: Fleet) -> None:
+    for place in range(2):
+        old_worker, old_ingress = fleet.workers[place], fleet.ingresses[place]
+        fleet.workers[place] = await fleet.start_worker()
+        await asyncio.to_thread(old_worker.stop, 30)
+        await asyncio.to_thread(old_ingress.stop, 30)
+        fleet.ingresses[place] = await fleet.start_ingress(place)
+
+
+async def _stopped(pid: int, seconds: float) -> None:
+    os.kill(pid, signal.SIGSTOP)
+    await asyncio.sleep(seconds)
+    os.kill(pid, signal.SIGCONT)
+
+
+async def _mode(wire: Wire, mode: Mode, seconds: float) -> None:
+    wire.mode = mode
+    await asyncio.sleep(seconds)
+    wire.mode = "pass"
+
+
+FAULTS: dict[str, Fault] = {
+    "none": nothing,
+    "SIGKILL an ingress": kill_ingress,
+    "SIGKILL a worker": kill_worker,
+    "SIGKILL every worker": kill_every_worker,
+    "SIGKILL the store": kill_store,
+    "power lost: store cut to its last fdatasync": lose_power,
+    "SIGSTOP a worker past its lease, SIGCONT": stop_worker_past_its_lease,
+    "SIGSTOP an ingress, SIGCONT": stop_ingress,
+    "SIGSTOP the store past the leases, SIGCONT": stop_store,
+    "store calls cut before they arrive": cut_store_before_calls,
+    "store calls cut before their answers": cut_store_before_answers,
+    "store connections broken off": break_store_connections,
+    "store hangs": hang_store,
+    "store slow (100 ms a call)": slow_store,
+    "platform and sink cut before calls arrive": cut_platform_before_calls,
+    "platform and sink cut before their answers": cut_platform_before_answers,
+    "platform and sink hang": hang_platform,
+    "store's memory full": fill_memory,
+    "store read-only": make_read_only,
+    "store's disk full": fill_disk,
+    "store's clock an hour ahead": jump_clock_forward,
+    "store's clock back": jump_clock_back,
+    "rules published": publish_rules,
+    "rolling deploy": roll_out,
+}

@@ -1,0 +1,65 @@
+"""A wire between our processes and what they call: it passes bytes on, slowly, not at all, or breaks off."""
+
+import asyncio
+import contextlib
+from typing import Literal
+
+Mode = Literal["pass", "slow", "hang", "cut there", "cut back"]
+"""`cut there` breaks a connection before its next request is passed on, `cut back` before the next answer is."""
+
+SLOW_SECONDS = 0.05
+
+
+class Wire:
+    """Listens on a free port and forwards to a port, or to a unix socket."""
+
+    def __init__(self, target: str | int) -> None:
+        self.mode: Mode = "pass"
+        self.port = 0
+        self._target = target
+        self._open: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Begin to listen."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Break everything off."""
+        if self._server:
+            self._server.close()
+        self.break_all()
+
+    def break_all(self) -> None:
+        """Break every connection there is."""
+        for writer in tuple(self._open):
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            there, back = await self._connect()
+            self._open |= {writer, back}
+            try:
+                await asyncio.gather(self._pump(reader, back, "cut there"), self._pump(there, writer, "cut back"))
+            finally:
+                self._open -= {writer, back}
+                back.transport.abort()
+        writer.transport.abort()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self._target, int):
+            return await asyncio.open_connection("127.0.0.1", self._target)
+        return await asyncio.open_unix_connection(self._target)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: Mode) -> None:
+        while data := await reader.read(1 << 16):
+            while self.mode == "hang":
+                await asyncio.sleep(0.05)
+            if self.mode == "slow":
+                await asyncio.sleep(SLOW_SECONDS)
+            if self.mode == cut:
+                break
+            writer.write(data)
+            await writer.drain()
+        writer.transport.abort()
