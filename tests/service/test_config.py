@@ -75,11 +75,13 @@ def load(folder: Path, path: str, value: object, environ: Mapping[str, str] = EN
 
 SECRET = {"env": "PACK_SECRET"}
 NONE = {"scheme": "none"}
+BEARER = {"scheme": "bearer", "secrets": [SECRET]}
+STRIPE = {"platform": "pack", "verify": {"scheme": "stripe", "secrets": [SECRET]}, "envelope": "standard_webhooks"}
 
 REFUSED: list[tuple[str, object, str, str, str]] = [
     # change, to, path of the mistake, part of the reason, part of the fix
     ("platfroms", {}, "platfroms", "unknown key", "did you mean platforms?"),
-    ("admin", {"tokens": []}, "admin", "unknown key", "known here: outbound, platforms, rules, sources"),
+    ("admim", {"tokens": []}, "admim", "unknown key", "did you mean admin?"),
     ("platforms", REMOVED, "platforms", "missing or empty", "at least one"),
     ("platforms", [], "platforms", "missing or empty", "at least one"),
     ("sources", {}, "sources", "missing or empty", "at least one"),
@@ -209,7 +211,45 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
     ),
     ("sources/pack-orders/verify/signed", "{x}", "sources.pack-orders.verify.signed", "brace", "{body}"),
     ("sources/pack-orders/verify/prefix", "a,", "sources.pack-orders.verify.prefix", "form", "without a comma"),
-    ("sources/erp-orders/verify/secrets/0", SECRET, "sources.erp-orders.verify.secrets[0]", "base64", "whsec_"),
+    ("sources/erp-orders/verify/secrets/0", SECRET, "sources.erp-orders.verify.secrets[0]", "2 bytes", "whsec_"),
+    ("sources/erp-orders/verify/secrets", [], "sources.erp-orders.verify.secrets", "missing", "public_keys"),
+    (
+        "sources/erp-orders/verify/public_keys",
+        ["whsec_x"],
+        "sources.erp-orders.verify.public_keys[0]",
+        "form",
+        "whpk_",
+    ),
+    ("sources/pack-orders/verify", {"scheme": "githb"}, "sources.pack-orders.verify.scheme", "Invalid", "mean github?"),
+    ("sources/pack-orders/verify", {"scheme": "github"}, "sources.pack-orders.verify.secrets", "missing", "add secr"),
+    (
+        "sources/pack-orders/verify",
+        {"scheme": "stripe", "secrets": [SECRET], "header": "X"},
+        "sources.pack-orders.verify.header",
+        "unknown key",
+        "known here: scheme, secrets, tolerance_seconds",
+    ),
+    (
+        "sources/pack-orders/challenge",
+        {"match": {}, "echo": "/challenge"},
+        "sources.pack-orders.challenge.match",
+        "length >= 1",
+        "pointers",
+    ),
+    (
+        "sources/pack-orders/challenge",
+        {"match": {"/type": "x"}, "echo": "challenge"},
+        "sources.pack-orders.challenge.echo",
+        "form",
+        "JSON pointer",
+    ),
+    (
+        "sources/erp-orders/envelope",
+        {"kind": "cloudevents", "record": {"kind": "customer"}},
+        "sources.erp-orders.envelope.record.kind",
+        "erp has no customer",
+        "known here: purchase_order",
+    ),
     ("sources/erp-orders/verify/tolerance_seconds", -1, "sources.erp-orders.verify.tolerance_seconds", ">= 0", "write"),
     ("sources/flow-till/verify/password", "hush", "sources.flow-till.verify.password", "in clear", "{env: NAME}"),
     ("sources/flow-till/verify/password", ["hush"], "sources.flow-till.verify.password[0]", "in clear", "{env: NAME}"),
@@ -372,10 +412,20 @@ def test_a_source_without_verification_is_taken_when_it_says_so_and_warned_of(tm
         ("sources/erp-orders/verify/tolerance_seconds", 0, "sources.erp-orders.verify: tolerance_seconds: 0"),
         ("sources/pack-orders/verify/algorithm", "sha1", "sources.pack-orders.verify: sha1 is weak"),
         ("sources/pack-orders/allow_unverified", True, "sources.pack-orders.allow_unverified: has no effect"),
+        ("sources/pack-orders/verify", BEARER, "sources.pack-orders.verify: a secret of fewer than 16 characters"),
+        ("sources/pack-orders/envelope", "cloudevents", "sources.pack-orders.envelope: nothing signs ce-id"),
+        ("sources/pack-orders/envelope", "standard_webhooks", "sources.pack-orders.envelope: names no id, so equal"),
+        ("sources/pack-orders", STRIPE, "sources.pack-orders.envelope: names no id, so a redelivery signed anew"),
+        ("sources/pack-orders/dedupe_hours", 71, "sources.pack-orders.dedupe_hours: the sender may send an event"),
     ],
 )
 def test_what_is_allowed_but_odd_is_a_warning(tmp_path: Path, path: str, value: object, warning: str) -> None:
     assert load(tmp_path, path, value).warnings[0].startswith(warning)
+
+
+def test_what_the_operator_decided_is_not_warned_of(tmp_path: Path) -> None:
+    decided = STRIPE | {"identical_bodies": "same", "dedupe_hours": 96}
+    assert not load(tmp_path, "sources/pack-orders", decided).warnings
 
 
 def test_hosts_that_may_be_private_are_names_or_addresses(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ from service.errors import ConfigError, PermanentError, Refusal
 from service.events import Delivery, Fact, RecordRef
 from service.outbound import open_outbound
 from service.platforms import FetchContext, Fetched, Platform, build_platforms
+from service.platforms.base import Listing
 from service.settings import Settings
 from service.signatures import Scheme, Unverified
-from service.sources import FACTS_MAX, TEXT_CHARACTERS_MAX, Admission, Source, build_sources
+from service.sources import FACTS_MAX, ID_CHARACTERS_MAX, TEXT_CHARACTERS_MAX, Admission, Source, build_sources
 
 NOW = 1_700_000_000
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -33,8 +34,16 @@ BODY = {"id": "evt_1", "type": "customer.updated", "customer": "c1"}
 PLATFORMS = {
     "pack": {"kind": "pack_cloud", "organization_id": "org_1", "token": {"env": "T"}},
     "ofn": {"kind": "open_food_network", "base_url": "https://ofn.example.org", "token": {"env": "T"}},
-    "flow": {"kind": "flow_retail", "tenant_uid": "7", "token": {"env": "T"}},
+    "flow": {"kind": "flow_retail", "tenant_uid": "7", "store_uid": "70", "token": {"env": "T"}},
+    "engage": {"kind": "pexip_engage", "enterprise": "acme", "client_id": {"env": "T"}, "client_secret": {"env": "S"}},
+    "erp": {
+        "kind": "custom",
+        "base_url": "https://erp.example.com",
+        "auth": {"type": "none"},
+        "records": {"customer": {"path": "/customers/{id}"}},
+    },
 }
+HOUR_MS = 3_600_000
 
 
 def configured(folder: Path, source: Mapping[str, Any], name: str = "one") -> Config:
@@ -132,12 +141,14 @@ def test_the_status_of_a_failed_verification_is_the_sources_own(bench: Bench) ->
     assert refusal(bench.source(failure_status=503), sign(bench, body), body).status == 422
 
 
-@pytest.mark.parametrize("field", ["id", "type", "customer"])
-def test_ids_and_types_are_taken_up_to_their_limit(bench: Bench, field: str) -> None:
-    for length in (1, TEXT_CHARACTERS_MAX):
-        assert len(bench.claims(BODY | {field: "é" * length})) == 1
+@pytest.mark.parametrize(
+    ("field", "most"), [("id", 2_000), ("type", TEXT_CHARACTERS_MAX), ("customer", TEXT_CHARACTERS_MAX)]
+)
+def test_ids_and_types_are_taken_up_to_their_limit(bench: Bench, field: str, most: int) -> None:
+    for length in (1, most):
+        assert len(bench.claims(BODY | {field: "x" * length})) == 1
     with pytest.raises(Refusal) as caught:
-        bench.claims(BODY | {field: "é" * (TEXT_CHARACTERS_MAX + 1)})
+        bench.claims(BODY | {field: "x" * (most + 100)})
     assert caught.value.code == "not_an_event"
 
 
@@ -225,12 +236,21 @@ def test_entropy_is_handed_in(bench: Bench) -> None:
     assert first == third != second
 
 
-@pytest.mark.parametrize(("platform", "hours"), [("pack", 72), ("flow", 72), ("ofn", 21 * 24)])
+@pytest.mark.parametrize(("platform", "hours"), [("pack", 72), ("flow", 72), ("engage", 24), ("ofn", 21 * 24)])
 def test_the_window_outlives_the_platforms_retries(bench: Bench, platform: str, hours: int) -> None:
-    assert bench.source(platform, envelope="platform").window_ms == hours * 3_600_000
+    short = msgspec.structs.replace(Settings(), dedupe_hours=1.0)
+    assert bench.source(platform, short, envelope="platform").window_ms == hours * HOUR_MS
+    long = msgspec.structs.replace(Settings(), dedupe_hours=1_000.0)
+    assert bench.source(platform, long, envelope="platform").window_ms == 1_000 * HOUR_MS
     assert bench.source(platform, envelope="platform", dedupe_hours=1.5).window_ms == 5_400_000
-    shorter = msgspec.structs.replace(Settings(), dedupe_hours=1.0)
-    assert bench.source("pack", shorter).window_ms == 3_600_000
+
+
+@pytest.mark.parametrize(("scheme", "hours"), [("github", 72), ("shopify", 48), ("slack", 24), ("stripe", 96)])
+def test_the_window_outlives_the_retries_of_a_well_known_sender(bench: Bench, scheme: str, hours: int) -> None:
+    short = msgspec.structs.replace(Settings(), dedupe_hours=1.0)
+    verify = {"scheme": scheme, "secrets": [{"env": "S"}]}
+    assert bench.source("erp", short, verify=verify).window_ms == hours * HOUR_MS
+    assert bench.source("erp", short).window_ms == HOUR_MS
 
 
 def test_a_secret_that_went_missing_stops_the_building(bench: Bench) -> None:
@@ -256,6 +276,9 @@ class Batches:
 
     async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:  # noqa: ARG002 - likewise
         raise PermanentError("unknown_kind", ref.kind)
+
+    async def list_records(self, kind: str, cursor: str | None, context: FetchContext) -> Listing:  # noqa: ARG002 - likewise
+        raise PermanentError("unknown_kind", kind)
 
 
 def batch(bench: Bench, *facts: Fact) -> Admission:
@@ -306,7 +329,13 @@ def test_a_delivery_may_tell_nothing_or_much_but_not_too_much(bench: Bench) -> N
 
 def test_what_a_connector_read_is_held_to_the_same_limits(bench: Bench) -> None:
     long, record = "x" * (TEXT_CHARACTERS_MAX + 1), RecordRef("pack", "customer", "a\nb")
-    for fact in (Fact(long), Fact("t", long), Fact("t", "\x00"), Fact("t", record=record), Fact("")):
+    for fact in (
+        Fact(long),
+        Fact("t", "x" * (ID_CHARACTERS_MAX + 1)),
+        Fact("t", "\x00"),
+        Fact("t", record=record),
+        Fact(""),
+    ):
         with pytest.raises(Refusal) as caught:
             batch_claims(bench, fact)
         assert caught.value.code == "not_an_event"
