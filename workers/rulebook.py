@@ -49,7 +49,8 @@ class RulebookInForce:
             document = await self._shelf.document(version)
         except (StoreUnavailable, StoreUnsafe):
             return
-        if document is not None:
+        if document is not None and (self.rulebook is None or version != self.rulebook.version):
+            # asked again, since two may have waited for the same document
             self._switch(version, document)
 
     def _switch(self, version: str, document: bytes) -> None:
