@@ -58,7 +58,12 @@ def list_refused(source: str | None, *, as_json: bool) -> None:
     if as_json:
         _print_lines(rows)
         return
-    table = Table(*(rows[0] if rows else ("nothing is in quarantine",)))
+    if not rows:
+        click.echo("nothing is in quarantine")
+        return
+    table = Table()
+    for name in rows[0]:
+        table.add_column(name, no_wrap=name == "id", overflow="fold", min_width=32 if name == "id" else None)
     for row in rows:
         table.add_row(*(str(cell) for cell in row.values()))
     Console().print(table)
@@ -137,7 +142,7 @@ def _go_through(choice: Choice, *, accepting: bool, as_json: bool) -> None:
         _print_lines(rows)
     else:
         for row in rows:
-            click.echo("  ".join(str(cell) for cell in row.values()))
+            click.echo("  ".join(_cell(cell) for cell in row.values()))
     if any(row["result"] == "refused" for row in rows):
         sys.exit(EXIT_NOT_ALL)
 
@@ -199,6 +204,12 @@ def _told(finding: Finding, result: str) -> dict[str, Any]:
     if finding.code:
         told |= {"code": finding.code, "detail": finding.detail}
     return told
+
+
+def _cell(value: Any) -> str:  # noqa: ANN401 - a text, or the list of what became of each fact
+    if isinstance(value, str):
+        return value
+    return ", ".join(f"{outcome['status']} {outcome['event_id'] or ''}".rstrip() for outcome in value)
 
 
 def _print_lines(rows: Sequence[dict[str, Any]]) -> None:
