@@ -1,0 +1,330 @@
+"""Every scheme alike: signed verifies; one flipped bit of body, header, address or secret does not; garbage is refused."""
+
+import binascii
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import ConfigError, Refusal
+from service.events import Delivery
+from service.secrets import SecretRef
+from service.signatures import (
+    Basic,
+    Bearer,
+    GitHub,
+    Header,
+    Hmac,
+    PathToken,
+    Preset,
+    Scheme,
+    SchemeConfig,
+    Shopify,
+    Slack,
+    StandardWebhooks,
+    Stripe,
+    Svix,
+    Unverified,
+    Verified,
+)
+from service.signatures.standard_webhooks import ASYMMETRIC_MAX
+
+NOW = 1_700_000_000
+BODY = b'{"id": "evt_1", "type": "order.updated"}'
+WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+PRIVATE = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+PUBLIC = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="
+ENVIRON = {"A": "first-secret-of-the-sender", "B": "second-secret-of-the-sender", "W": WHSEC}
+BOTH = (SecretRef(env="A"), SecretRef(env="B"))
+WEBHOOKS = (SecretRef(env="W"),)
+
+SCHEMES: dict[str, tuple[Scheme, str]] = {
+    "hmac": (Hmac(header="X-Signature", secrets=BOTH), ENVIRON["B"]),
+    "hmac, everything set": (
+        Hmac(
+            header="X-Signature",
+            algorithm="sha512",
+            encoding="base64",
+            prefix="v0=",
+            signed="{id}.{timestamp}.{body}",
+            id_header="X-Id",
+            timestamp_header="X-Time",
+            timestamp_prefix="t=",
+            secrets=BOTH,
+        ),
+        ENVIRON["B"],
+    ),
+    "standard_webhooks": (StandardWebhooks(secrets=WEBHOOKS), WHSEC),
+    "standard_webhooks v1a": (StandardWebhooks(public_keys=(PUBLIC,)), PRIVATE),
+    "standard_webhooks, both": (StandardWebhooks(secrets=WEBHOOKS, public_keys=(PUBLIC,)), PRIVATE),
+    "github": (GitHub(secrets=BOTH), ENVIRON["B"]),
+    "shopify": (Shopify(secrets=BOTH), ENVIRON["A"]),
+    "slack": (Slack(secrets=BOTH), ENVIRON["B"]),
+    "stripe": (Stripe(secrets=BOTH), ENVIRON["A"]),
+    "svix": (Svix(secrets=WEBHOOKS), WHSEC),
+    "basic": (Basic(username="till", password=BOTH), ENVIRON["B"]),
+    "bearer": (Bearer(secrets=BOTH), ENVIRON["B"]),
+    "header": (Header(header="X-Gitlab-Token", secrets=BOTH), ENVIRON["B"]),
+    "path_token": (PathToken(secrets=BOTH), ENVIRON["B"]),
+}
+UNSIGNED = {"basic", "bearer", "header", "path_token"}
+"""Schemes that prove who sends, and nothing of what is sent."""
+
+
+def sent(name: str, body: bytes = BODY, secret: str | None = None, at: int = NOW) -> Delivery:
+    scheme, own = SCHEMES[name]
+    secret = own if secret is None else secret
+    path = scheme.path(secret)
+    return Delivery("source", scheme.sign(body, secret, "msg_1", at), body, at, path_token=path[1:] or None)
+
+
+def verify(name: str, delivery: Delivery) -> Verified:
+    return SCHEMES[name][0].build(ENVIRON, "verify").verify(delivery)
+
+
+def refused(name: str, delivery: Delivery) -> str:
+    with pytest.raises(Refusal) as caught:
+        verify(name, delivery)
+    assert caught.value.status == 401
+    return caught.value.code
+
+
+def flip(text: bytes, data: st.DataObject) -> bytes:
+    bit = data.draw(st.integers(0, len(text) * 8 - 1))
+    changed = bytearray(text)
+    changed[bit // 8] ^= 1 << (bit % 8)
+    return bytes(changed)
+
+
+def read_the_same(name: str, before: str, after: str) -> bool:
+    """Tell whether a header only changed where nothing hangs on it: the case of hex and scheme names, blanks around."""
+    if name in {"hmac", "github", "slack", "stripe"}:
+        return before.lower() == after.lower().strip(" ,")
+    if name in {"basic", "bearer"}:
+        scheme, _, rest = after.partition(" ")
+        return before.partition(" ")[2] == rest.strip(" ") and before.partition(" ")[0].lower() == scheme.lower()
+    return before == after.strip(" ,")
+
+
+def test_every_scheme_has_its_tests_here() -> None:
+    assert {type(scheme) for scheme, _ in SCHEMES.values()} | {Unverified} == set(get_args(SchemeConfig))
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_a_delivery_that_proves_nothing_is_refused(name: str) -> None:
+    assert refused(name, Delivery("source", {}, BODY, NOW)) == "not_verified"
+    assert refused(name, Delivery("source", {}, BODY, NOW, path_token="")) == "not_verified"
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_each_header_a_sender_adds_is_needed(name: str) -> None:
+    delivery = sent(name)
+    for missing in delivery.headers:
+        without = {key: value for key, value in delivery.headers.items() if key != missing}
+        for headers in (without, without | {missing: ""}):
+            assert refused(name, msgspec.structs.replace(delivery, headers=headers)) == "not_verified"
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+@pytest.mark.parametrize("garbage", ["é", "\udcff", "ÿ" * 300, "Basic é", "Bearer \xff", "v1,é", "v1a,é", "t=é,v1=é"])
+def test_what_is_not_ascii_is_a_mismatch_and_no_exception(name: str, garbage: str) -> None:
+    delivery = sent(name)
+    for header in delivery.headers:
+        headers = {**delivery.headers, header: garbage}
+        assert refused(name, msgspec.structs.replace(delivery, headers=headers)) == "not_verified"
+    assert refused(name, Delivery("source", {}, BODY, NOW, path_token=garbage)) == "not_verified"
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_every_active_secret_is_accepted(name: str) -> None:
+    scheme, _ = SCHEMES[name]
+    for ref in scheme.refs:
+        assert verify(name, sent(name, secret=ref.resolve(ENVIRON))).signed.endswith(BODY)
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMES.keys() - UNSIGNED))
+def test_what_is_covered_is_what_is_told(name: str) -> None:
+    scheme, verified = SCHEMES[name][0], verify(name, sent(name))
+    assert "body" in scheme.covered
+    assert (verified.id == "msg_1") == ("id" in scheme.covered)
+    assert (str(NOW).encode() in verified.signed) == ("timestamp" in scheme.covered)
+
+
+@pytest.mark.parametrize("name", sorted(UNSIGNED))
+def test_a_scheme_that_signs_nothing_covers_nothing(name: str) -> None:
+    assert SCHEMES[name][0].covered == frozenset()
+    assert verify(name, sent(name)) == Verified(None, BODY)
+
+
+@pytest.mark.parametrize("name", [name for name in SCHEMES if "timestamp" in SCHEMES[name][0].covered])
+def test_time_is_held_to_the_tolerance_in_both_directions(name: str) -> None:
+    for offset in (-300, 300):
+        assert verify(name, msgspec.structs.replace(sent(name), received_at=NOW + offset))
+    for offset in (-301, 301, 10**12):
+        assert refused(name, msgspec.structs.replace(sent(name), received_at=NOW + offset)) == "stale_timestamp"
+
+
+@given(name=st.sampled_from(sorted(SCHEMES)), body=st.binary(max_size=200), data=st.data())
+def test_what_is_signed_verifies_and_any_flipped_bit_does_not(name: str, body: bytes, data: st.DataObject) -> None:
+    delivery = sent(name, body)
+    assert verify(name, delivery).signed.endswith(body)
+    if delivery.headers:
+        header = data.draw(st.sampled_from(sorted(delivery.headers)))
+        flipped = flip(delivery.headers[header].encode(), data).decode("latin-1")
+        if not read_the_same(name, delivery.headers[header], flipped):
+            headers = {**delivery.headers, header: flipped}
+            assert refused(name, msgspec.structs.replace(delivery, headers=headers)) == "not_verified"
+    if delivery.path_token:
+        token = flip(delivery.path_token.encode(), data).decode("latin-1")
+        assert refused(name, msgspec.structs.replace(delivery, path_token=token)) == "not_verified"
+    if body and name not in UNSIGNED:
+        assert refused(name, msgspec.structs.replace(delivery, body=flip(body, data))) == "not_verified"
+
+
+@given(name=st.sampled_from(sorted(SCHEMES)), data=st.data())
+def test_a_flipped_bit_of_the_secret_does_not_verify(name: str, data: st.DataObject) -> None:
+    secret = SCHEMES[name][1]
+    half = 48 if secret == PRIVATE else len(secret)  # what stands behind a private key is its public half
+    flipped = flip(secret[:half].encode(), data).decode("latin-1") + secret[half:]
+    try:
+        delivery = sent(name, secret=flipped)
+    except ConfigError:
+        return
+    assert refused(name, delivery) == "not_verified"
+
+
+@given(
+    name=st.sampled_from(sorted(SCHEMES)),
+    values=st.dictionaries(
+        st.sampled_from([
+            "x-signature", "x-id", "x-time", "webhook-id", "webhook-timestamp", "webhook-signature", "authorization",
+            "x-hub-signature-256", "x-shopify-hmac-sha256", "x-slack-signature", "x-slack-request-timestamp",
+            "stripe-signature", "svix-id", "svix-timestamp", "svix-signature", "x-gitlab-token",
+        ]),
+        st.text(max_size=60)
+        | st.sampled_from(["1700000000", "msg_1", "v1,", "v1a,AAAA", "v0=", "Basic ", "t=1700000000,v1=", "t=1,t=1"]),
+    ),
+    token=st.none() | st.text(max_size=40),
+)  # fmt: skip
+def test_random_headers_raise_nothing_but_refusals(name: str, values: dict[str, str], token: str | None) -> None:
+    assert refused(name, Delivery("source", values, BODY, NOW, path_token=token)) == "not_verified"
+
+
+@pytest.mark.parametrize("name", ["github", "shopify", "slack", "stripe", "svix"])
+def test_a_preset_is_data_and_can_be_written_out(name: str) -> None:
+    preset = SCHEMES[name][0]
+    assert isinstance(preset, Preset)
+    written = preset.written_out()
+    assert isinstance(written, Hmac | StandardWebhooks)
+    assert written.build(ENVIRON, "verify").verify(sent(name)) == verify(name, sent(name))
+
+
+def test_the_tolerance_of_a_preset_can_be_set() -> None:
+    patient = Stripe(secrets=BOTH, tolerance_seconds=600)
+    late = msgspec.structs.replace(sent("stripe"), received_at=NOW + 500)
+    assert patient.build(ENVIRON, "verify").verify(late)
+    assert "tolerance_seconds" in Slack(secrets=BOTH, tolerance_seconds=0).warnings(ENVIRON)[0]
+
+
+def stripe(header: str) -> Delivery:
+    return Delivery("source", {"stripe-signature": header}, BODY, NOW)
+
+
+def test_the_parts_of_stripes_header_stand_in_any_order_and_unknown_ones_are_skipped() -> None:
+    moment, good = sent("stripe").headers["stripe-signature"].split(",")
+    other = f"v1={'0' * 64}"
+    for parts in ([good, moment], [moment, other, good], [moment, good, other], ["v0=x", good, "x", moment, "v2=y"]):
+        assert verify("stripe", stripe(",".join(parts))).id is None
+        assert verify("stripe", stripe(", ".join(parts))).signed == b"1700000000." + BODY
+    for parts in ([moment, good.replace("v1", "v0")], [good], [moment], [moment, moment, good], ["t=", good], [other]):
+        assert refused("stripe", stripe(",".join(parts))) == "not_verified"
+
+
+@pytest.mark.parametrize("moment", ["Infinity", "1e9", "-1700000000", "9" * 20, "1700000000.0", "", "NaN", "0x1"])
+def test_an_absurd_time_in_stripes_header_is_refused_before_arithmetic(moment: str) -> None:
+    scheme = Stripe(secrets=BOTH)
+    signed = Hmac(header="H", signed="{timestamp}.{body}", timestamp_header="T", secrets=BOTH)
+    signature = signed.sign(moment.encode() + b"." + BODY, ENVIRON["A"], "", 0)["h"]
+    with pytest.raises(Refusal, match="not_verified"):
+        scheme.build(ENVIRON, "verify").verify(stripe(f"t={moment},v1={signature}"))
+
+
+def test_of_v1_and_v1a_either_is_enough() -> None:
+    both, at = SCHEMES["standard_webhooks, both"][0], NOW
+    first = both.sign(BODY, WHSEC, "msg_1", at)
+    second = both.sign(BODY, PRIVATE, "msg_1", at)
+    for texts in (
+        [first["webhook-signature"], "v1a,AAAA"],
+        ["v1,AAAA", second["webhook-signature"]],
+        ["v2,x", second["webhook-signature"], "v1a,é"[:4]],
+    ):
+        headers = first | {"webhook-signature": " ".join(texts)}
+        assert verify("standard_webhooks, both", Delivery("source", headers, BODY, at)).id == "msg_1"
+    assert refused("standard_webhooks", sent("standard_webhooks v1a")) == "not_verified"
+    assert refused("standard_webhooks v1a", sent("standard_webhooks")) == "not_verified"
+
+
+def test_of_many_costly_signatures_only_the_first_are_looked_at() -> None:
+    delivery = sent("standard_webhooks v1a")
+    good = delivery.headers["webhook-signature"]
+    wrong = "v1a," + binascii.b2a_base64(b"\0" * 64, newline=False).decode()
+    for before, taken in ((ASYMMETRIC_MAX - 1, True), (ASYMMETRIC_MAX, False)):
+        headers = {**delivery.headers, "webhook-signature": f"{wrong} " * before + good}
+        flooded = msgspec.structs.replace(delivery, headers=headers)
+        assert verify("standard_webhooks v1a", flooded) if taken else refused("standard_webhooks v1a", flooded)
+
+
+def test_a_signature_of_ed25519_is_taken_in_the_one_way_it_can_be_written() -> None:
+    delivery = sent("standard_webhooks v1a")
+    good = delivery.headers["webhook-signature"]
+    assert good.endswith("==")
+    for text in (good.removesuffix("=="), good[:-3] + "h==", good + "=", good.replace("/", "_") + " "):
+        if text.strip() != good:
+            headers = {**delivery.headers, "webhook-signature": text}
+            assert refused("standard_webhooks v1a", msgspec.structs.replace(delivery, headers=headers))
+
+
+CONTRADICTIONS: list[tuple[dict[str, Any], Mapping[str, str], str]] = [
+    ({"scheme": "standard_webhooks"}, {}, "verify.secrets"),
+    ({"scheme": "standard_webhooks", "secrets": [{"env": "S"}]}, {"S": PUBLIC}, "verify.secrets[0]"),
+    ({"scheme": "standard_webhooks", "public_keys": ["whpk_" + "A" * 42 + "B"]}, {}, "verify.public_keys[0]"),
+    ({"scheme": "bearer", "secrets": [{"env": "S"}]}, {"S": "schlüssel"}, "verify.secrets[0]"),
+    ({"scheme": "header", "header": "X", "secrets": [{"env": "S"}]}, {"S": " padded"}, "verify.secrets[0]"),
+    ({"scheme": "header", "header": "X", "secrets": [{"env": "S"}]}, {"S": "a\nb"}, "verify.secrets[0]"),
+    ({"scheme": "path_token", "secrets": [{"env": "S"}]}, {"S": "a/b"}, "verify.secrets[0]"),
+    ({"scheme": "path_token", "secrets": [{"env": "S"}]}, {"S": ".."}, "verify.secrets[0]"),
+    ({"scheme": "github", "secrets": [{"env": "S"}]}, {}, "verify.secrets[0]"),
+]
+
+
+@pytest.mark.parametrize(("written", "environ", "path"), CONTRADICTIONS)
+def test_a_secret_that_could_never_match_stops_the_start(
+    written: dict[str, Any], environ: Mapping[str, str], path: str
+) -> None:
+    scheme: Scheme = msgspec.convert(written, SchemeConfig)
+    with pytest.raises(ConfigError) as caught:
+        scheme.build(environ, "verify")
+    assert caught.value.path == path
+    assert all(secret not in str(caught.value) for secret in environ.values())
+
+
+def test_a_private_key_of_another_length_does_not_sign() -> None:
+    with pytest.raises(ConfigError):
+        SCHEMES["standard_webhooks v1a"][0].sign(BODY, "whsk_QUFB", "msg_1", NOW)
+
+
+@pytest.mark.parametrize("scheme", ["bearer", "path_token", "header"])
+def test_a_short_secret_that_is_sent_as_it_stands_is_warned_of(scheme: str) -> None:
+    written = {"scheme": scheme, "secrets": [{"env": "S"}]} | ({"header": "X"} if scheme == "header" else {})
+    built: Scheme = msgspec.convert(written, SchemeConfig)
+    assert "guessed" in built.warnings({"S": "x" * 15})[0]
+    assert not built.warnings({"S": "x" * 16})
+
+
+def test_a_wrong_bearer_token_is_told_what_is_wanted() -> None:
+    with pytest.raises(Refusal) as caught:
+        verify("bearer", Delivery("source", {"authorization": "Basic x"}, BODY, NOW))
+    assert caught.value.headers["www-authenticate"].startswith("Bearer ")
