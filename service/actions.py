@@ -12,6 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from msgspec import Meta, Struct
 
+from service.events import Event
+
 Repeat = Literal["safe", "keyed", "unsafe"]
 """What may happen to an effect found started without a result: run again, run again with the same idempotency key, or
 wait for a person."""
@@ -66,6 +68,11 @@ class ActionContext(Protocol):
         ...
 
     @property
+    def action(self) -> str:
+        """The id of the action within that rule."""
+        ...
+
+    @property
     def traceparent(self) -> str | None:
         """The trace of the delivery (W3C), to be passed on."""
         ...
@@ -76,6 +83,14 @@ class ActionContext(Protocol):
         Raises:
             KeyError: the composition root offers none.
         """
+        ...
+
+    def emit(self, event: Event) -> None:
+        """Take in an event together with the ledger's word that this effect is done: both happen, or neither."""
+        ...
+
+    def publish(self, stream: str, data: bytes, length_max: int) -> None:
+        """Append to a stream, likewise together with the ledger's word; the stream is cut to its newest entries."""
         ...
 
 

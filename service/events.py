@@ -79,6 +79,8 @@ class Event(Struct, frozen=True, array_like=True):
     """How many `emit` actions lie between a sender and this event."""
     identified: bool = True
     """Whether the sender gave it an id; without one, the same change on the same state is not decided twice."""
+    trail: str = ""
+    """The `emit` actions that lie between a sender and this event, each as a digest, with commas between."""
 
 
 _VARIANTS = {f"{digit:x}": f"{digit & 0b0011 | 0b1000:x}" for digit in range(16)}

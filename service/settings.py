@@ -131,6 +131,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         float, Meta(ge=0, description="how long a created record may answer 404 before it counts as gone")
     ] = 60.0
     action_seconds_max: Annotated[float, Meta(gt=0, description="longest time of one action")] = 20.0
+    emit_depth_max: Annotated[int, Meta(ge=1, le=100, description="emit actions between a sender and an event")] = 5
     rulebook_seconds_max: Annotated[float, Meta(gt=0, description="longest time a worker keeps an old rulebook")] = 1.0
     sweep_seconds: Annotated[float, Meta(gt=0, description="how often a slice of the store is swept")] = 30.0
     sweep_items_max: Annotated[int, Meta(ge=1, le=10_000, description="events and jobs looked at by one sweep")] = 500

@@ -97,18 +97,21 @@ async def joined(settings: Settings, config: Config, environ: Mapping[str, str])
     store = Store(settings)
     intake = shards_with(store)
     async with open_outbound(settings, config.outbound.allow_private_hosts) as outbound:
+        platforms = build_platforms(config.platforms, environ, outbound)
         resources = {
             "outbound": outbound,
             "log": structlog.get_logger(),
             "environ": environ,
             "action_seconds_max": settings.action_seconds_max,
             "clock": time.time,
+            "dedupe_hours": settings.dedupe_hours,
+            "emit_depth_max": settings.emit_depth_max,
+            "platforms": platforms,
         }
         by_name = {action.__struct_config__.tag: action for action in actions}
         effects = EffectTools(
-            store, {str(tag): action for tag, action in by_name.items()}, resources, settings.action_seconds_max
+            store, {str(tag): action for tag, action in by_name.items()}, resources, settings.action_seconds_max, intake
         )
-        platforms = build_platforms(config.platforms, environ, outbound)
         rules = RulebookInForce(store.rulebook, actions, settings.rulebook_seconds_max)
         yield Tools(settings, store, platforms, rules, effects, intake)
     await intake.close()

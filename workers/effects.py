@@ -12,11 +12,13 @@ from typing import Any
 from msgspec import Struct
 
 from service.actions import Action
-from service.errors import PermanentError, TransientError, WaybillError
+from service.errors import PermanentError, StoreUnavailable, StoreUnsafe, TransientError, WaybillError
 from service.log import current_logger
 from service.metrics.families import EFFECT_SECONDS, EFFECTS
-from service.store import Job, Settled, Store
+from service.store import Arrival, Job, Settled, Shards, Store
+from service.store.outputs import EmittedEvent, Output
 from workers.report import trace_id
+from workers.running import RunningEffect, Subject
 from workers.stories import EffectLine, StoredEffect, write
 
 ERROR_CHARACTERS_MAX = 300
@@ -28,16 +30,6 @@ PLANNED, STARTED, DONE, FAILED, UNKNOWN, WAITING = "psdfuw"
 """The letters of the ledger."""
 
 
-class Subject(Struct, frozen=True):
-    """Whose effects these are, for the log, the story and the actions."""
-
-    event_id: str
-    source: str
-    traceparent: str | None
-    attempt: int
-    generation: int = 0
-
-
 class EffectTools(Struct, frozen=True):
     """What running effects takes, joined once per worker."""
 
@@ -45,6 +37,8 @@ class EffectTools(Struct, frozen=True):
     actions: Mapping[str, type[Action]]
     resources: Mapping[str, Any]
     action_seconds_max: float
+    intake: Store | Shards | None = None
+    """Where derived events go, if there are several stores."""
 
 
 class Outcome(Struct):
@@ -78,6 +72,7 @@ class EffectsRun:
         self._effects = effects
         self._ledger = list(ledger)
         self._lines: list[EffectLine] = []
+        self._outputs: list[Output] = []
         self._writing = asyncio.Lock()
         self._active = 0
         self.outcome = Outcome()
@@ -105,6 +100,11 @@ class EffectsRun:
         """The lines not written yet."""
         lines, self._lines = self._lines, []
         return write(*lines)
+
+    def outputs(self) -> Sequence[Output]:
+        """What done effects put out and no call has written yet; it goes with the ledger that calls them done."""
+        outputs, self._outputs = self._outputs, []
+        return outputs
 
     async def _chain(self, places: Sequence[int], *, fresh: bool) -> None:
         for place in places:
@@ -165,10 +165,11 @@ class EffectsRun:
         if action is None:
             # A newer worker may know it: in a rolling deploy both run side by side.
             raise TransientError("unknown_action", f"this worker has no action {effect.do!r}")
-        context = RunningEffect(self._subject, effect, self._tools.resources)
+        context = RunningEffect(self._subject, effect, place, self._tools.resources)
         try:
             async with asyncio.timeout(self._tools.action_seconds_max):
-                return await action.run(effect.inputs, context)
+                answer = await action.run(effect.inputs, context)
+                own = await self._own(context.outputs)
         except TimeoutError:
             raise TransientError("timeout", f"no end within {self._tools.action_seconds_max} s") from None
         except (TransientError, PermanentError):
@@ -178,6 +179,28 @@ class EffectsRun:
                 "action.failed", event_id=self._subject.event_id, rule=effect.rule, action=effect.action
             )
             raise TransientError("unexpected", f"{type(error).__name__} in the action's code") from error
+        self._outputs.extend(own)
+        return answer
+
+    async def _own(self, outputs: Sequence[Output]) -> Sequence[Output]:
+        """Keep what this event's own store can write with the ledger; an event of another store's record goes first.
+
+        Its id is made of the effect's key, so that a repetition finds it taken in.
+        """
+        intake = self._tools.intake
+        if not isinstance(intake, Shards):
+            return outputs
+        away: list[Arrival] = [
+            output.arrival
+            for output in outputs
+            if isinstance(output, EmittedEvent) and intake.of(output.arrival.event.record.lane) is not self._tools.store
+        ]
+        try:
+            if away:
+                await intake.ingest_all(away)
+        except (StoreUnavailable, StoreUnsafe) as error:
+            raise TransientError(error.kind, str(error)) from error
+        return [output for output in outputs if not (isinstance(output, EmittedEvent) and output.arrival in away)]
 
     def _fail(self, place: int, letter: str, error: WaybillError) -> None:
         self._ledger[place] = letter
@@ -226,24 +249,6 @@ class EffectsRun:
         async with self._writing:
             job, event_id = self._job, self._subject.event_id
             ledger, story = "".join(self._ledger), self.story()
-            await self._tools.store.lanes.settle(Settled(job.id, job.token, event_id, "note", story, ledger))
-
-
-class RunningEffect:
-    """The `ActionContext` of one effect."""
-
-    def __init__(self, subject: Subject, effect: StoredEffect, resources: Mapping[str, Any]) -> None:
-        self._resources = resources
-        self.idempotency_key = effect.key(subject.event_id, subject.generation)
-        self.event_id = subject.event_id
-        self.source = subject.source
-        self.rule = effect.rule
-        self.traceparent = subject.traceparent
-
-    def resource(self, name: str) -> Any:  # noqa: ANN401 - what the composition root put there
-        """Give the shared resource of that name.
-
-        Raises:
-            KeyError: there is none.
-        """
-        return self._resources[name]
+            await self._tools.store.lanes.settle(
+                Settled(job.id, job.token, event_id, "note", story, ledger, outputs=self.outputs())
+            )

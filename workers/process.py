@@ -16,24 +16,26 @@ effects wait off the lane), bury (a dead letter). This is the only module that c
 import asyncio
 import contextlib
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
 from msgspec import Struct
 
-from service.errors import LeaseLost, PermanentError, StoreUnavailable, StoreUnsafe, TransientError, WaybillError
+from service.errors import Held, LeaseLost, PermanentError, StoreUnavailable, StoreUnsafe, TransientError, WaybillError
 from service.events import Event
 from service.platforms.base import Fetched, Platform
 from service.records import RECORDS
 from service.settings import Settings
 from service.store import Decided, Head, Job, LastState, Onward, Settled, Shards, Step, Store
+from service.store.outputs import Output
 from workers.decisions import Decision, decide, derive, open_event
-from workers.effects import EffectsRun, EffectTools, Outcome, Subject
+from workers.effects import EffectsRun, EffectTools, Outcome
 from workers.fetching import fetch_record, follow_hint
 from workers.report import Report
 from workers.retries import catch_up_seconds, delay_seconds, used_up
 from workers.rulebook import RulebookInForce
+from workers.running import Subject
 from workers.stories import DecidedLine, first_ledger, read_decision, received_line, write
 
 
@@ -109,6 +111,8 @@ class Run:
         except (LeaseLost, StoreUnavailable, StoreUnsafe) as error:
             report.finish("lost", error)
             raise
+        except Held as held:
+            return await self._held(head, report, held)
         except (TransientError, PermanentError) as error:
             return await self._failed(head, report, error)
         except TimeoutError:
@@ -193,17 +197,24 @@ class Run:
         reason = used_up(self._settings, head.attempts, report.age_seconds)
         if outcome.waiting and not reason:
             seconds = self._delay(head, outcome.retry_after_seconds)
-            return await self._end(head, report, "defer", "retried", outcome, run.story(), seconds)
+            return await self._end(head, report, "defer", "retried", outcome, run, seconds)
         if outcome.waiting or outcome.failed:
-            return await self._end(head, report, "bury", "dead_lettered", outcome, run.story())
-        return await self._end(head, report, "end", "matched", outcome, run.story())
+            return await self._end(head, report, "bury", "dead_lettered", outcome, run)
+        return await self._end(head, report, "end", "matched", outcome, run)
 
     async def _end(  # noqa: PLR0913, PLR0917 - each is one part of what is written
-        self, head: Head, report: Report, step: Step, word: str, outcome: Outcome, story: bytes, seconds: float = 0
+        self, head: Head, report: Report, step: Step, word: str, outcome: Outcome, run: EffectsRun, seconds: float = 0
     ) -> Onward:
         fate = outcome.error.kind if outcome.error else word
-        story += write(report.line(word, outcome.error))
-        onward = await self._settle(head, step, story=story, ledger=outcome.ledger, fate=fate, delay_seconds=seconds)
+        onward = await self._settle(
+            head,
+            step,
+            story=run.story() + write(report.line(word, outcome.error)),
+            ledger=outcome.ledger,
+            fate=fate,
+            delay_seconds=seconds,
+            outputs=run.outputs(),
+        )
         report.finish(word, outcome.error)
         return onward
 
@@ -218,6 +229,14 @@ class Run:
         story = write(received_line(event, head.received_ms), report.line(outcome))
         onward = await self._settle(head, "end", story=story, fate=outcome)
         report.finish(outcome)
+        return onward
+
+    async def _held(self, head: Head, report: Report, held: Held) -> Onward:
+        """Wait for a limit or a pause without using up an attempt; but not beyond the age at which events die."""
+        if report.age_seconds >= self._settings.event_age_seconds_max:
+            return await self._failed(head, report, held)
+        onward = await self._settle(head, "release", delay_seconds=held.seconds)
+        report.finish("waiting", held)
         return onward
 
     async def _failed(self, head: Head, report: Report, error: WaybillError) -> Onward:
@@ -254,9 +273,10 @@ class Run:
         ledger: str = "",
         fate: str = "",
         delay_seconds: float = 0,
+        outputs: Sequence[Output] = (),
     ) -> Onward:
         delay_ms = int(delay_seconds * 1000)
         job = self._job
         return await self._tools.store.lanes.settle(
-            Settled(job.id, job.token, head.id, step, story, ledger, fate, delay_ms, more=self.more)
+            Settled(job.id, job.token, head.id, step, story, ledger, fate, delay_ms, self.more, outputs)
         )

@@ -29,7 +29,7 @@ Read = Callable[[Any], Value]
 
 EVENT_FIELDS: dict[str, Kind] = {
     "id": "text", "source": "text", "type": "text", "change": "text", "occurred_at": "text", "depth": "number",
-    "record.platform": "text", "record.kind": "text", "record.id": "text",
+    "trail": "text",     "record.platform": "text", "record.kind": "text", "record.id": "text",
 }  # fmt: skip
 """What rules may see of the event: never its headers or its body."""
 

@@ -68,7 +68,7 @@ class Ingest:
         arguments: list[Argument] = [self._backlog_events_max]
         for arrivals in batch:
             for arrival in arrivals:
-                arguments += _arguments(arrival)
+                arguments += arrival_arguments(arrival)
         holders: list[bytes] = await self._client.call(INGEST, arguments, seconds_max=self._seconds_max)
         if not holders:
             raise StoreFull(f"{self._backlog_events_max} events are waiting", self._retry_after_seconds)
@@ -76,7 +76,8 @@ class Ingest:
         return [[_receipt(arrival, next(remaining)) for arrival in arrivals] for arrivals in batch]
 
 
-def _arguments(arrival: Arrival) -> tuple[Argument, ...]:
+def arrival_arguments(arrival: Arrival) -> tuple[Argument, ...]:
+    """Write an arrival as the scripts take it: id, claim, window_ms, lane, delivery, job payload."""
     event = arrival.event
     lane = event.record.lane
     return (

@@ -14,6 +14,13 @@ With the default prefix `wb:`
     wb:receipt:<worker>          the last claim's jobs, so that a claim whose answer was lost can be repeated
     wb:workers                   hash of heartbeats
     wb:rulebook, wb:rulebook:<version>   the version in force with its author, and every version's document
+    wb:pauses                    hash of accounts that failed of late: rests until ms, failures in a row, rests in a row
+    wb:probe:<account>           the call that finds out whether an account that rested lives again
+    wb:flight:<account>, wb:rate:<account>   calls under way by when their place is free again; calls by second
+    wb:token:<account>:<digest>  an access token that all pods share, and `:fetching` beside it who fetches one
+    wb:poll:<source>             hash: the pass under way and its cursor; `:lock` beside it who polls
+    wb:polled:<source>:<bucket>  hashes: what was last seen of each record, by its id
+    wb:stream:<name>             what `publish` actions appended: event, rule and data of each entry
     wb:dead_jobs                 stream of arq jobs that are not ours and could not be run, with their bytes
     arq:queue, arq:job:*, arq:in-progress:*, arq:retry:*, arq:result:*   as arq 0.28 names them
 """

@@ -11,6 +11,7 @@ from service.store.batching import Batcher
 from service.store.client import Argument, Client
 from service.store.ingest import EFFECTS_FUNCTION
 from service.store.jobs import encode_job
+from service.store.outputs import Output, output_arguments
 from service.store.scripts import DECIDE, SETTLE
 
 Step = Literal["note", "end", "bury", "defer", "hold", "release"]
@@ -63,7 +64,10 @@ class Decided(Struct, frozen=True):
 
 
 class Settled(Struct, frozen=True):
-    """What became of the effects, or of the attempt, and the step that follows; `fate` names the end or the error."""
+    """What became of the effects, or of the attempt, and the step that follows; `fate` names the end or the error.
+
+    `outputs` are those of effects that the ledger says are done by this very call.
+    """
 
     job: str
     token: str
@@ -74,6 +78,7 @@ class Settled(Struct, frozen=True):
     fate: str = ""
     delay_ms: int = 0
     more: bool = False
+    outputs: Sequence[Output] = ()
 
 
 class Onward(Struct, frozen=True):
@@ -133,7 +138,9 @@ class Lanes:
         for item in batch:
             payload = encode_job(EFFECTS_FUNCTION, (item.event_id,)) if item.step == "defer" else b""
             arguments += (item.job, item.token, item.event_id, item.story, item.ledger, item.step, item.fate)
-            arguments += (item.delay_ms, payload, self._keep_ms, self._body_ms, int(item.more))
+            arguments += (item.delay_ms, payload, self._keep_ms, self._body_ms, int(item.more), len(item.outputs))
+            for output in item.outputs:
+                arguments += output_arguments(output)
         return await self._client.call(SETTLE, arguments, seconds_max=self._seconds_max)
 
 

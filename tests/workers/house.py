@@ -111,6 +111,9 @@ async def open_house(settings: Settings, *more: type[Action]) -> AsyncGenerator[
             "environ": {},
             "action_seconds_max": settings.action_seconds_max,
             "clock": time.time,
+            "dedupe_hours": settings.dedupe_hours,
+            "emit_depth_max": settings.emit_depth_max,
+            "platforms": {"pack": pack},
         }
         by_tag = {str(action.__struct_config__.tag): action for action in actions}
         effects = EffectTools(store, by_tag, resources, settings.action_seconds_max)

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from service.actions import Action, Repeat, load_actions
 from service.errors import ConfigError, PermanentError, TransientError
-from service.events import Delivery
+from service.events import Delivery, Event, RecordRef
 from service.log import get_logger
 from service.outbound import open_outbound
 from service.rules import Rulebook, write_document
@@ -26,8 +26,10 @@ from service.settings import Settings
 from service.signatures.standard_webhooks import StandardWebhooks
 from tests.service.rule_samples import NOW, customer, rules_of, subject
 from workers.actions import ACTIONS
+from workers.actions.emit import Emit
 from workers.actions.http import Http
 from workers.actions.log import MESSAGE_CHARS_MAX, Log
+from workers.actions.publish import Publish
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NOON = NOW.timestamp()
@@ -36,6 +38,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "log": {"level": "warning", "message": "{id} looks odd"},
     "http": {"url": "https://x.test/{id}", "method": "PUT", "headers": {"X-A": "{id}"}, "body": {"id": "{id}"},
              "secret": {"env": "S"}, "timeout_seconds": 2.5},
+    "emit": {"type": "customer.recheck", "change": "updated", "record": "{id}", "kind": "customer", "platform": "pack"},
+    "publish": {"stream": "shortages", "message": {"order": "{id}"}, "length_max": 5},
 }  # fmt: skip
 
 
@@ -45,10 +49,19 @@ class Context(Struct):
     event_id: str = "e1"
     source: str = "pack-orders"
     rule: str = "short"
+    action: str = "claim"
+    emitted: list[Event] = []
+    published: list[tuple[str, bytes, int]] = []
     traceparent: str | None = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
     def resource(self, name: str) -> Any:
         return self.resources[name]
+
+    def emit(self, event: Event) -> None:
+        self.emitted.append(event)
+
+    def publish(self, stream: str, data: bytes, length_max: int) -> None:
+        self.published.append((stream, data, length_max))
 
 
 class Sink(Struct):
@@ -86,7 +99,7 @@ async def context() -> AsyncIterator[Context]:
         allowed = await stack.enter_async_context(open_outbound(Settings(), frozenset({"127.0.0.1"})))
         yield Context({
             "outbound": allowed, "action_seconds_max": 5.0, "clock": lambda: NOON, "environ": {"S": SECRET},
-            "log": get_logger(),
+            "log": get_logger(), "emit_depth_max": 3,
         })  # fmt: skip
 
 
@@ -282,3 +295,45 @@ async def test_a_repetition_sends_the_same_key_and_a_signature_that_verifies(sin
     verifier.verify(Delivery("test", headers, body, NOON))
     assert headers["webhook-id"] == context.idempotency_key
     assert headers["webhook-timestamp"] == str(int(NOON))
+
+
+# --- emit and publish ---
+
+
+async def test_emit_makes_one_event_of_its_own_key_one_step_deeper(context: Context) -> None:
+    rendered = inputs("emit", subject(customer(id="c/9")), type="customer.recheck", platform="crm")
+    answer = await Emit.run(rendered, context)
+    again = await Emit.run(rendered, context)
+    first, second = context.emitted
+    assert (first.record, first.type, first.change, first.source) == (
+        RecordRef("crm", "purchase_order", "c/9"), "customer.recheck", "touched", "pack-orders",
+    )  # fmt: skip
+    assert answer == again == {"emitted": first.id}
+    assert (first.id, first.depth, first.trail) == (second.id, 1, second.trail)
+    assert len(first.id) == 32
+    context.idempotency_key = "e1:short:claim:1"
+    assert (await Emit.run(rendered, context))["emitted"] != first.id
+
+
+async def test_emit_refuses_to_go_on_without_end(context: Context) -> None:
+    rendered = inputs("emit", type="again")
+    await Emit.run(rendered, context)
+    with pytest.raises(PermanentError, match="already emitted") as loop:
+        await Emit.run(rendered | {"trail": f"ab,{context.emitted[0].trail}"}, context)
+    assert loop.value.kind == "emit_loop"
+    with pytest.raises(PermanentError, match="3 emit actions") as deep:
+        await Emit.run(rendered | {"depth": 3}, context)
+    assert deep.value.kind == "emit_too_deep"
+    await Emit.run(rendered | {"record": "another", "trail": context.emitted[0].trail}, context)
+
+
+@pytest.mark.parametrize("record", [None, "", "a\nb", "x" * 257, {"a": 1}])
+async def test_emit_needs_a_record_that_has_an_id(context: Context, record: Any) -> None:
+    with pytest.raises(PermanentError, match="gave no id"):
+        await Emit.run(inputs("emit", type="again") | {"record": record}, context)
+
+
+async def test_publish_hands_over_the_message_as_json(context: Context) -> None:
+    rendered = inputs("publish", stream="out", message={"order": "{id}", "total": "{total.value}"})
+    assert await Publish.run(rendered, context) == {"stream": "out"}
+    assert context.published == [("out", b'{"order":"po_1","total":"150.00"}', 10_000)]

@@ -1,5 +1,6 @@
 """Every fate of an event, on a real store with a real HTTP platform and sink."""
 
+import json
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -205,3 +206,40 @@ async def test_nothing_is_left_behind_once_all_has_ended(house: House) -> None:
     assert lanes_and_jobs == []
     sample = await house.store.sample()
     assert (sample.due, sample.waiting, sample.running) == (0, 0, 0)
+
+
+EMIT_RULE = """
+- id: again
+  type: purchase_order
+  actions:
+    - {id: more, do: emit, type: order.recheck, change: touched, record: "RECORD"}
+    - {id: tell, do: publish, stream: seen, length_max: 3, message: {order: "{id}", depth: "{event.depth}"}}
+"""
+
+
+async def test_an_emitted_event_and_a_published_entry_come_with_the_word_that_they_are_done(house: House) -> None:
+    await house.publish(EMIT_RULE.replace("RECORD", "complete-1"))
+    event_id = await house.send()
+    await house.work()
+    emitted = (await house.story(event_id))["story"][2]["answer"]["emitted"]
+    story = await house.story(emitted)
+    assert story["event"]["record"].id == "complete-1"
+    assert story["event"]["depth"] == 1
+    # The derived event matched as well; what it would emit is the record it is about already: a loop.
+    assert (story["state"], story["fate"], story["ledger"]) == ("dead", "emit_loop", "fp")
+    entries = await house.store.client.command("XRANGE", house.store.keys.named("stream:seen"), "-", "+")
+    assert [json.loads(fields[5]) for _, fields in entries] == [{"order": "po-1", "depth": 0}]
+    assert entries[0][1][1].decode() == event_id
+
+
+async def test_a_stream_keeps_its_newest_entries_only(house: House) -> None:
+    await house.publish("""
+- id: tell
+  type: purchase_order
+  actions: [{id: tell, do: publish, stream: seen, length_max: 2, message: "{id}"}]
+""")
+    for record in ("po-1", "po-2", "po-3"):
+        await house.send(record)
+        await house.work()
+    entries = await house.store.client.command("XRANGE", house.store.keys.named("stream:seen"), "-", "+")
+    assert [json.loads(fields[5]) for _, fields in entries] == ["po-2", "po-3"]

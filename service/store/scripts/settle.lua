@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
--- Write what became of an event's effects, and where the event goes. ARGV: prefix, queue, then per event 12: job, token,
+-- Write what became of an event's effects, and where the event goes. ARGV: prefix, queue, then per event 13: job, token,
 -- id, story line, ledger ('' to leave it), step, fate or error kind, delay_ms, payload of an effects job, keep_ms,
--- body_ms, more.
+-- body_ms, more, how many outputs follow; per output 8: place of its effect, 'event' and what ingest takes, or 'entry',
+-- stream, length_max, event, rule, data, ''. An output is written by the call that says its effect is done, once.
 -- Steps: note (only write), end, bury, defer (effects later, off the lane), hold (the job waits), release (the job is due
 -- now and the attempt is given back).
 -- Gives per event {'ok'} or what proceed gives, {'held'}, {'lost'}, or {'known'}: it would undo an effect known done.
@@ -35,6 +36,39 @@ local function bury(job, token, id, kind)
   redis.call('ZADD', dead, now, id)
 end
 
+local function put_event(i)
+  local id, lane = ARGV[i], lane_prefix .. ARGV[i + 3]
+  if redis.call('SET', prefix .. 'claim:' .. ARGV[i + 1], id, 'NX', 'PX', ARGV[i + 2]) then
+    redis.call('SET', prefix .. 'delivery:' .. id, ARGV[i + 4])
+    redis.call('ZADD', open, now, id)
+    redis.call('RPUSH', lane, id)
+    if make_job(lane, ARGV[i + 5], now) then
+      wake_one()
+    end
+  end
+end
+
+local function put_entry(i)
+  local stream = prefix .. 'stream:' .. ARGV[i]
+  redis.call(
+    'XADD', stream, 'MAXLEN', ARGV[i + 1], '*', 'event_id', ARGV[i + 2], 'rule', ARGV[i + 3], 'data', ARGV[i + 4]
+  )
+end
+
+-- `before` is the ledger as it was: what it calls done was written by an earlier call.
+local function put(i, count, before)
+  for at = i, i + (count - 1) * 8, 8 do
+    local place = tonumber(ARGV[at])
+    if string.sub(before, place, place) ~= 'd' then
+      if ARGV[at + 1] == 'event' then
+        put_event(at + 2)
+      else
+        put_entry(at + 2)
+      end
+    end
+  end
+end
+
 local function settle(i)
   local job, token, id, step = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 5]
   local event, delay = prefix .. 'event:' .. id, tonumber(ARGV[i + 7])
@@ -52,6 +86,7 @@ local function settle(i)
     if undoes(event, ARGV[i + 4]) then
       return {'known'}
     end
+    put(i + 13, tonumber(ARGV[i + 12]), redis.call('HGET', event, 'ledger') or '')
     redis.call('HSET', event, 'ledger', ARGV[i + 4])
   end
   local story, line = prefix .. 'story:' .. id, ARGV[i + 3]
@@ -78,7 +113,9 @@ local function settle(i)
   return proceed(job, token, ARGV[i + 11])
 end
 
-for i = 3, #ARGV, 12 do
+local i = 3
+while i <= #ARGV do
   answers[#answers + 1] = settle(i)
+  i = i + 13 + tonumber(ARGV[i + 12]) * 8
 end
 return answers
