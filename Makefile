@@ -10,7 +10,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-emit-find-links --no-header
 PYTEST_ARGS ?=
 
-.PHONY: demo test bench lint fmt lock clean
+.PHONY: demo test bench lint fmt lock senders clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.installed ## deliveries over real HTTP, a worker killed half-way, and a table of what became of each
@@ -37,8 +37,11 @@ lock: $(VENV)/.installed-dev ## resolve the requirements again
 	cd requirements && ../$(LOCK) ../pyproject.toml -o runtime.txt
 	cd requirements && for name in local build dev; do ../$(LOCK) $$name.in -o $$name.txt || exit 1; done
 
+senders: $(VENV)/.installed-dev ## the npm libraries that senders sign with; the tests call this themselves
+	$(BIN)/python tests/senders/npm.py
+
 clean: ## all that can be made again
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov bench-out
+	rm -rf $(VENV) tests/senders/node_modules .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov bench-out
 	find service workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/pip:

@@ -1,0 +1,52 @@
+"""Fixtures: sources as an operator would write them for well-known senders, and the senders' own libraries."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.config import load_config
+from service.outbound import open_outbound
+from service.platforms import build_platforms
+from service.settings import Settings
+from service.sources import Source, build_sources
+
+from . import npm
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+ENVIRON = {"SECRET": SECRET}
+ERP = {
+    "kind": "custom",
+    "base_url": "https://erp.example.com",
+    "auth": {"type": "none"},
+    "records": {"customer": {"path": "/customers/{id}"}, "purchase_order": {"path": "/orders/{id}"}},
+}
+
+MakeSource = Callable[..., Source]
+
+
+@pytest.fixture
+async def make_source(tmp_path: Path) -> AsyncIterator[MakeSource]:
+    """Build a source from what would stand in waybill.yaml: `make_source(verify="stripe", envelope={…})`."""
+    async with open_outbound(Settings()) as outbound:
+
+        def make(verify: str | dict[str, Any], **fields: Any) -> Source:
+            scheme = {"scheme": verify} if isinstance(verify, str) else verify
+            source = {"platform": "erp", "verify": {"secrets": [{"env": "SECRET"}]} | scheme} | fields
+            path = tmp_path / "waybill.yaml"
+            path.write_text(json.dumps({"platforms": {"erp": ERP}, "sources": {"one": source}}))
+            config = load_config(path, ENVIRON)
+            return build_sources(config, ENVIRON, build_platforms(config.platforms, ENVIRON, outbound), Settings())[
+                "one"
+            ]
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def npm_libraries() -> Callable[..., Any]:
+    """The npm libraries, installed: `npm_libraries("github", "sign", body, secret)`."""
+    npm.install()
+    return npm.call
