@@ -120,7 +120,7 @@ class LeaseWorker(Worker):
             await self._first(self._freed.wait())
             return True
         try:
-            taken = await self.leases.claim(min(room, CLAIM_JOBS_MAX))
+            taken = await self.leases.claim(min(room, CLAIM_JOBS_MAX), self.held.values())
             self._recovered()
             for job in taken.jobs:
                 self._start(job)

@@ -1,6 +1,6 @@
 """Jobs under leases: take them up, keep them, finish those that are arq's own. A lease's token fences writes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, cast
 
 from msgspec import Struct
@@ -59,11 +59,18 @@ class Leases:
         self._keys = keys
         self._worker = worker
         self._lease_ms = int(settings.lease_seconds * 1000)
+        self._suspect_deaths = max(settings.deaths_max - 1, 1)
         self._call = 0
         self._answered = True
 
-    async def claim(self, jobs_max: int) -> Next:
-        """Take up at most `jobs_max` due jobs. After a failure the same call is made again, and gives the same jobs.
+    def is_suspect(self, job: Job) -> bool:
+        """Whether so many runs of its event died that one more would bury it; a worker has one such at a time."""
+        return job.head is not None and job.head.deaths >= self._suspect_deaths
+
+    async def claim(self, jobs_max: int, held: Iterable[Job] = ()) -> Next:
+        """Take up at most `jobs_max` due jobs besides those `held`.
+
+        After a failure the same call is made again, and gives the same jobs.
 
         Raises:
             StoreUnavailable: no answer; call again.
@@ -71,7 +78,9 @@ class Leases:
         if self._answered:
             self._call += 1
         self._answered = False
-        answer = await self._client.call(CLAIM, (jobs_max, self._lease_ms, self._worker, self._call), seconds_max=0)
+        has_suspect = int(any(map(self.is_suspect, held)))
+        arguments = (jobs_max, self._lease_ms, self._worker, self._call, self._suspect_deaths, has_suspect)
+        answer = await self._client.call(CLAIM, arguments, seconds_max=0)
         self._answered = True
         now_ms, due_ms, rows = answer
         token = f"{self._worker}:{self._call}"

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from service.dev.children import Child, start_child
 from service.dev.embedded import EmbeddedValkey
 from service.sandbox.faults import Fault
 from service.settings import load_settings
+from service.store import Job, Settled
 from tests.service.store.givens import patiently
 from tests.workers.house import SINK_RULE, House, open_house
 
@@ -180,9 +181,14 @@ async def test_a_store_killed_and_restarted_is_ridden_out_by_worker_and_events(
     assert {key.split(":")[0] for key in keys} == matched
 
 
-async def die(house: House, worker: str) -> None:
-    """Take up whatever is due, and be gone without a word."""
-    for job in (await house.store.leases(worker).claim(200)).jobs:
+async def take_up(house: House, worker: str) -> dict[str, Job]:
+    """Claim whatever is due, as a worker of that name; jobs by their events."""
+    return {job.head.id: job for job in (await house.store.leases(worker).claim(200)).jobs if job.head}
+
+
+async def die(house: House, jobs: Iterable[Job]) -> None:
+    """Be gone without a word; the leases are over at once."""
+    for job in jobs:
         await house.store.client.command("DEL", f"arq:in-progress:{job.id}")
         await house.store.client.command("ZADD", house.settings.queue, "XX", 1, job.id)
 
@@ -191,8 +197,28 @@ async def test_an_event_that_takes_its_workers_down_is_a_dead_letter_and_its_lan
     house = fleet.house
     poison, sound = await house.send(), await house.send()
     for number in range(house.settings.deaths_max):
-        await die(house, f"dead-{number}")
+        await die(house, (await take_up(house, f"dead-{number}")).values())
     await house.work()
     story = await house.story(poison)
     assert (story["state"], story["fate"]) == ("dead", "worker_died")
     assert (await house.story(sound))["fate"] == "matched"
+
+
+async def test_the_innocent_that_share_a_worker_with_it_again_and_again_are_not_buried_with_it(fleet: Fleet) -> None:
+    house = fleet.house
+    ids = [await house.send(f"po-{number}") for number in range(12)]
+    poison, deaths = ids[5], 0
+    for number in range(100):
+        jobs = await take_up(house, f"dead-{number}")
+        if poison in jobs:  # the worker dies with all that it took up beside it
+            deaths += 1
+            await die(house, jobs.values())
+        if deaths == house.settings.deaths_max:
+            break
+        if poison not in jobs:
+            for event_id, job in jobs.items():
+                await house.store.lanes.settle(Settled(job.id, job.token, event_id, "end", fate="ignored"))
+        await asyncio.sleep(0.01)
+    await house.work()
+    stories = {event_id: await house.story(event_id) for event_id in ids}
+    assert [event_id for event_id, story in stories.items() if story["state"] == "dead"] == [poison]

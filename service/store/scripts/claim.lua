@@ -1,11 +1,16 @@
 #!lua flags=allow-oom
 -- Take up to n due jobs under a lease, each with what its run needs to begin.
--- ARGV: prefix, queue, n, lease_ms, worker, call. The lease token is worker .. call, so that a worker that lost a lease
+-- ARGV: prefix, queue, n, lease_ms, worker, call, deaths that make a suspect, '1' if the worker has one already. The lease token is worker .. call, so that a worker that lost a lease
 -- and takes the same job up again is fenced off from its own past. Repeated with the same call, it gives the same jobs.
 -- Gives {now, score of the next job or false, {job, score, payload, detail, …} …}.
 local lease, token = tonumber(ARGV[4]), ARGV[5] .. ':' .. ARGV[6]
 local receipt = prefix .. 'receipt:' .. ARGV[5]
 local jobs = {}
+local SUSPECT_WAIT_MS = 50
+local deaths_of_suspect = tonumber(ARGV[7])
+if ARGV[8] == '1' then
+  suspect_deaths = deaths_of_suspect
+end
 
 local function detail(job)
   if starts_with(job, lane_prefix) then
@@ -13,6 +18,9 @@ local function detail(job)
     if not head then
       drop_job(job)
       return nil
+    end
+    if head == 'suspect' then
+      return head
     end
     return {head, record_of(job)}
   end
@@ -22,7 +30,11 @@ local function detail(job)
       drop_job(job)
       return nil
     end
-    return {take_up(id, token)}
+    local head = take_up(id, token)
+    if head == 'suspect' then
+      return head
+    end
+    return {head}
   end
   local tries = redis.call('INCR', 'arq:retry:' .. job)
   redis.call('EXPIRE', 'arq:retry:' .. job, 2592000)
@@ -31,7 +43,14 @@ end
 
 local function take(job, score)
   local given = detail(job)
-  if given then
+  if given == 'suspect' then
+    -- It may be what killed its workers. Run beside others again and again it would take them into its grave.
+    redis.call('DEL', lock_of(job))
+    redis.call('ZADD', queue, 'XX', now + SUSPECT_WAIT_MS, job)
+  elseif given then
+    if type(given[1]) == 'table' and given[1][5] >= deaths_of_suspect then
+      suspect_deaths = deaths_of_suspect
+    end
     jobs[#jobs + 1] = {job, score, redis.call('GET', 'arq:job:' .. job), given}
   end
 end

@@ -84,6 +84,7 @@ end
 
 -- The state of an event at the moment a run takes it up. `running` names the run that has it: found there from another
 -- run, that one died without a word. A repeated call finds its own token and counts nothing twice.
+local suspect_deaths = math.huge -- from so many deaths on an event is left where it is; claim lowers it
 local function take_up(id, token)
   local event = prefix .. 'event:' .. id
   local held = redis.call('HMGET', event, 'running', 'attempts', 'deaths', 'state', 'ledger', 'generation')
@@ -92,6 +93,9 @@ local function take_up(id, token)
     attempts = attempts + 1
     if held[1] then
       deaths = deaths + 1
+      if deaths >= suspect_deaths then
+        return 'suspect'
+      end
     end
     redis.call('HSET', event, 'running', token, 'attempts', attempts, 'deaths', deaths)
   end
@@ -112,7 +116,9 @@ local function head_of(lane, token)
     end
     if redis.call('ZSCORE', open, id) then
       local head = take_up(id, token)
-      head[#head + 1] = redis.call('LLEN', lane)
+      if head ~= 'suspect' then
+        head[#head + 1] = redis.call('LLEN', lane)
+      end
       return head
     end
     redis.call('LPOP', lane)
