@@ -110,7 +110,7 @@ def _maker(order: Order, config: Config) -> Callable[[], tuple[str, Made]]:
     def make() -> tuple[str, Made]:
         event_id, at = new_event_id(), datetime.now(UTC).isoformat(timespec="milliseconds")
         wanted = Wanted(event, order.record_id, event_id, at)
-        return event_id, render(wanted, source, platform, f"sources.{order.source}")
+        return event_id, render(wanted, source, platform)
 
     return make
 

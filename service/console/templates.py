@@ -3,17 +3,18 @@
 The shapes are those the connectors read; for a custom envelope its own pointers say where everything stands.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from service.config import PlatformConfig, SourceConfig
-from service.config.platforms import CustomConfig, FlowRetailConfig, OpenFoodNetworkConfig, PackCloudConfig
-from service.envelopes import CustomEnvelope, PlatformEnvelope
+from service.config.platforms import FlowRetailConfig, OpenFoodNetworkConfig, PackCloudConfig
+from service.envelopes import CustomEnvelope, PlatformEnvelope, StandardWebhooksEnvelope
+from service.envelopes.cloudevents import STRUCTURED
+from service.envelopes.pointed import RecordDetour
 from service.envelopes.pointers import parse_pointer
-from service.errors import ConfigError
 
 
 class Made(Struct, frozen=True):
@@ -32,21 +33,25 @@ class Wanted(Struct, frozen=True):
     at: str
 
 
-def render(wanted: Wanted, source: SourceConfig, platform: PlatformConfig, at: str) -> Made:
-    """Make a delivery as the source's sender would; `at` is where the source stands in waybill.yaml.
-
-    Raises:
-        ConfigError: there is no template for such an envelope.
-    """
+def render(wanted: Wanted, source: SourceConfig, platform: PlatformConfig) -> Made:
+    """Make a delivery as the source's sender would."""
     envelope = source.envelope
     if isinstance(envelope, CustomEnvelope):
         return _by_pointers(wanted, envelope)
     if isinstance(envelope, PlatformEnvelope):
         return Made(msgspec.json.encode(_by_platform(wanted, platform)))
-    tag = str(envelope.__struct_config__.tag)
-    if tag not in _STANDARDS:
-        raise ConfigError(f"{at}.envelope", f"there is no template for {tag}", "give the body by --file")
-    return Made(msgspec.json.encode(_STANDARDS[tag](wanted, _kind_of(wanted))))
+    if isinstance(envelope, StandardWebhooksEnvelope):
+        told: dict[str, Any] = {"type": wanted.event, "timestamp": wanted.at, "data": {}}
+        return _with_record(told, envelope.record, "/data/id", wanted)
+    return _with_record(_cloudevent(wanted), envelope.record, "/subject", wanted)
+
+
+def _with_record(event: dict[str, Any], place: RecordDetour, usual: str, wanted: Wanted) -> Made:
+    """Put the record's id where the source looks for it, and its kind if the type does not name it."""
+    if place.kind is not None and place.kind.startswith("/"):
+        _put(event, parse_pointer(place.kind), _name_of(_kind_of(wanted), place.kinds))
+    _put(event, parse_pointer(place.id or usual), wanted.id)
+    return Made(msgspec.json.encode(event), {"content-type": STRUCTURED} if "specversion" in event else {})
 
 
 def _by_platform(wanted: Wanted, platform: PlatformConfig) -> dict[str, Any]:
@@ -65,9 +70,7 @@ def _by_platform(wanted: Wanted, platform: PlatformConfig) -> dict[str, Any]:
         case FlowRetailConfig():
             noun = "purchaseOrder" if wanted.event.startswith("PURCHASE") else "customer"
             return {"action": wanted.event, "tenant": {"Uid": platform.tenant_uid}, noun: {"Uid": wanted.id}}
-        case CustomConfig():
-            return {"type": wanted.event, "data": {"id": wanted.id}}
-        case _:
+        case _:  # Pexip Engage: a custom platform has no envelope of its own
             entity, _, event_type = wanted.event.partition(".")
             key = "callbackRequest" if entity == "Callback Request" else "appointment"
             data = {"eventType": event_type, key: {"id": wanted.id, "updatedAt": wanted.at}}
@@ -81,7 +84,7 @@ def _by_pointers(wanted: Wanted, envelope: CustomEnvelope) -> Made:
         envelope.id: wanted.event_id,
         place if isinstance(place, str) else None: wanted.event,
         envelope.occurred_at: wanted.at,
-        envelope.record.kind: next((name for name, ours in envelope.record.kinds.items() if ours == kind), kind),
+        envelope.record.kind: _name_of(kind, envelope.record.kinds),
         envelope.record.id: wanted.id,
     }
     for pointer, value in told.items():
@@ -108,24 +111,18 @@ def _kind_of(wanted: Wanted) -> str:
     return wanted.event.partition(".")[0]
 
 
-def _standard_webhooks(wanted: Wanted, kind: str) -> dict[str, Any]:
-    return {"type": wanted.event, "timestamp": wanted.at, "data": {"id": wanted.id, "kind": kind}}
+def _name_of(kind: str, kinds: Mapping[str, str]) -> str:
+    """Give the sender's name of one of our kinds."""
+    return next((name for name, ours in kinds.items() if ours == kind), kind)
 
 
-def _cloudevents(wanted: Wanted, kind: str) -> dict[str, Any]:
+def _cloudevent(wanted: Wanted) -> dict[str, Any]:
     return {
         "specversion": "1.0",
         "id": wanted.event_id,
         "source": "/waybill/send",
         "type": wanted.event,
         "time": wanted.at,
-        "subject": wanted.id,
         "datacontenttype": "application/json",
-        "data": {"id": wanted.id, "kind": kind},
+        "data": {},
     }
-
-
-_STANDARDS: Mapping[str, Callable[[Wanted, str], dict[str, Any]]] = {
-    "standard_webhooks": _standard_webhooks,
-    "cloudevents": _cloudevents,
-}

@@ -14,7 +14,7 @@ from litestar.types.asgi_types import HTTPScope
 
 from service.errors import Refusal, StoreUnavailable, StoreUnsafe
 from service.events import Delivery
-from service.ingress.answers import Answer, accepted, send_answer
+from service.ingress.answers import IGNORED, Answer, accepted, make_answer, send_answer
 from service.ingress.arrivals import Origin, build_arrivals, match_outcomes
 from service.ingress.bodies import Disconnected, Portion, Room, read_body
 from service.ingress.deadlines import Deadlines
@@ -34,6 +34,9 @@ from service.store import Arrival, Receipt
 
 LEFT_STATUS = 499
 """What the log line says of a sender that left before it could be answered (nginx's number; nobody is sent it)."""
+
+CHALLENGE = "challenge"
+"""The event type that the log line of an answered challenge has."""
 
 OURS = frozenset({"too_many_requests", "store_unavailable", "store_full", "internal"})
 """Refusals that are no sender's doing."""
@@ -108,6 +111,9 @@ class Webhooks:
         check_media(headers, source.content_types)
         verified = source.verify(delivery)
         self._gate.pass_source(source)
+        if source.challenger is not None and (echo := source.challenge(delivery)) is not None:
+            passage.outcomes, passage.event_type = (IGNORED,), CHALLENGE
+            return make_answer(200, echo.content_type, echo.body)
         admission = source.read(delivery, verified)
         passage.read(admission.facts)
         origin = Origin(delivery, traceparent, source.window_ms, passage.id)
