@@ -4,12 +4,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from service.errors import PermanentError, TransientError
+from service.errors import Held, PermanentError, TransientError
 from service.events import Event, RecordRef
 from service.log import current_logger
 from service.metrics.families import FETCH_SECONDS, FETCHES
 from service.platforms.base import FetchContext, Fetched, Platform
 from workers.report import trace_id
+
+UNASKED = frozenset({"platform_limit", "platform_paused"})
 
 
 async def fetch_record(platforms: Mapping[str, Platform], event: Event, attempt: int) -> Fetched:
@@ -18,12 +20,13 @@ async def fetch_record(platforms: Mapping[str, Platform], event: Event, attempt:
     Raises:
         TransientError, PermanentError: as the platform's connector; `unknown_platform` where the account is not
             configured here, which waits, since in a rolling deploy a newer worker may have it.
+        Held: a limit is reached, or the platform rests.
     """
     started = time.perf_counter()
     try:
         fetched = await _platform(platforms, event).fetch(event.record, _context(event))
-    except (TransientError, PermanentError) as error:
-        _tell(event, attempt, started, {"outcome": "error", "error_kind": error.kind, "http_status": error.http_status})
+    except (TransientError, PermanentError, Held) as error:
+        _tell_error(event, attempt, started, error)
         raise
     found = {"outcome": "ok", "http_status": fetched.http_status, "gone": fetched.record is None}
     _tell(event, attempt, started, found, fetched.operation)
@@ -39,12 +42,19 @@ async def follow_hint(platforms: Mapping[str, Platform], event: Event, attempt: 
     started = time.perf_counter()
     try:
         refs = await _platform(platforms, event).resolve(event.record, _context(event))
-    except (TransientError, PermanentError) as error:
-        found = {"outcome": "error", "error_kind": error.kind, "http_status": error.http_status}
-        _tell(event, attempt, started, found, "resolve")
+    except (TransientError, PermanentError, Held) as error:
+        _tell_error(event, attempt, started, error)
         raise
     _tell(event, attempt, started, {"outcome": "ok", "records": len(refs)}, "resolve")
     return refs
+
+
+def _tell_error(event: Event, attempt: int, started: float, error: TransientError | PermanentError | Held) -> None:
+    """Nothing was asked where a limit or a pause came before it: nothing to tell then."""
+    if error.kind in UNASKED:
+        return
+    found = {"outcome": "error", "error_kind": error.kind, "http_status": error.http_status}
+    _tell(event, attempt, started, found, error.operation or "fetch")
 
 
 def _platform(platforms: Mapping[str, Platform], event: Event) -> Platform:

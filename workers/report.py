@@ -75,7 +75,7 @@ class Report:
 
     def finish(self, outcome: str, error: WaybillError | None = None) -> None:
         """Log the line."""
-        level = "error" if outcome == "dead_lettered" else "warning" if error else "info"
+        level = "error" if outcome == "dead_lettered" else "warning" if error and outcome != "waiting" else "info"
         duration_ms = self.duration_ms
         e2e_ms = round(self._now_ms - self._head.received_ms + duration_ms, 2)
         self._count(outcome, error.kind if error else None, duration_ms, e2e_ms)

@@ -14,7 +14,7 @@ from msgspec import Struct
 from service.errors import PermanentError
 from service.outbound import Outbound
 from service.platforms.answers import TRANSIENT, judge
-from service.platforms.tokens import NO_SHELF, ShelvedToken, TokenShelf
+from service.platforms.tokens import NO_SHELF, TokenShelf
 
 EXPIRY_MARGIN_SECONDS = 30.0
 LIFETIME_SECONDS = 60.0
@@ -111,8 +111,8 @@ class ClientCredentials:
         patience = self._clock() + self._outbound.settings.fetch_seconds_max
         while True:
             shelved = await self._shelf.take(self._name)
-            if isinstance(shelved, ShelvedToken):
-                self._use(shelved, self._clock())
+            if isinstance(shelved, tuple):
+                self._use(*shelved, self._clock())
                 return
             if shelved is None or self._clock() >= patience:
                 break
@@ -124,13 +124,13 @@ class ClientCredentials:
             await self._shelf.drop(self._name, "")
             raise
         lifetime = token.expires_in if token.expires_in is not None else LIFETIME_SECONDS
-        fresh = ShelvedToken(token.access_token, max(lifetime - EXPIRY_MARGIN_SECONDS, lifetime / 2))
-        self._use(fresh, asked_at)
-        await self._shelf.keep(self._name, fresh)
+        seconds = max(lifetime - EXPIRY_MARGIN_SECONDS, lifetime / 2)
+        self._use(token.access_token, seconds, asked_at)
+        await self._shelf.keep(self._name, token.access_token, seconds)
 
-    def _use(self, token: ShelvedToken, since: float) -> None:
-        self._headers = {"Authorization": f"Bearer {token.value}"}
-        self._stale_at = since + token.seconds
+    def _use(self, token: str, seconds: float, since: float) -> None:
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._stale_at = since + seconds
 
     async def _ask(self) -> Any:  # noqa: ANN401 - JSON may be anything
         settings = self._outbound.settings

@@ -5,43 +5,37 @@ The shelf that is shared is `service.store.tokens`; without one, every process f
 
 from typing import Protocol
 
-from msgspec import Struct
-
-
-class ShelvedToken(Struct, frozen=True):
-    """A token, and for how many seconds more it may be used."""
-
-    value: str
-    seconds: float
+Shelved = tuple[str, float]
+"""A token, and for how many seconds more it may be used."""
 
 
 class TokenShelf(Protocol):
     """Tokens by a name that stands for account, client and scope."""
 
-    async def take(self, name: str) -> ShelvedToken | float | None:
+    async def take(self, name: str) -> Shelved | float | None:
         """Give the token; None if the caller is to fetch one, or how many seconds to wait for who is fetching it."""
         ...
 
-    async def keep(self, name: str, token: ShelvedToken) -> None:
+    async def keep(self, name: str, token: str, seconds: float) -> None:
         """Put a fresh token there, for all."""
         ...
 
-    async def drop(self, name: str, value: str) -> None:
-        """Take a token away that was refused, if it is still that one. With an empty value: give up fetching."""
+    async def drop(self, name: str, token: str) -> None:
+        """Take away a token that was refused, if it is still that one; an empty one: the caller fetches none."""
         ...
 
 
 class NoShelf:
     """Keeps nothing."""
 
-    async def take(self, name: str) -> ShelvedToken | float | None:  # noqa: ARG002 - the protocol's signature
+    async def take(self, name: str) -> Shelved | float | None:  # noqa: ARG002 - the protocol's signature
         """Every caller fetches its own."""
         return None
 
-    async def keep(self, name: str, token: ShelvedToken) -> None:
+    async def keep(self, name: str, token: str, seconds: float) -> None:
         """Nothing is kept."""
 
-    async def drop(self, name: str, value: str) -> None:
+    async def drop(self, name: str, token: str) -> None:
         """Nothing is there."""
 
 

@@ -14,11 +14,14 @@ from service.store.ingest import Arrival, Ingest, Receipt
 from service.store.keys import Keys
 from service.store.lanes import Lanes
 from service.store.leases import Leases
+from service.store.limits import Limits
+from service.store.polls import Polls
 from service.store.quarantine import MEMORY_RESERVE_PERCENT, QuarantineShelf, Refused
 from service.store.replay import Replays
 from service.store.rulebook import RulebookShelf
 from service.store.sample import QueueSample, Sampler
 from service.store.sweep import Sweeper
+from service.store.tokens import Tokens
 
 MEMORY_LOOK_SECONDS = 1.0
 
@@ -38,6 +41,9 @@ class Store:
         self.sweeper = Sweeper(self.client, settings)
         self.quarantine = QuarantineShelf(self.client, self.keys, settings)
         self.sampler = Sampler(self.client, self.keys)
+        self.limits = Limits(self.client)
+        self.tokens = Tokens(self.client, settings.fetch_seconds_max)
+        self.polls = Polls(self.client)
         self._ingest = Ingest(self.client, settings)
         self._memory_percent = 0
         self._memory_known_until = 0.0

@@ -1,0 +1,164 @@
+"""What polls remember: who polls, how far a pass has come, and what was last seen of each record, in a few bytes.
+
+A record's entry holds eight bytes of the digest of what was seen, a count of its changes, and two marks; entries lie in
+many small hashes, which the server packs tightly: about 40 bytes a record with ids of 20 characters.
+"""
+
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from service.errors import LeaseLost
+from service.store.client import Argument, Client
+from service.store.scripts import POLL, STANDING
+
+BUCKETS = 4_096
+SHELF_BUCKETS_MAX = 256
+"""Buckets read in one call."""
+
+_ENTRY = struct.Struct(">8sHB")
+_DELETED, _WATCHED = 1, 2
+
+
+class Seen(Struct, frozen=True):
+    """What was last seen of a record: the beginning of a digest in hex, the count of its changes, two marks.
+
+    `watched`: every pass is to show it again.
+    """
+
+    digest: str
+    changes: int = 0
+    deleted: bool = False
+    watched: bool = True
+
+    def entry(self) -> bytes:
+        """Write it down."""
+        marks = _DELETED * self.deleted + _WATCHED * self.watched
+        return _ENTRY.pack(bytes.fromhex(self.digest[:16]), self.changes % 65_536, marks)
+
+
+class Standing(Struct, frozen=True):
+    """How a record stands: the version of its last decided state, empty where there is none, and its waiting events."""
+
+    version: str
+    waiting: int
+
+
+class Turn(Struct, frozen=True):
+    """Leave to poll: where to go on (None: from the beginning), the number of the pass, what it counted so far."""
+
+    cursor: str | None
+    number: int
+    seen: int
+    changed: int
+    missed: int
+
+
+class Polls:
+    """The polls of all sources. Every method raises StoreUnavailable where the store does not answer."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def claim(self, source: str, token: str, lease_seconds: float) -> Turn | float:
+        """Ask to poll; else how many seconds to wait before asking again.
+
+        Raises:
+            StoreUnavailable: no answer.
+        """
+        answer = await self._call(source, token, lease_seconds, "claim")
+        if answer[0] != b"go":
+            return max(answer[1], 1) / 1000
+        cursor: bytes = answer[1]
+        return Turn(cursor.decode() or None, *answer[2:])
+
+    async def known(
+        self, source: str, token: str, lease_seconds: float, ids: Sequence[str]
+    ) -> Mapping[str, Seen | None]:
+        """Give what was last seen of records.
+
+        Raises:
+            LeaseLost: another one polls now.
+            StoreUnavailable: no answer.
+        """
+        pairs = [part for record_id in ids for part in (_bucket(record_id), record_id)]
+        _, *flat = await self._call(source, token, lease_seconds, "known", *pairs)
+        return {record_id: _read(entry) for record_id, entry in zip(ids, flat, strict=True)}
+
+    async def standing(self, lanes: Sequence[str]) -> list[Standing]:
+        """Give how records stand, by the names of their lanes, of which this must be the store.
+
+        Raises:
+            StoreUnavailable: no answer.
+        """
+        flat = await self._client.call(STANDING, lanes, seconds_max=5)
+        return [Standing(flat[i].decode(), flat[i + 1]) for i in range(0, len(flat), 2)]
+
+    async def note(
+        self, source: str, token: str, lease_seconds: float, turn: Turn, entries: Mapping[str, Seen | None]
+    ) -> None:
+        """Write down how far the pass has come, and what was seen; None forgets a record.
+
+        Raises:
+            LeaseLost: another one polls now.
+            StoreUnavailable: no answer; may be repeated.
+        """
+        parts: list[Argument] = [turn.cursor or "", turn.seen, turn.changed, turn.missed]
+        for record_id, seen in entries.items():
+            parts += (_bucket(record_id), record_id, b"" if seen is None else seen.entry())
+        await self._call(source, token, lease_seconds, "note", *parts)
+
+    async def shelf(self, source: str, token: str, lease_seconds: float) -> dict[str, Seen]:
+        """Give all that is known of a source's records, by their ids.
+
+        Raises:
+            LeaseLost: another one polls now.
+            StoreUnavailable: no answer.
+        """
+        found: dict[str, Seen] = {}
+        for first in range(0, BUCKETS, SHELF_BUCKETS_MAX):
+            _, *flat = await self._call(source, token, lease_seconds, "shelf", first, first + SHELF_BUCKETS_MAX - 1)
+            for i in range(0, len(flat), 2):
+                seen = _read(flat[i + 1])
+                if seen is not None:
+                    found[flat[i].decode()] = seen
+        return found
+
+    async def leave(self, source: str, token: str, lease_seconds: float, seconds: float) -> None:
+        """Stop within a pass; somebody may go on after so many seconds.
+
+        Raises:
+            LeaseLost: another one polls now.
+            StoreUnavailable: no answer.
+        """
+        await self._call(source, token, lease_seconds, "leave", int(seconds * 1000))
+
+    async def end(self, source: str, token: str, lease_seconds: float, seconds: float) -> None:
+        """End a pass; the next one may begin after so many seconds.
+
+        Raises:
+            LeaseLost: another one polls now.
+            StoreUnavailable: no answer.
+        """
+        await self._call(source, token, lease_seconds, "ended", int(seconds * 1000))
+
+    async def _call(self, source: str, token: str, lease_seconds: float, step: str, *rest: Argument) -> Any:  # noqa: ANN401 - as the script answers
+        arguments = (source, token, int(lease_seconds * 1000), step, *rest)
+        answer = await self._client.call(POLL, arguments, seconds_max=5)
+        if answer and answer[0] == b"lost":
+            raise LeaseLost(f"another worker polls {source} now")
+        return answer
+
+
+def _bucket(record_id: str) -> int:
+    return zlib.crc32(record_id.encode()) % BUCKETS
+
+
+def _read(entry: bytes) -> Seen | None:
+    if len(entry) != _ENTRY.size:
+        return None
+    digest, changes, marks = _ENTRY.unpack(entry)
+    return Seen(digest.hex(), changes, bool(marks & _DELETED), bool(marks & _WATCHED))

@@ -1,0 +1,56 @@
+#!lua flags=allow-oom
+-- May a call to a platform account be made now? ARGV: prefix, queue, account, token of the call, lease_ms, calls at once,
+-- calls a minute (0: no limit), probe_ms. Repeated with the same token it takes no second place.
+-- Gives {'go'}, or what it waits for and how long in ms: {'paused', ms}, {'in_flight', ms} or {'rate', ms}.
+local account, token, lease_ms = ARGV[3], ARGV[4], tonumber(ARGV[5])
+local in_flight_max, per_minute_max = tonumber(ARGV[6]), tonumber(ARGV[7])
+local flight, rate, probe = prefix .. 'flight:' .. account, prefix .. 'rate:' .. account, prefix .. 'probe:' .. account
+local LOOK_MS, WINDOW_SECONDS = 50, 60
+
+-- A pause that is over lets one call through, the probe; all others wait for what becomes of it.
+local rest = redis.call('HGET', prefix .. 'pauses', account)
+local until_ms = rest and tonumber(string.match(rest, '^(%d+)')) or 0
+if until_ms > now then
+  return {'paused', until_ms - now}
+end
+local prober = until_ms > 0 and redis.call('GET', probe)
+if prober and prober ~= token then
+  return {'paused', 4 * LOOK_MS}
+end
+
+if in_flight_max > 0 then
+  redis.call('ZREMRANGEBYSCORE', flight, '-inf', now)
+  if redis.call('ZCARD', flight) >= in_flight_max and not redis.call('ZSCORE', flight, token) then
+    return {'in_flight', LOOK_MS}
+  end
+end
+
+-- Calls by the second they began in. A second counts until the whole of it is a minute ago, so that no window of a
+-- minute, wherever it begins, holds more than the limit.
+if per_minute_max > 0 then
+  local second, taken, oldest = math.floor(now / 1000), 0, nil
+  local counts = redis.call('HGETALL', rate)
+  for i = 1, #counts, 2 do
+    local at = tonumber(counts[i])
+    if at < second - WINDOW_SECONDS then
+      redis.call('HDEL', rate, counts[i])
+    else
+      taken = taken + tonumber(counts[i + 1])
+      oldest = math.min(oldest or at, at)
+    end
+  end
+  if taken >= per_minute_max then
+    return {'rate', (oldest + WINDOW_SECONDS + 1) * 1000 - now}
+  end
+  redis.call('HINCRBY', rate, second, 1)
+  redis.call('EXPIRE', rate, WINDOW_SECONDS + 2)
+end
+
+if in_flight_max > 0 then
+  redis.call('ZADD', flight, now + lease_ms, token)
+  redis.call('PEXPIRE', flight, lease_ms)
+end
+if until_ms > 0 then
+  redis.call('SET', probe, token, 'PX', ARGV[8])
+end
+return {'go'}
