@@ -17,7 +17,14 @@ import msgspec
 
 from service.envelopes.envelope import FACTS_MAX, Desk, Reader, Told, alone, not_an_event
 from service.envelopes.pointed import FactWriter, Parts, PointedEnvelope, RecordDetour
-from service.envelopes.strict_json import check_body, read_items, read_members, read_scalar, unparsable
+from service.envelopes.strict_json import (
+    check_body,
+    read_children,
+    read_items,
+    read_members,
+    read_scalar,
+    unparsable,
+)
 from service.envelopes.walk import Walk
 from service.errors import Refusal
 from service.events import Delivery, Fact
@@ -87,7 +94,7 @@ class _CloudEventsReader:
             if media != BATCHED and not any(_holds_attributes(item) for item in items[:FACTS_MAX]):
                 return None
         except Refusal:
-            if media.endswith(("json", "")):
+            if not media or media.endswith("json") or b"specversion" in body:
                 raise
             return None  # text of another kind that begins with a bracket
         if len(items) > FACTS_MAX:
@@ -96,7 +103,7 @@ class _CloudEventsReader:
 
     def _event(self, text: bytes) -> Fact:
         """Read one event in JSON. Its identity is source and id together, as the specification says."""
-        members = read_members(text)
+        members = read_children(text)
         found: dict[str, bytes] = {}
         self.attributes.collect(text, found)
         for step, walk in self.writer.walk.steps.items():
@@ -122,9 +129,11 @@ class _CloudEventsReader:
         source = read_scalar(found.get("source", b"null"))
         if not isinstance(source, str) or not source or " " in source:
             raise not_an_event("Name the event's source, a URI reference.")
-        event_id = f"{source} {self.writer.text('id', found)}"
+        event_id = self.writer.text("id", found)
+        if not event_id:
+            raise not_an_event("Name the event's id.")
         fact = self.writer.write(self.writer.text("type", found), found)
-        return msgspec.structs.replace(fact, id=event_id if signed else None)
+        return msgspec.structs.replace(fact, id=f"{source} {event_id}" if signed else None)
 
     def _decoded(self, text: bytes) -> bytes:
         value = read_scalar(text)

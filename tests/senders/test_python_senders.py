@@ -140,7 +140,7 @@ def test_what_we_sign_the_senders_libraries_verify() -> None:
     standardwebhooks.Webhook(SECRET).verify(BODY, signed_by_us(StandardWebhooks(secrets=REF)))
     svix.Webhook(SECRET).verify(BODY, signed_by_us(Svix(secrets=REF)))
     headers = signed_by_us(Stripe(secrets=REF))
-    verify = stripe.WebhookSignature.verify_header  # pyright: ignore[reportUnknownMemberType] - likewise
+    verify = stripe.WebhookSignature.verify_header  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - likewise
     assert verify(BODY, headers["stripe-signature"], SECRET, tolerance=300)
     assert slack_sdk.signature.SignatureVerifier(SECRET).is_valid_request(BODY, signed_by_us(Slack(secrets=REF)))
 

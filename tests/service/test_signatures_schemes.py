@@ -1,4 +1,4 @@
-"""Every scheme alike: signed verifies, one flipped bit of body, header, address or secret does not, nor does garbage."""
+"""Every scheme alike: signed verifies, a flipped bit of body, header, address or secret does not, nor does garbage."""
 
 import binascii
 from collections.abc import Mapping

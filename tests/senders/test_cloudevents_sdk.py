@@ -1,0 +1,171 @@
+"""CloudEvents as the official SDK writes them: structured, batched and binary, and what somebody may change of them."""
+
+import json
+from typing import Any
+
+import pytest
+from cloudevents.core.bindings.http import to_binary_event, to_structured_event
+from cloudevents.core.v1.event import CloudEvent
+
+from service.errors import Refusal
+from service.events import Delivery, Fact, RecordRef
+from service.secrets import SecretRef
+from service.signatures import Hmac
+from service.sources import Admission, Source
+
+from .conftest import SECRET, MakeSource
+
+HMAC = {"scheme": "hmac", "header": "X-Signature"}
+SCHEME = Hmac(header="X-Signature", secrets=(SecretRef(env="SECRET"),))
+FACT = Fact("com.example.customer.updated", "/shop/7 42", "updated", RecordRef("erp", "customer", "c1"))
+
+
+def event(**attributes: Any) -> CloudEvent:
+    known = {"id": "42", "source": "/shop/7", "type": "com.example.customer.updated", "subject": "c1"}
+    data = attributes.pop("data", {"customer": {"id": "c9"}, "name": "Zoë"})
+    return CloudEvent(known | {"datacontenttype": "application/json"} | attributes, data)
+
+
+def signed(body: bytes, headers: dict[str, str]) -> Delivery:
+    lower = {name.lower(): value for name, value in headers.items()}
+    return Delivery("one", lower | SCHEME.sign(body, SECRET, "", 0), body, 0)
+
+
+def structured(*args: Any, **attributes: Any) -> Delivery:
+    message = to_structured_event(event(*args, **attributes))
+    return signed(message.body, dict(message.headers))
+
+
+def binary(**attributes: Any) -> Delivery:
+    message = to_binary_event(event(**attributes))
+    return signed(message.body, dict(message.headers))
+
+
+def batched(*events: CloudEvent) -> tuple[Delivery, list[bytes]]:
+    bodies = [to_structured_event(item).body for item in events]
+    return signed(b"[" + b",\n".join(bodies) + b"]", {"Content-Type": "application/cloudevents-batch+json"}), bodies
+
+
+def told(admission: Admission) -> Fact:
+    (fact,) = admission.facts
+    return Fact(fact.type, fact.id, fact.change, fact.record)
+
+
+@pytest.fixture
+def source(make_source: MakeSource) -> Source:
+    return make_source(HMAC, envelope="cloudevents")
+
+
+def test_an_event_in_structured_mode_is_taken_in(source: Source) -> None:
+    admission = source.admit(structured())
+    assert told(admission) == FACT
+    assert admission.facts[0].occurred_at is not None
+    assert admission.identified == (True,)
+
+
+def test_an_event_in_binary_mode_is_taken_in_without_an_id_that_nobody_signed(source: Source) -> None:
+    admission = source.admit(binary())
+    assert told(admission) == Fact(FACT.type, None, FACT.change, FACT.record)
+    assert admission.identified == (False,)
+
+
+def test_a_batch_gives_each_event_its_own_bytes_and_the_claim_it_has_alone(source: Source) -> None:
+    events = [event(id=str(number), subject=f"c{number}") for number in range(3)]
+    delivery, bodies = batched(*events)
+    admission = source.admit(delivery)
+    assert [fact.record and fact.record.id for fact in admission.facts] == ["c0", "c1", "c2"]
+    assert list(admission.bodies) == bodies
+    assert admission.claims == tuple(source.admit(structured(id=str(n), subject=f"c{n}")).claims[0] for n in range(3))
+    assert source.admit(batched()[0]).facts == ()
+
+
+def test_a_batch_with_one_event_that_is_none_is_refused_whole(source: Source) -> None:
+    good = json.loads(to_structured_event(event()).body)
+    odds: list[Any] = [{}, 1, None, [], {"specversion": "1.0"}, good | {"id": ""}, good | {"specversion": "0.3"}]
+    for odd in odds:
+        for items in ([good, odd], [odd, good]):
+            delivery = signed(json.dumps(items).encode(), {"content-type": "application/cloudevents-batch+json"})
+            with pytest.raises(Refusal) as caught:
+                source.admit(delivery)
+            assert caught.value.code == "not_an_event"
+
+
+def test_source_and_id_together_are_the_identity(source: Source) -> None:
+    first = source.admit(structured()).claims
+    assert source.admit(structured(subject="c2")).claims == first
+    assert source.admit(structured(source="/shop/8")).claims != first
+    assert source.admit(structured(id="43")).claims != first
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-type": "application/json", "ce-specversion": "1.0", "ce-id": "9", "ce-source": "/x", "ce-type": "t"},
+        {"content-type": "text/plain", "ce-specversion": "1.0", "ce-id": "9", "ce-source": "/x", "ce-type": "t"},
+        {"content-type": "application/json", "ce-subject": "c2"},
+        {"content-type": "", "ce-specversion": "1.0", "ce-id": "9", "ce-source": "/x", "ce-type": "customer.deleted"},
+        {"ce-id": "9", "ce-source": "/y", "ce-subject": "c2"},
+    ],
+)
+def test_unsigned_headers_never_make_a_captured_event_new_or_another(source: Source, headers: dict[str, str]) -> None:
+    for captured in (structured(), batched(event())[0]):
+        first = source.admit(captured)
+        changed = Delivery("one", {**captured.headers, **headers}, captured.body, 0)
+        assert (source.admit(changed).claims, source.admit(changed).facts) == (first.claims, first.facts)
+    captured = binary()
+    first = source.admit(captured).claims
+    attributes = {name: value for name, value in headers.items() if name.startswith("ce-")}
+    assert source.admit(Delivery("one", {**captured.headers, **attributes}, captured.body, 0)).claims == first
+
+
+@pytest.mark.parametrize("mode", ["application/cloudevents+json", "application/cloudevents-batch+json"])
+def test_another_content_type_only_ever_refuses(source: Source, mode: str) -> None:
+    for captured in (structured(), batched(event())[0], binary()):
+        if captured.headers.get("content-type") != mode:
+            with pytest.raises(Refusal) as caught:
+                source.admit(Delivery("one", {**captured.headers, "content-type": mode}, captured.body, 0))
+            assert caught.value.status == 422
+
+
+def test_where_the_scheme_signs_the_id_binary_mode_has_one(make_source: MakeSource) -> None:
+    verify = {"scheme": "hmac", "header": "X-Signature", "signed": "{id}.{body}", "id_header": "ce-id"}
+    source = make_source(verify, envelope="cloudevents")
+    scheme = Hmac(header="X-Signature", signed="{id}.{body}", id_header="ce-id", secrets=(SecretRef(env="SECRET"),))
+    claims: list[tuple[str, ...]] = []
+    for number in ("1", "2", "1"):
+        message = to_binary_event(event(id=number))
+        headers = {name.lower(): value for name, value in message.headers.items()}
+        headers |= scheme.sign(message.body, SECRET, number, 0)
+        admission = source.admit(Delivery("one", headers, message.body, 0))
+        assert admission.identified == (True,)
+        claims.append(admission.claims)
+    assert claims[0] == claims[2] != claims[1]
+
+
+def test_the_record_may_stand_in_the_data_of_any_mode(make_source: MakeSource) -> None:
+    envelope = {"kind": "cloudevents", "record": {"kind": "customer", "id": "/data/customer/id"}}
+    source = make_source(HMAC, envelope=envelope)
+    plain = {"datacontenttype": "text/plain", "data": b'{"customer": {"id": "c9"}}'}  # the SDK writes it as data_base64
+    for delivery in (structured(), binary(), batched(event())[0], structured(**plain)):
+        record = source.admit(delivery).facts[0].record
+        assert record == RecordRef("erp", "customer", "c9")
+
+
+def test_binary_data_of_any_kind_is_taken_where_the_record_is_the_subject(source: Source) -> None:
+    for data in (b"", b"\xff\x00 no text", b"{not json", b"[section]\nkey = value", "Zoë".encode()):
+        delivery = binary(datacontenttype="application/octet-stream", data=data)
+        assert told(source.admit(delivery)).record == RecordRef("erp", "customer", "c1")
+
+
+def test_attributes_in_headers_are_percent_decoded(source: Source) -> None:
+    for subject in ("Zoë", "a b", "100%", '"', "€"):
+        assert told(source.admit(binary(subject=subject))).record == RecordRef("erp", "customer", subject)
+    captured = binary()
+    with pytest.raises(Refusal) as caught:
+        source.admit(Delivery("one", {**captured.headers, "ce-subject": "%FF"}, captured.body, 0))
+    assert caught.value.code == "not_an_event"
+
+
+def test_types_nobody_asked_for_are_ignored(source: Source) -> None:
+    assert told(source.admit(structured(type="com.example.invoice.paid"))).record is None
+    assert told(source.admit(structured(type="ping"))).record is None
