@@ -38,7 +38,7 @@ sources:
 """
 
 Serve = Callable[..., Awaitable[str]]
-Lines = Callable[[str], list[dict[str, Any]]]
+Lines = Callable[..., list[dict[str, Any]]]
 
 
 class Order(msgspec.Struct):
@@ -71,13 +71,11 @@ def log_as_json() -> None:
 
 @pytest.fixture
 def lines(capfd: pytest.CaptureFixture[str]) -> Lines:
-    """Read the log lines of one name, or whose names begin so, that were written since the last call."""
+    """Read the log lines of these names that were written since the last call."""
 
-    def read(name: str) -> list[dict[str, Any]]:
+    def read(*names: str) -> list[dict[str, Any]]:
         written = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-        return [
-            line for line in written if line["event"] == name or (name[-1] == "." and line["event"].startswith(name))
-        ]
+        return [line for line in written if line["event"] in names]
 
     return read
 

@@ -14,7 +14,7 @@ from service.store import Refused, Store, open_store
 
 def refused(number: int, source: str = "a", size: int = 10) -> Refused:
     return Refused(
-        1, f"{number:032x}", source, "not_verified", 401, 1_700_000_000.0, {"x-signature": "s"}, b"x" * size, None, True
+        1, f"{number:032x}", source, "not_verified", 401, 1.7e9, {"x-signature": "s"}, b"x" * size, None, whole=True
     )
 
 
@@ -96,10 +96,14 @@ async def test_it_leaves_the_last_part_of_the_memory_to_events(
     server = own_valkey("--maxmemory", "20mb")
     settings = make_settings(redis_url=server.url, memory_percent_max=80, quarantine_bytes_max=100_000_000)
     store = await open_store(settings)
-    with pytest.raises(StoreFull):
+
+    async def fill() -> None:
         for number in range(200):
             await store.keep_refused([refused(number, size=500_000)])
-            store._memory_known_until = 0  # pyright: ignore[reportPrivateUsage] - look at the memory each time
+            store._memory_known_until = 0  # so that it looks each time
+
+    with pytest.raises(StoreFull):
+        await fill()
     _, percent = await store.sampler.memory()
     assert 65 < percent < 78
     await store.check()

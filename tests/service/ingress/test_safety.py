@@ -1,0 +1,172 @@
+"""What a stranger can learn: nothing of secrets, nothing of what was delivered before, nothing of the server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from service.config import load_config
+from service.outbound import open_outbound
+from service.platforms import build_platforms
+from service.settings import Settings
+from service.sources import Source, build_sources
+from service.store import Store
+
+from .conftest import Order, Serve, encode, signed
+
+TOKEN = "path-token-that-nobody-may-see"
+BODY = encode(Order("1"))
+ENVIRON = {"TOKEN": TOKEN, "SLACK": "slack-secret"}
+CONFIG = """
+platforms:
+  erp:
+    kind: custom
+    base_url: https://erp.example.com/api
+    auth: {type: none}
+    records: {purchase_order: {path: "/orders/{id}"}}
+sources:
+  tokened:
+    platform: erp
+    verify: {scheme: path_token, secrets: [{env: TOKEN}]}
+    envelope: {kind: custom, id: /id, type: /type, record: {kind: purchase_order, id: /order}}
+  asking:
+    platform: erp
+    verify: {scheme: bearer, secrets: [{env: TOKEN}]}
+    envelope: {kind: custom, id: /id, type: /type, record: {kind: purchase_order, id: /order}}
+    challenge: {match: {/type: url_verification}, echo: /challenge}
+"""
+
+Seen = tuple[int, dict[str, str], bytes]
+
+
+@pytest.fixture
+async def more(settings: Settings, tmp_path: Path) -> AsyncIterator[Mapping[str, Source]]:
+    path = tmp_path / "more.yaml"
+    path.write_text(CONFIG)
+    config = load_config(path, ENVIRON)
+    async with open_outbound(settings) as outbound:
+        yield build_sources(config, ENVIRON, build_platforms(config.platforms, ENVIRON, outbound), settings)
+
+
+async def see(
+    client: aiohttp.ClientSession, url: str, body: Any, headers: Mapping[str, str], method: str = "POST"
+) -> Seen:
+    """All of an answer but the clock."""
+    async with client.request(method, url, data=body, headers=headers) as response:
+        told = {name.lower(): value for name, value in response.headers.items() if name.lower() != "date"}
+        return response.status, told, await response.read()
+
+
+async def test_the_answer_to_who_cannot_sign_is_the_same_for_a_first_and_a_repeated_delivery(
+    settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession
+) -> None:
+    url = await serve(settings, store) + "/webhooks/erp-orders"
+    known, unknown = BODY, encode(Order("2"))
+    status, _, _ = await see(client, url, known, signed(known))
+    assert status == 202
+    forged = signed(b"another")
+    assert await see(client, url, known, forged) == await see(client, url, unknown, forged)
+
+
+async def test_wrong_tokens_are_told_alike_however_near_they_are(
+    *, settings: Settings, store: Store, more: Mapping[str, Source], serve: Serve, client: aiohttp.ClientSession,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    url = await serve(settings, store, more) + "/webhooks/tokened"
+    json = {"content-type": "application/json"}
+    status, _, _ = await see(client, f"{url}/{TOKEN}", BODY, json)
+    assert status == 202
+    wrong = ["", "/x", f"/{TOKEN[:-1]}", f"/{TOKEN}x", f"/{TOKEN.upper()}", "/%00", "/é"]
+    answers = [await see(client, url + token, BODY, json) for token in wrong]
+    assert {status for status, _, _ in answers} == {401}
+    assert all(answer == answers[0] for answer in answers)
+    asked = [await see(client, url + token, None, {}, "OPTIONS") for token in ("", "/x", f"/{TOKEN}")]
+    assert all(answer == asked[0] for answer in asked)
+    wrong_way = [await see(client, url + token, None, {}, "GET") for token in ("", "/x", f"/{TOKEN}")]
+    assert all(answer == wrong_way[0] for answer in wrong_way)
+    nobody = [await see(client, url.replace("tokened", "nobody") + token, None, {}, "GET") for token in ("", "/x")]
+    assert all(answer == wrong_way[0] for answer in nobody)
+    await asyncio.sleep(0.05)
+    written = capfd.readouterr()
+    assert written.out.count("delivery.received") == 1 + len(wrong) + 3 + 2
+    assert "path-token" not in (written.out + written.err).lower()
+
+
+@pytest.mark.parametrize("path", [f"/webhooks/{TOKEN}", f"/webhooks/nobody/{TOKEN}", f"/webhooks/tokened/{TOKEN}/more"])
+async def test_a_token_in_the_wrong_place_reaches_no_log(
+    *, path: str, settings: Settings, store: Store, more: Mapping[str, Source], serve: Serve,
+    client: aiohttp.ClientSession, capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    url = await serve(settings, store, more)
+    status, _, body = await see(client, url + path, BODY, {})
+    assert status == 404
+    written = capfd.readouterr()
+    assert "delivery.received" in written.out
+    assert TOKEN not in written.out + written.err + body.decode()
+
+
+async def test_refusals_hold_neither_secrets_nor_personal_data(
+    settings: Settings, store: Store, more: Mapping[str, Source], serve: Serve, client: aiohttp.ClientSession
+) -> None:
+    url = await serve(settings, store, more)
+    body = b'{"id": "ada@example.com", "type": "Ada Lovelace", "order": {"name": "Ada Lovelace"}}'
+    sent = [
+        ("erp-orders", signed(body)),
+        ("erp-orders", signed(b"another")),
+        ("erp-orders", signed(body, content_type="ada@example.com")),
+        ("asking", {"content-type": "application/json", "authorization": "Bearer Ada"}),
+        (f"tokened/{TOKEN[:-1]}", {"content-type": "application/json"}),
+    ]
+    for path, headers in sent:
+        status, told, problem = await see(client, f"{url}/webhooks/{path}", body, headers)
+        assert status >= 400
+        for secret in ("Ada", "ada@", "s3cret", TOKEN[:-1], *headers.values()):
+            assert secret == "application/json" or secret not in f"{problem!r} {told}".replace("json", "")
+
+
+async def test_every_answer_has_the_security_headers_and_no_banner(
+    settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession
+) -> None:
+    url = await serve(settings, store)
+    for method, path in (
+        ("POST", "/webhooks/erp-orders"), ("GET", "/webhooks/erp-orders"), ("OPTIONS", "/webhooks/erp-orders"),
+        ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/nowhere"), ("DELETE", "/healthz"),
+    ):  # fmt: skip
+        _, told, _ = await see(client, url + path, None, {}, method)
+        assert told["x-content-type-options"] == "nosniff"
+        assert told["cache-control"] == "no-store"
+        assert told["referrer-policy"] == "no-referrer"
+        assert "default-src 'none'" in told["content-security-policy"]
+        assert not told.keys() & {"server", "x-powered-by", "via"}
+
+
+async def test_get_and_head_say_what_to_do_instead(
+    settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession
+) -> None:
+    url = await serve(settings, store) + "/webhooks/erp-orders"
+    status, told, body = await see(client, url, None, {}, "GET")
+    assert (status, told["allow"]) == (405, "POST, OPTIONS")
+    assert b"send them with POST" in body
+    status, told, body = await see(client, url, None, {}, "HEAD")
+    assert (status, told["allow"], body) == (405, "POST, OPTIONS", b"")
+
+
+async def test_a_challenge_is_answered_to_who_can_prove_itself_and_becomes_no_event(
+    *, settings: Settings, store: Store, more: Mapping[str, Source], serve: Serve, client: aiohttp.ClientSession,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    url = await serve(settings, store, more) + "/webhooks/asking"
+    body = b'{"type": "url_verification", "challenge": "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"}'
+    headers = {"content-type": "application/json", "authorization": f"Bearer {TOKEN}"}
+    status, told, echo = await see(client, url, body, headers)
+    assert (status, told["content-type"]) == (200, "text/plain; charset=utf-8")
+    assert echo == b"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"
+    status, _, _ = await see(client, url, body, headers | {"authorization": "Bearer no"})
+    assert status == 401
+    assert (await store.sample()).waiting == 0
+    line = capfd.readouterr().out.splitlines()[-2]
+    assert '"event_type":"challenge","status":"ignored","http_status":200' in line
+    assert "3eZbrw" not in line
