@@ -140,8 +140,9 @@ def _choose(wanted: Wanted, data: Plain) -> Wanted:
         tagged = [member for member in structs if _tag(member) is not None]
         written = cast("dict[str, Any]", data)
         chosen = [member for member in tagged if written.get(str(member.__struct_config__.tag_field)) == _tag(member)]
+        untagged = [member for member in structs if member not in tagged]
         plain = [member for member in members if member not in tagged and member is not type(None)]
-        members = chosen or plain or members
+        members = chosen or untagged or plain or members
     if isinstance(data, list):
         members = [member for member in members if get_origin(member) in {tuple, list}] or members
     return members[0] if len(members) == 1 else wanted

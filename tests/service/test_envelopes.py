@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from service.config.decoding import decode
 from service.envelopes import CustomEnvelope, Desk, Envelope, EnvelopeConfig, PlatformEnvelope
+from service.envelopes.envelope import FACTS_MAX
 from service.envelopes.pointers import parse_pointer
 from service.errors import ConfigError, Refusal
 from service.events import Delivery, Fact, RecordRef
@@ -214,12 +215,59 @@ def test_pointers_are_split_as_rfc_6901_says(pointer: str, steps: tuple[str, ...
         ({"record": {"kind": "order"}}, "envelope.record.id"),
         ({"types": {"x": "changed"}}, "envelope.types.x"),
         ({"unmapped": "ignore"}, "envelope.unmapped"),
+        ({"each": "events"}, "envelope.each"),
+        ({"type": {"header": "X Topic"}}, "envelope.type.header"),
+        ({"type": {"heder": "X-Topic"}}, "envelope.type.heder"),
     ],
 )
 def test_pointers_and_meanings_that_are_none_are_refused_at_load(fields: dict[str, Any], path: str) -> None:
     with pytest.raises(ConfigError) as caught:
         changed(**fields)
     assert caught.value.path == path
+
+
+EACH = changed(each="/events", record={"kind": "customer", "id": "/c"})
+ITEM = {"id": "1", "type": "order.created", "c": "c1"}
+
+
+def test_several_events_in_one_delivery_are_read_each_from_its_own_bytes() -> None:
+    body = b'{"events": [{"id":"1","type":"order.created","c":"c1"} , {"c":2,"type":"ping"}]}'
+    told = EACH.reader(DESK)(Delivery("erp", {}, body, 0.0))
+    first = Fact("order.created", "1", "created", RecordRef("erp", "customer", "c1"))
+    assert told.facts == (first, Fact("ping"))
+    assert told.bodies == (b'{"id":"1","type":"order.created","c":"c1"}', b'{"c":2,"type":"ping"}')
+    whole = changed(each="", record={"kind": "customer", "id": "/c"})
+    assert whole.reader(DESK)(Delivery("erp", {}, json.dumps([ITEM]).encode(), 0.0)).facts == (first,)
+    assert whole.reader(DESK)(Delivery("erp", {}, b"[]", 0.0)).facts == ()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"events": None}, {"events": {}}, {"events": ITEM}, {"events": [ITEM, {}]}, {"events": [ITEM, 1]}, [ITEM]],
+)
+def test_a_list_of_events_with_one_that_is_none_is_refused_whole(body: object) -> None:
+    assert refused(body, EACH) == (422, "not_an_event")
+
+
+def test_a_list_of_events_is_bounded() -> None:
+    told = EACH.reader(DESK)(Delivery("erp", {}, json.dumps({"events": [ITEM] * FACTS_MAX}).encode(), 0.0))
+    assert len(told.facts) == FACTS_MAX
+    assert refused({"events": [ITEM] * (FACTS_MAX + 1)}, EACH) == (422, "not_an_event")
+
+
+def test_the_type_may_stand_in_a_header() -> None:
+    read_it = changed(type={"header": "X-Topic"}).reader(DESK)
+    body = json.dumps(BODY).encode()
+    assert read_it(Delivery("erp", {"x-topic": "order.created"}, body, 0.0)).facts == (FACT,)
+    for headers in ({}, {"x-topic": ""}):
+        with pytest.raises(Refusal) as caught:
+            read_it(Delivery("erp", headers, body, 0.0))
+        assert caught.value.code == "not_an_event"
+
+
+def test_a_kind_the_account_does_not_know_was_not_asked_for() -> None:
+    plain = changed(record={"kind": "/object", "id": "/data/id"})
+    assert read(BODY | {"object": "invoice"}, plain)[0].record is None
 
 
 def test_the_platforms_own_envelope_is_read_by_its_connector() -> None:
