@@ -21,7 +21,7 @@ from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, Red
 from service.errors import StoreFull, StoreUnavailable
 from service.metrics.families import STORE_ERRORS, STORE_SECONDS
 from service.settings import Settings
-from service.store.connection import ask, build_pool
+from service.store.connection import ask, build_pool, close_pool
 from service.store.scripts import Script
 
 Argument = str | bytes | int | float
@@ -94,7 +94,7 @@ class Client:
     async def close(self) -> None:
         """Close every connection that is not in use, arq's among them."""
         await self._forget()
-        await self.pool.disconnect()
+        await close_pool(self.pool)
 
     async def _exchange(self, talk: Callable[[AbstractConnection], Awaitable[Any]]) -> Any:  # noqa: ANN401 - as the script answers
         async with self._room:

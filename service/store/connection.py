@@ -52,6 +52,14 @@ def build_pool(settings: Settings) -> ConnectionPool:
         raise ConfigError("WAYBILL_REDIS_URL", str(error), "redis://host:6379/0, rediss:// or unix:///path") from None
 
 
+async def close_pool(pool: ConnectionPool) -> None:
+    """Close a pool's connections, and those to the sentinels, which redis-py leaves open."""
+    await pool.disconnect()
+    if isinstance(pool, SentinelConnectionPool):
+        for sentinel in pool.sentinel_manager.sentinels:
+            await sentinel.aclose()
+
+
 class Verifier:
     """Greets each fresh connection and asks the server whether it keeps the promised durability."""
 

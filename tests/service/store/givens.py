@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import redis
 
@@ -59,9 +59,9 @@ def settlement(job: Job, event_id: str, step: Step, **fields: Any) -> Settled:
 
 def ask_server(url: str, *command: str) -> Any:
     """Ask a server itself, past the store and whatever it refuses."""
-    with redis.Redis(unix_socket_path=url.removeprefix("unix://")) as client:
-        answer: Any = client.execute_command(*command)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - a hole
-    return answer  # pyright: ignore[reportUnknownVariableType] - likewise
+    server = cast("Any", redis.Redis)  # redis-py types it with holes
+    with server.from_url(url) as client:
+        return client.execute_command(*command)
 
 
 async def patiently(call: Callable[[], Awaitable[Result]], seconds_max: float = 8) -> Result:
