@@ -21,8 +21,9 @@ from service.garbage import settle_memory
 from service.log import configure
 from service.outbound import open_outbound
 from service.platforms import build_platforms
+from service.platforms.manners import Manners
 from service.settings import Settings, load_settings
-from service.store import Store
+from service.store import Shards, Store
 from service.store.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from service.store.shards import shards_with
 from workers.effects import EffectTools
@@ -97,7 +98,10 @@ async def joined(settings: Settings, config: Config, environ: Mapping[str, str])
     store = Store(settings)
     intake = shards_with(store)
     async with open_outbound(settings, config.outbound.allow_private_hosts) as outbound:
-        platforms = build_platforms(config.platforms, environ, outbound)
+        # What all workers share of an account lies on one store, also where records are spread over several.
+        home = intake.stores[0] if isinstance(intake, Shards) else store
+        manners = Manners(home.limits, home.tokens, settings.fetch_seconds_max)
+        platforms = build_platforms(config.platforms, environ, outbound, manners)
         resources = {
             "outbound": outbound,
             "log": structlog.get_logger(),

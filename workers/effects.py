@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from service.actions import Action
-from service.errors import PermanentError, StoreUnavailable, StoreUnsafe, TransientError, WaybillError
+from service.errors import Held, PermanentError, StoreUnavailable, StoreUnsafe, TransientError, WaybillError
 from service.log import current_logger
 from service.metrics.families import EFFECT_SECONDS, EFFECTS
 from service.store import Arrival, Job, Settled, Shards, Store
@@ -48,6 +48,13 @@ class Outcome(Struct):
     run: int = 0
     error: WaybillError | None = None
     retry_after_seconds: float | None = None
+    held_seconds: float = 0.0
+    """The longest wait for a limit or a pause, which is no failure."""
+
+    @property
+    def held(self) -> bool:
+        """All that is left waits for a limit or a pause, so that this attempt does not count."""
+        return isinstance(self.error, Held)
 
     @property
     def waiting(self) -> bool:
@@ -154,6 +161,9 @@ class EffectsRun:
             error = failure
             is_lost = self._effects[place].repeat == "unsafe" and failure.kind in AMBIGUOUS
             self._fail(place, UNKNOWN if is_lost else WAITING, failure)
+        except Held as held:
+            error = held
+            self._hold(place, held)
         except PermanentError as failure:
             error = failure
             self._fail(place, FAILED, failure)
@@ -172,7 +182,7 @@ class EffectsRun:
                 own = await self._own(context.outputs)
         except TimeoutError:
             raise TransientError("timeout", f"no end within {self._tools.action_seconds_max} s") from None
-        except (TransientError, PermanentError):
+        except (TransientError, PermanentError, Held):
             raise
         except Exception as error:
             current_logger().exception(
@@ -204,9 +214,15 @@ class EffectsRun:
 
     def _fail(self, place: int, letter: str, error: WaybillError) -> None:
         self._ledger[place] = letter
-        self.outcome.error = error
+        self.outcome.error = error  # also instead of Held: a failure counts, a wait does not
         if isinstance(error, TransientError) and error.retry_after_seconds is not None:
             self.outcome.retry_after_seconds = max(self.outcome.retry_after_seconds or 0, error.retry_after_seconds)
+
+    def _hold(self, place: int, held: Held) -> None:
+        """It was not done, and nobody tried: whatever the action, it may be begun again."""
+        self._ledger[place] = WAITING
+        self.outcome.held_seconds = max(self.outcome.held_seconds, held.seconds)
+        self.outcome.error = self.outcome.error or held
 
     def _tell(
         self, place: int, duration_ms: float, error: WaybillError | None, answer: Mapping[str, Any] | None = None

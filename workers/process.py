@@ -194,9 +194,11 @@ class Run:
         run = EffectsRun(self._tools.effects, self._job, subject, line.effects, ledger)
         outcome = await run.run(fresh=fresh)
         report.fields["actions_run"] = outcome.run
-        reason = used_up(self._settings, head.attempts, report.age_seconds)
+        reason = used_up(self._settings, 0 if outcome.held else head.attempts, report.age_seconds)
+        if outcome.waiting and outcome.held and not reason:
+            return await self._end(head, report, "postpone", "waiting", outcome, run, outcome.held_seconds)
         if outcome.waiting and not reason:
-            seconds = self._delay(head, outcome.retry_after_seconds)
+            seconds = max(self._delay(head, outcome.retry_after_seconds), outcome.held_seconds)
             return await self._end(head, report, "defer", "retried", outcome, run, seconds)
         if outcome.waiting or outcome.failed:
             return await self._end(head, report, "bury", "dead_lettered", outcome, run)

@@ -14,7 +14,7 @@ from service.store.jobs import encode_job
 from service.store.outputs import Output, output_arguments
 from service.store.scripts import DECIDE, SETTLE
 
-Step = Literal["note", "end", "bury", "defer", "hold", "release"]
+Step = Literal["note", "end", "bury", "defer", "postpone", "hold", "release"]
 
 
 class Head(Struct, frozen=True):
@@ -136,7 +136,7 @@ class Lanes:
     async def _settle(self, batch: Sequence[Settled]) -> Sequence[Any]:
         arguments: list[Argument] = []
         for item in batch:
-            payload = encode_job(EFFECTS_FUNCTION, (item.event_id,)) if item.step == "defer" else b""
+            payload = encode_job(EFFECTS_FUNCTION, (item.event_id,)) if item.step in {"defer", "postpone"} else b""
             arguments += (item.job, item.token, item.event_id, item.story, item.ledger, item.step, item.fate)
             arguments += (item.delay_ms, payload, self._keep_ms, self._body_ms, int(item.more), len(item.outputs))
             for output in item.outputs:

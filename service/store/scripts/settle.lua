@@ -3,8 +3,8 @@
 -- id, story line, ledger ('' to leave it), step, fate or error kind, delay_ms, payload of an effects job, keep_ms,
 -- body_ms, more, how many outputs follow; per output 8: place of its effect, 'event' and what ingest takes, or 'entry',
 -- stream, length_max, event, rule, data, ''. An output is written by the call that says its effect is done, once.
--- Steps: note (only write), end, bury, defer (effects later, off the lane), hold (the job waits), release (the job is due
--- now and the attempt is given back).
+-- Steps: note (only write), end, bury, defer (effects later, off the lane), postpone (likewise, and the attempt is given
+-- back), hold (the job waits), release (the job waits and the attempt is given back).
 -- Gives per event {'ok'} or what proceed gives, {'held'}, {'lost'}, or {'known'}: it would undo an effect known done.
 local answers = {}
 
@@ -101,9 +101,12 @@ local function settle(i)
     bury(job, token, id, ARGV[i + 6])
   elseif step == 'hold' or (step == 'defer' and starts_with(job, effects_prefix)) then
     return wait(job, token, event, delay, false)
-  elseif step == 'release' then
+  elseif step == 'release' or (step == 'postpone' and starts_with(job, effects_prefix)) then
     return wait(job, token, event, delay, true)
-  elseif step == 'defer' then
+  elseif step == 'defer' or step == 'postpone' then
+    if step == 'postpone' then
+      redis.call('HINCRBY', event, 'attempts', -1)
+    end
     redis.call('HDEL', event, 'running')
     redis.call('HSET', event, 'by', token)
     redis.call('LREM', job, 1, id)
