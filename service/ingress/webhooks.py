@@ -77,6 +77,7 @@ class Webhooks:
             refusal = self._refusal_of(error)
             await send_answer(send, problem(refusal))
             self._settle(passage, refusal)
+            refusal.__traceback__ = None  # which leads to this frame and to it again: a circle that holds the body
         finally:
             self._in_flight -= 1
             portion.give_back()

@@ -1,9 +1,12 @@
 """A real server on a real store: what a sender sees, and what the log says of it."""
 
+import asyncio
 import hmac
 import json
+import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +111,52 @@ async def serve(sources: Mapping[str, Source]) -> AsyncIterator[Serve]:
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as session:
         yield session
+
+
+START_SECONDS_MAX = 20.0
+
+
+class Process:
+    """The command under test and the lines it has written."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[dict[str, Any]] = []
+
+    async def line(self, name: str) -> dict[str, Any]:
+        """Read on until the line of that name."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(START_SECONDS_MAX):
+            while raw := await self.process.stdout.readline():
+                self.lines.append(json.loads(raw))
+                if self.lines[-1]["event"] == name:
+                    return self.lines[-1]
+        raise AssertionError(f"no {name}: {self.lines}")
+
+
+Start = Callable[..., Any]
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    (tmp_path / "waybill.yaml").write_text(CONFIG)
+    async with AsyncExitStack() as stack:
+
+        async def run(**settings: object) -> Process:
+            environ = {name: value for name, value in os.environ.items() if not name.startswith("WAYBILL_")}
+            values = {"config": tmp_path / "waybill.yaml", "host": "127.0.0.1", "port": 0, "admin_port": 0, **settings}
+            environ |= ENVIRON | {f"WAYBILL_{name.upper()}": str(value) for name, value in values.items()}
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "service", "serve", env=environ,
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            stack.push_async_callback(_end, process)
+            return Process(process)
+
+        yield run
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.communicate()

@@ -1,14 +1,8 @@
 """`waybill serve` as a process: it starts without a store, says its ports, drains on SIGTERM, and refuses mistakes."""
 
 import asyncio
-import json
-import os
 import socket
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, suppress
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import aiohttp
 import pytest
@@ -17,49 +11,7 @@ from service.dev.embedded import EmbeddedValkey
 from service.errors import ConfigError
 from service.ingress.server import bind
 
-from .conftest import CONFIG, ENVIRON, Order, encode, signed
-
-START_SECONDS_MAX = 20.0
-
-
-class Process:
-    """The command under test and the lines it has written."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.lines: list[dict[str, Any]] = []
-
-    async def line(self, name: str) -> dict[str, Any]:
-        """Read on until the line of that name."""
-        assert self.process.stdout is not None
-        async with asyncio.timeout(START_SECONDS_MAX):
-            while raw := await self.process.stdout.readline():
-                self.lines.append(json.loads(raw))
-                if self.lines[-1]["event"] == name:
-                    return self.lines[-1]
-        raise AssertionError(f"no {name}: {self.lines}")
-
-
-Start = Callable[..., Any]
-
-
-@pytest.fixture
-async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    (tmp_path / "waybill.yaml").write_text(CONFIG)
-    async with AsyncExitStack() as stack:
-
-        async def run(**settings: object) -> Process:
-            environ = {name: value for name, value in os.environ.items() if not name.startswith("WAYBILL_")}
-            values = {"config": tmp_path / "waybill.yaml", "host": "127.0.0.1", "port": 0, "admin_port": 0, **settings}
-            environ |= ENVIRON | {f"WAYBILL_{name.upper()}": str(value) for name, value in values.items()}
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "service", "serve", env=environ,
-                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            )  # fmt: skip
-            stack.push_async_callback(_end, process)
-            return Process(process)
-
-        yield run
+from .conftest import Order, Start, encode, signed
 
 
 async def test_a_process_takes_events_in_and_drains_on_sigterm(
@@ -160,9 +112,3 @@ def test_both_families_of_addresses_can_be_bound() -> None:
     for host in ("127.0.0.1", "::1"):
         with bind(host, 0, "WAYBILL_PORT") as listener:
             assert listener.getsockname()[1] > 0
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError):
-        process.kill()
-    await process.communicate()

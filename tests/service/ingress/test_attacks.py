@@ -1,0 +1,149 @@
+"""A real process under attack: what it costs in memory and processor time, and that it still serves who behaves."""
+
+import asyncio
+import contextlib
+import gzip
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from backports import zstd
+
+from .conftest import Order, Start, encode, signed
+
+MIB = 1_048_576
+BODY = encode(Order("1"))
+HEAD = b"POST /webhooks/erp-orders HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+SECONDS = 2.0
+
+Attack = Callable[[int, str], Coroutine[Any, Any, int]]
+
+
+def rss_bytes(pid: int) -> int:
+    """The memory of a process that is in use, and its highest so far."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1_024 for line in lines if line.startswith("VmHWM"))
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def bombs(_: int, url: str) -> int:
+    """A gigabyte in a megabyte, over and over."""
+    packed = [
+        (gzip.compress(bytes(200 * MIB), 1)[:1_000_000], "gzip"),
+        (zstd.compress(bytes(1_000 * MIB)), "zstd"),
+    ]  # fmt: skip
+    async with aiohttp.ClientSession() as session:
+        statuses: list[int] = []
+        for number in range(40):
+            body, encoding = packed[number % 2]
+            headers = signed(BODY, content_encoding=encoding)
+            async with session.post(f"{url}/webhooks/erp-orders", data=body, headers=headers) as response:
+                statuses.append(response.status)
+    assert set(statuses) == {413}
+    return len(statuses)
+
+
+async def slow_senders(port: int, _: str) -> int:
+    """Hundreds of connections that send a byte now and then: of a head, and of a body."""
+    writers: list[asyncio.StreamWriter] = []
+    for number in range(300):
+        _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HEAD if number % 2 else HEAD + b"content-length: 900000\r\n\r\n" + b"a" * 60_000)
+        writers.append(writer)
+    for _turn in range(int(SECONDS * 2)):
+        await asyncio.sleep(0.5)
+        for writer in writers:
+            writer.write(b"a")
+    for writer in writers:
+        writer.transport.abort()
+    return len(writers)
+
+
+async def endless_heads(port: int, _: str) -> int:
+    """Megabytes of one header, on many connections."""
+
+    async def pour() -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.suppress(OSError):
+            writer.write(HEAD + b"x-more: ")
+            for _ in range(2_000):
+                writer.write(b"a" * 16_384)
+                await writer.drain()
+        writer.transport.abort()
+
+    await asyncio.gather(*(pour() for _ in range(50)))
+    return 50
+
+
+async def bad_signatures(_: int, url: str) -> int:
+    """As many forged deliveries as one sender can make."""
+    body, headers, until = bytes(10_000), signed(b"another"), asyncio.get_running_loop().time() + SECONDS
+    sent = 0
+    async with aiohttp.ClientSession() as session:
+
+        async def send() -> None:
+            nonlocal sent
+            while asyncio.get_running_loop().time() < until:
+                with contextlib.suppress(aiohttp.ClientError):
+                    async with session.post(f"{url}/webhooks/erp-orders", data=body, headers=headers) as response:
+                        assert response.status in {401, 503}
+                        sent += 1
+
+        await asyncio.gather(*(send() for _ in range(16)))
+    return sent
+
+
+@pytest.mark.parametrize("attack", [bombs, slow_senders, endless_heads, bad_signatures])
+async def test_an_attack_costs_little_and_keeps_nobody_out(
+    attack: Attack, start: Start, valkey_url: str, client: aiohttp.ClientSession
+) -> None:
+    serving = await start(
+        redis_url=valkey_url, body_seconds_max=1, bodies_bytes_max=8 * MIB, address_refusals_per_second_max=50,
+        trusted_proxies="127.0.0.1",
+    )  # fmt: skip
+    started = await serving.line("process.started")
+    pid, port = serving.process.pid, started["port"]
+    url = f"http://127.0.0.1:{port}"
+    draining = asyncio.create_task(drain(serving.process.stdout))
+    memory, spent = rss_bytes(pid), cpu_seconds(pid)
+    attacking = asyncio.create_task(attack(port, url))
+    slowest = 0.0
+    for number in range(20):
+        body = encode(Order(f"good {number}"))
+        headers = signed(body, x_forwarded_for="203.0.113.9")
+        began = asyncio.get_running_loop().time()
+        async with client.post(f"{url}/webhooks/erp-orders", data=body, headers=headers) as response:
+            assert response.status == 202
+        slowest = max(slowest, asyncio.get_running_loop().time() - began)
+        await asyncio.sleep(0.05)
+    times = await attacking
+    grown, spent = rss_bytes(pid) - memory, cpu_seconds(pid) - spent
+    lines = await finish(draining, serving.process)
+    cost = f"{attack.__name__}: {times} times, {grown / MIB:.1f} MiB, {spent:.2f} s, {slowest:.3f} s, {lines} lines\n"
+    sys.stdout.write(cost)
+    assert grown < 40 * MIB
+    assert spent < 3
+    assert slowest < 2
+    assert lines < 2_000
+
+
+async def drain(stdout: asyncio.StreamReader | None) -> int:
+    assert stdout is not None
+    lines = 0
+    while await stdout.readline():
+        lines += 1
+    return lines
+
+
+async def finish(draining: asyncio.Task[int], process: asyncio.subprocess.Process) -> int:
+    process.terminate()
+    async with asyncio.timeout(20):
+        return await draining
