@@ -37,6 +37,8 @@ ENVIRON = {
     "PACK_SECRET_OLD": "old",
     "ERP_WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "FLOW_PASSWORD": "p",
+    "ENGAGE_TOKEN": "0123456789abcdef",
+    "OFN_WEBHOOK_TOKEN": "fedcba9876543210",
 }
 REMOVED = object()
 
@@ -345,7 +347,10 @@ def test_each_missing_secret_is_told_with_its_path() -> None:
         "platforms.erp.auth.value",
         "sources.pack-orders.verify.secrets[0]",
         "sources.erp-orders.verify.secrets[0]",
+        "sources.erp-events.verify.secrets[0]",
         "sources.flow-till.verify.password",
+        "sources.engage-appointments.verify.secrets[0]",
+        "sources.ofn-payments.verify.secrets[0]",
     }
 
 
@@ -353,7 +358,7 @@ def test_the_example_works() -> None:
     config = load_config(EXAMPLE, ENVIRON)
     assert list(config.platforms) == ["pack", "engage", "ofn", "flow", "erp"]
     assert {type(platform) for platform in config.platforms.values()} == set(PlatformConfig.__args__)
-    orders, erp, till = config.sources.values()
+    orders, erp, till = (config.sources[name] for name in ("pack-orders", "erp-orders", "flow-till"))
     assert isinstance(orders.verify, Hmac)
     assert isinstance(erp.verify, StandardWebhooks)
     assert isinstance(till.verify, Basic)

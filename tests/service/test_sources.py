@@ -1,5 +1,6 @@
 """A source: what it refuses in which order, and what makes a delivery new."""
 
+import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -197,19 +198,52 @@ def test_an_id_in_the_body_and_the_same_digest_are_different_identities(bench: B
     assert bench.claims(verify=HMAC, envelope=CUSTOM) != bench.claims(verify=HMAC)
 
 
-@pytest.mark.parametrize("envelope", [CUSTOM, WITH_ID])
-@pytest.mark.parametrize("verify", [HMAC, BASIC, STANDARD])
-def test_an_unsigned_header_never_makes_a_captured_delivery_new(
-    bench: Bench, verify: dict[str, Any], envelope: dict[str, Any]
-) -> None:
-    body = json.dumps(BODY).encode()
-    scheme = bench.scheme(verify=verify)
-    headers = scheme.sign(body, SECRETS[verify["scheme"]], "msg_1", NOW)
-    source = bench.source(verify=verify, envelope=envelope)
-    first = source.admit(Delivery("one", headers, body, NOW)).claims
-    for name in {"webhook-id", "x-request-id", "x-id", "idempotency-key", "date", "user-agent"} - headers.keys():
-        changed = Delivery("one", headers | {name: "new"}, body, NOW + 1, "other address")
-        assert source.admit(changed).claims == first
+SIGNED: dict[str, dict[str, Any]] = {
+    "hmac": HMAC,
+    "standard_webhooks": STANDARD,
+    "github": {"scheme": "github", "secrets": [{"env": "S"}]},
+    "shopify": {"scheme": "shopify", "secrets": [{"env": "S"}]},
+    "slack": {"scheme": "slack", "secrets": [{"env": "S"}]},
+    "stripe": {"scheme": "stripe", "secrets": [{"env": "S"}]},
+    "svix": {"scheme": "svix", "secrets": [{"env": "W"}]},
+    "basic": BASIC,
+    "bearer": {"scheme": "bearer", "secrets": [{"env": "S"}]},
+    "header": {"scheme": "header", "header": "X-Token", "secrets": [{"env": "S"}]},
+}
+CLOUD_EVENT = {"specversion": "1.0", "id": "1", "source": "/s", "type": "customer.updated", "subject": "c1"}
+ENVELOPES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "custom": (CUSTOM, BODY),
+    "custom with an id": (WITH_ID, BODY),
+    "custom with its type in a header": (CUSTOM | {"type": {"header": "X-Topic"}}, BODY),
+    "standard_webhooks": ("standard_webhooks", {"type": "customer.updated", "data": {"id": "c1"}}),
+    "cloudevents, structured": ("cloudevents", CLOUD_EVENT),
+    "cloudevents, binary": ("cloudevents", {"some": "data"}),
+}
+UNSIGNED_HEADERS = {
+    "webhook-id", "svix-id", "x-request-id", "x-id", "idempotency-key", "date", "user-agent", "x-topic",
+    "x-github-delivery", "x-shopify-webhook-id", "x-shopify-event-id", "ce-id", "ce-source", "ce-type", "ce-subject",
+    "ce-time", "content-type",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("envelope", ENVELOPES)
+@pytest.mark.parametrize("verify", SIGNED)
+def test_an_unsigned_header_never_makes_a_captured_delivery_new(bench: Bench, verify: str, envelope: str) -> None:
+    written, told = ENVELOPES[envelope]
+    body = json.dumps(told).encode()
+    plain = {"content-type": "application/json", "x-topic": "t"} | {
+        f"ce-{name}": value for name, value in CLOUD_EVENT.items() if envelope == "cloudevents, binary"
+    }
+    secret = WHSEC if verify in {"standard_webhooks", "svix"} else "secret"
+    signed = bench.scheme(verify=SIGNED[verify]).sign(body, secret, "msg_1", NOW)
+    source = bench.source(verify=SIGNED[verify], envelope=written)
+    first = source.admit(Delivery("one", plain | signed, body, NOW)).claims
+    assert len(first) == 1
+    for name in UNSIGNED_HEADERS - signed.keys():
+        for value in ("text/plain", "/new"):
+            with contextlib.suppress(Refusal):
+                changed = Delivery("one", plain | signed | {name: value}, body, NOW + 1, "other address")
+                assert source.admit(changed).claims == first
 
 
 def test_distinct_bodies_make_each_delivery_its_own_unless_it_has_an_id(bench: Bench) -> None:
