@@ -13,6 +13,8 @@ from service.errors import ConfigError
 from service.rules.compiling import by_name, compile_rule, shape_error
 from service.rules.language import Rule
 
+EXAMPLE_ENDINGS = (".examples.yaml", ".examples.yml")
+
 
 class RuleFile(Struct, frozen=True):
     """One file and the rules in it."""
@@ -52,11 +54,16 @@ def find_rule_files(patterns: Sequence[str], folder: Path) -> list[Path]:
     for index, pattern in enumerate(patterns):
         whole = folder / pattern
         below = whole.relative_to(whole.anchor)
-        matches = {path for path in Path(whole.anchor).glob(str(below)) if path.is_file()}
+        matches = {path for path in Path(whole.anchor).glob(str(below)) if path.is_file() and not is_example(path)}
         if not matches:
             raise ConfigError(f"rules[{index}]", f"{pattern!r} finds no file in {folder}", "correct the pattern")
         found |= matches
     return sorted(found)
+
+
+def is_example(path: Path) -> bool:
+    """Whether a file holds examples, which stand beside the rules and are none."""
+    return path.name.endswith(EXAMPLE_ENDINGS)
 
 
 def check_sources(files: Sequence[RuleFile], names: Iterable[str]) -> None:

@@ -1,17 +1,22 @@
-"""Puts the rules of files into force: beside the rules made in the admin API, and never over somebody else's change."""
+"""Puts rules into force: those of files beside those made in the admin API, and never over somebody else's change.
 
-from collections.abc import Sequence
+An installation of several stores has a shelf on each. The first one decides who was first; the others follow it.
+"""
+
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
 from service.actions import Action
 from service.errors import ConfigError, StoreUnavailable
-from service.rules.document import Document, parse_document, version_of, write_document
+from service.rules.document import FORMAT, Document, parse_document, version_of, write_document
 from service.rules.language import Rule
 from service.rules.rulebook import Rulebook
 from service.store.rulebook import RulebookShelf
 
 PUBLISH_TRIES_MAX = 5
+
+NO_RULES = Document(format=FORMAT)
 
 
 class Published(Struct, frozen=True):
@@ -23,36 +28,91 @@ class Published(Struct, frozen=True):
 
 
 async def publish_file_rules(
-    shelf: RulebookShelf, rules: Sequence[Rule], actions: Sequence[type[Action]], author: str, note: str
+    shelves: Sequence[RulebookShelf], rules: Sequence[Rule], actions: Sequence[type[Action]], author: str, note: str
 ) -> Published:
     """Replace the rules of files by `rules`; those of the API stay. Tried again if somebody publishes meanwhile.
 
     Raises:
         ConfigError: the rules do not fit together with those of the API.
-        StoreUnavailable: the store does not answer, or somebody else publishes all the time.
+        StoreUnavailable: a store does not answer, or somebody else publishes all the time.
+    """
+
+    def replaced(document: Document) -> Document:
+        changed = Document(format=FORMAT, file_rules=tuple(rules), api_rules=document.api_rules)
+        Rulebook.load(write_document(changed.file_rules, changed.api_rules), actions)
+        return changed
+
+    return await change_rules(shelves, replaced, author, note)
+
+
+async def change_rules(
+    shelves: Sequence[RulebookShelf], change: Callable[[Document], Document], author: str, note: str
+) -> Published:
+    """Put in force what `change` makes of the rules in force; asked again if somebody publishes meanwhile.
+
+    What `change` gives has been checked by it, rule by rule or whole; here it is only held together.
+
+    Raises:
+        ConfigError: the version in force cannot be read, or the changed rules do not fit together.
+        StoreUnavailable: a store does not answer, or somebody else publishes all the time.
     """
     for _ in range(PUBLISH_TRIES_MAX):
-        in_force = await shelf.current()
-        before, kept = (in_force[0], read_api_rules(in_force[1])) if in_force else (None, ())
-        document = write_document(rules, kept)
+        in_force = await shelves[0].current()
+        before = in_force[0] if in_force else None
+        changed = change(read_rules(in_force[1]) if in_force else NO_RULES)
+        document = write_document(changed.file_rules, changed.api_rules)
+        parse_document(document)
         version = version_of(document)
-        Rulebook.load(document, actions)
-        if version == before:
-            return Published(version, len(rules) + len(kept), changed=False)
-        if await shelf.publish(version, document, author, note, before):
-            return Published(version, len(rules) + len(kept), changed=True)
+        if await put_in_force(shelves, version, document, author, note, before):
+            return Published(version, len(changed.rules), changed=version != before)
     raise StoreUnavailable("others are publishing rules at the same time; try again")
 
 
-def read_api_rules(document: bytes) -> tuple[Rule, ...]:
-    """The rules made in the admin API.
+async def roll_back(
+    shelves: Sequence[RulebookShelf], version: str, actions: Sequence[type[Action]], author: str, note: str
+) -> Published:
+    """Put a former version in force again, rules of files and of the API alike.
 
     Raises:
-        ConfigError: the version in force cannot be read, so that applying over it could lose rules.
+        ConfigError: it is on the shelf no more, or cannot be used by what is installed now.
+        StoreUnavailable: a store does not answer, or somebody else publishes all the time.
+    """
+    document = await shelves[0].document(version)
+    if document is None:
+        raise ConfigError(version[:64], "is not on the shelf", "waybill rules history names those that are")
+    loaded = Rulebook.load(document, actions)
+    for _ in range(PUBLISH_TRIES_MAX):
+        before = await shelves[0].version()
+        if await put_in_force(shelves, version, document, author, note or f"back to {version}", before):
+            return Published(version, len(loaded.rules), changed=version != before)
+    raise StoreUnavailable("others are publishing rules at the same time; try again")
+
+
+async def put_in_force(  # noqa: PLR0913, PLR0917 - what a version is published with
+    shelves: Sequence[RulebookShelf], version: str, document: bytes, author: str, note: str, before: str | None
+) -> bool:
+    """Publish on the first shelf if `before` is in force there, then on the others; False if another version is.
+
+    Raises:
+        StoreUnavailable: not known to be in force everywhere; may be repeated.
+    """
+    first, *others = shelves
+    if version != before and not await first.publish(version, document, author, note, before):
+        return False
+    for shelf in others:
+        while not await shelf.publish(version, document, author, note, await shelf.version()):
+            continue
+    return True
+
+
+def read_rules(document: bytes) -> Document:
+    """The rules in force.
+
+    Raises:
+        ConfigError: they cannot be read, so that publishing over them could lose some.
     """
     try:
-        parsed: Document = parse_document(document)
+        return parse_document(document)
     except ConfigError as error:
         fix = "apply with the version of waybill that published it"
         raise ConfigError("rulebook in force", error.reason, fix) from error
-    return parsed.api_rules

@@ -13,7 +13,8 @@ With the default prefix `wb:`
     wb:wake                      tokens that idle workers block on
     wb:receipt:<worker>          the last claim's jobs, so that a claim whose answer was lost can be repeated
     wb:workers                   hash of heartbeats
-    wb:rulebook, wb:rulebook:<version>   the version in force with its author, and every version's document
+    wb:rulebook, wb:rulebook:<version>   the version in force with its author, and every version's document (deflated)
+    wb:rulebook:history, :retired        every publication, newest first; when versions went out of force
     wb:pauses                    hash of accounts that failed of late: rests until ms, failures in a row, rests in a row
     wb:probe:<account>           the call that finds out whether an account that rested lives again
     wb:flight:<account>, wb:rate:<account>   calls under way by when their place is free again; calls by second

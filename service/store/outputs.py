@@ -1,4 +1,4 @@
-"""What effects write into the store itself, by the very call that says they are done: derived events, stream entries."""
+"""What effects write into the store itself, by the call that says they are done: derived events, stream entries."""
 
 from msgspec import Struct
 

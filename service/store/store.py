@@ -33,7 +33,7 @@ class Store:
         self.settings = settings
         self.client = Client(settings)
         self.keys = Keys(settings.key_prefix, settings.queue)
-        self.rulebook = RulebookShelf(self.client, self.keys)
+        self.rulebook = RulebookShelf(self.client, self.keys, settings)
         self.events = Events(self.client, self.keys)
         self.census = Census(self.client, self.events)
         self.lanes = Lanes(self.client, settings)

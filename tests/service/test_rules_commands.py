@@ -110,7 +110,7 @@ async def test_rules_of_the_api_stay_when_files_are_applied(store: Store) -> Non
     document = write_document(rules_of(ONE), rules_of(TWO))
     assert await store.rulebook.publish(version_of(document), document, "api", "", None)
     third = rules_of(ONE.replace("one", "three"))
-    published = await publish_file_rules(store.rulebook, third, load_actions(), "ops", "")
+    published = await publish_file_rules([store.rulebook], third, load_actions(), "ops", "")
     assert (published.rules, published.changed) == (2, True)
     current = await store.rulebook.current()
     assert current is not None
@@ -118,13 +118,13 @@ async def test_rules_of_the_api_stay_when_files_are_applied(store: Store) -> Non
     assert ([rule.id for rule in parsed.file_rules], [rule.id for rule in parsed.api_rules]) == (["three"], ["two"])
     assert Rulebook.load(current[1], load_actions()).version == current[0] == published.version
     with pytest.raises(ConfigError, match="the rule two stands twice"):
-        await publish_file_rules(store.rulebook, rules_of(TWO), load_actions(), "ops", "")
+        await publish_file_rules([store.rulebook], rules_of(TWO), load_actions(), "ops", "")
 
 
 async def test_a_version_in_force_that_cannot_be_read_is_not_written_over(store: Store) -> None:
     assert await store.rulebook.publish("v9", b'{"format": 9}', "future", "", None)
     with pytest.raises(ConfigError, match="rulebook in force: 9 is not known here"):
-        await publish_file_rules(store.rulebook, rules_of(ONE), load_actions(), "ops", "")
+        await publish_file_rules([store.rulebook], rules_of(ONE), load_actions(), "ops", "")
 
 
 class BusyShelf(RulebookShelf):
@@ -142,13 +142,13 @@ class BusyShelf(RulebookShelf):
 
 @pytest.mark.parametrize(("others", "succeeds"), [(1, True), (4, True), (5, False)])
 async def test_somebody_elses_rules_published_meanwhile_are_kept(store: Store, others: int, succeeds: bool) -> None:  # noqa: FBT001
-    shelf = BusyShelf(store.client, store.keys)
+    shelf = BusyShelf(store.client, store.keys, store.settings)
     shelf.others = others
     if not succeeds:
         with pytest.raises(StoreUnavailable, match="others are publishing"):
-            await publish_file_rules(shelf, rules_of(ONE), load_actions(), "ops", "")
+            await publish_file_rules([shelf], rules_of(ONE), load_actions(), "ops", "")
         return
-    await publish_file_rules(shelf, rules_of(ONE), load_actions(), "ops", "")
+    await publish_file_rules([shelf], rules_of(ONE), load_actions(), "ops", "")
     current = await store.rulebook.current()
     assert current is not None
     assert [rule.id for rule in parse_document(current[1]).rules] == ["one", "api0"]

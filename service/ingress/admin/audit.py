@@ -1,11 +1,5 @@
-"""The audit log: one line for every change that somebody made in the admin API, at its end. Never what was written."""
+"""The audit log, as the controllers know it; commands write the same lines, see `service.oversight.audit`."""
 
-from typing import Any
+from service.oversight.audit import tell_change
 
-from service.ingress.admin.parts import Operator
-from service.log import get_logger
-
-
-def tell_change(caller: Operator, what: str, target: str, **fields: Any) -> None:  # noqa: ANN401 - plain log fields
-    """Log `admin.changed`: `what` in the past tense (`rule.updated`), `target` the id of what was changed."""
-    get_logger().info("admin.changed", actor=caller.name, role=caller.role, what=what, target=target, **fields)
+__all__ = ["tell_change"]

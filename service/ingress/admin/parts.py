@@ -8,7 +8,8 @@ from litestar.params import SkipValidation
 from msgspec import Struct
 
 from service.actions import Action
-from service.config import Admin, Role
+from service.config import Admin, Config
+from service.oversight.audit import Operator
 from service.platforms import Platform
 from service.settings import Settings
 from service.sources import Source
@@ -33,6 +34,7 @@ class AdminParts(Struct, frozen=True, kw_only=True):
 
     settings: Settings
     admin: Admin
+    config: Config
     environ: Mapping[str, str]
     late_store: OpenedStore
     platforms: Mapping[str, Platform]
@@ -58,13 +60,6 @@ class AdminParts(Struct, frozen=True, kw_only=True):
         """The store that holds a lane."""
         opened = self.late_store.opened
         return opened.of(lane) if isinstance(opened, Shards) else opened
-
-
-class Operator(Struct, frozen=True):
-    """Who calls: the name of the token, and its role."""
-
-    name: str
-    role: Role
 
 
 Parts = NamedDependency[SkipValidation[AdminParts]]

@@ -49,6 +49,11 @@ def not_found(what: str) -> Refusal:
     return Refusal(404, "not_found", f"There is no {what}.")
 
 
+def wrong_id(due: str) -> Invalid:
+    """422 for a body whose id is not that of the path."""
+    return Invalid([Fault("/id", f"is not the id of the path, {due[:64]}", "an id stays; create another one instead")])
+
+
 def invalid(error: ConfigError, begins: str = "", at: str = "") -> Invalid:
     """Turn a mistake into a refusal: its path without `begins` becomes a pointer below `at`."""
     return Invalid([Fault(at + pointer_of(error.path.removeprefix(begins)), error.reason, error.fix)])
@@ -81,9 +86,10 @@ def answer_http_error(_request: Request[Any, Any, Any], error: HTTPException) ->
     return respond(error.status_code, code, error.detail, (), error.headers)
 
 
-def answer_too_deep(_request: Request[Any, Any, Any], _error: RecursionError) -> Response[bytes]:
-    """Answer JSON that is nested too deeply to be read at all."""
-    return respond(400, "unparsable", "The JSON is nested too deeply.")
+def answer_unreadable(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer a body that cannot be read at all: not UTF-8, or nested without end."""
+    reason = "is nested too deeply" if isinstance(error, RecursionError) else "is not UTF-8"
+    return respond(400, "unparsable", f"The JSON {reason}.")
 
 
 def answer_trouble(_request: Request[Any, Any, Any], error: WaybillError) -> Response[bytes]:

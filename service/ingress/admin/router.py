@@ -12,15 +12,18 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from service.errors import ConfigError, Refusal, WaybillError
+from service.ingress.admin.conditions import RuleConditions
 from service.ingress.admin.parts import AdminParts
 from service.ingress.admin.problems import (
     answer_http_error,
     answer_mistake,
     answer_refusal,
-    answer_too_deep,
     answer_trouble,
+    answer_unreadable,
 )
+from service.ingress.admin.rule_actions import RuleActions
 from service.ingress.admin.rule_types import RuleTypes
+from service.ingress.admin.rules import Rules
 from service.ingress.admin.tokens import Tokens, caller_of
 
 PATH = "/api/v1"
@@ -28,14 +31,15 @@ PATH = "/api/v1"
 BODY_BYTES_MAX = 8 * 1024 * 1024
 """As large as a whole rulebook."""
 
-CONTROLLERS: tuple[type[Controller], ...] = (RuleTypes,)
+CONTROLLERS: tuple[type[Controller], ...] = (RuleTypes, Rules, RuleConditions, RuleActions)
 
 _HANDLERS: dict[int | type[Exception], Any] = {
     Refusal: answer_refusal,
     ConfigError: answer_mistake,
     WaybillError: answer_trouble,
     HTTPException: answer_http_error,
-    RecursionError: answer_too_deep,
+    RecursionError: answer_unreadable,
+    UnicodeDecodeError: answer_unreadable,
 }
 
 

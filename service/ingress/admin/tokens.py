@@ -11,11 +11,11 @@ from typing import Any, get_args
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from service.config import Admin, Role, read_digest
 from service.errors import Refusal
-from service.ingress.admin.parts import Operator
+from service.oversight.audit import Operator
 
 ROLES: Sequence[Role] = get_args(Role)
 TOKEN_CHARACTERS_MAX = 1_024
@@ -66,7 +66,8 @@ class Tokens(Struct, frozen=True):
         least: Role = handler.opt["role"]
         if ROLES.index(operator.role) < ROLES.index(least):
             raise Refusal(403, "not_allowed", f"This takes the role {least}; {operator.name} is {operator.role}.")
-        connection.scope["user"] = operator
+        peer = connection.client.host if connection.client else ""
+        connection.scope["user"] = structs.replace(operator, peer=peer)
 
 
 def caller_of(request: Request[Operator, Any, Any]) -> Operator:

@@ -1,0 +1,130 @@
+"""One change of one rule made in the admin API: read, checked, and published as a version of its author.
+
+Rules of files are refused: the next `waybill rules apply` would undo the change without a word.
+"""
+
+from collections.abc import Callable
+
+from msgspec import Struct, structs
+
+from service.errors import ConfigError, Refusal
+from service.ingress.admin.audit import tell_change
+from service.ingress.admin.etags import check_match, etag_of
+from service.ingress.admin.parts import AdminParts, Operator
+from service.ingress.admin.problems import invalid, not_found
+from service.rules import Rule
+from service.rules.compiling import by_name, compile_rule
+from service.rules.document import Document
+from service.rules.publishing import NO_RULES, change_rules, read_rules
+
+AT = "rule"
+"""What errors call the rule that is compiled."""
+
+Place = Callable[[ConfigError], Refusal]
+"""Turns a mistake in the rule into a refusal that points into what was sent."""
+
+
+class Request(Struct, frozen=True):
+    """Who changes which rule, seen in which state (`*`: any), why, and what the audit log calls it."""
+
+    caller: Operator
+    rule_id: str
+    if_match: str | None
+    what: str
+    note: str = ""
+
+
+async def current_rules(parts: AdminParts) -> tuple[str | None, Document]:
+    """Give the version in force and its rules; before the first one there is none and no rule.
+
+    Raises:
+        StoreUnavailable: the store does not answer.
+    """
+    current = await parts.store.rulebook.current()
+    return (current[0], read_rules(current[1])) if current else (None, NO_RULES)
+
+
+def find_rule(document: Document, rule_id: str) -> Rule:
+    """Find a rule.
+
+    Raises:
+        Refusal: 404.
+    """
+    for rule in document.rules:
+        if rule.id == rule_id:
+            return rule
+    raise not_found(f"rule {rule_id[:64]}")
+
+
+def place_in_rule(error: ConfigError) -> Refusal:
+    """Point into a whole rule."""
+    return invalid(error, AT)
+
+
+async def add_rule(parts: AdminParts, caller: Operator, rule: Rule, note: str) -> str:
+    """Add a rule; give the version it is in.
+
+    Raises:
+        Refusal: 409 `exists`, 422.
+    """
+
+    def added(document: Document) -> Document:
+        if any(known.id == rule.id for known in document.rules):
+            raise Refusal(409, "exists", f"There is a rule {rule.id}.")
+        check_rule(parts, rule, place_in_rule)
+        return structs.replace(document, api_rules=(*document.api_rules, rule))
+
+    return await _publish(parts, Request(caller, rule.id, None, "rule.created", note), added)
+
+
+async def change_rule(
+    parts: AdminParts, request: Request, change: Callable[[Rule], Rule | None], place: Place = place_in_rule
+) -> str:
+    """Put what `change` makes of a rule in its place, or take it out for None; give the version.
+
+    Raises:
+        Refusal: 404, 409 `read_only` for a rule of a file, 412, 422, 428.
+    """
+
+    def changed(document: Document) -> Document:
+        rule = find_rule(document, request.rule_id)
+        if rule not in document.api_rules:
+            fix = "change the file and run waybill rules apply"
+            raise Refusal(409, "read_only", f"The rule {rule.id} comes from a file; {fix}.")
+        check_match(request.if_match, etag_of(rule))
+        new = change(rule)
+        if new is not None:
+            check_rule(parts, new, place)
+        kept = tuple(new if known.id == rule.id else known for known in document.api_rules)
+        return structs.replace(document, api_rules=tuple(known for known in kept if known is not None))
+
+    return await _publish(parts, request, changed)
+
+
+def check_rule(parts: AdminParts, rule: Rule, place: Place) -> None:
+    """Check one rule as loading would.
+
+    Raises:
+        Refusal: 422, pointing to the mistake; also for a source that is not configured.
+    """
+    try:
+        compile_rule(rule, by_name(parts.actions), AT)
+        _check_sources(parts, rule)
+    except ConfigError as error:
+        raise place(error) from None
+
+
+def _check_sources(parts: AdminParts, rule: Rule) -> None:
+    for index, name in enumerate(rule.sources):
+        if name not in parts.sources:
+            known = ", ".join(sorted(parts.sources)) or "none is configured"
+            raise ConfigError(f"{AT}.sources[{index}]", f"there is no source {name!r}", f"take one of: {known}")
+
+
+async def _publish(parts: AdminParts, request: Request, change: Callable[[Document], Document]) -> str:
+    note = request.note or f"{request.what} {request.rule_id}"
+    shelves = [store.rulebook for store in parts.stores]
+    published = await change_rules(shelves, change, request.caller.name, note)
+    if published.changed:
+        tell_change(request.caller, request.what, request.rule_id, rulebook=published.version)
+    return published.version

@@ -1,0 +1,127 @@
+"""/rules/{rule}/actions: what a rule does, one action at a time, by its id within the rule."""
+
+from typing import Any
+
+from litestar import Controller, Response, delete, get, post, put
+from litestar.params import FromPath, JSONBody
+from msgspec import structs
+
+from service.errors import Refusal
+from service.ingress.admin.edits import AT, Place, Request, change_rule, current_rules, find_rule
+from service.ingress.admin.paging import After, Limit, Page, page_of
+from service.ingress.admin.parts import Caller, Parts
+from service.ingress.admin.problems import invalid, not_found, wrong_id
+from service.ingress.admin.rules import IfMatch, Note, rule_headers
+from service.rules import Rule
+
+Words = dict[str, Any]
+"""An action as it stands in a rule: `id`, `do` and the words of that action."""
+
+
+class RuleActions(Controller):
+    """Rule actions: list, create, get, update, delete. They run in their order; the ETag is the rule's."""
+
+    path = "/rules/{rule_id:str}/actions"
+    tags = ("Rules",)
+
+    @get("/", role="viewer")
+    async def list_actions(
+        self, rule_id: FromPath[str], parts: Parts, limit: Limit = 50, after: After = None
+    ) -> Response[Page[Words]]:
+        """List the actions in their order."""
+        version, document = await current_rules(parts)
+        rule = find_rule(document, rule_id)
+        page = page_of(rule.actions, lambda words: str(words["id"]), limit, after)
+        return Response(page, headers=rule_headers(version, rule))
+
+    @get("/{action_id:str}", role="viewer")
+    async def get_action(self, rule_id: FromPath[str], action_id: FromPath[str], parts: Parts) -> Response[Words]:
+        """Give one action."""
+        version, document = await current_rules(parts)
+        rule = find_rule(document, rule_id)
+        return Response(rule.actions[_place(rule, action_id)], headers=rule_headers(version, rule))
+
+    @post("/", role="operator")
+    async def create_action(  # noqa: PLR0913, PLR0917 - what a creation takes
+        self,
+        rule_id: FromPath[str],
+        data: JSONBody[Words],
+        parts: Parts,
+        caller: Caller,
+        if_match: IfMatch = None,
+        note: Note = "",
+    ) -> Response[Words]:
+        """Add an action behind the others."""
+        places: list[int] = []
+        kept: list[Rule] = []
+
+        def change(rule: Rule) -> Rule:
+            places[:] = [len(rule.actions)]
+            kept[:] = [structs.replace(rule, actions=(*rule.actions, data))]
+            return kept[0]
+
+        request = Request(caller, rule_id, if_match, "action.created", note)
+        version = await change_rule(parts, request, change, _pointing(places))
+        headers = rule_headers(version, kept[0]) | {"location": f"/api/v1/rules/{rule_id}/actions/{data['id']}"}
+        return Response(data, headers=headers)
+
+    @put("/{action_id:str}", role="operator")
+    async def update_action(  # noqa: PLR0913, PLR0917 - what an update takes
+        self,
+        rule_id: FromPath[str],
+        action_id: FromPath[str],
+        data: JSONBody[Words],
+        parts: Parts,
+        caller: Caller,
+        if_match: IfMatch = None,
+        note: Note = "",
+    ) -> Response[Words]:
+        """Replace an action as a whole. Its id stays: it is part of the identity of what it did."""
+        if data.get("id") != action_id:
+            raise wrong_id(action_id)
+        places: list[int] = []
+        kept: list[Rule] = []
+
+        def change(rule: Rule) -> Rule:
+            places[:] = [place := _place(rule, action_id)]
+            actions = (*rule.actions[:place], data, *rule.actions[place + 1 :])
+            kept[:] = [structs.replace(rule, actions=actions)]
+            return kept[0]
+
+        request = Request(caller, rule_id, if_match, "action.updated", note)
+        version = await change_rule(parts, request, change, _pointing(places))
+        return Response(data, headers=rule_headers(version, kept[0]))
+
+    @delete("/{action_id:str}", role="operator", status_code=204)
+    async def delete_action(  # noqa: PLR0913, PLR0917 - what a removal takes
+        self,
+        rule_id: FromPath[str],
+        action_id: FromPath[str],
+        parts: Parts,
+        caller: Caller,
+        if_match: IfMatch = None,
+        note: Note = "",
+    ) -> None:
+        """Take an action out. Effects that were decided stay decided."""
+
+        def change(rule: Rule) -> Rule:
+            place = _place(rule, action_id)
+            return structs.replace(rule, actions=(*rule.actions[:place], *rule.actions[place + 1 :]))
+
+        await change_rule(parts, Request(caller, rule_id, if_match, "action.deleted", note), change)
+
+
+def _place(rule: Rule, action_id: str) -> int:
+    for place, words in enumerate(rule.actions):
+        if words["id"] == action_id:
+            return place
+    raise not_found(f"action {action_id[:64]} in {rule.id}")
+
+
+def _pointing(places: list[int]) -> Place:
+    """Point into the action that was sent, where the mistake lies in it."""
+
+    def place(error: Any) -> Refusal:  # noqa: ANN401 - a ConfigError
+        return invalid(error, f"{AT}.actions[{places[0]}]" if f".actions[{places[0]}]" in error.path else AT)
+
+    return place

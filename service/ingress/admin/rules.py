@@ -1,0 +1,117 @@
+"""/rules: the rules in force. Those made here can be changed here; those of files say so."""
+
+from typing import Annotated, Any, Literal
+
+from litestar import Controller, Response, delete, get, post, put
+from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
+from msgspec import Struct, structs
+
+from service.ingress.admin.edits import Request, add_rule, change_rule, current_rules, find_rule
+from service.ingress.admin.etags import etag_of
+from service.ingress.admin.paging import After, Limit, Page, page_of
+from service.ingress.admin.parts import Caller, Parts
+from service.ingress.admin.problems import wrong_id
+from service.rules import Rule
+from service.rules.document import Document
+from service.rules.language import RuleType
+
+Origin = Literal["file", "api"]
+IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", description="the ETag that was read, or *")]
+Note = Annotated[str, QueryParameter(max_length=500, description="why, in a few words; kept with the version")]
+
+
+class RuleView(Rule, frozen=True, kw_only=True, omit_defaults=False, forbid_unknown_fields=False):
+    """A rule in force, and where it comes from."""
+
+    origin: Origin
+
+
+class RuleQuery(Struct, frozen=True):
+    """Which rules are wanted."""
+
+    type: RuleType | None
+    origin: Origin | None
+    enabled: bool | None
+
+    def fits(self, rule: RuleView) -> bool:
+        """Whether a rule is wanted."""
+        pairs = ((self.type, rule.type), (self.origin, rule.origin), (self.enabled, rule.enabled))
+        return all(wanted is None or wanted == has for wanted, has in pairs)
+
+
+class Rules(Controller):
+    """Rules: list, create, get, update, delete. Every change is a version of the rulebook, by its author."""
+
+    path = "/rules"
+    tags = ("Rules",)
+
+    @get("/", role="viewer")
+    async def list_rules(  # noqa: PLR0913, PLR0917 - the query's words
+        self,
+        parts: Parts,
+        type: Annotated[RuleType | None, QueryParameter()] = None,  # noqa: A002 - the query's word
+        origin: Annotated[Origin | None, QueryParameter()] = None,
+        enabled: Annotated[bool | None, QueryParameter()] = None,
+        limit: Limit = 50,
+        after: After = None,
+    ) -> Response[Page[RuleView]]:
+        """List the rules in the order in which they are judged."""
+        version, document = await current_rules(parts)
+        query = RuleQuery(type, origin, enabled)
+        found = [rule for rule in views(document) if query.fits(rule)]
+        return Response(page_of(found, lambda rule: rule.id, limit, after), headers=rule_headers(version))
+
+    @get("/{rule_id:str}", role="viewer")
+    async def get_rule(self, rule_id: FromPath[str], parts: Parts) -> Response[RuleView]:
+        """Give one rule, with its ETag."""
+        version, document = await current_rules(parts)
+        rule = find_rule(document, rule_id)
+        return Response(view(rule, document), headers=rule_headers(version, rule))
+
+    @post("/", role="operator")
+    async def create_rule(
+        self, data: JSONBody[Rule], parts: Parts, caller: Caller, note: Note = ""
+    ) -> Response[RuleView]:
+        """Create a rule."""
+        version = await add_rule(parts, caller, data, note)
+        headers = rule_headers(version, data) | {"location": f"/api/v1/rules/{data.id}"}
+        return Response(RuleView(**structs.asdict(data), origin="api"), headers=headers)
+
+    @put("/{rule_id:str}", role="operator")
+    async def update_rule(  # noqa: PLR0913, PLR0917 - what an update takes
+        self,
+        rule_id: FromPath[str],
+        data: JSONBody[Rule],
+        parts: Parts,
+        caller: Caller,
+        if_match: IfMatch = None,
+        note: Note = "",
+    ) -> Response[RuleView]:
+        """Replace a rule as a whole."""
+        if data.id != rule_id:
+            raise wrong_id(rule_id)
+        version = await change_rule(parts, Request(caller, rule_id, if_match, "rule.updated", note), lambda _: data)
+        return Response(RuleView(**structs.asdict(data), origin="api"), headers=rule_headers(version, data))
+
+    @delete("/{rule_id:str}", role="operator", status_code=204)
+    async def delete_rule(
+        self, rule_id: FromPath[str], parts: Parts, caller: Caller, if_match: IfMatch = None, note: Note = ""
+    ) -> None:
+        """Delete a rule."""
+        await change_rule(parts, Request(caller, rule_id, if_match, "rule.deleted", note), lambda _: None)
+
+
+def views(document: Document) -> list[RuleView]:
+    """All rules, in the order in which they are judged."""
+    return [view(rule, document) for rule in sorted(document.rules, key=lambda rule: (rule.sort, rule.id))]
+
+
+def view(rule: Rule, document: Document) -> RuleView:
+    """Say where a rule comes from."""
+    return RuleView(**structs.asdict(rule), origin="api" if rule in document.api_rules else "file")
+
+
+def rule_headers(version: str | None, rule: Rule | None = None) -> dict[str, Any]:
+    """The ETag of a rule, and the version of the rulebook that was read or made."""
+    headers = {"waybill-rulebook": version} if version else {}
+    return headers | ({"etag": etag_of(rule)} if rule is not None else {})

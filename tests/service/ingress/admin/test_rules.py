@@ -1,0 +1,236 @@
+"""Rules, conditions and actions in the admin API: every change is a version, no update is lost, mistakes are placed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from service.actions import load_actions
+from service.ingress.admin import AdminParts
+from service.rules.publishing import publish_file_rules
+from service.store import Store
+from tests.service.rule_samples import rules_of
+
+from .conftest import Answer, Api, Lines
+
+RULES = "/api/v1/rules"
+RULE: dict[str, Any] = {
+    "id": "short",
+    "type": "purchase_order",
+    "when": {
+        "all": [{"field": "status", "op": "eq", "value": "received"}, {"field": "lines_count", "op": "gt", "value": 1}]
+    },
+    "actions": [{"id": "warn", "do": "log", "message": "{reference}"}],
+}  # fmt: skip
+FILE_RULE: dict[str, Any] = {"id": "from-file", "type": "customer", "sort": -1}
+FILE_RULES = "[{id: from-file, type: customer, sort: -1}]"
+HTTP = {"id": "a", "do": "http", "url": "http://x.test"}
+
+
+@pytest.fixture
+async def short(api: Api) -> Answer:
+    return await api("POST", RULES, RULE)
+
+
+def pointers(answer: Answer) -> list[str]:
+    assert (answer.status, answer.body["code"]) == (422, "invalid"), answer.body
+    assert all(error["detail"] for error in answer.body["errors"])
+    return [error["pointer"] for error in answer.body["errors"]]
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"sort": "first"}, "/sort"),
+        ({"colour": "red"}, ""),
+        ({"type": "order"}, "/type"),
+        ({"id": "a b"}, "/id"),
+        ({"when": {"all": [{"field": "statsu", "op": "exists"}]}}, "/when/all/0/field"),
+        ({"when": {"not": {"field": "status", "op": "eq", "value": 3}}}, "/when/not/value"),
+        ({"when": {"any": []}}, "/when/any"),
+        ({"actions": [{"id": "a", "do": "lgo", "message": ""}]}, "/actions/0/do"),
+        ({"actions": [{"id": "a", "do": "log", "message": "{nmae}"}]}, "/actions/0/message"),
+        ({"actions": [HTTP | {"headers": {"Host": "a"}}]}, "/actions/0/headers/Host"),
+        ({"sources": ["shop"]}, "/sources/0"),
+    ],
+)  # fmt: skip
+async def test_a_mistake_is_told_by_a_pointer_to_it(api: Api, change: dict[str, Any], pointer: str) -> None:
+    assert pointers(await api("POST", RULES, RULE | change)) == [pointer]
+    assert (await api("GET", RULES)).body["items"] == []
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'"x"', b"{}", b'{"id": "\xff"}', b'{"when":' + b'{"not":' * 5_000 + b"1" + b"}" * 5_001]
+)
+async def test_what_is_no_rule_at_all_is_refused_as_well(api: Api, body: bytes) -> None:
+    assert (await api("POST", RULES, body)).status in {400, 422}
+
+
+async def test_a_created_rule_is_in_force_under_its_author_and_told_in_the_audit_log(
+    api: Api, store: Store, lines: Lines
+) -> None:
+    answer = await api("POST", f"{RULES}?note=because", RULE, role="operator")
+    assert (answer.status, answer.headers["location"]) == (201, f"{RULES}/short")
+    assert answer.body | RULE == answer.body
+    assert answer.body["origin"] == "api"
+    (entry,) = await store.rulebook.history()
+    assert (entry["author"], entry["note"], entry["version"]) == (
+        "ann-operator", "because", answer.headers["waybill-rulebook"],
+    )  # fmt: skip
+    (line,) = lines("admin.changed")
+    assert (line["actor"], line["role"], line["what"], line["target"], line["rulebook"]) == (
+        "ann-operator", "operator", "rule.created", "short", entry["version"],
+    )  # fmt: skip
+    got = await api("GET", f"{RULES}/short", role="viewer")
+    assert (got.body, got.etag) == (answer.body, answer.etag)
+    assert (await api("POST", RULES, RULE)).status == 409
+
+
+async def test_an_update_takes_the_state_it_was_made_on(api: Api, short: Answer) -> None:
+    path, changed = f"{RULES}/short", RULE | {"sort": 7}
+    assert (await api("PUT", path, changed)).status == 428
+    stale = await api("PUT", path, changed, if_match='"other"')
+    assert (stale.status, stale.headers["etag"]) == (412, short.etag)
+    answer = await api("PUT", path, changed, if_match=short.etag)
+    assert (answer.status, answer.body["sort"]) == (200, 7)
+    assert (await api("PUT", path, RULE, if_match=short.etag)).status == 412
+    assert (await api("PUT", path, RULE, if_match=f'"x", W/{answer.etag}')).status == 200
+    assert pointers(await api("PUT", path, RULE | {"id": "long"}, if_match="*")) == ["/id"]
+    assert (await api("PUT", f"{RULES}/none", RULE | {"id": "none"}, if_match="*")).status == 404
+
+
+async def test_a_rule_is_deleted_in_the_state_that_was_seen(api: Api, short: Answer) -> None:
+    assert (await api("DELETE", f"{RULES}/short")).status == 428
+    assert (await api("DELETE", f"{RULES}/short", if_match=short.etag)).status == 204
+    assert (await api("GET", f"{RULES}/short")).status == 404
+    assert (await api("DELETE", f"{RULES}/short", if_match="*")).status == 404
+
+
+async def test_rules_of_files_say_so_and_are_not_edited_here(api: Api, store: Store, short: Answer) -> None:
+    await publish_file_rules([store.rulebook], rules_of(FILE_RULES), load_actions(), "ci", "")
+    got = await api("GET", f"{RULES}/from-file")
+    assert got.body["origin"] == "file"
+    calls = [
+        ("PUT", "", FILE_RULE), ("DELETE", "", None),
+        ("POST", "/conditions", {"condition": {"field": "id", "op": "exists"}}),
+        ("POST", "/actions", {"id": "a", "do": "log", "message": ""}),
+    ]  # fmt: skip
+    for method, below, body in calls:
+        answer = await api(method, f"{RULES}/from-file{below}", body, if_match=got.etag)
+        assert (answer.status, answer.body["code"]) == (409, "read_only"), (method, below)
+    assert (await api("POST", RULES, FILE_RULE)).status == 409
+    assert (await api("GET", f"{RULES}/short")).etag == short.etag
+
+
+async def test_rules_are_listed_as_they_are_judged_by_pages_and_filters(api: Api, store: Store) -> None:
+    await publish_file_rules([store.rulebook], rules_of(FILE_RULES), load_actions(), "ci", "")
+    for sort, name in ((2, "b"), (1, "c"), (2, "a")):
+        await api("POST", RULES, RULE | {"id": name, "sort": sort, "enabled": name != "b"})
+
+    async def ids(query: str) -> list[str]:
+        return [rule["id"] for rule in (await api("GET", f"{RULES}?{query}")).body["items"]]
+
+    assert await ids("") == ["from-file", "c", "a", "b"]
+    first = await api("GET", f"{RULES}?limit=2")
+    assert (first.body["total"], first.body["next"]) == (4, "c")
+    second = await api("GET", f"{RULES}?limit=2&after=c")
+    assert ([rule["id"] for rule in second.body["items"]], second.body["next"]) == (["a", "b"], None)
+    assert await ids("type=customer") == await ids("origin=file") == ["from-file"]
+    assert await ids("enabled=false") == ["b"]
+    assert (await api("GET", f"{RULES}?limit=0")).status == 422
+    assert (await api("GET", f"{RULES}?limit=x")).status == 422
+    assert (await api("GET", f"{RULES}?after=gone")).status == 409
+
+
+async def test_conditions_are_nodes_with_ids_and_parents(api: Api, short: Answer) -> None:
+    path = f"{RULES}/short/conditions"
+    listed = await api("GET", path)
+    assert [(node["id"], node["parent"], node["position"], node["word"]) for node in listed.body["items"]] == [
+        ("when", None, 0, "all"), ("when.all.0", "when", 0, "field"), ("when.all.1", "when", 1, "field"),
+    ]  # fmt: skip
+    assert listed.etag == short.etag
+    one = await api("GET", f"{path}/when.all.1")
+    assert one.body["condition"] == RULE["when"]["all"][1]
+    assert (await api("GET", f"{path}/when.all.2")).status == 404
+    assert [node["id"] for node in (await api("GET", f"{path}?limit=1&after=when")).body["items"]] == ["when.all.0"]
+
+
+async def test_conditions_are_added_replaced_and_removed(api: Api, short: Answer) -> None:
+    path, exists = f"{RULES}/short/conditions", {"field": "reference", "op": "exists"}
+    nested = {"any_of": "lines", "where": exists | {"field": "product_id"}}
+    made = await api("POST", path, {"parent": "when", "position": 1, "condition": nested}, if_match=short.etag)
+    assert (made.status, made.body["id"], made.headers["location"]) == (201, "when.all.1", f"{path}/when.all.1")
+    inner = f"{path}/when.all.1.any_of.where"
+    assert (await api("GET", inner)).body["parent"] == "when.all.1"
+    changed = await api("PUT", inner, {"condition": {"not": exists | {"field": "price"}}}, if_match=made.etag)
+    assert (changed.status, changed.body["word"]) == (200, "not")
+    assert (await api("DELETE", f"{inner}.not", if_match=changed.etag)).body["code"] == "no_room"
+    assert (await api("POST", path, {"parent": "when.all.1", "condition": exists}, if_match="*")).body[
+        "code"
+    ] == "no_room"
+    assert (await api("POST", path, {"condition": exists}, if_match="*")).body["code"] == "no_room"
+    assert (await api("POST", path, {"parent": "when.any", "condition": exists}, if_match="*")).status == 404
+    assert (await api("DELETE", f"{path}/when.all.1", if_match=changed.etag)).status == 204
+    assert (await api("GET", f"{RULES}/short")).body["when"] == RULE["when"]
+    assert (await api("DELETE", f"{path}/when", if_match="*")).status == 204
+    assert (await api("GET", path)).body["items"] == []
+    assert (await api("POST", path, {"condition": exists}, if_match="*")).body["id"] == "when"
+
+
+async def test_a_mistake_in_a_condition_is_placed_in_what_was_sent(api: Api, short: Answer) -> None:
+    path = f"{RULES}/short/conditions"
+    wrong = {"not": {"field": "statsu", "op": "exists"}}
+    assert pointers(await api("POST", path, {"parent": "when", "condition": wrong}, if_match=short.etag)) == [
+        "/condition/not/field"
+    ]
+    assert pointers(await api("PUT", f"{path}/when.all.0", {"condition": wrong}, if_match=short.etag)) == [
+        "/condition/not/field"
+    ]
+    assert (await api("PUT", f"{path}/when.all.0", {"condition": wrong}, if_match='"old"')).status == 412
+
+
+async def test_actions_are_added_replaced_and_removed(api: Api, short: Answer) -> None:
+    path, tell = f"{RULES}/short/actions", {"id": "tell", "do": "log", "message": "{id}", "level": "error"}
+    made = await api("POST", path, tell, if_match=short.etag)
+    assert (made.status, made.headers["location"]) == (201, f"{path}/tell")
+    assert [words["id"] for words in (await api("GET", path)).body["items"]] == ["warn", "tell"]
+    changed = await api("PUT", f"{path}/tell", tell | {"message": "{reference}"}, if_match=made.etag)
+    assert (await api("GET", f"{path}/tell")).body["message"] == "{reference}"
+    assert (await api("POST", path, tell, if_match="*")).status == 422
+    assert pointers(await api("PUT", f"{path}/tell", tell | {"message": "{x}"}, if_match="*")) == ["/message"]
+    assert pointers(await api("PUT", f"{path}/tell", tell | {"id": "warn"}, if_match="*")) == ["/id"]
+    assert pointers(await api("POST", path, {"id": "b", "do": "log"}, if_match="*")) == [""]
+    assert (await api("PUT", f"{path}/none", tell | {"id": "none"}, if_match="*")).status == 404
+    assert (await api("DELETE", f"{path}/warn", if_match=changed.etag)).status == 204
+    assert [words["id"] for words in (await api("GET", path)).body["items"]] == ["tell"]
+
+
+async def test_two_people_who_change_two_rules_at_once_both_succeed(api: Api) -> None:
+    for name in ("a", "b"):
+        assert (await api("POST", RULES, RULE | {"id": name})).status == 201
+    assert [rule["id"] for rule in (await api("GET", RULES)).body["items"]] == ["a", "b"]
+
+
+async def test_a_rule_may_name_the_sources_there_are(
+    make_parts: Callable[..., AdminParts], serve_admin: Callable[[AdminParts], Any]
+) -> None:
+    api: Api = await serve_admin(make_parts(sources={"shop": None}))
+    assert (await api("POST", RULES, RULE | {"sources": ["shop"]})).status == 201
+
+
+async def test_the_rule_types_say_what_rules_can_be_made_of(api: Api) -> None:
+    (order, customer) = (await api("GET", "/api/v1/rule-types", role="viewer")).body["items"]
+    fields = {field["path"]: field for field in order["fields"]}
+    assert fields["lines[].quantity_received"]["kind"] == "number"
+    assert "lt" in fields["total.value"]["operators"]
+    assert "lt" not in fields["status"]["operators"]
+    assert fields["event.source"]["kind"] == "text"
+    assert {field["path"] for field in customer["fields"] if field["personal"]} >= {"email", "billing_address.city"}
+    actions = {action["do"]: action for action in order["actions"]}
+    assert set(actions) == {str(action.__struct_config__.tag) for action in load_actions()}
+    http = {field["name"]: field for field in actions["http"]["fields"]}
+    assert (http["url"]["required"], http["method"]["default"]) == (True, "POST")
+    assert http["method"]["schema"]["enum"] == ["DELETE", "GET", "PATCH", "POST", "PUT"]
+    assert actions["http"]["repeat"] == "keyed"
+    assert (await api("GET", "/api/v1/rule-types/customer")).body == customer
+    assert (await api("GET", "/api/v1/rule-types/order")).status == 404
