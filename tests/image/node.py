@@ -1,0 +1,228 @@
+"""A node without Kubernetes: runs the pods that the chart renders with podman, and does what kubelet and Service would.
+
+Not as in a cluster: pods share the host's network, each with ports of its own; probes are asked and preStop is run from
+here; a Job is a pod that is waited for. Everything else is as rendered: image, command, variables, Secrets, ConfigMaps,
+user, capabilities, read-only root, limits.
+"""
+
+import asyncio
+import base64
+import copy
+import itertools
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import aiohttp
+import yaml
+
+CONF = Path(__file__).with_name("containers.conf")
+READY_SECONDS_MAX = 30.0
+
+Objects = dict[str, Any]
+
+
+def podman(*arguments: str, stdin: str | None = None) -> str:
+    """Run podman and give what it wrote, warnings and a container's stderr included; a failure is raised with it."""
+    environ = os.environ | {"CONTAINERS_CONF": str(CONF)}
+    command = ["/usr/bin/podman", *arguments]
+    both = subprocess.STDOUT
+    done = subprocess.run(
+        command, check=False, stdout=subprocess.PIPE, stderr=both, text=True, env=environ, input=stdin
+    )
+    if done.returncode:
+        raise AssertionError(f"podman {' '.join(arguments)}: {done.stdout}")
+    return done.stdout
+
+
+def free_ports() -> Iterator[int]:
+    """Ports that nobody has now."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        yield port
+
+
+class Pod(NamedTuple):
+    """One running pod; `spec` as the chart rendered it."""
+
+    name: str
+    container: str
+    spec: Any
+    port: int
+    admin_port: int
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What it has logged."""
+        return [json.loads(line) for line in podman("logs", self.container).splitlines()]
+
+
+class Node:
+    """The pods of one release. `close` ends them all."""
+
+    def __init__(self, objects: Objects, folder: Path) -> None:
+        self._objects = copy.deepcopy(objects)
+        self._folder = folder
+        self._mark = f"wb{os.getpid()}"
+        self._counts = itertools.count(1)
+        self._ports = free_ports()
+        self._pods: list[str] = []
+        self._secrets: list[str] = []
+        for each in objects.values():
+            if each["kind"] == "Secret":
+                self._keep(each)
+
+    def _keep(self, secret: Any) -> None:
+        # podman 4.3 reads the keys of a Secret from JSON, though it stores the YAML that kube play is given
+        encoded = {key: base64.b64encode(text.encode()).decode() for key, text in secret["stringData"].items()}
+        name = secret["metadata"]["name"]
+        if name in podman("secret", "ls", "--format", "{{.Name}}").split():
+            podman("secret", "rm", name)
+        podman("secret", "create", name, "-", stdin=json.dumps(encoded))
+        self._secrets.append(name)
+
+    async def start(self, component: str) -> Pod:
+        """Start one pod of a Deployment, and return once it is ready."""
+        template = self._objects[f"Deployment/rel-waybill-{component}"]["spec"]["template"]
+        pod = await self._play(component, template)
+        await self._ready(pod)
+        return pod
+
+    async def run_job(self) -> None:
+        """Run the Job to its end; it has to end well."""
+        pod = await self._play("rules", self._objects["Job/rel-waybill-rules"]["spec"]["template"])
+        code = await asyncio.to_thread(podman, "wait", pod.container)
+        assert code.strip() == "0", podman("logs", pod.container)
+
+    def shorten_test(self, seconds: int) -> None:
+        """Let the pod of `helm test` wait no longer than that."""
+        (container,) = self._objects["Pod/rel-waybill-test"]["spec"]["containers"]
+        container["args"] = [f"--seconds-max={seconds}" if "seconds" in each else each for each in container["args"]]
+
+    async def run_test(self, webhooks: str, admin: str) -> tuple[int, str]:
+        """Run the pod of `helm test`; give its exit code and what it said."""
+        whole = copy.deepcopy(self._objects["Pod/rel-waybill-test"])
+        (container,) = whole["spec"]["containers"]
+        container["args"] = [f"--webhooks={webhooks}", f"--admin={admin}", *container["args"][2:]]
+        pod = await self._play("test", {"metadata": whole["metadata"], "spec": whole["spec"]})
+        code = await asyncio.to_thread(podman, "wait", pod.container)
+        return int(code), await asyncio.to_thread(podman, "logs", pod.container)
+
+    async def stop(self, pod: Pod) -> float:
+        """Do what a kubelet does to a pod that goes: preStop, SIGTERM, and SIGKILL after the grace period.
+
+        Gives the seconds it took.
+        """
+        began = time.monotonic()
+        grace: int = pod.spec["terminationGracePeriodSeconds"]
+        hook = pod.spec["containers"][0].get("lifecycle")
+        if hook:
+            await asyncio.to_thread(podman, "exec", pod.container, *hook["preStop"]["exec"]["command"])
+        left = grace - int(time.monotonic() - began)
+        await asyncio.to_thread(podman, "stop", "--time", str(left), pod.container)
+        return time.monotonic() - began
+
+    def exit_code(self, pod: Pod) -> int:
+        """How it ended; 137 is killed."""
+        return int(podman("inspect", "--format", "{{.State.ExitCode}}", pod.container))
+
+    def close(self) -> None:
+        """End and remove everything."""
+        for name in self._pods:
+            podman("pod", "rm", "--force", "--time", "0", name)
+            podman("volume", "rm", "--force", f"{name}-tmp")
+        for name in self._secrets:
+            podman("secret", "rm", name)
+
+    async def _play(self, component: str, template: Any) -> Pod:
+        name = f"{self._mark}-{component}-{next(self._counts)}"
+        spec = copy.deepcopy(template["spec"])
+        ports = next(self._ports), next(self._ports)
+        _fit(spec, name, ports)
+        whole = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+        maps = [each for each in self._objects.values() if each["kind"] == "ConfigMap"]
+        path = self._folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump_all([*maps, whole]))
+        self._pods.append(name)
+        await asyncio.to_thread(podman, "kube", "play", str(path))
+        return Pod(name, f"{name}-{spec['containers'][0]['name']}", template["spec"], *ports)
+
+    async def _ready(self, pod: Pod) -> None:
+        probe = pod.spec["containers"][0]["readinessProbe"]["httpGet"]
+        url = f"http://127.0.0.1:{pod.admin_port}{probe['path']}"
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        async with aiohttp.ClientSession() as session:
+            while time.monotonic() < deadline:
+                try:
+                    async with session.get(url) as response:
+                        if response.status == 200:
+                            return
+                except aiohttp.ClientError:
+                    pass
+                await asyncio.sleep(0.05)
+        raise AssertionError(f"{pod.name} did not become ready: {podman('logs', pod.container)}")
+
+
+def _fit(spec: Any, name: str, ports: tuple[int, int]) -> None:
+    """Fit a pod to a node with one network and without systemd."""
+    spec["hostNetwork"] = True
+    if spec.get("restartPolicy", "Always") != "Always":
+        spec["restartPolicy"] = "Never"
+    (container,) = spec["containers"]
+    for key in ("startupProbe", "livenessProbe", "readinessProbe", "lifecycle", "ports"):
+        container.pop(key, None)
+    container["env"] += [
+        {"name": "WAYBILL_PORT", "value": str(ports[0])},
+        {"name": "WAYBILL_ADMIN_PORT", "value": str(ports[1])},
+    ]
+    # podman names an emptyDir after the volume alone, so that pods would share it
+    for volume in (*spec["volumes"], *container["volumeMounts"]):
+        if volume["name"] == "tmp":
+            volume["name"] = f"{name}-tmp"
+
+
+class Balancer:
+    """A Service: takes connections and hands each to the next of the endpoints."""
+
+    def __init__(self) -> None:
+        self.endpoints: list[int] = []
+        self._turn = itertools.count()
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server
+        self._server.close()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        assert self._server
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        port = self.endpoints[next(self._turn) % len(self.endpoints)]
+        try:
+            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            writer.close()
+            return
+        await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer), return_exceptions=True)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    finally:
+        writer.close()
