@@ -18,14 +18,13 @@ import msgspec
 from service.envelopes.envelope import FACTS_MAX, Desk, Reader, Told, alone, not_an_event
 from service.envelopes.pointed import FactWriter, Parts, PointedEnvelope, RecordDetour
 from service.envelopes.strict_json import (
+    Members,
     check_body,
     read_children,
     read_items,
-    read_members,
     read_scalar,
     unparsable,
 )
-from service.envelopes.walk import Walk
 from service.errors import Refusal
 from service.events import Delivery, Fact
 
@@ -61,9 +60,6 @@ class _CloudEventsReader:
         )
         self.writer = FactWriter(envelope, parts, desk)
         self.depth_max = desk.depth_max
-        self.attributes = Walk()
-        for name in ("specversion", "source"):
-            self.attributes.add(f"/{name}", name)
 
     def read(self, delivery: Delivery) -> Told:
         body, headers = delivery.body, delivery.headers
@@ -71,41 +67,40 @@ class _CloudEventsReader:
         if media.startswith("application/cloudevents") and media not in {STRUCTURED, BATCHED}:
             raise _wrong_media()
         events = self._events(body, media)
-        if isinstance(events, list):
-            return Told(tuple([self._event(event) for event in events]), tuple(events))
         if events is not None:
-            return alone(self._event(events), body)
+            return Told(tuple([self._event(members) for _, members in events]), tuple([text for text, _ in events]))
         if media in {STRUCTURED, BATCHED}:
             raise not_an_event("Send a CloudEvent in structured mode, or a list of them in batched mode.")
         if "ce-specversion" not in headers:
             raise _wrong_media()
         return alone(self._binary(headers, body), body)
 
-    def _events(self, body: bytes, media: str) -> list[bytes] | bytes | None:
-        """Give the one event that a body is, or the several, or None for a body that is data."""
+    def _events(self, body: bytes, media: str) -> list[tuple[bytes, Members]] | None:
+        """Give the events that a body holds, each as its bytes and its members; None for a body that is data."""
         opening = body.lstrip(b" \t\r\n")[:1]
         if opening not in {b"{", b"["}:
             return None
         try:
             check_body(body, self.depth_max)
-            items = read_items(body) if opening == b"[" else None
-            if items is None:
-                return body if _holds_attributes(body) and media != BATCHED else None
-            if media != BATCHED and not any(_holds_attributes(item) for item in items[:FACTS_MAX]):
-                return None
+            items = [body] if opening == b"{" else read_items(body) or []
+            events = [(item, read_children(item)) for item in items[:FACTS_MAX]]
         except Refusal:
             if not media or media.endswith("json") or b"specversion" in body:
                 raise
             return None  # text of another kind that begins with a bracket
+        mode = STRUCTURED if opening == b"{" else BATCHED
+        declared = media in {STRUCTURED, BATCHED}
+        if (declared and media != mode) or not (declared or any(members.keys() >= ATTRIBUTES for _, members in events)):
+            return None
         if len(items) > FACTS_MAX:
             raise not_an_event(f"Send at most {FACTS_MAX} events in one delivery.")
-        return items if media != STRUCTURED else None
+        return events
 
-    def _event(self, text: bytes) -> Fact:
+    def _event(self, members: Members) -> Fact:
         """Read one event in JSON. Its identity is source and id together, as the specification says."""
-        members = read_children(text)
-        found: dict[str, bytes] = {}
-        self.attributes.collect(text, found)
+        if not members.keys() >= ATTRIBUTES:
+            raise not_an_event(f"Name the {', '.join(sorted(ATTRIBUTES))} of each event.")
+        found: dict[str, bytes] = {name: bytes(members[name]) for name in ("specversion", "source")}
         for step, walk in self.writer.walk.steps.items():
             if step in members:
                 walk.collect(bytes(members[step]), found)
@@ -114,8 +109,8 @@ class _CloudEventsReader:
         return self._fact(found, signed=True)
 
     def _binary(self, headers: Mapping[str, str], body: bytes) -> Fact:
-        found: dict[str, bytes] = {}
-        for step, walk in (*self.attributes.steps.items(), *self.writer.walk.steps.items()):
+        found = {name: _header_text(headers.get(f"ce-{name}", "")) for name in ("specversion", "source")}
+        for step, walk in self.writer.walk.steps.items():
             if step == "data":
                 check_body(body, self.depth_max)
                 walk.collect(body, found)
@@ -124,9 +119,9 @@ class _CloudEventsReader:
         return self._fact(found, signed=False)
 
     def _fact(self, found: dict[str, bytes], *, signed: bool) -> Fact:
-        if read_scalar(found.get("specversion", b"null")) != VERSION:
+        if read_scalar(found["specversion"]) != VERSION:
             raise not_an_event(f"Send CloudEvents of version {VERSION}.")
-        source = read_scalar(found.get("source", b"null"))
+        source = read_scalar(found["source"])
         if not isinstance(source, str) or not source or " " in source:
             raise not_an_event("Name the event's source, a URI reference.")
         event_id = self.writer.text("id", found)
@@ -143,10 +138,6 @@ class _CloudEventsReader:
             raise unparsable("Send data_base64 in base64.") from None
         check_body(data, self.depth_max)
         return data
-
-
-def _holds_attributes(text: bytes) -> bool:
-    return text.lstrip(b" \t\r\n")[:1] == b"{" and read_members(text).keys() >= ATTRIBUTES
 
 
 def _header_text(value: str) -> bytes:

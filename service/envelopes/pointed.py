@@ -4,6 +4,7 @@ An envelope says where id, type, moment and record stand; from what was found th
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -119,8 +120,9 @@ class FactWriter:
         return self.kind or next((word for word in _words(event_type) if word in self.known), None)
 
 
-def _words(event_type: str) -> list[str]:
-    return event_type.lower().replace("/", ".").replace(":", ".").replace("-", "_").split(".")
+@lru_cache(maxsize=1_024)
+def _words(event_type: str) -> tuple[str, ...]:
+    return tuple(event_type.lower().replace("/", ".").replace(":", ".").replace("-", "_").split("."))
 
 
 def _change_named(event_type: str) -> Change:

@@ -112,6 +112,8 @@ def test_a_batch_is_bounded() -> None:
     assert len(read([EVENT] * FACTS_MAX, BATCHED).facts) == FACTS_MAX
     assert refused([EVENT] * (FACTS_MAX + 1), BATCHED) == (422, "not_an_event")
     assert refused([EVENT] * (FACTS_MAX + 1), "application/json") == (422, "not_an_event")
+    attributes: dict[str, Any] = {f"ce_{name}": value for name, value in EVENT.items()}
+    assert len(read([1] * (FACTS_MAX + 1), "application/json", **attributes).facts) == 1
 
 
 @pytest.mark.parametrize(
