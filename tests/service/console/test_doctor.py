@@ -1,0 +1,96 @@
+"""`waybill doctor`: every part is asked, what fails is named with what to do, and the exit code says so."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.dev.embedded import EmbeddedValkey
+from service.sandbox.server import SandboxHandle, running_sandbox
+from service.store import Store
+
+from .conftest import CONFIG, PUBLIC, Run, rows
+
+
+@pytest.fixture
+async def box(config_path: Path) -> AsyncIterator[SandboxHandle]:
+    async with running_sandbox() as handle:
+        await asyncio.to_thread(config_path.write_text, CONFIG.format(box=handle.url, public=PUBLIC))
+        yield handle
+
+
+def failures(found: list[dict[str, Any]]) -> dict[str, str]:
+    return {row["part"]: row["detail"] for row in found if row["result"] == "failed"}
+
+
+@pytest.mark.usefixtures("box")
+async def test_all_is_well_where_all_is_configured_and_published(run: Run, store: Store) -> None:
+    await store.rulebook.publish("v1", b"{}", "a", "", None)
+    examined = await run("doctor", "--json")
+    found = rows(examined)
+    assert (examined.exit_code, failures(found)) == (0, {})
+    parts = {row["part"] for row in found}
+    assert parts >= {
+        "settings",
+        "configuration",
+        *(f"platform {name}" for name in ("pack", "flow", "ofn", "engage", "erp")),
+    }
+    asked = {row["asked"] for row in found}
+    assert asked >= {"customer 0, with its credentials", "version", "memory", "clock", "rulebook"}
+    assert any(row["result"] == "warning" and "scheme: none" in row["detail"] for row in found)
+    table = await run("doctor")
+    assert table.exit_code == 0
+    assert "clock" in table.stdout
+
+
+@pytest.mark.usefixtures("box", "store")
+async def test_what_does_not_work_is_named_and_ends_with_code_1(run: Run) -> None:
+    examined = await run("doctor", "--json", API="not the token")
+    failed = failures(rows(examined))
+    assert examined.exit_code == 1
+    assert {part for part in failed if part.startswith("platform")} == {
+        f"platform {name}" for name in ("pack", "flow", "ofn", "engage", "erp")
+    }
+    assert all("config_unauthorized" in failed[f"platform {name}"] for name in ("pack", "engage"))
+    assert any("waybill rules apply" in detail for detail in failed.values())
+    assert "not the token" not in examined.output
+
+
+async def test_platforms_that_are_away_and_a_store_that_is_away_are_told(run: Run, tmp_path: Path) -> None:
+    failed = failures(rows(await run("doctor", "--json", WAYBILL_REDIS_URL=f"unix://{tmp_path}/nobody.sock")))
+    assert failed["platform pack"].startswith("connect")
+    assert any(part.startswith("store") and "store_unavailable" in detail for part, detail in failed.items())
+
+
+async def test_a_store_that_is_not_durable_is_told_with_what_to_do(
+    run: Run, own_valkey: Callable[..., EmbeddedValkey]
+) -> None:
+    server = own_valkey("--appendfsync", "everysec")
+    failed = failures(rows(await run("doctor", "--json", WAYBILL_REDIS_URL=server.url)))
+    assert any("CONFIG SET appendfsync always" in detail for detail in failed.values())
+
+
+@pytest.mark.parametrize(
+    ("more", "part", "told"),
+    [
+        ({"WAYBILL_BODY_BYTES_MAX": "many"}, "settings", "WAYBILL_BODY_BYTES_MAX"),
+        ({"WAYBILL_CONFIG": "/nowhere/waybill.yaml"}, "configuration", "/nowhere/waybill.yaml"),
+        ({"HMAC": ""}, "configuration", "HMAC"),
+        ({"WAYBILL_REDIS_URL": "http://localhost"}, "store", "WAYBILL_REDIS_URL"),
+        ({"WAYBILL_SHARD_URLS": "unix:///a,unix:///b"}, "store", "WAYBILL_SHARD_URLS"),
+    ],
+)
+async def test_a_mistake_in_what_is_configured_is_told_with_its_place(
+    more: dict[str, str], part: str, told: str, run: Run
+) -> None:
+    examined = await run("doctor", "--json", **more)
+    assert examined.exit_code == 1
+    assert any(row["part"] == part and told in row["detail"] for row in rows(examined) if row["result"] == "failed")
+
+
+async def test_a_password_in_the_stores_address_is_not_shown(run: Run) -> None:
+    examined = await run("doctor", "--json", WAYBILL_REDIS_URL="redis://ops:hidden@127.0.0.1:9/0")
+    assert "store 127.0.0.1:9/0" in examined.output
+    assert "hidden" not in examined.output
