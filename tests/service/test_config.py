@@ -3,8 +3,9 @@
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import pytest
 import yaml
 
@@ -20,6 +21,7 @@ from service.config import (
     load_config,
     read_config,
 )
+from service.config.decoding import decode
 from service.config.platforms import PlatformConfig
 from service.envelopes import CustomEnvelope, PlatformEnvelope
 from service.errors import ConfigError
@@ -300,6 +302,18 @@ def test_a_mistake_is_told_with_path_reason_and_fix(  # noqa: PLR0917 - one argu
     assert reason in mistake.reason
     assert fix in mistake.fix
     assert "hush" not in "".join(map(str, found))
+
+
+class Bounded(msgspec.Struct):
+    """A bound that nobody put into words."""
+
+    count: Annotated[int, msgspec.Meta(ge=1)]
+
+
+def test_a_bound_without_words_has_a_fix_too() -> None:
+    with pytest.raises(ConfigError) as caught:
+        decode({"count": 0}, Bounded, "x")
+    assert (caught.value.path, caught.value.fix) == ("x.count", "write a value of that kind")
 
 
 def test_every_mistake_is_told_not_only_the_first(tmp_path: Path) -> None:

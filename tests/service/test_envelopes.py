@@ -214,6 +214,7 @@ def test_pointers_are_split_as_rfc_6901_says(pointer: str, steps: tuple[str, ...
         ({"record": {"kind": "Order", "id": "/id"}}, "envelope.record.kind"),
         ({"record": {"kind": "order"}}, "envelope.record.id"),
         ({"types": {"x": "changed"}}, "envelope.types.x"),
+        ({"types": {"w": "created", "x": "changed"}}, "envelope.types.x"),
         ({"unmapped": "ignore"}, "envelope.unmapped"),
         ({"each": "events"}, "envelope.each"),
         ({"type": {"header": "X Topic"}}, "envelope.type.header"),

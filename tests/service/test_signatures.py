@@ -243,6 +243,7 @@ def test_basic_takes_its_scheme_in_any_case_and_one_password_alone() -> None:
 def test_no_scheme_adds_no_headers_but_a_warning() -> None:
     assert signed(Unverified(), "") == {}
     assert Unverified().warnings(ENVIRON)
+    assert (Unverified().refs, Unverified().path("")) == ((), "")
     assert "sha1" in msgspec.structs.replace(PLAIN, algorithm="sha1").warnings(ENVIRON)[0]
     assert not [scheme for scheme, _ in SCHEMES.values() if scheme.warnings(ENVIRON)]
 
