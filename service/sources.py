@@ -101,7 +101,7 @@ class Source(Struct, frozen=True, kw_only=True):
     def _claims(self, facts: tuple[Fact, ...], verified: Verified) -> tuple[str, ...]:
         """Give each fact its claim; the same id twice in one delivery is told apart by its turn."""
         if len(facts) == 1 and facts[0].id is not None:
-            return (_digest(self.name, b"id", facts[0].id.encode(), 0),)
+            return (claim_of_id(self.name, facts[0].id),)
         shared = self._shared_identity(verified) if any(fact.id is None for fact in facts) else (b"", b"")
         turns: dict[tuple[bytes, bytes], int] = {}
         claims: list[str] = []
@@ -164,6 +164,11 @@ def _build(  # noqa: PLR0913, PLR0917 - joins what the process and the operator 
         challenger=source.challenge and source.challenge.challenger(settings.body_depth_max),
         retries_on_429=account.retries_on_429,
     )
+
+
+def claim_of_id(source: str, sender_id: str) -> str:
+    """Give the claim of the event that a sender gave this id, so that it can be found by it."""
+    return _digest(source, b"id", sender_id.encode(), 0)
 
 
 def _digest(source: str, kind: bytes, identity: bytes, turn: int) -> str:
