@@ -4,6 +4,7 @@ A sender makes a *delivery* (one HTTP request). Reading it gives *facts* ("this 
 becomes an *event* with an id of ours, and is what the store keeps and the worker judges.
 """
 
+import hashlib
 import os
 import time
 from collections.abc import Mapping
@@ -92,3 +93,8 @@ def new_event_id(now: float | None = None) -> str:
     milliseconds = int((time.time() if now is None else now) * 1000)
     chance = os.urandom(10).hex()
     return f"{milliseconds:012x}7{chance[1:4]}{_VARIANTS[chance[4]]}{chance[5:]}"
+
+
+def derived_event_id(hint_id: str, lane: str) -> str:
+    """Give the id of the event of one record that a hint led to: the same one each time the hint is followed."""
+    return hashlib.sha256(f"{hint_id}:{lane}".encode()).hexdigest()[:32]

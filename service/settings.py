@@ -15,6 +15,9 @@ from service.errors import ConfigError
 
 PREFIX = "WAYBILL_"
 
+CALLER_NAMES = frozenset({"WAYBILL_ADMIN_URL", "WAYBILL_ADMIN_TOKEN", "WAYBILL_ADMIN_TOKEN_FILE"})
+"""What a person's commands read to reach the admin API; no settings of a process, which leaves them alone."""
+
 Durability = Literal["fsync", "replica", "declared"]
 
 
@@ -160,7 +163,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     known = {PREFIX + field.upper(): field for field in Settings.__struct_fields__}
     values: dict[str, Any] = {}
     for name, value in environ.items():
-        if not name.startswith(PREFIX):
+        if not name.startswith(PREFIX) or name in CALLER_NAMES:
             continue
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)

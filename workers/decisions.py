@@ -1,6 +1,5 @@
 """From an event and a fetched record to a decision that can be written. Pure: judging, remembering, wording."""
 
-import hashlib
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +8,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from service.errors import PermanentError
-from service.events import EVENT_VERSION, Event, RecordRef
+from service.events import EVENT_VERSION, Event, RecordRef, derived_event_id
 from service.platforms.base import Fetched
 from service.records import RECORDS, Record
 from service.rules import Rulebook, Subject
@@ -99,7 +98,7 @@ def decide(rulebook: Rulebook, event: Event, fetched: Fetched, last: LastState, 
 
 def derive(event: Event, ref: RecordRef, settings: Settings) -> Arrival:
     """Make the event of one record that a hint led to; the same one when repeated, so it is taken in once."""
-    name = hashlib.sha256(f"{event.id}:{ref.lane}".encode()).hexdigest()[:32]
+    name = derived_event_id(event.id, ref.lane)
     derived = structs.replace(event, id=name, record=ref, change="touched")
     return Arrival(derived, name, int(settings.dedupe_hours * 3_600_000))
 

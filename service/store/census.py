@@ -1,5 +1,7 @@
 """What takes the memory, and erasing what is kept of a record. Both walk the whole store in small bounded calls."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from service.store.client import Client
@@ -60,9 +62,19 @@ class Census:
         erased = in_hand = 0
         for index in INDEXES:
             found = await self._events.find(index, Filter(record=record), EVENTS_MAX, EVENTS_MAX)
-            ids = [summary.id for summary in found]
-            for start in range(0, max(len(ids), 1), EVENTS_PER_CALL):
-                batch = ids[start : start + EVENTS_PER_CALL]
-                answers: list[int] = await self._client.call(ERASE, (record, *batch), seconds_max=CALL_SECONDS_MAX)
-                erased, in_hand = erased + sum(answers), in_hand + answers.count(0)
+            part = await self.erase(record, [summary.id for summary in found])
+            erased, in_hand = erased + part.events, in_hand + part.in_hand
+        return Erased(erased, in_hand)
+
+    async def erase(self, record: str, event_ids: Sequence[str]) -> Erased:
+        """Erase these events of a record and what the last decision remembers of it.
+
+        Raises:
+            StoreUnavailable: no answer; what was erased is, call again.
+        """
+        erased = in_hand = 0
+        for start in range(0, max(len(event_ids), 1), EVENTS_PER_CALL):
+            batch = event_ids[start : start + EVENTS_PER_CALL]
+            answers: list[int] = await self._client.call(ERASE, (record, *batch), seconds_max=CALL_SECONDS_MAX)
+            erased, in_hand = erased + sum(answers), in_hand + answers.count(0)
         return Erased(erased, in_hand)

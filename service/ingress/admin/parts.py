@@ -8,7 +8,7 @@ from litestar.params import SkipValidation
 from msgspec import Struct
 
 from service.actions import Action
-from service.config import Admin, Config
+from service.config import Admin, PlatformConfig, SourceConfig
 from service.oversight.audit import Operator
 from service.platforms import Platform
 from service.settings import Settings
@@ -34,12 +34,13 @@ class AdminParts(Struct, frozen=True, kw_only=True):
 
     settings: Settings
     admin: Admin
-    config: Config
     environ: Mapping[str, str]
     late_store: OpenedStore
     platforms: Mapping[str, Platform]
     sources: Mapping[str, Source]
     actions: Sequence[type[Action]]
+    source_configs: Mapping[str, SourceConfig] = {}
+    platform_configs: Mapping[str, PlatformConfig] = {}
 
     @property
     def stores(self) -> Sequence[Store]:

@@ -1,0 +1,31 @@
+"""The audit log: who changed what, which one, and from where; one line at a change's end, never what was written."""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from service.config import Role
+from service.log import get_logger
+
+
+class Operator(Struct, frozen=True):
+    """Who acts: the name of a token, or of the account at a terminal; the role; which door, and from which machine."""
+
+    name: str
+    role: Role
+    door: Literal["api", "command"] = "api"
+    peer: str = ""
+
+
+def tell_change(operator: Operator, what: str, target: str, **fields: Any) -> None:  # noqa: ANN401 - plain log fields
+    """Log `admin.changed`: `what` in the past tense (`rule.updated`), `target` the id of what was changed."""
+    get_logger().info(
+        "admin.changed",
+        actor=operator.name,
+        role=operator.role,
+        door=operator.door,
+        peer=operator.peer,
+        what=what,
+        target=target,
+        **fields,
+    )

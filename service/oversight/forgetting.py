@@ -1,0 +1,154 @@
+"""Erasing a customer everywhere: events, last state, hints that led to it, refused deliveries, published entries.
+
+What stays: claims, which are digests; log lines, which hold ids only; and what other records' events say of them
+until their bodies go. Erase the customer at the platform first, or a poll will find it anew.
+"""
+
+import re
+import zlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+from msgspec import Struct
+
+from service.config import SourceConfig
+from service.events import derived_event_id
+from service.oversight.audit import Operator, tell_change
+from service.oversight.listing import Hit, find_events
+from service.oversight.places import Place, Places
+from service.oversight.wanted import Cursor, Wanted
+from service.records import RECORDS
+from service.store import Refused
+from service.store.polls import BUCKETS
+
+HITS_PER_CALL = 200
+REFUSED_PER_CALL = 100
+
+
+class Forgotten(Struct, frozen=True, kw_only=True):
+    """How much was erased, or would be by a run that is not dry.
+
+    `events` are the customer's, `hints` those that led to it, `refused` deliveries in quarantine that name it,
+    `published` entries of streams, `polled` what polls had seen of it. `in_hand` events a run works on just now: ask
+    again in a while until there are none.
+    """
+
+    platform: str
+    customer_id: str
+    dry_run: bool
+    events: int
+    hints: int
+    refused: int
+    published: int
+    polled: int
+    in_hand: int
+
+
+class Customer(Struct, frozen=True):
+    """Who is to be forgotten; `sources` are those of the platform, None where no configuration tells."""
+
+    platform: str
+    id: str
+    sources: tuple[str, ...] | None
+
+    @property
+    def lane(self) -> str:
+        """The lane of the customer's record."""
+        return f"{self.platform}:customer:{self.id}"
+
+
+def customer_of(platform: str, customer_id: str, sources: Mapping[str, SourceConfig] | None) -> Customer:
+    """Say who is meant, with the sources that may have told of them."""
+    if sources is None:
+        return Customer(platform, customer_id, None)
+    return Customer(platform, customer_id, tuple(name for name, each in sources.items() if each.platform == platform))
+
+
+async def forget(places: Places, operator: Operator, customer: Customer, *, dry_run: bool) -> Forgotten:
+    """Erase a customer on every store, or count what that would erase.
+
+    Raises:
+        StoreUnavailable: a part may be done; call again.
+    """
+    counts: dict[str, int] = dict.fromkeys(("events", "hints", "refused", "published", "polled", "in_hand"), 0)
+    for place in places:
+        for name, number in (await _forget_on(place, customer, dry_run=dry_run)).items():
+            counts[name] += number
+    if not dry_run:
+        tell_change(operator, "customer.forgotten", customer.lane, **counts)
+    return Forgotten(platform=customer.platform, customer_id=customer.id, dry_run=dry_run, **counts)
+
+
+async def _forget_on(place: Place, customer: Customer, *, dry_run: bool) -> dict[str, int]:
+    """What leads to the events goes before them, so that a run that was cut short finds it again."""
+    own = [hit.summary.id async for hit in _every_hit(place, Wanted(record=customer.lane))]
+    hints = [hit async for hit in _every_hit(place, Wanted()) if await _leads_to(hit, customer)]
+    ids = frozenset([*own, *(hit.summary.id for hit in hints)])
+    refused = await _refused(place, customer)
+    published = await place.overview.forget_published(ids, erase=not dry_run)
+    counts = {"hints": len(hints), "refused": len(refused), "published": published, "events": len(own)}
+    if dry_run:
+        return counts
+    for each in refused:
+        await place.store.quarantine.discard(each.source, [each.id])
+    in_hand = 0
+    for hit in hints:
+        in_hand += (await place.store.census.erase(hit.summary.record, [hit.summary.id])).in_hand
+    erased = await place.store.census.forget(customer.lane)
+    bucket = zlib.crc32(customer.id.encode()) % BUCKETS
+    polled = [await place.overview.forget_polled(source, bucket, customer.id) for source in customer.sources or ()]
+    return counts | {"events": erased.events, "in_hand": in_hand + erased.in_hand, "polled": sum(polled)}
+
+
+async def _every_hit(place: Place, wanted: Wanted) -> AsyncIterator[Hit]:
+    after: Cursor | None = None
+    while True:
+        hits, after = await find_events([place], wanted, HITS_PER_CALL, after)
+        for hit in hits:
+            yield hit
+        if after is None:
+            return
+
+
+async def _leads_to(hit: Hit, customer: Customer) -> bool:
+    """Whether an event is a hint of this platform that led to the customer, or whose body names them."""
+    platform, _, rest = hit.summary.record.partition(":")
+    if platform != customer.platform or rest.partition(":")[0] in RECORDS:
+        return False
+    shown = await hit.place.store.events.show(hit.summary.id)
+    event: Mapping[str, Any] = (shown or {}).get("event") or {}
+    if names(event.get("body", b""), customer.id):
+        return True
+    return await hit.place.store.events.show(derived_event_id(hit.summary.id, customer.lane)) is not None
+
+
+async def _refused(place: Place, customer: Customer) -> list[Refused]:
+    """The refused deliveries of the platform's sources in which the customer's id stands."""
+    shelf = place.store.quarantine
+    found: list[Refused] = []
+    for source in await shelf.sources():
+        if customer.sources is not None and source not in customer.sources:
+            continue
+        ids = await shelf.ids(source)
+        for start in range(0, len(ids), REFUSED_PER_CALL):
+            kept: Sequence[Refused] = await shelf.read(source, ids[start : start + REFUSED_PER_CALL])
+            found += [each for each in kept if _is_about(each, customer.id)]
+    return found
+
+
+def _is_about(refused: Refused, customer_id: str) -> bool:
+    headers = "\n".join(refused.headers.values()).encode()
+    return names(refused.body, customer_id) or names(headers, customer_id)
+
+
+def names(body: bytes, record_id: str) -> bool:
+    """Whether a record's id stands in a body as a word of its own, be it percent-encoded or with JSON's escapes."""
+    word = re.compile(rb"(?<![0-9A-Za-z])" + re.escape(record_id.encode()) + rb"(?![0-9A-Za-z])")
+    if word.search(body) or word.search(unquote_to_bytes(body)):
+        return True
+    try:
+        return word.search(msgspec.json.encode(msgspec.json.decode(body))) is not None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False

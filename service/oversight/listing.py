@@ -1,0 +1,218 @@
+"""Events of all indexes and stores, newest first, page by page; and what a search finds.
+
+A page looks at a bounded number of events. Where few of many fit it may come back short, or empty, with a `next` to go
+on from: only a page without `next` is the last one.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from msgspec import Struct, structs
+
+from service.oversight.places import Place, Places
+from service.oversight.views import effects_of, summarize
+from service.oversight.wanted import Cursor, Wanted, milliseconds, moment_text
+from service.sources import Source, claim_of_id
+from service.store.events import PAGE_EVENTS_MAX, EventSummary, Index
+
+SCANNED_EVENTS_MAX = 20_000
+"""Looked at for one page, per index and store."""
+
+SEARCH_PAGES_MAX = 50
+
+
+class EventRow(Struct, frozen=True, kw_only=True):
+    """An event in one row. `at` is when it arrived, died or ended; `fate` the end, or a dead letter's error.
+
+    `store` is the store that holds it, `effects` how many its decision asked for, of which `effects_done` are done.
+    """
+
+    id: str
+    at: str
+    state: str
+    fate: str | None
+    source: str
+    type: str
+    change: str
+    record: str
+    attempts: int
+    effects: int
+    effects_done: int
+    store: str
+
+
+class EventPage(Struct, frozen=True):
+    """One page, and where the next one begins; at the end that is null."""
+
+    items: Sequence[EventRow]
+    next: str | None = None
+
+
+class Found(Struct, frozen=True):
+    """What a search found, and by what: Waybill's own id, the sender's id, or the record's."""
+
+    found_by: Literal["event_id", "sender_id", "record"]
+    event: EventRow
+
+
+class FoundPage(Struct, frozen=True):
+    """Everything a search found; `complete` is False where there was too much to look at it all."""
+
+    items: Sequence[Found]
+    complete: bool = True
+
+
+class Hit(Struct, frozen=True):
+    """An event that is meant, and where it lies."""
+
+    place: Place
+    summary: EventSummary
+
+    @property
+    def cursor(self) -> Cursor:
+        """The cursor behind it."""
+        return Cursor.of(self.summary)
+
+
+class _Slice(Struct, frozen=True):
+    """What one index of one store gave; `reached` is where it goes on, None at its end."""
+
+    hits: Sequence[Hit]
+    reached: Cursor | None
+
+
+async def find_events(
+    places: Places, wanted: Wanted, events_max: int, after: Cursor | None, scanned_max: int = SCANNED_EVENTS_MAX
+) -> tuple[list[Hit], Cursor | None]:
+    """Find at most `events_max` events behind a cursor, newest first, and say where to go on.
+
+    Raises:
+        StoreUnavailable: a store does not answer.
+    """
+    looks = [
+        _scan(place, index, wanted, events_max + 1, after, scanned_max) for place in places for index in wanted.indexes
+    ]
+    slices = await asyncio.gather(*looks)
+    # Behind the first place where a slice stopped, others may hold what that one was not asked for yet.
+    floor = max((part.reached for part in slices if part.reached is not None), default=None)
+    ids: dict[str, Hit] = {}
+    for hit in sorted((hit for part in slices for hit in part.hits), key=lambda hit: hit.cursor, reverse=True):
+        if floor is None or hit.cursor >= floor:
+            ids.setdefault(hit.summary.id, hit)
+    hits = list(ids.values())
+    if len(hits) > events_max:
+        return hits[:events_max], hits[events_max - 1].cursor
+    return hits, floor
+
+
+async def list_events(places: Places, wanted: Wanted, limit: int, after: str | None) -> EventPage:
+    """Give one page of events.
+
+    Raises:
+        Refusal: `after` is no cursor.
+        StoreUnavailable: a store does not answer.
+    """
+    hits, following = await find_events(places, wanted, limit, Cursor.read(after))
+    return EventPage([row_of(hit) for hit in hits], following and following.write())
+
+
+async def search_events(places: Places, sources: Mapping[str, Source], text: str, limit: int) -> FoundPage:
+    """Find events by Waybill's own id, by the id a sender gave, or by the record's id or lane.
+
+    Raises:
+        StoreUnavailable: a store does not answer.
+    """
+    found: dict[str, Found] = {}
+    ids = {text: "event_id"} | dict.fromkeys(await _held_by(places, sources, text), "sender_id")
+    for event_id, by in ids.items():
+        hit = await _by_id(places, event_id)
+        if hit is not None:
+            found[event_id] = Found("event_id" if by == "event_id" else "sender_id", row_of(hit))
+    after: Cursor | None = None
+    for _ in range(SEARCH_PAGES_MAX):
+        hits, after = await find_events(places, Wanted(record=text), limit, after)
+        for hit in hits:
+            found.setdefault(hit.summary.id, Found("record", row_of(hit)))
+        if after is None or len(found) >= limit:
+            break
+    return FoundPage(list(found.values())[:limit], after is None and len(found) <= limit)
+
+
+def row_of(hit: Hit) -> EventRow:
+    """Write an event as a row."""
+    summary = hit.summary
+    return EventRow(
+        id=summary.id,
+        at=moment_text(summary.at_ms),
+        state=summary.state,
+        fate=summary.fate or None,
+        source=summary.source,
+        type=summary.type,
+        change=summary.change,
+        record=summary.record,
+        attempts=summary.attempts,
+        effects=len(summary.ledger),
+        effects_done=summary.ledger.count("d"),
+        store=hit.place.name,
+    )
+
+
+async def _scan(  # noqa: PLR0913, PLR0917 - what to look for, where, and how far
+    place: Place, index: Index, wanted: Wanted, events_max: int, after: Cursor | None, scanned_max: int
+) -> _Slice:
+    """Look through one index of one store. Paged by place within a millisecond: many events can die in one."""
+    since, highest = milliseconds(wanted.since) or 0, milliseconds(wanted.until)
+    if after is not None:
+        highest = after.at_ms if highest is None else min(highest, after.at_ms)
+    position, passed_over, scanned = after, 0, 0
+    hits: list[Hit] = []
+    while True:
+        page = await place.store.events.page(index, PAGE_EVENTS_MAX, highest, passed_over)
+        for summary in page:
+            cursor = Cursor.of(summary)
+            if position is not None and cursor >= position:
+                continue
+            if summary.at_ms < since:
+                return _Slice(hits, None)
+            position = cursor
+            if wanted.fits(summary) and await _fits_rule(place, wanted.rule, summary):
+                hits.append(Hit(place, summary))
+                if len(hits) >= events_max:
+                    return _Slice(hits, position)
+        scanned += len(page)
+        if len(page) < PAGE_EVENTS_MAX:
+            return _Slice(hits, None)
+        if scanned >= scanned_max and position != after:
+            return _Slice(hits, position)
+        lowest = page[-1].at_ms
+        behind = sum(summary.at_ms == lowest for summary in page)
+        passed_over = passed_over + behind if lowest == highest else behind
+        highest = lowest
+
+
+async def _fits_rule(place: Place, rule: str | None, summary: EventSummary) -> bool:
+    if rule is None:
+        return True
+    if not summary.ledger:
+        return False
+    shown = await place.store.events.show(summary.id)
+    effects = effects_of(shown) if shown else []
+    done_too = summary.state != "dead"
+    return any(effect.rule == rule and (done_too or effect.state != "done") for effect in effects)
+
+
+async def _held_by(places: Places, sources: Mapping[str, Source], text: str) -> list[str]:
+    """The ids of the events to which senders gave the id `text`."""
+    asked = [(place, name) for place in places for name in sources]
+    held = await asyncio.gather(*(place.overview.holder(name, claim_of_id(name, text)) for place, name in asked))
+    return [event_id for event_id in held if event_id is not None]
+
+
+async def _by_id(places: Places, event_id: str) -> Hit | None:
+    for place in places:
+        shown = await place.store.events.show(event_id)
+        if shown is not None:
+            summary = summarize(shown)
+            return Hit(place, structs.replace(summary, at_ms=await place.overview.moment(event_id)))
+    return None

@@ -1,0 +1,210 @@
+"""One event whole: where it stands, what arrived, every effect, and its story. Pure but for finding it.
+
+Three sights: an `outline` has no body and no rendered inputs, `redacted` has them with secrets and personal data taken
+out, `raw` as they are. Which one a person may have is decided by the door they came through.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from service.errors import Refusal
+from service.oversight.places import Place, Places
+from service.oversight.wanted import moment_text
+from service.redaction import plain, scrub
+from service.store.events import EventSummary
+
+Sight = Literal["outline", "redacted", "raw"]
+
+EFFECT_STATES = {
+    "p": "planned", "s": "started", "d": "done", "f": "failed", "u": "outcome_unknown", "w": "waiting",
+}  # fmt: skip
+"""What the ledger's letters mean, see `service.store.lanes.Head`."""
+
+NOTHING: Mapping[str, Any] = {}
+
+_INNER = ("inputs", "answer")
+"""What story lines hold that may be personal."""
+
+
+class EffectView(Struct, frozen=True):
+    """One effect of the decision: which action of which rule, what may happen to it twice, and where it stands."""
+
+    rule: str
+    action: str
+    do: str
+    repeat: str
+    state: str
+    inputs: Any = None
+
+
+class EventView(Struct, frozen=True, kw_only=True):
+    """An event with all that is known of it. Moments are UTC; `running` is the run that has it in hand.
+
+    `body` is JSON read and redacted, or the text as it came (`encoding` utf-8), or base64; null where it was dropped or
+    may not be seen. `body_bytes` is null where it was dropped.
+    """
+
+    id: str
+    at: str | None
+    store: str
+    state: str
+    fate: str | None
+    reason: str | None
+    source: str
+    type: str
+    change: str
+    record: str
+    occurred_at: str | None
+    received_at: str | None
+    attempts: int
+    deaths: int
+    generation: int
+    running: str | None
+    headers: Mapping[str, str]
+    traceparent: str | None
+    body: Any
+    body_bytes: int | None
+    encoding: Literal["json", "utf-8", "base64"] | None
+    effects: Sequence[EffectView]
+    story: Sequence[Mapping[str, Any]]
+
+
+async def locate_event(places: Places, event_id: str) -> tuple[Place, dict[str, Any]]:
+    """Find an event and everything its store has of it.
+
+    Raises:
+        Refusal: 404 `not_found`.
+        StoreUnavailable: a store does not answer.
+    """
+    for place in places:
+        shown = await place.store.events.show(event_id)
+        if shown is not None:
+            return place, shown
+    raise Refusal(404, "not_found", f"There is no event {event_id[:64]}.")
+
+
+async def show_event(places: Places, event_id: str, sight: Sight, *, dead_only: bool = False) -> EventView:
+    """Show one event; `dead_only` asks for a dead letter.
+
+    Raises:
+        Refusal: 404 `not_found`.
+        StoreUnavailable: a store does not answer.
+    """
+    place, shown = await locate_event(places, event_id)
+    if dead_only and shown["state"] != "dead":
+        raise Refusal(404, "not_found", f"{event_id[:64]} is no dead letter; it is {shown['state']}.")
+    at_ms = await place.overview.moment(event_id)
+    return view_event(place.name, shown, at_ms, sight)
+
+
+def view_event(store: str, shown: Mapping[str, Any], at_ms: int, sight: Sight) -> EventView:
+    """Make the view of what a store shows of an event."""
+    summary = summarize(shown)
+    event: Mapping[str, Any] = shown["event"] or NOTHING
+    received = _line(shown, "received")
+    body: bytes | None = event.get("body")
+    seen, encoding = (None, None) if body is None else view_body(body, sight)
+    return EventView(
+        id=summary.id,
+        at=moment_text(at_ms) if at_ms else None,
+        store=store,
+        state=summary.state,
+        fate=summary.fate or None,
+        reason=shown.get("reason"),
+        source=summary.source,
+        type=summary.type,
+        change=summary.change,
+        record=summary.record,
+        occurred_at=event.get("occurred_at") or received.get("occurred_at"),
+        received_at=moment_text(received["at_ms"]) if "at_ms" in received else None,
+        attempts=summary.attempts,
+        deaths=int(shown.get("deaths", 0)),
+        generation=int(shown.get("generation", 0)),
+        running=shown.get("running"),
+        headers=scrub(dict(event.get("headers", {}))),
+        traceparent=event.get("traceparent"),
+        body=seen,
+        body_bytes=None if body is None else len(body),
+        encoding=encoding,
+        effects=[_seen_effect(effect, sight) for effect in effects_of(shown)],
+        story=[_seen_line(line, sight) for line in shown["story"]],
+    )
+
+
+def view_body(body: bytes, sight: Sight) -> tuple[Any, Literal["json", "utf-8", "base64"] | None]:
+    """Give what may be seen of a body, and how it is written."""
+    if sight == "outline":
+        return None, None
+    if sight == "raw":
+        try:
+            return body.decode(), "utf-8"
+        except UnicodeDecodeError:
+            return base64.b64encode(body).decode(), "base64"
+    try:
+        return scrub(plain(msgspec.json.decode(body))), "json"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return f"[{len(body)} bytes that are no JSON]", "utf-8"
+
+
+def effects_of(shown: Mapping[str, Any]) -> list[EffectView]:
+    """The effects of an event's decision, each with where the ledger says it stands."""
+    decided = _line(shown, "decided")
+    ledger: str = shown.get("ledger", "")
+    return [
+        EffectView(
+            effect["rule"],
+            effect["action"],
+            effect["do"],
+            effect["repeat"],
+            EFFECT_STATES.get(ledger[place : place + 1], "planned"),
+            effect.get("inputs"),
+        )
+        for place, effect in enumerate(decided.get("effects", ()))
+    ]
+
+
+def summarize(shown: Mapping[str, Any]) -> EventSummary:
+    """Tell in short what a store shows of an event; from its story once its bytes were dropped."""
+    event, received = shown["event"], _line(shown, "received")
+    told = received if event is None else event
+    return EventSummary(
+        id=shown["id"],
+        at_ms=0,
+        state=shown["state"],
+        fate=shown.get("fate", ""),
+        attempts=int(shown.get("attempts", 0)),
+        ledger=shown.get("ledger", ""),
+        source=told.get("source", ""),
+        type=told.get("type", ""),
+        change=told.get("change", ""),
+        record=received.get("record", "") if event is None else event["record"].lane,
+    )
+
+
+def _line(shown: Mapping[str, Any], what: str) -> Mapping[str, Any]:
+    """The first line of a story that tells of `what`; an empty one where there is none."""
+    story: Sequence[Mapping[str, Any]] = shown["story"]
+    return next((line for line in story if line.get("what") == what), NOTHING)
+
+
+def _seen_effect(effect: EffectView, sight: Sight) -> EffectView:
+    return msgspec.structs.replace(effect, inputs=_seen(effect.inputs, sight))
+
+
+def _seen_line(line: Mapping[str, Any], sight: Sight) -> Mapping[str, Any]:
+    if sight == "raw":
+        return line
+    told = {name: _seen(value, sight) if name in _INNER else value for name, value in line.items()}
+    if "effects" in told:
+        told["effects"] = [{**effect, "inputs": _seen(effect.get("inputs"), sight)} for effect in told["effects"]]
+    return scrub(told)
+
+
+def _seen(value: Any, sight: Sight) -> Any:  # noqa: ANN401 - whatever an action was given or gave
+    if sight == "raw":
+        return value
+    return None if sight == "outline" else scrub(plain(value))
