@@ -39,6 +39,7 @@ class Client:
         self._replicas = 1 if settings.durability == "replica" else 0
         self._idle: list[AbstractConnection] = []
         self._room = asyncio.Semaphore(settings.store_connections_max)
+        self._timeout_seconds = settings.store_timeout_ms / 1000
         self._retry_after_seconds = settings.retry_after_seconds
 
     async def call(self, script: Script, arguments: Sequence[Argument], *, seconds_max: float) -> Any:  # noqa: ANN401 - as the script answers
@@ -87,22 +88,25 @@ class Client:
 
         async def block(connection: AbstractConnection) -> bool:
             await connection.send_command("BLPOP", key, f"{seconds_max:.3f}")
-            return await connection.read_response(timeout=seconds_max + 5) is not None
+            return await connection.read_response() is not None
 
-        return await self._exchange(block)
+        return await self._exchange(block, seconds_max + self._timeout_seconds)
 
     async def close(self) -> None:
         """Close every connection that is not in use, arq's among them."""
         await self._forget()
         await close_pool(self.pool)
 
-    async def _exchange(self, talk: Callable[[AbstractConnection], Awaitable[Any]]) -> Any:  # noqa: ANN401 - as the script answers
+    async def _exchange(
+        self, talk: Callable[[AbstractConnection], Awaitable[Any]], seconds_max: float | None = None
+    ) -> Any:  # noqa: ANN401 - as the script answers
         async with self._room:
             connection = None
             try:
-                connection = self._idle.pop() if self._idle else self.pool.make_connection()
-                await connection.connect()
-                answer = await talk(connection)
+                async with asyncio.timeout(seconds_max or self._timeout_seconds):
+                    connection = self._idle.pop() if self._idle else self._make_connection()
+                    await connection.connect()
+                    answer = await talk(connection)
             except (RedisError, OSError, TimeoutError) as error:
                 await self._drop(connection, error)
                 raise self._named(error) from error
@@ -111,6 +115,12 @@ class Client:
                 raise
             self._idle.append(connection)
             return answer
+
+    def _make_connection(self) -> AbstractConnection:
+        connection = self.pool.make_connection()
+        # redis-py would send under asyncio.wait_for, which on Python 3.11 swallows most cancellations.
+        connection.socket_timeout = None
+        return connection
 
     async def _drop(self, connection: AbstractConnection | None, error: BaseException | None) -> None:
         if connection is not None:

@@ -106,3 +106,16 @@ async def test_a_server_killed_under_load_has_every_acknowledged_event_when_it_c
     assert len(acknowledged) > 3_000
     assert acknowledged - held == set()
     assert held == still_open
+
+
+async def test_a_call_that_is_cancelled_at_any_moment_ends_there(store: Store) -> None:
+    async def go_on(number: int) -> None:
+        for _ in range(number):
+            await store.leases("w1").claim(1)
+
+    for ticks in range(40):
+        calls = asyncio.create_task(go_on(1_000))
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        calls.cancel()
+        assert isinstance((await asyncio.gather(calls, return_exceptions=True))[0], asyncio.CancelledError)
