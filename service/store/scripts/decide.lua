@@ -34,11 +34,11 @@ local function decide(i)
     return {'done'}
   end
   local event = prefix .. 'event:' .. id
-  local state = redis.call('HGET', event, 'state')
-  if state == 'decided' then
+  local held = redis.call('HMGET', event, 'state', 'running')
+  if held[1] == 'decided' and held[2] == token then
     return {'ok'}
   end
-  if state ~= 'ended' then
+  if held[2] == token then -- otherwise the call is repeated, and the event has left this run
     redis.call('APPEND', prefix .. 'story:' .. id, ARGV[i + 3])
     if ARGV[i + 6] ~= '' then
       advance(job, ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], ARGV[i + 9])
