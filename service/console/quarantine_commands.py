@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from service.console.opening import opened_parts, opened_stores, read_settings
-from service.console.review import Finding, judge, take_in
 from service.ingress.headers import KEPT
+from service.ingress.review import Finding, judge, take_in
 from service.redaction import plain, scrub
 from service.store import Refused, Store
 
