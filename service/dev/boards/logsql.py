@@ -1,0 +1,82 @@
+"""A question in LogsQL, for VictoriaLogs, with namespace and app as stream fields."""
+
+from collections.abc import Iterable
+
+from service.dev.boards.questions import (
+    COMPONENTS,
+    Count,
+    Levels,
+    Lines,
+    Peak,
+    Quantile,
+    Question,
+    Ratio,
+    Strays,
+    Sum,
+    Troubles,
+    Where,
+    narrowed,
+)
+
+EVERYTHING = '{namespace=~"$namespace",app="$app"}'
+
+
+def to_logsql(question: Question) -> str:
+    """Write the question for VictoriaLogs; the answer's number is called `n`."""
+    match question:
+        case Count():
+            by = f"by ({', '.join(question.by)}) " if question.by else ""
+            counted = "rate()" if question.rate else "count()"
+            return f"{_lines(question.event, question.where)} | stats {by}{counted} n"
+        case Sum(event, field, where):
+            return f"{_lines(event, where)} | stats sum({field}) n"
+        case Quantile(part, event, field, by, where):
+            grouped = f"by ({', '.join(by)}) " if by else ""
+            return f"{_lines(event, where)} | stats {grouped}quantile({part}, {field}) n"
+        case Peak(event, field, divisor):
+            query = f"{_lines(event, ())} | stats max({field}) n"
+            return f"{query} | math n / {divisor} as n" if divisor > 1 else query
+        case Ratio(top, bottom):
+            counted = f"sum({top.field})" if isinstance(top, Sum) else "count()"
+            condition = f" if ({_filters(top.where)})" if top.where else ""
+            stats = f"stats {counted}{condition} top, count() bottom"
+            return f"{_lines(bottom.event, bottom.where)} | {stats} | math top / bottom as n"
+        case _:
+            return _of_all(question)
+
+
+def _of_all(question: Question) -> str:
+    """Questions that are asked of the lines of both pods."""
+    match question:
+        case Troubles(most):
+            found = "level:in(error, critical) error_kind:*"
+            return f"{EVERYTHING} {found} | stats by (event, error_kind) count() n | sort by (n) desc limit {most}"
+        case Levels():
+            return f"{EVERYTHING} | stats by (level) count() n"
+        case Strays():
+            return f'{EVERYTHING} event:="" | stats count() n'
+        case Lines(fields, where):
+            return f"{EVERYTHING} {_filters(where)} | fields _time, {', '.join(fields)} | sort by (_time)"
+        case _:
+            raise TypeError(f"no LogsQL for {type(question).__name__}")
+
+
+def _lines(event: str, where: tuple[Where, ...]) -> str:
+    wanted = (Where("component", "=", COMPONENTS[event]), Where("event", "=", event), *narrowed(event, where))
+    return f"{EVERYTHING} {_filters(wanted)}"
+
+
+def _filters(where: Iterable[Where]) -> str:
+    return " ".join(_filter(each) for each in where)
+
+
+def _filter(where: Where) -> str:
+    match where.operator:
+        case "=":
+            return f'{where.field}:="{where.value}"'
+        case "!=":
+            return f'-{where.field}:="{where.value}"'
+        case "=~":
+            return f'{where.field}:~"^({where.value})$"'
+        case ">=":
+            return f"{where.field}:>={where.value}"

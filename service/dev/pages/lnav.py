@@ -1,0 +1,60 @@
+"""The format file by which lnav reads, colours and queries the lines at a terminal, from the log schema."""
+
+from typing import Any
+
+import msgspec
+
+from service.dev.pages.logs import read_schema
+
+SHOWN = (
+    "source",
+    "status",
+    "outcome",
+    "reason",
+    "platform",
+    "rule",
+    "attempt",
+    "duration_ms",
+    "error_kind",
+    "event_id",
+)
+"""What stands on a line behind its name; all other fields are below it."""
+
+OF_LNAV = frozenset({"ts", "level", "event", "cut", "event_ids"})
+"""What lnav knows by a role of their own, and lists, which it has no kind for."""
+
+KINDS = {"string": "string", "integer": "integer", "number": "float", "boolean": "boolean"}
+IDENTIFIERS = frozenset({"event_id", "trace_id", "source", "rule", "platform", "worker", "error_kind"})
+
+
+def lnav_format() -> str:
+    """Make docs/waybill.lnav.json."""
+    line: list[Any] = [{"field": "__timestamp__"}, " ", {"field": "event", "min-width": 18}]
+    line += [{"field": name, "prefix": f" {name}=", "default-value": ""} for name in SHOWN]
+    form = {
+        "title": "Waybill",
+        "description": "Log lines of Waybill, one JSON object each.",
+        "json": True,
+        "hide-extra": False,
+        "file-type": "json",
+        "timestamp-field": "ts",
+        "level-field": "level",
+        "body-field": "event",
+        "opid-field": "event_id",
+        "level": {"debug": "debug", "info": "info", "warning": "warning", "error": "error", "critical": "critical"},
+        "value": {"event": {"kind": "string", "identifier": True}} | _values(),
+        "line-format": line,
+    }
+    schema = "https://lnav.org/schemas/format-v1.schema.json"
+    text = msgspec.json.encode({"$schema": schema, "waybill_log": form})
+    return msgspec.json.format(text, indent=2).decode() + "\n"
+
+
+def _values() -> dict[str, Any]:
+    fields = read_schema()["$defs"]["field"]
+    return {name: _value(name, field["type"]) for name, field in fields.items() if name not in OF_LNAV}
+
+
+def _value(name: str, kinds: str | list[str]) -> dict[str, Any]:
+    kind = kinds if isinstance(kinds, str) else kinds[0]
+    return {"kind": KINDS[kind]} | ({"identifier": True} if name in IDENTIFIERS else {})

@@ -1,0 +1,56 @@
+"""What a run is fed with: data of a person and secrets that no line may hold, and how lines are read and checked."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from jsonschema_rs import Draft202012Validator
+
+from service.dev.pages.logs import read_schema
+
+Line = dict[str, Any]
+
+PERSONAL: Mapping[str, str] = {
+    "name": "Wilhelmina Quackenbush",
+    "email": "wilhelmina.q@example.org",
+    "phone": "+4790817263",
+    "street": "Rue de la Clef 77",
+    "city": "Zwijndrecht",
+    "secret": "tok-8f1e5d90b7c2",
+}
+"""Words that stand nowhere else, so that finding one in a line is a leak."""
+
+
+def read_lines(output: bytes) -> list[Line]:
+    """Read a process's standard output; raises where something is no JSON object."""
+    return [msgspec.json.decode(text, type=dict[str, Any]) for text in output.splitlines()]
+
+
+class Checker:
+    """Holds lines against the log schema, each against its own event's definition."""
+
+    def __init__(self) -> None:
+        self.schema = read_schema()
+        self.events: Mapping[str, Mapping[str, Any]] = self.schema["$defs"]["event"]
+        self._validators = {
+            name: Draft202012Validator({**self.schema, "oneOf": [{"$ref": f"#/$defs/event/{name}"}]})
+            for name in self.events
+        }
+
+    def mistakes(self, lines: Iterable[Line]) -> list[str]:
+        """Say what is wrong with each line that does not validate."""
+        return [f"{line.get('event')}: {error.message} in {line}" for line in lines for error in self._errors(line)]
+
+    def fields(self, event: str) -> set[str]:
+        """Every field that a line of the event may have."""
+        return {*self.schema["$defs"]["line"]["properties"], *self.events[event]["properties"]}
+
+    def _errors(self, line: Line) -> Iterable[Any]:
+        validator = self._validators.get(str(line.get("event")))
+        if validator is None:
+            return [Unknown()]
+        return validator.iter_errors(line)
+
+
+class Unknown:
+    message = "is no event of the schema"

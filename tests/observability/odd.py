@@ -1,0 +1,181 @@
+"""A process in which everything goes wrong that no configuration can bring about: bugs of ours and of libraries.
+
+Run as `python -m tests.observability.odd <store url>`; its standard output are its lines, and it ends by a crash. What
+it breaks are the doors others may come in by: a source's reader, a platform, an action.
+"""
+
+import asyncio
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aiohttp
+import uvloop
+from msgspec import structs
+
+from service.actions import Action, ActionContext
+from service.envelopes.envelope import Told
+from service.events import Delivery, Fact, RecordRef
+from service.ingress.app import build_app
+from service.ingress.server import Listener, bind
+from service.log import configure
+from service.oversight.audit import Operator, tell_change
+from service.platforms.base import FetchContext, Fetched
+from service.settings import Settings, load_settings
+from service.signatures import Verified
+from service.sources import Source
+from service.store import Arrival, QueueSample, Receipt, Refused, open_store
+from tests.observability.material import PERSONAL
+from tests.workers.house import SINK_RULE, House, open_house
+
+LINE_BYTES_MAX = 1_024
+
+
+class BrokenPlatform:
+    """Fails in its own code, with what it was about in the error's text."""
+
+    account = "pack"
+
+    def read(self, delivery: Delivery) -> tuple[Fact, ...]:
+        raise ValueError(f"cannot read {delivery.body!r}")
+
+    async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:
+        raise ValueError(f"cannot follow {ref.id!r} for {context.event_id!r}")
+
+    async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:
+        raise ValueError(f"invalid customer {PERSONAL['name']!r}, {PERSONAL['phone']} {ref.id!r} {context.event_id!r}")
+
+
+class BrokenAction(Action, frozen=True, kw_only=True, tag="http"):
+    """Stands where `http` does."""
+
+    @classmethod
+    async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
+        raise ValueError(f"cannot send to {PERSONAL['email']!r} {inputs!r} {context.rule!r}")
+
+
+class Anyone:
+    """Vouches for everything."""
+
+    def verify(self, delivery: Delivery) -> Verified:
+        return Verified(None, delivery.body)
+
+
+def read_odd(delivery: Delivery) -> Told:
+    """Two records and something that is ignored, or a bug."""
+    if delivery.body == b"{}":
+        raise ValueError(f"a field of {PERSONAL['street']!r} is missing")
+    orders = [RecordRef("pack", "purchase_order", f"odd-{number}") for number in range(2)]
+    facts = [*(Fact("order.updated", record.id, "updated", record) for record in orders), Fact("ping", "odd-ping")]
+    return Told(tuple(facts), (delivery.body,) * len(facts))
+
+
+class UnreadyStore:
+    """A store whose check has a bug."""
+
+    def __init__(self, events: Any) -> None:
+        self._events = events
+
+    async def ingest_all(self, arrivals: Sequence[Arrival], /) -> list[Receipt]:
+        return await self._events.ingest_all(arrivals)
+
+    async def check(self) -> None:
+        raise KeyError(PERSONAL["email"])
+
+    async def sample(self) -> QueueSample:
+        return await self._events.sample()
+
+    async def keep_refused(self, refused: Sequence[Refused], /) -> int:
+        return await self._events.keep_refused(refused)
+
+
+async def break_worker(settings: Settings) -> None:
+    """An attempt that fails in the platform's code, and one that fails in an action's."""
+    configure("workers", line_bytes_max=LINE_BYTES_MAX)
+    async with open_house(settings) as house:
+        await house.publish(SINK_RULE)
+        effects = structs.replace(house.tools.effects, actions={"http": BrokenAction})
+        for tools in (
+            structs.replace(house.tools, platforms={"pack": BrokenPlatform()}),
+            structs.replace(house.tools, effects=effects),
+        ):
+            house.tools = tools
+            await house.send()
+            await run(house)
+
+
+async def run(house: House) -> None:
+    """Run until nothing is queued."""
+    worker = house.worker(burst=True)
+    await asyncio.wait_for(worker.async_run(), 20)
+    await worker.close()
+
+
+async def break_ingress(settings: Settings) -> None:
+    """A delivery that hits a bug, one of several facts, and a check of health that hits a bug."""
+    configure("service", line_bytes_max=LINE_BYTES_MAX)
+    events = await open_store(settings)
+    source = Source(
+        name="odd",
+        platform="pack",
+        window_ms=60_000,
+        failure_status=401,
+        content_types=frozenset({"application/json"}),
+        distinct=False,
+        verifier=Anyone(),
+        reader=read_odd,
+        entropy=bytes,
+    )
+    with bind("127.0.0.1", 0, "WAYBILL_PORT") as port:
+        listener = Listener(build_app(settings, {"odd": source}, UnreadyStore(events)), port, settings)
+        await listener.start()
+        url = f"http://127.0.0.1:{listener.port}"
+        async with aiohttp.ClientSession() as client:
+            for path, body in (("/webhooks/odd", b"{}"), ("/webhooks/odd", b'{"two": 2}')):
+                await client.post(url + path, data=body, headers={"content-type": "application/json"})
+            await client.get(f"{url}/readyz")
+        await listener.stop()
+    await events.close()
+
+
+def change_something() -> None:
+    """The audit lines."""
+    operator = Operator("ops", "operator")
+    tell_change(operator, "rule.updated", "short-receipt", rulebook="0123456789abcdef")
+    tell_change(operator, "event.replayed", "0" * 32, to="lane", again=False)
+    erased = dict.fromkeys(("events", "hints", "refused", "published", "polled", "in_hand"), 0)
+    tell_change(operator, "customer.forgotten", "pack:customer:cu-1", **erased)
+
+
+async def break_libraries() -> None:
+    """What libraries and Python itself have to say."""
+    logging.getLogger("aiohttp.client").warning("cannot reach %s", f"https://user:{PERSONAL['secret']}@example.org")
+    warnings.warn("an old way of doing things", DeprecationWarning, stacklevel=1)
+    lost = {"message": "Task exception was never retrieved", "exception": ValueError(f"no {PERSONAL['name']!r}")}
+    asyncio.get_running_loop().call_exception_handler(lost)
+    thread = threading.Thread(target=lambda: int(PERSONAL["phone"] + "x"))
+    thread.start()
+    thread.join()
+
+
+async def main(url: str) -> None:
+    environ = {
+        "WAYBILL_REDIS_URL": url,
+        "WAYBILL_KEY_PREFIX": "odd:",
+        "WAYBILL_QUEUE": "odd",
+        "WAYBILL_HOST": "127.0.0.1",
+    }
+    settings = load_settings(environ | {"WAYBILL_BACKOFF_SECONDS": "0.02", "WAYBILL_ATTEMPTS_MAX": "2"})
+    await break_worker(settings)
+    await break_ingress(settings)
+    change_something()
+    await break_libraries()
+
+
+if __name__ == "__main__":
+    configure("workers")
+    uvloop.run(main(sys.argv[1]))
+    raise RuntimeError(f"the end of {PERSONAL['secret']!r}")

@@ -1,0 +1,375 @@
+"""One run of everything, with whatever can go wrong going wrong, and the tally of it that its sender keeps.
+
+The processes are those of the demonstration: a real store, sandbox, ingress and workers. What they wrote is then held
+against the log schema, searched for what must not be told, and fed to a store of logs.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.request import urlopen
+
+import msgspec
+import redis
+from arq import create_pool
+from arq.connections import RedisSettings
+from msgspec import Struct, field, structs
+
+from service.dev.children import Child
+from service.dev.demo import Demo, wait_until
+from service.dev.embedded import start_valkey
+from service.dev.scenario import customer, fetch_path, purchase_order, updated_order
+from service.dev.senders import Answer, Request, call, send, signed_by_hmac, with_basic
+from service.dev.stack import Stack, open_stack
+from service.dev.story import Story
+from service.dev.switches import Fault, Seed, Switches
+from service.dev.workspace import FLOW_PASSWORD, FLOW_TENANT, FLOW_USER, PACK_ORGANIZATION, PACK_SECRET
+from service.settings import load_settings
+from service.store import Store
+from tests.observability.material import PERSONAL, Line, read_lines
+
+SECONDS_MAX = 20.0
+SETTINGS = {
+    "port": "0",
+    "admin_port": "0",
+    "lease_seconds": "2",
+    "backoff_seconds": "0.2",
+    "backoff_seconds_max": "1",
+    "catch_up_seconds_max": "1",
+    "sample_seconds": "0.5",
+    "sweep_seconds": "0.5",
+    "idle_seconds_max": "1",
+    "store_timeout_ms": "1000",
+    "ingest_seconds_max": "2",
+    "quarantine_deliveries_max": "2",
+    "address_refusals_per_second_max": "4",
+}
+
+PERSONAL_RULES = """\
+- id: greet
+  name: Say all there is to say about a customer
+  type: customer
+  sources: [flow-till]
+  actions:
+    - {id: say, do: log, message: "{first_name} {last_name} {company_name} {email} {phone} {billing_address.street}"}
+- id: stuck
+  name: Tell a system that refuses
+  type: customer
+  sources: [flow-till]
+  when: {field: type, op: eq, value: STUCK}
+  actions:
+    - {id: tell, do: http, url: "SINK/stuck?who={email}", headers: {X-Who: "{id}"}, body: {who: "{email}"}}
+"""
+
+CARELESS_SOURCE = """\
+  anyone:
+    platform: pack
+    verify: {scheme: none}
+    allow_unverified: true
+"""
+"""A source that the process warns of when it starts."""
+
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+class Run(Struct):
+    """What is left of a run: every line, what each process wrote, and what was sent and answered."""
+
+    lines: list[Line] = field(default_factory=list[Line])
+    outputs: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    errors: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    answers: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+    """How many deliveries of a source were answered so."""
+    secrets: Sequence[str] = ()
+    bodies: list[bytes] = field(default_factory=list[bytes])
+    pages: dict[str, str] = field(default_factory=dict[str, str])
+    """What Prometheus was told by each pod, before the store was broken."""
+
+    def of(self, event: str, **fields: object) -> list[Line]:
+        """The lines of an event with such fields."""
+        wanted = fields.items()
+        return [
+            line
+            for line in self.lines
+            if line["event"] == event and all(line.get(name) == value for name, value in wanted)
+        ]
+
+
+def run_everything() -> Run:
+    """Play all acts, end all processes, and give what they left."""
+    run = Run()
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("WAYBILL_")}
+    with TemporaryDirectory(prefix="wb-", ignore_cleanup_errors=True) as directory:
+        with open_stack(Path(directory), environ, SETTINGS) as stack:
+            run.secrets = list(stack.workspace.secrets.values())
+            Acts(stack, run).play()
+            children = list(stack.children)
+        for child in children:
+            run.outputs[child.name], run.errors[child.name] = child.output.read_bytes(), child.errors.read_bytes()
+        odd = _run_odd(Path(directory))
+        run.outputs["odd"], run.errors["odd"] = odd.stdout, odd.stderr
+    run.outputs.pop("sandbox")  # a tool of the desk, which prints its address
+    run.lines = [line for output in run.outputs.values() for line in read_lines(output)]
+    return run
+
+
+def _run_odd(directory: Path) -> "subprocess.CompletedProcess[bytes]":
+    server = start_valkey(directory / "odd")
+    try:
+        command = [sys.executable, "-m", "tests.observability.odd", server.url]
+        return subprocess.run(command, capture_output=True, check=False, timeout=60)
+    finally:
+        server.stop()
+
+
+class Acts:
+    """The acts on a running stack, in an order in which they do not disturb each other."""
+
+    def __init__(self, stack: Stack, run: Run) -> None:
+        self.stack = stack
+        self.run = run
+        self.switches = Switches(stack.sandbox_url)
+        self.secrets = stack.workspace.secrets
+
+    def play(self) -> None:
+        rows = Demo(self.stack, Story()).play()
+        for row in rows:
+            self._count(row.act.request, row.seen.answer.split(" ")[1])
+        self.worker = self.stack.children[-1]
+        self.people()
+        self.hints_and_waits()
+        self.tire_a_platform()
+        self.outsiders()
+        self.lose_a_lease()
+        self.damage_the_store()
+        self.keep_pages()
+        self.spoil_the_rulebook()
+        self.weaken_the_store()
+        self.lose_the_store()
+        self.flood()
+        self.end()
+
+    def people(self) -> None:
+        """Customers with personal data, platforms and systems that repeat it in their errors."""
+        rules = PERSONAL_RULES.replace("SINK", f"{self.stack.sandbox_url}/_sandbox/sink")
+        (self.stack.workspace.directory / "rules" / "personal.yaml").write_text(rules)
+        publisher = self.stack.start("rules-apply-2", "rules", "apply")
+        assert publisher.process.wait(SECONDS_MAX) == 0
+        self.stack.children.remove(publisher)
+        self.worker.wait_for(lambda line: line["event"] == "rulebook.switched" and line["rules"] == 4, SECONDS_MAX)
+        echo = " ".join(PERSONAL.values()) + " " + " ".join(self.secrets.values())
+        self.switches.put_record(_person("c-1", "PERSON"))
+        self._send_and_wait(self._till("c-1"), "matched")
+        body = f'{{"message": "{echo}", "errors": [{{"detail": "{echo}"}}]}}'
+        self.switches.put_record(_person("c-503", "PERSON"))
+        for status, outcome in ((422, "dead_lettered"), (503, "matched")):
+            self._fault({"match": "/flow_retail/", "status": status, "body": body})
+            self._send_and_wait(self._till(f"c-{status}"), outcome)
+        self.switches.put_record(_person("c-422", "STUCK"))
+        self._fault({"match": "/_sandbox/sink/stuck", "status": 400, "body": echo})
+        self._send_and_wait(self._till("c-422"), "dead_lettered")
+
+    def hints_and_waits(self) -> None:
+        """A hint that leads to a customer, one that leads nowhere, and a record that comes late."""
+        person = {"id": "cu-1", "first_name": PERSONAL["name"], "email": PERSONAL["email"]}
+        self.switches.put_record(Seed("pack_cloud", "customer", "cu-1", person))
+        for order, customer_id, outcome in (("or-1", "cu-1", "resolved"), ("or-2", None, "ignored")):
+            self.switches.put_record(Seed("pack_cloud", "order", order, {"id": order, "customer_id": customer_id}))
+            self._send_and_wait(self._pack("order.updated", order, f"hint-{order}"), outcome)
+        self.switches.delete_record("pack_cloud", "purchase_order", "po-late")
+        self._send_and_wait(self._pack("purchase_order.created", "po-late", "late"), "waiting")
+        ping = self._pack("purchase_order.updated", "po-1", "traced")
+        self.switches.put_record(purchase_order("po-1", 100, 40))
+        self._send_and_wait(structs.replace(ping, headers={**ping.headers, "traceparent": TRACEPARENT}), "matched")
+        self._send(self._pack("ping", "x", "ping"))
+
+    def tire_a_platform(self) -> None:
+        """A platform that asks for rest, and is asked again after it."""
+        self._fault({"match": "/pack_cloud/", "status": 429, "retry_after": 1})
+        self._send_and_wait(self._pack("purchase_order.updated", "po-1", "tired"), "matched")
+        self.worker.wait_for(lambda line: line["event"] == "platform.resumed", SECONDS_MAX)
+
+    def outsiders(self) -> None:
+        """A worker where no rulebook is, a plain job nobody knows, and a process that cannot start."""
+        alone = self.stack.start("worker-alone", "work", admin_port="0", key_prefix="alone:", queue="alone")
+        alone.wait_for(lambda line: line["event"] == "rulebook.missing", SECONDS_MAX)
+        alone.stop()
+        asyncio.run(self._enqueue_nonsense())
+        self.worker.wait_for(lambda line: line["event"] == "job.buried", SECONDS_MAX)
+        taken = self.stack.service_url.rpartition(":")[2]
+        careless = self.stack.workspace.directory / "careless.yaml"
+        careless.write_text(self.stack.workspace.config.read_text().replace("\nrules:", f"{CARELESS_SOURCE}\nrules:"))
+        failing = self.stack.start("service-2", "serve", port=taken, config=str(careless))
+        assert failing.process.wait(SECONDS_MAX) == 2
+
+    def lose_a_lease(self) -> None:
+        """A worker that is stopped while it waits for the platform, and comes back when another has its job."""
+        self.switches.put_record(purchase_order("po-slow", 60, 12))
+        self.switches.add_fault(Fault(fetch_path("po-slow"), delay_ms=60_000))
+        event_id = self._send(updated_order(self.secrets, "po-slow", "slow")).body["event_id"]
+        wait_until(lambda: self.switches.faults_waiting() == 0, SECONDS_MAX, "the fetch")
+        os.kill(self.worker.process.pid, signal.SIGSTOP)
+        second = self.stack.start_worker("worker-9")
+        second.wait_for(lambda line: _attempt(line, event_id, "matched"), SECONDS_MAX)
+        os.kill(self.worker.process.pid, signal.SIGCONT)
+        self.worker.wait_for(lambda line: line["event"] == "lease.lost", SECONDS_MAX)
+        second.stop()
+
+    def damage_the_store(self) -> None:
+        """What a sweep finds: keys that somebody changed by hand, and what has outlived its time."""
+        with self._client() as client:
+            for number, key in enumerate(("wb:open", "wb:ended", "wb:dead")):
+                score = int(time.time() * 1000) if key == "wb:open" else 0
+                self._execute(client, "ZADD", key, str(score), str(number) * 32)
+        for name in ("open_without_bytes", "ended_forgotten", "dead_letters_expired"):
+            wait_until(lambda: any(name in line for line in self.said(self.worker, "store.swept")), SECONDS_MAX, name)  # noqa: B023 - called at once
+
+    def keep_pages(self) -> None:
+        """What both pods tell Prometheus."""
+        started = next(line for line in self.worker.lines() if line["event"] == "process.started")
+        for name, port in (("service", self.stack.admin_url.rpartition(":")[2]), ("workers", started["admin_port"])):
+            self.run.pages[name] = _get(f"http://127.0.0.1:{port}/metrics")
+
+    def spoil_the_rulebook(self) -> None:
+        """A published document that no worker can load."""
+        asyncio.run(self._publish_nonsense())
+        self.worker.wait_for(lambda line: line["event"] == "rulebook.refused", SECONDS_MAX)
+
+    def flood(self) -> None:
+        """More unverified deliveries than an address may send, and than a source may put aside."""
+        forged = Request("pack-orders", {"X-Signature": "0" * 64}, b'{"who": "%s"}' % PERSONAL["email"].encode())
+        for _ in range(40):
+            self._send(forged)
+            if self.said(self.stack.ingress, "deliveries.throttled") and self.said(
+                self.stack.ingress, "quarantine.full"
+            ):
+                break
+        wait_until(lambda: bool(self.said(self.stack.ingress, "deliveries.throttled")), SECONDS_MAX, "the throttle")
+
+    def weaken_the_store(self) -> None:
+        """A store that no longer keeps what was promised, for a while."""
+        with self._client() as client, self._again("store.available", "store.recovered"):
+            self._execute(client, "CONFIG", "SET", "appendfsync", "everysec")
+            self._execute(client, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            self.stack.ingress.wait_for(lambda line: line["event"] == "store.unsafe", SECONDS_MAX)
+            self._execute(client, "CONFIG", "SET", "appendfsync", "always")
+            self._execute(client, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    def lose_the_store(self) -> None:
+        """A store that dies while an attempt runs, and comes back."""
+        store = self.stack.store
+        assert store
+        self.switches.put_record(purchase_order("po-dark", 60, 12))
+        self.switches.add_fault(Fault(fetch_path("po-dark"), delay_ms=500))
+        self._send(updated_order(self.secrets, "po-dark", "dark"))
+        wait_until(lambda: self.switches.faults_waiting() == 0, SECONDS_MAX, "the fetch")
+        with self._again("store.available", "store.recovered"):
+            with self._again("store.unavailable"):
+                store.kill()
+            self.worker.wait_for(lambda line: line["event"] == "store.unavailable" and "job" in line, SECONDS_MAX)
+            self._send(updated_order(self.secrets, "po-dark", "dark-2"))
+            self._send(Request("flow-till", {"Authorization": "Basic eDp5"}, b"{}"))
+            self.stack.ingress.wait_for(lambda line: line["event"] == "quarantine.failed", SECONDS_MAX)
+            self.stack.store = start_valkey(self.stack.workspace.data)
+        self._send_and_wait(updated_order(self.secrets, "po-1", "after"), "matched")
+
+    @contextmanager
+    def _again(self, *events: str) -> Generator[None]:
+        """Wait, after the block, until each event was told once more than before it."""
+        children = (self.stack.ingress, self.worker)
+        before = {event: sum(len(self.said(child, event)) for child in children) for event in events}
+        yield
+        for event, count in before.items():
+            wait_until(lambda: sum(len(self.said(child, event)) for child in children) > count, SECONDS_MAX, event)  # noqa: B023 - called at once
+
+    def end(self) -> None:
+        """Everything ends in order, before the lines are read."""
+        for child in (self.stack.ingress, self.worker):
+            child.stop(SECONDS_MAX)
+        if self.stack.store:
+            self.stack.store.stop()
+
+    def said(self, child: Child, event: str) -> list[Line]:
+        return [line for line in child.lines() if line["event"] == event]
+
+    def _till(self, uid: str) -> Request:
+        payload = {
+            "action": "CUSTOMER_UPDATE",
+            "tenant": {"Id": 1, "Uid": FLOW_TENANT},
+            "customer": {"Id": 7, "Uid": uid, "name": PERSONAL["name"]},
+        }
+        return with_basic("flow-till", payload, FLOW_USER, self.secrets[FLOW_PASSWORD])
+
+    def _pack(self, code: str, record_id: str, event: str) -> Request:
+        payload: Mapping[str, Any] = {"event_code": code, "id": event, "organization_id": PACK_ORGANIZATION}
+        return signed_by_hmac("pack-orders", {**payload, "data": {"id": record_id}}, self.secrets[PACK_SECRET])
+
+    def _send(self, request: Request) -> Answer:
+        answer = send(self.stack.service_url, request)
+        self._count(request, str(answer.body.get("code") or answer.body["status"]))
+        return answer
+
+    def _count(self, request: Request, word: str) -> None:
+        self.run.answers[request.source, word] += 1
+        self.run.bodies.append(request.body)
+
+    def _send_and_wait(self, request: Request, outcome: str) -> None:
+        event_id = self._send(request).body["event_id"]
+        self.worker.wait_for(lambda line: _attempt(line, event_id, outcome), SECONDS_MAX)
+
+    def _fault(self, fault: Mapping[str, Any]) -> None:
+        answer = call("POST", f"{self.stack.sandbox_url}/_sandbox/faults", body=msgspec.json.encode(fault))
+        assert answer.status < 300, answer
+
+    def _client(self) -> "redis.Redis":
+        return redis.Redis(unix_socket_path=self.stack.environ["WAYBILL_REDIS_URL"].removeprefix("unix://"))
+
+    def _execute(self, client: "redis.Redis", *command: str) -> None:
+        client.execute_command(*command)  # pyright: ignore[reportUnknownMemberType] - redis-py types it with a hole
+
+    async def _enqueue_nonsense(self) -> None:
+        path = self.stack.environ["WAYBILL_REDIS_URL"].removeprefix("unix://")
+        pool = await create_pool(RedisSettings(unix_socket_path=path))
+        await pool.enqueue_job("nobody_knows_it", PERSONAL["email"])
+        await pool.aclose()
+
+    async def _publish_nonsense(self) -> None:
+        ours = {name: value for name, value in self.stack.environ.items() if name.startswith("WAYBILL_")}
+        store = Store(load_settings(ours))
+        before = await store.rulebook.version()
+        assert await store.rulebook.publish("0123456789abcdef", b'{"format": 99}', "test", "", before)
+        await store.close()
+
+
+def _attempt(line: Line, event_id: str, outcome: str) -> bool:
+    return line["event"] == "attempt.finished" and line["event_id"] == event_id and line["outcome"] == outcome
+
+
+def _person(uid: str, kind: str) -> Seed:
+    first, last = PERSONAL["name"].split()
+    address = {"firstname": first, "lastname": last, "address": PERSONAL["street"], "city": PERSONAL["city"]}
+    personal = {
+        "customerType": kind,
+        "firstName": first,
+        "lastName": last,
+        "companyName": PERSONAL["name"],
+        "email": PERSONAL["email"],
+        "phoneNumber": PERSONAL["phone"],
+        "billingAddress": address,
+    }
+    seed = customer(uid)
+    return structs.replace(seed, record={**seed.record, **personal})
+
+
+def _get(url: str) -> str:
+    with urlopen(url, timeout=SECONDS_MAX) as answer:  # noqa: S310 - our own address
+        return answer.read().decode()
