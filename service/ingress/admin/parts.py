@@ -10,6 +10,7 @@ from msgspec import Struct
 from service.actions import Action
 from service.config import Admin, PlatformConfig, SourceConfig
 from service.oversight.audit import Operator
+from service.oversight.places import Place, places_of
 from service.platforms import Platform
 from service.settings import Settings
 from service.sources import Source
@@ -51,6 +52,15 @@ class AdminParts(Struct, frozen=True, kw_only=True):
         """
         opened = self.late_store.opened
         return opened.stores if isinstance(opened, Shards) else (opened,)
+
+    @property
+    def places(self) -> Sequence[Place]:
+        """Every store with its name.
+
+        Raises:
+            StoreUnavailable, StoreUnsafe: there is none to work on.
+        """
+        return places_of(self.stores)
 
     @property
     def store(self) -> Store:

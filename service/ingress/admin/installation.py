@@ -1,0 +1,86 @@
+"""What an installation consists of and how it fares: /sources, /platforms, /stores, /workers, /polls."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from litestar import Controller, get
+from litestar.params import FromPath, QueryParameter
+
+from service.ingress.admin.parts import Parts
+from service.ingress.admin.problems import not_found
+from service.oversight.installation import (
+    PlatformView,
+    PollView,
+    SourceView,
+    StoreView,
+    WorkerView,
+    list_platforms,
+    list_polls,
+    list_sources,
+    list_stores,
+    list_workers,
+)
+
+Weigh = Annotated[bool, QueryParameter(description="tell what takes the memory, by looking at every key")]
+
+
+class Sources(Controller):
+    """Configured sources; their secrets are nowhere in them."""
+
+    path = "/sources"
+    tags = ("Installation",)
+
+    @get("/", role="viewer")
+    async def list_sources(self, parts: Parts) -> Sequence[SourceView]:
+        """List the sources."""
+        return await list_sources(parts.places, parts.sources, parts.source_configs)
+
+    @get("/{name:str}", role="viewer")
+    async def get_source(self, name: FromPath[str], parts: Parts) -> SourceView:
+        """Give one source."""
+        for source in await list_sources(parts.places, parts.sources, parts.source_configs):
+            if source.name == name:
+                return source
+        raise not_found(f"source {name[:64]}")
+
+
+class PlatformAccounts(Controller):
+    """Configured platform accounts; their credentials are nowhere in them."""
+
+    path = "/platforms"
+    tags = ("Installation",)
+
+    @get("/", role="viewer")
+    async def list_platforms(self, parts: Parts) -> Sequence[PlatformView]:
+        """List the platform accounts."""
+        return await list_platforms(parts.places, parts.platform_configs, parts.source_configs)
+
+    @get("/{account:str}", role="viewer")
+    async def get_platform(self, account: FromPath[str], parts: Parts) -> PlatformView:
+        """Give one platform account."""
+        for platform in await list_platforms(parts.places, parts.platform_configs, parts.source_configs):
+            if platform.account == account:
+                return platform
+        raise not_found(f"platform {account[:64]}")
+
+
+class Fleet(Controller):
+    """Stores, workers and polls."""
+
+    path = "/"
+    tags = ("Installation",)
+
+    @get("/stores", role="viewer")
+    async def list_stores(self, parts: Parts, memory: Weigh = False) -> Sequence[StoreView]:  # noqa: FBT002 - a query's word
+        """Tell how each store fares."""
+        return await list_stores(parts.places, weigh=memory)
+
+    @get("/workers", role="viewer")
+    async def list_workers(self, parts: Parts) -> Sequence[WorkerView]:
+        """List the workers by their heartbeats."""
+        return await list_workers(parts.places)
+
+    @get("/polls", role="viewer")
+    async def list_polls(self, parts: Parts) -> Sequence[PollView]:
+        """Tell how the polls stand."""
+        return await list_polls(parts.places, parts.source_configs)

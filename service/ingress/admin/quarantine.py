@@ -1,0 +1,60 @@
+"""/quarantine: refused deliveries, to be judged again and taken in once a mistake is mended."""
+
+from litestar import Controller, get, post
+from litestar.params import FromPath
+
+from service.ingress.admin.events import Word
+from service.ingress.admin.paging import After, Limit
+from service.ingress.admin.parts import Caller, Parts
+from service.ingress.admin.sights import Raw, sight_of
+from service.ingress.refused import (
+    Discarded,
+    RefusedPage,
+    RefusedView,
+    Reviewed,
+    accept_refused,
+    discard_refused,
+    list_refused,
+    show_refused,
+    verify_refused,
+)
+
+
+class QuarantinedDeliveries(Controller):
+    """Refused deliveries, kept for a while."""
+
+    path = "/quarantine"
+    tags = ("Quarantine",)
+
+    @get("/", role="viewer")
+    async def list_refused(
+        self, parts: Parts, source: Word = None, limit: Limit = 50, after: After = None
+    ) -> RefusedPage:
+        """List refused deliveries, newest first."""
+        return await list_refused(parts.places, source, limit, after)
+
+    @get("/{refused_id:str}", role="viewer")
+    async def show_refused(
+        self,
+        refused_id: FromPath[str],
+        parts: Parts,
+        caller: Caller,
+        raw: Raw = False,  # noqa: FBT002 - a query's word
+    ) -> RefusedView:
+        """Show one; what may be a credential only `raw`."""
+        return await show_refused(parts.places, refused_id, sight_of(caller, raw=raw))
+
+    @post("/{refused_id:str}/verify", role="operator", status_code=200)
+    async def verify_refused(self, refused_id: FromPath[str], parts: Parts) -> Reviewed:
+        """Judge one again by what is configured now, and change nothing."""
+        return await verify_refused(parts.places, refused_id, parts.sources)
+
+    @post("/{refused_id:str}/accept", role="operator", status_code=200)
+    async def accept_refused(self, refused_id: FromPath[str], parts: Parts, caller: Caller) -> Reviewed:
+        """Take one in if it is good by what is configured now; it leaves the quarantine then."""
+        return await accept_refused(parts.places, caller, refused_id, parts.sources, parts.late_store.opened)
+
+    @post("/{refused_id:str}/discard", role="operator", status_code=200)
+    async def discard_refused(self, refused_id: FromPath[str], parts: Parts, caller: Caller) -> Discarded:
+        """Forget one."""
+        return await discard_refused(parts.places, caller, refused_id)

@@ -1,0 +1,24 @@
+"""How much of an event or a refused delivery a caller may see, by their role and what they ask for."""
+
+from typing import Annotated
+
+from litestar.params import QueryParameter
+
+from service.errors import Refusal
+from service.oversight.audit import Operator
+from service.oversight.views import Sight
+
+Raw = Annotated[bool, QueryParameter(description="bodies and inputs as they are; takes the role admin")]
+
+
+def sight_of(caller: Operator, *, raw: bool) -> Sight:
+    """Give what a caller may see.
+
+    Raises:
+        Refusal: 403 `not_allowed`.
+    """
+    if raw and caller.role != "admin":
+        raise Refusal(403, "not_allowed", f"Raw bodies take the role admin; {caller.name} is {caller.role}.")
+    if raw:
+        return "raw"
+    return "outline" if caller.role == "viewer" else "redacted"
