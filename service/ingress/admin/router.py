@@ -13,6 +13,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from service.errors import ConfigError, Refusal, WaybillError
 from service.ingress.admin.conditions import RuleConditions
+from service.ingress.admin.oversight import OVERSIGHT
 from service.ingress.admin.parts import AdminParts
 from service.ingress.admin.problems import (
     answer_http_error,
@@ -31,7 +32,13 @@ PATH = "/api/v1"
 BODY_BYTES_MAX = 8 * 1024 * 1024
 """As large as a whole rulebook."""
 
-CONTROLLERS: tuple[type[Controller], ...] = (RuleTypes, Rules, RuleConditions, RuleActions)
+CONTROLLERS: tuple[type[Controller], ...] = (
+    RuleTypes,
+    Rules,
+    RuleConditions,
+    RuleActions,
+    *OVERSIGHT,
+)
 
 _HANDLERS: dict[int | type[Exception], Any] = {
     Refusal: answer_refusal,
