@@ -20,7 +20,7 @@ from service.errors import Refusal
 from service.events import Delivery, Fact
 from service.platforms import Platform
 from service.settings import Settings
-from service.signatures import Verified, Verifier
+from service.signatures import SchemeConfig, Verified, Verifier
 
 CLAIM_BYTES = 18
 """144 bits, which base64url writes as 24 characters without padding."""
@@ -128,22 +128,31 @@ def build_sources(
     settings: Settings,
     entropy: Callable[[int], bytes] = os.urandom,
 ) -> dict[str, Source]:
-    """Make every configured source, by its name; `platforms` are the connectors by account.
+    """Make every configured source that is sent to, by its name; `platforms` are the connectors by account.
 
     Raises:
         ConfigError: a secret that is missing or malformed.
     """
     return {
         name: _build(
-            name, source, config.platforms[source.platform], platforms[source.platform], environ, settings, entropy
+            name,
+            source,
+            source.verify,
+            config.platforms[source.platform],
+            platforms[source.platform],
+            environ,
+            settings,
+            entropy,
         )
         for name, source in config.sources.items()
+        if source.verify is not None
     }
 
 
 def _build(  # noqa: PLR0913, PLR0917 - joins what the process and the operator say of one source
     name: str,
     source: SourceConfig,
+    scheme: SchemeConfig,
     account: PlatformConfig,
     platform: Platform,
     environ: Mapping[str, str],
@@ -158,7 +167,7 @@ def _build(  # noqa: PLR0913, PLR0917 - joins what the process and the operator 
         failure_status=source.failure_status,
         content_types=source.envelope.content_types,
         distinct=(source.identical_bodies or account.identical_bodies_default) == "distinct",
-        verifier=source.verify.build(environ, f"sources.{name}.verify"),
+        verifier=scheme.build(environ, f"sources.{name}.verify"),
         reader=source.envelope.reader(Desk(platform, known_kinds(account), settings.body_depth_max)),
         entropy=entropy,
         challenger=source.challenge and source.challenge.challenger(settings.body_depth_max),

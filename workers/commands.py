@@ -23,11 +23,13 @@ from service.outbound import open_outbound
 from service.platforms import build_platforms
 from service.platforms.manners import Manners
 from service.settings import Settings, load_settings
-from service.store import Shards, Store
+from service.store import Store
 from service.store.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from service.store.shards import shards_with
+from workers.changes import Poll, polls_of
 from workers.effects import EffectTools
 from workers.health import serving_health
+from workers.polling import home_of, poll_all
 from workers.process import Tools, finish_effects, process_lane
 from workers.rulebook import RulebookInForce
 from workers.sampling import beat
@@ -59,12 +61,14 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
             func(process_lane, name=LANE_FUNCTION, keep_result=0),  # pyright: ignore[reportArgumentType] - arq types ctx as dict
             func(finish_effects, name=EFFECTS_FUNCTION, keep_result=0),  # pyright: ignore[reportArgumentType] - arq types ctx as dict
         ]
+        polls: Mapping[str, Poll] = {} if burst else polls_of(config, settings)
         worker = LeaseWorker(functions, tools.store, name, burst=burst, ctx={"tools": tools})
         async with (
             serving_health(settings, tools.store, lambda: worker.stopping) as admin_port,
             running(tools.rules.follow()),
             running(beat(worker, settings.sample_seconds)),
             running(sweep(worker, settings.sweep_seconds)),
+            running(poll_all(settings, tools.intake, tools.platforms, polls)),
         ):
             limits = {"jobs_max": settings.jobs_max, "lease_seconds": settings.lease_seconds}
             log.info("process.started", worker=name, admin_port=admin_port, **limits)
@@ -98,8 +102,7 @@ async def joined(settings: Settings, config: Config, environ: Mapping[str, str])
     store = Store(settings)
     intake = shards_with(store)
     async with open_outbound(settings, config.outbound.allow_private_hosts) as outbound:
-        # What all workers share of an account lies on one store, also where records are spread over several.
-        home = intake.stores[0] if isinstance(intake, Shards) else store
+        home = home_of(intake)
         manners = Manners(home.limits, home.tokens, settings.fetch_seconds_max)
         platforms = build_platforms(config.platforms, environ, outbound, manners)
         resources = {

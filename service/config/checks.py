@@ -6,13 +6,13 @@ from typing import Any
 from msgspec import Struct
 
 from service.config.decoding import did_you_mean
-from service.config.platforms import CustomConfig, PlatformConfig, known_kinds
+from service.config.platforms import CustomConfig, PlatformConfig, known_kinds, listed_kinds
 from service.config.sources import SourceConfig
 from service.envelopes import CloudEventsEnvelope, CustomEnvelope, PlatformEnvelope, StandardWebhooksEnvelope
 from service.errors import ConfigError
 from service.records import RECORDS
 from service.secrets import SecretRef
-from service.signatures import Unverified
+from service.signatures import SchemeConfig, Unverified
 
 
 def check_platform(at: str, platform: PlatformConfig, environ: Mapping[str, str]) -> Iterator[ConfigError]:
@@ -30,8 +30,12 @@ def check_source(
     at: str, source: SourceConfig, platforms: Mapping[str, PlatformConfig | None], environ: Mapping[str, str]
 ) -> Iterator[ConfigError]:
     """Find what is wrong with one source; a platform that is None was written but could not be read itself."""
+    if source.verify is None and source.poll is None:
+        fix = "add verify: with the sender's scheme, or poll: {every: 5m, record: customer}"
+        yield ConfigError(at, "has neither verify nor poll, so nothing ever comes from it", fix)
     try:
-        source.verify.build(environ, f"{at}.verify")
+        if source.verify is not None:
+            source.verify.build(environ, f"{at}.verify")
     except ConfigError as error:
         yield error
     if isinstance(source.verify, Unverified) and not source.allow_unverified:
@@ -42,17 +46,21 @@ def check_source(
         yield ConfigError(f"{at}.platform", f"there is no platform {source.platform}", fix)
         return
     platform = platforms[source.platform]
-    if platform is not None:
+    if platform is not None and source.verify is not None:
         yield from _check_envelope(f"{at}.envelope", source, platform)
+    if platform is not None and source.poll is not None and source.poll.record not in listed_kinds(platform):
+        fix = did_you_mean(source.poll.record, listed_kinds(platform))
+        yield ConfigError(f"{at}.poll.record", f"{source.platform} cannot list that, so it cannot be polled", fix)
 
 
 def source_warnings(
     at: str, source: SourceConfig, platform: PlatformConfig, environ: Mapping[str, str]
 ) -> Iterator[str]:
     """Find what is allowed but worth a second look, in a source without mistakes."""
-    for text in source.verify.warnings(environ):
-        yield f"{at}.verify: {text}"
-    yield from _identity_warnings(at, source)
+    if source.verify is not None:
+        for text in source.verify.warnings(environ):
+            yield f"{at}.verify: {text}"
+        yield from _identity_warnings(at, source, source.verify)
     if source.allow_unverified and not isinstance(source.verify, Unverified):
         yield f"{at}.allow_unverified: has no effect, since deliveries are verified; remove it"
     retried = redelivery_hours(source, platform)
@@ -62,12 +70,13 @@ def source_warnings(
 
 def redelivery_hours(source: SourceConfig, platform: PlatformConfig) -> float:
     """Give how long the sender may send an event again, as far as platform or scheme are known to say; else 0."""
-    return max(platform.redelivery_hours or 0.0, source.verify.redelivery_hours or 0.0)
+    scheme = source.verify.redelivery_hours if source.verify is not None else None
+    return max(platform.redelivery_hours or 0.0, scheme or 0.0)
 
 
-def _identity_warnings(at: str, source: SourceConfig) -> Iterator[str]:
+def _identity_warnings(at: str, source: SourceConfig, scheme: SchemeConfig) -> Iterator[str]:
     """Find where what makes a delivery new is not what the sender means by a new event."""
-    covered = source.verify.covered
+    covered = scheme.covered
     if "id" in covered or source.identical_bodies is not None:
         return
     envelope = source.envelope

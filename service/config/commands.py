@@ -71,8 +71,13 @@ def describe(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str]:
     for name, platform in config.platforms.items():
         yield f"platform  {name}  {platform.__struct_config__.tag}"
     for name, source in config.sources.items():
-        scheme, envelope = (part.__struct_config__.tag for part in (source.verify, source.envelope))
-        yield f"source    {name}  on {source.platform}, verified by {scheme}, envelope {envelope}"
+        parts: list[str] = []
+        if source.verify is not None:
+            scheme, envelope = (part.__struct_config__.tag for part in (source.verify, source.envelope))
+            parts.append(f"verified by {scheme}, envelope {envelope}")
+        if source.poll is not None:
+            parts.append(f"polled for each {source.poll.record} every {source.poll.every}")
+        yield f"source    {name}  on {source.platform}, {'; '.join(parts)}"
     for file in files:
         for rule in file.rules:
             yield f"rule      {rule.id}  {rule.type}, in {file.path}"

@@ -214,6 +214,14 @@ class CustomConfig(Account, frozen=True, kw_only=True, tag="custom"):
 PlatformConfig = PackCloudConfig | PexipEngageConfig | OpenFoodNetworkConfig | FlowRetailConfig | CustomConfig
 
 
+def listed_kinds(platform: PlatformConfig) -> frozenset[str]:
+    """Give the kinds of record that an account's connector can list, and so poll."""
+    if isinstance(platform, CustomConfig):
+        return frozenset(kind for kind, record in platform.records.items() if record.list is not None)
+    without_store = isinstance(platform, FlowRetailConfig) and platform.store_uid is None
+    return platform.listed - {"purchase_order"} if without_store else platform.listed
+
+
 def known_kinds(platform: PlatformConfig) -> frozenset[str]:
     """Give the kinds of record and hint that an account's connector can be asked for."""
     return frozenset(platform.records) if isinstance(platform, CustomConfig) else platform.kinds

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from service.config.polls import PollConfig
 from service.envelopes import Challenge, EnvelopeConfig, PlatformEnvelope
 from service.signatures import SchemeConfig
 
@@ -18,10 +19,14 @@ class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     without an id and with the same signed bytes are one event. Left out, both follow the platform. `failure_status` is
     what a delivery is answered that cannot be verified, for senders that do something of their own on 401. `challenge`
     says which deliveries only ask whether the address is ours, and what to say back.
+
+    A source has `verify`, since it is sent to, or `poll`, since it asks by itself, or both: then the poll takes in
+    what no delivery told.
     """
 
     platform: str
-    verify: SchemeConfig
+    verify: SchemeConfig | None = None
+    poll: PollConfig | None = None
     envelope: EnvelopeConfig = PlatformEnvelope()
     challenge: Challenge | None = None
     dedupe_hours: (

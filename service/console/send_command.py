@@ -79,9 +79,9 @@ def _show(answer: Answer | TransientError) -> str:
 
 def _sender(order: Order, parts: Parts) -> Sender:
     config = parts.config.sources.get(order.source)
-    if config is None:
-        fix = f"name one of {', '.join(parts.config.sources)}"
-        raise ConfigError(order.source, "no source of this name is configured", fix)
+    if config is None or config.verify is None:
+        fix = f"name one of {', '.join(name for name, source in parts.config.sources.items() if source.verify)}"
+        raise ConfigError(order.source, "no source that can be sent to has this name", fix)
     secret = _secret(order, parts.config)
     url = order.url or f"http://127.0.0.1:{parts.settings.port}"
     return Sender(order.source, config, secret, url, order.content_type)
@@ -93,7 +93,8 @@ def _secret(order: Order, config: Config) -> str:
         if order.secret_env not in os.environ:
             raise ConfigError("--secret-env", f"variable {order.secret_env} is not set", "set it")
         return os.environ[order.secret_env]
-    refs = config.sources[order.source].verify.refs
+    scheme = config.sources[order.source].verify
+    refs = scheme.refs if scheme is not None else ()
     return refs[0].resolve(os.environ, f"sources.{order.source}.verify") if refs else ""
 
 

@@ -10,6 +10,7 @@ from service.config import SourceConfig
 from service.console.templates import Made
 from service.errors import TransientError
 from service.outbound import Answer, Outbound
+from service.signatures import Unverified
 
 IN_FLIGHT_MAX = 32
 SECONDS_MAX = 30.0
@@ -27,7 +28,7 @@ class Sender(Struct, frozen=True):
 
     def sign(self, made: Made, event_id: str, now: float) -> tuple[str, dict[str, str]]:
         """Give the whole address and the headers of one delivery."""
-        scheme = self.config.verify
+        scheme = self.config.verify or Unverified()
         signed = scheme.sign(made.body, self.secret, event_id, int(now))
         headers = {"content-type": self.content_type, **made.headers, **signed}
         path = scheme.path(self.secret) if self.secret else ""

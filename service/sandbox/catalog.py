@@ -11,12 +11,16 @@ from importlib.resources import files
 import msgspec
 
 MISSING = "missing"
+EXAMPLE_IDS = ("1", "2", "3")
+"""What a list shows as long as no record of its kind was set."""
 
 ID_KEYS = {
     ("flow_retail", "customer"): "customerUid",
     ("flow_retail", "purchase_order"): "purchaseOrderUid",
     ("flow_retail", "tenant"): "tenantUid",
     ("open_food_network", "order"): "number",
+    ("pack_cloud", "rule_type"): "code",
+    ("pack_cloud", "integration_action"): "code",
 }
 """How a record names its own id where that is not `id`."""
 
@@ -54,6 +58,14 @@ class Catalog:
             return None
         example = self._examples.get(f"{platform}.{kind}.{variant}") or self._examples.get(f"{platform}.{kind}")
         return example.render(record_id) if example else None
+
+    def all(self, platform: str, kind: str) -> list[bytes]:
+        """Give every record of a kind that was set, in the order they were set first; examples where none ever was."""
+        known = [(key[2], record) for key, record in self._set.items() if key[:2] == (platform, kind)]
+        if known:
+            return [record for _, record in known if record is not None]
+        example = self._examples.get(f"{platform}.{kind}")
+        return [example.render(record_id) for record_id in EXAMPLE_IDS] if example else []
 
     def put(self, platform: str, kind: str, record_id: str, record: dict[str, object]) -> None:
         """Set a record; its own id becomes the one in the path."""

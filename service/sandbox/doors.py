@@ -5,53 +5,14 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
-from msgspec import Struct
-
 from service.sandbox.asgi import Reply, Request, json_reply, plain_reply
 from service.sandbox.catalog import Catalog
+from service.sandbox.lists import list_records
+from service.sandbox.ways import ANY, BEGUN, EXTENSIONS, LISTS, WAYS, ListWay, Way, fits
+from service.sandbox.writes import change, create, extend
 
 TOKEN = "sandbox-token"  # noqa: S105 - opens nothing but the sandbox
 TOKEN_SECONDS = 300
-
-ANY = "*"
-ID = "{id}"
-
-
-class Way(Struct, frozen=True):
-    """A path to a kind of record; `wrapped` puts the record under `data`."""
-
-    platform: str
-    kind: str
-    steps: tuple[str, ...]
-    wrapped: bool = False
-
-    def leads(self, segments: tuple[str, ...]) -> str | None:
-        """Give the id if the path is this one."""
-        if len(segments) != len(self.steps):
-            return None
-        for segment, step in zip(segments, self.steps, strict=True):
-            if step not in {segment, ANY, ID}:
-                return None
-        return segments[self.steps.index(ID)]
-
-
-def _way(platform: str, kind: str, path: str, *, wrapped: bool = False) -> Way:
-    return Way(platform, kind, (platform, *path.split("/")), wrapped)
-
-
-WAYS = (
-    _way("pack_cloud", "purchase_order", "v1/organizations/*/purchase-orders/{id}"),
-    _way("pack_cloud", "customer", "v1/organizations/*/customers/{id}"),
-    _way("pack_cloud", "order", "v1/organizations/*/orders/{id}"),
-    _way("pexip_engage", "customer", "enterprises/*/customers/{id}", wrapped=True),
-    _way("pexip_engage", "appointment", "enterprises/*/appointments/{id}", wrapped=True),
-    _way("pexip_engage", "callback_request", "enterprises/*/callback-requests/{id}", wrapped=True),
-    _way("open_food_network", "customer", "api/v1/customers/{id}", wrapped=True),
-    _way("open_food_network", "order", "api/v0/orders/{id}"),
-    _way("flow_retail", "customer", "v2/tenants/*/customers/{id}"),
-    _way("flow_retail", "purchase_order", "v2/tenants/*/stores/*/purchase-orders/{id}"),
-    _way("flow_retail", "tenant", "v2/tenants/{id}"),
-)
 
 TOKEN_STEPS = ("pexip_engage", "realms", ANY, "protocol", "openid-connect", "token")
 
@@ -66,24 +27,50 @@ BASE_PATHS: Mapping[str, str] = {
 
 def answer(request: Request, catalog: Catalog) -> Reply:
     """Answer a call to one of the platforms."""
-    if _same(request.segments, TOKEN_STEPS):
+    if fits(request.segments, TOKEN_STEPS):
         return _token(request)
+    platform = request.segments[0]
+    if platform not in BASE_PATHS:
+        return plain_reply(HTTPStatus.NOT_FOUND)
+    key = _key(request, platform)
+    known = any(fits(request.segments, way.steps) for way in (*LISTS, *WAYS))
+    known = known or any(fits(request.segments, steps) for steps in (*BEGUN, EXTENSIONS))
+    if known and key != _issued(platform):
+        return Reply(401, catalog.error(platform, 401, key))
+    return _let_in(request, catalog) or plain_reply(HTTPStatus.METHOD_NOT_ALLOWED if known else HTTPStatus.NOT_FOUND)
+
+
+def _let_in(request: Request, catalog: Catalog) -> Reply | None:
+    """Answer a call that may come in; None where the path does not take the method."""
+    segments = request.segments
+    if request.method == "POST" and any(fits(segments, steps) for steps in BEGUN):
+        return Reply(202)
+    if fits(segments, EXTENSIONS):
+        return extend(request, catalog, segments) if request.method in {"POST", "DELETE"} else None
+    for way in LISTS:
+        if fits(segments, way.steps):
+            return _list(request, catalog, way)
     for way in WAYS:
-        record_id = way.leads(request.segments)
+        record_id = way.leads(segments)
         if record_id is not None:
             return _record(request, catalog, way, record_id)
-    return plain_reply(HTTPStatus.NOT_FOUND)
+    return None
 
 
-def _record(request: Request, catalog: Catalog, way: Way, record_id: str) -> Reply:
-    key = _key(request, way.platform)
-    if key != _issued(way.platform):
-        return Reply(401, catalog.error(way.platform, 401, key))
-    if request.method != "GET":
-        return plain_reply(HTTPStatus.METHOD_NOT_ALLOWED)
+def _list(request: Request, catalog: Catalog, way: ListWay) -> Reply | None:
+    if request.method == ("POST" if way.asks else "GET"):
+        return list_records(request, catalog, way)
+    return create(request, catalog, way) if request.method == "POST" and way.creates else None
+
+
+def _record(request: Request, catalog: Catalog, way: Way, record_id: str) -> Reply | None:
     record = catalog.get(way.platform, way.kind, record_id)
+    if request.method != "GET" and request.method not in way.writes:
+        return None
     if record is None:
         return Reply(404, catalog.error(way.platform, 404))
+    if request.method != "GET":
+        return change(request, catalog, way, record_id)
     return Reply(200, b'{"data":%b}' % record if way.wrapped else record)
 
 
@@ -114,9 +101,3 @@ def _token(request: Request) -> Reply:
         return json_reply(401, {"error": "invalid_client", "error_description": "Invalid client credentials"})
     issued = {"access_token": _access_token(), "token_type": "Bearer", "expires_in": TOKEN_SECONDS}
     return json_reply(200, issued | {"scope": form.get("scope", "")})
-
-
-def _same(segments: tuple[str, ...], steps: tuple[str, ...]) -> bool:
-    return len(segments) == len(steps) and all(
-        step in {segment, ANY} for segment, step in zip(segments, steps, strict=True)
-    )

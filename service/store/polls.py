@@ -98,9 +98,9 @@ class Polls:
         return [Standing(flat[i].decode(), flat[i + 1]) for i in range(0, len(flat), 2)]
 
     async def note(
-        self, source: str, token: str, lease_seconds: float, turn: Turn, entries: Mapping[str, Seen | None]
+        self, source: str, token: str, lease_seconds: float, turn: Turn, entries: Mapping[str, Seen]
     ) -> None:
-        """Write down how far the pass has come, and what was seen; None forgets a record.
+        """Write down how far the pass has come, and what was seen.
 
         Raises:
             LeaseLost: another one polls now.
@@ -108,7 +108,7 @@ class Polls:
         """
         parts: list[Argument] = [turn.cursor or "", turn.seen, turn.changed, turn.missed]
         for record_id, seen in entries.items():
-            parts += (_bucket(record_id), record_id, b"" if seen is None else seen.entry())
+            parts += (_bucket(record_id), record_id, seen.entry())
         await self._call(source, token, lease_seconds, "note", *parts)
 
     async def shelf(self, source: str, token: str, lease_seconds: float) -> dict[str, Seen]:

@@ -163,7 +163,15 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
     ("sources/pack-orders", None, "sources.pack-orders", "Expected `object`", "write"),
     ("sources/pack-orders/platform", "pakc", "sources.pack-orders.platform", "no platform pakc", "did you mean pack?"),
     ("sources/pack-orders/platform", REMOVED, "sources.pack-orders.platform", "missing", "add platform"),
-    ("sources/pack-orders/poll", {"every": "5m"}, "sources.pack-orders.poll", "unknown key", "known here"),
+    ("sources/pack-orders/poll", {"every": "5m"}, "sources.pack-orders.poll.record", "missing", "add record"),
+    ("sources/pack-orders/poll", {"every": "0m", "record": "customer"}, "sources.pack-orders.poll.every", "form", "5m"),
+    (
+        "sources/pack-orders/poll",
+        {"every": "5m", "record": "customer"},
+        "sources.pack-orders.poll.record",
+        "cannot list that",
+        "purchase_order",
+    ),
     ("sources/pack-orders/failure_status", 200, "sources.pack-orders.failure_status", ">= 400", "400 to 599"),
     ("sources/pack-orders/dedupe_hours", 0, "sources.pack-orders.dedupe_hours", "> 0", "hours"),
     (
@@ -173,8 +181,8 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
         "Invalid",
         "did you mean same?",
     ),
-    ("sources/pack-orders/verify", REMOVED, "sources.pack-orders.verify", "missing", "scheme"),
-    ("sources/pack-orders/verify", "hmac", "sources.pack-orders.verify", "Expected `object`", "write"),
+    ("sources/pack-orders/verify", REMOVED, "sources.pack-orders", "neither verify nor poll", "scheme"),
+    ("sources/pack-orders/verify", "hmac", "sources.pack-orders.verify", "Expected `object | null`", "write"),
     ("sources/pack-orders/verify", NONE, "sources.pack-orders.verify", "from anyone", "allow_unverified: true"),
     (
         "sources/pack-orders/verify/scheme",

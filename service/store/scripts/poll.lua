@@ -3,7 +3,7 @@
 -- ARGV: prefix, queue, source, token of the poller, lease_ms, step, then
 -- claim: gives {'go', cursor, pass, seen, changed, missed}, {'rest', ms} until the next pass is due, {'busy', ms} while
 --   another one polls.
--- note: cursor, seen, changed, missed (of the pass so far), then per record bucket, id, what was seen ('' forgets it).
+-- note: cursor, seen, changed, missed (of the pass so far), then per record bucket, id, what was seen.
 -- known: per record bucket, id. Gives 'ok', then per record what was seen ('' for nothing).
 -- shelf: first bucket, last bucket. Gives 'ok', then id, what was seen, … of all in them.
 -- leave: ms until somebody may go on; ended: ms until the next pass.
@@ -40,11 +40,7 @@ redis.call('PEXPIRE', lock, lease_ms)
 if step == 'note' then
   redis.call('HSET', key, 'cursor', ARGV[7], 'seen', ARGV[8], 'changed', ARGV[9], 'missed', ARGV[10])
   for i = 11, #ARGV, 3 do
-    if ARGV[i + 2] == '' then
-      redis.call('HDEL', shelf .. ARGV[i], ARGV[i + 1])
-    else
-      redis.call('HSET', shelf .. ARGV[i], ARGV[i + 1], ARGV[i + 2])
-    end
+    redis.call('HSET', shelf .. ARGV[i], ARGV[i + 1], ARGV[i + 2])
   end
 elseif step == 'known' then
   local answer = {'ok'}
