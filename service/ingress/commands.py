@@ -45,5 +45,7 @@ async def _serve(settings: Settings, config: Config) -> None:
             platforms=platforms,
             sources=sources,
             actions=load_actions(),
+            source_configs=config.sources,
+            platform_configs=config.platforms,
         )
         await run(settings, sources, store, admin_router(parts))
