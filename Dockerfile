@@ -30,7 +30,7 @@ LABEL org.opencontainers.image.title="waybill" \
 # what installs software has no business where software runs
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin waybill \
  && rm -rf /usr/local/bin/pip* /usr/local/lib/python3.*/site-packages/pip* /usr/local/lib/python3.*/ensurepip \
-           /usr/lib/python3/dist-packages/pip* /usr/bin/pip* /root/.cache
+           /usr/lib/python3/dist-packages/pip* /usr/bin/pip*
 COPY --from=build /opt/waybill /opt/waybill
 ENV PATH="/opt/waybill/bin:${PATH}" PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 WORKDIR /etc/waybill

@@ -87,6 +87,7 @@ EXACT: dict[str, Schema] = {
     "monitoring.podMonitor.labels": LABELS,
     "monitoring.podMonitor.interval": {"type": "string", "pattern": "^[0-9]+(ms|s|m)$"},
     "monitoring.prometheusRule.labels": LABELS,
+    "monitoring.dashboards.logStore": {"enum": ["loki", "victorialogs"]},
     "monitoring.dashboards.annotations": LABELS,
     "extraObjects": OBJECTS,
     "extraEnv": OBJECTS,

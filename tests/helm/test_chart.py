@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -333,8 +334,8 @@ def test_selectors_hold_nothing_that_an_upgrade_changes(tmp_path: Path) -> None:
 
 
 def test_names_are_stable_and_short_enough() -> None:
-    names = [name.split("/")[1] for name in render("full", {"fullnameOverride": "x" * 80})]
-    assert all(len(name) <= 63 for name in names)
+    names = [name.split("/") for name in render("full", {"fullnameOverride": "x" * 80})]
+    assert [name for kind, name in names if kind != "ConfigMap" and len(name) > 63] == []
 
 
 # monitoring, notes, test
@@ -349,6 +350,19 @@ def test_a_dashboard_is_shipped_as_it_stands(tmp_path: Path) -> None:
     found = render("full", chart=chart)["ConfigMap/rel-waybill-dashboard-front-door"]
     assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert found["data"] == {"front-door.json": text}
+
+
+@pytest.mark.parametrize(("store", "other"), [("loki", "victorialogs"), ("victorialogs", "loki")])
+def test_dashboards_ask_the_log_store_that_is_there(store: str, other: str) -> None:
+    found = render("full", {"monitoring": {"dashboards": {"logStore": store}}})
+    assert f"ConfigMap/rel-waybill-dashboard-waybill-{store}" in found
+    assert f"ConfigMap/rel-waybill-dashboard-waybill-{other}" not in found
+
+
+def test_loki_s_ruler_gets_the_chart_s_alerts() -> None:
+    found = render("full")["ConfigMap/rel-waybill-loki-rules"]
+    assert found["metadata"]["labels"]["loki_rule"] == "1"
+    assert yaml.safe_load(found["data"]["waybill.yaml"])["groups"]
 
 
 def test_alerts_are_the_chart_s_and_the_operator_s() -> None:
@@ -374,26 +388,30 @@ def test_helm_test_posts_a_signed_delivery() -> None:
 
 
 @pytest.fixture
-def notes(tmp_path: Path) -> Callable[[str], str]:
+def notes(tmp_path: Path) -> Callable[..., str]:
     """Helm shows notes only where it has a cluster, so a copy of the chart renders them into an object."""
     chart = tmp_path / "helm"
     shutil.copytree(CHART, chart)
     told = '{{ include (print .Template.BasePath "/NOTES.txt") . | toJson }}'
     text = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: notes}}\ndata: {{notes: {told}}}\n"
     (chart / "templates" / "told.yaml").write_text(text)
-    return lambda case: render(case, chart=chart)["ConfigMap/notes"]["data"]["notes"]
+
+    def told_of(case: str, **values: Any) -> str:
+        return render(case, values, chart=chart)["ConfigMap/notes"]["data"]["notes"]
+
+    return told_of
 
 
-def test_the_notes_tell_the_urls(notes: Callable[[str], str]) -> None:
+def test_the_notes_tell_the_urls(notes: Callable[..., str]) -> None:
     assert "https://hooks.example.com/webhooks/erp-orders" in notes("full")
     assert "http://rel-waybill.shop.svc/webhooks/pack-orders\n  (inside the cluster only" in notes("minimal")
 
 
-def test_the_notes_tell_what_is_unsafe(notes: Callable[[str], str]) -> None:
+def test_the_notes_tell_what_is_unsafe(notes: Callable[..., str]) -> None:
     trial = notes("trial")
     for told in ("redis.embedded is one server", "secrets.trial stands in the release", "the Ingress has no TLS"):
         assert told in trial
-    assert "networkPolicy is off" in notes("no-ingress")
+    assert "networkPolicy is off" in notes("no-ingress", networkPolicy={"enabled": False})
     assert "durability is declared" in notes("full")
 
 

@@ -122,11 +122,12 @@ async def sandbox() -> AsyncIterator[SandboxHandle]:
 
 @pytest.fixture
 def values(store_url: str, sandbox: SandboxHandle) -> dict[str, Any]:
+    order = {"order": "{id}"}
     rule = {
         "id": "short-receipt",
         "type": "purchase_order",
         "when": {"any_of": "lines", "where": {"field": "quantity_received", "op": "lt", "ref": "quantity_ordered"}},
-        "actions": [{"id": "claim", "do": "http", "url": f"{sandbox.url}/_sandbox/sink/claims", "body": {"order": "{id}"}}],
+        "actions": [{"id": "claim", "do": "http", "url": f"{sandbox.url}/_sandbox/sink/claims", "body": order}],
     }
     return {
         "image": {"repository": "localhost/waybill", "tag": "test", "pullPolicy": "Never"},
