@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import UNSET, Struct, structs
 
 from service.errors import PermanentError
 from service.events import EVENT_VERSION, Event, RecordRef, derived_event_id
 from service.platforms.base import Fetched
 from service.records import RECORDS, Record
-from service.rules import Rulebook, Subject
+from service.rules import Evidence, Rulebook, Subject
 from service.settings import Settings
 from service.store import Arrival, Head, LastState
 from service.store.ingest import decode_event
@@ -76,8 +76,13 @@ def decide(rulebook: Rulebook, event: Event, fetched: Fetched, last: LastState, 
     record: Record = fetched.record or RECORDS[event.record.kind](id=event.record.id)
     previous = _decode(last.fields) if last.digest and last.fields else None
     subject = Subject(event, record, fetched.raw, previous)
-    judgement = rulebook.judge(subject, datetime.now(UTC))
-    verdicts = [StoredVerdict(verdict.rule, verdict.result, verdict.reason) for verdict in judgement.verdicts]
+    evidence = Evidence()
+    judgement = rulebook.judge(subject, datetime.now(UTC), evidence)
+    because = evidence.by_rule()
+    verdicts = [
+        StoredVerdict(verdict.rule, verdict.result, verdict.reason, because.get(verdict.rule, UNSET))
+        for verdict in judgement.verdicts
+    ]
     effects = [
         StoredEffect(effect.rule, effect.action, effect.do, effect.repeat, effect.inputs)
         for effect in judgement.effects

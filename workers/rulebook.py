@@ -20,6 +20,7 @@ class RulebookInForce:
         self._actions = actions
         self._seconds_max = seconds_max
         self._refused: str | None = None
+        self._switching = asyncio.Lock()
         self._log = structlog.get_logger()
         self.rulebook: Rulebook | None = None
 
@@ -49,14 +50,16 @@ class RulebookInForce:
             document = await self._shelf.document(version)
         except (StoreUnavailable, StoreUnsafe):
             return
-        if document is not None and (self.rulebook is None or version != self.rulebook.version):
-            # asked again, since two may have waited for the same document
-            self._switch(version, document)
+        async with self._switching:
+            if document is not None and (self.rulebook is None or version != self.rulebook.version):
+                # asked again, since two may have waited for the same document
+                await self._switch(version, document)
 
-    def _switch(self, version: str, document: bytes) -> None:
+    async def _switch(self, version: str, document: bytes) -> None:
         before = self.rulebook.version if self.rulebook else None
         try:
-            self.rulebook = Rulebook.load(document, self._actions)
+            # A thousand rules take most of a second to compile, which the loop cannot stand still for.
+            self.rulebook = await asyncio.to_thread(Rulebook.load, document, self._actions)
         except ConfigError as error:
             self._refused = version
             RULEBOOKS_REFUSED.add()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from service.actions import Repeat
 from service.events import Change, Event
@@ -33,6 +33,8 @@ class StoredVerdict(Struct, frozen=True, omit_defaults=True):
     rule: str
     result: str
     reason: str | None = None
+    because: msgspec.Raw | UnsetType = UNSET
+    """The comparisons that settled it, as `service.rules.evidence` has them; left out where there was no room."""
 
 
 class DecidedLine(Struct, frozen=True, tag_field="what", tag="decided", kw_only=True):

@@ -4,6 +4,7 @@ Everything here is pure but `files.py`, which reads rule files, and `commands.py
 """
 
 from service.rules.document import parse_document, version_of, write_document
+from service.rules.evidence import Evidence
 from service.rules.files import RuleFile, find_rule_files, read_rule_files
 from service.rules.language import Condition, Rule
 from service.rules.rulebook import Judgement, PlannedEffect, Rulebook, Verdict
@@ -12,6 +13,7 @@ from service.rules.trace import Step, Trace
 
 __all__ = [
     "Condition",
+    "Evidence",
     "Judgement",
     "PlannedEffect",
     "Rule",

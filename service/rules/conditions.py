@@ -6,7 +6,7 @@ Lists are in `quantifiers.py`, single comparisons in `sides.py`.
 """
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import UNSET, Struct
@@ -164,6 +164,8 @@ def _gather(tests: list[Test], told: Node, *, decisive: bool) -> Test:
     otherwise = not decisive
 
     def run(scope: Scope, here: Value, trace: Trace | None) -> Truth:
+        if trace is not None and trace.brief:
+            return _settle(quick, scope, here, trace, decisive=decisive)
         if trace is not None:
             results = [child(scope, here, trace) for child in written]
             result = decisive if decisive in results else None if None in results else otherwise
@@ -179,6 +181,21 @@ def _gather(tests: list[Test], told: Node, *, decisive: bool) -> Test:
         return result
 
     return Test(run, sum(test.cost for test in tests))
+
+
+def _settle(quick: Sequence[Run], scope: Scope, here: Value, trace: Trace, *, decisive: bool) -> Truth:
+    """Stop as deciding does; what was noted before the child that settled it is dropped."""
+    begin = trace.mark()
+    result: Truth = not decisive
+    for child in quick:
+        before = trace.mark()
+        answer = child(scope, here, trace)
+        if answer is decisive:
+            trace.drop(begin, before)
+            return decisive
+        if answer is None:
+            result = None
+    return result
 
 
 def opposite(test: Test, told: Node) -> Test:

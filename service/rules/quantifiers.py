@@ -119,7 +119,12 @@ def _search(field: Field, where: Test, search: Search, told: Node) -> Run:
         elif not sought and len(seen) < least:
             result = False
         else:
-            found = find(scope, seen) if trace is None else _explain(inner, scope, seen, trace, sought=sought)
+            if trace is None or trace.brief:
+                found = find(scope, seen)
+                if found and trace is not None:
+                    _point_out(inner, find, scope, seen, trace)
+            else:
+                found = _explain(inner, scope, seen, trace, sought=sought)
             result = negate(found) if turn else found
         if trace is not None:
             trace.branch(told, result, seen)
@@ -131,6 +136,17 @@ def _search(field: Field, where: Test, search: Search, told: Node) -> Run:
 def _explain(run: Run, scope: Scope, elements: Sequence[Any], trace: Trace, *, sought: bool) -> Truth:
     results = _explain_each(run, scope, elements, trace)
     return True if sought in results else None if None in results else False
+
+
+def _point_out(run: Run, find: Find, scope: Scope, elements: Sequence[Any], trace: Trace) -> None:
+    """Note the first element that gave the sought answer; halving the list costs as much as looking through it once."""
+    low, high = 0, len(elements)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if find(scope, elements[low:middle]) else (middle, high)
+    trace.enter(low)
+    run(scope, elements[low], trace)
+    trace.leave()
 
 
 def _explain_each(run: Run, scope: Scope, elements: Sequence[Any], trace: Trace) -> list[Truth]:
@@ -169,7 +185,7 @@ def _count(field: Field, where: Test | None, wanted: tuple[Decide, int, str], el
     def results(scope: Scope, elements: Sequence[Any], trace: Trace | None) -> list[Truth]:
         if where is None:
             return [True] * len(elements)
-        if trace is not None:
+        if trace is not None and not trace.brief:
             return _explain_each(where.run, scope, elements, trace)
         return [where.run(scope, element, None) for element in elements]
 

@@ -4,7 +4,7 @@ A trace is handed to the same closures that decide, so what it tells is what hap
 they are noted, so a trace may be shown and stored.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec import UNSET, Struct
 
@@ -46,6 +46,9 @@ class Step(Struct, frozen=True, omit_defaults=True):
 class Trace:
     """Collects steps, children before their parent, up to `steps_max`; `complete` tells whether all found room."""
 
+    brief: ClassVar[bool] = False
+    """Whether only what decided is wanted; conditions then stop as early as without a trace."""
+
     def __init__(self, steps_max: int = TRACE_STEPS_MAX) -> None:
         self.steps: list[Step] = []
         self.steps_max = steps_max
@@ -74,6 +77,14 @@ class Trace:
         shown = show(wanted, personal=hide) if wanted is not UNSET else UNSET
         reason = _reason(node, seen, wanted) if result is None else None
         self._add(node, result, show(seen, personal=personal), shown, reason)
+
+    def mark(self) -> int:
+        """How much was noted so far."""
+        return len(self.steps)
+
+    def drop(self, begin: int, end: int) -> None:
+        """Forget what was noted between two marks."""
+        del self.steps[begin:end]
 
     def unknown(self) -> Step | None:
         """The first step that was unknown by itself."""

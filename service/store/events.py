@@ -88,6 +88,14 @@ class Events:
             "story": [json.loads(line) for line in (story or b"").splitlines()],
         }
 
+    async def last_fields(self, lane: str) -> bytes | None:
+        """What the last decision on a record remembers of it, as it was written; None before the first one.
+
+        Raises:
+            StoreUnavailable: no answer.
+        """
+        return await self._client.command("HGET", self._keys.named(f"record:{lane}"), "fields") or None
+
     async def page(
         self, index: Index, events_max: int, before_ms: int | None = None, passed_over: int = 0
     ) -> list[EventSummary]:

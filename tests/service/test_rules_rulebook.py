@@ -17,6 +17,7 @@ from service.rules import (
     Subject,
     Trace,
     Verdict,
+    find_rule_files,
     parse_document,
     read_rule_files,
     version_of,
@@ -369,7 +370,7 @@ def test_an_empty_rulebook_judges_nothing() -> None:
 
 
 def test_the_example_rules_of_the_docs_load_and_match_what_they_are_about() -> None:
-    paths = sorted((ROOT / "docs" / "examples" / "rules").glob("*.yaml"))
+    paths = find_rule_files(["rules/*.yaml"], ROOT / "docs" / "examples")
     files = read_rule_files(paths, load_actions())
     rulebook = Rulebook.load(write_document([rule for file in files for rule in file.rules]), load_actions())
     assert {rule.type for rule in rulebook.rules} == {"purchase_order", "customer"}

@@ -1,8 +1,8 @@
 """`do: publish`: append a message to a stream in the store, for consumers of your own beside Waybill.
 
 The key is the stream's name behind `<prefix>stream:`, read with XREAD or a consumer group: fields `event_id`, `rule`
-and `data`, which is the message as JSON. The entry is written by the very call that says the effect is done, so there is
-one, and the stream is cut to its newest entries, so that nobody reading never fills the store.
+and `data`, which is the message as JSON. The entry is written by the very call that says the effect is done, so there
+is one, and the stream is cut to its newest entries, so that nobody reading never fills the store.
 """
 
 from collections.abc import Mapping

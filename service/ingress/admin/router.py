@@ -13,6 +13,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from service.errors import ConfigError, Refusal, WaybillError
 from service.ingress.admin.conditions import RuleConditions
+from service.ingress.admin.dry_runs import DryRuns
 from service.ingress.admin.oversight import OVERSIGHT
 from service.ingress.admin.parts import AdminParts
 from service.ingress.admin.problems import (
@@ -24,6 +25,7 @@ from service.ingress.admin.problems import (
 )
 from service.ingress.admin.rule_actions import RuleActions
 from service.ingress.admin.rule_types import RuleTypes
+from service.ingress.admin.rulebook import RulebookVersions
 from service.ingress.admin.rules import Rules
 from service.ingress.admin.tokens import Tokens, caller_of
 
@@ -37,6 +39,8 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     Rules,
     RuleConditions,
     RuleActions,
+    RulebookVersions,
+    DryRuns,
     *OVERSIGHT,
 )
 

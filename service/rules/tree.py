@@ -1,0 +1,58 @@
+"""Writes explanations for people: the nodes of a rule as a tree with what each saw, and effects in one line. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from service.rules.trace import Step
+
+EFFECT_CHARS_MAX = 300
+MARKS = {True: "+", False: "-", None: "?"}
+
+
+def tell_steps(steps: Sequence[Step]) -> Iterator[str]:
+    """Write the nodes of one rule, parents first; `+` true, `-` false, `?` unknown."""
+    for step in sorted(steps, key=_order):
+        yield "  " * (_depth(step) - 1) + tell_step(step)
+
+
+def tell_step(step: Step) -> str:
+    """Write one node: `- status eq 'expected' (saw 'received')`."""
+    at = f"[{step.elements[-1]}] " if step.elements else ""
+    told = f"{MARKS[step.result]} {at}{step.field + ' ' if step.field else ''}{step.word}"
+    if step.wanted is not UNSET:
+        told += f" {step.wanted!r}"
+    if step.seen is not UNSET:
+        told += f" (saw {step.seen!r})"
+    return told + (f": {step.reason}" if step.reason else "")
+
+
+def tell_effect(action: str, do: str, inputs: Mapping[str, Any]) -> str:
+    """Write one effect in a line."""
+    told = msgspec.json.encode(inputs).decode()
+    return f"{do} ({action}) {told[:EFFECT_CHARS_MAX]}{'…' if len(told) > EFFECT_CHARS_MAX else ''}"
+
+
+def _order(step: Step) -> tuple[Any, ...]:
+    """Parents before children, and what belongs to one element of a list together."""
+    parts: list[tuple[int, str]] = []
+    elements = list(step.elements)
+    for part in _parts(step.path):
+        name, _, index = part.partition("[")
+        parts.append((int(index.rstrip("]")) if index else 0, name))
+        if part == "where" and elements:
+            parts.append((elements.pop(0), ""))
+    return tuple(parts)
+
+
+def _depth(step: Step) -> int:
+    return sum(1 for part in _parts(step.path) if part not in LISTS)
+
+
+LISTS = frozenset({"any_of", "all_of", "none_of", "count"})
+
+
+def _parts(path: str) -> list[str]:
+    return path.split(".")

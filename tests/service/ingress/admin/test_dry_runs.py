@@ -1,0 +1,151 @@
+"""Dry runs and versions in the admin API: everything is told, nothing is done."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from msgspec import Struct
+
+from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
+from service.ingress.admin import AdminParts
+from service.outbound import open_outbound
+from service.platforms.pack_cloud import PackCloud
+from service.sandbox.server import SandboxHandle, running_sandbox
+from service.settings import Settings
+from service.store import Store
+
+from .conftest import Api, Lines
+
+RULES, RUNS, BOOK = "/api/v1/rules", "/api/v1/dry-runs", "/api/v1/rulebook"
+SHORT: dict[str, Any] = {
+    "id": "short",
+    "type": "purchase_order",
+    "when": {"any_of": "lines", "where": {"field": "quantity_received", "op": "lt", "ref": "quantity_ordered"}},
+    "actions": [{"id": "claim", "do": "http", "url": "https://erp.test/{id}", "body": {"order": "{id}"}}],
+}
+POST = {"kind": "purchase_order", "record": {"id": "p1", "lines": [{"quantity_ordered": 2, "quantity_received": 1}]}}
+
+
+class Shop(Struct):
+    """The API beside a sandbox platform."""
+
+    api: Api
+    sandbox: SandboxHandle
+    store: Store
+
+    async def send(self, record_id: str, kind: str = "purchase_order") -> str:
+        record = RecordRef("pack", kind, record_id)
+        event = Event(EVENT_VERSION, new_event_id(), "shop", "t", "updated", record, None, {}, None, b"{}")
+        await self.store.ingest(event, event.id, 60_000)
+        return event.id
+
+
+@pytest.fixture
+async def shop(
+    settings: Settings, store: Store, make_parts: Callable[..., AdminParts], serve_admin: Callable[[AdminParts], Any]
+) -> AsyncIterator[Shop]:
+    async with running_sandbox() as sandbox, open_outbound(settings) as outbound:
+        pack = PackCloud(
+            "pack", outbound, organization_id="org_1", token=sandbox.token, base_url=sandbox.base_url("pack_cloud")
+        )
+        api: Api = await serve_admin(make_parts(platforms={"pack": pack}))
+        assert (await api("POST", RULES, SHORT)).status == 201
+        yield Shop(api, sandbox, store)
+
+
+async def test_a_posted_record_is_judged_and_every_node_explained(shop: Shop) -> None:
+    answer = await shop.api("POST", RUNS, {"post": POST}, role="operator")
+    assert answer.status == 200, answer.body
+    assert answer.body["verdicts"] == [{"rule": "short", "result": "matched", "reason": None}]
+    assert [(step["path"], step["result"], step.get("seen")) for step in answer.body["steps"]] == [
+        ("when.any_of.where", True, 1), ("when", True, "(1 elements)"),
+    ]  # fmt: skip
+    (effect,) = answer.body["effects"]
+    assert (effect["do"], effect["inputs"]["url"], effect["inputs"]["body"]) == (
+        "http", "https://erp.test/p1", {"order": "p1"},
+    )  # fmt: skip
+
+
+async def test_a_record_fetched_now_is_judged_by_other_rules_than_those_in_force(shop: Shop) -> None:
+    rules = [{"id": "new", "type": "purchase_order", "when": {"field": "status", "op": "eq", "value": "received"}}]
+    wanted = {"fetch": {"platform": "pack", "kind": "purchase_order", "id": "po-1"}, "rules": rules}
+    answer = await shop.api("POST", RUNS, wanted)
+    assert [verdict["rule"] for verdict in answer.body["verdicts"]] == ["new"]
+    assert answer.body["record"] == "pack:purchase_order:po-1"
+
+
+async def test_a_stored_event_is_judged_and_nothing_is_written_or_sent(shop: Shop) -> None:
+    event_id = await shop.send("po-1")
+    before = await shop.store.events.show(event_id)
+    answer = await shop.api("POST", RUNS, {"event": event_id})
+    assert (answer.body["event_id"], answer.body["verdicts"][0]["result"]) == (event_id, "matched")
+    assert await shop.store.events.show(event_id) == before
+    assert not shop.sandbox.sandbox.sink.requests
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "pointers"),
+    [
+        ({}, 422, [""]),
+        ({"post": POST, "event": "a"}, 422, [""]),
+        ({"event": "0" * 32}, 404, []),
+        ({"event": "../x"}, 404, []),
+        ({"post": POST, "version": "none"}, 404, []),
+        ({"post": POST | {"record": {"id": "p1", "statsu": "x"}}}, 422, ["/post/record/statsu"]),
+        ({"post": POST | {"record": {"id": "p1", "status": 3}}}, 422, ["/post/record/status"]),
+        ({"post": POST, "rules": [SHORT | {"when": {"field": "x", "op": "exists"}}]}, 422, ["/rules/0/when/field"]),
+        ({"fetch": {"platform": "none", "kind": "customer", "id": "1"}}, 422, ["/platform"]),
+        ({"fetch": {"platform": "pack", "kind": "order", "id": "1"}}, 422, ["/fetch/kind"]),
+    ],
+)
+async def test_what_cannot_be_judged_is_refused(
+    shop: Shop, wanted: dict[str, Any], status: int, pointers: list[str]
+) -> None:
+    answer = await shop.api("POST", RUNS, wanted)
+    assert answer.status == status, answer.body
+    assert [error["pointer"] for error in answer.body.get("errors", [])] == pointers
+
+
+async def test_a_candidate_is_held_against_the_rules_in_force_over_the_last_events(shop: Shop) -> None:
+    ids = [await shop.send(record) for record in ("po-1", "po-1", "complete-1", "missing-1")]
+    hint = await shop.send("1", kind="order")
+    gone = RecordRef("nobody", "customer", "1")
+    other = Event(EVENT_VERSION, new_event_id(), "shop", "t", "updated", gone, None, {}, None, b"{}")
+    await shop.store.ingest(other, other.id, 60_000)
+    candidate = {"last": 50, "rules": [SHORT | {"when": {"not": SHORT["when"]}}]}
+    answer = await shop.api("POST", f"{RUNS}/compare", candidate, role="operator")
+    assert answer.status == 200, answer.body
+    assert answer.body["events_judged"] == 4
+    assert [missed["event_id"] for missed in answer.body["not_judged"]] == [other.id]
+    found = {each["event_id"]: (each["live"], each["candidate"]) for each in answer.body["differences"]}
+    assert found == {
+        ids[0]: ("matched", "unmatched"),
+        ids[1]: ("matched", "unmatched"),
+        ids[2]: ("unmatched", "matched"),
+    }
+    assert hint not in found
+    same = await shop.api("POST", f"{RUNS}/compare", {"last": 2})
+    assert (same.body["events_judged"], same.body["differences"]) == (1, [])
+
+
+async def test_versions_are_listed_compared_and_brought_back(shop: Shop, lines: Lines) -> None:
+    first = (await shop.api("GET", BOOK)).body["version"]
+    await shop.api("PUT", f"{RULES}/short", SHORT | {"sort": 3}, if_match="*")
+    now = await shop.api("GET", BOOK)
+    assert now.etag == f'"{now.body["version"]}"'
+    page = (await shop.api("GET", f"{BOOK}/versions?limit=1")).body
+    assert ([entry["author"] for entry in page["items"]], page["total"]) == (["ann-admin"], 2)
+    assert (await shop.api("GET", f"{BOOK}/versions?after={page['next']}")).body["items"][0]["version"] == first
+    (change,) = (await shop.api("GET", f"{BOOK}/diff?before={first}")).body
+    assert (change["rule"], change["what"]) == ("short", "changed")
+    assert "+sort: 3" in change["lines"]
+    assert (await shop.api("GET", f"{BOOK}/versions/{first}")).body["rules"][0]["sort"] == 0
+    for path in (f"{BOOK}/versions/none", f"{BOOK}/diff?before=none"):
+        assert (await shop.api("GET", path)).status == 404
+    lines("admin.changed")
+    assert (await shop.api("POST", f"{BOOK}/rollback", {"version": first}, if_match='"x"')).status == 412
+    assert (await shop.api("POST", f"{BOOK}/rollback", {"version": "none"})).status == 404
+    back = await shop.api("POST", f"{BOOK}/rollback", {"version": first}, if_match=now.etag)
+    assert (back.status, back.body["version"]) == (200, first)
+    assert [line["what"] for line in lines("admin.changed")] == ["rulebook.rolled_back"]
+    assert (await shop.api("GET", f"{RULES}/short")).body["sort"] == 0

@@ -1,0 +1,118 @@
+"""A decision can be explained afterwards: the store keeps what settled each rule, and a person reads it as a tree."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from service.rules import Evidence, Trace, parse_document
+from service.rules.evidence import read_evidence
+from service.rules.explaining import explain
+from service.settings import Settings
+from tests.service.rule_samples import NOW, book, customer, line, order, subject
+from tests.workers.house import House, open_house
+
+RULES = """
+- id: first
+  type: purchase_order
+  when:
+    all:
+      - {field: reference, op: exists}
+      - {field: status, op: eq, value: nowhere}
+- id: second
+  type: purchase_order
+  when: {any_of: lines, where: {field: quantity_received, op: lt, ref: quantity_ordered}}
+  actions:
+    - {id: claim, do: http, url: "SINK/claims", body: {order: "{id}"}}
+- {id: third, type: purchase_order, when: {field: raw.nothing, op: eq, value: 1}}
+- {id: fourth, type: purchase_order}
+"""
+
+
+@pytest.fixture
+async def house(settings: Settings) -> AsyncIterator[House]:
+    async with open_house(settings) as opened:
+        yield opened
+
+
+def because(rules: str, *records: Any) -> dict[str, Any]:
+    evidence = Evidence()
+    book(rules).judge(subject(*records), NOW, evidence)
+    return {rule: msgspec.json.decode(bytes(text)) for rule, text in evidence.by_rule().items()}
+
+
+async def test_a_decision_is_told_as_a_tree_with_what_each_comparison_saw(house: House) -> None:
+    version = await house.publish(RULES)
+    event_id = await house.send()
+    await house.work()
+    document = parse_document(await house.store.rulebook.document(version) or b"")
+    told = list(explain(await house.story(event_id), document))
+    assert told[0] == f"event {event_id}: ended, matched"
+    assert told[1] == "  purchase_order.updated (updated) from shop about pack:purchase_order:po-1"
+    assert told[2].endswith(f"by rulebook {version}")
+    tree = "\n".join(told[3:])
+    assert "- first unmatched\n    - status eq nowhere: saw 'received'" in tree
+    assert "+ second matched\n    + any_of lines: saw '(" in tree
+    assert "quantity_received lt quantity_ordered at element" in tree
+    assert '    done: http (claim) {"method":"POST"' in tree
+    assert "? third unknown: raw.nothing is missing, at when\n    ? raw.nothing eq 1: saw '(missing)'" in tree
+    assert "\n+ fourth matched\n" in tree
+    assert 'second.claim ok {"http_status":200' in tree
+
+
+async def test_without_its_rulebook_or_its_decision_an_event_is_still_told(house: House) -> None:
+    await house.publish(RULES)
+    event_id = await house.send()
+    told = list(explain(await house.story(event_id), None))
+    assert told == [f"event {event_id}: waiting", "  not decided"]
+    await house.work()
+    assert any("all[1]: saw 'received'" in line for line in explain(await house.story(event_id), None))
+
+
+@pytest.mark.parametrize(
+    ("when", "kept"),
+    [
+        ("{field: status, op: eq, value: x}", [["", False, "received"]]),
+        ("{any: [{field: status, op: eq, value: x}, {field: reference, op: exists}]}", [["any[1]", True, "PO-1"]]),
+        ("{all: [{field: status, op: exists}, {field: reference, op: exists}]}",
+         [["all[0]", True, "received"], ["all[1]", True, "PO-1"]]),
+        ("{not: {field: status, op: exists}}", [["not", True, "received"]]),
+        ("{all_of: lines, where: {field: quantity_received, op: ge, ref: quantity_ordered}}",
+         [["all_of.where", False, 7, 10, [1]], ["", False, "(2 elements)"]]),
+        ("{none_of: lines, where: {field: product_code, op: eq, value: Z}}", [["", True, "(2 elements)"]]),
+        ("{count: lines, op: ge, value: 3}", [["", False, "(2 elements)"]]),
+    ],
+)  # fmt: skip
+def test_what_settled_a_rule_is_kept_and_nothing_else(when: str, kept: list[Any]) -> None:
+    assert because(f"[{{id: r, type: purchase_order, when: {when}}}]") == {"r": kept}
+
+
+def test_personal_values_are_masked_before_they_are_kept() -> None:
+    rule = "[{id: r, type: customer, when: {field: email, op: eq, value: ann@example.org}}]"
+    assert because(rule, customer()) == {"r": [["", True, "***"]]}
+
+
+def test_evidence_is_bounded_by_rule_and_by_decision() -> None:
+    long = order(reference="x" * 5_000)
+    (item,) = because("[{id: r, type: purchase_order, when: {field: reference, op: exists}}]", long)["r"]
+    assert len(item[2]) == 60
+    many = "".join(
+        f"- {{id: r{number}, type: purchase_order, when: {{field: status, op: exists}}}}\n" for number in range(100)
+    )
+    kept = because(many)
+    assert 20 < len(kept) < 100
+    assert sum(len(msgspec.json.encode(items)) for items in kept.values()) <= 1_024
+
+
+def test_evidence_changes_no_verdict_and_points_to_the_first_element() -> None:
+    lines = tuple(line(5, 4 if number in {7, 9} else 5) for number in range(12))
+    rule = "[{id: r, type: purchase_order, when: {any_of: lines, where: {field: quantity_received, op: lt, value: 5}}}]"
+    rulebook, about = book(rule), subject(order(lines=lines))
+    traces: list[Trace | None] = [None, Trace(), Evidence()]
+    verdicts = [rulebook.judge(about, NOW, trace).verdicts for trace in traces]
+    assert verdicts[0] == verdicts[1] == verdicts[2]
+    (found, _) = read_evidence(because(rule, order(lines=lines))["r"])
+    assert found.elements == (7,)
+    assert isinstance(NOW, datetime)
