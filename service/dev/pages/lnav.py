@@ -20,8 +20,8 @@ SHOWN = (
 )
 """What stands on a line behind its name; all other fields are below it."""
 
-OF_LNAV = frozenset({"ts", "level", "event", "cut", "event_ids"})
-"""What lnav knows by a role of their own, and lists, which it has no kind for."""
+OF_LNAV = frozenset({"ts", "level", "event", "cut", "event_ids", "to"})
+"""What lnav has a role of its own for, lists, which it has no kind for, and a word of SQL, which it does not quote."""
 
 KINDS = {"string": "string", "integer": "integer", "number": "float", "boolean": "boolean"}
 IDENTIFIERS = frozenset({"event_id", "trace_id", "source", "rule", "platform", "worker", "error_kind"})
@@ -30,16 +30,14 @@ IDENTIFIERS = frozenset({"event_id", "trace_id", "source", "rule", "platform", "
 def lnav_format() -> str:
     """Make docs/waybill.lnav.json."""
     line: list[Any] = [{"field": "__timestamp__"}, " ", {"field": "event", "min-width": 18}]
-    line += [{"field": name, "prefix": f" {name}=", "default-value": ""} for name in SHOWN]
+    line += [{"field": name, "default-value": ""} if end else " " for name in SHOWN for end in (False, True)]
     form = {
         "title": "Waybill",
         "description": "Log lines of Waybill, one JSON object each.",
         "json": True,
         "hide-extra": False,
-        "file-type": "json",
         "timestamp-field": "ts",
         "level-field": "level",
-        "body-field": "event",
         "opid-field": "event_id",
         "level": {"debug": "debug", "info": "info", "warning": "warning", "error": "error", "critical": "critical"},
         "value": {"event": {"kind": "string", "identifier": True}} | _values(),
