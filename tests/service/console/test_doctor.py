@@ -5,8 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+import redis
 
+from service.console.examination import judge_clocks
 from service.dev.embedded import EmbeddedValkey
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.store import Store
@@ -88,6 +91,31 @@ async def test_a_mistake_in_what_is_configured_is_told_with_its_place(
     examined = await run("doctor", "--json", **more)
     assert examined.exit_code == 1
     assert any(row["part"] == part and told in row["detail"] for row in rows(examined) if row["result"] == "failed")
+
+
+@pytest.mark.parametrize(("theirs", "result"), [(100.5, "ok"), (98.5, "warning"), (105.5, "failed"), (94.5, "failed")])
+def test_clocks_that_are_apart_are_told(theirs: float, result: str) -> None:
+    assert judge_clocks(theirs, 100.0).result == result
+
+
+async def test_a_store_that_fills_up_is_told(run: Run, own_valkey: Callable[..., EmbeddedValkey]) -> None:
+    server = own_valkey("--maxmemory", "20mb")
+    with redis.Redis(unix_socket_path=server.url.removeprefix("unix://")) as client:
+        for number in range(24):
+            client.set(f"ballast {number}", bytes(500_000))
+    found = rows(await run("doctor", "--json", WAYBILL_REDIS_URL=server.url))
+    assert any(row["asked"] == "memory" and row["result"] == "warning" for row in found)
+
+
+@pytest.mark.parametrize(("status", "result"), [(400, "ok"), (403, "failed"), (503, "failed")])
+async def test_a_platform_that_dislikes_the_made_up_id_has_let_us_in(
+    status: int, result: str, run: Run, box: SandboxHandle
+) -> None:
+    fault = {"match": "/pack_cloud/v1/organizations/org_1/customers", "times": 9, "status": status}
+    async with aiohttp.ClientSession() as session, session.post(f"{box.url}/_sandbox/faults", json=fault) as response:
+        assert response.status < 300, await response.text()
+    found = rows(await run("doctor", "--json"))
+    assert [row["result"] for row in found if row["part"] == "platform pack"] == [result]
 
 
 async def test_a_password_in_the_stores_address_is_not_shown(run: Run) -> None:
