@@ -1,13 +1,18 @@
 """Platforms: one file each for how its deliveries are read, its hints followed and its records fetched.
 
-base        what a platform offers                    http, answers, decoding, complaints   one GET and what it means
-credentials how an account shows who it is            reading     from JSON to the fields of our records
+base        what a platform offers                    http, answers, decoding, complaints   one call and what it means
+credentials how an account shows who it is, tokens    reading     from JSON to the fields of our records
 deliveries  what the envelopes have in common         building    from waybill.yaml to connectors
+operations  a platform's operations as data           reads       those that can be asked for by hand; commands
+gate        what every call passes                    manners     the gate that keeps to limits and pauses
 
-To add one: its file, its struct in `service.config.platforms`, its lines in `building`, its samples in tests/samples.
+A platform is its connector (`pack_cloud`), its client with one method an operation (`pack_cloud_client`), and how its
+records are read. To add one: its files, its struct in `service.config.platforms`, its lines in `building` and `reads`,
+its samples in tests/samples.
 """
 
 from service.platforms.base import FetchContext, Fetched, Platform
 from service.platforms.building import PLATFORMS, build_platforms
+from service.platforms.reads import READS, Read
 
-__all__ = ["PLATFORMS", "FetchContext", "Fetched", "Platform", "build_platforms"]
+__all__ = ["PLATFORMS", "READS", "FetchContext", "Fetched", "Platform", "Read", "build_platforms"]

@@ -1,0 +1,105 @@
+"""`waybill platforms`: what can be asked, what comes back, and what is said where nothing does."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from service.errors import ConfigError
+from service.platforms.commands import platforms
+from service.sandbox.server import running_sandbox
+
+CONFIG = """
+platforms:
+  pack: {{kind: pack_cloud, organization_id: o, token: {{env: T}}, base_url: "{url}/pack_cloud/v1"}}
+  erp:
+    kind: custom
+    base_url: "{url}/pack_cloud/v1/organizations/o"
+    auth: {{type: bearer, token: {{env: T}}}}
+    records: {{customer: {{path: "/customers/{{id}}"}}}}
+sources:
+  pack-poll: {{platform: pack, poll: {{every: 5m, record: purchase_order}}}}
+"""
+
+
+@pytest.fixture
+def desk(sandbox_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "waybill.yaml"
+    path.write_text(CONFIG.format(url=sandbox_url))
+    monkeypatch.setenv("WAYBILL_CONFIG", str(path))
+    monkeypatch.setenv("WAYBILL_REDIS_URL", "unix:///nowhere.sock")
+    monkeypatch.setenv("T", "sandbox-token")
+
+
+@pytest.fixture
+def sandbox_url() -> Iterator[str]:
+    """A sandbox on a thread of its own, since the command brings its own event loop."""
+    started, ended, urls = threading.Event(), asyncio.Event(), list[str]()
+    loop = asyncio.new_event_loop()
+
+    async def serve() -> None:
+        async with running_sandbox() as box:
+            urls.append(box.url)
+            started.set()
+            await ended.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    started.wait(5)
+    yield urls[0]
+    loop.call_soon_threadsafe(ended.set)
+    thread.join(5)
+    loop.close()
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(platforms, arguments)
+
+
+@pytest.mark.usefixtures("desk")
+def test_accounts_and_their_reads_are_listed() -> None:
+    assert run("list").stdout.splitlines() == ["pack  pack_cloud", "erp  custom"]
+    lines = run("list", "pack").stdout.splitlines()
+    assert "customer.get customer" in lines
+    assert "rule_condition.get rule condition" in lines
+    assert run("list", "erp").stdout.splitlines() == ["record.get kind id", "record.list kind [cursor=…]"]
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_thing_is_printed_as_json_and_the_lack_of_shared_limits_is_said() -> None:
+    result = run("get", "pack", "customer.get", "c-1")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["id"] == "c-1"
+    assert "limits and pauses are not shared" in result.stderr
+    page = json.loads(run("get", "pack", "purchase_order.list", "per_page=2", "statuses=received").stdout)
+    assert len(page["items"]) == 2
+    assert json.loads(run("get", "erp", "record.get", "customer", "c-1").stdout)["id"] == "c-1"
+
+
+@pytest.mark.usefixtures("desk")
+def test_what_is_not_there_or_refused_ends_with_a_failure() -> None:
+    result = run("get", "pack", "customer.get", "missing-1")
+    assert (result.exit_code, result.stdout.strip()) == (1, "null")
+    result = run("get", "erp", "record.get", "invoice", "1")
+    assert result.exit_code == 1
+    assert "unknown_kind: erp has no invoice" in result.stderr
+
+
+@pytest.mark.usefixtures("desk")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("list", "nobody"),
+        ("get", "nobody", "customer.get", "1"),
+        ("get", "pack", "customer.delete", "1"),
+        ("get", "pack", "customer.get"),
+    ],
+)
+def test_a_mistake_is_told_with_what_to_write_instead(arguments: tuple[str, ...]) -> None:
+    result = run(*arguments)
+    assert isinstance(result.exception, ConfigError)
+    assert result.exception.fix
