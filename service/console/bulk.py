@@ -1,0 +1,118 @@
+"""Changing all events that are meant: look, ask, then page by page at a rate, to be stopped and taken up anywhere."""
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+import click
+from msgspec import Struct, structs
+from rich.console import Console
+from rich.progress import Progress
+
+from service.console.printing import print_json, print_table
+from service.console.reaching import EXIT_MISTAKE, Failed
+from service.errors import WaybillError
+from service.oversight.replaying import PAGE_EVENTS_MAX, Bulk, Change, ChangePage
+from service.oversight.wanted import Wanted
+
+DONE = frozenset({"replayed", "discarded", "planned"})
+
+ALL = click.option("--all", "every", is_flag=True, help="All that there are.")
+YES = click.option("--yes", is_flag=True, help="Do it without asking.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
+RATE = click.option(
+    "--rate",
+    type=click.FloatRange(0, 1_000, min_open=True),
+    default=50,
+    show_default=True,
+    help="At most so many a second.",
+)
+
+Turn = Callable[[Bulk], Awaitable[ChangePage]]
+
+
+class Walk(Struct, frozen=True, kw_only=True):
+    """What the command line asks for; `verb` is what is done to events, for the question and the bar."""
+
+    wanted: Wanted
+    every: bool
+    dry_run: bool
+    yes: bool
+    rate: float
+    after: str | None
+    as_json: bool
+    verb: str
+
+
+async def change_all(walk: Walk, turn: Turn) -> None:
+    """Look what there is to do, ask, and do it.
+
+    Raises:
+        Failed: there is nobody to ask.
+        click.Abort: somebody was asked and said no.
+    """
+    planned = 0
+    if walk.dry_run or not walk.yes:
+        counts = await _go(walk, turn, dry_run=True, total=None)
+        planned = counts["planned"]
+        _tell(counts, "would be " + walk.verb)
+    if walk.dry_run or (not walk.yes and not planned):
+        return
+    if not walk.yes:
+        if not sys.stdin.isatty():
+            raise Failed("nothing was done: add --yes, where nobody can be asked", EXIT_MISTAKE)
+        click.confirm(f"{planned} events will be {walk.verb}. Go on?", abort=True, err=True)
+    _tell(await _go(walk, turn, dry_run=False, total=planned or None), walk.verb)
+
+
+def print_changes(changes: Sequence[Change], *, as_json: bool) -> None:
+    """Print what became of single events."""
+    if as_json:
+        for change in changes:
+            print_json(change)
+        return
+    rows = [[change.event_id, change.result, change.to or "", change.reason or ""] for change in changes]
+    print_table(["id", "result", "to", "reason"], rows)
+
+
+async def _go(walk: Walk, turn: Turn, *, dry_run: bool, total: int | None) -> Counter[str]:
+    """Go through all pages, and count what became of the events; what was left alone is printed with its reason."""
+    limit = PAGE_EVENTS_MAX if dry_run else max(1, min(int(walk.rate), PAGE_EVENTS_MAX))
+    bulk = Bulk(wanted=walk.wanted, all=walk.every, dry_run=dry_run, limit=limit, rate=walk.rate, after=walk.after)
+    counts: Counter[str] = Counter()
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("looking" if dry_run else walk.verb, total=total)
+        async for page in _pages(turn, bulk):
+            counts.update(change.result for change in page.items)
+            progress.advance(bar, len(page.items))
+            left = [change for change in page.items if change.result not in DONE]
+            if walk.as_json and (walk.dry_run or not dry_run):
+                print_changes(page.items, as_json=True)
+            elif left and not dry_run:
+                print_changes(left, as_json=False)
+    return counts
+
+
+async def _pages(turn: Turn, bulk: Bulk) -> AsyncIterator[ChangePage]:
+    """Give page after page; whatever stops it on its way is told with the place to go on from."""
+    place = bulk.after
+    while True:
+        try:
+            page = await turn(structs.replace(bulk, after=place))
+        except (WaybillError, asyncio.CancelledError):
+            if not bulk.dry_run:
+                click.echo(f"stopped; go on with --after {place}" if place else "stopped at its beginning", err=True)
+            raise
+        yield page
+        place = page.next
+        if place is None:
+            return
+
+
+def _tell(counts: Counter[str], done: str) -> None:
+    told: list[Any] = [f"{sum(counts[word] for word in DONE)} {done}"]
+    told += [f"{number} {word.replace('_', ' ')}" for word, number in sorted(counts.items()) if word not in DONE]
+    click.echo(", ".join(told), err=True)

@@ -1,0 +1,92 @@
+"""What a person at a terminal can ask of an installation, by whichever way: directly by its stores, or remotely.
+
+Both ways give the same values, since the admin API answers with what the same functions give; a command knows no other
+way than this.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from service.ingress.refused import Discarded, RefusedPage, RefusedView, Reviewed
+from service.oversight.forgetting import Forgotten
+from service.oversight.installation import PlatformView, PollView, SourceView, StoreView, WorkerView
+from service.oversight.listing import EventPage, FoundPage
+from service.oversight.replaying import Bulk, Change, ChangePage
+from service.oversight.views import EventView
+from service.oversight.wanted import Wanted
+
+
+class Desk(Protocol):
+    """Every method may raise Refusal, and StoreUnavailable or TransientError where nobody answers."""
+
+    async def list_events(self, wanted: Wanted, limit: int, after: str | None) -> EventPage:
+        """Give one page of events, newest first."""
+        ...
+
+    async def search_events(self, text: str, limit: int) -> FoundPage:
+        """Find events by an id of Waybill, a sender or a record."""
+        ...
+
+    async def show_event(self, event_id: str, *, raw: bool, dead_only: bool) -> EventView:
+        """Show one event, or only a dead letter."""
+        ...
+
+    async def replay_event(self, event_id: str, *, again: bool, dry_run: bool) -> Change:
+        """Put one event back."""
+        ...
+
+    async def replay_page(self, bulk: Bulk, *, again: bool) -> ChangePage:
+        """Put a page of events back."""
+        ...
+
+    async def discard_event(self, event_id: str, reason: str) -> Change:
+        """End one dead letter for good."""
+        ...
+
+    async def discard_page(self, bulk: Bulk, reason: str) -> ChangePage:
+        """End a page of dead letters for good."""
+        ...
+
+    async def list_refused(self, source: str | None, limit: int, after: str | None) -> RefusedPage:
+        """Give one page of refused deliveries, newest first."""
+        ...
+
+    async def show_refused(self, refused_id: str, *, raw: bool) -> RefusedView:
+        """Show one refused delivery."""
+        ...
+
+    async def verify_refused(self, refused_id: str) -> Reviewed:
+        """Judge one again, and change nothing."""
+        ...
+
+    async def accept_refused(self, refused_id: str) -> Reviewed:
+        """Take one in, if it is good now."""
+        ...
+
+    async def discard_refused(self, refused_id: str) -> Discarded:
+        """Forget one."""
+        ...
+
+    async def list_sources(self) -> Sequence[SourceView]:
+        """List the configured sources."""
+        ...
+
+    async def list_platforms(self) -> Sequence[PlatformView]:
+        """List the configured platform accounts."""
+        ...
+
+    async def list_stores(self, *, weigh: bool) -> Sequence[StoreView]:
+        """Tell how each store fares."""
+        ...
+
+    async def list_workers(self) -> Sequence[WorkerView]:
+        """List the workers by their heartbeats."""
+        ...
+
+    async def list_polls(self) -> Sequence[PollView]:
+        """Tell how the polls stand."""
+        ...
+
+    async def forget(self, platform: str, customer_id: str, *, dry_run: bool) -> Forgotten:
+        """Erase a customer everywhere, or count what that would erase."""
+        ...

@@ -1,0 +1,164 @@
+"""The way to an installation by its stores: for whoever may reach those, in a pod or on the machine itself.
+
+What is configured is only read where a question is about it, so that a store alone is enough for all others.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from service.config import Config, load_config
+from service.ingress.late_store import EventStore
+from service.ingress.refused import (
+    Discarded,
+    RefusedPage,
+    RefusedView,
+    Reviewed,
+    accept_refused,
+    discard_refused,
+    list_refused,
+    show_refused,
+    verify_refused,
+)
+from service.outbound import Outbound
+from service.oversight.audit import Operator
+from service.oversight.forgetting import Forgotten, customer_of, forget
+from service.oversight.installation import (
+    PlatformView,
+    PollView,
+    SourceView,
+    StoreView,
+    WorkerView,
+    list_platforms,
+    list_polls,
+    list_sources,
+    list_stores,
+    list_workers,
+)
+from service.oversight.listing import EventPage, FoundPage, list_events, search_events
+from service.oversight.places import Places
+from service.oversight.replaying import (
+    Bulk,
+    Change,
+    ChangePage,
+    discard_event,
+    discard_page,
+    replay_event,
+    replay_page,
+)
+from service.oversight.views import EventView, Sight, show_event
+from service.oversight.wanted import Wanted
+from service.platforms import build_platforms
+from service.settings import Settings
+from service.sources import Source, build_sources
+
+
+class Direct:
+    """A Desk on open stores; `operator` is who sits there. Built platforms are asked nothing here."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts it stands on
+        self,
+        settings: Settings,
+        environ: dict[str, str],
+        places: Places,
+        store: EventStore,
+        outbound: Outbound,
+        operator: Operator,
+    ) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._places = places
+        self._store = store
+        self._outbound = outbound
+        self._operator = operator
+
+    @cached_property
+    def _config(self) -> Config:
+        return load_config(Path(self._settings.config), self._environ)
+
+    @cached_property
+    def _sources(self) -> dict[str, Source]:
+        platforms = build_platforms(self._config.platforms, self._environ, self._outbound)
+        return build_sources(self._config, self._environ, platforms, self._settings)
+
+    @property
+    def _configured(self) -> bool:
+        return Path(self._settings.config).exists()
+
+    async def list_events(self, wanted: Wanted, limit: int, after: str | None) -> EventPage:
+        """See Desk."""
+        return await list_events(self._places, wanted, limit, after)
+
+    async def search_events(self, text: str, limit: int) -> FoundPage:
+        """See Desk; without waybill.yaml no sender's id is known."""
+        return await search_events(self._places, self._sources if self._configured else {}, text, limit)
+
+    async def show_event(self, event_id: str, *, raw: bool, dead_only: bool) -> EventView:
+        """See Desk."""
+        return await show_event(self._places, event_id, _sight(raw=raw), dead_only=dead_only)
+
+    async def replay_event(self, event_id: str, *, again: bool, dry_run: bool) -> Change:
+        """See Desk."""
+        return await replay_event(self._places, self._operator, event_id, again=again, dry_run=dry_run)
+
+    async def replay_page(self, bulk: Bulk, *, again: bool) -> ChangePage:
+        """See Desk."""
+        return await replay_page(self._places, self._operator, bulk, again=again)
+
+    async def discard_event(self, event_id: str, reason: str) -> Change:
+        """See Desk."""
+        return await discard_event(self._places, self._operator, event_id, reason)
+
+    async def discard_page(self, bulk: Bulk, reason: str) -> ChangePage:
+        """See Desk."""
+        return await discard_page(self._places, self._operator, bulk, reason)
+
+    async def list_refused(self, source: str | None, limit: int, after: str | None) -> RefusedPage:
+        """See Desk."""
+        return await list_refused(self._places, source, limit, after)
+
+    async def show_refused(self, refused_id: str, *, raw: bool) -> RefusedView:
+        """See Desk."""
+        return await show_refused(self._places, refused_id, _sight(raw=raw))
+
+    async def verify_refused(self, refused_id: str) -> Reviewed:
+        """See Desk."""
+        return await verify_refused(self._places, refused_id, self._sources)
+
+    async def accept_refused(self, refused_id: str) -> Reviewed:
+        """See Desk."""
+        return await accept_refused(self._places, self._operator, refused_id, self._sources, self._store)
+
+    async def discard_refused(self, refused_id: str) -> Discarded:
+        """See Desk."""
+        return await discard_refused(self._places, self._operator, refused_id)
+
+    async def list_sources(self) -> Sequence[SourceView]:
+        """See Desk."""
+        return await list_sources(self._places, self._sources, self._config.sources)
+
+    async def list_platforms(self) -> Sequence[PlatformView]:
+        """See Desk."""
+        return await list_platforms(self._places, self._config.platforms, self._config.sources)
+
+    async def list_stores(self, *, weigh: bool) -> Sequence[StoreView]:
+        """See Desk."""
+        return await list_stores(self._places, weigh=weigh)
+
+    async def list_workers(self) -> Sequence[WorkerView]:
+        """See Desk."""
+        return await list_workers(self._places)
+
+    async def list_polls(self) -> Sequence[PollView]:
+        """See Desk."""
+        return await list_polls(self._places, self._config.sources)
+
+    async def forget(self, platform: str, customer_id: str, *, dry_run: bool) -> Forgotten:
+        """See Desk; without waybill.yaml the whole quarantine is looked through."""
+        customer = customer_of(platform, customer_id, self._config.sources if self._configured else None)
+        return await forget(self._places, self._operator, customer, dry_run=dry_run)
+
+
+def _sight(*, raw: bool) -> Sight:
+    """Whoever reaches the store could read it all; yet personal data is only shown where it is asked for."""
+    return "raw" if raw else "redacted"

@@ -1,0 +1,79 @@
+"""Printing events: many in a table, one as its history."""
+
+from typing import Any
+
+import click
+import msgspec
+from msgspec import structs
+
+from service.console.desk import Desk
+from service.console.printing import Columns, print_fields, print_json, print_rows, print_table
+from service.oversight.listing import EventRow
+from service.oversight.views import EventView
+from service.oversight.wanted import Wanted, moment_text
+
+PAGE_MAX = 200
+
+COLUMNS: Columns[EventRow] = {
+    "id": lambda row: row.id,
+    "at": lambda row: row.at,
+    "state": lambda row: row.state,
+    "fate": lambda row: row.fate,
+    "source": lambda row: row.source,
+    "type": lambda row: row.type,
+    "record": lambda row: row.record,
+    "attempts": lambda row: row.attempts,
+    "effects": lambda row: f"{row.effects_done}/{row.effects}" if row.effects else "",
+    "store": lambda row: row.store,
+}
+
+LISTED = frozenset({"headers", "body", "effects", "story", "encoding"})
+"""What has a part of its own below the fields."""
+
+
+async def collect(desk: Desk, wanted: Wanted, limit: int, after: str | None) -> tuple[list[EventRow], str | None]:
+    """Gather as many events as are asked for, over as many pages as that takes, and where more begin."""
+    rows: list[EventRow] = []
+    while len(rows) < limit:
+        page = await desk.list_events(wanted, min(limit - len(rows), PAGE_MAX), after)
+        rows += page.items
+        after = page.next
+        if after is None:
+            break
+    return rows, after
+
+
+def print_events(found: tuple[list[EventRow], str | None], *, as_json: bool, nothing: str) -> None:
+    """Print a list of events, and where more begin."""
+    rows, following = found
+    print_rows(rows, COLUMNS, as_json=as_json, nothing=nothing)
+    if following is not None:
+        click.echo(f"more: --after {following}", err=True)
+
+
+def print_event(view: EventView, *, as_json: bool) -> None:
+    """Print one event with its history."""
+    if as_json:
+        print_json(view)
+        return
+    print_fields({name: value for name, value in structs.asdict(view).items() if name not in LISTED})
+    if view.headers:
+        click.echo("\nheaders")
+        print_fields(view.headers)
+    if view.body is not None:
+        click.echo("\nbody")
+        click.echo(view.body if isinstance(view.body, str) else _json(view.body))
+    if view.effects:
+        click.echo("\neffects")
+        rows = [[effect.rule, effect.action, effect.do, effect.repeat, effect.state] for effect in view.effects]
+        print_table(["rule", "action", "do", "repeat", "state"], rows)
+    if view.story:
+        click.echo("\nstory")
+        for line in view.story:
+            rest = {name: value for name, value in line.items() if name not in {"what", "at_ms"}}
+            moment = moment_text(line["at_ms"]) if "at_ms" in line else ""
+            click.echo(f"{moment}  {line.get('what', '')}  {msgspec.json.encode(rest).decode()}")
+
+
+def _json(value: Any) -> str:  # noqa: ANN401 - any JSON
+    return msgspec.json.format(msgspec.json.encode(value)).decode()

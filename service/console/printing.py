@@ -1,0 +1,69 @@
+"""Printing answers: JSON one object a line, tables on a terminal, lines with tabs wherever a program may read them."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+Row = TypeVar("Row")
+Columns = Mapping[str, Callable[[Row], Any]]
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+
+ID_WIDTH = 32
+
+
+def print_rows(rows: Sequence[Row], columns: Columns[Row], *, as_json: bool, nothing: str) -> None:
+    """Print a list; `nothing` is what a person is told of an empty one."""
+    if as_json:
+        for row in rows:
+            print_json(row)
+    elif not rows:
+        click.echo(nothing, err=True)
+    else:
+        print_table(list(columns), [[_cell(read(row)) for read in columns.values()] for row in rows])
+
+
+def print_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table to a terminal, lines with tabs between cells to anything else."""
+    if not sys.stdout.isatty():
+        for row in (names, *rows):
+            click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
+        return
+    table = Table()
+    for name in names:
+        whole = name == "id"
+        table.add_column(name, no_wrap=whole, overflow="fold", min_width=ID_WIDTH if whole else None)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+def print_json(value: object) -> None:
+    """Print a value as one line of JSON."""
+    click.echo(msgspec.json.encode(value))
+
+
+def print_fields(value: Mapping[str, Any]) -> None:
+    """Print what is known of one thing, a name and a value a line; what is unknown or empty is left out."""
+    width = max((len(name) for name in value), default=0)
+    for name, item in value.items():
+        if item not in (None, "", [], {}, ()):
+            click.echo(f"{name:<{width}}  {_cell(item)}")
+
+
+def _cell(value: Any) -> str:  # noqa: ANN401 - any plain value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str | int):
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,141 @@
+"""How a command reaches an installation: options and variables in, an open Desk out, and exit codes for refusals.
+
+With --url (WAYBILL_ADMIN_URL) the admin API is asked, with the token of --token, WAYBILL_ADMIN_TOKEN or a file; else the
+stores of WAYBILL_REDIS_URL and WAYBILL_SHARD_URLS are. Exit codes: 0 done; 1 refused, or nobody answers; 2 a mistake on
+the command line or in the configuration, an id that is not there among them.
+"""
+
+import asyncio
+import contextlib
+import functools
+import os
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from msgspec import Struct
+
+from service.console.desk import Desk
+from service.console.direct import Direct
+from service.console.opening import opened_stores, read_settings
+from service.console.remote import Remote
+from service.errors import ConfigError, Refusal, WaybillError
+from service.log import configure
+from service.outbound import open_outbound
+from service.oversight.audit import Operator
+from service.oversight.places import places_of
+
+Found = TypeVar("Found")
+
+EXIT_FAILED = 1
+EXIT_MISTAKE = 2
+MISTAKES = frozenset({400, 404, 409, 422})
+"""Statuses of what asking differently mends."""
+
+STDERR = 2
+
+
+class Way(Struct, frozen=True):
+    """Where to, and with what: no `url` leads to the stores."""
+
+    url: str | None
+    token: str | None
+    token_file: Path | None
+
+    def read_token(self) -> str:
+        """Give the token.
+
+        Raises:
+            ConfigError: there is none, or its file cannot be read.
+        """
+        token = self.token
+        if token is None and self.token_file is not None:
+            try:
+                token = self.token_file.read_text()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError("--token-file", f"cannot be read: {error}", "name a file with the token") from None
+        if token is None or not token.strip() or not token.strip().isprintable():
+            raise ConfigError("--token", "there is no token", "set WAYBILL_ADMIN_TOKEN, or name a --token-file")
+        return token.strip()
+
+
+class Failed(click.ClickException):
+    """What ends a command, told in one line."""
+
+    def __init__(self, message: str, exit_code: int = EXIT_FAILED) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # pyright: ignore[reportAttributeAccessIssue] - click types its default as final
+
+    def show(self, file: Any = None) -> None:  # noqa: ANN401 - click's signature
+        """Tell it as the other commands tell theirs."""
+        click.echo(f"waybill: {self.format_message()}", file=file, err=file is None)
+
+
+def reaching(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say where the installation is; it takes them as `way`."""
+
+    @click.option(
+        "--url",
+        envvar="WAYBILL_ADMIN_URL",
+        help="Ask the admin API at this address instead of the stores. [WAYBILL_ADMIN_URL]",
+    )
+    @click.option("--token", envvar="WAYBILL_ADMIN_TOKEN", help="With --url: the token. [WAYBILL_ADMIN_TOKEN]")
+    @click.option(
+        "--token-file",
+        envvar="WAYBILL_ADMIN_TOKEN_FILE",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="With --url: a file with the token. [WAYBILL_ADMIN_TOKEN_FILE]",
+    )
+    @functools.wraps(command)
+    def reached(
+        *args: Any,  # noqa: ANN401 - the command's own
+        url: str | None,
+        token: str | None,
+        token_file: Path | None,
+        **kwargs: Any,  # noqa: ANN401 - likewise
+    ) -> None:
+        command(*args, way=Way(url or None, token, token_file), **kwargs)
+
+    return reached
+
+
+def ask(way: Way, question: Callable[[Desk], Awaitable[Found]]) -> Found:
+    """Open a desk, ask there, close it.
+
+    Raises:
+        Failed: what was refused, or that nobody answers.
+        ConfigError: a mistake in the settings, or in waybill.yaml where it is needed.
+    """
+
+    async def run() -> Found:
+        async with _opened_desk(way) as desk:
+            return await question(desk)
+
+    try:
+        return asyncio.run(run())
+    except Refusal as refusal:
+        raise Failed(refusal.detail, EXIT_MISTAKE if refusal.status in MISTAKES else EXIT_FAILED) from refusal
+    except ConfigError:
+        raise
+    except WaybillError as error:
+        raise Failed(f"{error.kind}: {error}") from error
+
+
+@contextlib.asynccontextmanager
+async def _opened_desk(way: Way) -> AsyncGenerator[Desk]:
+    settings = read_settings()
+    async with open_outbound(settings) as outbound:
+        if way.url is not None:
+            yield Remote(outbound, way.url, way.read_token())
+            return
+        configure("service", settings.log_level, settings.log_line_bytes_max, STDERR)
+        async with opened_stores(settings) as (opened, stores):
+            yield Direct(settings, dict(os.environ), places_of(stores), opened, outbound, _operator())
+
+
+def _operator() -> Operator:
+    """Who sits at this terminal: whoever reaches the store may do anything."""
+    name = os.environ.get("USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}"
+    return Operator(name, "admin", "command", socket.gethostname())
