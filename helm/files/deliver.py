@@ -17,7 +17,7 @@ from typing import Any
 
 from service.config import load_config
 from service.settings import Settings, load_settings
-from service.store import open_store
+from service.store import Shards, open_shards
 
 ASK_SECONDS_MAX = 10.0
 LOOK_SECONDS = 0.5
@@ -57,13 +57,14 @@ def deliver(settings: Settings, asked: argparse.Namespace) -> str:
 
 async def await_end(settings: Settings, event_id: str, seconds_max: float) -> None:
     """Look at the event until it ended; a dead letter is no good end."""
-    store = await open_store(settings)
+    opened = await open_shards(settings)
+    stores = opened.stores if isinstance(opened, Shards) else [opened]
     deadline = time.monotonic() + seconds_max
     shown: dict[str, Any] = {}
     while time.monotonic() < deadline and shown.get("state") not in {"ended", "dead"}:
         await asyncio.sleep(LOOK_SECONDS)
-        shown = await store.events.show(event_id) or {}
-    await store.close()
+        shown = next(filter(None, [await store.events.show(event_id) for store in stores]), {})
+    await opened.close()
     if shown.get("state") != "ended":
         told = {key: value for key, value in shown.items() if key not in {"event", "story"}}
         sys.exit(f"event {event_id} did not end well in {seconds_max:g} s: {told}")

@@ -76,12 +76,23 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{/* The worker pools as JSON: one, or one a shard; suffix of their names, shard's index. */}}
+{{- define "waybill.pools" -}}
+{{- $pools := list -}}
+{{- range $index, $shard := .Values.redis.shards }}{{ $pools = append $pools (dict "suffix" (printf "workers-%s" $shard.name) "shard" $shard.name "index" $index) }}{{ end -}}
+{{- toJson (default (list (dict "suffix" "workers" "index" 0)) $pools) -}}
+{{- end -}}
+
 {{/* Refuse, in words, what no schema can see. */}}
 {{- define "waybill.check" -}}
 {{- $ways := list -}}
 {{- if .Values.redis.existingSecret.name }}{{ $ways = append $ways "redis.existingSecret" }}{{ end -}}
 {{- if .Values.redis.url }}{{ $ways = append $ways "redis.url" }}{{ end -}}
 {{- if .Values.redis.embedded.enabled }}{{ $ways = append $ways "redis.embedded.enabled" }}{{ end -}}
+{{- if .Values.redis.shards }}{{ $ways = append $ways "redis.shards" }}{{ end -}}
+{{- if eq (len .Values.redis.shards) 1 }}{{ fail "\nredis.shards names one store: put it into redis.existingSecret, or name the others." }}{{ end -}}
+{{- if and .Values.redis.shards .Values.redis.sentinel.hosts }}{{ fail "\nredis.sentinel names the primary of one store: redis.shards cannot use it." }}{{ end -}}
+{{- if and .Values.redis.shards (eq .Values.workers.autoscaling.kind "keda") (eq .Values.workers.autoscaling.keda.trigger "queue") }}{{ fail "\nworkers.autoscaling.keda.trigger=queue counts one store: with redis.shards take due, or hpa." }}{{ end -}}
 {{- if and (empty $ways) (empty .Values.redis.sentinel.hosts) -}}
 {{- fail "\nNo store is named. Set one of redis.existingSecret.name, redis.url, redis.sentinel.hosts, or, for a trial, redis.embedded.enabled=true." -}}
 {{- end -}}

@@ -22,12 +22,25 @@ seccompProfile:
   type: RuntimeDefault
 {{- end -}}
 
-{{/* Where the store is, the secrets, and the settings: dict root, settings. */}}
+{{/* Where the store is, the secrets, and the settings: dict root, settings, index (of the shard). */}}
 {{- define "waybill.env" -}}
 {{- $root := .root -}}
+{{- $place := .index | default 0 -}}
 {{- $name := include "waybill.fullname" $root -}}
 {{- with $root.Values.redis -}}
-{{- if .existingSecret.name }}
+{{- if .shards }}
+{{- range $index, $shard := .shards }}
+- name: SHARD_{{ $index }}_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ $shard.secret.name }}
+      key: {{ $shard.secret.key }}
+{{- end }}
+- name: WAYBILL_SHARD_URLS
+  value: "{{ range $index, $_ := .shards }}{{ if $index }},{{ end }}$(SHARD_{{ $index }}_URL){{ end }}"
+- name: WAYBILL_REDIS_URL
+  value: $(SHARD_{{ $place }}_URL)
+{{- else if .existingSecret.name }}
 - name: WAYBILL_REDIS_URL
   valueFrom:
     secretKeyRef:
@@ -162,7 +175,7 @@ checksum/redis: {{ sha256sum .Values.redis.url }}
 
 {{/*
 The pod template of a component. dict: root, component, command, settings (which the chart derives), stopSeconds
-(from SIGTERM to the process's end), webhooks (whether it has the senders' port).
+(from SIGTERM to the process's end), webhooks (whether it has the senders' port), and shard and index of a pool.
 */}}
 {{- define "waybill.podTemplate" -}}
 {{- $root := .root -}}
@@ -171,6 +184,9 @@ metadata:
   labels:
     {{- include "waybill.labels" $root | nindent 4 }}
     app.kubernetes.io/component: {{ .component }}
+    {{- with .shard }}
+    waybill/shard: {{ . }}
+    {{- end }}
     {{- with $values.podLabels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -207,6 +223,9 @@ spec:
         matchLabels:
           {{- include "waybill.selector" $root | nindent 10 }}
           app.kubernetes.io/component: {{ $.component }}
+          {{- with $.shard }}
+          waybill/shard: {{ . }}
+          {{- end }}
     {{- end }}
   {{- end }}
   containers:
@@ -217,7 +236,7 @@ spec:
       securityContext:
         {{- include "waybill.containerSecurity" $root | nindent 8 }}
       env:
-        {{- include "waybill.env" (dict "root" $root "settings" (merge (deepCopy .settings) $values.settings $root.Values.settings)) | trim | nindent 8 }}
+        {{- include "waybill.env" (dict "root" $root "index" .index "settings" (merge (deepCopy .settings) $values.settings $root.Values.settings)) | trim | nindent 8 }}
         {{- with $values.extraEnv }}
         {{- toYaml . | nindent 8 }}
         {{- end }}

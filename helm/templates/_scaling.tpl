@@ -1,15 +1,15 @@
-{{/* An HPA, and a PodDisruptionBudget; dict: root, component. */}}
+{{/* An HPA, and a PodDisruptionBudget; dict: root, component, suffix, shard. */}}
 {{- define "waybill.hpa" -}}
 {{- $values := index .root.Values .component -}}
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
 metadata:
-  {{- include "waybill.metadata" (dict "root" .root "suffix" .component "component" .component) | nindent 2 }}
+  {{- include "waybill.metadata" (dict "root" .root "suffix" .suffix "component" .component) | nindent 2 }}
 spec:
   scaleTargetRef:
     apiVersion: apps/v1
     kind: Deployment
-    name: {{ include "waybill.fullname" .root }}-{{ .component }}
+    name: {{ include "waybill.fullname" .root }}-{{ .suffix }}
   minReplicas: {{ $values.autoscaling.min }}
   maxReplicas: {{ $values.autoscaling.max }}
   metrics:
@@ -28,7 +28,7 @@ spec:
 apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:
-  {{- include "waybill.metadata" (dict "root" .root "suffix" .component "component" .component) | nindent 2 }}
+  {{- include "waybill.metadata" (dict "root" .root "suffix" .suffix "component" .component) | nindent 2 }}
 spec:
   maxUnavailable: {{ $values.pdb.maxUnavailable }}
   {{- if semverCompare ">=1.27-0" .root.Capabilities.KubeVersion.Version }}
@@ -39,4 +39,7 @@ spec:
     matchLabels:
       {{- include "waybill.selector" .root | nindent 6 }}
       app.kubernetes.io/component: {{ .component }}
+      {{- with .shard }}
+      waybill/shard: {{ . }}
+      {{- end }}
 {{- end -}}

@@ -25,8 +25,8 @@ from service.settings import Settings
 CHART = Path(__file__).parents[2] / "helm"
 
 DERIVED = frozenset(
-    {"redis_url", "redis_sentinel", "redis_sentinel_primary", "redis_sentinel_password", "redis_tls_ca_file",
-     "config", "host", "port", "admin_port", "attempt_seconds_max", "drain_seconds_max", "shutdown_seconds_max"}
+    {"redis_url", "shard_urls", "redis_sentinel", "redis_sentinel_primary", "redis_sentinel_password",
+     "redis_tls_ca_file", "config", "host", "port", "admin_port", "attempt_seconds_max", "drain_seconds_max", "shutdown_seconds_max"}
 )  # fmt: skip
 """Settings that the chart sets itself, and so refuses under `settings`."""
 
@@ -40,6 +40,13 @@ PORTS: Schema = {"type": "array", "items": {"type": "integer", "minimum": 1, "ma
 CIDRS: Schema = {"type": "array", "items": {"type": "string", "pattern": "^[0-9a-fA-F:.]+/[0-9]{1,3}$"}}
 DIGEST: Schema = {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"}
 VARIABLE: Schema = {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "not": {"pattern": "^WAYBILL_"}}
+
+KEY_OF_SECRET: Schema = {
+    "type": "object",
+    "properties": {"name": {"type": "string", "minLength": 1}, "key": {"type": "string", "minLength": 1}},
+    "required": ["name", "key"],
+    "additionalProperties": False,
+}
 
 EXACT: dict[str, Schema] = {
     "commonLabels": LABELS,
@@ -56,15 +63,19 @@ EXACT: dict[str, Schema] = {
     "secrets.env": {
         "type": "object",
         "propertyNames": VARIABLE,
-        "additionalProperties": {
-            "type": "object",
-            "properties": {"name": {"type": "string", "minLength": 1}, "key": {"type": "string", "minLength": 1}},
-            "required": ["name", "key"],
-            "additionalProperties": False,
-        },
+        "additionalProperties": KEY_OF_SECRET,
     },
     "redis.url": {"type": "string", "pattern": "^((redis|rediss|unix)://.+)?$"},
     "redis.sentinel.hosts": {"type": "array", "items": {"type": "string", "pattern": "^[^:,/ ]+:[0-9]{1,5}$"}},
+    "redis.shards": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {"name": {"type": "string", "pattern": "^[a-z0-9]{1,12}$"}, "secret": KEY_OF_SECRET},
+            "required": ["name", "secret"],
+            "additionalProperties": False,
+        },
+    },
     "redis.embedded.image.digest": DIGEST,
     "redis.embedded.maxMemory": {"type": "string", "pattern": "^[0-9]+(kb|mb|gb)$"},
     "service.autoscaling.kind": {"enum": ["none", "hpa"]},

@@ -64,10 +64,16 @@ def test_a_bad_rule_fails_lint() -> None:
         helm("lint", CHART, "--values", CHART / "ci" / "minimal-values.yaml", "--set-json", bad)
 
 
+KEY = {"name": "s", "key": "url"}
+QUEUE = {"trigger": "queue", "address": "r:6379"}
+
 IN_WORDS: dict[str, tuple[str, Values, str]] = {
     "no store": ("minimal", {"redis": {"existingSecret": {"name": ""}}}, "No store is named"),
     "two stores": ("minimal", {"redis": {"url": "redis://r"}}, "More than one store is named"),
     "sentinels of the trial store": ("trial", {"redis": {"sentinel": {"hosts": ["s:1"]}}}, "has no sentinels"),
+    "one shard": ("shards", {"redis": {"shards": [{"name": "a", "secret": KEY}]}}, "names one store"),
+    "shards behind sentinels": ("shards", {"redis": {"sentinel": {"hosts": ["s:1"]}}}, "cannot use it"),
+    "shards counted by one queue": ("shards", {"workers": {"autoscaling": {"keda": QUEUE}}}, "counts one store"),
     "no sources": ("minimal", {"config": {"sources": None}}, "each have to name at least one"),
     "a source on no platform": ("minimal", source(platform="pak"), "there is no platform pak"),
     "a rule for no source": ("minimal", rule(sources=["shop"]), "rule r names the source shop"),
