@@ -1,0 +1,33 @@
+"""`do: flow_retail_delete_extension`: takes an extension from a customer on Flow Retail.
+
+One that is gone already counts as taken: safe.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from service.actions import ActionContext, Repeat
+from service.platforms.flow_retail import FlowRetail
+from workers.platform_writes import Id, PlatformWrite, call_context, connector_of, done
+
+
+class FlowRetailDeleteExtension(PlatformWrite, frozen=True, kw_only=True, tag="flow_retail_delete_extension"):
+    """`extension` is its name, as TWO_INVOICE; `organization` the UID beside it."""
+
+    repeat: ClassVar[Repeat] = "safe"
+    summary: ClassVar[str] = "Takes an extension from a customer on Flow Retail."
+    ids: ClassVar[tuple[str, ...]] = ("customer", "extension", "organization")
+
+    customer: Id
+    extension: Id
+    organization: Id
+
+    @classmethod
+    async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
+        """See Action. Gives `http_status`, and `id` where the answer states one."""
+        client = connector_of(context, inputs["account"], FlowRetail).client
+        return await done(
+            client.delete_extension(
+                inputs["customer"], inputs["extension"], inputs["organization"], call_context(context)
+            )
+        )

@@ -1,0 +1,36 @@
+"""`do: open_food_network_update_customer`: changes a customer on Open Food Network.
+
+Changed twice, it is the same: safe.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from msgspec import Struct
+
+from service.actions import ActionContext, Repeat
+from service.platforms.open_food_network import OpenFoodNetwork
+from service.platforms.open_food_network_client import CustomerInput
+from workers.platform_writes import Id, PlatformWrite, call_context, connector_of, done, read_input
+
+
+class OpenFoodNetworkUpdateCustomer(PlatformWrite, frozen=True, kw_only=True, tag="open_food_network_update_customer"):
+    """`change` is what it is written as; `enterprise_id` and `email` are due each time, what else is left out stays."""
+
+    repeat: ClassVar[Repeat] = "safe"
+    summary: ClassVar[str] = "Changes a customer on Open Food Network."
+    ids: ClassVar[tuple[str, ...]] = ("customer",)
+    body: ClassVar[tuple[str, type[Struct]] | None] = ("change", CustomerInput)
+
+    customer: Id
+    change: dict[str, Any]
+
+    @classmethod
+    async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
+        """See Action. Gives `http_status`, and `id` where the answer states one."""
+        client = connector_of(context, inputs["account"], OpenFoodNetwork).client
+        return await done(
+            client.update_customer(
+                inputs["customer"], read_input(inputs, "change", CustomerInput), call_context(context)
+            )
+        )
