@@ -1,8 +1,8 @@
 """How a command reaches an installation: options and variables in, an open Desk out, and exit codes for refusals.
 
-With --url (WAYBILL_ADMIN_URL) the admin API is asked, with the token of --token, WAYBILL_ADMIN_TOKEN or a file; else the
-stores of WAYBILL_REDIS_URL and WAYBILL_SHARD_URLS are. Exit codes: 0 done; 1 refused, or nobody answers; 2 a mistake on
-the command line or in the configuration, an id that is not there among them.
+With --url (WAYBILL_ADMIN_URL) the admin API is asked, with the token of --token, WAYBILL_ADMIN_TOKEN or a file; else
+the stores are, those of WAYBILL_REDIS_URL and WAYBILL_SHARD_URLS. Exit codes: 0 done; 1 refused, or nobody answers; 2 a
+mistake on the command line or in the configuration, an id that is not there among them.
 """
 
 import asyncio

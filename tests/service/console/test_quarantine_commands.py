@@ -56,7 +56,7 @@ async def test_what_a_wrong_secret_refused_is_taken_in_once_it_is_mended(run: Ru
     assert [row["code"] for row in left] == ["not_verified"]
     forgotten = await run("quarantine", "discard", left[0]["id"])
     assert forgotten.stdout == "1 discarded\n"
-    assert "nothing is in quarantine" in (await run("quarantine", "list")).stdout
+    assert "nothing is in quarantine" in (await run("quarantine", "list")).output
 
 
 async def test_deliveries_without_an_id_are_taken_in_once_each_and_never_twice(
@@ -112,8 +112,8 @@ async def test_what_is_shown_holds_neither_credentials_nor_personal_data(run: Ru
     ("arguments", "told"),
     [
         (("verify",), "name ids, or --source, or --all"),
-        (("accept", "0" * 32), "there is no 000"),
-        (("show", "nobody"), "there is no nobody"),
+        (("accept", "0" * 32), "There is no 000"),
+        (("show", "nobody"), "There is no nobody"),
         (("discard",), "name ids"),
     ],
 )
