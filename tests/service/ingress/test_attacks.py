@@ -5,7 +5,7 @@ import contextlib
 import gzip
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +37,18 @@ def cpu_seconds(pid: int) -> float:
 async def bombs(_: int, url: str) -> int:
     """A gigabyte in a megabyte, over and over."""
     packed = [
-        (gzip.compress(bytes(200 * MIB), 1)[:1_000_000], "gzip"),
-        (zstd.compress(bytes(1_000 * MIB)), "zstd"),
+        ((await asyncio.to_thread(gzip.compress, bytes(200 * MIB), 1))[:1_000_000], "gzip"),
+        (await asyncio.to_thread(zstd.compress, bytes(1_000 * MIB)), "zstd"),
     ]  # fmt: skip
     async with aiohttp.ClientSession() as session:
         statuses: list[int] = []
         for number in range(40):
             body, encoding = packed[number % 2]
             headers = signed(BODY, content_encoding=encoding)
-            async with session.post(f"{url}/webhooks/erp-orders", data=body, headers=headers) as response:
-                statuses.append(response.status)
+            # a refusal may come, and the connection go, before all of a bomb is sent
+            with contextlib.suppress(aiohttp.ClientError):
+                async with session.post(f"{url}/webhooks/erp-orders", data=body, headers=headers) as response:
+                    statuses.append(response.status)
     assert set(statuses) == {413}
     return len(statuses)
 
@@ -101,9 +103,15 @@ async def bad_signatures(_: int, url: str) -> int:
     return sent
 
 
+@pytest.fixture
+def closing(start: Start) -> Iterator[contextlib.ExitStack]:  # noqa: ARG001 - before the process is ended
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
 @pytest.mark.parametrize("attack", [bombs, slow_senders, endless_heads, bad_signatures])
 async def test_an_attack_costs_little_and_keeps_nobody_out(
-    attack: Attack, start: Start, valkey_url: str, client: aiohttp.ClientSession
+    *, attack: Attack, start: Start, valkey_url: str, client: aiohttp.ClientSession, closing: contextlib.ExitStack
 ) -> None:
     serving = await start(
         redis_url=valkey_url, body_seconds_max=1, bodies_bytes_max=8 * MIB, address_refusals_per_second_max=50,
@@ -113,6 +121,7 @@ async def test_an_attack_costs_little_and_keeps_nobody_out(
     pid, port = serving.process.pid, started["port"]
     url = f"http://127.0.0.1:{port}"
     draining = asyncio.create_task(drain(serving.process.stdout))
+    closing.callback(draining.cancel)
     memory, spent = rss_bytes(pid), cpu_seconds(pid)
     attacking = asyncio.create_task(attack(port, url))
     slowest = 0.0
