@@ -10,7 +10,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-emit-find-links --no-header
 PYTEST_ARGS ?=
 
-.PHONY: demo test bench lint fmt lock senders clean
+.PHONY: demo test bench chaos chaos-long lint fmt lock senders clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.installed ## deliveries over real HTTP, a worker killed half-way, and a table of what became of each
@@ -22,6 +22,13 @@ test: lint ## everything that must hold before a change is taken
 
 bench: $(VENV)/.installed-dev ## ratios against a tuned rival doing the same work
 	$(BIN)/python -m tests.bench
+
+chaos: $(VENV)/.installed-dev ## break everything once while events flow, and count what is lost; needs cc
+	$(BIN)/python -m tests.chaos --self-check
+	$(BIN)/python -m tests.chaos
+
+chaos-long: $(VENV)/.installed-dev ## 50 rounds of random faults with 100,000 events; SEED=2 takes others
+	$(BIN)/python -m tests.chaos --long --seed $(or $(SEED),1)
 
 lint: $(VENV)/.installed-dev ## style, format, types, import contracts
 	$(BIN)/ruff check

@@ -1,1 +1,1 @@
-"""The proof by faults: `python -m tests.chaos` sends numbered events while it breaks what it can, and counts what is lost."""
+"""The proof by faults: `python -m tests.chaos` sends numbered events while it breaks what it can, and counts losses."""

@@ -3,12 +3,13 @@
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from tests.chaos.fleet import LEASE_SECONDS, Fleet
 from tests.chaos.proxy import Mode, Wire
 
-Fault = Callable[[Fleet], Awaitable[None]]
+Fault = Callable[[Fleet], Coroutine[Any, Any, None]]
 
 
 async def nothing(fleet: Fleet) -> None:
@@ -42,8 +43,15 @@ async def kill_store(fleet: Fleet) -> None:
 
 
 async def lose_power(fleet: Fleet) -> None:
+    """With events waiting, which only the disk knows of."""
+    workers = [worker.process.pid for worker in fleet.workers]
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    await asyncio.sleep(0.4)
     fleet.lose_power()
-    await asyncio.sleep(0.5)
+    for pid in workers:
+        os.kill(pid, signal.SIGCONT)
+    await asyncio.sleep(0.3)
     await fleet.start_store()
 
 

@@ -7,9 +7,9 @@ import os
 import signal
 import struct
 import subprocess
-import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from service.dev.children import Child, start_child
 from service.dev.embedded import EmbeddedValkey, start_valkey
@@ -19,7 +19,7 @@ from tests.chaos.proxy import Wire
 from tests.chaos.tally import KEYED, RULE, UNSAFE, Tally
 from tests.chaos.target import Target
 
-SECRET = "chaos-secret"  # noqa: S105 - made up
+SECRET = "chaos-secret"
 START_SECONDS_MAX = 20.0
 LEASE_SECONDS = 2.0
 ROOT = Path(__file__).parents[2]
@@ -51,8 +51,9 @@ CONFIG = {
 class Fleet:
     """All processes of one run, each replaceable."""
 
-    def __init__(self, directory: Path, tally: Tally) -> None:
+    def __init__(self, directory: Path, tally: Tally, durability: str = "fsync", appendfsync: str = "always") -> None:
         self.directory = directory
+        self.durability = durability
         self.target = Target(tally)
         self.to_store = Wire(str(directory / "data" / "valkey.sock"))
         self.to_target = Wire(0)
@@ -60,6 +61,7 @@ class Fleet:
         self.workers: list[Child] = []
         self.ports = [0, 0]
         self.valkey: EmbeddedValkey | None = None
+        self.server_options = ("--appendfsync", appendfsync)
         self._environ: dict[str, str] = {}
         self._started = 0
 
@@ -74,7 +76,7 @@ class Fleet:
         self._write_config()
         await self.start_store()
         await self.to_store.start()
-        self._environ = self._make_environ()
+        self._environ = self.make_environ()
         publishing = self._child("rules", "rules", "apply")
         assert await asyncio.to_thread(publishing.process.wait, START_SECONDS_MAX) == 0, publishing.last_words()
         for place in range(2):
@@ -83,6 +85,10 @@ class Fleet:
 
     async def start_store(self) -> None:
         """Start the server on the run's data."""
+        self.valkey = await self.start_server("data", *self.server_options)
+
+    async def start_server(self, name: str, *options: str) -> EmbeddedValkey:
+        """Start a server on the data in that folder, its disk and clock in our hands."""
         preload = {
             "LD_PRELOAD": str(self.directory / "power.so"),
             "CHAOS_SWITCHES": str(self.directory / "switches"),
@@ -90,8 +96,7 @@ class Fleet:
         }
         for _ in range(3):
             with contextlib.suppress(RuntimeError):
-                self.valkey = await asyncio.to_thread(_start_valkey, self.directory / "data", preload)
-                return
+                return await asyncio.to_thread(_start_valkey, self.directory / name, preload, options)
         raise RuntimeError("the server does not start")
 
     async def start_ingress(self, place: int) -> Child:
@@ -127,7 +132,7 @@ class Fleet:
 
     async def open_store(self) -> Store:
         """Open the store past the wire, for looking."""
-        return await open_store(self._settings())
+        return await open_store(self.settings())
 
     async def stop(self) -> None:
         """End every process."""
@@ -141,8 +146,10 @@ class Fleet:
         await self.to_target.stop()
         await self.target.stop()
 
-    def _settings(self) -> Settings:
-        return load_settings({"WAYBILL_REDIS_URL": f"unix://{self.directory}/data/valkey.sock"})
+    def settings(self) -> Settings:
+        """Ours on the store past the wire."""
+        url = f"unix://{self.directory}/data/valkey.sock"
+        return load_settings({"WAYBILL_REDIS_URL": url, "WAYBILL_DURABILITY": self.durability})
 
     def _child(self, name: str, *arguments: str, **environ: str) -> Child:
         self._started += 1
@@ -164,7 +171,7 @@ class Fleet:
             "records": {"purchase_order": {"path": "/orders/{id}"}},
         }
         (self.directory / "waybill.yaml").write_text(json.dumps(CONFIG | {"platforms": {"erp": erp}}))
-        rule = {
+        rule: dict[str, object] = {
             "id": RULE,
             "type": "purchase_order",
             "when": {"field": "id", "op": "exists"},
@@ -190,10 +197,12 @@ class Fleet:
         """Publish the rule file; gives the exit code."""
         return await asyncio.to_thread(self._child("rules", "rules", "apply").process.wait, START_SECONDS_MAX)
 
-    def _make_environ(self) -> dict[str, str]:
+    def make_environ(self) -> dict[str, str]:
+        """Give what the processes are started with."""
         own = {
             "WAYBILL_CONFIG": str(self.directory / "waybill.yaml"),
             "WAYBILL_REDIS_URL": f"redis://127.0.0.1:{self.to_store.port}/0",
+            "WAYBILL_DURABILITY": self.durability,
             "WAYBILL_HOST": "127.0.0.1",
             "WAYBILL_LEASE_SECONDS": str(LEASE_SECONDS),
             "WAYBILL_BACKOFF_SECONDS": "0.2",
@@ -210,10 +219,12 @@ class Fleet:
         return kept | own
 
 
+AnyFleet = TypeVar("AnyFleet", bound=Fleet)
+
+
 @contextlib.asynccontextmanager
-async def running_fleet(directory: Path, tally: Tally) -> AsyncGenerator[Fleet]:
+async def running(fleet: AnyFleet) -> AsyncGenerator[AnyFleet]:
     """Run a fleet while the block runs."""
-    fleet = Fleet(directory, tally)
     try:
         await fleet.start()
         yield fleet
@@ -221,11 +232,11 @@ async def running_fleet(directory: Path, tally: Tally) -> AsyncGenerator[Fleet]:
         await fleet.stop()
 
 
-def _start_valkey(directory: Path, preload: dict[str, str]) -> EmbeddedValkey:
+def _start_valkey(directory: Path, preload: dict[str, str], options: Sequence[str]) -> EmbeddedValkey:
     before = {name: os.environ.get(name) for name in preload}
     os.environ.update(preload)
     try:
-        return start_valkey(directory)
+        return start_valkey(directory, *options)
     finally:
         for name, value in before.items():
             if value is None:
@@ -236,10 +247,3 @@ def _start_valkey(directory: Path, preload: dict[str, str]) -> EmbeddedValkey:
 
 def _is_started(line: dict[str, object]) -> bool:
     return line.get("event") == "process.started"
-
-
-def wait_gone(child: Child, seconds_max: float) -> None:
-    """Wait for a process to end by itself."""
-    deadline = time.monotonic() + seconds_max
-    while child.process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)

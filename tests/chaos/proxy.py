@@ -54,7 +54,7 @@ class Wire:
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: Mode) -> None:
         while data := await reader.read(1 << 16):
-            while self.mode == "hang":
+            while self.mode == "hang":  # noqa: ASYNC110 - the mode is set from outside
                 await asyncio.sleep(0.05)
             if self.mode == "slow":
                 await asyncio.sleep(SLOW_SECONDS)

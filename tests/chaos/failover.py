@@ -1,0 +1,125 @@
+"""A fleet on a primary with a replica, and a sentinel that fails over; the wire between the two servers can be held."""
+
+import asyncio
+import contextlib
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import redis
+
+from service.dev.embedded import EmbeddedValkey, get_binary_path
+from service.settings import Settings, load_settings
+from tests.chaos.fleet import Fleet
+from tests.chaos.proxy import Wire
+from tests.chaos.tally import Tally
+from tests.service.store.givens import ask_server
+
+SENTINEL = """
+port {port}
+bind 127.0.0.1
+dir {directory}
+sentinel monitor mymaster 127.0.0.1 {primary} 1
+sentinel down-after-milliseconds mymaster 400
+sentinel failover-timeout mymaster 3000
+"""
+FOLLOWED_SECONDS_MAX = 20.0
+
+
+class FailoverFleet(Fleet):
+    """The processes ask the sentinel for the primary; the replica follows it through a wire."""
+
+    def __init__(self, directory: Path, tally: Tally, durability: str) -> None:
+        super().__init__(directory, tally, durability)
+        self._server_ports = _free_ports(3)
+        self.to_replica = Wire(self._server_ports[0])
+        self._replica: EmbeddedValkey | None = None
+        self._sentinel: subprocess.Popen[bytes] | None = None
+
+    async def start_store(self) -> None:
+        """Start all three."""
+        first, second, _ = self._server_ports
+        await self.to_replica.start()
+        self.valkey = await self.start_server("data", *_options(first))
+        self._replica = await self.start_server("replica", *_options(second), *_replica_of(self.to_replica.port))
+        await _until(lambda: _is_followed(first))
+        await self._start_sentinel()
+
+    async def _start_sentinel(self) -> None:
+        first, _, port = self._server_ports
+        file = self.directory / "sentinel.conf"
+        file.write_text(SENTINEL.format(port=port, primary=first, directory=self.directory))
+        command = [str(get_binary_path()), str(file), "--sentinel"]
+        with (self.directory / "sentinel.log").open("wb") as log:
+            self._sentinel = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: ASYNC220 - it starts at once
+        await _until(lambda: bool(_ask(port, "SENTINEL", "REPLICAS", "mymaster")))
+
+    async def fail_over(self, held_seconds: float) -> None:
+        """Hold the wire to the replica for a while, end the primary, and give the new one a replica."""
+        first, second, _ = self._server_ports
+        assert self.valkey
+        if held_seconds:
+            self.to_replica.mode = "hang"
+            await asyncio.sleep(held_seconds)
+        self.valkey.kill()
+        self.to_replica.break_all()
+        await _until(lambda: _ask(second, "ROLE")[0] == b"master")
+        self.valkey = await self.start_server("data", *_options(first), *_replica_of(second))
+        await _until(lambda: _is_followed(second))
+
+    async def stop(self) -> None:
+        """End every process."""
+        await super().stop()
+        await self.to_replica.stop()
+        if self._replica:
+            self._replica.kill()
+        if self._sentinel:
+            self._sentinel.kill()
+            self._sentinel.wait()
+
+    def settings(self) -> Settings:
+        """Ours, by way of the sentinel."""
+        names = ("REDIS_URL", "REDIS_SENTINEL", "DURABILITY")
+        environ = self.make_environ()
+        return load_settings({f"WAYBILL_{name}": environ[f"WAYBILL_{name}"] for name in names})
+
+    def make_environ(self) -> dict[str, str]:
+        """Give what the processes are started with."""
+        sentinel = {"WAYBILL_REDIS_URL": "redis://127.0.0.1/0"}
+        sentinel["WAYBILL_REDIS_SENTINEL"] = f"127.0.0.1:{self._server_ports[2]}"
+        return super().make_environ() | sentinel
+
+
+def _options(port: int) -> tuple[str, ...]:
+    return "--port", str(port), "--repl-diskless-sync-delay", "0"
+
+
+def _replica_of(port: int) -> tuple[str, ...]:
+    return "--replicaof", f"127.0.0.1 {port}"
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
+def _ask(port: int, *command: str) -> list[bytes]:
+    return ask_server(f"redis://127.0.0.1:{port}", *command)
+
+
+def _is_followed(port: int) -> bool:
+    info = ask_server(f"redis://127.0.0.1:{port}", "INFO", "replication")
+    return any(info.get(f"slave{place}", {}).get("state") == "online" for place in range(2))
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(FOLLOWED_SECONDS_MAX):
+        while True:
+            with contextlib.suppress(redis.RedisError):
+                if await asyncio.to_thread(condition):
+                    return
+            await asyncio.sleep(0.05)
