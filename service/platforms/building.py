@@ -123,18 +123,25 @@ def _build(
                 gate=gate,
             )
         case CustomConfig():
-            return Custom(
-                account,
-                outbound,
-                base_url=config.base_url,
-                credentials=_credentials(config.auth, account, environ, outbound, shelf),
-                places={kind: _place(item) for kind, item in config.records.items()},
-                transient=frozenset(config.errors.transient),
-                gone=frozenset(config.errors.gone),
-                gate=gate,
-            )
+            credentials = _credentials(config.auth, account, environ, outbound, shelf)
+            return _build_custom(config, account, outbound, credentials, gate)
         case _:
             assert_never(config)
+
+
+def _build_custom(
+    config: CustomConfig, account: str, outbound: Outbound, credentials: Credentials, gate: Gate
+) -> Custom:
+    return Custom(
+        account,
+        outbound,
+        base_url=config.base_url,
+        credentials=credentials,
+        places={kind: _place(item) for kind, item in config.records.items()},
+        transient=frozenset(config.errors.transient),
+        gone=frozenset(config.errors.gone),
+        gate=gate,
+    )
 
 
 def _place(record: CustomRecord) -> RecordPlace:
