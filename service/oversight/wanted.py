@@ -54,12 +54,12 @@ class Wanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return all(part is None for part in parts)
 
     def fits(self, summary: EventSummary) -> bool:
-        """Whether an event is meant, `rule`, `since` and `until` aside."""
+        """Whether an event of one of the `indexes` is meant, `rule`, `since` and `until` aside."""
         named = (
             (self.source, summary.source),
             (self.type, summary.type),
             (self.fate, summary.fate),
-            (self.state, summary.state),
+            (self.state if self.indexes == ("open",) else None, summary.state),
         )
         return all(wanted is None or wanted == has for wanted, has in named) and self._fits_record(summary.record)
 
