@@ -1,193 +1,157 @@
-"""Effects: what is repeated and what is not, in which order, and that waiting is done as it was asked for."""
+"""What section "Effects" of the design promises, letter by letter, on a real store and a real sink."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, ClassVar
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
-from service.actions import Action, ActionContext, CompileTemplate, Render, Repeat
 from service.errors import TransientError
 from service.sandbox.faults import Fault
 from service.settings import Settings
-from tests.workers.house import SINK_RULE, House, open_house
+from service.store.replay import plan_replay
+from tests.workers.house import House, open_house
 
 pytestmark = pytest.mark.store
-
-calls: list[str] = []
-trouble: list[str] = []
-pauses: list[float] = []
-
-
-class Probe(Action, frozen=True, kw_only=True, tag="probe_safe"):
-    """Notes that it was called, and fails with the next kind in trouble."""
-
-    repeat: ClassVar[Repeat] = "safe"
-
-    def compile(self, compile_template: CompileTemplate) -> Render:
-        _ = compile_template
-        return lambda _: {}
-
-    @classmethod
-    async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
-        _ = inputs
-        calls.append(context.idempotency_key)
-        await asyncio.sleep(pauses.pop() if pauses else 0.02)
-        if trouble:
-            raise TransientError(trouble.pop(0), "trouble")
-        return {"ok": True}
-
-
-class KeyedProbe(Probe, frozen=True, kw_only=True, tag="probe_keyed"):
-    repeat: ClassVar[Repeat] = "keyed"
-
-
-class UnsafeProbe(Probe, frozen=True, kw_only=True, tag="probe_unsafe"):
-    repeat: ClassVar[Repeat] = "unsafe"
-
-
-def rule(name: str, *actions: str) -> str:
-    listed = "".join(f"\n    - {{id: a{place}, do: {do}}}" for place, do in enumerate(actions))
-    return f"- id: {name}\n  type: purchase_order\n  when: {{field: id, op: exists}}\n  actions:{listed}\n"
 
 
 @pytest.fixture
 async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
-    calls.clear()
-    trouble.clear()
-    pauses.clear()
-    settings = make_settings(backoff_seconds=0.02, attempts_max=3, lease_seconds=2, action_seconds_max=2)
-    async with open_house(settings, Probe, KeyedProbe, UnsafeProbe) as opened:
+    async with open_house(make_settings(backoff_seconds=0.02, attempts_max=3, lease_seconds=2)) as opened:
         yield opened
 
 
-async def until(condition: Callable[[], Awaitable[bool] | bool], seconds_max: float = 5) -> None:
-    async with asyncio.timeout(seconds_max):
-        while True:
-            met = condition()
-            if met if isinstance(met, bool) else await met:
-                return
-            await asyncio.sleep(0.002)
+def rule(name: str, actions: str, **words: str) -> str:
+    more = "".join(f", {word}: {value}" for word, value in words.items())
+    return f"- {{id: {name}, type: purchase_order{more}, actions: [{actions}]}}\n"
 
 
-async def cut_off(house: House, job: str = "wb:lane:pack:purchase_order:po-1") -> None:
-    """Start a run, and let its worker vanish in the middle of the first action; its lease is over at once."""
-    pauses.append(30)
-    worker = house.worker("doomed")
-    running = asyncio.create_task(worker.async_run())
-    await until(lambda: bool(calls))
-    worker.handle_sig_wait_for_completion(15)  # type: ignore[arg-type]
-    await until(lambda: worker.leases._answered)  # no claim is under way that could take the job up again
-    await house.store.client.command("DEL", f"arq:in-progress:{job}")
-    await house.store.client.command("ZADD", "arq:queue", 1, job)
-    for task in list(worker.tasks.values()):
-        task.cancel()
-    await running
-    await worker.close()
+def http(name: str, path: str = "") -> str:
+    return f'{{id: {name}, do: http, url: "SINK/{path or name}", body: {{at: {name}}}}}'
 
 
-@pytest.mark.parametrize("do", ["probe_safe", "probe_keyed"])
-async def test_an_effect_that_may_be_repeated_and_was_cut_off_runs_again_with_the_same_key(
-    house: House, do: str
+async def test_rules_act_in_their_order_until_one_that_matches_stops(house: House) -> None:
+    await house.publish(
+        rule("late", http("late"), sort="9")
+        + rule("early", http("early"), sort="1")
+        + rule("last", http("last"), sort="5", stop="true")
+    )
+    event_id = await house.send()
+    await house.work()
+    decided = (await house.story(event_id))["story"][1]
+    assert [verdict["rule"] for verdict in decided["verdicts"]] == ["early", "last"]
+    assert [effect["rule"] for effect in decided["effects"]] == ["early", "last"]
+    assert sorted(body["at"] for body in house.sunk()) == ["early", "last"]
+
+
+async def test_a_failing_effect_holds_up_the_later_ones_of_its_own_rule_alone(house: House) -> None:
+    first, second = f"{http('a1')}, {http('a2')}, {http('a3')}", f"{http('b1')}, {http('b2')}"
+    await house.publish(rule("a", first) + rule("b", second))
+    house.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/a2", status=400))
+    event_id = await house.send()
+    await house.work()
+    story = await house.story(event_id)
+    assert (story["state"], story["ledger"]) == ("dead", "dfpdd")
+    assert sorted(body["at"] for body in house.sunk()) == ["a1", "b1", "b2"]
+
+
+async def test_the_decision_is_written_before_anything_runs_and_each_start_before_its_call(house: House) -> None:
+    await house.publish(rule("a", f"{http('a1')}, {http('a2')}"))
+    event_id = await house.send()
+    ledgers: list[str] = []
+
+    async def look() -> None:
+        story = await house.story(event_id)
+        assert [effect["inputs"]["body"] for effect in story["story"][1]["effects"]] == [{"at": "a1"}, {"at": "a2"}]
+        ledgers.append(story["ledger"])
+
+    outbound = house.tools.effects.resources["outbound"]
+    request = outbound.request
+
+    async def watched(method: str, url: str, **named: Any) -> Any:
+        if method == "POST":
+            await look()
+        return await request(method, url, **named)
+
+    outbound.request = watched
+    await house.work()
+    assert ledgers == ["sp", "ds"]
+
+
+@pytest.mark.parametrize(
+    ("do", "state", "calls"), [("http", "ended", 2), ("pack_cloud_sync_integration_orders", "dead", 1)]
+)
+async def test_found_started_a_keyed_effect_runs_again_and_an_unsafe_one_waits_for_a_person(
+    house: House, do: str, state: str, calls: int
 ) -> None:
-    await house.publish(rule("r", do))
+    words = 'url: "SINK/x", body: {at: x}' if do == "http" else "integration: i1"
+    await house.publish(rule("a", f"{{id: x, do: {do}, {words}}}"))
     event_id = await house.send()
-    await cut_off(house)
-    assert (await house.story(event_id))["ledger"] == "s"
-    await house.work()
-    assert calls == [f"{event_id}:r:a0:0"] * 2
-    assert (await house.story(event_id))["fate"] == "matched"
+    keys: list[str | None] = []
+    hanging, over = asyncio.Event(), asyncio.Event()
+    outbound = house.tools.effects.resources["outbound"]
+    request = outbound.request
 
+    async def stuck(method: str, url: str, **named: Any) -> Any:
+        if method == "GET":
+            return await request(method, url, **named)
+        keys.append(named["headers"].get("Idempotency-Key"))
+        if len(keys) > 1:
+            return await request(method, url, **named)
+        hanging.set()
+        await over.wait()
+        raise TransientError("timeout", "too late")
 
-async def test_an_unsafe_effect_that_was_cut_off_is_left_to_a_person_and_its_lane_goes_on(house: House) -> None:
-    await house.publish(rule("r", "probe_unsafe"))
-    event_id, later = await house.send(), await house.send()
-    await cut_off(house)
-    await house.work()
-    assert calls == [f"{event_id}:r:a0:0", f"{later}:r:a0:0"]
-    story = await house.story(event_id)
-    assert (story["state"], story["fate"], story["ledger"]) == ("dead", "outcome_unknown", "u")
-    assert (await house.story(later))["fate"] == "matched"
-
-
-@pytest.mark.parametrize("kind", ["timeout", "reset", "truncated"])
-async def test_an_unsafe_effect_with_an_ambiguous_failure_is_left_to_a_person(house: House, kind: str) -> None:
-    await house.publish(rule("r", "probe_unsafe"))
-    trouble.append(kind)
-    event_id = await house.send()
+    outbound.request = stuck
+    stalled = house.worker("stalled")
+    run = asyncio.create_task(stalled.async_run())
+    await asyncio.wait_for(hanging.wait(), 5)
+    await lose_lease(house)
     await house.work()
     story = await house.story(event_id)
-    assert (story["state"], story["ledger"], len(calls)) == ("dead", "u", 1)
+    assert (story["state"], len(keys), len(set(keys))) == (state, calls, 1)
+    assert state == "ended" or (story["fate"], story["ledger"]) == ("outcome_unknown", "u")
+    stalled.handle_sig_wait_for_completion(15)  # type: ignore[arg-type]
+    over.set()
+    await asyncio.wait_for(run, 5)
+    await stalled.close()
+    assert stalled.leases_lost == 1
+    assert await house.story(event_id) == story
 
 
-async def test_an_unsafe_effect_that_was_surely_not_done_is_tried_again(house: House) -> None:
-    await house.publish(rule("r", "probe_unsafe"))
-    trouble.append("connect")
+async def lose_lease(house: House) -> None:
+    """End the lease of the record's job, as time would: its holder is stopped and does not know."""
+    lane = house.store.keys.lane("pack:purchase_order:po-1")
+    await house.store.client.command("DEL", f"arq:in-progress:{lane}")
+    await house.store.client.command("ZADD", house.settings.queue, 0, lane)
+
+
+async def test_only_a_person_s_again_raises_the_generation_and_so_the_keys(house: House) -> None:
+    await house.publish(rule("a", http("x")))
     event_id = await house.send()
     await house.work()
-    assert ((await house.story(event_id))["fate"], len(calls)) == ("matched", 2)
+    shown = await house.story(event_id)
+    assert isinstance(plan_replay(shown, again=False), str)
+    again = plan_replay(shown, again=True)
+    assert not isinstance(again, str)
+    await house.store.replays.replay([again])
+    await house.work()
+    assert house.keys() == [f"{event_id}:a:x:0", f"{event_id}:a:x:1"]
 
 
-@pytest.mark.parametrize("kind", ["timeout", "reset", "connect"])
-async def test_a_keyed_effect_is_tried_again_after_any_failure_that_waiting_may_heal(house: House, kind: str) -> None:
-    await house.publish(rule("r", "probe_keyed"))
-    trouble.append(kind)
+async def test_emitted_and_published_things_come_once_though_their_effect_is_written_twice(house: House) -> None:
+    emit = "{id: e, do: emit, type: again, record: complete-1}"
+    publish = '{id: p, do: publish, stream: out, message: "{id}"}'
+    await house.publish(rule("a", f"{emit}, {publish}", events="[updated]"))
     event_id = await house.send()
     await house.work()
-    assert (await house.story(event_id))["fate"] == "matched"
-    assert calls == [f"{event_id}:r:a0:0"] * 2
-
-
-async def test_retry_after_is_waited_for(house: House) -> None:
-    await house.publish(SINK_RULE)
-    house.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink", status=429, retry_after=1))
-    event_id = await house.send()
+    shown = await house.story(event_id)
+    again = plan_replay(shown, again=True)
+    assert not isinstance(again, str)
+    await house.store.replays.replay([again])
     await house.work()
-    first, second = [line for line in (await house.story(event_id))["story"] if line["what"] == "effect"]
-    assert second["at_ms"] - first["at_ms"] >= 1_000
-    assert [line["outcome"] for line in (first, second)] == ["error", "ok"]
-
-
-async def test_a_dead_letter_is_named_after_its_failed_effect_though_others_ended_later(house: House) -> None:
-    other = SINK_RULE.replace("short-receipt", "other").replace("claims", "other")
-    await house.publish(SINK_RULE + other)
-    house.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/claims", status=400))
-    house.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/other", status=503))
-    event_id = await house.send()
-    await house.work()
-    story = await house.story(event_id)
-    assert (story["state"], sorted(story["ledger"])) == ("dead", ["d", "f"])
-    assert story["fate"] == "effect_failed"
-    assert story["story"][-1]["error_kind"] == "effect_failed"
-
-
-async def test_effects_of_one_rule_run_in_order_and_those_of_two_rules_side_by_side(house: House) -> None:
-    await house.publish(rule("one", *["probe_safe"] * 3) + rule("two", *["probe_safe"] * 3))
-    event_id = await house.send()
-    await house.work()
-    story = await house.story(event_id)
-    assert story["ledger"] == "d" * 6
-    for name in ("one", "two"):
-        assert [key for key in calls if f":{name}:" in key] == [f"{event_id}:{name}:a{place}:0" for place in range(3)]
-    assert [key.split(":")[2] for key in calls] == ["a0", "a0", "a1", "a1", "a2", "a2"]
-    lines = [line["action"] for line in story["story"] if line["what"] == "effect"]
-    assert sorted(lines) == ["a0", "a0", "a1", "a1", "a2", "a2"]
-
-
-async def test_an_action_nobody_has_waits_for_a_worker_that_has_it(house: House) -> None:
-    await house.publish(rule("r", "probe_safe"))
-    actions = dict(house.tools.effects.actions)
-    probe = actions.pop("probe_safe")
-    event_id = await house.send()
-    mapping = house.tools.effects.actions
-    assert isinstance(mapping, dict)
-    del mapping["probe_safe"]
-    working = asyncio.create_task(house.work())
-
-    async def is_told() -> bool:
-        return any(line.get("error_kind") == "unknown_action" for line in (await house.story(event_id))["story"])
-
-    await until(is_told)
-    mapping["probe_safe"] = probe
-    await working
-    assert (await house.story(event_id))["fate"] == "matched"
+    entries = await house.store.client.command("XRANGE", house.store.keys.named("stream:out"), "-", "+")
+    assert [json.loads(fields[5]) for _, fields in entries] == ["po-1", "po-1"]  # once a generation
+    ended = await house.store.events.page("ended", 10)
+    assert len([summary for summary in ended if summary.type == "again"]) == 2
