@@ -10,7 +10,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-emit-find-links --no-header
 PYTEST_ARGS ?=
 
-.PHONY: demo test bench chaos chaos-long lint fmt lock senders clean
+.PHONY: demo test bench chaos chaos-long lint fmt pages lock senders clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.installed ## deliveries over real HTTP, a worker killed half-way, and a table of what became of each
@@ -39,6 +39,10 @@ lint: $(VENV)/.installed-dev ## style, format, types, import contracts
 fmt: $(VENV)/.installed-dev ## mend what a tool can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+pages: $(VENV)/.installed-dev ## write what is made: reference pages, dashboards, alerts
+	$(BIN)/python -m service.dev.pages
+	$(BIN)/python -m service.dev.boards
 
 lock: $(VENV)/.installed-dev ## resolve the requirements again
 	cd requirements && ../$(LOCK) ../pyproject.toml -o runtime.txt

@@ -24,6 +24,7 @@ from msgspec import Struct, structs
 
 from service.errors import Held, LeaseLost, PermanentError, StoreUnavailable, StoreUnsafe, TransientError
 from service.events import RecordRef
+from service.metrics.families import POLL_CHANGES, POLL_MISSES, POLLS
 from service.platforms.base import FetchContext, Listed, Listing, Platform
 from service.settings import Settings
 from service.store import Shards, Store
@@ -76,6 +77,7 @@ async def follow(tools: PollTools, poll: Poll) -> None:
                 continue
             seconds = min(turn, IDLE_SECONDS_MAX)
         except LeaseLost:
+            POLLS.add((poll.source, "lost"))
             log.warning("poll.lost", source=poll.source)
             seconds = 0.0
         except (StoreUnavailable, StoreUnsafe):
@@ -117,6 +119,9 @@ class Pass:
             await self._leave(0.0)
             raise
         await self._polls.end(self._poll.source, self._token, self._lease_seconds, self._poll.every_seconds)
+        POLLS.add((self._poll.source, "finished"))
+        POLL_CHANGES.add((self._poll.source,), self._turn.changed)
+        POLL_MISSES.add((self._poll.source,), self._turn.missed)
         counts = {"seen": self._turn.seen, "changed": self._turn.changed, "missed": self._turn.missed}
         duration_ms = round((time.perf_counter() - self._began) * 1000, 2)
         self._log.info("poll.finished", **self._fields, **counts, whole=self._whole, duration_ms=duration_ms)
@@ -219,6 +224,7 @@ class Pass:
         usual = self._poll.every_seconds if isinstance(error, PermanentError) else PAUSE_SECONDS_MAX
         seconds = asked or min(usual, self._poll.every_seconds)
         await self._leave(seconds)
+        POLLS.add((self._poll.source, "interrupted"))
         self._log.log(
             20 if isinstance(error, Held) else 30,
             "poll.interrupted",

@@ -14,6 +14,7 @@ from service.events import Delivery, new_event_id
 from service.ingress.late_store import EventStore
 from service.ingress.rates import Rates
 from service.log import get_logger
+from service.metrics.families import QUARANTINED
 from service.settings import Settings
 from service.store import Refused
 from service.store.quarantine import REFUSED_VERSION
@@ -83,8 +84,11 @@ class Quarantine:
                     gone = await self._store.keep_refused(batch)
             except (WaybillError, TimeoutError) as error:
                 kind = error.kind if isinstance(error, WaybillError) else "store_unavailable"
+                QUARANTINED.add((batch[0].source, "failed"), len(batch))
                 self._log.warning("quarantine.failed", error_kind=kind, deliveries=len(batch))
             else:
+                QUARANTINED.add((batch[0].source, "kept"), len(batch))
+                QUARANTINED.add((batch[0].source, "dropped"), gone)
                 if gone:
                     self._log.warning("quarantine.full", source=batch[0].source, deliveries_dropped=gone)
 

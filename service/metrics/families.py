@@ -17,6 +17,9 @@ DELIVERIES = Counter(
     "waybill_deliveries", "Deliveries by answer; reason is the refusal's code.", ("source", "status", "reason")
 )
 ACK_SECONDS = Histogram("waybill_ack_seconds", "From a delivery's first byte to its 202.", ("source",), FAST)
+QUARANTINED = Counter(
+    "waybill_quarantined", "Refused deliveries put aside: kept, dropped to make room, or failed.", ("source", "outcome")
+)
 
 # the workers: counted with the lines attempt.finished, record.fetched and action.finished
 ATTEMPTS = Counter("waybill_attempts", "Attempts by what became of them.", ("source", "outcome"))
@@ -31,6 +34,9 @@ FETCHES = Counter(
 FETCH_SECONDS = Histogram("waybill_fetch_seconds", "How long a platform took to answer.", ("platform",), SLOW)
 EFFECTS = Counter("waybill_effects", "Effects that were run.", ("rule", "do", "outcome", "error_kind"))
 EFFECT_SECONDS = Histogram("waybill_effect_seconds", "How long an effect took.", ("do",), SLOW)
+POLLS = Counter("waybill_polls", "Passes over a platform's list.", ("source", "outcome"))
+POLL_CHANGES = Counter("waybill_poll_changes", "Changes that polls took in.", ("source",))
+POLL_MISSES = Counter("waybill_poll_misses", "Changes that no webhook had told of.", ("source",))
 LEASES_LOST = Counter("waybill_leases_lost", "Leases that ended while their job still ran here.")
 JOBS_BURIED = Counter("waybill_jobs_buried", "Plain arq jobs that can never run.")
 RULEBOOK = Gauge("waybill_rulebook_rules", "Rules of the rulebook this worker decides by.", ("version",))
@@ -54,7 +60,8 @@ BUILD = Gauge("waybill_build", "1, with the version that runs.", ("component", "
 
 FAMILIES: tuple[Instrument, ...] = (
     DELIVERIES, ACK_SECONDS, ATTEMPTS, ATTEMPT_ERRORS, ATTEMPT_SECONDS, QUEUE_WAIT_SECONDS, END_TO_END_SECONDS,
-    DEAD_LETTERED, FETCHES, FETCH_SECONDS, EFFECTS, EFFECT_SECONDS, LEASES_LOST, JOBS_BURIED, RULEBOOK,
+    DEAD_LETTERED, FETCHES, FETCH_SECONDS, EFFECTS, EFFECT_SECONDS, POLLS,
+    POLL_CHANGES, POLL_MISSES, QUARANTINED, LEASES_LOST, JOBS_BURIED, RULEBOOK,
     RULEBOOKS_REFUSED, STORE_SECONDS, STORE_ERRORS, STORE_UP, QUEUE_JOBS, EVENTS_WAITING, OLDEST_EVENT_SECONDS,
     DEAD_LETTERS, WORKERS_ALIVE, STORE_MEMORY_BYTES, STORE_MEMORY_RATIO, BUILD,
 )  # fmt: skip

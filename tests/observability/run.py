@@ -78,6 +78,12 @@ CARELESS_SOURCE = """\
 """
 """A source that the process warns of when it starts."""
 
+POLLED_SOURCE = """\
+  flow-poll:
+    platform: flow
+    poll: {every: 1s, record: customer}
+"""
+
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
@@ -150,6 +156,7 @@ class Acts:
         self.tire_a_platform()
         self.outsiders()
         self.lose_a_lease()
+        self.poll()
         self.damage_the_store()
         self.keep_pages()
         self.spoil_the_rulebook()
@@ -223,6 +230,21 @@ class Acts:
         os.kill(self.worker.process.pid, signal.SIGCONT)
         self.worker.wait_for(lambda line: line["event"] == "lease.lost", SECONDS_MAX)
         second.stop()
+
+    def poll(self) -> None:
+        """A list that is polled: well, then with a refusal, then by a worker whose turn is taken away."""
+        polling = self.stack.workspace.directory / "polling.yaml"
+        polling.write_text(self.stack.workspace.config.read_text().replace("\nrules:", f"{POLLED_SOURCE}\nrules:"))
+        worker = self.stack.start("worker-poll", "work", admin_port="0", config=str(polling))
+        worker.wait_for(lambda line: line["event"] == "poll.finished", SECONDS_MAX)
+        self._fault({"match": f"/flow_retail/v2/tenants/{FLOW_TENANT}/customers", "status": 403})
+        worker.wait_for(lambda line: line["event"] == "poll.interrupted", SECONDS_MAX)
+        self._fault({"match": f"/flow_retail/v2/tenants/{FLOW_TENANT}/customers", "delay_ms": 500})
+        wait_until(lambda: self.switches.faults_waiting() == 0, SECONDS_MAX, "the list")
+        with self._client() as client:
+            self._execute(client, "DEL", "wb:poll:flow-poll:lock")
+        worker.wait_for(lambda line: line["event"] == "poll.lost", SECONDS_MAX)
+        worker.stop(SECONDS_MAX)
 
     def damage_the_store(self) -> None:
         """What a sweep finds: keys that somebody changed by hand, and what has outlived its time."""
