@@ -45,6 +45,8 @@ def main() -> None:
 def deliver(settings: Settings, asked: argparse.Namespace) -> str:
     """Sign as the source's sender would, post, and give the id of the event."""
     source = load_config(Path(settings.config), os.environ).sources[asked.source]
+    if source.verify is None:
+        sys.exit(f"nobody sends to {asked.source}: it asks by itself")
     fresh = str(uuid.uuid4())
     body = BODY.read_text().replace("{id}", fresh).encode()
     headers = source.verify.sign(body, os.environ[asked.secret_env], fresh, int(time.time()))
@@ -63,7 +65,8 @@ async def await_end(settings: Settings, event_id: str, seconds_max: float) -> No
     shown: dict[str, Any] = {}
     while time.monotonic() < deadline and shown.get("state") not in {"ended", "dead"}:
         await asyncio.sleep(LOOK_SECONDS)
-        shown = next(filter(None, [await store.events.show(event_id) for store in stores]), {})
+        for store in stores:
+            shown = await store.events.show(event_id) or shown
     await opened.close()
     if shown.get("state") != "ended":
         told = {key: value for key, value in shown.items() if key not in {"event", "story"}}

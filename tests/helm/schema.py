@@ -26,7 +26,8 @@ CHART = Path(__file__).parents[2] / "helm"
 
 DERIVED = frozenset(
     {"redis_url", "shard_urls", "redis_sentinel", "redis_sentinel_primary", "redis_sentinel_password",
-     "redis_tls_ca_file", "config", "host", "port", "admin_port", "attempt_seconds_max", "drain_seconds_max", "shutdown_seconds_max"}
+     "redis_tls_ca_file", "config", "host", "port", "admin_port", "attempt_seconds_max", "drain_seconds_max",
+     "shutdown_seconds_max"}
 )  # fmt: skip
 """Settings that the chart sets itself, and so refuses under `settings`."""
 
