@@ -5,7 +5,6 @@ until their bodies go. Erase the customer at the platform first, or a poll will 
 """
 
 import re
-import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -21,7 +20,6 @@ from service.oversight.places import Place, Places
 from service.oversight.wanted import Cursor, Wanted
 from service.records import RECORDS
 from service.store import Refused
-from service.store.polls import BUCKETS
 
 HITS_PER_CALL = 200
 REFUSED_PER_CALL = 100
@@ -88,18 +86,19 @@ async def _forget_on(place: Place, customer: Customer, *, dry_run: bool) -> dict
     ids = frozenset([*own, *(hit.summary.id for hit in hints)])
     refused = await _refused(place, customer)
     published = await place.overview.forget_published(ids, erase=not dry_run)
-    counts = {"hints": len(hints), "refused": len(refused), "published": published, "events": len(own)}
+    seen = [
+        await place.overview.forget_polled(source, customer.id, erase=not dry_run) for source in customer.sources or ()
+    ]
+    counts = {"hints": len(hints), "refused": len(refused), "published": published, "polled": sum(seen)}
     if dry_run:
-        return counts
+        return counts | {"events": len(own)}
     for each in refused:
         await place.store.quarantine.discard(each.source, [each.id])
     in_hand = 0
     for hit in hints:
         in_hand += (await place.store.census.erase(hit.summary.record, [hit.summary.id])).in_hand
     erased = await place.store.census.forget(customer.lane)
-    bucket = zlib.crc32(customer.id.encode()) % BUCKETS
-    polled = [await place.overview.forget_polled(source, bucket, customer.id) for source in customer.sources or ()]
-    return counts | {"events": erased.events, "in_hand": in_hand + erased.in_hand, "polled": sum(polled)}
+    return counts | {"events": erased.events, "in_hand": in_hand + erased.in_hand}
 
 
 async def _every_hit(place: Place, wanted: Wanted) -> AsyncIterator[Hit]:

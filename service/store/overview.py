@@ -8,6 +8,7 @@ from service.store.client import Client
 from service.store.durability import parse_info
 from service.store.events import Index
 from service.store.keys import Keys
+from service.store.polls import bucket_of
 
 INDEXES: tuple[Index, ...] = ("open", "dead", "ended")
 STREAM_ENTRIES_PER_CALL = 500
@@ -135,16 +136,17 @@ class Overview:
                 found.append(PollState(source, *counts, polling=bool(polling)))
         return found
 
-    async def forget_polled(self, source: str, bucket: int, record_id: str) -> int:
-        """Forget what a poll has last seen of a record; give whether there was anything.
+    async def forget_polled(self, source: str, record_id: str, *, erase: bool) -> int:
+        """Forget what a poll has last seen of a record, or only look; give how much there was, 0 or 1.
 
         Raises:
             StoreUnavailable: no answer; may be repeated.
         """
-        return await self._client.command("HDEL", self._keys.named(f"polled:{source}:{bucket}"), record_id)
+        key = self._keys.named(f"polled:{source}:{bucket_of(record_id)}")
+        return await self._client.command("HDEL" if erase else "HEXISTS", key, record_id)
 
     async def forget_published(self, event_ids: frozenset[str], *, erase: bool) -> int:
-        """Take the entries of events out of the streams that `publish` actions fill; give how many there were.
+        """Take the entries of events out of the streams of `publish` actions, or only look; give how many there were.
 
         Raises:
             StoreUnavailable: no answer; may be repeated.

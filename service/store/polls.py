@@ -84,7 +84,7 @@ class Polls:
             LeaseLost: another one polls now.
             StoreUnavailable: no answer.
         """
-        pairs = [part for record_id in ids for part in (_bucket(record_id), record_id)]
+        pairs = [part for record_id in ids for part in (bucket_of(record_id), record_id)]
         _, *flat = await self._call(source, token, lease_seconds, "known", *pairs)
         return {record_id: _read(entry) for record_id, entry in zip(ids, flat, strict=True)}
 
@@ -108,7 +108,7 @@ class Polls:
         """
         parts: list[Argument] = [turn.cursor or "", turn.seen, turn.changed, turn.missed]
         for record_id, seen in entries.items():
-            parts += (_bucket(record_id), record_id, seen.entry())
+            parts += (bucket_of(record_id), record_id, seen.entry())
         await self._call(source, token, lease_seconds, "note", *parts)
 
     async def shelf(self, source: str, token: str, lease_seconds: float) -> dict[str, Seen]:
@@ -153,7 +153,8 @@ class Polls:
         return answer
 
 
-def _bucket(record_id: str) -> int:
+def bucket_of(record_id: str) -> int:
+    """The small hash of a source in which a record's entry lies."""
     return zlib.crc32(record_id.encode()) % BUCKETS
 
 

@@ -1,0 +1,332 @@
+"""Each command by the stores and by the admin API: the same answers, the same exit codes, the same refusals."""
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from msgspec import Struct
+
+from service.actions import load_actions
+from service.config import Admin, AdminToken, Role, load_config
+from service.errors import ConfigError
+from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
+from service.ingress.admin import AdminParts, admin_router
+from service.ingress.app import build_admin_app
+from service.ingress.server import Listener, bind
+from service.outbound import open_outbound
+from service.platforms import build_platforms
+from service.secrets import SecretRef
+from service.settings import CALLER_NAMES, Settings, load_settings
+from service.sources import build_sources, claim_of_id
+from service.store import Refused, Store
+from tests.workers.house import House, open_house
+
+from .conftest import Run, rows
+
+pytestmark = pytest.mark.store
+
+TOKENS: dict[Role, str] = {"viewer": "look-1", "operator": "act-2", "admin": "all-3"}
+BODY = b'{"event_code": "customer.updated", "id": "e1", "data": {"id": "77", "email": "ada@example.com"}}'
+RULES = """
+- id: tell
+  type: purchase_order
+  when: {field: id, op: exists}
+  actions: [{id: claim, do: http, url: "SINK/claims", body: {order: "{id}"}}]
+"""
+
+
+class Opened(Struct):
+    """A store that is there."""
+
+    opened: Store
+
+
+class Installation(Struct):
+    """One of everything: a dead letter, one that ended, one that waits, a refused delivery, a worker."""
+
+    url: str
+    house: House
+    dead: str
+    ended: str
+    waiting: str
+    refused: str
+
+    def remotely(self, role: Role = "admin") -> dict[str, str]:
+        """The variables that lead to the admin API."""
+        return {"WAYBILL_ADMIN_URL": self.url, "WAYBILL_ADMIN_TOKEN": TOKENS[role]}
+
+
+@pytest.fixture
+async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
+    async with open_house(make_settings(attempts_max=1, lease_seconds=2)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def url(environ: dict[str, str], store: Store) -> AsyncIterator[str]:
+    """The admin API of what is configured, on the test's store."""
+    digests = {role.upper(): hashlib.sha256(token.encode()).hexdigest() for role, token in TOKENS.items()}
+    tokens = [AdminToken(name=f"ann-{role}", role=role, sha256=SecretRef(env=role.upper())) for role in TOKENS]
+    settings = load_settings(environ)
+    config = load_config(Path(settings.config), environ)
+    async with AsyncExitStack() as stack:
+        outbound = await stack.enter_async_context(open_outbound(settings))
+        platforms = build_platforms(config.platforms, environ, outbound)
+        parts = AdminParts(
+            settings=settings,
+            admin=Admin(tokens=tuple(tokens)),
+            environ=digests,
+            late_store=Opened(store),
+            platforms=platforms,
+            sources=build_sources(config, environ, platforms, settings),
+            actions=load_actions(),
+            source_configs=config.sources,
+            platform_configs=config.platforms,
+        )
+        port = stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT"))
+        listener = Listener(build_admin_app(settings, store, admin=admin_router(parts)), port, settings)
+        await listener.start()
+        stack.push_async_callback(listener.stop)
+        yield f"http://127.0.0.1:{listener.port}"
+
+
+@pytest.fixture
+async def installation(house: House, url: str) -> Installation:
+    await house.publish(RULES)
+    ended = await house.send("po-1")
+    await house.work()
+    await house.publish(RULES.replace("SINK", "http://127.0.0.1:9"))
+    dead = await house.send("po-2")
+    await house.work()
+    record = RecordRef("pack", "customer", "77")
+    waiting = Event(
+        EVENT_VERSION, new_event_id(), "pack-orders", "customer.updated", "updated", record, None, {}, None, BODY
+    )
+    await house.store.ingest(waiting, claim_of_id("pack-orders", "e1"), 60_000)
+    headers = {"content-type": "application/json", "x-signature": "0" * 64}
+    refused = new_event_id()
+    kept = Refused(1, refused, "pack-orders", "not_verified", 401, time.time(), headers, BODY, None, whole=True)
+    await house.store.keep_refused([kept])
+    await house.store.sampler.beat("w-1", 3, time.time(), 600)
+    return Installation(url, house, dead, ended, waiting.id, kept.id)
+
+
+QUESTIONS = """
+events list
+events list --limit 1
+events list --state dead
+events list --state ended --source shop --rule tell
+events list --record 77 --type customer.updated
+events list --since 1h --until 2100-01-01
+events list --since 2100-01-01T00:00:00+02:00
+events search e1
+events search WAITING
+events search po-2
+events search nobody
+events show DEAD
+events show ENDED
+events show WAITING
+events show WAITING --raw
+events show nobody
+events replay ENDED
+events replay WAITING
+events replay nobody
+events replay --all --dry-run
+events replay --all --again --dry-run
+events replay
+dead-letters list
+dead-letters list --error nothing
+dead-letters list --after nowhere
+dead-letters show DEAD
+dead-letters show ENDED
+dead-letters replay DEAD --dry-run
+dead-letters replay --record po-2 --dry-run
+dead-letters replay --all
+dead-letters discard --all --reason why --dry-run
+dead-letters discard ENDED --reason why
+dead-letters discard nobody --reason why
+quarantine list
+quarantine show REFUSED
+quarantine show REFUSED --raw
+quarantine verify --all
+quarantine verify nobody
+quarantine accept --all
+sources
+workers
+polls
+store --no-memory
+forget pack 77 --dry-run
+forget pack 77
+""".strip().splitlines()
+
+
+async def test_every_question_is_answered_alike_both_ways(installation: Installation, run: Run) -> None:
+    for question in QUESTIONS:
+        words = [_word(installation, word) for word in question.split()]
+        as_json = [] if words[:2] == ["quarantine", "show"] else ["--json"]
+        directly = await run(*words, *as_json)
+        remotely = await run(*words, *as_json, **installation.remotely())
+        assert (_steady(directly.stdout), directly.exit_code) == (_steady(remotely.stdout), remotely.exit_code), (
+            question
+        )
+        assert (directly.stderr, "Traceback" in directly.output) == (remotely.stderr, False), question
+        plain = await run(*words)
+        assert (plain.exit_code, "Traceback" in plain.output) == (directly.exit_code, False), question
+
+
+CHANGES = [
+    ("dead-letters replay DEAD", "replayed"),
+    ("dead-letters replay --all --yes --rate 1000", "replayed"),
+    ("dead-letters replay --record po-2 --yes", "replayed"),
+    ("dead-letters discard DEAD --reason why", "discarded"),
+    ("dead-letters discard --all --reason why --yes", "discarded"),
+    ("events replay ENDED --again", "replayed"),
+    ("events replay --all --again --yes", "replayed"),
+]
+
+
+@pytest.mark.parametrize("way", ["stores", "api"])
+@pytest.mark.parametrize(("change", "result"), CHANGES)
+async def test_a_change_is_made_once_by_either_way_and_told_in_the_audit_log(
+    *, change: str, result: str, way: str, installation: Installation, run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [_word(installation, word) for word in change.split()]
+    more = installation.remotely("operator") if way == "api" else {"USER": "ann"}
+    capfd.readouterr()
+    done = await run(*words, "--json", **more)
+    assert done.exit_code == 0, done.output
+    assert [row["result"] for row in rows(done)] == [result]
+    (line,) = _audited(capfd)
+    assert (line["what"].split(".")[1], line["target"]) == (result, rows(done)[0]["event_id"])
+    door, actor = ("api", "ann-operator") if way == "api" else ("command", "ann")
+    assert (line["door"], line["actor"]) == (door, actor)
+    assert line["peer"]
+    again = await run(*words, "--json", **more)
+    assert [row["result"] for row in rows(again) if row["result"] == result] == []
+
+
+@pytest.mark.parametrize("way", ["stores", "api"])
+async def test_a_refused_delivery_is_taken_in_or_forgotten_by_either_way(
+    way: str, installation: Installation, run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    more = installation.remotely("operator") if way == "api" else {}
+    assert (await run("quarantine", "accept", "--all", **more)).exit_code == 1
+    kept = await run("quarantine", "discard", "--all", **more)
+    assert (kept.exit_code, "add --yes" in kept.output) == (2, True)
+    capfd.readouterr()
+    assert (await run("quarantine", "discard", "--all", "--yes", **more)).stdout == "1 discarded\n"
+    assert [line["what"] for line in _audited(capfd)] == ["delivery.discarded"]
+    assert (await run("quarantine", "list", "--json", **more)).stdout == ""
+
+
+@pytest.mark.parametrize("way", ["stores", "api"])
+async def test_a_customer_is_forgotten_by_either_way(
+    way: str, installation: Installation, run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    more = installation.remotely() if way == "api" else {}
+    capfd.readouterr()
+    done = await run("forget", "pack", "77", "--yes", "--json", **more)
+    assert done.exit_code == 0, done.output
+    (told,) = rows(done)
+    assert (told["events"], told["refused"], told["in_hand"]) == (1, 1, 0)
+    assert [(line["what"], line["target"]) for line in _audited(capfd)] == [("customer.forgotten", "pack:customer:77")]
+    (left,) = rows(await run("forget", "pack", "77", "--dry-run", "--json", **more))
+    assert {name: left[name] for name in ("events", "refused", "hints", "published")} == dict.fromkeys(
+        ("events", "refused", "hints", "published"), 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("role", "words", "exit_code"),
+    [
+        ("viewer", ("events", "list"), 0),
+        ("viewer", ("events", "replay", "ENDED"), 1),
+        ("operator", ("forget", "pack", "77", "--yes"), 1),
+        ("operator", ("events", "show", "WAITING", "--raw"), 1),
+    ],
+)
+async def test_a_token_s_role_holds_for_commands_too(
+    role: Role, words: tuple[str, ...], exit_code: int, installation: Installation, run: Run
+) -> None:
+    done = await run(*[_word(installation, word) for word in words], **installation.remotely(role))
+    assert done.exit_code == exit_code
+    assert ("role" in done.output) == bool(exit_code)
+
+
+@pytest.mark.parametrize(
+    ("role", "body", "inputs"), [("viewer", False, False), ("operator", True, True), ("admin", True, True)]
+)
+async def test_bodies_are_shown_from_operator_on_and_redacted(
+    *, role: Role, body: bool, inputs: bool, installation: Installation, run: Run
+) -> None:
+    (waiting,) = rows(await run("events", "show", installation.waiting, "--json", **installation.remotely(role)))
+    assert (waiting["body"] is not None) == body
+    assert "ada@example.com" not in json.dumps(waiting)
+    (ended,) = rows(await run("events", "show", installation.ended, "--json", **installation.remotely(role)))
+    assert (ended["effects"][0]["inputs"] is not None) == inputs
+    refused = json.loads((await run("quarantine", "show", installation.refused, **installation.remotely(role))).stdout)
+    assert (refused["body"] is not None) == body
+    assert refused["headers"]["x-signature"] == "[64 characters]"
+
+
+async def test_the_token_may_stand_in_a_file_and_is_missed_where_it_is_nowhere(
+    installation: Installation, run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "token"
+    path.write_text(TOKENS["viewer"] + "\n")
+    assert (await run("workers", "--url", installation.url, "--token-file", str(path))).exit_code == 0
+    assert (await run("workers", WAYBILL_ADMIN_URL=installation.url, WAYBILL_ADMIN_TOKEN_FILE=str(path))).exit_code == 0
+    for more in ((), ("--token-file", str(tmp_path / "none")), ("--token", " "), ("--token", "a\nb")):
+        failed = await run("workers", "--url", installation.url, *more)
+        assert isinstance(failed.exception, ConfigError), more
+    wrong = await run("workers", "--url", installation.url, "--token", "guessed")
+    assert (wrong.exit_code, "bearer token" in wrong.output) == (1, True)
+
+
+async def test_nobody_there_and_somebody_else_there_are_told_apart(run: Run, free_port: int, url: str) -> None:
+    nobody = await run("workers", "--url", f"http://127.0.0.1:{free_port}", "--token", "x")
+    assert (nobody.exit_code, "connect" in nobody.output) == (1, True)
+    other = await run("workers", "--url", f"{url}/healthz#", "--token", "x")
+    assert (other.exit_code, "no admin API" in other.output) == (1, True)
+    store = await run("workers", WAYBILL_REDIS_URL=f"redis://127.0.0.1:{free_port}")
+    assert (store.exit_code, "store_unavailable" in store.output) == (1, True)
+
+
+async def test_without_a_terminal_nothing_is_done_to_all_unasked(installation: Installation, run: Run) -> None:
+    for words in (("dead-letters", "replay", "--all"), ("dead-letters", "discard", "--all", "--reason", "why")):
+        done = await run(*words)
+        assert (done.exit_code, "1 would be" in done.output, "add --yes" in done.output) == (2, True, True)
+    assert (await run("forget", "pack", "77")).exit_code == 2
+    assert (await installation.house.story(installation.dead))["state"] == "dead"
+
+
+async def test_no_worker_alive_is_an_exit_code(run: Run) -> None:
+    assert (await run("workers")).exit_code == 1
+
+
+def test_variables_of_commands_are_no_unknown_settings() -> None:
+    settings = load_settings(dict.fromkeys(CALLER_NAMES, "x"))
+    assert settings == Settings()
+    with pytest.raises(ConfigError):
+        load_settings({"WAYBILL_ADMIN_URLS": "x"})
+
+
+def _word(installation: Installation, word: str) -> str:
+    return cast("str", getattr(installation, word.lower())) if word.isupper() and word.isalpha() else word
+
+
+def _steady(text: str) -> str:
+    """Without what the clock changes between two calls."""
+    return re.sub(r'"(oldest_age_ms|memory_bytes|clock_ms)":\d+', "", text)
+
+
+def _audited(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    captured = capfd.readouterr()
+    lines = [line for line in (captured.out + captured.err).splitlines() if '"admin.changed"' in line]
+    return [json.loads(line) for line in lines]

@@ -1,0 +1,120 @@
+"""A forgotten customer is nowhere: events, what led to them, refused deliveries, polls, streams. Others stay."""
+
+import time
+
+import msgspec
+import pytest
+
+from service.config import SourceConfig
+from service.events import EVENT_VERSION, Event, RecordRef, derived_event_id, new_event_id
+from service.oversight.forgetting import Customer, customer_of, forget, names
+from service.oversight.places import Place
+from service.signatures import Unverified
+from service.store import Refused
+from service.store.polls import Seen, bucket_of
+from tests.workers.house import House
+
+from .conftest import ANN
+
+pytestmark = pytest.mark.store
+
+ADA = Customer("pack", "ada-7", ("shop",))
+BODY = b'{"data": {"id": "ada-7"}}'
+COUNTS = ("events", "hints", "refused", "published", "polled", "in_hand")
+
+
+def make(kind: str, record_id: str, body: bytes = b"{}") -> Event:
+    record = RecordRef("pack", kind, record_id)
+    return Event(EVENT_VERSION, new_event_id(), "shop", f"{kind}.updated", "updated", record, None, {}, None, body)
+
+
+def refuse(body: bytes, source: str = "shop", **headers: str) -> Refused:
+    return Refused(1, new_event_id(), source, "not_verified", 401, time.time(), headers, body, None, whole=True)
+
+
+async def everything(house: House) -> bytes:
+    parts: list[bytes] = []
+    for key in await house.store.client.command("KEYS", "*"):
+        parts += [key, await house.store.client.command("DUMP", key)]
+    return b"".join(parts)
+
+
+async def fill(house: House) -> None:
+    """Put the customer, and others, wherever a person can be kept."""
+    store = house.store
+    hint = make("appointment", "a-1", BODY)
+    derived = msgspec.structs.replace(make("customer", "ada-7"), id=derived_event_id("f" * 32, ADA.lane))
+    led = msgspec.structs.replace(make("appointment", "a-2"), id="f" * 32)
+    others = [make("appointment", "a-3", b'{"id": "ada-77"}'), make("customer", "ada-77"), make("customer", "bob")]
+    for event in (hint, derived, led, make("customer", "ada-7", BODY), *others):
+        await store.ingest(event, event.id, 60_000)
+    await store.keep_refused([refuse(BODY), refuse(b"{}", ce_subject="ada-7"), refuse(b'{"id": "ada-77"}')])
+    await store.keep_refused([refuse(BODY, "another-platforms")])
+    for event_id in (derived.id, others[1].id):
+        await store.client.command("XADD", "wb:stream:crm", "*", "event_id", event_id, "rule", "r", "data", "{}")
+    await store.client.command("HSET", f"wb:polled:shop:{bucket_of('ada-7')}", "ada-7", Seen("0" * 16).entry())
+
+
+async def test_a_dry_run_counts_and_erases_nothing(house: House, places: list[Place]) -> None:
+    await fill(house)
+    before = await everything(house)
+    counted = await forget(places, ANN, ADA, dry_run=True)
+    assert await everything(house) == before
+    assert [getattr(counted, name) for name in COUNTS] == [2, 2, 2, 1, 1, 0]
+
+
+async def test_a_customer_is_erased_everywhere_and_nobody_else(house: House, places: list[Place]) -> None:
+    await fill(house)
+    counted = await forget(places, ANN, ADA, dry_run=True)
+    erased = await forget(places, ANN, ADA, dry_run=False)
+    assert msgspec.structs.replace(erased, dry_run=True) == counted
+    await house.store.quarantine.discard("another-platforms", await house.store.quarantine.ids("another-platforms"))
+    left = await everything(house)
+    assert b"ada-7" not in left.replace(b"ada-77", b"")
+    for kept in (b"ada-77", b"pack:customer:bob", b"a-3"):
+        assert kept in left
+    nothing = await forget(places, ANN, ADA, dry_run=False)
+    assert [getattr(nothing, name) for name in COUNTS] == [0] * 6
+    swept = await house.store.sweeper.sweep("s")
+    assert swept is not None
+    assert swept.mended == 0
+
+
+async def test_the_quarantine_of_other_platforms_is_left_alone_and_all_of_it_is_searched_unconfigured(
+    house: House, places: list[Place]
+) -> None:
+    await fill(house)
+    assert (await forget(places, ANN, ADA, dry_run=True)).refused == 2
+    assert (await forget(places, ANN, customer_of("pack", "ada-7", None), dry_run=True)).refused == 3
+
+
+async def test_what_a_run_has_in_hand_is_said_so(house: House, places: list[Place]) -> None:
+    await house.send("ada-7", kind="customer")
+    await house.store.leases("w9").claim(1)
+    erased = await forget(places, ANN, ADA, dry_run=False)
+    assert (erased.events, erased.in_hand) == (0, 1)
+
+
+def test_the_sources_of_the_platform_are_those_that_may_have_told() -> None:
+    configs = {
+        name: SourceConfig(platform=platform, verify=Unverified(), allow_unverified=True)
+        for name, platform in (("a", "pack"), ("b", "flow"), ("c", "pack"))
+    }
+    assert customer_of("pack", "1", configs).sources == ("a", "c")
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (b'{"id": "ada-7"}', True),
+        (b'{"id": "ada-77"}', False),
+        (b'{"id": "xada-7"}', False),
+        (b'{"id": "\\u0061da-7"}', True),
+        (b"id=ada%2D7&x=1", True),
+        (b"/customers/ada-7/orders", True),
+        (b"", False),
+        (b"\xff\xfe", False),
+    ],
+)
+def test_an_id_is_found_as_a_word_of_its_own(body: bytes, named: bool) -> None:  # noqa: FBT001 - a table
+    assert names(body, "ada-7") is named
