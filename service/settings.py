@@ -120,7 +120,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     attempts_max: Annotated[
         int, Meta(ge=1, description="attempts of an event, or of an effect, before a dead letter")
     ] = 12
-    deaths_max: Annotated[int, Meta(ge=1, description="workers an event may take down before it is a dead letter")] = 3
+    deaths_max: Annotated[
+        int, Meta(ge=2, description="workers an event may take down, the last one alone, before it is a dead letter")
+    ] = 3
     event_age_seconds_max: Annotated[
         float, Meta(gt=0, description="age of an event before its next failure is the last")
     ] = 259_200.0

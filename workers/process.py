@@ -60,7 +60,7 @@ async def process_lane(ctx: Mapping[str, Any], record: str) -> None:
     job, tools = ctx["job"], ctx["tools"]
     run, head, last = Run(tools, job), job.head, job.last
     for number in range(1, tools.settings.lane_events_max + 1):
-        run.more = number < tools.settings.lane_events_max and not ctx["worker"].stopping
+        run.more = number < tools.settings.lane_events_max and not ctx["worker"].yielding
         onward = await run.event(head, last)
         if onward.head is None:
             return

@@ -64,6 +64,8 @@ class LeaseWorker(Worker):
         self.jobs_run = 0
         self.leases_lost = 0
         self.outage = False
+        self._suspect = ""
+        self._alone = ""
         self._log = structlog.get_logger()
         self._stopping = asyncio.Event()
         self._freed = asyncio.Event()
@@ -76,6 +78,11 @@ class LeaseWorker(Worker):
     def stopping(self) -> bool:
         """Whether a drain has begun; runs then take no further event."""
         return self._stopping.is_set()
+
+    @property
+    def yielding(self) -> bool:
+        """Whether runs are to end with the event they have: a drain, or an event that may run beside nothing else."""
+        return self.stopping or bool(self._suspect or self._alone)
 
     def handle_sig_wait_for_completion(self, signum: Signals) -> None:
         """Begin the drain: no further claims; `main` ends when the runs under way have, or their time is up."""
@@ -115,16 +122,17 @@ class LeaseWorker(Worker):
 
     async def _turn(self) -> bool:
         room = self.max_jobs - len(self.tasks)
-        if room <= 0:
+        if room <= 0 or (self.tasks and self.yielding):
             self._freed.clear()
             await self._first(self._freed.wait())
             return True
         try:
-            taken = await self.leases.claim(min(room, CLAIM_JOBS_MAX), self.held.values())
+            taken = await self.leases.claim(min(room, CLAIM_JOBS_MAX), len(self.tasks), self._suspect)
+            self._suspect = taken.suspect
             self._recovered()
             for job in taken.jobs:
                 self._start(job)
-            if taken.jobs:
+            if taken.jobs or taken.suspect:
                 return True
             if self.burst:
                 return await self._burst()
@@ -135,6 +143,7 @@ class LeaseWorker(Worker):
 
     def _start(self, job: Job) -> None:
         self.held[job.id] = job
+        self._alone = job.id if self.leases.is_suspect(job) else self._alone
         task = self.loop.create_task(self._run(job))
         self.tasks[job.id] = task
         task.add_done_callback(lambda _: self._ended(job))
@@ -142,6 +151,7 @@ class LeaseWorker(Worker):
     def _ended(self, job: Job) -> None:
         if self.held.get(job.id) is job:
             del self.held[job.id], self.tasks[job.id]
+            self._alone = "" if self._alone == job.id else self._alone
         self._freed.set()
 
     async def _idle(self, now_ms: int, due_ms: int | None) -> None:

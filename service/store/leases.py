@@ -1,6 +1,6 @@
 """Jobs under leases: take them up, keep them, finish those that are arq's own. A lease's token fences writes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal, cast
 
 from msgspec import Struct
@@ -34,11 +34,15 @@ class Job(Struct, frozen=True):
 
 
 class Next(Struct, frozen=True):
-    """What a claim gives: the store's clock, when the next job is due (None: the queue is empty), and the jobs."""
+    """What a claim gives: the store's clock, when the next job is due (None: the queue is empty), and the jobs.
+
+    `suspect` is a job that was left because its event is to be run by a worker that has nothing else in hand.
+    """
 
     now_ms: int
     due_ms: int | None
     jobs: Sequence[Job]
+    suspect: str = ""
 
 
 class FinishedJob(Struct, frozen=True):
@@ -59,16 +63,16 @@ class Leases:
         self._keys = keys
         self._worker = worker
         self._lease_ms = int(settings.lease_seconds * 1000)
-        self._suspect_deaths = max(settings.deaths_max - 1, 1)
+        self._suspect_deaths = settings.deaths_max - 1
         self._call = 0
         self._answered = True
 
     def is_suspect(self, job: Job) -> bool:
-        """Whether so many runs of its event died that one more would bury it; a worker has one such at a time."""
+        """Whether so many runs of its event died that one more would bury it; it is run beside nothing else."""
         return job.head is not None and job.head.deaths >= self._suspect_deaths
 
-    async def claim(self, jobs_max: int, held: Iterable[Job] = ()) -> Next:
-        """Take up at most `jobs_max` due jobs besides those `held`.
+    async def claim(self, jobs_max: int, in_hand: int = 0, suspect: str = "") -> Next:
+        """Take up at most `jobs_max` due jobs besides so many `in_hand`, or the `suspect` that an earlier claim left.
 
         After a failure the same call is made again, and gives the same jobs.
 
@@ -78,13 +82,12 @@ class Leases:
         if self._answered:
             self._call += 1
         self._answered = False
-        has_suspect = int(any(map(self.is_suspect, held)))
-        arguments = (jobs_max, self._lease_ms, self._worker, self._call, self._suspect_deaths, has_suspect)
+        arguments = (jobs_max, self._lease_ms, self._worker, self._call, self._suspect_deaths, in_hand, suspect)
         answer = await self._client.call(CLAIM, arguments, seconds_max=0)
         self._answered = True
-        now_ms, due_ms, rows = answer
-        token = f"{self._worker}:{self._call}"
-        return Next(now_ms, int(float(due_ms)) if due_ms else None, [self._job(row, token, now_ms) for row in rows])
+        now_ms, due_ms, rows, left = answer
+        jobs = [self._job(row, f"{self._worker}:{self._call}", now_ms) for row in rows]
+        return Next(now_ms, int(float(due_ms)) if due_ms else None, jobs, left.decode() if left else "")
 
     async def renew(self, leases: Sequence[tuple[str, str]]) -> list[str]:
         """Extend the leases, each a job's id and token; give the ids of those that are in other hands.

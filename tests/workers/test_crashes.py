@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -204,21 +205,63 @@ async def test_an_event_that_takes_its_workers_down_is_a_dead_letter_and_its_lan
     assert (await house.story(sound))["fate"] == "matched"
 
 
-async def test_the_innocent_that_share_a_worker_with_it_again_and_again_are_not_buried_with_it(fleet: Fleet) -> None:
-    house = fleet.house
-    ids = [await house.send(f"po-{number}") for number in range(12)]
-    poison, deaths = ids[5], 0
-    for number in range(100):
-        jobs = await take_up(house, f"dead-{number}")
-        if poison in jobs:  # the worker dies with all that it took up beside it
-            deaths += 1
-            await die(house, jobs.values())
-        if deaths == house.settings.deaths_max:
+@pytest.mark.parametrize("seed", range(6))
+async def test_none_that_share_their_workers_with_poison_are_buried_with_it(fleet: Fleet, seed: int) -> None:
+    house, chance = fleet.house, Random(seed)
+    ids = [await house.send(f"po-{number % 15}") for number in range(20)]
+    poison = set(chance.sample(ids, 3))
+    for number in range(200):
+        await live(house, f"life-{number}", poison, chance)
+        if not await house.store.client.command("ZCARD", house.settings.queue):
             break
-        if poison not in jobs:
-            for event_id, job in jobs.items():
-                await house.store.lanes.settle(Settled(job.id, job.token, event_id, "end", fate="ignored"))
-        await asyncio.sleep(0.01)
-    await house.work()
     stories = {event_id: await house.story(event_id) for event_id in ids}
-    assert [event_id for event_id, story in stories.items() if story["state"] == "dead"] == [poison]
+    assert {event_id for event_id, story in stories.items() if story["state"] == "dead"} == poison
+    assert {stories[event_id]["fate"] for event_id in poison} == {"worker_died"}
+    assert {stories[event_id]["fate"] for event_id in set(ids) - poison} == {"ignored"}
+
+
+async def live(house: House, name: str, poison: set[str], chance: Random) -> None:
+    """One worker's life, in the order that LeaseWorker keeps, until it meets poison or nothing is left."""
+    leases, held, suspect = house.store.leases(name), list[Job](), ""
+    while True:
+        is_full = len(held) == 4 or bool(suspect) or any(map(leases.is_suspect, held))
+        if not held or (not is_full and chance.random() < 0.7):
+            taken = await leases.claim(4 - len(held), len(held), suspect)
+            held, suspect = [*held, *taken.jobs], taken.suspect
+            if not held and taken.due_ms is None:
+                return
+            await asyncio.sleep(0 if taken.jobs else 0.005)
+            continue
+        job = held.pop(chance.randrange(len(held)))
+        assert job.head
+        if job.head.deaths >= house.settings.deaths_max:
+            await house.store.lanes.settle(Settled(job.id, job.token, job.head.id, "bury", fate="worker_died"))
+        elif job.head.id in poison:
+            await die(house, [job, *held])
+            return
+        else:
+            await house.store.lanes.settle(Settled(job.id, job.token, job.head.id, "end", fate="ignored"))
+
+
+async def test_a_real_worker_runs_a_suspect_beside_nothing_else_and_then_all_at_once_again(fleet: Fleet) -> None:
+    house = fleet.house
+    suspect = await house.send("po-suspect")
+    for number in range(house.settings.deaths_max - 1):
+        await die(house, (await take_up(house, f"dead-{number}")).values())
+    ids = [await house.send(f"po-{number}") for number in range(20)]
+    house.sandbox.sandbox.faults.add(Fault(match="/pack_cloud", delay_ms=100, times=21))
+    worker = house.worker(burst=True)
+    beside: list[int] = []
+    start = worker._start
+
+    def noting(job: Job) -> None:
+        start(job)
+        if worker.leases.is_suspect(job):
+            beside.append(len(worker.tasks))
+
+    worker._start = noting
+    await asyncio.wait_for(worker.async_run(), 20)
+    await worker.close()
+    assert beside == [1]
+    assert {(await house.story(event_id))["state"] for event_id in [suspect, *ids]} == {"ended"}
+    assert (await house.story(suspect))["attempts"] == str(house.settings.deaths_max)

@@ -1,14 +1,17 @@
 #!lua flags=allow-oom
 -- Take up to n due jobs under a lease, each with what its run needs to begin.
--- ARGV: prefix, queue, n, lease_ms, worker, call, deaths that make a suspect, '1' if the worker has one already. The lease token is worker .. call, so that a worker that lost a lease
--- and takes the same job up again is fenced off from its own past. Repeated with the same call, it gives the same jobs.
--- Gives {now, score of the next job or false, {job, score, payload, detail, …} …}.
+-- ARGV: prefix, queue, n, lease_ms, worker, call, deaths that make a suspect, how many jobs the worker has in hand, the
+-- suspect's job it emptied its hands for ('' for none). The lease token is worker .. call, so that a worker that lost a
+-- lease and takes the same job up again is fenced off from its own past. Repeated with the same call, it gives the same
+-- jobs. A suspect is taken up by itself only: what it takes down then is its own doing, and nothing else's.
+-- Gives {now, score of the next job or false, {job, score, payload, detail, …} …, job of a suspect left or false}.
 local lease, token = tonumber(ARGV[4]), ARGV[5] .. ':' .. ARGV[6]
 local receipt = prefix .. 'receipt:' .. ARGV[5]
 local jobs = {}
 local SUSPECT_WAIT_MS = 50
-local deaths_of_suspect = tonumber(ARGV[7])
-if ARGV[8] == '1' then
+local deaths_of_suspect, in_hand, wanted = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
+local left, alone = false, false
+if in_hand > 0 then
   suspect_deaths = deaths_of_suspect
 end
 
@@ -44,13 +47,12 @@ end
 local function take(job, score)
   local given = detail(job)
   if given == 'suspect' then
-    -- It may be what killed its workers. Run beside others again and again it would take them into its grave.
     redis.call('DEL', lock_of(job))
     redis.call('ZADD', queue, 'XX', now + SUSPECT_WAIT_MS, job)
+    left = left or job
   elseif given then
-    if type(given[1]) == 'table' and given[1][5] >= deaths_of_suspect then
-      suspect_deaths = deaths_of_suspect
-    end
+    suspect_deaths = deaths_of_suspect -- from here on this worker has company for it
+    alone = type(given[1]) == 'table' and given[1][5] >= deaths_of_suspect
     jobs[#jobs + 1] = {job, score, redis.call('GET', 'arq:job:' .. job), given}
   end
 end
@@ -66,7 +68,12 @@ if earlier and earlier[1] == ARGV[6] then
     end
   end
 else
-  local due = redis.call('ZRANGEBYSCORE', queue, '-inf', now, 'WITHSCORES', 'LIMIT', 0, ARGV[3])
+  local due = {wanted, redis.call('ZSCORE', queue, wanted)}
+  if wanted == '' then
+    due = redis.call('ZRANGEBYSCORE', queue, '-inf', now, 'WITHSCORES', 'LIMIT', 0, ARGV[3])
+  elseif not due[2] or tonumber(due[2]) > now + SUSPECT_WAIT_MS then
+    due = {} -- it is in other hands, or over
+  end
   local taken = {ARGV[6]}
   for i = 1, #due, 2 do
     local job = due[i]
@@ -74,7 +81,10 @@ else
       redis.call('ZADD', queue, 'XX', now + lease, job)
       taken[#taken + 1] = job
       take(job, due[i + 1])
-    else
+      if alone then
+        break
+      end
+    elseif wanted == '' then
       -- Held by a worker that does not move the score (plain arq): look again when its lock ends.
       redis.call('ZADD', queue, 'XX', now + math.max(redis.call('PTTL', lock_of(job)), 50), job)
     end
@@ -87,4 +97,4 @@ local nearest = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')[2]
 if nearest and tonumber(nearest) <= now then
   wake_one()
 end
-return {now, nearest or false, jobs}
+return {now, nearest or false, jobs, left}

@@ -84,7 +84,7 @@ end
 
 -- The state of an event at the moment a run takes it up. `running` names the run that has it: found there from another
 -- run, that one died without a word. A repeated call finds its own token and counts nothing twice.
-local suspect_deaths = math.huge -- from so many deaths on an event is left where it is; claim lowers it
+local suspect_deaths = math.huge -- from so many deaths on an event is left where it is; who takes it up lowers it
 local function take_up(id, token)
   local event = prefix .. 'event:' .. id
   local held = redis.call('HMGET', event, 'running', 'attempts', 'deaths', 'state', 'ledger', 'generation')
@@ -93,9 +93,9 @@ local function take_up(id, token)
     attempts = attempts + 1
     if held[1] then
       deaths = deaths + 1
-      if deaths >= suspect_deaths then
-        return 'suspect'
-      end
+    end
+    if deaths >= suspect_deaths then
+      return 'suspect'
     end
     redis.call('HSET', event, 'running', token, 'attempts', attempts, 'deaths', deaths)
   end
@@ -137,12 +137,14 @@ local function proceed(job, token, more)
     return {'done'}
   end
   if more == '1' then
+    suspect_deaths = 1 -- only a claim knows whether the worker has anything else in hand
     local head = head_of(job, token)
     if not head then
       drop_job(job)
       return {'done'}
+    elseif head ~= 'suspect' then
+      return {'next', now, head, record_of(job)}
     end
-    return {'next', now, head, record_of(job)}
   end
   -- The next event was taken up already if the answer that gave it was not waited for: its run has not begun.
   local event = prefix .. 'event:' .. redis.call('LINDEX', job, 0)
