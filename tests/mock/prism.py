@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def install() -> None:
 
 
 @contextmanager
-def mocked(document: Path) -> Iterator[str]:
+def mocked(document: Path) -> Generator[str]:
     """Serve what an OpenAPI document says, refusing requests that do not fit it; give the URL."""
     install()
     with socket.socket() as probe:
