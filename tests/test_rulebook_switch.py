@@ -1,0 +1,71 @@
+"""Real processes: a rulebook is switched in every worker within two seconds, a bad one is not, and all can be asked."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.dev.stack import Stack, open_stack
+from service.rules import version_of
+from service.settings import load_settings
+from service.store import open_store
+
+pytestmark = pytest.mark.crash
+
+SWITCH_SECONDS_MAX = 2.0
+RULES = "- {id: only, type: purchase_order, when: {field: status, op: eq, value: received}}\n"
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("WAYBILL_")}
+    with open_stack(tmp_path, environ, {"port": "0", "admin_port": "0"}) as opened:
+        yield opened
+
+
+def waybill(stack: Stack, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "service", *words]
+    return subprocess.run(command, env=stack.environ, capture_output=True, text=True, timeout=30, check=False)
+
+
+async def put(stack: Stack, document: bytes) -> None:
+    store = await open_store(load_settings({"WAYBILL_REDIS_URL": stack.environ["WAYBILL_REDIS_URL"]}))
+    before = await store.rulebook.version()
+    assert await store.rulebook.publish(version_of(document), document, "somebody", "", before)
+    await store.close()
+
+
+@pytest.mark.timeout(90)
+def test_every_worker_switches_within_two_seconds_and_keeps_the_last_good_rulebook(stack: Stack) -> None:
+    workers = [stack.start_worker(f"w{number}") for number in range(2)]
+    rules = stack.workspace.directory / "other.yaml"
+    rules.write_text(RULES)
+    assert waybill(stack, "rules", "apply", str(rules), "--note", "other").returncode == 0
+    published = time.monotonic()
+    good = ""
+    for worker in workers:
+        line = worker.wait_for(lambda line: line.get("event") == "rulebook.switched" and line.get("rules") == 1, 5)
+        assert time.monotonic() - published < SWITCH_SECONDS_MAX
+        assert line["previous"]
+        good = str(line["rulebook"])
+    asyncio.run(put(stack, b'{"format": 1, "file_rules": [{"id": "x", "type": "customer", "when": {"all": []}}]}'))
+    for worker in workers:
+        line = worker.wait_for(lambda line: line.get("event") == "rulebook.refused", 5)
+        assert line["kept"] == good
+    assert waybill(stack, "rules", "rollback", good).stdout.startswith(f"{good} in force")
+    tried = waybill(stack, "rules", "dry-run", "--record", "pack:purchase_order:po-1", "--rules", str(rules))
+    assert (tried.returncode, tried.stderr) == (0, "")
+    assert "only: " in tried.stdout
+    assert "saw '" in tried.stdout
+    same = waybill(stack, "rules", "dry-run", "--last", "5")
+    assert (same.returncode, same.stdout.splitlines()[0]) == (0, f"0 events, {good} in force, {good} tried")
+    missing = waybill(stack, "explain", "0" * 32)
+    assert (missing.returncode, "no such event" in missing.stderr) == (2, True)
+    wrong: list[list[str]] = [["dry-run"], ["dry-run", "--record", "pack"], ["dry-run", "--event", "none"]]
+    for words in wrong:
+        assert waybill(stack, "rules", *words).returncode == 2
