@@ -65,7 +65,7 @@ ACCOUNTS: dict[str, Callable[[SandboxHandle], dict[str, Any]]] = {
                     "updated_at": "/changed",
                 },
             },
-            "customer": {"path": "/customers/{id}"},
+            "customer": {"path": "/customers/{id}", "list": {"path": "/customers?page={page}", "next": "page"}},
         },
     },
 }
@@ -197,6 +197,7 @@ async def test_what_waiting_mends_is_transient(
         await ask(build, box, sample, fault)
     assert raised.value.kind == error
     assert raised.value.http_status == fault.status
+    assert raised.value.operation == f"{sample.platform}.{sample.kind}.get"
 
 
 @pytest.mark.parametrize("sample", ONE_EACH)
@@ -316,3 +317,57 @@ async def test_a_record_resolves_to_itself(build: Build, kind: str) -> None:
     for record_kind in RECORDS:
         ref = RecordRef("acct", record_kind, "1")
         assert await build(kind).resolve(ref, CONTEXT) == (ref,)
+
+
+LISTED = {
+    "pack_cloud": ("purchase_order", '{"data": [{"id": "1", "status": "created"}], "links": {"next": null}}'),
+    "pexip_engage": ("customer", '{"data": [{"id": "1"}], "meta": {"totalCount": 1}}'),
+    "open_food_network": ("customer", '{"data": [{"id": "1"}], "meta": {"pagination": {"pages": 1}}}'),
+    "flow_retail": ("customer", '{"items": [{"customerUid": "1"}], "paging": {"totalCount": 1}}'),
+    "custom": ("customer", '[{"id": 1}]'),
+}
+
+
+@pytest.mark.parametrize("kind", PLATFORMS)
+async def test_what_a_platform_lists_can_be_polled(build: Build, box: SandboxHandle, kind: str) -> None:
+    record_kind, body = LISTED[kind]
+    platform = build(kind)
+    if kind == "pexip_engage":
+        await platform.fetch(RecordRef("acct", "customer", "1"), CONTEXT)
+    box.sandbox.faults.add(Fault(status=200, body=body))
+    listing = await platform.list_records(record_kind, None, CONTEXT)
+    assert [item.id for item in listing.items] == ["1"]
+    assert len(listing.items[0].digest) == 64
+    with pytest.raises(PermanentError) as raised:
+        await platform.list_records("invoice", None, CONTEXT)
+    assert raised.value.kind == "unknown_kind"
+
+
+READ_AFTERWARDS = {"platform_wrong_envelope", "config_wrong_address"}
+LIST_FAULTS = [
+    (Fault(status=503, retry_after=2), "platform_unavailable"),
+    (Fault(status=200, body="<html>"), "platform_not_json"),
+    (Fault(status=200, body='[{"id": "1"'), "platform_truncated_json"),
+    (Fault(status=200, body="x" * 100_001), "too_large"),
+    (Fault(status=200, body="{}"), "platform_wrong_envelope"),
+    (Fault(status=200, body='{"data": {"id": "1"}}'), "platform_wrong_envelope"),
+    (Fault(status=404, body='{"message": "no such path"}'), "config_wrong_address"),
+    (Fault(status=403), "config_forbidden"),
+    (Fault(reset=True, times=2), "reset"),
+    (Fault(delay_ms=5_000), "timeout"),
+]
+
+
+@pytest.mark.parametrize("kind", PLATFORMS)
+@pytest.mark.parametrize(("fault", "error"), LIST_FAULTS)
+async def test_a_bad_list_is_named_and_is_never_an_empty_one(
+    build: Build, box: SandboxHandle, kind: str, fault: Fault, error: str
+) -> None:
+    platform = build(kind)
+    if kind == "pexip_engage":
+        await platform.fetch(RecordRef("acct", "customer", "1"), CONTEXT)
+    box.sandbox.faults.add(msgspec.structs.replace(fault))
+    with pytest.raises((TransientError, PermanentError)) as raised:
+        await platform.list_records(LISTED[kind][0], None, CONTEXT)
+    assert raised.value.kind == error
+    assert raised.value.operation == f"{kind}.{LISTED[kind][0]}.list" or error in READ_AFTERWARDS
