@@ -1,6 +1,7 @@
 """`waybill serve`: the pod that answers HTTP, joined from settings, waybill.yaml and the store."""
 
 import os
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import click
@@ -15,9 +16,11 @@ from service.ingress.server import run
 from service.log import configure
 from service.outbound import open_outbound
 from service.platforms import build_platforms
+from service.platforms.manners import Manners
 from service.settings import Settings, load_settings
 from service.sources import build_sources
-from service.store import open_shards
+from service.store import Shards, Store, open_shards
+from service.store.shards import shards_with
 
 
 @click.command()
@@ -32,9 +35,16 @@ def serve() -> None:
 
 
 async def _serve(settings: Settings, config: Config) -> None:
-    # platforms read deliveries here and fetch nothing; their HTTP client opens no connection until asked
-    async with open_outbound(settings, allow_private_hosts=config.outbound.allow_private_hosts) as outbound:
-        platforms = build_platforms(config.platforms, os.environ, outbound)
+    # Platforms read deliveries here; they are asked only if an operator asks, within what workers share of an account.
+    shared = shards_with(Store(settings))
+    home = shared.stores[0] if isinstance(shared, Shards) else shared
+    manners = Manners(home.limits, home.tokens, settings.fetch_seconds_max)
+    async with (
+        open_outbound(settings, allow_private_hosts=config.outbound.allow_private_hosts) as outbound,
+        AsyncExitStack() as stack,
+    ):
+        stack.push_async_callback(shared.close)
+        platforms = build_platforms(config.platforms, os.environ, outbound, manners)
         sources = build_sources(config, os.environ, platforms, settings)
         store = LateStore(settings, open_shards)
         parts = AdminParts(

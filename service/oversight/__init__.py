@@ -11,4 +11,5 @@ is shown to which sight, what is refused, and the audit line of every change are
 - `replaying`    putting events back and discarding dead letters, one or all that are wanted, at a rate
 - `forgetting`   erasing a customer everywhere
 - `installation` sources, platforms, stores, workers, polls
+- `platform_reads`   asking a platform by hand
 """

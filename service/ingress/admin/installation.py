@@ -1,13 +1,14 @@
 """What an installation consists of and how it fares: /sources, /platforms, /stores, /workers, /polls."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
-from litestar import Controller, get
+from litestar import Controller, Request, get
 from litestar.params import FromPath, QueryParameter
 
-from service.ingress.admin.parts import Parts
+from service.ingress.admin.parts import Caller, Parts
 from service.ingress.admin.problems import not_found
+from service.ingress.admin.sights import Raw, sight_of
 from service.oversight.installation import (
     PlatformView,
     PollView,
@@ -20,6 +21,7 @@ from service.oversight.installation import (
     list_stores,
     list_workers,
 )
+from service.oversight.platform_reads import ReadView, list_reads, read_platform
 
 Weigh = Annotated[bool, QueryParameter(description="tell what takes the memory, by looking at every key")]
 
@@ -62,6 +64,26 @@ class PlatformAccounts(Controller):
             if platform.account == account:
                 return platform
         raise not_found(f"platform {account[:64]}")
+
+    @get("/{account:str}/reads", role="viewer", sync_to_thread=False)
+    def list_reads(self, account: FromPath[str], parts: Parts) -> Sequence[ReadView]:
+        """List what an account can be asked by hand."""
+        return list_reads(parts.platform_configs, account)
+
+    @get("/{account:str}/reads/{operation:str}", role="operator")
+    async def read_platform(  # noqa: PLR0913, PLR0917 - whom, what, and for whose eyes
+        self,
+        account: FromPath[str],
+        operation: FromPath[str],
+        request: Request[Any, Any, Any],
+        parts: Parts,
+        caller: Caller,
+        raw: Raw = False,  # noqa: FBT002 - a query's word
+    ) -> Any:  # noqa: ANN401 - JSON may be anything
+        """Ask the platform for one thing, or one page of a list; the query holds the read's arguments."""
+        sight = sight_of(caller, raw=raw)
+        arguments = {name: value for name, value in request.query_params.items() if name != "raw"}
+        return await read_platform(parts.platform_configs, parts.platforms, account, operation, arguments, sight=sight)
 
 
 class Fleet(Controller):
