@@ -98,3 +98,8 @@ def new_event_id(now: float | None = None) -> str:
 def derived_event_id(hint_id: str, lane: str) -> str:
     """Give the id of the event of one record that a hint led to: the same one each time the hint is followed."""
     return hashlib.sha256(f"{hint_id}:{lane}".encode()).hexdigest()[:32]
+
+
+def trace_id(traceparent: str | None) -> str | None:
+    """Give the trace's id out of a valid `traceparent`, the 32 hex digits that every line about an event names."""
+    return traceparent.split("-", 2)[1] if traceparent else None

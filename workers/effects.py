@@ -13,11 +13,11 @@ from msgspec import Struct
 
 from service.actions import Action
 from service.errors import Held, PermanentError, StoreUnavailable, StoreUnsafe, TransientError, WaybillError
+from service.events import trace_id
 from service.log import current_logger
 from service.metrics.families import EFFECT_SECONDS, EFFECTS
 from service.store import Arrival, Job, Settled, Shards, Store
 from service.store.outputs import EmittedEvent, Output
-from workers.report import trace_id
 from workers.running import RunningEffect, Subject
 from workers.stories import EffectLine, StoredEffect, write
 
@@ -186,7 +186,11 @@ class EffectsRun:
             raise
         except Exception as error:
             current_logger().exception(
-                "action.failed", event_id=self._subject.event_id, rule=effect.rule, action=effect.action
+                "action.failed",
+                event_id=self._subject.event_id,
+                trace_id=trace_id(self._subject.traceparent),
+                rule=effect.rule,
+                action=effect.action,
             )
             raise TransientError("unexpected", f"{type(error).__name__} in the action's code") from error
         self._outputs.extend(own)

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.errors import Held, PermanentError, TransientError
-from service.events import Event, RecordRef
+from service.events import Event, RecordRef, trace_id
 from service.log import current_logger
 from service.metrics.families import FETCH_SECONDS, FETCHES
 from service.platforms.base import FetchContext, Fetched, Platform
-from workers.report import trace_id
 
 UNASKED = frozenset({"platform_limit", "platform_paused"})
 

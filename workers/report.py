@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from service.errors import WaybillError
-from service.events import Event
+from service.events import Event, trace_id
 from service.log import current_logger
 from service.metrics.families import (
     ATTEMPT_ERRORS,
@@ -101,11 +101,6 @@ class Report:
             DEAD_LETTERED.add((source, error_kind))
         if outcome in ENDS:
             END_TO_END_SECONDS.observe((source,), e2e_ms / 1000)
-
-
-def trace_id(traceparent: str | None) -> str | None:
-    """Give the trace's id out of a valid `traceparent`, the 32 hex digits that every line about an event names."""
-    return traceparent.split("-", 2)[1] if traceparent else None
 
 
 LEVELS = {"info": 20, "warning": 30, "error": 40}

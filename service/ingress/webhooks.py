@@ -74,7 +74,7 @@ class Webhooks:
         except Disconnected as error:
             passage.log_refused(self._log, LEFT_STATUS, error.kind, quarantined=False)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the one place that may not let anything by
-            refusal = self._refusal_of(error)
+            refusal = self._refusal_of(passage, error)
             await send_answer(send, problem(refusal))
             self._settle(passage, refusal)
             refusal.__traceback__ = None  # which leads to this frame and to it again: a circle that holds the body
@@ -142,7 +142,7 @@ class Webhooks:
             seconds = self._settings.ingest_seconds_max
             raise StoreUnavailable(f"no answer in {seconds:g} seconds", self._settings.retry_after_seconds) from error
 
-    def _refusal_of(self, error: BaseException) -> Refusal:
+    def _refusal_of(self, passage: Passage, error: BaseException) -> Refusal:
         """Name the refusal that answers `error`; what nobody foresaw is logged here, once, with its traceback."""
         if isinstance(error, Refusal):
             return error
@@ -150,7 +150,7 @@ class Webhooks:
             return busy(error, self._settings.retry_after_seconds)
         if isinstance(error, asyncio.CancelledError):
             return try_later("store_unavailable", "This process is stopping.", self._settings.retry_after_seconds)
-        self._log.error("delivery.failed", exc_info=error)
+        self._log.error("delivery.failed", trace_id=passage.trace_id, exc_info=error)
         return INTERNAL
 
     def _settle(self, passage: Passage, refusal: Refusal) -> None:

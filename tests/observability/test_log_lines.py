@@ -169,12 +169,14 @@ def test_one_id_and_one_trace_lead_from_the_delivery_to_its_end(run: Run) -> Non
     trace_id = TRACEPARENT.split("-")[1]
     lines = [line for line in run.lines if line.get("trace_id") == trace_id]
     assert [line["event"] for line in sorted(lines, key=lambda line: line["ts"])] == [
-        "delivery.received", "record.fetched", "action.finished", "action.finished", "attempt.finished",
+        "delivery.received", "record.fetched", "rule.matched", "action.finished", "action.finished", "attempt.finished",
     ]  # fmt: skip
     assert len({line["event_id"] for line in lines}) == 1
 
 
 def test_every_line_about_an_event_names_its_trace(run: Run) -> None:
-    for event in ("delivery.received", "record.fetched", "action.finished", "attempt.finished"):
+    events = ("delivery.received", "record.fetched", "rule.matched", "action.finished", "attempt.finished")
+    for event in (*events, "delivery.failed", "attempt.failed", "action.failed"):
+        assert any(line.get("trace_id") for line in run.of(event)) or event.endswith(".failed")
         for line in run.of(event):
-            assert line.get("trace_id") or line["source"] == "shop", line
+            assert "trace_id" in line, line

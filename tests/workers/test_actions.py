@@ -160,7 +160,14 @@ async def test_log_says_one_line_with_its_level_and_without_personal_data(contex
     with capture_logs() as lines:
         assert await Log.run(inputs("log", about, level="error", message="{id} {email}"), context) == {}
     assert lines == [
-        {"event": "rule.matched", "log_level": "error", "message": "c1 ***", "event_id": "e1", "rule_id": "short"}
+        {
+            "event": "rule.matched",
+            "log_level": "error",
+            "message": "c1 ***",
+            "event_id": "e1",
+            "trace_id": "0af7651916cd43dd8448eb211c80319c",
+            "rule_id": "short",
+        }
     ]
 
 

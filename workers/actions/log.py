@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from service.actions import Action, ActionContext, CompileTemplate, Render, Repeat
+from service.events import trace_id
 
 MESSAGE_CHARS_MAX = 1_000
 
@@ -26,5 +27,6 @@ class Log(Action, frozen=True, kw_only=True, tag="log"):
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
         """See Action."""
         write = getattr(context.resource("log"), inputs["level"])
-        write("rule.matched", message=inputs["message"], event_id=context.event_id, rule_id=context.rule)
+        about = {"event_id": context.event_id, "trace_id": trace_id(context.traceparent), "rule_id": context.rule}
+        write("rule.matched", message=inputs["message"], **about)
         return {}
