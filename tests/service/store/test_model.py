@@ -24,7 +24,7 @@ pytestmark = pytest.mark.store
 Result = TypeVar("Result")
 RECORDS = "xy"
 QUEUE, OPEN = "arq:queue", "wb:open"
-STEPS: list[Step] = ["note", "end", "bury", "defer", "hold", "release"]
+STEPS: list[Step] = ["note", "end", "bury", "defer", "postpone", "hold", "release"]
 CHANCE = st.integers(0, 2**32).map(Random)
 """Drawn as one number: what is drawn must not hang on what the server says."""
 
