@@ -46,7 +46,7 @@ pages: $(VENV)/.installed-dev ## write what is made: reference pages, dashboards
 
 lock: $(VENV)/.installed-dev ## resolve the requirements again
 	cd requirements && ../$(LOCK) ../pyproject.toml -o runtime.txt
-	cd requirements && for name in local build dev; do ../$(LOCK) $$name.in -o $$name.txt || exit 1; done
+	cd requirements && for name in local build dev chart; do ../$(LOCK) $$name.in -o $$name.txt || exit 1; done
 
 senders: $(VENV)/.installed-dev ## the npm libraries that senders sign with; the tests call this themselves
 	$(BIN)/python tests/senders/npm.py
