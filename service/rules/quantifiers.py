@@ -118,13 +118,14 @@ def _search(field: Field, where: Test, search: Search, told: Node) -> Run:
             pass
         elif not sought and len(seen) < least:
             result = False
+        elif trace is None or trace.brief:
+            found = find(scope, seen)
+            result = negate(found) if turn else found
+            if found and trace is not None:
+                _point_out(inner, find, scope, seen, trace)
+                return result
         else:
-            if trace is None or trace.brief:
-                found = find(scope, seen)
-                if found and trace is not None:
-                    _point_out(inner, find, scope, seen, trace)
-            else:
-                found = _explain(inner, scope, seen, trace, sought=sought)
+            found = _explain(inner, scope, seen, trace, sought=sought)
             result = negate(found) if turn else found
         if trace is not None:
             trace.branch(told, result, seen)

@@ -256,6 +256,26 @@ async def test_a_private_address_is_refused_unless_allowed(sink: Sink, context: 
     assert sink.got == []
 
 
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.2", "[::1]", "[::ffff:127.0.0.1]", "2130706433"])
+async def test_a_private_address_is_refused_however_it_is_written(sink: Sink, context: Context, host: str) -> None:
+    port = sink.url.rpartition(":")[2]
+    async with open_outbound(Settings()) as guarded:
+        context.resources["outbound"] = guarded
+        with pytest.raises((PermanentError, TransientError)) as caught:
+            await Http.run(inputs("http", url=f"http://{host}:{port}/"), context)
+    assert caught.value.kind in {"address_refused", "connect"}
+    assert sink.got == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_redirect_is_no_way_around(sink: Sink, context: Context, status: int) -> None:
+    sink.status, sink.headers = status, {"location": f"{sink.url}/inside"}
+    with pytest.raises(PermanentError) as caught:
+        await Http.run(inputs("http", url=f"{sink.url}/outside"), context)
+    assert (caught.value.kind, caught.value.http_status) == ("answered_no", status)
+    assert [path for _, path, _, _ in sink.got] == ["/outside"]
+
+
 @pytest.mark.parametrize("environ", [{}, {"S": ""}, {"S": "whsec_short"}])
 async def test_a_secret_that_cannot_be_used_is_for_a_person(sink: Sink, context: Context, environ: Any) -> None:
     context.resources["environ"] = environ

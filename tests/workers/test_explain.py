@@ -54,8 +54,7 @@ async def test_a_decision_is_told_as_a_tree_with_what_each_comparison_saw(house:
     assert told[2].endswith(f"by rulebook {version}")
     tree = "\n".join(told[3:])
     assert "- first unmatched\n    - status eq nowhere: saw 'received'" in tree
-    assert "+ second matched\n    + any_of lines: saw '(" in tree
-    assert "quantity_received lt quantity_ordered at element" in tree
+    assert "+ second matched\n    + quantity_received lt quantity_ordered at element 0: saw " in tree
     assert '    done: http (claim) {"method":"POST"' in tree
     assert "? third unknown: raw.nothing is missing, at when\n    ? raw.nothing eq 1: saw '(missing)'" in tree
     assert "\n+ fourth matched\n" in tree
@@ -80,7 +79,7 @@ async def test_without_its_rulebook_or_its_decision_an_event_is_still_told(house
          [["all[0]", True, "received"], ["all[1]", True, "PO-1"]]),
         ("{not: {field: status, op: exists}}", [["not", True, "received"]]),
         ("{all_of: lines, where: {field: quantity_received, op: ge, ref: quantity_ordered}}",
-         [["all_of.where", False, 7, 10, [1]], ["", False, "(2 elements)"]]),
+         [["all_of.where", False, 7, 10, [1]]]),
         ("{none_of: lines, where: {field: product_code, op: eq, value: Z}}", [["", True, "(2 elements)"]]),
         ("{count: lines, op: ge, value: 3}", [["", False, "(2 elements)"]]),
     ],
@@ -113,6 +112,6 @@ def test_evidence_changes_no_verdict_and_points_to_the_first_element() -> None:
     traces: list[Trace | None] = [None, Trace(), Evidence()]
     verdicts = [rulebook.judge(about, NOW, trace).verdicts for trace in traces]
     assert verdicts[0] == verdicts[1] == verdicts[2]
-    (found, _) = read_evidence(because(rule, order(lines=lines))["r"])
+    (found,) = read_evidence(because(rule, order(lines=lines))["r"])
     assert found.elements == (7,)
     assert isinstance(NOW, datetime)
