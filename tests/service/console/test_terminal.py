@@ -1,0 +1,157 @@
+"""The commands as a person has them: real processes at a real terminal, asked before anything is done to many."""
+
+import asyncio
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
+from service.store import Store
+
+pytestmark = pytest.mark.store
+
+Waybill = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def waybill(environ: dict[str, str]) -> Waybill:
+    """Run the command as a program would, with pipes."""
+
+    def run(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "service", *arguments]
+        known = {**os.environ, **environ, "USER": "ann", **more}
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30, env=known)
+
+    return run
+
+
+async def bury(store: Store, number: int) -> list[str]:
+    ids: list[str] = []
+    for place in range(number):
+        record = RecordRef("pack", "purchase_order", str(place))
+        event = Event(EVENT_VERSION, new_event_id(), "shop", "po", "updated", record, None, {}, None, b"{}")
+        await store.ingest(event, event.id, 60_000)
+        await store.client.command("ZREM", "wb:open", event.id)
+        await store.client.command("ZADD", "wb:dead", 1_000 + place, event.id)
+        await store.client.command("HSET", f"wb:event:{event.id}", "state", "dead", "fate", "timeout")
+        ids.append(event.id)
+    return ids
+
+
+def at_terminal(environ: dict[str, str], arguments: list[str], answer: str) -> tuple[str, int]:
+    """Run the command at a terminal, type `answer` once it asks; give what it showed, and its exit code."""
+    primary, secondary = pty.openpty()
+    known = {**os.environ, **environ, "USER": "ann", "TERM": "xterm", "COLUMNS": "200"}
+    command = [sys.executable, "-m", "service", *arguments]
+    process = subprocess.Popen(command, stdin=secondary, stdout=secondary, stderr=secondary, env=known)
+    os.close(secondary)
+    shown, typed, deadline = "", False, time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if not select.select([primary], [], [], 0.2)[0]:
+            continue
+        try:
+            part = os.read(primary, 65_536)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part.decode(errors="replace")
+        if "[y/N]" in shown and not typed:
+            os.write(primary, answer.encode() + b"\n")
+            typed = True
+    os.close(primary)
+    return shown, process.wait(10)
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+@pytest.mark.parametrize(("answer", "left", "code"), [("n", 3, 1), ("", 3, 1), ("y", 0, 0)])
+async def test_all_are_put_back_only_after_a_yes(
+    answer: str, left: int, code: int, store: Store, environ: dict[str, str]
+) -> None:
+    await bury(store, 3)
+    shown, exit_code = at_terminal(environ, ["dead-letters", "replay", "--all", "--rate", "100"], answer)
+    assert "3 events will be replayed. Go on?" in shown
+    assert (exit_code, await store.client.command("ZCARD", "wb:dead")) == (code, left)
+    assert ("3 replayed" in shown) == (not left)
+    assert "Traceback" not in shown
+
+
+async def test_a_list_is_a_table_at_a_terminal_and_lines_with_tabs_in_a_pipe(
+    store: Store, environ: dict[str, str], waybill: Waybill
+) -> None:
+    [event_id] = await bury(store, 1)
+    shown, _ = at_terminal(environ, ["dead-letters", "list"], "")
+    assert event_id in shown
+    assert "│" in shown
+    piped = waybill("dead-letters", "list")
+    head, row = piped.stdout.splitlines()
+    assert head.split("\t")[:4] == ["id", "at", "state", "fate"]
+    assert row.split("\t")[0] == event_id
+    assert piped.stderr == ""
+
+
+async def test_the_audit_line_goes_to_stderr_and_the_answer_alone_to_stdout(store: Store, waybill: Waybill) -> None:
+    first, second = await bury(store, 2)
+    done = waybill("dead-letters", "replay", first, "--json")
+    (answer,) = lines(done.stdout)
+    assert (answer["event_id"], answer["result"], answer["to"]) == (first, "replayed", "lane")
+    (line,) = lines(done.stderr)
+    assert (line["event"], line["what"], line["target"], line["actor"], line["door"]) == (
+        "admin.changed", "event.replayed", first, "ann", "command",
+    )  # fmt: skip
+    dry = waybill("dead-letters", "discard", "--all", "--dry-run", "--reason", "why", "--json")
+    assert [(row["event_id"], row["result"]) for row in lines(dry.stdout)] == [(second, "planned")]
+    assert "1 would be discarded" in dry.stderr
+
+
+async def test_a_walk_that_breaks_off_says_where_to_go_on(
+    store: Store, environ: dict[str, str], waybill: Waybill
+) -> None:
+    await bury(store, 40)
+    known = {**os.environ, **environ, "USER": "ann"}
+    command = [sys.executable, "-m", "service", "dead-letters", "replay", "--all", "--yes", "--rate", "10"]
+    process = await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE, env=known)
+    while await store.client.command("ZCARD", "wb:dead") > 25:
+        await asyncio.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    told = (await asyncio.wait_for(process.communicate(), 10))[1].decode()
+    assert process.returncode == 1
+    assert "go on with --after " in told
+    place = told.split("--after ")[1].split()[0]
+    rest = waybill("dead-letters", "replay", "--all", "--yes", "--rate", "1000", "--after", place)
+    assert rest.returncode == 0, rest.stderr
+    assert await store.client.command("ZCARD", "wb:dead") == 0
+    assert (await store.sample()).waiting == 40
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("waybill dead", {"dead-letters"}),
+        ("waybill dead-letters ", {"list", "show", "replay", "discard"}),
+        ("waybill events list --st", {"--state"}),
+        ("waybill events list --state d", {"decided", "dead"}),
+    ],
+)
+def test_the_shell_is_told_how_words_go_on(words: str, offered: set[str], waybill: Waybill) -> None:
+    place = str(len(words.split(" ")) - 1)
+    done = waybill(_WAYBILL_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=place)
+    assert {line.partition(",")[2] for line in done.stdout.splitlines()} == offered
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_is_given_its_script(shell: str, waybill: Waybill) -> None:
+    done = waybill(_WAYBILL_COMPLETE=f"{shell}_source")
+    assert (done.returncode, "_WAYBILL_COMPLETE" in done.stdout) == (0, True), done.stderr
