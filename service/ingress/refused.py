@@ -144,7 +144,7 @@ async def accept_refused(
         return _refused_again(finding)
     outcomes = await take_in(finding, finding.admission, sources, store)
     await place.store.quarantine.discard(refused.source, [refused.id])
-    tell_change(operator, "delivery.accepted", refused.id, source=refused.source)
+    tell_change(operator, "delivery.accepted", refused.id)
     return Reviewed(id=refused.id, source=refused.source, result="accepted", events=outcomes)
 
 
@@ -157,7 +157,7 @@ async def discard_refused(places: Places, operator: Operator, refused_id: str) -
     """
     place, refused = await _locate(places, refused_id)
     await place.store.quarantine.discard(refused.source, [refused.id])
-    tell_change(operator, "delivery.discarded", refused.id, source=refused.source)
+    tell_change(operator, "delivery.discarded", refused.id)
     return Discarded(refused.id, refused.source)
 
 
