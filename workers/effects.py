@@ -23,8 +23,9 @@ from workers.stories import EffectLine, StoredEffect, write
 
 ERROR_CHARACTERS_MAX = 300
 
-AMBIGUOUS = frozenset({"timeout", "reset", "truncated"})
-"""Kinds of failure after which the other side may have acted all the same."""
+AMBIGUOUS = frozenset({"timeout", "reset", "protocol", "platform_not_json", "platform_truncated_json", "unexpected"})
+AMBIGUOUS_STATUSES = frozenset({500, 502, 504})
+"""Kinds and statuses of failure after which the other side may have acted all the same."""
 
 PLANNED, STARTED, DONE, FAILED, UNKNOWN, WAITING = "psdfuw"
 """The letters of the ledger."""
@@ -159,8 +160,11 @@ class EffectsRun:
             self._ledger[place] = DONE
         except TransientError as failure:
             error = failure
-            is_lost = self._effects[place].repeat == "unsafe" and failure.kind in AMBIGUOUS
-            self._fail(place, UNKNOWN if is_lost else WAITING, failure)
+            if self._effects[place].repeat == "unsafe" and _may_have_happened(failure):
+                error = PermanentError(
+                    "outcome_unknown", f"it may have happened: {failure}", http_status=failure.http_status
+                )
+            self._fail(place, WAITING if error is failure else UNKNOWN, error)
         except Held as held:
             error = held
             self._hold(place, held)
@@ -272,3 +276,8 @@ class EffectsRun:
             await self._tools.store.lanes.settle(
                 Settled(job.id, job.token, event_id, "note", story, ledger, outputs=self.outputs())
             )
+
+
+def _may_have_happened(failure: TransientError) -> bool:
+    """Whether the other side may have acted all the same: it went silent, or broke in the middle of it."""
+    return failure.kind in AMBIGUOUS or failure.http_status in AMBIGUOUS_STATUSES

@@ -155,3 +155,26 @@ async def test_emitted_and_published_things_come_once_though_their_effect_is_wri
     assert [json.loads(fields[5]) for _, fields in entries] == ["po-1", "po-1"]  # once a generation
     ended = await house.store.events.page("ended", 10)
     assert len([summary for summary in ended if summary.type == "again"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "state"),
+    [
+        ({"status": 500}, "dead"),
+        ({"status": 502}, "dead"),
+        ({"status": 504}, "dead"),
+        ({"reset": True}, "dead"),
+        ({"status": 429, "retry_after": 0}, "ended"),
+        ({"status": 503, "retry_after": 0}, "ended"),
+    ],
+)
+async def test_an_unsafe_effect_that_may_have_happened_is_not_repeated(
+    house: House, fault: dict[str, Any], state: str
+) -> None:
+    await house.publish(rule("a", "{id: x, do: pack_cloud_sync_integration_orders, integration: i1}"))
+    house.sandbox.sandbox.faults.add(Fault(match="/pack_cloud/v1/organizations/org_1/integrations", **fault))
+    event_id = await house.send()
+    await house.work()
+    story = await house.story(event_id)
+    assert story["state"] == state
+    assert state == "ended" or (story["fate"], story["ledger"]) == ("outcome_unknown", "u")
