@@ -125,16 +125,17 @@ async def test_a_replica_is_refused_and_a_demoted_primary_acknowledges_nothing_u
         assert (await store.ingest(make_event(), "b", WINDOW_MS)).status == "queued"
 
 
-@pytest.mark.skipif(not Path(REDIS_7_0).exists(), reason="needs a Redis older than 7.2")
-async def test_redis_7_0_keeps_what_fsync_promises_and_says_that_it_cannot_wait_for_replicas(
-    start_server: StartServer,
-) -> None:
-    server = start_server("old", server=REDIS_7_0)
-    async with store_on(server.url) as store:
-        assert (await store.ingest(make_event(), "k", WINDOW_MS)).status == "queued"
-    async with store_on(server.url, durability="replica") as store:
-        with pytest.raises(StoreUnsafe, match=r"7\.0\.15; 7\.2 or later"):
-            await store.ingest(make_event(), "l", WINDOW_MS)
+if Path(REDIS_7_0).exists():  # the gate installs it; a laptop may be without
+
+    async def test_redis_7_0_keeps_what_fsync_promises_and_says_that_it_cannot_wait_for_replicas(
+        start_server: StartServer,
+    ) -> None:
+        server = start_server("old", server=REDIS_7_0)
+        async with store_on(server.url) as store:
+            assert (await store.ingest(make_event(), "k", WINDOW_MS)).status == "queued"
+        async with store_on(server.url, durability="replica") as store:
+            with pytest.raises(StoreUnsafe, match=r"7\.0\.15; 7\.2 or later"):
+                await store.ingest(make_event(), "l", WINDOW_MS)
 
 
 class TestReplicaMode:
