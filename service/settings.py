@@ -133,7 +133,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     fetch_seconds_max: Annotated[float, Meta(gt=0, description="longest time of one fetch")] = 20.0
     fetch_bytes_max: Annotated[int, Meta(ge=1, description="largest answer of a platform")] = 10_485_760
     catch_up_seconds_max: Annotated[
-        float, Meta(ge=0, description="how long a created record may answer 404 before it counts as gone")
+        float, Meta(ge=0, description="how long a platform may lag behind its event before it is decided on as it is")
     ] = 60.0
     action_seconds_max: Annotated[float, Meta(gt=0, description="longest time of one action")] = 20.0
     emit_depth_max: Annotated[int, Meta(ge=1, le=100, description="emit actions between a sender and an event")] = 5

@@ -16,6 +16,7 @@ from arq.worker import func
 
 from service.actions import load_actions
 from service.config import Config, load_config
+from service.config.retention import covering_windows
 from service.errors import ConfigError, StoreUnavailable, StoreUnsafe
 from service.garbage import settle_memory
 from service.log import configure
@@ -26,6 +27,7 @@ from service.settings import Settings, load_settings
 from service.store import Store
 from service.store.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from service.store.shards import shards_with
+from workers.catching_up import CatchingUp
 from workers.changes import Poll, polls_of
 from workers.effects import EffectTools
 from workers.health import serving_health
@@ -99,6 +101,7 @@ async def joined(settings: Settings, config: Config, environ: Mapping[str, str])
         ConfigError: as the parts.
     """
     actions = load_actions()
+    settings = covering_windows(settings, config)
     store = Store(settings)
     intake = shards_with(store)
     async with open_outbound(settings, config.outbound.allow_private_hosts) as outbound:
@@ -120,7 +123,8 @@ async def joined(settings: Settings, config: Config, environ: Mapping[str, str])
             store, {str(tag): action for tag, action in by_name.items()}, resources, settings.action_seconds_max, intake
         )
         rules = RulebookInForce(store.rulebook, actions, settings.rulebook_seconds_max)
-        yield Tools(settings, store, platforms, rules, effects, intake)
+        settle = {name: account.settle_seconds for name, account in config.platforms.items()}
+        yield Tools(settings, store, platforms, rules, effects, intake, CatchingUp(settings, settle))
     await intake.close()
 
 

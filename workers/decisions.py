@@ -15,6 +15,7 @@ from service.rules import Evidence, Rulebook, Subject
 from service.settings import Settings
 from service.store import Arrival, Head, LastState
 from service.store.ingest import decode_event
+from workers.catching_up import lags
 from workers.stories import DecidedLine, StoredEffect, StoredVerdict, read_received
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -71,8 +72,10 @@ def decide(rulebook: Rulebook, event: Event, fetched: Fetched, last: LastState, 
 
     A record that is gone is judged by its id and what was last known of it, under `previous`.
     """
+    stale = bool(lags(event, fetched))
     if not event.identified and last.digest == fetched.digest and event.change in last.types:
-        return Decision(_line(rulebook, fetched, last, attempt), "unchanged", last.fields, {"rules_evaluated": 0})
+        line = _line(rulebook, fetched, last, attempt, stale=stale)
+        return Decision(line, "unchanged", last.fields, {"rules_evaluated": 0, "stale": stale})
     record: Record = fetched.record or RECORDS[event.record.kind](id=event.record.id)
     previous = _decode(last.fields) if last.digest and last.fields else None
     subject = Subject(event, record, fetched.raw, previous)
@@ -87,7 +90,7 @@ def decide(rulebook: Rulebook, event: Event, fetched: Fetched, last: LastState, 
         StoredEffect(effect.rule, effect.action, effect.do, effect.repeat, effect.inputs)
         for effect in judgement.effects
     ]
-    line = _line(rulebook, fetched, last, attempt, verdicts, effects)
+    line = _line(rulebook, fetched, last, attempt, verdicts, effects, stale=stale)
     matched = sum(verdict.result == "matched" for verdict in verdicts)
     counts: dict[str, Any] = {
         "rulebook": rulebook.version,
@@ -96,6 +99,7 @@ def decide(rulebook: Rulebook, event: Event, fetched: Fetched, last: LastState, 
         "rules_unknown": sum(verdict.result in {"unknown", "error"} for verdict in verdicts),
         "actions_run": 0,
         "gone": fetched.record is None,
+        "stale": stale,
     }
     fields = _encode(rulebook.remember(subject)) if fetched.record else last.fields
     return Decision(line, "matched" if matched else "unmatched", fields, counts)
@@ -115,6 +119,8 @@ def _line(  # noqa: PLR0913, PLR0917 - each is one part of the line
     attempt: int,
     verdicts: list[StoredVerdict] | None = None,
     effects: list[StoredEffect] | None = None,
+    *,
+    stale: bool,
 ) -> DecidedLine:
     return DecidedLine(
         at_ms=int(time.time() * 1000),
@@ -124,6 +130,7 @@ def _line(  # noqa: PLR0913, PLR0917 - each is one part of the line
         previous_digest=last.digest,
         version=fetched.version,
         gone=fetched.record is None,
+        stale=stale,
         verdicts=verdicts or [],
         effects=effects or [],
     )

@@ -15,7 +15,9 @@ effects wait off the lane), bury (a dead letter). This is the only module that c
 
 import asyncio
 import contextlib
+import math
 import random
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,11 +31,12 @@ from service.records import RECORDS
 from service.settings import Settings
 from service.store import Decided, Head, Job, LastState, Onward, Settled, Shards, Step, Store
 from service.store.outputs import Output
+from workers.catching_up import CatchingUp
 from workers.decisions import Decision, decide, derive, open_event
 from workers.effects import EffectsRun, EffectTools, Outcome
 from workers.fetching import fetch_record, follow_hint
 from workers.report import Report
-from workers.retries import catch_up_seconds, delay_seconds, used_up
+from workers.retries import delay_seconds, used_up
 from workers.rulebook import RulebookInForce
 from workers.running import Subject
 from workers.stories import DecidedLine, first_ledger, read_decision, received_line, write
@@ -49,6 +52,7 @@ class Tools(Struct, frozen=True):
     effects: EffectTools
     intake: Store | Shards
     """Where derived events go: the store of their record, which is another one where there are several."""
+    catching_up: CatchingUp
 
 
 async def process_lane(ctx: Mapping[str, Any], record: str) -> None:
@@ -87,6 +91,7 @@ class Run:
         self._settings = tools.settings
         self._job = job
         self._fetched: Fetched | None = None
+        self._fetched_at = 0.0
         self._covered = 0
         self._log = structlog.get_logger()
         self.more = False
@@ -138,19 +143,28 @@ class Run:
             return await self._effects(head, report, event, decided, fresh=False)
         if event.record.kind not in RECORDS:
             return await self._resolve(head, report, event)
+        settle_seconds = self._tools.catching_up.settle_seconds(event)
+        if report.age_seconds < settle_seconds:
+            return await self._wait(head, report, settle_seconds - report.age_seconds)
         async with asyncio.timeout(self._settings.attempt_seconds_max):
-            fetched = await self._record(event, head)
-        if fetched.record is None and event.change == "created":
-            wait_seconds = catch_up_seconds(self._settings, report.age_seconds)
-            if wait_seconds:
-                report.finish("waiting")
-                return await self._settle(head, "release", delay_seconds=wait_seconds)
+            since = report.age_seconds - settle_seconds if settle_seconds else math.inf
+            fetched = await self._record(event, head, since)
+        wait_seconds = self._tools.catching_up.wait_seconds(event, fetched, report.age_seconds)
+        if wait_seconds:
+            return await self._wait(head, report, wait_seconds)
         return await self._decide(head, last, report, event, fetched)
 
-    async def _record(self, event: Event, head: Head) -> Fetched:
-        # A fetch serves every event that was in the lane before it began, and no other.
-        if self._fetched is None or self._covered == 0:
-            self._covered = head.waiting
+    async def _wait(self, head: Head, report: Report, seconds: float) -> Onward:
+        """Try again later, on a state fetched then; nothing went wrong, and no attempt is used up."""
+        onward = await self._settle(head, "release", delay_seconds=seconds)
+        report.finish("waiting")
+        return onward
+
+    async def _record(self, event: Event, head: Head, settled_seconds_ago: float) -> Fetched:
+        # A fetch serves every event that was in the lane before it began, and had settled by then, and no other.
+        began = time.monotonic()
+        if self._fetched is None or self._covered == 0 or self._fetched_at < began - settled_seconds_ago:
+            self._covered, self._fetched_at = head.waiting, began
             self._fetched = await fetch_record(self._tools.platforms, event, head.attempts)
         return self._fetched
 

@@ -37,7 +37,7 @@ class StoredVerdict(Struct, frozen=True, omit_defaults=True):
     """The comparisons that settled it, as `service.rules.evidence` has them; left out where there was no room."""
 
 
-class DecidedLine(Struct, frozen=True, tag_field="what", tag="decided", kw_only=True):
+class DecidedLine(Struct, frozen=True, tag_field="what", tag="decided", kw_only=True, omit_defaults=True):
     """The decision: the state judged (its digest and version), the one before, the rulebook, what each rule said."""
 
     at_ms: int
@@ -47,6 +47,8 @@ class DecidedLine(Struct, frozen=True, tag_field="what", tag="decided", kw_only=
     previous_digest: str
     version: str | None
     gone: bool
+    stale: bool = False
+    """The state judged is older than the event, and the platform was waited for long enough."""
     verdicts: Sequence[StoredVerdict]
     effects: Sequence[StoredEffect]
 

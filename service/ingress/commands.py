@@ -9,6 +9,7 @@ import uvloop
 
 from service.actions import load_actions
 from service.config import Config, load_config
+from service.config.retention import covering_windows
 from service.config.telling import tell_warnings
 from service.ingress.admin import AdminParts, admin_router
 from service.ingress.late_store import LateStore
@@ -30,6 +31,7 @@ def serve() -> None:
     settings = load_settings(os.environ)
     configure("service", settings.log_level, settings.log_line_bytes_max)
     config = load_config(Path(settings.config), os.environ)
+    settings = covering_windows(settings, config)
     tell_warnings(config)
     uvloop.run(_serve(settings, config))
 

@@ -21,6 +21,7 @@ from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
 from service.store import Store, open_store
 from service.store.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
+from workers.catching_up import CatchingUp
 from workers.effects import EffectTools
 from workers.process import Tools, finish_effects, process_lane
 from workers.rulebook import RulebookInForce
@@ -62,9 +63,9 @@ class House:
     async def send(self, record_id: str = "po-1", change: Change = "updated", **fields: Any) -> str:
         """Take in one event and give its id."""
         record = RecordRef("pack", fields.pop("kind", "purchase_order"), record_id)
-        name, identified = f"{record.kind}.{change}", fields.pop("identified", True)
+        name, identified, at = f"{record.kind}.{change}", fields.pop("identified", True), fields.pop("at", None)
         event = Event(
-            EVENT_VERSION, new_event_id(), "shop", name, change, record, None, {}, None, b"{}", identified=identified
+            EVENT_VERSION, new_event_id(), "shop", name, change, record, at, {}, None, b"{}", identified=identified
         )
         await self.store.ingest(event, event.id, 60_000)
         return event.id
@@ -117,6 +118,9 @@ async def open_house(settings: Settings, *more: type[Action]) -> AsyncGenerator[
         }
         by_tag = {str(action.__struct_config__.tag): action for action in actions}
         effects = EffectTools(store, by_tag, resources, settings.action_seconds_max)
+        catching_up = CatchingUp(settings, {})
         rules = RulebookInForce(store.rulebook, actions, settings.rulebook_seconds_max)
-        yield House(settings, store, sandbox, Tools(settings, store, {"pack": pack}, rules, effects, store))
+        yield House(
+            settings, store, sandbox, Tools(settings, store, {"pack": pack}, rules, effects, store, catching_up)
+        )
     await store.close()
