@@ -386,25 +386,3 @@ def test_a_terminal_gets_lines_for_reading() -> None:
     assert "ValueError: boom" in text
     assert "jane" not in text
     assert not text.startswith("{")
-
-
-def test_a_line_of_nine_fields_is_cheap() -> None:
-    # the budget is 7 µs on a quiet machine; three times that leaves room for a busy one and still finds a slow part
-    fields = {
-        "source": "pack-orders",
-        "event_type": "updated",
-        "status": "queued",
-        "http_status": 202,
-        "duration_ms": 1.2,
-    }
-    fields |= {"body_bytes": 812, "event_id": "e" * 32, "reason": None, "attempt": 1}
-    finish = log_module._finisher("service", log_module._json_renderer(4_096))
-    best = min(_seconds_for(finish, fields) for _ in range(7))
-    assert best < 21e-6
-
-
-def _seconds_for(finish: Any, fields: dict[str, Any], count: int = 2_000) -> float:
-    started = time.perf_counter()
-    for _ in range(count):
-        finish(None, "info", {"event": "delivery.received", **fields})
-    return (time.perf_counter() - started) / count

@@ -141,7 +141,7 @@ async def test_a_stuck_store_delays_no_answer(settings: Settings, serve: Serve, 
     began = perf_counter()
     for _ in range(WAITING_MAX + 20):
         assert await refuse(client, url, BODY, signed(b"another")) == 401
-    assert perf_counter() - began < 3
+    assert perf_counter() - began < 20  # one answer that waited for the store would take longer than that
     shelf.gate.set()
 
 
