@@ -81,8 +81,12 @@ async def forget(places: Places, operator: Operator, customer: Customer, *, dry_
 
 async def _forget_on(place: Place, customer: Customer, *, dry_run: bool) -> dict[str, int]:
     """What leads to the events goes before them, so that a run that was cut short finds it again."""
-    own = [hit.summary.id async for hit in _every_hit(place, Wanted(record=customer.lane))]
-    hints = [hit async for hit in _every_hit(place, Wanted()) if await _leads_to(hit, customer)]
+    own, hints = list[str](), list[Hit]()
+    async for hit in _every_hit(place, Wanted()):
+        if hit.summary.record == customer.lane:
+            own.append(hit.summary.id)
+        elif await _leads_to(hit, customer):
+            hints.append(hit)
     ids = frozenset([*own, *(hit.summary.id for hit in hints)])
     refused = await _refused(place, customer)
     published = await place.overview.forget_published(ids, erase=not dry_run)
