@@ -122,9 +122,7 @@ class TransientError(WaybillError):
 class PermanentError(WaybillError):
     """Waiting does not help: a dead letter with this as its last error."""
 
-    def __init__(
-        self, kind: str, reason: str, *, http_status: int | None = None, operation: str | None = None
-    ) -> None:
+    def __init__(self, kind: str, reason: str, *, http_status: int | None = None, operation: str | None = None) -> None:
         super().__init__(reason)
         self.kind = kind
         self.http_status = http_status
