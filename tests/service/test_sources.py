@@ -67,7 +67,9 @@ class Bench:
         return build_sources(config, ENVIRON, self.platforms, settings or Settings())[name]
 
     def scheme(self, **fields: Any) -> Scheme:
-        return configured(self.folder, {"platform": "pack", "verify": HMAC} | fields).sources["one"].verify
+        scheme = configured(self.folder, {"platform": "pack", "verify": HMAC} | fields).sources["one"].verify
+        assert scheme
+        return scheme
 
     def claims(
         self, body: object = None, /, *, event_id: str = "msg_1", at: int = NOW, **fields: Any
@@ -264,7 +266,9 @@ def test_entropy_is_handed_in(bench: Bench) -> None:
     config = configured(bench.folder, {"platform": "flow", "verify": BASIC, "envelope": "platform"})
     rolls = iter([b"a" * 18, b"b" * 18, b"a" * 18])
     source = build_sources(config, ENVIRON, bench.platforms, Settings(), lambda _: next(rolls))["one"]
-    headers = config.sources["one"].verify.sign(b"", "secret", "", NOW)
+    scheme = config.sources["one"].verify
+    assert scheme
+    headers = scheme.sign(b"", "secret", "", NOW)
     delivery = Delivery("one", headers, b'{"action": "CUSTOMER_UPDATE", "customer": {"Uid": "1"}}', NOW)
     first, second, third = (source.admit(delivery).claims for _ in range(3))
     assert first == third != second

@@ -51,6 +51,7 @@ async def deliver(tmp_path: Path) -> AsyncIterator[Deliver]:
             if isinstance(body, str):
                 raw = (SAMPLES / platform / f"delivery.{body}.json").read_bytes()
             scheme = config.sources[source.name].verify
+            assert scheme
             signed = scheme.sign(raw, ENVIRON["S"], "", 0)
             token = scheme.path(ENVIRON["S"]).removeprefix("/") or None
             return source.read(
