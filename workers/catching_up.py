@@ -53,7 +53,7 @@ class CatchingUp:
         is_behind = lags(event, fetched)
         if is_behind is False:
             self._fruitless.pop(event.source, None)
-        if not is_behind:
+        if not is_behind or age_seconds < 0:  # the store's clock was set back: no wait would come to its end
             return 0.0
         seconds = catch_up_seconds(self._settings, age_seconds)
         if fetched.record is None:

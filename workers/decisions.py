@@ -22,6 +22,10 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
+DIGEST_DIGITS = 32
+"""Hex digits kept of a state's digest: 128 bits tell the states of one record apart, and each event holds two."""
+
+
 class Decision(Struct, frozen=True):
     """A decision: its line for the story, its word, what the record's next decision sees as `previous`, and counts."""
 
@@ -73,7 +77,7 @@ def decide(rulebook: Rulebook, event: Event, fetched: Fetched, last: LastState, 
     A record that is gone is judged by its id and what was last known of it, under `previous`.
     """
     stale = bool(lags(event, fetched))
-    if not event.identified and last.digest == fetched.digest and event.change in last.types:
+    if not event.identified and last.digest == fetched.digest[:DIGEST_DIGITS] and event.change in last.types:
         line = _line(rulebook, fetched, last, attempt, stale=stale)
         return Decision(line, "unchanged", last.fields, {"rules_evaluated": 0, "stale": stale})
     record: Record = fetched.record or RECORDS[event.record.kind](id=event.record.id)
@@ -126,7 +130,7 @@ def _line(  # noqa: PLR0913, PLR0917 - each is one part of the line
         at_ms=int(time.time() * 1000),
         attempt=attempt,
         rulebook=rulebook.version,
-        digest=fetched.digest,
+        digest=fetched.digest[:DIGEST_DIGITS],
         previous_digest=last.digest,
         version=fetched.version,
         gone=fetched.record is None,

@@ -144,7 +144,7 @@ class Run:
         if event.record.kind not in RECORDS:
             return await self._resolve(head, report, event)
         settle_seconds = self._tools.catching_up.settle_seconds(event)
-        if report.age_seconds < settle_seconds:
+        if 0 <= report.age_seconds < settle_seconds:
             return await self._wait(head, report, settle_seconds - report.age_seconds)
         async with asyncio.timeout(self._settings.attempt_seconds_max):
             since = report.age_seconds - settle_seconds if settle_seconds else math.inf
@@ -195,7 +195,7 @@ class Run:
             story=story,
             ledger=first_ledger(decision.line.effects),
             fate=fate,
-            digest="" if decision.outcome == "unchanged" else fetched.digest,
+            digest="" if decision.outcome == "unchanged" else decision.line.digest,
             version=fetched.version or "",
             fields=decision.fields,
             change=event.change,

@@ -136,7 +136,7 @@ class Lanes:
     async def _settle(self, batch: Sequence[Settled]) -> Sequence[Any]:
         arguments: list[Argument] = []
         for item in batch:
-            payload = encode_job(EFFECTS_FUNCTION, (item.event_id,)) if item.step in {"defer", "postpone"} else b""
+            payload = encode_job(EFFECTS_FUNCTION, ()) if item.step in {"defer", "postpone"} else b""
             arguments += (item.job, item.token, item.event_id, item.story, item.ledger, item.step, item.fate)
             arguments += (item.delay_ms, payload, self._keep_ms, self._body_ms, int(item.more), len(item.outputs))
             for output in item.outputs:

@@ -72,8 +72,7 @@ class Replays:
         """
         arguments: list[Argument] = []
         for item in replays:
-            lane = encode_job(LANE_FUNCTION, (item.record,))
-            effects = encode_job(EFFECTS_FUNCTION, (item.event_id,))
+            lane, effects = encode_job(LANE_FUNCTION, ()), encode_job(EFFECTS_FUNCTION, ())
             arguments += (item.event_id, item.record, lane, effects, item.ledger, int(item.raised))
         answers: list[bytes] = await self._client.call(REPLAY, arguments, seconds_max=CALL_SECONDS_MAX)
         return [cast("Replayed", answer.decode()) for answer in answers]
