@@ -142,15 +142,19 @@ class LeaseWorker(Worker):
         return True
 
     def _start(self, job: Job) -> None:
+        earlier = self.held.get(job.id)
+        if earlier is not None:  # lost without our notice, and now ours again under another lease
+            self._lose(job.id, earlier.token)
         self.held[job.id] = job
         self._alone = job.id if self.leases.is_suspect(job) else self._alone
         task = self.loop.create_task(self._run(job))
-        self.tasks[job.id] = task
+        self.tasks[_lease_of(job)] = task
         task.add_done_callback(lambda _: self._ended(job))
 
     def _ended(self, job: Job) -> None:
+        del self.tasks[_lease_of(job)]
         if self.held.get(job.id) is job:
-            del self.held[job.id], self.tasks[job.id]
+            del self.held[job.id]
             self._alone = "" if self._alone == job.id else self._alone
         self._freed.set()
 
@@ -208,7 +212,7 @@ class LeaseWorker(Worker):
         if job is not None and job.token == token:
             self._count_lost()
             self._log.warning("lease.lost", job=job_id, event_id=job.head.id if job.head else None)
-            self.tasks[job_id].cancel()
+            self.tasks[_lease_of(job)].cancel()
 
     def _count_lost(self) -> None:
         self.leases_lost += 1
@@ -252,3 +256,8 @@ class LeaseWorker(Worker):
             JOBS_BURIED.add()
             self._log.error("job.buried", job=job.id, reason=ending.argument)
         return ending
+
+
+def _lease_of(job: Job) -> str:
+    """The name of a run among the worker's tasks: the same job can be run twice, under a lost lease and a new one."""
+    return f"{job.token} {job.id}"

@@ -133,7 +133,7 @@ async def test_a_plain_arq_worker_leaves_our_leased_job_alone_and_arq_sees_it_in
     assert await Job("s1", redis).status() == JobStatus.in_progress
     polling.cancel()
     await asyncio.gather(polling, return_exceptions=True)
-    worker.tasks["s1"].cancel()
+    next(iter(worker.tasks.values())).cancel()
     worker.handle_sig_wait_for_completion(15)  # type: ignore[arg-type]
     await running
     await worker.close()
@@ -168,7 +168,7 @@ async def test_a_lease_outlives_its_first_term_while_the_job_runs_and_ends_with_
     other = store.leases("w2")
     assert not (await other.claim(10)).jobs
     running.cancel()
-    worker.tasks["s1"].cancel()
+    next(iter(worker.tasks.values())).cancel()
     await asyncio.gather(running, return_exceptions=True)
 
     async def is_claimed() -> bool:
@@ -197,3 +197,21 @@ async def test_only_the_token_of_the_lease_may_finish(store: Store) -> None:
     await store.client.command("SET", "arq:in-progress:n1", "somebody else")
     assert await leases.finish([FinishedJob(job.id, job.token, "done")]) == [False]
     assert await leases.renew([(job.id, job.token)]) == ["n1"]
+
+
+async def test_a_job_that_comes_back_to_the_worker_that_lost_it_runs_under_its_new_lease_alone(store: Store) -> None:
+    ran: Ran = []
+    await make_redis(store).enqueue_job("slow", _job_id="s1")
+    worker = LeaseWorker(make_functions(ran), store, "w1", handle_signals=False)
+    running = asyncio.create_task(worker.async_run())
+    await until(lambda: len(ran) == 1)
+    await store.client.command("DEL", "arq:in-progress:s1")
+    await store.client.command("ZADD", "arq:queue", 0, "s1")
+    await store.client.command("LPUSH", "wb:wake", 1)
+    await until(lambda: len(ran) == 2)
+    await until(lambda: len(worker.tasks) == 1)
+    assert worker.leases_lost == 1
+    next(iter(worker.tasks.values())).cancel()
+    worker.handle_sig_wait_for_completion(15)  # type: ignore[arg-type]
+    await running
+    await worker.close()

@@ -45,7 +45,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.server = cast("Any", redis.Redis(unix_socket_path=url.removeprefix("unix://"), decode_responses=True))
         self.server.flushall()
         self.runner = asyncio.Runner()
-        self.store = Store(load_settings({"WAYBILL_REDIS_URL": url, "WAYBILL_DURABILITY": "declared"}))
+        self.store = Store(
+            load_settings({"WAYBILL_REDIS_URL": url, "WAYBILL_DURABILITY": "declared", "WAYBILL_LEASE_SECONDS": "600"})
+        )
         self.leases = [self.store.leases(name) for name in ("w0", "w1")]
         self.claims: dict[int, str] = {}
         self.events: list[str] = []
