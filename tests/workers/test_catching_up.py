@@ -174,7 +174,8 @@ async def test_an_event_settles_before_its_record_is_fetched_and_uses_up_no_atte
     event_id = await house.send()
     await house.work()
     outcomes = [line["outcome"] for line in house.said("attempt.finished")]
-    assert outcomes == ["waiting", "matched"]
+    assert set(outcomes[:-1]) == {"waiting"}
+    assert outcomes[-1] == "matched"
     assert (await house.story(event_id))["attempts"] == "1"
     assert len(house.said("record.fetched")) == 1
     assert house.said("attempt.finished")[-1]["e2e_ms"] >= 400

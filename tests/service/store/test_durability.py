@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,11 +144,13 @@ class TestReplicaMode:
 
     @pytest.fixture
     async def pair(self, start_server: StartServer, free_ports: Callable[[int], list[int]]) -> tuple[Any, ...]:
+        # Always the embedded server: WAITAOF came with 7.2, and an older one is refused, which another test shows.
         (port,) = free_ports(1)
-        primary = start_server("primary", "--port", str(port), "--repl-diskless-sync-delay", "0")
-        replica = start_server("replica", "--replicaof", f"127.0.0.1 {port}")
+        start = partial(start_server, server=None)
+        primary = start("primary", "--port", str(port), "--repl-diskless-sync-delay", "0")
+        replica = start("replica", "--replicaof", f"127.0.0.1 {port}")
         await in_step(primary)
-        return primary, replica, lambda: start_server("replica", "--replicaof", f"127.0.0.1 {port}")
+        return primary, replica, lambda: start("replica", "--replicaof", f"127.0.0.1 {port}")
 
     async def test_what_is_acknowledged_is_on_the_replica(self, pair: tuple[Any, ...]) -> None:
         primary, replica, _ = pair
