@@ -1,7 +1,7 @@
 """The chart rendered by a real Helm, as plain data: `render("minimal")["Deployment/rel-waybill-service"]`."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,18 @@ def render(case: str, values: Values | None = None, *options: str, chart: Path =
 
 @cache
 def _rendered(case: str, values: bytes, options: tuple[str, ...], chart: Path) -> Objects:
-    text = template(case, msgspec.json.decode(values), *options, chart=chart)
-    return {f"{each['kind']}/{each['metadata']['name']}": each for each in yaml.safe_load_all(text) if each}
+    return by_name(yaml.safe_load_all(template(case, msgspec.json.decode(values), *options, chart=chart)))
+
+
+def render_alone(values: Values, chart: Path = CHART) -> Objects:
+    """Render these values and no others. Raises Refused."""
+    arguments = ("template", "rel", chart, "--namespace", "shop", "--values", "-")
+    return by_name(yaml.safe_load_all(helm(*arguments, stdin=msgspec.json.encode(values).decode())))
+
+
+def by_name(objects: Iterable[Any]) -> Objects:
+    """Give objects by kind and name."""
+    return {f"{each['kind']}/{each['metadata']['name']}": each for each in objects if each}
 
 
 def pods(objects: Objects) -> Iterator[tuple[str, Any]]:
