@@ -149,6 +149,8 @@ async def _replay(place: Place, operator: Operator, event_id: str, *, again: boo
         return Change(event_id, place.name, "under_way", reason="it is under way")
     if went == "gone":
         return Change(event_id, place.name, "gone", reason="what it takes was erased or dropped")
+    if went == "over":
+        return Change(event_id, place.name, "skipped", reason="what was asked for was done meanwhile")
     tell_change(operator, "event.replayed", event_id, to=went, again=again)
     return Change(event_id, place.name, "replayed", went)
 

@@ -17,17 +17,22 @@ from service.store.scripts import DISCARD, REPLAY
 
 CALL_SECONDS_MAX = 5.0
 
-Replayed = Literal["lane", "effects", "open", "gone"]
-"""Where a replayed event went: to its lane, to be decided; to its effects; nowhere, it is under way or erased."""
+Replayed = Literal["lane", "effects", "open", "gone", "over"]
+"""Where a replayed event went: to its lane, to be decided; to its effects; nowhere, it is under way, erased, or what was
+asked for was done meanwhile."""
 
 
 class Replay(Struct, frozen=True):
-    """One event to put back: `ledger` is what its effects go on with, empty where it was never decided."""
+    """One event to put back: `ledger` is what its effects would go on with, empty where it was never decided.
+
+    `raised` is the generation it is to be raised from, None to finish what is unfinished. The store looks again: a call
+    that comes late, or a second time, finds that the event has gone on and changes nothing.
+    """
 
     event_id: str
     record: str
     ledger: str = ""
-    raised: bool = False
+    raised: int | None = None
 
 
 def plan_replay(shown: Mapping[str, Any], *, again: bool) -> Replay | str:
@@ -42,7 +47,7 @@ def plan_replay(shown: Mapping[str, Any], *, again: bool) -> Replay | str:
     if not ledger:
         return Replay(shown["id"], record) if shown["state"] == "dead" else "it ended without effects"
     if again:
-        return Replay(shown["id"], record, "p" * len(ledger), raised=True)
+        return Replay(shown["id"], record, "p" * len(ledger), int(shown.get("generation", 0)))
     if set(ledger) == {"d"}:
         return "every effect is known done; ask for `again` to run them once more"
     return Replay(shown["id"], record, "".join("d" if letter == "d" else "p" for letter in ledger))
@@ -65,7 +70,7 @@ class Replays:
         self._body_ms = int(settings.body_hours * 3_600_000)
 
     async def replay(self, replays: Sequence[Replay]) -> list[Replayed]:
-        """Put events back; repeated, it finds them under way.
+        """Put events back; repeated, it finds them under way or over.
 
         Raises:
             StoreUnavailable, StoreFull: nothing was put back, or not known to be; may be repeated.
@@ -73,7 +78,8 @@ class Replays:
         arguments: list[Argument] = []
         for item in replays:
             lane, effects = encode_job(LANE_FUNCTION, ()), encode_job(EFFECTS_FUNCTION, ())
-            arguments += (item.event_id, item.record, lane, effects, item.ledger, int(item.raised))
+            arguments += (item.event_id, item.record, lane, effects)
+            arguments += ("1" if item.ledger else "", "" if item.raised is None else item.raised)
         answers: list[bytes] = await self._client.call(REPLAY, arguments, seconds_max=CALL_SECONDS_MAX)
         return [cast("Replayed", answer.decode()) for answer in answers]
 

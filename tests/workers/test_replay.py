@@ -100,6 +100,55 @@ async def test_a_replay_made_twice_is_made_once(house: House) -> None:
     assert len(house.keys()) == 2
 
 
+async def test_a_replay_asked_again_after_it_was_done_does_nothing_a_second_time(house: House) -> None:
+    event_id = await dead_after_one_of_two_effects(house)
+    planned = await plan(house, event_id)
+    assert isinstance(planned, Replay)
+    for went in ("effects", "over"):  # the first answer was lost, and a worker was quicker than the second call
+        assert await house.store.replays.replay([planned]) == [went]
+        await house.work()
+    assert sorted(house.keys()) == [f"{event_id}:other:claim:0", f"{event_id}:short-receipt:claim:0"]
+    assert (await house.story(event_id))["ledger"] == "dd"
+
+
+async def test_again_asked_once_is_done_once_although_the_call_is_repeated(house: House) -> None:
+    await house.publish(SINK_RULE)
+    event_id = await house.send()
+    await house.work()
+    planned = await plan(house, event_id, again=True)
+    assert isinstance(planned, Replay)
+    for went in ("effects", "over"):
+        assert await house.store.replays.replay([planned]) == [went]
+        await house.work()
+    assert house.keys() == [f"{event_id}:short-receipt:claim:{generation}" for generation in (0, 1)]
+
+
+async def test_an_event_that_was_decided_after_its_replay_is_not_decided_again_by_the_repeated_call(
+    house: House,
+) -> None:
+    event_id = await dead_after_fetch(house)
+    planned = await plan(house, event_id)
+    assert isinstance(planned, Replay)
+    for went in ("lane", "over"):
+        assert await house.store.replays.replay([planned]) == [went]
+        await house.work()
+    assert [line["what"] for line in (await house.story(event_id))["story"]].count("decided") == 1
+    assert len(house.keys()) == 1
+
+
+async def test_what_another_replay_did_meanwhile_stays_done(house: House) -> None:
+    event_id = await dead_after_one_of_two_effects(house)
+    planned = await plan(house, event_id)
+    assert isinstance(planned, Replay)
+    house.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/claims", status=400))
+    assert await replay(house, event_id) == "effects"
+    await house.work()
+    assert (await house.story(event_id))["state"] == "dead"
+    assert await house.store.replays.replay([planned]) == ["effects"]
+    await house.work()
+    assert sorted(house.keys()) == [f"{event_id}:other:claim:0", f"{event_id}:short-receipt:claim:0"]
+
+
 async def test_effects_are_finished_although_the_bytes_were_dropped(house: House) -> None:
     event_id = await dead_after_one_of_two_effects(house)
     await house.store.client.command("DEL", f"wb:delivery:{event_id}")

@@ -1,8 +1,9 @@
 #!lua
 -- Put ended or dead events back, by a person's wish. ARGV: prefix, queue, then per event 6: id, lane, lane payload, effects
--- payload, ledger its effects go on with ('' where it was never decided), generation raised by ('0' or '1').
--- Gives per event 'lane' or 'effects' (where it went), 'open' (it is under way), or 'gone' (erased, or its bytes are needed
--- and dropped).
+-- payload, '1' if it was decided ('' if not), the generation that is raised by one ('' to finish what is unfinished).
+-- Gives per event 'lane' or 'effects' (where it went), 'open' (it is under way), 'gone' (erased, or its bytes are needed
+-- and dropped), or 'over': what was asked for was done meanwhile, by this very call or by another one. What is done is
+-- read here and now and not from what the asker saw, so that no repeated or late call undoes it.
 local answers = {}
 
 local function reopen(id, event)
@@ -16,31 +17,46 @@ local function reopen(id, event)
   end
 end
 
+-- The ledger an event goes on with; '' where it is to be decided, nil where nothing is left of what was asked for.
+local function ledger_of(event, decided, raised)
+  local held = redis.call('HMGET', event, 'state', 'ledger', 'generation')
+  local ledger = held[2] or ''
+  if decided == '' then
+    return held[1] == 'dead' and ledger == '' and '' or nil
+  elseif raised ~= '' then
+    return raised == (held[3] or '0') and string.gsub(ledger, '.', 'p') or nil
+  end
+  local left = string.gsub(ledger, '[^d]', 'p')
+  return string.find(left, 'p', 1, true) and left
+end
+
 local function replay(i)
-  local id, lane, ledger = ARGV[i], lane_prefix .. ARGV[i + 1], ARGV[i + 4]
+  local id, lane = ARGV[i], lane_prefix .. ARGV[i + 1]
   local event = prefix .. 'event:' .. id
   if redis.call('ZSCORE', open, id) then
     return 'open'
   elseif redis.call('EXISTS', event) == 0 then
     return 'gone'
-  elseif ledger == '' then
-    if redis.call('EXISTS', prefix .. 'delivery:' .. id) == 0 then
-      return 'gone'
-    end
-    reopen(id, event)
-    redis.call('HDEL', event, 'state', 'ledger')
-    redis.call('RPUSH', lane, id)
-    make_job(lane, ARGV[i + 2], now)
-    wake_one()
-    return 'lane'
-  elseif redis.call('EXISTS', prefix .. 'story:' .. id) == 0 then
+  end
+  local ledger = ledger_of(event, ARGV[i + 4], ARGV[i + 5])
+  if not ledger then
+    return 'over'
+  elseif redis.call('EXISTS', prefix .. (ledger == '' and 'delivery:' or 'story:') .. id) == 0 then
     return 'gone'
   end
   reopen(id, event)
-  redis.call('HSET', event, 'state', 'decided', 'ledger', ledger)
-  redis.call('HINCRBY', event, 'generation', ARGV[i + 5])
-  make_job(effects_prefix .. id, ARGV[i + 3], now)
   wake_one()
+  if ledger == '' then
+    redis.call('HDEL', event, 'state')
+    redis.call('RPUSH', lane, id)
+    make_job(lane, ARGV[i + 2], now)
+    return 'lane'
+  end
+  redis.call('HSET', event, 'state', 'decided', 'ledger', ledger)
+  if ARGV[i + 5] ~= '' then
+    redis.call('HINCRBY', event, 'generation', 1)
+  end
+  make_job(effects_prefix .. id, ARGV[i + 3], now)
   return 'effects'
 end
 
