@@ -24,6 +24,15 @@ PAGE_SECONDS_MAX = 5.0
 
 PAGE_EVENTS_MAX = 200
 
+Result = Literal["replayed", "discarded", "planned", "under_way", "skipped", "gone"]
+
+NOWHERE: dict[str, tuple[Result, str]] = {
+    "open": ("under_way", "it is under way"),
+    "gone": ("gone", "what it takes was erased or dropped"),
+    "over": ("skipped", "what was asked for was done meanwhile"),
+}
+"""What the store did not put back, and why."""
+
 Limit = Annotated[int, Meta(ge=1, le=PAGE_EVENTS_MAX, description="events of one page")]
 Rate = Annotated[float, Meta(gt=0, le=1_000, description="events a second, at most")]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, description="why, for those who come after")]
@@ -37,7 +46,7 @@ class Change(Struct, frozen=True):
 
     event_id: str
     store: str
-    result: Literal["replayed", "discarded", "planned", "under_way", "skipped", "gone"]
+    result: Result
     to: Literal["lane", "effects"] | None = None
     reason: str | None = None
 
@@ -145,12 +154,9 @@ async def _replay(place: Place, operator: Operator, event_id: str, *, again: boo
     if dry_run:
         return Change(event_id, place.name, "planned", "effects" if planned.ledger else "lane")
     (went,) = await place.store.replays.replay([planned])
-    if went == "open":
-        return Change(event_id, place.name, "under_way", reason="it is under way")
-    if went == "gone":
-        return Change(event_id, place.name, "gone", reason="what it takes was erased or dropped")
-    if went == "over":
-        return Change(event_id, place.name, "skipped", reason="what was asked for was done meanwhile")
+    if went == "open" or went == "gone" or went == "over":  # noqa: PLR1714 - in a set, the type would not narrow
+        result, reason = NOWHERE[went]
+        return Change(event_id, place.name, result, reason=reason)
     tell_change(operator, "event.replayed", event_id, to=went, again=again)
     return Change(event_id, place.name, "replayed", went)
 

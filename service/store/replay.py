@@ -18,8 +18,8 @@ from service.store.scripts import DISCARD, REPLAY
 CALL_SECONDS_MAX = 5.0
 
 Replayed = Literal["lane", "effects", "open", "gone", "over"]
-"""Where a replayed event went: to its lane, to be decided; to its effects; nowhere, it is under way, erased, or what was
-asked for was done meanwhile."""
+"""Where a replayed event went: to its lane, to be decided; to its effects; nowhere, since it is under way or erased, or
+what was asked for was done meanwhile."""
 
 
 class Replay(Struct, frozen=True):

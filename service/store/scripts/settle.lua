@@ -79,8 +79,9 @@ local function settle(i)
     return {'done'}
   end
   if redis.call('HGET', event, 'running') ~= token then
-    -- A repeated call: the event has left this run, and may be in the hands of another one.
-    return proceed(job, token, ARGV[i + 11])
+    -- A repeated call: the event has left this run, and may be in the hands of another one. A run waits for its notes, so
+    -- that nobody waits for this one any more, and the next event may be under way by now.
+    return step == 'note' and {'done'} or proceed(job, token, ARGV[i + 11])
   end
   if ARGV[i + 4] ~= '' then
     if undoes(event, ARGV[i + 4]) then

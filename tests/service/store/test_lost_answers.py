@@ -133,3 +133,36 @@ async def test_an_end_that_nobody_waited_for_gives_back_the_event_that_came_with
     again_ = await take_one(store, "w2")
     assert again_.head is not None
     assert (again_.head.id, again_.head.attempts, again_.head.deaths) == (events[1].id, 1, 0)
+
+
+async def test_a_note_that_comes_late_does_not_give_back_the_event_that_is_under_way_by_now(store: Store) -> None:
+    first, second = make_event(), make_event()
+    for event in (first, second):
+        await store.ingest(event, event.id, WINDOW_MS)
+    job = await take_one(store, "w1")
+    await store.lanes.decide(decision(job, first.id, ledger="s"))
+    note = settlement(job, first.id, "note", ledger="d")
+    await store.lanes.settle(note)
+    onward = await store.lanes.settle(settlement(job, first.id, "end", ledger="d", fate="matched", more=True))
+    assert onward.head is not None
+    await store.lanes.settle(note)  # held up on its way, while the same call was repeated and answered
+    assert (await store.leases("w2").claim(1)).jobs == []
+    shown = await store.events.show(second.id)
+    assert shown is not None
+    assert (shown["running"], shown["attempts"]) == (job.token, "1")
+    assert (await store.lanes.decide(decision(job, second.id))).head is None
+
+
+async def test_a_drain_between_an_end_and_its_answer_gives_the_next_event_back_once(store: Store) -> None:
+    first, second = make_event(), make_event()
+    for event in (first, second):
+        await store.ingest(event, event.id, WINDOW_MS)
+    job = await take_one(store, "w1")
+    release = settlement(job, first.id, "release")
+    await store.lanes.settle(settlement(job, first.id, "end", fate="ignored", more=True))
+    await store.lanes.settle(release)
+    theirs = await take_one(store, "w2")
+    await store.lanes.settle(release)
+    shown = await store.events.show(second.id)
+    assert shown is not None
+    assert (shown["running"], shown["attempts"], shown["deaths"]) == (theirs.token, "1", "0")
