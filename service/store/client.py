@@ -28,6 +28,9 @@ Argument = str | bytes | int | float
 
 REPEAT_PAUSE_SECONDS = 0.05
 WAITAOF_TIMEOUT_MS = 2_000
+TICK = "#!lua flags=allow-oom\nredis.call('SET', ARGV[1], redis.call('TIME')[1])"
+"""WAITAOF waits for what its own connection wrote. A call that is repeated on another one finds everything written and
+writes nothing, and promises no less than the first: this write makes it wait for all that was written before."""
 
 
 class Client:
@@ -37,6 +40,8 @@ class Client:
         self.pool = build_pool(settings)
         self._heads: tuple[str, str] = (settings.key_prefix, settings.queue)
         self._replicas = 1 if settings.durability == "replica" else 0
+        tick = _pack(("EVAL", TICK, 0, f"{settings.key_prefix}tick"))
+        self._proof = tick + _pack(("WAITAOF", 1, self._replicas, WAITAOF_TIMEOUT_MS))
         self._idle: list[AbstractConnection] = []
         self._room = asyncio.Semaphore(settings.store_connections_max)
         self._timeout_seconds = settings.store_timeout_ms / 1000
@@ -140,26 +145,34 @@ class Client:
 
     async def _run(self, connection: AbstractConnection, script: Script, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401 - as the script answers
         try:
-            return await self._send(connection, ("EVALSHA", script.sha, 0, *self._heads, *arguments))
+            return await self._send(connection, script, ("EVALSHA", script.sha, 0, *self._heads, *arguments))
         except NoScriptError:
-            return await self._send(connection, ("EVAL", script.source, 0, *self._heads, *arguments))
+            return await self._send(connection, script, ("EVAL", script.source, 0, *self._heads, *arguments))
 
-    async def _send(self, connection: AbstractConnection, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401 - as the script answers
+    async def _send(self, connection: AbstractConnection, script: Script, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401 - as the script answers
         packed = _pack(command)
-        if not self._replicas:
+        if not self._replicas or script.is_reader:
             await connection.send_packed_command(packed)
             return await connection.read_response()
-        wait = _pack(("WAITAOF", 1, self._replicas, WAITAOF_TIMEOUT_MS))
-        await connection.send_packed_command(packed + wait)
-        try:
-            answer = await connection.read_response()
-        finally:
-            local, copies = cast("list[int]", await connection.read_response())
+        await connection.send_packed_command(packed + self._proof)
+        answer, _, reached = [await _read(connection) for _ in range(3)]
+        for error in (answer, reached):
+            if isinstance(error, ResponseError):
+                raise error
+        local, copies = cast("list[int]", reached)
         if local < 1 or copies < self._replicas:
             raise StoreUnavailable(
                 f"{copies} replicas have it on disk, {self._replicas} needed", self._retry_after_seconds
             )
         return answer
+
+
+async def _read(connection: AbstractConnection) -> Any:  # noqa: ANN401 - as the server answers
+    """Read one answer of several; an error is given, not raised, so that none is left behind for the next call."""
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
 
 
 def _pack(command: tuple[Argument, ...]) -> bytes:

@@ -1,7 +1,7 @@
 """Taking events in: the one call behind every 202."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 from msgspec import Struct
@@ -60,18 +60,20 @@ class Ingest:
 
         Raises:
             StoreUnavailable: not known to be safe; the sender must send again, which is harmless.
-            StoreFull: the backlog or the memory is at its limit.
+            StoreFull: the backlog or the memory is at its limit; what is known already is still answered.
         """
-        return await self._batcher.submit(arrivals)
+        receipts = await self._batcher.submit(arrivals)
+        if any(receipt is None for receipt in receipts):
+            raise StoreFull(f"{self._backlog_events_max} events are waiting", self._retry_after_seconds)
+        return cast("list[Receipt]", receipts)
 
-    async def _send(self, batch: Sequence[Sequence[Arrival]]) -> list[list[Receipt]]:
+    async def _send(self, batch: Sequence[Sequence[Arrival]]) -> list[list[Receipt | None]]:
         arguments: list[Argument] = [self._backlog_events_max]
         for arrivals in batch:
+            arguments.append(len(arrivals))
             for arrival in arrivals:
                 arguments += arrival_arguments(arrival)
         holders: list[bytes] = await self._client.call(INGEST, arguments, seconds_max=self._seconds_max)
-        if not holders:
-            raise StoreFull(f"{self._backlog_events_max} events are waiting", self._retry_after_seconds)
         remaining = iter(holders)
         return [[_receipt(arrival, next(remaining)) for arrival in arrivals] for arrivals in batch]
 
@@ -93,6 +95,8 @@ def arrival_arguments(arrival: Arrival) -> tuple[Argument, ...]:
     )
 
 
-def _receipt(arrival: Arrival, holder: bytes) -> Receipt:
+def _receipt(arrival: Arrival, holder: bytes) -> Receipt | None:
     text = holder.decode()
+    if not text:
+        return None  # the backlog was full
     return Receipt("queued" if text == arrival.event.id else "duplicate", text)

@@ -13,6 +13,11 @@ class Script(Struct, frozen=True):
     source: str
     sha: str
 
+    @property
+    def is_reader(self) -> bool:
+        """Whether it writes nothing, whatever it is asked."""
+        return self.source.startswith("#!lua flags=no-writes")
+
 
 def load_script(name: str) -> Script:
     """Read `scripts/<name>.lua` and put the shared part behind its first line, which holds the script's flags."""

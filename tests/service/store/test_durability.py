@@ -1,6 +1,8 @@
 """What is not safe is not used: tables of servers that fall short, and real ones."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,7 +15,7 @@ from service.errors import StoreUnavailable, StoreUnsafe
 from service.settings import Durability
 from service.store.durability import parse_info, shortfall
 from tests.service.store.conftest import StartServer
-from tests.service.store.givens import WINDOW_MS, ask_server, make_event, patiently, store_on
+from tests.service.store.givens import WINDOW_MS, ask_server, decision, make_event, patiently, store_on, take_one
 
 REDIS_7_0 = "/usr/bin/redis-server"
 SOUND_INFO = {"redis_version": "7.2.4", "role": "master", "cluster_enabled": "0"}
@@ -178,6 +180,25 @@ class TestReplicaMode:
             assert (receipt.status, receipt.event_id) in {("duplicate", first.id), ("queued", receipt.event_id)}
             primary.kill()
         assert ask_server(again.url, "EXISTS", f"wb:delivery:{receipt.event_id}") == 1
+
+    async def test_a_repeated_call_that_writes_nothing_waits_for_what_the_first_one_wrote(
+        self, pair: tuple[Any, ...]
+    ) -> None:
+        primary, replica, _ = pair
+        async with store_on(primary.url, durability="replica", lease_seconds=0.5) as store:
+            event = make_event()
+            await store.ingest(event, "k", WINDOW_MS)
+            job = await take_one(store)
+            ask_server(primary.url, "SET", f"arq:in-progress:{job.id}", job.token)  # a lease that lasts
+            os.kill(replica.pid, signal.SIGSTOP)  # it is connected, and gets nothing to its disk
+            decided = decision(job, event.id, ledger="s")
+            for _ in range(2):
+                with pytest.raises(StoreUnavailable, match="0 replicas have it on disk"):
+                    await store.lanes.decide(decided)
+            os.kill(replica.pid, signal.SIGCONT)
+            assert (await patiently(lambda: store.lanes.decide(decided))).kept
+            primary.kill()
+        assert ask_server(replica.url, "HGET", store.keys.event(event.id), "state") == b"decided"
 
 
 async def in_step(primary: EmbeddedValkey) -> None:

@@ -1,16 +1,57 @@
+"""The call behind every 202: what is queued, what is known already, and what a full backlog turns away."""
+
 import asyncio
+from collections.abc import Sequence
 
-from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
-from service.store import Store
+import pytest
 
-WINDOW_MS = 60_000
+from service.errors import StoreFull
+from service.store import Arrival, Receipt, Store
+from tests.service.store.givens import WINDOW_MS, make_arrivals, make_event, store_on
 
 
-def make_event(record_id: str = "1", source: str = "shop") -> Event:
-    record = RecordRef("pack", "purchase_order", record_id)
-    return Event(
-        EVENT_VERSION, new_event_id(), source, "purchase_order.updated", "updated", record, None, {}, None, b"{}"
-    )
+async def outcome(store: Store, arrivals: Sequence[Arrival]) -> Sequence[Receipt] | None:
+    try:
+        return await store.ingest_all(arrivals)
+    except StoreFull:
+        return None
+
+
+async def test_a_batch_does_not_pass_the_backlogs_limit_and_tells_each_delivery_for_itself(valkey_url: str) -> None:
+    async with store_on(valkey_url, backlog_events_max=5) as store:
+        deliveries = [make_arrivals(1) for _ in range(40)]
+        taken = await asyncio.gather(*(outcome(store, delivery) for delivery in deliveries))
+        assert sum(told is not None for told in taken) == 5
+        assert (await store.sample()).waiting == 5
+
+
+async def test_a_delivery_of_several_events_is_taken_in_whole_or_not_at_all(valkey_url: str) -> None:
+    async with store_on(valkey_url, backlog_events_max=4) as store:
+        deliveries = [make_arrivals(3) for _ in range(3)]
+        taken = await asyncio.gather(*(outcome(store, delivery) for delivery in deliveries))
+        assert sorted(len(told) if told else 0 for told in taken) == [0, 3, 3]
+        assert (await store.sample()).waiting == 6
+        for told, delivery in zip(taken, deliveries, strict=True):
+            shown = [await store.events.show(arrival.event.id) for arrival in delivery]
+            assert [each is not None for each in shown] == [told is not None] * 3
+
+
+async def test_a_full_backlog_answers_what_it_knows_and_turns_away_what_it_does_not(valkey_url: str) -> None:
+    async with store_on(valkey_url, backlog_events_max=2) as store:
+        (known,) = make_arrivals(1)
+        other, unknown = make_arrivals(2)
+        await store.ingest_all([known])
+        await store.ingest_all([other])
+        again = Arrival(make_event(), known.claim, WINDOW_MS)
+        assert await store.ingest_all([again]) == [Receipt("duplicate", known.event.id)]
+        assert await store.ingest_all([known, other]) == [
+            Receipt("queued", known.event.id),
+            Receipt("queued", other.event.id),
+        ]
+        with pytest.raises(StoreFull):
+            await store.ingest_all([unknown])
+        with pytest.raises(StoreFull):
+            await store.ingest_all([again, unknown])
 
 
 async def test_a_second_event_with_the_same_key_is_a_duplicate_of_the_first(store: Store) -> None:
