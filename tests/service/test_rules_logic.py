@@ -179,6 +179,8 @@ def naive_compare(op: str, left: Any, right: Any) -> Truth:
             "starts_with": lambda: left.startswith(right), "ends_with": lambda: left.endswith(right),
         }  # fmt: skip
         return words[op]() if op in words else None
+    if left == () and type(right) is str:  # the only list that is drawn
+        return {"contains": False}.get(op)
     if type(left) is bool and type(right) is bool:
         return {"eq": left == right, "ne": left != right}.get(op)
     if any(type(value) not in {int, Decimal} or value != value for value in (left, right)):  # noqa: PLR0124 - NaN
