@@ -1,26 +1,5 @@
 {{/* The parts of every pod of ours. */}}
 
-{{- define "waybill.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 10001
-runAsGroup: 10001
-fsGroup: 10001
-fsGroupChangePolicy: OnRootMismatch
-seccompProfile:
-  type: RuntimeDefault
-{{- end -}}
-
-{{- define "waybill.containerSecurity" -}}
-allowPrivilegeEscalation: false
-capabilities:
-  drop: [ALL]
-privileged: false
-readOnlyRootFilesystem: true
-runAsNonRoot: true
-runAsUser: 10001
-seccompProfile:
-  type: RuntimeDefault
-{{- end -}}
 
 {{/* Where the store is, the secrets, and the settings: dict root, settings, index (of the shard). */}}
 {{- define "waybill.env" -}}
@@ -100,11 +79,15 @@ seccompProfile:
 {{- end -}}
 
 {{- define "waybill.envFrom" -}}
-{{- with .Values.secrets.existingSecrets }}
+{{- $names := concat .Values.secrets.existingSecrets (keys .Values.secrets.external | sortAlpha) }}
+{{- if or $names .Values.extraEnvFrom }}
 envFrom:
-  {{- range . }}
+  {{- range $names }}
   - secretRef:
       name: {{ . }}
+  {{- end }}
+  {{- with .Values.extraEnvFrom }}
+  {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end }}
 {{- end -}}
@@ -152,10 +135,41 @@ envFrom:
 serviceAccountName: {{ include "waybill.serviceAccountName" . }}
 automountServiceAccountToken: false
 enableServiceLinks: false
+{{- with .Values.podSecurityContext }}
 securityContext:
-  {{- include "waybill.podSecurity" . | nindent 2 }}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Where a pod goes: the part of a component's values that says so. */}}
+{{- define "waybill.placement" -}}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- with .nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
@@ -200,17 +214,7 @@ spec:
   {{- include "waybill.podBasis" $root | nindent 2 }}
   # preStop, then the process's own end, then a margin in which only a fault would still be running
   terminationGracePeriodSeconds: {{ add $values.preStopSeconds .stopSeconds 10 }}
-  {{- with $values.priorityClassName }}
-  priorityClassName: {{ . }}
-  {{- end }}
-  {{- with $values.nodeSelector }}
-  nodeSelector:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $values.tolerations }}
-  tolerations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
+  {{- include "waybill.placement" $values | nindent 2 }}
   {{- with $values.affinity }}
   affinity:
     {{- toYaml . | nindent 4 }}
@@ -228,13 +232,17 @@ spec:
           {{- end }}
     {{- end }}
   {{- end }}
+  {{- with $values.extraInitContainers }}
+  initContainers:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
   containers:
     - name: {{ .component }}
       image: {{ include "waybill.image" (dict "image" $root.Values.image "version" $root.Chart.AppVersion) | quote }}
       imagePullPolicy: {{ $root.Values.image.pullPolicy }}
       args: [{{ .command }}]
       securityContext:
-        {{- include "waybill.containerSecurity" $root | nindent 8 }}
+        {{- toYaml $root.Values.containerSecurityContext | nindent 8 }}
       env:
         {{- include "waybill.env" (dict "root" $root "index" .index "settings" (merge (deepCopy .settings) $values.settings $root.Values.settings)) | trim | nindent 8 }}
         {{- with $values.extraEnv }}
@@ -251,7 +259,7 @@ spec:
         httpGet: {path: /healthz, port: admin}
         periodSeconds: 2
         timeoutSeconds: 2
-        failureThreshold: 30
+        failureThreshold: {{ div (add $values.startupSecondsMax 1) 2 }}
       livenessProbe:
         httpGet: {path: /healthz, port: admin}
         periodSeconds: 10

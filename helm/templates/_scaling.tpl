@@ -17,6 +17,9 @@ spec:
       resource:
         name: cpu
         target: {type: Utilization, averageUtilization: {{ $values.autoscaling.cpuPercent }}}
+    {{- with $values.autoscaling.extraMetrics }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   {{- with $values.autoscaling.behavior }}
   behavior:
     {{- toYaml . | nindent 4 }}

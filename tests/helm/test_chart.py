@@ -133,7 +133,8 @@ def test_waybill_reads_the_configuration_and_rules_it_is_given(case: str, tmp_pa
     path = tmp_path / "waybill.yaml"
     text: str = objects["ConfigMap/rel-waybill-config"]["data"]["waybill.yaml"]
     path.write_text(text.replace("file: /run/secrets/ofn/token", "env: PACK_TOKEN"))
-    secrets = dict.fromkeys((*SECRETS, "FLOW_PASSWORD"), "x") | {"ERP_WEBHOOK_SECRET": "whsec_" + "MDEy" * 8}
+    secrets = dict.fromkeys((*SECRETS, "FLOW_PASSWORD"), "x")
+    secrets |= {"ERP_WEBHOOK_SECRET": "whsec_" + "MDEy" * 8, "OPS_TOKEN_SHA256": "ab" * 32}
     reading = read_config(path, secrets)
     assert reading.mistakes == ()
     assert reading.config
@@ -198,7 +199,7 @@ def test_sentinels_are_named_with_their_password() -> None:
 def test_every_source_may_have_a_secret_of_its_own() -> None:
     objects = render("full")
     assert environment(objects, "service")["FLOW_PASSWORD"] == {"secretKeyRef": {"name": "flow", "key": "password"}}
-    assert container(objects, "service")["envFrom"] == [{"secretRef": {"name": "waybill-platforms"}}]
+    assert {"secretRef": {"name": "waybill-platforms"}} in container(objects, "service")["envFrom"]
 
 
 def test_a_secret_the_chart_makes_restarts_pods_when_it_changes() -> None:
@@ -247,9 +248,23 @@ def test_workers_reach_no_private_network_and_no_cloud_metadata() -> None:
     assert egress[-1]["ports"] == [{"port": 443, "protocol": "TCP"}]
 
 
+def ports_out(objects: Objects, component: str) -> list[list[int]]:
+    egress = objects[f"NetworkPolicy/rel-waybill-{component}"]["spec"]["egress"]
+    return [[port["port"] for port in rule["ports"]] for rule in egress]
+
+
 def test_the_ingress_pods_reach_the_store_and_nothing_else() -> None:
-    egress = render("full")["NetworkPolicy/rel-waybill-service"]["spec"]["egress"]
-    assert [[port["port"] for port in rule["ports"]] for rule in egress] == [[53, 53], [6380]]
+    assert ports_out(render("minimal"), "service") == [[53, 53], [6379, 26379]]
+
+
+def test_where_operators_are_let_in_the_ingress_pods_reach_what_workers_reach() -> None:
+    """The dry runs of the admin API fetch records."""
+    objects = render("full")
+    assert ports_out(objects, "service") == ports_out(objects, "workers") == [[53, 53], [6380], [443], [8443]]
+    never = render("full", {"networkPolicy": {"serviceOutbound": "never"}})
+    assert ports_out(never, "service") == [[53, 53], [6380]]
+    always = render("no-ingress", {"networkPolicy": {"serviceOutbound": "always"}})
+    assert ports_out(always, "service")[-1] == [443]
 
 
 def test_operators_reach_8081_and_senders_8080() -> None:
@@ -302,7 +317,7 @@ def test_keda_follows_the_sentinels_with_both_passwords() -> None:
 
 
 def test_keda_may_ask_for_what_is_due() -> None:
-    (trigger,) = render("keda")["ScaledObject/rel-waybill-workers"]["spec"]["triggers"]
+    trigger = render("keda")["ScaledObject/rel-waybill-workers"]["spec"]["triggers"][0]
     assert trigger["type"] == "prometheus"
     told = trigger["metadata"]["query"]
     assert told == 'max(waybill_queue_jobs{namespace="shop",state="due",pod=~"rel-waybill-workers-.*"})'
@@ -334,7 +349,8 @@ def test_a_disruption_takes_one_pod_at_a_time_and_never_waits_for_a_store_that_i
 
 def test_names_are_stable_and_short_enough() -> None:
     names = [name.split("/") for name in render("full", {"fullnameOverride": "x" * 80})]
-    assert [name for kind, name in names if kind != "ConfigMap" and len(name) > 63] == []
+    free = {"ConfigMap", "GrafanaDashboard"}  # whose names become no label and no host
+    assert [name for kind, name in names if kind not in free and len(name) > 63] == []
 
 
 # monitoring, notes, test
@@ -412,6 +428,16 @@ def test_the_notes_tell_what_is_unsafe(notes: Callable[..., str]) -> None:
         assert told in trial
     assert "networkPolicy is off" in notes("no-ingress", networkPolicy={"enabled": False})
     assert "durability is declared" in notes("full")
+    assert "dry runs of the admin API cannot fetch" in notes("full", networkPolicy={"serviceOutbound": "never"})
+
+
+def test_the_notes_tell_what_nobody_gives(notes: Callable[..., str]) -> None:
+    missing = "nothing here gives the variable PACK_SECRET that config refers to"
+    nothing = {"existingSecrets": []}
+    assert missing in notes("minimal", secrets=nothing)
+    assert missing not in notes("minimal")  # a Secret of somebody else's may give it
+    assert missing not in notes("trial")
+    assert missing not in notes("minimal", secrets=nothing, extraEnv=[{"name": "PACK_SECRET", "value": "x"}])
 
 
 def test_the_chart_stays_small_enough_for_a_release_secret() -> None:

