@@ -7,16 +7,24 @@ import structlog
 from service.errors import StoreUnavailable, StoreUnsafe
 from workers.worker import LeaseWorker
 
+SLICES_PER_ROUND = 30
+"""So many slices of a long pass go into the time that otherwise lies between two: a million open events are looked at
+within minutes, and what ends faster than a slice an interval is still forgotten in time."""
+
 
 async def sweep(worker: LeaseWorker, seconds: float) -> None:
-    """Sweep a slice every `seconds`, until cancelled; an outage of the store is told by the worker itself."""
+    """Sweep a slice every `seconds`, within a long pass more often, until cancelled; outages are told by the worker."""
     log = structlog.get_logger()
+    pause = seconds
     while True:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(pause)
+        pause = seconds
         try:
             swept = await worker.store.sweeper.sweep(worker.name)
         except (StoreUnavailable, StoreUnsafe):
             continue
+        if swept is not None and swept.more:
+            pause = seconds / SLICES_PER_ROUND
         if swept is not None and swept.counts:
             tell = log.warning if swept.mended else log.info
             tell("store.swept", worker=worker.name, mended=swept.mended, **swept.counts)

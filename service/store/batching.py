@@ -56,12 +56,12 @@ class Batcher(Generic[Item, Result]):
 
     async def _deliver(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
-            results = await self._send([item for item, _ in batch])
+            results = list(zip(batch, await self._send([item for item, _ in batch]), strict=True))
         except BaseException as error:  # noqa: BLE001 - whatever it is, each caller must learn of it
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)
             return
-        for (_, future), result in zip(batch, results, strict=True):
+        for (_, future), result in results:
             if not future.done():
                 future.set_result(result)

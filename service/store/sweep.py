@@ -14,9 +14,13 @@ from service.store.scripts import SWEEP
 
 
 class Swept(Struct, frozen=True):
-    """What one sweep mended or forgot, by name, such as `lane_without_job`, `open_without_lane`, `ended_forgotten`."""
+    """What one sweep mended or forgot, by name, such as `lane_without_job`, `open_without_lane`, `ended_forgotten`.
+
+    `more`: the pass is not over, the next slice need not wait long.
+    """
 
     counts: dict[str, int]
+    more: bool = False
 
     @property
     def mended(self) -> int:
@@ -24,7 +28,7 @@ class Swept(Struct, frozen=True):
         return sum(number for name, number in self.counts.items() if name not in RETENTION)
 
 
-RETENTION = frozenset({"ended_forgotten", "dead_letters_expired"})
+RETENTION = frozenset({"ended_forgotten", "dead_letters_expired", "dead_jobs_expired", "workers_forgotten"})
 
 
 class Sweeper:
@@ -51,4 +55,4 @@ class Sweeper:
             return None
         flat: list[bytes | int] = answer[1]
         names = [name.decode() for name in flat[::2] if isinstance(name, bytes)]
-        return Swept(dict(zip(names, (int(number) for number in flat[1::2]), strict=True)))
+        return Swept(dict(zip(names, (int(number) for number in flat[1::2]), strict=True)), bool(answer[2]))

@@ -1,11 +1,17 @@
 """The sweep mends what somebody else broke, in the same call, and counts it."""
 
+import asyncio
+import re
+import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from msgspec import structs
 
 from service.settings import Settings
+from service.store.sweep import Sweeper
 from tests.workers.house import SINK_RULE, House, open_house
+from workers.sweeping import sweep as sweep_on
 
 pytestmark = pytest.mark.store
 
@@ -114,3 +120,75 @@ async def test_what_outlived_its_time_is_forgotten_and_old_dead_letters_expire(h
     assert await sweep(house) == {"ended_forgotten": 1, "dead_letters_expired": 1}
     assert (await house.story(dead))["fate"] == "expired"
     assert await house.store.events.page("dead", 10) == []
+
+
+async def test_a_full_slice_says_that_there_is_more_and_the_last_one_that_there_is_not(house: House) -> None:
+    for number in range(3):
+        await house.send(f"po-{number}")
+    swept = [await house.store.sweeper.sweep("w1") for _ in range(2)]
+    assert [each and each.more for each in swept] == [True, False]
+
+
+async def test_as_many_ended_events_are_forgotten_as_a_busy_house_ends(house: House) -> None:
+    ended = [part for number in range(45) for part in (1, f"{number:032x}")]
+    await house.store.client.command("ZADD", "wb:ended", *ended)
+    counts = [await house.store.sweeper.sweep("w1") for _ in range(3)]
+    assert [(each.counts, each.more) for each in counts if each] == [
+        ({"ended_forgotten": 20}, True),
+        ({"ended_forgotten": 20}, True),
+        ({"ended_forgotten": 5}, False),
+    ]
+
+
+async def test_sweeps_follow_quickly_while_a_pass_is_not_over(house: House) -> None:
+    ended = [part for number in range(200) for part in (1, f"{number:032x}")]
+    await house.store.client.command("ZADD", "wb:ended", *ended)
+    sweeping = asyncio.create_task(sweep_on(house.worker(), 1.5))
+    async with asyncio.timeout(4):  # eleven slices, of which all but the first two come at a thirtieth of the interval
+        while await house.store.client.command("ZCARD", "wb:ended"):  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.05)
+    sweeping.cancel()
+    await asyncio.gather(sweeping, return_exceptions=True)
+
+
+async def test_a_crowded_lane_does_not_hold_the_server_up_and_still_gets_its_job_back(house: House) -> None:
+    store, count = house.store, 40_000
+    ids = [f"{number:032x}" for number in range(count)]
+    for first in range(0, count, 2_000):
+        part = ids[first : first + 2_000]
+        await store.client.command("RPUSH", LANE, *part)
+        await store.client.command("ZADD", "wb:open", *[cell for event_id in part for cell in (1, event_id)])
+    event_id = await house.send()
+    await store.client.command("DEL", "arq:queue")
+    packed = await store.client.command("GET", f"wb:delivery:{event_id}")
+    last = ids[-1000:]
+    await store.client.command("MSET", *[cell for each in last for cell in (f"wb:delivery:{each}", packed)])
+    await store.client.command("HSET", "wb:sweep", "open", count - 1_000)
+    sweeper = Sweeper(store.client, structs.replace(house.settings, sweep_items_max=1_000))
+    await store.client.command("CONFIG", "RESETSTAT")
+    swept = await sweeper.sweep("w1")
+    assert swept is not None
+    assert swept.counts["lane_without_job"] == 1
+    spent = await store.client.command("INFO", "commandstats")
+    (usec,) = re.findall(rb"cmdstat_evalsha:calls=1,usec=(\d+)", spent)
+    assert int(usec) < 500_000
+    assert re.findall(rb"cmdstat_lpos:calls", spent) == []
+
+
+async def test_workers_that_vanished_long_ago_and_buried_jobs_past_their_time_are_forgotten(house: House) -> None:
+    command = house.store.client.command
+    await house.store.sampler.beat("gone", 1, time.time() - 90_000, 1)
+    await house.store.sampler.beat("quiet", 1, time.time() - 60, 1)
+    await command("XADD", "wb:dead_jobs", "1-1", "job", "old")
+    await command("XADD", "wb:dead_jobs", "*", "job", "new")
+    assert await sweep(house) == {"workers_forgotten": 1, "dead_jobs_expired": 1}
+    assert await command("HKEYS", "wb:workers") == [b"quiet"]
+    assert [fields for _, fields in await command("XRANGE", "wb:dead_jobs", "-", "+")] == [[b"job", b"new"]]
+
+
+async def test_an_event_with_names_longer_than_what_is_read_at_first_finds_its_lane_again(house: House) -> None:
+    event_id = await house.send("p" * 1_200)
+    await house.store.client.command("DEL", f"{LANE[:-4]}{'p' * 1_200}")
+    assert await sweep(house) == {"open_without_lane": 1}
+    await house.work()
+    assert (await house.story(event_id))["state"] in {"ended", "dead"}

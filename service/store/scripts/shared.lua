@@ -29,10 +29,9 @@ local function text_at(packed, at)
   return nil
 end
 
--- The first fields of `Event`: id, source, type, change, and the record as its lane's name; nil if it cannot be read.
-local function told_by_delivery(id)
-  local packed = redis.call('GET', prefix .. 'delivery:' .. id)
-  local head = packed and string.byte(packed, 1)
+-- The first fields of `Event`: id, source, type, change, and the record as its lane's name; nil if they cannot be read.
+local function told_by(packed)
+  local head = string.byte(packed, 1)
   if not head then
     return nil
   end
@@ -48,7 +47,17 @@ local function told_by_delivery(id)
     end
     texts[i], at = text, following
   end
+  if at > #packed + 1 then -- the last one may be cut off
+    return nil
+  end
   return {texts[2], texts[3], texts[4], texts[5] .. ':' .. texts[6] .. ':' .. texts[7]}
+end
+
+-- Of a delivery, which may be large, the beginning is enough, unless its names are that long.
+local function told_by_delivery(id)
+  local key = prefix .. 'delivery:' .. id
+  local told = told_by(redis.call('GETRANGE', key, 0, 1023))
+  return told or told_by(redis.call('GET', key) or '')
 end
 
 local function lock_of(job)

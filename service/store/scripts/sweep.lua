@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- Look at a bounded slice of what is kept and mend, in this same call, what breaks an invariant. One sweeper at a time.
 -- ARGV: prefix, queue, sweeper, its turn in ms, items_max, keep_ms of ended events, dead letters kept in ms (0: for
--- ever), lane payload, effects payload, body_ms, lease_ms. Gives {} if another one sweeps, else names and counts of what was mended.
+-- ever), lane payload, effects payload, body_ms, lease_ms. Gives {} if another one sweeps, else 'swept', names and counts
+-- of what was mended, and 1 if there is more to look at before a pass is over, else 0.
 local holder = redis.call('SET', prefix .. 'sweeper', ARGV[3], 'NX', 'GET', 'PX', ARGV[4])
 if holder and holder ~= ARGV[3] then
   return {}
@@ -9,7 +10,10 @@ end
 redis.call('PEXPIRE', prefix .. 'sweeper', ARGV[4])
 local items_max, keep_ms, dead_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local place = prefix .. 'sweep'
-local mended = {}
+local mended, more = {}, 0
+local LANE_LOOKED_THROUGH_MAX = 1000 -- a longer lane is looked through once it is shorter: finding a place in it takes time
+local ENDED_PER_ITEM = 10 -- forgetting an ended event is one removal: as many have to go as come
+local WORKER_SILENT_SECONDS_MAX = 86400
 
 local function count(name)
   mended[name] = (mended[name] or 0) + 1
@@ -20,6 +24,9 @@ local function slice(key, name)
   local from = tonumber(redis.call('HGET', place, name) or 0)
   local members = redis.call('ZRANGE', key, from, from + items_max - 1)
   redis.call('HSET', place, name, #members == items_max and from + items_max or 0)
+  if #members == items_max then
+    more = 1
+  end
   return members
 end
 
@@ -39,7 +46,7 @@ local function mend_open(id)
     return
   end
   local lane = lane_of(id)
-  if lane and redis.call('LPOS', lane, id) then
+  if lane and (redis.call('LLEN', lane) > LANE_LOOKED_THROUGH_MAX or redis.call('LPOS', lane, id)) then
     if make_job(lane, ARGV[8], now) then
       count('lane_without_job')
       wake_one()
@@ -116,16 +123,39 @@ end
 for _, job in ipairs(slice(queue, 'queue')) do
   mend_job(job)
 end
-local over = redis.call('ZRANGE', ended, '-inf', now - keep_ms, 'BYSCORE', 'LIMIT', 0, items_max)
-for _, id in ipairs(over) do
+
+-- What outlived its time. A slice that is full has more behind it.
+local function outlived(key, ms, limit)
+  local over = redis.call('ZRANGE', key, '-inf', now - ms, 'BYSCORE', 'LIMIT', 0, limit)
+  if #over == limit then
+    more = 1
+  end
+  return over
+end
+
+for _, id in ipairs(outlived(ended, keep_ms, items_max * ENDED_PER_ITEM)) do
   redis.call('ZREM', ended, id)
   count('ended_forgotten')
 end
 if dead_ms > 0 then
-  for _, id in ipairs(redis.call('ZRANGE', dead, '-inf', now - dead_ms, 'BYSCORE', 'LIMIT', 0, items_max)) do
+  for _, id in ipairs(outlived(dead, dead_ms, items_max)) do
     redis.call('ZREM', dead, id)
     end_event('', '', id, 'expired', ARGV[6], ARGV[10])
     count('dead_letters_expired')
+  end
+  local trimmed = redis.call('XTRIM', prefix .. 'dead_jobs', 'MINID', '=', string.format('%d', now - dead_ms))
+  if trimmed > 0 then
+    mended['dead_jobs_expired'] = trimmed
+  end
+end
+
+-- A worker that vanished without a word leaves its heartbeat behind.
+local beats = redis.call('HGETALL', prefix .. 'workers')
+for i = 1, #beats, 2 do
+  local believed = tonumber(string.match(beats[i + 1], '^%d+')) or 0
+  if believed < tonumber(clock[1]) - WORKER_SILENT_SECONDS_MAX then
+    redis.call('HDEL', prefix .. 'workers', beats[i])
+    count('workers_forgotten')
   end
 end
 local flat = {}
@@ -133,4 +163,4 @@ for name, number in pairs(mended) do
   flat[#flat + 1] = name
   flat[#flat + 1] = number
 end
-return {'swept', flat}
+return {'swept', flat, more}
