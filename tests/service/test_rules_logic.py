@@ -168,12 +168,12 @@ def naive_literal(value: Any, *, text: bool) -> Any:
 
 
 def naive_texts(op: str, left: Any, right: str) -> Truth:
-    words: dict[str, Callable[[], bool]] = {"contains": lambda: right in left}
-    if type(left) is str:
-        words |= {
-            "eq": lambda: left == right, "ne": lambda: left != right,
-            "starts_with": lambda: left.startswith(right), "ends_with": lambda: left.endswith(right),
-        }  # fmt: skip
+    if left == ():  # no other list is drawn
+        return False if op == "contains" else None
+    words: dict[str, Callable[[], bool]] = {
+        "eq": lambda: left == right, "ne": lambda: left != right, "contains": lambda: right in left,
+        "starts_with": lambda: left.startswith(right), "ends_with": lambda: left.endswith(right),
+    }  # fmt: skip
     return words[op]() if op in words else None
 
 
@@ -181,12 +181,12 @@ def naive_compare(op: str, left: Any, right: Any) -> Truth:
     if op in {"in", "not_in"}:
         answer = kleene_or(*[naive_compare("eq", left, item) for item in right])
         return answer if op == "in" else negate(answer)
-    if isinstance(left, Money) and isinstance(right, Money):
+    if {type(left), type(right)} == {Money}:
         return naive_compare(op, left.value, right.value) if left.currency == right.currency else None
-    if type(right) is str and (type(left) is str or left == ()):  # no other list is drawn
+    if type(right) is str and type(left) in {str, tuple}:
         return naive_texts(op, left, right)
-    if type(left) is bool and type(right) is bool:
-        return {"eq": left == right, "ne": left != right}.get(op)
+    if {type(left), type(right)} == {bool}:
+        return {"eq": left is right, "ne": left is not right}.get(op)
     if any(type(value) not in {int, Decimal} or value != value for value in (left, right)):  # noqa: PLR0124 - NaN
         return None
     return {
