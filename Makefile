@@ -52,7 +52,7 @@ senders: $(VENV)/.installed-dev ## the npm libraries that senders sign with; the
 	$(BIN)/python tests/senders/npm.py
 
 clean: ## all that can be made again
-	rm -rf $(VENV) tests/senders/node_modules .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov bench-out
+	rm -rf $(VENV) tests/senders/node_modules tests/mock/node_modules .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov bench-out
 	find service workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/pip:
