@@ -4,6 +4,7 @@ What is known done stays done. A replay finishes what is unfinished (the default
 under a generation of its own, and so under new idempotency keys.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
@@ -70,12 +71,12 @@ class Replays:
         self._body_ms = int(settings.body_hours * 3_600_000)
 
     async def replay(self, replays: Sequence[Replay]) -> list[Replayed]:
-        """Put events back; repeated, it finds them under way or over.
+        """Put events back; asked once more, it finds them under way or over.
 
         Raises:
             StoreUnavailable, StoreFull: nothing was put back, or not known to be; may be repeated.
         """
-        arguments: list[Argument] = []
+        arguments: list[Argument] = [os.urandom(8).hex()]
         for item in replays:
             lane, effects = encode_job(LANE_FUNCTION, ()), encode_job(EFFECTS_FUNCTION, ())
             arguments += (item.event_id, item.record, lane, effects)

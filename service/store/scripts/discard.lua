@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- End dead letters for good, by a person's wish or because they outlived their limit. ARGV: prefix, queue, fate, reason,
--- keep_ms, body_ms, ids. Gives how many were dead letters.
+-- keep_ms, body_ms, ids. Gives how many were dead letters, those that an earlier call with the same reason ended included.
 local discarded = 0
 for i = 7, #ARGV do
   local id = ARGV[i]
@@ -8,6 +8,11 @@ for i = 7, #ARGV do
     end_event('', '', id, ARGV[3], ARGV[5], ARGV[6])
     redis.call('HSET', prefix .. 'event:' .. id, 'reason', ARGV[4])
     discarded = discarded + 1
+  else
+    local held = redis.call('HMGET', prefix .. 'event:' .. id, 'fate', 'reason')
+    if held[1] == ARGV[3] and held[2] == ARGV[4] then
+      discarded = discarded + 1
+    end
   end
 end
 return discarded

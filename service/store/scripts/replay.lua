@@ -1,6 +1,7 @@
 #!lua
 -- Put ended or dead events back, by a person's wish. ARGV: prefix, queue, then per event 6: id, lane, lane payload, effects
--- payload, '1' if it was decided ('' if not), the generation that is raised by one ('' to finish what is unfinished).
+-- payload, '1' if it was decided ('' if not), the generation that is raised by one ('' to finish what is unfinished);
+-- before them a token of this call, which gives the same answers when it is repeated.
 -- Gives per event 'lane' or 'effects' (where it went), 'open' (it is under way), 'gone' (erased, or its bytes are needed
 -- and dropped), or 'over': what was asked for was done meanwhile, by this very call or by another one. What is done is
 -- read here and now and not from what the asker saw, so that no repeated or late call undoes it.
@@ -33,7 +34,11 @@ end
 local function replay(i)
   local id, lane = ARGV[i], lane_prefix .. ARGV[i + 1]
   local event = prefix .. 'event:' .. id
-  if redis.call('ZSCORE', open, id) then
+  local asked = ARGV[3] .. ':' .. i
+  local went = string.match(redis.call('HGET', event, 'asked') or '', '^' .. asked .. ':(%l+)$')
+  if went then
+    return went
+  elseif redis.call('ZSCORE', open, id) then
     return 'open'
   elseif redis.call('EXISTS', event) == 0 then
     return 'gone'
@@ -45,6 +50,7 @@ local function replay(i)
     return 'gone'
   end
   reopen(id, event)
+  redis.call('HSET', event, 'asked', asked .. ':' .. (ledger == '' and 'lane' or 'effects'))
   wake_one()
   if ledger == '' then
     redis.call('HDEL', event, 'state')
@@ -60,7 +66,7 @@ local function replay(i)
   return 'effects'
 end
 
-for i = 3, #ARGV, 6 do
+for i = 4, #ARGV, 6 do
   answers[#answers + 1] = replay(i)
 end
 return answers

@@ -10,13 +10,15 @@ import pytest
 
 from service.errors import StoreUnavailable
 from service.store import Arrival, FinishedJob, Onward, Store
+from service.store.outputs import EmittedEvent, StreamEntry
+from service.store.replay import Replay
 from tests.service.store.givens import WINDOW_MS, contents, decision, make_event, settlement, store_on, take_one
 from tests.service.store.proxy import Cut, Wire, wire_to
 
 pytestmark = pytest.mark.store
 
 Result = TypeVar("Result")
-CALLS = 19
+CALLS = 27
 
 
 @pytest.fixture
@@ -75,6 +77,31 @@ async def live_on(store: Store) -> list[Any]:
     (plain,) = (await again(lambda: leases.claim(9))).jobs
     await store.leases("w2").finish([FinishedJob(plain.id, plain.token, "bury", b"why")])
     said.append(await store.rulebook.publish("v1", b"{}", "me", "", None))
+    return said + await live_by_hand(store)
+
+
+async def live_by_hand(store: Store) -> list[Any]:
+    """What people ask for: events put back, effects done again and what they put out, discards, a sweep, an erasure."""
+    leases, lanes, record = store.leases("w3"), store.lanes, "pack:purchase_order:1"
+    said: list[Any] = [await store.replays.replay([Replay("c", record), Replay("b", record, "dd", 0)])]
+    jobs = {job.head.id: job for job in (await again(lambda: leases.claim(9))).jobs if job.head}
+    said.append(
+        [
+            (name, job.head and (job.head.attempts, job.head.ledger, job.head.generation))
+            for name, job in sorted(jobs.items())
+        ]
+    )
+    entry, derived = StreamEntry(0, "out", 10, "b", "rule", b"x"), make_event("3", "derived")
+    outputs = [entry, EmittedEvent(1, Arrival(derived, "derived", WINDOW_MS))]
+    note = settlement(jobs["b"], "b", "note", ledger="dp", outputs=outputs[:1])
+    said.append(word(await lanes.settle(note)))
+    end = settlement(jobs["b"], "b", "end", ledger="dd", fate="matched", outputs=outputs[1:])
+    said.append(word(await lanes.settle(end)))
+    said.append(word(await lanes.settle(settlement(jobs["c"], "c", "bury", fate="no"))))
+    said.append(await store.replays.discard(["c", "a"], "why"))
+    swept = await again(lambda: store.sweeper.sweep("w3"))
+    said.append(swept and swept.counts)
+    said.append(await store.census.erase(record, ["a", "b"]))
     return said
 
 
@@ -100,6 +127,9 @@ async def test_a_whole_life_ends_the_same_whichever_call_is_cut_and_wherever(val
 async def held_by(store: Store) -> dict[bytes, Any]:
     held = await contents(store)
     held[b"wb:rulebook"].pop(b"at")
+    held[b"wb:sweep"].pop(b"clock")
+    held[b"wb:event:c"].pop(b"asked")
+    held |= {key: "made at some moment" for key in held if key.startswith(b"arq:job:")}
     held[b"wb:rulebook:history"] = len(held[b"wb:rulebook:history"])
     return {key: value for key, value in held.items() if not key.startswith(b"wb:receipt:")}
 

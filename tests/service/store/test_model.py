@@ -1,9 +1,10 @@
-"""Two workers, crashes, repeated calls and late writes in any order.
+"""Two workers, people who replay, discard and erase, a sweep, crashes, repeated calls and late writes in any order.
 
 What must always hold is looked at on the real server between any two calls.
 """
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from random import Random
 from typing import Any, TypeVar, cast
@@ -12,11 +13,13 @@ import pytest
 import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from service.errors import LeaseLost, PermanentError
 from service.settings import load_settings
-from service.store import Decided, Job, Onward, Settled, Step, Store
+from service.store import Arrival, Decided, Job, Onward, Settled, Step, Store
+from service.store.outputs import EmittedEvent, Output, StreamEntry
+from service.store.replay import Replay
 from tests.service.store.givens import WINDOW_MS, ask_server, decision, make_event, settlement
 
 pytestmark = pytest.mark.store
@@ -51,10 +54,13 @@ class StoreMachine(RuleBasedStateMachine):
         self.leases = [self.store.leases(name) for name in ("w0", "w1")]
         self.claims: dict[int, str] = {}
         self.events: list[str] = []
+        self.records: dict[str, str] = {}
         self.ends: dict[str, str] = {}
         self.done: dict[str, set[int]] = {}
         self.versions: dict[str, str] = {}
         self.runs: list[Run] = []
+        self.plans: list[Replay] = []
+        self.erased: set[str] = set()
 
     def teardown(self) -> None:
         self.do(self.store.close())
@@ -68,23 +74,39 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(arrivals=st.lists(st.tuples(st.sampled_from(RECORDS), st.integers(0, 40), st.integers(1, 2)), min_size=1))
     def ingest(self, arrivals: list[tuple[str, int, int]]) -> None:
+        self.take_in(arrivals)
+
+    def take_in(self, arrivals: list[tuple[str, int, int]]) -> None:
         for record, claim, times in arrivals:
             event = make_event(record)
             known = self.claims.setdefault(claim, event.id)
             if known == event.id:
-                self.events.append(event.id)
+                self.note_event(event.id, record)
             for _ in range(times):
                 receipt = self.do(self.store.ingest(event, str(claim), WINDOW_MS))
                 assert (receipt.event_id, receipt.status == "queued") == (known, known == event.id)
 
-    @rule(chance=CHANCE, times=st.integers(1, 10))
-    def work(self, chance: Random, times: int) -> None:
-        """Whatever workers may do next, several times over."""
-        for _ in range(times):
+    def note_event(self, event: str, record: str) -> None:
+        self.events.append(event)
+        self.records[event] = record
+
+    @initialize(count=st.integers(2, 9))
+    def begin(self, count: int) -> None:
+        """There is something to do from the beginning."""
+        self.take_in([(RECORDS[number % 2], 100 + number, 1) for number in range(count)])
+
+    @rule(chance=CHANCE)
+    def work(self, chance: Random) -> None:
+        """Whatever workers may do next, several times over, with a person who looks on and asks for replays."""
+        for _ in range(chance.randint(5, 25)):
+            if self.ends and chance.random() < 0.15:
+                self.ask_for_replay(chance)
             if chance.random() < 0.2 or not any(self.is_right(run) for run in self.runs):
                 self.claim(chance)
             if self.runs:
                 self.act(chance)
+            elif chance.random() < 0.5:
+                self.time_passes()
             self.look()
 
     @rule(chance=CHANCE)
@@ -100,10 +122,94 @@ class StoreMachine(RuleBasedStateMachine):
             self.runs.remove(run)
 
     @rule()
+    def later(self) -> None:
+        self.time_passes()
+
     def time_passes(self) -> None:
         for name in self.jobs():
             if not self.lock(name):
                 self.server.zadd(QUEUE, {name: 1}, xx=True)
+
+    @rule(chance=CHANCE, times=st.integers(1, 2))
+    def replay(self, chance: Random, times: int) -> None:
+        """A person puts an event back, now or much later, or the call is made again after everything went on."""
+        for _ in range(times):
+            self.ask_for_replay(chance)
+
+    @rule(chance=CHANCE)
+    def discard(self, chance: Random) -> None:
+        chosen = chance.sample(self.events, min(2, len(self.events)))
+        dead = [event for event in chosen if self.state(event).get("state") == "dead"]
+        if chosen:
+            assert self.do(self.store.replays.discard(chosen, "because")) == len(dead)
+            after = self.dump()
+            assert self.do(self.store.replays.discard(chosen, "again")) == 0
+            assert self.dump() == after
+        self.ends |= dict.fromkeys(dead, "discarded")
+
+    @rule()
+    def sweep(self) -> None:
+        """Whatever crashed and whoever was late: there is nothing to mend."""
+        before = self.dump()
+        swept = self.do(self.store.sweeper.sweep("w0"))
+        assert swept is not None
+        assert (swept.counts, self.dump()) == ({}, before)
+
+    @rule(chance=CHANCE)
+    def erase(self, chance: Random) -> None:
+        record = chance.choice(RECORDS)
+        lane = f"pack:purchase_order:{record}"
+        ours = [event for event in self.events if self.records[event] == record]
+        chosen = chance.sample(ours, min(chance.choice([0, 1, 1, 3]), len(ours)))
+        waiting = set(self.server.zrange(OPEN, 0, -1))
+        in_hand = {
+            event
+            for event in chosen
+            if event in waiting and (self.lock(f"wb:lane:{lane}") or self.lock(f"wb:effects:{event}"))
+        }
+        erased = self.do(self.store.census.erase(lane, chosen))
+        assert (erased.events, erased.in_hand) == (len(chosen) - len(in_hand), len(in_hand))
+        gone = set(chosen) - in_hand
+        self.events = [event for event in self.events if event not in gone]
+        self.erased |= gone
+        for event in gone:
+            assert self.ask([("exists", f"wb:{kind}:{event}") for kind in ("delivery", "event", "story")]) == [0, 0, 0]
+            self.ends.pop(event, None)
+        if not self.server.exists(f"wb:record:{lane}"):
+            self.versions.pop(record, None)
+
+    # what people do
+
+    def ask_for_replay(self, chance: Random) -> None:
+        if self.events:
+            self.plans.append(self.any_plan(chance))
+        if self.plans:
+            self.put_back(chance.choice(self.plans[-1:] if chance.random() < 0.6 else self.plans))
+
+    def any_plan(self, chance: Random) -> Replay:
+        """From what a person sees now; whether it is carried out now or later, the store has to judge."""
+        over = [event for event in self.events if event in self.ends]
+        event = chance.choice(over if over and chance.random() < 0.8 else self.events)
+        held = self.state(event)
+        again = bool(held.get("ledger")) and chance.random() < 0.4
+        raised = int(held.get("generation", 0)) if again else None
+        return Replay(event, f"pack:purchase_order:{self.records[event]}", held.get("ledger", ""), raised)
+
+    def put_back(self, plan: Replay) -> None:
+        before, held = self.dump(), self.state(plan.event_id)
+        (went,) = self.do(self.store.replays.replay([plan]))
+        if went not in {"lane", "effects"}:
+            assert self.dump() == before
+            return
+        assert held["state"] in {"ended", "dead"}
+        self.ends.pop(plan.event_id, None)
+        if plan.raised is not None:
+            assert int(held.get("generation", 0)) == plan.raised
+            self.done.pop(plan.event_id, None)
+        after = self.dump()
+        assert self.do(self.store.replays.replay([plan])) == ["open"]
+        assert self.dump() == after
+        self.look()
 
     # what a worker does
 
@@ -139,10 +245,18 @@ class StoreMachine(RuleBasedStateMachine):
     def any_settlement(self, chance: Random, run: Run, before: str) -> Settled:
         ledger = "".join("d" if letter == "d" else chance.choice("psdfuw") for letter in before)
         step, more = chance.choice(STEPS if ledger else STEPS[1:]), chance.random() < 0.6
-        delay_ms, story = chance.choice([0, 60_000]), b'{"n":1}\n'
-        return settlement(
-            run.job, run.event_id, step, ledger=ledger, delay_ms=delay_ms, fate="any", story=story, more=more
-        )
+        fields: dict[str, Any] = {"delay_ms": chance.choice([0, 60_000]), "story": b'{"n":1}\n', "fate": "any"}
+        outputs = [output for place in new_in(ledger, before) for output in self.any_outputs(chance, run, place)]
+        return settlement(run.job, run.event_id, step, ledger=ledger, more=more, outputs=outputs, **fields)
+
+    def any_outputs(self, chance: Random, run: Run, place: int) -> list[Output]:
+        """What an effect puts out once it is done: an entry of a stream always, a derived event at times."""
+        name = f"{run.event_id}.{place}.{self.state(run.event_id).get('generation', '0')}"
+        outputs: list[Output] = [StreamEntry(place, "out", 10_000, run.event_id, "rule", name.encode())]
+        if chance.random() < 0.3:
+            event = make_event(chance.choice(RECORDS), name)
+            outputs.append(EmittedEvent(place, Arrival(event, event.id, WINDOW_MS)))
+        return outputs
 
     def undo(self, run: Run, ledger: str) -> None:
         """A faulty run that takes back what is known done is told so, and changes nothing."""
@@ -169,8 +283,9 @@ class StoreMachine(RuleBasedStateMachine):
             assert self.dump() == before
             return
         assert onward is not None
+        self.take_note_of_outputs(item)
         if not is_right:
-            assert self.dump()[run.event_id] == before[run.event_id]
+            assert self.dump().get(run.event_id) == before.get(run.event_id)
         if repeated:
             after = self.dump()
             again = self.send(item)
@@ -182,6 +297,13 @@ class StoreMachine(RuleBasedStateMachine):
             assert (again.head and again.head.id) == (onward.head and onward.head.id)
         if onward.head is not None:
             self.runs.append(Run(run.job, onward.head.id))
+
+    def take_note_of_outputs(self, item: Decided | Settled) -> None:
+        for output in item.outputs if isinstance(item, Settled) else ():
+            if isinstance(output, EmittedEvent) and output.arrival.event.id not in {*self.events, *self.erased}:
+                name, record = output.arrival.event.id, output.arrival.event.record.id
+                if self.server.exists(f"wb:claim:shop:{name}"):
+                    self.note_event(name, record)
 
     def send(self, item: Decided | Settled) -> Onward | None:
         lanes = self.store.lanes
@@ -201,6 +323,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.what_is_known_done_stays_done(event, held.get("ledger", ""))
             assert 0 <= int(held.get("deaths", 0)) <= int(held.get("attempts", 0))
         self.a_record_never_goes_back()
+        self.what_is_done_was_put_out_once(states)
 
     def every_event_is_somewhere_and_every_open_one_has_exactly_one_job(self, jobs: list[str]) -> None:
         lanes = [name for name in jobs if name.startswith("wb:lane:")]
@@ -232,6 +355,14 @@ class StoreMachine(RuleBasedStateMachine):
             version = held.get("version", "")
             assert version >= self.versions.get(record, "")
             self.versions[record] = version
+
+    def what_is_done_was_put_out_once(self, states: list[dict[str, str]]) -> None:
+        put_out = [fields["data"] for _, fields in self.server.xrange("wb:stream:out")]
+        assert len(put_out) == len(set(put_out))
+        for event, held in zip(self.events, states, strict=True):
+            generation = held.get("generation", "0")
+            for place, letter in enumerate(held.get("ledger", "")):
+                assert letter != "d" or f"{event}.{place}.{generation}" in put_out
 
     # looking at the server
 
@@ -269,7 +400,14 @@ class StoreMachine(RuleBasedStateMachine):
             + [("lrange", job, 0, -1) for job in jobs if ":lane:" in job]
         )
         stories = zip(self.states(), self.stories(), strict=True)
-        return dict(zip(self.events, stories, strict=True)) | {"jobs": (jobs, held), "records": self.last_states()}
+        held += self.ask([("zrange", name, 0, -1) for name in (OPEN, "wb:ended", "wb:dead")])
+        kept = {"jobs": (jobs, held), "records": self.last_states(), "entries": self.server.xlen("wb:stream:out")}
+        return dict(zip(self.events, stories, strict=True)) | kept
+
+
+def new_in(ledger: str, before: str) -> list[int]:
+    """The places of effects that `ledger` calls done and `before` did not."""
+    return [place for place, letter in enumerate(ledger) if letter == "d" and before[place] != "d"]
 
 
 @pytest.mark.timeout(300)  # finding the shortest way to a failure takes its time
@@ -280,7 +418,8 @@ def test_no_order_of_calls_crashes_and_repetitions_breaks_what_must_hold(valkey_
 
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
     ask_server(valkey_url, "CONFIG", "SET", "appendfsync", "no")  # thousands of calls, and no power is lost here
-    limits = settings(max_examples=60, stateful_step_count=20, deadline=None, suppress_health_check=checks)
+    examples = int(os.environ.pop("WAYBILL_TEST_EXAMPLES", "60"))
+    limits = settings(max_examples=examples, stateful_step_count=30, deadline=None, suppress_health_check=checks)
     try:
         run_state_machine_as_test(Machine, settings=limits)
     finally:
