@@ -85,13 +85,16 @@ class OpenFoodNetworkClient:
         enterprise_id: str | None = None,
         page: int = 1,
         per_page: int = PER_PAGE_MAX,
+        extra_fields: str | None = None,
         context: FetchContext = NO_CONTEXT,
     ) -> Page:
         """GET /api/v1/customers: those of enterprises the key's user manages, by id. Page "List customers".
 
-        `next` is the next page's number; an anonymous caller gets an empty list, not a refusal.
+        `next` is the next page's number; an anonymous caller gets an empty list, not a refusal. A list shows each
+        customer's balance where `extra_fields` is `balance`.
         """
         query = [("enterprise_id", enterprise_id)] if enterprise_id else []
+        query += [("extra_fields[customer]", extra_fields)] if extra_fields else []
         query += [("page", str(page)), ("per_page", str(per_page))]
         return read_page(await self._endpoints.ask("customer.list", context, query=query), page)
 

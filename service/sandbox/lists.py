@@ -47,13 +47,15 @@ def _engage(_: Request, query: Mapping[str, Sequence[str]], records: list[Record
 
 
 def _ofn(request: Request, query: Mapping[str, Sequence[str]], records: list[Record], _: str) -> Reply:
-    """By id, without balances; page 0 is refused, a page too large is made smaller."""
+    """By id, with balances where they are asked for; page 0 is refused, a page too large is made smaller."""
     page, per_page = int(query.get("page", ["1"])[0]), int(query.get("per_page", [str(OFN_PAGE)])[0])
     if page < 1:
         return json_reply(422, {"errors": [{"detail": "expected :page >= 1; got 0", "title": "invalid parameter"}]})
     per_page = min(max(per_page, 1), OFN_PAGE_MAX)
     enterprise = query.get("enterprise_id", [None])[0]
-    shown = [_without_balance(record) for record in sorted(records, key=lambda record: int(record["id"]))]
+    extra = "balance" in query.get("extra_fields[customer]", [])
+    ordered = sorted(records, key=lambda record: int(record["id"]))
+    shown = [record if extra else _without_balance(record) for record in ordered]
     shown = [record for record in shown if enterprise in {None, str(record["attributes"].get("enterprise_id"))}]
     pages = max(-(-len(shown) // per_page), 1)
     path = f"https://ofn.example.org{request.path.partition('?')[0].removeprefix('/open_food_network')}"

@@ -92,7 +92,7 @@ def _write_ofn(request: Request, catalog: Catalog, record_id: str | None) -> Rep
 
 _EMPTY: dict[str, Any] = {
     "first_name": "", "last_name": "", "code": None, "allow_charges": False, "tags": [],
-    "terms_and_conditions_accepted_at": None, "billing_address": None, "shipping_address": None,
+    "terms_and_conditions_accepted_at": None, "billing_address": None, "shipping_address": None, "balance": 0.0,
 }  # fmt: skip
 """A customer of whom nothing but e-mail and enterprise is known."""
 
