@@ -25,7 +25,9 @@ BY_LIBRARIES = {"library.logged"}
 ANYWHERE = {"cut"}
 """May stand on any line, where it was too long."""
 
-OF_SWEEPS = frozenset(re.findall(r"count\('(\w+)'\)", (ROOT / "service/store/scripts/sweep.lua").read_text()))
+OF_SWEEPS = frozenset(
+    re.findall(r"(?:count\(|mended\[)'(\w+)'", (ROOT / "service/store/scripts/sweep.lua").read_text())
+)
 
 
 def emitted() -> set[str]:
