@@ -14,7 +14,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -64,24 +64,24 @@ class Pod(NamedTuple):
 
 
 class Node:
-    """The pods of one release. `close` ends them all."""
+    """The pods of one release, and the Secrets that somebody else made for it. `close` ends them all."""
 
-    def __init__(self, objects: Objects, folder: Path) -> None:
+    def __init__(self, objects: Objects, folder: Path, secrets: Mapping[str, Mapping[str, str]] | None = None) -> None:
         self._objects = copy.deepcopy(objects)
         self._folder = folder
         self._mark = f"wb{os.getpid()}"
         self._counts = itertools.count(1)
         self._ports = free_ports()
-        self._pods: list[str] = []
+        self._pods: dict[str, str] = {}
         self._secrets: list[str] = []
-        for each in objects.values():
-            if each["kind"] == "Secret":
-                self._keep(each)
+        made = [each for each in objects.values() if each["kind"] == "Secret"]
+        texts = {each["metadata"]["name"]: each["stringData"] for each in made} | dict(secrets or {})
+        for name, held in texts.items():
+            self._keep(name, held)
 
-    def _keep(self, secret: Any) -> None:
+    def _keep(self, name: str, texts: Mapping[str, str]) -> None:
         # podman 4.3 reads the keys of a Secret from JSON, though it stores the YAML that kube play is given
-        encoded = {key: base64.b64encode(text.encode()).decode() for key, text in secret["stringData"].items()}
-        name = secret["metadata"]["name"]
+        encoded = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
         if name in podman("secret", "ls", "--format", "{{.Name}}").split():
             podman("secret", "rm", name)
         podman("secret", "create", name, "-", stdin=json.dumps(encoded))
@@ -89,10 +89,13 @@ class Node:
 
     async def start(self, component: str) -> Pod:
         """Start one pod of a Deployment, and return once it is ready."""
-        template = self._objects[f"Deployment/rel-waybill-{component}"]["spec"]["template"]
-        pod = await self._play(component, template)
+        pod = await self.begin(component)
         await self._ready(pod)
         return pod
+
+    async def begin(self, component: str) -> Pod:
+        """Start one pod of a Deployment, whatever becomes of it."""
+        return await self._play(component, self._objects[f"Deployment/rel-waybill-{component}"]["spec"]["template"])
 
     async def run_job(self) -> None:
         """Run the Job to its end; it has to end well."""
@@ -132,10 +135,18 @@ class Node:
         """How it ended; 137 is killed."""
         return int(podman("inspect", "--format", "{{.State.ExitCode}}", pod.container))
 
+    def memory(self, pod: Pod) -> int:
+        """Bytes of memory that its process holds."""
+        status = podman("exec", pod.container, "cat", "/proc/1/status")
+        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS:"))
+
     def close(self) -> None:
         """End and remove everything."""
-        for name in self._pods:
-            podman("pod", "rm", "--force", "--time", "0", name)
+        for name, container in self._pods.items():
+            podman(
+                "rm", "--force", "--ignore", "--time", "0", container
+            )  # before its pod: else that takes three seconds
+            podman("pod", "rm", "--force", "--ignore", "--time", "0", name)
             podman("volume", "rm", "--force", f"{name}-tmp")
         for name in self._secrets:
             podman("secret", "rm", name)
@@ -149,9 +160,9 @@ class Node:
         maps = [each for each in self._objects.values() if each["kind"] == "ConfigMap"]
         path = self._folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump_all([*maps, whole]))
-        self._pods.append(name)
+        self._pods[name] = f"{name}-{spec['containers'][0]['name']}"
         await asyncio.to_thread(podman, "kube", "play", str(path))
-        return Pod(name, f"{name}-{spec['containers'][0]['name']}", template["spec"], *ports)
+        return Pod(name, self._pods[name], template["spec"], *ports)
 
     async def _ready(self, pod: Pod) -> None:
         probe = pod.spec["containers"][0]["readinessProbe"]["httpGet"]
