@@ -19,15 +19,25 @@ class Wire:
         self.cuts = 0
         self._server = server.removeprefix("unix://")
         self._plan: tuple[int, Cut] | None = None
+        self._held: tuple[bytes, asyncio.Event] | None = None
 
     def cut(self, number: int, where: Cut) -> None:
         self.calls = self.cuts = 0
         self._plan = number, where
 
+    def hold(self, mark: bytes) -> asyncio.Event:
+        """Let the next call that holds `mark` neither arrive nor be answered; the event says that it came."""
+        held = asyncio.Event()
+        self._held = mark, held
+        return held
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_unix_connection(self._server)
         try:
             while request := await reader.read(1 << 20):
+                if self._holds(request):
+                    await reader.read()  # until the client has gone
+                    break
                 if not await self._forward(request, there, back, writer):
                     break
         finally:
@@ -48,6 +58,13 @@ class Wire:
             return False
         writer.write(answer)
         return bool(answer)
+
+    def _holds(self, request: bytes) -> bool:
+        if self._held is None or self._held[0] not in request:
+            return False
+        self._held[1].set()
+        self._held = None
+        return True
 
     def _meets(self, request: bytes) -> Cut | None:
         if b"EVALSHA" not in request:

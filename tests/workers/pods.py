@@ -1,0 +1,46 @@
+"""Workers as processes of their own: `waybill work` on one configuration, started and waited for."""
+
+import asyncio
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from service.dev.children import Child, Line, start_child
+
+START_SECONDS_MAX = 15
+
+
+class Pods:
+    """The worker processes of a test; `secrets` are what its waybill.yaml takes from the environment."""
+
+    def __init__(self, directory: Path, redis_url: str, config: str, secrets: dict[str, str]) -> None:
+        self.children: list[Child] = []
+        self._directory = directory
+        self._redis_url = redis_url
+        self._secrets = secrets
+        self._config = directory / "waybill.yaml"
+        self._config.write_text(config)
+
+    async def start(self, redis_url: str | None = None, **settings: object) -> Child:
+        """Start a worker and wait until it takes jobs; `redis_url` where it is to reach the store another way."""
+        values = {"config": self._config, "host": "127.0.0.1", "admin_port": 0} | settings
+        environ = dict(os.environ) | {f"WAYBILL_{name.upper()}": str(value) for name, value in values.items()}
+        environ |= {"WAYBILL_REDIS_URL": redis_url or self._redis_url} | self._secrets
+        child = start_child(f"w{len(self.children)}", ["work"], environ, self._directory)
+        self.children.append(child)
+        await self.hears(child, "process.started")
+        return child
+
+    async def hears(self, child: Child, event: str) -> Line:
+        """Wait until a worker has said something."""
+        return await asyncio.to_thread(child.wait_for, lambda line: line.get("event") == event, START_SECONDS_MAX)
+
+    def said(self, event: str, among: Iterable[Child] | None = None) -> list[Line]:
+        """Give all that any worker said under a name."""
+        children = self.children if among is None else among
+        return [line for child in children for line in child.lines() if line.get("event") == event]
+
+    def kill(self) -> None:
+        """End all of them."""
+        for child in self.children:
+            child.kill()
