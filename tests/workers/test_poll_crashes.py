@@ -95,8 +95,10 @@ async def wired(own_valkey: Callable[..., EmbeddedValkey], tmp_path: Path) -> As
         desk = Desk(house, pods)
         for number in range(250):
             desk.put(number)
-        yield desk, wire
-        pods.kill()
+        try:
+            yield desk, wire
+        finally:
+            pods.kill()
 
 
 async def test_a_worker_killed_while_it_waits_for_a_page_is_followed_by_another_from_that_page_on(
