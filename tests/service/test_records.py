@@ -1,0 +1,36 @@
+"""What an order tells of all its lines is held against what the lines tell of themselves."""
+
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import UNSET, UnsetType
+
+from service.records import Line, Money, PurchaseOrder, Quantity
+
+quantities = st.sampled_from([0, 1, 5, Decimal("2.5"), UNSET, None])
+prices = st.builds(Money, st.sampled_from([Decimal(1), Decimal("12.50")]), st.sampled_from(["EUR", "EUR", "USD"]))
+lines = st.builds(
+    Line, price=prices | st.sampled_from([UNSET, None]), quantity_ordered=quantities, quantity_received=quantities
+)
+orders = st.builds(PurchaseOrder, id=st.just("1"), lines=st.lists(lines, max_size=4).map(tuple))
+
+
+@given(order=orders)
+def test_an_orders_total_is_the_sum_of_its_lines_totals_in_one_currency(order: PurchaseOrder) -> None:
+    assert isinstance(order.lines, tuple)
+    totals = [line.total for line in order.lines]
+    known = [total for total in totals if total is not UNSET]
+    currencies = {total.currency for total in known}
+    if not totals or len(known) < len(totals) or len(currencies) > 1:
+        assert order.total is UNSET
+    else:
+        assert order.total == Money(sum((total.value for total in known), Decimal(0)), currencies.pop())
+
+
+@given(order=orders)
+def test_what_an_order_misses_is_what_its_lines_miss(order: PurchaseOrder) -> None:
+    assert isinstance(order.lines, tuple)
+    missing: list[Quantity | UnsetType] = [line.quantity_missing for line in order.lines]
+    expected = UNSET if UNSET in missing else sum(each for each in missing if each is not UNSET)
+    assert order.quantity_missing == expected
