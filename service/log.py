@@ -41,6 +41,7 @@ QUIET = {
     "arq.worker": logging.WARNING,  # two lines a job cost more than the job; ours say more
     "uvicorn": logging.WARNING,  # process.started says it
     "uvicorn.access": logging.WARNING,  # delivery.received says it
+    "uvicorn.error": logging.ERROR,  # it warns of all that is no HTTP, so that anyone could fill the log
 }
 _KEPT = ("ts", "level", "component", "event", "event_id")
 _encode = msgspec.json.Encoder(enc_hook=lambda value: plain(value)).encode  # noqa: PLW0108 - enc_hook has one argument

@@ -1,12 +1,16 @@
 """What is sent back, as ASGI messages: made beforehand where it is always the same, and joined from bytes where not."""
 
+import re
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any, Literal, cast
 
 import msgspec
 from litestar.types import Send
 from litestar.types.asgi_types import HTTPResponseStartEvent
 from msgspec import Struct
+
+from service.ingress.exchanges import Exchange
 
 Status = Literal["queued", "duplicate", "ignored"]
 
@@ -21,16 +25,19 @@ SECURITY_HEADERS: dict[str, str] = {
 ID_LENGTH = 32
 
 
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+_HEADER = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+: [\t\x20-\x7e\x80-\xff]*")
+
+
 class Answer(Struct, frozen=True, gc=False):
-    """One response: the start message, with its headers, and the body."""
+    """One response: its headers twice, as ASGI takes them and as they stand on the wire (`head`), and the body."""
 
-    start: HTTPResponseStartEvent
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    head: bytes
     body: bytes
-
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-        return self.start["status"]
+    closes: bool = False
+    """Whether the connection ends behind it."""
 
 
 class Outcome(Struct, frozen=True, gc=False):
@@ -44,9 +51,24 @@ IGNORED = Outcome("ignored", None)
 
 
 def make_answer(status: int, media_type: str, body: bytes, headers: dict[str, str] | None = None) -> Answer:
-    """Make an answer with the security headers, `headers` and the body's length."""
+    """Make an answer with the security headers, `headers` and the body's length.
+
+    Raises:
+        ValueError: a header that would end another one.
+    """
     named = {"content-type": media_type, "content-length": str(len(body)), **SECURITY_HEADERS, **(headers or {})}
-    return Answer(_start(status, named), body)
+    pairs = tuple([(name.encode("latin-1"), value.encode("latin-1")) for name, value in named.items()])
+    lines = [b"%b: %b" % pair for pair in pairs]
+    if not all(map(_HEADER.fullmatch, lines)):
+        raise ValueError(f"these are no headers: {', '.join(named)}")
+    begin = b"HTTP/1.1 %d %b" % (status, phrase_of(status).encode())
+    head = b"\r\n".join([begin, *lines, b""])
+    return Answer(status, pairs, head, body, named.get("connection") == "close")
+
+
+def phrase_of(status: int) -> str:
+    """Give the words of a status; a source may answer one that has none."""
+    return _PHRASES.get(status, "Refused")
 
 
 def accepted(outcomes: Sequence[Outcome]) -> Answer:
@@ -54,8 +76,8 @@ def accepted(outcomes: Sequence[Outcome]) -> Answer:
     if len(outcomes) == 1:
         outcome = outcomes[0]
         if outcome.event_id is not None and len(outcome.event_id) == ID_LENGTH:
-            start, before = _ACCEPTED[outcome.status]
-            return Answer(start, b'%s"%s"}' % (before, outcome.event_id.encode()))
+            made, before = _ACCEPTED[outcome.status]
+            return Answer(202, made.headers, made.head, b'%b"%b"}' % (before, outcome.event_id.encode()))
     first = leading(outcomes)
     told: dict[str, Any] = {"status": first.status, "event_id": first.event_id}
     if len(outcomes) > 1:
@@ -71,20 +93,19 @@ def leading(outcomes: Sequence[Outcome]) -> Outcome:
     return queued or next((outcome for outcome in outcomes if outcome.status == "duplicate"), IGNORED)
 
 
-async def send_answer(send: Send, answer: Answer) -> None:
-    """Send it whole."""
-    await send(answer.start)
+async def send_answer(exchange: Exchange | None, send: Send, answer: Answer) -> None:
+    """Send it whole: by one write where the server can, else as ASGI has it."""
+    if exchange is not None:
+        await exchange.answer(answer.head, answer.body, closes=answer.closes)
+        return
+    start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
+    await send(cast("HTTPResponseStartEvent", start))
     await send({"type": "http.response.body", "body": answer.body, "more_body": False})
 
 
-def _start(status: int, headers: dict[str, str]) -> HTTPResponseStartEvent:
-    pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    return cast("HTTPResponseStartEvent", {"type": "http.response.start", "status": status, "headers": pairs})
-
-
-def _prepare(status: Status) -> tuple[HTTPResponseStartEvent, bytes]:
-    before = b'{"status":"%s","event_id":' % status.encode()
-    return make_answer(202, "application/json", b"%s%s" % (before, b" " * (ID_LENGTH + 3))).start, before
+def _prepare(status: Status) -> tuple[Answer, bytes]:
+    before = b'{"status":"%b","event_id":' % status.encode()
+    return make_answer(202, "application/json", b"%b%b" % (before, b" " * (ID_LENGTH + 3))), before
 
 
 _ACCEPTED = {"queued": _prepare("queued"), "duplicate": _prepare("duplicate"), "ignored": _prepare("ignored")}

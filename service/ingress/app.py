@@ -22,14 +22,33 @@ from service.metrics.page import CONTENT_TYPE, Page
 from service.settings import Settings
 from service.sources import Source
 
+MOUNT = "/webhooks"
+
+
+class Entrance:
+    """The senders' app as it is served: Litestar, and in front of it what it would find out anew for each delivery."""
+
+    def __init__(self, app: Litestar, webhooks: Webhooks) -> None:
+        self.app = app
+        """Which has every route, that of the webhooks too."""
+        self._receive_webhook = webhooks.receive_webhook
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request under `MOUNT` to its handler, as Litestar's mount would, and all others to Litestar."""
+        if scope["type"] == "http" and scope["path"].startswith(f"{MOUNT}/"):
+            scope["path"] = scope["path"][len(MOUNT) :]
+            await self._receive_webhook(cast("HTTPScope", scope), receive, send)
+        else:
+            await self.app(scope, receive, send)
+
 
 def build_app(
     settings: Settings, sources: Mapping[str, Source], store: EventStore, readiness: Readiness | None = None
-) -> Litestar:
+) -> Entrance:
     """Make the senders' app: webhooks and health. `readiness` is given where both ports share one."""
     webhooks = Webhooks(settings, sources, store)
     routes = [_webhook_route(webhooks), *health_routes(readiness or Readiness(settings, store))]
-    return _build(routes, at_end=[webhooks.close])
+    return Entrance(_build(routes, at_end=[webhooks.close]), webhooks)
 
 
 def build_admin_app(
@@ -46,7 +65,7 @@ def build_admin_app(
 def _webhook_route(webhooks: Webhooks) -> ASGIRouteHandler:
     # A plain ASGI handler, since Litestar's request and response objects cost as much again as the whole delivery.
     # Mounted, since Litestar 2.25 answers 500 to ASGI handlers with path parameters: it looks those up by method.
-    @asgi("/webhooks", is_mount=True, copy_scope=False)
+    @asgi(MOUNT, is_mount=True, copy_scope=False)
     async def receive_webhook(scope: Scope, receive: Receive, send: Send) -> None:
         await webhooks.receive_webhook(cast("HTTPScope", scope), receive, send)
 

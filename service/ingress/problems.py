@@ -4,7 +4,6 @@ The type is `about:blank`: what a sender needs beyond the HTTP status is the cod
 """
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -12,7 +11,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from service.errors import Refusal, StoreUnavailable, WaybillError
-from service.ingress.answers import SECURITY_HEADERS, Answer, make_answer
+from service.ingress.answers import SECURITY_HEADERS, Answer, make_answer, phrase_of
 from service.log import get_logger
 
 MEDIA_TYPE = "application/problem+json"
@@ -24,7 +23,7 @@ _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
 
 def problem_bytes(status: int, code: str, detail: str) -> bytes:
     """Encode one problem."""
-    title = HTTPStatus(status).phrase
+    title = phrase_of(status)
     return msgspec.json.encode(
         {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
     )

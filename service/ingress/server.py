@@ -14,26 +14,27 @@ from collections.abc import AsyncGenerator, Generator, Mapping
 from typing import cast
 
 import uvicorn
-from litestar import Litestar, Router
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from litestar import Router
+from litestar.types import ASGIApp
 
 from service.errors import ConfigError
 from service.garbage import settle_memory
 from service.ingress.app import build_admin_app, build_app
-from service.ingress.connections import bounded
+from service.ingress.connections import Connection, bounded
 from service.ingress.health import Readiness
 from service.ingress.late_store import LateStore
+from service.ingress.patience import Limits, Patience
 from service.log import get_logger
 from service.settings import Settings
 from service.sources import Source
-
-KEEP_ALIVE_SECONDS = 75
-"""Longer than load balancers hold idle connections (60 s, mostly), so that it is never us who closes on a request."""
 
 START_POLL_SECONDS = 0.01
 BACKLOG = 2_048
 TICKS_PER_LOOK = 10
 """uvicorn ticks ten times a second."""
+
+OPERATOR_SECONDS_MAX = 120.0
+"""How long an operator's body may take, and an answer to them: both may be large. Our own commands wait as long."""
 
 
 def bind(host: str, port: int, variable: str) -> socket.socket:
@@ -55,7 +56,7 @@ def bind(host: str, port: int, variable: str) -> socket.socket:
 class Listener(uvicorn.Server):
     """One port: `start`, then `stop`. Signals are left alone."""
 
-    def __init__(self, app: Litestar, listener: socket.socket, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, listener: socket.socket, settings: Settings, limits: Limits | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -66,13 +67,13 @@ class Listener(uvicorn.Server):
                 access_log=False,  # delivery.received says more
                 server_header=False,
                 proxy_headers=False,  # anyone could name any address
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds_max),
             )
         )
         self._socket = listener
-        self._head_seconds_max = settings.body_seconds_max
-        self._silent: dict[HttpToolsProtocol, tuple[object, float]] = {}
+        seconds = settings.body_seconds_max
+        # a slow delivery is told so by its handler before the second number
+        self._patience = Patience(limits or Limits(seconds, 2 * seconds, seconds))
         self._serving: asyncio.Task[None] | None = None
 
     @property
@@ -101,31 +102,10 @@ class Listener(uvicorn.Server):
             await self._serving
 
     async def on_tick(self, counter: int) -> bool:
-        """Do what uvicorn does ten times a second, and close silent connections once a second."""
+        """Do what uvicorn does ten times a second, and look at slow connections once a second."""
         if counter % TICKS_PER_LOOK == 0:
-            self._close_silent(time.monotonic())
+            self._patience.look(cast("list[Connection]", list(self.server_state.connections)), time.monotonic())
         return await super().on_tick(counter)
-
-    def _close_silent(self, now: float) -> None:
-        """Close connections whose next request head is begun, or never was, for too long."""
-        silent: dict[HttpToolsProtocol, tuple[object, float]] = {}
-        for connection in cast("list[HttpToolsProtocol]", list(self.server_state.connections)):
-            if not _awaits_head(connection):
-                continue
-            last_request, since = self._silent.get(connection, (connection.cycle, now))
-            if last_request is not connection.cycle:
-                last_request, since = connection.cycle, now
-            if now - since > self._head_seconds_max:
-                connection.transport.close()
-            silent[connection] = (last_request, since)
-        self._silent = silent
-
-
-def _awaits_head(connection: HttpToolsProtocol) -> bool:
-    # None before the first request; uvicorn does not say so in its types
-    cycle = cast("object | None", connection.cycle)
-    between_requests = cycle is None or connection.cycle.response_complete
-    return between_requests and connection.timeout_keep_alive_task is None
 
 
 async def run(settings: Settings, sources: Mapping[str, Source], store: LateStore, admin: Router | None = None) -> None:
@@ -143,7 +123,8 @@ async def run(settings: Settings, sources: Mapping[str, Source], store: LateStor
         bind(settings.host, settings.admin_port, "WAYBILL_ADMIN_PORT") as admin_port,
     ):
         senders = Listener(build_app(settings, sources, store, readiness), port, settings)
-        operators = Listener(build_admin_app(settings, store, readiness, admin), admin_port, settings)
+        slow = Limits(settings.body_seconds_max, OPERATOR_SECONDS_MAX, OPERATOR_SECONDS_MAX)
+        operators = Listener(build_admin_app(settings, store, readiness, admin), admin_port, settings, slow)
         async with _kept_open(store):
             await asyncio.gather(senders.start(), operators.start())
             settle_memory()

@@ -16,8 +16,9 @@ from service.errors import Refusal, StoreUnavailable, StoreUnsafe
 from service.events import Delivery
 from service.ingress.answers import IGNORED, Answer, accepted, make_answer, send_answer
 from service.ingress.arrivals import Origin, build_arrivals, match_outcomes
-from service.ingress.bodies import Disconnected, Portion, Room, read_body
+from service.ingress.bodies import Disconnected, Portion, Room, read_body, too_large
 from service.ingress.deadlines import Deadlines
+from service.ingress.exchanges import Exchange, exchange_of
 from service.ingress.gate import Gate, Throttled
 from service.ingress.handshake import METHODS, shake_hands
 from service.ingress.headers import check_media, read_headers
@@ -65,17 +66,18 @@ class Webhooks:
         """Take in one delivery, answer it, and write its line."""
         passage = Passage()
         portion = Portion(self._room)
+        exchange = exchange_of(receive)
         self._in_flight += 1
         try:
-            answer = await self._take(passage, portion, scope, receive)
-            await send_answer(send, answer)
+            answer = await self._take(passage, portion, scope, receive, exchange)
+            await send_answer(exchange, send, answer)
             if passage.outcomes:
                 passage.log_accepted(self._log, answer.status)
         except Disconnected as error:
             passage.log_refused(self._log, LEFT_STATUS, error.kind, quarantined=False)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the one place that may not let anything by
             refusal = self._refusal_of(passage, error)
-            await send_answer(send, problem(refusal))
+            await send_answer(exchange, send, problem(refusal))
             self._settle(passage, refusal)
             refusal.__traceback__ = None  # which leads to this frame and to it again: a circle that holds the body
         finally:
@@ -86,7 +88,9 @@ class Webhooks:
         """Write down what waits to be put aside."""
         await self._quarantine.close()
 
-    async def _take(self, passage: Passage, portion: Portion, scope: HTTPScope, receive: Receive) -> Answer:
+    async def _take(
+        self, passage: Passage, portion: Portion, scope: HTTPScope, receive: Receive, exchange: Exchange | None
+    ) -> Answer:
         settings = self._settings
         if self._in_flight > settings.requests_in_flight_max:
             detail = "Too many deliveries are being taken in at once."
@@ -105,7 +109,9 @@ class Webhooks:
             return shake_hands(headers, settings.source_deliveries_per_second_max)
         now = time.time()
         passage.delivery = Delivery(source.name, headers, b"", now, passage.address, token)  # as far as it is known
-        body = await self._read(headers, portion, receive)
+        body = self._read_whole(headers, portion, exchange)
+        if body is None:
+            body = await self._read(headers, portion, receive)
         passage.body_bytes = len(body)
         passage.delivery = delivery = Delivery(source.name, headers, body, now, passage.address, token)
         passage.whole = True
@@ -121,6 +127,19 @@ class Webhooks:
         receipts = await self._ingest(build_arrivals(admission, origin))
         passage.outcomes = match_outcomes(admission.facts, receipts)
         return accepted(passage.outcomes)
+
+    def _read_whole(self, headers: Mapping[str, str], portion: Portion, exchange: Exchange | None) -> bytes | None:
+        """Give a body that is here already, as it is; None for one that must be waited for, or inflated."""
+        if exchange is None or "content-encoding" in headers:
+            return None
+        body = exchange.whole_body()
+        if body is None:
+            return None
+        bytes_max = self._settings.body_bytes_max
+        if len(body) > bytes_max:
+            raise too_large(bytes_max)
+        portion.take(len(body))
+        return body
 
     async def _read(self, headers: Mapping[str, str], portion: Portion, receive: Receive) -> bytes:
         inflater = inflater_for(headers.get("content-encoding"))

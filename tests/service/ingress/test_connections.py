@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
+import pytest
 
 from service.settings import Settings
 from service.store import Store
@@ -168,3 +169,55 @@ async def test_a_body_refused_early_cannot_be_sent_for_ever(
     async with connected(url) as (_, writer):
         writer.write(head())
         assert await pour(writer, b"4000\r\n" + b"a" * 16_384 + b"\r\n", 3_000) < 30_000_000
+
+
+async def test_what_is_no_http_or_asks_for_another_protocol_leaves_no_line(
+    settings: Settings, store: Store, serve: Serve, capfd: pytest.CaptureFixture[str]
+) -> None:
+    url = await serve(settings, store)
+    for asked in (
+        b"HELO there\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n",
+    ):
+        async with connected(url) as (reader, writer):
+            writer.write(asked)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 ")
+    assert "library.logged" not in capfd.readouterr().out
+
+
+async def test_a_sender_that_offers_http_2_besides_is_taken_at_its_word_of_now(
+    settings: Settings, store: Store, serve: Serve
+) -> None:
+    url = await serve(settings, store)
+    offer = {
+        "connection": "Upgrade, HTTP2-Settings",
+        "upgrade": "h2c",
+        "http2-settings": "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA",
+    }
+    async with connected(url) as (reader, writer):
+        for _ in range(2):
+            writer.write(head(len(BODY), **offer) + BODY)
+            answer = await asyncio.wait_for(reader.readuntil(b"}"), 5)
+            assert answer.startswith(b"HTTP/1.1 202 ")
+
+
+@pytest.mark.parametrize(
+    "smuggled",
+    [
+        b"content-length: 4\r\ntransfer-encoding: chunked\r\n",
+        b"content-length: 4\r\ncontent-length: 5\r\n",
+        b"transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n",
+        b"transfer-encoding : chunked\r\n",
+        b"content-length: +4\r\n",
+        b"x-a: b\n\rx-c: d\r\n",
+    ],
+)
+async def test_a_request_that_two_parsers_could_read_two_ways_is_refused(
+    settings: Settings, store: Store, serve: Serve, smuggled: bytes
+) -> None:
+    url = await serve(settings, store)
+    async with connected(url) as (reader, writer):
+        writer.write(b"POST /webhooks/erp-orders HTTP/1.1\r\nhost: a\r\n" + smuggled + b"\r\n0\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), 5)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1

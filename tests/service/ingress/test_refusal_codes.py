@@ -74,6 +74,7 @@ ROWS = [
     Row("unparsable", 400, BODY, GOOD | {"content-encoding": "gzip"}, kept=True),
     Row("not_verified", 401, BODY, signed(b"another"), kept=True),
     Row("not_verified", 418, BODY, signed(b"another"), source="odd", kept=True),
+    Row("not_verified", 444, BODY, signed(b"another"), source="odder", kept=True),
     Row("stale_timestamp", 401, BODY, STALE, source="timed", kept=True),
     Row("unknown_source", 404, BODY, GOOD, source="nobody"),
     Row("method_not_allowed", 405, None, {}, method="GET"),
@@ -110,6 +111,7 @@ async def more(sources: Mapping[str, Source], settings: Settings, tmp_path: Path
     erp, replace = sources["erp-orders"], msgspec.structs.replace
     return timed | {
         "odd": replace(erp, name="odd", failure_status=418),
+        "odder": replace(erp, name="odder", failure_status=444),  # a number that has no words
         "patient": replace(erp, name="patient", retries_on_429=True),
         "broken": replace(erp, name="broken", reader=misread),
     }
@@ -117,7 +119,7 @@ async def more(sources: Mapping[str, Source], settings: Settings, tmp_path: Path
 
 def test_every_code_and_status_has_its_row() -> None:
     described = {(status, code) for status, codes in REFUSALS.items() for code in codes}
-    assert {(row.status, row.code) for row in ROWS} - {(418, "not_verified")} == described
+    assert {(row.status, row.code) for row in ROWS} - {(418, "not_verified"), (444, "not_verified")} == described
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.status} {row.code}")
