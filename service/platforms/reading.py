@@ -8,6 +8,7 @@ platform names no offset).
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, cast
 
 from msgspec import UNSET, UnsetType
@@ -22,6 +23,12 @@ EMPTY: Node = {}
 EXPONENT_MAX = 64
 """Powers of ten beyond this are no quantities; written out, 1e999999999 would fill the memory."""
 
+PRICES_MAX = 4_096
+PRICE_CHARACTERS_MAX = 24
+"""An order's lines, and the next order's, repeat few prices: these are made once."""
+
+_NUMBERS = (str, int, Decimal)
+
 
 def as_text(value: object) -> Text:
     """Text as it is, whole numbers as digits, null as None."""
@@ -34,20 +41,18 @@ def as_text(value: object) -> Text:
 
 def as_decimal(value: object) -> Decimal | UnsetType:
     """A finite number from a number or from decimal text."""
-    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
+    if not isinstance(value, _NUMBERS) or value is True or value is False:
         return UNSET
     try:
         number = Decimal(value)
     except InvalidOperation:
         return UNSET
-    return number if number.is_finite() and abs(number.adjusted()) <= EXPONENT_MAX else UNSET
+    return number if number.is_finite() and -EXPONENT_MAX <= number.adjusted() <= EXPONENT_MAX else UNSET
 
 
 def as_quantity(value: object) -> Quantity | UnsetType | None:
     """Whole numbers as they are, others as Decimal."""
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    return as_decimal(value)
+    return value if type(value) is int or value is None else as_decimal(value)
 
 
 def as_moment(value: object) -> Moment:
@@ -63,12 +68,21 @@ def as_moment(value: object) -> Moment:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-def as_money(value: object, currency: object) -> Money | UnsetType:
+def as_money(value: Any, currency: Any) -> Money | UnsetType:  # noqa: ANN401 - JSON may be anything
     """An amount with its currency; UNSET if either is missing, since neither means anything alone."""
+    if value.__class__ is str and currency.__class__ is str and len(value) + len(currency) <= PRICE_CHARACTERS_MAX:
+        return _priced(value, currency)
+    return _money(value, currency)
+
+
+def _money(value: object, currency: object) -> Money | UnsetType:
     amount = as_decimal(value)
     if amount is UNSET or not isinstance(currency, str) or not currency:
         return UNSET
     return Money(amount, currency.upper())
+
+
+_priced = lru_cache(maxsize=PRICES_MAX)(_money)
 
 
 def as_tags(value: object) -> tuple[str, ...] | UnsetType | None:
@@ -82,12 +96,14 @@ def as_tags(value: object) -> tuple[str, ...] | UnsetType | None:
 
 def text(node: Node, key: str) -> Text:
     """Read a text field."""
-    return as_text(node.get(key, UNSET))
+    value = node.get(key, UNSET)
+    return value if type(value) is str else as_text(value)
 
 
 def quantity(node: Node, key: str) -> Quantity | UnsetType | None:
     """Read a quantity."""
-    return as_quantity(node.get(key, UNSET))
+    value = node.get(key, UNSET)
+    return value if type(value) is int else as_quantity(value)
 
 
 def moment(node: Node, key: str) -> Moment:
@@ -97,18 +113,16 @@ def moment(node: Node, key: str) -> Moment:
 
 def money(node: Node, key: str) -> Money | UnsetType | None:
     """Read `{"value": …, "currency": …}`."""
-    amount = child(node, key)
-    if amount is None or amount is UNSET:
-        return amount
-    return as_money(amount.get("value"), amount.get("currency"))
+    amount = node.get(key, UNSET)
+    if amount.__class__ is dict:
+        return as_money(amount.get("value"), amount.get("currency"))
+    return None if amount is None else UNSET
 
 
 def child(node: Node, key: str) -> Node | UnsetType | None:
     """Read a nested object."""
     value = node.get(key, UNSET)
-    if value is None or isinstance(value, dict):
-        return cast("Node | None", value)
-    return UNSET
+    return value if value.__class__ is dict or value is None else UNSET
 
 
 def inside(node: Node, *keys: str) -> Node:
@@ -123,9 +137,9 @@ def children(node: Node, key: str) -> Sequence[Node] | UnsetType | None:
     value = node.get(key, UNSET)
     if value is None:
         return None
-    if not isinstance(value, list):
+    if value.__class__ is not list:
         return UNSET
-    return [cast("Node", item) for item in cast("list[object]", value) if isinstance(item, dict)]
+    return [item for item in value if item.__class__ is dict]
 
 
 def newest(*moments: Moment) -> datetime | None:
@@ -138,6 +152,7 @@ def version_of(moment: Moment) -> str | None:
     if moment is None or moment is UNSET:
         return None
     try:
-        return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+        universal = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+        return universal.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
     except OverflowError:
         return None
