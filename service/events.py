@@ -100,6 +100,11 @@ def derived_event_id(hint_id: str, lane: str) -> str:
     return hashlib.sha256(f"{hint_id}:{lane}".encode()).hexdigest()[:32]
 
 
+def own_traceparent(event_id: str) -> str:
+    """The trace of what came without one (W3C Trace Context): made of the 32 hex digits of its id."""
+    return f"00-{event_id}-{event_id[16:]}-00"
+
+
 def trace_id(traceparent: str | None) -> str | None:
     """Give the trace's id out of a valid `traceparent`, the 32 hex digits that every line about an event names."""
     return traceparent.split("-", 2)[1] if traceparent else None

@@ -145,6 +145,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     # how long things are kept
     body_hours: Annotated[float, Meta(gt=0, description="bodies of ended events")] = 24.0
     decision_days: Annotated[float, Meta(gt=0, description="decisions and histories of ended events")] = 14.0
+    record_days: Annotated[
+        float, Meta(ge=0, description="last decided states of records that nothing comes for; 0: for ever")
+    ] = 400.0
     dead_letter_days: Annotated[float, Meta(ge=0, description="dead letters nobody acts on; 0: for ever")] = 90.0
     dedupe_hours: Annotated[float, Meta(gt=0, description="claims, where a source does not say")] = 72.0
     quarantine_hours: Annotated[float, Meta(gt=0, description="refused deliveries")] = 72.0

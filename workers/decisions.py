@@ -14,7 +14,7 @@ from service.records import RECORDS, Record
 from service.rules import Evidence, Rulebook, Subject
 from service.settings import Settings
 from service.store import Arrival, Head, LastState
-from service.store.ingest import decode_event
+from service.store.packing import unpack_event
 from workers.catching_up import lags
 from workers.stories import DecidedLine, StoredEffect, StoredVerdict, read_received
 
@@ -35,7 +35,7 @@ class Decision(Struct, frozen=True):
     counts: dict[str, Any]
 
 
-def open_event(head: Head) -> Event:
+def open_event(head: Head, *, with_body: bool = False) -> Event:
     """Read the event a head stands for; once its bytes are dropped, a decided one from its story.
 
     Raises:
@@ -46,7 +46,7 @@ def open_event(head: Head) -> Event:
     if head.delivery is None:
         raise PermanentError("delivery_missing", "the event's bytes are not in the store")
     try:
-        return decode_event(head.delivery)
+        return unpack_event(head.id, head.delivery, with_body=with_body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PermanentError("undecodable", f"the event cannot be read by this version: {error}") from None
 

@@ -237,7 +237,8 @@ class Run:
     async def _resolve(self, head: Head, report: Report, event: Event) -> Onward:
         async with asyncio.timeout(self._settings.attempt_seconds_max):
             refs = await follow_hint(self._tools.platforms, event, head.attempts)
-        arrivals = [derive(event, ref, self._settings) for ref in refs]
+        whole = open_event(head, with_body=True)
+        arrivals = [derive(whole, ref, self._settings) for ref in refs]
         if arrivals:
             await self._tools.intake.ingest_all(arrivals)
         outcome = "resolved" if arrivals else "ignored"

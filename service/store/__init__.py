@@ -10,7 +10,8 @@ store                    `open_store()`, which joins them
 """
 
 from service.store.ingest import Arrival, Receipt
-from service.store.lanes import Decided, Head, LastState, Onward, Settled, Step
+from service.store.lanes import Decided, Head, Onward, Settled, Step
+from service.store.last_states import LastState
 from service.store.leases import FinishedJob, Job, Next
 from service.store.quarantine import Refused
 from service.store.sample import QueueSample

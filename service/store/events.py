@@ -7,8 +7,9 @@ import msgspec
 from msgspec import Struct
 
 from service.store.client import Client
-from service.store.ingest import decode_event
 from service.store.keys import Keys
+from service.store.last_states import read_last_state
+from service.store.packing import unfold, unpack_event
 from service.store.scripts import PAGE
 
 Index = Literal["open", "dead", "ended"]
@@ -16,6 +17,7 @@ Index = Literal["open", "dead", "ended"]
 CALL_SECONDS_MAX = 5.0
 PAGE_EVENTS_MAX = 200
 SCANNED_EVENTS_MAX = 100_000
+RECEIVED_MARK = b'{"what":"received"'
 
 
 class EventSummary(Struct, frozen=True):
@@ -82,10 +84,10 @@ class Events:
         fields = dict(zip(texts[::2], texts[1::2], strict=True))
         return {
             "id": event_id,
-            "event": _read(delivery) if delivery else None,
+            "event": _read(event_id, delivery) if delivery else None,
             "state": fields.pop("state", "waiting"),
             **fields,
-            "story": [json.loads(line) for line in (story or b"").splitlines()],
+            "story": [json.loads(line) for line in unfold(story or b"").splitlines()],
         }
 
     async def last_fields(self, lane: str) -> bytes | None:
@@ -94,7 +96,7 @@ class Events:
         Raises:
             StoreUnavailable: no answer.
         """
-        return await self._client.command("HGET", self._keys.named(f"record:{lane}"), "fields") or None
+        return read_last_state(await self._client.command("GET", self._keys.named(f"record:{lane}"))).fields or None
 
     async def page(
         self, index: Index, events_max: int, before_ms: int | None = None, passed_over: int = 0
@@ -107,7 +109,7 @@ class Events:
         highest = "+inf" if before_ms is None else before_ms
         arguments = (index, highest, passed_over, events_max)
         rows: list[list[bytes]] = await self._client.call(PAGE, arguments, seconds_max=CALL_SECONDS_MAX)
-        return [_summary([cell.decode(errors="replace") for cell in row]) for row in rows]
+        return [_summary([cell.decode(errors="replace") for cell in row[:-1]], row[-1]) for row in rows]
 
     async def find(
         self, index: Index, wanted: Filter, events_max: int, scanned_events_max: int = SCANNED_EVENTS_MAX
@@ -129,13 +131,26 @@ class Events:
         return found[:events_max]
 
 
-def _read(delivery: bytes) -> dict[str, Any] | None:
+def _read(event_id: str, delivery: bytes) -> dict[str, Any] | None:
     try:
-        return msgspec.structs.asdict(decode_event(delivery))
+        return msgspec.structs.asdict(unpack_event(event_id, delivery))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
-def _summary(row: list[str]) -> EventSummary:
-    event_id, at_ms, state, fate, attempts, ledger, source, kind, change, record = row
+def _summary(row: list[str], story: bytes) -> EventSummary:
+    event_id, at_ms, state, fate, attempts, ledger, *told = row
+    source, kind, change, record = _received(story) if story else told
     return EventSummary(event_id, int(float(at_ms)), state, fate, int(attempts), ledger, source, kind, change, record)
+
+
+def _received(story: bytes) -> tuple[str, str, str, str]:
+    """Source, type, change and record of an event whose bytes are dropped, from the beginning of its story."""
+    for line in unfold(story).splitlines():
+        if line.startswith(RECEIVED_MARK):
+            try:
+                received = json.loads(line)
+            except ValueError:
+                break
+            return received["source"], received["type"], received["change"], received["record"]
+    return "", "", "", ""

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Literal, cast
 
-import msgspec
 from msgspec import Struct
 
 from service.errors import StoreFull
@@ -12,6 +11,7 @@ from service.settings import Settings
 from service.store.batching import Batcher
 from service.store.client import Argument, Client
 from service.store.jobs import encode_job
+from service.store.packing import pack_event
 from service.store.scripts import INGEST
 
 
@@ -30,19 +30,7 @@ class Receipt(Struct, frozen=True):
     event_id: str
 
 
-_encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(Event)
-
 LANE_FUNCTION, EFFECTS_FUNCTION = "process_lane", "finish_effects"
-
-
-def decode_event(delivery: bytes) -> Event:
-    """Read what `ingest` kept.
-
-    Raises:
-        msgspec.DecodeError: it is not an event of this version or the one before.
-    """
-    return _decoder.decode(delivery)
 
 
 class Ingest:
@@ -90,7 +78,7 @@ def arrival_arguments(arrival: Arrival) -> tuple[Argument, ...]:
         f"{event.source}:{arrival.claim}",
         arrival.window_ms,
         lane,
-        _encode(event),
+        pack_event(event),
         encode_job(LANE_FUNCTION, ()),
     )
 

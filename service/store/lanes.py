@@ -11,7 +11,9 @@ from service.store.batching import Batcher
 from service.store.client import Argument, Client
 from service.store.ingest import EFFECTS_FUNCTION
 from service.store.jobs import encode_job
+from service.store.last_states import LastState, read_last_state
 from service.store.outputs import Output, output_arguments
+from service.store.packing import fold, unfold
 from service.store.scripts import DECIDE, SETTLE
 
 Step = Literal["note", "end", "bury", "defer", "postpone", "hold", "release"]
@@ -36,15 +38,6 @@ class Head(Struct, frozen=True):
     story: bytes = b""
     generation: int = 0
     waiting: int = 1
-
-
-class LastState(Struct, frozen=True):
-    """The record's last decided state: `types` are the changes already decided on it."""
-
-    digest: str = ""
-    version: str = ""
-    fields: bytes = b""
-    types: tuple[str, ...] = ()
 
 
 class Decided(Struct, frozen=True):
@@ -97,6 +90,7 @@ class Lanes:
         self._client = client
         self._keep_ms = int(settings.decision_days * 86_400_000)
         self._body_ms = int(settings.body_hours * 3_600_000)
+        self._record_ms = int(settings.record_days * 86_400_000)
         self._seconds_max = settings.lease_seconds
         limits = settings.store_batch_max, settings.store_batches_in_flight_max
         self._decisions: Batcher[Decided, Any] = Batcher(self._decide, *limits)
@@ -127,17 +121,24 @@ class Lanes:
         await self._settlements.drain()
 
     async def _decide(self, batch: Sequence[Decided]) -> Sequence[Any]:
-        arguments: list[Argument] = []
+        arguments: list[Argument] = [self._record_ms]
         for item in batch:
-            arguments += (item.job, item.token, item.event_id, item.story, item.ledger, item.fate, item.digest)
-            arguments += (item.version, item.fields, item.change, self._keep_ms, self._body_ms, int(item.more))
+            arguments += (item.job, item.token, item.event_id, fold(item.story), item.ledger, item.fate, item.digest)
+            arguments += (
+                item.version.replace("\n", " "),
+                item.fields,
+                item.change,
+                self._keep_ms,
+                self._body_ms,
+                int(item.more),
+            )
         return await self._client.call(DECIDE, arguments, seconds_max=self._seconds_max)
 
     async def _settle(self, batch: Sequence[Settled]) -> Sequence[Any]:
         arguments: list[Argument] = []
         for item in batch:
             payload = encode_job(EFFECTS_FUNCTION, ()) if item.step in {"defer", "postpone"} else b""
-            arguments += (item.job, item.token, item.event_id, item.story, item.ledger, item.step, item.fate)
+            arguments += (item.job, item.token, item.event_id, fold(item.story), item.ledger, item.step, item.fate)
             arguments += (item.delay_ms, payload, self._keep_ms, self._body_ms, int(item.more), len(item.outputs))
             for output in item.outputs:
                 arguments += output_arguments(output)
@@ -155,17 +156,10 @@ def read_head(row: Any) -> Head:  # noqa: ANN401 - the script's own answer
         deaths=deaths,
         state=cast("bytes", state).decode(),
         ledger=cast("bytes", ledger).decode(),
-        story=story,
+        story=unfold(story),
         generation=generation,
         waiting=rest[0] if rest else 1,
     )
-
-
-def read_last_state(row: Any) -> LastState:  # noqa: ANN401 - the script's own answer
-    """Read what `record_of` in shared.lua gives."""
-    digest, version, fields, types = row
-    names = tuple(types.decode().split(",")) if types else ()
-    return LastState((digest or b"").decode(), (version or b"").decode(), fields or b"", names)
 
 
 def _onward(answer: Any, event_id: str) -> Onward:  # noqa: ANN401 - the script's own answer

@@ -9,7 +9,8 @@ from service.settings import Settings
 from service.store.client import Argument, Client
 from service.store.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from service.store.keys import Keys
-from service.store.lanes import Head, LastState, read_head, read_last_state
+from service.store.lanes import Head, read_head
+from service.store.last_states import LastState, read_last_state
 from service.store.scripts import CLAIM, FINISH, RENEW
 
 
@@ -128,7 +129,11 @@ class Leases:
         detail = cast("Sequence[object]", row[3])
         lanes, effects = self._keys.lane(""), self._keys.effects("")
         if job_id.startswith(lanes):
-            head, last, name = read_head(detail[0]), read_last_state(detail[1]), job_id.removeprefix(lanes)
+            head, last, name = (
+                read_head(detail[0]),
+                read_last_state(cast("bytes | None", detail[1])),
+                job_id.removeprefix(lanes),
+            )
             return Job(job_id, token, due_ms, now_ms, payload, head, last, function=LANE_FUNCTION, name=name)
         if job_id.startswith(effects):
             name = job_id.removeprefix(effects)

@@ -1,28 +1,35 @@
 #!lua flags=allow-oom
--- Write decisions, each before any of its effects. ARGV: prefix, queue, then per event 13: job, token, id, story line,
+-- Write decisions, each before any of its effects. ARGV: prefix, queue, ms a record is remembered for after its last
+-- decision (0: for ever), then per event 13: job, token, id, story line,
 -- ledger (one letter an effect), fate if it ends with this ('' if effects follow), record digest, record version, fields
 -- for `previous`, change, keep_ms, body_ms, more ('1': give the lane's next event).
 -- Gives per event {'ok'} or what proceed gives, or {'lost'}.
 local answers = {}
+local record_ms = tonumber(ARGV[3])
 
 -- The last decided state never goes back to an older version. `types` lists the changes already decided on this state.
 local function advance(lane, digest, version, fields, change)
   local key = prefix .. 'record:' .. string.sub(lane, #lane_prefix + 1)
-  local last = redis.call('HMGET', key, 'digest', 'version', 'types')
-  if last[2] and last[2] ~= '' and version ~= '' and last[2] > version then
+  local last_digest, last_version, last_types = string.match(redis.call('GET', key) or '', '^([^\n]*)\n([^\n]*)\n([^\n]*)\n')
+  if last_version and last_version ~= '' and version ~= '' and last_version > version then
     return
   end
   if version == '' then
-    version = last[2] or '' -- a record that is gone has none, and must not open the door to what was before
+    version = last_version or '' -- a record that is gone has none, and must not open the door to what was before
   end
   local types = change
-  if last[1] == digest then
-    types = last[3] or ''
+  if last_digest == digest then
+    types = last_types
     if not string.find(',' .. types .. ',', ',' .. change .. ',', 1, true) then
       types = types .. ',' .. change
     end
   end
-  redis.call('HSET', key, 'digest', digest, 'version', version, 'fields', fields, 'types', types)
+  local state = table.concat({digest, version, types, fields}, '\n')
+  if record_ms > 0 then
+    redis.call('SET', key, state, 'PX', record_ms)
+  else
+    redis.call('SET', key, state)
+  end
 end
 
 local function decide(i)
@@ -39,7 +46,7 @@ local function decide(i)
     return {'ok'}
   end
   if held[2] == token then -- otherwise the call is repeated, and the event has left this run
-    redis.call('APPEND', prefix .. 'story:' .. id, ARGV[i + 3])
+    add_to_story(id, ARGV[i + 3], fate ~= '')
     if ARGV[i + 6] ~= '' then
       advance(job, ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], ARGV[i + 9])
     end
@@ -52,7 +59,7 @@ local function decide(i)
   return proceed(job, token, ARGV[i + 12])
 end
 
-for i = 3, #ARGV, 13 do
+for i = 4, #ARGV, 13 do
   answers[#answers + 1] = decide(i)
 end
 return answers

@@ -1,23 +1,16 @@
 #!lua flags=no-writes
 -- A page of an index of events, newest first, each told in short. ARGV: prefix, queue, index, highest score, events to
 -- pass over, events_max.
--- Gives per event {id, score, state, fate, attempts, ledger, source, type, change, record}; the last four from the event's
--- bytes, or from its story once those are dropped, or '' where neither is there.
+-- Gives per event {id, score, state, fate, attempts, ledger, source, type, change, record, story}; the four before the last
+-- from the event's bytes, or '' where they are dropped; then `story` is the beginning of its story.
 local answers = {}
 
 local function told(id)
   local delivery = told_by_delivery(id)
   if delivery then
-    return unpack(delivery)
+    return delivery[1], delivery[2], delivery[3], delivery[4], ''
   end
-  local story = redis.call('GETRANGE', prefix .. 'story:' .. id, 0, 4095)
-  for line in string.gmatch(story, '[^\n]+') do
-    local sound, first = pcall(cjson.decode, line)
-    if sound and first.what == 'received' then
-      return first.source, first.type, first.change, first.record
-    end
-  end
-  return '', '', '', ''
+  return '', '', '', '', redis.call('GETRANGE', prefix .. 'story:' .. id, 0, 4095)
 end
 
 local ids = redis.call('ZRANGE', prefix .. ARGV[3], ARGV[4], '-inf', 'BYSCORE', 'REV', 'LIMIT', ARGV[5], ARGV[6],

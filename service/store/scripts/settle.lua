@@ -92,7 +92,7 @@ local function settle(i)
   end
   local story, line = prefix .. 'story:' .. id, ARGV[i + 3]
   if line ~= '' and redis.call('GETRANGE', story, -#line, -1) ~= line then -- there already: the call is repeated
-    redis.call('APPEND', story, line)
+    add_to_story(id, line, step == 'end' or step == 'bury')
   end
   if step == 'note' then
     return {'ok'}

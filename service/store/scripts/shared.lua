@@ -135,8 +135,7 @@ local function head_of(lane, token)
 end
 
 local function record_of(lane)
-  local key = prefix .. 'record:' .. string.sub(lane, #lane_prefix + 1)
-  return redis.call('HMGET', key, 'digest', 'version', 'fields', 'types')
+  return redis.call('GET', prefix .. 'record:' .. string.sub(lane, #lane_prefix + 1))
 end
 
 -- Where a job goes once the event it held has left it: on to the next event, back into the queue, or away.
@@ -163,6 +162,16 @@ local function proceed(job, token, more)
   end
   requeue(job, now)
   return {'requeued'}
+end
+
+-- The last line is written with all before it: what grows by appending keeps room for more.
+local function add_to_story(id, line, is_last)
+  local story = prefix .. 'story:' .. id
+  if is_last then
+    redis.call('SET', story, (redis.call('GET', story) or '') .. line)
+  else
+    redis.call('APPEND', story, line)
+  end
 end
 
 local function leave(job, id)

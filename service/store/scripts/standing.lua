@@ -3,7 +3,8 @@
 -- last decided state ('' for none), and how many of its events wait.
 local answer = {}
 for i = 3, #ARGV do
-  answer[#answer + 1] = redis.call('HGET', prefix .. 'record:' .. ARGV[i], 'version') or ''
+  local state = redis.call('GET', prefix .. 'record:' .. ARGV[i]) or ''
+  answer[#answer + 1] = string.match(state, '^[^\n]*\n([^\n]*)\n') or ''
   answer[#answer + 1] = redis.call('LLEN', lane_prefix .. ARGV[i])
 end
 return answer
