@@ -4,6 +4,8 @@ Not found by `pytest`, since the server has to be built first (tests/helm/build_
 KUBE=<folder of the binaries> pytest tests/helm/check_apiserver.py
 """
 
+import base64
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.helm import guide
 from tests.helm.cluster import Cluster, aged, aged_chart
 from tests.helm.freeze import CASES as KEPT_CASES
 from tests.helm.freeze import FROZEN, values_of, versions
@@ -170,3 +173,24 @@ def test_a_changed_rule_restarts_nothing(cluster: Cluster, chart: Path) -> None:
     cluster.helm("upgrade", *install, values=values)
     assert "more.yaml" in cluster.get("configmap", "rel-waybill-rules")["data"]
     assert cluster.get("deployment", "rel-waybill-workers")["metadata"]["generation"] == before
+
+
+# the guide
+
+
+def test_the_worked_installation_can_be_typed(cluster: Cluster, chart: Path) -> None:
+    """Without what nobody is there for: hooks, which are pods that would have to end."""
+    folder = chart.parent
+    secrets = {"PACK_TOKEN": "t", "PACK_SECRET": "s", "OPS_TOKEN": "o"}
+    (folder / "values.yaml").write_text(guide.block("yaml", "image:").replace("sha256:…", guide.DIGEST))
+    script = guide.block("sh", "namespace shop").replace("kubectl create namespace shop", "kubectl get namespace shop")
+    cluster.shell(script, folder, secrets)
+    cluster.shell(guide.block("sh", "generic waybill-pack"), folder, secrets)
+    lines = guide.block("sh", "helm upgrade --install").replace("-f values.yaml", "-f values.yaml --no-hooks")
+    lint, install, _ = lines.splitlines()
+    cluster.shell(f"{lint.replace('--no-hooks', '')}\n{install}", folder, {})
+    made = cluster.get("secret", "waybill-pack")["data"]
+    digest = base64.b64decode(made["OPS_TOKEN_SHA256"]).decode()
+    assert digest == hashlib.sha256(b"o").hexdigest()
+    assert cluster.get("deployment", "waybill-workers")["spec"]["replicas"] == 2
+    assert cluster.get("externalsecret", "waybill-pack")["spec"]["target"]["name"] == "waybill-pack"

@@ -433,7 +433,7 @@ def test_the_notes_tell_what_is_unsafe(notes: Callable[..., str]) -> None:
 
 def test_the_notes_tell_what_nobody_gives(notes: Callable[..., str]) -> None:
     missing = "nothing here gives the variable PACK_SECRET that config refers to"
-    nothing = {"existingSecrets": []}
+    nothing: dict[str, Any] = {"existingSecrets": []}
     assert missing in notes("minimal", secrets=nothing)
     assert missing not in notes("minimal")  # a Secret of somebody else's may give it
     assert missing not in notes("trial")

@@ -12,6 +12,7 @@ import redis
 
 from service.dev.embedded import get_binary_path
 from service.sandbox.server import SandboxHandle, running_sandbox
+from tests.helm import guide
 from tests.helm.rendering import render
 from tests.image.node import Node, free_ports
 from tests.image.sending import OPERATOR_DIGEST, SECRET, payload
@@ -62,14 +63,10 @@ def values(store_url: str, sandbox: SandboxHandle) -> dict[str, Any]:
 
 
 def values_for(sandbox: SandboxHandle) -> dict[str, Any]:
-    """Values of an installation on that platform, without its store."""
-    order = {"order": "{id}"}
-    rule = {
-        "id": "short-receipt",
-        "type": "purchase_order",
-        "when": {"any_of": "lines", "where": {"field": "quantity_received", "op": "lt", "ref": "quantity_ordered"}},
-        "actions": [{"id": "claim", "do": "http", "url": f"{sandbox.url}/_sandbox/sink/claims", "body": order}],
-    }
+    """Values of an installation on that platform, without its store; the guide's rule, and an action to count by."""
+    (rule,) = guide.values()["rules"]["files"]["purchase-orders"]
+    claim = {"id": "claim", "do": "http", "url": f"{sandbox.url}/_sandbox/sink/claims", "body": {"order": "{id}"}}
+    rule["actions"].append(claim)
     secrets = {"PACK_TOKEN": sandbox.token, "PACK_SECRET": SECRET, "OPS_TOKEN_SHA256": OPERATOR_DIGEST}
     return {
         "image": {"repository": "localhost/waybill", "tag": "test", "pullPolicy": "Never"},

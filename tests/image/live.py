@@ -5,7 +5,9 @@ tests/image/build && .venv/bin/python -m tests.helm.tools && .venv/bin/pytest te
 
 import asyncio
 import json
+import os
 import re
+import subprocess
 from datetime import datetime
 from typing import Any
 
@@ -13,8 +15,9 @@ import aiohttp
 import pytest
 
 from service.sandbox.server import SandboxHandle
+from tests.helm import guide
 from tests.image.node import Node, podman
-from tests.image.sending import OPERATOR, acted, post, until
+from tests.image.sending import OPERATOR, SECRET, acted, post, until
 
 IMAGE = "localhost/waybill:test"
 LOCKED = ("--rm", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--network", "none")
@@ -182,3 +185,19 @@ async def test_helm_test_fails_where_nobody_works(node: Node) -> None:
     code, said = await node.run_test(f"http://127.0.0.1:{service.port}", f"http://127.0.0.1:{service.admin_port}")
     assert code == 1
     assert "did not end well in 3 s" in said
+
+
+async def test_what_the_guide_types_is_answered_and_makes_the_rule_act(node: Node, sandbox: SandboxHandle) -> None:
+    service, workers = await asyncio.gather(node.start("service"), node.start("workers"))
+    await node.run_job()
+    typed = guide.block("sh", "openssl dgst")
+    sent, read = typed.split("kubectl -n shop logs")
+    script = sent.replace("https://hooks.example.com", f"http://127.0.0.1:{service.port}")
+    command = ["/bin/bash", "-euo", "pipefail", "-c", script.replace("AN-ORDER-THAT-EXISTS", "po-guide")]
+    done = await asyncio.to_thread(
+        subprocess.run, command, check=True, capture_output=True, text=True, env={**os.environ, "PACK_SECRET": SECRET}
+    )
+    assert json.loads(done.stdout)["status"] == "queued"
+    await until(lambda: acted(sandbox)["po-guide"] == 1)
+    searched = read.split("grep ")[1].strip()
+    assert [line for line in workers.lines() if line["event"] == searched]

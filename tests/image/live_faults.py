@@ -79,13 +79,14 @@ async def _through_a_failover(url: str, store: Sentinels, figures: list[str]) ->
         for record in sent:
             assert await post(session, url, record) == 202
         before = store.primary()
+        assert str(before) in store.type_before()
         store.kill(before)
         began, refusals = time.monotonic(), 0
         while await post(session, url, "po-after") != 202:
             refusals += 1
             assert time.monotonic() - began < 60
         took = time.monotonic() - began
-    assert store.primary() != before
+    assert str(before) not in store.type_after()
     told = f"was answered 202 after {took:.1f} s, {refusals} times 503 before"
     figures.append(f"failover: a delivery sent as the primary died {told}")
     return [*sent, "po-after"]

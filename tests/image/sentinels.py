@@ -1,5 +1,7 @@
 """A store as docs/kubernetes.md wants it for high availability: a primary, two replicas, three sentinels, all real."""
 
+import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any, Self
 import redis
 
 from service.dev.embedded import get_binary_path
+from tests.helm.guide import block, blocks
 from tests.image.node import free_ports
 
 NAME = "orders"
@@ -15,21 +18,8 @@ PASSWORD = "of-the-store"
 SENTINEL_PASSWORD = "of-the-sentinels"
 READY_SECONDS_MAX = 20.0
 
-SERVER = ("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction",
-          "--min-replicas-to-write", "1", "--requirepass", PASSWORD, "--masterauth", PASSWORD,
-          "--repl-diskless-sync-delay", "0")  # fmt: skip
-
-SENTINEL = f"""
-port {{port}}
-bind 127.0.0.1
-dir {{folder}}
-requirepass {SENTINEL_PASSWORD}
-sentinel sentinel-pass {SENTINEL_PASSWORD}
-sentinel monitor {NAME} 127.0.0.1 {{primary}} 2
-sentinel auth-pass {NAME} {PASSWORD}
-sentinel down-after-milliseconds {NAME} 1000
-sentinel failover-timeout {NAME} 5000
-"""
+SERVER, SENTINEL = blocks("conf")
+"""What docs/kubernetes.md says that servers and sentinels have to be told."""
 
 
 class Sentinels:
@@ -56,6 +46,25 @@ class Sentinels:
         """The port of the primary, as the last sentinel has it."""
         return int(_ask(self._ports[5], "GET-MASTER-ADDR-BY-NAME")[1])
 
+    def type_before(self) -> str:
+        """Type what docs/kubernetes.md types before it takes the primary away; give what is answered."""
+        return self._type(0)
+
+    def type_after(self) -> str:
+        """Type what it types afterwards."""
+        return self._type(1)
+
+    def _type(self, part: int) -> str:
+        script = block("sh", "get-master-addr-by-name")
+        exported, rest = script.split("\n", 1)
+        lines = [line for line in rest.split("kubectl -n data delete")[part].splitlines() if "valkey-cli" in line]
+        here = "\n".join([exported, *lines]).replace("valkey-cli -h valkey-sentinel.data.svc", "redis-cli -h 127.0.0.1")
+        command = ["/bin/bash", "-euo", "pipefail", "-c", here.replace("26379", str(self._ports[5]))]
+        environ = {**os.environ, "SENTINEL_PASSWORD": SENTINEL_PASSWORD}
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environ)
+        assert not re.search("ERR|NOAUTH|NOQUORUM", done.stdout), done.stdout
+        return done.stdout
+
     def kill(self, port: int) -> None:
         """Kill one server, as a node does that is lost."""
         self._servers[port].kill()
@@ -65,15 +74,13 @@ class Sentinels:
         for port in self._ports[:3]:
             folder = self._folder / f"server-{port}"
             folder.mkdir()
-            after = () if port == first else ("--replicaof", f"127.0.0.1 {first}")
-            own = ("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder))
-            self._servers[port] = self._start(*own, *SERVER, *after)
+            after = "" if port == first else f"replicaof 127.0.0.1 {first}\n"
+            self._servers[port] = self._start(_file(folder, port, SERVER.replace("PASSWORD", PASSWORD) + after))
         for port in self._ports[3:]:
             folder = self._folder / f"sentinel-{port}"
             folder.mkdir()
-            file = folder / "sentinel.conf"
-            file.write_text(SENTINEL.format(port=port, folder=folder, primary=first))
-            self._start(str(file), "--sentinel")
+            told = SENTINEL.replace("SENTINEL-PASSWORD", SENTINEL_PASSWORD).replace(" PASSWORD", f" {PASSWORD}")
+            self._start(_file(folder, port, told.replace("PRIMARY 6379", f"127.0.0.1 {first}")), "--sentinel")
         deadline = time.monotonic() + READY_SECONDS_MAX
         while not all(self._knows_all(port) for port in self._ports[3:]):
             assert time.monotonic() < deadline, "the sentinels did not find each other"
@@ -95,6 +102,12 @@ class Sentinels:
             return len(_ask(port, "REPLICAS")) == len(_ask(port, "SENTINELS")) == 2
         except redis.ConnectionError:
             return False
+
+
+def _file(folder: Path, port: int, told: str) -> str:
+    path = folder / "server.conf"
+    path.write_text(f"port {port}\nbind 127.0.0.1\ndir {folder}\nrepl-diskless-sync-delay 0\n{told}")
+    return str(path)
 
 
 def _ask(port: int, what: str) -> Any:
