@@ -289,7 +289,7 @@ async def test_beside_deliveries_what_none_told_is_a_miss_and_what_one_told_is_n
     for number in (1, 2):
         desk.catalog.put("pexip_engage", "customer", str(number), customer(number, later))
     lane = RecordRef("engage", "customer", "1").lane
-    await desk.store.client.command("HSET", f"{desk.settings.key_prefix}record:{lane}", "version", version)
+    await desk.store.client.command("SET", f"{desk.settings.key_prefix}record:{lane}", f"d\n{version}\nupdated\n")
     assert counts(await desk.make_pass(poll)) == ("poll.finished", 2, 2, 1)
     assert await desk.events() == [("2", "updated")]
 
