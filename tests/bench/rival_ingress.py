@@ -6,16 +6,13 @@ python -m tests.bench.rival_ingress <port> bare   reads the body and answers
 
 import hashlib
 import hmac
-import logging
 import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import msgspec
-import structlog
 import uvicorn
 from arq import ArqRedis, create_pool
 from arq.connections import RedisSettings
@@ -24,6 +21,7 @@ from litestar.status_codes import HTTP_202_ACCEPTED, HTTP_401_UNAUTHORIZED
 from msgspec import Struct
 
 from tests.bench.material import SECRET_NAME, SOURCE
+from tests.bench.rival_log import fast_log
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -43,28 +41,7 @@ class Notice(Struct):
 
 
 _decode = msgspec.json.Decoder(Notice).decode
-_encode = msgspec.json.Encoder().encode
 _secret = os.environ.get(SECRET_NAME, "").encode()
-
-
-def _serialize(fields: Any, **_: Any) -> bytes:
-    return _encode(fields)
-
-
-def fast_log() -> Any:
-    """The fast recipe of structlog's own documentation, to /dev/null."""
-    structlog.configure(
-        cache_logger_on_first_use=True,
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(serializer=_serialize),
-        ],
-        logger_factory=structlog.BytesLoggerFactory(Path(os.devnull).open("wb")),  # noqa: SIM115 - for good
-    )
-    return structlog.get_logger()
 
 
 @asynccontextmanager

@@ -2,42 +2,14 @@
 
 import logging
 import time
-from decimal import Decimal
 from typing import Any
 
 import httpx
-import msgspec
-from msgspec import Struct
 
-from tests.bench.rival_ingress import fast_log
+from tests.bench.rival_log import fast_log
+from tests.bench.rival_rules import decode_order, judge
 
 CONNECTIONS = 100
-
-
-class Price(Struct):
-    """An amount."""
-
-    value: Decimal
-    currency: str
-
-
-class OrderLine(Struct):
-    """What the rules ask of a line."""
-
-    price: Price
-    quantity_ordered: int
-    quantity_received: int
-
-
-class Order(Struct):
-    """What the rules ask of an order."""
-
-    id: str
-    status: str
-    lines: list[OrderLine]
-
-
-_decode = msgspec.json.Decoder(Order).decode
 
 
 async def open_client(ctx: dict[Any, Any]) -> None:
@@ -51,28 +23,13 @@ async def close_client(ctx: dict[Any, Any]) -> None:
     await ctx["http"].aclose()
 
 
-def judge(order: Order) -> list[dict[str, Any]]:
-    """The same ten rules, written by hand."""
-    effects: list[dict[str, Any]] = []
-    received = order.status == "received"
-    total = sum((line.price.value * line.quantity_ordered for line in order.lines), Decimal(0))
-    if received and total > 100 and any(line.quantity_received < line.quantity_ordered for line in order.lines):
-        missing = sum(max(line.quantity_ordered - line.quantity_received, 0) for line in order.lines)
-        effects.append({"order": order.id, "missing": missing})
-    for number in range(1, 10):
-        limit = number * 100
-        if received and any(line.quantity_ordered > limit for line in order.lines):
-            effects.append({"order": order.id})
-    return effects
-
-
 async def whole_job(ctx: dict[Any, Any], _body: bytes, record_id: str) -> None:
     began = time.perf_counter()
     log, http, redis, stub = ctx["log"], ctx["http"], ctx["redis"], ctx["stub"]
     url = f"{stub}/v1/organizations/org_1/purchase-orders/{record_id}"
     answer = await http.get(url, headers={"Authorization": "Bearer bench-token"})
     answer.raise_for_status()
-    order = _decode(answer.content)
+    order = decode_order(answer.content)
     log.info("record.fetched", event_id=ctx["job_id"], http_status=answer.status_code, duration_ms=_since(began))
     for place, body in enumerate(judge(order)):
         key = f"effect:{ctx['job_id']}:{place}"
