@@ -12,7 +12,7 @@ HEAD = """\
 # The chart of Waybill
 
 Two Deployments of one image: `service` answers HTTP (8080 for senders, 8081 for operators), `workers` runs jobs. A Job
-publishes the rules after install and upgrade. [docs/kubernetes.md](../docs/kubernetes.md) is the guide, from an empty
+publishes the rules after install, upgrade and rollback. [docs/kubernetes.md](../docs/kubernetes.md) is the guide, from an empty
 cluster to the first rule that acts; this page lists every value.
 
 `values.schema.json` knows platforms, sources, rules and settings from the code, so `helm lint` refuses a bad rule. Helm

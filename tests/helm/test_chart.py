@@ -167,11 +167,11 @@ def test_a_changed_configuration_restarts_pods_and_nothing_else_does() -> None:
     assert annotations(rules={"files": {"more": [{"id": "r", "type": "customer"}]}}) == before
 
 
-def test_the_rules_are_published_after_install_and_upgrade() -> None:
+def test_the_rules_are_published_after_install_upgrade_and_rollback() -> None:
     objects = render("full")
     job = objects["Job/rel-waybill-rules"]
     (pod,) = job["spec"]["template"]["spec"]["containers"]
-    assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-install,post-upgrade"
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-install,post-upgrade,post-rollback"
     assert pod["args"][:2] == ["rules", "apply"]
     mounted = {mount["name"]: mount["mountPath"] for mount in pod["volumeMounts"]}
     assert mounted["rules"] == "/etc/waybill/rules/release"

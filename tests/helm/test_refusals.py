@@ -18,6 +18,12 @@ def source(**fields: Any) -> Values:
     return {"config": {"sources": {"pack-orders": fields}}}
 
 
+def external(data: Values) -> Values:
+    return {"secrets": {"external": {"s": {"store": {"kind": "SecretStore", "name": "v"}, "data": data}}}}
+
+
+OPERATOR = {"name": "o", "role": "operator", "sha256": {"env": "OPS"}}
+
 BY_SCHEMA: dict[str, tuple[Values, str]] = {
     "a word nobody knows": ({"replicas": 3}, "replicas"),
     "an operator nobody knows": (rule(when={"field": "status", "op": "greatr", "value": 1}), "op"),
@@ -41,6 +47,14 @@ BY_SCHEMA: dict[str, tuple[Values, str]] = {
     "no worker at all": ({"workers": {"autoscaling": {"kind": "keda", "min": 0}}}, "min"),
     "a sentinel without its port": ({"redis": {"sentinel": {"hosts": ["sentinel"]}}}, "hosts"),
     "a store by another protocol": ({"redis": {"url": "http://redis"}}, "url"),
+    "an external secret from nowhere": ({"secrets": {"external": {"s": {"data": {"A": {"key": "k"}}}}}}, "store"),
+    "an external secret of ours": (external({"WAYBILL_PORT": {"key": "k"}}), "WAYBILL_PORT"),
+    "an external secret without a key": (external({"A": {"property": "p"}}), "key"),
+    "a way out that is half open": ({"networkPolicy": {"serviceOutbound": "sometimes"}}, "serviceOutbound"),
+    "a traffic policy nobody knows": ({"service": {"externalTrafficPolicy": "Near"}}, "externalTrafficPolicy"),
+    "an operator without a digest": ({"config": {"admin": {"tokens": [{"name": "o", "role": "viewer"}]}}}, "sha256"),
+    "a role nobody knows": ({"config": {"admin": {"tokens": [{**OPERATOR, "role": "root"}]}}}, "role"),
+    "an operator's token in clear": ({"config": {"admin": {"tokens": [{**OPERATOR, "sha256": "ab"}]}}}, "sha256"),
     "attempts without an end": ({"workers": {"attemptSecondsMax": 0}}, "attemptSecondsMax"),
 }
 
