@@ -5,6 +5,7 @@ import hmac
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -145,12 +146,29 @@ def signed_requests(path: str, run: str, count: int) -> Iterator[bytes]:
         yield signed_request(path, body.replace(b"00000000", b"%08d" % number))
 
 
-def stored_event(number: int) -> Event:
+def telling_body(number: int) -> bytes:
+    """A notice of about 1 KB that tells of the order itself, with ids, prices and moments of its own."""
+    chance = hashlib.shake_256(str(number).encode()).hexdigest(400)
+    order_id, supplier_id, *ids = (str(UUID(chance[at : at + 32])) for at in range(0, 256, 32))
+    lines = [
+        {"id": line_id, "code": f"SKU-{int(line_id[:4], 16):05d}", "ordered": int(line_id[4:6], 16), "received": 7,
+         "price": {"value": f"{int(line_id[6:8], 16)}.50", "currency": "EUR"}}
+        for line_id in ids[:5]
+    ]  # fmt: skip
+    order = {"id": order_id, "reference": f"PO-2026-{number:06d}", "status": "received", "supplier_id": supplier_id}
+    moment = f"2026-03-02T10:{number % 60:02d}:{number // 60 % 60:02d}.{number:06d}Z"
+    data = order | {"updated_at": moment, "lines": lines}
+    return msgspec.json.encode(
+        {"event_code": "purchase_order.updated", "id": ids[5], "occurred_at": moment, "data": data}
+    )
+
+
+def stored_event(number: int, body: bytes | None = None) -> Event:
     """An event as the ingress would keep it, each about a record of its own."""
     event_id, record_id = new_event_id(), f"po-{number:08d}"
     record = RecordRef("pack", "purchase_order", record_id)
     headers = {"content-type": "application/json", "user-agent": "bench"}
     traceparent = f"00-{event_id}-{event_id[16:]}-00"
-    body = delivery_body(f"e-{number:08d}", record_id)
+    body = delivery_body(f"e-{number:08d}", record_id) if body is None else body
     name = "purchase_order.updated"
     return Event(EVENT_VERSION, event_id, SOURCE, name, "updated", record, None, headers, traceparent, body)

@@ -6,6 +6,7 @@
 Lines go to /dev/null. Then one JSON line is printed.
 """
 
+import hashlib
 import json
 import os
 import sys
@@ -32,6 +33,8 @@ from workers.commands import joined
 from workers.process import finish_effects, process_lane
 from workers.worker import LeaseWorker
 
+STATE_DIGEST = hashlib.sha256(b"state").hexdigest()
+
 _moments: dict[str, float] = {}
 
 
@@ -43,7 +46,7 @@ class Cached:
     def __init__(self) -> None:
         raw = msgspec.json.decode(order_json("po"))
         self._fetched = Fetched(
-            decoded_order("po"), raw, "2026-03-02T10:00:00.000000Z", "d" * 64, 200, "bench.purchase_order.get", 0.0
+            decoded_order("po"), raw, "2026-03-02T10:00:00.000000Z", STATE_DIGEST, 200, "bench.purchase_order.get", 0.0
         )
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:

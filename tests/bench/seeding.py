@@ -1,6 +1,6 @@
 """Filling the queues before a measurement, on either side."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,20 +29,27 @@ def rule_document(text: str) -> bytes:
     return write_document(file.rules)
 
 
-def seed_own(stage: Stage, rules: str, events: int) -> int:
-    """Empty the store, publish the rules, take in events of one lane each; gives the bytes of all bodies."""
+def seed_own(stage: Stage, rules: str, events: int, body_of: Callable[[int], bytes] | None = None) -> int:
+    """Empty the store, publish the rules, take in events of one lane each; gives the bytes of all bodies.
+
+    The bodies are the deliveries' of all rows, or those that `body_of` gives.
+    """
     stage.clear()
-    return uvloop.run(_seed_own(stage.settings(), rules, events))
+    return uvloop.run(_seed_own(stage.settings(), rules, events, body_of))
 
 
-async def _seed_own(settings: Settings, rules: str, events: int) -> int:
+async def _seed_own(settings: Settings, rules: str, events: int, body_of: Callable[[int], bytes] | None) -> int:
     store = await open_store(settings)
     document = rule_document(rules)
     await store.rulebook.publish(version_of(document), document, "bench", "", None)
+    body_bytes = 0
     for first in range(0, events, ARRIVALS_AT_ONCE):
-        await _take_in(store, [stored_event(number) for number in range(first, min(first + ARRIVALS_AT_ONCE, events))])
+        numbers = range(first, min(first + ARRIVALS_AT_ONCE, events))
+        taken = [stored_event(number, body_of and body_of(number)) for number in numbers]
+        body_bytes += sum(len(event.body) for event in taken)
+        await _take_in(store, taken)
     await store.close()
-    return events * len(stored_event(0).body)
+    return body_bytes
 
 
 async def _take_in(store: Store, events: Sequence[Event]) -> None:
