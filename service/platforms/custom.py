@@ -19,7 +19,7 @@ from service.platforms.custom_fields import Fields, find
 from service.platforms.custom_lists import ListPlace, page_path, read_listing
 from service.platforms.decoding import own_id
 from service.platforms.gate import OPEN, Gate
-from service.platforms.http import Calls, fetch_one, segment, unknown_kind
+from service.platforms.http import Calls, fetch_one, read_as, segment, unknown_kind
 from service.platforms.reading import Node
 from service.records import RECORDS, Moment, Record
 
@@ -107,8 +107,9 @@ class Custom:
         place = self._places[kind].list if kind in self._places else None
         if place is None:
             raise unknown_kind(self.account, kind)
-        reply = await self._calls.get(f"custom.{kind}.list", page_path(place, cursor), context)
-        return read_listing(place, reply, cursor, self._fields[kind])
+        operation, fields = f"custom.{kind}.list", self._fields[kind]
+        reply = await self._calls.get(operation, page_path(place, cursor), context)
+        return read_as(operation, lambda answer: read_listing(place, answer, cursor, fields), reply)
 
 
 def _compile(account: str, kind: str, place: RecordPlace) -> Fields:

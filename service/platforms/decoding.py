@@ -76,6 +76,16 @@ def own_id(value: object, status: int) -> str:
     return text
 
 
+def check_id(node: Node, key: str, asked: str, status: int) -> None:
+    """See that a thing is the one that was asked for.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`, `platform_wrong_record`.
+    """
+    if own_id(node.get(key), status) != asked:
+        raise PermanentError("platform_wrong_record", "the answer is about something else", http_status=status)
+
+
 def digest_of(state: object) -> str:
     """SHA-256, in hex, of a state: the same whatever the order of its members."""
     return hashlib.sha256(_encoder.encode(state)).hexdigest()

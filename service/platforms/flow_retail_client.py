@@ -17,7 +17,7 @@ from msgspec import UNSET, Struct, UnsetType
 from service.platforms.answers import Reply
 from service.platforms.base import FetchContext
 from service.platforms.decoding import no_list, unwrap
-from service.platforms.operations import NO_CONTEXT, Endpoints, Operation, Page, Written
+from service.platforms.operations import NO_CONTEXT, Endpoints, Operation, Page, Query, Written
 from service.platforms.reading import Node, children, inside
 
 PAGE_SIZE_DEFAULT = 25
@@ -119,7 +119,7 @@ class FlowRetailClient:
     ) -> Page:
         """GET /tenants/{tenant}/customers: whole customers. Operation "List all customers"."""
         query = paging.query() + ([("customerExternalId", external_id)] if external_id else [])
-        return read_page(await self._endpoints.ask("customer.list", context, query=query), paging)
+        return await self._page("customer.list", context, query, paging)
 
     async def create_customer(self, customer: CustomerInput, context: FetchContext = NO_CONTEXT) -> Written:
         """POST /tenants/{tenant}/customers; made twice, there are two. The page's second operation, untitled."""
@@ -129,8 +129,7 @@ class FlowRetailClient:
         self, criteria: dict[str, Any], paging: Paging = FIRST, context: FetchContext = NO_CONTEXT
     ) -> Page:
         """POST /tenants/{tenant}/customers/search, criteria in the body. Operation "Searches for customers"."""
-        query = paging.query()
-        return read_page(await self._endpoints.ask("customer.search", context, query=query, body=criteria), paging)
+        return await self._page("customer.search", context, paging.query(), paging, criteria)
 
     async def search_customers_externally(
         self, criteria: dict[str, Any], paging: Paging = FIRST, context: FetchContext = NO_CONTEXT
@@ -139,9 +138,7 @@ class FlowRetailClient:
 
         The tenant needs the extension EXTERNAL_CUSTOMER_SEARCH, else it is `config_forbidden`.
         """
-        query = paging.query()
-        reply = await self._endpoints.ask("customer.external_search", context, query=query, body=criteria)
-        return read_page(reply, paging)
+        return await self._page("customer.external_search", context, paging.query(), paging, criteria)
 
     async def get_customer(self, customer: str, context: FetchContext = NO_CONTEXT) -> Node | None:
         """GET /tenants/{tenant}/customers/{customer}. Operation "Get details for a customer"."""
@@ -192,7 +189,7 @@ class FlowRetailClient:
             PermanentError: `not_configured` for an account without `store_uid`.
         """
         query = paging.query() + [("purchaseOrderStatus", status) for status in statuses]
-        return read_page(await self._endpoints.ask("purchase_order.list", context, query=query), paging)
+        return await self._page("purchase_order.list", context, query, paging)
 
     async def get_purchase_order(self, purchase_order: str, context: FetchContext = NO_CONTEXT) -> Node | None:
         """GET …/stores/{store}/purchase-orders/{purchase_order}; no page prints this path.
@@ -207,8 +204,17 @@ class FlowRetailClient:
         return await self._get("tenant.get", {}, context)
 
     async def _get(self, name: str, ids: dict[str, str], context: FetchContext) -> Node | None:
-        reply = await self._endpoints.ask(name, context, ids=ids)
-        return None if reply.gone else unwrap(reply.data, reply.status, wrapped=False)
+        def read(reply: Reply) -> Node | None:
+            return None if reply.gone else unwrap(reply.data, reply.status, wrapped=False)
+
+        return await self._endpoints.read(name, context, read, ids=ids)
+
+    async def _page(
+        self, name: str, context: FetchContext, query: Query, paging: Paging, criteria: dict[str, Any] | None = None
+    ) -> Page:
+        return await self._endpoints.read(
+            name, context, lambda reply: read_page(reply, paging), query=query, body=criteria
+        )
 
 
 def read_page(reply: Reply, paging: Paging) -> Page:

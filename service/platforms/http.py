@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 from service.errors import Held, PermanentError, TransientError
@@ -16,6 +17,8 @@ from service.platforms.reading import Node, version_of
 from service.records import Moment, Record
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+T = TypeVar("T")
 
 _UNSAFE_SEGMENTS = frozenset({"", ".", ".."})
 
@@ -156,15 +159,24 @@ async def fetch_one(  # noqa: PLR0913 - what is asked, how, and how it is read
     reply = await calls.get(operation, path, context, headers)
     if reply.gone:
         return Fetched(None, {}, None, digest_of({}), reply.status, operation, reply.duration_ms)
-    try:
-        state, record, modified = read(reply)
-    except PermanentError as error:
-        error.operation = operation
-        raise
+    state, record, modified = read_as(operation, read, reply)
     if record.id != asked:
         reason = f"{operation} gave another record"
         raise PermanentError("platform_wrong_record", reason, http_status=reply.status, operation=operation)
     return Fetched(record, state, version_of(modified), digest_of(state), reply.status, operation, reply.duration_ms)
+
+
+def read_as(operation: str, read: Callable[[Reply], T], reply: Reply) -> T:
+    """Read an answer; what is wrong with it is wrong with this operation.
+
+    Raises:
+        PermanentError: as `read`.
+    """
+    try:
+        return read(reply)
+    except PermanentError as error:
+        error.operation = operation
+        raise
 
 
 def segment(text: str) -> str:

@@ -17,7 +17,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from service.platforms.answers import Reply
 from service.platforms.base import FetchContext
-from service.platforms.decoding import no_list, own_id, unwrap
+from service.platforms.decoding import check_id, no_list, own_id, unwrap
 from service.platforms.operations import NO_CONTEXT, Endpoints, Operation, Page, Written
 from service.platforms.reading import EMPTY, Node, as_tags, child, children, inside, text
 from service.records import Address, Customer, Moment
@@ -96,12 +96,15 @@ class OpenFoodNetworkClient:
         query = [("enterprise_id", enterprise_id)] if enterprise_id else []
         query += [("extra_fields[customer]", extra_fields)] if extra_fields else []
         query += [("page", str(page)), ("per_page", str(per_page))]
-        return read_page(await self._endpoints.ask("customer.list", context, query=query), page)
+        return await self._endpoints.read("customer.list", context, lambda reply: read_page(reply, page), query=query)
 
     async def get_customer(self, customer: str, context: FetchContext = NO_CONTEXT) -> Node | None:
         """GET /api/v1/customers/{customer}, with its balance. Page "Show customer"."""
-        reply = await self._endpoints.ask("customer.get", context, ids={"customer": customer})
-        return None if reply.gone else unwrap(reply.data, reply.status, wrapped=True)
+
+        def read(reply: Reply) -> Node | None:
+            return None if reply.gone else unwrap(reply.data, reply.status, wrapped=True)
+
+        return await self._endpoints.read("customer.get", context, read, ids={"customer": customer})
 
     async def create_customer(self, customer: CustomerInput, context: FetchContext = NO_CONTEXT) -> Written:
         """POST /api/v1/customers. Page "Create customer".
@@ -122,8 +125,15 @@ class OpenFoodNetworkClient:
 
     async def get_order(self, order: str, context: FetchContext = NO_CONTEXT) -> Node | None:
         """GET /api/v0/orders/{order}, by its number: `customer_id`, `email`, `total`, states. v0 has no page."""
-        reply = await self._endpoints.ask("order.get", context, ids={"order": order})
-        return None if reply.gone else unwrap(reply.data, reply.status, wrapped=False)
+
+        def read(reply: Reply) -> Node | None:
+            if reply.gone:
+                return None
+            node = unwrap(reply.data, reply.status, wrapped=False)
+            check_id(node, "number", order, reply.status)
+            return node
+
+        return await self._endpoints.read("order.get", context, read, ids={"order": order})
 
 
 def read_page(reply: Reply, page: int) -> Page:

@@ -7,7 +7,7 @@ from. Where no page prints a path, the operation is not `documented`, and waybil
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
@@ -15,9 +15,11 @@ from msgspec import Struct
 from service.errors import ConfigError, PermanentError
 from service.platforms.answers import Reply
 from service.platforms.base import FetchContext, Fetched
-from service.platforms.http import NO_HEADERS, Calls, fetch_one, segment
+from service.platforms.http import NO_HEADERS, Calls, fetch_one, read_as, segment
 from service.platforms.reading import Node
 from service.records import Moment, Record
+
+T = TypeVar("T")
 
 Query = Sequence[tuple[str, str]]
 
@@ -132,6 +134,25 @@ class Endpoints:
             headers=headers,
             repeatable=operation.repeatable,
         )
+
+    async def read(  # noqa: PLR0913 - what a call is, and how it is read
+        self,
+        name: str,
+        context: FetchContext,
+        read: Callable[[Reply], T],
+        *,
+        ids: Mapping[str, str] = _NO_IDS,
+        query: Query = (),
+        body: object = None,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> T:
+        """Ask for an operation and read its answer.
+
+        Raises:
+            TransientError, PermanentError, Held: as `ask`, and as `read`.
+        """
+        reply = await self.ask(name, context, ids=ids, query=query, body=body, headers=headers)
+        return read_as(f"{self.kind}.{name}", read, reply)
 
     async def fetch(  # noqa: PLR0913 - what a call is
         self,

@@ -14,7 +14,9 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
+from service.platforms.answers import Reply
 from service.platforms.base import FetchContext
+from service.platforms.decoding import check_id
 from service.platforms.operations import NO_CONTEXT, Endpoints, Operation, Page, Written
 from service.platforms.pack_cloud_records import query_of, read_one, read_page
 from service.platforms.pack_cloud_rules import RULE_OPERATIONS, RulesClient
@@ -95,16 +97,15 @@ class PackCloudClient(RulesClient):
 
     def __init__(self, endpoints: Endpoints) -> None:
         super().__init__(endpoints)
-        self._ask = endpoints.ask
         self._write = endpoints.write
 
     async def get_customer(self, customer: str, context: FetchContext = NO_CONTEXT) -> Node | None:
         """GET …/customers/{customer}: two addresses, three counts. Page "Get customer by id"."""
-        return read_one(await self._ask("customer.get", context, ids={"customer": customer}))
+        return await self._get("customer.get", {"customer": customer}, context)
 
     async def get_purchase_order(self, purchase_order: str, context: FetchContext = NO_CONTEXT) -> Node | None:
         """GET …/purchase-orders/{purchase_order}: status, events, lines, supplier. Page "Get purchase order by id"."""
-        return read_one(await self._ask("purchase_order.get", context, ids={"purchase_order": purchase_order}))
+        return await self._get("purchase_order.get", {"purchase_order": purchase_order}, context)
 
     async def list_purchase_orders(  # noqa: PLR0913 - its filters
         self,
@@ -126,15 +127,22 @@ class PackCloudClient(RulesClient):
         onward = dict(query_of(page)) if page else {}
         kept = [(name, value) for name, value in query if name not in onward]
         sent = kept + (query_of(page) if page else [])
-        return read_page(await self._ask("purchase_order.list", context, query=sent))
+        return await self._endpoints.read("purchase_order.list", context, read_page, query=sent)
 
     async def get_order(self, order: str, context: FetchContext = NO_CONTEXT) -> Node | None:
         """GET …/orders/{order}: `customer_id` (or null), status, quantities. Page "Get order by id"."""
-        return read_one(await self._ask("order.get", context, ids={"order": order}))
+
+        def read(reply: Reply) -> Node | None:
+            node = read_one(reply)
+            if node is not None:
+                check_id(node, "id", order, reply.status)
+            return node
+
+        return await self._endpoints.read("order.get", context, read, ids={"order": order})
 
     async def list_integrations(self, page: str | None = None, context: FetchContext = NO_CONTEXT) -> Page:
         """GET …/integrations: id, category, name, what is synchronized. Page "Get list of integrations"."""
-        return read_page(await self._ask("integration.list", context, query=query_of(page or "")))
+        return await self._list("integration.list", {}, page, context)
 
     async def create_integration(self, new: NewIntegration, context: FetchContext = NO_CONTEXT) -> Written:
         """POST …/integrations. Page "Create integration"; made twice, there are two."""
@@ -142,7 +150,7 @@ class PackCloudClient(RulesClient):
 
     async def get_integration(self, integration: str, context: FetchContext = NO_CONTEXT) -> Node | None:
         """GET …/integrations/{integration}. Page "Get integration by id"."""
-        return read_one(await self._ask("integration.get", context, ids={"integration": integration}))
+        return await self._get("integration.get", {"integration": integration}, context)
 
     async def update_integration(
         self, integration: str, change: IntegrationChange, context: FetchContext = NO_CONTEXT
@@ -158,8 +166,7 @@ class PackCloudClient(RulesClient):
         self, integration: str, page: str | None = None, context: FetchContext = NO_CONTEXT
     ) -> Page:
         """GET …/integrations/{integration}/actions: what it can be told to do. Page "Get integration actions by id"."""
-        ids, query = {"integration": integration}, query_of(page or "")
-        return read_page(await self._ask("integration_action.list", context, ids=ids, query=query))
+        return await self._list("integration_action.list", {"integration": integration}, page, context)
 
     async def execute_integration_action(
         self, integration: str, action: str, values: dict[str, Any], context: FetchContext = NO_CONTEXT
@@ -173,7 +180,7 @@ class PackCloudClient(RulesClient):
 
     async def get_integration_settings(self, integration: str, context: FetchContext = NO_CONTEXT) -> Node | None:
         """GET …/integrations/{integration}/settings. Page "Get settings for integration"."""
-        return read_one(await self._ask("integration_settings.get", context, ids={"integration": integration}))
+        return await self._get("integration_settings.get", {"integration": integration}, context)
 
     async def sync_integration_orders(self, integration: str, context: FetchContext = NO_CONTEXT) -> Written:
         """POST …/sync/orders; begun, not done. Page "Sync integration orders (async)"."""

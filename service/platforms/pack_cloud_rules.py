@@ -155,7 +155,7 @@ class RulesClient:
         return await self._endpoints.write("rule_condition.delete", context, ids={"rule": rule, "condition": condition})
 
     async def _list(self, name: str, ids: dict[str, str], page: str | None, context: FetchContext) -> Page:
-        return read_page(await self._endpoints.ask(name, context, ids=ids, query=query_of(page or "")))
+        return await self._endpoints.read(name, context, read_page, ids=ids, query=query_of(page or ""))
 
     async def _get(self, name: str, ids: dict[str, str], context: FetchContext) -> Node | None:
-        return read_one(await self._endpoints.ask(name, context, ids=ids))
+        return await self._endpoints.read(name, context, read_one, ids=ids)

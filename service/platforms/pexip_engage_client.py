@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 
 from service.platforms.answers import Reply
 from service.platforms.base import FetchContext
-from service.platforms.decoding import no_list, own_id, unwrap
+from service.platforms.decoding import check_id, no_list, own_id, unwrap
 from service.platforms.operations import NO_CONTEXT, Endpoints, Operation, Page
 from service.platforms.reading import Node, child, children, inside, moment, text
 from service.records import Address, Customer, Moment
@@ -56,20 +56,33 @@ class PexipEngageClient:
         """GET /customers?offset=&limit=; `next` is the next offset. Pages "Get customers" and on pagination."""
         query = (("offset", str(offset)), ("limit", str(limit)))
         headers = self._headers(context)
-        reply = await self._endpoints.ask("customer.list", context, query=query, headers=headers)
-        return read_page(reply, offset)
+        return await self._endpoints.read(
+            "customer.list", context, lambda reply: read_page(reply, offset), query=query, headers=headers
+        )
 
     async def get_appointment(self, appointment: str, context: FetchContext = NO_CONTEXT) -> Node | None:
         """GET /appointments/{appointment}: participants, status, moments. Page "Get an appointment"."""
-        return await self._get("appointment.get", {"appointment": appointment}, context)
+        return await self._get("appointment.get", {"appointment": appointment}, context, asked=appointment)
 
     async def get_callback_request(self, callback_request: str, context: FetchContext = NO_CONTEXT) -> Node | None:
         """GET /callback-requests/{callback_request}; no page prints this path."""
-        return await self._get("callback_request.get", {"callback_request": callback_request}, context)
+        ids = {"callback_request": callback_request}
+        return await self._get("callback_request.get", ids, context, asked=callback_request)
 
-    async def _get(self, name: str, ids: dict[str, str], context: FetchContext) -> Node | None:
-        reply = await self._endpoints.ask(name, context, ids=ids, headers=self._headers(context))
-        return None if reply.gone else unwrap(reply.data, reply.status, wrapped=True)
+    async def _get(
+        self, name: str, ids: dict[str, str], context: FetchContext, asked: str | None = None
+    ) -> Node | None:
+        """Get one thing; the one that was `asked` for, where it is a hint that leads on."""
+
+        def read(reply: Reply) -> Node | None:
+            if reply.gone:
+                return None
+            node = unwrap(reply.data, reply.status, wrapped=True)
+            if asked is not None:
+                check_id(node, "id", asked, reply.status)
+            return node
+
+        return await self._endpoints.read(name, context, read, ids=ids, headers=self._headers(context))
 
 
 def read_page(reply: Reply, offset: int) -> Page:
