@@ -42,7 +42,7 @@ class Sandbox:
         if reply is None:
             ours = request.segments[0] == ROOT
             reply = self._control.answer(request) if ours else answer(request, self.catalog)
-        await send_reply(send, reply)
+        await send_reply(send, reply, fault.drip_ms if fault is not None else 0)
 
 
 def _control_itself(request: Request) -> bool:

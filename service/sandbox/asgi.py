@@ -1,5 +1,6 @@
 """The little of HTTP that the sandbox needs, straight on ASGI: whole requests in, whole answers out."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from http import HTTPStatus
 from typing import Any
@@ -71,9 +72,12 @@ async def read_request(scope: Scope, receive: Receive) -> Request | None:
     return Request(scope["method"], path, segments, headers, b"".join(pieces), scope["client"])
 
 
-async def send_reply(send: Send, reply: Reply) -> None:
-    """Send an answer."""
+async def send_reply(send: Send, reply: Reply, drip_ms: int = 0) -> None:
+    """Send an answer; `drip_ms` apart byte by byte, where that is asked for."""
     length = str(len(reply.body)).encode()
     headers = [(b"content-type", reply.content_type), (b"content-length", length), *reply.headers]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})
+    for byte in reply.body if drip_ms else b"":
+        await asyncio.sleep(drip_ms / 1000)
+        await send({"type": "http.response.body", "body": bytes((byte,)), "more_body": True})
+    await send({"type": "http.response.body", "body": b"" if drip_ms else reply.body})

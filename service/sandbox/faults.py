@@ -13,13 +13,14 @@ class Fault(Struct, forbid_unknown_fields=True, kw_only=True):
     """One fault: a delay, then the connection is reset, or `status` is answered, or all goes on as usual.
 
     `body` replaces the words that go with the status, and with `status` 200 the answer itself. `retry_after` is sent as
-    it is, seconds or a date.
+    it is, seconds or a date. `drip_ms` lets that long pass before each byte of the answer's body.
     """
 
     match: str = "/"
     times: Annotated[int, Meta(ge=1)] = 1
     status: Annotated[int, Meta(ge=200, le=599)] | None = None
     delay_ms: Annotated[int, Meta(ge=0, le=600_000)] = 0
+    drip_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
     reset: bool = False
     retry_after: int | str | None = None
     body: str | None = None
