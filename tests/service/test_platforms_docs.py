@@ -10,6 +10,7 @@ from service.records import Address, Customer, Line, PurchaseOrder
 
 DOCS = Path(__file__).parents[2] / "docs"
 PLATFORMS = (DOCS / "platforms.md").read_text()
+SERVICE = Path(__file__).parents[2] / "service"
 CUSTOM = (DOCS / "custom-platform.md").read_text()
 
 
@@ -31,6 +32,20 @@ def test_the_tables_name_every_field_of_a_record(title: str, record: type[msgspe
     named = {word for row in rows for word in re.findall(r"`([a-z_.]+)`", row.split("|")[1])}
     fields = {prefix + field.name for field in msgspec.structs.fields(record)}
     assert fields - named <= {"lines", "supplier"}
+
+
+KINDS = re.compile(
+    r"(?:TransientError|PermanentError|Held)[(,]\s*\"([a-z_]+)\"|\"((?:config|request|platform)_[a-z_]+)\""
+)
+CODE = [*(SERVICE / "platforms").glob("*.py"), SERVICE / "outbound.py", SERVICE.parent / "workers" / "fetching.py"]
+
+
+def test_every_error_of_a_platform_is_told_with_whose_it_is() -> None:
+    raised = {name for path in CODE for pair in KINDS.findall(path.read_text()) for name in pair if name}
+    rows = [line for line in section("What goes wrong, and whose it is").splitlines() if line.startswith("| ")]
+    told = {word for row in rows[1:] for word in re.findall(r"`([a-z_]+)`", row.split("|")[2])}
+    assert told == raised
+    assert {"tls", "platform_wrong_record", "config_wrong_address", "request_refused"} <= told
 
 
 def test_every_example_in_the_page_on_custom_platforms_stands_in_the_file_that_is_tested() -> None:
