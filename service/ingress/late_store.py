@@ -47,6 +47,7 @@ class LateStore:
         self._open_store = open_store
         self._store: Store | Shards | None = None
         self._trouble: WaybillError | None = StoreUnavailable("the store was not reached yet")
+        self._told: str | None = None  # the kind of trouble that the log knows of
 
     @property
     def opened(self) -> Store | Shards:
@@ -130,5 +131,6 @@ class LateStore:
         elif trouble is None:
             if before is not None:
                 self._log.info("store.available", durability=self._settings.durability)
-        elif before is None or before.kind != trouble.kind:
+        elif self._told != trouble.kind:
             self._log.error("store.unavailable", error_kind=trouble.kind, reason=str(trouble))
+        self._told = trouble.kind if trouble else None

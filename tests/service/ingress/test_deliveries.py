@@ -276,9 +276,12 @@ async def test_a_process_older_than_its_store_answers_503_until_it_is_there(
     lines: Lines,
 ) -> None:
     missing = make_settings(redis_url=f"unix://{tmp_path}/nobody.sock")
-    addresses = [missing, make_settings(redis_url=own_valkey().url)]
+    addresses = [missing, missing, make_settings(redis_url=own_valkey().url)]
     late = LateStore(missing, lambda _: open_store(addresses.pop(0)))
     await late.look()
+    await late.look()
+    (told,) = lines("store.unavailable")  # from the first look on, and once
+    assert "nobody.sock" in told["reason"]
     url = await serve(missing, late)
     status, problem = await deliver(client, url, encode(Order("1")))
     assert (status, problem["code"]) == (503, "store_unavailable")
