@@ -7,6 +7,7 @@ no field here stays reachable to rules under `raw.`.
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -90,17 +91,10 @@ class PurchaseOrder(Struct, frozen=True, kw_only=True):
         """The sum of all lines; UNSET where a line lacks its price or quantity, or two lines differ in currency."""
         if not self.lines:
             return UNSET
-        value, currency = Decimal(0), ""
-        for line in self.lines:  # not by `line.total`: a call and a Money for each line would take twice as long
-            price, ordered = line.price, line.quantity_ordered
-            if price is UNSET or price is None or ordered is UNSET or ordered is None:
-                return UNSET
-            if price.currency != currency:
-                if currency:
-                    return UNSET
-                currency = price.currency
-            value += price.value * ordered
-        return Money(value, currency)
+        try:
+            return _total_of_units(self.lines)
+        except (AttributeError, TypeError, IndexError):  # something absent, or a quantity that is not a small number
+            return _total(self.lines)
 
     @property
     def quantity_ordered(self) -> Quantity | UnsetType:
@@ -166,6 +160,43 @@ PERSONAL = frozenset({
     "street", "house_number", "postal_code", "city", "vat_number",
 })  # fmt: skip
 """Field names that hold personal data: masked in traces, log messages and what `previous` keeps."""
+
+
+_UNITS = tuple(Decimal(units) for units in range(1_000))
+"""Multiplying by these takes half as long as by whole numbers, which are made into Decimals at each product."""
+
+
+def _total_of_units(lines: tuple[Any, ...]) -> Money | UnsetType:
+    """Add up lines whose quantities are whole numbers below 1,000, as nearly all are; to the digit as `_total` does.
+
+    Raises:
+        AttributeError, TypeError, IndexError: some line is not like that.
+    """
+    units, value = _UNITS, _UNITS[0]
+    currency: str = lines[0].price.currency
+    for line in lines:
+        price, ordered = line.price, line.quantity_ordered
+        if ordered < 0:
+            raise IndexError
+        if price.currency != currency:
+            return UNSET
+        product: Decimal = price.value * units[ordered]
+        value += product
+    return Money(value, currency)
+
+
+def _total(lines: tuple[Line, ...]) -> Money | UnsetType:
+    value, currency = Decimal(0), ""
+    for line in lines:  # not by `line.total`: a call and a Money for each line would take twice as long
+        price, ordered = line.price, line.quantity_ordered
+        if price is UNSET or price is None or ordered is UNSET or ordered is None:
+            return UNSET
+        if price.currency != currency:
+            if currency:
+                return UNSET
+            currency = price.currency
+        value += price.value * ordered
+    return Money(value, currency)
 
 
 def _sum(lines: tuple[Line, ...] | UnsetType | None, field: str) -> Quantity | UnsetType:

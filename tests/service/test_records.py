@@ -1,6 +1,7 @@
 """What an order tells of all its lines is held against what the lines tell of themselves."""
 
 from decimal import Decimal
+from typing import cast
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,8 +9,9 @@ from msgspec import UNSET, UnsetType
 
 from service.records import Line, Money, PurchaseOrder, Quantity
 
-quantities = st.sampled_from([0, 1, 5, Decimal("2.5"), UNSET, None])
-prices = st.builds(Money, st.sampled_from([Decimal(1), Decimal("12.50")]), st.sampled_from(["EUR", "EUR", "USD"]))
+quantities = st.sampled_from([0, 1, 5, -3, 999, 1_000, Decimal("2.5"), Decimal("5.0"), UNSET, None])
+amounts = [Decimal(1), Decimal("12.50"), Decimal("-0.001"), Decimal("1E+3"), Decimal("9" * 28)]
+prices = st.builds(Money, st.sampled_from(amounts), st.sampled_from(["EUR", "EUR", "USD"]))
 lines = st.builds(
     Line, price=prices | st.sampled_from([UNSET, None]), quantity_ordered=quantities, quantity_received=quantities
 )
@@ -25,7 +27,9 @@ def test_an_orders_total_is_the_sum_of_its_lines_totals_in_one_currency(order: P
     if not totals or len(known) < len(totals) or len(currencies) > 1:
         assert order.total is UNSET
     else:
-        assert order.total == Money(sum((total.value for total in known), Decimal(0)), currencies.pop())
+        value = sum((total.value for total in known), Decimal(0))
+        assert order.total == Money(value, currencies.pop())
+        assert str(cast("Money", order.total).value) == str(value)  # the same digits and exponent too
 
 
 @given(order=orders)
