@@ -1,4 +1,4 @@
-"""Workers as processes of their own: `waybill work` on one configuration, started and waited for."""
+"""Pods as processes of their own: `waybill work` and `waybill serve` on one configuration, started and waited for."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ START_SECONDS_MAX = 15
 
 
 class Pods:
-    """The worker processes of a test; `secrets` are what its waybill.yaml takes from the environment."""
+    """The processes of a test; `secrets` are what its waybill.yaml takes from the environment."""
 
     def __init__(self, directory: Path, redis_url: str, config: str, secrets: dict[str, str]) -> None:
         self.children: list[Child] = []
@@ -21,12 +21,12 @@ class Pods:
         self._config = directory / "waybill.yaml"
         self._config.write_text(config)
 
-    async def start(self, redis_url: str | None = None, **settings: object) -> Child:
-        """Start a worker and wait until it takes jobs; `redis_url` where it is to reach the store another way."""
-        values = {"config": self._config, "host": "127.0.0.1", "admin_port": 0} | settings
+    async def start(self, redis_url: str | None = None, command: str = "work", **settings: object) -> Child:
+        """Start one and wait until it is at work; `redis_url` where it is to reach the store another way."""
+        values = {"config": self._config, "host": "127.0.0.1", "port": 0, "admin_port": 0} | settings
         environ = dict(os.environ) | {f"WAYBILL_{name.upper()}": str(value) for name, value in values.items()}
         environ |= {"WAYBILL_REDIS_URL": redis_url or self._redis_url} | self._secrets
-        child = start_child(f"w{len(self.children)}", ["work"], environ, self._directory)
+        child = start_child(f"{command}{len(self.children)}", [command], environ, self._directory)
         self.children.append(child)
         await self.hears(child, "process.started")
         return child
