@@ -4,11 +4,15 @@ tests/image/build && .venv/bin/python -m tests.helm.tools && .venv/bin/pytest te
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import re
+import ssl
 import subprocess
+from collections.abc import AsyncGenerator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,8 +20,11 @@ import pytest
 
 from service.sandbox.server import SandboxHandle
 from tests.helm import guide
-from tests.image.node import Node, podman
+from tests.helm.rendering import render
+from tests.image.conftest import values_for
+from tests.image.node import Balancer, Node, podman
 from tests.image.sending import OPERATOR, SECRET, acted, post, until
+from tests.service.store.test_tls import write_certificate
 
 IMAGE = "localhost/waybill:test"
 LOCKED = ("--rm", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--network", "none")
@@ -201,3 +208,50 @@ async def test_what_the_guide_types_is_answered_and_makes_the_rule_act(node: Nod
     await until(lambda: acted(sandbox)["po-guide"] == 1)
     searched = read.split("grep ")[1].strip()
     assert [line for line in workers.lines() if line["event"] == searched]
+
+
+async def test_a_store_behind_tls_is_spoken_to_where_its_authority_is_trusted(
+    store_url: str, sandbox: SandboxHandle, tmp_path: Path
+) -> None:
+    store_port = int(store_url.split(":")[2].split("/", maxsplit=1)[0])
+    async with tls_before(store_port, tmp_path) as (port, authority):
+        secrets = {"waybill-redis": {"url": f"rediss://localhost:{port}/0"}, "waybill-ca": {"ca.crt": authority}}
+        store = {"existingSecret": {"name": "waybill-redis"}, "tls": {"caSecret": {"name": "waybill-ca"}}}
+        node = Node(render("minimal", values_for(sandbox) | {"redis": store}), tmp_path, secrets)
+        try:
+            service, _ = await asyncio.gather(node.start("service"), node.start("workers"))
+            await node.run_job()
+            async with aiohttp.ClientSession() as session:
+                assert await post(session, f"http://127.0.0.1:{service.port}", "po-tls") == 202
+            await until(lambda: acted(sandbox)["po-tls"] == 1)
+        finally:
+            await asyncio.to_thread(node.close)
+
+
+async def test_a_store_whose_authority_nobody_named_is_told_and_keeps_a_pod_from_being_ready(
+    store_url: str, sandbox: SandboxHandle, tmp_path: Path
+) -> None:
+    store_port = int(store_url.split(":")[2].split("/", maxsplit=1)[0])
+    async with tls_before(store_port, tmp_path) as (port, _):
+        secrets = {"waybill-redis": {"url": f"rediss://localhost:{port}/0"}}
+        node = Node(render("minimal", values_for(sandbox)), tmp_path, secrets)
+        try:
+            pod = await node.begin("service")
+            await until(lambda: "certificate verify failed" in podman("logs", pod.container))
+            async with aiohttp.ClientSession() as session:
+                for path, status in (("/healthz", 200), ("/readyz", 503)):
+                    async with session.get(f"http://127.0.0.1:{pod.admin_port}{path}") as response:
+                        assert response.status == status
+        finally:
+            await asyncio.to_thread(node.close)
+
+
+@contextlib.asynccontextmanager
+async def tls_before(store_port: int, folder: Path) -> AsyncGenerator[tuple[int, str]]:
+    """Terminate TLS in front of a store; gives the port and the authority to trust."""
+    pem = write_certificate(folder).read_text()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "localhost.pem")
+    async with Balancer(context) as before:
+        before.endpoints = [store_port]
+        yield before.port, pem[pem.index("-----BEGIN CERTIFICATE") :]

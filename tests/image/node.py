@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -75,8 +76,8 @@ class Node:
         self._pods: dict[str, str] = {}
         self._secrets: list[str] = []
         made = [each for each in objects.values() if each["kind"] == "Secret"]
-        texts = {each["metadata"]["name"]: each["stringData"] for each in made} | dict(secrets or {})
-        for name, held in texts.items():
+        self._texts = {each["metadata"]["name"]: each["stringData"] for each in made} | dict(secrets or {})
+        for name, held in self._texts.items():
             self._keep(name, held)
 
     def _keep(self, name: str, texts: Mapping[str, str]) -> None:
@@ -148,6 +149,9 @@ class Node:
             )  # before its pod: else that takes three seconds
             podman("pod", "rm", "--force", "--ignore", "--time", "0", name)
             podman("volume", "rm", "--force", f"{name}-tmp")
+        maps = [each["metadata"]["name"] for each in self._objects.values() if each["kind"] == "ConfigMap"]
+        for name in (*maps, *self._secrets):  # what was mounted
+            podman("volume", "rm", "--force", name)
         for name in self._secrets:
             podman("secret", "rm", name)
 
@@ -158,6 +162,7 @@ class Node:
         _fit(spec, name, ports)
         whole = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
         maps = [each for each in self._objects.values() if each["kind"] == "ConfigMap"]
+        maps += [_as_map(each, self._texts) for each in spec["volumes"] if "secret" in each]
         path = self._folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump_all([*maps, whole]))
         self._pods[name] = f"{name}-{spec['containers'][0]['name']}"
@@ -198,16 +203,25 @@ def _fit(spec: Any, name: str, ports: tuple[int, int]) -> None:
             volume["name"] = f"{name}-tmp"
 
 
-class Balancer:
-    """A Service: takes connections and hands each to the next of the endpoints."""
+def _as_map(volume: Any, texts: Mapping[str, Mapping[str, str]]) -> Any:
+    """Make a Secret's volume one of a ConfigMap: podman 4.3 mounts no others."""
+    source = volume.pop("secret")
+    volume["configMap"] = {"name": source["secretName"], "items": source["items"]}
+    held = texts[source["secretName"]]
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": source["secretName"]}, "data": dict(held)}
 
-    def __init__(self) -> None:
+
+class Balancer:
+    """A Service: takes connections, by TLS if there is a context, and hands each to the next of the endpoints."""
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        self._context = context
         self.endpoints: list[int] = []
         self._turn = itertools.count()
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -217,8 +231,13 @@ class Balancer:
     @property
     def url(self) -> str:
         """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
+        """Its port."""
         assert self._server
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return int(self._server.sockets[0].getsockname()[1])
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         port = self.endpoints[next(self._turn) % len(self.endpoints)]
