@@ -29,6 +29,7 @@ from service.redaction import mask_values, plain, redact, scrub
 
 Component = Literal["service", "workers"]
 Render = Callable[[dict[str, Any]], bytes]
+Finish = Callable[[Any, str, MutableMapping[str, Any]], bytes]
 
 FRAMES_MAX = 20
 LINE_BYTES_MAX = 4_096
@@ -55,6 +56,7 @@ def configure(component: Component, level: str = "info", line_bytes_max: int = L
     """
     render = _render_readable if os.isatty(fd) else _json_renderer(line_bytes_max)
     finish = _finisher(component, render)
+    _current.often = _direct(finish, _Writer(fd)) if level in {"debug", "info"} else None
     structlog.configure(
         processors=[merge_contextvars, finish],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -78,10 +80,11 @@ def get_logger(**fields: Any) -> FilteringBoundLogger:  # noqa: ANN401 - fields 
 
 
 class _Current(Struct):
-    """The bound logger of the configuration that has these processors."""
+    """What the last `configure` made, and the logger that was bound to these processors."""
 
     processors: object = None
     logger: Any = None
+    often: Callable[[str, dict[str, Any]], None] | None = None
 
 
 _current = _Current()
@@ -95,7 +98,26 @@ def current_logger() -> FilteringBoundLogger:
     return _current.logger
 
 
-def _finisher(component: str, render: Render) -> Callable[[Any, str, MutableMapping[str, Any]], bytes]:
+def tell_often(name: str, fields: dict[str, Any]) -> None:
+    """Write a line of level info as `current_logger().info(name, **fields)` would, at two thirds of the cost.
+
+    For what is told of every delivery. `fields` belong to the line from then on.
+    """
+    if _current.often is not None:
+        _current.often(name, fields)
+    else:  # not configured, or such that the line may not be written
+        current_logger().info(name, **fields)
+
+
+def _direct(finish: Finish, writer: "_Writer") -> Callable[[str, dict[str, Any]], None]:
+    def tell(name: str, fields: dict[str, Any]) -> None:
+        fields["event"] = name
+        writer.write(finish(None, "info", merge_contextvars(None, "info", fields)))
+
+    return tell
+
+
+def _finisher(component: str, render: Render) -> Finish:
     stamp = _Clock().stamp
 
     def finish(_logger: object, level: str, fields: MutableMapping[str, Any]) -> bytes:
@@ -207,7 +229,7 @@ class _Writer:
 class _LibraryHandler(logging.Handler):
     """Brings the standard library's records into the same lines: `library.logged` with `logger` and `message`."""
 
-    def __init__(self, finish: Callable[[Any, str, MutableMapping[str, Any]], bytes], writer: _Writer) -> None:
+    def __init__(self, finish: Finish, writer: _Writer) -> None:
         super().__init__()
         self.finish = finish
         self.writer = writer

@@ -18,25 +18,31 @@ ELLIPSIS = "…"
 
 HIDDEN_NAMES = frozenset(
     """
-    access_key api_key apikey birthday body city company cookies credentials customer_name date_of_birth display_name
-    family_name first_name full_name given_name headers iban last_name middle_name name names notes params payload
-    postcode private_key query_string raw recipient street surname vat_number zip zip_code zipcode
+    apikey birthday body city company cookies credentials dob firstname fullname headers iban lastname name names notes
+    params payload postcode raw recipient street surname username zip zipcode
     """.split()  # noqa: SIM905 - a list of words reads best as words
 )
 """Whole names, in snake_case."""
 
 HIDDEN_ENDINGS = frozenset(
     """
-    address addresses authorization birthdate body cookie email emails mail mobile passphrase password passwords phone
-    phones secret secrets signature signatures telephone token tokens
+    access_key address address_line addresses api_key authorization birth_date birthdate body company_name
+    contact_name cookie customer_name date_of_birth display_name email emails family_name first_name full_name
+    given_name last_name mail middle_name mobile mobile_number passphrase password passwords phone phone_number
+    phones postal_code post_code private_key query_string secret secrets signature signatures telephone
+    telephone_number token tokens user_name vat_number zip_code
     """.split()  # noqa: SIM905 - likewise
 )
-"""Last words: `path_token` and `X-Signature` are hidden, `body_bytes` is not."""
+"""Last words: `path_token`, `X-Signature` and `billingFirstName` are hidden, `body_bytes` is not."""
 
+ENDING_WORDS_MAX = 3
 DEPTH_MAX = 6
 NAMES_REMEMBERED_MAX = 4_096
+NAME_CHARACTERS_MAX = 256
+"""A longer name is judged by its end."""
 
 _SCALARS = frozenset({str, int, float, bool, NoneType})
+_WORD_ENDS = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _PERSONAL_TEXT = re.compile(
     r"(?<=://)[^/\s\"@]{1,256}(?=@)"  # user:password of a URL
     r"|(?<!\])[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,255}"  # an e-mail address
@@ -52,11 +58,17 @@ class _Verdicts(dict[str, bool]):
     """Whether a name hides its value, remembered, since each line asks it of every field."""
 
     def __missing__(self, name: str) -> bool:
-        words = name.lower().replace("-", "_").replace(".", "_").strip("_")
-        hidden = words in HIDDEN_NAMES or words.rsplit("_", 1)[-1] in HIDDEN_ENDINGS
+        words = _words(name)
+        endings = ("_".join(words[-count:]) for count in range(1, ENDING_WORDS_MAX + 1))
+        hidden = "_".join(words) in HIDDEN_NAMES or not HIDDEN_ENDINGS.isdisjoint(endings)
         if len(self) < NAMES_REMEMBERED_MAX:
             self[name] = hidden
         return hidden
+
+
+def _words(name: str) -> list[str]:
+    """Take a name apart, however its words are joined (`addressLine1`, `X-Phone`), without a number at its end."""
+    return [word.lower() for word in _WORD_ENDS.split(name[-NAME_CHARACTERS_MAX:].rstrip("0123456789_")) if word]
 
 
 _hides = _Verdicts()

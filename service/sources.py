@@ -90,9 +90,13 @@ class Source(Struct, frozen=True, kw_only=True):
         """Read a delivery; `verified` is what `verify` made of it.
 
         Raises:
-            Refusal: 400 `unparsable`, 415 `unsupported_media_type`, 422 `not_an_event`.
+            Refusal: 400 `unparsable`, 415 `unsupported_media_type`, 422 `not_an_event`; `not_verified` where the
+                signed id could be another one.
         """
         told = self.reader(delivery)
+        if verified.movable and not told.is_json:
+            detail = "The id holds the text that parts it from the body, so it is not known where it ends."
+            raise Refusal(self.failure_status, "not_verified", detail)
         _check_facts(told.facts)
         shared = verified.id is not None
         identified = tuple([shared or fact.id is not None for fact in told.facts])

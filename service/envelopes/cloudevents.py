@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from service.envelopes.envelope import FACTS_MAX, Desk, Reader, Told, alone, not_an_event
+from service.envelopes.envelope import FACTS_MAX, Desk, Reader, Told, not_an_event
 from service.envelopes.pointed import FactWriter, Parts, PointedEnvelope, RecordDetour
 from service.envelopes.strict_json import (
     Members,
@@ -73,7 +73,7 @@ class _CloudEventsReader:
             raise not_an_event("Send a CloudEvent in structured mode, or a list of them in batched mode.")
         if "ce-specversion" not in headers:
             raise _wrong_media()
-        return alone(self._binary(headers, body), body)
+        return Told((self._binary(headers, body),), (body,), is_json=False)
 
     def _events(self, body: bytes, media: str) -> list[tuple[bytes, Members]] | None:
         """Give the events that a body holds, each as its bytes and its members; None for a body that is data."""

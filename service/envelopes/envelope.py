@@ -15,10 +15,14 @@ JSON_TYPES = frozenset({"application/json", "+json"})
 
 
 class Told(Struct, frozen=True, gc=False):
-    """What a delivery tells: `bodies[i]` are the bytes that tell `facts[i]`, the whole body unless it is a batch."""
+    """What a delivery tells: `bodies[i]` are the bytes that tell `facts[i]`, the whole body unless it is a batch.
+
+    `is_json` says that the body was read as one JSON text from its first byte to its last.
+    """
 
     facts: tuple[Fact, ...]
     bodies: tuple[bytes, ...]
+    is_json: bool = True
 
 
 Reader = Callable[[Delivery], Told]

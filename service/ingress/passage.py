@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from service.events import Delivery, Fact, new_event_id
 from service.ingress.answers import Outcome, leading
+from service.log import tell_often
 from service.metrics.families import ACK_SECONDS, DELIVERIES
 
 UNKNOWN_SOURCE = "unknown"
@@ -47,24 +48,25 @@ class Passage:
         if facts:
             self.event_type = facts[0].type[:CHARACTERS_MAX]
 
-    def log_accepted(self, log: FilteringBoundLogger, http_status: int) -> None:
+    def log_accepted(self, http_status: int) -> None:
         """Write the line of a delivery that was taken in, or rightly ignored."""
         outcome = leading(self.outcomes)
         duration_ms = self._duration_ms()
         DELIVERIES.add((self.source, outcome.status, None))
         ACK_SECONDS.observe((self.source,), duration_ms / 1000)
-        log.info(
-            "delivery.received",
-            source=self.source,
-            event_type=self.event_type,
-            status=outcome.status,
-            http_status=http_status,
-            duration_ms=duration_ms,
-            body_bytes=self.body_bytes,
-            event_id=outcome.event_id,
-            trace_id=self.trace_id,
-            **self._several(),
-        )
+        fields = {
+            "source": self.source,
+            "event_type": self.event_type,
+            "status": outcome.status,
+            "http_status": http_status,
+            "duration_ms": duration_ms,
+            "body_bytes": self.body_bytes,
+            "event_id": outcome.event_id,
+            "trace_id": self.trace_id,
+        }
+        if len(self.outcomes) > 1:
+            fields |= self._several()
+        tell_often("delivery.received", fields)
 
     def count_refused(self, reason: str) -> None:
         """Count a delivery that was not taken; `reason` is the stable code."""
@@ -90,8 +92,6 @@ class Passage:
         return round((perf_counter() - self._began) * 1000, 3)
 
     def _several(self) -> dict[str, Any]:
-        if len(self.outcomes) < 2:
-            return {}
         ids = [outcome.event_id for outcome in self.outcomes if outcome.event_id is not None]
         ignored = sum(outcome.status == "ignored" for outcome in self.outcomes)
         return {"events": len(self.outcomes), "ignored": ignored, "event_ids": ids[:EVENT_IDS_MAX]}

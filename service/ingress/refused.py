@@ -19,6 +19,7 @@ from service.oversight.audit import Operator, tell_change
 from service.oversight.places import Place, Places
 from service.oversight.views import Sight, view_body
 from service.oversight.wanted import moment_text
+from service.redaction import scrub
 from service.sources import Source
 from service.store import Refused
 
@@ -102,10 +103,7 @@ async def show_refused(places: Places, refused_id: str, sight: Sight) -> Refused
     token = refused.path_token
     return RefusedView(
         **{name: getattr(row, name) for name in RefusedRow.__struct_fields__},
-        headers={
-            name: value if raw or name in KEPT else f"[{len(value)} characters]"
-            for name, value in sorted(refused.headers.items())
-        },
+        headers={name: _seen_header(name, value, raw=raw) for name, value in sorted(refused.headers.items())},
         path_token=token if raw or token is None else f"[{len(token)} characters]",
         body=body,
         encoding=encoding,
@@ -167,6 +165,12 @@ async def _locate(places: Places, refused_id: str) -> tuple[Place, Refused]:
         if refused is not None:
             return place, refused
     raise Refusal(404, "not_found", f"There is no {refused_id[:64]} in quarantine.")
+
+
+def _seen_header(name: str, value: str, *, raw: bool) -> str:
+    if raw:
+        return value
+    return scrub(value) if name in KEPT else f"[{len(value)} characters]"
 
 
 def _row(place: Place, refused: Refused) -> RefusedRow:

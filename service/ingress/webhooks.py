@@ -72,8 +72,9 @@ class Webhooks:
             answer = await self._take(passage, portion, scope, receive, exchange)
             await send_answer(exchange, send, answer)
             if passage.outcomes:
-                passage.log_accepted(self._log, answer.status)
+                passage.log_accepted(answer.status)
         except Disconnected as error:
+            self._gate.charge(passage.address)
             passage.log_refused(self._log, LEFT_STATUS, error.kind, quarantined=False)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the one place that may not let anything by
             refusal = self._refusal_of(passage, error)

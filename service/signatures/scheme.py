@@ -33,11 +33,14 @@ class Verified(Struct, frozen=True, gc=False):
     """What a verified delivery's sender vouched for.
 
     `id` is the event id in a signed header, None if the scheme covers none; `signed` are the bytes the signature
-    covers, or the body where the scheme signs nothing.
+    covers, or the body where the scheme signs nothing. `movable` is an id that holds the text which parts it from the
+    rest of what is signed: of `1.a.b` it may be the `1` or the `1.a`, and the signature is right for both. Where the
+    body has to be one JSON text only one of them fits; where it may be anything, such an id proves nothing.
     """
 
     id: str | None
     signed: bytes
+    movable: bool = False
 
 
 class Verifier(Protocol):

@@ -115,7 +115,7 @@ class _Verifier(Struct, frozen=True, kw_only=True):
         if not self._matches(headers.get(self.signature_header, ""), signed):
             raise not_verified(f"No signature in {self.signature_header} matches the delivery.")
         check_fresh(timestamp, delivery.received_at, self.tolerance_seconds)
-        return Verified(id_text, signed)
+        return Verified(id_text, signed, "." in id_text)
 
     def _matches(self, given: str, signed: bytes) -> bool:
         if not given.isascii():

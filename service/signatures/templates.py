@@ -11,11 +11,13 @@ _PLACEHOLDER = re.compile(r"\{(id|timestamp|body)\}")
 class SignedTemplate:
     """A template taken apart once; `fill` joins the bytes that are signed."""
 
-    __slots__ = ("_parts", "names")
+    __slots__ = ("_parts", "names", "seams")
 
-    def __init__(self, parts: tuple[tuple[bytes, str], ...], names: frozenset[str]) -> None:
+    def __init__(self, parts: tuple[tuple[bytes, str], ...], names: frozenset[str], seams: tuple[str, ...]) -> None:
         self._parts = parts
         self.names = names
+        self.seams = seams
+        """The fixed text that parts the id from its neighbours."""
 
     def fill(self, id_text: str, timestamp: str, body: bytes) -> bytes:
         """Give the signed bytes; the body goes in as it is, never decoded."""
@@ -41,4 +43,6 @@ def parse_template(template: str, at: str) -> SignedTemplate:
     if re.search(r"\{id\}\{|\}\{id\}", template):
         raise ConfigError(at, "{id} touches another placeholder, so the id could be changed", "put text between them")
     parts = tuple(zip((text.encode() for text in fixed), [*names, ""], strict=True))
-    return SignedTemplate(parts if parts[-1][0] else parts[:-1], frozenset(names))
+    at_id = names.index("id") if "id" in names else len(fixed)
+    seams = [fixed[place] for place in (at_id, at_id + 1) if 0 < place < len(names)]
+    return SignedTemplate(parts if parts[-1][0] else parts[:-1], frozenset(names), tuple(seams))

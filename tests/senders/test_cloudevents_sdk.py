@@ -169,3 +169,43 @@ def test_attributes_in_headers_are_percent_decoded(source: Source) -> None:
 def test_types_nobody_asked_for_are_ignored(source: Source) -> None:
     assert told(source.admit(structured(type="com.example.invoice.paid"))).record is None
     assert told(source.admit(structured(type="ping"))).record is None
+
+
+SIGNING_THE_ID = {"scheme": "hmac", "header": "X-Signature", "signed": "{id}.{body}", "id_header": "ce-id"}
+ID_SCHEME = Hmac(header="X-Signature", signed="{id}.{body}", id_header="ce-id", secrets=(SecretRef(env="SECRET"),))
+
+
+def signed_with_id(event_id: str, body: bytes, headers: dict[str, str]) -> Delivery:
+    lower = {name.lower(): value for name, value in headers.items()}
+    return Delivery("one", lower | ID_SCHEME.sign(body, SECRET, event_id, 0), body, 0)
+
+
+@pytest.mark.parametrize("media", ["text/plain", "application/octet-stream", "application/json", ""])
+@pytest.mark.parametrize("is_structured", [False, True])
+def test_a_captured_event_is_no_other_one_however_it_is_cut_into_id_and_body(
+    make_source: MakeSource, media: str, *, is_structured: bool
+) -> None:
+    source = make_source(SIGNING_THE_ID, envelope="cloudevents")
+    sent = event(data={"price": 1.5, "site": "shop.example.com"}, source="shop.example.com/7")
+    message = to_structured_event(sent) if is_structured else to_binary_event(sent)
+    good = signed_with_id("42", message.body, dict(message.headers))
+    assert source.admit(good).facts[0].record == RecordRef("erp", "customer", "c1")
+    signed_bytes = b"42." + good.body
+    ends = [place for place, byte in enumerate(signed_bytes) if byte == ord(".")]
+    assert len(ends) > 2
+    for end in ends[1:]:
+        shifted = {"ce-id": signed_bytes[:end].decode(), "content-type": media}
+        told = to_binary_event(sent)
+        headers = {name.lower(): value for name, value in told.headers.items()} | dict(good.headers) | shifted
+        with pytest.raises(Refusal) as refused:
+            source.admit(Delivery("one", headers, signed_bytes[end + 1 :], 0))
+        assert refused.value.code in {"not_verified", "unparsable", "not_an_event"}
+
+
+def test_an_id_with_dots_is_taken_where_the_body_is_json(make_source: MakeSource) -> None:
+    source = make_source(
+        SIGNING_THE_ID, envelope={"kind": "custom", "type": "/type", "record": {"kind": "customer", "id": "/id"}}
+    )
+    body = b'{"type": "customer.updated", "id": "c1"}'
+    admission = source.admit(signed_with_id("shop.example.42", body, {"content-type": "application/json"}))
+    assert admission.identified == (True,)

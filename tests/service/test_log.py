@@ -48,6 +48,7 @@ def read() -> Iterator[Read]:
 
     yield lines
     root.handlers[:], sys.excepthook = before[0], before[2]
+    log_module._current.often = None
     root.setLevel(before[1])
     logging.captureWarnings(capture=False)
     structlog.reset_defaults()
@@ -63,7 +64,8 @@ def rendered(fields: dict[str, Any], limit: int = 4_096) -> bytes:
 
 
 HIDDEN = """authorization token path_token secret client_secret password signature X-Signature cookie Set-Cookie
-body raw email phone name first_name address billing_address headers api_key"""
+body raw email phone name first_name address billing_address headers api_key firstName FirstName customerLastName
+addressLine1 Address2 phoneNumber MobilePhone eMail ZIPCode dateOfBirth contact-name"""
 
 
 @pytest.mark.parametrize("name", HIDDEN.split())
@@ -197,6 +199,24 @@ def test_the_moment_is_utc_with_milliseconds_and_never_rounds_into_the_next_seco
     clock = log_module._Clock()
     assert clock.stamp(now) == text
     assert clock.stamp(now) == text
+
+
+def test_what_is_told_often_is_the_same_line(read: Read) -> None:
+    structlog.contextvars.bind_contextvars(trace_id="t-1")
+    fields: dict[str, Any] = {"source": "erp", "email": SECRET, "reason": "jane@example.org", "http_status": 202}
+    structlog.get_logger().info("delivery.received", **fields)
+    log_module.tell_often("delivery.received", dict(fields))
+    usual, often = read()
+    assert {**usual, "ts": ""} == {**often, "ts": ""}
+    assert list(usual) == list(often)
+    assert SECRET not in str(often)
+
+
+@pytest.mark.parametrize(("level", "lines"), [("debug", 1), ("info", 1), ("warning", 0)])
+def test_what_is_told_often_keeps_to_the_level(level: str, lines: int, read: Read) -> None:
+    configure("service", level, fd=cast("log_module._LibraryHandler", logging.getLogger().handlers[0]).writer.fd)
+    log_module.tell_often("delivery.received", {"source": "erp"})
+    assert len(read()) == lines
 
 
 def test_bound_ids_stand_on_our_lines_and_on_the_libraries(read: Read) -> None:

@@ -59,6 +59,6 @@ def test_a_single_fact_is_answered_the_same_way_whatever_its_ids_length() -> Non
     for event_id in ("a" * 32, "short"):
         answer = accepted([Outcome("queued", event_id)])
         assert json.loads(answer.body) == {"status": "queued", "event_id": event_id}
-        lengths = [value for name, value in answer.start["headers"] if name == b"content-length"]
+        lengths = [value for name, value in answer.headers if name == b"content-length"]
         assert lengths == [str(len(answer.body)).encode()]
     assert json.loads(accepted([IGNORED]).body) == {"status": "ignored", "event_id": None}

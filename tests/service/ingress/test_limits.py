@@ -121,6 +121,20 @@ async def test_whoever_asks_for_nothing_that_is_there_is_counted_too(
     assert statuses[-3:] == [503, 503, 503]
 
 
+async def test_whoever_leaves_in_the_middle_of_a_body_is_counted_too(
+    make_settings: Callable[..., Settings], store: Store, serve: Serve, client: aiohttp.ClientSession, lines: Lines
+) -> None:
+    url = await serve(make_settings(address_refusals_per_second_max=1), store)
+    for _ in range(15):
+        _reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(f"POST {PATH} HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n".encode())
+        await asyncio.sleep(0.02)
+        writer.close()
+    assert (await post(client, url, BODY, signed(BODY)))[0] == 503
+    await asyncio.sleep(1.2)
+    assert len([line for line in lines("delivery.received") if line["reason"] == "disconnected"]) < 10
+
+
 @pytest.mark.parametrize(("retries", "status"), [(True, 429), (False, 503)])
 async def test_a_source_that_floods_must_wait_in_the_way_its_platform_understands(
     *,

@@ -13,6 +13,9 @@ from service.envelopes import Told
 from service.errors import Refusal, StoreUnavailable
 from service.events import Delivery
 from service.ingress.keeping import BATCH_MAX, WAITING_MAX, Quarantine
+from service.ingress.refused import show_refused
+from service.oversight.places import places_of
+from service.oversight.views import Sight
 from service.settings import Settings
 from service.sources import Source
 from service.store import Refused, Store
@@ -70,6 +73,20 @@ async def test_a_refused_delivery_is_kept_raw_and_its_line_says_so(
     [line] = lines("delivery.received")
     assert (line["reason"], line["quarantined"]) == ("not_verified", True)
     assert (await store.sample()).waiting == 0
+
+
+@pytest.mark.parametrize(("sight", "subject"), [("outline", "[redacted]"), ("raw", "ada@example.com")])
+async def test_a_header_that_tells_what_it_is_about_may_be_a_persons_address(
+    settings: Settings, store: Store, sight: Sight, subject: str
+) -> None:
+    quarantine = Quarantine(settings, store)
+    about = msgspec.structs.replace(delivery("erp-orders"), headers={"ce-subject": "ada@example.com", "x-token": "t"})
+    assert quarantine.offer(about, REFUSAL, whole=True)
+    [kept] = await kept_by(store, 1)
+    shown = await show_refused(places_of([store]), kept.id, sight)
+    assert shown.headers["ce-subject"] == subject
+    assert (shown.headers["x-token"] == "t") == (sight == "raw")
+    await quarantine.close()
 
 
 @pytest.mark.parametrize(
