@@ -1,9 +1,10 @@
 """Each platform's client: the operations its pages name, each asked of the sandbox, and nothing else."""
 
 import inspect
+import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -57,6 +58,23 @@ BEYOND = {
 """What other pages of the platforms' documentation offer, and polls and hints need."""
 
 
+TENANCY = {"pexip_engage": "/enterprises/{}"}
+"""What a page takes to be part of the server's address."""
+
+
+class Captured(NamedTuple):
+    """An operation as a captured page prints it, a hyphen for what it does not print."""
+
+    method: str
+    path: str
+    name: str
+
+
+def pages(platform: str) -> list[Captured]:
+    lines = (SAMPLES / platform / "operations.txt").read_text().splitlines()
+    return [Captured(*line.split(" ", 2)) for line in lines]
+
+
 class Accounts:
     """The four platforms on one sandbox."""
 
@@ -84,10 +102,21 @@ async def accounts(box: SandboxHandle) -> AsyncIterator[Accounts]:
 
 @pytest.mark.parametrize("platform", OPERATIONS)
 def test_a_client_has_every_operation_that_the_captured_page_names(platform: str) -> None:
-    named = (SAMPLES / platform / "operations.txt").read_text().splitlines()
+    named = {page.name for page in pages(platform)}
     ours = {operation.page: operation.name for operation in OPERATIONS[platform]}
     assert len(ours) == len(OPERATIONS[platform])
     assert sorted(ours) == sorted({*named, *(page for page, name in ours.items() if name in BEYOND[platform])})
+
+
+@pytest.mark.parametrize("platform", OPERATIONS)
+def test_an_operation_has_the_method_and_the_path_that_its_captured_page_prints(platform: str) -> None:
+    ours = {operation.page: operation for operation in OPERATIONS[platform]}
+    for page in pages(platform):
+        operation = ours[page.name]
+        assert page.method in {"-", operation.method}, page.name
+        path = re.sub(r"{[a-z_]+}", "{}", operation.path).removeprefix(TENANCY.get(platform, ""))
+        assert page.path in {"-", path}, page.name
+        assert operation.documented or page.path == "-", "what the page prints cannot be set otherwise"
 
 
 @pytest.mark.parametrize("platform", OPERATIONS)
