@@ -172,7 +172,8 @@ def _total_of_units(lines: tuple[Any, ...]) -> Money | UnsetType:
     Raises:
         AttributeError, TypeError, IndexError: some line is not like that.
     """
-    units, value = _UNITS, _UNITS[0]
+    units: Any = _UNITS
+    value: Any = _UNITS[0]
     currency: str = lines[0].price.currency
     for line in lines:
         price, ordered = line.price, line.quantity_ordered
@@ -180,8 +181,7 @@ def _total_of_units(lines: tuple[Any, ...]) -> Money | UnsetType:
             raise IndexError
         if price.currency != currency:
             return UNSET
-        product: Decimal = price.value * units[ordered]
-        value += product
+        value += price.value * units[ordered]
     return Money(value, currency)
 
 
