@@ -9,7 +9,7 @@ from msgspec import Struct
 from service.store.client import Client
 from service.store.keys import Keys
 from service.store.last_states import read_last_state
-from service.store.packing import unfold, unpack_event
+from service.store.packing import split_ended, unfold, unpack_event
 from service.store.scripts import PAGE
 
 Index = Literal["open", "dead", "ended"]
@@ -78,10 +78,12 @@ class Events:
         delivery: bytes | None = await self._client.command("GET", self._keys.delivery(event_id))
         flat: list[bytes] = await self._client.command("HGETALL", self._keys.event(event_id))
         story: bytes | None = await self._client.command("GET", self._keys.story(event_id))
-        if delivery is None and not flat:
-            return None
         texts = [item.decode() for item in flat]
         fields = dict(zip(texts[::2], texts[1::2], strict=True))
+        if not fields:
+            story, fields = split_ended(story or b"")
+        if delivery is None and not fields:
+            return None
         return {
             "id": event_id,
             "event": _read(event_id, delivery) if delivery else None,

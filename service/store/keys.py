@@ -4,7 +4,8 @@ With the default prefix `wb:`
 
     wb:claim:<source>:<digest>   the id of the event that holds this event key; expires with the source's dedupe window
     wb:delivery:<event>          the event as it arrived (`packing`): original bytes, the headers that matter
-    wb:event:<event>             hash: state, attempts, deaths, running, ledger, fate, by; made when a run takes it up
+    wb:event:<event>             hash: state, attempts, deaths, running, ledger, fate, by; from when a run takes it up
+                                 until it ends, when what is left of it goes behind the story
     wb:story:<event>             JSON lines (`packing`): what became of it; the decision with its effects is one
     wb:lane:<record>             list of waiting events, head first; also the id of the lane's job
     wb:effects:<event>           the id of the job of an event with deferred effects; no key of that name

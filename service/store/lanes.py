@@ -11,7 +11,7 @@ from service.store.batching import Batcher
 from service.store.client import Argument, Client
 from service.store.ingest import EFFECTS_FUNCTION
 from service.store.jobs import encode_job
-from service.store.last_states import LastState, read_last_state
+from service.store.last_states import LastState, read_last_state, short_digest
 from service.store.outputs import Output, output_arguments
 from service.store.packing import fold, unfold
 from service.store.scripts import DECIDE, SETTLE
@@ -123,15 +123,9 @@ class Lanes:
     async def _decide(self, batch: Sequence[Decided]) -> Sequence[Any]:
         arguments: list[Argument] = [self._record_ms]
         for item in batch:
-            arguments += (item.job, item.token, item.event_id, fold(item.story), item.ledger, item.fate, item.digest)
-            arguments += (
-                item.version.replace("\n", " "),
-                item.fields,
-                item.change,
-                self._keep_ms,
-                self._body_ms,
-                int(item.more),
-            )
+            arguments += (item.job, item.token, item.event_id, fold(item.story), item.ledger, item.fate)
+            arguments += (short_digest(item.digest), item.version.replace("\n", " "), item.fields, item.change)
+            arguments += (self._keep_ms, self._body_ms, int(item.more))
         return await self._client.call(DECIDE, arguments, seconds_max=self._seconds_max)
 
     async def _settle(self, batch: Sequence[Settled]) -> Sequence[Any]:

@@ -29,6 +29,9 @@ _PACKED_BODY = b"(\xb5/\xfd"
 _SHORT_TYPES = {"application/json": "j", "application/json; charset=utf-8": "k"}
 _LONG_TYPES = {short: name for name, short in _SHORT_TYPES.items()}
 
+_ENDED = b"\x02"
+_STANDS = ("fate", "attempts", "ledger", "generation", "by", "asked", "reason")
+
 STORY_BYTES_MIN = 160
 _FOLDED = 0x01
 _HEAD_BYTES = 4
@@ -105,6 +108,17 @@ def fold(story: bytes) -> bytes:
     folder = _folder.copy()
     folded = folder.compress(story) + folder.flush()
     return bytes((_FOLDED,)) + len(folded).to_bytes(_HEAD_BYTES - 1, "big") + folded
+
+
+def split_ended(story: bytes) -> tuple[bytes, dict[str, str]]:
+    """Part an ended event's story from where it stands, which end_event in shared.lua keeps behind it."""
+    if not (story.endswith(_ENDED) and story[-5:-1].isdigit()):
+        return story, {}
+    end = len(story) - 5
+    begin = end - int(story[-5:-1])
+    stands = story[begin:end].decode(errors="replace").split("\x1f", len(_STANDS) - 1)
+    named = {name: value for name, value in zip(_STANDS, stands, strict=False) if value}
+    return story[:begin], {"state": "ended", **named}
 
 
 def unfold(story: bytes) -> bytes:

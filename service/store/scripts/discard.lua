@@ -5,12 +5,11 @@ local discarded = 0
 for i = 7, #ARGV do
   local id = ARGV[i]
   if redis.call('ZREM', dead, id) == 1 then
-    end_event('', '', id, ARGV[3], ARGV[5], ARGV[6])
-    redis.call('HSET', prefix .. 'event:' .. id, 'reason', ARGV[4])
+    end_event('', '', id, ARGV[3], ARGV[5], ARGV[6], ARGV[4])
     discarded = discarded + 1
   else
-    local held = redis.call('HMGET', prefix .. 'event:' .. id, 'fate', 'reason')
-    if held[1] == ARGV[3] and held[2] == ARGV[4] then
+    local as = ended_as(id)
+    if as and as[1] == ARGV[3] and as[7] == ARGV[4] then
       discarded = discarded + 1
     end
   end

@@ -17,6 +17,10 @@ local ids = redis.call('ZRANGE', prefix .. ARGV[3], ARGV[4], '-inf', 'BYSCORE', 
   'WITHSCORES')
 for i = 1, #ids, 2 do
   local held = redis.call('HMGET', prefix .. 'event:' .. ids[i], 'state', 'fate', 'attempts', 'ledger')
+  local as = ARGV[3] == 'ended' and ended_as(ids[i])
+  if as then
+    held = {'ended', as[1], as[2], as[3]}
+  end
   answers[#answers + 1] = {
     ids[i], ids[i + 1], held[1] or 'waiting', held[2] or '', held[3] or '0', held[4] or '', told(ids[i])
   }

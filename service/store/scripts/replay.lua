@@ -7,7 +7,20 @@
 -- read here and now and not from what the asker saw, so that no repeated or late call undoes it.
 local answers = {}
 
+-- Where an ended event stood becomes a hash again.
+local function unseal(id, event)
+  local as = ended_as(id)
+  if as then
+    local story = prefix .. 'story:' .. id
+    redis.call('SET', story, string.sub(redis.call('GET', story), 1, -as[8] - 1))
+    if as[4] ~= '' then
+      redis.call('HSET', event, 'generation', as[4])
+    end
+  end
+end
+
 local function reopen(id, event)
+  unseal(id, event)
   redis.call('ZREM', dead, id)
   redis.call('ZREM', ended, id)
   redis.call('ZADD', open, now, id)
@@ -19,13 +32,12 @@ local function reopen(id, event)
 end
 
 -- The ledger an event goes on with; '' where it is to be decided, nil where nothing is left of what was asked for.
-local function ledger_of(event, decided, raised)
-  local held = redis.call('HMGET', event, 'state', 'ledger', 'generation')
+local function ledger_of(held, decided, raised)
   local ledger = held[2] or ''
   if decided == '' then
     return held[1] == 'dead' and ledger == '' and '' or nil
   elseif raised ~= '' then
-    return raised == (held[3] or '0') and string.gsub(ledger, '.', 'p') or nil
+    return ledger ~= '' and raised == (held[3] or '0') and string.gsub(ledger, '.', 'p') or nil
   end
   local left = string.gsub(ledger, '[^d]', 'p')
   return string.find(left, 'p', 1, true) and left
@@ -34,16 +46,20 @@ end
 local function replay(i)
   local id, lane = ARGV[i], lane_prefix .. ARGV[i + 1]
   local event = prefix .. 'event:' .. id
+  local held, as = redis.call('HMGET', event, 'state', 'ledger', 'generation', 'asked'), ended_as(id)
+  if as then
+    held = {'ended', as[3], as[4] ~= '' and as[4], as[6]}
+  end
   local asked = ARGV[3] .. ':' .. i
-  local went = string.match(redis.call('HGET', event, 'asked') or '', '^' .. asked .. ':(%l+)$')
+  local went = string.match(held[4] or '', '^' .. asked .. ':(%l+)$')
   if went then
     return went
   elseif redis.call('ZSCORE', open, id) then
     return 'open'
-  elseif redis.call('EXISTS', event) == 0 then
+  elseif not held[1] then
     return 'gone'
   end
-  local ledger = ledger_of(event, ARGV[i + 4], ARGV[i + 5])
+  local ledger = ledger_of(held, ARGV[i + 4], ARGV[i + 5])
   if not ledger then
     return 'over'
   elseif redis.call('EXISTS', prefix .. (ledger == '' and 'delivery:' or 'story:') .. id) == 0 then

@@ -181,15 +181,36 @@ local function leave(job, id)
   end
 end
 
-local function end_event(job, token, id, fate, keep_ms, body_ms)
-  local event = prefix .. 'event:' .. id
+-- Where an ended event stands is kept behind its story, and no hash of its own: as texts with \31 between, their length in
+-- four digits, and \2.
+local function end_event(job, token, id, fate, keep_ms, body_ms, reason)
+  local event, story = prefix .. 'event:' .. id, prefix .. 'story:' .. id
   leave(job, id)
-  redis.call('HSET', event, 'state', 'ended', 'fate', fate, 'by', token)
-  redis.call('HDEL', event, 'running', 'deaths')
-  redis.call('PEXPIRE', event, keep_ms)
-  redis.call('PEXPIRE', prefix .. 'story:' .. id, keep_ms)
+  local held = redis.call('HMGET', event, 'attempts', 'ledger', 'generation', 'asked')
+  local stands = table.concat(
+    {fate, held[1] or '0', held[2] or '', held[3] or '', token, held[4] or '', reason or ''}, '\31'
+  )
+  local whole = (redis.call('GET', story) or '') .. stands .. string.format('%04d', #stands) .. '\2'
+  redis.call('SET', story, whole, 'PX', keep_ms)
+  redis.call('DEL', event)
   redis.call('PEXPIRE', prefix .. 'delivery:' .. id, body_ms)
   redis.call('ZADD', ended, now, id)
+end
+
+-- What `end_event` kept: fate, attempts, ledger, generation, by, asked, reason, and how many bytes it takes; nil if the event
+-- has not ended.
+local function ended_as(id)
+  if redis.call('EXISTS', prefix .. 'event:' .. id) == 1 then
+    return nil
+  end
+  local length = tonumber(string.match(redis.call('GETRANGE', prefix .. 'story:' .. id, -5, -1), '^(%d%d%d%d)\2$'))
+  if not length then
+    return nil
+  end
+  local stands = redis.call('GETRANGE', prefix .. 'story:' .. id, -5 - length, -6)
+  local parts = {string.match(stands, '^' .. string.rep('([^\31]*)\31', 6) .. '(.*)$')}
+  parts[8] = length + 5
+  return parts[1] and parts
 end
 
 -- May this run write for this job? 'yes', 'no', or 'over': this very run already ended the event and the job with it,
@@ -198,7 +219,8 @@ local function standing(job, token, id)
   if redis.call('GET', lock_of(job)) == token then
     return 'yes'
   end
-  if redis.call('HGET', prefix .. 'event:' .. id, 'by') == token then
+  local as = ended_as(id)
+  if (as and as[5] or redis.call('HGET', prefix .. 'event:' .. id, 'by')) == token then
     return 'over'
   end
   return 'no'

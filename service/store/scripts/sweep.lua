@@ -37,7 +37,7 @@ end
 
 local function mend_open(id)
   local event = prefix .. 'event:' .. id
-  local state = redis.call('HGET', event, 'state')
+  local state = ended_as(id) and 'ended' or redis.call('HGET', event, 'state')
   if state == 'ended' or state == 'dead' then
     redis.call('ZREM', open, id)
     return count('open_but_over')

@@ -19,6 +19,7 @@ from service.errors import LeaseLost, PermanentError
 from service.settings import load_settings
 from service.store import Arrival, Decided, Job, Onward, Settled, Step, Store
 from service.store.outputs import EmittedEvent, Output, StreamEntry
+from service.store.packing import split_ended
 from service.store.replay import Replay
 from tests.service.store.givens import WINDOW_MS, ask_server, decision, make_event, settlement
 
@@ -380,7 +381,8 @@ class StoreMachine(RuleBasedStateMachine):
         return self.server.zrange(QUEUE, 0, -1)
 
     def states(self) -> list[dict[str, str]]:
-        return self.ask([("hgetall", f"wb:event:{event}") for event in self.events])
+        held = self.ask([("hgetall", f"wb:event:{event}") for event in self.events])
+        return [each or ended_as(story) for each, story in zip(held, self.stories(), strict=True)]
 
     def stories(self) -> list[str]:
         return [story or "" for story in self.ask([("get", f"wb:story:{event}") for event in self.events])]
@@ -395,7 +397,7 @@ class StoreMachine(RuleBasedStateMachine):
         return self.lock(run.job.id) == run.job.token
 
     def state(self, event: str) -> dict[str, str]:
-        return self.server.hgetall(f"wb:event:{event}")
+        return self.server.hgetall(f"wb:event:{event}") or ended_as(self.server.get(f"wb:story:{event}") or "")
 
     def dump(self) -> dict[str, Any]:
         jobs = self.jobs()
@@ -407,6 +409,11 @@ class StoreMachine(RuleBasedStateMachine):
         held += self.ask([("zrange", name, 0, -1) for name in (OPEN, "wb:ended", "wb:dead")])
         kept = {"jobs": (jobs, held), "records": self.last_states(), "entries": self.server.xlen("wb:stream:out")}
         return dict(zip(self.events, stories, strict=True)) | kept
+
+
+def ended_as(story: str) -> dict[str, str]:
+    """Where an event without a hash stands: nowhere yet, or at its end."""
+    return split_ended(story.encode())[1]
 
 
 def new_in(ledger: str, before: str) -> list[int]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.events import EVENT_VERSION, Event, RecordRef, own_traceparent
-from service.store.last_states import LastState, read_last_state
+from service.store.last_states import LastState, read_last_state, short_digest
 from service.store.packing import STORY_BYTES_MIN, fold, pack_event, unfold, unpack_event
 
 EVENT_ID = "01a1fc5179b577a885b4de58a20a76c5"
@@ -91,6 +91,13 @@ def test_a_damaged_part_leaves_the_others() -> None:
     first, second = b'{"n":1}\n', b'{"n":2}\n'
     damaged = b"\x01\x00\x00\x04\xff\xff\xff\xff"
     assert unfold(first + damaged + second) == first + second
+
+
+@given(st.binary(min_size=16, max_size=16).map(bytes.hex) | st.sampled_from(["", "d1"]))
+def test_a_digest_is_the_same_after_it_was_made_short(digest: str) -> None:
+    short = short_digest(digest)
+    assert read_last_state(short.encode() + b"\n\n\n").digest == digest
+    assert len(short) <= 22
 
 
 def test_nothing_is_remembered_of_a_record_that_was_never_decided() -> None:
