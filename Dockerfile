@@ -20,11 +20,13 @@ RUN /opt/build/bin/pip wheel --quiet --no-build-isolation --no-deps --wheel-dir 
  && find /opt/waybill/bin -type f ! -name waybill -delete
 
 FROM ${PYTHON_IMAGE}
+ARG PYTHON_IMAGE
 ARG REVISION=unknown
 ARG VERSION=unknown
 LABEL org.opencontainers.image.title="waybill" \
       org.opencontainers.image.description="Receives webhooks, keeps every one, fetches the record, applies rules, acts" \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 # what installs software has no business where software runs

@@ -27,6 +27,7 @@ from tests.image.sending import OPERATOR, SECRET, acted, post, until
 from tests.service.store.test_tls import write_certificate
 
 IMAGE = "localhost/waybill:test"
+BASE = "docker.io/library/python:3.13-slim-trixie"
 LOCKED = ("--rm", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--network", "none")
 
 WITHOUT_OPERATORS: dict[str, Any] = {
@@ -49,13 +50,13 @@ def test_the_image_says_what_it_is() -> None:
     assert config["User"] == "10001:10001"
     assert config["Entrypoint"] == ["waybill"]
     assert set(config["ExposedPorts"]) == {"8080/tcp", "8081/tcp"}
-    labels = {name.removeprefix("org.opencontainers.image.") for name in config["Labels"]}
-    assert {"title", "description", "licenses", "version", "revision"} <= labels
+    labels = {name.removeprefix("org.opencontainers.image."): text for name, text in config["Labels"].items()}
+    assert {"title", "description", "licenses", "version", "revision"} <= labels.keys()
+    assert labels["base.name"] == BASE
 
 
 def test_it_adds_little_to_its_base() -> None:
-    base = "docker.io/library/python:3.13-slim-trixie"
-    whole, below = (int(podman("image", "inspect", "--format", "{{.Size}}", name)) for name in (IMAGE, base))
+    whole, below = (int(podman("image", "inspect", "--format", "{{.Size}}", name)) for name in (IMAGE, BASE))
     assert whole - below < 130_000_000
 
 
