@@ -1,12 +1,14 @@
 """Keeps what a version of the chart renders, once and for ever: `python -m tests.helm.freeze`.
 
 An upgrade may not change what Kubernetes calls immutable, nor the names of objects, nor refuse values that were good.
-What is kept are a version's values and what it made of them. Run it when a version is released; what was kept is never
-written again. Dashboards and alerts are left out: large, and free to change.
+What is kept are a version's values and what it made of them. Run it when a version is released; from then on it is not
+written again. Before that it is what somebody who tried the version early has. Dashboards and alerts are left out: large,
+and free to change.
 """
 
+import re
 import shutil
-import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,14 +42,21 @@ def objects_of(version: str, case: str) -> list[Any]:
     return list(yaml.safe_load_all((FROZEN / version / f"{case}.yaml").read_text()))
 
 
-def freeze(version: str) -> None:
+def released() -> set[str]:
+    """Name the versions that CHANGELOG.md tells of."""
+    return set(re.findall(r"(?m)^## \[?v?(\d+\.\d+\.\d+)", (CHART.parent / "CHANGELOG.md").read_text()))
+
+
+def freeze(version: str, folder: Path, released: Collection[str]) -> None:
     """Keep the chart as it is under this version.
 
     Raises:
-        FileExistsError: it was kept before.
+        FileExistsError: it was kept before, and is released.
     """
-    folder = FROZEN / version
-    folder.mkdir(parents=True)
+    folder = folder / version
+    if folder.exists() and version in released:
+        raise FileExistsError(f"{version} is released, and what was released does not change")
+    folder.mkdir(parents=True, exist_ok=True)
     for case in CASES:
         shutil.copy(CHART / "ci" / f"{case}-values.yaml", folder)
         objects = [_slim(each) for each in yaml.safe_load_all(template(case)) if each]
@@ -65,6 +74,4 @@ def _slim(written: Any) -> Any:
 
 
 if __name__ == "__main__":
-    if chart_version() in versions():
-        sys.exit(f"{chart_version()} is kept already; what was released does not change")
-    freeze(chart_version())
+    freeze(chart_version(), FROZEN, released())
