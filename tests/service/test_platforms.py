@@ -7,9 +7,11 @@ To bring a new platform: an entry in ACCOUNTS, and its samples. A sample is an a
 import json
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from email.utils import format_datetime
+from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -365,3 +367,78 @@ async def test_a_bad_list_is_named_and_is_never_an_empty_one(
         await platform.list_records(LISTED[kind][0], None, CONTEXT)
     assert raised.value.kind == error
     assert raised.value.operation == f"{kind}.{LISTED[kind][0]}.list"
+
+
+WHOLE = [param for param in RECORD_SAMPLES if "." not in param.values[0].name]
+"""The samples with every field that the documentation shows."""
+COMPOSED = {"currency", "value", "type"}
+"""Parts without which the whole is another one: half an amount is none, and an address is chosen by its type."""
+JOINED = {"first_name", "last_name", "firstname", "lastname", "updated_at", "lastModifiedAt"}
+"""In an address or an item: names become one name, and of many moments the newest counts."""
+ELSE = "another-word"
+
+Steps = tuple[str | int, ...]
+
+
+def leaves(node: Any, at: Steps = ()) -> list[Steps]:
+    """The places of all that is neither object nor list, but of items of a list."""
+    if isinstance(node, dict):
+        fields = cast("dict[str, Any]", node)
+        return [found for name, value in fields.items() for found in leaves(value, (*at, name))]
+    if isinstance(node, list):
+        items = cast("list[Any]", node)
+        return [
+            found
+            for number, item in enumerate(items)
+            if isinstance(item, dict)
+            for found in leaves(item, (*at, number))
+        ]
+    return [at]
+
+
+def changed(data: Any, steps: Steps, value: object) -> Any:
+    """A copy with another value at a place; UNSET leaves the place out."""
+    copy = json.loads(json.dumps(data))
+    node = copy
+    for step in steps[:-1]:
+        node = node[step]
+    node[steps[-1]] = value
+    if value is msgspec.UNSET:
+        del node[steps[-1]]
+    return copy
+
+
+def is_below(steps: Steps) -> bool:
+    return any(isinstance(step, int) or step.endswith("_address") for step in steps[:-1])
+
+
+@pytest.mark.parametrize("sample", WHOLE)
+async def test_every_field_stays_under_raw_and_absent_null_and_empty_stay_three_things(
+    build: Build, box: SandboxHandle, sample: Sample
+) -> None:
+    platform, data = build(sample.platform), sample.data()
+    if sample.platform != "custom":  # lets it get what it keeps
+        await platform.fetch(RecordRef("acct", "customer", "missing-0"), CONTEXT)
+
+    async def read(shown: Any) -> Fetched:
+        box.sandbox.faults.add(Fault(status=200, body=json.dumps(shown)))
+        return await platform.fetch(RecordRef("acct", sample.kind, sample.id), CONTEXT)
+
+    whole = await read(data)
+    state = sample.state(json.loads(sample.text, parse_float=Decimal))
+    assert whole.raw == state
+    texts = 0
+    for steps in leaves(data):
+        if steps[-1] == sample.id_key and len(steps) <= 2:
+            continue
+        absent, null, empty = [await read(changed(data, steps, value)) for value in (msgspec.UNSET, None, "")]
+        assert len({found.digest for found in (absent, null, empty)}) == 3, steps
+        if steps[-1] in COMPOSED or (steps[-1] in JOINED and is_below(steps)):
+            continue
+        if absent.record != whole.record:
+            assert null.record != absent.record, steps
+        if ELSE in repr((await read(changed(data, steps, ELSE))).record):
+            texts += 1
+            records = (absent.record, null.record, empty.record)
+            assert all(one != other for one, other in combinations(records, 2)), steps
+    assert texts >= 3, "what is said here is said of something"
