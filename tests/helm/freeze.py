@@ -2,8 +2,8 @@
 
 An upgrade may not change what Kubernetes calls immutable, nor the names of objects, nor refuse values that were good.
 What is kept are a version's values and what it made of them. Run it when a version is released; from then on it is not
-written again. Before that it is what somebody who tried the version early has. Dashboards and alerts are left out: large,
-and free to change.
+written again. Before that it is what somebody has who tried the version early. Dashboards and alerts are left out:
+large, and free to change.
 """
 
 import re
