@@ -20,7 +20,8 @@ test: lint ## everything that must hold before a change is taken
 	$(BIN)/coverage erase
 	$(BIN)/pytest --cov --cov-branch --cov-report=term $(PYTEST_ARGS)
 
-bench: $(VENV)/.installed-dev ## ratios against a tuned rival doing the same work
+bench: $(VENV)/.installed-dev ## ratios against tuned rivals doing the same work
+	@$(MAKE) --no-print-directory $(VENV)/share/bench/.installed || echo "*** FastAPI + Celery could not be installed" >&2
 	$(BIN)/python -m tests.bench
 
 chaos: $(VENV)/.installed-dev ## break everything once while events flow, and count what is lost; needs cc
@@ -46,13 +47,13 @@ pages: $(VENV)/.installed-dev ## write what is made: reference pages, dashboards
 
 lock: $(VENV)/.installed-dev ## resolve the requirements again
 	cd requirements && ../$(LOCK) ../pyproject.toml -o runtime.txt
-	cd requirements && for name in local build dev chart; do ../$(LOCK) $$name.in -o $$name.txt || exit 1; done
+	cd requirements && for name in local build dev chart bench; do ../$(LOCK) $$name.in -o $$name.txt || exit 1; done
 
 senders: $(VENV)/.installed-dev ## the npm libraries that senders sign with; the tests call this themselves
 	$(BIN)/python tests/senders/npm.py
 
 clean: ## all that can be made again
-	rm -rf $(VENV) tests/senders/node_modules tests/mock/node_modules .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov bench-out
+	rm -rf $(VENV) tests/senders/node_modules tests/mock/node_modules tests/bench/bullmq/node_modules .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov bench-out
 	find service workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/pip:
@@ -68,4 +69,9 @@ $(VENV)/.installed: requirements/runtime.txt requirements/local.txt requirements
 
 $(VENV)/.installed-dev: requirements/dev.txt $(VENV)/.installed
 	$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/share/bench/.installed: requirements/bench.txt | $(VENV)/bin/pip
+	$(PYTHON) -m venv $(VENV)/share/bench
+	$(VENV)/share/bench/bin/pip --disable-pip-version-check --quiet install --require-hashes -r requirements/bench.txt
 	@touch $@

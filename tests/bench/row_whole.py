@@ -1,19 +1,23 @@
-"""Row `whole`: one worker and the whole event over HTTP, against the same job on tuned arq with httpx."""
+"""Row `whole`: one worker and the whole event over HTTP, against the same job on tuned arq, on Celery and on BullMQ."""
 
 import json
 import urllib.request
 from collections import defaultdict
 
+from tests.bench import others
 from tests.bench.material import ten_rules
 from tests.bench.row_worker import run_arq, run_own
 from tests.bench.seeding import seed_arq, seed_own
 from tests.bench.stage import OTHERS, Child, Stage
 from tests.bench.table import Line, faster
 
+OTHERS_QUICK = {others.CELERY: 600, others.BULLMQ: 3_000}
+OTHERS_JOBS = {others.CELERY: 2_000, others.BULLMQ: 10_000}
+
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
     """Fill the queue, then let one worker empty it, fetching and acting; in turn. Each effect must be at the sink."""
-    own, theirs = (1_500, 300) if quick else (5_000, 1_000)
+    own, theirs, of_others = (1_500, 300, OTHERS_QUICK) if quick else (5_000, 1_000, OTHERS_JOBS)
     stub = stage.listen("stub", OTHERS)
     stage.write_config(stub.url)
     rates: dict[str, list[float]] = defaultdict(list)
@@ -24,9 +28,15 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
         seed_arq(stage, theirs)
         rates["tuned arq"].append(run_arq(stage, "tuned arq", "whole", stub.url, theirs))
         expect_sunk(stub, theirs)
+        for rival in others.present():
+            others.seed(stage, rival, of_others[rival])
+            rates[rival].append(others.work(stage, rival, stub.url, of_others[rival]))
+            expect_sunk(stub, of_others[rival])
     stub.stop()
     detail = "fetch of 30 lines, 10 rules of which one matches, one ledgered POST, log lines; arq with httpx"
-    return [faster("worker, whole event: events", rates, "tuned arq", 6, detail)]
+    what = "worker, whole event: events"
+    lines = [faster(what, rates, "tuned arq", 6, detail)]
+    return lines + [faster(what, rates, rival, others.BUDGETS[rival]) for rival in others.present()]
 
 
 def sunk(stub: Child) -> dict[str, float]:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -106,27 +106,22 @@ class Stage:
     def run(self, module: str, core: int | None, *arguments: object, environ: Mapping[str, str] | None = None) -> Child:
         """Start `python -m tests.bench.<module>` with `arguments`, which are passed as text."""
         command = [sys.executable, "-m", f"tests.bench.{module}", *map(str, arguments)]
-        return self._start(command, core, {**self.environ(), **(environ or {})}, subprocess.PIPE)
+        return self.start(command, core, {**self.environ(), **(environ or {})}, subprocess.PIPE)
 
     def listen(self, module: str, core: int | None, *arguments: object) -> Child:
         """Start a module that takes a port as its first argument, and wait until it listens."""
         port = free_port()
-        child = self.run(module, core, port, *arguments)
-        child.port = port
-        await_port(child)
-        return child
+        return listening(self.run(module, core, port, *arguments), port)
 
     def serve(self, core: int | None) -> Child:
         """Start the real `waybill serve`, its lines to /dev/null."""
         port = free_port()
         environ = self.environ(port=port, admin_port=free_port())
         command = [sys.executable, "-m", "service", "serve"]
-        child = self._start(command, core, environ, subprocess.DEVNULL)
-        child.port = port
-        await_port(child)
-        return child
+        return listening(self.start(command, core, environ, subprocess.DEVNULL), port)
 
-    def _start(self, command: list[str], core: int | None, environ: Mapping[str, str], output: int) -> Child:
+    def start(self, command: Sequence[str], core: int | None, environ: Mapping[str, str], output: int) -> Child:
+        """Start any command, in the folder of the repository; `environ` is all that it is given beyond the secrets."""
         # Only what the child needs: a variable of the caller's own must not reach one side and not the other.
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
         process = subprocess.Popen(
@@ -168,13 +163,14 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def await_port(child: Child) -> None:
-    """Wait until the child listens."""
+def listening(child: Child, port: int) -> Child:
+    """Wait until the child listens on its port."""
+    child.port = port
     deadline = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < deadline and child.process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", child.port)) == 0:
-                return
+                return child
         time.sleep(0.02)
     raise RuntimeError(f"{child.process.args} does not listen")
 

@@ -21,7 +21,7 @@ class Line(Struct, frozen=True):
 
     def markdown(self) -> str:
         """The line as Markdown."""
-        held = "yes" if self.held else "**no**"
+        held = "-" if self.budget == "-" else "yes" if self.held else "**no**"
         return f"| {self.what} | {self.ours} | {self.other} | {self.ratio} | {self.budget} | {held} |"
 
 
@@ -31,12 +31,10 @@ def middle(values: Sequence[float]) -> float:
 
 
 def faster(what: str, sides: Mapping[str, Sequence[float]], rival: str, budget: float, detail: str = "") -> Line:
-    """Compare rates (per second): ours, under `waybill`, should be at least `budget` times the rival's."""
+    """Compare rates (per second): ours, under `waybill`, should be `budget` times the rival's (0: no budget)."""
     ours, theirs = middle(sides["waybill"]), middle(sides[rival])
-    ratio = ours / theirs
-    return Line(
-        what, f"{ours:,.0f}/s", f"{rival}: {theirs:,.0f}/s", f"{ratio:.2f}", f">= {budget:g}", ratio >= budget, detail
-    )
+    ratio, bound = ours / theirs, f">= {budget:g}" if budget else "-"
+    return Line(what, f"{ours:,.0f}/s", f"{rival}: {theirs:,.0f}/s", f"{ratio:.2f}", bound, ratio >= budget, detail)
 
 
 def quicker(what: str, sides: Mapping[str, float], rival: str, part: int, detail: str = "") -> Line:

@@ -1,0 +1,136 @@
+"""The rivals that need more than our own environment: Celery in a venv of its own, BullMQ on Node.
+
+`python -m tests.bench.others` installs BullMQ; `make bench` both. A rival that cannot be had is named on stderr and
+left out of the table, so that nobody takes its silence for a win.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+
+from tests.bench.material import delivery_body
+from tests.bench.stage import MEASURED, Child, Stage, free_port, listening
+from tests.senders.npm import NODE, NPM
+
+CELERY = "FastAPI + Celery"
+BULLMQ = "Fastify + BullMQ"
+
+BUDGETS = {CELERY: 0.0, BULLMQ: 1.0}
+"""How many times as fast ours should be; 0: shown for comparison."""
+
+PYTHON = Path(".venv/share/bench/bin/python")
+HERE = Path(__file__).parent / "bullmq"
+INSTALL_SECONDS_MAX = 300
+JOBS_AT_ONCE = 100
+PROCESSES = 4
+WORK_SECONDS_MAX = 120.0
+POLL_SECONDS = 0.01
+
+
+@cache
+def present() -> tuple[str, ...]:
+    """Which of them can be run; says loudly which cannot."""
+    reasons = {CELERY: _celery_missing(), BULLMQ: _bullmq_missing()}
+    for rival, reason in reasons.items():
+        if reason:
+            sys.stderr.write(f"\n*** {rival} WAS NOT RUN: {reason}\n\n")
+    return tuple(rival for rival, reason in reasons.items() if not reason)
+
+
+def _celery_missing() -> str:
+    try:
+        subprocess.run([PYTHON, "-c", "import celery, fastapi"], check=True, capture_output=True)
+    except (OSError, subprocess.SubprocessError):
+        return f"{PYTHON} has no Celery; `make bench` installs requirements/bench.txt there"
+    return ""
+
+
+def _bullmq_missing() -> str:
+    try:
+        install_bullmq()
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"its packages could not be installed ({error})"
+    return ""
+
+
+def install_bullmq() -> None:
+    """Install what package-lock.json names, checked by its digests, unless it is there already."""
+    installed, lock = HERE / "node_modules" / ".package-lock.json", HERE / "package-lock.json"
+    if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
+        return
+    options = ["--omit-lockfile-registry-resolved", "--ignore-scripts", "--no-audit", "--no-fund"]
+    subprocess.run([NODE, NPM, "ci", *options], cwd=HERE, check=True, timeout=INSTALL_SECONDS_MAX)
+
+
+def versions() -> str:
+    """What of them is installed."""
+    told: list[str] = []
+    if CELERY in present():
+        names = ("celery", "fastapi", "redis", "requests")
+        code = f"from importlib.metadata import version; print(*(f'{{n}} {{version(n)}}' for n in {names}), sep=', ')"
+        told.append(subprocess.run([PYTHON, "-c", code], check=True, capture_output=True, text=True).stdout.strip())
+    if BULLMQ in present():
+        node = subprocess.run([NODE, "--version"], check=True, capture_output=True, text=True).stdout.strip()
+        wanted: dict[str, str] = json.loads((HERE / "package.json").read_text())["dependencies"]
+        told.append(f"Node {node}, " + ", ".join(f"{name} {version}" for name, version in wanted.items()))
+    return "; ".join(told)
+
+
+def serve(stage: Stage, rival: str, core: int | None) -> Child:
+    """Start a rival's ingress and wait until it listens."""
+    port = free_port()
+    if rival == CELERY:
+        command = [str(PYTHON), "-m", "tests.bench.rival_celery", "serve", str(port)]
+    else:
+        command = [str(NODE), str(HERE / "ingress.mjs"), str(port)]
+    return listening(stage.start(command, core, stage.environ(), subprocess.DEVNULL), port)
+
+
+def seed(stage: Stage, rival: str, jobs: int) -> None:
+    """Empty the store and fill the rival's queue."""
+    stage.clear()
+    if rival == CELERY:
+        command = [str(PYTHON), "-m", "tests.bench.rival_celery", "seed", str(jobs)]
+    else:
+        command = [str(NODE), str(HERE / "seed.mjs"), str(jobs), delivery_body("e-00000000", "po-00000000").decode()]
+    child = stage.start(command, None, stage.environ(), subprocess.DEVNULL)
+    if child.process.wait(INSTALL_SECONDS_MAX):
+        raise RuntimeError(f"{rival} could not fill its queue")
+
+
+def work(stage: Stage, rival: str, stub: str, jobs: int) -> float:
+    """Let one worker of the rival empty its queue; gives jobs per second, its start not counted."""
+    if rival == CELERY:
+        return jobs / _celery_seconds(stage, stub)
+    command = [str(NODE), str(HERE / "worker.mjs"), str(jobs), stub, str(JOBS_AT_ONCE)]
+    told = stage.start(command, MEASURED, stage.environ(), subprocess.PIPE).result()
+    if told["failed"]:
+        raise RuntimeError(f"{told['failed']} of BullMQ's jobs failed")
+    return jobs / told["seconds"]
+
+
+def _celery_seconds(stage: Stage, stub: str) -> float:
+    """From the moment the worker says that it is ready until nothing waits and nothing is unacknowledged."""
+    options = ["--pool", "prefork", "--concurrency", str(PROCESSES), "--loglevel", "WARNING"]
+    options += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    environ = {**stage.environ(), "BENCH_STUB": stub, "PYTHONWARNINGS": "ignore"}  # it dislikes root
+    command = [str(PYTHON), "-m", "celery", "--quiet", "-A", "tests.bench.rival_celery", "worker", *options]
+    child = stage.start(command, MEASURED, environ, subprocess.PIPE)
+    lines = iter(child.process.stdout.readline, "") if child.process.stdout else iter(())
+    began = next((float(line.split()[1]) for line in lines if line.startswith("ready ")), 0.0)
+    if not began:
+        raise RuntimeError("Celery's worker did not start")
+    quiet = 0
+    while quiet < 2 and time.monotonic() < began + WORK_SECONDS_MAX:
+        time.sleep(POLL_SECONDS)
+        quiet = 0 if stage.redis.exists("celery", "unacked") else quiet + 1  # a list or hash is gone when it is empty
+    seconds = time.monotonic() - began - quiet * POLL_SECONDS
+    child.stop()
+    return seconds
+
+
+if __name__ == "__main__":
+    install_bullmq()

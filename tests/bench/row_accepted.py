@@ -1,0 +1,75 @@
+"""Row `accepted`: accepted per second by one process, against Fastify + BullMQ and FastAPI + Celery doing the same."""
+
+import json
+from collections import defaultdict
+from typing import Any
+
+from tests.bench import others
+from tests.bench.row_ingress import CONNECTIONS
+from tests.bench.stage import MEASURED, OTHERS, Child, Stage
+from tests.bench.table import Line, faster, middle
+
+PATH = "/webhooks/pack-orders"
+RATE_MAX = 40_000
+WARM_SECONDS = 1.5
+"""Before the first measurement: what a compiler learns while it runs is part of what a rival is."""
+
+Told = dict[str, list[dict[str, Any]]]
+
+
+def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
+    """Warm all sides up, then blast them in turn at two numbers of connections."""
+    seconds = 1.5 if quick else 2.5
+    sides = {"waybill": stage.serve(MEASURED)}
+    sides |= {rival: others.serve(stage, rival, MEASURED) for rival in others.present()}
+    for side, child in sides.items():
+        _blast(stage, child, f"warm {side}", max(CONNECTIONS), WARM_SECONDS)
+    lines: list[Line] = []
+    for connections in CONNECTIONS:
+        told: Told = defaultdict(list)
+        for _ in range(repeats):
+            for side, child in sides.items():
+                told[side].append(_blast(stage, child, side, connections, seconds))
+        lines += _lines(f"ingress, {connections} connections: accepted", told)
+    for child in sides.values():
+        child.stop()
+    return lines
+
+
+def _blast(stage: Stage, child: Child, run: str, connections: int, seconds: float) -> dict[str, Any]:
+    stage.clear()
+    order = {
+        "port": child.port,
+        "path": PATH,
+        "run": run,
+        "connections": connections,
+        "seconds": seconds,
+        "requests": int((seconds + 1) * RATE_MAX),
+        "pids": {"server": child.process.pid, "store": stage.valkey.pid},
+    }
+    told = stage.run("load", OTHERS, json.dumps(order)).result()
+    if set(told["statuses"]) != {"202"}:
+        raise RuntimeError(f"{run} answered {told['statuses']}")
+    return told
+
+
+def _lines(what: str, told: Told) -> list[Line]:
+    rates = {side: [one["rate"] for one in each] for side, each in told.items()}
+    return [
+        faster(
+            what,
+            rates,
+            rival,
+            others.BUDGETS[rival],
+            "; ".join(map(_describe, ("waybill", rival), (told["waybill"], told[rival]))),
+        )
+        for rival in others.present()
+    ]
+
+
+def _describe(side: str, each: list[dict[str, Any]]) -> str:
+    rate, p50, p99 = (middle([one[name] for one in each]) for name in ("rate", "p50_ms", "p99_ms"))
+    busy = {name: middle([one["shares"][name] for one in each]) for name in ("server", "store", "client")}
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in busy.items())
+    cost = busy["server"] / rate * 1_000_000
+    return f"{side} {rate:,.0f}/s, {cost:.0f} us of CPU each (p50 {p50:.1f} ms, p99 {p99:.1f} ms; cores: {shares})"
