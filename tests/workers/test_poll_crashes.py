@@ -80,7 +80,7 @@ class Desk:
 
     async def events(self) -> int:
         """How many events there were, whatever became of them."""
-        return len(await self.house.store.client.command("KEYS", "wb:event:*"))
+        return len(await self.house.store.client.command("KEYS", "wb:delivery:*"))
 
 
 @pytest.fixture
