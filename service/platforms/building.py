@@ -137,14 +137,15 @@ def _build_custom(
         outbound,
         base_url=config.base_url,
         credentials=credentials,
-        places={kind: _place(item) for kind, item in config.records.items()},
+        places={kind: place_of(item) for kind, item in config.records.items()},
         transient=frozenset(config.errors.transient),
         gone=frozenset(config.errors.gone),
         gate=gate,
     )
 
 
-def _place(record: CustomRecord) -> RecordPlace:
+def place_of(record: CustomRecord) -> RecordPlace:
+    """Tell a custom platform's connector where a kind of record is."""
     listed = record.list
     place = None if listed is None else ListPlace(listed.path, listed.at, listed.next, listed.newest_first)
     return RecordPlace(record.path, record.at, record.map, place)

@@ -57,7 +57,7 @@ class Custom:
         self.account = account
         self._calls = Calls(account, base_url, outbound, credentials, transient=transient, gone=gone, gate=gate)
         self._places = places
-        self._fields = {kind: _compile(account, kind, place) for kind, place in places.items()}
+        self._fields = {kind: compile_fields(account, kind, place) for kind, place in places.items()}
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Refuse: there is no envelope of this platform's own; the configuration does not let it come to this.
@@ -82,16 +82,9 @@ class Custom:
         if ref.kind not in self._places:
             raise unknown_kind(self.account, ref.kind)
         place, fields = self._places[ref.kind], self._fields[ref.kind]
-        at = parse_pointer(place.at)
 
         def read(reply: Reply) -> tuple[Node, Record, Moment]:
-            node = find(reply.data, at)
-            if not isinstance(node, dict):
-                reason = f"no object at {place.at or 'the top'}"
-                raise PermanentError("platform_wrong_envelope", reason, http_status=reply.status)
-            record: Record = fields.read(cast("Node", node))
-            own_id(record.id, reply.status)
-            return cast("Node", node), record, record.updated_at
+            return read_answer(place, fields, reply)
 
         path = place.path.replace("{id}", segment(ref.id))
         return await fetch_one(self._calls, f"custom.{ref.kind}.get", path, context, asked=ref.id, read=read)
@@ -112,7 +105,27 @@ class Custom:
         return read_as(operation, lambda answer: read_listing(place, answer, cursor, fields), reply)
 
 
-def _compile(account: str, kind: str, place: RecordPlace) -> Fields:
+def read_answer(place: RecordPlace, fields: Fields, reply: Reply) -> tuple[Node, Record, Moment]:
+    """Read a record out of an answer.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`.
+    """
+    node = find(reply.data, parse_pointer(place.at))
+    if not isinstance(node, dict):
+        reason = f"no object at {place.at or 'the top'}"
+        raise PermanentError("platform_wrong_envelope", reason, http_status=reply.status)
+    record: Record = fields.read(cast("Node", node))
+    own_id(record.id, reply.status)
+    return cast("Node", node), record, record.updated_at
+
+
+def compile_fields(account: str, kind: str, place: RecordPlace) -> Fields:
+    """Make what reads the fields of a kind of record.
+
+    Raises:
+        ConfigError: a kind, or a field in the map, that there is not.
+    """
     path = f"platforms.{account}.records.{kind}"
     if kind not in RECORDS:
         raise ConfigError(path, "there is no such kind of record", f"one of {', '.join(sorted(RECORDS))}")

@@ -15,16 +15,27 @@
       - {rule: short-receipt, action: warn, inputs: {level: warning}}
 ```
 
-Records are written in our own shape, as rules see them; `total` and other derived fields follow from it.
+Records are written in our own shape, as rules see them; `total` and other derived fields follow from it. Or a
+platform's own answer stands there, as its API gives it, and is read as that platform's connector reads it:
+
+```yaml
+- name: what pack.cloud answered on Monday
+  type: purchase_order
+  platform: pack_cloud                        # a kind of platform, or an account of waybill.yaml
+  raw_file: captured/po-1.json                # or `raw` with the JSON itself
+  currency: EUR                               # Flow Retail only: the tenant's
+  expect: {matches: [short-receipt]}
+```
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Struct, UnsetType, field, structs
 
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
@@ -37,6 +48,9 @@ from service.rules.rulebook import Judgement, Rulebook
 from service.rules.scope import Subject
 
 EXAMPLES_MAX = 1_000
+ANSWER_BYTES_MAX = 1_048_576
+
+_answers = msgspec.json.Decoder[Any](float_hook=Decimal)
 
 
 class ExampleEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,7 +59,7 @@ class ExampleEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     source: str = "example"
     type: str = "example"
     change: Change = "updated"
-    platform: str = "example"
+    platform: str | None = None
     id: str = "0" * 32
     occurred_at: str | None = None
 
@@ -71,12 +85,27 @@ class Example(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     name: str
     type: RuleType
-    record: dict[str, Any]
     expect: Expected
+    record: dict[str, Any] | UnsetType = UNSET
+    platform: str | None = None
+    currency: str | None = None
+    raw_file: str | None = None
     event: ExampleEvent = ExampleEvent()
     now: datetime | None = None
     raw: Any = None
     previous: dict[str, Any] | None = None
+
+
+ReadAnswer = Callable[[Example, str], tuple[Record, Any]]
+"""From an example with a platform's answer, and where it stands, to the record and what rules see as `raw`."""
+
+
+class Prepared(Struct, frozen=True):
+    """An example that can be judged: its record and the platform's own data are read."""
+
+    example: Example
+    record: Record
+    raw: Any
 
 
 class Result(Struct, frozen=True):
@@ -92,8 +121,8 @@ def find_example_files(rule_files: Sequence[Path]) -> list[Path]:
     return [path for folder in folders for path in sorted(folder.iterdir()) if path.name.endswith(EXAMPLE_ENDINGS)]
 
 
-def read_examples(path: Path) -> tuple[Example, ...]:
-    """Read one file of examples.
+def read_examples(path: Path, read_answer: ReadAnswer) -> tuple[Prepared, ...]:
+    """Read one file of examples; `read_answer` knows the platforms.
 
     Raises:
         ConfigError: a mistake in it, with its place.
@@ -105,11 +134,48 @@ def read_examples(path: Path) -> tuple[Example, ...]:
         raise shape_error(error, f"{path}: ") from None
     if len(found) > EXAMPLES_MAX:
         raise ConfigError(str(path), f"{len(found)} examples, at most {EXAMPLES_MAX}", "write a second file")
-    for index, example in enumerate(found):
-        record = read_record(example.type, example.record, f"{path}: [{index}].record")
-        if example.previous is not None:
-            read_record(example.type, {"id": record.id} | example.previous, f"{path}: [{index}].previous")
-    return found
+    return tuple(
+        _prepare(example, path.parent, read_answer, f"{path}: [{index}]") for index, example in enumerate(found)
+    )
+
+
+def _prepare(example: Example, folder: Path, read_answer: ReadAnswer, at: str) -> Prepared:
+    """Read the record, in our shape or in a platform's, and try the one before it."""
+    if example.platform is None:
+        _refuse(example, at, {"currency": example.currency, "raw_file": example.raw_file})
+        if example.record is UNSET:
+            raise ConfigError(f"{at}.record", "is missing", "write the record, or a platform and its raw answer")
+        prepared = Prepared(example, read_record(example.type, example.record, f"{at}.record"), example.raw)
+    else:
+        if example.record is not UNSET:
+            raise ConfigError(f"{at}.record", "stands beside a platform's answer", "leave one of the two out")
+        if (example.raw is None) == (example.raw_file is None):
+            raise ConfigError(f"{at}.raw", "one of raw and raw_file is due", "write the platform's answer once")
+        if example.raw_file is not None:
+            told = structs.replace(example, raw=_read_answer_file(folder / example.raw_file, f"{at}.raw_file"))
+        else:
+            told = example
+        prepared = Prepared(example, *read_answer(told, at))
+    if example.previous is not None:
+        read_record(example.type, {"id": prepared.record.id} | example.previous, f"{at}.previous")
+    return prepared
+
+
+def _refuse(example: Example, at: str, given: Mapping[str, object]) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(f"{at}.{name}", f"has no meaning without a platform, in {example.name!r}", "add platform")
+
+
+def _read_answer_file(path: Path, at: str) -> Any:  # noqa: ANN401 - JSON may be anything
+    try:
+        if path.stat().st_size > ANSWER_BYTES_MAX:
+            raise ConfigError(at, f"{path} is larger than {ANSWER_BYTES_MAX} bytes", "keep a smaller answer")
+        return _answers.decode(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(at, f"{path} cannot be read: {error.strerror}", "name a file beside the examples") from None
+    except msgspec.DecodeError:
+        raise ConfigError(at, f"{path} is no JSON", "keep the answer as the platform gave it") from None
 
 
 def read_record(kind: str, written: Mapping[str, Any], at: str) -> Record:
@@ -128,17 +194,18 @@ def read_record(kind: str, written: Mapping[str, Any], at: str) -> Record:
         raise shape_error(error, at) from None
 
 
-def run_examples(rulebook: Rulebook, examples: Sequence[Example]) -> Iterator[Result]:
+def run_examples(rulebook: Rulebook, examples: Sequence[Prepared]) -> Iterator[Result]:
     """Judge every example."""
-    for example in examples:
-        yield Result(example.name, list(_differences(example.expect, judge_example(rulebook, example))))
+    for prepared in examples:
+        example = prepared.example
+        yield Result(example.name, list(_differences(example.expect, judge_example(rulebook, prepared))))
 
 
-def judge_example(rulebook: Rulebook, example: Example) -> Judgement:
-    """Judge one example whose records were read before."""
-    record = read_record(example.type, example.record, "record")
+def judge_example(rulebook: Rulebook, prepared: Prepared) -> Judgement:
+    """Judge one example."""
+    example, record = prepared.example, prepared.record
     told = example.event
-    ref = RecordRef(told.platform, example.type, record.id)
+    ref = RecordRef(told.platform or example.platform or "example", example.type, record.id)
     event = Event(
         EVENT_VERSION, told.id, told.source, told.type, told.change, ref, told.occurred_at, {}, None, b""
     )  # fmt: skip
@@ -146,7 +213,7 @@ def judge_example(rulebook: Rulebook, example: Example) -> Judgement:
     if example.previous is not None:
         before = read_record(example.type, {"id": record.id} | example.previous, "previous")
         previous = rulebook.remember(Subject(event, before))
-    return rulebook.judge(Subject(event, record, example.raw, previous), example.now or datetime.now(UTC))
+    return rulebook.judge(Subject(event, record, prepared.raw, previous), example.now or datetime.now(UTC))
 
 
 def _differences(expected: Expected, judgement: Judgement) -> Iterator[str]:

@@ -1,0 +1,135 @@
+"""Examples that hold a platform's own answer: read as its connector reads it, or refused with their place."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from service.console.rules_command import rules
+from service.errors import ConfigError
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+Run = Callable[..., Result]
+
+CONFIG = """
+platforms:
+  erp:
+    kind: custom
+    base_url: https://erp.example.com/api
+    auth: {type: none}
+    records:
+      purchase_order:
+        path: "/orders/{id}"
+        at: /result
+        map:
+          reference: /number
+          status: /state
+          supplier.name: /vendor/name
+          currency: /currency
+          lines: /rows
+          lines.product_code: /sku
+          lines.price.value: /unit_price
+          lines.quantity_ordered: /qty
+          lines.quantity_received: /got
+          updated_at: /changed
+  shop: {kind: pack_cloud, organization_id: o, token: {env: TOKEN}}
+sources: {pack: {platform: shop, verify: {scheme: basic, username: till, password: {env: TOKEN}}}}
+"""
+ACTS = "actions: [{id: told, do: log, message: '{id} {total} {quantity_missing} {raw.%s}'}]"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    config = tmp_path / "waybill.yaml"
+    config.write_text(CONFIG)
+    environ = {"WAYBILL_CONFIG": str(config), "TOKEN": "t" * 32}
+    return lambda *words: CliRunner(env=environ).invoke(rules, ["test", *(str(word) for word in words)])
+
+
+def try_example(run: Run, folder: Path, rule: str, example: str) -> Result:
+    (folder / "r.yaml").write_text(rule)
+    (folder / "r.examples.yaml").write_text(example)
+    return run("--rules", folder / "r.yaml")
+
+
+ORDERS = [
+    (
+        "pack_cloud", "", "pack_cloud/purchase_order", "lines.0.product.dimensions.length",
+        "5a7d2f90-3c11-4e0a-9c77-2b6f0d1e8a01 995.00 EUR 60 27.5",
+    ),
+    ("shop", "", "pack_cloud/purchase_order.wrapped", "reference", None),
+    ("erp", "", "custom/purchase_order", "rows.0.sku", "PO-7 1020.00 EUR 60 PENCO204"),
+    ("flow_retail", "currency: NOK", "flow_retail/purchase_order", "status", "example 995.0000 NOK 60.00 "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ORDERS, ids=lambda case: case[2])
+def test_an_order_as_the_platform_gave_it_is_read_as_its_connector_does(
+    run: Run, tmp_path: Path, case: tuple[str, str, str, str, str | None]
+) -> None:
+    platform, more, sample, raw, message = case
+    rule = "- {id: one, type: purchase_order, when: {field: id, op: exists}, " + ACTS % raw + "}"
+    inputs = f", inputs: {{message: '{message}'}}" if message else ""
+    example = f"""
+- name: captured
+  type: purchase_order
+  platform: {platform}
+  {more}
+  raw_file: {SAMPLES / sample}.json
+  expect: {{matches: [one], unknown: [], effects: [{{rule: one, action: told{inputs}}}]}}
+"""
+    result = try_example(run, tmp_path, rule, example)
+    assert result.exit_code == 0, (result.stdout, result.exception)
+
+
+@pytest.mark.parametrize("platform", ["pack_cloud", "pexip_engage", "open_food_network", "flow_retail"])
+@pytest.mark.parametrize("inline", [False, True])
+def test_a_customer_of_every_platform_is_read_from_a_file_and_from_the_text(
+    run: Run,
+    tmp_path: Path,
+    platform: str,
+    inline: bool,  # noqa: FBT001 - a case of the test
+) -> None:
+    sample = SAMPLES / platform / "customer.json"
+    raw = f"raw: {json.dumps(json.loads(sample.read_text()))}" if inline else f"raw_file: {sample}"
+    # The name of the platform stands in the event, as it does for a stored one.
+    named = f"{{field: event.record.platform, op: eq, value: {platform}}}"
+    when = f"{{all: [{{field: email, op: contains, value: '@'}}, {named}]}}"
+    rule = f"- {{id: one, type: customer, when: {when}}}"
+    example = f"- {{name: captured, type: customer, platform: {platform}, {raw}, expect: {{matches: [one]}}}}"
+    result = try_example(run, tmp_path, rule, example)
+    assert result.exit_code == 0, (result.stdout, result.exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "mistake"),
+    [
+        (
+            "platform: pack_cluod, raw: {id: a}",
+            r"\[0\]\.platform: no platform 'pack_cluod'. Fix: did you mean pack_cloud",
+        ),
+        ("platform: pexip_engage, raw: {data: {id: a}}", r"\[0\]\.type: pexip_engage has no purchase_order"),
+        ("platform: pack_cloud", r"\[0\]\.raw: one of raw and raw_file is due"),
+        ("platform: pack_cloud, raw: {id: a}, raw_file: b", r"\[0\]\.raw: one of raw and raw_file is due"),
+        ("platform: pack_cloud, raw: {id: a}, record: {id: a}", r"\[0\]\.record: stands beside a platform's answer"),
+        ("platform: pack_cloud, raw: [1]", r"\[0\]\.raw: .*no such object as is documented"),
+        ("platform: pack_cloud, raw: {reference: a}", r"\[0\]\.raw: .*no id of its own"),
+        ("platform: flow_retail, raw: {status: a}", r"\[0\]\.raw: .*is no purchase order"),
+        ("platform: pack_cloud, raw_file: gone.json", r"\[0\]\.raw_file: .*cannot be read"),
+        ("platform: pack_cloud, raw_file: r.yaml", r"\[0\]\.raw_file: .*is no JSON"),
+        ("raw_file: r.yaml, record: {id: a}", r"\[0\]\.raw_file: has no meaning without a platform"),
+        ("currency: EUR, record: {id: a}", r"\[0\]\.currency: has no meaning without a platform"),
+        ("raw: {id: a}", r"\[0\]\.record: is missing"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_told_with_its_place(
+    run: Run, tmp_path: Path, words: str, mistake: str
+) -> None:
+    rule = "- {id: one, type: purchase_order, actions: [{id: a, do: log, message: hi}]}"
+    example = f"- {{name: bad, type: purchase_order, {words}, expect: {{}}}}"
+    error = try_example(run, tmp_path, rule, example).exception
+    assert isinstance(error, ConfigError)
+    with pytest.raises(ConfigError, match=mistake):
+        raise error
