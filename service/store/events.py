@@ -10,7 +10,7 @@ from service.store.client import Client
 from service.store.keys import Keys
 from service.store.last_states import read_last_state
 from service.store.packing import split_ended, unfold, unpack_event
-from service.store.scripts import PAGE
+from service.store.scripts import PAGE, SHOW
 
 Index = Literal["open", "dead", "ended"]
 
@@ -75,9 +75,9 @@ class Events:
         Raises:
             StoreUnavailable: no answer.
         """
-        delivery: bytes | None = await self._client.command("GET", self._keys.delivery(event_id))
-        flat: list[bytes] = await self._client.command("HGETALL", self._keys.event(event_id))
-        story: bytes | None = await self._client.command("GET", self._keys.story(event_id))
+        answer: tuple[bytes | None, list[bytes], bytes | None]
+        answer = await self._client.call(SHOW, (event_id,), seconds_max=CALL_SECONDS_MAX)
+        delivery, flat, story = answer
         texts = [item.decode() for item in flat]
         fields = dict(zip(texts[::2], texts[1::2], strict=True))
         if not fields:

@@ -33,6 +33,6 @@ INGEST, CLAIM, RENEW, DECIDE, SETTLE, FINISH = map(
 SAMPLE, PUBLISH, REPLAY, DISCARD, SWEEP, PAGE, ERASE, CENSUS = map(
     load_script, ("sample", "publish", "replay", "discard", "sweep", "page", "erase", "census")
 )
-PERMIT, PASSED, RESTS, TOKEN, POLL, STANDING = map(
-    load_script, ("permit", "passed", "rests", "token", "poll", "standing")
+PERMIT, PASSED, RESTS, TOKEN, POLL, STANDING, SHOW = map(
+    load_script, ("permit", "passed", "rests", "token", "poll", "standing", "show")
 )

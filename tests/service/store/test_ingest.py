@@ -7,7 +7,7 @@ import pytest
 
 from service.errors import StoreFull
 from service.store import Arrival, Receipt, Store
-from tests.service.store.givens import WINDOW_MS, make_arrivals, make_event, store_on
+from tests.service.store.givens import WINDOW_MS, decision, make_arrivals, make_event, settlement, store_on, take_one
 
 
 async def outcome(store: Store, arrivals: Sequence[Arrival]) -> Sequence[Receipt] | None:
@@ -73,3 +73,28 @@ async def test_concurrent_deliveries_of_one_event_are_queued_once(store: Store) 
     receipts = await asyncio.gather(*(store.ingest(make_event(), "k", WINDOW_MS) for _ in range(100)))
     assert sorted(receipt.status for receipt in receipts) == ["duplicate"] * 99 + ["queued"]
     assert len({receipt.event_id for receipt in receipts}) == 1
+
+
+async def test_an_event_is_shown_whole_at_every_moment_of_its_life(store: Store) -> None:
+    events = [make_event() for _ in range(60)]
+    for event in events:
+        await store.ingest(event, event.id, WINDOW_MS)
+    done = asyncio.Event()
+
+    async def look_on() -> set[str]:
+        seen: set[str] = set()
+        while not done.is_set():
+            for event in events:
+                shown = await store.events.show(event.id)
+                assert shown is not None
+                assert {line["what"] for line in shown["story"]} <= {"decided"}
+                seen.add(shown["state"])
+        return seen
+
+    looking = asyncio.create_task(look_on())
+    job = await take_one(store)
+    for event in events:
+        await store.lanes.decide(decision(job, event.id, ledger="s"))
+        await store.lanes.settle(settlement(job, event.id, "end", ledger="d", fate="matched", more=True))
+    done.set()
+    assert await looking >= {"waiting", "ended"}
