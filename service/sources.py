@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from service.config import Config, PlatformConfig, SourceConfig, known_kinds
 from service.config.checks import redelivery_hours
-from service.envelopes import Desk, Echo, Reader
+from service.envelopes import Asked, Desk, Echo, Reader
 from service.envelopes.challenge import Challenger
 from service.envelopes.envelope import FACTS_MAX, not_an_event
 from service.errors import Refusal
@@ -50,7 +50,8 @@ class Source(Struct, frozen=True, kw_only=True):
 
     `window_ms` is how long its claims are kept, `failure_status` what a delivery is answered that cannot be verified.
     `content_types` are the media types it takes: names, ends such as `+json`, or `*`. `distinct` makes every delivery
-    without an id an event of its own, `entropy` then sets them apart. `challenger` knows the sender's handshake.
+    without an id an event of its own, `entropy` then sets them apart. `challenger` and `asked` know the
+    sender's handshakes: by a delivery, and by a query.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Source(Struct, frozen=True, kw_only=True):
     reader: Reader
     entropy: Callable[[int], bytes]
     challenger: Challenger | None = None
+    asked: Asked | None = None
     retries_on_429: bool = False
 
     def admit(self, delivery: Delivery) -> Admission:
@@ -78,9 +80,24 @@ class Source(Struct, frozen=True, kw_only=True):
         try:
             return self.verifier.verify(delivery)
         except Refusal as refusal:
-            if refusal.status == self.failure_status:
-                raise
-            raise Refusal(self.failure_status, refusal.code, refusal.detail) from refusal
+            raise self._failure(refusal) from None
+
+    def shake_hands(self, method: str, query: bytes) -> Echo | None:
+        """Give the answer to a request that only asks whether the address is ours, None for any other.
+
+        Raises:
+            Refusal: `not_verified` with the source's status (401).
+        """
+        if self.asked is None:
+            return None
+        try:
+            return self.asked.answer(method, query)
+        except Refusal as refusal:
+            raise self._failure(refusal) from None
+
+    def _failure(self, refusal: Refusal) -> Refusal:
+        same = refusal.status == self.failure_status
+        return refusal if same else Refusal(self.failure_status, refusal.code, refusal.detail)
 
     def challenge(self, delivery: Delivery) -> Echo | None:
         """Give the answer to a verified delivery that only asks whether the address is ours, None for any other."""
@@ -175,6 +192,7 @@ def _build(  # noqa: PLR0913, PLR0917 - joins what the process and the operator 
         reader=source.envelope.reader(Desk(platform, known_kinds(account), settings.body_depth_max)),
         entropy=entropy,
         challenger=source.challenge and source.challenge.challenger(settings.body_depth_max),
+        asked=source.handshake and source.handshake.build(environ, f"sources.{name}.handshake"),
         retries_on_429=account.retries_on_429,
     )
 

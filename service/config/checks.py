@@ -36,6 +36,8 @@ def check_source(
     try:
         if source.verify is not None:
             source.verify.build(environ, f"{at}.verify")
+        if source.handshake is not None:
+            source.handshake.build(environ, f"{at}.handshake")
     except ConfigError as error:
         yield error
     if isinstance(source.verify, Unverified) and not source.allow_unverified:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from service.config.polls import PollConfig
-from service.envelopes import Challenge, EnvelopeConfig, PlatformEnvelope
+from service.envelopes import Challenge, EnvelopeConfig, Handshake, PlatformEnvelope
 from service.signatures import SchemeConfig
 
 SOURCE_NAME = r"^[a-z0-9][a-z0-9-]{0,63}\Z"
@@ -18,7 +18,8 @@ class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     `dedupe_hours` is how long a repeated delivery is known as one; `identical_bodies` says whether two deliveries
     without an id and with the same signed bytes are one event. Left out, both follow the platform. `failure_status` is
     what a delivery is answered that cannot be verified, for senders that do something of their own on 401. `challenge`
-    says which deliveries only ask whether the address is ours, and what to say back.
+    says which deliveries only ask whether the address is ours, and what to say back; `handshake` the same of requests
+    that ask in their query.
 
     A source has `verify`, since it is sent to, or `poll`, since it asks by itself, or both: then the poll takes in
     what no delivery told.
@@ -29,6 +30,7 @@ class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     poll: PollConfig | None = None
     envelope: EnvelopeConfig = PlatformEnvelope()
     challenge: Challenge | None = None
+    handshake: Handshake | None = None
     dedupe_hours: (
         Annotated[float, Meta(gt=0, le=8_760, description="hours, more than 0 and at most a year (8760)")] | None
     ) = None

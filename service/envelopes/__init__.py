@@ -7,6 +7,7 @@ from service.envelopes.challenge import Challenge, Echo
 from service.envelopes.cloudevents import CloudEventsEnvelope
 from service.envelopes.custom import CustomEnvelope
 from service.envelopes.envelope import Connector, Desk, Envelope, Reader, Told
+from service.envelopes.handshake import Asked, Handshake
 from service.envelopes.platform import PlatformEnvelope
 from service.envelopes.pointed import PointedEnvelope
 from service.envelopes.standard_webhooks import StandardWebhooksEnvelope
@@ -15,6 +16,7 @@ EnvelopeConfig = PlatformEnvelope | StandardWebhooksEnvelope | CloudEventsEnvelo
 """What may stand under `envelope`, told apart by `kind`; a bare name is short for an object with that kind alone."""
 
 __all__ = [
+    "Asked",
     "Challenge",
     "CloudEventsEnvelope",
     "Connector",
@@ -23,6 +25,7 @@ __all__ = [
     "Echo",
     "Envelope",
     "EnvelopeConfig",
+    "Handshake",
     "PlatformEnvelope",
     "PointedEnvelope",
     "Reader",

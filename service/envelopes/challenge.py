@@ -32,12 +32,13 @@ Challenger = Callable[[Delivery], Echo | None]
 class Challenge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"reply_as": "as"}):
     """A body with the texts of `match` at their pointers is a challenge; what stands at `echo` is said back.
 
-    As `text` it is the whole answer; as `json` it stands in an object, under the name it had.
+    As `text` it is the whole answer; as `json` it stands in an object, under `name` or the name it had.
     """
 
     match: Annotated[dict[Place, str], Meta(min_length=1, max_length=8, description="pointers and their texts")]
     echo: Place
     reply_as: Literal["text", "json"] = "text"
+    name: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
 
     def challenger(self, depth_max: int) -> Challenger:
         """Build what judges deliveries."""
@@ -64,4 +65,4 @@ class Challenge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, r
     def _echo(self, said: str) -> Echo:
         if self.reply_as == "text":
             return Echo("text/plain; charset=utf-8", said.encode())
-        return Echo("application/json", msgspec.json.encode({parse_pointer(self.echo)[-1]: said}))
+        return Echo("application/json", msgspec.json.encode({self.name or parse_pointer(self.echo)[-1]: said}))

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from litestar.types import Receive, Send
 from litestar.types.asgi_types import HTTPScope
 
+from service.envelopes import Echo
 from service.errors import Refusal, StoreUnavailable, StoreUnsafe
 from service.events import Delivery
 from service.ingress.answers import IGNORED, Answer, accepted, make_answer, send_answer
@@ -104,6 +105,9 @@ class Webhooks:
         name, token = split_path(scope["path"])
         found = self._sources.get(name)
         self._gate.pass_address(passage.address, found)
+        if found is not None and (echo := found.shake_hands(scope["method"], scope["query_string"])) is not None:
+            self._gate.charge(passage.address)  # as with OPTIONS below
+            return _say_back(passage, found, echo)
         source = _check_asked(passage, found, scope["method"])
         if scope["method"] == "OPTIONS":
             self._gate.charge(passage.address)  # it costs nothing to ask, and so may be asked too often
@@ -120,8 +124,7 @@ class Webhooks:
         verified = source.verify(delivery)
         self._gate.pass_source(source)
         if source.challenger is not None and (echo := source.challenge(delivery)) is not None:
-            passage.outcomes, passage.event_type = (IGNORED,), CHALLENGE
-            return make_answer(200, echo.content_type, echo.body)
+            return _say_back(passage, source, echo)
         admission = source.read(delivery, verified)
         passage.read(admission.facts)
         origin = Origin(delivery, traceparent, source.window_ms, passage.id)
@@ -193,6 +196,11 @@ def split_path(path: str) -> tuple[str, str | None]:
     if len(parts) > 2 or not path.startswith("/"):
         return "", None
     return parts[0], parts[1] if len(parts) == 2 else None
+
+
+def _say_back(passage: Passage, source: Source, echo: Echo) -> Answer:
+    passage.source, passage.outcomes, passage.event_type = source.name, (IGNORED,), CHALLENGE
+    return make_answer(200, echo.content_type, echo.body)
 
 
 def _check_asked(passage: Passage, source: Source | None, method: str) -> Source:

@@ -1,7 +1,7 @@
 """What a stranger can learn: nothing of secrets, nothing of what was delivered before, nothing of the server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from .conftest import Order, Serve, encode, signed
 
 TOKEN = "path-token-that-nobody-may-see"
 BODY = encode(Order("1"))
-ENVIRON = {"TOKEN": TOKEN, "SLACK": "slack-secret"}
+ENVIRON = {"TOKEN": TOKEN, "SLACK": "slack-secret", "VERIFY": "verify-token-agreed-on"}
 CONFIG = """
 platforms:
   erp:
@@ -37,6 +37,15 @@ sources:
     verify: {scheme: bearer, secrets: [{env: TOKEN}]}
     envelope: {kind: custom, id: /id, type: /type, record: {kind: purchase_order, id: /order}}
     challenge: {match: {/type: url_verification}, echo: /challenge}
+    handshake:
+      match: {hub.mode: subscribe}
+      token: {parameter: hub.verify_token, secrets: [{env: VERIFY}]}
+      echo: hub.challenge
+  graph:
+    platform: erp
+    verify: {scheme: path_token, secrets: [{env: TOKEN}]}
+    envelope: {kind: custom, id: /id, type: /type, record: {kind: purchase_order, id: /order}}
+    handshake: {method: POST, echo: validationToken}
 """
 
 Seen = tuple[int, dict[str, str], bytes]
@@ -170,3 +179,52 @@ async def test_a_challenge_is_answered_to_who_can_prove_itself_and_becomes_no_ev
     line = capfd.readouterr().out.splitlines()[-2]
     assert '"event_type":"challenge","status":"ignored","http_status":200' in line
     assert "3eZbrw" not in line
+
+
+async def test_a_handshake_by_query_is_answered_to_who_knows_the_token_and_leaves_nothing_of_it_anywhere(
+    *, settings: Settings, store: Store, more: Mapping[str, Source], serve: Serve, client: aiohttp.ClientSession,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    url = await serve(settings, store, more) + "/webhooks/asking"
+    asked = "?hub.mode=subscribe&hub.challenge=%3Cscript%3E1158201444&hub.verify_token="
+    status, told, echo = await see(client, f"{url}{asked}verify-token-agreed-on", None, {}, "GET")
+    assert (status, echo) == (200, b"<script>1158201444")
+    assert told["content-type"] == "text/plain; charset=utf-8"
+    assert (told["x-content-type-options"], told["cache-control"]) == ("nosniff", "no-store")
+    assert told["content-security-policy"].startswith("default-src 'none'")
+    status, _, body = await see(client, f"{url}{asked}verify-token-another", None, {}, "GET")
+    assert status == 401
+    assert b"1158201444" not in body
+    usual = await see(client, url, None, {}, "GET")
+    assert usual[0] == 405
+    assert await see(client, f"{url}?hub.mode=subscribe&hub.challenge=1&hub.challenge=2", None, {}, "GET") == usual
+    assert await see(client, url.replace("asking", "erp-orders") + asked, None, {}, "GET") == usual
+    assert await see(client, url.replace("asking", "nobody") + asked, None, {}, "GET") == usual
+    assert (await see(client, f"{url}{asked}verify-token-agreed-on", None, {}, "HEAD"))[0] == 405
+    written = capfd.readouterr().out
+    assert '"source":"asking","event_type":"challenge","status":"ignored","http_status":200' in written
+    assert '"reason":"not_verified"' in written
+    for hidden in ("1158201444", "verify-token", "hub."):
+        assert hidden not in written
+    assert await store.quarantine.sources() == []
+
+
+async def test_a_handshake_by_post_is_answered_before_anything_is_read(
+    settings: Settings, store: Store, more: Mapping[str, Source], serve: Serve, client: aiohttp.ClientSession
+) -> None:
+    url = await serve(settings, store, more) + "/webhooks/graph"
+    text = {"content-type": "text/plain"}
+    for token in ("", "/x", f"/{TOKEN}"):  # it says nothing of the address
+        status, _, echo = await see(client, f"{url}{token}?validationToken=Validation%3A+Testing", b"", text)
+        assert (status, echo) == (200, b"Validation: Testing")
+    assert (await see(client, f"{url}/x", BODY, {"content-type": "application/json"}))[0] == 401
+    assert (await see(client, f"{url}/{TOKEN}", BODY, {"content-type": "application/json"}))[0] == 202
+
+
+async def test_handshakes_count_against_their_address(
+    make_settings: Callable[..., Settings], store: Store, more: Mapping[str, Source], serve: Serve,
+    client: aiohttp.ClientSession,
+) -> None:  # fmt: skip
+    url = await serve(make_settings(address_refusals_per_second_max=1), store, more)
+    statuses = [(await see(client, f"{url}/webhooks/graph?validationToken=1", b"", {}))[0] for _ in range(12)]
+    assert (statuses[0], statuses[-1]) == (200, 503)

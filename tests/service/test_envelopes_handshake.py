@@ -1,0 +1,107 @@
+"""The handshake by query: what is none is left alone, who has no token hears nothing, the others their own words."""
+
+import contextlib
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.envelopes import Echo, Handshake
+from service.envelopes.challenge import ECHO_CHARACTERS_MAX
+from service.envelopes.handshake import PARAMETERS_MAX, QUERY_BYTES_MAX
+from service.errors import ConfigError, Refusal
+
+ENVIRON = {"TOKEN": "agreed-on-token-1", "OLD": "agreed-on-token-0", "ODD": "tökén"}
+META = {
+    "match": {"hub.mode": "subscribe"},
+    "token": {"parameter": "hub.verify_token", "secrets": [{"env": "TOKEN"}, {"env": "OLD"}]},
+    "echo": "hub.challenge",
+}
+SENT = {"hub.mode": "subscribe", "hub.verify_token": "agreed-on-token-1", "hub.challenge": "1158201444"}
+
+
+def ask(query: str | dict[str, str], config: dict[str, Any] = META, method: str = "GET") -> Echo | None:
+    text = query if isinstance(query, str) else urlencode(query)
+    return msgspec.convert(config, Handshake).build(ENVIRON, "handshake").answer(method, text.encode())
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "hub.challenge",
+        SENT | {"hub.mode": "unsubscribe"},
+        {name: text for name, text in SENT.items() if name != "hub.mode"},
+        {name: text for name, text in SENT.items() if name != "hub.challenge"},
+        SENT | {"hub.challenge": ""},
+        SENT | {"hub.challenge": "x" * (ECHO_CHARACTERS_MAX + 1)},
+        SENT | {"hub.challenge": "a\r\nset-cookie: b"},
+        SENT | {"hub.challenge": "\x1b[2J"},
+        urlencode(SENT) + "&hub.challenge=2",
+        urlencode(SENT) + "&hub.verify_token=another",
+        urlencode(SENT) + "&x=%ff",
+        urlencode(SENT) + "&x=\xff",
+        urlencode(SENT) + "&x=" + "a" * QUERY_BYTES_MAX,
+        urlencode(SENT) + "".join(f"&x{number}=1" for number in range(PARAMETERS_MAX)),
+    ],
+)
+def test_what_is_no_handshake_is_not_answered(query: str | dict[str, str]) -> None:
+    assert ask(query) is None
+
+
+def test_another_method_is_none() -> None:
+    assert ask(SENT, method="POST") is None
+    assert ask(SENT, META | {"method": "POST"}, method="POST") == Echo("text/plain; charset=utf-8", b"1158201444")
+
+
+@pytest.mark.parametrize(
+    "token", ["", "agreed-on-token-", "agreed-on-token-2", "AGREED-ON-TOKEN-1", "é", "agreed-on-token-1 "]
+)
+def test_who_has_no_token_hears_nothing_back(token: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        ask(SENT | {"hub.verify_token": token})
+    assert (refused.value.status, refused.value.code) == (401, "not_verified")
+    assert "agreed" not in refused.value.detail.replace("was agreed on", "")
+    assert "1158201444" not in refused.value.detail
+
+
+@pytest.mark.parametrize("token", ["agreed-on-token-1", "agreed-on-token-0"])
+def test_each_active_token_opens(token: str) -> None:
+    assert ask(SENT | {"hub.verify_token": token}) == Echo("text/plain; charset=utf-8", b"1158201444")
+
+
+def test_the_answer_is_text_or_stands_in_an_object_under_its_name() -> None:
+    config = {"echo": "challenge"}
+    assert ask("challenge=a%2Bb+c", config) == Echo("text/plain; charset=utf-8", b"a+b c")
+    assert ask("challenge=<b>&x=", config) == Echo("text/plain; charset=utf-8", b"<b>")
+    assert ask("challenge=a", config | {"as": "json"}) == Echo("application/json", b'{"challenge":"a"}')
+    assert ask("challenge=a", config | {"as": "json", "name": "said"}) == Echo("application/json", b'{"said":"a"}')
+
+
+@pytest.mark.parametrize("name", ["ODD", "MISSING"])
+def test_a_token_that_cannot_be_sent_or_is_not_there_is_a_mistake(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"handshake.token.secrets\[0\]"):
+        ask(SENT, META | {"token": {"parameter": "hub.verify_token", "secrets": [{"env": name}]}})
+
+
+@pytest.mark.parametrize(
+    "change", [{"echo": "a b"}, {"echo": ""}, {"match": {"a&b": "c"}}, {"method": "PUT"}, {"more": 1}]
+)
+def test_what_is_no_handshake_is_no_config(change: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(META | change, Handshake)
+
+
+@given(st.text(max_size=80) | st.dictionaries(st.sampled_from([*SENT, "x"]), st.text(max_size=20)))
+def test_whatever_is_asked_without_the_token_nothing_comes_back_and_nothing_else_is_raised(
+    query: str | dict[str, str],
+) -> None:
+    text = query if isinstance(query, str) else urlencode(query, errors="replace")
+    handshake = msgspec.convert(META, Handshake).build(ENVIRON, "handshake")
+    echo = None
+    with contextlib.suppress(Refusal):
+        echo = handshake.answer("GET", text.encode("utf-8", "replace"))
+    assert echo is None
