@@ -30,18 +30,18 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
 
 def run_own(stage: Stage, what: str, events: int) -> float:
     """Run our worker until its queue is empty; gives events per second."""
-    return _rate(stage.run("own_worker", MEASURED, what).result(), events)
+    return rate(stage.run("own_worker", MEASURED, what).result(), events)
 
 
 def run_arq(stage: Stage, side: str, what: str, stub: str, jobs: int) -> float:
     """Run an arq worker until its queue is empty; gives jobs per second."""
-    told = stage.run("rival_worker", MEASURED, side.partition(" ")[0], what, stub).result()
-    if told["failed"]:
-        raise RuntimeError(f"{told['failed']} of arq's jobs failed")
-    return _rate(told, jobs)
+    return rate(stage.run("rival_worker", MEASURED, side.partition(" ")[0], what, stub).result(), jobs)
 
 
-def _rate(told: dict[str, Any], expected: int) -> float:
+def rate(told: dict[str, Any], expected: int) -> float:
+    """Jobs per second of a worker that told its end; each job must have run."""
+    if told.get("failed"):
+        raise RuntimeError(f"{told['failed']} jobs failed")
     if told["jobs"] != expected:
         raise RuntimeError(f"{told['jobs']} jobs ran of {expected}")
     return expected / told["seconds"]

@@ -1,0 +1,60 @@
+"""Row `distant`: the whole event with 2.3 ms to the store and back, against the same job on tuned arq."""
+
+import time
+from collections import defaultdict
+
+import redis
+
+from tests.bench.clock import percentile
+from tests.bench.material import ten_rules
+from tests.bench.row_whole import expect_sunk
+from tests.bench.row_worker import rate
+from tests.bench.seeding import seed_arq, seed_own
+from tests.bench.stage import MEASURED, OTHERS, START_SECONDS_MAX, Child, Stage
+from tests.bench.table import Line, faster
+
+ROUND_TRIP_MS = 2.3
+PINGS = 200
+
+
+def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
+    """Fill the queue nearby, then let one worker empty it from afar; in turn."""
+    own, theirs = (1_500, 150) if quick else (5_000, 500)
+    stub = stage.listen("stub", OTHERS)
+    stage.write_config(stub.url)
+    path = str(stage.directory / "far.sock")
+    proxy = stage.run("distance", OTHERS, path, stage.valkey.url.removeprefix("unix://"), ROUND_TRIP_MS)
+    pinged = _await_ping(path, proxy)
+    far = {"WAYBILL_REDIS_URL": f"unix://{path}"}
+    rates: dict[str, list[float]] = defaultdict(list)
+    for _ in range(repeats):
+        seed_own(stage, ten_rules(f"{stub.url}/sink"), own)
+        worker = stage.run("own_worker", MEASURED, "whole", environ=far)
+        rates["waybill"].append(rate(worker.result(), own))
+        expect_sunk(stub, own)
+        seed_arq(stage, theirs)
+        worker = stage.run("rival_worker", MEASURED, "tuned", "whole", stub.url, environ=far)
+        rates["tuned arq"].append(rate(worker.result(), theirs))
+        expect_sunk(stub, theirs)
+    for child in (stub, proxy):
+        child.stop()
+    detail = f"a PING through the proxy took {pinged:.2f} ms at the median; the rest as in the row without it"
+    what = f"worker, whole event, {ROUND_TRIP_MS} ms to the store and back: events"
+    return [faster(what, rates, "tuned arq", 15, detail)]
+
+
+def _await_ping(path: str, proxy: Child) -> float:
+    """Wait until the proxy answers; gives the median of its round trips in ms."""
+    deadline, taken = time.monotonic() + START_SECONDS_MAX, list[float]()
+    with redis.Redis(unix_socket_path=path) as client:
+        while len(taken) < PINGS:
+            began = time.perf_counter()
+            try:
+                client.ping()  # pyright: ignore[reportUnknownMemberType] - redis-py's types have holes
+            except redis.ConnectionError:
+                if time.monotonic() > deadline or proxy.process.poll() is not None:
+                    raise
+                time.sleep(0.02)
+            else:
+                taken.append((time.perf_counter() - began) * 1000)
+    return percentile(taken, 0.5)
