@@ -2,13 +2,15 @@
 
     python -m tests.bench.load '{"port": 8080, "connections": 32, "seconds": 2, …}'
 
-Prints one JSON line. With `pace_ms` a single connection sends now and then, and every moment is told.
+Prints one JSON line. With `pace_ms` a single connection sends now and then, with `pause_ms` each connection rests
+between two requests, until SIGTERM or for `seconds`; both tell every moment.
 """
 
 import asyncio
 import gc
 import json
 import random
+import signal
 import sys
 import time
 from collections import Counter
@@ -36,15 +38,18 @@ class Order(Struct, frozen=True):
     requests: int = 50_000
     pids: dict[str, int] = {}
     pace_ms: float = 0.0
+    pause_ms: float = 0.0
 
 
 class Tally:
     """What is counted while it counts."""
 
-    def __init__(self, requests: Iterator[bytes]) -> None:
+    def __init__(self, requests: Iterator[bytes], pause_ms: float = 0.0) -> None:
         self.requests = requests
+        self.pause_seconds = pause_ms / 1000
         self.statuses: Counter[str] = Counter()
         self.seconds: list[float] = []
+        self.moments: list[tuple[float, float]] = []
         self.counting = False
         self.over = asyncio.get_running_loop().create_future()
 
@@ -52,6 +57,8 @@ class Tally:
         if self.counting:
             self.statuses[status.decode()] += 1
             self.seconds.append(seconds)
+            if self.pause_seconds:
+                self.moments.append((time.monotonic(), seconds * 1000))
 
     def end(self) -> None:
         self.counting = False
@@ -82,7 +89,10 @@ class Connection(asyncio.Protocol):
             return
         self._buffer = b""
         self._tally.answered(data[9:12], time.perf_counter() - self._began)
-        self._next()
+        if self._tally.pause_seconds:
+            asyncio.get_running_loop().call_later(self._tally.pause_seconds, self._next)
+        else:
+            self._next()
 
     def connection_lost(self, exc: Exception | None) -> None:
         _ = exc
@@ -124,6 +134,20 @@ async def full_blast(order: Order, requests: list[bytes]) -> dict[str, object]:
     }
 
 
+async def steadily(order: Order) -> dict[str, object]:
+    """A load far below what the server could do; gives for each answer its moment (monotonic) and how many ms it took."""
+    loop = asyncio.get_running_loop()
+    tally = Tally(signed_requests(order.path, order.run, order.requests), order.pause_ms)
+    loop.add_signal_handler(signal.SIGTERM, tally.end)
+    for _ in range(order.connections):
+        await loop.create_connection(lambda: Connection(tally), "127.0.0.1", order.port)
+    await asyncio.sleep(WARM_SECONDS)
+    tally.counting = True
+    await asyncio.wait((tally.over,), timeout=order.seconds)
+    tally.end()
+    return {"moments": tally.moments, "statuses": dict(tally.statuses)}
+
+
 async def now_and_then(order: Order, requests: list[bytes]) -> dict[str, object]:
     """One request at a time with random pauses around `pace_ms`; gives for each when it was sent and answered."""
     reader, writer = await asyncio.open_connection("127.0.0.1", order.port)
@@ -145,9 +169,12 @@ async def now_and_then(order: Order, requests: list[bytes]) -> dict[str, object]
 
 def main() -> None:
     order = msgspec.json.decode(sys.argv[1], type=Order)
-    requests = list(signed_requests(order.path, order.run, order.requests))
     gc.disable()
-    told = uvloop.run((now_and_then if order.pace_ms else full_blast)(order, requests))
+    if order.pause_ms:
+        told = uvloop.run(steadily(order))
+    else:
+        requests = list(signed_requests(order.path, order.run, order.requests))
+        told = uvloop.run((now_and_then if order.pace_ms else full_blast)(order, requests))
     sys.stdout.write(json.dumps(told))
 
 

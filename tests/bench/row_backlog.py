@@ -39,11 +39,11 @@ async def _measure(stage: Stage, repeats: int, events: int) -> list[Line]:
     await _ack_ms(store, 10_000_000)  # scripts loaded, connections made
     empty_ack = middle([await _ack_ms(store, 20_000_000 + turn * ACKS) for turn in range(repeats)])
     await _work_off(store, "empty", 1)
-    await _fill(store, 30_000_000, CLAIMS * JOBS_PER_CLAIM)
+    await fill(store, 30_000_000, CLAIMS * JOBS_PER_CLAIM)
     empty_claim = await _claim_us(store, "few")
     await _work_off(store, "few", 1)
     before, began = stage.memory_bytes(), time.perf_counter()
-    await _fill(store, 0, events)
+    await fill(store, 0, events)
     filled_seconds = time.perf_counter() - began
     per_event = (stage.memory_bytes() - before) / events - len(stored_event(0).body)
     full_ack = middle([await _ack_ms(store, 40_000_000 + turn * ACKS) for turn in range(repeats)])
@@ -69,7 +69,8 @@ async def _measure(stage: Stage, repeats: int, events: int) -> list[Line]:
     ]
 
 
-async def _fill(store: Store, first: int, count: int) -> None:
+async def fill(store: Store, first: int, count: int) -> None:
+    """Take in `count` events of a lane each, numbered from `first`."""
     room = asyncio.Semaphore(CALLS_AT_ONCE)
 
     async def take_in(start: int) -> None:

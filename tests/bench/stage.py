@@ -113,10 +113,10 @@ class Stage:
         port = free_port()
         return listening(self.run(module, core, port, *arguments), port)
 
-    def serve(self, core: int | None) -> Child:
-        """Start the real `waybill serve`, its lines to /dev/null."""
+    def serve(self, core: int | None, **values: object) -> Child:
+        """Start the real `waybill serve`, its lines to /dev/null; `values` are settings."""
         port = free_port()
-        environ = self.environ(port=port, admin_port=free_port())
+        environ = self.environ(port=port, admin_port=free_port(), **values)
         command = [sys.executable, "-m", "service", "serve"]
         return listening(self.start(command, core, environ, subprocess.DEVNULL), port)
 
