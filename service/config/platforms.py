@@ -64,7 +64,8 @@ class Account(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 class PackCloudConfig(Account, frozen=True, kw_only=True, tag="pack_cloud"):
     """pack.cloud, organization scope. How it is authorized is not public, so header and prefix can be set.
 
-    Nor are its retries: three days are what the longest of the well-known senders take.
+    Nor is how its list takes several statuses: `filter[status][]=` for each, or `comma` between them.
+    Its retries are not either: three days are what the longest of the well-known senders take.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer", "order"})
@@ -77,6 +78,7 @@ class PackCloudConfig(Account, frozen=True, kw_only=True, tag="pack_cloud"):
     token_prefix: str = "Bearer "  # noqa: S105 - the scheme's name, no secret
     base_url: BaseUrl = "https://api.pack.cloud/v1"
     paths: Paths = {}
+    status_filter: Literal["repeated", "comma"] = "repeated"
 
 
 class PexipEngageConfig(Account, frozen=True, kw_only=True, tag="pexip_engage"):

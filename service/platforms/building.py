@@ -91,6 +91,7 @@ def _build(
                 token_prefix=config.token_prefix,
                 base_url=config.base_url,
                 paths=config.paths,
+                status_filter=config.status_filter,
                 gate=gate,
             )
         case PexipEngageConfig():

@@ -24,7 +24,7 @@ from service.platforms.deliveries import Id, decode_delivery, optional_id, requi
 from service.platforms.gate import OPEN, Gate
 from service.platforms.http import Calls, unknown_kind
 from service.platforms.operations import Endpoints, with_paths
-from service.platforms.pack_cloud_client import OPERATIONS, PackCloudClient
+from service.platforms.pack_cloud_client import OPERATIONS, PackCloudClient, StatusFilter
 from service.platforms.pack_cloud_records import read_customer, read_purchase_order
 from service.platforms.reading import Node, moment, text, version_of
 
@@ -74,6 +74,7 @@ class PackCloud:
         token_header: str = "Authorization",  # noqa: S107 - the header's name, no secret
         token_prefix: str = "Bearer ",  # noqa: S107 - the scheme's name, no secret
         paths: Mapping[str, str] = NO_PATHS,
+        status_filter: StatusFilter = "repeated",
         gate: Gate = OPEN,
     ) -> None:
         self.account = account
@@ -81,7 +82,7 @@ class PackCloud:
         operations = with_paths(OPERATIONS, paths, f"platforms.{account}.paths")
         calls = Calls(account, base_url, outbound, StaticHeaders({token_header: token_prefix + token}), gate=gate)
         self._endpoints = Endpoints("pack_cloud", calls, operations, {"organization": organization_id})
-        self.client = PackCloudClient(self._endpoints)
+        self.client = PackCloudClient(self._endpoints, status_filter)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Read an event of the organization.
@@ -158,4 +159,7 @@ CLOSED_STATUSES = ("completed", "canceled")
 
 
 def _listed(node: Node, *, open_: bool) -> Listed:
-    return Listed(text(node, "id") or "", version_of(moment(node, "updated_at")), digest_of(node), watched=open_)
+    """Whether it may still change is told by its own status, so that a filter that was not heeded does no harm."""
+    status = text(node, "status")
+    watched = status not in CLOSED_STATUSES if status else open_
+    return Listed(text(node, "id") or "", version_of(moment(node, "updated_at")), digest_of(node), watched=watched)

@@ -10,7 +10,7 @@ gives None for what the platform does not have. Limits and error bodies are not 
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -74,6 +74,11 @@ OPERATIONS: tuple[Operation, ...] = (
 )  # fmt: skip
 
 
+StatusFilter = Literal["repeated", "comma"]
+"""How several statuses are asked for, where the page says no more than that they are an array: `filter[status][]=a` for
+each, or `filter[status]=a,b`."""
+
+
 class NewIntegration(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an integration is created from; `settings` are those of its connector."""
 
@@ -95,8 +100,9 @@ class IntegrationChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class PackCloudClient(RulesClient):
     """The operations of one organization."""
 
-    def __init__(self, endpoints: Endpoints) -> None:
+    def __init__(self, endpoints: Endpoints, status_filter: StatusFilter = "repeated") -> None:
         super().__init__(endpoints)
+        self._status_filter = status_filter
         self._write = endpoints.write
 
     async def get_customer(self, customer: str, context: FetchContext = NO_CONTEXT) -> Node | None:
@@ -121,13 +127,18 @@ class PackCloudClient(RulesClient):
 
         `sort` is `created_at` or `-created_at`; `page` is a page's `next`, and holds the other arguments too.
         """
-        query = [("filter[status][]", status) for status in statuses]
+        query = self._statuses(statuses)
         query += [("filter[supplier_id]", supplier_id)] if supplier_id else []
         query += [("sort", sort)] + ([("per_page", str(per_page))] if per_page else [])
         onward = dict(query_of(page)) if page else {}
         kept = [(name, value) for name, value in query if name not in onward]
         sent = kept + (query_of(page) if page else [])
         return await self._endpoints.read("purchase_order.list", context, read_page, query=sent)
+
+    def _statuses(self, statuses: Sequence[str]) -> list[tuple[str, str]]:
+        if self._status_filter == "comma":
+            return [("filter[status]", ",".join(statuses))] if statuses else []
+        return [("filter[status][]", status) for status in statuses]
 
     async def get_order(self, order: str, context: FetchContext = NO_CONTEXT) -> Node | None:
         """GET …/orders/{order}: `customer_id` (or null), status, quantities. Page "Get order by id"."""

@@ -26,7 +26,9 @@ def list_records(request: Request, catalog: Catalog, way: ListWay) -> Reply:
 
 def _pack(request: Request, query: Mapping[str, Sequence[str]], records: list[Record], _: str) -> Reply:
     """Newest first by default; scalars only, as the list's page shows them; pages by an opaque cursor."""
-    statuses = query.get("filter[status][]")
+    statuses = query.get("filter[status][]") or (
+        query["filter[status]"][0].split(",") if "filter[status]" in query else None
+    )
     kept = [record for record in records if statuses is None or record.get("status") in statuses]
     sort = query.get("sort", ["-created_at"])[0]
     kept.sort(key=lambda record: str(record.get("created_at", "")), reverse=sort.startswith("-"))

@@ -291,6 +291,34 @@ async def test_lists_are_paged_to_their_end(accounts: Accounts) -> None:
     assert (await ofn.list_customers("1", page=2, per_page=20)).next is None
 
 
+@pytest.mark.parametrize(
+    ("style", "asked"), [("repeated", "filter%5Bstatus%5D%5B%5D="), ("comma", "filter%5Bstatus%5D=")]
+)
+async def test_statuses_are_asked_for_in_the_spelling_that_is_configured(
+    box: SandboxHandle, style: str, asked: str
+) -> None:
+    for number, status in enumerate(["created", "ordered", "completed", "canceled"]):
+        box.sandbox.catalog.put("pack_cloud", "purchase_order", f"p{number}", {"status": status})
+    account = {"kind": "pack_cloud", "organization_id": "o", "token": T, "status_filter": style}
+    async with open_outbound(Settings()) as outbound:
+        configs = msgspec.convert({"a": account | {"base_url": box.base_url("pack_cloud")}}, dict[str, PlatformConfig])
+        platform = build_platforms(configs, {"T": box.token}, outbound)["a"]
+        met = Fault(match=f"/pack_cloud/v1/organizations/o/purchase-orders?{asked}", times=9)
+        box.sandbox.faults.add(met)
+        listing = await platform.list_records("purchase_order", None, CONTEXT)
+        assert [item.id for item in listing.items] == ["p0", "p1"]
+        listing = await platform.list_records("purchase_order", listing.next, CONTEXT)
+    assert [item.id for item in listing.items] == ["p2", "p3"]
+    assert met.times == 7, "both phases were asked for so"
+
+
+async def test_a_status_filter_that_is_not_heeded_makes_no_finished_order_watched(accounts: Accounts) -> None:
+    shown = [{"id": str(number), "status": status} for number, status in enumerate(["ordered", "completed", "new-one"])]
+    accounts.box.sandbox.faults.add(Fault(match="/pack_cloud", status=200, body=msgspec.json.encode(shown).decode()))
+    listing = await accounts.pick(PackCloud).list_records("purchase_order", None, CONTEXT)
+    assert [item.watched for item in listing.items] == [True, False, True]
+
+
 @pytest.mark.parametrize("body", ["{}", "[1]", '{"data": {}}', '{"items": {}}', "null"])
 async def test_what_is_no_list_is_named_as_that(accounts: Accounts, body: str) -> None:
     for platform, operation in [
