@@ -135,7 +135,7 @@ async def full_blast(order: Order, requests: list[bytes]) -> dict[str, object]:
 
 
 async def steadily(order: Order) -> dict[str, object]:
-    """A load far below what the server could do; gives for each answer its moment (monotonic) and how many ms it took."""
+    """A load far below what the server could do; gives for each answer its moment (monotonic) and its ms."""
     loop = asyncio.get_running_loop()
     tally = Tally(signed_requests(order.path, order.run, order.requests), order.pause_ms)
     loop.add_signal_handler(signal.SIGTERM, tally.end)

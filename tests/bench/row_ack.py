@@ -1,4 +1,4 @@
-"""Row `ack`: how long a sender waits for its 202 beside a million waiting events, and while the store's file is rewritten.
+"""Row `ack`: how long a 202 takes beside a million waiting events, and while the append-only file is rewritten.
 
 Takes about three minutes, 3 GB of memory and 5 GB of disk; not run with --quick unless it is named.
 """
@@ -39,7 +39,7 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
     moments, rewrite = _rewritten(stage, front)
     front.stop()
     taken = [ms for _, ms in moments]
-    size = sum(path.stat().st_size for path in (stage.directory / "data").rglob("*.aof")) / 1e6
+    size = sum(path.stat().st_size for path in (stage.directory / "data").glob("appendonlydir/*")) / 1e6
     acks = f"p99 {middle(empty):.2f} ms with none, {middle(full):.2f} ms with {events:,} waiting"
     filled = f"filled in {filled_seconds:.0f} s"
     during = (
