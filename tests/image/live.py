@@ -17,6 +17,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import redis
 
 from service.sandbox.server import SandboxHandle
 from tests.helm import guide
@@ -193,6 +194,35 @@ async def test_helm_test_fails_where_nobody_works(node: Node) -> None:
     code, said = await node.run_test(f"http://127.0.0.1:{service.port}", f"http://127.0.0.1:{service.admin_port}")
     assert code == 1
     assert "did not end well in 3 s" in said
+
+
+async def test_scalers_and_monitors_find_what_they_are_told_to_look_for(
+    node: Node, sandbox: SandboxHandle, store_url: str
+) -> None:
+    """KEDA asks TYPE, then ZCARD of a sorted set; or Prometheus, for the metric that both pods' 8081 has to show."""
+    (queue,) = render("trial")["ScaledObject/rel-waybill-workers"]["spec"]["triggers"]
+    due = render("keda")["ScaledObject/rel-waybill-workers"]["spec"]["triggers"][0]["metadata"]["query"]
+    monitor = render("full")["PodMonitor/rel-waybill"]["spec"]["podMetricsEndpoints"][0]
+    assert monitor["port"] == "admin"
+    service = await node.start("service")
+    await node.run_job()
+    client: Any = redis.Redis.from_url(store_url, decode_responses=True)  # pyright: ignore[reportUnknownMemberType] - redis-py types it with a hole
+    async with aiohttp.ClientSession() as session:
+        for number in range(3):
+            assert await post(session, f"http://127.0.0.1:{service.port}", f"po-{number}") == 202
+        with client:
+            assert client.type(queue["metadata"]["listName"]) == "zset"
+            assert client.zcard(queue["metadata"]["listName"]) == 3
+            workers = await node.start("workers")
+            await until(lambda: len(acted(sandbox)) == 3)
+            await until(lambda: client.zcard(queue["metadata"]["listName"]) == 0)
+        for pod in (service, workers):
+            async with session.get(f"http://127.0.0.1:{pod.admin_port}{monitor['path']}") as response:
+                told = await response.text()
+                assert response.status == 200
+    name = re.search(r"(waybill_\w+)\{", due)
+    assert name
+    assert re.search(rf'^{name[1]}{{.*state="due".*}} ', told, re.MULTILINE), told
 
 
 async def test_what_the_guide_types_is_answered_and_makes_the_rule_act(node: Node, sandbox: SandboxHandle) -> None:
