@@ -4,16 +4,23 @@ Both ways give the same values, since the admin API answers with what the same f
 way than this.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
+from service.dry_runs import Comparison, DryRun
+from service.events import RecordRef
 from service.ingress.refused import Discarded, RefusedPage, RefusedView, Reviewed
 from service.oversight.forgetting import Forgotten
 from service.oversight.installation import PlatformView, PollView, SourceView, StoreView, WorkerView
 from service.oversight.listing import EventPage, FoundPage
+from service.oversight.platform_reads import ReadView
 from service.oversight.replaying import Bulk, Change, ChangePage
+from service.oversight.rulebooks import Kept, Publication
+from service.oversight.trying import Candidate
 from service.oversight.views import EventView
 from service.oversight.wanted import Wanted
+from service.rules import Rule
+from service.rules.publishing import Published
 
 
 class Desk(Protocol):
@@ -89,4 +96,40 @@ class Desk(Protocol):
 
     async def forget(self, platform: str, customer_id: str, *, dry_run: bool) -> Forgotten:
         """Erase a customer everywhere, or count what that would erase."""
+        ...
+
+    async def list_reads(self, account: str) -> Sequence[ReadView]:
+        """List what a platform account can be asked."""
+        ...
+
+    async def read_platform(self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool) -> Any:  # noqa: ANN401 - JSON may be anything
+        """Ask a platform for one thing or one page of a list."""
+        ...
+
+    async def rulebook(self, version: str | None) -> Kept:
+        """Give one version of the rules, by default the one in force."""
+        ...
+
+    async def list_publications(self) -> Sequence[Publication]:
+        """List what was put in force, newest first."""
+        ...
+
+    async def apply_rules(self, rules: Sequence[Rule], author: str | None, note: str) -> Published:
+        """Replace the rules of files."""
+        ...
+
+    async def restore_rulebook(self, version: str, author: str | None, note: str) -> Published:
+        """Put a former version in force again."""
+        ...
+
+    async def try_event(self, candidate: Candidate, event_id: str) -> DryRun:
+        """Judge a stored event's record without acting."""
+        ...
+
+    async def try_record(self, candidate: Candidate, ref: RecordRef) -> DryRun:
+        """Judge a record without acting."""
+        ...
+
+    async def compare_rules(self, candidate: Candidate, events: int) -> Comparison:
+        """Judge the last stored events by a candidate and by the rules in force."""
         ...

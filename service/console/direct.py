@@ -3,11 +3,15 @@
 What is configured is only read where a question is about it, so that a store alone is enough for all others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from service.actions import load_actions
 from service.config import Config, load_config
+from service.dry_runs import Comparison, DryRun
+from service.events import RecordRef
 from service.ingress.late_store import EventStore
 from service.ingress.refused import (
     Discarded,
@@ -37,6 +41,7 @@ from service.oversight.installation import (
 )
 from service.oversight.listing import EventPage, FoundPage, list_events, search_events
 from service.oversight.places import Places
+from service.oversight.platform_reads import ReadView, list_reads, read_platform
 from service.oversight.replaying import (
     Bulk,
     Change,
@@ -46,11 +51,24 @@ from service.oversight.replaying import (
     replay_event,
     replay_page,
 )
+from service.oversight.rulebooks import (
+    Kept,
+    Publication,
+    apply_rules,
+    kept_rulebook,
+    list_publications,
+    restore_rulebook,
+)
+from service.oversight.trying import Candidate, Laboratory
 from service.oversight.views import EventView, Sight, show_event
 from service.oversight.wanted import Wanted
-from service.platforms import build_platforms
+from service.platforms import Platform, build_platforms
+from service.platforms.manners import Manners
+from service.rules import Rule
+from service.rules.publishing import Published
 from service.settings import Settings
 from service.sources import Source, build_sources
+from service.store import Shards, Store
 
 
 class Direct:
@@ -77,9 +95,21 @@ class Direct:
         return load_config(Path(self._settings.config), self._environ)
 
     @cached_property
+    def _platforms(self) -> dict[str, Platform]:
+        shared = self._places[0].store
+        manners = Manners(shared.limits, shared.tokens, self._settings.fetch_seconds_max)
+        return build_platforms(self._config.platforms, self._environ, self._outbound, manners)
+
+    @cached_property
     def _sources(self) -> dict[str, Source]:
-        platforms = build_platforms(self._config.platforms, self._environ, self._outbound)
-        return build_sources(self._config, self._environ, platforms, self._settings)
+        return build_sources(self._config, self._environ, self._platforms, self._settings)
+
+    @property
+    def _laboratory(self) -> Laboratory:
+        return Laboratory(self._places, self._store_of, self._platforms, load_actions())
+
+    def _store_of(self, lane: str) -> Store:
+        return self._store.of(lane) if isinstance(self._store, Shards) else self._places[0].store
 
     @property
     def _configured(self) -> bool:
@@ -157,6 +187,46 @@ class Direct:
         """See Desk; without waybill.yaml the whole quarantine is looked through."""
         customer = customer_of(platform, customer_id, self._config.sources if self._configured else None)
         return await forget(self._places, self._operator, customer, dry_run=dry_run)
+
+    async def list_reads(self, account: str) -> Sequence[ReadView]:
+        """See Desk."""
+        return list_reads(self._config.platforms, account)
+
+    async def read_platform(self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool) -> Any:  # noqa: ANN401 - JSON may be anything
+        """See Desk."""
+        return await read_platform(
+            self._config.platforms, self._platforms, account, operation, arguments, sight=_sight(raw=raw)
+        )
+
+    async def rulebook(self, version: str | None) -> Kept:
+        """See Desk."""
+        return await kept_rulebook(self._places, version)
+
+    async def list_publications(self) -> Sequence[Publication]:
+        """See Desk."""
+        return await list_publications(self._places)
+
+    async def apply_rules(self, rules: Sequence[Rule], author: str | None, note: str) -> Published:
+        """See Desk."""
+        author = author or self._operator.name
+        return await apply_rules(self._places, self._operator, rules, load_actions(), author, note)
+
+    async def restore_rulebook(self, version: str, author: str | None, note: str) -> Published:
+        """See Desk."""
+        author = author or self._operator.name
+        return await restore_rulebook(self._places, self._operator, version, load_actions(), author, note)
+
+    async def try_event(self, candidate: Candidate, event_id: str) -> DryRun:
+        """See Desk."""
+        return await self._laboratory.try_event(candidate, event_id)
+
+    async def try_record(self, candidate: Candidate, ref: RecordRef) -> DryRun:
+        """See Desk."""
+        return await self._laboratory.try_record(candidate, ref)
+
+    async def compare_rules(self, candidate: Candidate, events: int) -> Comparison:
+        """See Desk."""
+        return await self._laboratory.compare(candidate, events)
 
 
 def _sight(*, raw: bool) -> Sight:

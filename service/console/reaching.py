@@ -11,6 +11,7 @@ import functools
 import os
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,13 +27,18 @@ from service.log import configure
 from service.outbound import open_outbound
 from service.oversight.audit import Operator
 from service.oversight.places import places_of
+from service.settings import Settings
 
+AnyDesk = TypeVar("AnyDesk")
 Found = TypeVar("Found")
 
 EXIT_FAILED = 1
 EXIT_MISTAKE = 2
 MISTAKES = frozenset({400, 404, 409, 422})
 """Statuses of what asking differently mends."""
+
+BAD_GATEWAY = 502
+"""The status of what a platform did; told with its kind, as the way by the stores tells it."""
 
 STDERR = 2
 
@@ -108,15 +114,21 @@ def ask(way: Way, question: Callable[[Desk], Awaitable[Found]]) -> Found:
         Failed: what was refused, or that nobody answers.
         ConfigError: a mistake in the settings, or in waybill.yaml where it is needed.
     """
+    return ask_at(_opened_desk(way), question)
+
+
+def ask_at(desk: AbstractAsyncContextManager[AnyDesk], question: Callable[[AnyDesk], Awaitable[Found]]) -> Found:
+    """Ask at a desk that may be less than a whole one, as `ask` does."""
 
     async def run() -> Found:
-        async with _opened_desk(way) as desk:
-            return await question(desk)
+        async with desk as opened:
+            return await question(opened)
 
     try:
         return asyncio.run(run())
     except Refusal as refusal:
-        raise Failed(refusal.detail, EXIT_MISTAKE if refusal.status in MISTAKES else EXIT_FAILED) from refusal
+        told = f"{refusal.code}: {refusal.detail}" if refusal.status == BAD_GATEWAY else refusal.detail
+        raise Failed(told, EXIT_MISTAKE if refusal.status in MISTAKES else EXIT_FAILED) from refusal
     except ConfigError:
         raise
     except WaybillError as error:
@@ -124,15 +136,26 @@ def ask(way: Way, question: Callable[[Desk], Awaitable[Found]]) -> Found:
 
 
 @contextlib.asynccontextmanager
+async def opened_remote(settings: Settings, way: Way) -> AsyncGenerator[Remote]:
+    """Open the way by the admin API.
+
+    Raises:
+        ConfigError: there is no token.
+    """
+    async with open_outbound(settings) as outbound:
+        yield Remote(outbound, way.url or "", way.read_token())
+
+
+@contextlib.asynccontextmanager
 async def _opened_desk(way: Way) -> AsyncGenerator[Desk]:
     settings = read_settings()
-    async with open_outbound(settings) as outbound:
-        if way.url is not None:
-            yield Remote(outbound, way.url, way.read_token())
-            return
-        configure("service", settings.log_level, settings.log_line_bytes_max, STDERR)
-        async with opened_stores(settings) as (opened, stores):
-            yield Direct(settings, dict(os.environ), places_of(stores), opened, outbound, _operator())
+    if way.url is not None:
+        async with opened_remote(settings, way) as remote:
+            yield remote
+        return
+    configure("service", settings.log_level, settings.log_line_bytes_max, STDERR)
+    async with open_outbound(settings) as outbound, opened_stores(settings) as (opened, stores):
+        yield Direct(settings, dict(os.environ), places_of(stores), opened, outbound, _operator())
 
 
 def _operator() -> Operator:

@@ -6,23 +6,56 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
+from service.dry_runs import Comparison, DryRun
 from service.errors import Refusal
+from service.events import RecordRef
 from service.ingress.refused import Discarded, RefusedPage, RefusedView, Reviewed
 from service.outbound import Outbound
 from service.oversight.forgetting import Forgotten
 from service.oversight.installation import PlatformView, PollView, SourceView, StoreView, WorkerView
 from service.oversight.listing import EventPage, FoundPage
+from service.oversight.platform_reads import ReadView
 from service.oversight.replaying import Bulk, Change, ChangePage
+from service.oversight.rulebooks import Kept, Publication
+from service.oversight.trying import Candidate
 from service.oversight.views import EventView
 from service.oversight.wanted import Wanted
+from service.rules import Rule
+from service.rules.document import FORMAT, Document
+from service.rules.publishing import Published
 
 Answer = TypeVar("Answer")
 
 SECONDS_MAX = 120.0
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 PATH = "/api/v1"
+PUBLICATIONS_PER_PAGE = 200
+
+
+class KeptRule(Rule, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """A rule as the API gives it."""
+
+    origin: str
+
+    def bare(self) -> Rule:
+        """Give it as it stands in a rule file."""
+        return Rule(**{name: getattr(self, name) for name in Rule.__struct_fields__})
+
+
+class KeptRules(Struct, frozen=True):
+    """A version as the API gives it."""
+
+    version: str
+    rules: tuple[KeptRule, ...]
+
+
+class PublicationPage(Struct, frozen=True):
+    """One page of publications."""
+
+    items: Sequence[Publication]
+    next: str | None = None
 
 
 class Remote:
@@ -107,12 +140,66 @@ class Remote:
         order = {"platform": platform, "customer_id": customer_id, "dry_run": dry_run}
         return await self._post("/forget", Forgotten, order)
 
+    async def list_reads(self, account: str) -> Sequence[ReadView]:
+        """See Desk."""
+        return await self._get(f"/platforms/{_segment(account)}/reads", list[ReadView])
+
+    async def read_platform(self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool) -> Any:  # noqa: ANN401 - JSON may be anything
+        """See Desk."""
+        path = f"/platforms/{_segment(account)}/reads/{_segment(operation)}"
+        return await self._get(path, object, **arguments, raw=raw or None)
+
+    async def rulebook(self, version: str | None) -> Kept:
+        """See Desk."""
+        kept = await self._get(f"/rulebook/versions/{_segment(version)}" if version else "/rulebook", KeptRules)
+        files, api = (tuple(rule.bare() for rule in kept.rules if rule.origin == origin) for origin in ("file", "api"))
+        return Kept(kept.version, Document(format=FORMAT, file_rules=files, api_rules=api))
+
+    async def list_publications(self) -> Sequence[Publication]:
+        """See Desk."""
+        found: list[Publication] = []
+        after: str | None = None
+        while True:
+            path = "/rulebook/versions"
+            page = await self._get(path, PublicationPage, limit=PUBLICATIONS_PER_PAGE, after=after)
+            found += page.items
+            after = page.next
+            if after is None:
+                return found
+
+    async def apply_rules(self, rules: Sequence[Rule], author: str | None, note: str) -> Published:
+        """See Desk; the author is the token's name."""
+        _refuse_author(author)
+        return await self._put("/rulebook/files", Published, {"rules": rules, "note": note})
+
+    async def restore_rulebook(self, version: str, author: str | None, note: str) -> Published:
+        """See Desk; the author is the token's name."""
+        _refuse_author(author)
+        before = (await self.rulebook(None)).version
+        kept = await self._post("/rulebook/rollback", KeptRules, {"version": version, "note": note})
+        return Published(kept.version, len(kept.rules), changed=kept.version != before)
+
+    async def try_event(self, candidate: Candidate, event_id: str) -> DryRun:
+        """See Desk."""
+        return await self._post("/dry-runs", DryRun, _tried(candidate) | {"event": event_id})
+
+    async def try_record(self, candidate: Candidate, ref: RecordRef) -> DryRun:
+        """See Desk."""
+        return await self._post("/dry-runs", DryRun, _tried(candidate) | {"fetch": structs.asdict(ref)})
+
+    async def compare_rules(self, candidate: Candidate, events: int) -> Comparison:
+        """See Desk."""
+        return await self._post("/dry-runs/compare", Comparison, _tried(candidate) | {"last": events})
+
     async def _get(self, path: str, kind: type[Answer], **query: Any) -> Answer:  # noqa: ANN401 - text, numbers, moments
         pairs = {name: _text(value) for name, value in query.items() if value is not None}
         return await self._call("GET", f"{path}?{urlencode(pairs)}" if pairs else path, None, kind)
 
     async def _post(self, path: str, kind: type[Answer], order: Mapping[str, Any] | None = None) -> Answer:
         return await self._call("POST", path, None if order is None else msgspec.json.encode(order), kind)
+
+    async def _put(self, path: str, kind: type[Answer], order: Mapping[str, Any]) -> Answer:
+        return await self._call("PUT", path, msgspec.json.encode(order), kind)
 
     async def _call(self, method: str, path: str, body: bytes | None, kind: type[Answer]) -> Answer:
         """Call the API.
@@ -139,6 +226,15 @@ class Remote:
         except (msgspec.DecodeError, KeyError, UnicodeDecodeError) as error:
             detail = f"What answered {answer.status} at {self._url} is no admin API of this version."
             raise Refusal(answer.status, "unreadable", detail) from error
+
+
+def _refuse_author(author: str | None) -> None:
+    if author is not None:
+        raise Refusal(422, "invalid", "--author is for the way by the stores; the API knows who you are by your token.")
+
+
+def _tried(candidate: Candidate) -> dict[str, Any]:
+    return {name: value for name, value in structs.asdict(candidate).items() if value is not None}
 
 
 def _kind(*, dead_only: bool) -> str:

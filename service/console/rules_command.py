@@ -1,13 +1,10 @@
 """`waybill rules dry-run`: what rules would say, without acting: of a stored event, a record, or the last events.
 
-The command `rules` itself is completed here, since a dry run joins rooms that rules do not know: stores and platforms.
+The command `rules` itself is completed here, by what asks an installation; rules know of none.
 """
 
-import asyncio
-import os
 import sys
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import click
@@ -15,27 +12,17 @@ import msgspec
 from msgspec import Struct
 
 from service.actions import load_actions
-from service.config import load_config
-from service.dry_runs import (
-    LAST_EVENTS_MAX,
-    Comparison,
-    DryRun,
-    compare_last,
-    last_events,
-    load_rulebook,
-    run_event,
-    run_record,
-    stored_event,
-)
+from service.console.desk import Desk
+from service.console.reaching import Way, ask, reaching
+from service.console.rulebook_commands import apply, diff, export, history, list_rules, rollback, show
+from service.console.rules_test_command import rules_test
+from service.dry_runs import LAST_EVENTS_MAX, Comparison, DryRun
 from service.errors import ConfigError
 from service.events import RecordRef
-from service.outbound import open_outbound
-from service.platforms import build_platforms
-from service.rules import read_rule_files, write_document
+from service.oversight.trying import Candidate
+from service.rules import read_rule_files
 from service.rules.commands import rules
 from service.rules.tree import tell_effect, tell_steps
-from service.settings import load_settings
-from service.store import Shards, Store, open_shards
 
 EXIT_DIFFERENT = 1
 
@@ -61,6 +48,7 @@ class Wanted(Struct, frozen=True):
 )
 @click.option("--version", default=None, help="A former version to try; by default the one in force.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@reaching
 def dry_run(  # noqa: PLR0913 - the command's options
     event: str | None,
     record: str | None,
@@ -69,11 +57,14 @@ def dry_run(  # noqa: PLR0913 - the command's options
     version: str | None,
     *,
     as_json: bool,
+    way: Way,
 ) -> None:
     """Judge without acting. With --last, exits with 1 if anything would be otherwise."""
     if sum(item is not None for item in (event, record, last)) != 1:
         raise click.UsageError("give exactly one of --event, --record and --last")
-    found = asyncio.run(_run(Wanted(event, record, last, files, version)))
+    wanted = Wanted(event, record, last, files, version)
+    candidate = _candidate(wanted)
+    found = ask(way, lambda desk: _run(desk, candidate, wanted))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found)))
     else:
@@ -82,43 +73,23 @@ def dry_run(  # noqa: PLR0913 - the command's options
         sys.exit(EXIT_DIFFERENT)
 
 
-async def _run(wanted: Wanted) -> DryRun | Comparison:
-    settings, actions = load_settings(os.environ), load_actions()
-    config = load_config(Path(settings.config), os.environ)
-    async with AsyncExitStack() as stack:
-        outbound = await stack.enter_async_context(open_outbound(settings, config.outbound.allow_private_hosts))
-        platforms = build_platforms(config.platforms, os.environ, outbound)
-        opened = await open_shards(settings)
-        stack.push_async_callback(opened.close)
-        stores = opened.stores if isinstance(opened, Shards) else [opened]
-
-        def store_of(lane: str) -> Store:
-            return opened.of(lane) if isinstance(opened, Shards) else opened
-
-        current = await stores[0].rulebook.current()
-        document = current[1] if current else None
-        if wanted.files:
-            read = read_rule_files(wanted.files, actions)
-            tried = write_document([rule for file in read for rule in file.rules])
-        else:
-            tried = await stores[0].rulebook.document(wanted.version) if wanted.version else document
-        if tried is None or (document is None and wanted.last):
-            raise ConfigError("rulebook", "there is none of that version", "waybill rules history names those that are")
-        candidate = await load_rulebook(tried, actions)
-        if wanted.last is not None and document is not None:
-            live = await load_rulebook(document, actions)
-            return await compare_last(live, candidate, store_of, platforms, await last_events(stores, wanted.last))
-        if wanted.event is not None:
-            for store in stores:
-                event = await stored_event(store, wanted.event)
-                if event is not None:
-                    return await run_event(candidate, store, platforms, event)
-            raise ConfigError(wanted.event[:64], "no such event is stored", "name one that is")
-        ref = _ref(wanted.record or "")
-        return await run_record(candidate, store_of(ref.lane), platforms, ref)
+def _candidate(wanted: Wanted) -> Candidate:
+    if not wanted.files:
+        return Candidate(version=wanted.version)
+    read = read_rule_files(wanted.files, load_actions())
+    return Candidate(rules=[rule for file in read for rule in file.rules])
 
 
-rules.add_command(dry_run)
+async def _run(desk: Desk, candidate: Candidate, wanted: Wanted) -> DryRun | Comparison:
+    if wanted.last is not None:
+        return await desk.compare_rules(candidate, wanted.last)
+    if wanted.event is not None:
+        return await desk.try_event(candidate, wanted.event)
+    return await desk.try_record(candidate, _ref(wanted.record or ""))
+
+
+for command in (rules_test, apply, show, list_rules, history, diff, rollback, export, dry_run):
+    rules.add_command(command)
 
 
 def _ref(text: str) -> RecordRef:

@@ -1,4 +1,4 @@
-"""`waybill rules`: check rule files, try them on examples, put them into force. For the rest see shelf_commands."""
+"""`waybill rules`: what needs no installation: check rule files, print their schema. The console adds the rest."""
 
 import os
 import sys
@@ -10,16 +10,10 @@ import click
 from service.actions import load_actions
 from service.config.loading import load_config
 from service.errors import ConfigError
-from service.rules.document import write_document
-from service.rules.examples import find_example_files, read_examples, run_examples
 from service.rules.files import RuleFile, check_sources, find_rule_files, is_example, read_rule_files
-from service.rules.publishing import publish_file_rules
-from service.rules.rulebook import Rulebook
 from service.rules.schema import write_schema
-from service.rules.shelf_commands import diff, export, history, list_rules, rollback, show, with_shelves
 from service.settings import load_settings
 
-EXIT_FAILED = 1
 EXIT_MISTAKES = 2
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -40,56 +34,14 @@ def check(files: tuple[Path, ...]) -> None:
         mistakes += 0 if is_example(path) else _check_alone(path)
     if mistakes:
         sys.exit(EXIT_MISTAKES)
-    for file in _read(files):
+    for file in read_files(files):
         click.echo(f"{file.path}: {len(file.rules)} rules, no mistake found")
-
-
-@rules.command()
-@FILES
-@click.option("--author", default=lambda: os.environ.get("USER", "unknown"), help="Who publishes; by default $USER.")
-@click.option("--note", default="", help="Why, in a few words.")
-def apply(files: tuple[Path, ...], author: str, note: str) -> None:
-    """Put FILES, or those that waybill.yaml names, into force. Rules made in the admin API stay."""
-    found = [rule for file in _read(files) for rule in file.rules]
-    published = with_shelves(lambda shelves: publish_file_rules(shelves, found, load_actions(), author, note))
-    state = "in force" if published.changed else "in force already"
-    click.echo(f"{published.version} {state}, {published.rules} rules")
-
-
-@rules.command()
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--rules", "rule_files", multiple=True, type=click.Path(path_type=Path, dir_okay=False), help="Rule files."
-)
-def test(files: tuple[Path, ...], rule_files: tuple[Path, ...]) -> None:
-    """Hold the rules against the examples in FILES; by default those beside the rule files, *.examples.yaml.
-
-    Exits with 1 if an example turns out otherwise, 2 if rules or examples have a mistake.
-    """
-    read = _read(rule_files)
-    found = files or find_example_files([file.path for file in read])
-    if not found:
-        raise ConfigError("examples", "there are none beside the rule files", "write one: NAME.examples.yaml")
-    rulebook = Rulebook.load(write_document([rule for file in read for rule in file.rules]), load_actions())
-    results = [result for path in found for result in run_examples(rulebook, read_examples(path))]
-    for result in results:
-        click.echo(f"{'ok    ' if not result.differences else 'FAILED'} {result.name}")
-        for line in result.differences:
-            click.echo(f"       {line}")
-    failed = sum(bool(result.differences) for result in results)
-    click.echo(f"{len(results)} examples, {failed} failed")
-    if failed:
-        sys.exit(EXIT_FAILED)
 
 
 @rules.command()
 def schema() -> None:
     """Print the JSON Schema of a rule file, for editors."""
     click.echo(write_schema(load_actions()), nl=False)
-
-
-for command in (show, list_rules, history, diff, rollback, export):
-    rules.add_command(command)
 
 
 def _check_alone(path: Path) -> int:
@@ -102,8 +54,12 @@ def _check_alone(path: Path) -> int:
     return 0
 
 
-def _read(files: Sequence[Path]) -> tuple[RuleFile, ...]:
-    """Read the given files; without any, those of waybill.yaml, whose sources are known then."""
+def read_files(files: Sequence[Path]) -> tuple[RuleFile, ...]:
+    """Read the given files; without any, those of waybill.yaml, whose sources are known then.
+
+    Raises:
+        ConfigError: any mistake in them.
+    """
     if files:
         return read_rule_files([path for path in files if not is_example(path)], load_actions())
     config = load_config(Path(load_settings(os.environ).config), os.environ)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from service.console.platforms_command import platforms
 from service.errors import ConfigError
-from service.platforms.commands import platforms
 from service.sandbox.server import running_sandbox
 
 CONFIG = """
@@ -83,7 +83,8 @@ def test_a_thing_is_printed_as_json_and_the_lack_of_shared_limits_is_said() -> N
 @pytest.mark.usefixtures("desk")
 def test_what_is_not_there_or_refused_ends_with_a_failure() -> None:
     result = run("get", "pack", "customer.get", "missing-1")
-    assert (result.exit_code, result.stdout.strip()) == (1, "null")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "pack has no such thing" in result.stderr
     result = run("get", "erp", "record.get", "invoice", "1")
     assert result.exit_code == 1
     assert "unknown_kind: erp has no invoice" in result.stderr
@@ -91,15 +92,23 @@ def test_what_is_not_there_or_refused_ends_with_a_failure() -> None:
 
 @pytest.mark.usefixtures("desk")
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "told"),
     [
-        ("list", "nobody"),
-        ("get", "nobody", "customer.get", "1"),
-        ("get", "pack", "customer.delete", "1"),
-        ("get", "pack", "customer.get"),
+        (("list", "nobody"), "There is no platform nobody."),
+        (("get", "nobody", "customer.get", "1"), "There is no platform nobody."),
+        (("get", "pack", "customer.delete", "1"), "one of customer.get"),
+        (("get", "pack", "customer.get"), "give customer, in order"),
     ],
 )
-def test_a_mistake_is_told_with_what_to_write_instead(arguments: tuple[str, ...]) -> None:
+def test_a_mistake_is_told_with_what_to_write_instead(arguments: tuple[str, ...], told: str) -> None:
     result = run(*arguments)
-    assert isinstance(result.exception, ConfigError)
-    assert result.exception.fix
+    assert result.exit_code != 0
+    assert told in (result.exception.fix if isinstance(result.exception, ConfigError) else result.stderr)
+
+
+@pytest.mark.usefixtures("desk")
+def test_personal_data_is_only_shown_where_it_is_asked_for() -> None:
+    assert "ada@" not in run("get", "pack", "customer.get", "c-1").stdout
+    whole, redacted = (run("get", "pack", "customer.get", "c-1", *more).stdout for more in (["--raw"], []))
+    assert json.loads(whole).keys() == json.loads(redacted).keys()
+    assert whole != redacted

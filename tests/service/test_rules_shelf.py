@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from service.actions import load_actions
+from service.console.rules_command import rules
 from service.errors import ConfigError, StoreUnavailable
 from service.rules import parse_document, version_of, write_document
-from service.rules.commands import rules
 from service.rules.publishing import publish_file_rules, roll_back
 from service.rules.schema import write_schema
 from service.settings import Settings
@@ -66,7 +66,7 @@ def test_versions_are_compared_rolled_back_and_exported(run: Run, tmp_path: Path
     assert versions(run) == [first, second, first]
     assert run("show", "--version", second).stdout.startswith(f"# version {second}")
     for words in (["rollback", "none"], ["diff", "none"], ["export", "--version", "none"]):
-        assert "is not on the shelf" in str(run(*words).exception)
+        assert f"There is no version {words[-1]}" in run(*words).stderr
     assert rules_of(run("export").stdout) == rules_of(ONE)
     assert run("export", "--to", tmp_path / "out").stdout == f"{tmp_path}/out/files.yaml: 1 rules\n"
     assert run("check", tmp_path / "out" / "files.yaml").exit_code == 0

@@ -3,29 +3,24 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from litestar import Controller, Response, get, post
+from litestar import Controller, Response, get, post, put
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Struct
 
 from service.errors import Refusal
-from service.ingress.admin.audit import tell_change
 from service.ingress.admin.edits import current_rules
 from service.ingress.admin.paging import After, Limit, Page, page_of
-from service.ingress.admin.parts import AdminParts, Caller, Parts
-from service.ingress.admin.problems import not_found
+from service.ingress.admin.parts import Caller, Parts
 from service.ingress.admin.rules import IfMatch, RuleView, rule_headers, views
+from service.oversight.rulebooks import (
+    Publication,
+    apply_rules,
+    kept_rulebook,
+    list_publications,
+    restore_rulebook,
+)
+from service.rules import Rule
 from service.rules.comparing import RuleChange, compare_documents
-from service.rules.document import Document
-from service.rules.publishing import read_rules, roll_back
-
-
-class Publication(Struct, frozen=True):
-    """One version that was put in force: by whom, why, and when (ms since the epoch)."""
-
-    version: str
-    author: str
-    note: str
-    at: int
 
 
 class RulebookView(Struct, frozen=True):
@@ -42,6 +37,21 @@ class Rollback(Struct, frozen=True, forbid_unknown_fields=True):
     note: str = ""
 
 
+class FileRules(Struct, frozen=True, forbid_unknown_fields=True):
+    """All rules of files, which take the place of those that are in force; and why."""
+
+    rules: tuple[Rule, ...]
+    note: str = ""
+
+
+class Applied(Struct, frozen=True):
+    """The version in force now; `changed` is false if it was so before."""
+
+    version: str
+    rules: int
+    changed: bool
+
+
 class RulebookVersions(Controller):
     """The rulebook as a whole."""
 
@@ -51,21 +61,20 @@ class RulebookVersions(Controller):
     @get("/", role="viewer")
     async def get_rulebook(self, parts: Parts) -> Response[RulebookView]:
         """Give the version in force."""
-        version, document = await current_rules(parts)
-        if version is None:
-            raise not_found("rulebook in force; none was published")
-        return Response(RulebookView(version, views(document)), headers=_headers(version))
+        kept = await kept_rulebook(parts.places)
+        return Response(RulebookView(kept.version, views(kept.document)), headers=_headers(kept.version))
 
     @get("/versions", role="viewer")
-    async def list_versions(self, parts: Parts, limit: Limit = 50, after: After = None) -> Page[dict[str, Any]]:
+    async def list_versions(self, parts: Parts, limit: Limit = 50, after: After = None) -> Page[Publication]:
         """List publications, newest first; one version may be published several times."""
-        found = await parts.store.rulebook.history()
-        return page_of(found, lambda entry: f"{entry['at']}-{entry['version']}", limit, after)
+        found = await list_publications(parts.places)
+        return page_of(found, lambda entry: f"{entry.at}-{entry.version}", limit, after)
 
     @get("/versions/{version:str}", role="viewer")
     async def get_version(self, version: FromPath[str], parts: Parts) -> RulebookView:
         """Give one version that is kept."""
-        return RulebookView(version, views(await _kept(parts, version)))
+        kept = await kept_rulebook(parts.places, version)
+        return RulebookView(version, views(kept.document))
 
     @get("/diff", role="viewer")
     async def get_diff(
@@ -75,8 +84,14 @@ class RulebookVersions(Controller):
         after: Annotated[str | None, QueryParameter(max_length=64)] = None,
     ) -> Sequence[RuleChange]:
         """Tell what changed from one version to another, by default the one in force."""
-        newer = await _kept(parts, after) if after else (await current_rules(parts))[1]
-        return compare_documents(await _kept(parts, before), newer)
+        newer = (await kept_rulebook(parts.places, after)).document
+        return compare_documents((await kept_rulebook(parts.places, before)).document, newer)
+
+    @put("/files", role="admin", status_code=200)
+    async def apply_rules(self, data: JSONBody[FileRules], parts: Parts, caller: Caller) -> Applied:
+        """Replace the rules of files, as `waybill rules apply` does; those made here stay."""
+        done = await apply_rules(parts.places, caller, data.rules, parts.actions, caller.name, data.note)
+        return Applied(done.version, done.rules, done.changed)
 
     @post("/rollback", role="admin", status_code=200)
     async def roll_back(
@@ -86,19 +101,9 @@ class RulebookVersions(Controller):
         before, _ = await current_rules(parts)
         if if_match is not None and if_match not in {"*", f'"{before}"'}:
             raise Refusal(412, "changed_meanwhile", "Another version is in force by now.", _headers(before))
-        document = await _kept(parts, data.version)
-        shelves = [store.rulebook for store in parts.stores]
-        done = await roll_back(shelves, data.version, parts.actions, caller.name, data.note)
-        if done.changed:
-            tell_change(caller, "rulebook.rolled_back", data.version, rulebook=done.version, previous=before)
-        return Response(RulebookView(done.version, views(document)), headers=_headers(done.version))
-
-
-async def _kept(parts: AdminParts, version: str) -> Document:
-    document = await parts.store.rulebook.document(version) if version.isalnum() else None
-    if document is None:
-        raise not_found(f"version {version[:64]} of the rulebook")
-    return read_rules(document)
+        kept = await kept_rulebook(parts.places, data.version)
+        done = await restore_rulebook(parts.places, caller, data.version, parts.actions, caller.name, data.note)
+        return Response(RulebookView(done.version, views(kept.document)), headers=_headers(done.version))
 
 
 def _headers(version: str | None) -> dict[str, Any]:

@@ -56,6 +56,7 @@ class Installation(Struct):
     ended: str
     waiting: str
     refused: str
+    first: str
 
     def remotely(self, role: Role = "admin") -> dict[str, str]:
         """The variables that lead to the admin API."""
@@ -98,7 +99,7 @@ async def url(environ: dict[str, str], store: Store) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def installation(house: House, url: str) -> Installation:
-    await house.publish(RULES)
+    first = await house.publish(RULES)
     ended = await house.send("po-1")
     await house.work()
     await house.publish(RULES.replace("SINK", "http://127.0.0.1:9"))
@@ -114,7 +115,7 @@ async def installation(house: House, url: str) -> Installation:
     kept = Refused(1, refused, "pack-orders", "not_verified", 401, time.time(), headers, BODY, None, whole=True)
     await house.store.keep_refused([kept])
     await house.store.sampler.beat("w-1", 3, time.time(), 600)
-    return Installation(url, house, dead, ended, waiting.id, kept.id)
+    return Installation(url, house, dead, ended, waiting.id, kept.id, first)
 
 
 QUESTIONS = """
@@ -161,6 +162,25 @@ sources
 workers
 polls
 store --no-memory
+platforms list pack
+platforms list nobody
+platforms get pack customer.get
+platforms get pack customer.get 1
+platforms get nobody customer.get 1
+rules list
+rules show
+rules show tell
+rules show nobody
+rules show --version nothing
+rules history
+rules diff FIRST
+rules diff FIRST nothing
+rules rollback nothing
+rules dry-run --event nobody
+explain ENDED
+explain DEAD
+explain WAITING --raw
+explain nobody
 forget pack 77 --dry-run
 forget pack 77
 """.strip().splitlines()
@@ -169,7 +189,7 @@ forget pack 77
 async def test_every_question_is_answered_alike_both_ways(installation: Installation, run: Run) -> None:
     for question in QUESTIONS:
         words = [_word(installation, word) for word in question.split()]
-        as_json = [] if words[:2] == ["quarantine", "show"] else ["--json"]
+        as_json = [] if words[:2] in (["quarantine", "show"], ["platforms", "get"]) else ["--json"]
         directly = await run(*words, *as_json)
         remotely = await run(*words, *as_json, **installation.remotely())
         assert (_steady(directly.stdout), directly.exit_code) == (_steady(remotely.stdout), remotely.exit_code), (
@@ -223,6 +243,51 @@ async def test_a_refused_delivery_is_taken_in_or_forgotten_by_either_way(
     assert (await run("quarantine", "discard", "--all", "--yes", **more)).stdout == "1 discarded\n"
     assert [line["what"] for line in _audited(capfd)] == ["delivery.discarded"]
     assert (await run("quarantine", "list", "--json", **more)).stdout == ""
+
+
+@pytest.mark.parametrize("way", ["stores", "api"])
+async def test_rules_are_put_into_force_and_back_by_either_way_and_told_in_the_audit_log(
+    way: str, installation: Installation, run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    more = installation.remotely() if way == "api" else {"USER": "ann"}
+    file = tmp_path / "other.yaml"
+    file.write_text("- {id: other, type: customer}\n")
+    capfd.readouterr()
+    (applied,) = rows(await run("rules", "apply", str(file), "--note", "new", "--json", **more))
+    assert (applied["rules"], applied["changed"]) == (1, True)
+    assert [line["id"] for line in json.loads((await run("rules", "list", "--json", **more)).stdout)] == ["other"]
+    assert "in force already" in (await run("rules", "apply", str(file), **more)).stdout
+    (back,) = rows(await run("rules", "rollback", installation.first, "--json", **more))
+    assert (back["version"], back["changed"]) == (installation.first, True)
+    told = [(line["what"], line["target"], line["door"]) for line in _audited(capfd)]
+    door = "api" if way == "api" else "command"
+    assert told == [
+        ("rulebook.applied", applied["version"], door),
+        ("rulebook.rolled_back", installation.first, door),
+    ]
+    (newest, *_) = json.loads((await run("rules", "history", "--json", **more)).stdout)
+    assert newest["author"] == ("ann-admin" if way == "api" else "ann")
+
+
+@pytest.mark.parametrize("way", ["stores", "api"])
+async def test_rules_are_tried_by_either_way(way: str, installation: Installation, run: Run, tmp_path: Path) -> None:
+    more = installation.remotely("operator") if way == "api" else {}
+    file = tmp_path / "tried.yaml"
+    file.write_text("- {id: other, type: customer}\n")
+    for words in ((), ("--version", installation.first), ("--rules", str(file))):
+        done = await run("rules", "dry-run", "--last", "5", *words, "--json", **more)
+        assert done.stdout, done.output
+        told = json.loads(done.stdout)
+        assert (done.exit_code, told["live"] == told["candidate"]) == (0, not words)
+        assert {missed["event_id"] for missed in told["not_judged"]} >= {installation.waiting}  # nobody is at port 9
+    failed = await run("rules", "dry-run", "--record", "pack:purchase_order:1", **more)
+    assert (failed.exit_code, "Traceback" in failed.output) == (1, False)
+
+
+async def test_by_the_api_the_author_is_the_token_s_name(installation: Installation, run: Run) -> None:
+    for words in (("rollback", installation.first), ("apply",)):
+        done = await run("rules", *words, "--author", "bob", **installation.remotely())
+        assert (done.exit_code, "by your token" in done.output) == (2, True), done.output
 
 
 @pytest.mark.parametrize("way", ["stores", "api"])

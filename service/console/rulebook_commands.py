@@ -1,0 +1,156 @@
+"""`waybill rules apply`, `show`, `list`, `history`, `diff`, `rollback`, `export`: what is in force, what was before."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from service.console.printing import print_json
+from service.console.reaching import Way, ask, reaching
+from service.errors import ConfigError
+from service.oversight.rulebooks import Kept
+from service.rules.commands import FILES, read_files
+from service.rules.comparing import compare_documents
+from service.rules.language import Rule
+from service.rules.publishing import Published
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+AUTHOR = click.option("--author", default=None, help="Who; by default $USER. With --url it is the token's name.")
+NOTE = click.option("--note", default="", help="Why, in a few words.")
+VERSION = click.option("--version", "version", default=None, help="A former version; by default the one in force.")
+
+
+@click.command()
+@FILES
+@AUTHOR
+@NOTE
+@JSON
+@reaching
+def apply(files: tuple[Path, ...], author: str | None, note: str, *, as_json: bool, way: Way) -> None:
+    """Put FILES, or those that waybill.yaml names, into force. Rules made in the admin API stay."""
+    found = [rule for file in read_files(files) for rule in file.rules]
+    _tell_published(ask(way, lambda desk: desk.apply_rules(found, author, note)), as_json=as_json)
+
+
+@click.command()
+@click.argument("rule_id", required=False)
+@JSON
+@VERSION
+@reaching
+def show(rule_id: str | None, version: str | None, *, as_json: bool, way: Way) -> None:
+    """Show the version in force and its rules in full, or the one rule of that id."""
+    kept = _kept(way, version)
+    shown = [rule for rule in kept.document.rules if rule_id in {None, rule.id}]
+    if rule_id is not None and not shown:
+        raise ConfigError(rule_id, f"no rule of that id in version {kept.version}", "waybill rules list names them")
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode({"version": kept.version, "rules": shown})))
+        return
+    click.echo(f"# version {kept.version}")
+    click.echo(msgspec.yaml.encode(shown).decode(), nl=False)
+
+
+@click.command(name="list")
+@JSON
+@reaching
+def list_rules(*, as_json: bool, way: Way) -> None:
+    """List the rules in force, one a line, in the order in which they are judged."""
+    document = _kept(way, None).document
+    made_in_api = {rule.id for rule in document.api_rules}
+    rows = [_row(rule, in_api=rule.id in made_in_api) for rule in sorted(document.rules, key=_order)]
+    if as_json:
+        click.echo(msgspec.json.encode(rows))
+        return
+    for row in rows:
+        click.echo("  ".join(str(cell) for cell in row.values() if cell != ""))
+
+
+@click.command()
+@JSON
+@reaching
+def history(*, as_json: bool, way: Way) -> None:
+    """List the versions that were published, newest first, with author and note."""
+    entries = ask(way, lambda desk: desk.list_publications())
+    if as_json:
+        click.echo(msgspec.json.encode(entries))
+        return
+    for entry in entries:
+        at = datetime.fromtimestamp(entry.at / 1000, UTC).isoformat(timespec="seconds")
+        click.echo(f"{entry.version}  {at}  {entry.author}  {entry.note}".rstrip())
+
+
+@click.command()
+@click.argument("before")
+@click.argument("after", required=False)
+@JSON
+@reaching
+def diff(before: str, after: str | None, *, as_json: bool, way: Way) -> None:
+    """Show what changed between two versions, rule by rule; AFTER is by default the version in force."""
+    changes = compare_documents(_kept(way, before).document, _kept(way, after).document)
+    if as_json:
+        click.echo(msgspec.json.encode(changes))
+        return
+    for change in changes:
+        click.echo(f"{change.what} {change.rule}")
+        for line in change.lines:
+            click.echo(f"  {line}")
+    if not changes:
+        click.echo("no difference")
+
+
+@click.command()
+@click.argument("version")
+@AUTHOR
+@NOTE
+@JSON
+@reaching
+def rollback(version: str, author: str | None, note: str, *, as_json: bool, way: Way) -> None:
+    """Put a former VERSION in force again, as a whole: rules of files and of the admin API."""
+    _tell_published(ask(way, lambda desk: desk.restore_rulebook(version, author, note)), as_json=as_json)
+
+
+@click.command()
+@click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), help="Write files there.")
+@VERSION
+@reaching
+def export(folder: Path | None, version: str | None, *, way: Way) -> None:
+    """Write the rules in force as rule files: files.yaml and api.yaml in a folder, or all on standard output."""
+    document = _kept(way, version).document
+    if folder is None:
+        click.echo(msgspec.yaml.encode(document.rules).decode(), nl=False)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, rules in (("files.yaml", document.file_rules), ("api.yaml", document.api_rules)):
+        if rules:
+            (folder / name).write_bytes(msgspec.yaml.encode(rules))
+            click.echo(f"{folder / name}: {len(rules)} rules")
+
+
+def _kept(way: Way, version: str | None) -> Kept:
+    return ask(way, lambda desk: desk.rulebook(version))
+
+
+def _tell_published(done: Published, *, as_json: bool) -> None:
+    if as_json:
+        print_json(done)
+        return
+    click.echo(f"{done.version} {'in force' if done.changed else 'in force already'}, {done.rules} rules")
+
+
+def _order(rule: Rule) -> tuple[int, str]:
+    return rule.sort, rule.id
+
+
+def _row(rule: Rule, *, in_api: bool) -> dict[str, Any]:
+    return {
+        "sort": rule.sort,
+        "id": rule.id,
+        "type": rule.type,
+        "enabled": "enabled" if rule.enabled else "disabled",
+        "events": ",".join(rule.events) or "all events",
+        "sources": ",".join(rule.sources) or "all sources",
+        "from": "api" if in_api else "file",
+        "name": rule.name,
+    }
