@@ -5,6 +5,7 @@ from typing import Any, get_args
 import pytest
 from litestar import Litestar
 from litestar.routes import HTTPRoute
+from multidict import CIMultiDict
 
 from service.actions import load_actions
 from service.config import Admin, AdminToken, Role
@@ -14,7 +15,7 @@ from service.ingress.admin.router import CONTROLLERS
 from service.secrets import SecretRef
 from service.settings import Settings
 
-from .conftest import ADMIN, ENVIRON, Api, Opened
+from .conftest import ADMIN, ENVIRON, TOKENS, Api, Opened
 
 ROLES: tuple[Role, ...] = get_args(Role)
 IDS = {"rule_type": "customer"}
@@ -97,3 +98,16 @@ def test_a_digest_that_is_none_is_refused_at_start() -> None:
     )  # fmt: skip
     with pytest.raises(ConfigError, match=r"admin\.tokens\[0\]\.sha256: is no SHA-256"):
         admin_router(parts)
+
+
+async def test_who_shows_two_tokens_shows_none(api: Api) -> None:
+    headers = [("authorization", f"Bearer {TOKENS[role]}") for role in ROLES[::2]]
+    for given, status in ((headers, 401), (headers[::-1], 401), (headers[:1], 200)):
+        async with api.session.get(api.url + "/api/v1/rules", headers=CIMultiDict(given)) as answer:
+            assert answer.status == status
+
+
+async def test_what_may_be_done_is_told_to_whoever_is_known(api: Api) -> None:
+    told = await api("OPTIONS", "/api/v1/rules", role="viewer")
+    assert (told.status, "OPTIONS" in told.headers["allow"]) == (204, True)
+    assert (await api("OPTIONS", "/api/v1/rules", role=None)).status == 401
