@@ -145,7 +145,7 @@ def _prepare(example: Example, folder: Path, read_answer: ReadAnswer, at: str) -
         _refuse(example, at, {"currency": example.currency, "raw_file": example.raw_file})
         if example.record is UNSET:
             raise ConfigError(f"{at}.record", "is missing", "write the record, or a platform and its raw answer")
-        prepared = Prepared(example, read_record(example.type, example.record, f"{at}.record"), example.raw)
+        prepared = Prepared(example, read_record(example.type, example.record, f"{at}.record"), read_raw(example.raw))
     else:
         if example.record is not UNSET:
             raise ConfigError(f"{at}.record", "stands beside a platform's answer", "leave one of the two out")
@@ -176,6 +176,11 @@ def _read_answer_file(path: Path, at: str) -> Any:  # noqa: ANN401 - JSON may be
         raise ConfigError(at, f"{path} cannot be read: {error.strerror}", "name a file beside the examples") from None
     except msgspec.DecodeError:
         raise ConfigError(at, f"{path} is no JSON", "keep the answer as the platform gave it") from None
+
+
+def read_raw(written: Any) -> Any:  # noqa: ANN401 - JSON may be anything
+    """Read plain data as a platform's answer is read: numbers that are not whole are Decimals, never float."""
+    return _answers.decode(msgspec.json.encode(written))
 
 
 def read_record(kind: str, written: Mapping[str, Any], at: str) -> Record:

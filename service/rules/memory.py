@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from service.records import Money
 from service.rules.scope import Value
@@ -27,7 +27,7 @@ def encode(path: str, value: Value, *, personal: bool) -> Value:
         if isinstance(value, str) and len(value) <= TEXT_CHARS_MAX:
             return value
         if isinstance(value, datetime) and value.tzinfo is not None:
-            return ["moment", value.astimezone(UTC).isoformat()]
+            return ["moment", _moment_text(value)]
         if isinstance(value, Money) and (number := _number(value.value)) is not None:
             return ["money", number, value.currency]
         if (number := _number(value)) is not None:
@@ -35,8 +35,14 @@ def encode(path: str, value: Value, *, personal: bool) -> Value:
     return ["digest", digest(path, value)]
 
 
+class Digest(Struct, frozen=True):
+    """A remembered value of which only the digest is known: it is there, and compares with nothing."""
+
+    text: str
+
+
 def decode(stored: Value) -> Value:
-    """Read back what `encode` made; a digest, or anything else that is no value, reads as UNSET."""
+    """Read back what `encode` made; what it never makes reads as UNSET."""
     match stored:
         case None | bool() | str():
             return stored
@@ -44,6 +50,8 @@ def decode(stored: Value) -> Value:
             return _decimal(number)
         case ["moment", str(moment)]:
             return _moment(moment)
+        case ["digest", str(text)]:
+            return Digest(text)
         case ["money", str(number), str(currency)]:
             value = _decimal(number)
             return value if value is UNSET else Money(value, currency)
@@ -66,6 +74,13 @@ def _number(value: Value) -> str | None:
     text = format(value, "f")
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text == "-0" else text
+
+
+def _moment_text(moment: datetime) -> str:
+    try:
+        return moment.astimezone(UTC).isoformat()
+    except OverflowError:  # in the first or the last hours of the calendar
+        return moment.isoformat()
 
 
 def _decimal(text: str) -> Value:

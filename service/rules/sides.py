@@ -78,7 +78,11 @@ def _literal(node: Condition, operator: Operator, field: Field, at: str) -> Side
             duration = read_duration(node.value, at)
             return Side(read=lambda scope: (scope.now - duration, scope.now + duration), shown=lambda _: node.value)
         case _:
-            return Side(read_literal(node.value, field.kind, at))
+            literal = read_literal(node.value, field.kind, at)
+            if operator.less is not None and type(literal) in {str, bool}:
+                fix = "write the number without quotes; what a platform sends as text is compared by eq, in, matches"
+                raise ConfigError(at, f"{operator.name} compares numbers, {str(literal)[:40]!r} is none", fix)
+            return Side(literal)
 
 
 def _with_ref(node: Condition, operator: Operator, field: Field, place: Place, at: str) -> Comparison:

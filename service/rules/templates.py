@@ -20,6 +20,7 @@ from service.records import Money
 from service.rules.fields import Field, Place, resolve
 from service.rules.limits import TEMPLATE_DEPTH_MAX, TEMPLATE_NODES_MAX, TEXT_BYTES_MAX
 from service.rules.masks import MASK
+from service.rules.memory import Digest
 from service.rules.scope import Scope, Value
 
 Style = Literal["json", "log", "url", "header"]
@@ -112,7 +113,7 @@ def _whole(field: Field) -> Render:
 
     def whole(scope: Scope) -> Value:
         value = read(scope)
-        if value is None or value is UNSET:
+        if value is None or value is UNSET or type(value) is Digest:
             return None
         if isinstance(value, bool | int):
             return value if -(2**63) <= value < 2**64 else str(value)
@@ -142,7 +143,7 @@ def _writer(field: Field, style: Style) -> Callable[[Scope], str]:
 
     def write(scope: Scope) -> str:
         value = read(scope)
-        if value is None or value is UNSET:
+        if value is None or value is UNSET or type(value) is Digest:
             if style in {"url", "header"}:
                 raise RenderError(f"{path} is missing")
             return ""

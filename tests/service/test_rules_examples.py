@@ -133,3 +133,10 @@ def test_an_answer_that_cannot_be_read_is_told_with_its_place(
     assert isinstance(error, ConfigError)
     with pytest.raises(ConfigError, match=mistake):
         raise error
+
+
+def test_numbers_under_raw_are_exact_as_they_are_live(run: Run, tmp_path: Path) -> None:
+    rule = "- {id: one, type: customer, when: {field: raw.weight, op: eq, value: 12.1}}"
+    example = "- {name: raw, type: customer, record: {id: a}, raw: {weight: 12.1}, expect: {matches: [one]}}"
+    result = try_example(run, tmp_path, rule, example)
+    assert result.exit_code == 0, result.stdout

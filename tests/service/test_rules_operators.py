@@ -1,6 +1,6 @@
 """Every operator on values it takes, values it cannot take, and values that are not there."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from service.errors import ConfigError
 from service.records import Customer, Money, PurchaseOrder
 from service.rules.fields import describe
 from service.rules.literals import read_literal
+from service.rules.memory import encode
 from service.rules.operators import OPERATORS
-from tests.service.rule_samples import NOW, customer, line, order, subject, truth
+from tests.service.rule_samples import NOW, compile_tree, customer, line, order, subject, truth
 
 NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001 - the value under test
 MISSING, NULL, WRONG = UNSET, None, 5
@@ -270,3 +271,21 @@ def test_every_operator_is_told_and_tested_here() -> None:
     }  # fmt: skip
     assert tested == set(OPERATORS)
     assert all(operator.summary for operator in OPERATORS.values())
+
+
+def test_of_a_digest_it_is_known_that_there_was_something_and_nothing_else() -> None:
+    about = subject(previous={"reference": ["digest", "0"]})
+    for op, expected in (("exists", True), ("missing", False), ("is_null", False)):
+        assert truth({"field": "previous.reference", "op": op}, about) is expected
+    assert truth({"field": "previous.reference", "op": "eq", "value": "PO-1"}, about) is None
+    assert truth({"field": "reference", "op": "ne", "ref": "previous.reference"}, about) is None
+    assert truth({"field": "previous.reference", "op": "contains", "value": "digest"}, about) is None
+    assert truth({"field": "reference", "op": "changed"}, about) is True
+
+
+def test_a_moment_at_the_edge_of_the_calendar_is_remembered_too() -> None:
+    edge = order(created_at=datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))))
+    asked = compile_tree({"field": "created_at", "op": "changed"})
+    kept = {"created_at": encode("created_at", edge.created_at, personal=False)}
+    assert asked.truth(subject(edge, previous=kept)) is False
+    assert asked.truth(subject(previous=kept)) is True

@@ -67,6 +67,8 @@ def refusal(tree: Any, record: Any = None) -> ConfigError:
         ({"field": "status", "op": "in", "value": ["a", 5]}, ".value[1]", "is not a text", "quotes"),
         ({"field": "status", "op": "in", "value": ["a"] * 1001}, ".value", "1001 values", "split"),
         ({"field": "raw.x", "op": "eq", "value": [1]}, ".value", "is not a any", "text, a number"),
+        ({"field": "raw.x", "op": "gt", "value": "100"}, ".value", "'100' is none", "without quotes"),
+        ({"field": "raw.x", "op": "le", "value": True}, ".value", "le compares numbers", "without quotes"),
         ({"field": "raw.x", "op": "eq", "value": float("inf")}, ".value", "is not a any", "text, a number"),
         ({"field": "status", "op": "eq", "ref": "created_at"}, ".ref", "does not compare with status", "name a text"),
         ({"field": "status", "op": "in", "ref": "id"}, ".ref", "does not compare", "name a list"),

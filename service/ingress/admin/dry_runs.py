@@ -25,7 +25,7 @@ from service.ingress.admin.parts import AdminParts, Parts
 from service.ingress.admin.problems import Fault, Invalid, invalid, not_found
 from service.rules import Rule, Rulebook, Subject, write_document
 from service.rules.compiling import by_name, compile_rule
-from service.rules.examples import read_record
+from service.rules.examples import read_raw, read_record
 from service.rules.language import RuleType
 
 
@@ -142,4 +142,4 @@ def _posted(rulebook: Rulebook, data: DryRunRequest) -> Subject:
             previous = rulebook.remember(Subject(event, before))
     except ConfigError as error:
         raise invalid(error) from None
-    return Subject(event, record, posted.raw, previous)
+    return Subject(event, record, read_raw(posted.raw), previous)

@@ -66,6 +66,13 @@ async def test_a_posted_record_is_judged_and_every_node_explained(shop: Shop) ->
     )  # fmt: skip
 
 
+async def test_numbers_of_a_posted_raw_are_exact_as_they_are_live(shop: Shop) -> None:
+    rule = {"id": "heavy", "type": "purchase_order", "when": {"field": "raw.weight", "op": "eq", "value": 12.1}}
+    posted = {"post": POST | {"raw": {"weight": 12.1}}, "rules": [rule]}
+    answer = await shop.api("POST", RUNS, posted, role="operator")
+    assert [verdict["result"] for verdict in answer.body["verdicts"]] == ["matched"], answer.body
+
+
 async def test_a_record_fetched_now_is_judged_by_other_rules_than_those_in_force(shop: Shop) -> None:
     rules = [{"id": "new", "type": "purchase_order", "when": {"field": "status", "op": "eq", "value": "received"}}]
     wanted = {"fetch": {"platform": "pack", "kind": "purchase_order", "id": "po-1"}, "rules": rules}
