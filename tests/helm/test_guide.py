@@ -121,7 +121,7 @@ def maxmemory(**known: float) -> float:
     assert len(formulas) == 3
     total = 0.0
     for written in formulas:
-        text = written.replace("×", "*").replace(",", "").replace("WAYBILL_", "")
+        text = written.replace("\u00d7", "*").replace(",", "").replace("WAYBILL_", "")
         assert re.fullmatch(r"[\w\s*/+().]+", text), text
         total += eval(text, {}, known)  # noqa: S307 - arithmetic alone, as the line above sees to
     return total / 0.8 / 1e9
