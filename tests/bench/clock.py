@@ -16,6 +16,13 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
+def family_cpu_seconds(pid: int) -> float:
+    """The same with all of its living children."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    pids = [int(child) for child in children.read_text(encoding="ascii").split()] if children.exists() else []
+    return cpu_seconds(pid) + sum(cpu_seconds(child) for child in pids)
+
+
 def percentile(values: list[float], part: float) -> float:
     """The value below which `part` (0 to 1) of the values lie."""
     ordered = sorted(values)

@@ -78,11 +78,11 @@ async def run(what: str) -> dict[str, Any]:
         functions = [func(lane, name=LANE_FUNCTION), func(finish_effects, name=EFFECTS_FUNCTION)]  # type: ignore[arg-type]
         worker = LeaseWorker(functions, tools.store, "bench", burst=what != "idle", ctx={"tools": tools})
         settle_memory()
-        began = time.perf_counter()
+        began, spent = time.perf_counter(), time.process_time()
         await worker.async_run()
-        seconds = time.perf_counter() - began
+        seconds, spent = time.perf_counter() - began, time.process_time() - spent
         await worker.close()
-        return {"seconds": seconds, "jobs": worker.jobs_run, "moments": _moments}
+        return {"seconds": seconds, "cpu_seconds": spent, "jobs": worker.jobs_run, "moments": _moments}
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ import redis
 
 from tests.bench.clock import percentile
 from tests.bench.material import ten_rules
-from tests.bench.row_whole import expect_sunk
-from tests.bench.row_worker import rate
+from tests.bench.row_whole import costs, expect_sunk
+from tests.bench.row_worker import Worked, worked
 from tests.bench.seeding import seed_arq, seed_own
 from tests.bench.stage import MEASURED, OTHERS, START_SECONDS_MAX, Child, Stage
 from tests.bench.table import Line, faster
@@ -26,19 +26,20 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
     proxy = stage.run("distance", OTHERS, path, stage.valkey.url.removeprefix("unix://"), ROUND_TRIP_MS)
     pinged = _await_ping(path, proxy)
     far = {"WAYBILL_REDIS_URL": f"unix://{path}"}
-    rates: dict[str, list[float]] = defaultdict(list)
+    runs: dict[str, list[Worked]] = defaultdict(list)
     for _ in range(repeats):
         seed_own(stage, ten_rules(f"{stub.url}/sink"), own)
         worker = stage.run("own_worker", MEASURED, "whole", environ=far)
-        rates["waybill"].append(rate(worker.result(), own))
+        runs["waybill"].append(worked(worker.result(), own))
         expect_sunk(stub, own)
         seed_arq(stage, theirs)
         worker = stage.run("rival_worker", MEASURED, "tuned", "whole", stub.url, environ=far)
-        rates["tuned arq"].append(rate(worker.result(), theirs))
+        runs["tuned arq"].append(worked(worker.result(), theirs))
         expect_sunk(stub, theirs)
     for child in (stub, proxy):
         child.stop()
-    detail = f"a PING through the proxy took {pinged:.2f} ms at the median; the rest as in the row without it"
+    rates = {side: [one.rate for one in each] for side, each in runs.items()}
+    detail = f"{costs(runs)}; a PING through the proxy took {pinged:.2f} ms at the median"
     what = f"worker, whole event, {ROUND_TRIP_MS} ms to the store and back: events"
     return [faster(what, rates, "tuned arq", 15, detail)]
 

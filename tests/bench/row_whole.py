@@ -3,13 +3,14 @@
 import json
 import urllib.request
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 from tests.bench import others
 from tests.bench.material import ten_rules
-from tests.bench.row_worker import run_arq, run_own
+from tests.bench.row_worker import Worked, run_arq, run_own, worked
 from tests.bench.seeding import seed_arq, seed_own
 from tests.bench.stage import OTHERS, Child, Stage
-from tests.bench.table import Line, faster
+from tests.bench.table import Line, faster, middle
 
 OTHERS_QUICK = {others.CELERY: 600, others.BULLMQ: 3_000}
 OTHERS_JOBS = {others.CELERY: 2_000, others.BULLMQ: 10_000}
@@ -20,23 +21,32 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
     own, theirs, of_others = (1_500, 300, OTHERS_QUICK) if quick else (5_000, 1_000, OTHERS_JOBS)
     stub = stage.listen("stub", OTHERS)
     stage.write_config(stub.url)
-    rates: dict[str, list[float]] = defaultdict(list)
+    runs: dict[str, list[Worked]] = defaultdict(list)
     for _ in range(repeats):
         seed_own(stage, ten_rules(f"{stub.url}/sink"), own)
-        rates["waybill"].append(run_own(stage, "whole", own))
+        runs["waybill"].append(run_own(stage, "whole", own))
         expect_sunk(stub, own)
         seed_arq(stage, theirs)
-        rates["tuned arq"].append(run_arq(stage, "tuned arq", "whole", stub.url, theirs))
+        runs["tuned arq"].append(run_arq(stage, "tuned arq", "whole", stub.url, theirs))
         expect_sunk(stub, theirs)
         for rival in others.present():
             others.seed(stage, rival, of_others[rival])
-            rates[rival].append(others.work(stage, rival, stub.url, of_others[rival]))
+            told = others.work(stage, rival, stub.url, of_others[rival])
+            runs[rival].append(worked(told, of_others[rival]))
             expect_sunk(stub, of_others[rival])
     stub.stop()
-    detail = "fetch of 30 lines, 10 rules of which one matches, one ledgered POST, log lines; arq with httpx"
+    detail = f"{costs(runs)}; fetch of 30 lines, 10 rules of which one matches, one ledgered POST, log lines"
+    rates = {side: [one.rate for one in each] for side, each in runs.items()}
     what = "worker, whole event: events"
     lines = [faster(what, rates, "tuned arq", 6, detail)]
     return lines + [faster(what, rates, rival, others.BUDGETS[rival]) for rival in others.present()]
+
+
+def costs(runs: Mapping[str, Sequence[Worked]]) -> str:
+    """What an event takes of the measured core on each side: steadier than rates where others use the machine."""
+    return ", ".join(
+        f"{side} {middle([one.cpu_us for one in each]):,.0f} us of CPU each" for side, each in runs.items()
+    )
 
 
 def sunk(stub: Child) -> dict[str, float]:

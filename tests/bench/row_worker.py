@@ -1,12 +1,22 @@
 """Row `worker`: one worker with records from memory, against arq running empty jobs."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
+
+from msgspec import Struct
 
 from tests.bench.material import REFERENCE_RULE
 from tests.bench.seeding import seed_arq, seed_own
 from tests.bench.stage import MEASURED, Stage
 from tests.bench.table import Line, faster
+
+
+class Worked(Struct, frozen=True):
+    """Jobs per second of the clock, and what each took of a core."""
+
+    rate: float
+    cpu_us: float
 
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
@@ -17,10 +27,10 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
     rates: dict[str, list[float]] = defaultdict(list)
     for _ in range(repeats):
         seed_own(stage, REFERENCE_RULE, counts["waybill"])
-        rates["waybill"].append(run_own(stage, "cached", counts["waybill"]))
+        rates["waybill"].append(run_own(stage, "cached", counts["waybill"]).rate)
         for side in ("tuned arq", "default arq"):
             seed_arq(stage, counts[side])
-            rates[side].append(run_arq(stage, side, "empty", "", counts[side]))
+            rates[side].append(run_arq(stage, side, "empty", "", counts[side]).rate)
     what = "worker, record from memory, decision, log lines"
     return [
         faster(f"{what}: events, against empty jobs", rates, "tuned arq", 2.5),
@@ -28,20 +38,20 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
     ]
 
 
-def run_own(stage: Stage, what: str, events: int) -> float:
-    """Run our worker until its queue is empty; gives events per second."""
-    return rate(stage.run("own_worker", MEASURED, what).result(), events)
+def run_own(stage: Stage, what: str, events: int) -> Worked:
+    """Run our worker until its queue is empty."""
+    return worked(stage.run("own_worker", MEASURED, what).result(), events)
 
 
-def run_arq(stage: Stage, side: str, what: str, stub: str, jobs: int) -> float:
-    """Run an arq worker until its queue is empty; gives jobs per second."""
-    return rate(stage.run("rival_worker", MEASURED, side.partition(" ")[0], what, stub).result(), jobs)
+def run_arq(stage: Stage, side: str, what: str, stub: str, jobs: int) -> Worked:
+    """Run an arq worker until its queue is empty."""
+    return worked(stage.run("rival_worker", MEASURED, side.partition(" ")[0], what, stub).result(), jobs)
 
 
-def rate(told: dict[str, Any], expected: int) -> float:
-    """Jobs per second of a worker that told its end; each job must have run."""
+def worked(told: Mapping[str, Any], expected: int) -> Worked:
+    """What a worker told at its end; each job must have run."""
     if told.get("failed"):
         raise RuntimeError(f"{told['failed']} jobs failed")
     if told["jobs"] != expected:
         raise RuntimeError(f"{told['jobs']} jobs ran of {expected}")
-    return expected / told["seconds"]
+    return Worked(expected / told["seconds"], told["cpu_seconds"] / expected * 1_000_000)

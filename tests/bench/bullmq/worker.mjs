@@ -61,6 +61,7 @@ async function work(job) {
 }
 
 const began = performance.now();
+const spentBefore = process.cpuUsage();
 const worker = new Worker(QUEUE, work, { connection: connect(), concurrency: atOnce });
 let done = 0;
 let failed = 0;
@@ -68,7 +69,9 @@ worker.on("failed", () => { failed += 1; });
 worker.on("completed", () => {
   done += 1;
   if (done === jobs) {
-    process.stdout.write(JSON.stringify({ seconds: (performance.now() - began) / 1000, jobs: done, failed }));
+    const seconds = (performance.now() - began) / 1000;
+    const spent = process.cpuUsage(spentBefore);
+    process.stdout.write(JSON.stringify({ seconds, cpu_seconds: (spent.user + spent.system) / 1e6, jobs: done, failed }));
     process.exit(0);
   }
 });
