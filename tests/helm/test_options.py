@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.helm.rendering import CASES, Objects, container, pods, render
+from tests.helm.rendering import CASES, NEWEST, Objects, by_name, container, pods, render, template
+from tests.helm.tools import HELMS
 
 
 def deployment(objects: Objects, component: str) -> Any:
@@ -52,14 +54,17 @@ def test_containers_beside_it_share_the_pod() -> None:
     assert names == ["workers", "proxy"]
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_cluster_may_give_the_users_out(case: str) -> None:
+@pytest.mark.parametrize(
+    ("case", "version"), [*((case, NEWEST) for case in CASES), *(("trial", each) for each in HELMS)]
+)
+def test_a_cluster_may_give_the_users_out(case: str, version: str) -> None:
     """OpenShift refuses a pod that names a user outside of its namespace's range."""
     values = {
         "podSecurityContext": dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup")),
         "containerSecurityContext": {"runAsUser": None},
     }
-    for name, each in pods(render(case, values)):
+    objects = by_name(yaml.safe_load_all(template(case, values, version=version)))
+    for name, each in pods(objects):
         told = [each["securityContext"], *(inner["securityContext"] for inner in each["containers"])]
         assert all(security["runAsNonRoot"] is True for security in told), name
         assert not any({"runAsUser", "runAsGroup", "fsGroup"} & security.keys() for security in told), name
@@ -87,6 +92,13 @@ def test_how_pods_are_replaced_can_be_chosen() -> None:
     assert deployment(whole, "workers")["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 1, "maxSurge": 1}
     chosen = deployment(render("full"), "workers")["spec"]["strategy"]["rollingUpdate"]
     assert chosen == {"maxUnavailable": "25%", "maxSurge": "50%"}
+
+
+@pytest.mark.parametrize("version", HELMS)
+def test_pods_can_be_replaced_all_at_once(version: str) -> None:
+    values = {"workers": {"strategy": {"type": "Recreate", "rollingUpdate": None}}}
+    objects = by_name(yaml.safe_load_all(template("minimal", values, version=version)))
+    assert deployment(objects, "workers")["spec"]["strategy"] == {"type": "Recreate"}
 
 
 def test_a_deployment_can_be_annotated_without_restarting_its_pods() -> None:
