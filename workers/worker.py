@@ -66,6 +66,7 @@ class LeaseWorker(Worker):
         self.outage = False
         self._suspect = ""
         self._alone = ""
+        self._left: list[FinishedJob] = []
         self._log = structlog.get_logger()
         self._stopping = asyncio.Event()
         self._freed = asyncio.Event()
@@ -127,6 +128,7 @@ class LeaseWorker(Worker):
             await self._first(self._freed.wait())
             return True
         try:
+            await self._give_back()
             taken = await self.leases.claim(min(room, CLAIM_JOBS_MAX), len(self.tasks), self._suspect)
             self._suspect = taken.suspect
             self._recovered()
@@ -140,6 +142,12 @@ class LeaseWorker(Worker):
         except (StoreUnavailable, StoreUnsafe) as error:
             await self._ride_out(error)
         return True
+
+    async def _give_back(self) -> None:
+        """Give back what runs had to leave in an outage: it uses up no attempt, and counts as nobody's death."""
+        if left := self._left[:CLAIM_JOBS_MAX]:
+            await self.leases.finish(left, seconds_max=0)
+            del self._left[: len(left)]
 
     def _start(self, job: Job) -> None:
         earlier = self.held.get(job.id)
@@ -242,6 +250,7 @@ class LeaseWorker(Worker):
             self._log.warning("lease.lost", job=job.id, event_id=str(error))
         except (StoreUnavailable, StoreUnsafe) as error:
             # Nothing more can be written; the lease ends by itself and the job is run again from what is stored.
+            self._left.append(FinishedJob(job.id, job.token, "release"))
             self._log.error("store.unavailable", job=job.id, error_kind=error.kind, reason=str(error))
 
     async def _call(self, job: Job) -> FinishedJob | None:

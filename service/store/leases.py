@@ -101,8 +101,10 @@ class Leases:
             arguments += lease
         return [job.decode() for job in await self._client.call(RENEW, arguments, seconds_max=0)]
 
-    async def finish(self, jobs: Sequence[FinishedJob]) -> list[bool]:
-        """End jobs that are arq's own; False where the lease was lost.
+    async def finish(self, jobs: Sequence[FinishedJob], seconds_max: float | None = None) -> list[bool]:
+        """End jobs that are arq's own, or release any; False where the lease was lost.
+
+        Tried for `seconds_max`, as long as a lease lives if that is not given.
 
         Raises:
             StoreUnavailable: no answer; may be repeated.
@@ -110,7 +112,8 @@ class Leases:
         arguments: list[Argument] = []
         for job in jobs:
             arguments += (job.id, job.token, job.step, job.argument, job.result_ms)
-        return [bool(done) for done in await self._client.call(FINISH, arguments, seconds_max=self._lease_ms / 1000)]
+        seconds = self._lease_ms / 1000 if seconds_max is None else seconds_max
+        return [bool(done) for done in await self._client.call(FINISH, arguments, seconds_max=seconds)]
 
     async def wait(self, seconds_max: float) -> bool:
         """Sleep until an event wakes a worker, or `seconds_max` are over.

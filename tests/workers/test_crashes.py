@@ -182,6 +182,25 @@ async def test_a_store_killed_and_restarted_is_ridden_out_by_worker_and_events(
     assert {key.split(":")[0] for key in keys} == matched
 
 
+async def test_an_outage_longer_than_the_lease_uses_up_no_attempt_and_is_nobodys_death(
+    fleet: Fleet, own_valkey: Callable[..., EmbeddedValkey]
+) -> None:
+    await fleet.start(lease_seconds=1)
+    fleet.house.sandbox.sandbox.faults.add(Fault(match="/pack_cloud", delay_ms=400, times=5))
+    ids = [await fleet.house.send(f"po-{number}") for number in range(5)]
+    await until(lambda: not fleet.house.sandbox.sandbox.faults.waiting)
+    server = int((await fleet.house.store.client.command("INFO", "server")).split(b"process_id:")[1].split(b"\r")[0])
+    os.kill(server, signal.SIGKILL)
+    await asyncio.sleep(3)  # the runs give up once their leases are over
+    own_valkey()
+    await patiently(fleet.house.store.check)
+    for event_id in ids:
+        await fleet.ends(event_id)
+    stories = [await fleet.house.story(event_id) for event_id in ids]
+    assert {story["fate"] for story in stories} == {"matched"}
+    assert {story["attempts"] for story in stories} == {"1"}
+
+
 async def take_up(house: House, worker: str) -> dict[str, Job]:
     """Claim whatever is due, as a worker of that name; jobs by their events."""
     return {job.head.id: job for job in (await house.store.leases(worker).claim(200)).jobs if job.head}

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from service.errors import LeaseLost, PermanentError
 from service.settings import load_settings
-from service.store import Arrival, Decided, Job, Onward, Settled, Step, Store
+from service.store import Arrival, Decided, FinishedJob, Job, Onward, Settled, Step, Store
 from service.store.outputs import EmittedEvent, Output, StreamEntry
 from service.store.packing import split_ended
 from service.store.replay import Replay
@@ -122,6 +122,27 @@ class StoreMachine(RuleBasedStateMachine):
             self.server.zadd(QUEUE, {run.job.id: 1}, xx=True)
         if chance.random() < 0.5:
             self.runs.remove(run)
+
+    @rule(chance=CHANCE)
+    def outage(self, chance: Random) -> None:
+        """A run could write nothing for as long as its lease; it gives back what nobody has taken up since."""
+        if not self.runs:
+            return
+        run = self.pick(chance)
+        if self.holds(run) and chance.random() < 0.7:
+            self.server.delete(f"arq:in-progress:{run.job.id}")
+            self.server.zadd(QUEUE, {run.job.id: 1}, xx=True)
+        under_way = [event for event in self.events if self.state(event).get("running") == run.job.token]
+        ours = [event for event in under_way if self.job_of(event) == run.job.id]
+        attempts = {event: int(self.state(event)["attempts"]) for event in ours}
+        finished = FinishedJob(run.job.id, run.job.token, "release")
+        assert self.do(self.leases[0].finish([finished])) == [bool(ours)]
+        for event in ours:
+            assert int(self.state(event)["attempts"]) == attempts[event] - 1
+            assert self.lock(run.job.id) is None
+        after = self.dump()
+        assert self.do(self.leases[0].finish([finished])) == [False]
+        assert self.dump() == after
 
     @rule()
     def later(self) -> None:
@@ -389,6 +410,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     def last_states(self) -> list[str | None]:
         return self.ask([("get", f"wb:record:pack:purchase_order:{record}") for record in RECORDS])
+
+    def job_of(self, event: str) -> str:
+        lane = f"wb:lane:pack:purchase_order:{self.records[event]}"
+        return lane if event in self.server.lrange(lane, 0, -1) else f"wb:effects:{event}"
 
     def lock(self, job: str) -> str | None:
         return self.server.get(f"arq:in-progress:{job}")
