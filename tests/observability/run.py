@@ -172,6 +172,7 @@ class Acts:
         publisher = self.stack.start("rules-apply-2", "rules", "apply")
         assert publisher.process.wait(SECONDS_MAX) == 0
         self.stack.children.remove(publisher)
+        self.run.outputs["rules-apply-2"] = publisher.errors.read_bytes()  # a command tells its changes there
         self.worker.wait_for(lambda line: line["event"] == "rulebook.switched" and line["rules"] == 4, SECONDS_MAX)
         echo = " ".join(PERSONAL.values()) + " " + " ".join(self.secrets.values())
         self.switches.put_record(_person("c-1", "PERSON"))
