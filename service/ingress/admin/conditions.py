@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from litestar import Controller, Response, delete, get, post, put
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta, Struct, structs
 
 from service.errors import ConfigError, Refusal
@@ -18,6 +18,7 @@ from service.rules.nodes import (
     ConditionNode,
     NodeFull,
     NodeMissing,
+    Word,
     add_node,
     find_node,
     list_nodes,
@@ -47,13 +48,20 @@ class RuleConditions(Controller):
     tags = ("Rules",)
 
     @get("/", role="viewer")
-    async def list_conditions(
-        self, rule_id: FromPath[str], parts: Parts, limit: Limit = 50, after: After = None
+    async def list_conditions(  # noqa: PLR0913, PLR0917 - the query's words
+        self,
+        rule_id: FromPath[str],
+        parts: Parts,
+        parent: Annotated[str | None, QueryParameter(max_length=500, description="the children of this node")] = None,
+        word: Annotated[Word | None, QueryParameter()] = None,
+        limit: Limit = 50,
+        after: After = None,
     ) -> Response[Page[ConditionNode]]:
         """List the nodes, parents before their children."""
         version, document = await current_rules(parts)
         rule = find_rule(document, rule_id)
-        page = page_of(list_nodes(rule.when), lambda node: node.id, limit, after)
+        found = [node for node in list_nodes(rule.when) if parent in {None, node.parent} and word in {None, node.word}]
+        page = page_of(found, lambda node: node.id, limit, after)
         return Response(page, headers=rule_headers(version, rule))
 
     @get("/{condition_id:str}", role="viewer")

@@ -1,9 +1,9 @@
 """/rules/{rule}/actions: what a rule does, one action at a time, by its id within the rule."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Controller, Response, delete, get, post, put
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import structs
 
 from service.errors import Refusal
@@ -26,12 +26,18 @@ class RuleActions(Controller):
 
     @get("/", role="viewer")
     async def list_actions(
-        self, rule_id: FromPath[str], parts: Parts, limit: Limit = 50, after: After = None
+        self,
+        rule_id: FromPath[str],
+        parts: Parts,
+        do: Annotated[str | None, QueryParameter(max_length=100, description="actions of this kind, as http")] = None,
+        limit: Limit = 50,
+        after: After = None,
     ) -> Response[Page[Words]]:
         """List the actions in their order."""
         version, document = await current_rules(parts)
         rule = find_rule(document, rule_id)
-        page = page_of(rule.actions, lambda words: str(words["id"]), limit, after)
+        found = [words for words in rule.actions if do in {None, words["do"]}]
+        page = page_of(found, lambda words: str(words["id"]), limit, after)
         return Response(page, headers=rule_headers(version, rule))
 
     @get("/{action_id:str}", role="viewer")

@@ -6,6 +6,7 @@ from litestar import Controller, Response, delete, get, post, put
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from msgspec import Struct, structs
 
+from service.events import Change
 from service.ingress.admin.edits import Request, add_rule, change_rule, current_rules, find_rule
 from service.ingress.admin.etags import etag_of
 from service.ingress.admin.paging import After, Limit, Page, page_of
@@ -32,11 +33,16 @@ class RuleQuery(Struct, frozen=True):
     type: RuleType | None
     origin: Origin | None
     enabled: bool | None
+    event: Change | None
+    source: str | None
 
     def fits(self, rule: RuleView) -> bool:
-        """Whether a rule is wanted."""
+        """Whether a rule is wanted; one that names no event, or no source, is for all of them."""
         pairs = ((self.type, rule.type), (self.origin, rule.origin), (self.enabled, rule.enabled))
-        return all(wanted is None or wanted == has for wanted, has in pairs)
+        lists = ((self.event, rule.events), (self.source, rule.sources))
+        return all(wanted is None or wanted == has for wanted, has in pairs) and all(
+            wanted is None or not has or wanted in has for wanted, has in lists
+        )
 
 
 class Rules(Controller):
@@ -52,12 +58,16 @@ class Rules(Controller):
         type: Annotated[RuleType | None, QueryParameter()] = None,  # noqa: A002 - the query's word
         origin: Annotated[Origin | None, QueryParameter()] = None,
         enabled: Annotated[bool | None, QueryParameter()] = None,
+        event: Annotated[Change | None, QueryParameter(description="rules that judge this change")] = None,
+        source: Annotated[
+            str | None, QueryParameter(max_length=100, description="rules that judge events of this source")
+        ] = None,
         limit: Limit = 50,
         after: After = None,
     ) -> Response[Page[RuleView]]:
         """List the rules in the order in which they are judged."""
         version, document = await current_rules(parts)
-        query = RuleQuery(type, origin, enabled)
+        query = RuleQuery(type, origin, enabled, event, source)
         found = [rule for rule in views(document) if query.fits(rule)]
         return Response(page_of(found, lambda rule: rule.id, limit, after), headers=rule_headers(version))
 

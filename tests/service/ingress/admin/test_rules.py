@@ -1,5 +1,7 @@
 """Rules, conditions and actions in the admin API: every change is a version, no update is lost, mistakes are placed."""
 
+import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -7,9 +9,11 @@ import pytest
 
 from service.actions import load_actions
 from service.ingress.admin import AdminParts
+from service.ingress.admin.problems import pointer_of
 from service.rules.publishing import publish_file_rules
 from service.store import Store
 from tests.service.rule_samples import rules_of
+from tests.service.test_rules_monsters import HARMLESS, MONSTERS, SECONDS_MAX
 
 from .conftest import Answer, Api, Lines
 
@@ -56,6 +60,23 @@ def pointers(answer: Answer) -> list[str]:
 )  # fmt: skip
 async def test_a_mistake_is_told_by_a_pointer_to_it(api: Api, change: dict[str, Any], pointer: str) -> None:
     assert pointers(await api("POST", RULES, RULE | change)) == [pointer]
+    assert (await api("GET", RULES)).body["items"] == []
+
+
+async def test_monsters_are_refused_with_pointers_before_long(api: Api) -> None:
+    for name in sorted(MONSTERS.keys() - HARMLESS):
+        rule, place, reason = MONSTERS[name]
+        started = time.process_time()
+        answer = await api("POST", RULES, json.dumps(rule).encode())
+        assert time.process_time() - started < SECONDS_MAX, name
+        assert answer.headers["content-type"].startswith("application/problem+json")
+        if answer.status != 422:  # refused before it is read, by its size or its depth
+            assert answer.status in {400, 413}, (name, answer.body)
+            continue
+        (error,) = answer.body["errors"]
+        assert pointer_of(place) in error["pointer"], (name, error)
+        assert reason in error["detail"], (name, error)
+        assert error["fix"], (name, error)
     assert (await api("GET", RULES)).body["items"] == []
 
 
@@ -137,6 +158,11 @@ async def test_rules_are_listed_as_they_are_judged_by_pages_and_filters(api: Api
     assert ([rule["id"] for rule in second.body["items"]], second.body["next"]) == (["a", "b"], None)
     assert await ids("type=customer") == await ids("origin=file") == ["from-file"]
     assert await ids("enabled=false") == ["b"]
+    made = {"id": "d", "sort": 3, "events": ["deleted"]}
+    assert (await api("POST", RULES, RULE | made)).status == 201
+    assert await ids("event=deleted&origin=api") == ["c", "a", "b", "d"]
+    assert await ids("event=updated&origin=api") == ["c", "a", "b"]
+    assert (await api("GET", f"{RULES}?event=moved")).status == 422
     assert (await api("GET", f"{RULES}?limit=0")).status == 422
     assert (await api("GET", f"{RULES}?limit=x")).status == 422
     assert (await api("GET", f"{RULES}?after=gone")).status == 409
@@ -153,6 +179,12 @@ async def test_conditions_are_nodes_with_ids_and_parents(api: Api, short: Answer
     assert one.body["condition"] == RULE["when"]["all"][1]
     assert (await api("GET", f"{path}/when.all.2")).status == 404
     assert [node["id"] for node in (await api("GET", f"{path}?limit=1&after=when")).body["items"]] == ["when.all.0"]
+    for query, found in (("word=all", ["when"]), ("parent=when", ["when.all.0", "when.all.1"]), ("parent=x", [])):
+        assert [node["id"] for node in (await api("GET", f"{path}?{query}")).body["items"]] == found
+    assert (await api("GET", f"{path}?word=every")).status == 422
+    for query, names in (("do=log", ["warn"]), ("do=http", [])):
+        actions = (await api("GET", f"{RULES}/short/actions?{query}")).body["items"]
+        assert [words["id"] for words in actions] == names
 
 
 async def test_conditions_are_added_replaced_and_removed(api: Api, short: Answer) -> None:
@@ -216,6 +248,8 @@ async def test_a_rule_may_name_the_sources_there_are(
 ) -> None:
     api: Api = await serve_admin(make_parts(sources={"shop": None}))
     assert (await api("POST", RULES, RULE | {"sources": ["shop"]})).status == 201
+    for source, found in (("shop", ["short"]), ("till", [])):
+        assert [rule["id"] for rule in (await api("GET", f"{RULES}?source={source}")).body["items"]] == found
 
 
 async def test_the_rule_types_say_what_rules_can_be_made_of(api: Api) -> None:
