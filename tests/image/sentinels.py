@@ -1,9 +1,11 @@
 """A store as docs/kubernetes.md wants it for high availability: a primary, two replicas, three sentinels, all real."""
 
+import contextlib
 import os
 import re
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -76,15 +78,14 @@ class Sentinels:
             folder.mkdir()
             after = "" if port == first else f"replicaof 127.0.0.1 {first}\n"
             self._servers[port] = self._start(_file(folder, port, SERVER.replace("PASSWORD", PASSWORD) + after))
+        self._wait(lambda: _replicas(first) == 2)  # a sentinel asks at once, and then only every ten seconds
         for port in self._ports[3:]:
             folder = self._folder / f"sentinel-{port}"
             folder.mkdir()
             told = SENTINEL.replace("SENTINEL-PASSWORD", SENTINEL_PASSWORD).replace(" PASSWORD", f" {PASSWORD}")
             self._start(_file(folder, port, told.replace("PRIMARY 6379", f"127.0.0.1 {first}")), "--sentinel")
-        deadline = time.monotonic() + READY_SECONDS_MAX
-        while not all(self._knows_all(port) for port in self._ports[3:]):
-            assert time.monotonic() < deadline, "the sentinels did not find each other"
-            time.sleep(0.1)
+        for port in self._ports[3:]:
+            self._wait(lambda port=port: len(_ask(port, "REPLICAS")) == len(_ask(port, "SENTINELS")) == 2)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -97,17 +98,26 @@ class Sentinels:
         self._processes.append(process)
         return process
 
-    def _knows_all(self, port: int) -> bool:
-        try:
-            return len(_ask(port, "REPLICAS")) == len(_ask(port, "SENTINELS")) == 2
-        except redis.ConnectionError:
-            return False
+    def _wait(self, done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        while time.monotonic() < deadline:
+            with contextlib.suppress(redis.ConnectionError):
+                if done():
+                    return
+            time.sleep(0.1)
+        raise AssertionError("the servers and sentinels did not find each other")
 
 
 def _file(folder: Path, port: int, told: str) -> str:
     path = folder / "server.conf"
     path.write_text(f"port {port}\nbind 127.0.0.1\ndir {folder}\nrepl-diskless-sync-delay 0\n{told}")
     return str(path)
+
+
+def _replicas(port: int) -> int:
+    client: Any = redis.Redis(port=port, password=PASSWORD, decode_responses=True)
+    with client:
+        return client.info("replication")["connected_slaves"]
 
 
 def _ask(port: int, what: str) -> Any:
