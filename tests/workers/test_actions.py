@@ -7,20 +7,22 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 import msgspec
 import pytest
 from aiohttp import web
-from msgspec import Struct
+from msgspec import Meta, Struct
 from structlog.testing import capture_logs
 
-from service.actions import Action, Repeat, load_actions
+from service.actions import Action, ActionContext, CompileTemplate, Render, Repeat, load_actions
 from service.errors import ConfigError, PermanentError, TransientError
 from service.events import Delivery, Event, RecordRef
 from service.log import get_logger
 from service.outbound import open_outbound
 from service.rules import Rulebook, write_document
+from service.rules.describing import describe_rule_types
+from service.rules.schema import write_schema
 from service.secrets import SecretRef
 from service.settings import Settings
 from service.signatures.standard_webhooks import StandardWebhooks
@@ -140,6 +142,51 @@ def test_the_installed_package_offers_exactly_this_list_and_each_file_is_in_it()
     files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
     assert files == {action.__module__.rsplit(".", 1)[-1] for action in ACTIONS}
     assert len({action.__struct_config__.tag for action in ACTIONS}) == len(ACTIONS)
+
+
+class Greet(Action, frozen=True, kw_only=True, tag="greet"):
+    """`name` is a template."""
+
+    repeat: ClassVar[Repeat] = "safe"
+    summary: ClassVar[str] = "Greets somebody."
+
+    name: str
+    times: Annotated[int, Meta(ge=1)] = 1
+
+    def compile(self, compile_template: CompileTemplate) -> Render:
+        name = compile_template("name", self.name)
+        return lambda scope: {"name": name(scope), "times": self.times}
+
+    @classmethod
+    async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
+        return {"greeted": " ".join([inputs["name"]] * inputs["times"]), "key": context.idempotency_key}
+
+
+async def test_a_new_action_takes_its_file_and_its_place_in_the_list_and_nothing_else(context: Context) -> None:
+    actions = (*ACTIONS, Greet)
+    for described in describe_rule_types(actions):
+        (greet,) = [action for action in described.actions if action.do == "greet"]
+        assert (greet.summary, greet.repeat, greet.description) == ("Greets somebody.", "safe", "`name` is a template.")
+        assert [(field.name, field.required, field.default) for field in greet.fields] == [
+            ("id", True, None), ("name", True, None), ("times", False, 1),
+        ]  # fmt: skip
+    assert '"greet"' in write_schema(actions)
+    text = "- {id: r, type: customer, actions: [{id: a, do: greet, name: '{%s}', times: 2}]}"
+    with pytest.raises(ConfigError, match=r"actions\[0\]\.name: no field 'frist_name'. Fix: did you mean first_name"):
+        Rulebook.load(write_document(rules_of(text % "frist_name")), actions)
+    (effect,) = (
+        Rulebook.load(write_document(rules_of(text % "first_name")), actions).judge(subject(customer()), NOW).effects
+    )
+    assert (effect.do, effect.repeat, effect.inputs) == ("greet", "safe", {"name": "Ann", "times": 2})
+    assert await Greet.run(effect.inputs, context) == {"greeted": "Ann Ann", "key": context.idempotency_key}
+
+
+def test_the_page_on_rules_tells_of_every_action() -> None:
+    told = (Path(__file__).parents[2] / "docs" / "rules.md").read_text()
+    for action in ACTIONS:
+        name = str(action.__struct_config__.tag)
+        ends = [f"…{name[cut:]}`" for cut, letter in enumerate(name) if letter == "_"]
+        assert any(form in told for form in (f"`{name}`", *ends)), name
 
 
 async def test_an_action_without_compile_or_run_says_so(context: Context) -> None:
