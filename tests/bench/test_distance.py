@@ -1,0 +1,56 @@
+"""The proxy that stands for a distance does what a line does: it delays, keeps the order, and is no queue."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROUND_TRIP_MS = 20.0
+SECONDS_MAX = 10.0
+ECHOES = 200
+
+
+@pytest.fixture
+def line(tmp_path: Path, valkey_url: str) -> Iterator[socket.socket]:
+    path = tmp_path / "far.sock"
+    arguments = [str(path), valkey_url.removeprefix("unix://"), str(ROUND_TRIP_MS)]
+    proxy = subprocess.Popen([sys.executable, "-m", "tests.bench.distance", *arguments])
+    try:
+        deadline = time.monotonic() + SECONDS_MAX
+        while not path.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(SECONDS_MAX)
+            client.connect(str(path))
+            yield client
+    finally:
+        proxy.terminate()
+        assert proxy.wait(SECONDS_MAX) == 0
+
+
+def read(line: socket.socket, length: int) -> bytes:
+    data = b""
+    while len(data) < length:
+        data += line.recv(65_536)
+    return data
+
+
+def test_no_answer_comes_before_the_round_trip_is_over(line: socket.socket) -> None:
+    for _ in range(5):
+        began = time.perf_counter()
+        line.sendall(b"PING\r\n")
+        assert read(line, 7) == b"+PONG\r\n"
+        assert time.perf_counter() - began >= ROUND_TRIP_MS / 1000
+
+
+def test_requests_on_their_way_together_wait_once_and_keep_their_order(line: socket.socket) -> None:
+    began = time.perf_counter()
+    for number in range(ECHOES):
+        line.sendall(b"*2\r\n$4\r\nECHO\r\n$3\r\n%03d\r\n" % number)
+    expected = b"".join(b"$3\r\n%03d\r\n" % number for number in range(ECHOES))
+    assert read(line, len(expected)) == expected
+    assert time.perf_counter() - began < ECHOES * ROUND_TRIP_MS / 1000 / 4
