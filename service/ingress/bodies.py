@@ -36,13 +36,16 @@ class Room:
 
 
 class Portion:
-    """One request's part of the room: `take` while reading, `give_back` at its end."""
+    """One request's part of the room: `take` while reading, `give_back` at its end.
 
-    __slots__ = ("_room", "size")
+    `unfolded` is how much of a body was made of what was sent, whether there was room for it or not.
+    """
+
+    __slots__ = ("_room", "size", "unfolded")
 
     def __init__(self, room: Room) -> None:
         self._room = room
-        self.size = 0
+        self.size = self.unfolded = 0
 
     def take(self, size: int) -> None:
         """Take more. Raises Refusal, as `Room.take`."""
@@ -84,6 +87,7 @@ async def read_body(
         if inflater is not None and chunk:
             chunk = inflater.feed(chunk, bytes_max - size)
         size += len(chunk)
+        portion.unfolded = size
         if size > bytes_max:
             raise too_large(bytes_max)
         portion.take(len(chunk))

@@ -20,6 +20,9 @@ from service.sources import Source
 BURST_SECONDS = 5.0
 """How many seconds' worth may come at once, after a pause."""
 
+CHARGED_BYTES = 32_768
+"""How much of a refused body counts as one more refusal: of a kilobyte sent a megabyte may be unfolded, in 4 ms."""
+
 TELL_SECONDS = 1.0
 
 
@@ -57,10 +60,10 @@ class Gate:
                 self._tell_later()
                 raise _too_often(Throttled, source, "Too many deliveries from this address were refused.", wait)
 
-    def charge(self, address: str) -> None:
-        """Count a refusal that was the sender's doing."""
+    def charge(self, address: str, body_bytes: int = 0) -> None:
+        """Count a refusal that was the sender's doing, a large body as several: unfolding and hashing it took time."""
         if self._refusals is not None:
-            self._refusals.take(household(address), time.monotonic())
+            self._refusals.charge(household(address), time.monotonic(), 1 + body_bytes // CHARGED_BYTES)
 
     def pass_source(self, source: Source) -> None:
         """Let a verified delivery through.

@@ -9,6 +9,7 @@ from service.errors import ConfigError
 Network = IPv4Network | IPv6Network
 
 HOPS_MAX = 10
+HOP_CHARACTERS_MAX = 64
 HOUSEHOLD_BITS = 64
 """An IPv6 sender has at least a /64 to itself, so its addresses count as one."""
 
@@ -30,12 +31,12 @@ def sender_of(peer: str, headers: Mapping[str, str], trusted: tuple[Network, ...
     """Give the last address that no trusted proxy has: what stands left of it in X-Forwarded-For anyone may write."""
     if not trusted or not _is_trusted(peer, trusted):
         return peer
-    hops = [hop.strip() for hop in headers.get("x-forwarded-for", "").rsplit(",", HOPS_MAX)[-HOPS_MAX:]]
-    for hop in reversed(hops):
-        if not _is_address(hop):
+    for hop in reversed(headers.get("x-forwarded-for", "").rsplit(",", HOPS_MAX)[-HOPS_MAX:]):
+        address = _address_in(hop.strip())
+        if address is None:
             break
-        peer = hop
-        if not _is_trusted(hop, trusted):
+        peer = address
+        if not _is_trusted(address, trusted):
             break
     return peer
 
@@ -57,6 +58,17 @@ def household(address: str) -> str:
 @lru_cache(maxsize=4_096)
 def _is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
     return _is_address(address) and any(ip_address(address) in network for network in trusted)
+
+
+def _address_in(hop: str) -> str | None:
+    """Give the address of a hop without the port that some proxies write behind it; None for anything else."""
+    if len(hop) > HOP_CHARACTERS_MAX or "%" in hop:
+        return None
+    if hop.startswith("["):
+        hop = hop[1:].partition("]")[0]
+    elif hop.count(":") == 1:
+        hop = hop.partition(":")[0]
+    return hop if _is_address(hop) else None
 
 
 def _is_address(text: str) -> bool:

@@ -24,12 +24,22 @@ class Rates:
         full_at = self._full_at.get(key)
         return 0.0 if full_at is None else max(0.0, full_at + self._interval - now - self._burst)
 
+    def charge(self, key: str, now: float, tokens: int) -> None:
+        """Take tokens whether they are there or not, as far as a burst and these: the debt of a key is bounded."""
+        cost = self._interval * tokens
+        full_at = max(self._full_at.pop(key, now), now)
+        self._full_at[key] = min(full_at + cost, max(full_at, now + self._burst + cost))
+        self._forget()
+
     def take(self, key: str, now: float) -> float:
         """Take a token: 0, or the seconds until there is one, and then none was taken."""
         full_at = max(self._full_at.pop(key, now), now)
         wait = full_at + self._interval - now - self._burst
         wait = wait if wait > 1e-9 else 0.0  # a sum of intervals misses its mark by a rounding error
         self._full_at[key] = full_at if wait else full_at + self._interval
+        self._forget()
+        return wait
+
+    def _forget(self) -> None:
         if len(self._full_at) > self._keys_max:
             del self._full_at[next(iter(self._full_at))]
-        return wait

@@ -75,12 +75,12 @@ class Webhooks:
             if passage.outcomes:
                 passage.log_accepted(answer.status)
         except Disconnected as error:
-            self._gate.charge(passage.address)
+            self._gate.charge(passage.address, portion.unfolded)
             passage.log_refused(self._log, LEFT_STATUS, error.kind, quarantined=False)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the one place that may not let anything by
             refusal = self._refusal_of(passage, error)
             await send_answer(exchange, send, problem(refusal))
-            self._settle(passage, refusal)
+            self._settle(passage, refusal, portion.unfolded)
             refusal.__traceback__ = None  # which leads to this frame and to it again: a circle that holds the body
         finally:
             self._in_flight -= 1
@@ -139,9 +139,9 @@ class Webhooks:
         body = exchange.whole_body()
         if body is None:
             return None
-        bytes_max = self._settings.body_bytes_max
-        if len(body) > bytes_max:
-            raise too_large(bytes_max)
+        portion.unfolded = len(body)
+        if len(body) > self._settings.body_bytes_max:
+            raise too_large(self._settings.body_bytes_max)
         portion.take(len(body))
         return body
 
@@ -176,13 +176,13 @@ class Webhooks:
         self._log.error("delivery.failed", trace_id=passage.trace_id, exc_info=error)
         return INTERNAL
 
-    def _settle(self, passage: Passage, refusal: Refusal) -> None:
+    def _settle(self, passage: Passage, refusal: Refusal, unfolded: int) -> None:
         """Write the line of a refused delivery, count it against its address, and put it aside."""
         if isinstance(refusal, Throttled):
             passage.count_refused(refusal.code)
             return
         if refusal.code not in OURS:
-            self._gate.charge(passage.address)
+            self._gate.charge(passage.address, unfolded)
         put_aside = passage.delivery and self._quarantine.offer(passage.delivery, refusal, whole=passage.whole)
         passage.log_refused(self._log, refusal.status, refusal.code, quarantined=bool(put_aside))
 

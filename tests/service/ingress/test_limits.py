@@ -121,6 +121,20 @@ async def test_whoever_asks_for_nothing_that_is_there_is_counted_too(
     assert statuses[-3:] == [503, 503, 503]
 
 
+async def test_a_small_body_that_unfolds_to_a_large_one_counts_as_many(
+    make_settings: Callable[..., Settings], store: Store, serve: Serve, client: aiohttp.ClientSession
+) -> None:
+    limits = {"address_refusals_per_second_max": 10, "quarantine_deliveries_max": 0, "trusted_proxies": "127.0.0.1"}
+    url = await serve(make_settings(**limits), store)
+    for size, refused in ((1_000_000, 2), (1_200_000, 2), (1, 50)):
+        packed, statuses = gzip.compress(bytes(size)), list[int]()
+        headers = BAD | {"content-encoding": "gzip", "x-forwarded-for": f"203.0.113.{size % 7}"}
+        while not statuses or statuses[-1] != 503:
+            statuses.append((await post(client, url, packed, headers))[0])
+        assert set(statuses[:-1]) <= {401, 413}
+        assert refused <= len(statuses) - 1 <= refused * 1.3
+
+
 async def test_whoever_leaves_in_the_middle_of_a_body_is_counted_too(
     make_settings: Callable[..., Settings], store: Store, serve: Serve, client: aiohttp.ClientSession, lines: Lines
 ) -> None:

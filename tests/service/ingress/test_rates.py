@@ -21,6 +21,16 @@ def test_looking_takes_nothing_and_a_refusal_costs_no_further_wait() -> None:
     assert [rates.wait("a", 0.0), rates.take("a", 0.0), rates.take("a", 0.25)] == [1, 1, 0.75]
 
 
+def test_what_is_charged_is_taken_also_if_it_is_not_there_and_the_debt_is_bounded() -> None:
+    rates = Rates(per_second=2, burst_seconds=3)
+    rates.charge("a", 0.0, 4)
+    assert [rates.take("a", 0.0), rates.take("a", 0.0), rates.take("a", 0.0)] == [0, 0, 0.5]
+    for _ in range(100):
+        rates.charge("a", 0.0, 4)
+    assert rates.wait("a", 0.0) == 2.5
+    assert rates.wait("a", 2.5) == 0
+
+
 def test_a_rate_below_one_in_its_burst_still_lets_one_pass() -> None:
     rates = Rates(per_second=0.01, burst_seconds=1)
     assert rates.take("a", 0.0) == 0
@@ -52,4 +62,5 @@ def test_there_are_never_more_than_allowed(keys: list[str]) -> None:
     rates = Rates(1, 1, keys_max=10)
     for key in keys:
         rates.take(key, 0.0)
+        rates.charge(key + "x", 0.0, 3)
     assert len(rates) <= 10
