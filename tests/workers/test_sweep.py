@@ -9,6 +9,7 @@ import pytest
 from msgspec import structs
 
 from service.settings import Settings
+from service.store import Refused
 from service.store.sweep import Sweeper
 from tests.workers.house import SINK_RULE, House, open_house
 from workers.sweeping import sweep as sweep_on
@@ -192,3 +193,35 @@ async def test_an_event_with_names_longer_than_what_is_read_at_first_finds_its_l
     assert await sweep(house) == {"open_without_lane": 1}
     await house.work()
     assert (await house.story(event_id))["state"] in {"ended", "dead"}
+
+
+async def test_a_quarantine_whose_count_drifted_is_counted_again(house: House) -> None:
+    command, name = house.store.client.command, "wb:quarantine:shop"
+    for number in (1, 2):
+        made = Refused(1, f"r{number}", "shop", "not_verified", 401, time.time(), {}, b"{}" * number, None, whole=True)
+        await house.store.quarantine.keep([made])
+    assert await sweep(house) == {}
+    count = await house.store.quarantine.count("shop")
+    await command("INCRBY", f"{name}:bytes", 7)
+    assert await sweep(house) == {"counter_drifted": 1}
+    assert await house.store.quarantine.count("shop") == count
+    await command("ZREM", name, "r2")
+    assert await sweep(house) == {"refused_without_place": 1, "counter_drifted": 1}
+    assert [each.id for each in await house.store.quarantine.read("shop", ["r1", "r2"])] == ["r1"]
+    assert await command("PTTL", f"{name}:bytes") > 0
+    await command("DEL", name)
+    assert await sweep(house) == {}
+    assert await house.store.quarantine.sources() == []
+    assert await command("EXISTS", f"{name}:kept", f"{name}:bytes") == 0
+
+
+async def test_a_states_time_begins_anew_with_each_decision_that_found_nothing_new(house: House) -> None:
+    await house.send(identified=False)
+    await house.work()
+    record = "wb:record:pack:purchase_order:po-1"
+    await house.store.client.command("PEXPIRE", record, 60_000)
+    unchanged = await house.send(identified=False)
+    await house.work()
+    assert (await house.story(unchanged))["fate"] == "unchanged"
+    days = await house.store.client.command("PTTL", record) / 86_400_000
+    assert house.settings.record_days - 1 < days <= house.settings.record_days

@@ -49,6 +49,8 @@ local function decide(i)
     add_to_story(id, ARGV[i + 3], fate ~= '')
     if ARGV[i + 6] ~= '' then
       advance(job, ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], ARGV[i + 9])
+    elseif record_ms > 0 then -- nothing new of it, but it is not forgotten either
+      redis.call('PEXPIRE', prefix .. 'record:' .. string.sub(job, #lane_prefix + 1), record_ms)
     end
     if fate == '' then
       redis.call('HSET', event, 'state', 'decided', 'ledger', ARGV[i + 4])

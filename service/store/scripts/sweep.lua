@@ -149,6 +149,31 @@ if dead_ms > 0 then
   end
 end
 
+-- One source's quarantine at a time: is its count of bytes what it holds? A larger one than can be looked through has to wait.
+local sources = redis.call('SMEMBERS', prefix .. 'quarantines')
+if #sources > 0 then
+  local turn = redis.call('HINCRBY', place, 'quarantine', 1) % #sources
+  local index = prefix .. 'quarantine:' .. sources[turn + 1]
+  if redis.call('EXISTS', index) == 0 then
+    redis.call('SREM', prefix .. 'quarantines', sources[turn + 1])
+    redis.call('DEL', index .. ':kept', index .. ':bytes')
+  elseif redis.call('HLEN', index .. ':kept') <= items_max * ENDED_PER_ITEM then
+    local bytes = 0
+    for _, id in ipairs(redis.call('HKEYS', index .. ':kept')) do
+      if redis.call('ZSCORE', index, id) then
+        bytes = bytes + redis.call('HSTRLEN', index .. ':kept', id)
+      else
+        redis.call('HDEL', index .. ':kept', id)
+        count('refused_without_place')
+      end
+    end
+    if tonumber(redis.call('GET', index .. ':bytes') or 0) ~= bytes then
+      redis.call('SET', index .. ':bytes', bytes, 'KEEPTTL')
+      count('counter_drifted')
+    end
+  end
+end
+
 -- A worker that vanished without a word leaves its heartbeat behind.
 local beats = redis.call('HGETALL', prefix .. 'workers')
 for i = 1, #beats, 2 do
