@@ -126,9 +126,9 @@ async def test_a_small_body_that_unfolds_to_a_large_one_counts_as_many(
 ) -> None:
     limits = {"address_refusals_per_second_max": 10, "quarantine_deliveries_max": 0, "trusted_proxies": "127.0.0.1"}
     url = await serve(make_settings(**limits), store)
-    for size, refused in ((1_000_000, 2), (1_200_000, 2), (1, 50)):
+    for number, (size, refused) in enumerate(((1_000_000, 2), (1_200_000, 2), (1, 50))):
         packed, statuses = gzip.compress(bytes(size)), list[int]()
-        headers = BAD | {"content-encoding": "gzip", "x-forwarded-for": f"203.0.113.{size % 13}"}
+        headers = BAD | {"content-encoding": "gzip", "x-forwarded-for": f"203.0.113.{number}"}
         while not statuses or statuses[-1] != 503:
             statuses.append((await post(client, url, packed, headers))[0])
         assert set(statuses[:-1]) <= {401, 413}
