@@ -1,10 +1,11 @@
-"""`waybill platforms`: ask an account by hand, through the same connector, limits and pauses as the workers do.
+"""`waybill platforms`: ask or change an account by hand, through the same connector, limits and pauses as the workers.
 
 Without --url this needs waybill.yaml alone: a store that does not answer is told, and the account asked all the same.
 """
 
 import contextlib
 import os
+import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,15 +15,18 @@ import msgspec
 from msgspec import Struct
 
 from service.config import Config, load_config
+from service.console.bulk import YES
 from service.console.opening import read_settings
 from service.console.printing import JSON, print_json
-from service.console.reaching import Way, ask_at, opened_remote, reaching
+from service.console.reaching import EXIT_MISTAKE, Failed, Way, ask_at, opened_remote, reaching
 from service.errors import ConfigError, StoreUnavailable, StoreUnsafe
 from service.outbound import open_outbound
 from service.oversight.platform_reads import ReadView, list_reads, read_platform
 from service.platforms import Platform
 from service.platforms.building import build_platforms
 from service.platforms.manners import Manners
+from service.platforms.operations import Written
+from service.platforms.writes import WRITES, Write
 from service.settings import Settings
 from service.store import Store
 
@@ -54,7 +58,7 @@ class Accounts(Protocol):
 
 @click.group()
 def platforms() -> None:
-    """Ask the configured platforms for what they hold."""
+    """Ask the configured platforms for what they hold, or change it."""
 
 
 @platforms.command("list")
@@ -98,6 +102,55 @@ def get(account: str, operation: str, values: tuple[str, ...], *, raw: bool, way
     click.echo(msgspec.json.format(msgspec.json.encode(ask_at(_opened(way), go)), indent=2).decode())
 
 
+@platforms.command("write")
+@click.argument("account")
+@click.argument("operation")
+@click.argument("ids", nargs=-1)
+@click.option("--body", help="What to write: a JSON object, @FILE, or @- for stdin.")
+@YES
+def write(account: str, operation: str, ids: tuple[str, ...], *, body: str | None, yes: bool) -> None:
+    """Change one thing on a platform, once, and print the status and the id of what was written.
+
+    IDS are the operation's, in order. Only where waybill.yaml is: the admin API changes nothing on platforms. If the
+    answer does not come, look on the platform before you repeat it.
+    """
+    settings = read_settings()
+    config = load_config(Path(settings.config), os.environ)
+    wanted = _wanted(config, account, operation)
+    if len(ids) != len(wanted.ids):
+        raise ConfigError("IDS", f"{len(ids)} were given", f"give {' '.join(wanted.ids) or 'none'}, in order")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise Failed("nothing was done: add --yes, where nobody can be asked", EXIT_MISTAKE)
+        click.confirm(f"{operation} will be done on {account}. Go on?", abort=True, err=True)
+    told, named = _read_body(body), dict(zip(wanted.ids, ids, strict=True))
+
+    async def go(desk: Configured) -> Written:
+        return await wanted.run(desk.platforms[account], named, told)
+
+    written = ask_at(_opened_here(settings, config), go)
+    click.echo(msgspec.json.encode({"http_status": written.http_status, "id": written.id}).decode())
+
+
+def _wanted(config: Config, account: str, operation: str) -> Write:
+    if account not in config.platforms:
+        raise ConfigError("ACCOUNT", f"there is no platform {account[:64]}", f"one of {', '.join(config.platforms)}")
+    writes = WRITES[str(config.platforms[account].__struct_config__.tag)]
+    if operation not in writes:
+        known = ", ".join(writes) or "none: it is only asked"
+        raise ConfigError(operation[:64], f"{account} has no such write", f"one of {known}")
+    return writes[operation]
+
+
+def _read_body(body: str | None) -> bytes | None:
+    if body is None or not body.startswith("@"):
+        return None if body is None else body.encode()
+    try:
+        return sys.stdin.buffer.read() if body == "@-" else Path(body[1:]).read_bytes()
+    except OSError as error:
+        raise ConfigError("--body", f"cannot be read: {error.strerror}", "name a file with a JSON object") from None
+
+
 def _arguments(read: ReadView, values: tuple[str, ...]) -> dict[str, str]:
     plain = [value for value in values if value.partition("=")[0] not in read.optional]
     named = dict(value.split("=", 1) for value in values if value.partition("=")[0] in read.optional and "=" in value)
@@ -111,7 +164,7 @@ class Configured:
 
     def __init__(self, config: Config, platforms: Mapping[str, Platform]) -> None:
         self._config = config
-        self._platforms = platforms
+        self.platforms = platforms
 
     async def list_platforms(self) -> Sequence[Account]:
         """See Accounts."""
@@ -124,7 +177,7 @@ class Configured:
     async def read_platform(self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool) -> Any:  # noqa: ANN401 - JSON may be anything
         """See Accounts."""
         sight = "raw" if raw else "redacted"
-        return await read_platform(self._config.platforms, self._platforms, account, operation, arguments, sight=sight)
+        return await read_platform(self._config.platforms, self.platforms, account, operation, arguments, sight=sight)
 
 
 @contextlib.asynccontextmanager
@@ -134,7 +187,12 @@ async def _opened(way: Way) -> AsyncGenerator[Accounts]:
         async with opened_remote(settings, way) as remote:
             yield remote
         return
-    config = load_config(Path(settings.config), os.environ)
+    async with _opened_here(settings, load_config(Path(settings.config), os.environ)) as configured:
+        yield configured
+
+
+@contextlib.asynccontextmanager
+async def _opened_here(settings: Settings, config: Config) -> AsyncGenerator[Configured]:
     store = Store(settings)
     try:
         async with open_outbound(settings, config.outbound.allow_private_hosts) as outbound:

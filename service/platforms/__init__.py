@@ -3,7 +3,7 @@
 base        what a platform offers                    http, answers, decoding, complaints   one call and what it means
 credentials how an account shows who it is, tokens    reading     from JSON to the fields of our records
 deliveries  what the envelopes have in common         building    from waybill.yaml to connectors
-operations  a platform's operations as data           reads       those that can be asked for by hand; commands
+operations  a platform's operations as data           reads, writes   those that can be asked for by hand
 gate        what every call passes                    manners     the gate that keeps to limits and pauses
 
 A platform is its connector (`pack_cloud`), its client with one method an operation (`pack_cloud_client`), and how its

@@ -29,6 +29,7 @@ from service.platforms.pack_cloud_rules import NewRule, RuleAction, RuleChange, 
 from service.platforms.pexip_engage import PexipEngage
 from service.platforms.pexip_engage_client import OPERATIONS as PEXIP_ENGAGE
 from service.platforms.pexip_engage_client import PexipEngageClient
+from service.platforms.writes import WRITES
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
 from service.settings import Settings
@@ -58,6 +59,11 @@ BEYOND = {
 """What other pages of the platforms' documentation offer, and polls and hints need."""
 
 
+BODY = {"name": "n", "type": "order", "code": "c", "operator": "eq", "value": "1", "connector_id": "c"} | {
+    "enterprise_id": 2,
+    "email": "a@example.com",
+}
+"""What any write takes, where it takes it."""
 TENANCY = {"pexip_engage": "/enterprises/{}"}
 """What a page takes to be part of the server's address."""
 
@@ -138,6 +144,36 @@ def test_every_read_is_offered_and_no_write_is(platform: str) -> None:
     operations: tuple[Operation, ...] = OPERATIONS.get(platform, ())
     names = {operation.name for operation in operations if operation.repeatable}
     assert set(READS[platform]) == (names or {"record.get", "record.list"})
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_every_write_is_offered_by_hand_and_no_read_is(platform: str) -> None:
+    operations: tuple[Operation, ...] = OPERATIONS.get(platform, ())
+    assert set(WRITES[platform]) == {operation.name for operation in operations if not operation.repeatable}
+
+
+@pytest.mark.parametrize(
+    ("platform", "operation"),
+    [(platform, name) for platform, writes in WRITES.items() for name in writes],
+)
+async def test_every_write_by_hand_asks_for_its_own_operation(
+    box: SandboxHandle, platform: str, operation: str
+) -> None:
+    account = {"pack_cloud": {"organization_id": "o"}, "open_food_network": {}, "flow_retail": {"tenant_uid": "7"}}
+    raw = {"kind": platform, "token": T, "base_url": f"{box.url}/_sandbox/sink", **account[platform]}
+    write = WRITES[platform][operation]
+    wanted = write.body[1] if write.body else dict
+    known = getattr(wanted, "__struct_encode_fields__", ())
+    body = {name: value for name, value in BODY.items() if name in known}
+    async with open_outbound(Settings()) as outbound:
+        configs = msgspec.convert({"a": raw}, dict[str, PlatformConfig])
+        connector = build_platforms(configs, {"T": "token"}, outbound)["a"]
+        await write.run(connector, dict.fromkeys(write.ids, "1"), msgspec.json.encode(body) if write.body else None)
+    (request,) = box.sandbox.sink.requests
+    made = next(each for each in OPERATIONS[platform] if each.name == operation)
+    assert request.method == made.method
+    assert re.fullmatch("/_sandbox/sink" + re.sub(r"{[a-z_]+}", "[^/]+", made.path), request.path)
+    assert msgspec.json.decode(request.body or b"null") == (body if write.body else None)
 
 
 @pytest.mark.parametrize(

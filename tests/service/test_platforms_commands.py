@@ -107,6 +107,46 @@ def test_a_mistake_is_told_with_what_to_write_instead(arguments: tuple[str, ...]
 
 
 @pytest.mark.usefixtures("desk")
+def test_a_thing_is_written_changed_and_taken_away_by_hand(tmp_path: Path) -> None:
+    created = run("write", "pack", "rule.create", "--body", '{"name": "Hold", "type": "order"}', "--yes")
+    assert created.exit_code == 0, created.stderr
+    told = json.loads(created.stdout)
+    assert told["http_status"] == 201
+    change = tmp_path / "change.json"
+    change.write_text('{"enabled": false}')
+    changed = run("write", "pack", "rule.update", told["id"], "--body", f"@{change}", "--yes")
+    assert json.loads(changed.stdout) == {"http_status": 200, "id": told["id"]}
+    shown = json.loads(run("get", "pack", "rule.get", told["id"], "--raw").stdout)
+    assert (shown["name"], shown["enabled"]) == ("Hold", False)
+    assert json.loads(run("write", "pack", "rule.delete", told["id"], "--yes").stdout)["http_status"] == 204
+    assert run("get", "pack", "rule.get", told["id"]).exit_code == 2
+    gone = run("write", "pack", "rule.update", told["id"], "--body", "{}", "--yes")
+    assert (gone.exit_code, "record_gone" in gone.stderr) == (1, True)
+
+
+@pytest.mark.usefixtures("desk")
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("nobody", "rule.create", "--yes"), "one of pack, erp"),
+        (("pack", "rule.get", "1", "--yes"), "one of integration.create"),
+        (("erp", "customer.create", "--yes"), "only asked"),
+        (("pack", "rule.update", "--body", "{}", "--yes"), "give rule, in order"),
+        (("pack", "rule.create", "--yes"), "the arguments are a body"),
+        (("pack", "rule.create", "--body", "[]", "--yes"), "the body"),
+        (("pack", "rule.create", "--body", '{"name": "x"}', "--yes"), "missing required field"),
+        (("pack", "rule.create", "--body", '{"name": "x", "type": "order", "nmae": 1}', "--yes"), "there is no nmae"),
+        (("pack", "rule.create", "--body", "@/nowhere.json", "--yes"), "a file"),
+        (("pack", "rule.delete", "1"), "add --yes"),
+    ],
+)
+def test_a_write_that_does_not_fit_is_refused_before_anything_is_sent(arguments: tuple[str, ...], told: str) -> None:
+    result = run("write", *arguments)
+    assert result.exit_code != 0
+    assert told in (result.exception.fix if isinstance(result.exception, ConfigError) else result.stderr)
+
+
+@pytest.mark.usefixtures("desk")
 def test_personal_data_is_only_shown_where_it_is_asked_for() -> None:
     assert "ada@" not in run("get", "pack", "customer.get", "c-1").stdout
     whole, redacted = (run("get", "pack", "customer.get", "c-1", *more).stdout for more in (["--raw"], []))
