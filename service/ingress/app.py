@@ -11,7 +11,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import Receive, Scope, Send
 from litestar.types.asgi_types import HTTPScope
 
-from service.ingress.admin.router import describe_api
+from service.ingress.admin.describing import describe_api
 from service.ingress.answers import SECURITY_HEADERS
 from service.ingress.description import description_route
 from service.ingress.health import Readiness, health_routes

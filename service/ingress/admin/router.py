@@ -1,15 +1,11 @@
 """Joins the controllers under /api/v1. To add one, write its file and name it here; its routes each name their role."""
 
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
 from litestar import Controller, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
 
 from service.errors import ConfigError, Refusal, WaybillError
 from service.ingress.admin.conditions import RuleConditions
@@ -72,16 +68,4 @@ def admin_router(parts: AdminParts) -> Router:
         exception_handlers=_HANDLERS,
         request_max_body_size=BODY_BYTES_MAX,
         security=[{"bearer": []}],
-    )
-
-
-def describe_api() -> OpenAPIConfig:
-    """Say what the API offers as OpenAPI: /docs and /docs/openapi.json. It holds no data, and so takes no token."""
-    bearer = SecurityScheme(type="http", scheme="bearer", description="A token of waybill.yaml, under admin.tokens.")
-    return OpenAPIConfig(
-        title="Waybill",
-        version=version("waybill"),
-        path="/docs",
-        components=Components(security_schemes={"bearer": bearer}),
-        render_plugins=[JsonRenderPlugin()],
     )
