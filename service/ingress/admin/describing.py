@@ -67,7 +67,8 @@ class Renderer(JsonRenderPlugin):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """Give the document as JSON."""
-        return super().render(request, with_refusals(openapi_schema))
+        document = with_refusals(openapi_schema)
+        return super().render(request, document)  # pyright: ignore[reportUnknownMemberType] - Litestar's own hole
 
 
 def with_refusals(document: Mapping[str, Any]) -> dict[str, Any]:
