@@ -49,7 +49,8 @@ async def bombs(_: int, url: str) -> int:
             with contextlib.suppress(aiohttp.ClientError):
                 async with session.post(f"{url}/webhooks/erp-orders", data=body, headers=headers) as response:
                     statuses.append(response.status)
-    assert set(statuses) == {413}
+    assert statuses[:3] == [413] * 3
+    assert set(statuses) <= {413, 503}  # each counts as many, so the address must wait soon
     return len(statuses)
 
 
@@ -103,13 +104,50 @@ async def bad_signatures(_: int, url: str) -> int:
     return sent
 
 
+async def mute_readers(port: int, _: str) -> int:
+    """Connections that ask and ask, and read no answer."""
+    until = asyncio.get_running_loop().time() + SECONDS
+
+    async def ask() -> int:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+        sent = 0
+        with contextlib.suppress(OSError, TimeoutError):
+            while asyncio.get_running_loop().time() < until:
+                writer.write(HEAD + b"content-length: 2\r\n\r\n{}")
+                async with asyncio.timeout(0.1):
+                    await writer.drain()
+                sent += 1
+                await asyncio.sleep(0.01)
+        writer.transport.abort()
+        del reader
+        return sent
+
+    return sum(await asyncio.gather(*(ask() for _ in range(40))))
+
+
+async def offers_of_other_protocols(port: int, _: str) -> int:
+    """Requests that each offer HTTP/2, many in one segment."""
+    asked = b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
+    until, answers = asyncio.get_running_loop().time() + SECONDS, 0
+    while asyncio.get_running_loop().time() < until:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(asked * 500)
+        with contextlib.suppress(OSError):
+            answers += (await reader.read(65_536)).count(b"HTTP/1.1 200")
+        writer.transport.abort()
+        await asyncio.sleep(0.01)
+    return answers
+
+
 @pytest.fixture
 def closing(start: Start) -> Iterator[contextlib.ExitStack]:  # noqa: ARG001 - before the process is ended
     with contextlib.ExitStack() as stack:
         yield stack
 
 
-@pytest.mark.parametrize("attack", [bombs, slow_senders, endless_heads, bad_signatures])
+@pytest.mark.parametrize(
+    "attack", [bombs, slow_senders, endless_heads, bad_signatures, mute_readers, offers_of_other_protocols]
+)
 async def test_an_attack_costs_little_and_keeps_nobody_out(
     *, attack: Attack, start: Start, valkey_url: str, client: aiohttp.ClientSession, closing: contextlib.ExitStack
 ) -> None:
