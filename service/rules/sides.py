@@ -114,11 +114,15 @@ def _with_previous(node: Condition, operator: Operator, field: Field, place: Pla
     path, personal = field.path, field.personal
     if not field.rooted or path.startswith(("event.", "previous.")):
         raise ConfigError(f"{at}.field", f"only the record has a previous state, {path} has none", "name a field of it")
+    grows = operator.name in {"increased", "decreased"}
+    if grows and personal:
+        raise ConfigError(f"{at}.op", f"of {path} only a digest is remembered", "use op: changed")
+    if grows and field.kind == "amount":  # two currencies do not compare, so the whole money is remembered
+        field = _money_of(field, path, place, at)
+        path = field.path
     place.asked[path] = field
     side = Side(read=_stored(path), personal=personal, path=f"previous.{path}", shown=decode)
-    if operator.name in {"increased", "decreased"}:
-        if personal:
-            raise ConfigError(f"{at}.op", f"of {path} only a digest is remembered", "use op: changed")
+    if grows:
         return Comparison(field, lambda left, right: operator.decide(left, decode(right)), side)
 
     def now(left: Value) -> Value:
