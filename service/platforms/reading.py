@@ -8,7 +8,6 @@ platform names no offset).
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
 from typing import Any, cast
 
 from msgspec import UNSET, UnsetType
@@ -22,10 +21,6 @@ EMPTY: Node = {}
 
 EXPONENT_MAX = 64
 """Powers of ten beyond this are no quantities; written out, 1e999999999 would fill the memory."""
-
-PRICES_MAX = 4_096
-PRICE_CHARACTERS_MAX = 24
-"""An order's lines, and the next order's, repeat few prices: these are made once."""
 
 _NUMBERS = (str, int, Decimal)
 
@@ -68,21 +63,12 @@ def as_moment(value: object) -> Moment:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-def as_money(value: Any, currency: Any) -> Money | UnsetType:  # noqa: ANN401 - JSON may be anything
+def as_money(value: object, currency: object) -> Money | UnsetType:
     """An amount with its currency; UNSET if either is missing, since neither means anything alone."""
-    if value.__class__ is str and currency.__class__ is str and len(value) + len(currency) <= PRICE_CHARACTERS_MAX:
-        return _priced(value, currency)
-    return _money(value, currency)
-
-
-def _money(value: object, currency: object) -> Money | UnsetType:
     amount = as_decimal(value)
     if amount is UNSET or not isinstance(currency, str) or not currency:
         return UNSET
-    return Money(amount, currency.upper())
-
-
-_priced = lru_cache(maxsize=PRICES_MAX)(_money)
+    return Money(amount, currency if currency.isupper() else currency.upper())
 
 
 def as_tags(value: object) -> tuple[str, ...] | UnsetType | None:
