@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -86,6 +87,19 @@ async def test_all_are_put_back_only_after_a_yes(
     assert (exit_code, await store.client.command("ZCARD", "wb:dead")) == (code, left)
     assert ("3 replayed" in shown) == (not left)
     assert "Traceback" not in shown
+
+
+async def test_a_long_walk_shows_how_far_it_is_at_a_terminal_only(
+    store: Store, environ: dict[str, str], waybill: Waybill
+) -> None:
+    await bury(store, 30)
+    words = ["dead-letters", "replay", "--all", "--rate", "10"]
+    shown, exit_code = at_terminal(environ, words, "y")
+    shares = {int(share) for share in re.findall(r"(\d+)%", shown)}
+    assert (exit_code, bool(shares - {0, 100})) == (0, True)
+    await bury(store, 3)
+    piped = waybill(*words, "--yes")
+    assert ("3 replayed" in piped.stderr, "%" in piped.stderr) == (True, False)
 
 
 async def test_a_list_is_a_table_at_a_terminal_and_lines_with_tabs_in_a_pipe(
