@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from service.actions import load_actions
 from service.console.desk import Desk
+from service.console.dry_run_telling import tell_comparison, tell_dry_run
 from service.console.reaching import Way, ask, reaching
 from service.console.rulebook_commands import apply, diff, export, history, list_rules, rollback, show
 from service.console.rules_test_command import rules_test
@@ -22,7 +23,6 @@ from service.events import RecordRef
 from service.oversight.trying import Candidate
 from service.rules import read_rule_files
 from service.rules.commands import rules
-from service.rules.tree import tell_effect, tell_steps
 
 EXIT_DIFFERENT = 1
 
@@ -68,7 +68,8 @@ def dry_run(  # noqa: PLR0913 - the command's options
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found)))
     else:
-        _tell(found)
+        for line in tell_dry_run(found) if isinstance(found, DryRun) else tell_comparison(found):
+            click.echo(line)
     if isinstance(found, Comparison) and found.differences:
         sys.exit(EXIT_DIFFERENT)
 
@@ -97,21 +98,3 @@ def _ref(text: str) -> RecordRef:
     if len(parts) != 3 or not all(parts):
         raise ConfigError("--record", f"{text[:100]!r} is no record", "write ACCOUNT:KIND:ID, as pack:purchase_order:1")
     return RecordRef(*parts)
-
-
-def _tell(found: DryRun | Comparison) -> None:
-    if isinstance(found, DryRun):
-        click.echo(f"{found.record}, by rulebook {found.rulebook}{', gone' if found.gone else ''}")
-        for verdict in found.verdicts:
-            click.echo(f"{verdict.rule}: {verdict.result}{f' ({verdict.reason})' if verdict.reason else ''}")
-            for line in tell_steps([step for step in found.steps if step.rule == verdict.rule]):
-                click.echo(f"  {line}")
-            for effect in found.effects:
-                if effect.rule == verdict.rule:
-                    click.echo(f"  would {tell_effect(effect.action, effect.do, effect.inputs)}")
-        return
-    click.echo(f"{found.events_judged} events, {found.live} in force, {found.candidate} tried")
-    for each in found.differences:
-        click.echo(f"{each.event_id} {each.record} {each.rule}: {each.live} -> {each.candidate}")
-    for missed in found.not_judged:
-        click.echo(f"{missed.event_id} not judged: {missed.reason}")

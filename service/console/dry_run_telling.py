@@ -1,0 +1,43 @@
+"""Tells a dry run and a comparison as lines that people read. Pure."""
+
+from collections.abc import Iterator
+
+from service.dry_runs import Comparison, Difference, DryRun
+from service.rules.tree import tell_effect, tell_steps
+
+NOT_ASKED = "not asked"
+
+
+def tell_dry_run(found: DryRun) -> Iterator[str]:
+    """Write each rule with its verdict, its nodes as a tree with what they saw, and its effects as rendered."""
+    yield f"{found.record}, by rulebook {found.rulebook}{', gone' if found.gone else ''}"
+    for verdict in found.verdicts:
+        yield f"{verdict.rule}: {verdict.result}{f' ({verdict.reason})' if verdict.reason else ''}"
+        for line in tell_steps([step for step in found.steps if step.rule == verdict.rule]):
+            yield f"  {line}"
+        for effect in found.effects:
+            if effect.rule == verdict.rule:
+                yield f"  would {tell_effect(effect.action, effect.do, effect.inputs)}"
+    if not found.complete:
+        yield "more nodes were asked than are told here"
+
+
+def tell_comparison(found: Comparison) -> Iterator[str]:
+    """Write each rule that would say or do something else: `-` what it does in force, `+` what it would do."""
+    yield f"{found.events_judged} events, {found.live} in force, {found.candidate} tried"
+    for each in found.differences:
+        verdicts = f"{each.live or NOT_ASKED} -> {each.candidate or NOT_ASKED}"
+        yield f"{each.event_id} {each.record} {each.rule}: {verdicts}"
+        yield from _tell_effects(each)
+    for missed in found.not_judged:
+        yield f"{missed.event_id} not judged: {missed.reason}"
+
+
+def _tell_effects(each: Difference) -> Iterator[str]:
+    for sign, has, others in (
+        ("-", each.live_effects, each.candidate_effects),
+        ("+", each.candidate_effects, each.live_effects),
+    ):
+        for effect in has:
+            if effect not in others:
+                yield f"  {sign} {tell_effect(effect.action, effect.do, effect.inputs)}"
