@@ -8,6 +8,7 @@ lists, long texts and personal fields as a digest, which is enough to tell that 
 import hashlib
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from typing import cast
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -60,9 +61,21 @@ def decode(stored: Value) -> Value:
 
 
 def digest(path: str, value: Value) -> str:
-    """Give sha256 as hex over the path and the value's JSON."""
-    body = msgspec.json.encode(value, order="sorted", enc_hook=repr)
+    """Give sha256 as hex over the path and the value as canonical JSON."""
+    plain = msgspec.to_builtins(value, builtin_types=(Decimal, datetime), enc_hook=repr)
+    body = msgspec.json.encode(_canonical(plain), order="sorted")
     return hashlib.sha256(path.encode() + b"\0" + body).hexdigest()
+
+
+def _canonical(value: Value) -> Value:
+    """Write numbers and moments one way only, so that 12.5 sent as 12.50 is no change."""
+    if type(value) in {int, Decimal}:
+        return ["number", _number(value) or str(value)]
+    if isinstance(value, datetime):
+        return ["moment", _moment_text(value) if value.tzinfo is not None else value.isoformat()]
+    if isinstance(value, dict):
+        return {key: _canonical(inner) for key, inner in cast("dict[str, Value]", value).items()}
+    return [_canonical(inner) for inner in cast("list[Value]", value)] if isinstance(value, list | tuple) else value
 
 
 def _number(value: Value) -> str | None:

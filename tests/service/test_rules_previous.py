@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from service.actions import load_actions
 from service.records import Line, Money, PurchaseOrder, Supplier
@@ -25,7 +25,7 @@ ACTIONS = load_actions()
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 TEXTS, NUMBERS, AMOUNTS = ["status", "reference"], ["quantity_ordered", "lines_count"], ["total.value"]
-PERSONAL, MOMENTS = ["supplier.name"], ["created_at"]
+PERSONAL, MOMENTS, WHOLE = ["supplier.name"], ["created_at"], ["lines", "supplier"]
 
 COMPARING = {"lt", "le", "gt", "ge", "eq", "ne", "increased", "decreased"}
 
@@ -40,6 +40,8 @@ LITERALS: dict[str, st.SearchStrategy[Any]] = {
 
 def leaf(field: str) -> st.SearchStrategy[Any]:
     """Every way to ask about a field and what it was."""
+    if field in WHOLE:
+        return st.just({"field": field, "op": "changed"})
     ways = [
         st.just({"field": field, "op": "changed"}),
         st.fixed_dictionaries(
@@ -59,7 +61,7 @@ def leaf(field: str) -> st.SearchStrategy[Any]:
     return st.one_of(ways)
 
 
-leaves = st.sampled_from(TEXTS + NUMBERS + AMOUNTS + PERSONAL + MOMENTS).flatmap(leaf)
+leaves = st.sampled_from(TEXTS + NUMBERS + AMOUNTS + PERSONAL + MOMENTS + WHOLE).flatmap(leaf)
 several = st.lists(leaves | leaves.map(lambda one: {"not": one}), min_size=1, max_size=3)
 trees = leaves | several.map(lambda each: {"all": each}) | several.map(lambda each: {"any": each})
 
@@ -121,11 +123,14 @@ def naive_change(tree: Any, value: Any, was: Any) -> Truth:
     return same(was if tree["op"] == "changed_from" else value, literal)
 
 
-def same(left: Any, right: Any) -> bool:
-    """The same value of the same kind; whole and decimal numbers are one kind."""
-    numeric = isinstance(left, int | Decimal) and isinstance(right, int | Decimal)
-    booleans = isinstance(left, bool) or isinstance(right, bool)
-    return bool(left == right) if type(left) is type(right) or (numeric and not booleans) else False
+def same(left: Any, right: Any) -> Any:
+    """The same value of the same kind; whole and decimal numbers are one kind, in structs and lists as well."""
+    kinds: set[Any] = {type(left), type(right)}
+    if len(kinds) == 1 and isinstance(left, Struct):
+        return all(same(getattr(left, name), getattr(right, name)) for name in left.__struct_fields__)
+    if kinds == {tuple}:
+        return len(left) == len(right) and all(same(one, other) for one, other in zip(left, right, strict=True))
+    return left == right if len(kinds) == 1 or kinds == {int, Decimal} else False
 
 
 def priced(value: str, currency: str) -> PurchaseOrder:
@@ -135,6 +140,8 @@ def priced(value: str, currency: str) -> PurchaseOrder:
 @settings(max_examples=500)
 @example({"field": "total.value", "op": "increased"}, priced("2", "USD"), priced("1", "EUR"))
 @example({"field": "total.value", "op": "increased"}, priced("2", "EUR"), priced("1", "EUR"))
+@example({"field": "lines", "op": "changed"}, priced("2.5", "EUR"), priced("2.50", "EUR"))
+@example({"field": "lines", "op": "changed"}, priced("2.5", "EUR"), priced("2.5", "USD"))
 @example({"field": "total.value", "op": "decreased"}, priced("2", "EUR"), None)
 @given(tree=trees, now=records, before=records | st.none())
 def test_the_rulebook_says_of_two_states_what_a_plain_reading_of_both_says(
