@@ -7,8 +7,8 @@ operations  a platform's operations as data           reads, writes   those that
 gate        what every call passes                    manners     the gate that keeps to limits and pauses
 
 A platform is its connector (`pack_cloud`), its client with one method an operation (`pack_cloud_client`), and how its
-records are read. To add one: its files, its struct in `service.config.platforms`, its lines in `building`, `reads`, `writes`,
-its samples in tests/samples.
+records are read. To add one: its files, its struct in `service.config.platforms`, its lines in `building`, `reads` and
+`writes`, its samples in tests/samples.
 """
 
 from service.platforms.base import FetchContext, Fetched, Platform
