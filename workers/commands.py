@@ -17,6 +17,7 @@ from arq.worker import func
 from service.actions import load_actions
 from service.config import Config, load_config
 from service.config.retention import covering_windows
+from service.config.telling import tell_warnings
 from service.errors import ConfigError, StoreUnavailable, StoreUnsafe
 from service.garbage import settle_memory
 from service.log import configure
@@ -47,6 +48,7 @@ def work(*, burst: bool) -> None:
     settings = load_settings(os.environ)
     configure("workers", settings.log_level, settings.log_line_bytes_max)
     config = load_config(Path(settings.config), os.environ)
+    tell_warnings(config)
     uvloop.run(run_worker(settings, config, os.environ, burst=burst))
 
 

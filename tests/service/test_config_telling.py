@@ -1,6 +1,9 @@
 """Warnings of waybill.yaml in the log of a process that starts."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,3 +28,27 @@ def test_each_warning_is_a_line_that_names_its_path_and_no_secret(
     assert [(line["event"], line["level"]) for line in lines] == [("config.warned", "warning")] * 2
     assert [line["reason"].split(":")[0] for line in lines] == ["sources.open.verify", "sources.short.verify"]
     assert "hush" not in written
+
+
+@pytest.mark.parametrize(("command", "component"), [("serve", "service"), ("work", "workers")])
+def test_both_pods_tell_them_before_they_ask_for_the_store(
+    command: str, component: str, tmp_path: Path, free_port: int
+) -> None:
+    platform = {"kind": "open_food_network", "base_url": "https://ofn.example.org", "token": {"env": "S"}}
+    door = {"platform": "ofn", "verify": {"scheme": "none"}, "allow_unverified": True}
+    path = tmp_path / "waybill.yaml"
+    path.write_text(json.dumps({"platforms": {"ofn": platform}, "sources": {"open": door}}))
+    nowhere = f"redis://127.0.0.1:{free_port}/0"
+    environ = os.environ | {"WAYBILL_CONFIG": str(path), "WAYBILL_REDIS_URL": nowhere, "S": "hush-hush"}
+    ports = {"WAYBILL_HOST": "127.0.0.1", "WAYBILL_PORT": "0", "WAYBILL_ADMIN_PORT": "0"}
+    pod = subprocess.Popen(
+        [sys.executable, "-m", "service", command], env=environ | ports, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert pod.stdout is not None
+        first = json.loads(pod.stdout.readline())
+    finally:
+        pod.kill()
+        pod.communicate()
+    assert (first["event"], first["level"], first["component"]) == ("config.warned", "warning", component)
+    assert first["reason"].startswith("sources.open.verify:")
