@@ -22,7 +22,8 @@ else:
 BODY_BYTES_MIN = 200
 """A smaller body is left as it is: little is gained."""
 
-BODY_LEVEL = 1
+BODY_LEVEL = -1
+"""Half the time of level 1, for a fifth more room."""
 _PACKED_BODY = b"(\xb5/\xfd"
 """What Zstandard's format begins with, and no JSON, no form and no XML does. A body that does is packed itself."""
 
