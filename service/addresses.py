@@ -5,6 +5,7 @@ link-local with the cloud's metadata service at 169.254.169.254) is refused, how
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 from service.errors import PermanentError
@@ -42,6 +43,7 @@ class AddressGuard:
                 raise PermanentError("address_refused", f"{host} is no public address; outbound.allow_private_hosts")
 
 
+@lru_cache(maxsize=1024)  # every guarded call asks, mostly about the few hosts that rules name
 def parse_address(host: str) -> IPv4Address | IPv6Address | None:
     """Read an address as URLs write it (`10.0.0.1`, `::1`, `[::1]`); None for a host name."""
     try:

@@ -9,6 +9,7 @@ connection pool of their own, so that none of them is served by a connection tha
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from io import BytesIO
 from socket import AddressFamily
 from types import TracebackType
@@ -71,7 +72,7 @@ class Outbound:
         if guarded:
             self._guard.check_literal(target.raw_host or "")
         session = self._guarded if guarded else self._plain
-        timeout = aiohttp.ClientTimeout(total=seconds_max, sock_connect=min(CONNECT_SECONDS_MAX, seconds_max))
+        timeout = _timeout(seconds_max)
         started = time.perf_counter()
         try:
             async with session.request(
@@ -138,6 +139,11 @@ def _open_session(resolver: AbstractResolver, connections_max: int) -> aiohttp.C
         # Inflation is done piece by piece with back-pressure, so the count in _read stops a bomb as it unfolds.
         auto_decompress=True,
     )
+
+
+@lru_cache(maxsize=64)
+def _timeout(seconds_max: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds_max, sock_connect=min(CONNECT_SECONDS_MAX, seconds_max))
 
 
 def _parse_url(url: str) -> URL:
