@@ -7,7 +7,7 @@ import msgspec
 from msgspec import structs
 
 from service.console.desk import Desk
-from service.console.printing import Columns, print_fields, print_json, print_rows, print_table
+from service.console.printing import Columns, print_fields, print_json, print_rows, print_table, print_text
 from service.oversight.listing import EventRow
 from service.oversight.views import EventView
 from service.oversight.wanted import Wanted, moment_text
@@ -62,7 +62,7 @@ def print_event(view: EventView, *, as_json: bool) -> None:
         print_fields(view.headers)
     if view.body is not None:
         click.echo("\nbody")
-        click.echo(view.body if isinstance(view.body, str) else _json(view.body))
+        print_text(view.body if isinstance(view.body, str) else _json(view.body))
     if view.effects:
         click.echo("\neffects")
         rows = [[effect.rule, effect.action, effect.do, effect.repeat, effect.state] for effect in view.effects]
@@ -72,7 +72,7 @@ def print_event(view: EventView, *, as_json: bool) -> None:
         for line in view.story:
             rest = {name: value for name, value in line.items() if name not in {"what", "at_ms"}}
             moment = moment_text(line["at_ms"]) if "at_ms" in line else ""
-            click.echo(f"{moment}  {line.get('what', '')}  {msgspec.json.encode(rest).decode()}")
+            print_text(f"{moment}  {line.get('what', '')}  {msgspec.json.encode(rest).decode()}")
 
 
 def _json(value: Any) -> str:  # noqa: ANN401 - any JSON

@@ -4,7 +4,7 @@ import click
 
 from service.console.desk import Desk
 from service.console.events_command import RAW
-from service.console.printing import JSON, print_json
+from service.console.printing import JSON, print_json, print_text
 from service.console.reaching import Way, ask, reaching
 from service.errors import Refusal
 from service.oversight.views import EFFECT_STATES, EventView
@@ -28,7 +28,7 @@ def explain(event_id: str, *, raw: bool, as_json: bool, way: Way) -> None:
     ledger = "".join(LETTERS[effect.state] for effect in view.effects)
     shown = {"id": view.id, "state": view.state, "fate": view.fate, "story": view.story, "ledger": ledger}
     for line in explained(shown, document):
-        click.echo(line)
+        print_text(line)
 
 
 async def _read(desk: Desk, event_id: str, *, raw: bool) -> tuple[EventView, Document | None]:

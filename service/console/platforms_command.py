@@ -17,7 +17,7 @@ from msgspec import Struct
 from service.config import Config, load_config
 from service.console.bulk import YES
 from service.console.opening import read_settings
-from service.console.printing import JSON, print_json
+from service.console.printing import JSON, print_json, print_text
 from service.console.reaching import EXIT_MISTAKE, Failed, Way, ask_at, opened_remote, reaching
 from service.errors import ConfigError, StoreUnavailable, StoreUnsafe
 from service.outbound import open_outbound
@@ -99,7 +99,7 @@ def get(account: str, operation: str, values: tuple[str, ...], *, raw: bool, way
             raise ConfigError(operation[:64], f"{account} has no such read", f"one of {', '.join(reads)}")
         return await desk.read_platform(account, operation, _arguments(reads[operation], values), raw=raw)
 
-    click.echo(msgspec.json.format(msgspec.json.encode(ask_at(_opened(way), go)), indent=2).decode())
+    print_text(msgspec.json.format(msgspec.json.encode(ask_at(_opened(way), go)), indent=2).decode())
 
 
 @platforms.command("write")

@@ -17,6 +17,8 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, one obj
 
 ID_WIDTH = 32
 
+_CONTROLS = {code: f"\\u{code:04x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
+
 
 def print_rows(rows: Sequence[Row], columns: Columns[Row], *, as_json: bool, nothing: str) -> None:
     """Print a list; `nothing` is what a person is told of an empty one."""
@@ -40,13 +42,13 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         whole = name == "id"
         table.add_column(name, no_wrap=whole, overflow="fold", min_width=ID_WIDTH if whole else None)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(cell.translate(_CONTROLS)) for cell in row))
     Console().print(table)
 
 
 def print_json(value: object) -> None:
     """Print a value as one line of JSON."""
-    click.echo(msgspec.json.encode(value))
+    print_text(msgspec.json.encode(value).decode())
 
 
 def print_fields(value: Mapping[str, Any]) -> None:
@@ -54,7 +56,12 @@ def print_fields(value: Mapping[str, Any]) -> None:
     width = max((len(name) for name in value), default=0)
     for name, item in value.items():
         if item not in (None, "", [], {}, ()):
-            click.echo(f"{name:<{width}}  {_cell(item)}")
+            print_text(f"{name:<{width}}  {_cell(item)}")
+
+
+def print_text(text: str) -> None:
+    """Print what may hold words of outsiders: at a terminal, no byte of it commands the terminal."""
+    click.echo(text.translate(_CONTROLS) if sys.stdout.isatty() else text)
 
 
 def _cell(value: Any) -> str:  # noqa: ANN401 - any plain value

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from service.console.bulk import YES
 from service.console.desk import Desk
-from service.console.printing import JSON, Columns, print_json, print_rows
+from service.console.printing import JSON, Columns, print_json, print_rows, print_text
 from service.console.reaching import EXIT_MISTAKE, Failed, Way, ask, reaching
 from service.ingress.refused import RefusedRow, Reviewed
 
@@ -76,7 +76,7 @@ def list_refused(source: str | None, *, as_json: bool, way: Way) -> None:
 def show(refused_id: str, *, raw: bool, way: Way) -> None:
     """Show one as JSON, with credentials, signatures and personal data left out."""
     view = ask(way, lambda desk: desk.show_refused(refused_id, raw=raw))
-    click.echo(msgspec.json.format(msgspec.json.encode(view)).decode())
+    print_text(msgspec.json.format(msgspec.json.encode(view)).decode())
 
 
 @quarantine.command()
@@ -159,6 +159,6 @@ def _tell(reviewed: list[Reviewed], *, as_json: bool) -> None:
         else:
             events = ", ".join(f"{event.status} {event.event_id or ''}".rstrip() for event in each.events)
             told = (each.id, each.source, each.result, each.code, each.detail, events)
-            click.echo("  ".join(cell for cell in told if cell))
+            print_text("  ".join(cell for cell in told if cell))
     if any(each.result == "refused" for each in reviewed):
         sys.exit(EXIT_NOT_ALL)

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 from msgspec import Struct
@@ -39,6 +40,8 @@ MISTAKES = frozenset({400, 404, 409, 422})
 
 BAD_GATEWAY = 502
 """The status of what a platform did; told with its kind, as the way by the stores tells it."""
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 STDERR = 2
 
@@ -142,8 +145,11 @@ async def opened_remote(settings: Settings, way: Way) -> AsyncGenerator[Remote]:
     Raises:
         ConfigError: there is no token.
     """
+    url, token = way.url or "", way.read_token()
+    if url.startswith("http://") and urlsplit(url).hostname not in LOOPBACK:
+        click.echo("waybill: the token goes over the network unencrypted; take https, or a port-forward", err=True)
     async with open_outbound(settings) as outbound:
-        yield Remote(outbound, way.url or "", way.read_token())
+        yield Remote(outbound, url, token)
 
 
 @contextlib.asynccontextmanager

@@ -354,6 +354,13 @@ async def test_the_token_may_stand_in_a_file_and_is_missed_where_it_is_nowhere(
     assert (wrong.exit_code, "bearer token" in wrong.output) == (1, True)
 
 
+async def test_a_token_that_would_go_unencrypted_is_warned_of(run: Run, free_port: int) -> None:
+    for host, warned in (("[::1]", False), ("127.0.0.1", False), ("waybill.invalid", True)):
+        done = await run("workers", "--url", f"http://{host}:{free_port}", "--token", "x")
+        assert ("unencrypted" in done.stderr) == warned
+        assert done.exit_code == 1
+
+
 async def test_nobody_there_and_somebody_else_there_are_told_apart(run: Run, free_port: int, url: str) -> None:
     nobody = await run("workers", "--url", f"http://127.0.0.1:{free_port}", "--token", "x")
     assert (nobody.exit_code, "connect" in nobody.output) == (1, True)

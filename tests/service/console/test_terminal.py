@@ -116,6 +116,17 @@ async def test_a_list_is_a_table_at_a_terminal_and_lines_with_tabs_in_a_pipe(
     assert piped.stderr == ""
 
 
+async def test_what_outsiders_wrote_commands_no_terminal(store: Store, environ: dict[str, str]) -> None:
+    evil = "po\x1b[31m\x9b2Jx"
+    record = RecordRef("pack", "purchase_order", "1")
+    event = Event(EVENT_VERSION, new_event_id(), "shop", evil, "updated", record, None, {"x-a": evil}, None, b"{}")
+    await store.ingest(event, event.id, 60_000)
+    for words in (["events", "list"], ["events", "show", event.id], ["events", "show", event.id, "--json"]):
+        shown, exit_code = at_terminal(environ, words, "")
+        assert (exit_code, "\x9b" in shown, "\x1b[31m" in shown) == (0, False, False), words
+        assert "\\u009b2Jx" in shown
+
+
 async def test_the_audit_line_goes_to_stderr_and_the_answer_alone_to_stdout(store: Store, waybill: Waybill) -> None:
     first, second = await bury(store, 2)
     done = waybill("dead-letters", "replay", first, "--json")
