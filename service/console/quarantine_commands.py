@@ -108,8 +108,11 @@ def accept(ids: tuple[str, ...], source: str | None, *, every: bool, as_json: bo
 @SOURCE
 @ALL
 @YES
+@JSON
 @reaching
-def discard(ids: tuple[str, ...], source: str | None, *, every: bool, yes: bool, way: Way) -> None:
+def discard(  # noqa: PLR0913 - the command's options
+    ids: tuple[str, ...], source: str | None, *, every: bool, yes: bool, as_json: bool, way: Way
+) -> None:
     """Forget them."""
     choice = Choice(ids, source, every)
 
@@ -119,7 +122,11 @@ def discard(ids: tuple[str, ...], source: str | None, *, every: bool, yes: bool,
             _confirm(len(chosen))
         return len([await desk.discard_refused(refused_id) for refused_id in chosen])
 
-    click.echo(f"{ask(way, go)} discarded")
+    discarded = ask(way, go)
+    if as_json:
+        print_json({"discarded": discarded})
+    else:
+        click.echo(f"{discarded} discarded")
 
 
 def _confirm(number: int) -> None:

@@ -46,7 +46,7 @@ class Order(Struct, frozen=True):
 @click.option("--rate", type=click.FloatRange(0.001, 100_000), help="How many a second; left out, as fast as it goes.")
 @click.option("--url", help="Where Waybill is; by default this machine, at WAYBILL_PORT.")
 @click.option("--secret-env", help="Sign with this variable's secret instead of the source's first one.")
-@click.option("--content-type", default="application/json", show_default=True)
+@click.option("--content-type", default="application/json", show_default=True, help="What the body is said to be.")
 def send(**asked: object) -> None:
     """Sign and post deliveries as the sender of SOURCE would; print each answer. Exit code 1 unless all were taken."""
     order = msgspec.convert({name: asked[name] for name in Order.__struct_fields__}, Order)
