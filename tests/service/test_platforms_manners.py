@@ -215,7 +215,7 @@ async def test_while_the_store_is_away_no_limited_call_is_made_and_an_unlimited_
 
 async def test_all_pods_share_one_token(box: SandboxHandle, store: Store) -> None:
     other = Store(store.settings)
-    async with open_outbound(Settings(fetch_seconds_max=1)) as outbound:
+    async with open_outbound(Settings()) as outbound:  # on a busy machine others wait for the token for a while
 
         def pod(own: Store) -> PexipEngage:
             shared = manners(own)

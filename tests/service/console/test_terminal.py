@@ -144,6 +144,8 @@ async def test_the_audit_line_goes_to_stderr_and_the_answer_alone_to_stdout(stor
 async def test_a_walk_that_breaks_off_says_where_to_go_on(
     store: Store, environ: dict[str, str], waybill: Waybill
 ) -> None:
+    # Where the tests run in the background of a shell, an interrupt is ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     await bury(store, 150)
     known = {**os.environ, **environ, "USER": "ann"}
     command = [sys.executable, "-m", "service", "dead-letters", "replay", "--all", "--yes", "--rate", "10"]
