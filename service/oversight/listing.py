@@ -5,7 +5,7 @@ on from: only a page without `next` is the last one.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct, structs
@@ -75,6 +75,13 @@ class Hit(Struct, frozen=True):
         return Cursor.of(self.summary)
 
 
+class _Bounds(Struct, frozen=True):
+    """How many events one look may find, and how many it may look at."""
+
+    events_max: int
+    scanned_max: int
+
+
 class _Slice(Struct, frozen=True):
     """What one index of one store gave; `reached` is where it goes on, None at its end."""
 
@@ -90,9 +97,8 @@ async def find_events(
     Raises:
         StoreUnavailable: a store does not answer.
     """
-    looks = [
-        _scan(place, index, wanted, events_max + 1, after, scanned_max) for place in places for index in wanted.indexes
-    ]
+    bounds = _Bounds(events_max + 1, scanned_max)
+    looks = [_scan(place, index, wanted, after, bounds) for place in places for index in wanted.indexes]
     slices = await asyncio.gather(*looks)
     # Behind the first place where a slice stopped, others may hold what that one was not asked for yet.
     floor = max((part.reached for part in slices if part.reached is not None), default=None)
@@ -158,33 +164,40 @@ def row_of(hit: Hit) -> EventRow:
     )
 
 
-async def _scan(  # noqa: PLR0913, PLR0917 - what to look for, where, and how far
-    place: Place, index: Index, wanted: Wanted, events_max: int, after: Cursor | None, scanned_max: int
-) -> _Slice:
-    """Look through one index of one store. Paged by place within a millisecond: many events can die in one."""
-    since, highest = milliseconds(wanted.since) or 0, milliseconds(wanted.until)
-    if after is not None:
-        highest = after.at_ms if highest is None else min(highest, after.at_ms)
-    position, passed_over, scanned = after, 0, 0
+async def _scan(place: Place, index: Index, wanted: Wanted, after: Cursor | None, bounds: _Bounds) -> _Slice:
+    """Look through one index of one store."""
+    since, scanned = milliseconds(wanted.since) or 0, 0
     hits: list[Hit] = []
+    async for summary in _newest_first(place, index, _highest(wanted, after), after):
+        if summary.at_ms < since:
+            break
+        if wanted.fits(summary) and await _fits_rule(place, wanted.rule, summary):
+            hits.append(Hit(place, summary))
+        scanned += 1
+        if len(hits) >= bounds.events_max or scanned >= bounds.scanned_max:
+            return _Slice(hits, Cursor.of(summary))
+    return _Slice(hits, None)
+
+
+def _highest(wanted: Wanted, after: Cursor | None) -> int | None:
+    bounds = milliseconds(wanted.until), after and after.at_ms
+    return min((bound for bound in bounds if bound is not None), default=None)
+
+
+async def _newest_first(
+    place: Place, index: Index, highest: int | None, after: Cursor | None
+) -> AsyncGenerator[EventSummary]:
+    """Give the events of one index behind a cursor, none twice though others arrive and end meanwhile."""
+    position, passed_over = after, 0
     while True:
         page = await place.store.events.page(index, PAGE_EVENTS_MAX, highest, passed_over)
         for summary in page:
-            cursor = Cursor.of(summary)
-            if position is not None and cursor >= position:
-                continue
-            if summary.at_ms < since:
-                return _Slice(hits, None)
-            position = cursor
-            if wanted.fits(summary) and await _fits_rule(place, wanted.rule, summary):
-                hits.append(Hit(place, summary))
-                if len(hits) >= events_max:
-                    return _Slice(hits, position)
-        scanned += len(page)
+            if position is None or Cursor.of(summary) < position:
+                position = Cursor.of(summary)
+                yield summary
         if len(page) < PAGE_EVENTS_MAX:
-            return _Slice(hits, None)
-        if scanned >= scanned_max and position != after:
-            return _Slice(hits, position)
+            return
+        # The index is asked by the millisecond, and more events than a page holds can have died in one.
         lowest = page[-1].at_ms
         behind = sum(summary.at_ms == lowest for summary in page)
         passed_over = passed_over + behind if lowest == highest else behind
