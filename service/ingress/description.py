@@ -66,8 +66,8 @@ def describe() -> bytes:
                 "post": _deliver("deliverWithToken"),
                 "options": _ask("askWithToken"),
             },
-            "/healthz": {"get": _health("healthz", "the process answers", {})},
-            "/readyz": {"get": _health("readyz", "an event can be kept durably", {"503": "it cannot"})},
+            "/healthz": _health("healthz", "the process answers", {}),
+            "/readyz": _health("readyz", "an event can be kept durably", {"503": "it cannot"}),
         },
         "components": {"schemas": {"Outcome": _OUTCOME, "Problem": _PROBLEM}},
     }
@@ -124,4 +124,8 @@ def _health(name: str, meaning: str, others: Mapping[str, str]) -> dict[str, Any
     answers = {"200": meaning, **others}
     content = {"application/json": {"schema": {"type": "object"}}}
     responses = {status: {"description": text, "content": content} for status, text in answers.items()}
-    return {"operationId": name, "summary": meaning, "responses": responses}
+    heads = {status: {"description": text} for status, text in answers.items()}
+    return {
+        "get": {"operationId": name, "summary": meaning, "responses": responses},
+        "head": {"operationId": f"{name}Head", "summary": meaning, "responses": heads},
+    }

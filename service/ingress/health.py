@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import msgspec
-from litestar import Response, get
+from litestar import HttpMethod, Response, route
 from litestar.handlers import HTTPRouteHandler
 
 from service.errors import WaybillError
@@ -15,6 +15,9 @@ FRESH_SECONDS = 1.0
 """How long an answer is repeated: probes of many callers cost the store one check a second."""
 
 CHECK_SECONDS_MAX = 2.0
+
+PROBES = [HttpMethod.GET, HttpMethod.HEAD]
+"""Load balancers ask by either; a HEAD is answered without its body."""
 
 
 class Readiness:
@@ -62,11 +65,11 @@ class Readiness:
 def health_routes(readiness: Readiness) -> list[HTTPRouteHandler]:
     """Make the two handlers, for either port."""
 
-    @get("/healthz", sync_to_thread=False)
+    @route("/healthz", http_method=PROBES, sync_to_thread=False)
     def healthz() -> Response[bytes]:
         return Response(b'{"status":"up"}', media_type="application/json")
 
-    @get("/readyz")
+    @route("/readyz", http_method=PROBES)
     async def readyz() -> Response[bytes]:
         reason = await readiness.reason()
         body = msgspec.json.encode(readiness.describe(reason))

@@ -56,7 +56,7 @@ async def test_no_request_it_allows_is_met_with_a_5xx_or_an_undocumented_answer(
 def send_what_the_document_allows(url: str) -> None:
     schema: Any = schemathesis.openapi.from_dict(msgspec.json.decode(describe()))
     operations = [operation.ok() for operation in schema.get_all_operations()]
-    assert len(operations) == 6
+    assert len(operations) == 8
     for operation in operations:
 
         @given(case=operation.as_strategy())

@@ -163,3 +163,15 @@ async def test_a_store_that_was_never_opened_closes_in_peace(settings: Settings)
 async def _checked(store: LateStore) -> None:
     asked: Awaitable[None] = store.check()
     await asked
+
+
+async def test_a_probe_that_sends_head_is_answered_as_one_that_sends_get_and_without_a_body(
+    settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession
+) -> None:
+    for found, status in ((store, 200), (Failing(StoreFull("x")), 503)):
+        url = await serve(settings, found)
+        for path, answered in (("healthz", 200), ("readyz", status)):
+            async with client.get(f"{url}/{path}") as got, client.head(f"{url}/{path}") as asked:
+                assert (got.status, asked.status, await asked.read()) == (answered, answered, b"")
+                for name in ("content-length", "content-type"):
+                    assert asked.headers[name] == got.headers[name]
