@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from service.store.client import Client
-from service.store.events import Events, Filter, Index
+from service.store.events import Events, Index
 from service.store.scripts import CENSUS, ERASE
 
 CALL_SECONDS_MAX = 5.0
 KEYS_PER_CALL = 500
 EVENTS_PER_CALL = 100
-EVENTS_MAX = 100_000_000
 INDEXES: tuple[Index, ...] = ("open", "dead", "ended")
 
 
@@ -61,8 +60,7 @@ class Census:
         """
         erased = in_hand = 0
         for index in INDEXES:
-            found = await self._events.find(index, Filter(record=record), EVENTS_MAX, EVENTS_MAX)
-            part = await self.erase(record, [summary.id for summary in found])
+            part = await self.erase(record, await self._events.ids_of(index, record))
             erased, in_hand = erased + part.events, in_hand + part.in_hand
         return Erased(erased, in_hand)
 

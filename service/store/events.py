@@ -16,7 +16,6 @@ Index = Literal["open", "dead", "ended"]
 
 CALL_SECONDS_MAX = 5.0
 PAGE_EVENTS_MAX = 200
-SCANNED_EVENTS_MAX = 100_000
 RECEIVED_MARK = b'{"what":"received"'
 
 
@@ -33,30 +32,6 @@ class EventSummary(Struct, frozen=True):
     type: str
     change: str
     record: str
-
-
-class Filter(Struct, frozen=True, kw_only=True):
-    """Which events are wanted: each part that is given has to fit; moments in ms."""
-
-    source: str | None = None
-    type: str | None = None
-    fate: str | None = None
-    record: str | None = None
-    state: str | None = None
-    after_ms: int | None = None
-    before_ms: int | None = None
-
-    def fits(self, summary: EventSummary) -> bool:
-        """Whether an event is wanted; `fate` is the end, or a dead letter's error."""
-        named = (
-            (self.source, summary.source),
-            (self.type, summary.type),
-            (self.fate, summary.fate),
-            (self.record, summary.record),
-            (self.state, summary.state),
-        )
-        in_time = self.after_ms is None or summary.at_ms >= self.after_ms
-        return in_time and all(wanted is None or wanted == has for wanted, has in named)
 
 
 class Events:
@@ -113,24 +88,21 @@ class Events:
         rows: list[list[bytes]] = await self._client.call(PAGE, arguments, seconds_max=CALL_SECONDS_MAX)
         return [_summary([cell.decode(errors="replace") for cell in row[:-1]], row[-1]) for row in rows]
 
-    async def find(
-        self, index: Index, wanted: Filter, events_max: int, scanned_events_max: int = SCANNED_EVENTS_MAX
-    ) -> list[EventSummary]:
-        """At most `events_max` events of an index that fit a filter, newest first, out of `scanned_events_max` at most.
+    async def ids_of(self, index: Index, record: str) -> list[str]:
+        """The ids of every event of a record in an index.
 
         Raises:
             StoreUnavailable: no answer.
         """
-        found: list[EventSummary] = []
-        scanned = 0
-        while len(found) < events_max and scanned < scanned_events_max:
-            # Paged by place, not by moment: many events can die in one millisecond.
-            page = await self.page(index, PAGE_EVENTS_MAX, wanted.before_ms, scanned)
-            found += [summary for summary in page if wanted.fits(summary)]
-            scanned += len(page)
-            if len(page) < PAGE_EVENTS_MAX or page[-1].at_ms < (wanted.after_ms or 0):
-                break
-        return found[:events_max]
+        found: list[str] = []
+        passed_over = 0
+        while True:
+            # By place, not by moment: more events than a page holds can have died in one millisecond.
+            page = await self.page(index, PAGE_EVENTS_MAX, passed_over=passed_over)
+            found += [summary.id for summary in page if summary.record == record]
+            passed_over += len(page)
+            if len(page) < PAGE_EVENTS_MAX:
+                return found
 
 
 def _read(event_id: str, delivery: bytes) -> dict[str, Any] | None:
