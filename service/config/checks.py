@@ -33,6 +33,22 @@ def check_source(
     if source.verify is None and source.poll is None:
         fix = "add verify: with the sender's scheme, or poll: {every: 5m, record: customer}"
         yield ConfigError(at, "has neither verify nor poll, so nothing ever comes from it", fix)
+    yield from _check_scheme(at, source, environ)
+    if source.platform not in platforms:
+        fix = did_you_mean(source.platform, platforms)
+        yield ConfigError(f"{at}.platform", f"there is no platform {source.platform}", fix)
+        return
+    platform = platforms[source.platform]
+    if platform is None:
+        return
+    if source.verify is not None:
+        yield from _check_envelope(f"{at}.envelope", source, platform)
+    if source.poll is not None and source.poll.record not in listed_kinds(platform):
+        fix = did_you_mean(source.poll.record, listed_kinds(platform))
+        yield ConfigError(f"{at}.poll.record", f"{source.platform} cannot list that, so it cannot be polled", fix)
+
+
+def _check_scheme(at: str, source: SourceConfig, environ: Mapping[str, str]) -> Iterator[ConfigError]:
     try:
         if source.verify is not None:
             source.verify.build(environ, f"{at}.verify")
@@ -43,16 +59,6 @@ def check_source(
     if isinstance(source.verify, Unverified) and not source.allow_unverified:
         fix = "verify the sender, or write allow_unverified: true beside verify to accept that anyone may send"
         yield ConfigError(f"{at}.verify", "scheme none takes deliveries from anyone", fix)
-    if source.platform not in platforms:
-        fix = did_you_mean(source.platform, platforms)
-        yield ConfigError(f"{at}.platform", f"there is no platform {source.platform}", fix)
-        return
-    platform = platforms[source.platform]
-    if platform is not None and source.verify is not None:
-        yield from _check_envelope(f"{at}.envelope", source, platform)
-    if platform is not None and source.poll is not None and source.poll.record not in listed_kinds(platform):
-        fix = did_you_mean(source.poll.record, listed_kinds(platform))
-        yield ConfigError(f"{at}.poll.record", f"{source.platform} cannot list that, so it cannot be polled", fix)
 
 
 def source_warnings(

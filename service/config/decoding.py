@@ -136,16 +136,24 @@ def _choose(wanted: Wanted, data: Plain) -> Wanted:
     """Give the member of a union that the data was decoded as, by its shape and its tag."""
     members = _members(wanted)
     if isinstance(data, dict):
-        structs = [member for member in members if _is_struct(member)]
-        tagged = [member for member in structs if _tag(member) is not None]
-        written = cast("dict[str, Any]", data)
-        chosen = [member for member in tagged if written.get(str(member.__struct_config__.tag_field)) == _tag(member)]
-        untagged = [member for member in structs if member not in tagged]
-        plain = [member for member in members if member not in tagged and member is not type(None)]
-        members = chosen or untagged or plain or members
+        members = _choose_for(cast("dict[str, Any]", data), members)
     if isinstance(data, list):
         members = [member for member in members if get_origin(member) in {tuple, list}] or members
     return members[0] if len(members) == 1 else wanted
+
+
+def _choose_for(written: dict[str, Any], members: list[Any]) -> list[Any]:
+    """Give the members an object can be: the struct of its tag, else those without one, else any but null."""
+    tags = {member: _tag(member) for member in members if _is_struct(member)}
+    chosen = [member for member in tags if _is_tagged(member, written)]
+    untagged = [member for member, tag in tags.items() if tag is None]
+    plain = [member for member in members if tags.get(member) is None and member is not type(None)]
+    return chosen or untagged or plain or members
+
+
+def _is_tagged(struct: type[Struct], written: dict[str, Any]) -> bool:
+    tag = _tag(struct)
+    return tag is not None and written.get(str(struct.__struct_config__.tag_field)) == tag
 
 
 def _fields(struct: type[Struct]) -> dict[str, Any]:

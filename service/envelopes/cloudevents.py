@@ -9,7 +9,7 @@ where the scheme signs it, else the signed bytes stand for it.
 """
 
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 from urllib.parse import unquote
 
@@ -85,12 +85,10 @@ class _CloudEventsReader:
             items = [body] if opening == b"{" else read_items(body) or []
             events = [(item, read_children(item)) for item in items[:FACTS_MAX]]
         except Refusal:
-            if not media or media.endswith("json") or b"specversion" in body:
+            if _meant_as_event(body, media):
                 raise
             return None  # text of another kind that begins with a bracket
-        mode = STRUCTURED if opening == b"{" else BATCHED
-        declared = media in {STRUCTURED, BATCHED}
-        if (declared and media != mode) or not (declared or any(members.keys() >= ATTRIBUTES for _, members in events)):
+        if not _in_mode(STRUCTURED if opening == b"{" else BATCHED, media, events):
             return None
         if len(items) > FACTS_MAX:
             raise not_an_event(f"Send at most {FACTS_MAX} events in one delivery.")
@@ -138,6 +136,18 @@ class _CloudEventsReader:
             raise unparsable("Send data_base64 in base64.") from None
         check_body(data, self.depth_max)
         return data
+
+
+def _meant_as_event(body: bytes, media: str) -> bool:
+    """Whether a body that is no JSON was to be some, by what its sender says of it or by what it names."""
+    return not media or media.endswith("json") or b"specversion" in body
+
+
+def _in_mode(mode: str, media: str, events: Sequence[tuple[bytes, Members]]) -> bool:
+    """Whether these are events in `mode`, by Content-Type, or because one has the attributes of an event."""
+    if media in {STRUCTURED, BATCHED}:
+        return media == mode
+    return any(members.keys() >= ATTRIBUTES for _, members in events)
 
 
 def _header_text(value: str) -> bytes:

@@ -63,6 +63,11 @@ def too_large(bytes_max: int) -> Refusal:
     return Refusal(413, "too_large", f"The body is larger than {bytes_max} bytes.")
 
 
+def _declares_more(length: str | None, bytes_max: int) -> bool:
+    # Twenty digits are more than any limit, and of thousands int() raises ValueError.
+    return length is not None and length.isdecimal() and int(length[:20]) > bytes_max
+
+
 async def read_body(
     receive: Receive, declared_length: str | None, inflater: Inflater | None, bytes_max: int, portion: Portion
 ) -> bytes:
@@ -72,7 +77,7 @@ async def read_body(
         Refusal: 413, more than `bytes_max`, declared, sent or inflated; 400, not of its coding; 503, no room.
         Disconnected: the sender left.
     """
-    if declared_length is not None and declared_length.isdecimal() and int(declared_length[:20]) > bytes_max:
+    if _declares_more(declared_length, bytes_max):
         raise too_large(bytes_max)
     chunks: list[bytes] = []
     sent = size = 0

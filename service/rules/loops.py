@@ -43,11 +43,9 @@ def write_loop(comparison: Comparison | None, less: Less | None, slow: Find, *, 
 
     `slow` answers for lists with odd elements in them, such as null.
     """
-    if comparison is None or less is None or comparison.field.kind != "number" or comparison.field.attribute is None:
+    if comparison is None or less is None or not _fits(comparison):
         return None
     right = comparison.right
-    if right.attribute is None and right.read is not None and not right.rooted:
-        return None
     order = "right < left" if less.swap else "left < right"
     reads, numbers = [f"left = element.{comparison.field.attribute}"], [_NUMBER.format("left")]
     if right.attribute:
@@ -69,6 +67,13 @@ def write_loop(comparison: Comparison | None, less: Less | None, slow: Find, *, 
     }
     exec(_compiled(source), names)  # noqa: S102 - made of the names of struct fields alone
     return names["find"]
+
+
+def _fits(comparison: Comparison) -> bool:
+    """Whether a number of the element stands left, and right what is one of its own, or the same for all elements."""
+    field, right = comparison.field, comparison.right
+    depends = right.read is not None and not right.rooted
+    return field.kind == "number" and field.attribute is not None and (right.attribute is not None or not depends)
 
 
 @cache

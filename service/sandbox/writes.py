@@ -69,25 +69,31 @@ def _write_ofn(request: Request, catalog: Catalog, record_id: str | None) -> Rep
         written = _decoder.decode(request.body)
     except msgspec.MsgspecError:
         return json_reply(422, {"errors": [{"detail": "the body is no JSON object"}]})
-    unknown = sorted(written.keys() - OFN_FIELDS) + ["billing_address"] * isinstance(
-        written.get("billing_address"), dict
-    )
-    missing = [name for name in ("enterprise_id", "email") if not written.get(name)]
-    if unknown:
-        return json_reply(422, {"errors": [{"detail": f"found unpermitted parameter: :{unknown[0]}"}]})
-    if missing:
-        said = [f"{name} can't be blank" for name in missing]
-        detail = "Invalid resource. Please fix errors and try again."
-        return json_reply(422, {"errors": [{"detail": detail}], "meta": {"validation_errors": said}})
-    own = record_id or _same_customer(catalog, written) or str(next(_numbers))
+    refused = _refused_by_ofn(written)
+    if refused is not None:
+        return refused
+    same = _same_customer(catalog, written)
+    own = record_id or same or str(next(_numbers))
     example = catalog.get("open_food_network", "customer", own) if own.isdigit() else None
     customer = _decoder.decode(example or b"{}")
-    is_new = record_id is None and _same_customer(catalog, written) is None
-    before: dict[str, Any] = _EMPTY if is_new else customer.get("attributes", {})
+    before: dict[str, Any] = customer.get("attributes", {}) if record_id or same else _EMPTY
     attributes = {**before, **written, "email": str(written["email"]).lower(), "id": int(own)}
     catalog.put("open_food_network", "customer", own, {**customer, "attributes": attributes})
     shown = catalog.get("open_food_network", "customer", own) or b"{}"
     return Reply(200 if record_id else 201, b'{"data":%b}' % _without_balance(shown))
+
+
+def _refused_by_ofn(written: dict[str, Any]) -> Reply | None:
+    strays = sorted(written.keys() - OFN_FIELDS)
+    if isinstance(written.get("billing_address"), dict):
+        strays.append("billing_address")
+    if strays:
+        return json_reply(422, {"errors": [{"detail": f"found unpermitted parameter: :{strays[0]}"}]})
+    missing = [f"{name} can't be blank" for name in ("enterprise_id", "email") if not written.get(name)]
+    if missing:
+        detail = "Invalid resource. Please fix errors and try again."
+        return json_reply(422, {"errors": [{"detail": detail}], "meta": {"validation_errors": missing}})
+    return None
 
 
 _EMPTY: dict[str, Any] = {

@@ -25,14 +25,12 @@ def to_logsql(question: Question) -> str:
     """Write the question for VictoriaLogs; the answer's number is called `n`."""
     match question:
         case Count():
-            by = f"by ({', '.join(question.by)}) " if question.by else ""
             counted = "rate()" if question.rate else "count()"
-            return f"{_lines(question.event, question.where)} | stats {by}{counted} n"
+            return f"{_lines(question.event, question.where)} | stats {_by(question.by)}{counted} n"
         case Sum(event, field, where):
             return f"{_lines(event, where)} | stats sum({field}) n"
         case Quantile(part, event, field, by, where):
-            grouped = f"by ({', '.join(by)}) " if by else ""
-            return f"{_lines(event, where)} | stats {grouped}quantile({part}, {field}) n"
+            return f"{_lines(event, where)} | stats {_by(by)}quantile({part}, {field}) n"
         case Peak(event, field, divisor):
             query = f"{_lines(event, ())} | stats max({field}) n"
             return f"{query} | math n / {divisor} as n" if divisor > 1 else query
@@ -59,6 +57,10 @@ def _of_all(question: Question) -> str:
             return f"{EVERYTHING} {_filters(where)} | fields _time, {', '.join(fields)} | sort by (_time)"
         case _:
             raise TypeError(f"no LogsQL for {type(question).__name__}")
+
+
+def _by(fields: tuple[str, ...]) -> str:
+    return f"by ({', '.join(fields)}) " if fields else ""
 
 
 def _lines(event: str, where: tuple[Where, ...]) -> str:

@@ -83,6 +83,15 @@ def with_refusals(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _operation(path: str, operation: Mapping[str, Any]) -> dict[str, Any]:
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    told = sorted(_told(path, operation).items())
+    refusals = {status: {"description": meaning, "content": content} for status, meaning in told}
+    kept = {status: found for status, found in operation["responses"].items() if status not in refusals}
+    return {**operation, "responses": {**kept, **refusals}}
+
+
+def _told(path: str, operation: Mapping[str, Any]) -> dict[str, str]:
+    """Give what an operation may refuse, each status with its meaning."""
     told = dict(_ALWAYS)
     if "requestBody" in operation:
         told |= _BODY | _NAMED
@@ -98,10 +107,7 @@ def _operation(path: str, operation: Mapping[str, Any]) -> dict[str, Any]:
         told |= _PAGED
     if "/dry-runs" in path or "/reads/" in path:
         told |= _ASKS_PLATFORMS
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    refusals = {status: {"description": meaning, "content": content} for status, meaning in sorted(told.items())}
-    kept = {status: found for status, found in operation["responses"].items() if status not in refusals}
-    return {**operation, "responses": {**kept, **refusals}}
+    return told
 
 
 def describe_api() -> OpenAPIConfig:
