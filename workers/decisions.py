@@ -81,8 +81,7 @@ def decide(rulebook: Rulebook, event: Event, fetched: Fetched, last: LastState, 
         line = _line(rulebook, fetched, last, attempt, stale=stale)
         return Decision(line, "unchanged", last.fields, {"rules_evaluated": 0, "stale": stale})
     record: Record = fetched.record or RECORDS[event.record.kind](id=event.record.id)
-    previous = _decode(last.fields) if last.digest and last.fields else None
-    subject = Subject(event, record, fetched.raw, previous)
+    subject = Subject(event, record, fetched.raw, _previous(last))
     evidence = Evidence()
     judgement = rulebook.judge(subject, datetime.now(UTC), evidence)
     because = evidence.by_rule()
@@ -107,6 +106,10 @@ def decide(rulebook: Rulebook, event: Event, fetched: Fetched, last: LastState, 
     }
     fields = _encode(rulebook.remember(subject)) if fetched.record else last.fields
     return Decision(line, "matched" if matched else "unmatched", fields, counts)
+
+
+def _previous(last: LastState) -> dict[str, Any] | None:
+    return _decode(last.fields) if last.digest and last.fields else None
 
 
 def derive(event: Event, ref: RecordRef, settings: Settings) -> Arrival:

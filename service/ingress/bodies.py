@@ -96,10 +96,10 @@ async def read_body(
         if size > bytes_max:
             raise too_large(bytes_max)
         portion.take(len(chunk))
-        if not message["more_body"]:
-            break
         if chunk:
             chunks.append(chunk)
+        if not message["more_body"]:
+            break
     if inflater is not None and sent:
         inflater.finish()
-    return b"".join([*chunks, chunk]) if chunks else chunk
+    return b"".join(chunks)  # a single piece is given as it is, not copied

@@ -167,8 +167,7 @@ def _gather(tests: list[Test], told: Node, *, decisive: bool) -> Test:
         if trace is not None and trace.brief:
             return _settle(quick, scope, here, trace, decisive=decisive)
         if trace is not None:
-            results = [child(scope, here, trace) for child in written]
-            result = decisive if decisive in results else None if None in results else otherwise
+            result = _sum_up([child(scope, here, trace) for child in written], decisive=decisive)
             trace.branch(told, result)
             return result
         result = otherwise
@@ -181,6 +180,12 @@ def _gather(tests: list[Test], told: Node, *, decisive: bool) -> Test:
         return result
 
     return Test(run, sum(test.cost for test in tests))
+
+
+def _sum_up(results: Sequence[Truth], *, decisive: bool) -> Truth:
+    if decisive in results:
+        return decisive
+    return None if None in results else not decisive
 
 
 def _settle(quick: Sequence[Run], scope: Scope, here: Value, trace: Trace, *, decisive: bool) -> Truth:
