@@ -102,23 +102,23 @@ class Action(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
 
     id: Name
 
-    def compile(self, compile_template: CompileTemplate) -> Render:  # noqa: ARG002 - the contract, not an action
+    def compile(self, compile_template: CompileTemplate) -> Render:
         """Compile the templates of the fields into what renders the inputs of `run`, a dict.
 
         Raises:
             ConfigError: a template that names no field, with the path inside the action.
         """
-        raise TypeError(f"{type(self).__name__} does not say how to compile its templates")
+        raise NotImplementedError(f"{type(self).__name__} does not say how to compile its templates")
 
     @classmethod
-    async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:  # noqa: ARG003 - likewise
+    async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
         """Do it with the rendered inputs; give what is worth keeping of the answer (small, no personal data).
 
         Raises:
             TransientError: waiting helps.
             PermanentError: it does not.
         """
-        raise TypeError(f"{cls.__name__} does not say how it is run")
+        raise NotImplementedError(f"{cls.__name__} does not say how it is run")
 
 
 def load_actions() -> Sequence[type[Action]]:

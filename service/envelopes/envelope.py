@@ -56,9 +56,9 @@ class Envelope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     content_types: ClassVar[frozenset[str]] = JSON_TYPES
     """The media types it comes in: names, ends such as `+json`, or `*` for all, of which the reader then judges."""
 
-    def reader(self, desk: Desk) -> Reader:  # noqa: ARG002 - each kind says it
+    def reader(self, desk: Desk) -> Reader:
         """Build the reader for one source."""
-        raise TypeError(f"{type(self).__name__} does not say how")
+        raise NotImplementedError(f"{type(self).__name__} does not say how")
 
 
 def alone(fact: Fact, body: bytes) -> Told:

@@ -20,7 +20,7 @@ class Basic(Scheme, frozen=True, kw_only=True, tag="basic"):
     username: Annotated[str, Meta(min_length=1, max_length=200)]
     password: SecretRef | Secrets
 
-    def build(self, environ: Mapping[str, str], at: str) -> Verifier:
+    def build(self, environ: Mapping[str, str], at: str, /) -> Verifier:
         """See Scheme."""
         if ":" in self.username:
             raise ConfigError(f"{at}.username", "a user name holds no colon", "choose another user name")
@@ -30,7 +30,7 @@ class Basic(Scheme, frozen=True, kw_only=True, tag="basic"):
             passwords = resolve_all(self.password, environ, f"{at}.password")
         return _Verifier(tuple(_credentials(self.username, password).encode() for password in passwords))
 
-    def sign(self, body: bytes, secret: str, id: str, timestamp: int) -> dict[str, str]:  # noqa: A002, ARG002 - as in Scheme
+    def sign(self, _body: bytes, secret: str, _event_id: str, _timestamp: int, /) -> dict[str, str]:
         """See Scheme."""
         return {"authorization": f"Basic {_credentials(self.username, secret)}"}
 

@@ -5,42 +5,21 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from service.events import Delivery
-from service.secrets import SecretRef
-from service.signatures.scheme import (
-    Scheme,
-    Secrets,
-    Verified,
-    Verifier,
-    matches_any,
-    not_verified,
-    resolve_tokens,
-    short_tokens,
-)
+from service.signatures.scheme import TokenScheme, Verified, Verifier, matches_any, not_verified, resolve_tokens
 
 CHALLENGE = {"www-authenticate": 'Bearer realm="webhooks"'}
 
 
-class Bearer(Scheme, frozen=True, kw_only=True, tag="bearer"):
+class Bearer(TokenScheme, frozen=True, kw_only=True, tag="bearer"):
     """`secrets` are the tokens."""
 
-    secrets: Secrets
-
-    def build(self, environ: Mapping[str, str], at: str) -> Verifier:
+    def build(self, environ: Mapping[str, str], at: str, /) -> Verifier:
         """See Scheme."""
         return _Verifier(resolve_tokens(self.secrets, environ, f"{at}.secrets"))
 
-    def sign(self, body: bytes, secret: str, id: str, timestamp: int) -> dict[str, str]:  # noqa: A002, ARG002 - as in Scheme
+    def sign(self, _body: bytes, secret: str, _event_id: str, _timestamp: int, /) -> dict[str, str]:
         """See Scheme."""
         return {"authorization": f"Bearer {secret}"}
-
-    @property
-    def refs(self) -> tuple[SecretRef, ...]:
-        """See Scheme."""
-        return self.secrets
-
-    def warnings(self, environ: Mapping[str, str]) -> tuple[str, ...]:
-        """See Scheme."""
-        return short_tokens(self.secrets, environ)
 
 
 class _Verifier(Struct, frozen=True):

@@ -54,7 +54,7 @@ class Hmac(Scheme, frozen=True, kw_only=True, tag="hmac"):
     tolerance_seconds: Tolerance = 300
     secrets: Secrets
 
-    def build(self, environ: Mapping[str, str], at: str) -> Verifier:
+    def build(self, environ: Mapping[str, str], at: str, /) -> Verifier:
         """See Scheme."""
         template = parse_template(self.signed, f"{at}.signed")
         for name, header in (("id", self.id_header), ("timestamp", self.timestamp_header)):
@@ -78,13 +78,13 @@ class Hmac(Scheme, frozen=True, kw_only=True, tag="hmac"):
             keys=tuple(hmac.new(secret.encode(), None, self.algorithm) for secret in secrets),
         )
 
-    def sign(self, body: bytes, secret: str, id: str, timestamp: int) -> dict[str, str]:  # noqa: A002 - as in Scheme
+    def sign(self, body: bytes, secret: str, event_id: str, timestamp: int, /) -> dict[str, str]:
         """See Scheme."""
-        signed = parse_template(self.signed, "signed").fill(id, str(timestamp), body)
+        signed = parse_template(self.signed, "signed").fill(event_id, str(timestamp), body)
         signature = _encode(hmac.digest(secret.encode(), signed, self.algorithm), self.encoding)
         headers = {self.header.lower(): self.prefix + signature}
         if self.id_header:
-            headers[self.id_header.lower()] = id
+            headers[self.id_header.lower()] = event_id
         if self.timestamp_header:
             name, moment = self.timestamp_header.lower(), f"{self.timestamp_prefix}{timestamp}"
             headers[name] = f"{moment},{headers[name]}" if name in headers else moment
@@ -100,7 +100,7 @@ class Hmac(Scheme, frozen=True, kw_only=True, tag="hmac"):
         """See Scheme."""
         return parse_template(self.signed, "signed").names
 
-    def warnings(self, environ: Mapping[str, str]) -> tuple[str, ...]:  # noqa: ARG002 - a short secret is still secret
+    def warnings(self, _environ: Mapping[str, str], /) -> tuple[str, ...]:
         """See Scheme."""
         if self.timestamp_header and not self.tolerance_seconds:
             return (ANY_TIME,)

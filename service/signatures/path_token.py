@@ -10,28 +10,16 @@ from msgspec import Struct
 
 from service.errors import ConfigError
 from service.events import Delivery
-from service.secrets import SecretRef
-from service.signatures.scheme import (
-    Scheme,
-    Secrets,
-    Verified,
-    Verifier,
-    matches_any,
-    not_verified,
-    resolve_tokens,
-    short_tokens,
-)
+from service.signatures.scheme import TokenScheme, Verified, Verifier, matches_any, not_verified, resolve_tokens
 
 _TOKEN = re.compile(rb"[A-Za-z0-9._~-]+")
 """What stands in a path as it is (RFC 3986, unreserved)."""
 
 
-class PathToken(Scheme, frozen=True, kw_only=True, tag="path_token"):
+class PathToken(TokenScheme, frozen=True, kw_only=True, tag="path_token"):
     """`secrets` are the tokens; the address is /webhooks/{source}/{token}."""
 
-    secrets: Secrets
-
-    def build(self, environ: Mapping[str, str], at: str) -> Verifier:
+    def build(self, environ: Mapping[str, str], at: str, /) -> Verifier:
         """See Scheme."""
         tokens = resolve_tokens(self.secrets, environ, f"{at}.secrets")
         for index, token in enumerate(tokens):
@@ -40,22 +28,13 @@ class PathToken(Scheme, frozen=True, kw_only=True, tag="path_token"):
                 raise ConfigError(f"{at}.secrets[{index}]", "the token cannot stand in an address", fix)
         return _Verifier(tokens)
 
-    def sign(self, body: bytes, secret: str, id: str, timestamp: int) -> dict[str, str]:  # noqa: A002, ARG002 - as in Scheme
+    def sign(self, _body: bytes, _secret: str, _event_id: str, _timestamp: int, /) -> dict[str, str]:
         """See Scheme."""
         return {}
 
-    def path(self, secret: str) -> str:
+    def path(self, secret: str, /) -> str:
         """See Scheme."""
         return f"/{secret}"
-
-    @property
-    def refs(self) -> tuple[SecretRef, ...]:
-        """See Scheme."""
-        return self.secrets
-
-    def warnings(self, environ: Mapping[str, str]) -> tuple[str, ...]:
-        """See Scheme."""
-        return short_tokens(self.secrets, environ)
 
 
 class _Verifier(Struct, frozen=True):

@@ -27,13 +27,13 @@ class Preset(Scheme, frozen=True, kw_only=True):
         own: dict[str, Any] = {name: getattr(self, name) for name in self.__struct_fields__}
         return msgspec.structs.replace(self.like, **own)
 
-    def build(self, environ: Mapping[str, str], at: str) -> Verifier:
+    def build(self, environ: Mapping[str, str], at: str, /) -> Verifier:
         """See Scheme."""
         return self.written_out().build(environ, at)
 
-    def sign(self, body: bytes, secret: str, id: str, timestamp: int) -> dict[str, str]:  # noqa: A002 - as in Scheme
+    def sign(self, body: bytes, secret: str, event_id: str, timestamp: int, /) -> dict[str, str]:
         """See Scheme."""
-        return self.like.sign(body, secret, id, timestamp)
+        return self.like.sign(body, secret, event_id, timestamp)
 
     @property
     def refs(self) -> tuple[SecretRef, ...]:
@@ -45,7 +45,7 @@ class Preset(Scheme, frozen=True, kw_only=True):
         """See Scheme."""
         return self.like.covered
 
-    def warnings(self, environ: Mapping[str, str]) -> tuple[str, ...]:
+    def warnings(self, environ: Mapping[str, str], /) -> tuple[str, ...]:
         """See Scheme."""
         return self.written_out().warnings(environ)
 

@@ -61,19 +61,19 @@ class Scheme(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     redelivery_hours: ClassVar[float | None] = None
     """How long the sender that a preset is named after may send an event again, if it says so."""
 
-    def build(self, environ: Mapping[str, str], at: str) -> Verifier:  # noqa: ARG002 - each scheme says it
+    def build(self, environ: Mapping[str, str], at: str, /) -> Verifier:
         """Resolve the secrets and check the fields against each other; `at` is where the struct stands.
 
         Raises:
             ConfigError: a secret is missing or malformed, or two fields contradict each other.
         """
-        raise TypeError(f"{type(self).__name__} does not say how")
+        raise NotImplementedError(f"{type(self).__name__} does not say how")
 
-    def sign(self, body: bytes, secret: str, id: str, timestamp: int) -> dict[str, str]:  # noqa: A002, ARG002 - the word senders use; each scheme says it
+    def sign(self, body: bytes, secret: str, event_id: str, timestamp: int, /) -> dict[str, str]:
         """Give the headers a sender adds. `timestamp` in seconds since the epoch; what the scheme lacks is unused."""
-        raise TypeError(f"{type(self).__name__} does not say how")
+        raise NotImplementedError(f"{type(self).__name__} does not say how")
 
-    def path(self, secret: str) -> str:  # noqa: ARG002 - for the schemes that need it
+    def path(self, _secret: str, /) -> str:
         """Give what a sender adds to the source's address."""
         return ""
 
@@ -87,9 +87,25 @@ class Scheme(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         """What is signed: of `id`, `timestamp` and `body`."""
         return frozenset()
 
-    def warnings(self, environ: Mapping[str, str]) -> tuple[str, ...]:  # noqa: ARG002 - for the schemes that need it
+    def warnings(self, _environ: Mapping[str, str], /) -> tuple[str, ...]:
         """What is allowed but worth a second look, as sentences; the secrets are known to be there."""
         return ()
+
+
+class TokenScheme(Scheme, frozen=True, kw_only=True):
+    """The part that schemes have whose secrets are sent as they stand, in a header or a path."""
+
+    secrets: Secrets
+
+    @property
+    def refs(self) -> tuple[SecretRef, ...]:
+        """See Scheme."""
+        return self.secrets
+
+    def warnings(self, environ: Mapping[str, str], /) -> tuple[str, ...]:
+        """See Scheme."""
+        short = any(len(ref.resolve(environ)) < TOKEN_CHARACTERS_GOOD for ref in self.secrets)
+        return (f"a secret of fewer than {TOKEN_CHARACTERS_GOOD} characters can be guessed",) if short else ()
 
 
 def resolve_all(refs: tuple[SecretRef, ...], environ: Mapping[str, str], at: str) -> tuple[str, ...]:
@@ -109,12 +125,6 @@ def resolve_tokens(refs: tuple[SecretRef, ...], environ: Mapping[str, str], at: 
             fix = "use letters, digits and signs, without spaces around them"
             raise ConfigError(f"{at}[{index}]", "the secret holds other than visible ASCII characters", fix)
     return tuple(token.encode() for token in tokens)
-
-
-def short_tokens(refs: tuple[SecretRef, ...], environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Warn of secrets that are sent as they stand and are short enough to be guessed."""
-    short = any(len(ref.resolve(environ)) < TOKEN_CHARACTERS_GOOD for ref in refs)
-    return (f"a secret of fewer than {TOKEN_CHARACTERS_GOOD} characters can be guessed",) if short else ()
 
 
 def matches_any(expected: Iterable[bytes], given: str) -> bool:

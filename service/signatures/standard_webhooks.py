@@ -55,7 +55,7 @@ class StandardWebhooks(Scheme, frozen=True, kw_only=True, tag="standard_webhooks
     secrets: Annotated[tuple[SecretRef, ...], Meta(max_length=10, description="a list of references")] = ()
     public_keys: Annotated[tuple[PublicKey, ...], Meta(max_length=PUBLIC_KEYS_MAX, description="a list of keys")] = ()
 
-    def build(self, environ: Mapping[str, str], at: str) -> Verifier:
+    def build(self, environ: Mapping[str, str], at: str, /) -> Verifier:
         """See Scheme."""
         if not self.secrets and not self.public_keys:
             raise ConfigError(f"{at}.secrets", "is missing", "add secrets: [{env: NAME}], or public_keys: [whpk_…]")
@@ -72,14 +72,14 @@ class StandardWebhooks(Scheme, frozen=True, kw_only=True, tag="standard_webhooks
             public_keys=public,
         )
 
-    def sign(self, body: bytes, secret: str, id: str, timestamp: int) -> dict[str, str]:  # noqa: A002 - as in Scheme
+    def sign(self, body: bytes, secret: str, event_id: str, timestamp: int, /) -> dict[str, str]:
         """See Scheme; a secret that begins with whsk_ makes a v1a signature."""
-        signed = _signed(id, str(timestamp), body)
+        signed = _signed(event_id, str(timestamp), body)
         if secret.startswith(PRIVATE_PREFIX):
             signature = "v1a," + _base64(_read_private(secret).sign(signed))
         else:
             signature = "v1," + _digest(read_key(secret, "secret"), signed)
-        return dict(zip(self._headers(), (id, str(timestamp), signature), strict=True))
+        return dict(zip(self._headers(), (event_id, str(timestamp), signature), strict=True))
 
     @property
     def refs(self) -> tuple[SecretRef, ...]:
@@ -91,7 +91,7 @@ class StandardWebhooks(Scheme, frozen=True, kw_only=True, tag="standard_webhooks
         """See Scheme."""
         return frozenset({"id", "timestamp", "body"})
 
-    def warnings(self, environ: Mapping[str, str]) -> tuple[str, ...]:  # noqa: ARG002 - keys have their length
+    def warnings(self, _environ: Mapping[str, str], /) -> tuple[str, ...]:
         """See Scheme."""
         return () if self.tolerance_seconds else (ANY_TIME,)
 

@@ -9,15 +9,15 @@ from service.signatures.scheme import Scheme, Verified, Verifier
 class Unverified(Scheme, frozen=True, kw_only=True, tag="none"):
     """Has no fields; the source must say `allow_unverified: true` beside it."""
 
-    def build(self, environ: Mapping[str, str], at: str) -> Verifier:  # noqa: ARG002 - nothing to resolve
+    def build(self, _environ: Mapping[str, str], _at: str, /) -> Verifier:
         """See Scheme."""
         return _Verifier()
 
-    def sign(self, body: bytes, secret: str, id: str, timestamp: int) -> dict[str, str]:  # noqa: A002, ARG002 - as in Scheme
+    def sign(self, _body: bytes, _secret: str, _event_id: str, _timestamp: int, /) -> dict[str, str]:
         """See Scheme."""
         return {}
 
-    def warnings(self, environ: Mapping[str, str]) -> tuple[str, ...]:  # noqa: ARG002 - no secret to look at
+    def warnings(self, _environ: Mapping[str, str], /) -> tuple[str, ...]:
         """See Scheme."""
         return ("scheme: none takes deliveries from anyone who can reach the port",)
 

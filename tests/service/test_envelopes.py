@@ -281,7 +281,7 @@ def test_what_a_connector_cannot_decode_is_unparsable(body: bytes) -> None:
 
 
 def test_an_envelope_that_says_nothing_of_its_own_reads_nothing() -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(NotImplementedError):
         Envelope().reader(DESK)
 
 

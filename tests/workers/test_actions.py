@@ -193,9 +193,9 @@ async def test_an_action_without_compile_or_run_says_so(context: Context) -> Non
     class Empty(Action, frozen=True, kw_only=True, tag="empty"):
         pass
 
-    with pytest.raises(TypeError, match="Empty"):
+    with pytest.raises(NotImplementedError, match="Empty"):
         Rulebook.load(write_document(rules_of("- {id: r, type: customer, actions: [{id: a, do: empty}]}")), [Empty])
-    with pytest.raises(TypeError, match="Empty"):
+    with pytest.raises(NotImplementedError, match="Empty"):
         await Empty.run({}, context)
 
 
