@@ -170,7 +170,7 @@ def build_sources(
     }
 
 
-def _build(  # noqa: PLR0913, PLR0917 - joins what the process and the operator say of one source
+def _build(  # noqa: PLR0917 - joins what the process and the operator say of one source
     name: str,
     source: SourceConfig,
     scheme: SchemeConfig,
@@ -214,10 +214,11 @@ def _check_facts(facts: tuple[Fact, ...]) -> None:
         raise not_an_event(f"Send at most {FACTS_MAX} events in one delivery.")
     for fact in facts:
         _check_text(fact.type, "type")
+        if fact.record is None:
+            continue  # ignored, so nothing else of it goes anywhere
         if fact.id is not None:
             _check_text(fact.id, "id", ID_CHARACTERS_MAX)
-        if fact.record is not None:
-            _check_text(fact.record.id, "record's id")
+        _check_text(fact.record.id, "record's id")
 
 
 def _check_text(text: str, what: str, characters_max: int = TEXT_CHARACTERS_MAX) -> None:

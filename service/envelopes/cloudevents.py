@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from service.envelopes.envelope import FACTS_MAX, Desk, Reader, Told, not_an_event
+from service.envelopes.envelope import FACTS_MAX, Desk, Reader, Told, not_an_event, read_each
 from service.envelopes.pointed import FactWriter, Parts, PointedEnvelope, RecordDetour
 from service.envelopes.strict_json import (
     Members,
@@ -68,7 +68,7 @@ class _CloudEventsReader:
             raise _wrong_media()
         events = self._events(body, media)
         if events is not None:
-            return Told(tuple([self._event(members) for _, members in events]), tuple([text for text, _ in events]))
+            return Told(read_each([members for _, members in events], self._event), tuple([text for text, _ in events]))
         if media in {STRUCTURED, BATCHED}:
             raise not_an_event("Send a CloudEvent in structured mode, or a list of them in batched mode.")
         if "ce-specversion" not in headers:

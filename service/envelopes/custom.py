@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from service.envelopes.envelope import FACTS_MAX, Desk, Reader, Told, alone, not_an_event
+from service.envelopes.envelope import FACTS_MAX, Desk, Reader, Told, alone, not_an_event, read_each
 from service.envelopes.pointed import FactWriter, Meaning, Parts, PointedEnvelope, RecordPlace
 from service.envelopes.pointers import Place, Pointer
 from service.envelopes.strict_json import check_body, read_items
@@ -61,22 +61,23 @@ class _CustomReader:
             kinds=envelope.record.kinds,
         )
         self.writer = FactWriter(envelope, parts, desk)
-        self.list: Walk | None = None
-        if envelope.each is not None:
-            self.list = Walk()
-            self.list.add(envelope.each, "list")
+        self.each = envelope.each
+        self.list = Walk()
+        if self.each is not None:
+            self.list.add(self.each, "list")
 
     def read(self, delivery: Delivery) -> Told:
         body = delivery.body
         check_body(body, self.depth_max)
-        if self.list is None:
+        if self.each is None:
             return alone(self._fact(body, delivery.headers), body)
         found: dict[str, bytes] = {}
         self.list.collect(body, found)
         items = read_items(found.get("list", b"null"))
         if items is None or len(items) > FACTS_MAX:
-            raise not_an_event(f"Send a list of at most {FACTS_MAX} events.")
-        return Told(tuple([self._fact(item, delivery.headers) for item in items]), tuple(items))
+            place = f"at {self.each}" if self.each else "as the whole body"
+            raise not_an_event(f"Send a list of at most {FACTS_MAX} events {place}.")
+        return Told(read_each(items, lambda item: self._fact(item, delivery.headers)), tuple(items))
 
     def _fact(self, event: bytes, headers: Mapping[str, str]) -> Fact:
         found: dict[str, bytes] = {}

@@ -1,12 +1,14 @@
 """What an envelope is: a struct as it stands under `envelope` in waybill.yaml, which builds a reader of deliveries."""
 
-from collections.abc import Callable
-from typing import ClassVar, Protocol
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Protocol, TypeVar
 
 from msgspec import Struct
 
 from service.errors import Refusal
 from service.events import Delivery, Fact
+
+T = TypeVar("T")
 
 FACTS_MAX = 500
 """How many events one delivery may tell."""
@@ -64,6 +66,24 @@ class Envelope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
 def alone(fact: Fact, body: bytes) -> Told:
     """Make what a delivery of one fact tells."""
     return Told((fact,), (body,))
+
+
+def read_each(items: Sequence[T], read: Callable[[T], Fact]) -> tuple[Fact, ...]:
+    """Read each event of a delivery.
+
+    Raises:
+        Refusal: as `read`; if there are several, it says which of them it was.
+    """
+    facts: list[Fact] = []
+    for index, item in enumerate(items):
+        try:
+            facts.append(read(item))
+        except Refusal as refusal:
+            if len(items) == 1:
+                raise
+            detail = f"{refusal.detail.removesuffix('.')}, in event {index} of the list, counted from 0."
+            raise Refusal(refusal.status, refusal.code, detail) from None
+    return tuple(facts)
 
 
 def not_an_event(detail: str) -> Refusal:

@@ -98,7 +98,7 @@ class FactWriter:
         moment = _moment(found.get("moment"))
         kind = None if meaning == "ignored" else self._kind(event_type, found)
         if meaning == "ignored" or kind is None:
-            return Fact(event_type, self.text("id", found) if "id" in found else None, occurred_at=moment)
+            return Fact(event_type, occurred_at=moment)
         event_id = self.text("id", found) if "id" in self.pointers else None
         record = RecordRef(self.account, kind, self.text("record", found))
         return Fact(event_type, event_id, meaning, record, moment)

@@ -54,9 +54,10 @@ def check_media(headers: Mapping[str, str], accepted: frozenset[str]) -> None:
         Refusal: 415.
     """
     if not _is_accepted(headers.get("content-type", ""), accepted):
-        named = sorted(name if "/" in name else f"another {name} type" for name in accepted)
+        whole = sorted(name for name in accepted if "/" in name)
+        named = whole + sorted(f"another {name} type" for name in accepted if "/" not in name)
         detail = f"Send the body as {' or '.join(named)}, named in Content-Type."
-        accept = ", ".join(sorted(name for name in accepted if "/" in name))
+        accept = ", ".join(whole)
         raise Refusal(415, "unsupported_media_type", detail, {"accept": accept} if accept else None)
 
 

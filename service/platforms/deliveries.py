@@ -23,24 +23,32 @@ def decode_delivery(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise Refusal(422, "not_an_event", "the body has not the shape of this platform's events") from error
+        raise _misshapen(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refusal(400, "unparsable", "the body is no JSON") from error
+        raise Refusal(400, "unparsable", "The body is no JSON.") from error
 
 
-def required_id(value: Id, what: str) -> str:
-    """Give an id as text.
+def required_id(value: Id, place: str) -> str:
+    """Give the id that stands at `place`, a JSON pointer, as text.
 
     Raises:
         Refusal: 422 `not_an_event`: missing, empty, too long, or with characters no id has.
     """
-    text = "" if value is None else str(value)
-    if not text or len(text) > ID_CHARACTERS_MAX or not text.isprintable():
-        raise Refusal(422, "not_an_event", f"the event does not name its {what}")
+    text = optional_id(value)
+    if text is None:
+        detail = f"Name what the event is about at {place}, in 1 to {ID_CHARACTERS_MAX} printable characters."
+        raise Refusal(422, "not_an_event", detail)
     return text
 
 
 def optional_id(value: Id) -> str | None:
     """Give an id as text, None where there is none that can serve."""
     text = "" if value is None else str(value)
-    return text if 0 < len(text) <= ID_CHARACTERS_MAX else None
+    return text if 0 < len(text) <= ID_CHARACTERS_MAX and text.isprintable() else None
+
+
+def _misshapen(error: msgspec.ValidationError) -> Refusal:
+    """Name the place; msgspec tells types and the names of our own fields, never a value."""
+    reason, _, path = str(error).partition(" - at `$")
+    place = path.removesuffix("`").replace(".", "/") or "the whole"
+    return Refusal(422, "not_an_event", f"The body has not the shape of this platform's events, at {place}: {reason}.")

@@ -60,7 +60,7 @@ _notices = msgspec.json.Decoder(_Notice)
 class FlowRetail:
     """One tenant; without `store_uid` it has customers only."""
 
-    def __init__(  # noqa: PLR0913 - what the operator configures, by name
+    def __init__(
         self,
         account: str,
         outbound: Outbound,
@@ -90,14 +90,14 @@ class FlowRetail:
         """
         notice = decode_delivery(_notices, delivery.body)
         if _uid(notice.tenant) not in {None, self._tenant_uid}:
-            raise Refusal(422, "not_an_event", "the event is another tenant's")
+            raise Refusal(422, "not_an_event", "The event is another tenant's: see /tenant/Uid.")
         if notice.action in CUSTOMER_ACTIONS:
-            uid = required_id(_uid(notice.customer), "customer")
+            uid = required_id(_uid(notice.customer), "/customer/Uid")
             record = RecordRef(self.account, "customer", uid)
             return (Fact(notice.action, None, CUSTOMER_ACTIONS[notice.action], record),)
         ours = self._store_uid is not None and _uid(notice.store) in {None, self._store_uid}
         if notice.action in PURCHASE_ORDER_ACTIONS and ours:
-            uid = required_id(_uid(notice.purchase_order), "purchase order")
+            uid = required_id(_uid(notice.purchase_order), "/purchaseOrder/Uid")
             record = RecordRef(self.account, "purchase_order", uid)
             return (Fact(notice.action, None, PURCHASE_ORDER_ACTIONS[notice.action], record),)
         return (Fact(notice.action),)

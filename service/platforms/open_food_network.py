@@ -73,7 +73,7 @@ class OpenFoodNetwork:
         tried = (number, data.enterprise.name if data.enterprise else None) == TEST_ORDER
         if not notice.event.startswith("payment.") or tried or number is None:
             return (Fact(notice.event, event_id, occurred_at=at),)
-        record = RecordRef(self.account, "order", required_id(number, "order"))
+        record = RecordRef(self.account, "order", required_id(number, "/data/order/number"))
         return (Fact(notice.event, event_id, "touched", record, at),)
 
     async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:

@@ -51,7 +51,7 @@ class _Notice(Struct):
     id: Id = None
     data: _Subject | None = None
     occurred_at: Any = None
-    organization_id: Any = None
+    organization_id: Id = None
 
 
 _notices = msgspec.json.Decoder(_Notice)
@@ -63,7 +63,7 @@ NO_PATHS: Mapping[str, str] = MappingProxyType({})
 class PackCloud:
     """One organization on pack.cloud; its token goes into `token_header`, right after `token_prefix`."""
 
-    def __init__(  # noqa: PLR0913 - what the operator configures, by name
+    def __init__(
         self,
         account: str,
         outbound: Outbound,
@@ -91,14 +91,14 @@ class PackCloud:
             Refusal: 422 `not_an_event`: no code, no id, or another organization's; 400 `unparsable`.
         """
         notice = decode_delivery(_notices, delivery.body)
-        if notice.organization_id not in {None, self._organization_id}:
-            raise Refusal(422, "not_an_event", "the event is another organization's")
+        if notice.organization_id is not None and str(notice.organization_id) != self._organization_id:
+            raise Refusal(422, "not_an_event", "The event is another organization's: see /organization_id.")
         noun, _, verb = notice.event_code.partition(".")
         event_id, kind = optional_id(notice.id), NOUNS.get(noun)
         if kind is None:
             return (Fact(notice.event_code, event_id),)
         subject = notice.data or _Subject()
-        record = RecordRef(self.account, kind, required_id(subject.id, kind))
+        record = RecordRef(self.account, kind, required_id(subject.id, "/data/id"))
         if kind == "order":
             return (Fact(notice.event_code, event_id, "touched", record),)
         occurred_at = next((at for at in (notice.occurred_at, subject.updated_at) if isinstance(at, str)), None)

@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from service.errors import Refusal
 from service.events import Delivery, Fact, RecordRef
 from service.outbound import Outbound
 from service.platforms.base import FetchContext, Fetched, Listed, Listing
@@ -61,7 +60,7 @@ _notices = msgspec.json.Decoder(_Notice)
 class PexipEngage:
     """One enterprise; `enterprise` is the slug in its URLs, `language` what it answers in."""
 
-    def __init__(  # noqa: PLR0913 - what the operator configures, by name
+    def __init__(
         self,
         account: str,
         outbound: Outbound,
@@ -103,10 +102,10 @@ class PexipEngage:
         event_id, kind, data = optional_id(notice.id), ENTITIES.get(notice.entity), notice.data
         if kind is None:
             return (Fact(notice.entity, event_id),)
-        subject = None if data is None else data.appointment if kind == "appointment" else data.callback_request
-        if data is None or subject is None:
-            raise Refusal(422, "not_an_event", f"the event does not name its {kind}")
-        record = RecordRef(self.account, kind, required_id(subject.id, kind))
+        data = data or _Data()
+        subject = (data.appointment if kind == "appointment" else data.callback_request) or _Subject()
+        place = "/data/appointment/id" if kind == "appointment" else "/data/callbackRequest/id"
+        record = RecordRef(self.account, kind, required_id(subject.id, place))
         occurred_at = subject.updated_at if isinstance(subject.updated_at, str) else None
         name = f"{notice.entity}.{data.event_type}" if data.event_type else notice.entity
         return (Fact(name, event_id, "touched", record, occurred_at),)

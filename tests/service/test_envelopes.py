@@ -1,6 +1,7 @@
 """The custom envelope: what it refuses, what it reads; and that the platform's own is guarded the same."""
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -147,8 +148,13 @@ def test_ids_that_are_whole_numbers_become_text() -> None:
 
 def test_an_ignored_type_needs_neither_id_nor_record() -> None:
     assert read({"type": "ping"}) == (Fact("ping"),)
-    assert read({"type": "ping", "id": "p1", "at": "now"}) == (Fact("ping", "p1", occurred_at="now"),)
+    assert read({"type": "ping", "id": "p1", "at": "now"}) == (Fact("ping", occurred_at="now"),)
     assert read({"type": "other"}, changed(unmapped="ignored")) == (Fact("other"),)
+
+
+@pytest.mark.parametrize("odd", [None, "", 1.5, True, {}, [], "a\nb", "x" * 10_000])
+def test_an_ignored_type_may_have_anything_for_an_id(odd: object) -> None:
+    assert read({"type": "ping", "id": odd}) == (Fact("ping"),)
 
 
 def test_an_unmapped_type_is_touched_unless_it_says_otherwise() -> None:
@@ -248,6 +254,28 @@ def test_several_events_in_one_delivery_are_read_each_from_its_own_bytes() -> No
 )
 def test_a_list_of_events_with_one_that_is_none_is_refused_whole(body: object) -> None:
     assert refused(body, EACH) == (422, "not_an_event")
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ({"events": None}, "at /events"),
+        ({"events": [ITEM] * (FACTS_MAX + 1)}, "at /events"),
+        ({"events": [ITEM, ITEM, {}]}, "at /type, in event 2 of the list, counted from 0"),
+        ({"events": [{**ITEM, "c": None}, ITEM]}, "at /c, in event 0 of the list, counted from 0"),
+        ({"events": [{**ITEM, "c": None}]}, "at /c"),
+    ],
+)
+def test_a_refusal_says_where_the_list_is_due_and_which_of_its_events_is_wrong(body: object, place: str) -> None:
+    with pytest.raises(Refusal, match=re.escape(f"{place}.") + r"\Z"):
+        read(body, EACH)
+
+
+def test_a_key_that_stands_twice_in_one_event_of_a_list_is_told_with_its_place() -> None:
+    with pytest.raises(Refusal) as caught:
+        read(b'{"events": [{"id":"1","type":"order.created","c":"c1"}, {"id":"1","id":"2","type":"t","c":"c"}]}', EACH)
+    assert (caught.value.status, caught.value.code) == (400, "unparsable")
+    assert "in event 1 of the list" in caught.value.detail
 
 
 def test_a_list_of_events_is_bounded() -> None:

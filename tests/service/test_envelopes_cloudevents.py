@@ -116,6 +116,16 @@ def test_a_batch_is_bounded() -> None:
     assert len(read([1] * (FACTS_MAX + 1), "application/json", **attributes).facts) == 1
 
 
+def test_a_refusal_says_which_event_of_a_batch_is_wrong() -> None:
+    for body, said in (
+        ([EVENT, EVENT | {"subject": None}], "/subject, in event 1 of the list"),
+        (EVENT | {"subject": None}, "/subject."),
+    ):
+        with pytest.raises(Refusal) as caught:
+            read(body, BATCHED if isinstance(body, list) else STRUCTURED)
+        assert said in caught.value.detail
+
+
 @pytest.mark.parametrize(
     ("data", "refusal"),
     [

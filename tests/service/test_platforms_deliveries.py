@@ -1,9 +1,13 @@
 """What each platform's deliveries say, fact by fact. No network."""
 
+import contextlib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.errors import Refusal
 from service.events import Delivery, Fact, RecordRef
@@ -22,6 +26,10 @@ ORGANIZATION = "3f0d3c2e-8a51-4c3b-9d5a-6f1f2e7c9b10"
 
 @pytest.fixture
 def platforms(outbound: Outbound) -> dict[str, Platform]:
+    return made(outbound)
+
+
+def made(outbound: Outbound) -> dict[str, Platform]:
     return {
         "pack_cloud": PackCloud("acct", outbound, organization_id=ORGANIZATION, token="t"),
         "pexip_engage": PexipEngage("acct", outbound, enterprise="acme", client_id="c", client_secret="s"),
@@ -90,6 +98,8 @@ REFUSED: list[tuple[str, object]] = [
     ("pack_cloud", {"event_code": "customer.updated", "data": {"id": "x" * 256}}),
     ("pack_cloud", {"event_code": "customer.updated", "data": {"id": ["x"]}}),
     ("pack_cloud", {"event_code": "customer.updated", "organization_id": "other", "data": {"id": "1"}}),
+    ("pack_cloud", {"event_code": "customer.updated", "organization_id": [ORGANIZATION], "data": {"id": "1"}}),
+    ("pack_cloud", {"event_code": "customer.updated", "organization_id": {}, "data": {"id": "1"}}),
     ("pack_cloud", {"event_code": None, "data": {"id": "1"}}),
     ("pexip_engage", {"entity": "Appointment", "id": "1"}),
     ("pexip_engage", {"entity": "Appointment", "id": "1", "data": {"eventType": "CREATE"}}),
@@ -111,6 +121,61 @@ def test_an_event_that_does_not_say_what_it_is_about_is_refused(
     with pytest.raises(Refusal) as raised:
         platforms[platform].read(delivery(body))
     assert (raised.value.status, raised.value.code) == (422, "not_an_event")
+
+
+PLACES: list[tuple[str, object, str]] = [
+    ("pack_cloud", {"event_code": "customer.updated", "data": {}}, "/data/id"),
+    ("pack_cloud", {"event_code": "customer.updated", "data": {"id": ["x"]}}, "/data/id: Expected"),
+    ("pack_cloud", {"event_code": None}, "/event_code: Expected `str`, got `null`"),
+    ("pack_cloud", [], "the whole: Expected `object`, got `array`"),
+    ("pexip_engage", {"entity": "Appointment"}, "/data/appointment/id"),
+    ("pexip_engage", {"entity": "Callback Request", "data": {}}, "/data/callbackRequest/id"),
+    ("pexip_engage", {}, "the whole: Object missing required field `entity`"),
+    ("open_food_network", {"event": "payment.x", "data": {"order": {"number": ""}}}, "/data/order/number"),
+    ("flow_retail", {"action": "CUSTOMER_UPDATE", "customer": {"Id": 32}}, "/customer/Uid"),
+    ("flow_retail", {"action": "PURCHASE_RECEIVED"}, "/purchaseOrder/Uid"),
+]
+
+
+@pytest.mark.parametrize(("platform", "body", "place"), PLACES)
+def test_a_refusal_names_the_place_that_is_wrong_and_nothing_that_was_sent(
+    platforms: dict[str, Platform], platform: str, body: object, place: str
+) -> None:
+    with pytest.raises(Refusal) as raised:
+        platforms[platform].read(delivery(body))
+    assert place in raised.value.detail
+    assert raised.value.detail[0].isupper()
+    assert raised.value.detail.endswith(".")
+
+
+KEYS = [
+    *("event_code", "id", "data", "occurred_at", "organization_id", "updated_at"),
+    *("entity", "eventType", "appointment", "callbackRequest"),
+    *("event", "at", "order", "number", "enterprise", "name"),
+    *("action", "tenant", "store", "customer", "purchaseOrder", "Uid", "Id"),
+]
+WORDS = ["customer.updated", "orders.x", "Appointment", "Callback Request", "payment.done", "CUSTOMER_UPDATE",
+         "PURCHASE_RECEIVED", ORGANIZATION, "7", "70", "R555555555"]  # fmt: skip
+ODD = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.sampled_from(WORDS)
+    | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
+    max_leaves=12,
+)
+
+
+@given(body=st.dictionaries(st.sampled_from(KEYS), ODD, max_size=8))
+def test_whatever_stands_under_the_names_a_platform_knows_nothing_but_a_refusal_is_raised(
+    body: dict[str, object],
+) -> None:
+    outbound: Any = None  # reading asks no network
+    for platform in made(outbound).values():
+        with contextlib.suppress(Refusal):
+            assert len(platform.read(delivery(body))) == 1
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"event_code": "\xff"}', b"[" * 100_000])
@@ -167,6 +232,13 @@ def test_an_event_id_that_cannot_serve_is_left_out(platforms: dict[str, Platform
         body = {"event_code": "customer.created", "id": event_id, "data": {"id": "1"}}
         (fact,) = platforms["pack_cloud"].read(delivery(body))
         assert (fact.id, fact.change) == (read, "created")
+
+
+def test_a_type_that_nobody_asked_for_may_have_any_id(platforms: dict[str, Platform]) -> None:
+    """The answer to it is `ignored`, so nothing of it has to be fit for a key."""
+    for event_id in (None, "", "a\nb", "x" * 3_000):
+        (fact,) = platforms["pack_cloud"].read(delivery({"event_code": "shipment.created", "id": event_id}))
+        assert (fact.type, fact.id) == ("shipment.created", None)
 
 
 def test_a_callback_request_leads_to_its_customer_as_an_appointment_does(platforms: dict[str, Platform]) -> None:

@@ -369,8 +369,8 @@ def test_what_a_connector_read_is_held_to_the_same_limits(bench: Bench) -> None:
     long, record = "x" * (TEXT_CHARACTERS_MAX + 1), RecordRef("pack", "customer", "a\nb")
     for fact in (
         Fact(long),
-        Fact("t", "x" * (ID_CHARACTERS_MAX + 1)),
-        Fact("t", "\x00"),
+        Fact("t", "x" * (ID_CHARACTERS_MAX + 1), record=RecordRef("pack", "customer", "a")),
+        Fact("t", "\x00", record=RecordRef("pack", "customer", "a")),
         Fact("t", record=record),
         Fact(""),
     ):
