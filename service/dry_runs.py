@@ -93,7 +93,7 @@ async def run_event(rulebook: Rulebook, store: Store, platforms: Mapping[str, Pl
     return run_subject(rulebook, await _subject(event, store, platforms), event.id)
 
 
-async def run_record(  # noqa: PLR0913 - what a fetch and an event of our own take
+async def run_record(
     rulebook: Rulebook,
     store: Store,
     platforms: Mapping[str, Platform],

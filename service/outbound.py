@@ -48,7 +48,7 @@ class Outbound:
         self._plain = _open_session(aiohttp.DefaultResolver(), connections_max)
         self._guarded = _open_session(GuardedResolver(self._guard), connections_max)
 
-    async def request(  # noqa: PLR0913 - a call is these seven things, each named at the call
+    async def request(
         self,
         method: str,
         url: str,

@@ -119,7 +119,7 @@ def derive(event: Event, ref: RecordRef, settings: Settings) -> Arrival:
     return Arrival(derived, name, int(settings.dedupe_hours * 3_600_000))
 
 
-def _line(  # noqa: PLR0913, PLR0917 - each is one part of the line
+def _line(  # noqa: PLR0917 - each is one part of the line
     rulebook: Rulebook,
     fetched: Fetched,
     last: LastState,

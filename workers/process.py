@@ -185,7 +185,7 @@ class Run:
             return onward
         return await self._effects(head, report, event, line, fresh=True)
 
-    def _decided(  # noqa: PLR0913, PLR0917 - each is one part of what is written
+    def _decided(  # noqa: PLR0917 - each is one part of what is written
         self, head: Head, event: Event, fetched: Fetched, decision: Decision, fate: str, story: bytes
     ) -> Decided:
         return Decided(
@@ -218,7 +218,7 @@ class Run:
             return await self._end(head, report, "bury", "dead_lettered", outcome, run)
         return await self._end(head, report, "end", "matched", outcome, run)
 
-    async def _end(  # noqa: PLR0913, PLR0917 - each is one part of what is written
+    async def _end(  # noqa: PLR0917 - each is one part of what is written
         self, head: Head, report: Report, step: Step, word: str, outcome: Outcome, run: EffectsRun, seconds: float = 0
     ) -> Onward:
         fate = outcome.error.kind if outcome.error else word
@@ -281,7 +281,7 @@ class Run:
         chance = random.random()  # noqa: S311 - jitter
         return delay_seconds(self._settings, head.attempts, chance, retry_after_seconds)
 
-    async def _settle(  # noqa: PLR0913 - each is one part of what is written
+    async def _settle(
         self,
         head: Head,
         step: Step,

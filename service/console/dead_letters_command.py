@@ -54,7 +54,7 @@ def show(event_id: str, *, raw: bool, as_json: bool, way: Way) -> None:
 @AFTER
 @JSON
 @reaching
-def replay(  # noqa: PLR0913 - the command's options
+def replay(
     ids: tuple[str, ...],
     wanted: Wanted,
     *,
@@ -89,7 +89,7 @@ def replay(  # noqa: PLR0913 - the command's options
 @AFTER
 @JSON
 @reaching
-def discard(  # noqa: PLR0913 - the command's options
+def discard(
     ids: tuple[str, ...],
     reason: str,
     wanted: Wanted,

@@ -74,7 +74,7 @@ from service.store import Shards, Store
 class Direct:
     """A Desk on open stores; `operator` is who sits there. Built platforms are asked nothing here."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the parts it stands on
+    def __init__(  # noqa: PLR0917 - the parts it stands on
         self,
         settings: Settings,
         environ: dict[str, str],

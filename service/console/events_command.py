@@ -77,7 +77,7 @@ def show(event_id: str, *, raw: bool, as_json: bool, way: Way) -> None:
 @AFTER
 @JSON
 @reaching
-def replay(  # noqa: PLR0913 - the command's options
+def replay(
     ids: tuple[str, ...],
     wanted: Wanted,
     *,

@@ -19,9 +19,7 @@ from service.oversight.forgetting import Forgotten
 @YES
 @JSON
 @reaching
-def forget(  # noqa: PLR0913 - the command's options
-    platform: str, customer_id: str, *, dry_run: bool, yes: bool, as_json: bool, way: Way
-) -> None:
+def forget(platform: str, customer_id: str, *, dry_run: bool, yes: bool, as_json: bool, way: Way) -> None:
     """Erase the customer CUSTOMER_ID of PLATFORM everywhere; erase them at the platform first.
 
     Exit code 1 while a run has some of it in hand: ask again then.

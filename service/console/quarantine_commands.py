@@ -110,9 +110,7 @@ def accept(ids: tuple[str, ...], source: str | None, *, every: bool, as_json: bo
 @YES
 @JSON
 @reaching
-def discard(  # noqa: PLR0913 - the command's options
-    ids: tuple[str, ...], source: str | None, *, every: bool, yes: bool, as_json: bool, way: Way
-) -> None:
+def discard(ids: tuple[str, ...], source: str | None, *, every: bool, yes: bool, as_json: bool, way: Way) -> None:
     """Forget them."""
     choice = Choice(ids, source, every)
 

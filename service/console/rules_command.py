@@ -49,7 +49,7 @@ class Wanted(Struct, frozen=True):
 @click.option("--version", default=None, help="A former version to try; by default the one in force.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @reaching
-def dry_run(  # noqa: PLR0913 - the command's options
+def dry_run(
     event: str | None,
     record: str | None,
     last: int | None,

@@ -34,7 +34,7 @@ def list_reads(configs: Mapping[str, PlatformConfig], account: str) -> list[Read
     return [ReadView(name, read.required, read.optional) for name, read in _reads(configs, account).items()]
 
 
-async def read_platform(  # noqa: PLR0913 - whom, what, and for whose eyes
+async def read_platform(
     configs: Mapping[str, PlatformConfig],
     platforms: Mapping[str, Platform],
     account: str,

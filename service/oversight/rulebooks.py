@@ -63,7 +63,7 @@ async def list_publications(places: Places) -> list[Publication]:
     return [Publication(entry["version"], entry["author"], entry["note"], entry["at"]) for entry in found]
 
 
-async def apply_rules(  # noqa: PLR0913, PLR0917 - what a version is published with
+async def apply_rules(  # noqa: PLR0917 - what a version is published with
     places: Places, operator: Operator, rules: Sequence[Rule], actions: Sequence[type[Action]], author: str, note: str
 ) -> Published:
     """Replace the rules of files; those of the admin API stay.
@@ -80,7 +80,7 @@ async def apply_rules(  # noqa: PLR0913, PLR0917 - what a version is published w
     return done
 
 
-async def restore_rulebook(  # noqa: PLR0913, PLR0917 - likewise
+async def restore_rulebook(  # noqa: PLR0917 - likewise
     places: Places, operator: Operator, version: str, actions: Sequence[type[Action]], author: str, note: str
 ) -> Published:
     """Put a former version in force again, rules of files and of the API alike.

@@ -33,7 +33,7 @@ class Reply(Struct, frozen=True):
     headers: Mapping[str, str] = MappingProxyType({})
 
 
-def judge(  # noqa: PLR0913 - what judging takes
+def judge(
     operation: str,
     answer: Answer,
     *,

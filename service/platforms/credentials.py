@@ -60,7 +60,7 @@ class ClientCredentials:
     seconds and never goes back.
     """
 
-    def __init__(  # noqa: PLR0913 - what a token is asked with
+    def __init__(
         self,
         account: str,
         outbound: Outbound,

@@ -42,7 +42,7 @@ class Custom:
         ConfigError: a record kind, or a field in a map, that there is not.
     """
 
-    def __init__(  # noqa: PLR0913 - what the operator configures, by name
+    def __init__(
         self,
         account: str,
         outbound: Outbound,

@@ -29,7 +29,7 @@ class Calls:
     `transient` names further statuses that waiting mends on a read, `gone` further ones that mean 404.
     """
 
-    def __init__(  # noqa: PLR0913 - what an account is
+    def __init__(
         self,
         account: str,
         base_url: str,
@@ -58,7 +58,7 @@ class Calls:
         """
         return await self.ask(operation, "GET", path, context, headers=headers, repeatable=True)
 
-    async def ask(  # noqa: PLR0913 - what a call is
+    async def ask(
         self,
         operation: str,
         method: str,
@@ -87,7 +87,7 @@ class Calls:
             error.operation = operation
             raise
 
-    async def _repeated(  # noqa: PLR0913, PLR0917 - what a call is
+    async def _repeated(  # noqa: PLR0917 - what a call is
         self,
         operation: str,
         method: str,
@@ -140,7 +140,7 @@ def _headers(context: FetchContext, headers: Mapping[str, str], body: bytes | No
     return sent
 
 
-async def fetch_one(  # noqa: PLR0913 - what is asked, how, and how it is read
+async def fetch_one(
     calls: Calls,
     operation: str,
     path: str,

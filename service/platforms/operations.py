@@ -108,7 +108,7 @@ class Endpoints:
         self._operations = operations
         self._fixed = {name: segment(value) for name, value in fixed.items()}
 
-    async def ask(  # noqa: PLR0913 - what a call is
+    async def ask(
         self,
         name: str,
         context: FetchContext,
@@ -135,7 +135,7 @@ class Endpoints:
             repeatable=operation.repeatable,
         )
 
-    async def read(  # noqa: PLR0913 - what a call is, and how it is read
+    async def read(
         self,
         name: str,
         context: FetchContext,
@@ -154,7 +154,7 @@ class Endpoints:
         reply = await self.ask(name, context, ids=ids, query=query, body=body, headers=headers)
         return read_as(f"{self.kind}.{name}", read, reply)
 
-    async def fetch(  # noqa: PLR0913 - what a call is
+    async def fetch(
         self,
         name: str,
         context: FetchContext,
@@ -175,7 +175,7 @@ class Endpoints:
             self._calls, f"{self.kind}.{name}", path, context, asked=asked, read=read, headers=headers
         )
 
-    async def write(  # noqa: PLR0913 - what a call is
+    async def write(
         self,
         name: str,
         context: FetchContext,

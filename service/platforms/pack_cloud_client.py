@@ -113,7 +113,7 @@ class PackCloudClient(RulesClient):
         """GET …/purchase-orders/{purchase_order}: status, events, lines, supplier. Page "Get purchase order by id"."""
         return await self._get("purchase_order.get", {"purchase_order": purchase_order}, context)
 
-    async def list_purchase_orders(  # noqa: PLR0913 - its filters
+    async def list_purchase_orders(
         self,
         *,
         statuses: Sequence[str] = (),

@@ -88,7 +88,7 @@ async def roll_back(
     raise StoreUnavailable("others are publishing rules at the same time; try again")
 
 
-async def put_in_force(  # noqa: PLR0913, PLR0917 - what a version is published with
+async def put_in_force(  # noqa: PLR0917 - what a version is published with
     shelves: Sequence[RulebookShelf], version: str, document: bytes, author: str, note: str, before: str | None
 ) -> bool:
     """Publish on the first shelf if `before` is in force there, then on the others; False if another version is.

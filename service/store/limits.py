@@ -48,7 +48,7 @@ class Limits:
             return Permit()
         return Permit(cast("Wait", cast("bytes", word).decode()), rest[0] / 1000)
 
-    async def passed(  # noqa: PLR0913 - how it ended, and what follows from it
+    async def passed(
         self,
         account: str,
         token: str,

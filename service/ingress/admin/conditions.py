@@ -48,7 +48,7 @@ class RuleConditions(Controller):
     tags = ("Rules",)
 
     @get("/", role="viewer")
-    async def list_conditions(  # noqa: PLR0913, PLR0917 - the query's words
+    async def list_conditions(
         self,
         rule_id: FromPath[str],
         parts: Parts,
@@ -74,7 +74,7 @@ class RuleConditions(Controller):
         return Response(_found(rule, condition_id), headers=rule_headers(version, rule))
 
     @post("/", role="operator")
-    async def create_condition(  # noqa: PLR0913, PLR0917 - what a creation takes
+    async def create_condition(
         self,
         rule_id: FromPath[str],
         data: JSONBody[NewCondition],
@@ -95,7 +95,7 @@ class RuleConditions(Controller):
         return await _changed(parts, request, change, lambda: made[0], created=True)
 
     @put("/{condition_id:str}", role="operator")
-    async def update_condition(  # noqa: PLR0913, PLR0917 - what an update takes
+    async def update_condition(
         self,
         rule_id: FromPath[str],
         condition_id: FromPath[str],
@@ -114,7 +114,7 @@ class RuleConditions(Controller):
         return await _changed(parts, request, change, lambda: condition_id)
 
     @delete("/{condition_id:str}", role="operator", status_code=204)
-    async def delete_condition(  # noqa: PLR0913, PLR0917 - what a removal takes
+    async def delete_condition(
         self,
         rule_id: FromPath[str],
         condition_id: FromPath[str],

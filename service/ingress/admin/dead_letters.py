@@ -42,11 +42,11 @@ class DeadLetters(Controller):
     tags = ("Dead letters",)
 
     @get("/", role="viewer")
-    async def list_dead_letters(  # noqa: PLR0913, PLR0917 - the query's words
+    async def list_dead_letters(
         self,
         parts: Parts,
         source: Word = None,
-        type: Word = None,  # noqa: A002 - the query's word
+        type: Word = None,
         error: Word = None,
         record: Record = None,
         rule: Rule = None,
@@ -67,7 +67,7 @@ class DeadLetters(Controller):
         event_id: FromPath[str],
         parts: Parts,
         caller: Caller,
-        raw: Raw = False,  # noqa: FBT002 - a query's word
+        raw: Raw = False,
     ) -> EventView:
         """Show one dead letter with its whole history."""
         return await show_event(parts.places, event_id, sight_of(caller, raw=raw), dead_only=True)

@@ -41,11 +41,11 @@ class Events(Controller):
     tags = ("Events",)
 
     @get("/", role="viewer")
-    async def list_events(  # noqa: PLR0913, PLR0917 - the query's words
+    async def list_events(
         self,
         parts: Parts,
         source: Word = None,
-        type: Word = None,  # noqa: A002 - the query's word
+        type: Word = None,
         fate: Word = None,
         record: Record = None,
         rule: Rule = None,
@@ -69,7 +69,7 @@ class Events(Controller):
         return await search_events(parts.places, parts.sources, text, limit)
 
     @get("/{event_id:str}", role="viewer")
-    async def show_event(self, event_id: FromPath[str], parts: Parts, caller: Caller, raw: Raw = False) -> EventView:  # noqa: FBT002 - a query's word
+    async def show_event(self, event_id: FromPath[str], parts: Parts, caller: Caller, raw: Raw = False) -> EventView:
         """Show one event: what arrived, the decision, every effect and attempt."""
         return await show_event(parts.places, event_id, sight_of(caller, raw=raw))
 

@@ -71,14 +71,14 @@ class PlatformAccounts(Controller):
         return list_reads(parts.platform_configs, account)
 
     @get("/{account:str}/reads/{operation:str}", role="operator")
-    async def read_platform(  # noqa: PLR0913, PLR0917 - whom, what, and for whose eyes
+    async def read_platform(
         self,
         account: FromPath[str],
         operation: FromPath[str],
         request: Request[Any, Any, Any],
         parts: Parts,
         caller: Caller,
-        raw: Raw = False,  # noqa: FBT002 - a query's word
+        raw: Raw = False,
     ) -> Any:  # noqa: ANN401 - JSON may be anything
         """Ask the platform for one thing, or one page of a list; the query holds the read's arguments."""
         sight = sight_of(caller, raw=raw)
@@ -93,7 +93,7 @@ class Fleet(Controller):
     tags = ("Installation",)
 
     @get("/stores", role="viewer")
-    async def list_stores(self, parts: Parts, memory: Weigh = False) -> Sequence[StoreView]:  # noqa: FBT002 - a query's word
+    async def list_stores(self, parts: Parts, memory: Weigh = False) -> Sequence[StoreView]:
         """Tell how each store fares."""
         return await list_stores(parts.places, weigh=memory)
 

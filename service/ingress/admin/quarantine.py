@@ -39,7 +39,7 @@ class QuarantinedDeliveries(Controller):
         refused_id: FromPath[str],
         parts: Parts,
         caller: Caller,
-        raw: Raw = False,  # noqa: FBT002 - a query's word
+        raw: Raw = False,
     ) -> RefusedView:
         """Show one; what may be a credential only `raw`."""
         return await show_refused(parts.places, refused_id, sight_of(caller, raw=raw))

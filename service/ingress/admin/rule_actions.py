@@ -48,7 +48,7 @@ class RuleActions(Controller):
         return Response(rule.actions[_place(rule, action_id)], headers=rule_headers(version, rule))
 
     @post("/", role="operator")
-    async def create_action(  # noqa: PLR0913, PLR0917 - what a creation takes
+    async def create_action(
         self,
         rule_id: FromPath[str],
         data: JSONBody[Words],
@@ -72,7 +72,7 @@ class RuleActions(Controller):
         return Response(data, headers=headers)
 
     @put("/{action_id:str}", role="operator")
-    async def update_action(  # noqa: PLR0913, PLR0917 - what an update takes
+    async def update_action(
         self,
         rule_id: FromPath[str],
         action_id: FromPath[str],
@@ -99,7 +99,7 @@ class RuleActions(Controller):
         return Response(data, headers=rule_headers(version, kept[0]))
 
     @delete("/{action_id:str}", role="operator", status_code=204)
-    async def delete_action(  # noqa: PLR0913, PLR0917 - what a removal takes
+    async def delete_action(
         self,
         rule_id: FromPath[str],
         action_id: FromPath[str],

@@ -52,10 +52,10 @@ class Rules(Controller):
     tags = ("Rules",)
 
     @get("/", role="viewer")
-    async def list_rules(  # noqa: PLR0913, PLR0917 - the query's words
+    async def list_rules(
         self,
         parts: Parts,
-        type: Annotated[RuleType | None, QueryParameter()] = None,  # noqa: A002 - the query's word
+        type: Annotated[RuleType | None, QueryParameter()] = None,
         origin: Annotated[Origin | None, QueryParameter()] = None,
         enabled: Annotated[bool | None, QueryParameter()] = None,
         event: Annotated[Change | None, QueryParameter(description="rules that judge this change")] = None,
@@ -88,7 +88,7 @@ class Rules(Controller):
         return Response(RuleView(**structs.asdict(data), origin="api"), headers=headers)
 
     @put("/{rule_id:str}", role="operator")
-    async def update_rule(  # noqa: PLR0913, PLR0917 - what an update takes
+    async def update_rule(
         self,
         rule_id: FromPath[str],
         data: JSONBody[Rule],
