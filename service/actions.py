@@ -18,7 +18,10 @@ Repeat = Literal["safe", "keyed", "unsafe"]
 """What may happen to an effect found started without a result: run again, run again with the same idempotency key, or
 wait for a person."""
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")]
+Name = Annotated[
+    str,
+    Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z", description="at most 64 letters, digits, - and _"),
+]
 """The id of a rule or an action: letters, digits, dash, underscore; up to 64. It stands in idempotency keys, and so in
 headers and in what is signed."""
 

@@ -92,7 +92,7 @@ def _describe(reason: str, data: Plain, wanted: Wanted, at: str, tag: str) -> Co
     if SecretRef in _members(wanted) and not isinstance(data, dict | list):
         return ConfigError(at, "a secret stands here in clear, or something else than a reference", REFERENCE_FIX)
     if "matching regex" in reason:
-        reason = "has not the form that is due"
+        reason = "does not have the right form"
     return ConfigError(at, reason, _fix(wanted, data))
 
 
@@ -157,7 +157,7 @@ def _is_tagged(struct: type[Struct], written: dict[str, Any]) -> bool:
 
 
 def _fields(struct: type[Struct]) -> dict[str, Any]:
-    return {field.name: field.type for field in msgspec.structs.fields(struct)}
+    return {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
 
 
 def _is_struct(wanted: Wanted) -> TypeGuard[type[Struct]]:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from service.actions import Action, Render, Repeat
+from service.config.decoding import decode
 from service.errors import ConfigError
 from service.rules.conditions import Budget, Run, Spot
 from service.rules.fields import Field, Place, record_type
@@ -81,10 +82,7 @@ def _compile_action(
         fix = f"did you mean {near[0]}?" if near else f"take one of {', '.join(sorted(actions))}"
         raise ConfigError(f"{at}.do", f"no action {str(do)[:64]!r}", fix)
     kind = actions[do]
-    try:
-        action = msgspec.convert(words, kind)
-    except msgspec.ValidationError as error:
-        raise shape_error(error, at) from None
+    action: Action = decode(words, kind, at)
     try:
         return CompiledAction(action.id, do, kind.repeat, action.compile(Template(place)))
     except ConfigError as error:

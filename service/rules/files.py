@@ -4,13 +4,13 @@ import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
 from service.actions import Action
+from service.config.decoding import decode
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
-from service.rules.compiling import by_name, compile_rule, shape_error
+from service.rules.compiling import by_name, compile_rule
 from service.rules.language import Rule
 
 EXAMPLE_ENDINGS = (".examples.yaml", ".examples.yml")
@@ -56,7 +56,9 @@ def find_rule_files(patterns: Sequence[str], folder: Path) -> list[Path]:
         below = whole.relative_to(whole.anchor)
         matches = {path for path in Path(whole.anchor).glob(str(below)) if path.is_file() and not is_example(path)}
         if not matches:
-            raise ConfigError(f"rules[{index}]", f"{pattern!r} finds no file in {folder}", "correct the pattern")
+            raise ConfigError(
+                f"rules[{index}]", f"{pattern!r} finds no file in {folder.resolve()}", "correct the pattern"
+            )
         found |= matches
     return sorted(found)
 
@@ -92,7 +94,5 @@ def _read(path: Path) -> tuple[Rule, ...]:
         raise
     if not isinstance(plain, list):
         raise ConfigError(str(path), "is not a list of rules", "begin each rule with a dash: - id: …")
-    try:
-        return msgspec.convert(plain, tuple[Rule, ...])
-    except msgspec.ValidationError as error:
-        raise shape_error(error, f"{path}: rules") from None
+    rules: tuple[Rule, ...] = decode(plain, tuple[Rule, ...], f"{path}: rules")
+    return rules

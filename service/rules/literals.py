@@ -47,7 +47,8 @@ def read_literal(value: Value, kind: Kind, at: str) -> Value:
         raise ConfigError(at, "nothing compares with null", "use op: is_null")
     literal = _READERS[kind](value)
     if literal is None:
-        raise ConfigError(at, f"{str(value)[:40]!r} is not a {kind}", _FIXES[kind])
+        noun = {"amount": "an amount", "any": "a plain value"}.get(kind, f"a {kind}")
+        raise ConfigError(at, f"{str(value)[:40]!r} is not {noun}", _FIXES[kind])
     return literal
 
 

@@ -50,9 +50,9 @@ def refusal(tree: Any, record: Any = None) -> ConfigError:
         (LEAF | {"ref": "id", "value": "x"}, ".value", "has no meaning here", "remove"),
         (LEAF | {"op": "exists"}, ".value", "has no meaning here", "remove"),
         ({"field": "status", "op": "missing", "ref": "id"}, ".ref", "has no meaning here", "remove"),
-        ({"field": "total.value", "op": "gt", "value": 100.0}, ".value", "is not a amount", '"100.00"'),
-        ({"field": "total.value", "op": "gt", "value": "1e5"}, ".value", "is not a amount", '"100.00"'),
-        ({"field": "total.value", "op": "gt", "value": True}, ".value", "is not a amount", '"100.00"'),
+        ({"field": "total.value", "op": "gt", "value": 100.0}, ".value", "is not an amount", '"100.00"'),
+        ({"field": "total.value", "op": "gt", "value": "1e5"}, ".value", "is not an amount", '"100.00"'),
+        ({"field": "total.value", "op": "gt", "value": True}, ".value", "is not an amount", '"100.00"'),
         ({"field": "lines_count", "op": "gt", "value": 2**63}, ".value", "is not a number", "whole number"),
         ({"field": "total", "op": "gt", "value": "100.00"}, ".value", "is not a money", "currency: EUR"),
         ({"field": "total", "op": "gt", "value": {"value": 1}}, ".value", "is not a money", "currency: EUR"),
@@ -66,10 +66,10 @@ def refusal(tree: Any, record: Any = None) -> ConfigError:
         ({"field": "status", "op": "in", "value": []}, ".value", "a list is due", "[one, two]"),
         ({"field": "status", "op": "in", "value": ["a", 5]}, ".value[1]", "is not a text", "quotes"),
         ({"field": "status", "op": "in", "value": ["a"] * 1001}, ".value", "1001 values", "split"),
-        ({"field": "raw.x", "op": "eq", "value": [1]}, ".value", "is not a any", "text, a number"),
+        ({"field": "raw.x", "op": "eq", "value": [1]}, ".value", "is not a plain value", "text, a number"),
         ({"field": "raw.x", "op": "gt", "value": "100"}, ".value", "'100' is none", "without quotes"),
         ({"field": "raw.x", "op": "le", "value": True}, ".value", "le compares numbers", "without quotes"),
-        ({"field": "raw.x", "op": "eq", "value": float("inf")}, ".value", "is not a any", "text, a number"),
+        ({"field": "raw.x", "op": "eq", "value": float("inf")}, ".value", "is not a plain value", "text, a number"),
         ({"field": "status", "op": "eq", "ref": "created_at"}, ".ref", "does not compare with status", "name a text"),
         ({"field": "status", "op": "in", "ref": "id"}, ".ref", "does not compare", "name a list"),
         ({"field": "status", "op": "eq", "ref": "statsu"}, ".ref", "no field", "did you mean status?"),
@@ -204,12 +204,12 @@ def rule_with(actions: str) -> bytes:
     [
         ("[{id: a, do: lgo, message: m}]", "actions[0].do", "no action 'lgo'", "did you mean log?"),
         ("[{id: a}]", "actions[0].do", "no action 'None'", "take one of"),
-        ("[{id: a, do: log}]", "actions[0]", "missing required field `message`", ""),
-        ("[{id: a, do: log, message: m, colour: red}]", "actions[0]", "unknown field `colour`", ""),
-        ("[{id: a, do: log, message: m, level: loud}]", "actions[0].level", "Invalid enum value", ""),
-        ("[{do: log, message: m}]", "actions[0]", "missing required field `id`", ""),
-        ('[{do: log, message: m, id: "a:b"}]', "actions[0].id", "matching regex", ""),
-        ('[{do: log, message: m, id: "a.b"}]', "actions[0].id", "matching regex", ""),
+        ("[{id: a, do: log}]", "actions[0].message", "is missing", "add message"),
+        ("[{id: a, do: log, message: m, colour: red}]", "actions[0].colour", "unknown key", "level, message"),
+        ("[{id: a, do: log, message: m, level: loud}]", "actions[0].level", "Invalid enum value", "info, warning"),
+        ("[{do: log, message: m}]", "actions[0].id", "is missing", "add id"),
+        ('[{do: log, message: m, id: "a:b"}]', "actions[0].id", "right form", "letters"),
+        ('[{do: log, message: m, id: "a.b"}]', "actions[0].id", "right form", "letters"),
         ("[{id: a, do: log, message: m}, {id: a, do: log, message: m}]", "actions[1].id", "stands twice", ""),
         ('[{id: a, do: log, message: "{statsu}"}]', "actions[0].message", "no field", "did you mean status?"),
     ],
@@ -229,6 +229,27 @@ def test_a_rule_has_a_bounded_number_of_actions() -> None:
 
 
 RULE = "- {id: %s, type: purchase_order, when: {field: %s, op: exists}}\n"
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ("id: r, type: order", ".type: Invalid enum value 'order'. Fix: known here: customer, purchase_order"),
+        (
+            "id: r, type: customer, events: [update]",
+            ".events[0]: Invalid enum value 'update'. Fix: did you mean updated?",
+        ),
+        ("type: customer", ".id: is missing. Fix: add id"),
+        ("id: r, type: customer, evnets: []", ".evnets: unknown key. Fix: did you mean events?"),
+        ("id: r, type: customer, when: {not: {feild: id}}", ".when.not.feild: unknown key. Fix: did you mean field?"),
+    ],
+)
+def test_a_word_of_a_file_that_is_not_known_comes_with_those_that_are(rule: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(f"- {{{rule}}}\n")
+    with pytest.raises(ConfigError) as caught:
+        read_rule_files([path], load_actions())
+    assert str(caught.value).startswith(f"{path}: rules[0]{told}")
 
 
 def test_a_mistake_in_a_file_names_the_file(tmp_path: Path) -> None:
