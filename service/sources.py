@@ -51,7 +51,7 @@ class Source(Struct, frozen=True, kw_only=True):
     `window_ms` is how long its claims are kept, `failure_status` what a delivery is answered that cannot be verified.
     `content_types` are the media types it takes: names, ends such as `+json`, or `*`. `distinct` makes every delivery
     without an id an event of its own, `entropy` then sets them apart. `challenger` and `asked` know the
-    sender's handshakes: by a delivery, and by a query.
+    sender's handshakes: by a delivery, and by a query or a header.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Source(Struct, frozen=True, kw_only=True):
         except Refusal as refusal:
             raise self._failure(refusal) from None
 
-    def shake_hands(self, method: str, query: bytes) -> Echo | None:
+    def shake_hands(self, method: str, query: bytes, headers: Mapping[str, str]) -> Echo | None:
         """Give the answer to a request that only asks whether the address is ours, None for any other.
 
         Raises:
@@ -91,7 +91,7 @@ class Source(Struct, frozen=True, kw_only=True):
         if self.asked is None:
             return None
         try:
-            return self.asked.answer(method, query)
+            return self.asked.answer(method, query, headers)
         except Refusal as refusal:
             raise self._failure(refusal) from None
 
@@ -191,7 +191,8 @@ def _build(  # noqa: PLR0917 - joins what the process and the operator say of on
         verifier=scheme.build(environ, f"sources.{name}.verify"),
         reader=source.envelope.reader(Desk(platform, known_kinds(account), settings.body_depth_max)),
         entropy=entropy,
-        challenger=source.challenge and source.challenge.challenger(settings.body_depth_max),
+        challenger=source.challenge
+        and source.challenge.build(environ, f"sources.{name}.challenge", settings.body_depth_max),
         asked=source.handshake and source.handshake.build(environ, f"sources.{name}.handshake"),
         retries_on_429=account.retries_on_429,
     )

@@ -1,7 +1,6 @@
 """What no single field can tell: names that refer to nothing, parts that do not fit together, secrets not there."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from msgspec import Struct
 
@@ -34,6 +33,9 @@ def check_source(
         fix = "add verify: with the sender's scheme, or poll: {every: 5m, record: customer}"
         yield ConfigError(at, "has neither verify nor poll, so nothing ever comes from it", fix)
     yield from _check_scheme(at, source, environ)
+    if source.handshake is not None and source.handshake.proof and isinstance(source.envelope, CloudEventsEnvelope):
+        fix = "prove the address of a source with another envelope, or by a challenge"
+        yield ConfigError(f"{at}.handshake.proof", "in binary mode a body may be what anybody had hashed", fix)
     if source.platform not in platforms:
         fix = did_you_mean(source.platform, platforms)
         yield ConfigError(f"{at}.platform", f"there is no platform {source.platform}", fix)
@@ -54,6 +56,8 @@ def _check_scheme(at: str, source: SourceConfig, environ: Mapping[str, str]) -> 
             source.verify.build(environ, f"{at}.verify")
         if source.handshake is not None:
             source.handshake.build(environ, f"{at}.handshake")
+        if source.challenge is not None:
+            source.challenge.build(environ, f"{at}.challenge", 1)
     except ConfigError as error:
         yield error
     if isinstance(source.verify, Unverified) and not source.allow_unverified:
@@ -119,7 +123,7 @@ def _check_records(at: str, platform: CustomConfig) -> Iterator[ConfigError]:
             yield ConfigError(f"{at}.{kind}", f"there is no kind {kind}", did_you_mean(kind, RECORDS))
 
 
-def _secrets(value: Any, at: str) -> Iterator[tuple[str, SecretRef]]:  # noqa: ANN401 - walks whatever a struct holds
+def _secrets(value: object, at: str) -> Iterator[tuple[str, SecretRef]]:
     """Find every reference to a secret below a struct, with its path."""
     if isinstance(value, SecretRef):
         yield at, value

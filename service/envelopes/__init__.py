@@ -3,9 +3,10 @@
 One file per kind of envelope; to add one, write its file and name it in the union below.
 """
 
-from service.envelopes.challenge import Challenge, Echo
+from service.envelopes.challenge import Challenge
 from service.envelopes.cloudevents import CloudEventsEnvelope
 from service.envelopes.custom import CustomEnvelope
+from service.envelopes.echo import Echo
 from service.envelopes.envelope import Connector, Desk, Envelope, Reader, Told
 from service.envelopes.handshake import Asked, Handshake
 from service.envelopes.platform import PlatformEnvelope

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from service.envelopes.envelope import FACTS_MAX, Desk, Reader, Told, alone, not_an_event, read_each
 from service.envelopes.pointed import FactWriter, Meaning, Parts, PointedEnvelope, RecordPlace
-from service.envelopes.pointers import Place, Pointer
+from service.envelopes.pointers import HeaderPlace, Place, Pointer
 from service.envelopes.strict_json import check_body, read_items
 from service.envelopes.walk import Walk
 from service.events import Delivery, Fact
@@ -18,12 +18,6 @@ TypePlace = Annotated[
         pattern=r"^([^/].*|(/([^~/]|~[01])*)+)\Z", max_length=500, description="a JSON pointer as /type, or fixed text"
     ),
 ]
-
-
-class HeaderPlace(Struct, frozen=True, forbid_unknown_fields=True):
-    """A header that holds the type, for senders whose bodies do not tell it. Nothing signs it: see docs/senders.md."""
-
-    header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}\Z", description="a header's name such as X-Topic")]
 
 
 class CustomEnvelope(PointedEnvelope, frozen=True, kw_only=True, tag="custom"):

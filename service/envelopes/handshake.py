@@ -1,8 +1,9 @@
-"""`handshake`: the request without a delivery by which a sender asks whether the address is ours, told in its query.
+"""`handshake`: the request without a delivery by which a sender asks whether the address is ours.
 
-Meta, WebSub, Strava, Dropbox, Nylas and Microsoft Graph ask so, each by other names, which are data. What is said back
-is what a stranger sent, so it is text that no browser makes a page of, short, and only said to who shows the token
-where the sender has one. The answer says nothing of any other secret, and nothing is taken in.
+Meta, WebSub, Strava, Dropbox, Nylas, X and Microsoft Graph ask in the query, each by other names, which are data; Okta
+in a header. What is said back is what a stranger sent, so it is text that no browser makes a page of, short, and only
+said to who shows the token where the sender has one. The answer says nothing of any other secret, and nothing is taken
+in.
 """
 
 import hmac
@@ -10,11 +11,10 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 from urllib.parse import parse_qsl
 
-import msgspec
 from msgspec import Meta, Struct
 
-from service.envelopes.challenge import ECHO_CHARACTERS_MAX, Echo
-from service.secrets import SecretRef
+from service.envelopes.echo import Answering, Echo, Voice, find_voice
+from service.envelopes.pointers import HeaderPlace
 from service.signatures.scheme import Secrets, not_verified, resolve_tokens
 
 QUERY_BYTES_MAX = 8_192
@@ -32,33 +32,28 @@ class HandshakeToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     secrets: Secrets
 
 
-class Handshake(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"reply_as": "as"}):
+class Handshake(Answering, frozen=True, kw_only=True):
     """A request by `method` whose query has the texts of `match` is answered by what stands at the parameter `echo`.
 
-    As `text` it is the whole answer; as `json` it stands in an object, under `name` or the name it had. With a `token`
-    it is answered only to who sends one of its secrets. A query that holds no `echo` is no handshake.
+    `echo` may be a header instead. As `text` it is the whole answer; as `json` it stands in an object, under `name` or
+    the name it had. With a `proof` a keyed hash of it is said instead, or, under a name of its own, besides. With a
+    `token` it is answered only to who sends one of its secrets. A request that holds no `echo` is no handshake.
     """
 
     method: Literal["GET", "POST"] = "GET"
-    match: Annotated[dict[Parameter, str], Meta(max_length=8, description="parameters and their texts")] = {}
-    echo: Parameter
+    match: Annotated[dict[Parameter, str], Meta(max_length=8, description="parameters and their texts")] = {}  # noqa: RUF012 - msgspec copies it
+    echo: Parameter | HeaderPlace
     token: HandshakeToken | None = None
-    reply_as: Literal["text", "json"] = "text"
-    name: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
 
     def build(self, environ: Mapping[str, str], at: str) -> "Asked":
-        """Resolve the token.
+        """Resolve the secrets.
 
         Raises:
-            ConfigError: one of its secrets is missing, or cannot stand in an address.
+            ConfigError: one of them is missing, or cannot stand in an address; the proof's name has no place.
         """
         tokens = () if self.token is None else resolve_tokens(self.token.secrets, environ, f"{at}.token.secrets")
-        return Asked(self, tokens)
-
-    @property
-    def refs(self) -> tuple[SecretRef, ...]:
-        """Where its secrets stand."""
-        return () if self.token is None else self.token.secrets
+        own_name = self.echo.header if isinstance(self.echo, HeaderPlace) else self.echo
+        return Asked(self, tokens, find_voice(self, own_name, environ, at))
 
 
 class Asked(Struct, frozen=True):
@@ -66,31 +61,31 @@ class Asked(Struct, frozen=True):
 
     config: Handshake
     tokens: tuple[bytes, ...]
+    voice: Voice
 
-    def answer(self, method: str, query: bytes) -> Echo | None:
+    def answer(self, method: str, query: bytes, headers: Mapping[str, str]) -> Echo | None:
         """Give what to answer; None for a request that is no handshake.
 
         Raises:
             Refusal: 401 `not_verified`, the token is not the one that is due.
         """
-        if method != self.config.method or not query:
+        echo = self.config.echo
+        if method != self.config.method or (not query and isinstance(echo, str)):
             return None
-        sent = _read(query)
-        said = sent.get(self.config.echo, "")
+        sent = _read(query) if query else {}
+        said = sent.get(echo, "") if isinstance(echo, str) else headers.get(echo.header.lower(), "")
         matches = all(sent.get(name) == text for name, text in self.config.match.items())
-        if not matches or not 0 < len(said) <= ECHO_CHARACTERS_MAX or not said.isprintable():
-            return None
-        if self.config.token is not None and not self._knows(sent.get(self.config.token.parameter, "")):
-            raise not_verified(f"Send the token that was agreed on in {self.config.token.parameter}.")
-        if self.config.reply_as == "text":
-            return Echo("text/plain; charset=utf-8", said.encode())
-        return Echo("application/json", msgspec.json.encode({self.config.name or self.config.echo: said}))
+        answer = self.voice.say(said) if matches and said.isprintable() else None
+        if answer is not None and self.config.token is not None:
+            self._check(sent.get(self.config.token.parameter, ""), self.config.token.parameter)
+        return answer
 
-    def _knows(self, token: str) -> bool:
+    def _check(self, token: str, parameter: str) -> None:
         given, known = token.encode(), False
         for expected in self.tokens:
             known |= hmac.compare_digest(expected, given)
-        return known
+        if not known:
+            raise not_verified(f"Send the token that was agreed on in {parameter}.")
 
 
 def _read(query: bytes) -> dict[str, str]:

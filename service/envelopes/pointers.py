@@ -1,8 +1,8 @@
-"""JSON pointers (RFC 6901): how the configuration says where a value stands in a JSON document."""
+"""How the configuration says where a value stands: JSON pointers (RFC 6901) into a document, or a header."""
 
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 Pointer = Annotated[
     str,
@@ -21,6 +21,12 @@ Place = Annotated[
         description="a JSON pointer (RFC 6901) such as /data/id",
     ),
 ]
+
+
+class HeaderPlace(Struct, frozen=True, forbid_unknown_fields=True):
+    """A header that holds what neither body nor query tells. Mostly nothing signs it: see docs/senders.md."""
+
+    header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}\Z", description="a header's name such as X-Topic")]
 
 
 def parse_pointer(pointer: str) -> tuple[str, ...]:

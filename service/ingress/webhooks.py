@@ -105,7 +105,10 @@ class Webhooks:
         name, token = split_path(scope["path"])
         found = self._sources.get(name)
         self._gate.pass_address(passage.address, found)
-        if found is not None and (echo := found.shake_hands(scope["method"], scope["query_string"])) is not None:
+        if (
+            found is not None
+            and (echo := found.shake_hands(scope["method"], scope["query_string"], headers)) is not None
+        ):
             self._gate.charge(passage.address)  # as with OPTIONS below
             return _say_back(passage, found, echo)
         source = _check_asked(passage, found, scope["method"])

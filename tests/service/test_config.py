@@ -256,6 +256,32 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
         "JSON pointer",
     ),
     (
+        "sources/pack-orders/challenge",
+        {"match": {"/type": "x"}, "echo": "/a", "proof": {"secret": {"env": "NONE"}}},
+        "sources.pack-orders.challenge.proof.secret",
+        "NONE is not set",
+        "set NONE",
+    ),
+    (
+        "sources/pack-orders/handshake",
+        {"echo": "crc_token", "proof": {"secret": "hush"}},
+        "sources.pack-orders.handshake.proof.secret",
+        "in clear",
+        "{env: NAME}",
+    ),
+    (
+        "sources/erp-orders",
+        {
+            "platform": "erp",
+            "verify": {"scheme": "bearer", "secrets": [SECRET]},
+            "envelope": "cloudevents",
+            "handshake": {"echo": "crc_token", "proof": {"secret": SECRET}},
+        },
+        "sources.erp-orders.handshake.proof",
+        "anybody had hashed",
+        "another envelope",
+    ),
+    (
         "sources/erp-orders/envelope",
         {"kind": "cloudevents", "record": {"kind": "customer"}},
         "sources.erp-orders.envelope.record.kind",

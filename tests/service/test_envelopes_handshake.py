@@ -1,6 +1,9 @@
 """The handshake by query: what is none is left alone, who has no token hears nothing, the others their own words."""
 
 import contextlib
+import hashlib
+import hmac
+from base64 import b64encode
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,22 +13,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.envelopes import Echo, Handshake
-from service.envelopes.challenge import ECHO_CHARACTERS_MAX
+from service.envelopes.echo import ECHO_CHARACTERS_MAX
 from service.envelopes.handshake import PARAMETERS_MAX, QUERY_BYTES_MAX
 from service.errors import ConfigError, Refusal
 
-ENVIRON = {"TOKEN": "agreed-on-token-1", "OLD": "agreed-on-token-0", "ODD": "tökén"}
+ENVIRON = {"APP": "app-secret", "TOKEN": "agreed-on-token-1", "OLD": "agreed-on-token-0", "ODD": "tökén"}
 META = {
     "match": {"hub.mode": "subscribe"},
     "token": {"parameter": "hub.verify_token", "secrets": [{"env": "TOKEN"}, {"env": "OLD"}]},
     "echo": "hub.challenge",
 }
+OKTA = {"echo": {"header": "X-Okta-Verification-Challenge"}, "as": "json", "name": "verification"}
+X = {
+    "echo": "crc_token",
+    "as": "json",
+    "name": "response_token",
+    "proof": {"secret": {"env": "APP"}, "encoding": "base64", "prefix": "sha256="},
+}
 SENT = {"hub.mode": "subscribe", "hub.verify_token": "agreed-on-token-1", "hub.challenge": "1158201444"}
 
 
-def ask(query: str | dict[str, str], config: dict[str, Any] = META, method: str = "GET") -> Echo | None:
+def ask(query: str | dict[str, str], config: dict[str, Any] = META, method: str = "GET", **headers: str) -> Echo | None:
     text = query if isinstance(query, str) else urlencode(query)
-    return msgspec.convert(config, Handshake).build(ENVIRON, "handshake").answer(method, text.encode())
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return msgspec.convert(config, Handshake).build(ENVIRON, "handshake").answer(method, text.encode(), named)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +92,59 @@ def test_the_answer_is_text_or_stands_in_an_object_under_its_name() -> None:
     assert ask("challenge=a", config | {"as": "json", "name": "said"}) == Echo("application/json", b'{"said":"a"}')
 
 
+def test_a_header_is_said_back_where_the_sender_asks_by_one() -> None:
+    asked = {"x_okta_verification_challenge": "Me_rShK8JHsTnbyYrWXCEoMGbM_zsZ6k0hLPZ_Pg"}
+    said = Echo("application/json", b'{"verification":"Me_rShK8JHsTnbyYrWXCEoMGbM_zsZ6k0hLPZ_Pg"}')
+    assert ask("", OKTA, **asked) == said
+    assert ask("more=1", OKTA, **asked) == said
+    assert ask("X-Okta-Verification-Challenge=a", OKTA) is None
+    assert ask("", OKTA, method="POST", **asked) is None
+    assert ask("", OKTA, x_okta_verification_challenge="") is None
+    assert ask("", OKTA, x_okta_verification_challenge="a\tb") is None
+    assert ask("", OKTA, x_okta_verification_challenge="x" * (ECHO_CHARACTERS_MAX + 1)) is None
+
+
+def hashed(text: str) -> bytes:
+    return b64encode(hmac.new(b"app-secret", text.encode(), hashlib.sha256).digest())
+
+
+def test_a_keyed_hash_is_said_instead_of_what_was_sent() -> None:
+    said = b'{"response_token":"sha256=%b"}' % hashed("a-Token_/+=9")
+    assert ask({"crc_token": "a-Token_/+=9"}, X) == Echo("application/json", said)
+    text = {**X, "as": "text", "name": None}
+    assert ask("crc_token=a", text) == Echo("text/plain; charset=utf-8", b"sha256=" + hashed("a"))
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        '{"id":1}',
+        "[1]",
+        '"a"',
+        "1700000000.{}",
+        "a.b",
+        "v0:1:{}",
+        "a b",
+        "a\n",
+        "é",
+        "%7B",
+        "x" * 257,
+        "a,b",
+        "a&b",
+    ],
+)
+def test_nothing_is_hashed_of_which_a_delivery_could_be_made(token: str) -> None:
+    assert ask({"crc_token": token}, X) is None
+
+
+def test_a_text_has_no_room_for_a_proof_beside_it() -> None:
+    with pytest.raises(ConfigError, match=r"handshake.proof.name: a text has no room"):
+        ask("crc_token=a", {**X, "as": "text", "proof": {"secret": {"env": "APP"}, "name": "proof"}})
+    with pytest.raises(ConfigError, match=r"handshake.proof.secret: variable NONE is not set"):
+        ask("crc_token=a", {**X, "proof": {"secret": {"env": "NONE"}}})
+
+
 @pytest.mark.parametrize("name", ["ODD", "MISSING"])
 def test_a_token_that_cannot_be_sent_or_is_not_there_is_a_mistake(name: str) -> None:
     with pytest.raises(ConfigError, match=r"handshake.token.secrets\[0\]"):
@@ -103,5 +167,5 @@ def test_whatever_is_asked_without_the_token_nothing_comes_back_and_nothing_else
     handshake = msgspec.convert(META, Handshake).build(ENVIRON, "handshake")
     echo = None
     with contextlib.suppress(Refusal):
-        echo = handshake.answer("GET", text.encode("utf-8", "replace"))
+        echo = handshake.answer("GET", text.encode("utf-8", "replace"), {})
     assert echo is None

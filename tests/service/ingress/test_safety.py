@@ -1,9 +1,13 @@
 """What a stranger can learn: nothing of secrets, nothing of what was delivered before, nothing of the server."""
 
 import asyncio
+import base64
+import hmac
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
@@ -46,6 +50,20 @@ sources:
     verify: {scheme: path_token, secrets: [{env: TOKEN}]}
     envelope: {kind: custom, id: /id, type: /type, record: {kind: purchase_order, id: /order}}
     handshake: {method: POST, echo: validationToken}
+  okta:
+    platform: erp
+    verify: {scheme: header, header: Authorization, secrets: [{env: TOKEN}]}
+    envelope: {kind: custom, id: /id, type: /type, record: {kind: purchase_order, id: /order}}
+    handshake: {echo: {header: X-Okta-Verification-Challenge}, as: json, name: verification}
+  x:
+    platform: erp
+    verify: {scheme: hmac, header: X-Sig, prefix: "sha256=", encoding: base64, secrets: [{env: SLACK}]}
+    envelope: {kind: custom, id: /id, type: /type, record: {kind: purchase_order, id: /order}}
+    handshake:
+      echo: crc_token
+      as: json
+      name: response_token
+      proof: {secret: {env: SLACK}, encoding: base64, prefix: "sha256="}
 """
 
 Seen = tuple[int, dict[str, str], bytes]
@@ -219,6 +237,33 @@ async def test_a_handshake_by_post_is_answered_before_anything_is_read(
         assert (status, echo) == (200, b"Validation: Testing")
     assert (await see(client, f"{url}/x", BODY, {"content-type": "application/json"}))[0] == 401
     assert (await see(client, f"{url}/{TOKEN}", BODY, {"content-type": "application/json"}))[0] == 202
+
+
+async def test_a_handshake_by_header_is_answered_with_what_stands_in_it(
+    *, settings: Settings, store: Store, more: Mapping[str, Source], serve: Serve, client: aiohttp.ClientSession
+) -> None:
+    url = await serve(settings, store, more) + "/webhooks/okta"
+    status, _, body = await see(client, url, None, {"X-Okta-Verification-Challenge": "Me_rShK8"}, "GET")
+    assert (status, body) == (200, b'{"verification":"Me_rShK8"}')
+    status, _, _ = await see(client, url, None, {}, "GET")
+    assert status == 405
+
+
+async def test_whoever_has_something_hashed_by_a_handshake_cannot_sign_with_it(
+    *, settings: Settings, store: Store, more: Mapping[str, Source], serve: Serve, client: aiohttp.ClientSession
+) -> None:
+    url = await serve(settings, store, more) + "/webhooks/x"
+    status, _, body = await see(client, url, None, {}, "GET")
+    assert status == 405
+    status, _, body = await see(client, f"{url}?crc_token=abc", None, {}, "GET")
+    digest = base64.b64encode(hmac.digest(b"slack-secret", b"abc", "sha256")).decode()
+    assert (status, json.loads(body)) == (200, {"response_token": f"sha256={digest}"})
+    asked = f"{url}?{urlencode({'crc_token': BODY.decode()})}"
+    status, _, _ = await see(client, asked, None, {}, "GET")
+    assert status == 405
+    headers = {"content-type": "application/json", "x-sig": f"sha256={digest}"}
+    status, _, _ = await see(client, url, b"abc", headers)
+    assert status == 400  # its signature is right, and it is nothing
 
 
 async def test_handshakes_count_against_their_address(
