@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 from msgspec import Meta, Struct
 
 from service.events import Event
+from service.plain import Plain
 
 Repeat = Literal["safe", "keyed", "unsafe"]
 """What may happen to an effect found started without a result: run again, run again with the same idempotency key, or
@@ -40,7 +41,7 @@ class CompileTemplate(Protocol):
     def __call__(
         self,
         path: str,
-        template: Any,  # noqa: ANN401 - text or nested data
+        template: Plain,
         style: Literal["json", "log", "url", "header"] = "json",
     ) -> Render:
         """Compile `template`; see above."""

@@ -74,7 +74,7 @@ def configure(component: Component, level: str = "info", line_bytes_max: int = L
     threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 
 
-def get_logger(**fields: Any) -> FilteringBoundLogger:  # noqa: ANN401 - fields bound to every line of this logger
+def get_logger(**fields: object) -> FilteringBoundLogger:
     """Give a logger; the name of a line comes first: `log.info("delivery.received", source="pack-orders")`."""
     return structlog.get_logger(**fields)
 
@@ -166,7 +166,7 @@ def _shorten(line: Mapping[str, Any], fit: int) -> bytes:
     return _encode({**kept, "cut": ["*"]})
 
 
-def _cut(name: str, value: Any, room: int, cut: list[str]) -> Any:  # noqa: ANN401 - any field
+def _cut(name: str, value: object, room: int, cut: list[str]) -> object:
     text = value if isinstance(value, str) else _encode(value).decode()
     if len(text) <= room:
         return value
@@ -285,7 +285,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
                 waiting += cast("BaseExceptionGroup[BaseException]", link).exceptions
 
 
-def _exception_of(exc_info: Any) -> BaseException | None:  # noqa: ANN401 - True, an exception or the triple
+def _exception_of(exc_info: object) -> BaseException | None:
     if isinstance(exc_info, BaseException):
         return exc_info
     if isinstance(exc_info, tuple):

@@ -13,6 +13,8 @@ from typing import Any, cast
 
 import msgspec
 
+from service.plain import Plain
+
 REDACTED = "[redacted]"
 ELLIPSIS = "…"
 
@@ -84,7 +86,7 @@ def redact(fields: dict[str, Any]) -> None:
             fields[name] = plain(value)
 
 
-def plain(value: Any, depth: int = 0) -> Any:  # noqa: ANN401 - whatever a caller logged
+def plain(value: object, depth: int = 0) -> Plain:
     """Turn any value into JSON data with hidden names redacted at every level; never raises, never calls `repr`."""
     if type(value) in _SCALARS:
         return value
@@ -97,7 +99,7 @@ def plain(value: Any, depth: int = 0) -> Any:  # noqa: ANN401 - whatever a calle
     return _plain_inside(value, depth) if depth < DEPTH_MAX else "[too deep]"
 
 
-def scrub(value: Any) -> Any:  # noqa: ANN401 - plain data in, plain data out
+def scrub(value: Plain) -> Plain:
     """Take e-mail addresses, and user and password of URLs, out of every text in `value`."""
     if isinstance(value, str):
         return _PERSONAL_TEXT.sub(REDACTED, value)
@@ -113,7 +115,7 @@ def mask_values(text: str) -> str:
     return _VALUES.sub(lambda found: (found["open"] or "") + ELLIPSIS + (found["close"] or ""), text)
 
 
-def _plain_inside(value: Any, depth: int) -> Any:  # noqa: ANN401 - see plain
+def _plain_inside(value: object, depth: int) -> Plain:
     if isinstance(value, Mapping):
         pairs = cast("Mapping[Any, Any]", value).items()
         named = ((str(name), item) for name, item in pairs)

@@ -109,7 +109,7 @@ def _compile_body(
         raise ConfigError(f"{name}.{missing[0]}", "is missing", "add it")
     renders = {key: compile_template(f"{name}.{key}", value) for key, value in written.items()}
 
-    def render(scope: Any) -> dict[str, Any]:  # noqa: ANN401 - templates alone know the scope
+    def render(scope: object) -> dict[str, Any]:
         rendered = {key: each(scope) for key, each in renders.items()}
         return {key: value for key, value in rendered.items() if value is not None or written[key] is None}
 

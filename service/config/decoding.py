@@ -14,10 +14,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.errors import ConfigError
+from service.plain import Plain
 from service.secrets import REFERENCE_FIX, SecretRef
 
-Plain = Any
-"""What an operator wrote: plain data of any shape."""
 Wanted = Any
 """A type to decode into; a union has no type of its own that could stand here."""
 

@@ -10,11 +10,12 @@ from msgspec import Meta, Struct
 
 from service.config.admin import Admin, check_admin
 from service.config.checks import check_platform, check_source, source_warnings
-from service.config.decoding import decode, unknown_key
+from service.config.decoding import Wanted, decode, unknown_key
 from service.config.platforms import PlatformConfig
 from service.config.sources import SOURCE_NAME, SourceConfig
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
+from service.plain import Plain
 
 Host = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9.:_-]{1,253}\Z", description="a host name or an address, without scheme or port")
@@ -112,7 +113,7 @@ def _read_sections(path: Path) -> dict[str, Any]:
 def _table(
     data: Mapping[str, Any],
     section: str,
-    wanted: Any,  # noqa: ANN401 - a union type has no type of its own
+    wanted: Wanted,
     mistakes: list[ConfigError],
 ) -> Iterator[tuple[str, Any]]:
     """Decode each entry of a section on its own, so that one mistake does not hide the others."""
@@ -162,7 +163,7 @@ def _with_envelopes(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _with_envelope(source: Any) -> Any:  # noqa: ANN401 - what an operator wrote, of any shape
+def _with_envelope(source: Plain) -> Plain:
     if not isinstance(source, dict):
         return source
     written = cast("dict[str, Any]", source)

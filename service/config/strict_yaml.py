@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from service.errors import ConfigError
+from service.plain import Plain
 
 FILE_BYTES_MAX = 1_048_576
 NODES_MAX = 100_000
@@ -55,7 +56,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-def read_yaml(path: Path) -> Any:  # noqa: ANN401 - plain data of any shape is what YAML holds
+def read_yaml(path: Path) -> Plain:
     """Read one YAML file as dicts with text keys, lists, text, bools, ints, floats and None.
 
     Raises:
@@ -75,7 +76,7 @@ def read_yaml(path: Path) -> Any:  # noqa: ANN401 - plain data of any shape is w
         raise ConfigError(str(path), "is not UTF-8 text", "save it as UTF-8") from None
 
 
-def parse_yaml(text: str, name: str) -> Any:  # noqa: ANN401 - as above
+def parse_yaml(text: str, name: str) -> Plain:
     """Read YAML text; `name` is what errors call it. Raises ConfigError as read_yaml does."""
     try:
         node = _Loader(text).get_single_node()
@@ -95,7 +96,7 @@ class _Writer:
         self.name = name
         self.nodes = 0
 
-    def write(self, node: yaml.Node, at: str, depth: int = 0) -> Any:  # noqa: ANN401 - as above
+    def write(self, node: yaml.Node, at: str, depth: int = 0) -> Plain:
         self.nodes += 1
         if self.nodes > NODES_MAX or depth > DEPTH_MAX:
             fix = "write less, or use fewer aliases"

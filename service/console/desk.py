@@ -5,7 +5,7 @@ way than this.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from service.dry_runs import Comparison, DryRun
 from service.events import RecordRef
@@ -19,6 +19,7 @@ from service.oversight.rulebooks import Kept, Publication
 from service.oversight.trying import Candidate
 from service.oversight.views import EventView
 from service.oversight.wanted import Wanted
+from service.plain import Plain
 from service.rules import Rule
 from service.rules.publishing import Published
 
@@ -102,7 +103,7 @@ class Desk(Protocol):
         """List what a platform account can be asked."""
         ...
 
-    async def read_platform(self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool) -> Any:  # noqa: ANN401 - JSON may be anything
+    async def read_platform(self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool) -> Plain:
         """Ask a platform for one thing or one page of a list."""
         ...
 

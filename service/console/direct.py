@@ -6,7 +6,6 @@ What is configured is only read where a question is about it, so that a store al
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from service.actions import load_actions
 from service.config import Config, load_config
@@ -62,6 +61,7 @@ from service.oversight.rulebooks import (
 from service.oversight.trying import Candidate, Laboratory
 from service.oversight.views import EventView, Sight, show_event
 from service.oversight.wanted import Wanted
+from service.plain import Plain
 from service.platforms import Platform, build_platforms
 from service.platforms.manners import Manners
 from service.rules import Rule
@@ -192,7 +192,7 @@ class Direct:
         """See Desk."""
         return list_reads(self._config.platforms, account)
 
-    async def read_platform(self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool) -> Any:  # noqa: ANN401 - JSON may be anything
+    async def read_platform(self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool) -> Plain:
         """See Desk."""
         return await read_platform(
             self._config.platforms, self._platforms, account, operation, arguments, sight=_sight(raw=raw)

@@ -1,7 +1,5 @@
 """Printing events: many in a table, one as its history."""
 
-from typing import Any
-
 import click
 import msgspec
 from msgspec import structs
@@ -75,5 +73,5 @@ def print_event(view: EventView, *, as_json: bool) -> None:
             print_text(f"{moment}  {line.get('what', '')}  {msgspec.json.encode(rest).decode()}")
 
 
-def _json(value: Any) -> str:  # noqa: ANN401 - any JSON
+def _json(value: object) -> str:
     return msgspec.json.format(msgspec.json.encode(value)).decode()

@@ -22,6 +22,7 @@ from service.console.reaching import EXIT_MISTAKE, Failed, Way, ask_at, opened_r
 from service.errors import ConfigError, StoreUnavailable, StoreUnsafe
 from service.outbound import open_outbound
 from service.oversight.platform_reads import ReadView, list_reads, read_platform
+from service.plain import Plain
 from service.platforms import Platform
 from service.platforms.building import build_platforms
 from service.platforms.manners import Manners
@@ -51,7 +52,7 @@ class Accounts(Protocol):
         """See Desk."""
         ...
 
-    async def read_platform(self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool) -> Any:  # noqa: ANN401 - JSON may be anything
+    async def read_platform(self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool) -> Plain:
         """See Desk."""
         ...
 
@@ -93,7 +94,7 @@ def get(account: str, operation: str, values: tuple[str, ...], *, raw: bool, way
     VALUES are the operation's required arguments in order, and NAME=VALUE for the others.
     """
 
-    async def go(desk: Accounts) -> Any:  # noqa: ANN401 - JSON may be anything
+    async def go(desk: Accounts) -> Plain:
         reads = {read.operation: read for read in await desk.list_reads(account)}
         if operation not in reads:
             raise ConfigError(operation[:64], f"{account} has no such read", f"one of {', '.join(reads)}")
@@ -174,7 +175,7 @@ class Configured:
         """See Accounts."""
         return list_reads(self._config.platforms, account)
 
-    async def read_platform(self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool) -> Any:  # noqa: ANN401 - JSON may be anything
+    async def read_platform(self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool) -> Plain:
         """See Accounts."""
         sight = "raw" if raw else "redacted"
         return await read_platform(self._config.platforms, self.platforms, account, operation, arguments, sight=sight)

@@ -64,7 +64,7 @@ def print_text(text: str) -> None:
     click.echo(text.translate(_CONTROLS) if sys.stdout.isatty() else text)
 
 
-def _cell(value: Any) -> str:  # noqa: ANN401 - any plain value
+def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -13,7 +13,7 @@ import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
 
 import click
@@ -77,7 +77,7 @@ class Failed(click.ClickException):
         super().__init__(message)
         self.exit_code = exit_code  # pyright: ignore[reportAttributeAccessIssue] - click types its default as final
 
-    def show(self, file: Any = None) -> None:  # noqa: ANN401 - click's signature
+    def show(self, file: IO[Any] | None = None) -> None:
         """Tell it as the other commands tell theirs."""
         click.echo(f"waybill: {self.format_message()}", file=file, err=file is None)
 
@@ -99,11 +99,11 @@ def reaching(command: Callable[..., None]) -> Callable[..., None]:
     )
     @functools.wraps(command)
     def reached(
-        *args: Any,  # noqa: ANN401 - the command's own
+        *args: object,
         url: str | None,
         token: str | None,
         token_file: Path | None,
-        **kwargs: Any,  # noqa: ANN401 - likewise
+        **kwargs: object,
     ) -> None:
         command(*args, way=Way(url or None, token, token_file), **kwargs)
 

@@ -22,6 +22,7 @@ from service.oversight.rulebooks import Kept, Publication
 from service.oversight.trying import Candidate
 from service.oversight.views import EventView
 from service.oversight.wanted import Wanted
+from service.plain import Plain
 from service.rules import Rule
 from service.rules.document import FORMAT, Document
 from service.rules.publishing import Published
@@ -144,7 +145,7 @@ class Remote:
         """See Desk."""
         return await self._get(f"/platforms/{_segment(account)}/reads", list[ReadView])
 
-    async def read_platform(self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool) -> Any:  # noqa: ANN401 - JSON may be anything
+    async def read_platform(self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool) -> Plain:
         """See Desk."""
         path = f"/platforms/{_segment(account)}/reads/{_segment(operation)}"
         return await self._get(path, object, **arguments, raw=raw or None)
@@ -191,7 +192,7 @@ class Remote:
         """See Desk."""
         return await self._post("/dry-runs/compare", Comparison, _tried(candidate) | {"last": events})
 
-    async def _get(self, path: str, kind: type[Answer], **query: Any) -> Answer:  # noqa: ANN401 - text, numbers, moments
+    async def _get(self, path: str, kind: type[Answer], **query: object) -> Answer:
         pairs = {name: _text(value) for name, value in query.items() if value is not None}
         return await self._call("GET", f"{path}?{urlencode(pairs)}" if pairs else path, None, kind)
 
@@ -245,7 +246,7 @@ def _segment(text: str) -> str:
     return quote(text, safe="")
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - a query's value
+def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -19,7 +19,7 @@ class Moment(click.ParamType[datetime]):
 
     name = "moment"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:  # noqa: ANN401 - click's signature
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """Read it; what is none fails as a wrong option does."""
         if isinstance(value, datetime):
             return value
@@ -31,9 +31,6 @@ class Moment(click.ParamType[datetime]):
         except ValueError:
             self.fail(f"{value!r} is neither a moment such as 2026-11-20T08:15 nor an age such as 2h", param, ctx)
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-FILTERS = ("source", "type", "fate", "record", "rule", "since", "until")
 
 
 def wanting(fate: str, told: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -48,9 +45,9 @@ def wanting(fate: str, told: str) -> Callable[[Callable[..., None]], Callable[..
         @click.option("--since", type=Moment(), help="Not before this moment, or this long ago (2h).")
         @click.option("--until", type=Moment(), help="Not after this moment, or this long ago (2h).")
         @functools.wraps(command)
-        def wanted(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the command's own
-            parts = {name: kwargs.pop(name) for name in FILTERS}
-            command(*args, wanted=Wanted(**parts, state=cast("State | None", kwargs.pop("state", None))), **kwargs)
+        def wanted(*args: object, **kwargs: object) -> None:
+            parts = {name: kwargs.pop(name) for name in Wanted.__struct_fields__ if name in kwargs}
+            command(*args, wanted=Wanted(**cast("dict[str, Any]", parts)), **kwargs)
 
         return wanted
 

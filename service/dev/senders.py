@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
+from service.plain import Plain
+
 SEND_SECONDS_MAX = 10.0
 
 
@@ -64,7 +66,7 @@ def send(service_url: str, request: Request) -> Answer:
     return call("POST", f"{service_url}/webhooks/{request.source}", request.headers, request.body)
 
 
-def _decode(body: bytes) -> Any:  # noqa: ANN401 - any JSON
+def _decode(body: bytes) -> Plain:
     try:
         return msgspec.json.decode(body)
     except msgspec.MsgspecError:

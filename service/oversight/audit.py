@@ -1,6 +1,6 @@
 """The audit log: who changed what, which one, and from where; one line at a change's end, never what was written."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import Struct
 
@@ -17,7 +17,7 @@ class Operator(Struct, frozen=True):
     peer: str = ""
 
 
-def tell_change(operator: Operator, what: str, target: str, **fields: Any) -> None:  # noqa: ANN401 - plain log fields
+def tell_change(operator: Operator, what: str, target: str, **fields: object) -> None:
     """Log `admin.changed`: `what` in the past tense (`rule.updated`), `target` the id of what was changed."""
     get_logger().info(
         "admin.changed",

@@ -1,7 +1,6 @@
 """Asking a platform by hand: which reads an account offers, and one read, shown as far as the viewer may see."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -9,6 +8,7 @@ from msgspec import Struct
 from service.config import PlatformConfig
 from service.errors import PermanentError, Refusal
 from service.oversight.views import Sight
+from service.plain import Plain
 from service.platforms import READS, Platform, Read
 from service.redaction import plain, scrub
 
@@ -42,7 +42,7 @@ async def read_platform(
     arguments: Mapping[str, str],
     *,
     sight: Sight,
-) -> Any:  # noqa: ANN401 - JSON may be anything
+) -> Plain:
     """Ask for one thing, or one page of a list, through the limits and pauses that all pods share.
 
     Raises:

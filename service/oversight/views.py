@@ -14,6 +14,7 @@ from msgspec import Struct
 from service.errors import Refusal
 from service.oversight.places import Place, Places
 from service.oversight.wanted import moment_text
+from service.plain import Plain
 from service.redaction import plain, scrub
 from service.store.events import EventSummary
 
@@ -204,7 +205,7 @@ def _seen_line(line: Mapping[str, Any], sight: Sight) -> Mapping[str, Any]:
     return scrub(told)
 
 
-def _seen(value: Any, sight: Sight) -> Any:  # noqa: ANN401 - whatever an action was given or gave
+def _seen(value: Plain, sight: Sight) -> Plain:
     if sight == "raw":
         return value
     return None if sight == "outline" else scrub(plain(value))

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from service.errors import PermanentError, TransientError
 from service.outbound import Answer
+from service.plain import Plain
 from service.platforms.complaints import complaint
 from service.platforms.decoding import decode, web_page
 
@@ -84,7 +85,7 @@ def retry_after_seconds(header: str | None, now: float) -> float | None:
     return min(max(aware.timestamp() - now, 0.0), RETRY_AFTER_SECONDS_MAX)
 
 
-def _readable(body: bytes, status: int) -> Any:  # noqa: ANN401 - JSON may be anything
+def _readable(body: bytes, status: int) -> Plain:
     try:
         return decode(body, status)
     except (TransientError, PermanentError):

@@ -5,7 +5,7 @@ import hashlib
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urlencode
 
 import msgspec
@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from service.errors import PermanentError
 from service.outbound import Outbound
+from service.plain import Plain
 from service.platforms.answers import TRANSIENT, judge
 from service.platforms.tokens import NO_SHELF, TokenShelf
 
@@ -132,7 +133,7 @@ class ClientCredentials:
         self._headers = {"Authorization": f"Bearer {token}"}
         self._stale_at = since + seconds
 
-    async def _ask(self) -> Any:  # noqa: ANN401 - JSON may be anything
+    async def _ask(self) -> Plain:
         settings = self._outbound.settings
         answer = await self._outbound.request(
             "POST",

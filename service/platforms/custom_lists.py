@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from msgspec import Struct
 
 from service.envelopes.pointers import parse_pointer
+from service.plain import Plain
 from service.platforms.answers import Reply
 from service.platforms.base import Listed, Listing
 from service.platforms.custom_fields import Fields, find
@@ -59,7 +60,7 @@ def read_listing(place: ListPlace, reply: Reply, cursor: str | None, fields: Fie
     return Listing(items, onward, None if place.newest_first else onward)
 
 
-def _listed(fields: Fields, node: Any) -> Listed | None:  # noqa: ANN401 - JSON may be anything
+def _listed(fields: Fields, node: Plain) -> Listed | None:
     record: Record = fields.read(node)
     if not isinstance(record.id, str) or not record.id:  # pyright: ignore[reportUnnecessaryIsInstance] - UNSET where absent
         return None

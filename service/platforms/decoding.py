@@ -11,13 +11,14 @@ from typing import Any, cast
 import msgspec
 
 from service.errors import PermanentError, TransientError
+from service.plain import Plain
 from service.platforms.reading import Node, as_text
 
 _decoder = msgspec.json.Decoder[Any](float_hook=Decimal)
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
-def decode(body: bytes, status: int) -> Any:  # noqa: ANN401 - JSON may be anything
+def decode(body: bytes, status: int) -> Plain:
     """Decode an answer.
 
     Raises:

@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from service.errors import PermanentError
 from service.events import RecordRef
-from service.platforms.base import FetchContext, Platform
+from service.plain import Plain
+from service.platforms.base import FetchContext, Listing, Platform
 from service.platforms.custom import Custom
 from service.platforms.flow_retail_client import FlowRetailClient, Paging
 from service.platforms.open_food_network_client import OpenFoodNetworkClient
@@ -36,7 +37,7 @@ class Read(Struct, frozen=True):
     required: tuple[str, ...]
     optional: tuple[str, ...]
 
-    async def run(self, platform: Platform, arguments: Mapping[str, str], context: FetchContext = NO_CONTEXT) -> Any:  # noqa: ANN401 - plain data
+    async def run(self, platform: Platform, arguments: Mapping[str, str], context: FetchContext = NO_CONTEXT) -> Plain:
         """Ask `platform`, an account of this read's kind.
 
         Raises:
@@ -89,14 +90,14 @@ def _value(annotation: object, text: str) -> object:
     return tuple(text.split(",")) if "tuple[" in words or "Sequence[" in words else text
 
 
-async def _get_custom(platform: Custom, kind: str, id: str, context: FetchContext = NO_CONTEXT) -> Any:  # noqa: A002, ANN401 - the argument's name; JSON may be anything
+async def _get_custom(platform: Custom, kind: str, id: str, context: FetchContext = NO_CONTEXT) -> Plain:  # noqa: A002 - the argument's name
     fetched = await platform.fetch(RecordRef(platform.account, kind, id), context)
     return None if fetched.record is None else fetched.raw
 
 
 async def _list_custom(
     platform: Custom, kind: str, cursor: str | None = None, context: FetchContext = NO_CONTEXT
-) -> Any:  # noqa: ANN401 - plain data
+) -> Listing:
     return await platform.list_records(kind, cursor, context)
 
 

@@ -12,6 +12,7 @@ from msgspec import NODEFAULT, Struct, structs
 
 from service.actions import Action, Repeat
 from service.events import Change
+from service.plain import Plain
 from service.records import PERSONAL, RECORDS
 from service.rules.compiling import by_name
 from service.rules.fields import EVENT_FIELDS, Kind, describe
@@ -103,7 +104,7 @@ def _action(name: str, action: type[Action]) -> ActionType:
     return ActionType(name, action.summary, " ".join((action.__doc__ or "").split()), action.repeat, fields)
 
 
-def _action_field(field: structs.FieldInfo, schema: Any) -> ActionField:  # noqa: ANN401 - a JSON Schema
+def _action_field(field: structs.FieldInfo, schema: Plain) -> ActionField:
     schema.pop("default", None)
     if field.default is NODEFAULT and field.default_factory is NODEFAULT:
         return ActionField(field.encode_name, required=True, schema=schema)
@@ -111,7 +112,7 @@ def _action_field(field: structs.FieldInfo, schema: Any) -> ActionField:  # noqa
     return ActionField(field.encode_name, required=False, schema=schema, default=msgspec.to_builtins(default))
 
 
-def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a JSON Schema
+def _inlined(schema: Plain, definitions: Mapping[str, Any]) -> Plain:
     """Put definitions where they are referred to; those of actions do not refer to themselves."""
     if isinstance(schema, list):
         return [_inlined(item, definitions) for item in cast("list[Any]", schema)]

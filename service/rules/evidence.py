@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import Struct
 
+from service.plain import Plain
 from service.rules.masks import MASK, show
 from service.rules.scope import Value
 from service.rules.trace import Node, Trace, Truth
@@ -80,7 +81,7 @@ class Evidence(Trace):
         return written
 
 
-def read_evidence(plain: Any) -> Sequence[Item]:  # noqa: ANN401 - what stands in a story
+def read_evidence(plain: Plain) -> Sequence[Item]:
     """Read what a decision keeps.
 
     Raises:
@@ -99,7 +100,7 @@ def _plain(node: Node, result: Truth, seen: Value, against: Value, elements: tup
     return item
 
 
-def _shown(value: Value, *, personal: bool) -> Any:  # noqa: ANN401 - plain data
+def _shown(value: Value, *, personal: bool) -> Plain:
     kind = value.__class__
     if personal and kind in _VALUES:
         return MASK

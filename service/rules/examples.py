@@ -40,11 +40,12 @@ from msgspec import UNSET, Struct, UnsetType, field, structs
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
 from service.events import EVENT_VERSION, Change, Event, RecordRef
+from service.plain import Plain
 from service.records import RECORDS, Record
 from service.rules.compiling import shape_error
 from service.rules.files import EXAMPLE_ENDINGS
 from service.rules.language import RuleType
-from service.rules.rulebook import Judgement, Rulebook
+from service.rules.rulebook import Judgement, Rulebook, Verdict
 from service.rules.scope import Subject
 
 EXAMPLES_MAX = 1_000
@@ -167,7 +168,7 @@ def _refuse(example: Example, at: str, given: Mapping[str, object]) -> None:
             raise ConfigError(f"{at}.{name}", f"has no meaning without a platform, in {example.name!r}", "add platform")
 
 
-def _read_answer_file(path: Path, at: str) -> Any:  # noqa: ANN401 - JSON may be anything
+def _read_answer_file(path: Path, at: str) -> Plain:
     try:
         if path.stat().st_size > ANSWER_BYTES_MAX:
             raise ConfigError(at, f"{path} is larger than {ANSWER_BYTES_MAX} bytes", "keep a smaller answer")
@@ -178,7 +179,7 @@ def _read_answer_file(path: Path, at: str) -> Any:  # noqa: ANN401 - JSON may be
         raise ConfigError(at, f"{path} is no JSON", "keep the answer as the platform gave it") from None
 
 
-def read_raw(written: Any) -> Any:  # noqa: ANN401 - JSON may be anything
+def read_raw(written: Plain) -> Plain:
     """Read plain data as a platform's answer is read: numbers that are not whole are Decimals, never float."""
     return _answers.decode(msgspec.json.encode(written))
 
@@ -236,7 +237,7 @@ def _differences(expected: Expected, judgement: Judgement) -> Iterator[str]:
         yield from _effect_differences(expected.effects, judgement)
 
 
-def _instead(verdict: Any) -> str:  # noqa: ANN401 - a Verdict, or None for a rule that was not asked
+def _instead(verdict: Verdict | None) -> str:
     if verdict is None:
         return " (was not asked: no such rule for this type, event and source)"
     return f" ({verdict.result}{': ' + verdict.reason if verdict.reason else ''})"
@@ -255,7 +256,7 @@ def _effect_differences(wanted: Sequence[ExpectedEffect], judgement: Judgement) 
             yield f"+ effect: {key[0]}.{key[1]}{path} = {right!r}"
 
 
-def _unlike(due: Any, got: Any, path: str) -> Iterator[tuple[str, Any, Any]]:  # noqa: ANN401 - plain JSON
+def _unlike(due: Plain, got: Plain, path: str) -> Iterator[tuple[str, Plain, Plain]]:
     """Compare what is named; what is not named may be anything."""
     if isinstance(due, dict) and isinstance(got, dict):
         found = cast("dict[str, Any]", got)

@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import UNSET, Struct
 
+from service.plain import Plain
 from service.records import PERSONAL, Money
 from service.rules.limits import SEEN_CHARS_MAX
 
@@ -42,7 +43,7 @@ def personal_path(path: str) -> bool:
     return not words.isdisjoint(_PERSONAL_WORDS) or not words.isdisjoint(PERSONAL)
 
 
-def show(value: Any, *, personal: bool) -> Any:  # noqa: ANN401 - values of any kind become plain data
+def show(value: object, *, personal: bool) -> Plain:
     """Make a value fit to be shown: plain, short, and masked where personal; UNSET is shown as `(missing)`."""
     if value is UNSET:
         return "(missing)"
@@ -51,7 +52,7 @@ def show(value: Any, *, personal: bool) -> Any:  # noqa: ANN401 - values of any 
     return MASK if personal else _short(value)
 
 
-def _short(value: Any) -> Any:  # noqa: ANN401 - as above
+def _short(value: object) -> int | str:
     match value:
         case int() if -(2**63) <= value < 2**63:
             return value

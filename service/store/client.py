@@ -21,7 +21,7 @@ from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, Red
 from service.errors import StoreFull, StoreUnavailable
 from service.metrics.families import STORE_ERRORS, STORE_SECONDS
 from service.settings import Settings
-from service.store.connection import ask, build_pool, close_pool
+from service.store.connection import Answer, ask, build_pool, close_pool
 from service.store.scripts import Script
 
 Argument = str | bytes | int | float
@@ -47,7 +47,7 @@ class Client:
         self._timeout_seconds = settings.store_timeout_ms / 1000
         self._retry_after_seconds = settings.retry_after_seconds
 
-    async def call(self, script: Script, arguments: Sequence[Argument], *, seconds_max: float) -> Any:  # noqa: ANN401 - as the script answers
+    async def call(self, script: Script, arguments: Sequence[Argument], *, seconds_max: float) -> Answer:
         """Run `script` with prefix, queue and `arguments`, repeating it until it answers or `seconds_max` are over.
 
         Raises:
@@ -72,14 +72,14 @@ class Client:
             STORE_SECONDS.observe((script.name,), time.monotonic() - began)
             return answer
 
-    async def command(self, *command: Argument) -> Any:  # noqa: ANN401 - whatever the command answers
+    async def command(self, *command: Argument) -> Answer:
         """Run one plain command, once.
 
         Raises:
             StoreUnavailable, StoreFull, StoreUnsafe: as `call`.
         """
 
-        async def talk(connection: AbstractConnection) -> Any:  # noqa: ANN401 - as the script answers
+        async def talk(connection: AbstractConnection) -> Answer:
             return await ask(connection, *command)
 
         return await self._exchange(talk)
@@ -104,7 +104,7 @@ class Client:
 
     async def _exchange(
         self, talk: Callable[[AbstractConnection], Awaitable[Any]], seconds_max: float | None = None
-    ) -> Any:  # noqa: ANN401 - as the script answers
+    ) -> Answer:
         async with self._room:
             connection = None
             try:
@@ -143,13 +143,13 @@ class Client:
             return StoreFull(f"the store is at its memory limit: {error}", self._retry_after_seconds)
         return StoreUnavailable(f"{type(error).__name__}: {error}", self._retry_after_seconds)
 
-    async def _run(self, connection: AbstractConnection, script: Script, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401 - as the script answers
+    async def _run(self, connection: AbstractConnection, script: Script, arguments: Sequence[Argument]) -> Answer:
         try:
             return await self._send(connection, script, ("EVALSHA", script.sha, 0, *self._heads, *arguments))
         except NoScriptError:
             return await self._send(connection, script, ("EVAL", script.source, 0, *self._heads, *arguments))
 
-    async def _send(self, connection: AbstractConnection, script: Script, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401 - as the script answers
+    async def _send(self, connection: AbstractConnection, script: Script, command: tuple[Argument, ...]) -> Answer:
         packed = _pack(command)
         if not self._replicas or script.is_reader:
             await connection.send_packed_command(packed)
@@ -167,7 +167,7 @@ class Client:
         return answer
 
 
-async def _read(connection: AbstractConnection) -> Any:  # noqa: ANN401 - as the server answers
+async def _read(connection: AbstractConnection) -> Answer:
     """Read one answer of several; an error is given, not raised, so that none is left behind for the next call."""
     try:
         return await connection.read_response()

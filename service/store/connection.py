@@ -19,6 +19,9 @@ from service.errors import ConfigError, StoreUnsafe
 from service.settings import Durability, Settings
 from service.store.durability import parse_info, shortfall
 
+Answer = Any
+"""What a command or a script gives: whoever calls it knows of which types."""
+
 KEEP_ALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """A peer that vanished without a word is noticed after half a minute, not after the kernel's two hours."""
 
@@ -83,7 +86,7 @@ class Verifier:
             raise ConnectionError("no replica is connected; WAYBILL_DURABILITY=replica needs at least one")
 
 
-async def ask(connection: AbstractConnection, *command: str | bytes | float) -> Any:  # noqa: ANN401 - whatever the command answers
+async def ask(connection: AbstractConnection, *command: str | bytes | float) -> Answer:
     """Send one command and wait for its answer."""
     await connection.send_command(*command)
     return await connection.read_response()

@@ -24,7 +24,7 @@ class Payload(Struct, frozen=True):
     enqueued_ms: int
 
 
-def _as_text(value: Any) -> str:  # noqa: ANN401 - a result may hold anything, an exception too
+def _as_text(value: object) -> str:
     return repr(value)
 
 

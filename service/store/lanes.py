@@ -9,6 +9,7 @@ from service.errors import LeaseLost, PermanentError
 from service.settings import Settings
 from service.store.batching import Batcher
 from service.store.client import Argument, Client
+from service.store.connection import Answer
 from service.store.ingest import EFFECTS_FUNCTION
 from service.store.jobs import encode_job
 from service.store.last_states import LastState, read_last_state, short_digest
@@ -139,7 +140,7 @@ class Lanes:
         return await self._client.call(SETTLE, arguments, seconds_max=self._seconds_max)
 
 
-def read_head(row: Any) -> Head:  # noqa: ANN401 - the script's own answer
+def read_head(row: Answer) -> Head:
     """Read what `take_up` in shared.lua gives."""
     event_id, received, delivery, attempts, deaths, state, ledger, story, generation, *rest = row
     return Head(
@@ -156,7 +157,7 @@ def read_head(row: Any) -> Head:  # noqa: ANN401 - the script's own answer
     )
 
 
-def _onward(answer: Any, event_id: str) -> Onward:  # noqa: ANN401 - the script's own answer
+def _onward(answer: Answer, event_id: str) -> Onward:
     word: bytes = answer[0]
     if word == b"lost":
         raise LeaseLost(event_id)

@@ -7,12 +7,12 @@ many small hashes, which the server packs tightly: about 40 bytes a record with 
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from msgspec import Struct
 
 from service.errors import LeaseLost
 from service.store.client import Argument, Client
+from service.store.connection import Answer
 from service.store.scripts import POLL, STANDING
 
 BUCKETS = 4_096
@@ -145,7 +145,7 @@ class Polls:
         """
         await self._call(source, token, lease_seconds, "ended", int(seconds * 1000))
 
-    async def _call(self, source: str, token: str, lease_seconds: float, step: str, *rest: Argument) -> Any:  # noqa: ANN401 - as the script answers
+    async def _call(self, source: str, token: str, lease_seconds: float, step: str, *rest: Argument) -> Answer:
         arguments = (source, token, int(lease_seconds * 1000), step, *rest)
         answer = await self._client.call(POLL, arguments, seconds_max=5)
         if answer and answer[0] == b"lost":

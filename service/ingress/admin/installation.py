@@ -22,6 +22,7 @@ from service.oversight.installation import (
     list_workers,
 )
 from service.oversight.platform_reads import ReadView, list_reads, read_platform
+from service.plain import Plain
 
 Weigh = Annotated[bool, QueryParameter(description="tell what takes the memory, by looking at every key")]
 
@@ -79,7 +80,7 @@ class PlatformAccounts(Controller):
         parts: Parts,
         caller: Caller,
         raw: Raw = False,
-    ) -> Any:  # noqa: ANN401 - JSON may be anything
+    ) -> Plain:
         """Ask the platform for one thing, or one page of a list; the query holds the read's arguments."""
         sight = sight_of(caller, raw=raw)
         arguments = {name: value for name, value in request.query_params.items() if name != "raw"}

@@ -6,7 +6,7 @@ from litestar import Controller, Response, delete, get, post, put
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import structs
 
-from service.errors import Refusal
+from service.errors import ConfigError, Refusal
 from service.ingress.admin.edits import AT, Place, Request, change_rule, current_rules, find_rule
 from service.ingress.admin.paging import After, Limit, Page, page_of
 from service.ingress.admin.parts import Caller, Parts
@@ -127,7 +127,7 @@ def _place(rule: Rule, action_id: str) -> int:
 def _pointing(places: list[int]) -> Place:
     """Point into the action that was sent, where the mistake lies in it."""
 
-    def place(error: Any) -> Refusal:  # noqa: ANN401 - a ConfigError
+    def place(error: ConfigError) -> Refusal:
         return invalid(error, f"{AT}.actions[{places[0]}]" if f".actions[{places[0]}]" in error.path else AT)
 
     return place
