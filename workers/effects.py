@@ -221,6 +221,7 @@ class EffectsRun:
         return [output for output in outputs if not (isinstance(output, EmittedEvent) and output.arrival in away)]
 
     def _fail(self, place: int, letter: str, error: WaybillError) -> None:
+        error.__traceback__ = None  # its frames know this run, which is to go at its end, not when the collector looks
         self._ledger[place] = letter
         self.outcome.error = error  # also instead of Held: a failure counts, a wait does not
         if isinstance(error, TransientError) and error.retry_after_seconds is not None:
@@ -228,6 +229,7 @@ class EffectsRun:
 
     def _hold(self, place: int, held: Held) -> None:
         """It was not done, and nobody tried: whatever the action, it may be begun again."""
+        held.__traceback__ = None  # as _fail
         self._ledger[place] = WAITING
         self.outcome.held_seconds = max(self.outcome.held_seconds, held.seconds)
         self.outcome.error = self.outcome.error or held

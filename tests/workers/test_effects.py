@@ -1,6 +1,7 @@
 """What section "Effects" of the design promises, letter by letter, on a real store and a real sink."""
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -12,6 +13,7 @@ from service.sandbox.faults import Fault
 from service.settings import Settings
 from service.store.replay import plan_replay
 from tests.workers.house import House, open_house
+from workers.effects import EffectsRun
 
 pytestmark = pytest.mark.store
 
@@ -77,6 +79,20 @@ async def test_the_decision_is_written_before_anything_runs_and_each_start_befor
     outbound.request = watched
     await house.work()
     assert ledgers == ["sp", "ds"]
+
+
+async def test_a_run_whose_effect_failed_goes_without_the_help_of_the_garbage_collector(house: House) -> None:
+    await house.publish(rule("a", http("a1")))
+    house.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/a1", status=400))
+    await house.send()
+    gc.collect()
+    gc.disable()
+    try:
+        await house.work()
+        left = [each for each in gc.get_objects() if isinstance(each, EffectsRun)]
+    finally:
+        gc.enable()
+    assert left == []
 
 
 @pytest.mark.parametrize(
