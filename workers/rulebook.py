@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import structlog
 
 from service.actions import Action
-from service.errors import ConfigError, StoreUnavailable, StoreUnsafe
+from service.errors import ConfigError, StoreUnavailable, StoreUnsafe, WaybillError
 from service.metrics.families import RULEBOOK, RULEBOOKS_REFUSED
 from service.rules import Rulebook
 from service.store.rulebook import RulebookShelf
@@ -31,29 +31,39 @@ class RulebookInForce:
             await asyncio.sleep(self._seconds_max)
 
     async def first(self) -> None:
-        """Wait until there is a rulebook; says so in the log where it has to wait."""
-        await self.refresh()
-        if self.rulebook is None:
-            self._log.warning(
-                "rulebook.missing", reason="no rulebook is published; events wait. Run: waybill rules apply"
-            )
-        while self.rulebook is None:
+        """Wait until there is a rulebook; says once in the log what it waits for: the store, or a rulebook in it."""
+        told = set[str]()
+        while True:
+            trouble = await self.refresh()
+            if self.rulebook is not None:
+                return
+            self._tell_wait(trouble, told)
             await asyncio.sleep(self._seconds_max)
-            await self.refresh()
 
-    async def refresh(self) -> None:
-        """Switch to the version in force, if it is another one and can be loaded."""
+    def _tell_wait(self, trouble: WaybillError | None, told: set[str]) -> None:
+        event = "store.unavailable" if trouble else "rulebook.missing"
+        if event in told or (trouble is None and self._refused):
+            return
+        told.add(event)
+        if trouble:
+            self._log.error(event, error_kind=trouble.kind, reason=str(trouble))
+        else:
+            self._log.warning(event, reason="no rulebook is published; events wait. Run: waybill rules apply")
+
+    async def refresh(self) -> WaybillError | None:
+        """Switch to the version in force, if another one is there that loads; give the store's failure, if any."""
         try:
             version = await self._shelf.version()
             if version is None or version == self._refused or (self.rulebook and version == self.rulebook.version):
-                return
+                return None
             document = await self._shelf.document(version)
-        except (StoreUnavailable, StoreUnsafe):
-            return
+        except (StoreUnavailable, StoreUnsafe) as error:
+            return error
         async with self._switching:
             if document is not None and (self.rulebook is None or version != self.rulebook.version):
                 # asked again, since two may have waited for the same document
                 await self._switch(version, document)
+        return None
 
     async def _switch(self, version: str, document: bytes) -> None:
         before = self.rulebook.version if self.rulebook else None

@@ -13,8 +13,9 @@ from service.config.loading import Config, read_config
 from service.errors import ConfigError
 from service.outbound import open_outbound
 from service.platforms import build_platforms
-from service.rules import RuleFile, find_rule_files, read_rule_files
+from service.rules import RuleFile, check_sources, find_rule_files, read_rule_files
 from service.settings import Settings, load_settings
+from service.store import Store
 
 EXIT_MISTAKES = 2
 
@@ -37,6 +38,10 @@ def check(path: Path | None) -> None:
     path = path or Path(settings.config)
     reading = read_config(path, os.environ)
     mistakes.extend(reading.mistakes)
+    try:
+        asyncio.run(_try_store(settings))
+    except ConfigError as error:
+        mistakes.append(error)
     if reading.config is not None:
         mistakes.extend(_check_beyond(reading.config, settings, os.environ))
     for mistake in mistakes:
@@ -55,10 +60,16 @@ def _check_beyond(config: Config, settings: Settings, environ: Mapping[str, str]
     files: tuple[RuleFile, ...] = ()
     try:
         files = read_rule_files(find_rule_files(config.rules, config.path.parent), load_actions())
+        check_sources(files, config.sources)
     except ConfigError as error:
         yield error
     for line in describe(config, files):
         click.echo(line)
+
+
+async def _try_store(settings: Settings) -> None:
+    """See that the store's address can be read; nothing is connected."""
+    await Store(settings).close()
 
 
 async def _try_platforms(config: Config, settings: Settings, environ: Mapping[str, str]) -> None:

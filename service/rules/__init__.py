@@ -5,7 +5,7 @@ Everything here is pure but `files.py`, which reads rule files, and `commands.py
 
 from service.rules.document import parse_document, version_of, write_document
 from service.rules.evidence import Evidence
-from service.rules.files import RuleFile, find_rule_files, read_rule_files
+from service.rules.files import RuleFile, check_sources, find_rule_files, read_rule_files
 from service.rules.language import Condition, Rule
 from service.rules.rulebook import Judgement, PlannedEffect, Rulebook, Verdict
 from service.rules.scope import Subject
@@ -23,6 +23,7 @@ __all__ = [
     "Subject",
     "Trace",
     "Verdict",
+    "check_sources",
     "find_rule_files",
     "parse_document",
     "read_rule_files",

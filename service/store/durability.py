@@ -41,6 +41,8 @@ def _complaints(durability: Durability, info: Mapping[str, str], config: Mapping
     if config is None:
         yield "the server hides CONFIG; set WAYBILL_DURABILITY=declared and state its loss window"
         return
-    for name, value in WANTED.items():
-        if config.get(name) != value:
-            yield f"{name} is {config.get(name)!r}; CONFIG SET {name} {value}"
+    short = {name: value for name, value in WANTED.items() if config.get(name) != value}
+    if short:
+        found = ", ".join(f"{name} is {config.get(name)!r}" for name in short)
+        mended = " ".join(f"{name} {value}" for name, value in short.items())
+        yield f"{found}; CONFIG SET {mended}"

@@ -74,6 +74,22 @@ def test_a_mistake_in_a_rule_file_is_told_with_its_place(folder: Path) -> None:
     assert "one.yaml: rules[0].when.field" in result.stderr
 
 
+def test_a_source_that_a_rule_names_has_to_be_there(folder: Path) -> None:
+    (folder / "rules/one.yaml").write_text(RULE.replace("  when:", "  sources: [pack-order]\n  when:"))
+    result = run(folder)
+    assert result.exit_code == 2
+    assert "one.yaml: rules[0].sources[0]: no source 'pack-order'" in result.stderr
+    assert "Fix: did you mean pack-orders?" in result.stderr
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:6379", "redis://127.0.0.1:64x9"])
+def test_an_address_of_the_store_that_cannot_be_read_is_a_mistake(folder: Path, url: str) -> None:
+    result = run(folder, WAYBILL_REDIS_URL=url)
+    assert result.exit_code == 2
+    assert "waybill: WAYBILL_REDIS_URL: " in result.stderr
+    assert result.stderr.endswith("waybill.yaml: 1 mistake\n")
+
+
 def test_a_field_of_a_custom_record_that_there_is_not_is_told(folder: Path) -> None:
     replace(folder, "status: /state", "statuss: /state")
     result = run(folder)

@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.settings import Settings
+from service.store import Store
 from tests.workers.house import SINK_RULE, House, open_house
 from workers.commands import running, started
 from workers.rulebook import RulebookInForce
@@ -42,6 +43,19 @@ async def test_the_first_one_is_waited_for_and_its_absence_is_told_once(house: H
     assert rules.rulebook is not None
     assert rules.rulebook.version == version
     assert [line["event"] for line in lines].count("rulebook.missing") == 1
+
+
+async def test_a_store_that_is_not_there_is_told_as_that_and_not_as_a_missing_rulebook(
+    house: House, make_settings: Callable[..., Settings]
+) -> None:
+    store = Store(make_settings(redis_url="redis://127.0.0.1:1/0", store_connect_timeout_ms=100))
+    rules = RulebookInForce(store.rulebook, house.tools.rules._actions, SECONDS)
+    with capture_logs() as lines:
+        async with running(rules.first()):
+            await asyncio.sleep(1)
+    await store.close()
+    assert [line["event"] for line in lines] == ["store.unavailable"]
+    assert lines[0]["error_kind"] == "store_unavailable"
 
 
 async def test_a_worker_told_to_stop_while_it_waits_for_the_first_one_stops(house: House) -> None:

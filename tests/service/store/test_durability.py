@@ -33,6 +33,12 @@ SOUND_CONFIG = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy"
         ("fsync", {"role": "slave"}, {}, "is a replica"),
         ("declared", {"role": "slave"}, {}, "is a replica"),
         ("fsync", {}, {"appendonly": "no"}, "CONFIG SET appendonly yes"),
+        (
+            "fsync",
+            {},
+            {"appendonly": "no", "appendfsync": "everysec"},
+            "appendonly is 'no', appendfsync is 'everysec'; CONFIG SET appendonly yes appendfsync always",
+        ),
         ("fsync", {}, {"appendfsync": "everysec"}, "CONFIG SET appendfsync always"),
         ("fsync", {}, {"appendfsync": "no"}, "CONFIG SET appendfsync always"),
         ("replica", {}, {"appendfsync": "everysec"}, "CONFIG SET appendfsync always"),
