@@ -10,6 +10,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -22,6 +23,7 @@ from service.platforms.decoding import decode, web_page
 GONE = frozenset({404, 410})
 TRANSIENT = frozenset({408, 425, 429})
 RETRY_AFTER_SECONDS_MAX = 86_400.0
+HOST_CHARACTERS_MAX = 100
 
 
 class Reply(Struct, frozen=True):
@@ -67,7 +69,7 @@ def judge(
         kind = "platform_rate_limited" if status == 429 else "platform_unavailable"
         wait = retry_after_seconds(answer.headers.get("retry-after"), now)
         raise TransientError(kind, reason, http_status=status, retry_after_seconds=wait)
-    raise PermanentError(_permanent_kind(status), reason, http_status=status)
+    raise PermanentError(_permanent_kind(status), reason + _leads_to(answer), http_status=status)
 
 
 def retry_after_seconds(header: str | None, now: float) -> float | None:
@@ -90,6 +92,15 @@ def _readable(body: bytes, status: int) -> Plain:
         return decode(body, status)
     except (TransientError, PermanentError):
         return None
+
+
+def _leads_to(answer: Answer) -> str:
+    """Name the host that a redirect leads to; the rest of an address may hold secrets."""
+    try:
+        host = urlsplit(answer.headers.get("location", "")).hostname if answer.status < 400 else None
+    except ValueError:
+        return ""
+    return f", which leads to {host[:HOST_CHARACTERS_MAX]}" if host and host.isascii() and host.isprintable() else ""
 
 
 def _permanent_kind(status: int) -> str:

@@ -36,7 +36,7 @@ def complaint(body: bytes, secrets: Iterable[str]) -> str:
     try:
         said = _decoder.decode(body)
         text = _first(said.errors) or said.message or said.error
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""
     return scrub(text, secrets)[:CHARACTERS_MAX] if isinstance(text, str) else ""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from service.platforms.tokens import NO_SHELF, TokenShelf
 EXPIRY_MARGIN_SECONDS = 30.0
 LIFETIME_SECONDS = 60.0
 """For a token of which the server does not say how long it lives (`expires_in` is optional, RFC 6749 5.1)."""
+LIFETIME_SECONDS_MAX = 86_400.0
 
 
 class Credentials(Protocol):
@@ -29,7 +31,7 @@ class Credentials(Protocol):
         """Give the headers to send, all of them secret."""
         ...
 
-    async def renewable(self, sent: Mapping[str, str]) -> bool:
+    async def renewable(self, sent: Mapping[str, str], /) -> bool:
         """Hear that `sent` was answered 401; True if `headers` now gives others."""
         ...
 
@@ -44,7 +46,7 @@ class StaticHeaders:
         """Give the headers."""
         return self._headers
 
-    async def renewable(self, sent: Mapping[str, str]) -> bool:  # noqa: ARG002 - the protocol's signature
+    async def renewable(self, _sent: Mapping[str, str], /) -> bool:
         """Nothing here can be renewed."""
         return False
 
@@ -100,7 +102,7 @@ class ClientCredentials:
                 await self._renew()
             return self._headers
 
-    async def renewable(self, sent: Mapping[str, str]) -> bool:
+    async def renewable(self, sent: Mapping[str, str], /) -> bool:
         """Drop the token, here and on the shelf, if it is still the one that was refused."""
         await self._shelf.drop(self._name, _value(sent))
         if sent is self._headers:
@@ -124,7 +126,7 @@ class ClientCredentials:
         except BaseException:
             await self._shelf.drop(self._name, "")
             raise
-        lifetime = token.expires_in if token.expires_in is not None else LIFETIME_SECONDS
+        lifetime = _lifetime(token)
         seconds = max(lifetime - EXPIRY_MARGIN_SECONDS, lifetime / 2)
         self._use(token.access_token, seconds, asked_at)
         await self._shelf.keep(self._name, token.access_token, seconds)
@@ -168,8 +170,16 @@ def _value(headers: Mapping[str, str]) -> str:
     return headers.get("Authorization", "").removeprefix("Bearer ")
 
 
+def _lifetime(token: _Token) -> float:
+    seconds = token.expires_in
+    return min(seconds, LIFETIME_SECONDS_MAX) if seconds is not None and math.isfinite(seconds) else LIFETIME_SECONDS
+
+
 def _read_token(data: object) -> _Token:
     try:
-        return msgspec.convert(data, _Token, strict=False)
+        token = msgspec.convert(data, _Token, strict=False)
     except msgspec.ValidationError as error:
         raise PermanentError("platform_wrong_envelope", "the token server's answer has no token") from error
+    if not token.access_token.isascii() or not token.access_token.isprintable() or not token.access_token.strip():
+        raise PermanentError("platform_wrong_envelope", "the token server's answer has no token that can be sent")
+    return token

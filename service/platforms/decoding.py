@@ -5,6 +5,7 @@ answer that ends early is time's, all else the platform's or, where a web page a
 """
 
 import hashlib
+import re
 from decimal import Decimal
 from typing import Any, cast
 
@@ -13,6 +14,12 @@ import msgspec
 from service.errors import PermanentError, TransientError
 from service.plain import Plain
 from service.platforms.reading import Node, as_text
+
+BOM = b"\xef\xbb\xbf"
+_ESCAPES = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
+)
+"""Two halves of a character, one half alone, any other escape."""
 
 _decoder = msgspec.json.Decoder[Any](float_hook=Decimal)
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -30,16 +37,31 @@ def decode(body: bytes, status: int) -> Plain:
     if web_page(body):
         raise TransientError("platform_not_json", "a web page came instead of JSON", http_status=status)
     try:
-        return _decoder.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+        return _read(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         if "truncated" in str(error):
             raise TransientError("platform_truncated_json", "the JSON ends early", http_status=status) from error
-        raise PermanentError("platform_malformed_json", "the answer is no JSON", http_status=status) from error
+        raise PermanentError("platform_malformed_json", "the answer is no JSON in UTF-8", http_status=status) from error
+
+
+def _read(body: bytes) -> Any:  # noqa: ANN401 - JSON may be anything
+    """Read JSON, also with a byte order mark, or with a text cut in the middle of a character, as some systems send."""
+    try:
+        return _decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        mended = _ESCAPES.sub(_whole_character, body.removeprefix(BOM))
+        if mended == body:
+            raise
+        return _decoder.decode(mended)
+
+
+def _whole_character(found: re.Match[bytes]) -> bytes:
+    return rb"\ufffd" if found[1] else found[0]
 
 
 def web_page(body: bytes) -> bool:
     """Say whether an answer is HTML or XML, whatever its content type says."""
-    return body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+    return body.lstrip(BOM + b" \t\r\n").startswith(b"<")
 
 
 def unwrap(data: object, status: int, *, wrapped: bool | None) -> Node:

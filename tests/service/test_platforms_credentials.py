@@ -10,6 +10,7 @@ from service.outbound import Outbound
 from service.platforms import FetchContext
 from service.platforms.credentials import ClientCredentials, basic
 from service.platforms.pexip_engage import PexipEngage
+from service.platforms.tokens import NoShelf
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
 
@@ -81,6 +82,9 @@ async def test_a_token_server_that_is_away_is_times(
     [
         (Fault(status=200, body="[]"), "platform_wrong_envelope"),
         (Fault(status=200, body='{"access_token": null}'), "platform_wrong_envelope"),
+        (Fault(status=200, body='{"access_token": ""}'), "platform_wrong_envelope"),
+        (Fault(status=200, body='{"access_token": "a\\r\\nX-Other: b"}'), "platform_wrong_envelope"),
+        (Fault(status=200, body='{"access_token": "t\\u00f6ken"}'), "platform_wrong_envelope"),
         (Fault(status=404, body="{}"), "config_wrong_address"),
         (Fault(status=404, body="<html>"), "config_wrong_address"),
         (Fault(status=302, body=""), "config_redirected"),
@@ -93,6 +97,32 @@ async def test_a_token_server_that_gives_no_token_is_permanent(
     with pytest.raises(PermanentError) as raised:
         await credentials.headers()
     assert raised.value.kind == kind
+
+
+class Shelf(NoShelf):
+    """Remembers for how long tokens were to be kept."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    async def keep(self, name: str, token: str, seconds: float) -> None:  # noqa: ARG002 - the shelf's signature
+        self.seconds.append(seconds)
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "seconds"),
+    [('"NaN"', 30.0), ('"Infinity"', 30.0), ("1e300", 86_370.0), ("-5", -2.5), ("0", 0.0), ('"300"', 270.0)],
+)
+async def test_an_absurd_lifetime_is_none_that_the_shelf_cannot_hold(
+    box: SandboxHandle, outbound: Outbound, expires_in: str, seconds: float
+) -> None:
+    shelf = Shelf()
+    credentials = ClientCredentials(
+        "acct", outbound, token_url=box.token_url("acme"), client_id="c", client_secret=box.token, shelf=shelf
+    )
+    issue(box, "first", expires_in=expires_in)
+    await credentials.headers()
+    assert shelf.seconds == [seconds]
 
 
 async def test_calls_at_once_share_one_token(box: SandboxHandle, credentials: ClientCredentials) -> None:

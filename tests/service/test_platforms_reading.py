@@ -1,10 +1,10 @@
 """From JSON to fields, digests, errors' words and waits: the pure parts that all platforms share."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from service.errors import PermanentError, TransientError
-from service.platforms.answers import RETRY_AFTER_SECONDS_MAX, Reply, retry_after_seconds
+from service.outbound import Answer
+from service.platforms.answers import RETRY_AFTER_SECONDS_MAX, Reply, judge, retry_after_seconds
 from service.platforms.complaints import complaint, scrub
 from service.platforms.decoding import decode, digest_of, own_id, unwrap
 from service.platforms.flow_retail_records import read_customer, read_purchase_order
@@ -49,8 +50,8 @@ READERS: dict[str, tuple[Callable[[Reply], tuple[Any, Any, Any]], bool]] = {
     "pack customer": (pack_customer, False),
     "pexip customer": (pexip_customer, True),
     "ofn customer": (ofn_customer, True),
-    "flow customer": (partial(read_customer, asked="1", currency="NOK"), False),
-    "flow purchase order": (partial(read_purchase_order, asked="1", currency="NOK"), False),
+    "flow customer": (lambda reply: read_customer(reply, "1", "NOK"), False),
+    "flow purchase order": (lambda reply: read_purchase_order(reply, "1", "NOK"), False),
 }
 FIELDS = st.sampled_from([
     "addresses", "attributes", "billing_address", "city", "code", "created_at", "createdAt", "credit", "currency",
@@ -183,6 +184,83 @@ def test_a_web_page_is_told_from_json_without_its_content_type(body: bytes) -> N
     with pytest.raises(TransientError) as raised:
         decode(body, 200)
     assert raised.value.kind == "platform_not_json"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"id": "1", "city": "K\xf6ln"}',
+        b'{"id": "1", "skipped": "\xff"}',
+        '{"id": "1"}'.encode("utf-16"),
+        '{"id": "1"}'.encode("utf-32-le"),
+        b'{"id": "1", "city": NaN}',
+        b'\xef\xbb\xbf\xef\xbb\xbf{"id": "1"}',
+        b'\xef\xbb\xbf{id: "1"}',
+        b"[" * 100_000,
+    ],
+)
+def test_what_is_no_json_in_utf_8_is_the_platforms_fault(body: bytes) -> None:
+    with pytest.raises(PermanentError) as raised:
+        decode(body, 200)
+    assert (raised.value.kind, raised.value.http_status) == ("platform_malformed_json", 200)
+
+
+def test_a_byte_order_mark_costs_no_record() -> None:
+    assert decode(b'\xef\xbb\xbf{"id": 1.10}', 200) == {"id": Decimal("1.10")}
+    with pytest.raises(TransientError, match="ends early"):
+        decode(b'\xef\xbb\xbf{"id": 1', 200)
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (r"\ud83d\ude00", "\N{GRINNING FACE}"),
+        (r"cut \ud83d", "cut \ufffd"),
+        (r"\ude00 alone", "\ufffd alone"),
+        (r"\ud83d\ud83d\ude00\ude00", "\ufffd\N{GRINNING FACE}\ufffd"),
+        (r"\\ud83d \ud83d\n", "\\ud83d \ufffd\n"),
+        (r"\uD83Dx\u00e9", "\ufffdx\N{LATIN SMALL LETTER E WITH ACUTE}"),
+    ],
+)
+def test_a_text_cut_in_the_middle_of_a_character_costs_no_record(sent: str, read: str) -> None:
+    assert decode(b'{"a": "%b", "b": 0.10}' % sent.encode(), 200) == {"a": read, "b": Decimal("0.10")}
+
+
+@given(st.binary(max_size=60))
+def test_whatever_bytes_a_platform_answers_they_are_json_or_a_named_error(body: bytes) -> None:
+    with contextlib.suppress(TransientError, PermanentError):
+        decode(body, 200)
+    assert isinstance(complaint(body, []), str)
+
+
+@pytest.mark.parametrize("status", [500, 400])
+def test_an_error_told_in_another_encoding_is_still_that_error(status: int) -> None:
+    answer = Answer(status, {}, b'{"message": "K\xf6ln"}', 1.0)
+    with pytest.raises((TransientError, PermanentError)) as raised:
+        judge("acct: get", answer, transient=frozenset({429}), secrets=[], now=NOW)
+    assert raised.value.http_status == status
+
+
+def test_a_write_that_is_done_is_done_in_any_encoding() -> None:
+    answer = Answer(201, {}, b'{"city": "K\xf6ln"}', 1.0)
+    reply = judge("acct: create", answer, transient=frozenset({429}), secrets=[], now=NOW, body_needed=False)
+    assert (reply.status, reply.data) == (201, None)
+
+
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        ("https://user:pass@www.example.org/orders?key=secret", "answered 301, which leads to www.example.org"),
+        ("/elsewhere", "answered 301"),
+        ("", "answered 301"),
+        ("http://[", "answered 301"),
+        ("https://ex\udcffample/", "answered 301"),
+    ],
+)
+def test_a_redirect_names_the_host_it_leads_to_and_no_more(location: str, said: str) -> None:
+    with pytest.raises(PermanentError) as raised:
+        judge("acct: get", Answer(301, {"location": location}, b"", 1.0), transient=frozenset(), secrets=[], now=NOW)
+    assert (raised.value.kind, str(raised.value)) == ("config_redirected", f"acct: get {said}")
 
 
 def test_an_envelope_is_taken_off_only_where_it_may_be_on() -> None:
