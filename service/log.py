@@ -45,7 +45,7 @@ QUIET = {
     "uvicorn.error": logging.ERROR,  # it warns of all that is no HTTP, so that anyone could fill the log
 }
 _KEPT = ("ts", "level", "component", "event", "event_id")
-_encode = msgspec.json.Encoder(enc_hook=lambda value: plain(value)).encode  # noqa: PLW0108 - enc_hook has one argument
+_encode = msgspec.json.Encoder(enc_hook=plain).encode
 
 
 def configure(component: Component, level: str = "info", line_bytes_max: int = LINE_BYTES_MAX, fd: int = 1) -> None:

@@ -209,12 +209,12 @@ class Direct:
     async def apply_rules(self, rules: Sequence[Rule], author: str | None, note: str) -> Published:
         """See Desk."""
         author = author or self._operator.name
-        return await apply_rules(self._places, self._operator, rules, load_actions(), author, note)
+        return await apply_rules(self._places, self._operator, rules, load_actions(), author=author, note=note)
 
     async def restore_rulebook(self, version: str, author: str | None, note: str) -> Published:
         """See Desk."""
         author = author or self._operator.name
-        return await restore_rulebook(self._places, self._operator, version, load_actions(), author, note)
+        return await restore_rulebook(self._places, self._operator, version, load_actions(), author=author, note=note)
 
     async def try_event(self, candidate: Candidate, event_id: str) -> DryRun:
         """See Desk."""

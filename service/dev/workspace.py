@@ -9,10 +9,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-PACK_SECRET = "EXAMPLE_PACK_SECRET"  # noqa: S105 - the variable's name
-FLOW_PASSWORD = "EXAMPLE_FLOW_PASSWORD"  # noqa: S105 - the variable's name
-PLATFORM_TOKEN = "EXAMPLE_PLATFORM_TOKEN"  # noqa: S105 - the variable's name
-SANDBOX_TOKEN = "sandbox-token"  # noqa: S105 - what opens the sandbox, and nothing else
+from service.sandbox.doors import TOKEN
+
+PACK_SECRET = "EXAMPLE_PACK_SECRET"
+FLOW_PASSWORD = "EXAMPLE_FLOW_PASSWORD"
+PLATFORM_TOKEN = "EXAMPLE_PLATFORM_TOKEN"
 FLOW_USER = "till"
 FLOW_TENANT = "T1"
 PACK_ORGANIZATION = "org_1"
@@ -100,7 +101,7 @@ class Workspace(Struct, frozen=True):
 def make_workspace(directory: Path) -> Workspace:
     """Prepare the directory; waybill.yaml is written by `write_config`, once the sandbox's address is known."""
     made_up = {name: secrets.token_urlsafe(24) for name in (PACK_SECRET, FLOW_PASSWORD)}
-    workspace = Workspace(directory, {**made_up, PLATFORM_TOKEN: SANDBOX_TOKEN})
+    workspace = Workspace(directory, {**made_up, PLATFORM_TOKEN: TOKEN})
     workspace.logs.mkdir(parents=True, exist_ok=True)
     (directory / "rules").mkdir(exist_ok=True)
     return workspace

@@ -63,8 +63,14 @@ async def list_publications(places: Places) -> list[Publication]:
     return [Publication(entry["version"], entry["author"], entry["note"], entry["at"]) for entry in found]
 
 
-async def apply_rules(  # noqa: PLR0917 - what a version is published with
-    places: Places, operator: Operator, rules: Sequence[Rule], actions: Sequence[type[Action]], author: str, note: str
+async def apply_rules(
+    places: Places,
+    operator: Operator,
+    rules: Sequence[Rule],
+    actions: Sequence[type[Action]],
+    *,
+    author: str,
+    note: str,
 ) -> Published:
     """Replace the rules of files; those of the admin API stay.
 
@@ -80,8 +86,8 @@ async def apply_rules(  # noqa: PLR0917 - what a version is published with
     return done
 
 
-async def restore_rulebook(  # noqa: PLR0917 - likewise
-    places: Places, operator: Operator, version: str, actions: Sequence[type[Action]], author: str, note: str
+async def restore_rulebook(
+    places: Places, operator: Operator, version: str, actions: Sequence[type[Action]], *, author: str, note: str
 ) -> Published:
     """Put a former version in force again, rules of files and of the API alike.
 

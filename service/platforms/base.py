@@ -79,7 +79,7 @@ class Platform(Protocol):
         """
         ...
 
-    async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:
+    async def resolve(self, ref: RecordRef, context: FetchContext, /) -> tuple[RecordRef, ...]:
         """Follow a hint (`order`, `appointment`) to the records it is about; a record resolves to itself.
 
         Raises:

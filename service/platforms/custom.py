@@ -67,7 +67,7 @@ class Custom:
         """
         raise Refusal(422, "not_an_event", f"the source {delivery.source} needs an envelope that is not `platform`")
 
-    async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:  # noqa: ARG002 - the protocol's signature
+    async def resolve(self, ref: RecordRef, _context: FetchContext, /) -> tuple[RecordRef, ...]:
         """Every event names its record itself."""
         return (ref,)
 

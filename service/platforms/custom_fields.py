@@ -17,7 +17,7 @@ from msgspec import UNSET, Struct, UnsetType
 from service.envelopes.pointers import parse_pointer
 from service.errors import ConfigError
 from service.platforms.reading import as_moment, as_money, as_quantity, as_tags, as_text
-from service.records import Address, Line, Moment, Money, Quantity, Supplier, Text
+from service.records import Address, Line, Moment, Money, Quantity, Record, Supplier, Text
 
 Steps = tuple[str, ...]
 Read = Callable[[object, object], Any]
@@ -47,10 +47,10 @@ class Fields:
                 fix = f"did you mean {near[0]}?" if near else f"one of {', '.join(sorted(self._known))}"
                 raise ConfigError(f"{path}.{key}", "there is no such field", fix)
 
-    def read(self, node: object) -> Any:  # noqa: ANN401 - a record of the kind that was asked for
+    def read(self, node: object) -> Record:
         """Read a record; what is not found is UNSET, also the id."""
         currency = find(node, self._pointers[CURRENCY]) if CURRENCY in self._pointers else UNSET
-        return self._read(node, currency)
+        return cast("Record", self._read(node, currency))
 
     def _structure(self, structure: type[Struct], above: str, base: Steps) -> Read:
         parts: list[tuple[str, Read]] = []

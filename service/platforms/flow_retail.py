@@ -102,7 +102,7 @@ class FlowRetail:
             return (Fact(notice.action, None, PURCHASE_ORDER_ACTIONS[notice.action], record),)
         return (Fact(notice.action),)
 
-    async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:  # noqa: ARG002 - the protocol's signature
+    async def resolve(self, ref: RecordRef, _context: FetchContext, /) -> tuple[RecordRef, ...]:
         """Every event names its record itself."""
         return (ref,)
 

@@ -82,19 +82,21 @@ class Calls:
         """
         target = path + ("?" + urlencode(query) if query else "")
         try:
-            return await self._repeated(operation, method, target, _headers(context, headers, body), body, repeatable)
+            sent = _headers(context, headers, body)
+            return await self._repeated(operation, method, target, sent, body, repeatable=repeatable)
         except (TransientError, PermanentError, Held) as error:
             error.operation = operation
             raise
 
-    async def _repeated(  # noqa: PLR0917 - what a call is
+    async def _repeated(
         self,
         operation: str,
         method: str,
         target: str,
         headers: Mapping[str, str],
         body: bytes | None,
-        repeatable: bool,  # noqa: FBT001 - handed on
+        *,
+        repeatable: bool,
     ) -> Reply:
         """A call that is let in no more is made once again with new credentials, where there can be new ones."""
         renewed = False
@@ -104,10 +106,10 @@ class Calls:
                 answer = await self._send(method, target, {**headers, **permit}, body)
                 again = not renewed and answer.status == 401 and await self._credentials.renewable(permit)
                 if not again:
-                    return self._judge(operation, answer, permit, repeatable)
+                    return self._judge(operation, answer, permit, repeatable=repeatable)
             renewed = True
 
-    def _judge(self, operation: str, answer: Answer, permit: Mapping[str, str], repeatable: bool) -> Reply:  # noqa: FBT001 - handed on
+    def _judge(self, operation: str, answer: Answer, permit: Mapping[str, str], *, repeatable: bool) -> Reply:
         return judge(
             f"{self.account}: {operation}",
             answer,

@@ -12,7 +12,7 @@ Shelved = tuple[str, float]
 class TokenShelf(Protocol):
     """Tokens by a name that stands for account, client and scope."""
 
-    async def take(self, name: str) -> Shelved | float | None:
+    async def take(self, name: str, /) -> Shelved | float | None:
         """Give the token; None if the caller is to fetch one, or how many seconds to wait for who is fetching it."""
         ...
 
@@ -28,7 +28,7 @@ class TokenShelf(Protocol):
 class NoShelf:
     """Keeps nothing."""
 
-    async def take(self, name: str) -> Shelved | float | None:  # noqa: ARG002 - the protocol's signature
+    async def take(self, _name: str, /) -> Shelved | float | None:
         """Every caller fetches its own."""
         return None
 

@@ -7,7 +7,7 @@ Every write raises TransientError, PermanentError or Held as its method; one who
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +19,7 @@ from service.platforms.open_food_network_client import OpenFoodNetworkClient
 from service.platforms.operations import NO_CONTEXT, Written
 from service.platforms.pack_cloud_client import PackCloudClient
 
+Body = TypeVar("Body")
 Method = Callable[..., Awaitable[Written]]
 
 
@@ -54,16 +55,16 @@ def _write(method: Method) -> Write:
     return Write(method, ids, bodies[0] if bodies else None)
 
 
-def _decode(kind: Any, body: bytes) -> Any:  # noqa: ANN401 - the method's own type
+def _decode(kind: type[Body], body: bytes) -> Body:
     try:
         fields = msgspec.json.decode(body, type=dict[str, Any])
         decoded = msgspec.convert(fields, kind)
     except msgspec.MsgspecError as error:
         raise PermanentError("unfit_argument", f"the body: {error}") from error
-    unknown = sorted(fields.keys() - set(kind.__struct_encode_fields__)) if isinstance(decoded, Struct) else []
+    known = decoded.__struct_encode_fields__ if isinstance(decoded, Struct) else fields
+    unknown = sorted(fields.keys() - set(known))
     if unknown:
-        known = ", ".join(kind.__struct_encode_fields__)
-        raise PermanentError("unfit_argument", f"the body: there is no {unknown[0]}; there are {known}")
+        raise PermanentError("unfit_argument", f"the body: there is no {unknown[0]}; there are {', '.join(known)}")
     return decoded
 
 

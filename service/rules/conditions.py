@@ -135,7 +135,7 @@ def _compare_with_constant(comparison: Comparison, told: Node) -> Run:
 def _compare(comparison: Comparison, told: Node) -> Run:
     field, decide, right = comparison.field, comparison.decide, comparison.right
     read, rooted, read_right, rooted_right = field.read, field.rooted, right.read, right.rooted
-    assert read_right is not None  # noqa: S101 - the caller's branch
+    assert read_right is not None  # the caller's branch
 
     def run(scope: Scope, here: Value, trace: Trace | None) -> Truth:
         seen = read(scope if rooted else here)

@@ -63,7 +63,7 @@ def replace_node(when: Condition | None, node_id: str, condition: Condition) -> 
     """
     found = find_node(when, node_id)
     changed = _change(_root(when), _steps(found.id), lambda _: condition)
-    assert changed is not None  # noqa: S101 - only a removal gives None
+    assert changed is not None  # only a removal gives None
     return changed
 
 
@@ -142,7 +142,7 @@ def _change(condition: Condition, steps: list[str], change: Change) -> Condition
 
 
 def _below(child: object, steps: list[str], change: Change) -> object:
-    assert isinstance(child, Condition)  # noqa: S101 - the path is known to be there
+    assert isinstance(child, Condition)  # the path is known to be there
     changed = _change(child, steps, change)
     return UNSET if changed is None else changed
 
@@ -152,5 +152,5 @@ def _steps(node_id: str) -> list[str]:
 
 
 def _root(when: Condition | None) -> Condition:
-    assert when is not None  # noqa: S101 - a node was found in it
+    assert when is not None  # a node was found in it
     return when

@@ -63,7 +63,7 @@ async def change_rules(
         document = write_document(changed.file_rules, changed.api_rules)
         parse_document(document)
         version = version_of(document)
-        if await put_in_force(shelves, version, document, author, note, before):
+        if await put_in_force(shelves, version, document, before, author=author, note=note):
             return Published(version, len(changed.rules), changed=version != before)
     raise StoreUnavailable("others are publishing rules at the same time; try again")
 
@@ -83,13 +83,13 @@ async def roll_back(
     loaded = Rulebook.load(document, actions)
     for _ in range(PUBLISH_TRIES_MAX):
         before = await shelves[0].version()
-        if await put_in_force(shelves, version, document, author, note or f"back to {version}", before):
+        if await put_in_force(shelves, version, document, before, author=author, note=note or f"back to {version}"):
             return Published(version, len(loaded.rules), changed=version != before)
     raise StoreUnavailable("others are publishing rules at the same time; try again")
 
 
-async def put_in_force(  # noqa: PLR0917 - what a version is published with
-    shelves: Sequence[RulebookShelf], version: str, document: bytes, author: str, note: str, before: str | None
+async def put_in_force(
+    shelves: Sequence[RulebookShelf], version: str, document: bytes, before: str | None, *, author: str, note: str
 ) -> bool:
     """Publish on the first shelf if `before` is in force there, then on the others; False if another version is.
 

@@ -72,7 +72,7 @@ def _quantifier(node: Condition, word: str, place: Place, spot: Spot) -> Test:
     told = told_of(word, spot, field)
     if word == "count":
         return Test(_count(field, where, _wanted(node, spot), elements_max, told), 100)
-    assert where is not None  # noqa: S101 - only count may go without
+    assert where is not None  # only count may go without
     least = 1 if node.min is UNSET else node.min
     return Test(_search(field, where, Search(word, least, elements_max), told), 10 if where.less else 50)
 

@@ -90,7 +90,7 @@ class RulebookVersions(Controller):
     @put("/files", role="admin", status_code=200)
     async def apply_rules(self, data: JSONBody[FileRules], parts: Parts, caller: Caller) -> Applied:
         """Replace the rules of files, as `waybill rules apply` does; those made here stay."""
-        done = await apply_rules(parts.places, caller, data.rules, parts.actions, caller.name, data.note)
+        done = await apply_rules(parts.places, caller, data.rules, parts.actions, author=caller.name, note=data.note)
         return Applied(done.version, done.rules, done.changed)
 
     @post("/rollback", role="admin", status_code=200)
@@ -102,7 +102,9 @@ class RulebookVersions(Controller):
         if if_match is not None and if_match not in {"*", f'"{before}"'}:
             raise Refusal(412, "changed_meanwhile", "Another version is in force by now.", _headers(before))
         kept = await kept_rulebook(parts.places, data.version)
-        done = await restore_rulebook(parts.places, caller, data.version, parts.actions, caller.name, data.note)
+        done = await restore_rulebook(
+            parts.places, caller, data.version, parts.actions, author=caller.name, note=data.note
+        )
         return Response(RulebookView(done.version, views(kept.document)), headers=_headers(done.version))
 
 
