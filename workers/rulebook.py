@@ -46,9 +46,11 @@ class RulebookInForce:
             return
         told.add(event)
         if trouble:
-            self._log.error(event, error_kind=trouble.kind, reason=str(trouble))
+            self._log.error("store.unavailable", error_kind=trouble.kind, reason=str(trouble))
         else:
-            self._log.warning(event, reason="no rulebook is published; events wait. Run: waybill rules apply")
+            self._log.warning(
+                "rulebook.missing", reason="no rulebook is published; events wait. Run: waybill rules apply"
+            )
 
     async def refresh(self) -> WaybillError | None:
         """Switch to the version in force, if another one is there that loads; give the store's failure, if any."""
