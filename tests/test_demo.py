@@ -36,7 +36,7 @@ def dev(environ: dict[str, str], tmp_path: Path) -> Iterator["subprocess.Popen[b
     yield process
     process.kill()
     process.wait()
-    for left in re.findall(r"^files +(\S+):", (tmp_path / "out").read_text(), re.MULTILINE):
+    for left in re.findall(r"^files +([^\s:]+):", (tmp_path / "out").read_text(), re.MULTILINE):
         shutil.rmtree(left, ignore_errors=True)  # a killed process removes nothing
 
 
@@ -45,6 +45,8 @@ def test_the_demo_shows_every_fate_as_expected_and_ends_with_0(environ: dict[str
     assert done.returncode == 0, done.stdout + done.stderr
     assert "10 of 10 as expected" in done.stdout
     assert "SIGKILL" in done.stdout
+    refused = done.stdout.partition("4. the same with a changed body")[2].partition("5. ")[0]
+    assert "reason=not_verified" in refused, "each act is shown with its own lines"
     assert "worker-2  attempt.finished  outcome=matched attempt=2" in done.stdout
     assert "NOT OK" not in done.stdout
 
@@ -76,6 +78,55 @@ def test_dev_takes_the_delivery_it_prints_and_ends_with_all_its_children_on_sigt
     assert alive(children) == set()
     (directory,) = found(r"files +(\S+):", text)
     assert not Path(directory).exists()
+
+
+def test_a_second_terminal_finds_what_dev_runs_by_the_file_it_names(
+    dev: "subprocess.Popen[bytes]", tmp_path: Path
+) -> None:
+    (env,) = found(r"\n  \. (\S+)", wait_for(lambda: said(tmp_path, "Ctrl-C ends it all.")))
+    assert Path(env).stat().st_mode & 0o777 == 0o600
+    sent = f"{sys.executable} -m service send pack-orders --event purchase_order.updated --id po-1"
+    assert "202" in in_shell(f". {env}; {sent}")
+    wait_for(lambda: "matched" in in_shell(f". {env}; {sys.executable} -m service events list"))
+    assert dev.poll() is None
+
+
+def test_dev_runs_a_person_s_own_waybill_yaml_with_its_rules(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "waybill.yaml").write_text(OWN_CONFIG)
+    (tmp_path / "rules.yaml").write_text("- {id: all, type: customer, actions: [{id: a, do: log, message: hello}]}\n")
+    command, secrets = [*COMMAND, "dev", "--config", "waybill.yaml"], {"OWN_SECRET": "s"}
+    with (tmp_path / "out").open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=environ | secrets, cwd=tmp_path)
+    try:
+        (env,) = found(r"\n  \. (\S+)", wait_for(lambda: said(tmp_path, "Ctrl-C ends it all.")))
+        shell = f". {env}; export OWN_SECRET=s; {sys.executable} -m service"
+        assert in_shell(f"{shell} rules list").startswith("0  all  customer")
+        assert "202" in in_shell(f"{shell} send crm --event customer.updated --id 7")
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+OWN_CONFIG = """
+platforms:
+  crm: {kind: custom, base_url: "http://127.0.0.1:1", auth: {type: none}, records: {customer: {path: "/{id}"}}}
+sources:
+  crm:
+    platform: crm
+    verify: {scheme: hmac, header: X-Signature, secrets: [{env: OWN_SECRET}]}
+    envelope: {kind: custom, id: /id, type: /type, record: {kind: customer, id: /customer}}
+rules: [rules.yaml]
+"""
+
+
+def in_shell(script: str) -> str:
+    """Run a line as a person in a second terminal would, and give what it says."""
+    command = ["/bin/sh", "-c", script]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=30, cwd=Path(__file__).parents[1]
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def test_a_killed_dev_takes_all_its_children_with_it(dev: "subprocess.Popen[bytes]", tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from service.dev.switches import Switches
 EXIT_NOT_OK = 1
 WATCH_SECONDS = 0.2
 EXAMPLE_ORDER = "po-1"
+EXAMPLE_SEND = f"pack-orders --event purchase_order.updated --id {EXAMPLE_ORDER}"
 
 DEMO_SETTINGS = {
     "port": "0",
@@ -33,13 +34,25 @@ DEMO_SETTINGS = {
 
 
 @click.command()
-def dev() -> None:
-    """Run everything on this machine until Ctrl-C: store, sandbox platform, ingress, worker, example rules."""
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Your own waybill.yaml with its rules, instead of the example.",
+)
+def dev(config: Path | None) -> None:
+    """Run everything on this machine until Ctrl-C.
+
+    Starts a store, a sandbox platform, ingress and worker, and publishes the rules. What is taken in goes with it.
+    """
     _end_on_sigterm()
     try:
-        with _directory() as directory, open_stack(Path(directory), os.environ, _free_ports(os.environ)) as stack:
+        with (
+            _directory() as directory,
+            open_stack(Path(directory), os.environ, _dev_settings(os.environ), config) as stack,
+        ):
             stack.start_worker("worker-1")
-            Switches(stack.sandbox_url).put_record(purchase_order(EXAMPLE_ORDER, 100, 40))
+            if config is None:
+                Switches(stack.sandbox_url).put_record(purchase_order(EXAMPLE_ORDER, 100, 40))
             click.echo(_introduction(stack))
             _watch(stack)
     except KeyboardInterrupt:
@@ -48,7 +61,10 @@ def dev() -> None:
 
 @click.command()
 def demo() -> None:
-    """Send deliveries, kill a worker half-way, and show what became of each; exit code 0: all as expected."""
+    """Send deliveries, kill a worker half-way, and show what became of each.
+
+    Exit code 0: all as expected.
+    """
     _end_on_sigterm()
     began = time.monotonic()
     story = Story()
@@ -66,30 +82,46 @@ def _directory() -> "tempfile.TemporaryDirectory[str]":
     return tempfile.TemporaryDirectory(prefix="waybill-", ignore_cleanup_errors=True)
 
 
-def _free_ports(outer: Mapping[str, str]) -> dict[str, str]:
-    """Take free ports where the person named none."""
-    return {name: "0" for name in ("port", "admin_port") if f"WAYBILL_{name.upper()}" not in outer}
+def _dev_settings(outer: Mapping[str, str]) -> dict[str, str]:
+    """Give what a person did not name: free ports, and little patience with records older than their events.
+
+    The sandbox's records never change by themselves, so that none ever catches up with what is sent by hand.
+    """
+    wanted = {"port": "0", "admin_port": "0", "catch_up_seconds_max": "1"}
+    return {name: value for name, value in wanted.items() if f"WAYBILL_{name.upper()}" not in outer}
 
 
 def _introduction(stack: Stack) -> str:
+    """Say where everything is and what to try first."""
+    workspace = stack.workspace
+    return f"""
+senders    {stack.service_url}/webhooks/<source>
+operators  {stack.admin_url}/docs, …/metrics, …/readyz
+sandbox    {stack.sandbox_url}, its sink: {stack.sandbox_url}/_sandbox/sink
+files      {workspace.directory}: logs/*.jsonl, env; configured by {workspace.config}
+store      {stack.environ["WAYBILL_REDIS_URL"]}
+{"" if workspace.own_config else _example_delivery(stack)}
+In a second terminal:
+
+  . {workspace.env}
+  waybill send {"SOURCE --event TYPE --id ID" if workspace.own_config else EXAMPLE_SEND}
+  waybill events list                     # then: waybill explain ID
+  waybill rules apply                     # after a change of the rules
+  tail -f {workspace.logs}/*.jsonl
+
+Ctrl-C ends it all.
+"""
+
+
+def _example_delivery(stack: Stack) -> str:
     request = updated_order(stack.workspace.secrets, EXAMPLE_ORDER, "evt-1")
     headers = " ".join(f"-H '{name}: {value}'" for name, value in request.headers.items())
     return f"""
-senders    {stack.service_url}/webhooks/pack-orders, …/flow-till
-operators  {stack.admin_url}/docs, …/metrics, …/readyz
-sandbox    {stack.sandbox_url}, its sink: {stack.sandbox_url}/_sandbox/sink
-files      {stack.workspace.directory}: waybill.yaml, rules/, logs/*.jsonl
-store      {stack.environ["WAYBILL_REDIS_URL"]}
-
 A signed delivery of a purchase order that was received short:
 
   curl -X POST {stack.service_url}/webhooks/{request.source} \\
     -H 'Content-Type: application/json' {headers} \\
     -d '{request.body.decode()}'
-
-  tail -f {stack.workspace.logs}/*.jsonl
-
-Ctrl-C ends it all.
 """
 
 

@@ -43,12 +43,14 @@ class Demo:
     def _act(self, number: int, act: Act) -> Answer:
         self._story.begin(number, act.title)
         self._prepare(act)
+        received = self._received()
         answer = send(self._stack.service_url, act.request)
         if act.kills_worker:
             self._kill_in_the_middle()
         if answer.status < 300:
             event_id = str(answer.body["event_id"])
             wait_until(lambda: self._end(event_id) is not None, END_SECONDS_MAX, f"the end of event {event_id}")
+        wait_until(lambda: self._received() > received, END_SECONDS_MAX, "the delivery's line")  # it follows the answer
         self._story.show_new_lines([self._stack.ingress, *self._workers])
         return answer
 
@@ -70,6 +72,9 @@ class Demo:
         successor = self._stack.start_worker(f"worker-{len(self._workers) + 1}")
         self._workers.append(successor)
         self._story.say(f"   {successor.name} is up, and takes over once the dead worker's lease has run out")
+
+    def _received(self) -> int:
+        return sum(line.get("event") == "delivery.received" for line in self._stack.ingress.lines())
 
     def _end(self, event_id: str) -> Line | None:
         """Give the line of the attempt that ended the event, whichever worker wrote it."""

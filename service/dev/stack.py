@@ -9,7 +9,7 @@ from pathlib import Path
 
 from service.dev.children import Child, ChildFailed, Line, start_child
 from service.dev.embedded import EmbeddedValkey, start_valkey
-from service.dev.workspace import Workspace, make_workspace, write_config
+from service.dev.workspace import Workspace, make_workspace, write_config, write_env
 
 START_SECONDS_MAX = 20.0
 PUBLISH_SECONDS_MAX = 20.0
@@ -58,16 +58,18 @@ class Stack:
 
 
 @contextmanager
-def open_stack(directory: Path, outer: Mapping[str, str], settings: Mapping[str, str]) -> Generator[Stack]:
+def open_stack(
+    directory: Path, outer: Mapping[str, str], settings: Mapping[str, str], own_config: Path | None = None
+) -> Generator[Stack]:
     """Start store, sandbox, rules and ingress; workers are started by the caller. All of it ends with the context.
 
     `settings` (field name to text) stand over `WAYBILL_*` names in `outer`. An outer WAYBILL_REDIS_URL is used instead
-    of an embedded store.
+    of an embedded store, and `own_config` instead of the example's waybill.yaml.
 
     Raises:
         ChildFailed: a part did not start; the text holds what it said.
     """
-    workspace = make_workspace(directory)
+    workspace = make_workspace(directory, own_config)
     with ExitStack() as exits:
         url, store = outer.get("WAYBILL_REDIS_URL"), None
         if not url:
@@ -84,6 +86,7 @@ def open_stack(directory: Path, outer: Mapping[str, str], settings: Mapping[str,
         line = stack.ingress.wait_for(started, START_SECONDS_MAX)
         stack.service_url = f"http://127.0.0.1:{line['port']}"
         stack.admin_url = f"http://127.0.0.1:{line['admin_port']}"
+        write_env(workspace, stack.environ, line["port"])
         yield stack
 
 

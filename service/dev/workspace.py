@@ -4,6 +4,7 @@ Secrets are random, made for one run, and given to the processes through the env
 """
 
 import secrets
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -72,15 +73,21 @@ RULES = """\
 
 
 class Workspace(Struct, frozen=True):
-    """Where things are, and the secrets that were made up for this run."""
+    """Where things are, the secrets that were made up for this run, and a waybill.yaml that a person brought."""
 
     directory: Path
     secrets: dict[str, str]
+    own_config: Path | None = None
 
     @property
     def config(self) -> Path:
-        """The generated waybill.yaml."""
-        return self.directory / "waybill.yaml"
+        """The person's waybill.yaml, or the generated one."""
+        return self.own_config or self.directory / "waybill.yaml"
+
+    @property
+    def env(self) -> Path:
+        """What a shell reads to make commands find this installation."""
+        return self.directory / "env"
 
     @property
     def logs(self) -> Path:
@@ -98,17 +105,32 @@ class Workspace(Struct, frozen=True):
         return {**outer, **self.secrets, "WAYBILL_CONFIG": str(self.config), **ours}
 
 
-def make_workspace(directory: Path) -> Workspace:
+def make_workspace(directory: Path, own_config: Path | None = None) -> Workspace:
     """Prepare the directory; waybill.yaml is written by `write_config`, once the sandbox's address is known."""
     made_up = {name: secrets.token_urlsafe(24) for name in (PACK_SECRET, FLOW_PASSWORD)}
+<<<<<<< Updated upstream
     workspace = Workspace(directory, {**made_up, PLATFORM_TOKEN: TOKEN})
+=======
+    made_up = {} if own_config else {**made_up, PLATFORM_TOKEN: SANDBOX_TOKEN}
+    workspace = Workspace(directory, made_up, own_config and own_config.resolve())
+>>>>>>> Stashed changes
     workspace.logs.mkdir(parents=True, exist_ok=True)
     (directory / "rules").mkdir(exist_ok=True)
     return workspace
 
 
+def write_env(workspace: Workspace, environ: Mapping[str, str], port: int) -> None:
+    """Write the file that a second terminal reads, for its owner alone: where everything is, and the secrets."""
+    told = {name: environ[name] for name in ("WAYBILL_REDIS_URL", "WAYBILL_CONFIG")}
+    told |= {"WAYBILL_PORT": str(port), **workspace.secrets}
+    workspace.env.touch(0o600)
+    workspace.env.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in told.items()))
+
+
 def write_config(workspace: Workspace, sandbox_url: str) -> None:
-    """Write waybill.yaml and the example rules against the sandbox at that address."""
+    """Write waybill.yaml and the example rules against the sandbox at that address, unless a person brought theirs."""
+    if workspace.own_config:
+        return
     config = CONFIG.format(
         sandbox=sandbox_url,
         organization=PACK_ORGANIZATION,
