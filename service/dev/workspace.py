@@ -108,12 +108,8 @@ class Workspace(Struct, frozen=True):
 def make_workspace(directory: Path, own_config: Path | None = None) -> Workspace:
     """Prepare the directory; waybill.yaml is written by `write_config`, once the sandbox's address is known."""
     made_up = {name: secrets.token_urlsafe(24) for name in (PACK_SECRET, FLOW_PASSWORD)}
-<<<<<<< Updated upstream
-    workspace = Workspace(directory, {**made_up, PLATFORM_TOKEN: TOKEN})
-=======
-    made_up = {} if own_config else {**made_up, PLATFORM_TOKEN: SANDBOX_TOKEN}
+    made_up = {} if own_config else {**made_up, PLATFORM_TOKEN: TOKEN}
     workspace = Workspace(directory, made_up, own_config and own_config.resolve())
->>>>>>> Stashed changes
     workspace.logs.mkdir(parents=True, exist_ok=True)
     (directory / "rules").mkdir(exist_ok=True)
     return workspace
