@@ -1,6 +1,7 @@
 """Changing all events that are meant: look, ask, then page by page at a rate, to be stopped and taken up anywhere."""
 
 import asyncio
+import functools
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -11,11 +12,12 @@ from msgspec import Struct, structs
 from rich.console import Console
 from rich.progress import Progress
 
-from service.console.printing import print_json, print_table
+from service.console.printing import JSON, print_json, print_table
 from service.console.reaching import EXIT_MISTAKE, Failed
+from service.console.wanting import AFTER, wanting
 from service.errors import WaybillError
 from service.oversight.replaying import PAGE_EVENTS_MAX, Bulk, Change, ChangePage
-from service.oversight.wanted import Wanted
+from service.oversight.wanted import State, Wanted
 
 DONE = frozenset({"replayed", "discarded", "planned"})
 
@@ -31,6 +33,7 @@ RATE = click.option(
 )
 
 Turn = Callable[[Bulk], Awaitable[ChangePage]]
+Command = Callable[..., None]
 
 
 class Walk(Struct, frozen=True, kw_only=True):
@@ -46,12 +49,45 @@ class Walk(Struct, frozen=True, kw_only=True):
     verb: str
 
 
-async def change_all(walk: Walk, turn: Turn) -> None:
-    """Look what there is to do, ask, and do it.
+def walking(fate: str, told: str, *, state: State, verb: str) -> Callable[[Command], Command]:
+    """Give a command the options of a change of many; it takes those named as `ids`, and all that fit as `walk`."""
+
+    def decorate(command: Command) -> Command:
+        @click.argument("ids", nargs=-1)
+        @wanting(fate, told)
+        @ALL
+        @DRY_RUN
+        @YES
+        @RATE
+        @AFTER
+        @JSON
+        @functools.wraps(command)
+        def walked(*, wanted: Wanted, **options: object) -> None:
+            parts: dict[str, Any] = {name: options.pop(name) for name in Walk.__struct_fields__ if name in options}
+            command(walk=Walk(wanted=structs.replace(wanted, state=state), verb=verb, **parts), **options)
+
+        return walked
+
+    return decorate
+
+
+def confirm(question: str) -> None:
+    """Ask before something is done.
 
     Raises:
         Failed: there is nobody to ask.
         click.Abort: somebody was asked and said no.
+    """
+    if not sys.stdin.isatty():
+        raise Failed("nothing was done: add --yes, where nobody can be asked", EXIT_MISTAKE)
+    click.confirm(question, abort=True, err=True)
+
+
+async def change_all(walk: Walk, turn: Turn) -> None:
+    """Look what there is to do, ask, and do it.
+
+    Raises:
+        Failed, click.Abort: as `confirm`.
     """
     planned = 0
     if walk.dry_run or not walk.yes:
@@ -61,9 +97,7 @@ async def change_all(walk: Walk, turn: Turn) -> None:
     if walk.dry_run or (not walk.yes and not planned):
         return
     if not walk.yes:
-        if not sys.stdin.isatty():
-            raise Failed("nothing was done: add --yes, where nobody can be asked", EXIT_MISTAKE)
-        click.confirm(f"{planned} events will be {walk.verb}. Go on?", abort=True, err=True)
+        confirm(f"{planned} events will be {walk.verb}. Go on?")
     _tell(await _go(walk, turn, dry_run=False, total=planned or None), walk.verb)
 
 

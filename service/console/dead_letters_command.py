@@ -3,10 +3,10 @@
 import click
 from msgspec import structs
 
-from service.console.bulk import ALL, DRY_RUN, RATE, YES, Walk, change_all
+from service.console.bulk import Walk, change_all, walking
 from service.console.desk import Desk
 from service.console.event_printing import collect, print_event, print_events
-from service.console.events_command import AGAIN, RAW, end_with, replay_ids
+from service.console.events_command import AGAIN, RAW, end_with, put_back
 from service.console.printing import JSON
 from service.console.reaching import Way, ask, reaching
 from service.console.wanting import AFTER, LIMIT, wanting
@@ -29,7 +29,7 @@ def dead_letters() -> None:
 @reaching
 def list_dead_letters(wanted: Wanted, limit: int, after: str | None, *, as_json: bool, way: Way) -> None:
     """List dead letters, those that died last first."""
-    dead = _dead(wanted)
+    dead = structs.replace(wanted, state="dead")
     print_events(ask(way, lambda desk: collect(desk, dead, limit, after)), as_json=as_json, nothing="no dead letters")
 
 
@@ -44,83 +44,27 @@ def show(event_id: str, *, raw: bool, as_json: bool, way: Way) -> None:
 
 
 @dead_letters.command()
-@click.argument("ids", nargs=-1)
-@wanting("error", ERRORS)
-@ALL
 @AGAIN
-@DRY_RUN
-@YES
-@RATE
-@AFTER
-@JSON
+@walking("error", ERRORS, state="dead", verb="replayed")
 @reaching
-def replay(
-    ids: tuple[str, ...],
-    wanted: Wanted,
-    *,
-    every: bool,
-    again: bool,
-    dry_run: bool,
-    yes: bool,
-    rate: float,
-    after: str | None,
-    as_json: bool,
-    way: Way,
-) -> None:
+def replay(ids: tuple[str, ...], walk: Walk, *, again: bool, way: Way) -> None:
     """Put dead letters back: those of IDS, or all that fit. Exit code 1 if one of IDS was left alone."""
-    if ids:
-        replay_ids(ids, again=again, dry_run=dry_run, as_json=as_json, way=way)
-        return
-    dead = _dead(wanted)
-    walk = Walk(
-        wanted=dead, every=every, dry_run=dry_run, yes=yes, rate=rate, after=after, as_json=as_json, verb="replayed"
-    )
-    ask(way, lambda desk: change_all(walk, lambda bulk: desk.replay_page(bulk, again=again)))
+    put_back(ids, walk, again=again, way=way)
 
 
 @dead_letters.command()
-@click.argument("ids", nargs=-1)
 @click.option("--reason", required=True, help="Why, for those who come after.")
-@wanting("error", ERRORS)
-@ALL
-@DRY_RUN
-@YES
-@RATE
-@AFTER
-@JSON
+@walking("error", ERRORS, state="dead", verb="discarded")
 @reaching
-def discard(
-    ids: tuple[str, ...],
-    reason: str,
-    wanted: Wanted,
-    *,
-    every: bool,
-    dry_run: bool,
-    yes: bool,
-    rate: float,
-    after: str | None,
-    as_json: bool,
-    way: Way,
-) -> None:
+def discard(ids: tuple[str, ...], reason: str, walk: Walk, *, way: Way) -> None:
     """End dead letters for good: those of IDS, or all that fit. What they asked for is never done."""
-    if ids:
-        if dry_run:
-            raise click.UsageError("--dry-run is for all that fit, not for IDS")
-        _discard_ids(ids, reason, as_json=as_json, way=way)
-        return
-    dead = _dead(wanted)
-    walk = Walk(
-        wanted=dead, every=every, dry_run=dry_run, yes=yes, rate=rate, after=after, as_json=as_json, verb="discarded"
-    )
-    ask(way, lambda desk: change_all(walk, lambda bulk: desk.discard_page(bulk, reason)))
 
-
-def _discard_ids(ids: tuple[str, ...], reason: str, *, as_json: bool, way: Way) -> None:
     async def go(desk: Desk) -> list[Change]:
         return [await desk.discard_event(event_id, reason) for event_id in ids]
 
-    end_with(ask(way, go), as_json=as_json)
-
-
-def _dead(wanted: Wanted) -> Wanted:
-    return structs.replace(wanted, state="dead")
+    if ids and walk.dry_run:
+        raise click.UsageError("--dry-run is for all that fit, not for IDS")
+    if ids:
+        end_with(ask(way, go), as_json=walk.as_json)
+    else:
+        ask(way, lambda desk: change_all(walk, lambda bulk: desk.discard_page(bulk, reason)))

@@ -4,9 +4,8 @@ import sys
 from collections.abc import Sequence
 
 import click
-from msgspec import structs
 
-from service.console.bulk import ALL, DONE, DRY_RUN, RATE, YES, Walk, change_all, print_changes
+from service.console.bulk import DONE, Walk, change_all, print_changes, walking
 from service.console.desk import Desk
 from service.console.event_printing import COLUMNS, collect, print_event, print_events
 from service.console.printing import JSON, print_json, print_rows
@@ -67,51 +66,28 @@ def show(event_id: str, *, raw: bool, as_json: bool, way: Way) -> None:
 
 
 @events.command()
-@click.argument("ids", nargs=-1)
-@wanting("fate", ENDS)
-@ALL
 @AGAIN
-@DRY_RUN
-@YES
-@RATE
-@AFTER
-@JSON
+@walking("fate", ENDS, state="ended", verb="replayed")
 @reaching
-def replay(
-    ids: tuple[str, ...],
-    wanted: Wanted,
-    *,
-    every: bool,
-    again: bool,
-    dry_run: bool,
-    yes: bool,
-    rate: float,
-    after: str | None,
-    as_json: bool,
-    way: Way,
-) -> None:
+def replay(ids: tuple[str, ...], walk: Walk, *, again: bool, way: Way) -> None:
     """Put events back: those of IDS, or all that ended and fit. Exit code 1 if one of IDS was left alone."""
-    if ids:
-        replay_ids(ids, again=again, dry_run=dry_run, as_json=as_json, way=way)
-        return
-    ended = structs.replace(wanted, state="ended")
-    walk = Walk(
-        wanted=ended, every=every, dry_run=dry_run, yes=yes, rate=rate, after=after, as_json=as_json, verb="replayed"
-    )
-    ask(way, lambda desk: change_all(walk, lambda bulk: desk.replay_page(bulk, again=again)))
+    put_back(ids, walk, again=again, way=way)
 
 
-def replay_ids(ids: Sequence[str], *, again: bool, dry_run: bool, as_json: bool, way: Way) -> None:
-    """Put single events back; what was left alone is told, and makes the exit code 1."""
+def put_back(ids: Sequence[str], walk: Walk, *, again: bool, way: Way) -> None:
+    """Put back single events, or if none is named all that fit."""
 
     async def go(desk: Desk) -> list[Change]:
-        return [await desk.replay_event(event_id, again=again, dry_run=dry_run) for event_id in ids]
+        return [await desk.replay_event(event_id, again=again, dry_run=walk.dry_run) for event_id in ids]
 
-    end_with(ask(way, go), as_json=as_json)
+    if ids:
+        end_with(ask(way, go), as_json=walk.as_json)
+    else:
+        ask(way, lambda desk: change_all(walk, lambda bulk: desk.replay_page(bulk, again=again)))
 
 
 def end_with(changes: Sequence[Change], *, as_json: bool) -> None:
-    """Print what became of single events, and end with 1 where one was left alone."""
+    """Print what became of single events; what was left alone is told, and makes the exit code 1."""
     print_changes(changes, as_json=as_json)
     if any(change.result not in DONE for change in changes):
         sys.exit(EXIT_FAILED)

@@ -1,14 +1,12 @@
 """`waybill forget`: erase a customer everywhere."""
 
-import sys
-
 import click
 from msgspec import structs
 
-from service.console.bulk import DRY_RUN, YES
+from service.console.bulk import DRY_RUN, YES, confirm
 from service.console.desk import Desk
 from service.console.printing import JSON, print_fields, print_json
-from service.console.reaching import EXIT_MISTAKE, Failed, Way, ask, reaching
+from service.console.reaching import Failed, Way, ask, reaching
 from service.oversight.forgetting import Forgotten
 
 
@@ -31,19 +29,13 @@ def forget(platform: str, customer_id: str, *, dry_run: bool, yes: bool, as_json
             if dry_run:
                 return found
             _tell(found, as_json=False)
-            _confirm(platform, customer_id)
+            confirm(f"All of this is erased for good. Forget customer {customer_id} of {platform}?")
         return await desk.forget(platform, customer_id, dry_run=False)
 
     forgotten = ask(way, go)
     _tell(forgotten, as_json=as_json)
     if forgotten.in_hand:
         raise Failed(f"{forgotten.in_hand} events are in hand just now; ask again in a while")
-
-
-def _confirm(platform: str, customer_id: str) -> None:
-    if not sys.stdin.isatty():
-        raise Failed("nothing was done: add --yes, where nobody can be asked", EXIT_MISTAKE)
-    click.confirm(f"All of this is erased for good. Forget customer {customer_id} of {platform}?", abort=True, err=True)
 
 
 def _tell(forgotten: Forgotten, *, as_json: bool) -> None:

@@ -15,10 +15,10 @@ import msgspec
 from msgspec import Struct
 
 from service.config import Config, load_config
-from service.console.bulk import YES
+from service.console.bulk import YES, confirm
 from service.console.opening import read_settings
 from service.console.printing import JSON, print_json, print_text
-from service.console.reaching import EXIT_MISTAKE, Failed, Way, ask_at, opened_remote, reaching
+from service.console.reaching import Way, ask_at, opened_remote, reaching
 from service.errors import ConfigError, StoreUnavailable, StoreUnsafe
 from service.outbound import open_outbound
 from service.oversight.platform_reads import ReadView, list_reads, read_platform
@@ -121,9 +121,7 @@ def write(account: str, operation: str, ids: tuple[str, ...], *, body: str | Non
     if len(ids) != len(wanted.ids):
         raise ConfigError("IDS", f"{len(ids)} were given", f"give {' '.join(wanted.ids) or 'none'}, in order")
     if not yes:
-        if not sys.stdin.isatty():
-            raise Failed("nothing was done: add --yes, where nobody can be asked", EXIT_MISTAKE)
-        click.confirm(f"{operation} will be done on {account}. Go on?", abort=True, err=True)
+        confirm(f"{operation} will be done on {account}. Go on?")
     told, named = _read_body(body), dict(zip(wanted.ids, ids, strict=True))
 
     async def go(desk: Configured) -> Written:

@@ -10,10 +10,10 @@ import click
 import msgspec
 from msgspec import Struct
 
-from service.console.bulk import YES
+from service.console.bulk import YES, confirm
 from service.console.desk import Desk
 from service.console.printing import JSON, Columns, print_json, print_rows, print_text
-from service.console.reaching import EXIT_MISTAKE, Failed, Way, ask, reaching
+from service.console.reaching import Way, ask, reaching
 from service.ingress.refused import RefusedRow, Reviewed
 
 EXIT_NOT_ALL = 1
@@ -117,7 +117,7 @@ def discard(ids: tuple[str, ...], source: str | None, *, every: bool, yes: bool,
     async def go(desk: Desk) -> int:
         chosen = [refused_id async for refused_id in _chosen(desk, choice)]
         if not (ids or yes) and chosen:
-            _confirm(len(chosen))
+            confirm(f"{len(chosen)} refused deliveries will be forgotten. Go on?")
         return len([await desk.discard_refused(refused_id) for refused_id in chosen])
 
     discarded = ask(way, go)
@@ -125,12 +125,6 @@ def discard(ids: tuple[str, ...], source: str | None, *, every: bool, yes: bool,
         print_json({"discarded": discarded})
     else:
         click.echo(f"{discarded} discarded")
-
-
-def _confirm(number: int) -> None:
-    if not sys.stdin.isatty():
-        raise Failed("nothing was done: add --yes, where nobody can be asked", EXIT_MISTAKE)
-    click.confirm(f"{number} refused deliveries will be forgotten. Go on?", abort=True, err=True)
 
 
 async def _rows(desk: Desk, source: str | None) -> AsyncIterator[RefusedRow]:
