@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import AsyncGenerator, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from service.actions import load_actions
 from service.config import Config, load_config
 from service.config.retention import covering_windows
 from service.config.telling import tell_warnings
-from service.errors import ConfigError, StoreUnavailable, StoreUnsafe
+from service.errors import StoreUnavailable, StoreUnsafe
 from service.garbage import settle_memory
 from service.log import configure
 from service.outbound import open_outbound
@@ -32,6 +33,7 @@ from workers.catching_up import CatchingUp
 from workers.changes import Poll, polls_of
 from workers.effects import EffectTools
 from workers.health import serving_health
+from workers.lasting import lasting
 from workers.polling import home_of, poll_all
 from workers.process import Tools, finish_effects, process_lane
 from workers.rulebook import RulebookInForce
@@ -69,9 +71,9 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
         worker = LeaseWorker(functions, tools.store, name, burst=burst, ctx={"tools": tools})
         async with (
             serving_health(settings, tools.store, lambda: worker.stopping) as admin_port,
-            running(tools.rules.follow()),
-            running(beat(worker, settings.sample_seconds)),
-            running(sweep(worker, settings.sweep_seconds)),
+            running(lasting("rules", tools.rules.follow)),
+            running(lasting("beat", partial(beat, worker, settings.sample_seconds))),
+            running(lasting("sweep", partial(sweep, worker, settings.sweep_seconds))),
             running(poll_all(settings, tools.intake, tools.platforms, polls)),
         ):
             limits = {"jobs_max": settings.jobs_max, "lease_seconds": settings.lease_seconds}
@@ -138,5 +140,5 @@ async def running(work_: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
         yield
     finally:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, ConfigError):
+        with contextlib.suppress(asyncio.CancelledError):
             await task

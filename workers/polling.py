@@ -18,6 +18,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import structlog
 from msgspec import Struct, structs
@@ -30,6 +31,7 @@ from service.settings import Settings
 from service.store import Shards, Store
 from service.store.polls import Polls, Seen, Standing, Turn
 from workers.changes import Found, Poll, arrival, judge, look, told, tombstone
+from workers.lasting import lasting
 
 WHOLE_EVERY = 24
 """Every so many passes look at all there is, also where the order of a list would let them stop early."""
@@ -57,7 +59,7 @@ async def poll_all(
     async with asyncio.TaskGroup() as group:
         for poll in polls.values():
             tools = PollTools(settings, home_of(intake), intake, platforms[poll.account])
-            group.create_task(follow(tools, poll))
+            group.create_task(lasting(f"poll {poll.source}", partial(follow, tools, poll)))
 
 
 def home_of(intake: Store | Shards) -> Store:

@@ -22,6 +22,7 @@ from service.metrics.families import JOBS_BURIED, LEASES_LOST
 from service.store import FinishedJob, Job, Store
 from service.store.batching import Batcher
 from service.store.jobs import decode, encode
+from workers.lasting import lasting
 from workers.plain_jobs import PlainJobs
 
 OUTAGE_PAUSE_SECONDS_MAX = 1.0
@@ -102,7 +103,7 @@ class LeaseWorker(Worker):
         self.ctx["redis"], self.ctx["worker"] = self.pool, self
         if self.on_startup:
             await self.on_startup(self.ctx)
-        renewing = asyncio.create_task(self._renew())
+        renewing = asyncio.create_task(lasting("leases", self._renew))
         try:
             while self.allow_pick_jobs and await self._turn():
                 pass

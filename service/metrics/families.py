@@ -20,6 +20,9 @@ ACK_SECONDS = Histogram("waybill_ack_seconds", "From a delivery's first byte to 
 QUARANTINED = Counter(
     "waybill_quarantined", "Refused deliveries put aside: kept, dropped to make room, or failed.", ("source", "outcome")
 )
+ADMIN_REFUSED = Counter(
+    "waybill_admin_refused", "Calls of the admin API without a known token, or beyond its role.", ("reason",)
+)
 
 # the workers: counted with the lines attempt.finished, record.fetched and action.finished
 ATTEMPTS = Counter("waybill_attempts", "Attempts by what became of them.", ("source", "outcome"))
@@ -61,7 +64,7 @@ BUILD = Gauge("waybill_build", "1, with the version that runs.", ("component", "
 FAMILIES: tuple[Instrument, ...] = (
     DELIVERIES, ACK_SECONDS, ATTEMPTS, ATTEMPT_ERRORS, ATTEMPT_SECONDS, QUEUE_WAIT_SECONDS, END_TO_END_SECONDS,
     DEAD_LETTERED, FETCHES, FETCH_SECONDS, EFFECTS, EFFECT_SECONDS, POLLS,
-    POLL_CHANGES, POLL_MISSES, QUARANTINED, LEASES_LOST, JOBS_BURIED, RULEBOOK,
+    POLL_CHANGES, POLL_MISSES, QUARANTINED, ADMIN_REFUSED, LEASES_LOST, JOBS_BURIED, RULEBOOK,
     RULEBOOKS_REFUSED, STORE_SECONDS, STORE_ERRORS, STORE_UP, QUEUE_JOBS, EVENTS_WAITING, OLDEST_EVENT_SECONDS,
     DEAD_LETTERS, WORKERS_ALIVE, STORE_MEMORY_BYTES, STORE_MEMORY_RATIO, BUILD,
 )  # fmt: skip

@@ -5,6 +5,9 @@ it breaks are the doors others may come in by: a source's reader, a platform, an
 """
 
 import asyncio
+import contextlib
+import gc
+import hashlib
 import logging
 import sys
 import threading
@@ -17,19 +20,24 @@ import uvloop
 from msgspec import structs
 
 from service.actions import Action, ActionContext
+from service.config import Admin, AdminToken
 from service.envelopes.envelope import Told
 from service.events import Delivery, Fact, RecordRef
-from service.ingress.app import build_app
+from service.ingress.admin import AdminParts, admin_router
+from service.ingress.app import build_admin_app, build_app
+from service.ingress.late_store import LateStore
 from service.ingress.server import Listener, bind
 from service.log import configure
 from service.oversight.audit import Operator, tell_change
 from service.platforms.base import FetchContext, Fetched
+from service.secrets import SecretRef
 from service.settings import Settings, load_settings
 from service.signatures import Verified
 from service.sources import Source
 from service.store import Arrival, QueueSample, Receipt, Refused, open_store
 from tests.observability.material import PERSONAL
 from tests.workers.house import SINK_RULE, House, open_house
+from workers.lasting import lasting
 
 LINE_BYTES_MAX = 1_024
 
@@ -105,6 +113,13 @@ async def break_worker(settings: Settings) -> None:
             house.tools = tools
             await house.send()
             await run(house)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(lasting("sweep", break_sweep), 0.1)
+
+
+async def break_sweep() -> None:
+    """A bug in what a worker does beside its jobs."""
+    raise LookupError(f"no {PERSONAL['name']!r}")
 
 
 async def run(house: House) -> None:
@@ -141,6 +156,26 @@ async def break_ingress(settings: Settings) -> None:
     await events.close()
 
 
+async def knock_in_vain(settings: Settings) -> None:
+    """Calls of the admin API by a stranger, and by somebody whose role is not enough."""
+    token = PERSONAL["secret"]
+    looker = AdminToken(name="looker", role="viewer", sha256=SecretRef(env="LOOKER"))
+    parts = AdminParts(
+        settings=settings, admin=Admin(tokens=(looker,)), late_store=LateStore(settings, open_store),
+        environ={"LOOKER": hashlib.sha256(token.encode()).hexdigest()}, platforms={}, sources={}, actions=(),
+    )  # fmt: skip
+    events = await open_store(settings)
+    with bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT") as port:
+        listener = Listener(build_admin_app(settings, events, admin=admin_router(parts)), port, settings)
+        await listener.start()
+        async with aiohttp.ClientSession() as client:
+            for given in ("guessed", token):
+                asked = f"http://127.0.0.1:{listener.port}/api/v1/dead-letters/{PERSONAL['email']}/discard"
+                await client.post(asked, json={}, headers={"authorization": f"Bearer {given}"})
+        await listener.stop()
+    await events.close()
+
+
 def change_something() -> None:
     """The audit lines."""
     operator = Operator("ops", "operator")
@@ -154,8 +189,10 @@ async def break_libraries() -> None:
     """What libraries and Python itself have to say."""
     logging.getLogger("aiohttp.client").warning("cannot reach %s", f"https://user:{PERSONAL['secret']}@example.org")
     warnings.warn("an old way of doing things", DeprecationWarning, stacklevel=1)
-    lost = {"message": "Task exception was never retrieved", "exception": ValueError(f"no {PERSONAL['name']!r}")}
-    asyncio.get_running_loop().call_exception_handler(lost)
+    for task in [asyncio.ensure_future(break_sweep())]:
+        await asyncio.wait((task,))
+    del task
+    gc.collect()  # only then is it noticed that nobody asked what became of the task
     thread = threading.Thread(target=lambda: int(PERSONAL["phone"] + "x"))
     thread.start()
     thread.join()
@@ -171,6 +208,7 @@ async def main(url: str) -> None:
     settings = load_settings(environ | {"WAYBILL_BACKOFF_SECONDS": "0.02", "WAYBILL_ATTEMPTS_MAX": "2"})
     await break_worker(settings)
     await break_ingress(settings)
+    await knock_in_vain(settings)
     change_something()
     await break_libraries()
 

@@ -134,6 +134,12 @@ def test_nothing_but_json_lines_is_written_at_start_at_work_in_a_crash_and_at_th
             assert isinstance(msgspec.json.decode(line), dict), (name, line)
 
 
+def test_a_task_whose_error_nobody_asks_for_is_a_line_with_its_stack(run: Run) -> None:
+    (line,) = [each for each in run.of("library.logged") if "never retrieved" in each["message"]]
+    assert (line["logger"], line["level"], line["error_type"]) == ("asyncio", "error", "LookupError")
+    assert "in break_sweep" in line["error_stack"]
+
+
 def test_no_line_is_longer_than_its_limit(run: Run) -> None:
     for output in run.outputs.values():
         assert max(map(len, output.splitlines(keepends=True))) <= LINE_BYTES_MAX

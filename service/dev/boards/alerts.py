@@ -70,6 +70,13 @@ METRICS = (
         "A source's deliveries cannot be verified: a changed secret, a clock, or a stranger.",
     ),
     Alert(
+        "WaybillAdminRefused",
+        "sum by (namespace, reason) (increase(waybill_admin_refused_total[10m])) > 20",
+        "0m",
+        "warning",
+        "Somebody calls the admin API again and again without a token that may.",
+    ),
+    Alert(
         "WaybillFetchesFail",
         'sum by (namespace, platform) (rate(waybill_fetches_total{outcome="error"}[10m]))'
         " / sum by (namespace, platform) (rate(waybill_fetches_total[10m])) > 0.5",

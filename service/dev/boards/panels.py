@@ -123,6 +123,12 @@ TROUBLE = Row(
         Panel("Lines by level", "bars", (Levels(),)),
         Panel("Lines that are no JSON", "number", (Strays(),), red=1),
         Panel(
+            "Admin API: refused",
+            "bars",
+            (Count("admin.refused", ("reason", "peer")),),
+            meaning="Lines of calls without a known token, or beyond its role; of many a second, one.",
+        ),
+        Panel(
             "Trouble feed",
             "feed",
             (

@@ -90,10 +90,11 @@ COMPONENTS = {
     "record.fetched": "workers",
     "action.finished": "workers",
     "queue.sampled": "workers",
+    "admin.refused": "service",
 }
-"""Which pod writes the canonical lines."""
+"""Which pod writes the lines that are counted."""
 
-WITH_SOURCE = frozenset(COMPONENTS) - {"queue.sampled"}
+WITH_SOURCE = frozenset(COMPONENTS) - {"queue.sampled", "admin.refused"}
 """Events that the dashboard's choice of a source narrows."""
 
 

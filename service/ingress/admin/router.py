@@ -15,10 +15,10 @@ from service.ingress.admin.parts import AdminParts
 from service.ingress.admin.problems import (
     answer_http_error,
     answer_mistake,
-    answer_refusal,
     answer_trouble,
     answer_unreadable,
 )
+from service.ingress.admin.refused_calls import RefusedCalls
 from service.ingress.admin.rule_actions import RuleActions
 from service.ingress.admin.rule_types import RuleTypes
 from service.ingress.admin.rulebook import RulebookVersions
@@ -41,7 +41,6 @@ CONTROLLERS: tuple[type[Controller], ...] = (
 )
 
 _HANDLERS: dict[int | type[Exception], Any] = {
-    Refusal: answer_refusal,
     ConfigError: answer_mistake,
     WaybillError: answer_trouble,
     HTTPException: answer_http_error,
@@ -65,7 +64,7 @@ def admin_router(parts: AdminParts) -> Router:
         route_handlers=CONTROLLERS,
         guards=[Tokens.of(parts.admin, parts.environ).guard],
         dependencies=dependencies,
-        exception_handlers=_HANDLERS,
+        exception_handlers={**_HANDLERS, Refusal: RefusedCalls().answer},
         request_max_body_size=BODY_BYTES_MAX,
         security=[{"bearer": []}],
     )

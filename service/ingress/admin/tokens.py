@@ -64,13 +64,13 @@ class Tokens(Struct, frozen=True):
         operator = self.find(given[0]) if len(given) == 1 else None  # of two, a proxy may have looked at the other one
         if operator is None:
             raise Refusal(401, "not_authenticated", "A bearer token of waybill.yaml is due.", _CHALLENGE)
+        peer = connection.client.host if connection.client else ""
+        connection.scope["user"] = structs.replace(operator, peer=peer)
         # what may be done here, which Litestar answers by itself
         asks = isinstance(handler, HTTPRouteHandler) and handler.http_methods == {"OPTIONS"}
         least: Role = handler.opt.get("role", ROLES[0] if asks else ROLES[-1])
         if ROLES.index(operator.role) < ROLES.index(least):
             raise Refusal(403, "not_allowed", f"This takes the role {least}; {operator.name} is {operator.role}.")
-        peer = connection.client.host if connection.client else ""
-        connection.scope["user"] = structs.replace(operator, peer=peer)
 
 
 def caller_of(request: Request[Operator, Any, Any]) -> Operator:

@@ -1,5 +1,7 @@
 """Who may call what: every route, every role."""
 
+import asyncio
+import time
 from typing import Any, get_args
 
 import pytest
@@ -11,11 +13,13 @@ from service.actions import load_actions
 from service.config import Admin, AdminToken, Role
 from service.errors import ConfigError
 from service.ingress.admin import AdminParts, admin_router
+from service.ingress.admin.refused_calls import BURST_SECONDS, LINES_PER_SECOND
 from service.ingress.admin.router import CONTROLLERS
+from service.metrics.families import ADMIN_REFUSED
 from service.secrets import SecretRef
 from service.settings import Settings
 
-from .conftest import ADMIN, ENVIRON, TOKENS, Api, Opened
+from .conftest import ADMIN, ENVIRON, TOKENS, Api, Lines, Opened
 
 ROLES: tuple[Role, ...] = get_args(Role)
 IDS = {"rule_type": "customer"}
@@ -111,3 +115,37 @@ async def test_what_may_be_done_is_told_to_whoever_is_known(api: Api) -> None:
     told = await api("OPTIONS", "/api/v1/rules", role="viewer")
     assert (told.status, "OPTIONS" in told.headers["allow"]) == (204, True)
     assert (await api("OPTIONS", "/api/v1/rules", role=None)).status == 401
+
+
+@pytest.mark.parametrize(
+    ("asked", "role", "told"),
+    [
+        (("GET", "/api/v1/events/abc"), None, {"reason": "not_authenticated", "http_status": 401}),
+        (("POST", "/api/v1/events/abc/replay"), "viewer", {"reason": "not_allowed", "http_status": 403}),
+        (("GET", "/api/v1/events/abc?raw=true"), "operator", {"reason": "not_allowed", "http_status": 403}),
+    ],
+)
+async def test_who_is_refused_leaves_a_line_and_a_count_and_nothing_of_what_was_sent(
+    asked: tuple[str, str], role: Role | None, told: dict[str, Any], api: Api, lines: Lines
+) -> None:
+    before = ADMIN_REFUSED.values.get((told["reason"],), 0)
+    await api(*asked, role=role, **({} if role else {"authorization": "Bearer guessed-4711"}))
+    [line] = lines("admin.refused")
+    known = {"actor": f"ann-{role}", "role": role} if role else {}
+    expected = {**told, **known, "method": asked[0], "peer": "127.0.0.1", "calls": 1}
+    assert {name: line[name] for name in line.keys() - {"ts", "level", "component", "event", "route"}} == expected
+    assert line["route"] == "/api/v1/events/{event_id}" + ("/replay" if "replay" in asked[1] else "")
+    assert "guessed" not in str(line)
+    assert ADMIN_REFUSED.values[told["reason"],] == before + 1
+
+
+async def test_a_scanner_does_not_fill_the_log_and_none_of_its_calls_goes_uncounted(api: Api, lines: Lines) -> None:
+    before, began, calls = ADMIN_REFUSED.values.get(("not_authenticated",), 0), time.monotonic(), 300
+    await asyncio.gather(*[api("GET", "/api/v1/rules", role=None) for _ in range(calls)])
+    assert ADMIN_REFUSED.values["not_authenticated",] == before + calls
+    told: list[dict[str, Any]] = []
+    while sum(line["calls"] for line in told) < calls and time.monotonic() < began + 10:
+        await asyncio.sleep(0.1)
+        told += lines("admin.refused")
+    assert sum(line["calls"] for line in told) == calls
+    assert len(told) <= LINES_PER_SECOND * (BURST_SECONDS + time.monotonic() - began) + 1

@@ -1,0 +1,70 @@
+"""Calls that nobody may make: each is counted, and told in `admin.refused`, whoever knocks how often.
+
+Of a scanner's thousand calls the first few leave lines of their own, the others one a second that speaks for all since
+the one before. Never a token, nor anything else of what was sent: the route is its template.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+from litestar import Request, Response
+
+from service.errors import Refusal
+from service.ingress.admin.problems import answer_refusal
+from service.ingress.rates import Rates
+from service.log import get_logger
+from service.metrics.families import ADMIN_REFUSED
+from service.oversight.audit import Operator
+
+STATUSES = frozenset({401, 403})
+
+LINES_PER_SECOND = 1.0
+BURST_SECONDS = 20.0
+
+_EVERYBODY = ""
+
+
+class RefusedCalls:
+    """Answers refusals as `answer_refusal`, and tells of those that are about who calls."""
+
+    def __init__(self) -> None:
+        self._lines = Rates(LINES_PER_SECOND, BURST_SECONDS)
+        self._last: dict[str, Any] = {}
+        self._calls = 0
+        self._later: asyncio.TimerHandle | None = None
+
+    def answer(self, request: Request[Any, Any, Any], refusal: Refusal) -> Response[bytes]:
+        """Answer what is refused."""
+        if refusal.status in STATUSES:
+            self._note(request, refusal)
+        return answer_refusal(request, refusal)
+
+    def _note(self, request: Request[Any, Any, Any], refusal: Refusal) -> None:
+        ADMIN_REFUSED.add((refusal.code,))
+        operator: object = request.user if "user" in request.scope else None
+        known = {"actor": operator.name, "role": operator.role} if isinstance(operator, Operator) else {}
+        self._last = {
+            "reason": refusal.code,
+            "http_status": refusal.status,
+            "method": request.method,
+            "route": request.scope["path_template"],
+            "peer": request.client.host if request.client else "",
+            **known,
+        }
+        self._calls += 1
+        if self._later is None:
+            wait = self._lines.take(_EVERYBODY, time.monotonic())
+            if wait:
+                self._later = asyncio.get_running_loop().call_later(wait, self._tell_later)
+            else:
+                self._tell()
+
+    def _tell_later(self) -> None:
+        self._later = None
+        self._lines.take(_EVERYBODY, time.monotonic())
+        self._tell()
+
+    def _tell(self) -> None:
+        get_logger().warning("admin.refused", **self._last, calls=self._calls)
+        self._calls = 0
