@@ -6,15 +6,19 @@ or on the command line (its text on stderr).
 """
 
 import sys
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points, version
 
 import click
 import structlog
 
 from service.errors import ConfigError, WaybillError
-from service.log import configure, get_logger
+from service.log import Component, configure, get_logger
 
 GROUP = "waybill.commands"
+PROCESSES: Mapping[str, Component] = {"serve": "service", "work": "workers"}
+"""Commands that are pods: whatever ends them is a line of the log, even what happens while they are imported."""
+
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
 
@@ -25,6 +29,15 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Names of all installed commands, without importing any."""
         return sorted(entry_points(group=GROUP).names)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is called; the log of a process is there before it is imported."""
+        component = PROCESSES.get(args[0])
+        if component is not None:
+            configure(component)
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         """Import the command of that name; None if there is none.

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from service.cli import GROUP
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 COMMANDS = '''
@@ -131,6 +133,26 @@ def test_an_error_nobody_expected_ends_with_1_and_a_line_with_its_frames(waybill
     assert done.returncode == 1
     assert (line["event"], line["error_type"]) == ("process.failed", "RuntimeError")
     assert "in broken" in line["error_stack"]
+
+
+@pytest.mark.parametrize(
+    ("command", "component", "entry", "code", "told"),
+    [
+        ("work", "workers", "other_room:work", 2, {"error_kind": "config"}),
+        ("serve", "service", "broken_room:serve", 1, {"error_kind": "unexpected", "error_type": "ZeroDivisionError"}),
+    ],
+)
+def test_a_process_that_cannot_be_imported_says_so_in_its_log(
+    *, waybill: Run, tmp_path: Path, command: str, component: str, entry: str, code: int, told: dict[str, str]
+) -> None:
+    (tmp_path / "broken_room.py").write_text("1 / 0")
+    (tmp_path / "extra_room-1.0.dist-info" / "entry_points.txt").write_text(f"[{GROUP}]\n{command} = {entry}\n")
+    done = waybill(command)
+    (line,) = [json.loads(each) for each in done.stdout.splitlines()]
+    assert done.returncode == code
+    assert (line["event"], line["level"], line["component"]) == ("process.failed", "critical", component)
+    assert told.items() <= line.items()
+    assert "Traceback" not in done.stderr
 
 
 def test_only_the_called_command_is_imported(waybill: Run) -> None:
