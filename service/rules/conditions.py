@@ -30,6 +30,12 @@ WORDS: dict[str, frozenset[str]] = {
 }  # fmt: skip
 """The words that make a node, each with the keys that may stand beside it."""
 
+ELSEWHERE = {
+    "=": "eq", "==": "eq", "equals": "eq", "is": "eq", "!=": "ne", "<>": "ne", "neq": "ne", "not_equals": "ne",
+    "<": "lt", "<=": "le", "lte": "le", ">": "gt", ">=": "ge", "gte": "ge", "regex": "matches", "nin": "not_in",
+}  # fmt: skip
+"""What operators are called elsewhere."""
+
 
 class Test(Struct, frozen=True):
     """A compiled condition. `cost` orders siblings; `comparison` and `less` let a list loop do without calls."""
@@ -99,9 +105,12 @@ def find_operator(node: Condition, at: str) -> Operator:
     Raises:
         ConfigError: there is none of that name.
     """
-    name = "" if node.op is UNSET else node.op
+    if node.op is UNSET:
+        raise ConfigError(f"{at}.op", "is missing", f"take one of {', '.join(OPERATORS)}")
+    name = node.op
     if name not in OPERATORS:
-        near = difflib.get_close_matches(name[:64], OPERATORS, 1)
+        word = name[:64].lower()
+        near = [ELSEWHERE[word]] if word in ELSEWHERE else difflib.get_close_matches(word, OPERATORS, 1)
         fix = f"did you mean {near[0]}?" if near else f"take one of {', '.join(OPERATORS)}"
         raise ConfigError(f"{at}.op", f"no operator {name[:64]!r}", fix)
     return OPERATORS[name]

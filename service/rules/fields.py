@@ -93,6 +93,9 @@ def _resolve_in_record(path: str, place: Place, at: str) -> Field:
         return Field(path, EVENT_FIELDS[rest], attrgetter(path), rooted=True)
     if root == "previous" and rest:
         return _resolve_in_previous(rest, place, at)
+    if path in {"raw", "event", "previous"}:
+        example = {"raw": "raw.status", "event": "event.source", "previous": "previous.status"}[path]
+        raise ConfigError(at, f"{path} is not a field itself", f"name one of its fields, as {example}")
     names = path.split(".")
     member, personal = _walk(place.record, names, at)
     if members(place.record)[root].derived:
@@ -104,7 +107,9 @@ def _resolve_in_record(path: str, place: Place, at: str) -> Field:
 
 def _resolve_in_previous(path: str, place: Place, at: str) -> Field:
     field = _resolve_in_record(path, place, at)
-    if field.personal or field.kind in {"struct", "list"} or path.startswith(("event.", "previous.")):
+    if path.startswith(("event.", "previous.")):
+        raise ConfigError(at, f"only the record has a previous state, {path} has none", "name a field of it")
+    if field.personal or field.kind in {"struct", "list"}:
         raise ConfigError(
             at, f"of {path} only a digest is remembered", f"ask whether it did: field: {path}, op: changed"
         )

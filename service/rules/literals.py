@@ -37,6 +37,18 @@ _FIXES: dict[Kind, str] = {
 }
 
 
+def noun_of(kind: Kind) -> str:
+    """What a kind is called in a sentence."""
+    return {"amount": "an amount", "any": "a plain value"}.get(kind, f"a {kind}")
+
+
+def written(value: Value) -> str:
+    """Write a value for an error, a text in quotes so that it is told from a number; of a long one the beginning."""
+    if isinstance(value, str):
+        return repr(value[:40])
+    return str(value).lower() if isinstance(value, bool) else str(value)[:40]
+
+
 def read_literal(value: Value, kind: Kind, at: str) -> Value:
     """Make the literal for a field of a single kind (no list, no struct: no operator holds literals against those).
 
@@ -47,8 +59,7 @@ def read_literal(value: Value, kind: Kind, at: str) -> Value:
         raise ConfigError(at, "nothing compares with null", "use op: is_null")
     literal = _READERS[kind](value)
     if literal is None:
-        noun = {"amount": "an amount", "any": "a plain value"}.get(kind, f"a {kind}")
-        raise ConfigError(at, f"{str(value)[:40]!r} is not {noun}", _FIXES[kind])
+        raise ConfigError(at, f"{written(value)} is not {noun_of(kind)}", _FIXES[kind])
     return literal
 
 
@@ -69,7 +80,7 @@ def read_duration(value: Value, at: str) -> timedelta:
     """Read `90s`, `15m`, `48h`, `7d`, `2w`."""
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise ConfigError(at, f"{str(value)[:40]!r} is no duration", "write a number and s, m, h, d or w: 48h")
+        raise ConfigError(at, f"{written(value)} is no duration", "write a number and s, m, h, d or w: 48h")
     duration = timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
     if duration > DURATION_MAX:
         raise ConfigError(at, f"{value} is too long", f"write at most {DURATION_MAX.days}d")

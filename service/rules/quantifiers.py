@@ -25,7 +25,7 @@ from service.rules.conditions import (
 from service.rules.fields import Field, Place, resolve
 from service.rules.language import Condition
 from service.rules.limits import ELEMENTS_MAX, NESTED_ELEMENTS_MAX, QUANTIFIER_DEPTH_MAX
-from service.rules.literals import read_literal
+from service.rules.literals import written
 from service.rules.loops import Find, write_loop
 from service.rules.operators import Decide, negate
 from service.rules.scope import Scope, Value
@@ -92,10 +92,12 @@ def _wanted(node: Condition, spot: Spot) -> tuple[Decide, int, str]:
         raise ConfigError(f"{spot.at}.op", f"{operator.name} does not work on a count", "take eq, ne, lt, le, gt or ge")
     if node.ref is not UNSET:
         raise ConfigError(f"{spot.at}.ref", "a count is held against a number", "write value: 3")
-    value = read_literal(None if node.value is UNSET else node.value, "number", f"{spot.at}.value")
-    if type(value) is not int or value < 0:
-        raise ConfigError(f"{spot.at}.value", f"{value} is no count", "write a whole number from 0")
-    return operator.decide, value, operator.name
+    fix = "write a whole number from 0, without quotes"
+    if node.value is UNSET:
+        raise ConfigError(f"{spot.at}.value", "is missing", fix)
+    if type(node.value) is not int or not 0 <= node.value < 2**63:
+        raise ConfigError(f"{spot.at}.value", f"{written(node.value)} is no count", fix)
+    return operator.decide, node.value, operator.name
 
 
 class Search(Struct, frozen=True):

@@ -8,7 +8,7 @@ from msgspec import UNSET, Struct
 from service.errors import ConfigError
 from service.rules.fields import Field, Kind, Place, Read, resolve
 from service.rules.language import Condition
-from service.rules.literals import read_duration, read_literal, read_literals
+from service.rules.literals import noun_of, read_duration, read_literal, read_literals, written
 from service.rules.memory import decode, encode
 from service.rules.operators import Choices, Decide, Operator, changed
 from service.rules.patterns import compile_pattern
@@ -48,9 +48,10 @@ def build_comparison(node: Condition, operator: Operator, place: Place, at: str)
     field = resolve(str(node.field), place, f"{at}.field")
     if field.kind not in operator.kinds:
         takes = ", ".join(sorted(operator.kinds - {"any"}))
-        raise ConfigError(
-            f"{at}.op", f"{operator.name} does not work on {field.path}, a {field.kind}", f"it takes {takes}"
-        )
+        what = "which is untyped" if field.kind == "any" else noun_of(field.kind)
+        raise ConfigError(f"{at}.op", f"{operator.name} does not work on {field.path}, {what}", f"it takes {takes}")
+    if operator.name == "contains":
+        _check_texts(field, f"{at}.op")
     if operator.right == "nothing":
         _refuse(node, at, value=True, ref=True)
         return Comparison(field, operator.decide, Side())
@@ -81,7 +82,7 @@ def _literal(node: Condition, operator: Operator, field: Field, at: str) -> Side
             literal = read_literal(node.value, field.kind, at)
             if operator.less is not None and type(literal) in {str, bool}:
                 fix = "write the number without quotes; what a platform sends as text is compared by eq, in, matches"
-                raise ConfigError(at, f"{operator.name} compares numbers, {str(literal)[:40]!r} is none", fix)
+                raise ConfigError(at, f"{operator.name} compares numbers, {written(literal)} is none", fix)
             return Side(literal)
 
 
@@ -91,9 +92,14 @@ def _with_ref(node: Condition, operator: Operator, field: Field, place: Place, a
         raise ConfigError(f"{at}.ref", f"{operator.name} takes a literal only", "write value: …")
     right = resolve(str(node.ref), place, f"{at}.ref")
     due: Kind = "list" if operator.right == "many" else "text" if operator.right == "text" else field.kind
+    if right.kind not in {due, "any"} and due == "list":
+        reason = f"{operator.name} takes a list, and {right.path} is {noun_of(right.kind)}"
+        raise ConfigError(f"{at}.ref", reason, "name a list, or compare with eq")
     if right.kind not in {due, "any"} and field.kind != "any":
-        reason = f"{right.path} is a {right.kind} and does not compare with {field.path}, a {field.kind}"
-        raise ConfigError(f"{at}.ref", reason, f"name a {due}")
+        reason = f"{right.path} is {noun_of(right.kind)} and does not compare with {field.path}, {noun_of(field.kind)}"
+        raise ConfigError(f"{at}.ref", reason, f"name {noun_of(due)}")
+    if due == "list":
+        _check_texts(right, f"{at}.ref")
     if field.kind == right.kind == "amount":
         field = _money_of(field, str(node.field), place, at)
         right = _money_of(right, str(node.ref), place, at)
@@ -101,6 +107,12 @@ def _with_ref(node: Condition, operator: Operator, field: Field, place: Place, a
         read=right.read, rooted=right.rooted, personal=right.personal, attribute=right.attribute, path=right.path
     )
     return Comparison(field, operator.decide, side)
+
+
+def _check_texts(field: Field, at: str) -> None:
+    """Refuse a list whose elements are known to be no texts: nothing is ever one of them."""
+    if field.kind == "list" and field.item not in {str, None}:
+        raise ConfigError(at, f"the elements of {field.path} are no texts", f"look into it with any_of: {field.path}")
 
 
 def _money_of(field: Field, path: str, place: Place, at: str) -> Field:
