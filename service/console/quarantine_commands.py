@@ -3,6 +3,7 @@
 Shown is what helps to see what went wrong: names, sizes, codes. Credentials, signatures, personal data only `--raw`.
 """
 
+import functools
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -19,9 +20,7 @@ from service.ingress.refused import RefusedRow, Reviewed
 EXIT_NOT_ALL = 1
 PAGE = 200
 
-IDS = click.argument("ids", nargs=-1)
 SOURCE = click.option("--source", help="All that this source has there.")
-ALL = click.option("--all", "every", is_flag=True, help="All that there are.")
 RAW = click.option("--raw", is_flag=True, help="With body and headers as they are. Takes the role admin.")
 
 COLUMNS: Columns[RefusedRow] = {
@@ -49,6 +48,19 @@ class Choice(Struct, frozen=True):
     def __post_init__(self) -> None:
         if not (self.ids or self.source or self.every):
             raise click.UsageError("name ids, or --source, or --all")
+
+
+def choosing(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the ways to say which refused deliveries are meant; it takes them as `choice`."""
+
+    @click.argument("ids", nargs=-1)
+    @SOURCE
+    @click.option("--all", "every", is_flag=True, help="All that there are.")
+    @functools.wraps(command)
+    def chosen(*, ids: tuple[str, ...], source: str | None, every: bool, **options: object) -> None:
+        command(choice=Choice(ids, source, every), **options)
+
+    return chosen
 
 
 @click.group()
@@ -80,43 +92,34 @@ def show(refused_id: str, *, raw: bool, way: Way) -> None:
 
 
 @quarantine.command()
-@IDS
-@SOURCE
-@ALL
+@choosing
 @JSON
 @reaching
-def verify(ids: tuple[str, ...], source: str | None, *, every: bool, as_json: bool, way: Way) -> None:
+def verify(choice: Choice, *, as_json: bool, way: Way) -> None:
     """Judge them again by what is configured now, and change nothing. Exit code 1 if one would be refused again."""
-    choice = Choice(ids, source, every)
     _tell(ask(way, lambda desk: _each(desk, choice, desk.verify_refused)), as_json=as_json)
 
 
 @quarantine.command()
-@IDS
-@SOURCE
-@ALL
+@choosing
 @JSON
 @reaching
-def accept(ids: tuple[str, ...], source: str | None, *, every: bool, as_json: bool, way: Way) -> None:
+def accept(choice: Choice, *, as_json: bool, way: Way) -> None:
     """Take those in that are good by what is configured now; they leave the quarantine. The others stay."""
-    choice = Choice(ids, source, every)
     _tell(ask(way, lambda desk: _each(desk, choice, desk.accept_refused)), as_json=as_json)
 
 
 @quarantine.command()
-@IDS
-@SOURCE
-@ALL
+@choosing
 @YES
 @JSON
 @reaching
-def discard(ids: tuple[str, ...], source: str | None, *, every: bool, yes: bool, as_json: bool, way: Way) -> None:
+def discard(choice: Choice, *, yes: bool, as_json: bool, way: Way) -> None:
     """Forget them."""
-    choice = Choice(ids, source, every)
 
     async def go(desk: Desk) -> int:
         chosen = [refused_id async for refused_id in _chosen(desk, choice)]
-        if not (ids or yes) and chosen:
+        if not (choice.ids or yes) and chosen:
             confirm(f"{len(chosen)} refused deliveries will be forgotten. Go on?")
         return len([await desk.discard_refused(refused_id) for refused_id in chosen])
 
