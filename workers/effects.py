@@ -6,7 +6,7 @@ here decides whether the event ends: it tells what is done, what has to wait and
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -95,14 +95,20 @@ class EffectsRun:
         for place, effect in enumerate(self._effects):
             chains.setdefault(effect.rule, []).append(place)
         self._active = len(chains)
+        if self._active == 1:  # nearly always; a task of its own would cost more than the ledger's lines
+            await self._chain(range(len(self._effects)), fresh=fresh)
+        else:
+            await self._beside_each_other(chains.values(), fresh=fresh)
+        self.outcome.ledger = "".join(self._ledger)
+        return self.outcome
+
+    async def _beside_each_other(self, chains: Iterable[Sequence[int]], *, fresh: bool) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                for chain in chains.values():
+                for chain in chains:
                     group.create_task(self._chain(chain, fresh=fresh))
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
-        self.outcome.ledger = "".join(self._ledger)
-        return self.outcome
 
     def story(self) -> bytes:
         """The lines not written yet."""
