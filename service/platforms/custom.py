@@ -36,7 +36,7 @@ class RecordPlace(Struct, frozen=True):
 
 
 class Custom:
-    """One account on such a system.
+    """One account on such a system. The errors of its methods are `Platform`'s.
 
     Raises:
         ConfigError: a record kind, or a field in a map, that there is not.
@@ -72,13 +72,7 @@ class Custom:
         return (ref,)
 
     async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:
-        """Ask for a record.
-
-        Raises:
-            TransientError: waiting helps.
-            PermanentError: it does not.
-            Held: not now.
-        """
+        """Ask for a record."""
         if ref.kind not in self._places:
             raise unknown_kind(self.account, ref.kind)
         place, fields = self._places[ref.kind], self._fields[ref.kind]
@@ -93,9 +87,7 @@ class Custom:
         """Give one page of the list that the configuration names.
 
         Raises:
-            TransientError: waiting helps.
-            PermanentError: it does not; `unknown_kind` for a kind without a list.
-            Held: not now.
+            PermanentError: `unknown_kind` for a kind without a list.
         """
         place = self._places[kind].list if kind in self._places else None
         if place is None:

@@ -58,7 +58,7 @@ _notices = msgspec.json.Decoder(_Notice)
 
 
 class FlowRetail:
-    """One tenant; without `store_uid` it has customers only."""
+    """One tenant; without `store_uid` it has customers only. Errors are `Platform`'s."""
 
     def __init__(
         self,
@@ -107,13 +107,7 @@ class FlowRetail:
         return (ref,)
 
     async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:
-        """Ask for a customer or a purchase order.
-
-        Raises:
-            TransientError: waiting helps.
-            PermanentError: it does not.
-            Held: not now.
-        """
+        """Ask for a customer or a purchase order."""
         self._check_kind(ref.kind)
         reader = read_customer if ref.kind == "customer" else read_purchase_order
         name, ids = f"{ref.kind}.get", {ref.kind: ref.id}
@@ -129,11 +123,6 @@ class FlowRetail:
 
         That `lastModifiedAt` can be sorted by is inferred, so only a page that is in this order tells that nothing new
         can follow; any other is followed to the end.
-
-        Raises:
-            TransientError: waiting helps.
-            PermanentError: it does not.
-            Held: not now.
         """
         self._check_kind(kind)
         paging = Paging(

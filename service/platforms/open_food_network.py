@@ -50,7 +50,7 @@ _notices = msgspec.json.Decoder(_Notice)
 
 
 class OpenFoodNetwork:
-    """One instance, such as `https://ofn.example.org`, with a user's API key."""
+    """One instance, such as `https://ofn.example.org`, with a user's API key. Errors are `Platform`'s."""
 
     def __init__(self, account: str, outbound: Outbound, *, base_url: str, token: str, gate: Gate = OPEN) -> None:
         self.account = account
@@ -77,13 +77,7 @@ class OpenFoodNetwork:
         return (Fact(notice.event, event_id, "touched", record, at),)
 
     async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:
-        """Follow an order's number to its customer.
-
-        Raises:
-            TransientError: waiting helps.
-            PermanentError: it does not.
-            Held: not now.
-        """
+        """Follow an order's number to its customer."""
         if ref.kind != "order":
             return (ref,)
         order = await self.client.get_order(ref.id, context)
@@ -91,26 +85,14 @@ class OpenFoodNetwork:
         return (RecordRef(self.account, "customer", customer),) if customer else ()
 
     async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:
-        """Ask for a customer.
-
-        Raises:
-            TransientError: waiting helps.
-            PermanentError: it does not.
-            Held: not now.
-        """
+        """Ask for a customer."""
         if ref.kind != "customer":
             raise unknown_kind(self.account, ref.kind)
         ids = {"customer": ref.id}
         return await self._endpoints.fetch("customer.get", context, ids=ids, asked=ref.id, read=read_customer)
 
     async def list_records(self, kind: str, cursor: str | None, context: FetchContext) -> Listing:
-        """List all customers; they carry no moment of change, so that a poll compares what the list shows of each.
-
-        Raises:
-            TransientError: waiting helps.
-            PermanentError: it does not.
-            Held: not now.
-        """
+        """List all customers; they carry no moment of change, so that a poll compares what the list shows of each."""
         if kind != "customer":
             raise unknown_kind(self.account, kind)
         page = await self.client.list_customers(page=int(cursor or 1), context=context)

@@ -61,7 +61,10 @@ NO_PATHS: Mapping[str, str] = MappingProxyType({})
 
 
 class PackCloud:
-    """One organization on pack.cloud; its token goes into `token_header`, right after `token_prefix`."""
+    """One organization on pack.cloud; its token goes into `token_header`, right after `token_prefix`.
+
+    Errors are `Platform`'s.
+    """
 
     def __init__(
         self,
@@ -105,13 +108,7 @@ class PackCloud:
         return (Fact(notice.event_code, event_id, CHANGES.get(verb, "touched"), record, occurred_at),)
 
     async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:
-        """Follow an order to its customer; an order without one, or gone, leads nowhere.
-
-        Raises:
-            TransientError: waiting helps.
-            PermanentError: it does not.
-            Held: not now.
-        """
+        """Follow an order to its customer; an order without one, or gone, leads nowhere."""
         if ref.kind != "order":
             return (ref,)
         order = await self.client.get_order(ref.id, context)
@@ -119,13 +116,7 @@ class PackCloud:
         return (RecordRef(self.account, "customer", customer),) if customer else ()
 
     async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:
-        """Ask for a purchase order or a customer.
-
-        Raises:
-            TransientError: waiting helps.
-            PermanentError: it does not.
-            Held: not now.
-        """
+        """Ask for a purchase order or a customer."""
         if ref.kind not in {"purchase_order", "customer"}:
             raise unknown_kind(self.account, ref.kind)
         read = read_purchase_order if ref.kind == "purchase_order" else read_customer
@@ -140,9 +131,7 @@ class PackCloud:
         been finished or is gone.
 
         Raises:
-            TransientError: waiting helps.
-            PermanentError: it does not; `unknown_kind` for customers, which cannot be listed.
-            Held: not now.
+            PermanentError: `unknown_kind` for customers, which cannot be listed.
         """
         if kind != "purchase_order":
             raise unknown_kind(self.account, kind)

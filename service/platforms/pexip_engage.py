@@ -58,7 +58,7 @@ _notices = msgspec.json.Decoder(_Notice)
 
 
 class PexipEngage:
-    """One enterprise; `enterprise` is the slug in its URLs, `language` what it answers in."""
+    """One enterprise; `enterprise` is the slug in its URLs, `language` what it answers in. Errors are `Platform`'s."""
 
     def __init__(
         self,
@@ -111,13 +111,7 @@ class PexipEngage:
         return (Fact(name, event_id, "touched", record, occurred_at),)
 
     async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:
-        """Follow an appointment or a callback request to its customers.
-
-        Raises:
-            TransientError: waiting helps.
-            PermanentError: it does not.
-            Held: not now.
-        """
+        """Follow an appointment or a callback request to its customers."""
         if ref.kind == "appointment":
             appointment = await self.client.get_appointment(ref.id, context)
             ids = [] if appointment is None else customers_of(appointment)
@@ -129,13 +123,7 @@ class PexipEngage:
         return tuple(RecordRef(self.account, "customer", item) for item in dict.fromkeys(ids) if item)
 
     async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:
-        """Ask for a customer.
-
-        Raises:
-            TransientError: waiting helps.
-            PermanentError: it does not.
-            Held: not now.
-        """
+        """Ask for a customer."""
         if ref.kind != "customer":
             raise unknown_kind(self.account, ref.kind)
         return await self._endpoints.fetch(
@@ -148,13 +136,7 @@ class PexipEngage:
         )
 
     async def list_records(self, kind: str, cursor: str | None, context: FetchContext) -> Listing:
-        """List all customers; neither an order nor a filter by change is documented, so a poll looks at each.
-
-        Raises:
-            TransientError: waiting helps.
-            PermanentError: it does not.
-            Held: not now.
-        """
+        """List all customers; neither an order nor a filter by change is documented, so a poll looks at each."""
         if kind != "customer":
             raise unknown_kind(self.account, kind)
         page = await self.client.list_customers(int(cursor or 0), LISTED_MAX, context)
