@@ -20,6 +20,9 @@ from service.secrets import REFERENCE_FIX, SecretRef
 Wanted = Any
 """A type to decode into; a union has no type of its own that could stand here."""
 
+MEANT = {"and": "all", "or": "any"}
+"""Words of other rule languages, whose nearest neighbours here mean something else."""
+
 _MESSAGE = re.compile(r"(.*?)(?: - at `\$(.*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
@@ -41,7 +44,7 @@ def decode(data: Plain, wanted: Wanted, at: str) -> Any:  # noqa: ANN401 - what 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Say which of the known words was probably meant, and name them all."""
     words = sorted(known)
-    near = difflib.get_close_matches(word, words, 1)
+    near = [MEANT[word]] if MEANT.get(word) in words else difflib.get_close_matches(word, words, 1)
     guess = f"did you mean {near[0]}? " if near else ""
     return guess + (f"known here: {', '.join(words)}" if words else "remove it")
 

@@ -259,6 +259,8 @@ RULE = "- {id: %s, type: purchase_order, when: {field: %s, op: exists}}\n"
         ),
         ("type: customer", ".id: is missing. Fix: add id"),
         ("id: r, type: customer, evnets: []", ".evnets: unknown key. Fix: did you mean events?"),
+        ("id: r, type: customer, when: {and: []}", ".when.and: unknown key. Fix: did you mean all?"),
+        ("id: r, type: customer, when: {or: []}", ".when.or: unknown key. Fix: did you mean any?"),
         ("id: r, type: customer, when: {not: {feild: id}}", ".when.not.feild: unknown key. Fix: did you mean field?"),
     ],
 )
