@@ -3,7 +3,9 @@
 An installation of several stores has a shelf on each. The first one decides who was first; the others follow it.
 """
 
-from collections.abc import Callable, Sequence
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from msgspec import Struct
 
@@ -14,7 +16,9 @@ from service.rules.language import Rule
 from service.rules.rulebook import Rulebook
 from service.store.rulebook import RulebookShelf
 
-PUBLISH_TRIES_MAX = 5
+PUBLISH_TRIES_MAX = 12
+PUBLISH_SPREAD_SECONDS = 0.05
+"""Who published at the same time comes back spread over so long, at each try over once more."""
 
 NO_RULES = Document(format=FORMAT)
 
@@ -56,7 +60,7 @@ async def change_rules(
         ConfigError: the version in force cannot be read, or the changed rules do not fit together.
         StoreUnavailable: a store does not answer, or somebody else publishes all the time.
     """
-    for _ in range(PUBLISH_TRIES_MAX):
+    async for _ in _tries():
         in_force = await shelves[0].current()
         before = in_force[0] if in_force else None
         changed = change(read_rules(in_force[1]) if in_force else NO_RULES)
@@ -81,11 +85,18 @@ async def roll_back(
     if document is None:
         raise ConfigError(version[:64], "is not on the shelf", "waybill rules history names those that are")
     loaded = Rulebook.load(document, actions)
-    for _ in range(PUBLISH_TRIES_MAX):
+    async for _ in _tries():
         before = await shelves[0].version()
         if await put_in_force(shelves, version, document, before, author=author, note=note or f"back to {version}"):
             return Published(version, len(loaded.rules), changed=version != before)
     raise StoreUnavailable("others are publishing rules at the same time; try again")
+
+
+async def _tries() -> AsyncIterator[int]:
+    for tried in range(PUBLISH_TRIES_MAX):
+        if tried:
+            await asyncio.sleep(random.uniform(0, PUBLISH_SPREAD_SECONDS * tried))  # noqa: S311 - spreads, hides nothing
+        yield tried
 
 
 async def put_in_force(

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec import structs
 
 from service.actions import load_actions
 from service.console.rules_command import rules
 from service.errors import ConfigError, StoreUnavailable
 from service.rules import parse_document, version_of, write_document
-from service.rules.publishing import publish_file_rules, roll_back
+from service.rules.document import Document
+from service.rules.publishing import change_rules, publish_file_rules, roll_back
 from service.rules.schema import write_schema
 from service.settings import Settings
 from service.store import Store, open_store
@@ -70,6 +72,19 @@ def test_versions_are_compared_rolled_back_and_exported(run: Run, tmp_path: Path
     assert rules_of(run("export").stdout) == rules_of(ONE)
     assert run("export", "--to", tmp_path / "out").stdout == f"{tmp_path}/out/files.yaml: 1 rules\n"
     assert run("check", tmp_path / "out" / "files.yaml").exit_code == 0
+
+
+async def test_many_who_change_rules_at_once_all_get_their_turn_and_none_overwrites_another(store: Store) -> None:
+    def adding(name: str) -> Callable[[Document], Document]:
+        (rule,) = rules_of(ONE.replace("one", name))
+        return lambda document: structs.replace(document, api_rules=(*document.api_rules, rule))
+
+    names = [f"rule-{number}" for number in range(12)]
+    await asyncio.gather(*(change_rules([store.rulebook], adding(name), name, "") for name in names))
+    in_force = await store.rulebook.current()
+    assert in_force is not None
+    assert {rule.id for rule in parse_document(in_force[1]).api_rules} == set(names)
+    assert len(await store.rulebook.history()) == len(names)
 
 
 async def test_rolling_back_to_rules_that_no_longer_load_is_refused(store: Store) -> None:
