@@ -59,6 +59,7 @@ def make_answer(status: int, media_type: str, body: bytes, headers: dict[str, st
     named = {"content-type": media_type, "content-length": str(len(body)), **SECURITY_HEADERS, **(headers or {})}
     pairs = tuple([(name.encode("latin-1"), value.encode("latin-1")) for name, value in named.items()])
     lines = [b"%b: %b" % pair for pair in pairs]
+    # With a line break in a value, whoever chose it could write headers of their own into our answer.
     if not all(map(_HEADER.fullmatch, lines)):
         raise ValueError(f"these are no headers: {', '.join(named)}")
     begin = b"HTTP/1.1 %d %b" % (status, phrase_of(status).encode())
@@ -75,6 +76,7 @@ def accepted(outcomes: Sequence[Outcome]) -> Answer:
     """Make the 202 for what one delivery told; several facts are listed under `events` besides."""
     if len(outcomes) == 1:
         outcome = outcomes[0]
+        # Only an id of the usual length fits the head, Content-Length included, that was made beforehand.
         if outcome.event_id is not None and len(outcome.event_id) == ID_LENGTH:
             made, before = _ACCEPTED[outcome.status]
             return Answer(202, made.headers, made.head, b'%b"%b"}' % (before, outcome.event_id.encode()))

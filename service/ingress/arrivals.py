@@ -26,6 +26,7 @@ def build_arrivals(admission: Admission, origin: Origin) -> list[Arrival]:
     arrivals: list[Arrival] = []
     for index, fact in enumerate(admission.facts):
         if fact.record is not None:
+            # The first one is named as the delivery is, so that its line leads to it.
             event_id = new_event_id() if arrivals else origin.first_id
             event = Event(
                 EVENT_VERSION,

@@ -92,6 +92,7 @@ async def read_body(
         if inflater is not None and chunk:
             chunk = inflater.feed(chunk, bytes_max - size)
         size += len(chunk)
+        # Noted before it is held against the limit: what is refused next has been unfolded all the same.
         portion.unfolded = size
         if size > bytes_max:
             raise too_large(bytes_max)

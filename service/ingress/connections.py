@@ -41,6 +41,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Take the connection, unless there are too many."""
         super().connection_made(transport)
+        # Not answered: an answer takes what there is too little of.
         if len(self.connections) > self.connections_max:
             transport.abort()
 
@@ -53,6 +54,7 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse(400, "bad_request", "Invalid HTTP request received.")
             return
+        # A request began or its body grew, so what was sent was worth reading.
         if self.cycle is not cycle or self._waiting_bytes() > before:
             self._idle_bytes = 0
             if len(self.pipeline) > PIPELINED_MAX:

@@ -25,6 +25,7 @@ class Wait:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.over = True
+        # If somebody else cancels at the same moment, it stays a cancellation: only our own is a timeout.
         if self.expired and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
@@ -55,6 +56,7 @@ class Deadlines:
         loop = asyncio.get_running_loop()
         wait = Wait(task, loop.time() + self.seconds)
         waits = self._waits
+        # Or the queue would hold every wait of the last seconds, long over.
         while waits and waits[0].over:
             waits.popleft()
         waits.append(wait)

@@ -30,6 +30,7 @@ class Exchange(RequestResponseCycle):
         """
         if self.response_started:
             raise RuntimeError("this request has an answer already")
+        # A sender that does not read its answers would have them pile up here.
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:

@@ -54,6 +54,7 @@ class Gate:
         Raises:
             Throttled: too many of its deliveries were refused lately.
         """
+        # Empty on a good day, and then nobody's network has to be worked out.
         if self._refusals is not None and len(self._refusals):
             wait = self._refusals.wait(household(address), time.monotonic())
             if wait:

@@ -61,6 +61,7 @@ def check_media(headers: Mapping[str, str], accepted: frozenset[str]) -> None:
         raise Refusal(415, "unsupported_media_type", detail, {"accept": accept} if accept else None)
 
 
+# Few types are in use; bounded, since anyone may name any.
 @lru_cache(maxsize=256)
 def _is_accepted(content_type: str, accepted: frozenset[str]) -> bool:
     media = content_type.partition(";")[0].strip().lower()

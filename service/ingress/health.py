@@ -36,6 +36,7 @@ class Readiness:
         """Give the stable word for why no event can be accepted (`stopping`, `store_full`, …); None if one can."""
         if self.stopping:
             return "stopping"
+        # One caller asks, the others wait for its answer.
         async with self._looking:
             now = asyncio.get_running_loop().time()
             if now >= self._known_until:

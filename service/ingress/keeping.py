@@ -61,8 +61,10 @@ class Quarantine:
         queue = self._waiting.setdefault(source, deque())
         if not self._on or refusal.code not in KEPT_CODES or size > self._bytes_max:
             return False
+        # A body above the bound is let in where nothing else waits, or its like would never be kept.
         if len(queue) >= WAITING_MAX or held + size > max(WAITING_BYTES_MAX, size):
             return False
+        # Last, since it takes a token: what is not kept anyway costs none.
         if self._rates.take(source, time.monotonic()):
             return False
         queue.append(_refused(delivery, refusal, whole=whole))
@@ -83,6 +85,7 @@ class Quarantine:
                 async with asyncio.timeout(SECONDS_MAX):
                     gone = await self._store.keep_refused(batch)
             except (WaybillError, TimeoutError) as error:
+                # Dropped, not tried again: the store is in trouble, and events come first.
                 kind = error.kind if isinstance(error, WaybillError) else "store_unavailable"
                 QUARANTINED.add((batch[0].source, "failed"), len(batch))
                 self._log.warning("quarantine.failed", error_kind=kind, deliveries=len(batch))

@@ -57,6 +57,7 @@ class LateStore:
             StoreUnavailable: it was not reached yet.
             StoreUnsafe: it does not keep what was promised.
         """
+        # A store that is only away is asked all the same: the call tells sooner than the next look.
         if self._store is None or isinstance(self._trouble, StoreUnsafe):
             raise self._trouble or StoreUnavailable("the store was not reached yet")
         return self._store
@@ -105,6 +106,7 @@ class LateStore:
             else:
                 await self._store.check()
         except ConfigError:
+            # What cannot be read stays so: the process ends, and is started again with another one.
             raise
         except WaybillError as error:
             self._note(error)

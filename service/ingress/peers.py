@@ -41,6 +41,7 @@ def sender_of(peer: str, headers: Mapping[str, str], trusted: tuple[Network, ...
     return peer
 
 
+# Asked at each delivery while anybody is charged; bounded, since an attacker has many addresses.
 @lru_cache(maxsize=4_096)
 def household(address: str) -> str:
     """Give what an address is counted under: itself, or its network of 64 bits."""
@@ -62,6 +63,7 @@ def _is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
 
 def _address_in(hop: str) -> str | None:
     """Give the address of a hop without the port that some proxies write behind it; None for anything else."""
+    # A zone, as in fe80::1%eth0, means something on the proxy's own machine alone.
     if len(hop) > HOP_CHARACTERS_MAX or "%" in hop:
         return None
     if hop.startswith("["):

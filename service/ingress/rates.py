@@ -42,4 +42,5 @@ class Rates:
 
     def _forget(self) -> None:
         if len(self._full_at) > self._keys_max:
+            # The first is the one longest unused: every use takes a key out and puts it in at the end.
             del self._full_at[next(iter(self._full_at))]

@@ -93,6 +93,7 @@ class Listener(uvicorn.Server):
             if self._serving.done():
                 self._serving.result()
                 raise RuntimeError("the server ended before it began")
+            # uvicorn says by a flag alone that it has started.
             await asyncio.sleep(START_POLL_SECONDS)
 
     async def stop(self) -> None:
@@ -137,6 +138,7 @@ async def run(settings: Settings, sources: Mapping[str, Source], store: LateStor
 
 @contextlib.asynccontextmanager
 async def _kept_open(store: LateStore) -> AsyncGenerator[None]:
+    # Once before the ports open, so that the first senders meet no 503 without need.
     await store.look()
     watch = asyncio.get_running_loop().create_task(store.watch())
     try:

@@ -75,6 +75,7 @@ class Webhooks:
             if passage.outcomes:
                 passage.log_accepted(answer.status)
         except Disconnected as error:
+            # Who leaves in the middle has cost what was unfolded for them.
             self._gate.charge(passage.address, portion.unfolded)
             passage.log_refused(self._log, LEFT_STATUS, error.kind, quarantined=False)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the one place that may not let anything by
@@ -94,6 +95,7 @@ class Webhooks:
         self, passage: Passage, portion: Portion, scope: HTTPScope, receive: Receive, exchange: Exchange | None
     ) -> Answer:
         settings = self._settings
+        # Before anything is read: beyond this all would be late, and the sender comes again.
         if self._in_flight > settings.requests_in_flight_max:
             detail = "Too many deliveries are being taken in at once."
             raise try_later("too_many_requests", detail, settings.retry_after_seconds)
@@ -104,6 +106,7 @@ class Webhooks:
         traceparent, passage.trace_id = continue_trace(headers.get("traceparent"), passage.id)
         name, token = split_path(scope["path"])
         found = self._sources.get(name)
+        # Before the method, the source and the body are looked at, so that guessing has its bound, too.
         self._gate.pass_address(passage.address, found)
         if (
             found is not None
@@ -117,14 +120,18 @@ class Webhooks:
             return shake_hands(headers, settings.source_deliveries_per_second_max)
         now = time.time()
         passage.delivery = Delivery(source.name, headers, b"", now, passage.address, token)  # as far as it is known
+        # Most bodies are here already, and then need neither a timer nor a turn of the loop.
         body = self._read_whole(headers, portion, exchange)
         if body is None:
             body = await self._read(headers, portion, receive)
         passage.body_bytes = len(body)
         passage.delivery = delivery = Delivery(source.name, headers, body, now, passage.address, token)
         passage.whole = True
+        # Behind the body, so that what is refused for its type lies whole in quarantine.
         check_media(headers, source.content_types)
+        # The raw bytes, before anything has parsed them: a parser would be open to strangers.
         verified = source.verify(delivery)
+        # Behind the proof, or strangers could use up what a source may send.
         self._gate.pass_source(source)
         if source.challenger is not None and (echo := source.challenge(delivery)) is not None:
             return _say_back(passage, source, echo)

@@ -32,6 +32,7 @@ class Batcher(Generic[Item, Result]):
         self._waiting.append((item, future))
         if not self._scheduled and len(self._calls) < self._in_flight_max:
             self._scheduled = True
+            # Not at once: whatever else is submitted in this turn of the loop goes out with it.
             loop.call_soon(self._start)
         return await future
 
@@ -63,5 +64,6 @@ class Batcher(Generic[Item, Result]):
                     future.set_exception(error)
             return
         for (_, future), result in results:
+            # A caller that was cancelled meanwhile wants no result; its item was sent all the same.
             if not future.done():
                 future.set_result(result)

@@ -61,6 +61,7 @@ class Client:
             try:
                 answer = await self._exchange(partial(self._run, script=script, arguments=arguments))
             except StoreFull as error:
+                # Not repeated: time frees no memory, and the sender comes again by itself.
                 STORE_ERRORS.add((script.name, error.kind))
                 raise
             except StoreUnavailable as error:
@@ -110,12 +111,14 @@ class Client:
             try:
                 async with asyncio.timeout(seconds_max or self._timeout_seconds):
                     connection = self._idle.pop() if self._idle else self._make_connection()
+                    # Returns at once where it is connected; a fresh one is held to the promised durability on its way.
                     await connection.connect()
                     answer = await talk(connection)
             except (RedisError, OSError, TimeoutError) as error:
                 await self._drop(connection, error)
                 raise self._named(error) from error
             except BaseException:
+                # Cancelled half-way: the answer may still come, and would be read as the next call's.
                 await self._drop(connection, None)
                 raise
             self._idle.append(connection)
@@ -147,10 +150,12 @@ class Client:
         try:
             return await self._send(connection, script, ("EVALSHA", script.sha, 0, *self._heads, *arguments))
         except NoScriptError:
+            # A restart or a failover has emptied the server's cache of scripts.
             return await self._send(connection, script, ("EVAL", script.source, 0, *self._heads, *arguments))
 
     async def _send(self, connection: AbstractConnection, script: Script, command: tuple[Argument, ...]) -> Answer:
         packed = _pack(command)
+        # What writes nothing has nothing to wait for on a replica.
         if not self._replicas or script.is_reader:
             await connection.send_packed_command(packed)
             return await connection.read_response()

@@ -80,6 +80,7 @@ class Verifier:
         info = parse_info(await ask(connection, "INFO"))
         reason = shortfall(self._durability, info, await _config(connection))
         if reason:
+            # Not kept: every further connection asks again, so that a server is trusted as soon as it is mended.
             await connection.disconnect(nowait=True)
             raise StoreUnsafe(reason)
         if self._durability == "replica" and info.get("connected_slaves") == "0":
@@ -97,6 +98,7 @@ async def _config(connection: AbstractConnection) -> dict[str, str] | None:
         flat: list[bytes] = await ask(connection, "CONFIG", "GET", "append*")
         flat += await ask(connection, "CONFIG", "GET", "maxmemory-policy")
     except ResponseError:
+        # Managed servers rename or forbid CONFIG.
         return None
     texts = [item.decode() for item in flat]
     return dict(zip(texts[::2], texts[1::2], strict=True))
@@ -107,6 +109,7 @@ def _keep_alive() -> dict[int, int]:
 
 
 def _sentinel_pool(settings: Settings, options: dict[str, Any]) -> SentinelConnectionPool:
+    # Sentinels hold no events: they are not asked for their durability, and have passwords of their own.
     plain = {name: value for name, value in options.items() if name != "redis_connect_func"}
     hosts = [
         (host, int(port))

@@ -32,11 +32,13 @@ def _complaints(durability: Durability, info: Mapping[str, str], config: Mapping
     oldest = OLDEST_WITH_WAITAOF if durability == "replica" else OLDEST
     if version < oldest:
         yield f"the server is version {info.get('redis_version')}; {oldest[0]}.{oldest[1]} or later is needed"
+    # The keys of one script would lie on several nodes, and no call could be atomic.
     if info.get("cluster_enabled") == "1":
         yield "the server runs in cluster mode; use one primary with replicas, Sentinel, or a managed server without it"
     if info.get("role", "master") != "master":
         yield "the server is a replica; point WAYBILL_REDIS_URL at the primary, or name the sentinels"
     if durability == "declared":
+        # The server hides what would have to be asked; the operator states its loss window instead.
         return
     if config is None:
         yield "the server hides CONFIG; set WAYBILL_DURABILITY=declared and state its loss window"

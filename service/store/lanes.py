@@ -92,6 +92,7 @@ class Lanes:
         self._keep_ms = int(settings.decision_days * 86_400_000)
         self._body_ms = int(settings.body_hours * 3_600_000)
         self._record_ms = int(settings.record_days * 86_400_000)
+        # Longer would be in vain: once the lease has ended, the token is refused.
         self._seconds_max = settings.lease_seconds
         limits = settings.store_batch_max, settings.store_batches_in_flight_max
         self._decisions: Batcher[Decided, Any] = Batcher(self._decide, *limits)
@@ -132,6 +133,7 @@ class Lanes:
     async def _settle(self, batch: Sequence[Settled]) -> Sequence[Any]:
         arguments: list[Argument] = []
         for item in batch:
+            # Only these steps leave the event off its lane, with a job of its own.
             payload = encode_job(EFFECTS_FUNCTION, ()) if item.step in {"defer", "postpone"} else b""
             arguments += (item.job, item.token, item.event_id, fold(item.story), item.ledger, item.step, item.fate)
             arguments += (item.delay_ms, payload, self._keep_ms, self._body_ms, int(item.more), len(item.outputs))

@@ -64,6 +64,7 @@ class Leases:
         self._keys = keys
         self._worker = worker
         self._lease_ms = int(settings.lease_seconds * 1000)
+        # One death short of burial it is run beside nothing else, so that it takes down no work but its own.
         self._suspect_deaths = settings.deaths_max - 1
         self._call = 0
         self._answered = True
@@ -84,6 +85,7 @@ class Leases:
             self._call += 1
         self._answered = False
         arguments = (jobs_max, self._lease_ms, self._worker, self._call, self._suspect_deaths, in_hand, suspect)
+        # Tried once: the worker's own loop repeats it, and looks for a drain in between.
         answer = await self._client.call(CLAIM, arguments, seconds_max=0)
         self._answered = True
         now_ms, due_ms, rows, left = answer
@@ -112,6 +114,7 @@ class Leases:
         arguments: list[Argument] = []
         for job in jobs:
             arguments += (job.id, job.token, job.step, job.argument, job.result_ms)
+        # Once the lease has ended, the word would be refused.
         seconds = self._lease_ms / 1000 if seconds_max is None else seconds_max
         return [bool(done) for done in await self._client.call(FINISH, arguments, seconds_max=seconds)]
 

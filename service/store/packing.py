@@ -64,12 +64,15 @@ _folder = zlib.compressobj(1, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL, zdict=
 def pack_event(event: Event) -> bytes:
     """Write an event as the store keeps it under its id."""
     headers = dict(event.headers)
+    # Nearly every event has these two headers, and their names and types would be kept with each.
     if (media := headers.get("content-type")) in _SHORT_TYPES:
         del headers["content-type"]
         headers["t"] = _SHORT_TYPES[media]
     if "user-agent" in headers:
         headers["u"] = headers.pop("user-agent")
+    # What was made of the id is made of it again when it is read.
     trace = "" if event.traceparent == own_traceparent(event.id) else event.traceparent
+    # The id is in the key's name already.
     return _encode((
         event.version, "", event.source, event.type, event.change, event.record, event.occurred_at, headers, trace,
         _pack_body(event.body), event.depth, event.identified, event.trail,

@@ -71,6 +71,7 @@ class Polls:
         """
         answer = await self._call(source, token, lease_seconds, "claim")
         if answer[0] != b"go":
+            # Never 0, or the caller would ask again without a pause.
             return max(answer[1], 1) / 1000
         cursor: bytes = answer[1]
         return Turn(cursor.decode() or None, *answer[2:])

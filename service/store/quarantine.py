@@ -103,6 +103,7 @@ class QuarantineShelf:
         Raises:
             StoreUnavailable: no answer.
         """
+        # The id does not tell its source; there are few, and only a person asks.
         for source in await self.sources():
             found = await self.read(source, [refused_id])
             if found:

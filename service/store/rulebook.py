@@ -50,6 +50,7 @@ class RulebookShelf:
         version = await self.version()
         if version is None:
             return None
+        # Two calls do, since the document of a version never changes.
         document = await self.document(version)
         return (version, document) if document is not None else None
 

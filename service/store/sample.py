@@ -58,7 +58,9 @@ class Sampler:
         memory_bytes, memory_percent = await self.memory()
         beats: list[bytes] = await self._client.command("HVALS", self._workers_key)
         alive = [int(running) for until, running in (beat.split() for beat in beats) if float(until) >= now]
+        # By the heartbeats, since locks could only be counted by looking at every key.
         running = sum(alive)
+        # Seen at three moments: what moved in between must not make it negative.
         deferred = max(queued - due - running, 0)
         return QueueSample(
             due, deferred, running, waiting, oldest_age_ms, dead_letters, memory_bytes, memory_percent, len(alive)

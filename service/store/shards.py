@@ -59,6 +59,7 @@ class Shards:
         by_store: dict[int, list[int]] = {}
         for place, arrival in enumerate(arrivals):
             by_store.setdefault(shard_of(arrival.event.record.lane, len(self.stores)), []).append(place)
+        # One after the other: behind a store that fails nothing is begun, as the sender repeats all of it.
         for shard, places in by_store.items():
             taken = await self.stores[shard].ingest_all([arrivals[place] for place in places])
             receipts.update(zip(places, taken, strict=True))
@@ -73,6 +74,7 @@ class Shards:
         outcomes = await asyncio.gather(*(store.check() for store in self.stores), return_exceptions=True)
         troubles = [outcome for outcome in outcomes if outcome is not None]
         unsafe = [trouble for trouble in troubles if isinstance(trouble, StoreUnsafe)]
+        # A store that is away refuses its own records only; one that may lose events is a mistake to be mended.
         if unsafe or len(troubles) == len(self.stores):
             raise (unsafe or troubles)[0]
 

@@ -92,6 +92,7 @@ class Store:
         await self._look_at_memory()
         if self._memory_percent >= self.settings.memory_percent_max:
             raise StoreFull(f"the store's memory is {self._memory_percent} % full", self.settings.retry_after_seconds)
+        # A write, since a server that is full, demoted or read-only still answers questions.
         await self.client.command("SET", self.keys.named("tick"), int(time.time() * 1000))
 
     async def sample(self) -> QueueSample:
@@ -112,6 +113,7 @@ class Store:
         await self.client.close()
 
     async def _look_at_memory(self) -> None:
+        # Set before the answer is here, so that of many callers at once only one asks.
         self._memory_known_until = time.monotonic() + MEMORY_LOOK_SECONDS
         _, self._memory_percent = await self.sampler.memory()
 

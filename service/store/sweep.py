@@ -36,6 +36,7 @@ class Sweeper:
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
+        # Three turns: a sweeper that missed two of them is gone, and another one goes on.
         self._turn_ms = int(settings.sweep_seconds * 3_000)
         self._items_max = settings.sweep_items_max
         self._keep_ms = int(settings.decision_days * 86_400_000)

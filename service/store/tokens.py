@@ -17,6 +17,7 @@ class Tokens:
     def __init__(self, client: Client, fetch_seconds_max: float) -> None:
         self._client = client
         self._fetch_ms = int(fetch_seconds_max * 1000)
+        # Only who fetches may say that nobody does any more.
         self._holder = os.urandom(8).hex()
 
     async def take(self, name: str) -> tuple[str, float] | float | None:
