@@ -53,7 +53,8 @@ class Fact(Struct, frozen=True):
     """What one delivery says happened. `record` is None for pings, tests and types nobody asked for.
 
     `id` is the sender's event id if it stands in the body or in a signed header, else None. `occurred_at` is the
-    sender's own text, never trusted for anything but display and staleness.
+    sender's own text, never trusted for anything but display and staleness. `reason` says why there is no record where
+    nobody may have meant it so: `unknown_kind`, the account has no records of the kind that was named.
     """
 
     type: str
@@ -61,6 +62,7 @@ class Fact(Struct, frozen=True):
     change: Change = "touched"
     record: RecordRef | None = None
     occurred_at: str | None = None
+    reason: str | None = None
 
 
 class Event(Struct, frozen=True, array_like=True):

@@ -64,14 +64,14 @@ async def _send(order: Order) -> Counter[str]:
         make = _maker(order, parts.config)
         async with open_outbound(parts.settings) as outbound:
             async for answer in send_all(sender, outbound, make, order.count, order.rate):
-                statuses[_show(answer)] += 1
+                statuses[_show(answer, sender.url)] += 1
     return statuses
 
 
-def _show(answer: Answer | TransientError) -> str:
+def _show(answer: Answer | TransientError, url: str) -> str:
     """Print one answer; give its status, or the kind of what went wrong."""
     if isinstance(answer, TransientError):
-        click.echo(f"{answer.kind}  {answer}")
+        click.echo(f"{answer.kind}  {answer}; is waybill serve at {url}? --url or WAYBILL_PORT says where it is")
         return answer.kind
     click.echo(f"{answer.status}  {answer.body.decode(errors='replace')}")
     return str(answer.status)

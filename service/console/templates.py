@@ -112,8 +112,10 @@ def _kind_of(wanted: Wanted) -> str:
 
 
 def _name_of(kind: str, kinds: Mapping[str, str]) -> str:
-    """Give the sender's name of one of our kinds."""
-    return next((name for name, ours in kinds.items() if ours == kind), kind)
+    """Give the sender's name of one of our kinds; for a word that is no kind here, the first one that is."""
+    if kind in kinds or not kinds:
+        return kind
+    return next((name for name, ours in kinds.items() if ours == kind), next(iter(kinds)))
 
 
 def _cloudevent(wanted: Wanted) -> dict[str, Any]:

@@ -97,8 +97,10 @@ class FactWriter:
             raise not_an_event("This source takes no events of this type.")
         moment = _moment(found.get("moment"))
         kind = None if meaning == "ignored" else self._kind(event_type, found)
-        if meaning == "ignored" or kind is None:
+        if meaning == "ignored":
             return Fact(event_type, occurred_at=moment)
+        if kind is None:
+            return Fact(event_type, occurred_at=moment, reason="unknown_kind")
         event_id = self.text("id", found) if "id" in self.pointers else None
         record = RecordRef(self.account, kind, self.text("record", found))
         return Fact(event_type, event_id, meaning, record, moment)

@@ -28,7 +28,8 @@ class Passage:
     """
 
     __slots__ = (
-        "_began", "address", "body_bytes", "delivery", "event_type", "id", "outcomes", "source", "trace_id", "whole",
+        "_began", "address", "body_bytes", "delivery", "event_type", "id", "outcomes", "reason", "source", "trace_id",
+        "whole",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -40,6 +41,7 @@ class Passage:
         self.delivery: Delivery | None = None
         self.whole = False
         self.event_type: str | None = None
+        self.reason: str | None = None
         self.body_bytes = 0
         self.outcomes: Sequence[Outcome] = ()
 
@@ -47,6 +49,7 @@ class Passage:
         """Note what the delivery tells; several facts share the type of the first."""
         if facts:
             self.event_type = facts[0].type[:CHARACTERS_MAX]
+            self.reason = facts[0].reason
 
     def log_accepted(self, http_status: int) -> None:
         """Write the line of a delivery that was taken in, or rightly ignored."""
@@ -64,6 +67,8 @@ class Passage:
             "event_id": outcome.event_id,
             "trace_id": self.trace_id,
         }
+        if outcome.status == "ignored" and self.reason is not None:
+            fields["reason"] = self.reason
         if len(self.outcomes) > 1:
             fields |= self._several()
         tell_often("delivery.received", fields)

@@ -186,7 +186,8 @@ def test_the_kind_may_be_pointed_at_and_renamed() -> None:
     place = {"kind": "/object", "id": "/data/id", "kinds": {"PO": "purchase_order"}}
     renamed = changed(record=place)
     assert read(BODY | {"object": "PO"}, renamed)[0].record == RecordRef("erp", "purchase_order", "po_1")
-    assert read(BODY | {"object": "product"}, renamed)[0].record is None
+    (other,) = read(BODY | {"object": "product"}, renamed)
+    assert (other.record, other.reason) == (None, "unknown_kind")
     plain = changed(record=place | {"kinds": {}})
     assert read(BODY | {"object": "customer"}, plain)[0].record == RecordRef("erp", "customer", "po_1")
     assert refused(BODY, plain) == (422, "not_an_event")

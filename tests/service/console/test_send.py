@@ -24,6 +24,7 @@ EVENTS = [
     ("erp-standard", "customer.updated", "customer"),
     ("erp-cloud", "customer.updated", "customer"),
     ("erp-custom", "purchase_order.updated", "purchase_order"),
+    ("erp-custom", "order.updated", "purchase_order"),
     ("erp-listed", "customer.updated", "customer"),
 ]
 
@@ -77,6 +78,7 @@ async def test_a_refusal_and_a_silence_are_told_and_end_with_code_1(run: Run, se
     assert (refused.exit_code, refused.stdout[:3]) == (1, "401")
     silent = await run("send", "pack-orders", "--event", "x", WAYBILL_PORT=str(free_port))
     assert (silent.exit_code, silent.stdout.split()[0]) == (1, "connect")
+    assert f"http://127.0.0.1:{free_port}?" in silent.stdout
 
 
 @pytest.mark.parametrize(

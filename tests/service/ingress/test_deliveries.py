@@ -161,6 +161,24 @@ async def test_a_delivery_about_no_record_is_ignored_and_kept_nowhere(
     assert (await store.sample()).waiting == 0
 
 
+async def test_a_delivery_about_a_kind_of_record_that_the_platform_has_not_says_so_in_its_line(
+    *,
+    settings: Settings,
+    store: Store,
+    sources: Mapping[str, Source],
+    serve: Serve,
+    client: aiohttp.ClientSession,
+    lines: Lines,
+) -> None:
+    def read(delivery: Delivery) -> Told:
+        return Told((Fact("product.updated", reason="unknown_kind"),), (delivery.body,))
+
+    url = await serve(settings, store, {"erp-orders": msgspec.structs.replace(sources["erp-orders"], reader=read)})
+    assert await deliver(client, url, encode(Order("1"))) == (202, {"status": "ignored", "event_id": None})
+    [line] = lines("delivery.received")
+    assert (line["status"], line["reason"]) == ("ignored", "unknown_kind")
+
+
 async def test_a_delivery_of_several_facts_is_answered_and_told_for_each(
     *,
     settings: Settings,
