@@ -140,6 +140,7 @@ def _json_renderer(line_bytes_max: int) -> Render:
         except ValueError:  # a lone surrogate somewhere, which is no text in UTF-8
             line = {_utf8(name): _utf8(str(value)) for name, value in line.items()}
             encoded = _encode(line)
+        # What is taken out of texts always holds an @: an e-mail address, or a URL with user and password.
         if b"@" in encoded:
             line = scrub(line)
             encoded = _encode(line)
@@ -258,6 +259,7 @@ def _tell_exception(fields: MutableMapping[str, Any]) -> None:
     fields["error_message"] = _text_of(error)
     told = traceback.TracebackException.from_exception(error, limit=-FRAMES_MAX, capture_locals=False)
     stack = "".join(told.format())
+    # The stack repeats the text of each error as it is, values and all.
     for link in _chain(error):
         stack = stack.replace(str(link), _text_of(link))
     fields["error_stack"] = stack

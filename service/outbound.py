@@ -44,6 +44,7 @@ class Outbound:
     def __init__(self, settings: Settings, allow_private_hosts: Iterable[str] = ()) -> None:
         self.settings = settings
         self._guard = AddressGuard(allow_private_hosts)
+        # A job makes one call at a time, unless several of its rules act side by side.
         connections_max = 2 * settings.jobs_max
         self._plain = _open_session(aiohttp.DefaultResolver(), connections_max)
         self._guarded = _open_session(GuardedResolver(self._guard), connections_max)
@@ -82,6 +83,7 @@ class Outbound:
                 names = {name.lower(): value for name, value in response.headers.items()}
                 return Answer(response.status, names, content, (time.perf_counter() - started) * 1000)
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            # ValueError is how aiohttp refuses a method or a header that cannot be sent.
             raise _named(error, target) from error
 
     async def close(self) -> None:

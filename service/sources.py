@@ -121,6 +121,7 @@ class Source(Struct, frozen=True, kw_only=True):
 
     def _claims(self, facts: tuple[Fact, ...], verified: Verified) -> tuple[str, ...]:
         """Give each fact its claim; the same id twice in one delivery is told apart by its turn."""
+        # Nearly every delivery: one event, with its id.
         if len(facts) == 1 and facts[0].id is not None:
             return (claim_of_id(self.name, facts[0].id),)
         shared = self._shared_identity(verified) if any(fact.id is None for fact in facts) else (b"", b"")
@@ -180,6 +181,7 @@ def _build(  # noqa: PLR0917 - joins what the process and the operator say of on
     settings: Settings,
     entropy: Callable[[int], bytes],
 ) -> Source:
+    # A claim has to outlive the sender's redeliveries, or one of them would count as new.
     hours = source.dedupe_hours or max(settings.dedupe_hours, redelivery_hours(source, account))
     return Source(
         name=name,

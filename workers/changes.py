@@ -93,6 +93,7 @@ def arrival(poll: Poll, found: Found) -> Arrival:
 
 def told(change: Found, standing: Standing) -> bool:
     """Whether the change's state, or a later one, was decided already."""
+    # A deletion has no version of its own: the last one was decided while the record was still there.
     version = change.listed.version
     return bool(version) and standing.version >= str(version) and change.change != "deleted"
 

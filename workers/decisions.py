@@ -77,6 +77,8 @@ def decide(rulebook: Rulebook, event: Event, fetched: Fetched, last: LastState, 
     A record that is gone is judged by its id and what was last known of it, under `previous`.
     """
     stale = bool(lags(event, fetched))
+    # Without an id nothing tells a redelivery from a second event: what was decided on this state and type is
+    # not decided twice.
     if not event.identified and last.digest == fetched.digest[:DIGEST_DIGITS] and event.change in last.types:
         line = _line(rulebook, fetched, last, attempt, stale=stale)
         return Decision(line, "unchanged", last.fields, {"rules_evaluated": 0, "stale": stale})
@@ -104,6 +106,7 @@ def decide(rulebook: Rulebook, event: Event, fetched: Fetched, last: LastState, 
         "gone": fetched.record is None,
         "stale": stale,
     }
+    # Of a record that is gone, what was known last stays known.
     fields = _encode(rulebook.remember(subject)) if fetched.record else last.fields
     return Decision(line, "matched" if matched else "unmatched", fields, counts)
 

@@ -130,6 +130,7 @@ class EffectsRun:
                 break
             if letter == STARTED and not fresh and not self._may_repeat(place):
                 break
+            # Written before the call, or a crash in it would leave no trace that it may have happened.
             if letter != STARTED:
                 self._ledger[place] = STARTED
                 await self._note()
@@ -137,6 +138,7 @@ class EffectsRun:
             if self._ledger[place] != DONE:
                 break
         self._active -= 1
+        # The last chain's results go with the call that ends the attempt.
         if self._active and self._lines:
             await self._note()
 

@@ -137,9 +137,11 @@ class Pass:
         listing = await self._patiently(self._turn.cursor)
         entries, changed = await self._take_in(listing.items)
         self._ids.update(item.id for item in listing.items)
+        # Where newest comes first, a page of nothing new ends the pass; now and then one looks at all there is.
         onward = listing.next if changed or self._whole else listing.settled
         seen = self._turn.seen + len(listing.items)
         self._turn = structs.replace(self._turn, cursor=onward, seen=seen)
+        # Behind the intake: after a crash in between the page is read again, and its events are known.
         await self._note(entries)
         return onward is not None
 
@@ -176,6 +178,7 @@ class Pass:
 
     async def _vanished(self) -> None:
         """Ask for the records that this pass should have shown and did not: finished, deleted, or slipped through."""
+        # Another worker began this pass, and what it saw is not known here.
         if not self._unbroken:
             return
         shelf = await self._polls.shelf(self._poll.source, self._token, self._lease_seconds)
@@ -209,6 +212,7 @@ class Pass:
             try:
                 return await self._tools.platform.list_records(self._poll.kind, cursor, FetchContext(""))
             except Held as held:
+                # A longer wait would outlast the turn.
                 if held.seconds > self._lease_seconds / 2:
                     raise
                 await self._note({})

@@ -64,6 +64,7 @@ async def process_lane(ctx: Mapping[str, Any], record: str) -> None:
     job, tools = ctx["job"], ctx["tools"]
     run, head, last = Run(tools, job), job.head, job.last
     for number in range(1, tools.settings.lane_events_max + 1):
+        # Then others get a turn: a record that changes all the time must not starve them.
         run.more = number < tools.settings.lane_events_max and not ctx["worker"].yielding
         onward = await run.event(head, last)
         if onward.head is None:
@@ -103,11 +104,13 @@ class Run:
         Raises:
             LeaseLost, StoreUnavailable, StoreUnsafe: it is left as the store has it.
         """
+        # So many events of the lane came before the last fetch began, and need none of their own.
         self._covered = max(self._covered - 1, 0)
         report = Report(self._job, head, self.now_ms, self._settings.attempts_max)
         try:
             return await self._attempt(head, last, report)
         except asyncio.CancelledError:
+            # A drain or a lost lease: no further event, and no attempt is used up.
             self.more = False
             with contextlib.suppress(LeaseLost, StoreUnavailable, StoreUnsafe):
                 await self._settle(head, "release")
@@ -132,18 +135,22 @@ class Run:
             )
 
     async def _attempt(self, head: Head, last: LastState, report: Report) -> Onward:
+        # It took its workers down, most likely; buried, it lets the rest of its lane go on.
         if head.deaths >= self._settings.deaths_max:
             raise PermanentError("worker_died", f"{head.deaths} workers died while they had it")
         event = open_event(head)
         report.about(event)
+        # Decided is decided: neither a new rulebook nor a newer state changes it any more.
         if head.state == "decided":
             decided = read_decision(head.story)
             if decided is None:
                 raise PermanentError("undecodable", "its decision cannot be read by this version")
             return await self._effects(head, report, event, decided, fresh=False)
+        # A hint, such as an order: it leads to records, and is decided on none itself.
         if event.record.kind not in RECORDS:
             return await self._resolve(head, report, event)
         settle_seconds = self._tools.catching_up.settle_seconds(event)
+        # Below 0 the store's clock was set back, and the wait would come to no end.
         if 0 <= report.age_seconds < settle_seconds:
             return await self._wait(head, report, settle_seconds - report.age_seconds)
         async with asyncio.timeout(self._settings.attempt_seconds_max):
@@ -208,6 +215,7 @@ class Run:
         run = EffectsRun(self._tools.effects, self._job, subject, line.effects, ledger)
         outcome = await run.run(fresh=fresh)
         report.fields["actions_run"] = outcome.run
+        # A limit or a pause uses up no attempt; but age it does.
         reason = used_up(self._settings, 0 if outcome.held else head.attempts, report.age_seconds)
         if outcome.waiting and outcome.held and not reason:
             return await self._end(head, report, "postpone", "waiting", outcome, run, outcome.held_seconds)
@@ -237,9 +245,11 @@ class Run:
     async def _resolve(self, head: Head, report: Report, event: Event) -> Onward:
         async with asyncio.timeout(self._settings.attempt_seconds_max):
             refs = await follow_hint(self._tools.platforms, event, head.attempts)
+        # Nobody else needs the body, and unpacking it is the dearest part of reading an event.
         whole = open_event(head, with_body=True)
         arrivals = [derive(whole, ref, self._settings) for ref in refs]
         if arrivals:
+            # Before the hint ends: after a crash in between they are made again under the same ids, and known.
             await self._tools.intake.ingest_all(arrivals)
         outcome = "resolved" if arrivals else "ignored"
         report.fields["records"] = len(arrivals)
@@ -263,6 +273,7 @@ class Run:
             onward = await self._settle(head, "bury", story=story, fate=error.kind)
             report.finish("dead_lettered", error)
             return onward
+        # The lane is held, since its next event needs the very fetch that failed.
         seconds = self._delay(head, getattr(error, "retry_after_seconds", None))
         story = write(report.line("retried", error))
         onward = await self._settle(head, "hold", story=story, delay_seconds=seconds)

@@ -9,6 +9,7 @@ def delay_seconds(settings: Settings, attempt: int, chance: float, retry_after_s
     `chance` is a random number from 0 to 1. Full jitter spreads the retries of a burst over the whole span, which is
     what lets a struggling platform recover.
     """
+    # The bound is reached long before; 2.0**1024 would raise.
     doublings = min(attempt - 1, 32)
     bound = min(settings.backoff_seconds * 2.0**doublings, settings.backoff_seconds_max)
     return max(bound * chance, retry_after_seconds or 0.0)
@@ -27,4 +28,5 @@ def catch_up_seconds(settings: Settings, age_seconds: float) -> float:
     """How long to wait for a platform that announced a record and does not have it yet; 0 once that took too long."""
     if age_seconds >= settings.catch_up_seconds_max:
         return 0.0
+    # Half its age again: soon at first, then ever more rarely.
     return min(max(age_seconds / 2, 0.5), settings.catch_up_seconds_max)

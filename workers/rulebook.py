@@ -73,6 +73,7 @@ class RulebookInForce:
             # A thousand rules take most of a second to compile, which the loop cannot stand still for.
             self.rulebook = await asyncio.to_thread(Rulebook.load, document, self._actions)
         except ConfigError as error:
+            # Or it would be compiled, and refused, again every second.
             self._refused = version
             RULEBOOKS_REFUSED.add()
             self._log.error("rulebook.refused", rulebook=version, kept=before, reason=str(error))

@@ -124,6 +124,7 @@ class LeaseWorker(Worker):
 
     async def _turn(self) -> bool:
         room = self.max_jobs - len(self.tasks)
+        # A suspect waits for empty hands, and nothing is claimed meanwhile that would keep them full.
         if room <= 0 or (self.tasks and self.yielding):
             self._freed.clear()
             await self._first(self._freed.wait())
@@ -170,6 +171,7 @@ class LeaseWorker(Worker):
     async def _idle(self, now_ms: int, due_ms: int | None) -> None:
         seconds = self.store.settings.idle_seconds_max
         if due_ms is not None:
+            # By the store's clock alone: this machine's may be wrong. Never 0, or the loop would only spin.
             seconds = min(seconds, max((due_ms - now_ms) / 1000, 0.001))
         await self._first(self.leases.wait(seconds))
 
@@ -203,6 +205,7 @@ class LeaseWorker(Worker):
         self.outage = False
 
     async def _renew(self) -> None:
+        # Two renewals may fail before a lease ends.
         seconds = self.store.settings.lease_seconds / 3
         while True:
             await asyncio.sleep(seconds)
@@ -218,6 +221,7 @@ class LeaseWorker(Worker):
 
     def _lose(self, job_id: str, token: str) -> None:
         job = self.held.get(job_id)
+        # Another token is a later lease on the same job, and lives.
         if job is not None and job.token == token:
             self._count_lost()
             self._log.warning("lease.lost", job=job_id, event_id=job.head.id if job.head else None)
@@ -243,6 +247,7 @@ class LeaseWorker(Worker):
             if ending is not None and not await self._endings.submit(ending):
                 self._count_lost()
         except asyncio.CancelledError:
+            # Runs of ours give their event back themselves; a plain job has nobody else to do it.
             if job.head is None:
                 with contextlib.suppress(StoreUnavailable, StoreUnsafe):
                     await self._endings.submit(FinishedJob(job.id, job.token, "release"))

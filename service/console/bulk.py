@@ -113,6 +113,7 @@ def print_changes(changes: Sequence[Change], *, as_json: bool) -> None:
 
 async def _go(walk: Walk, turn: Turn, *, dry_run: bool, total: int | None) -> Counter[str]:
     """Go through all pages, and count what became of the events; what was left alone is printed with its reason."""
+    # About a page a second, so that whoever stops it sees at once where it stands.
     limit = PAGE_EVENTS_MAX if dry_run else max(1, min(int(walk.rate), PAGE_EVENTS_MAX))
     bulk = Bulk(wanted=walk.wanted, all=walk.every, dry_run=dry_run, limit=limit, rate=walk.rate, after=walk.after)
     counts: Counter[str] = Counter()

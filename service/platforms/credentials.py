@@ -98,6 +98,7 @@ class ClientCredentials:
         if self._headers and self._clock() < self._stale_at:
             return self._headers
         async with self._lock:
+            # Asked again: who held the lock before may have fetched one.
             if not self._headers or self._clock() >= self._stale_at:
                 await self._renew()
             return self._headers
@@ -105,6 +106,7 @@ class ClientCredentials:
     async def renewable(self, sent: Mapping[str, str], /) -> bool:
         """Drop the token, here and on the shelf, if it is still the one that was refused."""
         await self._shelf.drop(self._name, _value(sent))
+        # Another call may have put a new one in its place already.
         if sent is self._headers:
             self._headers = {}
         return True
@@ -124,10 +126,13 @@ class ClientCredentials:
         try:
             token = _read_token(await self._ask())
         except BaseException:
+            # Others wait for this fetch, and have to know that nobody makes it any more.
             await self._shelf.drop(self._name, "")
             raise
         lifetime = _lifetime(token)
+        # By the margin alone, a short-lived token would be stale before its first use.
         seconds = max(lifetime - EXPIRY_MARGIN_SECONDS, lifetime / 2)
+        # Its life began at the server, before the answer was here.
         self._use(token.access_token, seconds, asked_at)
         await self._shelf.keep(self._name, token.access_token, seconds)
 

@@ -54,7 +54,9 @@ def read_listing(place: ListPlace, reply: Reply, cursor: str | None, fields: Fie
     items = tuple(
         listed for node in cast("list[Any]", found) if isinstance(node, dict) and (listed := _listed(fields, node))
     )
+    # An empty page ends a list that counts its pages, and one that always names a next.
     onward = _next(place, reply, cursor) if found else None
+    # A list that leads to itself would never end.
     if onward == cursor:
         onward = None
     return Listing(items, onward, None if place.newest_first else onward)

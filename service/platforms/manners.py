@@ -119,6 +119,7 @@ class AccountGate:
                 raise
             self._call_seconds += 0.1 * (self._manners.clock() - began - self._call_seconds)
             await self._leave(token, "ok")
+            # A moving average of some ten calls: how far apart the turns of those who wait have to be.
 
     @asynccontextmanager
     async def _own_room(self, patience: float) -> AsyncGenerator[None]:
@@ -139,6 +140,7 @@ class AccountGate:
     async def _enter(self, patience: float) -> str:
         """Wait in place as far as patience goes; give the call's token, empty where the store knows nothing of it."""
         token = ""
+            # What this process knows already is not asked of the store.
         while True:
             permit = self._known()
             if permit is None:

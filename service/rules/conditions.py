@@ -122,6 +122,7 @@ def leaf(node: Condition, place: Place, spot: Spot) -> Test:
     comparison = build_comparison(node, operator, place, spot.at)
     field, right = comparison.field, comparison.right
     told = Node(spot.path, operator.name, field, right.personal, right.path)
+    # An attrgetter is one call in C; any other reader runs Python.
     cost = 1 if field.attribute or field.read.__class__.__name__ == "attrgetter" else 2
     run = _compare_with_constant(comparison, told) if right.read is None else _compare(comparison, told)
     return Test(run, cost, comparison, operator.less)

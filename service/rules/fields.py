@@ -234,6 +234,7 @@ def _guarded(read: Read) -> Read:
         try:
             return read(here)
         except (AttributeError, TypeError, ValueError, ArithmeticError):
+            # An absent parent, or a derived field whose parts do not add up: absent as well.
             return UNSET
 
     return guarded

@@ -93,10 +93,12 @@ def ordering(less: Less) -> Decide:
     swap, wanted = less.swap, less.wanted
 
     def decide(left: Value, right: Value) -> Truth:
+        # By the exact type, since a bool is an int, and `true > 0` is to be unknown.
         if type(left) in NUMBERS and type(right) in NUMBERS:
             try:
                 return (right < left if swap else left < right) is wanted
             except InvalidOperation:
+                # NaN has no order.
                 return None
         if type(left) is Money and type(right) is Money and left.currency == right.currency:
             return decide(left.value, right.value)
@@ -124,6 +126,7 @@ def contains(left: Value, right: Value) -> Truth:
         return None
     if type(left) is list or type(left) is tuple:
         elements = cast("Sequence[Value]", left)
+        # An element that is no text could be the very one that is asked for.
         return True if right in elements else None if any(type(item) is not str for item in elements) else False
     return right in left if type(left) is str else None
 

@@ -30,6 +30,7 @@ def compile_pattern(text: str, at: str) -> re.Pattern[str]:
     if len(text) > PATTERN_CHARS_MAX:
         raise ConfigError(at, f"the pattern is longer than {PATTERN_CHARS_MAX} characters", "shorten it")
     try:
+        # What Python only warns of today will mean something else one day.
         with warnings.catch_warnings(action="error"):
             _count(text, at)
             return re.compile(text)

@@ -110,6 +110,7 @@ async def put_in_force(
     first, *others = shelves
     if version != before and not await first.publish(version, document, author, note, before):
         return False
+    # The first shelf has settled who publishes; the others follow, whatever they held.
     for shelf in others:
         while not await shelf.publish(version, document, author, note, await shelf.version()):
             continue

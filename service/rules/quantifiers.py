@@ -199,6 +199,7 @@ def _count(field: Field, where: Test | None, wanted: tuple[Decide, int, str], el
             answers = results(scope, seen, trace)
             least = answers.count(True)
             most = least + answers.count(None)
+            # The unknown ones may hold, or not: the answer is known if every count in between gives the same.
             outcomes = {decide(number, bound) for number in {least, most, min(max(bound, least), most)}}
             outcomes |= {decide(least + 1, bound)} if most > least else set()
             result = outcomes.pop() if len(outcomes) == 1 else None

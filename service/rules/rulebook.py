@@ -131,6 +131,7 @@ class Rulebook:
 def _encoded(path: str, field: Field, scope: Scope) -> Value:
     try:
         value = encode(path, field.read(scope), personal=field.personal)
+        # Tried one by one: a value that cannot be written must not cost the memory of all others.
         _ENCODER.encode(None if value is UNSET else value)
     except Exception:  # noqa: BLE001 - what cannot be read or written is not remembered
         return UNSET
@@ -190,6 +191,7 @@ def _plan(entry: _Entry, scope: Scope, verdict: Verdict, effects: list[PlannedEf
     for action in entry.compiled.actions:
         try:
             inputs = action.render(scope)
+            # What msgpack cannot hold shows here as well, before anything is stored.
             if len(_ENCODER.encode(inputs)) > INPUTS_BYTES_MAX:
                 raise RenderError(f"the inputs are larger than {INPUTS_BYTES_MAX} bytes")  # noqa: TRY301 - one fate
         except RenderError as error:

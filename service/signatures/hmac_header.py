@@ -131,6 +131,7 @@ class _Verifier(Struct, frozen=True, kw_only=True):
         signed = self.template.fill(id_text, timestamp, delivery.body)
         if not self._matches(given, signed):
             raise not_verified(f"The signature in {self.header} does not match the delivery.")
+        # Behind the signature, since before it the time is nobody's word.
         if timestamp:
             check_fresh(timestamp, delivery.received_at, self.tolerance_seconds)
         if not id_text:
@@ -145,6 +146,7 @@ class _Verifier(Struct, frozen=True, kw_only=True):
             keyed.update(signed)
             expected = _encode(keyed.digest(), self.encoding)
             for candidate in candidates:
+                # No early end: the time must not tell which secret, or how many signatures, were compared.
                 matched |= hmac.compare_digest(expected, candidate)
         return matched
 

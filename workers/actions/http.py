@@ -80,6 +80,7 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
 
 
 def _check_url(url: str) -> None:
+    # Text from outside must not decide who is sent what a rule sends, signature and all.
     if not _FIXED_HOST.fullmatch(url):
         fix = "begin with https:// and the host as it is, placeholders only after it: https://erp.example.com/{id}"
         raise ConfigError("url", "does not name its host", fix)
