@@ -101,7 +101,7 @@ def current_logger() -> FilteringBoundLogger:
 def tell_often(name: str, fields: dict[str, Any]) -> None:
     """Write a line of level info as `current_logger().info(name, **fields)` would, at two thirds of the cost.
 
-    For what is told of every delivery. `fields` belong to the line from then on.
+    For what is told of every delivery, or of every event. `fields` belong to the line from then on.
     """
     if _current.often is not None:
         _current.often(name, fields)

@@ -14,7 +14,7 @@ from msgspec import Struct
 from service.actions import Action
 from service.errors import Held, PermanentError, StoreUnavailable, StoreUnsafe, TransientError, WaybillError
 from service.events import trace_id
-from service.log import current_logger
+from service.log import current_logger, tell_often
 from service.metrics.families import EFFECT_SECONDS, EFFECTS
 from service.store import Arrival, Job, Settled, Shards, Store
 from service.store.outputs import EmittedEvent, Output
@@ -250,20 +250,20 @@ class EffectsRun:
         http_status = getattr(error, "http_status", None) or (answer or {}).get("http_status")
         EFFECTS.add((effect.rule, effect.do, "error" if error else "ok", kind))
         EFFECT_SECONDS.observe((effect.do,), duration_ms / 1000)
-        current_logger().info(
-            "action.finished",
-            event_id=subject.event_id,
-            trace_id=trace_id(subject.traceparent),
-            source=subject.source,
-            attempt=subject.attempt,
-            rule=effect.rule,
-            action=effect.action,
-            do=effect.do,
-            outcome="error" if error else "ok",
-            error_kind=kind,
-            http_status=http_status,
-            duration_ms=round(duration_ms, 2),
-        )
+        fields: dict[str, Any] = {
+            "event_id": subject.event_id,
+            "trace_id": trace_id(subject.traceparent),
+            "source": subject.source,
+            "attempt": subject.attempt,
+            "rule": effect.rule,
+            "action": effect.action,
+            "do": effect.do,
+            "outcome": "error" if error else "ok",
+            "error_kind": kind,
+            "http_status": http_status,
+            "duration_ms": round(duration_ms, 2),
+        }
+        tell_often("action.finished", fields)
         self._lines.append(
             EffectLine(
                 at_ms=int(time.time() * 1000),

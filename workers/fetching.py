@@ -6,7 +6,7 @@ from typing import Any
 
 from service.errors import Held, PermanentError, TransientError
 from service.events import Event, RecordRef, trace_id
-from service.log import current_logger
+from service.log import tell_often
 from service.metrics.families import FETCH_SECONDS, FETCHES
 from service.platforms.base import FetchContext, Fetched, Platform
 
@@ -67,19 +67,18 @@ def _context(event: Event) -> FetchContext:
     return FetchContext(event.id, event.traceparent, event.headers.get("x-correlation-id"))
 
 
-def _tell(event: Event, attempt: int, started: float, found: Mapping[str, Any], operation: str = "fetch") -> None:
+def _tell(event: Event, attempt: int, started: float, found: dict[str, Any], operation: str = "fetch") -> None:
     seconds = time.perf_counter() - started
     FETCHES.add((event.record.platform, operation, found["outcome"], found.get("error_kind")))
     FETCH_SECONDS.observe((event.record.platform,), seconds)
-    current_logger().info(
-        "record.fetched",
-        event_id=event.id,
-        trace_id=trace_id(event.traceparent),
-        source=event.source,
-        platform=event.record.platform,
-        record_kind=event.record.kind,
-        attempt=attempt,
-        duration_ms=round(seconds * 1000, 2),
-        operation=operation,
-        **found,
-    )
+    fields: dict[str, Any] = {
+        "event_id": event.id,
+        "trace_id": trace_id(event.traceparent),
+        "source": event.source,
+        "platform": event.record.platform,
+        "record_kind": event.record.kind,
+        "attempt": attempt,
+        "duration_ms": round(seconds * 1000, 2),
+        "operation": operation,
+    }
+    tell_often("record.fetched", fields | found)

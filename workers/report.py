@@ -5,7 +5,7 @@ from typing import Any
 
 from service.errors import WaybillError
 from service.events import Event, trace_id
-from service.log import current_logger
+from service.log import current_logger, tell_often
 from service.metrics.families import (
     ATTEMPT_ERRORS,
     ATTEMPT_SECONDS,
@@ -79,16 +79,17 @@ class Report:
         duration_ms = self.duration_ms
         e2e_ms = round(self._now_ms - self._head.received_ms + duration_ms, 2)
         self._count(outcome, error.kind if error else None, duration_ms, e2e_ms)
-        current_logger().log(
-            LEVELS[level],
-            "attempt.finished",
-            **self.fields,
-            outcome=outcome,
-            duration_ms=duration_ms,
-            e2e_ms=e2e_ms,
-            error_kind=error.kind if error else None,
-            http_status=getattr(error, "http_status", None),
-        )
+        fields = self.fields | {
+            "outcome": outcome,
+            "duration_ms": duration_ms,
+            "e2e_ms": e2e_ms,
+            "error_kind": error.kind if error else None,
+            "http_status": getattr(error, "http_status", None),
+        }
+        if level == "info":
+            tell_often("attempt.finished", fields)
+        else:
+            current_logger().log(LEVELS[level], "attempt.finished", **fields)
 
     def _count(self, outcome: str, error_kind: str | None, duration_ms: float, e2e_ms: float) -> None:
         source: str = self.fields.get("source", UNREAD)
@@ -103,4 +104,4 @@ class Report:
             END_TO_END_SECONDS.observe((source,), e2e_ms / 1000)
 
 
-LEVELS = {"info": 20, "warning": 30, "error": 40}
+LEVELS = {"warning": 30, "error": 40}
