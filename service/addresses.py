@@ -70,6 +70,7 @@ def _embedded(address: IPv6Address) -> IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
 
 
+@lru_cache(maxsize=1024)  # likewise
 def _normal(host: str) -> str:
     address = parse_address(host)
     return str(address) if address is not None else host.lower().rstrip(".")

@@ -166,7 +166,9 @@ def _payload(body: bytes | None) -> bytes | BytesIO | None:
 async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
-    async for piece in response.content.iter_any():
+    content = response.content
+    while not content.at_eof():
+        piece = await content.readany()  # what has come so far; nothing at the end
         size += len(piece)
         if size > bytes_max:
             response.close()
@@ -174,6 +176,8 @@ async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
                 "too_large", f"the answer is larger than {bytes_max} bytes", http_status=response.status
             )
         pieces.append(piece)
+    if (error := content.exception()) is not None:  # an answer that ended in pieces that cannot be inflated
+        raise error
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
