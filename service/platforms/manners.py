@@ -39,6 +39,8 @@ ACCOUNT_WIDE = frozenset({"connect", "timeout", "tls", "reset", "protocol", "pla
 UNAVAILABLE = frozenset({502, 504})
 NOT_NOW = frozenset({429, 503})
 
+NO_QUEUE = contextlib.nullcontext()
+
 
 class Manners:
     """The gates of all accounts of a process. `clock` counts seconds and never goes back."""
@@ -103,7 +105,7 @@ class AccountGate:
     async def passage(self, *, repeatable: bool) -> AsyncGenerator[None]:
         """See Gate."""
         patience = self._manners.clock() + IN_PLACE_SECONDS_MAX
-        async with self._own_room(patience):
+        async with NO_QUEUE if self._room is None else self._own_room(self._room, patience):
             token = await self._enter(patience)
             began = self._manners.clock()
             try:
@@ -117,31 +119,28 @@ class AccountGate:
             except BaseException:
                 await self._leave(token, "left")
                 raise
+            # A moving average of some ten calls: how far apart the turns of those who wait have to be.
             self._call_seconds += 0.1 * (self._manners.clock() - began - self._call_seconds)
             await self._leave(token, "ok")
-            # A moving average of some ten calls: how far apart the turns of those who wait have to be.
 
     @asynccontextmanager
-    async def _own_room(self, patience: float) -> AsyncGenerator[None]:
+    async def _own_room(self, room: asyncio.Semaphore, patience: float) -> AsyncGenerator[None]:
         """Queue within this process first: the store need not be asked what is known here."""
-        if self._room is None:
-            yield
-            return
         try:
             async with asyncio.timeout(max(patience - self._manners.clock(), 0.001)):
-                await self._room.acquire()
+                await room.acquire()
         except TimeoutError:
             raise self._held(Permit("in_flight")) from None
         try:
             yield
         finally:
-            self._room.release()
+            room.release()
 
     async def _enter(self, patience: float) -> str:
         """Wait in place as far as patience goes; give the call's token, empty where the store knows nothing of it."""
         token = ""
-            # What this process knows already is not asked of the store.
         while True:
+            # What this process knows already is not asked of the store.
             permit = self._known()
             if permit is None:
                 await self._manners.look()

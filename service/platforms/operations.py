@@ -7,6 +7,7 @@ from. Where no page prints a path, the operation is not `documented`, and waybil
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -52,7 +53,7 @@ class Operation(Struct, frozen=True):
     @property
     def places(self) -> frozenset[str]:
         """The names in braces."""
-        return frozenset(_PLACE.findall(self.path))
+        return frozenset(_pieces(self.path)[1::2])
 
 
 class Written(Struct, frozen=True):
@@ -204,10 +205,17 @@ class Endpoints:
 
     def _path(self, operation: Operation, ids: Mapping[str, str]) -> str:
         places = self._fixed | {name: segment(value) for name, value in ids.items()}
-        if not operation.places <= places.keys():
+        pieces = _pieces(operation.path)
+        if not places.keys() >= set(pieces[1::2]):
             missing = ", ".join(sorted(operation.places - places.keys()))
             raise PermanentError("not_configured", f"{self.kind}.{operation.name} needs a {missing} in waybill.yaml")
-        return _PLACE.sub(lambda found: places[found[1]], operation.path)
+        return "".join([places[piece] if at % 2 else piece for at, piece in enumerate(pieces)])
+
+
+@lru_cache(maxsize=1024)  # every call asks, about the few operations there are
+def _pieces(path: str) -> tuple[str, ...]:
+    """Part a path at its places: the text before each, its name, and so on, text last."""
+    return tuple(_PLACE.split(path))
 
 
 def _inner(data: object) -> Node | None:
