@@ -185,7 +185,9 @@ class Direct:
 
     async def forget(self, platform: str, customer_id: str, *, dry_run: bool) -> Forgotten:
         """See Desk; without waybill.yaml the whole quarantine is looked through."""
-        customer = customer_of(platform, customer_id, self._config.sources if self._configured else None)
+        config = self._config if self._configured else None
+        sources, accounts = (config.sources, config.platforms) if config else (None, ())
+        customer = customer_of(platform, customer_id, sources, accounts)
         return await forget(self._places, self._operator, customer, dry_run=dry_run)
 
     async def list_reads(self, account: str) -> Sequence[ReadView]:

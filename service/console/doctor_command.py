@@ -5,15 +5,11 @@ import os
 import sys
 
 import click
-import msgspec
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from service.console.examination import Check, examine
+from service.console.printing import print_json, print_table
 
 EXIT_FAILED = 1
-STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 
 @click.command()
@@ -23,13 +19,10 @@ def doctor(*, as_json: bool) -> None:
     checks = asyncio.run(_examine())
     if as_json:
         for check in checks:
-            click.echo(msgspec.json.encode(check))
+            print_json(check)
     else:
-        table = Table("part", "asked", "result", "detail")
-        for check in checks:
-            styled = f"[{STYLES[check.result]}]{check.result}[/]"
-            table.add_row(escape(check.part), escape(check.asked), styled, escape(check.detail))
-        Console().print(table)
+        rows = [[check.part, check.asked, check.result, check.detail] for check in checks]
+        print_table(["part", "asked", "result", "detail"], rows)
     if any(check.result == "failed" for check in checks):
         sys.exit(EXIT_FAILED)
 

@@ -75,11 +75,11 @@ async def _examine_parts(settings: Settings, config: Config, environ: Mapping[st
     async with open_outbound(settings, config.outbound.allow_private_hosts) as outbound:
         try:
             platforms = build_platforms(config.platforms, environ, outbound)
-            sources = build_sources(config, environ, platforms, settings)
+            build_sources(config, environ, platforms, settings)
         except ConfigError as error:
             yield Check("configuration", str(config.path), "failed", str(error))
             return
-        told = f"{len(platforms)} platforms, {len(sources)} sources"
+        told = f"{len(platforms)} platforms, {len(config.sources)} sources"
         yield Check("configuration", str(config.path), "ok", told)
         asking = [_examine_platform(platforms[name], config.platforms[name]) for name in config.platforms]
         for check in await asyncio.gather(*asking):

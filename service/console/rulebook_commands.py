@@ -76,6 +76,8 @@ def history(*, as_json: bool, way: Way) -> None:
     if as_json:
         click.echo(msgspec.json.encode(entries))
         return
+    if not entries:
+        click.echo("nothing was published yet", err=True)
     for entry in entries:
         at = datetime.fromtimestamp(entry.at / 1000, UTC).isoformat(timespec="seconds")
         click.echo(f"{entry.version}  {at}  {entry.author}  {entry.note}".rstrip())

@@ -5,7 +5,7 @@ until their bodies go. Erase the customer at the platform first, or a poll will 
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from service.config import SourceConfig
+from service.errors import Refusal
 from service.events import derived_event_id
 from service.oversight.audit import Operator, tell_change
 from service.oversight.listing import Hit, find_events
@@ -45,11 +46,15 @@ class Forgotten(Struct, frozen=True, kw_only=True):
 
 
 class Customer(Struct, frozen=True):
-    """Who is to be forgotten; `sources` are those of the platform, None where no configuration tells."""
+    """Who is to be forgotten; `sources` are those of the platform, None where no configuration tells.
+
+    `accounts` are the platforms there are, as far as they are known.
+    """
 
     platform: str
     id: str
     sources: tuple[str, ...] | None
+    accounts: tuple[str, ...] = ()
 
     @property
     def lane(self) -> str:
@@ -57,23 +62,32 @@ class Customer(Struct, frozen=True):
         return f"{self.platform}:customer:{self.id}"
 
 
-def customer_of(platform: str, customer_id: str, sources: Mapping[str, SourceConfig] | None) -> Customer:
-    """Say who is meant, with the sources that may have told of them."""
+def customer_of(
+    platform: str, customer_id: str, sources: Mapping[str, SourceConfig] | None, accounts: Iterable[str] = ()
+) -> Customer:
+    """Say who is meant, with the sources that may have told of them, and the platforms there are."""
     if sources is None:
         return Customer(platform, customer_id, None)
-    return Customer(platform, customer_id, tuple(name for name, each in sources.items() if each.platform == platform))
+    own = tuple(name for name, each in sources.items() if each.platform == platform)
+    return Customer(platform, customer_id, own, tuple(accounts))
 
 
 async def forget(places: Places, operator: Operator, customer: Customer, *, dry_run: bool) -> Forgotten:
     """Erase a customer on every store, or count what that would erase.
 
     Raises:
+        Refusal: 404 `not_found`: nothing is there, and no such platform is configured; a slip should not pass for done.
         StoreUnavailable: a part may be done; call again.
     """
     counts: dict[str, int] = dict.fromkeys(("events", "hints", "refused", "published", "polled", "in_hand"), 0)
     for place in places:
         for name, number in (await _forget_on(place, customer, dry_run=dry_run)).items():
             counts[name] += number
+    if customer.accounts and customer.platform not in customer.accounts and not any(counts.values()):
+        known = ", ".join(customer.accounts)
+        raise Refusal(
+            404, "not_found", f"There is no platform {customer.platform[:64]}, nor anything of it; one of {known}."
+        )
     if not dry_run:
         tell_change(operator, "customer.forgotten", customer.lane, **counts)
     return Forgotten(platform=customer.platform, customer_id=customer.id, dry_run=dry_run, **counts)

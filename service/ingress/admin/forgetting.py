@@ -29,5 +29,5 @@ class Forgetting(Controller):
     @post("/", role="admin", status_code=200)
     async def forget_customer(self, data: JSONBody[ForgetOrder], parts: Parts, caller: Caller) -> Forgotten:
         """Erase a customer from every store, or count what that would erase. Ask again while some is in hand."""
-        customer = customer_of(data.platform, data.customer_id, parts.source_configs)
+        customer = customer_of(data.platform, data.customer_id, parts.source_configs, parts.platform_configs)
         return await forget(parts.places, caller, customer, dry_run=data.dry_run)

@@ -71,7 +71,7 @@ class PlatformAccounts(Controller):
         """List what an account can be asked by hand."""
         return list_reads(parts.platform_configs, account)
 
-    @get("/{account:str}/reads/{operation:str}", role="operator")
+    @get("/{account:str}/reads/{operation:str}", role="operator", any_query=True)
     async def read_platform(
         self,
         account: FromPath[str],

@@ -19,6 +19,10 @@ from service.ingress.answers import SECURITY_HEADERS
 from service.ingress.problems import MEDIA_TYPE
 
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+|\.\.\.)\]")
+_MISSING = re.compile(r"Missing required query parameter '(\w+)'")
+_NAMES = {"wanted_state": "state"}
+"""What a query calls a parameter whose name a route cannot take."""
+
 _CODES = {
     400: "unparsable",
     404: "not_found",
@@ -80,7 +84,8 @@ def answer_http_error(_request: Request[Any, Any, Any], error: HTTPException) ->
     """Answer what Litestar itself refuses: no JSON, another shape, a query that is no number."""
     if isinstance(error, ValidationException):
         extra = cast("list[dict[str, Any]]", error.extra if isinstance(error.extra, list) else [])
-        faults = [Fault(_pointer(found), str(found.get("message", ""))) for found in extra]
+        faults = [_fault(found) for found in extra]
+        faults += [Fault(f"?{name}", "is missing") for name in _MISSING.findall(error.detail)]
         return respond(422, "invalid", "What was sent is not of the shape that is due.", faults)
     code = _CODES.get(error.status_code, "refused")
     return respond(error.status_code, code, error.detail, (), error.headers)
@@ -113,11 +118,13 @@ def respond(
     return Response(msgspec.json.encode(told), status_code=status, media_type=MEDIA_TYPE, headers=named)
 
 
-def _pointer(found: Mapping[str, Any]) -> str:
-    key = str(found.get("key", ""))
-    if found.get("source") == "body":
-        return pointer_of("" if key == "data" else key)
-    return f"?{key}"
+def _fault(found: Mapping[str, Any]) -> Fault:
+    key, message = str(found.get("key", "")), str(found.get("message", ""))
+    if found.get("source") != "body":
+        return Fault(f"?{_NAMES.get(key, key)}", message)
+    if message == "'data'":  # Litestar's word for a body that is not there
+        return Fault("", "the body is missing", "send JSON")
+    return Fault(pointer_of("" if key == "data" else key), message)
 
 
 def _retry_after(seconds: int) -> dict[str, str]:

@@ -18,6 +18,7 @@ from service.ingress.admin.problems import (
     answer_trouble,
     answer_unreadable,
 )
+from service.ingress.admin.queries import refuse_unknown_words
 from service.ingress.admin.refused_calls import RefusedCalls
 from service.ingress.admin.rule_actions import RuleActions
 from service.ingress.admin.rule_types import RuleTypes
@@ -62,7 +63,7 @@ def admin_router(parts: AdminParts) -> Router:
     return Router(
         PATH,
         route_handlers=CONTROLLERS,
-        guards=[Tokens.of(parts.admin, parts.environ).guard],
+        guards=[Tokens.of(parts.admin, parts.environ).guard, refuse_unknown_words],
         dependencies=dependencies,
         exception_handlers={**_HANDLERS, Refusal: RefusedCalls().answer},
         request_max_body_size=BODY_BYTES_MAX,

@@ -183,6 +183,8 @@ explain WAITING --raw
 explain nobody
 forget pack 77 --dry-run
 forget pack 77
+forget pakc 77 --dry-run
+forget pakc 77 --yes
 """.strip().splitlines()
 
 

@@ -45,7 +45,18 @@ async def test_all_is_well_where_all_is_configured_and_published(run: Run, store
     assert any(row["result"] == "warning" and "scheme: none" in row["detail"] for row in found)
     table = await run("doctor")
     assert table.exit_code == 0
-    assert "clock" in table.stdout
+    head, *lines = [line.split("\t") for line in table.stdout.splitlines()]
+    assert (head, len(lines)) == (["part", "asked", "result", "detail"], len(found))
+    assert [line[:3] for line in lines] == [[row["part"], row["asked"], row["result"]] for row in found]
+
+
+@pytest.mark.usefixtures("box", "store")
+async def test_a_source_that_is_only_polled_counts_as_one(run: Run, config_path: Path) -> None:
+    config = config_path.read_text()
+    polled = "sources:\n  flow-poll: {platform: flow, poll: {every: 5m, record: customer}}"
+    config_path.write_text(config.replace("sources:", polled, 1))
+    (told,) = [row["detail"] for row in rows(await run("doctor", "--json")) if row["part"] == "configuration"]
+    assert told == "5 platforms, 10 sources"
 
 
 @pytest.mark.usefixtures("box", "store")

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from service.config import SourceConfig
+from service.errors import Refusal
 from service.events import EVENT_VERSION, Event, RecordRef, derived_event_id, new_event_id
 from service.oversight.forgetting import Customer, customer_of, forget, names
 from service.oversight.places import Place
@@ -53,6 +54,20 @@ async def fill(house: House) -> None:
     for event_id in (derived.id, others[1].id):
         await store.client.command("XADD", "wb:stream:crm", "*", "event_id", event_id, "rule", "r", "data", "{}")
     await store.client.command("HSET", f"wb:polled:shop:{bucket_of('ada-7')}", "ada-7", Seen("0" * 16).entry())
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_a_slip_in_the_platform_s_name_does_not_pass_for_done(
+    *, dry_run: bool, house: House, places: list[Place], capfd: pytest.CaptureFixture[str]
+) -> None:
+    slip = customer_of("pakc", "ada-7", {}, ["pack"])
+    with pytest.raises(Refusal, match="no platform pakc, nor anything of it; one of pack"):
+        await forget(places, ANN, slip, dry_run=dry_run)
+    assert "customer.forgotten" not in capfd.readouterr().out
+    once = make("customer", "ada-7")
+    once = msgspec.structs.replace(once, record=RecordRef("pakc", "customer", "ada-7"))
+    await house.store.ingest(once, once.id, 60_000)  # of an account that is configured no more
+    assert (await forget(places, ANN, slip, dry_run=dry_run)).events == 1
 
 
 async def test_a_dry_run_counts_and_erases_nothing(house: House, places: list[Place]) -> None:

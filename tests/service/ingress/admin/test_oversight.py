@@ -116,6 +116,28 @@ async def test_orders_about_many_or_a_person_only_tell_unless_told_otherwise(api
     assert (await api("GET", f"{DEAD}/{event_id}")).body["state"] == "dead"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "faults"),
+    [
+        ("GET", f"{EVENTS}?state=asleep", [("?state", "Invalid enum value 'asleep'")]),
+        (
+            "GET",
+            f"{EVENTS}?sorce=shop&limit=1&limt=2",
+            [("?sorce", "is not known here"), ("?limt", "is not known here")],
+        ),
+        ("GET", "/api/v1/workers?limit=1", [("?limit", "is not known here")]),
+        ("GET", "/api/v1/rulebook/diff", [("?before", "is missing")]),
+        ("POST", f"{EVENTS}/replay", [("", "the body is missing")]),
+    ],
+)
+async def test_a_mistake_in_a_query_is_told_with_its_place(
+    api: Api, method: str, path: str, faults: list[tuple[str, str]]
+) -> None:
+    answer = await api(method, path)
+    assert answer.status == 422
+    assert [(fault["pointer"], fault["detail"]) for fault in answer.body["errors"]] == faults
+
+
 async def test_names_from_outside_are_no_paths(api: Api) -> None:
     for name in ("..%2f..%2fmetrics", "%00", "a" * 5_000):
         for path in (EVENTS, DEAD, "/api/v1/quarantine", "/api/v1/sources", "/api/v1/platforms"):
