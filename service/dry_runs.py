@@ -140,6 +140,7 @@ async def compare_last(
     async def judge(event: Event) -> list[Difference] | NotJudged:
         lane = event.record.lane
         try:
+            # The task, not its result, since others may want the same record while it is fetched.
             if lane not in fetched:
                 fetched[lane] = asyncio.create_task(fetch(event))
             subject = await _subject(event, store_of(lane), platforms, lambda _: fetched[lane])
@@ -178,6 +179,7 @@ async def last_events(stores: Sequence[Store], events_max: int) -> list[Event]:
             ids += [(found.at_ms, found.id, store) for found in await store.events.page(index, events_max * 2)]
     ids.sort(key=lambda item: -item[0])
     found: list[Event] = []
+    # Twice as many are looked at, since hints and what cannot be read any more do not count.
     for _, event_id, store in ids[: events_max * 2]:
         event = await stored_event(store, event_id)
         if event is not None and event.record.kind in RECORDS:
@@ -234,6 +236,7 @@ async def _fetch(event: Event, platforms: Mapping[str, Platform]) -> Fetched:
     return await platform.fetch(event.record, FetchContext(event.id, event.traceparent))
 
 
+# Whoever tries rules tries the same ones again; more than a few at once hardly do.
 @lru_cache(maxsize=4)
 def _loaded(document: bytes, actions: tuple[type[Action], ...]) -> Rulebook:
     return Rulebook.load(document, actions)

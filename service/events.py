@@ -93,6 +93,7 @@ _VARIANTS = {f"{digit:x}": f"{digit & 0b0011 | 0b1000:x}" for digit in range(16)
 def new_event_id(now: float | None = None) -> str:
     """Make an event id: 32 hex digits that sort by time (the layout of UUID version 7)."""
     milliseconds = int((time.time() if now is None else now) * 1000)
+    # The kernel's own randomness: a sender sees ids, and must not be able to guess the next one.
     chance = os.urandom(10).hex()
     return f"{milliseconds:012x}7{chance[1:4]}{_VARIANTS[chance[4]]}{chance[5:]}"
 

@@ -159,6 +159,7 @@ async def _opened_desk(way: Way) -> AsyncGenerator[Desk]:
         async with opened_remote(settings, way) as remote:
             yield remote
         return
+    # To stderr, since stdout is the answer's alone.
     configure("service", settings.log_level, settings.log_line_bytes_max, STDERR)
     async with open_outbound(settings) as outbound, opened_stores(settings) as (opened, stores):
         yield Direct(settings, dict(os.environ), places_of(stores), opened, outbound, _operator())

@@ -16,6 +16,7 @@ class PlatformEnvelope(Envelope, frozen=True, kw_only=True, tag="platform"):
 
         def read(delivery: Delivery) -> Told:
             check_body(delivery.body, depth_max)
+            # For keys that stand twice: the connector's decoder would take the last of them in silence.
             read_children(delivery.body)
             try:
                 facts = connector.read(delivery)

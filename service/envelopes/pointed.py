@@ -122,6 +122,7 @@ class FactWriter:
         return self.kind or next((word for word in _words(event_type) if word in self.known), None)
 
 
+# A sender has few types; bounded, since it may name any.
 @lru_cache(maxsize=1_024)
 def _words(event_type: str) -> tuple[str, ...]:
     return tuple(event_type.lower().replace("/", ".").replace(":", ".").replace("-", "_").split("."))

@@ -141,6 +141,7 @@ async def accept_refused(
     if finding.admission is None:
         return _refused_again(finding)
     outcomes = await take_in(finding, finding.admission, sources, store)
+    # Behind the intake: cut off in between, it is taken in again, as the same event.
     await place.store.quarantine.discard(refused.source, [refused.id])
     tell_change(operator, "delivery.accepted", refused.id)
     return Reviewed(id=refused.id, source=refused.source, result="accepted", events=outcomes)

@@ -30,6 +30,7 @@ class Counter:
     def add(self, key: Key = (), count: float = 1) -> None:
         """Count once more."""
         values = self.values
+        # The bound is asked for only by a key that is new.
         if key in values:
             values[key] += count
         else:

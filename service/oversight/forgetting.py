@@ -96,6 +96,7 @@ async def forget(places: Places, operator: Operator, customer: Customer, *, dry_
 async def _forget_on(place: Place, customer: Customer, *, dry_run: bool) -> dict[str, int]:
     """What leads to the events goes before them, so that a run that was cut short finds it again."""
     own, hints = list[str](), list[Hit]()
+    # Every event there is: a hint stands on the lane of what it names, which may be any.
     async for hit in _every_hit(place, Wanted()):
         if hit.summary.record == customer.lane:
             own.append(hit.summary.id)
@@ -162,6 +163,7 @@ def _is_about(refused: Refused, customer_id: str) -> bool:
 
 def names(body: bytes, record_id: str) -> bool:
     """Whether a record's id stands in a body as a word of its own, be it percent-encoded or with JSON's escapes."""
+    # As a word, or the customer 12 would take the deliveries of 512 along.
     word = re.compile(rb"(?<![0-9A-Za-z])" + re.escape(record_id.encode()) + rb"(?![0-9A-Za-z])")
     if word.search(body) or word.search(unquote_to_bytes(body)):
         return True

@@ -136,6 +136,7 @@ async def _walk(places: Places, bulk: Bulk, change: Callable[[Hit], Awaitable[Ch
         items.append(await change(hit))
         spent = time.monotonic() - began
         if not bulk.dry_run:
+            # Counted from the page's begin, so that a slow store does not slow it down once more.
             await asyncio.sleep(len(items) / bulk.rate - spent)
         if spent >= PAGE_SECONDS_MAX and len(items) < len(hits):
             following = hit.cursor
@@ -153,6 +154,7 @@ async def _replay(place: Place, operator: Operator, event_id: str, *, again: boo
         return Change(event_id, place.name, "under_way" if under_way else "skipped", reason=planned)
     if dry_run:
         return Change(event_id, place.name, "planned", "effects" if planned.ledger else "lane")
+    # One by one, so that each has its line in the audit log and the walk may stop behind any.
     (went,) = await place.store.replays.replay([planned])
     if went == "open" or went == "gone" or went == "over":  # noqa: PLR1714 - in a set, the type would not narrow
         result, reason = NOWHERE[went]

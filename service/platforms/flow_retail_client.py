@@ -229,5 +229,6 @@ def read_page(reply: Reply, paging: Paging) -> Page:
         raise no_list(reply.status)
     total = inside(cast("Node", data), "paging").get("totalCount")
     seen = (paging.page_number - 1) * paging.page_size + len(items)
+    # Without a count, a page that is not full is the last.
     more = bool(items) and (seen < total if isinstance(total, int) else len(items) >= paging.page_size)
     return Page(tuple(items), str(paging.page_number + 1) if more else None, total if isinstance(total, int) else None)

@@ -97,6 +97,7 @@ def read_page(reply: Reply, offset: int) -> Page:
         raise no_list(reply.status)
     total = inside(cast("Node", data), "meta").get("totalCount")
     onward = offset + len(items)
+    # Without a count, only an empty page tells that it was the last.
     more = bool(items) and (onward < total if isinstance(total, int) else True)
     return Page(tuple(items), str(onward) if more else None, total if isinstance(total, int) else None)
 

@@ -116,7 +116,9 @@ def _whole(field: Field) -> Render:
         if value is None or value is UNSET or type(value) is Digest:
             return None
         if isinstance(value, bool | int):
+            # What msgpack holds as a number; a larger one goes as text, none of its digits lost.
             return value if -(2**63) <= value < 2**64 else str(value)
+        # Digits as people write them, unless an exponent would make a page of zeros of them.
         if isinstance(value, Decimal):
             return format(value, "f") if abs(value.adjusted()) < 100 else str(value)
         plain = value if isinstance(value, str) else msgspec.to_builtins(value, enc_hook=str)

@@ -103,6 +103,7 @@ class DryRuns(Controller):
 
 async def _rulebook(parts: AdminParts, wanted: Candidate) -> Rulebook:
     if wanted.rules is not None:
+        # One by one at first, so that a mistake is told by the place of its rule in what was sent.
         names = by_name(parts.actions)
         for index, rule in enumerate(wanted.rules):
             try:
@@ -122,6 +123,7 @@ async def _rulebook(parts: AdminParts, wanted: Candidate) -> Rulebook:
 
 
 async def _event(parts: AdminParts, event_id: str) -> Event:
+    # Whatever else stands in a path is no id, and could name another key.
     if event_id.isalnum():
         for store in parts.stores:
             event = await stored_event(store, event_id)

@@ -91,6 +91,7 @@ async def change_rule(
         if rule not in document.api_rules:
             fix = "change the file and run waybill rules apply"
             raise Refusal(409, "read_only", f"The rule {rule.id} comes from a file; {fix}.")
+        # In here, so that it holds against whatever was published between two tries as well.
         check_match(request.if_match, etag_of(rule))
         new = change(rule)
         if new is not None:

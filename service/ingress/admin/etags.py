@@ -21,6 +21,7 @@ def check_match(if_match: str | None, etag: str) -> None:
     """
     if if_match is None:
         raise Refusal(428, "precondition_required", "Send the ETag you read as If-Match, or * to take any state.")
+    # Proxies that compress an answer call its tag weak; it stands for the same state.
     tags = {tag.strip().removeprefix("W/") for tag in if_match.split(",")}
     if "*" not in tags and etag not in tags:
         raise Refusal(412, "changed_meanwhile", "It is no longer what you read; read it again.", {"etag": etag})
