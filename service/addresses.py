@@ -40,7 +40,8 @@ class AddressGuard:
         for text in addresses:
             address = parse_address(text)
             if _normal(text) not in self._allowed and (address is None or not is_public(address)):
-                raise PermanentError("address_refused", f"{host} is no public address; outbound.allow_private_hosts")
+                reason = f"{host} is no public address; outbound.allow_private_hosts of waybill.yaml lets it be reached"
+                raise PermanentError("address_refused", reason)
 
 
 @lru_cache(maxsize=1024)  # every guarded call asks, mostly about the few hosts that rules name

@@ -91,7 +91,8 @@ class Custom:
         """
         place = self._places[kind].list if kind in self._places else None
         if place is None:
-            raise unknown_kind(self.account, kind)
+            reason = f"{self.account} has no list of {kind}; platforms.{self.account}.records.{kind}.list names one"
+            raise PermanentError("unknown_kind", reason)
         operation, fields = f"custom.{kind}.list", self._fields[kind]
         reply = await self._calls.get(operation, page_path(place, cursor), context)
         return read_as(operation, lambda answer: read_listing(place, answer, cursor, fields), reply)

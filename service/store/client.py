@@ -16,7 +16,8 @@ from typing import Any, cast
 
 import hiredis
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import InvalidResponse, NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
 from service.errors import StoreFull, StoreUnavailable
 from service.metrics.families import STORE_ERRORS, STORE_SECONDS
@@ -144,7 +145,10 @@ class Client:
     def _named(self, error: Exception) -> StoreUnavailable:
         if isinstance(error, OutOfMemoryError):
             return StoreFull(f"the store is at its memory limit: {error}", self._retry_after_seconds)
-        return StoreUnavailable(f"{type(error).__name__}: {error}", self._retry_after_seconds)
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, RedisConnectionError | InvalidResponse):
+            reason = f"{reason.rstrip('.')}; WAYBILL_REDIS_URL says where the store is"
+        return StoreUnavailable(reason, self._retry_after_seconds)
 
     async def _run(self, connection: AbstractConnection, script: Script, arguments: Sequence[Argument]) -> Answer:
         try:

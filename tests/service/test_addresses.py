@@ -50,6 +50,7 @@ def test_an_address_of_our_own_network_is_refused_however_it_is_written(address:
     with pytest.raises(PermanentError) as raised:
         AddressGuard().check_literal(address)
     assert raised.value.kind == "address_refused"
+    assert "outbound.allow_private_hosts of waybill.yaml lets it be reached" in str(raised.value)
 
 
 @pytest.mark.parametrize("address", OURS)

@@ -343,6 +343,8 @@ async def test_what_a_platform_lists_can_be_polled(build: Build, box: SandboxHan
     with pytest.raises(PermanentError) as raised:
         await platform.list_records("invoice", None, CONTEXT)
     assert raised.value.kind == "unknown_kind"
+    if kind == "custom":
+        assert "platforms.acct.records.invoice.list names one" in str(raised.value)
 
 
 LIST_FAULTS = [

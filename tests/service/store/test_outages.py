@@ -18,7 +18,7 @@ OwnValkey = Callable[..., EmbeddedValkey]
 
 async def test_nobody_there_is_unavailable_at_once(free_port: int) -> None:
     async with store_on(f"redis://127.0.0.1:{free_port}/0", ingest_seconds_max=0.2) as store:
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailable, match=rf":{free_port}\..*; WAYBILL_REDIS_URL says where the store is"):
             await store.check()
         with pytest.raises(StoreUnavailable):
             await store.ingest(make_event(), "k", WINDOW_MS)
