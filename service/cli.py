@@ -21,6 +21,10 @@ PROCESSES: Mapping[str, Component] = {"serve": "service", "work": "workers"}
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
+SUMMARY_CHARS_MAX = 120
+
+WHERE_FROM = """Settings are WAYBILL_* variables; platforms, sources and rules stand in the file that WAYBILL_CONFIG
+names (waybill.yaml in this folder). `waybill check` looks at all of it; `waybill dev` needs none of it."""
 
 
 class Commands(click.Group):
@@ -60,7 +64,7 @@ def _summary(commands: Commands, ctx: click.Context, name: str) -> str:
         command = commands.get_command(ctx, name)
     except ConfigError as error:
         return f"[{error.reason}]"
-    return command.get_short_help_str(90) if command else ""
+    return command.get_short_help_str(SUMMARY_CHARS_MAX) if command else ""
 
 
 def _load(entry: EntryPoint) -> click.Command:
@@ -75,7 +79,9 @@ def _load(entry: EntryPoint) -> click.Command:
     return command
 
 
-@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=Commands, epilog=WHERE_FROM, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(version("waybill"), prog_name="waybill", message="%(prog)s %(version)s")
 def waybill() -> None:
     """Receive webhooks, keep every one, fetch the record, apply the rules, act."""

@@ -162,6 +162,7 @@ def test_only_the_called_command_is_imported(waybill: Run) -> None:
 
 def test_help_lists_every_command_and_says_which_cannot_be_loaded(waybill: Run) -> None:
     done = waybill("--help")
+    assert "WAYBILL_CONFIG" in done.stdout, "it says where everything is configured"
     words = " ".join(done.stdout.split())
     assert done.returncode == 0
     assert "fine Say what is loaded." in words
