@@ -37,6 +37,8 @@ WHOLE_EVERY = 24
 """Every so many passes look at all there is, also where the order of a list would let them stop early."""
 VANISHED_MAX = 100
 """Records that one pass asks for because the list shows them no more; the next pass goes on."""
+KNOWN_PAGES_MAX = 3
+"""Pages in a row that show only what the pass has seen already; a list that goes on so would go on for ever."""
 PAUSE_SECONDS_MAX = 60.0
 """Longest wait after a pass that failed."""
 IDLE_SECONDS_MAX = 5.0
@@ -99,6 +101,7 @@ class Pass:
         self._whole = turn.number % WHOLE_EVERY == 0
         self._unbroken = turn.cursor is None
         self._ids: set[str] = set()
+        self._known_pages = 0
         self._log = structlog.get_logger()
         self._began = time.perf_counter()
         self._fields = {"source": poll.source, "platform": poll.account, "record_kind": poll.kind}
@@ -136,14 +139,25 @@ class Pass:
         """Look at one page; False after the last."""
         listing = await self._patiently(self._turn.cursor)
         entries, changed = await self._take_in(listing.items)
-        self._ids.update(item.id for item in listing.items)
         # Where newest comes first, a page of nothing new ends the pass; now and then one looks at all there is.
         onward = listing.next if changed or self._whole else listing.settled
+        if self._circling(listing) and onward is not None:
+            POLLS.add((self._poll.source, "interrupted"))
+            why = {"error_kind": "platform_list_circles", "http_status": None, "operation": None}
+            self._log.warning("poll.interrupted", **self._fields, **why, seconds=0.0)
+            onward = None
         seen = self._turn.seen + len(listing.items)
         self._turn = structs.replace(self._turn, cursor=onward, seen=seen)
         # Behind the intake: after a crash in between the page is read again, and its events are known.
         await self._note(entries)
         return onward is not None
+
+    def _circling(self, listing: Listing) -> bool:
+        """Whether the list shows the same again and again, as one whose system does not know the word for the page."""
+        ids = {item.id for item in listing.items}
+        self._known_pages = self._known_pages + 1 if ids <= self._ids else 0
+        self._ids |= ids
+        return self._known_pages >= KNOWN_PAGES_MAX
 
     async def _take_in(self, items: Sequence[Listed]) -> tuple[dict[str, Seen], bool]:
         """Take in what changed; give what is to be remembered, and whether anything is new."""

@@ -32,6 +32,7 @@ pytestmark = pytest.mark.store
 ENGAGE = Poll("engage-customers", "engage", "customer", 3_600, 60_000)
 OFN = Poll("ofn-customers", "ofn", "customer", 3_600, 60_000)
 FLOW = Poll("flow-customers", "flow", "customer", 3_600, 60_000)
+ERP = Poll("erp-customers", "erp", "customer", 3_600, 60_000)
 PACK = Poll("pack-orders", "pack", "purchase_order", 3_600, 60_000)
 
 
@@ -48,6 +49,7 @@ class Desk:
         self.box = box
         self.catalog = box.sandbox.catalog
         self.platforms = platforms
+        self.lines: list[dict[str, Any]] = []
 
     def tools(self, poll: Poll) -> PollTools:
         return PollTools(self.settings, self.store, self.store, self.platforms[poll.account])
@@ -61,7 +63,8 @@ class Desk:
         assert isinstance(turn, Turn)
         with capture_logs() as lines:
             await Pass(self.tools(poll), poll, token, turn).run()
-        return dict(lines[-1])
+        self.lines = [dict(line) for line in lines]
+        return self.lines[-1]
 
     async def events(self) -> list[tuple[str, str]]:
         ids = [summary.id for summary in await self.store.events.page("open", 100)]
@@ -90,9 +93,16 @@ async def desk(make_settings: Callable[..., Settings]) -> AsyncIterator[Desk]:
             },
             "ofn": {"kind": "open_food_network", "token": token},
             "flow": {"kind": "flow_retail", "tenant_uid": "t", "token": token},
+            "erp": {
+                "kind": "custom",
+                "auth": {"type": "none"},
+                "records": {"customer": {"path": "/c/{id}", "list": {"path": "/c?page={page}", "next": "page"}}},
+            },
         }
         for account in raw.values():
-            account["base_url"] = box.base_url(str(account["kind"]))
+            account["base_url"] = (
+                box.base_url(str(account["kind"])) if account["kind"] != "custom" else f"{box.url}/erp"
+            )
         store = await open_store(settings)
         sharing = Manners(store.limits, store.tokens, 1)
         configs = msgspec.convert(raw, dict[str, PlatformConfig])
@@ -278,6 +288,29 @@ async def test_a_list_that_is_refused_or_not_there_is_no_empty_list(desk: Desk, 
     line = await desk.make_pass(ENGAGE)
     assert line["event"] == "poll.interrupted"
     assert await desk.events() == []
+
+
+CIRCLES: list[tuple[Poll, str, str, list[tuple[str, str]]]] = [
+    (ERP, "/erp", '[{"id": "1", "email": "%s"}, {"id": "2"}]', [("1", "updated")]),
+    (PACK, "/pack_cloud", '{"data": [], "links": {"next": "/x?at=%s"}}', []),
+]
+
+
+@pytest.mark.parametrize("circle", CIRCLES, ids=lambda circle: circle[1])
+async def test_a_list_that_goes_in_circles_is_told_of_and_has_an_end(
+    desk: Desk, circle: tuple[Poll, str, str, list[tuple[str, str]]]
+) -> None:
+    """A system that does not know `page`, or whose last page leads to its first, shows the same for ever."""
+    poll, match, body, changes = circle
+    for state in ("a", "a", "b"):
+        endless = Fault(match=match, status=200, body=body % state, times=300)
+        desk.box.sandbox.faults.clear()
+        desk.box.sandbox.faults.add(endless)
+        await desk.make_pass(poll)
+        assert endless.times > 290
+    assert await desk.events() == changes
+    told = [(line["event"], line.get("error_kind")) for line in desk.lines]
+    assert told == [("poll.interrupted", "platform_list_circles"), ("poll.finished", None)]
 
 
 async def test_beside_deliveries_what_none_told_is_a_miss_and_what_one_told_is_not_taken_in_again(desk: Desk) -> None:
