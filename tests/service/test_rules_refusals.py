@@ -10,7 +10,7 @@ import pytest
 from service.actions import load_actions
 from service.errors import ConfigError
 from service.records import Customer
-from service.rules import Rulebook, read_rule_files, write_document
+from service.rules import Rulebook, limits, read_rule_files, write_document
 from service.rules.files import check_sources, find_rule_files
 from service.rules.limits import ACTIONS_MAX, CONDITION_DEPTH_MAX, CONDITION_NODES_MAX, DOCUMENT_BYTES_MAX, RULES_MAX
 from tests.service.rule_samples import compile_tree, rules_of
@@ -205,6 +205,25 @@ def test_a_document_that_is_no_rulebook_is_refused(document: bytes, reason: str)
     with pytest.raises(ConfigError) as caught:
         Rulebook.load(document, load_actions())
     assert reason in caught.value.reason
+
+
+def test_the_page_on_rules_tells_the_limits_as_they_are() -> None:
+    page = (Path(__file__).parents[2] / "docs/rules.md").read_text().partition("## Limits")[2].partition("## ")[0]
+    told = " ".join(page.split())
+    for number, what in (
+        (limits.RULES_MAX, "rules"),
+        (limits.ACTIONS_MAX, "actions of a rule"),
+        (limits.CONDITION_NODES_MAX, "nodes"),
+        (limits.LITERALS_MAX, "values of"),
+        (limits.PATTERN_CHARS_MAX, "characters of a pattern"),
+        (limits.ELEMENTS_MAX, "elements"),
+        (limits.TEXT_BYTES_MAX // 1024, "KiB"),
+        (limits.INPUTS_BYTES_MAX // 1024, "KiB of all inputs"),
+        (limits.DOCUMENT_BYTES_MAX // 1024**2, "MiB"),
+    ):
+        assert f"{number:,} {what}" in told
+    assert f"a depth of {limits.CONDITION_DEPTH_MAX}" in told
+    assert f"inside an element {limits.NESTED_ELEMENTS_MAX}" in told
 
 
 def test_a_rulebook_has_a_bounded_number_of_rules() -> None:
