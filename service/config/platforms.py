@@ -17,7 +17,6 @@ BaseUrl = Annotated[
         description="an http or https URL without user, query or fragment, such as https://api.example.com/v1",
     ),
 ]
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z", description="letters, digits, - and _ only")]
 HeaderName = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}\Z", description="an HTTP header name such as X-Api-Key")
 ]

@@ -7,10 +7,9 @@ from service.envelopes.challenge import Challenge
 from service.envelopes.cloudevents import CloudEventsEnvelope
 from service.envelopes.custom import CustomEnvelope
 from service.envelopes.echo import Echo
-from service.envelopes.envelope import Connector, Desk, Envelope, Reader, Told
+from service.envelopes.envelope import Desk, Envelope, Reader, Told
 from service.envelopes.handshake import Asked, Handshake
 from service.envelopes.platform import PlatformEnvelope
-from service.envelopes.pointed import PointedEnvelope
 from service.envelopes.standard_webhooks import StandardWebhooksEnvelope
 
 EnvelopeConfig = PlatformEnvelope | StandardWebhooksEnvelope | CloudEventsEnvelope | CustomEnvelope
@@ -20,7 +19,6 @@ __all__ = [
     "Asked",
     "Challenge",
     "CloudEventsEnvelope",
-    "Connector",
     "CustomEnvelope",
     "Desk",
     "Echo",
@@ -28,7 +26,6 @@ __all__ = [
     "EnvelopeConfig",
     "Handshake",
     "PlatformEnvelope",
-    "PointedEnvelope",
     "Reader",
     "StandardWebhooksEnvelope",
     "Told",

@@ -98,7 +98,7 @@ class Custom:
         return read_as(operation, lambda answer: read_listing(place, answer, cursor, fields), reply)
 
 
-def read_answer(place: RecordPlace, fields: Fields, reply: Reply) -> tuple[Node, Record, Moment]:
+def read_answer(place: RecordPlace, fields: Fields[Record], reply: Reply) -> tuple[Node, Record, Moment]:
     """Read a record out of an answer.
 
     Raises:
@@ -113,7 +113,7 @@ def read_answer(place: RecordPlace, fields: Fields, reply: Reply) -> tuple[Node,
     return cast("Node", node), record, record.updated_at
 
 
-def compile_fields(account: str, kind: str, place: RecordPlace) -> Fields:
+def compile_fields(account: str, kind: str, place: RecordPlace) -> Fields[Record]:
     """Make what reads the fields of a kind of record.
 
     Raises:

@@ -9,7 +9,7 @@ process starts, and a key that is no field stops it there.
 import difflib
 from collections.abc import Callable, Mapping
 from types import UnionType
-from typing import Any, cast, get_args, get_origin
+from typing import Any, Generic, TypeVar, cast, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -17,11 +17,13 @@ from msgspec import UNSET, Struct, UnsetType
 from service.envelopes.pointers import parse_pointer
 from service.errors import ConfigError
 from service.platforms.reading import as_moment, as_money, as_quantity, as_tags, as_text
-from service.records import Address, Line, Moment, Money, Quantity, Record, Supplier, Text
+from service.records import Address, Line, Moment, Money, Quantity, Supplier, Text
 
 Steps = tuple[str, ...]
 Read = Callable[[object, object], Any]
 """From where the pointers count, and the currency of amounts without one, to the field's value."""
+
+Kind_co = TypeVar("Kind_co", bound=Struct, covariant=True)
 
 CURRENCY = "currency"
 
@@ -34,10 +36,10 @@ _SCALARS: dict[object, Callable[[object], Any]] = {
 }
 
 
-class Fields:
+class Fields(Generic[Kind_co]):
     """The pointers of one kind of record, checked against the fields there are; `path` is where the map stands."""
 
-    def __init__(self, record: type[Struct], pointers: Mapping[str, str], path: str) -> None:
+    def __init__(self, record: type[Kind_co], pointers: Mapping[str, str], path: str) -> None:
         self._pointers = {key: parse_pointer(pointer) for key, pointer in pointers.items()}
         self._known = {CURRENCY}
         self._read = self._structure(record, "", ())
@@ -47,10 +49,10 @@ class Fields:
                 fix = f"did you mean {near[0]}?" if near else f"one of {', '.join(sorted(self._known))}"
                 raise ConfigError(f"{path}.{key}", "there is no such field", fix)
 
-    def read(self, node: object) -> Record:
+    def read(self, node: object) -> Kind_co:
         """Read a record; what is not found is UNSET, also the id."""
         currency = find(node, self._pointers[CURRENCY]) if CURRENCY in self._pointers else UNSET
-        return cast("Record", self._read(node, currency))
+        return cast("Kind_co", self._read(node, currency))
 
     def _structure(self, structure: type[Struct], above: str, base: Steps) -> Read:
         parts: list[tuple[str, Read]] = []

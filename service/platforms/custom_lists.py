@@ -42,7 +42,7 @@ def page_path(place: ListPlace, cursor: str | None) -> str:
     return text.replace("{cursor}", quote(cursor or "", safe=""))
 
 
-def read_listing(place: ListPlace, reply: Reply, cursor: str | None, fields: Fields) -> Listing:
+def read_listing(place: ListPlace, reply: Reply, cursor: str | None, fields: Fields[Record]) -> Listing:
     """Read a page; items without an id of their own are none.
 
     Raises:
@@ -62,7 +62,7 @@ def read_listing(place: ListPlace, reply: Reply, cursor: str | None, fields: Fie
     return Listing(items, onward, None if place.newest_first else onward)
 
 
-def _listed(fields: Fields, node: Plain) -> Listed | None:
+def _listed(fields: Fields[Record], node: Plain) -> Listed | None:
     record: Record = fields.read(node)
     if not isinstance(record.id, str) or not record.id:  # pyright: ignore[reportUnnecessaryIsInstance] - UNSET where absent
         return None

@@ -5,7 +5,6 @@ an event is judged, where going beyond them makes the condition unknown or the v
 """
 
 DOCUMENT_BYTES_MAX = 8 * 1024 * 1024
-FILE_BYTES_MAX = 1024 * 1024
 RULES_MAX = 5_000
 
 CONDITION_DEPTH_MAX = 16

@@ -12,7 +12,7 @@ store                    `open_store()`, which joins them
 from service.store.ingest import Arrival, Receipt
 from service.store.lanes import Decided, Head, Onward, Settled, Step
 from service.store.last_states import LastState
-from service.store.leases import FinishedJob, Job, Next
+from service.store.leases import FinishedJob, Job
 from service.store.quarantine import Refused
 from service.store.sample import QueueSample
 from service.store.shards import Shards, open_shards
@@ -25,7 +25,6 @@ __all__ = [
     "Head",
     "Job",
     "LastState",
-    "Next",
     "Onward",
     "QueueSample",
     "Receipt",
