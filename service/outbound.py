@@ -39,7 +39,10 @@ class Answer(Struct, frozen=True):
 
 
 class Outbound:
-    """A pair of connection pools; made inside a running event loop and closed by whoever opened it."""
+    """A pair of connection pools; made inside a running event loop and closed by whoever opened it.
+
+    `allow_private_hosts` are names or addresses that guarded calls may reach although private.
+    """
 
     def __init__(self, settings: Settings, allow_private_hosts: Iterable[str] = ()) -> None:
         self.settings = settings
@@ -121,11 +124,6 @@ class GuardedResolver(AbstractResolver):
     async def close(self) -> None:
         """Close what resolves."""
         await self._inner.close()
-
-
-def open_outbound(settings: Settings, allow_private_hosts: Iterable[str] = frozenset()) -> Outbound:
-    """Make the client; `allow_private_hosts` are names or addresses that guarded calls may reach although private."""
-    return Outbound(settings, allow_private_hosts)
 
 
 def _open_session(resolver: AbstractResolver, connections_max: int) -> aiohttp.ClientSession:

@@ -22,7 +22,7 @@ from service.config.telling import tell_warnings
 from service.errors import StoreUnavailable, StoreUnsafe
 from service.garbage import settle_memory
 from service.log import configure
-from service.outbound import open_outbound
+from service.outbound import Outbound
 from service.platforms import build_platforms
 from service.platforms.manners import Manners
 from service.settings import Settings, load_settings
@@ -108,7 +108,7 @@ async def joined(settings: Settings, config: Config, environ: Mapping[str, str])
     settings = covering_windows(settings, config)
     store = Store(settings)
     intake = shards_with(store)
-    async with open_outbound(settings, config.outbound.allow_private_hosts) as outbound:
+    async with Outbound(settings, config.outbound.allow_private_hosts) as outbound:
         home = home_of(intake)
         manners = Manners(home.limits, home.tokens, settings.fetch_seconds_max)
         platforms = build_platforms(config.platforms, environ, outbound, manners)

@@ -11,7 +11,7 @@ import click
 from service.actions import load_actions
 from service.config.loading import Config, read_config
 from service.errors import ConfigError
-from service.outbound import open_outbound
+from service.outbound import Outbound
 from service.platforms import build_platforms
 from service.rules import RuleFile, check_sources, find_rule_files, read_rule_files
 from service.settings import Settings, load_settings
@@ -73,7 +73,7 @@ async def _try_store(settings: Settings) -> None:
 
 
 async def _try_platforms(config: Config, settings: Settings, environ: Mapping[str, str]) -> None:
-    async with open_outbound(settings, config.outbound.allow_private_hosts) as outbound:
+    async with Outbound(settings, config.outbound.allow_private_hosts) as outbound:
         build_platforms(config.platforms, environ, outbound)
 
 

@@ -16,7 +16,7 @@ from service.config import Config, PlatformConfig, known_kinds, read_config
 from service.config.platforms import CustomConfig, NoAuth
 from service.errors import ConfigError, PermanentError, StoreUnsafe, WaybillError
 from service.events import RecordRef, new_event_id
-from service.outbound import open_outbound
+from service.outbound import Outbound
 from service.platforms import Platform, build_platforms
 from service.platforms.base import FetchContext
 from service.records import RECORDS
@@ -72,7 +72,7 @@ async def examine(environ: Mapping[str, str]) -> AsyncIterator[Check]:
 
 async def _examine_parts(settings: Settings, config: Config, environ: Mapping[str, str]) -> AsyncIterator[Check]:
     """Build what is configured, and ask the platforms, all at once."""
-    async with open_outbound(settings, config.outbound.allow_private_hosts) as outbound:
+    async with Outbound(settings, config.outbound.allow_private_hosts) as outbound:
         try:
             platforms = build_platforms(config.platforms, environ, outbound)
             build_sources(config, environ, platforms, settings)

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from service.config import Config, load_config
 from service.config.retention import covering_windows
-from service.outbound import open_outbound
+from service.outbound import Outbound
 from service.platforms import Platform, build_platforms
 from service.settings import Settings, load_settings
 from service.sources import Source, build_sources
@@ -44,7 +44,7 @@ async def opened_parts() -> AsyncGenerator[Parts]:
     settings = read_settings()
     config = load_config(Path(settings.config), os.environ)
     settings = covering_windows(settings, config)
-    async with open_outbound(settings, config.outbound.allow_private_hosts) as outbound:
+    async with Outbound(settings, config.outbound.allow_private_hosts) as outbound:
         platforms = build_platforms(config.platforms, os.environ, outbound)
         sources = build_sources(config, os.environ, platforms, settings)
         yield Parts(settings, config, platforms, sources)

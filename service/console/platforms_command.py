@@ -20,7 +20,8 @@ from service.console.opening import read_settings
 from service.console.printing import JSON, print_json, print_text
 from service.console.reaching import Way, ask_at, opened_remote, reaching
 from service.errors import ConfigError, StoreUnavailable, StoreUnsafe
-from service.outbound import open_outbound
+from service.log import configure
+from service.outbound import Outbound
 from service.oversight.platform_reads import ReadView, list_reads, read_platform
 from service.plain import Plain
 from service.platforms import Platform
@@ -194,7 +195,7 @@ async def _opened(way: Way) -> AsyncGenerator[Accounts]:
 async def _opened_here(settings: Settings, config: Config) -> AsyncGenerator[Configured]:
     store = Store(settings)
     try:
-        async with open_outbound(settings, config.outbound.allow_private_hosts) as outbound:
+        async with Outbound(settings, config.outbound.allow_private_hosts) as outbound:
             sharing = await _sharing(store, settings)
             yield Configured(config, build_platforms(config.platforms, os.environ, outbound, sharing))
     finally:

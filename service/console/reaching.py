@@ -25,7 +25,7 @@ from service.console.opening import opened_stores, read_settings
 from service.console.remote import Remote
 from service.errors import ConfigError, Refusal, WaybillError
 from service.log import configure
-from service.outbound import open_outbound
+from service.outbound import Outbound
 from service.oversight.audit import Operator
 from service.oversight.places import places_of
 from service.settings import Settings
@@ -148,7 +148,7 @@ async def opened_remote(settings: Settings, way: Way) -> AsyncGenerator[Remote]:
     url, token = way.url or "", way.read_token()
     if url.startswith("http://") and urlsplit(url).hostname not in LOOPBACK:
         click.echo("waybill: the token goes over the network unencrypted; take https, or a port-forward", err=True)
-    async with open_outbound(settings) as outbound:
+    async with Outbound(settings) as outbound:
         yield Remote(outbound, url, token)
 
 
@@ -161,8 +161,8 @@ async def _opened_desk(way: Way) -> AsyncGenerator[Desk]:
         return
     # To stderr, since stdout is the answer's alone.
     configure("service", settings.log_level, settings.log_line_bytes_max, STDERR)
-    async with open_outbound(settings) as outbound, opened_stores(settings) as (opened, stores):
-        yield Direct(settings, dict(os.environ), places_of(stores), opened, outbound, _operator())
+    async with Outbound(settings) as outbound, opened_stores(settings) as (opened, stores):
+        yield Direct(settings, dict(os.environ), places_of(stores), opened, outbound, operator_here())
 
 
 def _operator() -> Operator:

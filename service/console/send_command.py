@@ -18,7 +18,7 @@ from service.console.sending import Sender, send_all
 from service.console.templates import Made, Wanted, render
 from service.errors import ConfigError, TransientError
 from service.events import new_event_id
-from service.outbound import Answer, open_outbound
+from service.outbound import Answer, Outbound
 
 EXIT_REFUSED = 1
 
@@ -62,7 +62,7 @@ async def _send(order: Order) -> Counter[str]:
     async with opened_parts() as parts:
         sender = _sender(order, parts)
         make = _maker(order, parts.config)
-        async with open_outbound(parts.settings) as outbound:
+        async with Outbound(parts.settings) as outbound:
             async for answer in send_all(sender, outbound, make, order.count, order.rate):
                 statuses[_show(answer, sender.url)] += 1
     return statuses

@@ -15,7 +15,7 @@ from service.ingress.admin import AdminParts, admin_router
 from service.ingress.late_store import LateStore
 from service.ingress.server import run
 from service.log import configure
-from service.outbound import open_outbound
+from service.outbound import Outbound
 from service.platforms import build_platforms
 from service.platforms.manners import Manners
 from service.settings import Settings, load_settings
@@ -42,7 +42,7 @@ async def _serve(settings: Settings, config: Config) -> None:
     home = shared.stores[0] if isinstance(shared, Shards) else shared
     manners = Manners(home.limits, home.tokens, settings.fetch_seconds_max)
     async with (
-        open_outbound(settings, allow_private_hosts=config.outbound.allow_private_hosts) as outbound,
+        Outbound(settings, allow_private_hosts=config.outbound.allow_private_hosts) as outbound,
         AsyncExitStack() as stack,
     ):
         stack.push_async_callback(shared.close)

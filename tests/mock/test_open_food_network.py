@@ -10,7 +10,7 @@ import pytest
 
 from service.errors import PermanentError, TransientError
 from service.events import RecordRef
-from service.outbound import Outbound, open_outbound
+from service.outbound import Outbound
 from service.platforms import FetchContext
 from service.platforms.open_food_network import OpenFoodNetwork
 from service.platforms.open_food_network_client import CustomerAddress, CustomerInput, Place
@@ -49,7 +49,7 @@ def mock(document: Document) -> Iterator[str]:
 
 @pytest.fixture
 async def outbound() -> AsyncIterator[Outbound]:
-    async with open_outbound(Settings(fetch_seconds_max=10)) as client:
+    async with Outbound(Settings(fetch_seconds_max=10)) as client:
         yield client
 
 

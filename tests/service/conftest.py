@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.outbound import Outbound, open_outbound
+from service.outbound import Outbound
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
 
@@ -17,5 +17,5 @@ async def box() -> AsyncIterator[SandboxHandle]:
 
 @pytest.fixture
 async def outbound() -> AsyncIterator[Outbound]:
-    async with open_outbound(Settings(fetch_seconds_max=1)) as client:
+    async with Outbound(Settings(fetch_seconds_max=1)) as client:
         yield client

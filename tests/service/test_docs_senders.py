@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from service.config import Config, load_config
-from service.outbound import open_outbound
+from service.outbound import Outbound
 from service.platforms import build_platforms
 from service.settings import Settings
 from service.signatures import GitHub, Shopify, Slack, Stripe, Svix
@@ -50,7 +50,7 @@ def config(tmp_path: Path) -> Config:
 
 @pytest.fixture
 async def sources(config: Config) -> AsyncIterator[dict[str, Source]]:
-    async with open_outbound(Settings()) as outbound:
+    async with Outbound(Settings()) as outbound:
         yield build_sources(config, ENVIRON, build_platforms(config.platforms, ENVIRON, outbound), Settings())
 
 

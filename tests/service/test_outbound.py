@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import PermanentError, TransientError
-from service.outbound import Answer, Outbound, open_outbound
+from service.outbound import Answer, Outbound
 from service.settings import Settings
 
 CERTIFICATE = Path(__file__).parents[1] / "samples" / "tls" / "untrusted.pem"
@@ -260,7 +260,7 @@ async def test_a_guarded_call_never_takes_a_connection_that_was_opened_unguarded
 
 @pytest.mark.parametrize("allowed", ["localhost", "127.0.0.1"])
 async def test_a_guarded_call_reaches_what_the_operator_allows(allowed: str) -> None:
-    async with serving(answering(b"ours")) as url, open_outbound(Settings(), frozenset({allowed})) as outbound:
+    async with serving(answering(b"ours")) as url, Outbound(Settings(), frozenset({allowed})) as outbound:
         answer = await get(outbound, url.replace("127.0.0.1", allowed), guarded=True)
     assert answer.body == b"ours"
 

@@ -19,7 +19,7 @@ import pytest
 from service.config.platforms import PlatformConfig
 from service.errors import ConfigError, PermanentError, Refusal, TransientError
 from service.events import Delivery, RecordRef
-from service.outbound import open_outbound
+from service.outbound import Outbound
 from service.platforms import PLATFORMS, FetchContext, Fetched, Platform, build_platforms
 from service.records import RECORDS
 from service.sandbox.faults import Fault
@@ -120,7 +120,7 @@ Build = Callable[[str], Platform]
 
 @pytest.fixture
 async def build(box: SandboxHandle) -> AsyncIterator[Build]:
-    async with open_outbound(Settings(fetch_seconds_max=1, fetch_bytes_max=100_000)) as outbound:
+    async with Outbound(Settings(fetch_seconds_max=1, fetch_bytes_max=100_000)) as outbound:
 
         def make(kind: str) -> Platform:
             raw = {"acct": {"kind": kind, **ACCOUNTS[kind](box)}}
@@ -151,7 +151,7 @@ def test_every_platform_is_tried_here_with_samples_of_a_record_and_of_its_delive
 @pytest.mark.parametrize("kind", PLATFORMS)
 async def test_a_secret_that_is_missing_stops_the_start_and_names_its_place(kind: str, box: SandboxHandle) -> None:
     configs = msgspec.convert({"acct": {"kind": kind, **ACCOUNTS[kind](box)}}, dict[str, PlatformConfig])
-    async with open_outbound(Settings()) as outbound:
+    async with Outbound(Settings()) as outbound:
         with pytest.raises(ConfigError) as raised:
             build_platforms(configs, {}, outbound)
     assert raised.value.path.startswith("platforms.acct.")

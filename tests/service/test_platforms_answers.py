@@ -17,7 +17,7 @@ from msgspec import Struct
 from service.config.platforms import PlatformConfig
 from service.errors import PermanentError, TransientError
 from service.events import RecordRef
-from service.outbound import Outbound, open_outbound
+from service.outbound import Outbound
 from service.platforms import PLATFORMS, FetchContext, Platform, build_platforms
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
@@ -110,7 +110,7 @@ Make = Callable[[str], Platform]
 
 @pytest.fixture
 async def outbound() -> AsyncIterator[Outbound]:
-    async with open_outbound(Settings(fetch_seconds_max=0.25)) as client:
+    async with Outbound(Settings(fetch_seconds_max=0.25)) as client:
         yield client
 
 

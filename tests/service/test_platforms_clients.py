@@ -11,7 +11,7 @@ import pytest
 
 from service.config.platforms import PlatformConfig
 from service.errors import ConfigError, PermanentError, TransientError
-from service.outbound import open_outbound
+from service.outbound import Outbound
 from service.platforms import PLATFORMS, READS, Platform, build_platforms
 from service.platforms.base import FetchContext
 from service.platforms.flow_retail import FlowRetail
@@ -101,7 +101,7 @@ async def accounts(box: SandboxHandle) -> AsyncIterator[Accounts]:
     }
     for kind, account in raw.items():
         account |= {"kind": kind, "base_url": box.base_url(kind)}
-    async with open_outbound(Settings(fetch_seconds_max=1)) as outbound:
+    async with Outbound(Settings(fetch_seconds_max=1)) as outbound:
         configs = msgspec.convert(raw, dict[str, PlatformConfig])
         yield Accounts(build_platforms(configs, {"T": box.token}, outbound), box)
 
@@ -165,7 +165,7 @@ async def test_every_write_by_hand_asks_for_its_own_operation(
     wanted = write.body[1] if write.body else dict
     known = getattr(wanted, "__struct_encode_fields__", ())
     body = {name: value for name, value in BODY.items() if name in known}
-    async with open_outbound(Settings()) as outbound:
+    async with Outbound(Settings()) as outbound:
         configs = msgspec.convert({"a": raw}, dict[str, PlatformConfig])
         connector = build_platforms(configs, {"T": "token"}, outbound)["a"]
         await write.run(connector, dict.fromkeys(write.ids, "1"), msgspec.json.encode(body) if write.body else None)
@@ -336,7 +336,7 @@ async def test_statuses_are_asked_for_in_the_spelling_that_is_configured(
     for number, status in enumerate(["created", "ordered", "completed", "canceled"]):
         box.sandbox.catalog.put("pack_cloud", "purchase_order", f"p{number}", {"status": status})
     account = {"kind": "pack_cloud", "organization_id": "o", "token": T, "status_filter": style}
-    async with open_outbound(Settings()) as outbound:
+    async with Outbound(Settings()) as outbound:
         configs = msgspec.convert({"a": account | {"base_url": box.base_url("pack_cloud")}}, dict[str, PlatformConfig])
         platform = build_platforms(configs, {"T": box.token}, outbound)["a"]
         met = Fault(match=f"/pack_cloud/v1/organizations/o/purchase-orders?{asked}", times=9)
@@ -386,7 +386,7 @@ def flow(paths: dict[str, str]) -> dict[str, PlatformConfig]:
 
 
 async def test_a_path_nobody_documents_can_be_set_with_its_method(box: SandboxHandle) -> None:
-    async with open_outbound(Settings()) as outbound:
+    async with Outbound(Settings()) as outbound:
         configs = flow({"customer.update": "PATCH /_sandbox/sink/{tenant}/people/{customer}"})
         configs["flow"] = msgspec.structs.replace(configs["flow"], base_url=box.url)
         platform = build_platforms(configs, {"T": "t"}, outbound)["flow"]
@@ -412,7 +412,7 @@ async def test_a_path_nobody_documents_can_be_set_with_its_method(box: SandboxHa
     ],
 )
 async def test_a_path_that_cannot_be_set_stops_the_start(paths: dict[str, str], reason: str) -> None:
-    async with open_outbound(Settings()) as outbound:
+    async with Outbound(Settings()) as outbound:
         with pytest.raises(ConfigError) as raised:
             build_platforms(flow(paths), {"T": "t"}, outbound)
     assert reason in raised.value.reason
@@ -420,7 +420,7 @@ async def test_a_path_that_cannot_be_set_stops_the_start(paths: dict[str, str], 
 
 
 async def test_a_store_that_is_not_configured_is_named(box: SandboxHandle) -> None:
-    async with open_outbound(Settings()) as outbound:
+    async with Outbound(Settings()) as outbound:
         platform = build_platforms(flow({}), {"T": box.token}, outbound)["flow"]
         with pytest.raises(PermanentError) as raised:
             await READS["flow_retail"]["purchase_order.list"].run(platform, {})

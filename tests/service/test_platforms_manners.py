@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from service.config.platforms import PackCloudConfig, PexipEngageConfig
 from service.errors import Held, PermanentError, StoreUnavailable, TransientError
 from service.events import RecordRef
-from service.outbound import open_outbound
+from service.outbound import Outbound
 from service.platforms import FetchContext, Fetched
 from service.platforms.gate import Gate
 from service.platforms.manners import FAILURES_MAX, Manners
@@ -38,7 +38,7 @@ def manners(store: Store) -> Manners:
 @pytest.fixture
 async def pack(box: SandboxHandle, store: Store) -> AsyncIterator[Callable[[], PackCloud]]:
     """Each call is another process with its own memory."""
-    async with open_outbound(Settings(fetch_seconds_max=1)) as outbound:
+    async with Outbound(Settings(fetch_seconds_max=1)) as outbound:
 
         def make() -> PackCloud:
             gate = manners(store).gate("pack", PACK)
@@ -207,7 +207,7 @@ async def test_while_the_store_is_away_no_limited_call_is_made_and_an_unlimited_
     with pytest.raises(StoreUnavailable):
         async with away.gate("engage", ENGAGE).passage(repeatable=True):
             pass
-    async with open_outbound(Settings()) as outbound:
+    async with Outbound(Settings()) as outbound:
         base_url, gate = box.base_url("pack_cloud"), away.gate("pack", PACK)
         platform = PackCloud("pack", outbound, organization_id="o", token=box.token, base_url=base_url, gate=gate)
         assert (await fetch(platform)).record is not None
@@ -215,7 +215,7 @@ async def test_while_the_store_is_away_no_limited_call_is_made_and_an_unlimited_
 
 async def test_all_pods_share_one_token(box: SandboxHandle, store: Store) -> None:
     other = Store(store.settings)
-    async with open_outbound(Settings()) as outbound:  # on a busy machine others wait for the token for a while
+    async with Outbound(Settings()) as outbound:  # on a busy machine others wait for the token for a while
 
         def pod(own: Store) -> PexipEngage:
             shared = manners(own)

@@ -15,7 +15,7 @@ from service.config import Config, load_config
 from service.envelopes import CustomEnvelope, Desk, EnvelopeConfig
 from service.errors import ConfigError, PermanentError, Refusal
 from service.events import Delivery, Fact, RecordRef
-from service.outbound import open_outbound
+from service.outbound import Outbound
 from service.platforms import FetchContext, Fetched, Platform, build_platforms
 from service.platforms.base import Listing
 from service.settings import Settings
@@ -84,7 +84,7 @@ class Bench:
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     config = configured(tmp_path, {"platform": "pack", "verify": HMAC})
-    async with open_outbound(Settings()) as outbound:
+    async with Outbound(Settings()) as outbound:
         yield Bench(tmp_path, build_platforms(config.platforms, ENVIRON, outbound))
 
 

@@ -10,7 +10,7 @@ import pytest
 from service.config import load_config
 from service.errors import Refusal
 from service.events import Delivery, RecordRef
-from service.outbound import open_outbound
+from service.outbound import Outbound
 from service.platforms import build_platforms
 from service.settings import Settings
 from service.sources import Admission, Source, build_sources
@@ -42,7 +42,7 @@ async def deliver(tmp_path: Path) -> AsyncIterator[Deliver]:
     path.write_text(json.dumps({"platforms": platforms, "sources": sources}))
     config = load_config(path, ENVIRON)
     assert not config.warnings
-    async with open_outbound(Settings()) as outbound:
+    async with Outbound(Settings()) as outbound:
         built = build_sources(config, ENVIRON, build_platforms(config.platforms, ENVIRON, outbound), Settings())
 
         def send(platform: str, body: object, **headers: str) -> Admission:

@@ -14,7 +14,7 @@ from structlog.testing import CapturingLogger, capture_logs
 
 from service.actions import Action, load_actions
 from service.events import EVENT_VERSION, Change, Event, RecordRef, new_event_id
-from service.outbound import open_outbound
+from service.outbound import Outbound
 from service.platforms.pack_cloud import PackCloud
 from service.rules import read_rule_files, version_of, write_document
 from service.sandbox.server import SandboxHandle, running_sandbox
@@ -102,7 +102,7 @@ async def open_house(settings: Settings, *more: type[Action]) -> AsyncGenerator[
     """Join a worker; `more` are actions of the test's own beside those that are installed."""
     store = await open_store(settings)
     actions = [*load_actions(), *more]
-    async with running_sandbox() as sandbox, open_outbound(settings, {"127.0.0.1"}) as outbound:
+    async with running_sandbox() as sandbox, Outbound(settings, {"127.0.0.1"}) as outbound:
         pack = PackCloud(
             "pack", outbound, organization_id="org_1", token=sandbox.token, base_url=sandbox.base_url("pack_cloud")
         )

@@ -19,7 +19,7 @@ from service.actions import Action, ActionContext, CompileTemplate, Render, Repe
 from service.errors import ConfigError, PermanentError, TransientError
 from service.events import Delivery, Event, RecordRef
 from service.log import get_logger
-from service.outbound import open_outbound
+from service.outbound import Outbound
 from service.rules import Rulebook, write_document
 from service.rules.describing import describe_rule_types
 from service.rules.schema import write_schema
@@ -100,7 +100,7 @@ async def sink(free_port: int) -> AsyncIterator[Sink]:
 @pytest.fixture
 async def context() -> AsyncIterator[Context]:
     async with AsyncExitStack() as stack:
-        allowed = await stack.enter_async_context(open_outbound(Settings(), frozenset({"127.0.0.1"})))
+        allowed = await stack.enter_async_context(Outbound(Settings(), frozenset({"127.0.0.1"})))
         yield Context({
             "outbound": allowed, "action_seconds_max": 5.0, "clock": lambda: NOON, "environ": {"S": SECRET},
             "log": get_logger(), "emit_depth_max": 3,
@@ -295,7 +295,7 @@ async def test_an_answer_that_takes_too_long_or_is_too_large_ends(sink: Sink, co
 
 
 async def test_a_private_address_is_refused_unless_allowed(sink: Sink, context: Context) -> None:
-    async with open_outbound(Settings()) as guarded:
+    async with Outbound(Settings()) as guarded:
         context.resources["outbound"] = guarded
         with pytest.raises(PermanentError) as caught:
             await Http.run(inputs("http", url=sink.url), context)
@@ -306,7 +306,7 @@ async def test_a_private_address_is_refused_unless_allowed(sink: Sink, context: 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.2", "[::1]", "[::ffff:127.0.0.1]", "2130706433"])
 async def test_a_private_address_is_refused_however_it_is_written(sink: Sink, context: Context, host: str) -> None:
     port = sink.url.rpartition(":")[2]
-    async with open_outbound(Settings()) as guarded:
+    async with Outbound(Settings()) as guarded:
         context.resources["outbound"] = guarded
         with pytest.raises(PermanentError) as caught:
             await Http.run(inputs("http", url=f"http://{host}:{port}/"), context)

@@ -10,7 +10,7 @@ import pytest
 from service.actions import Action, ActionContext
 from service.config.platforms import PackCloudConfig
 from service.errors import Held, TransientError
-from service.outbound import open_outbound
+from service.outbound import Outbound
 from service.platforms.base import Platform
 from service.platforms.manners import Manners
 from service.platforms.pack_cloud import PackCloud
@@ -34,7 +34,7 @@ LOG_RULE = """
 async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
     """A house whose platform has a gate, with attempts for one failure only."""
     settings = make_settings(attempts_max=2, backoff_seconds=0.01, idle_seconds_max=0.05)
-    async with open_house(settings) as opened, open_outbound(settings) as outbound:
+    async with open_house(settings) as opened, Outbound(settings) as outbound:
         config = msgspec.convert({"organization_id": "o", "token": {"env": "T"}, "kind": "pack_cloud"}, PackCloudConfig)
         gate = Manners(opened.store.limits, opened.store.tokens, 1).gate("pack", config)
         base_url = opened.sandbox.base_url("pack_cloud")
@@ -77,7 +77,7 @@ async def test_an_event_that_waits_beyond_its_age_becomes_a_dead_letter_with_the
                 _ = ref, context
                 raise Held("platform_paused", "pack rests", 0.2)
 
-        async with open_outbound(house.settings) as outbound:
+        async with Outbound(house.settings) as outbound:
             platforms = cast("dict[str, Platform]", house.tools.platforms)
             platforms["pack"] = Resting("pack", outbound, organization_id="o", token="t")
             await house.publish(SINK_RULE)

@@ -9,7 +9,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from service.errors import ConfigError, Held, PermanentError, TransientError
-from service.outbound import open_outbound
+from service.outbound import Outbound
 from service.platforms.flow_retail import FlowRetail
 from service.platforms.open_food_network import OpenFoodNetwork
 from service.platforms.operations import Written
@@ -59,7 +59,7 @@ async def server(free_port: int) -> AsyncIterator[Server]:
 
 @pytest.fixture
 async def context(server: Server) -> AsyncIterator[Context]:
-    async with open_outbound(Settings()) as outbound:
+    async with Outbound(Settings()) as outbound:
         yield Context({"platforms": {
             "pack": PackCloud("pack", outbound, organization_id="org_1", token="t", base_url=server.url),
             "ofn": OpenFoodNetwork("ofn", outbound, base_url=server.url, token="t"),

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from service.config.platforms import PlatformConfig
 from service.errors import LeaseLost
 from service.events import RecordRef
-from service.outbound import open_outbound
+from service.outbound import Outbound
 from service.platforms import FetchContext, Platform, build_platforms
 from service.platforms.base import Listed
 from service.platforms.manners import Manners
@@ -81,7 +81,7 @@ def counts(line: Mapping[str, Any]) -> tuple[str, int, int, int]:
 async def desk(make_settings: Callable[..., Settings]) -> AsyncIterator[Desk]:
     settings = make_settings(lease_seconds=1, fetch_seconds_max=1)
     token = {"env": "T"}
-    async with running_sandbox() as box, open_outbound(settings) as outbound:
+    async with running_sandbox() as box, Outbound(settings) as outbound:
         raw = {
             "pack": {"kind": "pack_cloud", "organization_id": "o", "token": token},
             "engage": {

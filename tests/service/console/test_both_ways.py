@@ -19,7 +19,7 @@ from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.ingress.admin import AdminParts, admin_router
 from service.ingress.app import build_admin_app
 from service.ingress.server import Listener, bind
-from service.outbound import open_outbound
+from service.outbound import Outbound
 from service.platforms import build_platforms
 from service.secrets import SecretRef
 from service.settings import CALLER_NAMES, Settings, load_settings
@@ -77,7 +77,7 @@ async def url(environ: dict[str, str], store: Store) -> AsyncIterator[str]:
     settings = load_settings(environ)
     config = load_config(Path(settings.config), environ)
     async with AsyncExitStack() as stack:
-        outbound = await stack.enter_async_context(open_outbound(settings))
+        outbound = await stack.enter_async_context(Outbound(settings))
         platforms = build_platforms(config.platforms, environ, outbound)
         parts = AdminParts(
             settings=settings,

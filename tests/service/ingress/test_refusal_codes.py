@@ -15,7 +15,7 @@ from service.envelopes import Told
 from service.errors import StoreFull, StoreUnavailable
 from service.events import Delivery
 from service.ingress.description import REFUSALS
-from service.outbound import open_outbound
+from service.outbound import Outbound
 from service.platforms import build_platforms
 from service.secrets import SecretRef
 from service.settings import Settings
@@ -106,7 +106,7 @@ async def more(sources: Mapping[str, Source], settings: Settings, tmp_path: Path
     path = tmp_path / "timed.yaml"
     path.write_text(CONFIG)
     config = load_config(path, ENVIRON)
-    async with open_outbound(settings) as outbound:
+    async with Outbound(settings) as outbound:
         timed = build_sources(config, ENVIRON, build_platforms(config.platforms, ENVIRON, outbound), settings)
     erp, replace = sources["erp-orders"], msgspec.structs.replace
     return timed | {

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.ingress.admin import AdminParts
-from service.outbound import open_outbound
+from service.outbound import Outbound
 from service.platforms.pack_cloud import PackCloud
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
@@ -44,7 +44,7 @@ class Shop(Struct):
 async def shop(
     settings: Settings, store: Store, make_parts: Callable[..., AdminParts], serve_admin: Callable[[AdminParts], Any]
 ) -> AsyncIterator[Shop]:
-    async with running_sandbox() as sandbox, open_outbound(settings) as outbound:
+    async with running_sandbox() as sandbox, Outbound(settings) as outbound:
         pack = PackCloud(
             "pack", outbound, organization_id="org_1", token=sandbox.token, base_url=sandbox.base_url("pack_cloud")
         )

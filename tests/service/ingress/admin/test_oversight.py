@@ -10,7 +10,7 @@ from service.config import Role, SecretRef
 from service.config.platforms import BearerAuth, CustomConfig, CustomRecord, PackCloudConfig
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.ingress.admin import AdminParts
-from service.outbound import open_outbound
+from service.outbound import Outbound
 from service.platforms import build_platforms
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
@@ -47,7 +47,7 @@ async def platform_api(
             records={"customer": CustomRecord(path="/customers/{id}")},
         ),
     }
-    async with open_outbound(settings, {"127.0.0.1"}) as outbound:
+    async with Outbound(settings, {"127.0.0.1"}) as outbound:
         platforms = build_platforms(configs, environ, outbound)
         yield await serve_admin(make_parts(platforms=platforms, platform_configs=configs))
 
