@@ -18,17 +18,16 @@ from service.config import Config, load_config
 from service.console.bulk import YES, confirm
 from service.console.opening import read_settings
 from service.console.printing import JSON, print_json, print_text
-from service.console.reaching import Way, ask_at, opened_remote, reaching
+from service.console.reaching import STDERR, Way, ask_at, opened_remote, operator_here, reaching
 from service.errors import ConfigError, StoreUnavailable, StoreUnsafe
 from service.log import configure
 from service.outbound import Outbound
 from service.oversight.platform_reads import ReadView, list_reads, read_platform
+from service.oversight.platform_writes import WriteView, Wrote, list_writes, write_platform
 from service.plain import Plain
 from service.platforms import Platform
 from service.platforms.building import build_platforms
 from service.platforms.manners import Manners
-from service.platforms.operations import Written
-from service.platforms.writes import WRITES, Write
 from service.settings import Settings
 from service.store import Store
 
@@ -55,6 +54,14 @@ class Accounts(Protocol):
 
     async def read_platform(self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool) -> Plain:
         """See Desk."""
+        ...
+
+    async def list_writes(self, account: str) -> Sequence[WriteView]:
+        """List what can be changed on an account."""
+        ...
+
+    async def write_platform(self, account: str, operation: str, ids: Mapping[str, str], body: bytes | None) -> Wrote:
+        """Make one change; `body` is JSON."""
         ...
 
 
@@ -110,36 +117,28 @@ def get(account: str, operation: str, values: tuple[str, ...], *, raw: bool, way
 @click.argument("ids", nargs=-1)
 @click.option("--body", help="What to write: a JSON object, @FILE, or @- for stdin.")
 @YES
-def write(account: str, operation: str, ids: tuple[str, ...], *, body: str | None, yes: bool) -> None:
+@reaching
+def write(account: str, operation: str, ids: tuple[str, ...], *, body: str | None, yes: bool, way: Way) -> None:
     """Change one thing on a platform, once, and print the status and the id of what was written.
 
-    IDS are the operation's, in order. Only where waybill.yaml is: the admin API changes nothing on platforms. If the
-    answer does not come, look on the platform before you repeat it.
+    IDS are the operation's, in order. With --url it takes the role admin. If the answer does not come, look on the
+    platform before you repeat it.
     """
-    settings = read_settings()
-    config = load_config(Path(settings.config), os.environ)
-    wanted = _wanted(config, account, operation)
-    if len(ids) != len(wanted.ids):
-        raise ConfigError("IDS", f"{len(ids)} were given", f"give {' '.join(wanted.ids) or 'none'}, in order")
-    if not yes:
-        confirm(f"{operation} will be done on {account}. Go on?")
-    told, named = _read_body(body), dict(zip(wanted.ids, ids, strict=True))
+    told = _read_body(body)
 
-    async def go(desk: Configured) -> Written:
-        return await wanted.run(desk.platforms[account], named, told)
+    async def go(desk: Accounts) -> Wrote:
+        wanted = {each.operation: each for each in await desk.list_writes(account)}
+        if operation not in wanted:
+            known = ", ".join(wanted) or "none: it is only asked"
+            raise ConfigError(operation[:64], f"{account} has no such write", f"one of {known}")
+        names = wanted[operation].ids
+        if len(ids) != len(names):
+            raise ConfigError("IDS", f"{len(ids)} were given", f"give {' '.join(names) or 'none'}, in order")
+        if not yes:
+            confirm(f"{operation} will be done on {account}. Go on?")
+        return await desk.write_platform(account, operation, dict(zip(names, ids, strict=True)), told)
 
-    written = ask_at(_opened_here(settings, config), go)
-    click.echo(msgspec.json.encode({"http_status": written.http_status, "id": written.id}).decode())
-
-
-def _wanted(config: Config, account: str, operation: str) -> Write:
-    if account not in config.platforms:
-        raise ConfigError("ACCOUNT", f"there is no platform {account[:64]}", f"one of {', '.join(config.platforms)}")
-    writes = WRITES[str(config.platforms[account].__struct_config__.tag)]
-    if operation not in writes:
-        known = ", ".join(writes) or "none: it is only asked"
-        raise ConfigError(operation[:64], f"{account} has no such write", f"one of {known}")
-    return writes[operation]
+    print_json(ask_at(_opened(way), go))
 
 
 def _read_body(body: str | None) -> bytes | None:
@@ -164,7 +163,7 @@ class Configured:
 
     def __init__(self, config: Config, platforms: Mapping[str, Platform]) -> None:
         self._config = config
-        self.platforms = platforms
+        self._platforms = platforms
 
     async def list_platforms(self) -> Sequence[Account]:
         """See Accounts."""
@@ -177,7 +176,16 @@ class Configured:
     async def read_platform(self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool) -> Plain:
         """See Accounts."""
         sight = "raw" if raw else "redacted"
-        return await read_platform(self._config.platforms, self.platforms, account, operation, arguments, sight=sight)
+        return await read_platform(self._config.platforms, self._platforms, account, operation, arguments, sight=sight)
+
+    async def list_writes(self, account: str) -> Sequence[WriteView]:
+        """See Accounts."""
+        return list_writes(self._config.platforms, account)
+
+    async def write_platform(self, account: str, operation: str, ids: Mapping[str, str], body: bytes | None) -> Wrote:
+        """See Accounts."""
+        configs, whom = self._config.platforms, {"account": account, "operation": operation}
+        return await write_platform(configs, self._platforms, operator_here(), **whom, ids=ids, body=body)
 
 
 @contextlib.asynccontextmanager
@@ -187,6 +195,7 @@ async def _opened(way: Way) -> AsyncGenerator[Accounts]:
         async with opened_remote(settings, way) as remote:
             yield remote
         return
+    configure("service", settings.log_level, settings.log_line_bytes_max, STDERR)
     async with _opened_here(settings, load_config(Path(settings.config), os.environ)) as configured:
         yield configured
 

@@ -165,7 +165,7 @@ async def _opened_desk(way: Way) -> AsyncGenerator[Desk]:
         yield Direct(settings, dict(os.environ), places_of(stores), opened, outbound, operator_here())
 
 
-def _operator() -> Operator:
-    """Who sits at this terminal: whoever reaches the store may do anything."""
+def operator_here() -> Operator:
+    """Say who sits at this terminal: whoever reaches the store may do anything."""
     name = os.environ.get("USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}"
     return Operator(name, "admin", "command", socket.gethostname())

@@ -17,6 +17,7 @@ from service.oversight.forgetting import Forgotten
 from service.oversight.installation import PlatformView, PollView, SourceView, StoreView, WorkerView
 from service.oversight.listing import EventPage, FoundPage
 from service.oversight.platform_reads import ReadView
+from service.oversight.platform_writes import WriteView, Wrote
 from service.oversight.replaying import Bulk, Change, ChangePage
 from service.oversight.rulebooks import Kept, Publication
 from service.oversight.trying import Candidate
@@ -149,6 +150,23 @@ class Remote:
         """See Desk."""
         path = f"/platforms/{_segment(account)}/reads/{_segment(operation)}"
         return await self._get(path, object, **arguments, raw=raw or None)
+
+    async def list_writes(self, account: str) -> Sequence[WriteView]:
+        """Give what can be changed on an account."""
+        return await self._get(f"/platforms/{_segment(account)}/writes", list[WriteView])
+
+    async def write_platform(self, account: str, operation: str, ids: Mapping[str, str], body: bytes | None) -> Wrote:
+        """Make one change; `body` is JSON.
+
+        Raises:
+            Refusal: 422 `invalid`: the body is no JSON object.
+        """
+        try:
+            told = None if body is None else msgspec.json.decode(body, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Refusal(422, "invalid", f"the body: {error}") from error
+        path = f"/platforms/{_segment(account)}/writes/{_segment(operation)}"
+        return await self._post(path, Wrote, {"ids": ids, "body": told})
 
     async def rulebook(self, version: str | None) -> Kept:
         """See Desk."""

@@ -181,6 +181,7 @@ def change_something() -> None:
     operator = Operator("ops", "operator")
     tell_change(operator, "rule.updated", "short-receipt", rulebook="0123456789abcdef")
     tell_change(operator, "event.replayed", "0" * 32, to="lane", again=False)
+    tell_change(operator, "platform.write_failed", "pack:rule.create", error_kind="timeout", http_status=None)
     erased = dict.fromkeys(("events", "hints", "refused", "published", "polled", "in_hand"), 0)
     tell_change(operator, "customer.forgotten", "pack:customer:cu-1", **erased)
 

@@ -107,11 +107,14 @@ def test_a_mistake_is_told_with_what_to_write_instead(arguments: tuple[str, ...]
 
 
 @pytest.mark.usefixtures("desk")
-def test_a_thing_is_written_changed_and_taken_away_by_hand(tmp_path: Path) -> None:
+def test_a_thing_is_written_changed_and_taken_away_by_hand(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     created = run("write", "pack", "rule.create", "--body", '{"name": "Hold", "type": "order"}', "--yes")
     assert created.exit_code == 0, created.stderr
     told = json.loads(created.stdout)
     assert told["http_status"] == 201
+    line = json.loads(capfd.readouterr().err)
+    assert (line["event"], line["what"], line["target"]) == ("admin.changed", "platform.written", "pack:rule.create")
+    assert line["door"] == "command"
     change = tmp_path / "change.json"
     change.write_text('{"enabled": false}')
     changed = run("write", "pack", "rule.update", told["id"], "--body", f"@{change}", "--yes")

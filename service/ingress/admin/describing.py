@@ -105,7 +105,7 @@ def _told(path: str, operation: Mapping[str, Any]) -> dict[str, str]:
         told |= _MATCHED
     if "after" in names:
         told |= _PAGED
-    if "/dry-runs" in path or "/reads/" in path:
+    if "/dry-runs" in path or "/reads/" in path or "/writes/" in path:
         told |= _ASKS_PLATFORMS
     return told
 

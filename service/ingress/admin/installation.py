@@ -1,10 +1,12 @@
 """What an installation consists of and how it fares: /sources, /platforms, /stores, /workers, /polls."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from litestar import Controller, Request, get
-from litestar.params import FromPath, QueryParameter
+import msgspec
+from litestar import Controller, Request, get, post
+from litestar.params import FromPath, JSONBody, QueryParameter
+from msgspec import Struct
 
 from service.ingress.admin.parts import Caller, Parts
 from service.ingress.admin.problems import not_found
@@ -22,7 +24,16 @@ from service.oversight.installation import (
     list_workers,
 )
 from service.oversight.platform_reads import ReadView, list_reads, read_platform
+from service.oversight.platform_writes import WriteView, Wrote, list_writes, write_platform
 from service.plain import Plain
+
+
+class WriteOrder(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to write: the ids by their names, and a body where the write takes one."""
+
+    ids: Mapping[str, str] = {}
+    body: Mapping[str, Any] | None = None
+
 
 Weigh = Annotated[bool, QueryParameter(description="tell what takes the memory, by looking at every key")]
 
@@ -85,6 +96,26 @@ class PlatformAccounts(Controller):
         sight = sight_of(caller, raw=raw)
         arguments = {name: value for name, value in request.query_params.items() if name != "raw"}
         return await read_platform(parts.platform_configs, parts.platforms, account, operation, arguments, sight=sight)
+
+    @get("/{account:str}/writes", role="viewer", sync_to_thread=False)
+    def list_writes(self, account: FromPath[str], parts: Parts) -> Sequence[WriteView]:
+        """List what can be changed on an account by hand."""
+        return list_writes(parts.platform_configs, account)
+
+    @post("/{account:str}/writes/{operation:str}", role="admin", status_code=200)
+    async def write_platform(
+        self, account: FromPath[str], operation: FromPath[str], data: JSONBody[WriteOrder], parts: Parts, caller: Caller
+    ) -> Wrote:
+        """Change one thing on the platform, once. After a 502 look there before you repeat it."""
+        return await write_platform(
+            parts.platform_configs,
+            parts.platforms,
+            caller,
+            account=account,
+            operation=operation,
+            ids=data.ids,
+            body=None if data.body is None else msgspec.json.encode(data.body),
+        )
 
 
 class Fleet(Controller):

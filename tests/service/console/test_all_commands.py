@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from service.cli import waybill
 
 NEEDS_NO_INSTALLATION = {
-    "check", "demo", "dev", "doctor", "platforms write", "rules check", "rules schema", "rules test", "sandbox",
+    "check", "demo", "dev", "doctor", "rules check", "rules schema", "rules test", "sandbox",
     "serve",
     "work",
 }  # fmt: skip

@@ -167,6 +167,14 @@ platforms list nobody
 platforms get pack customer.get
 platforms get pack customer.get 1
 platforms get nobody customer.get 1
+platforms write nobody rule.create --yes
+platforms write pack rule.get 1 --yes
+platforms write erp customer.create --yes
+platforms write pack rule.update --yes
+platforms write pack rule.create --yes
+platforms write pack rule.create --body [] --yes
+platforms write pack rule.create --body {"name":1} --yes
+platforms write pack rule.delete 1
 rules list
 rules show
 rules show tell
@@ -191,7 +199,9 @@ forget pakc 77 --yes
 async def test_every_question_is_answered_alike_both_ways(installation: Installation, run: Run) -> None:
     for question in QUESTIONS:
         words = [_word(installation, word) for word in question.split()]
-        as_json = [] if words[:2] in (["quarantine", "show"], ["platforms", "get"]) else ["--json"]
+        as_json = (
+            [] if words[:2] in (["quarantine", "show"], ["platforms", "get"], ["platforms", "write"]) else ["--json"]
+        )
         directly = await run(*words, *as_json)
         remotely = await run(*words, *as_json, **installation.remotely())
         assert (_steady(directly.stdout), directly.exit_code) == (_steady(remotely.stdout), remotely.exit_code), (

@@ -12,11 +12,12 @@ from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.ingress.admin import AdminParts
 from service.outbound import Outbound
 from service.platforms import build_platforms
+from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
 from service.store import Store
 
-from .conftest import Api
+from .conftest import Api, Lines
 
 pytestmark = pytest.mark.store
 
@@ -181,6 +182,47 @@ async def test_raw_gives_a_platform_s_answer_as_it_is_to_admins_only(platform_ap
     redacted = await platform_api("GET", path)
     assert raw.status == redacted.status
     assert raw.body != redacted.body
+
+
+async def test_a_platform_is_changed_by_admins_only_and_every_change_is_told(
+    platform_api: Api, box: SandboxHandle, lines: Lines
+) -> None:
+    path, rule = "/api/v1/platforms/pack/writes", {"body": {"name": "Hold", "type": "order"}}
+    offered = (await platform_api("GET", path, role="viewer")).body
+    assert {"operation": "rule.update", "ids": ["rule"], "body": True} in offered
+    assert (await platform_api("POST", f"{path}/rule.create", rule, role="operator")).status == 403
+    made = await platform_api("POST", f"{path}/rule.create", rule)
+    assert (made.status, made.body["http_status"]) == (200, 201)
+    gone = await platform_api("POST", f"{path}/rule.delete", {"ids": {"rule": made.body["id"]}})
+    assert (gone.status, gone.body) == (200, {"http_status": 204, "id": None})
+    box.sandbox.faults.add(Fault(match="/pack_cloud", status=503))
+    answer = await platform_api("POST", f"{path}/rule.create", rule)
+    assert (answer.status, answer.body["code"]) == (502, "platform_unavailable")
+    told = [(line["what"], line["target"], line["http_status"], line["actor"]) for line in lines("admin.changed")]
+    assert told == [
+        ("platform.written", "pack:rule.create", 201, "ann-admin"),
+        ("platform.written", f"pack:rule.delete:{made.body['id']}", 204, "ann-admin"),
+        ("platform.write_failed", "pack:rule.create", 503, "ann-admin"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "order", "status", "told"),
+    [
+        ("nobody/writes/rule.create", {}, 404, "one of pack, erp"),
+        ("erp/writes/rule.create", {}, 404, "only asked"),
+        ("pack/writes/rule.get", {}, 404, "integration.create"),
+        ("pack/writes/rule.create", {}, 422, "the arguments are a body"),
+        ("pack/writes/rule.delete", {"ids": {"id": "1"}}, 422, "the arguments are rule"),
+        ("pack/writes/rule.create", {"body": {"name": "x", "type": "order", "nmae": 1}}, 422, "there is no nmae"),
+    ],
+)
+async def test_a_write_that_does_not_fit_is_refused_and_not_told_as_a_change(
+    *, path: str, order: dict[str, Any], status: int, told: str, platform_api: Api, lines: Lines
+) -> None:
+    answer = await platform_api("POST", f"/api/v1/platforms/{path}", order)
+    assert (answer.status, told in answer.body["detail"]) == (status, True), answer.body
+    assert lines("admin.changed") == []
 
 
 async def test_platforms_and_their_rests_are_listed_without_credentials(
