@@ -37,8 +37,11 @@ def test_the_tables_name_every_field_of_a_record(title: str, record: type[msgspe
 KINDS = re.compile(
     r"(?:TransientError|PermanentError|Held)[(,]\s*\"([a-z_]+)\"|\"((?:config|request|platform)_[a-z_]+)\""
 )
-CODE = [*(SERVICE / "platforms").glob("*.py"), SERVICE / "outbound.py"]
-CODE += [SERVICE.parent / "workers" / name for name in ("fetching.py", "polling.py")]
+CODE = [
+    *(SERVICE / "platforms").glob("*.py"),
+    SERVICE / "outbound.py",
+    *(SERVICE.parent / "workers" / name for name in ("fetching.py", "polling.py")),
+]
 
 
 def test_every_error_of_a_platform_is_told_with_whose_it_is() -> None:
