@@ -1,8 +1,9 @@
 """`waybill rules test`: rules held against the examples beside them, in our own shape or as a platform answered.
 
-It stands here since rules know no platform.
+It stands here since rules know no platform and no source.
 """
 
+import asyncio
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,10 @@ import click
 
 from service.actions import load_actions
 from service.config import PlatformConfig, load_config
-from service.errors import ConfigError
+from service.config.decoding import did_you_mean
+from service.console.opening import opened_parts
+from service.errors import ConfigError, Refusal
+from service.events import Delivery, Fact
 from service.platforms import PLATFORMS
 from service.platforms.captured import Captured, read_captured
 from service.records import Record
@@ -21,6 +25,8 @@ from service.rules import Rulebook, write_document
 from service.rules.commands import read_files
 from service.rules.examples import Example, Result, find_example_files, read_examples, run_examples
 from service.settings import load_settings
+from service.signatures import Verified
+from service.sources import Source
 
 EXIT_FAILED = 1
 
@@ -40,8 +46,9 @@ def rules_test(files: tuple[Path, ...], rule_files: tuple[Path, ...]) -> None:
     if not found:
         raise ConfigError("examples", "there are none beside the rule files", "write one: NAME.examples.yaml")
     rulebook = Rulebook.load(write_document([rule for file in read for rule in file.rules]), load_actions())
-    reader = Answers()
-    results = [result for path in found for result in run_examples(rulebook, read_examples(path, reader))]
+    answers, deliveries = Answers(), Deliveries()
+    examples = [example for path in found for example in read_examples(path, answers, deliveries)]
+    results = list(run_examples(rulebook, examples))
     _tell(results)
     if any(result.differences for result in results):
         sys.exit(EXIT_FAILED)
@@ -67,6 +74,41 @@ class Answers:
             path = Path(load_settings(os.environ).config)
             self._accounts = load_config(path, os.environ).platforms if path.exists() else {}
         return self._accounts
+
+
+class Deliveries:
+    """Reads the deliveries of examples; the sources are built once, when an example holds one."""
+
+    def __init__(self) -> None:
+        self._sources: Mapping[str, Source] | None = None
+
+    def __call__(self, delivery: Delivery, at: str) -> Fact:
+        """Read one, without a look at its signature.
+
+        Raises:
+            ConfigError: no such source, no such delivery of it, or a waybill.yaml that cannot be read.
+        """
+        if self._sources is None:
+            self._sources = asyncio.run(_build_sources())
+        source = self._sources.get(delivery.source)
+        if source is None:
+            fix = did_you_mean(delivery.source, self._sources)
+            raise ConfigError(f"{at}.source", f"there is no source {delivery.source!r} in waybill.yaml", fix)
+        try:
+            facts = source.read(delivery, Verified(None, delivery.body)).facts
+        except Refusal as refusal:
+            fix = "keep the delivery as it was sent, and the headers that tell its type"
+            raise ConfigError(f"{at}.delivery", refusal.detail.removesuffix("."), fix) from None
+        told = [fact for fact in facts if fact.record is not None]
+        if len(told) != 1:
+            reason = f"the delivery tells of {len(told)} events about a record, not of one"
+            raise ConfigError(f"{at}.delivery", reason, "keep one that the source takes in, without the others")
+        return told[0]
+
+
+async def _build_sources() -> Mapping[str, Source]:
+    async with opened_parts() as parts:
+        return parts.sources
 
 
 def _tell(results: Sequence[Result]) -> None:

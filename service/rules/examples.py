@@ -26,6 +26,8 @@ platform's own answer stands there, as its API gives it, and is read as that pla
   currency: EUR                               # Flow Retail only: the tenant's
   expect: {matches: [short-receipt]}
 ```
+
+So may the event: `event: {source: pack-orders, delivery_file: captured/delivery.json}` is what its source reads in it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,10 +41,11 @@ from msgspec import UNSET, Struct, UnsetType, field, structs
 
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
-from service.events import EVENT_VERSION, Change, Event, RecordRef
+from service.events import EVENT_VERSION, Event, Fact, RecordRef
 from service.plain import Plain
 from service.records import RECORDS, Record
 from service.rules.compiling import shape_error
+from service.rules.example_events import ExampleEvent, ReadDelivery, read_event, told_by
 from service.rules.files import EXAMPLE_ENDINGS
 from service.rules.language import RuleType
 from service.rules.rulebook import Judgement, Rulebook, Verdict
@@ -52,17 +55,6 @@ EXAMPLES_MAX = 1_000
 ANSWER_BYTES_MAX = 1_048_576
 
 _answers = msgspec.json.Decoder[Any](float_hook=Decimal)
-
-
-class ExampleEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The event of an example; only what rules may ask of it."""
-
-    source: str = "example"
-    type: str = "example"
-    change: Change = "updated"
-    platform: str | None = None
-    id: str = "0" * 32
-    occurred_at: str | None = None
 
 
 class ExpectedEffect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -122,8 +114,8 @@ def find_example_files(rule_files: Sequence[Path]) -> list[Path]:
     return [path for folder in folders for path in sorted(folder.iterdir()) if path.name.endswith(EXAMPLE_ENDINGS)]
 
 
-def read_examples(path: Path, read_answer: ReadAnswer) -> tuple[Prepared, ...]:
-    """Read one file of examples; `read_answer` knows the platforms.
+def read_examples(path: Path, read_answer: ReadAnswer, read_delivery: ReadDelivery) -> tuple[Prepared, ...]:
+    """Read one file of examples; `read_answer` knows the platforms, `read_delivery` the sources.
 
     Raises:
         ConfigError: a mistake in it, with its place.
@@ -136,8 +128,16 @@ def read_examples(path: Path, read_answer: ReadAnswer) -> tuple[Prepared, ...]:
     if len(found) > EXAMPLES_MAX:
         raise ConfigError(str(path), f"{len(found)} examples, at most {EXAMPLES_MAX}", "write a second file")
     return tuple(
-        _prepare(example, path.parent, read_answer, f"{path}: [{index}]") for index, example in enumerate(found)
+        _with_event(_prepare(example, path.parent, read_answer, at), path.parent, read_delivery, f"{at}.event")
+        for at, example in ((f"{path}: [{index}]", example) for index, example in enumerate(found))
     )
+
+
+def _with_event(prepared: Prepared, folder: Path, read_delivery: ReadDelivery, at: str) -> Prepared:
+    example = prepared.example
+    read = read_event(example.event, folder, read_delivery, at)
+    event = told_by(read, example.event, prepared.record, example.type, at) if isinstance(read, Fact) else read
+    return structs.replace(prepared, example=structs.replace(example, event=event))
 
 
 def _prepare(example: Example, folder: Path, read_answer: ReadAnswer, at: str) -> Prepared:

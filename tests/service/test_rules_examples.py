@@ -35,7 +35,12 @@ platforms:
           lines.quantity_received: /got
           updated_at: /changed
   shop: {kind: pack_cloud, organization_id: o, token: {env: TOKEN}}
-sources: {pack: {platform: shop, verify: {scheme: basic, username: till, password: {env: TOKEN}}}}
+sources:
+  pack: {platform: shop, verify: {scheme: basic, username: till, password: {env: TOKEN}}}
+  shop-orders:
+    platform: erp
+    verify: {scheme: bearer, secrets: [{env: TOKEN}]}
+    envelope: {kind: custom, type: {header: X-Topic}, record: {kind: purchase_order, id: /order}}
 """
 ACTS = "actions: [{id: told, do: log, message: '{id} {total} {quantity_missing} {raw.%s}'}]"
 
@@ -132,6 +137,72 @@ def test_an_answer_that_cannot_be_read_is_told_with_its_place(
     error = try_example(run, tmp_path, rule, example).exception
     assert isinstance(error, ConfigError)
     with pytest.raises(ConfigError, match=mistake):
+        raise error
+
+
+NOTICE = {
+    "event_code": "purchase_order.updated",
+    "data": {"id": "po-1", "updated_at": "2024-08-02T09:15:00.000000Z"},
+}
+
+
+def deliver(run: Run, folder: Path, event: str, when: str = "", kind: str = "purchase_order") -> Result:
+    (folder / "delivery.json").write_text(json.dumps(NOTICE))
+    rule = f"- {{id: one, type: {kind}, when: {{all: [{{field: id, op: exists}}{when}]}}}}"
+    example = f"{{name: a, type: {kind}, event: {event}, record: {{id: po-1}}, expect: {{matches: [one]}}}}"
+    return try_example(run, folder, rule, f"- {example}")
+
+
+def told(**fields: str) -> str:
+    return "".join(f", {{field: event.{name}, op: eq, value: '{value}'}}" for name, value in fields.items())
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "{source: pack, delivery_file: delivery.json}",
+        f"{{source: pack, change: deleted, delivery: {json.dumps(NOTICE)}}}",
+    ],
+)
+def test_a_delivery_as_it_was_sent_tells_the_event_as_its_source_reads_it(run: Run, tmp_path: Path, event: str) -> None:
+    when = told(type="purchase_order.updated", change="updated", occurred_at="2024-08-02T09:15:00.000000Z")
+    when += ", {field: event.record.platform, op: eq, value: shop}"
+    result = deliver(run, tmp_path, event, when)
+    assert result.exit_code == 0, (result.stdout, result.exception)
+
+
+def test_the_headers_of_a_delivery_tell_what_its_envelope_looks_for_in_them(run: Run, tmp_path: Path) -> None:
+    event = "{source: shop-orders, headers: {X-Topic: order.changed}, delivery: {order: po-1}}"
+    assert deliver(run, tmp_path, event, told(type="order.changed", source="shop-orders")).exit_code == 0
+
+
+def test_a_hint_as_it_was_sent_is_judged_on_the_record_it_leads_to(run: Run, tmp_path: Path) -> None:
+    event = "{source: pack, delivery: {event_code: orders.created, data: {id: o-1}}}"
+    assert deliver(run, tmp_path, event, told(type="orders.created"), "customer").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("event", "mistake"),
+    [
+        ("{source: pcak, delivery: {a: 1}}", r"event.source: there is no source 'pcak'.*did you mean pack\?"),
+        ("{source: pack, delivery: {a: 1}}", r"event.delivery: .*missing required field `event_code`"),
+        ("{source: pack, delivery: {event_code: shipment.sent}}", r"event.delivery: .* tells of 0 events"),
+        ("{source: pack, delivery: {event_code: purchase_order.updated, data: {id: po-2}}}",
+         r"event.source: the delivery is about 'po-2', the record is 'po-1'"),
+        ("{source: pack, delivery: {event_code: customer.updated, data: {id: po-1}}}",
+         r"event.source: the delivery is about a customer, the example about a purchase_order"),
+        ("{source: pack, delivery: {a: 1}, delivery_file: delivery.json}", r"event.delivery: stands beside"),
+        ("{source: pack, delivery_file: none.json}", r"event.delivery_file: .*none.json cannot be read"),
+        ("{source: shop-orders, delivery: {order: po-1}}", r"event.delivery: Name the event's type in X-Topic"),
+        ("{source: pack, headers: {a: b}}", r"event.headers: have no meaning without a delivery"),
+    ],
+)  # fmt: skip
+def test_a_delivery_that_tells_no_such_event_is_told_with_its_place(
+    run: Run, tmp_path: Path, event: str, mistake: str
+) -> None:
+    error = deliver(run, tmp_path, event).exception
+    assert isinstance(error, ConfigError)
+    with pytest.raises(ConfigError, match=r"\[0\]\." + mistake):
         raise error
 
 
