@@ -24,11 +24,11 @@ class Moment(click.ParamType[datetime]):
         if isinstance(value, datetime):
             return value
         ago = _AGO.fullmatch(str(value))
-        if ago is not None:
-            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         try:
+            if ago is not None:
+                return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
             moment = datetime.fromisoformat(str(value))
-        except ValueError:
+        except (ValueError, OverflowError):
             self.fail(f"{value!r} is neither a moment such as 2026-11-20T08:15 nor an age such as 2h", param, ctx)
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

@@ -17,6 +17,7 @@ from typing import Any, cast
 import hiredis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.exceptions import InvalidResponse, NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
 from service.errors import StoreFull, StoreUnavailable
@@ -146,7 +147,11 @@ class Client:
         if isinstance(error, OutOfMemoryError):
             return StoreFull(f"the store is at its memory limit: {error}", self._retry_after_seconds)
         reason = f"{type(error).__name__}: {error}"
-        if isinstance(error, RedisConnectionError | InvalidResponse):
+        if isinstance(error, TimeoutError) and not str(error):
+            reason = (
+                f"no answer within {self._timeout_seconds:g} s (WAYBILL_STORE_TIMEOUT_MS): the server hangs or is busy"
+            )
+        if isinstance(error, RedisConnectionError | RedisTimeoutError | InvalidResponse):
             reason = f"{reason.rstrip('.')}; WAYBILL_REDIS_URL says where the store is"
         return StoreUnavailable(reason, self._retry_after_seconds)
 

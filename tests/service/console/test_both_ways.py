@@ -126,6 +126,7 @@ events list --state ended --source shop --rule tell
 events list --record 77 --type customer.updated
 events list --since 1h --until 2100-01-01
 events list --since 2100-01-01T00:00:00+02:00
+events list --since 999999w
 events search e1
 events search WAITING
 events search po-2

@@ -24,6 +24,18 @@ async def test_nobody_there_is_unavailable_at_once(free_port: int) -> None:
             await store.ingest(make_event(), "k", WINDOW_MS)
 
 
+async def test_a_server_that_hangs_is_told_as_such_with_the_setting_that_says_how_long(own_valkey: OwnValkey) -> None:
+    server = own_valkey()
+    async with store_on(server.url, store_timeout_ms=200) as store:
+        await store.check()
+        os.kill(server.process.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreUnavailable, match=r"no answer within 0.2 s \(WAYBILL_STORE_TIMEOUT_MS\)"):
+                await store.check()
+        finally:
+            os.kill(server.process.pid, signal.SIGCONT)
+
+
 @pytest.mark.store
 async def test_scripts_that_the_server_forgot_are_sent_again(store: Store) -> None:
     await store.ingest(make_event("1"), "a", WINDOW_MS)
