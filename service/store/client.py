@@ -17,8 +17,8 @@ from typing import Any, cast
 import hiredis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.exceptions import InvalidResponse, NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.errors import StoreFull, StoreUnavailable
 from service.metrics.families import STORE_ERRORS, STORE_SECONDS
