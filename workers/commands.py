@@ -35,10 +35,11 @@ from workers.effects import EffectTools
 from workers.health import serving_health
 from workers.lasting import lasting
 from workers.polling import home_of, poll_all
-from workers.process import Tools, finish_effects, process_lane
+from workers.process import finish_effects, process_lane
 from workers.rulebook import RulebookInForce
 from workers.sampling import beat
 from workers.sweeping import sweep
+from workers.tools import Tools
 from workers.worker import LeaseWorker
 
 

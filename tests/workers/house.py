@@ -23,8 +23,9 @@ from service.store import Store, open_store
 from service.store.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from workers.catching_up import CatchingUp
 from workers.effects import EffectTools
-from workers.process import Tools, finish_effects, process_lane
+from workers.process import finish_effects, process_lane
 from workers.rulebook import RulebookInForce
+from workers.tools import Tools
 from workers.worker import LeaseWorker
 
 SINK_RULE = """

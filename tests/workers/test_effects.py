@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from service.errors import TransientError
+from service.platforms.base import Fetched
+from service.records import PurchaseOrder
 from service.sandbox.faults import Fault
 from service.settings import Settings
 from service.store.replay import plan_replay
@@ -79,6 +81,23 @@ async def test_the_decision_is_written_before_anything_runs_and_each_start_befor
     outbound.request = watched
     await house.work()
     assert ledgers == ["sp", "ds"]
+
+
+async def test_what_was_fetched_is_gone_by_the_time_an_effect_waits_for_its_answer(house: House) -> None:
+    await house.publish(rule("a", http("a1")))
+    await house.send()
+    left: list[list[object]] = []
+    outbound = house.tools.effects.resources["outbound"]
+    request = outbound.request
+
+    async def watched(method: str, url: str, **named: Any) -> Any:
+        if method == "POST":
+            left.append([each for each in gc.get_objects() if isinstance(each, Fetched | PurchaseOrder)])
+        return await request(method, url, **named)
+
+    outbound.request = watched
+    await house.work()
+    assert left == [[]]
 
 
 async def test_a_run_whose_effect_failed_goes_without_the_help_of_the_garbage_collector(house: House) -> None:
