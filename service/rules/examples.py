@@ -39,13 +39,14 @@ from typing import Any, cast
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field, structs
 
+from service.config.decoding import decode, did_you_mean
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
 from service.events import EVENT_VERSION, Event, Fact, RecordRef
 from service.plain import Plain
 from service.records import RECORDS, Record
-from service.rules.compiling import shape_error
 from service.rules.example_events import ExampleEvent, ReadDelivery, read_event, told_by
+from service.rules.fields import item_of, members
 from service.rules.files import EXAMPLE_ENDINGS
 from service.rules.language import RuleType
 from service.rules.rulebook import Judgement, Rulebook, Verdict
@@ -121,10 +122,7 @@ def read_examples(path: Path, read_answer: ReadAnswer, read_delivery: ReadDelive
         ConfigError: a mistake in it, with its place.
     """
     plain = read_yaml(path)
-    try:
-        found = msgspec.convert(plain, tuple[Example, ...])
-    except msgspec.ValidationError as error:
-        raise shape_error(error, f"{path}: ") from None
+    found: tuple[Example, ...] = decode(plain, tuple[Example, ...], f"{path}: ")
     if len(found) > EXAMPLES_MAX:
         raise ConfigError(str(path), f"{len(found)} examples, at most {EXAMPLES_MAX}", "write a second file")
     return tuple(
@@ -190,14 +188,25 @@ def read_record(kind: str, written: Mapping[str, Any], at: str) -> Record:
     Raises:
         ConfigError: a mistake in it, below `at`.
     """
-    strays = sorted(set(written) - set(RECORDS[kind].__struct_fields__))
-    if strays:
-        known = ", ".join(RECORDS[kind].__struct_fields__)
-        raise ConfigError(f"{at}.{strays[0]}", "is no field that a record holds", f"take some of {known}")
-    try:
-        return msgspec.convert(written, RECORDS[kind])
-    except msgspec.ValidationError as error:
-        raise shape_error(error, at) from None
+    _check_names(written, RECORDS[kind], at)
+    return decode(written, RECORDS[kind], at)
+
+
+def _check_names(written: object, structure: type[Struct], at: str) -> None:
+    """See that every name is one that is read, also in what is nested; what has another shape is left to decoding."""
+    for name, value in cast("dict[str, Any]", written if isinstance(written, Mapping) else {}).items():
+        if name not in structure.__struct_fields__:
+            fix = did_you_mean(name, structure.__struct_fields__)
+            raise ConfigError(f"{at}.{name}", "is no field that a record holds", fix)
+        member = members(structure)[name]
+        inner = item_of(member) or member.type
+        if not (isinstance(inner, type) and issubclass(inner, Struct)):
+            continue
+        if isinstance(value, list):
+            for index, item in enumerate(cast("list[Any]", value)):
+                _check_names(item, inner, f"{at}.{name}[{index}]")
+        else:
+            _check_names(value, inner, f"{at}.{name}")
 
 
 def run_examples(rulebook: Rulebook, examples: Sequence[Prepared]) -> Iterator[Result]:

@@ -102,7 +102,7 @@ def _resolve_in_record(path: str, place: Place, at: str) -> Field:
         read = _derived_reader(root, rest)
     else:
         read = attrgetter(f"record.{path}") if not rest else _guarded(attrgetter(f"record.{path}"))
-    return Field(path, member.kind, read, rooted=True, personal=personal, item=_item(member))
+    return Field(path, member.kind, read, rooted=True, personal=personal, item=item_of(member))
 
 
 def _resolve_in_previous(path: str, place: Place, at: str) -> Field:
@@ -129,7 +129,7 @@ def _resolve_in_element(path: str, place: Place, at: str) -> Field:
     member, personal = _walk(place.element, names, at)
     declared = len(names) == 1 and not member.derived
     return Field(
-        path, member.kind, _guarded(attrgetter(path)), rooted=False, personal=personal, item=_item(member),
+        path, member.kind, _guarded(attrgetter(path)), rooted=False, personal=personal, item=item_of(member),
         attribute=path if declared else None,
     )  # fmt: skip
 
@@ -156,7 +156,7 @@ def describe(record: type[Struct], prefix: str = "") -> dict[str, Kind]:
     for name, member in members(record).items():
         path = prefix + name
         found[path] = member.kind
-        inner = _item(member) if member.kind == "list" else member.type
+        inner = item_of(member) if member.kind == "list" else member.type
         if _is_struct(inner):
             found |= describe(inner, f"{path}[]." if member.kind == "list" else f"{path}.")
     return found
@@ -217,7 +217,8 @@ def _kind_of(annotation: Value) -> Kind:
     raise TypeError(f"rules cannot ask about {annotation}")
 
 
-def _item(member: Member) -> Value:
+def item_of(member: Member) -> Value:
+    """The type of a list's elements, None for what is no list."""
     return get_args(member.type)[0] if member.kind == "list" else None
 
 

@@ -206,6 +206,32 @@ def test_a_delivery_that_tells_no_such_event_is_told_with_its_place(
         raise error
 
 
+@pytest.mark.parametrize(
+    ("words", "mistake"),
+    [
+        ("expect: {}, record: {id: a}, evnet: {}", r"\[0\]\.evnet: unknown key. Fix: did you mean event\?"),
+        ("expect: {match: [a]}, record: {id: a}", r"\[0\]\.expect\.match: unknown key. Fix: did you mean matches\?"),
+        ("record: {id: a}", r"\[0\]\.expect: is missing. Fix: add expect"),
+        ("expect: {}, record: {id: a, lines: {}}", r"\[0\]\.record\.lines: Expected `array \| null`"),
+        ("expect: {}, record: {id: a, lines: [{qty: 1}]}", r"\[0\]\.record\.lines\[0\]\.qty: is no field that a rec"),
+        ("expect: {}, record: {id: a, lines: [{price: {value: 1, curency: EUR}}]}",
+         r"lines\[0\]\.price\.curency: is no field .* did you mean currency\?"),
+        ("expect: {}, record: {id: a, supplier: {nmae: b}}", r"record\.supplier\.nmae: .*did you mean name\?"),
+        ("expect: {}, record: {id: a, total: {value: 1, currency: EUR}}", r"record\.total: is no field that a record"),
+        ("expect: {}, record: {id: a}, previous: {lines: [{qty: 1}]}", r"\[0\]\.previous\.lines\[0\]\.qty: is no fi"),
+        ("expect: {}, record: {id: 5}", r"\[0\]\.record\.id: Expected `str`, got `int`. Fix: put it in quotes"),
+        ("expect: {}, record: {id: a}, event: {change: update}", r"event\.change: .* did you mean updated\?"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_an_example_is_told_with_its_place_and_its_fix(
+    run: Run, tmp_path: Path, words: str, mistake: str
+) -> None:
+    error = try_example(run, tmp_path, "[]", f"- {{name: bad, type: purchase_order, {words}}}").exception
+    assert isinstance(error, ConfigError)
+    with pytest.raises(ConfigError, match=mistake):
+        raise error
+
+
 def test_numbers_under_raw_are_exact_as_they_are_live(run: Run, tmp_path: Path) -> None:
     rule = "- {id: one, type: customer, when: {field: raw.weight, op: eq, value: 12.1}}"
     example = "- {name: raw, type: customer, record: {id: a}, raw: {weight: 12.1}, expect: {matches: [one]}}"

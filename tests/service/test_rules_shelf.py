@@ -168,7 +168,7 @@ def test_examples_that_turn_out_otherwise_are_told_and_fail(run: Run, tmp_path: 
     [
         (("status: received", "statsu: received"), r"\[0\]\.record\.statsu: is no field"),
         (("status: received", "status: 3"), r"\[0\]\.record\.status: Expected"),
-        (("name: a name", "nmae: a name"), r"\[0\]: Object contains unknown field"),
+        (("name: a name", "nmae: a name"), r"\[0\].nmae: unknown key"),
         (("expect:", "previous: {statsu: x}\n  expect:"), r"\[0\]\.previous\.statsu: is no field"),
     ],
 )
