@@ -23,7 +23,7 @@ from service.records import RECORDS
 from service.settings import Settings, load_settings
 from service.sources import build_sources
 from service.store import Store
-from service.store.durability import parse_info
+from service.store.overview import Overview
 from service.store.shards import shard_urls
 
 Result = Literal["ok", "warning", "failed"]
@@ -140,9 +140,7 @@ async def _examine_store(settings: Settings) -> AsyncIterator[Check]:
 
 
 async def _version(store: Store) -> Check:
-    info = parse_info(await store.client.command("INFO", "server"))
-    name = "Valkey " + info["valkey_version"] if "valkey_version" in info else "Redis " + info["redis_version"]
-    return Check("", "version", "ok", name)
+    return Check("", "version", "ok", await Overview(store.client, store.keys).server())
 
 
 async def _memory(store: Store) -> Check:

@@ -60,6 +60,7 @@ class Laboratory(Struct, frozen=True):
             ConfigError, StoreUnavailable, TransientError, PermanentError, Held: as `run_event`.
         """
         rulebook = await self.load(candidate)
+        # Whatever else stands in a path is no id, and could name another key.
         for place in self.places if event_id.isalnum() else ():
             event = await stored_event(place.store, event_id)
             if event is not None:

@@ -10,20 +10,16 @@ from service.dry_runs import (
     LAST_EVENTS_MAX,
     Comparison,
     DryRun,
-    compare_last,
-    last_events,
-    load_rulebook,
     made_event,
-    run_event,
     run_record,
     run_subject,
-    stored_event,
 )
 from service.errors import ConfigError
-from service.events import Change, Event, RecordRef
+from service.events import Change, RecordRef
 from service.ingress.admin.parts import AdminParts, Parts
-from service.ingress.admin.problems import Fault, Invalid, invalid, not_found
-from service.rules import Rule, Rulebook, Subject, write_document
+from service.ingress.admin.problems import Fault, Invalid, invalid
+from service.oversight.trying import Candidate, Laboratory
+from service.rules import Rulebook, Subject
 from service.rules.compiling import by_name, compile_rule
 from service.rules.examples import read_raw, read_record
 from service.rules.language import RuleType
@@ -44,13 +40,6 @@ class PostedRecord(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     record: dict[str, Any]
     raw: Any = None
     previous: dict[str, Any] | None = None
-
-
-class Candidate(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The rules to try: these instead of all in force, or a former version; left out, those in force."""
-
-    rules: tuple[Rule, ...] | None = None
-    version: str | None = None
 
 
 class DryRunRequest(Candidate, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -81,55 +70,36 @@ class DryRuns(Controller):
         chosen = [name for name in ("event", "fetch", "post") if getattr(data, name) is not None]
         if len(chosen) != 1:
             raise Invalid([Fault("", f"{len(chosen)} of event, fetch and post are there", "send exactly one")])
-        rulebook = await _rulebook(parts, data)
+        _check_rules(parts, data)
+        laboratory = _laboratory(parts)
         if data.event is not None:
-            event = await _event(parts, data.event)
-            return await run_event(rulebook, parts.store_of(event.record.lane), parts.platforms, event)
+            return await laboratory.try_event(data, data.event)
+        rulebook = await laboratory.load(data)
         if data.fetch is not None:
             ref = RecordRef(data.fetch.platform, data.fetch.kind, data.fetch.id)
             store = parts.store_of(ref.lane)
-            return await run_record(
-                rulebook, store, parts.platforms, ref, change=data.change, source=data.source
-            )  # fmt: skip
+            return await run_record(rulebook, store, parts.platforms, ref, change=data.change, source=data.source)
         return run_subject(rulebook, _posted(rulebook, data))
 
     @post("/compare", role="operator", status_code=200)
     async def compare(self, data: JSONBody[CompareRequest], parts: Parts) -> Comparison:
         """Judge the last stored events by a candidate and by the rules in force, and tell the differences."""
-        live, candidate = await _rulebook(parts, Candidate()), await _rulebook(parts, data)
-        events = await last_events(parts.stores, data.last)
-        return await compare_last(live, candidate, parts.store_of, parts.platforms, events)
+        _check_rules(parts, data)
+        return await _laboratory(parts).compare(data, data.last)
 
 
-async def _rulebook(parts: AdminParts, wanted: Candidate) -> Rulebook:
-    if wanted.rules is not None:
-        # One by one at first, so that a mistake is told by the place of its rule in what was sent.
-        names = by_name(parts.actions)
-        for index, rule in enumerate(wanted.rules):
-            try:
-                compile_rule(rule, names, "rule")
-            except ConfigError as error:
-                raise invalid(error, "rule", f"/rules/{index}") from None
-        return await load_rulebook(write_document((), wanted.rules), parts.actions)
-    shelf = parts.store.rulebook
-    if wanted.version is not None:
-        document = await shelf.document(wanted.version) if wanted.version.isalnum() else None
-    else:
-        current = await shelf.current()
-        document = current[1] if current else None
-    if document is None:
-        raise not_found(f"version {wanted.version[:64]}" if wanted.version else "rulebook in force")
-    return await load_rulebook(document, parts.actions)
+def _laboratory(parts: AdminParts) -> Laboratory:
+    return Laboratory(parts.places, parts.store_of, parts.platforms, parts.actions)
 
 
-async def _event(parts: AdminParts, event_id: str) -> Event:
-    # Whatever else stands in a path is no id, and could name another key.
-    if event_id.isalnum():
-        for store in parts.stores:
-            event = await stored_event(store, event_id)
-            if event is not None:
-                return event
-    raise not_found(f"event {event_id[:64]}")
+def _check_rules(parts: AdminParts, wanted: Candidate) -> None:
+    """Compile the rules one by one, so that a mistake is told by the place of its rule in what was sent."""
+    names = by_name(parts.actions)
+    for index, rule in enumerate(wanted.rules or ()):
+        try:
+            compile_rule(rule, names, "rule")
+        except ConfigError as error:
+            raise invalid(error, "rule", f"/rules/{index}") from None
 
 
 def _posted(rulebook: Rulebook, data: DryRunRequest) -> Subject:
