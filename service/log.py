@@ -63,9 +63,8 @@ def configure(component: Component, level: str = "info", line_bytes_max: int = L
         logger_factory=lambda *_: _Writer(fd),
         cache_logger_on_first_use=True,
     )
-    handler = _LibraryHandler(finish, _Writer(fd))
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [_LibraryHandler(finish, _Writer(fd))]
     root.setLevel(level.upper())
     for name, least in QUIET.items():
         logging.getLogger(name).setLevel(least)
@@ -179,8 +178,7 @@ def _render_readable(line: dict[str, Any]) -> bytes:
     """Render for a terminal: coloured, the stack on lines of its own."""
     line = scrub(line)
     stack = line.pop("error_stack", "")
-    text = _console(None, "", line)
-    return f"{text}\n{stack}".encode("utf-8", "replace")
+    return f"{_console(None, '', line)}\n{stack}".encode("utf-8", "replace")
 
 
 _console = structlog.dev.ConsoleRenderer(colors=True, timestamp_key="ts", pad_event_to=20)
