@@ -180,11 +180,12 @@ async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
 
 
 def _named(error: Exception, target: URL) -> TransientError | PermanentError:
-    """Name what aiohttp raised. Of the URL only the host is told: the rest may hold secrets."""
+    """Name what aiohttp raised. Of the URL only host and port are told: the rest may hold secrets."""
     named, kind, reason = next(
         (named, kind, reason) for raised, named, kind, reason in _NAMES if isinstance(error, raised)
     )
-    return named(kind, reason.format(host=target.raw_host))
+    host = target.raw_host if target.is_default_port() else f"{target.raw_host}:{target.port}"
+    return named(kind, reason.format(host=host))
 
 
 _NAMES: tuple[tuple[type[Exception], type[TransientError] | type[PermanentError], str, str], ...] = (

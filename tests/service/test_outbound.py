@@ -60,6 +60,7 @@ async def test_a_port_that_nobody_listens_on_is_a_transient_connect_error(outbou
         await get(outbound, f"http://127.0.0.1:{free_port}/?secret=s3cret")
     assert raised.value.kind == "connect"
     assert "s3cret" not in str(raised.value)
+    assert str(raised.value) == f"no connection to 127.0.0.1:{free_port}"
 
 
 async def test_a_name_that_does_not_resolve_is_a_transient_connect_error(outbound: Outbound) -> None:
