@@ -23,6 +23,7 @@ _MISSING = re.compile(r"Missing required query parameter '(\w+)'")
 _NAMES = {"wanted_state": "state"}
 """What a query calls a parameter whose name a route cannot take."""
 
+_NAMED = re.compile(r"Object (contains unknown|missing required) field `([^`]*)`")
 _CODES = {
     400: "unparsable",
     404: "not_found",
@@ -124,7 +125,13 @@ def _fault(found: Mapping[str, Any]) -> Fault:
         return Fault(f"?{_NAMES.get(key, key)}", message)
     if message == "'data'":  # Litestar's word for a body that is not there
         return Fault("", "the body is missing", "send JSON")
-    return Fault(pointer_of("" if key == "data" else key), message)
+    pointer, named = pointer_of("" if key == "data" else key), _NAMED.fullmatch(message)
+    if named is None:
+        return Fault(pointer, message)
+    pointer += "/" + named[2].replace("~", "~0").replace("/", "~1")  # to the key itself, not to what it stands in
+    if named[1] == "missing required":
+        return Fault(pointer, "is missing", "add it")
+    return Fault(pointer, "unknown key", "remove it, or correct it by the description at /docs")
 
 
 def _retry_after(seconds: int) -> dict[str, str]:

@@ -46,7 +46,8 @@ def pointers(answer: Answer) -> list[str]:
     ("change", "pointer"),
     [
         ({"sort": "first"}, "/sort"),
-        ({"colour": "red"}, ""),
+        ({"colour": "red"}, "/colour"),
+        ({"when": {"all": [{"feild": "status"}]}}, "/when/all/0/feild"),
         ({"type": "order"}, "/type"),
         ({"id": "a b"}, "/id"),
         ({"when": {"all": [{"field": "statsu", "op": "exists"}]}}, "/when/all/0/field"),
@@ -61,6 +62,17 @@ def pointers(answer: Answer) -> list[str]:
 async def test_a_mistake_is_told_by_a_pointer_to_it(api: Api, change: dict[str, Any], pointer: str) -> None:
     assert pointers(await api("POST", RULES, RULE | change)) == [pointer]
     assert (await api("GET", RULES)).body["items"] == []
+
+
+async def test_what_is_missing_or_not_known_is_named(api: Api) -> None:
+    for body, told in (
+        ({"id": "a"}, {"pointer": "/type", "detail": "is missing", "fix": "add it"}),
+        (RULE | {"a/b": 1}, {"pointer": "/a~1b", "detail": "unknown key"}),
+        (None, {"pointer": "", "detail": "the body is missing", "fix": "send JSON"}),
+    ):
+        answer = await api("POST", RULES, body)
+        assert answer.status == 422
+        assert told.items() <= answer.body["errors"][0].items()
 
 
 async def test_monsters_are_refused_with_pointers_before_long(api: Api) -> None:
