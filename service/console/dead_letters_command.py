@@ -10,10 +10,16 @@ from service.console.events_command import AGAIN, RAW, end_with, put_back
 from service.console.printing import JSON
 from service.console.reaching import Way, ask, reaching
 from service.console.wanting import AFTER, LIMIT, wanting
-from service.oversight.replaying import Change
+from service.oversight.replaying import REASON_CHARACTERS_MAX, Change
 from service.oversight.wanted import Wanted
 
 ERRORS = "Those with this error (platform_unavailable, outcome_unknown, …)."
+
+
+def _said(_ctx: click.Context, _param: click.Parameter, reason: str) -> str:
+    if not 0 < len(reason.strip()) <= REASON_CHARACTERS_MAX:
+        raise click.BadParameter(f"say why, in at most {REASON_CHARACTERS_MAX} characters")
+    return reason
 
 
 @click.group(name="dead-letters")
@@ -53,7 +59,7 @@ def replay(ids: tuple[str, ...], walk: Walk, *, again: bool, way: Way) -> None:
 
 
 @dead_letters.command()
-@click.option("--reason", required=True, help="Why, for those who come after.")
+@click.option("--reason", required=True, callback=_said, help="Why, for those who come after.")
 @walking("error", ERRORS, state="dead", verb="discarded")
 @reaching
 def discard(ids: tuple[str, ...], reason: str, walk: Walk, *, way: Way) -> None:

@@ -1,6 +1,6 @@
 """The way to an installation by its admin API, for whoever has a token: the same questions, as HTTP calls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -240,11 +240,19 @@ class Remote:
         try:
             if answer.status >= 300:
                 problem = msgspec.json.decode(answer.body, type=dict[str, Any])
-                raise Refusal(answer.status, str(problem["code"]), str(problem["detail"]))
+                raise Refusal(answer.status, str(problem["code"]), " ".join(_told(problem)))
             return msgspec.json.decode(answer.body, type=kind)
         except (msgspec.DecodeError, KeyError, UnicodeDecodeError) as error:
             detail = f"What answered {answer.status} at {self._url} is no admin API of this version."
             raise Refusal(answer.status, "unreadable", detail) from error
+
+
+def _told(problem: Mapping[str, Any]) -> Iterator[str]:
+    """Give what a problem says, and of each mistake its place."""
+    yield str(problem["detail"])
+    for fault in problem.get("errors", ()):
+        fix = f" ({fault['fix']})" if fault.get("fix") else ""
+        yield f"{fault['pointer'] or 'the whole'}: {fault['detail']}{fix}."
 
 
 def _refuse_author(author: str | None) -> None:

@@ -6,8 +6,8 @@ and taken up again: what was put back has left the index or is under way, which 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Literal
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -23,6 +23,7 @@ PAGE_SECONDS_MAX = 5.0
 """After this long a page ends where it is: whoever asked goes on with the next one."""
 
 PAGE_EVENTS_MAX = 200
+REASON_CHARACTERS_MAX = 500
 
 Result = Literal["replayed", "discarded", "planned", "under_way", "skipped", "gone"]
 
@@ -35,7 +36,9 @@ NOWHERE: dict[str, tuple[Result, str]] = {
 
 Limit = Annotated[int, Meta(ge=1, le=PAGE_EVENTS_MAX, description="events of one page")]
 Rate = Annotated[float, Meta(gt=0, le=1_000, description="events a second, at most")]
-Reason = Annotated[str, Meta(min_length=1, max_length=500, description="why, for those who come after")]
+Reason = Annotated[
+    str, Meta(min_length=1, max_length=REASON_CHARACTERS_MAX, description="why, for those who come after")
+]
 
 
 class Change(Struct, frozen=True):
@@ -77,7 +80,7 @@ async def replay_event(places: Places, operator: Operator, event_id: str, *, aga
         StoreUnavailable, StoreFull: not known to be done; may be repeated.
     """
     place, _ = await locate_event(places, event_id)
-    return await _replay(place, operator, event_id, again=again, dry_run=dry_run)
+    return await _whole(_replay(place, operator, event_id, again=again, dry_run=dry_run))
 
 
 async def discard_event(places: Places, operator: Operator, event_id: str, reason: str) -> Change:
@@ -90,7 +93,7 @@ async def discard_event(places: Places, operator: Operator, event_id: str, reaso
     place, shown = await locate_event(places, event_id)
     if shown["state"] != "dead":
         raise Refusal(409, "no_dead_letter", f"{event_id[:64]} is no dead letter; it is {shown['state']}.")
-    return await _discard(place, operator, event_id, reason, dry_run=False)
+    return await _whole(_discard(place, operator, event_id, reason, dry_run=False))
 
 
 async def replay_page(places: Places, operator: Operator, bulk: Bulk, *, again: bool) -> ChangePage:
@@ -103,8 +106,8 @@ async def replay_page(places: Places, operator: Operator, bulk: Bulk, *, again: 
     if bulk.wanted.state not in {"dead", "ended"}:
         raise Refusal(422, "invalid", "Only events that are `dead` or `ended` can be put back.")
 
-    async def change(hit: Hit) -> Change:
-        return await _replay(hit.place, operator, hit.summary.id, again=again, dry_run=bulk.dry_run)
+    def change(hit: Hit) -> Coroutine[Any, Any, Change]:
+        return _replay(hit.place, operator, hit.summary.id, again=again, dry_run=bulk.dry_run)
 
     return await _walk(places, bulk, change)
 
@@ -119,13 +122,13 @@ async def discard_page(places: Places, operator: Operator, bulk: Bulk, reason: s
     if bulk.wanted.state != "dead":
         raise Refusal(422, "invalid", "Only dead letters can be discarded.")
 
-    async def change(hit: Hit) -> Change:
-        return await _discard(hit.place, operator, hit.summary.id, reason, dry_run=bulk.dry_run)
+    def change(hit: Hit) -> Coroutine[Any, Any, Change]:
+        return _discard(hit.place, operator, hit.summary.id, reason, dry_run=bulk.dry_run)
 
     return await _walk(places, bulk, change)
 
 
-async def _walk(places: Places, bulk: Bulk, change: Callable[[Hit], Awaitable[Change]]) -> ChangePage:
+async def _walk(places: Places, bulk: Bulk, change: Callable[[Hit], Coroutine[Any, Any, Change]]) -> ChangePage:
     """Change the events of a page one by one, no faster than the rate, and not much longer than a page may take."""
     if bulk.wanted.everything and not bulk.all:
         raise Refusal(422, "invalid", "Say which events are meant, or that `all` are.")
@@ -133,7 +136,7 @@ async def _walk(places: Places, bulk: Bulk, change: Callable[[Hit], Awaitable[Ch
     items: list[Change] = []
     began = time.monotonic()
     for hit in hits:
-        items.append(await change(hit))
+        items.append(await _whole(change(hit)))
         spent = time.monotonic() - began
         if not bulk.dry_run:
             # Counted from the page's begin, so that a slow store does not slow it down once more.
@@ -142,6 +145,16 @@ async def _walk(places: Places, bulk: Bulk, change: Callable[[Hit], Awaitable[Ch
             following = hit.cursor
             break
     return ChangePage(items, following and following.write())
+
+
+async def _whole(change: Coroutine[Any, Any, Change]) -> Change:
+    """Let a change that was begun end and be told, also where whoever asked for it leaves meanwhile."""
+    task = asyncio.ensure_future(change)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,))
+        raise
 
 
 async def _replay(place: Place, operator: Operator, event_id: str, *, again: bool, dry_run: bool) -> Change:

@@ -153,6 +153,7 @@ dead-letters replay --all
 dead-letters discard --all --reason why --dry-run
 dead-letters discard ENDED --reason why
 dead-letters discard nobody --reason why
+dead-letters discard DEAD --reason=
 quarantine list
 quarantine show REFUSED
 quarantine show REFUSED --raw
@@ -381,6 +382,11 @@ async def test_nobody_there_and_somebody_else_there_are_told_apart(run: Run, fre
     assert (other.exit_code, "no admin API" in other.output) == (1, True)
     store = await run("workers", WAYBILL_REDIS_URL=f"redis://127.0.0.1:{free_port}")
     assert (store.exit_code, "store_unavailable" in store.output) == (1, True)
+
+
+async def test_a_mistake_that_only_the_api_sees_is_told_with_its_place(installation: Installation, run: Run) -> None:
+    long = await run("events", "search", "x" * 501, **installation.remotely())
+    assert (long.exit_code, "?text: Expected `str` of length <= 500" in long.stderr) == (2, True), long.stderr
 
 
 async def test_without_a_terminal_nothing_is_done_to_all_unasked(installation: Installation, run: Run) -> None:

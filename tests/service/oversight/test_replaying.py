@@ -1,5 +1,6 @@
 """Putting events back and discarding dead letters: told before, held to a rate, stopped and taken up anywhere."""
 
+import asyncio
 import json
 import time
 
@@ -113,6 +114,22 @@ async def test_what_is_done_is_repeated_only_on_again(house: House, places: list
     assert sorted(house.keys()) == sorted(
         f"{event_id}:{rule}:claim:{generation}" for rule in ("short-receipt", "other") for generation in (0, 1)
     )
+
+
+@pytest.mark.parametrize("steps", range(1, 12))
+async def test_a_walk_that_is_stopped_tells_of_all_it_changed(
+    steps: int, house: House, places: list[Place], capfd: pytest.CaptureFixture[str]
+) -> None:
+    await kill(house, 3)
+    capfd.readouterr()
+    walk = asyncio.ensure_future(replay_page(places, ANN, bulk(rate=1_000), again=False))
+    while steps and not walk.done():  # a fresh point to be stopped at each time
+        await asyncio.sleep(0.0005)
+        steps -= 1
+    walk.cancel()
+    await asyncio.gather(walk, return_exceptions=True)
+    left = await house.store.client.command("ZCARD", "wb:dead")
+    assert len(told(capfd)) == 3 - left
 
 
 async def test_all_that_fit_are_put_back_page_by_page_at_a_rate(house: House, places: list[Place]) -> None:
