@@ -1,11 +1,22 @@
 """What no single field can tell: names that refer to nothing, parts that do not fit together, secrets not there."""
 
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from service.config.decoding import did_you_mean
-from service.config.platforms import CustomConfig, PlatformConfig, known_kinds, listed_kinds
+from service.config.platforms import (
+    ClientCredentialsAuth,
+    CustomConfig,
+    CustomList,
+    NoAuth,
+    PexipEngageConfig,
+    PlatformConfig,
+    known_kinds,
+    listed_kinds,
+)
 from service.config.sources import SourceConfig
 from service.envelopes import CloudEventsEnvelope, CustomEnvelope, PlatformEnvelope, StandardWebhooksEnvelope
 from service.errors import ConfigError
@@ -47,6 +58,8 @@ def check_source(
         yield from _check_envelope(f"{at}.envelope", source, platform)
     if source.poll is not None and source.poll.record not in listed_kinds(platform):
         fix = did_you_mean(source.poll.record, listed_kinds(platform))
+        if isinstance(platform, CustomConfig) and source.poll.record in platform.records:
+            fix = f"add list: to platforms.{source.platform}.records.{source.poll.record}"
         yield ConfigError(f"{at}.poll.record", f"{source.platform} cannot list that, so it cannot be polled", fix)
 
 
@@ -63,6 +76,16 @@ def _check_scheme(at: str, source: SourceConfig, environ: Mapping[str, str]) -> 
     if isinstance(source.verify, Unverified) and not source.allow_unverified:
         fix = "verify the sender, or write allow_unverified: true beside verify to accept that anyone may send"
         yield ConfigError(f"{at}.verify", "scheme none takes deliveries from anyone", fix)
+
+
+def platform_warnings(at: str, platform: PlatformConfig) -> Iterator[str]:
+    """Find what is allowed but worth a second look, in a platform without mistakes."""
+    if isinstance(platform, CustomConfig) and isinstance(platform.auth, NoAuth):
+        return
+    for path, url in _addresses(platform, at):
+        address = urlsplit(url)
+        if address.scheme == "http" and _is_far(address.hostname or ""):
+            yield f"{path}: http shows the credentials to whoever is on the way; write https"
 
 
 def source_warnings(
@@ -118,9 +141,40 @@ def _check_envelope(at: str, source: SourceConfig, platform: PlatformConfig) -> 
 def _check_records(at: str, platform: CustomConfig) -> Iterator[ConfigError]:
     if not platform.records:
         yield ConfigError(at, "is empty", f"name at least one of {', '.join(sorted(RECORDS))}")
-    for kind in platform.records:
+    for kind, record in platform.records.items():
         if kind not in RECORDS:
             yield ConfigError(f"{at}.{kind}", f"there is no kind {kind}", did_you_mean(kind, RECORDS))
+        if record.list is not None:
+            yield from _check_list(f"{at}.{kind}.list", record.list)
+
+
+def _check_list(at: str, place: CustomList) -> Iterator[ConfigError]:
+    """Find a list of which the first page would be all that is ever seen."""
+    if place.next == "page" and "{page}" not in place.path:
+        fix = 'put {page} into it, as in "/orders?page={page}"'
+        yield ConfigError(f"{at}.path", "has no {page}, so every page would be the first", fix)
+    if place.next == "none" and "{page}" in place.path:
+        fix = "write next: page, or what else leads to the next page"
+        yield ConfigError(f"{at}.next", "is none, so only the first page would be looked at", fix)
+    if "{cursor}" in place.path and not place.next.startswith("/"):
+        fix = "point to what goes into {cursor}, such as /meta/next"
+        yield ConfigError(f"{at}.next", "says nowhere where the cursor stands", fix)
+
+
+def _addresses(platform: PlatformConfig, at: str) -> Iterator[tuple[str, str]]:
+    yield f"{at}.base_url", platform.base_url
+    if isinstance(platform, PexipEngageConfig) and platform.token_url:
+        yield f"{at}.token_url", platform.token_url
+    if isinstance(platform, CustomConfig) and isinstance(platform.auth, ClientCredentialsAuth):
+        yield f"{at}.auth.token_url", platform.auth.token_url
+
+
+def _is_far(host: str) -> bool:
+    """Whether a host is out on the internet, as far as its name tells."""
+    try:
+        return ip_address(host).is_global
+    except ValueError:
+        return "." in host and not host.endswith((".local", ".internal", ".svc", ".localhost"))
 
 
 def _secrets(value: object, at: str) -> Iterator[tuple[str, SecretRef]]:

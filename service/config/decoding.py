@@ -43,8 +43,13 @@ def decode(data: Plain, wanted: Wanted, at: str) -> Any:  # noqa: ANN401 - what 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Say which of the known words was probably meant, and name them all."""
-    words = sorted(known)
-    near = [MEANT[word]] if MEANT.get(word) in words else difflib.get_close_matches(word, words, 1)
+    words, small = sorted(known), word.lower()
+    by_small = {each.lower(): each for each in words}
+    if MEANT.get(small) in words:
+        near = [MEANT[small]]
+    else:
+        near = [by_small[each] for each in difflib.get_close_matches(small, by_small, 1)]
+    near = near or [each for each in words if len(small) > 2 and (each.startswith(small) or small.startswith(each))]
     guess = f"did you mean {near[0]}? " if near else ""
     return guess + (f"known here: {', '.join(words)}" if words else "remove it")
 
@@ -91,7 +96,9 @@ def _describe(reason: str, data: Plain, wanted: Wanted, at: str, tag: str) -> Co
         return ConfigError(f"{at}.{quoted[1]}", "is missing", _missing_fix(wanted, data, quoted[1]))
     if tag:
         return ConfigError(f"{at}.{tag}", reason, did_you_mean(str(data.get(tag, "")), _tags(wanted)))
-    if SecretRef in _members(wanted) and not isinstance(data, dict | list):
+    if SecretRef in _members(wanted) and isinstance(data, dict):
+        return ConfigError(at, reason, REFERENCE_FIX)
+    if SecretRef in _members(wanted) and not isinstance(data, list):
         return ConfigError(at, "a secret stands here in clear, or something else than a reference", REFERENCE_FIX)
     if "matching regex" in reason:
         reason = "does not have the right form"

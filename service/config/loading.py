@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.config.admin import Admin, check_admin
-from service.config.checks import check_platform, check_source, source_warnings
+from service.config.checks import check_platform, check_source, platform_warnings, source_warnings
 from service.config.decoding import Wanted, decode, unknown_key
 from service.config.platforms import PlatformConfig
 from service.config.sources import SOURCE_NAME, SourceConfig
@@ -86,11 +86,14 @@ def read_config(path: Path, environ: Mapping[str, str]) -> Reading:
     mistakes.extend(check_admin(general.admin, environ))
     if mistakes:
         return Reading(None, tuple(mistakes))
-    warnings = tuple(
-        text
-        for name, source in sources.items()
-        for text in source_warnings(f"sources.{name}", source, platforms[source.platform], environ)
-    )
+    found = [
+        *(platform_warnings(f"platforms.{name}", platform) for name, platform in platforms.items()),
+        *(
+            source_warnings(f"sources.{name}", source, platforms[source.platform], environ)
+            for name, source in sources.items()
+        ),
+    ]
+    warnings = tuple(text for texts in found for text in texts)
     config = Config(
         path=path,
         platforms=platforms,

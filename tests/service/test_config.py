@@ -110,7 +110,46 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
     ("platforms/pack/token", "hush", "platforms.pack.token", "in clear", "{env: NAME}"),
     ("platforms/pack/token", 4711, "platforms.pack.token", "in clear", "{env: NAME}"),
     ("platforms/pack/token", {}, "platforms.pack.token", "either env or file", "write"),
-    ("platforms/pack/token", {"env": "A", "file": "/b"}, "platforms.pack.token", "either env or file", "write"),
+    ("platforms/pack/token", {"env": "A", "file": "/b"}, "platforms.pack.token", "either env or file", "{env: NAME}"),
+    ("sources/pack-orders/verify/scheme", "HMAC", "sources.pack-orders.verify.scheme", "Invalid", "mean hmac?"),
+    ("sources/pack-orders/verify/scheme", "hmac_sha256", "sources.pack-orders.verify.scheme", "Invalid", "mean hmac?"),
+    ("sources/pack-orders/verify/algorithm", "SHA-256", "sources.pack-orders.verify.algorithm", "Inv", "mean sha256?"),
+    ("platforms/erp/auth/type", "oauth2", "platforms.erp.auth.type", "Invalid", "mean oauth2_client_credentials?"),
+    (
+        "platforms/erp/records/purchase_order/list",
+        {"path": "/orders", "next": "page"},
+        "platforms.erp.records.purchase_order.list.path",
+        "every page would be the first",
+        "{page}",
+    ),
+    (
+        "platforms/erp/records/purchase_order/list",
+        {"path": "/orders?page={page}"},
+        "platforms.erp.records.purchase_order.list.next",
+        "only the first page would be looked at",
+        "next: page",
+    ),
+    (
+        "platforms/erp/records/purchase_order/list",
+        {"path": "/orders?after={cursor}", "next": "page"},
+        "platforms.erp.records.purchase_order.list.path",
+        "every page would be the first",
+        "{page}",
+    ),
+    (
+        "platforms/erp/records/purchase_order/list",
+        {"path": "/orders?after={cursor}", "next": "link"},
+        "platforms.erp.records.purchase_order.list.next",
+        "says nowhere where the cursor stands",
+        "/meta/next",
+    ),
+    (
+        "sources/erp-orders/poll",
+        {"every": "5m", "record": "purchase_order"},
+        "sources.erp-orders.poll.record",
+        "cannot list that",
+        "add list: to platforms.erp.records.purchase_order",
+    ),
     ("platforms/pack/token", {"envv": "A"}, "platforms.pack.token.envv", "unknown key", "did you mean env?"),
     ("platforms/pack/token", {"env": 1}, "platforms.pack.token.env", "Expected `str", "in quotes"),
     ("platforms/pack/token", {"env": "NONE"}, "platforms.pack.token", "NONE is not set", "set NONE"),
@@ -457,6 +496,26 @@ def test_a_source_without_verification_is_taken_when_it_says_so_and_warned_of(tm
     assert config.warnings == (
         "sources.ofn-payments.verify: scheme: none takes deliveries from anyone who can reach the port",
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "warned"),
+    [
+        ("platforms/erp/base_url", "http://erp.example.com/api", "platforms.erp.base_url"),
+        ("platforms/engage/token_url", "http://auth.example.com/token", "platforms.engage.token_url"),
+        ("platforms/erp/base_url", "http://8.8.8.8/api", "platforms.erp.base_url"),
+        ("platforms/erp/base_url", "http://10.0.0.8:8080/api", None),
+        ("platforms/erp/base_url", "http://[::1]/api", None),
+        ("platforms/erp/base_url", "http://erp/api", None),
+        ("platforms/erp/base_url", "http://erp.shop.svc/api", None),
+        ("platforms/erp/base_url", "http://erp.shop.svc.cluster.local:8080/api", None),
+    ],
+)
+def test_credentials_that_everybody_on_the_way_can_read_are_warned_of(
+    tmp_path: Path, path: str, value: str, warned: str | None
+) -> None:
+    warnings = load(tmp_path, path, value).warnings
+    assert [text.split(": http shows the credentials")[0] for text in warnings] == ([warned] if warned else [])
 
 
 @pytest.mark.parametrize(

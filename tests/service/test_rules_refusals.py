@@ -242,6 +242,7 @@ def rule_with(actions: str) -> bytes:
         ("[{id: a, do: lgo, message: m}]", "actions[0].do", "no action 'lgo'", "did you mean log?"),
         ("[{id: a}]", "actions[0].do", "no action 'None'", "take one of"),
         ("[{id: a, do: log}]", "actions[0].message", "is missing", "add message"),
+        ("[{id: a, do: http, url: 'https://a.example/', method: Patch}]", "actions[0].method", "Inv", "mean PATCH?"),
         ("[{id: a, do: log, message: m, colour: red}]", "actions[0].colour", "unknown key", "level, message"),
         ("[{id: a, do: log, message: m, level: loud}]", "actions[0].level", "Invalid enum value", "info, warning"),
         ("[{do: log, message: m}]", "actions[0].id", "is missing", "add id"),
