@@ -114,8 +114,7 @@ def ask(way: Way, question: Callable[[Desk], Awaitable[Found]]) -> Found:
     """Open a desk, ask there, close it.
 
     Raises:
-        Failed: what was refused, or that nobody answers.
-        ConfigError: a mistake in the settings, or in waybill.yaml where it is needed.
+        Failed: what was refused, that nobody answers, or a mistake in the settings or in waybill.yaml.
     """
     return ask_at(_opened_desk(way), question)
 
@@ -132,8 +131,8 @@ def ask_at(desk: AbstractAsyncContextManager[AnyDesk], question: Callable[[AnyDe
     except Refusal as refusal:
         told = f"{refusal.code}: {refusal.detail}" if refusal.status == BAD_GATEWAY else refusal.detail
         raise Failed(told, EXIT_MISTAKE if refusal.status in MISTAKES else EXIT_FAILED) from refusal
-    except ConfigError:
-        raise
+    except ConfigError as error:
+        raise Failed(str(error), EXIT_MISTAKE) from error  # a person reads it, and no log
     except WaybillError as error:
         raise Failed(f"{error.kind}: {error}") from error
 
