@@ -39,8 +39,8 @@ from workers.stories import DecidedLine, first_ledger, read_decision, received_l
 from workers.tools import Tools
 
 
-async def process_lane(ctx: Mapping[str, Any], record: str) -> None:
-    """Run the lane of `record` for a bounded number of events.
+async def process_lane(ctx: Mapping[str, Any], _record: str) -> None:
+    """Run a record's lane for a bounded number of events.
 
     Raises:
         LeaseLost, StoreUnavailable: nothing more could be written; another run goes on from what is stored.
@@ -54,10 +54,9 @@ async def process_lane(ctx: Mapping[str, Any], record: str) -> None:
         if onward.head is None:
             return
         head, last, run.now_ms = onward.head, onward.last or LastState(), onward.now_ms
-    _ = record
 
 
-async def finish_effects(ctx: Mapping[str, Any], event_id: str) -> None:
+async def finish_effects(ctx: Mapping[str, Any], _event_id: str) -> None:
     """Run the effects that had to wait.
 
     Raises:
@@ -65,7 +64,6 @@ async def finish_effects(ctx: Mapping[str, Any], event_id: str) -> None:
     """
     job = ctx["job"]
     await Run(ctx["tools"], job).event(job.head, LastState())
-    _ = event_id
 
 
 class Run:

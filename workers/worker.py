@@ -92,12 +92,6 @@ class LeaseWorker(Worker):
         self.allow_pick_jobs = False
         self._stopping.set()
 
-    def handle_sig(self, signum: Signals) -> None:
-        """Likewise; arq calls this one from `close`."""
-        self.allow_pick_jobs = False
-        self._stopping.set()
-        _ = signum
-
     async def main(self) -> None:
         """Claim and run until a drain, or, with `burst`, until nothing is due and nothing runs."""
         self.ctx["redis"], self.ctx["worker"] = self.pool, self
@@ -115,7 +109,8 @@ class LeaseWorker(Worker):
 
     async def close(self) -> None:
         """Leave: runs are over by now; the connections belong to the store."""
-        self.handle_sig(Signals.SIGUSR1)
+        self.allow_pick_jobs = False
+        self._stopping.set()
         await asyncio.gather(*self.tasks.values(), return_exceptions=True)
         await self._endings.drain()
         if self.on_shutdown:

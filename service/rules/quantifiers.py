@@ -86,7 +86,7 @@ def _where(node: Condition, word: str, field: Field, place: Place, spot: Spot) -
     return compile_condition(node.where, inner, spot.inner(f"{word}.where"))
 
 
-def _wanted(node: Condition, spot: Spot) -> tuple[Decide, int, str]:
+def _wanted(node: Condition, spot: Spot) -> tuple[Decide, int]:
     operator = find_operator(node, spot.at)
     if operator.less is None and operator.name not in {"eq", "ne"}:
         raise ConfigError(f"{spot.at}.op", f"{operator.name} does not work on a count", "take eq, ne, lt, le, gt or ge")
@@ -97,7 +97,7 @@ def _wanted(node: Condition, spot: Spot) -> tuple[Decide, int, str]:
         raise ConfigError(f"{spot.at}.value", "is missing", fix)
     if type(node.value) is not int or not 0 <= node.value < 2**63:
         raise ConfigError(f"{spot.at}.value", f"{written(node.value)} is no count", fix)
-    return operator.decide, node.value, operator.name
+    return operator.decide, node.value
 
 
 class Search(Struct, frozen=True):
@@ -180,10 +180,10 @@ def _find_by_calls(run: Run, *, sought: bool) -> Find:
     return find
 
 
-def _count(field: Field, where: Test | None, wanted: tuple[Decide, int, str], elements_max: int, told: Node) -> Run:
+def _count(field: Field, where: Test | None, wanted: tuple[Decide, int], elements_max: int, told: Node) -> Run:
     """Count the elements that hold; with unknown ones among them, the answer is known only if they cannot matter."""
     read, rooted = field.read, field.rooted
-    decide, bound, _ = wanted
+    decide, bound = wanted
 
     def results(scope: Scope, elements: Sequence[Any], trace: Trace | None) -> list[Truth]:
         if where is None:

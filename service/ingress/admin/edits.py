@@ -8,10 +8,10 @@ from collections.abc import Callable
 from msgspec import Struct, structs
 
 from service.errors import ConfigError, Refusal
-from service.ingress.admin.audit import tell_change
 from service.ingress.admin.etags import check_match, etag_of
 from service.ingress.admin.parts import AdminParts, Operator
 from service.ingress.admin.problems import invalid, not_found
+from service.oversight.audit import tell_change
 from service.rules import Rule
 from service.rules.compiling import by_name, compile_rule
 from service.rules.document import Document
