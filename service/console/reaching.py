@@ -137,15 +137,26 @@ def ask_at(desk: AbstractAsyncContextManager[AnyDesk], question: Callable[[AnyDe
         raise Failed(f"{error.kind}: {error}") from error
 
 
+def _read_url(url: str) -> tuple[str, str]:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigError("--url", f"{url!r} is no address of an admin API", "write it as http://127.0.0.1:8081")
+    return parts.scheme, parts.hostname
+
+
 @contextlib.asynccontextmanager
 async def opened_remote(settings: Settings, way: Way) -> AsyncGenerator[Remote]:
     """Open the way by the admin API.
 
     Raises:
-        ConfigError: there is no token.
+        ConfigError: there is no token, or no address.
     """
     url, token = way.url or "", way.read_token()
-    if url.startswith("http://") and urlsplit(url).hostname not in LOOPBACK:
+    scheme, host = _read_url(url)
+    if scheme == "http" and host not in LOOPBACK:
         click.echo("waybill: the token goes over the network unencrypted; take https, or a port-forward", err=True)
     async with Outbound(settings) as outbound:
         yield Remote(outbound, url, token)

@@ -34,6 +34,8 @@ SECONDS_MAX = 120.0
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 PATH = "/api/v1"
 PUBLICATIONS_PER_PAGE = 200
+NO_ROUTE = "Not Found"
+"""What is said of a path that no route has: the port for senders answers so, and an API of another version."""
 
 
 class KeptRule(Rule, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -239,12 +241,23 @@ class Remote:
         )
         try:
             if answer.status >= 300:
-                problem = msgspec.json.decode(answer.body, type=dict[str, Any])
-                raise Refusal(answer.status, str(problem["code"]), " ".join(_told(problem)))
+                raise _refusal(answer.status, answer.body)
             return msgspec.json.decode(answer.body, type=kind)
         except (msgspec.DecodeError, KeyError, UnicodeDecodeError) as error:
-            detail = f"What answered {answer.status} at {self._url} is no admin API of this version."
+            detail = f"What answered {answer.status} at {self._url} is no admin API of this version; its port is 8081."
             raise Refusal(answer.status, "unreadable", detail) from error
+
+
+def _refusal(status: int, body: bytes) -> Refusal:
+    """Read what an answer refuses.
+
+    Raises:
+        KeyError, msgspec.DecodeError: it is none of ours.
+    """
+    problem = msgspec.json.decode(body, type=dict[str, Any])
+    if problem["detail"] == NO_ROUTE:
+        raise KeyError(NO_ROUTE)
+    return Refusal(status, str(problem["code"]), " ".join(_told(problem)))
 
 
 def _told(problem: Mapping[str, Any]) -> Iterator[str]:

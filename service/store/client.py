@@ -48,6 +48,7 @@ class Client:
         self._room = asyncio.Semaphore(settings.store_connections_max)
         self._timeout_seconds = settings.store_timeout_ms / 1000
         self._retry_after_seconds = settings.retry_after_seconds
+        self._address = "WAYBILL_REDIS_SENTINEL" if settings.redis_sentinel else "WAYBILL_REDIS_URL"
 
     async def call(self, script: Script, arguments: Sequence[Argument], *, seconds_max: float) -> Answer:
         """Run `script` with prefix, queue and `arguments`, repeating it until it answers or `seconds_max` are over.
@@ -152,7 +153,7 @@ class Client:
                 f"no answer within {self._timeout_seconds:g} s (WAYBILL_STORE_TIMEOUT_MS): the server hangs or is busy"
             )
         if isinstance(error, RedisConnectionError | RedisTimeoutError | InvalidResponse):
-            reason = f"{reason.rstrip('.')}; WAYBILL_REDIS_URL says where the store is"
+            reason = f"{reason.rstrip('.')}; {self._address} says where the store is"
         return StoreUnavailable(reason, self._retry_after_seconds)
 
     async def _run(self, connection: AbstractConnection, script: Script, arguments: Sequence[Argument]) -> Answer:

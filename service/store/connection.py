@@ -8,6 +8,7 @@ and `client` does so where it knows the deadline.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import socket
+from pathlib import Path
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Sentinel
@@ -30,7 +31,7 @@ def build_pool(settings: Settings) -> ConnectionPool:
     """Make the pool that `settings` describe; nothing is connected yet.
 
     Raises:
-        ConfigError: the URL or the list of sentinels cannot be read.
+        ConfigError: the URL, the list of sentinels or the file of authorities cannot be read.
     """
     check = Verifier(settings)
     options: dict[str, Any] = {
@@ -39,7 +40,7 @@ def build_pool(settings: Settings) -> ConnectionPool:
         "redis_connect_func": check.greet,
     }
     if settings.redis_url.startswith("rediss://") and settings.redis_tls_ca_file:
-        options["ssl_ca_certs"] = settings.redis_tls_ca_file
+        options["ssl_ca_certs"] = _readable(settings.redis_tls_ca_file)
     if not settings.redis_url.startswith("unix://"):
         options |= {"socket_keepalive": True, "socket_keepalive_options": _keep_alive()}
     try:
@@ -108,13 +109,27 @@ def _keep_alive() -> dict[int, int]:
     return {getattr(socket, name): value for name, value in KEEP_ALIVE.items() if hasattr(socket, name)}
 
 
+def _readable(path: str) -> str:
+    try:
+        with Path(path).open("rb"):
+            return path
+    except OSError as error:
+        reason = f"{path} cannot be read: {error.strerror}"
+        raise ConfigError("WAYBILL_REDIS_TLS_CA_FILE", reason, "name a PEM file, or none for the system's") from None
+
+
+def _sentinel(item: str) -> tuple[str, int]:
+    host, _, port = item.rpartition(":")
+    if not host or not port.isdecimal():
+        fix = "write host:port of each, such as sentinel-1:26379,sentinel-2:26379"
+        raise ConfigError("WAYBILL_REDIS_SENTINEL", f"{item or 'an empty part'} is no host:port", fix)
+    return host, int(port)
+
+
 def _sentinel_pool(settings: Settings, options: dict[str, Any]) -> SentinelConnectionPool:
     # Sentinels hold no events: they are not asked for their durability, and have passwords of their own.
     plain = {name: value for name, value in options.items() if name != "redis_connect_func"}
-    hosts = [
-        (host, int(port))
-        for host, _, port in (item.strip().rpartition(":") for item in settings.redis_sentinel.split(","))
-    ]
+    hosts = [_sentinel(item.strip()) for item in settings.redis_sentinel.split(",")]
     password = settings.redis_sentinel_password or None
     sentinel = Sentinel(hosts, sentinel_kwargs={**plain, "password": password})
     url = BlockingConnectionPool.from_url(settings.redis_url)

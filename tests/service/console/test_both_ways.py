@@ -381,6 +381,12 @@ async def test_nobody_there_and_somebody_else_there_are_told_apart(run: Run, fre
     assert (nobody.exit_code, "connect" in nobody.output) == (1, True)
     other = await run("workers", "--url", f"{url}/healthz#", "--token", "x")
     assert (other.exit_code, "no admin API" in other.output) == (1, True)
+    senders = await run("workers", "--url", f"{url}/webhooks", "--token", "x")
+    assert (senders.exit_code, "no admin API of this version; its port is 8081" in senders.output) == (2, True)
+    for wrong in ("127.0.0.1:8081", "ftp://127.0.0.1", "http://", "http://[::1"):
+        mistake = await run("workers", "--url", wrong, "--token", "x")
+        assert isinstance(mistake.exception, ConfigError)
+        assert str(mistake.exception).startswith(f"--url: {wrong!r} is no address of an admin API")
     store = await run("workers", WAYBILL_REDIS_URL=f"redis://127.0.0.1:{free_port}")
     assert (store.exit_code, "store_unavailable" in store.output) == (1, True)
 
