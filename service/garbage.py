@@ -3,9 +3,9 @@
 import gc
 
 GARBAGE_ALLOCATIONS_MIN = 50_000
-"""Net allocations before the collector looks. A hundred runs have 20,000 to 30,000 objects in hand, all of them alive:
-with less than that it looks every few dozen events and finds nothing, for 5 % of a worker's time (by its default of
-700, a fifth). What has no cycles, which is nearly everything, goes without it."""
+"""Net allocations before the collector looks. A hundred runs have 10,000 to 15,000 objects in hand, all of them alive,
+and more where one lane has many events: with less than that it looks every few hundred events and finds nothing (by its
+default of 700 for a fifth of a worker's time). What has no cycles, which is nearly everything, goes without it."""
 
 
 def settle_memory() -> None:
