@@ -5,12 +5,14 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
 from service.actions import load_actions
+from service.addresses import AddressGuard
 from service.config.loading import Config, read_config
-from service.errors import ConfigError
+from service.errors import ConfigError, PermanentError
 from service.outbound import Outbound
 from service.platforms import build_platforms
 from service.rules import RuleFile, check_sources, find_rule_files, read_rule_files
@@ -92,5 +94,24 @@ def describe(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str]:
     for file in files:
         for rule in file.rules:
             yield f"rule      {rule.id}  {rule.type}, in {file.path}"
-    for warning in config.warnings:
+    for warning in (*config.warnings, *_unreachable(config, files)):
         yield f"warning   {warning}"
+
+
+def _unreachable(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str]:
+    """Find the actions whose every call would be refused, since their URL names an address of our own network."""
+    guard = AddressGuard(config.outbound.allow_private_hosts)
+    for file in files:
+        for rule in file.rules:
+            for action in rule.actions:
+                try:
+                    guard.check_literal(_host(action.get("url", "")))
+                except PermanentError as error:
+                    yield f"{file.path}: {rule.id}.{action['id']}: {error}"
+
+
+def _host(url: object) -> str:
+    try:
+        return urlsplit(str(url)).hostname or ""
+    except ValueError:
+        return ""  # its calls end as dead letters, invalid_url

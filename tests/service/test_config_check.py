@@ -82,6 +82,16 @@ def test_a_source_that_a_rule_names_has_to_be_there(folder: Path) -> None:
     assert "Fix: did you mean pack-orders?" in result.stderr
 
 
+def test_an_action_that_may_not_be_reached_is_warned_of(folder: Path) -> None:
+    action = '{id: claim, do: http, url: "http://10.0.0.7:9410/claims/{id}"}'
+    (folder / "rules/one.yaml").write_text(RULE.replace("actions: [", f"actions: [{action}, "))
+    result = run(folder)
+    assert result.exit_code == 0
+    assert "one.yaml: short-receipt.claim: 10.0.0.7 is no public address; outbound.allow_private_hosts" in result.stdout
+    replace(folder, "allow_private_hosts: []", "allow_private_hosts: [10.0.0.7]")
+    assert "no public address" not in run(folder).stdout
+
+
 @pytest.mark.parametrize("url", ["127.0.0.1:6379", "redis://127.0.0.1:64x9"])
 def test_an_address_of_the_store_that_cannot_be_read_is_a_mistake(folder: Path, url: str) -> None:
     result = run(folder, WAYBILL_REDIS_URL=url)
