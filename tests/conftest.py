@@ -9,9 +9,16 @@ from pathlib import Path
 import pytest
 import redis
 
+from service import log
 from service.dev.embedded import EmbeddedValkey, start_valkey
 from service.settings import Settings, load_settings
 from service.store import Store, open_store
+
+
+@pytest.fixture(autouse=True)
+def lines_that_can_be_caught() -> None:
+    """Let lines go the long way, on which tests catch them, whatever a command set up in this process before."""
+    log._current.often = None
 
 
 @pytest.fixture(scope="session")
