@@ -40,6 +40,10 @@ LABELS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
 PORTS: Schema = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65535}}
 CIDRS: Schema = {"type": "array", "items": {"type": "string", "pattern": "^[0-9a-fA-F:.]+/[0-9]{1,3}$"}}
 DIGEST: Schema = {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"}
+NAME: Schema = {"type": "string", "pattern": "^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"}
+TAG: Schema = {"type": "string", "pattern": "^([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?$"}
+HOST: Schema = {"type": "string", "pattern": "^([*][.])?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"}
+HOSTS: Schema = {"type": "array", "items": HOST}
 VARIABLE: Schema = {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "not": {"pattern": "^WAYBILL_"}}
 
 KEY_OF_SECRET: Schema = {
@@ -74,6 +78,9 @@ EXACT: dict[str, Schema] = {
     "commonLabels": LABELS,
     "commonAnnotations": LABELS,
     "image.repository": {"type": "string", "minLength": 1},
+    "nameOverride": NAME,
+    "fullnameOverride": NAME,
+    "image.tag": TAG,
     "image.digest": DIGEST,
     "image.pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
     "imagePullSecrets": OBJECTS,
@@ -99,7 +106,9 @@ EXACT: dict[str, Schema] = {
             "additionalProperties": False,
         },
     },
+    "redis.embedded.image.tag": TAG,
     "redis.embedded.image.digest": DIGEST,
+    "redis.embedded.storage": {"type": "string", "pattern": "^[0-9]+([.][0-9]+)?[kKMGTP]i?$"},
     "redis.embedded.nodeSelector": LABELS,
     "redis.embedded.maxMemory": {"type": "string", "pattern": "^[0-9]+(kb|mb|gb)$"},
     "service.autoscaling.kind": {"enum": ["none", "hpa"]},
@@ -117,11 +126,11 @@ EXACT: dict[str, Schema] = {
     "workers.autoscaling.keda.annotations": LABELS,
     "workers.attemptSecondsMax": {"type": "integer", "minimum": 1, "maximum": 3600},
     "ingress.annotations": LABELS,
-    "ingress.hosts": TEXTS,
+    "ingress.hosts": HOSTS,
     "ingress.tls": OBJECTS,
     "httpRoute.annotations": LABELS,
     "httpRoute.parentRefs": OBJECTS,
-    "httpRoute.hostnames": TEXTS,
+    "httpRoute.hostnames": HOSTS,
     "networkPolicy.serviceOutbound": {"enum": ["auto", "always", "never"]},
     "networkPolicy.redisPorts": PORTS,
     "networkPolicy.outboundPorts": PORTS,

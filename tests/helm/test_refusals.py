@@ -55,6 +55,12 @@ BY_SCHEMA: dict[str, tuple[Values, str]] = {
     "an operator without a digest": ({"config": {"admin": {"tokens": [{"name": "o", "role": "viewer"}]}}}, "sha256"),
     "a role nobody knows": ({"config": {"admin": {"tokens": [{**OPERATOR, "role": "root"}]}}}, "role"),
     "an operator's token in clear": ({"config": {"admin": {"tokens": [{**OPERATOR, "sha256": "ab"}]}}}, "sha256"),
+    "a tag that is none": ({"image": {"tag": "v1 beta"}}, "tag"),
+    "a name no object can have": ({"nameOverride": "UPPER_case"}, "nameOverride"),
+    "a whole name no object can have": ({"fullnameOverride": "-way"}, "fullnameOverride"),
+    "a host that is none": ({"ingress": {"enabled": True, "hosts": ["https://hooks.example.com"]}}, "hosts"),
+    "a route's host that is none": ({"httpRoute": {"hostnames": ["hooks example"]}}, "hostnames"),
+    "a volume of no size": ({"redis": {"embedded": {"storage": "lots"}}}, "storage"),
     "attempts without an end": ({"workers": {"attemptSecondsMax": 0}}, "attemptSecondsMax"),
 }
 
