@@ -61,6 +61,7 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
     Raises:
         ConfigError: the configuration cannot be joined, or WAYBILL_ADMIN_PORT cannot be had.
     """
+    # Never given twice: leases are fenced by it, and a pod starts again under its old name and pid.
     name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
     log = structlog.get_logger()
     async with joined(settings, config, environ) as tools:
@@ -68,6 +69,7 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
             func(process_lane, name=LANE_FUNCTION, keep_result=0),  # pyright: ignore[reportArgumentType] - arq types ctx as dict
             func(finish_effects, name=EFFECTS_FUNCTION, keep_result=0),  # pyright: ignore[reportArgumentType] - arq types ctx as dict
         ]
+        # A burst ends once nothing is due, which of a poll is never so.
         polls: Mapping[str, Poll] = {} if burst else polls_of(config, settings)
         worker = LeaseWorker(functions, tools.store, name, burst=burst, ctx={"tools": tools})
         async with (
@@ -80,6 +82,7 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
             limits = {"jobs_max": settings.jobs_max, "lease_seconds": settings.lease_seconds}
             log.info("process.started", worker=name, admin_port=admin_port, **limits)
             if await started(worker, tools.rules.first()):
+                # Once the rulebook is there: what is joined by now lives as long as the process.
                 settle_memory()
                 await worker.async_run()
         await worker.close()

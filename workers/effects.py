@@ -108,6 +108,7 @@ class EffectsRun:
                 for chain in chains:
                     group.create_task(self._chain(chain, fresh=fresh))
         except BaseExceptionGroup as failures:
+            # The store's own word, a lost lease or no answer, which every chain hears alike.
             raise failures.exceptions[0] from None
 
     def story(self) -> bytes:

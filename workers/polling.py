@@ -73,6 +73,7 @@ async def follow(tools: PollTools, poll: Poll) -> None:
     """Poll a source for ever, whenever it is this worker's turn."""
     log = structlog.get_logger()
     while True:
+        # A token for each turn, so that a poller that lost one is fenced off from its own past.
         token = os.urandom(8).hex()
         try:
             turn = await tools.home.polls.claim(poll.source, token, tools.settings.lease_seconds)

@@ -141,6 +141,7 @@ def read_received(story: bytes) -> ReceivedLine | None:
 
 def _find(story: bytes, mark: bytes, decoder: msgspec.json.Decoder[Found]) -> Found | None:
     for line in story.splitlines():
+        # The tag comes first in a line, so that all others need not be decoded.
         if line.startswith(mark):
             try:
                 return decoder.decode(line)

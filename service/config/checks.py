@@ -52,6 +52,7 @@ def check_source(
         yield ConfigError(f"{at}.platform", f"there is no platform {source.platform}", fix)
         return
     platform = platforms[source.platform]
+    # What is wrong with the platform has been told; of its sources nothing more can be known.
     if platform is None:
         return
     if source.verify is not None:

@@ -65,6 +65,7 @@ def read_yaml(path: Path) -> Plain:
     """
     try:
         with path.open("rb") as file:
+            # One byte more than it may have tells that it is too large, however large it is.
             content = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
         raise ConfigError(str(path), f"cannot be read: {error.strerror}", "name an existing, readable file") from None
@@ -101,6 +102,7 @@ class _Writer:
         if self.nodes > NODES_MAX or depth > DEPTH_MAX:
             fix = "write less, or use fewer aliases"
             raise ConfigError(at or self.name, f"more than {NODES_MAX} values or {DEPTH_MAX} levels", fix)
+        # By the tag, too: `!!set`, or one of a program's own, is no plain data.
         if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
             return self._write_mapping(node, at, depth)
         if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":

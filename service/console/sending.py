@@ -48,6 +48,7 @@ async def send_all(
 
     async def one(place: int) -> Answer | TransientError:
         if per_second:
+            # Each by its own moment, so that slow answers do not lower the rate.
             await asyncio.sleep(began + place / per_second - time.monotonic())
         async with room:
             event_id, made = make()

@@ -46,6 +46,7 @@ class Child:
         """Give the JSON lines that came in since the last call; text that is no JSON object is left out."""
         with self.output.open("rb") as file:
             file.seek(self._read_bytes)
+            # Behind the last line end, the next line is still being written.
             whole, _, _ = file.read().rpartition(b"\n")
         self._read_bytes += len(whole) + 1 if whole else 0
         return [line for text in whole.splitlines() if (line := _read_object(text)) is not None]
@@ -58,6 +59,7 @@ class Child:
         """
         deadline = time.monotonic() + seconds_max
         while True:
+            # Asked before the lines are read, so that the last words of one that ended are not missed.
             ended = self.process.poll() is not None
             for line in self.lines():
                 if wanted(line):

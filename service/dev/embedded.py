@@ -55,6 +55,7 @@ def start_valkey(directory: Path, *options: str, server: str | None = None) -> E
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
     path, log = directory / "valkey.sock", directory / "valkey.log"
+    # A server that was killed leaves its socket behind, in the way of the next one.
     path.unlink(missing_ok=True)
     command = [server or str(get_binary_path()), *_configuration(directory, path), *options]
     with log.open("ab") as output:

@@ -105,4 +105,5 @@ def _publish_rules(stack: Stack) -> None:
     code = publisher.process.wait(PUBLISH_SECONDS_MAX)
     if code != 0:
         raise ChildFailed(f"waybill rules apply ended with exit code {code}\n{publisher.last_words()}")
+    # It has ended as it should; `check` looks after those that must not.
     stack.children.remove(publisher)

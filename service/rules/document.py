@@ -53,6 +53,7 @@ def parse_document(document: bytes) -> Document:
     Raises:
         ConfigError: it is none, of another format, too large, or two rules have one id.
     """
+    # Before anything of it is read.
     _check_size(document, 0)
     try:
         parsed = msgspec.json.decode(document, type=Document)

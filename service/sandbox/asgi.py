@@ -59,6 +59,7 @@ async def read_request(scope: Scope, receive: Receive) -> Request | None:
             return None
         piece: bytes = message.get("body", b"")
         size += len(piece)
+        # Read to its end all the same: who is still sending would not hear the refusal.
         if size <= BODY_BYTES_MAX:
             pieces.append(piece)
         more = message.get("more_body", False)

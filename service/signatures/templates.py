@@ -21,6 +21,7 @@ class SignedTemplate:
 
     def fill(self, id_text: str, timestamp: str, body: bytes) -> bytes:
         """Give the signed bytes; the body goes in as it is, never decoded."""
+        # `{body}` alone, which most senders sign, and which may be a megabyte: not copied.
         if len(self._parts) == 1 and not self._parts[0][0]:
             return body
         values = {"id": id_text.encode(), "timestamp": timestamp.encode(), "body": body, "": b""}

@@ -71,6 +71,7 @@ class Census:
             StoreUnavailable: no answer; what was erased is, call again.
         """
         erased = in_hand = 0
+        # Once even without events: the same call erases what the record's last decision remembers.
         for start in range(0, max(len(event_ids), 1), EVENTS_PER_CALL):
             batch = event_ids[start : start + EVENTS_PER_CALL]
             answers: list[int] = await self._client.call(ERASE, (record, *batch), seconds_max=CALL_SECONDS_MAX)

@@ -48,6 +48,7 @@ def plan_replay(shown: Mapping[str, Any], *, again: bool) -> Replay | str:
     if not ledger:
         return Replay(shown["id"], record) if shown["state"] == "dead" else "it ended without effects"
     if again:
+        # Those that are done as well: the new generation gives each another key.
         return Replay(shown["id"], record, "p" * len(ledger), int(shown.get("generation", 0)))
     if set(ledger) == {"d"}:
         return "every effect is known done; ask for `again` to run them once more"
