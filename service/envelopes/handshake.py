@@ -1,9 +1,9 @@
 """`handshake`: the request without a delivery by which a sender asks whether the address is ours.
 
 Meta, WebSub, Strava, Dropbox, Nylas, X and Microsoft Graph ask in the query, each by other names, which are data; Okta
-in a header. What is said back is what a stranger sent, so it is text that no browser makes a page of, short, and only
-said to who shows the token where the sender has one. The answer says nothing of any other secret, and nothing is taken
-in.
+in a header; Trello only asks whether anybody is there. What is said back is what a stranger sent, so it is text that no
+browser makes a page of, short, and only said to who shows the token where the sender has one. The answer says nothing
+of any other secret, and nothing is taken in.
 """
 
 import hmac
@@ -15,10 +15,12 @@ from msgspec import Meta, Struct
 
 from service.envelopes.echo import Answering, Echo, Voice, find_voice
 from service.envelopes.pointers import HeaderPlace
+from service.errors import ConfigError
 from service.signatures.scheme import Secrets, not_verified, resolve_tokens
 
 QUERY_BYTES_MAX = 8_192
 PARAMETERS_MAX = 32
+NOTHING = Echo("text/plain; charset=utf-8", b"")
 
 Parameter = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9._~-]{1,64}\Z", description="the name of a query parameter, such as hub.challenge")
@@ -35,24 +37,29 @@ class HandshakeToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Handshake(Answering, frozen=True, kw_only=True):
     """A request by `method` whose query has the texts of `match` is answered by what stands at the parameter `echo`.
 
-    `echo` may be a header instead. As `text` it is the whole answer; as `json` it stands in an object, under `name` or
-    the name it had. With a `proof` a keyed hash of it is said instead, or, under a name of its own, besides. With a
-    `token` it is answered only to who sends one of its secrets. A request that holds no `echo` is no handshake.
+    `echo` may be a header instead, or left out where it is enough to answer 200. As `text` it is the whole answer; as
+    `json` it stands in an object, under `name` or the name it had. With a `proof` a keyed hash of it is said instead,
+    or, under a name of its own, besides. With a `token` it is answered only to who sends one of its secrets. A request
+    that lacks the `echo` is no handshake.
     """
 
-    method: Literal["GET", "POST"] = "GET"
+    method: Literal["GET", "HEAD", "POST"] = "GET"
     match: Annotated[dict[Parameter, str], Meta(max_length=8, description="parameters and their texts")] = {}  # noqa: RUF012 - msgspec copies it
-    echo: Parameter | HeaderPlace
+    echo: Parameter | HeaderPlace | None = None
     token: HandshakeToken | None = None
 
     def build(self, environ: Mapping[str, str], at: str) -> "Asked":
         """Resolve the secrets.
 
         Raises:
-            ConfigError: one of them is missing, or cannot stand in an address; the proof's name has no place.
+            ConfigError: one of them is missing, or cannot stand in an address; the proof's name has no place; there
+                is nothing to say.
         """
+        if self.echo is None and (self.method == "POST" or self.proof is not None):
+            reason = "is missing, so deliveries would be taken for handshakes" if self.proof is None else "is missing"
+            raise ConfigError(f"{at}.echo", reason, "name the parameter, or {header: …}, that holds what to say back")
         tokens = () if self.token is None else resolve_tokens(self.token.secrets, environ, f"{at}.token.secrets")
-        own_name = self.echo.header if isinstance(self.echo, HeaderPlace) else self.echo
+        own_name = self.echo.header if isinstance(self.echo, HeaderPlace) else self.echo or ""
         return Asked(self, tokens, find_voice(self, own_name, environ, at))
 
 
@@ -73,12 +80,18 @@ class Asked(Struct, frozen=True):
         if method != self.config.method or (not query and isinstance(echo, str)):
             return None
         sent = _read(query) if query else {}
-        said = sent.get(echo, "") if isinstance(echo, str) else headers.get(echo.header.lower(), "")
         matches = all(sent.get(name) == text for name, text in self.config.match.items())
-        answer = self.voice.say(said) if matches and said.isprintable() else None
+        answer = self._said(sent, headers) if matches else None
         if answer is not None and self.config.token is not None:
             self._check(sent.get(self.config.token.parameter, ""), self.config.token.parameter)
         return answer
+
+    def _said(self, sent: Mapping[str, str], headers: Mapping[str, str]) -> Echo | None:
+        echo = self.config.echo
+        if echo is None:
+            return NOTHING
+        said = sent.get(echo, "") if isinstance(echo, str) else headers.get(echo.header.lower(), "")
+        return self.voice.say(said) if said.isprintable() else None
 
     def _check(self, token: str, parameter: str) -> None:
         given, known = token.encode(), False

@@ -1,5 +1,7 @@
 """docs/senders.md: every source in it loads, and its table of windows is what a source has."""
 
+import base64
+import hmac
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,6 +11,8 @@ import pytest
 import yaml
 
 from service.config import Config, load_config
+from service.errors import Refusal
+from service.events import Delivery
 from service.outbound import Outbound
 from service.platforms import build_platforms
 from service.settings import Settings
@@ -56,8 +60,8 @@ async def sources(config: Config) -> AsyncIterator[dict[str, Source]]:
 
 def test_every_source_of_the_page_loads_and_is_warned_of_only_where_the_page_says_why(config: Config) -> None:
     warned = {warning.split(":")[0].split(".")[1] for warning in config.warnings}
-    assert warned == {"erp-inside", "shopify-customers-update", "github", "gitlab"}
-    assert all("names no id" in text or "scheme: none" in text for text in config.warnings)
+    assert warned == {"erp-inside", "shopify-customers-update", "github", "gitlab", "trello"}
+    assert all("names no id" in text or "scheme: none" in text or "sha1" in text for text in config.warnings)
 
 
 def test_every_preset_and_platform_is_on_the_page(config: Config) -> None:
@@ -65,6 +69,28 @@ def test_every_preset_and_platform_is_on_the_page(config: Config) -> None:
     assert schemes >= {str(preset.__struct_config__.tag) for preset in PRESETS}
     assert schemes >= {"standard_webhooks", "bearer", "header", "path_token", "basic", "none", "hmac"}
     assert {source.platform for source in config.sources.values()} == set(PLATFORMS)
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "algorithm", "signed"),
+    [
+        ("trello", "x-trello-webhook", "sha1", b'{"action": {}}https://hooks.example.com/webhooks/trello'),
+        (
+            "square",
+            "x-square-hmacsha256-signature",
+            "sha256",
+            b'https://hooks.example.com/webhooks/square{"action": {}}',
+        ),
+    ],
+)
+def test_an_address_that_is_signed_stands_in_what_is_signed_as_it_is(
+    sources: dict[str, Source], name: str, header: str, algorithm: str, signed: bytes
+) -> None:
+    key = ENVIRON[f"{name.upper()}_SECRET"].encode()
+    signature = base64.b64encode(hmac.digest(key, signed, algorithm)).decode()
+    sources[name].verify(Delivery(name, {header: signature}, b'{"action": {}}', 0.0))
+    with pytest.raises(Refusal):
+        sources[name].verify(Delivery(name, {header: signature}, b'{"action": {} }', 0.0))
 
 
 def test_the_table_of_windows_is_what_a_source_has(sources: dict[str, Source]) -> None:

@@ -104,6 +104,30 @@ def test_a_header_is_said_back_where_the_sender_asks_by_one() -> None:
     assert ask("", OKTA, x_okta_verification_challenge="x" * (ECHO_CHARACTERS_MAX + 1)) is None
 
 
+def test_where_nothing_is_to_be_said_the_way_of_asking_is_enough() -> None:
+    nothing = Echo("text/plain; charset=utf-8", b"")
+    assert ask("", {"method": "HEAD"}, "HEAD") == ask("a=b", {"method": "HEAD"}, "HEAD") == nothing
+    assert ask("", {"method": "HEAD"}) is ask("", {}, "POST") is None
+    assert ask("", {}) == ask("is=there", {"match": {"is": "there"}}) == nothing
+    assert ask("", {"match": {"is": "there"}}) is None
+    with pytest.raises(Refusal):
+        ask("", {"token": META["token"]})
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"method": "POST"}, "deliveries would be taken for handshakes"),
+        ({"proof": {"secret": {"env": "APP"}}}, "is missing"),
+    ],
+)
+def test_what_would_take_deliveries_for_handshakes_or_hash_nothing_is_a_mistake(
+    config: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"handshake.echo: .*{reason}"):
+        ask("", config)
+
+
 def hashed(text: str) -> bytes:
     return b64encode(hmac.new(b"app-secret", text.encode(), hashlib.sha256).digest())
 

@@ -55,6 +55,11 @@ sources:
     verify: {scheme: header, header: Authorization, secrets: [{env: TOKEN}]}
     envelope: {kind: custom, id: /id, type: /type, record: {kind: purchase_order, id: /order}}
     handshake: {echo: {header: X-Okta-Verification-Challenge}, as: json, name: verification}
+  trello:
+    platform: erp
+    verify: {scheme: bearer, secrets: [{env: TOKEN}]}
+    envelope: {kind: custom, id: /id, type: /type, record: {kind: purchase_order, id: /order}}
+    handshake: {method: HEAD}
   x:
     platform: erp
     verify: {scheme: hmac, header: X-Sig, prefix: "sha256=", encoding: base64, secrets: [{env: SLACK}]}
@@ -247,6 +252,15 @@ async def test_a_handshake_by_header_is_answered_with_what_stands_in_it(
     assert (status, body) == (200, b'{"verification":"Me_rShK8"}')
     status, _, _ = await see(client, url, None, {}, "GET")
     assert status == 405
+
+
+async def test_who_only_asks_whether_anybody_is_there_is_told_so(
+    *, settings: Settings, store: Store, more: Mapping[str, Source], serve: Serve, client: aiohttp.ClientSession
+) -> None:
+    url = await serve(settings, store, more) + "/webhooks/trello"
+    for method, due in (("HEAD", 200), ("GET", 405), ("HEAD", 200), ("POST", 415)):
+        status, _, body = await see(client, url, None, {}, method)
+        assert (status, method == "HEAD" and body) == (due, b"" if method == "HEAD" else False)
 
 
 async def test_whoever_has_something_hashed_by_a_handshake_cannot_sign_with_it(
