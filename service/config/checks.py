@@ -58,10 +58,14 @@ def check_source(
     if source.verify is not None:
         yield from _check_envelope(f"{at}.envelope", source, platform)
     if source.poll is not None and source.poll.record not in listed_kinds(platform):
-        fix = did_you_mean(source.poll.record, listed_kinds(platform))
-        if isinstance(platform, CustomConfig) and source.poll.record in platform.records:
-            fix = f"add list: to platforms.{source.platform}.records.{source.poll.record}"
-        yield ConfigError(f"{at}.poll.record", f"{source.platform} cannot list that, so it cannot be polled", fix)
+        yield _unlisted(f"{at}.poll.record", source.platform, platform, source.poll.record)
+
+
+def _unlisted(at: str, name: str, platform: PlatformConfig, kind: str) -> ConfigError:
+    fix = did_you_mean(kind, listed_kinds(platform))
+    if isinstance(platform, CustomConfig) and kind in platform.records:
+        fix = f"add list: to platforms.{name}.records.{kind}"
+    return ConfigError(at, f"{name} cannot list that, so it cannot be polled", fix)
 
 
 def _check_scheme(at: str, source: SourceConfig, environ: Mapping[str, str]) -> Iterator[ConfigError]:
