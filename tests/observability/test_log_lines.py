@@ -19,7 +19,7 @@ from tests.observability.run import TRACEPARENT, Run
 ROOT = Path(__file__).parents[2]
 CHECKER = Checker()
 LOGS = {"debug", "info", "warning", "error", "critical", "exception", "log"}
-BOUND = {"tell", "write"}
+BOUND = {"tell", "tell_often", "write"}
 """What a logger's method is called where its level is chosen at run time."""
 BY_LIBRARIES = {"library.logged"}
 ANYWHERE = {"cut"}
