@@ -73,7 +73,7 @@ def _quantifier(node: Condition, word: str, place: Place, spot: Spot) -> Test:
     if word == "count":
         return Test(_count(field, where, _wanted(node, spot), elements_max, told), 100)
     assert where is not None  # only count may go without
-    least = 1 if node.min is UNSET else node.min
+    least = 0 if word != "all_of" else 1 if node.min is UNSET else node.min
     return Test(_search(field, where, Search(word, least, elements_max), told), 10 if where.less else 50)
 
 
@@ -101,7 +101,10 @@ def _wanted(node: Condition, spot: Spot) -> tuple[Decide, int]:
 
 
 class Search(Struct, frozen=True):
-    """`any_of` seeks a true element, `none_of` hopes for none, `all_of` for no false one among at least `least`."""
+    """`any_of` seeks a true element, `none_of` hopes for none, `all_of` for no false one among at least `least`.
+
+    That is 0 for the others.
+    """
 
     word: str
     least: int
@@ -118,7 +121,7 @@ def _search(field: Field, where: Test, search: Search, told: Node) -> Run:
         result = None
         if type(seen) not in LISTS or len(seen) > elements_max:
             pass
-        elif not sought and len(seen) < least:
+        elif len(seen) < least:
             result = False
         elif trace is None or trace.brief:
             found = find(scope, seen)
