@@ -188,7 +188,7 @@ def _build(  # noqa: PLR0917 - joins what the process and the operator say of on
         platform=source.platform,
         window_ms=int(hours * _HOUR_MS),
         failure_status=source.failure_status,
-        content_types=source.envelope.content_types,
+        content_types=source.envelope.content_types | frozenset(source.content_types),
         distinct=(source.identical_bodies or account.identical_bodies_default) == "distinct",
         verifier=scheme.build(environ, f"sources.{name}.verify"),
         reader=source.envelope.reader(Desk(platform, known_kinds(account), settings.body_depth_max)),

@@ -8,6 +8,14 @@ from service.config.polls import PollConfig
 from service.envelopes import Challenge, EnvelopeConfig, Handshake, PlatformEnvelope
 from service.signatures import SchemeConfig
 
+MediaType = Annotated[
+    str,
+    Meta(
+        pattern=r"^(\*|[a-z0-9!#$&^_.+-]{1,80}/[a-z0-9!#$&^_.+-]{1,80})\Z",
+        description="a media type in lower case such as text/plain, or * for any and for none",
+    ),
+]
+
 SOURCE_NAME = r"^[a-z0-9][a-z0-9-]{0,63}\Z"
 """Source names stand in URLs, account names in lanes and log fields: one form for both."""
 
@@ -19,7 +27,7 @@ class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     without an id and with the same signed bytes are one event. Left out, both follow the platform. `failure_status` is
     what a delivery is answered that cannot be verified, for senders that do something of their own on 401. `challenge`
     says which deliveries only ask whether the address is ours, and what to say back; `handshake` the same of requests
-    that ask in their query.
+    that ask without one. `content_types` are taken besides those of JSON, for senders that give theirs another name.
 
     A source has `verify`, since it is sent to, or `poll`, since it asks by itself, or both: then the poll takes in
     what no delivery told.
@@ -31,6 +39,7 @@ class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     envelope: EnvelopeConfig = PlatformEnvelope()
     challenge: Challenge | None = None
     handshake: Handshake | None = None
+    content_types: Annotated[tuple[MediaType, ...], Meta(max_length=10, description="a list of media types")] = ()
     dedupe_hours: (
         Annotated[float, Meta(gt=0, le=8_760, description="hours, more than 0 and at most a year (8760)")] | None
     ) = None

@@ -281,6 +281,14 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
         "known here: scheme, secrets, tolerance_seconds",
     ),
     (
+        "sources/pack-orders/content_types",
+        "text/plain",
+        "sources.pack-orders.content_types",
+        "array",
+        "a list of media",
+    ),
+    ("sources/pack-orders/content_types", ["Text"], "sources.pack-orders.content_types[0]", "form", "text/plain, or *"),
+    (
         "sources/pack-orders/challenge",
         {"match": {}, "echo": "/challenge"},
         "sources.pack-orders.challenge.match",

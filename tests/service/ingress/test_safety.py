@@ -58,6 +58,7 @@ sources:
   trello:
     platform: erp
     verify: {scheme: bearer, secrets: [{env: TOKEN}]}
+    content_types: [text/plain]
     envelope: {kind: custom, id: /id, type: /type, record: {kind: purchase_order, id: /order}}
     handshake: {method: HEAD}
   x:
@@ -261,6 +262,23 @@ async def test_who_only_asks_whether_anybody_is_there_is_told_so(
     for method, due in (("HEAD", 200), ("GET", 405), ("HEAD", 200), ("POST", 415)):
         status, _, body = await see(client, url, None, {}, method)
         assert (status, method == "HEAD" and body) == (due, b"" if method == "HEAD" else False)
+
+
+async def test_json_under_another_name_is_taken_where_the_source_says_so(
+    *, settings: Settings, store: Store, more: Mapping[str, Source], serve: Serve, client: aiohttp.ClientSession
+) -> None:
+    url = await serve(settings, store, more)
+    permit = {"authorization": f"Bearer {TOKEN}"}
+    for name, media, due in (
+        ("trello", "text/plain; charset=UTF-8", 202),
+        ("trello", "application/json", 202),
+        ("trello", "text/html", 415),
+        ("asking", "text/plain", 415),
+    ):
+        status, _, body = await see(client, f"{url}/webhooks/{name}", BODY, permit | {"content-type": media})
+        assert status == due, (name, media, body)
+    status, _, body = await see(client, f"{url}/webhooks/trello", b"a=b", permit | {"content-type": "text/plain"})
+    assert (status, json.loads(body)["code"]) == (400, "unparsable")
 
 
 async def test_whoever_has_something_hashed_by_a_handshake_cannot_sign_with_it(
