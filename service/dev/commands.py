@@ -103,7 +103,7 @@ store      {stack.environ["WAYBILL_REDIS_URL"]}
 {"" if workspace.own_config else _example_delivery(stack)}
 In a second terminal:
 
-  . {workspace.env}
+  . {workspace.env}{"    # and set the variables of your own secrets" if workspace.own_config else ""}
   waybill send {"SOURCE --event TYPE --id ID" if workspace.own_config else EXAMPLE_SEND}
   waybill events list                     # then: waybill explain ID
   waybill rules apply                     # after a change of the rules
