@@ -12,7 +12,7 @@ import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
-from service.ingress.problems import MEDIA_TYPE
+from service.ingress.problems import MEDIA_TYPE, problem_schema
 
 PATH = "/docs/webhooks.json"
 
@@ -39,17 +39,7 @@ _OUTCOME = {
     "required": ["status", "event_id"],
     "properties": {"status": _STATUS, "event_id": _EVENT_ID},
 }
-_PROBLEM = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "code"],
-    "properties": {
-        "type": {"const": "about:blank"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "code": {"type": "string", "enum": sorted({code for codes in REFUSALS.values() for code in codes})},
-    },
-}
+_PROBLEM = problem_schema({"enum": sorted({code for codes in REFUSALS.values() for code in codes})})
 
 
 def describe() -> bytes:

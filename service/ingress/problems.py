@@ -29,6 +29,14 @@ def problem_bytes(status: int, code: str, detail: str) -> bytes:
     )
 
 
+def problem_schema(code: Mapping[str, Any], **more: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the JSON Schema of a problem whose `code` is such, and which may have `more` members."""
+    text = {"type": "string"}
+    told = {"type": {"const": "about:blank"}, "title": text, "status": {"type": "integer"}, "detail": text}
+    properties = {**told, "code": {**text, **code}}
+    return {"type": "object", "required": list(properties), "properties": {**properties, **more}}
+
+
 def problem(refusal: Refusal, headers: Mapping[str, str] | None = None) -> Answer:
     """Make the answer of a refusal, with its own headers and `headers`."""
     body = problem_bytes(refusal.status, refusal.code, refusal.detail)

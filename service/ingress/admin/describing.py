@@ -13,7 +13,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
-from service.ingress.problems import MEDIA_TYPE
+from service.ingress.problems import MEDIA_TYPE, problem_schema
 
 _ALWAYS = {
     "400": "a query or path that cannot be read",
@@ -37,29 +37,21 @@ _MATCHED = {
     "428": "it takes an If-Match",
 }
 
-PROBLEM: Mapping[str, Any] = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "code"],
-    "properties": {
-        "type": {"const": "about:blank"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "code": {"type": "string", "description": "stable; what a program may rely on"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["pointer", "detail"],
-                "properties": {
-                    "pointer": {"type": "string", "description": "RFC 6901, or ?name for a word of the query"},
-                    "detail": {"type": "string"},
-                    "fix": {"type": "string"},
-                },
+PROBLEM = problem_schema(
+    {"description": "stable; what a program may rely on"},
+    errors={
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["pointer", "detail"],
+            "properties": {
+                "pointer": {"type": "string", "description": "RFC 6901, or ?name for a word of the query"},
+                "detail": {"type": "string"},
+                "fix": {"type": "string"},
             },
         },
     },
-}
+)
 
 
 class Renderer(JsonRenderPlugin):
