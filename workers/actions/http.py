@@ -8,6 +8,7 @@ allows the host; redirects are not followed.
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, field
@@ -84,6 +85,10 @@ def _check_url(url: str) -> None:
     if not _FIXED_HOST.fullmatch(url):
         fix = "begin with https:// and the host as it is, placeholders only after it: https://erp.example.com/{id}"
         raise ConfigError("url", "does not name its host", fix)
+    try:
+        _ = urlsplit(url).port
+    except ValueError as error:
+        raise ConfigError("url", f"cannot be used: {error}", "correct host and port") from None
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:
