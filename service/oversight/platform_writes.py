@@ -60,6 +60,7 @@ async def write_platform(
     try:
         written = await writes[operation].run(platforms[account], ids, body)
     except TransientError as error:
+        # It may have been done all the same, so that it is told as a change.
         tell_change(operator, "platform.write_failed", target, error_kind=error.kind, http_status=error.http_status)
         raise
     except PermanentError as error:

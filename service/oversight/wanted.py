@@ -59,6 +59,7 @@ class Wanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             (self.source, summary.source),
             (self.type, summary.type),
             (self.fate, summary.fate),
+            # In `dead` and `ended` the index says it all; in `open` two states lie together.
             (self.state if self.indexes == ("open",) else None, summary.state),
         )
         return all(wanted is None or wanted == has for wanted, has in named) and self._fits_record(summary.record)

@@ -39,16 +39,18 @@ def decode(body: bytes, status: int) -> Plain:
     try:
         return _read(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        # msgspec's own word for a text that ends early; nothing else tells it from one that is wrong.
         if "truncated" in str(error):
             raise TransientError("platform_truncated_json", "the JSON ends early", http_status=status) from error
         raise PermanentError("platform_malformed_json", "the answer is no JSON in UTF-8", http_status=status) from error
 
 
-def _read(body: bytes) -> Any:  # noqa: ANN401 - JSON may be anything
+def _read(body: bytes) -> Plain:
     """Read JSON, also with a byte order mark, or with a text cut in the middle of a character, as some systems send."""
     try:
         return _decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
+        # Only what cannot be read as it is: hardly any answer needs it, and all would pay for it.
         mended = _ESCAPES.sub(_whole_character, body.removeprefix(BOM))
         if mended == body:
             raise

@@ -11,7 +11,7 @@ from service.errors import ConfigError
 from service.events import Change, Delivery, Fact, RecordRef
 from service.records import RECORDS, Record
 
-DELIVERY_BYTES_MAX = 1_048_576
+FILE_BYTES_MAX = 1_048_576
 
 
 class ExampleEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,7 +51,7 @@ def read_event(event: ExampleEvent, folder: Path, read_delivery: ReadDelivery, a
     if event.delivery_file is None:
         body = msgspec.json.encode(event.delivery)
     else:
-        body = _read_file(folder / event.delivery_file, f"{at}.delivery_file")
+        body = read_beside(folder / event.delivery_file, f"{at}.delivery_file")
     headers = {name.lower(): value for name, value in event.headers.items()}
     return read_delivery(Delivery(event.source, headers, body, 0.0), at)
 
@@ -76,12 +76,17 @@ def told_by(fact: Fact, event: ExampleEvent, record: Record, kind: str, at: str)
     )
 
 
-def _read_file(path: Path, at: str) -> bytes:
+def read_beside(path: Path, at: str) -> bytes:
+    """Read a file that an example names; `at` is where it is named.
+
+    Raises:
+        ConfigError: it cannot be read, or is too large.
+    """
     try:
         with path.open("rb") as file:
-            body = file.read(DELIVERY_BYTES_MAX + 1)
+            body = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
         raise ConfigError(at, f"{path} cannot be read: {error.strerror}", "name a file beside the examples") from None
-    if len(body) > DELIVERY_BYTES_MAX:
-        raise ConfigError(at, f"{path} is larger than {DELIVERY_BYTES_MAX} bytes", "keep a smaller delivery")
+    if len(body) > FILE_BYTES_MAX:
+        raise ConfigError(at, f"{path} is larger than {FILE_BYTES_MAX} bytes", "keep a smaller one")
     return body

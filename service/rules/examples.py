@@ -45,7 +45,7 @@ from service.errors import ConfigError
 from service.events import EVENT_VERSION, Event, Fact, RecordRef
 from service.plain import Plain
 from service.records import RECORDS, Record
-from service.rules.example_events import ExampleEvent, ReadDelivery, read_event, told_by
+from service.rules.example_events import ExampleEvent, ReadDelivery, read_beside, read_event, told_by
 from service.rules.fields import item_of, members
 from service.rules.files import EXAMPLE_ENDINGS
 from service.rules.language import RuleType
@@ -53,7 +53,6 @@ from service.rules.rulebook import Judgement, Rulebook, Verdict
 from service.rules.scope import Subject
 
 EXAMPLES_MAX = 1_000
-ANSWER_BYTES_MAX = 1_048_576
 
 _answers = msgspec.json.Decoder[Any](float_hook=Decimal)
 
@@ -168,11 +167,7 @@ def _refuse(example: Example, at: str, given: Mapping[str, object]) -> None:
 
 def _read_answer_file(path: Path, at: str) -> Plain:
     try:
-        if path.stat().st_size > ANSWER_BYTES_MAX:
-            raise ConfigError(at, f"{path} is larger than {ANSWER_BYTES_MAX} bytes", "keep a smaller answer")
-        return _answers.decode(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(at, f"{path} cannot be read: {error.strerror}", "name a file beside the examples") from None
+        return _answers.decode(read_beside(path, at))
     except msgspec.DecodeError:
         raise ConfigError(at, f"{path} is no JSON", "keep the answer as the platform gave it") from None
 
