@@ -32,6 +32,11 @@ def check_platform(at: str, platform: PlatformConfig, environ: Mapping[str, str]
             ref.resolve(environ, path)
         except ConfigError as error:
             yield error
+    for path, url in _addresses(platform, at):
+        try:
+            _ = urlsplit(url).port
+        except ValueError as error:
+            yield ConfigError(path, f"cannot be used: {error}", "correct host and port")
     if isinstance(platform, CustomConfig):
         yield from _check_records(f"{at}.records", platform)
 
