@@ -42,6 +42,9 @@ async def publish_file_rules(
     """
 
     def replaced(document: Document) -> Document:
+        for taken in sorted({rule.id for rule in rules} & {rule.id for rule in document.api_rules}):
+            fix = "delete it there, or give the one in the file another id"
+            raise ConfigError(f"rule {taken}", "stands in a file, and was made in the admin API too", fix)
         changed = Document(format=FORMAT, file_rules=tuple(rules), api_rules=document.api_rules)
         Rulebook.load(write_document(changed.file_rules, changed.api_rules), actions)
         return changed

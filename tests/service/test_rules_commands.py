@@ -116,7 +116,9 @@ async def test_rules_of_the_api_stay_when_files_are_applied(store: Store) -> Non
     parsed = parse_document(current[1])
     assert ([rule.id for rule in parsed.file_rules], [rule.id for rule in parsed.api_rules]) == (["three"], ["two"])
     assert Rulebook.load(current[1], load_actions()).version == current[0] == published.version
-    with pytest.raises(ConfigError, match="the rule two stands twice"):
+    with pytest.raises(
+        ConfigError, match=r"rule two: stands in a file, and was made in the admin API too. Fix: delete"
+    ):
         await publish_file_rules([store.rulebook], rules_of(TWO), load_actions(), "ops", "")
 
 
