@@ -1,4 +1,4 @@
-"""Every `waybill …` that the documentation tells to type is a command with such options."""
+"""Every `waybill …` that the documentation tells to type is a command with such options, and every link leads there."""
 
 import re
 import shlex
@@ -13,6 +13,8 @@ from service.cli import waybill
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "helm/README.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```(?:sh|console|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 INLINE = re.compile(r"`(waybill [^`]+)`")
 
 
@@ -46,6 +48,23 @@ def trouble(line: str) -> str | None:
 def test_every_command_that_a_page_tells_to_type_is_there(page: Path) -> None:
     mistakes = {line: found for line in typed(page.read_text()) if (found := trouble(line))}
     assert mistakes == {}
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that GitHub gives the headings of a page."""
+    return {
+        re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in HEADING.findall(page.read_text())
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_to_what_is_there(page: Path) -> None:
+    lost: list[str] = []
+    for place, anchor in LINK.findall(page.read_text()):
+        target = (page.parent / place).resolve() if place else page
+        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
+            lost.append(f"{place}#{anchor}")
+    assert lost == []
 
 
 def test_a_command_or_an_option_that_is_not_there_is_noticed() -> None:
