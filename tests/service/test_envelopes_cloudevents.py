@@ -183,7 +183,7 @@ def test_what_the_operator_says_goes_before_the_words_of_the_type() -> None:
     )
     assert webhook("customer.created").facts == (Fact("customer.created"),)
     assert webhook("client.deleted").facts[0].change == "touched"
-    assert webhook("client.changed", object="product").facts == (Fact("client.changed"),)
+    assert webhook("client.changed", object="product").facts == (Fact("client.changed", reason="unknown_kind"),)
     assert refused({"type": "client.spam"}, config=config) == (422, "not_an_event")
 
 
