@@ -185,6 +185,8 @@ def _named(error: Exception, target: URL) -> TransientError | PermanentError:
         (named, kind, reason) for raised, named, kind, reason in _NAMES if isinstance(error, raised)
     )
     host = target.raw_host if target.is_default_port() else f"{target.raw_host}:{target.port}"
+    if "decode content-encoding" in str(error.__cause__):  # told by nothing but the words
+        return TransientError("protocol", f"{host} packed its answer in a way that cannot be undone")
     return named(kind, reason.format(host=host))
 
 
