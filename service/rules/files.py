@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 from msgspec import Struct
 
@@ -95,4 +96,9 @@ def _read(path: Path) -> tuple[Rule, ...]:
     if not isinstance(plain, list):
         raise ConfigError(str(path), "is not a list of rules", "begin each rule with a dash: - id: …")
     rules: tuple[Rule, ...] = decode(plain, tuple[Rule, ...], f"{path}: rules")
+    for index, words in enumerate(cast("list[dict[str, Any]]", plain)):
+        for name in ("events", "sources"):
+            if words.get(name) == []:
+                fix = f"leave {name} out for all, or write enabled: false"
+                raise ConfigError(f"{path}: rules[{index}].{name}", "is empty, and would mean all", fix)
     return rules

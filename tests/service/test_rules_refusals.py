@@ -272,6 +272,11 @@ RULE = "- {id: %s, type: purchase_order, when: {field: %s, op: exists}}\n"
 @pytest.mark.parametrize(
     ("rule", "told"),
     [
+        (
+            "id: r, type: customer, sources: []",
+            ".sources: is empty, and would mean all. Fix: leave sources out for all",
+        ),
+        ("id: r, type: customer, events: []", ".events: is empty, and would mean all. Fix: leave events out for all"),
         ("id: r, type: order", ".type: Invalid enum value 'order'. Fix: known here: customer, purchase_order"),
         (
             "id: r, type: customer, events: [update]",
