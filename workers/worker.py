@@ -27,6 +27,8 @@ from workers.plain_jobs import PlainJobs
 
 OUTAGE_PAUSE_SECONDS_MAX = 1.0
 CLAIM_JOBS_MAX = 200
+CROSSED_SECONDS = 0.5
+"""A run that still goes on so long after its lease was not found has lost it; what it writes meanwhile is refused."""
 
 
 class LeaseWorker(Worker):
@@ -211,6 +213,9 @@ class LeaseWorker(Worker):
                 lost = await self.leases.renew(leases)
             except (StoreUnavailable, StoreUnsafe):
                 continue  # the runs' own writes wait as well; if the lease ends meanwhile they are refused
+            if lost:
+                # A run that has just ended holds no lease either, and the answer that says so is on its way.
+                await asyncio.sleep(CROSSED_SECONDS)
             for job_id in lost:
                 self._lose(job_id, dict(leases)[job_id])
 

@@ -1,5 +1,6 @@
 """Every fate of an event, on a real store with a real HTTP platform and sink."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 
@@ -7,6 +8,7 @@ import pytest
 
 from service.sandbox.faults import Fault
 from service.settings import Settings
+from service.store import Onward, Settled
 from tests.workers.house import SINK_RULE, House, open_house
 
 pytestmark = pytest.mark.store
@@ -194,6 +196,26 @@ async def test_a_damaged_job_payload_does_not_keep_the_event_from_its_end(house:
     await house.store.client.command("SET", "arq:job:wb:lane:pack:purchase_order:po-1", b"\x80garbage")
     await house.work()
     assert (await house.story(event_id))["fate"] == "matched"
+
+
+async def test_a_run_whose_end_crosses_the_renewal_of_its_lease_has_lost_nothing(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_house(make_settings(lease_seconds=0.5)) as house:
+        lanes = house.store.lanes
+        settle = lanes.settle
+
+        async def settle_slowly(settled: Settled) -> Onward:
+            onward = await settle(settled)
+            await asyncio.sleep(0.2)  # longer than a third of the lease, so that it is renewed meanwhile
+            return onward
+
+        monkeypatch.setattr(lanes, "settle", settle_slowly)
+        await house.publish(SINK_RULE)
+        await house.send()
+        await house.work()
+        assert house.said("lease.lost") == []
+        assert [line["outcome"] for line in house.said("attempt.finished")] == ["matched"]
 
 
 async def test_nothing_is_left_behind_once_all_has_ended(house: House) -> None:
