@@ -18,6 +18,7 @@ from service.console.reaching import Way, ask, reaching
 from service.ingress.refused import RefusedRow, Reviewed
 
 EXIT_NOT_ALL = 1
+NOTHING = "nothing is in quarantine"
 PAGE = 200
 
 SOURCE = click.option("--source", help="All that this source has there.")
@@ -78,7 +79,7 @@ def list_refused(source: str | None, *, as_json: bool, way: Way) -> None:
     async def collect(desk: Desk) -> list[RefusedRow]:
         return [row async for row in _rows(desk, source)]
 
-    print_rows(ask(way, collect), COLUMNS, as_json=as_json, nothing="nothing is in quarantine")
+    print_rows(ask(way, collect), COLUMNS, as_json=as_json, nothing=NOTHING)
 
 
 @quarantine.command()
@@ -155,6 +156,8 @@ async def _each(desk: Desk, choice: Choice, review: Callable[[str], Awaitable[Re
 
 def _tell(reviewed: list[Reviewed], *, as_json: bool) -> None:
     """Tell of each, and end with 1 where one is refused again."""
+    if not reviewed:
+        click.echo(NOTHING, err=True)
     for each in reviewed:
         if as_json:
             print_json(each)

@@ -125,6 +125,13 @@ async def test_nothing_is_done_to_what_is_not_named_or_not_there(
     assert told in failed.output
 
 
+@pytest.mark.usefixtures("store")
+async def test_that_there_is_nothing_to_judge_is_said(run: Run) -> None:
+    for words in (("list",), ("verify", "--all"), ("accept", "--source", "pack-order")):
+        done = await run("quarantine", *words)
+        assert (done.exit_code, done.stdout, done.stderr) == (0, "", "nothing is in quarantine\n")
+
+
 def test_what_cannot_be_judged_any_more_says_why() -> None:
     gone = Refused(1, "1", "gone", "not_verified", 401, 1.0, {}, b"{}", None, whole=True)
     assert judge(gone, {}).code == "unknown_source"
