@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from service.platforms.answers import Reply
 from service.platforms.decoding import no_list, own_id, unwrap
 from service.platforms.operations import Page
-from service.platforms.reading import Node, child, children, moment, money, newest, quantity, text
+from service.platforms.reading import Node, as_quantity, as_text, child, children, moment, money, newest, quantity, text
 from service.records import Address, Customer, Line, Moment, PurchaseOrder, Supplier
 
 
@@ -104,15 +104,19 @@ def _supplier(node: Node) -> Supplier | UnsetType | None:
 
 
 def _line(node: Node) -> Line:
+    # As `text` and `quantity` read, without their calls: an order has dozens of lines, and nearly all are as usual.
     product = child(node, "product") or {}
+    own, product_id = node.get("id", UNSET), node.get("product_id", UNSET)
+    code, name = product.get("code", UNSET), product.get("name", UNSET)
+    ordered, received = node.get("quantity_ordered", UNSET), node.get("quantity_received", UNSET)
     return Line(
-        id=text(node, "id"),
-        product_id=text(node, "product_id"),
-        product_code=text(product, "code"),
-        product_name=text(product, "name"),
+        id=own if type(own) is str else as_text(own),
+        product_id=product_id if type(product_id) is str else as_text(product_id),
+        product_code=code if type(code) is str else as_text(code),
+        product_name=name if type(name) is str else as_text(name),
         price=money(node, "price"),
-        quantity_ordered=quantity(node, "quantity_ordered"),
-        quantity_received=quantity(node, "quantity_received"),
+        quantity_ordered=ordered if type(ordered) is int else as_quantity(ordered),
+        quantity_received=received if type(received) is int else as_quantity(received),
     )
 
 
