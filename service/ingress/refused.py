@@ -15,7 +15,7 @@ from service.ingress.answers import Outcome
 from service.ingress.headers import KEPT
 from service.ingress.late_store import EventStore
 from service.ingress.review import Finding, judge, take_in
-from service.oversight.audit import Operator, tell_change
+from service.oversight.audit import Operator, tell_change, to_its_end
 from service.oversight.places import Place, Places
 from service.oversight.views import Sight, view_body
 from service.oversight.wanted import moment_text
@@ -136,6 +136,12 @@ async def accept_refused(
         Refusal: 404 `not_found`.
         StoreUnavailable, StoreFull: not known to be safe; may be repeated.
     """
+    return await to_its_end(_accept(places, operator, refused_id, sources, store))
+
+
+async def _accept(
+    places: Places, operator: Operator, refused_id: str, sources: Mapping[str, Source], store: EventStore
+) -> Reviewed:
     place, refused = await _locate(places, refused_id)
     finding = judge(refused, sources)
     if finding.admission is None:
@@ -154,6 +160,10 @@ async def discard_refused(places: Places, operator: Operator, refused_id: str) -
         Refusal: 404 `not_found`.
         StoreUnavailable: not known to be done; may be repeated.
     """
+    return await to_its_end(_discard(places, operator, refused_id))
+
+
+async def _discard(places: Places, operator: Operator, refused_id: str) -> Discarded:
     place, refused = await _locate(places, refused_id)
     await place.store.quarantine.discard(refused.source, [refused.id])
     tell_change(operator, "delivery.discarded", refused.id)

@@ -1,11 +1,15 @@
 """The audit log: who changed what, which one, and from where; one line at a change's end, never what was written."""
 
-from typing import Literal
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
 
 from service.config import Role
 from service.log import get_logger
+
+Done = TypeVar("Done")
 
 
 class Operator(Struct, frozen=True):
@@ -29,3 +33,13 @@ def tell_change(operator: Operator, what: str, target: str, **fields: object) ->
         target=target,
         **fields,
     )
+
+
+async def to_its_end(change: Coroutine[Any, Any, Done]) -> Done:
+    """Let a change that was begun end and be told, also where whoever asked for it leaves meanwhile."""
+    task = asyncio.ensure_future(change)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,))
+        raise

@@ -15,7 +15,7 @@ from msgspec import Struct
 from service.config import SourceConfig
 from service.errors import Refusal
 from service.events import derived_event_id
-from service.oversight.audit import Operator, tell_change
+from service.oversight.audit import Operator, tell_change, to_its_end
 from service.oversight.listing import Hit, find_events
 from service.oversight.places import Place, Places
 from service.oversight.wanted import Cursor, Wanted
@@ -79,6 +79,11 @@ async def forget(places: Places, operator: Operator, customer: Customer, *, dry_
         Refusal: 404 `not_found`: nothing is there, and no such platform is configured; a slip should not pass for done.
         StoreUnavailable: a part may be done; call again.
     """
+    erasing = _forget(places, operator, customer, dry_run=dry_run)
+    return await (erasing if dry_run else to_its_end(erasing))
+
+
+async def _forget(places: Places, operator: Operator, customer: Customer, *, dry_run: bool) -> Forgotten:
     counts: dict[str, int] = dict.fromkeys(("events", "hints", "refused", "published", "polled", "in_hand"), 0)
     for place in places:
         for name, number in (await _forget_on(place, customer, dry_run=dry_run)).items():

@@ -1,14 +1,15 @@
 """Changing one thing on a platform by hand: which writes an account offers, and one write, told in the audit log."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 from msgspec import Struct
 
 from service.config import PlatformConfig
 from service.errors import PermanentError, Refusal, TransientError
-from service.oversight.audit import Operator, tell_change
+from service.oversight.audit import Operator, tell_change, to_its_end
 from service.oversight.platform_reads import MISTAKES
 from service.platforms import Platform
+from service.platforms.operations import Written
 from service.platforms.writes import WRITES, Write
 
 
@@ -56,11 +57,14 @@ async def write_platform(
     writes = _writes(configs, account)
     if operation not in writes:
         raise Refusal(404, "not_found", f"{account} has no write {operation[:64]}; one of {_named(writes)}.")
-    target = ":".join((account, operation, *ids.values()))
+    written = writes[operation].run(platforms[account], ids, body)
+    return await to_its_end(_write(written, operator, ":".join((account, operation, *ids.values()))))
+
+
+async def _write(change: Awaitable[Written], operator: Operator, target: str) -> Wrote:
     try:
-        written = await writes[operation].run(platforms[account], ids, body)
+        written = await change
     except TransientError as error:
-        # It may have been done all the same, so that it is told as a change.
         tell_change(operator, "platform.write_failed", target, error_kind=error.kind, http_status=error.http_status)
         raise
     except PermanentError as error:

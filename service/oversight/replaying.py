@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from service.errors import Refusal
-from service.oversight.audit import Operator, tell_change
+from service.oversight.audit import Operator, tell_change, to_its_end
 from service.oversight.listing import Hit, find_events
 from service.oversight.places import Place, Places
 from service.oversight.views import locate_event
@@ -80,7 +80,7 @@ async def replay_event(places: Places, operator: Operator, event_id: str, *, aga
         StoreUnavailable, StoreFull: not known to be done; may be repeated.
     """
     place, _ = await locate_event(places, event_id)
-    return await _whole(_replay(place, operator, event_id, again=again, dry_run=dry_run))
+    return await to_its_end(_replay(place, operator, event_id, again=again, dry_run=dry_run))
 
 
 async def discard_event(places: Places, operator: Operator, event_id: str, reason: str) -> Change:
@@ -93,7 +93,7 @@ async def discard_event(places: Places, operator: Operator, event_id: str, reaso
     place, shown = await locate_event(places, event_id)
     if shown["state"] != "dead":
         raise Refusal(409, "no_dead_letter", f"{event_id[:64]} is no dead letter; it is {shown['state']}.")
-    return await _whole(_discard(place, operator, event_id, reason, dry_run=False))
+    return await to_its_end(_discard(place, operator, event_id, reason, dry_run=False))
 
 
 async def replay_page(places: Places, operator: Operator, bulk: Bulk, *, again: bool) -> ChangePage:
@@ -136,7 +136,7 @@ async def _walk(places: Places, bulk: Bulk, change: Callable[[Hit], Coroutine[An
     items: list[Change] = []
     began = time.monotonic()
     for hit in hits:
-        items.append(await _whole(change(hit)))
+        items.append(await to_its_end(change(hit)))
         spent = time.monotonic() - began
         if not bulk.dry_run:
             # Counted from the page's begin, so that a slow store does not slow it down once more.
@@ -145,16 +145,6 @@ async def _walk(places: Places, bulk: Bulk, change: Callable[[Hit], Coroutine[An
             following = hit.cursor
             break
     return ChangePage(items, following and following.write())
-
-
-async def _whole(change: Coroutine[Any, Any, Change]) -> Change:
-    """Let a change that was begun end and be told, also where whoever asked for it leaves meanwhile."""
-    task = asyncio.ensure_future(change)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait((task,))
-        raise
 
 
 async def _replay(place: Place, operator: Operator, event_id: str, *, again: bool, dry_run: bool) -> Change:
