@@ -20,8 +20,10 @@ NESTED_ELEMENTS_MAX = 100
 """The same for a list inside an element, so that two levels cost at most a million looks."""
 
 PATTERN_CHARS_MAX = 200
-PATTERN_STEPS_MAX = 50_000_000
-"""Ways a pattern can try to match times its length, at most; a wilder pattern is refused when loaded."""
+PATTERN_BYTES_MAX = 1024 * 1024
+"""Memory of a compiled pattern, with what it remembers of texts it has seen."""
+PATTERN_INSTRUCTIONS_MAX = 3_000
+"""Instructions of a compiled pattern: each can cost a step for each byte of a text, so a text costs 1 ms at most."""
 
 PATTERN_TEXT_CHARS_MAX = 512
 """A longer text is not held against a pattern; the condition is unknown."""

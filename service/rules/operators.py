@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct
 
 from service.records import Money
 from service.rules.fields import Kind
-from service.rules.limits import PATTERN_TEXT_CHARS_MAX
+from service.rules.patterns import holds
 from service.rules.scope import Value
 from service.rules.trace import Truth
 
@@ -143,9 +143,7 @@ def ends_with(left: Value, right: Value) -> Truth:
 
 def matches(left: Value, right: Value) -> Truth:
     """Whether the whole text is as the pattern says; a text beyond the bound is unknown."""
-    if type(left) is not str or len(left) > PATTERN_TEXT_CHARS_MAX:
-        return None
-    return right.fullmatch(left) is not None
+    return holds(right, left) if type(left) is str else None
 
 
 def before(left: Value, right: Value) -> Truth:

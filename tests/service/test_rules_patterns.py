@@ -1,4 +1,4 @@
-"""Patterns: what cannot end soon is refused when loaded, and what is taken ends soon."""
+"""Patterns: what RE2 cannot read or hold is refused when loaded, and no text makes one slow."""
 
 import re
 import time
@@ -8,27 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import ConfigError
-from service.rules.limits import PATTERN_TEXT_CHARS_MAX
-from service.rules.patterns import compile_pattern
+from service.rules.limits import PATTERN_INSTRUCTIONS_MAX, PATTERN_TEXT_CHARS_MAX
+from service.rules.patterns import compile_pattern, holds
 from tests.service.rule_samples import order, subject, truth
 
 WILD = [
     "(a+)+$",
     "(a*)*b",
     "(a|a)*b",
-    "(a|ab)+c",
     "(.*.*)*x",
-    "a*a*a*a*b",
-    ".*.*.*x",
-    "(a?){40}",
-    "a?" * 40,
+    "a*a*a*a*a*a*a*a*b",
+    ".*foo.*bar.*baz.*",
+    "(a?){40}a{40}",
     "((a+)b)+",
-    "(a{1,100}){1,100}",
     "(a|a)" * 30,
     "(\\w+\\s?)*$",
-    "(a+b?)+c",
     "(?i)(a+A)+b",
+    "a*b" * 60,
+    "(.{1,15}b){1,15}",
 ]
+"""What holds up an engine that goes back, or comes near the bound on instructions."""
 NOT_UNDERSTOOD = [
     "(?=a)",
     "(?!a)",
@@ -37,18 +36,13 @@ NOT_UNDERSTOOD = [
     "(?P=x)",
     "a**",
     "a++",
-    "a*?",
     "(?>a)",
-    "\\A",
     "\\N{DASH}",
     "(?x) a",
-    "[[a]]",
-    "{3}",
     "*a",
     "(?#x)",
-    "(?s:a)",
 ]
-BROKEN = ["(", ")", "a)", "[a", "(a", "\\", "a{2,1}", "[b-a]", "(" * 15 + ")" * 15, "]", "[a--b]*c", "[a||b]"]
+BROKEN = ["(", ")", "a)", "[a", "(a", "\\", "a{2,1}", "[b-a]", "a{1001}"]
 GOOD = [
     "PO-[0-9]{4}",
     "^[A-Z]{2}-\\d+-\\d+$",
@@ -60,23 +54,28 @@ GOOD = [
     "a|",
     "(?P<n>a+)b",
     "\\.\\*",
-    ".*foo.*",
+    ".*foo.*bar.*",
     "\\w+@\\w+\\.[a-z]{2,}",
-    "(\\w+@)*x",
-    "a*b" * 60,
+    "[\\pL ]+",
 ]
 
 
-@pytest.mark.parametrize("pattern", WILD)
-def test_a_pattern_that_can_backtrack_too_far_is_refused(pattern: str) -> None:
-    with pytest.raises(ConfigError, match="can backtrack too far"):
-        compile_pattern(pattern, "value")
-
-
 @pytest.mark.parametrize("pattern", NOT_UNDERSTOOD + BROKEN)
-def test_a_pattern_beyond_the_subset_is_refused(pattern: str) -> None:
-    with pytest.raises(ConfigError, match=r"in the pattern|is not valid"):
+def test_what_is_not_understood_is_refused_with_the_engines_reason(pattern: str) -> None:
+    with pytest.raises(ConfigError, match=r"is not valid \(.+\)"):
         compile_pattern(pattern, "value")
+
+
+def test_a_repetition_from_nothing_is_refused_where_it_would_be_taken_for_text() -> None:
+    with pytest.raises(ConfigError, match=r"takes \{,3\} for text\. Fix: write \{0,3\}"):
+        compile_pattern("a{,3}", "value")
+    assert holds(compile_pattern(r"a\{,3}", "value"), "a{,3}") is True
+
+
+def test_half_a_character_is_refused_in_a_pattern_and_unknown_in_a_text() -> None:
+    with pytest.raises(ConfigError, match="half a character"):
+        compile_pattern("a\ud800", "value")
+    assert holds(compile_pattern("a.", "value"), "a\ud800") is None
 
 
 def test_a_pattern_has_a_bounded_length() -> None:
@@ -85,31 +84,37 @@ def test_a_pattern_has_a_bounded_length() -> None:
         compile_pattern("a" * 201, "value")
 
 
+def test_a_pattern_has_bounded_instructions() -> None:
+    assert compile_pattern("a{900}" * 3, "value").programsize <= PATTERN_INSTRUCTIONS_MAX
+    with pytest.raises(ConfigError, match=r"takes 3,.* instructions; 3,000 may be"):
+        compile_pattern("a{1000}" * 3, "value")
+    with pytest.raises(ConfigError, match="pattern too large"):
+        compile_pattern("\\pL{1,200}", "value")
+
+
 @pytest.mark.parametrize("pattern", GOOD)
 def test_what_rules_need_is_taken(pattern: str) -> None:
     assert compile_pattern(pattern, "value").pattern == pattern
 
 
-@pytest.mark.parametrize(
-    "pattern", [".*.*!", "a*a*!", "[a-z]*[a-z]*" + "a" * 100 + "!", ".*foo.*foo!", "a*b" * 60, ".*x[a-z]*!"]
-)
-def test_the_wildest_pattern_that_is_taken_ends_soon(pattern: str) -> None:
-    started = time.perf_counter()
-    compile_pattern(pattern, "value").fullmatch("a" * PATTERN_TEXT_CHARS_MAX)
-    assert time.perf_counter() - started < 0.5
+@pytest.mark.parametrize("pattern", WILD)
+@pytest.mark.parametrize("piece", ["a", "ab", "a b ", "x", "é"])
+def test_the_wildest_pattern_ends_soon_on_the_longest_text(pattern: str, piece: str) -> None:
+    compiled = compile_pattern(pattern, "value")
+    text = (piece * PATTERN_TEXT_CHARS_MAX)[: PATTERN_TEXT_CHARS_MAX - 1] + "!"
+    started = time.process_time()
+    assert holds(compiled, text) is False
+    assert time.process_time() - started < 0.5  # 1 ms where nothing else runs; going back would take years
 
 
-@given(st.text(alphabet="ab(|)*+?[]{}.\\1,^$d-", max_size=16))
-def test_whatever_is_taken_is_valid_and_ends_soon(pattern: str) -> None:
+@given(st.text(alphabet="ab(|)*+?[]{}.1,^$d-", max_size=16), st.text(alphabet="ab1-", max_size=12))
+def test_a_pattern_says_what_pythons_engine_says(pattern: str, text: str) -> None:
     try:
         compiled = compile_pattern(pattern, "value")
-    except ConfigError:
+        known = re.compile(pattern)
+    except (ConfigError, re.error, FutureWarning):
         return
-    started = time.perf_counter()
-    for text in ("a" * PATTERN_TEXT_CHARS_MAX, "ab" * (PATTERN_TEXT_CHARS_MAX // 2)):
-        compiled.fullmatch(text + "!")
-    assert time.perf_counter() - started < 2
-    assert isinstance(compiled, re.Pattern)
+    assert holds(compiled, text) is (known.fullmatch(text) is not None)
 
 
 def test_a_text_longer_than_the_bound_is_unknown() -> None:
