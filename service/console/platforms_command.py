@@ -17,7 +17,7 @@ from msgspec import Struct
 from service.config import Config, load_config
 from service.console.bulk import YES, confirm
 from service.console.opening import read_settings
-from service.console.printing import JSON, print_json, print_text
+from service.console.printing import JSON, Columns, print_json, print_rows, print_text
 from service.console.reaching import STDERR, Way, ask_at, opened_remote, operator_here, reaching
 from service.errors import ConfigError, StoreUnavailable, StoreUnsafe
 from service.log import configure
@@ -39,6 +39,14 @@ class Account(Struct, frozen=True):
 
     account: str
     kind: str
+
+
+ACCOUNT_COLUMNS: Columns[Any] = {"account": lambda found: found.account, "kind": lambda found: found.kind}
+READ_COLUMNS: Columns[ReadView] = {
+    "operation": lambda read: read.operation,
+    "needs": lambda read: " ".join(read.required),
+    "takes": lambda read: " ".join(read.optional),
+}
 
 
 class Accounts(Protocol):
@@ -77,17 +85,11 @@ def platforms() -> None:
 def list_(account: str | None, *, as_json: bool, way: Way) -> None:
     """List the accounts, or what can be asked of one of them."""
     if account is None:
-        for found in ask_at(_opened(way), lambda desk: desk.list_platforms()):
-            if as_json:
-                print_json(found)
-            else:
-                click.echo(f"{found.account}  {found.kind}")
+        accounts = ask_at(_opened(way), lambda desk: desk.list_platforms())
+        print_rows(accounts, ACCOUNT_COLUMNS, as_json=as_json, nothing="no platforms are configured")
         return
-    for read in ask_at(_opened(way), lambda desk: desk.list_reads(account)):
-        if as_json:
-            print_json(read)
-        else:
-            click.echo(" ".join((read.operation, *read.required, *(f"[{name}=…]" for name in read.optional))))
+    reads = ask_at(_opened(way), lambda desk: desk.list_reads(account))
+    print_rows(reads, READ_COLUMNS, as_json=as_json, nothing=f"nothing can be asked of {account}")
 
 
 @platforms.command("get")

@@ -1,16 +1,17 @@
 """`waybill rules apply`, `show`, `list`, `history`, `diff`, `rollback`, `export`: what is in force, what was before."""
 
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
-from service.console.printing import print_json
+from service.console.printing import Columns, print_json, print_rows
 from service.console.reaching import Way, ask, reaching
 from service.errors import ConfigError
-from service.oversight.rulebooks import Kept
+from service.oversight.rulebooks import Kept, Publication
 from service.rules.commands import FILES, read_files
 from service.rules.comparing import compare_documents
 from service.rules.language import Rule
@@ -19,6 +20,13 @@ from service.rules.publishing import Published
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 AUTHOR = click.option("--author", default=None, help="Who; by default $USER. With --url it is the token's name.")
 NOTE = click.option("--note", default="", help="Why, in a few words.")
+RULE_COLUMNS = ("sort", "id", "type", "enabled", "events", "sources", "from", "name")
+PUBLICATION_COLUMNS: Columns[Publication] = {
+    "version": lambda entry: entry.version,
+    "at": lambda entry: datetime.fromtimestamp(entry.at / 1000, UTC).isoformat(timespec="seconds"),
+    "author": lambda entry: entry.author,
+    "note": lambda entry: entry.note,
+}
 VERSION = click.option("--version", "version", default=None, help="A former version; by default the one in force.")
 
 
@@ -60,11 +68,7 @@ def list_rules(*, as_json: bool, way: Way) -> None:
     document = _kept(way, None).document
     made_in_api = {rule.id for rule in document.api_rules}
     rows = [_row(rule, in_api=rule.id in made_in_api) for rule in sorted(document.rules, key=_order)]
-    if as_json:
-        click.echo(msgspec.json.encode(rows))
-        return
-    for row in rows:
-        click.echo("  ".join(str(cell) for cell in row.values() if cell != ""))
+    print_rows(rows, {name: itemgetter(name) for name in RULE_COLUMNS}, as_json=as_json, nothing="no rules")
 
 
 @click.command()
@@ -73,14 +77,7 @@ def list_rules(*, as_json: bool, way: Way) -> None:
 def history(*, as_json: bool, way: Way) -> None:
     """List the versions that were published, newest first, with author and note."""
     entries = ask(way, lambda desk: desk.list_publications())
-    if as_json:
-        click.echo(msgspec.json.encode(entries))
-        return
-    if not entries:
-        click.echo("nothing was published yet", err=True)
-    for entry in entries:
-        at = datetime.fromtimestamp(entry.at / 1000, UTC).isoformat(timespec="seconds")
-        click.echo(f"{entry.version}  {at}  {entry.author}  {entry.note}".rstrip())
+    print_rows(entries, PUBLICATION_COLUMNS, as_json=as_json, nothing="nothing was published yet")
 
 
 @click.command()
@@ -92,7 +89,8 @@ def diff(before: str, after: str | None, *, as_json: bool, way: Way) -> None:
     """Show what changed between two versions, rule by rule; AFTER is by default the version in force."""
     changes = compare_documents(_kept(way, before).document, _kept(way, after).document)
     if as_json:
-        click.echo(msgspec.json.encode(changes))
+        for change in changes:
+            print_json(change)
         return
     for change in changes:
         click.echo(f"{change.what} {change.rule}")

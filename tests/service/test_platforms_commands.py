@@ -62,11 +62,15 @@ def run(*arguments: str) -> Result:
 
 @pytest.mark.usefixtures("desk")
 def test_accounts_and_their_reads_are_listed() -> None:
-    assert run("list").stdout.splitlines() == ["pack  pack_cloud", "erp  custom"]
+    assert run("list").stdout.splitlines() == ["account\tkind", "pack\tpack_cloud", "erp\tcustom"]
     lines = run("list", "pack").stdout.splitlines()
-    assert "customer.get customer" in lines
-    assert "rule_condition.get rule condition" in lines
-    assert run("list", "erp").stdout.splitlines() == ["record.get kind id", "record.list kind [cursor=…]"]
+    assert "customer.get\tcustomer\t" in lines
+    assert "rule_condition.get\trule condition\t" in lines
+    assert run("list", "erp").stdout.splitlines() == [
+        "operation\tneeds\ttakes",
+        "record.get\tkind id\t",
+        "record.list\tkind\tcursor",
+    ]
 
 
 @pytest.mark.usefixtures("desk")

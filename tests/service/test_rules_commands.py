@@ -74,18 +74,19 @@ def test_applying_puts_the_rules_into_force_and_applying_again_changes_nothing(r
     version = version_of(write_document(rules_of(ONE + TWO)))
     assert first.stdout == f"{version} in force, 2 rules\n"
     assert run("apply", *files).stdout == f"{version} in force already, 2 rules\n"
-    (entry,) = json.loads(run("history", "--json").stdout)
+    entry = json.loads(run("history", "--json").stdout)
     assert (entry["version"], entry["author"], entry["note"]) == (version, "ann", "a start")
-    assert run("history").stdout.startswith(f"{version}  20")
+    assert run("history").stdout.startswith(f"version\tat\tauthor\tnote\n{version}\t20")
 
 
 def test_what_is_in_force_can_be_listed_and_shown(run: Run, tmp_path: Path) -> None:
     run("apply", *write(tmp_path, a=ONE, b=TWO), "--author", "ops")
     assert run("list").stdout.splitlines() == [
-        "1  two  customer  disabled  all events  shop  file",
-        "2  one  purchase_order  enabled  created  all sources  file  The first",
+        "sort\tid\ttype\tenabled\tevents\tsources\tfrom\tname",
+        "1\ttwo\tcustomer\tdisabled\tall events\tshop\tfile\t",
+        "2\tone\tpurchase_order\tenabled\tcreated\tall sources\tfile\tThe first",
     ]
-    assert [row["id"] for row in json.loads(run("list", "--json").stdout)] == ["two", "one"]
+    assert [json.loads(row)["id"] for row in run("list", "--json").stdout.splitlines()] == ["two", "one"]
     shown = json.loads(run("show", "--json").stdout)
     assert [rule["id"] for rule in shown["rules"]] == ["one", "two"]
     text = run("show", "two").stdout

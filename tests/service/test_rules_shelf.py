@@ -48,7 +48,7 @@ def write(folder: Path, name: str, text: str) -> Path:
 
 
 def versions(run: Run) -> list[str]:
-    return [entry["version"] for entry in json.loads(run("history", "--json").stdout)]
+    return [json.loads(line)["version"] for line in run("history", "--json").stdout.splitlines()]
 
 
 def test_versions_are_compared_rolled_back_and_exported(run: Run, tmp_path: Path) -> None:
@@ -58,10 +58,8 @@ def test_versions_are_compared_rolled_back_and_exported(run: Run, tmp_path: Path
     told = run("diff", first).stdout.splitlines()
     assert told[0] == "changed one"
     assert {"  -sort: 2", "  +sort: 3", "added two"} <= set(told)
-    assert [change["what"] for change in json.loads(run("diff", second, first, "--json").stdout)] == [
-        "changed",
-        "removed",
-    ]
+    changes = [json.loads(line) for line in run("diff", second, first, "--json").stdout.splitlines()]
+    assert [change["what"] for change in changes] == ["changed", "removed"]
     assert run("diff", second).stdout == "no difference\n"
     assert run("rollback", first, "--note", "oops").stdout == f"{first} in force, 1 rules\n"
     assert run("rollback", first).stdout == f"{first} in force already, 1 rules\n"

@@ -269,7 +269,7 @@ async def test_rules_are_put_into_force_and_back_by_either_way_and_told_in_the_a
     capfd.readouterr()
     (applied,) = rows(await run("rules", "apply", str(file), "--note", "new", "--json", **more))
     assert (applied["rules"], applied["changed"]) == (1, True)
-    assert [line["id"] for line in json.loads((await run("rules", "list", "--json", **more)).stdout)] == ["other"]
+    assert [line["id"] for line in rows(await run("rules", "list", "--json", **more))] == ["other"]
     assert "in force already" in (await run("rules", "apply", str(file), **more)).stdout
     (back,) = rows(await run("rules", "rollback", installation.first, "--json", **more))
     assert (back["version"], back["changed"]) == (installation.first, True)
@@ -279,7 +279,7 @@ async def test_rules_are_put_into_force_and_back_by_either_way_and_told_in_the_a
         ("rulebook.applied", applied["version"], door),
         ("rulebook.rolled_back", installation.first, door),
     ]
-    (newest, *_) = json.loads((await run("rules", "history", "--json", **more)).stdout)
+    newest, *_ = rows(await run("rules", "history", "--json", **more))
     assert newest["author"] == ("ann-admin" if way == "api" else "ann")
 
 
