@@ -100,7 +100,7 @@ def test_dev_runs_a_person_s_own_waybill_yaml_with_its_rules(environ: dict[str, 
     try:
         (env,) = found(r"\n  \. (\S+)    # and set", wait_for(lambda: said(tmp_path, "Ctrl-C ends it all.")))
         shell = f". {env}; export OWN_SECRET=s; {sys.executable} -m service"
-        assert in_shell(f"{shell} rules list").startswith("0  all  customer")
+        assert in_shell(f"{shell} rules list").splitlines()[1].startswith("0\tall\tcustomer")
         assert "202" in in_shell(f"{shell} send crm --event customer.updated --id 7")
     finally:
         process.terminate()
