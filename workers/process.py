@@ -134,20 +134,20 @@ class Run:
         settle_seconds = self._tools.catching_up.settle_seconds(event)
         # Below 0 the store's clock was set back, and the wait would come to no end.
         if 0 <= report.age_seconds < settle_seconds:
-            return await self._wait(head, report, settle_seconds - report.age_seconds)
+            return await self._wait(head, report, "settling", settle_seconds - report.age_seconds)
         async with asyncio.timeout(self._settings.attempt_seconds_max):
             since = report.age_seconds - settle_seconds if settle_seconds else math.inf
             fetched = await self._record(event, head, since)
         wait_seconds = self._tools.catching_up.wait_seconds(event, fetched, report.age_seconds)
         if wait_seconds:
-            return await self._wait(head, report, wait_seconds)
+            return await self._wait(head, report, "catching_up", wait_seconds)
         decision = self._decision(head, last, report, event, fetched)
         del fetched  # thousands of objects, freed in a fraction of the time while they are near; nothing waits for them
         return await self._decide(head, report, event, decision)
 
-    async def _wait(self, head: Head, report: Report, seconds: float) -> Onward:
+    async def _wait(self, head: Head, report: Report, reason: str, seconds: float) -> Onward:
         """Try again later, on a state fetched then; nothing went wrong, and no attempt is used up."""
-        onward = await self._settle(head, "release", delay_seconds=seconds)
+        onward = await self._settle(head, "release", fate=reason, delay_seconds=seconds)
         report.finish("waiting")
         return onward
 
@@ -249,7 +249,7 @@ class Run:
         """Wait for a limit or a pause without using up an attempt; but not beyond the age at which events die."""
         if report.age_seconds >= self._settings.event_age_seconds_max:
             return await self._failed(head, report, held)
-        onward = await self._settle(head, "release", delay_seconds=held.seconds)
+        onward = await self._settle(head, "release", fate=held.kind, delay_seconds=held.seconds)
         report.finish("waiting", held)
         return onward
 
@@ -263,7 +263,7 @@ class Run:
         # The lane is held, since its next event needs the very fetch that failed.
         seconds = self._delay(head, getattr(error, "retry_after_seconds", None))
         story = write(report.line("retried", error))
-        onward = await self._settle(head, "hold", story=story, delay_seconds=seconds)
+        onward = await self._settle(head, "hold", story=story, fate=error.kind, delay_seconds=seconds)
         report.finish("retried", error)
         return onward
 

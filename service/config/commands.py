@@ -13,6 +13,7 @@ from service.actions import load_actions
 from service.addresses import AddressGuard
 from service.config.loading import Config, read_config
 from service.errors import ConfigError, PermanentError
+from service.ingress.peers import parse_networks
 from service.outbound import Outbound
 from service.platforms import build_platforms
 from service.rules import RuleFile, check_sources, find_rule_files, read_rule_files
@@ -40,10 +41,7 @@ def check(path: Path | None) -> None:
     path = path or Path(settings.config)
     reading = read_config(path, os.environ)
     mistakes.extend(reading.mistakes)
-    try:
-        asyncio.run(_try_store(settings))
-    except ConfigError as error:
-        mistakes.append(error)
+    mistakes.extend(_check_settings(settings))
     if reading.config is not None:
         mistakes.extend(_check_beyond(reading.config, settings, os.environ))
     for mistake in mistakes:
@@ -51,6 +49,18 @@ def check(path: Path | None) -> None:
     if mistakes:
         click.echo(f"{path}: {len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}", err=True)
         sys.exit(EXIT_MISTAKES)
+
+
+def _check_settings(settings: Settings) -> Iterator[ConfigError]:
+    """Try what is built from the settings alone: the networks, and the store's address; nothing is connected."""
+    try:
+        parse_networks(settings.trusted_proxies)
+    except ConfigError as error:
+        yield error
+    try:
+        asyncio.run(Store(settings).close())
+    except ConfigError as error:
+        yield error
 
 
 def _check_beyond(config: Config, settings: Settings, environ: Mapping[str, str]) -> Iterator[ConfigError]:
@@ -67,11 +77,6 @@ def _check_beyond(config: Config, settings: Settings, environ: Mapping[str, str]
         yield error
     for line in describe(config, files):
         click.echo(line)
-
-
-async def _try_store(settings: Settings) -> None:
-    """See that the store's address can be read; nothing is connected."""
-    await Store(settings).close()
 
 
 async def _try_platforms(config: Config, settings: Settings, environ: Mapping[str, str]) -> None:

@@ -11,6 +11,10 @@ from service.oversight.views import EFFECT_STATES, EventView
 from service.rules.document import Document
 from service.rules.explaining import explain as explained
 
+TOLD = ("id", "state", "fate", "waits_for", "next_attempt_at", "story")
+RECEIVED = ("type", "change", "source", "record")
+"""What the story does not tell before the decision."""
+
 LETTERS = {state: letter for letter, state in EFFECT_STATES.items()}
 
 
@@ -26,7 +30,8 @@ def explain(event_id: str, *, raw: bool, as_json: bool, way: Way) -> None:
         print_json({"id": view.id, "state": view.state, "fate": view.fate, "story": view.story})
         return
     ledger = "".join(LETTERS[effect.state] for effect in view.effects)
-    shown = {"id": view.id, "state": view.state, "fate": view.fate, "story": view.story, "ledger": ledger}
+    shown = {name: getattr(view, name) for name in TOLD} | {"ledger": ledger}
+    shown["received"] = {name: getattr(view, name) for name in RECEIVED} if view.source else None
     for line in explained(shown, document):
         print_text(line)
 

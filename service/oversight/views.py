@@ -45,6 +45,9 @@ class EffectView(Struct, frozen=True):
 class EventView(Struct, frozen=True, kw_only=True):
     """An event with all that is known of it. Moments are UTC; `running` is the run that has it in hand.
 
+    `waits_for` and `next_attempt_at` tell why the last attempt put it off, and until when: an error's kind, `settling`
+    or `catching_up`; null where no attempt did.
+
     `body` is JSON read and redacted, or the text as it came (`encoding` utf-8), or base64; null where it was dropped or
     may not be seen. `body_bytes` is null where it was dropped.
     """
@@ -65,6 +68,8 @@ class EventView(Struct, frozen=True, kw_only=True):
     deaths: int
     generation: int
     running: str | None
+    waits_for: str | None
+    next_attempt_at: str | None
     headers: Mapping[str, str]
     traceparent: str | None
     body: Any
@@ -109,6 +114,7 @@ def view_event(store: str, shown: Mapping[str, Any], at_ms: int, sight: Sight) -
     received = _line(shown, "received")
     body: bytes | None = event.get("body")
     seen, encoding = (None, None) if body is None else view_body(body, sight)
+    waits = NOTHING if "running" in shown else shown
     return EventView(
         id=summary.id,
         at=moment_text(at_ms) if at_ms else None,
@@ -126,6 +132,8 @@ def view_event(store: str, shown: Mapping[str, Any], at_ms: int, sight: Sight) -
         deaths=int(shown.get("deaths", 0)),
         generation=int(shown.get("generation", 0)),
         running=shown.get("running"),
+        waits_for=waits.get("waits_for") or None,
+        next_attempt_at=moment_text(int(waits["next_ms"])) if "next_ms" in waits else None,
         headers=scrub(dict(event.get("headers", {}))),
         traceparent=event.get("traceparent"),
         body=seen,

@@ -23,10 +23,13 @@ _RESULTS = {"matched": "+", "unmatched": "-", "unknown": "?", "error": "!"}
 def explain(shown: Mapping[str, Any], document: Document | None) -> Iterator[str]:
     """Tell what the store has of an event; `document` is the rulebook's version of its decision, if it is kept."""
     lines = cast("Sequence[dict[str, Any]]", shown["story"])
-    received = _first(lines, "received")
+    received = _first(lines, "received") or shown.get("received")
     yield f"event {shown['id']}: {shown['state']}" + (f", {shown['fate']}" if shown.get("fate") else "")
     if received is not None:
         yield f"  {received['type']} ({received['change']}) from {received['source']} about {received['record']}"
+    if shown.get("next_attempt_at"):
+        reason = f"put off for {shown['waits_for']}" if shown.get("waits_for") else "put off"
+        yield f"  {reason}, next attempt not before {shown['next_attempt_at']}"
     decided = _first(lines, "decided")
     if decided is None:
         yield "  not decided"

@@ -58,9 +58,10 @@ class Decided(Struct, frozen=True):
 
 
 class Settled(Struct, frozen=True):
-    """What became of the effects, or of the attempt, and the step that follows; `fate` names the end or the error.
+    """What became of the effects, or of the attempt, and the step that follows.
 
-    `outputs` are those of effects that the ledger says are done by this very call.
+    `fate` names the end, or what the event waits for; `outputs` are those of effects that the ledger says are done by
+    this very call.
     """
 
     job: str

@@ -92,11 +92,18 @@ def test_an_action_that_may_not_be_reached_is_warned_of(folder: Path) -> None:
     assert "no public address" not in run(folder).stdout
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:6379", "redis://127.0.0.1:64x9"])
-def test_an_address_of_the_store_that_cannot_be_read_is_a_mistake(folder: Path, url: str) -> None:
-    result = run(folder, WAYBILL_REDIS_URL=url)
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("WAYBILL_REDIS_URL", "127.0.0.1:6379"),
+        ("WAYBILL_REDIS_URL", "redis://127.0.0.1:64x9"),
+        ("WAYBILL_TRUSTED_PROXIES", "10.0.0.0/8, everyone"),
+    ],
+)
+def test_an_address_that_cannot_be_read_is_a_mistake(folder: Path, name: str, text: str) -> None:
+    result = run(folder, **{name: text})
     assert result.exit_code == 2
-    assert "waybill: WAYBILL_REDIS_URL: " in result.stderr
+    assert f"waybill: {name}: " in result.stderr
     assert result.stderr.endswith("waybill.yaml: 1 mistake\n")
 
 

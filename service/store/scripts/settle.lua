@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Write what became of an event's effects, and where the event goes. ARGV: prefix, queue, then per event 13: job, token,
--- id, story line, ledger ('' to leave it), step, fate or error kind, delay_ms, payload of an effects job, keep_ms,
+-- id, story line, ledger ('' to leave it), step, fate or what it waits for, delay_ms, payload of an effects job, keep_ms,
 -- body_ms, more, how many outputs follow; per output 8: place of its effect, 'event' and what ingest takes, or 'entry',
 -- stream, length_max, event, rule, data, ''. An output is written by the call that says its effect is done, once.
 -- Steps: note (only write), end, bury, defer (effects later, off the lane), postpone (likewise, and the attempt is given
@@ -18,9 +18,14 @@ local function undoes(event, ledger)
   return false
 end
 
-local function wait(job, token, event, delay, given_back)
+-- What a person who asks is told of an event that waits; whoever buries it takes it away.
+local function put_off(token, event, delay, reason)
   redis.call('HDEL', event, 'running')
-  redis.call('HSET', event, 'by', token)
+  redis.call('HSET', event, 'by', token, 'waits_for', reason, 'next_ms', now + delay)
+end
+
+local function wait(job, token, event, delay, reason, given_back)
+  put_off(token, event, delay, reason)
   if given_back then
     redis.call('HINCRBY', event, 'attempts', -1)
   end
@@ -32,7 +37,7 @@ local function bury(job, token, id, kind)
   local event = prefix .. 'event:' .. id
   leave(job, id)
   redis.call('HSET', event, 'state', 'dead', 'fate', kind, 'by', token)
-  redis.call('HDEL', event, 'running')
+  redis.call('HDEL', event, 'running', 'waits_for', 'next_ms')
   redis.call('ZADD', dead, now, id)
 end
 
@@ -101,15 +106,14 @@ local function settle(i)
   elseif step == 'bury' then
     bury(job, token, id, ARGV[i + 6])
   elseif step == 'hold' or (step == 'defer' and starts_with(job, effects_prefix)) then
-    return wait(job, token, event, delay, false)
+    return wait(job, token, event, delay, ARGV[i + 6], false)
   elseif step == 'release' or (step == 'postpone' and starts_with(job, effects_prefix)) then
-    return wait(job, token, event, delay, true)
+    return wait(job, token, event, delay, ARGV[i + 6], true)
   elseif step == 'defer' or step == 'postpone' then
     if step == 'postpone' then
       redis.call('HINCRBY', event, 'attempts', -1)
     end
-    redis.call('HDEL', event, 'running')
-    redis.call('HSET', event, 'by', token)
+    put_off(token, event, delay, ARGV[i + 6])
     redis.call('LREM', job, 1, id)
     make_job(effects_prefix .. id, ARGV[i + 8], now + delay)
     wake_one()
