@@ -176,6 +176,8 @@ def _gather(tests: list[Test], told: Node, *, decisive: bool) -> Test:
     def run(scope: Scope, here: Value, trace: Trace | None) -> Truth:
         if trace is not None and trace.brief:
             return _settle(quick, scope, here, trace, decisive=decisive)
+        if trace is not None and trace.unknown_only:
+            return _follow(written, scope, here, trace)
         if trace is not None:
             result = _sum_up([child(scope, here, trace) for child in written], decisive=decisive)
             trace.branch(told, result)
@@ -196,6 +198,15 @@ def _sum_up(results: Sequence[Truth], *, decisive: bool) -> Truth:
     if decisive in results:
         return decisive
     return None if None in results else not decisive
+
+
+def _follow(written: Sequence[Run], scope: Scope, here: Value, trace: Trace) -> Truth:
+    """Hand the trace to the first unknown child; beside a child that settled the answer, one would explain nothing."""
+    for child in written:
+        if child(scope, here, None) is None:
+            child(scope, here, trace)
+            break
+    return None
 
 
 def _settle(quick: Sequence[Run], scope: Scope, here: Value, trace: Trace, *, decisive: bool) -> Truth:

@@ -129,6 +129,8 @@ def _search(field: Field, where: Test, search: Search, told: Node) -> Run:
             if found and trace is not None:
                 _point_out(inner, find, scope, seen, trace)
                 return result
+        elif trace.unknown_only:
+            _follow(inner, scope, seen, trace)
         else:
             found = _explain(inner, scope, seen, trace, sought=sought)
             result = negate(found) if turn else found
@@ -153,6 +155,15 @@ def _point_out(run: Run, find: Find, scope: Scope, elements: Sequence[Any], trac
     trace.enter(low)
     run(scope, elements[low], trace)
     trace.leave()
+
+
+def _follow(run: Run, scope: Scope, elements: Sequence[Any], trace: Trace) -> None:
+    """Hand the trace to the first element that is unknown."""
+    index = next((index for index, element in enumerate(elements) if run(scope, element, None) is None), None)
+    if index is not None:
+        trace.enter(index)
+        run(scope, elements[index], trace)
+        trace.leave()
 
 
 def _explain_each(run: Run, scope: Scope, elements: Sequence[Any], trace: Trace) -> list[Truth]:
@@ -191,7 +202,9 @@ def _count(field: Field, where: Test | None, wanted: tuple[Decide, int], element
     def results(scope: Scope, elements: Sequence[Any], trace: Trace | None) -> list[Truth]:
         if where is None:
             return [True] * len(elements)
-        if trace is not None and not trace.brief:
+        if trace is not None and trace.unknown_only:
+            _follow(where.run, scope, elements, trace)
+        elif trace is not None and not trace.brief:
             return _explain_each(where.run, scope, elements, trace)
         return [where.run(scope, element, None) for element in elements]
 

@@ -48,6 +48,8 @@ class Trace:
 
     brief: ClassVar[bool] = False
     """Whether only what decided is wanted; conditions then stop as early as without a trace."""
+    unknown_only: ClassVar[bool] = False
+    """Whether only what made an unknown answer unknown is wanted; only nodes with that answer are handed the trace."""
 
     def __init__(self, steps_max: int = TRACE_STEPS_MAX) -> None:
         self.steps: list[Step] = []
@@ -100,17 +102,9 @@ class Trace:
 
 
 class FirstUnknown(Trace):
-    """Notes only the first node that is unknown by itself, so that asking why costs little more than deciding."""
+    """Handed to a condition whose answer is unknown, follows the first unknown answer down to what is so by itself."""
 
-    def branch(self, node: Node, result: Truth, seen: Value = UNSET) -> None:
-        """See Trace."""
-        if result is None and node.field and not self.steps:
-            super().branch(node, result, seen)
-
-    def leaf(self, node: Node, result: Truth, seen: Value, wanted: Value) -> None:
-        """See Trace."""
-        if result is None and not self.steps:
-            super().leaf(node, result, seen, wanted)
+    unknown_only: ClassVar[bool] = True
 
 
 def _reason(node: Node, seen: Value, wanted: Value = None) -> str:

@@ -93,6 +93,31 @@ def test_an_unknown_verdict_names_the_field_and_never_its_value() -> None:
     assert judge(rule, about).verdicts[0].reason == "vat_number does not compare with raw.vat, at when"
 
 
+OUTSIDE = "raw.missed is missing, at when.all[1]"
+
+
+@pytest.mark.parametrize(
+    ("beside", "reason"),
+    [
+        ("any: [{field: raw.other, op: eq, value: 1}, {field: status, op: exists}]", OUTSIDE),
+        ("not: {all: [{field: raw.other, op: eq, value: 1}, {field: status, op: missing}]}", OUTSIDE),
+        ("any_of: lines, where: {any: [{field: product_id, op: eq, value: x}, {field: product_code, op: exists}]}",
+         OUTSIDE),
+        ("count: lines, op: ge, value: 0, where: {field: product_id, op: eq, value: x}", OUTSIDE),
+        ("not: {field: raw.other, op: eq, value: 1}", "raw.other is missing, at when.all[0].not"),
+        ("none_of: lines, where: {field: product_id, op: eq, value: x}",
+         "product_id is missing, at when.all[0].none_of.where"),
+        ("count: lines, op: gt, value: 0, where: {field: product_id, op: eq, value: x}",
+         "product_id is missing, at when.all[0].count.where"),
+    ],
+)  # fmt: skip
+def test_only_what_made_the_verdict_unknown_is_named_and_nothing_beside_what_was_settled(
+    beside: str, reason: str
+) -> None:
+    rule = f"- {{id: r, type: purchase_order, when: {{all: [{{{beside}}}, {{field: raw.missed, op: eq, value: 1}}]}}}}"
+    assert judge(rule).verdicts[0].reason == reason
+
+
 UNKNOWN = """
 - id: r
   type: purchase_order
