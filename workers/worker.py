@@ -27,6 +27,9 @@ from workers.plain_jobs import PlainJobs
 
 OUTAGE_PAUSE_SECONDS_MAX = 1.0
 CLAIM_JOBS_MAX = 200
+CLAIM_PARTS = 4
+"""A claim takes up at most so small a part of the jobs that may run at once. Jobs claimed together write together, and
+nobody computes while all of them wait for the store; of four groups one waits while another computes."""
 CROSSED_SECONDS = 0.5
 """A run that still goes on so long after its lease was not found has lost it; what it writes meanwhile is refused."""
 
@@ -63,6 +66,7 @@ class LeaseWorker(Worker):
         self.name = name
         self.store = store
         self.leases = store.leases(name)
+        self._claim_max = min(max(settings.jobs_max // CLAIM_PARTS, 1), CLAIM_JOBS_MAX)
         self.held: dict[str, Job] = {}
         self.jobs_run = 0
         self.leases_lost = 0
@@ -128,7 +132,7 @@ class LeaseWorker(Worker):
             return True
         try:
             await self._give_back()
-            taken = await self.leases.claim(min(room, CLAIM_JOBS_MAX), len(self.tasks), self._suspect)
+            taken = await self.leases.claim(min(room, self._claim_max), len(self.tasks), self._suspect)
             self._suspect = taken.suspect
             self._recovered()
             for job in taken.jobs:

@@ -1,6 +1,7 @@
 """The worker and plain arq on one queue: each runs, reads and respects what the other made."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -137,6 +138,25 @@ async def test_a_plain_arq_worker_leaves_our_leased_job_alone_and_arq_sees_it_in
     worker.handle_sig_wait_for_completion(15)  # type: ignore[arg-type]
     await running
     await worker.close()
+
+
+async def test_a_claim_takes_up_a_quarter_of_what_may_run_at_once_and_all_of_it_runs(
+    make_settings: Callable[..., Settings],
+) -> None:
+    ran: Ran = []
+    store = await open_store(make_settings(jobs_max=8, drain_seconds_max=0))
+    redis = make_redis(store)
+    for number in range(9):
+        await redis.enqueue_job("slow", _job_id=f"s{number}")
+    worker = LeaseWorker(make_functions(ran), store, "w1", handle_signals=False)
+    running = asyncio.create_task(worker.async_run())
+    await until(lambda: len(ran) == 8)
+    claims = Counter([await store.client.command("GET", f"arq:in-progress:s{number}") for number in range(9)])
+    assert claims == {b"w1:1": 2, b"w1:2": 2, b"w1:3": 2, b"w1:4": 2, None: 1}
+    worker.handle_sig_wait_for_completion(15)  # type: ignore[arg-type]
+    await running
+    await worker.close()
+    await store.close()
 
 
 async def test_a_drain_gives_the_try_back(make_settings: Callable[..., Settings]) -> None:
