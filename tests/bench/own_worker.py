@@ -3,7 +3,7 @@
     python -m tests.bench.own_worker cached|whole|idle
 
 `cached` is given records from memory, `whole` fetches them, both until the queue is empty; `idle` runs until SIGTERM.
-Lines go to /dev/null. Then one JSON line is printed.
+Lines go to /dev/null. Then one JSON line is printed; with `idle`, a word before it once the worker begins.
 """
 
 import hashlib
@@ -78,6 +78,9 @@ async def run(what: str) -> dict[str, Any]:
         functions = [func(lane, name=LANE_FUNCTION), func(finish_effects, name=EFFECTS_FUNCTION)]  # type: ignore[arg-type]
         worker = LeaseWorker(functions, tools.store, "bench", burst=what != "idle", ctx={"tools": tools})
         settle_memory()
+        if what == "idle":
+            sys.stdout.write("begun\n")
+            sys.stdout.flush()
         began, spent = time.perf_counter(), time.process_time()
         await worker.async_run()
         seconds, spent = time.perf_counter() - began, time.process_time() - spent

@@ -2,7 +2,8 @@
 
     python -m tests.bench.rival_worker default|tuned empty|whole|idle [stub]
 
-`empty` and `whole` run until the queue is empty, `idle` until SIGTERM; then one JSON line is printed.
+`empty` and `whole` run until the queue is empty, `idle` until SIGTERM, after a word once it begins; then one JSON line
+is printed.
 """
 
 import asyncio
@@ -52,6 +53,9 @@ async def run(tuning: str, what: str, stub: str) -> dict[str, Any]:
         on_shutdown=None if what == "empty" else close_client,
         **(TUNED if tuning == "tuned" else {}),
     )
+    if what == "idle":
+        sys.stdout.write("begun\n")
+        sys.stdout.flush()
     began, spent = time.perf_counter(), time.process_time()
     with contextlib.suppress(asyncio.CancelledError):
         await worker.async_run()

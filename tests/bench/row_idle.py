@@ -41,6 +41,7 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
 
 def _one(stage: Stage, children: tuple[Child, Child, Child], run: str, events: int, times: Times) -> None:
     front, worker, stub = children
+    worker.await_word()  # else the first events would wait for its imports
     order = {"port": front.port, "path": "/webhooks/pack-orders", "run": run, "requests": events + 3}
     load = stage.run("load", None, json.dumps({**order, "pace_ms": PACE_MS}))
     moments: list[list[float]] = load.result()["moments"]

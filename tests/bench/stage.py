@@ -54,6 +54,11 @@ class Child(Struct):
             raise RuntimeError(f"{self.process.args} ended with {self.process.returncode}")
         return json.loads(output.splitlines()[-1])
 
+    def await_word(self) -> None:
+        """Wait for the line that says it has begun."""
+        if self.process.stdout is None or not self.process.stdout.readline():
+            raise RuntimeError(f"{self.process.args} ended before it began")
+
     def stop(self) -> None:
         """Ask it to end, and make it if it does not."""
         if self.process.poll() is None:
