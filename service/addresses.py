@@ -1,14 +1,16 @@
-"""Which addresses a rule may make us call: the public internet, and what the operator allows by name. Pure, no I/O.
+"""Addresses: those a rule may make us call (the public internet, and what the operator allows by name), and networks.
 
 An `http` action's URL may hold text that came from outside, so a call to our own network (loopback, private ranges,
-link-local with the cloud's metadata service at 169.254.169.254) is refused, however the address is written.
+link-local with the cloud's metadata service at 169.254.169.254) is refused, however the address is written. Pure.
 """
 
 from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from service.errors import PermanentError
+from service.errors import ConfigError, PermanentError
+
+Network = IPv4Network | IPv6Network
 
 NAT64 = IPv6Network("64:ff9b::/96")
 """The well-known prefix of RFC 6052; its last 32 bits are an IPv4 address that the network will really call."""
@@ -75,3 +77,16 @@ def _embedded(address: IPv6Address) -> IPv4Address | None:
 def _normal(host: str) -> str:
     address = parse_address(host)
     return str(address) if address is not None else host.lower().rstrip(".")
+
+
+def parse_networks(text: str) -> tuple[Network, ...]:
+    """Read WAYBILL_TRUSTED_PROXIES.
+
+    Raises:
+        ConfigError: a part is neither an address nor a network.
+    """
+    try:
+        return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        fix = "write addresses or networks by commas, such as 10.0.0.0/8,fd00::/8"
+        raise ConfigError("WAYBILL_TRUSTED_PROXIES", str(error), fix) from None

@@ -10,10 +10,9 @@ from urllib.parse import urlsplit
 import click
 
 from service.actions import load_actions
-from service.addresses import AddressGuard
+from service.addresses import AddressGuard, parse_networks
 from service.config.loading import Config, read_config
 from service.errors import ConfigError, PermanentError
-from service.ingress.peers import parse_networks
 from service.outbound import Outbound
 from service.platforms import build_platforms
 from service.rules import RuleFile, check_sources, find_rule_files, read_rule_files

@@ -10,8 +10,9 @@ import math
 import time
 from collections.abc import Mapping
 
+from service.addresses import parse_networks
 from service.errors import Refusal
-from service.ingress.peers import household, parse_networks, sender_of
+from service.ingress.peers import household, sender_of
 from service.ingress.rates import Rates
 from service.log import get_logger
 from service.settings import Settings

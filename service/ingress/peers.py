@@ -2,29 +2,14 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 
-from service.errors import ConfigError
-
-Network = IPv4Network | IPv6Network
+from service.addresses import Network
 
 HOPS_MAX = 10
 HOP_CHARACTERS_MAX = 64
 HOUSEHOLD_BITS = 64
 """An IPv6 sender has at least a /64 to itself, so its addresses count as one."""
-
-
-def parse_networks(text: str) -> tuple[Network, ...]:
-    """Read WAYBILL_TRUSTED_PROXIES.
-
-    Raises:
-        ConfigError: a part is neither an address nor a network.
-    """
-    try:
-        return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
-    except ValueError as error:
-        fix = "write addresses or networks by commas, such as 10.0.0.0/8,fd00::/8"
-        raise ConfigError("WAYBILL_TRUSTED_PROXIES", str(error), fix) from None
 
 
 def sender_of(peer: str, headers: Mapping[str, str], trusted: tuple[Network, ...]) -> str:

@@ -2,8 +2,9 @@
 
 import pytest
 
+from service.addresses import parse_networks
 from service.errors import ConfigError
-from service.ingress.peers import household, parse_networks, sender_of
+from service.ingress.peers import household, sender_of
 
 TRUSTED = parse_networks("10.0.0.0/8, fd00::/8,192.0.2.1")
 
