@@ -26,13 +26,13 @@ LETTERS = {state: letter for letter, state in EFFECT_STATES.items()}
 def explain(event_id: str, *, raw: bool, as_json: bool, way: Way) -> None:
     """Show why EVENT was decided as it was: every rule, what settled it, and what came of its effects."""
     view, document = ask(way, lambda desk: _read(desk, event_id, raw=raw))
+    shown = {name: getattr(view, name) for name in TOLD}
     if as_json:
-        print_json({"id": view.id, "state": view.state, "fate": view.fate, "story": view.story})
+        print_json(shown)
         return
     ledger = "".join(LETTERS[effect.state] for effect in view.effects)
-    shown = {name: getattr(view, name) for name in TOLD} | {"ledger": ledger}
-    shown["received"] = {name: getattr(view, name) for name in RECEIVED} if view.source else None
-    for line in explained(shown, document):
+    received = {name: getattr(view, name) for name in RECEIVED} if view.source else None
+    for line in explained(shown | {"ledger": ledger, "received": received}, document):
         print_text(line)
 
 
