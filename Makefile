@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-header
+	--no-emit-index-url --no-emit-find-links --no-strip-extras --no-header
 PYTEST_ARGS ?=
 
 .PHONY: demo test bench chaos chaos-long lint fmt pages lock senders clean
@@ -63,15 +63,15 @@ $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: requirements/runtime.txt requirements/local.txt requirements/build.txt pyproject.toml | $(VENV)/bin/pip
-	$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/local.txt -r requirements/build.txt
+	$(PIP) install --no-deps --require-hashes -r requirements/runtime.txt -r requirements/local.txt -r requirements/build.txt
 	$(PIP) install --no-build-isolation --no-deps --no-index --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: requirements/dev.txt $(VENV)/.installed
-	$(PIP) install --require-hashes -r requirements/dev.txt
+	$(PIP) install --no-deps --require-hashes -r requirements/dev.txt
 	@touch $@
 
 $(VENV)/share/bench/.installed: requirements/bench.txt | $(VENV)/bin/pip
 	$(PYTHON) -m venv $(VENV)/share/bench
-	$(VENV)/share/bench/bin/pip --disable-pip-version-check --quiet install --require-hashes -r requirements/bench.txt
+	$(VENV)/share/bench/bin/pip --disable-pip-version-check --quiet install --no-deps --require-hashes -r requirements/bench.txt
 	@touch $@
