@@ -218,3 +218,7 @@ def test_no_command_but_those_that_serve_http_imports_a_server_of_it() -> None:
     imported = modules_after("import " + ", ".join(sorted(commands)))
     assert commands <= imported
     assert not imported & {"litestar", "uvicorn"}
+
+
+def test_the_commands_for_events_import_no_metrics_library() -> None:
+    assert "prometheus_client" not in modules_after("import service.console.events_command")
