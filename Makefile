@@ -10,7 +10,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-emit-find-links --no-strip-extras --no-header
 PYTEST_ARGS ?=
 
-.PHONY: demo test bench chaos chaos-long lint fmt pages lock senders clean
+.PHONY: demo test bench startup chaos chaos-long lint fmt pages lock senders clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.installed ## deliveries over real HTTP, a worker killed half-way, and a table of what became of each
@@ -23,6 +23,9 @@ test: lint ## everything that must hold before a change is taken
 bench: $(VENV)/.installed-dev ## ratios against tuned rivals doing the same work
 	@$(MAKE) --no-print-directory $(VENV)/share/bench/.installed || echo "*** FastAPI + Celery could not be installed" >&2
 	$(BIN)/python -m tests.bench
+
+startup: $(VENV)/.installed-dev ## CPU seconds of a command; ARGS="events list" takes another than --help
+	$(BIN)/python -m tests.bench.startup $(ARGS)
 
 chaos: $(VENV)/.installed-dev ## break everything once while events flow, and count what is lost; needs cc
 	$(BIN)/python -m tests.chaos --self-check

@@ -4,5 +4,6 @@ events, records, errors   the words                 config, settings     what th
 signatures, envelopes     how a delivery is read    sources              one configured sender, joined from the three
 platforms                 one file per platform     rules, actions       what is decided, and what an action is
 store                     the only room that knows Redis keys
+ingestion                 from a verified delivery to stored events, without HTTP
 ingress                   the front door            sandbox, dev         for people at a desk; no pod imports them
 """

@@ -9,11 +9,11 @@ from typing import Protocol
 
 from service.dry_runs import Comparison, DryRun
 from service.events import RecordRef
-from service.ingress.refused import Discarded, RefusedPage, RefusedView, Reviewed
 from service.oversight.forgetting import Forgotten
 from service.oversight.installation import PlatformView, PollView, SourceView, StoreView, WorkerView
 from service.oversight.listing import EventPage, FoundPage
 from service.oversight.platform_reads import ReadView
+from service.oversight.quarantine import Discarded, RefusedPage, RefusedView, Reviewed
 from service.oversight.replaying import Bulk, Change, ChangePage
 from service.oversight.rulebooks import Kept, Publication
 from service.oversight.trying import Candidate

@@ -11,18 +11,7 @@ from service.actions import load_actions
 from service.config import Config, load_config
 from service.dry_runs import Comparison, DryRun
 from service.events import RecordRef
-from service.ingress.late_store import EventStore
-from service.ingress.refused import (
-    Discarded,
-    RefusedPage,
-    RefusedView,
-    Reviewed,
-    accept_refused,
-    discard_refused,
-    list_refused,
-    show_refused,
-    verify_refused,
-)
+from service.ingestion.event_store import EventStore
 from service.outbound import Outbound
 from service.oversight.audit import Operator
 from service.oversight.forgetting import Forgotten, customer_of, forget
@@ -41,6 +30,17 @@ from service.oversight.installation import (
 from service.oversight.listing import EventPage, FoundPage, list_events, search_events
 from service.oversight.places import Places
 from service.oversight.platform_reads import ReadView, list_reads, read_platform
+from service.oversight.quarantine import (
+    Discarded,
+    RefusedPage,
+    RefusedView,
+    Reviewed,
+    accept_refused,
+    discard_refused,
+    list_refused,
+    show_refused,
+    verify_refused,
+)
 from service.oversight.replaying import (
     Bulk,
     Change,

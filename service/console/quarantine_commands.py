@@ -15,7 +15,7 @@ from service.console.bulk import YES, confirm
 from service.console.desk import Desk
 from service.console.printing import JSON, Columns, print_json, print_rows, print_text
 from service.console.reaching import Way, ask, reaching
-from service.ingress.refused import RefusedRow, Reviewed
+from service.oversight.quarantine import RefusedRow, Reviewed
 
 EXIT_NOT_ALL = 1
 NOTHING = "nothing is in quarantine"

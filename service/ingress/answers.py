@@ -3,16 +3,15 @@
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import msgspec
 from litestar.types import Send
 from litestar.types.asgi_types import HTTPResponseStartEvent
 from msgspec import Struct
 
+from service.ingestion.arrivals import IGNORED, Outcome, Status
 from service.ingress.exchanges import Exchange
-
-Status = Literal["queued", "duplicate", "ignored"]
 
 SECURITY_HEADERS: dict[str, str] = {
     "x-content-type-options": "nosniff",
@@ -38,16 +37,6 @@ class Answer(Struct, frozen=True, gc=False):
     body: bytes
     closes: bool = False
     """Whether the connection ends behind it."""
-
-
-class Outcome(Struct, frozen=True, gc=False):
-    """What became of one fact: the id is the event's, the first one's for a duplicate, None where it was ignored."""
-
-    status: Status
-    event_id: str | None
-
-
-IGNORED = Outcome("ignored", None)
 
 
 def make_answer(status: int, media_type: str, body: bytes, headers: dict[str, str] | None = None) -> Answer:

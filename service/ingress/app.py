@@ -11,11 +11,11 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import Receive, Scope, Send
 from litestar.types.asgi_types import HTTPScope
 
+from service.ingestion.event_store import EventStore
 from service.ingress.admin.describing import describe_api
 from service.ingress.answers import SECURITY_HEADERS
 from service.ingress.description import description_route
 from service.ingress.health import Readiness, health_routes
-from service.ingress.late_store import EventStore
 from service.ingress.problems import answer_http_error, answer_unexpected
 from service.ingress.webhooks import Webhooks
 from service.metrics.page import CONTENT_TYPE, Page

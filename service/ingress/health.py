@@ -8,7 +8,7 @@ from litestar import HttpMethod, Response, route
 from litestar.handlers import HTTPRouteHandler
 
 from service.errors import WaybillError
-from service.ingress.late_store import EventStore
+from service.ingestion.event_store import EventStore
 from service.settings import Settings
 
 FRESH_SECONDS = 1.0

@@ -11,7 +11,7 @@ from collections import deque
 
 from service.errors import Refusal, WaybillError
 from service.events import Delivery, new_event_id
-from service.ingress.late_store import EventStore
+from service.ingestion.event_store import EventStore
 from service.ingress.rates import Rates
 from service.log import get_logger
 from service.metrics.families import QUARANTINED

@@ -7,7 +7,6 @@ acknowledged on it could be lost.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
 
 from service.errors import ConfigError, StoreUnavailable, StoreUnsafe, WaybillError
 from service.log import get_logger
@@ -16,26 +15,6 @@ from service.store import Arrival, QueueSample, Receipt, Refused, Shards, Store
 
 LOOK_SECONDS = 2.0
 """How often the store is looked at, and so how often an unsafe one is told of."""
-
-
-class EventStore(Protocol):
-    """What the ingress asks of a store, open or not."""
-
-    def ingest_all(self, arrivals: Sequence[Arrival], /) -> Awaitable[list[Receipt]]:
-        """Take in the events of one delivery, all or none."""
-        ...
-
-    def check(self) -> Awaitable[None]:
-        """Return if it can accept durably now, raise if not."""
-        ...
-
-    def keep_refused(self, refused: Sequence[Refused], /) -> Awaitable[int]:
-        """Put refused deliveries of one source into quarantine; give how many older ones had to go."""
-        ...
-
-    def sample(self) -> Awaitable[QueueSample]:
-        """Count what waits."""
-        ...
 
 
 class LateStore:

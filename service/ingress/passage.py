@@ -11,7 +11,8 @@ from typing import Any
 from structlog.typing import FilteringBoundLogger
 
 from service.events import Delivery, Fact, new_event_id
-from service.ingress.answers import Outcome, leading
+from service.ingestion.arrivals import Outcome
+from service.ingress.answers import leading
 from service.log import tell_often
 from service.metrics.families import ACK_SECONDS, DELIVERIES
 

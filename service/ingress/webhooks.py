@@ -15,20 +15,21 @@ from litestar.types.asgi_types import HTTPScope
 from service.envelopes import Echo
 from service.errors import Refusal, StoreUnavailable, StoreUnsafe
 from service.events import Delivery
-from service.ingress.answers import IGNORED, Answer, accepted, make_answer, send_answer
-from service.ingress.arrivals import Origin, build_arrivals, match_outcomes
+from service.ingestion.arrivals import IGNORED, Origin, build_arrivals, match_outcomes
+from service.ingestion.event_store import EventStore
+from service.ingestion.headers import check_media
+from service.ingestion.trace_context import continue_trace
+from service.ingress.answers import Answer, accepted, make_answer, send_answer
 from service.ingress.bodies import Disconnected, Portion, Room, read_body, too_large
 from service.ingress.deadlines import Deadlines
 from service.ingress.exchanges import Exchange, exchange_of
 from service.ingress.gate import Gate, Throttled
 from service.ingress.handshake import METHODS, shake_hands
-from service.ingress.headers import check_media, read_headers
+from service.ingress.headers import read_headers
 from service.ingress.inflation import inflater_for
 from service.ingress.keeping import Quarantine
-from service.ingress.late_store import EventStore
 from service.ingress.passage import Passage
 from service.ingress.problems import INTERNAL, busy, problem, try_later
-from service.ingress.traces import continue_trace
 from service.log import get_logger
 from service.settings import Settings
 from service.sources import Source

@@ -8,8 +8,6 @@ combinations is counted under `other`.
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-
 SERIES_MAX = 2_000
 OTHER = "other"
 
@@ -37,13 +35,6 @@ class Counter:
             key = bounded(key, len(values))
             values[key] = values.get(key, 0.0) + count
 
-    def collect(self) -> Metric:
-        """Give the samples of now."""
-        family = CounterMetricFamily(self.name, self.meaning, labels=self.labels)
-        for texts, value in shown(self.values).items():
-            family.add_metric(texts, value)
-        return family
-
 
 class Gauge:
     """Something that is so much now."""
@@ -57,13 +48,6 @@ class Gauge:
     def put(self, values: Mapping[Key, float]) -> None:
         """Say how much it is now; what is not named is no longer shown."""
         self.values = dict(values)
-
-    def collect(self) -> Metric:
-        """Give the samples of now."""
-        family = GaugeMetricFamily(self.name, self.meaning, labels=self.labels)
-        for texts, value in shown(self.values).items():
-            family.add_metric(texts, value)
-        return family
 
 
 class Histogram:
@@ -83,23 +67,9 @@ class Histogram:
         counts[bisect_left(self.bounds, seconds)] += 1
         counts[-1] += seconds
 
-    def collect(self) -> Metric:
-        """Give the samples of now."""
-        family = HistogramMetricFamily(self.name, self.meaning, labels=self.labels)
-        for key, counts in self.series.items():
-            family.add_metric(texts_of(key), self._buckets(counts), counts[-1])
-        return family
-
     def _open(self, key: Key) -> list[float]:
         key = bounded(key, len(self.series))
         return self.series.setdefault(key, [0.0] * (len(self.bounds) + 2))
-
-    def _buckets(self, counts: Sequence[float]) -> list[tuple[str, float]]:
-        total, buckets = 0.0, list[tuple[str, float]]()
-        for bound, count in zip([*map(str, self.bounds), "+Inf"], counts, strict=False):
-            total += count
-            buckets.append((bound, total))
-        return buckets
 
 
 Instrument = Counter | Gauge | Histogram
@@ -108,17 +78,3 @@ Instrument = Counter | Gauge | Histogram
 def bounded(key: Key, series: int) -> Key:
     """Give `key`, or the one of all others where there are `series` and no more may be."""
     return key if series < SERIES_MAX else (OTHER,) * len(key)
-
-
-def shown(values: Mapping[Key, float]) -> dict[tuple[str, ...], float]:
-    """Turn keys into texts; what becomes alike is one sample, as Prometheus refuses two."""
-    samples: dict[tuple[str, ...], float] = {}
-    for key, value in values.items():
-        texts = texts_of(key)
-        samples[texts] = samples.get(texts, 0.0) + value
-    return samples
-
-
-def texts_of(key: Key) -> tuple[str, ...]:
-    """Write a key's values as texts."""
-    return tuple("" if value is None else str(value) for value in key)

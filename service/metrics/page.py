@@ -26,6 +26,7 @@ from service.metrics.families import (
     STORE_UP,
     WORKERS_ALIVE,
 )  # fmt: skip
+from service.metrics.samples import collect
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 FRESH_SECONDS = 1.0
@@ -64,7 +65,7 @@ class Page:
 
 class _Ours(Collector):
     def collect(self) -> Iterator[Metric]:
-        return (family.collect() for family in FAMILIES)
+        return map(collect, FAMILIES)
 
 
 def put_sample(sample: Struct | None) -> None:

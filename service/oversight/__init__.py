@@ -9,6 +9,7 @@ is shown to which sight, what is refused, and the audit line of every change are
 - `listing`      events of all indexes and stores, newest first, page by page, and what a search finds
 - `views`        one event whole, with its body and effects shown as far as the viewer may see
 - `replaying`    putting events back and discarding dead letters, one or all that are wanted, at a rate
+- `quarantine`   rejected deliveries listed, shown, verified again, ingested, deleted
 - `forgetting`   erasing a customer everywhere
 - `installation` sources, platforms, stores, workers, polls
 - `platform_reads`   asking a platform by hand

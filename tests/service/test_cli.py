@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import distribution
 from pathlib import Path
 
+import click
 import pytest
 
-from service.cli import GROUP
+from service.cli import GROUP, SUMMARIES, SUMMARY_CHARS_MAX
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -46,6 +48,10 @@ def fine(count):
 
 not_a_command = 7
 '''
+
+OWN = {entry.name: entry for entry in distribution("waybill").entry_points if entry.group == GROUP}
+HTTP_COMMANDS = {"serve", "sandbox", "dev", "demo"}
+"""Commands that serve HTTP, or start what does."""
 
 ENTRY_POINTS = """
 [waybill.commands]
@@ -181,3 +187,38 @@ def test_no_command_at_all_shows_the_help(waybill: Run) -> None:
 def test_the_version_is_the_package_s(waybill: Run) -> None:
     done = waybill("--version")
     assert (done.returncode, done.stdout) == (0, "waybill 0.1.0\n")
+
+
+def test_every_own_command_has_a_summary() -> None:
+    assert set(SUMMARIES) == set(OWN)
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+def test_the_summary_of_a_command_is_its_own_first_help_line(name: str) -> None:
+    command = OWN[name].load()
+    assert isinstance(command, click.Command)
+    assert SUMMARIES[name] == command.get_short_help_str(SUMMARY_CHARS_MAX)
+
+
+def modules_after(code: str, *arguments: str) -> set[str]:
+    """Names of all modules that are imported when a process ends that ran the code."""
+    listing = "import atexit, sys\natexit.register(lambda: sys.stderr.write(' '.join(sys.modules)))\n"
+    command = [sys.executable, "-c", listing + code, *arguments]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stderr.split())
+
+
+def test_help_imports_no_command() -> None:
+    imported = modules_after("from service.cli import main\nmain()", "--help")
+    assert "service.cli" in imported
+    assert not imported & {entry.module for entry in OWN.values()}
+
+
+def test_no_command_but_those_that_serve_http_imports_a_server_of_it() -> None:
+    commands = {entry.module for name, entry in OWN.items() if name not in HTTP_COMMANDS}
+    imported = modules_after("import " + ", ".join(sorted(commands)))
+    assert commands <= imported
+    assert not imported & {"litestar", "uvicorn"}
+
+
+def test_the_commands_for_events_import_no_metrics_library() -> None:
+    assert "prometheus_client" not in modules_after("import service.console.events_command")

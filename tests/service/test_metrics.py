@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.metrics.families import FAMILIES
 from service.metrics.instruments import OTHER, SERIES_MAX, Counter, Gauge, Histogram
+from service.metrics.samples import collect
 
 
 def samples_of(page: bytes) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -22,7 +23,7 @@ def test_more_label_values_than_there_may_be_are_counted_as_others() -> None:
     for number in range(SERIES_MAX + 10):
         counter.add((f"n{number}",))
     counter.add(("n0",))
-    samples = {sample.labels["name"]: sample.value for sample in counter.collect().samples}
+    samples = {sample.labels["name"]: sample.value for sample in collect(counter).samples}
     assert len(samples) == SERIES_MAX + 1
     assert samples[OTHER] == 10
     assert samples["n0"] == 2
@@ -39,7 +40,7 @@ def test_absent_and_empty_are_one_sample() -> None:
     counter = Counter("things", "Things.", ("reason",))
     counter.add((None,))
     counter.add(("",))
-    (sample,) = counter.collect().samples
+    (sample,) = collect(counter).samples
     assert (sample.labels, sample.value) == ({"reason": ""}, 2)
 
 
@@ -47,7 +48,7 @@ def test_what_a_gauge_no_longer_names_is_no_longer_shown() -> None:
     gauge = Gauge("rules", "Rules.", ("version",))
     gauge.put({("old",): 1})
     gauge.put({("new",): 2})
-    assert [(sample.labels["version"], sample.value) for sample in gauge.collect().samples] == [("new", 2)]
+    assert [(sample.labels["version"], sample.value) for sample in collect(gauge).samples] == [("new", 2)]
 
 
 @given(st.lists(st.floats(0, 100, allow_nan=False), max_size=50))
@@ -56,7 +57,7 @@ def test_a_histogram_agrees_with_the_values_themselves(values: list[float]) -> N
     histogram = Histogram("things_seconds", "Things.", ("name",), bounds)
     for value in values:
         histogram.observe(("a",), value)
-    samples = {sample.labels.get("le", sample.name): sample.value for sample in histogram.collect().samples}
+    samples = {sample.labels.get("le", sample.name): sample.value for sample in collect(histogram).samples}
     if values:
         for bound in bounds:
             assert samples[str(bound)] == sum(value <= bound for value in values)

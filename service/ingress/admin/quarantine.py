@@ -7,7 +7,7 @@ from service.ingress.admin.events import Word
 from service.ingress.admin.paging import After, Limit
 from service.ingress.admin.parts import Caller, Parts
 from service.ingress.admin.sights import Raw, sight_of
-from service.ingress.refused import (
+from service.oversight.quarantine import (
     Discarded,
     RefusedPage,
     RefusedView,

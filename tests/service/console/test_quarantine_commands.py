@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 import pytest
 
-from service.ingress.review import judge
+from service.ingestion.reverification import judge
 from service.store import Refused, Store
 
 from .conftest import Run, rows

@@ -15,8 +15,8 @@ import msgspec
 import pytest
 
 from service.config import load_config
+from service.ingestion.event_store import EventStore
 from service.ingress.app import build_app
-from service.ingress.late_store import EventStore
 from service.ingress.server import Listener, bind
 from service.log import configure
 from service.outbound import Outbound

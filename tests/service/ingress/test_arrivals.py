@@ -3,8 +3,8 @@
 import json
 
 from service.events import Delivery, Fact, RecordRef
-from service.ingress.answers import IGNORED, Outcome, accepted
-from service.ingress.arrivals import Origin, build_arrivals, match_outcomes
+from service.ingestion.arrivals import IGNORED, Origin, Outcome, build_arrivals, match_outcomes
+from service.ingress.answers import accepted
 from service.sources import Admission
 from service.store import Receipt
 

@@ -4,7 +4,8 @@ import pytest
 
 from service.envelopes.envelope import JSON_TYPES
 from service.errors import Refusal
-from service.ingress.headers import check_media, keep, read_headers
+from service.ingestion.headers import check_media, keep
+from service.ingress.headers import read_headers
 
 
 @pytest.mark.parametrize(

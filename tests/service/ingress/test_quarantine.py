@@ -13,8 +13,8 @@ from service.envelopes import Told
 from service.errors import Refusal, StoreUnavailable
 from service.events import Delivery
 from service.ingress.keeping import BATCH_MAX, WAITING_MAX, Quarantine
-from service.ingress.refused import show_refused
 from service.oversight.places import places_of
+from service.oversight.quarantine import show_refused
 from service.oversight.views import Sight
 from service.settings import Settings
 from service.sources import Source

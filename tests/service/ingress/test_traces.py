@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.ingress.traces import continue_trace
+from service.ingestion.trace_context import continue_trace
 
 ID = "01a1fb72fa5578f48fbedb1ca4d319de"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

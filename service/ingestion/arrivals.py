@@ -1,14 +1,26 @@
 """From the facts of one delivery to the events the store is asked to keep, and back to what became of each. Pure."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from msgspec import Struct
 
 from service.events import EVENT_VERSION, Delivery, Event, Fact, new_event_id
-from service.ingress.answers import IGNORED, Outcome
-from service.ingress.headers import keep
+from service.ingestion.headers import keep
 from service.sources import Admission
 from service.store import Arrival, Receipt
+
+Status = Literal["queued", "duplicate", "ignored"]
+
+
+class Outcome(Struct, frozen=True, gc=False):
+    """What became of one fact: the id is the event's, the first one's for a duplicate, None where it was ignored."""
+
+    status: Status
+    event_id: str | None
+
+
+IGNORED = Outcome("ignored", None)
 
 
 class Origin(Struct, frozen=True, gc=False):

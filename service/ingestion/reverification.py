@@ -11,11 +11,10 @@ from msgspec import Struct, structs
 
 from service.errors import Refusal
 from service.events import Delivery, new_event_id
-from service.ingress.answers import Outcome
-from service.ingress.arrivals import Origin, build_arrivals, match_outcomes
-from service.ingress.headers import check_media
-from service.ingress.late_store import EventStore
-from service.ingress.traces import continue_trace
+from service.ingestion.arrivals import Origin, Outcome, build_arrivals, match_outcomes
+from service.ingestion.event_store import EventStore
+from service.ingestion.headers import check_media
+from service.ingestion.trace_context import continue_trace
 from service.sources import Admission, Source
 from service.store import Refused
 

@@ -11,10 +11,10 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from service.errors import Refusal
-from service.ingress.answers import Outcome
-from service.ingress.headers import KEPT
-from service.ingress.late_store import EventStore
-from service.ingress.review import Finding, judge, take_in
+from service.ingestion.arrivals import Outcome
+from service.ingestion.event_store import EventStore
+from service.ingestion.headers import KEPT
+from service.ingestion.reverification import Finding, judge, take_in
 from service.oversight.audit import Operator, tell_change, to_its_end
 from service.oversight.places import Place, Places
 from service.oversight.views import Sight, view_body

@@ -1,0 +1,43 @@
+"""Samples of the instruments, in the form that prometheus_client writes."""
+
+from collections.abc import Mapping, Sequence
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from service.metrics.instruments import Counter, Histogram, Instrument, Key
+
+
+def collect(instrument: Instrument) -> Metric:
+    """Collect the present samples of an instrument."""
+    if isinstance(instrument, Histogram):
+        family = HistogramMetricFamily(instrument.name, instrument.meaning, labels=instrument.labels)
+        for key, counts in instrument.series.items():
+            family.add_metric(_texts_of(key), _buckets(instrument.bounds, counts), counts[-1])
+        return family
+    kind = CounterMetricFamily if isinstance(instrument, Counter) else GaugeMetricFamily
+    family = kind(instrument.name, instrument.meaning, labels=instrument.labels)
+    for texts, value in _shown(instrument.values).items():
+        family.add_metric(texts, value)
+    return family
+
+
+def _buckets(bounds: Sequence[float], counts: Sequence[float]) -> list[tuple[str, float]]:
+    total, buckets = 0.0, list[tuple[str, float]]()
+    for bound, count in zip([*map(str, bounds), "+Inf"], counts, strict=False):
+        total += count
+        buckets.append((bound, total))
+    return buckets
+
+
+def _shown(values: Mapping[Key, float]) -> dict[tuple[str, ...], float]:
+    """Turn keys into texts; what becomes alike is one sample, as Prometheus refuses two."""
+    samples: dict[tuple[str, ...], float] = {}
+    for key, value in values.items():
+        texts = _texts_of(key)
+        samples[texts] = samples.get(texts, 0.0) + value
+    return samples
+
+
+def _texts_of(key: Key) -> tuple[str, ...]:
+    """Write a key's values as texts."""
+    return tuple("" if value is None else str(value) for value in key)
