@@ -22,6 +22,8 @@ DOWNLOADED_ONLY = {"helm", "oldpip"}
 LOCKS = sorted({path.stem for path in REQUIREMENTS.glob("*.txt")} - DOWNLOADED_ONLY)
 OLD_PIP = REQUIREMENTS.parent / ".venv" / "share" / "old-pip"
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture(scope="module")
 def old_pip() -> Path:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.install.lock_files import REQUIREMENTS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 ROOT = REQUIREMENTS.parent
 TOOLS = ["awk", "cat", "chmod", "dirname", "env", "grep", "make", "mkdir", "rm", "sh", "touch"]
