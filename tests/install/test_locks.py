@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -28,10 +29,14 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def old_pip() -> Path:
     """Give the wheel of the old pip; it is downloaded once, its hash checked, and no network is needed after that."""
+    OLD_PIP.mkdir(parents=True, exist_ok=True)
     if not list(OLD_PIP.glob("pip-*.whl")):
-        options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--dest", str(OLD_PIP)]
-        lock = REQUIREMENTS / "oldpip.txt"
-        subprocess.run([sys.executable, "-m", "pip", "download", *options, "--requirement", lock], check=True)
+        with tempfile.TemporaryDirectory(dir=OLD_PIP) as folder:
+            options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--dest", folder]
+            lock = REQUIREMENTS / "oldpip.txt"
+            subprocess.run([sys.executable, "-m", "pip", "download", *options, "--requirement", lock], check=True)
+            (downloaded,) = Path(folder).glob("pip-*.whl")
+            downloaded.replace(OLD_PIP / downloaded.name)  # whole or not there, for processes that test in parallel
     (wheel,) = OLD_PIP.glob("pip-*.whl")
     return wheel
 
