@@ -1,11 +1,8 @@
 # What a person types. Everything runs from .venv, made from hashed requirements; marker files make a second run quick.
-# PYTHON=python3.13 picks another interpreter.
+# make PYTHON=python3.13 names another interpreter.
 
-PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
-	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-strip-extras --no-header
 PYTEST_ARGS ?=
@@ -50,7 +47,7 @@ pages: $(VENV)/.installed-dev ## write what is made: reference pages, dashboards
 
 lock: $(VENV)/.installed-dev ## resolve the requirements again
 	cd requirements && ../$(LOCK) ../pyproject.toml -o runtime.txt
-	cd requirements && for name in local build dev chart bench; do ../$(LOCK) $$name.in -o $$name.txt || exit 1; done
+	cd requirements && for name in local build dev chart bench workflows go oldpip; do ../$(LOCK) $$name.in -o $$name.txt || exit 1; done
 
 senders: $(VENV)/.installed-dev ## the npm libraries that senders sign with; the tests call this themselves
 	$(BIN)/python tests/senders/npm.py
@@ -59,22 +56,15 @@ clean: ## all that can be made again
 	rm -rf $(VENV) tests/senders/node_modules tests/mock/node_modules tests/bench/bullmq/node_modules .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov bench-out
 	find service workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/bin/pip:
-	@test -n "$(PYTHON)" || { echo "Waybill needs Python 3.11 or newer; found none (PYTHON=/path/to/python3 names one)." >&2; exit 1; }
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
-		echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-
-$(VENV)/.installed: requirements/runtime.txt requirements/local.txt requirements/build.txt pyproject.toml | $(VENV)/bin/pip
-	$(PIP) install --no-deps --require-hashes -r requirements/runtime.txt -r requirements/local.txt -r requirements/build.txt
-	$(PIP) install --no-build-isolation --no-deps --no-index --editable .
+$(VENV)/.installed: requirements/runtime.txt requirements/local.txt requirements/build.txt pyproject.toml
+	@requirements/install $(VENV) requirements/runtime.txt requirements/local.txt requirements/build.txt
+	@$(BIN)/pip --disable-pip-version-check --quiet install --no-build-isolation --no-deps --no-index --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: requirements/dev.txt $(VENV)/.installed
-	$(PIP) install --no-deps --require-hashes -r requirements/dev.txt
+	@requirements/install $(VENV) requirements/dev.txt
 	@touch $@
 
-$(VENV)/share/bench/.installed: requirements/bench.txt | $(VENV)/bin/pip
-	$(PYTHON) -m venv $(VENV)/share/bench
-	$(VENV)/share/bench/bin/pip --disable-pip-version-check --quiet install --no-deps --require-hashes -r requirements/bench.txt
+$(VENV)/share/bench/.installed: requirements/bench.txt
+	@requirements/install $(VENV)/share/bench requirements/bench.txt
 	@touch $@

@@ -8,19 +8,21 @@ from collections import Counter
 from io import StringIO
 from pathlib import Path
 
+import pytest
+
 from tests.observability.run import Run
+
+pytestmark = pytest.mark.system_tool("lnav", package="lnav")
 
 FORMAT = Path(__file__).parents[2] / "docs" / "waybill.lnav.json"
 
 
 def ask(question: str, lines: Path, home: Path) -> list[dict[str, str]]:
     """Run lnav without a terminal and give the rows of one SQL question."""
-    lnav = shutil.which("lnav")
-    assert lnav, "lnav is Debian's package of that name"
     formats = home / ".lnav" / "formats" / "installed"
     formats.mkdir(parents=True, exist_ok=True)
     shutil.copy(FORMAT, formats / "waybill.json")
-    command = [lnav, "-n", "-c", f";{question}", "-c", ":write-csv-to -", lines]
+    command = ["lnav", "-n", "-c", f";{question}", "-c", ":write-csv-to -", lines]
     environ = {**os.environ, "HOME": str(home), "TERM": "dumb"}
     done = subprocess.run(command, capture_output=True, text=True, env=environ, check=True, timeout=60)
     return list(csv.DictReader(StringIO(done.stdout)))

@@ -13,6 +13,8 @@ from service.settings import Settings
 from tests.workers.house import House, open_house
 from workers.catching_up import FRUITLESS_MAX, CatchingUp, lags
 
+pytestmark = pytest.mark.store
+
 OLD, NEW = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
 TURNED = """
 - id: seen

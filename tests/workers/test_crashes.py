@@ -18,7 +18,7 @@ from service.store import Job, Settled
 from tests.service.store.givens import patiently
 from tests.workers.house import SINK_RULE, House, open_house
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.store]
 
 LEASE_SECONDS = 0.8
 LOCK = "arq:in-progress:wb:lane:pack:purchase_order:po-1"

@@ -14,6 +14,8 @@ from service.settings import Settings
 from tests.service.rule_samples import NOW, book, customer, line, order, subject
 from tests.workers.house import House, open_house
 
+pytestmark = pytest.mark.store
+
 RULES = """
 - id: first
   type: purchase_order

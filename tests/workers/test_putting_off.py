@@ -13,6 +13,8 @@ from service.sandbox.faults import Fault
 from service.settings import Settings
 from tests.workers.house import House, open_house
 
+pytestmark = pytest.mark.store
+
 RULES = """
 - id: tell
   type: purchase_order

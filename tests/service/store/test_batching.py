@@ -7,6 +7,8 @@ import pytest
 
 from service.store.batching import Batcher
 
+pytestmark = pytest.mark.store
+
 
 async def test_what_waits_goes_out_together_and_each_gets_its_own_result() -> None:
     sent: list[Sequence[int]] = []

@@ -17,6 +17,8 @@ from service.store.durability import parse_info, shortfall
 from tests.service.store.conftest import StartServer
 from tests.service.store.givens import WINDOW_MS, ask_server, decision, make_event, patiently, store_on, take_one
 
+pytestmark = pytest.mark.store
+
 REDIS_7_0 = "/usr/bin/redis-server"
 SOUND_INFO = {"redis_version": "7.2.4", "role": "master", "cluster_enabled": "0"}
 SOUND_CONFIG = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}

@@ -9,6 +9,8 @@ from service.errors import StoreFull
 from service.store import Arrival, Receipt, Store
 from tests.service.store.givens import WINDOW_MS, decision, make_arrivals, make_event, settlement, store_on, take_one
 
+pytestmark = pytest.mark.store
+
 
 async def outcome(store: Store, arrivals: Sequence[Arrival]) -> Sequence[Receipt] | None:
     try:

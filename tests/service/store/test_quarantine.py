@@ -11,6 +11,8 @@ from service.errors import StoreFull
 from service.settings import Settings
 from service.store import Refused, Store, open_store
 
+pytestmark = pytest.mark.store
+
 
 def refused(number: int, source: str = "a", size: int = 10) -> Refused:
     return Refused(
