@@ -8,13 +8,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-strip-extras --no-header
+RUNS := requirements/runtime.txt requirements/local.txt requirements/build.txt
 PYTEST_ARGS ?=
 
 .PHONY: demo test bench chaos chaos-long lint fmt pages lock senders clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.installed ## deliveries over real HTTP, a worker killed half-way, and a table of what became of each
-	$(BIN)/waybill demo
+	@$(BIN)/waybill demo
 
 test: lint ## everything that must hold before a change is taken
 	$(BIN)/coverage erase
@@ -60,11 +61,13 @@ $(VENV)/bin/pip:
 	@test -n "$(PYTHON)" || { echo "Waybill needs Python 3.11 or newer; found none (PYTHON=/path/to/python3 names one)." >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 		echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@echo "Creating $(VENV) with $(PYTHON) ..."
+	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: requirements/runtime.txt requirements/local.txt requirements/build.txt pyproject.toml | $(VENV)/bin/pip
-	$(PIP) install --no-deps --require-hashes -r requirements/runtime.txt -r requirements/local.txt -r requirements/build.txt
-	$(PIP) install --no-build-isolation --no-deps --no-index --editable .
+$(VENV)/.installed: $(RUNS) pyproject.toml | $(VENV)/bin/pip
+	@echo "Installing $$(cat $(RUNS) | grep -c '^[a-zA-Z].*==') packages into $(VENV); this takes about half a minute ..."
+	@$(PIP) install --no-deps --require-hashes $(addprefix -r ,$(RUNS))
+	@$(PIP) install --no-build-isolation --no-deps --no-index --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: requirements/dev.txt $(VENV)/.installed
