@@ -11,8 +11,8 @@ from service.dev.children import Child, ChildFailed, Line, start_child
 from service.dev.embedded import EmbeddedValkey, start_valkey
 from service.dev.workspace import Workspace, make_workspace, write_config
 
-START_SECONDS_MAX = 20.0
-PUBLISH_SECONDS_MAX = 20.0
+START_SECONDS_MAX = 60.0
+PUBLISH_SECONDS_MAX = 60.0
 
 
 class Stack:
