@@ -238,10 +238,8 @@ def test_the_file_of_a_killed_dev_is_ignored_and_removed(dev: Dev, environ: dict
     dev.process.kill()
     dev.process.wait()
     done = run(environ, "send", "pack-orders", "--event", "x")
-    assert (done.returncode, done.stderr) == (
-        2,
-        "waybill: waybill.yaml: cannot be read: No such file or directory. Fix: name a file that is there\n",
-    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("waybill: waybill.yaml: cannot be read"), "the configuration of dev is not used"
     assert not file.exists()
 
 
