@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
 
@@ -67,7 +67,7 @@ def environ_in(directory: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def dev_in(directory: Path) -> Iterator[Dev]:
+def dev_in(directory: Path) -> Generator[Dev]:
     """Start `waybill dev` among stale variables, with its output in `directory / "out"`."""
     environ = environ_in(directory)
     with (directory / "out").open("wb") as out:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 import pytest
@@ -50,7 +50,7 @@ def places(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path, 
 
 
 @contextlib.contextmanager
-def first_terminal(script: str, folder: Path, environ: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+def first_terminal(script: str, folder: Path, environ: dict[str, str]) -> Generator["subprocess.Popen[bytes]"]:
     """Type the script, wait until all is up, and end it with Ctrl-C."""
     with (folder / "out").open("wb") as out:
         command = ["/bin/sh", "-c", script]

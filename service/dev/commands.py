@@ -98,7 +98,7 @@ def demo(store_url: str | None, *, yes: bool) -> None:
         rows = Demo(stack, story).play()
     story.table(rows)
     good = sum(row.good for row in rows)
-    story.say(f"{good} of {len(rows)} as expected, in {time.monotonic() - began:.1f} s.")
+    story.say(f"\n{good} of {len(rows)} as expected, in {time.monotonic() - began:.1f} s.")
     story.next_steps(_program())
     sys.exit(0 if good == len(rows) else EXIT_NOT_OK)
 
