@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-strip-extras --no-header
+RUNS := requirements/runtime.txt requirements/local.txt requirements/build.txt
 PYTEST_ARGS ?=
 
 .PHONY: demo test bench startup chaos chaos-long lint fmt pages lock senders clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.installed ## deliveries over real HTTP, a worker killed half-way, and a table of what became of each
-	$(BIN)/waybill demo
+	@$(BIN)/waybill demo
 
 test: lint ## everything that must hold before a change is taken
 	$(BIN)/coverage erase
@@ -56,8 +57,9 @@ clean: ## all that can be made again
 	rm -rf $(VENV) tests/senders/node_modules tests/mock/node_modules tests/bench/bullmq/node_modules .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov bench-out
 	find service workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.installed: requirements/runtime.txt requirements/local.txt requirements/build.txt pyproject.toml
-	@requirements/install $(VENV) requirements/runtime.txt requirements/local.txt requirements/build.txt
+$(VENV)/.installed: $(RUNS) pyproject.toml
+	@echo "Installing $$(cat $(RUNS) | grep -c '^[a-zA-Z].*==') packages into $(VENV); this takes about half a minute ..."
+	@requirements/install $(VENV) $(RUNS)
 	@$(BIN)/pip --disable-pip-version-check --quiet install --no-build-isolation --no-deps --no-index --editable .
 	@touch $@
 

@@ -21,6 +21,12 @@ def lines_that_can_be_caught() -> None:
     log._current.often = None
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_dev_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the commands of the tests away from a `waybill dev` that runs on this machine."""
+    os.environ["XDG_RUNTIME_DIR"] = str(tmp_path_factory.mktemp("runtime"))
+
+
 @pytest.fixture(scope="session")
 def server_binary() -> str | None:
     # Taken out of the environment, where a process that a test starts would refuse it as no setting.

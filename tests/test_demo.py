@@ -1,107 +1,260 @@
-"""What `make demo` and `waybill dev` promise, seen from outside: real processes, real signals, nothing left behind."""
+"""Tests of `waybill demo` and `waybill dev` from outside: real processes, real signals, nothing left behind."""
 
+import asyncio
+import contextlib
 import os
+import pty
 import re
+import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import msgspec
 import pytest
+import redis
 
-from service.dev.senders import Request, call, send
+from service.dev.foreign_store import OWN_KEYS
+from service.dev.senders import call
+from service.settings import Settings
+from service.store import open_store
 
 pytestmark = pytest.mark.crash
 
+ROOT = Path(__file__).parents[1]
 COMMAND = (sys.executable, "-m", "service")
-START_SECONDS_MAX = 30.0
+STARTED = "Ctrl-C stops everything."
+START_SECONDS_MAX = 120.0
 Seen = TypeVar("Seen")
 
 
-@pytest.fixture
-def environ() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("WAYBILL_")}
+STALE = {
+    "WAYBILL_REDIS_URL": "unix:///nowhere/valkey.sock",
+    "WAYBILL_SHARD_URLS": "redis://127.0.0.1:1,redis://127.0.0.1:2",
+    "WAYBILL_REDIS_SENTINEL": "127.0.0.1:1",
+    "WAYBILL_CONFIG": "/nowhere/waybill.yaml",
+    "WAYBILL_PORT": "1",
+    "WAYBILL_ADMIN_PORT": "1",
+    "WAYBILL_KEY_PREFIX": "NOT VALID",
+    "WAYBILL_NO_SUCH_SETTING": "1",
+    "EXAMPLE_PACK_SECRET": "an old secret",
+}
+"""Variables that a shell may have from an installation or from an earlier version."""
 
 
-@pytest.fixture
-def dev(environ: dict[str, str], tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """Start `waybill dev` with its output in `tmp_path / "out"`."""
-    with (tmp_path / "out").open("wb") as out:
-        process = subprocess.Popen([*COMMAND, "dev"], stdout=out, stderr=out, env=environ)
-    yield process
+class Dev(NamedTuple):
+    """A `waybill dev`, the directory of its file and output, and an environment in which commands find it."""
+
+    process: "subprocess.Popen[bytes]"
+    directory: Path
+    environ: dict[str, str]
+
+    def introduction(self) -> str:
+        """Wait until it is up, and give what it printed."""
+        return wait_for(lambda: said(self.directory, STARTED))
+
+
+def environ_in(directory: Path) -> dict[str, str]:
+    """Give an environment without settings, in which `dev` writes its file below `directory`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WAYBILL_")}
+    return kept | {"XDG_RUNTIME_DIR": str(directory)}
+
+
+@contextlib.contextmanager
+def dev_in(directory: Path) -> Generator[Dev]:
+    """Start `waybill dev` among stale variables, with its output in `directory / "out"`."""
+    environ = environ_in(directory)
+    with (directory / "out").open("wb") as out:
+        process = subprocess.Popen([*COMMAND, "dev"], stdout=out, stderr=out, env=environ | STALE)
+    yield Dev(process, directory, environ)
     process.kill()
     process.wait()
-    for left in re.findall(r"^files +([^\s:]+):", (tmp_path / "out").read_text(), re.MULTILINE):
+    for left in re.findall(r"^config +(\S+)/waybill.yaml", (directory / "out").read_text(), re.MULTILINE):
         shutil.rmtree(left, ignore_errors=True)  # a killed process removes nothing
 
 
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return environ_in(tmp_path)
+
+
+@pytest.fixture
+def dev(tmp_path: Path) -> Iterator[Dev]:
+    """Start one that the test may end."""
+    with dev_in(tmp_path) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def shared_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    """Start one for all tests that leave it running."""
+    with dev_in(tmp_path_factory.mktemp("dev")) as started:
+        yield started
+
+
+@pytest.mark.parametrize("command", ["dev", "demo"])
+@pytest.mark.parametrize("own", [{}, OWN_KEYS], ids=["installation", "earlier dev"])
+def test_a_store_that_holds_a_rulebook_is_refused_and_not_changed(
+    environ: dict[str, str], make_settings: Callable[..., Settings], command: str, own: dict[str, str]
+) -> None:
+    settings = make_settings(**own)
+    asyncio.run(publish(settings))
+    before = entries(settings.redis_url)
+    done = run(environ, command, "--store", settings.redis_url)
+    assert (done.returncode, done.stdout) == (2, "")
+    prefix = settings.key_prefix
+    assert done.stderr.startswith(
+        f"waybill: --store: the store holds a rulebook under {prefix}. Fix: leave --store out"
+    )
+    assert len(done.stderr.splitlines()) == 1
+    assert entries(settings.redis_url) == before
+
+
+@pytest.mark.parametrize("command", ["dev", "demo"])
+def test_a_store_that_does_not_answer_is_refused_in_one_line(
+    environ: dict[str, str], free_port: int, command: str
+) -> None:
+    done = run(environ, command, "--store", f"redis://127.0.0.1:{free_port}/0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"waybill: --store: the store cannot be used: .* Fix: name a store .*\n", done.stderr)
+
+
+@pytest.mark.parametrize("option", ["--port", "--admin-port"])
+def test_dev_refuses_a_port_in_use_in_one_line(environ: dict[str, str], option: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        done = run(environ, "dev", option, str(port))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"waybill: {option}: port {port} cannot be used: Address already in use. "
+        f"Fix: name another port, or leave {option} out for a free one\n"
+    )
+
+
+def test_dev_refuses_a_folder_without_a_place_for_its_file_in_one_line(environ: dict[str, str]) -> None:
+    done = subprocess.run(
+        [*COMMAND, "dev"],
+        cwd="/proc",  # nobody can write there, not even root
+        env={name: value for name, value in environ.items() if name != "XDG_RUNTIME_DIR"} | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=START_SECONDS_MAX,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"waybill: /proc/.waybill/dev.json: cannot be written: .* Fix: change to .*\n", done.stderr)
+
+
+def test_a_second_dev_is_refused_in_one_line(shared_dev: Dev) -> None:
+    shared_dev.introduction()
+    done = run(shared_dev.environ, "dev")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"waybill: waybill dev: is already running here .* Fix: stop it .*\n", done.stderr)
+    assert shared_dev.process.poll() is None
+
+
+def test_an_installation_in_the_same_store_is_not_changed_by_a_demo(
+    environ: dict[str, str], make_settings: Callable[..., Settings]
+) -> None:
+    settings = make_settings()
+    asyncio.run(publish(settings))
+    before = entries(settings.redis_url)
+    done = run(environ | STALE, "demo", "--store", settings.redis_url, "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = entries(settings.redis_url)
+    added = [key for key in after if key not in before]
+    assert {key: after[key] for key in before} == before
+    assert added
+    assert all(OWN_KEYS["key_prefix"].encode() in key for key in added), "arq's keys hold the id of a lane"
+
+
 def test_the_demo_shows_every_fate_as_expected_and_ends_with_0(environ: dict[str, str]) -> None:
-    done = subprocess.run([*COMMAND, "demo"], capture_output=True, text=True, env=environ, check=False, timeout=55)
+    done = run(environ | STALE, "demo")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "10 of 10 as expected" in done.stdout
     assert "SIGKILL" in done.stdout
     refused = done.stdout.partition("4. the same with a changed body")[2].partition("5. ")[0]
-    assert "reason=not_verified" in refused, "each act is shown with its own lines"
-    assert "worker-2  attempt.finished  outcome=matched attempt=2" in done.stdout
+    assert "401 rejected: not_verified" in refused, "each act is shown with its own lines"
+    assert "worker-2  attempt.finished   matched at attempt 2, after" in done.stdout
     assert "NOT OK" not in done.stdout
+    assert "warm-up" not in done.stdout
+    steps = done.stdout.partition("Next steps:\n")[2].splitlines()
+    assert [step.split("  ")[1].rpartition("/")[2] for step in steps] == [
+        "waybill dev",
+        "custom-platform.md",
+        "rules.md",
+    ]
+    assert all((ROOT / "docs" / name).is_file() for name in ("custom-platform.md", "rules.md"))
+    lines = [line for line in done.stdout.splitlines() if str(ROOT) not in line]
+    assert max(len(line.rstrip()) for line in lines) <= 80
 
 
-def test_a_demo_without_a_store_fails_with_what_the_process_said(environ: dict[str, str], free_port: int) -> None:
-    environ["WAYBILL_REDIS_URL"] = f"redis://127.0.0.1:{free_port}/0"
-    done = subprocess.run([*COMMAND, "demo"], capture_output=True, text=True, env=environ, check=False, timeout=55)
-    assert done.returncode == 1
-    assert '"error_kind":"child_failed"' in done.stdout
-    assert "waybill rules apply ended with exit code" in done.stdout
+def test_dev_ends_with_all_its_children_on_sigterm(dev: Dev, tmp_path: Path) -> None:
+    text = dev.introduction()
+    children = children_of(dev.process.pid)
+    assert len(children) == 4
+    dev.process.send_signal(signal.SIGTERM)
+    assert dev.process.wait(20) == 0
+    assert alive(children) == set()
+    (directory,) = found(r"config +(\S+)/waybill.yaml", text)
+    assert not Path(directory).exists()
+    assert not (tmp_path / "waybill" / "dev.json").exists()
 
 
-def test_dev_takes_the_delivery_it_prints_and_ends_with_all_its_children_on_sigterm(
-    dev: "subprocess.Popen[bytes]", tmp_path: Path
-) -> None:
-    text = wait_for(lambda: said(tmp_path, "Ctrl-C ends it all."))
-    address, source = found(r"curl -X POST (\S+)/webhooks/([\w-]+)", text)
-    (signature,) = found(r"X-Signature: (\w+)", text)
-    (body,) = found(r"-d '(.+)'", text)
-    answer = send(address, Request(source, {"X-Signature": signature}, body.encode()))
-    assert (answer.status, answer.body["status"]) == (202, "queued")
+def test_the_command_that_dev_prints_sends_an_event_to_it(shared_dev: Dev) -> None:
+    text = shared_dev.introduction()
+    (words,) = found(r"waybill (send .+)", text)
+    done = run(shared_dev.environ, *shlex.split(words))
+    assert done.stdout.startswith("202  "), done.stdout + done.stderr
+    assert done.stderr == "", "only a terminal is told which one is used"
     (sink,) = found(r"its sink: (\S+)", text)
     received = wait_for(lambda: call("GET", sink).body["requests"])
     assert msgspec.json.decode(received[0]["body"])["order"] == "po-1"
-    children = children_of(dev.pid)
-    assert len(children) == 4
-    dev.send_signal(signal.SIGTERM)
-    assert dev.wait(20) == 0
-    assert alive(children) == set()
-    (directory,) = found(r"files +(\S+):", text)
-    assert not Path(directory).exists()
 
 
-def test_a_second_terminal_finds_what_dev_runs_by_the_file_it_names(
-    dev: "subprocess.Popen[bytes]", tmp_path: Path
-) -> None:
-    (env,) = found(r"\n  \. (\S+)", wait_for(lambda: said(tmp_path, "Ctrl-C ends it all.")))
-    assert Path(env).stat().st_mode & 0o777 == 0o600
-    sent = f"{sys.executable} -m service send pack-orders --event purchase_order.updated --id po-1"
-    assert "202" in in_shell(f". {env}; {sent}")
-    wait_for(lambda: "matched" in in_shell(f". {env}; {sys.executable} -m service events list"))
-    assert dev.poll() is None
+def test_a_terminal_is_told_which_dev_is_used(shared_dev: Dev) -> None:
+    shared_dev.introduction()
+    mine, theirs = pty.openpty()
+    try:
+        command = [*COMMAND, "events", "list"]
+        subprocess.run(command, env=shared_dev.environ, stderr=theirs, stdout=subprocess.DEVNULL, check=True)
+        told = os.read(mine, 4_096).decode()
+    finally:
+        os.close(mine)
+        os.close(theirs)
+    assert f"waybill: using `waybill dev`, process {shared_dev.process.pid}, /" in told
+
+
+def test_the_file_of_a_killed_dev_is_ignored_and_removed(dev: Dev, environ: dict[str, str], tmp_path: Path) -> None:
+    dev.introduction()
+    file = tmp_path / "waybill" / "dev.json"
+    assert file.stat().st_mode & 0o777 == 0o600
+    dev.process.kill()
+    dev.process.wait()
+    done = run(environ, "send", "pack-orders", "--event", "x")
+    assert done.returncode == 2
+    assert done.stderr.startswith("waybill: waybill.yaml: cannot be read"), "the configuration of dev is not used"
+    assert not file.exists()
 
 
 def test_dev_runs_a_person_s_own_waybill_yaml_with_its_rules(environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "waybill.yaml").write_text(OWN_CONFIG)
     (tmp_path / "rules.yaml").write_text("- {id: all, type: customer, actions: [{id: a, do: log, message: hello}]}\n")
-    command, secrets = [*COMMAND, "dev", "--config", "waybill.yaml"], {"OWN_SECRET": "s"}
+    command, own = [*COMMAND, "dev", "--config", "waybill.yaml"], environ | {"OWN_SECRET": "s"}
     with (tmp_path / "out").open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=environ | secrets, cwd=tmp_path)
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=own | STALE, cwd=tmp_path)
     try:
-        (env,) = found(r"\n  \. (\S+)    # and set", wait_for(lambda: said(tmp_path, "Ctrl-C ends it all.")))
-        shell = f". {env}; export OWN_SECRET=s; {sys.executable} -m service"
-        assert in_shell(f"{shell} rules list").splitlines()[1].startswith("0\tall\tcustomer")
-        assert "202" in in_shell(f"{shell} send crm --event customer.updated --id 7")
+        (words,) = found(r"waybill (send .+)", wait_for(lambda: said(tmp_path, STARTED)))
+        assert words == "send crm --event customer.updated --id 1"
+        assert run(own, "rules", "list").stdout.splitlines()[1].startswith("0\tall\tcustomer")
+        assert run(own, *shlex.split(words)).stdout.startswith("202  ")
+        assert "s" not in msgspec.json.decode((tmp_path / "waybill" / "dev.json").read_bytes())["environ"].values()
     finally:
         process.terminate()
         process.wait(20)
@@ -119,22 +272,12 @@ rules: [rules.yaml]
 """
 
 
-def in_shell(script: str) -> str:
-    """Run a line as a person in a second terminal would, and give what it says."""
-    command = ["/bin/sh", "-c", script]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=30, cwd=Path(__file__).parents[1]
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def test_a_killed_dev_takes_all_its_children_with_it(dev: "subprocess.Popen[bytes]", tmp_path: Path) -> None:
-    wait_for(lambda: said(tmp_path, "Ctrl-C ends it all."))
-    children = children_of(dev.pid)
+def test_a_killed_dev_takes_all_its_children_with_it(dev: Dev) -> None:
+    dev.introduction()
+    children = children_of(dev.process.pid)
     assert len(children) == 4
-    dev.kill()
-    dev.wait()
+    dev.process.kill()
+    dev.process.wait()
     wait_for(lambda: not alive(children))
 
 
@@ -143,12 +286,38 @@ def test_a_killed_dev_takes_all_its_children_with_it(dev: "subprocess.Popen[byte
     [("valkey", "the store ended with exit code -9"), ("work", "worker-1 ended with exit code -9")],
 )
 def test_dev_ends_with_1_and_says_which_part_ended_by_itself(
-    dev: "subprocess.Popen[bytes]", tmp_path: Path, program: str, words: str
+    dev: Dev, tmp_path: Path, program: str, words: str
 ) -> None:
-    wait_for(lambda: said(tmp_path, "Ctrl-C ends it all."))
-    os.kill(next(pid for pid in children_of(dev.pid) if runs(pid, program)), signal.SIGKILL)
-    assert dev.wait(20) == 1
+    dev.introduction()
+    os.kill(next(pid for pid in children_of(dev.process.pid) if runs(pid, program)), signal.SIGKILL)
+    assert dev.process.wait(20) == 1
     assert words in (tmp_path / "out").read_text()
+
+
+def run(environ: dict[str, str], *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run `waybill <words>` to its end."""
+    return subprocess.run(
+        [*COMMAND, *words],
+        env=environ,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=START_SECONDS_MAX,
+    )
+
+
+async def publish(settings: Settings) -> None:
+    store = await open_store(settings)
+    assert await store.rulebook.publish("v1", b"{}", "somebody", "", None)
+    await store.close()
+
+
+def entries(url: str) -> dict[bytes, bytes | None]:
+    """Give every key of a store with its content."""
+    with redis.Redis(unix_socket_path=url.removeprefix("unix://")) as client:
+        names = cast("list[bytes]", client.keys())  # pyright: ignore[reportUnknownMemberType] - redis-py types it with a hole
+        return {name: cast("bytes | None", client.dump(name)) for name in names}
 
 
 def wait_for(look: Callable[[], Seen]) -> Seen:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from service.config import Config, load_config
 from service.config.retention import covering_windows
+from service.console.dev_instance import adopt_dev_instance
 from service.outbound import Outbound
 from service.platforms import Platform, build_platforms
 from service.settings import Settings, load_settings
@@ -26,11 +27,12 @@ class Parts(Struct, frozen=True):
 
 
 def read_settings() -> Settings:
-    """Read the settings of the environment.
+    """Read the settings of the environment, or of a running `waybill dev` if the environment names no installation.
 
     Raises:
         ConfigError: a mistake in them.
     """
+    adopt_dev_instance(os.environ)
     return load_settings(os.environ)
 
 
@@ -41,7 +43,7 @@ async def opened_parts() -> AsyncGenerator[Parts]:
     Raises:
         ConfigError: a mistake in it.
     """
-    settings = read_settings()
+    settings = load_settings(os.environ)
     config = load_config(Path(settings.config), os.environ)
     settings = covering_windows(settings, config)
     async with Outbound(settings, config.outbound.allow_private_hosts) as outbound:

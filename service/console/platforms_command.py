@@ -28,7 +28,7 @@ from service.plain import Plain
 from service.platforms import Platform
 from service.platforms.building import build_platforms
 from service.platforms.manners import Manners
-from service.settings import Settings
+from service.settings import Settings, load_settings
 from service.store import Store
 
 RAW = click.option("--raw", is_flag=True, help="As the platform gives it, personal data and all. Takes the role admin.")
@@ -192,11 +192,11 @@ class Configured:
 
 @contextlib.asynccontextmanager
 async def _opened(way: Way) -> AsyncGenerator[Accounts]:
-    settings = read_settings()
     if way.url is not None:
-        async with opened_remote(settings, way) as remote:
+        async with opened_remote(load_settings(os.environ), way) as remote:
             yield remote
         return
+    settings = read_settings()
     configure("service", settings.log_level, settings.log_line_bytes_max, STDERR)
     async with _opened_here(settings, load_config(Path(settings.config), os.environ)) as configured:
         yield configured

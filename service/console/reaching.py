@@ -1,8 +1,8 @@
 """How a command reaches an installation: options and variables in, an open Desk out, and exit codes for refusals.
 
 With --url (WAYBILL_ADMIN_URL) the admin API is asked, with the token of --token, WAYBILL_ADMIN_TOKEN or a file; else
-the stores are, those of WAYBILL_REDIS_URL and WAYBILL_SHARD_URLS. Exit codes: 0 done; 1 refused, or nobody answers; 2 a
-mistake on the command line or in the configuration, an id that is not there among them.
+the stores are, those of WAYBILL_REDIS_URL and WAYBILL_SHARD_URLS, or of a running `waybill dev`. Exit codes: 0 done; 1
+refused, or nobody answers; 2 a mistake on the command line or in the configuration, an unknown id among them.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from service.log import configure
 from service.outbound import Outbound
 from service.oversight.audit import Operator
 from service.oversight.places import places_of
-from service.settings import Settings
+from service.settings import Settings, load_settings
 
 AnyDesk = TypeVar("AnyDesk")
 Found = TypeVar("Found")
@@ -164,11 +164,11 @@ async def opened_remote(settings: Settings, way: Way) -> AsyncGenerator[Remote]:
 
 @contextlib.asynccontextmanager
 async def _opened_desk(way: Way) -> AsyncGenerator[Desk]:
-    settings = read_settings()
     if way.url is not None:
-        async with opened_remote(settings, way) as remote:
+        async with opened_remote(load_settings(os.environ), way) as remote:
             yield remote
         return
+    settings = read_settings()
     # To stderr, since stdout is the answer's alone.
     configure("service", settings.log_level, settings.log_line_bytes_max, STDERR)
     async with Outbound(settings) as outbound, opened_stores(settings) as (opened, stores):

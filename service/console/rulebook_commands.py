@@ -1,5 +1,6 @@
 """`waybill rules apply`, `show`, `list`, `history`, `diff`, `rollback`, `export`: what is in force, what was before."""
 
+import os
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import click
 import msgspec
 
+from service.console.dev_instance import adopt_dev_instance
 from service.console.printing import Columns, print_json, print_rows
 from service.console.reaching import Way, ask, reaching
 from service.errors import ConfigError
@@ -38,6 +40,8 @@ VERSION = click.option("--version", "version", default=None, help="A former vers
 @reaching
 def apply(files: tuple[Path, ...], author: str | None, note: str, *, as_json: bool, way: Way) -> None:
     """Put FILES, or those that waybill.yaml names, into force. Rules made in the admin API stay."""
+    if way.url is None:
+        adopt_dev_instance(os.environ)
     found = [rule for file in read_files(files) for rule in file.rules]
     _tell_published(ask(way, lambda desk: desk.apply_rules(found, author, note)), as_json=as_json)
 

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from service.config import Config
+from service.console.dev_instance import adopt_dev_instance
 from service.console.opening import Parts, opened_parts
 from service.console.sending import Sender, send_all
 from service.console.templates import Made, Wanted, render
@@ -59,6 +60,7 @@ def send(**asked: object) -> None:
 
 async def _send(order: Order) -> Counter[str]:
     statuses: Counter[str] = Counter()
+    adopt_dev_instance(os.environ)
     async with opened_parts() as parts:
         sender = _sender(order, parts)
         make = _maker(order, parts.config)

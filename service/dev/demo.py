@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from service.dev.children import POLL_SECONDS, ChildFailed, Line
-from service.dev.scenario import Act, Fate, build_acts
+from service.dev.scenario import Act, Fate, build_acts, build_warm_up
 from service.dev.senders import Answer, send
 from service.dev.stack import Stack
 from service.dev.story import Row, Story
@@ -35,13 +35,26 @@ class Demo:
         Raises:
             ChildFailed: an event did not end in time, or a process did.
         """
+        self._warm_up()
         acts = build_acts(self._stack.workspace.secrets)
         answers = [self._act(number, act) for number, act in enumerate(acts, 1)]
         received = self._switches.sink_bodies()
         return [Row(act, self._seen(act, answer, received)) for act, answer in zip(acts, answers, strict=True)]
 
+    def _warm_up(self) -> None:
+        """Process one event that is not shown."""
+        self._deliver(build_warm_up(self._stack.workspace.secrets))
+        for child in (self._stack.ingress, *self._workers):
+            child.new_lines()
+
     def _act(self, number: int, act: Act) -> Answer:
         self._story.begin(number, act.title)
+        answer = self._deliver(act)
+        self._story.show_new_lines([self._stack.ingress, *self._workers])
+        return answer
+
+    def _deliver(self, act: Act) -> Answer:
+        """Send the delivery of an act, and wait for its end."""
         self._prepare(act)
         received = self._received()
         answer = send(self._stack.service_url, act.request)
@@ -51,7 +64,6 @@ class Demo:
             event_id = str(answer.body["event_id"])
             wait_until(lambda: self._end(event_id) is not None, END_SECONDS_MAX, f"the end of event {event_id}")
         wait_until(lambda: self._received() > received, END_SECONDS_MAX, "the delivery's line")  # it follows the answer
-        self._story.show_new_lines([self._stack.ingress, *self._workers])
         return answer
 
     def _prepare(self, act: Act) -> None:
@@ -68,10 +80,10 @@ class Demo:
         wait_until(lambda: self._switches.faults_waiting() == 0, FETCH_SECONDS_MAX, "the worker's fetch")
         self._story.show_new_lines([self._stack.ingress])
         victim.kill()
-        self._story.say(f"   {victim.name} has the event in hand and waits for the platform: SIGKILL")
+        self._story.say(f"   {victim.name} is processing the event and waits for the platform: SIGKILL")
         successor = self._stack.start_worker(f"worker-{len(self._workers) + 1}")
         self._workers.append(successor)
-        self._story.say(f"   {successor.name} is up, and takes over once the dead worker's lease has run out")
+        self._story.say(f"   {successor.name} has started, and takes over when the lease of {victim.name} ends")
 
     def _received(self) -> int:
         return sum(line.get("event") == "delivery.received" for line in self._stack.ingress.lines())

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from service.dev.children import Child, ChildFailed, Line, start_child
 from service.dev.embedded import EmbeddedValkey, start_valkey
-from service.dev.workspace import Workspace, make_workspace, write_config, write_env
+from service.dev.workspace import Workspace, make_workspace, write_config
 
-START_SECONDS_MAX = 20.0
-PUBLISH_SECONDS_MAX = 20.0
+START_SECONDS_MAX = 60.0
+PUBLISH_SECONDS_MAX = 60.0
 
 
 class Stack:
@@ -26,6 +26,7 @@ class Stack:
         self.environ = dict(environ)
         self.children: list[Child] = []
         self.sandbox_url = ""
+        self.port = ""
         self.service_url = ""
         self.admin_url = ""
         self._exits = exits
@@ -37,6 +38,12 @@ class Stack:
         self.children.append(child)
         self._exits.callback(child.stop)
         return child
+
+    def variables(self) -> dict[str, str]:
+        """Give the variables by which commands find this stack, with the secrets of the example."""
+        names = ("WAYBILL_REDIS_URL", "WAYBILL_CONFIG", "WAYBILL_KEY_PREFIX", "WAYBILL_QUEUE")
+        found = {name: self.environ[name] for name in names if name in self.environ}
+        return found | {"WAYBILL_PORT": self.port} | self.workspace.secrets
 
     def check(self) -> None:
         """Look whether everything still runs.
@@ -59,24 +66,27 @@ class Stack:
 
 @contextmanager
 def open_stack(
-    directory: Path, outer: Mapping[str, str], settings: Mapping[str, str], own_config: Path | None = None
+    directory: Path,
+    outer: Mapping[str, str],
+    settings: Mapping[str, str],
+    own_config: Path | None = None,
+    store_url: str | None = None,
 ) -> Generator[Stack]:
     """Start store, sandbox, rules and ingress; workers are started by the caller. All of it ends with the context.
 
-    `settings` (field name to text) stand over `WAYBILL_*` names in `outer`. An outer WAYBILL_REDIS_URL is used instead
-    of an embedded store, and `own_config` instead of the example's waybill.yaml.
+    `settings` are field names and their text. No `WAYBILL_*` variable of `outer` is used. `store_url` replaces the
+    embedded store, and `own_config` the example's waybill.yaml.
 
     Raises:
         ChildFailed: a part did not start; the text holds what it said.
     """
     workspace = make_workspace(directory, own_config)
     with ExitStack() as exits:
-        url, store = outer.get("WAYBILL_REDIS_URL"), None
-        if not url:
-            store = start_valkey(workspace.data)
+        store = None if store_url else start_valkey(workspace.data)
+        if store:
             exits.callback(store.stop)
-            url = store.url
-        stack = Stack(workspace, workspace.environ(outer, redis_url=url, host="127.0.0.1", **settings), exits)
+        places = {"redis_url": store.url if store else str(store_url), "host": "127.0.0.1"}
+        stack = Stack(workspace, workspace.environ(outer, **places, **settings), exits)
         stack.store = store
         sandbox = stack.start("sandbox", "sandbox", "--port", "0")
         stack.sandbox_url = str(sandbox.wait_for(lambda line: "sandbox" in line, START_SECONDS_MAX)["sandbox"])
@@ -86,7 +96,7 @@ def open_stack(
         line = stack.ingress.wait_for(started, START_SECONDS_MAX)
         stack.service_url = f"http://127.0.0.1:{line['port']}"
         stack.admin_url = f"http://127.0.0.1:{line['admin_port']}"
-        write_env(workspace, stack.environ, line["port"])
+        stack.port = str(line["port"])
         yield stack
 
 

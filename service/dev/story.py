@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec import Struct
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -12,14 +13,15 @@ from rich.table import Table
 from service.dev.children import Child
 from service.dev.scenario import Act, Fate
 
-PLAIN_COLUMNS = 140
-SHOWN = {
-    "delivery.received": ("status", "reason", "http_status", "source", "duration_ms"),
-    "record.fetched": ("operation", "outcome", "http_status", "error_kind", "gone", "duration_ms"),
-    "action.finished": ("rule", "action", "outcome", "error_kind", "duration_ms"),
-    "attempt.finished": ("outcome", "attempt", "error_kind", "rules_matched", "actions_run", "e2e_ms"),
-}
-"""The canonical lines and the fields of each that are worth a glance; the files have them all."""
+PLAIN_COLUMNS = 80
+SHOWN = frozenset({"delivery.received", "record.fetched", "action.finished", "attempt.finished"})
+"""The log lines that are shown, in short; the files have all lines with all fields."""
+
+NEXT_STEPS = (
+    ("{program} dev", "the same, until Ctrl-C: send deliveries by hand"),
+    ("docs/custom-platform.md", "tutorial: connect a platform of your own"),
+    ("docs/rules.md", "write your own rules"),
+)
 
 
 class Row(Struct, frozen=True):
@@ -53,25 +55,44 @@ class Story:
         """Show, dimmed, the canonical lines that the children wrote since the last call, in the order of time."""
         found = [(str(line.get("ts", "")), child.name, line) for child in children for line in child.new_lines()]
         for _, name, line in sorted(found, key=lambda item: item[0]):
-            fields = SHOWN.get(str(line.get("event")))
-            if fields:
-                self._console.print(f"[dim]   {name:<9} {_in_short(line, fields)}[/dim]")
+            if line.get("event") in SHOWN:
+                self._console.print(f"[dim]   {name:<9} {line['event']:<17}  {escape(_in_short(line))}[/dim]")
 
     def table(self, rows: Sequence[Row]) -> None:
-        """Print what was sent and what became of it, expected against seen."""
-        table = Table(title="What was sent, and what became of it", title_justify="left")
-        for heading in ("#", "sent", "expected", "seen", ""):
+        """Print each delivery and its result, and the expected result where it is another one."""
+        table = Table(title="Deliveries and results; a call is a request to another system", title_justify="left")
+        table.box, table.padding, table.pad_edge, table.show_edge = SIMPLE_HEAD, (0, 1, 0, 0), False, False
+        for heading in ("#", "delivery", "result", ""):
             table.add_column(heading)
         for number, row in enumerate(rows, 1):
             mark = "[green]ok[/green]" if row.good else "[bold red]NOT OK[/bold red]"
-            table.add_row(str(number), escape(row.act.title), str(row.act.expected), str(row.seen), mark)
+            result = str(row.seen) if row.good else f"{row.seen}\nexpected: {row.act.expected}"
+            table.add_row(str(number), escape(row.act.title), escape(result), mark)
         self._console.print()
         self._console.print(table, soft_wrap=False)
 
+    def next_steps(self, program: str) -> None:
+        """Print three things to do next."""
+        steps = [(step.format(program=program), text) for step, text in NEXT_STEPS]
+        width = max(len(step) for step, _ in steps)
+        self._console.print("\nNext steps:")
+        for step, text in steps:
+            self._console.print(f"  {escape(step):<{width}}  {escape(text)}")
 
-def _in_short(line: dict[str, Any], fields: Iterable[str]) -> str:
-    event_id = str(line.get("event_id") or "")
-    told = [f"{name}={line[name]}" for name in fields if line.get(name) not in {None, False}]
-    if event_id:
-        told.append(f"event_id=…{event_id[-6:]}")
-    return escape(f"{line['event']:<17} {' '.join(told)}")
+
+def _in_short(line: dict[str, Any]) -> str:
+    """Give the fields of a log line that show its result, without ids."""
+    error = f": {line['error_kind']}" if line.get("error_kind") else ""
+    match line["event"]:
+        case "delivery.received":
+            reason = f": {line['reason']}" if line.get("reason") else ""
+            return f"{line['http_status']} {line['status']}{reason}"
+        case "record.fetched":
+            gone = ", the record is gone" if line.get("gone") else ""
+            return f"{line['http_status']} {line['outcome']}{error}{gone}"
+        case "action.finished":
+            return f"{line['rule']}/{line['action']} {line['outcome']}{error}"
+        case _:
+            attempt = f" at attempt {line['attempt']}" if line["attempt"] > 1 else ""
+            after = "" if line["outcome"] == "retried" else f", after {line['e2e_ms']:.0f} ms"
+            return f"{line['outcome']}{attempt}{error}{after}"

@@ -4,13 +4,13 @@ Secrets are random, made for one run, and given to the processes through the env
 """
 
 import secrets
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
 from service.sandbox.doors import TOKEN
+from service.settings import PREFIX
 
 PACK_SECRET = "EXAMPLE_PACK_SECRET"
 FLOW_PASSWORD = "EXAMPLE_FLOW_PASSWORD"
@@ -85,11 +85,6 @@ class Workspace(Struct, frozen=True):
         return self.own_config or self.directory / "waybill.yaml"
 
     @property
-    def env(self) -> Path:
-        """What a shell reads to make commands find this installation."""
-        return self.directory / "env"
-
-    @property
     def logs(self) -> Path:
         """One `.jsonl` a process."""
         return self.directory / "logs"
@@ -100,9 +95,10 @@ class Workspace(Struct, frozen=True):
         return self.directory / "valkey"
 
     def environ(self, outer: Mapping[str, str], **settings: str) -> dict[str, str]:
-        """Give the environment of a child: the outer one, with our secrets and `settings` (`port=…`) over its own."""
-        ours = {f"WAYBILL_{name.upper()}": value for name, value in settings.items()}
-        return {**outer, **self.secrets, "WAYBILL_CONFIG": str(self.config), **ours}
+        """Give the environment of a child: the outer one without its `WAYBILL_*`, the secrets, and `settings`."""
+        kept = {name: value for name, value in outer.items() if not name.startswith(PREFIX)}
+        own = {f"{PREFIX}{name.upper()}": value for name, value in settings.items()}
+        return {**kept, **self.secrets, "WAYBILL_CONFIG": str(self.config), **own}
 
 
 def make_workspace(directory: Path, own_config: Path | None = None) -> Workspace:
@@ -113,14 +109,6 @@ def make_workspace(directory: Path, own_config: Path | None = None) -> Workspace
     workspace.logs.mkdir(parents=True, exist_ok=True)
     (directory / "rules").mkdir(exist_ok=True)
     return workspace
-
-
-def write_env(workspace: Workspace, environ: Mapping[str, str], port: int) -> None:
-    """Write the file that a second terminal reads, for its owner alone: where everything is, and the secrets."""
-    told = {name: environ[name] for name in ("WAYBILL_REDIS_URL", "WAYBILL_CONFIG")}
-    told |= {"WAYBILL_PORT": str(port), **workspace.secrets}
-    workspace.env.touch(0o600)
-    workspace.env.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in told.items()))
 
 
 def write_config(workspace: Workspace, sandbox_url: str) -> None:

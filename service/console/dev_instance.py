@@ -1,0 +1,178 @@
+"""The file by which commands find a running `waybill dev`.
+
+`waybill dev` holds an exclusive lock on the file while it runs. The kernel releases the lock when the process ends, so
+a file without a lock is stale. The file is in XDG_RUNTIME_DIR, or without one in the working directory.
+"""
+
+import contextlib
+import fcntl
+import os
+import stat
+import sys
+import time
+from collections.abc import Callable, Generator, Mapping, MutableMapping
+from pathlib import Path
+
+import click
+import msgspec
+from msgspec import Struct
+
+from service.errors import ConfigError
+
+PLACES = frozenset(
+    f"WAYBILL_{name}"
+    for name in ("REDIS_URL", "SHARD_URLS", "REDIS_SENTINEL", "KEY_PREFIX", "QUEUE", "CONFIG", "PORT", "ADMIN_URL")
+)
+"""Variables that name an installation. A user who sets one of them gets that installation."""
+
+LOCK_SECONDS_MAX = 1.0
+"""Longer than a command holds the lock to remove a stale file."""
+
+
+class DevInstance(Struct, frozen=True):
+    """A running `waybill dev`: its process id, its configuration file, and the variables that lead to it."""
+
+    pid: int
+    config: str
+    environ: dict[str, str]
+
+
+def adopt_dev_instance(environ: MutableMapping[str, str]) -> None:
+    """Add the variables of a running `waybill dev` to `environ`, unless it names an installation.
+
+    Raises:
+        ConfigError: the file of `waybill dev` is unsafe or incomplete.
+    """
+    if PLACES & environ.keys():
+        return
+    found = find_dev_instance(environ)
+    if found is None:
+        return
+    environ.update(found.environ)
+    if sys.stderr.isatty():
+        click.echo(f"waybill: using `waybill dev`, process {found.pid}, {found.config}", err=True)
+
+
+def find_dev_instance(environ: Mapping[str, str]) -> DevInstance | None:
+    """Read the file of a running `waybill dev`. Remove the file if that process has ended.
+
+    Raises:
+        ConfigError: others can write or read the file, or `waybill dev` has not written it yet.
+    """
+    path = _path(environ)
+    try:
+        descriptor = _open(path, os.O_RDWR)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read: {error.strerror}", f"remove {path.parent}") from None
+    try:
+        if _lock(descriptor, fcntl.LOCK_SH):
+            _remove_stale(path, descriptor)
+            return None
+        return msgspec.json.decode(os.read(descriptor, os.fstat(descriptor).st_size), type=DevInstance)
+    except msgspec.MsgspecError:
+        raise ConfigError(str(path), "`waybill dev` is still starting", "wait until it prints its addresses") from None
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def dev_instance_file(environ: Mapping[str, str]) -> Generator[Callable[[DevInstance], None]]:
+    """Reserve the file for this process, give the function that fills it, and remove the file at the end.
+
+    Raises:
+        ConfigError: another `waybill dev` runs, or the file cannot be written.
+    """
+    path = _path(environ)
+    descriptor = _reserve(path)
+
+    def write(instance: DevInstance) -> None:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, msgspec.json.encode(instance), 0)
+
+    try:
+        yield write
+    finally:
+        path.unlink(missing_ok=True)  # before the lock is released, so that it is still this process's file
+        os.close(descriptor)
+
+
+def _path(environ: Mapping[str, str]) -> Path:
+    runtime = environ.get("XDG_RUNTIME_DIR", "")
+    folder = Path(runtime) / "waybill" if Path(runtime).is_absolute() and Path(runtime).is_dir() else Path(".waybill")
+    return folder.absolute() / "dev.json"
+
+
+def _open(path: Path, flags: int) -> int:
+    """Open the file if it belongs to this user alone.
+
+    Raises:
+        ConfigError: it does not.
+        OSError: it cannot be opened.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        _check(path, path.lstat())  # the file of another user could not even be opened
+    descriptor = os.open(path, flags | os.O_NOFOLLOW, 0o600)
+    try:
+        _check(path, os.fstat(descriptor))
+    except ConfigError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check(path: Path, found: os.stat_result) -> None:
+    reason = None
+    if not stat.S_ISREG(found.st_mode):
+        reason = "is not a regular file"
+    elif found.st_uid != os.getuid():
+        reason = f"belongs to user {found.st_uid}, not to user {os.getuid()}"
+    elif found.st_mode & 0o077:
+        reason = f"is accessible to other users (mode {stat.S_IMODE(found.st_mode):o})"
+    if reason:
+        raise ConfigError(str(path), reason, f"remove {path} and start `waybill dev` again")
+
+
+def _lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_current(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _remove_stale(path: Path, descriptor: int) -> None:
+    """Remove the file only under the exclusive lock, so that the file of a new process is never removed."""
+    if _lock(descriptor, fcntl.LOCK_EX) and _is_current(path, descriptor):
+        path.unlink()
+
+
+def _reserve(path: Path) -> int:
+    """Create the file, or take over a stale one, and lock it."""
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        if path.parent.name == ".waybill":
+            (path.parent / ".gitignore").write_text("*\n")
+        deadline = time.monotonic() + LOCK_SECONDS_MAX
+        while True:
+            descriptor = _open(path, os.O_RDWR | os.O_CREAT)
+            if _lock(descriptor, fcntl.LOCK_EX) and _is_current(path, descriptor):
+                os.ftruncate(descriptor, 0)
+                return descriptor
+            os.close(descriptor)
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.02)
+    except OSError as error:
+        fix = "change to a folder that you can write to, or set XDG_RUNTIME_DIR to one"
+        raise ConfigError(str(path), f"cannot be written: {error.strerror}", fix) from None
+    fix = "stop it with Ctrl-C in its terminal, or set XDG_RUNTIME_DIR to another folder for this one"
+    raise ConfigError("waybill dev", f"is already running here ({path} is locked)", fix)

@@ -1,0 +1,55 @@
+"""Choose an example delivery for a configuration: a source that can be sent to, and an event type that it accepts."""
+
+from msgspec import Struct
+
+from service.config import Config, PexipEngageConfig, PlatformConfig, SourceConfig, known_kinds
+from service.config.platforms import FlowRetailConfig, OpenFoodNetworkConfig, PackCloudConfig
+from service.envelopes import CustomEnvelope, PlatformEnvelope
+from service.signatures import Unverified
+
+PLATFORM_EVENTS: tuple[tuple[type, str], ...] = (
+    (PackCloudConfig, "purchase_order.updated"),
+    (OpenFoodNetworkConfig, "payment.completed"),
+    (FlowRetailConfig, "CUSTOMER_UPDATE"),
+    (PexipEngageConfig, "Appointment.update"),
+)
+"""One event type of each platform that has an envelope of its own."""
+
+CHANGES = ("updated", "touched", "created", "deleted")
+
+
+class ExampleEvent(Struct, frozen=True):
+    """A source and an event type."""
+
+    source: str
+    event: str
+
+
+def find_example_event(config: Config) -> ExampleEvent | None:
+    """Choose the first source that can be sent to; None if there is no such source."""
+    for name, source in config.sources.items():
+        scheme = source.verify
+        # With public keys only, Waybill cannot sign.
+        if scheme is not None and (scheme.refs or isinstance(scheme, Unverified)):
+            return ExampleEvent(name, _event_of(source, config.platforms[source.platform]))
+    return None
+
+
+def _event_of(source: SourceConfig, platform: PlatformConfig) -> str:
+    envelope = source.envelope
+    if isinstance(envelope, PlatformEnvelope):
+        return next(event for kind, event in PLATFORM_EVENTS if isinstance(platform, kind))
+    if isinstance(envelope, CustomEnvelope) and isinstance(envelope.type, str) and not envelope.type.startswith("/"):
+        return envelope.type
+    types = {change: event for event, change in reversed(envelope.types.items())}
+    named = next((types[change] for change in CHANGES if change in types), None)
+    return named or f"{_kind_of(envelope.record.kind, envelope.record.kinds, platform)}.updated"
+
+
+def _kind_of(kind: str | None, kinds: dict[str, str], platform: PlatformConfig) -> str:
+    """Give the sender's name of a record kind."""
+    if kind is not None and not kind.startswith("/"):
+        return kind
+    if kinds:
+        return next(iter(kinds))
+    return min(known_kinds(platform))

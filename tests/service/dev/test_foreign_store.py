@@ -1,0 +1,66 @@
+"""A store that the user names for `dev` or `demo`: refused if it holds anything, and never written to by the check."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from service.dev.foreign_store import OWN_KEYS, check_foreign_store
+from service.errors import ConfigError
+from service.settings import Settings
+from service.store import open_store
+from tests.service.store.givens import make_event
+
+MakeSettings = Callable[..., Settings]
+PREFIXES = pytest.mark.parametrize("own", [{}, OWN_KEYS], ids=["installation", "earlier dev"])
+
+
+def keys(url: str) -> set[bytes]:
+    with redis.Redis(unix_socket_path=url.removeprefix("unix://")) as client:
+        return set(client.keys())  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportArgumentType, reportUnknownArgumentType]
+
+
+def test_a_store_that_does_not_answer_is_refused(free_port: int) -> None:
+    with pytest.raises(ConfigError, match=r"^--store: the store cannot be used: .* Fix: name a store"):
+        check_foreign_store(f"redis://127.0.0.1:{free_port}/0", allow_data=True)
+
+
+def test_an_address_that_is_not_one_of_a_store_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^--store: .* Fix: redis://"):
+        check_foreign_store("localhost", allow_data=False)
+
+
+@PREFIXES
+def test_a_store_with_a_rulebook_is_refused_unless_allowed(own: dict[str, str], make_settings: MakeSettings) -> None:
+    settings = make_settings(**own)
+    asyncio.run(publish(settings))
+    with pytest.raises(ConfigError, match=f"holds a rulebook under {settings.key_prefix}. Fix: leave --store out"):
+        check_foreign_store(settings.redis_url, allow_data=False)
+    check_foreign_store(settings.redis_url, allow_data=True)
+
+
+@PREFIXES
+def test_a_store_with_an_event_is_refused_unless_allowed(own: dict[str, str], make_settings: MakeSettings) -> None:
+    settings = make_settings(**own)
+    asyncio.run(ingest(settings))
+    with pytest.raises(ConfigError, match=f"holds 1 events under {settings.key_prefix}"):
+        check_foreign_store(settings.redis_url, allow_data=False)
+    check_foreign_store(settings.redis_url, allow_data=True)
+
+
+def test_an_empty_store_is_accepted_and_stays_empty(valkey_url: str) -> None:
+    check_foreign_store(valkey_url, allow_data=False)
+    assert keys(valkey_url) == set()
+
+
+async def publish(settings: Settings) -> None:
+    store = await open_store(settings)
+    assert await store.rulebook.publish("v1", b"{}", "somebody", "", None)
+    await store.close()
+
+
+async def ingest(settings: Settings) -> None:
+    store = await open_store(settings)
+    await store.ingest(make_event(), "claim", 1_000)
+    await store.close()
