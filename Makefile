@@ -58,7 +58,6 @@ clean: ## all that can be made again
 	find service workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: $(RUNS) pyproject.toml
-	@echo "Installing $$(cat $(RUNS) | grep -c '^[a-zA-Z].*==') packages into $(VENV); this takes about half a minute ..."
 	@requirements/install $(VENV) $(RUNS)
 	@$(BIN)/pip --disable-pip-version-check --quiet install --no-build-isolation --no-deps --no-index --editable .
 	@touch $@
