@@ -48,7 +48,7 @@ class Outbound:
         self.settings = settings
         self._guard = AddressGuard(allow_private_hosts)
         # A job makes one call at a time, unless several of its rules act side by side.
-        connections_max = 2 * settings.jobs_max
+        connections_max = 2 * settings.concurrency
         self._plain = _open_session(aiohttp.DefaultResolver(), connections_max)
         self._guarded = _open_session(GuardedResolver(self._guard), connections_max)
 

@@ -37,7 +37,7 @@ class EffectTools(Struct, frozen=True):
     store: Store
     actions: Mapping[str, type[Action]]
     resources: Mapping[str, Any]
-    action_seconds_max: float
+    action_timeout_seconds: float
     intake: Store | Shards | None = None
     """Where derived events go, if there are several stores."""
 
@@ -190,11 +190,11 @@ class EffectsRun:
             raise TransientError("unknown_action", f"this worker has no action {effect.do!r}")
         context = RunningEffect(self._subject, effect, place, self._tools.resources)
         try:
-            async with asyncio.timeout(self._tools.action_seconds_max):
+            async with asyncio.timeout(self._tools.action_timeout_seconds):
                 answer = await action.run(effect.inputs, context)
                 own = await self._own(context.outputs)
         except TimeoutError:
-            raise TransientError("timeout", f"no end within {self._tools.action_seconds_max} s") from None
+            raise TransientError("timeout", f"no end within {self._tools.action_timeout_seconds} s") from None
         except (TransientError, PermanentError, Held):
             raise
         except Exception as error:

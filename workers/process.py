@@ -106,7 +106,7 @@ class Run:
         except (TransientError, PermanentError) as error:
             return await self._failed(head, report, error)
         except TimeoutError:
-            seconds = self._settings.attempt_seconds_max
+            seconds = self._settings.attempt_timeout_seconds
             return await self._failed(
                 head, report, TransientError("attempt_timeout", f"no decision within {seconds} s")
             )
@@ -118,7 +118,7 @@ class Run:
 
     async def _attempt(self, head: Head, last: LastState, report: Report) -> Onward:
         # It took its workers down, most likely; buried, it lets the rest of its lane go on.
-        if head.deaths >= self._settings.deaths_max:
+        if head.deaths >= self._settings.crashes_max:
             raise PermanentError("worker_died", f"{head.deaths} workers died while they had it")
         event = open_event(head)
         report.about(event)
@@ -135,7 +135,7 @@ class Run:
         # Below 0 the store's clock was set back, and the wait would come to no end.
         if 0 <= report.age_seconds < settle_seconds:
             return await self._wait(head, report, "settling", settle_seconds - report.age_seconds)
-        async with asyncio.timeout(self._settings.attempt_seconds_max):
+        async with asyncio.timeout(self._settings.attempt_timeout_seconds):
             since = report.age_seconds - settle_seconds if settle_seconds else math.inf
             fetched = await self._record(event, head, since)
         wait_seconds = self._tools.catching_up.wait_seconds(event, fetched, report.age_seconds)
@@ -230,7 +230,7 @@ class Run:
         return onward
 
     async def _resolve(self, head: Head, report: Report, event: Event) -> Onward:
-        async with asyncio.timeout(self._settings.attempt_seconds_max):
+        async with asyncio.timeout(self._settings.attempt_timeout_seconds):
             refs = await follow_hint(self._tools.platforms, event, head.attempts)
         # Nobody else needs the body, and unpacking it is the dearest part of reading an event.
         whole = open_event(head, with_body=True)

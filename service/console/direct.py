@@ -97,7 +97,7 @@ class Direct:
     @cached_property
     def _platforms(self) -> dict[str, Platform]:
         shared = self._places[0].store
-        manners = Manners(shared.limits, shared.tokens, self._settings.fetch_seconds_max)
+        manners = Manners(shared.limits, shared.tokens, self._settings.fetch_timeout_seconds)
         return build_platforms(self._config.platforms, self._environ, self._outbound, manners)
 
     @cached_property

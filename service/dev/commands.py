@@ -26,9 +26,9 @@ DEMO_SETTINGS = {
     "port": "0",
     "admin_port": "0",
     "lease_seconds": "2",
-    "backoff_seconds": "0.2",
+    "backoff_base_seconds": "0.2",
     "backoff_seconds_max": "1",
-    "sample_seconds": "5",
+    "sample_interval_seconds": "5",
 }
 """Short times, so that a dead worker's event is taken over while one looks on."""
 
@@ -87,7 +87,7 @@ def _dev_settings(outer: Mapping[str, str]) -> dict[str, str]:
 
     The sandbox's records never change by themselves, so that none ever catches up with what is sent by hand.
     """
-    wanted = {"port": "0", "admin_port": "0", "catch_up_seconds_max": "1"}
+    wanted = {"port": "0", "admin_port": "0", "stale_read_wait_seconds": "1"}
     return {name: value for name, value in wanted.items() if f"WAYBILL_{name.upper()}" not in outer}
 
 

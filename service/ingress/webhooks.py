@@ -56,10 +56,10 @@ class Webhooks:
         self._sources = sources
         self._store = store
         self._gate = Gate(settings)
-        self._room = Room(settings.bodies_bytes_max, settings.retry_after_seconds)
+        self._room = Room(settings.in_flight_body_bytes_max, settings.retry_after_seconds)
         self._quarantine = Quarantine(settings, store)
-        self._body_deadlines = Deadlines(settings.body_seconds_max)
-        self._ingest_deadlines = Deadlines(settings.ingest_seconds_max)
+        self._body_deadlines = Deadlines(settings.body_timeout_seconds)
+        self._ingest_deadlines = Deadlines(settings.ingest_timeout_seconds)
         self._in_flight = 0
         self._log = get_logger().bind()
 
@@ -162,7 +162,7 @@ class Webhooks:
                 bytes_max = self._settings.body_bytes_max
                 return await read_body(receive, headers.get("content-length"), inflater, bytes_max, portion)
         except TimeoutError:
-            detail = f"The body took longer than {self._settings.body_seconds_max:g} seconds to arrive."
+            detail = f"The body took longer than {self._settings.body_timeout_seconds:g} seconds to arrive."
             raise Refusal(408, "slow_body", detail, {"connection": "close"}) from None
 
     async def _ingest(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt]:
@@ -172,7 +172,7 @@ class Webhooks:
             with self._ingest_deadlines.limit():
                 return await self._store.ingest_all(arrivals)
         except TimeoutError as error:
-            seconds = self._settings.ingest_seconds_max
+            seconds = self._settings.ingest_timeout_seconds
             raise StoreUnavailable(f"no answer in {seconds:g} seconds", self._settings.retry_after_seconds) from error
 
     def _refusal_of(self, passage: Passage, error: BaseException) -> Refusal:

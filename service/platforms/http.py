@@ -127,7 +127,7 @@ class Calls:
             self._base_url + target,
             headers=headers,
             body=body,
-            seconds_max=settings.fetch_seconds_max,
+            seconds_max=settings.fetch_timeout_seconds,
             bytes_max=settings.fetch_bytes_max,
             guarded=False,
         )

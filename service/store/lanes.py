@@ -90,9 +90,9 @@ class Lanes:
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
-        self._keep_ms = int(settings.decision_days * 86_400_000)
-        self._body_ms = int(settings.body_hours * 3_600_000)
-        self._record_ms = int(settings.record_days * 86_400_000)
+        self._keep_ms = int(settings.decision_retention_days * 86_400_000)
+        self._body_ms = int(settings.body_retention_hours * 3_600_000)
+        self._record_ms = int(settings.last_state_retention_days * 86_400_000)
         # Longer would be in vain: once the lease has ended, the token is refused.
         self._seconds_max = settings.lease_seconds
         limits = settings.store_batch_max, settings.store_batches_in_flight_max

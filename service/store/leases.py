@@ -65,7 +65,7 @@ class Leases:
         self._worker = worker
         self._lease_ms = int(settings.lease_seconds * 1000)
         # One death short of burial it is run beside nothing else, so that it takes down no work but its own.
-        self._suspect_deaths = settings.deaths_max - 1
+        self._suspect_deaths = settings.crashes_max - 1
         self._call = 0
         self._answered = True
 

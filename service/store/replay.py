@@ -68,8 +68,8 @@ class Replays:
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
-        self._keep_ms = int(settings.decision_days * 86_400_000)
-        self._body_ms = int(settings.body_hours * 3_600_000)
+        self._keep_ms = int(settings.decision_retention_days * 86_400_000)
+        self._body_ms = int(settings.body_retention_hours * 3_600_000)
 
     async def replay(self, replays: Sequence[Replay]) -> list[Replayed]:
         """Put events back; asked once more, it finds them under way or over.

@@ -37,11 +37,11 @@ class Sweeper:
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
         # Three turns: a sweeper that missed two of them is gone, and another one goes on.
-        self._turn_ms = int(settings.sweep_seconds * 3_000)
+        self._turn_ms = int(settings.sweep_interval_seconds * 3_000)
         self._items_max = settings.sweep_items_max
-        self._keep_ms = int(settings.decision_days * 86_400_000)
-        self._dead_ms = int(settings.dead_letter_days * 86_400_000)
-        self._ends = int(settings.body_hours * 3_600_000), int(settings.lease_seconds * 1000)
+        self._keep_ms = int(settings.decision_retention_days * 86_400_000)
+        self._dead_ms = int(settings.dead_letter_retention_days * 86_400_000)
+        self._ends = int(settings.body_retention_hours * 3_600_000), int(settings.lease_seconds * 1000)
 
     async def sweep(self, sweeper: str) -> Swept | None:
         """Sweep one slice; None if another one is at it.

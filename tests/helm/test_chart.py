@@ -78,10 +78,10 @@ def test_liveness_asks_the_process_and_readiness_the_store(component: str) -> No
 
 @pytest.mark.parametrize("seconds", [1, 60, 900])
 def test_one_number_for_attempts_gives_limit_drain_and_grace_period(seconds: int) -> None:
-    objects = render("minimal", {"workers": {"attemptSecondsMax": seconds, "preStopSeconds": 3}})
+    objects = render("minimal", {"workers": {"attemptTimeoutSeconds": seconds, "preStopSeconds": 3}})
     pod = objects["Deployment/rel-waybill-workers"]["spec"]["template"]["spec"]
     settings = settings_of(objects, "workers")
-    assert settings.attempt_seconds_max == settings.drain_seconds_max == seconds
+    assert settings.attempt_timeout_seconds == settings.drain_timeout_seconds == seconds
     assert pod["terminationGracePeriodSeconds"] == 3 + seconds + 10
 
 
@@ -89,7 +89,7 @@ def test_the_ingress_leaves_the_endpoints_before_it_stops() -> None:
     objects = render("minimal")
     pod = objects["Deployment/rel-waybill-service"]["spec"]["template"]["spec"]
     assert container(objects, "service")["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "5"]
-    assert settings_of(objects, "service").shutdown_seconds_max == 20
+    assert settings_of(objects, "service").shutdown_timeout_seconds == 20
     assert pod["terminationGracePeriodSeconds"] == 5 + 20 + 10
 
 

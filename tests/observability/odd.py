@@ -206,7 +206,7 @@ async def main(url: str) -> None:
         "WAYBILL_QUEUE": "odd",
         "WAYBILL_HOST": "127.0.0.1",
     }
-    settings = load_settings(environ | {"WAYBILL_BACKOFF_SECONDS": "0.02", "WAYBILL_ATTEMPTS_MAX": "2"})
+    settings = load_settings(environ | {"WAYBILL_BACKOFF_BASE_SECONDS": "0.02", "WAYBILL_ATTEMPTS_MAX": "2"})
     await break_worker(settings)
     await break_ingress(settings)
     await knock_in_vain(settings)

@@ -120,7 +120,7 @@ Build = Callable[[str], Platform]
 
 @pytest.fixture
 async def build(box: SandboxHandle) -> AsyncIterator[Build]:
-    async with Outbound(Settings(fetch_seconds_max=1, fetch_bytes_max=100_000)) as outbound:
+    async with Outbound(Settings(fetch_timeout_seconds=1, fetch_bytes_max=100_000)) as outbound:
 
         def make(kind: str) -> Platform:
             raw = {"acct": {"kind": kind, **ACCOUNTS[kind](box)}}

@@ -101,7 +101,7 @@ async def accounts(box: SandboxHandle) -> AsyncIterator[Accounts]:
     }
     for kind, account in raw.items():
         account |= {"kind": kind, "base_url": box.base_url(kind)}
-    async with Outbound(Settings(fetch_seconds_max=1)) as outbound:
+    async with Outbound(Settings(fetch_timeout_seconds=1)) as outbound:
         configs = msgspec.convert(raw, dict[str, PlatformConfig])
         yield Accounts(build_platforms(configs, {"T": box.token}, outbound), box)
 

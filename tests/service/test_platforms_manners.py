@@ -38,7 +38,7 @@ def manners(store: Store) -> Manners:
 @pytest.fixture
 async def pack(box: SandboxHandle, store: Store) -> AsyncIterator[Callable[[], PackCloud]]:
     """Each call is another process with its own memory."""
-    async with Outbound(Settings(fetch_seconds_max=1)) as outbound:
+    async with Outbound(Settings(fetch_timeout_seconds=1)) as outbound:
 
         def make() -> PackCloud:
             gate = manners(store).gate("pack", PACK)

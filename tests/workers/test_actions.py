@@ -102,7 +102,7 @@ async def context() -> AsyncIterator[Context]:
     async with AsyncExitStack() as stack:
         allowed = await stack.enter_async_context(Outbound(Settings(), frozenset({"127.0.0.1"})))
         yield Context({
-            "outbound": allowed, "action_seconds_max": 5.0, "clock": lambda: NOON, "environ": {"S": SECRET},
+            "outbound": allowed, "action_timeout_seconds": 5.0, "clock": lambda: NOON, "environ": {"S": SECRET},
             "log": get_logger(), "emit_depth_max": 3,
         })  # fmt: skip
 
@@ -286,12 +286,12 @@ async def test_an_answer_that_takes_too_long_or_is_too_large_ends(sink: Sink, co
     sink.seconds = 1
     with pytest.raises(TransientError) as slow:
         await Http.run(inputs("http", url=sink.url, timeout_seconds=0.05), context)
-    context.resources["action_seconds_max"] = 0.05
+    context.resources["action_timeout_seconds"] = 0.05
     with pytest.raises(TransientError) as slower:
         await Http.run(inputs("http", url=sink.url), context)
     assert (slow.value.kind, slower.value.kind) == ("timeout", "timeout")
     sink.seconds, sink.body = 0, b"x" * 100_000
-    context.resources["action_seconds_max"] = 5
+    context.resources["action_timeout_seconds"] = 5
     with pytest.raises(PermanentError) as large:
         await Http.run(inputs("http", url=sink.url), context)
     assert large.value.kind == "too_large"

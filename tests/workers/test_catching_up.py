@@ -27,7 +27,7 @@ TURNED = """
 
 @pytest.fixture
 async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
-    settings = make_settings(backoff_seconds=0.02, lease_seconds=2, catch_up_seconds_max=1.2)
+    settings = make_settings(backoff_base_seconds=0.02, lease_seconds=2, stale_read_wait_seconds=1.2)
     async with open_house(settings) as opened:
         await opened.publish(TURNED)
         yield opened
@@ -230,7 +230,7 @@ def test_a_record_that_is_gone_lags_behind_its_creation_only() -> None:
 
 
 def test_a_sender_whose_moments_are_never_caught_up_with_is_not_waited_for_again() -> None:
-    patience = CatchingUp(Settings(catch_up_seconds_max=10), {})
+    patience = CatchingUp(Settings(stale_read_wait_seconds=10), {})
     late, old, new = event_of(NEW), fetched_of(OLD), fetched_of(NEW)
     for _ in range(FRUITLESS_MAX):
         assert patience.wait_seconds(late, old, 1) > 0

@@ -44,7 +44,7 @@ class Fleet:
 
     async def start(self, count: int = 1, **settings: object) -> list[Child]:
         """Start workers and wait until they take jobs."""
-        values = {"lease_seconds": LEASE_SECONDS, "backoff_seconds": 0.05, "config": self._config} | settings
+        values = {"lease_seconds": LEASE_SECONDS, "backoff_base_seconds": 0.05, "config": self._config} | settings
         environ = dict(os.environ) | {f"WAYBILL_{name.upper()}": str(value) for name, value in values.items()}
         environ |= {"WAYBILL_HOST": "127.0.0.1", "WAYBILL_ADMIN_PORT": "0"}
         environ |= {"WAYBILL_REDIS_URL": self._url, "PACK_TOKEN": self.house.sandbox.token}
@@ -130,7 +130,7 @@ async def test_a_drain_lets_the_attempt_under_way_come_to_its_end(fleet: Fleet) 
 
 
 async def test_a_drain_without_time_gives_the_attempt_back_and_the_event_to_another(fleet: Fleet) -> None:
-    (worker,) = await fleet.start(drain_seconds_max=0.1)
+    (worker,) = await fleet.start(drain_timeout_seconds=0.1)
     event_id = await fleet.meets(Fault(match="/pack_cloud", delay_ms=5_000))
     worker.process.terminate()
     assert await asyncio.to_thread(worker.process.wait, 5) == 0
@@ -216,7 +216,7 @@ async def die(house: House, jobs: Iterable[Job]) -> None:
 async def test_an_event_that_takes_its_workers_down_is_a_dead_letter_and_its_lane_goes_on(fleet: Fleet) -> None:
     house = fleet.house
     poison, sound = await house.send(), await house.send()
-    for number in range(house.settings.deaths_max):
+    for number in range(house.settings.crashes_max):
         await die(house, (await take_up(house, f"dead-{number}")).values())
     await house.work()
     story = await house.story(poison)
@@ -253,7 +253,7 @@ async def live(house: House, name: str, poison: set[str], chance: Random) -> Non
             continue
         job = held.pop(chance.randrange(len(held)))
         assert job.head
-        if job.head.deaths >= house.settings.deaths_max:
+        if job.head.deaths >= house.settings.crashes_max:
             await house.store.lanes.settle(Settled(job.id, job.token, job.head.id, "bury", fate="worker_died"))
         elif job.head.id in poison:
             await die(house, [job, *held])
@@ -265,7 +265,7 @@ async def live(house: House, name: str, poison: set[str], chance: Random) -> Non
 async def test_a_real_worker_runs_a_suspect_beside_nothing_else_and_then_all_at_once_again(fleet: Fleet) -> None:
     house = fleet.house
     suspect = await house.send("po-suspect")
-    for number in range(house.settings.deaths_max - 1):
+    for number in range(house.settings.crashes_max - 1):
         await die(house, (await take_up(house, f"dead-{number}")).values())
     ids = [await house.send(f"po-{number}") for number in range(20)]
     house.sandbox.sandbox.faults.add(Fault(match="/pack_cloud", delay_ms=100, times=21))
@@ -283,4 +283,4 @@ async def test_a_real_worker_runs_a_suspect_beside_nothing_else_and_then_all_at_
     await worker.close()
     assert beside == [1]
     assert {(await house.story(event_id))["state"] for event_id in [suspect, *ids]} == {"ended"}
-    assert (await house.story(suspect))["attempts"] == str(house.settings.deaths_max)
+    assert (await house.story(suspect))["attempts"] == str(house.settings.crashes_max)

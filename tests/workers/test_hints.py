@@ -49,7 +49,7 @@ PATHS = {"pack": "/pack_cloud", "engage": "/pexip_engage", "ofn": "/open_food_ne
 
 @pytest.fixture
 async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
-    settings = make_settings(backoff_seconds=0.01, idle_seconds_max=0.05)
+    settings = make_settings(backoff_base_seconds=0.01, wake_timeout_seconds=0.05)
     token = {"env": "T"}
     async with open_house(settings) as opened, Outbound(settings) as outbound:
         box = opened.sandbox

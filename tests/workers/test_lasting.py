@@ -68,7 +68,7 @@ async def test_leases_are_renewed_after_a_bug_in_renewing(
     make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.lasting.PAUSE_SECONDS", 0.01)
-    store = await open_store(make_settings(lease_seconds=0.6, drain_seconds_max=0.1))
+    store = await open_store(make_settings(lease_seconds=0.6, drain_timeout_seconds=0.1))
     worker = LeaseWorker(make_functions([]), store, "w1", handle_signals=False)
     await make_redis(store).enqueue_job("slow")
     asked, renew = list[int](), worker.leases.renew

@@ -33,7 +33,7 @@ LOG_RULE = """
 @pytest.fixture
 async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
     """A house whose platform has a gate, with attempts for one failure only."""
-    settings = make_settings(attempts_max=2, backoff_seconds=0.01, idle_seconds_max=0.05)
+    settings = make_settings(attempts_max=2, backoff_base_seconds=0.01, wake_timeout_seconds=0.05)
     async with open_house(settings) as opened, Outbound(settings) as outbound:
         config = msgspec.convert({"organization_id": "o", "token": {"env": "T"}, "kind": "pack_cloud"}, PackCloudConfig)
         gate = Manners(opened.store.limits, opened.store.tokens, 1).gate("pack", config)

@@ -88,7 +88,7 @@ class Office:
 
     async def open(self) -> None:
         for _ in range(2):
-            await self.pods.start(backoff_seconds=0.05, idle_seconds_max=0.2)
+            await self.pods.start(backoff_base_seconds=0.05, wake_timeout_seconds=0.2)
 
     async def send(self, count: int) -> None:
         """Take in events of as many customers."""

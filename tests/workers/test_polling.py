@@ -79,7 +79,7 @@ def counts(line: Mapping[str, Any]) -> tuple[str, int, int, int]:
 
 @pytest.fixture
 async def desk(make_settings: Callable[..., Settings]) -> AsyncIterator[Desk]:
-    settings = make_settings(lease_seconds=1, fetch_seconds_max=1)
+    settings = make_settings(lease_seconds=1, fetch_timeout_seconds=1)
     token = {"env": "T"}
     async with running_sandbox() as box, Outbound(settings) as outbound:
         raw = {

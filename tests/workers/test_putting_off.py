@@ -23,7 +23,12 @@ LATER = "2026-01-02T00:00:00Z"
 
 @pytest.fixture
 async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
-    limits = {"attempts_max": 2, "backoff_seconds": 0.4, "backoff_seconds_max": 0.4, "catch_up_seconds_max": 1.2}
+    limits = {
+        "attempts_max": 2,
+        "backoff_base_seconds": 0.4,
+        "backoff_seconds_max": 0.4,
+        "stale_read_wait_seconds": 1.2,
+    }
     async with open_house(make_settings(lease_seconds=2, **limits)) as opened:
         await opened.publish(RULES)
         yield opened

@@ -19,7 +19,7 @@ SECONDS = 0.05
 
 @pytest.fixture
 async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
-    async with open_house(make_settings(rulebook_seconds_max=SECONDS)) as opened:
+    async with open_house(make_settings(rulebook_refresh_seconds=SECONDS)) as opened:
         yield opened
 
 
@@ -48,7 +48,7 @@ async def test_the_first_one_is_waited_for_and_its_absence_is_told_once(house: H
 async def test_a_store_that_is_not_there_is_told_as_that_and_not_as_a_missing_rulebook(
     house: House, make_settings: Callable[..., Settings]
 ) -> None:
-    store = Store(make_settings(redis_url="redis://127.0.0.1:1/0", store_connect_timeout_ms=100))
+    store = Store(make_settings(redis_url="redis://127.0.0.1:1/0", store_connect_timeout_seconds=0.1))
     rules = RulebookInForce(store.rulebook, house.tools.rules._actions, SECONDS)
     with capture_logs() as lines:
         async with running(rules.first()):

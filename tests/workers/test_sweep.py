@@ -21,7 +21,9 @@ LANE = "wb:lane:pack:purchase_order:po-1"
 
 @pytest.fixture
 async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
-    settings = make_settings(backoff_seconds=0.02, sweep_items_max=2, dead_letter_days=1, decision_days=1)
+    settings = make_settings(
+        backoff_base_seconds=0.02, sweep_items_max=2, dead_letter_retention_days=1, decision_retention_days=1
+    )
     async with open_house(settings) as opened:
         await opened.publish(SINK_RULE)
         yield opened
@@ -226,4 +228,4 @@ async def test_a_states_time_begins_anew_with_each_decision_that_found_nothing_n
     await house.work()
     assert (await house.story(unchanged))["fate"] == "unchanged"
     days = await house.store.client.command("PTTL", record) / 86_400_000
-    assert house.settings.record_days - 1 < days <= house.settings.record_days
+    assert house.settings.last_state_retention_days - 1 < days <= house.settings.last_state_retention_days

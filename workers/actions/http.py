@@ -72,7 +72,7 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
             inputs["url"],
             headers=_headers(inputs, body or b"", context),
             body=body,
-            seconds_max=min(inputs["timeout_seconds"], context.resource("action_seconds_max")),
+            seconds_max=min(inputs["timeout_seconds"], context.resource("action_timeout_seconds")),
             bytes_max=ANSWER_BYTES_MAX,
             guarded=True,
         )

@@ -248,7 +248,7 @@ async def test_a_store_that_is_killed_is_a_503_until_it_is_back_and_nothing_ackn
     client: aiohttp.ClientSession,
 ) -> None:
     server = own_valkey()
-    settings = make_settings(redis_url=server.url, ingest_seconds_max=0.5)
+    settings = make_settings(redis_url=server.url, ingest_timeout_seconds=0.5)
     store = await open_store(settings)
     url = await serve(settings, store)
     _, first = await deliver(client, url, encode(Order("1")))
@@ -270,7 +270,7 @@ async def test_a_store_that_hangs_is_a_503_within_the_deadline(
     client: aiohttp.ClientSession,
 ) -> None:
     server = own_valkey()
-    settings = make_settings(redis_url=server.url, ingest_seconds_max=0.3)
+    settings = make_settings(redis_url=server.url, ingest_timeout_seconds=0.3)
     store = await open_store(settings)
     url = await serve(settings, store)
     server.process.send_signal(signal.SIGSTOP)

@@ -111,7 +111,7 @@ async def test_nothing_is_acknowledged_on_a_store_that_became_unsafe(
     lines: Lines,
 ) -> None:
     server = own_valkey()
-    settings = make_settings(redis_url=server.url, ingest_seconds_max=1)
+    settings = make_settings(redis_url=server.url, ingest_timeout_seconds=1)
     late = LateStore(settings, open_store)
     await late.look()
     url = await serve(settings, late)

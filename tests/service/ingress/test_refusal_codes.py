@@ -27,7 +27,7 @@ from .conftest import Lines, Order, Serve, encode, signed
 from .test_health import Failing
 
 BODY = encode(Order("1"))
-LIMITS = {"body_bytes_max": 1_000, "body_seconds_max": 0.3, "header_fields_max": 20}
+LIMITS = {"body_bytes_max": 1_000, "body_timeout_seconds": 0.3, "header_fields_max": 20}
 CONFIG = """
 platforms:
   erp:

@@ -129,7 +129,7 @@ async def test_a_malformed_host_is_a_problem(settings: Settings, store: Store, s
 async def test_a_body_that_takes_too_long_is_refused_and_its_connection_closed(
     make_settings: Callable[..., Settings], store: Store, serve: Serve, lines: Lines
 ) -> None:
-    url = await serve(make_settings(body_seconds_max=0.2), store)
+    url = await serve(make_settings(body_timeout_seconds=0.2), store)
     reader, writer = await asyncio.open_connection("127.0.0.1", _port(url))
     writer.write(_head(content_length=100) + b"{")
     answer = await reader.read()
@@ -156,7 +156,7 @@ async def test_a_sender_that_leaves_mid_body_leaves_a_line_and_nothing_else(
 async def test_a_connection_that_never_sends_a_head_is_closed(
     make_settings: Callable[..., Settings], store: Store, serve: Serve
 ) -> None:
-    url = await serve(make_settings(body_seconds_max=0.2), store)
+    url = await serve(make_settings(body_timeout_seconds=0.2), store)
     port = _port(url)
     silent, nothing = await asyncio.open_connection("127.0.0.1", port)
     slow, writer = await asyncio.open_connection("127.0.0.1", port)

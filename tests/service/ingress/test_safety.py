@@ -302,6 +302,6 @@ async def test_handshakes_count_against_their_address(
     make_settings: Callable[..., Settings], store: Store, more: Mapping[str, Source], serve: Serve,
     client: aiohttp.ClientSession,
 ) -> None:  # fmt: skip
-    url = await serve(make_settings(address_refusals_per_second_max=1), store, more)
+    url = await serve(make_settings(address_rejections_per_second_max=1), store, more)
     statuses = [(await see(client, f"{url}/webhooks/graph?validationToken=1", b"", {}))[0] for _ in range(12)]
     assert (statuses[0], statuses[-1]) == (200, 503)

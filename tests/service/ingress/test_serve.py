@@ -17,7 +17,7 @@ from .conftest import Order, Start, encode, signed
 async def test_a_process_takes_events_in_and_drains_on_sigterm(
     start: Start, valkey_url: str, client: aiohttp.ClientSession
 ) -> None:
-    serving = await start(redis_url=valkey_url, shutdown_seconds_max=5)
+    serving = await start(redis_url=valkey_url, shutdown_timeout_seconds=5)
     started = await serving.line("process.started")
     assert started["durability"] == "fsync"
     body = encode(Order("1"), 1_000)
@@ -41,7 +41,7 @@ async def test_a_process_takes_events_in_and_drains_on_sigterm(
 
 
 async def test_a_request_that_outlasts_the_shutdown_is_a_503_and_not_cut_off(start: Start, valkey_url: str) -> None:
-    serving = await start(redis_url=valkey_url, shutdown_seconds_max=1)
+    serving = await start(redis_url=valkey_url, shutdown_timeout_seconds=1)
     started = await serving.line("process.started")
     reader, writer = await asyncio.open_connection("127.0.0.1", started["port"])
     writer.write(

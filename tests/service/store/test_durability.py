@@ -120,7 +120,7 @@ async def test_a_replica_is_refused_and_a_demoted_primary_acknowledges_nothing_u
     (port,) = free_ports(1)
     start_server("primary", "--port", str(port))
     replica = start_server("replica", "--replicaof", f"127.0.0.1 {port}")
-    async with store_on(replica.url, ingest_seconds_max=0.2) as store:
+    async with store_on(replica.url, ingest_timeout_seconds=0.2) as store:
         with pytest.raises(StoreUnsafe, match="is a replica"):
             await store.check()
         ask_server(replica.url, "REPLICAOF", "NO", "ONE")
@@ -172,7 +172,7 @@ class TestReplicaMode:
         self, pair: tuple[Any, ...]
     ) -> None:
         primary, replica, restart = pair
-        async with store_on(primary.url, durability="replica", ingest_seconds_max=0.1) as store:
+        async with store_on(primary.url, durability="replica", ingest_timeout_seconds=0.1) as store:
             await store.check()
             replica.kill()
             first = make_event()

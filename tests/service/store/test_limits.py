@@ -65,7 +65,7 @@ async def test_a_crowd_at_the_backlog_limit_does_not_pass_it(
 
 async def test_a_full_memory_refuses_before_anything_is_written(own_valkey: OwnValkey) -> None:
     server = own_valkey("--maxmemory", "20mb")
-    async with store_on(server.url, memory_percent_max=1) as store:
+    async with store_on(server.url, store_memory_percent_max=1) as store:
         with pytest.raises(StoreFull, match="% full"):
             await store.ingest(make_event(), "k", WINDOW_MS)
         with pytest.raises(StoreFull, match="% full"):
@@ -87,7 +87,7 @@ async def fill(store: Store, kilobytes: int) -> list[Arrival]:
 
 async def test_a_server_out_of_memory_refuses_events_and_lets_work_go_on_and_free_it(own_valkey: OwnValkey) -> None:
     server = own_valkey()
-    async with store_on(server.url, memory_percent_max=100) as store:
+    async with store_on(server.url, store_memory_percent_max=100) as store:
         taken = await fill(store, 2048)
         before = await contents(store)
         store._memory_known_until, store._memory_percent = float("inf"), 0  # the server itself is to refuse
@@ -113,7 +113,7 @@ async def test_a_server_out_of_memory_refuses_events_and_lets_work_go_on_and_fre
 
 async def test_a_store_that_fills_up_says_so_within_a_second_and_recovers(own_valkey: OwnValkey) -> None:
     server = own_valkey("--maxmemory", "100mb")
-    async with store_on(server.url, memory_percent_max=10) as store:
+    async with store_on(server.url, store_memory_percent_max=10) as store:
         await store.ingest(make_event(), "a", WINDOW_MS)
         await store.client.command("SET", "ballast", b"x" * 12 * 1024 * 1024)
         store._memory_known_until = 0

@@ -35,7 +35,7 @@ def servers(server_binary: str | None) -> Iterator[list[EmbeddedValkey]]:
 @pytest.fixture
 async def shards(servers: list[EmbeddedValkey], make_settings: Callable[..., Settings]) -> Shards:
     urls = [server.url for server in servers]
-    settings = structs.replace(make_settings(ingest_seconds_max=0.2), redis_url=urls[0], shard_urls=",".join(urls))
+    settings = structs.replace(make_settings(ingest_timeout_seconds=0.2), redis_url=urls[0], shard_urls=",".join(urls))
     opened = await open_shards(settings)
     assert isinstance(opened, Shards)
     return opened
