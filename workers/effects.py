@@ -199,7 +199,7 @@ class EffectsRun:
             raise
         except Exception as error:
             current_logger().exception(
-                "action.failed",
+                "action.crashed",
                 event_id=self._subject.event_id,
                 trace_id=trace_id(self._subject.traceparent),
                 rule=effect.rule,

@@ -83,7 +83,7 @@ async def follow(tools: PollTools, poll: Poll) -> None:
             seconds = min(turn, IDLE_SECONDS_MAX)
         except LeaseLost:
             POLLS.add((poll.source, "lost"))
-            log.warning("poll.lost", source=poll.source)
+            log.warning("poll.lease_lost", source=poll.source)
             seconds = 0.0
         except (StoreUnavailable, StoreUnsafe):
             seconds = IDLE_SECONDS_MAX  # the worker itself tells of the outage

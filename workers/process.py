@@ -111,7 +111,7 @@ class Run:
                 head, report, TransientError("attempt_timeout", f"no decision within {seconds} s")
             )
         except Exception as error:  # noqa: BLE001 - whatever comes, the event must not be left without a next step
-            self._log.exception("attempt.failed", event_id=head.id, trace_id=report.fields.get("trace_id"))
+            self._log.exception("attempt.crashed", event_id=head.id, trace_id=report.fields.get("trace_id"))
             return await self._failed(
                 head, report, TransientError("unexpected", f"{type(error).__name__} in our own code")
             )

@@ -273,7 +273,7 @@ class LeaseWorker(Worker):
         self.jobs_run += 1
         if ending.step == "bury":
             JOBS_BURIED.add()
-            self._log.error("job.buried", job=job.id, reason=ending.argument)
+            self._log.error("job.dead_lettered", job=job.id, reason=ending.argument)
         return ending
 
 

@@ -84,7 +84,7 @@ class Gate:
         self._untold += 1
 
     def _tell(self) -> None:
-        self._log.warning("deliveries.throttled", reason="too_many_requests", deliveries=self._untold)
+        self._log.warning("delivery.rate_limited", reason="too_many_requests", deliveries=self._untold)
         self._untold = 0
 
 

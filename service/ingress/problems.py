@@ -63,7 +63,7 @@ def answer_http_error(_request: Request[Any, Any, Any], error: HTTPException) ->
 
 def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer whatever nobody caught, and log it once with its traceback."""
-    get_logger().error("request.failed", exc_info=error, method=request.method)
+    get_logger().error("request.crashed", exc_info=error, method=request.method)
     return _respond(INTERNAL.status, INTERNAL.code, INTERNAL.detail, {})
 
 

@@ -183,7 +183,7 @@ class Webhooks:
             return busy(error, self._settings.retry_after_seconds)
         if isinstance(error, asyncio.CancelledError):
             return try_later("store_unavailable", "This process is stopping.", self._settings.retry_after_seconds)
-        self._log.error("delivery.failed", trace_id=passage.trace_id, exc_info=error)
+        self._log.error("delivery.crashed", trace_id=passage.trace_id, exc_info=error)
         return INTERNAL
 
     def _settle(self, passage: Passage, refusal: Refusal, unfolded: int) -> None:

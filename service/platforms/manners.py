@@ -195,7 +195,7 @@ class AccountGate:
             return
         if after.word == "paused":
             self._log.warning(
-                "platform.paused",
+                "platform.circuit_opened",
                 platform=self._account,
                 seconds=round(after.seconds, 3),
                 error_kind=error.kind,
@@ -225,5 +225,5 @@ class AccountGate:
         if outcome == "ok" and after.word != "rests":
             self.troubled = False
         if after.word == "resumed":
-            self._log.info("platform.resumed", platform=self._account)
+            self._log.info("platform.circuit_closed", platform=self._account)
         return after

@@ -173,7 +173,7 @@ class Acts:
         assert publisher.process.wait(SECONDS_MAX) == 0
         self.stack.children.remove(publisher)
         self.run.outputs["rules-apply-2"] = publisher.errors.read_bytes()  # a command tells its changes there
-        self.worker.wait_for(lambda line: line["event"] == "rulebook.switched" and line["rules"] == 4, SECONDS_MAX)
+        self.worker.wait_for(lambda line: line["event"] == "rulebook.activated" and line["rules"] == 4, SECONDS_MAX)
         echo = " ".join(PERSONAL.values()) + " " + " ".join(self.secrets.values())
         self.switches.put_record(_person("c-1", "PERSON"))
         self._send_and_wait(self._till("c-1"), "matched")
@@ -204,7 +204,7 @@ class Acts:
         """A platform that asks for rest, and is asked again after it."""
         self._fault({"match": "/pack_cloud/", "status": 429, "retry_after": 1})
         self._send_and_wait(self._pack("purchase_order.updated", "po-1", "tired"), "matched")
-        self.worker.wait_for(lambda line: line["event"] == "platform.resumed", SECONDS_MAX)
+        self.worker.wait_for(lambda line: line["event"] == "platform.circuit_closed", SECONDS_MAX)
 
     def outsiders(self) -> None:
         """A worker where no rulebook is, a plain job nobody knows, and a process that cannot start."""
@@ -212,7 +212,7 @@ class Acts:
         alone.wait_for(lambda line: line["event"] == "rulebook.missing", SECONDS_MAX)
         alone.stop()
         asyncio.run(self._enqueue_nonsense())
-        self.worker.wait_for(lambda line: line["event"] == "job.buried", SECONDS_MAX)
+        self.worker.wait_for(lambda line: line["event"] == "job.dead_lettered", SECONDS_MAX)
         taken = self.stack.service_url.rpartition(":")[2]
         careless = self.stack.workspace.directory / "careless.yaml"
         careless.write_text(self.stack.workspace.config.read_text().replace("\nrules:", f"{CARELESS_SOURCE}\nrules:"))
@@ -244,7 +244,7 @@ class Acts:
         wait_until(lambda: self.switches.faults_waiting() == 0, SECONDS_MAX, "the list")
         with self._client() as client:
             self._execute(client, "DEL", "wb:poll:flow-poll:lock")
-        worker.wait_for(lambda line: line["event"] == "poll.lost", SECONDS_MAX)
+        worker.wait_for(lambda line: line["event"] == "poll.lease_lost", SECONDS_MAX)
         worker.stop(SECONDS_MAX)
 
     def damage_the_store(self) -> None:
@@ -265,25 +265,25 @@ class Acts:
     def spoil_the_rulebook(self) -> None:
         """A published document that no worker can load."""
         asyncio.run(self._publish_nonsense())
-        self.worker.wait_for(lambda line: line["event"] == "rulebook.refused", SECONDS_MAX)
+        self.worker.wait_for(lambda line: line["event"] == "rulebook.rejected", SECONDS_MAX)
 
     def flood(self) -> None:
         """More unverified deliveries than an address may send, and than a source may put aside."""
         forged = Request("pack-orders", {"X-Signature": "0" * 64}, b'{"who": "%s"}' % PERSONAL["email"].encode())
         for _ in range(40):
             self._send(forged)
-            if self.said(self.stack.ingress, "deliveries.throttled") and self.said(
+            if self.said(self.stack.ingress, "delivery.rate_limited") and self.said(
                 self.stack.ingress, "quarantine.full"
             ):
                 break
-        wait_until(lambda: bool(self.said(self.stack.ingress, "deliveries.throttled")), SECONDS_MAX, "the throttle")
+        wait_until(lambda: bool(self.said(self.stack.ingress, "delivery.rate_limited")), SECONDS_MAX, "the throttle")
 
     def weaken_the_store(self) -> None:
         """A store that no longer keeps what was promised, for a while."""
-        with self._client() as client, self._again("store.available", "store.recovered"):
+        with self._client() as client, self._again("store.recovered"):
             self._execute(client, "CONFIG", "SET", "appendfsync", "everysec")
             self._execute(client, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-            self.stack.ingress.wait_for(lambda line: line["event"] == "store.unsafe", SECONDS_MAX)
+            self.stack.ingress.wait_for(lambda line: line["event"] == "store.not_durable", SECONDS_MAX)
             self._execute(client, "CONFIG", "SET", "appendfsync", "always")
             self._execute(client, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
@@ -295,7 +295,7 @@ class Acts:
         self.switches.add_fault(Fault(fetch_path("po-dark"), delay_ms=500))
         self._send(updated_order(self.secrets, "po-dark", "dark"))
         wait_until(lambda: self.switches.faults_waiting() == 0, SECONDS_MAX, "the fetch")
-        with self._again("store.available", "store.recovered"):
+        with self._again("store.recovered"):
             with self._again("store.unavailable"):
                 store.kill()
             self.worker.wait_for(lambda line: line["event"] == "store.unavailable" and "job" in line, SECONDS_MAX)
@@ -306,13 +306,12 @@ class Acts:
         self._send_and_wait(updated_order(self.secrets, "po-1", "after"), "matched")
 
     @contextmanager
-    def _again(self, *events: str) -> Generator[None]:
-        """Wait, after the block, until each event was told once more than before it."""
-        children = (self.stack.ingress, self.worker)
-        before = {event: sum(len(self.said(child, event)) for child in children) for event in events}
+    def _again(self, event: str) -> Generator[None]:
+        """Wait, after the block, until each process has logged the event once more than before the block."""
+        before = {child: len(self.said(child, event)) for child in (self.stack.ingress, self.worker)}
         yield
-        for event, count in before.items():
-            wait_until(lambda: sum(len(self.said(child, event)) for child in children) > count, SECONDS_MAX, event)  # noqa: B023 - called at once
+        for child, count in before.items():
+            wait_until(lambda: len(self.said(child, event)) > count, SECONDS_MAX, event)  # noqa: B023 - called at once
 
     def end(self) -> None:
         """Everything ends in order, before the lines are read."""

@@ -62,4 +62,4 @@ def test_a_worker_counts_what_it_logs(run: Run) -> None:
 
 def moment(run: Run) -> str:
     """When the pages were asked for: after the lease was lost, before the rulebook was spoilt."""
-    return run.of("rulebook.refused")[0]["ts"]
+    return run.of("rulebook.rejected")[0]["ts"]

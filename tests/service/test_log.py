@@ -265,7 +265,7 @@ def test_an_error_of_others_tells_no_values_in_its_text_nor_at_the_end_of_its_st
     try:
         parse(*values)
     except KeyError:
-        log_module.get_logger().exception("attempt.failed")
+        log_module.get_logger().exception("attempt.crashed")
     (line,) = read()
     told = json.dumps(line)
     assert "jane" not in told
@@ -278,7 +278,7 @@ def test_an_error_about_names_in_code_keeps_them(read: Read) -> None:
     try:
         _ = cast("Any", object()).rules_max
     except AttributeError:
-        log_module.get_logger().exception("attempt.failed")
+        log_module.get_logger().exception("attempt.crashed")
     (line,) = read()
     assert line["error_message"] == "'object' object has no attribute 'rules_max'"
 

@@ -61,7 +61,7 @@ async def test_not_now_is_held_for_as_long_as_it_asks_and_holds_every_other_proc
         await fetch(pack())
     assert (raised.value.seconds, raised.value.http_status) == (7, status)
     assert raised.value.operation == "pack_cloud.purchase_order.get"
-    assert [line["event"] for line in lines] == ["platform.paused"]
+    assert [line["event"] for line in lines] == ["platform.circuit_opened"]
     with pytest.raises(Held) as raised:
         await fetch(pack())
     assert (raised.value.kind, raised.value.http_status) == ("platform_paused", None)
@@ -82,7 +82,7 @@ async def test_failures_in_a_row_make_the_platform_rest_and_the_probe_wakes_it(
     await asyncio.sleep(1.05)
     with capture_logs() as lines:
         assert (await fetch(pack())).record is not None
-    assert [line["event"] for line in lines] == ["platform.resumed"]
+    assert [line["event"] for line in lines] == ["platform.circuit_closed"]
     assert (await fetch(pack())).record is not None
 
 

@@ -208,7 +208,7 @@ async def test_log_says_one_line_with_its_level_and_without_personal_data(contex
         assert await Log.run(inputs("log", about, level="error", message="{id} {email}"), context) == {}
     assert lines == [
         {
-            "event": "rule.matched",
+            "event": "action.logged",
             "log_level": "error",
             "message": "c1 ***",
             "event_id": "e1",

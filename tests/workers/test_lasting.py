@@ -60,7 +60,7 @@ async def test_a_bug_in_one_poll_is_told_and_ends_neither_it_nor_the_others(
     polls = {name: Poll(f"poll-{name}", name, "customer", 0.05, 60_000) for name in platforms}
     async with beside(poll_all(settings, store, platforms, polls)) as lines:
         await until(lambda: finished(lines) == {"poll-a", "poll-b"})
-    (told,) = [line for line in lines if line["event"] == "loop.failed"]
+    (told,) = [line for line in lines if line["event"] == "background_task.crashed"]
     assert (told["loop"], told["log_level"], told["exc_info"]) == ("poll poll-a", "error", True)
 
 
@@ -85,5 +85,5 @@ async def test_leases_are_renewed_after_a_bug_in_renewing(
         assert (len(worker.tasks), worker.leases_lost) == (1, 0)
         await worker.close()
         await until(lambda: not worker.tasks)
-    assert [line["loop"] for line in lines if line["event"] == "loop.failed"] == ["leases"]
+    assert [line["loop"] for line in lines if line["event"] == "background_task.crashed"] == ["leases"]
     await store.close()

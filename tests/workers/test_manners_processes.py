@@ -186,5 +186,5 @@ async def test_not_now_leaves_the_account_in_peace_until_a_probe_finds_it_well_a
     assert began[refused + 1] >= probe + engage.seconds, "one goes first, alone"
     assert engage.most <= 4
     assert await office.attempts() == {("ended", "matched", "1")}
-    assert len(office.pods.said("platform.paused")) == 1
-    assert len(office.pods.said("platform.resumed")) == 1
+    assert len(office.pods.said("platform.circuit_opened")) == 1
+    assert len(office.pods.said("platform.circuit_closed")) == 1

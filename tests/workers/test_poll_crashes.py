@@ -154,7 +154,7 @@ async def test_a_worker_that_slept_through_its_turn_writes_nothing_when_it_wakes
     with stopped(sleeper.process.pid):
         heir = await desk.pods.start(lease_seconds=0.8)
         await desk.pods.hears(heir, "poll.finished")
-    await desk.pods.hears(sleeper, "poll.lost")
+    await desk.pods.hears(sleeper, "poll.lease_lost")
     await desk.settles()
     assert desk.told() == CHANGES
     assert await desk.events() == len(CHANGES)

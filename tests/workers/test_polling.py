@@ -277,7 +277,7 @@ async def test_a_short_pause_is_waited_for_within_the_pass(desk: Desk) -> None:
     assert isinstance(turn, Turn)
     with capture_logs() as lines:
         await Pass(tools, OFN, "t", turn).run()
-    assert [line["event"] for line in lines] == ["platform.paused", "platform.resumed", "poll.finished"]
+    assert [line["event"] for line in lines] == ["platform.circuit_opened", "platform.circuit_closed", "poll.finished"]
 
 
 @pytest.mark.parametrize("status", [401, 404])

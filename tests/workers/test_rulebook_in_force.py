@@ -93,7 +93,7 @@ async def test_a_document_that_cannot_be_used_leaves_the_last_good_one_in_force_
             assert rules.rulebook.version == good
             newer = await house.publish(SINK_RULE.replace("short-receipt", "newer"))
             await until(rules, newer)
-    told = [line for line in lines if line["event"] == "rulebook.refused" and line["rulebook"] == "bad"]
+    told = [line for line in lines if line["event"] == "rulebook.rejected" and line["rulebook"] == "bad"]
     assert len(told) == 1
     assert told[0]["kept"] == good
 

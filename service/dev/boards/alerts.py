@@ -161,8 +161,8 @@ LOGS = (
     ),
     Alert(
         "WaybillStoreUnsafe",
-        'sum(count_over_time({app="waybill", component="service"} |= "store.unsafe" | json event'
-        ' | event="store.unsafe" [5m])) > 0',
+        'sum(count_over_time({app="waybill", component="service"} |= "store.not_durable" | json event'
+        ' | event="store.not_durable" [5m])) > 0',
         "0m",
         "critical",
         "The store does not keep what WAYBILL_DURABILITY promises; nothing is acknowledged.",

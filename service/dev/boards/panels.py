@@ -125,7 +125,7 @@ TROUBLE = Row(
         Panel(
             "Admin API: refused",
             "bars",
-            (Count("admin.refused", ("reason", "peer")),),
+            (Count("admin.denied", ("reason", "peer")),),
             meaning="Lines of calls without a known token, or beyond its role; of many a second, one.",
         ),
         Panel(

@@ -90,11 +90,11 @@ COMPONENTS = {
     "record.fetched": "workers",
     "action.finished": "workers",
     "queue.sampled": "workers",
-    "admin.refused": "service",
+    "admin.denied": "service",
 }
 """Which pod writes the lines that are counted."""
 
-WITH_SOURCE = frozenset(COMPONENTS) - {"queue.sampled", "admin.refused"}
+WITH_SOURCE = frozenset(COMPONENTS) - {"queue.sampled", "admin.denied"}
 """Events that the dashboard's choice of a source narrows."""
 
 

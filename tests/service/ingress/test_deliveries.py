@@ -305,7 +305,7 @@ async def test_a_process_older_than_its_store_answers_503_until_it_is_there(
     assert (status, problem["code"]) == (503, "store_unavailable")
     await late.look()
     assert (await deliver(client, url, encode(Order("1"))))[0] == 202
-    assert lines("store.available")
+    assert lines("store.recovered")
     await late.close()
 
 

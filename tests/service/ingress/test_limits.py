@@ -101,9 +101,9 @@ async def test_an_address_that_floods_must_wait_and_one_that_signs_never_does(
         body = encode(Order(str(number)))
         assert (await post(client, url, body, signed(body) | quiet))[0] == 202
     await asyncio.sleep(1.2)
-    told = lines("delivery.received", "deliveries.throttled")
+    told = lines("delivery.received", "delivery.rate_limited")
     assert len([line for line in told if line.get("reason") == "not_verified"]) < 15
-    [throttled] = [line for line in told if line["event"] == "deliveries.throttled"]
+    [throttled] = [line for line in told if line["event"] == "delivery.rate_limited"]
     assert throttled["deliveries"] == statuses.count(503)
     assert "203.0.113" not in str(told)
 

@@ -64,7 +64,7 @@ async def test_a_process_starts_without_its_store_and_takes_up_work_when_it_come
     async with client.get(f"{url}/readyz") as response:
         assert (response.status, (await response.json())["reason"]) == (503, "store_unavailable")
     own_valkey()
-    await serving.line("store.available")
+    await serving.line("store.recovered")
     body = encode(Order("1"))
     async with client.post(f"{url}/webhooks/erp-orders", data=body, headers=signed(body)) as response:
         assert response.status == 202
@@ -79,7 +79,7 @@ async def test_an_unsafe_store_is_told_again_and_again_and_never_acknowledged_on
     body = encode(Order("1"))
     async with client.post(f"{url}/webhooks/erp-orders", data=body, headers=signed(body)) as response:
         assert response.status == 503
-    assert "appendfsync" in (await serving.line("store.unsafe"))["reason"]
+    assert "appendfsync" in (await serving.line("store.not_durable"))["reason"]
 
 
 @pytest.mark.parametrize(

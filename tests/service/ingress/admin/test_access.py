@@ -130,7 +130,7 @@ async def test_who_is_refused_leaves_a_line_and_a_count_and_nothing_of_what_was_
 ) -> None:
     before = ADMIN_REFUSED.values.get((told["reason"],), 0)
     await api(*asked, role=role, **({} if role else {"authorization": "Bearer guessed-4711"}))
-    [line] = lines("admin.refused")
+    [line] = lines("admin.denied")
     known = {"actor": f"ann-{role}", "role": role} if role else {}
     expected = {**told, **known, "method": asked[0], "peer": "127.0.0.1", "calls": 1}
     assert {name: line[name] for name in line.keys() - {"ts", "level", "component", "event", "route"}} == expected
@@ -146,6 +146,6 @@ async def test_a_scanner_does_not_fill_the_log_and_none_of_its_calls_goes_uncoun
     told: list[dict[str, Any]] = []
     while sum(line["calls"] for line in told) < calls and time.monotonic() < began + 10:
         await asyncio.sleep(0.1)
-        told += lines("admin.refused")
+        told += lines("admin.denied")
     assert sum(line["calls"] for line in told) == calls
     assert len(told) <= LINES_PER_SECOND * (BURST_SECONDS + time.monotonic() - began) + 1
