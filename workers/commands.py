@@ -79,7 +79,7 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
             running(lasting("sweep", partial(sweep, worker, settings.sweep_interval_seconds))),
             running(poll_all(settings, tools.intake, tools.platforms, polls)),
         ):
-            limits = {"jobs_max": settings.concurrency, "lease_seconds": settings.lease_seconds}
+            limits = {"concurrency": settings.concurrency, "lease_seconds": settings.lease_seconds}
             log.info("process.started", worker=name, admin_port=admin_port, **limits)
             if await started(worker, tools.rules.first()):
                 # Once the rulebook is there: what is joined by now lives as long as the process.

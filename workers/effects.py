@@ -202,8 +202,8 @@ class EffectsRun:
                 "action.crashed",
                 event_id=self._subject.event_id,
                 trace_id=trace_id(self._subject.traceparent),
-                rule=effect.rule,
-                action=effect.action,
+                rule_id=effect.rule,
+                action_id=effect.action,
             )
             raise TransientError("unexpected", f"{type(error).__name__} in the action's code") from error
         self._outputs.extend(own)
@@ -254,11 +254,11 @@ class EffectsRun:
         fields: dict[str, Any] = {
             "event_id": subject.event_id,
             "trace_id": trace_id(subject.traceparent),
-            "source": subject.source,
+            "source_name": subject.source,
             "attempt": subject.attempt,
-            "rule": effect.rule,
-            "action": effect.action,
-            "do": effect.do,
+            "rule_id": effect.rule,
+            "action_id": effect.action,
+            "action_type": effect.do,
             "outcome": "error" if error else "ok",
             "error_kind": kind,
             "http_status": http_status,

@@ -74,7 +74,7 @@ def _tell(event: Event, attempt: int, started: float, found: dict[str, Any], ope
     fields: dict[str, Any] = {
         "event_id": event.id,
         "trace_id": trace_id(event.traceparent),
-        "source": event.source,
+        "source_name": event.source,
         "platform": event.record.platform,
         "record_kind": event.record.kind,
         "attempt": attempt,

@@ -148,7 +148,7 @@ class Run:
     async def _wait(self, head: Head, report: Report, reason: str, seconds: float) -> Onward:
         """Try again later, on a state fetched then; nothing went wrong, and no attempt is used up."""
         onward = await self._settle(head, "release", fate=reason, delay_seconds=seconds)
-        report.finish("waiting")
+        report.finish("deferred")
         return onward
 
     async def _record(self, event: Event, head: Head, settled_seconds_ago: float) -> Fetched:
@@ -205,7 +205,7 @@ class Run:
         # A limit or a pause uses up no attempt; but age it does.
         reason = used_up(self._settings, 0 if outcome.held else head.attempts, report.age_seconds)
         if outcome.waiting and outcome.held and not reason:
-            return await self._end(head, report, "postpone", "waiting", outcome, run, outcome.held_seconds)
+            return await self._end(head, report, "postpone", "deferred", outcome, run, outcome.held_seconds)
         if outcome.waiting and not reason:
             seconds = max(self._delay(head, outcome.retry_after_seconds), outcome.held_seconds)
             return await self._end(head, report, "defer", "retried", outcome, run, seconds)
@@ -250,7 +250,7 @@ class Run:
         if report.age_seconds >= self._settings.event_age_seconds_max:
             return await self._failed(head, report, held)
         onward = await self._settle(head, "release", fate=held.kind, delay_seconds=held.seconds)
-        report.finish("waiting", held)
+        report.finish("deferred", held)
         return onward
 
     async def _failed(self, head: Head, report: Report, error: WaybillError) -> Onward:

@@ -92,7 +92,7 @@ def open_stack(
 
 def started(line: Line) -> bool:
     """Tell the line by which a process says that it works now."""
-    return line.get("event") == "process.started"
+    return line.get("message") == "process.started"
 
 
 def _publish_rules(stack: Stack) -> None:

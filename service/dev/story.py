@@ -14,9 +14,9 @@ from service.dev.scenario import Act, Fate
 
 PLAIN_COLUMNS = 140
 SHOWN = {
-    "delivery.received": ("status", "reason", "http_status", "source", "duration_ms"),
+    "delivery.received": ("delivery_status", "reason", "http_status", "source_name", "duration_ms"),
     "record.fetched": ("operation", "outcome", "http_status", "error_kind", "gone", "duration_ms"),
-    "action.finished": ("rule", "action", "outcome", "error_kind", "duration_ms"),
+    "action.finished": ("rule_id", "action_id", "outcome", "error_kind", "duration_ms"),
     "attempt.finished": ("outcome", "attempt", "error_kind", "rules_matched", "actions_run", "e2e_ms"),
 }
 """The canonical lines and the fields of each that are worth a glance; the files have them all."""
@@ -51,9 +51,9 @@ class Story:
 
     def show_new_lines(self, children: Iterable[Child]) -> None:
         """Show, dimmed, the canonical lines that the children wrote since the last call, in the order of time."""
-        found = [(str(line.get("ts", "")), child.name, line) for child in children for line in child.new_lines()]
+        found = [(str(line.get("timestamp", "")), child.name, line) for child in children for line in child.new_lines()]
         for _, name, line in sorted(found, key=lambda item: item[0]):
-            fields = SHOWN.get(str(line.get("event")))
+            fields = SHOWN.get(str(line.get("message")))
             if fields:
                 self._console.print(f"[dim]   {name:<9} {_in_short(line, fields)}[/dim]")
 
@@ -74,4 +74,4 @@ def _in_short(line: dict[str, Any], fields: Iterable[str]) -> str:
     told = [f"{name}={line[name]}" for name in fields if line.get(name) not in {None, False}]
     if event_id:
         told.append(f"event_id=…{event_id[-6:]}")
-    return escape(f"{line['event']:<17} {' '.join(told)}")
+    return escape(f"{line['message']:<17} {' '.join(told)}")

@@ -93,7 +93,7 @@ class Quarantine:
                 QUARANTINED.add((batch[0].source, "kept"), len(batch))
                 QUARANTINED.add((batch[0].source, "dropped"), gone)
                 if gone:
-                    self._log.warning("quarantine.full", source=batch[0].source, deliveries_dropped=gone)
+                    self._log.warning("quarantine.full", source_name=batch[0].source, deliveries_dropped=gone)
 
     def _next(self) -> list[Refused]:
         """Give the next few of one source; the source goes to the end of the turn."""

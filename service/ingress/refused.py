@@ -149,7 +149,7 @@ async def _accept(
     outcomes = await take_in(finding, finding.admission, sources, store)
     # Behind the intake: cut off in between, it is taken in again, as the same event.
     await place.store.quarantine.discard(refused.source, [refused.id])
-    tell_change(operator, "delivery.accepted", refused.id)
+    tell_change(operator, "delivery.released", refused.id)
     return Reviewed(id=refused.id, source=refused.source, result="accepted", events=outcomes)
 
 
@@ -166,7 +166,7 @@ async def discard_refused(places: Places, operator: Operator, refused_id: str) -
 async def _discard(places: Places, operator: Operator, refused_id: str) -> Discarded:
     place, refused = await _locate(places, refused_id)
     await place.store.quarantine.discard(refused.source, [refused.id])
-    tell_change(operator, "delivery.discarded", refused.id)
+    tell_change(operator, "delivery.deleted", refused.id)
     return Discarded(refused.id, refused.source)
 
 

@@ -162,7 +162,7 @@ async def _replay(place: Place, operator: Operator, event_id: str, *, again: boo
     if went == "open" or went == "gone" or went == "over":  # noqa: PLR1714 - in a set, the type would not narrow
         result, reason = NOWHERE[went]
         return Change(event_id, place.name, result, reason=reason)
-    tell_change(operator, "event.replayed", event_id, to=went, again=again)
+    tell_change(operator, "event.replayed", event_id, moved_to=went, rerun_done=again)
     return Change(event_id, place.name, "replayed", went)
 
 

@@ -14,7 +14,7 @@ from service.store.scripts import SWEEP
 
 
 class Swept(Struct, frozen=True):
-    """What one sweep mended or forgot, by name, such as `lane_without_job`, `open_without_lane`, `ended_forgotten`.
+    """What one sweep mended or forgot, by name, such as `lane_without_job`, `open_without_lane`, `ended_expired`.
 
     `more`: the pass is not over, the next slice need not wait long.
     """
@@ -23,12 +23,12 @@ class Swept(Struct, frozen=True):
     more: bool = False
 
     @property
-    def mended(self) -> int:
+    def repaired(self) -> int:
         """How many invariants were found broken, retention not counted."""
         return sum(number for name, number in self.counts.items() if name not in RETENTION)
 
 
-RETENTION = frozenset({"ended_forgotten", "dead_letters_expired", "dead_jobs_expired", "workers_forgotten"})
+RETENTION = frozenset({"ended_expired", "dead_letters_expired", "dead_jobs_expired", "workers_expired"})
 
 
 class Sweeper:

@@ -246,4 +246,4 @@ def _start_valkey(directory: Path, preload: dict[str, str], options: Sequence[st
 
 
 def _is_started(line: dict[str, object]) -> bool:
-    return line.get("event") == "process.started"
+    return line.get("message") == "process.started"

@@ -30,7 +30,7 @@ QUESTIONS: Sequence[Question] = [question for row in ROWS for panel in row.panel
 QUERIES = [whole(to_logql(question)) for question in QUESTIONS] + [alert.expr for alert in LOGS]
 ALERTS = (*METRICS, *LOGS)
 ENDINGS: dict[type, tuple[str, ...]] = {Counter: ("_total",), Histogram: ("_bucket", "_count", "_sum")}
-OF_THE_STORE_OF_LOGS = {"_time", "n", "top", "bottom", "namespace", "app"}
+OF_THE_STORE_OF_LOGS = {"_time", "_msg", "n", "top", "bottom", "namespace", "app"}
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +86,7 @@ def test_loki_would_take_every_query(query: str) -> None:
 @pytest.mark.parametrize("query", QUERIES)
 def test_every_field_that_a_query_names_is_one_of_its_event(query: str) -> None:
     schema = read_schema()["$defs"]
-    (event,) = set(re.findall(r'event="([a-z.]+)"', query)) or {None}
+    (event,) = set(re.findall(r'message="([a-z_.]+)"', query)) or {None}
     known = set(schema["line"]["properties"]) | set(
         schema["field"] if event is None else schema["event"][event]["properties"]
     )

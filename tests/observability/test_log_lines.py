@@ -22,11 +22,11 @@ LOGS = {"debug", "info", "warning", "error", "critical", "exception", "log"}
 BOUND = {"tell", "tell_often", "write"}
 """What a logger's method is called where its level is chosen at run time."""
 BY_LIBRARIES = {"library.logged"}
-ANYWHERE = {"cut"}
+ANYWHERE = {"truncated"}
 """May stand on any line, where it was too long."""
 
 OF_SWEEPS = frozenset(
-    re.findall(r"(?:count\(|mended\[)'(\w+)'", (ROOT / "service/store/scripts/sweep.lua").read_text())
+    re.findall(r"(?:count\(|repaired\[)'(\w+)'", (ROOT / "service/store/scripts/sweep.lua").read_text())
 )
 
 
@@ -61,7 +61,7 @@ def test_the_schema_is_a_schema_and_each_field_says_type_and_meaning() -> None:
         assert field["description"].endswith("."), name
         assert "type" in field, name
     used = set(re.findall(r"#/\$defs/field/(\w+)", msgspec.json.encode(schema).decode()))
-    assert used | {"event", "level", "component"} == set(schema["$defs"]["field"])
+    assert used | {"message", "level", "component"} == set(schema["$defs"]["field"])
 
 
 def test_no_field_of_the_schema_is_one_that_redaction_hides() -> None:
@@ -82,13 +82,18 @@ def test_a_made_page_is_up_to_date(page: str) -> None:
 
 
 def test_a_line_with_an_unknown_field_or_a_wrong_type_does_not_validate() -> None:
-    line = {"ts": "2026-11-20T08:15:30.042Z", "level": "warning", "component": "workers", "event": "rulebook.missing"}
+    line = {
+        "timestamp": "2026-11-20T08:15:30.042Z",
+        "level": "warning",
+        "component": "workers",
+        "message": "rulebook.missing",
+    }
     line["reason"] = "nothing was published"
     assert CHECKER.mistakes([line]) == []
     assert CHECKER.mistakes([line | {"surprise": 1}])
     assert CHECKER.mistakes([line | {"component": "service"}])
-    assert CHECKER.mistakes([line | {"ts": "yesterday"}])
-    assert CHECKER.mistakes([line | {"event": "rulebook.bought"}])
+    assert CHECKER.mistakes([line | {"timestamp": "yesterday"}])
+    assert CHECKER.mistakes([line | {"message": "rulebook.bought"}])
 
 
 def test_every_line_of_a_whole_run_validates(run: Run) -> None:
@@ -98,15 +103,15 @@ def test_every_line_of_a_whole_run_validates(run: Run) -> None:
 def test_every_event_and_every_field_is_seen_in_a_whole_run(run: Run) -> None:
     seen: dict[str, set[str]] = {}
     for line in run.lines:
-        seen.setdefault(line["event"], set()).update(line)
+        seen.setdefault(line["message"], set()).update(line)
     missing = {
         event: fields
         for event in CHECKER.events
         if (fields := CHECKER.fields(event) - seen.get(event, set()) - ANYWHERE - OF_SWEEPS)
     }
     assert missing == {}
-    assert any("cut" in line for line in run.lines)
-    assert seen["store.swept"] & OF_SWEEPS == {"open_without_bytes", "ended_forgotten", "dead_letters_expired"}
+    assert any("truncated" in line for line in run.lines)
+    assert seen["store.swept"] & OF_SWEEPS == {"open_without_bytes", "ended_expired", "dead_letters_expired"}
     assert CHECKER.fields("store.swept") >= OF_SWEEPS
 
 
@@ -118,11 +123,16 @@ def test_every_outcome_and_status_is_seen_in_a_whole_run(run: Run) -> None:
         "resolved",
         "ignored",
         "retried",
-        "waiting",
+        "deferred",
         "released",
         "dead_lettered",
     }
-    assert {line["status"] for line in run.of("delivery.received")} == {"queued", "duplicate", "ignored", "rejected"}
+    assert {line["delivery_status"] for line in run.of("delivery.received")} == {
+        "queued",
+        "duplicate",
+        "ignored",
+        "rejected",
+    }
 
 
 def test_nothing_but_json_lines_is_written_at_start_at_work_in_a_crash_and_at_the_end(run: Run) -> None:
@@ -136,7 +146,7 @@ def test_nothing_but_json_lines_is_written_at_start_at_work_in_a_crash_and_at_th
 
 
 def test_a_task_whose_error_nobody_asks_for_is_a_line_with_its_stack(run: Run) -> None:
-    (line,) = [each for each in run.of("library.logged") if "never retrieved" in each["message"]]
+    (line,) = [each for each in run.of("library.logged") if "never retrieved" in each["text"]]
     assert (line["logger"], line["level"], line["error_type"]) == ("asyncio", "error", "LookupError")
     assert "in break_sweep" in line["error_stack"]
 
@@ -165,7 +175,9 @@ def test_no_line_holds_a_secret_or_a_body(run: Run) -> None:
 
 
 def test_every_delivery_leaves_one_line_and_the_throttled_are_summed(run: Run) -> None:
-    told = Counter((line["source"], line.get("reason") or line["status"]) for line in run.of("delivery.received"))
+    told = Counter(
+        (line["source_name"], line.get("reason") or line["delivery_status"]) for line in run.of("delivery.received")
+    )
     del told["odd", "internal"], told["odd", "queued"]
     sent = Counter(run.answers)
     sent["unknown", "unknown_source"] = sent.pop(("nobody", "unknown_source"))
@@ -177,7 +189,7 @@ def test_every_delivery_leaves_one_line_and_the_throttled_are_summed(run: Run) -
 def test_one_id_and_one_trace_lead_from_the_delivery_to_its_end(run: Run) -> None:
     trace_id = TRACEPARENT.split("-")[1]
     lines = [line for line in run.lines if line.get("trace_id") == trace_id]
-    assert [line["event"] for line in sorted(lines, key=lambda line: line["ts"])] == [
+    assert [line["message"] for line in sorted(lines, key=lambda line: line["timestamp"])] == [
         "delivery.received", "record.fetched", "action.logged",
         "action.finished", "action.finished", "attempt.finished",
     ]  # fmt: skip

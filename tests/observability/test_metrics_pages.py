@@ -27,14 +27,14 @@ def test_every_family_is_on_the_page(run: Run, pod: str) -> None:
 
 def test_deliveries_and_answers_are_counted_as_they_are_logged(run: Run) -> None:
     told, until = samples(run, "service"), moment(run)
-    lines = [line for line in run.of("delivery.received") if line["ts"] < until and line["source"] != "odd"]
+    lines = [line for line in run.of("delivery.received") if line["timestamp"] < until and line["source_name"] != "odd"]
     for source in ("pack-orders", "flow-till", "unknown"):
         for status in ("queued", "duplicate", "ignored"):
-            logged = sum(line["source"] == source and line["status"] == status for line in lines)
+            logged = sum(line["source_name"] == source and line["delivery_status"] == status for line in lines)
             assert told.get(("waybill_deliveries_total", (source, status, "")), 0) == logged
-        accepted = sum(line["source"] == source and line["status"] != "rejected" for line in lines)
+        accepted = sum(line["source_name"] == source and line["delivery_status"] != "rejected" for line in lines)
         assert told.get(("waybill_ack_seconds_count", (source,)), 0) == accepted
-    rejected = [line["reason"] for line in lines if line["status"] == "rejected"]
+    rejected = [line["reason"] for line in lines if line["delivery_status"] == "rejected"]
     assert sorted(rejected) == ["not_verified", "unknown_source"]
     assert told["waybill_deliveries_total", ("pack-orders", "rejected", "not_verified")] == 1
 
@@ -62,4 +62,4 @@ def test_a_worker_counts_what_it_logs(run: Run) -> None:
 
 def moment(run: Run) -> str:
     """When the pages were asked for: after the lease was lost, before the rulebook was spoilt."""
-    return run.of("rulebook.rejected")[0]["ts"]
+    return run.of("rulebook.rejected")[0]["timestamp"]

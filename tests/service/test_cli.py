@@ -115,7 +115,7 @@ def test_a_service_with_a_mistake_in_its_configuration_tells_it_in_its_log_too(w
     done = waybill("misconfigured-service")
     line = json.loads(done.stdout)
     assert done.returncode == 2
-    assert (line["event"], line["error_kind"], line["component"]) == ("process.failed", "config", "workers")
+    assert (line["message"], line["error_kind"], line["component"]) == ("process.failed", "config", "workers")
     assert line["error_message"] in done.stderr
 
 
@@ -123,7 +123,7 @@ def test_any_other_error_of_ours_ends_with_1_and_one_line_without_the_password(w
     done = waybill("storeless")
     line = json.loads(done.stdout)
     assert done.returncode == 1
-    assert (line["event"], line["error_kind"]) == ("process.failed", "store_unavailable")
+    assert (line["message"], line["error_kind"]) == ("process.failed", "store_unavailable")
     assert "hunter2" not in done.stdout + done.stderr
 
 
@@ -131,7 +131,7 @@ def test_an_error_nobody_expected_ends_with_1_and_a_line_with_its_frames(waybill
     done = waybill("broken")
     line = json.loads(done.stdout)
     assert done.returncode == 1
-    assert (line["event"], line["error_type"]) == ("process.failed", "RuntimeError")
+    assert (line["message"], line["error_type"]) == ("process.failed", "RuntimeError")
     assert "in broken" in line["error_stack"]
 
 
@@ -150,7 +150,7 @@ def test_a_process_that_cannot_be_imported_says_so_in_its_log(
     done = waybill(command)
     (line,) = [json.loads(each) for each in done.stdout.splitlines()]
     assert done.returncode == code
-    assert (line["event"], line["level"], line["component"]) == ("process.failed", "critical", component)
+    assert (line["message"], line["level"], line["component"]) == ("process.failed", "critical", component)
     assert told.items() <= line.items()
     assert "Traceback" not in done.stderr
 

@@ -33,12 +33,12 @@ class Pods:
 
     async def hears(self, child: Child, event: str) -> Line:
         """Wait until a worker has said something."""
-        return await asyncio.to_thread(child.wait_for, lambda line: line.get("event") == event, START_SECONDS_MAX)
+        return await asyncio.to_thread(child.wait_for, lambda line: line.get("message") == event, START_SECONDS_MAX)
 
     def said(self, event: str, among: Iterable[Child] | None = None) -> list[Line]:
         """Give all that any worker said under a name."""
         children = self.children if among is None else among
-        return [line for child in children for line in child.lines() if line.get("event") == event]
+        return [line for child in children for line in child.lines() if line.get("message") == event]
 
     def kill(self) -> None:
         """End all of them."""

@@ -210,7 +210,7 @@ async def test_log_says_one_line_with_its_level_and_without_personal_data(contex
         {
             "event": "action.logged",
             "log_level": "error",
-            "message": "c1 ***",
+            "text": "c1 ***",
             "event_id": "e1",
             "trace_id": "0af7651916cd43dd8448eb211c80319c",
             "rule_id": "short",

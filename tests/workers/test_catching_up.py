@@ -70,7 +70,7 @@ async def test_a_state_older_than_its_event_is_waited_for_and_no_attempt_is_used
     event_id = await house.send(at=NEW)
     await house.work()
     outcomes = [line["outcome"] for line in house.said("attempt.finished") if line["event_id"] == event_id]
-    assert outcomes == ["waiting", "matched"]
+    assert outcomes == ["deferred", "matched"]
     assert (await house.story(event_id))["attempts"] == "1"
     assert "stale" not in await decided(house, event_id)
     assert told(house, "turned") == [{"was": "ordered", "is": "received"}]
@@ -174,7 +174,7 @@ async def test_an_event_settles_before_its_record_is_fetched_and_uses_up_no_atte
     event_id = await house.send()
     await house.work()
     outcomes = [line["outcome"] for line in house.said("attempt.finished")]
-    assert set(outcomes[:-1]) == {"waiting"}
+    assert set(outcomes[:-1]) == {"deferred"}
     assert outcomes[-1] == "matched"
     assert (await house.story(event_id))["attempts"] == "1"
     assert len(house.said("record.fetched")) == 1

@@ -52,7 +52,7 @@ class Fleet:
         started = [start_child(name, ["work"], environ, self._directory) for name in names]
         self.children += started
         for child in started:
-            await asyncio.to_thread(child.wait_for, lambda line: line.get("event") == "process.started", 15)
+            await asyncio.to_thread(child.wait_for, lambda line: line.get("message") == "process.started", 15)
         return started
 
     async def holder(self) -> Child:
@@ -126,7 +126,7 @@ async def test_a_drain_lets_the_attempt_under_way_come_to_its_end(fleet: Fleet) 
     assert await asyncio.to_thread(worker.process.wait, 5) == 0
     story = await fleet.house.story(event_id)
     assert (story["fate"], story["attempts"]) == ("matched", "1")
-    assert worker.lines()[-1]["event"] == "process.stopped"
+    assert worker.lines()[-1]["message"] == "process.stopped"
 
 
 async def test_a_drain_without_time_gives_the_attempt_back_and_the_event_to_another(fleet: Fleet) -> None:
@@ -151,7 +151,7 @@ async def test_a_worker_that_slept_through_its_lease_writes_nothing_when_it_wake
     await fleet.ends(event_id)
     before = await fleet.house.story(event_id)
     sleeper.process.send_signal(signal.SIGCONT)
-    await asyncio.to_thread(sleeper.wait_for, lambda line: line.get("event") == "lease.lost", 5)
+    await asyncio.to_thread(sleeper.wait_for, lambda line: line.get("message") == "lease.lost", 5)
     assert await fleet.house.story(event_id) == before
     assert fleet.house.keys() == [f"{event_id}:short-receipt:claim:0"]
     again = await fleet.house.send()

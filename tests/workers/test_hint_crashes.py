@@ -57,7 +57,7 @@ class Desk:
 
     async def ends(self, event_id: str) -> None:
         async def over() -> bool:
-            settled = (await self.house.store.sample()).waiting == 0
+            settled = (await self.house.store.sample()).pending == 0
             return settled and (await self.house.story(event_id))["state"] == "ended"
 
         await until(over)
@@ -107,7 +107,7 @@ async def test_a_worker_killed_after_its_customers_events_were_taken_in_and_befo
     event_id = await desk.hint()
     async with asyncio.timeout(15):
         await held.wait()
-    assert (await desk.house.store.sample()).waiting >= 1, "the hint itself has not ended"
+    assert (await desk.house.store.sample()).pending >= 1, "the hint itself has not ended"
     dying.kill()
     await desk.pods.start(lease_seconds=LEASE_SECONDS)
     await desk.ends(event_id)

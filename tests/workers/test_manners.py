@@ -58,7 +58,7 @@ async def test_a_platform_that_says_not_now_is_left_in_peace_and_costs_no_attemp
     for event_id in ids:
         story = await house.story(event_id)
         assert (story["state"], story["attempts"]) == ("ended", "1")
-    waits = [line for line in house.said("attempt.finished") if line["outcome"] == "waiting"]
+    waits = [line for line in house.said("attempt.finished") if line["outcome"] == "deferred"]
     assert {line["error_kind"] for line in waits} <= {
         "platform_paused",
         "platform_rate_limited",
@@ -121,5 +121,5 @@ async def test_an_effect_that_is_held_is_begun_again_without_using_up_an_attempt
     story = await house.story(event_id)
     assert (story["state"], story["attempts"]) == (state, attempts)
     assert len(set(calls)) == 1
-    assert [line["outcome"] for line in house.said("attempt.finished")][:2] == ["waiting", "waiting"]
+    assert [line["outcome"] for line in house.said("attempt.finished")][:2] == ["deferred", "deferred"]
     assert len(house.said("record.fetched")) == 1

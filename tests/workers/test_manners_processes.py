@@ -100,7 +100,7 @@ class Office:
             self.ids.append(name)
 
     async def settled(self) -> bool:
-        return (await self.house.store.sample()).waiting == 0
+        return (await self.house.store.sample()).pending == 0
 
     async def attempts(self) -> set[tuple[Any, Any, Any]]:
         """State, fate and attempts of all events."""
@@ -150,7 +150,7 @@ async def test_a_minute_holds_3000_calls_of_all_workers_and_the_others_wait_for_
     await asyncio.sleep(1)
     assert len(office.engage.began) == room, "not one more"
     waiting = office.pods.said("attempt.finished")
-    assert {line["error_kind"] for line in waiting if line["outcome"] == "waiting"} == {"platform_limit"}
+    assert {line["error_kind"] for line in waiting if line["outcome"] == "deferred"} == {"platform_limit"}
     await until(office.settled, 25)
     late = sorted(office.engage.began)[room:]
     assert len(late) == 30

@@ -74,7 +74,7 @@ class Desk:
 
 
 def counts(line: Mapping[str, Any]) -> tuple[str, int, int, int]:
-    return line["event"], line["seen"], line["changed"], line["missed"]
+    return line["event"], line["records_listed"], line["changed"], line["missed"]
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ async def test_a_created_record_that_answers_404_is_waited_for_without_using_up_
     await house.publish(SINK_RULE)
     event_id = await house.send("missing-1", "created")
     await house.work()
-    assert {line["outcome"] for line in house.said("attempt.finished")} == {"waiting", "unmatched"}
+    assert {line["outcome"] for line in house.said("attempt.finished")} == {"deferred", "unmatched"}
     assert (await house.story(event_id))["attempts"] == "1"
 
 
@@ -227,7 +227,7 @@ async def test_nothing_is_left_behind_once_all_has_ended(house: House) -> None:
     lanes_and_jobs = [key for key in left if key.startswith(("arq:", "wb:lane:", "wb:open", "wb:effects:"))]
     assert lanes_and_jobs == []
     sample = await house.store.sample()
-    assert (sample.due, sample.waiting, sample.running) == (0, 0, 0)
+    assert (sample.due, sample.pending, sample.running) == (0, 0, 0)
 
 
 EMIT_RULE = """

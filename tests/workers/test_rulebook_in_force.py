@@ -72,7 +72,7 @@ async def test_without_a_rulebook_no_event_is_decided_and_none_is_lost(house: Ho
     rules = another(house)
     assert rules.rulebook is None
     assert (await house.story(event_id))["state"] == "waiting"
-    assert (await house.store.sample()).waiting == 1
+    assert (await house.store.sample()).pending == 1
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ async def test_a_document_that_cannot_be_used_leaves_the_last_good_one_in_force_
             await until(rules, newer)
     told = [line for line in lines if line["event"] == "rulebook.rejected" and line["rulebook"] == "bad"]
     assert len(told) == 1
-    assert told[0]["kept"] == good
+    assert told[0]["active"] == good
 
 
 async def test_a_version_is_in_force_within_its_time(house: House) -> None:

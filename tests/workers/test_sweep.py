@@ -54,7 +54,7 @@ async def test_only_one_sweeps_at_a_time(house: House) -> None:
         ([("DEL", LANE)], "open_without_lane"),
         ([("DEL", LANE), ("ZREM", "arq:queue", LANE)], "open_without_lane"),
         ([("DEL", f"arq:job:{LANE}")], "job_without_payload"),
-        ([("SET", f"arq:in-progress:{LANE}", "nobody")], "lock_without_end"),
+        ([("SET", f"arq:in-progress:{LANE}", "nobody")], "lease_without_expiry"),
     ],
 )
 async def test_what_was_broken_is_mended_and_the_event_is_processed(
@@ -122,7 +122,7 @@ async def test_what_outlived_its_time_is_forgotten_and_old_dead_letters_expire(h
     await house.store.client.command("DEL", f"wb:delivery:{dead}")
     await house.work()
     await house.store.client.command("ZADD", "wb:dead", 1, dead)
-    assert await sweep(house) == {"ended_forgotten": 1, "dead_letters_expired": 1}
+    assert await sweep(house) == {"ended_expired": 1, "dead_letters_expired": 1}
     assert (await house.story(dead))["fate"] == "expired"
     assert await house.store.events.page("dead", 10) == []
 
@@ -139,9 +139,9 @@ async def test_as_many_ended_events_are_forgotten_as_a_busy_house_ends(house: Ho
     await house.store.client.command("ZADD", "wb:ended", *ended)
     counts = [await house.store.sweeper.sweep("w1") for _ in range(3)]
     assert [(each.counts, each.more) for each in counts if each] == [
-        ({"ended_forgotten": 20}, True),
-        ({"ended_forgotten": 20}, True),
-        ({"ended_forgotten": 5}, False),
+        ({"ended_expired": 20}, True),
+        ({"ended_expired": 20}, True),
+        ({"ended_expired": 5}, False),
     ]
 
 
@@ -186,7 +186,7 @@ async def test_workers_that_vanished_long_ago_and_buried_jobs_past_their_time_ar
     await house.store.sampler.beat("quiet", 1, time.time() - 60, 1)
     await command("XADD", "wb:dead_jobs", "1-1", "job", "old")
     await command("XADD", "wb:dead_jobs", "*", "job", "new")
-    assert await sweep(house) == {"workers_forgotten": 1, "dead_jobs_expired": 1}
+    assert await sweep(house) == {"workers_expired": 1, "dead_jobs_expired": 1}
     assert await command("HKEYS", "wb:workers") == [b"quiet"]
     assert [fields for _, fields in await command("XRANGE", "wb:dead_jobs", "-", "+")] == [[b"job", b"new"]]
 
@@ -210,7 +210,7 @@ async def test_a_quarantine_whose_count_drifted_is_counted_again(house: House) -
     assert await sweep(house) == {"counter_drifted": 1}
     assert await house.store.quarantine.count("shop") == count
     await command("ZREM", name, "r2")
-    assert await sweep(house) == {"refused_without_place": 1, "counter_drifted": 1}
+    assert await sweep(house) == {"quarantined_without_index": 1, "counter_drifted": 1}
     assert [each.id for each in await house.store.quarantine.read("shop", ["r1", "r2"])] == ["r1"]
     assert await command("PTTL", f"{name}:bytes") > 0
     await command("DEL", name)

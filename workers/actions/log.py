@@ -28,5 +28,5 @@ class Log(Action, frozen=True, kw_only=True, tag="log"):
         """See Action."""
         write = getattr(context.resource("log"), inputs["level"])
         about = {"event_id": context.event_id, "trace_id": trace_id(context.traceparent), "rule_id": context.rule}
-        write("action.logged", message=inputs["message"], **about)
+        write("action.logged", text=inputs["message"], **about)
         return {}

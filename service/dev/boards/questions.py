@@ -100,4 +100,4 @@ WITH_SOURCE = frozenset(COMPONENTS) - {"queue.sampled", "admin.denied"}
 
 def narrowed(event: str, where: tuple[Where, ...]) -> tuple[Where, ...]:
     """Add the dashboard's choice of sources, where the event has one."""
-    return (*where, Where("source", "=~", "$source")) if event in WITH_SOURCE else where
+    return (*where, Where("source_name", "=~", "$source")) if event in WITH_SOURCE else where

@@ -30,7 +30,7 @@ class Request(Struct, frozen=True):
     caller: Operator
     rule_id: str
     if_match: str | None
-    what: str
+    audit_action: str
     note: str = ""
 
 
@@ -123,9 +123,9 @@ def _check_sources(parts: AdminParts, rule: Rule) -> None:
 
 
 async def _publish(parts: AdminParts, request: Request, change: Callable[[Document], Document]) -> str:
-    note = request.note or f"{request.what} {request.rule_id}"
+    note = request.note or f"{request.audit_action} {request.rule_id}"
     shelves = [store.rulebook for store in parts.stores]
     published = await change_rules(shelves, change, request.caller.name, note)
     if published.changed:
-        tell_change(request.caller, request.what, request.rule_id, rulebook=published.version)
+        tell_change(request.caller, request.audit_action, request.rule_id, rulebook=published.version)
     return published.version

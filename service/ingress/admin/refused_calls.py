@@ -49,7 +49,7 @@ class RefusedCalls:
             "http_status": refusal.status,
             "method": request.method,
             "route": request.scope["path_template"],
-            "peer": request.client.host if request.client else "",
+            "client_host": request.client.host if request.client else "",
             **known,
         }
         self._calls += 1

@@ -64,8 +64,8 @@ class Tokens(Struct, frozen=True):
         operator = self.find(given[0]) if len(given) == 1 else None  # of two, a proxy may have looked at the other one
         if operator is None:
             raise Refusal(401, "not_authenticated", "A bearer token of waybill.yaml is due.", _CHALLENGE)
-        peer = connection.client.host if connection.client else ""
-        connection.scope["user"] = structs.replace(operator, peer=peer)
+        host = connection.client.host if connection.client else ""
+        connection.scope["user"] = structs.replace(operator, client_host=host)
         # what may be done here, which Litestar answers by itself
         asks = isinstance(handler, HTTPRouteHandler) and handler.http_methods == {"OPTIONS"}
         least: Role = handler.opt.get("role", ROLES[0] if asks else ROLES[-1])

@@ -237,10 +237,10 @@ async def test_a_change_is_made_once_by_either_way_and_told_in_the_audit_log(
     assert done.exit_code == 0, done.output
     assert [row["result"] for row in rows(done)] == [result]
     (line,) = _audited(capfd)
-    assert (line["what"].split(".")[1], line["target"]) == (result, rows(done)[0]["event_id"])
+    assert (line["audit_action"].split(".")[1], line["target"]) == (result, rows(done)[0]["event_id"])
     door, actor = ("api", "ann-operator") if way == "api" else ("command", "ann")
-    assert (line["door"], line["actor"]) == (door, actor)
-    assert line["peer"]
+    assert (line["via"], line["actor"]) == (door, actor)
+    assert line["client_host"]
     again = await run(*words, "--json", **more)
     assert [row["result"] for row in rows(again) if row["result"] == result] == []
 
@@ -255,7 +255,7 @@ async def test_a_refused_delivery_is_taken_in_or_forgotten_by_either_way(
     assert (kept.exit_code, "add --yes" in kept.output) == (2, True)
     capfd.readouterr()
     assert (await run("quarantine", "discard", "--all", "--yes", **more)).stdout == "1 discarded\n"
-    assert [line["what"] for line in _audited(capfd)] == ["delivery.discarded"]
+    assert [line["audit_action"] for line in _audited(capfd)] == ["delivery.deleted"]
     assert (await run("quarantine", "list", "--json", **more)).stdout == ""
 
 
@@ -273,7 +273,7 @@ async def test_rules_are_put_into_force_and_back_by_either_way_and_told_in_the_a
     assert "in force already" in (await run("rules", "apply", str(file), **more)).stdout
     (back,) = rows(await run("rules", "rollback", installation.first, "--json", **more))
     assert (back["version"], back["changed"]) == (installation.first, True)
-    told = [(line["what"], line["target"], line["door"]) for line in _audited(capfd)]
+    told = [(line["audit_action"], line["target"], line["via"]) for line in _audited(capfd)]
     door = "api" if way == "api" else "command"
     assert told == [
         ("rulebook.applied", applied["version"], door),
@@ -313,12 +313,14 @@ async def test_a_customer_is_forgotten_by_either_way(
     done = await run("forget", "pack", "77", "--yes", "--json", **more)
     assert done.exit_code == 0, done.output
     (told,) = rows(done)
-    assert (told["events"], told["refused"], told["in_hand"]) == (1, 1, 0)
-    assert [(line["what"], line["target"]) for line in _audited(capfd)] == [("customer.forgotten", "pack:customer:77")]
+    assert (told["events"], told["quarantined_deliveries"], told["in_progress"]) == (1, 1, 0)
+    assert [(line["audit_action"], line["target"]) for line in _audited(capfd)] == [
+        ("customer.erased", "pack:customer:77")
+    ]
     (left,) = rows(await run("forget", "pack", "77", "--dry-run", "--json", **more))
-    assert {name: left[name] for name in ("events", "refused", "hints", "published")} == dict.fromkeys(
-        ("events", "refused", "hints", "published"), 0
-    )
+    assert {
+        name: left[name] for name in ("events", "quarantined_deliveries", "hints", "stream_entries")
+    } == dict.fromkeys(("events", "quarantined_deliveries", "hints", "stream_entries"), 0)
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ async def test_the_audit_line_goes_to_stderr_and_the_answer_alone_to_stdout(stor
     (answer,) = lines(done.stdout)
     assert (answer["event_id"], answer["result"], answer["to"]) == (first, "replayed", "lane")
     (line,) = lines(done.stderr)
-    assert (line["event"], line["what"], line["target"], line["actor"], line["door"]) == (
+    assert (line["message"], line["audit_action"], line["target"], line["actor"], line["via"]) == (
         "admin.changed", "event.replayed", first, "ann", "command",
     )  # fmt: skip
     dry = waybill("dead-letters", "discard", "--all", "--dry-run", "--reason", "why", "--json")
@@ -160,7 +160,7 @@ async def test_a_walk_that_breaks_off_says_where_to_go_on(
     rest = waybill("dead-letters", "replay", "--all", "--yes", "--rate", "1000", "--after", place)
     assert rest.returncode == 0, rest.stderr
     assert await store.client.command("ZCARD", "wb:dead") == 0
-    assert (await store.sample()).waiting == 150
+    assert (await store.sample()).pending == 150
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ async def test_an_address_that_floods_must_wait_and_one_that_signs_never_does(
     await asyncio.sleep(1.2)
     told = lines("delivery.received", "delivery.rate_limited")
     assert len([line for line in told if line.get("reason") == "not_verified"]) < 15
-    [throttled] = [line for line in told if line["event"] == "delivery.rate_limited"]
+    [throttled] = [line for line in told if line["message"] == "delivery.rate_limited"]
     assert throttled["deliveries"] == statuses.count(503)
     assert "203.0.113" not in str(told)
 

@@ -72,7 +72,7 @@ async def test_a_refused_delivery_is_kept_raw_and_its_line_says_so(
     assert "cookie" not in kept.headers
     [line] = lines("delivery.received")
     assert (line["reason"], line["quarantined"]) == ("not_verified", True)
-    assert (await store.sample()).waiting == 0
+    assert (await store.sample()).pending == 0
 
 
 @pytest.mark.parametrize(("sight", "subject"), [("outline", "[redacted]"), ("raw", "ada@example.com")])
@@ -207,7 +207,7 @@ async def test_a_failing_store_and_a_full_one_are_told_of(settings: Settings, li
     assert full.offer(delivery(), REFUSAL, whole=True)
     await full.close()
     told = lines("quarantine.failed", "quarantine.full")
-    assert [(line["event"], line["level"]) for line in told] == [
+    assert [(line["message"], line["level"]) for line in told] == [
         ("quarantine.failed", "warning"), ("quarantine.full", "warning"),
     ]  # fmt: skip
     assert told[0]["error_kind"] == "store_unavailable"

@@ -151,6 +151,6 @@ async def test_a_refusal(
     assert problem["detail"].endswith(".")
     assert ("retry-after" in headers) == row.comes_again
     line = lines("delivery.received")[-1]
-    assert (line["status"], line["reason"], line["http_status"]) == ("rejected", row.code, row.status)
+    assert (line["delivery_status"], line["reason"], line["http_status"]) == ("rejected", row.code, row.status)
     assert line["quarantined"] == row.kept
-    assert line["source"] in {row.source, "unknown"}
+    assert line["source_name"] in {row.source, "unknown"}

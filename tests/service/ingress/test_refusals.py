@@ -73,11 +73,11 @@ async def test_a_refusal_is_a_problem_with_its_code_and_leaves_a_line_but_no_eve
     assert problem["title"]
     assert problem["detail"]
     [line] = lines("delivery.received")
-    assert (line["status"], line["reason"], line["http_status"]) == ("rejected", code, status)
-    assert line["source"] == ("erp-orders" if path == PATH else line["source"])
+    assert (line["delivery_status"], line["reason"], line["http_status"]) == ("rejected", code, status)
+    assert line["source_name"] == ("erp-orders" if path == PATH else line["source_name"])
     assert line["duration_ms"] > 0
     assert len(line["trace_id"]) == 32
-    assert (await store.sample()).waiting == 0
+    assert (await store.sample()).pending == 0
 
 
 async def test_head_is_told_what_is_allowed(
@@ -94,7 +94,7 @@ async def test_a_guessed_source_is_not_taken_for_a_source_in_the_log(
     url = await serve(settings, store)
     await send(client, "POST", f"{url}/webhooks/{'a' * 500}", BODY, signed(BODY))
     [line] = lines("delivery.received")
-    assert line["source"] == "unknown"
+    assert line["source_name"] == "unknown"
     assert "aaaa" not in str(line)
 
 
@@ -150,7 +150,7 @@ async def test_a_sender_that_leaves_mid_body_leaves_a_line_and_nothing_else(
     await asyncio.sleep(0.1)
     written = lines("delivery.received")
     assert [(line["reason"], line["http_status"]) for line in written] == [("disconnected", 499)]
-    assert (await store.sample()).waiting == 0
+    assert (await store.sample()).pending == 0
 
 
 async def test_a_connection_that_never_sends_a_head_is_closed(

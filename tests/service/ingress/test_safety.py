@@ -199,7 +199,7 @@ async def test_a_challenge_is_answered_to_who_can_prove_itself_and_becomes_no_ev
     assert echo == b"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"
     status, _, _ = await see(client, url, body, headers | {"authorization": "Bearer no"})
     assert status == 401
-    assert (await store.sample()).waiting == 0
+    assert (await store.sample()).pending == 0
     line = capfd.readouterr().out.splitlines()[-2]
     assert '"event_type":"challenge","status":"ignored","http_status":200' in line
     assert "3eZbrw" not in line

@@ -27,7 +27,7 @@ def bulk(**values: object) -> Bulk:
 
 def told(capfd: pytest.CaptureFixture[str]) -> list[tuple[str, str, str, str, str]]:
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines() if "admin.changed" in line]
-    return [(line["what"], line["target"], line["actor"], line["door"], line["peer"]) for line in lines]
+    return [(line["audit_action"], line["target"], line["actor"], line["via"], line["client_host"]) for line in lines]
 
 
 @pytest.mark.parametrize("wanted", [Wanted(), Wanted(state="waiting"), Wanted(state="decided")])

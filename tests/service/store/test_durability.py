@@ -100,7 +100,7 @@ async def test_a_server_that_comes_back_unsafe_is_refused_before_anything_is_ack
         again.kill()
         own_valkey()
         assert (await store.ingest(make_event(), "b", WINDOW_MS)).status == "queued"
-        assert (await store.sample()).waiting == 2
+        assert (await store.sample()).pending == 2
 
 
 async def test_a_server_made_unsafe_while_it_runs_is_noticed_by_the_next_connection(

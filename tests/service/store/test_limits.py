@@ -59,7 +59,7 @@ async def test_a_crowd_at_the_backlog_limit_does_not_pass_it(
     outcomes = await asyncio.gather(*(store.ingest_all((one,)) for one in arrivals), return_exceptions=True)
     taken = [one for one in outcomes if not isinstance(one, BaseException)]
     assert all(isinstance(one, StoreFull) for one in outcomes if isinstance(one, BaseException))
-    assert len(taken) == (await store.sample()).waiting == 10
+    assert len(taken) == (await store.sample()).pending == 10
     await store.close()
 
 
@@ -105,7 +105,7 @@ async def test_a_server_out_of_memory_refuses_events_and_lets_work_go_on_and_fre
                 assert (await store.lanes.decide(decision(job, head.id, ledger="s"))).kept
                 assert (await store.lanes.settle(settlement(job, head.id, "note", ledger="d"))).kept
                 head = (await store.lanes.settle(settlement(job, head.id, "end", fate="matched", more=True))).head
-        assert (await store.sample()).waiting == 0
+        assert (await store.sample()).pending == 0
         assert [(await store.events.show(one.event.id) or {})["fate"] for one in taken] == ["matched"] * 20
         await store.client.command("DEL", "ballast")
         assert (await store.ingest(make_event(), "k", WINDOW_MS)).status == "queued"

@@ -43,7 +43,7 @@ async def test_scripts_that_the_server_forgot_are_sent_again(store: Store) -> No
     await store.ingest(make_event("2"), "b", WINDOW_MS)
     await store.client.command("SCRIPT", "FLUSH")
     assert (await take_one(store)).head is not None
-    assert (await store.sample()).waiting == 2
+    assert (await store.sample()).pending == 2
 
 
 async def test_a_restart_is_ridden_out_by_the_call_under_way(own_valkey: OwnValkey) -> None:
@@ -77,7 +77,7 @@ async def test_a_server_that_hangs_is_unavailable_in_time_and_used_again_when_it
         os.kill(server.pid, signal.SIGCONT)
         receipt = await store.ingest(make_event(), "b", WINDOW_MS)
         assert receipt in {Receipt("duplicate", event.id), Receipt("queued", receipt.event_id)}
-        assert (await store.sample()).waiting == 2
+        assert (await store.sample()).pending == 2
 
 
 async def deliver(store: Store, acknowledged: set[str], stop: asyncio.Event) -> None:

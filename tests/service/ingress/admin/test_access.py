@@ -132,8 +132,10 @@ async def test_who_is_refused_leaves_a_line_and_a_count_and_nothing_of_what_was_
     await api(*asked, role=role, **({} if role else {"authorization": "Bearer guessed-4711"}))
     [line] = lines("admin.denied")
     known = {"actor": f"ann-{role}", "role": role} if role else {}
-    expected = {**told, **known, "method": asked[0], "peer": "127.0.0.1", "calls": 1}
-    assert {name: line[name] for name in line.keys() - {"ts", "level", "component", "event", "route"}} == expected
+    expected = {**told, **known, "method": asked[0], "client_host": "127.0.0.1", "calls": 1}
+    assert {
+        name: line[name] for name in line.keys() - {"timestamp", "level", "component", "message", "route"}
+    } == expected
     assert line["route"] == "/api/v1/events/{event_id}" + ("/replay" if "replay" in asked[1] else "")
     assert "guessed" not in str(line)
     assert ADMIN_REFUSED.values[told["reason"],] == before + 1

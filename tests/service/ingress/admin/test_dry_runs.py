@@ -154,5 +154,5 @@ async def test_versions_are_listed_compared_and_brought_back(shop: Shop, lines: 
     assert (await shop.api("POST", f"{BOOK}/rollback", {"version": "none"})).status == 404
     back = await shop.api("POST", f"{BOOK}/rollback", {"version": first}, if_match=now.etag)
     assert (back.status, back.body["version"]) == (200, first)
-    assert [line["what"] for line in lines("admin.changed")] == ["rulebook.rolled_back"]
+    assert [line["audit_action"] for line in lines("admin.changed")] == ["rulebook.rolled_back"]
     assert (await shop.api("GET", f"{RULES}/short")).body["sort"] == 0

@@ -198,7 +198,9 @@ async def test_a_platform_is_changed_by_admins_only_and_every_change_is_told(
     box.sandbox.faults.add(Fault(match="/pack_cloud", status=503))
     answer = await platform_api("POST", f"{path}/rule.create", rule)
     assert (answer.status, answer.body["code"]) == (502, "platform_unavailable")
-    told = [(line["what"], line["target"], line["http_status"], line["actor"]) for line in lines("admin.changed")]
+    told = [
+        (line["audit_action"], line["target"], line["http_status"], line["actor"]) for line in lines("admin.changed")
+    ]
     assert told == [
         ("platform.written", "pack:rule.create", 201, "ann-admin"),
         ("platform.written", f"pack:rule.delete:{made.body['id']}", 204, "ann-admin"),

@@ -111,7 +111,7 @@ async def test_a_created_rule_is_in_force_under_its_author_and_told_in_the_audit
         "ann-operator", "because", answer.headers["waybill-rulebook"],
     )  # fmt: skip
     (line,) = lines("admin.changed")
-    assert (line["actor"], line["role"], line["what"], line["target"], line["rulebook"]) == (
+    assert (line["actor"], line["role"], line["audit_action"], line["target"], line["rulebook"]) == (
         "ann-operator", "operator", "rule.created", "short", entry["version"],
     )  # fmt: skip
     got = await api("GET", f"{RULES}/short", role="viewer")
