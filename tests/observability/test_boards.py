@@ -135,7 +135,7 @@ def test_every_alert_has_its_section_in_the_runbook_and_every_section_its_alert(
     sections = re.findall(r"^### (Waybill\w+)$", text, re.MULTILINE)
     assert sorted(sections) == sorted(alert.name for alert in ALERTS)
     for name, body in zip(sections, re.split(r"^### Waybill\w+$", text, flags=re.MULTILINE)[1:], strict=True):
-        for part in ("**Means**", "**Look**", "**Mend**"):
+        for part in ("**Meaning**", "**Diagnose**", "**Fix**"):
             assert part in body, name
 
 

@@ -70,8 +70,8 @@ METRICS = (
         "A source's deliveries cannot be verified: a changed secret, a clock, or a stranger.",
     ),
     Alert(
-        "WaybillAdminRefused",
-        "sum by (namespace, reason) (increase(waybill_admin_refused_total[10m])) > 20",
+        "WaybillAdminDenied",
+        "sum by (namespace, reason) (increase(waybill_admin_denied_total[10m])) > 20",
         "0m",
         "warning",
         "Somebody calls the admin API again and again without a token that may.",
@@ -85,8 +85,8 @@ METRICS = (
         "More than half of the questions to a platform fail.",
     ),
     Alert(
-        "WaybillRulebookRefused",
-        "sum by (namespace) (increase(waybill_rulebooks_refused_total[15m])) > 0",
+        "WaybillRulebookRejected",
+        "sum by (namespace) (increase(waybill_rulebooks_rejected_total[15m])) > 0",
         "0m",
         "warning",
         "A worker cannot load the published rulebook and goes on with the one before.",
