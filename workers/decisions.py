@@ -44,7 +44,7 @@ def open_event(head: Head, *, with_body: bool = False) -> Event:
     if head.delivery is None and head.state == "decided":
         return _recall(head)
     if head.delivery is None:
-        raise PermanentError("delivery_missing", "the event's bytes are not in the store")
+        raise PermanentError("payload_missing", "the event's bytes are not in the store")
     try:
         return unpack_event(head.id, head.delivery, with_body=with_body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -54,7 +54,7 @@ def open_event(head: Head, *, with_body: bool = False) -> Event:
 def _recall(head: Head) -> Event:
     received = read_received(head.story)
     if received is None:
-        raise PermanentError("delivery_missing", "neither the event's bytes nor its story are in the store")
+        raise PermanentError("payload_missing", "neither the event's bytes nor its story are in the store")
     platform, kind, record_id = received.record.split(":", 2)
     record = RecordRef(platform, kind, record_id)
     return Event(

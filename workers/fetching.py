@@ -10,7 +10,7 @@ from service.log import tell_often
 from service.metrics.families import FETCH_SECONDS, FETCHES
 from service.platforms.base import FetchContext, Fetched, Platform
 
-UNASKED = frozenset({"platform_limit", "platform_paused"})
+UNASKED = frozenset({"account_throttled", "circuit_open"})
 
 
 async def fetch_record(platforms: Mapping[str, Platform], event: Event, attempt: int) -> Fetched:

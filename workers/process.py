@@ -119,7 +119,7 @@ class Run:
     async def _attempt(self, head: Head, last: LastState, report: Report) -> Onward:
         # It took its workers down, most likely; buried, it lets the rest of its lane go on.
         if head.deaths >= self._settings.crashes_max:
-            raise PermanentError("worker_died", f"{head.deaths} workers died while they had it")
+            raise PermanentError("worker_crashed", f"{head.deaths} workers died while they had it")
         event = open_event(head)
         report.about(event)
         # Decided is decided: neither a new rulebook nor a newer state changes it any more.

@@ -90,7 +90,8 @@ class FactWriter:
         """Make the fact of an event of this type.
 
         Raises:
-            Refusal: 422 `not_an_event`: a part is missing or no text, or the type is refused; 400 `unparsable`.
+            Refusal: 422 `unrecognized_event`: a part is missing or no text, or the type is rejected;
+                400 `malformed_payload`.
         """
         meaning = self.envelope.types.get(event_type) or self.envelope.unmapped or _change_named(event_type)
         if meaning == "refused":

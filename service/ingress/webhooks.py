@@ -163,7 +163,7 @@ class Webhooks:
                 return await read_body(receive, headers.get("content-length"), inflater, bytes_max, portion)
         except TimeoutError:
             detail = f"The body took longer than {self._settings.body_timeout_seconds:g} seconds to arrive."
-            raise Refusal(408, "slow_body", detail, {"connection": "close"}) from None
+            raise Refusal(408, "request_timeout", detail, {"connection": "close"}) from None
 
     async def _ingest(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt]:
         if not arrivals:

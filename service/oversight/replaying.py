@@ -87,12 +87,12 @@ async def discard_event(places: Places, operator: Operator, event_id: str, reaso
     """End one dead letter for good.
 
     Raises:
-        Refusal: 404 `not_found`, 409 `no_dead_letter`.
+        Refusal: 404 `not_found`, 409 `not_a_dead_letter`.
         StoreUnavailable: not known to be done; may be repeated.
     """
     place, shown = await locate_event(places, event_id)
     if shown["state"] != "dead":
-        raise Refusal(409, "no_dead_letter", f"{event_id[:64]} is no dead letter; it is {shown['state']}.")
+        raise Refusal(409, "not_a_dead_letter", f"{event_id[:64]} is no dead letter; it is {shown['state']}.")
     return await to_its_end(_discard(place, operator, event_id, reason, dry_run=False))
 
 

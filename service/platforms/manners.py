@@ -170,8 +170,10 @@ class AccountGate:
     def _held(self, permit: Permit) -> Held:
         if permit.wait == "paused":
             seconds = permit.seconds + SPREAD_SECONDS * self._manners.chance()
-            return Held("platform_paused", f"{self._account} rests", seconds)
-        return Held("platform_limit", f"{self._account} is asked as much as it allows", permit.seconds + self._turn())
+            return Held("circuit_open", f"{self._account} rests", seconds)
+        return Held(
+            "account_throttled", f"{self._account} is asked as much as it allows", permit.seconds + self._turn()
+        )
 
     def _turn(self) -> float:
         """Give each who waits a turn of its own, as far apart as the account lets calls through."""

@@ -64,7 +64,7 @@ class OpenFoodNetwork:
         """Read an event; all but a real payment of a named order are facts without a record.
 
         Raises:
-            Refusal: 422 `not_an_event`, 400 `unparsable`.
+            Refusal: 422 `unrecognized_event`, 400 `malformed_payload`.
         """
         notice = decode_delivery(_notices, delivery.body)
         event_id, at = optional_id(notice.id), notice.at if isinstance(notice.at, str) else None

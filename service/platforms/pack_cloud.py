@@ -91,11 +91,11 @@ class PackCloud:
         """Read an event of the organization.
 
         Raises:
-            Refusal: 422 `not_an_event`: no code, no id, or another organization's; 400 `unparsable`.
+            Refusal: 422 `unrecognized_event`: no code, no id, or another organization's; 400 `malformed_payload`.
         """
         notice = decode_delivery(_notices, delivery.body)
         if notice.organization_id is not None and str(notice.organization_id) != self._organization_id:
-            raise Refusal(422, "not_an_event", "The event is another organization's: see /organization_id.")
+            raise Refusal(422, "unrecognized_event", "The event is another organization's: see /organization_id.")
         noun, _, verb = notice.event_code.partition(".")
         event_id, kind = optional_id(notice.id), NOUNS.get(noun)
         if kind is None:

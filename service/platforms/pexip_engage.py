@@ -96,7 +96,7 @@ class PexipEngage:
         """Read an event; a ping, and an entity that leads to no customer, is a fact without a record.
 
         Raises:
-            Refusal: 422 `not_an_event`, 400 `unparsable`.
+            Refusal: 422 `unrecognized_event`, 400 `malformed_payload`.
         """
         notice = decode_delivery(_notices, delivery.body)
         event_id, kind, data = optional_id(notice.id), ENTITIES.get(notice.entity), notice.data

@@ -53,9 +53,9 @@ def test_a_worker_counts_what_it_logs(run: Run) -> None:
     told = samples(run, "workers")
     assert told["waybill_leases_lost_total", ()] >= 1
     assert told["waybill_jobs_dead_lettered_total", ()] == 1
-    assert told["waybill_events_dead_lettered_total", ("flow-till", "request_refused")] == 1
+    assert told["waybill_events_dead_lettered_total", ("flow-till", "platform_rejected")] == 1
     assert told["waybill_attempts_total", ("pack-orders", "matched")] >= 2
-    assert told["waybill_effects_total", ("stuck", "http", "error", "answered_no")] == 1
+    assert told["waybill_effects_total", ("stuck", "http", "error", "target_rejected")] == 1
     assert any(name == "waybill_rulebook_rules" and value == 4 for (name, _), value in told.items())
     assert any(name == "waybill_store_call_seconds_count" and value > 0 for (name, _), value in told.items())
 

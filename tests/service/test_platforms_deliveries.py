@@ -120,7 +120,7 @@ def test_an_event_that_does_not_say_what_it_is_about_is_refused(
 ) -> None:
     with pytest.raises(Refusal) as raised:
         platforms[platform].read(delivery(body))
-    assert (raised.value.status, raised.value.code) == (422, "not_an_event")
+    assert (raised.value.status, raised.value.code) == (422, "unrecognized_event")
 
 
 PLACES: list[tuple[str, object, str]] = [
@@ -190,7 +190,7 @@ def test_a_custom_platform_has_no_envelope_of_its_own(outbound: Outbound) -> Non
     platform = Custom("erp", outbound, base_url="https://erp.example", credentials=StaticHeaders({}), places={})
     with pytest.raises(Refusal) as raised:
         platform.read(delivery({"id": "1"}))
-    assert raised.value.code == "not_an_event"
+    assert raised.value.code == "unrecognized_event"
 
 
 @pytest.mark.parametrize("name", FACTS)

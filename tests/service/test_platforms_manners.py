@@ -64,7 +64,7 @@ async def test_not_now_is_held_for_as_long_as_it_asks_and_holds_every_other_proc
     assert [line["event"] for line in lines] == ["platform.circuit_opened"]
     with pytest.raises(Held) as raised:
         await fetch(pack())
-    assert (raised.value.kind, raised.value.http_status) == ("platform_paused", None)
+    assert (raised.value.kind, raised.value.http_status) == ("circuit_open", None)
     assert 6 < raised.value.seconds <= 7
 
 
@@ -158,7 +158,7 @@ async def test_four_at_once_over_all_processes_and_the_others_wait_in_place_or_a
     ends = await asyncio.gather(*(call(gates[n % 3]) for n in range(30)))
     assert most == 4
     assert ends.count("done") >= 8
-    assert set(ends) == {"done", "platform_limit"}
+    assert set(ends) == {"done", "account_throttled"}
 
 
 async def test_those_who_are_held_by_a_limit_get_turns_apart(store: Store) -> None:

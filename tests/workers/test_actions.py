@@ -294,7 +294,7 @@ async def test_an_answer_that_takes_too_long_or_is_too_large_ends(sink: Sink, co
     context.resources["action_timeout_seconds"] = 5
     with pytest.raises(PermanentError) as large:
         await Http.run(inputs("http", url=sink.url), context)
-    assert large.value.kind == "too_large"
+    assert large.value.kind == "response_too_large"
 
 
 async def test_a_private_address_is_refused_unless_allowed(sink: Sink, context: Context) -> None:
@@ -302,7 +302,7 @@ async def test_a_private_address_is_refused_unless_allowed(sink: Sink, context: 
         context.resources["outbound"] = guarded
         with pytest.raises(PermanentError) as caught:
             await Http.run(inputs("http", url=sink.url), context)
-    assert caught.value.kind == "address_refused"
+    assert caught.value.kind == "address_blocked"
     assert sink.got == []
 
 
@@ -313,7 +313,7 @@ async def test_a_private_address_is_refused_however_it_is_written(sink: Sink, co
         context.resources["outbound"] = guarded
         with pytest.raises(PermanentError) as caught:
             await Http.run(inputs("http", url=f"http://{host}:{port}/"), context)
-    assert caught.value.kind in {"address_refused", "invalid_url"}
+    assert caught.value.kind in {"address_blocked", "invalid_url"}
     assert sink.got == []
 
 
@@ -322,7 +322,7 @@ async def test_a_redirect_is_no_way_around(sink: Sink, context: Context, status:
     sink.status, sink.headers = status, {"location": f"{sink.url}/inside"}
     with pytest.raises(PermanentError) as caught:
         await Http.run(inputs("http", url=f"{sink.url}/outside"), context)
-    assert (caught.value.kind, caught.value.http_status) == ("answered_no", status)
+    assert (caught.value.kind, caught.value.http_status) == ("target_rejected", status)
     assert [path for _, path, _, _ in sink.got] == ["/outside"]
 
 

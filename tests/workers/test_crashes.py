@@ -220,7 +220,7 @@ async def test_an_event_that_takes_its_workers_down_is_a_dead_letter_and_its_lan
         await die(house, (await take_up(house, f"dead-{number}")).values())
     await house.work()
     story = await house.story(poison)
-    assert (story["state"], story["fate"]) == ("dead", "worker_died")
+    assert (story["state"], story["fate"]) == ("dead", "worker_crashed")
     assert (await house.story(sound))["fate"] == "matched"
 
 
@@ -235,7 +235,7 @@ async def test_none_that_share_their_workers_with_poison_are_buried_with_it(flee
             break
     stories = {event_id: await house.story(event_id) for event_id in ids}
     assert {event_id for event_id, story in stories.items() if story["state"] == "dead"} == poison
-    assert {stories[event_id]["fate"] for event_id in poison} == {"worker_died"}
+    assert {stories[event_id]["fate"] for event_id in poison} == {"worker_crashed"}
     assert {stories[event_id]["fate"] for event_id in set(ids) - poison} == {"ignored"}
 
 
@@ -254,7 +254,7 @@ async def live(house: House, name: str, poison: set[str], chance: Random) -> Non
         job = held.pop(chance.randrange(len(held)))
         assert job.head
         if job.head.deaths >= house.settings.crashes_max:
-            await house.store.lanes.settle(Settled(job.id, job.token, job.head.id, "bury", fate="worker_died"))
+            await house.store.lanes.settle(Settled(job.id, job.token, job.head.id, "bury", fate="worker_crashed"))
         elif job.head.id in poison:
             await die(house, [job, *held])
             return

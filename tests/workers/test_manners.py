@@ -60,7 +60,7 @@ async def test_a_platform_that_says_not_now_is_left_in_peace_and_costs_no_attemp
         assert (story["state"], story["attempts"]) == ("ended", "1")
     waits = [line for line in house.said("attempt.finished") if line["outcome"] == "deferred"]
     assert {line["error_kind"] for line in waits} <= {
-        "platform_paused",
+        "circuit_open",
         "platform_rate_limited",
         "platform_unavailable",
     }
@@ -75,7 +75,7 @@ async def test_an_event_that_waits_beyond_its_age_becomes_a_dead_letter_with_the
         class Resting(PackCloud):
             async def fetch(self, ref: Any, context: Any) -> Any:
                 _ = ref, context
-                raise Held("platform_paused", "pack rests", 0.2)
+                raise Held("circuit_open", "pack rests", 0.2)
 
         async with Outbound(house.settings) as outbound:
             platforms = cast("dict[str, Platform]", house.tools.platforms)
@@ -84,7 +84,7 @@ async def test_an_event_that_waits_beyond_its_age_becomes_a_dead_letter_with_the
             event_id = await house.send()
             await house.work()
         story = await house.story(event_id)
-        assert (story["state"], story["fate"]) == ("dead", "platform_paused")
+        assert (story["state"], story["fate"]) == ("dead", "circuit_open")
 
 
 class Hesitant(Log, frozen=True, kw_only=True, tag="log"):
@@ -95,7 +95,7 @@ class Hesitant(Log, frozen=True, kw_only=True, tag="log"):
         _ = inputs
         calls.append(context.idempotency_key)
         if len(calls) < 3:
-            raise Held("platform_limit", "as much as it allows", 0.05)
+            raise Held("account_throttled", "as much as it allows", 0.05)
         return {"http_status": 204}
 
 
@@ -103,7 +103,7 @@ class HesitantAndBroken(Hesitant, frozen=True, kw_only=True, tag="log"):
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
         answer = await Hesitant.run(inputs, context)
-        raise TransientError("answered_later", f"after all: {answer}", http_status=500)
+        raise TransientError("target_unavailable", f"after all: {answer}", http_status=500)
 
 
 calls: list[str] = []

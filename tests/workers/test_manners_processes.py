@@ -150,7 +150,7 @@ async def test_a_minute_holds_3000_calls_of_all_workers_and_the_others_wait_for_
     await asyncio.sleep(1)
     assert len(office.engage.began) == room, "not one more"
     waiting = office.pods.said("attempt.finished")
-    assert {line["error_kind"] for line in waiting if line["outcome"] == "deferred"} == {"platform_limit"}
+    assert {line["error_kind"] for line in waiting if line["outcome"] == "deferred"} == {"account_throttled"}
     await until(office.settled, 25)
     late = sorted(office.engage.began)[room:]
     assert len(late) == 30

@@ -187,7 +187,7 @@ async def test_an_event_whose_bytes_are_gone_or_damaged_is_a_dead_letter_and_its
     await house.store.client.command("SET", f"wb:delivery:{damaged}", b"\xff\x00")
     await house.work()
     fates = [(await house.story(event_id))["fate"] for event_id in (gone, damaged, sound)]
-    assert fates == ["delivery_missing", "undecodable", "matched"]
+    assert fates == ["payload_missing", "undecodable", "matched"]
 
 
 async def test_a_damaged_job_payload_does_not_keep_the_event_from_its_end(house: House) -> None:

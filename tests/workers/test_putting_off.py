@@ -63,7 +63,7 @@ def fail_an_effect_once(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("cause", "reason"),
-    [(lag, "catching_up"), (fail_once, "platform_unavailable"), (fail_an_effect_once, "answered_later")],
+    [(lag, "catching_up"), (fail_once, "platform_unavailable"), (fail_an_effect_once, "target_unavailable")],
 )
 async def test_what_waits_tells_why_and_until_when_and_what_has_ended_no_more(
     house: House, cause: Callable[[House], None], reason: str

@@ -71,11 +71,11 @@ async def test_what_was_broken_is_mended_and_the_event_is_processed(
 
 async def test_an_event_without_bytes_and_lane_is_a_dead_letter(house: House) -> None:
     event_id = await house.send()
-    await house.store.client.command("HSET", f"wb:event:{event_id}", "waits_for", "platform_limit", "next_ms", 1)
+    await house.store.client.command("HSET", f"wb:event:{event_id}", "waits_for", "account_throttled", "next_ms", 1)
     await house.store.client.command("DEL", LANE, f"wb:delivery:{event_id}")
     assert "open_without_bytes" in await sweep(house)
     story = await house.story(event_id)
-    assert (story["state"], story["fate"]) == ("dead", "delivery_missing")
+    assert (story["state"], story["fate"]) == ("dead", "payload_missing")
     assert not story.keys() & {"waits_for", "next_ms"}  # a dead letter waits for nothing
 
 

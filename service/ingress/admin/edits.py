@@ -65,12 +65,12 @@ async def add_rule(parts: AdminParts, caller: Operator, rule: Rule, note: str) -
     """Add a rule; give the version it is in.
 
     Raises:
-        Refusal: 409 `exists`, 422.
+        Refusal: 409 `already_exists`, 422.
     """
 
     def added(document: Document) -> Document:
         if any(known.id == rule.id for known in document.rules):
-            raise Refusal(409, "exists", f"There is a rule {rule.id}.")
+            raise Refusal(409, "already_exists", f"There is a rule {rule.id}.")
         check_rule(parts, rule, place_in_rule)
         return structs.replace(document, api_rules=(*document.api_rules, rule))
 

@@ -25,10 +25,10 @@ _NAMES = {"wanted_state": "state"}
 
 _NAMED = re.compile(r"Object (contains unknown|missing required) field `([^`]*)`")
 _CODES = {
-    400: "unparsable",
+    400: "malformed_payload",
     404: "not_found",
     405: "method_not_allowed",
-    413: "too_large",
+    413: "payload_too_large",
     415: "unsupported_media_type",
 }
 
@@ -95,7 +95,7 @@ def answer_http_error(_request: Request[Any, Any, Any], error: HTTPException) ->
 def answer_unreadable(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer a body that cannot be read at all: not UTF-8, or nested without end."""
     reason = "is nested too deeply" if isinstance(error, RecursionError) else "is not UTF-8"
-    return respond(400, "unparsable", f"The JSON {reason}.")
+    return respond(400, "malformed_payload", f"The JSON {reason}.")
 
 
 def answer_trouble(_request: Request[Any, Any, Any], error: WaybillError) -> Response[bytes]:

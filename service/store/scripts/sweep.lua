@@ -62,7 +62,7 @@ local function mend_open(id)
     count('open_without_lane')
   else
     redis.call('ZREM', open, id)
-    redis.call('HSET', event, 'state', 'dead', 'fate', 'delivery_missing')
+    redis.call('HSET', event, 'state', 'dead', 'fate', 'payload_missing')
     redis.call('HDEL', event, 'waits_for', 'next_ms')
     redis.call('ZADD', dead, now, id)
     count('open_without_bytes')

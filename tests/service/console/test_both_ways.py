@@ -399,13 +399,13 @@ async def test_a_mistake_that_only_the_api_sees_is_told_with_its_place(installat
 
 
 async def test_an_explanation_tells_what_an_event_waits_for_also_as_json(installation: Installation, run: Run) -> None:
-    put_off = ("waits_for", "platform_limit", "next_ms", 1_800_000_000_000)
+    put_off = ("waits_for", "account_throttled", "next_ms", 1_800_000_000_000)
     await installation.house.store.client.command("HSET", f"wb:event:{installation.waiting}", *put_off)
     for way in ({}, installation.remotely()):
         (told,) = rows(await run("explain", installation.waiting, "--json", **way))
-        assert (told["waits_for"], told["next_attempt_at"]) == ("platform_limit", "2027-01-15T08:00:00.000Z")
+        assert (told["waits_for"], told["next_attempt_at"]) == ("account_throttled", "2027-01-15T08:00:00.000Z")
         plain = (await run("explain", installation.waiting, **way)).stdout
-        assert "put off for platform_limit, next attempt not before 2027-01-15T08:00:00.000Z" in plain
+        assert "put off for account_throttled, next attempt not before 2027-01-15T08:00:00.000Z" in plain
         assert "customer.updated (updated) from pack-orders about pack:customer:77" in plain
 
 

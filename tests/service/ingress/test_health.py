@@ -124,7 +124,7 @@ async def test_nothing_is_acknowledged_on_a_store_that_became_unsafe(
         assert response.status == 503
         assert (await response.json(content_type=None))["code"] == "store_unavailable"
     async with client.get(f"{url}/readyz") as response:
-        assert (await response.json())["reason"] == "store_unsafe"
+        assert (await response.json())["reason"] == "store_not_durable"
     assert "appendfsync" in lines("store.not_durable")[-1]["reason"]
     await late.close()
 

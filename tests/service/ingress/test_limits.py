@@ -66,7 +66,7 @@ async def test_a_bomb_is_a_413(
 ) -> None:
     url = await serve(settings, store)
     status, _, problem = await post(client, url, pack(bytes(20_000_000)), signed(BODY, content_encoding=encoding))
-    assert (status, problem["code"]) == (413, "too_large")
+    assert (status, problem["code"]) == (413, "payload_too_large")
 
 
 async def test_all_bodies_together_are_bounded(

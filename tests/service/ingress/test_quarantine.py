@@ -92,11 +92,11 @@ async def test_a_header_that_tells_what_it_is_about_may_be_a_persons_address(
 @pytest.mark.parametrize(
     ("code", "headers", "body", "whole"),
     [
-        ("unparsable", signed(b"{"), b"{", True),
-        ("not_an_event", signed(b"{}"), b"{}", True),
+        ("malformed_payload", signed(b"{"), b"{", True),
+        ("unrecognized_event", signed(b"{}"), b"{}", True),
         ("unsupported_media_type", signed(BODY, content_type="text/plain"), BODY, True),
         ("unsupported_media_type", signed(BODY, content_encoding="br"), b"", False),
-        ("too_large", signed(bytes(2_000)), b"", False),
+        ("payload_too_large", signed(bytes(2_000)), b"", False),
     ],
 )
 async def test_every_refusal_a_person_can_mend_is_kept_with_its_cause(

@@ -40,14 +40,14 @@ ROWS: list[Row] = [
     ("method_not_allowed", 405, "PUT", PATH, BODY, signed(BODY)),
     ("unsupported_media_type", 415, "POST", PATH, BODY, signed(BODY, content_type="text/plain")),
     ("unsupported_media_type", 415, "POST", PATH, BODY, signed(BODY, content_encoding="br")),
-    ("unparsable", 400, "POST", PATH, BODY, signed(BODY, content_encoding="gzip")),
+    ("malformed_payload", 400, "POST", PATH, BODY, signed(BODY, content_encoding="gzip")),
     ("not_verified", 401, "POST", PATH, BODY, signed(BODY + b" ")),
     ("not_verified", 401, "POST", PATH, BODY, UNSIGNED),
-    ("unparsable", 400, "POST", PATH, b"{", signed(b"{")),
-    ("unparsable", 400, "POST", PATH, b"", signed(b"")),
-    ("unparsable", 400, "POST", PATH, b'{"id":"\xff"}', signed(b'{"id":"\xff"}')),
-    ("not_an_event", 422, "POST", PATH, b'{"id":"1","type":"x"}', signed(b'{"id":"1","type":"x"}')),
-    ("too_large", 413, "POST", PATH, bytes(2_000), signed(bytes(2_000))),
+    ("malformed_payload", 400, "POST", PATH, b"{", signed(b"{")),
+    ("malformed_payload", 400, "POST", PATH, b"", signed(b"")),
+    ("malformed_payload", 400, "POST", PATH, b'{"id":"\xff"}', signed(b'{"id":"\xff"}')),
+    ("unrecognized_event", 422, "POST", PATH, b'{"id":"1","type":"x"}', signed(b'{"id":"1","type":"x"}')),
+    ("payload_too_large", 413, "POST", PATH, bytes(2_000), signed(bytes(2_000))),
 ]
 
 
@@ -135,8 +135,8 @@ async def test_a_body_that_takes_too_long_is_refused_and_its_connection_closed(
     answer = await reader.read()
     writer.close()
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b'"code":"slow_body"' in answer
-    assert [line["reason"] for line in lines("delivery.received")] == ["slow_body"]
+    assert b'"code":"request_timeout"' in answer
+    assert [line["reason"] for line in lines("delivery.received")] == ["request_timeout"]
 
 
 async def test_a_sender_that_leaves_mid_body_leaves_a_line_and_nothing_else(

@@ -278,7 +278,7 @@ async def test_json_under_another_name_is_taken_where_the_source_says_so(
         status, _, body = await see(client, f"{url}/webhooks/{name}", BODY, permit | {"content-type": media})
         assert status == due, (name, media, body)
     status, _, body = await see(client, f"{url}/webhooks/trello", b"a=b", permit | {"content-type": "text/plain"})
-    assert (status, json.loads(body)["code"]) == (400, "unparsable")
+    assert (status, json.loads(body)["code"]) == (400, "malformed_payload")
 
 
 async def test_whoever_has_something_hashed_by_a_handshake_cannot_sign_with_it(
