@@ -16,7 +16,7 @@ from service.errors import ConfigError, WaybillError
 from service.log import Component, configure, get_logger
 
 GROUP = "waybill.commands"
-PROCESSES: Mapping[str, Component] = {"serve": "service", "work": "workers"}
+PROCESSES: Mapping[str, Component] = {"serve": "service", "worker": "workers"}
 """Commands that are pods: whatever ends them is a line of the log, even what happens while they are imported."""
 
 EXIT_FAILED = 1

@@ -1,4 +1,4 @@
-"""`waybill work`: joins the worker's parts and runs them until SIGTERM."""
+"""`waybill worker`: joins the worker's parts and runs them until SIGTERM."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""`waybill forget`: erase a customer everywhere."""
+"""`waybill erase-customer`: erase a customer everywhere."""
 
 import click
 from msgspec import structs

@@ -52,7 +52,7 @@ class Stack:
 
     def start_worker(self, name: str) -> Child:
         """Start a worker and wait until it takes jobs."""
-        worker = self.start(name, "work", admin_port="0")  # the one that was set is the ingress's
+        worker = self.start(name, "worker", admin_port="0")  # the one that was set is the ingress's
         worker.wait_for(started, START_SECONDS_MAX)
         return worker
 

@@ -51,7 +51,7 @@ def plan_replay(shown: Mapping[str, Any], *, again: bool) -> Replay | str:
         # Those that are done as well: the new generation gives each another key.
         return Replay(shown["id"], record, "p" * len(ledger), int(shown.get("generation", 0)))
     if set(ledger) == {"d"}:
-        return "every effect is known done; ask for `again` to run them once more"
+        return "every effect is known done; ask for `rerun_done` to run them again"
     return Replay(shown["id"], record, "".join("d" if letter == "d" else "p" for letter in ledger))
 
 

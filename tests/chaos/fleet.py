@@ -108,7 +108,7 @@ class Fleet:
 
     async def start_worker(self) -> Child:
         """Start a worker."""
-        child = self._child("worker", "work", WAYBILL_ADMIN_PORT="0")
+        child = self._child("worker", "worker", WAYBILL_ADMIN_PORT="0")
         await asyncio.to_thread(child.wait_for, _is_started, START_SECONDS_MAX)
         return child
 

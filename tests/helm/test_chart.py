@@ -60,7 +60,7 @@ def test_both_components_run_one_image_each_with_its_command() -> None:
     objects = render("full")
     service, workers = container(objects, "service"), container(objects, "workers")
     assert service["image"] == workers["image"] == f"registry.example.com/waybill@sha256:{'0123456789abcdef' * 4}"
-    assert (service["args"], workers["args"]) == (["serve"], ["work"])
+    assert (service["args"], workers["args"]) == (["serve"], ["worker"])
 
 
 def test_a_tag_stands_where_no_digest_does() -> None:

@@ -84,7 +84,7 @@ def test_every_module_is_compiled_beforehand() -> None:
     assert sources == compiled > 50
 
 
-@pytest.mark.parametrize("command", ["serve", "work", "check"])
+@pytest.mark.parametrize("command", ["serve", "worker", "check"])
 def test_each_command_is_there(command: str) -> None:
     assert command in podman("run", *LOCKED, IMAGE, command, "--help")
 

@@ -208,7 +208,7 @@ class Acts:
 
     def outsiders(self) -> None:
         """A worker where no rulebook is, a plain job nobody knows, and a process that cannot start."""
-        alone = self.stack.start("worker-alone", "work", admin_port="0", key_prefix="alone:", queue="alone")
+        alone = self.stack.start("worker-alone", "worker", admin_port="0", key_prefix="alone:", queue="alone")
         alone.wait_for(lambda line: line["message"] == "rulebook.missing", SECONDS_MAX)
         alone.stop()
         asyncio.run(self._enqueue_nonsense())
@@ -236,7 +236,7 @@ class Acts:
         """A list that is polled: well, then with a refusal, then by a worker whose turn is taken away."""
         polling = self.stack.workspace.directory / "polling.yaml"
         polling.write_text(self.stack.workspace.config.read_text().replace("\nrules:", f"{POLLED_SOURCE}\nrules:"))
-        worker = self.stack.start("worker-poll", "work", admin_port="0", config=str(polling))
+        worker = self.stack.start("worker-poll", "worker", admin_port="0", config=str(polling))
         worker.wait_for(lambda line: line["message"] == "poll.finished", SECONDS_MAX)
         self._fault({"match": f"/flow_retail/v2/tenants/{FLOW_TENANT}/customers", "status": 403})
         worker.wait_for(lambda line: line["message"] == "poll.interrupted", SECONDS_MAX)

@@ -138,7 +138,7 @@ def test_an_error_nobody_expected_ends_with_1_and_a_line_with_its_frames(waybill
 @pytest.mark.parametrize(
     ("command", "component", "entry", "code", "told"),
     [
-        ("work", "workers", "other_room:work", 2, {"error_kind": "config"}),
+        ("worker", "workers", "other_room:work", 2, {"error_kind": "config"}),
         ("serve", "service", "broken_room:serve", 1, {"error_kind": "unexpected", "error_type": "ZeroDivisionError"}),
     ],
 )
@@ -168,7 +168,7 @@ def test_help_lists_every_command_and_says_which_cannot_be_loaded(waybill: Run) 
     assert "fine Say what is loaded." in words
     assert "misconfigured Refuse." in words
     assert "[other_room:command cannot be imported" in words
-    for name in ("check", "demo", "dev", "rules", "sandbox", "serve", "work"):
+    for name in ("check", "demo", "dev", "rules", "sandbox", "serve", "worker"):
         assert f" {name} " in words
 
 

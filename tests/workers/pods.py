@@ -1,4 +1,4 @@
-"""Pods as processes of their own: `waybill work` and `waybill serve` on one configuration, started and waited for."""
+"""Pods as processes of their own: `waybill worker` and `waybill serve` on one configuration, started and waited for."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ class Pods:
         self._config = directory / "waybill.yaml"
         self._config.write_text(config)
 
-    async def start(self, redis_url: str | None = None, command: str = "work", **settings: object) -> Child:
+    async def start(self, redis_url: str | None = None, command: str = "worker", **settings: object) -> Child:
         """Start one and wait until it is at work; `redis_url` where it is to reach the store another way."""
         values = {"config": self._config, "host": "127.0.0.1", "port": 0, "admin_port": 0} | settings
         environ = dict(os.environ) | {f"WAYBILL_{name.upper()}": str(value) for name, value in values.items()}

@@ -49,7 +49,7 @@ class Fleet:
         environ |= {"WAYBILL_HOST": "127.0.0.1", "WAYBILL_ADMIN_PORT": "0"}
         environ |= {"WAYBILL_REDIS_URL": self._url, "PACK_TOKEN": self.house.sandbox.token}
         names = [f"w{len(self.children) + number}" for number in range(count)]
-        started = [start_child(name, ["work"], environ, self._directory) for name in names]
+        started = [start_child(name, ["worker"], environ, self._directory) for name in names]
         self.children += started
         for child in started:
             await asyncio.to_thread(child.wait_for, lambda line: line.get("message") == "process.started", 15)

@@ -63,7 +63,7 @@ async def test_an_event_whose_effects_are_all_done_is_replayed_only_on_again(hou
     await house.publish(SINK_RULE)
     event_id = await house.send()
     await house.work()
-    assert "again" in str(await plan(house, event_id))
+    assert "rerun_done" in str(await plan(house, event_id))
     assert await replay(house, event_id, again=True) == "effects"
     await house.work()
     assert house.keys() == [f"{event_id}:short-receipt:claim:{generation}" for generation in (0, 1)]

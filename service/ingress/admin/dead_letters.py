@@ -77,7 +77,7 @@ class DeadLetters(Controller):
         self, event_id: FromPath[str], data: JSONBody[ReplayOrder], parts: Parts, caller: Caller
     ) -> Change:
         """Put one dead letter back. One that is under way is told of, and left alone."""
-        return await replay_event(parts.places, caller, event_id, again=data.again, dry_run=data.dry_run)
+        return await replay_event(parts.places, caller, event_id, again=data.rerun_done, dry_run=data.dry_run)
 
     @post("/{event_id:str}/discard", role="operator", status_code=200)
     async def discard_dead_letter(
@@ -89,7 +89,7 @@ class DeadLetters(Controller):
     @post("/replay", role="operator", status_code=200)
     async def replay_dead_letters(self, data: JSONBody[BulkReplay], parts: Parts, caller: Caller) -> ChangePage:
         """Put back a page of dead letters, at most `rate` a second; a dry run unless told otherwise."""
-        return await replay_page(parts.places, caller, _dead(data), again=data.again)
+        return await replay_page(parts.places, caller, _dead(data), again=data.rerun_done)
 
     @post("/discard", role="operator", status_code=200)
     async def discard_dead_letters(self, data: JSONBody[BulkDiscard], parts: Parts, caller: Caller) -> ChangePage:

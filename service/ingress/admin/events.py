@@ -22,16 +22,16 @@ Moment = Annotated[datetime | None, QueryParameter(description="when it arrived,
 
 
 class ReplayOrder(Struct, frozen=True, forbid_unknown_fields=True):
-    """How to put one event back: only what is unfinished, or `again` every effect under a new idempotency key."""
+    """How to put one event back: only what is unfinished, or with `rerun_done` every effect under a new idempotency key."""
 
-    again: bool = False
+    rerun_done: bool = False
     dry_run: bool = False
 
 
 class BulkReplay(Bulk, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which events to put back, and how; `wanted.state` says whether those that are `dead` or that `ended`."""
 
-    again: bool = False
+    rerun_done: bool = False
 
 
 class Events(Controller):
@@ -78,9 +78,9 @@ class Events(Controller):
         self, event_id: FromPath[str], data: JSONBody[ReplayOrder], parts: Parts, caller: Caller
     ) -> Change:
         """Put one event back. One that is under way is told of, and left alone."""
-        return await replay_event(parts.places, caller, event_id, again=data.again, dry_run=data.dry_run)
+        return await replay_event(parts.places, caller, event_id, again=data.rerun_done, dry_run=data.dry_run)
 
     @post("/replay", role="operator", status_code=200)
     async def replay_events(self, data: JSONBody[BulkReplay], parts: Parts, caller: Caller) -> ChangePage:
         """Put back a page of events, at most `rate` a second; a dry run unless told otherwise. Go on with `next`."""
-        return await replay_page(parts.places, caller, data, again=data.again)
+        return await replay_page(parts.places, caller, data, again=data.rerun_done)

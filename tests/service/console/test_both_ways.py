@@ -140,7 +140,7 @@ events replay ENDED
 events replay WAITING
 events replay nobody
 events replay --all --dry-run
-events replay --all --again --dry-run
+events replay --all --rerun-done --dry-run
 events replay
 dead-letters list
 dead-letters list --error nothing
@@ -157,9 +157,9 @@ dead-letters discard DEAD --reason=
 quarantine list
 quarantine show REFUSED
 quarantine show REFUSED --raw
-quarantine verify --all
-quarantine verify nobody
-quarantine accept --all
+quarantine reverify --all
+quarantine reverify nobody
+quarantine release --all
 sources
 workers
 polls
@@ -191,10 +191,10 @@ explain ENDED
 explain DEAD
 explain WAITING --raw
 explain nobody
-forget pack 77 --dry-run
-forget pack 77
-forget pakc 77 --dry-run
-forget pakc 77 --yes
+erase-customer pack 77 --dry-run
+erase-customer pack 77
+erase-customer pakc 77 --dry-run
+erase-customer pakc 77 --yes
 """.strip().splitlines()
 
 
@@ -220,8 +220,8 @@ CHANGES = [
     ("dead-letters replay --record po-2 --yes", "replayed"),
     ("dead-letters discard DEAD --reason why", "discarded"),
     ("dead-letters discard --all --reason why --yes", "discarded"),
-    ("events replay ENDED --again", "replayed"),
-    ("events replay --all --again --yes", "replayed"),
+    ("events replay ENDED --rerun-done", "replayed"),
+    ("events replay --all --rerun-done --yes", "replayed"),
 ]
 
 
@@ -250,11 +250,11 @@ async def test_a_refused_delivery_is_taken_in_or_forgotten_by_either_way(
     way: str, installation: Installation, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
     more = installation.remotely("operator") if way == "api" else {}
-    assert (await run("quarantine", "accept", "--all", **more)).exit_code == 1
-    kept = await run("quarantine", "discard", "--all", **more)
+    assert (await run("quarantine", "release", "--all", **more)).exit_code == 1
+    kept = await run("quarantine", "delete", "--all", **more)
     assert (kept.exit_code, "add --yes" in kept.output) == (2, True)
     capfd.readouterr()
-    assert (await run("quarantine", "discard", "--all", "--yes", **more)).stdout == "1 discarded\n"
+    assert (await run("quarantine", "delete", "--all", "--yes", **more)).stdout == "1 deleted\n"
     assert [line["audit_action"] for line in _audited(capfd)] == ["delivery.deleted"]
     assert (await run("quarantine", "list", "--json", **more)).stdout == ""
 
@@ -310,14 +310,14 @@ async def test_a_customer_is_forgotten_by_either_way(
 ) -> None:
     more = installation.remotely() if way == "api" else {}
     capfd.readouterr()
-    done = await run("forget", "pack", "77", "--yes", "--json", **more)
+    done = await run("erase-customer", "pack", "77", "--yes", "--json", **more)
     assert done.exit_code == 0, done.output
     (told,) = rows(done)
     assert (told["events"], told["quarantined_deliveries"], told["in_progress"]) == (1, 1, 0)
     assert [(line["audit_action"], line["target"]) for line in _audited(capfd)] == [
         ("customer.erased", "pack:customer:77")
     ]
-    (left,) = rows(await run("forget", "pack", "77", "--dry-run", "--json", **more))
+    (left,) = rows(await run("erase-customer", "pack", "77", "--dry-run", "--json", **more))
     assert {
         name: left[name] for name in ("events", "quarantined_deliveries", "hints", "stream_entries")
     } == dict.fromkeys(("events", "quarantined_deliveries", "hints", "stream_entries"), 0)
@@ -328,7 +328,7 @@ async def test_a_customer_is_forgotten_by_either_way(
     [
         ("viewer", ("events", "list"), 0),
         ("viewer", ("events", "replay", "ENDED"), 1),
-        ("operator", ("forget", "pack", "77", "--yes"), 1),
+        ("operator", ("erase-customer", "pack", "77", "--yes"), 1),
         ("operator", ("events", "show", "WAITING", "--raw"), 1),
     ],
 )
@@ -413,7 +413,7 @@ async def test_without_a_terminal_nothing_is_done_to_all_unasked(installation: I
     for words in (("dead-letters", "replay", "--all"), ("dead-letters", "discard", "--all", "--reason", "why")):
         done = await run(*words)
         assert (done.exit_code, "1 would be" in done.output, "add --yes" in done.output) == (2, True, True)
-    assert (await run("forget", "pack", "77")).exit_code == 2
+    assert (await run("erase-customer", "pack", "77")).exit_code == 2
     assert (await installation.house.story(installation.dead))["state"] == "dead"
 
 

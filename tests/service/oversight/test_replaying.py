@@ -107,7 +107,7 @@ async def test_what_is_done_is_repeated_only_on_again(house: House, places: list
     await house.work()
     ended = bulk(wanted=Wanted(state="ended"))
     page = await replay_page(places, ANN, ended, again=False)
-    assert [(change.result, "again" in str(change.reason)) for change in page.items] == [("skipped", True)]
+    assert [(change.result, "rerun_done" in str(change.reason)) for change in page.items] == [("skipped", True)]
     page = await replay_page(places, ANN, ended, again=True)
     assert [change.result for change in page.items] == ["replayed"]
     await house.work()

@@ -21,7 +21,7 @@ from .conftest import Api, Lines
 
 pytestmark = pytest.mark.store
 
-EVENTS, DEAD, FORGET = "/api/v1/events", "/api/v1/dead-letters", "/api/v1/forget"
+EVENTS, DEAD, FORGET = "/api/v1/events", "/api/v1/dead-letters", "/api/v1/erasures"
 
 
 @pytest.fixture
