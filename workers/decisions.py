@@ -52,7 +52,7 @@ def open_event(head: Head, *, with_body: bool = False) -> Event:
 
 
 def _recall(head: Head) -> Event:
-    received = read_received(head.story)
+    received = read_received(head.history)
     if received is None:
         raise PermanentError("payload_missing", "neither the event's bytes nor its story are in the store")
     platform, kind, record_id = received.record.split(":", 2)
@@ -88,11 +88,11 @@ def decide(rulebook: Rulebook, event: Event, fetched: Fetched, last: LastState, 
     judgement = rulebook.judge(subject, datetime.now(UTC), evidence)
     because = evidence.by_rule()
     verdicts = [
-        StoredVerdict(verdict.rule, verdict.result, verdict.reason, because.get(verdict.rule, UNSET))
+        StoredVerdict(verdict.rule_id, verdict.result, verdict.reason, because.get(verdict.rule_id, UNSET))
         for verdict in judgement.verdicts
     ]
     effects = [
-        StoredEffect(effect.rule, effect.action, effect.do, effect.repeat, effect.inputs)
+        StoredEffect(effect.rule_id, effect.action_id, effect.action_type, effect.repeat, effect.inputs)
         for effect in judgement.effects
     ]
     line = _line(rulebook, fetched, last, attempt, verdicts, effects, stale=stale)

@@ -129,11 +129,11 @@ class Direct:
 
     async def replay_event(self, event_id: str, *, again: bool, dry_run: bool) -> Change:
         """See Desk."""
-        return await replay_event(self._places, self._operator, event_id, again=again, dry_run=dry_run)
+        return await replay_event(self._places, self._operator, event_id, rerun_done=again, dry_run=dry_run)
 
     async def replay_page(self, bulk: Bulk, *, again: bool) -> ChangePage:
         """See Desk."""
-        return await replay_page(self._places, self._operator, bulk, again=again)
+        return await replay_page(self._places, self._operator, bulk, rerun_done=again)
 
     async def discard_event(self, event_id: str, reason: str) -> Change:
         """See Desk."""

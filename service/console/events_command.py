@@ -14,7 +14,7 @@ from service.console.wanting import AFTER, LIMIT, STATE, wanting
 from service.oversight.replaying import Change
 from service.oversight.wanted import Wanted
 
-ENDS = "Events that ended like this (matched, unmatched, unchanged, …), or dead letters with this error."
+ENDS = "Events that ended like this (matched, unmatched, unchanged, …, or dead_lettered)."
 RAW = click.option("--raw", is_flag=True, help="With bodies as they are. Takes the role admin.")
 AGAIN = click.option(
     "--rerun-done", "again", is_flag=True, help="Run every effect once more, not only unfinished ones."

@@ -147,11 +147,11 @@ async def _leads_to(hit: Hit, customer: Customer) -> bool:
     platform, _, rest = hit.summary.record.partition(":")
     if platform != customer.platform or rest.partition(":")[0] in RECORDS:
         return False
-    shown = await hit.place.store.events.show(hit.summary.id)
+    shown = await hit.store.store.events.show(hit.summary.id)
     event: Mapping[str, Any] = (shown or {}).get("event") or {}
     if names(event.get("body", b""), customer.id):
         return True
-    return await hit.place.store.events.show(derived_event_id(hit.summary.id, customer.lane)) is not None
+    return await hit.store.store.events.show(derived_event_id(hit.summary.id, customer.lane)) is not None
 
 
 async def _refused(place: Place, customer: Customer) -> list[Refused]:

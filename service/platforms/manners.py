@@ -193,9 +193,9 @@ class AccountGate:
         wide = error.kind in ACCOUNT_WIDE or error.http_status in UNAVAILABLE
         outcome: Outcome = "asked" if not_now else "failed" if wide else "answered"
         after = await self._leave(token, outcome, error.retry_after_seconds or 0.0)
-        if after is None or after.word not in {"paused", "rests"}:
+        if after is None or after.state not in {"paused", "rests"}:
             return
-        if after.word == "paused":
+        if after.state == "paused":
             self._log.warning(
                 "platform.circuit_opened",
                 platform=self._account,
@@ -224,8 +224,8 @@ class AccountGate:
             )
         except (StoreUnavailable, StoreUnsafe):
             return None
-        if outcome == "ok" and after.word != "rests":
+        if outcome == "ok" and after.state != "rests":
             self.troubled = False
-        if after.word == "resumed":
+        if after.state == "resumed":
             self._log.info("platform.circuit_closed", platform=self._account)
         return after

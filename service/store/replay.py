@@ -1,7 +1,7 @@
 """Putting events back, or ending dead letters for good: by a person's wish only.
 
-What is known done stays done. A replay finishes what is unfinished (the default), or, `again`, runs every effect anew
-under a generation of its own, and so under new idempotency keys.
+What is known done stays done. A replay finishes what is unfinished (the default), or, with `rerun_done`, runs every effect
+anew under a generation of its own, and so under new idempotency keys.
 """
 
 import os
@@ -36,18 +36,18 @@ class Replay(Struct, frozen=True):
     raised: int | None = None
 
 
-def plan_replay(shown: Mapping[str, Any], *, again: bool) -> Replay | str:
+def plan_replay(shown: Mapping[str, Any], *, rerun_done: bool) -> Replay | str:
     """From what the store shows of an event to its replay, or to the reason why there is nothing to replay. Pure."""
-    if shown["state"] in {"waiting", "decided"}:
+    if shown["state"] in {"queued", "decided"}:
         return "it is under way"
-    received = next((line for line in shown["story"] if line["what"] == "received"), None)
+    received = next((line for line in shown["history"] if line["entry"] == "received"), None)
     ledger: str = shown.get("ledger", "")
     if received is None:
         return _undecided(shown)
     record: str = received["record"]
     if not ledger:
         return Replay(shown["id"], record) if shown["state"] == "dead" else "it ended without effects"
-    if again:
+    if rerun_done:
         # Those that are done as well: the new generation gives each another key.
         return Replay(shown["id"], record, "p" * len(ledger), int(shown.get("generation", 0)))
     if set(ledger) == {"d"}:

@@ -116,7 +116,7 @@ async def _claim_us(store: Store, name: str) -> float:
 
 async def _end(store: Store, jobs: Sequence[Job]) -> None:
     ends = [
-        Settled(job.id, job.token, job.head.id, "end", story=b'{"what":"received"}\n', fate="unmatched")
+        Settled(job.id, job.token, job.head.id, "end", history=b'{"entry":"received"}\n', outcome="unmatched")
         for job in jobs
         if job.head
     ]

@@ -59,7 +59,7 @@ def test_versions_are_compared_rolled_back_and_exported(run: Run, tmp_path: Path
     assert told[0] == "changed one"
     assert {"  -sort: 2", "  +sort: 3", "added two"} <= set(told)
     changes = [json.loads(line) for line in run("diff", second, first, "--json").stdout.splitlines()]
-    assert [change["what"] for change in changes] == ["changed", "removed"]
+    assert [change["change"] for change in changes] == ["changed", "removed"]
     assert run("diff", second).stdout == "no difference\n"
     assert run("rollback", first, "--note", "oops").stdout == f"{first} in force, 1 rules\n"
     assert run("rollback", first).stdout == f"{first} in force already, 1 rules\n"

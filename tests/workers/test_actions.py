@@ -147,7 +147,7 @@ def test_the_installed_package_offers_exactly_this_list_and_each_file_is_in_it()
 class Greet(Action, frozen=True, kw_only=True, tag="greet"):
     """`name` is a template."""
 
-    repeat: ClassVar[Repeat] = "safe"
+    repeat: ClassVar[Repeat] = "idempotent"
     summary: ClassVar[str] = "Greets somebody."
 
     name: str
@@ -166,7 +166,11 @@ async def test_a_new_action_takes_its_file_and_its_place_in_the_list_and_nothing
     actions = (*ACTIONS, Greet)
     for described in describe_rule_types(actions):
         (greet,) = [action for action in described.actions if action.do == "greet"]
-        assert (greet.summary, greet.repeat, greet.description) == ("Greets somebody.", "safe", "`name` is a template.")
+        assert (greet.summary, greet.repeat, greet.description) == (
+            "Greets somebody.",
+            "idempotent",
+            "`name` is a template.",
+        )
         assert [(field.name, field.required, field.default) for field in greet.fields] == [
             ("id", True, None), ("name", True, None), ("times", False, 1),
         ]  # fmt: skip
@@ -177,7 +181,7 @@ async def test_a_new_action_takes_its_file_and_its_place_in_the_list_and_nothing
     (effect,) = (
         Rulebook.load(write_document(rules_of(text % "first_name")), actions).judge(subject(customer()), NOW).effects
     )
-    assert (effect.do, effect.repeat, effect.inputs) == ("greet", "safe", {"name": "Ann", "times": 2})
+    assert (effect.action_type, effect.repeat, effect.inputs) == ("greet", "idempotent", {"name": "Ann", "times": 2})
     assert await Greet.run(effect.inputs, context) == {"greeted": "Ann Ann", "key": context.idempotency_key}
 
 

@@ -44,7 +44,7 @@ def told(house: House, what: str) -> list[Any]:
 
 
 async def decided(house: House, event_id: str) -> dict[str, Any]:
-    return next(line for line in (await house.story(event_id))["story"] if line["what"] == "decided")
+    return next(line for line in (await house.story(event_id))["history"] if line["entry"] == "decided")
 
 
 async def catch_up(house: House, status: str, updated_at: str) -> None:
@@ -81,7 +81,7 @@ async def test_a_platform_that_does_not_catch_up_is_decided_on_as_it_is_and_call
     event_id = await house.send(at=NEW)
     await house.work()
     story = await house.story(event_id)
-    assert (story["state"], story["fate"], story["attempts"]) == ("ended", "matched", "1")
+    assert (story["state"], story["outcome"], story["attempts"]) == ("ended", "matched", "1")
     assert (await decided(house, event_id))["stale"] is True
     assert house.said("attempt.finished")[-1]["stale"] is True
     assert told(house, "seen") == [{"is": "ordered", "type": "updated"}]
@@ -96,7 +96,7 @@ async def test_the_transition_that_a_stale_decision_did_not_see_is_told_by_the_n
     ids = [await house.send(at=NEW) for _ in range(3)]
     await house.work()
     assert told(house, "turned") == [{"was": "ordered", "is": "received"}]
-    assert {(await house.story(event_id))["fate"] for event_id in ids} == {"matched"}
+    assert {(await house.story(event_id))["outcome"] for event_id in ids} == {"matched"}
 
 
 async def test_an_older_state_after_a_newer_one_does_not_turn_the_record_back(house: House) -> None:
@@ -123,7 +123,7 @@ async def test_a_burst_without_ids_is_told_once_per_change_and_state_and_every_e
     hold(house, "received", NEW)
     second = [await house.send(identified=False) for _ in range(3)]
     await house.work()
-    fates = [(await house.story(event_id))["fate"] for event_id in [*first, *second]]
+    fates = [(await house.story(event_id))["outcome"] for event_id in [*first, *second]]
     assert fates == ["matched", "unchanged", "unchanged"] * 2
     assert [body["is"] for body in told(house, "seen")] == ["ordered", "received"]
     assert told(house, "turned") == [{"was": "ordered", "is": "received"}]
@@ -133,7 +133,7 @@ async def test_events_with_ids_on_one_state_are_each_decided_and_none_is_dropped
     hold(house, "ordered", OLD)
     ids = [await house.send() for _ in range(4)]
     await house.work()
-    assert {(await house.story(event_id))["fate"] for event_id in ids} == {"matched"}
+    assert {(await house.story(event_id))["outcome"] for event_id in ids} == {"matched"}
     assert len(told(house, "seen")) == 4
     assert told(house, "turned") == []
 

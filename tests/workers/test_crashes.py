@@ -103,7 +103,7 @@ async def test_a_worker_killed_in_the_middle_of_a_fetch_is_replaced_by_another(f
     (await fleet.holder()).kill()
     await fleet.ends(event_id)
     story = await fleet.house.story(event_id)
-    assert (story["fate"], story["attempts"]) == ("matched", "2")
+    assert (story["outcome"], story["attempts"]) == ("matched", "2")
     assert fleet.house.keys() == [f"{event_id}:short-receipt:claim:0"]
 
 
@@ -115,8 +115,8 @@ async def test_a_keyed_effect_whose_worker_was_killed_is_repeated_with_the_same_
     await until(lambda: len(fleet.house.keys()) == 2)
     story = await fleet.house.story(event_id)
     assert set(fleet.house.keys()) == {f"{event_id}:short-receipt:claim:0"}
-    assert [line["what"] for line in story["story"]].count("decided") == 1
-    assert (story["fate"], story["ledger"]) == ("matched", "d")
+    assert [line["entry"] for line in story["history"]].count("decided") == 1
+    assert (story["outcome"], story["ledger"]) == ("matched", "d")
 
 
 async def test_a_drain_lets_the_attempt_under_way_come_to_its_end(fleet: Fleet) -> None:
@@ -125,7 +125,7 @@ async def test_a_drain_lets_the_attempt_under_way_come_to_its_end(fleet: Fleet) 
     worker.process.terminate()
     assert await asyncio.to_thread(worker.process.wait, 5) == 0
     story = await fleet.house.story(event_id)
-    assert (story["fate"], story["attempts"]) == ("matched", "1")
+    assert (story["outcome"], story["attempts"]) == ("matched", "1")
     assert worker.lines()[-1]["message"] == "process.stopped"
 
 
@@ -135,12 +135,12 @@ async def test_a_drain_without_time_gives_the_attempt_back_and_the_event_to_anot
     worker.process.terminate()
     assert await asyncio.to_thread(worker.process.wait, 5) == 0
     story = await fleet.house.story(event_id)
-    assert (story["state"], story["attempts"], "running" in story) == ("waiting", "0", False)
+    assert (story["state"], story["attempts"], "running" in story) == ("queued", "0", False)
     assert await fleet.house.store.client.command("EXISTS", LOCK) == 0
     await fleet.start()
     await fleet.ends(event_id)
     story = await fleet.house.story(event_id)
-    assert (story["fate"], story["attempts"]) == ("matched", "1")
+    assert (story["outcome"], story["attempts"]) == ("matched", "1")
 
 
 async def test_a_worker_that_slept_through_its_lease_writes_nothing_when_it_wakes_up(fleet: Fleet) -> None:
@@ -175,10 +175,10 @@ async def test_a_store_killed_and_restarted_is_ridden_out_by_worker_and_events(
         await fleet.ends(event_id)
     stories = [await fleet.house.story(event_id) for event_id in ids]
     assert {story["state"] for story in stories} == {"ended"}
-    assert {[line["what"] for line in story["story"]].count("decided") for story in stories} == {1}
+    assert {[line["entry"] for line in story["history"]].count("decided") for story in stories} == {1}
     assert worker.process.poll() is None
     keys = fleet.house.keys()
-    matched = {story["id"] for story in stories if story["fate"] == "matched"}
+    matched = {story["id"] for story in stories if story["outcome"] == "matched"}
     assert {key.split(":")[0] for key in keys} == matched
 
 
@@ -197,7 +197,7 @@ async def test_an_outage_longer_than_the_lease_uses_up_no_attempt_and_is_nobodys
     for event_id in ids:
         await fleet.ends(event_id)
     stories = [await fleet.house.story(event_id) for event_id in ids]
-    assert {story["fate"] for story in stories} == {"matched"}
+    assert {story["outcome"] for story in stories} == {"matched"}
     assert {story["attempts"] for story in stories} == {"1"}
 
 
@@ -220,8 +220,8 @@ async def test_an_event_that_takes_its_workers_down_is_a_dead_letter_and_its_lan
         await die(house, (await take_up(house, f"dead-{number}")).values())
     await house.work()
     story = await house.story(poison)
-    assert (story["state"], story["fate"]) == ("dead", "worker_crashed")
-    assert (await house.story(sound))["fate"] == "matched"
+    assert (story["state"], story["error_kind"]) == ("dead", "worker_crashed")
+    assert (await house.story(sound))["outcome"] == "matched"
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -235,8 +235,8 @@ async def test_none_that_share_their_workers_with_poison_are_buried_with_it(flee
             break
     stories = {event_id: await house.story(event_id) for event_id in ids}
     assert {event_id for event_id, story in stories.items() if story["state"] == "dead"} == poison
-    assert {stories[event_id]["fate"] for event_id in poison} == {"worker_crashed"}
-    assert {stories[event_id]["fate"] for event_id in set(ids) - poison} == {"ignored"}
+    assert {stories[event_id]["error_kind"] for event_id in poison} == {"worker_crashed"}
+    assert {stories[event_id]["outcome"] for event_id in set(ids) - poison} == {"ignored"}
 
 
 async def live(house: House, name: str, poison: set[str], chance: Random) -> None:
@@ -253,13 +253,13 @@ async def live(house: House, name: str, poison: set[str], chance: Random) -> Non
             continue
         job = held.pop(chance.randrange(len(held)))
         assert job.head
-        if job.head.deaths >= house.settings.crashes_max:
-            await house.store.lanes.settle(Settled(job.id, job.token, job.head.id, "bury", fate="worker_crashed"))
+        if job.head.worker_crashes >= house.settings.crashes_max:
+            await house.store.lanes.settle(Settled(job.id, job.token, job.head.id, "bury", outcome="worker_crashed"))
         elif job.head.id in poison:
             await die(house, [job, *held])
             return
         else:
-            await house.store.lanes.settle(Settled(job.id, job.token, job.head.id, "end", fate="ignored"))
+            await house.store.lanes.settle(Settled(job.id, job.token, job.head.id, "end", outcome="ignored"))
 
 
 async def test_a_real_worker_runs_a_suspect_beside_nothing_else_and_then_all_at_once_again(fleet: Fleet) -> None:

@@ -95,7 +95,7 @@ async def test_a_worker_killed_while_it_asks_for_the_appointment(wired: tuple[De
     await desk.pods.start(lease_seconds=LEASE_SECONDS)
     await desk.ends(event_id)
     assert await desk.told() == [("7", "touched"), ("8", "touched")]
-    assert (await desk.house.story(event_id))["fate"] == "resolved"
+    assert (await desk.house.story(event_id))["outcome"] == "resolved"
 
 
 async def test_a_worker_killed_after_its_customers_events_were_taken_in_and_before_the_hint_ended(

@@ -86,7 +86,7 @@ async def test_a_hint_becomes_one_event_of_its_customer(
     event_id = await deliver(house, account, body)
     await house.work()
     assert house.sunk() == [{"customer": customer, "change": "touched"}]
-    assert (await house.story(event_id))["fate"] == "resolved"
+    assert (await house.story(event_id))["outcome"] == "resolved"
     assert [line["outcome"] for line in house.said("attempt.finished")] == ["resolved", "matched"]
 
 
@@ -115,5 +115,5 @@ async def test_a_hint_that_leads_nowhere_ends_ignored(house: House) -> None:
     await house.publish(RULE)
     event_id = await deliver(house, "pack", {**ORDER, "data": {"id": "guest-1"}})
     await house.work()
-    assert (await house.story(event_id))["fate"] == "ignored"
+    assert (await house.story(event_id))["outcome"] == "ignored"
     assert house.sunk() == []

@@ -84,7 +84,7 @@ async def test_an_event_that_waits_beyond_its_age_becomes_a_dead_letter_with_the
             event_id = await house.send()
             await house.work()
         story = await house.story(event_id)
-        assert (story["state"], story["fate"]) == ("dead", "circuit_open")
+        assert (story["state"], story["error_kind"]) == ("dead", "circuit_open")
 
 
 class Hesitant(Log, frozen=True, kw_only=True, tag="log"):

@@ -105,7 +105,7 @@ class Office:
     async def attempts(self) -> set[tuple[Any, Any, Any]]:
         """State, fate and attempts of all events."""
         stories = [await self.house.story(event_id) for event_id in self.ids]
-        return {(story["state"], story["fate"], story["attempts"]) for story in stories}
+        return {(story["state"], story["outcome"], story["attempts"]) for story in stories}
 
     def workers_that(self, event: str) -> int:
         return sum(1 for child in self.pods.children if self.pods.said(event, [child]))

@@ -70,7 +70,7 @@ async def context(server: Server) -> AsyncIterator[Context]:
 def test_every_write_that_the_platforms_offer_to_rules_is_there() -> None:
     assert set(WRITES) == set(CALLS)
     assert {name for name, action in WRITES.items() if action.repeat == "unsafe"} == UNSAFE
-    assert {action.repeat for action in WRITES.values()} == {"safe", "unsafe"}
+    assert {action.repeat for action in WRITES.values()} == {"idempotent", "unsafe"}
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -63,7 +63,7 @@ def fail_an_effect_once(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("cause", "reason"),
-    [(lag, "catching_up"), (fail_once, "platform_unavailable"), (fail_an_effect_once, "target_unavailable")],
+    [(lag, "stale_read"), (fail_once, "platform_unavailable"), (fail_an_effect_once, "target_unavailable")],
 )
 async def test_what_waits_tells_why_and_until_when_and_what_has_ended_no_more(
     house: House, cause: Callable[[House], None], reason: str
@@ -74,14 +74,14 @@ async def test_what_waits_tells_why_and_until_when_and_what_has_ended_no_more(
     working = asyncio.create_task(house.work())
     shown = await put_off(house, event_id)
     seen = view_event("main", shown, 0, "raw")
-    assert seen.waits_for == reason
+    assert seen.waiting_for == reason
     assert seen.next_attempt_at is not None
     assert datetime.fromisoformat(seen.next_attempt_at).tzinfo is not None
     told = list(explain(shown | {"next_attempt_at": seen.next_attempt_at}, None))
     assert f"  put off for {reason}, next attempt not before {seen.next_attempt_at}" in told
     await working
     after = await view(house, event_id)
-    assert (after.state, after.waits_for, after.next_attempt_at) == ("ended", None, None)
+    assert (after.state, after.waiting_for, after.next_attempt_at) == ("ended", None, None)
 
 
 async def test_a_dead_letter_waits_for_nothing(house: House) -> None:
@@ -90,4 +90,4 @@ async def test_a_dead_letter_waits_for_nothing(house: House) -> None:
     event_id = await house.send()
     await house.work()
     after = await view(house, event_id)
-    assert (after.state, after.waits_for, after.next_attempt_at) == ("dead", None, None)
+    assert (after.state, after.waiting_for, after.next_attempt_at) == ("dead", None, None)

@@ -71,7 +71,7 @@ async def test_without_a_rulebook_no_event_is_decided_and_none_is_lost(house: Ho
     event_id = await house.send()
     rules = another(house)
     assert rules.rulebook is None
-    assert (await house.story(event_id))["state"] == "waiting"
+    assert (await house.story(event_id))["state"] == "queued"
     assert (await house.store.sample()).pending == 1
 
 

@@ -65,7 +65,7 @@ async def test_what_was_broken_is_mended_and_the_event_is_processed(
         await house.store.client.command(*command)
     assert mended in await sweep(house)
     await house.work()
-    assert (await house.story(event_id))["fate"] == "matched"
+    assert (await house.story(event_id))["outcome"] == "matched"
     assert len(house.keys()) == 1
 
 
@@ -75,7 +75,7 @@ async def test_an_event_without_bytes_and_lane_is_a_dead_letter(house: House) ->
     await house.store.client.command("DEL", LANE, f"wb:delivery:{event_id}")
     assert "open_without_bytes" in await sweep(house)
     story = await house.story(event_id)
-    assert (story["state"], story["fate"]) == ("dead", "payload_missing")
+    assert (story["state"], story["error_kind"]) == ("dead", "payload_missing")
     assert not story.keys() & {"waits_for", "next_ms"}  # a dead letter waits for nothing
 
 
@@ -91,7 +91,7 @@ async def test_every_event_gets_its_turn_slice_by_slice(house: House) -> None:
     counts = [await sweep(house) for _ in range(5)]
     assert sum(count.get("lane_without_job", 0) for count in counts) == 7
     await house.work()
-    assert {(await house.story(event_id))["fate"] for event_id in ids} == {"matched"}
+    assert {(await house.story(event_id))["outcome"] for event_id in ids} == {"matched"}
 
 
 async def test_after_the_clock_was_set_back_nothing_waits_for_it_to_catch_up(house: House) -> None:
@@ -111,7 +111,7 @@ async def test_after_the_clock_was_set_back_nothing_waits_for_it_to_catch_up(hou
     await house.store.client.command("DEL", f"arq:in-progress:{taken.id}")
     await house.store.client.command("ZADD", "arq:queue", 1, taken.id)
     await house.work()
-    assert {(await house.story(event_id))["fate"] for event_id in ids} == {"matched"}
+    assert {(await house.story(event_id))["outcome"] for event_id in ids} == {"matched"}
 
 
 async def test_what_outlived_its_time_is_forgotten_and_old_dead_letters_expire(house: House) -> None:
@@ -123,7 +123,7 @@ async def test_what_outlived_its_time_is_forgotten_and_old_dead_letters_expire(h
     await house.work()
     await house.store.client.command("ZADD", "wb:dead", 1, dead)
     assert await sweep(house) == {"ended_expired": 1, "dead_letters_expired": 1}
-    assert (await house.story(dead))["fate"] == "expired"
+    assert (await house.story(dead))["outcome"] == "expired"
     assert await house.store.events.page("dead", 10) == []
 
 
@@ -226,6 +226,6 @@ async def test_a_states_time_begins_anew_with_each_decision_that_found_nothing_n
     await house.store.client.command("PEXPIRE", record, 60_000)
     unchanged = await house.send(identified=False)
     await house.work()
-    assert (await house.story(unchanged))["fate"] == "unchanged"
+    assert (await house.story(unchanged))["outcome"] == "unchanged"
     days = await house.store.client.command("PTTL", record) / 86_400_000
     assert house.settings.last_state_retention_days - 1 < days <= house.settings.last_state_retention_days

@@ -12,7 +12,7 @@ MESSAGE_CHARS_MAX = 1_000
 class Log(Action, frozen=True, kw_only=True, tag="log"):
     """`message` is a template; personal data in it is masked."""
 
-    repeat: ClassVar[Repeat] = "safe"
+    repeat: ClassVar[Repeat] = "idempotent"
     summary: ClassVar[str] = "Writes a line to the logs."
 
     level: Literal["debug", "info", "warning", "error"] = "info"

@@ -24,7 +24,8 @@ WITHOUT_JSON = {
 }  # fmt: skip
 
 DESTROYS = {
-    "dead-letters discard", "dead-letters replay", "erase-customer", "events replay", "platforms write", "quarantine delete",
+    "dead-letters discard", "dead-letters replay", "erase-customer", "events replay",
+    "platforms write", "quarantine delete",
 }  # fmt: skip
 
 

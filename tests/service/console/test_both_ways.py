@@ -293,7 +293,7 @@ async def test_rules_are_tried_by_either_way(way: str, installation: Installatio
         assert done.stdout, done.output
         told = json.loads(done.stdout)
         assert (done.exit_code, told["live"] == told["candidate"]) == (0, not words)
-        assert {missed["event_id"] for missed in told["not_judged"]} >= {installation.waiting}  # nobody is at port 9
+        assert {missed["event_id"] for missed in told["skipped"]} >= {installation.waiting}  # nobody is at port 9
     failed = await run("rules", "dry-run", "--record", "pack:purchase_order:1", **more)
     assert (failed.exit_code, "Traceback" in failed.output) == (1, False)
 
@@ -403,7 +403,7 @@ async def test_an_explanation_tells_what_an_event_waits_for_also_as_json(install
     await installation.house.store.client.command("HSET", f"wb:event:{installation.waiting}", *put_off)
     for way in ({}, installation.remotely()):
         (told,) = rows(await run("explain", installation.waiting, "--json", **way))
-        assert (told["waits_for"], told["next_attempt_at"]) == ("account_throttled", "2027-01-15T08:00:00.000Z")
+        assert (told["waiting_for"], told["next_attempt_at"]) == ("account_throttled", "2027-01-15T08:00:00.000Z")
         plain = (await run("explain", installation.waiting, **way)).stdout
         assert "put off for account_throttled, next attempt not before 2027-01-15T08:00:00.000Z" in plain
         assert "customer.updated (updated) from pack-orders about pack:customer:77" in plain

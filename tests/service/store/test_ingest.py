@@ -87,7 +87,7 @@ async def test_an_event_is_shown_whole_at_every_moment_of_its_life(store: Store)
             for event in events:
                 shown = await store.events.show(event.id)
                 assert shown is not None
-                assert {line["what"] for line in shown["story"]} <= {"decided"}
+                assert {line["entry"] for line in shown["history"]} <= {"decided"}
                 seen.add(shown["state"])
         return seen
 
@@ -95,6 +95,6 @@ async def test_an_event_is_shown_whole_at_every_moment_of_its_life(store: Store)
     job = await take_one(store)
     for event in events:
         await store.lanes.decide(decision(job, event.id, ledger="s"))
-        await store.lanes.settle(settlement(job, event.id, "end", ledger="d", fate="matched", more=True))
+        await store.lanes.settle(settlement(job, event.id, "end", ledger="d", outcome="matched", more=True))
     done.set()
-    assert await looking >= {"waiting", "ended"}
+    assert await looking >= {"queued", "ended"}

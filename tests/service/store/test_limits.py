@@ -104,9 +104,9 @@ async def test_a_server_out_of_memory_refuses_events_and_lets_work_go_on_and_fre
             while head is not None:
                 assert (await store.lanes.decide(decision(job, head.id, ledger="s"))).kept
                 assert (await store.lanes.settle(settlement(job, head.id, "note", ledger="d"))).kept
-                head = (await store.lanes.settle(settlement(job, head.id, "end", fate="matched", more=True))).head
+                head = (await store.lanes.settle(settlement(job, head.id, "end", outcome="matched", more=True))).head
         assert (await store.sample()).pending == 0
-        assert [(await store.events.show(one.event.id) or {})["fate"] for one in taken] == ["matched"] * 20
+        assert [(await store.events.show(one.event.id) or {})["outcome"] for one in taken] == ["matched"] * 20
         await store.client.command("DEL", "ballast")
         assert (await store.ingest(make_event(), "k", WINDOW_MS)).status == "queued"
 
