@@ -135,7 +135,7 @@ async def joined(settings: Settings, config: Config, environ: Mapping[str, str])
             intake,
         )
         rules = RulebookInForce(store.rulebook, actions, settings.rulebook_refresh_seconds)
-        settle = {name: account.settle_seconds for name, account in config.platforms.items()}
+        settle = {name: account.fetch_delay_seconds for name, account in config.platforms.items()}
         yield Tools(settings, store, platforms, rules, effects, intake, CatchingUp(settings, settle))
     await intake.close()
 

@@ -118,7 +118,7 @@ def _previous(last: LastState) -> dict[str, Any] | None:
 def derive(event: Event, ref: RecordRef, settings: Settings) -> Arrival:
     """Make the event of one record that a hint led to; the same one when repeated, so it is taken in once."""
     name = derived_event_id(event.id, ref.lane)
-    derived = structs.replace(event, id=name, record=ref, change="touched")
+    derived = structs.replace(event, id=name, record=ref, change="changed")
     return Arrival(derived, name, int(settings.dedupe_hours * 3_600_000))
 
 

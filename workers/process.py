@@ -131,12 +131,12 @@ class Run:
         # A hint, such as an order: it leads to records, and is decided on none itself.
         if event.record.kind not in RECORDS:
             return await self._resolve(head, report, event)
-        settle_seconds = self._tools.catching_up.settle_seconds(event)
+        fetch_delay_seconds = self._tools.catching_up.fetch_delay_seconds(event)
         # Below 0 the store's clock was set back, and the wait would come to no end.
-        if 0 <= report.age_seconds < settle_seconds:
-            return await self._wait(head, report, "fetch_delay", settle_seconds - report.age_seconds)
+        if 0 <= report.age_seconds < fetch_delay_seconds:
+            return await self._wait(head, report, "fetch_delay", fetch_delay_seconds - report.age_seconds)
         async with asyncio.timeout(self._settings.attempt_timeout_seconds):
-            since = report.age_seconds - settle_seconds if settle_seconds else math.inf
+            since = report.age_seconds - fetch_delay_seconds if fetch_delay_seconds else math.inf
             fetched = await self._record(event, head, since)
         wait_seconds = self._tools.catching_up.wait_seconds(event, fetched, report.age_seconds)
         if wait_seconds:

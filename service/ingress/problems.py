@@ -57,7 +57,7 @@ def try_later(code: str, detail: str, retry_after_seconds: int) -> Refusal:
 
 def answer_http_error(_request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Answer what Litestar itself refuses: unknown paths, wrong methods, a malformed Host."""
-    code = _CODES.get(error.status_code, "refused")
+    code = _CODES.get(error.status_code, "rejected")
     return _respond(error.status_code, code, error.detail, error.headers or {})
 
 

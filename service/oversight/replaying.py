@@ -62,7 +62,7 @@ class ChangePage(Struct, frozen=True):
 
 
 class Bulk(Struct, frozen=True, kw_only=True):
-    """The events of a page: those that match `filter`, after the cursor `after`, or `all`. `dry_run` changes nothing."""
+    """The events of a page: those that match `filter`, after the cursor `after`, or `all`. `dry_run` only reports."""
 
     filter: Wanted
     all: bool = False

@@ -29,8 +29,9 @@ class Wanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which events are meant: each part that is given has to fit.
 
     `outcome` is how an event ended, `error_kind` a dead letter's error. `record` is a whole lane
-    (`pack:customer:1`) or a record's id alone. `rule` is one whose effects the event's decision asked for; of a dead letter, one with effects that are
-    not done. `since` and `until` are when it arrived, died or ended; without a zone they are UTC.
+    (`pack:customer:1`) or a record's id alone. `rule` is one whose effects the event's decision asked for; of a dead
+    letter, one with effects that are not done. `since` and `until` are when it arrived, died or ended; without a zone
+    they are UTC.
     """
 
     source: str | None = None

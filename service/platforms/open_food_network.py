@@ -74,7 +74,7 @@ class OpenFoodNetwork:
         if not notice.event.startswith("payment.") or tried or number is None:
             return (Fact(notice.event, event_id, occurred_at=at),)
         record = RecordRef(self.account, "order", required_id(number, "/data/order/number"))
-        return (Fact(notice.event, event_id, "touched", record, at),)
+        return (Fact(notice.event, event_id, "changed", record, at),)
 
     async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:
         """Follow an order's number to its customer."""

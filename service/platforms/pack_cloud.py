@@ -103,9 +103,9 @@ class PackCloud:
         subject = notice.data or _Subject()
         record = RecordRef(self.account, kind, required_id(subject.id, "/data/id"))
         if kind == "order":
-            return (Fact(notice.event_code, event_id, "touched", record),)
+            return (Fact(notice.event_code, event_id, "changed", record),)
         occurred_at = next((at for at in (notice.occurred_at, subject.updated_at) if isinstance(at, str)), None)
-        return (Fact(notice.event_code, event_id, CHANGES.get(verb, "touched"), record, occurred_at),)
+        return (Fact(notice.event_code, event_id, CHANGES.get(verb, "changed"), record, occurred_at),)
 
     async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:
         """Follow an order to its customer; an order without one, or gone, leads nowhere."""

@@ -24,9 +24,9 @@ class Head(Struct, frozen=True):
     """The event a run is to work on, as the store has it.
 
     `attempts` counts this run, `worker_crashes` the runs that ended without a word. `history` is there once it was
-    decided, and `ledger` then has one letter an effect: p planned, s started, d done, f failed, u outcome unknown, w waiting.
-    `generation` is how often a person asked for its effects again. `waiting` is how many events its lane held at that
-    moment, this one included; 1 where it has left its lane.
+    decided, and `ledger` then has one letter an effect: p planned, s started, d done, f failed, u outcome unknown,
+    w deferred. `generation` is how often a person asked for its effects again. `waiting` is how many events its lane
+    held at that moment, this one included; 1 where it has left its lane.
     """
 
     id: str

@@ -1,7 +1,7 @@
 """Putting events back, or ending dead letters for good: by a person's wish only.
 
-What is known done stays done. A replay finishes what is unfinished (the default), or, with `rerun_done`, runs every effect
-anew under a generation of its own, and so under new idempotency keys.
+What is known done stays done. A replay finishes what is unfinished (the default), or, with `rerun_done`, runs every
+effect anew under a generation of its own, and so under new idempotency keys.
 """
 
 import os

@@ -21,7 +21,7 @@ ERP = CustomEnvelope(
     type="/type",
     occurred_at="/at",
     record=msgspec.convert({"kind": "purchase_order", "id": "/data/id"}, CustomEnvelope.__annotations__["record"]),
-    types={"order.created": "created", "ping": "ignored", "spam": "refused"},
+    types={"order.created": "created", "ping": "ignored", "spam": "rejected"},
 )
 BODY: dict[str, Any] = {"id": "evt_1", "type": "order.created", "at": "2026-01-01", "data": {"id": "po_1", "n": 1}}
 FACT = Fact("order.created", "evt_1", "created", RecordRef("erp", "purchase_order", "po_1"), "2026-01-01")
@@ -127,7 +127,7 @@ def test_a_missing_part_is_not_an_event(missing: str) -> None:
 
 def test_a_type_can_be_refused() -> None:
     assert refused(BODY | {"type": "spam"}) == (422, "unrecognized_event")
-    assert refused(BODY | {"type": "other"}, changed(unmapped="refused")) == (422, "unrecognized_event")
+    assert refused(BODY | {"type": "other"}, changed(unmapped="rejected")) == (422, "unrecognized_event")
 
 
 def test_a_refusal_tells_no_value_of_the_body() -> None:
@@ -157,8 +157,8 @@ def test_an_ignored_type_may_have_anything_for_an_id(odd: object) -> None:
     assert read({"type": "ping", "id": odd}) == (Fact("ping"),)
 
 
-def test_an_unmapped_type_is_touched_unless_it_says_otherwise() -> None:
-    assert read(BODY | {"type": "other"})[0].change == "touched"
+def test_an_unmapped_type_is_changed_unless_it_says_otherwise() -> None:
+    assert read(BODY | {"type": "other"})[0].change == "changed"
     assert read(BODY | {"type": "other"}, changed(unmapped="updated"))[0].change == "updated"
 
 
@@ -197,7 +197,7 @@ def test_pointers_go_through_arrays_escapes_and_shared_objects() -> None:
     place = {"kind": "customer", "id": "/e/1/a~1b/~0"}
     envelope = changed(id="/e/0", type="/e/1/t", record=place, occurred_at="/e/1/a~1b/0")
     (fact,) = read({"e": ["x", {"t": "y", "a/b": {"~": "z", "0": "m"}}]}, envelope)
-    assert fact == Fact("y", "x", "touched", RecordRef("erp", "customer", "z"), "m")
+    assert fact == Fact("y", "x", "changed", RecordRef("erp", "customer", "z"), "m")
     for body in ({"e": ["x"]}, {"e": {"0": "x", "1": 5}}, {"e": ["x", {"t": "y", "a/b": ["z"]}]}):
         assert refused(body, envelope) == (422, "unrecognized_event")
 

@@ -172,7 +172,7 @@ INDEXED = """
         (subject(), {"all", "pack"}),
         (subject(change="created"), {"all", "created", "pack"}),
         (subject(change="deleted", source="till"), {"all", "erp"}),
-        (subject(change="touched", source="elsewhere"), {"all"}),
+        (subject(change="changed", source="elsewhere"), {"all"}),
         (subject(customer()), {"people"}),
     ],
 )

@@ -167,7 +167,7 @@ def test_an_admission_tells_facts_and_their_claims(bench: Bench) -> None:
     body = json.dumps(BODY).encode()
     admission = bench.source().admit(Delivery("one", sign(bench, body), body, NOW))
     record = RecordRef("pack", "customer", "c1")
-    assert admission.facts == (Fact("customer.updated", "evt_1", "touched", record),)
+    assert admission.facts == (Fact("customer.updated", "evt_1", "changed", record),)
     assert admission.bodies == (body,)
     assert admission.identified == (True,)
     (claim,) = admission.claims

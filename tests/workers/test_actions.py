@@ -389,7 +389,7 @@ async def test_emit_makes_one_event_of_its_own_key_one_step_deeper(context: Cont
     again = await Emit.run(rendered, context)
     first, second = context.emitted
     assert (first.record, first.type, first.change, first.source) == (
-        RecordRef("crm", "purchase_order", "c/9"), "customer.recheck", "touched", "pack-orders",
+        RecordRef("crm", "purchase_order", "c/9"), "customer.recheck", "changed", "pack-orders",
     )  # fmt: skip
     assert answer == again == {"emitted": first.id}
     assert (first.id, first.depth, first.trail) == (second.id, 1, second.trail)

@@ -181,11 +181,11 @@ async def test_an_event_settles_before_its_record_is_fetched_and_uses_up_no_atte
     assert house.said("attempt.finished")[-1]["e2e_ms"] >= 400
 
 
-@pytest.mark.parametrize("settle_seconds", [0.0, 5.0])
+@pytest.mark.parametrize("fetch_delay_seconds", [0.0, 5.0])
 async def test_an_event_from_before_the_clock_was_set_back_waits_for_nothing(
-    house: House, settle_seconds: float
+    house: House, fetch_delay_seconds: float
 ) -> None:
-    house.tools = structs.replace(house.tools, catching_up=CatchingUp(house.settings, {"pack": settle_seconds}))
+    house.tools = structs.replace(house.tools, catching_up=CatchingUp(house.settings, {"pack": fetch_delay_seconds}))
     hold(house, "ordered", OLD)
     event_id = await house.send(at=NEW)
     await house.store.client.command("ZINCRBY", "wb:open", 3_600_000, event_id)

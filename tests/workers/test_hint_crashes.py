@@ -51,7 +51,7 @@ class Desk:
         catalog = self.house.sandbox.sandbox.catalog
         catalog.put("pexip_engage", "appointment", "a-1", {"appointmentParticipants": participants})
         record, name = RecordRef("engage", "appointment", "a-1"), new_event_id()
-        event = Event(EVENT_VERSION, name, "hooks", "Appointment.CREATE", "touched", record, None, {}, None, b"{}")
+        event = Event(EVENT_VERSION, name, "hooks", "Appointment.CREATE", "changed", record, None, {}, None, b"{}")
         await self.house.store.ingest(event, name, 60_000)
         return name
 
@@ -94,7 +94,7 @@ async def test_a_worker_killed_while_it_asks_for_the_appointment(wired: tuple[De
     dying.kill()
     await desk.pods.start(lease_seconds=LEASE_SECONDS)
     await desk.ends(event_id)
-    assert await desk.told() == [("7", "touched"), ("8", "touched")]
+    assert await desk.told() == [("7", "changed"), ("8", "changed")]
     assert (await desk.house.story(event_id))["outcome"] == "resolved"
 
 
@@ -111,6 +111,6 @@ async def test_a_worker_killed_after_its_customers_events_were_taken_in_and_befo
     dying.kill()
     await desk.pods.start(lease_seconds=LEASE_SECONDS)
     await desk.ends(event_id)
-    assert await desk.told() == [("7", "touched"), ("8", "touched")]
+    assert await desk.told() == [("7", "changed"), ("8", "changed")]
     resolved = [line for line in desk.pods.said("attempt.finished") if line["outcome"] == "resolved"]
     assert [line["attempt"] for line in resolved] == [2], "the second attempt followed it again"

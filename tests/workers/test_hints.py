@@ -85,7 +85,7 @@ async def test_a_hint_becomes_one_event_of_its_customer(
     await house.publish(RULE)
     event_id = await deliver(house, account, body)
     await house.work()
-    assert house.sunk() == [{"customer": customer, "change": "touched"}]
+    assert house.sunk() == [{"customer": customer, "change": "changed"}]
     assert (await house.story(event_id))["outcome"] == "resolved"
     assert [line["outcome"] for line in house.said("attempt.finished")] == ["resolved", "matched"]
 
@@ -98,7 +98,7 @@ async def test_a_hint_that_fails_half_way_still_leads_to_one_event(
     house.sandbox.sandbox.faults.add(Fault(match=PATHS[account], status=500, times=2))
     await deliver(house, account, body)
     await house.work()
-    assert house.sunk() == [{"customer": customer, "change": "touched"}]
+    assert house.sunk() == [{"customer": customer, "change": "changed"}]
     assert [line["outcome"] for line in house.said("attempt.finished")][:2] == ["retried", "retried"]
 
 

@@ -235,7 +235,7 @@ EMIT_RULE = """
 - id: again
   type: purchase_order
   actions:
-    - {id: more, do: emit, type: order.recheck, change: touched, record: "RECORD"}
+    - {id: more, do: emit, type: order.recheck, change: changed, record: "RECORD"}
     - {id: tell, do: publish, stream: seen, length_max: 3, message: {order: "{id}", depth: "{event.depth}"}}
 """
 

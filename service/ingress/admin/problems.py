@@ -88,7 +88,7 @@ def answer_http_error(_request: Request[Any, Any, Any], error: HTTPException) ->
         faults = [_fault(found) for found in extra]
         faults += [Fault(f"?{name}", "is missing") for name in _MISSING.findall(error.detail)]
         return respond(422, "invalid", "What was sent is not of the shape that is due.", faults)
-    code = _CODES.get(error.status_code, "refused")
+    code = _CODES.get(error.status_code, "rejected")
     return respond(error.status_code, code, error.detail, (), error.headers)
 
 

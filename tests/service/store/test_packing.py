@@ -22,7 +22,7 @@ EVENTS = st.builds(
     st.just(EVENT_ID),
     st.text(max_size=9),
     st.text(max_size=9),
-    st.sampled_from(["created", "updated", "deleted", "touched"]),
+    st.sampled_from(["created", "updated", "deleted", "changed"]),
     st.builds(RecordRef, st.text(max_size=9), st.text(max_size=9), st.text(max_size=9)),
     st.none() | st.text(max_size=9),
     HEADERS,
