@@ -1,4 +1,4 @@
-# One image for both pods: `waybill serve` and `waybill work`. The build stage has pip and hatchling, the image has neither.
+# One image for both pods: `waybill serve` and `waybill worker`. The build stage has pip and hatchling, the image has neither.
 # A release names its base by digest: --build-arg PYTHON_IMAGE=python:3.13-slim-trixie@sha256:…
 ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim-trixie
 FROM ${PYTHON_IMAGE} AS build

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from service.events import Event
 from service.plain import Plain
 
-Repeat = Literal["safe", "keyed", "unsafe"]
+Repeat = Literal["idempotent", "keyed", "unsafe"]
 """What may happen to an effect found started without a result: run again, run again with the same idempotency key, or
 wait for a person."""
 

@@ -26,7 +26,7 @@ class AddressGuard:
         """Refuse a host that is itself an address; names pass, they are checked once resolved.
 
         Raises:
-            PermanentError: `address_refused`.
+            PermanentError: `address_blocked`.
         """
         if parse_address(host) is not None:
             self.check_resolved(host, [host])
@@ -35,7 +35,7 @@ class AddressGuard:
         """Refuse a host of which any address is not public: a mixed answer is how a name is bent to our network.
 
         Raises:
-            PermanentError: `address_refused`.
+            PermanentError: `address_blocked`.
         """
         if _normal(host) in self._allowed:
             return
@@ -43,7 +43,7 @@ class AddressGuard:
             address = parse_address(text)
             if _normal(text) not in self._allowed and (address is None or not is_public(address)):
                 reason = f"{host} is no public address; outbound.allow_private_hosts of waybill.yaml lets it be reached"
-                raise PermanentError("address_refused", reason)
+                raise PermanentError("address_blocked", reason)
 
 
 @lru_cache(maxsize=1024)  # every guarded call asks, mostly about the few hosts that rules name

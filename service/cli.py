@@ -16,7 +16,7 @@ from service.errors import ConfigError, WaybillError
 from service.log import Component, configure, get_logger
 
 GROUP = "waybill.commands"
-PROCESSES: Mapping[str, Component] = {"serve": "service", "work": "workers"}
+PROCESSES: Mapping[str, Component] = {"serve": "service", "worker": "workers"}
 """Commands that are pods: whatever ends them is a line of the log, even what happens while they are imported."""
 
 SUMMARIES = {
@@ -27,7 +27,7 @@ SUMMARIES = {
     "doctor": "Check configuration, stores, platforms and rulebook.",
     "events": "List, find and show events; put back those that ended.",
     "explain": "Show why EVENT was decided as it was: every rule, what settled it, and what came of its effects.",
-    "forget": "Erase the customer CUSTOMER_ID of PLATFORM everywhere; erase them at the platform first.",
+    "erase-customer": "Erase the customer CUSTOMER_ID of PLATFORM everywhere; erase them at the platform first.",
     "platforms": "Ask the configured platforms for what they hold, or change it.",
     "polls": "Tell how the polls stand; the counts are those of the pass under way.",
     "quarantine": "Look at refused deliveries, and take the good ones in after a mistake is mended.",
@@ -37,7 +37,7 @@ SUMMARIES = {
     "serve": "Take in webhooks on WAYBILL_PORT, answer health and the admin API on WAYBILL_ADMIN_PORT.",
     "sources": "List the configured sources, and how many refused deliveries of each are kept.",
     "store": "Tell how each store fares: what waits, durability, the sweep, and what takes its memory.",
-    "work": "Run jobs: fetch, decide, act.",
+    "worker": "Run jobs: fetch, decide, act.",
     "workers": "List the workers by their heartbeats.",
 }
 """First help line of each of our own commands, for a list without imports; a test compares the two."""

@@ -50,7 +50,7 @@ class Difference(Struct, frozen=True):
 
     event_id: str
     record: str
-    rule: str
+    rule_id: str
     live: str | None
     candidate: str | None
     live_effects: Sequence[PlannedEffect]
@@ -69,9 +69,9 @@ class Comparison(Struct, frozen=True):
 
     live: str
     candidate: str
-    events_judged: int
+    events_evaluated: int
     differences: Sequence[Difference]
-    not_judged: Sequence[NotJudged]
+    skipped: Sequence[NotJudged]
 
 
 async def load_rulebook(document: bytes, actions: Sequence[type[Action]]) -> Rulebook:
@@ -158,9 +158,9 @@ async def compare_last(
 def differences(event: Event, live: Judgement, candidate: Judgement) -> list[Difference]:
     """Tell every rule that says something else, or asks for something else."""
     told: list[Difference] = []
-    said = [{verdict.rule: verdict.result for verdict in each.verdicts} for each in (live, candidate)]
+    said = [{verdict.rule_id: verdict.result for verdict in each.verdicts} for each in (live, candidate)]
     for rule in sorted(said[0].keys() | said[1].keys()):
-        effects = [[effect for effect in each.effects if effect.rule == rule] for each in (live, candidate)]
+        effects = [[effect for effect in each.effects if effect.rule_id == rule] for each in (live, candidate)]
         results = [each.get(rule) for each in said]
         if results[0] != results[1] or effects[0] != effects[1]:
             told.append(Difference(event.id, event.record.lane, rule, results[0], results[1], effects[0], effects[1]))
@@ -200,7 +200,7 @@ async def stored_event(store: Store, event_id: str) -> Event | None:
         return None
     if shown["event"] is not None:
         return Event(**shown["event"])
-    received = next((line for line in shown["story"] if line["what"] == "received"), None)
+    received = next((line for line in shown["history"] if line["entry"] == "received"), None)
     if received is None:
         return None
     ref = RecordRef(*received["record"].split(":", 2))

@@ -71,7 +71,7 @@ class StoreFull(StoreUnavailable):
 class StoreUnsafe(WaybillError):
     """The store answers but does not keep what WAYBILL_DURABILITY promises; nothing may be acknowledged on it."""
 
-    kind = "store_unsafe"
+    kind = "store_not_durable"
 
 
 class LeaseLost(WaybillError):
@@ -83,7 +83,7 @@ class LeaseLost(WaybillError):
 class Held(WaybillError):
     """Not now, and nobody's fault: try again after `seconds`, without counting this try.
 
-    `kind` says why: `platform_paused` where the platform rests for everybody, `platform_limit` where an account's own
+    `kind` says why: `circuit_open` where the platform rests for everybody, `account_throttled` where an account's own
     limit is reached. Where an answer asked for the rest, `http_status` and `operation` are that call's.
     """
 

@@ -12,8 +12,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-Change = Literal["created", "updated", "deleted", "touched"]
-"""What happened to the record, in our words; `touched` where the sender only says that something did."""
+Change = Literal["created", "updated", "deleted", "changed"]
+"""What happened to the record, in our words; `changed` where the sender only says that something did."""
 
 EVENT_VERSION = 1
 
@@ -59,7 +59,7 @@ class Fact(Struct, frozen=True):
 
     type: str
     id: str | None = None
-    change: Change = "touched"
+    change: Change = "changed"
     record: RecordRef | None = None
     occurred_at: str | None = None
     reason: str | None = None

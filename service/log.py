@@ -1,6 +1,7 @@
 """What both pods say: one JSON object a line on stdout, from structlog and from every library alike.
 
-`configure` is called once, first thing, by a process's command. A line is `ts`, `level`, `component`, `event` and the
+`configure` is called once, first thing, by a process's command. A line is `timestamp`, `level`, `component`, `message`
+(the name of the log event) and the
 caller's fields with secrets and personal data taken out (`service.redaction`), is never longer than the limit, and is
 written by one `os.write`, so that lines of several processes on one pipe do not mix. At a terminal the same fields are
 rendered for reading. Names and fields of the lines are `service`'s and `workers`' own affair; the canonical ones are
@@ -44,7 +45,7 @@ QUIET = {
     "uvicorn.access": logging.WARNING,  # delivery.received says it
     "uvicorn.error": logging.ERROR,  # it warns of all that is no HTTP, so that anyone could fill the log
 }
-_KEPT = ("ts", "level", "component", "event", "event_id")
+_KEPT = ("timestamp", "level", "component", "message", "event_id")
 _encode = msgspec.json.Encoder(enc_hook=plain).encode
 
 
@@ -74,7 +75,7 @@ def configure(component: Component, level: str = "info", line_bytes_max: int = L
 
 
 def get_logger(**fields: object) -> FilteringBoundLogger:
-    """Give a logger; the name of a line comes first: `log.info("delivery.received", source="pack-orders")`."""
+    """Give a logger; the name of a line comes first: `log.info("delivery.received", source_name="pack-orders")`."""
     return structlog.get_logger(**fields)
 
 
@@ -123,7 +124,7 @@ def _finisher(component: str, render: Render) -> Finish:
         name = fields.pop("event", "")
         if "exc_info" in fields or "stack_info" in fields:
             _tell_exception(fields)
-        line = {"ts": stamp(time.time()), "level": level, "component": component, "event": name, **fields}
+        line = {"timestamp": stamp(time.time()), "level": level, "component": component, "message": name, **fields}
         redact(line)
         return render(line)
 
@@ -153,17 +154,17 @@ def _utf8(text: str) -> str:
 
 
 def _shorten(line: Mapping[str, Any], fit: int) -> bytes:
-    """Cut the longest fields, say which under `cut`, and keep to `fit` bytes whatever came in."""
+    """Cut the longest fields, say which under `truncated`, and keep to `fit` bytes whatever came in."""
     room = fit // 2
     while room >= 32:
         cut: list[str] = []
         shorter = {name: _cut(name, value, room, cut) for name, value in line.items()}
-        encoded = _encode({**shorter, "cut": cut})
+        encoded = _encode({**shorter, "truncated": cut})
         if len(encoded) <= fit:
             return encoded
         room //= 2
     kept = {name: _cut(name, line[name], 32, []) for name in _KEPT if name in line}
-    return _encode({**kept, "cut": ["*"]})
+    return _encode({**kept, "truncated": ["*"]})
 
 
 def _cut(name: str, value: object, room: int, cut: list[str]) -> object:
@@ -181,7 +182,7 @@ def _render_readable(line: dict[str, Any]) -> bytes:
     return f"{_console(None, '', line)}\n{stack}".encode("utf-8", "replace")
 
 
-_console = structlog.dev.ConsoleRenderer(colors=True, timestamp_key="ts", pad_event_to=20)
+_console = structlog.dev.ConsoleRenderer(colors=True, timestamp_key="timestamp", event_key="message", pad_event_to=20)
 
 
 class _Clock:
@@ -226,7 +227,7 @@ class _Writer:
 
 
 class _LibraryHandler(logging.Handler):
-    """Brings the standard library's records into the same lines: `library.logged` with `logger` and `message`."""
+    """Brings the standard library's records into the same lines: `library.logged` with `logger` and `text`."""
 
     def __init__(self, finish: Finish, writer: _Writer) -> None:
         super().__init__()
@@ -239,7 +240,7 @@ class _LibraryHandler(logging.Handler):
             message = record.getMessage()
         except Exception as error:  # noqa: BLE001 - a library's wrong arguments are not ours to fail on
             message = f"{record.msg} [{type(error).__name__} while formatting]"
-        fields: dict[str, Any] = {"event": "library.logged", "logger": record.name, "message": mask_values(message)}
+        fields: dict[str, Any] = {"event": "library.logged", "logger": record.name, "text": mask_values(message)}
         if record.exc_info:
             fields["exc_info"] = record.exc_info
         merged = merge_contextvars(None, "", fields)

@@ -48,7 +48,7 @@ class Outbound:
         self.settings = settings
         self._guard = AddressGuard(allow_private_hosts)
         # A job makes one call at a time, unless several of its rules act side by side.
-        connections_max = 2 * settings.jobs_max
+        connections_max = 2 * settings.concurrency
         self._plain = _open_session(aiohttp.DefaultResolver(), connections_max)
         self._guarded = _open_session(GuardedResolver(self._guard), connections_max)
 
@@ -70,7 +70,7 @@ class Outbound:
 
         Raises:
             TransientError: `connect` (also DNS), `timeout`, `tls`, `reset`, `protocol`.
-            PermanentError: `too_large`, `invalid_url`, `invalid_request`, `address_refused` (only if guarded).
+            PermanentError: `response_too_large`, `invalid_url`, `invalid_request`, `address_blocked` (only if guarded).
         """
         target = _parse_url(url)
         if guarded:
@@ -115,7 +115,7 @@ class GuardedResolver(AbstractResolver):
         """Give the addresses of `host`.
 
         Raises:
-            PermanentError: `address_refused`.
+            PermanentError: `address_blocked`.
         """
         found = await self._inner.resolve(host, port, family)
         self._guard.check_resolved(host, [item["host"] for item in found])
@@ -171,7 +171,7 @@ async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
         if size > bytes_max:
             response.close()
             raise PermanentError(
-                "too_large", f"the answer is larger than {bytes_max} bytes", http_status=response.status
+                "response_too_large", f"the answer is larger than {bytes_max} bytes", http_status=response.status
             )
         pieces.append(piece)
     if (error := content.exception()) is not None:  # an answer that ended in pieces that cannot be inflated

@@ -54,8 +54,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     store_connections_max: Annotated[
         int, Meta(ge=2, le=10_000, description="connections to the store, per process")
     ] = 32
-    store_connect_timeout_ms: Annotated[int, Meta(ge=10, description="to open a connection")] = 2_000
-    store_timeout_ms: Annotated[int, Meta(ge=10, description="for one answer of the store")] = 5_000
+    store_connect_timeout_seconds: Annotated[float, Meta(ge=0.01, description="to open a connection")] = 2.0
+    store_timeout_seconds: Annotated[float, Meta(ge=0.01, description="for one answer of the store")] = 5.0
     store_batch_max: Annotated[int, Meta(ge=1, le=1_000, description="items that share one store call")] = 256
     store_batches_in_flight_max: Annotated[
         int, Meta(ge=1, le=16, description="store calls of one kind under way at once")
@@ -63,7 +63,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     backlog_events_max: Annotated[int, Meta(ge=1, description="events waiting before the ingress answers 503")] = (
         2_000_000
     )
-    memory_percent_max: Annotated[
+    store_memory_percent_max: Annotated[
         int, Meta(ge=1, le=100, description="of the store's maxmemory before the ingress answers 503")
     ] = 80
     key_prefix: Annotated[str, Meta(pattern=r"^[a-z0-9:_-]{1,32}\Z", description="what our keys begin with")] = "wb:"
@@ -71,11 +71,11 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     # the ingress
     body_bytes_max: Annotated[int, Meta(ge=1, description="largest body, after inflation")] = 1_048_576
-    body_seconds_max: Annotated[float, Meta(gt=0, description="longest time a body may take to arrive")] = 10.0
+    body_timeout_seconds: Annotated[float, Meta(gt=0, description="longest time a body may take to arrive")] = 10.0
     body_depth_max: Annotated[int, Meta(ge=1, le=500, description="deepest nesting of a JSON body")] = 64
-    ingest_seconds_max: Annotated[float, Meta(gt=0, description="longest wait for the store before 503")] = 8.0
+    ingest_timeout_seconds: Annotated[float, Meta(gt=0, description="longest wait for the store before 503")] = 8.0
     requests_in_flight_max: Annotated[int, Meta(ge=1, description="requests handled at once before 503")] = 2_000
-    bodies_bytes_max: Annotated[int, Meta(ge=1, description="bytes of all bodies held at once before 503")] = (
+    in_flight_body_bytes_max: Annotated[int, Meta(ge=1, description="bytes of all bodies held at once before 503")] = (
         134_217_728
     )
     connections_max: Annotated[int, Meta(ge=1, description="connections of one port; more are closed as they come")] = (
@@ -87,7 +87,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         str,
         Meta(description="addresses or networks, by commas, whose X-Forwarded-For names the sender; empty: nobody's"),
     ] = ""
-    address_refusals_per_second_max: Annotated[
+    address_rejections_per_second_max: Annotated[
         float, Meta(ge=0, description="refused deliveries of one address before it must wait; 0: no limit")
     ] = 200.0
     source_deliveries_per_second_max: Annotated[
@@ -104,53 +104,59 @@ class Settings(Struct, frozen=True, kw_only=True):
         float, Meta(gt=0, description="refused deliveries kept in a minute, per source and process")
     ] = 600.0
     retry_after_seconds: Annotated[int, Meta(ge=1, description="what a 503 asks the sender to wait")] = 5
-    shutdown_seconds_max: Annotated[
+    shutdown_timeout_seconds: Annotated[
         float, Meta(gt=0, description="longest wait for requests under way at shutdown")
     ] = 20.0
 
     # the worker
-    jobs_max: Annotated[int, Meta(ge=1, le=10_000, description="jobs one worker runs at once")] = 100
+    concurrency: Annotated[int, Meta(ge=1, le=10_000, description="jobs one worker runs at once")] = 100
     lease_seconds: Annotated[float, Meta(ge=0.5, description="a lease's life; renewed at a third of it")] = 30.0
-    attempt_seconds_max: Annotated[float, Meta(gt=0, description="longest time of one attempt")] = 60.0
-    drain_seconds_max: Annotated[float, Meta(ge=0, description="what SIGTERM leaves for attempts under way")] = 25.0
-    idle_seconds_max: Annotated[float, Meta(gt=0, description="longest wait for a wake-up before looking anyway")] = 5.0
+    attempt_timeout_seconds: Annotated[float, Meta(gt=0, description="longest time of one attempt")] = 60.0
+    drain_timeout_seconds: Annotated[float, Meta(ge=0, description="what SIGTERM leaves for attempts under way")] = 25.0
+    wake_timeout_seconds: Annotated[
+        float, Meta(gt=0, description="longest wait for a wake-up before looking anyway")
+    ] = 5.0
     lane_events_max: Annotated[
         int, Meta(ge=1, description="events of one lane in one run before others get a turn")
     ] = 50
     attempts_max: Annotated[
         int, Meta(ge=1, description="attempts of an event, or of an effect, before a dead letter")
     ] = 12
-    deaths_max: Annotated[
+    crashes_max: Annotated[
         int, Meta(ge=2, description="workers an event may take down, the last one alone, before it is a dead letter")
     ] = 3
     event_age_seconds_max: Annotated[
         float, Meta(gt=0, description="age of an event before its next failure is the last")
     ] = 259_200.0
-    backoff_seconds: Annotated[
+    backoff_base_seconds: Annotated[
         float, Meta(gt=0, description="upper bound of the first back-off; doubles with each attempt")
     ] = 2.0
     backoff_seconds_max: Annotated[float, Meta(gt=0, description="upper bound of any back-off")] = 3_600.0
-    fetch_seconds_max: Annotated[float, Meta(gt=0, description="longest time of one fetch")] = 20.0
+    fetch_timeout_seconds: Annotated[float, Meta(gt=0, description="longest time of one fetch")] = 20.0
     fetch_bytes_max: Annotated[int, Meta(ge=1, description="largest answer of a platform")] = 10_485_760
-    catch_up_seconds_max: Annotated[
+    stale_read_wait_seconds: Annotated[
         float, Meta(ge=0, description="how long a platform may lag behind its event before it is decided on as it is")
     ] = 60.0
-    action_seconds_max: Annotated[float, Meta(gt=0, description="longest time of one action")] = 20.0
+    action_timeout_seconds: Annotated[float, Meta(gt=0, description="longest time of one action")] = 20.0
     emit_depth_max: Annotated[int, Meta(ge=1, le=100, description="emit actions between a sender and an event")] = 5
-    rulebook_seconds_max: Annotated[float, Meta(gt=0, description="longest time a worker keeps an old rulebook")] = 1.0
-    sweep_seconds: Annotated[float, Meta(gt=0, description="how often a slice of the store is swept")] = 30.0
+    rulebook_refresh_seconds: Annotated[
+        float, Meta(gt=0, description="longest time a worker keeps an old rulebook")
+    ] = 1.0
+    sweep_interval_seconds: Annotated[float, Meta(gt=0, description="how often a slice of the store is swept")] = 30.0
     sweep_items_max: Annotated[int, Meta(ge=1, le=10_000, description="events and jobs looked at by one sweep")] = 500
-    sample_seconds: Annotated[float, Meta(gt=0, description="how often queue.sampled is logged")] = 15.0
+    sample_interval_seconds: Annotated[float, Meta(gt=0, description="how often queue.sampled is logged")] = 15.0
 
     # how long things are kept
-    body_hours: Annotated[float, Meta(gt=0, description="bodies of ended events")] = 24.0
-    decision_days: Annotated[float, Meta(gt=0, description="decisions and histories of ended events")] = 14.0
-    record_days: Annotated[
+    body_retention_hours: Annotated[float, Meta(gt=0, description="bodies of ended events")] = 24.0
+    decision_retention_days: Annotated[float, Meta(gt=0, description="decisions and histories of ended events")] = 14.0
+    last_state_retention_days: Annotated[
         float, Meta(ge=0, description="last decided states of records that nothing comes for; 0: for ever")
     ] = 400.0
-    dead_letter_days: Annotated[float, Meta(ge=0, description="dead letters nobody acts on; 0: for ever")] = 90.0
+    dead_letter_retention_days: Annotated[float, Meta(ge=0, description="dead letters nobody acts on; 0: for ever")] = (
+        90.0
+    )
     dedupe_hours: Annotated[float, Meta(gt=0, description="claims, where a source does not say")] = 72.0
-    quarantine_hours: Annotated[float, Meta(gt=0, description="refused deliveries")] = 72.0
+    quarantine_retention_hours: Annotated[float, Meta(gt=0, description="refused deliveries")] = 72.0
 
     # what is said
     log_level: Annotated[

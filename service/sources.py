@@ -107,8 +107,8 @@ class Source(Struct, frozen=True, kw_only=True):
         """Read a delivery; `verified` is what `verify` made of it.
 
         Raises:
-            Refusal: 400 `unparsable`, 415 `unsupported_media_type`, 422 `not_an_event`; `not_verified` where the
-                signed id could be another one.
+            Refusal: 400 `malformed_payload`, 415 `unsupported_media_type`, 422 `unrecognized_event`;
+                `not_verified` where the signed id could be another one.
         """
         told = self.reader(delivery)
         if verified.movable and not told.is_json:

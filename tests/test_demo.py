@@ -283,7 +283,7 @@ def test_a_killed_dev_takes_all_its_children_with_it(dev: Dev) -> None:
 
 @pytest.mark.parametrize(
     ("program", "words"),
-    [("valkey", "the store ended with exit code -9"), ("work", "worker-1 ended with exit code -9")],
+    [("valkey", "the store ended with exit code -9"), ("worker", "worker-1 ended with exit code -9")],
 )
 def test_dev_ends_with_1_and_says_which_part_ended_by_itself(
     dev: Dev, tmp_path: Path, program: str, words: str

@@ -49,14 +49,14 @@ def test_every_worker_switches_within_two_seconds_and_keeps_the_last_good_rulebo
     published = time.monotonic()
     good = ""
     for worker in workers:
-        line = worker.wait_for(lambda line: line.get("event") == "rulebook.switched" and line.get("rules") == 1, 5)
+        line = worker.wait_for(lambda line: line.get("message") == "rulebook.activated" and line.get("rules") == 1, 5)
         assert time.monotonic() - published < SWITCH_SECONDS_MAX
         assert line["previous"]
         good = str(line["rulebook"])
     asyncio.run(put(stack, b'{"format": 1, "file_rules": [{"id": "x", "type": "customer", "when": {"all": []}}]}'))
     for worker in workers:
-        line = worker.wait_for(lambda line: line.get("event") == "rulebook.refused", 5)
-        assert line["kept"] == good
+        line = worker.wait_for(lambda line: line.get("message") == "rulebook.rejected", 5)
+        assert line["active"] == good
     assert waybill(stack, "rules", "rollback", good).stdout.startswith(f"{good} in force")
     tried = waybill(stack, "rules", "dry-run", "--record", "pack:purchase_order:po-1", "--rules", str(rules))
     assert (tried.returncode, tried.stderr) == (0, "")

@@ -36,14 +36,14 @@ def lags(event: Event, fetched: Fetched) -> bool | None:
 class CatchingUp:
     """One worker's patience: how long to settle before a fetch, and to wait after one that came too early."""
 
-    def __init__(self, settings: Settings, settle_seconds: Mapping[str, float]) -> None:
+    def __init__(self, settings: Settings, fetch_delay_seconds: Mapping[str, float]) -> None:
         self._settings = settings
-        self._settle_seconds = settle_seconds
+        self._fetch_delay_seconds = fetch_delay_seconds
         self._fruitless: Counter[str] = Counter()
 
-    def settle_seconds(self, event: Event) -> float:
+    def fetch_delay_seconds(self, event: Event) -> float:
         """How old an event has to be before its record is fetched."""
-        return self._settle_seconds.get(event.record.platform, 0.0)
+        return self._fetch_delay_seconds.get(event.record.platform, 0.0)
 
     def wait_seconds(self, event: Event, fetched: Fetched, age_seconds: float) -> float:
         """How long to wait and fetch again; 0: decide.

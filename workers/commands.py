@@ -1,4 +1,4 @@
-"""`waybill work`: joins the worker's parts and runs them until SIGTERM."""
+"""`waybill worker`: joins the worker's parts and runs them until SIGTERM."""
 
 import asyncio
 import contextlib
@@ -75,11 +75,11 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
         async with (
             serving_health(settings, tools.store, lambda: worker.stopping) as admin_port,
             running(lasting("rules", tools.rules.follow)),
-            running(lasting("beat", partial(beat, worker, settings.sample_seconds))),
-            running(lasting("sweep", partial(sweep, worker, settings.sweep_seconds))),
+            running(lasting("beat", partial(beat, worker, settings.sample_interval_seconds))),
+            running(lasting("sweep", partial(sweep, worker, settings.sweep_interval_seconds))),
             running(poll_all(settings, tools.intake, tools.platforms, polls)),
         ):
-            limits = {"jobs_max": settings.jobs_max, "lease_seconds": settings.lease_seconds}
+            limits = {"concurrency": settings.concurrency, "lease_seconds": settings.lease_seconds}
             log.info("process.started", worker=name, admin_port=admin_port, **limits)
             if await started(worker, tools.rules.first()):
                 # Once the rulebook is there: what is joined by now lives as long as the process.
@@ -114,13 +114,13 @@ async def joined(settings: Settings, config: Config, environ: Mapping[str, str])
     intake = shards_with(store)
     async with Outbound(settings, config.outbound.allow_private_hosts) as outbound:
         home = home_of(intake)
-        manners = Manners(home.limits, home.tokens, settings.fetch_seconds_max)
+        manners = Manners(home.limits, home.tokens, settings.fetch_timeout_seconds)
         platforms = build_platforms(config.platforms, environ, outbound, manners)
         resources = {
             "outbound": outbound,
             "log": structlog.get_logger(),
             "environ": environ,
-            "action_seconds_max": settings.action_seconds_max,
+            "action_timeout_seconds": settings.action_timeout_seconds,
             "clock": time.time,
             "dedupe_hours": settings.dedupe_hours,
             "emit_depth_max": settings.emit_depth_max,
@@ -128,10 +128,14 @@ async def joined(settings: Settings, config: Config, environ: Mapping[str, str])
         }
         by_name = {action.__struct_config__.tag: action for action in actions}
         effects = EffectTools(
-            store, {str(tag): action for tag, action in by_name.items()}, resources, settings.action_seconds_max, intake
+            store,
+            {str(tag): action for tag, action in by_name.items()},
+            resources,
+            settings.action_timeout_seconds,
+            intake,
         )
-        rules = RulebookInForce(store.rulebook, actions, settings.rulebook_seconds_max)
-        settle = {name: account.settle_seconds for name, account in config.platforms.items()}
+        rules = RulebookInForce(store.rulebook, actions, settings.rulebook_refresh_seconds)
+        settle = {name: account.fetch_delay_seconds for name, account in config.platforms.items()}
         yield Tools(settings, store, platforms, rules, effects, intake, CatchingUp(settings, settle))
     await intake.close()
 

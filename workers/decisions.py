@@ -44,7 +44,7 @@ def open_event(head: Head, *, with_body: bool = False) -> Event:
     if head.delivery is None and head.state == "decided":
         return _recall(head)
     if head.delivery is None:
-        raise PermanentError("delivery_missing", "the event's bytes are not in the store")
+        raise PermanentError("payload_missing", "the event's bytes are not in the store")
     try:
         return unpack_event(head.id, head.delivery, with_body=with_body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -52,9 +52,9 @@ def open_event(head: Head, *, with_body: bool = False) -> Event:
 
 
 def _recall(head: Head) -> Event:
-    received = read_received(head.story)
+    received = read_received(head.history)
     if received is None:
-        raise PermanentError("delivery_missing", "neither the event's bytes nor its story are in the store")
+        raise PermanentError("payload_missing", "neither the event's bytes nor its story are in the store")
     platform, kind, record_id = received.record.split(":", 2)
     record = RecordRef(platform, kind, record_id)
     return Event(
@@ -88,11 +88,11 @@ def decide(rulebook: Rulebook, event: Event, fetched: Fetched, last: LastState, 
     judgement = rulebook.judge(subject, datetime.now(UTC), evidence)
     because = evidence.by_rule()
     verdicts = [
-        StoredVerdict(verdict.rule, verdict.result, verdict.reason, because.get(verdict.rule, UNSET))
+        StoredVerdict(verdict.rule_id, verdict.result, verdict.reason, because.get(verdict.rule_id, UNSET))
         for verdict in judgement.verdicts
     ]
     effects = [
-        StoredEffect(effect.rule, effect.action, effect.do, effect.repeat, effect.inputs)
+        StoredEffect(effect.rule_id, effect.action_id, effect.action_type, effect.repeat, effect.inputs)
         for effect in judgement.effects
     ]
     line = _line(rulebook, fetched, last, attempt, verdicts, effects, stale=stale)
@@ -118,7 +118,7 @@ def _previous(last: LastState) -> dict[str, Any] | None:
 def derive(event: Event, ref: RecordRef, settings: Settings) -> Arrival:
     """Make the event of one record that a hint led to; the same one when repeated, so it is taken in once."""
     name = derived_event_id(event.id, ref.lane)
-    derived = structs.replace(event, id=name, record=ref, change="touched")
+    derived = structs.replace(event, id=name, record=ref, change="changed")
     return Arrival(derived, name, int(settings.dedupe_hours * 3_600_000))
 
 

@@ -37,7 +37,7 @@ class EffectTools(Struct, frozen=True):
     store: Store
     actions: Mapping[str, type[Action]]
     resources: Mapping[str, Any]
-    action_seconds_max: float
+    action_timeout_seconds: float
     intake: Store | Shards | None = None
     """Where derived events go, if there are several stores."""
 
@@ -93,7 +93,7 @@ class EffectsRun:
         """
         chains: dict[str, list[int]] = {}
         for place, effect in enumerate(self._effects):
-            chains.setdefault(effect.rule, []).append(place)
+            chains.setdefault(effect.rule_id, []).append(place)
         self._active = len(chains)
         if self._active == 1:  # nearly always; a task of its own would cost more than the ledger's lines
             await self._chain(range(len(self._effects)), fresh=fresh)
@@ -184,26 +184,26 @@ class EffectsRun:
 
     async def _call(self, place: int) -> Mapping[str, Any]:
         effect = self._effects[place]
-        action = self._tools.actions.get(effect.do)
+        action = self._tools.actions.get(effect.action_type)
         if action is None:
             # A newer worker may know it: in a rolling deploy both run side by side.
-            raise TransientError("unknown_action", f"this worker has no action {effect.do!r}")
+            raise TransientError("unknown_action", f"this worker has no action {effect.action_type!r}")
         context = RunningEffect(self._subject, effect, place, self._tools.resources)
         try:
-            async with asyncio.timeout(self._tools.action_seconds_max):
+            async with asyncio.timeout(self._tools.action_timeout_seconds):
                 answer = await action.run(effect.inputs, context)
                 own = await self._own(context.outputs)
         except TimeoutError:
-            raise TransientError("timeout", f"no end within {self._tools.action_seconds_max} s") from None
+            raise TransientError("timeout", f"no end within {self._tools.action_timeout_seconds} s") from None
         except (TransientError, PermanentError, Held):
             raise
         except Exception as error:
             current_logger().exception(
-                "action.failed",
+                "action.crashed",
                 event_id=self._subject.event_id,
                 trace_id=trace_id(self._subject.traceparent),
-                rule=effect.rule,
-                action=effect.action,
+                rule_id=effect.rule_id,
+                action_id=effect.action_id,
             )
             raise TransientError("unexpected", f"{type(error).__name__} in the action's code") from error
         self._outputs.extend(own)
@@ -249,16 +249,16 @@ class EffectsRun:
         effect, subject = self._effects[place], self._subject
         kind = error.kind if error else None
         http_status = getattr(error, "http_status", None) or (answer or {}).get("http_status")
-        EFFECTS.add((effect.rule, effect.do, "error" if error else "ok", kind))
-        EFFECT_SECONDS.observe((effect.do,), duration_ms / 1000)
+        EFFECTS.add((effect.rule_id, effect.action_type, "error" if error else "ok", kind))
+        EFFECT_SECONDS.observe((effect.action_type,), duration_ms / 1000)
         fields: dict[str, Any] = {
             "event_id": subject.event_id,
             "trace_id": trace_id(subject.traceparent),
-            "source": subject.source,
+            "source_name": subject.source,
             "attempt": subject.attempt,
-            "rule": effect.rule,
-            "action": effect.action,
-            "do": effect.do,
+            "rule_id": effect.rule_id,
+            "action_id": effect.action_id,
+            "action_type": effect.action_type,
             "outcome": "error" if error else "ok",
             "error_kind": kind,
             "http_status": http_status,
@@ -269,8 +269,8 @@ class EffectsRun:
             EffectLine(
                 at_ms=int(time.time() * 1000),
                 attempt=subject.attempt,
-                rule=effect.rule,
-                action=effect.action,
+                rule_id=effect.rule_id,
+                action_id=effect.action_id,
                 outcome="error" if error else "ok",
                 duration_ms=round(duration_ms, 2),
                 error_kind=kind,
@@ -283,9 +283,9 @@ class EffectsRun:
         # One write at a time: two on their way together could overtake each other, and the older would undo the newer.
         async with self._writing:
             job, event_id = self._job, self._subject.event_id
-            ledger, story = "".join(self._ledger), self.story()
+            ledger, history = "".join(self._ledger), self.story()
             await self._tools.store.lanes.settle(
-                Settled(job.id, job.token, event_id, "note", story, ledger, outputs=self.outputs())
+                Settled(job.id, job.token, event_id, "note", history, ledger, outputs=self.outputs())
             )
 
 

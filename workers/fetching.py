@@ -10,7 +10,7 @@ from service.log import tell_often
 from service.metrics.families import FETCH_SECONDS, FETCHES
 from service.platforms.base import FetchContext, Fetched, Platform
 
-UNASKED = frozenset({"platform_limit", "platform_paused"})
+UNASKED = frozenset({"account_throttled", "circuit_open"})
 
 
 async def fetch_record(platforms: Mapping[str, Platform], event: Event, attempt: int) -> Fetched:
@@ -74,7 +74,7 @@ def _tell(event: Event, attempt: int, started: float, found: dict[str, Any], ope
     fields: dict[str, Any] = {
         "event_id": event.id,
         "trace_id": trace_id(event.traceparent),
-        "source": event.source,
+        "source_name": event.source,
         "platform": event.record.platform,
         "record_kind": event.record.kind,
         "attempt": attempt,

@@ -19,5 +19,5 @@ async def lasting(name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> N
         try:
             return await loop()
         except Exception:
-            log.exception("loop.failed", loop=name, seconds=PAUSE_SECONDS)
+            log.exception("background_task.crashed", task=name, seconds=PAUSE_SECONDS)
             await asyncio.sleep(PAUSE_SECONDS)

@@ -77,7 +77,7 @@ def read_input(inputs: Mapping[str, Any], name: str, wanted: type[Input]) -> Inp
     try:
         return msgspec.convert(inputs[name], wanted)
     except msgspec.ValidationError as error:
-        raise PermanentError("unfit_input", f"{name}: {error}") from None
+        raise PermanentError("invalid_input", f"{name}: {error}") from None
 
 
 async def done(call: Awaitable[Written]) -> Mapping[str, Any]:

@@ -83,7 +83,7 @@ async def follow(tools: PollTools, poll: Poll) -> None:
             seconds = min(turn, IDLE_SECONDS_MAX)
         except LeaseLost:
             POLLS.add((poll.source, "lost"))
-            log.warning("poll.lost", source=poll.source)
+            log.warning("poll.lease_lost", source_name=poll.source)
             seconds = 0.0
         except (StoreUnavailable, StoreUnsafe):
             seconds = IDLE_SECONDS_MAX  # the worker itself tells of the outage
@@ -105,7 +105,7 @@ class Pass:
         self._known_pages = 0
         self._log = structlog.get_logger()
         self._began = time.perf_counter()
-        self._fields = {"source": poll.source, "platform": poll.account, "record_kind": poll.kind}
+        self._fields = {"source_name": poll.source, "platform": poll.account, "record_kind": poll.kind}
 
     async def run(self) -> None:
         """Make the pass, and leave the turn to the next one whatever happens.
@@ -128,9 +128,13 @@ class Pass:
         POLLS.add((self._poll.source, "finished"))
         POLL_CHANGES.add((self._poll.source,), self._turn.changed)
         POLL_MISSES.add((self._poll.source,), self._turn.missed)
-        counts = {"seen": self._turn.seen, "changed": self._turn.changed, "missed": self._turn.missed}
+        counts = {
+            "records_listed": self._turn.records_listed,
+            "changed": self._turn.changed,
+            "missed": self._turn.missed,
+        }
         duration_ms = round((time.perf_counter() - self._began) * 1000, 2)
-        self._log.info("poll.finished", **self._fields, **counts, whole=self._whole, duration_ms=duration_ms)
+        self._log.info("poll.finished", **self._fields, **counts, full_pass=self._whole, duration_ms=duration_ms)
 
     @property
     def _polls(self) -> Polls:
@@ -147,8 +151,8 @@ class Pass:
             why = {"error_kind": "platform_list_circles", "http_status": None, "operation": None}
             self._log.warning("poll.interrupted", **self._fields, **why, seconds=0.0)
             onward = None
-        seen = self._turn.seen + len(listing.items)
-        self._turn = structs.replace(self._turn, cursor=onward, seen=seen)
+        listed = self._turn.records_listed + len(listing.items)
+        self._turn = structs.replace(self._turn, cursor=onward, records_listed=listed)
         # Behind the intake: after a crash in between the page is read again, and its events are known.
         await self._note(entries)
         return onward is not None

@@ -106,49 +106,49 @@ class Run:
         except (TransientError, PermanentError) as error:
             return await self._failed(head, report, error)
         except TimeoutError:
-            seconds = self._settings.attempt_seconds_max
+            seconds = self._settings.attempt_timeout_seconds
             return await self._failed(
                 head, report, TransientError("attempt_timeout", f"no decision within {seconds} s")
             )
         except Exception as error:  # noqa: BLE001 - whatever comes, the event must not be left without a next step
-            self._log.exception("attempt.failed", event_id=head.id, trace_id=report.fields.get("trace_id"))
+            self._log.exception("attempt.crashed", event_id=head.id, trace_id=report.fields.get("trace_id"))
             return await self._failed(
                 head, report, TransientError("unexpected", f"{type(error).__name__} in our own code")
             )
 
     async def _attempt(self, head: Head, last: LastState, report: Report) -> Onward:
         # It took its workers down, most likely; buried, it lets the rest of its lane go on.
-        if head.deaths >= self._settings.deaths_max:
-            raise PermanentError("worker_died", f"{head.deaths} workers died while they had it")
+        if head.worker_crashes >= self._settings.crashes_max:
+            raise PermanentError("worker_crashed", f"{head.worker_crashes} workers died while they had it")
         event = open_event(head)
         report.about(event)
         # Decided is decided: neither a new rulebook nor a newer state changes it any more.
         if head.state == "decided":
-            decided = read_decision(head.story)
+            decided = read_decision(head.history)
             if decided is None:
                 raise PermanentError("undecodable", "its decision cannot be read by this version")
             return await self._effects(head, report, event, decided, fresh=False)
         # A hint, such as an order: it leads to records, and is decided on none itself.
         if event.record.kind not in RECORDS:
             return await self._resolve(head, report, event)
-        settle_seconds = self._tools.catching_up.settle_seconds(event)
+        fetch_delay_seconds = self._tools.catching_up.fetch_delay_seconds(event)
         # Below 0 the store's clock was set back, and the wait would come to no end.
-        if 0 <= report.age_seconds < settle_seconds:
-            return await self._wait(head, report, "settling", settle_seconds - report.age_seconds)
-        async with asyncio.timeout(self._settings.attempt_seconds_max):
-            since = report.age_seconds - settle_seconds if settle_seconds else math.inf
+        if 0 <= report.age_seconds < fetch_delay_seconds:
+            return await self._wait(head, report, "fetch_delay", fetch_delay_seconds - report.age_seconds)
+        async with asyncio.timeout(self._settings.attempt_timeout_seconds):
+            since = report.age_seconds - fetch_delay_seconds if fetch_delay_seconds else math.inf
             fetched = await self._record(event, head, since)
         wait_seconds = self._tools.catching_up.wait_seconds(event, fetched, report.age_seconds)
         if wait_seconds:
-            return await self._wait(head, report, "catching_up", wait_seconds)
+            return await self._wait(head, report, "stale_read", wait_seconds)
         decision = self._decision(head, last, report, event, fetched)
         del fetched  # thousands of objects, freed in a fraction of the time while they are near; nothing waits for them
         return await self._decide(head, report, event, decision)
 
     async def _wait(self, head: Head, report: Report, reason: str, seconds: float) -> Onward:
         """Try again later, on a state fetched then; nothing went wrong, and no attempt is used up."""
-        onward = await self._settle(head, "release", fate=reason, delay_seconds=seconds)
-        report.finish("waiting")
+        onward = await self._settle(head, "release", outcome=reason, delay_seconds=seconds)
+        report.finish("deferred")
         return onward
 
     async def _record(self, event: Event, head: Head, settled_seconds_ago: float) -> Fetched:
@@ -172,23 +172,23 @@ class Run:
     async def _decide(self, head: Head, report: Report, event: Event, decision: Decision) -> Onward:
         line, effects = decision.line, decision.line.effects
         outcome = decision.outcome
-        fate = "" if effects else outcome
+        end = "" if effects else outcome
         lines = [received_line(event, head.received_ms), line]
-        story = write(*lines, report.line(outcome)) if fate else write(*lines)
-        onward = await self._tools.store.lanes.decide(self._decided(head, event, decision, fate, story))
-        if fate:
+        history = write(*lines, report.line(outcome)) if end else write(*lines)
+        onward = await self._tools.store.lanes.decide(self._decided(head, event, decision, end, history))
+        if end:
             report.finish(outcome)
             return onward
         return await self._effects(head, report, event, line, fresh=True)
 
-    def _decided(self, head: Head, event: Event, decision: Decision, fate: str, story: bytes) -> Decided:
+    def _decided(self, head: Head, event: Event, decision: Decision, end: str, history: bytes) -> Decided:
         return Decided(
             job=self._job.id,
             token=self._job.token,
             event_id=head.id,
-            story=story,
+            history=history,
             ledger=first_ledger(decision.line.effects),
-            fate=fate,
+            outcome=end,
             digest="" if decision.outcome == "unchanged" else decision.line.digest,
             version=decision.line.version or "",
             fields=decision.fields,
@@ -205,7 +205,7 @@ class Run:
         # A limit or a pause uses up no attempt; but age it does.
         reason = used_up(self._settings, 0 if outcome.held else head.attempts, report.age_seconds)
         if outcome.waiting and outcome.held and not reason:
-            return await self._end(head, report, "postpone", "waiting", outcome, run, outcome.held_seconds)
+            return await self._end(head, report, "postpone", "deferred", outcome, run, outcome.held_seconds)
         if outcome.waiting and not reason:
             seconds = max(self._delay(head, outcome.retry_after_seconds), outcome.held_seconds)
             return await self._end(head, report, "defer", "retried", outcome, run, seconds)
@@ -216,13 +216,13 @@ class Run:
     async def _end(  # noqa: PLR0917 - each is one part of what is written
         self, head: Head, report: Report, step: Step, word: str, outcome: Outcome, run: EffectsRun, seconds: float = 0
     ) -> Onward:
-        fate = outcome.error.kind if outcome.error else word
+        end = outcome.error.kind if outcome.error else word
         onward = await self._settle(
             head,
             step,
-            story=run.story() + write(report.line(word, outcome.error)),
+            history=run.story() + write(report.line(word, outcome.error)),
             ledger=outcome.ledger,
-            fate=fate,
+            outcome=end,
             delay_seconds=seconds,
             outputs=run.outputs(),
         )
@@ -230,7 +230,7 @@ class Run:
         return onward
 
     async def _resolve(self, head: Head, report: Report, event: Event) -> Onward:
-        async with asyncio.timeout(self._settings.attempt_seconds_max):
+        async with asyncio.timeout(self._settings.attempt_timeout_seconds):
             refs = await follow_hint(self._tools.platforms, event, head.attempts)
         # Nobody else needs the body, and unpacking it is the dearest part of reading an event.
         whole = open_event(head, with_body=True)
@@ -240,8 +240,8 @@ class Run:
             await self._tools.intake.ingest_all(arrivals)
         outcome = "resolved" if arrivals else "ignored"
         report.fields["records"] = len(arrivals)
-        story = write(received_line(event, head.received_ms), report.line(outcome))
-        onward = await self._settle(head, "end", story=story, fate=outcome)
+        history = write(received_line(event, head.received_ms), report.line(outcome))
+        onward = await self._settle(head, "end", history=history, outcome=outcome)
         report.finish(outcome)
         return onward
 
@@ -249,26 +249,26 @@ class Run:
         """Wait for a limit or a pause without using up an attempt; but not beyond the age at which events die."""
         if report.age_seconds >= self._settings.event_age_seconds_max:
             return await self._failed(head, report, held)
-        onward = await self._settle(head, "release", fate=held.kind, delay_seconds=held.seconds)
-        report.finish("waiting", held)
+        onward = await self._settle(head, "release", outcome=held.kind, delay_seconds=held.seconds)
+        report.finish("deferred", held)
         return onward
 
     async def _failed(self, head: Head, report: Report, error: WaybillError) -> Onward:
         is_final = isinstance(error, PermanentError) or used_up(self._settings, head.attempts, report.age_seconds)
         if is_final:
-            story = self._received(head) + write(report.line("dead_lettered", error))
-            onward = await self._settle(head, "bury", story=story, fate=error.kind)
+            history = self._received(head) + write(report.line("dead_lettered", error))
+            onward = await self._settle(head, "bury", history=history, outcome=error.kind)
             report.finish("dead_lettered", error)
             return onward
         # The lane is held, since its next event needs the very fetch that failed.
         seconds = self._delay(head, getattr(error, "retry_after_seconds", None))
-        story = write(report.line("retried", error))
-        onward = await self._settle(head, "hold", story=story, fate=error.kind, delay_seconds=seconds)
+        history = write(report.line("retried", error))
+        onward = await self._settle(head, "hold", history=history, outcome=error.kind, delay_seconds=seconds)
         report.finish("retried", error)
         return onward
 
     def _received(self, head: Head) -> bytes:
-        """The story's line of how the event came, where the event can be read and the line is not there yet."""
+        """The history entry of how the event came, where the event can be read and the line is not there yet."""
         if head.state == "decided":
             return b""
         with contextlib.suppress(PermanentError):
@@ -284,14 +284,14 @@ class Run:
         head: Head,
         step: Step,
         *,
-        story: bytes = b"",
+        history: bytes = b"",
         ledger: str = "",
-        fate: str = "",
+        outcome: str = "",
         delay_seconds: float = 0,
         outputs: Sequence[Output] = (),
     ) -> Onward:
         delay_ms = int(delay_seconds * 1000)
         job = self._job
         return await self._tools.store.lanes.settle(
-            Settled(job.id, job.token, head.id, step, story, ledger, fate, delay_ms, self.more, outputs)
+            Settled(job.id, job.token, head.id, step, history, ledger, outcome, delay_ms, self.more, outputs)
         )

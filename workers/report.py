@@ -45,7 +45,7 @@ class Report:
     def about(self, event: Event) -> None:
         """Say which event it is."""
         self.fields |= {
-            "source": event.source,
+            "source_name": event.source,
             "event_type": event.type,
             "platform": event.record.platform,
             "record_kind": event.record.kind,
@@ -75,7 +75,7 @@ class Report:
 
     def finish(self, outcome: str, error: WaybillError | None = None) -> None:
         """Log the line."""
-        level = "error" if outcome == "dead_lettered" else "warning" if error and outcome != "waiting" else "info"
+        level = "error" if outcome == "dead_lettered" else "warning" if error and outcome != "deferred" else "info"
         duration_ms = self.duration_ms
         e2e_ms = round(self._now_ms - self._head.received_ms + duration_ms, 2)
         self._count(outcome, error.kind if error else None, duration_ms, e2e_ms)
@@ -92,7 +92,7 @@ class Report:
             current_logger().log(LEVELS[level], "attempt.finished", **fields)
 
     def _count(self, outcome: str, error_kind: str | None, duration_ms: float, e2e_ms: float) -> None:
-        source: str = self.fields.get("source", UNREAD)
+        source: str = self.fields.get("source_name", UNREAD)
         ATTEMPTS.add((source, outcome))
         ATTEMPT_SECONDS.observe((source,), duration_ms / 1000)
         QUEUE_WAIT_SECONDS.observe((), self.fields["queue_wait_ms"] / 1000)

@@ -11,7 +11,7 @@ def delay_seconds(settings: Settings, attempt: int, chance: float, retry_after_s
     """
     # The bound is reached long before; 2.0**1024 would raise.
     doublings = min(attempt - 1, 32)
-    bound = min(settings.backoff_seconds * 2.0**doublings, settings.backoff_seconds_max)
+    bound = min(settings.backoff_base_seconds * 2.0**doublings, settings.backoff_seconds_max)
     return max(bound * chance, retry_after_seconds or 0.0)
 
 
@@ -26,7 +26,7 @@ def used_up(settings: Settings, attempt: int, age_seconds: float) -> str | None:
 
 def catch_up_seconds(settings: Settings, age_seconds: float) -> float:
     """How long to wait for a platform that announced a record and does not have it yet; 0 once that took too long."""
-    if age_seconds >= settings.catch_up_seconds_max:
+    if age_seconds >= settings.stale_read_wait_seconds:
         return 0.0
     # Half its age again: soon at first, then ever more rarely.
-    return min(max(age_seconds / 2, 0.5), settings.catch_up_seconds_max)
+    return min(max(age_seconds / 2, 0.5), settings.stale_read_wait_seconds)

@@ -76,7 +76,7 @@ class RulebookInForce:
             # Or it would be compiled, and refused, again every second.
             self._refused = version
             RULEBOOKS_REFUSED.add()
-            self._log.error("rulebook.refused", rulebook=version, kept=before, reason=str(error))
+            self._log.error("rulebook.rejected", rulebook=version, active=before, reason=str(error))
             return
         RULEBOOK.put({(version,): len(self.rulebook.rules)})
-        self._log.info("rulebook.switched", rulebook=version, previous=before, rules=len(self.rulebook.rules))
+        self._log.info("rulebook.activated", rulebook=version, previous=before, rules=len(self.rulebook.rules))

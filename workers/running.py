@@ -30,8 +30,8 @@ class RunningEffect:
         self.idempotency_key = effect.key(subject.event_id, subject.generation)
         self.event_id = subject.event_id
         self.source = subject.source
-        self.rule = effect.rule
-        self.action = effect.action
+        self.rule = effect.rule_id
+        self.action = effect.action_id
         self.traceparent = subject.traceparent
         self.outputs: list[Output] = []
 

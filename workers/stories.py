@@ -16,28 +16,28 @@ from service.events import Change, Event
 class StoredEffect(Struct, frozen=True):
     """One effect of a decision; its place in the list is its place in the ledger."""
 
-    rule: str
-    action: str
-    do: str
+    rule_id: str
+    action_id: str
+    action_type: str
     repeat: Repeat
     inputs: dict[str, Any]
 
     def key(self, event_id: str, generation: int) -> str:
-        """The effect's identity and idempotency key; only a person's "again" raises the generation."""
-        return f"{event_id}:{self.rule}:{self.action}:{generation}"
+        """The effect's identity and idempotency key; only a rerun raises the generation."""
+        return f"{event_id}:{self.rule_id}:{self.action_id}:{generation}"
 
 
 class StoredVerdict(Struct, frozen=True, omit_defaults=True):
     """What one rule said."""
 
-    rule: str
+    rule_id: str
     result: str
     reason: str | None = None
     because: msgspec.Raw | UnsetType = UNSET
     """The comparisons that settled it, as `service.rules.evidence` has them; left out where there was no room."""
 
 
-class DecidedLine(Struct, frozen=True, tag_field="what", tag="decided", kw_only=True, omit_defaults=True):
+class DecidedLine(Struct, frozen=True, tag_field="entry", tag="decided", kw_only=True, omit_defaults=True):
     """The decision: the state judged (its digest and version), the one before, the rulebook, what each rule said."""
 
     at_ms: int
@@ -53,7 +53,7 @@ class DecidedLine(Struct, frozen=True, tag_field="what", tag="decided", kw_only=
     effects: Sequence[StoredEffect]
 
 
-class ReceivedLine(Struct, frozen=True, tag_field="what", tag="received", kw_only=True):
+class ReceivedLine(Struct, frozen=True, tag_field="entry", tag="received", kw_only=True):
     """How the event came; kept here because its body goes first."""
 
     at_ms: int
@@ -64,13 +64,13 @@ class ReceivedLine(Struct, frozen=True, tag_field="what", tag="received", kw_onl
     occurred_at: str | None
 
 
-class EffectLine(Struct, frozen=True, tag_field="what", tag="effect", kw_only=True, omit_defaults=True):
+class EffectLine(Struct, frozen=True, tag_field="entry", tag="effect", kw_only=True, omit_defaults=True):
     """One run of one effect."""
 
     at_ms: int
     attempt: int
-    rule: str
-    action: str
+    rule_id: str
+    action_id: str
     outcome: Literal["ok", "error"]
     duration_ms: float
     error_kind: str | None = None
@@ -78,7 +78,7 @@ class EffectLine(Struct, frozen=True, tag_field="what", tag="effect", kw_only=Tr
     answer: Any = None
 
 
-class AttemptLine(Struct, frozen=True, tag_field="what", tag="attempt", kw_only=True, omit_defaults=True):
+class AttemptLine(Struct, frozen=True, tag_field="entry", tag="attempt", kw_only=True, omit_defaults=True):
     """How one attempt ended."""
 
     at_ms: int
@@ -96,8 +96,8 @@ _decided = msgspec.json.Decoder(DecidedLine)
 
 _received = msgspec.json.Decoder(ReceivedLine)
 
-DECIDED_MARK = b'{"what":"decided"'
-RECEIVED_MARK = b'{"what":"received"'
+DECIDED_MARK = b'{"entry":"decided"'
+RECEIVED_MARK = b'{"entry":"received"'
 
 Found = TypeVar("Found", DecidedLine, ReceivedLine)
 
@@ -112,8 +112,8 @@ def first_ledger(effects: Sequence[StoredEffect]) -> str:
     rules: set[str] = set()
     letters = ""
     for effect in effects:
-        letters += "p" if effect.rule in rules else "s"
-        rules.add(effect.rule)
+        letters += "p" if effect.rule_id in rules else "s"
+        rules.add(effect.rule_id)
     return letters
 
 

@@ -26,5 +26,5 @@ async def sweep(worker: LeaseWorker, seconds: float) -> None:
         if swept is not None and swept.more:
             pause = seconds / SLICES_PER_ROUND
         if swept is not None and swept.counts:
-            tell = log.warning if swept.mended else log.info
-            tell("store.swept", worker=worker.name, mended=swept.mended, **swept.counts)
+            tell = log.warning if swept.repaired else log.info
+            tell("store.swept", worker=worker.name, repaired=swept.repaired, **swept.counts)

@@ -53,20 +53,20 @@ class LeaseWorker(Worker):
             functions,
             redis_pool=redis,
             queue_name=settings.queue,
-            max_jobs=settings.jobs_max,
+            max_jobs=settings.concurrency,
             max_tries=settings.attempts_max,
-            job_timeout=settings.attempt_seconds_max,
+            job_timeout=settings.attempt_timeout_seconds,
             job_serializer=encode,
             job_deserializer=decode,
-            poll_delay=settings.idle_seconds_max,
+            poll_delay=settings.wake_timeout_seconds,
             # Any value but 0 makes arq listen for SIGTERM with the handler that waits, which is replaced below.
-            job_completion_wait=max(int(settings.drain_seconds_max), 1),
+            job_completion_wait=max(int(settings.drain_timeout_seconds), 1),
             **options,
         )
         self.name = name
         self.store = store
         self.leases = store.leases(name)
-        self._claim_max = min(max(settings.jobs_max // CLAIM_PARTS, 1), CLAIM_JOBS_MAX)
+        self._claim_max = min(max(settings.concurrency // CLAIM_PARTS, 1), CLAIM_JOBS_MAX)
         self.held: dict[str, Job] = {}
         self.jobs_run = 0
         self.leases_lost = 0
@@ -170,7 +170,7 @@ class LeaseWorker(Worker):
         self._freed.set()
 
     async def _idle(self, now_ms: int, due_ms: int | None) -> None:
-        seconds = self.store.settings.idle_seconds_max
+        seconds = self.store.settings.wake_timeout_seconds
         if due_ms is not None:
             # By the store's clock alone: this machine's may be wrong. Never 0, or the loop would only spin.
             seconds = min(seconds, max((due_ms - now_ms) / 1000, 0.001))
@@ -237,7 +237,7 @@ class LeaseWorker(Worker):
 
     async def _drain(self) -> None:
         if self.tasks:
-            await asyncio.wait(list(self.tasks.values()), timeout=self.store.settings.drain_seconds_max)
+            await asyncio.wait(list(self.tasks.values()), timeout=self.store.settings.drain_timeout_seconds)
         tasks = [task for task in self.tasks.values() if not task.done()]
         for task in tasks:
             task.cancel()
@@ -273,7 +273,7 @@ class LeaseWorker(Worker):
         self.jobs_run += 1
         if ending.step == "bury":
             JOBS_BURIED.add()
-            self._log.error("job.buried", job=job.id, reason=ending.argument)
+            self._log.error("job.dead_lettered", job=job.id, reason=ending.argument)
         return ending
 
 

@@ -69,9 +69,9 @@ async def await_end(settings: Settings, event_id: str, seconds_max: float) -> No
             shown = await store.events.show(event_id) or shown
     await opened.close()
     if shown.get("state") != "ended":
-        told = {key: value for key, value in shown.items() if key not in {"event", "story"}}
+        told = {key: value for key, value in shown.items() if key not in {"event", "history"}}
         sys.exit(f"event {event_id} did not end well in {seconds_max:g} s: {told}")
-    print(f"event {event_id} ended: {shown.get('fate', '')}")
+    print(f"event {event_id} ended: {shown.get('outcome', '')}")
 
 
 def ask(url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:

@@ -259,7 +259,7 @@ spec:
         httpGet: {path: /healthz, port: admin}
         periodSeconds: 2
         timeoutSeconds: 2
-        failureThreshold: {{ div (add $values.startupSecondsMax 1) 2 }}
+        failureThreshold: {{ div (add $values.startupTimeoutSeconds 1) 2 }}
       livenessProbe:
         httpGet: {path: /healthz, port: admin}
         periodSeconds: 10

@@ -40,7 +40,7 @@ Status = Annotated[int, Meta(ge=400, le=599, description="an HTTP status of 400 
 class Account(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
     """What every configured account on a platform has. The two limits are shared by all workers; None is no limit.
 
-    `settle_seconds` is for a platform that announces a change before it shows it and has no version to tell by.
+    `fetch_delay_seconds` is for a platform that announces a change before it shows it and has no version to tell by.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer"})
@@ -55,7 +55,7 @@ class Account(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
     requests_in_flight_max: Count | None = None
     requests_per_minute_max: Count | None = None
-    settle_seconds: Annotated[
+    fetch_delay_seconds: Annotated[
         float, Meta(ge=0, le=600, description="seconds an event waits before its record is fetched, at most 600")
     ] = 0.0
 

@@ -17,4 +17,4 @@ def covering_windows(settings: Settings, config: Config) -> Settings:
         for source in config.sources.values()
     ]
     days = max(settings.dedupe_hours, *windows, 0.0) / 24
-    return structs.replace(settings, decision_days=max(settings.decision_days, days))
+    return structs.replace(settings, decision_retention_days=max(settings.decision_retention_days, days))

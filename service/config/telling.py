@@ -8,4 +8,4 @@ def tell_warnings(config: Config) -> None:
     """Write one line for each warning; each names its path, and none a secret."""
     log = get_logger()
     for text in config.warnings:
-        log.warning("config.warned", reason=text)
+        log.warning("config.warning", reason=text)

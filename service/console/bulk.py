@@ -49,12 +49,12 @@ class Walk(Struct, frozen=True, kw_only=True):
     verb: str
 
 
-def walking(fate: str, told: str, *, state: State, verb: str) -> Callable[[Command], Command]:
+def walking(end: str, told: str, *, state: State, verb: str) -> Callable[[Command], Command]:
     """Give a command the options of a change of many; it takes those named as `ids`, and all that fit as `walk`."""
 
     def decorate(command: Command) -> Command:
         @click.argument("ids", nargs=-1)
-        @wanting(fate, told)
+        @wanting(end, told)
         @ALL
         @DRY_RUN
         @YES
@@ -107,15 +107,15 @@ def print_changes(changes: Sequence[Change], *, as_json: bool) -> None:
         for change in changes:
             print_json(change)
         return
-    rows = [[change.event_id, change.result, change.to or "", change.reason or ""] for change in changes]
-    print_table(["id", "result", "to", "reason"], rows)
+    rows = [[change.event_id, change.result, change.destination or "", change.reason or ""] for change in changes]
+    print_table(["id", "result", "destination", "reason"], rows)
 
 
 async def _go(walk: Walk, turn: Turn, *, dry_run: bool, total: int | None) -> Counter[str]:
     """Go through all pages, and count what became of the events; what was left alone is printed with its reason."""
     # About a page a second, so that whoever stops it sees at once where it stands.
     limit = PAGE_EVENTS_MAX if dry_run else max(1, min(int(walk.rate), PAGE_EVENTS_MAX))
-    bulk = Bulk(wanted=walk.wanted, all=walk.every, dry_run=dry_run, limit=limit, rate=walk.rate, after=walk.after)
+    bulk = Bulk(filter=walk.wanted, all=walk.every, dry_run=dry_run, limit=limit, rate=walk.rate, after=walk.after)
     counts: Counter[str] = Counter()
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:

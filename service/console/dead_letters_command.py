@@ -28,7 +28,7 @@ def dead_letters() -> None:
 
 
 @dead_letters.command(name="list")
-@wanting("error", ERRORS)
+@wanting("error_kind", ERRORS)
 @LIMIT
 @AFTER
 @JSON
@@ -51,7 +51,7 @@ def show(event_id: str, *, raw: bool, as_json: bool, way: Way) -> None:
 
 @dead_letters.command()
 @AGAIN
-@walking("error", ERRORS, state="dead", verb="replayed")
+@walking("error_kind", ERRORS, state="dead", verb="replayed")
 @reaching
 def replay(ids: tuple[str, ...], walk: Walk, *, again: bool, way: Way) -> None:
     """Put dead letters back: those of IDS, or all that fit. Exit code 1 if one of IDS was left alone."""
@@ -60,7 +60,7 @@ def replay(ids: tuple[str, ...], walk: Walk, *, again: bool, way: Way) -> None:
 
 @dead_letters.command()
 @click.option("--reason", required=True, callback=_said, help="Why, for those who come after.")
-@walking("error", ERRORS, state="dead", verb="discarded")
+@walking("error_kind", ERRORS, state="dead", verb="discarded")
 @reaching
 def discard(ids: tuple[str, ...], reason: str, walk: Walk, *, way: Way) -> None:
     """End dead letters for good: those of IDS, or all that fit. What they asked for is never done."""

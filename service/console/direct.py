@@ -97,7 +97,7 @@ class Direct:
     @cached_property
     def _platforms(self) -> dict[str, Platform]:
         shared = self._places[0].store
-        manners = Manners(shared.limits, shared.tokens, self._settings.fetch_seconds_max)
+        manners = Manners(shared.limits, shared.tokens, self._settings.fetch_timeout_seconds)
         return build_platforms(self._config.platforms, self._environ, self._outbound, manners)
 
     @cached_property
@@ -129,11 +129,11 @@ class Direct:
 
     async def replay_event(self, event_id: str, *, again: bool, dry_run: bool) -> Change:
         """See Desk."""
-        return await replay_event(self._places, self._operator, event_id, again=again, dry_run=dry_run)
+        return await replay_event(self._places, self._operator, event_id, rerun_done=again, dry_run=dry_run)
 
     async def replay_page(self, bulk: Bulk, *, again: bool) -> ChangePage:
         """See Desk."""
-        return await replay_page(self._places, self._operator, bulk, again=again)
+        return await replay_page(self._places, self._operator, bulk, rerun_done=again)
 
     async def discard_event(self, event_id: str, reason: str) -> Change:
         """See Desk."""

@@ -12,24 +12,24 @@ def tell_dry_run(found: DryRun) -> Iterator[str]:
     """Write each rule with its verdict, its nodes as a tree with what they saw, and its effects as rendered."""
     yield f"{found.record}, by rulebook {found.rulebook}{', gone' if found.gone else ''}"
     for verdict in found.verdicts:
-        yield f"{verdict.rule}: {verdict.result}{f' ({verdict.reason})' if verdict.reason else ''}"
-        for line in tell_steps([step for step in found.steps if step.rule == verdict.rule]):
+        yield f"{verdict.rule_id}: {verdict.result}{f' ({verdict.reason})' if verdict.reason else ''}"
+        for line in tell_steps([step for step in found.steps if step.rule_id == verdict.rule_id]):
             yield f"  {line}"
         for effect in found.effects:
-            if effect.rule == verdict.rule:
-                yield f"  would {tell_effect(effect.action, effect.do, effect.inputs)}"
+            if effect.rule_id == verdict.rule_id:
+                yield f"  would {tell_effect(effect.action_id, effect.action_type, effect.inputs)}"
     if not found.complete:
         yield "more nodes were asked than are told here"
 
 
 def tell_comparison(found: Comparison) -> Iterator[str]:
     """Write each rule that would say or do something else: `-` what it does in force, `+` what it would do."""
-    yield f"{found.events_judged} events, {found.live} in force, {found.candidate} tried"
+    yield f"{found.events_evaluated} events, {found.live} in force, {found.candidate} tried"
     for each in found.differences:
         verdicts = f"{each.live or NOT_ASKED} -> {each.candidate or NOT_ASKED}"
-        yield f"{each.event_id} {each.record} {each.rule}: {verdicts}"
+        yield f"{each.event_id} {each.record} {each.rule_id}: {verdicts}"
         yield from _tell_effects(each)
-    for missed in found.not_judged:
+    for missed in found.skipped:
         yield f"{missed.event_id} not judged: {missed.reason}"
 
 
@@ -40,4 +40,4 @@ def _tell_effects(each: Difference) -> Iterator[str]:
     ):
         for effect in has:
             if effect not in others:
-                yield f"  {sign} {tell_effect(effect.action, effect.do, effect.inputs)}"
+                yield f"  {sign} {tell_effect(effect.action_id, effect.action_type, effect.inputs)}"

@@ -16,7 +16,8 @@ COLUMNS: Columns[EventRow] = {
     "id": lambda row: row.id,
     "at": lambda row: row.at,
     "state": lambda row: row.state,
-    "fate": lambda row: row.fate,
+    "outcome": lambda row: row.outcome,
+    "error": lambda row: row.error_kind,
     "source": lambda row: row.source,
     "type": lambda row: row.type,
     "record": lambda row: row.record,
@@ -25,7 +26,7 @@ COLUMNS: Columns[EventRow] = {
     "store": lambda row: row.store,
 }
 
-LISTED = frozenset({"headers", "body", "effects", "story", "encoding"})
+LISTED = frozenset({"headers", "body", "effects", "history", "encoding"})
 """What has a part of its own below the fields."""
 
 
@@ -63,14 +64,17 @@ def print_event(view: EventView, *, as_json: bool) -> None:
         print_text(view.body if isinstance(view.body, str) else _json(view.body))
     if view.effects:
         click.echo("\neffects")
-        rows = [[effect.rule, effect.action, effect.do, effect.repeat, effect.state] for effect in view.effects]
-        print_table(["rule", "action", "do", "repeat", "state"], rows)
-    if view.story:
-        click.echo("\nstory")
-        for line in view.story:
-            rest = {name: value for name, value in line.items() if name not in {"what", "at_ms"}}
+        rows = [
+            [effect.rule_id, effect.action_id, effect.action_type, effect.repeat, effect.state]
+            for effect in view.effects
+        ]
+        print_table(["rule id", "action id", "action type", "repeat", "state"], rows)
+    if view.history:
+        click.echo("\nhistory")
+        for line in view.history:
+            rest = {name: value for name, value in line.items() if name not in {"entry", "at_ms"}}
             moment = moment_text(line["at_ms"]) if "at_ms" in line else ""
-            print_text(f"{moment}  {line.get('what', '')}  {msgspec.json.encode(rest).decode()}")
+            print_text(f"{moment}  {line.get('entry', '')}  {msgspec.json.encode(rest).decode()}")
 
 
 def _json(value: object) -> str:

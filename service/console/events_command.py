@@ -14,9 +14,11 @@ from service.console.wanting import AFTER, LIMIT, STATE, wanting
 from service.oversight.replaying import Change
 from service.oversight.wanted import Wanted
 
-ENDS = "Events that ended like this (matched, unmatched, unchanged, …), or dead letters with this error."
+ENDS = "Events that ended like this (matched, unmatched, unchanged, …, or dead_lettered)."
 RAW = click.option("--raw", is_flag=True, help="With bodies as they are. Takes the role admin.")
-AGAIN = click.option("--again", is_flag=True, help="Run every effect once more, not only unfinished ones.")
+AGAIN = click.option(
+    "--rerun-done", "again", is_flag=True, help="Run every effect once more, not only unfinished ones."
+)
 
 
 @click.group()
@@ -25,7 +27,7 @@ def events() -> None:
 
 
 @events.command(name="list")
-@wanting("fate", ENDS)
+@wanting("outcome", ENDS)
 @STATE
 @LIMIT
 @AFTER
@@ -67,7 +69,7 @@ def show(event_id: str, *, raw: bool, as_json: bool, way: Way) -> None:
 
 @events.command()
 @AGAIN
-@walking("fate", ENDS, state="ended", verb="replayed")
+@walking("outcome", ENDS, state="ended", verb="replayed")
 @reaching
 def replay(ids: tuple[str, ...], walk: Walk, *, again: bool, way: Way) -> None:
     """Put events back: those of IDS, or all that ended and fit. Exit code 1 if one of IDS was left alone."""

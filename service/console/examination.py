@@ -96,7 +96,7 @@ async def _examine_platform(platform: Platform, config: PlatformConfig) -> Check
             fetched = await platform.fetch(RecordRef(platform.account, kind, ASKED_ID), FetchContext(new_event_id()))
     except PermanentError as error:
         # It let us in and disliked the id, which is a made-up one.
-        liked = error.kind in {"request_refused", "platform_wrong_record"}
+        liked = error.kind in {"platform_rejected", "platform_wrong_record"}
         return Check(part, asked, "ok" if liked else "failed", f"{error.kind}: {error}")
     except WaybillError as error:
         return Check(part, asked, "failed", f"{error.kind}: {error}")

@@ -11,9 +11,9 @@ from service.oversight.views import EFFECT_STATES, EventView
 from service.rules.document import Document
 from service.rules.explaining import explain as explained
 
-TOLD = ("id", "state", "fate", "waits_for", "next_attempt_at", "story")
+TOLD = ("id", "state", "outcome", "error_kind", "waiting_for", "next_attempt_at", "history")
 RECEIVED = ("type", "change", "source", "record")
-"""What the story does not tell before the decision."""
+"""What the history does not tell before the decision."""
 
 LETTERS = {state: letter for letter, state in EFFECT_STATES.items()}
 
@@ -39,7 +39,7 @@ def explain(event_id: str, *, raw: bool, as_json: bool, way: Way) -> None:
 async def _read(desk: Desk, event_id: str, *, raw: bool) -> tuple[EventView, Document | None]:
     """Read the event, and the rules it was decided by if they are kept still."""
     view = await desk.show_event(event_id, raw=raw, dead_only=False)
-    version = next((line["rulebook"] for line in view.story if line["what"] == "decided"), None)
+    version = next((line["rulebook"] for line in view.history if line["entry"] == "decided"), None)
     if not version:
         return view, None
     try:

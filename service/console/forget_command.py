@@ -1,4 +1,4 @@
-"""`waybill forget`: erase a customer everywhere."""
+"""`waybill erase-customer`: erase a customer everywhere."""
 
 import click
 from msgspec import structs
@@ -34,8 +34,8 @@ def forget(platform: str, customer_id: str, *, dry_run: bool, yes: bool, as_json
 
     forgotten = ask(way, go)
     _tell(forgotten, as_json=as_json)
-    if forgotten.in_hand:
-        raise Failed(f"{forgotten.in_hand} events are in hand just now; ask again in a while")
+    if forgotten.in_progress:
+        raise Failed(f"{forgotten.in_progress} events are in hand just now; ask again in a while")
 
 
 def _tell(forgotten: Forgotten, *, as_json: bool) -> None:

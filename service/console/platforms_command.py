@@ -220,4 +220,4 @@ async def _sharing(store: Store, settings: Settings) -> Manners | None:
     except (StoreUnavailable, StoreUnsafe) as error:
         click.echo(f"waybill: limits and pauses are not shared, the store does not answer: {error}", err=True)
         return None
-    return Manners(store.limits, store.tokens, settings.fetch_seconds_max)
+    return Manners(store.limits, store.tokens, settings.fetch_timeout_seconds)

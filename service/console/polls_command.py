@@ -10,7 +10,7 @@ COLUMNS: Columns[PollView] = {
     "source": lambda poll: poll.source,
     "polling": lambda poll: poll.polling,
     "passes": lambda poll: poll.passes,
-    "seen": lambda poll: poll.seen,
+    "records listed": lambda poll: poll.records_listed,
     "changed": lambda poll: poll.changed,
     "missed": lambda poll: poll.missed,
     "due at": lambda poll: poll.due_at,

@@ -96,7 +96,7 @@ def show(refused_id: str, *, raw: bool, way: Way) -> None:
 @choosing
 @JSON
 @reaching
-def verify(choice: Choice, *, as_json: bool, way: Way) -> None:
+def reverify(choice: Choice, *, as_json: bool, way: Way) -> None:
     """Judge them again by what is configured now, and change nothing. Exit code 1 if one would be refused again."""
     _tell(ask(way, lambda desk: _each(desk, choice, desk.verify_refused)), as_json=as_json)
 
@@ -105,7 +105,7 @@ def verify(choice: Choice, *, as_json: bool, way: Way) -> None:
 @choosing
 @JSON
 @reaching
-def accept(choice: Choice, *, as_json: bool, way: Way) -> None:
+def release(choice: Choice, *, as_json: bool, way: Way) -> None:
     """Take those in that are good by what is configured now; they leave the quarantine. The others stay."""
     _tell(ask(way, lambda desk: _each(desk, choice, desk.accept_refused)), as_json=as_json)
 
@@ -115,20 +115,20 @@ def accept(choice: Choice, *, as_json: bool, way: Way) -> None:
 @YES
 @JSON
 @reaching
-def discard(choice: Choice, *, yes: bool, as_json: bool, way: Way) -> None:
-    """Forget them."""
+def delete(choice: Choice, *, yes: bool, as_json: bool, way: Way) -> None:
+    """Delete quarantined deliveries."""
 
     async def go(desk: Desk) -> int:
         chosen = [refused_id async for refused_id in _chosen(desk, choice)]
         if not (choice.ids or yes) and chosen:
-            confirm(f"{len(chosen)} refused deliveries will be forgotten. Go on?")
+            confirm(f"{len(chosen)} refused deliveries will be deleted. Go on?")
         return len([await desk.discard_refused(refused_id) for refused_id in chosen])
 
-    discarded = ask(way, go)
+    deleted = ask(way, go)
     if as_json:
-        print_json({"discarded": discarded})
+        print_json({"deleted": deleted})
     else:
-        click.echo(f"{discarded} discarded")
+        click.echo(f"{deleted} deleted")
 
 
 async def _rows(desk: Desk, source: str | None) -> AsyncIterator[RefusedRow]:
@@ -165,5 +165,5 @@ def _tell(reviewed: list[Reviewed], *, as_json: bool) -> None:
             events = ", ".join(f"{event.status} {event.event_id or ''}".rstrip() for event in each.events)
             told = (each.id, each.source, each.result, each.code, each.detail, events)
             print_text("  ".join(cell for cell in told if cell))
-    if any(each.result == "refused" for each in reviewed):
+    if any(each.result == "rejected" for each in reviewed):
         sys.exit(EXIT_NOT_ALL)

@@ -84,12 +84,12 @@ class Remote:
 
     async def replay_event(self, event_id: str, *, again: bool, dry_run: bool) -> Change:
         """See Desk."""
-        order = {"again": again, "dry_run": dry_run}
+        order = {"rerun_done": again, "dry_run": dry_run}
         return await self._post(f"/events/{_segment(event_id)}/replay", Change, order)
 
     async def replay_page(self, bulk: Bulk, *, again: bool) -> ChangePage:
         """See Desk."""
-        return await self._post("/events/replay", ChangePage, structs.asdict(bulk) | {"again": again})
+        return await self._post("/events/replay", ChangePage, structs.asdict(bulk) | {"rerun_done": again})
 
     async def discard_event(self, event_id: str, reason: str) -> Change:
         """See Desk."""
@@ -109,15 +109,15 @@ class Remote:
 
     async def verify_refused(self, refused_id: str) -> Reviewed:
         """See Desk."""
-        return await self._post(f"/quarantine/{_segment(refused_id)}/verify", Reviewed)
+        return await self._post(f"/quarantine/{_segment(refused_id)}/reverify", Reviewed)
 
     async def accept_refused(self, refused_id: str) -> Reviewed:
         """See Desk."""
-        return await self._post(f"/quarantine/{_segment(refused_id)}/accept", Reviewed)
+        return await self._post(f"/quarantine/{_segment(refused_id)}/release", Reviewed)
 
     async def discard_refused(self, refused_id: str) -> Discarded:
         """See Desk."""
-        return await self._post(f"/quarantine/{_segment(refused_id)}/discard", Discarded)
+        return await self._call("DELETE", f"/quarantine/{_segment(refused_id)}", None, Discarded)
 
     async def list_sources(self) -> Sequence[SourceView]:
         """See Desk."""
@@ -142,7 +142,7 @@ class Remote:
     async def forget(self, platform: str, customer_id: str, *, dry_run: bool) -> Forgotten:
         """See Desk."""
         order = {"platform": platform, "customer_id": customer_id, "dry_run": dry_run}
-        return await self._post("/forget", Forgotten, order)
+        return await self._post("/erasures", Forgotten, order)
 
     async def list_reads(self, account: str) -> Sequence[ReadView]:
         """See Desk."""

@@ -97,7 +97,7 @@ def diff(before: str, after: str | None, *, as_json: bool, way: Way) -> None:
             print_json(change)
         return
     for change in changes:
-        click.echo(f"{change.what} {change.rule}")
+        click.echo(f"{change.change} {change.rule_id}")
         for line in change.lines:
             click.echo(f"  {line}")
     if not changes:

@@ -33,13 +33,13 @@ class Moment(click.ParamType[datetime]):
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def wanting(fate: str, told: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of a filter; it takes them as `wanted`. `fate` is how it calls an event's fate."""
+def wanting(end: str, told: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of a filter; it takes them as `wanted`. `end`: outcome or error_kind."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @click.option("--source", help="Events of this source.")
         @click.option("--type", help="Events of this type, in the sender's words.")
-        @click.option(f"--{fate}", "fate", help=told)
+        @click.option(f"--{end.removesuffix('_kind')}", end, help=told)
         @click.option("--record", help="Events of this record: its id, or its lane such as pack:customer:1.")
         @click.option("--rule", help="Events that asked for effects of this rule; of dead letters, unfinished ones.")
         @click.option("--since", type=Moment(), help="Not before this moment, or this long ago (2h).")

@@ -12,7 +12,7 @@ COLUMNS: Columns[WorkerView] = {
     "name": lambda worker: worker.name,
     "alive": lambda worker: worker.alive,
     "running": lambda worker: worker.running,
-    "believed until": lambda worker: worker.believed_until,
+    "expires at": lambda worker: worker.expires_at,
     "store": lambda worker: worker.store,
 }
 

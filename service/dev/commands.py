@@ -31,16 +31,16 @@ EXIT_NOT_OK = 1
 WATCH_SECONDS = 0.2
 EXAMPLE_ORDER = "po-1"
 
-DEV_SETTINGS = {"catch_up_seconds_max": "1"}
+DEV_SETTINGS = {"stale_read_wait_seconds": "1"}
 """A short wait, since the sandbox's records never change, and so never become newer than an event sent by hand."""
 
 DEMO_SETTINGS = {
     "port": "0",
     "admin_port": "0",
     "lease_seconds": "2",
-    "backoff_seconds": "0.2",
+    "backoff_base_seconds": "0.2",
     "backoff_seconds_max": "1",
-    "sample_seconds": "5",
+    "sample_interval_seconds": "5",
 }
 """Short times, so that a dead worker's event is taken over while one looks on."""
 

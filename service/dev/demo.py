@@ -16,7 +16,7 @@ from service.dev.switches import Switches
 
 END_SECONDS_MAX = 15.0
 FETCH_SECONDS_MAX = 5.0
-OPEN_OUTCOMES = frozenset({"retried", "waiting", "released", "lost"})
+OPEN_OUTCOMES = frozenset({"retried", "deferred", "released", "lost"})
 """Outcomes of an attempt after which another one follows."""
 
 
@@ -86,7 +86,7 @@ class Demo:
         self._story.say(f"   {successor.name} has started, and takes over when the lease of {victim.name} ends")
 
     def _received(self) -> int:
-        return sum(line.get("event") == "delivery.received" for line in self._stack.ingress.lines())
+        return sum(line.get("message") == "delivery.received" for line in self._stack.ingress.lines())
 
     def _end(self, event_id: str) -> Line | None:
         """Give the line of the attempt that ended the event, whichever worker wrote it."""
@@ -117,4 +117,4 @@ def wait_until(true: Callable[[], bool], seconds_max: float, what: str) -> None:
 
 
 def _ends(line: Line) -> bool:
-    return line.get("event") == "attempt.finished" and line.get("outcome") not in OPEN_OUTCOMES
+    return line.get("message") == "attempt.finished" and line.get("outcome") not in OPEN_OUTCOMES

@@ -59,7 +59,7 @@ class Stack:
 
     def start_worker(self, name: str) -> Child:
         """Start a worker and wait until it takes jobs."""
-        worker = self.start(name, "work", admin_port="0")  # the one that was set is the ingress's
+        worker = self.start(name, "worker", admin_port="0")  # the one that was set is the ingress's
         worker.wait_for(started, START_SECONDS_MAX)
         return worker
 
@@ -102,7 +102,7 @@ def open_stack(
 
 def started(line: Line) -> bool:
     """Tell the line by which a process says that it works now."""
-    return line.get("event") == "process.started"
+    return line.get("message") == "process.started"
 
 
 def _publish_rules(stack: Stack) -> None:

@@ -53,10 +53,10 @@ class Story:
 
     def show_new_lines(self, children: Iterable[Child]) -> None:
         """Show, dimmed, the canonical lines that the children wrote since the last call, in the order of time."""
-        found = [(str(line.get("ts", "")), child.name, line) for child in children for line in child.new_lines()]
+        found = [(str(line.get("timestamp", "")), child.name, line) for child in children for line in child.new_lines()]
         for _, name, line in sorted(found, key=lambda item: item[0]):
-            if line.get("event") in SHOWN:
-                self._console.print(f"[dim]   {name:<9} {line['event']:<17}  {escape(_in_short(line))}[/dim]")
+            if line.get("message") in SHOWN:
+                self._console.print(f"[dim]   {name:<9} {line['message']:<17}  {escape(_in_short(line))}[/dim]")
 
     def table(self, rows: Sequence[Row]) -> None:
         """Print each delivery and its result, and the expected result where it is another one."""
@@ -83,15 +83,15 @@ class Story:
 def _in_short(line: dict[str, Any]) -> str:
     """Give the fields of a log line that show its result, without ids."""
     error = f": {line['error_kind']}" if line.get("error_kind") else ""
-    match line["event"]:
+    match line["message"]:
         case "delivery.received":
             reason = f": {line['reason']}" if line.get("reason") else ""
-            return f"{line['http_status']} {line['status']}{reason}"
+            return f"{line['http_status']} {line['delivery_status']}{reason}"
         case "record.fetched":
             gone = ", the record is gone" if line.get("gone") else ""
             return f"{line['http_status']} {line['outcome']}{error}{gone}"
         case "action.finished":
-            return f"{line['rule']}/{line['action']} {line['outcome']}{error}"
+            return f"{line['rule_id']}/{line['action_id']} {line['outcome']}{error}"
         case _:
             attempt = f" at attempt {line['attempt']}" if line["attempt"] > 1 else ""
             after = "" if line["outcome"] == "retried" else f", after {line['e2e_ms']:.0f} ms"

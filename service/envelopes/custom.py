@@ -32,7 +32,7 @@ class CustomEnvelope(PointedEnvelope, frozen=True, kw_only=True, tag="custom"):
     occurred_at: Place | None = None
     each: Pointer | None = None
     record: RecordPlace
-    unmapped: Meaning | None = "touched"
+    unmapped: Meaning | None = "changed"
 
     def reader(self, desk: Desk) -> Reader:
         """See Envelope."""

@@ -28,7 +28,8 @@ class Told(Struct, frozen=True, gc=False):
 
 
 Reader = Callable[[Delivery], Told]
-"""Reads a verified delivery; raises Refusal 400 `unparsable`, 415 `unsupported_media_type` or 422 `not_an_event`."""
+"""Reads a verified delivery; raises Refusal 400 `malformed_payload`, 415 `unsupported_media_type`
+or 422 `unrecognized_event`."""
 
 
 class Connector(Protocol):
@@ -88,4 +89,4 @@ def read_each(items: Sequence[T], read: Callable[[T], Fact]) -> tuple[Fact, ...]
 
 def not_an_event(detail: str) -> Refusal:
     """Make the refusal of JSON that does not tell what the source expects."""
-    return Refusal(422, "not_an_event", detail)
+    return Refusal(422, "unrecognized_event", detail)

@@ -15,7 +15,7 @@ from service.envelopes.strict_json import read_scalar
 from service.envelopes.walk import Walk
 from service.events import Change, Fact, RecordRef
 
-Meaning = Literal["created", "updated", "deleted", "touched", "ignored", "refused"]
+Meaning = Literal["created", "updated", "deleted", "changed", "ignored", "rejected"]
 """What a sender's type means to us: a change, or that it is answered 202 without an event, or 422."""
 Kind = Annotated[
     str,
@@ -52,7 +52,7 @@ class RecordDetour(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class PointedEnvelope(Envelope, frozen=True, kw_only=True):
     """`types` gives the sender's types their meaning, `unmapped` those it does not name.
 
-    Without `unmapped` it is what the type's last word says, `touched` if it says nothing of the kind.
+    Without `unmapped` it is what the type's last word says, `changed` if it says nothing of the kind.
     """
 
     types: dict[str, Meaning] = {}  # noqa: RUF012 - msgspec copies it for each instance
@@ -90,10 +90,11 @@ class FactWriter:
         """Make the fact of an event of this type.
 
         Raises:
-            Refusal: 422 `not_an_event`: a part is missing or no text, or the type is refused; 400 `unparsable`.
+            Refusal: 422 `unrecognized_event`: a part is missing or no text, or the type is rejected;
+                400 `malformed_payload`.
         """
         meaning = self.envelope.types.get(event_type) or self.envelope.unmapped or _change_named(event_type)
-        if meaning == "refused":
+        if meaning == "rejected":
             raise not_an_event("This source takes no events of this type.")
         moment = _moment(found.get("moment"))
         kind = None if meaning == "ignored" else self._kind(event_type, found)
@@ -132,7 +133,7 @@ def _change_named(event_type: str) -> Change:
     for word in reversed(_words(event_type)):
         if word in _CHANGES:
             return _CHANGES[word]
-    return "touched"
+    return "changed"
 
 
 def _moment(raw: bytes | None) -> str | None:

@@ -29,7 +29,7 @@ _NO_STEPS = bytes(byte for byte in range(256) if byte not in b"[{]}")
 
 def unparsable(detail: str) -> Refusal:
     """Make the refusal of a body that is no JSON we would read."""
-    return Refusal(400, "unparsable", detail)
+    return Refusal(400, "malformed_payload", detail)
 
 
 def check_body(body: bytes, depth_max: int) -> None:
@@ -38,7 +38,7 @@ def check_body(body: bytes, depth_max: int) -> None:
     msgspec does not look at the encoding of what it skips. The grammar is left to whoever decodes.
 
     Raises:
-        Refusal: 400 `unparsable`.
+        Refusal: 400 `malformed_payload`.
     """
     if not body.isascii():
         try:
@@ -62,7 +62,7 @@ def read_members(text: bytes) -> Members:
     """Read one object as its members, each still as its JSON text.
 
     Raises:
-        Refusal: 400 `unparsable`: not an object, not JSON, not UTF-8, or a key stands twice.
+        Refusal: 400 `malformed_payload`: not an object, not JSON, not UTF-8, or a key stands twice.
     """
     members = _decode(_members, text)
     # Quotes of this object's own level are two per key. A key that stands twice is one member with four of them,
@@ -79,7 +79,7 @@ def read_children(text: bytes) -> Members:
     """Read an object's members, or an array's items under their positions as text; anything else has no children.
 
     Raises:
-        Refusal: 400 `unparsable`, as read_members.
+        Refusal: 400 `malformed_payload`, as read_members.
     """
     match text.lstrip(b" \t\r\n")[:1]:
         case b"{":

@@ -24,7 +24,7 @@ class Walk:
         """Put the JSON text of what is wanted into `found`, under its names; what is not there is left out.
 
         Raises:
-            Refusal: 400 `unparsable`: what is opened is no JSON, or has a key twice.
+            Refusal: 400 `malformed_payload`: what is opened is no JSON, or has a key twice.
         """
         for name in self.wanted:
             found[name] = text

@@ -60,7 +60,7 @@ class Portion:
 
 def too_large(bytes_max: int) -> Refusal:
     """Make the refusal of a body above the limit."""
-    return Refusal(413, "too_large", f"The body is larger than {bytes_max} bytes.")
+    return Refusal(413, "payload_too_large", f"The body is larger than {bytes_max} bytes.")
 
 
 def _declares_more(length: str | None, bytes_max: int) -> bool:

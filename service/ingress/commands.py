@@ -40,7 +40,7 @@ async def _serve(settings: Settings, config: Config) -> None:
     # Platforms read deliveries here; they are asked only if an operator asks, within what workers share of an account.
     shared = shards_with(Store(settings))
     home = shared.stores[0] if isinstance(shared, Shards) else shared
-    manners = Manners(home.limits, home.tokens, settings.fetch_seconds_max)
+    manners = Manners(home.limits, home.tokens, settings.fetch_timeout_seconds)
     async with (
         Outbound(settings, allow_private_hosts=config.outbound.allow_private_hosts) as outbound,
         AsyncExitStack() as stack,

@@ -17,14 +17,14 @@ from service.ingress.problems import MEDIA_TYPE, problem_schema
 PATH = "/docs/webhooks.json"
 
 REFUSALS: Mapping[int, tuple[str, ...]] = {
-    400: ("unparsable",),
+    400: ("malformed_payload",),
     401: ("not_verified", "stale_timestamp"),
     404: ("unknown_source",),
     405: ("method_not_allowed",),
-    408: ("slow_body",),
-    413: ("too_large",),
+    408: ("request_timeout",),
+    413: ("payload_too_large",),
     415: ("unsupported_media_type",),
-    422: ("not_an_event",),
+    422: ("unrecognized_event",),
     429: ("too_many_requests",),
     431: ("headers_too_large",),
     500: ("internal",),

@@ -40,7 +40,7 @@ class Gate:
 
     def __init__(self, settings: Settings) -> None:
         self._trusted = parse_networks(settings.trusted_proxies)
-        self._refusals = _rates(settings.address_refusals_per_second_max)
+        self._refusals = _rates(settings.address_rejections_per_second_max)
         self._verified = _rates(settings.source_deliveries_per_second_max)
         self._untold = 0
         self._log = get_logger().bind()
@@ -84,7 +84,7 @@ class Gate:
         self._untold += 1
 
     def _tell(self) -> None:
-        self._log.warning("deliveries.throttled", reason="too_many_requests", deliveries=self._untold)
+        self._log.warning("delivery.rate_limited", reason="too_many_requests", deliveries=self._untold)
         self._untold = 0
 
 

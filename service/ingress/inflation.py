@@ -31,7 +31,7 @@ class Inflater(Protocol):
         """Give what `piece` unfolds to: at most `room` bytes and one more, which tells that there is no room.
 
         Raises:
-            Refusal: 400 `unparsable`: the bytes are not of this coding, or go on behind its end.
+            Refusal: 400 `malformed_payload`: the bytes are not of this coding, or go on behind its end.
         """
         ...
 
@@ -39,7 +39,7 @@ class Inflater(Protocol):
         """See that the stream came to its end.
 
         Raises:
-            Refusal: 400 `unparsable`.
+            Refusal: 400 `malformed_payload`.
         """
         ...
 
@@ -115,4 +115,4 @@ def _has_zlib_head(piece: bytes) -> bool:
 
 
 def _broken() -> Refusal:
-    return Refusal(400, "unparsable", "The body is not what its Content-Encoding says: one stream, whole.")
+    return Refusal(400, "malformed_payload", "The body is not what its Content-Encoding says: one stream, whole.")

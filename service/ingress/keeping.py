@@ -20,7 +20,8 @@ from service.store import Refused
 from service.store.quarantine import REFUSED_VERSION
 
 KEPT_CODES = frozenset({
-    "not_verified", "stale_timestamp", "unparsable", "unsupported_media_type", "too_large", "not_an_event", "slow_body",
+    "not_verified", "stale_timestamp", "malformed_payload", "unsupported_media_type", "payload_too_large",
+    "unrecognized_event", "request_timeout",
     "internal",
 })  # fmt: skip
 """What a person can mend: the other refusals are over by themselves, or are no delivery to a source."""
@@ -93,7 +94,7 @@ class Quarantine:
                 QUARANTINED.add((batch[0].source, "kept"), len(batch))
                 QUARANTINED.add((batch[0].source, "dropped"), gone)
                 if gone:
-                    self._log.warning("quarantine.full", source=batch[0].source, deliveries_dropped=gone)
+                    self._log.warning("quarantine.full", source_name=batch[0].source, deliveries_dropped=gone)
 
     def _next(self) -> list[Refused]:
         """Give the next few of one source; the source goes to the end of the turn."""

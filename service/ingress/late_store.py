@@ -108,10 +108,12 @@ class LateStore:
     def _note(self, trouble: WaybillError | None) -> None:
         before, self._trouble = self._trouble, trouble
         if isinstance(trouble, StoreUnsafe):
-            self._log.error("store.unsafe", reason=str(trouble), fix="nothing is acknowledged until this is mended")
+            self._log.error(
+                "store.not_durable", reason=str(trouble), fix="nothing is acknowledged until this is mended"
+            )
         elif trouble is None:
             if before is not None:
-                self._log.info("store.available", durability=self._settings.durability)
+                self._log.info("store.recovered", durability=self._settings.durability)
         elif self._told != trouble.kind:
             self._log.error("store.unavailable", error_kind=trouble.kind, reason=str(trouble))
         self._told = trouble.kind if trouble else None

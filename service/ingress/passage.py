@@ -59,9 +59,9 @@ class Passage:
         DELIVERIES.add((self.source, outcome.status, None))
         ACK_SECONDS.observe((self.source,), duration_ms / 1000)
         fields = {
-            "source": self.source,
+            "source_name": self.source,
             "event_type": self.event_type,
-            "status": outcome.status,
+            "delivery_status": outcome.status,
             "http_status": http_status,
             "duration_ms": duration_ms,
             "body_bytes": self.body_bytes,
@@ -83,9 +83,9 @@ class Passage:
         self.count_refused(reason)
         log.warning(
             "delivery.received",
-            source=self.source,
+            source_name=self.source,
             event_type=self.event_type,
-            status="rejected",
+            delivery_status="rejected",
             reason=reason,
             http_status=http_status,
             duration_ms=self._duration_ms(),

@@ -19,9 +19,9 @@ KEEP_ALIVE_SECONDS = 75.0
 class Limits(Struct, frozen=True):
     """The longest waits of one port, in seconds: for a head that is begun, or for the first one; a body; a reader."""
 
-    head_seconds_max: float
-    body_seconds_max: float
-    reader_seconds_max: float
+    head_timeout_seconds: float
+    body_timeout_seconds: float
+    reader_timeout_seconds: float
 
 
 class Patience:
@@ -49,11 +49,11 @@ class Patience:
         limits = self._limits
         match waited_for:
             case "reader":
-                return limits.reader_seconds_max
+                return limits.reader_timeout_seconds
             case "body":
-                return limits.body_seconds_max
+                return limits.body_timeout_seconds
             case "head":
-                return limits.head_seconds_max
+                return limits.head_timeout_seconds
             case _:
                 return KEEP_ALIVE_SECONDS
 

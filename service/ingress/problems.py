@@ -57,13 +57,13 @@ def try_later(code: str, detail: str, retry_after_seconds: int) -> Refusal:
 
 def answer_http_error(_request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Answer what Litestar itself refuses: unknown paths, wrong methods, a malformed Host."""
-    code = _CODES.get(error.status_code, "refused")
+    code = _CODES.get(error.status_code, "rejected")
     return _respond(error.status_code, code, error.detail, error.headers or {})
 
 
 def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer whatever nobody caught, and log it once with its traceback."""
-    get_logger().error("request.failed", exc_info=error, method=request.method)
+    get_logger().error("request.crashed", exc_info=error, method=request.method)
     return _respond(INTERNAL.status, INTERNAL.code, INTERNAL.detail, {})
 
 

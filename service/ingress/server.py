@@ -67,11 +67,11 @@ class Listener(uvicorn.Server):
                 access_log=False,  # delivery.received says more
                 server_header=False,
                 proxy_headers=False,  # anyone could name any address
-                timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds_max),
+                timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout_seconds),
             )
         )
         self._socket = listener
-        seconds = settings.body_seconds_max
+        seconds = settings.body_timeout_seconds
         # a slow delivery is told so by its handler before the second number
         self._patience = Patience(limits or Limits(seconds, 2 * seconds, seconds))
         self._serving: asyncio.Task[None] | None = None
@@ -124,7 +124,7 @@ async def run(settings: Settings, sources: Mapping[str, Source], store: LateStor
         bind(settings.host, settings.admin_port, "WAYBILL_ADMIN_PORT") as admin_port,
     ):
         senders = Listener(build_app(settings, sources, store, readiness), port, settings)
-        slow = Limits(settings.body_seconds_max, OPERATOR_SECONDS_MAX, OPERATOR_SECONDS_MAX)
+        slow = Limits(settings.body_timeout_seconds, OPERATOR_SECONDS_MAX, OPERATOR_SECONDS_MAX)
         operators = Listener(build_admin_app(settings, store, readiness, admin), admin_port, settings, slow)
         async with _kept_open(store):
             await asyncio.gather(senders.start(), operators.start())

@@ -57,10 +57,10 @@ class Webhooks:
         self._sources = sources
         self._store = store
         self._gate = Gate(settings)
-        self._room = Room(settings.bodies_bytes_max, settings.retry_after_seconds)
+        self._room = Room(settings.in_flight_body_bytes_max, settings.retry_after_seconds)
         self._quarantine = Quarantine(settings, store)
-        self._body_deadlines = Deadlines(settings.body_seconds_max)
-        self._ingest_deadlines = Deadlines(settings.ingest_seconds_max)
+        self._body_deadlines = Deadlines(settings.body_timeout_seconds)
+        self._ingest_deadlines = Deadlines(settings.ingest_timeout_seconds)
         self._in_flight = 0
         self._log = get_logger().bind()
 
@@ -163,8 +163,8 @@ class Webhooks:
                 bytes_max = self._settings.body_bytes_max
                 return await read_body(receive, headers.get("content-length"), inflater, bytes_max, portion)
         except TimeoutError:
-            detail = f"The body took longer than {self._settings.body_seconds_max:g} seconds to arrive."
-            raise Refusal(408, "slow_body", detail, {"connection": "close"}) from None
+            detail = f"The body took longer than {self._settings.body_timeout_seconds:g} seconds to arrive."
+            raise Refusal(408, "request_timeout", detail, {"connection": "close"}) from None
 
     async def _ingest(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt]:
         if not arrivals:
@@ -173,7 +173,7 @@ class Webhooks:
             with self._ingest_deadlines.limit():
                 return await self._store.ingest_all(arrivals)
         except TimeoutError as error:
-            seconds = self._settings.ingest_seconds_max
+            seconds = self._settings.ingest_timeout_seconds
             raise StoreUnavailable(f"no answer in {seconds:g} seconds", self._settings.retry_after_seconds) from error
 
     def _refusal_of(self, passage: Passage, error: BaseException) -> Refusal:
@@ -184,7 +184,7 @@ class Webhooks:
             return busy(error, self._settings.retry_after_seconds)
         if isinstance(error, asyncio.CancelledError):
             return try_later("store_unavailable", "This process is stopping.", self._settings.retry_after_seconds)
-        self._log.error("delivery.failed", trace_id=passage.trace_id, exc_info=error)
+        self._log.error("delivery.crashed", trace_id=passage.trace_id, exc_info=error)
         return INTERNAL
 
     def _settle(self, passage: Passage, refusal: Refusal, unfolded: int) -> None:

@@ -78,7 +78,7 @@ def put_sample(sample: Struct | None) -> None:
 
 
 _SINGLES = (
-    (EVENTS_WAITING, "waiting", 1),
+    (EVENTS_WAITING, "pending", 1),
     (OLDEST_EVENT_SECONDS, "oldest_age_ms", 1_000),
     (DEAD_LETTERS, "dead_letters", 1),
     (WORKERS_ALIVE, "workers", 1),

@@ -13,23 +13,23 @@ Done = TypeVar("Done")
 
 
 class Operator(Struct, frozen=True):
-    """Who acts: the name of a token, or of the account at a terminal; the role; which door, and from which machine."""
+    """Who acts: the name of a token, or of the account at a terminal; the role; by API or command; the machine."""
 
     name: str
     role: Role
-    door: Literal["api", "command"] = "api"
-    peer: str = ""
+    via: Literal["api", "command"] = "api"
+    client_host: str = ""
 
 
-def tell_change(operator: Operator, what: str, target: str, **fields: object) -> None:
-    """Log `admin.changed`: `what` in the past tense (`rule.updated`), `target` the id of what was changed."""
+def tell_change(operator: Operator, audit_action: str, target: str, **fields: object) -> None:
+    """Log `admin.changed`: `audit_action` in the past tense (`rule.updated`), `target` the id of what was changed."""
     get_logger().info(
         "admin.changed",
         actor=operator.name,
         role=operator.role,
-        door=operator.door,
-        peer=operator.peer,
-        what=what,
+        via=operator.via,
+        client_host=operator.client_host,
+        audit_action=audit_action,
         target=target,
         **fields,
     )

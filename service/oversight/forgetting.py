@@ -25,12 +25,14 @@ from service.store import Refused
 HITS_PER_CALL = 200
 REFUSED_PER_CALL = 100
 
+COUNTS = ("events", "hints", "quarantined_deliveries", "stream_entries", "poll_entries", "in_progress")
+
 
 class Forgotten(Struct, frozen=True, kw_only=True):
     """How much was erased, or would be by a run that is not dry.
 
-    `events` are the customer's, `hints` those that led to it, `refused` deliveries in quarantine that name it,
-    `published` entries of streams, `polled` what polls had seen of it. `in_hand` events a run works on just now: ask
+    `events` are the customer's, `hints` those that led to it, `quarantined_deliveries` that name it,
+    `stream_entries` and `poll_entries` of it. `in_progress` events a run works on just now: ask
     again in a while until there are none.
     """
 
@@ -39,10 +41,10 @@ class Forgotten(Struct, frozen=True, kw_only=True):
     dry_run: bool
     events: int
     hints: int
-    refused: int
-    published: int
-    polled: int
-    in_hand: int
+    quarantined_deliveries: int
+    stream_entries: int
+    poll_entries: int
+    in_progress: int
 
 
 class Customer(Struct, frozen=True):
@@ -84,7 +86,7 @@ async def forget(places: Places, operator: Operator, customer: Customer, *, dry_
 
 
 async def _forget(places: Places, operator: Operator, customer: Customer, *, dry_run: bool) -> Forgotten:
-    counts: dict[str, int] = dict.fromkeys(("events", "hints", "refused", "published", "polled", "in_hand"), 0)
+    counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
     for place in places:
         for name, number in (await _forget_on(place, customer, dry_run=dry_run)).items():
             counts[name] += number
@@ -94,7 +96,7 @@ async def _forget(places: Places, operator: Operator, customer: Customer, *, dry
             404, "not_found", f"There is no platform {customer.platform[:64]}, nor anything of it; one of {known}."
         )
     if not dry_run:
-        tell_change(operator, "customer.forgotten", customer.lane, **counts)
+        tell_change(operator, "customer.erased", customer.lane, **counts)
     return Forgotten(platform=customer.platform, customer_id=customer.id, dry_run=dry_run, **counts)
 
 
@@ -113,7 +115,12 @@ async def _forget_on(place: Place, customer: Customer, *, dry_run: bool) -> dict
     seen = [
         await place.overview.forget_polled(source, customer.id, erase=not dry_run) for source in customer.sources or ()
     ]
-    counts = {"hints": len(hints), "refused": len(refused), "published": published, "polled": sum(seen)}
+    counts = {
+        "hints": len(hints),
+        "quarantined_deliveries": len(refused),
+        "stream_entries": published,
+        "poll_entries": sum(seen),
+    }
     if dry_run:
         return counts | {"events": len(own)}
     for each in refused:
@@ -122,7 +129,7 @@ async def _forget_on(place: Place, customer: Customer, *, dry_run: bool) -> dict
     for hit in hints:
         in_hand += (await place.store.census.erase(hit.summary.record, [hit.summary.id])).in_hand
     erased = await place.store.census.forget(customer.lane)
-    return counts | {"events": erased.events, "in_hand": in_hand + erased.in_hand}
+    return counts | {"events": erased.events, "in_progress": in_hand + erased.in_hand}
 
 
 async def _every_hit(place: Place, wanted: Wanted) -> AsyncIterator[Hit]:
@@ -140,11 +147,11 @@ async def _leads_to(hit: Hit, customer: Customer) -> bool:
     platform, _, rest = hit.summary.record.partition(":")
     if platform != customer.platform or rest.partition(":")[0] in RECORDS:
         return False
-    shown = await hit.place.store.events.show(hit.summary.id)
+    shown = await hit.store.store.events.show(hit.summary.id)
     event: Mapping[str, Any] = (shown or {}).get("event") or {}
     if names(event.get("body", b""), customer.id):
         return True
-    return await hit.place.store.events.show(derived_event_id(hit.summary.id, customer.lane)) is not None
+    return await hit.store.store.events.show(derived_event_id(hit.summary.id, customer.lane)) is not None
 
 
 async def _refused(place: Place, customer: Customer) -> list[Refused]:

@@ -39,14 +39,14 @@ class SourceView(Struct, frozen=True, kw_only=True):
 class PlatformView(Struct, frozen=True, kw_only=True):
     """A configured platform account, what it can be asked for, who tells of it.
 
-    `resting_seconds` is how long nobody asks it since it failed.
+    `circuit_open_seconds` is how long nobody asks it since it failed.
     """
 
     account: str
     kind: str
     record_kinds: Sequence[str]
     sources: Sequence[str]
-    resting_seconds: float
+    circuit_open_seconds: float
 
 
 class WorkerView(Struct, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ class WorkerView(Struct, frozen=True, kw_only=True):
     store: str
     alive: bool
     running: int
-    believed_until: str
+    expires_at: str
 
 
 class StoreView(Struct, frozen=True, kw_only=True):
@@ -82,7 +82,7 @@ class PollView(Struct, frozen=True, kw_only=True):
     store: str
     polling: bool
     passes: int
-    seen: int
+    records_listed: int
     changed: int
     missed: int
     due_at: str | None
@@ -114,7 +114,7 @@ async def list_platforms(
             kind=str(type(config).__struct_config__.tag),
             record_kinds=sorted(known_kinds(config)),
             sources=[name for name, source in sources.items() if source.platform == account],
-            resting_seconds=resting.get(account, 0.0),
+            circuit_open_seconds=resting.get(account, 0.0),
         )
         for account, config in configs.items()
     ]
@@ -133,7 +133,7 @@ async def list_workers(places: Places) -> list[WorkerView]:
             store=place.name,
             alive=beat.until >= now,
             running=beat.running,
-            believed_until=moment_text(beat.until * 1000),
+            expires_at=moment_text(beat.until * 1000),
         )
         for place in places
         for beat in await place.overview.beats()
@@ -161,7 +161,7 @@ async def list_polls(places: Places, sources: Mapping[str, SourceConfig]) -> lis
             store=place.name,
             polling=state.polling,
             passes=state.passes,
-            seen=state.seen,
+            records_listed=state.records_listed,
             changed=state.changed,
             missed=state.missed,
             due_at=moment_text(state.due_ms) if state.due_ms else None,

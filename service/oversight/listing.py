@@ -23,7 +23,9 @@ SEARCH_PAGES_MAX = 50
 
 
 class EventRow(Struct, frozen=True, kw_only=True):
-    """An event in one row. `at` is when it arrived, died or ended; `fate` the end, or a dead letter's error.
+    """An event in one row. `at` is when it arrived, died or ended; `outcome` how it ended.
+
+    `error_kind` is a dead letter's error.
 
     `store` is the store that holds it, `effects` how many its decision asked for, of which `effects_done` are done.
     """
@@ -31,7 +33,8 @@ class EventRow(Struct, frozen=True, kw_only=True):
     id: str
     at: str
     state: str
-    fate: str | None
+    outcome: str | None
+    error_kind: str | None
     source: str
     type: str
     change: str
@@ -66,7 +69,7 @@ class FoundPage(Struct, frozen=True):
 class Hit(Struct, frozen=True):
     """An event that is meant, and where it lies."""
 
-    place: Place
+    store: Place
     summary: EventSummary
 
     @property
@@ -152,7 +155,8 @@ def row_of(hit: Hit) -> EventRow:
         id=summary.id,
         at=moment_text(summary.at_ms),
         state=summary.state,
-        fate=summary.fate or None,
+        outcome=summary.outcome or None,
+        error_kind=summary.error_kind or None,
         source=summary.source,
         type=summary.type,
         change=summary.change,
@@ -160,7 +164,7 @@ def row_of(hit: Hit) -> EventRow:
         attempts=summary.attempts,
         effects=len(summary.ledger),
         effects_done=summary.ledger.count("d"),
-        store=hit.place.name,
+        store=hit.store.name,
     )
 
 
@@ -212,7 +216,7 @@ async def _fits_rule(place: Place, rule: str | None, summary: EventSummary) -> b
     shown = await place.store.events.show(summary.id)
     effects = effects_of(shown) if shown else []
     done_too = summary.state != "dead"
-    return any(effect.rule == rule and (done_too or effect.state != "done") for effect in effects)
+    return any(effect.rule_id == rule and (done_too or effect.state != "done") for effect in effects)
 
 
 async def _held_by(places: Places, sources: Mapping[str, Source], text: str) -> list[str]:

@@ -12,7 +12,7 @@ from service.plain import Plain
 from service.platforms import READS, Platform, Read
 from service.redaction import plain, scrub
 
-MISTAKES = frozenset({"unfit_argument", "unfit_id", "not_configured"})
+MISTAKES = frozenset({"invalid_argument", "invalid_id", "not_configured"})
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 

@@ -54,11 +54,11 @@ class RefusedView(RefusedRow, frozen=True, kw_only=True):
 
 
 class Reviewed(Struct, frozen=True, kw_only=True):
-    """What is thought of a refused delivery now; `events` is what became of each of its facts once it was accepted."""
+    """What is thought of a refused delivery now; `events` is what became of each of its facts once it was released."""
 
     id: str
     source: str
-    result: Literal["good", "refused", "accepted"]
+    result: Literal["verified", "rejected", "released"]
     code: str | None = None
     detail: str = ""
     events: Sequence[Outcome] = ()
@@ -123,7 +123,7 @@ async def verify_refused(places: Places, refused_id: str, sources: Mapping[str, 
     return (
         _refused_again(finding)
         if finding.admission is None
-        else Reviewed(id=refused.id, source=refused.source, result="good")
+        else Reviewed(id=refused.id, source=refused.source, result="verified")
     )
 
 
@@ -149,8 +149,8 @@ async def _accept(
     outcomes = await take_in(finding, finding.admission, sources, store)
     # Behind the intake: cut off in between, it is taken in again, as the same event.
     await place.store.quarantine.discard(refused.source, [refused.id])
-    tell_change(operator, "delivery.accepted", refused.id)
-    return Reviewed(id=refused.id, source=refused.source, result="accepted", events=outcomes)
+    tell_change(operator, "delivery.released", refused.id)
+    return Reviewed(id=refused.id, source=refused.source, result="released", events=outcomes)
 
 
 async def discard_refused(places: Places, operator: Operator, refused_id: str) -> Discarded:
@@ -166,7 +166,7 @@ async def discard_refused(places: Places, operator: Operator, refused_id: str) -
 async def _discard(places: Places, operator: Operator, refused_id: str) -> Discarded:
     place, refused = await _locate(places, refused_id)
     await place.store.quarantine.discard(refused.source, [refused.id])
-    tell_change(operator, "delivery.discarded", refused.id)
+    tell_change(operator, "delivery.deleted", refused.id)
     return Discarded(refused.id, refused.source)
 
 
@@ -198,4 +198,4 @@ def _row(place: Place, refused: Refused) -> RefusedRow:
 
 def _refused_again(finding: Finding) -> Reviewed:
     refused = finding.refused
-    return Reviewed(id=refused.id, source=refused.source, result="refused", code=finding.code, detail=finding.detail)
+    return Reviewed(id=refused.id, source=refused.source, result="rejected", code=finding.code, detail=finding.detail)

@@ -25,10 +25,10 @@ PAGE_SECONDS_MAX = 5.0
 PAGE_EVENTS_MAX = 200
 REASON_CHARACTERS_MAX = 500
 
-Result = Literal["replayed", "discarded", "planned", "under_way", "skipped", "gone"]
+Result = Literal["replayed", "discarded", "planned", "in_progress", "skipped", "gone"]
 
 NOWHERE: dict[str, tuple[Result, str]] = {
-    "open": ("under_way", "it is under way"),
+    "open": ("in_progress", "it is under way"),
     "gone": ("gone", "what it takes was erased or dropped"),
     "over": ("skipped", "what was asked for was done meanwhile"),
 }
@@ -42,15 +42,15 @@ Reason = Annotated[
 
 
 class Change(Struct, frozen=True):
-    """What became of one event. `to` is where a replayed one went: to its lane to be decided, or to its effects.
+    """What became of one event. `destination` of a replayed one: its lane, to be decided, or its effects.
 
-    `planned`: a dry run found that it would be done. `under_way`, `skipped`, `gone`: nothing was done, for `reason`.
+    `planned`: a dry run found that it would be done. `in_progress`, `skipped`, `gone`: nothing was done, for `reason`.
     """
 
     event_id: str
     store: str
     result: Result
-    to: Literal["lane", "effects"] | None = None
+    destination: Literal["lane", "effects"] | None = None
     reason: str | None = None
 
 
@@ -62,9 +62,9 @@ class ChangePage(Struct, frozen=True):
 
 
 class Bulk(Struct, frozen=True, kw_only=True):
-    """Which events a page is about: those `wanted`, behind `after`, or `all` there are. `dry_run` only tells."""
+    """The events of a page: those that match `filter`, after the cursor `after`, or `all`. `dry_run` only reports."""
 
-    wanted: Wanted
+    filter: Wanted
     all: bool = False
     dry_run: bool = True
     limit: Limit = 50
@@ -72,7 +72,7 @@ class Bulk(Struct, frozen=True, kw_only=True):
     after: str | None = None
 
 
-async def replay_event(places: Places, operator: Operator, event_id: str, *, again: bool, dry_run: bool) -> Change:
+async def replay_event(places: Places, operator: Operator, event_id: str, *, rerun_done: bool, dry_run: bool) -> Change:
     """Put one event back.
 
     Raises:
@@ -80,34 +80,34 @@ async def replay_event(places: Places, operator: Operator, event_id: str, *, aga
         StoreUnavailable, StoreFull: not known to be done; may be repeated.
     """
     place, _ = await locate_event(places, event_id)
-    return await to_its_end(_replay(place, operator, event_id, again=again, dry_run=dry_run))
+    return await to_its_end(_replay(place, operator, event_id, rerun_done=rerun_done, dry_run=dry_run))
 
 
 async def discard_event(places: Places, operator: Operator, event_id: str, reason: str) -> Change:
     """End one dead letter for good.
 
     Raises:
-        Refusal: 404 `not_found`, 409 `no_dead_letter`.
+        Refusal: 404 `not_found`, 409 `not_a_dead_letter`.
         StoreUnavailable: not known to be done; may be repeated.
     """
     place, shown = await locate_event(places, event_id)
     if shown["state"] != "dead":
-        raise Refusal(409, "no_dead_letter", f"{event_id[:64]} is no dead letter; it is {shown['state']}.")
+        raise Refusal(409, "not_a_dead_letter", f"{event_id[:64]} is no dead letter; it is {shown['state']}.")
     return await to_its_end(_discard(place, operator, event_id, reason, dry_run=False))
 
 
-async def replay_page(places: Places, operator: Operator, bulk: Bulk, *, again: bool) -> ChangePage:
+async def replay_page(places: Places, operator: Operator, bulk: Bulk, *, rerun_done: bool) -> ChangePage:
     """Put back a page of dead or ended events.
 
     Raises:
         Refusal: nothing narrows it down, or events that are not over are meant.
         StoreUnavailable, StoreFull: a part may be done; go on from the same cursor.
     """
-    if bulk.wanted.state not in {"dead", "ended"}:
+    if bulk.filter.state not in {"dead", "ended"}:
         raise Refusal(422, "invalid", "Only events that are `dead` or `ended` can be put back.")
 
     def change(hit: Hit) -> Coroutine[Any, Any, Change]:
-        return _replay(hit.place, operator, hit.summary.id, again=again, dry_run=bulk.dry_run)
+        return _replay(hit.store, operator, hit.summary.id, rerun_done=rerun_done, dry_run=bulk.dry_run)
 
     return await _walk(places, bulk, change)
 
@@ -119,20 +119,20 @@ async def discard_page(places: Places, operator: Operator, bulk: Bulk, reason: s
         Refusal: nothing narrows it down, or other events are meant.
         StoreUnavailable: a part may be done; go on from the same cursor.
     """
-    if bulk.wanted.state != "dead":
+    if bulk.filter.state != "dead":
         raise Refusal(422, "invalid", "Only dead letters can be discarded.")
 
     def change(hit: Hit) -> Coroutine[Any, Any, Change]:
-        return _discard(hit.place, operator, hit.summary.id, reason, dry_run=bulk.dry_run)
+        return _discard(hit.store, operator, hit.summary.id, reason, dry_run=bulk.dry_run)
 
     return await _walk(places, bulk, change)
 
 
 async def _walk(places: Places, bulk: Bulk, change: Callable[[Hit], Coroutine[Any, Any, Change]]) -> ChangePage:
     """Change the events of a page one by one, no faster than the rate, and not much longer than a page may take."""
-    if bulk.wanted.everything and not bulk.all:
+    if bulk.filter.everything and not bulk.all:
         raise Refusal(422, "invalid", "Say which events are meant, or that `all` are.")
-    hits, following = await find_events(places, bulk.wanted, bulk.limit, Cursor.read(bulk.after))
+    hits, following = await find_events(places, bulk.filter, bulk.limit, Cursor.read(bulk.after))
     items: list[Change] = []
     began = time.monotonic()
     for hit in hits:
@@ -147,14 +147,14 @@ async def _walk(places: Places, bulk: Bulk, change: Callable[[Hit], Coroutine[An
     return ChangePage(items, following and following.write())
 
 
-async def _replay(place: Place, operator: Operator, event_id: str, *, again: bool, dry_run: bool) -> Change:
+async def _replay(place: Place, operator: Operator, event_id: str, *, rerun_done: bool, dry_run: bool) -> Change:
     shown = await place.store.events.show(event_id)
     if shown is None:
         return Change(event_id, place.name, "gone", reason="it was erased meanwhile")
-    planned = plan_replay(shown, again=again)
+    planned = plan_replay(shown, rerun_done=rerun_done)
     if isinstance(planned, str):
-        under_way = shown["state"] in {"waiting", "decided"}
-        return Change(event_id, place.name, "under_way" if under_way else "skipped", reason=planned)
+        under_way = shown["state"] in {"queued", "decided"}
+        return Change(event_id, place.name, "in_progress" if under_way else "skipped", reason=planned)
     if dry_run:
         return Change(event_id, place.name, "planned", "effects" if planned.ledger else "lane")
     # One by one, so that each has its line in the audit log and the walk may stop behind any.
@@ -162,7 +162,7 @@ async def _replay(place: Place, operator: Operator, event_id: str, *, again: boo
     if went == "open" or went == "gone" or went == "over":  # noqa: PLR1714 - in a set, the type would not narrow
         result, reason = NOWHERE[went]
         return Change(event_id, place.name, result, reason=reason)
-    tell_change(operator, "event.replayed", event_id, to=went, again=again)
+    tell_change(operator, "event.replayed", event_id, moved_to=went, rerun_done=rerun_done)
     return Change(event_id, place.name, "replayed", went)
 
 

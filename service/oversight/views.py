@@ -21,7 +21,7 @@ from service.store.events import EventSummary
 Sight = Literal["outline", "redacted", "raw"]
 
 EFFECT_STATES = {
-    "p": "planned", "s": "started", "d": "done", "f": "failed", "u": "outcome_unknown", "w": "waiting",
+    "p": "planned", "s": "started", "d": "done", "f": "failed", "u": "outcome_unknown", "w": "deferred",
 }  # fmt: skip
 """What the ledger's letters mean, see `service.store.lanes.Head`."""
 
@@ -34,9 +34,9 @@ _INNER = ("inputs", "answer")
 class EffectView(Struct, frozen=True):
     """One effect of the decision: which action of which rule, what may happen to it twice, and where it stands."""
 
-    rule: str
-    action: str
-    do: str
+    rule_id: str
+    action_id: str
+    action_type: str
     repeat: str
     state: str
     inputs: Any = None
@@ -45,8 +45,8 @@ class EffectView(Struct, frozen=True):
 class EventView(Struct, frozen=True, kw_only=True):
     """An event with all that is known of it. Moments are UTC; `running` is the run that has it in hand.
 
-    `waits_for` and `next_attempt_at` tell why the last attempt put it off, and until when: an error's kind, `settling`
-    or `catching_up`; null where no attempt did.
+    `waiting_for` and `next_attempt_at` say why the last attempt was deferred, and until when: an error's kind,
+    `fetch_delay` or `stale_read`; null if no attempt was deferred.
 
     `body` is JSON read and redacted, or the text as it came (`encoding` utf-8), or base64; null where it was dropped or
     may not be seen. `body_bytes` is null where it was dropped.
@@ -56,7 +56,8 @@ class EventView(Struct, frozen=True, kw_only=True):
     at: str | None
     store: str
     state: str
-    fate: str | None
+    outcome: str | None
+    error_kind: str | None
     reason: str | None
     source: str
     type: str
@@ -65,10 +66,10 @@ class EventView(Struct, frozen=True, kw_only=True):
     occurred_at: str | None
     received_at: str | None
     attempts: int
-    deaths: int
+    worker_crashes: int
     generation: int
     running: str | None
-    waits_for: str | None
+    waiting_for: str | None
     next_attempt_at: str | None
     headers: Mapping[str, str]
     traceparent: str | None
@@ -76,7 +77,7 @@ class EventView(Struct, frozen=True, kw_only=True):
     body_bytes: int | None
     encoding: Literal["json", "utf-8", "base64"] | None
     effects: Sequence[EffectView]
-    story: Sequence[Mapping[str, Any]]
+    history: Sequence[Mapping[str, Any]]
 
 
 async def locate_event(places: Places, event_id: str) -> tuple[Place, dict[str, Any]]:
@@ -120,7 +121,8 @@ def view_event(store: str, shown: Mapping[str, Any], at_ms: int, sight: Sight) -
         at=moment_text(at_ms) if at_ms else None,
         store=store,
         state=summary.state,
-        fate=summary.fate or None,
+        outcome=summary.outcome or None,
+        error_kind=summary.error_kind or None,
         reason=shown.get("reason"),
         source=summary.source,
         type=summary.type,
@@ -129,10 +131,10 @@ def view_event(store: str, shown: Mapping[str, Any], at_ms: int, sight: Sight) -
         occurred_at=event.get("occurred_at") or received.get("occurred_at"),
         received_at=moment_text(received["at_ms"]) if "at_ms" in received else None,
         attempts=summary.attempts,
-        deaths=int(shown.get("deaths", 0)),
+        worker_crashes=int(shown.get("worker_crashes", 0)),
         generation=int(shown.get("generation", 0)),
         running=shown.get("running"),
-        waits_for=waits.get("waits_for") or None,
+        waiting_for=waits.get("waiting_for") or None,
         next_attempt_at=moment_text(int(waits["next_ms"])) if "next_ms" in waits else None,
         headers=scrub(dict(event.get("headers", {}))),
         traceparent=event.get("traceparent"),
@@ -140,7 +142,7 @@ def view_event(store: str, shown: Mapping[str, Any], at_ms: int, sight: Sight) -
         body_bytes=None if body is None else len(body),
         encoding=encoding,
         effects=[_seen_effect(effect, sight) for effect in effects_of(shown)],
-        story=[_seen_line(line, sight) for line in shown["story"]],
+        history=[_seen_line(line, sight) for line in shown["history"]],
     )
 
 
@@ -165,9 +167,9 @@ def effects_of(shown: Mapping[str, Any]) -> list[EffectView]:
     ledger: str = shown.get("ledger", "")
     return [
         EffectView(
-            effect["rule"],
-            effect["action"],
-            effect["do"],
+            effect["rule_id"],
+            effect["action_id"],
+            effect["action_type"],
             effect["repeat"],
             EFFECT_STATES.get(ledger[place : place + 1], "planned"),
             effect.get("inputs"),
@@ -184,7 +186,8 @@ def summarize(shown: Mapping[str, Any]) -> EventSummary:
         id=shown["id"],
         at_ms=0,
         state=shown["state"],
-        fate=shown.get("fate", ""),
+        outcome=shown.get("outcome", ""),
+        error_kind=shown.get("error_kind", ""),
         attempts=int(shown.get("attempts", 0)),
         ledger=shown.get("ledger", ""),
         source=told.get("source", ""),
@@ -194,10 +197,10 @@ def summarize(shown: Mapping[str, Any]) -> EventSummary:
     )
 
 
-def _line(shown: Mapping[str, Any], what: str) -> Mapping[str, Any]:
-    """The first line of a story that tells of `what`; an empty one where there is none."""
-    story: Sequence[Mapping[str, Any]] = shown["story"]
-    return next((line for line in story if line.get("what") == what), NOTHING)
+def _line(shown: Mapping[str, Any], entry: str) -> Mapping[str, Any]:
+    """The first line of a story of the kind `entry`; an empty one where there is none."""
+    history: Sequence[Mapping[str, Any]] = shown["history"]
+    return next((line for line in history if line.get("entry") == entry), NOTHING)
 
 
 def _seen_effect(effect: EffectView, sight: Sight) -> EffectView:

@@ -13,12 +13,12 @@ from msgspec import Struct
 from service.errors import Refusal
 from service.store.events import EventSummary, Index
 
-State = Literal["waiting", "decided", "dead", "ended"]
+State = Literal["queued", "decided", "dead", "ended"]
 
 _CURSOR = re.compile(r"(\d{1,15})-([0-9A-Za-z_-]{1,64})", re.ASCII)
 _INDEXES: dict[State | None, tuple[Index, ...]] = {
     None: ("open", "dead", "ended"),
-    "waiting": ("open",),
+    "queued": ("open",),
     "decided": ("open",),
     "dead": ("dead",),
     "ended": ("ended",),
@@ -28,14 +28,16 @@ _INDEXES: dict[State | None, tuple[Index, ...]] = {
 class Wanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which events are meant: each part that is given has to fit.
 
-    `fate` is how an event ended, or a dead letter's error. `record` is a whole lane (`pack:customer:1`) or a record's
-    id alone. `rule` is one whose effects the event's decision asked for; of a dead letter, one with effects that are
-    not done. `since` and `until` are when it arrived, died or ended; without a zone they are UTC.
+    `outcome` is how an event ended, `error_kind` a dead letter's error. `record` is a whole lane
+    (`pack:customer:1`) or a record's id alone. `rule` is one whose effects the event's decision asked for; of a dead
+    letter, one with effects that are not done. `since` and `until` are when it arrived, died or ended; without a zone
+    they are UTC.
     """
 
     source: str | None = None
     type: str | None = None
-    fate: str | None = None
+    outcome: str | None = None
+    error_kind: str | None = None
     record: str | None = None
     rule: str | None = None
     state: State | None = None
@@ -50,7 +52,9 @@ class Wanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def everything(self) -> bool:
         """Whether nothing but the state narrows it down."""
-        parts = (self.source, self.type, self.fate, self.record, self.rule, self.since, self.until)
+        parts = (
+            self.source, self.type, self.outcome, self.error_kind, self.record, self.rule, self.since, self.until,
+        )  # fmt: skip
         return all(part is None for part in parts)
 
     def fits(self, summary: EventSummary) -> bool:
@@ -58,7 +62,8 @@ class Wanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         named = (
             (self.source, summary.source),
             (self.type, summary.type),
-            (self.fate, summary.fate),
+            (self.outcome, summary.outcome),
+            (self.error_kind, summary.error_kind),
             # In `dead` and `ended` the index says it all; in `open` two states lie together.
             (self.state if self.indexes == ("open",) else None, summary.state),
         )

@@ -55,7 +55,7 @@ def judge(
     Raises:
         TransientError: `platform_unavailable`, `platform_rate_limited`, those of decoding.
         PermanentError: `config_unauthorized`, `config_forbidden`, `config_redirected`, `config_wrong_address`,
-            `request_refused`, those of decoding.
+            `platform_rejected`, those of decoding.
     """
     status = answer.status
     if 200 <= status < 300:
@@ -107,5 +107,5 @@ def _permanent_kind(status: int) -> str:
     if 300 <= status < 400:
         return "config_redirected"
     return {401: "config_unauthorized", 403: "config_forbidden", 404: "config_wrong_address"}.get(
-        status, "request_refused"
+        status, "platform_rejected"
     )

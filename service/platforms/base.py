@@ -75,7 +75,7 @@ class Platform(Protocol):
         """Read the platform's own envelope; a type nobody asked for is a fact without a record.
 
         Raises:
-            Refusal: 422 `not_an_event`, or 400 `unparsable`.
+            Refusal: 422 `unrecognized_event`, or 400 `malformed_payload`.
         """
         ...
 

@@ -113,7 +113,7 @@ class ClientCredentials:
 
     async def _renew(self) -> None:
         """Take the token off the shelf, or fetch it there for everybody; who waits too long for another fetches one."""
-        patience = self._clock() + self._outbound.settings.fetch_seconds_max
+        patience = self._clock() + self._outbound.settings.fetch_timeout_seconds
         while True:
             shelved = await self._shelf.take(self._name)
             if isinstance(shelved, tuple):
@@ -147,7 +147,7 @@ class ClientCredentials:
             self._token_url,
             headers={"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"},
             body=self._form,
-            seconds_max=settings.fetch_seconds_max,
+            seconds_max=settings.fetch_timeout_seconds,
             bytes_max=settings.fetch_bytes_max,
             guarded=False,
         )

@@ -63,9 +63,11 @@ class Custom:
         """Refuse: there is no envelope of this platform's own; the configuration does not let it come to this.
 
         Raises:
-            Refusal: 422 `not_an_event`.
+            Refusal: 422 `unrecognized_event`.
         """
-        raise Refusal(422, "not_an_event", f"the source {delivery.source} needs an envelope that is not `platform`")
+        raise Refusal(
+            422, "unrecognized_event", f"the source {delivery.source} needs an envelope that is not `platform`"
+        )
 
     async def resolve(self, ref: RecordRef, _context: FetchContext, /) -> tuple[RecordRef, ...]:
         """Every event names its record itself."""

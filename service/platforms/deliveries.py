@@ -18,26 +18,26 @@ def decode_delivery(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """Decode a body that has been verified.
 
     Raises:
-        Refusal: 400 `unparsable`, 422 `not_an_event`.
+        Refusal: 400 `malformed_payload`, 422 `unrecognized_event`.
     """
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise _misshapen(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refusal(400, "unparsable", "The body is no JSON.") from error
+        raise Refusal(400, "malformed_payload", "The body is no JSON.") from error
 
 
 def required_id(value: Id, place: str) -> str:
     """Give the id that stands at `place`, a JSON pointer, as text.
 
     Raises:
-        Refusal: 422 `not_an_event`: missing, empty, too long, or with characters no id has.
+        Refusal: 422 `unrecognized_event`: missing, empty, too long, or with characters no id has.
     """
     text = optional_id(value)
     if text is None:
         detail = f"Name what the event is about at {place}, in 1 to {ID_CHARACTERS_MAX} printable characters."
-        raise Refusal(422, "not_an_event", detail)
+        raise Refusal(422, "unrecognized_event", detail)
     return text
 
 
@@ -51,4 +51,6 @@ def _misshapen(error: msgspec.ValidationError) -> Refusal:
     """Name the place; msgspec tells types and the names of our own fields, never a value."""
     reason, _, path = str(error).partition(" - at `$")
     place = path.removesuffix("`").replace(".", "/") or "the whole"
-    return Refusal(422, "not_an_event", f"The body has not the shape of this platform's events, at {place}: {reason}.")
+    return Refusal(
+        422, "unrecognized_event", f"The body has not the shape of this platform's events, at {place}: {reason}."
+    )

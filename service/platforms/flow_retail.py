@@ -86,11 +86,11 @@ class FlowRetail:
         """Read an action of the tenant; those of other stores, and all without a record of ours, have none.
 
         Raises:
-            Refusal: 422 `not_an_event`: no action, no id, or another tenant's; 400 `unparsable`.
+            Refusal: 422 `unrecognized_event`: no action, no id, or another tenant's; 400 `malformed_payload`.
         """
         notice = decode_delivery(_notices, delivery.body)
         if _uid(notice.tenant) not in {None, self._tenant_uid}:
-            raise Refusal(422, "not_an_event", "The event is another tenant's: see /tenant/Uid.")
+            raise Refusal(422, "unrecognized_event", "The event is another tenant's: see /tenant/Uid.")
         if notice.action in CUSTOMER_ACTIONS:
             uid = required_id(_uid(notice.customer), "/customer/Uid")
             record = RecordRef(self.account, "customer", uid)

@@ -77,7 +77,7 @@ class Calls:
         Raises:
             TransientError: `platform_unavailable`, `platform_rate_limited`, those of decoding and of the way there.
             PermanentError: `config_unauthorized`, `config_forbidden`, `config_redirected`, `config_wrong_address`,
-                `request_refused`, those of decoding and of the way there.
+                `platform_rejected`, those of decoding and of the way there.
             Held: a limit is reached, or the platform rests.
         """
         target = path + ("?" + urlencode(query) if query else "")
@@ -127,7 +127,7 @@ class Calls:
             self._base_url + target,
             headers=headers,
             body=body,
-            seconds_max=settings.fetch_seconds_max,
+            seconds_max=settings.fetch_timeout_seconds,
             bytes_max=settings.fetch_bytes_max,
             guarded=False,
         )
@@ -185,10 +185,10 @@ def segment(text: str) -> str:
     """Quote one id for a path.
 
     Raises:
-        PermanentError: `unfit_id`: nothing, or a dot segment, which would ask for something else.
+        PermanentError: `invalid_id`: nothing, or a dot segment, which would ask for something else.
     """
     if text in _UNSAFE_SEGMENTS:
-        raise PermanentError("unfit_id", "the id cannot stand in a path")
+        raise PermanentError("invalid_id", "the id cannot stand in a path")
     return quote(text, safe="")
 
 

@@ -170,8 +170,10 @@ class AccountGate:
     def _held(self, permit: Permit) -> Held:
         if permit.wait == "paused":
             seconds = permit.seconds + SPREAD_SECONDS * self._manners.chance()
-            return Held("platform_paused", f"{self._account} rests", seconds)
-        return Held("platform_limit", f"{self._account} is asked as much as it allows", permit.seconds + self._turn())
+            return Held("circuit_open", f"{self._account} rests", seconds)
+        return Held(
+            "account_throttled", f"{self._account} is asked as much as it allows", permit.seconds + self._turn()
+        )
 
     def _turn(self) -> float:
         """Give each who waits a turn of its own, as far apart as the account lets calls through."""
@@ -191,11 +193,11 @@ class AccountGate:
         wide = error.kind in ACCOUNT_WIDE or error.http_status in UNAVAILABLE
         outcome: Outcome = "asked" if not_now else "failed" if wide else "answered"
         after = await self._leave(token, outcome, error.retry_after_seconds or 0.0)
-        if after is None or after.word not in {"paused", "rests"}:
+        if after is None or after.state not in {"paused", "rests"}:
             return
-        if after.word == "paused":
+        if after.state == "paused":
             self._log.warning(
-                "platform.paused",
+                "platform.circuit_opened",
                 platform=self._account,
                 seconds=round(after.seconds, 3),
                 error_kind=error.kind,
@@ -222,8 +224,8 @@ class AccountGate:
             )
         except (StoreUnavailable, StoreUnsafe):
             return None
-        if outcome == "ok" and after.word != "rests":
+        if outcome == "ok" and after.state != "rests":
             self.troubled = False
-        if after.word == "resumed":
-            self._log.info("platform.resumed", platform=self._account)
+        if after.state == "resumed":
+            self._log.info("platform.circuit_closed", platform=self._account)
         return after

@@ -64,7 +64,7 @@ class OpenFoodNetwork:
         """Read an event; all but a real payment of a named order are facts without a record.
 
         Raises:
-            Refusal: 422 `not_an_event`, 400 `unparsable`.
+            Refusal: 422 `unrecognized_event`, 400 `malformed_payload`.
         """
         notice = decode_delivery(_notices, delivery.body)
         event_id, at = optional_id(notice.id), notice.at if isinstance(notice.at, str) else None
@@ -74,7 +74,7 @@ class OpenFoodNetwork:
         if not notice.event.startswith("payment.") or tried or number is None:
             return (Fact(notice.event, event_id, occurred_at=at),)
         record = RecordRef(self.account, "order", required_id(number, "/data/order/number"))
-        return (Fact(notice.event, event_id, "touched", record, at),)
+        return (Fact(notice.event, event_id, "changed", record, at),)
 
     async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:
         """Follow an order's number to its customer."""

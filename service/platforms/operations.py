@@ -122,7 +122,8 @@ class Endpoints:
         """Ask for an operation; `body` is sent as JSON.
 
         Raises:
-            TransientError, PermanentError, Held: as `Calls.ask`; PermanentError `unfit_id` for an id no path can hold.
+            TransientError, PermanentError, Held: as `Calls.ask`; PermanentError `invalid_id` for an id that no path
+                can hold.
         """
         operation = self._operations[name]
         return await self._calls.ask(

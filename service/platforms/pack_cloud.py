@@ -91,11 +91,11 @@ class PackCloud:
         """Read an event of the organization.
 
         Raises:
-            Refusal: 422 `not_an_event`: no code, no id, or another organization's; 400 `unparsable`.
+            Refusal: 422 `unrecognized_event`: no code, no id, or another organization's; 400 `malformed_payload`.
         """
         notice = decode_delivery(_notices, delivery.body)
         if notice.organization_id is not None and str(notice.organization_id) != self._organization_id:
-            raise Refusal(422, "not_an_event", "The event is another organization's: see /organization_id.")
+            raise Refusal(422, "unrecognized_event", "The event is another organization's: see /organization_id.")
         noun, _, verb = notice.event_code.partition(".")
         event_id, kind = optional_id(notice.id), NOUNS.get(noun)
         if kind is None:
@@ -103,9 +103,9 @@ class PackCloud:
         subject = notice.data or _Subject()
         record = RecordRef(self.account, kind, required_id(subject.id, "/data/id"))
         if kind == "order":
-            return (Fact(notice.event_code, event_id, "touched", record),)
+            return (Fact(notice.event_code, event_id, "changed", record),)
         occurred_at = next((at for at in (notice.occurred_at, subject.updated_at) if isinstance(at, str)), None)
-        return (Fact(notice.event_code, event_id, CHANGES.get(verb, "touched"), record, occurred_at),)
+        return (Fact(notice.event_code, event_id, CHANGES.get(verb, "changed"), record, occurred_at),)
 
     async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:
         """Follow an order to its customer; an order without one, or gone, leads nowhere."""

@@ -96,7 +96,7 @@ class PexipEngage:
         """Read an event; a ping, and an entity that leads to no customer, is a fact without a record.
 
         Raises:
-            Refusal: 422 `not_an_event`, 400 `unparsable`.
+            Refusal: 422 `unrecognized_event`, 400 `malformed_payload`.
         """
         notice = decode_delivery(_notices, delivery.body)
         event_id, kind, data = optional_id(notice.id), ENTITIES.get(notice.entity), notice.data
@@ -108,7 +108,7 @@ class PexipEngage:
         record = RecordRef(self.account, kind, required_id(subject.id, place))
         occurred_at = subject.updated_at if isinstance(subject.updated_at, str) else None
         name = f"{notice.entity}.{data.event_type}" if data.event_type else notice.entity
-        return (Fact(name, event_id, "touched", record, occurred_at),)
+        return (Fact(name, event_id, "changed", record, occurred_at),)
 
     async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:
         """Follow an appointment or a callback request to its customers."""

@@ -41,14 +41,14 @@ class Read(Struct, frozen=True):
         """Ask `platform`, an account of this read's kind.
 
         Raises:
-            PermanentError: `unfit_argument`: missing, unknown, or not of its kind; and as the method.
+            PermanentError: `invalid_argument`: missing, unknown, or not of its kind; and as the method.
             TransientError, Held: as the method.
         """
         missing = [name for name in self.required if name not in arguments]
         unknown = [name for name in arguments if name not in (*self.required, *self.optional)]
         if missing or unknown:
             known = ", ".join((*self.required, *(f"[{name}]" for name in self.optional))) or "none"
-            raise PermanentError("unfit_argument", f"{', '.join(missing + unknown)}: the arguments are {known}")
+            raise PermanentError("invalid_argument", f"{', '.join(missing + unknown)}: the arguments are {known}")
         subject = platform if isinstance(platform, Custom) else cast("Any", platform).client
         answer = await self.method(subject, **_convert(self.method, arguments), context=context)
         return msgspec.to_builtins(answer, builtin_types=(Decimal,)) if isinstance(answer, Struct) else answer
@@ -77,7 +77,7 @@ def _convert(method: Method, arguments: Mapping[str, str]) -> dict[str, Any]:
             elif parameter.name in arguments:
                 converted[parameter.name] = _value(parameter.annotation, arguments[parameter.name])
         except (msgspec.MsgspecError, ValueError) as error:
-            raise PermanentError("unfit_argument", f"{parameter.name}: {error}") from error
+            raise PermanentError("invalid_argument", f"{parameter.name}: {error}") from error
     return converted
 
 

@@ -36,12 +36,12 @@ class Write(Struct, frozen=True):
         """Make the change on `platform`, an account of this write's kind; `body` is JSON.
 
         Raises:
-            PermanentError: `unfit_argument`: missing, unknown, or not of its kind; and as the method.
+            PermanentError: `invalid_argument`: missing, unknown, or not of its kind; and as the method.
             TransientError, Held: as the method.
         """
         if set(ids) != set(self.ids) or (body is None) != (self.body is None):
             needed = ", ".join((*self.ids, *(("a body",) if self.body else ())))
-            raise PermanentError("unfit_argument", f"the arguments are {needed}")
+            raise PermanentError("invalid_argument", f"the arguments are {needed}")
         arguments: dict[str, Any] = dict(ids)
         if self.body is not None and body is not None:
             arguments[self.body[0]] = _decode(self.body[1], body)
@@ -60,11 +60,11 @@ def _decode(kind: type[Body], body: bytes) -> Body:
         fields = msgspec.json.decode(body, type=dict[str, Any])
         decoded = msgspec.convert(fields, kind)
     except msgspec.MsgspecError as error:
-        raise PermanentError("unfit_argument", f"the body: {error}") from error
+        raise PermanentError("invalid_argument", f"the body: {error}") from error
     known = decoded.__struct_encode_fields__ if isinstance(decoded, Struct) else fields
     unknown = sorted(fields.keys() - set(known))
     if unknown:
-        raise PermanentError("unfit_argument", f"the body: there is no {unknown[0]}; there are {', '.join(known)}")
+        raise PermanentError("invalid_argument", f"the body: there is no {unknown[0]}; there are {', '.join(known)}")
     return decoded
 
 

@@ -14,8 +14,8 @@ from service.rules.language import Rule
 class RuleChange(Struct, frozen=True):
     """One rule that was added, removed, changed, or moved between files and the API; `lines` as in a unified diff."""
 
-    rule: str
-    what: Literal["added", "removed", "changed", "moved"]
+    rule_id: str
+    change: Literal["added", "removed", "changed", "moved"]
     lines: Sequence[str] = ()
 
 

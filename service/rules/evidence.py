@@ -35,7 +35,7 @@ class Item(Struct, frozen=True, array_like=True):
 
     path: str
     result: Truth
-    seen: Any
+    actual: Any
     against: Any = None
     elements: tuple[int, ...] = ()
 

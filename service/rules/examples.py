@@ -227,7 +227,7 @@ def judge_example(rulebook: Rulebook, prepared: Prepared) -> Judgement:
 
 
 def _differences(expected: Expected, judgement: Judgement) -> Iterator[str]:
-    verdicts = {verdict.rule: verdict for verdict in judgement.verdicts}
+    verdicts = {verdict.rule_id: verdict for verdict in judgement.verdicts}
     sets = (("matches", expected.matches, {"matched"}), ("unknown", expected.unknown, {"unknown", "error"}))
     for word, wanted, results in sets:
         if wanted is UNSET:
@@ -248,7 +248,7 @@ def _instead(verdict: Verdict | None) -> str:
 
 
 def _effect_differences(wanted: Sequence[ExpectedEffect], judgement: Judgement) -> Iterator[str]:
-    got = {(effect.rule, effect.action): effect.inputs for effect in judgement.effects}
+    got = {(effect.rule_id, effect.action_id): effect.inputs for effect in judgement.effects}
     due = {(effect.rule, effect.action): effect.inputs for effect in wanted}
     for rule, action in sorted(due.keys() - got.keys()):
         yield f"- effect: {rule}.{action}"

@@ -16,19 +16,19 @@ from service.rules.language import Condition, Rule
 from service.rules.nodes import ROOT, NodeMissing, find_node
 from service.rules.tree import MARKS, tell_effect
 
-FATES = {"p": "planned", "s": "started", "d": "done", "f": "failed", "u": "outcome unknown", "w": "waiting"}
+FATES = {"p": "planned", "s": "started", "d": "done", "f": "failed", "u": "outcome unknown", "w": "deferred"}
 _RESULTS = {"matched": "+", "unmatched": "-", "unknown": "?", "error": "!"}
 
 
 def explain(shown: Mapping[str, Any], document: Document | None) -> Iterator[str]:
     """Tell what the store has of an event; `document` is the rulebook's version of its decision, if it is kept."""
-    lines = cast("Sequence[dict[str, Any]]", shown["story"])
+    lines = cast("Sequence[dict[str, Any]]", shown["history"])
     received = _first(lines, "received") or shown.get("received")
-    yield f"event {shown['id']}: {shown['state']}" + (f", {shown['fate']}" if shown.get("fate") else "")
+    yield f"event {shown['id']}: {shown['state']}" + _end(shown)
     if received is not None:
         yield f"  {received['type']} ({received['change']}) from {received['source']} about {received['record']}"
     if shown.get("next_attempt_at"):
-        reason = f"put off for {shown['waits_for']}" if shown.get("waits_for") else "put off"
+        reason = f"put off for {shown['waiting_for']}" if shown.get("waiting_for") else "put off"
         yield f"  {reason}, next attempt not before {shown['next_attempt_at']}"
     decided = _first(lines, "decided")
     if decided is None:
@@ -36,7 +36,7 @@ def explain(shown: Mapping[str, Any], document: Document | None) -> Iterator[str
     else:
         yield from _tell_decision(decided, document, str(shown.get("ledger", "")))
     for line in lines:
-        if line["what"] in {"effect", "attempt"}:
+        if line["entry"] in {"effect", "attempt"}:
             yield _tell_run(line)
 
 
@@ -47,12 +47,12 @@ def _tell_decision(decided: Mapping[str, Any], document: Document | None, ledger
     effects = cast("Sequence[dict[str, Any]]", decided["effects"])
     for verdict in cast("Sequence[dict[str, Any]]", decided["verdicts"]):
         reason = f": {verdict['reason']}" if verdict.get("reason") else ""
-        yield f"{_RESULTS.get(verdict['result'], ' ')} {verdict['rule']} {verdict['result']}{reason}"
+        yield f"{_RESULTS.get(verdict['result'], ' ')} {verdict['rule_id']} {verdict['result']}{reason}"
         for item in _items(verdict):
-            yield f"    {_tell_item(item, rules.get(verdict['rule']))}"
+            yield f"    {_tell_item(item, rules.get(verdict['rule_id']))}"
         for place, effect in enumerate(effects):
-            if effect["rule"] == verdict["rule"]:
-                told = tell_effect(effect["action"], effect["do"], effect["inputs"])
+            if effect["rule_id"] == verdict["rule_id"]:
+                told = tell_effect(effect["action_id"], effect["action_type"], effect["inputs"])
                 yield f"    {FATES.get(ledger[place : place + 1], 'planned')}: {told}"
 
 
@@ -68,7 +68,7 @@ def _tell_item(item: Item, rule: Rule | None) -> str:
     condition = _condition(item, rule)
     asked = _asked(condition) if condition is not None else item.path or ROOT
     against = f", against {item.against!r}" if item.against is not None else ""
-    return f"{MARKS[item.result]} {asked}{at}: saw {item.seen!r}{against}"
+    return f"{MARKS[item.result]} {asked}{at}: saw {item.actual!r}{against}"
 
 
 def _condition(item: Item, rule: Rule | None) -> Condition | None:
@@ -90,13 +90,17 @@ def _asked(condition: Condition) -> str:
 
 def _tell_run(line: Mapping[str, Any]) -> str:
     error = f": {line['error_kind']} {line.get('error') or ''}".rstrip() if line.get("error_kind") else ""
-    name = f"{line['rule']}.{line['action']} " if line["what"] == "effect" else ""
+    name = f"{line['rule_id']}.{line['action_id']} " if line["entry"] == "effect" else ""
     answer = f" {msgspec.json.encode(line['answer']).decode()}" if line.get("answer") else ""
     return f"attempt {line['attempt']}, {_moment(line['at_ms'])}: {name}{line['outcome']}{error}{answer}"
 
 
-def _first(lines: Sequence[dict[str, Any]], what: str) -> dict[str, Any] | None:
-    return next((line for line in lines if line["what"] == what), None)
+def _first(lines: Sequence[dict[str, Any]], entry: str) -> dict[str, Any] | None:
+    return next((line for line in lines if line["entry"] == entry), None)
+
+
+def _end(shown: Mapping[str, Any]) -> str:
+    return "".join(f", {shown[name]}" for name in ("outcome", "error_kind") if shown.get(name))
 
 
 def _moment(at_ms: int) -> str:

@@ -22,7 +22,7 @@ from service.rules.masks import personal_path
 from service.rules.memory import decode
 from service.rules.scope import Scope, Value
 
-Kind = Literal["text", "number", "amount", "money", "moment", "boolean", "struct", "list", "any"]
+Kind = Literal["text", "number", "amount", "money", "timestamp", "boolean", "struct", "list", "any"]
 """`amount` is the number in money, which does not compare with other numbers; `any` is untyped data under `raw.`."""
 
 Read = Callable[[Any], Value]
@@ -207,7 +207,7 @@ def _kind_of(annotation: Value) -> Kind:
     first = parts[0]
     if set(parts) <= {int, Decimal}:
         return "number"
-    simple: dict[Any, Kind] = {str: "text", bool: "boolean", datetime: "moment", Money: "money"}
+    simple: dict[Any, Kind] = {str: "text", bool: "boolean", datetime: "timestamp", Money: "money"}
     if first in simple:
         return simple[first]
     if get_origin(first) is tuple:

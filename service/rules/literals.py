@@ -31,7 +31,7 @@ _FIXES: dict[Kind, str] = {
     "number": 'write a whole number, or a decimal in quotes: "12.5"',
     "amount": 'write a whole number, or a decimal in quotes: "100.00"',
     "money": 'write {value: "100.00", currency: EUR}',
-    "moment": 'write a moment with its offset, in quotes: "2026-01-31T12:00:00Z"',
+    "timestamp": 'write a timestamp with its offset, in quotes: "2026-01-31T12:00:00Z"',
     "boolean": "write true or false",
     "any": "write text, a number, true or false",
 }
@@ -132,7 +132,7 @@ _READERS: dict[Kind, Callable[[Value], Value]] = {
     "number": _number,
     "amount": _number,
     "boolean": _boolean,
-    "moment": _moment,
+    "timestamp": _moment,
     "money": _money,
     "any": _any,
 }

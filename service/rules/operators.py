@@ -19,7 +19,7 @@ from service.rules.trace import Truth
 
 Decide = Callable[[Any, Any], Truth]
 
-Right = Literal["one", "many", "text", "pattern", "moment", "age", "nothing", "previous", "previous_and_one"]
+Right = Literal["one", "many", "text", "pattern", "timestamp", "age", "nothing", "previous", "previous_and_one"]
 """What stands right: a literal or `ref` of the field's kind · a list of them · text · a pattern · a moment · a
 duration · nothing · the field's own previous value · that and a literal."""
 
@@ -64,7 +64,7 @@ def family(value: Value) -> str | None:
     if type(value) is Decimal and value.is_nan():
         return None
     if type(value) is datetime:
-        return "moment" if value.tzinfo is not None else None
+        return "timestamp" if value.tzinfo is not None else None
     if type(value) is Money:
         return f"money in {value.currency}" if family(value.value) == "number" else None
     return _FAMILIES.get(cast("type", type(value)))
@@ -148,7 +148,7 @@ def matches(left: Value, right: Value) -> Truth:
 
 def before(left: Value, right: Value) -> Truth:
     """Whether a moment is earlier than another."""
-    if family(left) != "moment" or family(right) != "moment":
+    if family(left) != "timestamp" or family(right) != "timestamp":
         return None
     return left < right
 
@@ -160,12 +160,12 @@ def after(left: Value, right: Value) -> Truth:
 
 def within(left: Value, right: Value) -> Truth:
     """Whether a moment lies between the two of `right`, both included."""
-    return right[0] <= left <= right[1] if family(left) == "moment" else None
+    return right[0] <= left <= right[1] if family(left) == "timestamp" else None
 
 
 def older_than(left: Value, right: Value) -> Truth:
     """Whether a moment is earlier than the first of the two of `right`."""
-    return left < right[0] if family(left) == "moment" else None
+    return left < right[0] if family(left) == "timestamp" else None
 
 
 def exists(left: Value, _right: Value) -> Truth:
@@ -189,9 +189,9 @@ def changed(left: Value, right: Value) -> Truth:
 
 
 _NUMERIC = frozenset[Kind]({"number", "amount", "money", "any"})
-_SINGLE = _NUMERIC | frozenset[Kind]({"text", "moment", "boolean"})
+_SINGLE = _NUMERIC | frozenset[Kind]({"text", "timestamp", "boolean"})
 _TEXT = frozenset[Kind]({"text", "any"})
-_MOMENT = frozenset[Kind]({"moment"})
+_MOMENT = frozenset[Kind]({"timestamp"})
 _EVERY = _SINGLE | frozenset[Kind]({"struct", "list"})
 
 _LESS = {
@@ -225,8 +225,8 @@ OPERATORS: dict[str, Operator] = {
         Operator("exists", "was sent, be it null", _EVERY, "nothing", exists),
         Operator("missing", "was not sent", _EVERY, "nothing", missing),
         Operator("is_null", "was sent as null", _EVERY, "nothing", is_null),
-        Operator("before", "is earlier than", _MOMENT, "moment", before),
-        Operator("after", "is later than", _MOMENT, "moment", after),
+        Operator("before", "is earlier than", _MOMENT, "timestamp", before),
+        Operator("after", "is later than", _MOMENT, "timestamp", after),
         Operator("within", "is no further from now than, before or after", _MOMENT, "age", within),
         Operator("older_than", "lies longer ago than", _MOMENT, "age", older_than),
         Operator("changed", "differs from the last decided state", _EVERY, "previous", changed),

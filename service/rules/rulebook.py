@@ -35,7 +35,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 class Verdict(Struct, frozen=True):
     """What one rule said. `reason` tells why it is unknown or an error, by field path, without values."""
 
-    rule: str
+    rule_id: str
     result: Result
     reason: str | None = None
 
@@ -43,9 +43,9 @@ class Verdict(Struct, frozen=True):
 class PlannedEffect(Struct, frozen=True):
     """One action to run: `inputs` is rendered plain data that msgpack holds."""
 
-    rule: str
-    action: str
-    do: str
+    rule_id: str
+    action_id: str
+    action_type: str
     repeat: Repeat
     inputs: dict[str, Any]
 

@@ -31,13 +31,13 @@ class Node(Struct, frozen=True):
 class Step(Struct, frozen=True, omit_defaults=True):
     """One node's result. `elements` are the places in the lists it stood on, outermost first."""
 
-    rule: str
+    rule_id: str
     path: str
-    word: str
+    node: str
     result: Truth
     field: str | None = None
-    seen: Any = UNSET
-    wanted: Any = UNSET
+    actual: Any = UNSET
+    expected: Any = UNSET
     elements: tuple[int, ...] = ()
     reason: str | None = None
     """Why the result is unknown."""

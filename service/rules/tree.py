@@ -21,11 +21,11 @@ def tell_steps(steps: Sequence[Step]) -> Iterator[str]:
 def tell_step(step: Step) -> str:
     """Write one node: `- status eq 'expected' (saw 'received')`."""
     at = f"[{step.elements[-1]}] " if step.elements else ""
-    told = f"{MARKS[step.result]} {at}{step.field + ' ' if step.field else ''}{step.word}"
-    if step.wanted is not UNSET:
-        told += f" {step.wanted!r}"
-    if step.seen is not UNSET:
-        told += f" (saw {step.seen!r})"
+    told = f"{MARKS[step.result]} {at}{step.field + ' ' if step.field else ''}{step.node}"
+    if step.expected is not UNSET:
+        told += f" {step.expected!r}"
+    if step.actual is not UNSET:
+        told += f" (saw {step.actual!r})"
     return told + (f": {step.reason}" if step.reason else "")
 
 

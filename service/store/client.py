@@ -46,7 +46,7 @@ class Client:
         self._proof = tick + _pack(("WAITAOF", 1, self._replicas, WAITAOF_TIMEOUT_MS))
         self._idle: list[AbstractConnection] = []
         self._room = asyncio.Semaphore(settings.store_connections_max)
-        self._timeout_seconds = settings.store_timeout_ms / 1000
+        self._timeout_seconds = settings.store_timeout_seconds
         self._retry_after_seconds = settings.retry_after_seconds
         self._address = "WAYBILL_REDIS_SENTINEL" if settings.redis_sentinel else "WAYBILL_REDIS_URL"
 
@@ -149,9 +149,8 @@ class Client:
             return StoreFull(f"the store is at its memory limit: {error}", self._retry_after_seconds)
         reason = f"{type(error).__name__}: {error}"
         if isinstance(error, TimeoutError) and not str(error):
-            reason = (
-                f"no answer within {self._timeout_seconds:g} s (WAYBILL_STORE_TIMEOUT_MS): the server hangs or is busy"
-            )
+            seconds = f"{self._timeout_seconds:g} s (WAYBILL_STORE_TIMEOUT_SECONDS)"
+            reason = f"no answer within {seconds}: the server hangs or is busy"
         if isinstance(error, RedisConnectionError | RedisTimeoutError | InvalidResponse):
             reason = f"{reason.rstrip('.')}; {self._address} says where the store is"
         return StoreUnavailable(reason, self._retry_after_seconds)

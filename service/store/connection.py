@@ -35,8 +35,8 @@ def build_pool(settings: Settings) -> ConnectionPool:
     """
     check = Verifier(settings)
     options: dict[str, Any] = {
-        "socket_timeout": settings.store_timeout_ms / 1000,
-        "socket_connect_timeout": settings.store_connect_timeout_ms / 1000,
+        "socket_timeout": settings.store_timeout_seconds,
+        "socket_connect_timeout": settings.store_connect_timeout_seconds,
         "redis_connect_func": check.greet,
     }
     if settings.redis_url.startswith("rediss://") and settings.redis_tls_ca_file:
@@ -49,7 +49,7 @@ def build_pool(settings: Settings) -> ConnectionPool:
         return BlockingConnectionPool.from_url(
             settings.redis_url,
             max_connections=settings.store_connections_max,
-            timeout=settings.store_timeout_ms / 1000,
+            timeout=settings.store_timeout_seconds,
             **options,
         )
     except ValueError as error:

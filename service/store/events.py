@@ -16,7 +16,11 @@ Index = Literal["open", "dead", "ended"]
 
 CALL_SECONDS_MAX = 5.0
 PAGE_EVENTS_MAX = 200
-RECEIVED_MARK = b'{"what":"received"'
+RECEIVED_MARK = b'{"entry":"received"'
+
+
+SHOWN = {"deaths": "worker_crashes", "waits_for": "waiting_for"}
+"""Fields of the stored event and their names in what `show` returns."""
 
 
 class EventSummary(Struct, frozen=True):
@@ -25,7 +29,8 @@ class EventSummary(Struct, frozen=True):
     id: str
     at_ms: int
     state: str
-    fate: str
+    outcome: str
+    error_kind: str
     attempts: int
     ledger: str
     source: str
@@ -45,7 +50,8 @@ class Events:
         """Everything the store has of an event, None if it has nothing.
 
         `event` is the event as it arrived (None once its body was dropped, or where it cannot be read), `state`
-        waiting, decided, ended or dead, `story` the list of what happened, oldest first.
+        queued, decided, ended or dead, `outcome` how it ended, `error_kind` a dead letter's error, `history` the
+        list of what happened, oldest first.
 
         Raises:
             StoreUnavailable: no answer.
@@ -59,12 +65,16 @@ class Events:
             story, fields = split_ended(story or b"")
         if delivery is None and not fields:
             return None
+        state = fields.pop("state", "queued")
+        outcome, error_kind = _end(state, fields.pop("fate", ""))
         return {
             "id": event_id,
             "event": _read(event_id, delivery) if delivery else None,
-            "state": fields.pop("state", "waiting"),
-            **fields,
-            "story": [json.loads(line) for line in unfold(story or b"").splitlines()],
+            "state": state,
+            "outcome": outcome,
+            "error_kind": error_kind,
+            **{SHOWN.get(name, name): value for name, value in fields.items()},
+            "history": [json.loads(line) for line in unfold(story or b"").splitlines()],
         }
 
     async def last_fields(self, lane: str) -> bytes | None:
@@ -114,8 +124,16 @@ def _read(event_id: str, delivery: bytes) -> dict[str, Any] | None:
 
 def _summary(row: list[str], story: bytes) -> EventSummary:
     event_id, at_ms, state, fate, attempts, ledger, *told = row
+    outcome, error_kind = _end(state, fate)
     source, kind, change, record = _received(story) if story else told
-    return EventSummary(event_id, int(float(at_ms)), state, fate, int(attempts), ledger, source, kind, change, record)
+    return EventSummary(
+        event_id, int(float(at_ms)), state, outcome, error_kind, int(attempts), ledger, source, kind, change, record
+    )
+
+
+def _end(state: str, fate: str) -> tuple[str, str]:
+    """Return outcome and error kind: the store has one field for how an event ended and for a dead letter's error."""
+    return ("dead_lettered", fate) if state == "dead" else (fate, "")
 
 
 def _received(story: bytes) -> tuple[str, str, str, str]:

@@ -39,7 +39,7 @@ class Ingest:
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
         self._backlog_events_max = settings.backlog_events_max
-        self._seconds_max = settings.ingest_seconds_max
+        self._seconds_max = settings.ingest_timeout_seconds
         self._retry_after_seconds = settings.retry_after_seconds
         self._batcher = Batcher(self._send, settings.store_batch_max, settings.store_batches_in_flight_max)
 

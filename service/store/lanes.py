@@ -23,33 +23,33 @@ Step = Literal["note", "end", "bury", "defer", "postpone", "hold", "release"]
 class Head(Struct, frozen=True):
     """The event a run is to work on, as the store has it.
 
-    `attempts` counts this run, `deaths` the runs that ended without a word. `story` is there once it was decided, and
-    `ledger` then has one letter an effect: p planned, s started, d done, f failed, u outcome unknown, w waiting.
-    `generation` is how often a person asked for its effects again. `waiting` is how many events its lane held at that
-    moment, this one included; 1 where it has left its lane.
+    `attempts` counts this run, `worker_crashes` the runs that ended without a word. `history` is there once it was
+    decided, and `ledger` then has one letter an effect: p planned, s started, d done, f failed, u outcome unknown,
+    w deferred. `generation` is how often a person asked for its effects again. `waiting` is how many events its lane
+    held at that moment, this one included; 1 where it has left its lane.
     """
 
     id: str
     received_ms: int
     delivery: bytes | None
     attempts: int
-    deaths: int
+    worker_crashes: int
     state: str = ""
     ledger: str = ""
-    story: bytes = b""
+    history: bytes = b""
     generation: int = 0
     waiting: int = 1
 
 
 class Decided(Struct, frozen=True):
-    """A decision to write. `fate` ends the event at once; empty where effects follow."""
+    """A decision to write. `outcome` ends the event at once; empty where effects follow."""
 
     job: str
     token: str
     event_id: str
-    story: bytes
+    history: bytes
     ledger: str
-    fate: str
+    outcome: str
     digest: str
     version: str
     fields: bytes
@@ -60,17 +60,17 @@ class Decided(Struct, frozen=True):
 class Settled(Struct, frozen=True):
     """What became of the effects, or of the attempt, and the step that follows.
 
-    `fate` names the end, or what the event waits for; `outputs` are those of effects that the ledger says are done by
-    this very call.
+    `outcome` names the end, or what the event waits for; `outputs` are those of effects that the ledger says are
+    done by this very call.
     """
 
     job: str
     token: str
     event_id: str
     step: Step
-    story: bytes = b""
+    history: bytes = b""
     ledger: str = ""
-    fate: str = ""
+    outcome: str = ""
     delay_ms: int = 0
     more: bool = False
     outputs: Sequence[Output] = ()
@@ -90,9 +90,9 @@ class Lanes:
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
-        self._keep_ms = int(settings.decision_days * 86_400_000)
-        self._body_ms = int(settings.body_hours * 3_600_000)
-        self._record_ms = int(settings.record_days * 86_400_000)
+        self._keep_ms = int(settings.decision_retention_days * 86_400_000)
+        self._body_ms = int(settings.body_retention_hours * 3_600_000)
+        self._record_ms = int(settings.last_state_retention_days * 86_400_000)
         # Longer would be in vain: once the lease has ended, the token is refused.
         self._seconds_max = settings.lease_seconds
         limits = settings.store_batch_max, settings.store_batches_in_flight_max
@@ -126,7 +126,7 @@ class Lanes:
     async def _decide(self, batch: Sequence[Decided]) -> Sequence[Any]:
         arguments: list[Argument] = [self._record_ms]
         for item in batch:
-            arguments += (item.job, item.token, item.event_id, fold(item.story), item.ledger, item.fate)
+            arguments += (item.job, item.token, item.event_id, fold(item.history), item.ledger, item.outcome)
             arguments += (short_digest(item.digest), item.version.replace("\n", " "), item.fields, item.change)
             arguments += (self._keep_ms, self._body_ms, int(item.more))
         return await self._client.call(DECIDE, arguments, seconds_max=self._seconds_max)
@@ -136,7 +136,7 @@ class Lanes:
         for item in batch:
             # Only these steps leave the event off its lane, with a job of its own.
             payload = encode_job(EFFECTS_FUNCTION, ()) if item.step in {"defer", "postpone"} else b""
-            arguments += (item.job, item.token, item.event_id, fold(item.story), item.ledger, item.step, item.fate)
+            arguments += (item.job, item.token, item.event_id, fold(item.history), item.ledger, item.step, item.outcome)
             arguments += (item.delay_ms, payload, self._keep_ms, self._body_ms, int(item.more), len(item.outputs))
             for output in item.outputs:
                 arguments += output_arguments(output)
@@ -145,16 +145,16 @@ class Lanes:
 
 def read_head(row: Answer) -> Head:
     """Read what `take_up` in shared.lua gives."""
-    event_id, received, delivery, attempts, deaths, state, ledger, story, generation, *rest = row
+    event_id, received, delivery, attempts, crashes, state, ledger, history, generation, *rest = row
     return Head(
         id=event_id.decode(),
         received_ms=int(float(received)) if received else 0,
         delivery=delivery,
         attempts=attempts,
-        deaths=deaths,
+        worker_crashes=crashes,
         state=cast("bytes", state).decode(),
         ledger=cast("bytes", ledger).decode(),
-        story=unfold(story),
+        history=unfold(history),
         generation=generation,
         waiting=rest[0] if rest else 1,
     )

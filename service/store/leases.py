@@ -65,13 +65,13 @@ class Leases:
         self._worker = worker
         self._lease_ms = int(settings.lease_seconds * 1000)
         # One death short of burial it is run beside nothing else, so that it takes down no work but its own.
-        self._suspect_deaths = settings.deaths_max - 1
+        self._suspect_deaths = settings.crashes_max - 1
         self._call = 0
         self._answered = True
 
     def is_suspect(self, job: Job) -> bool:
         """Whether so many runs of its event died that one more would bury it; it is run beside nothing else."""
-        return job.head is not None and job.head.deaths >= self._suspect_deaths
+        return job.head is not None and job.head.worker_crashes >= self._suspect_deaths
 
     async def claim(self, jobs_max: int, in_hand: int = 0, suspect: str = "") -> Next:
         """Take up at most `jobs_max` due jobs besides so many `in_hand`, or the `suspect` that an earlier claim left.

@@ -24,7 +24,7 @@ class Permit(Struct, frozen=True):
 class Aftermath(Struct, frozen=True):
     """What a call's end changed: `paused` for so many seconds by this call, `rests` already, `resumed`, or `fine`."""
 
-    word: Literal["fine", "resumed", "paused", "rests"]
+    state: Literal["fine", "resumed", "paused", "rests"]
     seconds: float
 
 

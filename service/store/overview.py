@@ -29,8 +29,8 @@ class SweepState(Struct, frozen=True):
     """
 
     sweeper: str | None
-    open_place: int
-    queue_place: int
+    open_position: int
+    queue_position: int
     clock_ms: int
     clock_set_back: bool
 
@@ -40,7 +40,7 @@ class PollState(Struct, frozen=True):
 
     source: str
     passes: int
-    seen: int
+    records_listed: int
     changed: int
     missed: int
     due_ms: int

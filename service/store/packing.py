@@ -41,17 +41,17 @@ _WINDOW_BITS, _MEMORY_LEVEL = -12, 5
 
 _WORDS = (
     b'"error_kind":"platform_unavailable","error":"","retried","dead_lettered","answer":{"http_status":200}}'
-    b'{"what":"effect","at_ms":1,"attempt":1,"rule":"","action":"","outcome":"ok","duration_ms":1'
-    b'"inputs":{"url":"https://","body":{"order":"","headers":{},"secret":null"do":"http","repeat":"keyed",'
-    b'"customer.updated","created","deleted","touched","stale":true,"occurred_at":"2026-'
+    b'{"entry":"effect","at_ms":1,"attempt":1,"rule_id":"","action_id":"","outcome":"ok","duration_ms":1'
+    b'"inputs":{"url":"https://","body":{"order":"","headers":{},"secret":null"action_type":"http","repeat":"keyed",'
+    b'"customer.updated","created","deleted","changed","stale":true,"occurred_at":"2026-'
     b'"reason":"previous.status is missing, at when.all[3]","because":[["all[0]",true,"received"],["all[1]",false,'
     b'["any[0]",null,"(missing)".any_of.where",true,7,10,[4]]]}],'
-    b'{"what":"received","at_ms":17952,"source":"","type":"purchase_order.updated","change":"updated",'
+    b'{"entry":"received","at_ms":17952,"source":"","type":"purchase_order.updated","change":"updated",'
     b'"record":":purchase_order:","occurred_at":null}\n'
-    b'{"what":"decided","at_ms":17952,"attempt":1,"rulebook":"","digest":"","previous_digest":"",'
-    b'"version":"2026-01-01T00:00:00.000000Z","gone":false,"verdicts":[{"rule":"","result":"not_matched"},'
-    b'{"rule":"","result":"unknown"},{"rule":"","result":"matched"}],"effects":[]}\n'
-    b'{"what":"attempt","at_ms":17952,"attempt":1,"outcome":"unmatched","duration_ms":0.'
+    b'{"entry":"decided","at_ms":17952,"attempt":1,"rulebook":"","digest":"","previous_digest":"",'
+    b'"version":"2026-01-01T00:00:00.000000Z","gone":false,"verdicts":[{"rule_id":"","result":"not_matched"},'
+    b'{"rule_id":"","result":"unknown"},{"rule_id":"","result":"matched"}],"effects":[]}\n'
+    b'{"entry":"attempt","at_ms":17952,"attempt":1,"outcome":"unmatched","duration_ms":0.'
 )
 """Never changed, only followed by another one under another mark: what was folded with it is read with it."""
 

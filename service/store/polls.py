@@ -52,7 +52,7 @@ class Turn(Struct, frozen=True):
 
     cursor: str | None
     number: int
-    seen: int
+    records_listed: int
     changed: int
     missed: int
 
@@ -107,7 +107,7 @@ class Polls:
             LeaseLost: another one polls now.
             StoreUnavailable: no answer; may be repeated.
         """
-        parts: list[Argument] = [turn.cursor or "", turn.seen, turn.changed, turn.missed]
+        parts: list[Argument] = [turn.cursor or "", turn.records_listed, turn.changed, turn.missed]
         for record_id, seen in entries.items():
             parts += (bucket_of(record_id), record_id, seen.entry())
         await self._call(source, token, lease_seconds, "note", *parts)

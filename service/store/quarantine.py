@@ -61,7 +61,7 @@ class QuarantineShelf:
         Raises:
             StoreUnavailable, StoreFull: not kept, or not known to be; may be repeated.
         """
-        settings, keep_ms = self._settings, int(self._settings.quarantine_hours * 3_600_000)
+        settings, keep_ms = self._settings, int(self._settings.quarantine_retention_hours * 3_600_000)
         arguments: list[Argument] = [settings.quarantine_deliveries_max, settings.quarantine_bytes_max, keep_ms]
         for each in refused:
             arguments += (each.source, each.id, _encode(each))
@@ -82,7 +82,7 @@ class QuarantineShelf:
         Raises:
             StoreUnavailable: no answer.
         """
-        oldest = int((time.time() - self._settings.quarantine_hours * 3_600) * 1000)
+        oldest = int((time.time() - self._settings.quarantine_retention_hours * 3_600) * 1000)
         ids: list[bytes] = await self._client.command("ZRANGE", self._index(source), "+inf", oldest, "BYSCORE", "REV")
         return [each.decode() for each in ids]
 

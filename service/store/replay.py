@@ -1,7 +1,7 @@
 """Putting events back, or ending dead letters for good: by a person's wish only.
 
-What is known done stays done. A replay finishes what is unfinished (the default), or, `again`, runs every effect anew
-under a generation of its own, and so under new idempotency keys.
+What is known done stays done. A replay finishes what is unfinished (the default), or, with `rerun_done`, runs every
+effect anew under a generation of its own, and so under new idempotency keys.
 """
 
 import os
@@ -36,22 +36,22 @@ class Replay(Struct, frozen=True):
     raised: int | None = None
 
 
-def plan_replay(shown: Mapping[str, Any], *, again: bool) -> Replay | str:
+def plan_replay(shown: Mapping[str, Any], *, rerun_done: bool) -> Replay | str:
     """From what the store shows of an event to its replay, or to the reason why there is nothing to replay. Pure."""
-    if shown["state"] in {"waiting", "decided"}:
+    if shown["state"] in {"queued", "decided"}:
         return "it is under way"
-    received = next((line for line in shown["story"] if line["what"] == "received"), None)
+    received = next((line for line in shown["history"] if line["entry"] == "received"), None)
     ledger: str = shown.get("ledger", "")
     if received is None:
         return _undecided(shown)
     record: str = received["record"]
     if not ledger:
         return Replay(shown["id"], record) if shown["state"] == "dead" else "it ended without effects"
-    if again:
+    if rerun_done:
         # Those that are done as well: the new generation gives each another key.
         return Replay(shown["id"], record, "p" * len(ledger), int(shown.get("generation", 0)))
     if set(ledger) == {"d"}:
-        return "every effect is known done; ask for `again` to run them once more"
+        return "every effect is known done; ask for `rerun_done` to run them again"
     return Replay(shown["id"], record, "".join("d" if letter == "d" else "p" for letter in ledger))
 
 
@@ -68,8 +68,8 @@ class Replays:
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
-        self._keep_ms = int(settings.decision_days * 86_400_000)
-        self._body_ms = int(settings.body_hours * 3_600_000)
+        self._keep_ms = int(settings.decision_retention_days * 86_400_000)
+        self._body_ms = int(settings.body_retention_hours * 3_600_000)
 
     async def replay(self, replays: Sequence[Replay]) -> list[Replayed]:
         """Put events back; asked once more, it finds them under way or over.

@@ -85,9 +85,12 @@ class RulebookShelf:
 
 def keep_ms(settings: Settings) -> int:
     """How long a version stays on the shelf after it went out of force; 0: for ever, as dead letters do."""
-    if not settings.dead_letter_days:
+    if not settings.dead_letter_retention_days:
         return 0
-    days = max(settings.decision_days, settings.dead_letter_days) + settings.event_age_seconds_max / 86_400
+    days = (
+        max(settings.decision_retention_days, settings.dead_letter_retention_days)
+        + settings.event_age_seconds_max / 86_400
+    )
     return max(int(days * _DAY_MS), 1)
 
 

@@ -9,7 +9,7 @@ from service.store.scripts import SAMPLE
 
 
 class QueueSample(Struct, frozen=True):
-    """Counts of jobs (`due`, `deferred`, `running`), of events (`waiting`, `dead_letters`) and of `workers` alive.
+    """Counts of jobs (`due`, `deferred`, `running`), of events (`pending`, `dead_letters`) and of `workers` alive.
 
     `oldest_age_ms` is the oldest event's age, `memory_percent` the part of the store's limit, 0 where it has none.
     """
@@ -17,7 +17,7 @@ class QueueSample(Struct, frozen=True):
     due: int
     deferred: int
     running: int
-    waiting: int
+    pending: int
     oldest_age_ms: int
     dead_letters: int
     memory_bytes: int
@@ -54,7 +54,7 @@ class Sampler:
         Raises:
             StoreUnavailable: no answer.
         """
-        due, queued, waiting, oldest_age_ms, dead_letters = await self._client.call(SAMPLE, (), seconds_max=0)
+        due, queued, pending, oldest_age_ms, dead_letters = await self._client.call(SAMPLE, (), seconds_max=0)
         memory_bytes, memory_percent = await self.memory()
         beats: list[bytes] = await self._client.command("HVALS", self._workers_key)
         alive = [int(running) for until, running in (beat.split() for beat in beats) if float(until) >= now]
@@ -63,7 +63,7 @@ class Sampler:
         # Seen at three moments: what moved in between must not make it negative.
         deferred = max(queued - due - running, 0)
         return QueueSample(
-            due, deferred, running, waiting, oldest_age_ms, dead_letters, memory_bytes, memory_percent, len(alive)
+            due, deferred, running, pending, oldest_age_ms, dead_letters, memory_bytes, memory_percent, len(alive)
         )
 
     async def memory(self) -> tuple[int, int]:

@@ -42,7 +42,7 @@ class Store:
         self.quarantine = QuarantineShelf(self.client, self.keys, settings)
         self.sampler = Sampler(self.client, self.keys)
         self.limits = Limits(self.client)
-        self.tokens = Tokens(self.client, settings.fetch_seconds_max)
+        self.tokens = Tokens(self.client, settings.fetch_timeout_seconds)
         self.polls = Polls(self.client)
         self._ingest = Ingest(self.client, settings)
         self._memory_percent = 0
@@ -66,7 +66,7 @@ class Store:
         if time.monotonic() >= self._memory_known_until:
             with contextlib.suppress(StoreUnavailable):  # the call below waits for the store, a look does not
                 await self._look_at_memory()
-        if self._memory_percent >= self.settings.memory_percent_max:
+        if self._memory_percent >= self.settings.store_memory_percent_max:
             raise StoreFull(f"the store's memory is {self._memory_percent} % full", self.settings.retry_after_seconds)
         return await self._ingest.submit(arrivals)
 
@@ -79,7 +79,7 @@ class Store:
         """
         if time.monotonic() >= self._memory_known_until:
             await self._look_at_memory()
-        if self._memory_percent >= self.settings.memory_percent_max - MEMORY_RESERVE_PERCENT:
+        if self._memory_percent >= self.settings.store_memory_percent_max - MEMORY_RESERVE_PERCENT:
             raise StoreFull(f"the store's memory is {self._memory_percent} % full", self.settings.retry_after_seconds)
         return await self.quarantine.keep(refused)
 
@@ -90,7 +90,7 @@ class Store:
             StoreUnavailable, StoreFull, StoreUnsafe: it cannot.
         """
         await self._look_at_memory()
-        if self._memory_percent >= self.settings.memory_percent_max:
+        if self._memory_percent >= self.settings.store_memory_percent_max:
             raise StoreFull(f"the store's memory is {self._memory_percent} % full", self.settings.retry_after_seconds)
         # A write, since a server that is full, demoted or read-only still answers questions.
         await self.client.command("SET", self.keys.named("tick"), int(time.time() * 1000))

@@ -14,7 +14,7 @@ from service.store.scripts import SWEEP
 
 
 class Swept(Struct, frozen=True):
-    """What one sweep mended or forgot, by name, such as `lane_without_job`, `open_without_lane`, `ended_forgotten`.
+    """What one sweep mended or forgot, by name, such as `lane_without_job`, `open_without_lane`, `ended_expired`.
 
     `more`: the pass is not over, the next slice need not wait long.
     """
@@ -23,12 +23,12 @@ class Swept(Struct, frozen=True):
     more: bool = False
 
     @property
-    def mended(self) -> int:
+    def repaired(self) -> int:
         """How many invariants were found broken, retention not counted."""
         return sum(number for name, number in self.counts.items() if name not in RETENTION)
 
 
-RETENTION = frozenset({"ended_forgotten", "dead_letters_expired", "dead_jobs_expired", "workers_forgotten"})
+RETENTION = frozenset({"ended_expired", "dead_letters_expired", "dead_jobs_expired", "workers_expired"})
 
 
 class Sweeper:
@@ -37,11 +37,11 @@ class Sweeper:
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
         # Three turns: a sweeper that missed two of them is gone, and another one goes on.
-        self._turn_ms = int(settings.sweep_seconds * 3_000)
+        self._turn_ms = int(settings.sweep_interval_seconds * 3_000)
         self._items_max = settings.sweep_items_max
-        self._keep_ms = int(settings.decision_days * 86_400_000)
-        self._dead_ms = int(settings.dead_letter_days * 86_400_000)
-        self._ends = int(settings.body_hours * 3_600_000), int(settings.lease_seconds * 1000)
+        self._keep_ms = int(settings.decision_retention_days * 86_400_000)
+        self._dead_ms = int(settings.dead_letter_retention_days * 86_400_000)
+        self._ends = int(settings.body_retention_hours * 3_600_000), int(settings.lease_seconds * 1000)
 
     async def sweep(self, sweeper: str) -> Swept | None:
         """Sweep one slice; None if another one is at it.

@@ -12,11 +12,11 @@ from service.store.scripts import TOKEN
 
 
 class Tokens:
-    """The shelf; `fetch_seconds_max` is how long one may be busy fetching before another one tries."""
+    """The shelf; `fetch_timeout_seconds` is how long one may be busy fetching before another one tries."""
 
-    def __init__(self, client: Client, fetch_seconds_max: float) -> None:
+    def __init__(self, client: Client, fetch_timeout_seconds: float) -> None:
         self._client = client
-        self._fetch_ms = int(fetch_seconds_max * 1000)
+        self._fetch_ms = int(fetch_timeout_seconds * 1000)
         # Only who fetches may say that nobody does any more.
         self._holder = os.urandom(8).hex()
 

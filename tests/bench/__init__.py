@@ -9,6 +9,6 @@ the same machine, each in processes of its own, and the medians are compared. Se
     load, stub                  the client; the platform and sink: raw protocols, so that they are not the limit
     rival_ingress, rival_worker, rival_job, rival_rules, rival_log   the other side: arq
     others, rival_celery, bullmq/   more other sides, installed for this alone: Celery, BullMQ on Node
-    own_worker                  our worker, joined as `waybill work` joins it
+    own_worker                  our worker, joined as `waybill worker` joins it
     row_…                       one row of the table each
 """

@@ -1,4 +1,4 @@
-"""Our worker, joined from the parts that `waybill work` joins.
+"""Our worker, joined from the parts that `waybill worker` joins.
 
     python -m tests.bench.own_worker cached|whole|idle
 

@@ -49,10 +49,10 @@ async def _measure(stage: Stage, repeats: int, events: int) -> list[Line]:
     full_ack = middle([await _ack_ms(store, 40_000_000 + turn * ACKS) for turn in range(repeats)])
     full_claim = await _claim_us(store, "many")
     costs = [await _cost(stage, workers) for workers in FLEETS]
-    began, left = time.perf_counter(), (await store.sample()).waiting
+    began, left = time.perf_counter(), (await store.sample()).pending
     await _work_off(store, "last", 4)
     worked_seconds = time.perf_counter() - began
-    if (await store.sample()).waiting:
+    if (await store.sample()).pending:
         raise RuntimeError("events are left")
     await store.close()
     detail = (
@@ -116,7 +116,7 @@ async def _claim_us(store: Store, name: str) -> float:
 
 async def _end(store: Store, jobs: Sequence[Job]) -> None:
     ends = [
-        Settled(job.id, job.token, job.head.id, "end", story=b'{"what":"received"}\n', fate="unmatched")
+        Settled(job.id, job.token, job.head.id, "end", history=b'{"entry":"received"}\n', outcome="unmatched")
         for job in jobs
         if job.head
     ]

@@ -26,7 +26,7 @@ class Strike(Action, frozen=True, kw_only=True, tag="strike"):
             "POST", inputs["url"], headers=key, body=b"{}", seconds_max=10, bytes_max=1_000, guarded=True
         )
         if answer.status != 200:
-            raise TransientError("answered_later", f"answered {answer.status}", http_status=answer.status)
+            raise TransientError("target_unavailable", f"answered {answer.status}", http_status=answer.status)
         return {"http_status": answer.status}
 
 

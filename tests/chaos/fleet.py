@@ -108,7 +108,7 @@ class Fleet:
 
     async def start_worker(self) -> Child:
         """Start a worker."""
-        child = self._child("worker", "work", WAYBILL_ADMIN_PORT="0")
+        child = self._child("worker", "worker", WAYBILL_ADMIN_PORT="0")
         await asyncio.to_thread(child.wait_for, _is_started, START_SECONDS_MAX)
         return child
 
@@ -205,12 +205,12 @@ class Fleet:
             "WAYBILL_DURABILITY": self.durability,
             "WAYBILL_HOST": "127.0.0.1",
             "WAYBILL_LEASE_SECONDS": str(LEASE_SECONDS),
-            "WAYBILL_BACKOFF_SECONDS": "0.2",
+            "WAYBILL_BACKOFF_BASE_SECONDS": "0.2",
             "WAYBILL_BACKOFF_SECONDS_MAX": "2",
-            "WAYBILL_SWEEP_SECONDS": "1",
+            "WAYBILL_SWEEP_INTERVAL_SECONDS": "1",
             "WAYBILL_ATTEMPTS_MAX": "100",
-            "WAYBILL_DEATHS_MAX": "50",
-            "WAYBILL_STORE_TIMEOUT_MS": "2000",
+            "WAYBILL_CRASHES_MAX": "50",
+            "WAYBILL_STORE_TIMEOUT_SECONDS": "2",
             "WAYBILL_SOURCE_DELIVERIES_PER_SECOND_MAX": "100000",
             "CHAOS_SECRET": SECRET,
             "PYTHONPATH": f"{self.directory / 'plugin'}:{ROOT}",
@@ -246,4 +246,4 @@ def _start_valkey(directory: Path, preload: dict[str, str], options: Sequence[st
 
 
 def _is_started(line: dict[str, object]) -> bool:
-    return line.get("event") == "process.started"
+    return line.get("message") == "process.started"

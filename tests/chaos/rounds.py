@@ -65,7 +65,7 @@ class Rounds(Generic[AnyFleet]):
             try:
                 store = await self._fleet.open_store()
                 try:
-                    while (await store.sample()).waiting and time.monotonic() < deadline:  # noqa: ASYNC110 - no signal
+                    while (await store.sample()).pending and time.monotonic() < deadline:  # noqa: ASYNC110 - no signal
                         await asyncio.sleep(0.1)
                     return await _dead_letters(store)
                 finally:

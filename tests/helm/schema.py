@@ -26,8 +26,8 @@ CHART = Path(__file__).parents[2] / "helm"
 
 DERIVED = frozenset(
     {"redis_url", "shard_urls", "redis_sentinel", "redis_sentinel_primary", "redis_sentinel_password",
-     "redis_tls_ca_file", "config", "host", "port", "admin_port", "attempt_seconds_max", "drain_seconds_max",
-     "shutdown_seconds_max"}
+     "redis_tls_ca_file", "config", "host", "port", "admin_port", "attempt_timeout_seconds", "drain_timeout_seconds",
+     "shutdown_timeout_seconds"}
 )  # fmt: skip
 """Settings that the chart sets itself, and so refuses under `settings`."""
 
@@ -86,7 +86,7 @@ EXACT: dict[str, Schema] = {
     "imagePullSecrets": OBJECTS,
     "serviceAccount.annotations": LABELS,
     "rules.existingConfigMaps": TEXTS,
-    "rules.publishSecondsMax": {"type": "integer", "minimum": 10},
+    "rules.publishTimeoutSeconds": {"type": "integer", "minimum": 10},
     "secrets.existingSecrets": TEXTS,
     "secrets.external": {"type": "object", "additionalProperties": EXTERNAL_SECRET},
     "secrets.trial": {"type": "object", "propertyNames": VARIABLE, "additionalProperties": {"type": "string"}},
@@ -124,7 +124,7 @@ EXACT: dict[str, Schema] = {
     "workers.autoscaling.keda.authentication.kind": {"enum": ["TriggerAuthentication", "ClusterTriggerAuthentication"]},
     "workers.autoscaling.keda.metadata": LABELS,
     "workers.autoscaling.keda.annotations": LABELS,
-    "workers.attemptSecondsMax": {"type": "integer", "minimum": 1, "maximum": 3600},
+    "workers.attemptTimeoutSeconds": {"type": "integer", "minimum": 1, "maximum": 3600},
     "ingress.annotations": LABELS,
     "ingress.hosts": HOSTS,
     "ingress.tls": OBJECTS,
@@ -163,7 +163,7 @@ def _of_component(name: str) -> dict[str, Schema]:
         f"{name}.autoscaling.behavior": FREE,
         f"{name}.pdb.maxUnavailable": {"type": ["integer", "string"], "minimum": 1, "pattern": "^[0-9]+%$"},
         f"{name}.strategy": FREE,
-        f"{name}.startupSecondsMax": {"type": "integer", "minimum": 2},
+        f"{name}.startupTimeoutSeconds": {"type": "integer", "minimum": 2},
         f"{name}.annotations": LABELS,
         f"{name}.podAnnotations": LABELS,
         f"{name}.podLabels": LABELS,

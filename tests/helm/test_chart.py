@@ -60,7 +60,7 @@ def test_both_components_run_one_image_each_with_its_command() -> None:
     objects = render("full")
     service, workers = container(objects, "service"), container(objects, "workers")
     assert service["image"] == workers["image"] == f"registry.example.com/waybill@sha256:{'0123456789abcdef' * 4}"
-    assert (service["args"], workers["args"]) == (["serve"], ["work"])
+    assert (service["args"], workers["args"]) == (["serve"], ["worker"])
 
 
 def test_a_tag_stands_where_no_digest_does() -> None:
@@ -78,10 +78,10 @@ def test_liveness_asks_the_process_and_readiness_the_store(component: str) -> No
 
 @pytest.mark.parametrize("seconds", [1, 60, 900])
 def test_one_number_for_attempts_gives_limit_drain_and_grace_period(seconds: int) -> None:
-    objects = render("minimal", {"workers": {"attemptSecondsMax": seconds, "preStopSeconds": 3}})
+    objects = render("minimal", {"workers": {"attemptTimeoutSeconds": seconds, "preStopSeconds": 3}})
     pod = objects["Deployment/rel-waybill-workers"]["spec"]["template"]["spec"]
     settings = settings_of(objects, "workers")
-    assert settings.attempt_seconds_max == settings.drain_seconds_max == seconds
+    assert settings.attempt_timeout_seconds == settings.drain_timeout_seconds == seconds
     assert pod["terminationGracePeriodSeconds"] == 3 + seconds + 10
 
 
@@ -89,7 +89,7 @@ def test_the_ingress_leaves_the_endpoints_before_it_stops() -> None:
     objects = render("minimal")
     pod = objects["Deployment/rel-waybill-service"]["spec"]["template"]["spec"]
     assert container(objects, "service")["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "5"]
-    assert settings_of(objects, "service").shutdown_seconds_max == 20
+    assert settings_of(objects, "service").shutdown_timeout_seconds == 20
     assert pod["terminationGracePeriodSeconds"] == 5 + 20 + 10
 
 

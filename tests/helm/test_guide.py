@@ -102,7 +102,7 @@ def test_every_value_it_names_exists() -> None:
 
 def test_its_settings_are_known() -> None:
     """Those of the sizing table."""
-    written = re.search(r"`(\{body_hours: .*?\})`", guide.GUIDE.read_text())
+    written = re.search(r"`(\{body_retention_hours: .*?\})`", guide.GUIDE.read_text())
     assert written
     assert render_alone({**guide.values(), "settings": yaml.safe_load(written[1])})
 

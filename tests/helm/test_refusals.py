@@ -41,7 +41,7 @@ BY_SCHEMA: dict[str, tuple[Values, str]] = {
     "a platform without its parts": ({"config": {"platforms": {"erp": {"kind": "custom"}}}}, "base_url"),
     "a source's name that is no URL": ({"config": {"sources": {"Pack Orders": {"platform": "pack"}}}}, "Pack Orders"),
     "a setting nobody knows": ({"settings": {"log_levl": "info"}}, "log_levl"),
-    "a setting out of bounds": ({"settings": {"memory_percent_max": 101}}, "memory_percent_max"),
+    "a setting out of bounds": ({"settings": {"store_memory_percent_max": 101}}, "store_memory_percent_max"),
     "a variable of ours as a secret": ({"secrets": {"trial": {"WAYBILL_PORT": "1"}}}, "WAYBILL_PORT"),
     "a digest that is none": ({"image": {"digest": "sha256:12"}}, "digest"),
     "no worker at all": ({"workers": {"autoscaling": {"kind": "keda", "min": 0}}}, "min"),
@@ -61,7 +61,7 @@ BY_SCHEMA: dict[str, tuple[Values, str]] = {
     "a host that is none": ({"ingress": {"enabled": True, "hosts": ["https://hooks.example.com"]}}, "hosts"),
     "a route's host that is none": ({"httpRoute": {"hostnames": ["hooks example"]}}, "hostnames"),
     "a volume of no size": ({"redis": {"embedded": {"storage": "lots"}}}, "storage"),
-    "attempts without an end": ({"workers": {"attemptSecondsMax": 0}}, "attemptSecondsMax"),
+    "attempts without an end": ({"workers": {"attemptTimeoutSeconds": 0}}, "attemptTimeoutSeconds"),
 }
 
 

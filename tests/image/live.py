@@ -84,7 +84,7 @@ def test_every_module_is_compiled_beforehand() -> None:
     assert sources == compiled > 50
 
 
-@pytest.mark.parametrize("command", ["serve", "work", "check"])
+@pytest.mark.parametrize("command", ["serve", "worker", "check"])
 def test_each_command_is_there(command: str) -> None:
     assert command in podman("run", *LOCKED, IMAGE, command, "--help")
 
@@ -107,8 +107,8 @@ async def test_a_signed_delivery_goes_in_and_an_action_comes_out(node: Node, san
         forged = {"X-Signature": "00" * 32, "Content-Type": "application/json"}
         async with session.post(f"{url}/webhooks/pack-orders", data=b"{}", headers=forged) as response:
             assert response.status == 401
-    assert {line["event"] for line in service.lines()} >= {"process.started", "delivery.received"}
-    assert {line["event"] for line in workers.lines()} >= {"record.fetched", "action.finished", "attempt.finished"}
+    assert {line["message"] for line in service.lines()} >= {"process.started", "delivery.received"}
+    assert {line["message"] for line in workers.lines()} >= {"record.fetched", "action.finished", "attempt.finished"}
 
 
 async def test_the_processes_in_the_pods_hold_nothing(node: Node) -> None:
@@ -132,7 +132,7 @@ async def test_a_process_starts_within_two_seconds_in_half_of_its_memory(
     pods = [await node.start(component) for _ in range(3)]
     for pod in pods:
         began = podman("inspect", "--format", "{{.State.StartedAt.UnixMilli}}", pod.container)
-        (started,) = [line["ts"] for line in pod.lines() if line["event"] == "process.started"]
+        (started,) = [line["timestamp"] for line in pod.lines() if line["message"] == "process.started"]
         seconds.append(moment(started) - int(began) / 1000)
     assert min(seconds) < 2.0, seconds
     limit = int(podman("inspect", "--format", "{{.HostConfig.Memory}}", pods[0].container))
@@ -150,7 +150,7 @@ async def test_operators_are_let_in_by_the_token_whose_digest_both_pods_were_giv
 ) -> None:
     service, workers = await asyncio.gather(node.start("service"), node.start("workers"))
     await node.run_job()
-    assert any(line["event"] == "process.started" for line in workers.lines())
+    assert any(line["message"] == "process.started" for line in workers.lines())
     url, admin = f"http://127.0.0.1:{service.port}", f"http://127.0.0.1:{service.admin_port}/api/v1"
     async with aiohttp.ClientSession() as session:
         assert await post(session, url, "po-1") == 202
@@ -238,7 +238,7 @@ async def test_what_the_guide_types_is_answered_and_makes_the_rule_act(node: Nod
     assert json.loads(done.stdout)["status"] == "queued"
     await until(lambda: acted(sandbox)["po-guide"] == 1)
     searched = read.split("grep ")[1].strip()
-    assert [line for line in workers.lines() if line["event"] == searched]
+    assert [line for line in workers.lines() if line["message"] == searched]
 
 
 async def test_a_store_behind_tls_is_spoken_to_where_its_authority_is_trusted(

@@ -35,7 +35,7 @@ async def test_sigterm_lets_a_worker_finish_what_it_began(node: Node, sandbox: S
     assert acted(sandbox)["po-slow"] == 1
     assert node.exit_code(workers) == 0
     assert 1 < seconds < 10
-    events = [line["event"] for line in workers.lines()]
+    events = [line["message"] for line in workers.lines()]
     assert events.index("process.stopping") < events.index("attempt.finished") < events.index("process.stopped")
 
 
@@ -123,7 +123,7 @@ async def test_a_rolling_restart_under_load_loses_nothing_and_refuses_nobody(
 
 
 def ended_after_sigterm(pod: Pod) -> int:
-    events = [line["event"] for line in pod.lines()]
+    events = [line["message"] for line in pod.lines()]
     return events[events.index("process.stopping") :].count("attempt.finished")
 
 

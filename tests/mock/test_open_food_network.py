@@ -49,7 +49,7 @@ def mock(document: Document) -> Iterator[str]:
 
 @pytest.fixture
 async def outbound() -> AsyncIterator[Outbound]:
-    async with Outbound(Settings(fetch_seconds_max=10)) as client:
+    async with Outbound(Settings(fetch_timeout_seconds=10)) as client:
         yield client
 
 

@@ -21,7 +21,7 @@ from urllib.request import Request, urlopen
 import msgspec
 import pytest
 
-from service.dev.boards.logsql import to_logsql
+from service.dev.boards.logsql import MESSAGE, to_logsql
 from service.dev.boards.panels import ROWS
 from service.dev.boards.questions import (
     COMPONENTS,
@@ -56,7 +56,7 @@ class Logs:
         """Take lines in, with the labels that a collector adds."""
         labels = {"namespace": "shop", "app": "waybill"}
         body = b"\n".join(msgspec.json.encode(labels | line) for line in lines)
-        fields = {"_stream_fields": "namespace,app", "_time_field": "ts", "_msg_field": "message"}
+        fields = {"_stream_fields": "namespace,app", "_time_field": "timestamp", "_msg_field": "message"}
         url, headers = f"{self.url}/insert/jsonline?{urlencode(fields)}", {"Content-Type": "application/json"}
         with urlopen(Request(url, body, headers), timeout=SECONDS_MAX):  # noqa: S310 - ours
             pass
@@ -108,7 +108,7 @@ def matching(lines: Iterable[Line], event: str, where: Iterable[Where]) -> list[
     return [
         line
         for line in lines
-        if line["event"] == event
+        if line["message"] == event
         and line["component"] == COMPONENTS[event]
         and all(_passes(line, each) for each in where)
     ]
@@ -190,7 +190,7 @@ def test_errors_levels_and_strays_are_those_of_the_run(run: Run, logs: Logs) -> 
     assert answered(logs.ask(whole(to_logsql(Levels()))), ("level",)) == levels
     assert answered(logs.ask(whole(to_logsql(Strays()))), ()) == {(): 0}
     bad = [line for line in run.lines if line["level"] in {"error", "critical"} and line.get("error_kind")]
-    by = ("event", "error_kind")
+    by = (MESSAGE, "error_kind")
     commonest = sorted((len(lines) for lines in grouped(bad, by).values()), reverse=True)[:10]
     assert sorted(answered(logs.ask(whole(to_logsql(Troubles()))), by).values(), reverse=True) == commonest
 
@@ -198,15 +198,15 @@ def test_errors_levels_and_strays_are_those_of_the_run(run: Run, logs: Logs) -> 
 def test_the_rate_is_answered_and_an_event_is_shown_from_start_to_end(run: Run, logs: Logs) -> None:
     for question in QUESTIONS:
         if isinstance(question, Count) and question.rate:
-            assert {row["source"] for row in logs.ask(whole(to_logsql(question)))} == {
-                line["source"] for line in run.of(question.event)
+            assert {row["source_name"] for row in logs.ask(whole(to_logsql(question)))} == {
+                line["source_name"] for line in run.of(question.event)
             }
     event_id = run.of("attempt.finished", outcome="matched")[0]["event_id"]
     feed = next(each for each in QUESTIONS if isinstance(each, Lines) and each.where[0].field == "event_id")
     query = to_logsql(feed).replace("$event_id", event_id)
     rows = logs.ask(whole(query))
-    ours = sorted((line for line in run.lines if line.get("event_id") == event_id), key=lambda line: line["ts"])
-    assert sorted(row["event"] for row in rows) == sorted(line["event"] for line in ours)
+    ours = sorted((line for line in run.lines if line.get("event_id") == event_id), key=lambda line: line["timestamp"])
+    assert sorted(row[MESSAGE] for row in rows) == sorted(line["message"] for line in ours)
 
 
 def test_a_query_that_is_none_is_refused(logs: Logs) -> None:

@@ -39,14 +39,14 @@ class Checker:
 
     def mistakes(self, lines: Iterable[Line]) -> list[str]:
         """Say what is wrong with each line that does not validate."""
-        return [f"{line.get('event')}: {error.message} in {line}" for line in lines for error in self._errors(line)]
+        return [f"{line.get('message')}: {error.message} in {line}" for line in lines for error in self._errors(line)]
 
     def fields(self, event: str) -> set[str]:
         """Every field that a line of the event may have."""
         return {*self.schema["$defs"]["line"]["properties"], *self.events[event]["properties"]}
 
     def _errors(self, line: Line) -> Iterable[Any]:
-        validator = self._validators.get(str(line.get("event")))
+        validator = self._validators.get(str(line.get("message")))
         if validator is None:
             return [Unknown()]
         return validator.iter_errors(line)

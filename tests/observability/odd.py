@@ -29,6 +29,7 @@ from service.ingress.late_store import LateStore
 from service.ingress.server import Listener, bind
 from service.log import configure
 from service.oversight.audit import Operator, tell_change
+from service.oversight.forgetting import COUNTS
 from service.platforms.base import FetchContext, Fetched
 from service.secrets import SecretRef
 from service.settings import Settings, load_settings
@@ -180,10 +181,10 @@ def change_something() -> None:
     """The audit lines."""
     operator = Operator("ops", "operator")
     tell_change(operator, "rule.updated", "short-receipt", rulebook="0123456789abcdef")
-    tell_change(operator, "event.replayed", "0" * 32, to="lane", again=False)
+    tell_change(operator, "event.replayed", "0" * 32, moved_to="lane", rerun_done=False)
     tell_change(operator, "platform.write_failed", "pack:rule.create", error_kind="timeout", http_status=None)
-    erased = dict.fromkeys(("events", "hints", "refused", "published", "polled", "in_hand"), 0)
-    tell_change(operator, "customer.forgotten", "pack:customer:cu-1", **erased)
+    erased = dict.fromkeys(COUNTS, 0)
+    tell_change(operator, "customer.erased", "pack:customer:cu-1", **erased)
 
 
 async def break_libraries() -> None:
@@ -206,7 +207,7 @@ async def main(url: str) -> None:
         "WAYBILL_QUEUE": "odd",
         "WAYBILL_HOST": "127.0.0.1",
     }
-    settings = load_settings(environ | {"WAYBILL_BACKOFF_SECONDS": "0.02", "WAYBILL_ATTEMPTS_MAX": "2"})
+    settings = load_settings(environ | {"WAYBILL_BACKOFF_BASE_SECONDS": "0.02", "WAYBILL_ATTEMPTS_MAX": "2"})
     await break_worker(settings)
     await break_ingress(settings)
     await knock_in_vain(settings)

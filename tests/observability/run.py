@@ -42,16 +42,16 @@ SETTINGS = {
     "port": "0",
     "admin_port": "0",
     "lease_seconds": "2",
-    "backoff_seconds": "0.2",
+    "backoff_base_seconds": "0.2",
     "backoff_seconds_max": "1",
-    "catch_up_seconds_max": "1",
-    "sample_seconds": "0.5",
-    "sweep_seconds": "0.5",
-    "idle_seconds_max": "1",
-    "store_timeout_ms": "1000",
-    "ingest_seconds_max": "2",
+    "stale_read_wait_seconds": "1",
+    "sample_interval_seconds": "0.5",
+    "sweep_interval_seconds": "0.5",
+    "wake_timeout_seconds": "1",
+    "store_timeout_seconds": "1",
+    "ingest_timeout_seconds": "2",
     "quarantine_deliveries_max": "2",
-    "address_refusals_per_second_max": "4",
+    "address_rejections_per_second_max": "4",
 }
 
 PERSONAL_RULES = """\
@@ -106,7 +106,7 @@ class Run(Struct):
         return [
             line
             for line in self.lines
-            if line["event"] == event and all(line.get(name) == value for name, value in wanted)
+            if line["message"] == event and all(line.get(name) == value for name, value in wanted)
         ]
 
 
@@ -173,7 +173,7 @@ class Acts:
         assert publisher.process.wait(SECONDS_MAX) == 0
         self.stack.children.remove(publisher)
         self.run.outputs["rules-apply-2"] = publisher.errors.read_bytes()  # a command tells its changes there
-        self.worker.wait_for(lambda line: line["event"] == "rulebook.switched" and line["rules"] == 4, SECONDS_MAX)
+        self.worker.wait_for(lambda line: line["message"] == "rulebook.activated" and line["rules"] == 4, SECONDS_MAX)
         echo = " ".join(PERSONAL.values()) + " " + " ".join(self.secrets.values())
         self.switches.put_record(_person("c-1", "PERSON"))
         self._send_and_wait(self._till("c-1"), "matched")
@@ -194,7 +194,7 @@ class Acts:
             self.switches.put_record(Seed("pack_cloud", "order", order, {"id": order, "customer_id": customer_id}))
             self._send_and_wait(self._pack("order.updated", order, f"hint-{order}"), outcome)
         self.switches.delete_record("pack_cloud", "purchase_order", "po-late")
-        self._send_and_wait(self._pack("purchase_order.created", "po-late", "late"), "waiting")
+        self._send_and_wait(self._pack("purchase_order.created", "po-late", "late"), "deferred")
         ping = self._pack("purchase_order.updated", "po-1", "traced")
         self.switches.put_record(purchase_order("po-1", 100, 40))
         self._send_and_wait(structs.replace(ping, headers={**ping.headers, "traceparent": TRACEPARENT}), "matched")
@@ -204,15 +204,15 @@ class Acts:
         """A platform that asks for rest, and is asked again after it."""
         self._fault({"match": "/pack_cloud/", "status": 429, "retry_after": 1})
         self._send_and_wait(self._pack("purchase_order.updated", "po-1", "tired"), "matched")
-        self.worker.wait_for(lambda line: line["event"] == "platform.resumed", SECONDS_MAX)
+        self.worker.wait_for(lambda line: line["message"] == "platform.circuit_closed", SECONDS_MAX)
 
     def outsiders(self) -> None:
         """A worker where no rulebook is, a plain job nobody knows, and a process that cannot start."""
-        alone = self.stack.start("worker-alone", "work", admin_port="0", key_prefix="alone:", queue="alone")
-        alone.wait_for(lambda line: line["event"] == "rulebook.missing", SECONDS_MAX)
+        alone = self.stack.start("worker-alone", "worker", admin_port="0", key_prefix="alone:", queue="alone")
+        alone.wait_for(lambda line: line["message"] == "rulebook.missing", SECONDS_MAX)
         alone.stop()
         asyncio.run(self._enqueue_nonsense())
-        self.worker.wait_for(lambda line: line["event"] == "job.buried", SECONDS_MAX)
+        self.worker.wait_for(lambda line: line["message"] == "job.dead_lettered", SECONDS_MAX)
         taken = self.stack.service_url.rpartition(":")[2]
         careless = self.stack.workspace.directory / "careless.yaml"
         careless.write_text(self.stack.workspace.config.read_text().replace("\nrules:", f"{CARELESS_SOURCE}\nrules:"))
@@ -229,22 +229,22 @@ class Acts:
         second = self.stack.start_worker("worker-9")
         second.wait_for(lambda line: _attempt(line, event_id, "matched"), SECONDS_MAX)
         os.kill(self.worker.process.pid, signal.SIGCONT)
-        self.worker.wait_for(lambda line: line["event"] == "lease.lost", SECONDS_MAX)
+        self.worker.wait_for(lambda line: line["message"] == "lease.lost", SECONDS_MAX)
         second.stop()
 
     def poll(self) -> None:
         """A list that is polled: well, then with a refusal, then by a worker whose turn is taken away."""
         polling = self.stack.workspace.directory / "polling.yaml"
         polling.write_text(self.stack.workspace.config.read_text().replace("\nrules:", f"{POLLED_SOURCE}\nrules:"))
-        worker = self.stack.start("worker-poll", "work", admin_port="0", config=str(polling))
-        worker.wait_for(lambda line: line["event"] == "poll.finished", SECONDS_MAX)
+        worker = self.stack.start("worker-poll", "worker", admin_port="0", config=str(polling))
+        worker.wait_for(lambda line: line["message"] == "poll.finished", SECONDS_MAX)
         self._fault({"match": f"/flow_retail/v2/tenants/{FLOW_TENANT}/customers", "status": 403})
-        worker.wait_for(lambda line: line["event"] == "poll.interrupted", SECONDS_MAX)
+        worker.wait_for(lambda line: line["message"] == "poll.interrupted", SECONDS_MAX)
         self._fault({"match": f"/flow_retail/v2/tenants/{FLOW_TENANT}/customers", "delay_ms": 500})
         wait_until(lambda: self.switches.faults_waiting() == 0, SECONDS_MAX, "the list")
         with self._client() as client:
             self._execute(client, "DEL", "wb:poll:flow-poll:lock")
-        worker.wait_for(lambda line: line["event"] == "poll.lost", SECONDS_MAX)
+        worker.wait_for(lambda line: line["message"] == "poll.lease_lost", SECONDS_MAX)
         worker.stop(SECONDS_MAX)
 
     def damage_the_store(self) -> None:
@@ -253,37 +253,37 @@ class Acts:
             for number, key in enumerate(("wb:open", "wb:ended", "wb:dead")):
                 score = int(time.time() * 1000) if key == "wb:open" else 0
                 self._execute(client, "ZADD", key, str(score), str(number) * 32)
-        for name in ("open_without_bytes", "ended_forgotten", "dead_letters_expired"):
+        for name in ("open_without_bytes", "ended_expired", "dead_letters_expired"):
             wait_until(lambda: any(name in line for line in self.said(self.worker, "store.swept")), SECONDS_MAX, name)  # noqa: B023 - called at once
 
     def keep_pages(self) -> None:
         """What both pods tell Prometheus."""
-        started = next(line for line in self.worker.lines() if line["event"] == "process.started")
+        started = next(line for line in self.worker.lines() if line["message"] == "process.started")
         for name, port in (("service", self.stack.admin_url.rpartition(":")[2]), ("workers", started["admin_port"])):
             self.run.pages[name] = _get(f"http://127.0.0.1:{port}/metrics")
 
     def spoil_the_rulebook(self) -> None:
         """A published document that no worker can load."""
         asyncio.run(self._publish_nonsense())
-        self.worker.wait_for(lambda line: line["event"] == "rulebook.refused", SECONDS_MAX)
+        self.worker.wait_for(lambda line: line["message"] == "rulebook.rejected", SECONDS_MAX)
 
     def flood(self) -> None:
         """More unverified deliveries than an address may send, and than a source may put aside."""
         forged = Request("pack-orders", {"X-Signature": "0" * 64}, b'{"who": "%s"}' % PERSONAL["email"].encode())
         for _ in range(40):
             self._send(forged)
-            if self.said(self.stack.ingress, "deliveries.throttled") and self.said(
+            if self.said(self.stack.ingress, "delivery.rate_limited") and self.said(
                 self.stack.ingress, "quarantine.full"
             ):
                 break
-        wait_until(lambda: bool(self.said(self.stack.ingress, "deliveries.throttled")), SECONDS_MAX, "the throttle")
+        wait_until(lambda: bool(self.said(self.stack.ingress, "delivery.rate_limited")), SECONDS_MAX, "the throttle")
 
     def weaken_the_store(self) -> None:
         """A store that no longer keeps what was promised, for a while."""
-        with self._client() as client, self._again("store.available", "store.recovered"):
+        with self._client() as client, self._again("store.recovered"):
             self._execute(client, "CONFIG", "SET", "appendfsync", "everysec")
             self._execute(client, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-            self.stack.ingress.wait_for(lambda line: line["event"] == "store.unsafe", SECONDS_MAX)
+            self.stack.ingress.wait_for(lambda line: line["message"] == "store.not_durable", SECONDS_MAX)
             self._execute(client, "CONFIG", "SET", "appendfsync", "always")
             self._execute(client, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
@@ -295,24 +295,23 @@ class Acts:
         self.switches.add_fault(Fault(fetch_path("po-dark"), delay_ms=500))
         self._send(updated_order(self.secrets, "po-dark", "dark"))
         wait_until(lambda: self.switches.faults_waiting() == 0, SECONDS_MAX, "the fetch")
-        with self._again("store.available", "store.recovered"):
+        with self._again("store.recovered"):
             with self._again("store.unavailable"):
                 store.kill()
-            self.worker.wait_for(lambda line: line["event"] == "store.unavailable" and "job" in line, SECONDS_MAX)
+            self.worker.wait_for(lambda line: line["message"] == "store.unavailable" and "job" in line, SECONDS_MAX)
             self._send(updated_order(self.secrets, "po-dark", "dark-2"))
             self._send(Request("flow-till", {"Authorization": "Basic eDp5"}, b"{}"))
-            self.stack.ingress.wait_for(lambda line: line["event"] == "quarantine.failed", SECONDS_MAX)
+            self.stack.ingress.wait_for(lambda line: line["message"] == "quarantine.failed", SECONDS_MAX)
             self.stack.store = start_valkey(self.stack.workspace.data)
         self._send_and_wait(updated_order(self.secrets, "po-1", "after"), "matched")
 
     @contextmanager
-    def _again(self, *events: str) -> Generator[None]:
-        """Wait, after the block, until each event was told once more than before it."""
-        children = (self.stack.ingress, self.worker)
-        before = {event: sum(len(self.said(child, event)) for child in children) for event in events}
+    def _again(self, event: str) -> Generator[None]:
+        """Wait, after the block, until each process has logged the event once more than before the block."""
+        before = {child: len(self.said(child, event)) for child in (self.stack.ingress, self.worker)}
         yield
-        for event, count in before.items():
-            wait_until(lambda: sum(len(self.said(child, event)) for child in children) > count, SECONDS_MAX, event)  # noqa: B023 - called at once
+        for child, count in before.items():
+            wait_until(lambda: len(self.said(child, event)) > count, SECONDS_MAX, event)  # noqa: B023 - called at once
 
     def end(self) -> None:
         """Everything ends in order, before the lines are read."""
@@ -322,7 +321,7 @@ class Acts:
             self.stack.store.stop()
 
     def said(self, child: Child, event: str) -> list[Line]:
-        return [line for line in child.lines() if line["event"] == event]
+        return [line for line in child.lines() if line["message"] == event]
 
     def _till(self, uid: str) -> Request:
         payload = {
@@ -374,7 +373,7 @@ class Acts:
 
 
 def _attempt(line: Line, event_id: str, outcome: str) -> bool:
-    return line["event"] == "attempt.finished" and line["event_id"] == event_id and line["outcome"] == outcome
+    return line["message"] == "attempt.finished" and line["event_id"] == event_id and line["outcome"] == outcome
 
 
 def _person(uid: str, kind: str) -> Seed:

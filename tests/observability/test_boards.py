@@ -29,7 +29,7 @@ QUESTIONS: Sequence[Question] = [question for row in ROWS for panel in row.panel
 QUERIES = [whole(to_logql(question)) for question in QUESTIONS] + [alert.expr for alert in LOGS]
 ALERTS = (*METRICS, *LOGS)
 ENDINGS: dict[type, tuple[str, ...]] = {Counter: ("_total",), Histogram: ("_bucket", "_count", "_sum")}
-OF_THE_STORE_OF_LOGS = {"_time", "n", "top", "bottom", "namespace", "app"}
+OF_THE_STORE_OF_LOGS = {"_time", "_msg", "n", "top", "bottom", "namespace", "app"}
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +85,7 @@ def test_loki_would_take_every_query(query: str) -> None:
 @pytest.mark.parametrize("query", QUERIES)
 def test_every_field_that_a_query_names_is_one_of_its_event(query: str) -> None:
     schema = read_schema()["$defs"]
-    (event,) = set(re.findall(r'event="([a-z.]+)"', query)) or {None}
+    (event,) = set(re.findall(r'message="([a-z_.]+)"', query)) or {None}
     known = set(schema["line"]["properties"]) | set(
         schema["field"] if event is None else schema["event"][event]["properties"]
     )
@@ -134,7 +134,7 @@ def test_every_alert_has_its_section_in_the_runbook_and_every_section_its_alert(
     sections = re.findall(r"^### (Waybill\w+)$", text, re.MULTILINE)
     assert sorted(sections) == sorted(alert.name for alert in ALERTS)
     for name, body in zip(sections, re.split(r"^### Waybill\w+$", text, flags=re.MULTILINE)[1:], strict=True):
-        for part in ("**Means**", "**Look**", "**Mend**"):
+        for part in ("**Meaning**", "**Diagnose**", "**Fix**"):
             assert part in body, name
 
 

@@ -27,14 +27,14 @@ def test_every_family_is_on_the_page(run: Run, pod: str) -> None:
 
 def test_deliveries_and_answers_are_counted_as_they_are_logged(run: Run) -> None:
     told, until = samples(run, "service"), moment(run)
-    lines = [line for line in run.of("delivery.received") if line["ts"] < until and line["source"] != "odd"]
+    lines = [line for line in run.of("delivery.received") if line["timestamp"] < until and line["source_name"] != "odd"]
     for source in ("pack-orders", "flow-till", "unknown"):
         for status in ("queued", "duplicate", "ignored"):
-            logged = sum(line["source"] == source and line["status"] == status for line in lines)
+            logged = sum(line["source_name"] == source and line["delivery_status"] == status for line in lines)
             assert told.get(("waybill_deliveries_total", (source, status, "")), 0) == logged
-        accepted = sum(line["source"] == source and line["status"] != "rejected" for line in lines)
-        assert told.get(("waybill_ack_seconds_count", (source,)), 0) == accepted
-    rejected = [line["reason"] for line in lines if line["status"] == "rejected"]
+        accepted = sum(line["source_name"] == source and line["delivery_status"] != "rejected" for line in lines)
+        assert told.get(("waybill_delivery_ack_seconds_count", (source,)), 0) == accepted
+    rejected = [line["reason"] for line in lines if line["delivery_status"] == "rejected"]
     assert sorted(rejected) == ["not_verified", "unknown_source"]
     assert told["waybill_deliveries_total", ("pack-orders", "rejected", "not_verified")] == 1
 
@@ -42,7 +42,7 @@ def test_deliveries_and_answers_are_counted_as_they_are_logged(run: Run) -> None
 def test_the_store_s_numbers_are_the_same_on_both_pages(run: Run) -> None:
     service, workers = samples(run, "service"), samples(run, "workers")
     looked = [family.name for family in FAMILIES if isinstance(family, Gauge)]
-    same = {"waybill_dead_letters", "waybill_events_waiting", "waybill_store_up"} & set(looked)
+    same = {"waybill_dead_letters", "waybill_events_pending", "waybill_store_up"} & set(looked)
     for name in same:
         assert service[name, ()] == workers[name, ()]
     assert workers["waybill_dead_letters", ()] >= 3
@@ -52,14 +52,14 @@ def test_the_store_s_numbers_are_the_same_on_both_pages(run: Run) -> None:
 def test_a_worker_counts_what_it_logs(run: Run) -> None:
     told = samples(run, "workers")
     assert told["waybill_leases_lost_total", ()] >= 1
-    assert told["waybill_jobs_buried_total", ()] == 1
-    assert told["waybill_dead_lettered_total", ("flow-till", "request_refused")] == 1
+    assert told["waybill_jobs_dead_lettered_total", ()] == 1
+    assert told["waybill_events_dead_lettered_total", ("flow-till", "platform_rejected")] == 1
     assert told["waybill_attempts_total", ("pack-orders", "matched")] >= 2
-    assert told["waybill_effects_total", ("stuck", "http", "error", "answered_no")] == 1
+    assert told["waybill_effects_total", ("stuck", "http", "error", "target_rejected")] == 1
     assert any(name == "waybill_rulebook_rules" and value == 4 for (name, _), value in told.items())
     assert any(name == "waybill_store_call_seconds_count" and value > 0 for (name, _), value in told.items())
 
 
 def moment(run: Run) -> str:
     """When the pages were asked for: after the lease was lost, before the rulebook was spoilt."""
-    return run.of("rulebook.refused")[0]["ts"]
+    return run.of("rulebook.rejected")[0]["timestamp"]

@@ -35,12 +35,13 @@ def test_lnav_reads_every_line_and_counts_as_we_do(run: Run, tmp_path: Path) -> 
     (row,) = ask("select count(*) as n from waybill_log", lines, tmp_path)
     assert int(row["n"]) == len(ours)
     rows = ask(
-        "select source, status, count(*) as n from waybill_log where event = 'delivery.received' group by 1, 2",
+        "select source_name, delivery_status, count(*) as n from waybill_log "
+        "where message = 'delivery.received' group by 1, 2",
         lines,
         tmp_path,
     )
-    counted = Counter((line["source"], line["status"]) for line in run.of("delivery.received"))
-    assert {(row["source"], row["status"]): int(row["n"]) for row in rows} == counted
+    counted = Counter((line["source_name"], line["delivery_status"]) for line in run.of("delivery.received"))
+    assert {(row["source_name"], row["delivery_status"]): int(row["n"]) for row in rows} == counted
 
 
 def test_levels_colour_lines_as_they_should(run: Run, tmp_path: Path) -> None:

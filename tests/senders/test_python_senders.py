@@ -89,7 +89,7 @@ def test_what_a_senders_library_signs_is_taken_in(make_source: MakeSource, name:
     (fact,) = admission.facts
     assert (fact.type, fact.change, fact.record) == (
         "customer.updated",
-        "touched" if name == "slack" else "updated",
+        "changed" if name == "slack" else "updated",
         RecordRef("erp", "customer", record),
     )
     assert admission.identified == (True,)

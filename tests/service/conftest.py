@@ -17,5 +17,5 @@ async def box() -> AsyncIterator[SandboxHandle]:
 
 @pytest.fixture
 async def outbound() -> AsyncIterator[Outbound]:
-    async with Outbound(Settings(fetch_seconds_max=1)) as client:
+    async with Outbound(Settings(fetch_timeout_seconds=1)) as client:
         yield client

@@ -49,7 +49,7 @@ PUBLIC = ["1.1.1.1", "93.184.215.14", "2606:4700:4700::1111", "::ffff:1.1.1.1", 
 def test_an_address_of_our_own_network_is_refused_however_it_is_written(address: str) -> None:
     with pytest.raises(PermanentError) as raised:
         AddressGuard().check_literal(address)
-    assert raised.value.kind == "address_refused"
+    assert raised.value.kind == "address_blocked"
     assert "outbound.allow_private_hosts of waybill.yaml lets it be reached" in str(raised.value)
 
 

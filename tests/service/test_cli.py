@@ -121,7 +121,7 @@ def test_a_service_with_a_mistake_in_its_configuration_tells_it_in_its_log_too(w
     done = waybill("misconfigured-service")
     line = json.loads(done.stdout)
     assert done.returncode == 2
-    assert (line["event"], line["error_kind"], line["component"]) == ("process.failed", "config", "workers")
+    assert (line["message"], line["error_kind"], line["component"]) == ("process.failed", "config", "workers")
     assert line["error_message"] in done.stderr
 
 
@@ -129,7 +129,7 @@ def test_any_other_error_of_ours_ends_with_1_and_one_line_without_the_password(w
     done = waybill("storeless")
     line = json.loads(done.stdout)
     assert done.returncode == 1
-    assert (line["event"], line["error_kind"]) == ("process.failed", "store_unavailable")
+    assert (line["message"], line["error_kind"]) == ("process.failed", "store_unavailable")
     assert "hunter2" not in done.stdout + done.stderr
 
 
@@ -137,14 +137,14 @@ def test_an_error_nobody_expected_ends_with_1_and_a_line_with_its_frames(waybill
     done = waybill("broken")
     line = json.loads(done.stdout)
     assert done.returncode == 1
-    assert (line["event"], line["error_type"]) == ("process.failed", "RuntimeError")
+    assert (line["message"], line["error_type"]) == ("process.failed", "RuntimeError")
     assert "in broken" in line["error_stack"]
 
 
 @pytest.mark.parametrize(
     ("command", "component", "entry", "code", "told"),
     [
-        ("work", "workers", "other_room:work", 2, {"error_kind": "config"}),
+        ("worker", "workers", "other_room:work", 2, {"error_kind": "config"}),
         ("serve", "service", "broken_room:serve", 1, {"error_kind": "unexpected", "error_type": "ZeroDivisionError"}),
     ],
 )
@@ -156,7 +156,7 @@ def test_a_process_that_cannot_be_imported_says_so_in_its_log(
     done = waybill(command)
     (line,) = [json.loads(each) for each in done.stdout.splitlines()]
     assert done.returncode == code
-    assert (line["event"], line["level"], line["component"]) == ("process.failed", "critical", component)
+    assert (line["message"], line["level"], line["component"]) == ("process.failed", "critical", component)
     assert told.items() <= line.items()
     assert "Traceback" not in done.stderr
 
@@ -174,7 +174,7 @@ def test_help_lists_every_command_and_says_which_cannot_be_loaded(waybill: Run) 
     assert "fine Say what is loaded." in words
     assert "misconfigured Refuse." in words
     assert "[other_room:command cannot be imported" in words
-    for name in ("check", "demo", "dev", "rules", "sandbox", "serve", "work"):
+    for name in ("check", "demo", "dev", "rules", "sandbox", "serve", "worker"):
         assert f" {name} " in words
 
 

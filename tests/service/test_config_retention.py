@@ -34,11 +34,11 @@ def load(folder: Path, written: dict[str, object]) -> Config:
         (PACK, {"dedupe_hours": 24 * 30}, {}, 30),
         (OFN, {"dedupe_hours": 24}, {}, 14),
         (PACK, {}, {"dedupe_hours": 24.0 * 40}, 40),
-        (OFN, {}, {"decision_days": 90.0}, 90),
+        (OFN, {}, {"decision_retention_days": 90.0}, 90),
     ],
 )
 def test_decisions_are_kept_as_long_as_the_longest_claim(
     tmp_path: Path, platform: dict[str, object], source: dict[str, object], values: dict[str, float], days: float
 ) -> None:
     settings = structs.replace(Settings(), **values)
-    assert covering_windows(settings, config(tmp_path, platform, **source)).decision_days == days
+    assert covering_windows(settings, config(tmp_path, platform, **source)).decision_retention_days == days

@@ -25,12 +25,12 @@ def test_each_warning_is_a_line_that_names_its_path_and_no_secret(
     tell_warnings(load_config(path, {"S": "hush-hush"}))
     written = capfd.readouterr().out
     lines = [json.loads(line) for line in written.splitlines()]
-    assert [(line["event"], line["level"]) for line in lines] == [("config.warned", "warning")] * 2
+    assert [(line["message"], line["level"]) for line in lines] == [("config.warning", "warning")] * 2
     assert [line["reason"].split(":")[0] for line in lines] == ["sources.open.verify", "sources.short.verify"]
     assert "hush" not in written
 
 
-@pytest.mark.parametrize(("command", "component"), [("serve", "service"), ("work", "workers")])
+@pytest.mark.parametrize(("command", "component"), [("serve", "service"), ("worker", "workers")])
 def test_both_pods_tell_them_before_they_ask_for_the_store(
     command: str, component: str, tmp_path: Path, free_port: int
 ) -> None:
@@ -50,5 +50,5 @@ def test_both_pods_tell_them_before_they_ask_for_the_store(
     finally:
         pod.kill()
         pod.communicate()
-    assert (first["event"], first["level"], first["component"]) == ("config.warned", "warning", component)
+    assert (first["message"], first["level"], first["component"]) == ("config.warning", "warning", component)
     assert first["reason"].startswith("sources.open.verify:")

@@ -21,7 +21,7 @@ ERP = CustomEnvelope(
     type="/type",
     occurred_at="/at",
     record=msgspec.convert({"kind": "purchase_order", "id": "/data/id"}, CustomEnvelope.__annotations__["record"]),
-    types={"order.created": "created", "ping": "ignored", "spam": "refused"},
+    types={"order.created": "created", "ping": "ignored", "spam": "rejected"},
 )
 BODY: dict[str, Any] = {"id": "evt_1", "type": "order.created", "at": "2026-01-01", "data": {"id": "po_1", "n": 1}}
 FACT = Fact("order.created", "evt_1", "created", RecordRef("erp", "purchase_order", "po_1"), "2026-01-01")
@@ -76,7 +76,7 @@ def changed(**fields: Any) -> CustomEnvelope:
     ],
 )
 def test_what_is_no_json_is_unparsable(body: bytes) -> None:
-    assert refused(body) == (400, "unparsable")
+    assert refused(body) == (400, "malformed_payload")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_what_is_no_json_is_unparsable(body: bytes) -> None:
     ],
 )
 def test_a_key_that_stands_twice_on_the_way_is_unparsable(body: bytes) -> None:
-    assert refused(body) == (400, "unparsable")
+    assert refused(body) == (400, "malformed_payload")
 
 
 def test_a_key_that_stands_twice_where_nobody_looks_is_left_alone() -> None:
@@ -110,24 +110,24 @@ def test_keys_with_quotes_backslashes_and_escapes_are_no_repetition() -> None:
 
 @pytest.mark.parametrize("body", [[], {}, 1, "text", None, True, [BODY], {"event": BODY}])
 def test_json_that_is_not_the_sources_shape_is_not_an_event(body: object) -> None:
-    assert refused(body) == (422, "not_an_event")
+    assert refused(body) == (422, "unrecognized_event")
 
 
 @pytest.mark.parametrize("value", [None, True, 1.5, [], {}, ["x"], "x" * 3_000, 10**2_100])
 @pytest.mark.parametrize("place", ["id", "type", "data.id"])
 def test_an_id_or_type_of_another_kind_is_not_an_event(place: str, value: object) -> None:
     body = BODY | ({"data": {"id": value}} if place == "data.id" else {place: value})
-    assert refused(body) == (422, "not_an_event")
+    assert refused(body) == (422, "unrecognized_event")
 
 
 @pytest.mark.parametrize("missing", ["id", "type", "data"])
 def test_a_missing_part_is_not_an_event(missing: str) -> None:
-    assert refused({key: value for key, value in BODY.items() if key != missing}) == (422, "not_an_event")
+    assert refused({key: value for key, value in BODY.items() if key != missing}) == (422, "unrecognized_event")
 
 
 def test_a_type_can_be_refused() -> None:
-    assert refused(BODY | {"type": "spam"}) == (422, "not_an_event")
-    assert refused(BODY | {"type": "other"}, changed(unmapped="refused")) == (422, "not_an_event")
+    assert refused(BODY | {"type": "spam"}) == (422, "unrecognized_event")
+    assert refused(BODY | {"type": "other"}, changed(unmapped="rejected")) == (422, "unrecognized_event")
 
 
 def test_a_refusal_tells_no_value_of_the_body() -> None:
@@ -157,8 +157,8 @@ def test_an_ignored_type_may_have_anything_for_an_id(odd: object) -> None:
     assert read({"type": "ping", "id": odd}) == (Fact("ping"),)
 
 
-def test_an_unmapped_type_is_touched_unless_it_says_otherwise() -> None:
-    assert read(BODY | {"type": "other"})[0].change == "touched"
+def test_an_unmapped_type_is_changed_unless_it_says_otherwise() -> None:
+    assert read(BODY | {"type": "other"})[0].change == "changed"
     assert read(BODY | {"type": "other"}, changed(unmapped="updated"))[0].change == "updated"
 
 
@@ -190,16 +190,16 @@ def test_the_kind_may_be_pointed_at_and_renamed() -> None:
     assert (other.record, other.reason) == (None, "unknown_kind")
     plain = changed(record=place | {"kinds": {}})
     assert read(BODY | {"object": "customer"}, plain)[0].record == RecordRef("erp", "customer", "po_1")
-    assert refused(BODY, plain) == (422, "not_an_event")
+    assert refused(BODY, plain) == (422, "unrecognized_event")
 
 
 def test_pointers_go_through_arrays_escapes_and_shared_objects() -> None:
     place = {"kind": "customer", "id": "/e/1/a~1b/~0"}
     envelope = changed(id="/e/0", type="/e/1/t", record=place, occurred_at="/e/1/a~1b/0")
     (fact,) = read({"e": ["x", {"t": "y", "a/b": {"~": "z", "0": "m"}}]}, envelope)
-    assert fact == Fact("y", "x", "touched", RecordRef("erp", "customer", "z"), "m")
+    assert fact == Fact("y", "x", "changed", RecordRef("erp", "customer", "z"), "m")
     for body in ({"e": ["x"]}, {"e": {"0": "x", "1": 5}}, {"e": ["x", {"t": "y", "a/b": ["z"]}]}):
-        assert refused(body, envelope) == (422, "not_an_event")
+        assert refused(body, envelope) == (422, "unrecognized_event")
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_several_events_in_one_delivery_are_read_each_from_its_own_bytes() -> No
     [{}, {"events": None}, {"events": {}}, {"events": ITEM}, {"events": [ITEM, {}]}, {"events": [ITEM, 1]}, [ITEM]],
 )
 def test_a_list_of_events_with_one_that_is_none_is_refused_whole(body: object) -> None:
-    assert refused(body, EACH) == (422, "not_an_event")
+    assert refused(body, EACH) == (422, "unrecognized_event")
 
 
 @pytest.mark.parametrize(
@@ -275,14 +275,14 @@ def test_a_refusal_says_where_the_list_is_due_and_which_of_its_events_is_wrong(b
 def test_a_key_that_stands_twice_in_one_event_of_a_list_is_told_with_its_place() -> None:
     with pytest.raises(Refusal) as caught:
         read(b'{"events": [{"id":"1","type":"order.created","c":"c1"}, {"id":"1","id":"2","type":"t","c":"c"}]}', EACH)
-    assert (caught.value.status, caught.value.code) == (400, "unparsable")
+    assert (caught.value.status, caught.value.code) == (400, "malformed_payload")
     assert "in event 1 of the list" in caught.value.detail
 
 
 def test_a_list_of_events_is_bounded() -> None:
     told = EACH.reader(DESK)(Delivery("erp", {}, json.dumps({"events": [ITEM] * FACTS_MAX}).encode(), 0.0))
     assert len(told.facts) == FACTS_MAX
-    assert refused({"events": [ITEM] * (FACTS_MAX + 1)}, EACH) == (422, "not_an_event")
+    assert refused({"events": [ITEM] * (FACTS_MAX + 1)}, EACH) == (422, "unrecognized_event")
 
 
 def test_the_type_may_stand_in_a_header() -> None:
@@ -292,7 +292,7 @@ def test_the_type_may_stand_in_a_header() -> None:
     for headers in ({}, {"x-topic": ""}):
         with pytest.raises(Refusal) as caught:
             read_it(Delivery("erp", headers, body, 0.0))
-        assert caught.value.code == "not_an_event"
+        assert caught.value.code == "unrecognized_event"
 
 
 def test_a_kind_the_account_does_not_know_was_not_asked_for() -> None:
@@ -306,7 +306,7 @@ def test_the_platforms_own_envelope_is_read_by_its_connector() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"type": "a", "type": "b"}', b'{"type": 1}', b"[1]"])
 def test_what_a_connector_cannot_decode_is_unparsable(body: bytes) -> None:
-    assert refused(body, PlatformEnvelope()) == (400, "unparsable")
+    assert refused(body, PlatformEnvelope()) == (400, "malformed_payload")
 
 
 def test_an_envelope_that_says_nothing_of_its_own_reads_nothing() -> None:
@@ -316,7 +316,7 @@ def test_an_envelope_that_says_nothing_of_its_own_reads_nothing() -> None:
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_random_bytes_raise_nothing_but_refusals(body: bytes) -> None:
-    assert refused(body)[1] in {"unparsable", "not_an_event"}
+    assert refused(body)[1] in {"malformed_payload", "unrecognized_event"}
 
 
 JSON = st.recursive(
@@ -337,4 +337,4 @@ def test_whatever_stands_beside_the_pointers_changes_nothing(beside: Any, ascii_
 
 @given(JSON)
 def test_random_json_raises_nothing_but_refusals(body: object) -> None:
-    assert refused(body)[1] in {"unparsable", "not_an_event"}
+    assert refused(body)[1] in {"malformed_payload", "unrecognized_event"}

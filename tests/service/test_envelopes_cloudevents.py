@@ -71,28 +71,28 @@ def refused(*args: Any, **headers: Any) -> tuple[int, str]:
     ],
 )
 def test_an_attribute_that_is_none_makes_no_event(change: dict[str, Any]) -> None:
-    assert refused(EVENT | change) == (422, "not_an_event")
+    assert refused(EVENT | change) == (422, "unrecognized_event")
 
 
 @pytest.mark.parametrize("missing", ["specversion", "id", "source", "type", "subject"])
 @pytest.mark.parametrize("media", [STRUCTURED, BATCHED])
 def test_every_attribute_that_is_due_is_needed(missing: str, media: str) -> None:
     event = {name: value for name, value in EVENT.items() if name != missing}
-    assert refused([event] if media == BATCHED else event, media) == (422, "not_an_event")
+    assert refused([event] if media == BATCHED else event, media) == (422, "unrecognized_event")
 
 
 @pytest.mark.parametrize(
     ("body", "media", "refusal"),
     [
-        (b"", STRUCTURED, (422, "not_an_event")),
-        (b"{", STRUCTURED, (400, "unparsable")),
-        (b'{"id": "\xff"}', STRUCTURED, (400, "unparsable")),
-        (b"[" * 17 + b"]" * 17, BATCHED, (400, "unparsable")),
-        (b'{"a": 1, "a": 2}', "application/json", (400, "unparsable")),
-        (b"[1, 2", BATCHED, (400, "unparsable")),
-        (EVENT, BATCHED, (422, "not_an_event")),
-        ([EVENT], STRUCTURED, (422, "not_an_event")),
-        ({}, STRUCTURED, (422, "not_an_event")),
+        (b"", STRUCTURED, (422, "unrecognized_event")),
+        (b"{", STRUCTURED, (400, "malformed_payload")),
+        (b'{"id": "\xff"}', STRUCTURED, (400, "malformed_payload")),
+        (b"[" * 17 + b"]" * 17, BATCHED, (400, "malformed_payload")),
+        (b'{"a": 1, "a": 2}', "application/json", (400, "malformed_payload")),
+        (b"[1, 2", BATCHED, (400, "malformed_payload")),
+        (EVENT, BATCHED, (422, "unrecognized_event")),
+        ([EVENT], STRUCTURED, (422, "unrecognized_event")),
+        ({}, STRUCTURED, (422, "unrecognized_event")),
         (b"x", "application/cloudevents+avro", (415, "unsupported_media_type")),
         (EVENT, "application/cloudevents+xml", (415, "unsupported_media_type")),
         (b"a=b", "application/x-www-form-urlencoded", (415, "unsupported_media_type")),
@@ -110,8 +110,8 @@ def test_a_structured_event_is_known_without_its_content_type() -> None:
 
 def test_a_batch_is_bounded() -> None:
     assert len(read([EVENT] * FACTS_MAX, BATCHED).facts) == FACTS_MAX
-    assert refused([EVENT] * (FACTS_MAX + 1), BATCHED) == (422, "not_an_event")
-    assert refused([EVENT] * (FACTS_MAX + 1), "application/json") == (422, "not_an_event")
+    assert refused([EVENT] * (FACTS_MAX + 1), BATCHED) == (422, "unrecognized_event")
+    assert refused([EVENT] * (FACTS_MAX + 1), "application/json") == (422, "unrecognized_event")
     attributes: dict[str, Any] = {f"ce_{name}": value for name, value in EVENT.items()}
     assert len(read([1] * (FACTS_MAX + 1), "application/json", **attributes).facts) == 1
 
@@ -129,11 +129,11 @@ def test_a_refusal_says_which_event_of_a_batch_is_wrong() -> None:
 @pytest.mark.parametrize(
     ("data", "refusal"),
     [
-        ("no base64!", (400, "unparsable")),
-        (7, (400, "unparsable")),
-        (base64.b64encode(b"text").decode(), (400, "unparsable")),
-        (base64.b64encode(b"[" * 20 + b"]" * 20).decode(), (400, "unparsable")),
-        (base64.b64encode(b"[]").decode(), (422, "not_an_event")),
+        ("no base64!", (400, "malformed_payload")),
+        (7, (400, "malformed_payload")),
+        (base64.b64encode(b"text").decode(), (400, "malformed_payload")),
+        (base64.b64encode(b"[" * 20 + b"]" * 20).decode(), (400, "malformed_payload")),
+        (base64.b64encode(b"[]").decode(), (422, "unrecognized_event")),
     ],
 )
 def test_data_in_base64_is_held_to_the_same_rules(data: object, refusal: tuple[int, str]) -> None:
@@ -146,8 +146,8 @@ def test_a_binary_event_needs_its_attributes_too() -> None:
     assert read(b"{}", "application/json", **attributes).facts[0].record == RecordRef("erp", "customer", "c1")
     for missing in ("ce_id", "ce_source", "ce_type", "ce_subject"):
         headers = {name: value for name, value in attributes.items() if name != missing}
-        assert refused(b"{}", "application/json", **headers) == (422, "not_an_event")
-    assert refused(b"{}", "application/json", **attributes | {"ce_specversion": "0.3"}) == (422, "not_an_event")
+        assert refused(b"{}", "application/json", **headers) == (422, "unrecognized_event")
+    assert refused(b"{}", "application/json", **attributes | {"ce_specversion": "0.3"}) == (422, "unrecognized_event")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_binary_event_needs_its_attributes_too() -> None:
         ("customer.created", "customer", "created"),
         ("com.example.purchase-order.deleted.v2", "purchase_order", "deleted"),
         ("example/Customer/updated", "customer", "updated"),
-        ("customer:merged", "customer", "touched"),
+        ("customer:merged", "customer", "changed"),
     ],
 )
 def test_kind_and_change_are_the_words_of_the_type(event_type: str, kind: str, change: str) -> None:
@@ -171,8 +171,8 @@ def test_what_the_operator_says_goes_before_the_words_of_the_type() -> None:
     config = envelope(
         "standard_webhooks",
         record={"kind": "/data/object", "id": "/data/number", "kinds": {"client": "customer"}},
-        types={"client.changed": "updated", "client.spam": "refused", "customer.created": "ignored"},
-        unmapped="touched",
+        types={"client.changed": "updated", "client.spam": "rejected", "customer.created": "ignored"},
+        unmapped="changed",
     )
 
     def webhook(event_type: str, **data: Any) -> Told:
@@ -182,19 +182,19 @@ def test_what_the_operator_says_goes_before_the_words_of_the_type() -> None:
         Fact("client.changed", None, "updated", RecordRef("erp", "customer", "7")),
     )
     assert webhook("customer.created").facts == (Fact("customer.created"),)
-    assert webhook("client.deleted").facts[0].change == "touched"
+    assert webhook("client.deleted").facts[0].change == "changed"
     assert webhook("client.changed", object="product").facts == (Fact("client.changed", reason="unknown_kind"),)
-    assert refused({"type": "client.spam"}, config=config) == (422, "not_an_event")
+    assert refused({"type": "client.spam"}, config=config) == (422, "unrecognized_event")
 
 
 def test_a_standard_webhook_is_read() -> None:
     fact = Fact("customer.updated", None, "updated", RecordRef("erp", "customer", "c1"), WEBHOOK["timestamp"])  # pyright: ignore[reportArgumentType] - a text
     assert read(WEBHOOK, config=StandardWebhooksEnvelope()).facts == (fact,)
     odd: list[tuple[object, tuple[int, str]]] = [
-        (b"", (400, "unparsable")),
-        ([], (422, "not_an_event")),
-        ({"type": "customer.updated", "data": {}}, (422, "not_an_event")),
-        ({"data": {"id": "c1"}}, (422, "not_an_event")),
+        (b"", (400, "malformed_payload")),
+        ([], (422, "unrecognized_event")),
+        ({"type": "customer.updated", "data": {}}, (422, "unrecognized_event")),
+        ({"data": {"id": "c1"}}, (422, "unrecognized_event")),
     ]
     for body, refusal in odd:
         assert refused(body, config=StandardWebhooksEnvelope()) == refusal

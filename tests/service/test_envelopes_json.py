@@ -67,7 +67,7 @@ def test_where_the_count_goes_astray_the_decoder_has_ended_already(body: bytes) 
 def test_a_refused_depth_is_unparsable() -> None:
     with pytest.raises(Refusal) as caught:
         check_body(b"[[1]]", 1)
-    assert (caught.value.status, caught.value.code) == (400, "unparsable")
+    assert (caught.value.status, caught.value.code) == (400, "malformed_payload")
 
 
 @pytest.mark.parametrize("body", [b"\xff", b'{"a": "\xc3"}', b'{"a": "\xed\xa0\x80"}', b'{"\xf5": 1}'])

@@ -75,7 +75,9 @@ def test_a_hidden_name_hides_its_value_at_the_top_and_below(name: str) -> None:
     assert line["detail"] == {name: REDACTED, "list": [{name: REDACTED}]}
 
 
-@pytest.mark.parametrize("name", ["body_bytes", "event_id", "error_kind", "rule", "token_count", "http_status", "key"])
+@pytest.mark.parametrize(
+    "name", ["body_bytes", "event_id", "error_kind", "rule_id", "client_host", "token_count", "http_status", "key"]
+)
 def test_an_innocent_name_is_left_alone(name: str) -> None:
     assert json.loads(rendered({name: "shown"}))[name] == "shown"
 
@@ -145,7 +147,7 @@ def test_making_plain_and_scrubbing_are_done_after_one_pass(value: Any) -> None:
 @pytest.mark.parametrize("fields", [{"text": "\ud800"}, {"nested": ["\udfff"]}, {"\ud800": 1}])
 def test_text_that_cannot_be_utf8_is_told_nevertheless(fields: dict[str, Any]) -> None:
     line = json.loads(rendered(fields))
-    assert line["event"] == "thing.happened"
+    assert line["message"] == "thing.happened"
     assert "?" in str(line) or "udfff" in str(line)
 
 
@@ -167,24 +169,24 @@ def test_a_line_exactly_at_the_limit_is_whole_and_one_byte_more_is_cut_and_says_
     whole = rendered({"text": "x" * spare}, 512)
     cut = json.loads(rendered({"text": "x" * (spare + 1)}, 512))
     assert len(whole) == 512
-    assert "cut" not in json.loads(whole)
-    assert cut["cut"] == ["text"]
+    assert "truncated" not in json.loads(whole)
+    assert cut["truncated"] == ["text"]
     assert cut["text"].endswith("…")
-    assert cut["event"] == "thing.happened"
+    assert cut["message"] == "thing.happened"
 
 
 def test_many_long_fields_leave_at_least_the_ids() -> None:
     line = json.loads(rendered({f"field_{number}": "é" * 500 for number in range(100)} | {"event_id": "e" * 32}, 512))
     assert line["event_id"] == "e" * 32
-    assert line["event"] == "thing.happened"
-    assert line["cut"] == ["*"]
+    assert line["message"] == "thing.happened"
+    assert line["truncated"] == ["*"]
 
 
 def test_a_line_opens_with_moment_level_component_and_event(read: Read) -> None:
-    log_module.get_logger(source="pack-orders").info("delivery.received", status="queued")
+    log_module.get_logger(source_name="pack-orders").info("delivery.received", delivery_status="queued")
     (line,) = read()
-    assert list(line) == ["ts", "level", "component", "event", "source", "status"]
-    assert (line["level"], line["component"], line["event"]) == ("info", "service", "delivery.received")
+    assert list(line) == ["timestamp", "level", "component", "message", "source_name", "delivery_status"]
+    assert (line["level"], line["component"], line["message"]) == ("info", "service", "delivery.received")
 
 
 @pytest.mark.parametrize(
@@ -203,7 +205,7 @@ def test_the_moment_is_utc_with_milliseconds_and_never_rounds_into_the_next_seco
 
 def test_what_is_told_often_is_the_same_line(read: Read) -> None:
     structlog.contextvars.bind_contextvars(trace_id="t-1")
-    fields: dict[str, Any] = {"source": "erp", "email": SECRET, "reason": "jane@example.org", "http_status": 202}
+    fields: dict[str, Any] = {"source_name": "erp", "email": SECRET, "reason": "jane@example.org", "http_status": 202}
     structlog.get_logger().info("delivery.received", **fields)
     log_module.tell_often("delivery.received", dict(fields))
     usual, often = read()
@@ -215,7 +217,7 @@ def test_what_is_told_often_is_the_same_line(read: Read) -> None:
 @pytest.mark.parametrize(("level", "lines"), [("debug", 1), ("info", 1), ("warning", 0)])
 def test_what_is_told_often_keeps_to_the_level(level: str, lines: int, read: Read) -> None:
     configure("service", level, fd=cast("log_module._LibraryHandler", logging.getLogger().handlers[0]).writer.fd)
-    log_module.tell_often("delivery.received", {"source": "erp"})
+    log_module.tell_often("delivery.received", {"source_name": "erp"})
     assert len(read()) == lines
 
 
@@ -225,7 +227,7 @@ def test_bound_ids_stand_on_our_lines_and_on_the_libraries(read: Read) -> None:
     logging.getLogger("aiohttp.client").warning("slow %s", "host", extra={"ignored": 1})
     ours, theirs = read()
     assert ours["event_id"] == theirs["event_id"] == "e1"
-    assert (theirs["event"], theirs["logger"], theirs["message"]) == ("library.logged", "aiohttp.client", "slow host")
+    assert (theirs["message"], theirs["logger"], theirs["text"]) == ("library.logged", "aiohttp.client", "slow host")
     assert theirs["level"] == "warning"
 
 
@@ -265,7 +267,7 @@ def test_an_error_of_others_tells_no_values_in_its_text_nor_at_the_end_of_its_st
     try:
         parse(*values)
     except KeyError:
-        log_module.get_logger().exception("attempt.failed")
+        log_module.get_logger().exception("attempt.crashed")
     (line,) = read()
     told = json.dumps(line)
     assert "jane" not in told
@@ -278,7 +280,7 @@ def test_an_error_about_names_in_code_keeps_them(read: Read) -> None:
     try:
         _ = cast("Any", object()).rules_max
     except AttributeError:
-        log_module.get_logger().exception("attempt.failed")
+        log_module.get_logger().exception("attempt.crashed")
     (line,) = read()
     assert line["error_message"] == "'object' object has no attribute 'rules_max'"
 
@@ -293,7 +295,7 @@ def test_values_are_told_nowhere_in_a_group_of_errors(read: Read) -> None:
 def test_what_a_library_quotes_is_not_repeated(read: Read) -> None:
     logging.getLogger("aiohttp").warning("cannot send %r to %s", "jane roe", "+4790817263")
     (line,) = read()
-    assert line["message"] == "cannot send '…' to …"
+    assert line["text"] == "cannot send '…' to …"
 
 
 def test_exc_info_without_an_exception_adds_nothing(read: Read) -> None:
@@ -358,7 +360,7 @@ def test_a_library_that_formats_wrongly_is_told_and_not_failed() -> None:
         "logging.getLogger('sloppy').error('%d items', 'three')"
     )
     (line,) = [json.loads(line) for line in done.stdout.splitlines()]
-    assert line["message"].startswith("%d items [TypeError")
+    assert line["text"].startswith("%d items [TypeError")
     assert done.stderr == b""
 
 
@@ -372,7 +374,7 @@ def test_an_uncaught_exception_and_a_warning_end_as_lines() -> None:
     assert done.returncode == 1
     assert warned["logger"] == "py.warnings"
     assert threaded["error_type"] == "ZeroDivisionError"
-    assert (failed["event"], failed["level"], failed["error_message"]) == ("process.failed", "critical", "boom")
+    assert (failed["message"], failed["level"], failed["error_message"]) == ("process.failed", "critical", "boom")
     assert done.stderr == b""
 
 

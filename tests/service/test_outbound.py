@@ -120,7 +120,7 @@ async def test_ten_megabytes_are_too_large(outbound: Outbound) -> None:
     async with serving(answering(b"x" * 10_485_760)) as url:
         with pytest.raises(PermanentError) as raised:
             await get(outbound, url, bytes_max=1_048_576)
-    assert raised.value.kind == "too_large"
+    assert raised.value.kind == "response_too_large"
     assert raised.value.http_status == 200
 
 
@@ -134,7 +134,7 @@ async def test_endless_chunks_are_too_large_long_before_the_deadline(outbound: O
     async with serving(endless) as url:
         with pytest.raises(PermanentError) as raised:
             await get(outbound, url, bytes_max=100_000)
-    assert raised.value.kind == "too_large"
+    assert raised.value.kind == "response_too_large"
 
 
 async def test_the_limit_counts_inflated_bytes(outbound: Outbound) -> None:
@@ -142,7 +142,7 @@ async def test_the_limit_counts_inflated_bytes(outbound: Outbound) -> None:
     async with serving(answering(bomb, "Content-Encoding: gzip")) as url:
         with pytest.raises(PermanentError) as raised:
             await get(outbound, url, bytes_max=len(bomb) + 1)
-    assert raised.value.kind == "too_large"
+    assert raised.value.kind == "response_too_large"
 
 
 async def test_an_answer_of_exactly_the_limit_passes(outbound: Outbound) -> None:
@@ -252,7 +252,7 @@ async def test_a_guarded_call_refuses_loopback_as_address_and_as_name(outbound: 
         for host in ("127.0.0.1", "localhost", "LOCALHOST", "[::ffff:127.0.0.1]"):
             with pytest.raises(PermanentError) as raised:
                 await get(outbound, url.replace("127.0.0.1", host), guarded=True)
-            assert raised.value.kind == "address_refused"
+            assert raised.value.kind == "address_blocked"
 
 
 async def test_a_guarded_call_never_takes_a_connection_that_was_opened_unguarded(outbound: Outbound) -> None:
@@ -261,7 +261,7 @@ async def test_a_guarded_call_never_takes_a_connection_that_was_opened_unguarded
         assert (await get(outbound, named)).body == b"ours"
         with pytest.raises(PermanentError) as raised:
             await get(outbound, named, guarded=True)
-    assert raised.value.kind == "address_refused"
+    assert raised.value.kind == "address_blocked"
 
 
 @pytest.mark.parametrize("allowed", ["localhost", "127.0.0.1"])

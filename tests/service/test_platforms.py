@@ -120,7 +120,7 @@ Build = Callable[[str], Platform]
 
 @pytest.fixture
 async def build(box: SandboxHandle) -> AsyncIterator[Build]:
-    async with Outbound(Settings(fetch_seconds_max=1, fetch_bytes_max=100_000)) as outbound:
+    async with Outbound(Settings(fetch_timeout_seconds=1, fetch_bytes_max=100_000)) as outbound:
 
         def make(kind: str) -> Platform:
             raw = {"acct": {"kind": kind, **ACCOUNTS[kind](box)}}
@@ -170,7 +170,7 @@ TRANSIENT = [
     (Fault(status=200, body='{"data": {"id": "1", "upd'), "platform_truncated_json"),
 ]
 PERMANENT = [
-    (Fault(status=200, body="x" * 100_001), "too_large"),
+    (Fault(status=200, body="x" * 100_001), "response_too_large"),
     (Fault(status=200, body=""), "platform_wrong_envelope"),
     (Fault(status=200, body="[]"), "platform_wrong_envelope"),
     (Fault(status=200, body="null"), "platform_wrong_envelope"),
@@ -182,11 +182,11 @@ PERMANENT = [
     (Fault(status=200, body="[" * 5_000), "platform_malformed_json"),
     (Fault(status=204, body=""), "platform_wrong_envelope"),
     (Fault(status=302, body=""), "config_redirected"),
-    (Fault(status=400), "request_refused"),
+    (Fault(status=400), "platform_rejected"),
     (Fault(status=403), "config_forbidden"),
     (Fault(status=404, body="<html>Not Found</html>", content_type="text/html"), "config_wrong_address"),
-    (Fault(status=405), "request_refused"),
-    (Fault(status=409), "request_refused"),
+    (Fault(status=405), "platform_rejected"),
+    (Fault(status=409), "platform_rejected"),
 ]
 
 
@@ -260,7 +260,7 @@ async def test_retry_after_is_obeyed_in_seconds_and_as_a_date(
 async def test_an_id_that_would_ask_for_something_else_is_never_sent(build: Build, kind: str, record_id: str) -> None:
     with pytest.raises(PermanentError) as raised:
         await build(kind).fetch(RecordRef("acct", "customer", record_id), CONTEXT)
-    assert raised.value.kind == "unfit_id"
+    assert raised.value.kind == "invalid_id"
 
 
 @pytest.mark.parametrize("kind", PLATFORMS)
@@ -277,7 +277,7 @@ async def test_a_kind_that_the_platform_has_not_is_permanent(build: Build, kind:
 async def test_a_delivery_that_is_no_event_is_refused(build: Build, kind: str, body: bytes) -> None:
     with pytest.raises(Refusal) as raised:
         build(kind).read(Delivery("src", {}, body, 0.0))
-    assert raised.value.code in {"not_an_event", "unparsable"}
+    assert raised.value.code in {"unrecognized_event", "malformed_payload"}
     assert raised.value.status in {400, 422}
 
 

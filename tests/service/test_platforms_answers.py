@@ -87,7 +87,7 @@ BAD = [
     ("no envelope", Fault(status=200, body='{"answer": 42}'), PermanentError, "platform_wrong_envelope"),
     ("nothing", Fault(status=200, body=""), PermanentError, "platform_wrong_envelope"),
     ("null", Fault(status=200, body="null"), PermanentError, "platform_wrong_envelope"),
-    ("too much", Fault(status=200, body="x" * (TEN_MEGABYTES + 1)), PermanentError, "too_large"),
+    ("too much", Fault(status=200, body="x" * (TEN_MEGABYTES + 1)), PermanentError, "response_too_large"),
     ("a slow drip", Fault(drip_ms=100), TransientError, "timeout"),
     ("no answer", Fault(delay_ms=2_000), TransientError, "timeout"),
     ("a broken connection", Fault(reset=True, times=2), TransientError, "reset"),
@@ -97,7 +97,7 @@ BAD = [
     ("no rights", Fault(status=403), PermanentError, "config_forbidden"),
     ("another place", Fault(status=301, body=""), PermanentError, "config_redirected"),
     ("no such address", Fault(status=404, body="<html>nginx"), PermanentError, "config_wrong_address"),
-    ("a refusal", Fault(status=400), PermanentError, "request_refused"),
+    ("a refusal", Fault(status=400), PermanentError, "platform_rejected"),
 ]
 
 
@@ -112,7 +112,7 @@ Make = Callable[[str], Platform]
 async def outbound(request: pytest.FixtureRequest) -> AsyncIterator[Outbound]:
     """Wait briefly where nothing comes, and as long as a busy machine may need where something does."""
     nothing_comes = any(name in str(request.node.name) for name in ("a slow drip", "no answer"))
-    async with Outbound(Settings(fetch_seconds_max=0.25 if nothing_comes else 10)) as client:
+    async with Outbound(Settings(fetch_timeout_seconds=0.25 if nothing_comes else 10)) as client:
         yield client
 
 

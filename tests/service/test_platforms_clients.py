@@ -101,7 +101,7 @@ async def accounts(box: SandboxHandle) -> AsyncIterator[Accounts]:
     }
     for kind, account in raw.items():
         account |= {"kind": kind, "base_url": box.base_url(kind)}
-    async with Outbound(Settings(fetch_seconds_max=1)) as outbound:
+    async with Outbound(Settings(fetch_timeout_seconds=1)) as outbound:
         configs = msgspec.convert(raw, dict[str, PlatformConfig])
         yield Accounts(build_platforms(configs, {"T": box.token}, outbound), box)
 
@@ -205,7 +205,7 @@ async def test_arguments_that_do_not_fit_are_named(
 ) -> None:
     with pytest.raises(PermanentError) as raised:
         await READS[platform][operation].run(accounts.all[platform], arguments)
-    assert raised.value.kind == "unfit_argument"
+    assert raised.value.kind == "invalid_argument"
 
 
 Write = Callable[[PackCloudClient], Any]
@@ -277,7 +277,7 @@ async def test_a_refused_write_to_open_food_network_is_permanent_though_a_read_w
     client: OpenFoodNetworkClient = accounts.pick(OpenFoodNetwork).client
     with pytest.raises(PermanentError) as raised:
         await client.create_customer(CustomerInput(enterprise_id=0, email=""))
-    assert (raised.value.kind, raised.value.http_status) == ("request_refused", 422)
+    assert (raised.value.kind, raised.value.http_status) == ("platform_rejected", 422)
     accounts.box.sandbox.faults.add(Fault(match="/open_food_network", status=422))
     with pytest.raises(TransientError):
         await client.get_customer("1")

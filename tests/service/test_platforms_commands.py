@@ -117,8 +117,12 @@ def test_a_thing_is_written_changed_and_taken_away_by_hand(tmp_path: Path, capfd
     told = json.loads(created.stdout)
     assert told["http_status"] == 201
     line = json.loads(capfd.readouterr().err)
-    assert (line["event"], line["what"], line["target"]) == ("admin.changed", "platform.written", "pack:rule.create")
-    assert line["door"] == "command"
+    assert (line["message"], line["audit_action"], line["target"]) == (
+        "admin.changed",
+        "platform.written",
+        "pack:rule.create",
+    )
+    assert line["via"] == "command"
     change = tmp_path / "change.json"
     change.write_text('{"enabled": false}')
     changed = run("write", "pack", "rule.update", told["id"], "--body", f"@{change}", "--yes")

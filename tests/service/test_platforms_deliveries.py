@@ -48,7 +48,7 @@ def ref(kind: str, record_id: str) -> RecordRef:
 
 FACTS = {
     "pack_cloud/delivery.order_created": Fact(
-        "order.created", None, "touched", ref("order", "0d000000-0000-4000-8000-000000000001")
+        "order.created", None, "changed", ref("order", "0d000000-0000-4000-8000-000000000001")
     ),
     "pack_cloud/delivery.purchase_order_updated": Fact(
         "purchase_order.updated",
@@ -64,14 +64,14 @@ FACTS = {
     "pexip_engage/delivery.appointment_create": Fact(
         "Appointment.CREATE",
         "b5b1a1d0-0000-4000-8000-000000000002",
-        "touched",
+        "changed",
         ref("appointment", "1234"),
         "2024-05-04T09:42:00+00:00",
     ),
     "open_food_network/delivery.payment_completed": Fact(
         "payment.completed",
         "6a1f3a2e-5d7b-4a53-8b8e-2d1c0b9a8f77",
-        "touched",
+        "changed",
         ref("order", "R555555555"),
         "2025-11-28 09:00:00 +1100",
     ),
@@ -120,7 +120,7 @@ def test_an_event_that_does_not_say_what_it_is_about_is_refused(
 ) -> None:
     with pytest.raises(Refusal) as raised:
         platforms[platform].read(delivery(body))
-    assert (raised.value.status, raised.value.code) == (422, "not_an_event")
+    assert (raised.value.status, raised.value.code) == (422, "unrecognized_event")
 
 
 PLACES: list[tuple[str, object, str]] = [
@@ -190,7 +190,7 @@ def test_a_custom_platform_has_no_envelope_of_its_own(outbound: Outbound) -> Non
     platform = Custom("erp", outbound, base_url="https://erp.example", credentials=StaticHeaders({}), places={})
     with pytest.raises(Refusal) as raised:
         platform.read(delivery({"id": "1"}))
-    assert raised.value.code == "not_an_event"
+    assert raised.value.code == "unrecognized_event"
 
 
 @pytest.mark.parametrize("name", FACTS)

@@ -49,7 +49,7 @@ def test_every_error_of_a_platform_is_told_with_whose_it_is() -> None:
     rows = [line for line in section("What goes wrong, and whose it is").splitlines() if line.startswith("| ")]
     told = {word for row in rows[1:] for word in re.findall(r"`([a-z_]+)`", row.split("|")[2])}
     assert told == raised
-    assert {"tls", "platform_wrong_record", "config_wrong_address", "request_refused"} <= told
+    assert {"tls", "platform_wrong_record", "config_wrong_address", "platform_rejected"} <= told
 
 
 def test_every_example_in_the_page_on_custom_platforms_stands_in_the_file_that_is_tested() -> None:

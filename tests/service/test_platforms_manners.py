@@ -38,7 +38,7 @@ def manners(store: Store) -> Manners:
 @pytest.fixture
 async def pack(box: SandboxHandle, store: Store) -> AsyncIterator[Callable[[], PackCloud]]:
     """Each call is another process with its own memory."""
-    async with Outbound(Settings(fetch_seconds_max=1)) as outbound:
+    async with Outbound(Settings(fetch_timeout_seconds=1)) as outbound:
 
         def make() -> PackCloud:
             gate = manners(store).gate("pack", PACK)
@@ -61,10 +61,10 @@ async def test_not_now_is_held_for_as_long_as_it_asks_and_holds_every_other_proc
         await fetch(pack())
     assert (raised.value.seconds, raised.value.http_status) == (7, status)
     assert raised.value.operation == "pack_cloud.purchase_order.get"
-    assert [line["event"] for line in lines] == ["platform.paused"]
+    assert [line["event"] for line in lines] == ["platform.circuit_opened"]
     with pytest.raises(Held) as raised:
         await fetch(pack())
-    assert (raised.value.kind, raised.value.http_status) == ("platform_paused", None)
+    assert (raised.value.kind, raised.value.http_status) == ("circuit_open", None)
     assert 6 < raised.value.seconds <= 7
 
 
@@ -82,7 +82,7 @@ async def test_failures_in_a_row_make_the_platform_rest_and_the_probe_wakes_it(
     await asyncio.sleep(1.05)
     with capture_logs() as lines:
         assert (await fetch(pack())).record is not None
-    assert [line["event"] for line in lines] == ["platform.resumed"]
+    assert [line["event"] for line in lines] == ["platform.circuit_closed"]
     assert (await fetch(pack())).record is not None
 
 
@@ -158,7 +158,7 @@ async def test_four_at_once_over_all_processes_and_the_others_wait_in_place_or_a
     ends = await asyncio.gather(*(call(gates[n % 3]) for n in range(30)))
     assert most == 4
     assert ends.count("done") >= 8
-    assert set(ends) == {"done", "platform_limit"}
+    assert set(ends) == {"done", "account_throttled"}
 
 
 async def test_those_who_are_held_by_a_limit_get_turns_apart(store: Store) -> None:

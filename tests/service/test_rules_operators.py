@@ -227,7 +227,7 @@ def test_the_fields_of_a_record_can_be_listed() -> None:
     fields = describe(PurchaseOrder)
     assert fields["lines[].price.value"] == "amount"
     assert fields["lines[].quantity_missing"] == "number"
-    assert (fields["total.currency"], fields["supplier.name"], fields["created_at"]) == ("text", "text", "moment")
+    assert (fields["total.currency"], fields["supplier.name"], fields["created_at"]) == ("text", "text", "timestamp")
     assert describe(Customer)["tags"] == "list"
 
 

@@ -50,7 +50,7 @@ SHORT_RECEIPT = """
 
 
 def results(judgement: Judgement) -> dict[str, str]:
-    return {verdict.rule: verdict.result for verdict in judgement.verdicts}
+    return {verdict.rule_id: verdict.result for verdict in judgement.verdicts}
 
 
 def judge(text: str, about: Subject | None = None) -> Judgement:
@@ -62,9 +62,14 @@ def test_the_rule_of_the_manual_matches_a_short_receipt_and_renders_its_actions(
     judgement = rulebook.judge(subject(previous={"status": "open"}), NOW)
     assert judgement.verdicts == (Verdict("short-receipt", "matched"),)
     warn, claim = judgement.effects
-    assert (warn.rule, warn.action, warn.do, warn.repeat) == ("short-receipt", "warn", "log", "safe")
+    assert (warn.rule_id, warn.action_id, warn.action_type, warn.repeat) == (
+        "short-receipt",
+        "warn",
+        "log",
+        "idempotent",
+    )
     assert warn.inputs == {"level": "warning", "message": "PO-1: 3 units missing"}
-    assert (claim.do, claim.repeat, claim.inputs["body"]) == ("http", "keyed", {"order": "po_1"})
+    assert (claim.action_type, claim.repeat, claim.inputs["body"]) == ("http", "keyed", {"order": "po_1"})
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(claim.inputs)) == claim.inputs
     assert rulebook.remember(subject()) == {"status": "received"}
 
@@ -167,7 +172,7 @@ INDEXED = """
         (subject(), {"all", "pack"}),
         (subject(change="created"), {"all", "created", "pack"}),
         (subject(change="deleted", source="till"), {"all", "erp"}),
-        (subject(change="touched", source="elsewhere"), {"all"}),
+        (subject(change="changed", source="elsewhere"), {"all"}),
         (subject(customer()), {"people"}),
     ],
 )
@@ -205,7 +210,7 @@ def test_an_action_that_cannot_be_written_makes_its_rule_an_error_and_leaves_oth
     judgement = judge(rules, about)
     assert results(judgement) == {"bad": "error", "good": "matched"}
     assert str(judgement.verdicts[0].reason).startswith(reason)
-    assert [effect.rule for effect in judgement.effects] == ["good"]
+    assert [effect.rule_id for effect in judgement.effects] == ["good"]
 
 
 @pytest.mark.parametrize(
@@ -248,7 +253,7 @@ def test_an_action_of_another_package_that_raises_is_an_error_of_its_rule() -> N
 def test_a_trace_tells_every_node_with_what_it_saw() -> None:
     trace = Trace()
     book(SHORT_RECEIPT).judge(subject(order(status="open"), previous={"status": "open"}), NOW, trace)
-    seen = [(step.path, step.elements, step.result, step.seen, step.wanted) for step in trace.steps]
+    seen = [(step.path, step.elements, step.result, step.actual, step.expected) for step in trace.steps]
     assert seen == [
         ("when.all[0]", (), False, "open", "received"),
         ("when.all[1].any_of.where", (0,), False, 5, 5),
@@ -258,7 +263,7 @@ def test_a_trace_tells_every_node_with_what_it_saw() -> None:
         ("when.all[3]", (), False, "open", "open"),
         ("when", (), False, UNSET, UNSET),
     ]
-    assert {step.rule for step in trace.steps} == {"short-receipt"}
+    assert {step.rule_id for step in trace.steps} == {"short-receipt"}
     assert trace.complete
 
 

@@ -59,7 +59,7 @@ def test_versions_are_compared_rolled_back_and_exported(run: Run, tmp_path: Path
     assert told[0] == "changed one"
     assert {"  -sort: 2", "  +sort: 3", "added two"} <= set(told)
     changes = [json.loads(line) for line in run("diff", second, first, "--json").stdout.splitlines()]
-    assert [change["what"] for change in changes] == ["changed", "removed"]
+    assert [change["change"] for change in changes] == ["changed", "removed"]
     assert run("diff", second).stdout == "no difference\n"
     assert run("rollback", first, "--note", "oops").stdout == f"{first} in force, 1 rules\n"
     assert run("rollback", first).stdout == f"{first} in force already, 1 rules\n"
@@ -107,7 +107,9 @@ async def test_every_shelf_follows_the_first_one(settings: Settings, make_settin
 
 
 async def test_a_version_goes_once_no_decision_can_name_it(make_settings: Callable[..., Settings]) -> None:
-    brief = make_settings(decision_days=0.000001, dead_letter_days=0.000001, event_age_seconds_max=0.000001)
+    brief = make_settings(
+        decision_retention_days=0.000001, dead_letter_retention_days=0.000001, event_age_seconds_max=0.000001
+    )
     store = await open_store(brief)
     for text in (ONE, TWO, ONE):
         published = await publish_file_rules([store.rulebook], rules_of(text), load_actions(), "ops", "")
@@ -122,9 +124,15 @@ async def test_a_version_goes_once_no_decision_can_name_it(make_settings: Callab
 
 def test_versions_are_kept_as_long_as_whatever_names_them() -> None:
     day = 86_400_000
-    assert keep_ms(Settings(decision_days=14, dead_letter_days=90, event_age_seconds_max=86_400)) == 91 * day
-    assert keep_ms(Settings(decision_days=14, dead_letter_days=7, event_age_seconds_max=86_400)) == 15 * day
-    assert keep_ms(Settings(dead_letter_days=0)) == 0
+    assert (
+        keep_ms(Settings(decision_retention_days=14, dead_letter_retention_days=90, event_age_seconds_max=86_400))
+        == 91 * day
+    )
+    assert (
+        keep_ms(Settings(decision_retention_days=14, dead_letter_retention_days=7, event_age_seconds_max=86_400))
+        == 15 * day
+    )
+    assert keep_ms(Settings(dead_letter_retention_days=0)) == 0
 
 
 async def test_long_documents_are_kept_deflated(store: Store) -> None:

@@ -101,18 +101,18 @@ def sign(bench: Bench, body: bytes) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
-        (b"", 400, "unparsable"),
-        (b"no json", 400, "unparsable"),
-        (b'{"id": "\xff"}', 400, "unparsable"),
-        (b'{"id": 1, "x": "\xff", "type": "t", "customer": 1}', 400, "unparsable"),
-        (b'{"id": ' + b"[" * 65 + b"]" * 65 + b"}", 400, "unparsable"),
-        (b'{"id": "a", "id": "b", "type": "t", "customer": "c"}', 400, "unparsable"),
-        (b"[]", 422, "not_an_event"),
-        (b'{"id": "a", "type": "t"}', 422, "not_an_event"),
-        (b'{"id": "a", "type": "t", "customer": "a\\u0000b"}', 422, "not_an_event"),
-        (b'{"id": "a\\nb", "type": "t", "customer": "c"}', 422, "not_an_event"),
-        (b'{"id": "", "type": "t", "customer": "c"}', 422, "not_an_event"),
-        (b'{"id": "a", "type": "\\u200b", "customer": "c"}', 422, "not_an_event"),
+        (b"", 400, "malformed_payload"),
+        (b"no json", 400, "malformed_payload"),
+        (b'{"id": "\xff"}', 400, "malformed_payload"),
+        (b'{"id": 1, "x": "\xff", "type": "t", "customer": 1}', 400, "malformed_payload"),
+        (b'{"id": ' + b"[" * 65 + b"]" * 65 + b"}", 400, "malformed_payload"),
+        (b'{"id": "a", "id": "b", "type": "t", "customer": "c"}', 400, "malformed_payload"),
+        (b"[]", 422, "unrecognized_event"),
+        (b'{"id": "a", "type": "t"}', 422, "unrecognized_event"),
+        (b'{"id": "a", "type": "t", "customer": "a\\u0000b"}', 422, "unrecognized_event"),
+        (b'{"id": "a\\nb", "type": "t", "customer": "c"}', 422, "unrecognized_event"),
+        (b'{"id": "", "type": "t", "customer": "c"}', 422, "unrecognized_event"),
+        (b'{"id": "a", "type": "\\u200b", "customer": "c"}', 422, "unrecognized_event"),
     ],
 )
 def test_every_refusal_of_a_verified_body_has_its_status_and_code(
@@ -152,7 +152,7 @@ def test_ids_and_types_are_taken_up_to_their_limit(bench: Bench, field: str, mos
         assert len(bench.claims(BODY | {field: "x" * length})) == 1
     with pytest.raises(Refusal) as caught:
         bench.claims(BODY | {field: "x" * (most + 100)})
-    assert caught.value.code == "not_an_event"
+    assert caught.value.code == "unrecognized_event"
 
 
 def test_depth_is_held_to_the_setting(bench: Bench) -> None:
@@ -160,14 +160,14 @@ def test_depth_is_held_to_the_setting(bench: Bench) -> None:
     settings = msgspec.structs.replace(Settings(), body_depth_max=4)
     assert bench.source(settings=settings).admit(Delivery("one", sign(bench, body), body, NOW)).facts
     settings = msgspec.structs.replace(Settings(), body_depth_max=3)
-    assert refusal(bench.source(settings=settings), sign(bench, body), body).code == "unparsable"
+    assert refusal(bench.source(settings=settings), sign(bench, body), body).code == "malformed_payload"
 
 
 def test_an_admission_tells_facts_and_their_claims(bench: Bench) -> None:
     body = json.dumps(BODY).encode()
     admission = bench.source().admit(Delivery("one", sign(bench, body), body, NOW))
     record = RecordRef("pack", "customer", "c1")
-    assert admission.facts == (Fact("customer.updated", "evt_1", "touched", record),)
+    assert admission.facts == (Fact("customer.updated", "evt_1", "changed", record),)
     assert admission.bodies == (body,)
     assert admission.identified == (True,)
     (claim,) = admission.claims
@@ -362,7 +362,7 @@ def test_a_delivery_may_tell_nothing_or_much_but_not_too_much(bench: Bench) -> N
     assert len(batch_claims(bench, *[Fact("t")] * FACTS_MAX)) == FACTS_MAX
     with pytest.raises(Refusal) as caught:
         batch_claims(bench, *[Fact("t")] * (FACTS_MAX + 1))
-    assert caught.value.code == "not_an_event"
+    assert caught.value.code == "unrecognized_event"
 
 
 def test_what_a_connector_read_is_held_to_the_same_limits(bench: Bench) -> None:
@@ -376,7 +376,7 @@ def test_what_a_connector_read_is_held_to_the_same_limits(bench: Bench) -> None:
     ):
         with pytest.raises(Refusal) as caught:
             batch_claims(bench, fact)
-        assert caught.value.code == "not_an_event"
+        assert caught.value.code == "unrecognized_event"
 
 
 @given(st.binary(max_size=80), st.dictionaries(st.sampled_from(["authorization", "x"]), st.text(max_size=20)))

@@ -166,4 +166,4 @@ def test_pack_cloud_deliveries_without_an_id_are_one_by_their_bytes(deliver: Del
 def test_anothers_events_and_those_without_a_record_are_refused(deliver: Deliver, platform: str, body: object) -> None:
     with pytest.raises(Refusal) as caught:
         deliver(platform, body)
-    assert (caught.value.status, caught.value.code) == (422, "not_an_event")
+    assert (caught.value.status, caught.value.code) == (422, "unrecognized_event")

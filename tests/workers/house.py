@@ -111,16 +111,16 @@ async def open_house(settings: Settings, *more: type[Action]) -> AsyncGenerator[
             "outbound": outbound,
             "log": CapturingLogger(),
             "environ": {},
-            "action_seconds_max": settings.action_seconds_max,
+            "action_timeout_seconds": settings.action_timeout_seconds,
             "clock": time.time,
             "dedupe_hours": settings.dedupe_hours,
             "emit_depth_max": settings.emit_depth_max,
             "platforms": {"pack": pack},
         }
         by_tag = {str(action.__struct_config__.tag): action for action in actions}
-        effects = EffectTools(store, by_tag, resources, settings.action_seconds_max)
+        effects = EffectTools(store, by_tag, resources, settings.action_timeout_seconds)
         catching_up = CatchingUp(settings, {})
-        rules = RulebookInForce(store.rulebook, actions, settings.rulebook_seconds_max)
+        rules = RulebookInForce(store.rulebook, actions, settings.rulebook_refresh_seconds)
         yield House(
             settings, store, sandbox, Tools(settings, store, {"pack": pack}, rules, effects, store, catching_up)
         )

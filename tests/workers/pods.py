@@ -1,4 +1,4 @@
-"""Pods as processes of their own: `waybill work` and `waybill serve` on one configuration, started and waited for."""
+"""Pods as processes of their own: `waybill worker` and `waybill serve` on one configuration, started and waited for."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ class Pods:
         self._config = directory / "waybill.yaml"
         self._config.write_text(config)
 
-    async def start(self, redis_url: str | None = None, command: str = "work", **settings: object) -> Child:
+    async def start(self, redis_url: str | None = None, command: str = "worker", **settings: object) -> Child:
         """Start one and wait until it is at work; `redis_url` where it is to reach the store another way."""
         values = {"config": self._config, "host": "127.0.0.1", "port": 0, "admin_port": 0} | settings
         environ = dict(os.environ) | {f"WAYBILL_{name.upper()}": str(value) for name, value in values.items()}
@@ -33,12 +33,12 @@ class Pods:
 
     async def hears(self, child: Child, event: str) -> Line:
         """Wait until a worker has said something."""
-        return await asyncio.to_thread(child.wait_for, lambda line: line.get("event") == event, START_SECONDS_MAX)
+        return await asyncio.to_thread(child.wait_for, lambda line: line.get("message") == event, START_SECONDS_MAX)
 
     def said(self, event: str, among: Iterable[Child] | None = None) -> list[Line]:
         """Give all that any worker said under a name."""
         children = self.children if among is None else among
-        return [line for child in children for line in child.lines() if line.get("event") == event]
+        return [line for child in children for line in child.lines() if line.get("message") == event]
 
     def kill(self) -> None:
         """End all of them."""

@@ -102,7 +102,7 @@ async def context() -> AsyncIterator[Context]:
     async with AsyncExitStack() as stack:
         allowed = await stack.enter_async_context(Outbound(Settings(), frozenset({"127.0.0.1"})))
         yield Context({
-            "outbound": allowed, "action_seconds_max": 5.0, "clock": lambda: NOON, "environ": {"S": SECRET},
+            "outbound": allowed, "action_timeout_seconds": 5.0, "clock": lambda: NOON, "environ": {"S": SECRET},
             "log": get_logger(), "emit_depth_max": 3,
         })  # fmt: skip
 
@@ -147,7 +147,7 @@ def test_the_installed_package_offers_exactly_this_list_and_each_file_is_in_it()
 class Greet(Action, frozen=True, kw_only=True, tag="greet"):
     """`name` is a template."""
 
-    repeat: ClassVar[Repeat] = "safe"
+    repeat: ClassVar[Repeat] = "idempotent"
     summary: ClassVar[str] = "Greets somebody."
 
     name: str
@@ -166,7 +166,11 @@ async def test_a_new_action_takes_its_file_and_its_place_in_the_list_and_nothing
     actions = (*ACTIONS, Greet)
     for described in describe_rule_types(actions):
         (greet,) = [action for action in described.actions if action.do == "greet"]
-        assert (greet.summary, greet.repeat, greet.description) == ("Greets somebody.", "safe", "`name` is a template.")
+        assert (greet.summary, greet.repeat, greet.description) == (
+            "Greets somebody.",
+            "idempotent",
+            "`name` is a template.",
+        )
         assert [(field.name, field.required, field.default) for field in greet.fields] == [
             ("id", True, None), ("name", True, None), ("times", False, 1),
         ]  # fmt: skip
@@ -177,7 +181,7 @@ async def test_a_new_action_takes_its_file_and_its_place_in_the_list_and_nothing
     (effect,) = (
         Rulebook.load(write_document(rules_of(text % "first_name")), actions).judge(subject(customer()), NOW).effects
     )
-    assert (effect.do, effect.repeat, effect.inputs) == ("greet", "safe", {"name": "Ann", "times": 2})
+    assert (effect.action_type, effect.repeat, effect.inputs) == ("greet", "idempotent", {"name": "Ann", "times": 2})
     assert await Greet.run(effect.inputs, context) == {"greeted": "Ann Ann", "key": context.idempotency_key}
 
 
@@ -208,9 +212,9 @@ async def test_log_says_one_line_with_its_level_and_without_personal_data(contex
         assert await Log.run(inputs("log", about, level="error", message="{id} {email}"), context) == {}
     assert lines == [
         {
-            "event": "rule.matched",
+            "event": "action.logged",
             "log_level": "error",
-            "message": "c1 ***",
+            "text": "c1 ***",
             "event_id": "e1",
             "trace_id": "0af7651916cd43dd8448eb211c80319c",
             "rule_id": "short",
@@ -286,15 +290,15 @@ async def test_an_answer_that_takes_too_long_or_is_too_large_ends(sink: Sink, co
     sink.seconds = 1
     with pytest.raises(TransientError) as slow:
         await Http.run(inputs("http", url=sink.url, timeout_seconds=0.05), context)
-    context.resources["action_seconds_max"] = 0.05
+    context.resources["action_timeout_seconds"] = 0.05
     with pytest.raises(TransientError) as slower:
         await Http.run(inputs("http", url=sink.url), context)
     assert (slow.value.kind, slower.value.kind) == ("timeout", "timeout")
     sink.seconds, sink.body = 0, b"x" * 100_000
-    context.resources["action_seconds_max"] = 5
+    context.resources["action_timeout_seconds"] = 5
     with pytest.raises(PermanentError) as large:
         await Http.run(inputs("http", url=sink.url), context)
-    assert large.value.kind == "too_large"
+    assert large.value.kind == "response_too_large"
 
 
 async def test_a_private_address_is_refused_unless_allowed(sink: Sink, context: Context) -> None:
@@ -302,7 +306,7 @@ async def test_a_private_address_is_refused_unless_allowed(sink: Sink, context: 
         context.resources["outbound"] = guarded
         with pytest.raises(PermanentError) as caught:
             await Http.run(inputs("http", url=sink.url), context)
-    assert caught.value.kind == "address_refused"
+    assert caught.value.kind == "address_blocked"
     assert sink.got == []
 
 
@@ -313,7 +317,7 @@ async def test_a_private_address_is_refused_however_it_is_written(sink: Sink, co
         context.resources["outbound"] = guarded
         with pytest.raises(PermanentError) as caught:
             await Http.run(inputs("http", url=f"http://{host}:{port}/"), context)
-    assert caught.value.kind in {"address_refused", "invalid_url"}
+    assert caught.value.kind in {"address_blocked", "invalid_url"}
     assert sink.got == []
 
 
@@ -322,7 +326,7 @@ async def test_a_redirect_is_no_way_around(sink: Sink, context: Context, status:
     sink.status, sink.headers = status, {"location": f"{sink.url}/inside"}
     with pytest.raises(PermanentError) as caught:
         await Http.run(inputs("http", url=f"{sink.url}/outside"), context)
-    assert (caught.value.kind, caught.value.http_status) == ("answered_no", status)
+    assert (caught.value.kind, caught.value.http_status) == ("target_rejected", status)
     assert [path for _, path, _, _ in sink.got] == ["/outside"]
 
 
@@ -385,7 +389,7 @@ async def test_emit_makes_one_event_of_its_own_key_one_step_deeper(context: Cont
     again = await Emit.run(rendered, context)
     first, second = context.emitted
     assert (first.record, first.type, first.change, first.source) == (
-        RecordRef("crm", "purchase_order", "c/9"), "customer.recheck", "touched", "pack-orders",
+        RecordRef("crm", "purchase_order", "c/9"), "customer.recheck", "changed", "pack-orders",
     )  # fmt: skip
     assert answer == again == {"emitted": first.id}
     assert (first.id, first.depth, first.trail) == (second.id, 1, second.trail)

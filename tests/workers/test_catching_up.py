@@ -29,7 +29,7 @@ TURNED = """
 
 @pytest.fixture
 async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
-    settings = make_settings(backoff_seconds=0.02, lease_seconds=2, catch_up_seconds_max=1.2)
+    settings = make_settings(backoff_base_seconds=0.02, lease_seconds=2, stale_read_wait_seconds=1.2)
     async with open_house(settings) as opened:
         await opened.publish(TURNED)
         yield opened
@@ -46,7 +46,7 @@ def told(house: House, what: str) -> list[Any]:
 
 
 async def decided(house: House, event_id: str) -> dict[str, Any]:
-    return next(line for line in (await house.story(event_id))["story"] if line["what"] == "decided")
+    return next(line for line in (await house.story(event_id))["history"] if line["entry"] == "decided")
 
 
 async def catch_up(house: House, status: str, updated_at: str) -> None:
@@ -72,7 +72,7 @@ async def test_a_state_older_than_its_event_is_waited_for_and_no_attempt_is_used
     event_id = await house.send(at=NEW)
     await house.work()
     outcomes = [line["outcome"] for line in house.said("attempt.finished") if line["event_id"] == event_id]
-    assert outcomes == ["waiting", "matched"]
+    assert outcomes == ["deferred", "matched"]
     assert (await house.story(event_id))["attempts"] == "1"
     assert "stale" not in await decided(house, event_id)
     assert told(house, "turned") == [{"was": "ordered", "is": "received"}]
@@ -83,7 +83,7 @@ async def test_a_platform_that_does_not_catch_up_is_decided_on_as_it_is_and_call
     event_id = await house.send(at=NEW)
     await house.work()
     story = await house.story(event_id)
-    assert (story["state"], story["fate"], story["attempts"]) == ("ended", "matched", "1")
+    assert (story["state"], story["outcome"], story["attempts"]) == ("ended", "matched", "1")
     assert (await decided(house, event_id))["stale"] is True
     assert house.said("attempt.finished")[-1]["stale"] is True
     assert told(house, "seen") == [{"is": "ordered", "type": "updated"}]
@@ -98,7 +98,7 @@ async def test_the_transition_that_a_stale_decision_did_not_see_is_told_by_the_n
     ids = [await house.send(at=NEW) for _ in range(3)]
     await house.work()
     assert told(house, "turned") == [{"was": "ordered", "is": "received"}]
-    assert {(await house.story(event_id))["fate"] for event_id in ids} == {"matched"}
+    assert {(await house.story(event_id))["outcome"] for event_id in ids} == {"matched"}
 
 
 async def test_an_older_state_after_a_newer_one_does_not_turn_the_record_back(house: House) -> None:
@@ -125,7 +125,7 @@ async def test_a_burst_without_ids_is_told_once_per_change_and_state_and_every_e
     hold(house, "received", NEW)
     second = [await house.send(identified=False) for _ in range(3)]
     await house.work()
-    fates = [(await house.story(event_id))["fate"] for event_id in [*first, *second]]
+    fates = [(await house.story(event_id))["outcome"] for event_id in [*first, *second]]
     assert fates == ["matched", "unchanged", "unchanged"] * 2
     assert [body["is"] for body in told(house, "seen")] == ["ordered", "received"]
     assert told(house, "turned") == [{"was": "ordered", "is": "received"}]
@@ -135,7 +135,7 @@ async def test_events_with_ids_on_one_state_are_each_decided_and_none_is_dropped
     hold(house, "ordered", OLD)
     ids = [await house.send() for _ in range(4)]
     await house.work()
-    assert {(await house.story(event_id))["fate"] for event_id in ids} == {"matched"}
+    assert {(await house.story(event_id))["outcome"] for event_id in ids} == {"matched"}
     assert len(told(house, "seen")) == 4
     assert told(house, "turned") == []
 
@@ -176,18 +176,18 @@ async def test_an_event_settles_before_its_record_is_fetched_and_uses_up_no_atte
     event_id = await house.send()
     await house.work()
     outcomes = [line["outcome"] for line in house.said("attempt.finished")]
-    assert set(outcomes[:-1]) == {"waiting"}
+    assert set(outcomes[:-1]) == {"deferred"}
     assert outcomes[-1] == "matched"
     assert (await house.story(event_id))["attempts"] == "1"
     assert len(house.said("record.fetched")) == 1
     assert house.said("attempt.finished")[-1]["e2e_ms"] >= 400
 
 
-@pytest.mark.parametrize("settle_seconds", [0.0, 5.0])
+@pytest.mark.parametrize("fetch_delay_seconds", [0.0, 5.0])
 async def test_an_event_from_before_the_clock_was_set_back_waits_for_nothing(
-    house: House, settle_seconds: float
+    house: House, fetch_delay_seconds: float
 ) -> None:
-    house.tools = structs.replace(house.tools, catching_up=CatchingUp(house.settings, {"pack": settle_seconds}))
+    house.tools = structs.replace(house.tools, catching_up=CatchingUp(house.settings, {"pack": fetch_delay_seconds}))
     hold(house, "ordered", OLD)
     event_id = await house.send(at=NEW)
     await house.store.client.command("ZINCRBY", "wb:open", 3_600_000, event_id)
@@ -232,7 +232,7 @@ def test_a_record_that_is_gone_lags_behind_its_creation_only() -> None:
 
 
 def test_a_sender_whose_moments_are_never_caught_up_with_is_not_waited_for_again() -> None:
-    patience = CatchingUp(Settings(catch_up_seconds_max=10), {})
+    patience = CatchingUp(Settings(stale_read_wait_seconds=10), {})
     late, old, new = event_of(NEW), fetched_of(OLD), fetched_of(NEW)
     for _ in range(FRUITLESS_MAX):
         assert patience.wait_seconds(late, old, 1) > 0

@@ -44,15 +44,15 @@ class Fleet:
 
     async def start(self, count: int = 1, **settings: object) -> list[Child]:
         """Start workers and wait until they take jobs."""
-        values = {"lease_seconds": LEASE_SECONDS, "backoff_seconds": 0.05, "config": self._config} | settings
+        values = {"lease_seconds": LEASE_SECONDS, "backoff_base_seconds": 0.05, "config": self._config} | settings
         environ = dict(os.environ) | {f"WAYBILL_{name.upper()}": str(value) for name, value in values.items()}
         environ |= {"WAYBILL_HOST": "127.0.0.1", "WAYBILL_ADMIN_PORT": "0"}
         environ |= {"WAYBILL_REDIS_URL": self._url, "PACK_TOKEN": self.house.sandbox.token}
         names = [f"w{len(self.children) + number}" for number in range(count)]
-        started = [start_child(name, ["work"], environ, self._directory) for name in names]
+        started = [start_child(name, ["worker"], environ, self._directory) for name in names]
         self.children += started
         for child in started:
-            await asyncio.to_thread(child.wait_for, lambda line: line.get("event") == "process.started", 15)
+            await asyncio.to_thread(child.wait_for, lambda line: line.get("message") == "process.started", 15)
         return started
 
     async def holder(self) -> Child:
@@ -103,7 +103,7 @@ async def test_a_worker_killed_in_the_middle_of_a_fetch_is_replaced_by_another(f
     (await fleet.holder()).kill()
     await fleet.ends(event_id)
     story = await fleet.house.story(event_id)
-    assert (story["fate"], story["attempts"]) == ("matched", "2")
+    assert (story["outcome"], story["attempts"]) == ("matched", "2")
     assert fleet.house.keys() == [f"{event_id}:short-receipt:claim:0"]
 
 
@@ -115,8 +115,8 @@ async def test_a_keyed_effect_whose_worker_was_killed_is_repeated_with_the_same_
     await until(lambda: len(fleet.house.keys()) == 2)
     story = await fleet.house.story(event_id)
     assert set(fleet.house.keys()) == {f"{event_id}:short-receipt:claim:0"}
-    assert [line["what"] for line in story["story"]].count("decided") == 1
-    assert (story["fate"], story["ledger"]) == ("matched", "d")
+    assert [line["entry"] for line in story["history"]].count("decided") == 1
+    assert (story["outcome"], story["ledger"]) == ("matched", "d")
 
 
 async def test_a_drain_lets_the_attempt_under_way_come_to_its_end(fleet: Fleet) -> None:
@@ -125,22 +125,22 @@ async def test_a_drain_lets_the_attempt_under_way_come_to_its_end(fleet: Fleet) 
     worker.process.terminate()
     assert await asyncio.to_thread(worker.process.wait, 5) == 0
     story = await fleet.house.story(event_id)
-    assert (story["fate"], story["attempts"]) == ("matched", "1")
-    assert worker.lines()[-1]["event"] == "process.stopped"
+    assert (story["outcome"], story["attempts"]) == ("matched", "1")
+    assert worker.lines()[-1]["message"] == "process.stopped"
 
 
 async def test_a_drain_without_time_gives_the_attempt_back_and_the_event_to_another(fleet: Fleet) -> None:
-    (worker,) = await fleet.start(drain_seconds_max=0.1)
+    (worker,) = await fleet.start(drain_timeout_seconds=0.1)
     event_id = await fleet.meets(Fault(match="/pack_cloud", delay_ms=5_000))
     worker.process.terminate()
     assert await asyncio.to_thread(worker.process.wait, 5) == 0
     story = await fleet.house.story(event_id)
-    assert (story["state"], story["attempts"], "running" in story) == ("waiting", "0", False)
+    assert (story["state"], story["attempts"], "running" in story) == ("queued", "0", False)
     assert await fleet.house.store.client.command("EXISTS", LOCK) == 0
     await fleet.start()
     await fleet.ends(event_id)
     story = await fleet.house.story(event_id)
-    assert (story["fate"], story["attempts"]) == ("matched", "1")
+    assert (story["outcome"], story["attempts"]) == ("matched", "1")
 
 
 async def test_a_worker_that_slept_through_its_lease_writes_nothing_when_it_wakes_up(fleet: Fleet) -> None:
@@ -151,7 +151,7 @@ async def test_a_worker_that_slept_through_its_lease_writes_nothing_when_it_wake
     await fleet.ends(event_id)
     before = await fleet.house.story(event_id)
     sleeper.process.send_signal(signal.SIGCONT)
-    await asyncio.to_thread(sleeper.wait_for, lambda line: line.get("event") == "lease.lost", 5)
+    await asyncio.to_thread(sleeper.wait_for, lambda line: line.get("message") == "lease.lost", 5)
     assert await fleet.house.story(event_id) == before
     assert fleet.house.keys() == [f"{event_id}:short-receipt:claim:0"]
     again = await fleet.house.send()
@@ -175,10 +175,10 @@ async def test_a_store_killed_and_restarted_is_ridden_out_by_worker_and_events(
         await fleet.ends(event_id)
     stories = [await fleet.house.story(event_id) for event_id in ids]
     assert {story["state"] for story in stories} == {"ended"}
-    assert {[line["what"] for line in story["story"]].count("decided") for story in stories} == {1}
+    assert {[line["entry"] for line in story["history"]].count("decided") for story in stories} == {1}
     assert worker.process.poll() is None
     keys = fleet.house.keys()
-    matched = {story["id"] for story in stories if story["fate"] == "matched"}
+    matched = {story["id"] for story in stories if story["outcome"] == "matched"}
     assert {key.split(":")[0] for key in keys} == matched
 
 
@@ -197,7 +197,7 @@ async def test_an_outage_longer_than_the_lease_uses_up_no_attempt_and_is_nobodys
     for event_id in ids:
         await fleet.ends(event_id)
     stories = [await fleet.house.story(event_id) for event_id in ids]
-    assert {story["fate"] for story in stories} == {"matched"}
+    assert {story["outcome"] for story in stories} == {"matched"}
     assert {story["attempts"] for story in stories} == {"1"}
 
 
@@ -216,12 +216,12 @@ async def die(house: House, jobs: Iterable[Job]) -> None:
 async def test_an_event_that_takes_its_workers_down_is_a_dead_letter_and_its_lane_goes_on(fleet: Fleet) -> None:
     house = fleet.house
     poison, sound = await house.send(), await house.send()
-    for number in range(house.settings.deaths_max):
+    for number in range(house.settings.crashes_max):
         await die(house, (await take_up(house, f"dead-{number}")).values())
     await house.work()
     story = await house.story(poison)
-    assert (story["state"], story["fate"]) == ("dead", "worker_died")
-    assert (await house.story(sound))["fate"] == "matched"
+    assert (story["state"], story["error_kind"]) == ("dead", "worker_crashed")
+    assert (await house.story(sound))["outcome"] == "matched"
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -235,8 +235,8 @@ async def test_none_that_share_their_workers_with_poison_are_buried_with_it(flee
             break
     stories = {event_id: await house.story(event_id) for event_id in ids}
     assert {event_id for event_id, story in stories.items() if story["state"] == "dead"} == poison
-    assert {stories[event_id]["fate"] for event_id in poison} == {"worker_died"}
-    assert {stories[event_id]["fate"] for event_id in set(ids) - poison} == {"ignored"}
+    assert {stories[event_id]["error_kind"] for event_id in poison} == {"worker_crashed"}
+    assert {stories[event_id]["outcome"] for event_id in set(ids) - poison} == {"ignored"}
 
 
 async def live(house: House, name: str, poison: set[str], chance: Random) -> None:
@@ -253,19 +253,19 @@ async def live(house: House, name: str, poison: set[str], chance: Random) -> Non
             continue
         job = held.pop(chance.randrange(len(held)))
         assert job.head
-        if job.head.deaths >= house.settings.deaths_max:
-            await house.store.lanes.settle(Settled(job.id, job.token, job.head.id, "bury", fate="worker_died"))
+        if job.head.worker_crashes >= house.settings.crashes_max:
+            await house.store.lanes.settle(Settled(job.id, job.token, job.head.id, "bury", outcome="worker_crashed"))
         elif job.head.id in poison:
             await die(house, [job, *held])
             return
         else:
-            await house.store.lanes.settle(Settled(job.id, job.token, job.head.id, "end", fate="ignored"))
+            await house.store.lanes.settle(Settled(job.id, job.token, job.head.id, "end", outcome="ignored"))
 
 
 async def test_a_real_worker_runs_a_suspect_beside_nothing_else_and_then_all_at_once_again(fleet: Fleet) -> None:
     house = fleet.house
     suspect = await house.send("po-suspect")
-    for number in range(house.settings.deaths_max - 1):
+    for number in range(house.settings.crashes_max - 1):
         await die(house, (await take_up(house, f"dead-{number}")).values())
     ids = [await house.send(f"po-{number}") for number in range(20)]
     house.sandbox.sandbox.faults.add(Fault(match="/pack_cloud", delay_ms=100, times=21))
@@ -283,4 +283,4 @@ async def test_a_real_worker_runs_a_suspect_beside_nothing_else_and_then_all_at_
     await worker.close()
     assert beside == [1]
     assert {(await house.story(event_id))["state"] for event_id in [suspect, *ids]} == {"ended"}
-    assert (await house.story(suspect))["attempts"] == str(house.settings.deaths_max)
+    assert (await house.story(suspect))["attempts"] == str(house.settings.crashes_max)

@@ -71,12 +71,12 @@ class Counter:
         found = [dict(zip(fields[::2], fields[1::2], strict=True)) for _, fields in entries]
         return [json.loads(fields[b"data"]) for fields in found]
 
-    async def fate(self, event_id: str) -> Any:
+    async def outcome(self, event_id: str) -> Any:
         async def over() -> bool:
             return (await self.house.story(event_id))["state"] == "ended"
 
         await until(over)
-        return (await self.house.story(event_id))["fate"]
+        return (await self.house.story(event_id))["outcome"]
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ async def test_a_signed_delivery_becomes_an_effect_on_the_order_as_the_shop_hold
     body = json.dumps(order(7, status="pending")).encode()
     status, answer = await counter.deliver(body, "order.updated")
     assert (status, answer["status"]) == (202, "queued")
-    assert await counter.fate(answer["event_id"]) == "matched"
+    assert await counter.outcome(answer["event_id"]) == "matched"
     (message,) = await counter.published("orders")
     assert message == {"order": "7", "status": "processing", "total": "6", "sku": "W1"}
     assert (await counter.deliver(body, "order.updated"))[1] == {**answer, "status": "duplicate"}
@@ -120,12 +120,12 @@ async def test_a_forged_delivery_and_an_order_below_the_rule_have_no_effect(coun
     assert (await counter.deliver(body, "order.updated", "another-secret-0123456789"))[0] == 401
     counter.shop.orders[8]["line_items"][0]["price"] = 2
     _, answer = await counter.deliver(body, "order.updated")
-    assert await counter.fate(answer["event_id"]) == "unmatched"
+    assert await counter.outcome(answer["event_id"]) == "unmatched"
     assert await counter.published("orders") == []
 
 
 async def test_a_deleted_order_is_decided_on_as_gone(counter: Counter) -> None:
     del counter.shop.orders[9]
     _, answer = await counter.deliver(b'{"id": 9}', "order.deleted")
-    assert await counter.fate(answer["event_id"]) == "matched"
+    assert await counter.outcome(answer["event_id"]) == "matched"
     assert await counter.published("ends") == [{"order": "9"}]

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.store
 
 @pytest.fixture
 async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
-    async with open_house(make_settings(backoff_seconds=0.02, attempts_max=3, lease_seconds=2)) as opened:
+    async with open_house(make_settings(backoff_base_seconds=0.02, attempts_max=3, lease_seconds=2)) as opened:
         yield opened
 
 
@@ -43,9 +43,9 @@ async def test_rules_act_in_their_order_until_one_that_matches_stops(house: Hous
     )
     event_id = await house.send()
     await house.work()
-    decided = (await house.story(event_id))["story"][1]
-    assert [verdict["rule"] for verdict in decided["verdicts"]] == ["early", "last"]
-    assert [effect["rule"] for effect in decided["effects"]] == ["early", "last"]
+    decided = (await house.story(event_id))["history"][1]
+    assert [verdict["rule_id"] for verdict in decided["verdicts"]] == ["early", "last"]
+    assert [effect["rule_id"] for effect in decided["effects"]] == ["early", "last"]
     assert sorted(body["at"] for body in house.sunk()) == ["early", "last"]
 
 
@@ -67,7 +67,7 @@ async def test_the_decision_is_written_before_anything_runs_and_each_start_befor
 
     async def look() -> None:
         story = await house.story(event_id)
-        assert [effect["inputs"]["body"] for effect in story["story"][1]["effects"]] == [{"at": "a1"}, {"at": "a2"}]
+        assert [effect["inputs"]["body"] for effect in story["history"][1]["effects"]] == [{"at": "a1"}, {"at": "a2"}]
         ledgers.append(story["ledger"])
 
     outbound = house.tools.effects.resources["outbound"]
@@ -150,7 +150,7 @@ async def test_found_started_a_keyed_effect_runs_again_and_an_unsafe_one_waits_f
     await house.work()
     story = await house.story(event_id)
     assert (story["state"], len(keys), len(set(keys))) == (state, calls, 1)
-    assert state == "ended" or (story["fate"], story["ledger"]) == ("outcome_unknown", "u")
+    assert state == "ended" or (story["error_kind"], story["ledger"]) == ("outcome_unknown", "u")
     stalled.handle_sig_wait_for_completion(15)  # type: ignore[arg-type]
     over.set()
     await asyncio.wait_for(run, 5)
@@ -171,8 +171,8 @@ async def test_only_a_person_s_again_raises_the_generation_and_so_the_keys(house
     event_id = await house.send()
     await house.work()
     shown = await house.story(event_id)
-    assert isinstance(plan_replay(shown, again=False), str)
-    again = plan_replay(shown, again=True)
+    assert isinstance(plan_replay(shown, rerun_done=False), str)
+    again = plan_replay(shown, rerun_done=True)
     assert not isinstance(again, str)
     await house.store.replays.replay([again])
     await house.work()
@@ -186,7 +186,7 @@ async def test_emitted_and_published_things_come_once_though_their_effect_is_wri
     event_id = await house.send()
     await house.work()
     shown = await house.story(event_id)
-    again = plan_replay(shown, again=True)
+    again = plan_replay(shown, rerun_done=True)
     assert not isinstance(again, str)
     await house.store.replays.replay([again])
     await house.work()
@@ -216,4 +216,4 @@ async def test_an_unsafe_effect_that_may_have_happened_is_not_repeated(
     await house.work()
     story = await house.story(event_id)
     assert story["state"] == state
-    assert state == "ended" or (story["fate"], story["ledger"]) == ("outcome_unknown", "u")
+    assert state == "ended" or (story["error_kind"], story["ledger"]) == ("outcome_unknown", "u")

@@ -67,7 +67,7 @@ async def test_without_its_rulebook_or_its_decision_an_event_is_still_told(house
     await house.publish(RULES)
     event_id = await house.send()
     told = list(explain(await house.story(event_id), None))
-    assert told == [f"event {event_id}: waiting", "  not decided"]
+    assert told == [f"event {event_id}: queued", "  not decided"]
     await house.work()
     assert any("all[1]: saw 'received'" in line for line in explain(await house.story(event_id), None))
 

@@ -15,7 +15,7 @@ JOBS_MAX, LANE_EVENTS_MAX = 2, 5
 
 @pytest.fixture
 async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
-    async with open_house(make_settings(jobs_max=JOBS_MAX, lane_events_max=LANE_EVENTS_MAX)) as opened:
+    async with open_house(make_settings(concurrency=JOBS_MAX, lane_events_max=LANE_EVENTS_MAX)) as opened:
         await opened.publish(SINK_RULE)
         yield opened
 

@@ -78,7 +78,7 @@ def worker(tmp_path: Path, valkey_url: str) -> Iterator[subprocess.Popen[bytes]]
         "WAYBILL_CONFIG": str(tmp_path / "waybill.yaml"), "WAYBILL_REDIS_URL": valkey_url,
         "WAYBILL_HOST": "127.0.0.1", "WAYBILL_ADMIN_PORT": "0", "TOKEN": "t",
     }  # fmt: skip
-    command = [sys.executable, "-m", "service", "work"]
+    command = [sys.executable, "-m", "service", "worker"]
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE) as process:
         yield process
         process.terminate()
@@ -87,5 +87,5 @@ def worker(tmp_path: Path, valkey_url: str) -> Iterator[subprocess.Popen[bytes]]
 async def test_a_worker_without_rules_says_its_port_and_is_ready(worker: subprocess.Popen[bytes]) -> None:
     assert worker.stdout
     lines = (msgspec.json.decode(line) for line in worker.stdout)
-    started = next(line for line in lines if line["event"] == "process.started")
+    started = next(line for line in lines if line["message"] == "process.started")
     assert await answers(started["admin_port"], "/readyz") == (200, {"status": "ready"})

@@ -51,13 +51,13 @@ class Desk:
         catalog = self.house.sandbox.sandbox.catalog
         catalog.put("pexip_engage", "appointment", "a-1", {"appointmentParticipants": participants})
         record, name = RecordRef("engage", "appointment", "a-1"), new_event_id()
-        event = Event(EVENT_VERSION, name, "hooks", "Appointment.CREATE", "touched", record, None, {}, None, b"{}")
+        event = Event(EVENT_VERSION, name, "hooks", "Appointment.CREATE", "changed", record, None, {}, None, b"{}")
         await self.house.store.ingest(event, name, 60_000)
         return name
 
     async def ends(self, event_id: str) -> None:
         async def over() -> bool:
-            settled = (await self.house.store.sample()).waiting == 0
+            settled = (await self.house.store.sample()).pending == 0
             return settled and (await self.house.story(event_id))["state"] == "ended"
 
         await until(over)
@@ -94,8 +94,8 @@ async def test_a_worker_killed_while_it_asks_for_the_appointment(wired: tuple[De
     dying.kill()
     await desk.pods.start(lease_seconds=LEASE_SECONDS)
     await desk.ends(event_id)
-    assert await desk.told() == [("7", "touched"), ("8", "touched")]
-    assert (await desk.house.story(event_id))["fate"] == "resolved"
+    assert await desk.told() == [("7", "changed"), ("8", "changed")]
+    assert (await desk.house.story(event_id))["outcome"] == "resolved"
 
 
 async def test_a_worker_killed_after_its_customers_events_were_taken_in_and_before_the_hint_ended(
@@ -107,10 +107,10 @@ async def test_a_worker_killed_after_its_customers_events_were_taken_in_and_befo
     event_id = await desk.hint()
     async with asyncio.timeout(15):
         await held.wait()
-    assert (await desk.house.store.sample()).waiting >= 1, "the hint itself has not ended"
+    assert (await desk.house.store.sample()).pending >= 1, "the hint itself has not ended"
     dying.kill()
     await desk.pods.start(lease_seconds=LEASE_SECONDS)
     await desk.ends(event_id)
-    assert await desk.told() == [("7", "touched"), ("8", "touched")]
+    assert await desk.told() == [("7", "changed"), ("8", "changed")]
     resolved = [line for line in desk.pods.said("attempt.finished") if line["outcome"] == "resolved"]
     assert [line["attempt"] for line in resolved] == [2], "the second attempt followed it again"

@@ -49,7 +49,7 @@ PATHS = {"pack": "/pack_cloud", "engage": "/pexip_engage", "ofn": "/open_food_ne
 
 @pytest.fixture
 async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
-    settings = make_settings(backoff_seconds=0.01, idle_seconds_max=0.05)
+    settings = make_settings(backoff_base_seconds=0.01, wake_timeout_seconds=0.05)
     token = {"env": "T"}
     async with open_house(settings) as opened, Outbound(settings) as outbound:
         box = opened.sandbox
@@ -85,8 +85,8 @@ async def test_a_hint_becomes_one_event_of_its_customer(
     await house.publish(RULE)
     event_id = await deliver(house, account, body)
     await house.work()
-    assert house.sunk() == [{"customer": customer, "change": "touched"}]
-    assert (await house.story(event_id))["fate"] == "resolved"
+    assert house.sunk() == [{"customer": customer, "change": "changed"}]
+    assert (await house.story(event_id))["outcome"] == "resolved"
     assert [line["outcome"] for line in house.said("attempt.finished")] == ["resolved", "matched"]
 
 
@@ -98,7 +98,7 @@ async def test_a_hint_that_fails_half_way_still_leads_to_one_event(
     house.sandbox.sandbox.faults.add(Fault(match=PATHS[account], status=500, times=2))
     await deliver(house, account, body)
     await house.work()
-    assert house.sunk() == [{"customer": customer, "change": "touched"}]
+    assert house.sunk() == [{"customer": customer, "change": "changed"}]
     assert [line["outcome"] for line in house.said("attempt.finished")][:2] == ["retried", "retried"]
 
 
@@ -115,5 +115,5 @@ async def test_a_hint_that_leads_nowhere_ends_ignored(house: House) -> None:
     await house.publish(RULE)
     event_id = await deliver(house, "pack", {**ORDER, "data": {"id": "guest-1"}})
     await house.work()
-    assert (await house.story(event_id))["fate"] == "ignored"
+    assert (await house.story(event_id))["outcome"] == "ignored"
     assert house.sunk() == []

@@ -47,7 +47,7 @@ async def beside(work: Any) -> AsyncGenerator[list[Mapping[str, Any]]]:
 
 
 def finished(lines: Sequence[Mapping[str, Any]]) -> set[str]:
-    return {line["source"] for line in lines if line["event"] == "poll.finished"}
+    return {line["source_name"] for line in lines if line["event"] == "poll.finished"}
 
 
 async def test_a_bug_in_one_poll_is_told_and_ends_neither_it_nor_the_others(
@@ -60,15 +60,15 @@ async def test_a_bug_in_one_poll_is_told_and_ends_neither_it_nor_the_others(
     polls = {name: Poll(f"poll-{name}", name, "customer", 0.05, 60_000) for name in platforms}
     async with beside(poll_all(settings, store, platforms, polls)) as lines:
         await until(lambda: finished(lines) == {"poll-a", "poll-b"})
-    (told,) = [line for line in lines if line["event"] == "loop.failed"]
-    assert (told["loop"], told["log_level"], told["exc_info"]) == ("poll poll-a", "error", True)
+    (told,) = [line for line in lines if line["event"] == "background_task.crashed"]
+    assert (told["task"], told["log_level"], told["exc_info"]) == ("poll poll-a", "error", True)
 
 
 async def test_leases_are_renewed_after_a_bug_in_renewing(
     make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.lasting.PAUSE_SECONDS", 0.01)
-    store = await open_store(make_settings(lease_seconds=0.6, drain_seconds_max=0.1))
+    store = await open_store(make_settings(lease_seconds=0.6, drain_timeout_seconds=0.1))
     worker = LeaseWorker(make_functions([]), store, "w1", handle_signals=False)
     await make_redis(store).enqueue_job("slow")
     asked, renew = list[int](), worker.leases.renew
@@ -85,5 +85,5 @@ async def test_leases_are_renewed_after_a_bug_in_renewing(
         assert (len(worker.tasks), worker.leases_lost) == (1, 0)
         await worker.close()
         await until(lambda: not worker.tasks)
-    assert [line["loop"] for line in lines if line["event"] == "loop.failed"] == ["leases"]
+    assert [line["task"] for line in lines if line["event"] == "background_task.crashed"] == ["leases"]
     await store.close()

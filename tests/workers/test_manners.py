@@ -33,7 +33,7 @@ LOG_RULE = """
 @pytest.fixture
 async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
     """A house whose platform has a gate, with attempts for one failure only."""
-    settings = make_settings(attempts_max=2, backoff_seconds=0.01, idle_seconds_max=0.05)
+    settings = make_settings(attempts_max=2, backoff_base_seconds=0.01, wake_timeout_seconds=0.05)
     async with open_house(settings) as opened, Outbound(settings) as outbound:
         config = msgspec.convert({"organization_id": "o", "token": {"env": "T"}, "kind": "pack_cloud"}, PackCloudConfig)
         gate = Manners(opened.store.limits, opened.store.tokens, 1).gate("pack", config)
@@ -58,9 +58,9 @@ async def test_a_platform_that_says_not_now_is_left_in_peace_and_costs_no_attemp
     for event_id in ids:
         story = await house.story(event_id)
         assert (story["state"], story["attempts"]) == ("ended", "1")
-    waits = [line for line in house.said("attempt.finished") if line["outcome"] == "waiting"]
+    waits = [line for line in house.said("attempt.finished") if line["outcome"] == "deferred"]
     assert {line["error_kind"] for line in waits} <= {
-        "platform_paused",
+        "circuit_open",
         "platform_rate_limited",
         "platform_unavailable",
     }
@@ -75,7 +75,7 @@ async def test_an_event_that_waits_beyond_its_age_becomes_a_dead_letter_with_the
         class Resting(PackCloud):
             async def fetch(self, ref: Any, context: Any) -> Any:
                 _ = ref, context
-                raise Held("platform_paused", "pack rests", 0.2)
+                raise Held("circuit_open", "pack rests", 0.2)
 
         async with Outbound(house.settings) as outbound:
             platforms = cast("dict[str, Platform]", house.tools.platforms)
@@ -84,7 +84,7 @@ async def test_an_event_that_waits_beyond_its_age_becomes_a_dead_letter_with_the
             event_id = await house.send()
             await house.work()
         story = await house.story(event_id)
-        assert (story["state"], story["fate"]) == ("dead", "platform_paused")
+        assert (story["state"], story["error_kind"]) == ("dead", "circuit_open")
 
 
 class Hesitant(Log, frozen=True, kw_only=True, tag="log"):
@@ -95,7 +95,7 @@ class Hesitant(Log, frozen=True, kw_only=True, tag="log"):
         _ = inputs
         calls.append(context.idempotency_key)
         if len(calls) < 3:
-            raise Held("platform_limit", "as much as it allows", 0.05)
+            raise Held("account_throttled", "as much as it allows", 0.05)
         return {"http_status": 204}
 
 
@@ -103,7 +103,7 @@ class HesitantAndBroken(Hesitant, frozen=True, kw_only=True, tag="log"):
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
         answer = await Hesitant.run(inputs, context)
-        raise TransientError("answered_later", f"after all: {answer}", http_status=500)
+        raise TransientError("target_unavailable", f"after all: {answer}", http_status=500)
 
 
 calls: list[str] = []
@@ -121,5 +121,5 @@ async def test_an_effect_that_is_held_is_begun_again_without_using_up_an_attempt
     story = await house.story(event_id)
     assert (story["state"], story["attempts"]) == (state, attempts)
     assert len(set(calls)) == 1
-    assert [line["outcome"] for line in house.said("attempt.finished")][:2] == ["waiting", "waiting"]
+    assert [line["outcome"] for line in house.said("attempt.finished")][:2] == ["deferred", "deferred"]
     assert len(house.said("record.fetched")) == 1

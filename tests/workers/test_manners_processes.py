@@ -88,7 +88,7 @@ class Office:
 
     async def open(self) -> None:
         for _ in range(2):
-            await self.pods.start(backoff_seconds=0.05, idle_seconds_max=0.2)
+            await self.pods.start(backoff_base_seconds=0.05, wake_timeout_seconds=0.2)
 
     async def send(self, count: int) -> None:
         """Take in events of as many customers."""
@@ -100,12 +100,12 @@ class Office:
             self.ids.append(name)
 
     async def settled(self) -> bool:
-        return (await self.house.store.sample()).waiting == 0
+        return (await self.house.store.sample()).pending == 0
 
     async def attempts(self) -> set[tuple[Any, Any, Any]]:
         """State, fate and attempts of all events."""
         stories = [await self.house.story(event_id) for event_id in self.ids]
-        return {(story["state"], story["fate"], story["attempts"]) for story in stories}
+        return {(story["state"], story["outcome"], story["attempts"]) for story in stories}
 
     def workers_that(self, event: str) -> int:
         return sum(1 for child in self.pods.children if self.pods.said(event, [child]))
@@ -150,7 +150,7 @@ async def test_a_minute_holds_3000_calls_of_all_workers_and_the_others_wait_for_
     await asyncio.sleep(1)
     assert len(office.engage.began) == room, "not one more"
     waiting = office.pods.said("attempt.finished")
-    assert {line["error_kind"] for line in waiting if line["outcome"] == "waiting"} == {"platform_limit"}
+    assert {line["error_kind"] for line in waiting if line["outcome"] == "deferred"} == {"account_throttled"}
     await until(office.settled, 25)
     late = sorted(office.engage.began)[room:]
     assert len(late) == 30
@@ -186,5 +186,5 @@ async def test_not_now_leaves_the_account_in_peace_until_a_probe_finds_it_well_a
     assert began[refused + 1] >= probe + engage.seconds, "one goes first, alone"
     assert engage.most <= 4
     assert await office.attempts() == {("ended", "matched", "1")}
-    assert len(office.pods.said("platform.paused")) == 1
-    assert len(office.pods.said("platform.resumed")) == 1
+    assert len(office.pods.said("platform.circuit_opened")) == 1
+    assert len(office.pods.said("platform.circuit_closed")) == 1

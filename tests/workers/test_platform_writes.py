@@ -70,7 +70,7 @@ async def context(server: Server) -> AsyncIterator[Context]:
 def test_every_write_that_the_platforms_offer_to_rules_is_there() -> None:
     assert set(WRITES) == set(CALLS)
     assert {name for name, action in WRITES.items() if action.repeat == "unsafe"} == UNSAFE
-    assert {action.repeat for action in WRITES.values()} == {"safe", "unsafe"}
+    assert {action.repeat for action in WRITES.values()} == {"idempotent", "unsafe"}
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -146,8 +146,8 @@ def test_a_mistake_is_found_when_the_rule_is_loaded(name: str, words: dict[str, 
 
 async def test_a_limit_of_the_account_is_waited_out() -> None:
     async def held() -> Written:
-        raise Held("platform_paused", "rests", 7.5)
+        raise Held("circuit_open", "rests", 7.5)
 
     with pytest.raises(TransientError) as caught:
         await done(held())
-    assert (caught.value.kind, caught.value.retry_after_seconds) == ("platform_paused", 7.5)
+    assert (caught.value.kind, caught.value.retry_after_seconds) == ("circuit_open", 7.5)

@@ -107,7 +107,7 @@ async def test_a_worker_killed_while_it_waits_for_a_page_is_followed_by_another_
     desk, _ = wired
     dying = await desk.pods.start(lease_seconds=LEASE_SECONDS)
     first = await desk.pods.hears(dying, "poll.finished")
-    assert (first["seen"], first["changed"]) == (250, 0)
+    assert (first["records_listed"], first["changed"]) == (250, 0)
     desk.change()
     desk.meet(match=f"{LIST}100", delay_ms=30_000)
     await until(lambda: not desk.house.sandbox.sandbox.faults.waiting)
@@ -116,7 +116,9 @@ async def test_a_worker_killed_while_it_waits_for_a_page_is_followed_by_another_
     assert begins.times == 99, "the one who dies still has the turn"
     dying.kill()
     finished = await desk.pods.hears(heir, "poll.finished")
-    assert (finished["seen"], finished["changed"]) == (251, len(CHANGES)), "what the dead one had counted counts"
+    assert (finished["records_listed"], finished["changed"]) == (251, len(CHANGES)), (
+        "what the dead one had counted counts"
+    )
     assert (begins.times, goes_on.times) == (99, 98), "the first page was not asked for again"
     await desk.settles()
     assert desk.told() == CHANGES
@@ -154,7 +156,7 @@ async def test_a_worker_that_slept_through_its_turn_writes_nothing_when_it_wakes
     with stopped(sleeper.process.pid):
         heir = await desk.pods.start(lease_seconds=0.8)
         await desk.pods.hears(heir, "poll.finished")
-    await desk.pods.hears(sleeper, "poll.lost")
+    await desk.pods.hears(sleeper, "poll.lease_lost")
     await desk.settles()
     assert desk.told() == CHANGES
     assert await desk.events() == len(CHANGES)

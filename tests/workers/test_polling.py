@@ -74,12 +74,12 @@ class Desk:
 
 
 def counts(line: Mapping[str, Any]) -> tuple[str, int, int, int]:
-    return line["event"], line["seen"], line["changed"], line["missed"]
+    return line["event"], line["records_listed"], line["changed"], line["missed"]
 
 
 @pytest.fixture
 async def desk(make_settings: Callable[..., Settings]) -> AsyncIterator[Desk]:
-    settings = make_settings(lease_seconds=1, fetch_seconds_max=1)
+    settings = make_settings(lease_seconds=1, fetch_timeout_seconds=1)
     token = {"env": "T"}
     async with running_sandbox() as box, Outbound(settings) as outbound:
         raw = {
@@ -277,7 +277,7 @@ async def test_a_short_pause_is_waited_for_within_the_pass(desk: Desk) -> None:
     assert isinstance(turn, Turn)
     with capture_logs() as lines:
         await Pass(tools, OFN, "t", turn).run()
-    assert [line["event"] for line in lines] == ["platform.paused", "platform.resumed", "poll.finished"]
+    assert [line["event"] for line in lines] == ["platform.circuit_opened", "platform.circuit_closed", "poll.finished"]
 
 
 @pytest.mark.parametrize("status", [401, 404])

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.store
 
 @pytest.fixture
 async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
-    settings = make_settings(backoff_seconds=0.02, attempts_max=3, lease_seconds=2, catch_up_seconds_max=0.6)
+    settings = make_settings(backoff_base_seconds=0.02, attempts_max=3, lease_seconds=2, stale_read_wait_seconds=0.6)
     async with open_house(settings) as opened:
         yield opened
 
@@ -28,8 +28,8 @@ async def test_a_matching_order_causes_its_action_once(house: House) -> None:
     assert house.sunk() == [{"order": "po-1"}]
     assert house.keys() == [f"{event_id}:short-receipt:claim:0"]
     story = await house.story(event_id)
-    assert (story["state"], story["fate"], story["ledger"]) == ("ended", "matched", "d")
-    assert [line["what"] for line in story["story"]] == ["received", "decided", "effect", "attempt"]
+    assert (story["state"], story["outcome"], story["ledger"]) == ("ended", "matched", "d")
+    assert [line["entry"] for line in story["history"]] == ["received", "decided", "effect", "attempt"]
     (finished,) = house.said("attempt.finished")
     assert (finished["outcome"], finished["attempt"], finished["actions_run"]) == ("matched", 1, 1)
 
@@ -39,7 +39,7 @@ async def test_an_order_that_does_not_match_ends_without_action(house: House) ->
     event_id = await house.send("complete-1")
     await house.work()
     assert house.sunk() == []
-    assert (await house.story(event_id))["fate"] == "unmatched"
+    assert (await house.story(event_id))["outcome"] == "unmatched"
 
 
 async def test_a_failed_fetch_is_repeated_with_back_off(house: House) -> None:
@@ -59,7 +59,7 @@ async def test_a_fetch_that_never_succeeds_ends_as_a_dead_letter_with_its_last_e
     await house.work()
     story = await house.story(event_id)
     assert (story["state"], story["attempts"]) == ("dead", "3")
-    assert story["story"][-1]["outcome"] == "dead_lettered"
+    assert story["history"][-1]["outcome"] == "dead_lettered"
     assert story["event"] is not None
     assert [summary.id for summary in await house.store.events.page("dead", 10)] == [event_id]
     assert (await house.store.sample()).dead_letters == 1
@@ -79,15 +79,15 @@ async def test_an_updated_record_that_is_gone_is_decided_on_what_was_last_known(
     event_id = await house.send("missing-1")
     await house.work()
     story = await house.story(event_id)
-    assert story["fate"] == "unmatched"
-    assert next(line for line in story["story"] if line["what"] == "decided")["gone"] is True
+    assert story["outcome"] == "unmatched"
+    assert next(line for line in story["history"] if line["entry"] == "decided")["gone"] is True
 
 
 async def test_a_created_record_that_answers_404_is_waited_for_without_using_up_an_attempt(house: House) -> None:
     await house.publish(SINK_RULE)
     event_id = await house.send("missing-1", "created")
     await house.work()
-    assert {line["outcome"] for line in house.said("attempt.finished")} == {"waiting", "unmatched"}
+    assert {line["outcome"] for line in house.said("attempt.finished")} == {"deferred", "unmatched"}
     assert (await house.story(event_id))["attempts"] == "1"
 
 
@@ -111,7 +111,7 @@ async def test_an_effect_that_fails_waits_off_its_lane_and_is_not_decided_again(
     assert sorted(outcomes[1:]) == sorted([(first, "matched"), (second, "matched")])
     assert sorted(house.keys()) == sorted(f"{event_id}:short-receipt:claim:0" for event_id in (first, second))
     story = await house.story(first)
-    assert [line["what"] for line in story["story"]].count("decided") == 1
+    assert [line["entry"] for line in story["history"]].count("decided") == 1
 
 
 async def test_an_effect_that_is_refused_makes_a_dead_letter_and_does_not_stop_other_rules(house: House) -> None:
@@ -142,8 +142,8 @@ async def test_without_event_ids_the_same_change_on_the_same_state_is_unchanged(
     second = await house.send(identified=False)
     third = await house.send(change="created", identified=False)
     await house.work()
-    fates = [(await house.story(event_id))["fate"] for event_id in (first, second, third)]
-    assert fates == ["matched", "unchanged", "matched"]
+    ends = [(await house.story(event_id))["outcome"] for event_id in (first, second, third)]
+    assert ends == ["matched", "unchanged", "matched"]
     assert len(house.keys()) == 2
 
 
@@ -176,7 +176,7 @@ async def test_a_hint_becomes_one_event_of_its_customer(house: House) -> None:
 """)
     event_id = await house.send("order-1", kind="order")
     await house.work()
-    assert (await house.story(event_id))["fate"] == "resolved"
+    assert (await house.story(event_id))["outcome"] == "resolved"
     assert len(house.sunk()) == 1
 
 
@@ -186,8 +186,9 @@ async def test_an_event_whose_bytes_are_gone_or_damaged_is_a_dead_letter_and_its
     await house.store.client.command("DEL", f"wb:delivery:{gone}")
     await house.store.client.command("SET", f"wb:delivery:{damaged}", b"\xff\x00")
     await house.work()
-    fates = [(await house.story(event_id))["fate"] for event_id in (gone, damaged, sound)]
-    assert fates == ["delivery_missing", "undecodable", "matched"]
+    shown = [await house.story(event_id) for event_id in (gone, damaged, sound)]
+    ends = [each["error_kind"] or each["outcome"] for each in shown]
+    assert ends == ["payload_missing", "undecodable", "matched"]
 
 
 async def test_a_damaged_job_payload_does_not_keep_the_event_from_its_end(house: House) -> None:
@@ -195,7 +196,7 @@ async def test_a_damaged_job_payload_does_not_keep_the_event_from_its_end(house:
     event_id = await house.send()
     await house.store.client.command("SET", "arq:job:wb:lane:pack:purchase_order:po-1", b"\x80garbage")
     await house.work()
-    assert (await house.story(event_id))["fate"] == "matched"
+    assert (await house.story(event_id))["outcome"] == "matched"
 
 
 async def test_a_run_whose_end_crosses_the_renewal_of_its_lease_has_lost_nothing(
@@ -227,14 +228,14 @@ async def test_nothing_is_left_behind_once_all_has_ended(house: House) -> None:
     lanes_and_jobs = [key for key in left if key.startswith(("arq:", "wb:lane:", "wb:open", "wb:effects:"))]
     assert lanes_and_jobs == []
     sample = await house.store.sample()
-    assert (sample.due, sample.waiting, sample.running) == (0, 0, 0)
+    assert (sample.due, sample.pending, sample.running) == (0, 0, 0)
 
 
 EMIT_RULE = """
 - id: again
   type: purchase_order
   actions:
-    - {id: more, do: emit, type: order.recheck, change: touched, record: "RECORD"}
+    - {id: more, do: emit, type: order.recheck, change: changed, record: "RECORD"}
     - {id: tell, do: publish, stream: seen, length_max: 3, message: {order: "{id}", depth: "{event.depth}"}}
 """
 
@@ -243,12 +244,12 @@ async def test_an_emitted_event_and_a_published_entry_come_with_the_word_that_th
     await house.publish(EMIT_RULE.replace("RECORD", "complete-1"))
     event_id = await house.send()
     await house.work()
-    emitted = (await house.story(event_id))["story"][2]["answer"]["emitted"]
+    emitted = (await house.story(event_id))["history"][2]["answer"]["emitted"]
     story = await house.story(emitted)
     assert story["event"]["record"].id == "complete-1"
     assert story["event"]["depth"] == 1
     # The derived event matched as well; what it would emit is the record it is about already: a loop.
-    assert (story["state"], story["fate"], story["ledger"]) == ("dead", "emit_loop", "fp")
+    assert (story["state"], story["error_kind"], story["ledger"]) == ("dead", "emit_loop", "fp")
     entries = await house.store.client.command("XRANGE", house.store.keys.named("stream:seen"), "-", "+")
     assert [json.loads(fields[5]) for _, fields in entries] == [{"order": "po-1", "depth": 0}]
     assert entries[0][1][1].decode() == event_id

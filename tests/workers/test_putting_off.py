@@ -25,7 +25,12 @@ LATER = "2026-01-02T00:00:00Z"
 
 @pytest.fixture
 async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
-    limits = {"attempts_max": 2, "backoff_seconds": 0.4, "backoff_seconds_max": 0.4, "catch_up_seconds_max": 1.2}
+    limits = {
+        "attempts_max": 2,
+        "backoff_base_seconds": 0.4,
+        "backoff_seconds_max": 0.4,
+        "stale_read_wait_seconds": 1.2,
+    }
     async with open_house(make_settings(lease_seconds=2, **limits)) as opened:
         await opened.publish(RULES)
         yield opened
@@ -60,7 +65,7 @@ def fail_an_effect_once(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("cause", "reason"),
-    [(lag, "catching_up"), (fail_once, "platform_unavailable"), (fail_an_effect_once, "answered_later")],
+    [(lag, "stale_read"), (fail_once, "platform_unavailable"), (fail_an_effect_once, "target_unavailable")],
 )
 async def test_what_waits_tells_why_and_until_when_and_what_has_ended_no_more(
     house: House, cause: Callable[[House], None], reason: str
@@ -71,14 +76,14 @@ async def test_what_waits_tells_why_and_until_when_and_what_has_ended_no_more(
     working = asyncio.create_task(house.work())
     shown = await put_off(house, event_id)
     seen = view_event("main", shown, 0, "raw")
-    assert seen.waits_for == reason
+    assert seen.waiting_for == reason
     assert seen.next_attempt_at is not None
     assert datetime.fromisoformat(seen.next_attempt_at).tzinfo is not None
     told = list(explain(shown | {"next_attempt_at": seen.next_attempt_at}, None))
     assert f"  put off for {reason}, next attempt not before {seen.next_attempt_at}" in told
     await working
     after = await view(house, event_id)
-    assert (after.state, after.waits_for, after.next_attempt_at) == ("ended", None, None)
+    assert (after.state, after.waiting_for, after.next_attempt_at) == ("ended", None, None)
 
 
 async def test_a_dead_letter_waits_for_nothing(house: House) -> None:
@@ -87,4 +92,4 @@ async def test_a_dead_letter_waits_for_nothing(house: House) -> None:
     event_id = await house.send()
     await house.work()
     after = await view(house, event_id)
-    assert (after.state, after.waits_for, after.next_attempt_at) == ("dead", None, None)
+    assert (after.state, after.waiting_for, after.next_attempt_at) == ("dead", None, None)

@@ -16,12 +16,12 @@ TWO_RULES = SINK_RULE + SINK_RULE.replace("short-receipt", "other").replace("cla
 
 @pytest.fixture
 async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
-    async with open_house(make_settings(backoff_seconds=0.02, attempts_max=2, lease_seconds=2)) as opened:
+    async with open_house(make_settings(backoff_base_seconds=0.02, attempts_max=2, lease_seconds=2)) as opened:
         yield opened
 
 
 async def plan(house: House, event_id: str, *, again: bool = False) -> Replay | str:
-    return plan_replay(await house.story(event_id), again=again)
+    return plan_replay(await house.story(event_id), rerun_done=again)
 
 
 async def replay(house: House, event_id: str, *, again: bool = False) -> str:
@@ -63,7 +63,7 @@ async def test_an_event_whose_effects_are_all_done_is_replayed_only_on_again(hou
     await house.publish(SINK_RULE)
     event_id = await house.send()
     await house.work()
-    assert "again" in str(await plan(house, event_id))
+    assert "rerun_done" in str(await plan(house, event_id))
     assert await replay(house, event_id, again=True) == "effects"
     await house.work()
     assert house.keys() == [f"{event_id}:short-receipt:claim:{generation}" for generation in (0, 1)]
@@ -75,7 +75,7 @@ async def test_a_dead_letter_that_was_never_decided_is_decided_after_its_replay(
     assert await replay(house, event_id) == "lane"
     await house.work()
     story = await house.story(event_id)
-    assert (story["state"], story["fate"], story["attempts"]) == ("ended", "matched", "1")
+    assert (story["state"], story["outcome"], story["attempts"]) == ("ended", "matched", "1")
     assert await house.store.events.page("dead", 10) == []
     assert len(house.keys()) == 1
 
@@ -86,7 +86,7 @@ async def test_a_replay_finishes_only_what_is_unfinished_and_does_not_decide_aga
     assert await replay(house, event_id) == "effects"
     await house.work()
     assert sorted(house.keys()) == [f"{event_id}:other:claim:0", f"{event_id}:short-receipt:claim:0"]
-    assert [line["what"] for line in (await house.story(event_id))["story"]].count("decided") == 1
+    assert [line["entry"] for line in (await house.story(event_id))["history"]].count("decided") == 1
 
 
 async def test_a_replay_made_twice_is_made_once(house: House) -> None:
@@ -130,7 +130,7 @@ async def test_an_event_that_was_decided_after_its_replay_is_not_decided_again_b
     for went in ("lane", "over"):
         assert await house.store.replays.replay([planned]) == [went]
         await house.work()
-    assert [line["what"] for line in (await house.story(event_id))["story"]].count("decided") == 1
+    assert [line["entry"] for line in (await house.story(event_id))["history"]].count("decided") == 1
     assert len(house.keys()) == 1
 
 
@@ -152,14 +152,14 @@ async def test_effects_are_finished_although_the_bytes_were_dropped(house: House
     await house.store.client.command("DEL", f"wb:delivery:{event_id}")
     assert await replay(house, event_id) == "effects"
     await house.work()
-    assert (await house.story(event_id))["fate"] == "matched"
+    assert (await house.story(event_id))["outcome"] == "matched"
 
 
 async def test_a_discarded_dead_letter_ends_with_its_reason_and_its_bytes_go(house: House) -> None:
     event_id = await dead_after_fetch(house)
     assert await house.store.replays.discard([event_id, "0" * 32], "sent by mistake") == 1
     story = await house.story(event_id)
-    assert (story["state"], story["fate"], story["reason"]) == ("ended", "discarded", "sent by mistake")
+    assert (story["state"], story["outcome"], story["reason"]) == ("ended", "discarded", "sent by mistake")
     assert await house.store.client.command("PTTL", f"wb:delivery:{event_id}") > 0
     assert await house.store.replays.discard([event_id], "again") == 0
 

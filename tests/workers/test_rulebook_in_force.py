@@ -19,7 +19,7 @@ SECONDS = 0.05
 
 @pytest.fixture
 async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
-    async with open_house(make_settings(rulebook_seconds_max=SECONDS)) as opened:
+    async with open_house(make_settings(rulebook_refresh_seconds=SECONDS)) as opened:
         yield opened
 
 
@@ -48,7 +48,7 @@ async def test_the_first_one_is_waited_for_and_its_absence_is_told_once(house: H
 async def test_a_store_that_is_not_there_is_told_as_that_and_not_as_a_missing_rulebook(
     house: House, make_settings: Callable[..., Settings]
 ) -> None:
-    store = Store(make_settings(redis_url="redis://127.0.0.1:1/0", store_connect_timeout_ms=100))
+    store = Store(make_settings(redis_url="redis://127.0.0.1:1/0", store_connect_timeout_seconds=0.1))
     rules = RulebookInForce(store.rulebook, house.tools.rules._actions, SECONDS)
     with capture_logs() as lines:
         async with running(rules.first()):
@@ -71,8 +71,8 @@ async def test_without_a_rulebook_no_event_is_decided_and_none_is_lost(house: Ho
     event_id = await house.send()
     rules = another(house)
     assert rules.rulebook is None
-    assert (await house.story(event_id))["state"] == "waiting"
-    assert (await house.store.sample()).waiting == 1
+    assert (await house.story(event_id))["state"] == "queued"
+    assert (await house.store.sample()).pending == 1
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ async def test_a_document_that_cannot_be_used_leaves_the_last_good_one_in_force_
             assert rules.rulebook.version == good
             newer = await house.publish(SINK_RULE.replace("short-receipt", "newer"))
             await until(rules, newer)
-    told = [line for line in lines if line["event"] == "rulebook.refused" and line["rulebook"] == "bad"]
+    told = [line for line in lines if line["event"] == "rulebook.rejected" and line["rulebook"] == "bad"]
     assert len(told) == 1
-    assert told[0]["kept"] == good
+    assert told[0]["active"] == good
 
 
 async def test_a_version_is_in_force_within_its_time(house: House) -> None:

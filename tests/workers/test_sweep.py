@@ -21,7 +21,9 @@ LANE = "wb:lane:pack:purchase_order:po-1"
 
 @pytest.fixture
 async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
-    settings = make_settings(backoff_seconds=0.02, sweep_items_max=2, dead_letter_days=1, decision_days=1)
+    settings = make_settings(
+        backoff_base_seconds=0.02, sweep_items_max=2, dead_letter_retention_days=1, decision_retention_days=1
+    )
     async with open_house(settings) as opened:
         await opened.publish(SINK_RULE)
         yield opened
@@ -52,7 +54,7 @@ async def test_only_one_sweeps_at_a_time(house: House) -> None:
         ([("DEL", LANE)], "open_without_lane"),
         ([("DEL", LANE), ("ZREM", "arq:queue", LANE)], "open_without_lane"),
         ([("DEL", f"arq:job:{LANE}")], "job_without_payload"),
-        ([("SET", f"arq:in-progress:{LANE}", "nobody")], "lock_without_end"),
+        ([("SET", f"arq:in-progress:{LANE}", "nobody")], "lease_without_expiry"),
     ],
 )
 async def test_what_was_broken_is_mended_and_the_event_is_processed(
@@ -63,17 +65,17 @@ async def test_what_was_broken_is_mended_and_the_event_is_processed(
         await house.store.client.command(*command)
     assert mended in await sweep(house)
     await house.work()
-    assert (await house.story(event_id))["fate"] == "matched"
+    assert (await house.story(event_id))["outcome"] == "matched"
     assert len(house.keys()) == 1
 
 
 async def test_an_event_without_bytes_and_lane_is_a_dead_letter(house: House) -> None:
     event_id = await house.send()
-    await house.store.client.command("HSET", f"wb:event:{event_id}", "waits_for", "platform_limit", "next_ms", 1)
+    await house.store.client.command("HSET", f"wb:event:{event_id}", "waits_for", "account_throttled", "next_ms", 1)
     await house.store.client.command("DEL", LANE, f"wb:delivery:{event_id}")
     assert "open_without_bytes" in await sweep(house)
     story = await house.story(event_id)
-    assert (story["state"], story["fate"]) == ("dead", "delivery_missing")
+    assert (story["state"], story["error_kind"]) == ("dead", "payload_missing")
     assert not story.keys() & {"waits_for", "next_ms"}  # a dead letter waits for nothing
 
 
@@ -89,7 +91,7 @@ async def test_every_event_gets_its_turn_slice_by_slice(house: House) -> None:
     counts = [await sweep(house) for _ in range(5)]
     assert sum(count.get("lane_without_job", 0) for count in counts) == 7
     await house.work()
-    assert {(await house.story(event_id))["fate"] for event_id in ids} == {"matched"}
+    assert {(await house.story(event_id))["outcome"] for event_id in ids} == {"matched"}
 
 
 async def test_after_the_clock_was_set_back_nothing_waits_for_it_to_catch_up(house: House) -> None:
@@ -109,7 +111,7 @@ async def test_after_the_clock_was_set_back_nothing_waits_for_it_to_catch_up(hou
     await house.store.client.command("DEL", f"arq:in-progress:{taken.id}")
     await house.store.client.command("ZADD", "arq:queue", 1, taken.id)
     await house.work()
-    assert {(await house.story(event_id))["fate"] for event_id in ids} == {"matched"}
+    assert {(await house.story(event_id))["outcome"] for event_id in ids} == {"matched"}
 
 
 async def test_what_outlived_its_time_is_forgotten_and_old_dead_letters_expire(house: House) -> None:
@@ -120,8 +122,8 @@ async def test_what_outlived_its_time_is_forgotten_and_old_dead_letters_expire(h
     await house.store.client.command("DEL", f"wb:delivery:{dead}")
     await house.work()
     await house.store.client.command("ZADD", "wb:dead", 1, dead)
-    assert await sweep(house) == {"ended_forgotten": 1, "dead_letters_expired": 1}
-    assert (await house.story(dead))["fate"] == "expired"
+    assert await sweep(house) == {"ended_expired": 1, "dead_letters_expired": 1}
+    assert (await house.story(dead))["outcome"] == "expired"
     assert await house.store.events.page("dead", 10) == []
 
 
@@ -137,9 +139,9 @@ async def test_as_many_ended_events_are_forgotten_as_a_busy_house_ends(house: Ho
     await house.store.client.command("ZADD", "wb:ended", *ended)
     counts = [await house.store.sweeper.sweep("w1") for _ in range(3)]
     assert [(each.counts, each.more) for each in counts if each] == [
-        ({"ended_forgotten": 20}, True),
-        ({"ended_forgotten": 20}, True),
-        ({"ended_forgotten": 5}, False),
+        ({"ended_expired": 20}, True),
+        ({"ended_expired": 20}, True),
+        ({"ended_expired": 5}, False),
     ]
 
 
@@ -184,7 +186,7 @@ async def test_workers_that_vanished_long_ago_and_buried_jobs_past_their_time_ar
     await house.store.sampler.beat("quiet", 1, time.time() - 60, 1)
     await command("XADD", "wb:dead_jobs", "1-1", "job", "old")
     await command("XADD", "wb:dead_jobs", "*", "job", "new")
-    assert await sweep(house) == {"workers_forgotten": 1, "dead_jobs_expired": 1}
+    assert await sweep(house) == {"workers_expired": 1, "dead_jobs_expired": 1}
     assert await command("HKEYS", "wb:workers") == [b"quiet"]
     assert [fields for _, fields in await command("XRANGE", "wb:dead_jobs", "-", "+")] == [[b"job", b"new"]]
 
@@ -208,7 +210,7 @@ async def test_a_quarantine_whose_count_drifted_is_counted_again(house: House) -
     assert await sweep(house) == {"counter_drifted": 1}
     assert await house.store.quarantine.count("shop") == count
     await command("ZREM", name, "r2")
-    assert await sweep(house) == {"refused_without_place": 1, "counter_drifted": 1}
+    assert await sweep(house) == {"quarantined_without_index": 1, "counter_drifted": 1}
     assert [each.id for each in await house.store.quarantine.read("shop", ["r1", "r2"])] == ["r1"]
     assert await command("PTTL", f"{name}:bytes") > 0
     await command("DEL", name)
@@ -224,6 +226,6 @@ async def test_a_states_time_begins_anew_with_each_decision_that_found_nothing_n
     await house.store.client.command("PEXPIRE", record, 60_000)
     unchanged = await house.send(identified=False)
     await house.work()
-    assert (await house.story(unchanged))["fate"] == "unchanged"
+    assert (await house.story(unchanged))["outcome"] == "unchanged"
     days = await house.store.client.command("PTTL", record) / 86_400_000
-    assert house.settings.record_days - 1 < days <= house.settings.record_days
+    assert house.settings.last_state_retention_days - 1 < days <= house.settings.last_state_retention_days

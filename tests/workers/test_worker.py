@@ -88,7 +88,7 @@ async def test_retry_is_obeyed_and_counted(store: Store) -> None:
 
 async def test_an_error_is_retried_and_then_buried_with_its_bytes(make_settings: Callable[..., Settings]) -> None:
     ran: Ran = []
-    store = await open_store(make_settings(attempts_max=3, backoff_seconds=0.01))
+    store = await open_store(make_settings(attempts_max=3, backoff_base_seconds=0.01))
     await make_redis(store).enqueue_job("fail", _job_id="f1")
     await run_burst(store, ran)
     assert [attempt for _, attempt in ran] == [1, 2, 3]
@@ -144,7 +144,7 @@ async def test_a_claim_takes_up_a_quarter_of_what_may_run_at_once_and_all_of_it_
     make_settings: Callable[..., Settings],
 ) -> None:
     ran: Ran = []
-    store = await open_store(make_settings(jobs_max=8, drain_seconds_max=0))
+    store = await open_store(make_settings(concurrency=8, drain_timeout_seconds=0))
     redis = make_redis(store)
     for number in range(9):
         await redis.enqueue_job("slow", _job_id=f"s{number}")
@@ -161,7 +161,7 @@ async def test_a_claim_takes_up_a_quarter_of_what_may_run_at_once_and_all_of_it_
 
 async def test_a_drain_gives_the_try_back(make_settings: Callable[..., Settings]) -> None:
     ran: Ran = []
-    store = await open_store(make_settings(drain_seconds_max=0))
+    store = await open_store(make_settings(drain_timeout_seconds=0))
     await make_redis(store).enqueue_job("slow", _job_id="s1")
     worker = LeaseWorker(make_functions(ran), store, "w1", handle_signals=False)
     running = asyncio.create_task(worker.async_run())

@@ -29,7 +29,7 @@ class Emit(Action, frozen=True, kw_only=True, tag="emit"):
     summary: ClassVar[str] = "Puts an event about this or another record into the queue."
 
     type: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
-    change: Change = "touched"
+    change: Change = "changed"
     record: Annotated[str, Meta(min_length=1, max_length=500)] = "{id}"
     kind: Literal["purchase_order", "customer"] | None = None
     platform: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}\Z")] | None = None

@@ -1,6 +1,6 @@
 """`do: flow_retail_delete_customer`: deletes a customer on Flow Retail.
 
-One that is gone already counts as deleted: safe.
+One that is gone already counts as deleted: idempotent.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from workers.platform_writes import Id, PlatformWrite, call_context, connector_o
 class FlowRetailDeleteCustomer(PlatformWrite, frozen=True, kw_only=True, tag="flow_retail_delete_customer"):
     """`customer` is a template of the customer's UID."""
 
-    repeat: ClassVar[Repeat] = "safe"
+    repeat: ClassVar[Repeat] = "idempotent"
     summary: ClassVar[str] = "Deletes a customer on Flow Retail."
     ids: ClassVar[tuple[str, ...]] = ("customer",)
 

@@ -1,6 +1,6 @@
 """`do: flow_retail_delete_extension`: takes an extension from a customer on Flow Retail.
 
-One that is gone already counts as taken: safe.
+One that is gone already counts as taken: idempotent.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from workers.platform_writes import Id, PlatformWrite, call_context, connector_o
 class FlowRetailDeleteExtension(PlatformWrite, frozen=True, kw_only=True, tag="flow_retail_delete_extension"):
     """`extension` is its name, as TWO_INVOICE; `organization` the UID beside it."""
 
-    repeat: ClassVar[Repeat] = "safe"
+    repeat: ClassVar[Repeat] = "idempotent"
     summary: ClassVar[str] = "Takes an extension from a customer on Flow Retail."
     ids: ClassVar[tuple[str, ...]] = ("customer", "extension", "organization")
 

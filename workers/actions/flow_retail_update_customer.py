@@ -1,6 +1,6 @@
 """`do: flow_retail_update_customer`: changes a customer on Flow Retail.
 
-Changed twice, it is the same: safe.
+Changed twice, it is the same: idempotent.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from workers.platform_writes import Id, PlatformWrite, call_context, connector_o
 class FlowRetailUpdateCustomer(PlatformWrite, frozen=True, kw_only=True, tag="flow_retail_update_customer"):
     """`change` is what of it changes; what is left out stays."""
 
-    repeat: ClassVar[Repeat] = "safe"
+    repeat: ClassVar[Repeat] = "idempotent"
     summary: ClassVar[str] = "Changes a customer on Flow Retail."
     ids: ClassVar[tuple[str, ...]] = ("customer",)
     body: ClassVar[tuple[str, type[Struct]] | None] = ("change", CustomerInput)

@@ -72,7 +72,7 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
             inputs["url"],
             headers=_headers(inputs, body or b"", context),
             body=body,
-            seconds_max=min(inputs["timeout_seconds"], context.resource("action_seconds_max")),
+            seconds_max=min(inputs["timeout_seconds"], context.resource("action_timeout_seconds")),
             bytes_max=ANSWER_BYTES_MAX,
             guarded=True,
         )
@@ -133,5 +133,5 @@ def _check_status(answer: Answer, now: float) -> None:
         return
     if status in TRANSIENT or status >= 500:
         wait = retry_after_seconds(answer.headers.get("retry-after"), now)
-        raise TransientError("answered_later", f"answered {status}", http_status=status, retry_after_seconds=wait)
-    raise PermanentError("answered_no", f"answered {status}", http_status=status)
+        raise TransientError("target_unavailable", f"answered {status}", http_status=status, retry_after_seconds=wait)
+    raise PermanentError("target_rejected", f"answered {status}", http_status=status)

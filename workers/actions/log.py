@@ -12,7 +12,7 @@ MESSAGE_CHARS_MAX = 1_000
 class Log(Action, frozen=True, kw_only=True, tag="log"):
     """`message` is a template; personal data in it is masked."""
 
-    repeat: ClassVar[Repeat] = "safe"
+    repeat: ClassVar[Repeat] = "idempotent"
     summary: ClassVar[str] = "Writes a line to the logs."
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -28,5 +28,5 @@ class Log(Action, frozen=True, kw_only=True, tag="log"):
         """See Action."""
         write = getattr(context.resource("log"), inputs["level"])
         about = {"event_id": context.event_id, "trace_id": trace_id(context.traceparent), "rule_id": context.rule}
-        write("rule.matched", message=inputs["message"], **about)
+        write("action.logged", text=inputs["message"], **about)
         return {}

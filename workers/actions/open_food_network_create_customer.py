@@ -1,7 +1,7 @@
 """`do: open_food_network_create_customer`.
 
 Creates a customer on Open Food Network, or updates the one of that e-mail address. The instance knows a customer by
-e-mail and enterprise, so that made twice it is one: safe.
+e-mail and enterprise, so that made twice it is one: idempotent.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from workers.platform_writes import PlatformWrite, call_context, connector_of, d
 class OpenFoodNetworkCreateCustomer(PlatformWrite, frozen=True, kw_only=True, tag="open_food_network_create_customer"):
     """`customer` is what it is written as; `enterprise_id` and `email` are due."""
 
-    repeat: ClassVar[Repeat] = "safe"
+    repeat: ClassVar[Repeat] = "idempotent"
     summary: ClassVar[str] = "Creates a customer on Open Food Network, or updates the one of that e-mail address."
     body: ClassVar[tuple[str, type[Struct]] | None] = ("customer", CustomerInput)
 

@@ -1,6 +1,6 @@
 """`do: open_food_network_delete_customer`: deletes a customer on Open Food Network.
 
-One that is gone already counts as deleted: safe.
+One that is gone already counts as deleted: idempotent.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from workers.platform_writes import Id, PlatformWrite, call_context, connector_o
 class OpenFoodNetworkDeleteCustomer(PlatformWrite, frozen=True, kw_only=True, tag="open_food_network_delete_customer"):
     """`customer` is a template of the customer's id."""
 
-    repeat: ClassVar[Repeat] = "safe"
+    repeat: ClassVar[Repeat] = "idempotent"
     summary: ClassVar[str] = "Deletes a customer on Open Food Network."
     ids: ClassVar[tuple[str, ...]] = ("customer",)
 

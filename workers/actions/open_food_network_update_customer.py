@@ -1,6 +1,6 @@
 """`do: open_food_network_update_customer`: changes a customer on Open Food Network.
 
-Changed twice, it is the same: safe.
+Changed twice, it is the same: idempotent.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from workers.platform_writes import Id, PlatformWrite, call_context, connector_o
 class OpenFoodNetworkUpdateCustomer(PlatformWrite, frozen=True, kw_only=True, tag="open_food_network_update_customer"):
     """`change` is what it is written as; `enterprise_id` and `email` are due each time, what else is left out stays."""
 
-    repeat: ClassVar[Repeat] = "safe"
+    repeat: ClassVar[Repeat] = "idempotent"
     summary: ClassVar[str] = "Changes a customer on Open Food Network."
     ids: ClassVar[tuple[str, ...]] = ("customer",)
     body: ClassVar[tuple[str, type[Struct]] | None] = ("change", CustomerInput)

@@ -1,6 +1,6 @@
 """`do: pack_cloud_delete_integration`: deletes an integration on pack.cloud.
 
-One that is gone already counts as deleted: safe.
+One that is gone already counts as deleted: idempotent.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from workers.platform_writes import Id, PlatformWrite, call_context, connector_o
 class PackCloudDeleteIntegration(PlatformWrite, frozen=True, kw_only=True, tag="pack_cloud_delete_integration"):
     """`integration` is a template of the integration's id."""
 
-    repeat: ClassVar[Repeat] = "safe"
+    repeat: ClassVar[Repeat] = "idempotent"
     summary: ClassVar[str] = "Deletes an integration on pack.cloud."
     ids: ClassVar[tuple[str, ...]] = ("integration",)
 

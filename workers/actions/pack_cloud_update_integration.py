@@ -1,6 +1,6 @@
 """`do: pack_cloud_update_integration`: changes an integration on pack.cloud.
 
-Changed twice, it is the same: safe.
+Changed twice, it is the same: idempotent.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from workers.platform_writes import Id, PlatformWrite, call_context, connector_o
 class PackCloudUpdateIntegration(PlatformWrite, frozen=True, kw_only=True, tag="pack_cloud_update_integration"):
     """`change` is what of it changes; what is left out stays."""
 
-    repeat: ClassVar[Repeat] = "safe"
+    repeat: ClassVar[Repeat] = "idempotent"
     summary: ClassVar[str] = "Changes an integration on pack.cloud."
     ids: ClassVar[tuple[str, ...]] = ("integration",)
     body: ClassVar[tuple[str, type[Struct]] | None] = ("change", IntegrationChange)

@@ -70,8 +70,8 @@ METRICS = (
         "A source's deliveries cannot be verified: a changed secret, a clock, or a stranger.",
     ),
     Alert(
-        "WaybillAdminRefused",
-        "sum by (namespace, reason) (increase(waybill_admin_refused_total[10m])) > 20",
+        "WaybillAdminDenied",
+        "sum by (namespace, reason) (increase(waybill_admin_denied_total[10m])) > 20",
         "0m",
         "warning",
         "Somebody calls the admin API again and again without a token that may.",
@@ -85,8 +85,8 @@ METRICS = (
         "More than half of the questions to a platform fail.",
     ),
     Alert(
-        "WaybillRulebookRefused",
-        "sum by (namespace) (increase(waybill_rulebooks_refused_total[15m])) > 0",
+        "WaybillRulebookRejected",
+        "sum by (namespace) (increase(waybill_rulebooks_rejected_total[15m])) > 0",
         "0m",
         "warning",
         "A worker cannot load the published rulebook and goes on with the one before.",
@@ -122,32 +122,32 @@ METRICS = (
 )
 
 
-def _logged(count: Count, by: str, more: int) -> str:
+def _logged(count: Count, more: int) -> str:
     query = to_logql(count).replace("$__auto", "10m").removesuffix(" or vector(0)")
     bare = query.replace('namespace=~"$namespace", ', "").replace("$app", "waybill")
-    passed = bare.replace(' | source=~"$source"', "").replace(", source |", " |" if by != "source" else ", source |")
+    passed = bare.replace(' | source_name=~"$source"', "")
     return f"{passed} > {more}"
 
 
 LOGS = (
     Alert(
         "WaybillDeadLettersLogged",
-        _logged(Count("attempt.finished", ("source",), (Where("outcome", "=", "dead_lettered"),)), "source", 0),
+        _logged(Count("attempt.finished", ("source_name",), (Where("outcome", "=", "dead_lettered"),)), 0),
         "0m",
         "warning",
         "Events became dead letters.",
     ),
     Alert(
         "WaybillDeliveriesRejectedLogged",
-        _logged(Count("delivery.received", ("source",), (Where("status", "=", "rejected"),)), "source", 20),
+        _logged(Count("delivery.received", ("source_name",), (Where("delivery_status", "=", "rejected"),)), 20),
         "5m",
         "warning",
         "A source's deliveries are refused.",
     ),
     Alert(
         "WaybillEventsOldLogged",
-        'max(max_over_time({app="waybill", component="workers"} |= "queue.sampled" | json event, oldest_age_ms'
-        ' | event="queue.sampled" | unwrap oldest_age_ms | __error__="" [5m])) > 1800000',
+        'max(max_over_time({app="waybill", component="workers"} |= "queue.sampled" | json message, oldest_age_ms'
+        ' | message="queue.sampled" | unwrap oldest_age_ms | __error__="" [5m])) > 1800000',
         "10m",
         "warning",
         "The oldest event has waited for more than half an hour.",
@@ -160,9 +160,9 @@ LOGS = (
         "No worker has said anything, though each does so every few seconds: none runs, or logs do not arrive.",
     ),
     Alert(
-        "WaybillStoreUnsafe",
-        'sum(count_over_time({app="waybill", component="service"} |= "store.unsafe" | json event'
-        ' | event="store.unsafe" [5m])) > 0',
+        "WaybillStoreNotDurable",
+        'sum(count_over_time({app="waybill", component="service"} |= "store.not_durable" | json message'
+        ' | message="store.not_durable" [5m])) > 0',
         "0m",
         "critical",
         "The store does not keep what WAYBILL_DURABILITY promises; nothing is acknowledged.",

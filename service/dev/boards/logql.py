@@ -54,8 +54,8 @@ def _of_all(question: Question) -> str:
     """Questions that are asked of the lines of both pods."""
     match question:
         case Troubles(most):
-            found = '| json event, level, error_kind | level=~"error|critical" | error_kind!=""'
-            return f"topk({most}, sum by (event, error_kind) (count_over_time({EVERYTHING} {found} [$__range])))"
+            found = '| json message, level, error_kind | level=~"error|critical" | error_kind!=""'
+            return f"topk({most}, sum by (message, error_kind) (count_over_time({EVERYTHING} {found} [$__range])))"
         case Levels():
             return f"sum by (level) (count_over_time({EVERYTHING} | json level [$__auto]))"
         case Strays():
@@ -71,9 +71,9 @@ def _of_all(question: Question) -> str:
 def _lines(event: str, fields: Iterable[str], where: tuple[Where, ...]) -> str:
     """Lines of an event that pass: the name first as plain text, which is cheap, then the fields that are needed."""
     wanted = narrowed(event, where)
-    named = dict.fromkeys(("event", *fields, *(each.field for each in wanted)))
+    named = dict.fromkeys(("message", *fields, *(each.field for each in wanted)))
     selector = f'{EVERYTHING[:-1]}, component="{COMPONENTS[event]}"}}'
-    passed = _filters((Where("event", "=", event), *wanted))
+    passed = _filters((Where("message", "=", event), *wanted))
     return f'{selector} |= "{event}" | json {", ".join(named)} | {passed}'
 
 

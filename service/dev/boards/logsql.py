@@ -18,6 +18,9 @@ from service.dev.boards.questions import (
     narrowed,
 )
 
+MESSAGE = "_msg"
+"""The field `message` under the name that VictoriaLogs gives it with `_msg_field=message`."""
+
 EVERYTHING = '{namespace=~"$namespace",app="$app"}'
 
 
@@ -48,13 +51,14 @@ def _of_all(question: Question) -> str:
     match question:
         case Troubles(most):
             found = "level:in(error, critical) error_kind:*"
-            return f"{EVERYTHING} {found} | stats by (event, error_kind) count() n | sort by (n) desc limit {most}"
+            return f"{EVERYTHING} {found} | stats by ({MESSAGE}, error_kind) count() n | sort by (n) desc limit {most}"
         case Levels():
             return f"{EVERYTHING} | stats by (level) count() n"
         case Strays():
-            return f'{EVERYTHING} event:="" | stats count() n'
+            return f'{EVERYTHING} {MESSAGE}:="" | stats count() n'
         case Lines(fields, where):
-            return f"{EVERYTHING} {_filters(where)} | fields _time, {', '.join(fields)} | sort by (_time)"
+            shown = ", ".join(MESSAGE if field == "message" else field for field in fields)
+            return f"{EVERYTHING} {_filters(where)} | fields _time, {shown} | sort by (_time)"
         case _:
             raise TypeError(f"no LogsQL for {type(question).__name__}")
 
@@ -64,7 +68,7 @@ def _by(fields: tuple[str, ...]) -> str:
 
 
 def _lines(event: str, where: tuple[Where, ...]) -> str:
-    wanted = (Where("component", "=", COMPONENTS[event]), Where("event", "=", event), *narrowed(event, where))
+    wanted = (Where("component", "=", COMPONENTS[event]), Where(MESSAGE, "=", event), *narrowed(event, where))
     return f"{EVERYTHING} {_filters(wanted)}"
 
 

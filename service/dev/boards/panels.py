@@ -29,7 +29,7 @@ DELIVERY, ATTEMPT, FETCH, ACTION, QUEUE = (
 )
 ENDED = Where("outcome", "=~", "matched|unmatched|unchanged|resolved|ignored|dead_lettered")
 DECIDED = Where("outcome", "=~", "matched|unmatched")
-REJECTED = Where("status", "=", "rejected")
+REJECTED = Where("delivery_status", "=", "rejected")
 RETRIED = Where("outcome", "=", "retried")
 DEAD = Where("outcome", "=", "dead_lettered")
 ERROR = Where("outcome", "=", "error")
@@ -54,22 +54,24 @@ class Row(Struct, frozen=True):
 
 
 FRONT_DOOR = Row(
-    "Front door",
+    "Ingress",
     (
-        Panel("Deliveries per second", "lines", (Count(DELIVERY, ("source",), rate=True),), "reqps"),
-        Panel("Deliveries by status", "bars", (Count(DELIVERY, ("status",)),)),
-        Panel("Answered within, median", "number", (Quantile(0.5, DELIVERY, "duration_ms"),), "ms"),
-        Panel("Answered within, 99 of 100", "lines", (Quantile(0.99, DELIVERY, "duration_ms", ("source",)),), "ms"),
+        Panel("Deliveries per second", "lines", (Count(DELIVERY, ("source_name",), rate=True),), "reqps"),
+        Panel("Deliveries by status", "bars", (Count(DELIVERY, ("delivery_status",)),)),
+        Panel("Response time p50", "number", (Quantile(0.5, DELIVERY, "duration_ms"),), "ms"),
+        Panel("Response time p99", "lines", (Quantile(0.99, DELIVERY, "duration_ms", ("source_name",)),), "ms"),
         Panel(
-            "Answered 5xx",
+            "5xx rate",
             "number",
             (Ratio(Count(DELIVERY, where=(Where("http_status", ">=", 500),)), Count(DELIVERY)),),
             "percentunit",
             0.01,
             "Our own faults; the sender comes again.",
         ),
-        Panel("Rejected, by reason", "bars", (Count(DELIVERY, ("source", "reason"), (REJECTED,)),)),
-        Panel("Duplicates", "bars", (Count(DELIVERY, ("source",), (Where("status", "=", "duplicate"),)),)),
+        Panel("Rejected, by reason", "bars", (Count(DELIVERY, ("source_name", "reason"), (REJECTED,)),)),
+        Panel(
+            "Duplicates", "bars", (Count(DELIVERY, ("source_name",), (Where("delivery_status", "=", "duplicate"),)),)
+        ),
     ),
 )
 IN_THE_QUEUE = Row(
@@ -77,63 +79,79 @@ IN_THE_QUEUE = Row(
     (
         Panel("Jobs: due", "lines", (Peak(QUEUE, "due"),)),
         Panel("Jobs: deferred and running", "lines", (Peak(QUEUE, "deferred"), Peak(QUEUE, "running"))),
-        Panel("Oldest event", "number", (Peak(QUEUE, "oldest_age_ms", 1_000),), "s", 300),
-        Panel("Dead letters waiting", "number", (Peak(QUEUE, "dead_letters", span="range"),), red=1),
+        Panel("Oldest pending event", "number", (Peak(QUEUE, "oldest_age_ms", 1_000),), "s", 300),
+        Panel("Dead letters", "number", (Peak(QUEUE, "dead_letters", span="range"),), red=1),
         Panel("Workers alive", "number", (Peak(QUEUE, "workers"),)),
         Panel("Store memory", "lines", (Peak(QUEUE, "memory_bytes"),), "bytes"),
-        Panel("Wait in the queue, 95 of 100", "lines", (Quantile(0.95, ATTEMPT, "queue_wait_ms"),), "ms"),
+        Panel("Queue wait p95", "lines", (Quantile(0.95, ATTEMPT, "queue_wait_ms"),), "ms"),
         Panel(
-            "From receipt to end, 95 of 100", "lines", (Quantile(0.95, ATTEMPT, "e2e_ms", ("source",), (ENDED,)),), "ms"
+            "End-to-end latency p95",
+            "lines",
+            (Quantile(0.95, ATTEMPT, "e2e_ms", ("source_name",), (ENDED,)),),
+            "ms",
         ),
     ),
 )
 ATTEMPTS = Row(
     "Attempts",
     (
-        Panel("By outcome", "bars", (Count(ATTEMPT, ("outcome",)),)),
-        Panel("Retries by cause", "bars", (Count(ATTEMPT, ("error_kind",), (RETRIED,)),)),
-        Panel("Attempts needed", "gauges", (Count(ATTEMPT, ("attempt",), (DECIDED,), "range"),)),
-        Panel("Dead-lettered", "number", (Count(ATTEMPT, (), (DEAD,), "range"),), red=1),
-        Panel("Dead-lettered, by source and cause", "bars", (Count(ATTEMPT, ("source", "error_kind"), (DEAD,)),)),
+        Panel("Attempts by outcome", "bars", (Count(ATTEMPT, ("outcome",)),)),
+        Panel("Retries by error", "bars", (Count(ATTEMPT, ("error_kind",), (RETRIED,)),)),
+        Panel("Attempts per event", "gauges", (Count(ATTEMPT, ("attempt",), (DECIDED,), "range"),)),
+        Panel("Events dead-lettered", "number", (Count(ATTEMPT, (), (DEAD,), "range"),), red=1),
+        Panel(
+            "Events dead-lettered by source and error",
+            "bars",
+            (Count(ATTEMPT, ("source_name", "error_kind"), (DEAD,)),),
+        ),
     ),
 )
 PLATFORMS = Row(
     "Platforms",
     (
-        Panel("Answers within, 95 of 100", "lines", (Quantile(0.95, FETCH, "duration_ms", ("platform",)),), "ms"),
-        Panel("Errors by status", "bars", (Count(FETCH, ("platform", "http_status"), (ERROR,)),)),
-        Panel("Errors by cause", "bars", (Count(FETCH, ("platform", "error_kind"), (ERROR,)),)),
-        Panel("Asked to slow down", "bars", (Count(FETCH, ("platform",), (Where("http_status", "=", 429),)),)),
+        Panel("Platform response time p95", "lines", (Quantile(0.95, FETCH, "duration_ms", ("platform",)),), "ms"),
+        Panel("Platform errors by status", "bars", (Count(FETCH, ("platform", "http_status"), (ERROR,)),)),
+        Panel("Platform errors by kind", "bars", (Count(FETCH, ("platform", "error_kind"), (ERROR,)),)),
+        Panel("429 responses", "bars", (Count(FETCH, ("platform",), (Where("http_status", "=", 429),)),)),
     ),
 )
 RULES = Row(
     "Rules",
     (
-        Panel("Effects per rule", "bars", (Count(ACTION, ("rule",)),)),
+        Panel("Effects per rule", "bars", (Count(ACTION, ("rule_id",)),)),
         Panel("Rules matched per attempt", "lines", (Ratio(Sum(ATTEMPT, "rules_matched"), Count(ATTEMPT)),)),
-        Panel("Effects by outcome", "bars", (Count(ACTION, ("do", "outcome")),)),
-        Panel("Effects within, 95 of 100", "lines", (Quantile(0.95, ACTION, "duration_ms", ("do",)),), "ms"),
-        Panel("Rules that could not say", "lines", (Ratio(Sum(ATTEMPT, "rules_unknown"), Count(ATTEMPT)),)),
+        Panel("Effects by outcome", "bars", (Count(ACTION, ("action_type", "outcome")),)),
+        Panel("Effect duration p95", "lines", (Quantile(0.95, ACTION, "duration_ms", ("action_type",)),), "ms"),
+        Panel("Rules with result unknown or error", "lines", (Ratio(Sum(ATTEMPT, "rules_unknown"), Count(ATTEMPT)),)),
     ),
 )
 TROUBLE = Row(
-    "Trouble",
+    "Errors",
     (
-        Panel("Commonest errors", "table", (Troubles(),)),
-        Panel("Lines by level", "bars", (Levels(),)),
-        Panel("Lines that are no JSON", "number", (Strays(),), red=1),
+        Panel("Top errors", "table", (Troubles(),)),
+        Panel("Log lines by level", "bars", (Levels(),)),
+        Panel("Log lines that are not JSON", "number", (Strays(),), red=1),
         Panel(
-            "Admin API: refused",
+            "Admin API: denied calls",
             "bars",
-            (Count("admin.refused", ("reason", "peer")),),
+            (Count("admin.denied", ("reason", "client_host")),),
             meaning="Lines of calls without a known token, or beyond its role; of many a second, one.",
         ),
         Panel(
-            "Trouble feed",
+            "Errors and warnings",
             "feed",
             (
                 Lines(
-                    ("level", "event", "source", "status", "outcome", "reason", "error_kind", "event_id"),
+                    (
+                        "level",
+                        "message",
+                        "source_name",
+                        "delivery_status",
+                        "outcome",
+                        "reason",
+                        "error_kind",
+                        "event_id",
+                    ),
                     (Where("level", "=~", "warning|error|critical"),),
                 ),
             ),
@@ -141,14 +159,23 @@ TROUBLE = Row(
     ),
 )
 ONE_EVENT = Row(
-    "One event, start to end",
+    "Single event",
     (
         Panel(
-            "Its lines",
+            "Event log",
             "feed",
             (
                 Lines(
-                    ("event", "status", "outcome", "attempt", "operation", "rule", "duration_ms", "error_kind"),
+                    (
+                        "message",
+                        "delivery_status",
+                        "outcome",
+                        "attempt",
+                        "operation",
+                        "rule_id",
+                        "duration_ms",
+                        "error_kind",
+                    ),
                     (Where("event_id", "=", "$event_id"),),
                 ),
             ),

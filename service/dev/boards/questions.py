@@ -90,14 +90,14 @@ COMPONENTS = {
     "record.fetched": "workers",
     "action.finished": "workers",
     "queue.sampled": "workers",
-    "admin.refused": "service",
+    "admin.denied": "service",
 }
 """Which pod writes the lines that are counted."""
 
-WITH_SOURCE = frozenset(COMPONENTS) - {"queue.sampled", "admin.refused"}
+WITH_SOURCE = frozenset(COMPONENTS) - {"queue.sampled", "admin.denied"}
 """Events that the dashboard's choice of a source narrows."""
 
 
 def narrowed(event: str, where: tuple[Where, ...]) -> tuple[Where, ...]:
     """Add the dashboard's choice of sources, where the event has one."""
-    return (*where, Where("source", "=~", "$source")) if event in WITH_SOURCE else where
+    return (*where, Where("source_name", "=~", "$source")) if event in WITH_SOURCE else where

@@ -7,12 +7,12 @@ import msgspec
 from service.dev.pages.logs import read_schema
 
 SHOWN = (
-    "source",
-    "status",
+    "source_name",
+    "delivery_status",
     "outcome",
     "reason",
     "platform",
-    "rule",
+    "rule_id",
     "attempt",
     "duration_ms",
     "error_kind",
@@ -20,27 +20,27 @@ SHOWN = (
 )
 """What stands on a line behind its name; all other fields are below it."""
 
-OF_LNAV = frozenset({"ts", "level", "event", "cut", "event_ids", "to"})
-"""What lnav has a role of its own for, lists, which it has no kind for, and a word of SQL, which it does not quote."""
+OF_LNAV = frozenset({"timestamp", "level", "message", "truncated", "event_ids"})
+"""What lnav has a role of its own for, and lists, which it has no kind for."""
 
 KINDS = {"string": "string", "integer": "integer", "number": "float", "boolean": "boolean"}
-IDENTIFIERS = frozenset({"event_id", "trace_id", "source", "rule", "platform", "worker", "error_kind"})
+IDENTIFIERS = frozenset({"event_id", "trace_id", "source_name", "rule_id", "platform", "worker", "error_kind"})
 
 
 def lnav_format() -> str:
     """Make docs/waybill.lnav.json."""
-    line: list[Any] = [{"field": "__timestamp__"}, " ", {"field": "event", "min-width": 18}]
+    line: list[Any] = [{"field": "__timestamp__"}, " ", {"field": "message", "min-width": 18}]
     line += [{"field": name, "default-value": ""} if end else " " for name in SHOWN for end in (False, True)]
     form = {
         "title": "Waybill",
         "description": "Log lines of Waybill, one JSON object each.",
         "json": True,
         "hide-extra": False,
-        "timestamp-field": "ts",
+        "timestamp-field": "timestamp",
         "level-field": "level",
         "opid-field": "event_id",
         "level": {"debug": "debug", "info": "info", "warning": "warning", "error": "error", "critical": "critical"},
-        "value": {"event": {"kind": "string", "identifier": True}} | _values(),
+        "value": {"message": {"kind": "string", "identifier": True}} | _values(),
         "line-format": line,
     }
     schema = "https://lnav.org/schemas/format-v1.schema.json"

@@ -16,7 +16,7 @@ Made from `service/log_schema.json` (JSON Schema) by `python -m service.dev.page
 Every process writes one JSON object a line to standard output, and nothing else: what libraries log, warnings and
 tracebacks come as lines of the same shape. At a terminal the same fields are rendered for reading. A line is one
 `write` of at most `WAYBILL_LOG_LINE_BYTES_MAX` bytes; where it would be longer, its longest fields are cut and named
-under `cut`.
+under `truncated`.
 
 There is one canonical line per unit of work, written at its end even on failure: `delivery.received`,
 `record.fetched`, `action.finished`, `attempt.finished`; and `queue.sampled`, which always ticks. `event_id` leads from
@@ -30,9 +30,9 @@ The names are flat, so that every store of logs agrees on them, and map to OpenT
 
 | here | OpenTelemetry |
 |---|---|
-| `ts` | `Timestamp` |
+| `timestamp` | `Timestamp` |
 | `level` | `SeverityText` |
-| `event` | `event.name` |
+| `message` | `event.name` |
 | `component` | `service.name` (as `waybill-<component>`) |
 | `trace_id` | `TraceId` |
 | `http_status` | `http.response.status_code` |
@@ -40,6 +40,7 @@ The names are flat, so that every store of logs agrees on them, and map to OpenT
 | `error_type` | `exception.type` |
 | `error_message` | `exception.message` |
 | `error_stack` | `exception.stacktrace` |
+| `client_host` | `client.address` |
 | `body_bytes` | `http.request.body.size` |
 | others | `waybill.<name>` |
 """
@@ -73,7 +74,7 @@ def _overview(events: Schema) -> Iterator[str]:
 def _section(name: str, event: Schema, fields: Schema) -> Iterator[str]:
     yield f"### {name}\n"
     yield event["description"] + "\n"
-    own = {field: said for field, said in event["properties"].items() if field not in {"event", "level", "component"}}
+    own = {field: said for field, said in event["properties"].items() if field not in {"message", "level", "component"}}
     if own:
         yield _table(own, event["required"], fields)
 

@@ -164,7 +164,7 @@ def _told(change: Callable[[Rule], Rule]) -> Callable[[Rule], Rule]:
         except NodeMissing as error:
             raise not_found(f"condition {str(error)[:200]} in {rule.id}") from None
         except NodeFull as error:
-            raise Refusal(409, "no_room", f"{error}.") from None
+            raise Refusal(409, "limit_exceeded", f"{error}.") from None
 
     return told
 

@@ -47,7 +47,7 @@ class DeadLetters(Controller):
         parts: Parts,
         source: Word = None,
         type: Word = None,
-        error: Word = None,
+        error_kind: Word = None,
         record: Record = None,
         rule: Rule = None,
         since: Moment = None,
@@ -57,7 +57,14 @@ class DeadLetters(Controller):
     ) -> EventPage:
         """List dead letters, those that died last first. A page may be short, or empty, and yet have a `next`."""
         wanted = Wanted(
-            source=source, type=type, fate=error, record=record, rule=rule, state="dead", since=since, until=until
+            source=source,
+            type=type,
+            error_kind=error_kind,
+            record=record,
+            rule=rule,
+            state="dead",
+            since=since,
+            until=until,
         )
         return await list_events(parts.places, wanted, limit, after)
 
@@ -77,7 +84,7 @@ class DeadLetters(Controller):
         self, event_id: FromPath[str], data: JSONBody[ReplayOrder], parts: Parts, caller: Caller
     ) -> Change:
         """Put one dead letter back. One that is under way is told of, and left alone."""
-        return await replay_event(parts.places, caller, event_id, again=data.again, dry_run=data.dry_run)
+        return await replay_event(parts.places, caller, event_id, rerun_done=data.rerun_done, dry_run=data.dry_run)
 
     @post("/{event_id:str}/discard", role="operator", status_code=200)
     async def discard_dead_letter(
@@ -89,7 +96,7 @@ class DeadLetters(Controller):
     @post("/replay", role="operator", status_code=200)
     async def replay_dead_letters(self, data: JSONBody[BulkReplay], parts: Parts, caller: Caller) -> ChangePage:
         """Put back a page of dead letters, at most `rate` a second; a dry run unless told otherwise."""
-        return await replay_page(parts.places, caller, _dead(data), again=data.again)
+        return await replay_page(parts.places, caller, _dead(data), rerun_done=data.rerun_done)
 
     @post("/discard", role="operator", status_code=200)
     async def discard_dead_letters(self, data: JSONBody[BulkDiscard], parts: Parts, caller: Caller) -> ChangePage:
@@ -98,4 +105,4 @@ class DeadLetters(Controller):
 
 
 def _dead(data: Bulk) -> Bulk:
-    return structs.replace(data, wanted=structs.replace(data.wanted, state="dead"))
+    return structs.replace(data, filter=structs.replace(data.filter, state="dead"))

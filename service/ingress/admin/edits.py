@@ -30,7 +30,7 @@ class Request(Struct, frozen=True):
     caller: Operator
     rule_id: str
     if_match: str | None
-    what: str
+    audit_action: str
     note: str = ""
 
 
@@ -65,12 +65,12 @@ async def add_rule(parts: AdminParts, caller: Operator, rule: Rule, note: str) -
     """Add a rule; give the version it is in.
 
     Raises:
-        Refusal: 409 `exists`, 422.
+        Refusal: 409 `already_exists`, 422.
     """
 
     def added(document: Document) -> Document:
         if any(known.id == rule.id for known in document.rules):
-            raise Refusal(409, "exists", f"There is a rule {rule.id}.")
+            raise Refusal(409, "already_exists", f"There is a rule {rule.id}.")
         check_rule(parts, rule, place_in_rule)
         return structs.replace(document, api_rules=(*document.api_rules, rule))
 
@@ -123,9 +123,9 @@ def _check_sources(parts: AdminParts, rule: Rule) -> None:
 
 
 async def _publish(parts: AdminParts, request: Request, change: Callable[[Document], Document]) -> str:
-    note = request.note or f"{request.what} {request.rule_id}"
+    note = request.note or f"{request.audit_action} {request.rule_id}"
     shelves = [store.rulebook for store in parts.stores]
     published = await change_rules(shelves, change, request.caller.name, note)
     if published.changed:
-        tell_change(request.caller, request.what, request.rule_id, rulebook=published.version)
+        tell_change(request.caller, request.audit_action, request.rule_id, rulebook=published.version)
     return published.version

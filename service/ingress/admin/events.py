@@ -22,16 +22,16 @@ Moment = Annotated[datetime | None, QueryParameter(description="when it arrived,
 
 
 class ReplayOrder(Struct, frozen=True, forbid_unknown_fields=True):
-    """How to put one event back: only what is unfinished, or `again` every effect under a new idempotency key."""
+    """How to put one event back: its unfinished effects, or with `rerun_done` every effect under a new key."""
 
-    again: bool = False
+    rerun_done: bool = False
     dry_run: bool = False
 
 
 class BulkReplay(Bulk, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which events to put back, and how; `wanted.state` says whether those that are `dead` or that `ended`."""
+    """Which events to put back, and how; `filter.state` says whether those that are `dead` or that `ended`."""
 
-    again: bool = False
+    rerun_done: bool = False
 
 
 class Events(Controller):
@@ -46,7 +46,7 @@ class Events(Controller):
         parts: Parts,
         source: Word = None,
         type: Word = None,
-        fate: Word = None,
+        outcome: Word = None,
         record: Record = None,
         rule: Rule = None,
         wanted_state: Annotated[State | None, QueryParameter(name="state")] = None,
@@ -57,7 +57,14 @@ class Events(Controller):
     ) -> EventPage:
         """List events, newest first. A page may be short, or empty, and yet have a `next`."""
         wanted = Wanted(
-            source=source, type=type, fate=fate, record=record, rule=rule, state=wanted_state, since=since, until=until
+            source=source,
+            type=type,
+            outcome=outcome,
+            record=record,
+            rule=rule,
+            state=wanted_state,
+            since=since,
+            until=until,
         )
         return await list_events(parts.places, wanted, limit, after)
 
@@ -78,9 +85,9 @@ class Events(Controller):
         self, event_id: FromPath[str], data: JSONBody[ReplayOrder], parts: Parts, caller: Caller
     ) -> Change:
         """Put one event back. One that is under way is told of, and left alone."""
-        return await replay_event(parts.places, caller, event_id, again=data.again, dry_run=data.dry_run)
+        return await replay_event(parts.places, caller, event_id, rerun_done=data.rerun_done, dry_run=data.dry_run)
 
     @post("/replay", role="operator", status_code=200)
     async def replay_events(self, data: JSONBody[BulkReplay], parts: Parts, caller: Caller) -> ChangePage:
         """Put back a page of events, at most `rate` a second; a dry run unless told otherwise. Go on with `next`."""
-        return await replay_page(parts.places, caller, data, again=data.again)
+        return await replay_page(parts.places, caller, data, rerun_done=data.rerun_done)

@@ -1,4 +1,4 @@
-"""/forget: erase a customer everywhere."""
+"""/erasures: erase a customer everywhere."""
 
 from typing import Annotated
 
@@ -23,7 +23,7 @@ class ForgetOrder(Struct, frozen=True, forbid_unknown_fields=True):
 class Forgetting(Controller):
     """Erasing what is kept of a person."""
 
-    path = "/forget"
+    path = "/erasures"
     tags = ("Personal data",)
 
     @post("/", role="admin", status_code=200)

@@ -25,10 +25,10 @@ _NAMES = {"wanted_state": "state"}
 
 _NAMED = re.compile(r"Object (contains unknown|missing required) field `([^`]*)`")
 _CODES = {
-    400: "unparsable",
+    400: "malformed_payload",
     404: "not_found",
     405: "method_not_allowed",
-    413: "too_large",
+    413: "payload_too_large",
     415: "unsupported_media_type",
 }
 
@@ -88,14 +88,14 @@ def answer_http_error(_request: Request[Any, Any, Any], error: HTTPException) ->
         faults = [_fault(found) for found in extra]
         faults += [Fault(f"?{name}", "is missing") for name in _MISSING.findall(error.detail)]
         return respond(422, "invalid", "What was sent is not of the shape that is due.", faults)
-    code = _CODES.get(error.status_code, "refused")
+    code = _CODES.get(error.status_code, "rejected")
     return respond(error.status_code, code, error.detail, (), error.headers)
 
 
 def answer_unreadable(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer a body that cannot be read at all: not UTF-8, or nested without end."""
     reason = "is nested too deeply" if isinstance(error, RecursionError) else "is not UTF-8"
-    return respond(400, "unparsable", f"The JSON {reason}.")
+    return respond(400, "malformed_payload", f"The JSON {reason}.")
 
 
 def answer_trouble(_request: Request[Any, Any, Any], error: WaybillError) -> Response[bytes]:

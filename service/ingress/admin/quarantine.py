@@ -1,6 +1,6 @@
 """/quarantine: refused deliveries, to be judged again and taken in once a mistake is mended."""
 
-from litestar import Controller, get, post
+from litestar import Controller, delete, get, post
 from litestar.params import FromPath
 
 from service.ingress.admin.events import Word
@@ -44,17 +44,17 @@ class QuarantinedDeliveries(Controller):
         """Show one; what may be a credential only `raw`."""
         return await show_refused(parts.places, refused_id, sight_of(caller, raw=raw))
 
-    @post("/{refused_id:str}/verify", role="operator", status_code=200)
+    @post("/{refused_id:str}/reverify", role="operator", status_code=200)
     async def verify_refused(self, refused_id: FromPath[str], parts: Parts) -> Reviewed:
         """Judge one again by what is configured now, and change nothing."""
         return await verify_refused(parts.places, refused_id, parts.sources)
 
-    @post("/{refused_id:str}/accept", role="operator", status_code=200)
+    @post("/{refused_id:str}/release", role="operator", status_code=200)
     async def accept_refused(self, refused_id: FromPath[str], parts: Parts, caller: Caller) -> Reviewed:
         """Take one in if it is good by what is configured now; it leaves the quarantine then."""
         return await accept_refused(parts.places, caller, refused_id, parts.sources, parts.late_store.opened)
 
-    @post("/{refused_id:str}/discard", role="operator", status_code=200)
+    @delete("/{refused_id:str}", role="operator", status_code=200)
     async def discard_refused(self, refused_id: FromPath[str], parts: Parts, caller: Caller) -> Discarded:
         """Forget one."""
         return await discard_refused(parts.places, caller, refused_id)

@@ -1,4 +1,4 @@
-"""Calls that nobody may make: each is counted, and told in `admin.refused`, whoever knocks how often.
+"""Calls that nobody may make: each is counted, and told in `admin.denied`, whoever knocks how often.
 
 Of a scanner's thousand calls the first few leave lines of their own, the others one a second that speaks for all since
 the one before. Never a token, nor anything else of what was sent: the route is its template.
@@ -49,7 +49,7 @@ class RefusedCalls:
             "http_status": refusal.status,
             "method": request.method,
             "route": request.scope["path_template"],
-            "peer": request.client.host if request.client else "",
+            "client_host": request.client.host if request.client else "",
             **known,
         }
         self._calls += 1
@@ -66,5 +66,5 @@ class RefusedCalls:
         self._tell()
 
     def _tell(self) -> None:
-        get_logger().warning("admin.refused", **self._last, calls=self._calls)
+        get_logger().warning("admin.denied", **self._last, calls=self._calls)
         self._calls = 0

@@ -100,7 +100,7 @@ class RulebookVersions(Controller):
         """Put a former version in force again, rules of files and of the API alike."""
         before, _ = await current_rules(parts)
         if if_match is not None and if_match not in {"*", f'"{before}"'}:
-            raise Refusal(412, "changed_meanwhile", "Another version is in force by now.", _headers(before))
+            raise Refusal(412, "precondition_failed", "Another version is in force by now.", _headers(before))
         kept = await kept_rulebook(parts.places, data.version)
         done = await restore_rulebook(
             parts.places, caller, data.version, parts.actions, author=caller.name, note=data.note

@@ -15,10 +15,10 @@ def sight_of(caller: Operator, *, raw: bool) -> Sight:
     """Give what a caller may see.
 
     Raises:
-        Refusal: 403 `not_allowed`.
+        Refusal: 403 `permission_denied`.
     """
     if raw and caller.role != "admin":
-        raise Refusal(403, "not_allowed", f"Raw bodies take the role admin; {caller.name} is {caller.role}.")
+        raise Refusal(403, "permission_denied", f"Raw bodies take the role admin; {caller.name} is {caller.role}.")
     if raw:
         return "raw"
     return "outline" if caller.role == "viewer" else "redacted"

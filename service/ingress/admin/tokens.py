@@ -58,19 +58,19 @@ class Tokens(Struct, frozen=True):
         """Let a call through to its route, or refuse it.
 
         Raises:
-            Refusal: 401 `not_authenticated`, 403 `not_allowed`.
+            Refusal: 401 `unauthenticated`, 403 `permission_denied`.
         """
         given = connection.headers.getall("authorization", [])
         operator = self.find(given[0]) if len(given) == 1 else None  # of two, a proxy may have looked at the other one
         if operator is None:
-            raise Refusal(401, "not_authenticated", "A bearer token of waybill.yaml is due.", _CHALLENGE)
-        peer = connection.client.host if connection.client else ""
-        connection.scope["user"] = structs.replace(operator, peer=peer)
+            raise Refusal(401, "unauthenticated", "A bearer token of waybill.yaml is due.", _CHALLENGE)
+        host = connection.client.host if connection.client else ""
+        connection.scope["user"] = structs.replace(operator, client_host=host)
         # what may be done here, which Litestar answers by itself
         asks = isinstance(handler, HTTPRouteHandler) and handler.http_methods == {"OPTIONS"}
         least: Role = handler.opt.get("role", ROLES[0] if asks else ROLES[-1])
         if ROLES.index(operator.role) < ROLES.index(least):
-            raise Refusal(403, "not_allowed", f"This takes the role {least}; {operator.name} is {operator.role}.")
+            raise Refusal(403, "permission_denied", f"This takes the role {least}; {operator.name} is {operator.role}.")
 
 
 def caller_of(request: Request[Operator, Any, Any]) -> Operator:

@@ -2,7 +2,7 @@
 -- Look at a bounded slice of what is kept and mend, in this same call, what breaks an invariant. One sweeper at a time.
 -- ARGV: prefix, queue, sweeper, its turn in ms, items_max, keep_ms of ended events, dead letters kept in ms (0: for
 -- ever), lane payload, effects payload, body_ms, lease_ms. Gives {} if another one sweeps, else 'swept', names and counts
--- of what was mended, and 1 if there is more to look at before a pass is over, else 0.
+-- of what was repaired, and 1 if there is more to look at before a pass is over, else 0.
 local holder = redis.call('SET', prefix .. 'sweeper', ARGV[3], 'NX', 'GET', 'PX', ARGV[4])
 if holder and holder ~= ARGV[3] then
   return {}
@@ -10,13 +10,13 @@ end
 redis.call('PEXPIRE', prefix .. 'sweeper', ARGV[4])
 local items_max, keep_ms, dead_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local place = prefix .. 'sweep'
-local mended, more = {}, 0
+local repaired, more = {}, 0
 local LANE_LOOKED_THROUGH_MAX = 1000 -- a longer lane is looked through once it is shorter: finding a place in it takes time
 local ENDED_PER_ITEM = 10 -- forgetting an ended event is one removal: as many have to go as come
 local WORKER_SILENT_SECONDS_MAX = 86400
 
 local function count(name)
-  mended[name] = (mended[name] or 0) + 1
+  repaired[name] = (repaired[name] or 0) + 1
 end
 
 -- A slice of a sorted set, from where the last sweep stopped; begins anew at the end.
@@ -40,7 +40,7 @@ local function mend_open(id)
   local state = ended_as(id) and 'ended' or redis.call('HGET', event, 'state')
   if state == 'ended' or state == 'dead' then
     redis.call('ZREM', open, id)
-    return count('open_but_over')
+    return count('open_but_ended')
   end
   if redis.call('ZSCORE', queue, effects_prefix .. id) then
     return
@@ -62,7 +62,7 @@ local function mend_open(id)
     count('open_without_lane')
   else
     redis.call('ZREM', open, id)
-    redis.call('HSET', event, 'state', 'dead', 'fate', 'delivery_missing')
+    redis.call('HSET', event, 'state', 'dead', 'fate', 'payload_missing')
     redis.call('HDEL', event, 'waits_for', 'next_ms')
     redis.call('ZADD', dead, now, id)
     count('open_without_bytes')
@@ -86,7 +86,7 @@ local function mend_job(job)
   end
   if redis.call('EXISTS', lock_of(job)) == 1 and redis.call('PTTL', lock_of(job)) < 0 then
     redis.call('DEL', lock_of(job))
-    count('lock_without_end')
+    count('lease_without_expiry')
   end
 end
 
@@ -136,7 +136,7 @@ end
 
 for _, id in ipairs(outlived(ended, keep_ms, items_max * ENDED_PER_ITEM)) do
   redis.call('ZREM', ended, id)
-  count('ended_forgotten')
+  count('ended_expired')
 end
 if dead_ms > 0 then
   for _, id in ipairs(outlived(dead, dead_ms, items_max)) do
@@ -146,7 +146,7 @@ if dead_ms > 0 then
   end
   local trimmed = redis.call('XTRIM', prefix .. 'dead_jobs', 'MINID', '=', string.format('%d', now - dead_ms))
   if trimmed > 0 then
-    mended['dead_jobs_expired'] = trimmed
+    repaired['dead_jobs_expired'] = trimmed
   end
 end
 
@@ -165,7 +165,7 @@ if #sources > 0 then
         bytes = bytes + redis.call('HSTRLEN', index .. ':kept', id)
       else
         redis.call('HDEL', index .. ':kept', id)
-        count('refused_without_place')
+        count('quarantined_without_index')
       end
     end
     if tonumber(redis.call('GET', index .. ':bytes') or 0) ~= bytes then
@@ -181,11 +181,11 @@ for i = 1, #beats, 2 do
   local believed = tonumber(string.match(beats[i + 1], '^%d+')) or 0
   if believed < tonumber(clock[1]) - WORKER_SILENT_SECONDS_MAX then
     redis.call('HDEL', prefix .. 'workers', beats[i])
-    count('workers_forgotten')
+    count('workers_expired')
   end
 end
 local flat = {}
-for name, number in pairs(mended) do
+for name, number in pairs(repaired) do
   flat[#flat + 1] = name
   flat[#flat + 1] = number
 end

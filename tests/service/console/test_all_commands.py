@@ -11,20 +11,21 @@ from service.cli import waybill
 NEEDS_NO_INSTALLATION = {
     "check", "demo", "dev", "doctor", "rules check", "rules schema", "rules test", "sandbox",
     "serve",
-    "work",
+    "worker",
 }  # fmt: skip
 """They read files, run processes, or look from where they stand; `send` has a --url, of the front door."""
 
 WITHOUT_JSON = {
     "check": "an exit code and, for a person, the reason",
-    "demo": "a show", "dev": "a show", "sandbox": "a process", "serve": "a process, which logs", "work": "likewise",
+    "demo": "a show", "dev": "a show", "sandbox": "a process", "serve": "a process, which logs", "worker": "likewise",
     "platforms get": "prints JSON", "platforms write": "prints JSON", "quarantine show": "prints JSON",
     "rules schema": "prints JSON", "rules export": "prints YAML",
     "rules check": "an exit code and the mistakes", "rules test": "likewise", "send": "prints what was answered",
 }  # fmt: skip
 
 DESTROYS = {
-    "dead-letters discard", "dead-letters replay", "events replay", "forget", "platforms write", "quarantine discard",
+    "dead-letters discard", "dead-letters replay", "erase-customer", "events replay",
+    "platforms write", "quarantine delete",
 }  # fmt: skip
 
 

@@ -140,7 +140,7 @@ events replay ENDED
 events replay WAITING
 events replay nobody
 events replay --all --dry-run
-events replay --all --again --dry-run
+events replay --all --rerun-done --dry-run
 events replay
 dead-letters list
 dead-letters list --error nothing
@@ -157,9 +157,9 @@ dead-letters discard DEAD --reason=
 quarantine list
 quarantine show REFUSED
 quarantine show REFUSED --raw
-quarantine verify --all
-quarantine verify nobody
-quarantine accept --all
+quarantine reverify --all
+quarantine reverify nobody
+quarantine release --all
 sources
 workers
 polls
@@ -191,10 +191,10 @@ explain ENDED
 explain DEAD
 explain WAITING --raw
 explain nobody
-forget pack 77 --dry-run
-forget pack 77
-forget pakc 77 --dry-run
-forget pakc 77 --yes
+erase-customer pack 77 --dry-run
+erase-customer pack 77
+erase-customer pakc 77 --dry-run
+erase-customer pakc 77 --yes
 """.strip().splitlines()
 
 
@@ -220,8 +220,8 @@ CHANGES = [
     ("dead-letters replay --record po-2 --yes", "replayed"),
     ("dead-letters discard DEAD --reason why", "discarded"),
     ("dead-letters discard --all --reason why --yes", "discarded"),
-    ("events replay ENDED --again", "replayed"),
-    ("events replay --all --again --yes", "replayed"),
+    ("events replay ENDED --rerun-done", "replayed"),
+    ("events replay --all --rerun-done --yes", "replayed"),
 ]
 
 
@@ -237,10 +237,10 @@ async def test_a_change_is_made_once_by_either_way_and_told_in_the_audit_log(
     assert done.exit_code == 0, done.output
     assert [row["result"] for row in rows(done)] == [result]
     (line,) = _audited(capfd)
-    assert (line["what"].split(".")[1], line["target"]) == (result, rows(done)[0]["event_id"])
+    assert (line["audit_action"].split(".")[1], line["target"]) == (result, rows(done)[0]["event_id"])
     door, actor = ("api", "ann-operator") if way == "api" else ("command", "ann")
-    assert (line["door"], line["actor"]) == (door, actor)
-    assert line["peer"]
+    assert (line["via"], line["actor"]) == (door, actor)
+    assert line["client_host"]
     again = await run(*words, "--json", **more)
     assert [row["result"] for row in rows(again) if row["result"] == result] == []
 
@@ -250,12 +250,12 @@ async def test_a_refused_delivery_is_taken_in_or_forgotten_by_either_way(
     way: str, installation: Installation, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
     more = installation.remotely("operator") if way == "api" else {}
-    assert (await run("quarantine", "accept", "--all", **more)).exit_code == 1
-    kept = await run("quarantine", "discard", "--all", **more)
+    assert (await run("quarantine", "release", "--all", **more)).exit_code == 1
+    kept = await run("quarantine", "delete", "--all", **more)
     assert (kept.exit_code, "add --yes" in kept.output) == (2, True)
     capfd.readouterr()
-    assert (await run("quarantine", "discard", "--all", "--yes", **more)).stdout == "1 discarded\n"
-    assert [line["what"] for line in _audited(capfd)] == ["delivery.discarded"]
+    assert (await run("quarantine", "delete", "--all", "--yes", **more)).stdout == "1 deleted\n"
+    assert [line["audit_action"] for line in _audited(capfd)] == ["delivery.deleted"]
     assert (await run("quarantine", "list", "--json", **more)).stdout == ""
 
 
@@ -273,7 +273,7 @@ async def test_rules_are_put_into_force_and_back_by_either_way_and_told_in_the_a
     assert "in force already" in (await run("rules", "apply", str(file), **more)).stdout
     (back,) = rows(await run("rules", "rollback", installation.first, "--json", **more))
     assert (back["version"], back["changed"]) == (installation.first, True)
-    told = [(line["what"], line["target"], line["door"]) for line in _audited(capfd)]
+    told = [(line["audit_action"], line["target"], line["via"]) for line in _audited(capfd)]
     door = "api" if way == "api" else "command"
     assert told == [
         ("rulebook.applied", applied["version"], door),
@@ -293,7 +293,7 @@ async def test_rules_are_tried_by_either_way(way: str, installation: Installatio
         assert done.stdout, done.output
         told = json.loads(done.stdout)
         assert (done.exit_code, told["live"] == told["candidate"]) == (0, not words)
-        assert {missed["event_id"] for missed in told["not_judged"]} >= {installation.waiting}  # nobody is at port 9
+        assert {missed["event_id"] for missed in told["skipped"]} >= {installation.waiting}  # nobody is at port 9
     failed = await run("rules", "dry-run", "--record", "pack:purchase_order:1", **more)
     assert (failed.exit_code, "Traceback" in failed.output) == (1, False)
 
@@ -310,15 +310,17 @@ async def test_a_customer_is_forgotten_by_either_way(
 ) -> None:
     more = installation.remotely() if way == "api" else {}
     capfd.readouterr()
-    done = await run("forget", "pack", "77", "--yes", "--json", **more)
+    done = await run("erase-customer", "pack", "77", "--yes", "--json", **more)
     assert done.exit_code == 0, done.output
     (told,) = rows(done)
-    assert (told["events"], told["refused"], told["in_hand"]) == (1, 1, 0)
-    assert [(line["what"], line["target"]) for line in _audited(capfd)] == [("customer.forgotten", "pack:customer:77")]
-    (left,) = rows(await run("forget", "pack", "77", "--dry-run", "--json", **more))
-    assert {name: left[name] for name in ("events", "refused", "hints", "published")} == dict.fromkeys(
-        ("events", "refused", "hints", "published"), 0
-    )
+    assert (told["events"], told["quarantined_deliveries"], told["in_progress"]) == (1, 1, 0)
+    assert [(line["audit_action"], line["target"]) for line in _audited(capfd)] == [
+        ("customer.erased", "pack:customer:77")
+    ]
+    (left,) = rows(await run("erase-customer", "pack", "77", "--dry-run", "--json", **more))
+    assert {
+        name: left[name] for name in ("events", "quarantined_deliveries", "hints", "stream_entries")
+    } == dict.fromkeys(("events", "quarantined_deliveries", "hints", "stream_entries"), 0)
 
 
 @pytest.mark.parametrize(
@@ -326,7 +328,7 @@ async def test_a_customer_is_forgotten_by_either_way(
     [
         ("viewer", ("events", "list"), 0),
         ("viewer", ("events", "replay", "ENDED"), 1),
-        ("operator", ("forget", "pack", "77", "--yes"), 1),
+        ("operator", ("erase-customer", "pack", "77", "--yes"), 1),
         ("operator", ("events", "show", "WAITING", "--raw"), 1),
     ],
 )
@@ -397,13 +399,13 @@ async def test_a_mistake_that_only_the_api_sees_is_told_with_its_place(installat
 
 
 async def test_an_explanation_tells_what_an_event_waits_for_also_as_json(installation: Installation, run: Run) -> None:
-    put_off = ("waits_for", "platform_limit", "next_ms", 1_800_000_000_000)
+    put_off = ("waits_for", "account_throttled", "next_ms", 1_800_000_000_000)
     await installation.house.store.client.command("HSET", f"wb:event:{installation.waiting}", *put_off)
     for way in ({}, installation.remotely()):
         (told,) = rows(await run("explain", installation.waiting, "--json", **way))
-        assert (told["waits_for"], told["next_attempt_at"]) == ("platform_limit", "2027-01-15T08:00:00.000Z")
+        assert (told["waiting_for"], told["next_attempt_at"]) == ("account_throttled", "2027-01-15T08:00:00.000Z")
         plain = (await run("explain", installation.waiting, **way)).stdout
-        assert "put off for platform_limit, next attempt not before 2027-01-15T08:00:00.000Z" in plain
+        assert "put off for account_throttled, next attempt not before 2027-01-15T08:00:00.000Z" in plain
         assert "customer.updated (updated) from pack-orders about pack:customer:77" in plain
 
 
@@ -411,7 +413,7 @@ async def test_without_a_terminal_nothing_is_done_to_all_unasked(installation: I
     for words in (("dead-letters", "replay", "--all"), ("dead-letters", "discard", "--all", "--reason", "why")):
         done = await run(*words)
         assert (done.exit_code, "1 would be" in done.output, "add --yes" in done.output) == (2, True, True)
-    assert (await run("forget", "pack", "77")).exit_code == 2
+    assert (await run("erase-customer", "pack", "77")).exit_code == 2
     assert (await installation.house.story(installation.dead))["state"] == "dead"
 
 

@@ -39,23 +39,23 @@ async def test_what_a_wrong_secret_refused_is_taken_in_once_it_is_mended(run: Ru
     assert (await send(run, url, "pack-orders", order(9), HMAC="an attacker's")).startswith("401")
     await waiting_in(store, 4)
 
-    still = await run("quarantine", "verify", "--all", "--json", HMAC="wrong by mistake")
-    assert (still.exit_code, [row["result"] for row in rows(still)]) == (1, ["refused"] * 4)
-    mended = await run("quarantine", "verify", "--all", "--json")
-    assert sorted(row["result"] for row in rows(mended)) == ["good"] * 3 + ["refused"]
-    assert (await store.sample()).waiting == 0
+    still = await run("quarantine", "reverify", "--all", "--json", HMAC="wrong by mistake")
+    assert (still.exit_code, [row["result"] for row in rows(still)]) == (1, ["rejected"] * 4)
+    mended = await run("quarantine", "reverify", "--all", "--json")
+    assert sorted(row["result"] for row in rows(mended)) == ["rejected"] + ["verified"] * 3
+    assert (await store.sample()).pending == 0
 
     again = await serve()
     assert '"queued"' in await send(run, again, "pack-orders", order(0))  # the sender came again by itself
-    accepted = await run("quarantine", "accept", "--source", "pack-orders", "--json")
+    accepted = await run("quarantine", "release", "--source", "pack-orders", "--json")
     assert accepted.exit_code == 1
     statuses = [event["status"] for row in rows(accepted) for event in row.get("events", ())]
     assert sorted(statuses) == ["duplicate", "queued", "queued"]
-    assert (await store.sample()).waiting == 3
+    assert (await store.sample()).pending == 3
     left = rows(await run("quarantine", "list", "--json"))
     assert [row["code"] for row in left] == ["not_verified"]
-    forgotten = await run("quarantine", "discard", left[0]["id"])
-    assert forgotten.stdout == "1 discarded\n"
+    forgotten = await run("quarantine", "delete", left[0]["id"])
+    assert forgotten.stdout == "1 deleted\n"
     assert "nothing is in quarantine" in (await run("quarantine", "list")).output
 
 
@@ -68,12 +68,12 @@ async def test_deliveries_without_an_id_are_taken_in_once_each_and_never_twice(
         await send(run, url, "flow-till", body)
     await waiting_in(store, 2)
     kept = await store.quarantine.read("flow-till", await store.quarantine.ids("flow-till"))
-    assert (await run("quarantine", "accept", "--all")).exit_code == 0
-    assert (await store.sample()).waiting == 2
+    assert (await run("quarantine", "release", "--all")).exit_code == 0
+    assert (await store.sample()).pending == 2
     await store.keep_refused(kept)  # as if the process had died before it forgot them
-    repeated = rows(await run("quarantine", "accept", "--all", "--json"))
+    repeated = rows(await run("quarantine", "release", "--all", "--json"))
     assert [row["events"][0]["status"] for row in repeated] == ["duplicate"] * 2
-    assert (await store.sample()).waiting == 2
+    assert (await store.sample()).pending == 2
 
 
 async def test_a_path_token_and_an_old_timestamp_are_judged_as_of_then(run: Run, serve: Serve, store: Store) -> None:
@@ -85,8 +85,8 @@ async def test_a_path_token_and_an_old_timestamp_are_judged_as_of_then(run: Run,
         [kept] = await store.quarantine.read(source, await store.quarantine.ids(source))
         later = {**kept.headers, "webhook-timestamp": kept.headers.get("webhook-timestamp", "")}
         assert later.keys() >= kept.headers.keys()
-    assert (await run("quarantine", "accept", "--all")).exit_code == 0
-    assert (await store.sample()).waiting == 2
+    assert (await run("quarantine", "release", "--all")).exit_code == 0
+    assert (await store.sample()).pending == 2
 
 
 async def test_what_is_shown_holds_neither_credentials_nor_personal_data(run: Run, serve: Serve, store: Store) -> None:

@@ -111,7 +111,7 @@ async def test_a_list_is_a_table_at_a_terminal_and_lines_with_tabs_in_a_pipe(
     assert "│" in shown
     piped = waybill("dead-letters", "list")
     head, row = piped.stdout.splitlines()
-    assert head.split("\t")[:4] == ["id", "at", "state", "fate"]
+    assert head.split("	")[:4] == ["id", "at", "state", "outcome"]
     assert row.split("\t")[0] == event_id
     assert piped.stderr == ""
 
@@ -131,9 +131,9 @@ async def test_the_audit_line_goes_to_stderr_and_the_answer_alone_to_stdout(stor
     first, second = await bury(store, 2)
     done = waybill("dead-letters", "replay", first, "--json")
     (answer,) = lines(done.stdout)
-    assert (answer["event_id"], answer["result"], answer["to"]) == (first, "replayed", "lane")
+    assert (answer["event_id"], answer["result"], answer["destination"]) == (first, "replayed", "lane")
     (line,) = lines(done.stderr)
-    assert (line["event"], line["what"], line["target"], line["actor"], line["door"]) == (
+    assert (line["message"], line["audit_action"], line["target"], line["actor"], line["via"]) == (
         "admin.changed", "event.replayed", first, "ann", "command",
     )  # fmt: skip
     dry = waybill("dead-letters", "discard", "--all", "--dry-run", "--reason", "why", "--json")
@@ -160,7 +160,7 @@ async def test_a_walk_that_breaks_off_says_where_to_go_on(
     rest = waybill("dead-letters", "replay", "--all", "--yes", "--rate", "1000", "--after", place)
     assert rest.returncode == 0, rest.stderr
     assert await store.client.command("ZCARD", "wb:dead") == 0
-    assert (await store.sample()).waiting == 150
+    assert (await store.sample()).pending == 150
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def lines(capfd: pytest.CaptureFixture[str]) -> Lines:
 
     def read(*names: str) -> list[dict[str, Any]]:
         written = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-        return [line for line in written if line["event"] in names]
+        return [line for line in written if line["message"] in names]
 
     return read
 
@@ -129,7 +129,7 @@ class Process:
         async with asyncio.timeout(START_SECONDS_MAX):
             while raw := await self.process.stdout.readline():
                 self.lines.append(json.loads(raw))
-                if self.lines[-1]["event"] == name:
+                if self.lines[-1]["message"] == name:
                     return self.lines[-1]
         raise AssertionError(f"no {name}: {self.lines}")
 

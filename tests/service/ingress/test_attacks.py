@@ -152,8 +152,8 @@ async def test_an_attack_costs_little_and_keeps_nobody_out(
     *, attack: Attack, start: Start, valkey_url: str, client: aiohttp.ClientSession, closing: contextlib.ExitStack
 ) -> None:
     serving = await start(
-        redis_url=valkey_url, body_seconds_max=1, bodies_bytes_max=8 * MIB, address_refusals_per_second_max=50,
-        trusted_proxies="127.0.0.1",
+        redis_url=valkey_url, body_timeout_seconds=1, in_flight_body_bytes_max=8 * MIB,
+        address_rejections_per_second_max=50, trusted_proxies="127.0.0.1",
     )  # fmt: skip
     started = await serving.line("process.started")
     pid, port = serving.process.pid, started["port"]

@@ -99,7 +99,7 @@ async def test_too_many_headers_are_refused(
 async def test_trailers_that_never_end_are_cut_off(
     make_settings: Callable[..., Settings], store: Store, serve: Serve, lines: Lines
 ) -> None:
-    url = await serve(make_settings(body_seconds_max=30), store)
+    url = await serve(make_settings(body_timeout_seconds=30), store)
     for trailer in (b"x-more: a\r\n" * 200, b"a" * 2_000):
         async with connected(url) as (_, writer):
             writer.write(head() + b"%x\r\n%b\r\n0\r\nx-first: " % (len(BODY), BODY))

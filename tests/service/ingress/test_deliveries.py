@@ -45,14 +45,14 @@ async def test_a_delivery_is_kept_before_it_is_answered_and_told_in_one_line(
     assert event["traceparent"] == TRACEPARENT
     assert event["headers"] == {"content-type": "application/json", "user-agent": "erp/" + "1" * 252}
     [line] = lines("delivery.received")
-    assert {**line, "ts": "", "duration_ms": 0} == {
-        "ts": "",
+    assert {**line, "timestamp": "", "duration_ms": 0} == {
+        "timestamp": "",
         "level": "info",
         "component": "service",
-        "event": "delivery.received",
-        "source": "erp-orders",
+        "message": "delivery.received",
+        "source_name": "erp-orders",
         "event_type": "order.updated",
-        "status": "queued",
+        "delivery_status": "queued",
         "http_status": 202,
         "duration_ms": 0,
         "body_bytes": len(body),
@@ -139,7 +139,7 @@ async def test_of_deliveries_of_one_event_at_the_same_moment_exactly_one_is_queu
     assert {status for status, _ in answers} == {202}
     assert sorted(answer["status"] for _, answer in answers) == ["duplicate"] * 39 + ["queued"]
     assert len({answer["event_id"] for _, answer in answers}) == 1
-    assert (await store.sample()).waiting == 1
+    assert (await store.sample()).pending == 1
 
 
 async def test_a_delivery_about_no_record_is_ignored_and_kept_nowhere(
@@ -157,8 +157,8 @@ async def test_a_delivery_about_no_record_is_ignored_and_kept_nowhere(
     url = await serve(settings, store, {"erp-orders": msgspec.structs.replace(sources["erp-orders"], reader=read)})
     assert await deliver(client, url, encode(Order("1"))) == (202, {"status": "ignored", "event_id": None})
     [line] = lines("delivery.received")
-    assert (line["status"], line["event_type"], line["event_id"]) == ("ignored", "ping", None)
-    assert (await store.sample()).waiting == 0
+    assert (line["delivery_status"], line["event_type"], line["event_id"]) == ("ignored", "ping", None)
+    assert (await store.sample()).pending == 0
 
 
 async def test_a_delivery_about_a_kind_of_record_that_the_platform_has_not_says_so_in_its_line(
@@ -176,7 +176,7 @@ async def test_a_delivery_about_a_kind_of_record_that_the_platform_has_not_says_
     url = await serve(settings, store, {"erp-orders": msgspec.structs.replace(sources["erp-orders"], reader=read)})
     assert await deliver(client, url, encode(Order("1"))) == (202, {"status": "ignored", "event_id": None})
     [line] = lines("delivery.received")
-    assert (line["status"], line["reason"]) == ("ignored", "unknown_kind")
+    assert (line["delivery_status"], line["reason"]) == ("ignored", "unknown_kind")
 
 
 async def test_a_delivery_of_several_facts_is_answered_and_told_for_each(
@@ -200,7 +200,7 @@ async def test_a_delivery_of_several_facts_is_answered_and_told_for_each(
     ids = [each["event_id"] for each in answer["events"][:2]]
     assert (line["events"], line["event_ids"], line["event_id"]) == (3, ids, ids[0])
     assert line["ignored"] == 1
-    assert (await store.sample()).waiting == 2
+    assert (await store.sample()).pending == 2
 
 
 async def test_options_is_the_cloudevents_handshake(
@@ -237,7 +237,7 @@ async def test_a_full_backlog_is_told_to_come_later_and_nothing_is_written(
         assert (await response.json(content_type=None))["code"] == "store_full"
     refused = lines("delivery.received")[-1]
     assert (refused["reason"], refused["event_type"]) == ("store_full", "order.updated")
-    assert (await store.sample()).waiting == 1
+    assert (await store.sample()).pending == 1
     await store.close()
 
 
@@ -248,7 +248,7 @@ async def test_a_store_that_is_killed_is_a_503_until_it_is_back_and_nothing_ackn
     client: aiohttp.ClientSession,
 ) -> None:
     server = own_valkey()
-    settings = make_settings(redis_url=server.url, ingest_seconds_max=0.5)
+    settings = make_settings(redis_url=server.url, ingest_timeout_seconds=0.5)
     store = await open_store(settings)
     url = await serve(settings, store)
     _, first = await deliver(client, url, encode(Order("1")))
@@ -270,7 +270,7 @@ async def test_a_store_that_hangs_is_a_503_within_the_deadline(
     client: aiohttp.ClientSession,
 ) -> None:
     server = own_valkey()
-    settings = make_settings(redis_url=server.url, ingest_seconds_max=0.3)
+    settings = make_settings(redis_url=server.url, ingest_timeout_seconds=0.3)
     store = await open_store(settings)
     url = await serve(settings, store)
     server.process.send_signal(signal.SIGSTOP)
@@ -280,7 +280,7 @@ async def test_a_store_that_hangs_is_a_503_within_the_deadline(
     assert status == 503
     assert asyncio.get_running_loop().time() - began < 2
     assert (await deliver(client, url, encode(Order("1"))))[0] == 202
-    assert (await store.sample()).waiting == 1
+    assert (await store.sample()).pending == 1
     await store.close()
 
 
@@ -305,7 +305,7 @@ async def test_a_process_older_than_its_store_answers_503_until_it_is_there(
     assert (status, problem["code"]) == (503, "store_unavailable")
     await late.look()
     assert (await deliver(client, url, encode(Order("1"))))[0] == 202
-    assert lines("store.available")
+    assert lines("store.recovered")
     await late.close()
 
 

@@ -33,7 +33,7 @@ EXAMPLES = settings(
 
 @pytest.fixture
 async def ports(start: Start, valkey_url: str) -> AsyncIterator[tuple[str, str]]:
-    serving = await start(redis_url=valkey_url, address_refusals_per_second_max=0)
+    serving = await start(redis_url=valkey_url, address_rejections_per_second_max=0)
     started = await serving.line("process.started")
     draining = asyncio.create_task(serving.process.stdout.read())
     yield f"http://127.0.0.1:{started['port']}", f"http://127.0.0.1:{started['admin_port']}"

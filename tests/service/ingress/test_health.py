@@ -74,7 +74,7 @@ async def test_a_mistake_of_ours_in_readiness_is_a_500_and_logged_once(
     url = await serve(settings, Failing(ZeroDivisionError("ours")))
     async with client.get(f"{url}/readyz") as response:
         assert (response.status, (await response.json(content_type=None))["code"]) == (500, "internal")
-    [line] = lines("request.failed")
+    [line] = lines("request.crashed")
     assert line["error_type"] == "ZeroDivisionError"
 
 
@@ -111,7 +111,7 @@ async def test_nothing_is_acknowledged_on_a_store_that_became_unsafe(
     lines: Lines,
 ) -> None:
     server = own_valkey()
-    settings = make_settings(redis_url=server.url, ingest_seconds_max=1)
+    settings = make_settings(redis_url=server.url, ingest_timeout_seconds=1)
     late = LateStore(settings, open_store)
     await late.look()
     url = await serve(settings, late)
@@ -124,8 +124,8 @@ async def test_nothing_is_acknowledged_on_a_store_that_became_unsafe(
         assert response.status == 503
         assert (await response.json(content_type=None))["code"] == "store_unavailable"
     async with client.get(f"{url}/readyz") as response:
-        assert (await response.json())["reason"] == "store_unsafe"
-    assert "appendfsync" in lines("store.unsafe")[-1]["reason"]
+        assert (await response.json())["reason"] == "store_not_durable"
+    assert "appendfsync" in lines("store.not_durable")[-1]["reason"]
     await late.close()
 
 

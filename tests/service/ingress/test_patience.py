@@ -19,7 +19,7 @@ from .conftest import Order, Serve, encode, signed
 
 BODY = encode(Order("1"))
 HEAD = b"POST /webhooks/erp-orders HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
-QUICK = Limits(head_seconds_max=0.2, body_seconds_max=0.2, reader_seconds_max=0.2)
+QUICK = Limits(head_timeout_seconds=0.2, body_timeout_seconds=0.2, reader_timeout_seconds=0.2)
 
 
 async def fill(peer: socket.socket, request: bytes, seconds: float = 10.0) -> float:
@@ -37,7 +37,7 @@ async def fill(peer: socket.socket, request: bytes, seconds: float = 10.0) -> fl
 async def test_who_never_reads_the_answers_holds_no_place_among_the_requests(
     make_settings: Callable[..., Settings], store: Store, sources: Mapping[str, Source], client: aiohttp.ClientSession
 ) -> None:
-    limits = {"requests_in_flight_max": 2, "body_seconds_max": 0.3, "address_refusals_per_second_max": 0}
+    limits = {"requests_in_flight_max": 2, "body_timeout_seconds": 0.3, "address_rejections_per_second_max": 0}
     settings = make_settings(**limits, quarantine_deliveries_max=0)
     request = HEAD + b"x-signature: 00\r\ncontent-length: 2\r\n\r\n{}"
     with bind("127.0.0.1", 0, "WAYBILL_PORT") as port, socket.socket() as first, socket.socket() as second:
@@ -58,7 +58,7 @@ async def test_who_never_reads_the_answers_holds_no_place_among_the_requests(
 async def test_a_connection_between_two_requests_may_wait_longer_than_one_in_the_middle_of_a_head(
     make_settings: Callable[..., Settings], store: Store, serve: Serve
 ) -> None:
-    url = await serve(make_settings(body_seconds_max=0.2), store)
+    url = await serve(make_settings(body_timeout_seconds=0.2), store)
     patient = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
     hasty = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
     asked = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"

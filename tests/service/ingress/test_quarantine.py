@@ -72,7 +72,7 @@ async def test_a_refused_delivery_is_kept_raw_and_its_line_says_so(
     assert "cookie" not in kept.headers
     [line] = lines("delivery.received")
     assert (line["reason"], line["quarantined"]) == ("not_verified", True)
-    assert (await store.sample()).waiting == 0
+    assert (await store.sample()).pending == 0
 
 
 @pytest.mark.parametrize(("sight", "subject"), [("outline", "[redacted]"), ("raw", "ada@example.com")])
@@ -92,11 +92,11 @@ async def test_a_header_that_tells_what_it_is_about_may_be_a_persons_address(
 @pytest.mark.parametrize(
     ("code", "headers", "body", "whole"),
     [
-        ("unparsable", signed(b"{"), b"{", True),
-        ("not_an_event", signed(b"{}"), b"{}", True),
+        ("malformed_payload", signed(b"{"), b"{", True),
+        ("unrecognized_event", signed(b"{}"), b"{}", True),
         ("unsupported_media_type", signed(BODY, content_type="text/plain"), BODY, True),
         ("unsupported_media_type", signed(BODY, content_encoding="br"), b"", False),
-        ("too_large", signed(bytes(2_000)), b"", False),
+        ("payload_too_large", signed(bytes(2_000)), b"", False),
     ],
 )
 async def test_every_refusal_a_person_can_mend_is_kept_with_its_cause(
@@ -207,7 +207,7 @@ async def test_a_failing_store_and_a_full_one_are_told_of(settings: Settings, li
     assert full.offer(delivery(), REFUSAL, whole=True)
     await full.close()
     told = lines("quarantine.failed", "quarantine.full")
-    assert [(line["event"], line["level"]) for line in told] == [
+    assert [(line["message"], line["level"]) for line in told] == [
         ("quarantine.failed", "warning"), ("quarantine.full", "warning"),
     ]  # fmt: skip
     assert told[0]["error_kind"] == "store_unavailable"

@@ -27,7 +27,7 @@ from .conftest import Lines, Order, Serve, encode, signed
 from .test_health import Failing
 
 BODY = encode(Order("1"))
-LIMITS = {"body_bytes_max": 1_000, "body_seconds_max": 0.3, "header_fields_max": 20}
+LIMITS = {"body_bytes_max": 1_000, "body_timeout_seconds": 0.3, "header_fields_max": 20}
 CONFIG = """
 platforms:
   erp:
@@ -70,19 +70,19 @@ async def never_ending() -> Any:
 
 GOOD = signed(BODY)
 ROWS = [
-    Row("unparsable", 400, b"{", signed(b"{"), kept=True),
-    Row("unparsable", 400, BODY, GOOD | {"content-encoding": "gzip"}, kept=True),
+    Row("malformed_payload", 400, b"{", signed(b"{"), kept=True),
+    Row("malformed_payload", 400, BODY, GOOD | {"content-encoding": "gzip"}, kept=True),
     Row("not_verified", 401, BODY, signed(b"another"), kept=True),
     Row("not_verified", 418, BODY, signed(b"another"), source="odd", kept=True),
     Row("not_verified", 444, BODY, signed(b"another"), source="odder", kept=True),
     Row("stale_timestamp", 401, BODY, STALE, source="timed", kept=True),
     Row("unknown_source", 404, BODY, GOOD, source="nobody"),
     Row("method_not_allowed", 405, None, {}, method="GET"),
-    Row("slow_body", 408, never_ending, GOOD, kept=True),
-    Row("too_large", 413, bytes(1_001), GOOD, kept=True),
-    Row("too_large", 413, gzip.compress(bytes(1_001)), GOOD | {"content-encoding": "gzip"}, kept=True),
+    Row("request_timeout", 408, never_ending, GOOD, kept=True),
+    Row("payload_too_large", 413, bytes(1_001), GOOD, kept=True),
+    Row("payload_too_large", 413, gzip.compress(bytes(1_001)), GOOD | {"content-encoding": "gzip"}, kept=True),
     Row("unsupported_media_type", 415, BODY, GOOD | {"content-type": "text/plain"}, kept=True),
-    Row("not_an_event", 422, b"{}", signed(b"{}"), kept=True),
+    Row("unrecognized_event", 422, b"{}", signed(b"{}"), kept=True),
     Row(
         "too_many_requests", 429, BODY, GOOD, source="patient", comes_again=True,
         settings={"source_deliveries_per_second_max": 0.001},
@@ -151,6 +151,6 @@ async def test_a_refusal(
     assert problem["detail"].endswith(".")
     assert ("retry-after" in headers) == row.comes_again
     line = lines("delivery.received")[-1]
-    assert (line["status"], line["reason"], line["http_status"]) == ("rejected", row.code, row.status)
+    assert (line["delivery_status"], line["reason"], line["http_status"]) == ("rejected", row.code, row.status)
     assert line["quarantined"] == row.kept
-    assert line["source"] in {row.source, "unknown"}
+    assert line["source_name"] in {row.source, "unknown"}

@@ -40,14 +40,14 @@ ROWS: list[Row] = [
     ("method_not_allowed", 405, "PUT", PATH, BODY, signed(BODY)),
     ("unsupported_media_type", 415, "POST", PATH, BODY, signed(BODY, content_type="text/plain")),
     ("unsupported_media_type", 415, "POST", PATH, BODY, signed(BODY, content_encoding="br")),
-    ("unparsable", 400, "POST", PATH, BODY, signed(BODY, content_encoding="gzip")),
+    ("malformed_payload", 400, "POST", PATH, BODY, signed(BODY, content_encoding="gzip")),
     ("not_verified", 401, "POST", PATH, BODY, signed(BODY + b" ")),
     ("not_verified", 401, "POST", PATH, BODY, UNSIGNED),
-    ("unparsable", 400, "POST", PATH, b"{", signed(b"{")),
-    ("unparsable", 400, "POST", PATH, b"", signed(b"")),
-    ("unparsable", 400, "POST", PATH, b'{"id":"\xff"}', signed(b'{"id":"\xff"}')),
-    ("not_an_event", 422, "POST", PATH, b'{"id":"1","type":"x"}', signed(b'{"id":"1","type":"x"}')),
-    ("too_large", 413, "POST", PATH, bytes(2_000), signed(bytes(2_000))),
+    ("malformed_payload", 400, "POST", PATH, b"{", signed(b"{")),
+    ("malformed_payload", 400, "POST", PATH, b"", signed(b"")),
+    ("malformed_payload", 400, "POST", PATH, b'{"id":"\xff"}', signed(b'{"id":"\xff"}')),
+    ("unrecognized_event", 422, "POST", PATH, b'{"id":"1","type":"x"}', signed(b'{"id":"1","type":"x"}')),
+    ("payload_too_large", 413, "POST", PATH, bytes(2_000), signed(bytes(2_000))),
 ]
 
 
@@ -73,11 +73,11 @@ async def test_a_refusal_is_a_problem_with_its_code_and_leaves_a_line_but_no_eve
     assert problem["title"]
     assert problem["detail"]
     [line] = lines("delivery.received")
-    assert (line["status"], line["reason"], line["http_status"]) == ("rejected", code, status)
-    assert line["source"] == ("erp-orders" if path == PATH else line["source"])
+    assert (line["delivery_status"], line["reason"], line["http_status"]) == ("rejected", code, status)
+    assert line["source_name"] == ("erp-orders" if path == PATH else line["source_name"])
     assert line["duration_ms"] > 0
     assert len(line["trace_id"]) == 32
-    assert (await store.sample()).waiting == 0
+    assert (await store.sample()).pending == 0
 
 
 async def test_head_is_told_what_is_allowed(
@@ -94,7 +94,7 @@ async def test_a_guessed_source_is_not_taken_for_a_source_in_the_log(
     url = await serve(settings, store)
     await send(client, "POST", f"{url}/webhooks/{'a' * 500}", BODY, signed(BODY))
     [line] = lines("delivery.received")
-    assert line["source"] == "unknown"
+    assert line["source_name"] == "unknown"
     assert "aaaa" not in str(line)
 
 
@@ -129,14 +129,14 @@ async def test_a_malformed_host_is_a_problem(settings: Settings, store: Store, s
 async def test_a_body_that_takes_too_long_is_refused_and_its_connection_closed(
     make_settings: Callable[..., Settings], store: Store, serve: Serve, lines: Lines
 ) -> None:
-    url = await serve(make_settings(body_seconds_max=0.2), store)
+    url = await serve(make_settings(body_timeout_seconds=0.2), store)
     reader, writer = await asyncio.open_connection("127.0.0.1", _port(url))
     writer.write(_head(content_length=100) + b"{")
     answer = await reader.read()
     writer.close()
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b'"code":"slow_body"' in answer
-    assert [line["reason"] for line in lines("delivery.received")] == ["slow_body"]
+    assert b'"code":"request_timeout"' in answer
+    assert [line["reason"] for line in lines("delivery.received")] == ["request_timeout"]
 
 
 async def test_a_sender_that_leaves_mid_body_leaves_a_line_and_nothing_else(
@@ -150,13 +150,13 @@ async def test_a_sender_that_leaves_mid_body_leaves_a_line_and_nothing_else(
     await asyncio.sleep(0.1)
     written = lines("delivery.received")
     assert [(line["reason"], line["http_status"]) for line in written] == [("disconnected", 499)]
-    assert (await store.sample()).waiting == 0
+    assert (await store.sample()).pending == 0
 
 
 async def test_a_connection_that_never_sends_a_head_is_closed(
     make_settings: Callable[..., Settings], store: Store, serve: Serve
 ) -> None:
-    url = await serve(make_settings(body_seconds_max=0.2), store)
+    url = await serve(make_settings(body_timeout_seconds=0.2), store)
     port = _port(url)
     silent, nothing = await asyncio.open_connection("127.0.0.1", port)
     slow, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -210,7 +210,7 @@ async def test_a_mistake_of_ours_is_a_500_and_is_logged_once_with_its_traceback(
     assert (status, problem["code"]) == (500, "internal")
     written = capfd.readouterr().out
     assert written.count("Traceback") == 1
-    assert written.count('"event":"delivery.failed"') == 1
+    assert written.count('"event":"delivery.crashed"') == 1
     assert '"reason":"internal"' in written
     assert "ZeroDivisionError" not in str(problem)
 

@@ -199,7 +199,7 @@ async def test_a_challenge_is_answered_to_who_can_prove_itself_and_becomes_no_ev
     assert echo == b"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"
     status, _, _ = await see(client, url, body, headers | {"authorization": "Bearer no"})
     assert status == 401
-    assert (await store.sample()).waiting == 0
+    assert (await store.sample()).pending == 0
     line = capfd.readouterr().out.splitlines()[-2]
     assert '"event_type":"challenge","status":"ignored","http_status":200' in line
     assert "3eZbrw" not in line
@@ -278,7 +278,7 @@ async def test_json_under_another_name_is_taken_where_the_source_says_so(
         status, _, body = await see(client, f"{url}/webhooks/{name}", BODY, permit | {"content-type": media})
         assert status == due, (name, media, body)
     status, _, body = await see(client, f"{url}/webhooks/trello", b"a=b", permit | {"content-type": "text/plain"})
-    assert (status, json.loads(body)["code"]) == (400, "unparsable")
+    assert (status, json.loads(body)["code"]) == (400, "malformed_payload")
 
 
 async def test_whoever_has_something_hashed_by_a_handshake_cannot_sign_with_it(
@@ -302,6 +302,6 @@ async def test_handshakes_count_against_their_address(
     make_settings: Callable[..., Settings], store: Store, more: Mapping[str, Source], serve: Serve,
     client: aiohttp.ClientSession,
 ) -> None:  # fmt: skip
-    url = await serve(make_settings(address_refusals_per_second_max=1), store, more)
+    url = await serve(make_settings(address_rejections_per_second_max=1), store, more)
     statuses = [(await see(client, f"{url}/webhooks/graph?validationToken=1", b"", {}))[0] for _ in range(12)]
     assert (statuses[0], statuses[-1]) == (200, 503)

@@ -17,7 +17,7 @@ from .conftest import Order, Start, encode, signed
 async def test_a_process_takes_events_in_and_drains_on_sigterm(
     start: Start, valkey_url: str, client: aiohttp.ClientSession
 ) -> None:
-    serving = await start(redis_url=valkey_url, shutdown_seconds_max=5)
+    serving = await start(redis_url=valkey_url, shutdown_timeout_seconds=5)
     started = await serving.line("process.started")
     assert started["durability"] == "fsync"
     body = encode(Order("1"), 1_000)
@@ -41,7 +41,7 @@ async def test_a_process_takes_events_in_and_drains_on_sigterm(
 
 
 async def test_a_request_that_outlasts_the_shutdown_is_a_503_and_not_cut_off(start: Start, valkey_url: str) -> None:
-    serving = await start(redis_url=valkey_url, shutdown_seconds_max=1)
+    serving = await start(redis_url=valkey_url, shutdown_timeout_seconds=1)
     started = await serving.line("process.started")
     reader, writer = await asyncio.open_connection("127.0.0.1", started["port"])
     writer.write(
@@ -64,7 +64,7 @@ async def test_a_process_starts_without_its_store_and_takes_up_work_when_it_come
     async with client.get(f"{url}/readyz") as response:
         assert (response.status, (await response.json())["reason"]) == (503, "store_unavailable")
     own_valkey()
-    await serving.line("store.available")
+    await serving.line("store.recovered")
     body = encode(Order("1"))
     async with client.post(f"{url}/webhooks/erp-orders", data=body, headers=signed(body)) as response:
         assert response.status == 202
@@ -79,7 +79,7 @@ async def test_an_unsafe_store_is_told_again_and_again_and_never_acknowledged_on
     body = encode(Order("1"))
     async with client.post(f"{url}/webhooks/erp-orders", data=body, headers=signed(body)) as response:
         assert response.status == 503
-    assert "appendfsync" in (await serving.line("store.unsafe"))["reason"]
+    assert "appendfsync" in (await serving.line("store.not_durable"))["reason"]
 
 
 @pytest.mark.parametrize(

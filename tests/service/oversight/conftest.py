@@ -22,7 +22,7 @@ def log_as_json() -> None:
 
 @pytest.fixture
 async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
-    async with open_house(make_settings(backoff_seconds=0.02, attempts_max=1, lease_seconds=2)) as opened:
+    async with open_house(make_settings(backoff_base_seconds=0.02, attempts_max=1, lease_seconds=2)) as opened:
         await opened.publish(TWO_RULES)
         yield opened
 

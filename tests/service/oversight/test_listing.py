@@ -105,7 +105,7 @@ async def test_events_are_found_by_every_part_of_a_filter(house: House, places: 
         (Wanted(source="shop"), [waiting, dead]),
         (Wanted(source="other"), []),
         (Wanted(type="purchase_order.updated", state="dead"), [dead]),
-        (Wanted(state="waiting"), [waiting]),
+        (Wanted(state="queued"), [waiting]),
         (Wanted(state="decided"), []),
         (Wanted(state="ended"), []),
         (Wanted(record="po-1"), [dead]),
@@ -116,12 +116,13 @@ async def test_events_are_found_by_every_part_of_a_filter(house: House, places: 
         (Wanted(since=now - timedelta(hours=1)), [waiting, dead]),
         (Wanted(since=now + timedelta(hours=1)), []),
         (Wanted(until=(now - timedelta(hours=1)).replace(tzinfo=None)), []),
-        (Wanted(until=now + timedelta(hours=1), fate="nothing"), []),
+        (Wanted(until=now + timedelta(hours=1), outcome="nothing"), []),
     ]
     for wanted, ids in table:
         assert [row.id for row in await walk(places, wanted, 1)] == ids, wanted
     (row,) = await walk(places, Wanted(state="dead"), 1)
-    assert (row.effects, row.effects_done, row.fate) == (2, 1, "http_rejected" if row.fate is None else row.fate)
+    assert (row.effects, row.effects_done, row.outcome) == (2, 1, "dead_lettered")
+    assert row.error_kind
 
 
 async def test_a_search_finds_by_our_id_the_senders_id_and_the_record(store: Store) -> None:
@@ -164,7 +165,7 @@ async def test_bodies_and_inputs_are_shown_as_far_as_the_viewer_may_see(house: H
     raw = await show_event(places, event.id, "raw")
     assert (raw.body, raw.encoding) == (event.body.decode(), "utf-8")
     assert [effect.state for effect in raw.effects] == ["done", "done"]
-    assert raw.story[0]["what"] == "received"
+    assert raw.history[0]["entry"] == "received"
 
 
 @pytest.mark.parametrize(

@@ -35,4 +35,4 @@ async def test_a_write_that_is_interrupted_is_told_once_its_outcome_is_known(
         with pytest.raises(asyncio.CancelledError):
             await task
     (line,) = [json.loads(each) for each in capfd.readouterr().out.splitlines() if "admin.changed" in each]
-    assert (line["what"], line["target"], line["http_status"]) == ("platform.written", "pack:rule.create", 201)
+    assert (line["audit_action"], line["target"], line["http_status"]) == ("platform.written", "pack:rule.create", 201)

@@ -22,24 +22,24 @@ DEAD = Wanted(state="dead")
 
 
 def bulk(**values: object) -> Bulk:
-    return structs.replace(Bulk(wanted=DEAD, all=True, dry_run=False, rate=1_000), **values)
+    return structs.replace(Bulk(filter=DEAD, all=True, dry_run=False, rate=1_000), **values)
 
 
 def told(capfd: pytest.CaptureFixture[str]) -> list[tuple[str, str, str, str, str]]:
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines() if "admin.changed" in line]
-    return [(line["what"], line["target"], line["actor"], line["door"], line["peer"]) for line in lines]
+    return [(line["audit_action"], line["target"], line["actor"], line["via"], line["client_host"]) for line in lines]
 
 
-@pytest.mark.parametrize("wanted", [Wanted(), Wanted(state="waiting"), Wanted(state="decided")])
+@pytest.mark.parametrize("wanted", [Wanted(), Wanted(state="queued"), Wanted(state="decided")])
 async def test_only_what_is_over_is_put_back(places: list[Place], wanted: Wanted) -> None:
     with pytest.raises(Refusal) as refused:
-        await replay_page(places, ANN, bulk(wanted=wanted), again=False)
+        await replay_page(places, ANN, bulk(filter=wanted), rerun_done=False)
     assert refused.value.status == 422
 
 
 async def test_only_dead_letters_are_discarded(house: House, places: list[Place]) -> None:
     with pytest.raises(Refusal) as refused:
-        await discard_page(places, ANN, bulk(wanted=Wanted(state="ended")), "why")
+        await discard_page(places, ANN, bulk(filter=Wanted(state="ended")), "why")
     assert refused.value.status == 422
     event_id = await house.send()
     with pytest.raises(Refusal, match="is no dead letter; it is waiting"):
@@ -48,13 +48,16 @@ async def test_only_dead_letters_are_discarded(house: House, places: list[Place]
 
 async def test_nothing_is_done_to_all_unless_all_are_named(places: list[Place]) -> None:
     with pytest.raises(Refusal, match="or that `all` are"):
-        await replay_page(places, ANN, bulk(all=False), again=False)
+        await replay_page(places, ANN, bulk(all=False), rerun_done=False)
     with pytest.raises(Refusal, match="or that `all` are"):
         await discard_page(places, ANN, bulk(all=False), "why")
 
 
 async def test_an_event_that_is_not_there_is_not_found(places: list[Place]) -> None:
-    for change in (replay_event(places, ANN, "0" * 32, again=True, dry_run=False), discard_event(places, ANN, "0", "")):
+    for change in (
+        replay_event(places, ANN, "0" * 32, rerun_done=True, dry_run=False),
+        discard_event(places, ANN, "0", ""),
+    ):
         with pytest.raises(Refusal) as refused:
             await change
         assert refused.value.status == 404
@@ -65,12 +68,12 @@ async def test_a_dry_run_tells_and_does_nothing(
 ) -> None:
     [event_id] = await kill(house)
     for page in (
-        await replay_page(places, ANN, bulk(dry_run=True), again=False),
+        await replay_page(places, ANN, bulk(dry_run=True), rerun_done=False),
         await discard_page(places, ANN, bulk(dry_run=True), "why"),
     ):
         assert [(change.event_id, change.result) for change in page.items] == [(event_id, "planned")]
-    change = await replay_event(places, ANN, event_id, again=False, dry_run=True)
-    assert (change.result, change.to) == ("planned", "effects")
+    change = await replay_event(places, ANN, event_id, rerun_done=False, dry_run=True)
+    assert (change.result, change.destination) == ("planned", "effects")
     assert (await house.story(event_id))["state"] == "dead"
     assert told(capfd) == []
 
@@ -80,7 +83,7 @@ async def test_every_change_is_told_with_who_and_from_where(
 ) -> None:
     first, second = await kill(house, 2)
     capfd.readouterr()
-    await replay_event(places, ANN, first, again=False, dry_run=False)
+    await replay_event(places, ANN, first, rerun_done=False, dry_run=False)
     await discard_event(places, ANN, second, "sent by mistake")
     assert told(capfd) == [
         ("event.replayed", first, "ann", "command", "desk-7"),
@@ -93,10 +96,10 @@ async def test_an_event_under_way_is_told_of_and_left_alone(
     house: House, places: list[Place], capfd: pytest.CaptureFixture[str]
 ) -> None:
     [event_id] = await kill(house)
-    await replay_event(places, ANN, event_id, again=False, dry_run=False)
+    await replay_event(places, ANN, event_id, rerun_done=False, dry_run=False)
     capfd.readouterr()
-    change = await replay_event(places, ANN, event_id, again=True, dry_run=False)
-    assert (change.result, change.reason) == ("under_way", "it is under way")
+    change = await replay_event(places, ANN, event_id, rerun_done=True, dry_run=False)
+    assert (change.result, change.reason) == ("in_progress", "it is under way")
     assert told(capfd) == []
     await house.work()
     assert len(house.keys()) == 2  # one effect each, none twice
@@ -105,10 +108,10 @@ async def test_an_event_under_way_is_told_of_and_left_alone(
 async def test_what_is_done_is_repeated_only_on_again(house: House, places: list[Place]) -> None:
     event_id = await house.send()
     await house.work()
-    ended = bulk(wanted=Wanted(state="ended"))
-    page = await replay_page(places, ANN, ended, again=False)
-    assert [(change.result, "again" in str(change.reason)) for change in page.items] == [("skipped", True)]
-    page = await replay_page(places, ANN, ended, again=True)
+    ended = bulk(filter=Wanted(state="ended"))
+    page = await replay_page(places, ANN, ended, rerun_done=False)
+    assert [(change.result, "rerun_done" in str(change.reason)) for change in page.items] == [("skipped", True)]
+    page = await replay_page(places, ANN, ended, rerun_done=True)
     assert [change.result for change in page.items] == ["replayed"]
     await house.work()
     assert sorted(house.keys()) == sorted(
@@ -122,7 +125,7 @@ async def test_a_walk_that_is_stopped_tells_of_all_it_changed(
 ) -> None:
     await kill(house, 3)
     capfd.readouterr()
-    walk = asyncio.ensure_future(replay_page(places, ANN, bulk(rate=1_000), again=False))
+    walk = asyncio.ensure_future(replay_page(places, ANN, bulk(rate=1_000), rerun_done=False))
     while steps and not walk.done():  # a fresh point to be stopped at each time
         await asyncio.sleep(0.0005)
         steps -= 1
@@ -136,26 +139,26 @@ async def test_all_that_fit_are_put_back_page_by_page_at_a_rate(house: House, pl
     ids = await kill(house, 9)
     began, changes, after = time.monotonic(), list[Change](), None
     while True:
-        order = bulk(wanted=Wanted(state="dead", rule="short-receipt"), all=False, limit=4, rate=30, after=after)
-        page = await replay_page(places, ANN, order, again=False)
+        order = bulk(filter=Wanted(state="dead", rule="short-receipt"), all=False, limit=4, rate=30, after=after)
+        page = await replay_page(places, ANN, order, rerun_done=False)
         changes += page.items
         after = page.next
         if after is None:
             break
     assert time.monotonic() - began >= 9 / 30
     assert sorted(change.event_id for change in changes) == sorted(ids)
-    assert {(change.result, change.to) for change in changes} == {("replayed", "effects")}
+    assert {(change.result, change.destination) for change in changes} == {("replayed", "effects")}
     await house.work()
     assert len(house.keys()) == len(set(house.keys())) == 18
 
 
 async def test_a_walk_that_was_cut_off_is_taken_up_and_repeats_nothing(house: House, places: list[Place]) -> None:
     await kill(house, 6)
-    first = await replay_page(places, ANN, bulk(limit=3), again=False)
+    first = await replay_page(places, ANN, bulk(limit=3), rerun_done=False)
     await house.work()
-    repeated = await replay_page(places, ANN, bulk(limit=3, after=None, dry_run=True), again=False)
+    repeated = await replay_page(places, ANN, bulk(limit=3, after=None, dry_run=True), rerun_done=False)
     assert {change.event_id for change in repeated.items}.isdisjoint(change.event_id for change in first.items)
-    rest = await replay_page(places, ANN, bulk(limit=50, after=first.next), again=False)
+    rest = await replay_page(places, ANN, bulk(limit=50, after=first.next), rerun_done=False)
     assert (len(first.items), len(rest.items), rest.next) == (3, 3, None)
     await house.work()
     assert len(house.keys()) == len(set(house.keys())) == 12
@@ -166,7 +169,7 @@ async def test_those_that_die_again_are_not_met_again_in_the_same_walk(house: Ho
     seen: list[str] = []
     after: str | None = None
     while True:
-        page = await replay_page(places, ANN, bulk(limit=2, after=after), again=False)
+        page = await replay_page(places, ANN, bulk(limit=2, after=after), rerun_done=False)
         seen += [change.event_id for change in page.items]
         house.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/claims", status=400, times=len(page.items)))
         await house.work()
@@ -174,12 +177,12 @@ async def test_those_that_die_again_are_not_met_again_in_the_same_walk(house: Ho
         if after is None:
             break
     assert len(seen) == len(set(seen)) == 4
-    assert len((await replay_page(places, ANN, bulk(dry_run=True), again=False)).items) == 4
+    assert len((await replay_page(places, ANN, bulk(dry_run=True), rerun_done=False)).items) == 4
 
 
 async def test_an_erased_event_is_gone(house: House, places: list[Place]) -> None:
     [event_id] = await kill(house)
     await house.store.client.command("DEL", f"wb:story:{event_id}")
     await house.store.client.command("DEL", f"wb:delivery:{event_id}")
-    change = await replay_event(places, ANN, event_id, again=False, dry_run=False)
+    change = await replay_event(places, ANN, event_id, rerun_done=False, dry_run=False)
     assert change.result in {"skipped", "gone"}

@@ -42,8 +42,8 @@ async def store_on(url: str, **values: object) -> AsyncGenerator[Store]:
 
 def decision(job: Job, event_id: str, *, ledger: str = "", **fields: Any) -> Decided:
     values: dict[str, Any] = {
-        "story": b'{"what":"decided"}\n',
-        "fate": "" if ledger else "unmatched",
+        "history": b'{"entry":"decided"}\n',
+        "outcome": "" if ledger else "unmatched",
         "digest": "d1",
         "version": "2026-01-01",
         "fields": b"f",

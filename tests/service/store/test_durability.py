@@ -102,7 +102,7 @@ async def test_a_server_that_comes_back_unsafe_is_refused_before_anything_is_ack
         again.kill()
         own_valkey()
         assert (await store.ingest(make_event(), "b", WINDOW_MS)).status == "queued"
-        assert (await store.sample()).waiting == 2
+        assert (await store.sample()).pending == 2
 
 
 async def test_a_server_made_unsafe_while_it_runs_is_noticed_by_the_next_connection(
@@ -122,7 +122,7 @@ async def test_a_replica_is_refused_and_a_demoted_primary_acknowledges_nothing_u
     (port,) = free_ports(1)
     start_server("primary", "--port", str(port))
     replica = start_server("replica", "--replicaof", f"127.0.0.1 {port}")
-    async with store_on(replica.url, ingest_seconds_max=0.2) as store:
+    async with store_on(replica.url, ingest_timeout_seconds=0.2) as store:
         with pytest.raises(StoreUnsafe, match="is a replica"):
             await store.check()
         ask_server(replica.url, "REPLICAOF", "NO", "ONE")
@@ -174,7 +174,7 @@ class TestReplicaMode:
         self, pair: tuple[Any, ...]
     ) -> None:
         primary, replica, restart = pair
-        async with store_on(primary.url, durability="replica", ingest_seconds_max=0.1) as store:
+        async with store_on(primary.url, durability="replica", ingest_timeout_seconds=0.1) as store:
             await store.check()
             replica.kill()
             first = make_event()

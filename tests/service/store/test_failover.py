@@ -73,7 +73,7 @@ async def test_a_failover_is_followed_and_nothing_that_reached_the_replica_is_lo
     start_sentinel(sentinel, first)
     await until(lambda: answers(sentinel))
     url = f"redis://127.0.0.1:{first}/0"
-    async with store_on(url, redis_sentinel=f"127.0.0.1:{sentinel}", ingest_seconds_max=1) as store:
+    async with store_on(url, redis_sentinel=f"127.0.0.1:{sentinel}", ingest_timeout_seconds=1) as store:
         await until(lambda: bool(ask_server(f"redis://127.0.0.1:{sentinel}", "SENTINEL", "REPLICAS", "mymaster")))
         events = [make_event(str(number)) for number in range(20)]
         for event in events:
@@ -84,5 +84,5 @@ async def test_a_failover_is_followed_and_nothing_that_reached_the_replica_is_lo
         assert (await patiently(lambda: store.ingest(later, later.id, WINDOW_MS), 15)).status == "queued"
         for event in [*events, later]:
             assert await store.events.show(event.id) is not None
-        assert (await store.sample()).waiting == 21
+        assert (await store.sample()).pending == 21
         assert ask_server(replica.url, "ROLE")[0] == b"master"

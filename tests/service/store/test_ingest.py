@@ -24,7 +24,7 @@ async def test_a_batch_does_not_pass_the_backlogs_limit_and_tells_each_delivery_
         deliveries = [make_arrivals(1) for _ in range(40)]
         taken = await asyncio.gather(*(outcome(store, delivery) for delivery in deliveries))
         assert sum(told is not None for told in taken) == 5
-        assert (await store.sample()).waiting == 5
+        assert (await store.sample()).pending == 5
 
 
 async def test_a_delivery_of_several_events_is_taken_in_whole_or_not_at_all(valkey_url: str) -> None:
@@ -32,7 +32,7 @@ async def test_a_delivery_of_several_events_is_taken_in_whole_or_not_at_all(valk
         deliveries = [make_arrivals(3) for _ in range(3)]
         taken = await asyncio.gather(*(outcome(store, delivery) for delivery in deliveries))
         assert sorted(len(told) if told else 0 for told in taken) == [0, 3, 3]
-        assert (await store.sample()).waiting == 6
+        assert (await store.sample()).pending == 6
         for told, delivery in zip(taken, deliveries, strict=True):
             shown = [await store.events.show(arrival.event.id) for arrival in delivery]
             assert [each is not None for each in shown] == [told is not None] * 3
@@ -68,7 +68,7 @@ async def test_the_same_call_made_twice_takes_the_event_in_once(store: Store) ->
     event = make_event()
     receipts = [await store.ingest(event, "k", WINDOW_MS) for _ in range(3)]
     assert [receipt.status for receipt in receipts] == ["queued"] * 3
-    assert (await store.sample()).waiting == 1
+    assert (await store.sample()).pending == 1
 
 
 async def test_concurrent_deliveries_of_one_event_are_queued_once(store: Store) -> None:
@@ -89,7 +89,7 @@ async def test_an_event_is_shown_whole_at_every_moment_of_its_life(store: Store)
             for event in events:
                 shown = await store.events.show(event.id)
                 assert shown is not None
-                assert {line["what"] for line in shown["story"]} <= {"decided"}
+                assert {line["entry"] for line in shown["history"]} <= {"decided"}
                 seen.add(shown["state"])
         return seen
 
@@ -97,6 +97,6 @@ async def test_an_event_is_shown_whole_at_every_moment_of_its_life(store: Store)
     job = await take_one(store)
     for event in events:
         await store.lanes.decide(decision(job, event.id, ledger="s"))
-        await store.lanes.settle(settlement(job, event.id, "end", ledger="d", fate="matched", more=True))
+        await store.lanes.settle(settlement(job, event.id, "end", ledger="d", outcome="matched", more=True))
     done.set()
-    assert await looking >= {"waiting", "ended"}
+    assert await looking >= {"queued", "ended"}

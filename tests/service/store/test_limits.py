@@ -59,13 +59,13 @@ async def test_a_crowd_at_the_backlog_limit_does_not_pass_it(
     outcomes = await asyncio.gather(*(store.ingest_all((one,)) for one in arrivals), return_exceptions=True)
     taken = [one for one in outcomes if not isinstance(one, BaseException)]
     assert all(isinstance(one, StoreFull) for one in outcomes if isinstance(one, BaseException))
-    assert len(taken) == (await store.sample()).waiting == 10
+    assert len(taken) == (await store.sample()).pending == 10
     await store.close()
 
 
 async def test_a_full_memory_refuses_before_anything_is_written(own_valkey: OwnValkey) -> None:
     server = own_valkey("--maxmemory", "20mb")
-    async with store_on(server.url, memory_percent_max=1) as store:
+    async with store_on(server.url, store_memory_percent_max=1) as store:
         with pytest.raises(StoreFull, match="% full"):
             await store.ingest(make_event(), "k", WINDOW_MS)
         with pytest.raises(StoreFull, match="% full"):
@@ -87,7 +87,7 @@ async def fill(store: Store, kilobytes: int) -> list[Arrival]:
 
 async def test_a_server_out_of_memory_refuses_events_and_lets_work_go_on_and_free_it(own_valkey: OwnValkey) -> None:
     server = own_valkey()
-    async with store_on(server.url, memory_percent_max=100) as store:
+    async with store_on(server.url, store_memory_percent_max=100) as store:
         taken = await fill(store, 2048)
         before = await contents(store)
         store._memory_known_until, store._memory_percent = float("inf"), 0  # the server itself is to refuse
@@ -104,16 +104,16 @@ async def test_a_server_out_of_memory_refuses_events_and_lets_work_go_on_and_fre
             while head is not None:
                 assert (await store.lanes.decide(decision(job, head.id, ledger="s"))).kept
                 assert (await store.lanes.settle(settlement(job, head.id, "note", ledger="d"))).kept
-                head = (await store.lanes.settle(settlement(job, head.id, "end", fate="matched", more=True))).head
-        assert (await store.sample()).waiting == 0
-        assert [(await store.events.show(one.event.id) or {})["fate"] for one in taken] == ["matched"] * 20
+                head = (await store.lanes.settle(settlement(job, head.id, "end", outcome="matched", more=True))).head
+        assert (await store.sample()).pending == 0
+        assert [(await store.events.show(one.event.id) or {})["outcome"] for one in taken] == ["matched"] * 20
         await store.client.command("DEL", "ballast")
         assert (await store.ingest(make_event(), "k", WINDOW_MS)).status == "queued"
 
 
 async def test_a_store_that_fills_up_says_so_within_a_second_and_recovers(own_valkey: OwnValkey) -> None:
     server = own_valkey("--maxmemory", "100mb")
-    async with store_on(server.url, memory_percent_max=10) as store:
+    async with store_on(server.url, store_memory_percent_max=10) as store:
         await store.ingest(make_event(), "a", WINDOW_MS)
         await store.client.command("SET", "ballast", b"x" * 12 * 1024 * 1024)
         store._memory_known_until = 0

@@ -53,10 +53,10 @@ async def live(store: Store) -> list[Any]:
     said.append(await again(lambda: leases.renew([(first.id, first.token), (second.id, second.token)])))
     said.append(word(await lanes.decide(decision(first, "a"))))
     said.append(word(await lanes.decide(decision(first, "b", ledger="ss"))))
-    said.append(word(await lanes.settle(settlement(first, "b", "note", ledger="ds", story=b'{"n":1}\n'))))
-    said.append(word(await lanes.settle(settlement(first, "b", "defer", ledger="dw", story=b'{"n":2}\n', more=True))))
-    said.append(word(await lanes.settle(settlement(first, "c", "bury", fate="no", story=b'{"n":3}\n', more=True))))
-    said.append(word(await lanes.settle(settlement(second, "d", "hold", story=b'{"n":4}\n'))))
+    said.append(word(await lanes.settle(settlement(first, "b", "note", ledger="ds", history=b'{"n":1}\n'))))
+    said.append(word(await lanes.settle(settlement(first, "b", "defer", ledger="dw", history=b'{"n":2}\n', more=True))))
+    said.append(word(await lanes.settle(settlement(first, "c", "bury", outcome="no", history=b'{"n":3}\n', more=True))))
+    said.append(word(await lanes.settle(settlement(second, "d", "hold", history=b'{"n":4}\n'))))
     said += await live_on(store)
     return said
 
@@ -66,12 +66,12 @@ async def live_on(store: Store) -> list[Any]:
     jobs = sorted((await again(lambda: leases.claim(9))).jobs, key=lambda job: job.id)
     (deferred, held) = jobs
     said: list[Any] = [(job.id, job.head and (job.head.id, job.head.attempts, job.head.ledger)) for job in jobs]
-    said.append(word(await lanes.settle(settlement(deferred, "b", "end", ledger="dd", fate="matched"))))
+    said.append(word(await lanes.settle(settlement(deferred, "b", "end", ledger="dd", outcome="matched"))))
     said.append(word(await lanes.settle(settlement(held, "d", "release"))))
     (last,) = (await again(lambda: leases.claim(9))).jobs
     assert last.head
-    said.append((last.head.id, last.head.attempts, last.head.deaths))
-    said.append(word(await lanes.settle(settlement(last, "d", "end", fate="ignored", more=True))))
+    said.append((last.head.id, last.head.attempts, last.head.worker_crashes))
+    said.append(word(await lanes.settle(settlement(last, "d", "end", outcome="ignored", more=True))))
     said.append(word(await lanes.decide(decision(last, "e", more=False))))
     await store.client.command("SET", "arq:job:plain", b"payload")
     await store.client.command("ZADD", "arq:queue", 1, "plain")
@@ -96,9 +96,9 @@ async def live_by_hand(store: Store) -> list[Any]:
     outputs = [entry, EmittedEvent(1, Arrival(derived, "derived", WINDOW_MS))]
     note = settlement(jobs["b"], "b", "note", ledger="dp", outputs=outputs[:1])
     said.append(word(await lanes.settle(note)))
-    end = settlement(jobs["b"], "b", "end", ledger="dd", fate="matched", outputs=outputs[1:])
+    end = settlement(jobs["b"], "b", "end", ledger="dd", outcome="matched", outputs=outputs[1:])
     said.append(word(await lanes.settle(end)))
-    said.append(word(await lanes.settle(settlement(jobs["c"], "c", "bury", fate="no"))))
+    said.append(word(await lanes.settle(settlement(jobs["c"], "c", "bury", outcome="no"))))
     said.append(await store.replays.discard(["c", "a"], "why"))
     swept = await again(lambda: store.sweeper.sweep("w3"))
     said.append(swept and swept.counts)
@@ -158,12 +158,12 @@ async def test_an_end_that_nobody_waited_for_gives_back_the_event_that_came_with
     for event in events:
         await store.ingest(event, event.id, WINDOW_MS)
     job = await take_one(store, "w1")
-    onward = await store.lanes.settle(settlement(job, events[0].id, "end", fate="ignored", more=True))
+    onward = await store.lanes.settle(settlement(job, events[0].id, "end", outcome="ignored", more=True))
     assert onward.head is not None
     await store.lanes.settle(settlement(job, events[0].id, "release"))
     again_ = await take_one(store, "w2")
     assert again_.head is not None
-    assert (again_.head.id, again_.head.attempts, again_.head.deaths) == (events[1].id, 1, 0)
+    assert (again_.head.id, again_.head.attempts, again_.head.worker_crashes) == (events[1].id, 1, 0)
 
 
 async def test_a_note_that_comes_late_does_not_give_back_the_event_that_is_under_way_by_now(store: Store) -> None:
@@ -174,7 +174,7 @@ async def test_a_note_that_comes_late_does_not_give_back_the_event_that_is_under
     await store.lanes.decide(decision(job, first.id, ledger="s"))
     note = settlement(job, first.id, "note", ledger="d")
     await store.lanes.settle(note)
-    onward = await store.lanes.settle(settlement(job, first.id, "end", ledger="d", fate="matched", more=True))
+    onward = await store.lanes.settle(settlement(job, first.id, "end", ledger="d", outcome="matched", more=True))
     assert onward.head is not None
     await store.lanes.settle(note)  # held up on its way, while the same call was repeated and answered
     assert (await store.leases("w2").claim(1)).jobs == []
@@ -190,10 +190,10 @@ async def test_a_drain_between_an_end_and_its_answer_gives_the_next_event_back_o
         await store.ingest(event, event.id, WINDOW_MS)
     job = await take_one(store, "w1")
     release = settlement(job, first.id, "release")
-    await store.lanes.settle(settlement(job, first.id, "end", fate="ignored", more=True))
+    await store.lanes.settle(settlement(job, first.id, "end", outcome="ignored", more=True))
     await store.lanes.settle(release)
     theirs = await take_one(store, "w2")
     await store.lanes.settle(release)
     shown = await store.events.show(second.id)
     assert shown is not None
-    assert (shown["running"], shown["attempts"], shown["deaths"]) == (theirs.token, "1", "0")
+    assert (shown["running"], shown["attempts"], shown["worker_crashes"]) == (theirs.token, "1", "0")

@@ -271,7 +271,7 @@ class StoreMachine(RuleBasedStateMachine):
     def any_settlement(self, chance: Random, run: Run, before: str) -> Settled:
         ledger = "".join("d" if letter == "d" else chance.choice("psdfuw") for letter in before)
         step, more = chance.choice(STEPS if ledger else STEPS[1:]), chance.random() < 0.6
-        fields: dict[str, Any] = {"delay_ms": chance.choice([0, 60_000]), "story": b'{"n":1}\n', "fate": "any"}
+        fields: dict[str, Any] = {"delay_ms": chance.choice([0, 60_000]), "history": b'{"n":1}\n', "outcome": "any"}
         outputs = [output for place in new_in(ledger, before) for output in self.any_outputs(chance, run, place)]
         return settlement(run.job, run.event_id, step, ledger=ledger, more=more, outputs=outputs, **fields)
 

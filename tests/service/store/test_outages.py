@@ -17,7 +17,7 @@ OwnValkey = Callable[..., EmbeddedValkey]
 
 
 async def test_nobody_there_is_unavailable_at_once(free_port: int) -> None:
-    async with store_on(f"redis://127.0.0.1:{free_port}/0", ingest_seconds_max=0.2) as store:
+    async with store_on(f"redis://127.0.0.1:{free_port}/0", ingest_timeout_seconds=0.2) as store:
         with pytest.raises(StoreUnavailable, match=rf":{free_port}\..*; WAYBILL_REDIS_URL says where the store is"):
             await store.check()
         with pytest.raises(StoreUnavailable):
@@ -26,11 +26,11 @@ async def test_nobody_there_is_unavailable_at_once(free_port: int) -> None:
 
 async def test_a_server_that_hangs_is_told_as_such_with_the_setting_that_says_how_long(own_valkey: OwnValkey) -> None:
     server = own_valkey()
-    async with store_on(server.url, store_timeout_ms=200) as store:
+    async with store_on(server.url, store_timeout_seconds=0.2) as store:
         await store.check()
         os.kill(server.process.pid, signal.SIGSTOP)
         try:
-            with pytest.raises(StoreUnavailable, match=r"no answer within 0.2 s \(WAYBILL_STORE_TIMEOUT_MS\)"):
+            with pytest.raises(StoreUnavailable, match=r"no answer within 0.2 s \(WAYBILL_STORE_TIMEOUT_SECONDS\)"):
                 await store.check()
         finally:
             os.kill(server.process.pid, signal.SIGCONT)
@@ -43,7 +43,7 @@ async def test_scripts_that_the_server_forgot_are_sent_again(store: Store) -> No
     await store.ingest(make_event("2"), "b", WINDOW_MS)
     await store.client.command("SCRIPT", "FLUSH")
     assert (await take_one(store)).head is not None
-    assert (await store.sample()).waiting == 2
+    assert (await store.sample()).pending == 2
 
 
 async def test_a_restart_is_ridden_out_by_the_call_under_way(own_valkey: OwnValkey) -> None:
@@ -64,7 +64,7 @@ async def test_a_server_that_hangs_is_unavailable_in_time_and_used_again_when_it
     own_valkey: OwnValkey,
 ) -> None:
     server = own_valkey()
-    async with store_on(server.url, store_timeout_ms=200, ingest_seconds_max=0.3) as store:
+    async with store_on(server.url, store_timeout_seconds=0.2, ingest_timeout_seconds=0.3) as store:
         await store.ingest(make_event(), "a", WINDOW_MS)
         os.kill(server.pid, signal.SIGSTOP)
         started = time.monotonic()
@@ -77,7 +77,7 @@ async def test_a_server_that_hangs_is_unavailable_in_time_and_used_again_when_it
         os.kill(server.pid, signal.SIGCONT)
         receipt = await store.ingest(make_event(), "b", WINDOW_MS)
         assert receipt in {Receipt("duplicate", event.id), Receipt("queued", receipt.event_id)}
-        assert (await store.sample()).waiting == 2
+        assert (await store.sample()).pending == 2
 
 
 async def deliver(store: Store, acknowledged: set[str], stop: asyncio.Event) -> None:
@@ -103,7 +103,7 @@ async def test_a_server_killed_under_load_has_every_acknowledged_event_when_it_c
     own_valkey: OwnValkey,
 ) -> None:
     server, acknowledged, stop = own_valkey(), set[str](), asyncio.Event()
-    async with store_on(server.url, ingest_seconds_max=0.05) as store:
+    async with store_on(server.url, ingest_timeout_seconds=0.05) as store:
         senders = [asyncio.create_task(deliver(store, acknowledged, stop)) for _ in range(30)]
         for _ in range(3):
             await more(acknowledged, 1_000)

@@ -22,7 +22,7 @@ EVENTS = st.builds(
     st.just(EVENT_ID),
     st.text(max_size=9),
     st.text(max_size=9),
-    st.sampled_from(["created", "updated", "deleted", "touched"]),
+    st.sampled_from(["created", "updated", "deleted", "changed"]),
     st.builds(RecordRef, st.text(max_size=9), st.text(max_size=9), st.text(max_size=9)),
     st.none() | st.text(max_size=9),
     HEADERS,
@@ -79,8 +79,8 @@ def test_a_story_of_parts_is_read_back_whole(parts: list[bytes]) -> None:
 
 
 def test_a_long_part_is_folded_and_its_beginning_can_be_read_where_it_is_cut_off() -> None:
-    received = b'{"what":"received","at_ms":1795232954963,"source":"pack-orders"}\n'
-    story = received + b"".join(b'{"what":"attempt","at_ms":%d,"duration_ms":0.1}\n' % number for number in range(99))
+    received = b'{"entry":"received","at_ms":1795232954963,"source":"pack-orders"}\n'
+    story = received + b"".join(b'{"entry":"attempt","at_ms":%d,"duration_ms":0.1}\n' % number for number in range(99))
     folded = fold(story)
     assert len(folded) < len(story) / 3
     assert unfold(folded[: len(folded) // 2]).startswith(received)

@@ -56,7 +56,7 @@ async def test_an_accounts_limit_is_not_anothers(store: Store) -> None:
 
 async def test_one_not_now_makes_all_wait_as_long_as_it_asks(store: Store) -> None:
     after = await passed(store, "t", "asked", asked=3)
-    assert (after.word, after.seconds) == ("paused", 3)
+    assert (after.state, after.seconds) == ("paused", 3)
     waiting = await permit(store, "u")
     assert waiting.wait == "paused"
     assert 2.5 < waiting.seconds <= 3
@@ -65,16 +65,16 @@ async def test_one_not_now_makes_all_wait_as_long_as_it_asks(store: Store) -> No
 
 async def test_late_failures_lengthen_no_pause_but_a_longer_wish_does(store: Store) -> None:
     await passed(store, "t", "asked", asked=2)
-    assert (await passed(store, "u", "failed")).word == "rests"
+    assert (await passed(store, "u", "failed")).state == "rests"
     assert (await store.limits.rests())["acct"] <= 2
     assert (await passed(store, "u", "asked", asked=9)).seconds == 9
 
 
 async def test_failures_in_a_row_make_a_pause_and_a_success_between_them_does_not(store: Store) -> None:
-    words = [(await passed(store, "t", "failed")).word for _ in range(2)]
+    words = [(await passed(store, "t", "failed")).state for _ in range(2)]
     await passed(store, "t", "ok")
     assert await store.limits.rests() == {}
-    words += [(await passed(store, "t", "failed")).word for _ in range(3)]
+    words += [(await passed(store, "t", "failed")).state for _ in range(3)]
     assert words == ["fine", "fine", "fine", "fine", "paused"]
 
 
@@ -83,7 +83,7 @@ async def test_what_was_answered_otherwise_is_no_failure_and_no_success(store: S
         await passed(store, "t", "failed")
         await passed(store, "t", "answered")
         await passed(store, "t", "left")
-    assert (await passed(store, "t", "failed")).word == "paused"
+    assert (await passed(store, "t", "failed")).state == "paused"
 
 
 async def test_at_a_pauses_end_one_probe_goes_first_and_its_success_lets_all_through(store: Store) -> None:
@@ -92,7 +92,7 @@ async def test_at_a_pauses_end_one_probe_goes_first_and_its_success_lets_all_thr
     assert (await permit(store, "first")).wait is None
     assert (await permit(store, "second")).wait == "paused"
     assert (await permit(store, "first")).wait is None
-    assert (await passed(store, "first", "ok")).word == "resumed"
+    assert (await passed(store, "first", "ok")).state == "resumed"
     assert (await permit(store, "second")).wait is None
     assert await store.limits.rests() == {}
 
@@ -103,14 +103,14 @@ async def test_a_probe_that_fails_makes_the_next_pause_twice_as_long(store: Stor
     await asyncio.sleep(0.08)
     assert (await permit(store, "probe")).wait is None
     after = await passed(store, "probe", outcome, pause=0.05)
-    assert (after.word, after.seconds) == ("paused", 0.1)
+    assert (after.state, after.seconds) == ("paused", 0.1)
 
 
 async def test_a_probe_that_is_answered_anything_finds_the_platform_alive(store: Store) -> None:
     await passed(store, "t", "asked", asked=0.05)
     await asyncio.sleep(0.08)
     assert (await permit(store, "probe")).wait is None
-    assert (await passed(store, "probe", "answered")).word == "resumed"
+    assert (await passed(store, "probe", "answered")).state == "resumed"
 
 
 async def test_a_probe_that_left_without_a_word_makes_room_for_another(store: Store) -> None:

@@ -69,7 +69,7 @@ async def test_bytes_are_bounded_and_what_alone_is_too_large_is_not_kept(
 
 
 async def test_what_is_too_old_is_neither_shown_nor_kept(make_settings: Callable[..., Settings]) -> None:
-    store = await open_store(make_settings(quarantine_hours=0.5 / 3_600))
+    store = await open_store(make_settings(quarantine_retention_hours=0.5 / 3_600))
     await store.keep_refused([refused(1)])
     await asyncio.sleep(0.3)
     await store.keep_refused([refused(2)])
@@ -96,7 +96,7 @@ async def test_it_leaves_the_last_part_of_the_memory_to_events(
     own_valkey: Callable[..., EmbeddedValkey], make_settings: Callable[..., Settings]
 ) -> None:
     server = own_valkey("--maxmemory", "20mb")
-    settings = make_settings(redis_url=server.url, memory_percent_max=80, quarantine_bytes_max=100_000_000)
+    settings = make_settings(redis_url=server.url, store_memory_percent_max=80, quarantine_bytes_max=100_000_000)
     store = await open_store(settings)
 
     async def fill() -> None:

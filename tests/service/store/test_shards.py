@@ -35,7 +35,7 @@ def servers(server_binary: str | None) -> Iterator[list[EmbeddedValkey]]:
 @pytest.fixture
 async def shards(servers: list[EmbeddedValkey], make_settings: Callable[..., Settings]) -> Shards:
     urls = [server.url for server in servers]
-    settings = structs.replace(make_settings(ingest_seconds_max=0.2), redis_url=urls[0], shard_urls=",".join(urls))
+    settings = structs.replace(make_settings(ingest_timeout_seconds=0.2), redis_url=urls[0], shard_urls=",".join(urls))
     opened = await open_shards(settings)
     assert isinstance(opened, Shards)
     return opened
@@ -63,7 +63,7 @@ async def test_each_record_is_on_the_store_its_name_says_and_counted_once(shards
         holds = [await store.events.show(arrival.event.id) is not None for store in shards.stores]
         assert holds.count(True) == 1
         assert holds[shard_of(arrival.event.record.lane, 3)]
-    assert (await shards.sample()).waiting == 60
+    assert (await shards.sample()).pending == 60
     await shards.close()
 
 
@@ -79,7 +79,7 @@ async def test_a_delivery_repeated_after_one_store_failed_is_taken_in_whole_and_
     await shards.check()
     servers[2] = start_valkey(Path(servers[2].url.removeprefix("unix://")).parent)
     await shards.ingest_all(arrivals)
-    assert (await shards.sample()).waiting == 20
+    assert (await shards.sample()).pending == 20
     servers[2].kill()
     await shards.close()
 

@@ -81,6 +81,6 @@ async def test_a_store_behind_tls_takes_events_in(
     url = f"rediss://localhost:{port}/0"
     store = await open_store(structs.replace(make_settings(), redis_url=url, redis_tls_ca_file=str(authority)))
     assert (await store.ingest(make_event(), "k", WINDOW_MS)).status == "queued"
-    assert (await store.sample()).waiting == 1
+    assert (await store.sample()).pending == 1
     await store.close()
     await asyncio.sleep(0.05)

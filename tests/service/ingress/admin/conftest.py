@@ -74,7 +74,7 @@ def log_as_json() -> None:
 def lines(capfd: pytest.CaptureFixture[str]) -> Lines:
     def read(name: str) -> list[dict[str, Any]]:
         written = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-        return [line for line in written if line["event"] == name]
+        return [line for line in written if line["message"] == name]
 
     return read
 

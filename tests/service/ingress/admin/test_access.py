@@ -63,7 +63,7 @@ async def test_nobody_gets_in_without_a_known_token(api: Api, value: str | None)
     named = {} if value is None else {"authorization": value}
     for method, path, _ in ROUTES:
         answer = await api(method, path, role=None, **named)
-        assert (answer.status, answer.body["code"]) == (401, "not_authenticated"), (method, path)
+        assert (answer.status, answer.body["code"]) == (401, "unauthenticated"), (method, path)
         assert answer.headers["www-authenticate"].startswith("Bearer")
         assert answer.headers["content-type"] == "application/problem+json"
 
@@ -73,7 +73,7 @@ async def test_a_role_opens_its_routes_and_no_higher_ones(api: Api, role: Role) 
     for method, path, least in ROUTES:
         answer = await api(method, path, role=role)
         if ROLES.index(role) < ROLES.index(least):
-            assert (answer.status, answer.body["code"]) == (403, "not_allowed"), (method, path)
+            assert (answer.status, answer.body["code"]) == (403, "permission_denied"), (method, path)
         else:
             assert answer.status not in {401, 403, 500}, (method, path, answer.body)
 
@@ -120,9 +120,9 @@ async def test_what_may_be_done_is_told_to_whoever_is_known(api: Api) -> None:
 @pytest.mark.parametrize(
     ("asked", "role", "told"),
     [
-        (("GET", "/api/v1/events/abc"), None, {"reason": "not_authenticated", "http_status": 401}),
-        (("POST", "/api/v1/events/abc/replay"), "viewer", {"reason": "not_allowed", "http_status": 403}),
-        (("GET", "/api/v1/events/abc?raw=true"), "operator", {"reason": "not_allowed", "http_status": 403}),
+        (("GET", "/api/v1/events/abc"), None, {"reason": "unauthenticated", "http_status": 401}),
+        (("POST", "/api/v1/events/abc/replay"), "viewer", {"reason": "permission_denied", "http_status": 403}),
+        (("GET", "/api/v1/events/abc?raw=true"), "operator", {"reason": "permission_denied", "http_status": 403}),
     ],
 )
 async def test_who_is_refused_leaves_a_line_and_a_count_and_nothing_of_what_was_sent(
@@ -130,22 +130,24 @@ async def test_who_is_refused_leaves_a_line_and_a_count_and_nothing_of_what_was_
 ) -> None:
     before = ADMIN_REFUSED.values.get((told["reason"],), 0)
     await api(*asked, role=role, **({} if role else {"authorization": "Bearer guessed-4711"}))
-    [line] = lines("admin.refused")
+    [line] = lines("admin.denied")
     known = {"actor": f"ann-{role}", "role": role} if role else {}
-    expected = {**told, **known, "method": asked[0], "peer": "127.0.0.1", "calls": 1}
-    assert {name: line[name] for name in line.keys() - {"ts", "level", "component", "event", "route"}} == expected
+    expected = {**told, **known, "method": asked[0], "client_host": "127.0.0.1", "calls": 1}
+    assert {
+        name: line[name] for name in line.keys() - {"timestamp", "level", "component", "message", "route"}
+    } == expected
     assert line["route"] == "/api/v1/events/{event_id}" + ("/replay" if "replay" in asked[1] else "")
     assert "guessed" not in str(line)
     assert ADMIN_REFUSED.values[told["reason"],] == before + 1
 
 
 async def test_a_scanner_does_not_fill_the_log_and_none_of_its_calls_goes_uncounted(api: Api, lines: Lines) -> None:
-    before, began, calls = ADMIN_REFUSED.values.get(("not_authenticated",), 0), time.monotonic(), 300
+    before, began, calls = ADMIN_REFUSED.values.get(("unauthenticated",), 0), time.monotonic(), 300
     await asyncio.gather(*[api("GET", "/api/v1/rules", role=None) for _ in range(calls)])
-    assert ADMIN_REFUSED.values["not_authenticated",] == before + calls
+    assert ADMIN_REFUSED.values["unauthenticated",] == before + calls
     told: list[dict[str, Any]] = []
     while sum(line["calls"] for line in told) < calls and time.monotonic() < began + 10:
         await asyncio.sleep(0.1)
-        told += lines("admin.refused")
+        told += lines("admin.denied")
     assert sum(line["calls"] for line in told) == calls
     assert len(told) <= LINES_PER_SECOND * (BURST_SECONDS + time.monotonic() - began) + 1

@@ -61,7 +61,7 @@ async def test_a_posted_record_is_judged_and_every_node_explained(shop: Shop) ->
         ("when.any_of.where", True, 1), ("when", True, "(1 elements)"),
     ]  # fmt: skip
     (effect,) = answer.body["effects"]
-    assert (effect["do"], effect["inputs"]["url"], effect["inputs"]["body"]) == (
+    assert (effect["action_type"], effect["inputs"]["url"], effect["inputs"]["body"]) == (
         "http", "https://erp.test/p1", {"order": "p1"},
     )  # fmt: skip
 
@@ -77,7 +77,7 @@ async def test_a_record_fetched_now_is_judged_by_other_rules_than_those_in_force
     rules = [{"id": "new", "type": "purchase_order", "when": {"field": "status", "op": "eq", "value": "received"}}]
     wanted = {"fetch": {"platform": "pack", "kind": "purchase_order", "id": "po-1"}, "rules": rules}
     answer = await shop.api("POST", RUNS, wanted)
-    assert [verdict["rule"] for verdict in answer.body["verdicts"]] == ["new"]
+    assert [verdict["rule_id"] for verdict in answer.body["verdicts"]] == ["new"]
     assert answer.body["record"] == "pack:purchase_order:po-1"
 
 
@@ -122,8 +122,8 @@ async def test_a_candidate_is_held_against_the_rules_in_force_over_the_last_even
     candidate = {"last": 50, "rules": [SHORT | {"when": {"not": SHORT["when"]}}]}
     answer = await shop.api("POST", f"{RUNS}/compare", candidate, role="operator")
     assert answer.status == 200, answer.body
-    assert answer.body["events_judged"] == 4
-    assert [missed["event_id"] for missed in answer.body["not_judged"]] == [other.id]
+    assert answer.body["events_evaluated"] == 4
+    assert [missed["event_id"] for missed in answer.body["skipped"]] == [other.id]
     found = {each["event_id"]: (each["live"], each["candidate"]) for each in answer.body["differences"]}
     assert found == {
         ids[0]: ("matched", "unmatched"),
@@ -132,7 +132,7 @@ async def test_a_candidate_is_held_against_the_rules_in_force_over_the_last_even
     }
     assert hint not in found
     same = await shop.api("POST", f"{RUNS}/compare", {"last": 2})
-    assert (same.body["events_judged"], same.body["differences"]) == (1, [])
+    assert (same.body["events_evaluated"], same.body["differences"]) == (1, [])
 
 
 async def test_versions_are_listed_compared_and_brought_back(shop: Shop, lines: Lines) -> None:
@@ -144,7 +144,7 @@ async def test_versions_are_listed_compared_and_brought_back(shop: Shop, lines: 
     assert ([entry["author"] for entry in page["items"]], page["total"]) == (["ann-admin"], 2)
     assert (await shop.api("GET", f"{BOOK}/versions?after={page['next']}")).body["items"][0]["version"] == first
     (change,) = (await shop.api("GET", f"{BOOK}/diff?before={first}")).body
-    assert (change["rule"], change["what"]) == ("short", "changed")
+    assert (change["rule_id"], change["change"]) == ("short", "changed")
     assert "+sort: 3" in change["lines"]
     assert (await shop.api("GET", f"{BOOK}/versions/{first}")).body["rules"][0]["sort"] == 0
     for path in (f"{BOOK}/versions/none", f"{BOOK}/diff?before=none"):
@@ -154,5 +154,5 @@ async def test_versions_are_listed_compared_and_brought_back(shop: Shop, lines: 
     assert (await shop.api("POST", f"{BOOK}/rollback", {"version": "none"})).status == 404
     back = await shop.api("POST", f"{BOOK}/rollback", {"version": first}, if_match=now.etag)
     assert (back.status, back.body["version"]) == (200, first)
-    assert [line["what"] for line in lines("admin.changed")] == ["rulebook.rolled_back"]
+    assert [line["audit_action"] for line in lines("admin.changed")] == ["rulebook.rolled_back"]
     assert (await shop.api("GET", f"{RULES}/short")).body["sort"] == 0

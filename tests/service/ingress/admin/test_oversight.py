@@ -21,7 +21,7 @@ from .conftest import Api, Lines
 
 pytestmark = pytest.mark.store
 
-EVENTS, DEAD, FORGET = "/api/v1/events", "/api/v1/dead-letters", "/api/v1/forget"
+EVENTS, DEAD, FORGET = "/api/v1/events", "/api/v1/dead-letters", "/api/v1/erasures"
 
 
 @pytest.fixture
@@ -84,17 +84,17 @@ async def test_a_query_that_cannot_be_meant_is_refused(api: Api, store: Store, q
     ("path", "order"),
     [
         (f"{EVENTS}/replay", {}),
-        (f"{EVENTS}/replay", {"wanted": {}}),
-        (f"{EVENTS}/replay", {"wanted": {"state": "waiting"}, "all": True}),
-        (f"{EVENTS}/replay", {"wanted": {"state": "ended"}}),
-        (f"{EVENTS}/replay", {"wanted": {"state": "ended"}, "all": True, "rate": 0}),
-        (f"{EVENTS}/replay", {"wanted": {"state": "ended"}, "all": True, "rate": 1_001}),
-        (f"{EVENTS}/replay", {"wanted": {"state": "ended"}, "all": True, "limit": 201}),
-        (f"{EVENTS}/replay", {"wanted": {"state": "ended", "colour": "red"}, "all": True}),
-        (f"{EVENTS}/replay", {"wanted": {"state": "ended"}, "all": True, "now": True}),
-        (f"{DEAD}/replay", {"wanted": {}}),
-        (f"{DEAD}/discard", {"wanted": {}, "all": True}),
-        (f"{DEAD}/discard", {"wanted": {}, "all": True, "reason": ""}),
+        (f"{EVENTS}/replay", {"filter": {}}),
+        (f"{EVENTS}/replay", {"filter": {"state": "queued"}, "all": True}),
+        (f"{EVENTS}/replay", {"filter": {"state": "ended"}}),
+        (f"{EVENTS}/replay", {"filter": {"state": "ended"}, "all": True, "rate": 0}),
+        (f"{EVENTS}/replay", {"filter": {"state": "ended"}, "all": True, "rate": 1_001}),
+        (f"{EVENTS}/replay", {"filter": {"state": "ended"}, "all": True, "limit": 201}),
+        (f"{EVENTS}/replay", {"filter": {"state": "ended", "colour": "red"}, "all": True}),
+        (f"{EVENTS}/replay", {"filter": {"state": "ended"}, "all": True, "now": True}),
+        (f"{DEAD}/replay", {"filter": {}}),
+        (f"{DEAD}/discard", {"filter": {}, "all": True}),
+        (f"{DEAD}/discard", {"filter": {}, "all": True, "reason": ""}),
         (FORGET, {"platform": "pack"}),
         (FORGET, {"platform": "", "customer_id": "7"}),
     ],
@@ -110,7 +110,7 @@ async def test_orders_about_many_or_a_person_only_tell_unless_told_otherwise(api
     await store.client.command("ZADD", "wb:dead", 1, event_id)
     await store.client.command("HSET", f"wb:event:{event_id}", "state", "dead")
     for path, order in ((f"{DEAD}/replay", {}), (f"{DEAD}/discard", {"reason": "why"})):
-        answer = await api("POST", path, {"wanted": {}, "all": True, **order}, "operator")
+        answer = await api("POST", path, {"filter": {}, "all": True, **order}, "operator")
         assert [item["result"] for item in answer.body["items"]] == ["planned"]
     answer = await api("POST", FORGET, {"platform": "pack", "customer_id": "7"})
     assert (answer.body["events"], answer.body["dry_run"]) == (1, True)
@@ -198,7 +198,9 @@ async def test_a_platform_is_changed_by_admins_only_and_every_change_is_told(
     box.sandbox.faults.add(Fault(match="/pack_cloud", status=503))
     answer = await platform_api("POST", f"{path}/rule.create", rule)
     assert (answer.status, answer.body["code"]) == (502, "platform_unavailable")
-    told = [(line["what"], line["target"], line["http_status"], line["actor"]) for line in lines("admin.changed")]
+    told = [
+        (line["audit_action"], line["target"], line["http_status"], line["actor"]) for line in lines("admin.changed")
+    ]
     assert told == [
         ("platform.written", "pack:rule.create", 201, "ann-admin"),
         ("platform.written", f"pack:rule.delete:{made.body['id']}", 204, "ann-admin"),
@@ -233,7 +235,7 @@ async def test_platforms_and_their_rests_are_listed_without_credentials(
     )
     answer = await platform_api("GET", "/api/v1/platforms")
     by_account = {item["account"]: item for item in answer.body}
-    assert by_account["pack"]["resting_seconds"] > 50
+    assert by_account["pack"]["circuit_open_seconds"] > 50
     assert (by_account["erp"]["kind"], by_account["erp"]["record_kinds"]) == ("custom", ["customer"])
     assert box.token not in str(answer.body)
     assert (await platform_api("GET", "/api/v1/platforms/erp")).body == by_account["erp"]

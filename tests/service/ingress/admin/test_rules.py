@@ -111,7 +111,7 @@ async def test_a_created_rule_is_in_force_under_its_author_and_told_in_the_audit
         "ann-operator", "because", answer.headers["waybill-rulebook"],
     )  # fmt: skip
     (line,) = lines("admin.changed")
-    assert (line["actor"], line["role"], line["what"], line["target"], line["rulebook"]) == (
+    assert (line["actor"], line["role"], line["audit_action"], line["target"], line["rulebook"]) == (
         "ann-operator", "operator", "rule.created", "short", entry["version"],
     )  # fmt: skip
     got = await api("GET", f"{RULES}/short", role="viewer")
@@ -208,11 +208,11 @@ async def test_conditions_are_added_replaced_and_removed(api: Api, short: Answer
     assert (await api("GET", inner)).body["parent"] == "when.all.1"
     changed = await api("PUT", inner, {"condition": {"not": exists | {"field": "price"}}}, if_match=made.etag)
     assert (changed.status, changed.body["word"]) == (200, "not")
-    assert (await api("DELETE", f"{inner}.not", if_match=changed.etag)).body["code"] == "no_room"
+    assert (await api("DELETE", f"{inner}.not", if_match=changed.etag)).body["code"] == "limit_exceeded"
     assert (await api("POST", path, {"parent": "when.all.1", "condition": exists}, if_match="*")).body[
         "code"
-    ] == "no_room"
-    assert (await api("POST", path, {"condition": exists}, if_match="*")).body["code"] == "no_room"
+    ] == "limit_exceeded"
+    assert (await api("POST", path, {"condition": exists}, if_match="*")).body["code"] == "limit_exceeded"
     assert (await api("POST", path, {"parent": "when.any", "condition": exists}, if_match="*")).status == 404
     assert (await api("DELETE", f"{path}/when.all.1", if_match=changed.etag)).status == 204
     assert (await api("GET", f"{RULES}/short")).body["when"] == RULE["when"]
