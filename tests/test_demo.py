@@ -15,11 +15,11 @@ import msgspec
 import pytest
 
 from service.dev.senders import Request, call, send
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.crash
 
 COMMAND = (sys.executable, "-m", "service")
-START_SECONDS_MAX = 30.0
 Seen = TypeVar("Seen")
 
 
@@ -41,7 +41,9 @@ def dev(environ: dict[str, str], tmp_path: Path) -> Iterator["subprocess.Popen[b
 
 
 def test_the_demo_shows_every_fate_as_expected_and_ends_with_0(environ: dict[str, str]) -> None:
-    done = subprocess.run([*COMMAND, "demo"], capture_output=True, text=True, env=environ, check=False, timeout=55)
+    done = subprocess.run(
+        [*COMMAND, "demo"], capture_output=True, text=True, env=environ, check=False, timeout=2 * PATIENCE_SECONDS
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "10 of 10 as expected" in done.stdout
     assert "SIGKILL" in done.stdout
@@ -53,7 +55,9 @@ def test_the_demo_shows_every_fate_as_expected_and_ends_with_0(environ: dict[str
 
 def test_a_demo_without_a_store_fails_with_what_the_process_said(environ: dict[str, str], free_port: int) -> None:
     environ["WAYBILL_REDIS_URL"] = f"redis://127.0.0.1:{free_port}/0"
-    done = subprocess.run([*COMMAND, "demo"], capture_output=True, text=True, env=environ, check=False, timeout=55)
+    done = subprocess.run(
+        [*COMMAND, "demo"], capture_output=True, text=True, env=environ, check=False, timeout=2 * PATIENCE_SECONDS
+    )
     assert done.returncode == 1
     assert '"error_kind":"child_failed"' in done.stdout
     assert "waybill rules apply ended with exit code" in done.stdout
@@ -74,7 +78,7 @@ def test_dev_takes_the_delivery_it_prints_and_ends_with_all_its_children_on_sigt
     children = children_of(dev.pid)
     assert len(children) == 4
     dev.send_signal(signal.SIGTERM)
-    assert dev.wait(20) == 0
+    assert dev.wait(PATIENCE_SECONDS) == 0
     assert alive(children) == set()
     (directory,) = found(r"files +(\S+):", text)
     assert not Path(directory).exists()
@@ -104,7 +108,7 @@ def test_dev_runs_a_person_s_own_waybill_yaml_with_its_rules(environ: dict[str, 
         assert "202" in in_shell(f"{shell} send crm --event customer.updated --id 7")
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_SECONDS)
 
 
 OWN_CONFIG = """
@@ -123,7 +127,7 @@ def in_shell(script: str) -> str:
     """Run a line as a person in a second terminal would, and give what it says."""
     command = ["/bin/sh", "-c", script]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=30, cwd=Path(__file__).parents[1]
+        command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS, cwd=Path(__file__).parents[1]
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -147,12 +151,12 @@ def test_dev_ends_with_1_and_says_which_part_ended_by_itself(
 ) -> None:
     wait_for(lambda: said(tmp_path, "Ctrl-C ends it all."))
     os.kill(next(pid for pid in children_of(dev.pid) if runs(pid, program)), signal.SIGKILL)
-    assert dev.wait(20) == 1
+    assert dev.wait(PATIENCE_SECONDS) == 1
     assert words in (tmp_path / "out").read_text()
 
 
 def wait_for(look: Callable[[], Seen]) -> Seen:
-    deadline = time.monotonic() + START_SECONDS_MAX
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not (seen := look()):
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.cli import GROUP
+from tests.waiting import PATIENCE_SECONDS
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -72,7 +73,9 @@ def waybill(tmp_path: Path) -> Run:
 
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "service", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30, env=environ)
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS, env=environ
+        )
 
     return run
 
