@@ -6,17 +6,31 @@ BIN := $(VENV)/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-strip-extras --no-header
 RUNS := requirements/runtime.txt requirements/local.txt requirements/build.txt
+PYTEST := $(BIN)/pytest -n auto --dist worksteal
 PYTEST_ARGS ?=
+COVERAGE ?=
 
-.PHONY: demo test bench startup chaos chaos-long lint fmt pages lock senders clean
-.DEFAULT_GOAL := test
+# Compiled modules are kept in any case: without them each process that a test starts compiles all it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help demo check test fast types bench startup chaos chaos-long lint style fmt pages lock senders clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed ## deliveries over real HTTP, a worker killed half-way, and a table of what became of each
 	@$(BIN)/waybill demo
 
-test: lint ## everything that must hold before a change is taken
-	$(BIN)/coverage erase
-	$(BIN)/pytest --cov --cov-branch --cov-report=term $(PYTEST_ARGS)
+check: style ## the inner loop, about a minute: style, types, import contracts, and the fast tests
+	@$(MAKE) --no-print-directory -j2 types fast
+
+test: lint ## every check and every test; COVERAGE=1 measures coverage, PYTEST_ARGS='-k name' are for pytest
+	$(if $(COVERAGE),$(BIN)/coverage erase)
+	$(PYTEST) $(if $(COVERAGE),--cov --cov-branch --cov-report=term) $(PYTEST_ARGS)
+
+fast: $(VENV)/.installed-dev ## the tests that start no process and wait for less than a second
+	$(PYTEST) -m 'not slow' $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed-dev ## ratios against tuned rivals doing the same work
 	@$(MAKE) --no-print-directory $(VENV)/share/bench/.installed || echo "*** FastAPI + Celery could not be installed" >&2
@@ -32,11 +46,15 @@ chaos: $(VENV)/.installed-dev ## break everything once while events flow, and co
 chaos-long: $(VENV)/.installed-dev ## 50 rounds of random faults with 100,000 events; SEED=2 takes others
 	$(BIN)/python -m tests.chaos --long --seed $(or $(SEED),1)
 
-lint: $(VENV)/.installed-dev ## style, format, types, import contracts
+lint: style types ## style, types, import contracts
+
+style: $(VENV)/.installed-dev ## ruff's rules and format, and the import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+types: $(VENV)/.installed-dev ## pyright in strict mode
+	$(BIN)/pyright
 
 fmt: $(VENV)/.installed-dev ## mend what a tool can mend
 	$(BIN)/ruff check --fix

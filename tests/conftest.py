@@ -13,6 +13,11 @@ from service import log
 from service.dev.embedded import EmbeddedValkey, start_valkey
 from service.settings import Settings, load_settings
 from service.store import Store, open_store
+from tests.examples import register_profiles
+
+register_profiles()
+
+pytest_plugins = ["tests.slow_marks"]
 
 
 @pytest.fixture(autouse=True)

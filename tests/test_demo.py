@@ -25,7 +25,7 @@ from service.dev.senders import call
 from service.settings import Settings
 from service.store import open_store
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[1]
 COMMAND = (sys.executable, "-m", "service")

@@ -1,8 +1,10 @@
 """The rules of the house, held by tests: what the tree looks like, what code may not do, what is told nowhere."""
 
 import ast
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
@@ -228,9 +230,32 @@ def test_no_file_names_a_setting_that_does_not_exist() -> None:
     assert strays == []
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "bench", "lint", "fmt", "lock", "clean"])
+@pytest.mark.parametrize("target", ["demo", "check", "test", "bench", "lint", "fmt", "lock", "clean"])
 def test_the_makefile_offers_what_the_readme_says(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_make_alone_lists_every_target_a_person_may_ask_for() -> None:
+    targets = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    told = subprocess.run(["make"], cwd=ROOT, env=environ, capture_output=True, check=True, text=True).stdout  # noqa: S607 - the one on the path
+    lines = [line.split(maxsplit=2) for line in told.splitlines()]
+    assert sorted(target for _, target, _ in lines) == sorted(targets[0].split())
+    assert all(len(meaning) > 5 for _, _, meaning in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_every_process_collects_the_same_tests(request: pytest.FixtureRequest) -> None:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *request.config.args]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environ | {"PYTHONHASHSEED": "1"}, capture_output=True, check=False, text=True
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    collected = set(done.stdout.splitlines())
+    assert [item.nodeid for item in request.session.items if item.nodeid not in collected] == []
 
 
 def test_the_gate_runs_the_readme_s_commands() -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROUND_TRIP_MS = 20.0
 SECONDS_MAX = 10.0
 ECHOES = 200

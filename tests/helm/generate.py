@@ -1,12 +1,14 @@
 """Writes what the chart keeps that is made: `python -m tests.helm.generate`."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 from tests.helm.readme import build_readme
 from tests.helm.schema import CHART, build_schema
 
 
+@cache
 def made() -> dict[Path, str]:
     """Give each file and what it has to hold."""
     return {

@@ -47,13 +47,18 @@ def render(case: str, values: Values | None = None, *options: str, chart: Path =
 
 @cache
 def _rendered(case: str, values: bytes, options: tuple[str, ...], chart: Path) -> Objects:
-    return by_name(yaml.safe_load_all(template(case, msgspec.json.decode(values), *options, chart=chart)))
+    return by_name(read_all(template(case, msgspec.json.decode(values), *options, chart=chart)))
 
 
 def render_alone(values: Values, chart: Path = CHART) -> Objects:
     """Render these values and no others. Raises Refused."""
     arguments = ("template", "rel", chart, "--namespace", "shop", "--values", "-")
-    return by_name(yaml.safe_load_all(helm(*arguments, stdin=msgspec.json.encode(values).decode())))
+    return by_name(read_all(helm(*arguments, stdin=msgspec.json.encode(values).decode())))
+
+
+def read_all(text: str) -> Iterator[Any]:
+    """Read YAML documents, ten times as fast as by `yaml.safe_load_all`."""
+    return yaml.load_all(text, yaml.CSafeLoader)
 
 
 def by_name(objects: Iterable[Any]) -> Objects:

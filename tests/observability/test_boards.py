@@ -21,6 +21,7 @@ from service.dev.pages.logs import read_schema
 from service.metrics.families import FAMILIES
 from service.metrics.instruments import Counter, Histogram
 from tests.observability.logql import complaints, fields, whole
+from tests.taking_turns import turn
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -35,17 +36,12 @@ OF_THE_STORE_OF_LOGS = {"_time", "_msg", "n", "top", "bottom", "namespace", "app
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
     """What package-lock.json names, installed once."""
-    if not (HERE / "node_modules").is_dir():
-        npm = NODE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-        command = [
-            NODE / "bin" / "node",
-            npm,
-            "ci",
-            "--omit-lockfile-registry-resolved",
-            "--ignore-scripts",
-            "--silent",
-        ]
-        subprocess.run(command, cwd=HERE, check=True, timeout=120)
+    lock, installed = HERE / "package-lock.json", HERE / "node_modules" / ".package-lock.json"
+    npm = NODE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    options = ["--omit-lockfile-registry-resolved", "--ignore-scripts", "--silent"]
+    with turn(lock):
+        if not installed.exists():
+            subprocess.run([NODE / "bin" / "node", npm, "ci", *options], cwd=HERE, check=True, timeout=120)
     return HERE / "node_modules"
 
 
@@ -65,6 +61,7 @@ def test_the_lint_finds_what_the_grammar_lets_pass(query: str, why: str) -> None
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.slow
 def test_every_logql_query_is_grammar_and_a_broken_one_is_not(node_modules: Path) -> None:
     assert node_modules.is_dir()
     queries = [*QUERIES, 'sum by (source (count_over_time({app="a"}[5m]))']
@@ -156,6 +153,7 @@ def _known_metrics() -> Iterator[tuple[str, Sequence[str]]]:
 
 
 @pytest.mark.system_tool("promtool", package="prometheus")
+@pytest.mark.slow
 def test_promtool_finds_every_rule_firing_when_it_should_and_silent_when_not() -> None:
     done = subprocess.run(
         ["promtool", "test", "rules", HERE / "alerts_test.yaml"],  # noqa: S607 - the one on the path

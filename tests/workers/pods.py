@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from service.dev.children import Child, Line, start_child
-
-START_SECONDS_MAX = 15
+from tests.waiting import PATIENCE_SECONDS
 
 
 class Pods:
@@ -33,7 +32,7 @@ class Pods:
 
     async def hears(self, child: Child, event: str) -> Line:
         """Wait until a worker has said something."""
-        return await asyncio.to_thread(child.wait_for, lambda line: line.get("message") == event, START_SECONDS_MAX)
+        return await asyncio.to_thread(child.wait_for, lambda line: line.get("message") == event, PATIENCE_SECONDS)
 
     def said(self, event: str, among: Iterable[Child] | None = None) -> list[Line]:
         """Give all that any worker said under a name."""

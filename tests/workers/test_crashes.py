@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from random import Random
 
@@ -16,11 +16,12 @@ from service.sandbox.faults import Fault
 from service.settings import load_settings
 from service.store import Job, Settled
 from tests.service.store.givens import patiently
+from tests.waiting import PATIENCE_SECONDS, until
 from tests.workers.house import SINK_RULE, House, open_house
 
 pytestmark = [pytest.mark.crash, pytest.mark.store]
 
-LEASE_SECONDS = 0.8
+LEASE_SECONDS = 2.0
 LOCK = "arq:in-progress:wb:lane:pack:purchase_order:po-1"
 CONFIG = """
 platforms:
@@ -74,15 +75,6 @@ class Fleet:
         await until(over)
 
 
-async def until(condition: Callable[[], Awaitable[bool] | bool], seconds_max: float = 15) -> None:
-    async with asyncio.timeout(seconds_max):
-        while True:
-            met = condition()
-            if met if isinstance(met, bool) else await met:
-                return
-            await asyncio.sleep(0.01)
-
-
 @pytest.fixture
 async def fleet(own_valkey: Callable[..., EmbeddedValkey], tmp_path: Path) -> AsyncIterator[Fleet]:
     server = own_valkey()
@@ -99,7 +91,7 @@ async def fleet(own_valkey: Callable[..., EmbeddedValkey], tmp_path: Path) -> As
 
 async def test_a_worker_killed_in_the_middle_of_a_fetch_is_replaced_by_another(fleet: Fleet) -> None:
     await fleet.start(2)
-    event_id = await fleet.meets(Fault(match="/pack_cloud", delay_ms=3_000))
+    event_id = await fleet.meets(Fault(match="/pack_cloud", delay_ms=10_000))
     (await fleet.holder()).kill()
     await fleet.ends(event_id)
     story = await fleet.house.story(event_id)
@@ -109,7 +101,7 @@ async def test_a_worker_killed_in_the_middle_of_a_fetch_is_replaced_by_another(f
 
 async def test_a_keyed_effect_whose_worker_was_killed_is_repeated_with_the_same_key(fleet: Fleet) -> None:
     await fleet.start(2)
-    event_id = await fleet.meets(Fault(match="/_sandbox/sink", delay_ms=1_500))
+    event_id = await fleet.meets(Fault(match="/_sandbox/sink", delay_ms=4_000))
     (await fleet.holder()).kill()
     await fleet.ends(event_id)
     await until(lambda: len(fleet.house.keys()) == 2)
@@ -123,7 +115,7 @@ async def test_a_drain_lets_the_attempt_under_way_come_to_its_end(fleet: Fleet) 
     (worker,) = await fleet.start()
     event_id = await fleet.meets(Fault(match="/pack_cloud", delay_ms=400))
     worker.process.terminate()
-    assert await asyncio.to_thread(worker.process.wait, 5) == 0
+    assert await asyncio.to_thread(worker.process.wait, PATIENCE_SECONDS) == 0
     story = await fleet.house.story(event_id)
     assert (story["outcome"], story["attempts"]) == ("matched", "1")
     assert worker.lines()[-1]["message"] == "process.stopped"
@@ -133,7 +125,7 @@ async def test_a_drain_without_time_gives_the_attempt_back_and_the_event_to_anot
     (worker,) = await fleet.start(drain_timeout_seconds=0.1)
     event_id = await fleet.meets(Fault(match="/pack_cloud", delay_ms=5_000))
     worker.process.terminate()
-    assert await asyncio.to_thread(worker.process.wait, 5) == 0
+    assert await asyncio.to_thread(worker.process.wait, PATIENCE_SECONDS) == 0
     story = await fleet.house.story(event_id)
     assert (story["state"], story["attempts"], "running" in story) == ("queued", "0", False)
     assert await fleet.house.store.client.command("EXISTS", LOCK) == 0
@@ -145,13 +137,13 @@ async def test_a_drain_without_time_gives_the_attempt_back_and_the_event_to_anot
 
 async def test_a_worker_that_slept_through_its_lease_writes_nothing_when_it_wakes_up(fleet: Fleet) -> None:
     await fleet.start(2)
-    event_id = await fleet.meets(Fault(match="/pack_cloud", delay_ms=300))
+    event_id = await fleet.meets(Fault(match="/pack_cloud", delay_ms=3_000))
     sleeper = await fleet.holder()
     sleeper.process.send_signal(signal.SIGSTOP)
     await fleet.ends(event_id)
     before = await fleet.house.story(event_id)
     sleeper.process.send_signal(signal.SIGCONT)
-    await asyncio.to_thread(sleeper.wait_for, lambda line: line.get("message") == "lease.lost", 5)
+    await asyncio.to_thread(sleeper.wait_for, lambda line: line.get("message") == "lease.lost", PATIENCE_SECONDS)
     assert await fleet.house.story(event_id) == before
     assert fleet.house.keys() == [f"{event_id}:short-receipt:claim:0"]
     again = await fleet.house.send()
@@ -279,7 +271,7 @@ async def test_a_real_worker_runs_a_suspect_beside_nothing_else_and_then_all_at_
             beside.append(len(worker.tasks))
 
     worker._start = noting
-    await asyncio.wait_for(worker.async_run(), 20)
+    await asyncio.wait_for(worker.async_run(), PATIENCE_SECONDS)
     await worker.close()
     assert beside == [1]
     assert {(await house.story(event_id))["state"] for event_id in [suspect, *ids]} == {"ended"}

@@ -18,9 +18,9 @@ from aiohttp import web
 from service.dev.embedded import EmbeddedValkey
 from service.settings import load_settings
 from tests.service.test_platforms_woocommerce import EXAMPLE, SECRETS, Shop, order
+from tests.waiting import until
 from tests.workers.house import House, open_house
 from tests.workers.pods import Pods
-from tests.workers.test_crashes import until
 
 pytestmark = pytest.mark.crash
 

@@ -14,6 +14,7 @@ from service.records import PurchaseOrder
 from service.sandbox.faults import Fault
 from service.settings import Settings
 from service.store.replay import plan_replay
+from tests.waiting import PATIENCE_SECONDS
 from tests.workers.house import House, open_house
 from workers.effects import EffectsRun
 
@@ -145,7 +146,7 @@ async def test_found_started_a_keyed_effect_runs_again_and_an_unsafe_one_waits_f
     outbound.request = stuck
     stalled = house.worker("stalled")
     run = asyncio.create_task(stalled.async_run())
-    await asyncio.wait_for(hanging.wait(), 5)
+    await asyncio.wait_for(hanging.wait(), PATIENCE_SECONDS)
     await lose_lease(house)
     await house.work()
     story = await house.story(event_id)
@@ -153,7 +154,7 @@ async def test_found_started_a_keyed_effect_runs_again_and_an_unsafe_one_waits_f
     assert state == "ended" or (story["error_kind"], story["ledger"]) == ("outcome_unknown", "u")
     stalled.handle_sig_wait_for_completion(15)  # type: ignore[arg-type]
     over.set()
-    await asyncio.wait_for(run, 5)
+    await asyncio.wait_for(run, PATIENCE_SECONDS)
     await stalled.close()
     assert stalled.leases_lost == 1
     assert await house.story(event_id) == story

@@ -84,6 +84,7 @@ def worker(tmp_path: Path, valkey_url: str) -> Iterator[subprocess.Popen[bytes]]
         process.terminate()
 
 
+@pytest.mark.slow
 async def test_a_worker_without_rules_says_its_port_and_is_ready(worker: subprocess.Popen[bytes]) -> None:
     assert worker.stdout
     lines = (msgspec.json.decode(line) for line in worker.stdout)

@@ -11,9 +11,9 @@ from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.sandbox.faults import Fault
 from service.settings import load_settings
 from tests.service.store.proxy import Wire, wire_to
+from tests.waiting import PATIENCE_SECONDS, until
 from tests.workers.house import House, open_house
 from tests.workers.pods import Pods
-from tests.workers.test_crashes import until
 
 pytestmark = pytest.mark.crash
 
@@ -105,7 +105,7 @@ async def test_a_worker_killed_after_its_customers_events_were_taken_in_and_befo
     dying = await desk.pods.start(wire.url, lease_seconds=LEASE_SECONDS)
     held = wire.hold(b"resolved")
     event_id = await desk.hint()
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await held.wait()
     assert (await desk.house.store.sample()).pending >= 1, "the hint itself has not ended"
     dying.kill()

@@ -12,11 +12,12 @@ from service.platforms import FetchContext, Platform
 from service.platforms.base import Listing
 from service.settings import Settings
 from service.store import Store, open_store
+from tests.waiting import until
 from workers.changes import Poll
 from workers.polling import poll_all
 from workers.worker import LeaseWorker
 
-from .test_worker import make_functions, make_redis, until
+from .test_worker import make_functions, make_redis
 
 pytestmark = pytest.mark.store
 
@@ -64,11 +65,12 @@ async def test_a_bug_in_one_poll_is_told_and_ends_neither_it_nor_the_others(
     assert (told["task"], told["log_level"], told["exc_info"]) == ("poll poll-a", "error", True)
 
 
+@pytest.mark.slow
 async def test_leases_are_renewed_after_a_bug_in_renewing(
     make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.lasting.PAUSE_SECONDS", 0.01)
-    store = await open_store(make_settings(lease_seconds=0.6, drain_timeout_seconds=0.1))
+    store = await open_store(make_settings(lease_seconds=1.5, drain_timeout_seconds=0.1))
     worker = LeaseWorker(make_functions([]), store, "w1", handle_signals=False)
     await make_redis(store).enqueue_job("slow")
     asked, renew = list[int](), worker.leases.renew

@@ -14,9 +14,9 @@ from service.dev.embedded import EmbeddedValkey
 from service.sandbox.faults import Fault
 from service.settings import load_settings
 from tests.service.store.proxy import Wire, wire_to
+from tests.waiting import PATIENCE_SECONDS, until
 from tests.workers.house import House, open_house
 from tests.workers.pods import Pods
-from tests.workers.test_crashes import until
 
 pytestmark = pytest.mark.crash
 
@@ -133,7 +133,7 @@ async def test_a_worker_killed_after_taking_in_a_page_and_before_noting_it_makes
     await desk.pods.hears(dying, "poll.finished")
     desk.change()
     held = wire.hold(b"\r\n$4\r\nnote\r\n")
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await held.wait()
     await until(lambda: len(desk.told()) == 2)
     dying.kill()
@@ -148,13 +148,13 @@ async def test_a_worker_killed_after_taking_in_a_page_and_before_noting_it_makes
 
 async def test_a_worker_that_slept_through_its_turn_writes_nothing_when_it_wakes_up(wired: tuple[Desk, Wire]) -> None:
     desk, _ = wired
-    sleeper = await desk.pods.start(lease_seconds=0.8)
+    sleeper = await desk.pods.start(lease_seconds=2)
     await desk.pods.hears(sleeper, "poll.finished")
     desk.change()
-    desk.meet(match=f"{LIST}100", delay_ms=500)
+    desk.meet(match=f"{LIST}100", delay_ms=5_000)
     await until(lambda: not desk.house.sandbox.sandbox.faults.waiting)
     with stopped(sleeper.process.pid):
-        heir = await desk.pods.start(lease_seconds=0.8)
+        heir = await desk.pods.start(lease_seconds=2)
         await desk.pods.hears(heir, "poll.finished")
     await desk.pods.hears(sleeper, "poll.lease_lost")
     await desk.settles()

@@ -24,6 +24,7 @@ from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
 from service.store import Store, open_store
 from service.store.polls import Seen, Turn
+from tests.waiting import until
 from workers.changes import Poll, arrival, judge, look
 from workers.polling import Pass, PollTools, follow
 
@@ -79,7 +80,7 @@ def counts(line: Mapping[str, Any]) -> tuple[str, int, int, int]:
 
 @pytest.fixture
 async def desk(make_settings: Callable[..., Settings]) -> AsyncIterator[Desk]:
-    settings = make_settings(lease_seconds=1, fetch_timeout_seconds=1)
+    settings = make_settings(lease_seconds=20, fetch_timeout_seconds=10)
     token = {"env": "T"}
     async with running_sandbox() as box, Outbound(settings) as outbound:
         raw = {
@@ -218,16 +219,20 @@ async def test_purchase_orders_are_followed_while_they_are_open_and_when_they_ar
 
 async def test_one_poller_at_a_time_and_the_late_one_writes_nothing(desk: Desk) -> None:
     polls, lease = desk.store.polls, desk.settings.lease_seconds
-    first = await polls.claim("s", "one", 0.05)
+    first = await polls.claim("s", "one", 0.5)
     assert isinstance(first, Turn)
     assert isinstance(await polls.claim("s", "two", lease), float)
-    await asyncio.sleep(0.08)
-    assert isinstance(await polls.claim("s", "two", lease), Turn)
+
+    async def is_taken_over() -> bool:
+        return isinstance(await polls.claim("s", "two", lease), Turn)
+
+    await until(is_taken_over)
     with pytest.raises(LeaseLost):
         await polls.note("s", "one", lease, first, {"1": Seen("0" * 16)})
     assert await polls.known("s", "two", lease, ["1"]) == {"1": None}
 
 
+@pytest.mark.slow
 async def test_a_poller_that_dies_between_taking_in_and_noting_makes_no_second_event(desk: Desk) -> None:
     for number in range(150):
         desk.catalog.put("pexip_engage", "customer", str(number), customer(number))
@@ -236,9 +241,10 @@ async def test_a_poller_that_dies_between_taking_in_and_noting_makes_no_second_e
     for number in (3, 120):
         desk.catalog.put("pexip_engage", "customer", str(number), customer(number, later))
     await desk.due(ENGAGE)
-    turn = await desk.store.polls.claim(ENGAGE.source, "dying", 0.2)
+    turn = await desk.store.polls.claim(ENGAGE.source, "dying", desk.settings.lease_seconds)
     assert isinstance(turn, Turn)
-    dying = Pass(desk.tools(ENGAGE), ENGAGE, "dying", turn)
+    brief = structs.replace(desk.settings, lease_seconds=1)
+    dying = Pass(PollTools(brief, desk.store, desk.store, desk.platforms["engage"]), ENGAGE, "dying", turn)
     page = await desk.platforms["engage"].list_records("customer", None, FetchContext(""))
     await dying._take_in(page.items)
     assert await desk.events() == [("3", "updated")]
@@ -327,6 +333,7 @@ async def test_beside_deliveries_what_none_told_is_a_miss_and_what_one_told_is_n
     assert await desk.events() == [("2", "updated")]
 
 
+@pytest.mark.slow
 async def test_many_workers_poll_and_every_change_is_taken_in_once(desk: Desk) -> None:
     poll = structs.replace(ENGAGE, every_seconds=0.05)
     for number in range(5):
@@ -336,7 +343,11 @@ async def test_many_workers_poll_and_every_change_is_taken_in_once(desk: Desk) -
     for step in range(6):
         at = f"2026-02-01T00:00:{step:02d}.000Z"
         desk.catalog.put("pexip_engage", "customer", "1", customer(1, at))
-        await asyncio.sleep(0.4)
+
+        async def is_taken_in(count: int = step + 1) -> bool:
+            return len(await desk.events()) >= count
+
+        await until(is_taken_in)
     for worker in workers:
         worker.cancel()
         with contextlib.suppress(asyncio.CancelledError):

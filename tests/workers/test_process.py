@@ -199,16 +199,17 @@ async def test_a_damaged_job_payload_does_not_keep_the_event_from_its_end(house:
     assert (await house.story(event_id))["outcome"] == "matched"
 
 
+@pytest.mark.slow
 async def test_a_run_whose_end_crosses_the_renewal_of_its_lease_has_lost_nothing(
     make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_house(make_settings(lease_seconds=0.5)) as house:
+    async with open_house(make_settings(lease_seconds=3)) as house:
         lanes = house.store.lanes
         settle = lanes.settle
 
         async def settle_slowly(settled: Settled) -> Onward:
             onward = await settle(settled)
-            await asyncio.sleep(0.2)  # longer than a third of the lease, so that it is renewed meanwhile
+            await asyncio.sleep(1.2)  # longer than a third of the lease, so that it is renewed meanwhile
             return onward
 
         monkeypatch.setattr(lanes, "settle", settle_slowly)

@@ -11,6 +11,7 @@ from service.oversight.views import EventView, view_event
 from service.rules.explaining import explain
 from service.sandbox.faults import Fault
 from service.settings import Settings
+from tests.waiting import PATIENCE_SECONDS
 from tests.workers.house import House, open_house
 
 pytestmark = pytest.mark.store
@@ -42,7 +43,7 @@ async def view(house: House, event_id: str) -> EventView:
 
 async def put_off(house: House, event_id: str) -> dict[str, Any]:
     """The event as the store shows it once its first attempt has put it off."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             shown = await house.story(event_id)
             if "next_ms" in shown and "running" not in shown:

@@ -1,6 +1,5 @@
 """When the next attempt comes: bounds that hold for any attempt, chance and Retry-After."""
 
-import hypothesis
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,13 +7,11 @@ from service.settings import Settings
 from workers.retries import catch_up_seconds, delay_seconds, used_up
 
 SETTINGS = Settings()
-unhurried = hypothesis.settings(deadline=None)
 attempts = st.integers(1, 10_000)
 chances = st.floats(0, 1)
 waits = st.none() | st.floats(0, 86_400)
 
 
-@unhurried
 @given(attempts, chances, waits)
 def test_a_wait_is_never_shorter_than_retry_after_and_never_longer_than_the_longer_of_both_bounds(
     attempt: int, chance: float, retry_after_seconds: float | None
@@ -24,7 +21,6 @@ def test_a_wait_is_never_shorter_than_retry_after_and_never_longer_than_the_long
     assert seconds <= max(SETTINGS.backoff_seconds_max, retry_after_seconds or 0)
 
 
-@unhurried
 @given(attempts, chances)
 def test_the_bound_doubles_with_each_attempt_up_to_its_own_limit(attempt: int, chance: float) -> None:
     bound = delay_seconds(SETTINGS, attempt, 1)
@@ -33,7 +29,6 @@ def test_the_bound_doubles_with_each_attempt_up_to_its_own_limit(attempt: int, c
     assert delay_seconds(SETTINGS, 1, 1) == SETTINGS.backoff_base_seconds
 
 
-@unhurried
 @given(attempts, st.floats(0, 1e9))
 def test_there_is_no_further_attempt_at_either_limit_and_there_is_one_below_both(attempt: int, age: float) -> None:
     over = attempt >= SETTINGS.attempts_max or age >= SETTINGS.event_age_seconds_max
@@ -46,7 +41,6 @@ def test_the_reason_names_the_limit_that_was_met() -> None:
     assert used_up(SETTINGS, SETTINGS.attempts_max - 1, SETTINGS.event_age_seconds_max - 1) is None
 
 
-@unhurried
 @given(st.floats(0, 1e6))
 def test_waiting_for_a_platform_to_catch_up_comes_to_an_end(age: float) -> None:
     seconds = catch_up_seconds(SETTINGS, age)

@@ -149,7 +149,7 @@ async def test_sweeps_follow_quickly_while_a_pass_is_not_over(house: House) -> N
     ended = [part for number in range(200) for part in (1, f"{number:032x}")]
     await house.store.client.command("ZADD", "wb:ended", *ended)
     sweeping = asyncio.create_task(sweep_on(house.worker(), 1.5))
-    async with asyncio.timeout(4):  # eleven slices, of which all but the first two come at a thirtieth of the interval
+    async with asyncio.timeout(12):  # eleven slices, of which all but the first two come at a thirtieth of the interval
         while await house.store.client.command("ZCARD", "wb:ended"):  # noqa: ASYNC110 - the server tells nobody
             await asyncio.sleep(0.05)
     sweeping.cancel()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from arq.worker import Worker, func
 from service.settings import Settings
 from service.store import FinishedJob, Store, open_store
 from service.store.jobs import decode, encode
+from tests.waiting import until
 from workers.worker import LeaseWorker
 
 pytestmark = pytest.mark.store
@@ -56,15 +57,6 @@ async def run_burst(store: Store, ran: Ran) -> LeaseWorker:
     await worker.async_run()
     await worker.close()
     return worker
-
-
-async def until(condition: Callable[[], Awaitable[bool] | bool], seconds_max: float = 5) -> None:
-    async with asyncio.timeout(seconds_max):
-        while True:
-            met = condition()
-            if met if isinstance(met, bool) else await met:
-                return
-            await asyncio.sleep(0.01)
 
 
 async def test_a_job_of_plain_enqueue_job_is_run_and_its_result_read_by_arq(store: Store) -> None:
@@ -175,16 +167,17 @@ async def test_a_drain_gives_the_try_back(make_settings: Callable[..., Settings]
     await store.close()
 
 
+@pytest.mark.slow
 async def test_a_lease_outlives_its_first_term_while_the_job_runs_and_ends_with_a_holder_that_is_gone(
     make_settings: Callable[..., Settings],
 ) -> None:
     ran: Ran = []
-    store = await open_store(make_settings(lease_seconds=0.6))
+    store = await open_store(make_settings(lease_seconds=1.2))
     await make_redis(store).enqueue_job("slow", _job_id="s1")
     worker = LeaseWorker(make_functions(ran), store, "w1", handle_signals=False)
     running = asyncio.create_task(worker.async_run())
     await until(lambda: bool(ran))
-    await asyncio.sleep(1.2)
+    await asyncio.sleep(2)
     other = store.leases("w2")
     assert not (await other.claim(10)).jobs
     running.cancel()

@@ -198,6 +198,7 @@ erase-customer pakc 77 --yes
 """.strip().splitlines()
 
 
+@pytest.mark.slow
 async def test_every_question_is_answered_alike_both_ways(installation: Installation, run: Run) -> None:
     for question in QUESTIONS:
         words = [_word(installation, word) for word in question.split()]

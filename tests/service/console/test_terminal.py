@@ -17,8 +17,9 @@ import pytest
 
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.store import Store
+from tests.waiting import PATIENCE_SECONDS
 
-pytestmark = pytest.mark.store
+pytestmark = [pytest.mark.store, pytest.mark.slow]
 
 Waybill = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -30,7 +31,7 @@ def waybill(environ: dict[str, str]) -> Waybill:
     def run(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "service", *arguments]
         known = {**os.environ, **environ, "USER": "ann", **more}
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30, env=known)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS, env=known)
 
     return run
 
@@ -55,7 +56,7 @@ def at_terminal(environ: dict[str, str], arguments: list[str], answer: str) -> t
     command = [sys.executable, "-m", "service", *arguments]
     process = subprocess.Popen(command, stdin=secondary, stdout=secondary, stderr=secondary, env=known)
     os.close(secondary)
-    shown, typed, deadline = "", False, time.monotonic() + 30
+    shown, typed, deadline = "", False, time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         if not select.select([primary], [], [], 0.2)[0]:
             continue
@@ -153,7 +154,7 @@ async def test_a_walk_that_breaks_off_says_where_to_go_on(
     while await store.client.command("ZCARD", "wb:dead") > 130:  # noqa: ASYNC110 - another process counts it down
         await asyncio.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    told = (await asyncio.wait_for(process.communicate(), 10))[1].decode()
+    told = (await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS))[1].decode()
     assert process.returncode == 1
     assert "go on with --after " in told
     place = told.split("--after ")[1].split()[0]

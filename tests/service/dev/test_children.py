@@ -14,6 +14,8 @@ from service.dev.switches import Fault, Seed, Switches, SwitchFailed
 from service.dev.workspace import PLATFORM_TOKEN, make_workspace, write_config
 from service.sandbox.server import running_sandbox
 
+pytestmark = pytest.mark.slow
+
 TALK = """
 import sys, time
 print("no json")
@@ -49,11 +51,11 @@ def test_a_child_that_says_nothing_in_time_fails(tmp_path: Path) -> None:
 
 
 def test_lines_are_given_once_whole_and_without_what_is_no_json_object(tmp_path: Path) -> None:
-    child = talking(tmp_path, 0.3)
+    child = talking(tmp_path, 2)
     assert child.wait_for(lambda line: line["event"] == "one", 10) == {"event": "one"}
     assert child.new_lines() == [{"event": "one"}]
     assert child.new_lines() == []
-    child.process.wait(10)
+    child.process.wait(60)
     assert child.new_lines() == [{"event": "half"}]
     assert [line["event"] for line in child.lines()] == ["one", "half"]
 

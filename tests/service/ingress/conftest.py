@@ -23,6 +23,7 @@ from service.outbound import Outbound
 from service.platforms import build_platforms
 from service.settings import Settings
 from service.sources import Source, build_sources
+from tests.waiting import PATIENCE_SECONDS
 
 SECRET = b"s3cret"
 ENVIRON = {"ERP_SECRET": SECRET.decode()}
@@ -113,9 +114,6 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-START_SECONDS_MAX = 20.0
-
-
 class Process:
     """The command under test and the lines it has written."""
 
@@ -126,7 +124,7 @@ class Process:
     async def line(self, name: str) -> dict[str, Any]:
         """Read on until the line of that name."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(START_SECONDS_MAX):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while raw := await self.process.stdout.readline():
                 self.lines.append(json.loads(raw))
                 if self.lines[-1]["message"] == name:

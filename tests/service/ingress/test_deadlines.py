@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from service.ingress.deadlines import Deadlines
+from tests.waiting import until
 
 
 async def test_a_wait_that_takes_too_long_leaves_by_timeout_error() -> None:
@@ -15,13 +16,12 @@ async def test_a_wait_that_takes_too_long_leaves_by_timeout_error() -> None:
 
 
 async def test_waits_that_end_in_time_are_left_alone_and_forgotten() -> None:
-    deadlines = Deadlines(0.02)
+    deadlines = Deadlines(0.5)
     for _ in range(100):
         with deadlines.limit():
             await asyncio.sleep(0)
     assert len(deadlines._waits) == 1
-    await asyncio.sleep(0.04)
-    assert not deadlines._waits
+    await until(lambda: not deadlines._waits)
 
 
 async def test_each_of_many_waits_has_its_own_time() -> None:
@@ -36,7 +36,7 @@ async def test_each_of_many_waits_has_its_own_time() -> None:
         return loop.time() - began
 
     lengths = await asyncio.gather(*[late(number / 50) for number in range(5)])
-    assert all(0.09 < length < 0.5 for length in lengths)
+    assert all(0.09 < length < 5 for length in lengths)
 
 
 async def test_a_cancellation_from_elsewhere_stays_one() -> None:

@@ -14,6 +14,7 @@ from service.ingress.late_store import LateStore
 from service.ingress.server import Listener, bind
 from service.settings import Settings
 from service.store import Arrival, QueueSample, Receipt, Refused, Store, open_store
+from tests.waiting import PATIENCE_SECONDS
 
 from .conftest import Lines, Order, Serve, encode, signed
 
@@ -147,7 +148,7 @@ async def test_the_watch_outlasts_whatever_opening_raises(
     late = LateStore(settings, open_or_raise)
     with pytest.raises(StoreUnavailable):
         await _checked(late)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         watch = asyncio.create_task(late.watch())
         await opened.wait()
         await asyncio.sleep(0)

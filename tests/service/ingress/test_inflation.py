@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from service.errors import Refusal
 from service.ingress.bodies import Portion, Room, read_body
 from service.ingress.inflation import inflater_for
+from tests.examples import examples
 
 LIMIT = 100_000
 Pack = Callable[[bytes], bytes]
@@ -57,7 +58,7 @@ def cut(data: bytes, size: int) -> list[bytes]:
 
 @pytest.mark.parametrize(("encoding", "pack"), CODINGS)
 @given(data=st.binary(min_size=0, max_size=3_000), size=st.integers(1, 4_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 def test_a_body_comes_out_as_it_went_in_however_it_is_cut(encoding: str, pack: Pack, data: bytes, size: int) -> None:
     assert read(encoding, cut(pack(data), size)) == data
 
@@ -107,7 +108,7 @@ def test_what_is_not_one_whole_stream_is_unparsable(encoding: str, pack: Pack, s
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd"])
 @given(data=st.binary(max_size=300), size=st.integers(1, 300))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50))
 def test_garbage_is_refused_and_raises_nothing_else(encoding: str, data: bytes, size: int) -> None:
     with contextlib.suppress(Refusal):
         read(encoding, cut(data, size))

@@ -14,6 +14,7 @@ from service.ingress.server import Listener, bind
 from service.settings import Settings
 from service.sources import Source
 from service.store import Store
+from tests.waiting import PATIENCE_SECONDS
 
 from .conftest import Order, Serve, encode, signed
 
@@ -66,9 +67,9 @@ async def test_a_connection_between_two_requests_may_wait_longer_than_one_in_the
         writer.write(asked)
         assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
     hasty[1].write(b"GET /healthz HTTP/1.1\r\n")
-    assert await asyncio.wait_for(hasty[0].read(), 5) == b""
+    assert await asyncio.wait_for(hasty[0].read(), PATIENCE_SECONDS) == b""
     patient[1].write(asked)
-    assert (await asyncio.wait_for(patient[0].readuntil(b"}"), 5)).startswith(b"HTTP/1.1 200 ")
+    assert (await asyncio.wait_for(patient[0].readuntil(b"}"), PATIENCE_SECONDS)).startswith(b"HTTP/1.1 200 ")
     for _, writer in (patient, hasty):
         writer.close()
 
@@ -90,7 +91,7 @@ async def test_a_port_waits_for_nothing_for_ever_whatever_its_handlers_do(
         await listener.start()
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         writer.write(asked)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             answer = await reader.read()
         assert answer.startswith(answered) if answered else not answer
         writer.close()

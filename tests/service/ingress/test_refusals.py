@@ -13,6 +13,7 @@ from service.events import Delivery, Fact
 from service.settings import Settings
 from service.sources import Source
 from service.store import Store
+from tests.waiting import PATIENCE_SECONDS, until
 
 from .conftest import Lines, Order, Serve, encode, signed
 
@@ -147,8 +148,8 @@ async def test_a_sender_that_leaves_mid_body_leaves_a_line_and_nothing_else(
     writer.write(_head(content_length=100) + b"{")
     await writer.drain()
     writer.transport.abort()
-    await asyncio.sleep(0.1)
-    written = lines("delivery.received")
+    written: list[dict[str, Any]] = []
+    await until(lambda: bool(written.extend(lines("delivery.received")) or written))
     assert [(line["reason"], line["http_status"]) for line in written] == [("disconnected", 499)]
     assert (await store.sample()).pending == 0
 
@@ -161,8 +162,8 @@ async def test_a_connection_that_never_sends_a_head_is_closed(
     silent, nothing = await asyncio.open_connection("127.0.0.1", port)
     slow, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"POST /webhooks/erp-orders HTTP/1.1\r\nHo")
-    assert await asyncio.wait_for(silent.read(), 5) == b""
-    assert await asyncio.wait_for(slow.read(), 5) == b""
+    assert await asyncio.wait_for(silent.read(), PATIENCE_SECONDS) == b""
+    assert await asyncio.wait_for(slow.read(), PATIENCE_SECONDS) == b""
     nothing.close()
     writer.close()
 
@@ -183,12 +184,19 @@ async def test_more_deliveries_at_once_than_allowed_are_told_to_come_later(
     url = await serve(make_settings(requests_in_flight_max=1), store)
     with socket.create_connection(("127.0.0.1", _port(url))) as occupant:
         occupant.sendall(_head(content_length=100))
-        await asyncio.sleep(0.1)
-        status, headers, problem = await send(client, "POST", url + PATH, BODY, signed(BODY))
-        assert (status, problem["code"], headers["retry-after"]) == (503, "too_many_requests", "5")
-    await asyncio.sleep(0.1)
-    status, _, _ = await send(client, "POST", url + PATH, BODY, signed(BODY))
-    assert status == 202
+
+        async def answered() -> tuple[int, Any, Any]:
+            status, headers, problem = await send(client, "POST", url + PATH, BODY, signed(BODY))
+            return status, problem.get("code"), headers.get("retry-after")
+
+        async def is_refused() -> bool:
+            return await answered() == (503, "too_many_requests", "5")
+
+        async def is_taken() -> bool:
+            return (await answered())[0] == 202
+
+        await until(is_refused)
+    await until(is_taken)
 
 
 def misread(delivery: Delivery) -> tuple[Fact, ...]:

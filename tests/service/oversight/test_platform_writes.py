@@ -13,6 +13,7 @@ from service.platforms import build_platforms
 from service.sandbox.faults import Fault
 from service.sandbox.server import running_sandbox
 from service.settings import Settings
+from tests.waiting import until
 
 from .conftest import ANN
 
@@ -30,7 +31,7 @@ async def test_a_write_that_is_interrupted_is_told_once_its_outcome_is_known(
         body = b'{"name": "Hold", "type": "order"}'
         writing = write_platform(configs, platforms, ANN, account="pack", operation="rule.create", ids={}, body=body)
         task = asyncio.ensure_future(writing)
-        await asyncio.sleep(DELAY_MS / 3_000)
+        await until(lambda: not box.sandbox.faults.waiting)  # the write has reached the platform, and waits there
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

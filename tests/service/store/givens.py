@@ -12,6 +12,7 @@ from service.errors import StoreUnavailable
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.settings import load_settings
 from service.store import Arrival, Decided, Job, Settled, Step, Store
+from tests.waiting import PATIENCE_SECONDS
 
 Result = TypeVar("Result")
 
@@ -64,7 +65,7 @@ def ask_server(url: str, *command: str) -> Any:
         return client.execute_command(*command)
 
 
-async def patiently(call: Callable[[], Awaitable[Result]], seconds_max: float = 8) -> Result:
+async def patiently(call: Callable[[], Awaitable[Result]], seconds_max: float = PATIENCE_SECONDS) -> Result:
     """As a sender that delivers again until it is answered."""
     deadline = time.monotonic() + seconds_max
     while True:

@@ -16,6 +16,7 @@ from service.settings import Durability
 from service.store.durability import parse_info, shortfall
 from tests.service.store.conftest import StartServer
 from tests.service.store.givens import WINDOW_MS, ask_server, decision, make_event, patiently, store_on, take_one
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.store
 
@@ -211,7 +212,7 @@ class TestReplicaMode:
 
 async def in_step(primary: EmbeddedValkey) -> None:
     """Wait until a replica follows the primary."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             if ask_server(primary.url, "INFO", "replication").get("slave0", {}).get("state") == "online":
                 return

@@ -1,6 +1,5 @@
 """Sentinel moves the primary: the store follows it, and what had reached the replica is there."""
 
-import asyncio
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import redis
 from service.dev.embedded import EmbeddedValkey, get_binary_path
 from tests.service.store.conftest import StartServer
 from tests.service.store.givens import WINDOW_MS, ask_server, make_event, patiently, store_on
+from tests.waiting import until
 
 pytestmark = pytest.mark.crash
 
@@ -39,12 +39,6 @@ def start_sentinel(tmp_path: Path, server_binary: str | None) -> Iterator[Callab
     for process in processes:
         process.kill()
         process.wait()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - servers tell nobody
-            await asyncio.sleep(0.02)
 
 
 def answers(port: int) -> bool:

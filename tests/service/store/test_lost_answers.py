@@ -106,6 +106,7 @@ async def live_by_hand(store: Store) -> list[Any]:
     return said
 
 
+@pytest.mark.slow
 async def test_a_whole_life_ends_the_same_whichever_call_is_cut_and_wherever(valkey_url: str, wire: Wire) -> None:
     async with store_on(valkey_url) as direct:
         await live(direct)  # the server knows the scripts from here on

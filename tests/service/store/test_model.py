@@ -21,6 +21,7 @@ from service.store import Arrival, Decided, FinishedJob, Job, Onward, Settled, S
 from service.store.outputs import EmittedEvent, Output, StreamEntry
 from service.store.packing import split_ended
 from service.store.replay import Replay
+from tests.examples import examples
 from tests.service.store.givens import WINDOW_MS, ask_server, decision, make_event, settlement
 
 pytestmark = pytest.mark.store
@@ -447,6 +448,7 @@ def new_in(ledger: str, before: str) -> list[int]:
 
 
 @pytest.mark.timeout(300)  # finding the shortest way to a failure takes its time
+@pytest.mark.slow
 def test_no_order_of_calls_crashes_and_repetitions_breaks_what_must_hold(valkey_url: str) -> None:
     class Machine(StoreMachine):
         def __init__(self) -> None:
@@ -454,8 +456,8 @@ def test_no_order_of_calls_crashes_and_repetitions_breaks_what_must_hold(valkey_
 
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
     ask_server(valkey_url, "CONFIG", "SET", "appendfsync", "no")  # thousands of calls, and no power is lost here
-    examples = int(os.environ.pop("WAYBILL_TEST_EXAMPLES", "60"))
-    limits = settings(max_examples=examples, stateful_step_count=30, deadline=None, suppress_health_check=checks)
+    count = int(os.environ.pop("WAYBILL_TEST_EXAMPLES", "0")) or examples(60)
+    limits = settings(max_examples=count, stateful_step_count=30, deadline=None, suppress_health_check=checks)
     try:
         run_state_machine_as_test(Machine, settings=limits)
     finally:

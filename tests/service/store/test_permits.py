@@ -8,6 +8,7 @@ import pytest
 from service.settings import Settings
 from service.store import Store
 from service.store.limits import Aftermath, Outcome, Permit
+from tests.waiting import until
 
 pytestmark = pytest.mark.store
 
@@ -36,16 +37,19 @@ async def test_a_place_is_taken_once_however_often_it_is_asked_for(store: Store)
 
 
 async def test_a_place_whose_holder_died_is_free_again_after_its_lease(store: Store) -> None:
-    assert (await permit(store, "dead", in_flight_max=1, lease=0.1)).wait is None
+    assert (await permit(store, "dead", in_flight_max=1, lease=0.5)).wait is None
     assert (await permit(store, "next", in_flight_max=1)).wait == "in_flight"
-    await asyncio.sleep(0.15)
-    assert (await permit(store, "next", in_flight_max=1)).wait is None
+
+    async def is_granted() -> bool:
+        return (await permit(store, "next", in_flight_max=1)).wait is None
+
+    await until(is_granted)
 
 
 async def test_a_minute_holds_no_more_calls_than_allowed_and_tells_when_the_next_may_come(store: Store) -> None:
     granted = [await permit(store, f"t{n}", per_minute_max=5) for n in range(7)]
     assert [item.wait for item in granted] == [None] * 5 + ["rate"] * 2
-    assert 58 < granted[-1].seconds <= 61.5
+    assert 50 < granted[-1].seconds <= 61.5
 
 
 async def test_an_accounts_limit_is_not_anothers(store: Store) -> None:
@@ -55,19 +59,19 @@ async def test_an_accounts_limit_is_not_anothers(store: Store) -> None:
 
 
 async def test_one_not_now_makes_all_wait_as_long_as_it_asks(store: Store) -> None:
-    after = await passed(store, "t", "asked", asked=3)
-    assert (after.state, after.seconds) == ("paused", 3)
+    after = await passed(store, "t", "asked", asked=30)
+    assert (after.state, after.seconds) == ("paused", 30)
     waiting = await permit(store, "u")
     assert waiting.wait == "paused"
-    assert 2.5 < waiting.seconds <= 3
-    assert 2.5 < (await store.limits.rests())["acct"] <= 3
+    assert 20 < waiting.seconds <= 30
+    assert 20 < (await store.limits.rests())["acct"] <= 30
 
 
 async def test_late_failures_lengthen_no_pause_but_a_longer_wish_does(store: Store) -> None:
-    await passed(store, "t", "asked", asked=2)
+    await passed(store, "t", "asked", asked=20)
     assert (await passed(store, "u", "failed")).state == "rests"
-    assert (await store.limits.rests())["acct"] <= 2
-    assert (await passed(store, "u", "asked", asked=9)).seconds == 9
+    assert (await store.limits.rests())["acct"] <= 20
+    assert (await passed(store, "u", "asked", asked=40)).seconds == 40
 
 
 async def test_failures_in_a_row_make_a_pause_and_a_success_between_them_does_not(store: Store) -> None:
@@ -122,7 +126,7 @@ async def test_a_probe_that_left_without_a_word_makes_room_for_another(store: St
 
 
 async def test_a_success_that_began_before_the_pause_does_not_end_it(store: Store) -> None:
-    await passed(store, "t", "asked", asked=5)
+    await passed(store, "t", "asked", asked=50)
     await passed(store, "older", "ok")
     assert (await permit(store, "u")).wait == "paused"
 
@@ -136,7 +140,7 @@ async def test_one_pod_fetches_a_token_and_all_others_wait_for_it_and_share_it(s
     token = await other.tokens.take("engage")
     assert isinstance(token, tuple)
     assert token[0] == "secret-token"
-    assert 29 < token[1] <= 30
+    assert 20 < token[1] <= 30
     await other.tokens.drop("engage", "older-token")
     assert isinstance(await store.tokens.take("engage"), tuple)
     await other.tokens.drop("engage", "secret-token")

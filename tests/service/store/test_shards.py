@@ -14,7 +14,7 @@ from service.settings import Settings
 from service.store import Arrival, Shards, open_shards
 from service.store.shards import shard_of, shard_urls
 
-pytestmark = pytest.mark.store
+pytestmark = [pytest.mark.store, pytest.mark.slow]
 
 
 def make_arrival(record_id: str, claim: str | None = None) -> Arrival:

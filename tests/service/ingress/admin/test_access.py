@@ -18,6 +18,7 @@ from service.ingress.admin.router import CONTROLLERS
 from service.metrics.families import ADMIN_REFUSED
 from service.secrets import SecretRef
 from service.settings import Settings
+from tests.waiting import PATIENCE_SECONDS
 
 from .conftest import ADMIN, ENVIRON, TOKENS, Api, Lines, Opened
 
@@ -146,7 +147,7 @@ async def test_a_scanner_does_not_fill_the_log_and_none_of_its_calls_goes_uncoun
     await asyncio.gather(*[api("GET", "/api/v1/rules", role=None) for _ in range(calls)])
     assert ADMIN_REFUSED.values["unauthenticated",] == before + calls
     told: list[dict[str, Any]] = []
-    while sum(line["calls"] for line in told) < calls and time.monotonic() < began + 10:
+    while sum(line["calls"] for line in told) < calls and time.monotonic() < began + PATIENCE_SECONDS:
         await asyncio.sleep(0.1)
         told += lines("admin.denied")
     assert sum(line["calls"] for line in told) == calls

@@ -11,13 +11,15 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
+from tests.examples import examples
+
 from .conftest import TOKENS, Api
 
 pytestmark = pytest.mark.store
 
 DOCUMENT = "/docs/openapi.json"
 EXAMPLES = settings(
-    max_examples=6,
+    max_examples=examples(6),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     phases=[Phase.explicit, Phase.generate],
@@ -46,6 +48,7 @@ async def test_every_operation_names_its_refusals_as_problems(api: Api) -> None:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.slow
 async def test_no_request_it_allows_is_met_with_an_answer_it_does_not_name(api: Api) -> None:
     await asyncio.to_thread(send_what_the_document_allows, api.url, (await api("GET", DOCUMENT, role=None)).body)
 
