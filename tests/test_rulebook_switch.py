@@ -36,7 +36,7 @@ def waybill(stack: Stack, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_worker_looks_for_another_rulebook_often_enough_to_switch_within_two_seconds() -> None:
-    assert load_settings({}).rulebook_seconds_max < 2
+    assert load_settings({}).rulebook_refresh_seconds < 2
 
 
 def is_switched(line: Line) -> bool:
