@@ -15,7 +15,7 @@ PLATFORM_EVENTS: tuple[tuple[type, str], ...] = (
 )
 """One event type of each platform that has an envelope of its own."""
 
-CHANGES = ("updated", "touched", "created", "deleted")
+CHANGES = ("updated", "changed", "created", "deleted")
 
 
 class ExampleEvent(Struct, frozen=True):
