@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from litestar.handlers import HTTPRouteHandler
 
+from service.dev.boards.panels import ROWS
 from service.dev.pages.logs import read_schema
 from service.ingress.admin.router import CONTROLLERS, PATH
 from service.metrics.families import FAMILIES
@@ -112,6 +113,12 @@ def test_every_metric_of_pages_and_chart_is_registered(path: Path) -> None:
 def test_every_setting_of_pages_and_chart_exists(path: Path) -> None:
     known = {PREFIX + field.upper() for field in Settings.__struct_fields__} | CALLER_NAMES
     assert set(re.findall(rf"\b{PREFIX}[A-Z_]*[A-Z]\b", path.read_text())) - known == set()
+
+
+def test_every_panel_that_the_runbook_names_exists() -> None:
+    text = " ".join((ROOT / "docs/operations.md").read_text().split())
+    titles = {row.title for row in ROWS} | {panel.title for row in ROWS for panel in row.panels}
+    assert set(re.findall(r'"([A-Z][^"]+)"', text)) - titles == set()
 
 
 @pytest.mark.parametrize("name", WITH_ROUTES)
