@@ -1,0 +1,140 @@
+"""Contract names: documentation, dashboards and alerts use only names that the code has, and no log field collides."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from litestar.handlers import HTTPRouteHandler
+
+from service.dev.boards.panels import ROWS
+from service.dev.pages.logs import read_schema
+from service.ingress.admin.router import CONTROLLERS, PATH
+from service.metrics.families import FAMILIES
+from service.metrics.instruments import Counter, Histogram
+from service.settings import CALLER_NAMES, PREFIX, Settings
+from tests.test_docs_commands import trouble
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "helm/README.md", *(ROOT / "docs").glob("*.md")])
+CHART = sorted(path for path in (ROOT / "helm").rglob("*") if path.is_file())
+QUERIES = sorted([*(ROOT / "helm/dashboards").glob("*.json"), *(ROOT / "helm/alerts").glob("*.yaml")])
+SOURCES = [path for folder in ("service", "workers", "helm") for path in (ROOT / folder).rglob("*") if path.is_file()]
+
+SCHEMA = read_schema()["$defs"]
+EVENTS = frozenset(SCHEMA["event"])
+
+ECS_OBJECTS = frozenset(
+    """
+    agent client cloud code_signature container data_stream destination device dll dns ecs elf email entity error event
+    faas file geo group hash host http interface log macho network observer orchestrator organization os package pe
+    process registry related risk rule server service source span threat tls trace transaction url user user_agent vlan
+    volume vulnerability x509
+    """.split()  # noqa: SIM905 - a list of words reads best as words
+)
+"""Top-level objects and reusable field sets of the Elastic Common Schema 8."""
+
+DATADOG_RESERVED = frozenset({"host", "source", "status", "service"})
+"""Reserved attributes of Datadog, without `message`, `trace_id` and `span_id`, which mean the same in both."""
+
+NO_EVENTS = frozenset({
+    "admin.tokens", "config.admin", "config.outbound", "config.platforms", "config.sources", "queue.add", "record.get",
+})  # fmt: skip
+"""YAML keys, values of the chart, and names of other systems whose first word is also that of a log event."""
+
+NO_METRICS = frozenset({"waybill_log"})
+"""The format of lnav."""
+
+OF_OTHERS = frozenset({"acks_late", "apply_async", "enqueue_job", "reject_on_worker_lost"})
+"""Words of Celery and arq in docs/benchmarks.md."""
+
+WITH_ROUTES = ("README.md", "docs/rules.md", "docs/operations.md", "docs/security.md", "docs/kubernetes.md")
+OWN_ROUTES = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/webhooks", "/webhooks/{}"})
+
+
+def quoted(text: str, pattern: str) -> set[str]:
+    """Return the words in backticks that match a pattern."""
+    return set(re.findall(f"`({pattern})`", text))
+
+
+def samples() -> Iterator[str]:
+    """Return the names of all series that Prometheus stores."""
+    for family in FAMILIES:
+        endings = {Counter: ("_total",), Histogram: ("_bucket", "_count", "_sum", "")}.get(type(family), ("",))
+        yield from (family.name + ending for ending in endings)
+
+
+def routes() -> Iterator[str]:
+    """Return the paths of the admin API with `{}` for each parameter."""
+    for controller in CONTROLLERS:
+        for handler in vars(controller).values():
+            if isinstance(handler, HTTPRouteHandler):
+                for path in handler.paths:
+                    yield re.sub(r"\{[^}]*\}", "{}", f"{controller.path}{path}".rstrip("/"))
+
+
+def test_no_scalar_log_field_has_a_name_that_a_log_store_reserves() -> None:
+    scalars = {name for name, field in SCHEMA["field"].items() if field["type"] not in ("object", "array")}
+    assert {"message", "timestamp", "source_name"} <= scalars
+    assert scalars & (ECS_OBJECTS | DATADOG_RESERVED) == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_log_event_of_a_page_is_in_the_schema(page: Path) -> None:
+    nouns = {event.split(".")[0] for event in EVENTS}
+    named = {name for name in quoted(page.read_text(), r"[a-z_]+\.[a-z_]+") if name.split(".")[0] in nouns}
+    assert named - EVENTS - NO_EVENTS == set()
+
+
+@pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.name)
+def test_every_log_event_of_a_query_is_in_the_schema(path: Path) -> None:
+    text = path.read_text().replace("\\", "")
+    named = set(re.findall(r'(?:\bmessage|_msg:)="([^"]+)"', text))
+    assert named <= EVENTS
+    assert named or path.name == "prometheus.yaml"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_field_error_code_and_key_of_a_page_is_in_the_code(page: Path) -> None:
+    words: set[str] = set()
+    for path in SOURCES:
+        if path.suffix in {".py", ".lua", ".json", ".yaml", ".tpl"}:
+            words |= set(re.findall(r"[a-z0-9]+(?:_[a-z0-9]+)+", path.read_text()))
+    assert quoted(page.read_text(), r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+") - words - OF_OTHERS - set(samples()) == set()
+
+
+@pytest.mark.parametrize("path", [*PAGES, *CHART], ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_metric_of_pages_and_chart_is_registered(path: Path) -> None:
+    named = set(re.findall(r"\bwaybill_[a-z0-9_]*[a-z0-9]\b", path.read_text()))
+    assert named - set(samples()) - NO_METRICS == set()
+
+
+@pytest.mark.parametrize("path", [*PAGES, *CHART, ROOT / "Dockerfile"], ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_setting_of_pages_and_chart_exists(path: Path) -> None:
+    known = {PREFIX + field.upper() for field in Settings.__struct_fields__} | CALLER_NAMES
+    assert set(re.findall(rf"\b{PREFIX}[A-Z_]*[A-Z]\b", path.read_text())) - known == set()
+
+
+def test_every_panel_that_the_runbook_names_exists() -> None:
+    text = " ".join((ROOT / "docs/operations.md").read_text().split())
+    titles = {row.title for row in ROWS} | {panel.title for row in ROWS for panel in row.panels}
+    assert set(re.findall(r'"([A-Z][^"]+)"', text)) - titles == set()
+
+
+@pytest.mark.parametrize("name", WITH_ROUTES)
+def test_every_route_of_a_page_exists(name: str) -> None:
+    named = quoted((ROOT / name).read_text(), r"/[a-z][a-z0-9/{}_-]*")
+    paths = {re.sub(r"\{[^}]*\}", "{}", path.removeprefix(PATH).rstrip("/")) for path in named}
+    assert paths - set(routes()) - OWN_ROUTES == set()
+
+
+def test_the_routes_of_the_contract_exist() -> None:
+    expected = {"/quarantine/{}", "/quarantine/{}/reverify", "/quarantine/{}/release", "/erasures", "/events/replay"}
+    assert expected <= set(routes())
+
+
+@pytest.mark.parametrize("path", [ROOT / "helm/templates/NOTES.txt", *QUERIES], ids=lambda path: path.name)
+def test_every_command_of_chart_notes_and_alerts_exists(path: Path) -> None:
+    commands = re.findall(r"`(waybill [^`]+)`|-- (waybill [^\n|;&]+)", path.read_text())
+    mistakes = {line: found for pair in commands for line in pair if line and (found := trouble(line))}
+    assert mistakes == {}
