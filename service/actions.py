@@ -13,20 +13,20 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 from msgspec import Meta, Struct
 
 from service.events import Event
-from service.plain import Plain
+from service.plain import JsonValue
 
-Repeat = Literal["idempotent", "keyed", "unsafe"]
+RetrySafety = Literal["idempotent", "keyed", "unsafe"]
 """What may happen to an effect found started without a result: run again, run again with the same idempotency key, or
 wait for a person."""
 
-Name = Annotated[
+Identifier = Annotated[
     str,
     Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z", description="at most 64 letters, digits, - and _"),
 ]
 """The id of a rule or an action: letters, digits, dash, underscore; up to 64. It stands in idempotency keys, and so in
 headers and in what is signed."""
 
-Render = Callable[[Any], Any]
+TemplateRenderer = Callable[[Any], Any]
 """From the scope of a decision to plain data that msgpack can hold; actions only pass the scope on."""
 
 
@@ -41,9 +41,9 @@ class CompileTemplate(Protocol):
     def __call__(
         self,
         path: str,
-        template: Plain,
+        template: JsonValue,
         style: Literal["json", "log", "url", "header"] = "json",
-    ) -> Render:
+    ) -> TemplateRenderer:
         """Compile `template`; see above."""
         ...
 
@@ -101,12 +101,12 @@ class ActionContext(Protocol):
 class Action(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):
     """The part every action has. `id` is the action's name within its rule."""
 
-    repeat: ClassVar[Repeat] = "keyed"
+    repeat: ClassVar[RetrySafety] = "keyed"
     summary: ClassVar[str] = ""
 
-    id: Name
+    id: Identifier
 
-    def compile(self, compile_template: CompileTemplate) -> Render:
+    def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """Compile the templates of the fields into what renders the inputs of `run`, a dict.
 
         Raises:

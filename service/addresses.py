@@ -16,7 +16,7 @@ NAT64 = IPv6Network("64:ff9b::/96")
 """The well-known prefix of RFC 6052; its last 32 bits are an IPv4 address that the network will really call."""
 
 
-class AddressGuard:
+class SsrfGuard:
     """Refuses what is not public, but for the allowed host names and addresses."""
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
@@ -79,7 +79,7 @@ def _normal(host: str) -> str:
     return str(address) if address is not None else host.lower().rstrip(".")
 
 
-def parse_networks(text: str) -> tuple[Network, ...]:
+def parse_cidrs(text: str) -> tuple[Network, ...]:
     """Read WAYBILL_TRUSTED_PROXIES.
 
     Raises:

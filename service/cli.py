@@ -15,8 +15,8 @@ import structlog
 from service.errors import ConfigError, WaybillError
 from service.log import Component, configure, get_logger
 
-GROUP = "waybill.commands"
-PROCESSES: Mapping[str, Component] = {"serve": "service", "worker": "workers"}
+ENTRY_POINT_GROUP = "waybill.commands"
+LONG_RUNNING_COMMANDS: Mapping[str, Component] = {"serve": "service", "worker": "workers"}
 """Commands that are pods: whatever ends them is a line of the log, even what happens while they are imported."""
 
 SUMMARIES = {
@@ -46,22 +46,22 @@ EXIT_FAILED = 1
 EXIT_CONFIG = 2
 SUMMARY_CHARS_MAX = 120
 
-WHERE_FROM = """Settings are WAYBILL_* variables; platforms, sources and rules stand in the file that WAYBILL_CONFIG
+EPILOG = """Settings are WAYBILL_* variables; platforms, sources and rules stand in the file that WAYBILL_CONFIG
 names (waybill.yaml in this folder). `waybill check` looks at all of it; `waybill dev` needs none of it."""
 
 
-class Commands(click.Group):
+class CommandGroup(click.Group):
     """The click group whose commands are entry points, loaded when called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Names of all installed commands, without importing any."""
-        return sorted(entry_points(group=GROUP).names)
+        return sorted(entry_points(group=ENTRY_POINT_GROUP).names)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that is called; the log of a process is there before it is imported."""
-        component = PROCESSES.get(args[0])
+        component = LONG_RUNNING_COMMANDS.get(args[0])
         if component is not None:
             configure(component)
         return super().resolve_command(ctx, args)
@@ -72,7 +72,7 @@ class Commands(click.Group):
         Raises:
             ConfigError: it is installed but cannot be imported, or is no click command.
         """
-        found = tuple(entry_points(group=GROUP, name=cmd_name))
+        found = tuple(entry_points(group=ENTRY_POINT_GROUP, name=cmd_name))
         return _load(found[0]) if found else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -82,7 +82,7 @@ class Commands(click.Group):
             formatter.write_dl(rows)
 
 
-def _summary(commands: Commands, ctx: click.Context, name: str) -> str:
+def _summary(commands: CommandGroup, ctx: click.Context, name: str) -> str:
     try:
         command = commands.get_command(ctx, name)
     except ConfigError as error:
@@ -103,7 +103,7 @@ def _load(entry: EntryPoint) -> click.Command:
 
 
 @click.command(
-    cls=Commands, epilog=WHERE_FROM, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    cls=CommandGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
 )
 @click.version_option(package_name="waybill", prog_name="waybill", message="%(prog)s %(version)s")
 def waybill() -> None:
@@ -115,15 +115,15 @@ def main() -> None:
     try:
         waybill(prog_name="waybill")
     except ConfigError as error:
-        _tell(error, only_if_configured=True)
+        _log_error(error, only_if_configured=True)
         click.echo(f"waybill: {error}", err=True)
         sys.exit(EXIT_CONFIG)
     except WaybillError as error:
-        _tell(error, only_if_configured=False)
+        _log_error(error, only_if_configured=False)
         sys.exit(EXIT_FAILED)
 
 
-def _tell(error: WaybillError, *, only_if_configured: bool) -> None:
+def _log_error(error: WaybillError, *, only_if_configured: bool) -> None:
     """Log why the process ends: for a service always, for a person's command only where stderr does not say it."""
     if not structlog.is_configured():
         if only_if_configured:

@@ -15,12 +15,12 @@ import msgspec
 from msgspec import Struct
 
 from service.actions import Action
-from service.errors import ConfigError, Held, PermanentError, StoreUnavailable, TransientError
-from service.events import EVENT_VERSION, Change, Event, RecordRef, new_event_id
+from service.errors import ConfigError, Deferred, PermanentError, StoreUnavailable, TransientError
+from service.events import EVENT_VERSION, ChangeType, Event, RecordRef, new_event_id
 from service.platforms import Platform
-from service.platforms.base import FetchContext, Fetched
+from service.platforms.base import CallContext, FetchedRecord
 from service.records import RECORDS
-from service.rules import Judgement, PlannedEffect, Rulebook, Step, Subject, Trace, Verdict
+from service.rules import Evaluation, PlannedEffect, Rulebook, RuleResult, Step, Subject, Trace
 from service.store import Store
 
 LAST_EVENTS_MAX = 200
@@ -28,7 +28,7 @@ FETCHES_AT_ONCE_MAX = 4
 RUN_SECONDS_MAX = 30.0
 STEPS_MAX = 2_000
 
-StoreOf = Callable[[str], Store]
+StoreForLane = Callable[[str], Store]
 """From the name of a lane to the store that holds it."""
 
 
@@ -38,7 +38,7 @@ class DryRun(Struct, frozen=True):
     rulebook: str
     record: str
     gone: bool
-    verdicts: Sequence[Verdict]
+    verdicts: Sequence[RuleResult]
     steps: Sequence[Step]
     complete: bool
     effects: Sequence[PlannedEffect]
@@ -57,21 +57,21 @@ class Difference(Struct, frozen=True):
     candidate_effects: Sequence[PlannedEffect]
 
 
-class NotJudged(Struct, frozen=True):
+class SkippedEvent(Struct, frozen=True):
     """An event that could not be judged, and why."""
 
     event_id: str
     reason: str
 
 
-class Comparison(Struct, frozen=True):
+class RulebookComparison(Struct, frozen=True):
     """What a candidate would have said otherwise over the last events."""
 
     live: str
     candidate: str
     events_evaluated: int
     differences: Sequence[Difference]
-    skipped: Sequence[NotJudged]
+    skipped: Sequence[SkippedEvent]
 
 
 async def load_rulebook(document: bytes, actions: Sequence[type[Action]]) -> Rulebook:
@@ -83,37 +83,37 @@ async def load_rulebook(document: bytes, actions: Sequence[type[Action]]) -> Rul
     return await asyncio.to_thread(_loaded, document, tuple(actions))
 
 
-async def run_event(rulebook: Rulebook, store: Store, platforms: Mapping[str, Platform], event: Event) -> DryRun:
+async def dry_run_event(rulebook: Rulebook, store: Store, platforms: Mapping[str, Platform], event: Event) -> DryRun:
     """Judge the record of a stored event, fetched now.
 
     Raises:
         ConfigError: it is about no record of ours, or its platform is not configured.
         TransientError, PermanentError, Held: the platform does not give the record.
     """
-    return run_subject(rulebook, await _subject(event, store, platforms), event.id)
+    return dry_run_subject(rulebook, await _subject(event, store, platforms), event.id)
 
 
-async def run_record(
+async def dry_run_record(
     rulebook: Rulebook,
     store: Store,
     platforms: Mapping[str, Platform],
     ref: RecordRef,
     *,
-    change: Change = "updated",
+    change: ChangeType = "updated",
     source: str = "",
 ) -> DryRun:
     """Judge a record fetched now, as if an event of `source` had told of it.
 
     Raises:
-        ConfigError, TransientError, PermanentError, Held: as `run_event`.
+        ConfigError, TransientError, PermanentError, Held: as `dry_run_event`.
     """
-    return run_subject(rulebook, await _subject(made_event(ref, change, source), store, platforms), None)
+    return dry_run_subject(rulebook, await _subject(synthetic_event(ref, change, source), store, platforms), None)
 
 
-def run_subject(rulebook: Rulebook, subject: Subject, event_id: str | None = None) -> DryRun:
+def dry_run_subject(rulebook: Rulebook, subject: Subject, event_id: str | None = None) -> DryRun:
     """Judge a subject with every node explained."""
     trace = Trace(STEPS_MAX)
-    judgement = rulebook.judge(subject, datetime.now(UTC), trace)
+    judgement = rulebook.evaluate(subject, datetime.now(UTC), trace)
     return DryRun(
         rulebook=rulebook.version,
         record=subject.event.record.lane,
@@ -126,48 +126,54 @@ def run_subject(rulebook: Rulebook, subject: Subject, event_id: str | None = Non
     )
 
 
-async def compare_last(
-    live: Rulebook, candidate: Rulebook, store_of: StoreOf, platforms: Mapping[str, Platform], events: Sequence[Event]
-) -> Comparison:
+async def compare_on_recent_events(
+    live: Rulebook,
+    candidate: Rulebook,
+    store_of: StoreForLane,
+    platforms: Mapping[str, Platform],
+    events: Sequence[Event],
+) -> RulebookComparison:
     """Judge the records of events, fetched now, by two rulebooks; each record is fetched once."""
-    gate, fetched = asyncio.Semaphore(FETCHES_AT_ONCE_MAX), dict[str, asyncio.Task[Fetched]]()
+    gate, fetched = asyncio.Semaphore(FETCHES_AT_ONCE_MAX), dict[str, asyncio.Task[FetchedRecord]]()
     deadline = asyncio.get_running_loop().time() + RUN_SECONDS_MAX
 
-    async def fetch(event: Event) -> Fetched:
+    async def fetch(event: Event) -> FetchedRecord:
         async with gate, asyncio.timeout_at(deadline):
             return await _fetch(event, platforms)
 
-    async def judge(event: Event) -> list[Difference] | NotJudged:
+    async def evaluate(event: Event) -> list[Difference] | SkippedEvent:
         lane = event.record.lane
         try:
             # The task, not its result, since others may want the same record while it is fetched.
             if lane not in fetched:
                 fetched[lane] = asyncio.create_task(fetch(event))
             subject = await _subject(event, store_of(lane), platforms, lambda _: fetched[lane])
-        except (ConfigError, TransientError, PermanentError, Held, StoreUnavailable, TimeoutError) as error:
-            return NotJudged(event.id, str(error) or "no answer in time")
+        except (ConfigError, TransientError, PermanentError, Deferred, StoreUnavailable, TimeoutError) as error:
+            return SkippedEvent(event.id, str(error) or "no answer in time")
         now = datetime.now(UTC)
-        return differences(event, live.judge(subject, now), candidate.judge(subject, now))
+        return differences(event, live.evaluate(subject, now), candidate.evaluate(subject, now))
 
-    outcomes = await asyncio.gather(*(judge(event) for event in events))
-    told = [outcome for outcome in outcomes if isinstance(outcome, list)]
-    missed = [outcome for outcome in outcomes if isinstance(outcome, NotJudged)]
-    return Comparison(live.version, candidate.version, len(told), [each for one in told for each in one], missed)
+    outcomes = await asyncio.gather(*(evaluate(event) for event in events))
+    compared = [outcome for outcome in outcomes if isinstance(outcome, list)]
+    missed = [outcome for outcome in outcomes if isinstance(outcome, SkippedEvent)]
+    return RulebookComparison(
+        live.version, candidate.version, len(compared), [each for one in compared for each in one], missed
+    )
 
 
-def differences(event: Event, live: Judgement, candidate: Judgement) -> list[Difference]:
+def differences(event: Event, live: Evaluation, candidate: Evaluation) -> list[Difference]:
     """Tell every rule that says something else, or asks for something else."""
-    told: list[Difference] = []
+    found: list[Difference] = []
     said = [{verdict.rule_id: verdict.result for verdict in each.verdicts} for each in (live, candidate)]
     for rule in sorted(said[0].keys() | said[1].keys()):
         effects = [[effect for effect in each.effects if effect.rule_id == rule] for each in (live, candidate)]
         results = [each.get(rule) for each in said]
         if results[0] != results[1] or effects[0] != effects[1]:
-            told.append(Difference(event.id, event.record.lane, rule, results[0], results[1], effects[0], effects[1]))
-    return told
+            found.append(Difference(event.id, event.record.lane, rule, results[0], results[1], effects[0], effects[1]))
+    return found
 
 
-async def last_events(stores: Sequence[Store], events_max: int) -> list[Event]:
+async def recent_events(stores: Sequence[Store], events_max: int) -> list[Event]:
     """The newest stored events about records whose delivery can still be read, newest first.
 
     Raises:
@@ -195,7 +201,7 @@ async def stored_event(store: Store, event_id: str) -> Event | None:
     Raises:
         StoreUnavailable: the store does not answer.
     """
-    shown = await store.events.show(event_id)
+    shown = await store.events.get(event_id)
     if shown is None:
         return None
     if shown["event"] is not None:
@@ -204,11 +210,11 @@ async def stored_event(store: Store, event_id: str) -> Event | None:
     if received is None:
         return None
     ref = RecordRef(*received["record"].split(":", 2))
-    made = made_event(ref, received["change"], received["source"])
+    made = synthetic_event(ref, received["change"], received["source"])
     return msgspec.structs.replace(made, id=event_id, type=received["type"], occurred_at=received["occurred_at"])
 
 
-def made_event(ref: RecordRef, change: Change, source: str) -> Event:
+def synthetic_event(ref: RecordRef, change: ChangeType, source: str) -> Event:
     """An event that nobody sent."""
     name = f"{ref.kind}.{change}"
     return Event(EVENT_VERSION, new_event_id(), source, name, change, ref, None, {}, None, b"")
@@ -218,22 +224,22 @@ async def _subject(
     event: Event,
     store: Store,
     platforms: Mapping[str, Platform],
-    fetch: Callable[[Event], Awaitable[Fetched]] | None = None,
+    fetch: Callable[[Event], Awaitable[FetchedRecord]] | None = None,
 ) -> Subject:
     if event.record.kind not in RECORDS:
         raise ConfigError("record", f"{event.record.kind} is no kind that rules are on", "name a record it leads to")
     fetched = await (fetch(event) if fetch else _fetch(event, platforms))
-    last = await store.events.last_fields(event.record.lane)
+    last = await store.events.previous_fields(event.record.lane)
     previous: dict[str, Any] | None = msgspec.msgpack.decode(last) if last else None
     return Subject(event, fetched.record or RECORDS[event.record.kind](id=event.record.id), fetched.raw, previous)
 
 
-async def _fetch(event: Event, platforms: Mapping[str, Platform]) -> Fetched:
+async def _fetch(event: Event, platforms: Mapping[str, Platform]) -> FetchedRecord:
     platform = platforms.get(event.record.platform)
     if platform is None:
         known = ", ".join(sorted(platforms)) or "none is configured"
         raise ConfigError("platform", f"there is no platform {event.record.platform!r}", f"take one of: {known}")
-    return await platform.fetch(event.record, FetchContext(event.id, event.traceparent))
+    return await platform.fetch(event.record, CallContext(event.id, event.traceparent))
 
 
 # Whoever tries rules tries the same ones again; more than a few at once hardly do.

@@ -37,7 +37,7 @@ class ConfigError(WaybillError):
         self.fix = fix
 
 
-class Refusal(WaybillError):
+class Rejection(WaybillError):
     """A delivery that is not taken; becomes problem+json (RFC 9457) with `status` and the stable `code`.
 
     `detail` goes to the sender and so holds neither a secret nor a value of the body.
@@ -68,7 +68,7 @@ class StoreFull(StoreUnavailable):
     kind = "store_full"
 
 
-class StoreUnsafe(WaybillError):
+class StoreNotDurable(WaybillError):
     """The store answers but does not keep what WAYBILL_DURABILITY promises; nothing may be acknowledged on it."""
 
     kind = "store_not_durable"
@@ -80,7 +80,7 @@ class LeaseLost(WaybillError):
     kind = "lease_lost"
 
 
-class Held(WaybillError):
+class Deferred(WaybillError):
     """Not now, and nobody's fault: try again after `seconds`, without counting this try.
 
     `kind` says why: `circuit_open` where the platform rests for everybody, `account_throttled` where an account's own

@@ -12,7 +12,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-Change = Literal["created", "updated", "deleted", "changed"]
+ChangeType = Literal["created", "updated", "deleted", "changed"]
 """What happened to the record, in our words; `changed` where the sender only says that something did."""
 
 EVENT_VERSION = 1
@@ -59,7 +59,7 @@ class Fact(Struct, frozen=True):
 
     type: str
     id: str | None = None
-    change: Change = "changed"
+    change: ChangeType = "changed"
     record: RecordRef | None = None
     occurred_at: str | None = None
     reason: str | None = None
@@ -72,7 +72,7 @@ class Event(Struct, frozen=True, array_like=True):
     id: str
     source: str
     type: str
-    change: Change
+    change: ChangeType
     record: RecordRef
     occurred_at: str | None
     headers: dict[str, str]
@@ -103,7 +103,7 @@ def derived_event_id(hint_id: str, lane: str) -> str:
     return hashlib.sha256(f"{hint_id}:{lane}".encode()).hexdigest()[:32]
 
 
-def own_traceparent(event_id: str) -> str:
+def traceparent_from_id(event_id: str) -> str:
     """The trace of what came without one (W3C Trace Context): made of the 32 hex digits of its id."""
     return f"00-{event_id}-{event_id[16:]}-00"
 

@@ -8,7 +8,7 @@ and more where one lane has many events: with less than that it looks every few 
 default of 700 for a fifth of a worker's time). What has no cycles, which is nearly everything, goes without it."""
 
 
-def settle_memory() -> None:
+def tune_garbage_collector() -> None:
     """Take what lives as long as the process out of the collector's sight, and let it look less often."""
     gc.collect()
     gc.freeze()

@@ -26,11 +26,11 @@ from structlog.contextvars import merge_contextvars
 from structlog.typing import FilteringBoundLogger
 
 from service.errors import WaybillError
-from service.redaction import mask_values, plain, redact, scrub
+from service.redaction import mask_values, redact, scrub, to_plain
 
 Component = Literal["service", "workers"]
-Render = Callable[[dict[str, Any]], bytes]
-Finish = Callable[[Any, str, MutableMapping[str, Any]], bytes]
+LogRenderer = Callable[[dict[str, Any]], bytes]
+Processor = Callable[[Any, str, MutableMapping[str, Any]], bytes]
 
 FRAMES_MAX = 20
 LINE_BYTES_MAX = 4_096
@@ -39,14 +39,14 @@ LINE_BYTES_MAX = 4_096
 STALL_SECONDS_MAX = 1.0
 """How long a full pipe may hold a process up, per line, before the line is dropped."""
 
-QUIET = {
+LIBRARY_LEVELS = {
     "arq.worker": logging.WARNING,  # two lines a job cost more than the job; ours say more
     "uvicorn": logging.WARNING,  # process.started says it
     "uvicorn.access": logging.WARNING,  # delivery.received says it
     "uvicorn.error": logging.ERROR,  # it warns of all that is no HTTP, so that anyone could fill the log
 }
 _KEPT = ("timestamp", "level", "component", "message", "event_id")
-_encode = msgspec.json.Encoder(enc_hook=plain).encode
+_encode = msgspec.json.Encoder(enc_hook=to_plain).encode
 
 
 def configure(component: Component, level: str = "info", line_bytes_max: int = LINE_BYTES_MAX, fd: int = 1) -> None:
@@ -67,7 +67,7 @@ def configure(component: Component, level: str = "info", line_bytes_max: int = L
     root = logging.getLogger()
     root.handlers[:] = [_LibraryHandler(finish, _Writer(fd))]
     root.setLevel(level.upper())
-    for name, least in QUIET.items():
+    for name, least in LIBRARY_LEVELS.items():
         logging.getLogger(name).setLevel(least)
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_uncaught
@@ -98,7 +98,7 @@ def current_logger() -> FilteringBoundLogger:
     return _current.logger
 
 
-def tell_often(name: str, fields: dict[str, Any]) -> None:
+def log_info(name: str, fields: dict[str, Any]) -> None:
     """Write a line of level info as `current_logger().info(name, **fields)` would, at two thirds of the cost.
 
     For what is told of every delivery, or of every event. `fields` belong to the line from then on.
@@ -109,21 +109,21 @@ def tell_often(name: str, fields: dict[str, Any]) -> None:
         current_logger().info(name, **fields)
 
 
-def _direct(finish: Finish, writer: "_Writer") -> Callable[[str, dict[str, Any]], None]:
-    def tell(name: str, fields: dict[str, Any]) -> None:
+def _direct(finish: Processor, writer: "_Writer") -> Callable[[str, dict[str, Any]], None]:
+    def write_line(name: str, fields: dict[str, Any]) -> None:
         fields["event"] = name
         writer.write(finish(None, "info", merge_contextvars(None, "info", fields)))
 
-    return tell
+    return write_line
 
 
-def _finisher(component: str, render: Render) -> Finish:
+def _finisher(component: str, render: LogRenderer) -> Processor:
     stamp = _Clock().stamp
 
     def finish(_logger: object, level: str, fields: MutableMapping[str, Any]) -> bytes:
         name = fields.pop("event", "")
         if "exc_info" in fields or "stack_info" in fields:
-            _tell_exception(fields)
+            _add_exception(fields)
         line = {"timestamp": stamp(time.time()), "level": level, "component": component, "message": name, **fields}
         redact(line)
         return render(line)
@@ -131,7 +131,7 @@ def _finisher(component: str, render: Render) -> Finish:
     return finish
 
 
-def _json_renderer(line_bytes_max: int) -> Render:
+def _json_renderer(line_bytes_max: int) -> LogRenderer:
     fit = line_bytes_max - 1
 
     def render(line: dict[str, Any]) -> bytes:
@@ -155,24 +155,24 @@ def _utf8(text: str) -> str:
 
 def _shorten(line: Mapping[str, Any], fit: int) -> bytes:
     """Cut the longest fields, say which under `truncated`, and keep to `fit` bytes whatever came in."""
-    room = fit // 2
-    while room >= 32:
+    length_max = fit // 2
+    while length_max >= 32:
         cut: list[str] = []
-        shorter = {name: _cut(name, value, room, cut) for name, value in line.items()}
+        shorter = {name: _cut(name, value, length_max, cut) for name, value in line.items()}
         encoded = _encode({**shorter, "truncated": cut})
         if len(encoded) <= fit:
             return encoded
-        room //= 2
+        length_max //= 2
     kept = {name: _cut(name, line[name], 32, []) for name in _KEPT if name in line}
     return _encode({**kept, "truncated": ["*"]})
 
 
-def _cut(name: str, value: object, room: int, cut: list[str]) -> object:
+def _cut(name: str, value: object, length_max: int, cut: list[str]) -> object:
     text = value if isinstance(value, str) else _encode(value).decode()
-    if len(text) <= room:
+    if len(text) <= length_max:
         return value
     cut.append(name[:64])
-    return text[: room - 1] + "…"
+    return text[: length_max - 1] + "…"
 
 
 def _render_readable(line: dict[str, Any]) -> bytes:
@@ -229,7 +229,7 @@ class _Writer:
 class _LibraryHandler(logging.Handler):
     """Brings the standard library's records into the same lines: `library.logged` with `logger` and `text`."""
 
-    def __init__(self, finish: Finish, writer: _Writer) -> None:
+    def __init__(self, finish: Processor, writer: _Writer) -> None:
         super().__init__()
         self.finish = finish
         self.writer = writer
@@ -247,7 +247,7 @@ class _LibraryHandler(logging.Handler):
         self.writer.write(self.finish(None, record.levelname.lower(), merged))
 
 
-def _tell_exception(fields: MutableMapping[str, Any]) -> None:
+def _add_exception(fields: MutableMapping[str, Any]) -> None:
     """Replace `exc_info` by kind, type, text and the last frames, which never show the values of locals."""
     fields.pop("stack_info", None)
     error = _exception_of(fields.pop("exc_info", None))
@@ -256,8 +256,8 @@ def _tell_exception(fields: MutableMapping[str, Any]) -> None:
     fields.setdefault("error_kind", error.kind if isinstance(error, WaybillError) else "unexpected")
     fields["error_type"] = type(error).__name__
     fields["error_message"] = _text_of(error)
-    told = traceback.TracebackException.from_exception(error, limit=-FRAMES_MAX, capture_locals=False)
-    stack = "".join(told.format())
+    summary = traceback.TracebackException.from_exception(error, limit=-FRAMES_MAX, capture_locals=False)
+    stack = "".join(summary.format())
     # The stack repeats the text of each error as it is, values and all.
     for link in _chain(error):
         stack = stack.replace(str(link), _text_of(link))

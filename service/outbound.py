@@ -20,16 +20,16 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from msgspec import Struct
 from yarl import URL
 
-from service.addresses import AddressGuard
+from service.addresses import SsrfGuard
 from service.errors import PermanentError, TransientError
 from service.settings import Settings
 
-CONNECT_SECONDS_MAX = 5.0
+CONNECT_TIMEOUT_SECONDS = 5.0
 KEEPALIVE_SECONDS = 30.0
 USER_AGENT = "waybill"
 
 
-class Answer(Struct, frozen=True):
+class HttpResponse(Struct, frozen=True):
     """What the other side said: any status, header names in lower case, the body inflated; duration in milliseconds."""
 
     status: int
@@ -38,7 +38,7 @@ class Answer(Struct, frozen=True):
     duration_ms: float
 
 
-class Outbound:
+class HttpClient:
     """A pair of connection pools; made inside a running event loop and closed by whoever opened it.
 
     `allow_private_hosts` are names or addresses that guarded calls may reach although private.
@@ -46,7 +46,7 @@ class Outbound:
 
     def __init__(self, settings: Settings, allow_private_hosts: Iterable[str] = ()) -> None:
         self.settings = settings
-        self._guard = AddressGuard(allow_private_hosts)
+        self._guard = SsrfGuard(allow_private_hosts)
         # A job makes one call at a time, unless several of its rules act side by side.
         connections_max = 2 * settings.concurrency
         self._plain = _open_session(aiohttp.DefaultResolver(), connections_max)
@@ -62,7 +62,7 @@ class Outbound:
         seconds_max: float,
         bytes_max: int,
         guarded: bool,
-    ) -> Answer:
+    ) -> HttpResponse:
         """Make one call and read the whole answer; a status is an answer, whatever it says.
 
         A kept connection may turn out to be dead once the call is on it; idempotent methods (RFC 9110 9.2.2) are then
@@ -84,7 +84,7 @@ class Outbound:
             ) as response:
                 content = await _read(response, bytes_max)
                 names = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(response.status, names, content, (time.perf_counter() - started) * 1000)
+                return HttpResponse(response.status, names, content, (time.perf_counter() - started) * 1000)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # ValueError is how aiohttp refuses a method or a header that cannot be sent.
             raise _named(error, target) from error
@@ -105,7 +105,7 @@ class Outbound:
 class GuardedResolver(AbstractResolver):
     """Resolves as usual and checks every address before a connection is made to any of them."""
 
-    def __init__(self, guard: AddressGuard) -> None:
+    def __init__(self, guard: SsrfGuard) -> None:
         self._guard = guard
         self._inner = aiohttp.DefaultResolver()
 
@@ -143,7 +143,7 @@ def _open_session(resolver: AbstractResolver, connections_max: int) -> aiohttp.C
 
 @lru_cache(maxsize=64)
 def _timeout(seconds_max: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=seconds_max, sock_connect=min(CONNECT_SECONDS_MAX, seconds_max))
+    return aiohttp.ClientTimeout(total=seconds_max, sock_connect=min(CONNECT_TIMEOUT_SECONDS, seconds_max))
 
 
 def _parse_url(url: str) -> URL:

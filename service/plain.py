@@ -2,5 +2,5 @@
 
 from typing import Any
 
-Plain = Any
+JsonValue = Any
 """Text, numbers, true, false, None, and lists and dicts of these."""

@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 Quantity = int | Decimal
 Text = str | UnsetType | None
-Moment = datetime | UnsetType | None
+Timestamp = datetime | UnsetType | None
 
 
 class Money(Struct, frozen=True):
@@ -82,9 +82,9 @@ class PurchaseOrder(Struct, frozen=True, kw_only=True):
     status: Text = UNSET
     supplier: Supplier | UnsetType | None = UNSET
     lines: tuple[Line, ...] | UnsetType | None = UNSET
-    created_at: Moment = UNSET
-    updated_at: Moment = UNSET
-    deleted_at: Moment = UNSET
+    created_at: Timestamp = UNSET
+    updated_at: Timestamp = UNSET
+    deleted_at: Timestamp = UNSET
 
     @property
     def total(self) -> Money | UnsetType:
@@ -145,9 +145,9 @@ class Customer(Struct, frozen=True, kw_only=True):
     shipping_address: Address | UnsetType | None = UNSET
     balance: Money | UnsetType | None = UNSET
     orders_count: Quantity | UnsetType | None = UNSET
-    created_at: Moment = UNSET
-    updated_at: Moment = UNSET
-    deleted_at: Moment = UNSET
+    created_at: Timestamp = UNSET
+    updated_at: Timestamp = UNSET
+    deleted_at: Timestamp = UNSET
 
 
 Record = PurchaseOrder | Customer

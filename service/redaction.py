@@ -13,12 +13,12 @@ from typing import Any, cast
 
 import msgspec
 
-from service.plain import Plain
+from service.plain import JsonValue
 
 REDACTED = "[redacted]"
 ELLIPSIS = "…"
 
-HIDDEN_NAMES = frozenset(
+REDACTED_NAMES = frozenset(
     """
     apikey birthday body city company cookies credentials dob firstname fullname headers iban lastname name names notes
     params payload postcode raw recipient street surname username zip zipcode
@@ -26,7 +26,7 @@ HIDDEN_NAMES = frozenset(
 )
 """Whole names, in snake_case."""
 
-HIDDEN_ENDINGS = frozenset(
+REDACTED_SUFFIXES = frozenset(
     """
     access_key address address_line addresses api_key authorization birth_date birthdate body company_name
     contact_name cookie customer_name date_of_birth display_name email emails family_name first_name full_name
@@ -62,7 +62,7 @@ class _Verdicts(dict[str, bool]):
     def __missing__(self, name: str) -> bool:
         words = _words(name)
         endings = ("_".join(words[-count:]) for count in range(1, ENDING_WORDS_MAX + 1))
-        hidden = "_".join(words) in HIDDEN_NAMES or not HIDDEN_ENDINGS.isdisjoint(endings)
+        hidden = "_".join(words) in REDACTED_NAMES or not REDACTED_SUFFIXES.isdisjoint(endings)
         # Names come from outside, too: a sender's JSON has as many as it likes.
         if len(self) < NAMES_REMEMBERED_MAX:
             self[name] = hidden
@@ -85,10 +85,10 @@ def redact(fields: dict[str, Any]) -> None:
             fields[name] = REDACTED
     if not _SCALARS.issuperset(map(type, fields.values())):
         for name, value in fields.items():
-            fields[name] = plain(value)
+            fields[name] = to_plain(value)
 
 
-def plain(value: object, depth: int = 0) -> Plain:
+def to_plain(value: object, depth: int = 0) -> JsonValue:
     """Turn any value into JSON data with hidden names redacted at every level; never raises, never calls `repr`."""
     if type(value) in _SCALARS:
         return value
@@ -101,7 +101,7 @@ def plain(value: object, depth: int = 0) -> Plain:
     return _plain_inside(value, depth) if depth < DEPTH_MAX else "[too deep]"
 
 
-def scrub(value: Plain) -> Plain:
+def scrub(value: JsonValue) -> JsonValue:
     """Take e-mail addresses, and user and password of URLs, out of every text in `value`."""
     if isinstance(value, str):
         return _PERSONAL_TEXT.sub(REDACTED, value)
@@ -117,15 +117,15 @@ def mask_values(text: str) -> str:
     return _VALUES.sub(lambda found: (found["open"] or "") + ELLIPSIS + (found["close"] or ""), text)
 
 
-def _plain_inside(value: object, depth: int) -> Plain:
+def _plain_inside(value: object, depth: int) -> JsonValue:
     if isinstance(value, Mapping):
         pairs = cast("Mapping[Any, Any]", value).items()
         named = ((str(name), item) for name, item in pairs)
-        return {name: REDACTED if _hides[name] else plain(item, depth + 1) for name, item in named}
+        return {name: REDACTED if _hides[name] else to_plain(item, depth + 1) for name, item in named}
     if isinstance(value, Sequence | set | frozenset):
-        return [plain(item, depth + 1) for item in cast("Sequence[Any]", value)]
+        return [to_plain(item, depth + 1) for item in cast("Sequence[Any]", value)]
     try:
         builtin = msgspec.to_builtins(value, builtin_types=(bytes, Decimal), str_keys=True)
     except (TypeError, ValueError, msgspec.MsgspecError):
         return f"<{type(value).__name__}>"
-    return plain(builtin, depth + 1)
+    return to_plain(builtin, depth + 1)

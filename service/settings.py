@@ -185,11 +185,11 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             msgspec.convert({field: value}, Settings, strict=False)
         except msgspec.ValidationError as error:
             reason = str(error).split(" - at ")[0]
-            raise ConfigError(PREFIX + field.upper(), reason, describe(field)) from None
+            raise ConfigError(PREFIX + field.upper(), reason, describe_setting(field)) from None
     return msgspec.convert(values, Settings, strict=False)
 
 
-def describe(field: str) -> str:
+def describe_setting(field: str) -> str:
     """Say in one line what a setting is and what it is by default."""
     info = next(item for item in msgspec.structs.fields(Settings) if item.name == field)
     meta = next(item for item in info.type.__metadata__ if isinstance(item, Meta))

@@ -13,16 +13,16 @@ from msgspec import Struct
 
 from service.config import Config, PlatformConfig, SourceConfig, known_kinds
 from service.config.checks import redelivery_hours
-from service.envelopes import Asked, Desk, Echo, Reader
-from service.envelopes.challenge import Challenger
+from service.envelopes import ChallengeResponse, DeliveryParser, EndpointVerification, ParseContext
+from service.envelopes.challenge import ChallengeAnswerer
 from service.envelopes.envelope import FACTS_MAX, not_an_event
-from service.errors import Refusal
+from service.errors import Rejection
 from service.events import Delivery, Fact
 from service.platforms import Platform
 from service.settings import Settings
 from service.signatures import SchemeConfig, Verified, Verifier
 
-CLAIM_BYTES = 18
+DEDUPE_KEY_BYTES = 18
 """144 bits, which base64url writes as 24 characters without padding."""
 TEXT_CHARACTERS_MAX = 256
 """Of a type or a record's id; they stand in keys and log lines."""
@@ -32,7 +32,7 @@ ID_CHARACTERS_MAX = 2_048
 _HOUR_MS = 3_600_000
 
 
-class Admission(Struct, frozen=True, gc=False):
+class VerifiedDelivery(Struct, frozen=True, gc=False):
     """What one delivery told, fact by fact.
 
     `claims[i]` is the identity of `facts[i]`, text bound to the source's name; `bodies[i]` the bytes that tell it;
@@ -61,15 +61,15 @@ class Source(Struct, frozen=True, kw_only=True):
     content_types: frozenset[str]
     distinct: bool
     verifier: Verifier
-    reader: Reader
+    reader: DeliveryParser
     entropy: Callable[[int], bytes]
-    challenger: Challenger | None = None
-    asked: Asked | None = None
+    challenger: ChallengeAnswerer | None = None
+    asked: EndpointVerification | None = None
     retries_on_429: bool = False
 
-    def admit(self, delivery: Delivery) -> Admission:
-        """Verify the raw bytes, then read them. Raises Refusal, as `verify` and `read`."""
-        return self.read(delivery, self.verify(delivery))
+    def verify_and_parse(self, delivery: Delivery) -> VerifiedDelivery:
+        """Verify the raw bytes, then read them. Raises Refusal, as `verify` and `parse`."""
+        return self.parse(delivery, self.verify(delivery))
 
     def verify(self, delivery: Delivery) -> Verified:
         """Judge the raw bytes, before anything is made of them.
@@ -79,10 +79,12 @@ class Source(Struct, frozen=True, kw_only=True):
         """
         try:
             return self.verifier.verify(delivery)
-        except Refusal as refusal:
+        except Rejection as refusal:
             raise self._failure(refusal) from None
 
-    def shake_hands(self, method: str, query: bytes, headers: Mapping[str, str]) -> Echo | None:
+    def answer_verification_request(
+        self, method: str, query: bytes, headers: Mapping[str, str]
+    ) -> ChallengeResponse | None:
         """Give the answer to a request that only asks whether the address is ours, None for any other.
 
         Raises:
@@ -92,38 +94,38 @@ class Source(Struct, frozen=True, kw_only=True):
             return None
         try:
             return self.asked.answer(method, query, headers)
-        except Refusal as refusal:
+        except Rejection as refusal:
             raise self._failure(refusal) from None
 
-    def _failure(self, refusal: Refusal) -> Refusal:
+    def _failure(self, refusal: Rejection) -> Rejection:
         same = refusal.status == self.failure_status
-        return refusal if same else Refusal(self.failure_status, refusal.code, refusal.detail)
+        return refusal if same else Rejection(self.failure_status, refusal.code, refusal.detail)
 
-    def challenge(self, delivery: Delivery) -> Echo | None:
+    def answer_challenge(self, delivery: Delivery) -> ChallengeResponse | None:
         """Give the answer to a verified delivery that only asks whether the address is ours, None for any other."""
         return None if self.challenger is None else self.challenger(delivery)
 
-    def read(self, delivery: Delivery, verified: Verified) -> Admission:
+    def parse(self, delivery: Delivery, verified: Verified) -> VerifiedDelivery:
         """Read a delivery; `verified` is what `verify` made of it.
 
         Raises:
-            Refusal: 400 `malformed_payload`, 415 `unsupported_media_type`, 422 `unrecognized_event`;
+            Rejection: 400 `malformed_payload`, 415 `unsupported_media_type`, 422 `unrecognized_event`;
                 `not_verified` where the signed id could be another one.
         """
-        told = self.reader(delivery)
-        if verified.movable and not told.is_json:
+        parsed = self.reader(delivery)
+        if verified.movable and not parsed.is_json:
             detail = "The id holds the text that parts it from the body, so it is not known where it ends."
-            raise Refusal(self.failure_status, "not_verified", detail)
-        _check_facts(told.facts)
+            raise Rejection(self.failure_status, "not_verified", detail)
+        _check_facts(parsed.facts)
         shared = verified.id is not None
-        identified = tuple([shared or fact.id is not None for fact in told.facts])
-        return Admission(told.facts, self._claims(told.facts, verified), told.bodies, identified)
+        identified = tuple([shared or fact.id is not None for fact in parsed.facts])
+        return VerifiedDelivery(parsed.facts, self._claims(parsed.facts, verified), parsed.bodies, identified)
 
     def _claims(self, facts: tuple[Fact, ...], verified: Verified) -> tuple[str, ...]:
         """Give each fact its claim; the same id twice in one delivery is told apart by its turn."""
         # Nearly every delivery: one event, with its id.
         if len(facts) == 1 and facts[0].id is not None:
-            return (claim_of_id(self.name, facts[0].id),)
+            return (dedupe_key_of_id(self.name, facts[0].id),)
         shared = self._shared_identity(verified) if any(fact.id is None for fact in facts) else (b"", b"")
         turns: dict[tuple[bytes, bytes], int] = {}
         claims: list[str] = []
@@ -139,7 +141,7 @@ class Source(Struct, frozen=True, kw_only=True):
         if verified.id is not None:
             return b"id", verified.id.encode()
         if self.distinct:
-            return b"distinct", self.entropy(CLAIM_BYTES)
+            return b"distinct", self.entropy(DEDUPE_KEY_BYTES)
         return b"signed", verified.signed
 
 
@@ -191,7 +193,7 @@ def _build(  # noqa: PLR0917 - joins what the process and the operator say of on
         content_types=source.envelope.content_types | frozenset(source.content_types),
         distinct=(source.identical_bodies or account.identical_bodies_default) == "distinct",
         verifier=scheme.build(environ, f"sources.{name}.verify"),
-        reader=source.envelope.reader(Desk(platform, known_kinds(account), settings.body_depth_max)),
+        reader=source.envelope.reader(ParseContext(platform, known_kinds(account), settings.body_depth_max)),
         entropy=entropy,
         challenger=source.challenge
         and source.challenge.build(environ, f"sources.{name}.challenge", settings.body_depth_max),
@@ -200,14 +202,14 @@ def _build(  # noqa: PLR0917 - joins what the process and the operator say of on
     )
 
 
-def claim_of_id(source: str, sender_id: str) -> str:
+def dedupe_key_of_id(source: str, sender_id: str) -> str:
     """Give the claim of the event that a sender gave this id, so that it can be found by it."""
     return _digest(source, b"id", sender_id.encode(), 0)
 
 
 def _digest(source: str, kind: bytes, identity: bytes, turn: int) -> str:
     head = b"%b\0%b\0%d\0" % (source.encode(), kind, turn)
-    digest = hashlib.blake2b(head + identity, digest_size=CLAIM_BYTES).digest()
+    digest = hashlib.blake2b(head + identity, digest_size=DEDUPE_KEY_BYTES).digest()
     return base64.urlsafe_b64encode(digest).decode()
 
 

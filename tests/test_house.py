@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import CALLER_NAMES, PREFIX, Settings, describe
+from service.settings import CALLER_NAMES, PREFIX, Settings, describe_setting
 
 ROOT = Path(__file__).parents[1]
 MODULE_LINES_MAX = 300
@@ -213,7 +213,7 @@ def test_every_setting_stands_in_the_readme_with_its_default_and_meaning() -> No
 
 
 def _row(field: str) -> str:
-    meaning, _, default = describe(field).rpartition(" (default ")
+    meaning, _, default = describe_setting(field).rpartition(" (default ")
     text = default.removesuffix(")").strip("'")
     return f"| `{PREFIX}{field.upper()}` | {f'`{text}`' if text else 'empty'} | {meaning} |"
 

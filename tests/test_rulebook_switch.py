@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from service.dev.children import Line
+from service.dev.children import LogLine
 from service.dev.stack import Stack, open_stack
-from service.rules import version_of
+from service.rules import document_version
 from service.settings import load_settings
 from service.store import open_store
 from tests.waiting import PATIENCE_SECONDS
@@ -39,14 +39,14 @@ def test_a_worker_looks_for_another_rulebook_often_enough_to_switch_within_two_s
     assert load_settings({}).rulebook_refresh_seconds < 2
 
 
-def is_switched(line: Line) -> bool:
+def is_switched(line: LogLine) -> bool:
     return line.get("event") == "rulebook.switched" and line.get("rules") == 1
 
 
 async def put(stack: Stack, document: bytes) -> None:
     store = await open_store(load_settings({"WAYBILL_REDIS_URL": stack.environ["WAYBILL_REDIS_URL"]}))
     before = await store.rulebook.version()
-    assert await store.rulebook.publish(version_of(document), document, "somebody", "", before)
+    assert await store.rulebook.publish(document_version(document), document, "somebody", "", before)
     await store.close()
 
 

@@ -11,14 +11,14 @@ import msgspec
 from msgspec import Struct
 
 from service.config import Config
-from service.events import EVENT_VERSION, Change, Event, RecordRef, new_event_id
-from service.platforms.base import Listed
+from service.events import EVENT_VERSION, ChangeType, Event, RecordRef, new_event_id
+from service.platforms.base import ListedRecord
 from service.settings import Settings
-from service.store import Arrival
-from service.store.polls import Seen, Standing
+from service.store import IngestRequest
+from service.store.polls import RecordFingerprint, RecordStatus
 
 
-class Poll(Struct, frozen=True):
+class PollSource(Struct, frozen=True):
     """One polled source, its claims kept for `window_ms`.
 
     `existing`: the first pass takes in all there is. `beside`: deliveries tell of the same account as well, so that a
@@ -34,40 +34,40 @@ class Poll(Struct, frozen=True):
     beside: bool = False
 
 
-class Found(Struct, frozen=True):
+class DetectedChange(Struct, frozen=True):
     """A change that a list shows. `turn` counts the record's changes, so that a state that comes back is a new one."""
 
-    listed: Listed
-    change: Change
+    listed: ListedRecord
+    change: ChangeType
     turn: int
 
 
-def judge(listed: Listed, known: Seen | None, *, first: bool) -> Found | None:
+def detect_change(listed: ListedRecord, known: RecordFingerprint | None, *, first: bool) -> DetectedChange | None:
     """Say what changed, None if nothing did. On the `first` pass all there is was there before."""
-    seen = look(listed, known)
+    seen = fingerprint(listed, known)
     if known is None:
-        return None if first else Found(listed, "deleted" if listed.deleted else "created", seen.changes)
+        return None if first else DetectedChange(listed, "deleted" if listed.deleted else "created", seen.changes)
     if seen.digest == known.digest:
         return None
     if listed.deleted != known.deleted:
-        return Found(listed, "deleted" if listed.deleted else "created", seen.changes)
-    return Found(listed, "updated", seen.changes)
+        return DetectedChange(listed, "deleted" if listed.deleted else "created", seen.changes)
+    return DetectedChange(listed, "updated", seen.changes)
 
 
-def look(listed: Listed, known: Seen | None) -> Seen:
+def fingerprint(listed: ListedRecord, known: RecordFingerprint | None) -> RecordFingerprint:
     """Give what is to be remembered: the version where the platform has one, else the digest of what the list shows."""
     state = f"{listed.version}:{listed.deleted}" if listed.version is not None else listed.digest
     digest = hashlib.sha256(state.encode()).hexdigest()[:16]
     changes = 0 if known is None else known.changes + (known.digest != digest)
-    return Seen(digest, changes, listed.deleted, listed.watched)
+    return RecordFingerprint(digest, changes, listed.deleted, listed.watched)
 
 
-def tombstone(known: Seen) -> Seen:
+def tombstone(known: RecordFingerprint) -> RecordFingerprint:
     """What is remembered of a record that is gone: its count, so that one that comes back is no old change."""
-    return Seen("0" * 16, known.changes + 1, deleted=True, watched=False)
+    return RecordFingerprint("0" * 16, known.changes + 1, deleted=True, watched=False)
 
 
-def arrival(poll: Poll, found: Found) -> Arrival:
+def ingest_request(poll: PollSource, found: DetectedChange) -> IngestRequest:
     """Make the event of a change; the claim is the change's own, whoever finds it and how often."""
     listed = found.listed
     state = listed.version or listed.digest
@@ -88,21 +88,21 @@ def arrival(poll: Poll, found: Found) -> Arrival:
         body,
         identified=False,
     )
-    return Arrival(event, claim, poll.window_ms)
+    return IngestRequest(event, claim, poll.window_ms)
 
 
-def told(change: Found, standing: Standing) -> bool:
+def already_decided(change: DetectedChange, standing: RecordStatus) -> bool:
     """Whether the change's state, or a later one, was decided already."""
     # A deletion has no version of its own: the last one was decided while the record was still there.
     version = change.listed.version
     return bool(version) and standing.version >= str(version) and change.change != "deleted"
 
 
-def polls_of(config: Config, settings: Settings) -> Mapping[str, Poll]:
+def polls_of(config: Config, settings: Settings) -> Mapping[str, PollSource]:
     """Give the polls that are configured, by their sources."""
     sent = {source.platform for source in config.sources.values() if source.verify is not None}
     return {
-        name: Poll(
+        name: PollSource(
             name,
             source.platform,
             source.poll.record,

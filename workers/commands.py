@@ -17,41 +17,41 @@ from arq.worker import func
 
 from service.actions import load_actions
 from service.config import Config, load_config
-from service.config.retention import covering_windows
-from service.config.telling import tell_warnings
-from service.errors import StoreUnavailable, StoreUnsafe
-from service.garbage import settle_memory
+from service.config.retention import extend_retention_to_dedupe_windows
+from service.config.telling import log_config_warnings
+from service.errors import StoreNotDurable, StoreUnavailable
+from service.garbage import tune_garbage_collector
 from service.log import configure
-from service.outbound import Outbound
+from service.outbound import HttpClient
 from service.platforms import build_platforms
-from service.platforms.manners import Manners
+from service.platforms.manners import SharedThrottles
 from service.settings import Settings, load_settings
 from service.store import Store
 from service.store.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from service.store.shards import shards_with
-from workers.catching_up import CatchingUp
-from workers.changes import Poll, polls_of
-from workers.effects import EffectTools
-from workers.health import serving_health
-from workers.lasting import lasting
-from workers.polling import home_of, poll_all
+from workers.catching_up import StaleReadPolicy
+from workers.changes import PollSource, polls_of
+from workers.effects import EffectDependencies
+from workers.health import health_server
+from workers.lasting import run_forever
+from workers.polling import poll_all, shared_store
 from workers.process import finish_effects, process_lane
-from workers.rulebook import RulebookInForce
-from workers.sampling import beat
-from workers.sweeping import sweep
-from workers.tools import Tools
+from workers.rulebook import RulebookWatcher
+from workers.sampling import send_heartbeats
+from workers.sweeping import run_sweeps
+from workers.tools import WorkerDependencies
 from workers.worker import LeaseWorker
 
 
 @click.command()
 @click.option("--burst", is_flag=True, help="End once nothing is due and nothing runs.")
-def work(*, burst: bool) -> None:
+def worker(*, burst: bool) -> None:
     """Run jobs: fetch, decide, act. SIGTERM drains."""
     configure("workers")  # so that a wrong setting is told as a line, too
     settings = load_settings(os.environ)
     configure("workers", settings.log_level, settings.log_line_bytes_max)
     config = load_config(Path(settings.config), os.environ)
-    tell_warnings(config)
+    log_config_warnings(config)
     uvloop.run(run_worker(settings, config, os.environ, burst=burst))
 
 
@@ -64,34 +64,34 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
     # Never given twice: leases are fenced by it, and a pod starts again under its old name and pid.
     name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
     log = structlog.get_logger()
-    async with joined(settings, config, environ) as tools:
+    async with open_dependencies(settings, config, environ) as tools:
         functions = [
             func(process_lane, name=LANE_FUNCTION, keep_result=0),  # pyright: ignore[reportArgumentType] - arq types ctx as dict
             func(finish_effects, name=EFFECTS_FUNCTION, keep_result=0),  # pyright: ignore[reportArgumentType] - arq types ctx as dict
         ]
         # A burst ends once nothing is due, which of a poll is never so.
-        polls: Mapping[str, Poll] = {} if burst else polls_of(config, settings)
+        polls: Mapping[str, PollSource] = {} if burst else polls_of(config, settings)
         worker = LeaseWorker(functions, tools.store, name, burst=burst, ctx={"tools": tools})
         async with (
-            serving_health(settings, tools.store, lambda: worker.stopping) as admin_port,
-            running(lasting("rules", tools.rules.follow)),
-            running(lasting("beat", partial(beat, worker, settings.sample_interval_seconds))),
-            running(lasting("sweep", partial(sweep, worker, settings.sweep_interval_seconds))),
-            running(poll_all(settings, tools.intake, tools.platforms, polls)),
+            health_server(settings, tools.store, lambda: worker.stopping) as admin_port,
+            background_task(run_forever("rules", tools.rules.run)),
+            background_task(run_forever("beat", partial(send_heartbeats, worker, settings.sample_interval_seconds))),
+            background_task(run_forever("sweep", partial(run_sweeps, worker, settings.sweep_interval_seconds))),
+            background_task(poll_all(settings, tools.intake, tools.platforms, polls)),
         ):
             limits = {"concurrency": settings.concurrency, "lease_seconds": settings.lease_seconds}
             log.info("process.started", worker=name, admin_port=admin_port, **limits)
-            if await started(worker, tools.rules.first()):
+            if await wait_until_ready(worker, tools.rules.wait_for_first()):
                 # Once the rulebook is there: what is joined by now lives as long as the process.
-                settle_memory()
+                tune_garbage_collector()
                 await worker.async_run()
         await worker.close()
-        with contextlib.suppress(StoreUnavailable, StoreUnsafe):
-            await tools.store.sampler.leave(name)
+        with contextlib.suppress(StoreUnavailable, StoreNotDurable):
+            await tools.store.sampler.remove_worker(name)
         log.info("process.stopped", worker=name, jobs=worker.jobs_run, leases_lost=worker.leases_lost)
 
 
-async def started(worker: LeaseWorker, first_rulebook: Coroutine[Any, Any, None]) -> bool:
+async def wait_until_ready(worker: LeaseWorker, first_rulebook: Coroutine[Any, Any, None]) -> bool:
     """Wait for the first rulebook; False if the worker was told to stop before there was one."""
     waiting = asyncio.ensure_future(first_rulebook)
     while not waiting.done() and not worker.stopping:
@@ -102,20 +102,22 @@ async def started(worker: LeaseWorker, first_rulebook: Coroutine[Any, Any, None]
 
 
 @contextlib.asynccontextmanager
-async def joined(settings: Settings, config: Config, environ: Mapping[str, str]) -> AsyncGenerator[Tools]:
+async def open_dependencies(
+    settings: Settings, config: Config, environ: Mapping[str, str]
+) -> AsyncGenerator[WorkerDependencies]:
     """Join what processing takes: store, platforms, rules, actions.
 
     Raises:
         ConfigError: as the parts.
     """
     actions = load_actions()
-    settings = covering_windows(settings, config)
+    settings = extend_retention_to_dedupe_windows(settings, config)
     store = Store(settings)
     intake = shards_with(store)
-    async with Outbound(settings, config.outbound.allow_private_hosts) as outbound:
-        home = home_of(intake)
-        manners = Manners(home.limits, home.tokens, settings.fetch_timeout_seconds)
-        platforms = build_platforms(config.platforms, environ, outbound, manners)
+    async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
+        home = shared_store(intake)
+        throttles = SharedThrottles(home.limits, home.tokens, settings.fetch_timeout_seconds)
+        platforms = build_platforms(config.platforms, environ, outbound, throttles)
         resources = {
             "outbound": outbound,
             "log": structlog.get_logger(),
@@ -127,21 +129,21 @@ async def joined(settings: Settings, config: Config, environ: Mapping[str, str])
             "platforms": platforms,
         }
         by_name = {action.__struct_config__.tag: action for action in actions}
-        effects = EffectTools(
+        effects = EffectDependencies(
             store,
             {str(tag): action for tag, action in by_name.items()},
             resources,
             settings.action_timeout_seconds,
             intake,
         )
-        rules = RulebookInForce(store.rulebook, actions, settings.rulebook_refresh_seconds)
+        rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds)
         settle = {name: account.fetch_delay_seconds for name, account in config.platforms.items()}
-        yield Tools(settings, store, platforms, rules, effects, intake, CatchingUp(settings, settle))
+        yield WorkerDependencies(settings, store, platforms, rules, effects, intake, StaleReadPolicy(settings, settle))
     await intake.close()
 
 
 @contextlib.asynccontextmanager
-async def running(work_: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+async def background_task(work_: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
     """Run something beside the block, and end it with the block."""
     task = asyncio.create_task(work_)
     try:

@@ -9,14 +9,14 @@ from msgspec import UNSET, Struct, structs
 
 from service.errors import PermanentError
 from service.events import EVENT_VERSION, Event, RecordRef, derived_event_id
-from service.platforms.base import Fetched
+from service.platforms.base import FetchedRecord
 from service.records import RECORDS, Record
 from service.rules import Evidence, Rulebook, Subject
 from service.settings import Settings
-from service.store import Arrival, Head, LastState
-from service.store.packing import unpack_event
-from workers.catching_up import lags
-from workers.stories import DecidedLine, StoredEffect, StoredVerdict, read_received
+from service.store import IngestRequest, LaneHead, LastState
+from service.store.packing import decode_event
+from workers.catching_up import is_stale
+from workers.stories import DecisionEntry, StoredEffect, StoredRuleResult, read_received
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
@@ -29,13 +29,13 @@ DIGEST_DIGITS = 32
 class Decision(Struct, frozen=True):
     """A decision: its line for the story, its word, what the record's next decision sees as `previous`, and counts."""
 
-    line: DecidedLine
+    line: DecisionEntry
     outcome: str
     fields: bytes
     counts: dict[str, Any]
 
 
-def open_event(head: Head, *, with_body: bool = False) -> Event:
+def load_event(head: LaneHead, *, with_body: bool = False) -> Event:
     """Read the event a head stands for; once its bytes are dropped, a decided one from its story.
 
     Raises:
@@ -46,12 +46,12 @@ def open_event(head: Head, *, with_body: bool = False) -> Event:
     if head.delivery is None:
         raise PermanentError("payload_missing", "the event's bytes are not in the store")
     try:
-        return unpack_event(head.id, head.delivery, with_body=with_body)
+        return decode_event(head.id, head.delivery, with_body=with_body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PermanentError("undecodable", f"the event cannot be read by this version: {error}") from None
 
 
-def _recall(head: Head) -> Event:
+def _recall(head: LaneHead) -> Event:
     received = read_received(head.history)
     if received is None:
         raise PermanentError("payload_missing", "neither the event's bytes nor its story are in the store")
@@ -71,12 +71,12 @@ def _recall(head: Head) -> Event:
     )
 
 
-def decide(rulebook: Rulebook, event: Event, fetched: Fetched, last: LastState, attempt: int) -> Decision:
+def decide(rulebook: Rulebook, event: Event, fetched: FetchedRecord, last: LastState, attempt: int) -> Decision:
     """Judge the fetched state, or say that this change was decided on this very state before.
 
     A record that is gone is judged by its id and what was last known of it, under `previous`.
     """
-    stale = bool(lags(event, fetched))
+    stale = bool(is_stale(event, fetched))
     # Without an id nothing tells a redelivery from a second event: what was decided on this state and type is
     # not decided twice.
     if not event.identified and last.digest == fetched.digest[:DIGEST_DIGITS] and event.change in last.types:
@@ -85,10 +85,10 @@ def decide(rulebook: Rulebook, event: Event, fetched: Fetched, last: LastState, 
     record: Record = fetched.record or RECORDS[event.record.kind](id=event.record.id)
     subject = Subject(event, record, fetched.raw, _previous(last))
     evidence = Evidence()
-    judgement = rulebook.judge(subject, datetime.now(UTC), evidence)
+    judgement = rulebook.evaluate(subject, datetime.now(UTC), evidence)
     because = evidence.by_rule()
     verdicts = [
-        StoredVerdict(verdict.rule_id, verdict.result, verdict.reason, because.get(verdict.rule_id, UNSET))
+        StoredRuleResult(verdict.rule_id, verdict.result, verdict.reason, because.get(verdict.rule_id, UNSET))
         for verdict in judgement.verdicts
     ]
     effects = [
@@ -107,7 +107,7 @@ def decide(rulebook: Rulebook, event: Event, fetched: Fetched, last: LastState, 
         "stale": stale,
     }
     # Of a record that is gone, what was known last stays known.
-    fields = _encode(rulebook.remember(subject)) if fetched.record else last.fields
+    fields = _encode(rulebook.previous_fields(subject)) if fetched.record else last.fields
     return Decision(line, "matched" if matched else "unmatched", fields, counts)
 
 
@@ -115,24 +115,24 @@ def _previous(last: LastState) -> dict[str, Any] | None:
     return _decode(last.fields) if last.digest and last.fields else None
 
 
-def derive(event: Event, ref: RecordRef, settings: Settings) -> Arrival:
+def derived_event(event: Event, ref: RecordRef, settings: Settings) -> IngestRequest:
     """Make the event of one record that a hint led to; the same one when repeated, so it is taken in once."""
     name = derived_event_id(event.id, ref.lane)
     derived = structs.replace(event, id=name, record=ref, change="changed")
-    return Arrival(derived, name, int(settings.dedupe_hours * 3_600_000))
+    return IngestRequest(derived, name, int(settings.dedupe_hours * 3_600_000))
 
 
 def _line(  # noqa: PLR0917 - each is one part of the line
     rulebook: Rulebook,
-    fetched: Fetched,
+    fetched: FetchedRecord,
     last: LastState,
     attempt: int,
-    verdicts: list[StoredVerdict] | None = None,
+    verdicts: list[StoredRuleResult] | None = None,
     effects: list[StoredEffect] | None = None,
     *,
     stale: bool,
-) -> DecidedLine:
-    return DecidedLine(
+) -> DecisionEntry:
+    return DecisionEntry(
         at_ms=int(time.time() * 1000),
         attempt=attempt,
         rulebook=rulebook.version,

@@ -12,14 +12,14 @@ from typing import Any
 from msgspec import Struct
 
 from service.actions import Action
-from service.errors import Held, PermanentError, StoreUnavailable, StoreUnsafe, TransientError, WaybillError
+from service.errors import Deferred, PermanentError, StoreNotDurable, StoreUnavailable, TransientError, WaybillError
 from service.events import trace_id
-from service.log import current_logger, tell_often
+from service.log import current_logger, log_info
 from service.metrics.families import EFFECT_SECONDS, EFFECTS
-from service.store import Arrival, Job, Settled, Shards, Store
+from service.store import IngestRequest, Job, SettlementWrite, Shards, Store
 from service.store.outputs import EmittedEvent, Output
-from workers.running import RunningEffect, Subject
-from workers.stories import EffectLine, StoredEffect, write
+from workers.running import EffectContext, RunningAction
+from workers.stories import EffectEntry, StoredEffect, encode_history
 
 ERROR_CHARACTERS_MAX = 300
 
@@ -31,7 +31,7 @@ PLANNED, STARTED, DONE, FAILED, UNKNOWN, WAITING = "psdfuw"
 """The letters of the ledger."""
 
 
-class EffectTools(Struct, frozen=True):
+class EffectDependencies(Struct, frozen=True):
     """What running effects takes, joined once per worker."""
 
     store: Store
@@ -42,7 +42,7 @@ class EffectTools(Struct, frozen=True):
     """Where derived events go, if there are several stores."""
 
 
-class Outcome(Struct):
+class EffectsOutcome(Struct):
     """What is left after a run: `error` is the last failure, `retry_after_seconds` the longest wait asked for."""
 
     ledger: str = ""
@@ -55,7 +55,7 @@ class Outcome(Struct):
     @property
     def held(self) -> bool:
         """All that is left waits for a limit or a pause, so that this attempt does not count."""
-        return isinstance(self.error, Held)
+        return isinstance(self.error, Deferred)
 
     @property
     def waiting(self) -> bool:
@@ -72,20 +72,20 @@ class EffectsRun:
     """The effects of one event, in one attempt."""
 
     def __init__(
-        self, tools: EffectTools, job: Job, subject: Subject, effects: Sequence[StoredEffect], ledger: str
+        self, tools: EffectDependencies, job: Job, subject: EffectContext, effects: Sequence[StoredEffect], ledger: str
     ) -> None:
         self._tools = tools
         self._job = job
         self._subject = subject
         self._effects = effects
         self._ledger = list(ledger)
-        self._lines: list[EffectLine] = []
+        self._lines: list[EffectEntry] = []
         self._outputs: list[Output] = []
         self._writing = asyncio.Lock()
         self._active = 0
-        self.outcome = Outcome()
+        self.outcome = EffectsOutcome()
 
-    async def run(self, *, fresh: bool) -> Outcome:
+    async def run(self, *, fresh: bool) -> EffectsOutcome:
         """Run what is not done. `fresh`: what the ledger calls started was written by this very run and not called yet.
 
         Raises:
@@ -111,10 +111,10 @@ class EffectsRun:
             # The store's own word, a lost lease or no answer, which every chain hears alike.
             raise failures.exceptions[0] from None
 
-    def story(self) -> bytes:
+    def history_lines(self) -> bytes:
         """The lines not written yet."""
         lines, self._lines = self._lines, []
-        return write(*lines)
+        return encode_history(*lines)
 
     def outputs(self) -> Sequence[Output]:
         """What done effects put out and no call has written yet; it goes with the ledger that calls them done."""
@@ -149,7 +149,7 @@ class EffectsRun:
         self._fail(
             place, UNKNOWN, PermanentError("outcome_unknown", "started once, and nobody knows whether it was done")
         )
-        self._tell(place, 0.0, self.outcome.error)
+        self._log_action(place, 0.0, self.outcome.error)
         return False
 
     def _recall(self, letter: str) -> None:
@@ -174,13 +174,13 @@ class EffectsRun:
                     "outcome_unknown", f"it may have happened: {failure}", http_status=failure.http_status
                 )
             self._fail(place, WAITING if error is failure else UNKNOWN, error)
-        except Held as held:
+        except Deferred as held:
             error = held
             self._hold(place, held)
         except PermanentError as failure:
             error = failure
             self._fail(place, FAILED, failure)
-        self._tell(place, (time.perf_counter() - started) * 1000, error, answer)
+        self._log_action(place, (time.perf_counter() - started) * 1000, error, answer)
 
     async def _call(self, place: int) -> Mapping[str, Any]:
         effect = self._effects[place]
@@ -188,14 +188,14 @@ class EffectsRun:
         if action is None:
             # A newer worker may know it: in a rolling deploy both run side by side.
             raise TransientError("unknown_action", f"this worker has no action {effect.action_type!r}")
-        context = RunningEffect(self._subject, effect, place, self._tools.resources)
+        context = RunningAction(self._subject, effect, place, self._tools.resources)
         try:
             async with asyncio.timeout(self._tools.action_timeout_seconds):
                 answer = await action.run(effect.inputs, context)
                 own = await self._own(context.outputs)
         except TimeoutError:
             raise TransientError("timeout", f"no end within {self._tools.action_timeout_seconds} s") from None
-        except (TransientError, PermanentError, Held):
+        except (TransientError, PermanentError, Deferred):
             raise
         except Exception as error:
             current_logger().exception(
@@ -217,7 +217,7 @@ class EffectsRun:
         intake = self._tools.intake
         if not isinstance(intake, Shards):
             return outputs
-        away: list[Arrival] = [
+        away: list[IngestRequest] = [
             output.arrival
             for output in outputs
             if isinstance(output, EmittedEvent) and intake.of(output.arrival.event.record.lane) is not self._tools.store
@@ -225,7 +225,7 @@ class EffectsRun:
         try:
             if away:
                 await intake.ingest_all(away)
-        except (StoreUnavailable, StoreUnsafe) as error:
+        except (StoreUnavailable, StoreNotDurable) as error:
             raise TransientError(error.kind, str(error)) from error
         return [output for output in outputs if not (isinstance(output, EmittedEvent) and output.arrival in away)]
 
@@ -236,20 +236,20 @@ class EffectsRun:
         if isinstance(error, TransientError) and error.retry_after_seconds is not None:
             self.outcome.retry_after_seconds = max(self.outcome.retry_after_seconds or 0, error.retry_after_seconds)
 
-    def _hold(self, place: int, held: Held) -> None:
+    def _hold(self, place: int, held: Deferred) -> None:
         """It was not done, and nobody tried: whatever the action, it may be begun again."""
         held.__traceback__ = None  # as _fail
         self._ledger[place] = WAITING
         self.outcome.held_seconds = max(self.outcome.held_seconds, held.seconds)
         self.outcome.error = self.outcome.error or held
 
-    def _tell(
+    def _log_action(
         self, place: int, duration_ms: float, error: WaybillError | None, answer: Mapping[str, Any] | None = None
     ) -> None:
         effect, subject = self._effects[place], self._subject
         kind = error.kind if error else None
         http_status = getattr(error, "http_status", None) or (answer or {}).get("http_status")
-        EFFECTS.add((effect.rule_id, effect.action_type, "error" if error else "ok", kind))
+        EFFECTS.inc((effect.rule_id, effect.action_type, "error" if error else "ok", kind))
         EFFECT_SECONDS.observe((effect.action_type,), duration_ms / 1000)
         fields: dict[str, Any] = {
             "event_id": subject.event_id,
@@ -264,9 +264,9 @@ class EffectsRun:
             "http_status": http_status,
             "duration_ms": round(duration_ms, 2),
         }
-        tell_often("action.finished", fields)
+        log_info("action.finished", fields)
         self._lines.append(
-            EffectLine(
+            EffectEntry(
                 at_ms=int(time.time() * 1000),
                 attempt=subject.attempt,
                 rule_id=effect.rule_id,
@@ -283,9 +283,9 @@ class EffectsRun:
         # One write at a time: two on their way together could overtake each other, and the older would undo the newer.
         async with self._writing:
             job, event_id = self._job, self._subject.event_id
-            ledger, history = "".join(self._ledger), self.story()
+            ledger, history = "".join(self._ledger), self.history_lines()
             await self._tools.store.lanes.settle(
-                Settled(job.id, job.token, event_id, "note", history, ledger, outputs=self.outputs())
+                SettlementWrite(job.id, job.token, event_id, "note", history, ledger, outputs=self.outputs())
             )
 
 

@@ -4,31 +4,31 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from service.errors import Held, PermanentError, TransientError
+from service.errors import Deferred, PermanentError, TransientError
 from service.events import Event, RecordRef, trace_id
-from service.log import tell_often
+from service.log import log_info
 from service.metrics.families import FETCH_SECONDS, FETCHES
-from service.platforms.base import FetchContext, Fetched, Platform
+from service.platforms.base import CallContext, FetchedRecord, Platform
 
-UNASKED = frozenset({"account_throttled", "circuit_open"})
+THROTTLED_KINDS = frozenset({"account_throttled", "circuit_open"})
 
 
-async def fetch_record(platforms: Mapping[str, Platform], event: Event, attempt: int) -> Fetched:
+async def fetch_record(platforms: Mapping[str, Platform], event: Event, attempt: int) -> FetchedRecord:
     """Fetch the record an event is about.
 
     Raises:
         TransientError, PermanentError: as the platform's connector; `unknown_platform` where the account is not
             configured here, which waits, since in a rolling deploy a newer worker may have it.
-        Held: a limit is reached, or the platform rests.
+        Deferred: a limit is reached, or the platform rests.
     """
     started = time.perf_counter()
     try:
         fetched = await _platform(platforms, event).fetch(event.record, _context(event))
-    except (TransientError, PermanentError, Held) as error:
-        _tell_error(event, attempt, started, error)
+    except (TransientError, PermanentError, Deferred) as error:
+        _log_fetch_error(event, attempt, started, error)
         raise
     found = {"outcome": "ok", "http_status": fetched.http_status, "gone": fetched.record is None}
-    _tell(event, attempt, started, found, fetched.operation)
+    _log_fetch(event, attempt, started, found, fetched.operation)
     return fetched
 
 
@@ -41,19 +41,21 @@ async def follow_hint(platforms: Mapping[str, Platform], event: Event, attempt: 
     started = time.perf_counter()
     try:
         refs = await _platform(platforms, event).resolve(event.record, _context(event))
-    except (TransientError, PermanentError, Held) as error:
-        _tell_error(event, attempt, started, error)
+    except (TransientError, PermanentError, Deferred) as error:
+        _log_fetch_error(event, attempt, started, error)
         raise
-    _tell(event, attempt, started, {"outcome": "ok", "records": len(refs)}, "resolve")
+    _log_fetch(event, attempt, started, {"outcome": "ok", "records": len(refs)}, "resolve")
     return refs
 
 
-def _tell_error(event: Event, attempt: int, started: float, error: TransientError | PermanentError | Held) -> None:
+def _log_fetch_error(
+    event: Event, attempt: int, started: float, error: TransientError | PermanentError | Deferred
+) -> None:
     """Nothing was asked where a limit or a pause came before it: nothing to tell then."""
-    if error.kind in UNASKED:
+    if error.kind in THROTTLED_KINDS:
         return
     found = {"outcome": "error", "error_kind": error.kind, "http_status": error.http_status}
-    _tell(event, attempt, started, found, error.operation or "fetch")
+    _log_fetch(event, attempt, started, found, error.operation or "fetch")
 
 
 def _platform(platforms: Mapping[str, Platform], event: Event) -> Platform:
@@ -63,13 +65,13 @@ def _platform(platforms: Mapping[str, Platform], event: Event) -> Platform:
     return platform
 
 
-def _context(event: Event) -> FetchContext:
-    return FetchContext(event.id, event.traceparent, event.headers.get("x-correlation-id"))
+def _context(event: Event) -> CallContext:
+    return CallContext(event.id, event.traceparent, event.headers.get("x-correlation-id"))
 
 
-def _tell(event: Event, attempt: int, started: float, found: dict[str, Any], operation: str = "fetch") -> None:
+def _log_fetch(event: Event, attempt: int, started: float, found: dict[str, Any], operation: str = "fetch") -> None:
     seconds = time.perf_counter() - started
-    FETCHES.add((event.record.platform, operation, found["outcome"], found.get("error_kind")))
+    FETCHES.inc((event.record.platform, operation, found["outcome"], found.get("error_kind")))
     FETCH_SECONDS.observe((event.record.platform,), seconds)
     fields: dict[str, Any] = {
         "event_id": event.id,
@@ -81,4 +83,4 @@ def _tell(event: Event, attempt: int, started: float, found: dict[str, Any], ope
         "duration_ms": round(seconds * 1000, 2),
         "operation": operation,
     }
-    tell_often("record.fetched", fields | found)
+    log_info("record.fetched", fields | found)

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable
 from aiohttp import web
 
 from service.errors import ConfigError, WaybillError
-from service.metrics.page import CONTENT_TYPE, Page
+from service.metrics.page import CONTENT_TYPE, MetricsPage
 from service.settings import Settings
 from service.store import Store
 
@@ -19,7 +19,7 @@ CHECK_SECONDS_MAX = 2.0
 
 
 @contextlib.asynccontextmanager
-async def serving_health(settings: Settings, store: Store, stopping: Callable[[], bool]) -> AsyncGenerator[int]:
+async def health_server(settings: Settings, store: Store, stopping: Callable[[], bool]) -> AsyncGenerator[int]:
     """Serve both answers during the block and give the port that was bound; setting 0 takes a free one.
 
     Raises:
@@ -30,14 +30,14 @@ async def serving_health(settings: Settings, store: Store, stopping: Callable[[]
         return web.json_response({"status": "up"})
 
     async def readyz(_: web.Request) -> web.Response:
-        reason = "stopping" if stopping() else await unready(store)
-        told = {"status": "unready", "reason": reason} if reason else {"status": "ready"}
-        return web.json_response(told, status=503 if reason else 200)
+        reason = "stopping" if stopping() else await not_ready_reason(store)
+        content = {"status": "unready", "reason": reason} if reason else {"status": "ready"}
+        return web.json_response(content, status=503 if reason else 200)
 
-    page = Page("workers", store.sample)
+    page = MetricsPage("workers", store.sample)
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=await page.text(), headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=await page.render(), headers={"Content-Type": CONTENT_TYPE})
 
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
@@ -49,7 +49,7 @@ async def serving_health(settings: Settings, store: Store, stopping: Callable[[]
         await runner.cleanup()
 
 
-async def unready(store: Store) -> str | None:
+async def not_ready_reason(store: Store) -> str | None:
     """Give the stable word for why the store is of no use now (`store_unavailable`, `store_full`, …); None if it is."""
     try:
         async with asyncio.timeout(CHECK_SECONDS_MAX):

@@ -9,7 +9,7 @@ import structlog
 PAUSE_SECONDS = 2.0
 
 
-async def lasting(name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def run_forever(name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run `loop`, which ends only when it is cancelled, and begin it again after a while where a bug ended it.
 
     A task that died would be missed by nobody: the worker would go on without its leases renewed, or without a poll.

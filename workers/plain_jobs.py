@@ -16,21 +16,21 @@ from arq import Retry
 from arq.worker import Function, Worker
 
 from service.settings import Settings
-from service.store import FinishedJob, Job
+from service.store import Job, JobEnd
 from service.store.jobs import Payload, decode_job, encode
 from workers.retries import delay_seconds
 
 REASON_CHARACTERS_MAX = 500
 
 
-class PlainJobs:
+class ArqJobs:
     """Runs plain jobs with the functions and defaults of an arq worker."""
 
     def __init__(self, worker: Worker, settings: Settings) -> None:
         self._worker = worker
         self._settings = settings
 
-    async def run(self, job: Job, shared: Mapping[Any, Any]) -> FinishedJob:
+    async def run(self, job: Job, shared: Mapping[Any, Any]) -> JobEnd:
         """Run one job with `shared` in its context, and say how it ends."""
         if job.payload is None:
             return _buried(job, "the job has no payload")
@@ -43,28 +43,28 @@ class PlainJobs:
             return _buried(job, f"no function {payload.function!r}")
         return await self._call(job, payload, function, {**shared, **_context(job, payload)})
 
-    async def _call(self, job: Job, payload: Payload, function: Function, context: dict[Any, Any]) -> FinishedJob:
+    async def _call(self, job: Job, payload: Payload, function: Function, context: dict[Any, Any]) -> JobEnd:
         worker, started_ms = self._worker, int(time.time() * 1000)
         try:
             async with asyncio.timeout(worker.job_timeout_s if function.timeout_s is None else function.timeout_s):
                 result = await function.coroutine(context, *payload.args, **payload.kwargs)
         except Retry as retry:
-            return FinishedJob(job.id, job.token, "retry", retry.defer_score or 0)
+            return JobEnd(job.id, job.token, "retry", retry.defer_score or 0)
         except Exception as error:  # noqa: BLE001 - a plain job may fail in any way, and is never dropped for it
             return self._failed(job, error, worker.max_tries if function.max_tries is None else function.max_tries)
         keep_seconds = worker.keep_result_s if function.keep_result_s is None else function.keep_result_s
         ended = (result, started_ms, worker.queue_name)
-        return FinishedJob(job.id, job.token, "done", _result(job, payload, ended), int((keep_seconds or 0) * 1000))
+        return JobEnd(job.id, job.token, "done", _result(job, payload, ended), int((keep_seconds or 0) * 1000))
 
-    def _failed(self, job: Job, error: Exception, tries_max: int) -> FinishedJob:
+    def _failed(self, job: Job, error: Exception, tries_max: int) -> JobEnd:
         if job.tries >= tries_max:
             return _buried(job, f"{type(error).__name__}: {error}")
         seconds = delay_seconds(self._settings, job.tries, random.random())  # noqa: S311 - jitter
-        return FinishedJob(job.id, job.token, "retry", int(seconds * 1000))
+        return JobEnd(job.id, job.token, "retry", int(seconds * 1000))
 
 
-def _buried(job: Job, reason: str) -> FinishedJob:
-    return FinishedJob(job.id, job.token, "bury", reason[:REASON_CHARACTERS_MAX])
+def _buried(job: Job, reason: str) -> JobEnd:
+    return JobEnd(job.id, job.token, "bury", reason[:REASON_CHARACTERS_MAX])
 
 
 def _context(job: Job, payload: Payload) -> dict[str, Any]:

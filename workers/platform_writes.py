@@ -11,16 +11,16 @@ from typing import Annotated, Any, ClassVar, TypeVar
 import msgspec
 from msgspec import Meta, Struct, structs
 
-from service.actions import Action, ActionContext, CompileTemplate, Render
-from service.errors import ConfigError, Held, PermanentError, TransientError
-from service.platforms.base import FetchContext
-from service.platforms.operations import Written
+from service.actions import Action, ActionContext, CompileTemplate, TemplateRenderer
+from service.errors import ConfigError, Deferred, PermanentError, TransientError
+from service.platforms.base import CallContext
+from service.platforms.operations import WriteResult
 
-Account = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}\Z")]
-Id = Annotated[str, Meta(min_length=1, max_length=500)]
+AccountName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}\Z")]
+RecordId = Annotated[str, Meta(min_length=1, max_length=500)]
 """A template of one id."""
 
-Connector = TypeVar("Connector")
+ConnectorT = TypeVar("ConnectorT")
 Input = TypeVar("Input", bound=Struct)
 
 
@@ -33,22 +33,22 @@ class PlatformWrite(Action, frozen=True, kw_only=True):
     body: ClassVar[tuple[str, type[Struct]] | None] = None
     """The field that holds what is sent, and the struct it has to fit."""
 
-    account: Account | None = None
+    account: AccountName | None = None
 
-    def compile(self, compile_template: CompileTemplate) -> Render:
+    def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """See Action. Inputs: `account`, the ids, and what is sent."""
         account = compile_template("account", self.account or "{event.record.platform}")
         renders = {name: compile_template(name, getattr(self, name), "header") for name in self.ids}
         if self.body is not None:
-            name, wanted = self.body
-            renders[name] = _compile_body(compile_template, name, getattr(self, name), wanted)
+            name, input_type = self.body
+            renders[name] = _compile_body(compile_template, name, getattr(self, name), input_type)
         return lambda scope: {
             "account": account(scope),
             **{name: render(scope) for name, render in renders.items()},
         }
 
 
-def connector_of(context: ActionContext, account: str, kind: type[Connector]) -> Connector:
+def connector_of(context: ActionContext, account: str, kind: type[ConnectorT]) -> ConnectorT:
     """Find the account's connector.
 
     Raises:
@@ -63,24 +63,24 @@ def connector_of(context: ActionContext, account: str, kind: type[Connector]) ->
     return platform
 
 
-def call_context(context: ActionContext) -> FetchContext:
+def call_context(context: ActionContext) -> CallContext:
     """What ties the call to its event."""
-    return FetchContext(context.event_id, context.traceparent)
+    return CallContext(context.event_id, context.traceparent)
 
 
-def read_input(inputs: Mapping[str, Any], name: str, wanted: type[Input]) -> Input:
+def read_input(inputs: Mapping[str, Any], name: str, input_type: type[Input]) -> Input:
     """Make what is sent out of the rendered inputs.
 
     Raises:
         PermanentError: a value is of another kind than the platform takes; names the field, never the value.
     """
     try:
-        return msgspec.convert(inputs[name], wanted)
+        return msgspec.convert(inputs[name], input_type)
     except msgspec.ValidationError as error:
         raise PermanentError("invalid_input", f"{name}: {error}") from None
 
 
-async def done(call: Awaitable[Written]) -> Mapping[str, Any]:
+async def write_result(call: Awaitable[WriteResult]) -> Mapping[str, Any]:
     """Wait for a write; keep its status and the id of what was written.
 
     Raises:
@@ -88,17 +88,17 @@ async def done(call: Awaitable[Written]) -> Mapping[str, Any]:
     """
     try:
         written = await call
-    except Held as held:
+    except Deferred as held:
         raise TransientError(held.kind, str(held), retry_after_seconds=held.seconds) from held
     answer: dict[str, Any] = {"http_status": written.http_status, "duration_ms": round(written.duration_ms, 1)}
     return answer | ({"id": written.id} if written.id else {})
 
 
 def _compile_body(
-    compile_template: CompileTemplate, name: str, written: Mapping[str, Any], wanted: type[Struct]
-) -> Render:
+    compile_template: CompileTemplate, name: str, written: Mapping[str, Any], input_type: type[Struct]
+) -> TemplateRenderer:
     """A null that is written is sent; a template that gives nothing is left out."""
-    fields = {field.encode_name: field for field in structs.fields(wanted)}
+    fields = {field.encode_name: field for field in structs.fields(input_type)}
     for key in written:
         if key not in fields:
             near = difflib.get_close_matches(key[:64], fields, 1)

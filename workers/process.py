@@ -23,20 +23,28 @@ from typing import Any
 
 import structlog
 
-from service.errors import Held, LeaseLost, PermanentError, StoreUnavailable, StoreUnsafe, TransientError, WaybillError
+from service.errors import (
+    Deferred,
+    LeaseLost,
+    PermanentError,
+    StoreNotDurable,
+    StoreUnavailable,
+    TransientError,
+    WaybillError,
+)
 from service.events import Event
-from service.platforms.base import Fetched
+from service.platforms.base import FetchedRecord
 from service.records import RECORDS
-from service.store import Decided, Head, Job, LastState, Onward, Settled, Step
+from service.store import DecisionWrite, Job, LaneHead, LaneStep, LastState, NextEvent, SettlementWrite
 from service.store.outputs import Output
-from workers.decisions import Decision, decide, derive, open_event
-from workers.effects import EffectsRun, Outcome
+from workers.decisions import Decision, decide, derived_event, load_event
+from workers.effects import EffectsOutcome, EffectsRun
 from workers.fetching import fetch_record, follow_hint
-from workers.report import Report
-from workers.retries import delay_seconds, used_up
-from workers.running import Subject
-from workers.stories import DecidedLine, first_ledger, read_decision, received_line, write
-from workers.tools import Tools
+from workers.report import AttemptLog
+from workers.retries import attempts_exhausted, delay_seconds
+from workers.running import EffectContext
+from workers.stories import DecisionEntry, encode_history, initial_ledger, read_decision, received_line
+from workers.tools import WorkerDependencies
 
 
 async def process_lane(ctx: Mapping[str, Any], _record: str) -> None:
@@ -46,11 +54,11 @@ async def process_lane(ctx: Mapping[str, Any], _record: str) -> None:
         LeaseLost, StoreUnavailable: nothing more could be written; another run goes on from what is stored.
     """
     job, tools = ctx["job"], ctx["tools"]
-    run, head, last = Run(tools, job), job.head, job.last
+    run, head, last = LaneRun(tools, job), job.head, job.last
     for number in range(1, tools.settings.lane_events_max + 1):
         # Then others get a turn: a record that changes all the time must not starve them.
-        run.more = number < tools.settings.lane_events_max and not ctx["worker"].yielding
-        onward = await run.event(head, last)
+        run.more = number < tools.settings.lane_events_max and not ctx["worker"].draining_or_isolating
+        onward = await run.attempt(head, last)
         if onward.head is None:
             return
         head, last, run.now_ms = onward.head, onward.last or LastState(), onward.now_ms
@@ -63,24 +71,24 @@ async def finish_effects(ctx: Mapping[str, Any], _event_id: str) -> None:
         LeaseLost, StoreUnavailable: as `process_lane`.
     """
     job = ctx["job"]
-    await Run(ctx["tools"], job).event(job.head, LastState())
+    await LaneRun(ctx["tools"], job).attempt(job.head, LastState())
 
 
-class Run:
+class LaneRun:
     """One run under one lease: the job's events one after the other, and what they share."""
 
-    def __init__(self, tools: Tools, job: Job) -> None:
+    def __init__(self, tools: WorkerDependencies, job: Job) -> None:
         self._tools = tools
         self._settings = tools.settings
         self._job = job
-        self._fetched: Fetched | None = None
+        self._fetched: FetchedRecord | None = None
         self._fetched_at = 0.0
         self._covered = 0
         self._log = structlog.get_logger()
         self.more = False
         self.now_ms = job.claimed_ms
 
-    async def event(self, head: Head, last: LastState) -> Onward:
+    async def attempt(self, head: LaneHead, last: LastState) -> NextEvent:
         """Make one attempt on one event; whatever happens in it, the event is left with an end or a next attempt.
 
         Raises:
@@ -88,20 +96,20 @@ class Run:
         """
         # So many events of the lane came before the last fetch began, and need none of their own.
         self._covered = max(self._covered - 1, 0)
-        report = Report(self._job, head, self.now_ms, self._settings.attempts_max)
+        report = AttemptLog(self._job, head, self.now_ms, self._settings.attempts_max)
         try:
             return await self._attempt(head, last, report)
         except asyncio.CancelledError:
             # A drain or a lost lease: no further event, and no attempt is used up.
             self.more = False
-            with contextlib.suppress(LeaseLost, StoreUnavailable, StoreUnsafe):
+            with contextlib.suppress(LeaseLost, StoreUnavailable, StoreNotDurable):
                 await self._settle(head, "release")
             report.finish("released")
             raise
-        except (LeaseLost, StoreUnavailable, StoreUnsafe) as error:
+        except (LeaseLost, StoreUnavailable, StoreNotDurable) as error:
             report.finish("lost", error)
             raise
-        except Held as held:
+        except Deferred as held:
             return await self._held(head, report, held)
         except (TransientError, PermanentError) as error:
             return await self._failed(head, report, error)
@@ -116,12 +124,12 @@ class Run:
                 head, report, TransientError("unexpected", f"{type(error).__name__} in our own code")
             )
 
-    async def _attempt(self, head: Head, last: LastState, report: Report) -> Onward:
+    async def _attempt(self, head: LaneHead, last: LastState, report: AttemptLog) -> NextEvent:
         # It took its workers down, most likely; buried, it lets the rest of its lane go on.
         if head.worker_crashes >= self._settings.crashes_max:
             raise PermanentError("worker_crashed", f"{head.worker_crashes} workers died while they had it")
-        event = open_event(head)
-        report.about(event)
+        event = load_event(head)
+        report.set_event(event)
         # Decided is decided: neither a new rulebook nor a newer state changes it any more.
         if head.state == "decided":
             decided = read_decision(head.history)
@@ -145,13 +153,13 @@ class Run:
         del fetched  # thousands of objects, freed in a fraction of the time while they are near; nothing waits for them
         return await self._decide(head, report, event, decision)
 
-    async def _wait(self, head: Head, report: Report, reason: str, seconds: float) -> Onward:
+    async def _wait(self, head: LaneHead, report: AttemptLog, reason: str, seconds: float) -> NextEvent:
         """Try again later, on a state fetched then; nothing went wrong, and no attempt is used up."""
         onward = await self._settle(head, "release", outcome=reason, delay_seconds=seconds)
         report.finish("deferred")
         return onward
 
-    async def _record(self, event: Event, head: Head, settled_seconds_ago: float) -> Fetched:
+    async def _record(self, event: Event, head: LaneHead, settled_seconds_ago: float) -> FetchedRecord:
         # A fetch serves every event that was in the lane before it began, and had settled by then, and no other.
         began = time.monotonic()
         if self._fetched is None or self._covered == 0 or self._fetched_at < began - settled_seconds_ago:
@@ -161,7 +169,9 @@ class Run:
             return fetched
         return self._fetched
 
-    def _decision(self, head: Head, last: LastState, report: Report, event: Event, fetched: Fetched) -> Decision:
+    def _decision(
+        self, head: LaneHead, last: LastState, report: AttemptLog, event: Event, fetched: FetchedRecord
+    ) -> Decision:
         rulebook = self._tools.rules.rulebook
         if rulebook is None:
             raise TransientError("no_rulebook", "no rulebook is loaded")
@@ -169,25 +179,25 @@ class Run:
         report.fields |= decision.counts
         return decision
 
-    async def _decide(self, head: Head, report: Report, event: Event, decision: Decision) -> Onward:
+    async def _decide(self, head: LaneHead, report: AttemptLog, event: Event, decision: Decision) -> NextEvent:
         line, effects = decision.line, decision.line.effects
         outcome = decision.outcome
         end = "" if effects else outcome
         lines = [received_line(event, head.received_ms), line]
-        history = write(*lines, report.line(outcome)) if end else write(*lines)
+        history = encode_history(*lines, report.line(outcome)) if end else encode_history(*lines)
         onward = await self._tools.store.lanes.decide(self._decided(head, event, decision, end, history))
         if end:
             report.finish(outcome)
             return onward
         return await self._effects(head, report, event, line, fresh=True)
 
-    def _decided(self, head: Head, event: Event, decision: Decision, end: str, history: bytes) -> Decided:
-        return Decided(
+    def _decided(self, head: LaneHead, event: Event, decision: Decision, end: str, history: bytes) -> DecisionWrite:
+        return DecisionWrite(
             job=self._job.id,
             token=self._job.token,
             event_id=head.id,
             history=history,
-            ledger=first_ledger(decision.line.effects),
+            ledger=initial_ledger(decision.line.effects),
             outcome=end,
             digest="" if decision.outcome == "unchanged" else decision.line.digest,
             version=decision.line.version or "",
@@ -196,14 +206,16 @@ class Run:
             more=self.more,
         )
 
-    async def _effects(self, head: Head, report: Report, event: Event, line: DecidedLine, *, fresh: bool) -> Onward:
-        ledger = first_ledger(line.effects) if fresh else head.ledger
-        subject = Subject(event.id, event.source, event.traceparent, head.attempts, head.generation)
+    async def _effects(
+        self, head: LaneHead, report: AttemptLog, event: Event, line: DecisionEntry, *, fresh: bool
+    ) -> NextEvent:
+        ledger = initial_ledger(line.effects) if fresh else head.ledger
+        subject = EffectContext(event.id, event.source, event.traceparent, head.attempts, head.generation)
         run = EffectsRun(self._tools.effects, self._job, subject, line.effects, ledger)
         outcome = await run.run(fresh=fresh)
         report.fields["actions_run"] = outcome.run
         # A limit or a pause uses up no attempt; but age it does.
-        reason = used_up(self._settings, 0 if outcome.held else head.attempts, report.age_seconds)
+        reason = attempts_exhausted(self._settings, 0 if outcome.held else head.attempts, report.age_seconds)
         if outcome.waiting and outcome.held and not reason:
             return await self._end(head, report, "postpone", "deferred", outcome, run, outcome.held_seconds)
         if outcome.waiting and not reason:
@@ -214,13 +226,20 @@ class Run:
         return await self._end(head, report, "end", "matched", outcome, run)
 
     async def _end(  # noqa: PLR0917 - each is one part of what is written
-        self, head: Head, report: Report, step: Step, word: str, outcome: Outcome, run: EffectsRun, seconds: float = 0
-    ) -> Onward:
+        self,
+        head: LaneHead,
+        report: AttemptLog,
+        step: LaneStep,
+        word: str,
+        outcome: EffectsOutcome,
+        run: EffectsRun,
+        seconds: float = 0,
+    ) -> NextEvent:
         end = outcome.error.kind if outcome.error else word
         onward = await self._settle(
             head,
             step,
-            history=run.story() + write(report.line(word, outcome.error)),
+            history=run.history_lines() + encode_history(report.line(word, outcome.error)),
             ledger=outcome.ledger,
             outcome=end,
             delay_seconds=seconds,
@@ -229,23 +248,23 @@ class Run:
         report.finish(word, outcome.error)
         return onward
 
-    async def _resolve(self, head: Head, report: Report, event: Event) -> Onward:
+    async def _resolve(self, head: LaneHead, report: AttemptLog, event: Event) -> NextEvent:
         async with asyncio.timeout(self._settings.attempt_timeout_seconds):
             refs = await follow_hint(self._tools.platforms, event, head.attempts)
         # Nobody else needs the body, and unpacking it is the dearest part of reading an event.
-        whole = open_event(head, with_body=True)
-        arrivals = [derive(whole, ref, self._settings) for ref in refs]
+        whole = load_event(head, with_body=True)
+        arrivals = [derived_event(whole, ref, self._settings) for ref in refs]
         if arrivals:
             # Before the hint ends: after a crash in between they are made again under the same ids, and known.
             await self._tools.intake.ingest_all(arrivals)
         outcome = "resolved" if arrivals else "ignored"
         report.fields["records"] = len(arrivals)
-        history = write(received_line(event, head.received_ms), report.line(outcome))
+        history = encode_history(received_line(event, head.received_ms), report.line(outcome))
         onward = await self._settle(head, "end", history=history, outcome=outcome)
         report.finish(outcome)
         return onward
 
-    async def _held(self, head: Head, report: Report, held: Held) -> Onward:
+    async def _held(self, head: LaneHead, report: AttemptLog, held: Deferred) -> NextEvent:
         """Wait for a limit or a pause without using up an attempt; but not beyond the age at which events die."""
         if report.age_seconds >= self._settings.event_age_seconds_max:
             return await self._failed(head, report, held)
@@ -253,45 +272,47 @@ class Run:
         report.finish("deferred", held)
         return onward
 
-    async def _failed(self, head: Head, report: Report, error: WaybillError) -> Onward:
-        is_final = isinstance(error, PermanentError) or used_up(self._settings, head.attempts, report.age_seconds)
+    async def _failed(self, head: LaneHead, report: AttemptLog, error: WaybillError) -> NextEvent:
+        is_final = isinstance(error, PermanentError) or attempts_exhausted(
+            self._settings, head.attempts, report.age_seconds
+        )
         if is_final:
-            history = self._received(head) + write(report.line("dead_lettered", error))
+            history = self._received(head) + encode_history(report.line("dead_lettered", error))
             onward = await self._settle(head, "bury", history=history, outcome=error.kind)
             report.finish("dead_lettered", error)
             return onward
         # The lane is held, since its next event needs the very fetch that failed.
         seconds = self._delay(head, getattr(error, "retry_after_seconds", None))
-        history = write(report.line("retried", error))
+        history = encode_history(report.line("retried", error))
         onward = await self._settle(head, "hold", history=history, outcome=error.kind, delay_seconds=seconds)
         report.finish("retried", error)
         return onward
 
-    def _received(self, head: Head) -> bytes:
+    def _received(self, head: LaneHead) -> bytes:
         """The history entry of how the event came, where the event can be read and the line is not there yet."""
         if head.state == "decided":
             return b""
         with contextlib.suppress(PermanentError):
-            return write(received_line(open_event(head), head.received_ms))
+            return encode_history(received_line(load_event(head), head.received_ms))
         return b""
 
-    def _delay(self, head: Head, retry_after_seconds: float | None) -> float:
+    def _delay(self, head: LaneHead, retry_after_seconds: float | None) -> float:
         chance = random.random()  # noqa: S311 - jitter
         return delay_seconds(self._settings, head.attempts, chance, retry_after_seconds)
 
     async def _settle(
         self,
-        head: Head,
-        step: Step,
+        head: LaneHead,
+        step: LaneStep,
         *,
         history: bytes = b"",
         ledger: str = "",
         outcome: str = "",
         delay_seconds: float = 0,
         outputs: Sequence[Output] = (),
-    ) -> Onward:
+    ) -> NextEvent:
         delay_ms = int(delay_seconds * 1000)
         job = self._job
         return await self._tools.store.lanes.settle(
-            Settled(job.id, job.token, head.id, step, history, ledger, outcome, delay_ms, self.more, outputs)
+            SettlementWrite(job.id, job.token, head.id, step, history, ledger, outcome, delay_ms, self.more, outputs)
         )

@@ -5,33 +5,33 @@ from typing import Any
 
 from service.errors import WaybillError
 from service.events import Event, trace_id
-from service.log import current_logger, tell_often
+from service.log import current_logger, log_info
 from service.metrics.families import (
     ATTEMPT_ERRORS,
     ATTEMPT_SECONDS,
     ATTEMPTS,
-    DEAD_LETTERED,
     END_TO_END_SECONDS,
+    EVENTS_DEAD_LETTERED,
     QUEUE_WAIT_SECONDS,
 )
-from service.store import Head, Job
-from workers.stories import AttemptLine
+from service.store import Job, LaneHead
+from workers.stories import AttemptEntry
 
 ERROR_CHARACTERS_MAX = 300
 ENDS = frozenset({"matched", "unmatched", "unchanged", "resolved", "ignored", "dead_lettered"})
 """Outcomes after which no attempt follows."""
 
-UNREAD = "unknown"
+UNKNOWN_SOURCE = "unknown"
 """The source, where the event could not be read."""
 
 
-class Report:
+class AttemptLog:
     """Collects what is known of an attempt while it runs; `finish` says it once.
 
     `now_ms` is the store's clock at the last answer; from there time is counted by our own steady clock.
     """
 
-    def __init__(self, job: Job, head: Head, now_ms: int, attempts_max: int) -> None:
+    def __init__(self, job: Job, head: LaneHead, now_ms: int, attempts_max: int) -> None:
         self._began = time.perf_counter()
         self._now_ms = now_ms
         self._head = head
@@ -42,7 +42,7 @@ class Report:
             "queue_wait_ms": max(now_ms - max(job.due_ms, head.received_ms), 0),
         }
 
-    def about(self, event: Event) -> None:
+    def set_event(self, event: Event) -> None:
         """Say which event it is."""
         self.fields |= {
             "source_name": event.source,
@@ -62,9 +62,9 @@ class Report:
         """How long ago the event came."""
         return (self._now_ms - self._head.received_ms + self.duration_ms) / 1000
 
-    def line(self, outcome: str, error: WaybillError | None = None) -> AttemptLine:
+    def line(self, outcome: str, error: WaybillError | None = None) -> AttemptEntry:
         """The story's line for this end."""
-        return AttemptLine(
+        return AttemptEntry(
             at_ms=int(time.time() * 1000),
             attempt=self._head.attempts,
             outcome=outcome,
@@ -87,19 +87,19 @@ class Report:
             "http_status": getattr(error, "http_status", None),
         }
         if level == "info":
-            tell_often("attempt.finished", fields)
+            log_info("attempt.finished", fields)
         else:
             current_logger().log(LEVELS[level], "attempt.finished", **fields)
 
     def _count(self, outcome: str, error_kind: str | None, duration_ms: float, e2e_ms: float) -> None:
-        source: str = self.fields.get("source_name", UNREAD)
-        ATTEMPTS.add((source, outcome))
+        source: str = self.fields.get("source_name", UNKNOWN_SOURCE)
+        ATTEMPTS.inc((source, outcome))
         ATTEMPT_SECONDS.observe((source,), duration_ms / 1000)
         QUEUE_WAIT_SECONDS.observe((), self.fields["queue_wait_ms"] / 1000)
         if error_kind:
-            ATTEMPT_ERRORS.add((source, error_kind))
+            ATTEMPT_ERRORS.inc((source, error_kind))
         if outcome == "dead_lettered":
-            DEAD_LETTERED.add((source, error_kind))
+            EVENTS_DEAD_LETTERED.inc((source, error_kind))
         if outcome in ENDS:
             END_TO_END_SECONDS.observe((source,), e2e_ms / 1000)
 

@@ -15,7 +15,7 @@ def delay_seconds(settings: Settings, attempt: int, chance: float, retry_after_s
     return max(bound * chance, retry_after_seconds or 0.0)
 
 
-def used_up(settings: Settings, attempt: int, age_seconds: float) -> str | None:
+def attempts_exhausted(settings: Settings, attempt: int, age_seconds: float) -> str | None:
     """Why there is no further attempt after this one; None if there is one."""
     if attempt >= settings.attempts_max:
         return "attempts_used_up"

@@ -6,45 +6,45 @@ from collections.abc import Sequence
 import structlog
 
 from service.actions import Action
-from service.errors import ConfigError, StoreUnavailable, StoreUnsafe, WaybillError
-from service.metrics.families import RULEBOOK, RULEBOOKS_REFUSED
+from service.errors import ConfigError, StoreNotDurable, StoreUnavailable, WaybillError
+from service.metrics.families import RULEBOOK, RULEBOOKS_REJECTED
 from service.rules import Rulebook
-from service.store.rulebook import RulebookShelf
+from service.store.rulebook import RulebookStore
 
 
-class RulebookInForce:
+class RulebookWatcher:
     """Follows the shelf. Until a first version is published there is nothing to decide by, and no event is decided."""
 
-    def __init__(self, shelf: RulebookShelf, actions: Sequence[type[Action]], seconds_max: float) -> None:
-        self._shelf = shelf
+    def __init__(self, store: RulebookStore, actions: Sequence[type[Action]], seconds_max: float) -> None:
+        self._store = store
         self._actions = actions
         self._seconds_max = seconds_max
-        self._refused: str | None = None
+        self._rejected_version: str | None = None
         self._switching = asyncio.Lock()
         self._log = structlog.get_logger()
         self.rulebook: Rulebook | None = None
 
-    async def follow(self) -> None:
+    async def run(self) -> None:
         """Look for a new version every `seconds_max` seconds, until cancelled."""
         while True:
             await self.refresh()
             await asyncio.sleep(self._seconds_max)
 
-    async def first(self) -> None:
+    async def wait_for_first(self) -> None:
         """Wait until there is a rulebook; says once in the log what it waits for: the store, or a rulebook in it."""
-        told = set[str]()
+        logged = set[str]()
         while True:
             trouble = await self.refresh()
             if self.rulebook is not None:
                 return
-            self._tell_wait(trouble, told)
+            self._log_wait(trouble, logged)
             await asyncio.sleep(self._seconds_max)
 
-    def _tell_wait(self, trouble: WaybillError | None, told: set[str]) -> None:
+    def _log_wait(self, trouble: WaybillError | None, logged: set[str]) -> None:
         event = "store.unavailable" if trouble else "rulebook.missing"
-        if event in told or (trouble is None and self._refused):
+        if event in logged or (trouble is None and self._rejected_version):
             return
-        told.add(event)
+        logged.add(event)
         if trouble:
             self._log.error("store.unavailable", error_kind=trouble.kind, reason=str(trouble))
         else:
@@ -55,11 +55,15 @@ class RulebookInForce:
     async def refresh(self) -> WaybillError | None:
         """Switch to the version in force, if another one is there that loads; give the store's failure, if any."""
         try:
-            version = await self._shelf.version()
-            if version is None or version == self._refused or (self.rulebook and version == self.rulebook.version):
+            version = await self._store.version()
+            if (
+                version is None
+                or version == self._rejected_version
+                or (self.rulebook and version == self.rulebook.version)
+            ):
                 return None
-            document = await self._shelf.document(version)
-        except (StoreUnavailable, StoreUnsafe) as error:
+            document = await self._store.document(version)
+        except (StoreUnavailable, StoreNotDurable) as error:
             return error
         async with self._switching:
             if document is not None and (self.rulebook is None or version != self.rulebook.version):
@@ -74,9 +78,9 @@ class RulebookInForce:
             self.rulebook = await asyncio.to_thread(Rulebook.load, document, self._actions)
         except ConfigError as error:
             # Or it would be compiled, and refused, again every second.
-            self._refused = version
-            RULEBOOKS_REFUSED.add()
+            self._rejected_version = version
+            RULEBOOKS_REJECTED.inc()
             self._log.error("rulebook.rejected", rulebook=version, active=before, reason=str(error))
             return
-        RULEBOOK.put({(version,): len(self.rulebook.rules)})
+        RULEBOOK.set_all({(version,): len(self.rulebook.rules)})
         self._log.info("rulebook.activated", rulebook=version, previous=before, rules=len(self.rulebook.rules))

@@ -6,12 +6,12 @@ from typing import Any
 from msgspec import Struct
 
 from service.events import Event
-from service.store import Arrival
+from service.store import IngestRequest
 from service.store.outputs import EmittedEvent, Output, StreamEntry
 from workers.stories import StoredEffect
 
 
-class Subject(Struct, frozen=True):
+class EffectContext(Struct, frozen=True):
     """Whose effects these are, for the log, the story and the actions."""
 
     event_id: str
@@ -21,13 +21,13 @@ class Subject(Struct, frozen=True):
     generation: int = 0
 
 
-class RunningEffect:
+class RunningAction:
     """The `ActionContext` of one effect; `place` is where it stands in its decision."""
 
-    def __init__(self, subject: Subject, effect: StoredEffect, place: int, resources: Mapping[str, Any]) -> None:
+    def __init__(self, subject: EffectContext, effect: StoredEffect, place: int, resources: Mapping[str, Any]) -> None:
         self._resources = resources
         self._place = place
-        self.idempotency_key = effect.key(subject.event_id, subject.generation)
+        self.idempotency_key = effect.idempotency_key(subject.event_id, subject.generation)
         self.event_id = subject.event_id
         self.source = subject.source
         self.rule = effect.rule_id
@@ -46,7 +46,7 @@ class RunningEffect:
     def emit(self, event: Event) -> None:
         """Take in an event, together with the ledger's word that this effect is done."""
         window_ms = int(self._resources["dedupe_hours"] * 3_600_000)
-        self.outputs.append(EmittedEvent(self._place, Arrival(event, event.id, window_ms)))
+        self.outputs.append(EmittedEvent(self._place, IngestRequest(event, event.id, window_ms)))
 
     def publish(self, stream: str, data: bytes, length_max: int) -> None:
         """Append to a stream, together with the ledger's word that this effect is done."""

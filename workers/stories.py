@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from service.actions import Repeat
-from service.events import Change, Event
+from service.actions import RetrySafety
+from service.events import ChangeType, Event
 
 
 class StoredEffect(Struct, frozen=True):
@@ -19,15 +19,15 @@ class StoredEffect(Struct, frozen=True):
     rule_id: str
     action_id: str
     action_type: str
-    repeat: Repeat
+    repeat: RetrySafety
     inputs: dict[str, Any]
 
-    def key(self, event_id: str, generation: int) -> str:
+    def idempotency_key(self, event_id: str, generation: int) -> str:
         """The effect's identity and idempotency key; only a rerun raises the generation."""
         return f"{event_id}:{self.rule_id}:{self.action_id}:{generation}"
 
 
-class StoredVerdict(Struct, frozen=True, omit_defaults=True):
+class StoredRuleResult(Struct, frozen=True, omit_defaults=True):
     """What one rule said."""
 
     rule_id: str
@@ -37,7 +37,7 @@ class StoredVerdict(Struct, frozen=True, omit_defaults=True):
     """The comparisons that settled it, as `service.rules.evidence` has them; left out where there was no room."""
 
 
-class DecidedLine(Struct, frozen=True, tag_field="entry", tag="decided", kw_only=True, omit_defaults=True):
+class DecisionEntry(Struct, frozen=True, tag_field="entry", tag="decided", kw_only=True, omit_defaults=True):
     """The decision: the state judged (its digest and version), the one before, the rulebook, what each rule said."""
 
     at_ms: int
@@ -49,22 +49,22 @@ class DecidedLine(Struct, frozen=True, tag_field="entry", tag="decided", kw_only
     gone: bool
     stale: bool = False
     """The state judged is older than the event, and the platform was waited for long enough."""
-    verdicts: Sequence[StoredVerdict]
+    verdicts: Sequence[StoredRuleResult]
     effects: Sequence[StoredEffect]
 
 
-class ReceivedLine(Struct, frozen=True, tag_field="entry", tag="received", kw_only=True):
+class ReceivedEntry(Struct, frozen=True, tag_field="entry", tag="received", kw_only=True):
     """How the event came; kept here because its body goes first."""
 
     at_ms: int
     source: str
     type: str
-    change: Change
+    change: ChangeType
     record: str
     occurred_at: str | None
 
 
-class EffectLine(Struct, frozen=True, tag_field="entry", tag="effect", kw_only=True, omit_defaults=True):
+class EffectEntry(Struct, frozen=True, tag_field="entry", tag="effect", kw_only=True, omit_defaults=True):
     """One run of one effect."""
 
     at_ms: int
@@ -78,7 +78,7 @@ class EffectLine(Struct, frozen=True, tag_field="entry", tag="effect", kw_only=T
     answer: Any = None
 
 
-class AttemptLine(Struct, frozen=True, tag_field="entry", tag="attempt", kw_only=True, omit_defaults=True):
+class AttemptEntry(Struct, frozen=True, tag_field="entry", tag="attempt", kw_only=True, omit_defaults=True):
     """How one attempt ended."""
 
     at_ms: int
@@ -89,25 +89,25 @@ class AttemptLine(Struct, frozen=True, tag_field="entry", tag="attempt", kw_only
     error: str | None = None
 
 
-Line = DecidedLine | ReceivedLine | EffectLine | AttemptLine
+HistoryEntry = DecisionEntry | ReceivedEntry | EffectEntry | AttemptEntry
 
 _encode = msgspec.json.Encoder().encode
-_decided = msgspec.json.Decoder(DecidedLine)
+_decided = msgspec.json.Decoder(DecisionEntry)
 
-_received = msgspec.json.Decoder(ReceivedLine)
+_received = msgspec.json.Decoder(ReceivedEntry)
 
 DECIDED_MARK = b'{"entry":"decided"'
 RECEIVED_MARK = b'{"entry":"received"'
 
-Found = TypeVar("Found", DecidedLine, ReceivedLine)
+T = TypeVar("T", DecisionEntry, ReceivedEntry)
 
 
-def write(*lines: Line) -> bytes:
+def encode_history(*lines: HistoryEntry) -> bytes:
     """Encode lines, each ended by a newline."""
     return b"".join(_encode(line) + b"\n" for line in lines)
 
 
-def first_ledger(effects: Sequence[StoredEffect]) -> str:
+def initial_ledger(effects: Sequence[StoredEffect]) -> str:
     """The ledger a decision begins with: the first effect of each rule is started at once, and so written with it."""
     rules: set[str] = set()
     letters = ""
@@ -117,9 +117,9 @@ def first_ledger(effects: Sequence[StoredEffect]) -> str:
     return letters
 
 
-def received_line(event: Event, received_ms: int) -> ReceivedLine:
+def received_line(event: Event, received_ms: int) -> ReceivedEntry:
     """Tell how an event came."""
-    return ReceivedLine(
+    return ReceivedEntry(
         at_ms=received_ms,
         source=event.source,
         type=event.type,
@@ -129,18 +129,18 @@ def received_line(event: Event, received_ms: int) -> ReceivedLine:
     )
 
 
-def read_decision(story: bytes) -> DecidedLine | None:
+def read_decision(history: bytes) -> DecisionEntry | None:
     """Find the decision in a story; None if it holds none that this version can read."""
-    return _find(story, DECIDED_MARK, _decided)
+    return _find(history, DECIDED_MARK, _decided)
 
 
-def read_received(story: bytes) -> ReceivedLine | None:
+def read_received(history: bytes) -> ReceivedEntry | None:
     """Find how the event came; None if the story does not tell."""
-    return _find(story, RECEIVED_MARK, _received)
+    return _find(history, RECEIVED_MARK, _received)
 
 
-def _find(story: bytes, mark: bytes, decoder: msgspec.json.Decoder[Found]) -> Found | None:
-    for line in story.splitlines():
+def _find(history: bytes, mark: bytes, decoder: msgspec.json.Decoder[T]) -> T | None:
+    for line in history.splitlines():
         # The tag comes first in a line, so that all others need not be decoded.
         if line.startswith(mark):
             try:

@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from service.errors import StoreUnavailable, StoreUnsafe
+from service.errors import StoreNotDurable, StoreUnavailable
 from workers.worker import LeaseWorker
 
 SLICES_PER_ROUND = 30
@@ -12,7 +12,7 @@ SLICES_PER_ROUND = 30
 within minutes, and what ends faster than a slice an interval is still forgotten in time."""
 
 
-async def sweep(worker: LeaseWorker, seconds: float) -> None:
+async def run_sweeps(worker: LeaseWorker, seconds: float) -> None:
     """Sweep a slice every `seconds`, within a long pass more often, until cancelled; outages are told by the worker."""
     log = structlog.get_logger()
     pause = seconds
@@ -21,10 +21,10 @@ async def sweep(worker: LeaseWorker, seconds: float) -> None:
         pause = seconds
         try:
             swept = await worker.store.sweeper.sweep(worker.name)
-        except (StoreUnavailable, StoreUnsafe):
+        except (StoreUnavailable, StoreNotDurable):
             continue
         if swept is not None and swept.more:
             pause = seconds / SLICES_PER_ROUND
         if swept is not None and swept.counts:
-            tell = log.warning if swept.repaired else log.info
-            tell("store.swept", worker=worker.name, repaired=swept.repaired, **swept.counts)
+            log_report = log.warning if swept.repaired else log.info
+            log_report("store.swept", worker=worker.name, repaired=swept.repaired, **swept.counts)

@@ -7,19 +7,19 @@ from msgspec import Struct
 from service.platforms.base import Platform
 from service.settings import Settings
 from service.store import Shards, Store
-from workers.catching_up import CatchingUp
-from workers.effects import EffectTools
-from workers.rulebook import RulebookInForce
+from workers.catching_up import StaleReadPolicy
+from workers.effects import EffectDependencies
+from workers.rulebook import RulebookWatcher
 
 
-class Tools(Struct, frozen=True):
+class WorkerDependencies(Struct, frozen=True):
     """What processing takes, joined once per worker."""
 
     settings: Settings
     store: Store
     platforms: Mapping[str, Platform]
-    rules: RulebookInForce
-    effects: EffectTools
+    rules: RulebookWatcher
+    effects: EffectDependencies
     intake: Store | Shards
     """Where derived events go: the store of their record, which is another one where there are several."""
-    catching_up: CatchingUp
+    catching_up: StaleReadPolicy

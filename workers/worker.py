@@ -17,13 +17,13 @@ import structlog
 from arq.connections import ArqRedis
 from arq.worker import Function, Worker
 
-from service.errors import LeaseLost, StoreUnavailable, StoreUnsafe
-from service.metrics.families import JOBS_BURIED, LEASES_LOST
-from service.store import FinishedJob, Job, Store
+from service.errors import LeaseLost, StoreNotDurable, StoreUnavailable
+from service.metrics.families import JOBS_DEAD_LETTERED, LEASES_LOST
+from service.store import Job, JobEnd, Store
 from service.store.batching import Batcher
-from service.store.jobs import decode, encode
-from workers.lasting import lasting
-from workers.plain_jobs import PlainJobs
+from service.store.jobs import decode_payload, encode
+from workers.lasting import run_forever
+from workers.plain_jobs import ArqJobs
 
 OUTAGE_PAUSE_SECONDS_MAX = 1.0
 CLAIM_JOBS_MAX = 200
@@ -46,7 +46,7 @@ class LeaseWorker(Worker):
         redis = ArqRedis(
             connection_pool=store.client.pool,
             job_serializer=encode,
-            job_deserializer=decode,
+            job_deserializer=decode_payload,
             default_queue_name=settings.queue,
         )
         super().__init__(
@@ -57,7 +57,7 @@ class LeaseWorker(Worker):
             max_tries=settings.attempts_max,
             job_timeout=settings.attempt_timeout_seconds,
             job_serializer=encode,
-            job_deserializer=decode,
+            job_deserializer=decode_payload,
             poll_delay=settings.wake_timeout_seconds,
             # Any value but 0 makes arq listen for SIGTERM with the handler that waits, which is replaced below.
             job_completion_wait=max(int(settings.drain_timeout_seconds), 1),
@@ -73,12 +73,12 @@ class LeaseWorker(Worker):
         self.outage = False
         self._suspect = ""
         self._alone = ""
-        self._left: list[FinishedJob] = []
+        self._left: list[JobEnd] = []
         self._log = structlog.get_logger()
         self._stopping = asyncio.Event()
         self._freed = asyncio.Event()
-        self._plain = PlainJobs(self, settings)
-        self._endings: Batcher[FinishedJob, bool] = Batcher(
+        self._plain = ArqJobs(self, settings)
+        self._endings: Batcher[JobEnd, bool] = Batcher(
             self.leases.finish, settings.store_batch_max, settings.store_batches_in_flight_max
         )
 
@@ -88,7 +88,7 @@ class LeaseWorker(Worker):
         return self._stopping.is_set()
 
     @property
-    def yielding(self) -> bool:
+    def draining_or_isolating(self) -> bool:
         """Whether runs are to end with the event they have: a drain, or an event that may run beside nothing else."""
         return self.stopping or bool(self._suspect or self._alone)
 
@@ -103,7 +103,7 @@ class LeaseWorker(Worker):
         self.ctx["redis"], self.ctx["worker"] = self.pool, self
         if self.on_startup:
             await self.on_startup(self.ctx)
-        renewing = asyncio.create_task(lasting("leases", self._renew))
+        renewing = asyncio.create_task(run_forever("leases", self._renew))
         try:
             while self.allow_pick_jobs and await self._turn():
                 pass
@@ -124,15 +124,15 @@ class LeaseWorker(Worker):
         self._pool = None
 
     async def _turn(self) -> bool:
-        room = self.max_jobs - len(self.tasks)
+        free_slots = self.max_jobs - len(self.tasks)
         # A suspect waits for empty hands, and nothing is claimed meanwhile that would keep them full.
-        if room <= 0 or (self.tasks and self.yielding):
+        if free_slots <= 0 or (self.tasks and self.draining_or_isolating):
             self._freed.clear()
             await self._first(self._freed.wait())
             return True
         try:
             await self._give_back()
-            taken = await self.leases.claim(min(room, self._claim_max), len(self.tasks), self._suspect)
+            taken = await self.leases.claim(min(free_slots, self._claim_max), len(self.tasks), self._suspect)
             self._suspect = taken.suspect
             self._recovered()
             for job in taken.jobs:
@@ -142,7 +142,7 @@ class LeaseWorker(Worker):
             if self.burst:
                 return await self._burst()
             await self._idle(taken.now_ms, taken.due_ms)
-        except (StoreUnavailable, StoreUnsafe) as error:
+        except (StoreUnavailable, StoreNotDurable) as error:
             await self._ride_out(error)
         return True
 
@@ -215,7 +215,7 @@ class LeaseWorker(Worker):
                 continue
             try:
                 lost = await self.leases.renew(leases)
-            except (StoreUnavailable, StoreUnsafe):
+            except (StoreUnavailable, StoreNotDurable):
                 continue  # the runs' own writes wait as well; if the lease ends meanwhile they are refused
             if lost:
                 # A run that has just ended holds no lease either, and the answer that says so is on its way.
@@ -233,7 +233,7 @@ class LeaseWorker(Worker):
 
     def _count_lost(self) -> None:
         self.leases_lost += 1
-        LEASES_LOST.add()
+        LEASES_LOST.inc()
 
     async def _drain(self) -> None:
         if self.tasks:
@@ -253,17 +253,17 @@ class LeaseWorker(Worker):
         except asyncio.CancelledError:
             # Runs of ours give their event back themselves; a plain job has nobody else to do it.
             if job.head is None:
-                with contextlib.suppress(StoreUnavailable, StoreUnsafe):
-                    await self._endings.submit(FinishedJob(job.id, job.token, "release"))
+                with contextlib.suppress(StoreUnavailable, StoreNotDurable):
+                    await self._endings.submit(JobEnd(job.id, job.token, "release"))
         except LeaseLost as error:
             self._count_lost()
             self._log.warning("lease.lost", job=job.id, event_id=str(error))
-        except (StoreUnavailable, StoreUnsafe) as error:
+        except (StoreUnavailable, StoreNotDurable) as error:
             # Nothing more can be written; the lease ends by itself and the job is run again from what is stored.
-            self._left.append(FinishedJob(job.id, job.token, "release"))
+            self._left.append(JobEnd(job.id, job.token, "release"))
             self._log.error("store.unavailable", job=job.id, error_kind=error.kind, reason=str(error))
 
-    async def _call(self, job: Job) -> FinishedJob | None:
+    async def _call(self, job: Job) -> JobEnd | None:
         if job.head is not None:
             # What such a job is for stands in its id; a damaged payload must not keep the event from its end.
             await cast("Function", self.functions[job.function]).coroutine({**self.ctx, "job": job}, job.name)
@@ -272,7 +272,7 @@ class LeaseWorker(Worker):
         ending = await self._plain.run(job, self.ctx)
         self.jobs_run += 1
         if ending.step == "bury":
-            JOBS_BURIED.add()
+            JOBS_DEAD_LETTERED.inc()
             self._log.error("job.dead_lettered", job=job.id, reason=ending.argument)
         return ending
 

@@ -1,6 +1,6 @@
 """What the operator wrote in waybill.yaml, as checked values. For the settings of a process see `service.settings`."""
 
-from service.config.admin import Admin, AdminToken, Role, read_digest
+from service.config.admin import AdminConfig, AdminToken, Role, read_digest
 from service.config.loading import Config, load_config, read_config
 from service.config.platforms import (
     BasicAuth,
@@ -18,7 +18,7 @@ from service.config.strict_yaml import parse_yaml, read_yaml
 from service.secrets import SecretRef
 
 __all__ = [
-    "Admin",
+    "AdminConfig",
     "AdminToken",
     "BasicAuth",
     "BearerAuth",

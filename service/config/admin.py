@@ -23,7 +23,7 @@ class AdminToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sha256: SecretRef
 
 
-class Admin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AdminConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The admin API; without tokens nobody may use it."""
 
     tokens: tuple[AdminToken, ...] = ()
@@ -42,7 +42,7 @@ def read_digest(token: AdminToken, environ: Mapping[str, str], at: str) -> bytes
     return bytes.fromhex(text)
 
 
-def check_admin(admin: Admin, environ: Mapping[str, str]) -> Iterator[ConfigError]:
+def check_admin(admin: AdminConfig, environ: Mapping[str, str]) -> Iterator[ConfigError]:
     """Find what is wrong with the tokens: digests that cannot be read, one name or one token twice."""
     names: set[str] = set()
     digests: set[bytes] = set()

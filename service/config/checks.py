@@ -10,7 +10,7 @@ from service.config.decoding import did_you_mean
 from service.config.platforms import (
     ClientCredentialsAuth,
     CustomConfig,
-    CustomList,
+    CustomListConfig,
     NoAuth,
     PexipEngageConfig,
     PlatformConfig,
@@ -121,7 +121,7 @@ def redelivery_hours(source: SourceConfig, platform: PlatformConfig) -> float:
 
 def _identity_warnings(at: str, source: SourceConfig, scheme: SchemeConfig) -> Iterator[str]:
     """Find where what makes a delivery new is not what the sender means by a new event."""
-    covered = scheme.covered
+    covered = scheme.signed_parts
     if "id" in covered or source.identical_bodies is not None:
         return
     envelope = source.envelope
@@ -158,7 +158,7 @@ def _check_records(at: str, platform: CustomConfig) -> Iterator[ConfigError]:
             yield from _check_list(f"{at}.{kind}.list", record.list)
 
 
-def _check_list(at: str, place: CustomList) -> Iterator[ConfigError]:
+def _check_list(at: str, place: CustomListConfig) -> Iterator[ConfigError]:
     """Find a list of which the first page would be all that is ever seen."""
     if place.next == "page" and "{page}" not in place.path:
         fix = 'put {page} into it, as in "/orders?page={page}"'

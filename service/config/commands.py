@@ -10,16 +10,16 @@ from urllib.parse import urlsplit
 import click
 
 from service.actions import load_actions
-from service.addresses import AddressGuard, parse_networks
+from service.addresses import SsrfGuard, parse_cidrs
 from service.config.loading import Config, read_config
 from service.errors import ConfigError, PermanentError
-from service.outbound import Outbound
+from service.outbound import HttpClient
 from service.platforms import build_platforms
 from service.rules import RuleFile, check_sources, find_rule_files, read_rule_files
 from service.settings import Settings, load_settings
 from service.store import Store
 
-EXIT_MISTAKES = 2
+EXIT_INVALID = 2
 
 
 @click.command()
@@ -47,13 +47,13 @@ def check(path: Path | None) -> None:
         click.echo(f"waybill: {mistake}", err=True)
     if mistakes:
         click.echo(f"{path}: {len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}", err=True)
-        sys.exit(EXIT_MISTAKES)
+        sys.exit(EXIT_INVALID)
 
 
 def _check_settings(settings: Settings) -> Iterator[ConfigError]:
     """Try what is built from the settings alone: the networks, and the store's address; nothing is connected."""
     try:
-        parse_networks(settings.trusted_proxies)
+        parse_cidrs(settings.trusted_proxies)
     except ConfigError as error:
         yield error
     try:
@@ -74,16 +74,16 @@ def _check_beyond(config: Config, settings: Settings, environ: Mapping[str, str]
         check_sources(files, config.sources)
     except ConfigError as error:
         yield error
-    for line in describe(config, files):
+    for line in describe_config(config, files):
         click.echo(line)
 
 
 async def _try_platforms(config: Config, settings: Settings, environ: Mapping[str, str]) -> None:
-    async with Outbound(settings, config.outbound.allow_private_hosts) as outbound:
+    async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
         build_platforms(config.platforms, environ, outbound)
 
 
-def describe(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str]:
+def describe_config(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str]:
     """Say in lines what was found."""
     for name, platform in config.platforms.items():
         yield f"platform  {name}  {platform.__struct_config__.tag}"
@@ -104,7 +104,7 @@ def describe(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str]:
 
 def _unreachable(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str]:
     """Find the actions whose every call would be refused, since their URL names an address of our own network."""
-    guard = AddressGuard(config.outbound.allow_private_hosts)
+    guard = SsrfGuard(config.outbound.allow_private_hosts)
     for file in files:
         for rule in file.rules:
             for action in rule.actions:

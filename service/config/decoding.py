@@ -14,39 +14,39 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.errors import ConfigError
-from service.plain import Plain
+from service.plain import JsonValue
 from service.secrets import REFERENCE_FIX, SecretRef
 
-Wanted = Any
+ExpectedType = Any
 """A type to decode into; a union has no type of its own that could stand here."""
 
-MEANT = {"and": "all", "or": "any"}
+SUGGESTIONS = {"and": "all", "or": "any"}
 """Words of other rule languages, whose nearest neighbours here mean something else."""
 
 _MESSAGE = re.compile(r"(.*?)(?: - at `\$(.*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
 
-def decode(data: Plain, wanted: Wanted, at: str) -> Any:  # noqa: ANN401 - what comes out is what was wanted
-    """Decode `data`, which stands at `at`, as `wanted`: a Struct or a union of them.
+def decode_config(data: JsonValue, expected: ExpectedType, at: str) -> Any:  # noqa: ANN401 - what comes out is what was wanted
+    """Decode `data`, which stands at `at`, as `expected`: a Struct or a union of them.
 
     Raises:
         ConfigError: with the path of the first mistake.
     """
     try:
-        return msgspec.convert(data, wanted)
+        return msgspec.convert(data, expected)
     except msgspec.ValidationError as error:
-        told = _MESSAGE.fullmatch(str(error))
-        reason, path = (told[1], told[2] or "") if told else (str(error), "")
-        raise _explain(reason, _STEP.findall(path), data, wanted, at) from None
+        parsed = _MESSAGE.fullmatch(str(error))
+        reason, path = (parsed[1], parsed[2] or "") if parsed else (str(error), "")
+        raise _explain(reason, _STEP.findall(path), data, expected, at) from None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Say which of the known words was probably meant, and name them all."""
     words, small = sorted(known), word.lower()
     by_small = {each.lower(): each for each in words}
-    if MEANT.get(small) in words:
-        near = [MEANT[small]]
+    if SUGGESTIONS.get(small) in words:
+        near = [SUGGESTIONS[small]]
     else:
         near = [by_small[each] for each in difflib.get_close_matches(small, by_small, 1)]
     near = near or [each for each in words if len(small) > 2 and (each.startswith(small) or small.startswith(each))]
@@ -59,57 +59,59 @@ def unknown_key(at: str, key: str, known: Iterable[str]) -> ConfigError:
     return ConfigError(f"{at}.{key}" if at else key, "unknown key", did_you_mean(key, known))
 
 
-def _explain(reason: str, steps: list[tuple[str, str]], data: Plain, wanted: Wanted, at: str) -> ConfigError:
+def _explain(
+    reason: str, steps: list[tuple[str, str]], data: JsonValue, expected: ExpectedType, at: str
+) -> ConfigError:
     for position, (name, index) in enumerate(steps):
-        wanted = _choose(wanted, data)
+        expected = _choose(expected, data)
         if index == "...":
-            return _explain_value(data, get_args(wanted)[1], at)
-        if name and not (_is_struct(wanted) and name in _fields(wanted)):
-            return _describe(reason, data, wanted, at, ".".join(step for step, _ in steps[position:]))
-        data, wanted = (data[name], _fields(wanted)[name]) if name else (data[int(index)], get_args(wanted)[0])
+            return _explain_value(data, get_args(expected)[1], at)
+        if name and not (_is_struct(expected) and name in _fields(expected)):
+            return _describe(reason, data, expected, at, ".".join(step for step, _ in steps[position:]))
+        data, expected = (data[name], _fields(expected)[name]) if name else (data[int(index)], get_args(expected)[0])
         at = f"{at}.{name}" if name else f"{at}[{index}]"
-    return _describe(reason, data, wanted, at, "")
+    return _describe(reason, data, expected, at, "")
 
 
-def _explain_value(data: Mapping[str, Plain], wanted: Wanted, at: str) -> ConfigError:
+def _explain_value(data: Mapping[str, JsonValue], expected: ExpectedType, at: str) -> ConfigError:
     """Find which value of a dict it was, since msgspec does not say."""
-    mistakes = (_mistake(value, wanted, f"{at}.{key}") for key, value in data.items())
+    mistakes = (_mistake(value, expected, f"{at}.{key}") for key, value in data.items())
     return next(mistake for mistake in mistakes if mistake is not None)
 
 
-def _mistake(data: Plain, wanted: Wanted, at: str) -> ConfigError | None:
+def _mistake(data: JsonValue, expected: ExpectedType, at: str) -> ConfigError | None:
     try:
-        decode(data, wanted, at)
+        decode_config(data, expected, at)
     except ConfigError as error:
         return error
     return None
 
 
-def _describe(reason: str, data: Plain, wanted: Wanted, at: str, tag: str) -> ConfigError:
+def _describe(reason: str, data: JsonValue, expected: ExpectedType, at: str, tag: str) -> ConfigError:
     """Put msgspec's sentence into an operator's words. `tag` is the tag field, if that is what is wrong."""
     quoted = re.search(r"`([^`]*)`\Z", reason)
     if reason.startswith("Object contains unknown field") and quoted:
-        struct = _choose(wanted, data)
+        struct = _choose(expected, data)
         tag_field = struct.__struct_config__.tag_field
         return unknown_key(at, quoted[1], [*_fields(struct), *([tag_field] if tag_field else [])])
     if reason.startswith("Object missing required field") and quoted:
-        return ConfigError(f"{at}.{quoted[1]}", "is missing", _missing_fix(wanted, data, quoted[1]))
+        return ConfigError(f"{at}.{quoted[1]}", "is missing", _missing_fix(expected, data, quoted[1]))
     if tag:
-        return ConfigError(f"{at}.{tag}", reason, did_you_mean(str(data.get(tag, "")), _tags(wanted)))
-    if SecretRef in _members(wanted) and isinstance(data, dict):
+        return ConfigError(f"{at}.{tag}", reason, did_you_mean(str(data.get(tag, "")), _tags(expected)))
+    if SecretRef in _members(expected) and isinstance(data, dict):
         return ConfigError(at, reason, REFERENCE_FIX)
-    if SecretRef in _members(wanted) and not isinstance(data, list):
+    if SecretRef in _members(expected) and not isinstance(data, list):
         return ConfigError(at, "a secret stands here in clear, or something else than a reference", REFERENCE_FIX)
     if "matching regex" in reason:
         reason = "does not have the right form"
-    return ConfigError(at, reason, _fix(wanted, data))
+    return ConfigError(at, reason, _fix(expected, data))
 
 
-def _missing_fix(wanted: Wanted, data: Plain, name: str) -> str:
-    tags = _tags(wanted)
-    if tags and not isinstance(_choose(wanted, data), type):
+def _missing_fix(expected: ExpectedType, data: JsonValue, name: str) -> str:
+    tags = _tags(expected)
+    if tags and not isinstance(_choose(expected, data), type):
         return f"add {name}: one of {', '.join(tags)}"
-    struct = _choose(wanted, data)
+    struct = _choose(expected, data)
     field = _fields(struct).get(name) if isinstance(struct, type) else None
     if SecretRef in _members(field):
         return f"add {name}: {{env: NAME}}, or {{file: /absolute/path}}"
@@ -119,36 +121,36 @@ def _missing_fix(wanted: Wanted, data: Plain, name: str) -> str:
     return f"add {name}"
 
 
-def _fix(wanted: Wanted, data: Plain) -> str:
-    for member in _members(wanted, keep_meta=True):
+def _fix(expected: ExpectedType, data: JsonValue) -> str:
+    for member in _members(expected, keep_meta=True):
         for meta in getattr(member, "__metadata__", ()):
             if isinstance(meta, Meta) and meta.description:
                 return f"write {meta.description}"
-    literals = [str(value) for member in _members(wanted) for value in get_args(member) if isinstance(value, str)]
+    literals = [str(value) for member in _members(expected) for value in get_args(member) if isinstance(value, str)]
     if literals:
         return did_you_mean(str(data), literals)
-    if str in _members(wanted) and isinstance(data, int | float):
+    if str in _members(expected) and isinstance(data, int | float):
         return "put it in quotes"
     return "write a value of that kind"
 
 
-def _members(wanted: Wanted, *, keep_meta: bool = False) -> list[Any]:
+def _members(expected: ExpectedType, *, keep_meta: bool = False) -> list[Any]:
     """Give the members of a union, or the one type; lists stand for their items."""
-    if get_origin(wanted) is Annotated:
-        return [wanted] if keep_meta else _members(get_args(wanted)[0])
-    if get_origin(wanted) in {Union, types.UnionType}:
-        return [inner for member in get_args(wanted) for inner in _members(member, keep_meta=keep_meta)]
-    return [wanted]
+    if get_origin(expected) is Annotated:
+        return [expected] if keep_meta else _members(get_args(expected)[0])
+    if get_origin(expected) in {Union, types.UnionType}:
+        return [inner for member in get_args(expected) for inner in _members(member, keep_meta=keep_meta)]
+    return [expected]
 
 
-def _choose(wanted: Wanted, data: Plain) -> Wanted:
+def _choose(expected: ExpectedType, data: JsonValue) -> ExpectedType:
     """Give the member of a union that the data was decoded as, by its shape and its tag."""
-    members = _members(wanted)
+    members = _members(expected)
     if isinstance(data, dict):
         members = _choose_for(cast("dict[str, Any]", data), members)
     if isinstance(data, list):
         members = [member for member in members if get_origin(member) in {tuple, list}] or members
-    return members[0] if len(members) == 1 else wanted
+    return members[0] if len(members) == 1 else expected
 
 
 def _choose_for(written: dict[str, Any], members: list[Any]) -> list[Any]:
@@ -169,14 +171,14 @@ def _fields(struct: type[Struct]) -> dict[str, Any]:
     return {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
 
 
-def _is_struct(wanted: Wanted) -> TypeGuard[type[Struct]]:
-    return isinstance(wanted, type) and issubclass(wanted, Struct)
+def _is_struct(expected: ExpectedType) -> TypeGuard[type[Struct]]:
+    return isinstance(expected, type) and issubclass(expected, Struct)
 
 
 def _tag(struct: type[Struct]) -> str | int | None:
     return struct.__struct_config__.tag
 
 
-def _tags(wanted: Wanted) -> list[str]:
-    structs = [member for member in _members(wanted) if _is_struct(member)]
+def _tags(expected: ExpectedType) -> list[str]:
+    structs = [member for member in _members(expected) if _is_struct(member)]
     return [str(_tag(struct)) for struct in structs if _tag(struct) is not None]

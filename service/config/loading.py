@@ -8,21 +8,21 @@ from typing import Annotated, Any, cast
 import msgspec
 from msgspec import Meta, Struct
 
-from service.config.admin import Admin, check_admin
+from service.config.admin import AdminConfig, check_admin
 from service.config.checks import check_platform, check_source, platform_warnings, source_warnings
-from service.config.decoding import Wanted, decode, unknown_key
+from service.config.decoding import ExpectedType, decode_config, unknown_key
 from service.config.platforms import PlatformConfig
 from service.config.sources import SOURCE_NAME, SourceConfig
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
-from service.plain import Plain
+from service.plain import JsonValue
 
 Host = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9.:_-]{1,253}\Z", description="a host name or an address, without scheme or port")
 ]
 
 
-class Outbound(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OutboundConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What actions may reach. Private and loopback addresses are refused, except these hosts."""
 
     allow_private_hosts: tuple[Host, ...] = ()
@@ -32,8 +32,8 @@ class _General(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The sections that are not tables by name."""
 
     rules: tuple[Annotated[str, Meta(min_length=1, description="a path or glob such as rules/*.yaml")], ...] = ()
-    outbound: Outbound = Outbound()
-    admin: Admin = Admin()
+    outbound: OutboundConfig = OutboundConfig()
+    admin: AdminConfig = AdminConfig()
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -43,12 +43,12 @@ class Config(Struct, frozen=True, kw_only=True):
     platforms: dict[str, PlatformConfig]
     sources: dict[str, SourceConfig]
     rules: tuple[str, ...]
-    outbound: Outbound
-    admin: Admin
+    outbound: OutboundConfig
+    admin: AdminConfig
     warnings: tuple[str, ...]
 
 
-class Reading(Struct, frozen=True):
+class ConfigReport(Struct, frozen=True):
     """What became of reading a file: a Config, or every mistake that was found."""
 
     config: Config | None
@@ -67,12 +67,12 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     return reading.config
 
 
-def read_config(path: Path, environ: Mapping[str, str]) -> Reading:
+def read_config(path: Path, environ: Mapping[str, str]) -> ConfigReport:
     """Read and check waybill.yaml, gathering mistakes instead of stopping at the first."""
     try:
         data = _read_sections(path)
     except ConfigError as error:
-        return Reading(None, (error,))
+        return ConfigReport(None, (error,))
     mistakes: list[ConfigError] = []
     platforms = dict(_table(data, "platforms", PlatformConfig, mistakes))
     sources = dict(_table(_with_envelopes(data), "sources", SourceConfig, mistakes))
@@ -85,7 +85,7 @@ def read_config(path: Path, environ: Mapping[str, str]) -> Reading:
         mistakes.extend(check_source(f"sources.{name}", source, named, environ))
     mistakes.extend(check_admin(general.admin, environ))
     if mistakes:
-        return Reading(None, tuple(mistakes))
+        return ConfigReport(None, tuple(mistakes))
     found = [
         *(platform_warnings(f"platforms.{name}", platform) for name, platform in platforms.items()),
         *(
@@ -103,7 +103,7 @@ def read_config(path: Path, environ: Mapping[str, str]) -> Reading:
         admin=general.admin,
         warnings=warnings,
     )
-    return Reading(config, ())
+    return ConfigReport(config, ())
 
 
 def _read_sections(path: Path) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def _read_sections(path: Path) -> dict[str, Any]:
 def _table(
     data: Mapping[str, Any],
     section: str,
-    wanted: Wanted,
+    expected: ExpectedType,
     mistakes: list[ConfigError],
 ) -> Iterator[tuple[str, Any]]:
     """Decode each entry of a section on its own, so that one mistake does not hide the others."""
@@ -127,7 +127,7 @@ def _table(
             mistakes.append(ConfigError(at, "is no name", fix))
             continue
         try:
-            yield name, decode(data[section][name], wanted, at)
+            yield name, decode_config(data[section][name], expected, at)
         except ConfigError as error:
             mistakes.append(error)
 
@@ -148,7 +148,7 @@ def _general(data: Mapping[str, Any], mistakes: list[ConfigError]) -> _General:
     for section in _General.__struct_fields__:
         try:
             if section in data:
-                part = decode({section: data[section]}, _General, "")
+                part = decode_config({section: data[section]}, _General, "")
                 general = msgspec.structs.replace(general, **{section: getattr(part, section)})
         except ConfigError as error:
             mistakes.append(ConfigError(error.path.lstrip("."), error.reason, error.fix))
@@ -166,7 +166,7 @@ def _with_envelopes(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _with_envelope(source: Plain) -> Plain:
+def _with_envelope(source: JsonValue) -> JsonValue:
     if not isinstance(source, dict):
         return source
     written = cast("dict[str, Any]", source)

@@ -22,7 +22,7 @@ HeaderName = Annotated[
 ]
 Uid = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,200}\Z", description="the id as the platform shows it")]
 Slug = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,100}\Z", description="the short name in the platform's URLs")]
-Count = Annotated[int, Meta(ge=1, le=100_000, description="a whole number of at least 1")]
+LimitCount = Annotated[int, Meta(ge=1, le=100_000, description="a whole number of at least 1")]
 
 
 Path = Annotated[
@@ -53,8 +53,8 @@ class Account(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     retries_on_429: ClassVar[bool] = False
     """Whether its deliveries come again after a 429; where that is not known, as where it is final, they get a 503."""
 
-    requests_in_flight_max: Count | None = None
-    requests_per_minute_max: Count | None = None
+    requests_in_flight_max: LimitCount | None = None
+    requests_per_minute_max: LimitCount | None = None
     fetch_delay_seconds: Annotated[
         float, Meta(ge=0, le=600, description="seconds an event waits before its record is fetched, at most 600")
     ] = 0.0
@@ -100,8 +100,8 @@ class PexipEngageConfig(Account, frozen=True, kw_only=True, tag="pexip_engage"):
     base_url: BaseUrl = "https://api.pexipengage.com"
     token_url: BaseUrl | None = None
     paths: Paths = {}
-    requests_in_flight_max: Count | None = 4
-    requests_per_minute_max: Count | None = 3_000
+    requests_in_flight_max: LimitCount | None = 4
+    requests_per_minute_max: LimitCount | None = 3_000
 
 
 class OpenFoodNetworkConfig(Account, frozen=True, kw_only=True, tag="open_food_network"):
@@ -171,7 +171,7 @@ class NoAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", 
 Auth = BearerAuth | HeaderAuth | BasicAuth | ClientCredentialsAuth | NoAuth
 
 
-class CustomList(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CustomListConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where records of a kind are listed, for polls: `path` may hold `{page}`, counted from 1, or `{cursor}`.
 
     `at` points to the list in the answer; its items are read with the record's `map`. `next` says how there is a next
@@ -187,14 +187,14 @@ class CustomList(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     newest_first: bool = False
 
 
-class CustomErrors(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CustomErrorsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Statuses that mean something of their own on this system: that waiting mends, or that the record is gone."""
 
     transient: tuple[Status, ...] = ()
     gone: tuple[Status, ...] = ()
 
 
-class CustomRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CustomRecordConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a kind of record is fetched and how its fields are found.
 
     `path` is appended to base_url, `{id}` in it is the record's id. `at` points to the record in the answer; `map`
@@ -206,7 +206,7 @@ class CustomRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ]
     at: Pointer = ""
     map: dict[str, Pointer] = {}
-    list: CustomList | None = None
+    list: CustomListConfig | None = None
 
 
 class CustomConfig(Account, frozen=True, kw_only=True, tag="custom"):
@@ -214,8 +214,8 @@ class CustomConfig(Account, frozen=True, kw_only=True, tag="custom"):
 
     base_url: BaseUrl
     auth: Auth
-    records: dict[str, CustomRecord]
-    errors: CustomErrors = CustomErrors()
+    records: dict[str, CustomRecordConfig]
+    errors: CustomErrorsConfig = CustomErrorsConfig()
 
 
 PlatformConfig = PackCloudConfig | PexipEngageConfig | OpenFoodNetworkConfig | FlowRetailConfig | CustomConfig

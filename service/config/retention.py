@@ -7,7 +7,7 @@ from service.config.checks import redelivery_hours
 from service.settings import Settings
 
 
-def covering_windows(settings: Settings, config: Config) -> Settings:
+def extend_retention_to_dedupe_windows(settings: Settings, config: Config) -> Settings:
     """Keep decisions, and with them the ledger of effects, at least as long as any claim.
 
     A ledger that is gone while its event's claim still stands could not say what a redelivery or a replay finds done.

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from service.errors import ConfigError
-from service.plain import Plain
+from service.plain import JsonValue
 
 FILE_BYTES_MAX = 1_048_576
 NODES_MAX = 100_000
@@ -56,7 +56,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-def read_yaml(path: Path) -> Plain:
+def read_yaml(path: Path) -> JsonValue:
     """Read one YAML file as dicts with text keys, lists, text, bools, ints, floats and None.
 
     Raises:
@@ -77,7 +77,7 @@ def read_yaml(path: Path) -> Plain:
         raise ConfigError(str(path), "is not UTF-8 text", "save it as UTF-8") from None
 
 
-def parse_yaml(text: str, name: str) -> Plain:
+def parse_yaml(text: str, name: str) -> JsonValue:
     """Read YAML text; `name` is what errors call it. Raises ConfigError as read_yaml does."""
     try:
         node = _Loader(text).get_single_node()
@@ -87,17 +87,17 @@ def parse_yaml(text: str, name: str) -> Plain:
         raise ConfigError(where, error.problem or "is not YAML", error.note or "mend the YAML at this line") from None
     except yaml.YAMLError as error:
         raise ConfigError(name, str(error).splitlines()[0], "save it as plain YAML text") from None
-    return None if node is None else _Writer(name).write(node, "")
+    return None if node is None else _Constructor(name).construct(node, "")
 
 
-class _Writer:
+class _Constructor:
     """Writes a graph of nodes out as a tree of plain data, counting as it goes, so that an alias bomb ends early."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.nodes = 0
 
-    def write(self, node: yaml.Node, at: str, depth: int = 0) -> Plain:
+    def construct(self, node: yaml.Node, at: str, depth: int = 0) -> JsonValue:
         self.nodes += 1
         if self.nodes > NODES_MAX or depth > DEPTH_MAX:
             fix = "write less, or use fewer aliases"
@@ -106,7 +106,7 @@ class _Writer:
         if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
             return self._write_mapping(node, at, depth)
         if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
-            return [self.write(item, f"{at}[{index}]", depth + 1) for index, item in enumerate(node.value)]
+            return [self.construct(item, f"{at}[{index}]", depth + 1) for index, item in enumerate(node.value)]
         return self._write_scalar(node, at)
 
     def _write_mapping(self, node: yaml.MappingNode, at: str, depth: int) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class _Writer:
             if key in data:
                 line = key_node.start_mark.line + 1
                 raise ConfigError(inner, f"stands twice, again in line {line}", "remove one of the two")
-            data[key] = self.write(value_node, inner, depth + 1)
+            data[key] = self.construct(value_node, inner, depth + 1)
         return data
 
     def _key(self, node: yaml.Node, at: str) -> str:

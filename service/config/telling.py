@@ -4,7 +4,7 @@ from service.config.loading import Config
 from service.log import get_logger
 
 
-def tell_warnings(config: Config) -> None:
+def log_config_warnings(config: Config) -> None:
     """Write one line for each warning; each names its path, and none a secret."""
     log = get_logger()
     for text in config.warnings:

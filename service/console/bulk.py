@@ -13,18 +13,18 @@ from rich.console import Console
 from rich.progress import Progress
 
 from service.console.printing import JSON, print_json, print_table
-from service.console.reaching import EXIT_MISTAKE, Failed
-from service.console.wanting import AFTER, wanting
+from service.console.reaching import EXIT_USAGE, CommandError
+from service.console.wanting import AFTER_OPTION, filter_options
 from service.errors import WaybillError
-from service.oversight.replaying import PAGE_EVENTS_MAX, Bulk, Change, ChangePage
-from service.oversight.wanted import State, Wanted
+from service.oversight.replaying import PAGE_EVENTS_MAX, BulkRequest, EventChange, EventChangePage
+from service.oversight.wanted import EventFilter, State
 
-DONE = frozenset({"replayed", "discarded", "planned"})
+SUCCESSFUL_RESULTS = frozenset({"replayed", "discarded", "planned"})
 
-ALL = click.option("--all", "every", is_flag=True, help="All that there are.")
-YES = click.option("--yes", is_flag=True, help="Do it without asking.")
-DRY_RUN = click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
-RATE = click.option(
+ALL_OPTION = click.option("--all", "every", is_flag=True, help="All that there are.")
+YES_OPTION = click.option("--yes", is_flag=True, help="Do it without asking.")
+DRY_RUN_OPTION = click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
+RATE_OPTION = click.option(
     "--rate",
     type=click.FloatRange(0, 1_000, min_open=True),
     default=50,
@@ -32,14 +32,14 @@ RATE = click.option(
     help="At most so many a second.",
 )
 
-Turn = Callable[[Bulk], Awaitable[ChangePage]]
+PageOperation = Callable[[BulkRequest], Awaitable[EventChangePage]]
 Command = Callable[..., None]
 
 
-class Walk(Struct, frozen=True, kw_only=True):
+class BulkOptions(Struct, frozen=True, kw_only=True):
     """What the command line asks for; `verb` is what is done to events, for the question and the bar."""
 
-    wanted: Wanted
+    event_filter: EventFilter
     every: bool
     dry_run: bool
     yes: bool
@@ -49,22 +49,26 @@ class Walk(Struct, frozen=True, kw_only=True):
     verb: str
 
 
-def walking(end: str, told: str, *, state: State, verb: str) -> Callable[[Command], Command]:
+def bulk_options(end: str, help_text: str, *, state: State, verb: str) -> Callable[[Command], Command]:
     """Give a command the options of a change of many; it takes those named as `ids`, and all that fit as `walk`."""
 
     def decorate(command: Command) -> Command:
         @click.argument("ids", nargs=-1)
-        @wanting(end, told)
-        @ALL
-        @DRY_RUN
-        @YES
-        @RATE
-        @AFTER
+        @filter_options(end, help_text)
+        @ALL_OPTION
+        @DRY_RUN_OPTION
+        @YES_OPTION
+        @RATE_OPTION
+        @AFTER_OPTION
         @JSON
         @functools.wraps(command)
-        def walked(*, wanted: Wanted, **options: object) -> None:
-            parts: dict[str, Any] = {name: options.pop(name) for name in Walk.__struct_fields__ if name in options}
-            command(walk=Walk(wanted=structs.replace(wanted, state=state), verb=verb, **parts), **options)
+        def walked(*, event_filter: EventFilter, **options: object) -> None:
+            parts: dict[str, Any] = {
+                name: options.pop(name) for name in BulkOptions.__struct_fields__ if name in options
+            }
+            command(
+                walk=BulkOptions(event_filter=structs.replace(event_filter, state=state), verb=verb, **parts), **options
+            )
 
         return walked
 
@@ -75,15 +79,15 @@ def confirm(question: str) -> None:
     """Ask before something is done.
 
     Raises:
-        Failed: there is nobody to ask.
+        CommandError: there is nobody to ask.
         click.Abort: somebody was asked and said no.
     """
     if not sys.stdin.isatty():
-        raise Failed("nothing was done: add --yes, where nobody can be asked", EXIT_MISTAKE)
+        raise CommandError("nothing was done: add --yes, where nobody can be asked", EXIT_USAGE)
     click.confirm(question, abort=True, err=True)
 
 
-async def change_all(walk: Walk, turn: Turn) -> None:
+async def run_bulk(walk: BulkOptions, turn: PageOperation) -> None:
     """Look what there is to do, ask, and do it.
 
     Raises:
@@ -93,15 +97,15 @@ async def change_all(walk: Walk, turn: Turn) -> None:
     if walk.dry_run or not walk.yes:
         counts = await _go(walk, turn, dry_run=True, total=None)
         planned = counts["planned"]
-        _tell(counts, "would be " + walk.verb)
+        _print_summary(counts, "would be " + walk.verb)
     if walk.dry_run or (not walk.yes and not planned):
         return
     if not walk.yes:
         confirm(f"{planned} events will be {walk.verb}. Go on?")
-    _tell(await _go(walk, turn, dry_run=False, total=planned or None), walk.verb)
+    _print_summary(await _go(walk, turn, dry_run=False, total=planned or None), walk.verb)
 
 
-def print_changes(changes: Sequence[Change], *, as_json: bool) -> None:
+def print_results(changes: Sequence[EventChange], *, as_json: bool) -> None:
     """Print what became of single events."""
     if as_json:
         for change in changes:
@@ -111,11 +115,13 @@ def print_changes(changes: Sequence[Change], *, as_json: bool) -> None:
     print_table(["id", "result", "destination", "reason"], rows)
 
 
-async def _go(walk: Walk, turn: Turn, *, dry_run: bool, total: int | None) -> Counter[str]:
+async def _go(walk: BulkOptions, turn: PageOperation, *, dry_run: bool, total: int | None) -> Counter[str]:
     """Go through all pages, and count what became of the events; what was left alone is printed with its reason."""
     # About a page a second, so that whoever stops it sees at once where it stands.
     limit = PAGE_EVENTS_MAX if dry_run else max(1, min(int(walk.rate), PAGE_EVENTS_MAX))
-    bulk = Bulk(filter=walk.wanted, all=walk.every, dry_run=dry_run, limit=limit, rate=walk.rate, after=walk.after)
+    bulk = BulkRequest(
+        filter=walk.event_filter, all=walk.every, dry_run=dry_run, limit=limit, rate=walk.rate, after=walk.after
+    )
     counts: Counter[str] = Counter()
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -123,15 +129,15 @@ async def _go(walk: Walk, turn: Turn, *, dry_run: bool, total: int | None) -> Co
         async for page in _pages(turn, bulk):
             counts.update(change.result for change in page.items)
             progress.advance(bar, len(page.items))
-            left = [change for change in page.items if change.result not in DONE]
+            left = [change for change in page.items if change.result not in SUCCESSFUL_RESULTS]
             if walk.as_json and (walk.dry_run or not dry_run):
-                print_changes(page.items, as_json=True)
+                print_results(page.items, as_json=True)
             elif left and not dry_run:
-                print_changes(left, as_json=False)
+                print_results(left, as_json=False)
     return counts
 
 
-async def _pages(turn: Turn, bulk: Bulk) -> AsyncIterator[ChangePage]:
+async def _pages(turn: PageOperation, bulk: BulkRequest) -> AsyncIterator[EventChangePage]:
     """Give page after page; whatever stops it on its way is told with the place to go on from."""
     place = bulk.after
     while True:
@@ -147,7 +153,11 @@ async def _pages(turn: Turn, bulk: Bulk) -> AsyncIterator[ChangePage]:
             return
 
 
-def _tell(counts: Counter[str], done: str) -> None:
-    told: list[Any] = [f"{sum(counts[word] for word in DONE)} {done}"]
-    told += [f"{number} {word.replace('_', ' ')}" for word, number in sorted(counts.items()) if word not in DONE]
-    click.echo(", ".join(told), err=True)
+def _print_summary(counts: Counter[str], done: str) -> None:
+    parts: list[Any] = [f"{sum(counts[word] for word in SUCCESSFUL_RESULTS)} {done}"]
+    parts += [
+        f"{number} {word.replace('_', ' ')}"
+        for word, number in sorted(counts.items())
+        if word not in SUCCESSFUL_RESULTS
+    ]
+    click.echo(", ".join(parts), err=True)

@@ -3,17 +3,17 @@
 import click
 from msgspec import structs
 
-from service.console.bulk import Walk, change_all, walking
-from service.console.desk import Desk
-from service.console.event_printing import collect, print_event, print_events
-from service.console.events_command import AGAIN, RAW, end_with, put_back
+from service.console.bulk import BulkOptions, bulk_options, run_bulk
+from service.console.desk import AdminClient
+from service.console.event_printing import fetch_pages, print_event, print_events
+from service.console.events_command import RAW_OPTION, RERUN_OPTION, print_and_exit, replay_ids
 from service.console.printing import JSON
-from service.console.reaching import Way, ask, reaching
-from service.console.wanting import AFTER, LIMIT, wanting
-from service.oversight.replaying import REASON_CHARACTERS_MAX, Change
-from service.oversight.wanted import Wanted
+from service.console.reaching import ConnectionOptions, connection_options, run_with_client
+from service.console.wanting import AFTER_OPTION, LIMIT_OPTION, filter_options
+from service.oversight.replaying import REASON_CHARACTERS_MAX, EventChange
+from service.oversight.wanted import EventFilter
 
-ERRORS = "Those with this error (platform_unavailable, outcome_unknown, …)."
+ERROR_HELP = "Those with this error (platform_unavailable, outcome_unknown, …)."
 
 
 def _said(_ctx: click.Context, _param: click.Parameter, reason: str) -> str:
@@ -28,49 +28,57 @@ def dead_letters() -> None:
 
 
 @dead_letters.command(name="list")
-@wanting("error_kind", ERRORS)
-@LIMIT
-@AFTER
+@filter_options("error_kind", ERROR_HELP)
+@LIMIT_OPTION
+@AFTER_OPTION
 @JSON
-@reaching
-def list_dead_letters(wanted: Wanted, limit: int, after: str | None, *, as_json: bool, way: Way) -> None:
+@connection_options
+def list_dead_letters(
+    event_filter: EventFilter, limit: int, after: str | None, *, as_json: bool, connection: ConnectionOptions
+) -> None:
     """List dead letters, those that died last first."""
-    dead = structs.replace(wanted, state="dead")
-    print_events(ask(way, lambda desk: collect(desk, dead, limit, after)), as_json=as_json, nothing="no dead letters")
+    dead = structs.replace(event_filter, state="dead")
+    print_events(
+        run_with_client(connection, lambda client: fetch_pages(client, dead, limit, after)),
+        as_json=as_json,
+        nothing="no dead letters",
+    )
 
 
 @dead_letters.command()
 @click.argument("event_id", metavar="ID")
-@RAW
+@RAW_OPTION
 @JSON
-@reaching
-def show(event_id: str, *, raw: bool, as_json: bool, way: Way) -> None:
+@connection_options
+def show(event_id: str, *, raw: bool, as_json: bool, connection: ConnectionOptions) -> None:
     """Show one with its whole history."""
-    print_event(ask(way, lambda desk: desk.show_event(event_id, raw=raw, dead_only=True)), as_json=as_json)
+    print_event(
+        run_with_client(connection, lambda client: client.get_event(event_id, raw=raw, dead_only=True)), as_json=as_json
+    )
 
 
 @dead_letters.command()
-@AGAIN
-@walking("error_kind", ERRORS, state="dead", verb="replayed")
-@reaching
-def replay(ids: tuple[str, ...], walk: Walk, *, again: bool, way: Way) -> None:
+@RERUN_OPTION
+@bulk_options("error_kind", ERROR_HELP, state="dead", verb="replayed")
+@connection_options
+def replay(ids: tuple[str, ...], walk: BulkOptions, *, again: bool, connection: ConnectionOptions) -> None:
     """Put dead letters back: those of IDS, or all that fit. Exit code 1 if one of IDS was left alone."""
-    put_back(ids, walk, again=again, way=way)
+    replay_ids(ids, walk, again=again, connection=connection)
 
 
 @dead_letters.command()
 @click.option("--reason", required=True, callback=_said, help="Why, for those who come after.")
-@walking("error_kind", ERRORS, state="dead", verb="discarded")
-@reaching
-def discard(ids: tuple[str, ...], reason: str, walk: Walk, *, way: Way) -> None:
+@bulk_options("error_kind", ERROR_HELP, state="dead", verb="discarded")
+@connection_options
+def discard(ids: tuple[str, ...], reason: str, walk: BulkOptions, *, connection: ConnectionOptions) -> None:
     """End dead letters for good: those of IDS, or all that fit. What they asked for is never done."""
 
-    async def go(desk: Desk) -> list[Change]:
-        return [await desk.discard_event(event_id, reason) for event_id in ids]
+    async def go(client: AdminClient) -> list[EventChange]:
+        return [await client.discard_event(event_id, reason) for event_id in ids]
 
     if ids and walk.dry_run:
         raise click.UsageError("--dry-run is for all that fit, not for IDS")
     if ids:
-        end_with(ask(way, go), as_json=walk.as_json)
+        print_and_exit(run_with_client(connection, go), as_json=walk.as_json)
     else:
-        ask(way, lambda desk: change_all(walk, lambda bulk: desk.discard_page(bulk, reason)))
+        run_with_client(connection, lambda client: run_bulk(walk, lambda bulk: client.discard_page(bulk, reason)))

@@ -7,71 +7,71 @@ way than this.
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from service.dry_runs import Comparison, DryRun
+from service.dry_runs import DryRun, RulebookComparison
 from service.events import RecordRef
-from service.oversight.forgetting import Forgotten
+from service.oversight.forgetting import ErasureReport
 from service.oversight.installation import PlatformView, PollView, SourceView, StoreView, WorkerView
-from service.oversight.listing import EventPage, FoundPage
+from service.oversight.listing import EventPage, MatchedPage
 from service.oversight.platform_reads import ReadView
-from service.oversight.quarantine import Discarded, RefusedPage, RefusedView, Reviewed
-from service.oversight.replaying import Bulk, Change, ChangePage
-from service.oversight.rulebooks import Kept, Publication
+from service.oversight.quarantine import Deleted, QuarantinedView, QuarantinePage, Reverified
+from service.oversight.replaying import BulkRequest, EventChange, EventChangePage
+from service.oversight.rulebooks import Publication, StoredRulebook
 from service.oversight.trying import Candidate
 from service.oversight.views import EventView
-from service.oversight.wanted import Wanted
-from service.plain import Plain
+from service.oversight.wanted import EventFilter
+from service.plain import JsonValue
 from service.rules import Rule
 from service.rules.publishing import Published
 
 
-class Desk(Protocol):
+class AdminClient(Protocol):
     """Every method may raise Refusal, and StoreUnavailable or TransientError where nobody answers."""
 
-    async def list_events(self, wanted: Wanted, limit: int, after: str | None) -> EventPage:
+    async def list_events(self, event_filter: EventFilter, limit: int, after: str | None) -> EventPage:
         """Give one page of events, newest first."""
         ...
 
-    async def search_events(self, text: str, limit: int) -> FoundPage:
+    async def search_events(self, text: str, limit: int) -> MatchedPage:
         """Find events by an id of Waybill, a sender or a record."""
         ...
 
-    async def show_event(self, event_id: str, *, raw: bool, dead_only: bool) -> EventView:
+    async def get_event(self, event_id: str, *, raw: bool, dead_only: bool) -> EventView:
         """Show one event, or only a dead letter."""
         ...
 
-    async def replay_event(self, event_id: str, *, again: bool, dry_run: bool) -> Change:
+    async def replay_event(self, event_id: str, *, again: bool, dry_run: bool) -> EventChange:
         """Put one event back."""
         ...
 
-    async def replay_page(self, bulk: Bulk, *, again: bool) -> ChangePage:
+    async def replay_page(self, bulk: BulkRequest, *, again: bool) -> EventChangePage:
         """Put a page of events back."""
         ...
 
-    async def discard_event(self, event_id: str, reason: str) -> Change:
+    async def discard_event(self, event_id: str, reason: str) -> EventChange:
         """End one dead letter for good."""
         ...
 
-    async def discard_page(self, bulk: Bulk, reason: str) -> ChangePage:
+    async def discard_page(self, bulk: BulkRequest, reason: str) -> EventChangePage:
         """End a page of dead letters for good."""
         ...
 
-    async def list_refused(self, source: str | None, limit: int, after: str | None) -> RefusedPage:
+    async def list_quarantine(self, source: str | None, limit: int, after: str | None) -> QuarantinePage:
         """Give one page of refused deliveries, newest first."""
         ...
 
-    async def show_refused(self, refused_id: str, *, raw: bool) -> RefusedView:
+    async def get_quarantined(self, quarantined_id: str, *, raw: bool) -> QuarantinedView:
         """Show one refused delivery."""
         ...
 
-    async def verify_refused(self, refused_id: str) -> Reviewed:
+    async def reverify_quarantined(self, quarantined_id: str) -> Reverified:
         """Judge one again, and change nothing."""
         ...
 
-    async def accept_refused(self, refused_id: str) -> Reviewed:
+    async def release_quarantined(self, quarantined_id: str) -> Reverified:
         """Take one in, if it is good now."""
         ...
 
-    async def discard_refused(self, refused_id: str) -> Discarded:
+    async def delete_quarantined(self, quarantined_id: str) -> Deleted:
         """Forget one."""
         ...
 
@@ -95,7 +95,7 @@ class Desk(Protocol):
         """Tell how the polls stand."""
         ...
 
-    async def forget(self, platform: str, customer_id: str, *, dry_run: bool) -> Forgotten:
+    async def erase_customer(self, platform: str, customer_id: str, *, dry_run: bool) -> ErasureReport:
         """Erase a customer everywhere, or count what that would erase."""
         ...
 
@@ -103,11 +103,13 @@ class Desk(Protocol):
         """List what a platform account can be asked."""
         ...
 
-    async def read_platform(self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool) -> Plain:
+    async def read_platform(
+        self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool
+    ) -> JsonValue:
         """Ask a platform for one thing or one page of a list."""
         ...
 
-    async def rulebook(self, version: str | None) -> Kept:
+    async def get_rulebook(self, version: str | None) -> StoredRulebook:
         """Give one version of the rules, by default the one in force."""
         ...
 
@@ -119,18 +121,18 @@ class Desk(Protocol):
         """Replace the rules of files."""
         ...
 
-    async def restore_rulebook(self, version: str, author: str | None, note: str) -> Published:
+    async def rollback_rulebook(self, version: str, author: str | None, note: str) -> Published:
         """Put a former version in force again."""
         ...
 
-    async def try_event(self, candidate: Candidate, event_id: str) -> DryRun:
+    async def dry_run_event(self, candidate: Candidate, event_id: str) -> DryRun:
         """Judge a stored event's record without acting."""
         ...
 
-    async def try_record(self, candidate: Candidate, ref: RecordRef) -> DryRun:
+    async def dry_run_record(self, candidate: Candidate, ref: RecordRef) -> DryRun:
         """Judge a record without acting."""
         ...
 
-    async def compare_rules(self, candidate: Candidate, events: int) -> Comparison:
+    async def compare_rules(self, candidate: Candidate, events: int) -> RulebookComparison:
         """Judge the last stored events by a candidate and by the rules in force."""
         ...

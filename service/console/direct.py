@@ -9,12 +9,12 @@ from pathlib import Path
 
 from service.actions import load_actions
 from service.config import Config, load_config
-from service.dry_runs import Comparison, DryRun
+from service.dry_runs import DryRun, RulebookComparison
 from service.events import RecordRef
 from service.ingestion.event_store import EventStore
-from service.outbound import Outbound
-from service.oversight.audit import Operator
-from service.oversight.forgetting import Forgotten, customer_of, forget
+from service.outbound import HttpClient
+from service.oversight.audit import Actor
+from service.oversight.forgetting import ErasureReport, erase_customer, erasure_target
 from service.oversight.installation import (
     PlatformView,
     PollView,
@@ -27,43 +27,43 @@ from service.oversight.installation import (
     list_stores,
     list_workers,
 )
-from service.oversight.listing import EventPage, FoundPage, list_events, search_events
-from service.oversight.places import Places
+from service.oversight.listing import EventPage, MatchedPage, list_events, search_events
+from service.oversight.places import NamedStores
 from service.oversight.platform_reads import ReadView, list_reads, read_platform
 from service.oversight.quarantine import (
-    Discarded,
-    RefusedPage,
-    RefusedView,
-    Reviewed,
-    accept_refused,
-    discard_refused,
+    Deleted,
+    QuarantinedView,
+    QuarantinePage,
+    Reverified,
+    delete_quarantined,
+    get_quarantined,
     list_refused,
-    show_refused,
-    verify_refused,
+    release_quarantined,
+    reverify_quarantined,
 )
 from service.oversight.replaying import (
-    Bulk,
-    Change,
-    ChangePage,
+    BulkRequest,
+    EventChange,
+    EventChangePage,
     discard_event,
     discard_page,
     replay_event,
     replay_page,
 )
 from service.oversight.rulebooks import (
-    Kept,
     Publication,
+    StoredRulebook,
     apply_rules,
-    kept_rulebook,
+    get_rulebook,
     list_publications,
-    restore_rulebook,
+    rollback_rulebook,
 )
-from service.oversight.trying import Candidate, Laboratory
-from service.oversight.views import EventView, Sight, show_event
-from service.oversight.wanted import Wanted
-from service.plain import Plain
+from service.oversight.trying import Candidate, DryRunner
+from service.oversight.views import EventView, Visibility, get_event
+from service.oversight.wanted import EventFilter
+from service.plain import JsonValue
 from service.platforms import Platform, build_platforms
-from service.platforms.manners import Manners
+from service.platforms.manners import SharedThrottles
 from service.rules import Rule
 from service.rules.publishing import Published
 from service.settings import Settings
@@ -71,17 +71,17 @@ from service.sources import Source, build_sources
 from service.store import Shards, Store
 
 
-class Direct:
+class DirectClient:
     """A Desk on open stores; `operator` is who sits there. Built platforms are asked nothing here."""
 
     def __init__(  # noqa: PLR0917 - the parts it stands on
         self,
         settings: Settings,
         environ: dict[str, str],
-        places: Places,
+        places: NamedStores,
         store: EventStore,
-        outbound: Outbound,
-        operator: Operator,
+        outbound: HttpClient,
+        operator: Actor,
     ) -> None:
         self._settings = settings
         self._environ = environ
@@ -97,16 +97,16 @@ class Direct:
     @cached_property
     def _platforms(self) -> dict[str, Platform]:
         shared = self._places[0].store
-        manners = Manners(shared.limits, shared.tokens, self._settings.fetch_timeout_seconds)
-        return build_platforms(self._config.platforms, self._environ, self._outbound, manners)
+        throttles = SharedThrottles(shared.limits, shared.tokens, self._settings.fetch_timeout_seconds)
+        return build_platforms(self._config.platforms, self._environ, self._outbound, throttles)
 
     @cached_property
     def _sources(self) -> dict[str, Source]:
         return build_sources(self._config, self._environ, self._platforms, self._settings)
 
     @property
-    def _laboratory(self) -> Laboratory:
-        return Laboratory(self._places, self._store_of, self._platforms, load_actions())
+    def _laboratory(self) -> DryRunner:
+        return DryRunner(self._places, self._store_of, self._platforms, load_actions())
 
     def _store_of(self, lane: str) -> Store:
         return self._store.of(lane) if isinstance(self._store, Shards) else self._places[0].store
@@ -115,53 +115,53 @@ class Direct:
     def _configured(self) -> bool:
         return Path(self._settings.config).exists()
 
-    async def list_events(self, wanted: Wanted, limit: int, after: str | None) -> EventPage:
+    async def list_events(self, event_filter: EventFilter, limit: int, after: str | None) -> EventPage:
         """See Desk."""
-        return await list_events(self._places, wanted, limit, after)
+        return await list_events(self._places, event_filter, limit, after)
 
-    async def search_events(self, text: str, limit: int) -> FoundPage:
+    async def search_events(self, text: str, limit: int) -> MatchedPage:
         """See Desk; without waybill.yaml no sender's id is known."""
         return await search_events(self._places, self._sources if self._configured else {}, text, limit)
 
-    async def show_event(self, event_id: str, *, raw: bool, dead_only: bool) -> EventView:
+    async def get_event(self, event_id: str, *, raw: bool, dead_only: bool) -> EventView:
         """See Desk."""
-        return await show_event(self._places, event_id, _sight(raw=raw), dead_only=dead_only)
+        return await get_event(self._places, event_id, _sight(raw=raw), dead_only=dead_only)
 
-    async def replay_event(self, event_id: str, *, again: bool, dry_run: bool) -> Change:
+    async def replay_event(self, event_id: str, *, again: bool, dry_run: bool) -> EventChange:
         """See Desk."""
         return await replay_event(self._places, self._operator, event_id, rerun_done=again, dry_run=dry_run)
 
-    async def replay_page(self, bulk: Bulk, *, again: bool) -> ChangePage:
+    async def replay_page(self, bulk: BulkRequest, *, again: bool) -> EventChangePage:
         """See Desk."""
         return await replay_page(self._places, self._operator, bulk, rerun_done=again)
 
-    async def discard_event(self, event_id: str, reason: str) -> Change:
+    async def discard_event(self, event_id: str, reason: str) -> EventChange:
         """See Desk."""
         return await discard_event(self._places, self._operator, event_id, reason)
 
-    async def discard_page(self, bulk: Bulk, reason: str) -> ChangePage:
+    async def discard_page(self, bulk: BulkRequest, reason: str) -> EventChangePage:
         """See Desk."""
         return await discard_page(self._places, self._operator, bulk, reason)
 
-    async def list_refused(self, source: str | None, limit: int, after: str | None) -> RefusedPage:
+    async def list_quarantine(self, source: str | None, limit: int, after: str | None) -> QuarantinePage:
         """See Desk."""
         return await list_refused(self._places, source, limit, after)
 
-    async def show_refused(self, refused_id: str, *, raw: bool) -> RefusedView:
+    async def get_quarantined(self, quarantined_id: str, *, raw: bool) -> QuarantinedView:
         """See Desk."""
-        return await show_refused(self._places, refused_id, _sight(raw=raw))
+        return await get_quarantined(self._places, quarantined_id, _sight(raw=raw))
 
-    async def verify_refused(self, refused_id: str) -> Reviewed:
+    async def reverify_quarantined(self, quarantined_id: str) -> Reverified:
         """See Desk."""
-        return await verify_refused(self._places, refused_id, self._sources)
+        return await reverify_quarantined(self._places, quarantined_id, self._sources)
 
-    async def accept_refused(self, refused_id: str) -> Reviewed:
+    async def release_quarantined(self, quarantined_id: str) -> Reverified:
         """See Desk."""
-        return await accept_refused(self._places, self._operator, refused_id, self._sources, self._store)
+        return await release_quarantined(self._places, self._operator, quarantined_id, self._sources, self._store)
 
-    async def discard_refused(self, refused_id: str) -> Discarded:
+    async def delete_quarantined(self, quarantined_id: str) -> Deleted:
         """See Desk."""
-        return await discard_refused(self._places, self._operator, refused_id)
+        return await delete_quarantined(self._places, self._operator, quarantined_id)
 
     async def list_sources(self) -> Sequence[SourceView]:
         """See Desk."""
@@ -183,26 +183,28 @@ class Direct:
         """See Desk."""
         return await list_polls(self._places, self._config.sources)
 
-    async def forget(self, platform: str, customer_id: str, *, dry_run: bool) -> Forgotten:
+    async def erase_customer(self, platform: str, customer_id: str, *, dry_run: bool) -> ErasureReport:
         """See Desk; without waybill.yaml the whole quarantine is looked through."""
         config = self._config if self._configured else None
         sources, accounts = (config.sources, config.platforms) if config else (None, ())
-        customer = customer_of(platform, customer_id, sources, accounts)
-        return await forget(self._places, self._operator, customer, dry_run=dry_run)
+        customer = erasure_target(platform, customer_id, sources, accounts)
+        return await erase_customer(self._places, self._operator, customer, dry_run=dry_run)
 
     async def list_reads(self, account: str) -> Sequence[ReadView]:
         """See Desk."""
         return list_reads(self._config.platforms, account)
 
-    async def read_platform(self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool) -> Plain:
+    async def read_platform(
+        self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool
+    ) -> JsonValue:
         """See Desk."""
         return await read_platform(
             self._config.platforms, self._platforms, account, operation, arguments, sight=_sight(raw=raw)
         )
 
-    async def rulebook(self, version: str | None) -> Kept:
+    async def get_rulebook(self, version: str | None) -> StoredRulebook:
         """See Desk."""
-        return await kept_rulebook(self._places, version)
+        return await get_rulebook(self._places, version)
 
     async def list_publications(self) -> Sequence[Publication]:
         """See Desk."""
@@ -213,24 +215,24 @@ class Direct:
         author = author or self._operator.name
         return await apply_rules(self._places, self._operator, rules, load_actions(), author=author, note=note)
 
-    async def restore_rulebook(self, version: str, author: str | None, note: str) -> Published:
+    async def rollback_rulebook(self, version: str, author: str | None, note: str) -> Published:
         """See Desk."""
         author = author or self._operator.name
-        return await restore_rulebook(self._places, self._operator, version, load_actions(), author=author, note=note)
+        return await rollback_rulebook(self._places, self._operator, version, load_actions(), author=author, note=note)
 
-    async def try_event(self, candidate: Candidate, event_id: str) -> DryRun:
+    async def dry_run_event(self, candidate: Candidate, event_id: str) -> DryRun:
         """See Desk."""
-        return await self._laboratory.try_event(candidate, event_id)
+        return await self._laboratory.dry_run_event(candidate, event_id)
 
-    async def try_record(self, candidate: Candidate, ref: RecordRef) -> DryRun:
+    async def dry_run_record(self, candidate: Candidate, ref: RecordRef) -> DryRun:
         """See Desk."""
-        return await self._laboratory.try_record(candidate, ref)
+        return await self._laboratory.dry_run_record(candidate, ref)
 
-    async def compare_rules(self, candidate: Candidate, events: int) -> Comparison:
+    async def compare_rules(self, candidate: Candidate, events: int) -> RulebookComparison:
         """See Desk."""
         return await self._laboratory.compare(candidate, events)
 
 
-def _sight(*, raw: bool) -> Sight:
+def _sight(*, raw: bool) -> Visibility:
     """Whoever reaches the store could read it all; yet personal data is only shown where it is asked for."""
     return "raw" if raw else "redacted"

@@ -7,7 +7,7 @@ import sys
 import click
 
 from service.console.dev_instance import adopt_dev_instance
-from service.console.examination import Check, examine
+from service.console.examination import Check, run_diagnostics
 from service.console.printing import print_json, print_table
 
 EXIT_FAILED = 1
@@ -30,4 +30,4 @@ def doctor(*, as_json: bool) -> None:
 
 async def _examine() -> list[Check]:
     adopt_dev_instance(os.environ)
-    return [check async for check in examine(os.environ)]
+    return [check async for check in run_diagnostics(os.environ)]

@@ -4,11 +4,11 @@ import click
 import msgspec
 from msgspec import structs
 
-from service.console.desk import Desk
+from service.console.desk import AdminClient
 from service.console.printing import Columns, print_fields, print_json, print_rows, print_table, print_text
 from service.oversight.listing import EventRow
 from service.oversight.views import EventView
-from service.oversight.wanted import Wanted, moment_text
+from service.oversight.wanted import EventFilter, format_timestamp
 
 PAGE_MAX = 200
 
@@ -30,11 +30,13 @@ LISTED = frozenset({"headers", "body", "effects", "history", "encoding"})
 """What has a part of its own below the fields."""
 
 
-async def collect(desk: Desk, wanted: Wanted, limit: int, after: str | None) -> tuple[list[EventRow], str | None]:
+async def fetch_pages(
+    client: AdminClient, event_filter: EventFilter, limit: int, after: str | None
+) -> tuple[list[EventRow], str | None]:
     """Gather as many events as are asked for, over as many pages as that takes, and where more begin."""
     rows: list[EventRow] = []
     while len(rows) < limit:
-        page = await desk.list_events(wanted, min(limit - len(rows), PAGE_MAX), after)
+        page = await client.list_events(event_filter, min(limit - len(rows), PAGE_MAX), after)
         rows += page.items
         after = page.next
         if after is None:
@@ -73,7 +75,7 @@ def print_event(view: EventView, *, as_json: bool) -> None:
         click.echo("\nhistory")
         for line in view.history:
             rest = {name: value for name, value in line.items() if name not in {"entry", "at_ms"}}
-            moment = moment_text(line["at_ms"]) if "at_ms" in line else ""
+            moment = format_timestamp(line["at_ms"]) if "at_ms" in line else ""
             print_text(f"{moment}  {line.get('entry', '')}  {msgspec.json.encode(rest).decode()}")
 
 

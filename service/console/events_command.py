@@ -5,18 +5,18 @@ from collections.abc import Sequence
 
 import click
 
-from service.console.bulk import DONE, Walk, change_all, print_changes, walking
-from service.console.desk import Desk
-from service.console.event_printing import COLUMNS, collect, print_event, print_events
+from service.console.bulk import SUCCESSFUL_RESULTS, BulkOptions, bulk_options, print_results, run_bulk
+from service.console.desk import AdminClient
+from service.console.event_printing import COLUMNS, fetch_pages, print_event, print_events
 from service.console.printing import JSON, print_json, print_rows
-from service.console.reaching import EXIT_FAILED, Way, ask, reaching
-from service.console.wanting import AFTER, LIMIT, STATE, wanting
-from service.oversight.replaying import Change
-from service.oversight.wanted import Wanted
+from service.console.reaching import EXIT_FAILED, ConnectionOptions, connection_options, run_with_client
+from service.console.wanting import AFTER_OPTION, LIMIT_OPTION, STATE_OPTION, filter_options
+from service.oversight.replaying import EventChange
+from service.oversight.wanted import EventFilter
 
-ENDS = "Events that ended like this (matched, unmatched, unchanged, …, or dead_lettered)."
-RAW = click.option("--raw", is_flag=True, help="With bodies as they are. Takes the role admin.")
-AGAIN = click.option(
+OUTCOME_HELP = "Events that ended like this (matched, unmatched, unchanged, …, or dead_lettered)."
+RAW_OPTION = click.option("--raw", is_flag=True, help="With bodies as they are. Takes the role admin.")
+RERUN_OPTION = click.option(
     "--rerun-done", "again", is_flag=True, help="Run every effect once more, not only unfinished ones."
 )
 
@@ -27,25 +27,31 @@ def events() -> None:
 
 
 @events.command(name="list")
-@wanting("outcome", ENDS)
-@STATE
-@LIMIT
-@AFTER
+@filter_options("outcome", OUTCOME_HELP)
+@STATE_OPTION
+@LIMIT_OPTION
+@AFTER_OPTION
 @JSON
-@reaching
-def list_events(wanted: Wanted, limit: int, after: str | None, *, as_json: bool, way: Way) -> None:
+@connection_options
+def list_events(
+    event_filter: EventFilter, limit: int, after: str | None, *, as_json: bool, connection: ConnectionOptions
+) -> None:
     """List events, newest first: when they arrived, died or ended."""
-    print_events(ask(way, lambda desk: collect(desk, wanted, limit, after)), as_json=as_json, nothing="no such events")
+    print_events(
+        run_with_client(connection, lambda client: fetch_pages(client, event_filter, limit, after)),
+        as_json=as_json,
+        nothing="no such events",
+    )
 
 
 @events.command()
 @click.argument("text")
-@LIMIT
+@LIMIT_OPTION
 @JSON
-@reaching
-def search(text: str, limit: int, *, as_json: bool, way: Way) -> None:
+@connection_options
+def search(text: str, limit: int, *, as_json: bool, connection: ConnectionOptions) -> None:
     """Find events by TEXT: Waybill's own id, the id a sender gave, or a record's id or lane. Exit code 1 if none."""
-    page = ask(way, lambda desk: desk.search_events(text, limit))
+    page = run_with_client(connection, lambda client: client.search_events(text, limit))
     if as_json:
         for found in page.items:
             print_json(found)
@@ -59,37 +65,40 @@ def search(text: str, limit: int, *, as_json: bool, way: Way) -> None:
 
 @events.command()
 @click.argument("event_id", metavar="ID")
-@RAW
+@RAW_OPTION
 @JSON
-@reaching
-def show(event_id: str, *, raw: bool, as_json: bool, way: Way) -> None:
+@connection_options
+def show(event_id: str, *, raw: bool, as_json: bool, connection: ConnectionOptions) -> None:
     """Show one event: what arrived, the decision, every effect and attempt."""
-    print_event(ask(way, lambda desk: desk.show_event(event_id, raw=raw, dead_only=False)), as_json=as_json)
+    print_event(
+        run_with_client(connection, lambda client: client.get_event(event_id, raw=raw, dead_only=False)),
+        as_json=as_json,
+    )
 
 
 @events.command()
-@AGAIN
-@walking("outcome", ENDS, state="ended", verb="replayed")
-@reaching
-def replay(ids: tuple[str, ...], walk: Walk, *, again: bool, way: Way) -> None:
+@RERUN_OPTION
+@bulk_options("outcome", OUTCOME_HELP, state="ended", verb="replayed")
+@connection_options
+def replay(ids: tuple[str, ...], walk: BulkOptions, *, again: bool, connection: ConnectionOptions) -> None:
     """Put events back: those of IDS, or all that ended and fit. Exit code 1 if one of IDS was left alone."""
-    put_back(ids, walk, again=again, way=way)
+    replay_ids(ids, walk, again=again, connection=connection)
 
 
-def put_back(ids: Sequence[str], walk: Walk, *, again: bool, way: Way) -> None:
+def replay_ids(ids: Sequence[str], walk: BulkOptions, *, again: bool, connection: ConnectionOptions) -> None:
     """Put back single events, or if none is named all that fit."""
 
-    async def go(desk: Desk) -> list[Change]:
-        return [await desk.replay_event(event_id, again=again, dry_run=walk.dry_run) for event_id in ids]
+    async def go(client: AdminClient) -> list[EventChange]:
+        return [await client.replay_event(event_id, again=again, dry_run=walk.dry_run) for event_id in ids]
 
     if ids:
-        end_with(ask(way, go), as_json=walk.as_json)
+        print_and_exit(run_with_client(connection, go), as_json=walk.as_json)
     else:
-        ask(way, lambda desk: change_all(walk, lambda bulk: desk.replay_page(bulk, again=again)))
+        run_with_client(connection, lambda client: run_bulk(walk, lambda bulk: client.replay_page(bulk, again=again)))
 
 
-def end_with(changes: Sequence[Change], *, as_json: bool) -> None:
+def print_and_exit(changes: Sequence[EventChange], *, as_json: bool) -> None:
     """Print what became of single events; what was left alone is told, and makes the exit code 1."""
-    print_changes(changes, as_json=as_json)
-    if any(change.result not in DONE for change in changes):
+    print_results(changes, as_json=as_json)
+    if any(change.result not in SUCCESSFUL_RESULTS for change in changes):
         sys.exit(EXIT_FAILED)

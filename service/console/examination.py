@@ -14,21 +14,21 @@ from msgspec import Struct, structs
 
 from service.config import Config, PlatformConfig, known_kinds, read_config
 from service.config.platforms import CustomConfig, NoAuth
-from service.errors import ConfigError, PermanentError, StoreUnsafe, WaybillError
+from service.errors import ConfigError, PermanentError, StoreNotDurable, WaybillError
 from service.events import RecordRef, new_event_id
-from service.outbound import Outbound
+from service.outbound import HttpClient
 from service.platforms import Platform, build_platforms
-from service.platforms.base import FetchContext
+from service.platforms.base import CallContext
 from service.records import RECORDS
 from service.settings import Settings, load_settings
 from service.sources import build_sources
 from service.store import Store
-from service.store.overview import Overview
+from service.store.overview import StoreInspector
 from service.store.shards import shard_urls
 
-Result = Literal["ok", "warning", "failed"]
+CheckResult = Literal["ok", "warning", "failed"]
 
-ASKED_ID = "0"
+PROBE_ID = "0"
 SKEW_WARNING_SECONDS = 1.0
 SKEW_FAILED_SECONDS = 5.0
 """Beyond this a sender's fresh timestamp may look stale, and what waits for a moment comes at another."""
@@ -42,11 +42,11 @@ class Check(Struct, frozen=True):
 
     part: str
     asked: str
-    result: Result
+    result: CheckResult
     detail: str
 
 
-async def examine(environ: Mapping[str, str]) -> AsyncIterator[Check]:
+async def run_diagnostics(environ: Mapping[str, str]) -> AsyncIterator[Check]:
     """Check everything, and give what is found as it is found."""
     try:
         settings = load_settings(environ)
@@ -72,15 +72,15 @@ async def examine(environ: Mapping[str, str]) -> AsyncIterator[Check]:
 
 async def _examine_parts(settings: Settings, config: Config, environ: Mapping[str, str]) -> AsyncIterator[Check]:
     """Build what is configured, and ask the platforms, all at once."""
-    async with Outbound(settings, config.outbound.allow_private_hosts) as outbound:
+    async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
         try:
             platforms = build_platforms(config.platforms, environ, outbound)
             build_sources(config, environ, platforms, settings)
         except ConfigError as error:
             yield Check("configuration", str(config.path), "failed", str(error))
             return
-        told = f"{len(platforms)} platforms, {len(config.sources)} sources"
-        yield Check("configuration", str(config.path), "ok", told)
+        detail = f"{len(platforms)} platforms, {len(config.sources)} sources"
+        yield Check("configuration", str(config.path), "ok", detail)
         asking = [_examine_platform(platforms[name], config.platforms[name]) for name in config.platforms]
         for check in await asyncio.gather(*asking):
             yield check
@@ -90,10 +90,10 @@ async def _examine_platform(platform: Platform, config: PlatformConfig) -> Check
     part = f"platform {platform.account}"
     kind = min(known_kinds(config) & RECORDS.keys())
     free = isinstance(config, CustomConfig) and isinstance(config.auth, NoAuth)
-    asked = f"{kind} {ASKED_ID}, {'without' if free else 'with its'} credentials"
+    asked = f"{kind} {PROBE_ID}, {'without' if free else 'with its'} credentials"
     try:
         async with asyncio.timeout(PLATFORM_SECONDS_MAX):
-            fetched = await platform.fetch(RecordRef(platform.account, kind, ASKED_ID), FetchContext(new_event_id()))
+            fetched = await platform.fetch(RecordRef(platform.account, kind, PROBE_ID), CallContext(new_event_id()))
     except PermanentError as error:
         # It let us in and disliked the id, which is a made-up one.
         liked = error.kind in {"platform_rejected", "platform_wrong_record"}
@@ -127,7 +127,7 @@ async def _examine_store(settings: Settings) -> AsyncIterator[Check]:
     part = f"store {_place(settings.redis_url)}"
     try:
         await store.check()
-    except StoreUnsafe as error:
+    except StoreNotDurable as error:
         yield Check(part, f"durability {settings.durability}", "failed", str(error))
     except WaybillError as error:
         yield Check(part, "a write", "failed", f"{error.kind}: {error}")
@@ -140,26 +140,26 @@ async def _examine_store(settings: Settings) -> AsyncIterator[Check]:
 
 
 async def _version(store: Store) -> Check:
-    return Check("", "version", "ok", await Overview(store.client, store.keys).server())
+    return Check("", "version", "ok", await StoreInspector(store.client, store.keys).server())
 
 
 async def _memory(store: Store) -> Check:
     used, percent = await store.sampler.memory()
-    told = f"{used / 1_048_576:.1f} MiB, {percent} % of its limit" if percent else f"{used / 1_048_576:.1f} MiB"
-    return Check("", "memory", "warning" if percent >= MEMORY_WARNING_PERCENT else "ok", told)
+    detail = f"{used / 1_048_576:.1f} MiB, {percent} % of its limit" if percent else f"{used / 1_048_576:.1f} MiB"
+    return Check("", "memory", "warning" if percent >= MEMORY_WARNING_PERCENT else "ok", detail)
 
 
 async def _clock(store: Store) -> Check:
     before = time.time()
     seconds, microseconds = [int(part) for part in await store.client.command("TIME")]
     after = time.time()
-    return judge_clocks(seconds + microseconds / 1_000_000, (before + after) / 2)
+    return check_clock_skew(seconds + microseconds / 1_000_000, (before + after) / 2)
 
 
-def judge_clocks(theirs: float, ours: float) -> Check:
+def check_clock_skew(theirs: float, ours: float) -> Check:
     """Say whether two clocks, in seconds since the epoch, are near enough to each other."""
     skew = abs(theirs - ours)
-    result: Result = "failed" if skew > SKEW_FAILED_SECONDS else "warning" if skew > SKEW_WARNING_SECONDS else "ok"
+    result: CheckResult = "failed" if skew > SKEW_FAILED_SECONDS else "warning" if skew > SKEW_WARNING_SECONDS else "ok"
     return Check("", "clock", result, f"{skew:.3f} s apart from ours")
 
 

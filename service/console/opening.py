@@ -8,16 +8,16 @@ from pathlib import Path
 from msgspec import Struct
 
 from service.config import Config, load_config
-from service.config.retention import covering_windows
+from service.config.retention import extend_retention_to_dedupe_windows
 from service.console.dev_instance import adopt_dev_instance
-from service.outbound import Outbound
+from service.outbound import HttpClient
 from service.platforms import Platform, build_platforms
 from service.settings import Settings, load_settings
 from service.sources import Source, build_sources
 from service.store import Shards, Store, open_shards
 
 
-class Parts(Struct, frozen=True):
+class CliContext(Struct, frozen=True):
     """What is configured, built."""
 
     settings: Settings
@@ -26,7 +26,7 @@ class Parts(Struct, frozen=True):
     sources: Mapping[str, Source]
 
 
-def read_settings() -> Settings:
+def settings_from_environ() -> Settings:
     """Read the settings of the environment, or of a running `waybill dev` if the environment names no installation.
 
     Raises:
@@ -37,7 +37,7 @@ def read_settings() -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def opened_parts() -> AsyncGenerator[Parts]:
+async def open_context() -> AsyncGenerator[CliContext]:
     """Build what is configured; nothing is connected.
 
     Raises:
@@ -45,15 +45,15 @@ async def opened_parts() -> AsyncGenerator[Parts]:
     """
     settings = load_settings(os.environ)
     config = load_config(Path(settings.config), os.environ)
-    settings = covering_windows(settings, config)
-    async with Outbound(settings, config.outbound.allow_private_hosts) as outbound:
+    settings = extend_retention_to_dedupe_windows(settings, config)
+    async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
         platforms = build_platforms(config.platforms, os.environ, outbound)
         sources = build_sources(config, os.environ, platforms, settings)
-        yield Parts(settings, config, platforms, sources)
+        yield CliContext(settings, config, platforms, sources)
 
 
 @contextlib.asynccontextmanager
-async def opened_stores(settings: Settings) -> AsyncGenerator[tuple[Store | Shards, list[Store]]]:
+async def open_stores(settings: Settings) -> AsyncGenerator[tuple[Store | Shards, list[Store]]]:
     """Open what events are taken in by, and give it with each store behind it.
 
     Raises:

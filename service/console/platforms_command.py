@@ -15,26 +15,33 @@ import msgspec
 from msgspec import Struct
 
 from service.config import Config, load_config
-from service.console.bulk import YES, confirm
-from service.console.opening import read_settings
+from service.console.bulk import YES_OPTION, confirm
+from service.console.opening import settings_from_environ
 from service.console.printing import JSON, Columns, print_json, print_rows, print_text
-from service.console.reaching import STDERR, Way, ask_at, opened_remote, operator_here, reaching
-from service.errors import ConfigError, StoreUnavailable, StoreUnsafe
+from service.console.reaching import (
+    STDERR,
+    ConnectionOptions,
+    connection_options,
+    local_actor,
+    open_api_client,
+    run_with,
+)
+from service.errors import ConfigError, StoreNotDurable, StoreUnavailable
 from service.log import configure
-from service.outbound import Outbound
+from service.outbound import HttpClient
 from service.oversight.platform_reads import ReadView, list_reads, read_platform
 from service.oversight.platform_writes import WriteView, Wrote, list_writes, write_platform
-from service.plain import Plain
+from service.plain import JsonValue
 from service.platforms import Platform
 from service.platforms.building import build_platforms
-from service.platforms.manners import Manners
+from service.platforms.manners import SharedThrottles
 from service.settings import Settings, load_settings
 from service.store import Store
 
 RAW = click.option("--raw", is_flag=True, help="As the platform gives it, personal data and all. Takes the role admin.")
 
 
-class Account(Struct, frozen=True):
+class AccountRow(Struct, frozen=True):
     """A configured account and what kind of platform it is."""
 
     account: str
@@ -49,7 +56,7 @@ READ_COLUMNS: Columns[ReadView] = {
 }
 
 
-class Accounts(Protocol):
+class PlatformAccess(Protocol):
     """What can be asked here, of the admin API or of waybill.yaml."""
 
     async def list_platforms(self) -> Sequence[Any]:
@@ -60,7 +67,9 @@ class Accounts(Protocol):
         """See Desk."""
         ...
 
-    async def read_platform(self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool) -> Plain:
+    async def read_platform(
+        self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool
+    ) -> JsonValue:
         """See Desk."""
         ...
 
@@ -81,14 +90,14 @@ def platforms() -> None:
 @platforms.command("list")
 @click.argument("account", required=False)
 @JSON
-@reaching
-def list_(account: str | None, *, as_json: bool, way: Way) -> None:
+@connection_options
+def list_(account: str | None, *, as_json: bool, connection: ConnectionOptions) -> None:
     """List the accounts, or what can be asked of one of them."""
     if account is None:
-        accounts = ask_at(_opened(way), lambda desk: desk.list_platforms())
+        accounts = run_with(_opened(connection), lambda client: client.list_platforms())
         print_rows(accounts, ACCOUNT_COLUMNS, as_json=as_json, nothing="no platforms are configured")
         return
-    reads = ask_at(_opened(way), lambda desk: desk.list_reads(account))
+    reads = run_with(_opened(connection), lambda client: client.list_reads(account))
     print_rows(reads, READ_COLUMNS, as_json=as_json, nothing=f"nothing can be asked of {account}")
 
 
@@ -97,20 +106,20 @@ def list_(account: str | None, *, as_json: bool, way: Way) -> None:
 @click.argument("operation")
 @click.argument("values", nargs=-1)
 @RAW
-@reaching
-def get(account: str, operation: str, values: tuple[str, ...], *, raw: bool, way: Way) -> None:
+@connection_options
+def get(account: str, operation: str, values: tuple[str, ...], *, raw: bool, connection: ConnectionOptions) -> None:
     """Ask for one thing or one page of a list, and print it as JSON; personal data is taken out unless --raw.
 
     VALUES are the operation's required arguments in order, and NAME=VALUE for the others.
     """
 
-    async def go(desk: Accounts) -> Plain:
-        reads = {read.operation: read for read in await desk.list_reads(account)}
+    async def go(client: PlatformAccess) -> JsonValue:
+        reads = {read.operation: read for read in await client.list_reads(account)}
         if operation not in reads:
             raise ConfigError(operation[:64], f"{account} has no such read", f"one of {', '.join(reads)}")
-        return await desk.read_platform(account, operation, _arguments(reads[operation], values), raw=raw)
+        return await client.read_platform(account, operation, _arguments(reads[operation], values), raw=raw)
 
-    print_text(msgspec.json.format(msgspec.json.encode(ask_at(_opened(way), go)), indent=2).decode())
+    print_text(msgspec.json.format(msgspec.json.encode(run_with(_opened(connection), go)), indent=2).decode())
 
 
 @platforms.command("write")
@@ -118,29 +127,31 @@ def get(account: str, operation: str, values: tuple[str, ...], *, raw: bool, way
 @click.argument("operation")
 @click.argument("ids", nargs=-1)
 @click.option("--body", help="What to write: a JSON object, @FILE, or @- for stdin.")
-@YES
-@reaching
-def write(account: str, operation: str, ids: tuple[str, ...], *, body: str | None, yes: bool, way: Way) -> None:
+@YES_OPTION
+@connection_options
+def write(
+    account: str, operation: str, ids: tuple[str, ...], *, body: str | None, yes: bool, connection: ConnectionOptions
+) -> None:
     """Change one thing on a platform, once, and print the status and the id of what was written.
 
     IDS are the operation's, in order. With --url it takes the role admin. If the answer does not come, look on the
     platform before you repeat it.
     """
-    told = _read_body(body)
+    payload = _read_body(body)
 
-    async def go(desk: Accounts) -> Wrote:
-        wanted = {each.operation: each for each in await desk.list_writes(account)}
-        if operation not in wanted:
-            known = ", ".join(wanted) or "none: it is only asked"
+    async def go(client: PlatformAccess) -> Wrote:
+        writes = {each.operation: each for each in await client.list_writes(account)}
+        if operation not in writes:
+            known = ", ".join(writes) or "none: it is only asked"
             raise ConfigError(operation[:64], f"{account} has no such write", f"one of {known}")
-        names = wanted[operation].ids
+        names = writes[operation].ids
         if len(ids) != len(names):
             raise ConfigError("IDS", f"{len(ids)} were given", f"give {' '.join(names) or 'none'}, in order")
         if not yes:
             confirm(f"{operation} will be done on {account}. Go on?")
-        return await desk.write_platform(account, operation, dict(zip(names, ids, strict=True)), told)
+        return await client.write_platform(account, operation, dict(zip(names, ids, strict=True)), payload)
 
-    print_json(ask_at(_opened(way), go))
+    print_json(run_with(_opened(connection), go))
 
 
 def _read_body(body: str | None) -> bytes | None:
@@ -160,64 +171,66 @@ def _arguments(read: ReadView, values: tuple[str, ...]) -> dict[str, str]:
     return dict(zip(read.required, plain, strict=True)) | named
 
 
-class Configured:
+class LocalPlatformAccess:
     """The accounts of waybill.yaml, asked from here."""
 
     def __init__(self, config: Config, platforms: Mapping[str, Platform]) -> None:
         self._config = config
         self._platforms = platforms
 
-    async def list_platforms(self) -> Sequence[Account]:
-        """See Accounts."""
-        return [Account(name, str(each.__struct_config__.tag)) for name, each in self._config.platforms.items()]
+    async def list_platforms(self) -> Sequence[AccountRow]:
+        """See PlatformAccess."""
+        return [AccountRow(name, str(each.__struct_config__.tag)) for name, each in self._config.platforms.items()]
 
     async def list_reads(self, account: str) -> Sequence[ReadView]:
-        """See Accounts."""
+        """See PlatformAccess."""
         return list_reads(self._config.platforms, account)
 
-    async def read_platform(self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool) -> Plain:
-        """See Accounts."""
+    async def read_platform(
+        self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool
+    ) -> JsonValue:
+        """See PlatformAccess."""
         sight = "raw" if raw else "redacted"
         return await read_platform(self._config.platforms, self._platforms, account, operation, arguments, sight=sight)
 
     async def list_writes(self, account: str) -> Sequence[WriteView]:
-        """See Accounts."""
+        """See PlatformAccess."""
         return list_writes(self._config.platforms, account)
 
     async def write_platform(self, account: str, operation: str, ids: Mapping[str, str], body: bytes | None) -> Wrote:
-        """See Accounts."""
+        """See PlatformAccess."""
         configs, whom = self._config.platforms, {"account": account, "operation": operation}
-        return await write_platform(configs, self._platforms, operator_here(), **whom, ids=ids, body=body)
+        return await write_platform(configs, self._platforms, local_actor(), **whom, ids=ids, body=body)
 
 
 @contextlib.asynccontextmanager
-async def _opened(way: Way) -> AsyncGenerator[Accounts]:
-    if way.url is not None:
-        async with opened_remote(load_settings(os.environ), way) as remote:
+async def _opened(connection: ConnectionOptions) -> AsyncGenerator[PlatformAccess]:
+    if connection.url is not None:
+        async with open_api_client(load_settings(os.environ), connection) as remote:
             yield remote
         return
-    settings = read_settings()
+    settings = settings_from_environ()
     configure("service", settings.log_level, settings.log_line_bytes_max, STDERR)
     async with _opened_here(settings, load_config(Path(settings.config), os.environ)) as configured:
         yield configured
 
 
 @contextlib.asynccontextmanager
-async def _opened_here(settings: Settings, config: Config) -> AsyncGenerator[Configured]:
+async def _opened_here(settings: Settings, config: Config) -> AsyncGenerator[LocalPlatformAccess]:
     store = Store(settings)
     try:
-        async with Outbound(settings, config.outbound.allow_private_hosts) as outbound:
+        async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
             sharing = await _sharing(store, settings)
-            yield Configured(config, build_platforms(config.platforms, os.environ, outbound, sharing))
+            yield LocalPlatformAccess(config, build_platforms(config.platforms, os.environ, outbound, sharing))
     finally:
-        with contextlib.suppress(StoreUnavailable, StoreUnsafe):
+        with contextlib.suppress(StoreUnavailable, StoreNotDurable):
             await store.close()
 
 
-async def _sharing(store: Store, settings: Settings) -> Manners | None:
+async def _sharing(store: Store, settings: Settings) -> SharedThrottles | None:
     try:
-        await store.limits.rests()
-    except (StoreUnavailable, StoreUnsafe) as error:
+        await store.limits.open_circuits()
+    except (StoreUnavailable, StoreNotDurable) as error:
         click.echo(f"waybill: limits and pauses are not shared, the store does not answer: {error}", err=True)
         return None
-    return Manners(store.limits, store.tokens, settings.fetch_timeout_seconds)
+    return SharedThrottles(store.limits, store.tokens, settings.fetch_timeout_seconds)

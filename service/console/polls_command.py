@@ -3,10 +3,10 @@
 import click
 
 from service.console.printing import JSON, Columns, print_rows
-from service.console.reaching import Way, ask, reaching
+from service.console.reaching import ConnectionOptions, connection_options, run_with_client
 from service.oversight.installation import PollView
 
-COLUMNS: Columns[PollView] = {
+POLL_COLUMNS: Columns[PollView] = {
     "source": lambda poll: poll.source,
     "polling": lambda poll: poll.polling,
     "passes": lambda poll: poll.passes,
@@ -20,7 +20,12 @@ COLUMNS: Columns[PollView] = {
 
 @click.command()
 @JSON
-@reaching
-def polls(*, as_json: bool, way: Way) -> None:
+@connection_options
+def polls(*, as_json: bool, connection: ConnectionOptions) -> None:
     """Tell how the polls stand; the counts are those of the pass under way."""
-    print_rows(ask(way, lambda desk: desk.list_polls()), COLUMNS, as_json=as_json, nothing="no source was polled yet")
+    print_rows(
+        run_with_client(connection, lambda client: client.list_polls()),
+        POLL_COLUMNS,
+        as_json=as_json,
+        nothing="no source was polled yet",
+    )

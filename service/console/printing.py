@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-Row = TypeVar("Row")
-Columns = Mapping[str, Callable[[Row], Any]]
+RowT = TypeVar("RowT")
+Columns = Mapping[str, Callable[[RowT], Any]]
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
@@ -20,7 +20,7 @@ ID_WIDTH = 32
 _CONTROLS = {code: f"\\u{code:04x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
 
 
-def print_rows(rows: Sequence[Row], columns: Columns[Row], *, as_json: bool, nothing: str) -> None:
+def print_rows(rows: Sequence[RowT], columns: Columns[RowT], *, as_json: bool, nothing: str) -> None:
     """Print a list; `nothing` is what a person is told of an empty one."""
     if as_json:
         for row in rows:

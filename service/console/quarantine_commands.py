@@ -11,11 +11,11 @@ import click
 import msgspec
 from msgspec import Struct
 
-from service.console.bulk import YES, confirm
-from service.console.desk import Desk
+from service.console.bulk import YES_OPTION, confirm
+from service.console.desk import AdminClient
 from service.console.printing import JSON, Columns, print_json, print_rows, print_text
-from service.console.reaching import Way, ask, reaching
-from service.oversight.quarantine import RefusedRow, Reviewed
+from service.console.reaching import ConnectionOptions, connection_options, run_with_client
+from service.oversight.quarantine import QuarantineRow, Reverified
 
 EXIT_NOT_ALL = 1
 NOTHING = "nothing is in quarantine"
@@ -24,7 +24,7 @@ PAGE = 200
 SOURCE = click.option("--source", help="All that this source has there.")
 RAW = click.option("--raw", is_flag=True, help="With body and headers as they are. Takes the role admin.")
 
-COLUMNS: Columns[RefusedRow] = {
+COLUMNS: Columns[QuarantineRow] = {
     "id": lambda row: row.id,
     "source": lambda row: row.source,
     "received at": lambda row: row.received_at,
@@ -72,69 +72,73 @@ def quarantine() -> None:
 @quarantine.command(name="list")
 @SOURCE
 @JSON
-@reaching
-def list_refused(source: str | None, *, as_json: bool, way: Way) -> None:
+@connection_options
+def list_quarantine(source: str | None, *, as_json: bool, connection: ConnectionOptions) -> None:
     """List refused deliveries, newest first."""
 
-    async def collect(desk: Desk) -> list[RefusedRow]:
-        return [row async for row in _rows(desk, source)]
+    async def collect(client: AdminClient) -> list[QuarantineRow]:
+        return [row async for row in _rows(client, source)]
 
-    print_rows(ask(way, collect), COLUMNS, as_json=as_json, nothing=NOTHING)
+    print_rows(run_with_client(connection, collect), COLUMNS, as_json=as_json, nothing=NOTHING)
 
 
 @quarantine.command()
-@click.argument("refused_id", metavar="ID")
+@click.argument("quarantined_id", metavar="ID")
 @RAW
-@reaching
-def show(refused_id: str, *, raw: bool, way: Way) -> None:
+@connection_options
+def show(quarantined_id: str, *, raw: bool, connection: ConnectionOptions) -> None:
     """Show one as JSON, with credentials, signatures and personal data left out."""
-    view = ask(way, lambda desk: desk.show_refused(refused_id, raw=raw))
+    view = run_with_client(connection, lambda client: client.get_quarantined(quarantined_id, raw=raw))
     print_text(msgspec.json.format(msgspec.json.encode(view)).decode())
 
 
 @quarantine.command()
 @choosing
 @JSON
-@reaching
-def reverify(choice: Choice, *, as_json: bool, way: Way) -> None:
+@connection_options
+def reverify(choice: Choice, *, as_json: bool, connection: ConnectionOptions) -> None:
     """Judge them again by what is configured now, and change nothing. Exit code 1 if one would be refused again."""
-    _tell(ask(way, lambda desk: _each(desk, choice, desk.verify_refused)), as_json=as_json)
+    _print_reverified(
+        run_with_client(connection, lambda client: _each(client, choice, client.reverify_quarantined)), as_json=as_json
+    )
 
 
 @quarantine.command()
 @choosing
 @JSON
-@reaching
-def release(choice: Choice, *, as_json: bool, way: Way) -> None:
+@connection_options
+def release(choice: Choice, *, as_json: bool, connection: ConnectionOptions) -> None:
     """Take those in that are good by what is configured now; they leave the quarantine. The others stay."""
-    _tell(ask(way, lambda desk: _each(desk, choice, desk.accept_refused)), as_json=as_json)
+    _print_reverified(
+        run_with_client(connection, lambda client: _each(client, choice, client.release_quarantined)), as_json=as_json
+    )
 
 
 @quarantine.command()
 @choosing
-@YES
+@YES_OPTION
 @JSON
-@reaching
-def delete(choice: Choice, *, yes: bool, as_json: bool, way: Way) -> None:
+@connection_options
+def delete(choice: Choice, *, yes: bool, as_json: bool, connection: ConnectionOptions) -> None:
     """Delete quarantined deliveries."""
 
-    async def go(desk: Desk) -> int:
-        chosen = [refused_id async for refused_id in _chosen(desk, choice)]
+    async def go(client: AdminClient) -> int:
+        chosen = [quarantined_id async for quarantined_id in _chosen(client, choice)]
         if not (choice.ids or yes) and chosen:
             confirm(f"{len(chosen)} refused deliveries will be deleted. Go on?")
-        return len([await desk.discard_refused(refused_id) for refused_id in chosen])
+        return len([await client.delete_quarantined(quarantined_id) for quarantined_id in chosen])
 
-    deleted = ask(way, go)
+    deleted = run_with_client(connection, go)
     if as_json:
         print_json({"deleted": deleted})
     else:
         click.echo(f"{deleted} deleted")
 
 
-async def _rows(desk: Desk, source: str | None) -> AsyncIterator[RefusedRow]:
+async def _rows(client: AdminClient, source: str | None) -> AsyncIterator[QuarantineRow]:
     after: str | None = None
     while True:
-        page = await desk.list_refused(source, PAGE, after)
+        page = await client.list_quarantine(source, PAGE, after)
         for row in page.items:
             yield row
         after = page.next
@@ -142,19 +146,21 @@ async def _rows(desk: Desk, source: str | None) -> AsyncIterator[RefusedRow]:
             return
 
 
-async def _chosen(desk: Desk, choice: Choice) -> AsyncIterator[str]:
-    for refused_id in choice.ids:
-        yield refused_id
+async def _chosen(client: AdminClient, choice: Choice) -> AsyncIterator[str]:
+    for quarantined_id in choice.ids:
+        yield quarantined_id
     if not choice.ids:
-        async for row in _rows(desk, choice.source):
+        async for row in _rows(client, choice.source):
             yield row.id
 
 
-async def _each(desk: Desk, choice: Choice, review: Callable[[str], Awaitable[Reviewed]]) -> list[Reviewed]:
-    return [await review(refused_id) async for refused_id in _chosen(desk, choice)]
+async def _each(
+    client: AdminClient, choice: Choice, review: Callable[[str], Awaitable[Reverified]]
+) -> list[Reverified]:
+    return [await review(quarantined_id) async for quarantined_id in _chosen(client, choice)]
 
 
-def _tell(reviewed: list[Reviewed], *, as_json: bool) -> None:
+def _print_reverified(reviewed: list[Reverified], *, as_json: bool) -> None:
     """Tell of each, and end with 1 where one is refused again."""
     if not reviewed:
         click.echo(NOTHING, err=True)
@@ -163,7 +169,7 @@ def _tell(reviewed: list[Reviewed], *, as_json: bool) -> None:
             print_json(each)
         else:
             events = ", ".join(f"{event.status} {event.event_id or ''}".rstrip() for event in each.events)
-            told = (each.id, each.source, each.result, each.code, each.detail, events)
-            print_text("  ".join(cell for cell in told if cell))
+            cells = (each.id, each.source, each.result, each.code, each.detail, events)
+            print_text("  ".join(cell for cell in cells if cell))
     if any(each.result == "rejected" for each in reviewed):
         sys.exit(EXIT_NOT_ALL)

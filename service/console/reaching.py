@@ -19,23 +19,23 @@ from urllib.parse import urlsplit
 import click
 from msgspec import Struct
 
-from service.console.desk import Desk
-from service.console.direct import Direct
-from service.console.opening import opened_stores, read_settings
-from service.console.remote import Remote
-from service.errors import ConfigError, Refusal, WaybillError
+from service.console.desk import AdminClient
+from service.console.direct import DirectClient
+from service.console.opening import open_stores, settings_from_environ
+from service.console.remote import AdminApiClient
+from service.errors import ConfigError, Rejection, WaybillError
 from service.log import configure
-from service.outbound import Outbound
-from service.oversight.audit import Operator
-from service.oversight.places import places_of
+from service.outbound import HttpClient
+from service.oversight.audit import Actor
+from service.oversight.places import name_stores
 from service.settings import Settings, load_settings
 
-AnyDesk = TypeVar("AnyDesk")
-Found = TypeVar("Found")
+AnyClient = TypeVar("AnyClient")
+T = TypeVar("T")
 
 EXIT_FAILED = 1
-EXIT_MISTAKE = 2
-MISTAKES = frozenset({400, 404, 409, 422})
+EXIT_USAGE = 2
+USAGE_ERROR_STATUSES = frozenset({400, 404, 409, 422})
 """Statuses of what asking differently mends."""
 
 BAD_GATEWAY = 502
@@ -46,7 +46,7 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 STDERR = 2
 
 
-class Way(Struct, frozen=True):
+class ConnectionOptions(Struct, frozen=True):
     """Where to, and with what: no `url` leads to the stores."""
 
     url: str | None
@@ -70,7 +70,7 @@ class Way(Struct, frozen=True):
         return token.strip()
 
 
-class Failed(click.ClickException):
+class CommandError(click.ClickException):
     """What ends a command, told in one line."""
 
     def __init__(self, message: str, exit_code: int = EXIT_FAILED) -> None:
@@ -82,8 +82,8 @@ class Failed(click.ClickException):
         click.echo(f"waybill: {self.format_message()}", file=file, err=file is None)
 
 
-def reaching(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say where the installation is; it takes them as `way`."""
+def connection_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say where the installation is; it takes them as `connection`."""
 
     @click.option(
         "--url",
@@ -105,36 +105,36 @@ def reaching(command: Callable[..., None]) -> Callable[..., None]:
         token_file: Path | None,
         **kwargs: object,
     ) -> None:
-        command(*args, way=Way(url or None, token, token_file), **kwargs)
+        command(*args, connection=ConnectionOptions(url or None, token, token_file), **kwargs)
 
     return reached
 
 
-def ask(way: Way, question: Callable[[Desk], Awaitable[Found]]) -> Found:
+def run_with_client(connection: ConnectionOptions, question: Callable[[AdminClient], Awaitable[T]]) -> T:
     """Open a desk, ask there, close it.
 
     Raises:
-        Failed: what was refused, that nobody answers, or a mistake in the settings or in waybill.yaml.
+        CommandError: what was refused, that nobody answers, or a mistake in the settings or in waybill.yaml.
     """
-    return ask_at(_opened_desk(way), question)
+    return run_with(_open_client(connection), question)
 
 
-def ask_at(desk: AbstractAsyncContextManager[AnyDesk], question: Callable[[AnyDesk], Awaitable[Found]]) -> Found:
-    """Ask at a desk that may be less than a whole one, as `ask` does."""
+def run_with(client: AbstractAsyncContextManager[AnyClient], question: Callable[[AnyClient], Awaitable[T]]) -> T:
+    """Ask at a desk that may be less than a whole one, as `run_with_client` does."""
 
-    async def run() -> Found:
-        async with desk as opened:
+    async def run() -> T:
+        async with client as opened:
             return await question(opened)
 
     try:
         return asyncio.run(run())
-    except Refusal as refusal:
-        told = f"{refusal.code}: {refusal.detail}" if refusal.status == BAD_GATEWAY else refusal.detail
-        raise Failed(told, EXIT_MISTAKE if refusal.status in MISTAKES else EXIT_FAILED) from refusal
+    except Rejection as refusal:
+        message = f"{refusal.code}: {refusal.detail}" if refusal.status == BAD_GATEWAY else refusal.detail
+        raise CommandError(message, EXIT_USAGE if refusal.status in USAGE_ERROR_STATUSES else EXIT_FAILED) from refusal
     except ConfigError as error:
-        raise Failed(str(error), EXIT_MISTAKE) from error  # a person reads it, and no log
+        raise CommandError(str(error), EXIT_USAGE) from error  # a person reads it, and no log
     except WaybillError as error:
-        raise Failed(f"{error.kind}: {error}") from error
+        raise CommandError(f"{error.kind}: {error}") from error
 
 
 def _read_url(url: str) -> tuple[str, str]:
@@ -148,34 +148,34 @@ def _read_url(url: str) -> tuple[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def opened_remote(settings: Settings, way: Way) -> AsyncGenerator[Remote]:
+async def open_api_client(settings: Settings, connection: ConnectionOptions) -> AsyncGenerator[AdminApiClient]:
     """Open the way by the admin API.
 
     Raises:
         ConfigError: there is no token, or no address.
     """
-    url, token = way.url or "", way.read_token()
+    url, token = connection.url or "", connection.read_token()
     scheme, host = _read_url(url)
     if scheme == "http" and host not in LOOPBACK:
         click.echo("waybill: the token goes over the network unencrypted; take https, or a port-forward", err=True)
-    async with Outbound(settings) as outbound:
-        yield Remote(outbound, url, token)
+    async with HttpClient(settings) as outbound:
+        yield AdminApiClient(outbound, url, token)
 
 
 @contextlib.asynccontextmanager
-async def _opened_desk(way: Way) -> AsyncGenerator[Desk]:
-    if way.url is not None:
-        async with opened_remote(load_settings(os.environ), way) as remote:
+async def _open_client(connection: ConnectionOptions) -> AsyncGenerator[AdminClient]:
+    if connection.url is not None:
+        async with open_api_client(load_settings(os.environ), connection) as remote:
             yield remote
         return
-    settings = read_settings()
+    settings = settings_from_environ()
     # To stderr, since stdout is the answer's alone.
     configure("service", settings.log_level, settings.log_line_bytes_max, STDERR)
-    async with Outbound(settings) as outbound, opened_stores(settings) as (opened, stores):
-        yield Direct(settings, dict(os.environ), places_of(stores), opened, outbound, operator_here())
+    async with HttpClient(settings) as outbound, open_stores(settings) as (opened, stores):
+        yield DirectClient(settings, dict(os.environ), name_stores(stores), opened, outbound, local_actor())
 
 
-def operator_here() -> Operator:
+def local_actor() -> Actor:
     """Say who sits at this terminal: whoever reaches the store may do anything."""
     name = os.environ.get("USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}"
-    return Operator(name, "admin", "command", socket.gethostname())
+    return Actor(name, "admin", "command", socket.gethostname())

@@ -8,29 +8,29 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import Struct, structs
 
-from service.dry_runs import Comparison, DryRun
-from service.errors import Refusal
+from service.dry_runs import DryRun, RulebookComparison
+from service.errors import Rejection
 from service.events import RecordRef
-from service.outbound import Outbound
-from service.oversight.forgetting import Forgotten
+from service.outbound import HttpClient
+from service.oversight.forgetting import ErasureReport
 from service.oversight.installation import PlatformView, PollView, SourceView, StoreView, WorkerView
-from service.oversight.listing import EventPage, FoundPage
+from service.oversight.listing import EventPage, MatchedPage
 from service.oversight.platform_reads import ReadView
 from service.oversight.platform_writes import WriteView, Wrote
-from service.oversight.quarantine import Discarded, RefusedPage, RefusedView, Reviewed
-from service.oversight.replaying import Bulk, Change, ChangePage
-from service.oversight.rulebooks import Kept, Publication
+from service.oversight.quarantine import Deleted, QuarantinedView, QuarantinePage, Reverified
+from service.oversight.replaying import BulkRequest, EventChange, EventChangePage
+from service.oversight.rulebooks import Publication, StoredRulebook
 from service.oversight.trying import Candidate
 from service.oversight.views import EventView
-from service.oversight.wanted import Wanted
-from service.plain import Plain
+from service.oversight.wanted import EventFilter
+from service.plain import JsonValue
 from service.rules import Rule
 from service.rules.document import FORMAT, Document
 from service.rules.publishing import Published
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
-SECONDS_MAX = 120.0
+TIMEOUT_SECONDS = 120.0
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 PATH = "/api/v1"
 PUBLICATIONS_PER_PAGE = 200
@@ -38,21 +38,21 @@ NO_ROUTE = "Not Found"
 """What is said of a path that no route has: the port for senders answers so, and an API of another version."""
 
 
-class KeptRule(Rule, frozen=True, kw_only=True, forbid_unknown_fields=False):
+class RuleResponse(Rule, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """A rule as the API gives it."""
 
     origin: str
 
-    def bare(self) -> Rule:
+    def without_origin(self) -> Rule:
         """Give it as it stands in a rule file."""
         return Rule(**{name: getattr(self, name) for name in Rule.__struct_fields__})
 
 
-class KeptRules(Struct, frozen=True):
+class RulebookResponse(Struct, frozen=True):
     """A version as the API gives it."""
 
     version: str
-    rules: tuple[KeptRule, ...]
+    rules: tuple[RuleResponse, ...]
 
 
 class PublicationPage(Struct, frozen=True):
@@ -62,62 +62,62 @@ class PublicationPage(Struct, frozen=True):
     next: str | None = None
 
 
-class Remote:
+class AdminApiClient:
     """A Desk on the admin API at `url`."""
 
-    def __init__(self, outbound: Outbound, url: str, token: str) -> None:
+    def __init__(self, outbound: HttpClient, url: str, token: str) -> None:
         self._outbound = outbound
         self._url = url.rstrip("/").removesuffix(PATH) + PATH
         self._headers = {"authorization": f"Bearer {token}", "accept": "application/json"}
 
-    async def list_events(self, wanted: Wanted, limit: int, after: str | None) -> EventPage:
+    async def list_events(self, event_filter: EventFilter, limit: int, after: str | None) -> EventPage:
         """See Desk."""
-        return await self._get("/events", EventPage, **structs.asdict(wanted), limit=limit, after=after)
+        return await self._get("/events", EventPage, **structs.asdict(event_filter), limit=limit, after=after)
 
-    async def search_events(self, text: str, limit: int) -> FoundPage:
+    async def search_events(self, text: str, limit: int) -> MatchedPage:
         """See Desk."""
-        return await self._get("/events/search", FoundPage, text=text, limit=limit)
+        return await self._get("/events/search", MatchedPage, text=text, limit=limit)
 
-    async def show_event(self, event_id: str, *, raw: bool, dead_only: bool) -> EventView:
+    async def get_event(self, event_id: str, *, raw: bool, dead_only: bool) -> EventView:
         """See Desk."""
         return await self._get(f"/{_kind(dead_only=dead_only)}/{_segment(event_id)}", EventView, raw=raw or None)
 
-    async def replay_event(self, event_id: str, *, again: bool, dry_run: bool) -> Change:
+    async def replay_event(self, event_id: str, *, again: bool, dry_run: bool) -> EventChange:
         """See Desk."""
         order = {"rerun_done": again, "dry_run": dry_run}
-        return await self._post(f"/events/{_segment(event_id)}/replay", Change, order)
+        return await self._post(f"/events/{_segment(event_id)}/replay", EventChange, order)
 
-    async def replay_page(self, bulk: Bulk, *, again: bool) -> ChangePage:
+    async def replay_page(self, bulk: BulkRequest, *, again: bool) -> EventChangePage:
         """See Desk."""
-        return await self._post("/events/replay", ChangePage, structs.asdict(bulk) | {"rerun_done": again})
+        return await self._post("/events/replay", EventChangePage, structs.asdict(bulk) | {"rerun_done": again})
 
-    async def discard_event(self, event_id: str, reason: str) -> Change:
+    async def discard_event(self, event_id: str, reason: str) -> EventChange:
         """See Desk."""
-        return await self._post(f"/dead-letters/{_segment(event_id)}/discard", Change, {"reason": reason})
+        return await self._post(f"/dead-letters/{_segment(event_id)}/discard", EventChange, {"reason": reason})
 
-    async def discard_page(self, bulk: Bulk, reason: str) -> ChangePage:
+    async def discard_page(self, bulk: BulkRequest, reason: str) -> EventChangePage:
         """See Desk."""
-        return await self._post("/dead-letters/discard", ChangePage, structs.asdict(bulk) | {"reason": reason})
+        return await self._post("/dead-letters/discard", EventChangePage, structs.asdict(bulk) | {"reason": reason})
 
-    async def list_refused(self, source: str | None, limit: int, after: str | None) -> RefusedPage:
+    async def list_quarantine(self, source: str | None, limit: int, after: str | None) -> QuarantinePage:
         """See Desk."""
-        return await self._get("/quarantine", RefusedPage, source=source, limit=limit, after=after)
+        return await self._get("/quarantine", QuarantinePage, source=source, limit=limit, after=after)
 
-    async def show_refused(self, refused_id: str, *, raw: bool) -> RefusedView:
+    async def get_quarantined(self, quarantined_id: str, *, raw: bool) -> QuarantinedView:
         """See Desk."""
-        return await self._get(f"/quarantine/{_segment(refused_id)}", RefusedView, raw=raw or None)
+        return await self._get(f"/quarantine/{_segment(quarantined_id)}", QuarantinedView, raw=raw or None)
 
-    async def verify_refused(self, refused_id: str) -> Reviewed:
+    async def reverify_quarantined(self, quarantined_id: str) -> Reverified:
         """See Desk."""
-        return await self._post(f"/quarantine/{_segment(refused_id)}/reverify", Reviewed)
+        return await self._post(f"/quarantine/{_segment(quarantined_id)}/reverify", Reverified)
 
-    async def accept_refused(self, refused_id: str) -> Reviewed:
+    async def release_quarantined(self, quarantined_id: str) -> Reverified:
         """See Desk."""
-        return await self._post(f"/quarantine/{_segment(refused_id)}/release", Reviewed)
+        return await self._post(f"/quarantine/{_segment(quarantined_id)}/release", Reverified)
 
-    async def discard_refused(self, refused_id: str) -> Discarded:
+    async def delete_quarantined(self, quarantined_id: str) -> Deleted:
         """See Desk."""
-        return await self._call("DELETE", f"/quarantine/{_segment(refused_id)}", None, Discarded)
+        return await self._call("DELETE", f"/quarantine/{_segment(quarantined_id)}", None, Deleted)
 
     async def list_sources(self) -> Sequence[SourceView]:
         """See Desk."""
@@ -139,16 +139,18 @@ class Remote:
         """See Desk."""
         return await self._get("/polls", list[PollView])
 
-    async def forget(self, platform: str, customer_id: str, *, dry_run: bool) -> Forgotten:
+    async def erase_customer(self, platform: str, customer_id: str, *, dry_run: bool) -> ErasureReport:
         """See Desk."""
         order = {"platform": platform, "customer_id": customer_id, "dry_run": dry_run}
-        return await self._post("/erasures", Forgotten, order)
+        return await self._post("/erasures", ErasureReport, order)
 
     async def list_reads(self, account: str) -> Sequence[ReadView]:
         """See Desk."""
         return await self._get(f"/platforms/{_segment(account)}/reads", list[ReadView])
 
-    async def read_platform(self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool) -> Plain:
+    async def read_platform(
+        self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool
+    ) -> JsonValue:
         """See Desk."""
         path = f"/platforms/{_segment(account)}/reads/{_segment(operation)}"
         return await self._get(path, object, **arguments, raw=raw or None)
@@ -161,20 +163,22 @@ class Remote:
         """Make one change; `body` is JSON.
 
         Raises:
-            Refusal: 422 `invalid`: the body is no JSON object.
+            Rejection: 422 `invalid`: the body is no JSON object.
         """
         try:
-            told = None if body is None else msgspec.json.decode(body, type=dict[str, Any])
+            payload = None if body is None else msgspec.json.decode(body, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Refusal(422, "invalid", f"the body: {error}") from error
+            raise Rejection(422, "invalid", f"the body: {error}") from error
         path = f"/platforms/{_segment(account)}/writes/{_segment(operation)}"
-        return await self._post(path, Wrote, {"ids": ids, "body": told})
+        return await self._post(path, Wrote, {"ids": ids, "body": payload})
 
-    async def rulebook(self, version: str | None) -> Kept:
+    async def get_rulebook(self, version: str | None) -> StoredRulebook:
         """See Desk."""
-        kept = await self._get(f"/rulebook/versions/{_segment(version)}" if version else "/rulebook", KeptRules)
-        files, api = (tuple(rule.bare() for rule in kept.rules if rule.origin == origin) for origin in ("file", "api"))
-        return Kept(kept.version, Document(format=FORMAT, file_rules=files, api_rules=api))
+        kept = await self._get(f"/rulebook/versions/{_segment(version)}" if version else "/rulebook", RulebookResponse)
+        files, api = (
+            tuple(rule.without_origin() for rule in kept.rules if rule.origin == origin) for origin in ("file", "api")
+        )
+        return StoredRulebook(kept.version, Document(format=FORMAT, file_rules=files, api_rules=api))
 
     async def list_publications(self) -> Sequence[Publication]:
         """See Desk."""
@@ -190,43 +194,43 @@ class Remote:
 
     async def apply_rules(self, rules: Sequence[Rule], author: str | None, note: str) -> Published:
         """See Desk; the author is the token's name."""
-        _refuse_author(author)
+        _reject_author(author)
         return await self._put("/rulebook/files", Published, {"rules": rules, "note": note})
 
-    async def restore_rulebook(self, version: str, author: str | None, note: str) -> Published:
+    async def rollback_rulebook(self, version: str, author: str | None, note: str) -> Published:
         """See Desk; the author is the token's name."""
-        _refuse_author(author)
-        before = (await self.rulebook(None)).version
-        kept = await self._post("/rulebook/rollback", KeptRules, {"version": version, "note": note})
+        _reject_author(author)
+        before = (await self.get_rulebook(None)).version
+        kept = await self._post("/rulebook/rollback", RulebookResponse, {"version": version, "note": note})
         return Published(kept.version, len(kept.rules), changed=kept.version != before)
 
-    async def try_event(self, candidate: Candidate, event_id: str) -> DryRun:
+    async def dry_run_event(self, candidate: Candidate, event_id: str) -> DryRun:
         """See Desk."""
         return await self._post("/dry-runs", DryRun, _tried(candidate) | {"event": event_id})
 
-    async def try_record(self, candidate: Candidate, ref: RecordRef) -> DryRun:
+    async def dry_run_record(self, candidate: Candidate, ref: RecordRef) -> DryRun:
         """See Desk."""
         return await self._post("/dry-runs", DryRun, _tried(candidate) | {"fetch": structs.asdict(ref)})
 
-    async def compare_rules(self, candidate: Candidate, events: int) -> Comparison:
+    async def compare_rules(self, candidate: Candidate, events: int) -> RulebookComparison:
         """See Desk."""
-        return await self._post("/dry-runs/compare", Comparison, _tried(candidate) | {"last": events})
+        return await self._post("/dry-runs/compare", RulebookComparison, _tried(candidate) | {"last": events})
 
-    async def _get(self, path: str, kind: type[Answer], **query: object) -> Answer:
+    async def _get(self, path: str, kind: type[T], **query: object) -> T:
         pairs = {name: _text(value) for name, value in query.items() if value is not None}
         return await self._call("GET", f"{path}?{urlencode(pairs)}" if pairs else path, None, kind)
 
-    async def _post(self, path: str, kind: type[Answer], order: Mapping[str, Any] | None = None) -> Answer:
+    async def _post(self, path: str, kind: type[T], order: Mapping[str, Any] | None = None) -> T:
         return await self._call("POST", path, None if order is None else msgspec.json.encode(order), kind)
 
-    async def _put(self, path: str, kind: type[Answer], order: Mapping[str, Any]) -> Answer:
+    async def _put(self, path: str, kind: type[T], order: Mapping[str, Any]) -> T:
         return await self._call("PUT", path, msgspec.json.encode(order), kind)
 
-    async def _call(self, method: str, path: str, body: bytes | None, kind: type[Answer]) -> Answer:
+    async def _call(self, method: str, path: str, body: bytes | None, kind: type[T]) -> T:
         """Call the API.
 
         Raises:
-            Refusal: what it refuses, with its own status and code; `unreadable` for an answer that is not its own.
+            Rejection: what it refuses, with its own status and code; `unreadable` for an answer that is not its own.
             TransientError: it does not answer.
         """
         headers = self._headers if body is None else {**self._headers, "content-type": "application/json"}
@@ -235,7 +239,7 @@ class Remote:
             self._url + path,
             headers=headers,
             body=body,
-            seconds_max=SECONDS_MAX,
+            seconds_max=TIMEOUT_SECONDS,
             bytes_max=ANSWER_BYTES_MAX,
             guarded=False,
         )
@@ -245,10 +249,10 @@ class Remote:
             return msgspec.json.decode(answer.body, type=kind)
         except (msgspec.DecodeError, KeyError, UnicodeDecodeError) as error:
             detail = f"What answered {answer.status} at {self._url} is no admin API of this version; its port is 8081."
-            raise Refusal(answer.status, "unreadable", detail) from error
+            raise Rejection(answer.status, "unreadable", detail) from error
 
 
-def _refusal(status: int, body: bytes) -> Refusal:
+def _refusal(status: int, body: bytes) -> Rejection:
     """Read what an answer refuses.
 
     Raises:
@@ -257,10 +261,10 @@ def _refusal(status: int, body: bytes) -> Refusal:
     problem = msgspec.json.decode(body, type=dict[str, Any])
     if problem["detail"] == NO_ROUTE:
         raise KeyError(NO_ROUTE)
-    return Refusal(status, str(problem["code"]), " ".join(_told(problem)))
+    return Rejection(status, str(problem["code"]), " ".join(_problem_details(problem)))
 
 
-def _told(problem: Mapping[str, Any]) -> Iterator[str]:
+def _problem_details(problem: Mapping[str, Any]) -> Iterator[str]:
     """Give what a problem says, and of each mistake its place."""
     yield str(problem["detail"])
     for fault in problem.get("errors", ()):
@@ -268,9 +272,11 @@ def _told(problem: Mapping[str, Any]) -> Iterator[str]:
         yield f"{fault['pointer'] or 'the whole'}: {fault['detail']}{fix}."
 
 
-def _refuse_author(author: str | None) -> None:
+def _reject_author(author: str | None) -> None:
     if author is not None:
-        raise Refusal(422, "invalid", "--author is for the way by the stores; the API knows who you are by your token.")
+        raise Rejection(
+            422, "invalid", "--author is for the way by the stores; the API knows who you are by your token."
+        )
 
 
 def _tried(candidate: Candidate) -> dict[str, Any]:

@@ -11,11 +11,11 @@ import msgspec
 
 from service.console.dev_instance import adopt_dev_instance
 from service.console.printing import Columns, print_json, print_rows
-from service.console.reaching import Way, ask, reaching
+from service.console.reaching import ConnectionOptions, connection_options, run_with_client
 from service.errors import ConfigError
-from service.oversight.rulebooks import Kept, Publication
+from service.oversight.rulebooks import Publication, StoredRulebook
 from service.rules.commands import FILES, read_files
-from service.rules.comparing import compare_documents
+from service.rules.comparing import diff_rulebooks
 from service.rules.language import Rule
 from service.rules.publishing import Published
 
@@ -37,23 +37,27 @@ VERSION = click.option("--version", "version", default=None, help="A former vers
 @AUTHOR
 @NOTE
 @JSON
-@reaching
-def apply(files: tuple[Path, ...], author: str | None, note: str, *, as_json: bool, way: Way) -> None:
+@connection_options
+def apply(
+    files: tuple[Path, ...], author: str | None, note: str, *, as_json: bool, connection: ConnectionOptions
+) -> None:
     """Put FILES, or those that waybill.yaml names, into force. Rules made in the admin API stay."""
-    if way.url is None:
+    if connection.url is None:
         adopt_dev_instance(os.environ)
     found = [rule for file in read_files(files) for rule in file.rules]
-    _tell_published(ask(way, lambda desk: desk.apply_rules(found, author, note)), as_json=as_json)
+    _print_published(
+        run_with_client(connection, lambda client: client.apply_rules(found, author, note)), as_json=as_json
+    )
 
 
 @click.command()
 @click.argument("rule_id", required=False)
 @JSON
 @VERSION
-@reaching
-def show(rule_id: str | None, version: str | None, *, as_json: bool, way: Way) -> None:
+@connection_options
+def show(rule_id: str | None, version: str | None, *, as_json: bool, connection: ConnectionOptions) -> None:
     """Show the version in force and its rules in full, or the one rule of that id."""
-    kept = _kept(way, version)
+    kept = _kept(connection, version)
     shown = [rule for rule in kept.document.rules if rule_id in {None, rule.id}]
     if rule_id is not None and not shown:
         raise ConfigError(rule_id, f"no rule of that id in version {kept.version}", "waybill rules list names them")
@@ -66,10 +70,10 @@ def show(rule_id: str | None, version: str | None, *, as_json: bool, way: Way) -
 
 @click.command(name="list")
 @JSON
-@reaching
-def list_rules(*, as_json: bool, way: Way) -> None:
+@connection_options
+def list_rules(*, as_json: bool, connection: ConnectionOptions) -> None:
     """List the rules in force, one a line, in the order in which they are judged."""
-    document = _kept(way, None).document
+    document = _kept(connection, None).document
     made_in_api = {rule.id for rule in document.api_rules}
     rows = [_row(rule, in_api=rule.id in made_in_api) for rule in sorted(document.rules, key=_order)]
     print_rows(rows, {name: itemgetter(name) for name in RULE_COLUMNS}, as_json=as_json, nothing="no rules")
@@ -77,10 +81,10 @@ def list_rules(*, as_json: bool, way: Way) -> None:
 
 @click.command()
 @JSON
-@reaching
-def history(*, as_json: bool, way: Way) -> None:
+@connection_options
+def history(*, as_json: bool, connection: ConnectionOptions) -> None:
     """List the versions that were published, newest first, with author and note."""
-    entries = ask(way, lambda desk: desk.list_publications())
+    entries = run_with_client(connection, lambda client: client.list_publications())
     print_rows(entries, PUBLICATION_COLUMNS, as_json=as_json, nothing="nothing was published yet")
 
 
@@ -88,10 +92,10 @@ def history(*, as_json: bool, way: Way) -> None:
 @click.argument("before")
 @click.argument("after", required=False)
 @JSON
-@reaching
-def diff(before: str, after: str | None, *, as_json: bool, way: Way) -> None:
+@connection_options
+def diff(before: str, after: str | None, *, as_json: bool, connection: ConnectionOptions) -> None:
     """Show what changed between two versions, rule by rule; AFTER is by default the version in force."""
-    changes = compare_documents(_kept(way, before).document, _kept(way, after).document)
+    changes = diff_rulebooks(_kept(connection, before).document, _kept(connection, after).document)
     if as_json:
         for change in changes:
             print_json(change)
@@ -109,19 +113,21 @@ def diff(before: str, after: str | None, *, as_json: bool, way: Way) -> None:
 @AUTHOR
 @NOTE
 @JSON
-@reaching
-def rollback(version: str, author: str | None, note: str, *, as_json: bool, way: Way) -> None:
+@connection_options
+def rollback(version: str, author: str | None, note: str, *, as_json: bool, connection: ConnectionOptions) -> None:
     """Put a former VERSION in force again, as a whole: rules of files and of the admin API."""
-    _tell_published(ask(way, lambda desk: desk.restore_rulebook(version, author, note)), as_json=as_json)
+    _print_published(
+        run_with_client(connection, lambda client: client.rollback_rulebook(version, author, note)), as_json=as_json
+    )
 
 
 @click.command()
 @click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), help="Write files there.")
 @VERSION
-@reaching
-def export(folder: Path | None, version: str | None, *, way: Way) -> None:
+@connection_options
+def export(folder: Path | None, version: str | None, *, connection: ConnectionOptions) -> None:
     """Write the rules in force as rule files: files.yaml and api.yaml in a folder, or all on standard output."""
-    document = _kept(way, version).document
+    document = _kept(connection, version).document
     if folder is None:
         click.echo(msgspec.yaml.encode(document.rules).decode(), nl=False)
         return
@@ -132,11 +138,11 @@ def export(folder: Path | None, version: str | None, *, way: Way) -> None:
             click.echo(f"{folder / name}: {len(rules)} rules")
 
 
-def _kept(way: Way, version: str | None) -> Kept:
-    return ask(way, lambda desk: desk.rulebook(version))
+def _kept(connection: ConnectionOptions, version: str | None) -> StoredRulebook:
+    return run_with_client(connection, lambda client: client.get_rulebook(version))
 
 
-def _tell_published(done: Published, *, as_json: bool) -> None:
+def _print_published(done: Published, *, as_json: bool) -> None:
     if as_json:
         print_json(done)
         return

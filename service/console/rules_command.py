@@ -12,12 +12,12 @@ import msgspec
 from msgspec import Struct
 
 from service.actions import load_actions
-from service.console.desk import Desk
-from service.console.dry_run_telling import tell_comparison, tell_dry_run
-from service.console.reaching import Way, ask, reaching
+from service.console.desk import AdminClient
+from service.console.dry_run_telling import format_comparison, format_dry_run
+from service.console.reaching import ConnectionOptions, connection_options, run_with_client
 from service.console.rulebook_commands import apply, diff, export, history, list_rules, rollback, show
 from service.console.rules_test_command import rules_test
-from service.dry_runs import LAST_EVENTS_MAX, Comparison, DryRun
+from service.dry_runs import LAST_EVENTS_MAX, DryRun, RulebookComparison
 from service.errors import ConfigError
 from service.events import RecordRef
 from service.oversight.trying import Candidate
@@ -27,7 +27,7 @@ from service.rules.commands import rules
 EXIT_DIFFERENT = 1
 
 
-class Wanted(Struct, frozen=True):
+class RuleSelection(Struct, frozen=True):
     """What to judge, and by which rules."""
 
     event: str | None
@@ -48,7 +48,7 @@ class Wanted(Struct, frozen=True):
 )
 @click.option("--version", default=None, help="A former version to try; by default the one in force.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@reaching
+@connection_options
 def dry_run(
     event: str | None,
     record: str | None,
@@ -57,36 +57,36 @@ def dry_run(
     version: str | None,
     *,
     as_json: bool,
-    way: Way,
+    connection: ConnectionOptions,
 ) -> None:
     """Judge without acting. With --last, exits with 1 if anything would be otherwise."""
     if sum(item is not None for item in (event, record, last)) != 1:
         raise click.UsageError("give exactly one of --event, --record and --last")
-    wanted = Wanted(event, record, last, files, version)
-    candidate = _candidate(wanted)
-    found = ask(way, lambda desk: _run(desk, candidate, wanted))
+    selection = RuleSelection(event, record, last, files, version)
+    candidate = _candidate(selection)
+    found = run_with_client(connection, lambda client: _run(client, candidate, selection))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found)))
     else:
-        for line in tell_dry_run(found) if isinstance(found, DryRun) else tell_comparison(found):
+        for line in format_dry_run(found) if isinstance(found, DryRun) else format_comparison(found):
             click.echo(line)
-    if isinstance(found, Comparison) and found.differences:
+    if isinstance(found, RulebookComparison) and found.differences:
         sys.exit(EXIT_DIFFERENT)
 
 
-def _candidate(wanted: Wanted) -> Candidate:
-    if not wanted.files:
-        return Candidate(version=wanted.version)
-    read = read_rule_files(wanted.files, load_actions())
+def _candidate(selection: RuleSelection) -> Candidate:
+    if not selection.files:
+        return Candidate(version=selection.version)
+    read = read_rule_files(selection.files, load_actions())
     return Candidate(rules=[rule for file in read for rule in file.rules])
 
 
-async def _run(desk: Desk, candidate: Candidate, wanted: Wanted) -> DryRun | Comparison:
-    if wanted.last is not None:
-        return await desk.compare_rules(candidate, wanted.last)
-    if wanted.event is not None:
-        return await desk.try_event(candidate, wanted.event)
-    return await desk.try_record(candidate, _ref(wanted.record or ""))
+async def _run(client: AdminClient, candidate: Candidate, selection: RuleSelection) -> DryRun | RulebookComparison:
+    if selection.last is not None:
+        return await client.compare_rules(candidate, selection.last)
+    if selection.event is not None:
+        return await client.dry_run_event(candidate, selection.event)
+    return await client.dry_run_record(candidate, _ref(selection.record or ""))
 
 
 for command in (rules_test, apply, show, list_rules, history, diff, rollback, export, dry_run):

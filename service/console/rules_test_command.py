@@ -15,15 +15,15 @@ import click
 from service.actions import load_actions
 from service.config import PlatformConfig, load_config
 from service.config.decoding import did_you_mean
-from service.console.opening import opened_parts
-from service.errors import ConfigError, Refusal
+from service.console.opening import open_context
+from service.errors import ConfigError, Rejection
 from service.events import Delivery, Fact
 from service.platforms import PLATFORMS
-from service.platforms.captured import Captured, read_captured
+from service.platforms.captured import RecordedAnswer, read_recorded_answer
 from service.records import Record
 from service.rules import Rulebook, write_document
 from service.rules.commands import read_files
-from service.rules.examples import Example, Result, find_example_files, read_examples, run_examples
+from service.rules.examples import RuleTest, RuleTestResult, find_test_files, read_tests, run_tests
 from service.settings import load_settings
 from service.signatures import Verified
 from service.sources import Source
@@ -42,14 +42,14 @@ def rules_test(files: tuple[Path, ...], rule_files: tuple[Path, ...]) -> None:
     Exits with 1 if an example turns out otherwise, 2 if rules or examples have a mistake.
     """
     read = read_files(rule_files)
-    found = files or find_example_files([file.path for file in read])
+    found = files or find_test_files([file.path for file in read])
     if not found:
         raise ConfigError("examples", "there are none beside the rule files", "write one: NAME.examples.yaml")
     rulebook = Rulebook.load(write_document([rule for file in read for rule in file.rules]), load_actions())
     answers, deliveries = Answers(), Deliveries()
-    examples = [example for path in found for example in read_examples(path, answers, deliveries)]
-    results = list(run_examples(rulebook, examples))
-    _tell(results)
+    examples = [example for path in found for example in read_tests(path, answers, deliveries)]
+    results = list(run_tests(rulebook, examples))
+    _print_results(results)
     if any(result.differences for result in results):
         sys.exit(EXIT_FAILED)
 
@@ -60,14 +60,14 @@ class Answers:
     def __init__(self) -> None:
         self._accounts: Mapping[str, PlatformConfig] | None = None
 
-    def __call__(self, example: Example, at: str) -> tuple[Record, Any]:
+    def __call__(self, example: RuleTest, at: str) -> tuple[Record, Any]:
         """Read one.
 
         Raises:
             ConfigError: no such platform, no such answer of it, or a waybill.yaml that cannot be read.
         """
-        captured = Captured(str(example.platform), example.type, example.raw, example.currency)
-        return read_captured(captured, {} if captured.platform in PLATFORMS else self._read_accounts(), at)
+        captured = RecordedAnswer(str(example.platform), example.type, example.raw, example.currency)
+        return read_recorded_answer(captured, {} if captured.platform in PLATFORMS else self._read_accounts(), at)
 
     def _read_accounts(self) -> Mapping[str, PlatformConfig]:
         if self._accounts is None:
@@ -95,23 +95,23 @@ class Deliveries:
             fix = did_you_mean(delivery.source, self._sources)
             raise ConfigError(f"{at}.source", f"there is no source {delivery.source!r} in waybill.yaml", fix)
         try:
-            facts = source.read(delivery, Verified(None, delivery.body)).facts
-        except Refusal as refusal:
+            facts = source.parse(delivery, Verified(None, delivery.body)).facts
+        except Rejection as refusal:
             fix = "keep the delivery as it was sent, and the headers that tell its type"
             raise ConfigError(f"{at}.delivery", refusal.detail.removesuffix("."), fix) from None
-        told = [fact for fact in facts if fact.record is not None]
-        if len(told) != 1:
-            reason = f"the delivery tells of {len(told)} events about a record, not of one"
+        with_record = [fact for fact in facts if fact.record is not None]
+        if len(with_record) != 1:
+            reason = f"the delivery tells of {len(with_record)} events about a record, not of one"
             raise ConfigError(f"{at}.delivery", reason, "keep one that the source takes in, without the others")
-        return told[0]
+        return with_record[0]
 
 
 async def _build_sources() -> Mapping[str, Source]:
-    async with opened_parts() as parts:
+    async with open_context() as parts:
         return parts.sources
 
 
-def _tell(results: Sequence[Result]) -> None:
+def _print_results(results: Sequence[RuleTestResult]) -> None:
     for result in results:
         click.echo(f"{'ok    ' if not result.differences else 'FAILED'} {result.name}")
         for line in result.differences:

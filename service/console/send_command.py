@@ -14,17 +14,17 @@ from msgspec import Struct
 
 from service.config import Config
 from service.console.dev_instance import adopt_dev_instance
-from service.console.opening import Parts, opened_parts
+from service.console.opening import CliContext, open_context
 from service.console.sending import Sender, send_all
-from service.console.templates import Made, Wanted, render
+from service.console.templates import SampleDelivery, SampleRequest, render
 from service.errors import ConfigError, TransientError
 from service.events import new_event_id
-from service.outbound import Answer, Outbound
+from service.outbound import HttpClient, HttpResponse
 
-EXIT_REFUSED = 1
+EXIT_REJECTED = 1
 
 
-class Order(Struct, frozen=True):
+class SendRequest(Struct, frozen=True):
     """What the command line asks for."""
 
     source: str
@@ -50,27 +50,27 @@ class Order(Struct, frozen=True):
 @click.option("--content-type", default="application/json", show_default=True, help="What the body is said to be.")
 def send(**asked: object) -> None:
     """Sign and post deliveries as the sender of SOURCE would; print each answer. Exit code 1 unless all were taken."""
-    order = msgspec.convert({name: asked[name] for name in Order.__struct_fields__}, Order)
+    order = msgspec.convert({name: asked[name] for name in SendRequest.__struct_fields__}, SendRequest)
     statuses = asyncio.run(_send(order))
     if order.count > 1:
         click.echo("  ".join(f"{status}: {number}" for status, number in sorted(statuses.items())), err=True)
     if any(not status.startswith("2") for status in statuses):
-        sys.exit(EXIT_REFUSED)
+        sys.exit(EXIT_REJECTED)
 
 
-async def _send(order: Order) -> Counter[str]:
+async def _send(order: SendRequest) -> Counter[str]:
     statuses: Counter[str] = Counter()
     adopt_dev_instance(os.environ)
-    async with opened_parts() as parts:
+    async with open_context() as parts:
         sender = _sender(order, parts)
         make = _maker(order, parts.config)
-        async with Outbound(parts.settings) as outbound:
+        async with HttpClient(parts.settings) as outbound:
             async for answer in send_all(sender, outbound, make, order.count, order.rate):
                 statuses[_show(answer, sender.url)] += 1
     return statuses
 
 
-def _show(answer: Answer | TransientError, url: str) -> str:
+def _show(answer: HttpResponse | TransientError, url: str) -> str:
     """Print one answer; give its status, or the kind of what went wrong."""
     if isinstance(answer, TransientError):
         click.echo(f"{answer.kind}  {answer}; is waybill serve at {url}? --url or WAYBILL_PORT says where it is")
@@ -79,7 +79,7 @@ def _show(answer: Answer | TransientError, url: str) -> str:
     return str(answer.status)
 
 
-def _sender(order: Order, parts: Parts) -> Sender:
+def _sender(order: SendRequest, parts: CliContext) -> Sender:
     config = parts.config.sources.get(order.source)
     if config is None or config.verify is None:
         fix = f"name one of {', '.join(name for name, source in parts.config.sources.items() if source.verify)}"
@@ -89,7 +89,7 @@ def _sender(order: Order, parts: Parts) -> Sender:
     return Sender(order.source, config, secret, url, order.content_type)
 
 
-def _secret(order: Order, config: Config) -> str:
+def _secret(order: SendRequest, config: Config) -> str:
     """Give what to sign with; the empty text where the scheme has no secret at all."""
     if order.secret_env is not None:
         if order.secret_env not in os.environ:
@@ -100,20 +100,20 @@ def _secret(order: Order, config: Config) -> str:
     return refs[0].resolve(os.environ, f"sources.{order.source}.verify") if refs else ""
 
 
-def _maker(order: Order, config: Config) -> Callable[[], tuple[str, Made]]:
+def _maker(order: SendRequest, config: Config) -> Callable[[], tuple[str, SampleDelivery]]:
     """Give what makes each delivery with its event's id; from a file the body is the same each time."""
     if (order.file is None) == (order.event is None):
         raise click.UsageError("give the body by --file, or make one by --event")
     if order.file is not None:
         body = sys.stdin.buffer.read() if order.file == "-" else _read(order.file)
-        return lambda: (new_event_id(), Made(body))
+        return lambda: (new_event_id(), SampleDelivery(body))
     source, event = config.sources[order.source], order.event or ""
     platform = config.platforms[source.platform]
 
-    def make() -> tuple[str, Made]:
+    def make() -> tuple[str, SampleDelivery]:
         event_id, at = new_event_id(), datetime.now(UTC).isoformat(timespec="milliseconds")
-        wanted = Wanted(event, order.record_id, event_id, at)
-        return event_id, render(wanted, source, platform)
+        request = SampleRequest(event, order.record_id, event_id, at)
+        return event_id, render(request, source, platform)
 
     return make
 

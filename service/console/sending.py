@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from msgspec import Struct
 
 from service.config import SourceConfig
-from service.console.templates import Made
+from service.console.templates import SampleDelivery
 from service.errors import TransientError
-from service.outbound import Answer, Outbound
+from service.outbound import HttpClient, HttpResponse
 from service.signatures import Unverified
 
 IN_FLIGHT_MAX = 32
@@ -26,7 +26,7 @@ class Sender(Struct, frozen=True):
     url: str
     content_type: str
 
-    def sign(self, made: Made, event_id: str, now: float) -> tuple[str, dict[str, str]]:
+    def sign(self, made: SampleDelivery, event_id: str, now: float) -> tuple[str, dict[str, str]]:
         """Give the whole address and the headers of one delivery."""
         scheme = self.config.verify or Unverified()
         signed = scheme.sign(made.body, self.secret, event_id, int(now))
@@ -37,26 +37,26 @@ class Sender(Struct, frozen=True):
 
 async def send_all(
     sender: Sender,
-    outbound: Outbound,
-    make: Callable[[], tuple[str, Made]],
+    outbound: HttpClient,
+    make: Callable[[], tuple[str, SampleDelivery]],
     count: int,
     per_second: float | None,
-) -> AsyncIterator[Answer | TransientError]:
+) -> AsyncIterator[HttpResponse | TransientError]:
     """Send `count` deliveries and give their answers as they come; `make` makes each with its event's id."""
-    room = asyncio.Semaphore(IN_FLIGHT_MAX)
+    slots = asyncio.Semaphore(IN_FLIGHT_MAX)
     began = time.monotonic()
 
-    async def one(place: int) -> Answer | TransientError:
+    async def one(place: int) -> HttpResponse | TransientError:
         if per_second:
             # Each by its own moment, so that slow answers do not lower the rate.
             await asyncio.sleep(began + place / per_second - time.monotonic())
-        async with room:
+        async with slots:
             event_id, made = make()
             url, headers = sender.sign(made, event_id, time.time())
             return await _post(outbound, url, headers, made.body)
 
     window = IN_FLIGHT_MAX * 2
-    waiting: list[asyncio.Task[Answer | TransientError]] = []
+    waiting: list[asyncio.Task[HttpResponse | TransientError]] = []
     for place in range(count):
         waiting.append(asyncio.get_running_loop().create_task(one(place)))
         if len(waiting) >= window:
@@ -65,7 +65,9 @@ async def send_all(
         yield await task
 
 
-async def _post(outbound: Outbound, url: str, headers: Mapping[str, str], body: bytes) -> Answer | TransientError:
+async def _post(
+    outbound: HttpClient, url: str, headers: Mapping[str, str], body: bytes
+) -> HttpResponse | TransientError:
     try:
         return await outbound.request(
             "POST", url, headers=headers, body=body, seconds_max=SECONDS_MAX, bytes_max=ANSWER_BYTES_MAX, guarded=False

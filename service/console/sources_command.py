@@ -3,10 +3,10 @@
 import click
 
 from service.console.printing import JSON, Columns, print_rows
-from service.console.reaching import Way, ask, reaching
+from service.console.reaching import ConnectionOptions, connection_options, run_with_client
 from service.oversight.installation import SourceView
 
-COLUMNS: Columns[SourceView] = {
+SOURCE_COLUMNS: Columns[SourceView] = {
     "name": lambda source: source.name,
     "platform": lambda source: source.platform,
     "path": lambda source: source.path,
@@ -21,8 +21,8 @@ COLUMNS: Columns[SourceView] = {
 
 @click.command()
 @JSON
-@reaching
-def sources(*, as_json: bool, way: Way) -> None:
+@connection_options
+def sources(*, as_json: bool, connection: ConnectionOptions) -> None:
     """List the configured sources, and how many refused deliveries of each are kept."""
-    found = ask(way, lambda desk: desk.list_sources())
-    print_rows(found, COLUMNS, as_json=as_json, nothing="no sources are configured")
+    found = run_with_client(connection, lambda client: client.list_sources())
+    print_rows(found, SOURCE_COLUMNS, as_json=as_json, nothing="no sources are configured")

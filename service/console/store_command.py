@@ -6,18 +6,18 @@ from typing import Any
 import click
 
 from service.console.printing import JSON, print_fields, print_json, print_table
-from service.console.reaching import Way, ask, reaching
+from service.console.reaching import ConnectionOptions, connection_options, run_with_client
 from service.oversight.installation import StoreView
-from service.oversight.wanted import moment_text
+from service.oversight.wanted import format_timestamp
 
 
 @click.command()
 @click.option("--memory/--no-memory", default=True, help="Tell what takes the memory, by looking at every key.")
 @JSON
-@reaching
-def store(*, memory: bool, as_json: bool, way: Way) -> None:
+@connection_options
+def store(*, memory: bool, as_json: bool, connection: ConnectionOptions) -> None:
     """Tell how each store fares: what waits, durability, the sweep, and what takes its memory."""
-    for place, view in enumerate(ask(way, lambda desk: desk.list_stores(weigh=memory))):
+    for place, view in enumerate(run_with_client(connection, lambda client: client.list_stores(weigh=memory))):
         if as_json:
             print_json(view)
             continue
@@ -42,5 +42,7 @@ def _fields(view: StoreView) -> Mapping[str, Any]:
         "jobs": f"{queue.due} due, {queue.deferred} deferred, {queue.running} running",
         "oldest": f"{queue.oldest_age_ms} ms",
         "workers": queue.workers,
-        "sweep": f"by {sweep.sweeper or 'nobody'}, last {moment_text(sweep.clock_ms) if sweep.clock_ms else 'never'}",
+        "sweep": (
+            f"by {sweep.sweeper or 'nobody'}, last {format_timestamp(sweep.clock_ms) if sweep.clock_ms else 'never'}"
+        ),
     }

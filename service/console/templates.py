@@ -13,18 +13,18 @@ from service.config import PlatformConfig, SourceConfig
 from service.config.platforms import FlowRetailConfig, OpenFoodNetworkConfig, PackCloudConfig
 from service.envelopes import CustomEnvelope, PlatformEnvelope, StandardWebhooksEnvelope
 from service.envelopes.cloudevents import STRUCTURED
-from service.envelopes.pointed import RecordDetour
+from service.envelopes.pointed import RecordOverride
 from service.envelopes.pointers import parse_pointer
 
 
-class Made(Struct, frozen=True):
+class SampleDelivery(Struct, frozen=True):
     """A delivery to be signed: its body, and the headers that tell what the body does not."""
 
     body: bytes
     headers: Mapping[str, str] = {}
 
 
-class Wanted(Struct, frozen=True):
+class SampleRequest(Struct, frozen=True):
     """What is to be told: `event` in the sender's words, the record's `id`, this event's own id, and the moment."""
 
     event: str
@@ -33,61 +33,61 @@ class Wanted(Struct, frozen=True):
     at: str
 
 
-def render(wanted: Wanted, source: SourceConfig, platform: PlatformConfig) -> Made:
+def render(request: SampleRequest, source: SourceConfig, platform: PlatformConfig) -> SampleDelivery:
     """Make a delivery as the source's sender would."""
     envelope = source.envelope
     if isinstance(envelope, CustomEnvelope):
-        return _by_pointers(wanted, envelope)
+        return _by_pointers(request, envelope)
     if isinstance(envelope, PlatformEnvelope):
-        return Made(msgspec.json.encode(_by_platform(wanted, platform)))
+        return SampleDelivery(msgspec.json.encode(_by_platform(request, platform)))
     if isinstance(envelope, StandardWebhooksEnvelope):
-        told: dict[str, Any] = {"type": wanted.event, "timestamp": wanted.at, "data": {}}
-        return _with_record(told, envelope.record, "/data/id", wanted)
-    return _with_record(_cloudevent(wanted), envelope.record, "/subject", wanted)
+        content: dict[str, Any] = {"type": request.event, "timestamp": request.at, "data": {}}
+        return _with_record(content, envelope.record, "/data/id", request)
+    return _with_record(_cloudevent(request), envelope.record, "/subject", request)
 
 
-def _with_record(event: dict[str, Any], place: RecordDetour, usual: str, wanted: Wanted) -> Made:
+def _with_record(event: dict[str, Any], place: RecordOverride, usual: str, request: SampleRequest) -> SampleDelivery:
     """Put the record's id where the source looks for it, and its kind if the type does not name it."""
     if place.kind is not None and place.kind.startswith("/"):
-        _put(event, parse_pointer(place.kind), _name_of(_kind_of(wanted), place.kinds))
-    _put(event, parse_pointer(place.id or usual), wanted.id)
-    return Made(msgspec.json.encode(event), {"content-type": STRUCTURED} if "specversion" in event else {})
+        _put(event, parse_pointer(place.kind), _name_of(_kind_of(request), place.kinds))
+    _put(event, parse_pointer(place.id or usual), request.id)
+    return SampleDelivery(msgspec.json.encode(event), {"content-type": STRUCTURED} if "specversion" in event else {})
 
 
-def _by_platform(wanted: Wanted, platform: PlatformConfig) -> dict[str, Any]:
+def _by_platform(request: SampleRequest, platform: PlatformConfig) -> dict[str, Any]:
     match platform:
         case PackCloudConfig():
             return {
-                "event_code": wanted.event,
-                "id": wanted.event_id,
+                "event_code": request.event,
+                "id": request.event_id,
                 "organization_id": platform.organization_id,
-                "occurred_at": wanted.at,
-                "data": {"id": wanted.id},
+                "occurred_at": request.at,
+                "data": {"id": request.id},
             }
         case OpenFoodNetworkConfig():
-            data = {"order": {"number": wanted.id}}
-            return {"id": wanted.event_id, "at": wanted.at, "event": wanted.event, "data": data}
+            data = {"order": {"number": request.id}}
+            return {"id": request.event_id, "at": request.at, "event": request.event, "data": data}
         case FlowRetailConfig():
-            noun = "purchaseOrder" if wanted.event.startswith("PURCHASE") else "customer"
-            return {"action": wanted.event, "tenant": {"Uid": platform.tenant_uid}, noun: {"Uid": wanted.id}}
+            noun = "purchaseOrder" if request.event.startswith("PURCHASE") else "customer"
+            return {"action": request.event, "tenant": {"Uid": platform.tenant_uid}, noun: {"Uid": request.id}}
         case _:  # Pexip Engage: a custom platform has no envelope of its own
-            entity, _, event_type = wanted.event.partition(".")
+            entity, _, event_type = request.event.partition(".")
             key = "callbackRequest" if entity == "Callback Request" else "appointment"
-            data = {"eventType": event_type, key: {"id": wanted.id, "updatedAt": wanted.at}}
-            return {"id": wanted.event_id, "entity": entity, "data": data}
+            data = {"eventType": event_type, key: {"id": request.id, "updatedAt": request.at}}
+            return {"id": request.event_id, "entity": entity, "data": data}
 
 
-def _by_pointers(wanted: Wanted, envelope: CustomEnvelope) -> Made:
+def _by_pointers(request: SampleRequest, envelope: CustomEnvelope) -> SampleDelivery:
     event: dict[str, Any] = {}
-    kind, place = _kind_of(wanted), envelope.type
-    told = {
-        envelope.id: wanted.event_id,
-        place if isinstance(place, str) else None: wanted.event,
-        envelope.occurred_at: wanted.at,
+    kind, place = _kind_of(request), envelope.type
+    values = {
+        envelope.id: request.event_id,
+        place if isinstance(place, str) else None: request.event,
+        envelope.occurred_at: request.at,
         envelope.record.kind: _name_of(kind, envelope.record.kinds),
-        envelope.record.id: wanted.id,
+        envelope.record.id: request.id,
     }
-    for pointer, value in told.items():
+    for pointer, value in values.items():
         if pointer is not None and pointer.startswith("/"):
             _put(event, parse_pointer(pointer), value)
     body: Any = event
@@ -96,8 +96,8 @@ def _by_pointers(wanted: Wanted, envelope: CustomEnvelope) -> Made:
         body = {} if steps else [event]
         if steps:
             _put(body, steps, [event])
-    headers = {} if isinstance(place, str) else {place.header.lower(): wanted.event}
-    return Made(msgspec.json.encode(body), headers)
+    headers = {} if isinstance(place, str) else {place.header.lower(): request.event}
+    return SampleDelivery(msgspec.json.encode(body), headers)
 
 
 def _put(body: dict[str, Any], steps: tuple[str, ...], value: object) -> None:
@@ -106,9 +106,9 @@ def _put(body: dict[str, Any], steps: tuple[str, ...], value: object) -> None:
     body[steps[-1]] = value
 
 
-def _kind_of(wanted: Wanted) -> str:
+def _kind_of(request: SampleRequest) -> str:
     """`purchase_order.updated` is about a purchase order."""
-    return wanted.event.partition(".")[0]
+    return request.event.partition(".")[0]
 
 
 def _name_of(kind: str, kinds: Mapping[str, str]) -> str:
@@ -118,13 +118,13 @@ def _name_of(kind: str, kinds: Mapping[str, str]) -> str:
     return next((name for name, ours in kinds.items() if ours == kind), next(iter(kinds)))
 
 
-def _cloudevent(wanted: Wanted) -> dict[str, Any]:
+def _cloudevent(request: SampleRequest) -> dict[str, Any]:
     return {
         "specversion": "1.0",
-        "id": wanted.event_id,
+        "id": request.event_id,
         "source": "/waybill/send",
-        "type": wanted.event,
-        "time": wanted.at,
+        "type": request.event,
+        "time": request.at,
         "datacontenttype": "application/json",
         "data": {},
     }

@@ -23,16 +23,16 @@ POLL_SECONDS = 0.02
 STOP_SECONDS_MAX = 5.0
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
-Line = dict[str, Any]
+LogLine = dict[str, Any]
 
 
-class ChildFailed(WaybillError):
+class SubprocessFailed(WaybillError):
     """A child ended, or did not say in time what was waited for; the text holds the end of its output."""
 
     kind = "child_failed"
 
 
-class Child:
+class ChildProcess:
     """One process of ours and what it has said so far."""
 
     def __init__(self, name: str, process: "subprocess.Popen[bytes]", output: Path, errors: Path) -> None:
@@ -42,7 +42,7 @@ class Child:
         self.errors = errors
         self._read_bytes = 0
 
-    def new_lines(self) -> list[Line]:
+    def new_lines(self) -> list[LogLine]:
         """Give the JSON lines that came in since the last call; text that is no JSON object is left out."""
         with self.output.open("rb") as file:
             file.seek(self._read_bytes)
@@ -51,30 +51,32 @@ class Child:
         self._read_bytes += len(whole) + 1 if whole else 0
         return [line for text in whole.splitlines() if (line := _read_object(text)) is not None]
 
-    def wait_for(self, wanted: Callable[[Line], bool], seconds_max: float) -> Line:
-        """Wait for the first line from the start of the output that is `wanted`; `new_lines` is not affected.
+    def wait_for(self, predicate: Callable[[LogLine], bool], seconds_max: float) -> LogLine:
+        """Wait for the first line from the start of the output that is `predicate`; `new_lines` is not affected.
 
         Raises:
-            ChildFailed: the process ended, or the time is over.
+            SubprocessFailed: the process ended, or the time is over.
         """
         deadline = time.monotonic() + seconds_max
         while True:
             # Asked before the lines are read, so that the last words of one that ended are not missed.
             ended = self.process.poll() is not None
             for line in self.lines():
-                if wanted(line):
+                if predicate(line):
                     return line
             if ended:
-                raise ChildFailed(f"{self.name} ended with exit code {self.process.returncode}\n{self.last_words()}")
+                raise SubprocessFailed(
+                    f"{self.name} ended with exit code {self.process.returncode}\n{self.stderr_tail()}"
+                )
             if time.monotonic() > deadline:
-                raise ChildFailed(f"{self.name} said nothing of it in {seconds_max} s\n{self.last_words()}")
+                raise SubprocessFailed(f"{self.name} said nothing of it in {seconds_max} s\n{self.stderr_tail()}")
             time.sleep(POLL_SECONDS)
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[LogLine]:
         """Give all JSON lines from the start."""
         return [line for text in self.output.read_bytes().splitlines() if (line := _read_object(text)) is not None]
 
-    def last_words(self) -> str:
+    def stderr_tail(self) -> str:
         """Give the end of both outputs, for a person."""
         parts = (path.read_text(errors="replace")[-1_500:].strip() for path in (self.output, self.errors))
         return "\n".join(part for part in parts if part)
@@ -93,7 +95,7 @@ class Child:
             self.kill()
 
 
-def start_child(name: str, arguments: Sequence[str], environ: Mapping[str, str], directory: Path) -> Child:
+def start_child(name: str, arguments: Sequence[str], environ: Mapping[str, str], directory: Path) -> ChildProcess:
     """Start `waybill <arguments>` with its output in `<directory>/<name>.jsonl` and `.err`."""
     output, errors = directory / f"{name}.jsonl", directory / f"{name}.err"
     with output.open("wb") as out, errors.open("wb") as err:
@@ -104,12 +106,12 @@ def start_child(name: str, arguments: Sequence[str], environ: Mapping[str, str],
             stderr=err,
             env=dict(environ),
             start_new_session=True,  # a Ctrl-C at the terminal is for the parent, which stops its children in order
-            preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509 - started from the main thread only
+            preexec_fn=partial(kill_with_parent, os.getpid()),  # noqa: PLW1509 - started from the main thread only
         )
-    return Child(name, process, output, errors)
+    return ChildProcess(name, process, output, errors)
 
 
-def die_with(parent: int) -> None:  # pragma: no cover - in a forked process, before its program begins
+def kill_with_parent(parent: int) -> None:  # pragma: no cover - in a forked process, before its program begins
     """Run in a child before its program: let the kernel end it when the process `parent` is gone."""
     if sys.platform != "linux":
         return
@@ -118,7 +120,7 @@ def die_with(parent: int) -> None:  # pragma: no cover - in a forked process, be
         os._exit(1)
 
 
-def _read_object(text: bytes) -> Line | None:
+def _read_object(text: bytes) -> LogLine | None:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
     except msgspec.MsgspecError:

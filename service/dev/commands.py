@@ -17,14 +17,14 @@ import click
 
 from service.config import load_config
 from service.console.dev_instance import DevInstance, dev_instance_file
-from service.dev.children import ChildFailed
+from service.dev.children import SubprocessFailed
 from service.dev.demo import Demo
 from service.dev.example_event import find_example_event
 from service.dev.foreign_store import OWN_KEYS, check_foreign_store
 from service.dev.scenario import purchase_order
 from service.dev.stack import Stack, open_stack
-from service.dev.story import Story
-from service.dev.switches import Switches
+from service.dev.story import DemoReport
+from service.dev.switches import SandboxClient
 from service.errors import ConfigError
 
 EXIT_NOT_OK = 1
@@ -87,19 +87,19 @@ def demo(store_url: str | None, *, yes: bool) -> None:
     """
     settings = DEMO_SETTINGS | _store_settings(store_url, yes=yes)
     began = time.monotonic()
-    story = Story()
-    story.say("Starting a store, a sandbox platform, a service and a worker.")
-    story.say("Then ten deliveries are sent. The demo takes about 10 seconds.")
+    report = DemoReport()
+    report.print("Starting a store, a sandbox platform, a service and a worker.")
+    report.print("Then ten deliveries are sent. The demo takes about 10 seconds.")
     with (
         _ended_in_order(),
         _directory() as directory,
         open_stack(directory, os.environ, settings, None, store_url) as stack,
     ):
-        rows = Demo(stack, story).play()
-    story.table(rows)
+        rows = Demo(stack, report).run()
+    report.table(rows)
     good = sum(row.good for row in rows)
-    story.say(f"\n{good} of {len(rows)} as expected, in {time.monotonic() - began:.1f} s.")
-    story.next_steps(_program())
+    report.print(f"\n{good} of {len(rows)} as expected, in {time.monotonic() - began:.1f} s.")
+    report.next_steps(_program())
     sys.exit(0 if good == len(rows) else EXIT_NOT_OK)
 
 
@@ -107,7 +107,7 @@ def _run(stack: Stack, write: Callable[[DevInstance], None]) -> NoReturn:
     """Start a worker, publish where everything is, and watch."""
     stack.start_worker("worker-1")
     if stack.workspace.own_config is None:
-        Switches(stack.sandbox_url).put_record(purchase_order(EXAMPLE_ORDER, 100, 40))
+        SandboxClient(stack.sandbox_url).put_record(purchase_order(EXAMPLE_ORDER, 100, 40))
     write(DevInstance(os.getpid(), str(stack.workspace.config), stack.variables()))
     click.echo(_introduction(stack))
     _watch(stack)
@@ -119,7 +119,7 @@ def _ended_in_order() -> Generator[None]:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
-    except ChildFailed as error:
+    except SubprocessFailed as error:
         click.echo(f"waybill: {error}", err=True)
         sys.exit(EXIT_NOT_OK)
 
@@ -211,7 +211,7 @@ def _watch(stack: Stack) -> NoReturn:
     """Wait for a part that ends by itself.
 
     Raises:
-        ChildFailed: one did.
+        SubprocessFailed: one did.
     """
     while True:
         stack.check()

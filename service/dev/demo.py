@@ -7,12 +7,12 @@ what the sandbox's sink received.
 import time
 from collections.abc import Callable, Sequence
 
-from service.dev.children import POLL_SECONDS, ChildFailed, Line
-from service.dev.scenario import Act, Fate, build_acts, build_warm_up
-from service.dev.senders import Answer, send
+from service.dev.children import POLL_SECONDS, LogLine, SubprocessFailed
+from service.dev.scenario import DemoStep, ExpectedOutcome, build_steps, build_warm_up
+from service.dev.senders import DeliveryResponse, send
 from service.dev.stack import Stack
-from service.dev.story import Row, Story
-from service.dev.switches import Switches
+from service.dev.story import DemoReport, DemoResult
+from service.dev.switches import SandboxClient
 
 END_SECONDS_MAX = 15.0
 FETCH_SECONDS_MAX = 5.0
@@ -23,23 +23,23 @@ OPEN_OUTCOMES = frozenset({"retried", "deferred", "released", "lost"})
 class Demo:
     """Plays the acts on a running stack with one worker."""
 
-    def __init__(self, stack: Stack, story: Story) -> None:
+    def __init__(self, stack: Stack, report: DemoReport) -> None:
         self._stack = stack
-        self._story = story
-        self._switches = Switches(stack.sandbox_url)
+        self._report = report
+        self._switches = SandboxClient(stack.sandbox_url)
         self._workers = [stack.start_worker("worker-1")]
 
-    def play(self) -> list[Row]:
+    def run(self) -> list[DemoResult]:
         """Send everything, wait for every end, and give each act with what was seen.
 
         Raises:
-            ChildFailed: an event did not end in time, or a process did.
+            SubprocessFailed: an event did not end in time, or a process did.
         """
         self._warm_up()
-        acts = build_acts(self._stack.workspace.secrets)
+        acts = build_steps(self._stack.workspace.secrets)
         answers = [self._act(number, act) for number, act in enumerate(acts, 1)]
         received = self._switches.sink_bodies()
-        return [Row(act, self._seen(act, answer, received)) for act, answer in zip(acts, answers, strict=True)]
+        return [DemoResult(act, self._seen(act, answer, received)) for act, answer in zip(acts, answers, strict=True)]
 
     def _warm_up(self) -> None:
         """Process one event that is not shown."""
@@ -47,13 +47,13 @@ class Demo:
         for child in (self._stack.ingress, *self._workers):
             child.new_lines()
 
-    def _act(self, number: int, act: Act) -> Answer:
-        self._story.begin(number, act.title)
+    def _act(self, number: int, act: DemoStep) -> DeliveryResponse:
+        self._report.start_step(number, act.title)
         answer = self._deliver(act)
-        self._story.show_new_lines([self._stack.ingress, *self._workers])
+        self._report.show_new_lines([self._stack.ingress, *self._workers])
         return answer
 
-    def _deliver(self, act: Act) -> Answer:
+    def _deliver(self, act: DemoStep) -> DeliveryResponse:
         """Send the delivery of an act, and wait for its end."""
         self._prepare(act)
         received = self._received()
@@ -66,7 +66,7 @@ class Demo:
         wait_until(lambda: self._received() > received, END_SECONDS_MAX, "the delivery's line")  # it follows the answer
         return answer
 
-    def _prepare(self, act: Act) -> None:
+    def _prepare(self, act: DemoStep) -> None:
         if act.seed:
             self._switches.put_record(act.seed)
         if act.gone:
@@ -78,27 +78,27 @@ class Demo:
         """SIGKILL the only worker while the platform lets it wait, then start another."""
         victim = self._workers[-1]
         wait_until(lambda: self._switches.faults_waiting() == 0, FETCH_SECONDS_MAX, "the worker's fetch")
-        self._story.show_new_lines([self._stack.ingress])
+        self._report.show_new_lines([self._stack.ingress])
         victim.kill()
-        self._story.say(f"   {victim.name} is processing the event and waits for the platform: SIGKILL")
+        self._report.print(f"   {victim.name} is processing the event and waits for the platform: SIGKILL")
         successor = self._stack.start_worker(f"worker-{len(self._workers) + 1}")
         self._workers.append(successor)
-        self._story.say(f"   {successor.name} has started, and takes over when the lease of {victim.name} ends")
+        self._report.print(f"   {successor.name} has started, and takes over when the lease of {victim.name} ends")
 
     def _received(self) -> int:
         return sum(line.get("message") == "delivery.received" for line in self._stack.ingress.lines())
 
-    def _end(self, event_id: str) -> Line | None:
+    def _end(self, event_id: str) -> LogLine | None:
         """Give the line of the attempt that ended the event, whichever worker wrote it."""
         lines = (line for worker in self._workers for line in worker.lines())
         return next((line for line in lines if _ends(line) and line.get("event_id") == event_id), None)
 
-    def _seen(self, act: Act, answer: Answer, received: Sequence[str]) -> Fate:
+    def _seen(self, act: DemoStep, answer: DeliveryResponse, received: Sequence[str]) -> ExpectedOutcome:
         if answer.status >= 300:
-            return Fate(f"{answer.status} {answer.body.get('code')}")
+            return ExpectedOutcome(f"{answer.status} {answer.body.get('code')}")
         end = self._end(str(answer.body["event_id"])) or {}
         calls = sum(f'"{act.record_id}"' in body for body in received)
-        return Fate(
+        return ExpectedOutcome(
             f"{answer.status} {answer.body['status']}", str(end.get("outcome")), int(end.get("attempt", 0)), calls
         )
 
@@ -107,14 +107,14 @@ def wait_until(true: Callable[[], bool], seconds_max: float, what: str) -> None:
     """Look again and again.
 
     Raises:
-        ChildFailed: it did not come true in time.
+        SubprocessFailed: it did not come true in time.
     """
     deadline = time.monotonic() + seconds_max
     while not true():
         if time.monotonic() > deadline:
-            raise ChildFailed(f"waited {seconds_max} s in vain for {what}")
+            raise SubprocessFailed(f"waited {seconds_max} s in vain for {what}")
         time.sleep(POLL_SECONDS)
 
 
-def _ends(line: Line) -> bool:
+def _ends(line: LogLine) -> bool:
     return line.get("message") == "attempt.finished" and line.get("outcome") not in OPEN_OUTCOMES

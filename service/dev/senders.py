@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from service.plain import Plain
+from service.plain import JsonValue
 
 SEND_SECONDS_MAX = 10.0
 
 
-class Request(Struct, frozen=True):
+class DeliveryRequest(Struct, frozen=True):
     """A delivery to be sent to `/webhooks/<source>`."""
 
     source: str
@@ -24,27 +24,29 @@ class Request(Struct, frozen=True):
     body: bytes
 
 
-class Answer(Struct, frozen=True):
+class DeliveryResponse(Struct, frozen=True):
     """What came back; `body` is the decoded JSON, an empty object if it was none."""
 
     status: int
     body: Any
 
 
-def signed_by_hmac(source: str, payload: Mapping[str, Any], secret: str) -> Request:
+def signed_by_hmac(source: str, payload: Mapping[str, Any], secret: str) -> DeliveryRequest:
     """Sign the body as pack.cloud does here: SHA-256, in hex, in X-Signature."""
     body = msgspec.json.encode(payload)
     signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    return Request(source, {"X-Signature": signature}, body)
+    return DeliveryRequest(source, {"X-Signature": signature}, body)
 
 
-def with_basic(source: str, payload: Mapping[str, Any], username: str, password: str) -> Request:
+def with_basic(source: str, payload: Mapping[str, Any], username: str, password: str) -> DeliveryRequest:
     """Send with HTTP Basic, as Flow Retail does; it signs nothing."""
     credentials = base64.b64encode(f"{username}:{password}".encode()).decode()
-    return Request(source, {"Authorization": f"Basic {credentials}"}, msgspec.json.encode(payload))
+    return DeliveryRequest(source, {"Authorization": f"Basic {credentials}"}, msgspec.json.encode(payload))
 
 
-def call(method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes | None = None) -> Answer:
+def call(
+    method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+) -> DeliveryResponse:
     """Make one request on a connection of its own.
 
     Raises:
@@ -56,17 +58,17 @@ def call(method: str, url: str, headers: Mapping[str, str] | None = None, body: 
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         connection.request(method, target, body, {"Content-Type": "application/json", **(headers or {})})
         response = connection.getresponse()
-        return Answer(response.status, _decode(response.read()))
+        return DeliveryResponse(response.status, _decode(response.read()))
     finally:
         connection.close()
 
 
-def send(service_url: str, request: Request) -> Answer:
+def send(service_url: str, request: DeliveryRequest) -> DeliveryResponse:
     """Deliver to the ingress at `service_url`."""
     return call("POST", f"{service_url}/webhooks/{request.source}", request.headers, request.body)
 
 
-def _decode(body: bytes) -> Plain:
+def _decode(body: bytes) -> JsonValue:
     try:
         return msgspec.json.decode(body)
     except msgspec.MsgspecError:

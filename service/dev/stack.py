@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from service.dev.children import Child, ChildFailed, Line, start_child
+from service.dev.children import ChildProcess, LogLine, SubprocessFailed, start_child
 from service.dev.embedded import EmbeddedValkey, start_valkey
 from service.dev.workspace import Workspace, make_workspace, write_config
 
@@ -18,20 +18,20 @@ PUBLISH_SECONDS_MAX = 60.0
 class Stack:
     """What is running, and how to start more of it. Made by `open_stack`, which ends it all."""
 
-    ingress: Child
+    ingress: ChildProcess
     store: EmbeddedValkey | None = None
 
     def __init__(self, workspace: Workspace, environ: Mapping[str, str], exits: ExitStack) -> None:
         self.workspace = workspace
         self.environ = dict(environ)
-        self.children: list[Child] = []
+        self.children: list[ChildProcess] = []
         self.sandbox_url = ""
         self.port = ""
         self.service_url = ""
         self.admin_url = ""
         self._exits = exits
 
-    def start(self, name: str, *arguments: str, **settings: str) -> Child:
+    def start(self, name: str, *arguments: str, **settings: str) -> ChildProcess:
         """Start `waybill <arguments>` with `settings` over those of the stack; it ends with the stack."""
         own = {f"WAYBILL_{field.upper()}": value for field, value in settings.items()}
         child = start_child(name, arguments, self.environ | own, self.workspace.logs)
@@ -49,15 +49,17 @@ class Stack:
         """Look whether everything still runs.
 
         Raises:
-            ChildFailed: a part ended by itself.
+            SubprocessFailed: a part ended by itself.
         """
         if self.store and self.store.process.poll() is not None:
-            raise ChildFailed(f"the store ended with exit code {self.store.process.returncode}")
+            raise SubprocessFailed(f"the store ended with exit code {self.store.process.returncode}")
         for child in self.children:
             if child.process.poll() is not None:
-                raise ChildFailed(f"{child.name} ended with exit code {child.process.returncode}\n{child.last_words()}")
+                raise SubprocessFailed(
+                    f"{child.name} ended with exit code {child.process.returncode}\n{child.stderr_tail()}"
+                )
 
-    def start_worker(self, name: str) -> Child:
+    def start_worker(self, name: str) -> ChildProcess:
         """Start a worker and wait until it takes jobs."""
         worker = self.start(name, "worker", admin_port="0")  # the one that was set is the ingress's
         worker.wait_for(started, START_SECONDS_MAX)
@@ -78,7 +80,7 @@ def open_stack(
     embedded store, and `own_config` the example's waybill.yaml.
 
     Raises:
-        ChildFailed: a part did not start; the text holds what it said.
+        SubprocessFailed: a part did not start; the text holds what it said.
     """
     workspace = make_workspace(directory, own_config)
     with ExitStack() as exits:
@@ -100,7 +102,7 @@ def open_stack(
         yield stack
 
 
-def started(line: Line) -> bool:
+def started(line: LogLine) -> bool:
     """Tell the line by which a process says that it works now."""
     return line.get("message") == "process.started"
 
@@ -109,11 +111,11 @@ def _publish_rules(stack: Stack) -> None:
     """Run `waybill rules apply` to its end.
 
     Raises:
-        ChildFailed: the rules were refused.
+        SubprocessFailed: the rules were refused.
     """
     publisher = stack.start("rules-apply", "rules", "apply")
     code = publisher.process.wait(PUBLISH_SECONDS_MAX)
     if code != 0:
-        raise ChildFailed(f"waybill rules apply ended with exit code {code}\n{publisher.last_words()}")
+        raise SubprocessFailed(f"waybill rules apply ended with exit code {code}\n{publisher.stderr_tail()}")
     # It has ended as it should; `check` looks after those that must not.
     stack.children.remove(publisher)

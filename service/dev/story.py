@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from service.dev.children import Child
-from service.dev.scenario import Act, Fate
+from service.dev.children import ChildProcess
+from service.dev.scenario import DemoStep, ExpectedOutcome
 
 PLAIN_COLUMNS = 80
 SHOWN = frozenset({"delivery.received", "record.fetched", "action.finished", "attempt.finished"})
@@ -24,11 +24,11 @@ NEXT_STEPS = (
 )
 
 
-class Row(Struct, frozen=True):
+class DemoResult(Struct, frozen=True):
     """One act and what was seen of it."""
 
-    act: Act
-    seen: Fate
+    act: DemoStep
+    seen: ExpectedOutcome
 
     @property
     def good(self) -> bool:
@@ -36,29 +36,29 @@ class Row(Struct, frozen=True):
         return self.seen == self.act.expected
 
 
-class Story:
+class DemoReport:
     """Prints as things happen; plain text where stdout is no terminal."""
 
     def __init__(self) -> None:
         width = None if sys.stdout.isatty() else PLAIN_COLUMNS
         self._console = Console(highlight=False, soft_wrap=True, width=width)
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """Tell one sentence."""
         self._console.print(escape(text))
 
-    def begin(self, number: int, title: str) -> None:
+    def start_step(self, number: int, title: str) -> None:
         """Open an act."""
         self._console.print(f"\n[bold]{number}. {escape(title)}[/bold]")
 
-    def show_new_lines(self, children: Iterable[Child]) -> None:
+    def show_new_lines(self, children: Iterable[ChildProcess]) -> None:
         """Show, dimmed, the canonical lines that the children wrote since the last call, in the order of time."""
         found = [(str(line.get("timestamp", "")), child.name, line) for child in children for line in child.new_lines()]
         for _, name, line in sorted(found, key=lambda item: item[0]):
             if line.get("message") in SHOWN:
                 self._console.print(f"[dim]   {name:<9} {line['message']:<17}  {escape(_in_short(line))}[/dim]")
 
-    def table(self, rows: Sequence[Row]) -> None:
+    def table(self, rows: Sequence[DemoResult]) -> None:
         """Print each delivery and its result, and the expected result where it is another one."""
         table = Table(title="Deliveries and results; a call is a request to another system", title_justify="left")
         table.box, table.padding, table.pad_edge, table.show_edge = SIMPLE_HEAD, (0, 1, 0, 0), False, False

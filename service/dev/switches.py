@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from service.dev.senders import Answer, call
+from service.dev.senders import DeliveryResponse, call
 from service.errors import WaybillError
 
 
-class SwitchFailed(WaybillError):
+class SandboxError(WaybillError):
     """The sandbox did not take what it was told; the text is its answer."""
 
     kind = "sandbox_refused"
@@ -24,7 +24,7 @@ class Seed(Struct, frozen=True):
     record: dict[str, Any]
 
 
-class Fault(Struct, frozen=True, omit_defaults=True):
+class FaultRequest(Struct, frozen=True, omit_defaults=True):
     """What goes wrong with the next `times` calls whose path begins with `match`: a status, a delay in ms, or both."""
 
     match: str
@@ -33,7 +33,7 @@ class Fault(Struct, frozen=True, omit_defaults=True):
     delay_ms: int = 0
 
 
-class Switches:
+class SandboxClient:
     """Sets the sandbox at `url`. Each call raises SwitchFailed where the sandbox says no."""
 
     def __init__(self, url: str) -> None:
@@ -47,7 +47,7 @@ class Switches:
         """Let a platform answer 404 for a record."""
         _checked(call("DELETE", f"{self._root}/records/{platform}/{kind}/{record_id}"))
 
-    def add_fault(self, fault: Fault) -> None:
+    def add_fault(self, fault: FaultRequest) -> None:
         """Let something go wrong."""
         _checked(call("POST", f"{self._root}/faults", body=_json(fault)))
 
@@ -65,7 +65,7 @@ def _json(value: object) -> bytes:
     return msgspec.json.encode(value)
 
 
-def _checked(answer: Answer) -> Answer:
+def _checked(answer: DeliveryResponse) -> DeliveryResponse:
     if answer.status >= 300:
-        raise SwitchFailed(f"the sandbox answered {answer.status}: {answer.body}")
+        raise SandboxError(f"the sandbox answered {answer.status}: {answer.body}")
     return answer

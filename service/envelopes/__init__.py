@@ -6,9 +6,9 @@ One file per kind of envelope; to add one, write its file and name it in the uni
 from service.envelopes.challenge import Challenge
 from service.envelopes.cloudevents import CloudEventsEnvelope
 from service.envelopes.custom import CustomEnvelope
-from service.envelopes.echo import Echo
-from service.envelopes.envelope import Desk, Envelope, Reader, Told
-from service.envelopes.handshake import Asked, Handshake
+from service.envelopes.echo import ChallengeResponse
+from service.envelopes.envelope import DeliveryParser, Envelope, ParseContext, ParsedDelivery
+from service.envelopes.handshake import EndpointVerification, Handshake
 from service.envelopes.platform import PlatformEnvelope
 from service.envelopes.standard_webhooks import StandardWebhooksEnvelope
 
@@ -16,17 +16,17 @@ EnvelopeConfig = PlatformEnvelope | StandardWebhooksEnvelope | CloudEventsEnvelo
 """What may stand under `envelope`, told apart by `kind`; a bare name is short for an object with that kind alone."""
 
 __all__ = [
-    "Asked",
     "Challenge",
+    "ChallengeResponse",
     "CloudEventsEnvelope",
     "CustomEnvelope",
-    "Desk",
-    "Echo",
+    "DeliveryParser",
+    "EndpointVerification",
     "Envelope",
     "EnvelopeConfig",
     "Handshake",
+    "ParseContext",
+    "ParsedDelivery",
     "PlatformEnvelope",
-    "Reader",
     "StandardWebhooksEnvelope",
-    "Told",
 ]

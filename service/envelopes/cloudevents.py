@@ -15,17 +15,17 @@ from urllib.parse import unquote
 
 import msgspec
 
-from service.envelopes.envelope import FACTS_MAX, Desk, Reader, Told, not_an_event, read_each
-from service.envelopes.pointed import FactWriter, Parts, PointedEnvelope, RecordDetour
+from service.envelopes.envelope import FACTS_MAX, DeliveryParser, ParseContext, ParsedDelivery, not_an_event, read_each
+from service.envelopes.pointed import EventPointers, FactBuilder, PointerEnvelope, RecordOverride
 from service.envelopes.strict_json import (
     Members,
     check_body,
+    invalid_json,
     read_children,
     read_items,
     read_scalar,
-    unparsable,
 )
-from service.errors import Refusal
+from service.errors import Rejection
 from service.events import Delivery, Fact
 
 VERSION = "1.0"
@@ -35,22 +35,22 @@ ATTRIBUTES = frozenset({"specversion", "id", "source", "type"})
 RECORD = "/subject"
 
 
-class CloudEventsEnvelope(PointedEnvelope, frozen=True, kw_only=True, tag="cloudevents"):
+class CloudEventsEnvelope(PointerEnvelope, frozen=True, kw_only=True, tag="cloudevents"):
     """Without fields the record's id is the `subject`. Pointers are into the event, so into its data with /data/…."""
 
-    record: RecordDetour = RecordDetour()
+    record: RecordOverride = RecordOverride()
 
     content_types: ClassVar[frozenset[str]] = frozenset({"*"})
 
-    def reader(self, desk: Desk) -> Reader:
+    def reader(self, context: ParseContext) -> DeliveryParser:
         """See Envelope."""
-        return _CloudEventsReader(self, desk).read
+        return _CloudEventsReader(self, context).read
 
 
 class _CloudEventsReader:
-    def __init__(self, envelope: CloudEventsEnvelope, desk: Desk) -> None:
+    def __init__(self, envelope: CloudEventsEnvelope, context: ParseContext) -> None:
         place = envelope.record
-        parts = Parts(
+        parts = EventPointers(
             id="/id",
             type="/type",
             moment="/time",
@@ -58,22 +58,24 @@ class _CloudEventsReader:
             kind=place.kind,
             kinds=place.kinds,
         )
-        self.writer = FactWriter(envelope, parts, desk)
-        self.depth_max = desk.depth_max
+        self.writer = FactBuilder(envelope, parts, context)
+        self.depth_max = context.depth_max
 
-    def read(self, delivery: Delivery) -> Told:
+    def read(self, delivery: Delivery) -> ParsedDelivery:
         body, headers = delivery.body, delivery.headers
         media = headers.get("content-type", "").partition(";")[0].strip().lower()
         if media.startswith("application/cloudevents") and media not in {STRUCTURED, BATCHED}:
             raise _wrong_media()
         events = self._events(body, media)
         if events is not None:
-            return Told(read_each([members for _, members in events], self._event), tuple([text for text, _ in events]))
+            return ParsedDelivery(
+                read_each([members for _, members in events], self._event), tuple([text for text, _ in events])
+            )
         if media in {STRUCTURED, BATCHED}:
             raise not_an_event("Send a CloudEvent in structured mode, or a list of them in batched mode.")
         if "ce-specversion" not in headers:
             raise _wrong_media()
-        return Told((self._binary(headers, body),), (body,), is_json=False)
+        return ParsedDelivery((self._binary(headers, body),), (body,), is_json=False)
 
     def _events(self, body: bytes, media: str) -> list[tuple[bytes, Members]] | None:
         """Give the events that a body holds, each as its bytes and its members; None for a body that is data."""
@@ -84,7 +86,7 @@ class _CloudEventsReader:
             check_body(body, self.depth_max)
             items = [body] if opening == b"{" else read_items(body) or []
             events = [(item, read_children(item)) for item in items[:FACTS_MAX]]
-        except Refusal:
+        except Rejection:
             if _meant_as_event(body, media):
                 raise
             return None  # text of another kind that begins with a bracket
@@ -101,9 +103,9 @@ class _CloudEventsReader:
         found: dict[str, bytes] = {name: bytes(members[name]) for name in ("specversion", "source")}
         for step, walk in self.writer.walk.steps.items():
             if step in members:
-                walk.collect(bytes(members[step]), found)
+                walk.extract(bytes(members[step]), found)
             elif step == "data" and "data_base64" in members:
-                walk.collect(self._decoded(bytes(members["data_base64"])), found)
+                walk.extract(self._decoded(bytes(members["data_base64"])), found)
         return self._fact(found, signed=True)
 
     def _binary(self, headers: Mapping[str, str], body: bytes) -> Fact:
@@ -111,9 +113,9 @@ class _CloudEventsReader:
         for step, walk in self.writer.walk.steps.items():
             if step == "data":
                 check_body(body, self.depth_max)
-                walk.collect(body, found)
+                walk.extract(body, found)
             elif f"ce-{step}" in headers:
-                walk.collect(_header_text(headers[f"ce-{step}"]), found)
+                walk.extract(_header_text(headers[f"ce-{step}"]), found)
         return self._fact(found, signed=False)
 
     def _fact(self, found: dict[str, bytes], *, signed: bool) -> Fact:
@@ -125,7 +127,7 @@ class _CloudEventsReader:
         event_id = self.writer.text("id", found)
         if not event_id:
             raise not_an_event("Name the event's id.")
-        fact = self.writer.write(self.writer.text("type", found), found)
+        fact = self.writer.build(self.writer.text("type", found), found)
         return msgspec.structs.replace(fact, id=f"{source} {event_id}" if signed else None)
 
     def _decoded(self, text: bytes) -> bytes:
@@ -133,7 +135,7 @@ class _CloudEventsReader:
         try:
             data = binascii.a2b_base64(value if isinstance(value, str) else "", strict_mode=True)
         except ValueError:
-            raise unparsable("Send data_base64 in base64.") from None
+            raise invalid_json("Send data_base64 in base64.") from None
         check_body(data, self.depth_max)
         return data
 
@@ -158,6 +160,6 @@ def _header_text(value: str) -> bytes:
         raise not_an_event("Send the attributes as UTF-8, percent-encoded.") from None
 
 
-def _wrong_media() -> Refusal:
+def _wrong_media() -> Rejection:
     detail = "Send a CloudEvent in the JSON format, or in binary mode with its ce- headers."
-    return Refusal(415, "unsupported_media_type", detail, {"accept": f"{STRUCTURED}, {BATCHED}"})
+    return Rejection(415, "unsupported_media_type", detail, {"accept": f"{STRUCTURED}, {BATCHED}"})

@@ -5,14 +5,22 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from service.envelopes.envelope import FACTS_MAX, Desk, Reader, Told, alone, not_an_event, read_each
-from service.envelopes.pointed import FactWriter, Meaning, Parts, PointedEnvelope, RecordPlace
-from service.envelopes.pointers import HeaderPlace, Place, Pointer
+from service.envelopes.envelope import (
+    FACTS_MAX,
+    DeliveryParser,
+    ParseContext,
+    ParsedDelivery,
+    not_an_event,
+    read_each,
+    single_fact,
+)
+from service.envelopes.pointed import EventPointers, FactBuilder, PointerEnvelope, RecordPointers, TypeMapping
+from service.envelopes.pointers import HeaderRef, Pointer, PointerOrHeader
 from service.envelopes.strict_json import check_body, read_items
-from service.envelopes.walk import Walk
+from service.envelopes.walk import PointerTree
 from service.events import Delivery, Fact
 
-TypePlace = Annotated[
+TypePointer = Annotated[
     str,
     Meta(
         pattern=r"^([^/].*|(/([^~/]|~[01])*)+)\Z", max_length=500, description="a JSON pointer as /type, or fixed text"
@@ -20,33 +28,33 @@ TypePlace = Annotated[
 ]
 
 
-class CustomEnvelope(PointedEnvelope, frozen=True, kw_only=True, tag="custom"):
+class CustomEnvelope(PointerEnvelope, frozen=True, kw_only=True, tag="custom"):
     """`type` is a pointer, `{header: …}`, or a fixed text where the sender has no types.
 
     Without an `id` the signed bytes are the event's identity. `each` points to a list of events where the sender puts
     several into one delivery (the empty pointer: the body is the list); the other pointers are then relative to one.
     """
 
-    id: Place | None = None
-    type: TypePlace | HeaderPlace
-    occurred_at: Place | None = None
+    id: PointerOrHeader | None = None
+    type: TypePointer | HeaderRef
+    occurred_at: PointerOrHeader | None = None
     each: Pointer | None = None
-    record: RecordPlace
-    unmapped: Meaning | None = "changed"
+    record: RecordPointers
+    unmapped: TypeMapping | None = "changed"
 
-    def reader(self, desk: Desk) -> Reader:
+    def reader(self, context: ParseContext) -> DeliveryParser:
         """See Envelope."""
-        return _CustomReader(self, desk).read
+        return _CustomReader(self, context).read
 
 
 class _CustomReader:
     """One source's pointers, ready to read."""
 
-    def __init__(self, envelope: CustomEnvelope, desk: Desk) -> None:
-        self.depth_max = desk.depth_max
+    def __init__(self, envelope: CustomEnvelope, context: ParseContext) -> None:
+        self.depth_max = context.depth_max
         self.type = envelope.type
         pointed = isinstance(self.type, str) and self.type.startswith("/")
-        parts = Parts(
+        parts = EventPointers(
             id=envelope.id,
             type=str(self.type) if pointed else None,
             moment=envelope.occurred_at,
@@ -54,29 +62,29 @@ class _CustomReader:
             kind=envelope.record.kind,
             kinds=envelope.record.kinds,
         )
-        self.writer = FactWriter(envelope, parts, desk)
+        self.writer = FactBuilder(envelope, parts, context)
         self.each = envelope.each
-        self.list = Walk()
+        self.list = PointerTree()
         if self.each is not None:
             self.list.add(self.each, "list")
 
-    def read(self, delivery: Delivery) -> Told:
+    def read(self, delivery: Delivery) -> ParsedDelivery:
         body = delivery.body
         check_body(body, self.depth_max)
         if self.each is None:
-            return alone(self._fact(body, delivery.headers), body)
+            return single_fact(self._fact(body, delivery.headers), body)
         found: dict[str, bytes] = {}
-        self.list.collect(body, found)
+        self.list.extract(body, found)
         items = read_items(found.get("list", b"null"))
         if items is None or len(items) > FACTS_MAX:
             place = f"at {self.each}" if self.each else "as the whole body"
             raise not_an_event(f"Send a list of at most {FACTS_MAX} events {place}.")
-        return Told(read_each(items, lambda item: self._fact(item, delivery.headers)), tuple(items))
+        return ParsedDelivery(read_each(items, lambda item: self._fact(item, delivery.headers)), tuple(items))
 
     def _fact(self, event: bytes, headers: Mapping[str, str]) -> Fact:
         found: dict[str, bytes] = {}
-        self.writer.walk.collect(event, found)
-        return self.writer.write(self._type(found, headers), found)
+        self.writer.walk.extract(event, found)
+        return self.writer.build(self._type(found, headers), found)
 
     def _type(self, found: Mapping[str, bytes], headers: Mapping[str, str]) -> str:
         if "type" in self.writer.pointers:

@@ -20,66 +20,70 @@ from service.secrets import SecretRef
 ECHO_CHARACTERS_MAX = 2_048
 _HASHABLE = re.compile(r"[A-Za-z0-9+/=_-]{1,256}")
 
-Name = Annotated[str, Meta(min_length=1, max_length=64, description="a member of the answer, 1 to 64 characters")]
+MemberName = Annotated[str, Meta(min_length=1, max_length=64, description="a member of the answer, 1 to 64 characters")]
 
 
-class Echo(Struct, frozen=True, gc=False):
+class ChallengeResponse(Struct, frozen=True, gc=False):
     """What to answer with status 200."""
 
     content_type: str
     body: bytes
 
 
-class Proof(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HmacProof(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A keyed hash of what is said back, with `prefix`: beside it under `name`, or without a name in its place."""
 
     secret: SecretRef
-    name: Name | None = None
+    name: MemberName | None = None
     algorithm: Literal["sha1", "sha256", "sha512"] = "sha256"
     encoding: Literal["hex", "base64"] = "hex"
     prefix: Annotated[str, Meta(pattern=r"^[ -~]{0,64}\Z", description="at most 64 ASCII characters")] = ""
 
 
-class Answering(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"reply_as": "as"}):
+class ResponseFormat(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"reply_as": "as"}):
     """How it is said back; see Challenge and Handshake."""
 
     reply_as: Literal["text", "json"] = "text"
-    name: Name | None = None
-    proof: Proof | None = None
+    name: MemberName | None = None
+    proof: HmacProof | None = None
 
 
-class Voice(Struct, frozen=True):
+class ChallengeResponder(Struct, frozen=True):
     """One source's way of answering, ready to speak; `key` is the proof's secret."""
 
-    way: Answering
+    response_format: ResponseFormat
     name: str
     key: bytes = b""
 
-    def say(self, said: str) -> Echo | None:
+    def respond(self, said: str) -> ChallengeResponse | None:
         """Give the answer to a sender that sent `said`; None for what is not to be said, or not to be hashed."""
         if not 0 < len(said) <= ECHO_CHARACTERS_MAX:
             return None
-        told, proof = {self.name: said}, self.way.proof
+        members, proof = {self.name: said}, self.response_format.proof
         if proof is not None:
             if _HASHABLE.fullmatch(said) is None:
                 return None
             digest = hmac.digest(self.key, said.encode(), proof.algorithm)
             plain = digest.hex() if proof.encoding == "hex" else binascii.b2a_base64(digest, newline=False).decode()
-            told[proof.name or self.name] = proof.prefix + plain
-        if self.way.reply_as == "text":
-            return Echo("text/plain; charset=utf-8", told[self.name].encode())
-        return Echo("application/json", msgspec.json.encode(told))
+            members[proof.name or self.name] = proof.prefix + plain
+        if self.response_format.reply_as == "text":
+            return ChallengeResponse("text/plain; charset=utf-8", members[self.name].encode())
+        return ChallengeResponse("application/json", msgspec.json.encode(members))
 
 
-def find_voice(way: Answering, own_name: str, environ: Mapping[str, str], at: str) -> Voice:
-    """Resolve the secret; `own_name` is what the text is called where the sender put it, `at` where `way` stands.
+def build_responder(
+    response_format: ResponseFormat, own_name: str, environ: Mapping[str, str], at: str
+) -> ChallengeResponder:
+    """Resolve the secret; `own_name` is the sender's name of the text, `at` the place of `response_format`.
 
     Raises:
         ConfigError: the secret is missing, or the proof would stand beside a text.
     """
-    proof = way.proof
+    proof = response_format.proof
     if proof is None:
-        return Voice(way, way.name or own_name)
-    if proof.name and way.reply_as == "text":
+        return ChallengeResponder(response_format, response_format.name or own_name)
+    if proof.name and response_format.reply_as == "text":
         raise ConfigError(f"{at}.proof.name", "a text has no room beside it", "write as: json, or remove the name")
-    return Voice(way, way.name or own_name, proof.secret.resolve(environ, f"{at}.proof.secret").encode())
+    return ChallengeResponder(
+        response_format, response_format.name or own_name, proof.secret.resolve(environ, f"{at}.proof.secret").encode()
+    )

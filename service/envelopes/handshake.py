@@ -13,28 +13,28 @@ from urllib.parse import parse_qsl
 
 from msgspec import Meta, Struct
 
-from service.envelopes.echo import Answering, Echo, Voice, find_voice
-from service.envelopes.pointers import HeaderPlace
+from service.envelopes.echo import ChallengeResponder, ChallengeResponse, ResponseFormat, build_responder
+from service.envelopes.pointers import HeaderRef
 from service.errors import ConfigError
 from service.signatures.scheme import Secrets, not_verified, resolve_tokens
 
 QUERY_BYTES_MAX = 8_192
 PARAMETERS_MAX = 32
-NOTHING = Echo("text/plain; charset=utf-8", b"")
+EMPTY_RESPONSE = ChallengeResponse("text/plain; charset=utf-8", b"")
 
 Parameter = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9._~-]{1,64}\Z", description="the name of a query parameter, such as hub.challenge")
 ]
 
 
-class HandshakeToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class VerifyToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The parameter that holds a text which the operator told the sender, and what it may be."""
 
     parameter: Parameter
     secrets: Secrets
 
 
-class Handshake(Answering, frozen=True, kw_only=True):
+class Handshake(ResponseFormat, frozen=True, kw_only=True):
     """A request by `method` whose query has the texts of `match` is answered by what stands at the parameter `echo`.
 
     `echo` may be a header instead, or left out where it is enough to answer 200. As `text` it is the whole answer; as
@@ -45,10 +45,10 @@ class Handshake(Answering, frozen=True, kw_only=True):
 
     method: Literal["GET", "HEAD", "POST"] = "GET"
     match: Annotated[dict[Parameter, str], Meta(max_length=8, description="parameters and their texts")] = {}  # noqa: RUF012 - msgspec copies it
-    echo: Parameter | HeaderPlace | None = None
-    token: HandshakeToken | None = None
+    echo: Parameter | HeaderRef | None = None
+    token: VerifyToken | None = None
 
-    def build(self, environ: Mapping[str, str], at: str) -> "Asked":
+    def build(self, environ: Mapping[str, str], at: str) -> "EndpointVerification":
         """Resolve the secrets.
 
         Raises:
@@ -59,22 +59,22 @@ class Handshake(Answering, frozen=True, kw_only=True):
             reason = "is missing, so deliveries would be taken for handshakes" if self.proof is None else "is missing"
             raise ConfigError(f"{at}.echo", reason, "name the parameter, or {header: …}, that holds what to say back")
         tokens = () if self.token is None else resolve_tokens(self.token.secrets, environ, f"{at}.token.secrets")
-        own_name = self.echo.header if isinstance(self.echo, HeaderPlace) else self.echo or ""
-        return Asked(self, tokens, find_voice(self, own_name, environ, at))
+        own_name = self.echo.header if isinstance(self.echo, HeaderRef) else self.echo or ""
+        return EndpointVerification(self, tokens, build_responder(self, own_name, environ, at))
 
 
-class Asked(Struct, frozen=True):
+class EndpointVerification(Struct, frozen=True):
     """One source's handshake, ready to judge."""
 
     config: Handshake
     tokens: tuple[bytes, ...]
-    voice: Voice
+    voice: ChallengeResponder
 
-    def answer(self, method: str, query: bytes, headers: Mapping[str, str]) -> Echo | None:
+    def answer(self, method: str, query: bytes, headers: Mapping[str, str]) -> ChallengeResponse | None:
         """Give what to answer; None for a request that is no handshake.
 
         Raises:
-            Refusal: 401 `not_verified`, the token is not the one that is due.
+            Rejection: 401 `not_verified`, the token is not the one that is due.
         """
         echo = self.config.echo
         if method != self.config.method or (not query and isinstance(echo, str)):
@@ -86,12 +86,12 @@ class Asked(Struct, frozen=True):
             self._check(sent.get(self.config.token.parameter, ""), self.config.token.parameter)
         return answer
 
-    def _said(self, sent: Mapping[str, str], headers: Mapping[str, str]) -> Echo | None:
+    def _said(self, sent: Mapping[str, str], headers: Mapping[str, str]) -> ChallengeResponse | None:
         echo = self.config.echo
         if echo is None:
-            return NOTHING
+            return EMPTY_RESPONSE
         said = sent.get(echo, "") if isinstance(echo, str) else headers.get(echo.header.lower(), "")
-        return self.voice.say(said) if said.isprintable() else None
+        return self.voice.respond(said) if said.isprintable() else None
 
     def _check(self, token: str, parameter: str) -> None:
         given, known = token.encode(), False

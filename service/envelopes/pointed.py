@@ -1,6 +1,6 @@
 """What the envelopes have in common that find an event's parts by JSON pointers: the record, and what a type means.
 
-An envelope says where id, type, moment and record stand; from what was found there a `FactWriter` makes the fact.
+An envelope says where id, type, moment and record stand; from what was found there a `FactBuilder` makes the fact.
 """
 
 from collections.abc import Mapping
@@ -9,57 +9,57 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from service.envelopes.envelope import Desk, Envelope, not_an_event
-from service.envelopes.pointers import Place
+from service.envelopes.envelope import Envelope, ParseContext, not_an_event
+from service.envelopes.pointers import PointerOrHeader
 from service.envelopes.strict_json import read_scalar
-from service.envelopes.walk import Walk
-from service.events import Change, Fact, RecordRef
+from service.envelopes.walk import PointerTree
+from service.events import ChangeType, Fact, RecordRef
 
-Meaning = Literal["created", "updated", "deleted", "changed", "ignored", "rejected"]
+TypeMapping = Literal["created", "updated", "deleted", "changed", "ignored", "rejected"]
 """What a sender's type means to us: a change, or that it is answered 202 without an event, or 422."""
-Kind = Annotated[
+KindOrPointer = Annotated[
     str,
     Meta(pattern=r"^([a-z][a-z0-9_]{0,63}|(/([^~/]|~[01])*)+)\Z", description="a kind, or a JSON pointer to it"),
 ]
 
 TEXT_BYTES_MAX = 2_048
 """Longer JSON text is no id, type or moment, and is not decoded to find out."""
-MOMENT_CHARACTERS_MAX = 64
+TIMESTAMP_CHARACTERS_MAX = 64
 
-_CHANGES: dict[str, Change] = {"created": "created", "updated": "updated", "deleted": "deleted"}
+_CHANGES: dict[str, ChangeType] = {"created": "created", "updated": "updated", "deleted": "deleted"}
 
 
-class RecordPlace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RecordPointers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the record stands. `kind` is fixed, or a pointer; `kinds` then gives the sender's names ours."""
 
-    kind: Kind
-    id: Place
+    kind: KindOrPointer
+    id: PointerOrHeader
     kinds: dict[str, str] = {}
 
 
-class RecordDetour(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RecordOverride(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the record stands if not where it would be looked for.
 
     Without a `kind` it is the part of the type that names one, as in `com.example.customer.updated`; without an `id`
     it is where the envelope's specification puts it.
     """
 
-    kind: Kind | None = None
-    id: Place | None = None
+    kind: KindOrPointer | None = None
+    id: PointerOrHeader | None = None
     kinds: dict[str, str] = {}
 
 
-class PointedEnvelope(Envelope, frozen=True, kw_only=True):
+class PointerEnvelope(Envelope, frozen=True, kw_only=True):
     """`types` gives the sender's types their meaning, `unmapped` those it does not name.
 
     Without `unmapped` it is what the type's last word says, `changed` if it says nothing of the kind.
     """
 
-    types: dict[str, Meaning] = {}  # noqa: RUF012 - msgspec copies it for each instance
-    unmapped: Meaning | None = None
+    types: dict[str, TypeMapping] = {}  # noqa: RUF012 - msgspec copies it for each instance
+    unmapped: TypeMapping | None = None
 
 
-class Parts(Struct, frozen=True, kw_only=True):
+class EventPointers(Struct, frozen=True, kw_only=True):
     """Pointers to an event's parts; None where the sender has none. `kind` may be a kind itself."""
 
     id: str | None
@@ -70,27 +70,27 @@ class Parts(Struct, frozen=True, kw_only=True):
     kinds: Mapping[str, str]
 
 
-class FactWriter:
+class FactBuilder:
     """One source's way from the parts of an event to a fact."""
 
-    def __init__(self, envelope: PointedEnvelope, parts: Parts, desk: Desk) -> None:
+    def __init__(self, envelope: PointerEnvelope, parts: EventPointers, context: ParseContext) -> None:
         self.envelope = envelope
-        self.account, self.known = desk.connector.account, desk.kinds
+        self.account, self.known = context.connector.account, context.kinds
         kind, self.kinds = parts.kind, parts.kinds
         places = {"id": parts.id, "type": parts.type, "moment": parts.moment, "record": parts.record}
         pointed = bool(kind) and str(kind).startswith("/")
         self.kind = None if pointed else kind
         places["kind"] = kind if pointed else None
         self.pointers = {name: place for name, place in places.items() if place}
-        self.walk = Walk()
+        self.walk = PointerTree()
         for name, pointer in self.pointers.items():
             self.walk.add(pointer, name)
 
-    def write(self, event_type: str, found: Mapping[str, bytes]) -> Fact:
+    def build(self, event_type: str, found: Mapping[str, bytes]) -> Fact:
         """Make the fact of an event of this type.
 
         Raises:
-            Refusal: 422 `unrecognized_event`: a part is missing or no text, or the type is rejected;
+            Rejection: 422 `unrecognized_event`: a part is missing or no text, or the type is rejected;
                 400 `malformed_payload`.
         """
         meaning = self.envelope.types.get(event_type) or self.envelope.unmapped or _change_named(event_type)
@@ -129,7 +129,7 @@ def _words(event_type: str) -> tuple[str, ...]:
     return tuple(event_type.lower().replace("/", ".").replace(":", ".").replace("-", "_").split("."))
 
 
-def _change_named(event_type: str) -> Change:
+def _change_named(event_type: str) -> ChangeType:
     for word in reversed(_words(event_type)):
         if word in _CHANGES:
             return _CHANGES[word]
@@ -139,4 +139,4 @@ def _change_named(event_type: str) -> Change:
 def _moment(raw: bytes | None) -> str | None:
     """Give the sender's moment as it stands if it is short; never trusted, and so never a reason to refuse."""
     value = read_scalar(raw) if raw and len(raw) <= TEXT_BYTES_MAX else None
-    return str(value) if value is not None and len(str(value)) <= MOMENT_CHARACTERS_MAX else None
+    return str(value) if value is not None and len(str(value)) <= TIMESTAMP_CHARACTERS_MAX else None

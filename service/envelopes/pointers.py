@@ -13,7 +13,7 @@ Pointer = Annotated[
     ),
 ]
 
-Place = Annotated[
+PointerOrHeader = Annotated[
     str,
     Meta(
         pattern=r"^(/([^~/]|~[01])*)+\Z",
@@ -23,7 +23,7 @@ Place = Annotated[
 ]
 
 
-class HeaderPlace(Struct, frozen=True, forbid_unknown_fields=True):
+class HeaderRef(Struct, frozen=True, forbid_unknown_fields=True):
     """A header that holds what neither body nor query tells. Mostly nothing signs it: see docs/senders.md."""
 
     header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}\Z", description="a header's name such as X-Topic")]

@@ -3,23 +3,23 @@
 The id is no part of it: it stands in the signed header `webhook-id`, and the scheme of that name tells it.
 """
 
-from service.envelopes.envelope import Desk, Reader, Told, alone
-from service.envelopes.pointed import FactWriter, Parts, PointedEnvelope, RecordDetour
+from service.envelopes.envelope import DeliveryParser, ParseContext, ParsedDelivery, single_fact
+from service.envelopes.pointed import EventPointers, FactBuilder, PointerEnvelope, RecordOverride
 from service.envelopes.strict_json import check_body
 from service.events import Delivery
 
 RECORD = "/data/id"
 
 
-class StandardWebhooksEnvelope(PointedEnvelope, frozen=True, kw_only=True, tag="standard_webhooks"):
+class StandardWebhooksEnvelope(PointerEnvelope, frozen=True, kw_only=True, tag="standard_webhooks"):
     """Without fields it reads `{"type": "customer.updated", "timestamp": …, "data": {"id": …}}`."""
 
-    record: RecordDetour = RecordDetour()
+    record: RecordOverride = RecordOverride()
 
-    def reader(self, desk: Desk) -> Reader:
+    def reader(self, context: ParseContext) -> DeliveryParser:
         """See Envelope."""
         place = self.record
-        parts = Parts(
+        parts = EventPointers(
             id=None,
             type="/type",
             moment="/timestamp",
@@ -27,12 +27,12 @@ class StandardWebhooksEnvelope(PointedEnvelope, frozen=True, kw_only=True, tag="
             kind=place.kind,
             kinds=place.kinds,
         )
-        writer = FactWriter(self, parts, desk)
+        writer = FactBuilder(self, parts, context)
 
-        def read(delivery: Delivery) -> Told:
+        def read(delivery: Delivery) -> ParsedDelivery:
             body, found = delivery.body, dict[str, bytes]()
-            check_body(body, desk.depth_max)
-            writer.walk.collect(body, found)
-            return alone(writer.write(writer.text("type", found), found), body)
+            check_body(body, context.depth_max)
+            writer.walk.extract(body, found)
+            return single_fact(writer.build(writer.text("type", found), found), body)
 
         return read

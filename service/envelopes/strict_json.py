@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from service.errors import Refusal
+from service.errors import Rejection
 
 Members = dict[str, msgspec.Raw]
 
@@ -27,9 +27,9 @@ _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NO_STEPS = bytes(byte for byte in range(256) if byte not in b"[{]}")
 
 
-def unparsable(detail: str) -> Refusal:
+def invalid_json(detail: str) -> Rejection:
     """Make the refusal of a body that is no JSON we would read."""
-    return Refusal(400, "malformed_payload", detail)
+    return Rejection(400, "malformed_payload", detail)
 
 
 def check_body(body: bytes, depth_max: int) -> None:
@@ -38,16 +38,16 @@ def check_body(body: bytes, depth_max: int) -> None:
     msgspec does not look at the encoding of what it skips. The grammar is left to whoever decodes.
 
     Raises:
-        Refusal: 400 `malformed_payload`.
+        Rejection: 400 `malformed_payload`.
     """
     if not body.isascii():
         try:
             body.decode()
         except UnicodeDecodeError:
-            raise unparsable(NOT_JSON) from None
+            raise invalid_json(NOT_JSON) from None
     # Nearly every body has too few brackets to nest that deep, wherever they stand.
     if body.count(b"{") + body.count(b"[") > depth_max and _deeper(body, depth_max):
-        raise unparsable(f"Nest the body at most {depth_max} levels deep.")
+        raise invalid_json(f"Nest the body at most {depth_max} levels deep.")
 
 
 def _deeper(body: bytes, depth_max: int) -> bool:
@@ -62,7 +62,7 @@ def read_members(text: bytes) -> Members:
     """Read one object as its members, each still as its JSON text.
 
     Raises:
-        Refusal: 400 `malformed_payload`: not an object, not JSON, not UTF-8, or a key stands twice.
+        Rejection: 400 `malformed_payload`: not an object, not JSON, not UTF-8, or a key stands twice.
     """
     members = _decode(_members, text)
     # Quotes of this object's own level are two per key. A key that stands twice is one member with four of them,
@@ -71,7 +71,7 @@ def read_members(text: bytes) -> Members:
     for value in members.values():
         quotes -= bytes(value).count(b'"')
     if quotes != 2 * len(members) and _repeats(text):
-        raise unparsable("Send each key of an object once.")
+        raise invalid_json("Send each key of an object once.")
     return members
 
 
@@ -79,7 +79,7 @@ def read_children(text: bytes) -> Members:
     """Read an object's members, or an array's items under their positions as text; anything else has no children.
 
     Raises:
-        Refusal: 400 `malformed_payload`, as read_members.
+        Rejection: 400 `malformed_payload`, as read_members.
     """
     match text.lstrip(b" \t\r\n")[:1]:
         case b"{":
@@ -106,14 +106,14 @@ def read_scalar(text: bytes) -> str | int | None:
     except msgspec.ValidationError:
         return None
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise unparsable(NOT_JSON) from None
+        raise invalid_json(NOT_JSON) from None
 
 
 def _decode(decoder: msgspec.json.Decoder[_T], text: bytes) -> _T:
     try:
         return decoder.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise unparsable(NOT_JSON) from None
+        raise invalid_json(NOT_JSON) from None
 
 
 def _repeats(text: bytes) -> bool:

@@ -4,32 +4,32 @@ from service.envelopes.pointers import parse_pointer
 from service.envelopes.strict_json import read_children
 
 
-class Walk:
+class PointerTree:
     """A tree of steps: what is wanted here, and which steps lead on."""
 
-    __slots__ = ("steps", "wanted")
+    __slots__ = ("names", "steps")
 
     def __init__(self) -> None:
-        self.wanted: list[str] = []
-        self.steps: dict[str, Walk] = {}
+        self.names: list[str] = []
+        self.steps: dict[str, PointerTree] = {}
 
     def add(self, pointer: str, name: str) -> None:
         """Want what stands at `pointer`, under `name`."""
         walk = self
         for step in parse_pointer(pointer):
-            walk = walk.steps.setdefault(step, Walk())
-        walk.wanted.append(name)
+            walk = walk.steps.setdefault(step, PointerTree())
+        walk.names.append(name)
 
-    def collect(self, text: bytes, found: dict[str, bytes]) -> None:
+    def extract(self, text: bytes, found: dict[str, bytes]) -> None:
         """Put the JSON text of what is wanted into `found`, under its names; what is not there is left out.
 
         Raises:
-            Refusal: 400 `malformed_payload`: what is opened is no JSON, or has a key twice.
+            Rejection: 400 `malformed_payload`: what is opened is no JSON, or has a key twice.
         """
-        for name in self.wanted:
+        for name in self.names:
             found[name] = text
         if self.steps:
             children = read_children(text)
             for step, walk in self.steps.items():
                 if step in children:
-                    walk.collect(bytes(children[step]), found)
+                    walk.extract(bytes(children[step]), found)

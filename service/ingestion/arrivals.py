@@ -6,9 +6,9 @@ from typing import Literal
 from msgspec import Struct
 
 from service.events import EVENT_VERSION, Delivery, Event, Fact, new_event_id
-from service.ingestion.headers import keep
-from service.sources import Admission
-from service.store import Arrival, Receipt
+from service.ingestion.headers import stored_headers
+from service.sources import VerifiedDelivery
+from service.store import IngestRequest, IngestResult
 
 Status = Literal["queued", "duplicate", "ignored"]
 
@@ -23,7 +23,7 @@ class Outcome(Struct, frozen=True, gc=False):
 IGNORED = Outcome("ignored", None)
 
 
-class Origin(Struct, frozen=True, gc=False):
+class DeliveryContext(Struct, frozen=True, gc=False):
     """What all events of one delivery share; `window_ms` is how long their keys claim, `first_id` the first's id."""
 
     delivery: Delivery
@@ -32,10 +32,10 @@ class Origin(Struct, frozen=True, gc=False):
     first_id: str
 
 
-def build_arrivals(admission: Admission, origin: Origin) -> list[Arrival]:
+def build_ingest_requests(admission: VerifiedDelivery, origin: DeliveryContext) -> list[IngestRequest]:
     """Make an event of each fact that is about a record, with the part of the body that tells it."""
-    headers = keep(origin.delivery.headers)
-    arrivals: list[Arrival] = []
+    headers = stored_headers(origin.delivery.headers)
+    arrivals: list[IngestRequest] = []
     for index, fact in enumerate(admission.facts):
         if fact.record is not None:
             # The first one is named as the delivery is, so that its line leads to it.
@@ -53,15 +53,15 @@ def build_arrivals(admission: Admission, origin: Origin) -> list[Arrival]:
                 admission.bodies[index],
                 identified=admission.identified[index],
             )
-            arrivals.append(Arrival(event, admission.claims[index], origin.window_ms))
+            arrivals.append(IngestRequest(event, admission.claims[index], origin.window_ms))
     return arrivals
 
 
-def match_outcomes(facts: Sequence[Fact], receipts: Sequence[Receipt]) -> list[Outcome]:
+def match_outcomes(facts: Sequence[Fact], receipts: Sequence[IngestResult]) -> list[Outcome]:
     """Say for each fact, in order, what became of it: those about no record have no receipt and were ignored."""
     remaining = iter(receipts)
     return [IGNORED if fact.record is None else _outcome(next(remaining)) for fact in facts] or [IGNORED]
 
 
-def _outcome(receipt: Receipt) -> Outcome:
+def _outcome(receipt: IngestResult) -> Outcome:
     return Outcome(receipt.status, receipt.event_id)

@@ -3,13 +3,13 @@
 from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
-from service.store import Arrival, QueueSample, Receipt, Refused
+from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats
 
 
 class EventStore(Protocol):
     """Store that ingests events, open or not."""
 
-    def ingest_all(self, arrivals: Sequence[Arrival], /) -> Awaitable[list[Receipt]]:
+    def ingest_all(self, arrivals: Sequence[IngestRequest], /) -> Awaitable[list[IngestResult]]:
         """Store the events of one delivery, all or none."""
         ...
 
@@ -17,10 +17,10 @@ class EventStore(Protocol):
         """Return if an event can be stored durably now, raise if not."""
         ...
 
-    def keep_refused(self, refused: Sequence[Refused], /) -> Awaitable[int]:
+    def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery], /) -> Awaitable[int]:
         """Put rejected deliveries of one source into quarantine; return how many older ones were removed."""
         ...
 
-    def sample(self) -> Awaitable[QueueSample]:
+    def sample(self) -> Awaitable[QueueStats]:
         """Count the pending events."""
         ...

@@ -3,36 +3,36 @@
 from collections.abc import Mapping
 from functools import lru_cache
 
-from service.errors import Refusal
+from service.errors import Rejection
 
-KEPT = frozenset({
+STORED_HEADERS = frozenset({
     "content-type", "user-agent", "webhook-id", "webhook-timestamp", "ce-id", "ce-source", "ce-type", "ce-subject",
     "ce-specversion", "ce-time", "ce-dataschema",
 })  # fmt: skip
 """What an event keeps: ids and descriptions. Never credentials or signatures: the store is no place for secrets."""
 
-KEPT_CHARACTERS_MAX = 256
+STORED_CHARACTERS_MAX = 256
 
 
-def keep(headers: Mapping[str, str]) -> dict[str, str]:
+def stored_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Give the headers that an event keeps, each bounded in length."""
-    return {name: headers[name][:KEPT_CHARACTERS_MAX] for name in KEPT & headers.keys()}
+    return {name: headers[name][:STORED_CHARACTERS_MAX] for name in STORED_HEADERS & headers.keys()}
 
 
-def check_media(headers: Mapping[str, str], accepted: frozenset[str]) -> None:
+def check_content_type(headers: Mapping[str, str], accepted: frozenset[str]) -> None:
     """See that the body is of a media type the source takes: names, ends such as `+json`, or `*` for all.
 
     A charset is not looked at: JSON has none but UTF-8 (RFC 8259, 8.1), and reading it will tell.
 
     Raises:
-        Refusal: 415.
+        Rejection: 415.
     """
     if not _is_accepted(headers.get("content-type", ""), accepted):
         whole = sorted(name for name in accepted if "/" in name)
         named = whole + sorted(f"another {name} type" for name in accepted if "/" not in name)
         detail = f"Send the body as {' or '.join(named)}, named in Content-Type."
         accept = ", ".join(whole)
-        raise Refusal(415, "unsupported_media_type", detail, {"accept": accept} if accept else None)
+        raise Rejection(415, "unsupported_media_type", detail, {"accept": accept} if accept else None)
 
 
 # Few types are in use; bounded, since anyone may name any.

@@ -9,46 +9,54 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct, structs
 
-from service.errors import Refusal
+from service.errors import Rejection
 from service.events import Delivery, new_event_id
-from service.ingestion.arrivals import Origin, Outcome, build_arrivals, match_outcomes
+from service.ingestion.arrivals import DeliveryContext, Outcome, build_ingest_requests, match_outcomes
 from service.ingestion.event_store import EventStore
-from service.ingestion.headers import check_media
+from service.ingestion.headers import check_content_type
 from service.ingestion.trace_context import continue_trace
-from service.sources import Admission, Source
-from service.store import Refused
+from service.sources import Source, VerifiedDelivery
+from service.store import QuarantinedDelivery
 
 
-class Finding(Struct, frozen=True):
+class Reverification(Struct, frozen=True):
     """What is thought of a refused delivery now: `admission` if it is good, else the `code` and `detail` why not."""
 
-    refused: Refused
+    quarantined: QuarantinedDelivery
     delivery: Delivery
-    admission: Admission | None
+    admission: VerifiedDelivery | None
     code: str | None = None
     detail: str = ""
 
 
-def judge(refused: Refused, sources: Mapping[str, Source]) -> Finding:
+def reverify(quarantined: QuarantinedDelivery, sources: Mapping[str, Source]) -> Reverification:
     """Judge one again, at the time it came: a timestamp is as fresh as it was then. Pure."""
     delivery = Delivery(
-        refused.source, refused.headers, refused.body, refused.received_at, path_token=refused.path_token
+        quarantined.source,
+        quarantined.headers,
+        quarantined.body,
+        quarantined.received_at,
+        path_token=quarantined.path_token,
     )
-    source = sources.get(refused.source)
+    source = sources.get(quarantined.source)
     if source is None:
-        return Finding(refused, delivery, None, "unknown_source", "No source of this name is configured any more.")
-    if not refused.whole:
-        return Finding(refused, delivery, None, refused.code, "Its body was not read to the end, so it is not here.")
+        return Reverification(
+            quarantined, delivery, None, "unknown_source", "No source of this name is configured any more."
+        )
+    if not quarantined.whole:
+        return Reverification(
+            quarantined, delivery, None, quarantined.code, "Its body was not read to the end, so it is not here."
+        )
     try:
-        check_media(delivery.headers, source.content_types)
-        admission = structs.replace(source, entropy=_entropy_of(refused.id)).admit(delivery)
-    except Refusal as refusal:
-        return Finding(refused, delivery, None, refusal.code, refusal.detail)
-    return Finding(refused, delivery, admission)
+        check_content_type(delivery.headers, source.content_types)
+        admission = structs.replace(source, entropy=_entropy_of(quarantined.id)).verify_and_parse(delivery)
+    except Rejection as refusal:
+        return Reverification(quarantined, delivery, None, refusal.code, refusal.detail)
+    return Reverification(quarantined, delivery, admission)
 
 
-async def take_in(
-    finding: Finding, admission: Admission, sources: Mapping[str, Source], store: EventStore
+async def ingest(
+    finding: Reverification, admission: VerifiedDelivery, sources: Mapping[str, Source], store: EventStore
 ) -> list[Outcome]:
     """Take a good one in; give what became of each of its facts.
 
@@ -57,11 +65,11 @@ async def take_in(
     """
     delivery, first_id = finding.delivery, new_event_id()
     traceparent, _ = continue_trace(delivery.headers.get("traceparent"), first_id)
-    origin = Origin(delivery, traceparent, sources[delivery.source].window_ms, first_id)
-    arrivals = build_arrivals(admission, origin)
+    origin = DeliveryContext(delivery, traceparent, sources[delivery.source].window_ms, first_id)
+    arrivals = build_ingest_requests(admission, origin)
     return match_outcomes(admission.facts, await store.ingest_all(arrivals) if arrivals else [])
 
 
-def _entropy_of(refused_id: str) -> Callable[[int], bytes]:
+def _entropy_of(quarantined_id: str) -> Callable[[int], bytes]:
     """Where each delivery is an event of its own, the same refused one is the same event however often it is taken."""
-    return lambda size: hashlib.blake2b(refused_id.encode(), digest_size=size).digest()
+    return lambda size: hashlib.blake2b(quarantined_id.encode(), digest_size=size).digest()

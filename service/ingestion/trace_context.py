@@ -6,7 +6,7 @@ delivery's id, so that one id finds the event and its trace alike.
 
 import re
 
-from service.events import own_traceparent
+from service.events import traceparent_from_id
 
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})(?P<trace_id>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?P<more>-.*)?"
@@ -23,4 +23,4 @@ def continue_trace(sent: str | None, delivery_id: str) -> tuple[str, str]:
         match = _TRACEPARENT.fullmatch(sent)
         if match and not (match["more"] and sent.startswith("00")):
             return sent, match["trace_id"]
-    return own_traceparent(delivery_id), delivery_id
+    return traceparent_from_id(delivery_id), delivery_id

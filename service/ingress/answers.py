@@ -11,7 +11,7 @@ from litestar.types.asgi_types import HTTPResponseStartEvent
 from msgspec import Struct
 
 from service.ingestion.arrivals import IGNORED, Outcome, Status
-from service.ingress.exchanges import Exchange
+from service.ingress.exchanges import FastRequestCycle
 
 SECURITY_HEADERS: dict[str, str] = {
     "x-content-type-options": "nosniff",
@@ -28,7 +28,7 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _HEADER = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+: [\t\x20-\x7e\x80-\xff]*")
 
 
-class Answer(Struct, frozen=True, gc=False):
+class AsgiResponse(Struct, frozen=True, gc=False):
     """One response: its headers twice, as ASGI takes them and as they stand on the wire (`head`), and the body."""
 
     status: int
@@ -39,7 +39,7 @@ class Answer(Struct, frozen=True, gc=False):
     """Whether the connection ends behind it."""
 
 
-def make_answer(status: int, media_type: str, body: bytes, headers: dict[str, str] | None = None) -> Answer:
+def make_response(status: int, media_type: str, body: bytes, headers: dict[str, str] | None = None) -> AsgiResponse:
     """Make an answer with the security headers, `headers` and the body's length.
 
     Raises:
@@ -51,32 +51,32 @@ def make_answer(status: int, media_type: str, body: bytes, headers: dict[str, st
     # With a line break in a value, whoever chose it could write headers of their own into our answer.
     if not all(map(_HEADER.fullmatch, lines)):
         raise ValueError(f"these are no headers: {', '.join(named)}")
-    begin = b"HTTP/1.1 %d %b" % (status, phrase_of(status).encode())
+    begin = b"HTTP/1.1 %d %b" % (status, reason_phrase(status).encode())
     head = b"\r\n".join([begin, *lines, b""])
-    return Answer(status, pairs, head, body, named.get("connection") == "close")
+    return AsgiResponse(status, pairs, head, body, named.get("connection") == "close")
 
 
-def phrase_of(status: int) -> str:
+def reason_phrase(status: int) -> str:
     """Give the words of a status; a source may answer one that has none."""
     return _PHRASES.get(status, "Refused")
 
 
-def accepted(outcomes: Sequence[Outcome]) -> Answer:
+def accepted_response(outcomes: Sequence[Outcome]) -> AsgiResponse:
     """Make the 202 for what one delivery told; several facts are listed under `events` besides."""
     if len(outcomes) == 1:
         outcome = outcomes[0]
         # Only an id of the usual length fits the head, Content-Length included, that was made beforehand.
         if outcome.event_id is not None and len(outcome.event_id) == ID_LENGTH:
             made, before = _ACCEPTED[outcome.status]
-            return Answer(202, made.headers, made.head, b'%b"%b"}' % (before, outcome.event_id.encode()))
-    first = leading(outcomes)
-    told: dict[str, Any] = {"status": first.status, "event_id": first.event_id}
+            return AsgiResponse(202, made.headers, made.head, b'%b"%b"}' % (before, outcome.event_id.encode()))
+    first = primary_outcome(outcomes)
+    content: dict[str, Any] = {"status": first.status, "event_id": first.event_id}
     if len(outcomes) > 1:
-        told["events"] = outcomes
-    return make_answer(202, "application/json", msgspec.json.encode(told))
+        content["events"] = outcomes
+    return make_response(202, "application/json", msgspec.json.encode(content))
 
 
-def leading(outcomes: Sequence[Outcome]) -> Outcome:
+def primary_outcome(outcomes: Sequence[Outcome]) -> Outcome:
     """Give the outcome that speaks for all: the first queued one, else the first duplicate, else ignored."""
     if len(outcomes) == 1:
         return outcomes[0]
@@ -84,19 +84,19 @@ def leading(outcomes: Sequence[Outcome]) -> Outcome:
     return queued or next((outcome for outcome in outcomes if outcome.status == "duplicate"), IGNORED)
 
 
-async def send_answer(exchange: Exchange | None, send: Send, answer: Answer) -> None:
+async def send_response(exchange: FastRequestCycle | None, send: Send, answer: AsgiResponse) -> None:
     """Send it whole: by one write where the server can, else as ASGI has it."""
     if exchange is not None:
-        await exchange.answer(answer.head, answer.body, closes=answer.closes)
+        await exchange.send_whole(answer.head, answer.body, closes=answer.closes)
         return
     start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
     await send(cast("HTTPResponseStartEvent", start))
     await send({"type": "http.response.body", "body": answer.body, "more_body": False})
 
 
-def _prepare(status: Status) -> tuple[Answer, bytes]:
+def _prepare(status: Status) -> tuple[AsgiResponse, bytes]:
     before = b'{"status":"%b","event_id":' % status.encode()
-    return make_answer(202, "application/json", b"%b%b" % (before, b" " * (ID_LENGTH + 3))), before
+    return make_response(202, "application/json", b"%b%b" % (before, b" " * (ID_LENGTH + 3))), before
 
 
 _ACCEPTED = {"queued": _prepare("queued"), "duplicate": _prepare("duplicate"), "ignored": _prepare("ignored")}

@@ -14,29 +14,29 @@ from litestar.types.asgi_types import HTTPScope
 from service.ingestion.event_store import EventStore
 from service.ingress.admin.describing import describe_api
 from service.ingress.answers import SECURITY_HEADERS
-from service.ingress.description import description_route
+from service.ingress.description import openapi_route
 from service.ingress.health import Readiness, health_routes
-from service.ingress.problems import answer_http_error, answer_unexpected
-from service.ingress.webhooks import Webhooks
-from service.metrics.page import CONTENT_TYPE, Page
+from service.ingress.problems import handle_http_error, handle_unexpected
+from service.ingress.webhooks import WebhookHandler
+from service.metrics.page import CONTENT_TYPE, MetricsPage
 from service.settings import Settings
 from service.sources import Source
 
-MOUNT = "/webhooks"
+WEBHOOKS_PATH = "/webhooks"
 
 
-class Entrance:
+class WebhookApp:
     """The senders' app as it is served: Litestar, and in front of it what it would find out anew for each delivery."""
 
-    def __init__(self, app: Litestar, webhooks: Webhooks) -> None:
+    def __init__(self, app: Litestar, webhooks: WebhookHandler) -> None:
         self.app = app
         """Which has every route, that of the webhooks too."""
         self._receive_webhook = webhooks.receive_webhook
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand a request under `MOUNT` to its handler, as Litestar's mount would, and all others to Litestar."""
-        if scope["type"] == "http" and scope["path"].startswith(f"{MOUNT}/"):
-            scope["path"] = scope["path"][len(MOUNT) :]
+        """Hand a request under `WEBHOOKS_PATH` to its handler, as Litestar's mount would, all others to Litestar."""
+        if scope["type"] == "http" and scope["path"].startswith(f"{WEBHOOKS_PATH}/"):
+            scope["path"] = scope["path"][len(WEBHOOKS_PATH) :]
             await self._receive_webhook(cast("HTTPScope", scope), receive, send)
         else:
             await self.app(scope, receive, send)
@@ -44,11 +44,11 @@ class Entrance:
 
 def build_app(
     settings: Settings, sources: Mapping[str, Source], store: EventStore, readiness: Readiness | None = None
-) -> Entrance:
+) -> WebhookApp:
     """Make the senders' app: webhooks and health. `readiness` is given where both ports share one."""
-    webhooks = Webhooks(settings, sources, store)
+    webhooks = WebhookHandler(settings, sources, store)
     routes = [_webhook_route(webhooks), *health_routes(readiness or Readiness(settings, store))]
-    return Entrance(_build(routes, at_end=[webhooks.close]), webhooks)
+    return WebhookApp(_build(routes, at_end=[webhooks.close]), webhooks)
 
 
 def build_admin_app(
@@ -56,16 +56,16 @@ def build_admin_app(
 ) -> Litestar:
     """Make the operators' app: health, metrics and, where it is given, the admin API with its description."""
     health = health_routes(readiness or Readiness(settings, store))
-    routes = [*health, _metrics_route(store), description_route()]
+    routes = [*health, _metrics_route(store), openapi_route()]
     if admin is None:
         return _build(routes)
     return _build([*routes, admin], openapi=describe_api())
 
 
-def _webhook_route(webhooks: Webhooks) -> ASGIRouteHandler:
+def _webhook_route(webhooks: WebhookHandler) -> ASGIRouteHandler:
     # A plain ASGI handler, since Litestar's request and response objects cost as much again as the whole delivery.
     # Mounted, since Litestar 2.25 answers 500 to ASGI handlers with path parameters: it looks those up by method.
-    @asgi(MOUNT, is_mount=True, copy_scope=False)
+    @asgi(WEBHOOKS_PATH, is_mount=True, copy_scope=False)
     async def receive_webhook(scope: Scope, receive: Receive, send: Send) -> None:
         await webhooks.receive_webhook(cast("HTTPScope", scope), receive, send)
 
@@ -73,11 +73,11 @@ def _webhook_route(webhooks: Webhooks) -> ASGIRouteHandler:
 
 
 def _metrics_route(store: EventStore) -> HTTPRouteHandler:
-    page = Page("service", store.sample)
+    page = MetricsPage("service", store.sample)
 
     @get("/metrics")
     async def metrics() -> Response[bytes]:
-        return Response(await page.text(), media_type=CONTENT_TYPE)
+        return Response(await page.render(), media_type=CONTENT_TYPE)
 
     return metrics
 
@@ -93,6 +93,6 @@ def _build(
         debug=False,  # else LITESTAR_DEBUG in the environment would show tracebacks to strangers
         openapi_config=openapi,
         logging_config=None,  # answer_unexpected logs once; Litestar's own would repeat it, or log nothing
-        exception_handlers={HTTPException: answer_http_error, Exception: answer_unexpected},
+        exception_handlers={HTTPException: handle_http_error, Exception: handle_unexpected},
         response_headers=[ResponseHeader(name=name, value=value) for name, value in SECURITY_HEADERS.items()],
     )

@@ -9,15 +9,15 @@ import uvloop
 
 from service.actions import load_actions
 from service.config import Config, load_config
-from service.config.retention import covering_windows
-from service.config.telling import tell_warnings
-from service.ingress.admin import AdminParts, admin_router
-from service.ingress.late_store import LateStore
+from service.config.retention import extend_retention_to_dedupe_windows
+from service.config.telling import log_config_warnings
+from service.ingress.admin import AdminDependencies, admin_router
+from service.ingress.late_store import StoreMonitor
 from service.ingress.server import run
 from service.log import configure
-from service.outbound import Outbound
+from service.outbound import HttpClient
 from service.platforms import build_platforms
-from service.platforms.manners import Manners
+from service.platforms.manners import SharedThrottles
 from service.settings import Settings, load_settings
 from service.sources import build_sources
 from service.store import Shards, Store, open_shards
@@ -31,8 +31,8 @@ def serve() -> None:
     settings = load_settings(os.environ)
     configure("service", settings.log_level, settings.log_line_bytes_max)
     config = load_config(Path(settings.config), os.environ)
-    settings = covering_windows(settings, config)
-    tell_warnings(config)
+    settings = extend_retention_to_dedupe_windows(settings, config)
+    log_config_warnings(config)
     uvloop.run(_serve(settings, config))
 
 
@@ -40,16 +40,16 @@ async def _serve(settings: Settings, config: Config) -> None:
     # Platforms read deliveries here; they are asked only if an operator asks, within what workers share of an account.
     shared = shards_with(Store(settings))
     home = shared.stores[0] if isinstance(shared, Shards) else shared
-    manners = Manners(home.limits, home.tokens, settings.fetch_timeout_seconds)
+    throttles = SharedThrottles(home.limits, home.tokens, settings.fetch_timeout_seconds)
     async with (
-        Outbound(settings, allow_private_hosts=config.outbound.allow_private_hosts) as outbound,
+        HttpClient(settings, allow_private_hosts=config.outbound.allow_private_hosts) as outbound,
         AsyncExitStack() as stack,
     ):
         stack.push_async_callback(shared.close)
-        platforms = build_platforms(config.platforms, os.environ, outbound, manners)
+        platforms = build_platforms(config.platforms, os.environ, outbound, throttles)
         sources = build_sources(config, os.environ, platforms, settings)
-        store = LateStore(settings, open_shards)
-        parts = AdminParts(
+        store = StoreMonitor(settings, open_shards)
+        parts = AdminDependencies(
             settings=settings,
             admin=config.admin,
             environ=os.environ,

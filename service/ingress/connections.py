@@ -13,8 +13,8 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.ingress.answers import make_answer
-from service.ingress.exchanges import Exchange
+from service.ingress.answers import make_response
+from service.ingress.exchanges import FastRequestCycle
 from service.ingress.problems import MEDIA_TYPE, problem_bytes
 from service.settings import Settings
 
@@ -26,8 +26,8 @@ DRAINED_BYTES_MAX = 4_194_304
 """What a sender may still send of a body that was refused already; cut off at once it might not read why."""
 
 
-class Connection(HttpToolsProtocol):
-    """uvicorn's connection; `bounded` makes the class with a process's limits."""
+class LimitedConnection(HttpToolsProtocol):
+    """uvicorn's connection; `connection_class` makes the class with a process's limits."""
 
     connections_max: ClassVar[int]
     head_bytes_max: ClassVar[int]
@@ -52,7 +52,7 @@ class Connection(HttpToolsProtocol):
         try:
             self._parse(data)
         except httptools.HttpParserError:
-            self._refuse(400, "bad_request", "Invalid HTTP request received.")
+            self._reject(400, "bad_request", "Invalid HTTP request received.")
             return
         # A request began or its body grew, so what was sent was worth reading.
         if self.cycle is not cycle or self._waiting_bytes() > before:
@@ -66,7 +66,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin an exchange, or let it wait for the one before: as uvicorn does, which offers no other place for it."""
-        scope, before = self.scope, cast("Exchange | None", self.cycle)
+        scope, before = self.scope, cast("FastRequestCycle | None", self.cycle)
         parser = self.parser
         if parser.should_upgrade():
             return  # `_parse` begins it again, without
@@ -78,7 +78,7 @@ class Connection(HttpToolsProtocol):
         scope["path"] = unquote(path) if "%" in path else path
         scope["raw_path"] = url.path
         scope["query_string"] = url.query or b""
-        self.cycle = Exchange(
+        self.cycle = FastRequestCycle(
             scope=scope,
             transport=self.transport,
             flow=self.flow,
@@ -150,21 +150,21 @@ class Connection(HttpToolsProtocol):
     def _cut_off(self) -> None:
         cycle = cast("object | None", self.cycle)
         if cycle is None or (self.cycle.response_complete and self.cycle.scope is not self.scope):
-            self._refuse(431, "headers_too_large", f"The head is larger than {self.head_bytes_max} bytes.")
+            self._reject(431, "headers_too_large", f"The head is larger than {self.head_bytes_max} bytes.")
         else:
             self.transport.abort()
 
-    def _refuse(self, status: int, code: str, detail: str) -> None:
-        answer = make_answer(status, MEDIA_TYPE, problem_bytes(status, code, detail), {"connection": "close"})
+    def _reject(self, status: int, code: str, detail: str) -> None:
+        answer = make_response(status, MEDIA_TYPE, problem_bytes(status, code, detail), {"connection": "close"})
         self.transport.write(b"%b\r\n%b" % (answer.head, answer.body))
         self.transport.close()
 
 
-def bounded(settings: Settings) -> type[Connection]:
+def connection_class(settings: Settings) -> type[LimitedConnection]:
     """Make the class of connections that keeps to `settings`."""
     limits = {
         "connections_max": settings.connections_max,
         "head_bytes_max": settings.header_bytes_max,
         "header_fields_max": settings.header_fields_max,
     }
-    return type("BoundedConnection", (Connection,), limits)
+    return type("BoundedConnection", (LimitedConnection,), limits)

@@ -9,7 +9,7 @@ from collections import deque
 from types import TracebackType
 
 
-class Wait:
+class Timeout:
     """A block that may take so long; when its time is over it is cancelled and leaves by TimeoutError."""
 
     __slots__ = ("_task", "due_at", "expired", "over")
@@ -36,15 +36,15 @@ class Wait:
             self._task.cancel()
 
 
-class Deadlines:
+class SharedTimeout:
     """Makes waits of `seconds` each: `with deadlines.limit(): await …`, inside a task."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._waits: deque[Wait] = deque()
+        self._waits: deque[Timeout] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    def limit(self) -> Wait:
+    def start(self) -> Timeout:
         """Begin a wait.
 
         Raises:
@@ -54,7 +54,7 @@ class Deadlines:
         if task is None:
             raise RuntimeError("a deadline needs a task that it can end")
         loop = asyncio.get_running_loop()
-        wait = Wait(task, loop.time() + self.seconds)
+        wait = Timeout(task, loop.time() + self.seconds)
         waits = self._waits
         # Or the queue would hold every wait of the last seconds, long over.
         while waits and waits[0].over:

@@ -16,7 +16,7 @@ from service.ingress.problems import MEDIA_TYPE, problem_schema
 
 PATH = "/docs/webhooks.json"
 
-REFUSALS: Mapping[int, tuple[str, ...]] = {
+REJECTIONS: Mapping[int, tuple[str, ...]] = {
     400: ("malformed_payload",),
     401: ("not_verified", "stale_timestamp"),
     404: ("unknown_source",),
@@ -39,10 +39,10 @@ _OUTCOME = {
     "required": ["status", "event_id"],
     "properties": {"status": _STATUS, "event_id": _EVENT_ID},
 }
-_PROBLEM = problem_schema({"enum": sorted({code for codes in REFUSALS.values() for code in codes})})
+_PROBLEM = problem_schema({"enum": sorted({code for codes in REJECTIONS.values() for code in codes})})
 
 
-def describe() -> bytes:
+def openapi_document() -> bytes:
     """Make the document."""
     source = {"name": "source", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     token = {"name": "token", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
@@ -64,9 +64,9 @@ def describe() -> bytes:
     return msgspec.json.encode(document)
 
 
-def description_route() -> HTTPRouteHandler:
+def openapi_route() -> HTTPRouteHandler:
     """Make the route that serves it."""
-    document = describe()
+    document = openapi_document()
 
     @get(PATH, sync_to_thread=False, include_in_schema=False)
     def webhooks_description() -> Response[bytes]:
@@ -87,7 +87,7 @@ def _deliver(name: str) -> dict[str, Any]:
         "operationId": name,
         "summary": "Deliver a webhook",
         "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
-        "responses": {"200": challenge, "202": accepted} | {str(status): _refusal(status) for status in REFUSALS},
+        "responses": {"200": challenge, "202": accepted} | {str(status): _refusal(status) for status in REJECTIONS},
     }
 
 
@@ -107,7 +107,7 @@ def _ask(name: str) -> dict[str, Any]:
 
 def _refusal(status: int) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/Problem"}
-    return {"description": " or ".join(REFUSALS[status]), "content": {MEDIA_TYPE: {"schema": schema}}}
+    return {"description": " or ".join(REJECTIONS[status]), "content": {MEDIA_TYPE: {"schema": schema}}}
 
 
 def _health(name: str, meaning: str, others: Mapping[str, str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from litestar.types import Receive
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 
-class Exchange(RequestResponseCycle):
+class FastRequestCycle(RequestResponseCycle):
     """uvicorn's cycle of request and response, and the two short cuts."""
 
     def whole_body(self) -> bytes | None:
@@ -22,7 +22,7 @@ class Exchange(RequestResponseCycle):
         self.body = bytearray()
         return body
 
-    async def answer(self, head: bytes, body: bytes, *, closes: bool) -> None:
+    async def send_whole(self, head: bytes, body: bytes, *, closes: bool) -> None:
         """Send a whole answer by one write; `head` is its status line and headers without the empty line behind them.
 
         Raises:
@@ -51,10 +51,10 @@ class Exchange(RequestResponseCycle):
         self.on_response()
 
 
-def exchange_of(receive: Receive) -> Exchange | None:
+def request_cycle_of(receive: Receive) -> FastRequestCycle | None:
     """Give the exchange whose `receive` this is; None under any other server.
 
     It is found by its method, since a scope that held it would be a circle, which only the garbage collector opens.
     """
     carrier = cast("Any", getattr(receive, "__self__", None))
-    return carrier if isinstance(carrier, Exchange) else None
+    return carrier if isinstance(carrier, FastRequestCycle) else None

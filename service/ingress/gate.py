@@ -10,10 +10,10 @@ import math
 import time
 from collections.abc import Mapping
 
-from service.addresses import parse_networks
-from service.errors import Refusal
-from service.ingress.peers import household, sender_of
-from service.ingress.rates import Rates
+from service.addresses import parse_cidrs
+from service.errors import Rejection
+from service.ingress.peers import address_block, client_address
+from service.ingress.rates import TokenBuckets
 from service.log import get_logger
 from service.settings import Settings
 from service.sources import Source
@@ -21,17 +21,17 @@ from service.sources import Source
 BURST_SECONDS = 5.0
 """How many seconds' worth may come at once, after a pause."""
 
-CHARGED_BYTES = 32_768
+BYTES_PER_REJECTION = 32_768
 """How much of a refused body counts as one more refusal: of a kilobyte sent a megabyte may be unfolded, in 4 ms."""
 
-TELL_SECONDS = 1.0
+LOG_INTERVAL_SECONDS = 1.0
 
 
-class Throttled(Refusal):
+class RateLimited(Rejection):
     """The address must wait; told of in a sum instead of a line of its own."""
 
 
-class Gate:
+class RateLimits:
     """Both counts of one process, each bounded in its keys.
 
     Raises:
@@ -39,7 +39,7 @@ class Gate:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._trusted = parse_networks(settings.trusted_proxies)
+        self._trusted = parse_cidrs(settings.trusted_proxies)
         self._refusals = _rates(settings.address_rejections_per_second_max)
         self._verified = _rates(settings.source_deliveries_per_second_max)
         self._untold = 0
@@ -47,52 +47,52 @@ class Gate:
 
     def address_of(self, peer: str, headers: Mapping[str, str]) -> str:
         """Give the sender's address, as far as proxies that are trusted tell it."""
-        return sender_of(peer, headers, self._trusted) if self._trusted else peer
+        return client_address(peer, headers, self._trusted) if self._trusted else peer
 
-    def pass_address(self, address: str, source: Source | None) -> None:
+    def check_address(self, address: str, source: Source | None) -> None:
         """Let an address through.
 
         Raises:
-            Throttled: too many of its deliveries were refused lately.
+            RateLimited: too many of its deliveries were refused lately.
         """
         # Empty on a good day, and then nobody's network has to be worked out.
         if self._refusals is not None and len(self._refusals):
-            wait = self._refusals.wait(household(address), time.monotonic())
+            wait = self._refusals.retry_after_seconds(address_block(address), time.monotonic())
             if wait:
-                self._tell_later()
-                raise _too_often(Throttled, source, "Too many deliveries from this address were refused.", wait)
+                self._schedule_summary()
+                raise _too_often(RateLimited, source, "Too many deliveries from this address were refused.", wait)
 
-    def charge(self, address: str, body_bytes: int = 0) -> None:
+    def record_rejection(self, address: str, body_bytes: int = 0) -> None:
         """Count a refusal that was the sender's doing, a large body as several: unfolding and hashing it took time."""
         if self._refusals is not None:
-            self._refusals.charge(household(address), time.monotonic(), 1 + body_bytes // CHARGED_BYTES)
+            self._refusals.charge(address_block(address), time.monotonic(), 1 + body_bytes // BYTES_PER_REJECTION)
 
-    def pass_source(self, source: Source) -> None:
+    def check_source(self, source: Source) -> None:
         """Let a verified delivery through.
 
         Raises:
             Refusal: `too_many_requests`, the source sends more than it may.
         """
         if self._verified is not None:
-            wait = self._verified.take(source.name, time.monotonic())
+            wait = self._verified.acquire(source.name, time.monotonic())
             if wait:
-                raise _too_often(Refusal, source, "This source sends more deliveries than it may.", wait)
+                raise _too_often(Rejection, source, "This source sends more deliveries than it may.", wait)
 
-    def _tell_later(self) -> None:
+    def _schedule_summary(self) -> None:
         if not self._untold:
-            asyncio.get_running_loop().call_later(TELL_SECONDS, self._tell)
+            asyncio.get_running_loop().call_later(LOG_INTERVAL_SECONDS, self._log_summary)
         self._untold += 1
 
-    def _tell(self) -> None:
+    def _log_summary(self) -> None:
         self._log.warning("delivery.rate_limited", reason="too_many_requests", deliveries=self._untold)
         self._untold = 0
 
 
-def _rates(per_second_max: float) -> Rates | None:
-    return Rates(per_second_max, BURST_SECONDS) if per_second_max else None
+def _rates(per_second_max: float) -> TokenBuckets | None:
+    return TokenBuckets(per_second_max, BURST_SECONDS) if per_second_max else None
 
 
-def _too_often(kind: type[Refusal], source: Source | None, detail: str, wait_seconds: float) -> Refusal:
+def _too_often(kind: type[Rejection], source: Source | None, detail: str, wait_seconds: float) -> Rejection:
     """Make the refusal: 429 only where the platform comes again on it, since to some every 4xx is final."""
     headers = {"retry-after": str(math.ceil(wait_seconds)), "connection": "close"}
     status = 429 if source is not None and source.retries_on_429 else 503

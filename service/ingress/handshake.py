@@ -8,14 +8,14 @@ no token: it says nothing about a secret, and nothing is taken in.
 import re
 from collections.abc import Mapping
 
-from service.ingress.answers import Answer, make_answer
+from service.ingress.answers import AsgiResponse, make_response
 
 METHODS = "POST, OPTIONS"
 
 _ORIGIN = re.compile(r"[A-Za-z0-9.:*_-]{1,255}")
 
 
-def shake_hands(headers: Mapping[str, str], deliveries_per_second_max: float) -> Answer:
+def answer_cloudevents_handshake(headers: Mapping[str, str], deliveries_per_second_max: float) -> AsgiResponse:
     """Answer OPTIONS: what is allowed, and the consent if it was asked for by a well-formed origin. 0 is any rate."""
     consent = {"allow": METHODS}
     origin = headers.get("webhook-request-origin", "")
@@ -23,4 +23,4 @@ def shake_hands(headers: Mapping[str, str], deliveries_per_second_max: float) ->
         consent["webhook-allowed-origin"] = origin
         per_minute = int(deliveries_per_second_max * 60)
         consent["webhook-allowed-rate"] = str(max(per_minute, 1)) if deliveries_per_second_max else "*"
-    return make_answer(200, "text/plain", b"", consent)
+    return make_response(200, "text/plain", b"", consent)

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 
-from service.errors import Refusal
+from service.errors import Rejection
 
 
 def read_headers(raw: Iterable[tuple[bytes, bytes]], fields_max: int, bytes_max: int) -> dict[str, str]:
     """Read ASGI's pairs; a repeated header becomes one list (RFC 9110, 5.2), so that no repetition can hide another.
 
     Raises:
-        Refusal: 431, more fields, or more bytes of them, than allowed.
+        Rejection: 431, more fields, or more bytes of them, than allowed.
     """
     headers: dict[str, str] = {}
     size = fields = 0
@@ -26,6 +26,6 @@ def read_headers(raw: Iterable[tuple[bytes, bytes]], fields_max: int, bytes_max:
     return headers
 
 
-def headers_too_large(detail: str) -> Refusal:
+def headers_too_large(detail: str) -> Rejection:
     """Make the refusal of too many header fields, or too large ones (RFC 6585, 5)."""
-    return Refusal(431, "headers_too_large", detail, {"connection": "close"})
+    return Rejection(431, "headers_too_large", detail, {"connection": "close"})

@@ -11,10 +11,10 @@ from service.errors import WaybillError
 from service.ingestion.event_store import EventStore
 from service.settings import Settings
 
-FRESH_SECONDS = 1.0
+CACHE_SECONDS = 1.0
 """How long an answer is repeated: probes of many callers cost the store one check a second."""
 
-CHECK_SECONDS_MAX = 2.0
+CHECK_TIMEOUT_SECONDS = 2.0
 
 PROBES = [HttpMethod.GET, HttpMethod.HEAD]
 """Load balancers ask by either; a HEAD is answered without its body."""
@@ -41,20 +41,20 @@ class Readiness:
             now = asyncio.get_running_loop().time()
             if now >= self._known_until:
                 self._reason = await self._ask()
-                self._known_until = now + FRESH_SECONDS
+                self._known_until = now + CACHE_SECONDS
         return self._reason
 
     def describe(self, reason: str | None) -> dict[str, Any]:
         """Say it, with what a 202 survives; never more of an error than its word, since senders can read this."""
-        told: dict[str, Any] = {"status": "unready", "reason": reason} if reason else {"status": "ready"}
-        told["durability"] = self._settings.durability
+        content: dict[str, Any] = {"status": "unready", "reason": reason} if reason else {"status": "ready"}
+        content["durability"] = self._settings.durability
         if self._settings.durability == "declared":
-            told["loss_window_seconds"] = self._settings.declared_loss_window_seconds
-        return told
+            content["loss_window_seconds"] = self._settings.declared_loss_window_seconds
+        return content
 
     async def _ask(self) -> str | None:
         try:
-            async with asyncio.timeout(CHECK_SECONDS_MAX):
+            async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
                 await self._store.check()
         except WaybillError as error:
             return error.kind

@@ -8,14 +8,14 @@ import sys
 import zlib
 from typing import Protocol
 
-from service.errors import Refusal
+from service.errors import Rejection
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-ACCEPTED = "gzip, deflate, zstd"
+ACCEPTED_ENCODINGS = "gzip, deflate, zstd"
 """What Accept-Encoding says to a sender that chose another coding (RFC 9110, 12.5.3)."""
 
 WINDOW_LOG_MAX = 23
@@ -24,14 +24,14 @@ WINDOW_LOG_MAX = 23
 _ZLIB_HEAD_BYTES = 2
 
 
-class Inflater(Protocol):
+class Decompressor(Protocol):
     """One body's decoder."""
 
-    def feed(self, piece: bytes, room: int) -> bytes:
-        """Give what `piece` unfolds to: at most `room` bytes and one more, which tells that there is no room.
+    def feed(self, piece: bytes, bytes_max: int) -> bytes:
+        """Give what `piece` unfolds to: at most `bytes_max` bytes and one more, which tells that there is no room.
 
         Raises:
-            Refusal: 400 `malformed_payload`: the bytes are not of this coding, or go on behind its end.
+            Rejection: 400 `malformed_payload`: the bytes are not of this coding, or go on behind its end.
         """
         ...
 
@@ -39,16 +39,16 @@ class Inflater(Protocol):
         """See that the stream came to its end.
 
         Raises:
-            Refusal: 400 `malformed_payload`.
+            Rejection: 400 `malformed_payload`.
         """
         ...
 
 
-def inflater_for(encoding: str | None) -> Inflater | None:
+def decompressor_for(encoding: str | None) -> Decompressor | None:
     """Make the decoder that a Content-Encoding asks for, None where the body comes as it is.
 
     Raises:
-        Refusal: 415, another coding, or several at once.
+        Rejection: 415, another coding, or several at once.
     """
     coding = (encoding or "").strip().lower()
     if coding in {"", "identity"}:
@@ -59,8 +59,8 @@ def inflater_for(encoding: str | None) -> Inflater | None:
         return _Zlib(None)
     if coding == "zstd":
         return _Zstd()
-    detail = f"Send the body as it is, or with one Content-Encoding of {ACCEPTED}."
-    raise Refusal(415, "unsupported_media_type", detail, {"accept-encoding": ACCEPTED})
+    detail = f"Send the body as it is, or with one Content-Encoding of {ACCEPTED_ENCODINGS}."
+    raise Rejection(415, "unsupported_media_type", detail, {"accept-encoding": ACCEPTED_ENCODINGS})
 
 
 class _Zlib:
@@ -70,7 +70,7 @@ class _Zlib:
         self._decoder = None if window_bits is None else zlib.decompressobj(window_bits)
         self._head: bytes = b""
 
-    def feed(self, piece: bytes, room: int) -> bytes:
+    def feed(self, piece: bytes, bytes_max: int) -> bytes:
         decoder = self._decoder
         if decoder is None:
             piece = self._head + piece
@@ -79,7 +79,7 @@ class _Zlib:
                 return b""
             decoder = self._decoder = zlib.decompressobj(zlib.MAX_WBITS if _has_zlib_head(piece) else -zlib.MAX_WBITS)
         try:
-            inflated = decoder.decompress(piece, room + 1)
+            inflated = decoder.decompress(piece, bytes_max + 1)
         except zlib.error as error:
             raise _broken() from error
         if decoder.unused_data:
@@ -95,9 +95,9 @@ class _Zstd:
     def __init__(self) -> None:
         self._decoder = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: WINDOW_LOG_MAX})
 
-    def feed(self, piece: bytes, room: int) -> bytes:
+    def feed(self, piece: bytes, bytes_max: int) -> bytes:
         try:
-            inflated = self._decoder.decompress(piece, room + 1)
+            inflated = self._decoder.decompress(piece, bytes_max + 1)
         except (zstd.ZstdError, EOFError) as error:
             raise _broken() from error
         if self._decoder.eof and self._decoder.unused_data:
@@ -114,5 +114,5 @@ def _has_zlib_head(piece: bytes) -> bool:
     return piece[0] & 0x0F == 8 and (piece[0] << 8 | piece[1]) % 31 == 0
 
 
-def _broken() -> Refusal:
-    return Refusal(400, "malformed_payload", "The body is not what its Content-Encoding says: one stream, whole.")
+def _broken() -> Rejection:
+    return Rejection(400, "malformed_payload", "The body is not what its Content-Encoding says: one stream, whole.")

@@ -9,17 +9,17 @@ import asyncio
 import time
 from collections import deque
 
-from service.errors import Refusal, WaybillError
+from service.errors import Rejection, WaybillError
 from service.events import Delivery, new_event_id
 from service.ingestion.event_store import EventStore
-from service.ingress.rates import Rates
+from service.ingress.rates import TokenBuckets
 from service.log import get_logger
 from service.metrics.families import QUARANTINED
 from service.settings import Settings
-from service.store import Refused
-from service.store.quarantine import REFUSED_VERSION
+from service.store import QuarantinedDelivery
+from service.store.quarantine import QUARANTINED_VERSION
 
-KEPT_CODES = frozenset({
+QUARANTINED_CODES = frozenset({
     "not_verified", "stale_timestamp", "malformed_payload", "unsupported_media_type", "payload_too_large",
     "unrecognized_event", "request_timeout",
     "internal",
@@ -33,42 +33,42 @@ DROPPED_HEADERS = frozenset({
 """Never needed to verify or read: they are of the way, not of what was sent."""
 
 BURST_SECONDS = 60
-WAITING_MAX = 32
+QUEUE_MAX = 32
 WAITING_BYTES_MAX = 2_097_152
 """What one source may have waiting to be written."""
 
 BATCH_MAX = 8
-SECONDS_MAX = 5.0
+WRITE_TIMEOUT_SECONDS = 5.0
 CLOSE_SECONDS_MAX = 2.0
 
 
-class Quarantine:
-    """Takes refused deliveries by `offer` and writes them to the store; `close` at the end."""
+class QuarantineWriter:
+    """Takes refused deliveries by `enqueue` and writes them to the store; `close` at the end."""
 
     def __init__(self, settings: Settings, store: EventStore) -> None:
         self._on = settings.quarantine_deliveries_max > 0 and settings.quarantine_bytes_max > 0
         self._bytes_max = settings.quarantine_bytes_max
         self._store = store
-        self._rates = Rates(settings.quarantine_per_minute_max / 60, BURST_SECONDS)
-        self._waiting: dict[str, deque[Refused]] = {}
+        self._rates = TokenBuckets(settings.quarantine_per_minute_max / 60, BURST_SECONDS)
+        self._waiting: dict[str, deque[QuarantinedDelivery]] = {}
         self._waiting_bytes: dict[str, int] = {}
         self._writer: asyncio.Task[None] | None = None
         self._log = get_logger().bind()
 
-    def offer(self, delivery: Delivery, refusal: Refusal, *, whole: bool) -> bool:
+    def enqueue(self, delivery: Delivery, refusal: Rejection, *, whole: bool) -> bool:
         """Take it if it may be kept, and say so; writes nothing yet."""
         source, size = delivery.source, len(delivery.body)
         held = self._waiting_bytes.get(source, 0)
         queue = self._waiting.setdefault(source, deque())
-        if not self._on or refusal.code not in KEPT_CODES or size > self._bytes_max:
+        if not self._on or refusal.code not in QUARANTINED_CODES or size > self._bytes_max:
             return False
         # A body above the bound is let in where nothing else waits, or its like would never be kept.
-        if len(queue) >= WAITING_MAX or held + size > max(WAITING_BYTES_MAX, size):
+        if len(queue) >= QUEUE_MAX or held + size > max(WAITING_BYTES_MAX, size):
             return False
         # Last, since it takes a token: what is not kept anyway costs none.
-        if self._rates.take(source, time.monotonic()):
+        if self._rates.acquire(source, time.monotonic()):
             return False
-        queue.append(_refused(delivery, refusal, whole=whole))
+        queue.append(_quarantined(delivery, refusal, whole=whole))
         self._waiting_bytes[source] = held + size
         if self._writer is None or self._writer.done():
             self._writer = asyncio.get_running_loop().create_task(self._write_all())
@@ -83,20 +83,20 @@ class Quarantine:
     async def _write_all(self) -> None:
         while batch := self._next():
             try:
-                async with asyncio.timeout(SECONDS_MAX):
-                    gone = await self._store.keep_refused(batch)
+                async with asyncio.timeout(WRITE_TIMEOUT_SECONDS):
+                    gone = await self._store.quarantine_deliveries(batch)
             except (WaybillError, TimeoutError) as error:
                 # Dropped, not tried again: the store is in trouble, and events come first.
                 kind = error.kind if isinstance(error, WaybillError) else "store_unavailable"
-                QUARANTINED.add((batch[0].source, "failed"), len(batch))
+                QUARANTINED.inc((batch[0].source, "failed"), len(batch))
                 self._log.warning("quarantine.failed", error_kind=kind, deliveries=len(batch))
             else:
-                QUARANTINED.add((batch[0].source, "kept"), len(batch))
-                QUARANTINED.add((batch[0].source, "dropped"), gone)
+                QUARANTINED.inc((batch[0].source, "kept"), len(batch))
+                QUARANTINED.inc((batch[0].source, "dropped"), gone)
                 if gone:
                     self._log.warning("quarantine.full", source_name=batch[0].source, deliveries_dropped=gone)
 
-    def _next(self) -> list[Refused]:
+    def _next(self) -> list[QuarantinedDelivery]:
         """Give the next few of one source; the source goes to the end of the turn."""
         for source in list(self._waiting):
             queue = self._waiting.pop(source)
@@ -108,10 +108,10 @@ class Quarantine:
         return []
 
 
-def _refused(delivery: Delivery, refusal: Refusal, *, whole: bool) -> Refused:
+def _quarantined(delivery: Delivery, refusal: Rejection, *, whole: bool) -> QuarantinedDelivery:
     headers = {name: value for name, value in delivery.headers.items() if name not in DROPPED_HEADERS}
-    return Refused(
-        REFUSED_VERSION,
+    return QuarantinedDelivery(
+        QUARANTINED_VERSION,
         new_event_id(),
         delivery.source,
         refusal.code,

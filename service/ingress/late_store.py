@@ -8,17 +8,17 @@ acknowledged on it could be lost.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from service.errors import ConfigError, StoreUnavailable, StoreUnsafe, WaybillError
+from service.errors import ConfigError, StoreNotDurable, StoreUnavailable, WaybillError
 from service.log import get_logger
 from service.settings import Settings
-from service.store import Arrival, QueueSample, Receipt, Refused, Shards, Store
+from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, Shards, Store
 
-LOOK_SECONDS = 2.0
+PROBE_INTERVAL_SECONDS = 2.0
 """How often the store is looked at, and so how often an unsafe one is told of."""
 
 
-class LateStore:
-    """An EventStore that opens itself when it can: call `look` once, run `watch` in a task, `close` at the end."""
+class StoreMonitor:
+    """An EventStore that opens itself when it can: call `probe` once, run `run` in a task, `close` at the end."""
 
     def __init__(self, settings: Settings, open_store: Callable[[Settings], Awaitable[Store | Shards]]) -> None:
         self._log = get_logger()
@@ -26,7 +26,7 @@ class LateStore:
         self._open_store = open_store
         self._store: Store | Shards | None = None
         self._trouble: WaybillError | None = StoreUnavailable("the store was not reached yet")
-        self._told: str | None = None  # the kind of trouble that the log knows of
+        self._logged_kind: str | None = None  # the kind of trouble that the log knows of
 
     @property
     def opened(self) -> Store | Shards:
@@ -34,14 +34,14 @@ class LateStore:
 
         Raises:
             StoreUnavailable: it was not reached yet.
-            StoreUnsafe: it does not keep what was promised.
+            StoreNotDurable: it does not keep what was promised.
         """
         # A store that is only away is asked all the same: the call tells sooner than the next look.
-        if self._store is None or isinstance(self._trouble, StoreUnsafe):
+        if self._store is None or isinstance(self._trouble, StoreNotDurable):
             raise self._trouble or StoreUnavailable("the store was not reached yet")
         return self._store
 
-    def ingest_all(self, arrivals: Sequence[Arrival], /) -> Awaitable[list[Receipt]]:
+    def ingest_all(self, arrivals: Sequence[IngestRequest], /) -> Awaitable[list[IngestResult]]:
         """Take in the events of one delivery, all or none.
 
         Raises:
@@ -57,7 +57,7 @@ class LateStore:
         """
         return self.opened.check()
 
-    async def sample(self) -> QueueSample:
+    async def sample(self) -> QueueStats:
         """Count what waits.
 
         Raises:
@@ -65,15 +65,15 @@ class LateStore:
         """
         return await self.opened.sample()
 
-    def keep_refused(self, refused: Sequence[Refused], /) -> Awaitable[int]:
+    def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery], /) -> Awaitable[int]:
         """Put refused deliveries of one source into quarantine; give how many older ones had to go.
 
         Raises:
             StoreUnavailable, StoreFull, StoreUnsafe: they are not known to be kept.
         """
-        return self.opened.keep_refused(refused)
+        return self.opened.quarantine_deliveries(deliveries)
 
-    async def look(self) -> None:
+    async def probe(self) -> None:
         """Open the store, or check the open one, and tell what changed.
 
         Raises:
@@ -94,11 +94,11 @@ class LateStore:
         else:
             self._note(None)
 
-    async def watch(self) -> None:
+    async def run(self) -> None:
         """Look again and again, until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            await self.look()
+            await asyncio.sleep(PROBE_INTERVAL_SECONDS)
+            await self.probe()
 
     async def close(self) -> None:
         """Close the store, if it was opened."""
@@ -107,13 +107,13 @@ class LateStore:
 
     def _note(self, trouble: WaybillError | None) -> None:
         before, self._trouble = self._trouble, trouble
-        if isinstance(trouble, StoreUnsafe):
+        if isinstance(trouble, StoreNotDurable):
             self._log.error(
                 "store.not_durable", reason=str(trouble), fix="nothing is acknowledged until this is mended"
             )
         elif trouble is None:
             if before is not None:
                 self._log.info("store.recovered", durability=self._settings.durability)
-        elif self._told != trouble.kind:
+        elif self._logged_kind != trouble.kind:
             self._log.error("store.unavailable", error_kind=trouble.kind, reason=str(trouble))
-        self._told = trouble.kind if trouble else None
+        self._logged_kind = trouble.kind if trouble else None

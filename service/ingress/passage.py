@@ -12,9 +12,9 @@ from structlog.typing import FilteringBoundLogger
 
 from service.events import Delivery, Fact, new_event_id
 from service.ingestion.arrivals import Outcome
-from service.ingress.answers import leading
-from service.log import tell_often
-from service.metrics.families import ACK_SECONDS, DELIVERIES
+from service.ingress.answers import primary_outcome
+from service.log import log_info
+from service.metrics.families import DELIVERIES, DELIVERY_ACK_SECONDS
 
 UNKNOWN_SOURCE = "unknown"
 CHARACTERS_MAX = 128
@@ -22,7 +22,7 @@ EVENT_IDS_MAX = 32
 """How many ids of one delivery its line names; the line is bounded, and the trace id leads to the rest."""
 
 
-class Passage:
+class DeliveryLog:
     """What is known so far of one delivery; `id` becomes the id of its first event, if there is one.
 
     `delivery` has no body before that is `whole`; `address` is the sender's, and never logged.
@@ -46,7 +46,7 @@ class Passage:
         self.body_bytes = 0
         self.outcomes: Sequence[Outcome] = ()
 
-    def read(self, facts: Sequence[Fact]) -> None:
+    def set_facts(self, facts: Sequence[Fact]) -> None:
         """Note what the delivery tells; several facts share the type of the first."""
         if facts:
             self.event_type = facts[0].type[:CHARACTERS_MAX]
@@ -54,10 +54,10 @@ class Passage:
 
     def log_accepted(self, http_status: int) -> None:
         """Write the line of a delivery that was taken in, or rightly ignored."""
-        outcome = leading(self.outcomes)
+        outcome = primary_outcome(self.outcomes)
         duration_ms = self._duration_ms()
-        DELIVERIES.add((self.source, outcome.status, None))
-        ACK_SECONDS.observe((self.source,), duration_ms / 1000)
+        DELIVERIES.inc((self.source, outcome.status, None))
+        DELIVERY_ACK_SECONDS.observe((self.source,), duration_ms / 1000)
         fields = {
             "source_name": self.source,
             "event_type": self.event_type,
@@ -72,15 +72,15 @@ class Passage:
             fields["reason"] = self.reason
         if len(self.outcomes) > 1:
             fields |= self._several()
-        tell_often("delivery.received", fields)
+        log_info("delivery.received", fields)
 
-    def count_refused(self, reason: str) -> None:
+    def count_rejected(self, reason: str) -> None:
         """Count a delivery that was not taken; `reason` is the stable code."""
-        DELIVERIES.add((self.source, "rejected", reason))
+        DELIVERIES.inc((self.source, "rejected", reason))
 
-    def log_refused(self, log: FilteringBoundLogger, http_status: int, reason: str, *, quarantined: bool) -> None:
+    def log_rejected(self, log: FilteringBoundLogger, http_status: int, reason: str, *, quarantined: bool) -> None:
         """Write the line of a delivery that was not taken, and whether it was put aside for a person to look at."""
-        self.count_refused(reason)
+        self.count_rejected(reason)
         log.warning(
             "delivery.received",
             source_name=self.source,

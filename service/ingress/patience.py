@@ -10,13 +10,13 @@ from typing import cast
 
 from msgspec import Struct
 
-from service.ingress.connections import Connection
+from service.ingress.connections import LimitedConnection
 
 KEEP_ALIVE_SECONDS = 75.0
 """Longer than load balancers hold idle connections (60 s, mostly), so that it is never us who closes on a request."""
 
 
-class Limits(Struct, frozen=True):
+class ConnectionTimeouts(Struct, frozen=True):
     """The longest waits of one port, in seconds: for a head that is begun, or for the first one; a body; a reader."""
 
     head_timeout_seconds: float
@@ -24,16 +24,16 @@ class Limits(Struct, frozen=True):
     reader_timeout_seconds: float
 
 
-class Patience:
+class IdleTimeouts:
     """Looks at connections now and then, and closes those that waited in one place for too long."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ConnectionTimeouts) -> None:
         self._limits = limits
-        self._waits: dict[Connection, tuple[str, object, float]] = {}
+        self._waits: dict[LimitedConnection, tuple[str, object, float]] = {}
 
-    def look(self, connections: Iterable[Connection], now: float) -> None:
+    def close_expired(self, connections: Iterable[LimitedConnection], now: float) -> None:
         """Close what is over its time at `now`; what moved on since the last look begins anew."""
-        waits: dict[Connection, tuple[str, object, float]] = {}
+        waits: dict[LimitedConnection, tuple[str, object, float]] = {}
         for connection in connections:
             waited_for = _waits_for(connection)
             if waited_for is None:
@@ -58,7 +58,7 @@ class Patience:
                 return KEEP_ALIVE_SECONDS
 
 
-def _waits_for(connection: Connection) -> tuple[str, object] | None:
+def _waits_for(connection: LimitedConnection) -> tuple[str, object] | None:
     """Give what is waited for, and since which request; None where it is our turn."""
     if connection.flow.write_paused:
         return "reader", None
@@ -69,7 +69,7 @@ def _waits_for(connection: Connection) -> tuple[str, object] | None:
     return ("body", cycle) if connection.cycle.more_body else None
 
 
-def _end(connection: Connection, waited_for: str) -> None:
+def _end(connection: LimitedConnection, waited_for: str) -> None:
     if waited_for == "reader":
         connection.transport.abort()  # closing would wait for it to read
     else:

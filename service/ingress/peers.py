@@ -8,11 +8,11 @@ from service.addresses import Network
 
 HOPS_MAX = 10
 HOP_CHARACTERS_MAX = 64
-HOUSEHOLD_BITS = 64
+IPV6_PREFIX_BITS = 64
 """An IPv6 sender has at least a /64 to itself, so its addresses count as one."""
 
 
-def sender_of(peer: str, headers: Mapping[str, str], trusted: tuple[Network, ...]) -> str:
+def client_address(peer: str, headers: Mapping[str, str], trusted: tuple[Network, ...]) -> str:
     """Give the last address that no trusted proxy has: what stands left of it in X-Forwarded-For anyone may write."""
     if not trusted or not _is_trusted(peer, trusted):
         return peer
@@ -28,7 +28,7 @@ def sender_of(peer: str, headers: Mapping[str, str], trusted: tuple[Network, ...
 
 # Asked at each delivery while anybody is charged; bounded, since an attacker has many addresses.
 @lru_cache(maxsize=4_096)
-def household(address: str) -> str:
+def address_block(address: str) -> str:
     """Give what an address is counted under: itself, or its network of 64 bits."""
     try:
         parsed = ip_address(address)
@@ -38,7 +38,7 @@ def household(address: str) -> str:
         return address
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
-    return str(ip_network((parsed, HOUSEHOLD_BITS), strict=False))
+    return str(ip_network((parsed, IPV6_PREFIX_BITS), strict=False))
 
 
 @lru_cache(maxsize=4_096)

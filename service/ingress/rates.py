@@ -7,7 +7,7 @@ and may be forgotten; so when there are too many, the one longest unused goes, w
 KEYS_MAX = 10_000
 
 
-class Rates:
+class TokenBuckets:
     """At most `per_second` a second for each key, after a burst of `burst_seconds` at that rate at once."""
 
     def __init__(self, per_second: float, burst_seconds: float, keys_max: int = KEYS_MAX) -> None:
@@ -19,7 +19,7 @@ class Rates:
     def __len__(self) -> int:
         return len(self._full_at)
 
-    def wait(self, key: str, now: float) -> float:
+    def retry_after_seconds(self, key: str, now: float) -> float:
         """Say how many seconds there will be no token for `key`; 0 if there is one. Takes none."""
         full_at = self._full_at.get(key)
         return 0.0 if full_at is None else max(0.0, full_at + self._interval - now - self._burst)
@@ -29,18 +29,18 @@ class Rates:
         cost = self._interval * tokens
         full_at = max(self._full_at.pop(key, now), now)
         self._full_at[key] = min(full_at + cost, max(full_at, now + self._burst + cost))
-        self._forget()
+        self._remove_full()
 
-    def take(self, key: str, now: float) -> float:
+    def acquire(self, key: str, now: float) -> float:
         """Take a token: 0, or the seconds until there is one, and then none was taken."""
         full_at = max(self._full_at.pop(key, now), now)
         wait = full_at + self._interval - now - self._burst
         wait = wait if wait > 1e-9 else 0.0  # a sum of intervals misses its mark by a rounding error
         self._full_at[key] = full_at if wait else full_at + self._interval
-        self._forget()
+        self._remove_full()
         return wait
 
-    def _forget(self) -> None:
+    def _remove_full(self) -> None:
         if len(self._full_at) > self._keys_max:
             # The first is the one longest unused: every use takes a key out and puts it in at the end.
             del self._full_at[next(iter(self._full_at))]

@@ -18,22 +18,22 @@ from litestar import Router
 from litestar.types import ASGIApp
 
 from service.errors import ConfigError
-from service.garbage import settle_memory
+from service.garbage import tune_garbage_collector
 from service.ingress.app import build_admin_app, build_app
-from service.ingress.connections import Connection, bounded
+from service.ingress.connections import LimitedConnection, connection_class
 from service.ingress.health import Readiness
-from service.ingress.late_store import LateStore
-from service.ingress.patience import Limits, Patience
+from service.ingress.late_store import StoreMonitor
+from service.ingress.patience import ConnectionTimeouts, IdleTimeouts
 from service.log import get_logger
 from service.settings import Settings
 from service.sources import Source
 
 START_POLL_SECONDS = 0.01
 BACKLOG = 2_048
-TICKS_PER_LOOK = 10
+TICKS_PER_TIMEOUT_CHECK = 10
 """uvicorn ticks ten times a second."""
 
-OPERATOR_SECONDS_MAX = 120.0
+ADMIN_REQUEST_SECONDS_MAX = 120.0
 """How long an operator's body may take, and an answer to them: both may be large. Our own commands wait as long."""
 
 
@@ -56,11 +56,13 @@ def bind(host: str, port: int, variable: str) -> socket.socket:
 class Listener(uvicorn.Server):
     """One port: `start`, then `stop`. Signals are left alone."""
 
-    def __init__(self, app: ASGIApp, listener: socket.socket, settings: Settings, limits: Limits | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, listener: socket.socket, settings: Settings, limits: ConnectionTimeouts | None = None
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=bounded(settings),
+                http=connection_class(settings),
                 ws="none",
                 lifespan="on",
                 log_config=None,  # service.log has taken the standard library's logging over already
@@ -73,7 +75,7 @@ class Listener(uvicorn.Server):
         self._socket = listener
         seconds = settings.body_timeout_seconds
         # a slow delivery is told so by its handler before the second number
-        self._patience = Patience(limits or Limits(seconds, 2 * seconds, seconds))
+        self._idle_timeouts = IdleTimeouts(limits or ConnectionTimeouts(seconds, 2 * seconds, seconds))
         self._serving: asyncio.Task[None] | None = None
 
     @property
@@ -104,12 +106,16 @@ class Listener(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Do what uvicorn does ten times a second, and look at slow connections once a second."""
-        if counter % TICKS_PER_LOOK == 0:
-            self._patience.look(cast("list[Connection]", list(self.server_state.connections)), time.monotonic())
+        if counter % TICKS_PER_TIMEOUT_CHECK == 0:
+            self._idle_timeouts.close_expired(
+                cast("list[LimitedConnection]", list(self.server_state.connections)), time.monotonic()
+            )
         return await super().on_tick(counter)
 
 
-async def run(settings: Settings, sources: Mapping[str, Source], store: LateStore, admin: Router | None = None) -> None:
+async def run(
+    settings: Settings, sources: Mapping[str, Source], store: StoreMonitor, admin: Router | None = None
+) -> None:
     """Serve both ports until SIGTERM or SIGINT, then stop in order; the store is opened and closed here.
 
     Raises:
@@ -117,18 +123,18 @@ async def run(settings: Settings, sources: Mapping[str, Source], store: LateStor
     """
     log = get_logger()
     began = time.monotonic()
-    signalled = _hear_signals()
+    signalled = _listen_for_signals()
     readiness = Readiness(settings, store)
     with (
         bind(settings.host, settings.port, "WAYBILL_PORT") as port,
         bind(settings.host, settings.admin_port, "WAYBILL_ADMIN_PORT") as admin_port,
     ):
         senders = Listener(build_app(settings, sources, store, readiness), port, settings)
-        slow = Limits(settings.body_timeout_seconds, OPERATOR_SECONDS_MAX, OPERATOR_SECONDS_MAX)
+        slow = ConnectionTimeouts(settings.body_timeout_seconds, ADMIN_REQUEST_SECONDS_MAX, ADMIN_REQUEST_SECONDS_MAX)
         operators = Listener(build_admin_app(settings, store, readiness, admin), admin_port, settings, slow)
         async with _kept_open(store):
             await asyncio.gather(senders.start(), operators.start())
-            settle_memory()
+            tune_garbage_collector()
             log.info("process.started", port=senders.port, admin_port=operators.port, durability=settings.durability)
             reason = await signalled
             readiness.stopping = True
@@ -137,10 +143,10 @@ async def run(settings: Settings, sources: Mapping[str, Source], store: LateStor
 
 
 @contextlib.asynccontextmanager
-async def _kept_open(store: LateStore) -> AsyncGenerator[None]:
+async def _kept_open(store: StoreMonitor) -> AsyncGenerator[None]:
     # Once before the ports open, so that the first senders meet no 503 without need.
-    await store.look()
-    watch = asyncio.get_running_loop().create_task(store.watch())
+    await store.probe()
+    watch = asyncio.get_running_loop().create_task(store.run())
     try:
         yield
     finally:
@@ -148,15 +154,15 @@ async def _kept_open(store: LateStore) -> AsyncGenerator[None]:
         await store.close()
 
 
-def _hear_signals() -> asyncio.Future[str]:
+def _listen_for_signals() -> asyncio.Future[str]:
     """Give what will be the name of the signal that ends the process."""
     loop = asyncio.get_running_loop()
     heard: asyncio.Future[str] = loop.create_future()
 
-    def hear(name: str) -> None:
+    def on_signal(name: str) -> None:
         if not heard.done():
             heard.set_result(name)
 
     for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, hear, each.name)
+        loop.add_signal_handler(each, on_signal, each.name)
     return heard

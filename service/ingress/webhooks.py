@@ -12,40 +12,40 @@ from collections.abc import Mapping, Sequence
 from litestar.types import Receive, Send
 from litestar.types.asgi_types import HTTPScope
 
-from service.envelopes import Echo
-from service.errors import Refusal, StoreUnavailable, StoreUnsafe
+from service.envelopes import ChallengeResponse
+from service.errors import Rejection, StoreNotDurable, StoreUnavailable
 from service.events import Delivery
-from service.ingestion.arrivals import IGNORED, Origin, build_arrivals, match_outcomes
+from service.ingestion.arrivals import IGNORED, DeliveryContext, build_ingest_requests, match_outcomes
 from service.ingestion.event_store import EventStore
-from service.ingestion.headers import check_media
+from service.ingestion.headers import check_content_type
 from service.ingestion.trace_context import continue_trace
-from service.ingress.answers import Answer, accepted, make_answer, send_answer
-from service.ingress.bodies import Disconnected, Portion, Room, read_body, too_large
-from service.ingress.deadlines import Deadlines
-from service.ingress.exchanges import Exchange, exchange_of
-from service.ingress.gate import Gate, Throttled
-from service.ingress.handshake import METHODS, shake_hands
+from service.ingress.answers import AsgiResponse, accepted_response, make_response, send_response
+from service.ingress.bodies import BodyMemoryLimit, BodyReservation, ClientDisconnect, payload_too_large, read_body
+from service.ingress.deadlines import SharedTimeout
+from service.ingress.exchanges import FastRequestCycle, request_cycle_of
+from service.ingress.gate import RateLimited, RateLimits
+from service.ingress.handshake import METHODS, answer_cloudevents_handshake
 from service.ingress.headers import read_headers
-from service.ingress.inflation import inflater_for
-from service.ingress.keeping import Quarantine
-from service.ingress.passage import Passage
-from service.ingress.problems import INTERNAL, busy, problem, try_later
+from service.ingress.inflation import decompressor_for
+from service.ingress.keeping import QuarantineWriter
+from service.ingress.passage import DeliveryLog
+from service.ingress.problems import INTERNAL, problem, retry_later, store_unavailable
 from service.log import get_logger
 from service.settings import Settings
 from service.sources import Source
-from service.store import Arrival, Receipt
+from service.store import IngestRequest, IngestResult
 
-LEFT_STATUS = 499
+CLIENT_CLOSED_REQUEST = 499
 """What the log line says of a sender that left before it could be answered (nginx's number; nobody is sent it)."""
 
 CHALLENGE = "challenge"
 """The event type that the log line of an answered challenge has."""
 
-OURS = frozenset({"too_many_requests", "store_unavailable", "store_full", "internal"})
+SERVER_SIDE_CODES = frozenset({"too_many_requests", "store_unavailable", "store_full", "internal"})
 """Refusals that are no sender's doing."""
 
 
-class Webhooks:
+class WebhookHandler:
     """POST /webhooks/{source}: joined from the sources and the store, with the limits of `settings`.
 
     Raises:
@@ -56,50 +56,55 @@ class Webhooks:
         self._settings = settings
         self._sources = sources
         self._store = store
-        self._gate = Gate(settings)
-        self._room = Room(settings.in_flight_body_bytes_max, settings.retry_after_seconds)
-        self._quarantine = Quarantine(settings, store)
-        self._body_deadlines = Deadlines(settings.body_timeout_seconds)
-        self._ingest_deadlines = Deadlines(settings.ingest_timeout_seconds)
+        self._gate = RateLimits(settings)
+        self._body_memory = BodyMemoryLimit(settings.in_flight_body_bytes_max, settings.retry_after_seconds)
+        self._quarantine = QuarantineWriter(settings, store)
+        self._body_deadlines = SharedTimeout(settings.body_timeout_seconds)
+        self._ingest_deadlines = SharedTimeout(settings.ingest_timeout_seconds)
         self._in_flight = 0
         self._log = get_logger().bind()
 
     async def receive_webhook(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Take in one delivery, answer it, and write its line."""
-        passage = Passage()
-        portion = Portion(self._room)
-        exchange = exchange_of(receive)
+        passage = DeliveryLog()
+        portion = BodyReservation(self._body_memory)
+        exchange = request_cycle_of(receive)
         self._in_flight += 1
         try:
             answer = await self._take(passage, portion, scope, receive, exchange)
-            await send_answer(exchange, send, answer)
+            await send_response(exchange, send, answer)
             if passage.outcomes:
                 passage.log_accepted(answer.status)
-        except Disconnected as error:
+        except ClientDisconnect as error:
             # Who leaves in the middle has cost what was unfolded for them.
-            self._gate.charge(passage.address, portion.unfolded)
-            passage.log_refused(self._log, LEFT_STATUS, error.kind, quarantined=False)
+            self._gate.record_rejection(passage.address, portion.unfolded)
+            passage.log_rejected(self._log, CLIENT_CLOSED_REQUEST, error.kind, quarantined=False)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the one place that may not let anything by
             refusal = self._refusal_of(passage, error)
-            await send_answer(exchange, send, problem(refusal))
+            await send_response(exchange, send, problem(refusal))
             self._settle(passage, refusal, portion.unfolded)
             refusal.__traceback__ = None  # which leads to this frame and to it again: a circle that holds the body
         finally:
             self._in_flight -= 1
-            portion.give_back()
+            portion.release()
 
     async def close(self) -> None:
         """Write down what waits to be put aside."""
         await self._quarantine.close()
 
     async def _take(
-        self, passage: Passage, portion: Portion, scope: HTTPScope, receive: Receive, exchange: Exchange | None
-    ) -> Answer:
+        self,
+        passage: DeliveryLog,
+        portion: BodyReservation,
+        scope: HTTPScope,
+        receive: Receive,
+        exchange: FastRequestCycle | None,
+    ) -> AsgiResponse:
         settings = self._settings
         # Before anything is read: beyond this all would be late, and the sender comes again.
         if self._in_flight > settings.requests_in_flight_max:
             detail = "Too many deliveries are being taken in at once."
-            raise try_later("too_many_requests", detail, settings.retry_after_seconds)
+            raise retry_later("too_many_requests", detail, settings.retry_after_seconds)
         client = scope["client"]
         passage.address = client[0] if client else ""
         headers = read_headers(scope["headers"], settings.header_fields_max, settings.header_bytes_max)
@@ -108,17 +113,17 @@ class Webhooks:
         name, token = split_path(scope["path"])
         found = self._sources.get(name)
         # Before the method, the source and the body are looked at, so that guessing has its bound, too.
-        self._gate.pass_address(passage.address, found)
+        self._gate.check_address(passage.address, found)
         if (
             found is not None
-            and (echo := found.shake_hands(scope["method"], scope["query_string"], headers)) is not None
+            and (echo := found.answer_verification_request(scope["method"], scope["query_string"], headers)) is not None
         ):
-            self._gate.charge(passage.address)  # as with OPTIONS below
+            self._gate.record_rejection(passage.address)  # as with OPTIONS below
             return _say_back(passage, found, echo)
         source = _check_asked(passage, found, scope["method"])
         if scope["method"] == "OPTIONS":
-            self._gate.charge(passage.address)  # it costs nothing to ask, and so may be asked too often
-            return shake_hands(headers, settings.source_deliveries_per_second_max)
+            self._gate.record_rejection(passage.address)  # it costs nothing to ask, and so may be asked too often
+            return answer_cloudevents_handshake(headers, settings.source_deliveries_per_second_max)
         now = time.time()
         passage.delivery = Delivery(source.name, headers, b"", now, passage.address, token)  # as far as it is known
         # Most bodies are here already, and then need neither a timer nor a turn of the loop.
@@ -129,21 +134,23 @@ class Webhooks:
         passage.delivery = delivery = Delivery(source.name, headers, body, now, passage.address, token)
         passage.whole = True
         # Behind the body, so that what is refused for its type lies whole in quarantine.
-        check_media(headers, source.content_types)
+        check_content_type(headers, source.content_types)
         # The raw bytes, before anything has parsed them: a parser would be open to strangers.
         verified = source.verify(delivery)
         # Behind the proof, or strangers could use up what a source may send.
-        self._gate.pass_source(source)
-        if source.challenger is not None and (echo := source.challenge(delivery)) is not None:
+        self._gate.check_source(source)
+        if source.challenger is not None and (echo := source.answer_challenge(delivery)) is not None:
             return _say_back(passage, source, echo)
-        admission = source.read(delivery, verified)
-        passage.read(admission.facts)
-        origin = Origin(delivery, traceparent, source.window_ms, passage.id)
-        receipts = await self._ingest(build_arrivals(admission, origin))
+        admission = source.parse(delivery, verified)
+        passage.set_facts(admission.facts)
+        origin = DeliveryContext(delivery, traceparent, source.window_ms, passage.id)
+        receipts = await self._ingest(build_ingest_requests(admission, origin))
         passage.outcomes = match_outcomes(admission.facts, receipts)
-        return accepted(passage.outcomes)
+        return accepted_response(passage.outcomes)
 
-    def _read_whole(self, headers: Mapping[str, str], portion: Portion, exchange: Exchange | None) -> bytes | None:
+    def _read_whole(
+        self, headers: Mapping[str, str], portion: BodyReservation, exchange: FastRequestCycle | None
+    ) -> bytes | None:
         """Give a body that is here already, as it is; None for one that must be waited for, or inflated."""
         if exchange is None or "content-encoding" in headers:
             return None
@@ -152,50 +159,50 @@ class Webhooks:
             return None
         portion.unfolded = len(body)
         if len(body) > self._settings.body_bytes_max:
-            raise too_large(self._settings.body_bytes_max)
-        portion.take(len(body))
+            raise payload_too_large(self._settings.body_bytes_max)
+        portion.reserve(len(body))
         return body
 
-    async def _read(self, headers: Mapping[str, str], portion: Portion, receive: Receive) -> bytes:
-        inflater = inflater_for(headers.get("content-encoding"))
+    async def _read(self, headers: Mapping[str, str], portion: BodyReservation, receive: Receive) -> bytes:
+        inflater = decompressor_for(headers.get("content-encoding"))
         try:
-            with self._body_deadlines.limit():
+            with self._body_deadlines.start():
                 bytes_max = self._settings.body_bytes_max
                 return await read_body(receive, headers.get("content-length"), inflater, bytes_max, portion)
         except TimeoutError:
             detail = f"The body took longer than {self._settings.body_timeout_seconds:g} seconds to arrive."
-            raise Refusal(408, "request_timeout", detail, {"connection": "close"}) from None
+            raise Rejection(408, "request_timeout", detail, {"connection": "close"}) from None
 
-    async def _ingest(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt]:
+    async def _ingest(self, arrivals: Sequence[IngestRequest]) -> Sequence[IngestResult]:
         if not arrivals:
             return ()
         try:
-            with self._ingest_deadlines.limit():
+            with self._ingest_deadlines.start():
                 return await self._store.ingest_all(arrivals)
         except TimeoutError as error:
             seconds = self._settings.ingest_timeout_seconds
             raise StoreUnavailable(f"no answer in {seconds:g} seconds", self._settings.retry_after_seconds) from error
 
-    def _refusal_of(self, passage: Passage, error: BaseException) -> Refusal:
+    def _refusal_of(self, passage: DeliveryLog, error: BaseException) -> Rejection:
         """Name the refusal that answers `error`; what nobody foresaw is logged here, once, with its traceback."""
-        if isinstance(error, Refusal):
+        if isinstance(error, Rejection):
             return error
-        if isinstance(error, StoreUnavailable | StoreUnsafe):
-            return busy(error, self._settings.retry_after_seconds)
+        if isinstance(error, StoreUnavailable | StoreNotDurable):
+            return store_unavailable(error, self._settings.retry_after_seconds)
         if isinstance(error, asyncio.CancelledError):
-            return try_later("store_unavailable", "This process is stopping.", self._settings.retry_after_seconds)
+            return retry_later("store_unavailable", "This process is stopping.", self._settings.retry_after_seconds)
         self._log.error("delivery.crashed", trace_id=passage.trace_id, exc_info=error)
         return INTERNAL
 
-    def _settle(self, passage: Passage, refusal: Refusal, unfolded: int) -> None:
+    def _settle(self, passage: DeliveryLog, refusal: Rejection, unfolded: int) -> None:
         """Write the line of a refused delivery, count it against its address, and put it aside."""
-        if isinstance(refusal, Throttled):
-            passage.count_refused(refusal.code)
+        if isinstance(refusal, RateLimited):
+            passage.count_rejected(refusal.code)
             return
-        if refusal.code not in OURS:
-            self._gate.charge(passage.address, unfolded)
-        put_aside = passage.delivery and self._quarantine.offer(passage.delivery, refusal, whole=passage.whole)
-        passage.log_refused(self._log, refusal.status, refusal.code, quarantined=bool(put_aside))
+        if refusal.code not in SERVER_SIDE_CODES:
+            self._gate.record_rejection(passage.address, unfolded)
+        put_aside = passage.delivery and self._quarantine.enqueue(passage.delivery, refusal, whole=passage.whole)
+        passage.log_rejected(self._log, refusal.status, refusal.code, quarantined=bool(put_aside))
 
 
 def split_path(path: str) -> tuple[str, str | None]:
@@ -209,23 +216,23 @@ def split_path(path: str) -> tuple[str, str | None]:
     return parts[0], parts[1] if len(parts) == 2 else None
 
 
-def _say_back(passage: Passage, source: Source, echo: Echo) -> Answer:
+def _say_back(passage: DeliveryLog, source: Source, echo: ChallengeResponse) -> AsgiResponse:
     passage.source, passage.outcomes, passage.event_type = source.name, (IGNORED,), CHALLENGE
-    return make_answer(200, echo.content_type, echo.body)
+    return make_response(200, echo.content_type, echo.body)
 
 
-def _check_asked(passage: Passage, source: Source | None, method: str) -> Source:
+def _check_asked(passage: DeliveryLog, source: Source | None, method: str) -> Source:
     """See that a source there is was asked in a way it can be; the method first, which says nothing of the source.
 
     Raises:
-        Refusal: 405, 404.
+        Rejection: 405, 404.
     """
     if source is not None:
         passage.source = source.name
     if method not in {"POST", "OPTIONS"}:
         detail = "This address takes webhooks: send them with POST, signed as the source asks for. It shows nothing."
-        raise Refusal(405, "method_not_allowed", detail, {"allow": METHODS})
+        raise Rejection(405, "method_not_allowed", detail, {"allow": METHODS})
     if source is None:
         detail = "No source of this name is configured here. Webhooks are sent to /webhooks/ and the name of a source."
-        raise Refusal(404, "unknown_source", detail)
+        raise Rejection(404, "unknown_source", detail)
     return source

@@ -16,11 +16,13 @@ SLOW = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.
 DELIVERIES = Counter(
     "waybill_deliveries", "Deliveries by answer; reason is the refusal's code.", ("source", "status", "reason")
 )
-ACK_SECONDS = Histogram("waybill_delivery_ack_seconds", "From a delivery's first byte to its 202.", ("source",), FAST)
+DELIVERY_ACK_SECONDS = Histogram(
+    "waybill_delivery_ack_seconds", "From a delivery's first byte to its 202.", ("source",), FAST
+)
 QUARANTINED = Counter(
     "waybill_quarantined", "Refused deliveries put aside: kept, dropped to make room, or failed.", ("source", "outcome")
 )
-ADMIN_REFUSED = Counter(
+ADMIN_DENIED = Counter(
     "waybill_admin_denied", "Calls of the admin API without a known token, or beyond its role.", ("reason",)
 )
 
@@ -30,7 +32,9 @@ ATTEMPT_ERRORS = Counter("waybill_attempt_errors", "Attempts that failed, by why
 ATTEMPT_SECONDS = Histogram("waybill_attempt_seconds", "How long an attempt took.", ("source",), SLOW)
 QUEUE_WAIT_SECONDS = Histogram("waybill_queue_wait_seconds", "From when a job was due until it ran.", (), SLOW)
 END_TO_END_SECONDS = Histogram("waybill_end_to_end_seconds", "From an event's receipt to its end.", ("source",), SLOW)
-DEAD_LETTERED = Counter("waybill_events_dead_lettered", "Events that became dead letters.", ("source", "error_kind"))
+EVENTS_DEAD_LETTERED = Counter(
+    "waybill_events_dead_lettered", "Events that became dead letters.", ("source", "error_kind")
+)
 FETCHES = Counter(
     "waybill_fetches", "Questions to platforms by their answer.", ("platform", "operation", "outcome", "error_kind")
 )
@@ -41,9 +45,9 @@ POLLS = Counter("waybill_polls", "Passes over a platform's list.", ("source", "o
 POLL_CHANGES = Counter("waybill_poll_changes", "Changes that polls took in.", ("source",))
 POLL_MISSES = Counter("waybill_poll_misses", "Changes that no webhook had told of.", ("source",))
 LEASES_LOST = Counter("waybill_leases_lost", "Leases that ended while their job still ran here.")
-JOBS_BURIED = Counter("waybill_jobs_dead_lettered", "Plain arq jobs that can never run.")
+JOBS_DEAD_LETTERED = Counter("waybill_jobs_dead_lettered", "Plain arq jobs that can never run.")
 RULEBOOK = Gauge("waybill_rulebook_rules", "Rules of the rulebook this worker decides by.", ("version",))
-RULEBOOKS_REFUSED = Counter("waybill_rulebooks_rejected", "Published rulebooks that this worker could not load.")
+RULEBOOKS_REJECTED = Counter("waybill_rulebooks_rejected", "Published rulebooks that this worker could not load.")
 
 # both pods: counted with each call to the store
 STORE_SECONDS = Histogram("waybill_store_call_seconds", "How long the store took for one call.", ("call",), FAST)
@@ -52,19 +56,19 @@ STORE_ERRORS = Counter("waybill_store_errors", "Calls that the store did not ans
 # both pods: looked at when scraped, the same in all pods (take the maximum)
 STORE_UP = Gauge("waybill_store_up", "1 if the store answered when this page was made.")
 QUEUE_JOBS = Gauge("waybill_queue_jobs", "Jobs in the queue: due, deferred, running.", ("state",))
-EVENTS_WAITING = Gauge("waybill_events_pending", "Events taken in and not ended.")
+EVENTS_PENDING = Gauge("waybill_events_pending", "Events taken in and not ended.")
 OLDEST_EVENT_SECONDS = Gauge("waybill_oldest_event_age_seconds", "Age of the oldest event that waits.")
 DEAD_LETTERS = Gauge("waybill_dead_letters", "Dead letters that wait for a person.")
 WORKERS_ALIVE = Gauge("waybill_workers_alive", "Workers whose heartbeat is fresh.")
 STORE_MEMORY_BYTES = Gauge("waybill_store_memory_bytes", "Memory the store uses.")
 STORE_MEMORY_RATIO = Gauge("waybill_store_memory_ratio", "Part of the store's maxmemory in use, 0 without a limit.")
 
-BUILD = Gauge("waybill_build_info", "1, with the version that runs.", ("component", "version"))
+BUILD_INFO = Gauge("waybill_build_info", "1, with the version that runs.", ("component", "version"))
 
 FAMILIES: tuple[Instrument, ...] = (
-    DELIVERIES, ACK_SECONDS, ATTEMPTS, ATTEMPT_ERRORS, ATTEMPT_SECONDS, QUEUE_WAIT_SECONDS, END_TO_END_SECONDS,
-    DEAD_LETTERED, FETCHES, FETCH_SECONDS, EFFECTS, EFFECT_SECONDS, POLLS,
-    POLL_CHANGES, POLL_MISSES, QUARANTINED, ADMIN_REFUSED, LEASES_LOST, JOBS_BURIED, RULEBOOK,
-    RULEBOOKS_REFUSED, STORE_SECONDS, STORE_ERRORS, STORE_UP, QUEUE_JOBS, EVENTS_WAITING, OLDEST_EVENT_SECONDS,
-    DEAD_LETTERS, WORKERS_ALIVE, STORE_MEMORY_BYTES, STORE_MEMORY_RATIO, BUILD,
+    DELIVERIES, DELIVERY_ACK_SECONDS, ATTEMPTS, ATTEMPT_ERRORS, ATTEMPT_SECONDS, QUEUE_WAIT_SECONDS, END_TO_END_SECONDS,
+    EVENTS_DEAD_LETTERED, FETCHES, FETCH_SECONDS, EFFECTS, EFFECT_SECONDS, POLLS,
+    POLL_CHANGES, POLL_MISSES, QUARANTINED, ADMIN_DENIED, LEASES_LOST, JOBS_DEAD_LETTERED, RULEBOOK,
+    RULEBOOKS_REJECTED, STORE_SECONDS, STORE_ERRORS, STORE_UP, QUEUE_JOBS, EVENTS_PENDING, OLDEST_EVENT_SECONDS,
+    DEAD_LETTERS, WORKERS_ALIVE, STORE_MEMORY_BYTES, STORE_MEMORY_RATIO, BUILD_INFO,
 )  # fmt: skip

@@ -25,14 +25,14 @@ class Counter:
         self.labels = labels
         self.values: dict[Key, float] = {} if labels else {(): 0.0}
 
-    def add(self, key: Key = (), count: float = 1) -> None:
+    def inc(self, key: Key = (), count: float = 1) -> None:
         """Count once more."""
         values = self.values
         # The bound is asked for only by a key that is new.
         if key in values:
             values[key] += count
         else:
-            key = bounded(key, len(values))
+            key = limit_cardinality(key, len(values))
             values[key] = values.get(key, 0.0) + count
 
 
@@ -45,7 +45,7 @@ class Gauge:
         self.labels = labels
         self.values: dict[Key, float] = {}
 
-    def put(self, values: Mapping[Key, float]) -> None:
+    def set_all(self, values: Mapping[Key, float]) -> None:
         """Say how much it is now; what is not named is no longer shown."""
         self.values = dict(values)
 
@@ -68,13 +68,13 @@ class Histogram:
         counts[-1] += seconds
 
     def _open(self, key: Key) -> list[float]:
-        key = bounded(key, len(self.series))
+        key = limit_cardinality(key, len(self.series))
         return self.series.setdefault(key, [0.0] * (len(self.bounds) + 2))
 
 
 Instrument = Counter | Gauge | Histogram
 
 
-def bounded(key: Key, series: int) -> Key:
+def limit_cardinality(key: Key, series: int) -> Key:
     """Give `key`, or the one of all others where there are `series` and no more may be."""
     return key if series < SERIES_MAX else (OTHER,) * len(key)

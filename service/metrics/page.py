@@ -15,9 +15,9 @@ from prometheus_client.registry import Collector
 
 from service.errors import WaybillError
 from service.metrics.families import (
-    BUILD,
+    BUILD_INFO,
     DEAD_LETTERS,
-    EVENTS_WAITING,
+    EVENTS_PENDING,
     FAMILIES,
     OLDEST_EVENT_SECONDS,
     QUEUE_JOBS,
@@ -29,36 +29,36 @@ from service.metrics.families import (
 from service.metrics.samples import collect
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-FRESH_SECONDS = 1.0
-LOOK_SECONDS_MAX = 2.0
+CACHE_SECONDS = 1.0
+SAMPLE_TIMEOUT_SECONDS = 2.0
 
 
-class Page:
-    """The page of one process; `look` counts what waits in the store."""
+class MetricsPage:
+    """The page of one process; `sample` counts what waits in the store."""
 
-    def __init__(self, component: str, look: Callable[[], Awaitable[Struct]]) -> None:
-        self._look = look
+    def __init__(self, component: str, sample: Callable[[], Awaitable[Struct]]) -> None:
+        self._sample = sample
         self._looking = asyncio.Lock()
         self._known_until = 0.0
-        BUILD.put({(component, version("waybill")): 1})
+        BUILD_INFO.set_all({(component, version("waybill")): 1})
         self._registry = CollectorRegistry()
         self._registry.register(_Ours())
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
 
-    async def text(self) -> bytes:
+    async def render(self) -> bytes:
         """Make the page; without an answer of the store it says so, and lacks the store's numbers."""
         async with self._looking:
             now = asyncio.get_running_loop().time()
             if now >= self._known_until:
-                put_sample(await self._ask())
-                self._known_until = now + FRESH_SECONDS
+                set_queue_gauges(await self._ask())
+                self._known_until = now + CACHE_SECONDS
         return generate_latest(self._registry)
 
     async def _ask(self) -> Struct | None:
         try:
-            async with asyncio.timeout(LOOK_SECONDS_MAX):
-                return await self._look()
+            async with asyncio.timeout(SAMPLE_TIMEOUT_SECONDS):
+                return await self._sample()
         except (WaybillError, TimeoutError):
             return None
 
@@ -68,17 +68,17 @@ class _Ours(Collector):
         return map(collect, FAMILIES)
 
 
-def put_sample(sample: Struct | None) -> None:
-    """Show what was sampled (the store's `QueueSample`); None: the store did not answer."""
-    told: Mapping[str, float] = structs.asdict(sample) if sample is not None else {}
-    STORE_UP.put({(): float(sample is not None)})
-    QUEUE_JOBS.put({(state,): told[state] for state in ("due", "deferred", "running") if state in told})
+def set_queue_gauges(sample: Struct | None) -> None:
+    """Show what was sampled (the store's `QueueStats`); None: the store did not answer."""
+    values: Mapping[str, float] = structs.asdict(sample) if sample is not None else {}
+    STORE_UP.set_all({(): float(sample is not None)})
+    QUEUE_JOBS.set_all({(state,): values[state] for state in ("due", "deferred", "running") if state in values})
     for gauge, field, parts in _SINGLES:
-        gauge.put({(): told[field] / parts} if field in told else {})
+        gauge.set_all({(): values[field] / parts} if field in values else {})
 
 
 _SINGLES = (
-    (EVENTS_WAITING, "pending", 1),
+    (EVENTS_PENDING, "pending", 1),
     (OLDEST_EVENT_SECONDS, "oldest_age_ms", 1_000),
     (DEAD_LETTERS, "dead_letters", 1),
     (WORKERS_ALIVE, "workers", 1),

@@ -9,10 +9,10 @@ from msgspec import Struct
 from service.config import Role
 from service.log import get_logger
 
-Done = TypeVar("Done")
+T = TypeVar("T")
 
 
-class Operator(Struct, frozen=True):
+class Actor(Struct, frozen=True):
     """Who acts: the name of a token, or of the account at a terminal; the role; by API or command; the machine."""
 
     name: str
@@ -21,7 +21,7 @@ class Operator(Struct, frozen=True):
     client_host: str = ""
 
 
-def tell_change(operator: Operator, audit_action: str, target: str, **fields: object) -> None:
+def log_admin_change(operator: Actor, audit_action: str, target: str, **fields: object) -> None:
     """Log `admin.changed`: `audit_action` in the past tense (`rule.updated`), `target` the id of what was changed."""
     get_logger().info(
         "admin.changed",
@@ -35,7 +35,7 @@ def tell_change(operator: Operator, audit_action: str, target: str, **fields: ob
     )
 
 
-async def to_its_end(change: Coroutine[Any, Any, Done]) -> Done:
+async def run_to_completion(change: Coroutine[Any, Any, T]) -> T:
     """Let a change that was begun end and be told, also where whoever asked for it leaves meanwhile."""
     task = asyncio.ensure_future(change)
     try:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from service.config import PlatformConfig, SourceConfig, known_kinds
-from service.oversight.places import Place, Places
-from service.oversight.wanted import moment_text
+from service.oversight.places import NamedStore, NamedStores
+from service.oversight.wanted import format_timestamp
 from service.sources import Source
-from service.store import QueueSample
-from service.store.census import Kind
+from service.store import QueueStats
+from service.store.census import KeyUsage
 from service.store.events import Index
 from service.store.overview import SweepState
 
@@ -69,10 +69,10 @@ class StoreView(Struct, frozen=True, kw_only=True):
     server: str
     durability: str
     loss_window_seconds: float | None
-    queue: QueueSample
+    queue: QueueStats
     events: Mapping[Index, int]
     sweep: SweepState
-    memory: Sequence[Kind] | None
+    memory: Sequence[KeyUsage] | None
 
 
 class PollView(Struct, frozen=True, kw_only=True):
@@ -89,7 +89,7 @@ class PollView(Struct, frozen=True, kw_only=True):
 
 
 async def list_sources(
-    places: Places, sources: Mapping[str, Source], configs: Mapping[str, SourceConfig]
+    places: NamedStores, sources: Mapping[str, Source], configs: Mapping[str, SourceConfig]
 ) -> list[SourceView]:
     """List the sources of waybill.yaml.
 
@@ -100,14 +100,14 @@ async def list_sources(
 
 
 async def list_platforms(
-    places: Places, configs: Mapping[str, PlatformConfig], sources: Mapping[str, SourceConfig]
+    places: NamedStores, configs: Mapping[str, PlatformConfig], sources: Mapping[str, SourceConfig]
 ) -> list[PlatformView]:
     """List the platform accounts of waybill.yaml.
 
     Raises:
         StoreUnavailable: a store does not answer.
     """
-    resting = await places[0].store.limits.rests()  # what workers share of an account lies on the first store
+    resting = await places[0].store.limits.open_circuits()  # what workers share of an account lies on the first store
     return [
         PlatformView(
             account=account,
@@ -120,7 +120,7 @@ async def list_platforms(
     ]
 
 
-async def list_workers(places: Places) -> list[WorkerView]:
+async def list_workers(places: NamedStores) -> list[WorkerView]:
     """List the workers that beat; those that left in good order are not there any more.
 
     Raises:
@@ -133,14 +133,14 @@ async def list_workers(places: Places) -> list[WorkerView]:
             store=place.name,
             alive=beat.until >= now,
             running=beat.running,
-            expires_at=moment_text(beat.until * 1000),
+            expires_at=format_timestamp(beat.until * 1000),
         )
         for place in places
-        for beat in await place.overview.beats()
+        for beat in await place.overview.heartbeats()
     ]
 
 
-async def list_stores(places: Places, *, weigh: bool) -> list[StoreView]:
+async def list_stores(places: NamedStores, *, weigh: bool) -> list[StoreView]:
     """Tell how each store fares; `weigh` walks through all its keys, which takes a while where there are many.
 
     Raises:
@@ -149,7 +149,7 @@ async def list_stores(places: Places, *, weigh: bool) -> list[StoreView]:
     return [await _store(place, weigh=weigh) for place in places]
 
 
-async def list_polls(places: Places, sources: Mapping[str, SourceConfig]) -> list[PollView]:
+async def list_polls(places: NamedStores, sources: Mapping[str, SourceConfig]) -> list[PollView]:
     """Tell how the polls stand; those that never began are left out.
 
     Raises:
@@ -164,14 +164,14 @@ async def list_polls(places: Places, sources: Mapping[str, SourceConfig]) -> lis
             records_listed=state.records_listed,
             changed=state.changed,
             missed=state.missed,
-            due_at=moment_text(state.due_ms) if state.due_ms else None,
+            due_at=format_timestamp(state.due_ms) if state.due_ms else None,
         )
         for place in places
         for state in await place.overview.polls(list(sources))
     ]
 
 
-async def _source(places: Places, name: str, config: SourceConfig, source: Source | None) -> SourceView:
+async def _source(places: NamedStores, name: str, config: SourceConfig, source: Source | None) -> SourceView:
     kept = [(await place.store.quarantine.count(name))[0] for place in places]
     identical = "distinct" if source and source.distinct else "same"
     return SourceView(
@@ -190,7 +190,7 @@ async def _source(places: Places, name: str, config: SourceConfig, source: Sourc
     )
 
 
-async def _store(place: Place, *, weigh: bool) -> StoreView:
+async def _store(place: NamedStore, *, weigh: bool) -> StoreView:
     settings = place.store.settings
     return StoreView(
         name=place.name,
@@ -200,5 +200,5 @@ async def _store(place: Place, *, weigh: bool) -> StoreView:
         queue=await place.store.sample(),
         events=await place.overview.counts(),
         sweep=await place.overview.sweep(),
-        memory=await place.store.census.weigh() if weigh else None,
+        memory=await place.store.census.by_kind() if weigh else None,
     )

@@ -10,10 +10,10 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
-from service.oversight.places import Place, Places
+from service.oversight.places import NamedStore, NamedStores
 from service.oversight.views import effects_of, summarize
-from service.oversight.wanted import Cursor, Wanted, milliseconds, moment_text
-from service.sources import Source, claim_of_id
+from service.oversight.wanted import Cursor, EventFilter, format_timestamp, to_epoch_ms
+from service.sources import Source, dedupe_key_of_id
 from service.store.events import PAGE_EVENTS_MAX, EventSummary, Index
 
 SCANNED_EVENTS_MAX = 20_000
@@ -52,24 +52,24 @@ class EventPage(Struct, frozen=True):
     next: str | None = None
 
 
-class Found(Struct, frozen=True):
+class MatchedEvent(Struct, frozen=True):
     """What a search found, and by what: Waybill's own id, the sender's id, or the record's."""
 
     found_by: Literal["event_id", "sender_id", "record"]
     event: EventRow
 
 
-class FoundPage(Struct, frozen=True):
+class MatchedPage(Struct, frozen=True):
     """Everything a search found; `complete` is False where there was too much to look at it all."""
 
-    items: Sequence[Found]
+    items: Sequence[MatchedEvent]
     complete: bool = True
 
 
-class Hit(Struct, frozen=True):
+class EventHit(Struct, frozen=True):
     """An event that is meant, and where it lies."""
 
-    store: Place
+    store: NamedStore
     summary: EventSummary
 
     @property
@@ -88,24 +88,28 @@ class _Bounds(Struct, frozen=True):
 class _Slice(Struct, frozen=True):
     """What one index of one store gave; `reached` is where it goes on, None at its end."""
 
-    hits: Sequence[Hit]
+    hits: Sequence[EventHit]
     reached: Cursor | None
 
 
 async def find_events(
-    places: Places, wanted: Wanted, events_max: int, after: Cursor | None, scanned_max: int = SCANNED_EVENTS_MAX
-) -> tuple[list[Hit], Cursor | None]:
+    places: NamedStores,
+    event_filter: EventFilter,
+    events_max: int,
+    after: Cursor | None,
+    scanned_max: int = SCANNED_EVENTS_MAX,
+) -> tuple[list[EventHit], Cursor | None]:
     """Find at most `events_max` events behind a cursor, newest first, and say where to go on.
 
     Raises:
         StoreUnavailable: a store does not answer.
     """
     bounds = _Bounds(events_max + 1, scanned_max)
-    looks = [_scan(place, index, wanted, after, bounds) for place in places for index in wanted.indexes]
+    looks = [_scan(place, index, event_filter, after, bounds) for place in places for index in event_filter.indexes]
     slices = await asyncio.gather(*looks)
     # Behind the first place where a slice stopped, others may hold what that one was not asked for yet.
     floor = max((part.reached for part in slices if part.reached is not None), default=None)
-    ids: dict[str, Hit] = {}
+    ids: dict[str, EventHit] = {}
     for hit in sorted((hit for part in slices for hit in part.hits), key=lambda hit: hit.cursor, reverse=True):
         if floor is None or hit.cursor >= floor:
             ids.setdefault(hit.summary.id, hit)
@@ -115,45 +119,45 @@ async def find_events(
     return hits, floor
 
 
-async def list_events(places: Places, wanted: Wanted, limit: int, after: str | None) -> EventPage:
+async def list_events(places: NamedStores, event_filter: EventFilter, limit: int, after: str | None) -> EventPage:
     """Give one page of events.
 
     Raises:
         Refusal: `after` is no cursor.
         StoreUnavailable: a store does not answer.
     """
-    hits, following = await find_events(places, wanted, limit, Cursor.read(after))
+    hits, following = await find_events(places, event_filter, limit, Cursor.read(after))
     return EventPage([row_of(hit) for hit in hits], following and following.write())
 
 
-async def search_events(places: Places, sources: Mapping[str, Source], text: str, limit: int) -> FoundPage:
+async def search_events(places: NamedStores, sources: Mapping[str, Source], text: str, limit: int) -> MatchedPage:
     """Find events by Waybill's own id, by the id a sender gave, or by the record's id or lane.
 
     Raises:
         StoreUnavailable: a store does not answer.
     """
-    found: dict[str, Found] = {}
+    found: dict[str, MatchedEvent] = {}
     ids = {text: "event_id"} | dict.fromkeys(await _held_by(places, sources, text), "sender_id")
     for event_id, by in ids.items():
         hit = await _by_id(places, event_id)
         if hit is not None:
-            found[event_id] = Found("event_id" if by == "event_id" else "sender_id", row_of(hit))
+            found[event_id] = MatchedEvent("event_id" if by == "event_id" else "sender_id", row_of(hit))
     after: Cursor | None = None
     for _ in range(SEARCH_PAGES_MAX):
-        hits, after = await find_events(places, Wanted(record=text), limit, after)
+        hits, after = await find_events(places, EventFilter(record=text), limit, after)
         for hit in hits:
-            found.setdefault(hit.summary.id, Found("record", row_of(hit)))
+            found.setdefault(hit.summary.id, MatchedEvent("record", row_of(hit)))
         if after is None or len(found) >= limit:
             break
-    return FoundPage(list(found.values())[:limit], after is None and len(found) <= limit)
+    return MatchedPage(list(found.values())[:limit], after is None and len(found) <= limit)
 
 
-def row_of(hit: Hit) -> EventRow:
+def row_of(hit: EventHit) -> EventRow:
     """Write an event as a row."""
     summary = hit.summary
     return EventRow(
         id=summary.id,
-        at=moment_text(summary.at_ms),
+        at=format_timestamp(summary.at_ms),
         state=summary.state,
         outcome=summary.outcome or None,
         error_kind=summary.error_kind or None,
@@ -168,28 +172,30 @@ def row_of(hit: Hit) -> EventRow:
     )
 
 
-async def _scan(place: Place, index: Index, wanted: Wanted, after: Cursor | None, bounds: _Bounds) -> _Slice:
+async def _scan(
+    place: NamedStore, index: Index, event_filter: EventFilter, after: Cursor | None, bounds: _Bounds
+) -> _Slice:
     """Look through one index of one store."""
-    since, scanned = milliseconds(wanted.since) or 0, 0
-    hits: list[Hit] = []
-    async for summary in _newest_first(place, index, _highest(wanted, after), after):
+    since, scanned = to_epoch_ms(event_filter.since) or 0, 0
+    hits: list[EventHit] = []
+    async for summary in _newest_first(place, index, _highest(event_filter, after), after):
         if summary.at_ms < since:
             break
-        if wanted.fits(summary) and await _fits_rule(place, wanted.rule, summary):
-            hits.append(Hit(place, summary))
+        if event_filter.matches(summary) and await _fits_rule(place, event_filter.rule, summary):
+            hits.append(EventHit(place, summary))
         scanned += 1
         if len(hits) >= bounds.events_max or scanned >= bounds.scanned_max:
             return _Slice(hits, Cursor.of(summary))
     return _Slice(hits, None)
 
 
-def _highest(wanted: Wanted, after: Cursor | None) -> int | None:
-    bounds = milliseconds(wanted.until), after and after.at_ms
+def _highest(event_filter: EventFilter, after: Cursor | None) -> int | None:
+    bounds = to_epoch_ms(event_filter.until), after and after.at_ms
     return min((bound for bound in bounds if bound is not None), default=None)
 
 
 async def _newest_first(
-    place: Place, index: Index, highest: int | None, after: Cursor | None
+    place: NamedStore, index: Index, highest: int | None, after: Cursor | None
 ) -> AsyncGenerator[EventSummary]:
     """Give the events of one index behind a cursor, none twice though others arrive and end meanwhile."""
     position, passed_over = after, 0
@@ -208,28 +214,30 @@ async def _newest_first(
         highest = lowest
 
 
-async def _fits_rule(place: Place, rule: str | None, summary: EventSummary) -> bool:
+async def _fits_rule(place: NamedStore, rule: str | None, summary: EventSummary) -> bool:
     if rule is None:
         return True
     if not summary.ledger:
         return False
-    shown = await place.store.events.show(summary.id)
+    shown = await place.store.events.get(summary.id)
     effects = effects_of(shown) if shown else []
     done_too = summary.state != "dead"
     return any(effect.rule_id == rule and (done_too or effect.state != "done") for effect in effects)
 
 
-async def _held_by(places: Places, sources: Mapping[str, Source], text: str) -> list[str]:
+async def _held_by(places: NamedStores, sources: Mapping[str, Source], text: str) -> list[str]:
     """The ids of the events to which senders gave the id `text`."""
     asked = [(place, name) for place in places for name in sources]
-    held = await asyncio.gather(*(place.overview.holder(name, claim_of_id(name, text)) for place, name in asked))
+    held = await asyncio.gather(
+        *(place.overview.event_id_of_key(name, dedupe_key_of_id(name, text)) for place, name in asked)
+    )
     return [event_id for event_id in held if event_id is not None]
 
 
-async def _by_id(places: Places, event_id: str) -> Hit | None:
+async def _by_id(places: NamedStores, event_id: str) -> EventHit | None:
     for place in places:
-        shown = await place.store.events.show(event_id)
+        shown = await place.store.events.get(event_id)
         if shown is not None:
             summary = summarize(shown)
-            return Hit(place, structs.replace(summary, at_ms=await place.overview.moment(event_id)))
+            return EventHit(place, structs.replace(summary, at_ms=await place.overview.event_time_ms(event_id)))
     return None

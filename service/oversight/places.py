@@ -7,30 +7,30 @@ from msgspec import Struct
 
 from service.settings import Settings
 from service.store import Store
-from service.store.overview import Overview
+from service.store.overview import StoreInspector
 
 
-class Place(Struct, frozen=True):
+class NamedStore(Struct, frozen=True):
     """One store and its name: host and port and database, or the socket's path; never a credential."""
 
     name: str
     store: Store
 
     @property
-    def overview(self) -> Overview:
+    def overview(self) -> StoreInspector:
         """What is to be seen of the store itself."""
-        return Overview(self.store.client, self.store.keys)
+        return StoreInspector(self.store.client, self.store.keys)
 
 
-Places = Sequence[Place]
+NamedStores = Sequence[NamedStore]
 
 
-def places_of(stores: Sequence[Store]) -> list[Place]:
+def name_stores(stores: Sequence[Store]) -> list[NamedStore]:
     """Name the stores."""
-    return [Place(place_name(store.settings), store) for store in stores]
+    return [NamedStore(store_name(store.settings), store) for store in stores]
 
 
-def place_name(settings: Settings) -> str:
+def store_name(settings: Settings) -> str:
     """Say where a store is."""
     url = urlsplit(settings.redis_url)
     database = url.path.strip("/")

@@ -6,13 +6,13 @@ import msgspec
 from msgspec import Struct
 
 from service.config import PlatformConfig
-from service.errors import PermanentError, Refusal
-from service.oversight.views import Sight
-from service.plain import Plain
-from service.platforms import READS, Platform, Read
-from service.redaction import plain, scrub
+from service.errors import PermanentError, Rejection
+from service.oversight.views import Visibility
+from service.plain import JsonValue
+from service.platforms import READS, Platform, ReadOperation
+from service.redaction import scrub, to_plain
 
-MISTAKES = frozenset({"invalid_argument", "invalid_id", "not_configured"})
+INVALID_CALL_CODES = frozenset({"invalid_argument", "invalid_id", "not_configured"})
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -29,7 +29,7 @@ def list_reads(configs: Mapping[str, PlatformConfig], account: str) -> list[Read
     """List what an account can be asked.
 
     Raises:
-        Refusal: 404 `not_found`.
+        Rejection: 404 `not_found`.
     """
     return [ReadView(name, read.required, read.optional) for name, read in _reads(configs, account).items()]
 
@@ -41,30 +41,30 @@ async def read_platform(
     operation: str,
     arguments: Mapping[str, str],
     *,
-    sight: Sight,
-) -> Plain:
+    sight: Visibility,
+) -> JsonValue:
     """Ask for one thing, or one page of a list, through the limits and pauses that all pods share.
 
     Raises:
-        Refusal: 404 `not_found`: account, operation or thing; 422 `invalid`: the arguments.
+        Rejection: 404 `not_found`: account, operation or thing; 422 `invalid`: the arguments.
         TransientError, PermanentError, Held: the platform's doing.
     """
     reads = _reads(configs, account)
     if operation not in reads:
-        raise Refusal(404, "not_found", f"{account} offers no {operation[:64]}; it offers {', '.join(reads)}.")
+        raise Rejection(404, "not_found", f"{account} offers no {operation[:64]}; it offers {', '.join(reads)}.")
     try:
         answer = await reads[operation].run(platforms[account], arguments)
     except PermanentError as error:
-        if error.kind in MISTAKES:
-            raise Refusal(422, "invalid", str(error)) from error
+        if error.kind in INVALID_CALL_CODES:
+            raise Rejection(422, "invalid", str(error)) from error
         raise
     if answer is None:
-        raise Refusal(404, "not_found", f"{account} has no such thing.")
+        raise Rejection(404, "not_found", f"{account} has no such thing.")
     shown = msgspec.json.decode(_encode(answer))
-    return shown if sight == "raw" else scrub(plain(shown))
+    return shown if sight == "raw" else scrub(to_plain(shown))
 
 
-def _reads(configs: Mapping[str, PlatformConfig], account: str) -> Mapping[str, Read]:
+def _reads(configs: Mapping[str, PlatformConfig], account: str) -> Mapping[str, ReadOperation]:
     if account not in configs:
-        raise Refusal(404, "not_found", f"There is no platform {account[:64]}.")
+        raise Rejection(404, "not_found", f"There is no platform {account[:64]}.")
     return READS[str(configs[account].__struct_config__.tag)]

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Mapping, Sequence
 from msgspec import Struct
 
 from service.config import PlatformConfig
-from service.errors import PermanentError, Refusal, TransientError
-from service.oversight.audit import Operator, tell_change, to_its_end
-from service.oversight.platform_reads import MISTAKES
+from service.errors import PermanentError, Rejection, TransientError
+from service.oversight.audit import Actor, log_admin_change, run_to_completion
+from service.oversight.platform_reads import INVALID_CALL_CODES
 from service.platforms import Platform
-from service.platforms.operations import Written
-from service.platforms.writes import WRITES, Write
+from service.platforms.operations import WriteResult
+from service.platforms.writes import WRITES, WriteOperation
 
 
 class WriteView(Struct, frozen=True):
@@ -32,7 +32,7 @@ def list_writes(configs: Mapping[str, PlatformConfig], account: str) -> list[Wri
     """List what can be changed on an account.
 
     Raises:
-        Refusal: 404 `not_found`.
+        Rejection: 404 `not_found`.
     """
     return [WriteView(name, write.ids, write.body is not None) for name, write in _writes(configs, account).items()]
 
@@ -40,7 +40,7 @@ def list_writes(configs: Mapping[str, PlatformConfig], account: str) -> list[Wri
 async def write_platform(
     configs: Mapping[str, PlatformConfig],
     platforms: Mapping[str, Platform],
-    operator: Operator,
+    operator: Actor,
     *,
     account: str,
     operation: str,
@@ -50,36 +50,38 @@ async def write_platform(
     """Make one change, once, through the limits and pauses that all pods share.
 
     Raises:
-        Refusal: 404 `not_found`: account or operation; 422 `invalid`: the ids or the body.
+        Rejection: 404 `not_found`: account or operation; 422 `invalid`: the ids or the body.
         TransientError: nobody knows whether it was done.
         PermanentError, Held: it was not done.
     """
     writes = _writes(configs, account)
     if operation not in writes:
-        raise Refusal(404, "not_found", f"{account} has no write {operation[:64]}; one of {_named(writes)}.")
+        raise Rejection(404, "not_found", f"{account} has no write {operation[:64]}; one of {_named(writes)}.")
     written = writes[operation].run(platforms[account], ids, body)
-    return await to_its_end(_write(written, operator, ":".join((account, operation, *ids.values()))))
+    return await run_to_completion(_write(written, operator, ":".join((account, operation, *ids.values()))))
 
 
-async def _write(change: Awaitable[Written], operator: Operator, target: str) -> Wrote:
+async def _write(change: Awaitable[WriteResult], operator: Actor, target: str) -> Wrote:
     try:
         written = await change
     except TransientError as error:
-        tell_change(operator, "platform.write_failed", target, error_kind=error.kind, http_status=error.http_status)
+        log_admin_change(
+            operator, "platform.write_failed", target, error_kind=error.kind, http_status=error.http_status
+        )
         raise
     except PermanentError as error:
-        if error.kind in MISTAKES:
-            raise Refusal(422, "invalid", str(error)) from error
+        if error.kind in INVALID_CALL_CODES:
+            raise Rejection(422, "invalid", str(error)) from error
         raise
-    tell_change(operator, "platform.written", target, http_status=written.http_status)
+    log_admin_change(operator, "platform.written", target, http_status=written.http_status)
     return Wrote(written.http_status, written.id)
 
 
-def _writes(configs: Mapping[str, PlatformConfig], account: str) -> Mapping[str, Write]:
+def _writes(configs: Mapping[str, PlatformConfig], account: str) -> Mapping[str, WriteOperation]:
     if account not in configs:
-        raise Refusal(404, "not_found", f"There is no platform {account[:64]}; one of {', '.join(configs)}.")
+        raise Rejection(404, "not_found", f"There is no platform {account[:64]}; one of {', '.join(configs)}.")
     return WRITES[str(configs[account].__struct_config__.tag)]
 
 
-def _named(writes: Mapping[str, Write]) -> str:
+def _named(writes: Mapping[str, WriteOperation]) -> str:
     return ", ".join(writes) or "none: it is only asked"

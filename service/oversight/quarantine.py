@@ -10,21 +10,21 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from service.errors import Refusal
+from service.errors import Rejection
 from service.ingestion.arrivals import Outcome
 from service.ingestion.event_store import EventStore
-from service.ingestion.headers import KEPT
-from service.ingestion.reverification import Finding, judge, take_in
-from service.oversight.audit import Operator, tell_change, to_its_end
-from service.oversight.places import Place, Places
-from service.oversight.views import Sight, view_body
-from service.oversight.wanted import moment_text
+from service.ingestion.headers import STORED_HEADERS
+from service.ingestion.reverification import Reverification, ingest, reverify
+from service.oversight.audit import Actor, log_admin_change, run_to_completion
+from service.oversight.places import NamedStore, NamedStores
+from service.oversight.views import Visibility, view_body
+from service.oversight.wanted import format_timestamp
 from service.redaction import scrub
 from service.sources import Source
-from service.store import Refused
+from service.store import QuarantinedDelivery
 
 
-class RefusedRow(Struct, frozen=True, kw_only=True):
+class QuarantineRow(Struct, frozen=True, kw_only=True):
     """A refused delivery in one row: why and when; `body_bytes` is null where it was not read to its end."""
 
     id: str
@@ -36,14 +36,14 @@ class RefusedRow(Struct, frozen=True, kw_only=True):
     store: str
 
 
-class RefusedPage(Struct, frozen=True):
+class QuarantinePage(Struct, frozen=True):
     """One page, newest first, and where the next one begins; at the end that is null."""
 
-    items: Sequence[RefusedRow]
+    items: Sequence[QuarantineRow]
     next: str | None = None
 
 
-class RefusedView(RefusedRow, frozen=True, kw_only=True):
+class QuarantinedView(QuarantineRow, frozen=True, kw_only=True):
     """A refused delivery with what was sent; headers that may hold credentials by their length only, unless raw."""
 
     headers: Mapping[str, str]
@@ -53,7 +53,7 @@ class RefusedView(RefusedRow, frozen=True, kw_only=True):
     body_sha256: str
 
 
-class Reviewed(Struct, frozen=True, kw_only=True):
+class Reverified(Struct, frozen=True, kw_only=True):
     """What is thought of a refused delivery now; `events` is what became of each of its facts once it was released."""
 
     id: str
@@ -64,138 +64,140 @@ class Reviewed(Struct, frozen=True, kw_only=True):
     events: Sequence[Outcome] = ()
 
 
-class Discarded(Struct, frozen=True):
+class Deleted(Struct, frozen=True):
     """A refused delivery that was forgotten."""
 
     id: str
     source: str
 
 
-async def list_refused(places: Places, source: str | None, limit: int, after: str | None) -> RefusedPage:
+async def list_refused(places: NamedStores, source: str | None, limit: int, after: str | None) -> QuarantinePage:
     """Give one page of refused deliveries, all sources' or one's.
 
     Raises:
         StoreUnavailable: a store does not answer.
     """
-    found: list[tuple[str, str, Place]] = []
+    found: list[tuple[str, str, NamedStore]] = []
     for place in places:
         for name in [source] if source is not None else await place.store.quarantine.sources():
             found += [(each, name, place) for each in await place.store.quarantine.ids(name)]
     # Ids sort by the moment they were made.
     behind = sorted((each for each in found if after is None or each[0] < after), key=itemgetter(0), reverse=True)
-    rows: list[RefusedRow] = []
-    for refused_id, name, place in behind[:limit]:
-        rows += [_row(place, each) for each in await place.store.quarantine.read(name, [refused_id])]
-    return RefusedPage(rows, behind[limit - 1][0] if len(behind) > limit else None)
+    rows: list[QuarantineRow] = []
+    for quarantined_id, name, place in behind[:limit]:
+        rows += [_row(place, each) for each in await place.store.quarantine.read(name, [quarantined_id])]
+    return QuarantinePage(rows, behind[limit - 1][0] if len(behind) > limit else None)
 
 
-async def show_refused(places: Places, refused_id: str, sight: Sight) -> RefusedView:
+async def get_quarantined(places: NamedStores, quarantined_id: str, sight: Visibility) -> QuarantinedView:
     """Show one.
 
     Raises:
-        Refusal: 404 `not_found`.
+        Rejection: 404 `not_found`.
         StoreUnavailable: a store does not answer.
     """
-    place, refused = await _locate(places, refused_id)
+    place, quarantined = await _locate(places, quarantined_id)
     raw = sight == "raw"
-    row = _row(place, refused)
-    body, encoding = view_body(refused.body, sight)
-    token = refused.path_token
-    return RefusedView(
-        **{name: getattr(row, name) for name in RefusedRow.__struct_fields__},
-        headers={name: _seen_header(name, value, raw=raw) for name, value in sorted(refused.headers.items())},
+    row = _row(place, quarantined)
+    body, encoding = view_body(quarantined.body, sight)
+    token = quarantined.path_token
+    return QuarantinedView(
+        **{name: getattr(row, name) for name in QuarantineRow.__struct_fields__},
+        headers={name: _seen_header(name, value, raw=raw) for name, value in sorted(quarantined.headers.items())},
         path_token=token if raw or token is None else f"[{len(token)} characters]",
         body=body,
         encoding=encoding,
-        body_sha256=sha256(refused.body).hexdigest(),
+        body_sha256=sha256(quarantined.body).hexdigest(),
     )
 
 
-async def verify_refused(places: Places, refused_id: str, sources: Mapping[str, Source]) -> Reviewed:
+async def reverify_quarantined(places: NamedStores, quarantined_id: str, sources: Mapping[str, Source]) -> Reverified:
     """Judge one again by what is configured now, and change nothing.
 
     Raises:
-        Refusal: 404 `not_found`.
+        Rejection: 404 `not_found`.
         StoreUnavailable: a store does not answer.
     """
-    _, refused = await _locate(places, refused_id)
-    finding = judge(refused, sources)
+    _, quarantined = await _locate(places, quarantined_id)
+    finding = reverify(quarantined, sources)
     return (
-        _refused_again(finding)
+        _rejected_again(finding)
         if finding.admission is None
-        else Reviewed(id=refused.id, source=refused.source, result="verified")
+        else Reverified(id=quarantined.id, source=quarantined.source, result="verified")
     )
 
 
-async def accept_refused(
-    places: Places, operator: Operator, refused_id: str, sources: Mapping[str, Source], store: EventStore
-) -> Reviewed:
+async def release_quarantined(
+    places: NamedStores, operator: Actor, quarantined_id: str, sources: Mapping[str, Source], store: EventStore
+) -> Reverified:
     """Take one in if it is good by what is configured now; it leaves the quarantine then, and stays otherwise.
 
     Raises:
-        Refusal: 404 `not_found`.
+        Rejection: 404 `not_found`.
         StoreUnavailable, StoreFull: not known to be safe; may be repeated.
     """
-    return await to_its_end(_accept(places, operator, refused_id, sources, store))
+    return await run_to_completion(_accept(places, operator, quarantined_id, sources, store))
 
 
 async def _accept(
-    places: Places, operator: Operator, refused_id: str, sources: Mapping[str, Source], store: EventStore
-) -> Reviewed:
-    place, refused = await _locate(places, refused_id)
-    finding = judge(refused, sources)
+    places: NamedStores, operator: Actor, quarantined_id: str, sources: Mapping[str, Source], store: EventStore
+) -> Reverified:
+    place, quarantined = await _locate(places, quarantined_id)
+    finding = reverify(quarantined, sources)
     if finding.admission is None:
-        return _refused_again(finding)
-    outcomes = await take_in(finding, finding.admission, sources, store)
+        return _rejected_again(finding)
+    outcomes = await ingest(finding, finding.admission, sources, store)
     # Behind the intake: cut off in between, it is taken in again, as the same event.
-    await place.store.quarantine.discard(refused.source, [refused.id])
-    tell_change(operator, "delivery.released", refused.id)
-    return Reviewed(id=refused.id, source=refused.source, result="released", events=outcomes)
+    await place.store.quarantine.discard(quarantined.source, [quarantined.id])
+    log_admin_change(operator, "delivery.released", quarantined.id)
+    return Reverified(id=quarantined.id, source=quarantined.source, result="released", events=outcomes)
 
 
-async def discard_refused(places: Places, operator: Operator, refused_id: str) -> Discarded:
+async def delete_quarantined(places: NamedStores, operator: Actor, quarantined_id: str) -> Deleted:
     """Forget one.
 
     Raises:
-        Refusal: 404 `not_found`.
+        Rejection: 404 `not_found`.
         StoreUnavailable: not known to be done; may be repeated.
     """
-    return await to_its_end(_discard(places, operator, refused_id))
+    return await run_to_completion(_discard(places, operator, quarantined_id))
 
 
-async def _discard(places: Places, operator: Operator, refused_id: str) -> Discarded:
-    place, refused = await _locate(places, refused_id)
-    await place.store.quarantine.discard(refused.source, [refused.id])
-    tell_change(operator, "delivery.deleted", refused.id)
-    return Discarded(refused.id, refused.source)
+async def _discard(places: NamedStores, operator: Actor, quarantined_id: str) -> Deleted:
+    place, quarantined = await _locate(places, quarantined_id)
+    await place.store.quarantine.discard(quarantined.source, [quarantined.id])
+    log_admin_change(operator, "delivery.deleted", quarantined.id)
+    return Deleted(quarantined.id, quarantined.source)
 
 
-async def _locate(places: Places, refused_id: str) -> tuple[Place, Refused]:
+async def _locate(places: NamedStores, quarantined_id: str) -> tuple[NamedStore, QuarantinedDelivery]:
     for place in places:
-        refused = await place.store.quarantine.get(refused_id)
-        if refused is not None:
-            return place, refused
-    raise Refusal(404, "not_found", f"There is no {refused_id[:64]} in quarantine.")
+        quarantined = await place.store.quarantine.get(quarantined_id)
+        if quarantined is not None:
+            return place, quarantined
+    raise Rejection(404, "not_found", f"There is no {quarantined_id[:64]} in quarantine.")
 
 
 def _seen_header(name: str, value: str, *, raw: bool) -> str:
     if raw:
         return value
-    return scrub(value) if name in KEPT else f"[{len(value)} characters]"
+    return scrub(value) if name in STORED_HEADERS else f"[{len(value)} characters]"
 
 
-def _row(place: Place, refused: Refused) -> RefusedRow:
-    return RefusedRow(
-        id=refused.id,
-        source=refused.source,
-        received_at=moment_text(refused.received_at * 1000),
-        code=refused.code,
-        http_status=refused.http_status,
-        body_bytes=len(refused.body) if refused.whole else None,
+def _row(place: NamedStore, quarantined: QuarantinedDelivery) -> QuarantineRow:
+    return QuarantineRow(
+        id=quarantined.id,
+        source=quarantined.source,
+        received_at=format_timestamp(quarantined.received_at * 1000),
+        code=quarantined.code,
+        http_status=quarantined.http_status,
+        body_bytes=len(quarantined.body) if quarantined.whole else None,
         store=place.name,
     )
 
 
-def _refused_again(finding: Finding) -> Reviewed:
-    refused = finding.refused
-    return Reviewed(id=refused.id, source=refused.source, result="rejected", code=finding.code, detail=finding.detail)
+def _rejected_again(finding: Reverification) -> Reverified:
+    quarantined = finding.quarantined
+    return Reverified(
+        id=quarantined.id, source=quarantined.source, result="rejected", code=finding.code, detail=finding.detail
+    )

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from service.actions import Action
-from service.errors import Refusal
-from service.oversight.audit import Operator, tell_change
-from service.oversight.places import Places
+from service.errors import Rejection
+from service.oversight.audit import Actor, log_admin_change
+from service.oversight.places import NamedStores
 from service.rules import Rule
 from service.rules.document import Document
-from service.rules.publishing import Published, publish_file_rules, read_rules, roll_back
+from service.rules.publishing import Published, publish_file_rules, read_rules, rollback
 
 
-class Kept(Struct, frozen=True):
+class StoredRulebook(Struct, frozen=True):
     """One version of the rulebook and what it holds."""
 
     version: str
@@ -32,28 +32,28 @@ class Publication(Struct, frozen=True):
     at: int
 
 
-async def kept_rulebook(places: Places, version: str | None = None) -> Kept:
+async def get_rulebook(places: NamedStores, version: str | None = None) -> StoredRulebook:
     """Give one version that is kept, by default the one in force.
 
     Raises:
-        Refusal: 404 `not_found`.
+        Rejection: 404 `not_found`.
         ConfigError: it cannot be read.
         StoreUnavailable: the store does not answer.
     """
-    shelf = places[0].store.rulebook
+    store = places[0].store.rulebook
     if version is None:
-        current = await shelf.current()
+        current = await store.current()
         if current is None:
-            raise Refusal(404, "not_found", "There is no rulebook in force; publish one: waybill rules apply.")
-        return Kept(current[0], read_rules(current[1]))
-    document = await shelf.document(version) if version.isalnum() else None
+            raise Rejection(404, "not_found", "There is no rulebook in force; publish one: waybill rules apply.")
+        return StoredRulebook(current[0], read_rules(current[1]))
+    document = await store.document(version) if version.isalnum() else None
     if document is None:
         detail = f"There is no version {version[:64]} of the rulebook; waybill rules history names those that are kept."
-        raise Refusal(404, "not_found", detail)
-    return Kept(version, read_rules(document))
+        raise Rejection(404, "not_found", detail)
+    return StoredRulebook(version, read_rules(document))
 
 
-async def list_publications(places: Places) -> list[Publication]:
+async def list_publications(places: NamedStores) -> list[Publication]:
     """List what was put in force, newest first; one version may be there several times.
 
     Raises:
@@ -64,8 +64,8 @@ async def list_publications(places: Places) -> list[Publication]:
 
 
 async def apply_rules(
-    places: Places,
-    operator: Operator,
+    places: NamedStores,
+    operator: Actor,
     rules: Sequence[Rule],
     actions: Sequence[type[Action]],
     *,
@@ -82,24 +82,24 @@ async def apply_rules(
     before = await shelves[0].version()
     done = await publish_file_rules(shelves, rules, actions, author, note)
     if done.changed:
-        tell_change(operator, "rulebook.applied", done.version, rulebook=done.version, previous=before)
+        log_admin_change(operator, "rulebook.applied", done.version, rulebook=done.version, previous=before)
     return done
 
 
-async def restore_rulebook(
-    places: Places, operator: Operator, version: str, actions: Sequence[type[Action]], *, author: str, note: str
+async def rollback_rulebook(
+    places: NamedStores, operator: Actor, version: str, actions: Sequence[type[Action]], *, author: str, note: str
 ) -> Published:
     """Put a former version in force again, rules of files and of the API alike.
 
     Raises:
-        Refusal: 404 `not_found`.
+        Rejection: 404 `not_found`.
         ConfigError: it cannot be used by what is installed now.
         StoreUnavailable: a store does not answer, or somebody else publishes all the time.
     """
     shelves = [place.store.rulebook for place in places]
     before = await shelves[0].version()
-    await kept_rulebook(places, version)
-    done = await roll_back(shelves, version, actions, author, note)
+    await get_rulebook(places, version)
+    done = await rollback(shelves, version, actions, author, note)
     if done.changed:
-        tell_change(operator, "rulebook.rolled_back", version, rulebook=done.version, previous=before)
+        log_admin_change(operator, "rulebook.rolled_back", version, rulebook=done.version, previous=before)
     return done

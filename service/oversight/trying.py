@@ -6,20 +6,20 @@ from msgspec import Struct
 
 from service.actions import Action
 from service.dry_runs import (
-    Comparison,
     DryRun,
-    StoreOf,
-    compare_last,
-    last_events,
+    RulebookComparison,
+    StoreForLane,
+    compare_on_recent_events,
+    dry_run_event,
+    dry_run_record,
     load_rulebook,
-    run_event,
-    run_record,
+    recent_events,
     stored_event,
 )
-from service.errors import Refusal
+from service.errors import Rejection
 from service.events import RecordRef
-from service.oversight.places import Places
-from service.oversight.rulebooks import kept_rulebook
+from service.oversight.places import NamedStores
+from service.oversight.rulebooks import get_rulebook
 from service.platforms import Platform
 from service.rules import Rule, Rulebook, write_document
 
@@ -31,11 +31,11 @@ class Candidate(Struct, frozen=True):
     version: str | None = None
 
 
-class Laboratory(Struct, frozen=True):
+class DryRunner(Struct, frozen=True):
     """What a dry run stands on."""
 
-    places: Places
-    store_of: StoreOf
+    places: NamedStores
+    store_of: StoreForLane
     platforms: Mapping[str, Platform]
     actions: Sequence[type[Action]]
 
@@ -43,36 +43,36 @@ class Laboratory(Struct, frozen=True):
         """Compile the rules that are to be tried.
 
         Raises:
-            Refusal: 404 `not_found`: no such version.
+            Rejection: 404 `not_found`: no such version.
             ConfigError: a mistake in them.
             StoreUnavailable: the store does not answer.
         """
         if candidate.rules is not None:
             return await load_rulebook(write_document((), candidate.rules), self.actions)
-        document = (await kept_rulebook(self.places, candidate.version)).document
+        document = (await get_rulebook(self.places, candidate.version)).document
         return await load_rulebook(write_document(document.file_rules, document.api_rules), self.actions)
 
-    async def try_event(self, candidate: Candidate, event_id: str) -> DryRun:
+    async def dry_run_event(self, candidate: Candidate, event_id: str) -> DryRun:
         """Judge the record of a stored event, fetched now.
 
         Raises:
-            Refusal: 404 `not_found`.
-            ConfigError, StoreUnavailable, TransientError, PermanentError, Held: as `run_event`.
+            Rejection: 404 `not_found`.
+            ConfigError, StoreUnavailable, TransientError, PermanentError, Held: as `dry_run_event`.
         """
         rulebook = await self.load(candidate)
         # Whatever else stands in a path is no id, and could name another key.
         for place in self.places if event_id.isalnum() else ():
             event = await stored_event(place.store, event_id)
             if event is not None:
-                return await run_event(rulebook, place.store, self.platforms, event)
-        raise Refusal(404, "not_found", f"There is no event {event_id[:64]}.")
+                return await dry_run_event(rulebook, place.store, self.platforms, event)
+        raise Rejection(404, "not_found", f"There is no event {event_id[:64]}.")
 
-    async def try_record(self, candidate: Candidate, ref: RecordRef) -> DryRun:
-        """Judge a record fetched now, as `run_record`."""
-        return await run_record(await self.load(candidate), self.store_of(ref.lane), self.platforms, ref)
+    async def dry_run_record(self, candidate: Candidate, ref: RecordRef) -> DryRun:
+        """Judge a record fetched now, as `dry_run_record`."""
+        return await dry_run_record(await self.load(candidate), self.store_of(ref.lane), self.platforms, ref)
 
-    async def compare(self, candidate: Candidate, events: int) -> Comparison:
+    async def compare(self, candidate: Candidate, events: int) -> RulebookComparison:
         """Judge the last stored events by a candidate and by the rules in force, and tell the differences."""
         live, tried = await self.load(Candidate()), await self.load(candidate)
-        found = await last_events([place.store for place in self.places], events)
-        return await compare_last(live, tried, self.store_of, self.platforms, found)
+        found = await recent_events([place.store for place in self.places], events)
+        return await compare_on_recent_events(live, tried, self.store_of, self.platforms, found)

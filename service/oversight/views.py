@@ -11,19 +11,19 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from service.errors import Refusal
-from service.oversight.places import Place, Places
-from service.oversight.wanted import moment_text
-from service.plain import Plain
-from service.redaction import plain, scrub
+from service.errors import Rejection
+from service.oversight.places import NamedStore, NamedStores
+from service.oversight.wanted import format_timestamp
+from service.plain import JsonValue
+from service.redaction import scrub, to_plain
 from service.store.events import EventSummary
 
-Sight = Literal["outline", "redacted", "raw"]
+Visibility = Literal["outline", "redacted", "raw"]
 
 EFFECT_STATES = {
     "p": "planned", "s": "started", "d": "done", "f": "failed", "u": "outcome_unknown", "w": "deferred",
 }  # fmt: skip
-"""What the ledger's letters mean, see `service.store.lanes.Head`."""
+"""What the ledger's letters mean, see `service.store.lanes.LaneHead`."""
 
 NOTHING: Mapping[str, Any] = {}
 
@@ -80,35 +80,35 @@ class EventView(Struct, frozen=True, kw_only=True):
     history: Sequence[Mapping[str, Any]]
 
 
-async def locate_event(places: Places, event_id: str) -> tuple[Place, dict[str, Any]]:
+async def locate_event(places: NamedStores, event_id: str) -> tuple[NamedStore, dict[str, Any]]:
     """Find an event and everything its store has of it.
 
     Raises:
-        Refusal: 404 `not_found`.
+        Rejection: 404 `not_found`.
         StoreUnavailable: a store does not answer.
     """
     for place in places:
-        shown = await place.store.events.show(event_id)
+        shown = await place.store.events.get(event_id)
         if shown is not None:
             return place, shown
-    raise Refusal(404, "not_found", f"There is no event {event_id[:64]}.")
+    raise Rejection(404, "not_found", f"There is no event {event_id[:64]}.")
 
 
-async def show_event(places: Places, event_id: str, sight: Sight, *, dead_only: bool = False) -> EventView:
+async def get_event(places: NamedStores, event_id: str, sight: Visibility, *, dead_only: bool = False) -> EventView:
     """Show one event; `dead_only` asks for a dead letter.
 
     Raises:
-        Refusal: 404 `not_found`.
+        Rejection: 404 `not_found`.
         StoreUnavailable: a store does not answer.
     """
     place, shown = await locate_event(places, event_id)
     if dead_only and shown["state"] != "dead":
-        raise Refusal(404, "not_found", f"{event_id[:64]} is no dead letter; it is {shown['state']}.")
-    at_ms = await place.overview.moment(event_id)
+        raise Rejection(404, "not_found", f"{event_id[:64]} is no dead letter; it is {shown['state']}.")
+    at_ms = await place.overview.event_time_ms(event_id)
     return view_event(place.name, shown, at_ms, sight)
 
 
-def view_event(store: str, shown: Mapping[str, Any], at_ms: int, sight: Sight) -> EventView:
+def view_event(store: str, shown: Mapping[str, Any], at_ms: int, sight: Visibility) -> EventView:
     """Make the view of what a store shows of an event."""
     summary = summarize(shown)
     event: Mapping[str, Any] = shown["event"] or NOTHING
@@ -118,7 +118,7 @@ def view_event(store: str, shown: Mapping[str, Any], at_ms: int, sight: Sight) -
     waits = NOTHING if "running" in shown else shown
     return EventView(
         id=summary.id,
-        at=moment_text(at_ms) if at_ms else None,
+        at=format_timestamp(at_ms) if at_ms else None,
         store=store,
         state=summary.state,
         outcome=summary.outcome or None,
@@ -129,13 +129,13 @@ def view_event(store: str, shown: Mapping[str, Any], at_ms: int, sight: Sight) -
         change=summary.change,
         record=summary.record,
         occurred_at=event.get("occurred_at") or received.get("occurred_at"),
-        received_at=moment_text(received["at_ms"]) if "at_ms" in received else None,
+        received_at=format_timestamp(received["at_ms"]) if "at_ms" in received else None,
         attempts=summary.attempts,
         worker_crashes=int(shown.get("worker_crashes", 0)),
         generation=int(shown.get("generation", 0)),
         running=shown.get("running"),
         waiting_for=waits.get("waiting_for") or None,
-        next_attempt_at=moment_text(int(waits["next_ms"])) if "next_ms" in waits else None,
+        next_attempt_at=format_timestamp(int(waits["next_ms"])) if "next_ms" in waits else None,
         headers=scrub(dict(event.get("headers", {}))),
         traceparent=event.get("traceparent"),
         body=seen,
@@ -146,7 +146,7 @@ def view_event(store: str, shown: Mapping[str, Any], at_ms: int, sight: Sight) -
     )
 
 
-def view_body(body: bytes, sight: Sight) -> tuple[Any, Literal["json", "utf-8", "base64"] | None]:
+def view_body(body: bytes, sight: Visibility) -> tuple[Any, Literal["json", "utf-8", "base64"] | None]:
     """Give what may be seen of a body, and how it is written."""
     if sight == "outline":
         return None, None
@@ -156,7 +156,7 @@ def view_body(body: bytes, sight: Sight) -> tuple[Any, Literal["json", "utf-8", 
         except UnicodeDecodeError:
             return base64.b64encode(body).decode(), "base64"
     try:
-        return scrub(plain(msgspec.json.decode(body))), "json"
+        return scrub(to_plain(msgspec.json.decode(body))), "json"
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return f"[{len(body)} bytes that are no JSON]", "utf-8"
 
@@ -181,7 +181,7 @@ def effects_of(shown: Mapping[str, Any]) -> list[EffectView]:
 def summarize(shown: Mapping[str, Any]) -> EventSummary:
     """Tell in short what a store shows of an event; from its story once its bytes were dropped."""
     event, received = shown["event"], _line(shown, "received")
-    told = received if event is None else event
+    subject = received if event is None else event
     return EventSummary(
         id=shown["id"],
         at_ms=0,
@@ -190,9 +190,9 @@ def summarize(shown: Mapping[str, Any]) -> EventSummary:
         error_kind=shown.get("error_kind", ""),
         attempts=int(shown.get("attempts", 0)),
         ledger=shown.get("ledger", ""),
-        source=told.get("source", ""),
-        type=told.get("type", ""),
-        change=told.get("change", ""),
+        source=subject.get("source", ""),
+        type=subject.get("type", ""),
+        change=subject.get("change", ""),
         record=received.get("record", "") if event is None else event["record"].lane,
     )
 
@@ -203,20 +203,20 @@ def _line(shown: Mapping[str, Any], entry: str) -> Mapping[str, Any]:
     return next((line for line in history if line.get("entry") == entry), NOTHING)
 
 
-def _seen_effect(effect: EffectView, sight: Sight) -> EffectView:
+def _seen_effect(effect: EffectView, sight: Visibility) -> EffectView:
     return msgspec.structs.replace(effect, inputs=_seen(effect.inputs, sight))
 
 
-def _seen_line(line: Mapping[str, Any], sight: Sight) -> Mapping[str, Any]:
+def _seen_line(line: Mapping[str, Any], sight: Visibility) -> Mapping[str, Any]:
     if sight == "raw":
         return line
-    told = {name: _seen(value, sight) if name in _INNER else value for name, value in line.items()}
-    if "effects" in told:
-        told["effects"] = [{**effect, "inputs": _seen(effect.get("inputs"), sight)} for effect in told["effects"]]
-    return scrub(told)
+    visible = {name: _seen(value, sight) if name in _INNER else value for name, value in line.items()}
+    if "effects" in visible:
+        visible["effects"] = [{**effect, "inputs": _seen(effect.get("inputs"), sight)} for effect in visible["effects"]]
+    return scrub(visible)
 
 
-def _seen(value: Plain, sight: Sight) -> Plain:
+def _seen(value: JsonValue, sight: Visibility) -> JsonValue:
     if sight == "raw":
         return value
-    return None if sight == "outline" else scrub(plain(value))
+    return None if sight == "outline" else scrub(to_plain(value))

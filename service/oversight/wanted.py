@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from msgspec import Struct
 
-from service.errors import Refusal
+from service.errors import Rejection
 from service.store.events import EventSummary, Index
 
 State = Literal["queued", "decided", "dead", "ended"]
@@ -25,7 +25,7 @@ _INDEXES: dict[State | None, tuple[Index, ...]] = {
 }
 
 
-class Wanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EventFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which events are meant: each part that is given has to fit.
 
     `outcome` is how an event ended, `error_kind` a dead letter's error. `record` is a whole lane
@@ -50,14 +50,14 @@ class Wanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return _INDEXES[self.state]
 
     @property
-    def everything(self) -> bool:
+    def is_unfiltered(self) -> bool:
         """Whether nothing but the state narrows it down."""
         parts = (
             self.source, self.type, self.outcome, self.error_kind, self.record, self.rule, self.since, self.until,
         )  # fmt: skip
         return all(part is None for part in parts)
 
-    def fits(self, summary: EventSummary) -> bool:
+    def matches(self, summary: EventSummary) -> bool:
         """Whether an event of one of the `indexes` is meant, `rule`, `since` and `until` aside."""
         named = (
             (self.source, summary.source),
@@ -67,7 +67,9 @@ class Wanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             # In `dead` and `ended` the index says it all; in `open` two states lie together.
             (self.state if self.indexes == ("open",) else None, summary.state),
         )
-        return all(wanted is None or wanted == has for wanted, has in named) and self._fits_record(summary.record)
+        return all(event_filter is None or event_filter == has for event_filter, has in named) and self._fits_record(
+            summary.record
+        )
 
     def _fits_record(self, lane: str) -> bool:
         return self.record is None or self.record == lane or lane.endswith(f":{self.record}")
@@ -89,13 +91,13 @@ class Cursor(Struct, frozen=True, order=True):
         """Read what a page gave as `next`.
 
         Raises:
-            Refusal: 422 `invalid`, it is none.
+            Rejection: 422 `invalid`, it is none.
         """
         if text is None:
             return None
         found = _CURSOR.fullmatch(text)
         if found is None:
-            raise Refusal(422, "invalid", "Send as `after` what the page before gave as `next`.")
+            raise Rejection(422, "invalid", "Send as `after` what the page before gave as `next`.")
         return cls(int(found[1]), found[2])
 
     def write(self) -> str:
@@ -103,7 +105,7 @@ class Cursor(Struct, frozen=True, order=True):
         return f"{self.at_ms}-{self.id}"
 
 
-def milliseconds(moment: datetime | None) -> int | None:
+def to_epoch_ms(moment: datetime | None) -> int | None:
     """Give a moment in ms since the epoch; without a zone it is UTC."""
     if moment is None:
         return None
@@ -111,6 +113,6 @@ def milliseconds(moment: datetime | None) -> int | None:
     return int(aware.timestamp() * 1000)
 
 
-def moment_text(at_ms: float) -> str:
+def format_timestamp(at_ms: float) -> str:
     """Write a moment for people and programs: `2026-11-20T08:15:30.042Z`."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -11,8 +11,8 @@ records are read. To add one: its files, its struct in `service.config.platforms
 `writes`, its samples in tests/samples.
 """
 
-from service.platforms.base import FetchContext, Fetched, Platform
+from service.platforms.base import CallContext, FetchedRecord, Platform
 from service.platforms.building import PLATFORMS, build_platforms
-from service.platforms.reads import READS, Read
+from service.platforms.reads import READS, ReadOperation
 
-__all__ = ["PLATFORMS", "READS", "FetchContext", "Fetched", "Platform", "Read", "build_platforms"]
+__all__ = ["PLATFORMS", "READS", "CallContext", "FetchedRecord", "Platform", "ReadOperation", "build_platforms"]

@@ -15,18 +15,18 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from service.errors import PermanentError, TransientError
-from service.outbound import Answer
-from service.plain import Plain
-from service.platforms.complaints import complaint
-from service.platforms.decoding import decode, web_page
+from service.outbound import HttpResponse
+from service.plain import JsonValue
+from service.platforms.complaints import error_message
+from service.platforms.decoding import decode_body, is_html
 
-GONE = frozenset({404, 410})
-TRANSIENT = frozenset({408, 425, 429})
+GONE_STATUSES = frozenset({404, 410})
+RETRYABLE_STATUSES = frozenset({408, 425, 429})
 RETRY_AFTER_SECONDS_MAX = 86_400.0
 HOST_CHARACTERS_MAX = 100
 
 
-class Reply(Struct, frozen=True):
+class PlatformResponse(Struct, frozen=True):
     """A decoded answer; `data` is None if the thing is `gone`, header names are in lower case."""
 
     status: int
@@ -36,16 +36,16 @@ class Reply(Struct, frozen=True):
     headers: Mapping[str, str] = MappingProxyType({})
 
 
-def judge(
+def classify_response(
     operation: str,
-    answer: Answer,
+    answer: HttpResponse,
     *,
     transient: frozenset[int],
-    gone: frozenset[int] = GONE,
+    gone: frozenset[int] = GONE_STATUSES,
     secrets: Iterable[str],
     now: float,
     body_needed: bool = True,
-) -> Reply:
+) -> PlatformResponse:
     """Decode a good answer, and name what is wrong with another.
 
     `secrets` were sent and are cut out of the platform's words; `now` is in seconds since the epoch. Where no body is
@@ -59,11 +59,11 @@ def judge(
     """
     status = answer.status
     if 200 <= status < 300:
-        data = decode(answer.body, status) if body_needed else _readable(answer.body, status)
-        return Reply(status, data, answer.duration_ms, headers=answer.headers)
-    if status in gone and (status != 404 or not web_page(answer.body)):
-        return Reply(status, None, answer.duration_ms, gone=True)
-    said = complaint(answer.body, secrets)
+        data = decode_body(answer.body, status) if body_needed else _readable(answer.body, status)
+        return PlatformResponse(status, data, answer.duration_ms, headers=answer.headers)
+    if status in gone and (status != 404 or not is_html(answer.body)):
+        return PlatformResponse(status, None, answer.duration_ms, gone=True)
+    said = error_message(answer.body, secrets)
     reason = f"{operation} answered {status}" + (f": {said}" if said else "")
     if status in transient or status >= 500:
         kind = "platform_rate_limited" if status == 429 else "platform_unavailable"
@@ -87,14 +87,14 @@ def retry_after_seconds(header: str | None, now: float) -> float | None:
     return min(max(aware.timestamp() - now, 0.0), RETRY_AFTER_SECONDS_MAX)
 
 
-def _readable(body: bytes, status: int) -> Plain:
+def _readable(body: bytes, status: int) -> JsonValue:
     try:
-        return decode(body, status)
+        return decode_body(body, status)
     except (TransientError, PermanentError):
         return None
 
 
-def _leads_to(answer: Answer) -> str:
+def _leads_to(answer: HttpResponse) -> str:
     """Name the host that a redirect leads to; the rest of an address may hold secrets."""
     try:
         host = urlsplit(answer.headers.get("location", "")).hostname if answer.status < 400 else None

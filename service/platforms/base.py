@@ -11,7 +11,7 @@ from service.events import Delivery, Fact, RecordRef
 from service.records import Record
 
 
-class FetchContext(Struct, frozen=True):
+class CallContext(Struct, frozen=True):
     """What ties a fetch to its event: sent along as `traceparent` and, where the platform has one, correlation id."""
 
     event_id: str
@@ -19,7 +19,7 @@ class FetchContext(Struct, frozen=True):
     correlation_id: str | None = None
 
 
-class Fetched(Struct, frozen=True):
+class FetchedRecord(Struct, frozen=True):
     """One record as the platform holds it now.
 
     `record` is None if it is gone (404, 410); a deleted record that is still returned carries `deleted_at`. `raw` is
@@ -37,11 +37,11 @@ class Fetched(Struct, frozen=True):
     duration_ms: float
 
 
-class Listed(Struct, frozen=True):
+class ListedRecord(Struct, frozen=True):
     """One record as a list shows it: enough to tell whether it changed.
 
-    `version` as in `Fetched`; `digest` is that of what the list shows. `watched` says that every pass over the list is
-    to show it again: one that is not shown any more has been finished or deleted.
+    `version` as in `FetchedRecord`; `digest` is that of what the list shows. `watched` says that every pass over the
+    list is to show it again: one that is not shown any more has been finished or deleted.
     """
 
     id: str
@@ -51,14 +51,14 @@ class Listed(Struct, frozen=True):
     watched: bool = True
 
 
-class Listing(Struct, frozen=True):
+class RecordPage(Struct, frozen=True):
     """One page of records. `next` is the cursor of the next page, None at the end.
 
     `settled` is where to go on if nothing on this page is new: further than `next` where the order of the list tells
     that nothing new can follow.
     """
 
-    items: tuple[Listed, ...]
+    items: tuple[ListedRecord, ...]
     next: str | None
     settled: str | None
 
@@ -75,36 +75,36 @@ class Platform(Protocol):
         """Read the platform's own envelope; a type nobody asked for is a fact without a record.
 
         Raises:
-            Refusal: 422 `unrecognized_event`, or 400 `malformed_payload`.
+            Rejection: 422 `unrecognized_event`, or 400 `malformed_payload`.
         """
         ...
 
-    async def resolve(self, ref: RecordRef, context: FetchContext, /) -> tuple[RecordRef, ...]:
+    async def resolve(self, ref: RecordRef, context: CallContext, /) -> tuple[RecordRef, ...]:
         """Follow a hint (`order`, `appointment`) to the records it is about; a record resolves to itself.
 
         Raises:
             TransientError: waiting helps.
             PermanentError: it does not.
-            Held: not now, by a limit or a pause.
+            Deferred: not now, by a limit or a pause.
         """
         ...
 
-    async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:
+    async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
         """Ask for one record.
 
         Raises:
             TransientError: waiting helps.
             PermanentError: it does not; `unknown_kind` for a kind the platform has not.
-            Held: not now, by a limit or a pause.
+            Deferred: not now, by a limit or a pause.
         """
         ...
 
-    async def list_records(self, kind: str, cursor: str | None, context: FetchContext) -> Listing:
+    async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
         """Give one page of all records of a kind, for polls; `cursor` None begins.
 
         Raises:
             TransientError: waiting helps.
             PermanentError: it does not; `unknown_kind` for a kind that cannot be listed.
-            Held: not now, by a limit or a pause.
+            Deferred: not now, by a limit or a pause.
         """
         ...

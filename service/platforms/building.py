@@ -9,7 +9,7 @@ from service.config.platforms import (
     BearerAuth,
     ClientCredentialsAuth,
     CustomConfig,
-    CustomRecord,
+    CustomRecordConfig,
     FlowRetailConfig,
     HeaderAuth,
     NoAuth,
@@ -18,29 +18,29 @@ from service.config.platforms import (
     PexipEngageConfig,
     PlatformConfig,
 )
-from service.outbound import Outbound
+from service.outbound import HttpClient
 from service.platforms.base import Platform
-from service.platforms.credentials import ClientCredentials, Credentials, StaticHeaders, basic
-from service.platforms.custom import Custom, RecordPlace
-from service.platforms.custom_lists import ListPlace
+from service.platforms.credentials import ClientCredentials, Credentials, StaticHeaders, basic_auth
+from service.platforms.custom import Custom, RecordLocation
+from service.platforms.custom_lists import ListLocation
 from service.platforms.flow_retail import FlowRetail
-from service.platforms.gate import OPEN, Gate
+from service.platforms.gate import NO_THROTTLE, Throttle
 from service.platforms.open_food_network import OpenFoodNetwork
 from service.platforms.pack_cloud import PackCloud
 from service.platforms.pexip_engage import PexipEngage
-from service.platforms.tokens import NO_SHELF, TokenShelf
+from service.platforms.tokens import NO_TOKEN_CACHE, TokenCache
 from service.secrets import SecretRef
 
 
-class Sharing(Protocol):
+class SharedState(Protocol):
     """What accounts share with other pods: see `service.platforms.manners` and `service.store.tokens`."""
 
     @property
-    def shelf(self) -> TokenShelf:
+    def token_cache(self) -> TokenCache:
         """Where tokens are kept."""
         ...
 
-    def gate(self, account: str, config: PlatformConfig) -> Gate:
+    def throttle(self, account: str, config: PlatformConfig) -> Throttle:
         """Make an account's gate."""
         ...
 
@@ -58,8 +58,8 @@ PLATFORMS: Mapping[str, type[Platform]] = {
 def build_platforms(
     configs: Mapping[str, PlatformConfig],
     environ: Mapping[str, str],
-    outbound: Outbound,
-    sharing: Sharing | None = None,
+    outbound: HttpClient,
+    sharing: SharedState | None = None,
 ) -> dict[str, Platform]:
     """Make the connector of every configured account, by its name.
 
@@ -72,10 +72,10 @@ def build_platforms(
 
 
 def _build(
-    config: PlatformConfig, account: str, environ: Mapping[str, str], outbound: Outbound, sharing: Sharing | None
+    config: PlatformConfig, account: str, environ: Mapping[str, str], outbound: HttpClient, sharing: SharedState | None
 ) -> Platform:
-    gate: Gate = OPEN if sharing is None else sharing.gate(account, config)
-    shelf: TokenShelf = NO_SHELF if sharing is None else sharing.shelf
+    gate: Throttle = NO_THROTTLE if sharing is None else sharing.throttle(account, config)
+    token_cache: TokenCache = NO_TOKEN_CACHE if sharing is None else sharing.token_cache
 
     def secret(reference: SecretRef, field: str) -> str:
         return reference.resolve(environ, f"platforms.{account}.{field}")
@@ -107,7 +107,7 @@ def _build(
                 token_url=config.token_url,
                 paths=config.paths,
                 gate=gate,
-                shelf=shelf,
+                token_cache=token_cache,
             )
         case OpenFoodNetworkConfig():
             token = secret(config.token, "token")
@@ -124,36 +124,36 @@ def _build(
                 gate=gate,
             )
         case CustomConfig():
-            credentials = _credentials(config.auth, account, environ, outbound, shelf)
+            credentials = _credentials(config.auth, account, environ, outbound, token_cache)
             return _build_custom(config, account, outbound, credentials, gate)
         case _:
             assert_never(config)
 
 
 def _build_custom(
-    config: CustomConfig, account: str, outbound: Outbound, credentials: Credentials, gate: Gate
+    config: CustomConfig, account: str, outbound: HttpClient, credentials: Credentials, gate: Throttle
 ) -> Custom:
     return Custom(
         account,
         outbound,
         base_url=config.base_url,
         credentials=credentials,
-        places={kind: place_of(item) for kind, item in config.records.items()},
+        places={kind: record_location(item) for kind, item in config.records.items()},
         transient=frozenset(config.errors.transient),
         gone=frozenset(config.errors.gone),
         gate=gate,
     )
 
 
-def place_of(record: CustomRecord) -> RecordPlace:
+def record_location(record: CustomRecordConfig) -> RecordLocation:
     """Tell a custom platform's connector where a kind of record is."""
     listed = record.list
-    place = None if listed is None else ListPlace(listed.path, listed.at, listed.next, listed.newest_first)
-    return RecordPlace(record.path, record.at, record.map, place)
+    place = None if listed is None else ListLocation(listed.path, listed.at, listed.next, listed.newest_first)
+    return RecordLocation(record.path, record.at, record.map, place)
 
 
 def _credentials(
-    auth: Auth, account: str, environ: Mapping[str, str], outbound: Outbound, shelf: TokenShelf
+    auth: Auth, account: str, environ: Mapping[str, str], outbound: HttpClient, token_cache: TokenCache
 ) -> Credentials:
     def secret(reference: SecretRef, field: str) -> str:
         return reference.resolve(environ, f"platforms.{account}.auth.{field}")
@@ -164,7 +164,7 @@ def _credentials(
         case HeaderAuth():
             return StaticHeaders({auth.name: secret(auth.value, "value")})
         case BasicAuth():
-            return basic(auth.username, secret(auth.password, "password"))
+            return basic_auth(auth.username, secret(auth.password, "password"))
         case ClientCredentialsAuth():
             return ClientCredentials(
                 account,
@@ -173,7 +173,7 @@ def _credentials(
                 client_id=secret(auth.client_id, "client_id"),
                 client_secret=secret(auth.client_secret, "client_secret"),
                 scope=auth.scope,
-                shelf=shelf,
+                token_cache=token_cache,
             )
         case NoAuth():
             return StaticHeaders({})

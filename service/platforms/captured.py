@@ -13,17 +13,17 @@ from msgspec import Struct
 from service.config.platforms import CustomConfig, PlatformConfig
 from service.errors import ConfigError, PermanentError, TransientError
 from service.platforms import flow_retail_records, open_food_network_client, pack_cloud_records, pexip_engage_client
-from service.platforms.answers import Reply
-from service.platforms.building import place_of
+from service.platforms.answers import PlatformResponse
+from service.platforms.building import record_location
 from service.platforms.custom import compile_fields, read_answer
-from service.platforms.decoding import decode
-from service.platforms.reading import Node
-from service.records import Moment, Record
+from service.platforms.decoding import decode_body
+from service.platforms.reading import JsonObject
+from service.records import Record, Timestamp
 
-Read = Callable[[Reply, "Captured"], tuple[Node, Record, Moment]]
+AnswerReader = Callable[[PlatformResponse, "RecordedAnswer"], tuple[JsonObject, Record, Timestamp]]
 
 
-class Captured(Struct, frozen=True):
+class RecordedAnswer(Struct, frozen=True):
     """One answer: whose (`platform` is a kind, or an account of waybill.yaml), of which kind of record, and its JSON.
 
     `currency` is that of a Flow Retail tenant, which stands in none of its records.
@@ -38,7 +38,7 @@ class Captured(Struct, frozen=True):
 NO_ID = "example"
 """The id of a record whose platform does not state it in the answer, as purchase orders of Flow Retail."""
 
-_READERS: Mapping[str, Mapping[str, Read]] = {
+_READERS: Mapping[str, Mapping[str, AnswerReader]] = {
     "pack_cloud": {
         "purchase_order": lambda reply, _: pack_cloud_records.read_purchase_order(reply),
         "customer": lambda reply, _: pack_cloud_records.read_customer(reply),
@@ -46,14 +46,18 @@ _READERS: Mapping[str, Mapping[str, Read]] = {
     "pexip_engage": {"customer": lambda reply, _: pexip_engage_client.read_customer(reply)},
     "open_food_network": {"customer": lambda reply, _: open_food_network_client.read_customer(reply)},
     "flow_retail": {
-        "purchase_order": lambda reply, told: flow_retail_records.read_purchase_order(reply, NO_ID, told.currency),
-        "customer": lambda reply, told: flow_retail_records.read_customer(reply, NO_ID, told.currency),
+        "purchase_order": lambda reply, recorded: flow_retail_records.read_purchase_order(
+            reply, NO_ID, recorded.currency
+        ),
+        "customer": lambda reply, recorded: flow_retail_records.read_customer(reply, NO_ID, recorded.currency),
     },
 }
 """How each built-in platform's records are read, by kind of platform and of record."""
 
 
-def read_captured(captured: Captured, accounts: Mapping[str, PlatformConfig], at: str) -> tuple[Record, Any]:
+def read_recorded_answer(
+    captured: RecordedAnswer, accounts: Mapping[str, PlatformConfig], at: str
+) -> tuple[Record, Any]:
     """Give the record, and what rules see of it as `raw`; `at` is where it is written.
 
     Raises:
@@ -61,15 +65,15 @@ def read_captured(captured: Captured, accounts: Mapping[str, PlatformConfig], at
     """
     read = _reader(captured, accounts, at)
     try:
-        plain = decode(msgspec.json.encode(captured.answer), 200)
-        node, record, _ = read(Reply(200, plain, 0.0), captured)
+        plain = decode_body(msgspec.json.encode(captured.answer), 200)
+        node, record, _ = read(PlatformResponse(200, plain, 0.0), captured)
     except (PermanentError, TransientError) as error:
         fix = "give the platform's answer whole, as its API gives it"
         raise ConfigError(f"{at}.raw", str(error), fix) from None
     return record, node
 
 
-def _reader(captured: Captured, accounts: Mapping[str, PlatformConfig], at: str) -> Read:
+def _reader(captured: RecordedAnswer, accounts: Mapping[str, PlatformConfig], at: str) -> AnswerReader:
     name, config = captured.platform, accounts.get(captured.platform)
     if isinstance(config, CustomConfig):
         return _custom_reader(config, captured, at)
@@ -86,10 +90,10 @@ def _reader(captured: Captured, accounts: Mapping[str, PlatformConfig], at: str)
     return _READERS[kind][captured.kind]
 
 
-def _custom_reader(config: CustomConfig, captured: Captured, at: str) -> Read:
+def _custom_reader(config: CustomConfig, captured: RecordedAnswer, at: str) -> AnswerReader:
     found = config.records.get(captured.kind)
     if found is None:
         raise ConfigError(f"{at}.type", f"{captured.platform} has no {captured.kind}", "add it to its records")
-    place = place_of(found)
+    place = record_location(found)
     fields = compile_fields(captured.platform, captured.kind, place)
     return lambda reply, _: read_answer(place, fields, reply)

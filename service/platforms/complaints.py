@@ -31,17 +31,17 @@ class _Complaint(Struct):
 _decoder = msgspec.json.Decoder(_Complaint)
 
 
-def complaint(body: bytes, secrets: Iterable[str]) -> str:
+def error_message(body: bytes, secrets: Iterable[str]) -> str:
     """Give the platform's own words on an error, or nothing where it has none we can read."""
     try:
         said = _decoder.decode(body)
         text = _first(said.errors) or said.message or said.error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""
-    return scrub(text, secrets)[:CHARACTERS_MAX] if isinstance(text, str) else ""
+    return scrub_secrets(text, secrets)[:CHARACTERS_MAX] if isinstance(text, str) else ""
 
 
-def scrub(text: str, secrets: Iterable[str]) -> str:
+def scrub_secrets(text: str, secrets: Iterable[str]) -> str:
     """Take secrets, each part of a header value on its own, and e-mail addresses out of a text."""
     parts = {part for secret in secrets for part in (secret, *secret.split())}
     for part in sorted(parts, key=len, reverse=True):

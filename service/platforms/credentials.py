@@ -13,10 +13,10 @@ import msgspec
 from msgspec import Struct
 
 from service.errors import PermanentError
-from service.outbound import Outbound
-from service.plain import Plain
-from service.platforms.answers import TRANSIENT, judge
-from service.platforms.tokens import NO_SHELF, TokenShelf
+from service.outbound import HttpClient
+from service.plain import JsonValue
+from service.platforms.answers import RETRYABLE_STATUSES, classify_response
+from service.platforms.tokens import NO_TOKEN_CACHE, TokenCache
 
 EXPIRY_MARGIN_SECONDS = 30.0
 LIFETIME_SECONDS = 60.0
@@ -31,7 +31,7 @@ class Credentials(Protocol):
         """Give the headers to send, all of them secret."""
         ...
 
-    async def renewable(self, sent: Mapping[str, str], /) -> bool:
+    async def refreshable(self, sent: Mapping[str, str], /) -> bool:
         """Hear that `sent` was answered 401; True if `headers` now gives others."""
         ...
 
@@ -46,7 +46,7 @@ class StaticHeaders:
         """Give the headers."""
         return self._headers
 
-    async def renewable(self, _sent: Mapping[str, str], /) -> bool:
+    async def refreshable(self, _sent: Mapping[str, str], /) -> bool:
         """Nothing here can be renewed."""
         return False
 
@@ -59,20 +59,20 @@ class _Token(Struct):
 class ClientCredentials:
     """A bearer token by the client credentials grant (RFC 6749 4.4), fetched by one call at a time.
 
-    Every waiting call shares the token that the first one fetched, and by the `shelf` every pod does. `clock` counts
-    seconds and never goes back.
+    Every waiting call shares the token that the first one fetched, and by the `token_cache` every pod does. `clock`
+    counts seconds and never goes back.
     """
 
     def __init__(
         self,
         account: str,
-        outbound: Outbound,
+        outbound: HttpClient,
         *,
         token_url: str,
         client_id: str,
         client_secret: str,
         scope: str | None = None,
-        shelf: TokenShelf = NO_SHELF,
+        token_cache: TokenCache = NO_TOKEN_CACHE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._account = account
@@ -81,8 +81,8 @@ class ClientCredentials:
         self._secrets = (client_id, client_secret)
         form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
         self._form = urlencode(form | ({"scope": scope} if scope else {})).encode()
-        self._shelf = shelf
-        self._name = _shelf_name(account, token_url, self._form)
+        self._token_cache = token_cache
+        self._name = _cache_name(account, token_url, self._form)
         self._clock = clock
         self._lock = asyncio.Lock()
         self._headers: Mapping[str, str] = {}
@@ -92,8 +92,9 @@ class ClientCredentials:
         """Give the token's header, fetching a token if there is none that lives long enough.
 
         Raises:
-            TransientError: the token server is not to be had, as `judge`.
-            PermanentError: `config_unauthorized`, `config_wrong_address`, `platform_wrong_envelope`, as `judge`.
+            TransientError: the token server is not to be had, as `classify_response`.
+            PermanentError: `config_unauthorized`, `config_wrong_address`, `platform_wrong_envelope`, as
+                `classify_response`.
         """
         if self._headers and self._clock() < self._stale_at:
             return self._headers
@@ -103,9 +104,9 @@ class ClientCredentials:
                 await self._renew()
             return self._headers
 
-    async def renewable(self, sent: Mapping[str, str], /) -> bool:
+    async def refreshable(self, sent: Mapping[str, str], /) -> bool:
         """Drop the token, here and on the shelf, if it is still the one that was refused."""
-        await self._shelf.drop(self._name, _value(sent))
+        await self._token_cache.invalidate(self._name, _value(sent))
         # Another call may have put a new one in its place already.
         if sent is self._headers:
             self._headers = {}
@@ -113,13 +114,13 @@ class ClientCredentials:
 
     async def _renew(self) -> None:
         """Take the token off the shelf, or fetch it there for everybody; who waits too long for another fetches one."""
-        patience = self._clock() + self._outbound.settings.fetch_timeout_seconds
+        deadline = self._clock() + self._outbound.settings.fetch_timeout_seconds
         while True:
-            shelved = await self._shelf.take(self._name)
+            shelved = await self._token_cache.get(self._name)
             if isinstance(shelved, tuple):
                 self._use(*shelved, self._clock())
                 return
-            if shelved is None or self._clock() >= patience:
+            if shelved is None or self._clock() >= deadline:
                 break
             await asyncio.sleep(shelved)
         asked_at = self._clock()
@@ -127,20 +128,20 @@ class ClientCredentials:
             token = _read_token(await self._ask())
         except BaseException:
             # Others wait for this fetch, and have to know that nobody makes it any more.
-            await self._shelf.drop(self._name, "")
+            await self._token_cache.invalidate(self._name, "")
             raise
         lifetime = _lifetime(token)
         # By the margin alone, a short-lived token would be stale before its first use.
         seconds = max(lifetime - EXPIRY_MARGIN_SECONDS, lifetime / 2)
         # Its life began at the server, before the answer was here.
         self._use(token.access_token, seconds, asked_at)
-        await self._shelf.keep(self._name, token.access_token, seconds)
+        await self._token_cache.put(self._name, token.access_token, seconds)
 
     def _use(self, token: str, seconds: float, since: float) -> None:
         self._headers = {"Authorization": f"Bearer {token}"}
         self._stale_at = since + seconds
 
-    async def _ask(self) -> Plain:
+    async def _ask(self) -> JsonValue:
         settings = self._outbound.settings
         answer = await self._outbound.request(
             "POST",
@@ -155,18 +156,18 @@ class ClientCredentials:
             reason = f"{self._account}: the token server refuses the client id and secret, or their scope"
             raise PermanentError("config_unauthorized", reason, http_status=answer.status)
         name = f"{self._account}: token"
-        reply = judge(name, answer, transient=TRANSIENT, secrets=self._secrets, now=time.time())
+        reply = classify_response(name, answer, transient=RETRYABLE_STATUSES, secrets=self._secrets, now=time.time())
         if reply.gone:
             raise PermanentError("config_wrong_address", "token_url answers 404", http_status=reply.status)
         return reply.data
 
 
-def basic(username: str, password: str) -> StaticHeaders:
+def basic_auth(username: str, password: str) -> StaticHeaders:
     """Make the credentials of HTTP Basic (RFC 7617)."""
     return StaticHeaders({"Authorization": "Basic " + b64encode(f"{username}:{password}".encode()).decode()})
 
 
-def _shelf_name(account: str, token_url: str, form: bytes) -> str:
+def _cache_name(account: str, token_url: str, form: bytes) -> str:
     """Changed credentials make another name, and so find no token of the old ones."""
     return f"{account}:{hashlib.sha256(token_url.encode() + bytes(1) + form).hexdigest()[:24]}"
 

@@ -9,30 +9,30 @@ from typing import cast
 from msgspec import Struct
 
 from service.envelopes.pointers import parse_pointer
-from service.errors import ConfigError, PermanentError, Refusal
+from service.errors import ConfigError, PermanentError, Rejection
 from service.events import Delivery, Fact, RecordRef
-from service.outbound import Outbound
-from service.platforms.answers import Reply
-from service.platforms.base import FetchContext, Fetched, Listing
+from service.outbound import HttpClient
+from service.platforms.answers import PlatformResponse
+from service.platforms.base import CallContext, FetchedRecord, RecordPage
 from service.platforms.credentials import Credentials
-from service.platforms.custom_fields import Fields, find
-from service.platforms.custom_lists import ListPlace, page_path, read_listing
-from service.platforms.decoding import own_id
-from service.platforms.gate import OPEN, Gate
-from service.platforms.http import Calls, fetch_one, read_as, segment, unknown_kind
-from service.platforms.reading import Node
-from service.records import RECORDS, Moment, Record
+from service.platforms.custom_fields import FieldMap, resolve_pointer
+from service.platforms.custom_lists import ListLocation, page_path, read_listing
+from service.platforms.decoding import record_id
+from service.platforms.gate import NO_THROTTLE, Throttle
+from service.platforms.http import ApiClient, fetch_one, read_as, segment, unknown_kind
+from service.platforms.reading import JsonObject
+from service.records import RECORDS, Record, Timestamp
 
 NO_STATUSES: frozenset[int] = frozenset()
 
 
-class RecordPlace(Struct, frozen=True):
+class RecordLocation(Struct, frozen=True):
     """Where a kind of record is: a path with `{id}`, a pointer to it in the answer, pointers to its fields, a list."""
 
     path: str
     at: str
     map: Mapping[str, str]
-    list: ListPlace | None = None
+    list: ListLocation | None = None
 
 
 class Custom:
@@ -45,17 +45,17 @@ class Custom:
     def __init__(
         self,
         account: str,
-        outbound: Outbound,
+        outbound: HttpClient,
         *,
         base_url: str,
         credentials: Credentials,
-        places: Mapping[str, RecordPlace],
+        places: Mapping[str, RecordLocation],
         transient: frozenset[int] = NO_STATUSES,
         gone: frozenset[int] = NO_STATUSES,
-        gate: Gate = OPEN,
+        gate: Throttle = NO_THROTTLE,
     ) -> None:
         self.account = account
-        self._calls = Calls(account, base_url, outbound, credentials, transient=transient, gone=gone, gate=gate)
+        self._calls = ApiClient(account, base_url, outbound, credentials, transient=transient, gone=gone, gate=gate)
         self._places = places
         self._fields = {kind: compile_fields(account, kind, place) for kind, place in places.items()}
 
@@ -63,29 +63,29 @@ class Custom:
         """Refuse: there is no envelope of this platform's own; the configuration does not let it come to this.
 
         Raises:
-            Refusal: 422 `unrecognized_event`.
+            Rejection: 422 `unrecognized_event`.
         """
-        raise Refusal(
+        raise Rejection(
             422, "unrecognized_event", f"the source {delivery.source} needs an envelope that is not `platform`"
         )
 
-    async def resolve(self, ref: RecordRef, _context: FetchContext, /) -> tuple[RecordRef, ...]:
+    async def resolve(self, ref: RecordRef, _context: CallContext, /) -> tuple[RecordRef, ...]:
         """Every event names its record itself."""
         return (ref,)
 
-    async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:
+    async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
         """Ask for a record."""
         if ref.kind not in self._places:
             raise unknown_kind(self.account, ref.kind)
         place, fields = self._places[ref.kind], self._fields[ref.kind]
 
-        def read(reply: Reply) -> tuple[Node, Record, Moment]:
+        def read(reply: PlatformResponse) -> tuple[JsonObject, Record, Timestamp]:
             return read_answer(place, fields, reply)
 
         path = place.path.replace("{id}", segment(ref.id))
         return await fetch_one(self._calls, f"custom.{ref.kind}.get", path, context, asked=ref.id, read=read)
 
-    async def list_records(self, kind: str, cursor: str | None, context: FetchContext) -> Listing:
+    async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
         """Give one page of the list that the configuration names.
 
         Raises:
@@ -100,22 +100,24 @@ class Custom:
         return read_as(operation, lambda answer: read_listing(place, answer, cursor, fields), reply)
 
 
-def read_answer(place: RecordPlace, fields: Fields[Record], reply: Reply) -> tuple[Node, Record, Moment]:
+def read_answer(
+    place: RecordLocation, fields: FieldMap[Record], reply: PlatformResponse
+) -> tuple[JsonObject, Record, Timestamp]:
     """Read a record out of an answer.
 
     Raises:
         PermanentError: `platform_wrong_envelope`.
     """
-    node = find(reply.data, parse_pointer(place.at))
+    node = resolve_pointer(reply.data, parse_pointer(place.at))
     if not isinstance(node, dict):
         reason = f"no object at {place.at or 'the top'}"
         raise PermanentError("platform_wrong_envelope", reason, http_status=reply.status)
-    record: Record = fields.read(cast("Node", node))
-    own_id(record.id, reply.status)
-    return cast("Node", node), record, record.updated_at
+    record: Record = fields.read(cast("JsonObject", node))
+    record_id(record.id, reply.status)
+    return cast("JsonObject", node), record, record.updated_at
 
 
-def compile_fields(account: str, kind: str, place: RecordPlace) -> Fields[Record]:
+def compile_fields(account: str, kind: str, place: RecordLocation) -> FieldMap[Record]:
     """Make what reads the fields of a kind of record.
 
     Raises:
@@ -124,4 +126,4 @@ def compile_fields(account: str, kind: str, place: RecordPlace) -> Fields[Record
     path = f"platforms.{account}.records.{kind}"
     if kind not in RECORDS:
         raise ConfigError(path, "there is no such kind of record", f"one of {', '.join(sorted(RECORDS))}")
-    return Fields(RECORDS[kind], place.map, f"{path}.map")
+    return FieldMap(RECORDS[kind], place.map, f"{path}.map")

@@ -16,11 +16,11 @@ from msgspec import UNSET, Struct, UnsetType
 
 from service.envelopes.pointers import parse_pointer
 from service.errors import ConfigError
-from service.platforms.reading import as_moment, as_money, as_quantity, as_tags, as_text
-from service.records import Address, Line, Moment, Money, Quantity, Supplier, Text
+from service.platforms.reading import as_money, as_quantity, as_tags, as_text, as_timestamp
+from service.records import Address, Line, Money, Quantity, Supplier, Text, Timestamp
 
-Steps = tuple[str, ...]
-Read = Callable[[object, object], Any]
+PointerSteps = tuple[str, ...]
+ValueReader = Callable[[object, object], Any]
 """From where the pointers count, and the currency of amounts without one, to the field's value."""
 
 Kind_co = TypeVar("Kind_co", bound=Struct, covariant=True)
@@ -30,13 +30,13 @@ CURRENCY = "currency"
 _SCALARS: dict[object, Callable[[object], Any]] = {
     str: as_text,
     Text: as_text,
-    Moment: as_moment,
+    Timestamp: as_timestamp,
     Quantity | UnsetType | None: as_quantity,
     tuple[str, ...] | UnsetType | None: as_tags,
 }
 
 
-class Fields(Generic[Kind_co]):
+class FieldMap(Generic[Kind_co]):
     """The pointers of one kind of record, checked against the fields there are; `path` is where the map stands."""
 
     def __init__(self, record: type[Kind_co], pointers: Mapping[str, str], path: str) -> None:
@@ -51,11 +51,11 @@ class Fields(Generic[Kind_co]):
 
     def read(self, node: object) -> Kind_co:
         """Read a record; what is not found is UNSET, also the id."""
-        currency = find(node, self._pointers[CURRENCY]) if CURRENCY in self._pointers else UNSET
+        currency = resolve_pointer(node, self._pointers[CURRENCY]) if CURRENCY in self._pointers else UNSET
         return cast("Kind_co", self._read(node, currency))
 
-    def _structure(self, structure: type[Struct], above: str, base: Steps) -> Read:
-        parts: list[tuple[str, Read]] = []
+    def _structure(self, structure: type[Struct], above: str, base: PointerSteps) -> ValueReader:
+        parts: list[tuple[str, ValueReader]] = []
         for field in msgspec.structs.fields(structure):
             name = f"{above}.{field.name}" if above else field.name
             parts.append((field.name, self._field(field.type, name, (*base, field.name))))
@@ -65,11 +65,11 @@ class Fields(Generic[Kind_co]):
 
         return read
 
-    def _field(self, annotation: object, name: str, own: Steps) -> Read:
+    def _field(self, annotation: object, name: str, own: PointerSteps) -> ValueReader:
         steps = self._steps(name, own)
         scalar = _SCALARS.get(annotation)
         if scalar is not None:
-            return lambda anchor, _: scalar(find(anchor, steps))
+            return lambda anchor, _: scalar(resolve_pointer(anchor, steps))
         inner = _inner(annotation)
         if inner is Money:
             return self._money(name, steps)
@@ -78,7 +78,7 @@ class Fields(Generic[Kind_co]):
         below = any(key.startswith(f"{name}.") for key in self._pointers)
         return _one(self._structure(inner, name, steps), steps, below=below)
 
-    def _money(self, name: str, steps: Steps) -> Read:
+    def _money(self, name: str, steps: PointerSteps) -> ValueReader:
         value, code = (
             self._steps(f"{name}.value", (*steps, "value")),
             self._steps(f"{name}.currency", (*steps, CURRENCY)),
@@ -86,19 +86,19 @@ class Fields(Generic[Kind_co]):
         split = f"{name}.value" in self._pointers
 
         def read(anchor: object, currency: object) -> Money | UnsetType | None:
-            whole = UNSET if split else find(anchor, steps)
-            amount = find(anchor, value) if split or isinstance(whole, dict) else whole
-            own = find(anchor, code)
+            whole = UNSET if split else resolve_pointer(anchor, steps)
+            amount = resolve_pointer(anchor, value) if split or isinstance(whole, dict) else whole
+            own = resolve_pointer(anchor, code)
             return None if amount is None else as_money(amount, currency if own is UNSET else own)
 
         return read
 
-    def _steps(self, name: str, own: Steps) -> Steps:
+    def _steps(self, name: str, own: PointerSteps) -> PointerSteps:
         self._known.add(name)
         return self._pointers.get(name, own)
 
 
-def find(node: object, steps: Steps) -> object:
+def resolve_pointer(node: object, steps: PointerSteps) -> object:
     """Follow a pointer; UNSET where it leads nowhere."""
     for step in steps:
         if isinstance(node, dict):
@@ -111,11 +111,11 @@ def find(node: object, steps: Steps) -> object:
     return node
 
 
-def _one(read: Read, steps: Steps, *, below: bool) -> Read:
+def _one(read: ValueReader, steps: PointerSteps, *, below: bool) -> ValueReader:
     """A nested object: its fields may stand elsewhere (`below`), else it is there or not as a whole."""
 
     def nested(anchor: object, currency: object) -> object:
-        whole = find(anchor, steps)
+        whole = resolve_pointer(anchor, steps)
         if isinstance(whole, dict) or below:
             return read(anchor, currency)
         return None if whole is None else UNSET
@@ -123,9 +123,9 @@ def _one(read: Read, steps: Steps, *, below: bool) -> Read:
     return nested
 
 
-def _many(read: Read, steps: Steps) -> Read:
+def _many(read: ValueReader, steps: PointerSteps) -> ValueReader:
     def items(anchor: object, currency: object) -> object:
-        found = find(anchor, steps)
+        found = resolve_pointer(anchor, steps)
         if not isinstance(found, list):
             return None if found is None else UNSET
         return tuple(read(item, currency) for item in cast("list[object]", found) if _is_object(item))

@@ -10,19 +10,19 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from msgspec import Struct
 
 from service.envelopes.pointers import parse_pointer
-from service.plain import Plain
-from service.platforms.answers import Reply
-from service.platforms.base import Listed, Listing
-from service.platforms.custom_fields import Fields, find
-from service.platforms.decoding import digest_of, no_list
-from service.platforms.reading import version_of
+from service.plain import JsonValue
+from service.platforms.answers import PlatformResponse
+from service.platforms.base import ListedRecord, RecordPage
+from service.platforms.custom_fields import FieldMap, resolve_pointer
+from service.platforms.decoding import digest_of, not_a_list
+from service.platforms.reading import record_version
 from service.records import Record
 
 _NEXT_LINK = re.compile(r"<([^<>]*)>\s*;[^,<]*\brel=\"?next\b", re.ASCII)
 
 
-class ListPlace(Struct, frozen=True):
-    """Where a list is; see `service.config.platforms.CustomList`."""
+class ListLocation(Struct, frozen=True):
+    """Where a list is; see `service.config.platforms.CustomListConfig`."""
 
     path: str
     at: str
@@ -30,7 +30,7 @@ class ListPlace(Struct, frozen=True):
     newest_first: bool
 
 
-def page_path(place: ListPlace, cursor: str | None) -> str:
+def page_path(place: ListLocation, cursor: str | None) -> str:
     """Give the path of a page; None begins. A parameter that would hold the cursor is left out at the beginning."""
     path, _, query = place.path.partition("?")
     if cursor is not None and cursor.startswith("?"):
@@ -42,15 +42,17 @@ def page_path(place: ListPlace, cursor: str | None) -> str:
     return text.replace("{cursor}", quote(cursor or "", safe=""))
 
 
-def read_listing(place: ListPlace, reply: Reply, cursor: str | None, fields: Fields[Record]) -> Listing:
+def read_listing(
+    place: ListLocation, reply: PlatformResponse, cursor: str | None, fields: FieldMap[Record]
+) -> RecordPage:
     """Read a page; items without an id of their own are none.
 
     Raises:
         PermanentError: `platform_wrong_envelope`, `config_wrong_address`.
     """
-    found = find(reply.data, parse_pointer(place.at))
+    found = resolve_pointer(reply.data, parse_pointer(place.at))
     if not isinstance(found, list):
-        raise no_list(reply.status)
+        raise not_a_list(reply.status)
     items = tuple(
         listed for node in cast("list[Any]", found) if isinstance(node, dict) and (listed := _listed(fields, node))
     )
@@ -59,18 +61,18 @@ def read_listing(place: ListPlace, reply: Reply, cursor: str | None, fields: Fie
     # A list that leads to itself would never end.
     if onward == cursor:
         onward = None
-    return Listing(items, onward, None if place.newest_first else onward)
+    return RecordPage(items, onward, None if place.newest_first else onward)
 
 
-def _listed(fields: Fields[Record], node: Plain) -> Listed | None:
+def _listed(fields: FieldMap[Record], node: JsonValue) -> ListedRecord | None:
     record: Record = fields.read(node)
     if not isinstance(record.id, str) or not record.id:  # pyright: ignore[reportUnnecessaryIsInstance] - UNSET where absent
         return None
     deleted = bool(record.deleted_at)
-    return Listed(record.id, version_of(record.updated_at), digest_of(node), deleted)
+    return ListedRecord(record.id, record_version(record.updated_at), digest_of(node), deleted)
 
 
-def _next(place: ListPlace, reply: Reply, cursor: str | None) -> str | None:
+def _next(place: ListLocation, reply: PlatformResponse, cursor: str | None) -> str | None:
     if place.next == "none":
         return None
     if place.next == "page":
@@ -78,7 +80,7 @@ def _next(place: ListPlace, reply: Reply, cursor: str | None) -> str | None:
     if place.next == "link":
         link = _NEXT_LINK.search(reply.headers.get("link", ""))
         return _query(link[1]) if link else None
-    onward = find(reply.data, parse_pointer(place.next))
+    onward = resolve_pointer(reply.data, parse_pointer(place.next))
     if isinstance(onward, int) and not isinstance(onward, bool):
         return str(onward)
     if not isinstance(onward, str) or not onward:

@@ -12,8 +12,8 @@ from typing import Any, cast
 import msgspec
 
 from service.errors import PermanentError, TransientError
-from service.plain import Plain
-from service.platforms.reading import Node, as_text
+from service.plain import JsonValue
+from service.platforms.reading import JsonObject, as_text
 
 BOM = b"\xef\xbb\xbf"
 _ESCAPES = re.compile(
@@ -25,7 +25,7 @@ _decoder = msgspec.json.Decoder[Any](float_hook=Decimal)
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
-def decode(body: bytes, status: int) -> Plain:
+def decode_body(body: bytes, status: int) -> JsonValue:
     """Decode an answer.
 
     Raises:
@@ -34,7 +34,7 @@ def decode(body: bytes, status: int) -> Plain:
     """
     if not body.strip():
         raise PermanentError("platform_wrong_envelope", "the answer is empty", http_status=status)
-    if web_page(body):
+    if is_html(body):
         raise TransientError("platform_not_json", "a web page came instead of JSON", http_status=status)
     try:
         return _read(body)
@@ -45,7 +45,7 @@ def decode(body: bytes, status: int) -> Plain:
         raise PermanentError("platform_malformed_json", "the answer is no JSON in UTF-8", http_status=status) from error
 
 
-def _read(body: bytes) -> Plain:
+def _read(body: bytes) -> JsonValue:
     """Read JSON, also with a byte order mark, or with a text cut in the middle of a character, as some systems send."""
     try:
         return _decoder.decode(body)
@@ -61,35 +61,35 @@ def _whole_character(found: re.Match[bytes]) -> bytes:
     return rb"\ufffd" if found[1] else found[0]
 
 
-def web_page(body: bytes) -> bool:
+def is_html(body: bytes) -> bool:
     """Say whether an answer is HTML or XML, whatever its content type says."""
     return body.lstrip(BOM + b" \t\r\n").startswith(b"<")
 
 
-def unwrap(data: object, status: int, *, wrapped: bool | None) -> Node:
+def unwrap(data: object, status: int, *, wrapped: bool | None) -> JsonObject:
     """Take one object out of `{"data": …}`; `wrapped` None accepts it bare as well.
 
     Raises:
         PermanentError: `platform_wrong_envelope`.
     """
     if isinstance(data, dict):
-        outer = cast("Node", data)
+        outer = cast("JsonObject", data)
         inner = outer.get("data")
         if wrapped is not False and isinstance(inner, dict):
-            return cast("Node", inner)
+            return cast("JsonObject", inner)
         if not wrapped:
             return outer
     raise PermanentError("platform_wrong_envelope", "the answer is no such object as is documented", http_status=status)
 
 
-def no_list(status: int) -> PermanentError:
+def not_a_list(status: int) -> PermanentError:
     """Make the error for an answer that is no list; where there is no such path, the operator is to mend it."""
     if status in {404, 410}:
         return PermanentError("config_wrong_address", "there is no such list", http_status=status)
     return PermanentError("platform_wrong_envelope", "the answer is no list", http_status=status)
 
 
-def own_id(value: object, status: int) -> str:
+def record_id(value: object, status: int) -> str:
     """Give the id that a record states of itself, as text.
 
     Raises:
@@ -101,13 +101,13 @@ def own_id(value: object, status: int) -> str:
     return text
 
 
-def check_id(node: Node, key: str, asked: str, status: int) -> None:
+def check_id(node: JsonObject, key: str, asked: str, status: int) -> None:
     """See that a thing is the one that was asked for.
 
     Raises:
         PermanentError: `platform_wrong_envelope`, `platform_wrong_record`.
     """
-    if own_id(node.get(key), status) != asked:
+    if record_id(node.get(key), status) != asked:
         raise PermanentError("platform_wrong_record", "the answer is about something else", http_status=status)
 
 

@@ -4,13 +4,13 @@ from typing import TypeVar
 
 import msgspec
 
-from service.errors import Refusal
+from service.errors import Rejection
 
 T = TypeVar("T")
 
 ID_CHARACTERS_MAX = 255
 
-Id = str | int | None
+RawId = str | int | None
 """An id as senders write it."""
 
 
@@ -18,39 +18,39 @@ def decode_delivery(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """Decode a body that has been verified.
 
     Raises:
-        Refusal: 400 `malformed_payload`, 422 `unrecognized_event`.
+        Rejection: 400 `malformed_payload`, 422 `unrecognized_event`.
     """
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise _misshapen(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refusal(400, "malformed_payload", "The body is no JSON.") from error
+        raise Rejection(400, "malformed_payload", "The body is no JSON.") from error
 
 
-def required_id(value: Id, place: str) -> str:
+def required_id(value: RawId, place: str) -> str:
     """Give the id that stands at `place`, a JSON pointer, as text.
 
     Raises:
-        Refusal: 422 `unrecognized_event`: missing, empty, too long, or with characters no id has.
+        Rejection: 422 `unrecognized_event`: missing, empty, too long, or with characters no id has.
     """
     text = optional_id(value)
     if text is None:
         detail = f"Name what the event is about at {place}, in 1 to {ID_CHARACTERS_MAX} printable characters."
-        raise Refusal(422, "unrecognized_event", detail)
+        raise Rejection(422, "unrecognized_event", detail)
     return text
 
 
-def optional_id(value: Id) -> str | None:
+def optional_id(value: RawId) -> str | None:
     """Give an id as text, None where there is none that can serve."""
     text = "" if value is None else str(value)
     return text if 0 < len(text) <= ID_CHARACTERS_MAX and text.isprintable() else None
 
 
-def _misshapen(error: msgspec.ValidationError) -> Refusal:
+def _misshapen(error: msgspec.ValidationError) -> Rejection:
     """Name the place; msgspec tells types and the names of our own fields, never a value."""
     reason, _, path = str(error).partition(" - at `$")
     place = path.removesuffix("`").replace(".", "/") or "the whole"
-    return Refusal(
+    return Rejection(
         422, "unrecognized_event", f"The body has not the shape of this platform's events, at {place}: {reason}."
     )

@@ -11,39 +11,39 @@ from types import MappingProxyType
 import msgspec
 from msgspec import Struct
 
-from service.errors import Refusal
-from service.events import Change, Delivery, Fact, RecordRef
-from service.outbound import Outbound
-from service.platforms.answers import Reply
-from service.platforms.base import FetchContext, Fetched, Listed, Listing
+from service.errors import Rejection
+from service.events import ChangeType, Delivery, Fact, RecordRef
+from service.outbound import HttpClient
+from service.platforms.answers import PlatformResponse
+from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
 from service.platforms.credentials import StaticHeaders
 from service.platforms.decoding import digest_of
-from service.platforms.deliveries import Id, decode_delivery, required_id
+from service.platforms.deliveries import RawId, decode_delivery, required_id
 from service.platforms.flow_retail_client import OPERATIONS, FlowRetailClient, Paging
 from service.platforms.flow_retail_records import modified_at, read_customer, read_purchase_order
 from service.platforms.flow_retail_tenant import TenantCurrency
-from service.platforms.gate import OPEN, Gate
-from service.platforms.http import Calls, unknown_kind
-from service.platforms.operations import Endpoints, Page, with_paths
-from service.platforms.reading import Node, text, version_of
-from service.records import Moment, Record
+from service.platforms.gate import NO_THROTTLE, Throttle
+from service.platforms.http import ApiClient, unknown_kind
+from service.platforms.operations import PlatformApi, ResultPage, override_paths
+from service.platforms.reading import JsonObject, record_version, text
+from service.records import Record, Timestamp
 
 BASE_URL = "https://api.flowretail.com/v2"
 NO_PATHS: Mapping[str, str] = MappingProxyType({})
 LISTED_MAX = 200
 """Records on one page of a poll; no maximum is documented, a public client of theirs asks for 1,000."""
 
-CUSTOMER_ACTIONS: dict[str, Change] = {
+CUSTOMER_ACTIONS: dict[str, ChangeType] = {
     "CUSTOMER_CREATE": "created",
     "CUSTOMER_UPDATE": "updated",
     "CUSTOMER_DELETE": "deleted",
 }
-PURCHASE_ORDER_ACTIONS: dict[str, Change] = {"PURCHASE_RECEIVED": "updated"}
+PURCHASE_ORDER_ACTIONS: dict[str, ChangeType] = {"PURCHASE_RECEIVED": "updated"}
 
 
 class _Reference(Struct, rename="pascal"):
-    uid: Id = None
-    """The public id; the `Id` beside it is internal and never used."""
+    uid: RawId = None
+    """The public id; the `RawId` beside it is internal and never used."""
 
 
 class _Notice(Struct, rename="camel"):
@@ -63,22 +63,22 @@ class FlowRetail:
     def __init__(
         self,
         account: str,
-        outbound: Outbound,
+        outbound: HttpClient,
         *,
         tenant_uid: str,
         token: str,
         store_uid: str | None = None,
         base_url: str = BASE_URL,
         paths: Mapping[str, str] = NO_PATHS,
-        gate: Gate = OPEN,
+        gate: Throttle = NO_THROTTLE,
     ) -> None:
         self.account = account
         self._tenant_uid = tenant_uid
         self._store_uid = store_uid
-        operations = with_paths(OPERATIONS, paths, f"platforms.{account}.paths")
-        calls = Calls(account, base_url, outbound, StaticHeaders({"Authorization": f"Bearer {token}"}), gate=gate)
+        operations = override_paths(OPERATIONS, paths, f"platforms.{account}.paths")
+        calls = ApiClient(account, base_url, outbound, StaticHeaders({"Authorization": f"Bearer {token}"}), gate=gate)
         fixed = {"tenant": tenant_uid} | ({"store": store_uid} if store_uid else {})
-        self._endpoints = Endpoints("flow_retail", calls, operations, fixed)
+        self._endpoints = PlatformApi("flow_retail", calls, operations, fixed)
         self.client = FlowRetailClient(self._endpoints)
         self._currency = TenantCurrency(self.client)
 
@@ -86,11 +86,11 @@ class FlowRetail:
         """Read an action of the tenant; those of other stores, and all without a record of ours, have none.
 
         Raises:
-            Refusal: 422 `unrecognized_event`: no action, no id, or another tenant's; 400 `malformed_payload`.
+            Rejection: 422 `unrecognized_event`: no action, no id, or another tenant's; 400 `malformed_payload`.
         """
         notice = decode_delivery(_notices, delivery.body)
         if _uid(notice.tenant) not in {None, self._tenant_uid}:
-            raise Refusal(422, "unrecognized_event", "The event is another tenant's: see /tenant/Uid.")
+            raise Rejection(422, "unrecognized_event", "The event is another tenant's: see /tenant/Uid.")
         if notice.action in CUSTOMER_ACTIONS:
             uid = required_id(_uid(notice.customer), "/customer/Uid")
             record = RecordRef(self.account, "customer", uid)
@@ -102,23 +102,23 @@ class FlowRetail:
             return (Fact(notice.action, None, PURCHASE_ORDER_ACTIONS[notice.action], record),)
         return (Fact(notice.action),)
 
-    async def resolve(self, ref: RecordRef, _context: FetchContext, /) -> tuple[RecordRef, ...]:
+    async def resolve(self, ref: RecordRef, _context: CallContext, /) -> tuple[RecordRef, ...]:
         """Every event names its record itself."""
         return (ref,)
 
-    async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:
+    async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
         """Ask for a customer or a purchase order."""
         self._check_kind(ref.kind)
         reader = read_customer if ref.kind == "customer" else read_purchase_order
         name, ids = f"{ref.kind}.get", {ref.kind: ref.id}
         currency = await self._currency.get(context)
 
-        def read(reply: Reply) -> tuple[Node, Record, Moment]:
+        def read(reply: PlatformResponse) -> tuple[JsonObject, Record, Timestamp]:
             return reader(reply, ref.id, currency)
 
         return await self._endpoints.fetch(name, context, ids=ids, asked=ref.id, read=read)
 
-    async def list_records(self, kind: str, cursor: str | None, context: FetchContext) -> Listing:
+    async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
         """List customers or purchase orders, those changed last first.
 
         That `lastModifiedAt` can be sorted by is inferred, so only a page that is in this order tells that nothing new
@@ -133,9 +133,9 @@ class FlowRetail:
         items = tuple(_listed(node, id_key) for node in page.items if text(node, id_key))
         versions = [item.version or "" for item in items]
         in_order = bool(items) and all(versions) and versions == sorted(versions, reverse=True)
-        return Listing(items, page.next, None if in_order else page.next)
+        return RecordPage(items, page.next, None if in_order else page.next)
 
-    async def _page(self, kind: str, paging: Paging, context: FetchContext) -> Page:
+    async def _page(self, kind: str, paging: Paging, context: CallContext) -> ResultPage:
         if kind == "customer":
             return await self.client.list_customers(paging=paging, context=context)
         return await self.client.list_purchase_orders(paging=paging, context=context)
@@ -145,8 +145,8 @@ class FlowRetail:
             raise unknown_kind(self.account, kind)
 
 
-def _listed(node: Node, id_key: str) -> Listed:
-    return Listed(text(node, id_key) or "", version_of(modified_at(node)), digest_of(node), watched=False)
+def _listed(node: JsonObject, id_key: str) -> ListedRecord:
+    return ListedRecord(text(node, id_key) or "", record_version(modified_at(node)), digest_of(node), watched=False)
 
 
 def _uid(reference: _Reference | None) -> str | None:

@@ -10,16 +10,16 @@ from typing import Any
 from msgspec import UNSET, UnsetType
 
 from service.errors import PermanentError
-from service.platforms.answers import Reply
-from service.platforms.decoding import own_id, unwrap
-from service.platforms.reading import EMPTY, Node, as_money, as_text, child, children, moment, newest, text
-from service.records import Address, Customer, Line, Moment, Money, PurchaseOrder
+from service.platforms.answers import PlatformResponse
+from service.platforms.decoding import record_id, unwrap
+from service.platforms.reading import EMPTY, JsonObject, as_money, as_text, child, children, latest, text, timestamp
+from service.records import Address, Customer, Line, Money, PurchaseOrder, Timestamp
 
 DECIMALS = 2
 """Amounts, percentages and quantities are whole numbers with two implied decimals: 2500 is 25.00, 150 is 1.50."""
 
 
-def read_customer(reply: Reply, asked: str, currency: str | None) -> tuple[Node, Customer, Moment]:  # noqa: ARG001 - a reader's signature
+def read_customer(reply: PlatformResponse, asked: str, currency: str | None) -> tuple[JsonObject, Customer, Timestamp]:  # noqa: ARG001 - a reader's signature
     """Read a customer; all but its uid is optional.
 
     Raises:
@@ -31,7 +31,7 @@ def read_customer(reply: Reply, asked: str, currency: str | None) -> tuple[Node,
     )
     credit = child(node, "credit") or EMPTY
     record = Customer(
-        id=own_id(node.get("customerUid"), reply.status),
+        id=record_id(node.get("customerUid"), reply.status),
         reference=text(node, "ledgerNumber"),
         external_id=text(node, "externalId"),
         type=text(node, "customerType"),
@@ -44,13 +44,15 @@ def read_customer(reply: Reply, asked: str, currency: str | None) -> tuple[Node,
         billing_address=_address(node),
         shipping_address=UNSET if delivery is None else _address(delivery),
         balance=_amount(credit, "balance", currency),
-        created_at=moment(node, "createdAt"),
-        updated_at=moment(node, "lastModifiedAt"),
+        created_at=timestamp(node, "createdAt"),
+        updated_at=timestamp(node, "lastModifiedAt"),
     )
     return node, record, record.updated_at
 
 
-def read_purchase_order(reply: Reply, asked: str, currency: str | None) -> tuple[Node, PurchaseOrder, Moment]:
+def read_purchase_order(
+    reply: PlatformResponse, asked: str, currency: str | None
+) -> tuple[JsonObject, PurchaseOrder, Timestamp]:
     """Read a purchase order; one that does not state its uid is taken for the one asked for if it has items.
 
     Raises:
@@ -67,19 +69,19 @@ def read_purchase_order(reply: Reply, asked: str, currency: str | None) -> tuple
         reference=text(node, "externalId"),
         status=text(node, "purchaseOrderStatus" if "purchaseOrderStatus" in node else "status"),
         lines=tuple(_line(item, currency) for item in items) if items is not None and items is not UNSET else items,
-        created_at=moment(node, "createdAt"),
+        created_at=timestamp(node, "createdAt"),
         updated_at=modified or UNSET,
     )
     return node, record, modified
 
 
-def modified_at(node: Node) -> Moment:
+def modified_at(node: JsonObject) -> Timestamp:
     """When a customer or a purchase order was last modified: itself, or one of its items."""
     items = children(node, "items") or ()
-    return newest(moment(node, "lastModifiedAt"), *(moment(item, "lastModifiedAt") for item in items))
+    return latest(timestamp(node, "lastModifiedAt"), *(timestamp(item, "lastModifiedAt") for item in items))
 
 
-def _line(node: Node, currency: str | None) -> Line:
+def _line(node: JsonObject, currency: str | None) -> Line:
     return Line(
         id=text(node, "purchaseOrderItemUid"),
         product_id=text(node, "productUid"),
@@ -91,7 +93,7 @@ def _line(node: Node, currency: str | None) -> Line:
     )
 
 
-def _scaled(node: Node, key: str) -> Decimal | UnsetType | None:
+def _scaled(node: JsonObject, key: str) -> Decimal | UnsetType | None:
     value: Any = node.get(key, UNSET)
     if value is None:
         return None
@@ -100,12 +102,12 @@ def _scaled(node: Node, key: str) -> Decimal | UnsetType | None:
     return Decimal(value).scaleb(-DECIMALS)
 
 
-def _amount(node: Node, key: str, currency: str | None) -> Money | UnsetType | None:
+def _amount(node: JsonObject, key: str, currency: str | None) -> Money | UnsetType | None:
     value = _scaled(node, key)
     return None if value is None else as_money(value, currency)
 
 
-def _address(node: Node) -> Address:
+def _address(node: JsonObject) -> Address:
     names = [name for name in (text(node, "firstname"), text(node, "lastname")) if name]
     return Address(
         company_name=text(node, "companyName"),

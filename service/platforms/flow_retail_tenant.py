@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from service.errors import PermanentError
-from service.platforms.base import FetchContext
+from service.platforms.base import CallContext
 from service.platforms.flow_retail_client import FlowRetailClient
 from service.platforms.reading import text
 
@@ -22,12 +22,12 @@ class TenantCurrency:
         self._currency: str | None = None
         self._stale_at: float | None = None
 
-    async def get(self, context: FetchContext) -> str | None:
+    async def get(self, context: CallContext) -> str | None:
         """Give the code (ISO 4217), or None if the tenant does not tell.
 
         Raises:
             TransientError: waiting helps.
-            Held: not now.
+            Deferred: not now.
         """
         async with self._lock:
             if self._stale_at is None or self._clock() >= self._stale_at:
@@ -35,7 +35,7 @@ class TenantCurrency:
                 self._stale_at = self._clock() + LIFETIME_SECONDS
             return self._currency
 
-    async def _ask(self, context: FetchContext) -> str | None:
+    async def _ask(self, context: CallContext) -> str | None:
         try:
             tenant = await self._client.get_tenant(context)
             return None if tenant is None else text(tenant, "currency") or None

@@ -8,29 +8,29 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
 
-class Gate(Protocol):
+class Throttle(Protocol):
     """One account's gate."""
 
-    def passage(self, *, repeatable: bool) -> AbstractAsyncContextManager[None]:
+    def slot(self, *, repeatable: bool) -> AbstractAsyncContextManager[None]:
         """Let one call through, and hear how it ends.
 
         `repeatable` says that the call may be made again whatever became of it, so that any failure which makes the
         platform rest is told as Held. Of other calls only an answer that says "not now" is.
 
         Raises:
-            Held: not now; nothing was sent, or the platform answered that it did nothing.
+            Deferred: not now; nothing was sent, or the platform answered that it did nothing.
             StoreUnavailable: whether it may cannot be known.
         """
         ...
 
 
-class OpenGate:
+class NoThrottle:
     """No limits, no pauses."""
 
     @asynccontextmanager
-    async def passage(self, *, repeatable: bool) -> AsyncGenerator[None]:  # noqa: ARG002 - the protocol's signature
+    async def slot(self, *, repeatable: bool) -> AsyncGenerator[None]:  # noqa: ARG002 - the protocol's signature
         """Let everything through."""
         yield
 
 
-OPEN = OpenGate()
+NO_THROTTLE = NoThrottle()

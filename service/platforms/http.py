@@ -6,15 +6,15 @@ from types import MappingProxyType
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
-from service.errors import Held, PermanentError, TransientError
-from service.outbound import Answer, Outbound
-from service.platforms.answers import GONE, TRANSIENT, Reply, judge
-from service.platforms.base import FetchContext, Fetched
+from service.errors import Deferred, PermanentError, TransientError
+from service.outbound import HttpClient, HttpResponse
+from service.platforms.answers import GONE_STATUSES, RETRYABLE_STATUSES, PlatformResponse, classify_response
+from service.platforms.base import CallContext, FetchedRecord
 from service.platforms.credentials import Credentials
 from service.platforms.decoding import digest_of
-from service.platforms.gate import OPEN, Gate
-from service.platforms.reading import Node, version_of
-from service.records import Moment, Record
+from service.platforms.gate import NO_THROTTLE, Throttle
+from service.platforms.reading import JsonObject, record_version
+from service.records import Record, Timestamp
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 _UNSAFE_SEGMENTS = frozenset({"", ".", ".."})
 
 
-class Calls:
+class ApiClient:
     """The calls of one account, each through its gate.
 
     `transient` names further statuses that waiting mends on a read, `gone` further ones that mean 404.
@@ -33,43 +33,43 @@ class Calls:
         self,
         account: str,
         base_url: str,
-        outbound: Outbound,
+        outbound: HttpClient,
         credentials: Credentials,
         *,
-        transient: frozenset[int] = TRANSIENT,
-        gone: frozenset[int] = GONE,
-        gate: Gate = OPEN,
+        transient: frozenset[int] = RETRYABLE_STATUSES,
+        gone: frozenset[int] = GONE_STATUSES,
+        gate: Throttle = NO_THROTTLE,
     ) -> None:
         self.account = account
         self._base_url = base_url.rstrip("/")
         self._outbound = outbound
         self._credentials = credentials
-        self._transient = (transient | TRANSIENT) - gone
-        self._gone = gone | GONE
+        self._transient = (transient | RETRYABLE_STATUSES) - gone
+        self._gone = gone | GONE_STATUSES
         self._gate = gate
 
     async def get(
-        self, operation: str, path: str, context: FetchContext, headers: Mapping[str, str] = NO_HEADERS
-    ) -> Reply:
+        self, operation: str, path: str, context: CallContext, headers: Mapping[str, str] = NO_HEADERS
+    ) -> PlatformResponse:
         """Ask for one thing.
 
         Raises:
-            TransientError, PermanentError, Held: as `ask`.
+            TransientError, PermanentError, Held: as `call`.
         """
-        return await self.ask(operation, "GET", path, context, headers=headers, repeatable=True)
+        return await self.call(operation, "GET", path, context, headers=headers, repeatable=True)
 
-    async def ask(
+    async def call(
         self,
         operation: str,
         method: str,
         path: str,
-        context: FetchContext,
+        context: CallContext,
         *,
         query: Sequence[tuple[str, str]] = (),
         body: bytes | None = None,
         headers: Mapping[str, str] = NO_HEADERS,
         repeatable: bool = False,
-    ) -> Reply:
+    ) -> PlatformResponse:
         """Make one call; `path` begins with a slash and its ids are quoted, see `segment`.
 
         Any 2xx to what is not `repeatable` says that it is done, whatever the body: `data` is then what could be read.
@@ -78,13 +78,13 @@ class Calls:
             TransientError: `platform_unavailable`, `platform_rate_limited`, those of decoding and of the way there.
             PermanentError: `config_unauthorized`, `config_forbidden`, `config_redirected`, `config_wrong_address`,
                 `platform_rejected`, those of decoding and of the way there.
-            Held: a limit is reached, or the platform rests.
+            Deferred: a limit is reached, or the platform rests.
         """
         target = path + ("?" + urlencode(query) if query else "")
         try:
             sent = _headers(context, headers, body)
             return await self._repeated(operation, method, target, sent, body, repeatable=repeatable)
-        except (TransientError, PermanentError, Held) as error:
+        except (TransientError, PermanentError, Deferred) as error:
             error.operation = operation
             raise
 
@@ -97,30 +97,32 @@ class Calls:
         body: bytes | None,
         *,
         repeatable: bool,
-    ) -> Reply:
+    ) -> PlatformResponse:
         """A call that is let in no more is made once again with new credentials, where there can be new ones."""
         renewed = False
         while True:
-            async with self._gate.passage(repeatable=repeatable):
+            async with self._gate.slot(repeatable=repeatable):
                 permit = await self._credentials.headers()
                 answer = await self._send(method, target, {**headers, **permit}, body)
-                again = not renewed and answer.status == 401 and await self._credentials.renewable(permit)
+                again = not renewed and answer.status == 401 and await self._credentials.refreshable(permit)
                 if not again:
-                    return self._judge(operation, answer, permit, repeatable=repeatable)
+                    return self._classify(operation, answer, permit, repeatable=repeatable)
             renewed = True
 
-    def _judge(self, operation: str, answer: Answer, permit: Mapping[str, str], *, repeatable: bool) -> Reply:
-        return judge(
+    def _classify(
+        self, operation: str, answer: HttpResponse, permit: Mapping[str, str], *, repeatable: bool
+    ) -> PlatformResponse:
+        return classify_response(
             f"{self.account}: {operation}",
             answer,
-            transient=self._transient if repeatable else TRANSIENT,
+            transient=self._transient if repeatable else RETRYABLE_STATUSES,
             gone=self._gone,
             secrets=permit.values(),
             now=time.time(),
             body_needed=repeatable,
         )
 
-    async def _send(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+    async def _send(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> HttpResponse:
         settings = self._outbound.settings
         return await self._outbound.request(
             method,
@@ -133,7 +135,7 @@ class Calls:
         )
 
 
-def _headers(context: FetchContext, headers: Mapping[str, str], body: bytes | None) -> Mapping[str, str]:
+def _headers(context: CallContext, headers: Mapping[str, str], body: bytes | None) -> Mapping[str, str]:
     sent = {"Accept": "application/json", **headers}
     if body is not None:
         sent["Content-Type"] = "application/json"
@@ -143,32 +145,34 @@ def _headers(context: FetchContext, headers: Mapping[str, str], body: bytes | No
 
 
 async def fetch_one(
-    calls: Calls,
+    calls: ApiClient,
     operation: str,
     path: str,
-    context: FetchContext,
+    context: CallContext,
     *,
     asked: str,
-    read: Callable[[Reply], tuple[Node, Record, Moment]],
+    read: Callable[[PlatformResponse], tuple[JsonObject, Record, Timestamp]],
     headers: Mapping[str, str] = NO_HEADERS,
-) -> Fetched:
+) -> FetchedRecord:
     """Fetch one record; `read` gives its state without envelope, the record, and when it was last modified.
 
     Raises:
-        TransientError: as `Calls.get`.
-        PermanentError: as `Calls.get`; `platform_wrong_record` if another id than `asked` came back.
+        TransientError: as `ApiClient.get`.
+        PermanentError: as `ApiClient.get`; `platform_wrong_record` if another id than `asked` came back.
     """
     reply = await calls.get(operation, path, context, headers)
     if reply.gone:
-        return Fetched(None, {}, None, digest_of({}), reply.status, operation, reply.duration_ms)
+        return FetchedRecord(None, {}, None, digest_of({}), reply.status, operation, reply.duration_ms)
     state, record, modified = read_as(operation, read, reply)
     if record.id != asked:
         reason = f"{operation} gave another record"
         raise PermanentError("platform_wrong_record", reason, http_status=reply.status, operation=operation)
-    return Fetched(record, state, version_of(modified), digest_of(state), reply.status, operation, reply.duration_ms)
+    return FetchedRecord(
+        record, state, record_version(modified), digest_of(state), reply.status, operation, reply.duration_ms
+    )
 
 
-def read_as(operation: str, read: Callable[[Reply], T], reply: Reply) -> T:
+def read_as(operation: str, read: Callable[[PlatformResponse], T], reply: PlatformResponse) -> T:
     """Read an answer; what is wrong with it is wrong with this operation.
 
     Raises:

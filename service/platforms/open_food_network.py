@@ -11,15 +11,15 @@ import msgspec
 from msgspec import Struct
 
 from service.events import Delivery, Fact, RecordRef
-from service.outbound import Outbound
-from service.platforms.base import FetchContext, Fetched, Listed, Listing
+from service.outbound import HttpClient
+from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
 from service.platforms.credentials import StaticHeaders
 from service.platforms.decoding import digest_of
-from service.platforms.deliveries import Id, decode_delivery, optional_id, required_id
-from service.platforms.gate import OPEN, Gate
-from service.platforms.http import Calls, unknown_kind
+from service.platforms.deliveries import RawId, decode_delivery, optional_id, required_id
+from service.platforms.gate import NO_THROTTLE, Throttle
+from service.platforms.http import ApiClient, unknown_kind
 from service.platforms.open_food_network_client import OPERATIONS, OpenFoodNetworkClient, read_customer
-from service.platforms.operations import Endpoints
+from service.platforms.operations import PlatformApi
 from service.platforms.reading import text
 
 TEST_ORDER = ("R555555555", "TEST Enterprise")
@@ -27,7 +27,7 @@ TEST_ORDER = ("R555555555", "TEST Enterprise")
 
 
 class _Order(Struct):
-    number: Id = None
+    number: RawId = None
 
 
 class _Enterprise(Struct):
@@ -41,7 +41,7 @@ class _Data(Struct):
 
 class _Notice(Struct):
     event: str
-    id: Id = None
+    id: RawId = None
     at: Any = None
     data: _Data | None = None
 
@@ -52,19 +52,21 @@ _notices = msgspec.json.Decoder(_Notice)
 class OpenFoodNetwork:
     """One instance, such as `https://ofn.example.org`, with a user's API key. Errors are `Platform`'s."""
 
-    def __init__(self, account: str, outbound: Outbound, *, base_url: str, token: str, gate: Gate = OPEN) -> None:
+    def __init__(
+        self, account: str, outbound: HttpClient, *, base_url: str, token: str, gate: Throttle = NO_THROTTLE
+    ) -> None:
         self.account = account
         credentials = StaticHeaders({"X-Api-Token": token})
-        calls = Calls(account, base_url, outbound, credentials, transient=frozenset({422}), gate=gate)
+        calls = ApiClient(account, base_url, outbound, credentials, transient=frozenset({422}), gate=gate)
         operations = {operation.name: operation for operation in OPERATIONS}
-        self._endpoints = Endpoints("open_food_network", calls, operations)
+        self._endpoints = PlatformApi("open_food_network", calls, operations)
         self.client = OpenFoodNetworkClient(self._endpoints)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Read an event; all but a real payment of a named order are facts without a record.
 
         Raises:
-            Refusal: 422 `unrecognized_event`, 400 `malformed_payload`.
+            Rejection: 422 `unrecognized_event`, 400 `malformed_payload`.
         """
         notice = decode_delivery(_notices, delivery.body)
         event_id, at = optional_id(notice.id), notice.at if isinstance(notice.at, str) else None
@@ -76,7 +78,7 @@ class OpenFoodNetwork:
         record = RecordRef(self.account, "order", required_id(number, "/data/order/number"))
         return (Fact(notice.event, event_id, "changed", record, at),)
 
-    async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:
+    async def resolve(self, ref: RecordRef, context: CallContext) -> tuple[RecordRef, ...]:
         """Follow an order's number to its customer."""
         if ref.kind != "order":
             return (ref,)
@@ -84,17 +86,19 @@ class OpenFoodNetwork:
         customer = None if order is None else text(order, "customer_id")
         return (RecordRef(self.account, "customer", customer),) if customer else ()
 
-    async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:
+    async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
         """Ask for a customer."""
         if ref.kind != "customer":
             raise unknown_kind(self.account, ref.kind)
         ids = {"customer": ref.id}
         return await self._endpoints.fetch("customer.get", context, ids=ids, asked=ref.id, read=read_customer)
 
-    async def list_records(self, kind: str, cursor: str | None, context: FetchContext) -> Listing:
+    async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
         """List all customers; they carry no moment of change, so that a poll compares what the list shows of each."""
         if kind != "customer":
             raise unknown_kind(self.account, kind)
         page = await self.client.list_customers(page=int(cursor or 1), context=context)
-        items = tuple(Listed(text(node, "id") or "", None, digest_of(node)) for node in page.items if text(node, "id"))
-        return Listing(items, page.next, page.next)
+        items = tuple(
+            ListedRecord(text(node, "id") or "", None, digest_of(node)) for node in page.items if text(node, "id")
+        )
+        return RecordPage(items, page.next, page.next)

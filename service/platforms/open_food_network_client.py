@@ -4,7 +4,7 @@ The captured page is "Customers" (index, show, create, update, destroy), complet
 JSON under `data` as in JSON:API, ids as text there and as numbers inside `attributes`, lists with `meta.pagination`.
 Orders are of the older v0 API, flat and unsupported, and no page of this one's. Money is decimal text or a number.
 
-Every method raises TransientError, PermanentError or Held as `Endpoints.ask` does, writes also `record_gone`; a read
+Every method raises TransientError, PermanentError or Held as `PlatformApi.ask` does, writes also `record_gone`; a read
 gives None for what is not there. Errors are `{"errors": [{"detail": …}]}`; 401 means forbidden, too, and repeats the
 key, which is cut out. A 422 on a read may pass, on a write it is a refusal: of what is invalid, and of keys the
 instance does not know.
@@ -15,12 +15,12 @@ from typing import Any, cast
 
 from msgspec import UNSET, Struct, UnsetType
 
-from service.platforms.answers import Reply
-from service.platforms.base import FetchContext
-from service.platforms.decoding import check_id, no_list, own_id, unwrap
-from service.platforms.operations import NO_CONTEXT, Endpoints, Operation, Page, Written
-from service.platforms.reading import EMPTY, Node, as_tags, child, children, inside, text
-from service.records import Address, Customer, Moment
+from service.platforms.answers import PlatformResponse
+from service.platforms.base import CallContext
+from service.platforms.decoding import check_id, not_a_list, record_id, unwrap
+from service.platforms.operations import NO_CONTEXT, Operation, PlatformApi, ResultPage, WriteResult
+from service.platforms.reading import EMPTY, JsonObject, as_tags, child, children, nested, text
+from service.records import Address, Customer, Timestamp
 
 PER_PAGE_MAX = 200
 """The instance takes no more on one page, whatever is asked."""
@@ -58,7 +58,7 @@ class CustomerAddress(Struct, frozen=True, kw_only=True, omit_defaults=True):
     country: Place | UnsetType = UNSET
 
 
-class CustomerInput(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OpenFoodNetworkCustomerInput(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a customer is written as: both required fields each time; what is left out stays as it is.
 
     A billing address may be taken away by None; the instance refuses one as an object.
@@ -77,7 +77,7 @@ class CustomerInput(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class OpenFoodNetworkClient:
     """The operations of one instance."""
 
-    def __init__(self, endpoints: Endpoints) -> None:
+    def __init__(self, endpoints: PlatformApi) -> None:
         self._endpoints = endpoints
 
     async def list_customers(
@@ -86,8 +86,8 @@ class OpenFoodNetworkClient:
         page: int = 1,
         per_page: int = PER_PAGE_MAX,
         extra_fields: str | None = None,
-        context: FetchContext = NO_CONTEXT,
-    ) -> Page:
+        context: CallContext = NO_CONTEXT,
+    ) -> ResultPage:
         """GET /api/v1/customers: those of enterprises the key's user manages, by id. Page "List customers".
 
         `next` is the next page's number; an anonymous caller gets an empty list, not a refusal. A list shows each
@@ -98,15 +98,17 @@ class OpenFoodNetworkClient:
         query += [("page", str(page)), ("per_page", str(per_page))]
         return await self._endpoints.read("customer.list", context, lambda reply: read_page(reply, page), query=query)
 
-    async def get_customer(self, customer: str, context: FetchContext = NO_CONTEXT) -> Node | None:
+    async def get_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET /api/v1/customers/{customer}, with its balance. Page "Show customer"."""
 
-        def read(reply: Reply) -> Node | None:
+        def read(reply: PlatformResponse) -> JsonObject | None:
             return None if reply.gone else unwrap(reply.data, reply.status, wrapped=True)
 
         return await self._endpoints.read("customer.get", context, read, ids={"customer": customer})
 
-    async def create_customer(self, customer: CustomerInput, context: FetchContext = NO_CONTEXT) -> Written:
+    async def create_customer(
+        self, customer: OpenFoodNetworkCustomerInput, context: CallContext = NO_CONTEXT
+    ) -> WriteResult:
         """POST /api/v1/customers. Page "Create customer".
 
         An upsert by e-mail and enterprise that always answers 201, so that made twice it is one customer.
@@ -114,19 +116,19 @@ class OpenFoodNetworkClient:
         return await self._endpoints.write("customer.create", context, body=customer)
 
     async def update_customer(
-        self, customer: str, change: CustomerInput, context: FetchContext = NO_CONTEXT
-    ) -> Written:
+        self, customer: str, change: OpenFoodNetworkCustomerInput, context: CallContext = NO_CONTEXT
+    ) -> WriteResult:
         """PUT /api/v1/customers/{customer}; `tags` left out stay. Page "Update customer"; made twice, the same."""
         return await self._endpoints.write("customer.update", context, ids={"customer": customer}, body=change)
 
-    async def delete_customer(self, customer: str, context: FetchContext = NO_CONTEXT) -> Written:
+    async def delete_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> WriteResult:
         """DELETE /api/v1/customers/{customer}, which answers what it was. Page "Delete customer"."""
         return await self._endpoints.write("customer.delete", context, ids={"customer": customer})
 
-    async def get_order(self, order: str, context: FetchContext = NO_CONTEXT) -> Node | None:
+    async def get_order(self, order: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET /api/v0/orders/{order}, by its number: `customer_id`, `email`, `total`, states. v0 has no page."""
 
-        def read(reply: Reply) -> Node | None:
+        def read(reply: PlatformResponse) -> JsonObject | None:
             if reply.gone:
                 return None
             node = unwrap(reply.data, reply.status, wrapped=False)
@@ -136,33 +138,33 @@ class OpenFoodNetworkClient:
         return await self._endpoints.read("order.get", context, read, ids={"order": order})
 
 
-def read_page(reply: Reply, page: int) -> Page:
+def read_page(reply: PlatformResponse, page: int) -> ResultPage:
     """Take a list out of `data`; it goes on while `links.next` or `meta.pagination` says so.
 
     Raises:
         PermanentError: `platform_wrong_envelope`, `config_wrong_address`.
     """
     data: Any = reply.data
-    items = children(cast("Node", data), "data") if isinstance(data, dict) else UNSET
+    items = children(cast("JsonObject", data), "data") if isinstance(data, dict) else UNSET
     if items is UNSET or items is None:
-        raise no_list(reply.status)
-    node = cast("Node", data)
-    counts = inside(node, "meta", "pagination")
+        raise not_a_list(reply.status)
+    node = cast("JsonObject", data)
+    counts = nested(node, "meta", "pagination")
     pages, total = counts.get("pages"), counts.get("results")
-    more = bool(items) and (page < pages if isinstance(pages, int) else bool(inside(node, "links").get("next")))
-    return Page(tuple(items), str(page + 1) if more else None, total if isinstance(total, int) else None)
+    more = bool(items) and (page < pages if isinstance(pages, int) else bool(nested(node, "links").get("next")))
+    return ResultPage(tuple(items), str(page + 1) if more else None, total if isinstance(total, int) else None)
 
 
-def read_customer(reply: Reply) -> tuple[Node, Customer, Moment]:
+def read_customer(reply: PlatformResponse) -> tuple[JsonObject, Customer, Timestamp]:
     """Read a customer. The balance has no currency, so it is no money; rules find it at `raw.attributes.balance`.
 
     Raises:
         PermanentError: `platform_wrong_envelope`.
     """
     node = unwrap(reply.data, reply.status, wrapped=True)
-    attributes = inside(node, "attributes")
+    attributes = nested(node, "attributes")
     record = Customer(
-        id=own_id(node.get("id"), reply.status),
+        id=record_id(node.get("id"), reply.status),
         reference=text(attributes, "code"),
         first_name=text(attributes, "first_name"),
         last_name=text(attributes, "last_name"),
@@ -174,7 +176,7 @@ def read_customer(reply: Reply) -> tuple[Node, Customer, Moment]:
     return node, record, None
 
 
-def _address(attributes: Node, key: str) -> Address | UnsetType | None:
+def _address(attributes: JsonObject, key: str) -> Address | UnsetType | None:
     node = child(attributes, key)
     if node is None or node is UNSET:
         return node

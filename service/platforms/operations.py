@@ -14,17 +14,17 @@ import msgspec
 from msgspec import Struct
 
 from service.errors import ConfigError, PermanentError
-from service.platforms.answers import Reply
-from service.platforms.base import FetchContext, Fetched
-from service.platforms.http import NO_HEADERS, Calls, fetch_one, read_as, segment
-from service.platforms.reading import Node
-from service.records import Moment, Record
+from service.platforms.answers import PlatformResponse
+from service.platforms.base import CallContext, FetchedRecord
+from service.platforms.http import NO_HEADERS, ApiClient, fetch_one, read_as, segment
+from service.platforms.reading import JsonObject
+from service.records import Record, Timestamp
 
 T = TypeVar("T")
 
-Query = Sequence[tuple[str, str]]
+QueryPairs = Sequence[tuple[str, str]]
 
-NO_CONTEXT = FetchContext("")
+NO_CONTEXT = CallContext("")
 """For calls that no event asks for."""
 
 _PLACE = re.compile(r"\{([a-z_]+)\}")
@@ -46,17 +46,17 @@ class Operation(Struct, frozen=True):
     reads: bool = False
 
     @property
-    def repeatable(self) -> bool:
+    def idempotent(self) -> bool:
         """Whether asking again changes nothing."""
         return self.reads or self.method == "GET"
 
     @property
-    def places(self) -> frozenset[str]:
+    def path_parameters(self) -> frozenset[str]:
         """The names in braces."""
         return frozenset(_pieces(self.path)[1::2])
 
 
-class Written(Struct, frozen=True):
+class WriteResult(Struct, frozen=True):
     """What became of a write: the id of what was written where the answer states one, and the answer without envelope.
 
     `data` is None where the platform says nothing, or nothing we can read: the status alone says that it is done.
@@ -64,19 +64,19 @@ class Written(Struct, frozen=True):
 
     id: str | None
     http_status: int
-    data: Node | None
+    data: JsonObject | None
     duration_ms: float
 
 
-class Page(Struct, frozen=True):
+class ResultPage(Struct, frozen=True):
     """One page of a list. `next` asks for the next page, None at the end; `total` where the platform counts."""
 
-    items: tuple[Node, ...]
+    items: tuple[JsonObject, ...]
     next: str | None = None
     total: int | None = None
 
 
-def with_paths(operations: Sequence[Operation], paths: Mapping[str, str], at: str) -> dict[str, Operation]:
+def override_paths(operations: Sequence[Operation], paths: Mapping[str, str], at: str) -> dict[str, Operation]:
     """Give the operations by name, with the paths that an operator set; `at` is where those stand.
 
     Raises:
@@ -92,41 +92,41 @@ def with_paths(operations: Sequence[Operation], paths: Mapping[str, str], at: st
         changed = msgspec.structs.replace(
             known[name], method=(found[1] if found else None) or known[name].method, path=found[2] if found else ""
         )
-        if not found or changed.places != known[name].places:
+        if not found or changed.path_parameters != known[name].path_parameters:
             raise ConfigError(f"{at}.{name}", "is no path for it", f"write it as {known[name].path}")
         known[name] = changed
     return known
 
 
-class Endpoints:
+class PlatformApi:
     """The operations of one account. `fixed` fills the places that are the same in every call, such as the tenant."""
 
     def __init__(
-        self, kind: str, calls: Calls, operations: Mapping[str, Operation], fixed: Mapping[str, str] = _NO_IDS
+        self, kind: str, calls: ApiClient, operations: Mapping[str, Operation], fixed: Mapping[str, str] = _NO_IDS
     ) -> None:
         self.kind = kind
         self._calls = calls
         self._operations = operations
         self._fixed = {name: segment(value) for name, value in fixed.items()}
 
-    async def ask(
+    async def call(
         self,
         name: str,
-        context: FetchContext,
+        context: CallContext,
         *,
         ids: Mapping[str, str] = _NO_IDS,
-        query: Query = (),
+        query: QueryPairs = (),
         body: object = None,
         headers: Mapping[str, str] = NO_HEADERS,
-    ) -> Reply:
+    ) -> PlatformResponse:
         """Ask for an operation; `body` is sent as JSON.
 
         Raises:
-            TransientError, PermanentError, Held: as `Calls.ask`; PermanentError `invalid_id` for an id that no path
-                can hold.
+            TransientError, PermanentError, Held: as `ApiClient.call`; PermanentError `invalid_id` for an id that no
+            path can hold.
         """
         operation = self._operations[name]
-        return await self._calls.ask(
+        return await self._calls.call(
             f"{self.kind}.{name}",
             operation.method,
             self._path(operation, ids),
@@ -134,42 +134,42 @@ class Endpoints:
             query=query,
             body=None if body is None else msgspec.json.encode(body),
             headers=headers,
-            repeatable=operation.repeatable,
+            repeatable=operation.idempotent,
         )
 
     async def read(
         self,
         name: str,
-        context: FetchContext,
-        read: Callable[[Reply], T],
+        context: CallContext,
+        read: Callable[[PlatformResponse], T],
         *,
         ids: Mapping[str, str] = _NO_IDS,
-        query: Query = (),
+        query: QueryPairs = (),
         body: object = None,
         headers: Mapping[str, str] = NO_HEADERS,
     ) -> T:
         """Ask for an operation and read its answer.
 
         Raises:
-            TransientError, PermanentError, Held: as `ask`, and as `read`.
+            TransientError, PermanentError, Held: as `call`, and as `read`.
         """
-        reply = await self.ask(name, context, ids=ids, query=query, body=body, headers=headers)
+        reply = await self.call(name, context, ids=ids, query=query, body=body, headers=headers)
         return read_as(f"{self.kind}.{name}", read, reply)
 
     async def fetch(
         self,
         name: str,
-        context: FetchContext,
+        context: CallContext,
         *,
         ids: Mapping[str, str],
         asked: str,
-        read: Callable[[Reply], tuple[Node, Record, Moment]],
+        read: Callable[[PlatformResponse], tuple[JsonObject, Record, Timestamp]],
         headers: Mapping[str, str] = NO_HEADERS,
-    ) -> Fetched:
+    ) -> FetchedRecord:
         """Fetch one record, see `fetch_one`.
 
         Raises:
-            TransientError, PermanentError, Held: as `ask`; PermanentError `platform_wrong_record`.
+            TransientError, PermanentError, Held: as `call`; PermanentError `platform_wrong_record`.
         """
         operation = self._operations[name]
         path = self._path(operation, ids)
@@ -180,21 +180,21 @@ class Endpoints:
     async def write(
         self,
         name: str,
-        context: FetchContext,
+        context: CallContext,
         *,
         ids: Mapping[str, str] = _NO_IDS,
-        query: Query = (),
+        query: QueryPairs = (),
         body: object = None,
         key: str = "id",
-    ) -> Written:
+    ) -> WriteResult:
         """Change something; `key` is how the answer names the id of what was written.
 
         That what should be deleted is gone already counts as done; that what should be changed is gone does not.
 
         Raises:
-            TransientError, PermanentError, Held: as `ask`; PermanentError `record_gone`.
+            TransientError, PermanentError, Held: as `call`; PermanentError `record_gone`.
         """
-        reply = await self.ask(name, context, ids=ids, query=query, body=body)
+        reply = await self.call(name, context, ids=ids, query=query, body=body)
         deletes = self._operations[name].method == "DELETE"
         if reply.gone and not deletes:
             reason = f"{self.kind}.{name}: there is no such thing"
@@ -202,13 +202,13 @@ class Endpoints:
         data = _inner(reply.data)
         own = None if data is None else data.get(key)
         text = str(own) if isinstance(own, str | int) and not isinstance(own, bool) else None
-        return Written(text, reply.status, data, reply.duration_ms)
+        return WriteResult(text, reply.status, data, reply.duration_ms)
 
     def _path(self, operation: Operation, ids: Mapping[str, str]) -> str:
         places = self._fixed | {name: segment(value) for name, value in ids.items()}
         pieces = _pieces(operation.path)
         if not places.keys() >= set(pieces[1::2]):
-            missing = ", ".join(sorted(operation.places - places.keys()))
+            missing = ", ".join(sorted(operation.path_parameters - places.keys()))
             raise PermanentError("not_configured", f"{self.kind}.{operation.name} needs a {missing} in waybill.yaml")
         return "".join([places[piece] if at % 2 else piece for at, piece in enumerate(pieces)])
 
@@ -219,9 +219,9 @@ def _pieces(path: str) -> tuple[str, ...]:
     return tuple(_PLACE.split(path))
 
 
-def _inner(data: object) -> Node | None:
+def _inner(data: object) -> JsonObject | None:
     if not isinstance(data, dict):
         return None
     outer = cast("dict[str, Any]", data)
     inner = outer.get("data")
-    return cast("Node", inner) if isinstance(inner, dict) else outer
+    return cast("JsonObject", inner) if isinstance(inner, dict) else outer

@@ -14,19 +14,19 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from service.errors import Refusal
-from service.events import Change, Delivery, Fact, RecordRef
-from service.outbound import Outbound
-from service.platforms.base import FetchContext, Fetched, Listed, Listing
+from service.errors import Rejection
+from service.events import ChangeType, Delivery, Fact, RecordRef
+from service.outbound import HttpClient
+from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
 from service.platforms.credentials import StaticHeaders
 from service.platforms.decoding import digest_of
-from service.platforms.deliveries import Id, decode_delivery, optional_id, required_id
-from service.platforms.gate import OPEN, Gate
-from service.platforms.http import Calls, unknown_kind
-from service.platforms.operations import Endpoints, with_paths
+from service.platforms.deliveries import RawId, decode_delivery, optional_id, required_id
+from service.platforms.gate import NO_THROTTLE, Throttle
+from service.platforms.http import ApiClient, unknown_kind
+from service.platforms.operations import PlatformApi, override_paths
 from service.platforms.pack_cloud_client import OPERATIONS, PackCloudClient, StatusFilter
 from service.platforms.pack_cloud_records import read_customer, read_purchase_order
-from service.platforms.reading import Node, moment, text, version_of
+from service.platforms.reading import JsonObject, record_version, text, timestamp
 
 BASE_URL = "https://api.pack.cloud/v1"
 
@@ -38,20 +38,20 @@ NOUNS = {
     "customer": "customer",
     "customers": "customer",
 }
-CHANGES: dict[str, Change] = {"created": "created", "updated": "updated", "deleted": "deleted"}
+CHANGES: dict[str, ChangeType] = {"created": "created", "updated": "updated", "deleted": "deleted"}
 
 
 class _Subject(Struct):
-    id: Id = None
+    id: RawId = None
     updated_at: Any = None
 
 
 class _Notice(Struct):
     event_code: str
-    id: Id = None
+    id: RawId = None
     data: _Subject | None = None
     occurred_at: Any = None
-    organization_id: Id = None
+    organization_id: RawId = None
 
 
 _notices = msgspec.json.Decoder(_Notice)
@@ -69,7 +69,7 @@ class PackCloud:
     def __init__(
         self,
         account: str,
-        outbound: Outbound,
+        outbound: HttpClient,
         *,
         organization_id: str,
         token: str,
@@ -78,24 +78,24 @@ class PackCloud:
         token_prefix: str = "Bearer ",  # noqa: S107 - the scheme's name, no secret
         paths: Mapping[str, str] = NO_PATHS,
         status_filter: StatusFilter = "repeated",
-        gate: Gate = OPEN,
+        gate: Throttle = NO_THROTTLE,
     ) -> None:
         self.account = account
         self._organization_id = organization_id
-        operations = with_paths(OPERATIONS, paths, f"platforms.{account}.paths")
-        calls = Calls(account, base_url, outbound, StaticHeaders({token_header: token_prefix + token}), gate=gate)
-        self._endpoints = Endpoints("pack_cloud", calls, operations, {"organization": organization_id})
+        operations = override_paths(OPERATIONS, paths, f"platforms.{account}.paths")
+        calls = ApiClient(account, base_url, outbound, StaticHeaders({token_header: token_prefix + token}), gate=gate)
+        self._endpoints = PlatformApi("pack_cloud", calls, operations, {"organization": organization_id})
         self.client = PackCloudClient(self._endpoints, status_filter)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Read an event of the organization.
 
         Raises:
-            Refusal: 422 `unrecognized_event`: no code, no id, or another organization's; 400 `malformed_payload`.
+            Rejection: 422 `unrecognized_event`: no code, no id, or another organization's; 400 `malformed_payload`.
         """
         notice = decode_delivery(_notices, delivery.body)
         if notice.organization_id is not None and str(notice.organization_id) != self._organization_id:
-            raise Refusal(422, "unrecognized_event", "The event is another organization's: see /organization_id.")
+            raise Rejection(422, "unrecognized_event", "The event is another organization's: see /organization_id.")
         noun, _, verb = notice.event_code.partition(".")
         event_id, kind = optional_id(notice.id), NOUNS.get(noun)
         if kind is None:
@@ -107,7 +107,7 @@ class PackCloud:
         occurred_at = next((at for at in (notice.occurred_at, subject.updated_at) if isinstance(at, str)), None)
         return (Fact(notice.event_code, event_id, CHANGES.get(verb, "changed"), record, occurred_at),)
 
-    async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:
+    async def resolve(self, ref: RecordRef, context: CallContext) -> tuple[RecordRef, ...]:
         """Follow an order to its customer; an order without one, or gone, leads nowhere."""
         if ref.kind != "order":
             return (ref,)
@@ -115,7 +115,7 @@ class PackCloud:
         customer = None if order is None else text(order, "customer_id")
         return (RecordRef(self.account, "customer", customer),) if customer else ()
 
-    async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:
+    async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
         """Ask for a purchase order or a customer."""
         if ref.kind not in {"purchase_order", "customer"}:
             raise unknown_kind(self.account, ref.kind)
@@ -123,7 +123,7 @@ class PackCloud:
         ids = {ref.kind: ref.id}
         return await self._endpoints.fetch(f"{ref.kind}.get", context, ids=ids, asked=ref.id, read=read)
 
-    async def list_records(self, kind: str, cursor: str | None, context: FetchContext) -> Listing:
+    async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
         """List purchase orders: first all that may still change, then the others, newest first.
 
         The documented list can be sorted by creation and filtered by status only, so what is finished is looked
@@ -140,15 +140,17 @@ class PackCloud:
         page = await self.client.list_purchase_orders(statuses=statuses, page=onward or None, context=context)
         items = tuple(_listed(node, open_=phase == "open") for node in page.items if text(node, "id"))
         after = f"{phase}:{page.next}" if page.next else ("closed:" if phase == "open" else None)
-        return Listing(items, after, after if phase == "open" else None)
+        return RecordPage(items, after, after if phase == "open" else None)
 
 
 OPEN_STATUSES = ("created", "ordered", "expected", "receiving", "received")
 CLOSED_STATUSES = ("completed", "canceled")
 
 
-def _listed(node: Node, *, open_: bool) -> Listed:
+def _listed(node: JsonObject, *, open_: bool) -> ListedRecord:
     """Whether it may still change is told by its own status, so that a filter that was not heeded does no harm."""
     status = text(node, "status")
     watched = status not in CLOSED_STATUSES if status else open_
-    return Listed(text(node, "id") or "", version_of(moment(node, "updated_at")), digest_of(node), watched=watched)
+    return ListedRecord(
+        text(node, "id") or "", record_version(timestamp(node, "updated_at")), digest_of(node), watched=watched
+    )

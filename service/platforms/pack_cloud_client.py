@@ -5,7 +5,7 @@ paths and the names of all other operations; a few more paths stand on other pag
 follows its neighbours', and can be set under `paths`. Bodies and answers are JSON with snake_case names; ids are opaque
 text, moments ISO 8601 text, amounts decimal text beside a currency, quantities whole units.
 
-Every method raises TransientError, PermanentError or Held as `Endpoints.ask` does, writes also `record_gone`; a read
+Every method raises TransientError, PermanentError or Held as `PlatformApi.ask` does, writes also `record_gone`; a read
 gives None for what the platform does not have. Limits and error bodies are not documented: only statuses are judged.
 """
 
@@ -14,13 +14,13 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from service.platforms.answers import Reply
-from service.platforms.base import FetchContext
+from service.platforms.answers import PlatformResponse
+from service.platforms.base import CallContext
 from service.platforms.decoding import check_id
-from service.platforms.operations import NO_CONTEXT, Endpoints, Operation, Page, Written
+from service.platforms.operations import NO_CONTEXT, Operation, PlatformApi, ResultPage, WriteResult
 from service.platforms.pack_cloud_records import query_of, read_one, read_page
 from service.platforms.pack_cloud_rules import RULE_OPERATIONS, RulesClient
-from service.platforms.reading import Node
+from service.platforms.reading import JsonObject
 
 _ROOT = "/organizations/{organization}"
 _INTEGRATION = _ROOT + "/integrations/{integration}"
@@ -100,16 +100,16 @@ class IntegrationChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class PackCloudClient(RulesClient):
     """The operations of one organization."""
 
-    def __init__(self, endpoints: Endpoints, status_filter: StatusFilter = "repeated") -> None:
+    def __init__(self, endpoints: PlatformApi, status_filter: StatusFilter = "repeated") -> None:
         super().__init__(endpoints)
         self._status_filter = status_filter
         self._write = endpoints.write
 
-    async def get_customer(self, customer: str, context: FetchContext = NO_CONTEXT) -> Node | None:
+    async def get_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET …/customers/{customer}: two addresses, three counts. Page "Get customer by id"."""
         return await self._get("customer.get", {"customer": customer}, context)
 
-    async def get_purchase_order(self, purchase_order: str, context: FetchContext = NO_CONTEXT) -> Node | None:
+    async def get_purchase_order(self, purchase_order: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET …/purchase-orders/{purchase_order}: status, events, lines, supplier. Page "Get purchase order by id"."""
         return await self._get("purchase_order.get", {"purchase_order": purchase_order}, context)
 
@@ -121,8 +121,8 @@ class PackCloudClient(RulesClient):
         sort: str = "-created_at",
         per_page: int | None = None,
         page: str | None = None,
-        context: FetchContext = NO_CONTEXT,
-    ) -> Page:
+        context: CallContext = NO_CONTEXT,
+    ) -> ResultPage:
         """GET …/purchase-orders: their own fields, nothing nested. Page "Get list of purchase orders".
 
         `sort` is `created_at` or `-created_at`; `page` is a page's `next`, and holds the other arguments too.
@@ -140,10 +140,10 @@ class PackCloudClient(RulesClient):
             return [("filter[status]", ",".join(statuses))] if statuses else []
         return [("filter[status][]", status) for status in statuses]
 
-    async def get_order(self, order: str, context: FetchContext = NO_CONTEXT) -> Node | None:
+    async def get_order(self, order: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET …/orders/{order}: `customer_id` (or null), status, quantities. Page "Get order by id"."""
 
-        def read(reply: Reply) -> Node | None:
+        def read(reply: PlatformResponse) -> JsonObject | None:
             node = read_one(reply)
             if node is not None:
                 check_id(node, "id", order, reply.status)
@@ -151,37 +151,37 @@ class PackCloudClient(RulesClient):
 
         return await self._endpoints.read("order.get", context, read, ids={"order": order})
 
-    async def list_integrations(self, page: str | None = None, context: FetchContext = NO_CONTEXT) -> Page:
+    async def list_integrations(self, page: str | None = None, context: CallContext = NO_CONTEXT) -> ResultPage:
         """GET …/integrations: id, category, name, what is synchronized. Page "Get list of integrations"."""
         return await self._list("integration.list", {}, page, context)
 
-    async def create_integration(self, new: NewIntegration, context: FetchContext = NO_CONTEXT) -> Written:
+    async def create_integration(self, new: NewIntegration, context: CallContext = NO_CONTEXT) -> WriteResult:
         """POST …/integrations. Page "Create integration"; made twice, there are two."""
         return await self._write("integration.create", context, body=new)
 
-    async def get_integration(self, integration: str, context: FetchContext = NO_CONTEXT) -> Node | None:
+    async def get_integration(self, integration: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET …/integrations/{integration}. Page "Get integration by id"."""
         return await self._get("integration.get", {"integration": integration}, context)
 
     async def update_integration(
-        self, integration: str, change: IntegrationChange, context: FetchContext = NO_CONTEXT
-    ) -> Written:
+        self, integration: str, change: IntegrationChange, context: CallContext = NO_CONTEXT
+    ) -> WriteResult:
         """PUT …/integrations/{integration}. Page "Update integration"; made twice, the same."""
         return await self._write("integration.update", context, ids={"integration": integration}, body=change)
 
-    async def delete_integration(self, integration: str, context: FetchContext = NO_CONTEXT) -> Written:
+    async def delete_integration(self, integration: str, context: CallContext = NO_CONTEXT) -> WriteResult:
         """DELETE …/integrations/{integration}. Page "Delete integration"; made twice, the same."""
         return await self._write("integration.delete", context, ids={"integration": integration})
 
     async def list_integration_actions(
-        self, integration: str, page: str | None = None, context: FetchContext = NO_CONTEXT
-    ) -> Page:
+        self, integration: str, page: str | None = None, context: CallContext = NO_CONTEXT
+    ) -> ResultPage:
         """GET …/integrations/{integration}/actions: what it can be told to do. Page "Get integration actions by id"."""
         return await self._list("integration_action.list", {"integration": integration}, page, context)
 
     async def execute_integration_action(
-        self, integration: str, action: str, values: dict[str, Any], context: FetchContext = NO_CONTEXT
-    ) -> Written:
+        self, integration: str, action: str, values: dict[str, Any], context: CallContext = NO_CONTEXT
+    ) -> WriteResult:
         """POST …/integrations/{integration}/actions/{action}/execute. Page "Execute integration action".
 
         `values` are the action's fields. Whether it may be made twice is not known: treat it as unsafe.
@@ -189,22 +189,24 @@ class PackCloudClient(RulesClient):
         ids = {"integration": integration, "action": action}
         return await self._write("integration_action.execute", context, ids=ids, body=values)
 
-    async def get_integration_settings(self, integration: str, context: FetchContext = NO_CONTEXT) -> Node | None:
+    async def get_integration_settings(self, integration: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET …/integrations/{integration}/settings. Page "Get settings for integration"."""
         return await self._get("integration_settings.get", {"integration": integration}, context)
 
-    async def sync_integration_orders(self, integration: str, context: FetchContext = NO_CONTEXT) -> Written:
+    async def sync_integration_orders(self, integration: str, context: CallContext = NO_CONTEXT) -> WriteResult:
         """POST …/sync/orders; begun, not done. Page "Sync integration orders (async)"."""
         return await self._write("integration.sync_orders", context, ids={"integration": integration})
 
-    async def sync_integration_products(self, integration: str, context: FetchContext = NO_CONTEXT) -> Written:
+    async def sync_integration_products(self, integration: str, context: CallContext = NO_CONTEXT) -> WriteResult:
         """POST …/sync/products; begun, not done. Page "Sync integration products (async)"."""
         return await self._write("integration.sync_products", context, ids={"integration": integration})
 
-    async def sync_integration_shipping_services(self, integration: str, context: FetchContext = NO_CONTEXT) -> Written:
+    async def sync_integration_shipping_services(
+        self, integration: str, context: CallContext = NO_CONTEXT
+    ) -> WriteResult:
         """POST …/sync/shipping-services; begun, not done. Page "Sync integration shipping services (async)"."""
         return await self._write("integration.sync_shipping_services", context, ids={"integration": integration})
 
-    async def sync_integration_product_stocks(self, integration: str, context: FetchContext = NO_CONTEXT) -> Written:
+    async def sync_integration_product_stocks(self, integration: str, context: CallContext = NO_CONTEXT) -> WriteResult:
         """POST …/sync/product-stocks; begun, not done. Page "Sync integration product stocks (async)"."""
         return await self._write("integration.sync_product_stocks", context, ids={"integration": integration})

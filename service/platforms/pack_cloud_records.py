@@ -9,14 +9,25 @@ from urllib.parse import parse_qsl, urlsplit
 
 from msgspec import UNSET, UnsetType
 
-from service.platforms.answers import Reply
-from service.platforms.decoding import no_list, own_id, unwrap
-from service.platforms.operations import Page
-from service.platforms.reading import Node, as_quantity, as_text, child, children, moment, money, newest, quantity, text
-from service.records import Address, Customer, Line, Moment, PurchaseOrder, Supplier
+from service.platforms.answers import PlatformResponse
+from service.platforms.decoding import not_a_list, record_id, unwrap
+from service.platforms.operations import ResultPage
+from service.platforms.reading import (
+    JsonObject,
+    as_quantity,
+    as_text,
+    child,
+    children,
+    latest,
+    money,
+    quantity,
+    text,
+    timestamp,
+)
+from service.records import Address, Customer, Line, PurchaseOrder, Supplier, Timestamp
 
 
-def read_one(reply: Reply) -> Node | None:
+def read_one(reply: PlatformResponse) -> JsonObject | None:
     """Take one thing out of an answer, None if it is gone.
 
     Raises:
@@ -25,7 +36,7 @@ def read_one(reply: Reply) -> Node | None:
     return None if reply.gone else unwrap(reply.data, reply.status, wrapped=None)
 
 
-def read_page(reply: Reply) -> Page:
+def read_page(reply: PlatformResponse) -> ResultPage:
     """Take a list out of an answer: bare, or under `data` with `links.next` or `next` beside it.
 
     Of the next page's address only the query is kept, so that it cannot lead anywhere else.
@@ -37,12 +48,12 @@ def read_page(reply: Reply) -> Page:
     outer = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
     found: Any = outer.get("data") if outer else cast("Any", data)
     if not isinstance(found, list):
-        raise no_list(reply.status)
-    items = tuple(cast("Node", item) for item in cast("list[Any]", found) if isinstance(item, dict))
+        raise not_a_list(reply.status)
+    items = tuple(cast("JsonObject", item) for item in cast("list[Any]", found) if isinstance(item, dict))
     links, meta = child(outer, "links") or outer, child(outer, "meta") or outer
     onward, total = links.get("next"), meta.get("total")
     query = urlsplit(onward).query if isinstance(onward, str) and onward else ""
-    return Page(items, query or None, total if isinstance(total, int) else None)
+    return ResultPage(items, query or None, total if isinstance(total, int) else None)
 
 
 def query_of(page: str) -> list[tuple[str, str]]:
@@ -50,7 +61,7 @@ def query_of(page: str) -> list[tuple[str, str]]:
     return parse_qsl(page, keep_blank_values=True)
 
 
-def read_purchase_order(reply: Reply) -> tuple[Node, PurchaseOrder, Moment]:
+def read_purchase_order(reply: PlatformResponse) -> tuple[JsonObject, PurchaseOrder, Timestamp]:
     """Read a purchase order; its lines, events and supplier may be missing.
 
     Raises:
@@ -59,18 +70,18 @@ def read_purchase_order(reply: Reply) -> tuple[Node, PurchaseOrder, Moment]:
     node = unwrap(reply.data, reply.status, wrapped=None)
     lines = children(node, "lines")
     record = PurchaseOrder(
-        id=own_id(node.get("id"), reply.status),
+        id=record_id(node.get("id"), reply.status),
         reference=text(node, "reference"),
         status=text(node, "status"),
         supplier=_supplier(node),
         lines=tuple(map(_line, lines)) if lines is not None and lines is not UNSET else lines,
-        created_at=moment(node, "created_at"),
-        updated_at=moment(node, "updated_at"),
+        created_at=timestamp(node, "created_at"),
+        updated_at=timestamp(node, "updated_at"),
     )
     return node, record, record.updated_at
 
 
-def read_customer(reply: Reply) -> tuple[Node, Customer, Moment]:
+def read_customer(reply: PlatformResponse) -> tuple[JsonObject, Customer, Timestamp]:
     """Read a customer, who has no moments, names or contacts of its own: those of its addresses stand for it.
 
     Raises:
@@ -80,9 +91,9 @@ def read_customer(reply: Reply) -> tuple[Node, Customer, Moment]:
     billing = child(node, "billing_address")
     shipping = child(node, "shipping_address" if "shipping_address" in node else "recipient_address")
     own = billing or {}
-    modified = newest(*(moment(address, "updated_at") for address in (billing, shipping) if address))
+    modified = latest(*(timestamp(address, "updated_at") for address in (billing, shipping) if address))
     record = Customer(
-        id=own_id(node.get("id"), reply.status),
+        id=record_id(node.get("id"), reply.status),
         reference=text(node, "reference"),
         company_name=text(own, "company_name"),
         email=text(own, "email"),
@@ -96,14 +107,14 @@ def read_customer(reply: Reply) -> tuple[Node, Customer, Moment]:
     return node, record, modified
 
 
-def _supplier(node: Node) -> Supplier | UnsetType | None:
+def _supplier(node: JsonObject) -> Supplier | UnsetType | None:
     supplier = child(node, "supplier")
     if not supplier:
         return Supplier(id=text(node, "supplier_id")) if node.get("supplier_id") else UNSET
     return Supplier(id=text(supplier, "id"), name=text(supplier, "name"), reference=text(supplier, "reference"))
 
 
-def _line(node: Node) -> Line:
+def _line(node: JsonObject) -> Line:
     # As `text` and `quantity` read, without their calls: an order has dozens of lines, and nearly all are as usual.
     product = child(node, "product") or {}
     own, product_id = node.get("id", UNSET), node.get("product_id", UNSET)
@@ -120,7 +131,7 @@ def _line(node: Node) -> Line:
     )
 
 
-def _address(node: Node | UnsetType | None) -> Address | UnsetType | None:
+def _address(node: JsonObject | UnsetType | None) -> Address | UnsetType | None:
     if node is None or node is UNSET:
         return node
     return Address(

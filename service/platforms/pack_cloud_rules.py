@@ -9,10 +9,10 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
-from service.platforms.base import FetchContext
-from service.platforms.operations import NO_CONTEXT, Endpoints, Operation, Page, Written
+from service.platforms.base import CallContext
+from service.platforms.operations import NO_CONTEXT, Operation, PlatformApi, ResultPage, WriteResult
 from service.platforms.pack_cloud_records import query_of, read_one, read_page
-from service.platforms.reading import Node
+from service.platforms.reading import JsonObject
 
 _ROOT = "/organizations/{organization}"
 _RULE = _ROOT + "/rules/{rule}"
@@ -75,87 +75,93 @@ class RuleCondition(Struct, frozen=True, kw_only=True):
 class RulesClient:
     """The rule operations of one organization."""
 
-    def __init__(self, endpoints: Endpoints) -> None:
+    def __init__(self, endpoints: PlatformApi) -> None:
         self._endpoints = endpoints
 
-    async def list_rule_types(self, page: str | None = None, context: FetchContext = NO_CONTEXT) -> Page:
+    async def list_rule_types(self, page: str | None = None, context: CallContext = NO_CONTEXT) -> ResultPage:
         """GET …/rule-types: code, name, actions, conditions. Page "Get list of rule types"."""
         return await self._list("rule_type.list", {}, page, context)
 
-    async def get_rule_type(self, rule_type: str, context: FetchContext = NO_CONTEXT) -> Node | None:
+    async def get_rule_type(self, rule_type: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET …/rule-types/{rule_type}, by its code. Page "Get rule type"."""
         return await self._get("rule_type.get", {"rule_type": rule_type}, context)
 
-    async def list_rules(self, page: str | None = None, context: FetchContext = NO_CONTEXT) -> Page:
+    async def list_rules(self, page: str | None = None, context: CallContext = NO_CONTEXT) -> ResultPage:
         """GET …/rules: id, name, enabled, sort, type. Page "Get list of rules"."""
         return await self._list("rule.list", {}, page, context)
 
-    async def create_rule(self, new: NewRule, context: FetchContext = NO_CONTEXT) -> Written:
+    async def create_rule(self, new: NewRule, context: CallContext = NO_CONTEXT) -> WriteResult:
         """POST …/rules. Page "Create rule"."""
         return await self._endpoints.write("rule.create", context, body=new)
 
-    async def get_rule(self, rule: str, context: FetchContext = NO_CONTEXT) -> Node | None:
+    async def get_rule(self, rule: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET …/rules/{rule}. Page "Get rule by id"."""
         return await self._get("rule.get", {"rule": rule}, context)
 
-    async def update_rule(self, rule: str, change: RuleChange, context: FetchContext = NO_CONTEXT) -> Written:
+    async def update_rule(self, rule: str, change: RuleChange, context: CallContext = NO_CONTEXT) -> WriteResult:
         """PUT …/rules/{rule}. Page "Update rule"."""
         return await self._endpoints.write("rule.update", context, ids={"rule": rule}, body=change)
 
-    async def delete_rule(self, rule: str, context: FetchContext = NO_CONTEXT) -> Written:
+    async def delete_rule(self, rule: str, context: CallContext = NO_CONTEXT) -> WriteResult:
         """DELETE …/rules/{rule}. Page "Delete rule"."""
         return await self._endpoints.write("rule.delete", context, ids={"rule": rule})
 
-    async def list_rule_actions(self, rule: str, page: str | None = None, context: FetchContext = NO_CONTEXT) -> Page:
+    async def list_rule_actions(
+        self, rule: str, page: str | None = None, context: CallContext = NO_CONTEXT
+    ) -> ResultPage:
         """GET …/rules/{rule}/actions. Page "Get rule actions"."""
         return await self._list("rule_action.list", {"rule": rule}, page, context)
 
-    async def create_rule_action(self, rule: str, new: RuleAction, context: FetchContext = NO_CONTEXT) -> Written:
+    async def create_rule_action(self, rule: str, new: RuleAction, context: CallContext = NO_CONTEXT) -> WriteResult:
         """POST …/rules/{rule}/actions. Page "Create rule action"."""
         return await self._endpoints.write("rule_action.create", context, ids={"rule": rule}, body=new)
 
-    async def get_rule_action(self, rule: str, action: str, context: FetchContext = NO_CONTEXT) -> Node | None:
+    async def get_rule_action(self, rule: str, action: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET …/rules/{rule}/actions/{action}. Page "Get rule action by id"."""
         return await self._get("rule_action.get", {"rule": rule, "action": action}, context)
 
     async def update_rule_action(
-        self, rule: str, action: str, change: RuleAction, context: FetchContext = NO_CONTEXT
-    ) -> Written:
+        self, rule: str, action: str, change: RuleAction, context: CallContext = NO_CONTEXT
+    ) -> WriteResult:
         """PUT …/rules/{rule}/actions/{action}. Page "Update rule action"."""
         ids = {"rule": rule, "action": action}
         return await self._endpoints.write("rule_action.update", context, ids=ids, body=change)
 
-    async def delete_rule_action(self, rule: str, action: str, context: FetchContext = NO_CONTEXT) -> Written:
+    async def delete_rule_action(self, rule: str, action: str, context: CallContext = NO_CONTEXT) -> WriteResult:
         """DELETE …/rules/{rule}/actions/{action}. Page "Delete rule action"."""
         return await self._endpoints.write("rule_action.delete", context, ids={"rule": rule, "action": action})
 
     async def list_rule_conditions(
-        self, rule: str, page: str | None = None, context: FetchContext = NO_CONTEXT
-    ) -> Page:
+        self, rule: str, page: str | None = None, context: CallContext = NO_CONTEXT
+    ) -> ResultPage:
         """GET …/rules/{rule}/conditions: id, code, operator, value. Page "Get rule conditions"."""
         return await self._list("rule_condition.list", {"rule": rule}, page, context)
 
-    async def create_rule_condition(self, rule: str, new: RuleCondition, context: FetchContext = NO_CONTEXT) -> Written:
+    async def create_rule_condition(
+        self, rule: str, new: RuleCondition, context: CallContext = NO_CONTEXT
+    ) -> WriteResult:
         """POST …/rules/{rule}/conditions. Page "Create rule condition"."""
         return await self._endpoints.write("rule_condition.create", context, ids={"rule": rule}, body=new)
 
-    async def get_rule_condition(self, rule: str, condition: str, context: FetchContext = NO_CONTEXT) -> Node | None:
+    async def get_rule_condition(
+        self, rule: str, condition: str, context: CallContext = NO_CONTEXT
+    ) -> JsonObject | None:
         """GET …/rules/{rule}/conditions/{condition}. Page "Get rule condition by id"."""
         return await self._get("rule_condition.get", {"rule": rule, "condition": condition}, context)
 
     async def update_rule_condition(
-        self, rule: str, condition: str, change: RuleCondition, context: FetchContext = NO_CONTEXT
-    ) -> Written:
+        self, rule: str, condition: str, change: RuleCondition, context: CallContext = NO_CONTEXT
+    ) -> WriteResult:
         """PUT …/rules/{rule}/conditions/{condition}. Page "Update rule condition"."""
         ids = {"rule": rule, "condition": condition}
         return await self._endpoints.write("rule_condition.update", context, ids=ids, body=change)
 
-    async def delete_rule_condition(self, rule: str, condition: str, context: FetchContext = NO_CONTEXT) -> Written:
+    async def delete_rule_condition(self, rule: str, condition: str, context: CallContext = NO_CONTEXT) -> WriteResult:
         """DELETE …/rules/{rule}/conditions/{condition}. Page "Delete rule condition"."""
         return await self._endpoints.write("rule_condition.delete", context, ids={"rule": rule, "condition": condition})
 
-    async def _list(self, name: str, ids: dict[str, str], page: str | None, context: FetchContext) -> Page:
+    async def _list(self, name: str, ids: dict[str, str], page: str | None, context: CallContext) -> ResultPage:
         return await self._endpoints.read(name, context, read_page, ids=ids, query=query_of(page or ""))
 
-    async def _get(self, name: str, ids: dict[str, str], context: FetchContext) -> Node | None:
+    async def _get(self, name: str, ids: dict[str, str], context: CallContext) -> JsonObject | None:
         return await self._endpoints.read(name, context, read_one, ids=ids)

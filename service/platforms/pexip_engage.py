@@ -13,17 +13,17 @@ import msgspec
 from msgspec import Struct
 
 from service.events import Delivery, Fact, RecordRef
-from service.outbound import Outbound
-from service.platforms.base import FetchContext, Fetched, Listed, Listing
+from service.outbound import HttpClient
+from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
 from service.platforms.credentials import ClientCredentials
 from service.platforms.decoding import digest_of
-from service.platforms.deliveries import Id, decode_delivery, optional_id, required_id
-from service.platforms.gate import OPEN, Gate
-from service.platforms.http import Calls, segment, unknown_kind
-from service.platforms.operations import Endpoints, with_paths
+from service.platforms.deliveries import RawId, decode_delivery, optional_id, required_id
+from service.platforms.gate import NO_THROTTLE, Throttle
+from service.platforms.http import ApiClient, segment, unknown_kind
+from service.platforms.operations import PlatformApi, override_paths
 from service.platforms.pexip_engage_client import OPERATIONS, PexipEngageClient, customers_of, read_customer
-from service.platforms.reading import Node, inside, moment, text, version_of
-from service.platforms.tokens import NO_SHELF, TokenShelf
+from service.platforms.reading import JsonObject, nested, record_version, text, timestamp
+from service.platforms.tokens import NO_TOKEN_CACHE, TokenCache
 
 BASE_URL = "https://api.pexipengage.com"
 TOKEN_URL = "https://auth.pexipengage.com/realms/{enterprise}/protocol/openid-connect/token"  # noqa: S105 - an address
@@ -38,7 +38,7 @@ ENTITIES = {"Appointment": "appointment", "Callback Request": "callback_request"
 
 
 class _Subject(Struct, rename="camel"):
-    id: Id = None
+    id: RawId = None
     updated_at: Any = None
 
 
@@ -50,7 +50,7 @@ class _Data(Struct, rename="camel"):
 
 class _Notice(Struct):
     entity: str
-    id: Id = None
+    id: RawId = None
     data: _Data | None = None
 
 
@@ -63,7 +63,7 @@ class PexipEngage:
     def __init__(
         self,
         account: str,
-        outbound: Outbound,
+        outbound: HttpClient,
         *,
         enterprise: str,
         client_id: str,
@@ -73,8 +73,8 @@ class PexipEngage:
         base_url: str = BASE_URL,
         token_url: str | None = None,
         paths: Mapping[str, str] = NO_PATHS,
-        gate: Gate = OPEN,
-        shelf: TokenShelf = NO_SHELF,
+        gate: Throttle = NO_THROTTLE,
+        token_cache: TokenCache = NO_TOKEN_CACHE,
     ) -> None:
         self.account = account
         self._language = language
@@ -85,18 +85,18 @@ class PexipEngage:
             client_id=client_id,
             client_secret=client_secret,
             scope=scope,
-            shelf=shelf,
+            token_cache=token_cache,
         )
-        operations = with_paths(OPERATIONS, paths, f"platforms.{account}.paths")
-        calls = Calls(account, base_url, outbound, credentials, gate=gate)
-        self._endpoints = Endpoints("pexip_engage", calls, operations, {"enterprise": enterprise})
+        operations = override_paths(OPERATIONS, paths, f"platforms.{account}.paths")
+        calls = ApiClient(account, base_url, outbound, credentials, gate=gate)
+        self._endpoints = PlatformApi("pexip_engage", calls, operations, {"enterprise": enterprise})
         self.client = PexipEngageClient(self._endpoints, self._headers)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Read an event; a ping, and an entity that leads to no customer, is a fact without a record.
 
         Raises:
-            Refusal: 422 `unrecognized_event`, 400 `malformed_payload`.
+            Rejection: 422 `unrecognized_event`, 400 `malformed_payload`.
         """
         notice = decode_delivery(_notices, delivery.body)
         event_id, kind, data = optional_id(notice.id), ENTITIES.get(notice.entity), notice.data
@@ -110,19 +110,19 @@ class PexipEngage:
         name = f"{notice.entity}.{data.event_type}" if data.event_type else notice.entity
         return (Fact(name, event_id, "changed", record, occurred_at),)
 
-    async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:
+    async def resolve(self, ref: RecordRef, context: CallContext) -> tuple[RecordRef, ...]:
         """Follow an appointment or a callback request to its customers."""
         if ref.kind == "appointment":
             appointment = await self.client.get_appointment(ref.id, context)
             ids = [] if appointment is None else customers_of(appointment)
         elif ref.kind == "callback_request":
             callback = await self.client.get_callback_request(ref.id, context)
-            ids = [] if callback is None else [text(inside(callback, "customer"), "id")]
+            ids = [] if callback is None else [text(nested(callback, "customer"), "id")]
         else:
             return (ref,)
         return tuple(RecordRef(self.account, "customer", item) for item in dict.fromkeys(ids) if item)
 
-    async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:
+    async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
         """Ask for a customer."""
         if ref.kind != "customer":
             raise unknown_kind(self.account, ref.kind)
@@ -135,15 +135,15 @@ class PexipEngage:
             headers=self._headers(context),
         )
 
-    async def list_records(self, kind: str, cursor: str | None, context: FetchContext) -> Listing:
+    async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
         """List all customers; neither an order nor a filter by change is documented, so a poll looks at each."""
         if kind != "customer":
             raise unknown_kind(self.account, kind)
         page = await self.client.list_customers(int(cursor or 0), LISTED_MAX, context)
         items = tuple(_listed(node) for node in page.items if text(node, "id"))
-        return Listing(items, page.next, page.next)
+        return RecordPage(items, page.next, page.next)
 
-    def _headers(self, context: FetchContext) -> dict[str, str]:
+    def _headers(self, context: CallContext) -> dict[str, str]:
         """The sender's correlation id goes on if it may; else ours, which is 32 characters."""
         own = context.correlation_id or ""
         fits = own.isascii() and own.isprintable() and 0 < len(own) <= CORRELATION_ID_CHARACTERS_MAX
@@ -151,6 +151,6 @@ class PexipEngage:
         return {"Accept-Language": self._language} | ({"X-Correlation-Id": correlation_id} if correlation_id else {})
 
 
-def _listed(node: Node) -> Listed:
+def _listed(node: JsonObject) -> ListedRecord:
     deleted = bool(text(node, "deletedAt"))
-    return Listed(text(node, "id") or "", version_of(moment(node, "updatedAt")), digest_of(node), deleted)
+    return ListedRecord(text(node, "id") or "", record_version(timestamp(node, "updatedAt")), digest_of(node), deleted)

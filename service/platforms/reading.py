@@ -12,12 +12,12 @@ from typing import Any, cast
 
 from msgspec import UNSET, UnsetType
 
-from service.records import Moment, Money, Quantity, Text
+from service.records import Money, Quantity, Text, Timestamp
 
-Node = Mapping[str, Any]
+JsonObject = Mapping[str, Any]
 """A decoded JSON object."""
 
-EMPTY: Node = {}
+EMPTY: JsonObject = {}
 
 EXPONENT_MAX = 64
 """Powers of ten beyond this are no quantities; written out, 1e999999999 would fill the memory."""
@@ -50,7 +50,7 @@ def as_quantity(value: object) -> Quantity | UnsetType | None:
     return value if type(value) is int or value is None else as_decimal(value)
 
 
-def as_moment(value: object) -> Moment:
+def as_timestamp(value: object) -> Timestamp:
     """ISO 8601 text, with or without an offset."""
     if value is None:
         return None
@@ -80,24 +80,24 @@ def as_tags(value: object) -> tuple[str, ...] | UnsetType | None:
     return tuple(item for item in cast("list[object]", value) if isinstance(item, str))
 
 
-def text(node: Node, key: str) -> Text:
+def text(node: JsonObject, key: str) -> Text:
     """Read a text field."""
     value = node.get(key, UNSET)
     return value if type(value) is str else as_text(value)
 
 
-def quantity(node: Node, key: str) -> Quantity | UnsetType | None:
+def quantity(node: JsonObject, key: str) -> Quantity | UnsetType | None:
     """Read a quantity."""
     value = node.get(key, UNSET)
     return value if type(value) is int else as_quantity(value)
 
 
-def moment(node: Node, key: str) -> Moment:
+def timestamp(node: JsonObject, key: str) -> Timestamp:
     """Read a moment."""
-    return as_moment(node.get(key, UNSET))
+    return as_timestamp(node.get(key, UNSET))
 
 
-def money(node: Node, key: str) -> Money | UnsetType | None:
+def money(node: JsonObject, key: str) -> Money | UnsetType | None:
     """Read `{"value": …, "currency": …}`."""
     amount = node.get(key, UNSET)
     if amount.__class__ is dict:
@@ -105,20 +105,20 @@ def money(node: Node, key: str) -> Money | UnsetType | None:
     return None if amount is None else UNSET
 
 
-def child(node: Node, key: str) -> Node | UnsetType | None:
+def child(node: JsonObject, key: str) -> JsonObject | UnsetType | None:
     """Read a nested object."""
     value = node.get(key, UNSET)
     return value if value.__class__ is dict or value is None else UNSET
 
 
-def inside(node: Node, *keys: str) -> Node:
+def nested(node: JsonObject, *keys: str) -> JsonObject:
     """Go down nested objects; an empty one where the way ends."""
     for key in keys:
         node = child(node, key) or EMPTY
     return node
 
 
-def children(node: Node, key: str) -> Sequence[Node] | UnsetType | None:
+def children(node: JsonObject, key: str) -> Sequence[JsonObject] | UnsetType | None:
     """Read a list of objects; what is no object in it is left out."""
     value = node.get(key, UNSET)
     if value is None:
@@ -128,12 +128,12 @@ def children(node: Node, key: str) -> Sequence[Node] | UnsetType | None:
     return [item for item in value if item.__class__ is dict]
 
 
-def newest(*moments: Moment) -> datetime | None:
+def latest(*moments: Timestamp) -> datetime | None:
     """The latest of the moments that are known."""
     return max((item for item in moments if item is not None and item is not UNSET), default=None)
 
 
-def version_of(moment: Moment) -> str | None:
+def record_version(moment: Timestamp) -> str | None:
     """A moment as text whose order is time order: UTC, fixed width; None where UTC has no such year."""
     if moment is None or moment is UNSET:
         return None

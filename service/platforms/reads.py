@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from service.errors import PermanentError
 from service.events import RecordRef
-from service.plain import Plain
-from service.platforms.base import FetchContext, Listing, Platform
+from service.plain import JsonValue
+from service.platforms.base import CallContext, Platform, RecordPage
 from service.platforms.custom import Custom
 from service.platforms.flow_retail_client import FlowRetailClient, Paging
 from service.platforms.open_food_network_client import OpenFoodNetworkClient
@@ -25,19 +25,21 @@ from service.platforms.operations import NO_CONTEXT
 from service.platforms.pack_cloud_client import PackCloudClient
 from service.platforms.pexip_engage_client import PexipEngageClient
 
-Method = Callable[..., Awaitable[Any]]
+ReadMethod = Callable[..., Awaitable[Any]]
 
 _PAGING = tuple(Paging.__struct_fields__)
 
 
-class Read(Struct, frozen=True):
+class ReadOperation(Struct, frozen=True):
     """One read: what it needs, what it takes besides, and the method behind it."""
 
-    method: Method
+    method: ReadMethod
     required: tuple[str, ...]
     optional: tuple[str, ...]
 
-    async def run(self, platform: Platform, arguments: Mapping[str, str], context: FetchContext = NO_CONTEXT) -> Plain:
+    async def run(
+        self, platform: Platform, arguments: Mapping[str, str], context: CallContext = NO_CONTEXT
+    ) -> JsonValue:
         """Ask `platform`, an account of this read's kind.
 
         Raises:
@@ -54,7 +56,7 @@ class Read(Struct, frozen=True):
         return msgspec.to_builtins(answer, builtin_types=(Decimal,)) if isinstance(answer, Struct) else answer
 
 
-def _read(method: Method) -> Read:
+def _read(method: ReadMethod) -> ReadOperation:
     parameters = list(inspect.signature(method).parameters.values())[1:]
     required, optional = list[str](), list[str]()
     for parameter in parameters:
@@ -64,10 +66,10 @@ def _read(method: Method) -> Read:
             optional += _PAGING
         else:
             (required if parameter.default is inspect.Parameter.empty else optional).append(parameter.name)
-    return Read(method, tuple(required), tuple(optional))
+    return ReadOperation(method, tuple(required), tuple(optional))
 
 
-def _convert(method: Method, arguments: Mapping[str, str]) -> dict[str, Any]:
+def _convert(method: ReadMethod, arguments: Mapping[str, str]) -> dict[str, Any]:
     converted: dict[str, Any] = {}
     for parameter in inspect.signature(method).parameters.values():
         try:
@@ -90,18 +92,18 @@ def _value(annotation: object, text: str) -> object:
     return tuple(text.split(",")) if "tuple[" in words or "Sequence[" in words else text
 
 
-async def _get_custom(platform: Custom, kind: str, id: str, context: FetchContext = NO_CONTEXT) -> Plain:  # noqa: A002 - the argument's name
+async def _get_custom(platform: Custom, kind: str, id: str, context: CallContext = NO_CONTEXT) -> JsonValue:  # noqa: A002 - the argument's name
     fetched = await platform.fetch(RecordRef(platform.account, kind, id), context)
     return None if fetched.record is None else fetched.raw
 
 
 async def _list_custom(
-    platform: Custom, kind: str, cursor: str | None = None, context: FetchContext = NO_CONTEXT
-) -> Listing:
+    platform: Custom, kind: str, cursor: str | None = None, context: CallContext = NO_CONTEXT
+) -> RecordPage:
     return await platform.list_records(kind, cursor, context)
 
 
-READS: Mapping[str, Mapping[str, Read]] = {
+READS: Mapping[str, Mapping[str, ReadOperation]] = {
     "pack_cloud": {
         "customer.get": _read(PackCloudClient.get_customer),
         "purchase_order.get": _read(PackCloudClient.get_purchase_order),
@@ -134,7 +136,7 @@ READS: Mapping[str, Mapping[str, Read]] = {
     "flow_retail": {
         "customer.list": _read(FlowRetailClient.list_customers),
         "customer.search": _read(FlowRetailClient.search_customers),
-        "customer.external_search": _read(FlowRetailClient.search_customers_externally),
+        "customer.external_search": _read(FlowRetailClient.search_external_customers),
         "customer.get": _read(FlowRetailClient.get_customer),
         "store_customer.get": _read(FlowRetailClient.get_store_customer),
         "purchase_order.list": _read(FlowRetailClient.list_purchase_orders),

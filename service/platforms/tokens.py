@@ -5,38 +5,38 @@ The shelf that is shared is `service.store.tokens`; without one, every process f
 
 from typing import Protocol
 
-Shelved = tuple[str, float]
+CachedToken = tuple[str, float]
 """A token, and for how many seconds more it may be used."""
 
 
-class TokenShelf(Protocol):
+class TokenCache(Protocol):
     """Tokens by a name that stands for account, client and scope."""
 
-    async def take(self, name: str, /) -> Shelved | float | None:
+    async def get(self, name: str, /) -> CachedToken | float | None:
         """Give the token; None if the caller is to fetch one, or how many seconds to wait for who is fetching it."""
         ...
 
-    async def keep(self, name: str, token: str, seconds: float) -> None:
+    async def put(self, name: str, token: str, seconds: float) -> None:
         """Put a fresh token there, for all."""
         ...
 
-    async def drop(self, name: str, token: str) -> None:
+    async def invalidate(self, name: str, token: str) -> None:
         """Take away a token that was refused, if it is still that one; an empty one: the caller fetches none."""
         ...
 
 
-class NoShelf:
+class NoTokenCache:
     """Keeps nothing."""
 
-    async def take(self, _name: str, /) -> Shelved | float | None:
+    async def get(self, _name: str, /) -> CachedToken | float | None:
         """Every caller fetches its own."""
         return None
 
-    async def keep(self, name: str, token: str, seconds: float) -> None:
+    async def put(self, name: str, token: str, seconds: float) -> None:
         """Nothing is kept."""
 
-    async def drop(self, name: str, token: str) -> None:
+    async def invalidate(self, name: str, token: str) -> None:
         """Nothing is there."""
 
 
-NO_SHELF = NoShelf()
+NO_TOKEN_CACHE = NoTokenCache()

@@ -13,26 +13,26 @@ import msgspec
 from msgspec import Struct
 
 from service.errors import PermanentError
-from service.platforms.base import FetchContext, Platform
+from service.platforms.base import CallContext, Platform
 from service.platforms.flow_retail_client import FlowRetailClient
 from service.platforms.open_food_network_client import OpenFoodNetworkClient
-from service.platforms.operations import NO_CONTEXT, Written
+from service.platforms.operations import NO_CONTEXT, WriteResult
 from service.platforms.pack_cloud_client import PackCloudClient
 
 Body = TypeVar("Body")
-Method = Callable[..., Awaitable[Written]]
+WriteMethod = Callable[..., Awaitable[WriteResult]]
 
 
-class Write(Struct, frozen=True):
+class WriteOperation(Struct, frozen=True):
     """One write: the ids it needs, the parameter and type of its body where it takes one, and the method behind it."""
 
-    method: Method
+    method: WriteMethod
     ids: tuple[str, ...]
     body: tuple[str, Any] | None
 
     async def run(
-        self, platform: Platform, ids: Mapping[str, str], body: bytes | None, context: FetchContext = NO_CONTEXT
-    ) -> Written:
+        self, platform: Platform, ids: Mapping[str, str], body: bytes | None, context: CallContext = NO_CONTEXT
+    ) -> WriteResult:
         """Make the change on `platform`, an account of this write's kind; `body` is JSON.
 
         Raises:
@@ -48,11 +48,11 @@ class Write(Struct, frozen=True):
         return await self.method(cast("Any", platform).client, **arguments, context=context)
 
 
-def _write(method: Method) -> Write:
+def _write(method: WriteMethod) -> WriteOperation:
     parameters = [each for each in list(inspect.signature(method).parameters.values())[1:] if each.name != "context"]
     ids = tuple(each.name for each in parameters if each.annotation is str)
     bodies = [(each.name, each.annotation) for each in parameters if each.annotation is not str]
-    return Write(method, ids, bodies[0] if bodies else None)
+    return WriteOperation(method, ids, bodies[0] if bodies else None)
 
 
 def _decode(kind: type[Body], body: bytes) -> Body:
@@ -68,7 +68,7 @@ def _decode(kind: type[Body], body: bytes) -> Body:
     return decoded
 
 
-WRITES: Mapping[str, Mapping[str, Write]] = {
+WRITES: Mapping[str, Mapping[str, WriteOperation]] = {
     "pack_cloud": {
         "integration.create": _write(PackCloudClient.create_integration),
         "integration.update": _write(PackCloudClient.update_integration),

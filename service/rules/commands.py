@@ -14,7 +14,7 @@ from service.rules.files import RuleFile, check_sources, find_rule_files, is_exa
 from service.rules.schema import write_schema
 from service.settings import load_settings
 
-EXIT_MISTAKES = 2
+EXIT_INVALID = 2
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FILES = click.argument("files", nargs=-1, type=FILE)
@@ -33,7 +33,7 @@ def check(files: tuple[Path, ...]) -> None:
     for path in files:
         mistakes += 0 if is_example(path) else _check_alone(path)
     if mistakes:
-        sys.exit(EXIT_MISTAKES)
+        sys.exit(EXIT_INVALID)
     for file in read_files(files):
         click.echo(f"{file.path}: {len(file.rules)} rules, no mistake found")
 

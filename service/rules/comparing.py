@@ -11,7 +11,7 @@ from service.rules.document import Document
 from service.rules.language import Rule
 
 
-class RuleChange(Struct, frozen=True):
+class RuleDiff(Struct, frozen=True):
     """One rule that was added, removed, changed, or moved between files and the API; `lines` as in a unified diff."""
 
     rule_id: str
@@ -19,29 +19,29 @@ class RuleChange(Struct, frozen=True):
     lines: Sequence[str] = ()
 
 
-def compare_documents(before: Document, after: Document) -> list[RuleChange]:
+def diff_rulebooks(before: Document, after: Document) -> list[RuleDiff]:
     """Tell every rule that differs, by id."""
     old = {rule.id: rule for rule in before.rules}
     new = {rule.id: rule for rule in after.rules}
     moved = {rule.id for rule in before.api_rules} ^ {rule.id for rule in after.api_rules}
-    changes: list[RuleChange] = []
+    changes: list[RuleDiff] = []
     for rule_id in sorted(old.keys() | new.keys()):
         lines = _lines(old.get(rule_id), new.get(rule_id))
         if rule_id not in old:
-            changes.append(RuleChange(rule_id, "added", lines))
+            changes.append(RuleDiff(rule_id, "added", lines))
         elif rule_id not in new:
-            changes.append(RuleChange(rule_id, "removed", lines))
+            changes.append(RuleDiff(rule_id, "removed", lines))
         elif lines:
-            changes.append(RuleChange(rule_id, "changed", lines))
+            changes.append(RuleDiff(rule_id, "changed", lines))
         elif rule_id in moved:
-            changes.append(RuleChange(rule_id, "moved"))
+            changes.append(RuleDiff(rule_id, "moved"))
     return changes
 
 
 def _lines(before: Rule | None, after: Rule | None) -> list[str]:
-    told = [msgspec.yaml.encode(rule).decode().splitlines() if rule else [] for rule in (before, after)]
+    texts = [msgspec.yaml.encode(rule).decode().splitlines() if rule else [] for rule in (before, after)]
     return [
         line
-        for line in difflib.unified_diff(told[0], told[1], n=2, lineterm="")
+        for line in difflib.unified_diff(texts[0], texts[1], n=2, lineterm="")
         if not line.startswith(("---", "+++", "@@"))
     ]

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from service.actions import Action, Render, Repeat
-from service.config.decoding import decode
+from service.actions import Action, RetrySafety, TemplateRenderer
+from service.config.decoding import decode_config
 from service.errors import ConfigError
-from service.rules.conditions import Budget, Run, Spot
-from service.rules.fields import Field, Place, record_type
+from service.rules.conditions import Evaluator, NodeLimit, NodePath
+from service.rules.fields import Field, FieldScope, record_type
 from service.rules.language import Rule
 from service.rules.limits import ACTIONS_MAX
 from service.rules.quantifiers import compile_condition
@@ -23,20 +23,20 @@ class CompiledAction(Struct, frozen=True):
 
     id: str
     do: str
-    repeat: Repeat
-    render: Render
+    repeat: RetrySafety
+    render: TemplateRenderer
 
 
 class CompiledRule(Struct, frozen=True):
     """A rule that can be judged; `when` None means always. `asked` is what it asks of `previous`, by path."""
 
     rule: Rule
-    when: Run | None
+    when: Evaluator | None
     actions: tuple[CompiledAction, ...]
     asked: dict[str, Field]
 
 
-def by_name(actions: Sequence[type[Action]]) -> dict[str, type[Action]]:
+def actions_by_name(actions: Sequence[type[Action]]) -> dict[str, type[Action]]:
     """The actions by the word that stands under `do`."""
     return {str(action.__struct_config__.tag): action for action in actions}
 
@@ -47,20 +47,20 @@ def compile_rule(rule: Rule, actions: Mapping[str, type[Action]], at: str) -> Co
     Raises:
         ConfigError: any mistake in its condition or its actions.
     """
-    place = Place(record_type(rule.type), {})
+    place = FieldScope(record_type(rule.type), {})
     when = None
     if rule.when is not None:
-        when = compile_condition(rule.when, place, Spot(at, "when", Budget())).run
+        when = compile_condition(rule.when, place, NodePath(at, "when", NodeLimit())).run
     if len(rule.actions) > ACTIONS_MAX:
         raise ConfigError(f"{at}.actions", f"more than {ACTIONS_MAX} actions", "write a second rule")
     compiled = tuple(
         _compile_action(words, actions, place, f"{at}.actions[{index}]") for index, words in enumerate(rule.actions)
     )
-    refuse_doubles([action.id for action in compiled], f"{at}.actions", "action")
+    reject_duplicates([action.id for action in compiled], f"{at}.actions", "action")
     return CompiledRule(rule, when, compiled, place.asked)
 
 
-def refuse_doubles(ids: Sequence[str], at: str, word: str) -> None:
+def reject_duplicates(ids: Sequence[str], at: str, word: str) -> None:
     """Refuse an id that stands twice.
 
     Raises:
@@ -74,7 +74,7 @@ def refuse_doubles(ids: Sequence[str], at: str, word: str) -> None:
 
 
 def _compile_action(
-    words: Mapping[str, Any], actions: Mapping[str, type[Action]], place: Place, at: str
+    words: Mapping[str, Any], actions: Mapping[str, type[Action]], place: FieldScope, at: str
 ) -> CompiledAction:
     do = words.get("do")
     if not isinstance(do, str) or do not in actions:
@@ -82,7 +82,7 @@ def _compile_action(
         fix = f"did you mean {near[0]}?" if near else f"take one of {', '.join(sorted(actions))}"
         raise ConfigError(f"{at}.do", f"no action {str(do)[:64]!r}", fix)
     kind = actions[do]
-    action: Action = decode(words, kind, at)
+    action: Action = decode_config(words, kind, at)
     try:
         return CompiledAction(action.id, do, kind.repeat, action.compile(Template(place)))
     except ConfigError as error:

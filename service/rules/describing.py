@@ -10,13 +10,13 @@ from typing import Any, cast, get_args
 import msgspec
 from msgspec import NODEFAULT, Struct, structs
 
-from service.actions import Action, Repeat
-from service.events import Change
-from service.plain import Plain
+from service.actions import Action, RetrySafety
+from service.events import ChangeType
+from service.plain import JsonValue
 from service.records import PERSONAL, RECORDS
-from service.rules.compiling import by_name
-from service.rules.fields import EVENT_FIELDS, Kind, describe
-from service.rules.operators import OPERATORS, Right
+from service.rules.compiling import actions_by_name
+from service.rules.fields import EVENT_FIELDS, FieldKind, describe_fields
+from service.rules.operators import OPERATORS, OperandKind
 
 NAMES = {"purchase_order": "Purchase order", "customer": "Customer"}
 
@@ -25,7 +25,7 @@ class FieldType(Struct, frozen=True):
     """A field that rules may ask about. A path into the elements of a list is written `lines[].price.value`."""
 
     path: str
-    kind: Kind
+    kind: FieldKind
     personal: bool
     operators: Sequence[str]
 
@@ -35,8 +35,8 @@ class OperatorType(Struct, frozen=True):
 
     name: str
     summary: str
-    kinds: Sequence[Kind]
-    right: Right
+    kinds: Sequence[FieldKind]
+    right: OperandKind
 
 
 class ActionField(Struct, frozen=True, omit_defaults=True):
@@ -54,7 +54,7 @@ class ActionType(Struct, frozen=True):
     do: str
     summary: str
     description: str
-    repeat: Repeat
+    repeat: RetrySafety
     fields: Sequence[ActionField]
 
 
@@ -63,32 +63,32 @@ class RuleTypeDescription(Struct, frozen=True):
 
     id: str
     name: str
-    events: Sequence[Change]
+    events: Sequence[ChangeType]
     fields: Sequence[FieldType]
     operators: Sequence[OperatorType]
     actions: Sequence[ActionType]
 
 
-def describe_rule_types(actions: Sequence[type[Action]]) -> tuple[RuleTypeDescription, ...]:
+def list_rule_types(actions: Sequence[type[Action]]) -> tuple[RuleTypeDescription, ...]:
     """Describe every rule type."""
     operators = [
         OperatorType(operator.name, operator.summary, sorted(operator.kinds), operator.right)
         for operator in OPERATORS.values()
     ]
-    described = [_action(name, action) for name, action in sorted(by_name(actions).items())]
-    changes: tuple[Change, ...] = get_args(Change)
+    described = [_action(name, action) for name, action in sorted(actions_by_name(actions).items())]
+    changes: tuple[ChangeType, ...] = get_args(ChangeType)
     return tuple(
         RuleTypeDescription(kind, NAMES[kind], changes, _fields(kind), operators, described) for kind in RECORDS
     )
 
 
-def operators_of(kind: Kind) -> list[str]:
+def operators_of(kind: FieldKind) -> list[str]:
     """The operators that take a field of this kind."""
     return [name for name, operator in OPERATORS.items() if kind in operator.kinds]
 
 
 def _fields(kind: str) -> list[FieldType]:
-    paths: dict[str, Kind] = dict(describe(RECORDS[kind]))
+    paths: dict[str, FieldKind] = dict(describe_fields(RECORDS[kind]))
     paths.update({f"event.{path}": found for path, found in EVENT_FIELDS.items()})
     return [
         FieldType(path, found, path.rpartition(".")[2] in PERSONAL, operators_of(found))
@@ -104,7 +104,7 @@ def _action(name: str, action: type[Action]) -> ActionType:
     return ActionType(name, action.summary, " ".join((action.__doc__ or "").split()), action.repeat, fields)
 
 
-def _action_field(field: structs.FieldInfo, schema: Plain) -> ActionField:
+def _action_field(field: structs.FieldInfo, schema: JsonValue) -> ActionField:
     schema.pop("default", None)
     if field.default is NODEFAULT and field.default_factory is NODEFAULT:
         return ActionField(field.encode_name, required=True, schema=schema)
@@ -112,7 +112,7 @@ def _action_field(field: structs.FieldInfo, schema: Plain) -> ActionField:
     return ActionField(field.encode_name, required=False, schema=schema, default=msgspec.to_builtins(default))
 
 
-def _inlined(schema: Plain, definitions: Mapping[str, Any]) -> Plain:
+def _inlined(schema: JsonValue, definitions: Mapping[str, Any]) -> JsonValue:
     """Put definitions where they are referred to; those of actions do not refer to themselves."""
     if isinstance(schema, list):
         return [_inlined(item, definitions) for item in cast("list[Any]", schema)]

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from service.errors import ConfigError
-from service.rules.compiling import refuse_doubles, shape_error
+from service.rules.compiling import reject_duplicates, shape_error
 from service.rules.language import Rule
 from service.rules.limits import DOCUMENT_BYTES_MAX, RULES_MAX
 
@@ -65,11 +65,11 @@ def parse_document(document: bytes) -> Document:
         fix = "publish the rules again with this version of waybill"
         raise ConfigError("rulebook.format", f"{parsed.format} is not known here, {FORMAT} is", fix)
     _check_size(document, len(parsed.rules))
-    refuse_doubles([rule.id for rule in parsed.rules], "rules", "rule")
+    reject_duplicates([rule.id for rule in parsed.rules], "rules", "rule")
     return parsed
 
 
-def version_of(document: bytes) -> str:
+def document_version(document: bytes) -> str:
     """Name a document by its content: the first 16 hex digits of its sha256."""
     return hashlib.sha256(document).hexdigest()[:16]
 

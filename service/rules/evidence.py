@@ -12,22 +12,22 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import Struct
 
-from service.plain import Plain
-from service.rules.masks import MASK, show
+from service.plain import JsonValue
+from service.rules.masks import MASK, mask
 from service.rules.scope import Value
 from service.rules.trace import Node, Trace, Truth
 
 BYTES_MAX = 1_024
 """Of one decision. Rules beyond it keep their verdict alone."""
 
-SEEN_CHARS_MAX = 60
+ACTUAL_CHARS_MAX = 60
 ROOT_CHARS = len("when.")
 
 _encode = msgspec.json.Encoder().encode
 _VALUES = frozenset({str, int, Decimal})
 
 
-class Item(Struct, frozen=True, array_like=True):
+class EvidenceItem(Struct, frozen=True, array_like=True):
     """One comparison: its path below `when`, its result and what it saw.
 
     `against` is the other side where that is no literal, `elements` the places in the lists it stood on.
@@ -54,9 +54,9 @@ class Evidence(Trace):
         if node.field is not None:
             self.items.append((self.rule, node, result, seen, None, tuple(self._elements)))
 
-    def leaf(self, node: Node, result: Truth, seen: Value, wanted: Value) -> None:
+    def leaf(self, node: Node, result: Truth, seen: Value, expected: Value) -> None:
         """Note a comparison."""
-        against = wanted if node.against is not None else None
+        against = expected if node.against is not None else None
         self.items.append((self.rule, node, result, seen, against, tuple(self._elements)))
 
     def mark(self) -> int:
@@ -81,34 +81,34 @@ class Evidence(Trace):
         return written
 
 
-def read_evidence(plain: Plain) -> Sequence[Item]:
+def read_evidence(plain: JsonValue) -> Sequence[EvidenceItem]:
     """Read what a decision keeps.
 
     Raises:
         msgspec.ValidationError: it is of another shape.
     """
-    return msgspec.convert(plain, tuple[Item, ...])
+    return msgspec.convert(plain, tuple[EvidenceItem, ...])
 
 
 def _plain(node: Node, result: Truth, seen: Value, against: Value, elements: tuple[int, ...]) -> list[Any]:
     personal = node.field is not None and node.field.personal
     item = [node.path[ROOT_CHARS:], result, _shown(seen, personal=personal)]
     if node.against is not None or elements:
-        item.append(_shown(against, personal=node.wanted_personal or personal) if node.against is not None else None)
+        item.append(_shown(against, personal=node.expected_personal or personal) if node.against is not None else None)
     if elements:
         item.append(elements)
     return item
 
 
-def _shown(value: Value, *, personal: bool) -> Plain:
+def _shown(value: Value, *, personal: bool) -> JsonValue:
     kind = value.__class__
     if personal and kind in _VALUES:
         return MASK
     if kind is str:
-        return value if len(value) <= SEEN_CHARS_MAX else value[:SEEN_CHARS_MAX]
+        return value if len(value) <= ACTUAL_CHARS_MAX else value[:ACTUAL_CHARS_MAX]
     if kind is Decimal:
-        return str(value)[:SEEN_CHARS_MAX]
+        return str(value)[:ACTUAL_CHARS_MAX]
     if kind is tuple:
         return f"({len(value)} elements)"
-    shown = show(value, personal=personal)
-    return shown[:SEEN_CHARS_MAX] if type(shown) is str else shown
+    shown = mask(value, personal=personal)
+    return shown[:ACTUAL_CHARS_MAX] if type(shown) is str else shown

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from service.errors import ConfigError
-from service.events import Change, Delivery, Fact, RecordRef
+from service.events import ChangeType, Delivery, Fact, RecordRef
 from service.records import RECORDS, Record
 
 FILE_BYTES_MAX = 1_048_576
@@ -23,7 +23,7 @@ class ExampleEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     source: str = "example"
     type: str = "example"
-    change: Change = "updated"
+    change: ChangeType = "updated"
     platform: str | None = None
     id: str = "0" * 32
     occurred_at: str | None = None
@@ -51,12 +51,12 @@ def read_event(event: ExampleEvent, folder: Path, read_delivery: ReadDelivery, a
     if event.delivery_file is None:
         body = msgspec.json.encode(event.delivery)
     else:
-        body = read_beside(folder / event.delivery_file, f"{at}.delivery_file")
+        body = read_sibling_file(folder / event.delivery_file, f"{at}.delivery_file")
     headers = {name.lower(): value for name, value in event.headers.items()}
     return read_delivery(Delivery(event.source, headers, body, 0.0), at)
 
 
-def told_by(fact: Fact, event: ExampleEvent, record: Record, kind: str, at: str) -> ExampleEvent:
+def event_of_delivery(fact: Fact, event: ExampleEvent, record: Record, kind: str, at: str) -> ExampleEvent:
     """Make the event that a delivery tells, and see that it is about this record, or a hint to some.
 
     Raises:
@@ -76,7 +76,7 @@ def told_by(fact: Fact, event: ExampleEvent, record: Record, kind: str, at: str)
     )
 
 
-def read_beside(path: Path, at: str) -> bytes:
+def read_sibling_file(path: Path, at: str) -> bytes:
     """Read a file that an example names; `at` is where it is named.
 
     Raises:

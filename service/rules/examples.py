@@ -39,17 +39,17 @@ from typing import Any, cast
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field, structs
 
-from service.config.decoding import decode, did_you_mean
+from service.config.decoding import decode_config, did_you_mean
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
 from service.events import EVENT_VERSION, Event, Fact, RecordRef
-from service.plain import Plain
+from service.plain import JsonValue
 from service.records import RECORDS, Record
-from service.rules.example_events import ExampleEvent, ReadDelivery, read_beside, read_event, told_by
+from service.rules.example_events import ExampleEvent, ReadDelivery, event_of_delivery, read_event, read_sibling_file
 from service.rules.fields import item_of, members
 from service.rules.files import EXAMPLE_ENDINGS
 from service.rules.language import RuleType
-from service.rules.rulebook import Judgement, Rulebook, Verdict
+from service.rules.rulebook import Evaluation, Rulebook, RuleResult
 from service.rules.scope import Subject
 
 EXAMPLES_MAX = 1_000
@@ -65,7 +65,7 @@ class ExpectedEffect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     inputs: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-class Expected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Expectation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the rules should say. What is left out is not looked at."""
 
     matches: tuple[str, ...] | UnsetType = UNSET
@@ -73,12 +73,12 @@ class Expected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     effects: tuple[ExpectedEffect, ...] | UnsetType = UNSET
 
 
-class Example(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RuleTest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One example."""
 
     name: str
     type: RuleType
-    expect: Expected
+    expect: Expectation
     record: dict[str, Any] | UnsetType = UNSET
     platform: str | None = None
     currency: str | None = None
@@ -89,39 +89,39 @@ class Example(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     previous: dict[str, Any] | None = None
 
 
-ReadAnswer = Callable[[Example, str], tuple[Record, Any]]
+ReadAnswer = Callable[[RuleTest, str], tuple[Record, Any]]
 """From an example with a platform's answer, and where it stands, to the record and what rules see as `raw`."""
 
 
 class Prepared(Struct, frozen=True):
     """An example that can be judged: its record and the platform's own data are read."""
 
-    example: Example
+    example: RuleTest
     record: Record
     raw: Any
 
 
-class Result(Struct, frozen=True):
+class RuleTestResult(Struct, frozen=True):
     """How an example turned out; no `differences` means as expected."""
 
     name: str
     differences: Sequence[str]
 
 
-def find_example_files(rule_files: Sequence[Path]) -> list[Path]:
+def find_test_files(rule_files: Sequence[Path]) -> list[Path]:
     """Find the files of examples in the folders of rule files, sorted."""
     folders = sorted({path.parent for path in rule_files})
     return [path for folder in folders for path in sorted(folder.iterdir()) if path.name.endswith(EXAMPLE_ENDINGS)]
 
 
-def read_examples(path: Path, read_answer: ReadAnswer, read_delivery: ReadDelivery) -> tuple[Prepared, ...]:
+def read_tests(path: Path, read_answer: ReadAnswer, read_delivery: ReadDelivery) -> tuple[Prepared, ...]:
     """Read one file of examples; `read_answer` knows the platforms, `read_delivery` the sources.
 
     Raises:
         ConfigError: a mistake in it, with its place.
     """
     plain = read_yaml(path)
-    found: tuple[Example, ...] = decode(plain, tuple[Example, ...], f"{path}: ")
+    found: tuple[RuleTest, ...] = decode_config(plain, tuple[RuleTest, ...], f"{path}: ")
     if len(found) > EXAMPLES_MAX:
         raise ConfigError(str(path), f"{len(found)} examples, at most {EXAMPLES_MAX}", "write a second file")
     return tuple(
@@ -133,14 +133,16 @@ def read_examples(path: Path, read_answer: ReadAnswer, read_delivery: ReadDelive
 def _with_event(prepared: Prepared, folder: Path, read_delivery: ReadDelivery, at: str) -> Prepared:
     example = prepared.example
     read = read_event(example.event, folder, read_delivery, at)
-    event = told_by(read, example.event, prepared.record, example.type, at) if isinstance(read, Fact) else read
+    event = (
+        event_of_delivery(read, example.event, prepared.record, example.type, at) if isinstance(read, Fact) else read
+    )
     return structs.replace(prepared, example=structs.replace(example, event=event))
 
 
-def _prepare(example: Example, folder: Path, read_answer: ReadAnswer, at: str) -> Prepared:
+def _prepare(example: RuleTest, folder: Path, read_answer: ReadAnswer, at: str) -> Prepared:
     """Read the record, in our shape or in a platform's, and try the one before it."""
     if example.platform is None:
-        _refuse(example, at, {"currency": example.currency, "raw_file": example.raw_file})
+        _reject_fields(example, at, {"currency": example.currency, "raw_file": example.raw_file})
         if example.record is UNSET:
             raise ConfigError(f"{at}.record", "is missing", "write the record, or a platform and its raw answer")
         prepared = Prepared(example, read_record(example.type, example.record, f"{at}.record"), read_raw(example.raw))
@@ -150,29 +152,29 @@ def _prepare(example: Example, folder: Path, read_answer: ReadAnswer, at: str) -
         if (example.raw is None) == (example.raw_file is None):
             raise ConfigError(f"{at}.raw", "one of raw and raw_file is due", "write the platform's answer once")
         if example.raw_file is not None:
-            told = structs.replace(example, raw=_read_answer_file(folder / example.raw_file, f"{at}.raw_file"))
+            completed = structs.replace(example, raw=_read_answer_file(folder / example.raw_file, f"{at}.raw_file"))
         else:
-            told = example
-        prepared = Prepared(example, *read_answer(told, at))
+            completed = example
+        prepared = Prepared(example, *read_answer(completed, at))
     if example.previous is not None:
         read_record(example.type, {"id": prepared.record.id} | example.previous, f"{at}.previous")
     return prepared
 
 
-def _refuse(example: Example, at: str, given: Mapping[str, object]) -> None:
+def _reject_fields(example: RuleTest, at: str, given: Mapping[str, object]) -> None:
     for name, value in given.items():
         if value is not None:
             raise ConfigError(f"{at}.{name}", f"has no meaning without a platform, in {example.name!r}", "add platform")
 
 
-def _read_answer_file(path: Path, at: str) -> Plain:
+def _read_answer_file(path: Path, at: str) -> JsonValue:
     try:
-        return _answers.decode(read_beside(path, at))
+        return _answers.decode(read_sibling_file(path, at))
     except msgspec.DecodeError:
         raise ConfigError(at, f"{path} is no JSON", "keep the answer as the platform gave it") from None
 
 
-def read_raw(written: Plain) -> Plain:
+def read_raw(written: JsonValue) -> JsonValue:
     """Read plain data as a platform's answer is read: numbers that are not whole are Decimals, never float."""
     return _answers.decode(msgspec.json.encode(written))
 
@@ -184,7 +186,7 @@ def read_record(kind: str, written: Mapping[str, Any], at: str) -> Record:
         ConfigError: a mistake in it, below `at`.
     """
     _check_names(written, RECORDS[kind], at)
-    return decode(written, RECORDS[kind], at)
+    return decode_config(written, RECORDS[kind], at)
 
 
 def _check_names(written: object, structure: type[Struct], at: str) -> None:
@@ -204,52 +206,52 @@ def _check_names(written: object, structure: type[Struct], at: str) -> None:
             _check_names(value, inner, f"{at}.{name}")
 
 
-def run_examples(rulebook: Rulebook, examples: Sequence[Prepared]) -> Iterator[Result]:
+def run_tests(rulebook: Rulebook, examples: Sequence[Prepared]) -> Iterator[RuleTestResult]:
     """Judge every example."""
     for prepared in examples:
         example = prepared.example
-        yield Result(example.name, list(_differences(example.expect, judge_example(rulebook, prepared))))
+        yield RuleTestResult(example.name, list(_differences(example.expect, run_test(rulebook, prepared))))
 
 
-def judge_example(rulebook: Rulebook, prepared: Prepared) -> Judgement:
+def run_test(rulebook: Rulebook, prepared: Prepared) -> Evaluation:
     """Judge one example."""
     example, record = prepared.example, prepared.record
-    told = example.event
-    ref = RecordRef(told.platform or example.platform or "example", example.type, record.id)
+    tested_event = example.event
+    ref = RecordRef(tested_event.platform or example.platform or "example", example.type, record.id)
     event = Event(
-        EVENT_VERSION, told.id, told.source, told.type, told.change, ref, told.occurred_at, {}, None, b""
+        EVENT_VERSION, tested_event.id, tested_event.source, tested_event.type, tested_event.change, ref, tested_event.occurred_at, {}, None, b""
     )  # fmt: skip
     previous = None
     if example.previous is not None:
         before = read_record(example.type, {"id": record.id} | example.previous, "previous")
-        previous = rulebook.remember(Subject(event, before))
-    return rulebook.judge(Subject(event, record, prepared.raw, previous), example.now or datetime.now(UTC))
+        previous = rulebook.previous_fields(Subject(event, before))
+    return rulebook.evaluate(Subject(event, record, prepared.raw, previous), example.now or datetime.now(UTC))
 
 
-def _differences(expected: Expected, judgement: Judgement) -> Iterator[str]:
+def _differences(expected: Expectation, judgement: Evaluation) -> Iterator[str]:
     verdicts = {verdict.rule_id: verdict for verdict in judgement.verdicts}
     sets = (("matches", expected.matches, {"matched"}), ("unknown", expected.unknown, {"unknown", "error"}))
-    for word, wanted, results in sets:
-        if wanted is UNSET:
+    for word, expected_ids, results in sets:
+        if expected_ids is UNSET:
             continue
         got = {rule for rule, verdict in verdicts.items() if verdict.result in results}
-        for rule in sorted(set(wanted) - got):
+        for rule in sorted(set(expected_ids) - got):
             yield f"- {word}: {rule}" + _instead(verdicts.get(rule))
-        for rule in sorted(got - set(wanted)):
+        for rule in sorted(got - set(expected_ids)):
             yield f"+ {word}: {rule}" + _instead(verdicts.get(rule))
     if expected.effects is not UNSET:
         yield from _effect_differences(expected.effects, judgement)
 
 
-def _instead(verdict: Verdict | None) -> str:
+def _instead(verdict: RuleResult | None) -> str:
     if verdict is None:
         return " (was not asked: no such rule for this type, event and source)"
     return f" ({verdict.result}{': ' + verdict.reason if verdict.reason else ''})"
 
 
-def _effect_differences(wanted: Sequence[ExpectedEffect], judgement: Judgement) -> Iterator[str]:
+def _effect_differences(expected: Sequence[ExpectedEffect], judgement: Evaluation) -> Iterator[str]:
     got = {(effect.rule_id, effect.action_id): effect.inputs for effect in judgement.effects}
-    due = {(effect.rule, effect.action): effect.inputs for effect in wanted}
+    due = {(effect.rule, effect.action): effect.inputs for effect in expected}
     for rule, action in sorted(due.keys() - got.keys()):
         yield f"- effect: {rule}.{action}"
     for rule, action in sorted(got.keys() - due.keys()):
@@ -260,7 +262,7 @@ def _effect_differences(wanted: Sequence[ExpectedEffect], judgement: Judgement) 
             yield f"+ effect: {key[0]}.{key[1]}{path} = {right!r}"
 
 
-def _unlike(due: Plain, got: Plain, path: str) -> Iterator[tuple[str, Plain, Plain]]:
+def _unlike(due: JsonValue, got: JsonValue, path: str) -> Iterator[tuple[str, JsonValue, JsonValue]]:
     """Compare what is named; what is not named may be anything."""
     if isinstance(due, dict) and isinstance(got, dict):
         found = cast("dict[str, Any]", got)

@@ -11,12 +11,12 @@ import msgspec
 from msgspec import UNSET
 
 from service.rules.document import Document
-from service.rules.evidence import Item, read_evidence
+from service.rules.evidence import EvidenceItem, read_evidence
 from service.rules.language import Condition, Rule
-from service.rules.nodes import ROOT, NodeMissing, find_node
-from service.rules.tree import MARKS, tell_effect
+from service.rules.nodes import ROOT, NodeNotFound, find_node
+from service.rules.tree import MARKS, format_effect
 
-FATES = {"p": "planned", "s": "started", "d": "done", "f": "failed", "u": "outcome unknown", "w": "deferred"}
+LEDGER_STATES = {"p": "planned", "s": "started", "d": "done", "f": "failed", "u": "outcome unknown", "w": "deferred"}
 _RESULTS = {"matched": "+", "unmatched": "-", "unknown": "?", "error": "!"}
 
 
@@ -34,13 +34,13 @@ def explain(shown: Mapping[str, Any], document: Document | None) -> Iterator[str
     if decided is None:
         yield "  not decided"
     else:
-        yield from _tell_decision(decided, document, str(shown.get("ledger", "")))
+        yield from _format_decision(decided, document, str(shown.get("ledger", "")))
     for line in lines:
         if line["entry"] in {"effect", "attempt"}:
-            yield _tell_run(line)
+            yield _format_attempt(line)
 
 
-def _tell_decision(decided: Mapping[str, Any], document: Document | None, ledger: str) -> Iterator[str]:
+def _format_decision(decided: Mapping[str, Any], document: Document | None, ledger: str) -> Iterator[str]:
     state = "a record that is gone" if decided["gone"] else f"state {decided['digest'][:12]}"
     yield f"decided {_moment(decided['at_ms'])} on {state} by rulebook {decided['rulebook']}"
     rules = {rule.id: rule for rule in document.rules} if document else {}
@@ -49,21 +49,21 @@ def _tell_decision(decided: Mapping[str, Any], document: Document | None, ledger
         reason = f": {verdict['reason']}" if verdict.get("reason") else ""
         yield f"{_RESULTS.get(verdict['result'], ' ')} {verdict['rule_id']} {verdict['result']}{reason}"
         for item in _items(verdict):
-            yield f"    {_tell_item(item, rules.get(verdict['rule_id']))}"
+            yield f"    {_format_item(item, rules.get(verdict['rule_id']))}"
         for place, effect in enumerate(effects):
             if effect["rule_id"] == verdict["rule_id"]:
-                told = tell_effect(effect["action_id"], effect["action_type"], effect["inputs"])
-                yield f"    {FATES.get(ledger[place : place + 1], 'planned')}: {told}"
+                effect_text = format_effect(effect["action_id"], effect["action_type"], effect["inputs"])
+                yield f"    {LEDGER_STATES.get(ledger[place : place + 1], 'planned')}: {effect_text}"
 
 
-def _items(verdict: Mapping[str, Any]) -> Sequence[Item]:
+def _items(verdict: Mapping[str, Any]) -> Sequence[EvidenceItem]:
     try:
         return sorted(read_evidence(verdict.get("because", [])), key=lambda item: (item.path, item.elements))
     except msgspec.ValidationError:
         return ()
 
 
-def _tell_item(item: Item, rule: Rule | None) -> str:
+def _format_item(item: EvidenceItem, rule: Rule | None) -> str:
     at = f" at element {', '.join(map(str, item.elements))}" if item.elements else ""
     condition = _condition(item, rule)
     asked = _asked(condition) if condition is not None else item.path or ROOT
@@ -71,11 +71,11 @@ def _tell_item(item: Item, rule: Rule | None) -> str:
     return f"{MARKS[item.result]} {asked}{at}: saw {item.actual!r}{against}"
 
 
-def _condition(item: Item, rule: Rule | None) -> Condition | None:
+def _condition(item: EvidenceItem, rule: Rule | None) -> Condition | None:
     node_id = ".".join([ROOT, *item.path.replace("[", ".").replace("]", "").split(".")]) if item.path else ROOT
     try:
         return find_node(rule.when, node_id).condition if rule is not None else None
-    except NodeMissing:
+    except NodeNotFound:
         return None
 
 
@@ -88,7 +88,7 @@ def _asked(condition: Condition) -> str:
     return f"{condition.field} {condition.op}" + (f" {right}" if right is not UNSET else "")
 
 
-def _tell_run(line: Mapping[str, Any]) -> str:
+def _format_attempt(line: Mapping[str, Any]) -> str:
     error = f": {line['error_kind']} {line.get('error') or ''}".rstrip() if line.get("error_kind") else ""
     name = f"{line['rule_id']}.{line['action_id']} " if line["entry"] == "effect" else ""
     answer = f" {msgspec.json.encode(line['answer']).decode()}" if line.get("answer") else ""

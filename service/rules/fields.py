@@ -19,15 +19,15 @@ from service.errors import ConfigError
 from service.records import PERSONAL, RECORDS, Money
 from service.rules.limits import FIELD_CHARS_MAX
 from service.rules.masks import personal_path
-from service.rules.memory import decode
+from service.rules.memory import decode_previous
 from service.rules.scope import Scope, Value
 
-Kind = Literal["text", "number", "amount", "money", "timestamp", "boolean", "struct", "list", "any"]
+FieldKind = Literal["text", "number", "amount", "money", "timestamp", "boolean", "struct", "list", "any"]
 """`amount` is the number in money, which does not compare with other numbers; `any` is untyped data under `raw.`."""
 
-Read = Callable[[Any], Value]
+FieldReader = Callable[[Any], Value]
 
-EVENT_FIELDS: dict[str, Kind] = {
+EVENT_FIELDS: dict[str, FieldKind] = {
     "id": "text", "source": "text", "type": "text", "change": "text", "occurred_at": "text", "depth": "number",
     "trail": "text",     "record.platform": "text", "record.kind": "text", "record.id": "text",
 }  # fmt: skip
@@ -37,12 +37,12 @@ EVENT_FIELDS: dict[str, Kind] = {
 class Member(Struct, frozen=True):
     """One field of a struct: its kind, the type behind it, and whether it is computed from others."""
 
-    kind: Kind
+    kind: FieldKind
     type: Any
     derived: bool
 
 
-class Place(Struct, frozen=True):
+class FieldScope(Struct, frozen=True):
     """Where a condition stands: at the record, or inside an element of a list (`element` None: untyped)."""
 
     record: type[Struct]
@@ -60,15 +60,15 @@ class Field(Struct, frozen=True):
     """
 
     path: str
-    kind: Kind
-    read: Read
+    kind: FieldKind
+    read: FieldReader
     rooted: bool
     personal: bool = False
     item: Any = None
     attribute: str | None = None
 
 
-def resolve(path: str, place: Place, at: str) -> Field:
+def resolve(path: str, place: FieldScope, at: str) -> Field:
     """Find the field `path` names from `place`; `at` is where it is written.
 
     Raises:
@@ -81,7 +81,7 @@ def resolve(path: str, place: Place, at: str) -> Field:
     return _resolve_in_record(path.removeprefix("$root."), place, at)
 
 
-def _resolve_in_record(path: str, place: Place, at: str) -> Field:
+def _resolve_in_record(path: str, place: FieldScope, at: str) -> Field:
     root, _, rest = path.partition(".")
     if root == "raw" and rest:
         return Field(
@@ -105,7 +105,7 @@ def _resolve_in_record(path: str, place: Place, at: str) -> Field:
     return Field(path, member.kind, read, rooted=True, personal=personal, item=item_of(member))
 
 
-def _resolve_in_previous(path: str, place: Place, at: str) -> Field:
+def _resolve_in_previous(path: str, place: FieldScope, at: str) -> Field:
     field = _resolve_in_record(path, place, at)
     if path.startswith(("event.", "previous.")):
         raise ConfigError(at, f"only the record has a previous state, {path} has none", "name a field of it")
@@ -114,10 +114,12 @@ def _resolve_in_previous(path: str, place: Place, at: str) -> Field:
             at, f"of {path} only a digest is remembered", f"ask whether it did: field: {path}, op: changed"
         )
     place.asked[path] = field
-    return Field(f"previous.{path}", field.kind, lambda scope: decode(scope.previous.get(path, UNSET)), rooted=True)
+    return Field(
+        f"previous.{path}", field.kind, lambda scope: decode_previous(scope.previous.get(path, UNSET)), rooted=True
+    )
 
 
-def _resolve_in_element(path: str, place: Place, at: str) -> Field:
+def _resolve_in_element(path: str, place: FieldScope, at: str) -> Field:
     if path == "$item":
         kind = _kind_of(place.element) if place.element else "any"
         return Field(path, kind, _itself, rooted=False)
@@ -150,15 +152,15 @@ def members(struct: type[Struct]) -> Mapping[str, Member]:
     return found
 
 
-def describe(record: type[Struct], prefix: str = "") -> dict[str, Kind]:
+def describe_fields(record: type[Struct], prefix: str = "") -> dict[str, FieldKind]:
     """Every path of a record with its kind, lists' elements written as `lines[].price`."""
-    found: dict[str, Kind] = {}
+    found: dict[str, FieldKind] = {}
     for name, member in members(record).items():
         path = prefix + name
         found[path] = member.kind
         inner = item_of(member) if member.kind == "list" else member.type
         if _is_struct(inner):
-            found |= describe(inner, f"{path}[]." if member.kind == "list" else f"{path}.")
+            found |= describe_fields(inner, f"{path}[]." if member.kind == "list" else f"{path}.")
     return found
 
 
@@ -202,12 +204,12 @@ def _parts(annotation: Value) -> list[Any]:
     return [part for part in every if part not in {type(None), UnsetType}]
 
 
-def _kind_of(annotation: Value) -> Kind:
+def _kind_of(annotation: Value) -> FieldKind:
     parts = _parts(annotation)
     first = parts[0]
     if set(parts) <= {int, Decimal}:
         return "number"
-    simple: dict[Any, Kind] = {str: "text", bool: "boolean", datetime: "timestamp", Money: "money"}
+    simple: dict[Any, FieldKind] = {str: "text", bool: "boolean", datetime: "timestamp", Money: "money"}
     if first in simple:
         return simple[first]
     if get_origin(first) is tuple:
@@ -230,7 +232,7 @@ def _itself(here: Value) -> Value:
     return here
 
 
-def _guarded(read: Read) -> Read:
+def _guarded(read: FieldReader) -> FieldReader:
     def guarded(here: Value) -> Value:
         try:
             return read(here)
@@ -241,7 +243,7 @@ def _guarded(read: Read) -> Read:
     return guarded
 
 
-def _derived_reader(name: str, rest: str) -> Read:
+def _derived_reader(name: str, rest: str) -> FieldReader:
     """Read a derived field once per subject; `total.value` and `total.currency` share one `total`."""
     compute = _guarded(attrgetter(f"record.{name}"))
     inner = _guarded(attrgetter(rest)) if rest else _itself
@@ -259,7 +261,7 @@ def _derived_reader(name: str, rest: str) -> Read:
     return derived
 
 
-def _plain_reader(names: list[str], start: Read) -> Read:
+def _plain_reader(names: list[str], start: FieldReader) -> FieldReader:
     def plain(here: Value) -> Value:
         value = start(here)
         for name in names:

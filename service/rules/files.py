@@ -8,10 +8,10 @@ from typing import Any, cast
 from msgspec import Struct
 
 from service.actions import Action
-from service.config.decoding import decode
+from service.config.decoding import decode_config
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
-from service.rules.compiling import by_name, compile_rule
+from service.rules.compiling import actions_by_name, compile_rule
 from service.rules.language import Rule
 
 EXAMPLE_ENDINGS = (".examples.yaml", ".examples.yml")
@@ -31,7 +31,7 @@ def read_rule_files(paths: Sequence[Path], actions: Sequence[type[Action]]) -> t
         ConfigError: `rules/short.yaml: rules[0].when.all[1].field: …`.
     """
     files = tuple(RuleFile(path, _read(path)) for path in paths)
-    names = by_name(actions)
+    names = actions_by_name(actions)
     seen: dict[str, str] = {}
     for file in files:
         for index, rule in enumerate(file.rules):
@@ -95,7 +95,7 @@ def _read(path: Path) -> tuple[Rule, ...]:
         raise
     if not isinstance(plain, list):
         raise ConfigError(str(path), "is not a list of rules", "begin each rule with a dash: - id: …")
-    rules: tuple[Rule, ...] = decode(plain, tuple[Rule, ...], f"{path}: rules")
+    rules: tuple[Rule, ...] = decode_config(plain, tuple[Rule, ...], f"{path}: rules")
     for index, words in enumerate(cast("list[dict[str, Any]]", plain)):
         for name in ("events", "sources"):
             if words.get(name) == []:

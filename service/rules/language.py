@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from service.actions import Name
-from service.events import Change
+from service.actions import Identifier
+from service.events import ChangeType
 
 RuleType = Literal["purchase_order", "customer"]
 OnUnknown = Literal["skip", "error", "match"]
@@ -45,12 +45,12 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     file: which words an action has is the action's own matter.
     """
 
-    id: Name
+    id: Identifier
     type: RuleType
     name: str = ""
     enabled: bool = True
     sort: int = 0
-    events: tuple[Change, ...] = ()
+    events: tuple[ChangeType, ...] = ()
     sources: tuple[str, ...] = ()
     when: Condition | None = None
     on_unknown: OnUnknown = "skip"

@@ -15,7 +15,7 @@ import msgspec
 
 from service.errors import ConfigError
 from service.records import Money
-from service.rules.fields import Kind
+from service.rules.fields import FieldKind
 from service.rules.limits import LITERALS_MAX
 from service.rules.scope import Value
 
@@ -26,7 +26,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 DURATION_MAX = timedelta(days=3_650)
 
-_FIXES: dict[Kind, str] = {
+_FIXES: dict[FieldKind, str] = {
     "text": "write text, in quotes if it looks like a number",
     "number": 'write a whole number, or a decimal in quotes: "12.5"',
     "amount": 'write a whole number, or a decimal in quotes: "100.00"',
@@ -37,19 +37,19 @@ _FIXES: dict[Kind, str] = {
 }
 
 
-def noun_of(kind: Kind) -> str:
+def kind_name(kind: FieldKind) -> str:
     """What a kind is called in a sentence."""
     return {"amount": "an amount", "any": "a plain value"}.get(kind, f"a {kind}")
 
 
-def written(value: Value) -> str:
+def format_literal(value: Value) -> str:
     """Write a value for an error, a text in quotes so that it is told from a number; of a long one the beginning."""
     if isinstance(value, str):
         return repr(value[:40])
     return str(value).lower() if isinstance(value, bool) else str(value)[:40]
 
 
-def read_literal(value: Value, kind: Kind, at: str) -> Value:
+def read_literal(value: Value, kind: FieldKind, at: str) -> Value:
     """Make the literal for a field of a single kind (no list, no struct: no operator holds literals against those).
 
     Raises:
@@ -59,11 +59,11 @@ def read_literal(value: Value, kind: Kind, at: str) -> Value:
         raise ConfigError(at, "nothing compares with null", "use op: is_null")
     literal = _READERS[kind](value)
     if literal is None:
-        raise ConfigError(at, f"{written(value)} is not {noun_of(kind)}", _FIXES[kind])
+        raise ConfigError(at, f"{format_literal(value)} is not {kind_name(kind)}", _FIXES[kind])
     return literal
 
 
-def read_literals(value: Value, kind: Kind, at: str) -> list[Value]:
+def read_literals(value: Value, kind: FieldKind, at: str) -> list[Value]:
     """Make the literals for `in` and `not_in`; all of one kind, money all in one currency."""
     if not isinstance(value, list | tuple) or not value:
         raise ConfigError(at, "a list is due here", "write [one, two]")
@@ -80,7 +80,7 @@ def read_duration(value: Value, at: str) -> timedelta:
     """Read `90s`, `15m`, `48h`, `7d`, `2w`."""
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise ConfigError(at, f"{written(value)} is no duration", "write a number and s, m, h, d or w: 48h")
+        raise ConfigError(at, f"{format_literal(value)} is no duration", "write a number and s, m, h, d or w: 48h")
     duration = timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
     if duration > DURATION_MAX:
         raise ConfigError(at, f"{value} is too long", f"write at most {DURATION_MAX.days}d")
@@ -127,7 +127,7 @@ def _money(value: Value) -> Money | None:
     return Money(Decimal(number), currency)
 
 
-_READERS: dict[Kind, Callable[[Value], Value]] = {
+_READERS: dict[FieldKind, Callable[[Value], Value]] = {
     "text": _text,
     "number": _number,
     "amount": _number,

@@ -16,7 +16,7 @@ from service.rules.scope import Scope
 from service.rules.sides import Comparison
 from service.rules.trace import Truth
 
-Find = Callable[[Scope, Sequence[Any]], Truth]
+LoopSearch = Callable[[Scope, Sequence[Any]], Truth]
 """Whether any element gives the sought answer; unknown if none does but one might."""
 
 _LOOP = """
@@ -38,7 +38,9 @@ def find(scope, elements):
 _NUMBER = "(type({0}) is int or type({0}) is Decimal)"  # half the time of looking the type up in a set
 
 
-def write_loop(comparison: Comparison | None, less: Less | None, slow: Find, *, sought: bool) -> Find | None:
+def compile_loop(
+    comparison: Comparison | None, less: Less | None, slow: LoopSearch, *, sought: bool
+) -> LoopSearch | None:
     """Write the loop, or None where the comparison is not of that shape.
 
     `slow` answers for lists with odd elements in them, such as null.
@@ -56,7 +58,7 @@ def write_loop(comparison: Comparison | None, less: Less | None, slow: Find, *, 
         other="right = read_right(scope)" if right.read and not right.attribute else "right = constant",
         read="; ".join(reads),
         numbers=" and ".join(numbers),
-        comparison=order if less.wanted is sought else f"not {order}",
+        comparison=order if less.expected is sought else f"not {order}",
     )
     names: dict[str, Any] = {
         "Decimal": Decimal,

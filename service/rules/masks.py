@@ -8,9 +8,9 @@ from typing import Any, cast
 import msgspec
 from msgspec import UNSET, Struct
 
-from service.plain import Plain
+from service.plain import JsonValue
 from service.records import PERSONAL, Money
-from service.rules.limits import SEEN_CHARS_MAX
+from service.rules.limits import ACTUAL_CHARS_MAX
 
 MASK = "***"
 
@@ -43,7 +43,7 @@ def personal_path(path: str) -> bool:
     return not words.isdisjoint(_PERSONAL_WORDS) or not words.isdisjoint(PERSONAL)
 
 
-def show(value: object, *, personal: bool) -> Plain:
+def mask(value: object, *, personal: bool) -> JsonValue:
     """Make a value fit to be shown: plain, short, and masked where personal; UNSET is shown as `(missing)`."""
     if value is UNSET:
         return "(missing)"
@@ -66,4 +66,4 @@ def _short(value: object) -> int | str:
             text = f"({len(cast('list[Any]', value))} elements)"
         case _:
             text = str(value)
-    return text[:SEEN_CHARS_MAX]
+    return text[:ACTUAL_CHARS_MAX]

@@ -20,7 +20,7 @@ TEXT_CHARS_MAX = 256
 DIGITS_MAX = 60
 
 
-def encode(path: str, value: Value, *, personal: bool) -> Value:
+def encode_previous(path: str, value: Value, *, personal: bool) -> Value:
     """Make one value plain: equal values, and only those, give equal data. UNSET stays UNSET."""
     if value is None or value is UNSET or type(value) is bool:
         return value
@@ -42,7 +42,7 @@ class Digest(Struct, frozen=True):
     text: str
 
 
-def decode(stored: Value) -> Value:
+def decode_previous(stored: Value) -> Value:
     """Read back what `encode` made; what it never makes reads as UNSET."""
     match stored:
         case None | bool() | str():

@@ -16,7 +16,7 @@ ROOT = "when"
 BRANCHES = ("all", "any")
 LISTS = ("any_of", "all_of", "none_of", "count")
 
-Word = Literal["all", "any", "not", "any_of", "all_of", "none_of", "count", "field"]
+NodeKind = Literal["all", "any", "not", "any_of", "all_of", "none_of", "count", "field"]
 Change = Callable[[Condition], Condition | None]
 
 
@@ -26,15 +26,15 @@ class ConditionNode(Struct, frozen=True):
     id: str
     parent: str | None
     position: int
-    word: Word
+    word: NodeKind
     condition: Condition
 
 
-class NodeMissing(LookupError):
+class NodeNotFound(LookupError):
     """No node of that id."""
 
 
-class NodeFull(Exception):
+class TooManyChildren(Exception):
     """The parent takes no (further) child."""
 
 
@@ -47,19 +47,19 @@ def find_node(when: Condition | None, node_id: str) -> ConditionNode:
     """Find one node.
 
     Raises:
-        NodeMissing: there is none of that id.
+        NodeNotFound: there is none of that id.
     """
     for node in list_nodes(when):
         if node.id == node_id:
             return node
-    raise NodeMissing(node_id)
+    raise NodeNotFound(node_id)
 
 
 def replace_node(when: Condition | None, node_id: str, condition: Condition) -> Condition:
     """Put another condition in a node's place.
 
     Raises:
-        NodeMissing: there is none of that id.
+        NodeNotFound: there is none of that id.
     """
     found = find_node(when, node_id)
     changed = _change(_root(when), _steps(found.id), lambda _: condition)
@@ -71,12 +71,12 @@ def remove_node(when: Condition | None, node_id: str) -> Condition | None:
     """Take a node out, with everything below it; without the root nothing is left.
 
     Raises:
-        NodeMissing: there is none of that id.
-        NodeFull: its parent cannot do without it.
+        NodeNotFound: there is none of that id.
+        TooManyChildren: its parent cannot do without it.
     """
     found = find_node(when, node_id)
     if found.parent is not None and find_node(when, found.parent).word == "not":
-        raise NodeFull("a not has exactly one condition below it")
+        raise TooManyChildren("a not has exactly one condition below it")
     return _change(_root(when), _steps(found.id), lambda _: None)
 
 
@@ -86,12 +86,12 @@ def add_node(
     """Put a condition below `parent`, at the end where there is no `position`; give the tree and the new node's id.
 
     Raises:
-        NodeMissing: there is no such parent.
-        NodeFull: it takes no (further) child; without a parent, there is a root already.
+        NodeNotFound: there is no such parent.
+        TooManyChildren: it takes no (further) child; without a parent, there is a root already.
     """
     if parent is None:
         if when is not None:
-            raise NodeFull("the rule has a condition; name it as parent, or replace it")
+            raise TooManyChildren("the rule has a condition; name it as parent, or replace it")
         return condition, ROOT
     found = find_node(when, parent)
     if found.word in BRANCHES:
@@ -102,10 +102,10 @@ def add_node(
     if found.word == "count" and found.condition.where is UNSET:
         grown = structs.replace(found.condition, where=condition)
         return replace_node(when, parent, grown), f"{parent}.count.where"
-    raise NodeFull(f"{parent} is a {found.word} and takes no further condition")
+    raise TooManyChildren(f"{parent} is a {found.word} and takes no further condition")
 
 
-def word_of_node(condition: Condition) -> Word:
+def node_kind(condition: Condition) -> NodeKind:
     """The word that makes a node what it is; of a tree that was compiled."""
     for word in (*BRANCHES, *LISTS):
         if getattr(condition, word) is not UNSET:
@@ -114,7 +114,7 @@ def word_of_node(condition: Condition) -> Word:
 
 
 def _walk(condition: Condition, at: str, parent: str | None, position: int) -> Iterator[ConditionNode]:
-    word = word_of_node(condition)
+    word = node_kind(condition)
     yield ConditionNode(at, parent, position, word, condition)
     if word in BRANCHES:
         for index, child in enumerate(getattr(condition, word)):

@@ -12,14 +12,14 @@ from typing import Any, Literal, cast
 from msgspec import UNSET, Struct
 
 from service.records import Money
-from service.rules.fields import Kind
-from service.rules.patterns import holds
+from service.rules.fields import FieldKind
+from service.rules.patterns import full_match
 from service.rules.scope import Value
 from service.rules.trace import Truth
 
-Decide = Callable[[Any, Any], Truth]
+Comparator = Callable[[Any, Any], Truth]
 
-Right = Literal["one", "many", "text", "pattern", "timestamp", "age", "nothing", "previous", "previous_and_one"]
+OperandKind = Literal["one", "many", "text", "pattern", "timestamp", "age", "nothing", "previous", "previous_and_one"]
 """What stands right: a literal or `ref` of the field's kind · a list of them · text · a pattern · a moment · a
 duration · nothing · the field's own previous value · that and a literal."""
 
@@ -29,10 +29,10 @@ _FAMILIES: dict[type, str] = {int: "number", Decimal: "number", str: "text", boo
 
 
 class Less(Struct, frozen=True):
-    """An ordering operator told as `less`: swap the sides first, then `left < right` has to be `wanted`."""
+    """An ordering operator told as `less`: swap the sides first, then `left < right` has to be `expected`."""
 
     swap: bool
-    wanted: bool
+    expected: bool
 
 
 class Operator(Struct, frozen=True):
@@ -40,20 +40,20 @@ class Operator(Struct, frozen=True):
 
     name: str
     summary: str
-    kinds: frozenset[Kind]
-    right: Right
-    decide: Decide
+    kinds: frozenset[FieldKind]
+    right: OperandKind
+    decide: Comparator
     less: Less | None = None
 
 
-class Choices(Struct, frozen=True):
+class LiteralSet(Struct, frozen=True):
     """The literals of `in`, each with its family, so that `true` and 1, or EUR and USD, stay apart."""
 
     values: frozenset[tuple[str | None, Value]]
     families: frozenset[str | None]
 
     @classmethod
-    def of(cls, literals: Sequence[Value]) -> "Choices":
+    def of(cls, literals: Sequence[Value]) -> "LiteralSet":
         """Gather literals."""
         values = frozenset((family(literal), literal) for literal in literals)
         return cls(values, frozenset(kind for kind, _ in values))
@@ -88,15 +88,15 @@ def negate(truth: Truth) -> Truth:
     return None if truth is None else not truth
 
 
-def ordering(less: Less) -> Decide:
+def ordering(less: Less) -> Comparator:
     """Make the decision of an ordering of numbers, or of money in one currency."""
-    swap, wanted = less.swap, less.wanted
+    swap, expected = less.swap, less.expected
 
     def decide(left: Value, right: Value) -> Truth:
         # By the exact type, since a bool is an int, and `true > 0` is to be unknown.
         if type(left) in NUMBERS and type(right) in NUMBERS:
             try:
-                return (right < left if swap else left < right) is wanted
+                return (right < left if swap else left < right) is expected
             except InvalidOperation:
                 # NaN has no order.
                 return None
@@ -109,7 +109,7 @@ def ordering(less: Less) -> Decide:
 
 def one_of(left: Value, right: Value) -> Truth:
     """Whether the choices, or a list of texts, hold the value; unknown where none of them is of its family."""
-    if type(right) is not Choices:
+    if type(right) is not LiteralSet:
         return contains(right, left) if isinstance(right, list | tuple) else None
     kind = family(left)
     return None if kind is None or kind not in right.families else (kind, left) in right.values
@@ -143,7 +143,7 @@ def ends_with(left: Value, right: Value) -> Truth:
 
 def matches(left: Value, right: Value) -> Truth:
     """Whether the whole text is as the pattern says; a text beyond the bound is unknown."""
-    return holds(right, left) if type(left) is str else None
+    return full_match(right, left) if type(left) is str else None
 
 
 def before(left: Value, right: Value) -> Truth:
@@ -188,21 +188,21 @@ def changed(left: Value, right: Value) -> Truth:
     return None if left is UNSET or right is UNSET else left != right
 
 
-_NUMERIC = frozenset[Kind]({"number", "amount", "money", "any"})
-_SINGLE = _NUMERIC | frozenset[Kind]({"text", "timestamp", "boolean"})
-_TEXT = frozenset[Kind]({"text", "any"})
-_MOMENT = frozenset[Kind]({"timestamp"})
-_EVERY = _SINGLE | frozenset[Kind]({"struct", "list"})
+_NUMERIC = frozenset[FieldKind]({"number", "amount", "money", "any"})
+_SINGLE = _NUMERIC | frozenset[FieldKind]({"text", "timestamp", "boolean"})
+_TEXT = frozenset[FieldKind]({"text", "any"})
+_MOMENT = frozenset[FieldKind]({"timestamp"})
+_EVERY = _SINGLE | frozenset[FieldKind]({"struct", "list"})
 
 _LESS = {
-    "lt": Less(swap=False, wanted=True),
-    "le": Less(swap=True, wanted=False),
-    "gt": Less(swap=True, wanted=True),
-    "ge": Less(swap=False, wanted=False),
+    "lt": Less(swap=False, expected=True),
+    "le": Less(swap=True, expected=False),
+    "gt": Less(swap=True, expected=True),
+    "ge": Less(swap=False, expected=False),
 }
 
 
-def _ordering(name: str, summary: str, right: Right = "one") -> Operator:
+def _ordering(name: str, summary: str, right: OperandKind = "one") -> Operator:
     less = _LESS[name]
     return Operator(name, summary, _NUMERIC, right, ordering(less), less)
 
@@ -218,7 +218,7 @@ OPERATORS: dict[str, Operator] = {
         _ordering("ge", "is at least"),
         Operator("in", "is one of", _SINGLE, "many", one_of),
         Operator("not_in", "is none of", _SINGLE, "many", none_of),
-        Operator("contains", "has the part, or the element", _TEXT | frozenset[Kind]({"list"}), "text", contains),
+        Operator("contains", "has the part, or the element", _TEXT | frozenset[FieldKind]({"list"}), "text", contains),
         Operator("starts_with", "begins with", _TEXT, "text", starts_with),
         Operator("ends_with", "ends with", _TEXT, "text", ends_with),
         Operator("matches", "is as a whole like the pattern", _TEXT, "pattern", matches),

@@ -66,7 +66,7 @@ def compile_pattern(text: str, at: str) -> Pattern:
     return pattern
 
 
-def holds(pattern: Pattern, text: str) -> bool | None:
+def full_match(pattern: Pattern, text: str) -> bool | None:
     """Whether a whole text is as the pattern says: None where it is too long, or half a character stands in it."""
     if len(text) > PATTERN_TEXT_CHARS_MAX:
         return None

@@ -11,10 +11,10 @@ from msgspec import Struct
 
 from service.actions import Action
 from service.errors import ConfigError, StoreUnavailable
-from service.rules.document import FORMAT, Document, parse_document, version_of, write_document
+from service.rules.document import FORMAT, Document, document_version, parse_document, write_document
 from service.rules.language import Rule
 from service.rules.rulebook import Rulebook
-from service.store.rulebook import RulebookShelf
+from service.store.rulebook import RulebookStore
 
 PUBLISH_TRIES_MAX = 12
 PUBLISH_SPREAD_SECONDS = 0.05
@@ -32,7 +32,7 @@ class Published(Struct, frozen=True):
 
 
 async def publish_file_rules(
-    shelves: Sequence[RulebookShelf], rules: Sequence[Rule], actions: Sequence[type[Action]], author: str, note: str
+    shelves: Sequence[RulebookStore], rules: Sequence[Rule], actions: Sequence[type[Action]], author: str, note: str
 ) -> Published:
     """Replace the rules of files by `rules`; those of the API stay. Tried again if somebody publishes meanwhile.
 
@@ -53,7 +53,7 @@ async def publish_file_rules(
 
 
 async def change_rules(
-    shelves: Sequence[RulebookShelf], change: Callable[[Document], Document], author: str, note: str
+    shelves: Sequence[RulebookStore], change: Callable[[Document], Document], author: str, note: str
 ) -> Published:
     """Put in force what `change` makes of the rules in force; asked again if somebody publishes meanwhile.
 
@@ -69,14 +69,14 @@ async def change_rules(
         changed = change(read_rules(in_force[1]) if in_force else NO_RULES)
         document = write_document(changed.file_rules, changed.api_rules)
         parse_document(document)
-        version = version_of(document)
-        if await put_in_force(shelves, version, document, before, author=author, note=note):
+        version = document_version(document)
+        if await activate(shelves, version, document, before, author=author, note=note):
             return Published(version, len(changed.rules), changed=version != before)
     raise StoreUnavailable("others are publishing rules at the same time; try again")
 
 
-async def roll_back(
-    shelves: Sequence[RulebookShelf], version: str, actions: Sequence[type[Action]], author: str, note: str
+async def rollback(
+    shelves: Sequence[RulebookStore], version: str, actions: Sequence[type[Action]], author: str, note: str
 ) -> Published:
     """Put a former version in force again, rules of files and of the API alike.
 
@@ -90,7 +90,7 @@ async def roll_back(
     loaded = Rulebook.load(document, actions)
     async for _ in _tries():
         before = await shelves[0].version()
-        if await put_in_force(shelves, version, document, before, author=author, note=note or f"back to {version}"):
+        if await activate(shelves, version, document, before, author=author, note=note or f"back to {version}"):
             return Published(version, len(loaded.rules), changed=version != before)
     raise StoreUnavailable("others are publishing rules at the same time; try again")
 
@@ -102,8 +102,8 @@ async def _tries() -> AsyncIterator[int]:
         yield tried
 
 
-async def put_in_force(
-    shelves: Sequence[RulebookShelf], version: str, document: bytes, before: str | None, *, author: str, note: str
+async def activate(
+    shelves: Sequence[RulebookStore], version: str, document: bytes, before: str | None, *, author: str, note: str
 ) -> bool:
     """Publish on the first shelf if `before` is in force there, then on the others; False if another version is.
 
@@ -114,8 +114,8 @@ async def put_in_force(
     if version != before and not await first.publish(version, document, author, note, before):
         return False
     # The first shelf has settled who publishes; the others follow, whatever they held.
-    for shelf in others:
-        while not await shelf.publish(version, document, author, note, await shelf.version()):
+    for store in others:
+        while not await store.publish(version, document, author, note, await store.version()):
             continue
     return True
 

@@ -11,92 +11,102 @@ from msgspec import UNSET, Struct
 
 from service.errors import ConfigError
 from service.rules.conditions import (
-    Run,
-    Spot,
-    Test,
-    every,
+    CompiledCondition,
+    Evaluator,
+    NodePath,
+    compile_all,
+    compile_any,
+    compile_comparison,
+    compile_not,
     find_operator,
-    leaf,
-    opposite,
-    some,
-    told_of,
-    word_of,
+    parse_node_kind,
+    trace_node,
 )
-from service.rules.fields import Field, Place, resolve
+from service.rules.fields import Field, FieldScope, resolve
 from service.rules.language import Condition
 from service.rules.limits import ELEMENTS_MAX, NESTED_ELEMENTS_MAX, QUANTIFIER_DEPTH_MAX
-from service.rules.literals import written
-from service.rules.loops import Find, write_loop
-from service.rules.operators import Decide, negate
+from service.rules.literals import format_literal
+from service.rules.loops import LoopSearch, compile_loop
+from service.rules.operators import Comparator, negate
 from service.rules.scope import Scope, Value
 from service.rules.trace import Node, Trace, Truth
 
 LISTS = frozenset({tuple, list})
 
 
-def compile_condition(node: Condition, place: Place, spot: Spot) -> Test:
+def compile_condition(node: Condition, place: FieldScope, node_path: NodePath) -> CompiledCondition:
     """Compile a condition tree.
 
     Raises:
         ConfigError: any mistake in it, with its path.
     """
-    spot.budget.spend(spot.at)
-    word = word_of(node, spot.at)
+    node_path.budget.count(node_path.at)
+    word = parse_node_kind(node, node_path.at)
     if word == "field":
-        return leaf(node, place, spot)
+        return compile_comparison(node, place, node_path)
     if word == "not_" and node.not_ is not UNSET:
-        return opposite(compile_condition(node.not_, place, spot.inner("not")), told_of("not", spot))
+        return compile_not(compile_condition(node.not_, place, node_path.inner("not")), trace_node("not", node_path))
     if word in {"all", "any"}:
-        return _branch(node, word, place, spot)
-    return _quantifier(node, word, place, spot)
+        return _branch(node, word, place, node_path)
+    return _quantifier(node, word, place, node_path)
 
 
-def _branch(node: Condition, word: str, place: Place, spot: Spot) -> Test:
+def _branch(node: Condition, word: str, place: FieldScope, node_path: NodePath) -> CompiledCondition:
     children: tuple[Condition, ...] = getattr(node, word)
     if not children:
-        raise ConfigError(f"{spot.at}.{word}", "is empty", "give it at least one condition")
-    tests = [compile_condition(child, place, spot.inner(f"{word}[{index}]")) for index, child in enumerate(children)]
-    return (every if word == "all" else some)(tests, told_of(word, spot))
+        raise ConfigError(f"{node_path.at}.{word}", "is empty", "give it at least one condition")
+    tests = [
+        compile_condition(child, place, node_path.inner(f"{word}[{index}]")) for index, child in enumerate(children)
+    ]
+    return (compile_all if word == "all" else compile_any)(tests, trace_node(word, node_path))
 
 
-def _quantifier(node: Condition, word: str, place: Place, spot: Spot) -> Test:
-    field = resolve(getattr(node, word), place, f"{spot.at}.{word}")
+def _quantifier(node: Condition, word: str, place: FieldScope, node_path: NodePath) -> CompiledCondition:
+    field = resolve(getattr(node, word), place, f"{node_path.at}.{word}")
     if field.kind not in {"list", "any"}:
-        raise ConfigError(f"{spot.at}.{word}", f"{field.path} is a {field.kind}, not a list", "name a list, as lines")
+        raise ConfigError(
+            f"{node_path.at}.{word}", f"{field.path} is a {field.kind}, not a list", "name a list, as lines"
+        )
     if place.depth >= QUANTIFIER_DEPTH_MAX:
         raise ConfigError(
-            spot.at, f"lists are nested deeper than {QUANTIFIER_DEPTH_MAX}", "look at fewer lists at once"
+            node_path.at, f"lists are nested deeper than {QUANTIFIER_DEPTH_MAX}", "look at fewer lists at once"
         )
-    where = _where(node, word, field, place, spot)
+    where = _where(node, word, field, place, node_path)
     elements_max = ELEMENTS_MAX if place.depth == 0 else NESTED_ELEMENTS_MAX
-    told = told_of(word, spot, field)
+    traced = trace_node(word, node_path, field)
     if word == "count":
-        return Test(_count(field, where, _wanted(node, spot), elements_max, told), 100)
+        return CompiledCondition(_count(field, where, _count_comparison(node, node_path), elements_max, traced), 100)
     assert where is not None  # only count may go without
     least = 0 if word != "all_of" else 1 if node.min is UNSET else node.min
-    return Test(_search(field, where, Search(word, least, elements_max), told), 10 if where.less else 50)
+    return CompiledCondition(_search(field, where, Search(word, least, elements_max), traced), 10 if where.less else 50)
 
 
-def _where(node: Condition, word: str, field: Field, place: Place, spot: Spot) -> Test | None:
+def _where(
+    node: Condition, word: str, field: Field, place: FieldScope, node_path: NodePath
+) -> CompiledCondition | None:
     if node.where is UNSET:
         if word != "count":
-            raise ConfigError(f"{spot.at}.where", f"{word} needs a condition on the elements", "add where: {field: …}")
+            raise ConfigError(
+                f"{node_path.at}.where", f"{word} needs a condition on the elements", "add where: {field: …}"
+            )
         return None
-    inner = Place(place.record, place.asked, place.depth + 1, field.item)
-    return compile_condition(node.where, inner, spot.inner(f"{word}.where"))
+    inner = FieldScope(place.record, place.asked, place.depth + 1, field.item)
+    return compile_condition(node.where, inner, node_path.inner(f"{word}.where"))
 
 
-def _wanted(node: Condition, spot: Spot) -> tuple[Decide, int]:
-    operator = find_operator(node, spot.at)
+def _count_comparison(node: Condition, node_path: NodePath) -> tuple[Comparator, int]:
+    operator = find_operator(node, node_path.at)
     if operator.less is None and operator.name not in {"eq", "ne"}:
-        raise ConfigError(f"{spot.at}.op", f"{operator.name} does not work on a count", "take eq, ne, lt, le, gt or ge")
+        raise ConfigError(
+            f"{node_path.at}.op", f"{operator.name} does not work on a count", "take eq, ne, lt, le, gt or ge"
+        )
     if node.ref is not UNSET:
-        raise ConfigError(f"{spot.at}.ref", "a count is held against a number", "write value: 3")
+        raise ConfigError(f"{node_path.at}.ref", "a count is held against a number", "write value: 3")
     fix = "write a whole number from 0, without quotes"
     if node.value is UNSET:
-        raise ConfigError(f"{spot.at}.value", "is missing", fix)
+        raise ConfigError(f"{node_path.at}.value", "is missing", fix)
     if type(node.value) is not int or not 0 <= node.value < 2**63:
-        raise ConfigError(f"{spot.at}.value", f"{written(node.value)} is no count", fix)
+        raise ConfigError(f"{node_path.at}.value", f"{format_literal(node.value)} is no count", fix)
     return operator.decide, node.value
 
 
@@ -111,7 +121,7 @@ class Search(Struct, frozen=True):
     elements_max: int
 
 
-def _search(field: Field, where: Test, search: Search, told: Node) -> Run:
+def _search(field: Field, where: CompiledCondition, search: Search, traced: Node) -> Evaluator:
     sought, turn = search.word != "all_of", search.word != "any_of"
     least, elements_max = search.least, search.elements_max
     read, rooted, inner, find = field.read, field.rooted, where.run, _find(where, sought=sought)
@@ -135,18 +145,18 @@ def _search(field: Field, where: Test, search: Search, told: Node) -> Run:
             found = _explain(inner, scope, seen, trace, sought=sought)
             result = negate(found) if turn else found
         if trace is not None:
-            trace.branch(told, result, seen)
+            trace.branch(traced, result, seen)
         return result
 
     return run
 
 
-def _explain(run: Run, scope: Scope, elements: Sequence[Any], trace: Trace, *, sought: bool) -> Truth:
+def _explain(run: Evaluator, scope: Scope, elements: Sequence[Any], trace: Trace, *, sought: bool) -> Truth:
     results = _explain_each(run, scope, elements, trace)
     return True if sought in results else None if None in results else False
 
 
-def _point_out(run: Run, find: Find, scope: Scope, elements: Sequence[Any], trace: Trace) -> None:
+def _point_out(run: Evaluator, find: LoopSearch, scope: Scope, elements: Sequence[Any], trace: Trace) -> None:
     """Note the first element that gave the sought answer; halving the list costs as much as looking through it once."""
     low, high = 0, len(elements)
     while high - low > 1:
@@ -157,7 +167,7 @@ def _point_out(run: Run, find: Find, scope: Scope, elements: Sequence[Any], trac
     trace.leave()
 
 
-def _follow(run: Run, scope: Scope, elements: Sequence[Any], trace: Trace) -> None:
+def _follow(run: Evaluator, scope: Scope, elements: Sequence[Any], trace: Trace) -> None:
     """Hand the trace to the first element that is unknown."""
     index = next((index for index, element in enumerate(elements) if run(scope, element, None) is None), None)
     if index is not None:
@@ -166,7 +176,7 @@ def _follow(run: Run, scope: Scope, elements: Sequence[Any], trace: Trace) -> No
         trace.leave()
 
 
-def _explain_each(run: Run, scope: Scope, elements: Sequence[Any], trace: Trace) -> list[Truth]:
+def _explain_each(run: Evaluator, scope: Scope, elements: Sequence[Any], trace: Trace) -> list[Truth]:
     results: list[Truth] = []
     for index, element in enumerate(elements):
         trace.enter(index)
@@ -175,12 +185,12 @@ def _explain_each(run: Run, scope: Scope, elements: Sequence[Any], trace: Trace)
     return results
 
 
-def _find(where: Test, *, sought: bool) -> Find:
+def _find(where: CompiledCondition, *, sought: bool) -> LoopSearch:
     slow = _find_by_calls(where.run, sought=sought)
-    return write_loop(where.comparison, where.less, slow, sought=sought) or slow
+    return compile_loop(where.comparison, where.less, slow, sought=sought) or slow
 
 
-def _find_by_calls(run: Run, *, sought: bool) -> Find:
+def _find_by_calls(run: Evaluator, *, sought: bool) -> LoopSearch:
     def find(scope: Scope, elements: Sequence[Any]) -> Truth:
         result = False
         for element in elements:
@@ -194,10 +204,12 @@ def _find_by_calls(run: Run, *, sought: bool) -> Find:
     return find
 
 
-def _count(field: Field, where: Test | None, wanted: tuple[Decide, int], elements_max: int, told: Node) -> Run:
+def _count(
+    field: Field, where: CompiledCondition | None, comparison: tuple[Comparator, int], elements_max: int, traced: Node
+) -> Evaluator:
     """Count the elements that hold; with unknown ones among them, the answer is known only if they cannot matter."""
     read, rooted = field.read, field.rooted
-    decide, bound = wanted
+    decide, bound = comparison
 
     def results(scope: Scope, elements: Sequence[Any], trace: Trace | None) -> list[Truth]:
         if where is None:
@@ -220,7 +232,7 @@ def _count(field: Field, where: Test | None, wanted: tuple[Decide, int], element
             outcomes |= {decide(least + 1, bound)} if most > least else set()
             result = outcomes.pop() if len(outcomes) == 1 else None
         if trace is not None:
-            trace.branch(told, result, seen)
+            trace.branch(traced, result, seen)
         return result
 
     return run

@@ -1,4 +1,4 @@
-"""The rulebook: all rules that are in force, compiled, and `judge`, which decides what they say of one event.
+"""The rulebook: all rules that are in force, compiled, and `evaluate`, which decides what they say of one event.
 
 Judging is pure: a subject and a time in, verdicts and planned effects out. Whatever is wrong with a record ends as a
 verdict (`unknown`, `error`), never as an exception, since one bad record must not stop the rules of others.
@@ -12,31 +12,31 @@ from typing import Any, Literal, get_args
 import msgspec
 from msgspec import UNSET, Struct
 
-from service.actions import Action, Repeat
-from service.events import Change
+from service.actions import Action, RetrySafety
+from service.events import ChangeType
 from service.records import RECORDS
-from service.rules.compiling import CompiledRule, by_name, compile_rule
-from service.rules.conditions import Run
-from service.rules.document import parse_document, version_of
+from service.rules.compiling import CompiledRule, actions_by_name, compile_rule
+from service.rules.conditions import Evaluator
+from service.rules.document import document_version, parse_document
 from service.rules.fields import Field
 from service.rules.language import Rule
 from service.rules.limits import INPUTS_BYTES_MAX
-from service.rules.memory import encode
+from service.rules.memory import encode_previous
 from service.rules.scope import Scope, Subject, Value
 from service.rules.templates import RenderError
 from service.rules.trace import FirstUnknown, Trace
 
-Result = Literal["matched", "unmatched", "unknown", "error"]
+RuleVerdict = Literal["matched", "unmatched", "unknown", "error"]
 
 _KINDS = {struct: kind for kind, struct in RECORDS.items()}
 _ENCODER = msgspec.msgpack.Encoder()
 
 
-class Verdict(Struct, frozen=True):
+class RuleResult(Struct, frozen=True):
     """What one rule said. `reason` tells why it is unknown or an error, by field path, without values."""
 
     rule_id: str
-    result: Result
+    result: RuleVerdict
     reason: str | None = None
 
 
@@ -46,15 +46,15 @@ class PlannedEffect(Struct, frozen=True):
     rule_id: str
     action_id: str
     action_type: str
-    repeat: Repeat
+    repeat: RetrySafety
     inputs: dict[str, Any]
 
 
-class Judgement(Struct, frozen=True):
+class Evaluation(Struct, frozen=True):
     """What the rules said of one event, in the order of `sort`, then `id`."""
 
     rules_evaluated: int
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[RuleResult, ...]
     effects: tuple[PlannedEffect, ...]
 
 
@@ -62,11 +62,11 @@ class _Entry(Struct, frozen=True):
     """A compiled rule with the verdicts that need no reason, made once."""
 
     compiled: CompiledRule
-    matched: Verdict
-    unmatched: Verdict
+    matched: RuleResult
+    unmatched: RuleResult
 
 
-class _Shelf(Struct, frozen=True):
+class _RuleIndex(Struct, frozen=True):
     """The enabled rules for one kind of record and one change: by source for those that rules name, else `rest`."""
 
     by_source: dict[str, tuple[_Entry, ...]]
@@ -95,26 +95,26 @@ class Rulebook:
             ConfigError: not such a document, or any mistake in a rule, with its path.
         """
         parsed = parse_document(document)
-        names = by_name(actions)
+        names = actions_by_name(actions)
         compiled = [compile_rule(rule, names, f"rules[{index}]") for index, rule in enumerate(parsed.rules)]
-        return cls(version_of(document), compiled, frozenset(rule.id for rule in parsed.api_rules))
+        return cls(document_version(document), compiled, frozenset(rule.id for rule in parsed.api_rules))
 
-    def judge(self, subject: Subject, now: datetime, trace: Trace | None = None) -> Judgement:
+    def evaluate(self, subject: Subject, now: datetime, trace: Trace | None = None) -> Evaluation:
         """Ask every rule that is for this kind of record, change and source; `now` is aware."""
         scope = Scope.of(subject, now)
-        shelf = self._shelves[_KINDS[type(subject.record)], subject.event.change]
-        verdicts: list[Verdict] = []
+        index = self._shelves[_KINDS[type(subject.record)], subject.event.change]
+        verdicts: list[RuleResult] = []
         effects: list[PlannedEffect] = []
-        for entry in shelf.by_source.get(subject.event.source, shelf.rest):
+        for entry in index.by_source.get(subject.event.source, index.rest):
             verdict = _ask(entry, scope, trace)
             if verdict.result == "matched":
                 verdict = _plan(entry, scope, verdict, effects)
             verdicts.append(verdict)
             if entry.compiled.rule.stop and verdict.result == "matched":
                 break
-        return Judgement(len(verdicts), tuple(verdicts), tuple(effects))
+        return Evaluation(len(verdicts), tuple(verdicts), tuple(effects))
 
-    def remember(self, subject: Subject) -> dict[str, Value]:
+    def previous_fields(self, subject: Subject) -> dict[str, Value]:
         """Give the fields that rules ask of `previous`, as plain data for the next decision on this record.
 
         No personal data is among them: such fields are kept as digests.
@@ -130,7 +130,7 @@ class Rulebook:
 
 def _encoded(path: str, field: Field, scope: Scope) -> Value:
     try:
-        value = encode(path, field.read(scope), personal=field.personal)
+        value = encode_previous(path, field.read(scope), personal=field.personal)
         # Tried one by one: a value that cannot be written must not cost the memory of all others.
         _ENCODER.encode(None if value is UNSET else value)
     except Exception:  # noqa: BLE001 - what cannot be read or written is not remembered
@@ -138,17 +138,17 @@ def _encoded(path: str, field: Field, scope: Scope) -> Value:
     return value
 
 
-def _index(compiled: Sequence[CompiledRule]) -> dict[tuple[str, Change], _Shelf]:
+def _index(compiled: Sequence[CompiledRule]) -> dict[tuple[str, ChangeType], _RuleIndex]:
     entries = [
-        _Entry(each, Verdict(each.rule.id, "matched"), Verdict(each.rule.id, "unmatched"))
+        _Entry(each, RuleResult(each.rule.id, "matched"), RuleResult(each.rule.id, "unmatched"))
         for each in compiled
         if each.rule.enabled
     ]
-    changes: tuple[Change, ...] = get_args(Change)
-    return {(kind, change): _shelf(entries, kind, change) for kind in RECORDS for change in changes}
+    changes: tuple[ChangeType, ...] = get_args(ChangeType)
+    return {(kind, change): _build_index(entries, kind, change) for kind in RECORDS for change in changes}
 
 
-def _shelf(entries: Sequence[_Entry], kind: str, change: Change) -> _Shelf:
+def _build_index(entries: Sequence[_Entry], kind: str, change: ChangeType) -> _RuleIndex:
     due = [
         (entry, entry.compiled.rule.sources)
         for entry in entries
@@ -156,10 +156,10 @@ def _shelf(entries: Sequence[_Entry], kind: str, change: Change) -> _Shelf:
     ]
     names = {name for _, sources in due for name in sources}
     by_source = {name: tuple(entry for entry, sources in due if not sources or name in sources) for name in names}
-    return _Shelf(by_source, tuple(entry for entry, sources in due if not sources))
+    return _RuleIndex(by_source, tuple(entry for entry, sources in due if not sources))
 
 
-def _ask(entry: _Entry, scope: Scope, trace: Trace | None) -> Verdict:
+def _ask(entry: _Entry, scope: Scope, trace: Trace | None) -> RuleResult:
     """Evaluate one condition; `on_unknown` turns unknown into what the rule wants."""
     compiled = entry.compiled
     rule = compiled.rule
@@ -168,15 +168,15 @@ def _ask(entry: _Entry, scope: Scope, trace: Trace | None) -> Verdict:
     try:
         truth = True if compiled.when is None else compiled.when(scope, scope, trace)
     except Exception as error:  # noqa: BLE001 - a record that breaks a rule is a verdict, not the end of the others
-        return Verdict(rule.id, "error", f"the condition failed: {type(error).__name__}")
+        return RuleResult(rule.id, "error", f"the condition failed: {type(error).__name__}")
     if compiled.when is None or truth is not None:
         return entry.matched if truth else entry.unmatched
     reason = _why_unknown(compiled.when, scope)
-    result: dict[str, Result] = {"skip": "unknown", "error": "error", "match": "matched"}
-    return Verdict(rule.id, result[rule.on_unknown], reason)
+    result: dict[str, RuleVerdict] = {"skip": "unknown", "error": "error", "match": "matched"}
+    return RuleResult(rule.id, result[rule.on_unknown], reason)
 
 
-def _why_unknown(when: Run, scope: Scope) -> str:
+def _why_unknown(when: Evaluator, scope: Scope) -> str:
     """Find the first unknown comparison by explaining the rule again; since unknown is rare, deciding carries none."""
     trace = FirstUnknown()
     when(scope, scope, trace)
@@ -184,7 +184,7 @@ def _why_unknown(when: Run, scope: Scope) -> str:
     return f"{step.reason}, at {step.path}" if step else "a condition is unknown"
 
 
-def _plan(entry: _Entry, scope: Scope, verdict: Verdict, effects: list[PlannedEffect]) -> Verdict:
+def _plan(entry: _Entry, scope: Scope, verdict: RuleResult, effects: list[PlannedEffect]) -> RuleResult:
     """Render all actions of a matching rule, or none: a rule whose second action cannot be written is an error."""
     rule = entry.compiled.rule
     planned: list[PlannedEffect] = []
@@ -195,9 +195,9 @@ def _plan(entry: _Entry, scope: Scope, verdict: Verdict, effects: list[PlannedEf
             if len(_ENCODER.encode(inputs)) > INPUTS_BYTES_MAX:
                 raise RenderError(f"the inputs are larger than {INPUTS_BYTES_MAX} bytes")  # noqa: TRY301 - one fate
         except RenderError as error:
-            return Verdict(rule.id, "error", f"action {action.id}: {error}")
+            return RuleResult(rule.id, "error", f"action {action.id}: {error}")
         except Exception as error:  # noqa: BLE001 - actions of other packages may raise anything
-            return Verdict(rule.id, "error", f"action {action.id}: {type(error).__name__}")
+            return RuleResult(rule.id, "error", f"action {action.id}: {type(error).__name__}")
         planned.append(PlannedEffect(rule.id, action.id, action.do, action.repeat, inputs))
     effects.extend(planned)
     return verdict

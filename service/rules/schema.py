@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from service.actions import Action
-from service.rules.compiling import by_name
+from service.rules.compiling import actions_by_name
 from service.rules.language import Rule
 from service.rules.limits import ACTIONS_MAX
 from service.rules.operators import OPERATORS
@@ -20,7 +20,7 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 def make_schema(actions: Sequence[type[Action]]) -> dict[str, Any]:
     """Make the schema of a list of rules, with the actions that are installed."""
-    kinds = [kind for _, kind in sorted(by_name(actions).items())]
+    kinds = [kind for _, kind in sorted(actions_by_name(actions).items())]
     (rule, *others), definitions = msgspec.json.schema_components((Rule, *kinds), ref_template="#/$defs/{name}")
     named: dict[str, Any] = definitions["Rule"]["properties"]
     named["actions"] = {"type": "array", "maxItems": ACTIONS_MAX, "items": {"oneOf": others}}

@@ -6,24 +6,24 @@ from typing import Any
 from msgspec import UNSET, Struct
 
 from service.errors import ConfigError
-from service.rules.fields import Field, Kind, Place, Read, resolve
+from service.rules.fields import Field, FieldKind, FieldReader, FieldScope, resolve
 from service.rules.language import Condition
-from service.rules.literals import noun_of, read_duration, read_literal, read_literals, written
-from service.rules.memory import decode, encode
-from service.rules.operators import Choices, Decide, Operator, changed
+from service.rules.literals import format_literal, kind_name, read_duration, read_literal, read_literals
+from service.rules.memory import decode_previous, encode_previous
+from service.rules.operators import Comparator, LiteralSet, Operator, changed
 from service.rules.patterns import compile_pattern
 from service.rules.scope import Scope, Value
 from service.rules.trace import Truth
 
 
-class Side(Struct, frozen=True):
+class Operand(Struct, frozen=True):
     """A constant, or what `read` gives (of the scope where `rooted`, else of the element).
 
     `path` names what is read, `shown` makes the value fit for a trace.
     """
 
     constant: Any = UNSET
-    read: Read | None = None
+    read: FieldReader | None = None
     rooted: bool = True
     personal: bool = False
     attribute: str | None = None
@@ -35,11 +35,11 @@ class Comparison(Struct, frozen=True):
     """A field, how it is decided, and what against."""
 
     field: Field
-    decide: Decide
-    right: Side
+    decide: Comparator
+    right: Operand
 
 
-def build_comparison(node: Condition, operator: Operator, place: Place, at: str) -> Comparison:
+def build_comparison(node: Condition, operator: Operator, place: FieldScope, at: str) -> Comparison:
     """Make both sides of a `field` node.
 
     Raises:
@@ -48,13 +48,13 @@ def build_comparison(node: Condition, operator: Operator, place: Place, at: str)
     field = resolve(str(node.field), place, f"{at}.field")
     if field.kind not in operator.kinds:
         takes = ", ".join(sorted(operator.kinds - {"any"}))
-        what = "which is untyped" if field.kind == "any" else noun_of(field.kind)
+        what = "which is untyped" if field.kind == "any" else kind_name(field.kind)
         raise ConfigError(f"{at}.op", f"{operator.name} does not work on {field.path}, {what}", f"it takes {takes}")
     if operator.name == "contains":
         _check_texts(field, f"{at}.op")
     if operator.right == "nothing":
-        _refuse(node, at, value=True, ref=True)
-        return Comparison(field, operator.decide, Side())
+        _reject_operands(node, at, value=True, ref=True)
+        return Comparison(field, operator.decide, Operand())
     if operator.right in {"previous", "previous_and_one"}:
         return _with_previous(node, operator, field, place, at)
     if node.ref is not UNSET:
@@ -62,48 +62,50 @@ def build_comparison(node: Condition, operator: Operator, place: Place, at: str)
     return Comparison(field, operator.decide, _literal(node, operator, field, at))
 
 
-def _literal(node: Condition, operator: Operator, field: Field, at: str) -> Side:
+def _literal(node: Condition, operator: Operator, field: Field, at: str) -> Operand:
     if node.value is UNSET:
         raise ConfigError(at, f"{operator.name} needs a right side", "add value: …")
     at = f"{at}.value"
     match operator.right:
         case "many":
             literals = read_literals(node.value, field.kind, at)
-            return Side(Choices.of(literals), personal=field.personal, shown=lambda _: literals)
+            return Operand(LiteralSet.of(literals), personal=field.personal, shown=lambda _: literals)
         case "text":
-            return Side(read_literal(node.value, "text", at))
+            return Operand(read_literal(node.value, "text", at))
         case "pattern":
             pattern = compile_pattern(read_literal(node.value, "text", at), at)
-            return Side(pattern, shown=lambda _: pattern.pattern)
+            return Operand(pattern, shown=lambda _: pattern.pattern)
         case "age":
             duration = read_duration(node.value, at)
-            return Side(read=lambda scope: (scope.now - duration, scope.now + duration), shown=lambda _: node.value)
+            return Operand(read=lambda scope: (scope.now - duration, scope.now + duration), shown=lambda _: node.value)
         case _:
             literal = read_literal(node.value, field.kind, at)
             if operator.less is not None and type(literal) in {str, bool}:
                 fix = "write the number without quotes; what a platform sends as text is compared by eq, in, matches"
-                raise ConfigError(at, f"{operator.name} compares numbers, {written(literal)} is none", fix)
-            return Side(literal)
+                raise ConfigError(at, f"{operator.name} compares numbers, {format_literal(literal)} is none", fix)
+            return Operand(literal)
 
 
-def _with_ref(node: Condition, operator: Operator, field: Field, place: Place, at: str) -> Comparison:
-    _refuse(node, at, value=True)
+def _with_ref(node: Condition, operator: Operator, field: Field, place: FieldScope, at: str) -> Comparison:
+    _reject_operands(node, at, value=True)
     if operator.right in {"pattern", "age"}:
         raise ConfigError(f"{at}.ref", f"{operator.name} takes a literal only", "write value: …")
     right = resolve(str(node.ref), place, f"{at}.ref")
-    due: Kind = "list" if operator.right == "many" else "text" if operator.right == "text" else field.kind
+    due: FieldKind = "list" if operator.right == "many" else "text" if operator.right == "text" else field.kind
     if right.kind not in {due, "any"} and due == "list":
-        reason = f"{operator.name} takes a list, and {right.path} is {noun_of(right.kind)}"
+        reason = f"{operator.name} takes a list, and {right.path} is {kind_name(right.kind)}"
         raise ConfigError(f"{at}.ref", reason, "name a list, or compare with eq")
     if right.kind not in {due, "any"} and field.kind != "any":
-        reason = f"{right.path} is {noun_of(right.kind)} and does not compare with {field.path}, {noun_of(field.kind)}"
-        raise ConfigError(f"{at}.ref", reason, f"name {noun_of(due)}")
+        reason = (
+            f"{right.path} is {kind_name(right.kind)} and does not compare with {field.path}, {kind_name(field.kind)}"
+        )
+        raise ConfigError(f"{at}.ref", reason, f"name {kind_name(due)}")
     if due == "list":
         _check_texts(right, f"{at}.ref")
     if field.kind == right.kind == "amount":
         field = _money_of(field, str(node.field), place, at)
         right = _money_of(right, str(node.ref), place, at)
-    side = Side(
+    side = Operand(
         read=right.read, rooted=right.rooted, personal=right.personal, attribute=right.attribute, path=right.path
     )
     return Comparison(field, operator.decide, side)
@@ -115,14 +117,14 @@ def _check_texts(field: Field, at: str) -> None:
         raise ConfigError(at, f"the elements of {field.path} are no texts", f"look into it with any_of: {field.path}")
 
 
-def _money_of(field: Field, path: str, place: Place, at: str) -> Field:
+def _money_of(field: Field, path: str, place: FieldScope, at: str) -> Field:
     """Read the money an amount belongs to, so that two currencies do not compare by their numbers alone."""
     return resolve(path.removesuffix(".value"), place, at) if path.endswith(".value") else field
 
 
-def _with_previous(node: Condition, operator: Operator, field: Field, place: Place, at: str) -> Comparison:
+def _with_previous(node: Condition, operator: Operator, field: Field, place: FieldScope, at: str) -> Comparison:
     """Hold a field of the record against what is remembered of it."""
-    _refuse(node, at, ref=True, value=operator.right == "previous")
+    _reject_operands(node, at, ref=True, value=operator.right == "previous")
     path, personal = field.path, field.personal
     if not field.rooted or path.startswith(("event.", "previous.")):
         raise ConfigError(f"{at}.field", f"only the record has a previous state, {path} has none", "name a field of it")
@@ -133,12 +135,12 @@ def _with_previous(node: Condition, operator: Operator, field: Field, place: Pla
         field = _money_of(field, path, place, at)
         path = field.path
     place.asked[path] = field
-    side = Side(read=_stored(path), personal=personal, path=f"previous.{path}", shown=decode)
+    side = Operand(read=_stored(path), personal=personal, path=f"previous.{path}", shown=decode_previous)
     if grows:
-        return Comparison(field, lambda left, right: operator.decide(left, decode(right)), side)
+        return Comparison(field, lambda left, right: operator.decide(left, decode_previous(right)), side)
 
     def now(left: Value) -> Value:
-        return encode(path, left, personal=personal)
+        return encode_previous(path, left, personal=personal)
 
     if operator.right == "previous":
         return Comparison(field, _changed(now, personal=personal), side)
@@ -154,7 +156,7 @@ def _with_previous(node: Condition, operator: Operator, field: Field, place: Pla
     return Comparison(field, decide, side)
 
 
-def _changed(now: Callable[[Value], Value], *, personal: bool) -> Decide:
+def _changed(now: Callable[[Value], Value], *, personal: bool) -> Comparator:
     def decide(left: Value, right: Value) -> Truth:
         if type(left) is str and type(right) is str and not personal:
             return left != right
@@ -163,14 +165,14 @@ def _changed(now: Callable[[Value], Value], *, personal: bool) -> Decide:
     return decide
 
 
-def _stored(path: str) -> Read:
+def _stored(path: str) -> FieldReader:
     def stored(scope: Scope) -> Value:
         return scope.previous.get(path, UNSET)
 
     return stored
 
 
-def _refuse(node: Condition, at: str, *, value: bool = False, ref: bool = False) -> None:
+def _reject_operands(node: Condition, at: str, *, value: bool = False, ref: bool = False) -> None:
     if value and node.value is not UNSET:
         raise ConfigError(f"{at}.value", "has no meaning here", "remove it")
     if ref and node.ref is not UNSET:

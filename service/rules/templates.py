@@ -17,7 +17,7 @@ from msgspec import UNSET, Struct
 
 from service.errors import ConfigError
 from service.records import Money
-from service.rules.fields import Field, Place, resolve
+from service.rules.fields import Field, FieldScope, resolve
 from service.rules.limits import TEMPLATE_DEPTH_MAX, TEMPLATE_NODES_MAX, TEXT_BYTES_MAX
 from service.rules.masks import MASK
 from service.rules.memory import Digest
@@ -40,7 +40,7 @@ class RenderError(Exception):
 class Template(Struct, frozen=True):
     """Compiles the templates of one rule's actions."""
 
-    place: Place
+    place: FieldScope
 
     def __call__(self, path: str, template: Value, style: Style = "json") -> Render:
         """Compile the template that stands at `path` inside the action.

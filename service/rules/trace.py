@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct
 
 from service.rules.fields import Field
 from service.rules.limits import TRACE_STEPS_MAX
-from service.rules.masks import show
+from service.rules.masks import mask
 from service.rules.scope import Value
 
 Truth = bool | None
@@ -23,7 +23,7 @@ class Node(Struct, frozen=True):
     path: str
     word: str
     field: Field | None = None
-    wanted_personal: bool = False
+    expected_personal: bool = False
     against: str | None = None
     """The path of what stands right, where it is no literal."""
 
@@ -69,16 +69,16 @@ class Trace:
     def branch(self, node: Node, result: Truth, seen: Value = UNSET) -> None:
         """Note a node that has children, or a list word with the list it saw."""
         reason = _reason(node, seen) if result is None and node.field else None
-        self._add(node, result, seen if node.field is None else show(seen, personal=False), UNSET, reason)
+        self._add(node, result, seen if node.field is None else mask(seen, personal=False), UNSET, reason)
 
-    def leaf(self, node: Node, result: Truth, seen: Value, wanted: Value) -> None:
+    def leaf(self, node: Node, result: Truth, seen: Value, expected: Value) -> None:
         """Note a comparison with both of its sides."""
         field = node.field
         personal = field is not None and field.personal
-        hide = personal or node.wanted_personal
-        shown = show(wanted, personal=hide) if wanted is not UNSET else UNSET
-        reason = _reason(node, seen, wanted) if result is None else None
-        self._add(node, result, show(seen, personal=personal), shown, reason)
+        hide = personal or node.expected_personal
+        shown = mask(expected, personal=hide) if expected is not UNSET else UNSET
+        reason = _reason(node, seen, expected) if result is None else None
+        self._add(node, result, mask(seen, personal=personal), shown, reason)
 
     def mark(self) -> int:
         """How much was noted so far."""
@@ -92,13 +92,13 @@ class Trace:
         """The first step that was unknown by itself."""
         return next((step for step in self.steps if step.result is None and step.reason), None)
 
-    def _add(self, node: Node, result: Truth, seen: Value, wanted: Value, reason: str | None) -> None:
+    def _add(self, node: Node, result: Truth, seen: Value, expected: Value, reason: str | None) -> None:
         if len(self.steps) >= self.steps_max:
             self.complete = False
             return
         path = node.field.path if node.field else None
         elements = tuple(self._elements)
-        self.steps.append(Step(self.rule, node.path, node.word, result, path, seen, wanted, elements, reason))
+        self.steps.append(Step(self.rule, node.path, node.word, result, path, seen, expected, elements, reason))
 
 
 class FirstUnknown(Trace):
@@ -107,9 +107,9 @@ class FirstUnknown(Trace):
     unknown_only: ClassVar[bool] = True
 
 
-def _reason(node: Node, seen: Value, wanted: Value = None) -> str:
+def _reason(node: Node, seen: Value, expected: Value = None) -> str:
     path = node.field.path if node.field else node.path
-    for name, value in ((path, seen), (node.against, wanted)):
+    for name, value in ((path, seen), (node.against, expected)):
         if name and (value is UNSET or value is None):
             return f"{name} is {'missing' if value is UNSET else 'null'}"
     return f"{path} does not compare with {node.against or f'what {node.word} asks'}"

@@ -12,27 +12,27 @@ EFFECT_CHARS_MAX = 300
 MARKS = {True: "+", False: "-", None: "?"}
 
 
-def tell_steps(steps: Sequence[Step]) -> Iterator[str]:
+def format_steps(steps: Sequence[Step]) -> Iterator[str]:
     """Write the nodes of one rule, parents first; `+` true, `-` false, `?` unknown."""
     for step in sorted(steps, key=_order):
-        yield "  " * (_depth(step) - 1) + tell_step(step)
+        yield "  " * (_depth(step) - 1) + format_step(step)
 
 
-def tell_step(step: Step) -> str:
+def format_step(step: Step) -> str:
     """Write one node: `- status eq 'expected' (saw 'received')`."""
     at = f"[{step.elements[-1]}] " if step.elements else ""
-    told = f"{MARKS[step.result]} {at}{step.field + ' ' if step.field else ''}{step.node}"
+    line = f"{MARKS[step.result]} {at}{step.field + ' ' if step.field else ''}{step.node}"
     if step.expected is not UNSET:
-        told += f" {step.expected!r}"
+        line += f" {step.expected!r}"
     if step.actual is not UNSET:
-        told += f" (saw {step.actual!r})"
-    return told + (f": {step.reason}" if step.reason else "")
+        line += f" (saw {step.actual!r})"
+    return line + (f": {step.reason}" if step.reason else "")
 
 
-def tell_effect(action: str, do: str, inputs: Mapping[str, Any]) -> str:
+def format_effect(action: str, do: str, inputs: Mapping[str, Any]) -> str:
     """Write one effect in a line."""
-    told = msgspec.json.encode(inputs).decode()
-    return f"{do} ({action}) {told[:EFFECT_CHARS_MAX]}{'…' if len(told) > EFFECT_CHARS_MAX else ''}"
+    values = msgspec.json.encode(inputs).decode()
+    return f"{do} ({action}) {values[:EFFECT_CHARS_MAX]}{'…' if len(values) > EFFECT_CHARS_MAX else ''}"
 
 
 def _order(step: Step) -> tuple[Any, ...]:

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
 
-from service.sandbox.asgi import Receive, Request, Scope, Send, plain_reply, read_request, send_reply
+from service.sandbox.asgi import AsgiScope, Receive, Request, Send, plain_reply, read_request, send_reply
 from service.sandbox.catalog import Catalog
 from service.sandbox.control import ROOT, Control
-from service.sandbox.doors import answer
+from service.sandbox.doors import handle
 from service.sandbox.faults import Faults
 from service.sandbox.sink import Sink
 
@@ -25,7 +25,7 @@ class Sandbox:
         self._control = Control(self.catalog, self.faults, self.sink)
         self._reset = reset
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         request = await read_request(scope, receive)
         if request is None:
@@ -41,7 +41,7 @@ class Sandbox:
         reply = fault.reply() if fault is not None else None
         if reply is None:
             ours = request.segments[0] == ROOT
-            reply = self._control.answer(request) if ours else answer(request, self.catalog)
+            reply = self._control.answer(request) if ours else handle(request, self.catalog)
         await send_reply(send, reply, fault.drip_ms if fault is not None else 0)
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 BODY_BYTES_MAX = 4_194_304
 
-Scope = MutableMapping[str, Any]
+AsgiScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -49,7 +49,7 @@ def plain_reply(status: HTTPStatus) -> Reply:
     return json_reply(status, {"message": status.phrase})
 
 
-async def read_request(scope: Scope, receive: Receive) -> Request | None:
+async def read_request(scope: AsgiScope, receive: Receive) -> Request | None:
     """Read a request to its end; None if its body is larger than 4 MiB or the client has gone."""
     pieces: list[bytes] = []
     more, size = True, 0

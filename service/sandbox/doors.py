@@ -8,13 +8,13 @@ from urllib.parse import parse_qs
 from service.sandbox.asgi import Reply, Request, json_reply, plain_reply
 from service.sandbox.catalog import Catalog
 from service.sandbox.lists import list_records
-from service.sandbox.ways import ANY, BEGUN, EXTENSIONS, LISTS, WAYS, ListWay, Way, fits
+from service.sandbox.ways import ANY, ASYNC_ROUTES, EXTENSIONS, LISTS, ROUTES, ListRoute, Route, path_matches
 from service.sandbox.writes import change, create, extend
 
 TOKEN = "sandbox-token"  # noqa: S105 - opens nothing but the sandbox
 TOKEN_SECONDS = 300
 
-TOKEN_STEPS = ("pexip_engage", "realms", ANY, "protocol", "openid-connect", "token")
+TOKEN_PATH = ("pexip_engage", "realms", ANY, "protocol", "openid-connect", "token")
 
 BASE_PATHS: Mapping[str, str] = {
     "pack_cloud": "/pack_cloud/v1",
@@ -25,16 +25,16 @@ BASE_PATHS: Mapping[str, str] = {
 """What follows the sandbox's URL in the `base_url` of each platform."""
 
 
-def answer(request: Request, catalog: Catalog) -> Reply:
+def handle(request: Request, catalog: Catalog) -> Reply:
     """Answer a call to one of the platforms."""
-    if fits(request.segments, TOKEN_STEPS):
+    if path_matches(request.segments, TOKEN_PATH):
         return _token(request)
     platform = request.segments[0]
     if platform not in BASE_PATHS:
         return plain_reply(HTTPStatus.NOT_FOUND)
     key = _key(request, platform)
-    known = any(fits(request.segments, way.steps) for way in (*LISTS, *WAYS))
-    known = known or any(fits(request.segments, steps) for steps in (*BEGUN, EXTENSIONS))
+    known = any(path_matches(request.segments, route.steps) for route in (*LISTS, *ROUTES))
+    known = known or any(path_matches(request.segments, steps) for steps in (*ASYNC_ROUTES, EXTENSIONS))
     if known and key != _issued(platform):
         return Reply(401, catalog.error(platform, 401, key))
     return _let_in(request, catalog) or plain_reply(HTTPStatus.METHOD_NOT_ALLOWED if known else HTTPStatus.NOT_FOUND)
@@ -43,35 +43,35 @@ def answer(request: Request, catalog: Catalog) -> Reply:
 def _let_in(request: Request, catalog: Catalog) -> Reply | None:
     """Answer a call that may come in; None where the path does not take the method."""
     segments = request.segments
-    if request.method == "POST" and any(fits(segments, steps) for steps in BEGUN):
+    if request.method == "POST" and any(path_matches(segments, steps) for steps in ASYNC_ROUTES):
         return Reply(202)
-    if fits(segments, EXTENSIONS):
+    if path_matches(segments, EXTENSIONS):
         return extend(request, catalog, segments) if request.method in {"POST", "DELETE"} else None
-    for way in LISTS:
-        if fits(segments, way.steps):
-            return _list(request, catalog, way)
-    for way in WAYS:
-        record_id = way.leads(segments)
+    for route in LISTS:
+        if path_matches(segments, route.steps):
+            return _list(request, catalog, route)
+    for route in ROUTES:
+        record_id = route.match(segments)
         if record_id is not None:
-            return _record(request, catalog, way, record_id)
+            return _record(request, catalog, route, record_id)
     return None
 
 
-def _list(request: Request, catalog: Catalog, way: ListWay) -> Reply | None:
-    if request.method == ("POST" if way.asks else "GET"):
-        return list_records(request, catalog, way)
-    return create(request, catalog, way) if request.method == "POST" and way.creates else None
+def _list(request: Request, catalog: Catalog, route: ListRoute) -> Reply | None:
+    if request.method == ("POST" if route.asks else "GET"):
+        return list_records(request, catalog, route)
+    return create(request, catalog, route) if request.method == "POST" and route.creates else None
 
 
-def _record(request: Request, catalog: Catalog, way: Way, record_id: str) -> Reply | None:
-    record = catalog.get(way.platform, way.kind, record_id)
-    if request.method != "GET" and request.method not in way.writes:
+def _record(request: Request, catalog: Catalog, route: Route, record_id: str) -> Reply | None:
+    record = catalog.get(route.platform, route.kind, record_id)
+    if request.method != "GET" and request.method not in route.writes:
         return None
     if record is None:
-        return Reply(404, catalog.error(way.platform, 404))
+        return Reply(404, catalog.error(route.platform, 404))
     if request.method != "GET":
-        return change(request, catalog, way, record_id)
-    return Reply(200, b'{"data":%b}' % record if way.wrapped else record)
+        return change(request, catalog, route, record_id)
+    return Reply(200, b'{"data":%b}' % record if route.wrapped else record)
 
 
 def _key(request: Request, platform: str) -> str:

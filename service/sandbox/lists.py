@@ -8,23 +8,23 @@ import msgspec
 
 from service.sandbox.asgi import Reply, Request, json_reply
 from service.sandbox.catalog import ID_KEYS, Catalog
-from service.sandbox.ways import ListWay
+from service.sandbox.ways import ListRoute
 
-Record = dict[str, Any]
+RecordJson = dict[str, Any]
 
 PACK_PAGE, ENGAGE_PAGE, OFN_PAGE, OFN_PAGE_MAX, FLOW_PAGE = 25, 25, 50, 200, 25
 
 
-def list_records(request: Request, catalog: Catalog, way: ListWay) -> Reply:
+def list_records(request: Request, catalog: Catalog, route: ListRoute) -> Reply:
     """Answer a list as its platform would."""
     query = parse_qs(request.path.partition("?")[2], keep_blank_values=True)
-    records: list[Record] = [msgspec.json.decode(record) for record in catalog.all(way.platform, way.kind)]
+    records: list[RecordJson] = [msgspec.json.decode(record) for record in catalog.all(route.platform, route.kind)]
     return {"pack_cloud": _pack, "pexip_engage": _engage, "open_food_network": _ofn, "flow_retail": _flow}[
-        way.platform
-    ](request, query, records, ID_KEYS.get((way.platform, way.kind), "id"))
+        route.platform
+    ](request, query, records, ID_KEYS.get((route.platform, route.kind), "id"))
 
 
-def _pack(request: Request, query: Mapping[str, Sequence[str]], records: list[Record], _: str) -> Reply:
+def _pack(request: Request, query: Mapping[str, Sequence[str]], records: list[RecordJson], _: str) -> Reply:
     """Newest first by default; scalars only, as the list's page shows them; pages by an opaque cursor."""
     statuses = query.get("filter[status][]") or (
         query["filter[status]"][0].split(",") if "filter[status]" in query else None
@@ -42,13 +42,13 @@ def _pack(request: Request, query: Mapping[str, Sequence[str]], records: list[Re
     return json_reply(200, {"data": page[at : at + size], "links": links, "meta": {"per_page": size}})
 
 
-def _engage(_: Request, query: Mapping[str, Sequence[str]], records: list[Record], __: str) -> Reply:
+def _engage(_: Request, query: Mapping[str, Sequence[str]], records: list[RecordJson], __: str) -> Reply:
     offset, limit = int(query.get("offset", ["0"])[0]), int(query.get("limit", [str(ENGAGE_PAGE)])[0])
     meta = {"offset": offset, "limit": limit, "totalCount": len(records)}
     return json_reply(200, {"data": records[offset : offset + limit], "meta": meta})
 
 
-def _ofn(request: Request, query: Mapping[str, Sequence[str]], records: list[Record], _: str) -> Reply:
+def _ofn(request: Request, query: Mapping[str, Sequence[str]], records: list[RecordJson], _: str) -> Reply:
     """By id, with balances where they are asked for; page 0 is refused, a page too large is made smaller."""
     page, per_page = int(query.get("page", ["1"])[0]), int(query.get("per_page", [str(OFN_PAGE)])[0])
     if page < 1:
@@ -72,17 +72,17 @@ def _ofn(request: Request, query: Mapping[str, Sequence[str]], records: list[Rec
     return json_reply(200, {"data": shown[at : at + per_page], "meta": {"pagination": counts}, "links": links})
 
 
-def _without_balance(record: Record) -> Record:
+def _without_balance(record: RecordJson) -> RecordJson:
     attributes = {name: value for name, value in record["attributes"].items() if name != "balance"}
     return {**record, "attributes": attributes}
 
 
-def _flow(request: Request, query: Mapping[str, Sequence[str]], records: list[Record], _: str) -> Reply:
+def _flow(request: Request, query: Mapping[str, Sequence[str]], records: list[RecordJson], _: str) -> Reply:
     """In the order asked for; a search looks for what its body holds."""
-    wanted: Record = msgspec.json.decode(request.body) if request.method == "POST" and request.body else {}
+    filters: RecordJson = msgspec.json.decode(request.body) if request.method == "POST" and request.body else {}
     external = query.get("customerExternalId")
-    wanted |= {"externalId": external[0]} if external else {}
-    kept = [record for record in records if all(record.get(name) == value for name, value in wanted.items())]
+    filters |= {"externalId": external[0]} if external else {}
+    kept = [record for record in records if all(record.get(name) == value for name, value in filters.items())]
     sort_by = query.get("sortBy", [""])[0]
     if sort_by:
         descending = query.get("sortDirection", ["ASC"])[0] == "DESC"

@@ -6,11 +6,11 @@ from msgspec import Struct
 
 from service.sandbox.asgi import Request
 
-KEPT_MAX = 100_000
+STORED_MAX = 100_000
 """Older requests are forgotten; `count` goes on."""
 
 
-class Sunk(Struct, frozen=True):
+class ReceivedRequest(Struct, frozen=True):
     """One request as it came; `body` as text."""
 
     method: str
@@ -23,14 +23,14 @@ class Sink:
     """The requests that were sent here, oldest first, and how many there were since the last clearing."""
 
     def __init__(self) -> None:
-        self.requests: deque[Sunk] = deque(maxlen=KEPT_MAX)
+        self.requests: deque[ReceivedRequest] = deque(maxlen=STORED_MAX)
         self.count = 0
 
     def keep(self, request: Request) -> None:
         """Keep a request."""
         self.count += 1
         body = request.body.decode(errors="replace")
-        self.requests.append(Sunk(request.method, request.path, dict(request.headers), body))
+        self.requests.append(ReceivedRequest(request.method, request.path, dict(request.headers), body))
 
     def clear(self) -> None:
         """Forget all."""

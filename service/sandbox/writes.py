@@ -8,7 +8,7 @@ import msgspec
 
 from service.sandbox.asgi import Reply, Request, json_reply
 from service.sandbox.catalog import ID_KEYS, Catalog
-from service.sandbox.ways import ListWay, Way
+from service.sandbox.ways import ListRoute, Route
 
 _numbers = count(9_001)
 _decoder = msgspec.json.Decoder(dict[str, Any])
@@ -18,33 +18,33 @@ OFN_FIELDS = frozenset(
 )
 
 
-def create(request: Request, catalog: Catalog, way: ListWay) -> Reply:
+def create(request: Request, catalog: Catalog, route: ListRoute) -> Reply:
     """Add a record."""
-    if way.platform == "open_food_network":
+    if route.platform == "open_food_network":
         return _write_ofn(request, catalog, None)
     try:
         written = _decoder.decode(request.body)
     except msgspec.MsgspecError as error:
         return json_reply(422, {"message": str(error)})
     record_id = str(next(_numbers))
-    catalog.put(way.platform, way.kind, record_id, written)
-    return Reply(201 if way.platform == "pack_cloud" else 200, _shown(catalog, way, record_id))
+    catalog.put(route.platform, route.kind, record_id, written)
+    return Reply(201 if route.platform == "pack_cloud" else 200, _shown(catalog, route, record_id))
 
 
-def change(request: Request, catalog: Catalog, way: Way, record_id: str) -> Reply:
+def change(request: Request, catalog: Catalog, route: Route, record_id: str) -> Reply:
     """Change or delete a record that is there."""
     if request.method == "DELETE":
-        shown = _shown(catalog, way, record_id)
-        catalog.delete(way.platform, way.kind, record_id)
-        return Reply(200, b'{"data":%b}' % _without_balance(shown)) if way.wrapped else Reply(204)
-    if way.platform == "open_food_network":
+        shown = _shown(catalog, route, record_id)
+        catalog.delete(route.platform, route.kind, record_id)
+        return Reply(200, b'{"data":%b}' % _without_balance(shown)) if route.wrapped else Reply(204)
+    if route.platform == "open_food_network":
         return _write_ofn(request, catalog, record_id)
     try:
         written = _decoder.decode(request.body)
     except msgspec.MsgspecError as error:
         return json_reply(422, {"message": str(error)})
-    catalog.put(way.platform, way.kind, record_id, _decoder.decode(_shown(catalog, way, record_id)) | written)
-    return Reply(200, _shown(catalog, way, record_id))
+    catalog.put(route.platform, route.kind, record_id, _decoder.decode(_shown(catalog, route, record_id)) | written)
+    return Reply(200, _shown(catalog, route, record_id))
 
 
 def extend(request: Request, catalog: Catalog, segments: tuple[str, ...]) -> Reply:
@@ -69,9 +69,9 @@ def _write_ofn(request: Request, catalog: Catalog, record_id: str | None) -> Rep
         written = _decoder.decode(request.body)
     except msgspec.MsgspecError:
         return json_reply(422, {"errors": [{"detail": "the body is no JSON object"}]})
-    refused = _refused_by_ofn(written)
-    if refused is not None:
-        return refused
+    rejected = _rejected_by_ofn(written)
+    if rejected is not None:
+        return rejected
     same = _same_customer(catalog, written)
     own = record_id or same or str(next(_numbers))
     example = catalog.get("open_food_network", "customer", own) if own.isdigit() else None
@@ -83,7 +83,7 @@ def _write_ofn(request: Request, catalog: Catalog, record_id: str | None) -> Rep
     return Reply(200 if record_id else 201, b'{"data":%b}' % _without_balance(shown))
 
 
-def _refused_by_ofn(written: dict[str, Any]) -> Reply | None:
+def _rejected_by_ofn(written: dict[str, Any]) -> Reply | None:
     strays = sorted(written.keys() - OFN_FIELDS)
     if isinstance(written.get("billing_address"), dict):
         strays.append("billing_address")
@@ -119,6 +119,6 @@ def _without_balance(record: bytes) -> bytes:
     return msgspec.json.encode(customer)
 
 
-def _shown(catalog: Catalog, way: Way | ListWay, record_id: str) -> bytes:
-    own = ID_KEYS.get((way.platform, way.kind), "id")
-    return catalog.get(way.platform, way.kind, record_id) or msgspec.json.encode({own: record_id})
+def _shown(catalog: Catalog, route: Route | ListRoute, record_id: str) -> bytes:
+    own = ID_KEYS.get((route.platform, route.kind), "id")
+    return catalog.get(route.platform, route.kind, record_id) or msgspec.json.encode({own: record_id})

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from service.errors import ConfigError
 from service.events import Delivery
 from service.secrets import SecretRef
-from service.signatures.scheme import Scheme, Secrets, Verified, Verifier, matches_any, not_verified, resolve_all
+from service.signatures.scheme import Scheme, Secrets, Verified, Verifier, matches_any_secret, not_verified, resolve_all
 
 CHALLENGE = {"www-authenticate": 'Basic realm="webhooks", charset="UTF-8"'}
 
@@ -45,7 +45,7 @@ class _Verifier(Struct, frozen=True):
 
     def verify(self, delivery: Delivery) -> Verified:
         scheme, _, given = delivery.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "basic" or not matches_any(self.credentials, given.strip(" ")):
+        if scheme.lower() != "basic" or not matches_any_secret(self.credentials, given.strip(" ")):
             raise not_verified("Send the source's user name and password as HTTP Basic.", CHALLENGE)
         return Verified(None, delivery.body)
 

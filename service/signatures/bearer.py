@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from service.events import Delivery
-from service.signatures.scheme import TokenScheme, Verified, Verifier, matches_any, not_verified, resolve_tokens
+from service.signatures.scheme import TokenScheme, Verified, Verifier, matches_any_secret, not_verified, resolve_tokens
 
 CHALLENGE = {"www-authenticate": 'Bearer realm="webhooks"'}
 
@@ -27,6 +27,6 @@ class _Verifier(Struct, frozen=True):
 
     def verify(self, delivery: Delivery) -> Verified:
         scheme, _, given = delivery.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not matches_any(self.tokens, given.strip(" ")):
+        if scheme.lower() != "bearer" or not matches_any_secret(self.tokens, given.strip(" ")):
             raise not_verified("Send the source's token as Authorization: Bearer.", CHALLENGE)
         return Verified(None, delivery.body)

@@ -10,7 +10,7 @@ from service.signatures.scheme import (
     TokenScheme,
     Verified,
     Verifier,
-    matches_any,
+    matches_any_secret,
     not_verified,
     resolve_tokens,
 )
@@ -35,6 +35,6 @@ class _Verifier(Struct, frozen=True):
     tokens: tuple[bytes, ...]
 
     def verify(self, delivery: Delivery) -> Verified:
-        if not matches_any(self.tokens, delivery.headers.get(self.header, "")):
+        if not matches_any_secret(self.tokens, delivery.headers.get(self.header, "")):
             raise not_verified(f"Send the source's secret in {self.header}.")
         return Verified(None, delivery.body)

@@ -96,7 +96,7 @@ class Hmac(Scheme, frozen=True, kw_only=True, tag="hmac"):
         return self.secrets
 
     @property
-    def covered(self) -> frozenset[str]:
+    def signed_parts(self) -> frozenset[str]:
         """See Scheme."""
         return parse_template(self.signed, "signed").names
 

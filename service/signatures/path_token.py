@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from service.errors import ConfigError
 from service.events import Delivery
-from service.signatures.scheme import TokenScheme, Verified, Verifier, matches_any, not_verified, resolve_tokens
+from service.signatures.scheme import TokenScheme, Verified, Verifier, matches_any_secret, not_verified, resolve_tokens
 
 _TOKEN = re.compile(rb"[A-Za-z0-9._~-]+")
 """What stands in a path as it is (RFC 3986, unreserved)."""
@@ -41,6 +41,6 @@ class _Verifier(Struct, frozen=True):
     tokens: tuple[bytes, ...]
 
     def verify(self, delivery: Delivery) -> Verified:
-        if not matches_any(self.tokens, delivery.path_token or ""):
+        if not matches_any_secret(self.tokens, delivery.path_token or ""):
             raise not_verified("Send to the whole address of the source, with the token at its end.")
         return Verified(None, delivery.body)

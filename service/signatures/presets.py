@@ -41,9 +41,9 @@ class Preset(Scheme, frozen=True, kw_only=True):
         return self.secrets
 
     @property
-    def covered(self) -> frozenset[str]:
+    def signed_parts(self) -> frozenset[str]:
         """See Scheme."""
-        return self.like.covered
+        return self.like.signed_parts
 
     def warnings(self, environ: Mapping[str, str], /) -> tuple[str, ...]:
         """See Scheme."""

@@ -10,13 +10,13 @@ from typing import Annotated, ClassVar, Protocol
 
 from msgspec import Meta, Struct
 
-from service.errors import ConfigError, Refusal
+from service.errors import ConfigError, Rejection
 from service.events import Delivery
 from service.secrets import SecretRef
 
 SIGNATURES_MAX = 16
 """How many signatures of one header are looked at; senders that rotate their secret send two."""
-TOKEN_CHARACTERS_GOOD = 16
+TOKEN_CHARACTERS_RECOMMENDED = 16
 """Shorter tokens are warned of: what is compared as it stands can be guessed by trying."""
 
 Secrets = Annotated[tuple[SecretRef, ...], Meta(min_length=1, max_length=10, description="a list of references")]
@@ -50,7 +50,7 @@ class Verifier(Protocol):
         """Judge the raw bytes, in constant time where a secret is compared.
 
         Raises:
-            Refusal: 401 `not_verified` or `stale_timestamp`.
+            Rejection: 401 `not_verified` or `stale_timestamp`.
         """
         ...
 
@@ -83,7 +83,7 @@ class Scheme(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         return ()
 
     @property
-    def covered(self) -> frozenset[str]:
+    def signed_parts(self) -> frozenset[str]:
         """What is signed: of `id`, `timestamp` and `body`."""
         return frozenset()
 
@@ -104,8 +104,8 @@ class TokenScheme(Scheme, frozen=True, kw_only=True):
 
     def warnings(self, environ: Mapping[str, str], /) -> tuple[str, ...]:
         """See Scheme."""
-        short = any(len(ref.resolve(environ)) < TOKEN_CHARACTERS_GOOD for ref in self.secrets)
-        return (f"a secret of fewer than {TOKEN_CHARACTERS_GOOD} characters can be guessed",) if short else ()
+        short = any(len(ref.resolve(environ)) < TOKEN_CHARACTERS_RECOMMENDED for ref in self.secrets)
+        return (f"a secret of fewer than {TOKEN_CHARACTERS_RECOMMENDED} characters can be guessed",) if short else ()
 
 
 def resolve_all(refs: tuple[SecretRef, ...], environ: Mapping[str, str], at: str) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ def resolve_tokens(refs: tuple[SecretRef, ...], environ: Mapping[str, str], at: 
     return tuple(token.encode() for token in tokens)
 
 
-def matches_any(expected: Iterable[bytes], given: str) -> bool:
+def matches_any_secret(expected: Iterable[bytes], given: str) -> bool:
     """Compare with every expected secret, in constant time; what is not ASCII matches none."""
     if not given.isascii():
         return False
@@ -137,6 +137,6 @@ def matches_any(expected: Iterable[bytes], given: str) -> bool:
     return matched
 
 
-def not_verified(detail: str, headers: Mapping[str, str] | None = None) -> Refusal:
+def not_verified(detail: str, headers: Mapping[str, str] | None = None) -> Rejection:
     """Make the refusal of a delivery whose sender is not who the source says."""
-    return Refusal(401, "not_verified", detail, headers)
+    return Rejection(401, "not_verified", detail, headers)

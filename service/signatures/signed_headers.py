@@ -5,7 +5,7 @@ Both are judged as text first: what has the wrong form is refused before any ari
 
 from collections.abc import Mapping
 
-from service.errors import Refusal
+from service.errors import Rejection
 from service.signatures.scheme import not_verified
 
 ID_CHARACTERS_MAX = 256
@@ -19,7 +19,7 @@ def read_id(headers: Mapping[str, str], header: str) -> str:
     """Give the event id in `header`: visible ASCII, bounded.
 
     Raises:
-        Refusal: 401, it is missing or anything else.
+        Rejection: 401, it is missing or anything else.
     """
     text = headers.get(header, "")
     if text and len(text) <= ID_CHARACTERS_MAX and text.isascii() and text.isprintable():
@@ -33,7 +33,7 @@ def read_timestamp(headers: Mapping[str, str], header: str, prefix: str = "") ->
     With a `prefix` it is the one part of the header, split by commas, that begins with it.
 
     Raises:
-        Refusal: 401, it is missing, signed, fractional, too long, or not in ASCII digits.
+        Rejection: 401, it is missing, signed, fractional, too long, or not in ASCII digits.
     """
     text = headers.get(header, "")
     if prefix:
@@ -54,10 +54,10 @@ def check_fresh(timestamp: str, received_at: float, tolerance_seconds: int) -> N
     """See that a timestamp is neither too old nor too far ahead; a tolerance of 0 lets every one pass.
 
     Raises:
-        Refusal: 401 `stale_timestamp`.
+        Rejection: 401 `stale_timestamp`.
     """
     if tolerance_seconds and abs(received_at - int(timestamp)) > tolerance_seconds:
         detail = (
             f"The timestamp is more than {tolerance_seconds} seconds away from our clock; sign again, or set yours."
         )
-        raise Refusal(401, "stale_timestamp", detail)
+        raise Rejection(401, "stale_timestamp", detail)

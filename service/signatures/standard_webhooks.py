@@ -87,7 +87,7 @@ class StandardWebhooks(Scheme, frozen=True, kw_only=True, tag="standard_webhooks
         return self.secrets
 
     @property
-    def covered(self) -> frozenset[str]:
+    def signed_parts(self) -> frozenset[str]:
         """See Scheme."""
         return frozenset({"id", "timestamp", "body"})
 

@@ -9,29 +9,29 @@ rulebook, events, sample versions of rules; reading events; counting
 store                    `open_store()`, which joins them
 """
 
-from service.store.ingest import Arrival, Receipt
-from service.store.lanes import Decided, Head, Onward, Settled, Step
+from service.store.ingest import IngestRequest, IngestResult
+from service.store.lanes import DecisionWrite, LaneHead, LaneStep, NextEvent, SettlementWrite
 from service.store.last_states import LastState
-from service.store.leases import FinishedJob, Job
-from service.store.quarantine import Refused
-from service.store.sample import QueueSample
+from service.store.leases import Job, JobEnd
+from service.store.quarantine import QuarantinedDelivery
+from service.store.sample import QueueStats
 from service.store.shards import Shards, open_shards
 from service.store.store import Store, open_store
 
 __all__ = [
-    "Arrival",
-    "Decided",
-    "FinishedJob",
-    "Head",
+    "DecisionWrite",
+    "IngestRequest",
+    "IngestResult",
     "Job",
+    "JobEnd",
+    "LaneHead",
+    "LaneStep",
     "LastState",
-    "Onward",
-    "QueueSample",
-    "Receipt",
-    "Refused",
-    "Settled",
+    "NextEvent",
+    "QuarantinedDelivery",
+    "QueueStats",
+    "SettlementWrite",
     "Shards",
-    "Step",
     "Store",
     "open_shards",
     "open_store",

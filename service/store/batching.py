@@ -8,27 +8,27 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 
 
-class Batcher(Generic[Item, Result]):
+class Batcher(Generic[ItemT, ResultT]):
     """Hands items to `send` in batches and their results back; a failed call fails each of its items alike."""
 
     def __init__(
-        self, send: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], batch_max: int, in_flight_max: int
+        self, send: Callable[[Sequence[ItemT]], Awaitable[Sequence[ResultT]]], batch_max: int, in_flight_max: int
     ) -> None:
         self._send = send
         self._batch_max = batch_max
         self._in_flight_max = in_flight_max
-        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
+        self._waiting: list[tuple[ItemT, asyncio.Future[ResultT]]] = []
         self._calls: set[asyncio.Task[None]] = set()
         self._scheduled = False
 
-    async def submit(self, item: Item) -> Result:
+    async def submit(self, item: ItemT) -> ResultT:
         """Wait for the item's own result. A caller that is cancelled leaves its item in the batch."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Result] = loop.create_future()
+        future: asyncio.Future[ResultT] = loop.create_future()
         self._waiting.append((item, future))
         if not self._scheduled and len(self._calls) < self._in_flight_max:
             self._scheduled = True
@@ -55,7 +55,7 @@ class Batcher(Generic[Item, Result]):
         if self._waiting and not self._scheduled:
             self._start()
 
-    async def _deliver(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
+    async def _deliver(self, batch: Sequence[tuple[ItemT, asyncio.Future[ResultT]]]) -> None:
         try:
             results = list(zip(batch, await self._send([item for item, _ in batch]), strict=True))
         except BaseException as error:  # noqa: BLE001 - whatever it is, each caller must learn of it

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from service.store.client import Client
-from service.store.events import Events, Index
-from service.store.scripts import CENSUS, ERASE
+from service.store.events import EventReader, Index
+from service.store.scripts import ERASE, MEMORY_USAGE
 
 CALL_SECONDS_MAX = 5.0
 KEYS_PER_CALL = 500
@@ -14,7 +14,7 @@ EVENTS_PER_CALL = 100
 INDEXES: tuple[Index, ...] = ("open", "dead", "ended")
 
 
-class Kind(Struct, frozen=True):
+class KeyUsage(Struct, frozen=True):
     """One kind of key: how many, and their bytes in memory, as MEMORY USAGE counts them."""
 
     name: str
@@ -29,30 +29,30 @@ class Erased(Struct, frozen=True):
     in_hand: int
 
 
-class Census:
+class MemoryUsage:
     """Counts by kind, and erases by record."""
 
-    def __init__(self, client: Client, events: Events) -> None:
+    def __init__(self, client: Client, events: EventReader) -> None:
         self._client = client
         self._events = events
 
-    async def weigh(self) -> list[Kind]:
+    async def by_kind(self) -> list[KeyUsage]:
         """Every kind of key, the heaviest first. Keys that come and go meanwhile may be counted or not.
 
         Raises:
             StoreUnavailable: no answer.
         """
-        kinds: dict[str, Kind] = {}
+        kinds: dict[str, KeyUsage] = {}
         cursor = b"0"
         while True:
-            cursor, flat = await self._client.call(CENSUS, (cursor, KEYS_PER_CALL), seconds_max=CALL_SECONDS_MAX)
+            cursor, flat = await self._client.call(MEMORY_USAGE, (cursor, KEYS_PER_CALL), seconds_max=CALL_SECONDS_MAX)
             for name, keys, size in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
-                known = kinds.get(name.decode(), Kind(name.decode(), 0, 0))
-                kinds[known.name] = Kind(known.name, known.keys + keys, known.bytes + size)
+                known = kinds.get(name.decode(), KeyUsage(name.decode(), 0, 0))
+                kinds[known.name] = KeyUsage(known.name, known.keys + keys, known.bytes + size)
             if cursor == b"0":
                 return sorted(kinds.values(), key=lambda kind: -kind.bytes)
 
-    async def forget(self, record: str) -> Erased:
+    async def erase_record(self, record: str) -> Erased:
         """Erase every event of a record (`pack:customer:1`) and what the last decision remembers of it.
 
         Raises:
@@ -60,11 +60,11 @@ class Census:
         """
         erased = in_hand = 0
         for index in INDEXES:
-            part = await self.erase(record, await self._events.ids_of(index, record))
+            part = await self.erase_events(record, await self._events.ids_of(index, record))
             erased, in_hand = erased + part.events, in_hand + part.in_hand
         return Erased(erased, in_hand)
 
-    async def erase(self, record: str, event_ids: Sequence[str]) -> Erased:
+    async def erase_events(self, record: str, event_ids: Sequence[str]) -> Erased:
         """Erase these events of a record and what the last decision remembers of it.
 
         Raises:

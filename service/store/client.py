@@ -23,7 +23,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from service.errors import StoreFull, StoreUnavailable
 from service.metrics.families import STORE_ERRORS, STORE_SECONDS
 from service.settings import Settings
-from service.store.connection import Answer, ask, build_pool, close_pool
+from service.store.connection import StoreReply, build_pool, close_pool, run_command
 from service.store.scripts import Script
 
 Argument = str | bytes | int | float
@@ -45,18 +45,18 @@ class Client:
         tick = _pack(("EVAL", TICK, 0, f"{settings.key_prefix}tick"))
         self._proof = tick + _pack(("WAITAOF", 1, self._replicas, WAITAOF_TIMEOUT_MS))
         self._idle: list[AbstractConnection] = []
-        self._room = asyncio.Semaphore(settings.store_connections_max)
+        self._connection_slots = asyncio.Semaphore(settings.store_connections_max)
         self._timeout_seconds = settings.store_timeout_seconds
         self._retry_after_seconds = settings.retry_after_seconds
         self._address = "WAYBILL_REDIS_SENTINEL" if settings.redis_sentinel else "WAYBILL_REDIS_URL"
 
-    async def call(self, script: Script, arguments: Sequence[Argument], *, seconds_max: float) -> Answer:
+    async def call(self, script: Script, arguments: Sequence[Argument], *, seconds_max: float) -> StoreReply:
         """Run `script` with prefix, queue and `arguments`, repeating it until it answers or `seconds_max` are over.
 
         Raises:
             StoreUnavailable: no answer in time, or the server refuses to write (demoted, disk full, loading).
             StoreFull: the server is at its memory limit; nothing was written.
-            StoreUnsafe: the server does not keep the promised durability.
+            StoreNotDurable: the server does not keep the promised durability.
         """
         deadline = time.monotonic() + seconds_max
         while True:
@@ -65,10 +65,10 @@ class Client:
                 answer = await self._exchange(partial(self._run, script=script, arguments=arguments))
             except StoreFull as error:
                 # Not repeated: time frees no memory, and the sender comes again by itself.
-                STORE_ERRORS.add((script.name, error.kind))
+                STORE_ERRORS.inc((script.name, error.kind))
                 raise
             except StoreUnavailable as error:
-                STORE_ERRORS.add((script.name, error.kind))
+                STORE_ERRORS.inc((script.name, error.kind))
                 if time.monotonic() + REPEAT_PAUSE_SECONDS >= deadline:
                     raise
                 await asyncio.sleep(REPEAT_PAUSE_SECONDS)
@@ -76,15 +76,15 @@ class Client:
             STORE_SECONDS.observe((script.name,), time.monotonic() - began)
             return answer
 
-    async def command(self, *command: Argument) -> Answer:
+    async def command(self, *command: Argument) -> StoreReply:
         """Run one plain command, once.
 
         Raises:
             StoreUnavailable, StoreFull, StoreUnsafe: as `call`.
         """
 
-        async def talk(connection: AbstractConnection) -> Answer:
-            return await ask(connection, *command)
+        async def talk(connection: AbstractConnection) -> StoreReply:
+            return await run_command(connection, *command)
 
         return await self._exchange(talk)
 
@@ -103,13 +103,13 @@ class Client:
 
     async def close(self) -> None:
         """Close every connection that is not in use, arq's among them."""
-        await self._forget()
+        await self._close_idle()
         await close_pool(self.pool)
 
     async def _exchange(
         self, talk: Callable[[AbstractConnection], Awaitable[Any]], seconds_max: float | None = None
-    ) -> Answer:
-        async with self._room:
+    ) -> StoreReply:
+        async with self._connection_slots:
             connection = None
             try:
                 async with asyncio.timeout(seconds_max or self._timeout_seconds):
@@ -138,9 +138,9 @@ class Client:
             await connection.disconnect()
         if isinstance(error, ReadOnlyError) or (error is not None and not isinstance(error, ResponseError)):
             # What broke one connection broke the others, or they lead to a server that was demoted.
-            await self._forget()
+            await self._close_idle()
 
-    async def _forget(self) -> None:
+    async def _close_idle(self) -> None:
         while self._idle:
             await self._idle.pop().disconnect()
 
@@ -155,14 +155,14 @@ class Client:
             reason = f"{reason.rstrip('.')}; {self._address} says where the store is"
         return StoreUnavailable(reason, self._retry_after_seconds)
 
-    async def _run(self, connection: AbstractConnection, script: Script, arguments: Sequence[Argument]) -> Answer:
+    async def _run(self, connection: AbstractConnection, script: Script, arguments: Sequence[Argument]) -> StoreReply:
         try:
             return await self._send(connection, script, ("EVALSHA", script.sha, 0, *self._heads, *arguments))
         except NoScriptError:
             # A restart or a failover has emptied the server's cache of scripts.
             return await self._send(connection, script, ("EVAL", script.source, 0, *self._heads, *arguments))
 
-    async def _send(self, connection: AbstractConnection, script: Script, command: tuple[Argument, ...]) -> Answer:
+    async def _send(self, connection: AbstractConnection, script: Script, command: tuple[Argument, ...]) -> StoreReply:
         packed = _pack(command)
         # What writes nothing has nothing to wait for on a replica.
         if not self._replicas or script.is_reader:
@@ -181,7 +181,7 @@ class Client:
         return answer
 
 
-async def _read(connection: AbstractConnection) -> Answer:
+async def _read(connection: AbstractConnection) -> StoreReply:
     """Read one answer of several; an error is given, not raised, so that none is left behind for the next call."""
     try:
         return await connection.read_response()

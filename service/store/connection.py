@@ -16,11 +16,11 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - redis-py's own
 
-from service.errors import ConfigError, StoreUnsafe
+from service.errors import ConfigError, StoreNotDurable
 from service.settings import Durability, Settings
-from service.store.durability import parse_info, shortfall
+from service.store.durability import durability_problems, parse_info
 
-Answer = Any
+StoreReply = Any
 """What a command or a script gives: whoever calls it knows of which types."""
 
 KEEP_ALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
@@ -33,11 +33,11 @@ def build_pool(settings: Settings) -> ConnectionPool:
     Raises:
         ConfigError: the URL, the list of sentinels or the file of authorities cannot be read.
     """
-    check = Verifier(settings)
+    check = DurabilityCheck(settings)
     options: dict[str, Any] = {
         "socket_timeout": settings.store_timeout_seconds,
         "socket_connect_timeout": settings.store_connect_timeout_seconds,
-        "redis_connect_func": check.greet,
+        "redis_connect_func": check.on_connect,
     }
     if settings.redis_url.startswith("rediss://") and settings.redis_tls_ca_file:
         options["ssl_ca_certs"] = _readable(settings.redis_tls_ca_file)
@@ -64,31 +64,31 @@ async def close_pool(pool: ConnectionPool) -> None:
             await sentinel.aclose()
 
 
-class Verifier:
+class DurabilityCheck:
     """Greets each fresh connection and asks the server whether it keeps the promised durability."""
 
     def __init__(self, settings: Settings) -> None:
         self._durability: Durability = settings.durability
 
-    async def greet(self, connection: AbstractConnection) -> None:
+    async def on_connect(self, connection: AbstractConnection) -> None:
         """Log in as redis-py would, then verify.
 
         Raises:
-            StoreUnsafe: the server must not be written to.
+            StoreNotDurable: the server must not be written to.
             ConnectionError: its replicas are gone, which time may heal.
         """
         await connection.on_connect()
-        info = parse_info(await ask(connection, "INFO"))
-        reason = shortfall(self._durability, info, await _config(connection))
+        info = parse_info(await run_command(connection, "INFO"))
+        reason = durability_problems(self._durability, info, await _config(connection))
         if reason:
             # Not kept: every further connection asks again, so that a server is trusted as soon as it is mended.
             await connection.disconnect(nowait=True)
-            raise StoreUnsafe(reason)
+            raise StoreNotDurable(reason)
         if self._durability == "replica" and info.get("connected_slaves") == "0":
             raise ConnectionError("no replica is connected; WAYBILL_DURABILITY=replica needs at least one")
 
 
-async def ask(connection: AbstractConnection, *command: str | bytes | float) -> Answer:
+async def run_command(connection: AbstractConnection, *command: str | bytes | float) -> StoreReply:
     """Send one command and wait for its answer."""
     await connection.send_command(*command)
     return await connection.read_response()
@@ -96,8 +96,8 @@ async def ask(connection: AbstractConnection, *command: str | bytes | float) -> 
 
 async def _config(connection: AbstractConnection) -> dict[str, str] | None:
     try:
-        flat: list[bytes] = await ask(connection, "CONFIG", "GET", "append*")
-        flat += await ask(connection, "CONFIG", "GET", "maxmemory-policy")
+        flat: list[bytes] = await run_command(connection, "CONFIG", "GET", "append*")
+        flat += await run_command(connection, "CONFIG", "GET", "maxmemory-policy")
     except ResponseError:
         # Managed servers rename or forbid CONFIG.
         return None

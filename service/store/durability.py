@@ -1,7 +1,7 @@
 """Does the server keep what WAYBILL_DURABILITY promises? Asked on every fresh connection.
 
-The thinking (`shortfall`) is pure; the asking is three commands. A failover, a restart or a network fault gives new
-connections and so a new question, before anything is acknowledged on the server behind them.
+The thinking (`durability_problems`) is pure; the asking is three commands. A failover, a restart or a network fault
+gives new connections and so a new question, before anything is acknowledged on the server behind them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,10 +10,12 @@ from service.settings import Durability
 
 OLDEST = (7, 0)
 OLDEST_WITH_WAITAOF = (7, 2)
-WANTED = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+REQUIRED_SETTINGS = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 
-def shortfall(durability: Durability, info: Mapping[str, str], config: Mapping[str, str] | None) -> str | None:
+def durability_problems(
+    durability: Durability, info: Mapping[str, str], config: Mapping[str, str] | None
+) -> str | None:
     """Say why a server is not safe enough, with what to do about it; None if it is.
 
     `info` is INFO as text fields, `config` what CONFIG GET gave, or None where the server hides it.
@@ -43,7 +45,7 @@ def _complaints(durability: Durability, info: Mapping[str, str], config: Mapping
     if config is None:
         yield "the server hides CONFIG; set WAYBILL_DURABILITY=declared and state its loss window"
         return
-    short = {name: value for name, value in WANTED.items() if config.get(name) != value}
+    short = {name: value for name, value in REQUIRED_SETTINGS.items() if config.get(name) != value}
     if short:
         found = ", ".join(f"{name} is {config.get(name)!r}" for name in short)
         mended = " ".join(f"{name} {value}" for name, value in short.items())

@@ -9,7 +9,7 @@ from msgspec import Struct
 from service.store.client import Client
 from service.store.keys import Keys
 from service.store.last_states import read_last_state
-from service.store.packing import split_ended, unfold, unpack_event
+from service.store.packing import decode_event, decompress_history, split_ended
 from service.store.scripts import PAGE, SHOW
 
 Index = Literal["open", "dead", "ended"]
@@ -20,7 +20,7 @@ RECEIVED_MARK = b'{"entry":"received"'
 
 
 SHOWN = {"deaths": "worker_crashes", "waits_for": "waiting_for"}
-"""Fields of the stored event and their names in what `show` returns."""
+"""Fields of the stored event and their names in what `get` returns."""
 
 
 class EventSummary(Struct, frozen=True):
@@ -39,14 +39,14 @@ class EventSummary(Struct, frozen=True):
     record: str
 
 
-class Events:
+class EventReader:
     """Shows events. Bodies are given as they came; who shows them to people redacts."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client
         self._keys = keys
 
-    async def show(self, event_id: str) -> dict[str, Any] | None:
+    async def get(self, event_id: str) -> dict[str, Any] | None:
         """Everything the store has of an event, None if it has nothing.
 
         `event` is the event as it arrived (None once its body was dropped, or where it cannot be read), `state`
@@ -58,11 +58,11 @@ class Events:
         """
         answer: tuple[bytes | None, list[bytes], bytes | None]
         answer = await self._client.call(SHOW, (event_id,), seconds_max=CALL_SECONDS_MAX)
-        delivery, flat, story = answer
+        delivery, flat, history = answer
         texts = [item.decode() for item in flat]
         fields = dict(zip(texts[::2], texts[1::2], strict=True))
         if not fields:
-            story, fields = split_ended(story or b"")
+            history, fields = split_ended(history or b"")
         if delivery is None and not fields:
             return None
         state = fields.pop("state", "queued")
@@ -74,10 +74,10 @@ class Events:
             "outcome": outcome,
             "error_kind": error_kind,
             **{SHOWN.get(name, name): value for name, value in fields.items()},
-            "history": [json.loads(line) for line in unfold(story or b"").splitlines()],
+            "history": [json.loads(line) for line in decompress_history(history or b"").splitlines()],
         }
 
-    async def last_fields(self, lane: str) -> bytes | None:
+    async def previous_fields(self, lane: str) -> bytes | None:
         """What the last decision on a record remembers of it, as it was written; None before the first one.
 
         Raises:
@@ -117,28 +117,28 @@ class Events:
 
 def _read(event_id: str, delivery: bytes) -> dict[str, Any] | None:
     try:
-        return msgspec.structs.asdict(unpack_event(event_id, delivery))
+        return msgspec.structs.asdict(decode_event(event_id, delivery))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
-def _summary(row: list[str], story: bytes) -> EventSummary:
-    event_id, at_ms, state, fate, attempts, ledger, *told = row
+def _summary(row: list[str], history: bytes) -> EventSummary:
+    event_id, at_ms, state, fate, attempts, ledger, *rest = row
     outcome, error_kind = _end(state, fate)
-    source, kind, change, record = _received(story) if story else told
+    source, kind, change, record = _received(history) if history else rest
     return EventSummary(
         event_id, int(float(at_ms)), state, outcome, error_kind, int(attempts), ledger, source, kind, change, record
     )
 
 
-def _end(state: str, fate: str) -> tuple[str, str]:
+def _end(state: str, outcome: str) -> tuple[str, str]:
     """Return outcome and error kind: the store has one field for how an event ended and for a dead letter's error."""
-    return ("dead_lettered", fate) if state == "dead" else (fate, "")
+    return ("dead_lettered", outcome) if state == "dead" else (outcome, "")
 
 
-def _received(story: bytes) -> tuple[str, str, str, str]:
+def _received(history: bytes) -> tuple[str, str, str, str]:
     """Source, type, change and record of an event whose bytes are dropped, from the beginning of its story."""
-    for line in unfold(story).splitlines():
+    for line in decompress_history(history).splitlines():
         if line.startswith(RECEIVED_MARK):
             try:
                 received = json.loads(line)

@@ -11,11 +11,11 @@ from service.settings import Settings
 from service.store.batching import Batcher
 from service.store.client import Argument, Client
 from service.store.jobs import encode_job
-from service.store.packing import pack_event
+from service.store.packing import encode_event
 from service.store.scripts import INGEST
 
 
-class Arrival(Struct, frozen=True):
+class IngestRequest(Struct, frozen=True):
     """An event with its key's digest and how long that claims: `window_ms` outlives the sender's retries."""
 
     event: Event
@@ -23,7 +23,7 @@ class Arrival(Struct, frozen=True):
     window_ms: int
 
 
-class Receipt(Struct, frozen=True):
+class IngestResult(Struct, frozen=True):
     """What became of an arrival: taken in, or known already under the first one's id."""
 
     status: Literal["queued", "duplicate"]
@@ -43,7 +43,7 @@ class Ingest:
         self._retry_after_seconds = settings.retry_after_seconds
         self._batcher = Batcher(self._send, settings.store_batch_max, settings.store_batches_in_flight_max)
 
-    async def submit(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
+    async def submit(self, arrivals: Sequence[IngestRequest]) -> list[IngestResult]:
         """Take in the arrivals of one delivery, all or none; give their receipts in order.
 
         Raises:
@@ -53,20 +53,20 @@ class Ingest:
         receipts = await self._batcher.submit(arrivals)
         if any(receipt is None for receipt in receipts):
             raise StoreFull(f"{self._backlog_events_max} events are waiting", self._retry_after_seconds)
-        return cast("list[Receipt]", receipts)
+        return cast("list[IngestResult]", receipts)
 
-    async def _send(self, batch: Sequence[Sequence[Arrival]]) -> list[list[Receipt | None]]:
+    async def _send(self, batch: Sequence[Sequence[IngestRequest]]) -> list[list[IngestResult | None]]:
         arguments: list[Argument] = [self._backlog_events_max]
         for arrivals in batch:
             arguments.append(len(arrivals))
             for arrival in arrivals:
-                arguments += arrival_arguments(arrival)
+                arguments += ingest_arguments(arrival)
         holders: list[bytes] = await self._client.call(INGEST, arguments, seconds_max=self._seconds_max)
         remaining = iter(holders)
         return [[_receipt(arrival, next(remaining)) for arrival in arrivals] for arrivals in batch]
 
 
-def arrival_arguments(arrival: Arrival) -> tuple[Argument, ...]:
+def ingest_arguments(arrival: IngestRequest) -> tuple[Argument, ...]:
     """Write an arrival as the scripts take it: id, claim, window_ms, lane, delivery, job payload.
 
     The payload has no arguments: what such a job is for stands in its id, and each byte is there once a record.
@@ -78,13 +78,13 @@ def arrival_arguments(arrival: Arrival) -> tuple[Argument, ...]:
         f"{event.source}:{arrival.claim}",
         arrival.window_ms,
         lane,
-        pack_event(event),
+        encode_event(event),
         encode_job(LANE_FUNCTION, ()),
     )
 
 
-def _receipt(arrival: Arrival, holder: bytes) -> Receipt | None:
+def _receipt(arrival: IngestRequest, holder: bytes) -> IngestResult | None:
     text = holder.decode()
     if not text:
         return None  # the backlog was full
-    return Receipt("queued" if text == arrival.event.id else "duplicate", text)
+    return IngestResult("queued" if text == arrival.event.id else "duplicate", text)

@@ -32,7 +32,7 @@ encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder(enc_hook=_as_text).enco
 _decoder = msgspec.msgpack.Decoder(dict[str, Any])
 
 
-def decode(payload: bytes) -> dict[str, Any]:
+def decode_payload(payload: bytes) -> dict[str, Any]:
     """Read a payload.
 
     Raises:
@@ -52,7 +52,7 @@ def decode_job(payload: bytes) -> Payload:
     Raises:
         msgspec.DecodeError: it cannot be read as a job.
     """
-    fields = decode(payload)
+    fields = decode_payload(payload)
     try:
         return Payload(str(fields["f"]), tuple(fields["a"]), fields["k"], fields["t"], fields["et"])
     except (KeyError, TypeError) as error:

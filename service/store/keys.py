@@ -52,7 +52,7 @@ class Keys(Struct, frozen=True):
         """Where the event stands."""
         return f"{self.prefix}event:{event_id}"
 
-    def story(self, event_id: str) -> str:
+    def history(self, event_id: str) -> str:
         """What became of the event, line by line."""
         return f"{self.prefix}story:{event_id}"
 

@@ -9,18 +9,18 @@ from service.errors import LeaseLost, PermanentError
 from service.settings import Settings
 from service.store.batching import Batcher
 from service.store.client import Argument, Client
-from service.store.connection import Answer
+from service.store.connection import StoreReply
 from service.store.ingest import EFFECTS_FUNCTION
 from service.store.jobs import encode_job
 from service.store.last_states import LastState, read_last_state, short_digest
 from service.store.outputs import Output, output_arguments
-from service.store.packing import fold, unfold
+from service.store.packing import compress_history, decompress_history
 from service.store.scripts import DECIDE, SETTLE
 
-Step = Literal["note", "end", "bury", "defer", "postpone", "hold", "release"]
+LaneStep = Literal["note", "end", "bury", "defer", "postpone", "hold", "release"]
 
 
-class Head(Struct, frozen=True):
+class LaneHead(Struct, frozen=True):
     """The event a run is to work on, as the store has it.
 
     `attempts` counts this run, `worker_crashes` the runs that ended without a word. `history` is there once it was
@@ -41,7 +41,7 @@ class Head(Struct, frozen=True):
     waiting: int = 1
 
 
-class Decided(Struct, frozen=True):
+class DecisionWrite(Struct, frozen=True):
     """A decision to write. `outcome` ends the event at once; empty where effects follow."""
 
     job: str
@@ -57,7 +57,7 @@ class Decided(Struct, frozen=True):
     more: bool
 
 
-class Settled(Struct, frozen=True):
+class SettlementWrite(Struct, frozen=True):
     """What became of the effects, or of the attempt, and the step that follows.
 
     `outcome` names the end, or what the event waits for; `outputs` are those of effects that the ledger says are
@@ -67,7 +67,7 @@ class Settled(Struct, frozen=True):
     job: str
     token: str
     event_id: str
-    step: Step
+    step: LaneStep
     history: bytes = b""
     ledger: str = ""
     outcome: str = ""
@@ -76,11 +76,11 @@ class Settled(Struct, frozen=True):
     outputs: Sequence[Output] = ()
 
 
-class Onward(Struct, frozen=True):
+class NextEvent(Struct, frozen=True):
     """Where the job stands after a write: ours with the same event (`kept`), or with the lane's next one (`head`)."""
 
     kept: bool = False
-    head: Head | None = None
+    head: LaneHead | None = None
     last: LastState | None = None
     now_ms: int = 0
 
@@ -96,10 +96,10 @@ class Lanes:
         # Longer would be in vain: once the lease has ended, the token is refused.
         self._seconds_max = settings.lease_seconds
         limits = settings.store_batch_max, settings.store_batches_in_flight_max
-        self._decisions: Batcher[Decided, Any] = Batcher(self._decide, *limits)
-        self._settlements: Batcher[Settled, Any] = Batcher(self._settle, *limits)
+        self._decisions: Batcher[DecisionWrite, Any] = Batcher(self._decide, *limits)
+        self._settlements: Batcher[SettlementWrite, Any] = Batcher(self._settle, *limits)
 
-    async def decide(self, decided: Decided) -> Onward:
+    async def decide(self, decided: DecisionWrite) -> NextEvent:
         """Write a decision, before any of its effects.
 
         Raises:
@@ -108,7 +108,7 @@ class Lanes:
         """
         return _onward(await self._decisions.submit(decided), decided.event_id)
 
-    async def settle(self, settled: Settled) -> Onward:
+    async def settle(self, settled: SettlementWrite) -> NextEvent:
         """Write results and take the step.
 
         Raises:
@@ -123,30 +123,45 @@ class Lanes:
         await self._decisions.drain()
         await self._settlements.drain()
 
-    async def _decide(self, batch: Sequence[Decided]) -> Sequence[Any]:
+    async def _decide(self, batch: Sequence[DecisionWrite]) -> Sequence[Any]:
         arguments: list[Argument] = [self._record_ms]
         for item in batch:
-            arguments += (item.job, item.token, item.event_id, fold(item.history), item.ledger, item.outcome)
+            arguments += (
+                item.job,
+                item.token,
+                item.event_id,
+                compress_history(item.history),
+                item.ledger,
+                item.outcome,
+            )
             arguments += (short_digest(item.digest), item.version.replace("\n", " "), item.fields, item.change)
             arguments += (self._keep_ms, self._body_ms, int(item.more))
         return await self._client.call(DECIDE, arguments, seconds_max=self._seconds_max)
 
-    async def _settle(self, batch: Sequence[Settled]) -> Sequence[Any]:
+    async def _settle(self, batch: Sequence[SettlementWrite]) -> Sequence[Any]:
         arguments: list[Argument] = []
         for item in batch:
             # Only these steps leave the event off its lane, with a job of its own.
             payload = encode_job(EFFECTS_FUNCTION, ()) if item.step in {"defer", "postpone"} else b""
-            arguments += (item.job, item.token, item.event_id, fold(item.history), item.ledger, item.step, item.outcome)
+            arguments += (
+                item.job,
+                item.token,
+                item.event_id,
+                compress_history(item.history),
+                item.ledger,
+                item.step,
+                item.outcome,
+            )
             arguments += (item.delay_ms, payload, self._keep_ms, self._body_ms, int(item.more), len(item.outputs))
             for output in item.outputs:
                 arguments += output_arguments(output)
         return await self._client.call(SETTLE, arguments, seconds_max=self._seconds_max)
 
 
-def read_head(row: Answer) -> Head:
+def read_head(row: StoreReply) -> LaneHead:
     """Read what `take_up` in shared.lua gives."""
     event_id, received, delivery, attempts, crashes, state, ledger, history, generation, *rest = row
-    return Head(
+    return LaneHead(
         id=event_id.decode(),
         received_ms=int(float(received)) if received else 0,
         delivery=delivery,
@@ -154,18 +169,18 @@ def read_head(row: Answer) -> Head:
         worker_crashes=crashes,
         state=cast("bytes", state).decode(),
         ledger=cast("bytes", ledger).decode(),
-        history=unfold(history),
+        history=decompress_history(history),
         generation=generation,
         waiting=rest[0] if rest else 1,
     )
 
 
-def _onward(answer: Answer, event_id: str) -> Onward:
+def _onward(answer: StoreReply, event_id: str) -> NextEvent:
     word: bytes = answer[0]
     if word == b"lost":
         raise LeaseLost(event_id)
     if word == b"known":
         raise PermanentError("effect_known_done", f"an effect of {event_id} is known done and was about to be undone")
     if word == b"next":
-        return Onward(kept=True, head=read_head(answer[2]), last=read_last_state(answer[3]), now_ms=answer[1])
-    return Onward(kept=word == b"ok")
+        return NextEvent(kept=True, head=read_head(answer[2]), last=read_last_state(answer[3]), now_ms=answer[1])
+    return NextEvent(kept=word == b"ok")

@@ -9,7 +9,7 @@ from service.settings import Settings
 from service.store.client import Argument, Client
 from service.store.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from service.store.keys import Keys
-from service.store.lanes import Head, read_head
+from service.store.lanes import LaneHead, read_head
 from service.store.last_states import LastState, read_last_state
 from service.store.scripts import CLAIM, FINISH, RENEW
 
@@ -26,7 +26,7 @@ class Job(Struct, frozen=True):
     due_ms: int
     claimed_ms: int
     payload: bytes | None
-    head: Head | None = None
+    head: LaneHead | None = None
     last: LastState | None = None
     tries: int = 0
     function: str = ""
@@ -34,7 +34,7 @@ class Job(Struct, frozen=True):
     name: str = ""
 
 
-class Next(Struct, frozen=True):
+class ClaimResult(Struct, frozen=True):
     """What a claim gives: the store's clock, when the next job is due (None: the queue is empty), and the jobs.
 
     `suspect` is a job that was left because its event is to be run by a worker that has nothing else in hand.
@@ -46,7 +46,7 @@ class Next(Struct, frozen=True):
     suspect: str = ""
 
 
-class FinishedJob(Struct, frozen=True):
+class JobEnd(Struct, frozen=True):
     """How a job of arq's own ends: `argument` is the result, the delay in ms, or the reason."""
 
     id: str
@@ -73,7 +73,7 @@ class Leases:
         """Whether so many runs of its event died that one more would bury it; it is run beside nothing else."""
         return job.head is not None and job.head.worker_crashes >= self._suspect_deaths
 
-    async def claim(self, jobs_max: int, in_hand: int = 0, suspect: str = "") -> Next:
+    async def claim(self, jobs_max: int, in_hand: int = 0, suspect: str = "") -> ClaimResult:
         """Take up at most `jobs_max` due jobs besides so many `in_hand`, or the `suspect` that an earlier claim left.
 
         After a failure the same call is made again, and gives the same jobs.
@@ -90,7 +90,7 @@ class Leases:
         self._answered = True
         now_ms, due_ms, rows, left = answer
         jobs = [self._job(row, f"{self._worker}:{self._call}", now_ms) for row in rows]
-        return Next(now_ms, int(float(due_ms)) if due_ms else None, jobs, left.decode() if left else "")
+        return ClaimResult(now_ms, int(float(due_ms)) if due_ms else None, jobs, left.decode() if left else "")
 
     async def renew(self, leases: Sequence[tuple[str, str]]) -> list[str]:
         """Extend the leases, each a job's id and token; give the ids of those that are in other hands.
@@ -103,7 +103,7 @@ class Leases:
             arguments += lease
         return [job.decode() for job in await self._client.call(RENEW, arguments, seconds_max=0)]
 
-    async def finish(self, jobs: Sequence[FinishedJob], seconds_max: float | None = None) -> list[bool]:
+    async def finish(self, jobs: Sequence[JobEnd], seconds_max: float | None = None) -> list[bool]:
         """End jobs that are arq's own, or release any; False where the lease was lost.
 
         Tried for `seconds_max`, as long as a lease lives if that is not given.

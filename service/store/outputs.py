@@ -3,14 +3,14 @@
 from msgspec import Struct
 
 from service.store.client import Argument
-from service.store.ingest import Arrival, arrival_arguments
+from service.store.ingest import IngestRequest, ingest_arguments
 
 
 class EmittedEvent(Struct, frozen=True):
     """A derived event, by the effect at `place` of its decision."""
 
     place: int
-    arrival: Arrival
+    arrival: IngestRequest
 
 
 class StreamEntry(Struct, frozen=True):
@@ -30,5 +30,5 @@ Output = EmittedEvent | StreamEntry
 def output_arguments(output: Output) -> tuple[Argument, ...]:
     """Write an output as settle.lua takes it: the place from 1, its kind, and six that depend on the kind."""
     if isinstance(output, EmittedEvent):
-        return (output.place + 1, "event", *arrival_arguments(output.arrival))
+        return (output.place + 1, "event", *ingest_arguments(output.arrival))
     return (output.place + 1, "entry", output.stream, output.length_max, output.event_id, output.rule, output.data, "")

@@ -14,7 +14,7 @@ INDEXES: tuple[Index, ...] = ("open", "dead", "ended")
 STREAM_ENTRIES_PER_CALL = 500
 
 
-class Beat(Struct, frozen=True):
+class Heartbeat(Struct, frozen=True):
     """A worker's last heartbeat: the jobs it ran, and until when (seconds since the epoch) it is believed to live."""
 
     worker: str
@@ -47,7 +47,7 @@ class PollState(Struct, frozen=True):
     polling: bool
 
 
-class Overview:
+class StoreInspector:
     """Every method raises StoreUnavailable where the store does not answer."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
@@ -71,7 +71,7 @@ class Overview:
         """
         return {index: await self._client.command("ZCARD", self._keys.named(index)) for index in INDEXES}
 
-    async def moment(self, event_id: str) -> int:
+    async def event_time_ms(self, event_id: str) -> int:
         """When (ms) an event arrived, died or ended, whichever was last; 0 where no index has it.
 
         Raises:
@@ -83,7 +83,7 @@ class Overview:
                 return int(float(score))
         return 0
 
-    async def holder(self, source: str, claim: str) -> str | None:
+    async def event_id_of_key(self, source: str, claim: str) -> str | None:
         """The id of the event that holds an event key.
 
         Raises:
@@ -92,17 +92,17 @@ class Overview:
         held: bytes | None = await self._client.command("GET", self._keys.named(f"claim:{source}:{claim}"))
         return held.decode() if held else None
 
-    async def beats(self) -> list[Beat]:
+    async def heartbeats(self) -> list[Heartbeat]:
         """Every worker's last heartbeat, those of workers that vanished included.
 
         Raises:
             StoreUnavailable: no answer.
         """
         flat: list[bytes] = await self._client.command("HGETALL", self._keys.named("workers"))
-        found: list[Beat] = []
+        found: list[Heartbeat] = []
         for name, beat in zip(flat[::2], flat[1::2], strict=True):
             until, _, running = beat.decode().partition(" ")
-            found.append(Beat(name.decode(), int(running), float(until)))
+            found.append(Heartbeat(name.decode(), int(running), float(until)))
         return sorted(found, key=lambda beat: beat.worker)
 
     async def sweep(self) -> SweepState:
@@ -136,7 +136,7 @@ class Overview:
                 found.append(PollState(source, *counts, polling=bool(polling)))
         return found
 
-    async def forget_polled(self, source: str, record_id: str, *, erase: bool) -> int:
+    async def erase_poll_state(self, source: str, record_id: str, *, erase: bool) -> int:
         """Forget what a poll has last seen of a record, or only look; give how much there was, 0 or 1.
 
         Raises:
@@ -145,7 +145,7 @@ class Overview:
         key = self._keys.named(f"polled:{source}:{bucket_of(record_id)}")
         return await self._client.command("HDEL" if erase else "HEXISTS", key, record_id)
 
-    async def forget_published(self, event_ids: frozenset[str], *, erase: bool) -> int:
+    async def erase_stream_entries(self, event_ids: frozenset[str], *, erase: bool) -> int:
         """Take the entries of events out of the streams of `publish` actions, or only look; give how many there were.
 
         Raises:

@@ -12,7 +12,7 @@ import zlib
 import msgspec
 from msgspec.structs import force_setattr
 
-from service.events import Event, own_traceparent
+from service.events import Event, traceparent_from_id
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -33,7 +33,7 @@ _LONG_TYPES = {short: name for name, short in _SHORT_TYPES.items()}
 _ENDED = b"\x02"
 _STANDS = ("fate", "attempts", "ledger", "generation", "by", "asked", "reason")
 
-STORY_BYTES_MIN = 160
+HISTORY_BYTES_MIN = 160
 _FOLDED = 0x01
 _HEAD_BYTES = 4
 _WINDOW_BITS, _MEMORY_LEVEL = -12, 5
@@ -61,7 +61,7 @@ _body_packer = zstd.ZstdCompressor(level=BODY_LEVEL)
 _folder = zlib.compressobj(1, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL, zdict=_WORDS)
 
 
-def pack_event(event: Event) -> bytes:
+def encode_event(event: Event) -> bytes:
     """Write an event as the store keeps it under its id."""
     headers = dict(event.headers)
     # Nearly every event has these two headers, and their names and types would be kept with each.
@@ -71,7 +71,7 @@ def pack_event(event: Event) -> bytes:
     if "user-agent" in headers:
         headers["u"] = headers.pop("user-agent")
     # What was made of the id is made of it again when it is read.
-    trace = "" if event.traceparent == own_traceparent(event.id) else event.traceparent
+    trace = "" if event.traceparent == traceparent_from_id(event.id) else event.traceparent
     # The id is in the key's name already.
     return _encode((
         event.version, "", event.source, event.type, event.change, event.record, event.occurred_at, headers, trace,
@@ -79,8 +79,8 @@ def pack_event(event: Event) -> bytes:
     ))  # fmt: skip
 
 
-def unpack_event(event_id: str, packed: bytes, *, with_body: bool = True) -> Event:
-    """Read what `pack_event` wrote; without its body, which takes longest to unpack, it is empty there.
+def decode_event(event_id: str, packed: bytes, *, with_body: bool = True) -> Event:
+    """Read what `encode_event` wrote; without its body, which takes longest to unpack, it is empty there.
 
     Raises:
         msgspec.DecodeError: it is not an event of this version or the one before.
@@ -89,7 +89,7 @@ def unpack_event(event_id: str, packed: bytes, *, with_body: bool = True) -> Eve
     if not event.id:  # fresh from the decoder and nobody else's yet
         force_setattr(event, "id", event_id)
     if event.traceparent == "":
-        force_setattr(event, "traceparent", own_traceparent(event_id))
+        force_setattr(event, "traceparent", traceparent_from_id(event_id))
     headers = event.headers
     if (media := headers.pop("t", None)) is not None:
         headers["content-type"] = _LONG_TYPES.get(media, media)
@@ -105,40 +105,40 @@ def unpack_event(event_id: str, packed: bytes, *, with_body: bool = True) -> Eve
     return event
 
 
-def fold(story: bytes) -> bytes:
+def compress_history(history: bytes) -> bytes:
     """Make a part of a story smaller; parts may be appended to one another, folded or not."""
-    if len(story) < STORY_BYTES_MIN:
-        return story
+    if len(history) < HISTORY_BYTES_MIN:
+        return history
     folder = _folder.copy()
-    folded = folder.compress(story) + folder.flush()
+    folded = folder.compress(history) + folder.flush()
     return bytes((_FOLDED,)) + len(folded).to_bytes(_HEAD_BYTES - 1, "big") + folded
 
 
-def split_ended(story: bytes) -> tuple[bytes, dict[str, str]]:
+def split_ended(history: bytes) -> tuple[bytes, dict[str, str]]:
     """Part an ended event's story from where it stands, which end_event in shared.lua keeps behind it."""
-    if not (story.endswith(_ENDED) and story[-5:-1].isdigit()):
-        return story, {}
-    end = len(story) - 5
-    begin = end - int(story[-5:-1])
-    stands = story[begin:end].decode(errors="replace").split("\x1f", len(_STANDS) - 1)
+    if not (history.endswith(_ENDED) and history[-5:-1].isdigit()):
+        return history, {}
+    end = len(history) - 5
+    begin = end - int(history[-5:-1])
+    stands = history[begin:end].decode(errors="replace").split("\x1f", len(_STANDS) - 1)
     named = {name: value for name, value in zip(_STANDS, stands, strict=False) if value}
-    return story[:begin], {"state": "ended", **named}
+    return history[:begin], {"state": "ended", **named}
 
 
-def unfold(story: bytes) -> bytes:
+def decompress_history(history: bytes) -> bytes:
     """Read a whole story of parts; what is damaged, or cut off at the end, is left out."""
-    if bytes((_FOLDED,)) not in story:
-        return story
+    if bytes((_FOLDED,)) not in history:
+        return history
     parts: list[bytes] = []
     at = 0
-    while at < len(story):
-        if story[at] == _FOLDED:
+    while at < len(history):
+        if history[at] == _FOLDED:
             begin = at + _HEAD_BYTES
-            at = begin + int.from_bytes(story[at + 1 : begin], "big")
-            parts.append(_inflated(story[begin:at]))
+            at = begin + int.from_bytes(history[at + 1 : begin], "big")
+            parts.append(_inflated(history[begin:at]))
         else:
-            end = story.find(b"\n", at) + 1 or len(story)
-            parts.append(story[at:end])
+            end = history.find(b"\n", at) + 1 or len(history)
+            parts.append(history[at:end])
             at = end
     return b"".join(parts)
 

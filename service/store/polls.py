@@ -12,18 +12,18 @@ from msgspec import Struct
 
 from service.errors import LeaseLost
 from service.store.client import Argument, Client
-from service.store.connection import Answer
-from service.store.scripts import POLL, STANDING
+from service.store.connection import StoreReply
+from service.store.scripts import POLL, RECORD_STATUS
 
 BUCKETS = 4_096
-SHELF_BUCKETS_MAX = 256
+BUCKETS_PER_CALL_MAX = 256
 """Buckets read in one call."""
 
 _ENTRY = struct.Struct(">8sHB")
 _DELETED, _WATCHED = 1, 2
 
 
-class Seen(Struct, frozen=True):
+class RecordFingerprint(Struct, frozen=True):
     """What was last seen of a record: the beginning of a digest in hex, the count of its changes, two marks.
 
     `watched`: every pass is to show it again.
@@ -40,14 +40,14 @@ class Seen(Struct, frozen=True):
         return _ENTRY.pack(bytes.fromhex(self.digest[:16]), self.changes % 65_536, marks)
 
 
-class Standing(Struct, frozen=True):
+class RecordStatus(Struct, frozen=True):
     """How a record stands: the version of its last decided state, empty where there is none, and its waiting events."""
 
     version: str
     waiting: int
 
 
-class Turn(Struct, frozen=True):
+class PollLease(Struct, frozen=True):
     """Leave to poll: where to go on (None: from the beginning), the number of the pass, what it counted so far."""
 
     cursor: str | None
@@ -63,7 +63,7 @@ class Polls:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def claim(self, source: str, token: str, lease_seconds: float) -> Turn | float:
+    async def claim(self, source: str, token: str, lease_seconds: float) -> PollLease | float:
         """Ask to poll; else how many seconds to wait before asking again.
 
         Raises:
@@ -74,11 +74,11 @@ class Polls:
             # Never 0, or the caller would ask again without a pause.
             return max(answer[1], 1) / 1000
         cursor: bytes = answer[1]
-        return Turn(cursor.decode() or None, *answer[2:])
+        return PollLease(cursor.decode() or None, *answer[2:])
 
     async def known(
         self, source: str, token: str, lease_seconds: float, ids: Sequence[str]
-    ) -> Mapping[str, Seen | None]:
+    ) -> Mapping[str, RecordFingerprint | None]:
         """Give what was last seen of records.
 
         Raises:
@@ -89,17 +89,17 @@ class Polls:
         _, *flat = await self._call(source, token, lease_seconds, "known", *pairs)
         return {record_id: _read(entry) for record_id, entry in zip(ids, flat, strict=True)}
 
-    async def standing(self, lanes: Sequence[str]) -> list[Standing]:
+    async def standing(self, lanes: Sequence[str]) -> list[RecordStatus]:
         """Give how records stand, by the names of their lanes, of which this must be the store.
 
         Raises:
             StoreUnavailable: no answer.
         """
-        flat = await self._client.call(STANDING, lanes, seconds_max=5)
-        return [Standing(flat[i].decode(), flat[i + 1]) for i in range(0, len(flat), 2)]
+        flat = await self._client.call(RECORD_STATUS, lanes, seconds_max=5)
+        return [RecordStatus(flat[i].decode(), flat[i + 1]) for i in range(0, len(flat), 2)]
 
-    async def note(
-        self, source: str, token: str, lease_seconds: float, turn: Turn, entries: Mapping[str, Seen]
+    async def save_page(
+        self, source: str, token: str, lease_seconds: float, turn: PollLease, entries: Mapping[str, RecordFingerprint]
     ) -> None:
         """Write down how far the pass has come, and what was seen.
 
@@ -112,23 +112,23 @@ class Polls:
             parts += (bucket_of(record_id), record_id, seen.entry())
         await self._call(source, token, lease_seconds, "note", *parts)
 
-    async def shelf(self, source: str, token: str, lease_seconds: float) -> dict[str, Seen]:
+    async def known_records(self, source: str, token: str, lease_seconds: float) -> dict[str, RecordFingerprint]:
         """Give all that is known of a source's records, by their ids.
 
         Raises:
             LeaseLost: another one polls now.
             StoreUnavailable: no answer.
         """
-        found: dict[str, Seen] = {}
-        for first in range(0, BUCKETS, SHELF_BUCKETS_MAX):
-            _, *flat = await self._call(source, token, lease_seconds, "shelf", first, first + SHELF_BUCKETS_MAX - 1)
+        found: dict[str, RecordFingerprint] = {}
+        for first in range(0, BUCKETS, BUCKETS_PER_CALL_MAX):
+            _, *flat = await self._call(source, token, lease_seconds, "shelf", first, first + BUCKETS_PER_CALL_MAX - 1)
             for i in range(0, len(flat), 2):
                 seen = _read(flat[i + 1])
                 if seen is not None:
                     found[flat[i].decode()] = seen
         return found
 
-    async def leave(self, source: str, token: str, lease_seconds: float, seconds: float) -> None:
+    async def release(self, source: str, token: str, lease_seconds: float, seconds: float) -> None:
         """Stop within a pass; somebody may go on after so many seconds.
 
         Raises:
@@ -146,7 +146,7 @@ class Polls:
         """
         await self._call(source, token, lease_seconds, "ended", int(seconds * 1000))
 
-    async def _call(self, source: str, token: str, lease_seconds: float, step: str, *rest: Argument) -> Answer:
+    async def _call(self, source: str, token: str, lease_seconds: float, step: str, *rest: Argument) -> StoreReply:
         arguments = (source, token, int(lease_seconds * 1000), step, *rest)
         answer = await self._client.call(POLL, arguments, seconds_max=5)
         if answer and answer[0] == b"lost":
@@ -159,8 +159,8 @@ def bucket_of(record_id: str) -> int:
     return zlib.crc32(record_id.encode()) % BUCKETS
 
 
-def _read(entry: bytes) -> Seen | None:
+def _read(entry: bytes) -> RecordFingerprint | None:
     if len(entry) != _ENTRY.size:
         return None
     digest, changes, marks = _ENTRY.unpack(entry)
-    return Seen(digest.hex(), changes, bool(marks & _DELETED), bool(marks & _WATCHED))
+    return RecordFingerprint(digest.hex(), changes, bool(marks & _DELETED), bool(marks & _WATCHED))

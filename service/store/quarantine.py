@@ -17,12 +17,12 @@ from service.store.keys import Keys
 from service.store.scripts import load_script
 
 SECONDS_MAX = 5.0
-REFUSED_VERSION = 1
+QUARANTINED_VERSION = 1
 MEMORY_RESERVE_PERCENT = 10
 """Of the server's memory: what the quarantine leaves to events before they are refused themselves."""
 
 
-class Refused(Struct, frozen=True, array_like=True):
+class QuarantinedDelivery(Struct, frozen=True, array_like=True):
     """One refused delivery: why (`code`, `http_status`), when (seconds since the epoch), and all that was sent.
 
     `whole` is False where the body was not read to its end; then it is empty, and nothing can be made of it any more.
@@ -41,13 +41,13 @@ class Refused(Struct, frozen=True, array_like=True):
     whole: bool
 
 
-QUARANTINE, DISCARD_REFUSED = load_script("quarantine"), load_script("discard_refused")
+QUARANTINE, DELETE_QUARANTINED = load_script("quarantine"), load_script("discard_refused")
 
 _encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(Refused)
+_decoder = msgspec.msgpack.Decoder(QuarantinedDelivery)
 
 
-class QuarantineShelf:
+class QuarantineStore:
     """Keeps, shows and forgets refused deliveries."""
 
     def __init__(self, client: Client, keys: Keys, settings: Settings) -> None:
@@ -55,7 +55,7 @@ class QuarantineShelf:
         self._keys = keys
         self._settings = settings
 
-    async def keep(self, refused: Sequence[Refused]) -> int:
+    async def put(self, deliveries: Sequence[QuarantinedDelivery]) -> int:
         """Keep them within their sources' bounds; give how many older ones had to go.
 
         Raises:
@@ -63,7 +63,7 @@ class QuarantineShelf:
         """
         settings, keep_ms = self._settings, int(self._settings.quarantine_retention_hours * 3_600_000)
         arguments: list[Argument] = [settings.quarantine_deliveries_max, settings.quarantine_bytes_max, keep_ms]
-        for each in refused:
+        for each in deliveries:
             arguments += (each.source, each.id, _encode(each))
         return await self._client.call(QUARANTINE, arguments, seconds_max=SECONDS_MAX)
 
@@ -86,7 +86,7 @@ class QuarantineShelf:
         ids: list[bytes] = await self._client.command("ZRANGE", self._index(source), "+inf", oldest, "BYSCORE", "REV")
         return [each.decode() for each in ids]
 
-    async def read(self, source: str, ids: Sequence[str]) -> list[Refused]:
+    async def read(self, source: str, ids: Sequence[str]) -> list[QuarantinedDelivery]:
         """Those of the ids that are still here, in their order.
 
         Raises:
@@ -97,7 +97,7 @@ class QuarantineShelf:
         kept: list[bytes | None] = await self._client.command("HMGET", f"{self._index(source)}:kept", *ids)
         return [_decoder.decode(each) for each in kept if each is not None]
 
-    async def get(self, refused_id: str) -> Refused | None:
+    async def get(self, quarantined_id: str) -> QuarantinedDelivery | None:
         """The one of that id, None if it is not, or no longer, here.
 
         Raises:
@@ -105,7 +105,7 @@ class QuarantineShelf:
         """
         # The id does not tell its source; there are few, and only a person asks.
         for source in await self.sources():
-            found = await self.read(source, [refused_id])
+            found = await self.read(source, [quarantined_id])
             if found:
                 return found[0]
         return None
@@ -126,7 +126,7 @@ class QuarantineShelf:
         Raises:
             StoreUnavailable: not known to be done; may be repeated.
         """
-        return await self._client.call(DISCARD_REFUSED, (source, *ids), seconds_max=SECONDS_MAX)
+        return await self._client.call(DELETE_QUARANTINED, (source, *ids), seconds_max=SECONDS_MAX)
 
     def _index(self, source: str) -> str:
         return self._keys.named(f"quarantine:{source}")

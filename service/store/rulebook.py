@@ -20,7 +20,7 @@ _DEFLATED = b"x"
 _DAY_MS = 86_400_000
 
 
-class RulebookShelf:
+class RulebookStore:
     """Reads and publishes versions. A document is bytes to this room; what it means is `service.rules`' business.
 
     A version stays on the shelf while it is in force or a decision may name it: as long as decisions and dead letters

@@ -5,10 +5,10 @@ from msgspec import Struct
 from service.store.client import Client
 from service.store.durability import parse_info
 from service.store.keys import Keys
-from service.store.scripts import SAMPLE
+from service.store.scripts import QUEUE_STATS
 
 
-class QueueSample(Struct, frozen=True):
+class QueueStats(Struct, frozen=True):
     """Counts of jobs (`due`, `deferred`, `running`), of events (`pending`, `dead_letters`) and of `workers` alive.
 
     `oldest_age_ms` is the oldest event's age, `memory_percent` the part of the store's limit, 0 where it has none.
@@ -25,14 +25,14 @@ class QueueSample(Struct, frozen=True):
     workers: int
 
 
-class Sampler:
+class QueueStatsReader:
     """Takes samples, and writes each worker's heartbeat, from which the number of running jobs is known."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client
         self._workers_key = keys.named("workers")
 
-    async def beat(self, worker: str, running: int, now: float, seconds_max: float) -> None:
+    async def heartbeat(self, worker: str, running: int, now: float, seconds_max: float) -> None:
         """Say that `worker` lives and runs that many jobs; believed for `seconds_max`.
 
         Raises:
@@ -40,7 +40,7 @@ class Sampler:
         """
         await self._client.command("HSET", self._workers_key, worker, f"{now + seconds_max:.0f} {running}")
 
-    async def leave(self, worker: str) -> None:
+    async def remove_worker(self, worker: str) -> None:
         """Say that `worker` is going.
 
         Raises:
@@ -48,13 +48,13 @@ class Sampler:
         """
         await self._client.command("HDEL", self._workers_key, worker)
 
-    async def sample(self, now: float) -> QueueSample:
+    async def sample(self, now: float) -> QueueStats:
         """Count.
 
         Raises:
             StoreUnavailable: no answer.
         """
-        due, queued, pending, oldest_age_ms, dead_letters = await self._client.call(SAMPLE, (), seconds_max=0)
+        due, queued, pending, oldest_age_ms, dead_letters = await self._client.call(QUEUE_STATS, (), seconds_max=0)
         memory_bytes, memory_percent = await self.memory()
         beats: list[bytes] = await self._client.command("HVALS", self._workers_key)
         alive = [int(running) for until, running in (beat.split() for beat in beats) if float(until) >= now]
@@ -62,7 +62,7 @@ class Sampler:
         running = sum(alive)
         # Seen at three moments: what moved in between must not make it negative.
         deferred = max(queued - due - running, 0)
-        return QueueSample(
+        return QueueStats(
             due, deferred, running, pending, oldest_age_ms, dead_letters, memory_bytes, memory_percent, len(alive)
         )
 

@@ -36,9 +36,9 @@ def load_script(name: str) -> Script:
 INGEST, CLAIM, RENEW, DECIDE, SETTLE, FINISH = map(
     load_script, ("ingest", "claim", "renew", "decide", "settle", "finish")
 )
-SAMPLE, PUBLISH, REPLAY, DISCARD, SWEEP, PAGE, ERASE, CENSUS = map(
+QUEUE_STATS, PUBLISH, REPLAY, DISCARD, SWEEP, PAGE, ERASE, MEMORY_USAGE = map(
     load_script, ("sample", "publish", "replay", "discard", "sweep", "page", "erase", "census")
 )
-PERMIT, PASSED, RESTS, TOKEN, POLL, STANDING, SHOW = map(
+THROTTLE_ACQUIRE, THROTTLE_RELEASE, OPEN_CIRCUITS, TOKEN, POLL, RECORD_STATUS, SHOW = map(
     load_script, ("permit", "passed", "rests", "token", "poll", "standing", "show")
 )

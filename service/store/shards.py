@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
-from service.errors import ConfigError, StoreUnavailable, StoreUnsafe
+from service.errors import ConfigError, StoreNotDurable, StoreUnavailable
 from service.settings import Settings
-from service.store.ingest import Arrival, Receipt
-from service.store.quarantine import Refused
-from service.store.sample import QueueSample
+from service.store.ingest import IngestRequest, IngestResult
+from service.store.quarantine import QuarantinedDelivery
+from service.store.sample import QueueStats
 from service.store.store import Store, open_store
 
 
@@ -46,7 +46,7 @@ class Shards:
         """The store of a lane."""
         return self.stores[shard_of(lane, len(self.stores))]
 
-    async def ingest_all(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
+    async def ingest_all(self, arrivals: Sequence[IngestRequest]) -> list[IngestResult]:
         """Take in the events of one delivery; receipts in order.
 
         Atomic where one store holds them all. Otherwise a store that fails makes the sender repeat the delivery, and
@@ -55,7 +55,7 @@ class Shards:
         Raises:
             StoreUnavailable, StoreFull, StoreUnsafe: as `Store.ingest_all`, of any of the stores.
         """
-        receipts: dict[int, Receipt] = {}
+        receipts: dict[int, IngestResult] = {}
         by_store: dict[int, list[int]] = {}
         for place, arrival in enumerate(arrivals):
             by_store.setdefault(shard_of(arrival.event.record.lane, len(self.stores)), []).append(place)
@@ -73,12 +73,12 @@ class Shards:
         """
         outcomes = await asyncio.gather(*(store.check() for store in self.stores), return_exceptions=True)
         troubles = [outcome for outcome in outcomes if outcome is not None]
-        unsafe = [trouble for trouble in troubles if isinstance(trouble, StoreUnsafe)]
+        unsafe = [trouble for trouble in troubles if isinstance(trouble, StoreNotDurable)]
         # A store that is away refuses its own records only; one that may lose events is a mistake to be mended.
         if unsafe or len(troubles) == len(self.stores):
             raise (unsafe or troubles)[0]
 
-    async def sample(self) -> QueueSample:
+    async def sample(self) -> QueueStats:
         """Count what waits, over all stores; the oldest age and the fullest memory are the worst one's.
 
         Raises:
@@ -86,12 +86,12 @@ class Shards:
         """
         samples = await asyncio.gather(*(store.sample() for store in self.stores))
         worst = {"oldest_age_ms", "memory_percent"}
-        names = QueueSample.__struct_fields__
-        return QueueSample(
+        names = QueueStats.__struct_fields__
+        return QueueStats(
             **{name: (max if name in worst else sum)(getattr(sample, name) for sample in samples) for name in names}
         )
 
-    async def keep_refused(self, refused: Sequence[Refused]) -> int:
+    async def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery]) -> int:
         """Keep refused deliveries on the first store that takes them.
 
         Raises:
@@ -99,10 +99,10 @@ class Shards:
         """
         for store in self.stores[:-1]:
             try:
-                return await store.keep_refused(refused)
-            except (StoreUnavailable, StoreUnsafe):
+                return await store.quarantine_deliveries(deliveries)
+            except (StoreUnavailable, StoreNotDurable):
                 continue
-        return await self.stores[-1].keep_refused(refused)
+        return await self.stores[-1].quarantine_deliveries(deliveries)
 
     async def close(self) -> None:
         """Close every store."""
@@ -116,7 +116,7 @@ async def open_shards(settings: Settings) -> Shards | Store:
     Raises:
         ConfigError: a URL cannot be read.
         StoreUnavailable: nobody answers.
-        StoreUnsafe: one does not keep what WAYBILL_DURABILITY promises.
+        StoreNotDurable: one does not keep what WAYBILL_DURABILITY promises.
     """
     urls = shard_urls(settings)
     if len(urls) == 1:

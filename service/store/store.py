@@ -7,23 +7,23 @@ from collections.abc import Sequence
 from service.errors import StoreFull, StoreUnavailable
 from service.events import Event
 from service.settings import Settings
-from service.store.census import Census
+from service.store.census import MemoryUsage
 from service.store.client import Client
-from service.store.events import Events
-from service.store.ingest import Arrival, Ingest, Receipt
+from service.store.events import EventReader
+from service.store.ingest import Ingest, IngestRequest, IngestResult
 from service.store.keys import Keys
 from service.store.lanes import Lanes
 from service.store.leases import Leases
-from service.store.limits import Limits
+from service.store.limits import ThrottleStore
 from service.store.polls import Polls
-from service.store.quarantine import MEMORY_RESERVE_PERCENT, QuarantineShelf, Refused
+from service.store.quarantine import MEMORY_RESERVE_PERCENT, QuarantinedDelivery, QuarantineStore
 from service.store.replay import Replays
-from service.store.rulebook import RulebookShelf
-from service.store.sample import QueueSample, Sampler
+from service.store.rulebook import RulebookStore
+from service.store.sample import QueueStats, QueueStatsReader
 from service.store.sweep import Sweeper
-from service.store.tokens import Tokens
+from service.store.tokens import SharedTokenCache
 
-MEMORY_LOOK_SECONDS = 1.0
+MEMORY_CHECK_SECONDS = 1.0
 
 
 class Store:
@@ -33,31 +33,31 @@ class Store:
         self.settings = settings
         self.client = Client(settings)
         self.keys = Keys(settings.key_prefix, settings.queue)
-        self.rulebook = RulebookShelf(self.client, self.keys, settings)
-        self.events = Events(self.client, self.keys)
-        self.census = Census(self.client, self.events)
+        self.rulebook = RulebookStore(self.client, self.keys, settings)
+        self.events = EventReader(self.client, self.keys)
+        self.census = MemoryUsage(self.client, self.events)
         self.lanes = Lanes(self.client, settings)
         self.replays = Replays(self.client, settings)
         self.sweeper = Sweeper(self.client, settings)
-        self.quarantine = QuarantineShelf(self.client, self.keys, settings)
-        self.sampler = Sampler(self.client, self.keys)
-        self.limits = Limits(self.client)
-        self.tokens = Tokens(self.client, settings.fetch_timeout_seconds)
+        self.quarantine = QuarantineStore(self.client, self.keys, settings)
+        self.sampler = QueueStatsReader(self.client, self.keys)
+        self.limits = ThrottleStore(self.client)
+        self.tokens = SharedTokenCache(self.client, settings.fetch_timeout_seconds)
         self.polls = Polls(self.client)
         self._ingest = Ingest(self.client, settings)
         self._memory_percent = 0
         self._memory_known_until = 0.0
 
-    async def ingest(self, event: Event, claim: str, window_ms: int) -> Receipt:
+    async def ingest(self, event: Event, claim: str, window_ms: int) -> IngestResult:
         """Take in one event; returns once it is as safe as WAYBILL_DURABILITY says.
 
         Raises:
             StoreUnavailable: not known to be safe.
             StoreFull: memory or backlog is at its limit; nothing was written.
         """
-        return (await self.ingest_all((Arrival(event, claim, window_ms),)))[0]
+        return (await self.ingest_all((IngestRequest(event, claim, window_ms),)))[0]
 
-    async def ingest_all(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
+    async def ingest_all(self, arrivals: Sequence[IngestRequest]) -> list[IngestResult]:
         """Take in the events of one delivery, all or none; receipts in order.
 
         Raises:
@@ -65,12 +65,12 @@ class Store:
         """
         if time.monotonic() >= self._memory_known_until:
             with contextlib.suppress(StoreUnavailable):  # the call below waits for the store, a look does not
-                await self._look_at_memory()
+                await self._check_memory()
         if self._memory_percent >= self.settings.store_memory_percent_max:
             raise StoreFull(f"the store's memory is {self._memory_percent} % full", self.settings.retry_after_seconds)
         return await self._ingest.submit(arrivals)
 
-    async def keep_refused(self, refused: Sequence[Refused]) -> int:
+    async def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery]) -> int:
         """Put refused deliveries into quarantine; give how many older ones had to go.
 
         Raises:
@@ -78,10 +78,10 @@ class Store:
             StoreFull: the server is nearly as full as events may make it.
         """
         if time.monotonic() >= self._memory_known_until:
-            await self._look_at_memory()
+            await self._check_memory()
         if self._memory_percent >= self.settings.store_memory_percent_max - MEMORY_RESERVE_PERCENT:
             raise StoreFull(f"the store's memory is {self._memory_percent} % full", self.settings.retry_after_seconds)
-        return await self.quarantine.keep(refused)
+        return await self.quarantine.put(deliveries)
 
     async def check(self) -> None:
         """Return if the store can accept durably now.
@@ -89,13 +89,13 @@ class Store:
         Raises:
             StoreUnavailable, StoreFull, StoreUnsafe: it cannot.
         """
-        await self._look_at_memory()
+        await self._check_memory()
         if self._memory_percent >= self.settings.store_memory_percent_max:
             raise StoreFull(f"the store's memory is {self._memory_percent} % full", self.settings.retry_after_seconds)
         # A write, since a server that is full, demoted or read-only still answers questions.
         await self.client.command("SET", self.keys.named("tick"), int(time.time() * 1000))
 
-    async def sample(self) -> QueueSample:
+    async def sample(self) -> QueueStats:
         """Count what waits.
 
         Raises:
@@ -112,9 +112,9 @@ class Store:
         await self.lanes.drain()
         await self.client.close()
 
-    async def _look_at_memory(self) -> None:
+    async def _check_memory(self) -> None:
         # Set before the answer is here, so that of many callers at once only one asks.
-        self._memory_known_until = time.monotonic() + MEMORY_LOOK_SECONDS
+        self._memory_known_until = time.monotonic() + MEMORY_CHECK_SECONDS
         _, self._memory_percent = await self.sampler.memory()
 
 
@@ -124,7 +124,7 @@ async def open_store(settings: Settings) -> Store:
     Raises:
         ConfigError: WAYBILL_REDIS_URL cannot be read.
         StoreUnavailable: nobody answers.
-        StoreUnsafe: the server does not keep what WAYBILL_DURABILITY promises.
+        StoreNotDurable: the server does not keep what WAYBILL_DURABILITY promises.
     """
     store = Store(settings)
     await store.check()

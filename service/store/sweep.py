@@ -13,7 +13,7 @@ from service.store.jobs import encode_job
 from service.store.scripts import SWEEP
 
 
-class Swept(Struct, frozen=True):
+class SweepReport(Struct, frozen=True):
     """What one sweep mended or forgot, by name, such as `lane_without_job`, `open_without_lane`, `ended_expired`.
 
     `more`: the pass is not over, the next slice need not wait long.
@@ -43,7 +43,7 @@ class Sweeper:
         self._dead_ms = int(settings.dead_letter_retention_days * 86_400_000)
         self._ends = int(settings.body_retention_hours * 3_600_000), int(settings.lease_seconds * 1000)
 
-    async def sweep(self, sweeper: str) -> Swept | None:
+    async def sweep(self, sweeper: str) -> SweepReport | None:
         """Sweep one slice; None if another one is at it.
 
         Raises:
@@ -56,4 +56,4 @@ class Sweeper:
             return None
         flat: list[bytes | int] = answer[1]
         names = [name.decode() for name in flat[::2] if isinstance(name, bytes)]
-        return Swept(dict(zip(names, (int(number) for number in flat[1::2]), strict=True)), bool(answer[2]))
+        return SweepReport(dict(zip(names, (int(number) for number in flat[1::2]), strict=True)), bool(answer[2]))

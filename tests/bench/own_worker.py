@@ -23,13 +23,13 @@ from msgspec import structs
 
 from service.config import load_config
 from service.events import Delivery, Fact, RecordRef
-from service.garbage import settle_memory
+from service.garbage import tune_garbage_collector
 from service.log import configure
-from service.platforms.base import FetchContext, Fetched
+from service.platforms.base import CallContext, FetchedRecord
 from service.settings import load_settings
 from service.store.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from tests.bench.material import decoded_order, order_json
-from workers.commands import joined
+from workers.commands import open_dependencies
 from workers.process import finish_effects, process_lane
 from workers.worker import LeaseWorker
 
@@ -45,18 +45,18 @@ class Cached:
 
     def __init__(self) -> None:
         raw = msgspec.json.decode(order_json("po"))
-        self._fetched = Fetched(
+        self._fetched = FetchedRecord(
             decoded_order("po"), raw, "2026-03-02T10:00:00.000000Z", STATE_DIGEST, 200, "bench.purchase_order.get", 0.0
         )
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         raise NotImplementedError(delivery.source)
 
-    async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:
+    async def resolve(self, ref: RecordRef, context: CallContext) -> tuple[RecordRef, ...]:
         _ = context
         return (ref,)
 
-    async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:
+    async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
         _ = ref, context
         return self._fetched
 
@@ -70,14 +70,14 @@ async def run(what: str) -> dict[str, Any]:
     settings = load_settings(os.environ)
     config = load_config(Path(settings.config), os.environ)
     async with AsyncExitStack() as stack:
-        tools = await stack.enter_async_context(joined(settings, config, os.environ))
+        tools = await stack.enter_async_context(open_dependencies(settings, config, os.environ))
         if what == "cached":
             tools = structs.replace(tools, platforms={"pack": Cached()})
-        await tools.rules.first()
+        await tools.rules.wait_for_first()
         lane = timed if what == "idle" else process_lane
         functions = [func(lane, name=LANE_FUNCTION), func(finish_effects, name=EFFECTS_FUNCTION)]  # type: ignore[arg-type]
         worker = LeaseWorker(functions, tools.store, "bench", burst=what != "idle", ctx={"tools": tools})
-        settle_memory()
+        tune_garbage_collector()
         if what == "idle":
             sys.stdout.write("begun\n")
             sys.stdout.flush()

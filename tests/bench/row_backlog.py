@@ -12,7 +12,7 @@ from typing import Any, cast
 import uvloop
 
 from service.settings import Settings
-from service.store import Arrival, Job, Settled, Store, open_store
+from service.store import IngestRequest, Job, SettlementWrite, Store, open_store
 from tests.bench.clock import percentile
 from tests.bench.material import stored_event
 from tests.bench.stage import MEASURED, Stage, pin
@@ -83,9 +83,9 @@ async def fill(store: Store, first: int, count: int) -> None:
         await asyncio.gather(*(take_in(start) for start in range(chunk, end, ARRIVALS_AT_ONCE)))
 
 
-def _arrival(number: int) -> Arrival:
+def _arrival(number: int) -> IngestRequest:
     event = stored_event(number)
-    return Arrival(event, event.id[-24:], WINDOW_MS)
+    return IngestRequest(event, event.id[-24:], WINDOW_MS)
 
 
 async def _ack_ms(store: Store, first: int) -> float:
@@ -116,7 +116,7 @@ async def _claim_us(store: Store, name: str) -> float:
 
 async def _end(store: Store, jobs: Sequence[Job]) -> None:
     ends = [
-        Settled(job.id, job.token, job.head.id, "end", history=b'{"entry":"received"}\n', outcome="unmatched")
+        SettlementWrite(job.id, job.token, job.head.id, "end", history=b'{"entry":"received"}\n', outcome="unmatched")
         for job in jobs
         if job.head
     ]

@@ -8,7 +8,7 @@ import msgspec
 
 from service.actions import load_actions
 from service.rules import Rulebook, Subject
-from service.rules.compiling import by_name, compile_rule
+from service.rules.compiling import actions_by_name, compile_rule
 from service.rules.document import parse_document
 from service.rules.scope import Scope
 from tests.bench.material import OTHER_RULE, REFERENCE_RULE, decoded_order, order_json, stored_event
@@ -67,7 +67,7 @@ def _conditions(loops: int, *, derived: bool) -> float:
     order, raw, event = decoded_order("po-1"), msgspec.json.decode(order_json("po-1")), stored_event(1)
     scope = Scope.of(Subject(event, order, raw, {"status": "ordered"}), datetime.now(UTC))
     [rule] = parse_document(rule_document(REFERENCE_RULE)).rules
-    when = compile_rule(rule, by_name(load_actions()), "rule").when
+    when = compile_rule(rule, actions_by_name(load_actions()), "rule").when
     assert when is not None
     assert when(scope, scope, None) is True
 
@@ -85,7 +85,7 @@ def _microseconds(book: Rulebook, loops: int, previous: str = "ordered") -> floa
 
     def judge() -> None:
         # A fresh subject each time: what is derived once per event has to be derived again.
-        book.judge(Subject(event, order, raw, {"status": previous}), now)
+        book.evaluate(Subject(event, order, raw, {"status": previous}), now)
 
     return min(_loop(judge, loops // SAMPLES + 1) for _ in range(SAMPLES))
 

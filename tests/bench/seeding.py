@@ -10,9 +10,9 @@ from arq.connections import RedisSettings
 
 from service.actions import load_actions
 from service.events import Event
-from service.rules import read_rule_files, version_of, write_document
+from service.rules import document_version, read_rule_files, write_document
 from service.settings import Settings
-from service.store import Arrival, Store, open_store
+from service.store import IngestRequest, Store, open_store
 from tests.bench.material import delivery_body, stored_event
 from tests.bench.stage import Stage
 
@@ -41,7 +41,7 @@ def seed_own(stage: Stage, rules: str, events: int, body_of: Callable[[int], byt
 async def _seed_own(settings: Settings, rules: str, events: int, body_of: Callable[[int], bytes] | None) -> int:
     store = await open_store(settings)
     document = rule_document(rules)
-    await store.rulebook.publish(version_of(document), document, "bench", "", None)
+    await store.rulebook.publish(document_version(document), document, "bench", "", None)
     body_bytes = 0
     for first in range(0, events, ARRIVALS_AT_ONCE):
         numbers = range(first, min(first + ARRIVALS_AT_ONCE, events))
@@ -54,7 +54,7 @@ async def _seed_own(settings: Settings, rules: str, events: int, body_of: Callab
 
 async def _take_in(store: Store, events: Sequence[Event]) -> None:
     # A claim of the real length: the digest is 24 characters.
-    await store.ingest_all([Arrival(event, event.id[-24:], WINDOW_MS) for event in events])
+    await store.ingest_all([IngestRequest(event, event.id[-24:], WINDOW_MS) for event in events])
 
 
 def seed_arq(stage: Stage, jobs: int) -> None:

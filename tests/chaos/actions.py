@@ -3,19 +3,19 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from service.actions import Action, ActionContext, CompileTemplate, Render, Repeat
+from service.actions import Action, ActionContext, CompileTemplate, RetrySafety, TemplateRenderer
 from service.errors import TransientError
 
 
 class Strike(Action, frozen=True, kw_only=True, tag="strike"):
     """Posts to `url`; unsafe, so that whoever counts the posts sees a repetition."""
 
-    repeat: ClassVar[Repeat] = "unsafe"
+    repeat: ClassVar[RetrySafety] = "unsafe"
     summary: ClassVar[str] = "Strikes once."
 
     url: str
 
-    def compile(self, compile_template: CompileTemplate) -> Render:
+    def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         url = compile_template("url", self.url, "url")
         return lambda scope: {"url": url(scope)}
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from service.dev.children import Child, start_child
+from service.dev.children import ChildProcess, start_child
 from service.dev.embedded import EmbeddedValkey, start_valkey
 from service.settings import Settings, load_settings
 from service.store import Store, open_store
@@ -57,8 +57,8 @@ class Fleet:
         self.target = Target(tally)
         self.to_store = Wire(str(directory / "data" / "valkey.sock"))
         self.to_target = Wire(0)
-        self.ingresses: list[Child] = []
-        self.workers: list[Child] = []
+        self.ingresses: list[ChildProcess] = []
+        self.workers: list[ChildProcess] = []
         self.ports = [0, 0]
         self.valkey: EmbeddedValkey | None = None
         self.server_options = ("--appendfsync", appendfsync)
@@ -78,7 +78,7 @@ class Fleet:
         await self.to_store.start()
         self._environ = self.make_environ()
         publishing = self._child("rules", "rules", "apply")
-        assert await asyncio.to_thread(publishing.process.wait, START_SECONDS_MAX) == 0, publishing.last_words()
+        assert await asyncio.to_thread(publishing.process.wait, START_SECONDS_MAX) == 0, publishing.stderr_tail()
         for place in range(2):
             self.ingresses.append(await self.start_ingress(place))
             self.workers.append(await self.start_worker())
@@ -99,14 +99,14 @@ class Fleet:
                 return await asyncio.to_thread(_start_valkey, self.directory / name, preload, options)
         raise RuntimeError("the server does not start")
 
-    async def start_ingress(self, place: int) -> Child:
+    async def start_ingress(self, place: int) -> ChildProcess:
         """Start an ingress on its port; the same one as before it was ended."""
         child = self._child("ingress", "serve", WAYBILL_PORT=str(self.ports[place]), WAYBILL_ADMIN_PORT="0")
         line = await asyncio.to_thread(child.wait_for, _is_started, START_SECONDS_MAX)
         self.ports[place] = int(line["port"])
         return child
 
-    async def start_worker(self) -> Child:
+    async def start_worker(self) -> ChildProcess:
         """Start a worker."""
         child = self._child("worker", "worker", WAYBILL_ADMIN_PORT="0")
         await asyncio.to_thread(child.wait_for, _is_started, START_SECONDS_MAX)
@@ -151,7 +151,7 @@ class Fleet:
         url = f"unix://{self.directory}/data/valkey.sock"
         return load_settings({"WAYBILL_REDIS_URL": url, "WAYBILL_DURABILITY": self.durability})
 
-    def _child(self, name: str, *arguments: str, **environ: str) -> Child:
+    def _child(self, name: str, *arguments: str, **environ: str) -> ChildProcess:
         self._started += 1
         label = f"{name}-{self._started}"
         return start_child(label, arguments, self._environ | environ, self.directory / "logs")

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Generic
 
-from service.errors import StoreUnavailable, StoreUnsafe
+from service.errors import StoreNotDurable, StoreUnavailable
 from service.store import Store
 from tests.chaos.fleet import AnyFleet, running
 from tests.chaos.prober import Prober
@@ -70,7 +70,7 @@ class Rounds(Generic[AnyFleet]):
                     return await _dead_letters(store)
                 finally:
                     await store.close()
-            except (StoreUnavailable, StoreUnsafe):
+            except (StoreUnavailable, StoreNotDurable):
                 if time.monotonic() > deadline:
                     raise
             await asyncio.sleep(0.1)

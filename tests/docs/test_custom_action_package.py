@@ -16,7 +16,7 @@ import pytest
 from service.dev.scenario import purchase_order, updated_order
 from service.dev.senders import call, send
 from service.dev.stack import Stack, open_stack
-from service.dev.switches import Switches
+from service.dev.switches import SandboxClient
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +85,7 @@ def test_a_rule_with_the_action_of_an_installed_package_has_its_effect_once(stac
     applied = waybill(scratch_python, stack, "rules", "apply", str(rules))
     assert applied.returncode == 0, applied.stderr
     worker = stack.start_worker("worker-1")
-    Switches(stack.sandbox_url).put_record(purchase_order("po-7", 100, 40))
+    SandboxClient(stack.sandbox_url).put_record(purchase_order("po-7", 100, 40))
 
     answer = send(stack.service_url, updated_order(stack.workspace.secrets, "po-7", "evt-1"))
 

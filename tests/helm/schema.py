@@ -17,7 +17,7 @@ from service.config import PlatformConfig, SourceConfig
 from service.config.loading import _General
 from service.config.sources import SOURCE_NAME
 from service.envelopes import EnvelopeConfig
-from service.rules.conditions import WORDS
+from service.rules.conditions import NODE_KEYS
 from service.rules.language import Rule
 from service.rules.operators import OPERATORS
 from service.settings import Settings
@@ -234,7 +234,7 @@ def _tighten_rule(found: dict[str, Schema]) -> None:
     """Say what the structs leave to the compiler: one word a node, known operators, the fields of each action."""
     condition = found["Condition"]
     condition["properties"]["op"] = {"enum": sorted(OPERATORS)}
-    condition["oneOf"] = [{"required": [word.rstrip("_")]} for word in WORDS]
+    condition["oneOf"] = [{"required": [word.rstrip("_")]} for word in NODE_KEYS]
     condition["dependencies"] = {"field": ["op"], "any_of": ["where"], "all_of": ["where"], "none_of": ["where"]}
     tags = {str(action.__struct_config__.tag): action.__name__ for action in load_actions()}
     mapping = {tag: f"#/definitions/{name}" for tag, name in tags.items()}

@@ -10,10 +10,10 @@ import pytest
 
 from service.errors import PermanentError, TransientError
 from service.events import RecordRef
-from service.outbound import Outbound
-from service.platforms import FetchContext
+from service.outbound import HttpClient
+from service.platforms import CallContext
 from service.platforms.open_food_network import OpenFoodNetwork
-from service.platforms.open_food_network_client import CustomerAddress, CustomerInput, Place
+from service.platforms.open_food_network_client import CustomerAddress, OpenFoodNetworkCustomerInput, Place
 from service.records import Address, Customer
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
@@ -24,8 +24,8 @@ from .prism import mocked
 pytestmark = pytest.mark.slow
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "open_food_network"
-CONTEXT = FetchContext("e" * 32)
-FULL = CustomerInput(
+CONTEXT = CallContext("e" * 32)
+FULL = OpenFoodNetworkCustomerInput(
     enterprise_id=2,
     email="ann@example.com",
     first_name="Ann",
@@ -50,8 +50,8 @@ def mock(document: Document) -> Iterator[str]:
 
 
 @pytest.fixture
-async def outbound() -> AsyncIterator[Outbound]:
-    async with Outbound(Settings(fetch_timeout_seconds=10)) as client:
+async def outbound() -> AsyncIterator[HttpClient]:
+    async with HttpClient(Settings(fetch_timeout_seconds=10)) as client:
         yield client
 
 
@@ -61,12 +61,12 @@ async def box() -> AsyncIterator[SandboxHandle]:
         yield handle
 
 
-def on(url: str, outbound: Outbound, token: str = "key") -> OpenFoodNetwork:
+def on(url: str, outbound: HttpClient, token: str = "key") -> OpenFoodNetwork:
     return OpenFoodNetwork("ofn", outbound, base_url=url, token=token)
 
 
 @pytest.mark.timeout(360)  # the mock server is installed first where it is not there yet
-async def test_a_customer_is_read_from_the_mock(mock: str, outbound: Outbound) -> None:
+async def test_a_customer_is_read_from_the_mock(mock: str, outbound: HttpClient) -> None:
     fetched = await on(mock, outbound).fetch(RecordRef("ofn", "customer", "1"), CONTEXT)
     assert isinstance(fetched.record, Customer)
     assert (fetched.record.id, fetched.record.reference) == ("1", "BUYER1")
@@ -74,7 +74,7 @@ async def test_a_customer_is_read_from_the_mock(mock: str, outbound: Outbound) -
 
 
 async def test_the_list_is_asked_for_and_read_as_the_document_says(
-    mock: str, document: Document, outbound: Outbound
+    mock: str, document: Document, outbound: HttpClient
 ) -> None:
     platform = on(mock, outbound)
     listing = await platform.list_records("customer", None, CONTEXT)
@@ -86,20 +86,22 @@ async def test_the_list_is_asked_for_and_read_as_the_document_says(
     assert isinstance(page.items[0]["attributes"]["balance"], int | Decimal)
 
 
-async def test_what_the_client_writes_is_what_the_document_allows(mock: str, outbound: Outbound) -> None:
+async def test_what_the_client_writes_is_what_the_document_allows(mock: str, outbound: HttpClient) -> None:
     client = on(mock, outbound).client
     assert (await client.create_customer(FULL)).http_status == 201
-    assert (await client.create_customer(CustomerInput(enterprise_id=2, email="a@example.com"))).id == "1"
+    assert (
+        await client.create_customer(OpenFoodNetworkCustomerInput(enterprise_id=2, email="a@example.com"))
+    ).id == "1"
     assert (await client.update_customer("1", FULL)).http_status == 200
     assert (await client.delete_customer("1")).http_status == 200
 
 
 async def test_the_mock_does_refuse_what_the_document_does_not_allow(
-    mock: str, document: Document, outbound: Outbound
+    mock: str, document: Document, outbound: HttpClient
 ) -> None:
     client = on(mock, outbound).client
 
-    class Nameless(CustomerInput, frozen=True, kw_only=True, omit_defaults=True):
+    class Nameless(OpenFoodNetworkCustomerInput, frozen=True, kw_only=True, omit_defaults=True):
         email: str = ""
 
     with pytest.raises(PermanentError) as refused:
@@ -111,7 +113,7 @@ async def test_the_mock_does_refuse_what_the_document_does_not_allow(
         await client.list_customers(per_page=500)
     assert raised.value.http_status == 422
 
-    class Wider(CustomerInput, frozen=True, kw_only=True):
+    class Wider(OpenFoodNetworkCustomerInput, frozen=True, kw_only=True):
         allow_charges: bool
 
     with pytest.raises(PermanentError) as refused:
@@ -125,7 +127,7 @@ def test_our_samples_are_what_the_document_says(document: Document, sample: Path
 
 
 async def test_the_sandbox_answers_as_the_document_says(
-    box: SandboxHandle, outbound: Outbound, document: Document
+    box: SandboxHandle, outbound: HttpClient, document: Document
 ) -> None:
     async def call(method: str, path: str, body: object = None, key: str = box.token) -> tuple[int, Any]:
         url = box.base_url("open_food_network") + path
@@ -159,7 +161,7 @@ async def test_the_sandbox_answers_as_the_document_says(
 
 
 async def test_the_client_cannot_tell_the_sandbox_from_the_mock(
-    mock: str, box: SandboxHandle, outbound: Outbound
+    mock: str, box: SandboxHandle, outbound: HttpClient
 ) -> None:
     for url, token in ((mock, "key"), (box.base_url("open_food_network"), box.token)):
         platform = on(url, outbound, token)

@@ -26,22 +26,22 @@ from service.dev.boards.panels import ROWS
 from service.dev.boards.questions import (
     COMPONENTS,
     Count,
+    ErrorEvents,
     Levels,
     Lines,
-    Peak,
+    LogQuery,
+    Max,
+    NonJsonLines,
     Quantile,
-    Question,
     Ratio,
-    Strays,
     Sum,
-    Troubles,
     Where,
 )
 from tests.observability.logql import whole
 from tests.observability.material import Line
 from tests.observability.run import Run
 
-QUESTIONS: Sequence[Question] = [question for row in ROWS for panel in row.panels for question in panel.questions]
+QUESTIONS: Sequence[LogQuery] = [question for row in ROWS for panel in row.panels for question in panel.questions]
 SECONDS_MAX = 20.0
 Key = tuple[str, ...]
 
@@ -168,8 +168,8 @@ def test_quantiles_are_those_of_the_run(run: Run, logs: Logs, question: Quantile
         )
 
 
-@pytest.mark.parametrize("question", [each for each in QUESTIONS if isinstance(each, Peak)], ids=to_logsql)
-def test_peaks_are_those_of_the_run(run: Run, logs: Logs, question: Peak) -> None:
+@pytest.mark.parametrize("question", [each for each in QUESTIONS if isinstance(each, Max)], ids=to_logsql)
+def test_peaks_are_those_of_the_run(run: Run, logs: Logs, question: Max) -> None:
     largest = max(line[question.field] for line in matching(run.lines, question.event, ()))
     assert answered(logs.ask(whole(to_logsql(question))), ())[()] == pytest.approx(largest / question.divisor)
 
@@ -188,11 +188,11 @@ def test_ratios_are_those_of_the_run(run: Run, logs: Logs, question: Ratio) -> N
 def test_errors_levels_and_strays_are_those_of_the_run(run: Run, logs: Logs) -> None:
     levels = {key: len(lines) for key, lines in grouped(run.lines, ("level",)).items()}
     assert answered(logs.ask(whole(to_logsql(Levels()))), ("level",)) == levels
-    assert answered(logs.ask(whole(to_logsql(Strays()))), ()) == {(): 0}
+    assert answered(logs.ask(whole(to_logsql(NonJsonLines()))), ()) == {(): 0}
     bad = [line for line in run.lines if line["level"] in {"error", "critical"} and line.get("error_kind")]
     by = (MESSAGE, "error_kind")
     commonest = sorted((len(lines) for lines in grouped(bad, by).values()), reverse=True)[:10]
-    assert sorted(answered(logs.ask(whole(to_logsql(Troubles()))), by).values(), reverse=True) == commonest
+    assert sorted(answered(logs.ask(whole(to_logsql(ErrorEvents()))), by).values(), reverse=True) == commonest
 
 
 def test_the_rate_is_answered_and_an_event_is_shown_from_start_to_end(run: Run, logs: Logs) -> None:

@@ -20,25 +20,25 @@ import uvloop
 from msgspec import structs
 
 from service.actions import Action, ActionContext
-from service.config import Admin, AdminToken
-from service.envelopes.envelope import Told
+from service.config import AdminConfig, AdminToken
+from service.envelopes.envelope import ParsedDelivery
 from service.events import Delivery, Fact, RecordRef
-from service.ingress.admin import AdminParts, admin_router
+from service.ingress.admin import AdminDependencies, admin_router
 from service.ingress.app import build_admin_app, build_app
-from service.ingress.late_store import LateStore
+from service.ingress.late_store import StoreMonitor
 from service.ingress.server import Listener, bind
 from service.log import configure
-from service.oversight.audit import Operator, tell_change
+from service.oversight.audit import Actor, log_admin_change
 from service.oversight.forgetting import COUNTS
-from service.platforms.base import FetchContext, Fetched
+from service.platforms.base import CallContext, FetchedRecord
 from service.secrets import SecretRef
 from service.settings import Settings, load_settings
 from service.signatures import Verified
 from service.sources import Source
-from service.store import Arrival, QueueSample, Receipt, Refused, open_store
+from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, open_store
 from tests.observability.material import PERSONAL
 from tests.workers.house import SINK_RULE, House, open_house
-from workers.lasting import lasting
+from workers.lasting import run_forever
 
 LINE_BYTES_MAX = 1_024
 
@@ -51,10 +51,10 @@ class BrokenPlatform:
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         raise ValueError(f"cannot read {delivery.body!r}")
 
-    async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:
+    async def resolve(self, ref: RecordRef, context: CallContext) -> tuple[RecordRef, ...]:
         raise ValueError(f"cannot follow {ref.id!r} for {context.event_id!r}")
 
-    async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:
+    async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
         raise ValueError(f"invalid customer {PERSONAL['name']!r}, {PERSONAL['phone']} {ref.id!r} {context.event_id!r}")
 
 
@@ -73,13 +73,13 @@ class Anyone:
         return Verified(None, delivery.body)
 
 
-def read_odd(delivery: Delivery) -> Told:
+def read_odd(delivery: Delivery) -> ParsedDelivery:
     """Two records and something that is ignored, or a bug."""
     if delivery.body == b"{}":
         raise ValueError(f"a field of {PERSONAL['street']!r} is missing")
     orders = [RecordRef("pack", "purchase_order", f"odd-{number}") for number in range(2)]
     facts = [*(Fact("order.updated", record.id, "updated", record) for record in orders), Fact("ping", "odd-ping")]
-    return Told(tuple(facts), (delivery.body,) * len(facts))
+    return ParsedDelivery(tuple(facts), (delivery.body,) * len(facts))
 
 
 class UnreadyStore:
@@ -88,17 +88,17 @@ class UnreadyStore:
     def __init__(self, events: Any) -> None:
         self._events = events
 
-    async def ingest_all(self, arrivals: Sequence[Arrival], /) -> list[Receipt]:
+    async def ingest_all(self, arrivals: Sequence[IngestRequest], /) -> list[IngestResult]:
         return await self._events.ingest_all(arrivals)
 
     async def check(self) -> None:
         raise KeyError(PERSONAL["email"])
 
-    async def sample(self) -> QueueSample:
+    async def sample(self) -> QueueStats:
         return await self._events.sample()
 
-    async def keep_refused(self, refused: Sequence[Refused], /) -> int:
-        return await self._events.keep_refused(refused)
+    async def quarantine_deliveries(self, refused: Sequence[QuarantinedDelivery], /) -> int:
+        return await self._events.quarantine_deliveries(refused)
 
 
 async def break_worker(settings: Settings) -> None:
@@ -115,7 +115,7 @@ async def break_worker(settings: Settings) -> None:
             await house.send()
             await run(house)
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(lasting("sweep", break_sweep), 0.1)
+        await asyncio.wait_for(run_forever("sweep", break_sweep), 0.1)
 
 
 async def break_sweep() -> None:
@@ -161,8 +161,8 @@ async def knock_in_vain(settings: Settings) -> None:
     """Calls of the admin API by a stranger, and by somebody whose role is not enough."""
     token = PERSONAL["secret"]
     looker = AdminToken(name="looker", role="viewer", sha256=SecretRef(env="LOOKER"))
-    parts = AdminParts(
-        settings=settings, admin=Admin(tokens=(looker,)), late_store=LateStore(settings, open_store),
+    parts = AdminDependencies(
+        settings=settings, admin=AdminConfig(tokens=(looker,)), late_store=StoreMonitor(settings, open_store),
         environ={"LOOKER": hashlib.sha256(token.encode()).hexdigest()}, platforms={}, sources={}, actions=(),
     )  # fmt: skip
     events = await open_store(settings)
@@ -179,12 +179,12 @@ async def knock_in_vain(settings: Settings) -> None:
 
 def change_something() -> None:
     """The audit lines."""
-    operator = Operator("ops", "operator")
-    tell_change(operator, "rule.updated", "short-receipt", rulebook="0123456789abcdef")
-    tell_change(operator, "event.replayed", "0" * 32, moved_to="lane", rerun_done=False)
-    tell_change(operator, "platform.write_failed", "pack:rule.create", error_kind="timeout", http_status=None)
+    operator = Actor("ops", "operator")
+    log_admin_change(operator, "rule.updated", "short-receipt", rulebook="0123456789abcdef")
+    log_admin_change(operator, "event.replayed", "0" * 32, moved_to="lane", rerun_done=False)
+    log_admin_change(operator, "platform.write_failed", "pack:rule.create", error_kind="timeout", http_status=None)
     erased = dict.fromkeys(COUNTS, 0)
-    tell_change(operator, "customer.erased", "pack:customer:cu-1", **erased)
+    log_admin_change(operator, "customer.erased", "pack:customer:cu-1", **erased)
 
 
 async def break_libraries() -> None:

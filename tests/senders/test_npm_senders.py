@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.errors import Refusal
+from service.errors import Rejection
 from service.events import Delivery, RecordRef
 from service.secrets import SecretRef
 from service.signatures import GitHub, Scheme, Shopify
@@ -33,14 +33,14 @@ def test_what_a_senders_library_signs_is_taken_in(
 ) -> None:
     source = make_source(sender, envelope=ENVELOPE)
     headers = npm_libraries(sender, "sign", BODY, SECRET)
-    (fact,) = source.admit(Delivery("one", PLAIN | headers, BODY, 0)).facts
+    (fact,) = source.verify_and_parse(Delivery("one", PLAIN | headers, BODY, 0)).facts
     assert (fact.type, fact.change) == ("customers/update", "updated")
     assert fact.record == RecordRef("erp", "customer", "706405506930370084")
-    with pytest.raises(Refusal):
-        source.admit(Delivery("one", PLAIN | headers, BODY + b" ", 0))
+    with pytest.raises(Rejection):
+        source.verify_and_parse(Delivery("one", PLAIN | headers, BODY + b" ", 0))
     other = npm_libraries(sender, "sign", BODY, SECRET + "x")
-    with pytest.raises(Refusal):
-        source.admit(Delivery("one", PLAIN | other, BODY, 0))
+    with pytest.raises(Rejection):
+        source.verify_and_parse(Delivery("one", PLAIN | other, BODY, 0))
 
 
 @pytest.mark.parametrize("sender", SCHEMES)
@@ -56,7 +56,9 @@ def test_the_ids_in_shopifys_unsigned_headers_make_nothing_new(
     source = make_source("shopify", envelope=ENVELOPE)
     headers = PLAIN | npm_libraries("shopify", "sign", BODY, SECRET)
     claims = {
-        source.admit(Delivery("one", headers | {"x-shopify-webhook-id": n, "x-shopify-event-id": n}, BODY, 0)).claims
+        source.verify_and_parse(
+            Delivery("one", headers | {"x-shopify-webhook-id": n, "x-shopify-event-id": n}, BODY, 0)
+        ).claims
         for n in "abc"
     }
     assert len(claims) == 1

@@ -13,7 +13,7 @@ import standardwebhooks
 import stripe
 import svix
 
-from service.errors import Refusal
+from service.errors import Rejection
 from service.events import Delivery, RecordRef
 from service.secrets import SecretRef
 from service.signatures import Scheme, Slack, StandardWebhooks, Stripe, Svix
@@ -85,7 +85,7 @@ def deliver(source: Source, headers: dict[str, str], body: str = BODY) -> Delive
 def test_what_a_senders_library_signs_is_taken_in(make_source: MakeSource, name: str) -> None:
     sign, envelope, record = SENDERS[name]
     source = make_source(name, envelope=envelope)
-    admission = source.admit(deliver(source, sign(int(time.time()))))
+    admission = source.verify_and_parse(deliver(source, sign(int(time.time()))))
     (fact,) = admission.facts
     assert (fact.type, fact.change, fact.record) == (
         "customer.updated",
@@ -107,8 +107,8 @@ def test_what_somebody_changed_on_the_way_is_refused(make_source: MakeSource, na
         (sign(now + 305), BODY, "stale_timestamp"),
         ({}, BODY, "not_verified"),
     ):
-        with pytest.raises(Refusal) as caught:
-            source.admit(deliver(source, headers, body))
+        with pytest.raises(Rejection) as caught:
+            source.verify_and_parse(deliver(source, headers, body))
         assert caught.value.code == code
 
 
@@ -117,7 +117,7 @@ def test_a_retry_that_is_signed_anew_is_the_same_event(make_source: MakeSource, 
     sign, envelope, _ = SENDERS[name]
     source = make_source(name, envelope=envelope)
     now = int(time.time())
-    first, again = (source.admit(deliver(source, sign(at))).claims for at in (now - 200, now))
+    first, again = (source.verify_and_parse(deliver(source, sign(at))).claims for at in (now - 200, now))
     assert first == again
 
 
@@ -127,9 +127,9 @@ def test_without_an_id_in_the_body_a_retry_signed_anew_is_a_new_event(
 ) -> None:
     source = make_source(name, envelope={key: value for key, value in envelope.items() if key != "id"})
     sign, now = SENDERS[name][0], int(time.time())
-    first, again = (source.admit(deliver(source, sign(at))).claims for at in (now - 200, now))
+    first, again = (source.verify_and_parse(deliver(source, sign(at))).claims for at in (now - 200, now))
     assert first != again
-    assert source.admit(deliver(source, sign(now - 200))).claims == first
+    assert source.verify_and_parse(deliver(source, sign(now - 200))).claims == first
 
 
 def signed_by_us(scheme: Scheme) -> dict[str, str]:
@@ -151,7 +151,7 @@ def test_slacks_handshake_is_answered_with_what_it_asked(make_source: MakeSource
     asked = Delivery(
         "one", {}, msgspec.json.encode({"type": "url_verification", "challenge": "3eZbrw1a", "token": "x"}), 0
     )
-    answer = source.challenge(asked)
+    answer = source.answer_challenge(asked)
     assert answer is not None
     assert (answer.content_type, answer.body) == ("text/plain; charset=utf-8", b"3eZbrw1a")
-    assert source.challenge(deliver(source, {})) is None
+    assert source.answer_challenge(deliver(source, {})) is None

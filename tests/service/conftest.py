@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.outbound import Outbound
+from service.outbound import HttpClient
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
 
@@ -16,6 +16,6 @@ async def box() -> AsyncIterator[SandboxHandle]:
 
 
 @pytest.fixture
-async def outbound() -> AsyncIterator[Outbound]:
-    async with Outbound(Settings(fetch_timeout_seconds=1)) as client:
+async def outbound() -> AsyncIterator[HttpClient]:
+    async with HttpClient(Settings(fetch_timeout_seconds=1)) as client:
         yield client

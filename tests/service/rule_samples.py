@@ -10,11 +10,11 @@ from msgspec import Struct
 
 from service.actions import load_actions
 from service.config.strict_yaml import parse_yaml
-from service.events import Change, Event, RecordRef
+from service.events import ChangeType, Event, RecordRef
 from service.records import Customer, Line, Money, PurchaseOrder, Supplier
 from service.rules import Rule, Rulebook, Subject, Trace, write_document
-from service.rules.conditions import Budget, Spot
-from service.rules.fields import Field, Place
+from service.rules.conditions import NodeLimit, NodePath
+from service.rules.fields import Field, FieldScope
 from service.rules.language import Condition
 from service.rules.quantifiers import compile_condition
 from service.rules.scope import Scope
@@ -23,7 +23,7 @@ from service.rules.trace import Truth
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def event(change: Change = "updated", source: str = "pack-orders") -> Event:
+def event(change: ChangeType = "updated", source: str = "pack-orders") -> Event:
     record = RecordRef("pack", "purchase_order", "po_1")
     return Event(1, "e1", source, "order.updated", change, record, None, {"secret": "s"}, None, b"{}")
 
@@ -55,7 +55,7 @@ def subject(
     raw: Any = None,
     previous: Mapping[str, Any] | None = None,
     *,
-    change: Change = "updated",
+    change: ChangeType = "updated",
     source: str = "pack-orders",
 ) -> Subject:
     return Subject(event(change, source), record or order(), raw, previous)
@@ -73,8 +73,8 @@ class Asked(Struct, frozen=True):
 
 
 def compile_tree(tree: Mapping[str, Any], record: type[PurchaseOrder | Customer] = PurchaseOrder) -> Asked:
-    place = Place(record, {})
-    test = compile_condition(msgspec.convert(tree, Condition), place, Spot("rules[0]", "when", Budget()))
+    place = FieldScope(record, {})
+    test = compile_condition(msgspec.convert(tree, Condition), place, NodePath("rules[0]", "when", NodeLimit()))
     return Asked(test.run, place.asked)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.addresses import AddressGuard, is_public, parse_address
+from service.addresses import SsrfGuard, is_public, parse_address
 from service.errors import PermanentError
 
 OURS = [
@@ -48,7 +48,7 @@ PUBLIC = ["1.1.1.1", "93.184.215.14", "2606:4700:4700::1111", "::ffff:1.1.1.1", 
 @pytest.mark.parametrize("address", OURS)
 def test_an_address_of_our_own_network_is_refused_however_it_is_written(address: str) -> None:
     with pytest.raises(PermanentError) as raised:
-        AddressGuard().check_literal(address)
+        SsrfGuard().check_literal(address)
     assert raised.value.kind == "address_blocked"
     assert "outbound.allow_private_hosts of waybill.yaml lets it be reached" in str(raised.value)
 
@@ -56,27 +56,27 @@ def test_an_address_of_our_own_network_is_refused_however_it_is_written(address:
 @pytest.mark.parametrize("address", OURS)
 def test_a_name_that_leads_to_our_own_network_is_refused(address: str) -> None:
     with pytest.raises(PermanentError, match=r"hooks\.example\.com"):
-        AddressGuard().check_resolved("hooks.example.com", [address])
+        SsrfGuard().check_resolved("hooks.example.com", [address])
 
 
 def test_one_private_address_among_public_ones_is_enough_to_refuse_a_name() -> None:
     with pytest.raises(PermanentError):
-        AddressGuard().check_resolved("hooks.example.com", ["1.1.1.1", "10.0.0.1"])
+        SsrfGuard().check_resolved("hooks.example.com", ["1.1.1.1", "10.0.0.1"])
 
 
 def test_what_a_resolver_gives_that_is_no_address_is_refused() -> None:
     with pytest.raises(PermanentError):
-        AddressGuard().check_resolved("hooks.example.com", ["not an address"])
+        SsrfGuard().check_resolved("hooks.example.com", ["not an address"])
 
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_a_public_address_passes(address: str) -> None:
-    AddressGuard().check_literal(address)
-    AddressGuard().check_resolved("hooks.example.com", [address])
+    SsrfGuard().check_literal(address)
+    SsrfGuard().check_resolved("hooks.example.com", [address])
 
 
 def test_a_name_is_not_judged_before_it_is_resolved() -> None:
-    AddressGuard().check_literal("localhost")
+    SsrfGuard().check_literal("localhost")
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,14 @@ def test_a_name_is_not_judged_before_it_is_resolved() -> None:
     ],
 )
 def test_what_the_operator_allows_by_name_or_address_passes(allowed: str, host: str, address: str) -> None:
-    guard = AddressGuard([allowed])
+    guard = SsrfGuard([allowed])
     guard.check_literal(host)
     guard.check_resolved(host, [address])
 
 
 def test_allowing_one_name_allows_no_other() -> None:
     with pytest.raises(PermanentError):
-        AddressGuard(["erp.internal"]).check_resolved("erp.internal.example.com", ["10.0.0.5"])
+        SsrfGuard(["erp.internal"]).check_resolved("erp.internal.example.com", ["10.0.0.5"])
 
 
 @given(st.ip_addresses(v=4))

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from service.cli import GROUP, SUMMARIES, SUMMARY_CHARS_MAX
+from service.cli import ENTRY_POINT_GROUP, SUMMARIES, SUMMARY_CHARS_MAX
 from tests.waiting import PATIENCE_SECONDS
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -50,7 +50,7 @@ def fine(count):
 not_a_command = 7
 '''
 
-OWN = {entry.name: entry for entry in distribution("waybill").entry_points if entry.group == GROUP}
+OWN = {entry.name: entry for entry in distribution("waybill").entry_points if entry.group == ENTRY_POINT_GROUP}
 HTTP_COMMANDS = {"serve", "sandbox", "dev", "demo"}
 """Commands that serve HTTP, or start what does."""
 
@@ -155,7 +155,9 @@ def test_a_process_that_cannot_be_imported_says_so_in_its_log(
     *, waybill: Run, tmp_path: Path, command: str, component: str, entry: str, code: int, told: dict[str, str]
 ) -> None:
     (tmp_path / "broken_room.py").write_text("1 / 0")
-    (tmp_path / "extra_room-1.0.dist-info" / "entry_points.txt").write_text(f"[{GROUP}]\n{command} = {entry}\n")
+    (tmp_path / "extra_room-1.0.dist-info" / "entry_points.txt").write_text(
+        f"[{ENTRY_POINT_GROUP}]\n{command} = {entry}\n"
+    )
     done = waybill(command)
     (line,) = [json.loads(each) for each in done.stdout.splitlines()]
     assert done.returncode == code

@@ -21,7 +21,7 @@ from service.config import (
     load_config,
     read_config,
 )
-from service.config.decoding import decode
+from service.config.decoding import decode_config
 from service.config.platforms import PlatformConfig
 from service.envelopes import CustomEnvelope, PlatformEnvelope
 from service.errors import ConfigError
@@ -407,7 +407,7 @@ class Bounded(msgspec.Struct):
 
 def test_a_bound_without_words_has_a_fix_too() -> None:
     with pytest.raises(ConfigError) as caught:
-        decode({"count": 0}, Bounded, "x")
+        decode_config({"count": 0}, Bounded, "x")
     assert (caught.value.path, caught.value.fix) == ("x.count", "write a value of that kind")
 
 

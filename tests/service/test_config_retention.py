@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from service.config import Config, load_config
-from service.config.retention import covering_windows
+from service.config.retention import extend_retention_to_dedupe_windows
 from service.settings import Settings
 
 PACK = {"kind": "pack_cloud", "organization_id": "org_1", "token": {"env": "T"}}
@@ -41,4 +41,7 @@ def test_decisions_are_kept_as_long_as_the_longest_claim(
     tmp_path: Path, platform: dict[str, object], source: dict[str, object], values: dict[str, float], days: float
 ) -> None:
     settings = structs.replace(Settings(), **values)
-    assert covering_windows(settings, config(tmp_path, platform, **source)).decision_retention_days == days
+    assert (
+        extend_retention_to_dedupe_windows(settings, config(tmp_path, platform, **source)).decision_retention_days
+        == days
+    )

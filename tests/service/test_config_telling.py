@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.config import load_config
-from service.config.telling import tell_warnings
+from service.config.telling import log_config_warnings
 from service.log import configure
 
 
@@ -22,7 +22,7 @@ def test_each_warning_is_a_line_that_names_its_path_and_no_secret(
     path = tmp_path / "waybill.yaml"
     path.write_text(json.dumps({"platforms": {"ofn": platform}, "sources": {"open": open_door, "short": short}}))
     configure("service")
-    tell_warnings(load_config(path, {"S": "hush-hush"}))
+    log_config_warnings(load_config(path, {"S": "hush-hush"}))
     written = capfd.readouterr().out
     lines = [json.loads(line) for line in written.splitlines()]
     assert [(line["message"], line["level"]) for line in lines] == [("config.warning", "warning")] * 2

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from service.config import Config, load_config
-from service.errors import Refusal
+from service.errors import Rejection
 from service.events import Delivery
-from service.outbound import Outbound
+from service.outbound import HttpClient
 from service.platforms import build_platforms
 from service.settings import Settings
 from service.signatures import GitHub, Shopify, Slack, Stripe, Svix
@@ -54,7 +54,7 @@ def config(tmp_path: Path) -> Config:
 
 @pytest.fixture
 async def sources(config: Config) -> AsyncIterator[dict[str, Source]]:
-    async with Outbound(Settings()) as outbound:
+    async with HttpClient(Settings()) as outbound:
         yield build_sources(config, ENVIRON, build_platforms(config.platforms, ENVIRON, outbound), Settings())
 
 
@@ -89,7 +89,7 @@ def test_an_address_that_is_signed_stands_in_what_is_signed_as_it_is(
     key = ENVIRON[f"{name.upper()}_SECRET"].encode()
     signature = base64.b64encode(hmac.digest(key, signed, algorithm)).decode()
     sources[name].verify(Delivery(name, {header: signature}, b'{"action": {}}', 0.0))
-    with pytest.raises(Refusal):
+    with pytest.raises(Rejection):
         sources[name].verify(Delivery(name, {header: signature}, b'{"action": {} }', 0.0))
 
 

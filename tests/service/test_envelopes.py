@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.config.decoding import decode
-from service.envelopes import CustomEnvelope, Desk, Envelope, EnvelopeConfig, PlatformEnvelope
+from service.config.decoding import decode_config
+from service.envelopes import CustomEnvelope, Envelope, EnvelopeConfig, ParseContext, PlatformEnvelope
 from service.envelopes.envelope import FACTS_MAX
 from service.envelopes.pointers import parse_pointer
-from service.errors import ConfigError, Refusal
+from service.errors import ConfigError, Rejection
 from service.events import Delivery, Fact, RecordRef
 
 ERP = CustomEnvelope(
@@ -36,7 +36,7 @@ class Connector:
         return (Fact(msgspec.json.decode(delivery.body, type=dict[str, str])["type"]),)
 
 
-DESK = Desk(Connector(), frozenset({"purchase_order", "customer"}), 64)
+DESK = ParseContext(Connector(), frozenset({"purchase_order", "customer"}), 64)
 
 
 def read(body: object, envelope: EnvelopeConfig = ERP) -> tuple[Fact, ...]:
@@ -47,13 +47,13 @@ def read(body: object, envelope: EnvelopeConfig = ERP) -> tuple[Fact, ...]:
 
 
 def refused(body: object, envelope: EnvelopeConfig = ERP) -> tuple[int, str]:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(Rejection) as caught:
         read(body, envelope)
     return caught.value.status, caught.value.code
 
 
 def changed(**fields: Any) -> CustomEnvelope:
-    return decode({"kind": "custom", **msgspec.to_builtins(ERP), **fields}, EnvelopeConfig, "envelope")
+    return decode_config({"kind": "custom", **msgspec.to_builtins(ERP), **fields}, EnvelopeConfig, "envelope")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_type_can_be_refused() -> None:
 
 
 def test_a_refusal_tells_no_value_of_the_body() -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(Rejection) as caught:
         read(BODY | {"id": ["hush"]})
     assert "hush" not in str(caught.value)
     assert "/id" in caught.value.detail
@@ -268,12 +268,12 @@ def test_a_list_of_events_with_one_that_is_none_is_refused_whole(body: object) -
     ],
 )
 def test_a_refusal_says_where_the_list_is_due_and_which_of_its_events_is_wrong(body: object, place: str) -> None:
-    with pytest.raises(Refusal, match=re.escape(f"{place}.") + r"\Z"):
+    with pytest.raises(Rejection, match=re.escape(f"{place}.") + r"\Z"):
         read(body, EACH)
 
 
 def test_a_key_that_stands_twice_in_one_event_of_a_list_is_told_with_its_place() -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(Rejection) as caught:
         read(b'{"events": [{"id":"1","type":"order.created","c":"c1"}, {"id":"1","id":"2","type":"t","c":"c"}]}', EACH)
     assert (caught.value.status, caught.value.code) == (400, "malformed_payload")
     assert "in event 1 of the list" in caught.value.detail
@@ -290,7 +290,7 @@ def test_the_type_may_stand_in_a_header() -> None:
     body = json.dumps(BODY).encode()
     assert read_it(Delivery("erp", {"x-topic": "order.created"}, body, 0.0)).facts == (FACT,)
     for headers in ({}, {"x-topic": ""}):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(Rejection) as caught:
             read_it(Delivery("erp", headers, body, 0.0))
         assert caught.value.code == "unrecognized_event"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.envelopes import Challenge, Echo
+from service.envelopes import Challenge, ChallengeResponse
 from service.envelopes.echo import ECHO_CHARACTERS_MAX
 from service.events import Delivery
 
@@ -25,7 +25,7 @@ ZOOM = {
 }
 
 
-def answer(body: object, challenge: Challenge = SLACK) -> Echo | None:
+def answer(body: object, challenge: Challenge = SLACK) -> ChallengeResponse | None:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return challenge.build({"ZOOM": "zoom-secret"}, "challenge", 8)(Delivery("s", {}, raw, 0.0))
 
@@ -52,9 +52,9 @@ def test_what_is_no_challenge_is_not_answered(body: object) -> None:
 
 
 def test_a_challenge_is_said_back_as_text_or_in_an_object() -> None:
-    assert answer(BODY) == Echo("text/plain; charset=utf-8", b"3eZbrw1a")
+    assert answer(BODY) == ChallengeResponse("text/plain; charset=utf-8", b"3eZbrw1a")
     as_json = msgspec.convert({"match": {"/type": "url_verification"}, "echo": "/challenge", "as": "json"}, Challenge)
-    assert answer(BODY, as_json) == Echo("application/json", b'{"challenge":"3eZbrw1a"}')
+    assert answer(BODY, as_json) == ChallengeResponse("application/json", b'{"challenge":"3eZbrw1a"}')
 
 
 def test_a_keyed_hash_is_said_beside_what_was_sent() -> None:
@@ -62,7 +62,7 @@ def test_a_keyed_hash_is_said_beside_what_was_sent() -> None:
     asked = {"event": "endpoint.url_validation", "payload": {"plainToken": "qgg8vlvZRS6UYooatFL8Aw"}, "event_ts": 1}
     proof = hmac.new(b"zoom-secret", b"qgg8vlvZRS6UYooatFL8Aw", hashlib.sha256).hexdigest()
     told = b'{"plainToken":"qgg8vlvZRS6UYooatFL8Aw","encryptedToken":"%b"}' % proof.encode()
-    assert answer(asked, zoom) == Echo("application/json", told)
+    assert answer(asked, zoom) == ChallengeResponse("application/json", told)
     assert answer(asked | {"payload": {"plainToken": "v0:1:{}"}}, zoom) is None
     assert answer(asked | {"event": "meeting.started"}, zoom) is None
 

@@ -9,10 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.config.decoding import decode
-from service.envelopes import CloudEventsEnvelope, Desk, EnvelopeConfig, StandardWebhooksEnvelope, Told
+from service.config.decoding import decode_config
+from service.envelopes import (
+    CloudEventsEnvelope,
+    EnvelopeConfig,
+    ParseContext,
+    ParsedDelivery,
+    StandardWebhooksEnvelope,
+)
 from service.envelopes.envelope import FACTS_MAX
-from service.errors import Refusal
+from service.errors import Rejection
 from service.events import Delivery, Fact, RecordRef
 
 STRUCTURED, BATCHED = "application/cloudevents+json", "application/cloudevents-batch+json"
@@ -34,21 +40,21 @@ class Connector:
         return (Fact(delivery.source),)
 
 
-DESK = Desk(Connector(), frozenset({"purchase_order", "customer"}), 16)
+DESK = ParseContext(Connector(), frozenset({"purchase_order", "customer"}), 16)
 
 
 def envelope(kind: str, **fields: Any) -> EnvelopeConfig:
-    return decode({"kind": kind, **fields}, EnvelopeConfig, "envelope")
+    return decode_config({"kind": kind, **fields}, EnvelopeConfig, "envelope")
 
 
-def read(body: object, media: str = STRUCTURED, config: EnvelopeConfig | None = None, **headers: str) -> Told:
+def read(body: object, media: str = STRUCTURED, config: EnvelopeConfig | None = None, **headers: str) -> ParsedDelivery:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return (config or CloudEventsEnvelope()).reader(DESK)(Delivery("s", {"content-type": media, **named}, raw, 0.0))
 
 
 def refused(*args: Any, **headers: Any) -> tuple[int, str]:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(Rejection) as caught:
         read(*args, **headers)
     return caught.value.status, caught.value.code
 
@@ -121,7 +127,7 @@ def test_a_refusal_says_which_event_of_a_batch_is_wrong() -> None:
         ([EVENT, EVENT | {"subject": None}], "/subject, in event 1 of the list"),
         (EVENT | {"subject": None}, "/subject."),
     ):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(Rejection) as caught:
             read(body, BATCHED if isinstance(body, list) else STRUCTURED)
         assert said in caught.value.detail
 
@@ -175,7 +181,7 @@ def test_what_the_operator_says_goes_before_the_words_of_the_type() -> None:
         unmapped="changed",
     )
 
-    def webhook(event_type: str, **data: Any) -> Told:
+    def webhook(event_type: str, **data: Any) -> ParsedDelivery:
         return read({"type": event_type, "data": {"object": "client", "number": 7} | data}, config=config)
 
     assert webhook("client.changed").facts == (
@@ -229,8 +235,8 @@ NAMES = st.sampled_from([f"ce-{name}" for name in EVENT])
 def test_random_deliveries_raise_nothing_but_refusals(
     body: bytes, media: str, headers: dict[str, str], config: EnvelopeConfig
 ) -> None:
-    told = Told((), ())
-    with contextlib.suppress(Refusal):
+    told = ParsedDelivery((), ())
+    with contextlib.suppress(Rejection):
         told = config.reader(DESK)(Delivery("s", {"content-type": media, **headers}, body, 0.0))
     assert len(told.facts) == len(told.bodies)
     assert sum(map(len, told.bodies)) <= len(body)

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.envelopes import Echo, Handshake
+from service.envelopes import ChallengeResponse, Handshake
 from service.envelopes.echo import ECHO_CHARACTERS_MAX
 from service.envelopes.handshake import PARAMETERS_MAX, QUERY_BYTES_MAX
-from service.errors import ConfigError, Refusal
+from service.errors import ConfigError, Rejection
 
 ENVIRON = {"APP": "app-secret", "TOKEN": "agreed-on-token-1", "OLD": "agreed-on-token-0", "ODD": "tökén"}
 META = {
@@ -33,7 +33,9 @@ X = {
 SENT = {"hub.mode": "subscribe", "hub.verify_token": "agreed-on-token-1", "hub.challenge": "1158201444"}
 
 
-def ask(query: str | dict[str, str], config: dict[str, Any] = META, method: str = "GET", **headers: str) -> Echo | None:
+def ask(
+    query: str | dict[str, str], config: dict[str, Any] = META, method: str = "GET", **headers: str
+) -> ChallengeResponse | None:
     text = query if isinstance(query, str) else urlencode(query)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return msgspec.convert(config, Handshake).build(ENVIRON, "handshake").answer(method, text.encode(), named)
@@ -65,14 +67,16 @@ def test_what_is_no_handshake_is_not_answered(query: str | dict[str, str]) -> No
 
 def test_another_method_is_none() -> None:
     assert ask(SENT, method="POST") is None
-    assert ask(SENT, META | {"method": "POST"}, method="POST") == Echo("text/plain; charset=utf-8", b"1158201444")
+    assert ask(SENT, META | {"method": "POST"}, method="POST") == ChallengeResponse(
+        "text/plain; charset=utf-8", b"1158201444"
+    )
 
 
 @pytest.mark.parametrize(
     "token", ["", "agreed-on-token-", "agreed-on-token-2", "AGREED-ON-TOKEN-1", "é", "agreed-on-token-1 "]
 )
 def test_who_has_no_token_hears_nothing_back(token: str) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(Rejection) as refused:
         ask(SENT | {"hub.verify_token": token})
     assert (refused.value.status, refused.value.code) == (401, "not_verified")
     assert "agreed" not in refused.value.detail.replace("was agreed on", "")
@@ -81,20 +85,22 @@ def test_who_has_no_token_hears_nothing_back(token: str) -> None:
 
 @pytest.mark.parametrize("token", ["agreed-on-token-1", "agreed-on-token-0"])
 def test_each_active_token_opens(token: str) -> None:
-    assert ask(SENT | {"hub.verify_token": token}) == Echo("text/plain; charset=utf-8", b"1158201444")
+    assert ask(SENT | {"hub.verify_token": token}) == ChallengeResponse("text/plain; charset=utf-8", b"1158201444")
 
 
 def test_the_answer_is_text_or_stands_in_an_object_under_its_name() -> None:
     config = {"echo": "challenge"}
-    assert ask("challenge=a%2Bb+c", config) == Echo("text/plain; charset=utf-8", b"a+b c")
-    assert ask("challenge=<b>&x=", config) == Echo("text/plain; charset=utf-8", b"<b>")
-    assert ask("challenge=a", config | {"as": "json"}) == Echo("application/json", b'{"challenge":"a"}')
-    assert ask("challenge=a", config | {"as": "json", "name": "said"}) == Echo("application/json", b'{"said":"a"}')
+    assert ask("challenge=a%2Bb+c", config) == ChallengeResponse("text/plain; charset=utf-8", b"a+b c")
+    assert ask("challenge=<b>&x=", config) == ChallengeResponse("text/plain; charset=utf-8", b"<b>")
+    assert ask("challenge=a", config | {"as": "json"}) == ChallengeResponse("application/json", b'{"challenge":"a"}')
+    assert ask("challenge=a", config | {"as": "json", "name": "said"}) == ChallengeResponse(
+        "application/json", b'{"said":"a"}'
+    )
 
 
 def test_a_header_is_said_back_where_the_sender_asks_by_one() -> None:
     asked = {"x_okta_verification_challenge": "Me_rShK8JHsTnbyYrWXCEoMGbM_zsZ6k0hLPZ_Pg"}
-    said = Echo("application/json", b'{"verification":"Me_rShK8JHsTnbyYrWXCEoMGbM_zsZ6k0hLPZ_Pg"}')
+    said = ChallengeResponse("application/json", b'{"verification":"Me_rShK8JHsTnbyYrWXCEoMGbM_zsZ6k0hLPZ_Pg"}')
     assert ask("", OKTA, **asked) == said
     assert ask("more=1", OKTA, **asked) == said
     assert ask("X-Okta-Verification-Challenge=a", OKTA) is None
@@ -105,12 +111,12 @@ def test_a_header_is_said_back_where_the_sender_asks_by_one() -> None:
 
 
 def test_where_nothing_is_to_be_said_the_way_of_asking_is_enough() -> None:
-    nothing = Echo("text/plain; charset=utf-8", b"")
+    nothing = ChallengeResponse("text/plain; charset=utf-8", b"")
     assert ask("", {"method": "HEAD"}, "HEAD") == ask("a=b", {"method": "HEAD"}, "HEAD") == nothing
     assert ask("", {"method": "HEAD"}) is ask("", {}, "POST") is None
     assert ask("", {}) == ask("is=there", {"match": {"is": "there"}}) == nothing
     assert ask("", {"match": {"is": "there"}}) is None
-    with pytest.raises(Refusal):
+    with pytest.raises(Rejection):
         ask("", {"token": META["token"]})
 
 
@@ -134,9 +140,9 @@ def hashed(text: str) -> bytes:
 
 def test_a_keyed_hash_is_said_instead_of_what_was_sent() -> None:
     said = b'{"response_token":"sha256=%b"}' % hashed("a-Token_/+=9")
-    assert ask({"crc_token": "a-Token_/+=9"}, X) == Echo("application/json", said)
+    assert ask({"crc_token": "a-Token_/+=9"}, X) == ChallengeResponse("application/json", said)
     text = {**X, "as": "text", "name": None}
-    assert ask("crc_token=a", text) == Echo("text/plain; charset=utf-8", b"sha256=" + hashed("a"))
+    assert ask("crc_token=a", text) == ChallengeResponse("text/plain; charset=utf-8", b"sha256=" + hashed("a"))
 
 
 @pytest.mark.parametrize(
@@ -190,6 +196,6 @@ def test_whatever_is_asked_without_the_token_nothing_comes_back_and_nothing_else
     text = query if isinstance(query, str) else urlencode(query, errors="replace")
     handshake = msgspec.convert(META, Handshake).build(ENVIRON, "handshake")
     echo = None
-    with contextlib.suppress(Refusal):
+    with contextlib.suppress(Rejection):
         echo = handshake.answer("GET", text.encode("utf-8", "replace"), {})
     assert echo is None

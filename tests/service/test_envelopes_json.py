@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.envelopes.strict_json import check_body, read_children, read_members, read_scalar
-from service.errors import Refusal
+from service.errors import Rejection
 
 
 def depth_of(value: object) -> int:
@@ -31,7 +31,7 @@ WRAPPED: list[Callable[[Any], Any]] = [
 def deeper(body: bytes, depth_max: int) -> bool:
     try:
         check_body(body, depth_max)
-    except Refusal:
+    except Rejection:
         return True
     return False
 
@@ -60,12 +60,12 @@ def test_a_body_that_only_opens_is_refused_before_anything_recurses(body: bytes)
 @pytest.mark.parametrize("body", [b"\\" + b"[" * 900, b'{"a": \\" ' + b"[" * 900, b"]" * 900 + b"[" * 900])
 def test_where_the_count_goes_astray_the_decoder_has_ended_already(body: bytes) -> None:
     for read in (read_members, read_children):
-        with pytest.raises(Refusal):
+        with pytest.raises(Rejection):
             read(body)
 
 
 def test_a_refused_depth_is_unparsable() -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(Rejection) as caught:
         check_body(b"[[1]]", 1)
     assert (caught.value.status, caught.value.code) == (400, "malformed_payload")
 
@@ -97,7 +97,7 @@ def test_repeated_keys_are_told_as_counting_would(pairs: list[tuple[str, Any]], 
     if len({key for key, _ in pairs}) == len(pairs):
         assert {key: json.loads(bytes(raw)) for key, raw in read_members(body).items()} == dict(pairs)
     else:
-        with pytest.raises(Refusal):
+        with pytest.raises(Rejection):
             read_members(body)
 
 
@@ -109,5 +109,5 @@ def test_scalars_are_text_or_whole_numbers(text: bytes, value: object) -> None:
 
 
 def test_a_scalar_that_is_no_json_is_unparsable() -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(Rejection):
         read_scalar(b"nul")

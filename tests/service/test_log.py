@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from service import log as log_module
 from service.errors import PermanentError
 from service.log import configure
-from service.redaction import NAMES_REMEMBERED_MAX, REDACTED, _Verdicts, plain, scrub
+from service.redaction import NAMES_REMEMBERED_MAX, REDACTED, _Verdicts, scrub, to_plain
 from tests.waiting import PATIENCE_SECONDS
 
 SECRET = "s3cr3t-value"
@@ -141,8 +141,8 @@ def test_a_line_is_one_json_object_within_the_limit_whatever_came_in(fields: dic
 
 @given(st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
 def test_making_plain_and_scrubbing_are_done_after_one_pass(value: Any) -> None:
-    once = scrub(plain(value))
-    assert scrub(plain(once)) == once
+    once = scrub(to_plain(value))
+    assert scrub(to_plain(once)) == once
 
 
 @pytest.mark.parametrize("fields", [{"text": "\ud800"}, {"nested": ["\udfff"]}, {"\ud800": 1}])
@@ -208,7 +208,7 @@ def test_what_is_told_often_is_the_same_line(read: Read) -> None:
     structlog.contextvars.bind_contextvars(trace_id="t-1")
     fields: dict[str, Any] = {"source_name": "erp", "email": SECRET, "reason": "jane@example.org", "http_status": 202}
     structlog.get_logger().info("delivery.received", **fields)
-    log_module.tell_often("delivery.received", dict(fields))
+    log_module.log_info("delivery.received", dict(fields))
     usual, often = read()
     assert {**usual, "ts": ""} == {**often, "ts": ""}
     assert list(usual) == list(often)
@@ -218,7 +218,7 @@ def test_what_is_told_often_is_the_same_line(read: Read) -> None:
 @pytest.mark.parametrize(("level", "lines"), [("debug", 1), ("info", 1), ("warning", 0)])
 def test_what_is_told_often_keeps_to_the_level(level: str, lines: int, read: Read) -> None:
     configure("service", level, fd=cast("log_module._LibraryHandler", logging.getLogger().handlers[0]).writer.fd)
-    log_module.tell_often("delivery.received", {"source_name": "erp"})
+    log_module.log_info("delivery.received", {"source_name": "erp"})
     assert len(read()) == lines
 
 

@@ -21,8 +21,8 @@ def samples_of(page: bytes) -> dict[tuple[str, tuple[str, ...]], float]:
 def test_more_label_values_than_there_may_be_are_counted_as_others() -> None:
     counter = Counter("things", "Things.", ("name",))
     for number in range(SERIES_MAX + 10):
-        counter.add((f"n{number}",))
-    counter.add(("n0",))
+        counter.inc((f"n{number}",))
+    counter.inc(("n0",))
     samples = {sample.labels["name"]: sample.value for sample in collect(counter).samples}
     assert len(samples) == SERIES_MAX + 1
     assert samples[OTHER] == 10
@@ -38,16 +38,16 @@ def test_more_histograms_than_there_may_be_are_counted_as_others() -> None:
 
 def test_absent_and_empty_are_one_sample() -> None:
     counter = Counter("things", "Things.", ("reason",))
-    counter.add((None,))
-    counter.add(("",))
+    counter.inc((None,))
+    counter.inc(("",))
     (sample,) = collect(counter).samples
     assert (sample.labels, sample.value) == ({"reason": ""}, 2)
 
 
 def test_what_a_gauge_no_longer_names_is_no_longer_shown() -> None:
     gauge = Gauge("rules", "Rules.", ("version",))
-    gauge.put({("old",): 1})
-    gauge.put({("new",): 2})
+    gauge.set_all({("old",): 1})
+    gauge.set_all({("new",): 2})
     assert [(sample.labels["version"], sample.value) for sample in collect(gauge).samples] == [("new", 2)]
 
 

@@ -17,17 +17,17 @@ import msgspec
 import pytest
 
 from service.config.platforms import PlatformConfig
-from service.errors import ConfigError, PermanentError, Refusal, TransientError
+from service.errors import ConfigError, PermanentError, Rejection, TransientError
 from service.events import Delivery, RecordRef
-from service.outbound import Outbound
-from service.platforms import PLATFORMS, FetchContext, Fetched, Platform, build_platforms
+from service.outbound import HttpClient
+from service.platforms import PLATFORMS, CallContext, FetchedRecord, Platform, build_platforms
 from service.records import RECORDS
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
 from service.settings import Settings
 
 SAMPLES = Path(__file__).parents[1] / "samples"
-CONTEXT = FetchContext("0" * 32, "00-" + "a" * 32 + "-" + "b" * 16 + "-01", "corr-1")
+CONTEXT = CallContext("0" * 32, "00-" + "a" * 32 + "-" + "b" * 16 + "-01", "corr-1")
 TOKEN = {"env": "TOKEN"}
 ORGANIZATION = "3f0d3c2e-8a51-4c3b-9d5a-6f1f2e7c9b10"
 
@@ -120,7 +120,7 @@ Build = Callable[[str], Platform]
 
 @pytest.fixture
 async def build(box: SandboxHandle) -> AsyncIterator[Build]:
-    async with Outbound(Settings(fetch_timeout_seconds=1, fetch_bytes_max=100_000)) as outbound:
+    async with HttpClient(Settings(fetch_timeout_seconds=1, fetch_bytes_max=100_000)) as outbound:
 
         def make(kind: str) -> Platform:
             raw = {"acct": {"kind": kind, **ACCOUNTS[kind](box)}}
@@ -130,7 +130,9 @@ async def build(box: SandboxHandle) -> AsyncIterator[Build]:
         yield make
 
 
-async def ask(build: Build, box: SandboxHandle, sample: Sample, fault: Fault, *, asked: str | None = None) -> Fetched:
+async def ask(
+    build: Build, box: SandboxHandle, sample: Sample, fault: Fault, *, asked: str | None = None
+) -> FetchedRecord:
     """Fetch the sample's record while `fault` waits, after the connector has got what it keeps (token, currency)."""
     platform = build(sample.platform)
     box.sandbox.faults.add(Fault(match="/erp", status=404))
@@ -151,7 +153,7 @@ def test_every_platform_is_tried_here_with_samples_of_a_record_and_of_its_delive
 @pytest.mark.parametrize("kind", PLATFORMS)
 async def test_a_secret_that_is_missing_stops_the_start_and_names_its_place(kind: str, box: SandboxHandle) -> None:
     configs = msgspec.convert({"acct": {"kind": kind, **ACCOUNTS[kind](box)}}, dict[str, PlatformConfig])
-    async with Outbound(Settings()) as outbound:
+    async with HttpClient(Settings()) as outbound:
         with pytest.raises(ConfigError) as raised:
             build_platforms(configs, {}, outbound)
     assert raised.value.path.startswith("platforms.acct.")
@@ -275,7 +277,7 @@ async def test_a_kind_that_the_platform_has_not_is_permanent(build: Build, kind:
     "body", [b"", b"x", b"[]", b"null", b"1", b"{}", b'{"action": 1}', b'{"event_code": "customer.updated"}', b"\xff"]
 )
 async def test_a_delivery_that_is_no_event_is_refused(build: Build, kind: str, body: bytes) -> None:
-    with pytest.raises(Refusal) as raised:
+    with pytest.raises(Rejection) as raised:
         build(kind).read(Delivery("src", {}, body, 0.0))
     assert raised.value.code in {"unrecognized_event", "malformed_payload"}
     assert raised.value.status in {400, 422}
@@ -422,7 +424,7 @@ async def test_every_field_stays_under_raw_and_absent_null_and_empty_stay_three_
     if sample.platform != "custom":  # lets it get what it keeps
         await platform.fetch(RecordRef("acct", "customer", "missing-0"), CONTEXT)
 
-    async def read(shown: Any) -> Fetched:
+    async def read(shown: Any) -> FetchedRecord:
         box.sandbox.faults.add(Fault(status=200, body=json.dumps(shown)))
         return await platform.fetch(RecordRef("acct", sample.kind, sample.id), CONTEXT)
 

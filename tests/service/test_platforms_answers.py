@@ -17,8 +17,8 @@ from msgspec import Struct
 from service.config.platforms import PlatformConfig
 from service.errors import PermanentError, TransientError
 from service.events import RecordRef
-from service.outbound import Outbound
-from service.platforms import PLATFORMS, FetchContext, Platform, build_platforms
+from service.outbound import HttpClient
+from service.platforms import PLATFORMS, CallContext, Platform, build_platforms
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
 from service.settings import Settings
@@ -26,7 +26,7 @@ from service.settings import Settings
 from .test_platforms import ACCOUNTS
 
 CERTIFICATE = Path(__file__).parents[1] / "samples" / "tls" / "untrusted.pem"
-CONTEXT = FetchContext("0" * 32)
+CONTEXT = CallContext("0" * 32)
 TEN_MEGABYTES = Settings().fetch_bytes_max
 
 
@@ -109,19 +109,19 @@ Make = Callable[[str], Platform]
 
 
 @pytest.fixture
-async def outbound(request: pytest.FixtureRequest) -> AsyncIterator[Outbound]:
+async def outbound(request: pytest.FixtureRequest) -> AsyncIterator[HttpClient]:
     """Wait briefly where nothing comes, and as long as a busy machine may need where something does."""
     nothing_comes = any(name in str(request.node.name) for name in ("a slow drip", "no answer"))
-    async with Outbound(Settings(fetch_timeout_seconds=0.25 if nothing_comes else 10)) as client:
+    async with HttpClient(Settings(fetch_timeout_seconds=0.25 if nothing_comes else 10)) as client:
         yield client
 
 
 @pytest.fixture
-def make(box: SandboxHandle, outbound: Outbound) -> Make:
+def make(box: SandboxHandle, outbound: HttpClient) -> Make:
     return lambda kind: build(kind, box, outbound)
 
 
-def build(kind: str, box: SandboxHandle, outbound: Outbound, **changed: str) -> Platform:
+def build(kind: str, box: SandboxHandle, outbound: HttpClient, **changed: str) -> Platform:
     raw = {"acct": {"kind": kind, **ACCOUNTS[kind](box), **changed}}
     configs = msgspec.convert(raw, dict[str, PlatformConfig])
     return build_platforms(configs, {"TOKEN": box.token, "CLIENT": "waybill"}, outbound)["acct"]
@@ -193,7 +193,7 @@ async def untrusted() -> AsyncIterator[str]:
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=label)
 async def test_a_certificate_that_nobody_vouches_for_is_named(
-    box: SandboxHandle, outbound: Outbound, untrusted: str, question: Question
+    box: SandboxHandle, outbound: HttpClient, untrusted: str, question: Question
 ) -> None:
     platform = build(question.kind, box, outbound, base_url=untrusted)
     with pytest.raises(TransientError) as raised:

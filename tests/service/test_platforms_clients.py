@@ -11,17 +11,17 @@ import pytest
 
 from service.config.platforms import PlatformConfig
 from service.errors import ConfigError, PermanentError, TransientError
-from service.outbound import Outbound
+from service.outbound import HttpClient
 from service.platforms import PLATFORMS, READS, Platform, build_platforms
-from service.platforms.base import FetchContext
+from service.platforms.base import CallContext
 from service.platforms.flow_retail import FlowRetail
 from service.platforms.flow_retail_client import OPERATIONS as FLOW_RETAIL
-from service.platforms.flow_retail_client import CustomerInput as FlowCustomer
 from service.platforms.flow_retail_client import FlowRetailClient, Paging
+from service.platforms.flow_retail_client import FlowRetailCustomerInput as FlowCustomer
 from service.platforms.open_food_network import OpenFoodNetwork
 from service.platforms.open_food_network_client import OPERATIONS as OPEN_FOOD_NETWORK
-from service.platforms.open_food_network_client import CustomerInput, OpenFoodNetworkClient
-from service.platforms.operations import Operation, Written
+from service.platforms.open_food_network_client import OpenFoodNetworkClient, OpenFoodNetworkCustomerInput
+from service.platforms.operations import Operation, WriteResult
 from service.platforms.pack_cloud import PackCloud
 from service.platforms.pack_cloud_client import OPERATIONS as PACK_CLOUD
 from service.platforms.pack_cloud_client import IntegrationChange, NewIntegration, PackCloudClient
@@ -35,7 +35,7 @@ from service.sandbox.server import SandboxHandle
 from service.settings import Settings
 
 SAMPLES = Path(__file__).parents[1] / "samples"
-CONTEXT = FetchContext("e" * 32)
+CONTEXT = CallContext("e" * 32)
 T = {"env": "T"}
 
 OPERATIONS = {
@@ -101,7 +101,7 @@ async def accounts(box: SandboxHandle) -> AsyncIterator[Accounts]:
     }
     for kind, account in raw.items():
         account |= {"kind": kind, "base_url": box.base_url(kind)}
-    async with Outbound(Settings(fetch_timeout_seconds=1)) as outbound:
+    async with HttpClient(Settings(fetch_timeout_seconds=1)) as outbound:
         configs = msgspec.convert(raw, dict[str, PlatformConfig])
         yield Accounts(build_platforms(configs, {"T": box.token}, outbound), box)
 
@@ -142,14 +142,14 @@ def test_a_client_has_one_method_an_operation_and_each_says_what_it_asks_for(pla
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_every_read_is_offered_and_no_write_is(platform: str) -> None:
     operations: tuple[Operation, ...] = OPERATIONS.get(platform, ())
-    names = {operation.name for operation in operations if operation.repeatable}
+    names = {operation.name for operation in operations if operation.idempotent}
     assert set(READS[platform]) == (names or {"record.get", "record.list"})
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_every_write_is_offered_by_hand_and_no_read_is(platform: str) -> None:
     operations: tuple[Operation, ...] = OPERATIONS.get(platform, ())
-    assert set(WRITES[platform]) == {operation.name for operation in operations if not operation.repeatable}
+    assert set(WRITES[platform]) == {operation.name for operation in operations if not operation.idempotent}
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ async def test_every_write_by_hand_asks_for_its_own_operation(
     wanted = write.body[1] if write.body else dict
     known = getattr(wanted, "__struct_encode_fields__", ())
     body = {name: value for name, value in BODY.items() if name in known}
-    async with Outbound(Settings()) as outbound:
+    async with HttpClient(Settings()) as outbound:
         configs = msgspec.convert({"a": raw}, dict[str, PlatformConfig])
         connector = build_platforms(configs, {"T": "token"}, outbound)["a"]
         await write.run(connector, dict.fromkeys(write.ids, "1"), msgspec.json.encode(body) if write.body else None)
@@ -232,7 +232,7 @@ PACK_WRITES: list[tuple[Write, int]] = [
 
 @pytest.mark.parametrize(("write", "status"), PACK_WRITES)
 async def test_what_is_written_to_pack_cloud_is_taken(accounts: Accounts, write: Write, status: int) -> None:
-    written: Written = await write(accounts.pick(PackCloud).client)
+    written: WriteResult = await write(accounts.pick(PackCloud).client)
     assert written.http_status == status
     assert (written.id is not None) == (status in {200, 201})
 
@@ -256,12 +256,13 @@ async def test_what_was_created_updated_and_deleted_on_pack_cloud_is_so_afterwar
 
 async def test_a_customer_of_open_food_network_is_created_once_changed_and_deleted(accounts: Accounts) -> None:
     client: OpenFoodNetworkClient = accounts.pick(OpenFoodNetwork).client
-    wanted = CustomerInput(enterprise_id=2, email="Ann@Example.com", first_name="Ann", tags=["staff"])
+    wanted = OpenFoodNetworkCustomerInput(enterprise_id=2, email="Ann@Example.com", first_name="Ann", tags=["staff"])
     first, second = await client.create_customer(wanted), await client.create_customer(wanted)
     assert (first.http_status, second.http_status, first.id) == (201, 201, second.id)
     assert first.id is not None
     changed = await client.update_customer(
-        first.id, CustomerInput(enterprise_id=2, email="ann@example.com", code="A1", billing_address=None)
+        first.id,
+        OpenFoodNetworkCustomerInput(enterprise_id=2, email="ann@example.com", code="A1", billing_address=None),
     )
     assert changed.data is not None
     attributes = changed.data["attributes"]
@@ -276,7 +277,7 @@ async def test_a_refused_write_to_open_food_network_is_permanent_though_a_read_w
 ) -> None:
     client: OpenFoodNetworkClient = accounts.pick(OpenFoodNetwork).client
     with pytest.raises(PermanentError) as raised:
-        await client.create_customer(CustomerInput(enterprise_id=0, email=""))
+        await client.create_customer(OpenFoodNetworkCustomerInput(enterprise_id=0, email=""))
     assert (raised.value.kind, raised.value.http_status) == ("platform_rejected", 422)
     accounts.box.sandbox.faults.add(Fault(match="/open_food_network", status=422))
     with pytest.raises(TransientError):
@@ -336,7 +337,7 @@ async def test_statuses_are_asked_for_in_the_spelling_that_is_configured(
     for number, status in enumerate(["created", "ordered", "completed", "canceled"]):
         box.sandbox.catalog.put("pack_cloud", "purchase_order", f"p{number}", {"status": status})
     account = {"kind": "pack_cloud", "organization_id": "o", "token": T, "status_filter": style}
-    async with Outbound(Settings()) as outbound:
+    async with HttpClient(Settings()) as outbound:
         configs = msgspec.convert({"a": account | {"base_url": box.base_url("pack_cloud")}}, dict[str, PlatformConfig])
         platform = build_platforms(configs, {"T": box.token}, outbound)["a"]
         met = Fault(match=f"/pack_cloud/v1/organizations/o/purchase-orders?{asked}", times=9)
@@ -386,12 +387,12 @@ def flow(paths: dict[str, str]) -> dict[str, PlatformConfig]:
 
 
 async def test_a_path_nobody_documents_can_be_set_with_its_method(box: SandboxHandle) -> None:
-    async with Outbound(Settings()) as outbound:
+    async with HttpClient(Settings()) as outbound:
         configs = flow({"customer.update": "PATCH /_sandbox/sink/{tenant}/people/{customer}"})
         configs["flow"] = msgspec.structs.replace(configs["flow"], base_url=box.url)
         platform = build_platforms(configs, {"T": "t"}, outbound)["flow"]
         assert isinstance(platform, FlowRetail)
-        await platform.client.update_customer("a/b", FlowCustomer(city="Oslo"), FetchContext("e", "00-trace-01"))
+        await platform.client.update_customer("a/b", FlowCustomer(city="Oslo"), CallContext("e", "00-trace-01"))
     (request,) = box.sandbox.sink.requests
     assert (request.method, request.path, request.body) == (
         "PATCH",
@@ -412,7 +413,7 @@ async def test_a_path_nobody_documents_can_be_set_with_its_method(box: SandboxHa
     ],
 )
 async def test_a_path_that_cannot_be_set_stops_the_start(paths: dict[str, str], reason: str) -> None:
-    async with Outbound(Settings()) as outbound:
+    async with HttpClient(Settings()) as outbound:
         with pytest.raises(ConfigError) as raised:
             build_platforms(flow(paths), {"T": "t"}, outbound)
     assert reason in raised.value.reason
@@ -420,7 +421,7 @@ async def test_a_path_that_cannot_be_set_stops_the_start(paths: dict[str, str], 
 
 
 async def test_a_store_that_is_not_configured_is_named(box: SandboxHandle) -> None:
-    async with Outbound(Settings()) as outbound:
+    async with HttpClient(Settings()) as outbound:
         platform = build_platforms(flow({}), {"T": box.token}, outbound)["flow"]
         with pytest.raises(PermanentError) as raised:
             await READS["flow_retail"]["purchase_order.list"].run(platform, {})

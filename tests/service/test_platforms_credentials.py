@@ -6,11 +6,11 @@ import pytest
 
 from service.errors import PermanentError, TransientError
 from service.events import RecordRef
-from service.outbound import Outbound
-from service.platforms import FetchContext
-from service.platforms.credentials import ClientCredentials, basic
+from service.outbound import HttpClient
+from service.platforms import CallContext
+from service.platforms.credentials import ClientCredentials, basic_auth
 from service.platforms.pexip_engage import PexipEngage
-from service.platforms.tokens import NoShelf
+from service.platforms.tokens import NoTokenCache
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
 
@@ -31,7 +31,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def credentials(box: SandboxHandle, outbound: Outbound, clock: Clock) -> ClientCredentials:
+def credentials(box: SandboxHandle, outbound: HttpClient, clock: Clock) -> ClientCredentials:
     return ClientCredentials(
         "acct", outbound, token_url=box.token_url("acme"), client_id="c", client_secret=box.token, clock=clock
     )
@@ -99,7 +99,7 @@ async def test_a_token_server_that_gives_no_token_is_permanent(
     assert raised.value.kind == kind
 
 
-class Shelf(NoShelf):
+class Shelf(NoTokenCache):
     """Remembers for how long tokens were to be kept."""
 
     def __init__(self) -> None:
@@ -114,11 +114,11 @@ class Shelf(NoShelf):
     [('"NaN"', 30.0), ('"Infinity"', 30.0), ("1e300", 86_370.0), ("-5", -2.5), ("0", 0.0), ('"300"', 270.0)],
 )
 async def test_an_absurd_lifetime_is_none_that_the_shelf_cannot_hold(
-    box: SandboxHandle, outbound: Outbound, expires_in: str, seconds: float
+    box: SandboxHandle, outbound: HttpClient, expires_in: str, seconds: float
 ) -> None:
     shelf = Shelf()
     credentials = ClientCredentials(
-        "acct", outbound, token_url=box.token_url("acme"), client_id="c", client_secret=box.token, shelf=shelf
+        "acct", outbound, token_url=box.token_url("acme"), client_id="c", client_secret=box.token, token_cache=shelf
     )
     issue(box, "first", expires_in=expires_in)
     await credentials.headers()
@@ -160,15 +160,15 @@ async def test_a_refused_token_is_dropped_once_however_many_calls_it_met(
 ) -> None:
     issue(box, "first", "second", "third")
     old = await credentials.headers()
-    assert await credentials.renewable(old)
+    assert await credentials.refreshable(old)
     assert await credentials.headers() == {"Authorization": "Bearer second"}
-    assert await credentials.renewable(old)
+    assert await credentials.refreshable(old)
     assert await credentials.headers() == {"Authorization": "Bearer second"}
 
 
 @pytest.mark.parametrize(("issued", "outcome"), [(["revoked"], "fetched"), (["revoked", "revoked too"], "refused")])
 async def test_a_fetch_whose_token_was_revoked_asks_again_with_a_new_one_and_no_more(
-    box: SandboxHandle, outbound: Outbound, issued: list[str], outcome: str
+    box: SandboxHandle, outbound: HttpClient, issued: list[str], outcome: str
 ) -> None:
     platform = PexipEngage(
         "acct",
@@ -180,7 +180,7 @@ async def test_a_fetch_whose_token_was_revoked_asks_again_with_a_new_one_and_no_
         token_url=box.token_url("acme"),
     )
     issue(box, *issued)
-    call = platform.fetch(RecordRef("acct", "customer", "1"), FetchContext("e"))
+    call = platform.fetch(RecordRef("acct", "customer", "1"), CallContext("e"))
     if outcome == "fetched":
         assert (await call).record is not None
         return
@@ -189,7 +189,7 @@ async def test_a_fetch_whose_token_was_revoked_asks_again_with_a_new_one_and_no_
     assert raised.value.kind == "config_unauthorized"
 
 
-async def test_the_form_is_that_of_the_client_credentials_grant(box: SandboxHandle, outbound: Outbound) -> None:
+async def test_the_form_is_that_of_the_client_credentials_grant(box: SandboxHandle, outbound: HttpClient) -> None:
     url = f"{box.url}/_sandbox/sink/token"
     asked = ClientCredentials(
         "acct", outbound, token_url=url, client_id="c&d", client_secret="s=s", scope="a:readOnly b:readOnly"
@@ -205,4 +205,4 @@ async def test_the_form_is_that_of_the_client_credentials_grant(box: SandboxHand
 
 
 async def test_basic_is_user_and_password_in_base64() -> None:
-    assert await basic("till", "pässword").headers() == {"Authorization": "Basic dGlsbDpww6Rzc3dvcmQ="}
+    assert await basic_auth("till", "pässword").headers() == {"Authorization": "Basic dGlsbDpww6Rzc3dvcmQ="}

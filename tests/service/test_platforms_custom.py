@@ -13,15 +13,15 @@ from msgspec import UNSET
 from service.config.platforms import PlatformConfig
 from service.errors import ConfigError, PermanentError
 from service.events import RecordRef
-from service.outbound import Outbound
-from service.platforms import FetchContext, Platform, build_platforms
-from service.platforms.custom_fields import Fields, find
+from service.outbound import HttpClient
+from service.platforms import CallContext, Platform, build_platforms
+from service.platforms.custom_fields import FieldMap, resolve_pointer
 from service.records import Address, Customer, Line, Money, PurchaseOrder, Supplier
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "custom"
-CONTEXT = FetchContext("e" * 32)
+CONTEXT = CallContext("e" * 32)
 MAP = {
     "reference": "/number",
     "status": "/state",
@@ -43,7 +43,7 @@ Build = Callable[..., Platform]
 
 
 @pytest.fixture
-def build(box: SandboxHandle, outbound: Outbound) -> Build:
+def build(box: SandboxHandle, outbound: HttpClient) -> Build:
     def make(
         auth: Mapping[str, Any] | None = None, records: Mapping[str, Any] = PLACES, path: str = "/erp"
     ) -> Platform:
@@ -55,7 +55,7 @@ def build(box: SandboxHandle, outbound: Outbound) -> Build:
 
 
 def purchase_order(pointers: Mapping[str, str], node: Mapping[str, Any]) -> PurchaseOrder:
-    return Fields(PurchaseOrder, pointers, "map").read(node)
+    return FieldMap(PurchaseOrder, pointers, "map").read(node)
 
 
 @pytest.mark.parametrize("key", ["refrence", "total", "total.value", "lines.total", "supplier.nam", "lines[0].id", ""])
@@ -166,11 +166,11 @@ def test_a_nested_part_of_another_shape_is_unknown(supplier: object, read: objec
 
 def test_pointers_go_through_lists_and_end_in_unknown() -> None:
     node = {"a": [{"b": 1}], "": 2, "x/y": 3}
-    assert find(node, ("a", "0", "b")) == 1
-    assert find(node, ("",)) == 2
-    assert find(node, ()) is node
+    assert resolve_pointer(node, ("a", "0", "b")) == 1
+    assert resolve_pointer(node, ("",)) == 2
+    assert resolve_pointer(node, ()) is node
     for steps in (("a", "1"), ("a", "-1"), ("a", "x"), ("a", "\u0660"), ("a", "0", "b", "c"), ("nowhere",)):
-        assert find(node, steps) is UNSET
+        assert resolve_pointer(node, steps) is UNSET
     assert purchase_order({"reference": "/x~1y", "id": "/a/0/b"}, node).reference == "3"
 
 

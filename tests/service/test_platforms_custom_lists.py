@@ -5,20 +5,20 @@ from typing import Any
 import pytest
 
 from service.errors import PermanentError
-from service.platforms.answers import Reply
-from service.platforms.custom_fields import Fields
-from service.platforms.custom_lists import ListPlace, page_path, read_listing
+from service.platforms.answers import PlatformResponse
+from service.platforms.custom_fields import FieldMap
+from service.platforms.custom_lists import ListLocation, page_path, read_listing
 from service.records import Customer
 
-FIELDS = Fields(Customer, {"updated_at": "/changed", "deleted_at": "/gone"}, "map")
+FIELDS = FieldMap(Customer, {"updated_at": "/changed", "deleted_at": "/gone"}, "map")
 
 
-def place(path: str = "/c", at: str = "", onward: str = "none", *, newest_first: bool = False) -> ListPlace:
-    return ListPlace(path, at, onward, newest_first)
+def place(path: str = "/c", at: str = "", onward: str = "none", *, newest_first: bool = False) -> ListLocation:
+    return ListLocation(path, at, onward, newest_first)
 
 
-def reply(data: Any, link: str = "") -> Reply:
-    return Reply(200, data, 1.0, headers={"link": link} if link else {})
+def reply(data: Any, link: str = "") -> PlatformResponse:
+    return PlatformResponse(200, data, 1.0, headers={"link": link} if link else {})
 
 
 @pytest.mark.parametrize(
@@ -99,5 +99,5 @@ def test_what_is_no_list_is_the_platforms_fault(data: Any) -> None:
 
 def test_a_list_that_is_not_there_is_the_operators() -> None:
     with pytest.raises(PermanentError) as raised:
-        read_listing(place(), Reply(404, None, 1.0, gone=True), None, FIELDS)
+        read_listing(place(), PlatformResponse(404, None, 1.0, gone=True), None, FIELDS)
     assert raised.value.kind == "config_wrong_address"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import Refusal
+from service.errors import Rejection
 from service.events import Delivery, Fact, RecordRef
-from service.outbound import Outbound
+from service.outbound import HttpClient
 from service.platforms import Platform
 from service.platforms.credentials import StaticHeaders
 from service.platforms.custom import Custom
@@ -25,11 +25,11 @@ ORGANIZATION = "3f0d3c2e-8a51-4c3b-9d5a-6f1f2e7c9b10"
 
 
 @pytest.fixture
-def platforms(outbound: Outbound) -> dict[str, Platform]:
+def platforms(outbound: HttpClient) -> dict[str, Platform]:
     return made(outbound)
 
 
-def made(outbound: Outbound) -> dict[str, Platform]:
+def made(outbound: HttpClient) -> dict[str, Platform]:
     return {
         "pack_cloud": PackCloud("acct", outbound, organization_id=ORGANIZATION, token="t"),
         "pexip_engage": PexipEngage("acct", outbound, enterprise="acme", client_id="c", client_secret="s"),
@@ -118,7 +118,7 @@ REFUSED: list[tuple[str, object]] = [
 def test_an_event_that_does_not_say_what_it_is_about_is_refused(
     platforms: dict[str, Platform], platform: str, body: object
 ) -> None:
-    with pytest.raises(Refusal) as raised:
+    with pytest.raises(Rejection) as raised:
         platforms[platform].read(delivery(body))
     assert (raised.value.status, raised.value.code) == (422, "unrecognized_event")
 
@@ -141,7 +141,7 @@ PLACES: list[tuple[str, object, str]] = [
 def test_a_refusal_names_the_place_that_is_wrong_and_nothing_that_was_sent(
     platforms: dict[str, Platform], platform: str, body: object, place: str
 ) -> None:
-    with pytest.raises(Refusal) as raised:
+    with pytest.raises(Rejection) as raised:
         platforms[platform].read(delivery(body))
     assert place in raised.value.detail
     assert raised.value.detail[0].isupper()
@@ -174,21 +174,21 @@ def test_whatever_stands_under_the_names_a_platform_knows_nothing_but_a_refusal_
 ) -> None:
     outbound: Any = None  # reading asks no network
     for platform in made(outbound).values():
-        with contextlib.suppress(Refusal):
+        with contextlib.suppress(Rejection):
             assert len(platform.read(delivery(body))) == 1
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"event_code": "\xff"}', b"[" * 100_000])
 @pytest.mark.parametrize("platform", ["pack_cloud", "pexip_engage", "open_food_network", "flow_retail"])
 def test_what_is_no_json_is_refused(platforms: dict[str, Platform], platform: str, body: bytes) -> None:
-    with pytest.raises(Refusal) as raised:
+    with pytest.raises(Rejection) as raised:
         platforms[platform].read(delivery(body))
     assert raised.value.status in {400, 422}
 
 
-def test_a_custom_platform_has_no_envelope_of_its_own(outbound: Outbound) -> None:
+def test_a_custom_platform_has_no_envelope_of_its_own(outbound: HttpClient) -> None:
     platform = Custom("erp", outbound, base_url="https://erp.example", credentials=StaticHeaders({}), places={})
-    with pytest.raises(Refusal) as raised:
+    with pytest.raises(Rejection) as raised:
         platform.read(delivery({"id": "1"}))
     assert raised.value.code == "unrecognized_event"
 
@@ -247,7 +247,7 @@ def test_a_callback_request_leads_to_its_customer_as_an_appointment_does(platfor
     assert (fact.type, fact.record) == ("Callback Request.UPDATE", ref("callback_request", "5"))
 
 
-def test_a_tenant_without_a_store_has_no_purchase_orders(outbound: Outbound) -> None:
+def test_a_tenant_without_a_store_has_no_purchase_orders(outbound: HttpClient) -> None:
     platform = FlowRetail("acct", outbound, tenant_uid="7", token="t")
     body = (SAMPLES / "flow_retail" / "delivery.purchase_received.json").read_bytes()
     assert platform.read(delivery(body)) == (Fact("PURCHASE_RECEIVED"),)

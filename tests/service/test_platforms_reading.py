@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from service.errors import PermanentError, TransientError
-from service.outbound import Answer
-from service.platforms.answers import RETRY_AFTER_SECONDS_MAX, Reply, judge, retry_after_seconds
-from service.platforms.complaints import complaint, scrub
-from service.platforms.decoding import decode, digest_of, own_id, unwrap
+from service.outbound import HttpResponse
+from service.platforms.answers import RETRY_AFTER_SECONDS_MAX, PlatformResponse, classify_response, retry_after_seconds
+from service.platforms.complaints import error_message, scrub_secrets
+from service.platforms.decoding import decode_body, digest_of, record_id, unwrap
 from service.platforms.flow_retail_records import read_customer, read_purchase_order
 from service.platforms.open_food_network_client import read_customer as ofn_customer
 from service.platforms.pack_cloud_records import read_customer as pack_customer
@@ -24,17 +24,17 @@ from service.platforms.pack_cloud_records import read_purchase_order as pack_pur
 from service.platforms.pexip_engage_client import read_customer as pexip_customer
 from service.platforms.reading import (
     as_decimal,
-    as_moment,
     as_money,
     as_quantity,
     as_tags,
     as_text,
+    as_timestamp,
     child,
     children,
-    inside,
+    latest,
     money,
-    newest,
-    version_of,
+    nested,
+    record_version,
 )
 from service.records import Money
 from tests.examples import examples
@@ -45,7 +45,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=6,
 )
-READERS: dict[str, tuple[Callable[[Reply], tuple[Any, Any, Any]], bool]] = {
+READERS: dict[str, tuple[Callable[[PlatformResponse], tuple[Any, Any, Any]], bool]] = {
     "pack purchase order": (pack_purchase_order, False),
     "pack purchase order, wrapped": (pack_purchase_order, True),
     "pack customer": (pack_customer, False),
@@ -107,8 +107,8 @@ def test_quantities_are_whole_or_decimal_never_truth_values() -> None:
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2024-13-01", "2024-08-02T25:00:00Z"])
 def test_what_is_no_moment_is_unknown(text: str) -> None:
-    assert as_moment(text) is UNSET
-    assert as_moment(5) is UNSET
+    assert as_timestamp(text) is UNSET
+    assert as_timestamp(5) is UNSET
 
 
 @pytest.mark.parametrize(
@@ -122,23 +122,23 @@ def test_what_is_no_moment_is_unknown(text: str) -> None:
     ],
 )
 def test_one_moment_in_every_spelling_is_one_version(text: str) -> None:
-    assert version_of(as_moment(text)) == "2024-08-02T09:15:00.000000Z"
+    assert record_version(as_timestamp(text)) == "2024-08-02T09:15:00.000000Z"
 
 
 @given(st.lists(st.datetimes(timezones=st.just(timezone(timedelta(hours=2)))), min_size=2, max_size=2))
 def test_versions_sort_as_their_moments_do(moments: list[datetime]) -> None:
     one, other = moments
-    versions = version_of(one), version_of(other)
+    versions = record_version(one), record_version(other)
     assert None in versions or (str(versions[0]) < str(versions[1])) == (one < other)
 
 
 def test_a_moment_before_the_first_year_has_no_version() -> None:
-    assert version_of(as_moment("0001-01-01T00:00:00+02:00")) is None
+    assert record_version(as_timestamp("0001-01-01T00:00:00+02:00")) is None
 
 
 def test_the_newest_of_no_moments_is_none() -> None:
-    assert newest(UNSET, None) is None
-    assert newest(UNSET, datetime(2024, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)) == datetime(
+    assert latest(UNSET, None) is None
+    assert latest(UNSET, datetime(2024, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)) == datetime(
         2025, 1, 1, tzinfo=UTC
     )
 
@@ -150,8 +150,8 @@ def test_nested_parts_of_another_shape_are_unknown() -> None:
     assert children(node, "text") is UNSET
     assert children(node, "null") is None
     assert children(node, "list") == [{"x": 1}]
-    assert inside(node, "object", "a") == {"b": 1}
-    assert inside(node, "text", "a") == {}
+    assert nested(node, "object", "a") == {"b": 1}
+    assert nested(node, "text", "a") == {}
     assert as_tags(["a", 1, "b"]) == ("a", "b")
     assert as_tags("a") is UNSET
     assert as_tags(None) is None
@@ -163,7 +163,7 @@ def test_nested_parts_of_another_shape_are_unknown() -> None:
 def test_no_odd_field_costs_a_record(name: str, node: dict[str, Any]) -> None:
     read, wrapped = READERS[name]
     state = {**node, "id": "1", "customerUid": "1", "purchaseOrderUid": "1"}
-    _, record, _ = read(Reply(200, {"data": state} if wrapped else state, 1.0))
+    _, record, _ = read(PlatformResponse(200, {"data": state} if wrapped else state, 1.0))
     assert record.id == "1"
 
 
@@ -175,7 +175,7 @@ def test_the_digest_is_the_same_in_any_order_of_members(value: object) -> None:
 
 
 def test_numbers_that_are_not_whole_are_decimal_and_keep_their_digits() -> None:
-    decoded = decode(b'{"a": 1.10, "b": 12345678901234567890123, "c": 0.1}', 200)
+    decoded = decode_body(b'{"a": 1.10, "b": 12345678901234567890123, "c": 0.1}', 200)
     assert decoded == {"a": Decimal("1.10"), "b": 12345678901234567890123, "c": Decimal("0.1")}
     assert str(decoded["a"]) == "1.10"
 
@@ -183,7 +183,7 @@ def test_numbers_that_are_not_whole_are_decimal_and_keep_their_digits() -> None:
 @pytest.mark.parametrize("body", [b"<html>", b"\xef\xbb\xbf  <!doctype", b"\n<?xml"])
 def test_a_web_page_is_told_from_json_without_its_content_type(body: bytes) -> None:
     with pytest.raises(TransientError) as raised:
-        decode(body, 200)
+        decode_body(body, 200)
     assert raised.value.kind == "platform_not_json"
 
 
@@ -202,14 +202,14 @@ def test_a_web_page_is_told_from_json_without_its_content_type(body: bytes) -> N
 )
 def test_what_is_no_json_in_utf_8_is_the_platforms_fault(body: bytes) -> None:
     with pytest.raises(PermanentError) as raised:
-        decode(body, 200)
+        decode_body(body, 200)
     assert (raised.value.kind, raised.value.http_status) == ("platform_malformed_json", 200)
 
 
 def test_a_byte_order_mark_costs_no_record() -> None:
-    assert decode(b'\xef\xbb\xbf{"id": 1.10}', 200) == {"id": Decimal("1.10")}
+    assert decode_body(b'\xef\xbb\xbf{"id": 1.10}', 200) == {"id": Decimal("1.10")}
     with pytest.raises(TransientError, match="ends early"):
-        decode(b'\xef\xbb\xbf{"id": 1', 200)
+        decode_body(b'\xef\xbb\xbf{"id": 1', 200)
 
 
 @pytest.mark.parametrize(
@@ -224,27 +224,29 @@ def test_a_byte_order_mark_costs_no_record() -> None:
     ],
 )
 def test_a_text_cut_in_the_middle_of_a_character_costs_no_record(sent: str, read: str) -> None:
-    assert decode(b'{"a": "%b", "b": 0.10}' % sent.encode(), 200) == {"a": read, "b": Decimal("0.10")}
+    assert decode_body(b'{"a": "%b", "b": 0.10}' % sent.encode(), 200) == {"a": read, "b": Decimal("0.10")}
 
 
 @given(st.binary(max_size=60))
 def test_whatever_bytes_a_platform_answers_they_are_json_or_a_named_error(body: bytes) -> None:
     with contextlib.suppress(TransientError, PermanentError):
-        decode(body, 200)
-    assert isinstance(complaint(body, []), str)
+        decode_body(body, 200)
+    assert isinstance(error_message(body, []), str)
 
 
 @pytest.mark.parametrize("status", [500, 400])
 def test_an_error_told_in_another_encoding_is_still_that_error(status: int) -> None:
-    answer = Answer(status, {}, b'{"message": "K\xf6ln"}', 1.0)
+    answer = HttpResponse(status, {}, b'{"message": "K\xf6ln"}', 1.0)
     with pytest.raises((TransientError, PermanentError)) as raised:
-        judge("acct: get", answer, transient=frozenset({429}), secrets=[], now=NOW)
+        classify_response("acct: get", answer, transient=frozenset({429}), secrets=[], now=NOW)
     assert raised.value.http_status == status
 
 
 def test_a_write_that_is_done_is_done_in_any_encoding() -> None:
-    answer = Answer(201, {}, b'{"city": "K\xf6ln"}', 1.0)
-    reply = judge("acct: create", answer, transient=frozenset({429}), secrets=[], now=NOW, body_needed=False)
+    answer = HttpResponse(201, {}, b'{"city": "K\xf6ln"}', 1.0)
+    reply = classify_response(
+        "acct: create", answer, transient=frozenset({429}), secrets=[], now=NOW, body_needed=False
+    )
     assert (reply.status, reply.data) == (201, None)
 
 
@@ -260,7 +262,9 @@ def test_a_write_that_is_done_is_done_in_any_encoding() -> None:
 )
 def test_a_redirect_names_the_host_it_leads_to_and_no_more(location: str, said: str) -> None:
     with pytest.raises(PermanentError) as raised:
-        judge("acct: get", Answer(301, {"location": location}, b"", 1.0), transient=frozenset(), secrets=[], now=NOW)
+        classify_response(
+            "acct: get", HttpResponse(301, {"location": location}, b"", 1.0), transient=frozenset(), secrets=[], now=NOW
+        )
     assert (raised.value.kind, str(raised.value)) == ("config_redirected", f"acct: get {said}")
 
 
@@ -277,7 +281,7 @@ def test_an_envelope_is_taken_off_only_where_it_may_be_on() -> None:
 @pytest.mark.parametrize("value", [None, "", UNSET, {}, True])
 def test_a_record_without_an_id_is_no_record(value: object) -> None:
     with pytest.raises(PermanentError):
-        own_id(value, 200)
+        record_id(value, 200)
 
 
 @pytest.mark.parametrize(
@@ -317,13 +321,13 @@ def test_retry_after_is_read_in_both_forms_and_bounded(header: str | None, secon
     ],
 )
 def test_a_platforms_own_words_are_short_and_without_secrets_or_addresses(body: object, words: str) -> None:
-    assert complaint(json.dumps(body).encode(), ["Bearer abcd-efgh"]) == words
+    assert error_message(json.dumps(body).encode(), ["Bearer abcd-efgh"]) == words
 
 
 def test_what_is_no_json_has_no_words() -> None:
-    assert complaint(b"<html>secret page</html>", []) == ""
-    assert complaint(b"[" * 100_000, []) == ""
+    assert error_message(b"<html>secret page</html>", []) == ""
+    assert error_message(b"[" * 100_000, []) == ""
 
 
 def test_a_word_too_short_to_be_a_secret_does_not_riddle_the_text() -> None:
-    assert scrub("a b c", ["a b"]) == "a b c"
+    assert scrub_secrets("a b c", ["a b"]) == "a b c"

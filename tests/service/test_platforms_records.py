@@ -10,8 +10,8 @@ from msgspec import UNSET, structs
 
 from service.errors import PermanentError, TransientError
 from service.events import RecordRef
-from service.outbound import Outbound
-from service.platforms import FetchContext, Fetched, Platform
+from service.outbound import HttpClient
+from service.platforms import CallContext, FetchedRecord, Platform
 from service.platforms.flow_retail import FlowRetail
 from service.platforms.open_food_network import OpenFoodNetwork
 from service.platforms.pack_cloud import PackCloud
@@ -21,11 +21,11 @@ from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
 
 SAMPLES = Path(__file__).parents[1] / "samples"
-CONTEXT = FetchContext("e" * 32, "00-trace-01", "corr-1")
+CONTEXT = CallContext("e" * 32, "00-trace-01", "corr-1")
 
 
 @pytest.fixture
-def platforms(box: SandboxHandle, outbound: Outbound) -> dict[str, Platform]:
+def platforms(box: SandboxHandle, outbound: HttpClient) -> dict[str, Platform]:
     url, token = box.base_url, box.token
     return {
         "pack_cloud": PackCloud("acct", outbound, organization_id="o", token=token, base_url=url("pack_cloud")),
@@ -45,7 +45,7 @@ def platforms(box: SandboxHandle, outbound: Outbound) -> dict[str, Platform]:
     }
 
 
-async def fetch(platforms: dict[str, Platform], box: SandboxHandle, sample: str, asked: str) -> Fetched:
+async def fetch(platforms: dict[str, Platform], box: SandboxHandle, sample: str, asked: str) -> FetchedRecord:
     platform, _, name = sample.partition("/")
     kind = name.split(".")[0]
     await platforms[platform].fetch(RecordRef("acct", kind, "missing-0"), CONTEXT)
@@ -289,7 +289,7 @@ async def test_an_id_is_quoted_whole(platforms: dict[str, Platform]) -> None:
     ],
 )
 async def test_pexip_engage_gets_the_trace_the_language_and_a_correlation_id_that_fits(
-    box: SandboxHandle, outbound: Outbound, correlation_id: str | None, sent: str
+    box: SandboxHandle, outbound: HttpClient, correlation_id: str | None, sent: str
 ) -> None:
     platform = PexipEngage(
         "acct",
@@ -302,7 +302,7 @@ async def test_pexip_engage_gets_the_trace_the_language_and_a_correlation_id_tha
         token_url=box.token_url("acme"),
     )
     with pytest.raises(PermanentError):
-        await platform.fetch(RecordRef("acct", "customer", "1"), FetchContext("e" * 32, "00-trace-01", correlation_id))
+        await platform.fetch(RecordRef("acct", "customer", "1"), CallContext("e" * 32, "00-trace-01", correlation_id))
     (request,) = box.sandbox.sink.requests
     assert request.path == "/_sandbox/sink/enterprises/acme/customers/1"
     assert request.headers["x-correlation-id"] == sent
@@ -312,7 +312,7 @@ async def test_pexip_engage_gets_the_trace_the_language_and_a_correlation_id_tha
     assert request.headers["authorization"].startswith("Bearer ")
 
 
-async def test_pack_clouds_token_goes_where_the_operator_says(box: SandboxHandle, outbound: Outbound) -> None:
+async def test_pack_clouds_token_goes_where_the_operator_says(box: SandboxHandle, outbound: HttpClient) -> None:
     platform = PackCloud(
         "acct",
         outbound,
@@ -323,7 +323,7 @@ async def test_pack_clouds_token_goes_where_the_operator_says(box: SandboxHandle
         token_prefix="",
     )
     with pytest.raises(PermanentError):
-        await platform.fetch(RecordRef("acct", "customer", "1"), FetchContext("e"))
+        await platform.fetch(RecordRef("acct", "customer", "1"), CallContext("e"))
     (request,) = box.sandbox.sink.requests
     assert request.path == "/_sandbox/sink/organizations/o/customers/1"
     assert request.headers["x-key"] == "t"

@@ -15,17 +15,17 @@ import pytest
 from aiohttp import web
 
 from service.config import Config, load_config
-from service.errors import PermanentError, Refusal, TransientError
+from service.errors import PermanentError, Rejection, TransientError
 from service.events import Delivery, RecordRef
-from service.outbound import Outbound
-from service.platforms import FetchContext, Platform, build_platforms
+from service.outbound import HttpClient
+from service.platforms import CallContext, Platform, build_platforms
 from service.records import Customer, Money, PurchaseOrder
 from service.settings import Settings
 from service.sources import build_sources
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "woocommerce.yaml"
 SECRETS = {"SHOP_SECRET": "cs_secret", "SHOP_WEBHOOK_SECRET": "webhook-secret-0123456789"}
-CONTEXT = FetchContext("e" * 32)
+CONTEXT = CallContext("e" * 32)
 PERMIT = "Basic " + base64.b64encode(b"ck_example:cs_secret").decode()
 
 
@@ -137,7 +137,7 @@ async def config(shop: Shop, tmp_path: Path) -> AsyncIterator[Config]:
 
 
 @pytest.fixture
-def platform(config: Config, outbound: Outbound) -> Platform:
+def platform(config: Config, outbound: HttpClient) -> Platform:
     return build_platforms(config.platforms, SECRETS, outbound)["shop"]
 
 
@@ -210,13 +210,13 @@ async def test_a_webhook_names_its_order_and_what_happened_and_a_forged_one_is_r
     source = build_sources(config, SECRETS, {"shop": platform}, Settings())["shop-orders"]
     body = json.dumps(order(7)).encode()
     delivery = deliver(body, "order.updated")
-    (fact,) = source.read(delivery, source.verify(delivery)).facts
+    (fact,) = source.parse(delivery, source.verify(delivery)).facts
     assert (fact.type, fact.change, fact.record) == (
         "order.updated",
         "updated",
         RecordRef("shop", "purchase_order", "7"),
     )
-    with pytest.raises(Refusal):
+    with pytest.raises(Rejection):
         source.verify(deliver(body, "order.updated", "another-secret-0123456789"))
 
 

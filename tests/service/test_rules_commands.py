@@ -10,11 +10,11 @@ from click.testing import CliRunner, Result
 from service.actions import load_actions
 from service.console.rules_command import rules
 from service.errors import ConfigError, StoreUnavailable
-from service.rules import Rulebook, parse_document, version_of, write_document
+from service.rules import Rulebook, document_version, parse_document, write_document
 from service.rules.publishing import PUBLISH_TRIES_MAX, publish_file_rules
 from service.settings import Settings
 from service.store import Store
-from service.store.rulebook import RulebookShelf
+from service.store.rulebook import RulebookStore
 from tests.service.rule_samples import rules_of
 
 Run = Callable[..., Result]
@@ -71,7 +71,7 @@ def test_applying_puts_the_rules_into_force_and_applying_again_changes_nothing(r
     files = write(tmp_path, a=ONE, b=TWO)
     first = run("apply", *files, "--note", "a start")
     assert first.exit_code == 0, first.stderr
-    version = version_of(write_document(rules_of(ONE + TWO)))
+    version = document_version(write_document(rules_of(ONE + TWO)))
     assert first.stdout == f"{version} in force, 2 rules\n"
     assert run("apply", *files).stdout == f"{version} in force already, 2 rules\n"
     entry = json.loads(run("history", "--json").stdout)
@@ -108,7 +108,7 @@ def test_without_files_the_rules_of_waybill_yaml_are_taken_and_their_sources_che
 
 async def test_rules_of_the_api_stay_when_files_are_applied(store: Store) -> None:
     document = write_document(rules_of(ONE), rules_of(TWO))
-    assert await store.rulebook.publish(version_of(document), document, "api", "", None)
+    assert await store.rulebook.publish(document_version(document), document, "api", "", None)
     third = rules_of(ONE.replace("one", "three"))
     published = await publish_file_rules([store.rulebook], third, load_actions(), "ops", "")
     assert (published.rules, published.changed) == (2, True)
@@ -129,7 +129,7 @@ async def test_a_version_in_force_that_cannot_be_read_is_not_written_over(store:
         await publish_file_rules([store.rulebook], rules_of(ONE), load_actions(), "ops", "")
 
 
-class BusyShelf(RulebookShelf):
+class BusyShelf(RulebookStore):
     """A shelf onto which somebody else publishes just before each of the first `others` publications."""
 
     others = 0
@@ -138,7 +138,7 @@ class BusyShelf(RulebookShelf):
         if self.others:
             self.others -= 1
             theirs = write_document((), rules_of(f"- {{id: api{self.others}, type: customer}}"))
-            assert await super().publish(version_of(theirs), theirs, "else", "", expected)
+            assert await super().publish(document_version(theirs), theirs, "else", "", expected)
         return await super().publish(version, document, author, note, expected)
 
 

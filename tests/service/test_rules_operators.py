@@ -10,9 +10,9 @@ from msgspec import UNSET, Struct
 
 from service.errors import ConfigError
 from service.records import Customer, Money, PurchaseOrder
-from service.rules.fields import describe
+from service.rules.fields import describe_fields
 from service.rules.literals import read_literal
-from service.rules.memory import encode
+from service.rules.memory import encode_previous
 from service.rules.operators import OPERATORS
 from tests.service.rule_samples import NOW, compile_tree, customer, line, order, subject, truth
 
@@ -224,11 +224,11 @@ def test_a_field_compares_with_a_derived_one_of_its_element(received: Any, expec
 
 
 def test_the_fields_of_a_record_can_be_listed() -> None:
-    fields = describe(PurchaseOrder)
+    fields = describe_fields(PurchaseOrder)
     assert fields["lines[].price.value"] == "amount"
     assert fields["lines[].quantity_missing"] == "number"
     assert (fields["total.currency"], fields["supplier.name"], fields["created_at"]) == ("text", "text", "timestamp")
-    assert describe(Customer)["tags"] == "list"
+    assert describe_fields(Customer)["tags"] == "list"
 
 
 def test_a_record_field_of_a_type_that_rules_do_not_know_fails_the_first_look() -> None:
@@ -236,7 +236,7 @@ def test_a_record_field_of_a_type_that_rules_do_not_know_fails_the_first_look() 
         weight: complex
 
     with pytest.raises(TypeError, match="complex"):
-        describe(Odd)
+        describe_fields(Odd)
 
 
 def test_the_last_decided_state_can_be_named_and_compared_with() -> None:
@@ -286,6 +286,6 @@ def test_of_a_digest_it_is_known_that_there_was_something_and_nothing_else() -> 
 def test_a_moment_at_the_edge_of_the_calendar_is_remembered_too() -> None:
     edge = order(created_at=datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))))
     asked = compile_tree({"field": "created_at", "op": "changed"})
-    kept = {"created_at": encode("created_at", edge.created_at, personal=False)}
+    kept = {"created_at": encode_previous("created_at", edge.created_at, personal=False)}
     assert asked.truth(subject(edge, previous=kept)) is False
     assert asked.truth(subject(previous=kept)) is True

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.errors import ConfigError
 from service.rules.limits import PATTERN_INSTRUCTIONS_MAX, PATTERN_TEXT_CHARS_MAX
-from service.rules.patterns import compile_pattern, holds
+from service.rules.patterns import compile_pattern, full_match
 from tests.service.rule_samples import order, subject, truth
 
 WILD = [
@@ -69,13 +69,13 @@ def test_what_is_not_understood_is_refused_with_the_engines_reason(pattern: str)
 def test_a_repetition_from_nothing_is_refused_where_it_would_be_taken_for_text() -> None:
     with pytest.raises(ConfigError, match=r"takes \{,3\} for text\. Fix: write \{0,3\}"):
         compile_pattern("a{,3}", "value")
-    assert holds(compile_pattern(r"a\{,3}", "value"), "a{,3}") is True
+    assert full_match(compile_pattern(r"a\{,3}", "value"), "a{,3}") is True
 
 
 def test_half_a_character_is_refused_in_a_pattern_and_unknown_in_a_text() -> None:
     with pytest.raises(ConfigError, match="half a character"):
         compile_pattern("a\ud800", "value")
-    assert holds(compile_pattern("a.", "value"), "a\ud800") is None
+    assert full_match(compile_pattern("a.", "value"), "a\ud800") is None
 
 
 def test_a_pattern_has_a_bounded_length() -> None:
@@ -103,7 +103,7 @@ def test_the_wildest_pattern_ends_soon_on_the_longest_text(pattern: str, piece: 
     compiled = compile_pattern(pattern, "value")
     text = (piece * PATTERN_TEXT_CHARS_MAX)[: PATTERN_TEXT_CHARS_MAX - 1] + "!"
     started = time.process_time()
-    assert holds(compiled, text) is False
+    assert full_match(compiled, text) is False
     assert time.process_time() - started < 0.5  # 1 ms where nothing else runs; going back would take years
 
 
@@ -114,7 +114,7 @@ def test_a_pattern_says_what_pythons_engine_says(pattern: str, text: str) -> Non
         known = re.compile(pattern)
     except (ConfigError, re.error, FutureWarning):
         return
-    assert holds(compiled, text) is (known.fullmatch(text) is not None)
+    assert full_match(compiled, text) is (known.fullmatch(text) is not None)
 
 
 def test_a_text_longer_than_the_bound_is_unknown() -> None:

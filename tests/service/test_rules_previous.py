@@ -150,8 +150,8 @@ def test_the_rulebook_says_of_two_states_what_a_plain_reading_of_both_says(
 ) -> None:
     rule = {"id": "r", "type": "purchase_order", "when": tree}
     book = Rulebook.load(msgspec.json.encode({"format": 1, "file_rules": [rule]}), ACTIONS)
-    kept = None if before is None else book.remember(subject(before))
+    kept = None if before is None else book.previous_fields(subject(before))
     stored = msgspec.msgpack.decode(msgspec.msgpack.encode(kept))
-    (verdict,) = book.judge(subject(now, previous=stored), NOW).verdicts
+    (verdict,) = book.evaluate(subject(now, previous=stored), NOW).verdicts
     expected = {True: "matched", False: "unmatched", None: "unknown"}[naive(tree, now, before)]
     assert verdict.result == expected, (verdict, stored)

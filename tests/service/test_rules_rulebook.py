@@ -9,18 +9,18 @@ import msgspec
 import pytest
 from msgspec import UNSET
 
-from service.actions import Action, CompileTemplate, Render, load_actions
+from service.actions import Action, CompileTemplate, TemplateRenderer, load_actions
 from service.records import Address, Customer, Money, PurchaseOrder
 from service.rules import (
-    Judgement,
+    Evaluation,
     Rulebook,
+    RuleResult,
     Subject,
     Trace,
-    Verdict,
+    document_version,
     find_rule_files,
     parse_document,
     read_rule_files,
-    version_of,
     write_document,
 )
 from tests.service.rule_samples import NOW, book, customer, line, order, rules_of, subject
@@ -49,18 +49,18 @@ SHORT_RECEIPT = """
 """
 
 
-def results(judgement: Judgement) -> dict[str, str]:
+def results(judgement: Evaluation) -> dict[str, str]:
     return {verdict.rule_id: verdict.result for verdict in judgement.verdicts}
 
 
-def judge(text: str, about: Subject | None = None) -> Judgement:
-    return book(text).judge(about or subject(), NOW)
+def judge(text: str, about: Subject | None = None) -> Evaluation:
+    return book(text).evaluate(about or subject(), NOW)
 
 
 def test_the_rule_of_the_manual_matches_a_short_receipt_and_renders_its_actions() -> None:
     rulebook = book(SHORT_RECEIPT)
-    judgement = rulebook.judge(subject(previous={"status": "open"}), NOW)
-    assert judgement.verdicts == (Verdict("short-receipt", "matched"),)
+    judgement = rulebook.evaluate(subject(previous={"status": "open"}), NOW)
+    assert judgement.verdicts == (RuleResult("short-receipt", "matched"),)
     warn, claim = judgement.effects
     assert (warn.rule_id, warn.action_id, warn.action_type, warn.repeat) == (
         "short-receipt",
@@ -71,7 +71,7 @@ def test_the_rule_of_the_manual_matches_a_short_receipt_and_renders_its_actions(
     assert warn.inputs == {"level": "warning", "message": "PO-1: 3 units missing"}
     assert (claim.action_type, claim.repeat, claim.inputs["body"]) == ("http", "keyed", {"order": "po_1"})
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(claim.inputs)) == claim.inputs
-    assert rulebook.remember(subject()) == {"status": "received"}
+    assert rulebook.previous_fields(subject()) == {"status": "received"}
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_the_rule_of_the_manual_matches_a_short_receipt_and_renders_its_actions(
     ],
 )
 def test_the_rule_of_the_manual_lets_other_receipts_be(words: Any, previous: Any, result: str) -> None:
-    judgement = book(SHORT_RECEIPT).judge(subject(order(**words), previous=previous), NOW)
+    judgement = book(SHORT_RECEIPT).evaluate(subject(order(**words), previous=previous), NOW)
     assert results(judgement) == {"short-receipt": result}
     assert judgement.effects == ()
 
@@ -137,7 +137,7 @@ UNKNOWN = """
 )
 def test_a_rule_says_what_unknown_means_to_it(choice: str, result: str, effects: int) -> None:
     judgement = judge(UNKNOWN % choice)
-    assert judgement.verdicts == (Verdict("r", result, "updated_at is missing, at when"),)  # type: ignore[arg-type]
+    assert judgement.verdicts == (RuleResult("r", result, "updated_at is missing, at when"),)  # type: ignore[arg-type]
     assert len(judgement.effects) == effects
 
 
@@ -227,32 +227,32 @@ def test_an_action_that_cannot_be_written_makes_its_rule_an_error_and_leaves_oth
 def test_a_bad_record_ends_as_a_verdict_and_never_raises(words: Any) -> None:
     about = subject(order(**words), raw=object(), previous={"status": ["moment", "x"], "total": ["money", "x", "y"]})
     rulebook = book(SHORT_RECEIPT + "- {id: any, type: purchase_order, when: {field: total, op: increased}}")
-    assert set(results(rulebook.judge(about, NOW))) == {"short-receipt", "any"}
-    msgspec.msgpack.encode(rulebook.remember(about))
+    assert set(results(rulebook.evaluate(about, NOW))) == {"short-receipt", "any"}
+    msgspec.msgpack.encode(rulebook.previous_fields(about))
 
 
 def test_a_text_that_no_encoding_holds_is_an_error_of_its_rule_and_is_not_remembered() -> None:
     rulebook = book("- {id: r, type: purchase_order, when: {field: raw.x, op: changed}}")
     about = subject(raw={"x": "\ud800" * 300}, previous={"raw.x": ["number", "5"]})
-    verdict = rulebook.judge(about, NOW).verdicts[0]
+    verdict = rulebook.evaluate(about, NOW).verdicts[0]
     assert (verdict.result, verdict.reason) == ("error", "the condition failed: UnicodeEncodeError")
-    assert rulebook.remember(about) == rulebook.remember(subject(raw={"x": "\ud800"})) == {}
+    assert rulebook.previous_fields(about) == rulebook.previous_fields(subject(raw={"x": "\ud800"})) == {}
 
 
 def test_an_action_of_another_package_that_raises_is_an_error_of_its_rule() -> None:
     class Odd(Action, frozen=True, kw_only=True, tag="odd"):
-        def compile(self, compile_template: CompileTemplate) -> Render:
+        def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
             template = compile_template("x", "{id}")
             return lambda scope: {template(scope): 1 // 0}
 
     document = write_document(rules_of("- {id: r, type: purchase_order, actions: [{id: a, do: odd}]}"))
-    judgement = Rulebook.load(document, [Odd]).judge(subject(), NOW)
-    assert judgement.verdicts == (Verdict("r", "error", "action a: ZeroDivisionError"),)
+    judgement = Rulebook.load(document, [Odd]).evaluate(subject(), NOW)
+    assert judgement.verdicts == (RuleResult("r", "error", "action a: ZeroDivisionError"),)
 
 
 def test_a_trace_tells_every_node_with_what_it_saw() -> None:
     trace = Trace()
-    book(SHORT_RECEIPT).judge(subject(order(status="open"), previous={"status": "open"}), NOW, trace)
+    book(SHORT_RECEIPT).evaluate(subject(order(status="open"), previous={"status": "open"}), NOW, trace)
     seen = [(step.path, step.elements, step.result, step.actual, step.expected) for step in trace.steps]
     assert seen == [
         ("when.all[0]", (), False, "open", "received"),
@@ -299,7 +299,7 @@ def test_a_trace_masks_personal_values_and_is_plain_data() -> None:
         previous={"last_name": ["digest", "0"]},
     )
     trace = Trace()
-    judgement = book(PERSONAL).judge(about, NOW, trace)
+    judgement = book(PERSONAL).evaluate(about, NOW, trace)
     assert results(judgement) == {"r": "matched"}
     told = msgspec.json.encode(trace.steps).decode()
     assert not any(secret in told for secret in ("Ann", "Lee", "example"))
@@ -311,7 +311,7 @@ def test_a_trace_masks_personal_values_and_is_plain_data() -> None:
 
 def test_a_trace_is_bounded_and_says_that_it_is_not_complete() -> None:
     trace = Trace(steps_max=2)
-    book(SHORT_RECEIPT).judge(subject(), NOW, trace)
+    book(SHORT_RECEIPT).evaluate(subject(), NOW, trace)
     assert (len(trace.steps), trace.complete) == (2, False)
 
 
@@ -347,7 +347,7 @@ def known_customer(**words: Any) -> Customer:
 def test_only_what_rules_ask_is_remembered_and_personal_data_as_digest() -> None:
     rulebook = book(REMEMBERED)
     raw = {"points": Decimal("5.0"), "flag": True, "note": "n" * 300}
-    kept = rulebook.remember(subject(known_customer(), raw))
+    kept = rulebook.previous_fields(subject(known_customer(), raw))
     assert kept.keys() == {
         "email", "balance", "tags", "updated_at", "raw.points", "raw.flag", "raw.note", "reference", "external_id",
     }  # fmt: skip
@@ -361,10 +361,10 @@ def test_only_what_rules_ask_is_remembered_and_personal_data_as_digest() -> None
 def test_what_was_remembered_does_not_look_changed_and_what_changed_does() -> None:
     rulebook = book(REMEMBERED)
     raw = {"points": 5, "flag": True, "note": "n" * 300}
-    kept = rulebook.remember(subject(known_customer(), raw))
+    kept = rulebook.previous_fields(subject(known_customer(), raw))
     kept["billing_address"] = None
     same = known_customer(balance=Money(Decimal("10.50"), "EUR"), billing_address=None)
-    assert results(rulebook.judge(subject(same, raw | {"points": Decimal("5.0")}, kept), NOW)) == {"r": "unmatched"}
+    assert results(rulebook.evaluate(subject(same, raw | {"points": Decimal("5.0")}, kept), NOW)) == {"r": "unmatched"}
     for record, sent in [
         (known_customer(email="new@example.org"), raw),
         (known_customer(balance=Money(Decimal(11), "EUR")), raw),
@@ -376,7 +376,7 @@ def test_what_was_remembered_does_not_look_changed_and_what_changed_does() -> No
         (known_customer(), raw | {"note": "m" * 300}),
         (known_customer(), raw | {"points": "5"}),
     ]:
-        judgement = rulebook.judge(subject(record, sent, kept), NOW)
+        judgement = rulebook.evaluate(subject(record, sent, kept), NOW)
         assert results(judgement) == {"r": "matched"}
         assert judgement.effects[0].inputs["message"] == "R"
 
@@ -386,17 +386,17 @@ def test_the_document_is_canonical_and_its_version_follows_its_content() -> None
     document = write_document(rules)
     assert write_document(tuple(reversed(rules))) == document
     assert write_document(parse_document(document).file_rules) == document
-    assert Rulebook.load(document, load_actions()).version == version_of(document)
-    assert len(version_of(document)) == 16
-    assert version_of(write_document(rules[1:])) != version_of(document)
+    assert Rulebook.load(document, load_actions()).version == document_version(document)
+    assert len(document_version(document)) == 16
+    assert document_version(write_document(rules[1:])) != document_version(document)
     assert write_document((), rules) != document
     assert Rulebook.load(write_document(rules[1:], rules[:1]), load_actions()).api_rules == {"all"}
 
 
 def test_an_empty_rulebook_judges_nothing() -> None:
     rulebook = Rulebook.load(write_document(()), load_actions())
-    assert rulebook.judge(subject(), NOW) == Judgement(0, (), ())
-    assert rulebook.remember(subject()) == {}
+    assert rulebook.evaluate(subject(), NOW) == Evaluation(0, (), ())
+    assert rulebook.previous_fields(subject()) == {}
 
 
 def test_the_example_rules_of_the_docs_load_and_match_what_they_are_about() -> None:
@@ -406,7 +406,7 @@ def test_the_example_rules_of_the_docs_load_and_match_what_they_are_about() -> N
     assert {rule.type for rule in rulebook.rules} == {"purchase_order", "customer"}
     assert all(rule.name for rule in rulebook.rules)
     short = subject(order(), previous={"status": "open"})
-    assert results(rulebook.judge(short, NOW))["short-receipt"] == "matched"
+    assert results(rulebook.evaluate(short, NOW))["short-receipt"] == "matched"
 
 
 def test_a_record_is_judged_by_its_kind() -> None:

@@ -13,9 +13,9 @@ from msgspec import structs
 from service.actions import load_actions
 from service.console.rules_command import rules
 from service.errors import ConfigError, StoreUnavailable
-from service.rules import parse_document, version_of, write_document
+from service.rules import document_version, parse_document, write_document
 from service.rules.document import Document
-from service.rules.publishing import change_rules, publish_file_rules, roll_back
+from service.rules.publishing import change_rules, publish_file_rules, rollback
 from service.rules.schema import write_schema
 from service.settings import Settings
 from service.store import Store, open_store
@@ -89,10 +89,10 @@ async def test_rolling_back_to_rules_that_no_longer_load_is_refused(store: Store
     await publish_file_rules([store.rulebook], rules_of(ONE), load_actions(), "ops", "")
     broken = write_document(rules_of("- {id: x, type: customer, when: {field: gone, op: exists}}"))
     before = await store.rulebook.version()
-    assert await store.rulebook.publish(version_of(broken), broken, "old", "", before)
+    assert await store.rulebook.publish(document_version(broken), broken, "old", "", before)
     await publish_file_rules([store.rulebook], rules_of(TWO), load_actions(), "ops", "")
     with pytest.raises(ConfigError, match="no field 'gone'"):
-        await roll_back([store.rulebook], version_of(broken), load_actions(), "ops", "")
+        await rollback([store.rulebook], document_version(broken), load_actions(), "ops", "")
 
 
 async def test_every_shelf_follows_the_first_one(settings: Settings, make_settings: Callable[..., Settings]) -> None:
@@ -113,12 +113,12 @@ async def test_a_version_goes_once_no_decision_can_name_it(make_settings: Callab
     store = await open_store(brief)
     for text in (ONE, TWO, ONE):
         published = await publish_file_rules([store.rulebook], rules_of(text), load_actions(), "ops", "")
-    gone = version_of(write_document(rules_of(TWO)))
+    gone = document_version(write_document(rules_of(TWO)))
     assert await store.rulebook.document(gone) is not None
     await asyncio.sleep(keep_ms(brief) / 1000 + 0.02)
     await publish_file_rules([store.rulebook], rules_of(ONE + TWO), load_actions(), "ops", "")
     assert await store.rulebook.document(gone) is None
-    assert published.version == version_of(write_document(rules_of(ONE)))
+    assert published.version == document_version(write_document(rules_of(ONE)))
     await store.close()
 
 
@@ -137,10 +137,10 @@ def test_versions_are_kept_as_long_as_whatever_names_them() -> None:
 
 async def test_long_documents_are_kept_deflated(store: Store) -> None:
     document = write_document(rules_of("".join(f"- {{id: r{number}, type: customer}}\n" for number in range(100))))
-    assert await store.rulebook.publish(version_of(document), document, "ops", "", None)
-    kept = await store.client.command("GET", store.keys.named(f"rulebook:{version_of(document)}"))
+    assert await store.rulebook.publish(document_version(document), document, "ops", "", None)
+    kept = await store.client.command("GET", store.keys.named(f"rulebook:{document_version(document)}"))
     assert len(kept) < len(document) / 5
-    assert zlib.decompress(kept) == await store.rulebook.document(version_of(document)) == document
+    assert zlib.decompress(kept) == await store.rulebook.document(document_version(document)) == document
     await store.client.command("SET", store.keys.named("rulebook:bad"), b"x\x9cnothing")
     with pytest.raises(StoreUnavailable, match="cannot be read"):
         await store.rulebook.document("bad")

@@ -12,7 +12,7 @@ from msgspec import UNSET
 from service.errors import ConfigError
 from service.records import Customer, Money, PurchaseOrder
 from service.rules import Subject
-from service.rules.fields import Place
+from service.rules.fields import FieldScope
 from service.rules.scope import Scope
 from service.rules.templates import RenderError, Style, Template
 from tests.service.rule_samples import NOW, customer, order, subject
@@ -20,13 +20,13 @@ from tests.service.rule_samples import NOW, customer, order, subject
 
 def render(template: Any, about: Subject | None = None, style: Style = "json") -> Any:
     about = about or subject()
-    compiled = Template(Place(type(about.record), {}))("body", template, style)
+    compiled = Template(FieldScope(type(about.record), {}))("body", template, style)
     return compiled(Scope.of(about, NOW))
 
 
 def refusal(template: Any, style: Style = "json", record: type[PurchaseOrder | Customer] = PurchaseOrder) -> str:
     with pytest.raises(ConfigError) as caught:
-        Template(Place(record, {}))("body", template, style)
+        Template(FieldScope(record, {}))("body", template, style)
     return str(caught.value)
 
 
@@ -150,7 +150,7 @@ def test_huge_numbers_stay_short() -> None:
 @given(st.text(max_size=40))
 def test_any_text_is_refused_or_written_without_braces_left_over(template: str) -> None:
     try:
-        compiled = Template(Place(PurchaseOrder, {}))("body", template)
+        compiled = Template(FieldScope(PurchaseOrder, {}))("body", template)
     except ConfigError:
         return
     written = compiled(Scope.of(subject(), NOW))

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from service.errors import TransientError
-from service.outbound import Answer, Outbound
+from service.outbound import HttpClient, HttpResponse
 from service.sandbox.catalog import Catalog
 from service.sandbox.server import SandboxHandle, running_sandbox
 from tests.waiting import PATIENCE_SECONDS
@@ -35,12 +35,12 @@ PATHS = [
 class Desk:
     """Somebody at a desk with a sandbox."""
 
-    def __init__(self, box: SandboxHandle, outbound: Outbound) -> None:
+    def __init__(self, box: SandboxHandle, outbound: HttpClient) -> None:
         self.url = box.url
         self.token = box.token
         self._outbound = outbound
 
-    async def call(self, method: str, path: str, body: object = None, /, **headers: str) -> Answer:
+    async def call(self, method: str, path: str, body: object = None, /, **headers: str) -> HttpResponse:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         data = body if isinstance(body, bytes) else None if body is None else msgspec.json.encode(body)
         return await self._outbound.request(
@@ -58,7 +58,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(box: SandboxHandle, outbound: Outbound) -> Desk:
+def desk(box: SandboxHandle, outbound: HttpClient) -> Desk:
     return Desk(box, outbound)
 
 
@@ -210,7 +210,7 @@ async def test_the_sink_can_be_told_to_fail_and_then_keeps_nothing(desk: Desk) -
     assert json.loads((await desk.call("GET", "/_sandbox/sink")).body)["count"] == 0
 
 
-async def test_a_sandbox_ends_at_once_though_calls_are_under_way(outbound: Outbound) -> None:
+async def test_a_sandbox_ends_at_once_though_calls_are_under_way(outbound: HttpClient) -> None:
     started = time.monotonic()
     async with running_sandbox() as box:
         await Desk(box, outbound).call("POST", "/_sandbox/faults", {"delay_ms": 60_000})
@@ -230,7 +230,7 @@ async def start(*options: str) -> asyncio.subprocess.Process:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.slow
-async def test_the_command_says_where_it_is_and_ends_when_told(outbound: Outbound, number: signal.Signals) -> None:
+async def test_the_command_says_where_it_is_and_ends_when_told(outbound: HttpClient, number: signal.Signals) -> None:
     process = await start("--port", "0")
     assert process.stdout is not None
     url = json.loads(await process.stdout.readline())["sandbox"]

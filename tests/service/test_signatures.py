@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from service.errors import ConfigError, Refusal
+from service.errors import ConfigError, Rejection
 from service.events import Delivery
 from service.secrets import SecretRef
 from service.signatures import Basic, Hmac, Scheme, StandardWebhooks, Unverified, Verified, Verifier
@@ -56,7 +56,7 @@ def signed(scheme: Scheme, secret: str, body: bytes = BODY, timestamp: int = NOW
 
 
 def refused(scheme: Scheme, headers: Mapping[str, str], body: bytes = BODY, at: float = NOW) -> str:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(Rejection) as caught:
         build(scheme).verify(delivery(headers, body, at))
     assert caught.value.status == 401
     return caught.value.code
@@ -229,7 +229,7 @@ def test_every_active_secret_is_accepted(secret: str) -> None:
     ["Basic", "Basic ", "Basic !!!", "Bearer dGlsbDpmaXJzdCBzZWNyZXQ=", "dGlsbDpmaXJzdCBzZWNyZXQ=", "Basic dGlsbDo="],
 )
 def test_basic_refuses_other_credentials_and_says_what_it_wants(authorization: str) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(Rejection) as caught:
         build(BASIC).verify(delivery({"authorization": authorization}))
     assert caught.value.headers["www-authenticate"].startswith("Basic ")
 

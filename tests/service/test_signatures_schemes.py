@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import ConfigError, Refusal
+from service.errors import ConfigError, Rejection
 from service.events import Delivery
 from service.secrets import SecretRef
 from service.signatures import (
@@ -86,7 +86,7 @@ def verify(name: str, delivery: Delivery) -> Verified:
 
 
 def refused(name: str, delivery: Delivery) -> str:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(Rejection) as caught:
         verify(name, delivery)
     assert caught.value.status == 401
     return caught.value.code
@@ -148,18 +148,18 @@ def test_every_active_secret_is_accepted(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(SCHEMES.keys() - UNSIGNED))
 def test_what_is_covered_is_what_is_told(name: str) -> None:
     scheme, verified = SCHEMES[name][0], verify(name, sent(name))
-    assert "body" in scheme.covered
-    assert (verified.id == "msg_1") == ("id" in scheme.covered)
-    assert (str(NOW).encode() in verified.signed) == ("timestamp" in scheme.covered)
+    assert "body" in scheme.signed_parts
+    assert (verified.id == "msg_1") == ("id" in scheme.signed_parts)
+    assert (str(NOW).encode() in verified.signed) == ("timestamp" in scheme.signed_parts)
 
 
 @pytest.mark.parametrize("name", sorted(UNSIGNED))
 def test_a_scheme_that_signs_nothing_covers_nothing(name: str) -> None:
-    assert SCHEMES[name][0].covered == frozenset()
+    assert SCHEMES[name][0].signed_parts == frozenset()
     assert verify(name, sent(name)) == Verified(None, BODY)
 
 
-@pytest.mark.parametrize("name", [name for name in SCHEMES if "timestamp" in SCHEMES[name][0].covered])
+@pytest.mark.parametrize("name", [name for name in SCHEMES if "timestamp" in SCHEMES[name][0].signed_parts])
 def test_time_is_held_to_the_tolerance_in_both_directions(name: str) -> None:
     for offset in (-300, 300):
         assert verify(name, msgspec.structs.replace(sent(name), received_at=NOW + offset))
@@ -248,7 +248,7 @@ def test_an_absurd_time_in_stripes_header_is_refused_before_arithmetic(moment: s
     scheme = Stripe(secrets=BOTH)
     signed = Hmac(header="H", signed="{timestamp}.{body}", timestamp_header="T", secrets=BOTH)
     signature = signed.sign(moment.encode() + b"." + BODY, ENVIRON["A"], "", 0)["h"]
-    with pytest.raises(Refusal, match="not_verified"):
+    with pytest.raises(Rejection, match="not_verified"):
         scheme.build(ENVIRON, "verify").verify(stripe(f"t={moment},v1={signature}"))
 
 
@@ -325,6 +325,6 @@ def test_a_short_secret_that_is_sent_as_it_stands_is_warned_of(scheme: str) -> N
 
 
 def test_a_wrong_bearer_token_is_told_what_is_wanted() -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(Rejection) as caught:
         verify("bearer", Delivery("source", {"authorization": "Basic x"}, BODY, NOW))
     assert caught.value.headers["www-authenticate"].startswith("Bearer ")

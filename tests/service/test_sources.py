@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.config import Config, load_config
-from service.envelopes import CustomEnvelope, Desk, EnvelopeConfig
-from service.errors import ConfigError, PermanentError, Refusal
+from service.envelopes import CustomEnvelope, EnvelopeConfig, ParseContext
+from service.errors import ConfigError, PermanentError, Rejection
 from service.events import Delivery, Fact, RecordRef
-from service.outbound import Outbound
-from service.platforms import FetchContext, Fetched, Platform, build_platforms
-from service.platforms.base import Listing
+from service.outbound import HttpClient
+from service.platforms import CallContext, FetchedRecord, Platform, build_platforms
+from service.platforms.base import RecordPage
 from service.settings import Settings
 from service.signatures import Scheme, Unverified
-from service.sources import FACTS_MAX, ID_CHARACTERS_MAX, TEXT_CHARACTERS_MAX, Admission, Source, build_sources
+from service.sources import FACTS_MAX, ID_CHARACTERS_MAX, TEXT_CHARACTERS_MAX, Source, VerifiedDelivery, build_sources
 
 NOW = 1_700_000_000
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -78,19 +78,19 @@ class Bench:
         raw = body if isinstance(body, bytes) else json.dumps(body or BODY).encode()
         scheme = self.scheme(**{key: value for key, value in fields.items() if key in {"verify", "allow_unverified"}})
         headers = scheme.sign(raw, SECRETS[str(scheme.__struct_config__.tag)], event_id, at)
-        return self.source(**fields).admit(Delivery("one", headers, raw, at)).claims
+        return self.source(**fields).verify_and_parse(Delivery("one", headers, raw, at)).claims
 
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     config = configured(tmp_path, {"platform": "pack", "verify": HMAC})
-    async with Outbound(Settings()) as outbound:
+    async with HttpClient(Settings()) as outbound:
         yield Bench(tmp_path, build_platforms(config.platforms, ENVIRON, outbound))
 
 
-def refusal(source: Source, headers: Mapping[str, str], body: bytes) -> Refusal:
-    with pytest.raises(Refusal) as caught:
-        source.admit(Delivery("one", headers, body, NOW))
+def refusal(source: Source, headers: Mapping[str, str], body: bytes) -> Rejection:
+    with pytest.raises(Rejection) as caught:
+        source.verify_and_parse(Delivery("one", headers, body, NOW))
     return caught.value
 
 
@@ -150,7 +150,7 @@ def test_the_status_of_a_failed_verification_is_the_sources_own(bench: Bench) ->
 def test_ids_and_types_are_taken_up_to_their_limit(bench: Bench, field: str, most: int) -> None:
     for length in (1, most):
         assert len(bench.claims(BODY | {field: "x" * length})) == 1
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(Rejection) as caught:
         bench.claims(BODY | {field: "x" * (most + 100)})
     assert caught.value.code == "unrecognized_event"
 
@@ -158,14 +158,14 @@ def test_ids_and_types_are_taken_up_to_their_limit(bench: Bench, field: str, mos
 def test_depth_is_held_to_the_setting(bench: Bench) -> None:
     body = json.dumps(BODY | {"x": [[[1]]]}).encode()
     settings = msgspec.structs.replace(Settings(), body_depth_max=4)
-    assert bench.source(settings=settings).admit(Delivery("one", sign(bench, body), body, NOW)).facts
+    assert bench.source(settings=settings).verify_and_parse(Delivery("one", sign(bench, body), body, NOW)).facts
     settings = msgspec.structs.replace(Settings(), body_depth_max=3)
     assert refusal(bench.source(settings=settings), sign(bench, body), body).code == "malformed_payload"
 
 
 def test_an_admission_tells_facts_and_their_claims(bench: Bench) -> None:
     body = json.dumps(BODY).encode()
-    admission = bench.source().admit(Delivery("one", sign(bench, body), body, NOW))
+    admission = bench.source().verify_and_parse(Delivery("one", sign(bench, body), body, NOW))
     record = RecordRef("pack", "customer", "c1")
     assert admission.facts == (Fact("customer.updated", "evt_1", "changed", record),)
     assert admission.bodies == (body,)
@@ -239,13 +239,13 @@ def test_an_unsigned_header_never_makes_a_captured_delivery_new(bench: Bench, ve
     secret = WHSEC if verify in {"standard_webhooks", "svix"} else "secret"
     signed = bench.scheme(verify=SIGNED[verify]).sign(body, secret, "msg_1", NOW)
     source = bench.source(verify=SIGNED[verify], envelope=written)
-    first = source.admit(Delivery("one", plain | signed, body, NOW)).claims
+    first = source.verify_and_parse(Delivery("one", plain | signed, body, NOW)).claims
     assert len(first) == 1
     for name in UNSIGNED_HEADERS - signed.keys():
         for value in ("text/plain", "/new"):
-            with contextlib.suppress(Refusal):
+            with contextlib.suppress(Rejection):
                 changed = Delivery("one", plain | signed | {name: value}, body, NOW + 1, "other address")
-                assert source.admit(changed).claims == first
+                assert source.verify_and_parse(changed).claims == first
 
 
 def test_distinct_bodies_make_each_delivery_its_own_unless_it_has_an_id(bench: Bench) -> None:
@@ -270,7 +270,7 @@ def test_entropy_is_handed_in(bench: Bench) -> None:
     assert scheme
     headers = scheme.sign(b"", "secret", "", NOW)
     delivery = Delivery("one", headers, b'{"action": "CUSTOMER_UPDATE", "customer": {"Uid": "1"}}', NOW)
-    first, second, third = (source.admit(delivery).claims for _ in range(3))
+    first, second, third = (source.verify_and_parse(delivery).claims for _ in range(3))
     assert first == third != second
 
 
@@ -309,20 +309,20 @@ class Batches:
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:  # noqa: ARG002 - the protocol's signature
         return self.facts
 
-    async def resolve(self, ref: RecordRef, context: FetchContext) -> tuple[RecordRef, ...]:  # noqa: ARG002 - likewise
+    async def resolve(self, ref: RecordRef, context: CallContext) -> tuple[RecordRef, ...]:  # noqa: ARG002 - likewise
         return (ref,)
 
-    async def fetch(self, ref: RecordRef, context: FetchContext) -> Fetched:  # noqa: ARG002 - likewise
+    async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:  # noqa: ARG002 - likewise
         raise PermanentError("unknown_kind", ref.kind)
 
-    async def list_records(self, kind: str, cursor: str | None, context: FetchContext) -> Listing:  # noqa: ARG002 - likewise
+    async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:  # noqa: ARG002 - likewise
         raise PermanentError("unknown_kind", kind)
 
 
-def batch(bench: Bench, *facts: Fact) -> Admission:
+def batch(bench: Bench, *facts: Fact) -> VerifiedDelivery:
     config = configured(bench.folder, {"platform": "pack", "verify": HMAC})
     source = build_sources(config, ENVIRON, {"pack": Batches(*facts)}, Settings())["one"]
-    return source.admit(Delivery("one", sign(bench, b"{}"), b"{}", NOW))
+    return source.verify_and_parse(Delivery("one", sign(bench, b"{}"), b"{}", NOW))
 
 
 def batch_claims(bench: Bench, *facts: Fact) -> tuple[str, ...]:
@@ -339,8 +339,8 @@ def test_an_id_in_a_signed_header_identifies_every_fact(bench: Bench) -> None:
     body = json.dumps(BODY).encode()
     headers = bench.scheme(verify=STANDARD).sign(body, WHSEC, "msg_1", NOW)
     source = bench.source(verify=STANDARD, envelope=CUSTOM)
-    assert source.admit(Delivery("one", headers, body, NOW)).identified == (True,)
-    unsigned = bench.source(envelope=CUSTOM).admit(Delivery("one", sign(bench, body), body, NOW))
+    assert source.verify_and_parse(Delivery("one", headers, body, NOW)).identified == (True,)
+    unsigned = bench.source(envelope=CUSTOM).verify_and_parse(Delivery("one", sign(bench, body), body, NOW))
     assert unsigned.identified == (False,)
 
 
@@ -360,7 +360,7 @@ def test_an_id_is_the_same_event_alone_and_in_a_batch(bench: Bench) -> None:
 def test_a_delivery_may_tell_nothing_or_much_but_not_too_much(bench: Bench) -> None:
     assert batch_claims(bench) == ()
     assert len(batch_claims(bench, *[Fact("t")] * FACTS_MAX)) == FACTS_MAX
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(Rejection) as caught:
         batch_claims(bench, *[Fact("t")] * (FACTS_MAX + 1))
     assert caught.value.code == "unrecognized_event"
 
@@ -374,7 +374,7 @@ def test_what_a_connector_read_is_held_to_the_same_limits(bench: Bench) -> None:
         Fact("t", record=record),
         Fact(""),
     ):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(Rejection) as caught:
             batch_claims(bench, fact)
         assert caught.value.code == "unrecognized_event"
 
@@ -390,8 +390,8 @@ def test_random_deliveries_raise_nothing_but_refusals(body: bytes, headers: dict
         content_types=envelope.content_types,
         distinct=False,
         verifier=Unverified().build({}, "verify"),
-        reader=envelope.reader(Desk(Batches(), frozenset({"customer"}), 64)),
+        reader=envelope.reader(ParseContext(Batches(), frozenset({"customer"}), 64)),
         entropy=bytes,
     )
-    with pytest.raises(Refusal):
-        source.admit(Delivery("one", headers, body, NOW))
+    with pytest.raises(Rejection):
+        source.verify_and_parse(Delivery("one", headers, body, NOW))

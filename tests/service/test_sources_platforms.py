@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from service.config import load_config
-from service.errors import Refusal
+from service.errors import Rejection
 from service.events import Delivery, RecordRef
-from service.outbound import Outbound
+from service.outbound import HttpClient
 from service.platforms import build_platforms
 from service.settings import Settings
-from service.sources import Admission, Source, build_sources
+from service.sources import Source, VerifiedDelivery, build_sources
 
 ENVIRON = {"S": "a-secret-of-the-sender"}
 SECRETS = [{"env": "S"}]
@@ -30,7 +30,7 @@ VERIFY: dict[str, dict[str, Any]] = {
     "open_food_network": {"scheme": "path_token", "secrets": SECRETS},
     "flow_retail": {"scheme": "basic", "username": "till", "password": {"env": "S"}},
 }
-Deliver = Callable[..., Admission]
+Deliver = Callable[..., VerifiedDelivery]
 
 
 @pytest.fixture
@@ -42,10 +42,10 @@ async def deliver(tmp_path: Path) -> AsyncIterator[Deliver]:
     path.write_text(json.dumps({"platforms": platforms, "sources": sources}))
     config = load_config(path, ENVIRON)
     assert not config.warnings
-    async with Outbound(Settings()) as outbound:
+    async with HttpClient(Settings()) as outbound:
         built = build_sources(config, ENVIRON, build_platforms(config.platforms, ENVIRON, outbound), Settings())
 
-        def send(platform: str, body: object, **headers: str) -> Admission:
+        def send(platform: str, body: object, **headers: str) -> VerifiedDelivery:
             source: Source = built[platform.replace("_", "-")]
             raw = body if isinstance(body, bytes) else json.dumps(body).encode()
             if isinstance(body, str):
@@ -54,7 +54,7 @@ async def deliver(tmp_path: Path) -> AsyncIterator[Deliver]:
             assert scheme
             signed = scheme.sign(raw, ENVIRON["S"], "", 0)
             token = scheme.path(ENVIRON["S"]).removeprefix("/") or None
-            return source.read(
+            return source.parse(
                 Delivery(source.name, signed | headers, raw, 0),
                 source.verify(Delivery(source.name, signed | headers, raw, 0, path_token=token)),
             )
@@ -62,7 +62,7 @@ async def deliver(tmp_path: Path) -> AsyncIterator[Deliver]:
         yield send
 
 
-def record(admission: Admission) -> RecordRef | None:
+def record(admission: VerifiedDelivery) -> RecordRef | None:
     (fact,) = admission.facts
     return fact.record
 
@@ -164,6 +164,6 @@ def test_pack_cloud_deliveries_without_an_id_are_one_by_their_bytes(deliver: Del
     ],
 )
 def test_anothers_events_and_those_without_a_record_are_refused(deliver: Deliver, platform: str, body: object) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(Rejection) as caught:
         deliver(platform, body)
     assert (caught.value.status, caught.value.code) == (422, "unrecognized_event")

@@ -13,20 +13,20 @@ from arq.worker import func
 from structlog.testing import CapturingLogger, capture_logs
 
 from service.actions import Action, load_actions
-from service.events import EVENT_VERSION, Change, Event, RecordRef, new_event_id
-from service.outbound import Outbound
+from service.events import EVENT_VERSION, ChangeType, Event, RecordRef, new_event_id
+from service.outbound import HttpClient
 from service.platforms.pack_cloud import PackCloud
-from service.rules import read_rule_files, version_of, write_document
+from service.rules import document_version, read_rule_files, write_document
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
 from service.store import Store, open_store
 from service.store.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from tests.waiting import PATIENCE_SECONDS
-from workers.catching_up import CatchingUp
-from workers.effects import EffectTools
+from workers.catching_up import StaleReadPolicy
+from workers.effects import EffectDependencies
 from workers.process import finish_effects, process_lane
-from workers.rulebook import RulebookInForce
-from workers.tools import Tools
+from workers.rulebook import RulebookWatcher
+from workers.tools import WorkerDependencies
 from workers.worker import LeaseWorker
 
 SINK_RULE = """
@@ -41,7 +41,7 @@ SINK_RULE = """
 class House:
     """One worker's parts joined on a test's store and sandbox."""
 
-    def __init__(self, settings: Settings, store: Store, sandbox: SandboxHandle, tools: Tools) -> None:
+    def __init__(self, settings: Settings, store: Store, sandbox: SandboxHandle, tools: WorkerDependencies) -> None:
         self.settings = settings
         self.store = store
         self.sandbox = sandbox
@@ -55,14 +55,14 @@ class House:
             path.write_text(rules.replace("SINK", f"{self.sandbox.url}/_sandbox/sink"))
             (file,) = read_rule_files([path], list(self.tools.effects.actions.values()))
         document = write_document(file.rules)
-        assert await self.store.rulebook.publish(version_of(document), document, "test", "", await self.version())
+        assert await self.store.rulebook.publish(document_version(document), document, "test", "", await self.version())
         await self.tools.rules.refresh()
-        return version_of(document)
+        return document_version(document)
 
     async def version(self) -> str | None:
         return await self.store.rulebook.version()
 
-    async def send(self, record_id: str = "po-1", change: Change = "updated", **fields: Any) -> str:
+    async def send(self, record_id: str = "po-1", change: ChangeType = "updated", **fields: Any) -> str:
         """Take in one event and give its id."""
         record = RecordRef("pack", fields.pop("kind", "purchase_order"), record_id)
         name, identified, at = f"{record.kind}.{change}", fields.pop("identified", True), fields.pop("at", None)
@@ -88,7 +88,7 @@ class House:
         return [line for line in self.lines if line["event"] == event]
 
     async def story(self, event_id: str) -> dict[str, Any]:
-        shown = await self.store.events.show(event_id)
+        shown = await self.store.events.get(event_id)
         assert shown is not None
         return shown
 
@@ -104,7 +104,7 @@ async def open_house(settings: Settings, *more: type[Action]) -> AsyncGenerator[
     """Join a worker; `more` are actions of the test's own beside those that are installed."""
     store = await open_store(settings)
     actions = [*load_actions(), *more]
-    async with running_sandbox() as sandbox, Outbound(settings, {"127.0.0.1"}) as outbound:
+    async with running_sandbox() as sandbox, HttpClient(settings, {"127.0.0.1"}) as outbound:
         pack = PackCloud(
             "pack", outbound, organization_id="org_1", token=sandbox.token, base_url=sandbox.base_url("pack_cloud")
         )
@@ -119,10 +119,13 @@ async def open_house(settings: Settings, *more: type[Action]) -> AsyncGenerator[
             "platforms": {"pack": pack},
         }
         by_tag = {str(action.__struct_config__.tag): action for action in actions}
-        effects = EffectTools(store, by_tag, resources, settings.action_timeout_seconds)
-        catching_up = CatchingUp(settings, {})
-        rules = RulebookInForce(store.rulebook, actions, settings.rulebook_refresh_seconds)
+        effects = EffectDependencies(store, by_tag, resources, settings.action_timeout_seconds)
+        catching_up = StaleReadPolicy(settings, {})
+        rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds)
         yield House(
-            settings, store, sandbox, Tools(settings, store, {"pack": pack}, rules, effects, store, catching_up)
+            settings,
+            store,
+            sandbox,
+            WorkerDependencies(settings, store, {"pack": pack}, rules, effects, store, catching_up),
         )
     await store.close()

@@ -15,13 +15,13 @@ from aiohttp import web
 from msgspec import Meta, Struct
 from structlog.testing import capture_logs
 
-from service.actions import Action, ActionContext, CompileTemplate, Render, Repeat, load_actions
+from service.actions import Action, ActionContext, CompileTemplate, RetrySafety, TemplateRenderer, load_actions
 from service.errors import ConfigError, PermanentError, TransientError
 from service.events import Delivery, Event, RecordRef
 from service.log import get_logger
-from service.outbound import Outbound
+from service.outbound import HttpClient
 from service.rules import Rulebook, write_document
-from service.rules.describing import describe_rule_types
+from service.rules.describing import list_rule_types
 from service.rules.schema import write_schema
 from service.secrets import SecretRef
 from service.settings import Settings
@@ -100,7 +100,7 @@ async def sink(free_port: int) -> AsyncIterator[Sink]:
 @pytest.fixture
 async def context() -> AsyncIterator[Context]:
     async with AsyncExitStack() as stack:
-        allowed = await stack.enter_async_context(Outbound(Settings(), frozenset({"127.0.0.1"})))
+        allowed = await stack.enter_async_context(HttpClient(Settings(), frozenset({"127.0.0.1"})))
         yield Context({
             "outbound": allowed, "action_timeout_seconds": 5.0, "clock": lambda: NOON, "environ": {"S": SECRET},
             "log": get_logger(), "emit_depth_max": 3,
@@ -112,7 +112,7 @@ def inputs(do: str, about: Any = None, **words: Any) -> dict[str, Any]:
     kind = "purchase_order" if about is None else "customer"
     rule = {"id": "r", "type": kind, "actions": [{"id": "a", "do": do, **words}]}
     document = msgspec.json.encode({"format": 1, "file_rules": [rule]})
-    judgement = Rulebook.load(document, ACTIONS).judge(about or subject(), NOW)
+    judgement = Rulebook.load(document, ACTIONS).evaluate(about or subject(), NOW)
     assert judgement.verdicts[0].result == "matched", judgement.verdicts
     return msgspec.msgpack.decode(msgspec.msgpack.encode(judgement.effects[0].inputs))
 
@@ -124,7 +124,7 @@ def inputs(do: str, about: Any = None, **words: Any) -> dict[str, Any]:
 def test_every_action_is_told_bounded_and_goes_through_a_rule_file_and_back(action: type[Action]) -> None:
     name = str(action.__struct_config__.tag)
     assert action.summary.endswith(".")
-    assert action.repeat in get_args(Repeat)
+    assert action.repeat in get_args(RetrySafety)
     assert action.__doc__
     example = {"do": name, "id": "a", **EXAMPLES[name]}
     assert msgspec.convert(example, action).id == "a"
@@ -147,13 +147,13 @@ def test_the_installed_package_offers_exactly_this_list_and_each_file_is_in_it()
 class Greet(Action, frozen=True, kw_only=True, tag="greet"):
     """`name` is a template."""
 
-    repeat: ClassVar[Repeat] = "idempotent"
+    repeat: ClassVar[RetrySafety] = "idempotent"
     summary: ClassVar[str] = "Greets somebody."
 
     name: str
     times: Annotated[int, Meta(ge=1)] = 1
 
-    def compile(self, compile_template: CompileTemplate) -> Render:
+    def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         name = compile_template("name", self.name)
         return lambda scope: {"name": name(scope), "times": self.times}
 
@@ -164,7 +164,7 @@ class Greet(Action, frozen=True, kw_only=True, tag="greet"):
 
 async def test_a_new_action_takes_its_file_and_its_place_in_the_list_and_nothing_else(context: Context) -> None:
     actions = (*ACTIONS, Greet)
-    for described in describe_rule_types(actions):
+    for described in list_rule_types(actions):
         (greet,) = [action for action in described.actions if action.do == "greet"]
         assert (greet.summary, greet.repeat, greet.description) == (
             "Greets somebody.",
@@ -179,7 +179,7 @@ async def test_a_new_action_takes_its_file_and_its_place_in_the_list_and_nothing
     with pytest.raises(ConfigError, match=r"actions\[0\]\.name: no field 'frist_name'. Fix: did you mean first_name"):
         Rulebook.load(write_document(rules_of(text % "frist_name")), actions)
     (effect,) = (
-        Rulebook.load(write_document(rules_of(text % "first_name")), actions).judge(subject(customer()), NOW).effects
+        Rulebook.load(write_document(rules_of(text % "first_name")), actions).evaluate(subject(customer()), NOW).effects
     )
     assert (effect.action_type, effect.repeat, effect.inputs) == ("greet", "idempotent", {"name": "Ann", "times": 2})
     assert await Greet.run(effect.inputs, context) == {"greeted": "Ann Ann", "key": context.idempotency_key}
@@ -302,7 +302,7 @@ async def test_an_answer_that_takes_too_long_or_is_too_large_ends(sink: Sink, co
 
 
 async def test_a_private_address_is_refused_unless_allowed(sink: Sink, context: Context) -> None:
-    async with Outbound(Settings()) as guarded:
+    async with HttpClient(Settings()) as guarded:
         context.resources["outbound"] = guarded
         with pytest.raises(PermanentError) as caught:
             await Http.run(inputs("http", url=sink.url), context)
@@ -313,7 +313,7 @@ async def test_a_private_address_is_refused_unless_allowed(sink: Sink, context: 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.2", "[::1]", "[::ffff:127.0.0.1]", "2130706433"])
 async def test_a_private_address_is_refused_however_it_is_written(sink: Sink, context: Context, host: str) -> None:
     port = sink.url.rpartition(":")[2]
-    async with Outbound(Settings()) as guarded:
+    async with HttpClient(Settings()) as guarded:
         context.resources["outbound"] = guarded
         with pytest.raises(PermanentError) as caught:
             await Http.run(inputs("http", url=f"http://{host}:{port}/"), context)

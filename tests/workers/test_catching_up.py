@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from service.events import EVENT_VERSION, Change, Event, RecordRef, new_event_id
-from service.platforms.base import Fetched
+from service.events import EVENT_VERSION, ChangeType, Event, RecordRef, new_event_id
+from service.platforms.base import FetchedRecord
 from service.records import PurchaseOrder
 from service.settings import Settings
 from tests.workers.house import House, open_house
-from workers.catching_up import FRUITLESS_MAX, CatchingUp, lags
+from workers.catching_up import FUTILE_WAITS_MAX, StaleReadPolicy, is_stale
 
 pytestmark = pytest.mark.store
 
@@ -53,7 +53,7 @@ async def catch_up(house: House, status: str, updated_at: str) -> None:
     """Let the platform show the new state once it was asked too early."""
     fetch = house.tools.platforms["pack"].fetch
 
-    async def late(ref: RecordRef, context: Any) -> Fetched:
+    async def late(ref: RecordRef, context: Any) -> FetchedRecord:
         fetched = await fetch(ref, context)
         hold(house, status, updated_at)
         return fetched
@@ -172,7 +172,7 @@ async def test_a_record_that_came_back_is_compared_with_what_was_known_before_it
 
 
 async def test_an_event_settles_before_its_record_is_fetched_and_uses_up_no_attempt(house: House) -> None:
-    house.tools = structs.replace(house.tools, catching_up=CatchingUp(house.settings, {"pack": 0.4}))
+    house.tools = structs.replace(house.tools, catching_up=StaleReadPolicy(house.settings, {"pack": 0.4}))
     event_id = await house.send()
     await house.work()
     outcomes = [line["outcome"] for line in house.said("attempt.finished")]
@@ -187,7 +187,9 @@ async def test_an_event_settles_before_its_record_is_fetched_and_uses_up_no_atte
 async def test_an_event_from_before_the_clock_was_set_back_waits_for_nothing(
     house: House, fetch_delay_seconds: float
 ) -> None:
-    house.tools = structs.replace(house.tools, catching_up=CatchingUp(house.settings, {"pack": fetch_delay_seconds}))
+    house.tools = structs.replace(
+        house.tools, catching_up=StaleReadPolicy(house.settings, {"pack": fetch_delay_seconds})
+    )
     hold(house, "ordered", OLD)
     event_id = await house.send(at=NEW)
     await house.store.client.command("ZINCRBY", "wb:open", 3_600_000, event_id)
@@ -198,13 +200,13 @@ async def test_an_event_from_before_the_clock_was_set_back_waits_for_nothing(
 # what is provable
 
 
-def event_of(at: str | None, change: Change = "updated") -> Event:
+def event_of(at: str | None, change: ChangeType = "updated") -> Event:
     record = RecordRef("pack", "purchase_order", "1")
     return Event(EVENT_VERSION, new_event_id(), "shop", "x", change, record, at, {}, None, b"")
 
 
-def fetched_of(version: str | None, *, gone: bool = False) -> Fetched:
-    return Fetched(None if gone else PurchaseOrder(id="1"), {}, version, "d", 200, "get", 1.0)
+def fetched_of(version: str | None, *, gone: bool = False) -> FetchedRecord:
+    return FetchedRecord(None if gone else PurchaseOrder(id="1"), {}, version, "d", 200, "get", 1.0)
 
 
 @pytest.mark.parametrize(
@@ -223,18 +225,18 @@ def fetched_of(version: str | None, *, gone: bool = False) -> Fetched:
     ],
 )
 def test_a_state_is_older_only_where_both_moments_say_so(at: str | None, version: str | None, *, expected: Any) -> None:
-    assert lags(event_of(at), fetched_of(version)) is expected
+    assert is_stale(event_of(at), fetched_of(version)) is expected
 
 
 def test_a_record_that_is_gone_lags_behind_its_creation_only() -> None:
-    assert lags(event_of(NEW, "created"), fetched_of(None, gone=True)) is True
-    assert lags(event_of(NEW), fetched_of(None, gone=True)) is None
+    assert is_stale(event_of(NEW, "created"), fetched_of(None, gone=True)) is True
+    assert is_stale(event_of(NEW), fetched_of(None, gone=True)) is None
 
 
 def test_a_sender_whose_moments_are_never_caught_up_with_is_not_waited_for_again() -> None:
-    patience = CatchingUp(Settings(stale_read_wait_seconds=10), {})
+    patience = StaleReadPolicy(Settings(stale_read_wait_seconds=10), {})
     late, old, new = event_of(NEW), fetched_of(OLD), fetched_of(NEW)
-    for _ in range(FRUITLESS_MAX):
+    for _ in range(FUTILE_WAITS_MAX):
         assert patience.wait_seconds(late, old, 1) > 0
         assert patience.wait_seconds(late, old, 11) == 0
     assert patience.wait_seconds(late, old, 1) == 0

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from service.settings import Settings
-from service.store.packing import unfold, unpack_event
+from service.store.packing import decode_event, decompress_history
 from tests.service.store.givens import contents
 from tests.workers.house import SINK_RULE, House, open_house
 
@@ -32,15 +32,15 @@ async def values(house: House) -> bytes:
     for key, value in (await contents(house.store)).items():
         if key.startswith(b"wb:receipt:"):
             continue  # names of the jobs of a worker's last claim, gone with its lease
-        parts += [key, unfold(value) if isinstance(value, bytes) else repr(value).encode()]
+        parts += [key, decompress_history(value) if isinstance(value, bytes) else repr(value).encode()]
         if key.startswith(b"wb:delivery:"):
-            parts.append(unpack_event("", value).body)
+            parts.append(decode_event("", value).body)
     return b"".join(parts)
 
 
 async def test_every_kind_of_key_is_weighed(house: House) -> None:
     await house.send()
-    kinds = {kind.name: kind for kind in await house.store.census.weigh()}
+    kinds = {kind.name: kind for kind in await house.store.census.by_kind()}
     assert {"claim", "delivery", "lane", "open", "rulebook", "arq:queue", "arq:job"} <= set(kinds)
     assert kinds["delivery"].keys == 1
     assert all(kind.bytes > 0 for kind in kinds.values())
@@ -52,7 +52,7 @@ async def test_a_forgotten_customer_is_nowhere_and_others_stay(house: House) -> 
     await house.work()
     await house.send("forget-me", kind="customer")
     assert (await values(house)).count(b'"record":"pack:customer:forget-me"') == 1
-    erased = await house.store.census.forget("pack:customer:forget-me")
+    erased = await house.store.census.erase_record("pack:customer:forget-me")
     assert (erased.events, erased.in_hand) == (2, 0)
     kept = await values(house)
     assert b"forget-me" not in kept
@@ -64,5 +64,5 @@ async def test_a_forgotten_customer_is_nowhere_and_others_stay(house: House) -> 
 async def test_an_event_in_hand_is_left_to_its_run_and_said_so(house: House) -> None:
     await house.send("busy", kind="customer")
     await house.store.leases("w9").claim(1)
-    erased = await house.store.census.forget("pack:customer:busy")
+    erased = await house.store.census.erase_record("pack:customer:busy")
     assert (erased.events, erased.in_hand) == (0, 1)

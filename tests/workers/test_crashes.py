@@ -10,11 +10,11 @@ from random import Random
 
 import pytest
 
-from service.dev.children import Child, start_child
+from service.dev.children import ChildProcess, start_child
 from service.dev.embedded import EmbeddedValkey
 from service.sandbox.faults import Fault
 from service.settings import load_settings
-from service.store import Job, Settled
+from service.store import Job, SettlementWrite
 from tests.service.store.givens import patiently
 from tests.waiting import PATIENCE_SECONDS, until
 from tests.workers.house import SINK_RULE, House, open_house
@@ -37,13 +37,13 @@ class Fleet:
 
     def __init__(self, house: House, url: str, directory: Path) -> None:
         self.house = house
-        self.children: list[Child] = []
+        self.children: list[ChildProcess] = []
         self._directory = directory
         self._url = url
         self._config = directory / "waybill.yaml"
         self._config.write_text(CONFIG.format(url=house.sandbox.base_url("pack_cloud")))
 
-    async def start(self, count: int = 1, **settings: object) -> list[Child]:
+    async def start(self, count: int = 1, **settings: object) -> list[ChildProcess]:
         """Start workers and wait until they take jobs."""
         values = {"lease_seconds": LEASE_SECONDS, "backoff_base_seconds": 0.05, "config": self._config} | settings
         environ = dict(os.environ) | {f"WAYBILL_{name.upper()}": str(value) for name, value in values.items()}
@@ -56,7 +56,7 @@ class Fleet:
             await asyncio.to_thread(child.wait_for, lambda line: line.get("message") == "process.started", 15)
         return started
 
-    async def holder(self) -> Child:
+    async def holder(self) -> ChildProcess:
         """The worker that holds the lane's lease; its process id stands in the token."""
         token = (await self.house.store.client.command("GET", LOCK)).decode()
         return next(child for child in self.children if f"-{child.process.pid}-" in token)
@@ -246,12 +246,14 @@ async def live(house: House, name: str, poison: set[str], chance: Random) -> Non
         job = held.pop(chance.randrange(len(held)))
         assert job.head
         if job.head.worker_crashes >= house.settings.crashes_max:
-            await house.store.lanes.settle(Settled(job.id, job.token, job.head.id, "bury", outcome="worker_crashed"))
+            await house.store.lanes.settle(
+                SettlementWrite(job.id, job.token, job.head.id, "bury", outcome="worker_crashed")
+            )
         elif job.head.id in poison:
             await die(house, [job, *held])
             return
         else:
-            await house.store.lanes.settle(Settled(job.id, job.token, job.head.id, "end", outcome="ignored"))
+            await house.store.lanes.settle(SettlementWrite(job.id, job.token, job.head.id, "end", outcome="ignored"))
 
 
 async def test_a_real_worker_runs_a_suspect_beside_nothing_else_and_then_all_at_once_again(fleet: Fleet) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service.errors import TransientError
-from service.platforms.base import Fetched
+from service.platforms.base import FetchedRecord
 from service.records import PurchaseOrder
 from service.sandbox.faults import Fault
 from service.settings import Settings
@@ -85,7 +85,7 @@ async def test_the_decision_is_written_before_anything_runs_and_each_start_befor
 
 
 def fetched_objects() -> list[object]:
-    return [each for each in gc.get_objects() if isinstance(each, Fetched | PurchaseOrder)]
+    return [each for each in gc.get_objects() if isinstance(each, FetchedRecord | PurchaseOrder)]
 
 
 async def test_what_was_fetched_is_gone_by_the_time_an_effect_waits_for_its_answer(house: House) -> None:

@@ -41,7 +41,7 @@ async def house(settings: Settings) -> AsyncIterator[House]:
 
 def because(rules: str, *records: Any) -> dict[str, Any]:
     evidence = Evidence()
-    book(rules).judge(subject(*records), NOW, evidence)
+    book(rules).evaluate(subject(*records), NOW, evidence)
     return {rule: msgspec.json.decode(bytes(text)) for rule, text in evidence.by_rule().items()}
 
 
@@ -112,7 +112,7 @@ def test_evidence_changes_no_verdict_and_points_to_the_first_element() -> None:
     rule = "[{id: r, type: purchase_order, when: {any_of: lines, where: {field: quantity_received, op: lt, value: 5}}}]"
     rulebook, about = book(rule), subject(order(lines=lines))
     traces: list[Trace | None] = [None, Trace(), Evidence()]
-    verdicts = [rulebook.judge(about, NOW, trace).verdicts for trace in traces]
+    verdicts = [rulebook.evaluate(about, NOW, trace).verdicts for trace in traces]
     assert verdicts[0] == verdicts[1] == verdicts[2]
     (found,) = read_evidence(because(rule, order(lines=lines))["r"])
     assert found.elements == (7,)

@@ -15,7 +15,7 @@ from service.dev.embedded import EmbeddedValkey
 from service.errors import ConfigError
 from service.settings import Settings
 from service.store import Store
-from workers.health import serving_health
+from workers.health import health_server
 
 CONFIG = """\
 platforms:
@@ -32,10 +32,10 @@ async def answers(port: int, path: str) -> tuple[int, dict[str, str]]:
 
 async def test_a_port_that_is_taken_stops_the_start(make_settings: Callable[..., Settings], store: Store) -> None:
     settings = make_settings(admin_port=0)
-    async with serving_health(settings, store, lambda: False) as port:
+    async with health_server(settings, store, lambda: False) as port:
         taken = make_settings(admin_port=port)
         with pytest.raises(ConfigError, match=r"WAYBILL_ADMIN_PORT: cannot listen on .* each need their own"):
-            await serving_health(taken, store, lambda: False).__aenter__()
+            await health_server(taken, store, lambda: False).__aenter__()
 
 
 async def test_a_store_that_does_not_answer_makes_it_unready_but_not_unhealthy(
@@ -44,7 +44,7 @@ async def test_a_store_that_does_not_answer_makes_it_unready_but_not_unhealthy(
     server = own_valkey()
     settings = msgspec.structs.replace(Settings(), redis_url=server.url, host="127.0.0.1", admin_port=0)
     store = Store(settings)
-    async with serving_health(settings, store, lambda: False) as port:
+    async with health_server(settings, store, lambda: False) as port:
         assert await answers(port, "/readyz") == (200, {"status": "ready"})
         server.kill()
         assert await answers(port, "/readyz") == (503, {"status": "unready", "reason": "store_unavailable"})
@@ -59,7 +59,7 @@ async def test_a_store_that_hangs_counts_as_unavailable(own_valkey: Callable[...
     await store.check()
     os.kill(server.process.pid, signal.SIGSTOP)
     try:
-        async with serving_health(settings, store, lambda: False) as port:
+        async with health_server(settings, store, lambda: False) as port:
             assert (await answers(port, "/readyz"))[0] == 503
     finally:
         os.kill(server.process.pid, signal.SIGCONT)
@@ -67,7 +67,7 @@ async def test_a_store_that_hangs_counts_as_unavailable(own_valkey: Callable[...
 
 
 async def test_a_draining_worker_is_not_ready(make_settings: Callable[..., Settings], store: Store) -> None:
-    async with serving_health(make_settings(admin_port=0), store, lambda: True) as port:
+    async with health_server(make_settings(admin_port=0), store, lambda: True) as port:
         assert await answers(port, "/readyz") == (503, {"status": "unready", "reason": "stopping"})
 
 

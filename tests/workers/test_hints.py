@@ -8,7 +8,7 @@ import pytest
 
 from service.config.platforms import PlatformConfig
 from service.events import EVENT_VERSION, Delivery, Event, new_event_id
-from service.outbound import Outbound
+from service.outbound import HttpClient
 from service.platforms import Platform, build_platforms
 from service.sandbox.faults import Fault
 from service.settings import Settings
@@ -51,7 +51,7 @@ PATHS = {"pack": "/pack_cloud", "engage": "/pexip_engage", "ofn": "/open_food_ne
 async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
     settings = make_settings(backoff_base_seconds=0.01, wake_timeout_seconds=0.05)
     token = {"env": "T"}
-    async with open_house(settings) as opened, Outbound(settings) as outbound:
+    async with open_house(settings) as opened, HttpClient(settings) as outbound:
         box = opened.sandbox
         engage = {"enterprise": "acme", "client_id": token, "client_secret": token, "token_url": box.token_url("acme")}
         raw: dict[str, dict[str, Any]] = {

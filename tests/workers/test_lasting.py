@@ -8,12 +8,12 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from service.platforms import FetchContext, Platform
-from service.platforms.base import Listing
+from service.platforms import CallContext, Platform
+from service.platforms.base import RecordPage
 from service.settings import Settings
 from service.store import Store, open_store
 from tests.waiting import until
-from workers.changes import Poll
+from workers.changes import PollSource
 from workers.polling import poll_all
 from workers.worker import LeaseWorker
 
@@ -29,11 +29,11 @@ class Lists:
         self.bugs = bugs
         self.asked = 0
 
-    async def list_records(self, kind: str, cursor: str | None, context: FetchContext) -> Listing:
+    async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
         self.asked += 1
         if self.asked <= self.bugs:
             raise KeyError(kind, cursor, context)
-        return Listing((), None, None)
+        return RecordPage((), None, None)
 
 
 @asynccontextmanager
@@ -58,7 +58,7 @@ async def test_a_bug_in_one_poll_is_told_and_ends_neither_it_nor_the_others(
     settings = make_settings(lease_seconds=0.5)
     broken, sound = Lists(1), Lists(0)
     platforms = cast("Mapping[str, Platform]", {"a": broken, "b": sound})
-    polls = {name: Poll(f"poll-{name}", name, "customer", 0.05, 60_000) for name in platforms}
+    polls = {name: PollSource(f"poll-{name}", name, "customer", 0.05, 60_000) for name in platforms}
     async with beside(poll_all(settings, store, platforms, polls)) as lines:
         await until(lambda: finished(lines) == {"poll-a", "poll-b"})
     (told,) = [line for line in lines if line["event"] == "background_task.crashed"]

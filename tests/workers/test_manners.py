@@ -9,10 +9,10 @@ import pytest
 
 from service.actions import Action, ActionContext
 from service.config.platforms import PackCloudConfig
-from service.errors import Held, TransientError
-from service.outbound import Outbound
+from service.errors import Deferred, TransientError
+from service.outbound import HttpClient
 from service.platforms.base import Platform
-from service.platforms.manners import Manners
+from service.platforms.manners import SharedThrottles
 from service.platforms.pack_cloud import PackCloud
 from service.sandbox.faults import Fault
 from service.settings import Settings
@@ -34,9 +34,9 @@ LOG_RULE = """
 async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
     """A house whose platform has a gate, with attempts for one failure only."""
     settings = make_settings(attempts_max=2, backoff_base_seconds=0.01, wake_timeout_seconds=0.05)
-    async with open_house(settings) as opened, Outbound(settings) as outbound:
+    async with open_house(settings) as opened, HttpClient(settings) as outbound:
         config = msgspec.convert({"organization_id": "o", "token": {"env": "T"}, "kind": "pack_cloud"}, PackCloudConfig)
-        gate = Manners(opened.store.limits, opened.store.tokens, 1).gate("pack", config)
+        gate = SharedThrottles(opened.store.limits, opened.store.tokens, 1).throttle("pack", config)
         base_url = opened.sandbox.base_url("pack_cloud")
         cast("dict[str, Platform]", opened.tools.platforms)["pack"] = PackCloud(
             "pack", outbound, organization_id="o", token=opened.sandbox.token, base_url=base_url, gate=gate
@@ -75,9 +75,9 @@ async def test_an_event_that_waits_beyond_its_age_becomes_a_dead_letter_with_the
         class Resting(PackCloud):
             async def fetch(self, ref: Any, context: Any) -> Any:
                 _ = ref, context
-                raise Held("circuit_open", "pack rests", 0.2)
+                raise Deferred("circuit_open", "pack rests", 0.2)
 
-        async with Outbound(house.settings) as outbound:
+        async with HttpClient(house.settings) as outbound:
             platforms = cast("dict[str, Platform]", house.tools.platforms)
             platforms["pack"] = Resting("pack", outbound, organization_id="o", token="t")
             await house.publish(SINK_RULE)
@@ -95,7 +95,7 @@ class Hesitant(Log, frozen=True, kw_only=True, tag="log"):
         _ = inputs
         calls.append(context.idempotency_key)
         if len(calls) < 3:
-            raise Held("account_throttled", "as much as it allows", 0.05)
+            raise Deferred("account_throttled", "as much as it allows", 0.05)
         return {"http_status": 204}
 
 

@@ -8,17 +8,17 @@ import pytest
 from aiohttp import web
 from msgspec import Struct
 
-from service.errors import ConfigError, Held, PermanentError, TransientError
-from service.outbound import Outbound
+from service.errors import ConfigError, Deferred, PermanentError, TransientError
+from service.outbound import HttpClient
 from service.platforms.flow_retail import FlowRetail
 from service.platforms.open_food_network import OpenFoodNetwork
-from service.platforms.operations import Written
+from service.platforms.operations import WriteResult
 from service.platforms.pack_cloud import PackCloud
 from service.settings import Settings
 from tests.workers.platform_write_samples import CALLS
 from tests.workers.test_actions import Context, inputs
 from workers.actions import ACTIONS
-from workers.platform_writes import PlatformWrite, done
+from workers.platform_writes import PlatformWrite, write_result
 
 WRITES = {str(action.__struct_config__.tag): action for action in ACTIONS if issubclass(action, PlatformWrite)}
 EXECUTE = "pack_cloud_execute_integration_action"
@@ -59,7 +59,7 @@ async def server(free_port: int) -> AsyncIterator[Server]:
 
 @pytest.fixture
 async def context(server: Server) -> AsyncIterator[Context]:
-    async with Outbound(Settings()) as outbound:
+    async with HttpClient(Settings()) as outbound:
         yield Context({"platforms": {
             "pack": PackCloud("pack", outbound, organization_id="org_1", token="t", base_url=server.url),
             "ofn": OpenFoodNetwork("ofn", outbound, base_url=server.url, token="t"),
@@ -145,9 +145,9 @@ def test_a_mistake_is_found_when_the_rule_is_loaded(name: str, words: dict[str, 
 
 
 async def test_a_limit_of_the_account_is_waited_out() -> None:
-    async def held() -> Written:
-        raise Held("circuit_open", "rests", 7.5)
+    async def held() -> WriteResult:
+        raise Deferred("circuit_open", "rests", 7.5)
 
     with pytest.raises(TransientError) as caught:
-        await done(held())
+        await write_result(held())
     assert (caught.value.kind, caught.value.retry_after_seconds) == ("circuit_open", 7.5)

@@ -15,26 +15,26 @@ from structlog.testing import capture_logs
 from service.config.platforms import PlatformConfig
 from service.errors import LeaseLost
 from service.events import RecordRef
-from service.outbound import Outbound
-from service.platforms import FetchContext, Platform, build_platforms
-from service.platforms.base import Listed
-from service.platforms.manners import Manners
+from service.outbound import HttpClient
+from service.platforms import CallContext, Platform, build_platforms
+from service.platforms.base import ListedRecord
+from service.platforms.manners import SharedThrottles
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
 from service.store import Store, open_store
-from service.store.polls import Seen, Turn
+from service.store.polls import PollLease, RecordFingerprint
 from tests.waiting import until
-from workers.changes import Poll, arrival, judge, look
-from workers.polling import Pass, PollTools, follow
+from workers.changes import PollSource, detect_change, fingerprint, ingest_request
+from workers.polling import PollDependencies, PollPass, poll_source
 
 pytestmark = pytest.mark.store
 
-ENGAGE = Poll("engage-customers", "engage", "customer", 3_600, 60_000)
-OFN = Poll("ofn-customers", "ofn", "customer", 3_600, 60_000)
-FLOW = Poll("flow-customers", "flow", "customer", 3_600, 60_000)
-ERP = Poll("erp-customers", "erp", "customer", 3_600, 60_000)
-PACK = Poll("pack-orders", "pack", "purchase_order", 3_600, 60_000)
+ENGAGE = PollSource("engage-customers", "engage", "customer", 3_600, 60_000)
+OFN = PollSource("ofn-customers", "ofn", "customer", 3_600, 60_000)
+FLOW = PollSource("flow-customers", "flow", "customer", 3_600, 60_000)
+ERP = PollSource("erp-customers", "erp", "customer", 3_600, 60_000)
+PACK = PollSource("pack-orders", "pack", "purchase_order", 3_600, 60_000)
 
 
 def customer(number: int, at: str = "2026-01-01T00:00:00.000Z", **fields: Any) -> dict[str, Any]:
@@ -52,24 +52,24 @@ class Desk:
         self.platforms = platforms
         self.lines: list[dict[str, Any]] = []
 
-    def tools(self, poll: Poll) -> PollTools:
-        return PollTools(self.settings, self.store, self.store, self.platforms[poll.account])
+    def tools(self, poll: PollSource) -> PollDependencies:
+        return PollDependencies(self.settings, self.store, self.store, self.platforms[poll.account])
 
-    async def due(self, poll: Poll) -> None:
+    async def due(self, poll: PollSource) -> None:
         await self.store.client.command("HDEL", f"{self.settings.key_prefix}poll:{poll.source}", "due")
 
-    async def make_pass(self, poll: Poll, token: str = "t") -> dict[str, Any]:
+    async def make_pass(self, poll: PollSource, token: str = "t") -> dict[str, Any]:
         await self.due(poll)
         turn = await self.store.polls.claim(poll.source, token, self.settings.lease_seconds)
-        assert isinstance(turn, Turn)
+        assert isinstance(turn, PollLease)
         with capture_logs() as lines:
-            await Pass(self.tools(poll), poll, token, turn).run()
+            await PollPass(self.tools(poll), poll, token, turn).run()
         self.lines = [dict(line) for line in lines]
         return self.lines[-1]
 
     async def events(self) -> list[tuple[str, str]]:
         ids = [summary.id for summary in await self.store.events.page("open", 100)]
-        shown = [await self.store.events.show(event_id) for event_id in ids]
+        shown = [await self.store.events.get(event_id) for event_id in ids]
         found = [item["event"] for item in shown if item]
         return sorted((event["record"].id, event["change"]) for event in found)
 
@@ -82,7 +82,7 @@ def counts(line: Mapping[str, Any]) -> tuple[str, int, int, int]:
 async def desk(make_settings: Callable[..., Settings]) -> AsyncIterator[Desk]:
     settings = make_settings(lease_seconds=20, fetch_timeout_seconds=10)
     token = {"env": "T"}
-    async with running_sandbox() as box, Outbound(settings) as outbound:
+    async with running_sandbox() as box, HttpClient(settings) as outbound:
         raw = {
             "pack": {"kind": "pack_cloud", "organization_id": "o", "token": token},
             "engage": {
@@ -105,26 +105,26 @@ async def desk(make_settings: Callable[..., Settings]) -> AsyncIterator[Desk]:
                 box.base_url(str(account["kind"])) if account["kind"] != "custom" else f"{box.url}/erp"
             )
         store = await open_store(settings)
-        sharing = Manners(store.limits, store.tokens, 1)
+        sharing = SharedThrottles(store.limits, store.tokens, 1)
         configs = msgspec.convert(raw, dict[str, PlatformConfig])
         yield Desk(settings, store, box, build_platforms(configs, {"T": box.token}, outbound, sharing))
         await store.close()
 
 
-def listed(number: int, state: str, *, deleted: bool = False) -> Listed:
-    return Listed(str(number), None, state, deleted)
+def listed(number: int, state: str, *, deleted: bool = False) -> ListedRecord:
+    return ListedRecord(str(number), None, state, deleted)
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=12))
 def test_every_change_of_a_state_is_one_event_with_a_claim_of_its_own(states: list[str]) -> None:
-    known: Seen | None = None
+    known: RecordFingerprint | None = None
     claims: list[str] = []
     for state in states:
-        found = judge(listed(1, state), known, first=False)
+        found = detect_change(listed(1, state), known, first=False)
         if found:
-            claims.append(arrival(OFN, found).claim)
-            assert arrival(OFN, found).claim == claims[-1], "whoever finds it makes the same"
-        known = look(listed(1, state), known)
+            claims.append(ingest_request(OFN, found).claim)
+            assert ingest_request(OFN, found).claim == claims[-1], "whoever finds it makes the same"
+        known = fingerprint(listed(1, state), known)
     changes = sum(before != after for before, after in zip([None, *states], states, strict=False))
     assert len(claims) == len(set(claims)) == changes
 
@@ -138,8 +138,8 @@ def test_every_change_of_a_state_is_one_event_with_a_claim_of_its_own(states: li
         (listed(1, "a", deleted=True), listed(1, "b", deleted=True), "updated"),
     ],
 )
-def test_what_is_seen_of_a_record_tells_the_change(before: Listed, after: Listed, change: str) -> None:
-    found = judge(after, look(before, None), first=False)
+def test_what_is_seen_of_a_record_tells_the_change(before: ListedRecord, after: ListedRecord, change: str) -> None:
+    found = detect_change(after, fingerprint(before, None), first=False)
     assert found is not None
     assert found.change == change
 
@@ -220,15 +220,15 @@ async def test_purchase_orders_are_followed_while_they_are_open_and_when_they_ar
 async def test_one_poller_at_a_time_and_the_late_one_writes_nothing(desk: Desk) -> None:
     polls, lease = desk.store.polls, desk.settings.lease_seconds
     first = await polls.claim("s", "one", 0.5)
-    assert isinstance(first, Turn)
+    assert isinstance(first, PollLease)
     assert isinstance(await polls.claim("s", "two", lease), float)
 
     async def is_taken_over() -> bool:
-        return isinstance(await polls.claim("s", "two", lease), Turn)
+        return isinstance(await polls.claim("s", "two", lease), PollLease)
 
     await until(is_taken_over)
     with pytest.raises(LeaseLost):
-        await polls.note("s", "one", lease, first, {"1": Seen("0" * 16)})
+        await polls.save_page("s", "one", lease, first, {"1": RecordFingerprint("0" * 16)})
     assert await polls.known("s", "two", lease, ["1"]) == {"1": None}
 
 
@@ -242,10 +242,10 @@ async def test_a_poller_that_dies_between_taking_in_and_noting_makes_no_second_e
         desk.catalog.put("pexip_engage", "customer", str(number), customer(number, later))
     await desk.due(ENGAGE)
     turn = await desk.store.polls.claim(ENGAGE.source, "dying", desk.settings.lease_seconds)
-    assert isinstance(turn, Turn)
+    assert isinstance(turn, PollLease)
     brief = structs.replace(desk.settings, lease_seconds=1)
-    dying = Pass(PollTools(brief, desk.store, desk.store, desk.platforms["engage"]), ENGAGE, "dying", turn)
-    page = await desk.platforms["engage"].list_records("customer", None, FetchContext(""))
+    dying = PollPass(PollDependencies(brief, desk.store, desk.store, desk.platforms["engage"]), ENGAGE, "dying", turn)
+    page = await desk.platforms["engage"].list_records("customer", None, CallContext(""))
     await dying._take_in(page.items)
     assert await desk.events() == [("3", "updated")]
     await asyncio.sleep(1.1)
@@ -278,11 +278,13 @@ async def test_a_pause_of_the_platform_is_kept_by_the_poll(desk: Desk) -> None:
 async def test_a_short_pause_is_waited_for_within_the_pass(desk: Desk) -> None:
     desk.catalog.put("open_food_network", "customer", "1", {"attributes": {}})
     desk.box.sandbox.faults.add(Fault(match="/open_food_network", status=503))
-    tools = PollTools(structs.replace(desk.settings, lease_seconds=10), desk.store, desk.store, desk.platforms["ofn"])
+    tools = PollDependencies(
+        structs.replace(desk.settings, lease_seconds=10), desk.store, desk.store, desk.platforms["ofn"]
+    )
     turn = await desk.store.polls.claim(OFN.source, "t", 10)
-    assert isinstance(turn, Turn)
+    assert isinstance(turn, PollLease)
     with capture_logs() as lines:
-        await Pass(tools, OFN, "t", turn).run()
+        await PollPass(tools, OFN, "t", turn).run()
     assert [line["event"] for line in lines] == ["platform.circuit_opened", "platform.circuit_closed", "poll.finished"]
 
 
@@ -296,7 +298,7 @@ async def test_a_list_that_is_refused_or_not_there_is_no_empty_list(desk: Desk, 
     assert await desk.events() == []
 
 
-CIRCLES: list[tuple[Poll, str, str, list[tuple[str, str]]]] = [
+CIRCLES: list[tuple[PollSource, str, str, list[tuple[str, str]]]] = [
     (ERP, "/erp", '[{"id": "1", "email": "%s"}, {"id": "2"}]', [("1", "updated")]),
     (PACK, "/pack_cloud", '{"data": [], "links": {"next": "/x?at=%s"}}', []),
 ]
@@ -304,7 +306,7 @@ CIRCLES: list[tuple[Poll, str, str, list[tuple[str, str]]]] = [
 
 @pytest.mark.parametrize("circle", CIRCLES, ids=lambda circle: circle[1])
 async def test_a_list_that_goes_in_circles_is_told_of_and_has_an_end(
-    desk: Desk, circle: tuple[Poll, str, str, list[tuple[str, str]]]
+    desk: Desk, circle: tuple[PollSource, str, str, list[tuple[str, str]]]
 ) -> None:
     """A system that does not know `page`, or whose last page leads to its first, shows the same for ever."""
     poll, match, body, changes = circle
@@ -339,7 +341,7 @@ async def test_many_workers_poll_and_every_change_is_taken_in_once(desk: Desk) -
     for number in range(5):
         desk.catalog.put("pexip_engage", "customer", str(number), customer(number))
     await desk.make_pass(poll)
-    workers = [asyncio.create_task(follow(desk.tools(poll), poll)) for _ in range(3)]
+    workers = [asyncio.create_task(poll_source(desk.tools(poll), poll)) for _ in range(3)]
     for step in range(6):
         at = f"2026-02-01T00:00:{step:02d}.000Z"
         desk.catalog.put("pexip_engage", "customer", "1", customer(1, at))

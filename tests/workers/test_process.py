@@ -8,7 +8,7 @@ import pytest
 
 from service.sandbox.faults import Fault
 from service.settings import Settings
-from service.store import Onward, Settled
+from service.store import NextEvent, SettlementWrite
 from tests.workers.house import SINK_RULE, House, open_house
 
 pytestmark = pytest.mark.store
@@ -207,7 +207,7 @@ async def test_a_run_whose_end_crosses_the_renewal_of_its_lease_has_lost_nothing
         lanes = house.store.lanes
         settle = lanes.settle
 
-        async def settle_slowly(settled: Settled) -> Onward:
+        async def settle_slowly(settled: SettlementWrite) -> NextEvent:
             onward = await settle(settled)
             await asyncio.sleep(1.2)  # longer than a third of the lease, so that it is renewed meanwhile
             return onward

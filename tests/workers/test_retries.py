@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.settings import Settings
-from workers.retries import catch_up_seconds, delay_seconds, used_up
+from workers.retries import attempts_exhausted, catch_up_seconds, delay_seconds
 
 SETTINGS = Settings()
 attempts = st.integers(1, 10_000)
@@ -32,13 +32,13 @@ def test_the_bound_doubles_with_each_attempt_up_to_its_own_limit(attempt: int, c
 @given(attempts, st.floats(0, 1e9))
 def test_there_is_no_further_attempt_at_either_limit_and_there_is_one_below_both(attempt: int, age: float) -> None:
     over = attempt >= SETTINGS.attempts_max or age >= SETTINGS.event_age_seconds_max
-    assert (used_up(SETTINGS, attempt, age) is not None) == over
+    assert (attempts_exhausted(SETTINGS, attempt, age) is not None) == over
 
 
 def test_the_reason_names_the_limit_that_was_met() -> None:
-    assert used_up(SETTINGS, SETTINGS.attempts_max, 0) == "attempts_used_up"
-    assert used_up(SETTINGS, 1, SETTINGS.event_age_seconds_max) == "too_old"
-    assert used_up(SETTINGS, SETTINGS.attempts_max - 1, SETTINGS.event_age_seconds_max - 1) is None
+    assert attempts_exhausted(SETTINGS, SETTINGS.attempts_max, 0) == "attempts_used_up"
+    assert attempts_exhausted(SETTINGS, 1, SETTINGS.event_age_seconds_max) == "too_old"
+    assert attempts_exhausted(SETTINGS, SETTINGS.attempts_max - 1, SETTINGS.event_age_seconds_max - 1) is None
 
 
 @given(st.floats(0, 1e6))

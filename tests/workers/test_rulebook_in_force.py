@@ -10,8 +10,8 @@ from service.settings import Settings
 from service.store import Store
 from tests.waiting import PATIENCE_SECONDS
 from tests.workers.house import SINK_RULE, House, open_house
-from workers.commands import running, started
-from workers.rulebook import RulebookInForce
+from workers.commands import background_task, wait_until_ready
+from workers.rulebook import RulebookWatcher
 
 pytestmark = pytest.mark.store
 
@@ -24,9 +24,9 @@ async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
         yield opened
 
 
-def another(house: House) -> RulebookInForce:
+def another(house: House) -> RulebookWatcher:
     """The rulebook of a second worker on the same shelf."""
-    return RulebookInForce(house.store.rulebook, house.tools.rules._actions, SECONDS)
+    return RulebookWatcher(house.store.rulebook, house.tools.rules._actions, SECONDS)
 
 
 async def put(house: House, version: str, document: bytes) -> None:
@@ -36,7 +36,7 @@ async def put(house: House, version: str, document: bytes) -> None:
 async def test_the_first_one_is_waited_for_and_its_absence_is_told_once(house: House) -> None:
     rules = another(house)
     with capture_logs() as lines:
-        waiting = asyncio.create_task(rules.first())
+        waiting = asyncio.create_task(rules.wait_for_first())
         await asyncio.sleep(3 * SECONDS)
         assert not waiting.done()
         version = await house.publish(SINK_RULE)
@@ -50,9 +50,9 @@ async def test_a_store_that_is_not_there_is_told_as_that_and_not_as_a_missing_ru
     house: House, make_settings: Callable[..., Settings]
 ) -> None:
     store = Store(make_settings(redis_url="redis://127.0.0.1:1/0", store_connect_timeout_seconds=0.1))
-    rules = RulebookInForce(store.rulebook, house.tools.rules._actions, SECONDS)
+    rules = RulebookWatcher(store.rulebook, house.tools.rules._actions, SECONDS)
     with capture_logs() as lines:
-        async with running(rules.first()):
+        async with background_task(rules.wait_for_first()):
             await asyncio.sleep(1)
     await store.close()
     assert [line["event"] for line in lines] == ["store.unavailable"]
@@ -61,7 +61,7 @@ async def test_a_store_that_is_not_there_is_told_as_that_and_not_as_a_missing_ru
 
 async def test_a_worker_told_to_stop_while_it_waits_for_the_first_one_stops(house: House) -> None:
     worker = house.worker()
-    waiting = asyncio.create_task(started(worker, another(house).first()))
+    waiting = asyncio.create_task(wait_until_ready(worker, another(house).wait_for_first()))
     await asyncio.sleep(SECONDS)
     worker.handle_sig_wait_for_completion(15)  # type: ignore[arg-type]
     assert await asyncio.wait_for(waiting, PATIENCE_SECONDS) is False
@@ -86,7 +86,7 @@ async def test_a_document_that_cannot_be_used_leaves_the_last_good_one_in_force_
     good = await house.publish(SINK_RULE)
     rules = another(house)
     with capture_logs() as lines:
-        async with running(rules.follow()):
+        async with background_task(rules.run()):
             await until(rules, good)
             await put(house, "bad", document)
             await asyncio.sleep(4 * SECONDS)
@@ -101,12 +101,12 @@ async def test_a_document_that_cannot_be_used_leaves_the_last_good_one_in_force_
 
 async def test_a_newer_version_is_in_force_soon(house: House) -> None:
     rules = another(house)
-    async with running(rules.follow()):
+    async with background_task(rules.run()):
         await until(rules, await house.publish(SINK_RULE))
         await until(rules, await house.publish(SINK_RULE.replace("short-receipt", "newer")))
 
 
-async def until(rules: RulebookInForce, version: str) -> None:
+async def until(rules: RulebookWatcher, version: str) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while rules.rulebook is None or rules.rulebook.version != version:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.005)

@@ -9,10 +9,10 @@ import pytest
 from msgspec import structs
 
 from service.settings import Settings
-from service.store import Refused
+from service.store import QuarantinedDelivery
 from service.store.sweep import Sweeper
 from tests.workers.house import SINK_RULE, House, open_house
-from workers.sweeping import sweep as sweep_on
+from workers.sweeping import run_sweeps as sweep_on
 
 pytestmark = pytest.mark.store
 
@@ -182,8 +182,8 @@ async def test_a_crowded_lane_does_not_hold_the_server_up_and_still_gets_its_job
 
 async def test_workers_that_vanished_long_ago_and_buried_jobs_past_their_time_are_forgotten(house: House) -> None:
     command = house.store.client.command
-    await house.store.sampler.beat("gone", 1, time.time() - 90_000, 1)
-    await house.store.sampler.beat("quiet", 1, time.time() - 60, 1)
+    await house.store.sampler.heartbeat("gone", 1, time.time() - 90_000, 1)
+    await house.store.sampler.heartbeat("quiet", 1, time.time() - 60, 1)
     await command("XADD", "wb:dead_jobs", "1-1", "job", "old")
     await command("XADD", "wb:dead_jobs", "*", "job", "new")
     assert await sweep(house) == {"workers_expired": 1, "dead_jobs_expired": 1}
@@ -202,8 +202,10 @@ async def test_an_event_with_names_longer_than_what_is_read_at_first_finds_its_l
 async def test_a_quarantine_whose_count_drifted_is_counted_again(house: House) -> None:
     command, name = house.store.client.command, "wb:quarantine:shop"
     for number in (1, 2):
-        made = Refused(1, f"r{number}", "shop", "not_verified", 401, time.time(), {}, b"{}" * number, None, whole=True)
-        await house.store.quarantine.keep([made])
+        made = QuarantinedDelivery(
+            1, f"r{number}", "shop", "not_verified", 401, time.time(), {}, b"{}" * number, None, whole=True
+        )
+        await house.store.quarantine.put([made])
     assert await sweep(house) == {}
     count = await house.store.quarantine.count("shop")
     await command("INCRBY", f"{name}:bytes", 7)

@@ -12,8 +12,8 @@ from arq.jobs import Job, JobStatus
 from arq.worker import Worker, func
 
 from service.settings import Settings
-from service.store import FinishedJob, Store, open_store
-from service.store.jobs import decode, encode
+from service.store import JobEnd, Store, open_store
+from service.store.jobs import decode_payload, encode
 from tests.waiting import until
 from workers.worker import LeaseWorker
 
@@ -49,7 +49,7 @@ def make_functions(ran: Ran) -> list[Any]:
 
 
 def make_redis(store: Store) -> ArqRedis:
-    return ArqRedis(connection_pool=store.client.pool, job_serializer=encode, job_deserializer=decode)
+    return ArqRedis(connection_pool=store.client.pool, job_serializer=encode, job_deserializer=decode_payload)
 
 
 async def run_burst(store: Store, ran: Ran) -> LeaseWorker:
@@ -87,7 +87,7 @@ async def test_an_error_is_retried_and_then_buried_with_its_bytes(make_settings:
     ((_, fields),) = await store.client.command("XRANGE", "wb:dead_jobs", "-", "+")
     assert fields[1] == b"f1"
     assert b"ValueError" in fields[3]
-    assert decode(fields[5])["f"] == "fail"
+    assert decode_payload(fields[5])["f"] == "fail"
     await store.close()
 
 
@@ -118,7 +118,7 @@ async def test_a_plain_arq_worker_leaves_our_leased_job_alone_and_arq_sees_it_in
     running = asyncio.create_task(worker.async_run())
     await until(lambda: bool(ours))
     plain = Worker(
-        make_functions(theirs), redis_pool=redis, handle_signals=False, poll_delay=0.02, job_deserializer=decode
+        make_functions(theirs), redis_pool=redis, handle_signals=False, poll_delay=0.02, job_deserializer=decode_payload
     )
     polling = asyncio.create_task(plain.async_run())
     await asyncio.sleep(0.3)
@@ -209,7 +209,7 @@ async def test_only_the_token_of_the_lease_may_finish(store: Store) -> None:
     leases = store.leases("w1")
     (job,) = (await leases.claim(1)).jobs
     await store.client.command("SET", "arq:in-progress:n1", "somebody else")
-    assert await leases.finish([FinishedJob(job.id, job.token, "done")]) == [False]
+    assert await leases.finish([JobEnd(job.id, job.token, "done")]) == [False]
     assert await leases.renew([(job.id, job.token)]) == ["n1"]
 
 

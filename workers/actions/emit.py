@@ -11,9 +11,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
-from service.actions import Action, ActionContext, CompileTemplate, Render, Repeat
+from service.actions import Action, ActionContext, CompileTemplate, RetrySafety, TemplateRenderer
 from service.errors import PermanentError
-from service.events import EVENT_VERSION, Change, Event, RecordRef
+from service.events import EVENT_VERSION, ChangeType, Event, RecordRef
 
 STEP_CHARACTERS = 12
 RECORD_CHARACTERS_MAX = 256
@@ -25,16 +25,16 @@ class Emit(Action, frozen=True, kw_only=True, tag="emit"):
     `kind` and `platform` are those of this event's record if left out.
     """
 
-    repeat: ClassVar[Repeat] = "keyed"
+    repeat: ClassVar[RetrySafety] = "keyed"
     summary: ClassVar[str] = "Puts an event about this or another record into the queue."
 
     type: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
-    change: Change = "changed"
+    change: ChangeType = "changed"
     record: Annotated[str, Meta(min_length=1, max_length=500)] = "{id}"
     kind: Literal["purchase_order", "customer"] | None = None
     platform: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}\Z")] | None = None
 
-    def compile(self, compile_template: CompileTemplate) -> Render:
+    def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """See Action. Inputs: what the event is about, and how deep this one lies."""
         record = compile_template("record", self.record)
         kind = compile_template("kind", self.kind or "{event.record.kind}")

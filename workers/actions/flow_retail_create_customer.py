@@ -8,18 +8,18 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from service.actions import ActionContext, Repeat
+from service.actions import ActionContext, RetrySafety
 from service.platforms.flow_retail import FlowRetail
-from service.platforms.flow_retail_client import CustomerInput
-from workers.platform_writes import PlatformWrite, call_context, connector_of, done, read_input
+from service.platforms.flow_retail_client import FlowRetailCustomerInput
+from workers.platform_writes import PlatformWrite, call_context, connector_of, read_input, write_result
 
 
 class FlowRetailCreateCustomer(PlatformWrite, frozen=True, kw_only=True, tag="flow_retail_create_customer"):
     """`new` is what the customer is created from."""
 
-    repeat: ClassVar[Repeat] = "unsafe"
+    repeat: ClassVar[RetrySafety] = "unsafe"
     summary: ClassVar[str] = "Creates a customer on Flow Retail."
-    body: ClassVar[tuple[str, type[Struct]] | None] = ("new", CustomerInput)
+    body: ClassVar[tuple[str, type[Struct]] | None] = ("new", FlowRetailCustomerInput)
 
     new: dict[str, Any]
 
@@ -27,4 +27,6 @@ class FlowRetailCreateCustomer(PlatformWrite, frozen=True, kw_only=True, tag="fl
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
         """See Action. Gives `http_status`, and `id` where the answer states one."""
         client = connector_of(context, inputs["account"], FlowRetail).client
-        return await done(client.create_customer(read_input(inputs, "new", CustomerInput), call_context(context)))
+        return await write_result(
+            client.create_customer(read_input(inputs, "new", FlowRetailCustomerInput), call_context(context))
+        )

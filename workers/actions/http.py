@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, field
 
-from service.actions import Action, ActionContext, CompileTemplate, Render, Repeat
+from service.actions import Action, ActionContext, CompileTemplate, RetrySafety, TemplateRenderer
 from service.errors import ConfigError, PermanentError, TransientError
-from service.outbound import Answer, Outbound
-from service.platforms.answers import TRANSIENT, retry_after_seconds
+from service.outbound import HttpClient, HttpResponse
+from service.platforms.answers import RETRYABLE_STATUSES, retry_after_seconds
 from service.secrets import SecretRef
 from service.signatures.standard_webhooks import StandardWebhooks
 
@@ -33,7 +33,7 @@ _RESERVED = frozenset(
 class Http(Action, frozen=True, kw_only=True, tag="http"):
     """`url`, the values of `headers` and all texts of `body` are templates; `timeout_seconds` bounds the whole call."""
 
-    repeat: ClassVar[Repeat] = "keyed"
+    repeat: ClassVar[RetrySafety] = "keyed"
     summary: ClassVar[str] = "Sends an HTTP request with a JSON body to another system."
 
     url: Annotated[str, Meta(min_length=1, max_length=2_000)]
@@ -43,7 +43,7 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
     secret: SecretRef | None = None
     timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 10.0
 
-    def compile(self, compile_template: CompileTemplate) -> Render:
+    def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """See Action. Inputs hold where the secret stands, not the secret."""
         _check_url(self.url)
         _check_headers(self.headers)
@@ -65,7 +65,7 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
         """See Action. Gives `http_status` and `duration_ms`."""
-        outbound: Outbound = context.resource("outbound")
+        outbound: HttpClient = context.resource("outbound")
         body = None if inputs["body"] is None else msgspec.json.encode(inputs["body"])
         answer = await outbound.request(
             inputs["method"],
@@ -121,7 +121,7 @@ def _sign(body: bytes, ref: SecretRef, key: str, context: ActionContext) -> dict
         raise PermanentError("secret_unusable", error.reason) from error
 
 
-def _check_status(answer: Answer, now: float) -> None:
+def _check_status(answer: HttpResponse, now: float) -> None:
     """Tell an answer that is no success by who must act; statuses that say `later` are repeated.
 
     Raises:
@@ -131,7 +131,7 @@ def _check_status(answer: Answer, now: float) -> None:
     status = answer.status
     if 200 <= status < 300:
         return
-    if status in TRANSIENT or status >= 500:
+    if status in RETRYABLE_STATUSES or status >= 500:
         wait = retry_after_seconds(answer.headers.get("retry-after"), now)
         raise TransientError("target_unavailable", f"answered {status}", http_status=status, retry_after_seconds=wait)
     raise PermanentError("target_rejected", f"answered {status}", http_status=status)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from service.actions import Action, ActionContext, CompileTemplate, Render, Repeat
+from service.actions import Action, ActionContext, CompileTemplate, RetrySafety, TemplateRenderer
 from service.events import trace_id
 
 MESSAGE_CHARS_MAX = 1_000
@@ -12,13 +12,13 @@ MESSAGE_CHARS_MAX = 1_000
 class Log(Action, frozen=True, kw_only=True, tag="log"):
     """`message` is a template; personal data in it is masked."""
 
-    repeat: ClassVar[Repeat] = "idempotent"
+    repeat: ClassVar[RetrySafety] = "idempotent"
     summary: ClassVar[str] = "Writes a line to the logs."
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     message: str
 
-    def compile(self, compile_template: CompileTemplate) -> Render:
+    def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """See Action. Inputs: `level`, and `message` cut to what a log line holds."""
         level, message = self.level, compile_template("message", self.message, "log")
         return lambda scope: {"level": level, "message": message(scope)[:MESSAGE_CHARS_MAX]}

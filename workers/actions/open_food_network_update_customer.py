@@ -8,29 +8,29 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from service.actions import ActionContext, Repeat
+from service.actions import ActionContext, RetrySafety
 from service.platforms.open_food_network import OpenFoodNetwork
-from service.platforms.open_food_network_client import CustomerInput
-from workers.platform_writes import Id, PlatformWrite, call_context, connector_of, done, read_input
+from service.platforms.open_food_network_client import OpenFoodNetworkCustomerInput
+from workers.platform_writes import PlatformWrite, RecordId, call_context, connector_of, read_input, write_result
 
 
 class OpenFoodNetworkUpdateCustomer(PlatformWrite, frozen=True, kw_only=True, tag="open_food_network_update_customer"):
     """`change` is what it is written as; `enterprise_id` and `email` are due each time, what else is left out stays."""
 
-    repeat: ClassVar[Repeat] = "idempotent"
+    repeat: ClassVar[RetrySafety] = "idempotent"
     summary: ClassVar[str] = "Changes a customer on Open Food Network."
     ids: ClassVar[tuple[str, ...]] = ("customer",)
-    body: ClassVar[tuple[str, type[Struct]] | None] = ("change", CustomerInput)
+    body: ClassVar[tuple[str, type[Struct]] | None] = ("change", OpenFoodNetworkCustomerInput)
 
-    customer: Id
+    customer: RecordId
     change: dict[str, Any]
 
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
         """See Action. Gives `http_status`, and `id` where the answer states one."""
         client = connector_of(context, inputs["account"], OpenFoodNetwork).client
-        return await done(
+        return await write_result(
             client.update_customer(
-                inputs["customer"], read_input(inputs, "change", CustomerInput), call_context(context)
+                inputs["customer"], read_input(inputs, "change", OpenFoodNetworkCustomerInput), call_context(context)
             )
         )

@@ -6,9 +6,9 @@ The platform begins it and does not say when it is done, nor what beginning it t
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from service.actions import ActionContext, Repeat
+from service.actions import ActionContext, RetrySafety
 from service.platforms.pack_cloud import PackCloud
-from workers.platform_writes import Id, PlatformWrite, call_context, connector_of, done
+from workers.platform_writes import PlatformWrite, RecordId, call_context, connector_of, write_result
 
 
 class PackCloudSyncIntegrationOrders(
@@ -16,14 +16,14 @@ class PackCloudSyncIntegrationOrders(
 ):
     """`integration` is a template of the integration's id."""
 
-    repeat: ClassVar[Repeat] = "unsafe"
+    repeat: ClassVar[RetrySafety] = "unsafe"
     summary: ClassVar[str] = "Begins to synchronize the orders of an integration on pack.cloud."
     ids: ClassVar[tuple[str, ...]] = ("integration",)
 
-    integration: Id
+    integration: RecordId
 
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
         """See Action. Gives `http_status`, and `id` where the answer states one."""
         client = connector_of(context, inputs["account"], PackCloud).client
-        return await done(client.sync_integration_orders(inputs["integration"], call_context(context)))
+        return await write_result(client.sync_integration_orders(inputs["integration"], call_context(context)))

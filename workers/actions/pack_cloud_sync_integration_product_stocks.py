@@ -7,9 +7,9 @@ it is done, nor what beginning it twice does: unsafe.
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from service.actions import ActionContext, Repeat
+from service.actions import ActionContext, RetrySafety
 from service.platforms.pack_cloud import PackCloud
-from workers.platform_writes import Id, PlatformWrite, call_context, connector_of, done
+from workers.platform_writes import PlatformWrite, RecordId, call_context, connector_of, write_result
 
 
 class PackCloudSyncIntegrationProductStocks(
@@ -17,14 +17,14 @@ class PackCloudSyncIntegrationProductStocks(
 ):
     """`integration` is a template of the integration's id."""
 
-    repeat: ClassVar[Repeat] = "unsafe"
+    repeat: ClassVar[RetrySafety] = "unsafe"
     summary: ClassVar[str] = "Begins to synchronize the product stocks of an integration on pack.cloud."
     ids: ClassVar[tuple[str, ...]] = ("integration",)
 
-    integration: Id
+    integration: RecordId
 
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
         """See Action. Gives `http_status`, and `id` where the answer states one."""
         client = connector_of(context, inputs["account"], PackCloud).client
-        return await done(client.sync_integration_product_stocks(inputs["integration"], call_context(context)))
+        return await write_result(client.sync_integration_product_stocks(inputs["integration"], call_context(context)))

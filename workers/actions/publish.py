@@ -11,20 +11,20 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from service.actions import Action, ActionContext, CompileTemplate, Render, Repeat
+from service.actions import Action, ActionContext, CompileTemplate, RetrySafety, TemplateRenderer
 
 
 class Publish(Action, frozen=True, kw_only=True, tag="publish"):
     """`stream` names the stream, `message` is a JSON template, `length_max` is how many entries the stream keeps."""
 
-    repeat: ClassVar[Repeat] = "keyed"
+    repeat: ClassVar[RetrySafety] = "keyed"
     summary: ClassVar[str] = "Appends a message to a stream in the store."
 
     stream: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}\Z")]
     message: Any
     length_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
 
-    def compile(self, compile_template: CompileTemplate) -> Render:
+    def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """See Action. Inputs: the three words, the message rendered."""
         message = compile_template("message", self.message)
         return lambda scope: {"stream": self.stream, "length_max": self.length_max, "message": message(scope)}

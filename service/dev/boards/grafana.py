@@ -7,8 +7,8 @@ import msgspec
 
 from service.dev.boards.logql import to_logql
 from service.dev.boards.logsql import to_logsql
-from service.dev.boards.panels import ROWS, Kind, Panel
-from service.dev.boards.questions import Lines, Question, Troubles
+from service.dev.boards.panels import ROWS, Panel, PanelKind
+from service.dev.boards.questions import ErrorEvents, Lines, LogQuery
 
 Json = dict[str, Any]
 
@@ -16,7 +16,7 @@ COLUMNS = 24
 HEIGHT = 8
 SCHEMA_VERSION = 39
 
-TYPES: Mapping[Kind, str] = {
+TYPES: Mapping[PanelKind, str] = {
     "lines": "timeseries",
     "bars": "timeseries",
     "number": "stat",
@@ -24,7 +24,7 @@ TYPES: Mapping[Kind, str] = {
     "table": "table",
     "feed": "logs",
 }
-WIDTHS: Mapping[Kind, int] = {"lines": 8, "bars": 8, "number": 4, "gauges": 8, "table": 8, "feed": 24}
+WIDTHS: Mapping[PanelKind, int] = {"lines": 8, "bars": 8, "number": 4, "gauges": 8, "table": 8, "feed": 24}
 
 
 def loki_board() -> str:
@@ -38,16 +38,16 @@ def victorialogs_board() -> str:
     return _board("Waybill (VictoriaLogs)", "waybill-victorialogs", datasource, _victorialogs)
 
 
-def _loki(question: Question) -> Json:
-    return {"queryType": "instant" if isinstance(question, Troubles) else "range"}
+def _loki(question: LogQuery) -> Json:
+    return {"queryType": "instant" if isinstance(question, ErrorEvents) else "range"}
 
 
-def _victorialogs(question: Question) -> Json:
-    form = "instant" if isinstance(question, Lines) else "stats" if isinstance(question, Troubles) else "statsRange"
+def _victorialogs(question: LogQuery) -> Json:
+    form = "instant" if isinstance(question, Lines) else "stats" if isinstance(question, ErrorEvents) else "statsRange"
     return {"expr": to_logsql(question), "queryType": form}
 
 
-def _board(title: str, uid: str, datasource: str, ask: Callable[[Question], Json]) -> str:
+def _board(title: str, uid: str, datasource: str, ask: Callable[[LogQuery], Json]) -> str:
     board = {
         "uid": uid,
         "title": title,
@@ -76,7 +76,7 @@ def _choices(datasource: str) -> list[Json]:
     return chosen
 
 
-def _panels(uid: str, datasource: str, ask: Callable[[Question], Json]) -> Iterator[Json]:
+def _panels(uid: str, datasource: str, ask: Callable[[LogQuery], Json]) -> Iterator[Json]:
     place = _Grid()
     for row in ROWS:
         yield {"id": place.next_id(), "type": "row", "title": row.title, "panels": [], "gridPos": place.row()}

@@ -5,25 +5,25 @@ from collections.abc import Iterable
 from service.dev.boards.questions import (
     COMPONENTS,
     Count,
+    ErrorEvents,
     Levels,
     Lines,
-    Peak,
+    LogQuery,
+    Max,
+    NonJsonLines,
     Quantile,
-    Question,
     Ratio,
     Span,
-    Strays,
     Sum,
-    Troubles,
     Where,
-    narrowed,
+    with_filters,
 )
 
 EVERYTHING = '{namespace=~"$namespace", app="$app"}'
 SPANS: dict[Span, str] = {"interval": "$__auto", "range": "$__range"}
 
 
-def to_logql(question: Question) -> str:
+def to_logql(question: LogQuery) -> str:
     """Write the question for Loki."""
     match question:
         case Count():
@@ -33,7 +33,7 @@ def to_logql(question: Question) -> str:
         case Quantile(part, event, field, by, where):
             lines = _lines(event, (*by, field), where)
             return f"quantile_over_time({part}, {lines} | {_unwrap(field)} [$__auto]) by ({', '.join(by)})"
-        case Peak(event, field, divisor, span):
+        case Max(event, field, divisor, span):
             query = f"max(max_over_time({_lines(event, (field,), ())} | {_unwrap(field)} [{SPANS[span]}]))"
             return f"{query} / {divisor}" if divisor > 1 else query
         case Ratio(top, bottom):
@@ -50,15 +50,15 @@ def _count(count: Count, *, or_nothing: bool = True) -> str:
     return query if by or not or_nothing else f"{query} or vector(0)"
 
 
-def _of_all(question: Question) -> str:
+def _of_all(question: LogQuery) -> str:
     """Questions that are asked of the lines of both pods."""
     match question:
-        case Troubles(most):
+        case ErrorEvents(most):
             found = '| json message, level, error_kind | level=~"error|critical" | error_kind!=""'
             return f"topk({most}, sum by (message, error_kind) (count_over_time({EVERYTHING} {found} [$__range])))"
         case Levels():
             return f"sum by (level) (count_over_time({EVERYTHING} | json level [$__auto]))"
-        case Strays():
+        case NonJsonLines():
             return f'sum(count_over_time({EVERYTHING} | json | __error__="JSONParserErr" [$__auto])) or vector(0)'
         case Lines(fields, where):
             shown = " ".join(f"{{{{.{field}}}}}" for field in fields)
@@ -70,10 +70,10 @@ def _of_all(question: Question) -> str:
 
 def _lines(event: str, fields: Iterable[str], where: tuple[Where, ...]) -> str:
     """Lines of an event that pass: the name first as plain text, which is cheap, then the fields that are needed."""
-    wanted = narrowed(event, where)
-    named = dict.fromkeys(("message", *fields, *(each.field for each in wanted)))
+    filters = with_filters(event, where)
+    named = dict.fromkeys(("message", *fields, *(each.field for each in filters)))
     selector = f'{EVERYTHING[:-1]}, component="{COMPONENTS[event]}"}}'
-    passed = _filters((Where("message", "=", event), *wanted))
+    passed = _filters((Where("message", "=", event), *filters))
     return f'{selector} |= "{event}" | json {", ".join(named)} | {passed}'
 
 

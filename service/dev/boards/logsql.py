@@ -5,17 +5,17 @@ from collections.abc import Iterable
 from service.dev.boards.questions import (
     COMPONENTS,
     Count,
+    ErrorEvents,
     Levels,
     Lines,
-    Peak,
+    LogQuery,
+    Max,
+    NonJsonLines,
     Quantile,
-    Question,
     Ratio,
-    Strays,
     Sum,
-    Troubles,
     Where,
-    narrowed,
+    with_filters,
 )
 
 MESSAGE = "_msg"
@@ -24,7 +24,7 @@ MESSAGE = "_msg"
 EVERYTHING = '{namespace=~"$namespace",app="$app"}'
 
 
-def to_logsql(question: Question) -> str:
+def to_logsql(question: LogQuery) -> str:
     """Write the question for VictoriaLogs; the answer's number is called `n`."""
     match question:
         case Count():
@@ -34,7 +34,7 @@ def to_logsql(question: Question) -> str:
             return f"{_lines(event, where)} | stats sum({field}) n"
         case Quantile(part, event, field, by, where):
             return f"{_lines(event, where)} | stats {_by(by)}quantile({part}, {field}) n"
-        case Peak(event, field, divisor):
+        case Max(event, field, divisor):
             query = f"{_lines(event, ())} | stats max({field}) n"
             return f"{query} | math n / {divisor} as n" if divisor > 1 else query
         case Ratio(top, bottom):
@@ -46,15 +46,15 @@ def to_logsql(question: Question) -> str:
             return _of_all(question)
 
 
-def _of_all(question: Question) -> str:
+def _of_all(question: LogQuery) -> str:
     """Questions that are asked of the lines of both pods."""
     match question:
-        case Troubles(most):
+        case ErrorEvents(most):
             found = "level:in(error, critical) error_kind:*"
             return f"{EVERYTHING} {found} | stats by ({MESSAGE}, error_kind) count() n | sort by (n) desc limit {most}"
         case Levels():
             return f"{EVERYTHING} | stats by (level) count() n"
-        case Strays():
+        case NonJsonLines():
             return f'{EVERYTHING} {MESSAGE}:="" | stats count() n'
         case Lines(fields, where):
             shown = ", ".join(MESSAGE if field == "message" else field for field in fields)
@@ -68,8 +68,8 @@ def _by(fields: tuple[str, ...]) -> str:
 
 
 def _lines(event: str, where: tuple[Where, ...]) -> str:
-    wanted = (Where("component", "=", COMPONENTS[event]), Where(MESSAGE, "=", event), *narrowed(event, where))
-    return f"{EVERYTHING} {_filters(wanted)}"
+    filters = (Where("component", "=", COMPONENTS[event]), Where(MESSAGE, "=", event), *with_filters(event, where))
+    return f"{EVERYTHING} {_filters(filters)}"
 
 
 def _filters(where: Iterable[Where]) -> str:

@@ -6,19 +6,19 @@ from msgspec import Struct
 
 from service.dev.boards.questions import (
     Count,
+    ErrorEvents,
     Levels,
     Lines,
-    Peak,
+    LogQuery,
+    Max,
+    NonJsonLines,
     Quantile,
-    Question,
     Ratio,
-    Strays,
     Sum,
-    Troubles,
     Where,
 )
 
-Kind = Literal["lines", "bars", "number", "gauges", "table", "feed"]
+PanelKind = Literal["lines", "bars", "number", "gauges", "table", "feed"]
 
 DELIVERY, ATTEMPT, FETCH, ACTION, QUEUE = (
     "delivery.received",
@@ -39,8 +39,8 @@ class Panel(Struct, frozen=True):
     """One panel. `red` is the value from which it turns red; several questions are drawn into one."""
 
     title: str
-    kind: Kind
-    questions: tuple[Question, ...]
+    kind: PanelKind
+    questions: tuple[LogQuery, ...]
     unit: str = "short"
     red: float | None = None
     meaning: str = ""
@@ -53,7 +53,7 @@ class Row(Struct, frozen=True):
     panels: tuple[Panel, ...]
 
 
-FRONT_DOOR = Row(
+INGRESS = Row(
     "Ingress",
     (
         Panel("Deliveries per second", "lines", (Count(DELIVERY, ("source_name",), rate=True),), "reqps"),
@@ -77,12 +77,12 @@ FRONT_DOOR = Row(
 IN_THE_QUEUE = Row(
     "Queue",
     (
-        Panel("Jobs: due", "lines", (Peak(QUEUE, "due"),)),
-        Panel("Jobs: deferred and running", "lines", (Peak(QUEUE, "deferred"), Peak(QUEUE, "running"))),
-        Panel("Oldest pending event", "number", (Peak(QUEUE, "oldest_age_ms", 1_000),), "s", 300),
-        Panel("Dead letters", "number", (Peak(QUEUE, "dead_letters", span="range"),), red=1),
-        Panel("Workers alive", "number", (Peak(QUEUE, "workers"),)),
-        Panel("Store memory", "lines", (Peak(QUEUE, "memory_bytes"),), "bytes"),
+        Panel("Jobs: due", "lines", (Max(QUEUE, "due"),)),
+        Panel("Jobs: deferred and running", "lines", (Max(QUEUE, "deferred"), Max(QUEUE, "running"))),
+        Panel("Oldest pending event", "number", (Max(QUEUE, "oldest_age_ms", 1_000),), "s", 300),
+        Panel("Dead letters", "number", (Max(QUEUE, "dead_letters", span="range"),), red=1),
+        Panel("Workers alive", "number", (Max(QUEUE, "workers"),)),
+        Panel("Store memory", "lines", (Max(QUEUE, "memory_bytes"),), "bytes"),
         Panel("Queue wait p95", "lines", (Quantile(0.95, ATTEMPT, "queue_wait_ms"),), "ms"),
         Panel(
             "End-to-end latency p95",
@@ -125,12 +125,12 @@ RULES = Row(
         Panel("Rules with result unknown or error", "lines", (Ratio(Sum(ATTEMPT, "rules_unknown"), Count(ATTEMPT)),)),
     ),
 )
-TROUBLE = Row(
+ERRORS = Row(
     "Errors",
     (
-        Panel("Top errors", "table", (Troubles(),)),
+        Panel("Top errors", "table", (ErrorEvents(),)),
         Panel("Log lines by level", "bars", (Levels(),)),
-        Panel("Log lines that are not JSON", "number", (Strays(),), red=1),
+        Panel("Log lines that are not JSON", "number", (NonJsonLines(),), red=1),
         Panel(
             "Admin API: denied calls",
             "bars",
@@ -183,4 +183,4 @@ ONE_EVENT = Row(
     ),
 )
 
-ROWS = (FRONT_DOOR, IN_THE_QUEUE, ATTEMPTS, PLATFORMS, RULES, TROUBLE, ONE_EVENT)
+ROWS = (INGRESS, IN_THE_QUEUE, ATTEMPTS, PLATFORMS, RULES, ERRORS, ONE_EVENT)

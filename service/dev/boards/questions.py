@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-Operator = Literal["=", "!=", "=~", ">="]
+FilterOperator = Literal["=", "!=", "=~", ">="]
 Span = Literal["interval", "range"]
 """Over each step of a graph, or over all that is looked at."""
 
@@ -13,7 +13,7 @@ class Where(Struct, frozen=True):
     """A field's value compared: equal, other, matching as a whole, at least."""
 
     field: str
-    operator: Operator
+    operator: FilterOperator
     value: str | int
 
 
@@ -45,7 +45,7 @@ class Quantile(Struct, frozen=True):
     where: tuple[Where, ...] = ()
 
 
-class Peak(Struct, frozen=True):
+class Max(Struct, frozen=True):
     """A field's largest value, divided by so much."""
 
     event: str
@@ -61,7 +61,7 @@ class Ratio(Struct, frozen=True):
     bottom: Count
 
 
-class Troubles(Struct, frozen=True):
+class ErrorEvents(Struct, frozen=True):
     """The commonest errors, by event and kind."""
 
     most: int = 10
@@ -71,7 +71,7 @@ class Levels(Struct, frozen=True):
     """How many lines there are of each level."""
 
 
-class Strays(Struct, frozen=True):
+class NonJsonLines(Struct, frozen=True):
     """How many lines are not ours: no JSON, or cut by a collector."""
 
 
@@ -82,7 +82,7 @@ class Lines(Struct, frozen=True):
     where: tuple[Where, ...] = ()
 
 
-Question = Count | Sum | Quantile | Peak | Ratio | Troubles | Levels | Strays | Lines
+LogQuery = Count | Sum | Quantile | Max | Ratio | ErrorEvents | Levels | NonJsonLines | Lines
 
 COMPONENTS = {
     "delivery.received": "service",
@@ -98,6 +98,6 @@ WITH_SOURCE = frozenset(COMPONENTS) - {"queue.sampled", "admin.denied"}
 """Events that the dashboard's choice of a source narrows."""
 
 
-def narrowed(event: str, where: tuple[Where, ...]) -> tuple[Where, ...]:
+def with_filters(event: str, where: tuple[Where, ...]) -> tuple[Where, ...]:
     """Add the dashboard's choice of sources, where the event has one."""
     return (*where, Where("source_name", "=~", "$source")) if event in WITH_SOURCE else where

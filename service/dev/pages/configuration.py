@@ -12,7 +12,7 @@ from msgspec.structs import FieldInfo
 
 from service.config import Config
 from service.secrets import SecretRef
-from service.settings import PREFIX, Settings, describe
+from service.settings import PREFIX, Settings, describe_setting
 
 Shape = Any
 """A type as it stands in an annotation; unions and Annotated have no type of their own."""
@@ -56,7 +56,7 @@ def configuration_page() -> str:
 
 
 def _variable(field: FieldInfo) -> str:
-    meaning, _, default = describe(field.name).rpartition(" (default ")
+    meaning, _, default = describe_setting(field.name).rpartition(" (default ")
     shown = default.removesuffix(")").strip("'")
     name = f"`{PREFIX}{field.name.upper()}`"
     return f"| {name} | {f'`{shown}`' if shown else 'empty'} | {_cell(_form(field.type))} | {_cell(meaning)} |"
@@ -80,7 +80,8 @@ def _rows(struct: type[Struct]) -> Iterator[str]:
 
 
 def _row(field: FieldInfo) -> str:
-    return f"| `{field.encode_name}` | {_cell(_form(field.type))} | {_default(field)} | {_cell(_told(field.type))} |"
+    cells = (f"`{field.encode_name}`", _cell(_form(field.type)), _default(field), _cell(_meta_description(field.type)))
+    return f"| {' | '.join(cells)} |"
 
 
 def _default(field: FieldInfo) -> str:
@@ -117,18 +118,18 @@ def _form(shape: Shape) -> str:
 def _bounds(shape: Shape) -> str:
     metas = getattr(shape, "__metadata__", ())
     signs = (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than"))
-    told = [
+    bounds = [
         f"{words} {value:,}" for meta in metas for sign, words in signs if (value := getattr(meta, sign)) is not None
     ]
-    return f", {', '.join(told)}" if told else ""
+    return f", {', '.join(bounds)}" if bounds else ""
 
 
-def _told(shape: Shape) -> str:
+def _meta_description(shape: Shape) -> str:
     """Give what a Meta of the type says, inside unions and lists too."""
     metas = [meta for meta in getattr(shape, "__metadata__", ()) if isinstance(meta, Meta) and meta.description]
     if metas:
         return metas[0].description or ""
-    return next((told for member in get_args(_bare(shape)) if (told := _told(member))), "")
+    return next((description for member in get_args(_bare(shape)) if (description := _meta_description(member))), "")
 
 
 def _reach(shapes: Sequence[Shape]) -> list[type[Struct]]:

@@ -10,7 +10,7 @@
 A controller is a class with a `path`; each of its routes names the least `role` that may call it.
 """
 
-from service.ingress.admin.parts import AdminParts
+from service.ingress.admin.parts import AdminDependencies
 from service.ingress.admin.router import admin_router
 
-__all__ = ["AdminParts", "admin_router"]
+__all__ = ["AdminDependencies", "admin_router"]

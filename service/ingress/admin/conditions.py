@@ -7,18 +7,18 @@ from litestar import Controller, Response, delete, get, post, put
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta, Struct, structs
 
-from service.errors import ConfigError, Refusal
-from service.ingress.admin.edits import AT, Place, Request, change_rule, current_rules, find_rule
-from service.ingress.admin.paging import After, Limit, Page, page_of
-from service.ingress.admin.parts import Caller, Parts
-from service.ingress.admin.problems import Invalid, invalid, not_found
+from service.errors import ConfigError, Rejection
+from service.ingress.admin.edits import RULE_PATH, ErrorMapper, RuleChangeRequest, change_rule, current_rules, find_rule
+from service.ingress.admin.paging import After, LimitParameter, Page, page_of
+from service.ingress.admin.parts import Caller, Dependencies
+from service.ingress.admin.problems import ValidationProblem, invalid, not_found
 from service.ingress.admin.rules import IfMatch, Note, rule_headers
 from service.rules import Condition, Rule
 from service.rules.nodes import (
     ConditionNode,
-    NodeFull,
-    NodeMissing,
-    Word,
+    NodeKind,
+    NodeNotFound,
+    TooManyChildren,
     add_node,
     find_node,
     list_nodes,
@@ -27,7 +27,7 @@ from service.rules.nodes import (
 )
 
 
-class NewCondition(Struct, frozen=True, forbid_unknown_fields=True):
+class CreateCondition(Struct, frozen=True, forbid_unknown_fields=True):
     """A condition to put below `parent`, at `position` among its children; without a parent, as the root."""
 
     condition: Condition
@@ -35,7 +35,7 @@ class NewCondition(Struct, frozen=True, forbid_unknown_fields=True):
     position: Annotated[int, Meta(ge=0)] | None = None
 
 
-class ChangedCondition(Struct, frozen=True, forbid_unknown_fields=True):
+class UpdateCondition(Struct, frozen=True, forbid_unknown_fields=True):
     """A condition to put in the place of one, with everything below it."""
 
     condition: Condition
@@ -51,10 +51,10 @@ class RuleConditions(Controller):
     async def list_conditions(
         self,
         rule_id: FromPath[str],
-        parts: Parts,
+        parts: Dependencies,
         parent: Annotated[str | None, QueryParameter(max_length=500, description="the children of this node")] = None,
-        word: Annotated[Word | None, QueryParameter()] = None,
-        limit: Limit = 50,
+        word: Annotated[NodeKind | None, QueryParameter()] = None,
+        limit: LimitParameter = 50,
         after: After = None,
     ) -> Response[Page[ConditionNode]]:
         """List the nodes, parents before their children."""
@@ -66,7 +66,7 @@ class RuleConditions(Controller):
 
     @get("/{condition_id:str}", role="viewer")
     async def get_condition(
-        self, rule_id: FromPath[str], condition_id: FromPath[str], parts: Parts
+        self, rule_id: FromPath[str], condition_id: FromPath[str], parts: Dependencies
     ) -> Response[ConditionNode]:
         """Give one node with everything below it."""
         version, document = await current_rules(parts)
@@ -77,8 +77,8 @@ class RuleConditions(Controller):
     async def create_condition(
         self,
         rule_id: FromPath[str],
-        data: JSONBody[NewCondition],
-        parts: Parts,
+        data: JSONBody[CreateCondition],
+        parts: Dependencies,
         caller: Caller,
         if_match: IfMatch = None,
         note: Note = "",
@@ -91,7 +91,7 @@ class RuleConditions(Controller):
             made[:] = [node_id]
             return structs.replace(rule, when=when)
 
-        request = Request(caller, rule_id, if_match, "condition.created", note)
+        request = RuleChangeRequest(caller, rule_id, if_match, "condition.created", note)
         return await _changed(parts, request, change, lambda: made[0], created=True)
 
     @put("/{condition_id:str}", role="operator")
@@ -99,8 +99,8 @@ class RuleConditions(Controller):
         self,
         rule_id: FromPath[str],
         condition_id: FromPath[str],
-        data: JSONBody[ChangedCondition],
-        parts: Parts,
+        data: JSONBody[UpdateCondition],
+        parts: Dependencies,
         caller: Caller,
         if_match: IfMatch = None,
         note: Note = "",
@@ -110,7 +110,7 @@ class RuleConditions(Controller):
         def change(rule: Rule) -> Rule:
             return structs.replace(rule, when=replace_node(rule.when, condition_id, data.condition))
 
-        request = Request(caller, rule_id, if_match, "condition.updated", note)
+        request = RuleChangeRequest(caller, rule_id, if_match, "condition.updated", note)
         return await _changed(parts, request, change, lambda: condition_id)
 
     @delete("/{condition_id:str}", role="operator", status_code=204)
@@ -118,7 +118,7 @@ class RuleConditions(Controller):
         self,
         rule_id: FromPath[str],
         condition_id: FromPath[str],
-        parts: Parts,
+        parts: Dependencies,
         caller: Caller,
         if_match: IfMatch = None,
         note: Note = "",
@@ -128,24 +128,29 @@ class RuleConditions(Controller):
         def change(rule: Rule) -> Rule:
             return structs.replace(rule, when=remove_node(rule.when, condition_id))
 
-        request = Request(caller, rule_id, if_match, "condition.deleted", note)
-        await change_rule(parts, request, _told(change), lambda error: invalid(error, AT))
+        request = RuleChangeRequest(caller, rule_id, if_match, "condition.deleted", note)
+        await change_rule(parts, request, _with_rejections(change), lambda error: invalid(error, RULE_PATH))
 
 
 def _found(rule: Rule, condition_id: str) -> ConditionNode:
     try:
         return find_node(rule.when, condition_id)
-    except NodeMissing:
+    except NodeNotFound:
         raise not_found(f"condition {condition_id[:200]} in {rule.id}") from None
 
 
 async def _changed(
-    parts: Parts, request: Request, change: Callable[[Rule], Rule], node_id: Callable[[], str], *, created: bool = False
+    parts: Dependencies,
+    request: RuleChangeRequest,
+    change: Callable[[Rule], Rule],
+    node_id: Callable[[], str],
+    *,
+    created: bool = False,
 ) -> Response[ConditionNode]:
     kept: list[Rule] = []
 
     def changed(rule: Rule) -> Rule:
-        kept[:] = [_told(change)(rule)]
+        kept[:] = [_with_rejections(change)(rule)]
         return kept[0]
 
     version = await change_rule(parts, request, changed, _place_below(node_id))
@@ -155,31 +160,31 @@ async def _changed(
     return Response(find_node(kept[0].when, node_id()), headers=headers, status_code=201 if created else 200)
 
 
-def _told(change: Callable[[Rule], Rule]) -> Callable[[Rule], Rule]:
+def _with_rejections(change: Callable[[Rule], Rule]) -> Callable[[Rule], Rule]:
     """Make refusals of what a tree does not have or does not take."""
 
-    def told(rule: Rule) -> Rule:
+    def changed(rule: Rule) -> Rule:
         try:
             return change(rule)
-        except NodeMissing as error:
+        except NodeNotFound as error:
             raise not_found(f"condition {str(error)[:200]} in {rule.id}") from None
-        except NodeFull as error:
-            raise Refusal(409, "limit_exceeded", f"{error}.") from None
+        except TooManyChildren as error:
+            raise Rejection(409, "limit_exceeded", f"{error}.") from None
 
-    return told
+    return changed
 
 
-def _place_below(node_id: Callable[[], str]) -> Place:
+def _place_below(node_id: Callable[[], str]) -> ErrorMapper:
     """Point into the condition that was sent, where the mistake lies in it."""
 
-    def place(error: ConfigError) -> Invalid:
-        found = invalid(error, AT)
+    def place(error: ConfigError) -> ValidationProblem:
+        found = invalid(error, RULE_PATH)
         begin = "/" + node_id().replace(".", "/")
         faults = [
             structs.replace(fault, pointer="/condition" + fault.pointer.removeprefix(begin))
             for fault in found.faults
             if fault.pointer.startswith(begin)
         ]
-        return Invalid(faults or found.faults)
+        return ValidationProblem(faults or found.faults)
 
     return place

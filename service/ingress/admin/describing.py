@@ -54,16 +54,16 @@ PROBLEM = problem_schema(
 )
 
 
-class Renderer(JsonRenderPlugin):
+class OpenApiRenderer(JsonRenderPlugin):
     """Litestar's document with the refusals that it cannot know."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """Give the document as JSON."""
-        document = with_refusals(openapi_schema)
+        document = with_error_codes(openapi_schema)
         return super().render(request, document)  # pyright: ignore[reportUnknownMemberType] - Litestar's own hole
 
 
-def with_refusals(document: Mapping[str, Any]) -> dict[str, Any]:
+def with_error_codes(document: Mapping[str, Any]) -> dict[str, Any]:
     """Name for every operation what it may refuse."""
     paths = {
         path: {method: _operation(path, found) for method, found in item.items()}
@@ -76,30 +76,30 @@ def with_refusals(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _operation(path: str, operation: Mapping[str, Any]) -> dict[str, Any]:
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    told = sorted(_told(path, operation).items())
-    refusals = {status: {"description": meaning, "content": content} for status, meaning in told}
+    errors = sorted(_error_statuses(path, operation).items())
+    refusals = {status: {"description": meaning, "content": content} for status, meaning in errors}
     kept = {status: found for status, found in operation["responses"].items() if status not in refusals}
     return {**operation, "responses": {**kept, **refusals}}
 
 
-def _told(path: str, operation: Mapping[str, Any]) -> dict[str, str]:
+def _error_statuses(path: str, operation: Mapping[str, Any]) -> dict[str, str]:
     """Give what an operation may refuse, each status with its meaning."""
-    told = dict(_ALWAYS)
+    statuses = dict(_ALWAYS)
     if "requestBody" in operation:
-        told |= _BODY | _NAMED
+        statuses |= _BODY | _NAMED
     if "{" in path or path.endswith(("/rulebook", "/diff")):
-        told |= _NAMED
+        statuses |= _NAMED
     parameters = operation.get("parameters", ())
     names = {parameter["name"] for parameter in parameters}
     if any(parameter["in"] == "query" for parameter in parameters):
-        told["422"] = _BODY["422"]
+        statuses["422"] = _BODY["422"]
     if "If-Match" in names:
-        told |= _MATCHED
+        statuses |= _MATCHED
     if "after" in names:
-        told |= _PAGED
+        statuses |= _PAGED
     if "/dry-runs" in path or "/reads/" in path or "/writes/" in path:
-        told |= _ASKS_PLATFORMS
-    return told
+        statuses |= _ASKS_PLATFORMS
+    return statuses
 
 
 def describe_api() -> OpenAPIConfig:
@@ -110,5 +110,5 @@ def describe_api() -> OpenAPIConfig:
         version=version("waybill"),
         path="/docs",
         components=Components(security_schemes={"bearer": bearer}),
-        render_plugins=[Renderer()],
+        render_plugins=[OpenApiRenderer()],
     )

@@ -8,24 +8,24 @@ from msgspec import Meta, Struct
 
 from service.dry_runs import (
     LAST_EVENTS_MAX,
-    Comparison,
     DryRun,
-    made_event,
-    run_record,
-    run_subject,
+    RulebookComparison,
+    dry_run_record,
+    dry_run_subject,
+    synthetic_event,
 )
 from service.errors import ConfigError
-from service.events import Change, RecordRef
-from service.ingress.admin.parts import AdminParts, Parts
-from service.ingress.admin.problems import Fault, Invalid, invalid
-from service.oversight.trying import Candidate, Laboratory
+from service.events import ChangeType, RecordRef
+from service.ingress.admin.parts import AdminDependencies, Dependencies
+from service.ingress.admin.problems import FieldError, ValidationProblem, invalid
+from service.oversight.trying import Candidate, DryRunner
 from service.rules import Rulebook, Subject
-from service.rules.compiling import by_name, compile_rule
+from service.rules.compiling import actions_by_name, compile_rule
 from service.rules.examples import read_raw, read_record
 from service.rules.language import RuleType
 
 
-class Lookup(Struct, frozen=True, forbid_unknown_fields=True):
+class RecordLookup(Struct, frozen=True, forbid_unknown_fields=True):
     """A record to fetch now, by the account of waybill.yaml, the kind, and the platform's own id."""
 
     platform: str
@@ -46,9 +46,9 @@ class DryRunRequest(Candidate, frozen=True, forbid_unknown_fields=True, kw_only=
     """What to judge: exactly one of `event` (the id of a stored one), `fetch` and `post`."""
 
     event: str | None = None
-    fetch: Lookup | None = None
+    fetch: RecordLookup | None = None
     post: PostedRecord | None = None
-    change: Change = "updated"
+    change: ChangeType = "updated"
     source: str = ""
 
 
@@ -65,37 +65,39 @@ class DryRuns(Controller):
     tags = ("Rules",)
 
     @post("/", role="operator", status_code=200)
-    async def dry_run(self, data: JSONBody[DryRunRequest], parts: Parts) -> DryRun:
+    async def dry_run(self, data: JSONBody[DryRunRequest], parts: Dependencies) -> DryRun:
         """Judge one record and explain every node."""
         chosen = [name for name in ("event", "fetch", "post") if getattr(data, name) is not None]
         if len(chosen) != 1:
-            raise Invalid([Fault("", f"{len(chosen)} of event, fetch and post are there", "send exactly one")])
+            raise ValidationProblem(
+                [FieldError("", f"{len(chosen)} of event, fetch and post are there", "send exactly one")]
+            )
         _check_rules(parts, data)
         laboratory = _laboratory(parts)
         if data.event is not None:
-            return await laboratory.try_event(data, data.event)
+            return await laboratory.dry_run_event(data, data.event)
         rulebook = await laboratory.load(data)
         if data.fetch is not None:
             ref = RecordRef(data.fetch.platform, data.fetch.kind, data.fetch.id)
             store = parts.store_of(ref.lane)
-            return await run_record(rulebook, store, parts.platforms, ref, change=data.change, source=data.source)
-        return run_subject(rulebook, _posted(rulebook, data))
+            return await dry_run_record(rulebook, store, parts.platforms, ref, change=data.change, source=data.source)
+        return dry_run_subject(rulebook, _posted(rulebook, data))
 
     @post("/compare", role="operator", status_code=200)
-    async def compare(self, data: JSONBody[CompareRequest], parts: Parts) -> Comparison:
+    async def compare(self, data: JSONBody[CompareRequest], parts: Dependencies) -> RulebookComparison:
         """Judge the last stored events by a candidate and by the rules in force, and tell the differences."""
         _check_rules(parts, data)
         return await _laboratory(parts).compare(data, data.last)
 
 
-def _laboratory(parts: AdminParts) -> Laboratory:
-    return Laboratory(parts.places, parts.store_of, parts.platforms, parts.actions)
+def _laboratory(parts: AdminDependencies) -> DryRunner:
+    return DryRunner(parts.named_stores, parts.store_of, parts.platforms, parts.actions)
 
 
-def _check_rules(parts: AdminParts, wanted: Candidate) -> None:
+def _check_rules(parts: AdminDependencies, candidate: Candidate) -> None:
     """Compile the rules one by one, so that a mistake is told by the place of its rule in what was sent."""
-    names = by_name(parts.actions)
-    for index, rule in enumerate(wanted.rules or ()):
+    names = actions_by_name(parts.actions)
+    for index, rule in enumerate(candidate.rules or ()):
         try:
             compile_rule(rule, names, "rule")
         except ConfigError as error:
@@ -107,11 +109,11 @@ def _posted(rulebook: Rulebook, data: DryRunRequest) -> Subject:
     assert posted is not None  # the caller's branch
     try:
         record = read_record(posted.kind, posted.record, "post.record")
-        event = made_event(RecordRef("posted", posted.kind, record.id), data.change, data.source)
+        event = synthetic_event(RecordRef("posted", posted.kind, record.id), data.change, data.source)
         previous = None
         if posted.previous is not None:
             before = read_record(posted.kind, {"id": record.id} | posted.previous, "post.previous")
-            previous = rulebook.remember(Subject(event, before))
+            previous = rulebook.previous_fields(Subject(event, before))
     except ConfigError as error:
         raise invalid(error) from None
     return Subject(event, record, read_raw(posted.raw), previous)

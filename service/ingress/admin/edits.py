@@ -7,34 +7,34 @@ from collections.abc import Callable
 
 from msgspec import Struct, structs
 
-from service.errors import ConfigError, Refusal
+from service.errors import ConfigError, Rejection
 from service.ingress.admin.etags import check_match, etag_of
-from service.ingress.admin.parts import AdminParts, Operator
+from service.ingress.admin.parts import Actor, AdminDependencies
 from service.ingress.admin.problems import invalid, not_found
-from service.oversight.audit import tell_change
+from service.oversight.audit import log_admin_change
 from service.rules import Rule
-from service.rules.compiling import by_name, compile_rule
+from service.rules.compiling import actions_by_name, compile_rule
 from service.rules.document import Document
 from service.rules.publishing import NO_RULES, change_rules, read_rules
 
-AT = "rule"
+RULE_PATH = "rule"
 """What errors call the rule that is compiled."""
 
-Place = Callable[[ConfigError], Refusal]
+ErrorMapper = Callable[[ConfigError], Rejection]
 """Turns a mistake in the rule into a refusal that points into what was sent."""
 
 
-class Request(Struct, frozen=True):
+class RuleChangeRequest(Struct, frozen=True):
     """Who changes which rule, seen in which state (`*`: any), why, and what the audit log calls it."""
 
-    caller: Operator
+    caller: Actor
     rule_id: str
     if_match: str | None
     audit_action: str
     note: str = ""
 
 
-async def current_rules(parts: AdminParts) -> tuple[str | None, Document]:
+async def current_rules(parts: AdminDependencies) -> tuple[str | None, Document]:
     """Give the version in force and its rules; before the first one there is none and no rule.
 
     Raises:
@@ -48,7 +48,7 @@ def find_rule(document: Document, rule_id: str) -> Rule:
     """Find a rule.
 
     Raises:
-        Refusal: 404.
+        Rejection: 404.
     """
     for rule in document.rules:
         if rule.id == rule_id:
@@ -56,41 +56,44 @@ def find_rule(document: Document, rule_id: str) -> Rule:
     raise not_found(f"rule {rule_id[:64]}")
 
 
-def place_in_rule(error: ConfigError) -> Refusal:
+def point_into_rule(error: ConfigError) -> Rejection:
     """Point into a whole rule."""
-    return invalid(error, AT)
+    return invalid(error, RULE_PATH)
 
 
-async def add_rule(parts: AdminParts, caller: Operator, rule: Rule, note: str) -> str:
+async def add_rule(parts: AdminDependencies, caller: Actor, rule: Rule, note: str) -> str:
     """Add a rule; give the version it is in.
 
     Raises:
-        Refusal: 409 `already_exists`, 422.
+        Rejection: 409 `already_exists`, 422.
     """
 
     def added(document: Document) -> Document:
         if any(known.id == rule.id for known in document.rules):
-            raise Refusal(409, "already_exists", f"There is a rule {rule.id}.")
-        check_rule(parts, rule, place_in_rule)
+            raise Rejection(409, "already_exists", f"There is a rule {rule.id}.")
+        check_rule(parts, rule, point_into_rule)
         return structs.replace(document, api_rules=(*document.api_rules, rule))
 
-    return await _publish(parts, Request(caller, rule.id, None, "rule.created", note), added)
+    return await _publish(parts, RuleChangeRequest(caller, rule.id, None, "rule.created", note), added)
 
 
 async def change_rule(
-    parts: AdminParts, request: Request, change: Callable[[Rule], Rule | None], place: Place = place_in_rule
+    parts: AdminDependencies,
+    request: RuleChangeRequest,
+    change: Callable[[Rule], Rule | None],
+    place: ErrorMapper = point_into_rule,
 ) -> str:
     """Put what `change` makes of a rule in its place, or take it out for None; give the version.
 
     Raises:
-        Refusal: 404, 409 `read_only` for a rule of a file, 412, 422, 428.
+        Rejection: 404, 409 `read_only` for a rule of a file, 412, 422, 428.
     """
 
     def changed(document: Document) -> Document:
         rule = find_rule(document, request.rule_id)
         if rule not in document.api_rules:
             fix = "change the file and run waybill rules apply"
-            raise Refusal(409, "read_only", f"The rule {rule.id} comes from a file; {fix}.")
+            raise Rejection(409, "read_only", f"The rule {rule.id} comes from a file; {fix}.")
         # In here, so that it holds against whatever was published between two tries as well.
         check_match(request.if_match, etag_of(rule))
         new = change(rule)
@@ -102,30 +105,30 @@ async def change_rule(
     return await _publish(parts, request, changed)
 
 
-def check_rule(parts: AdminParts, rule: Rule, place: Place) -> None:
+def check_rule(parts: AdminDependencies, rule: Rule, place: ErrorMapper) -> None:
     """Check one rule as loading would.
 
     Raises:
-        Refusal: 422, pointing to the mistake; also for a source that is not configured.
+        Rejection: 422, pointing to the mistake; also for a source that is not configured.
     """
     try:
-        compile_rule(rule, by_name(parts.actions), AT)
+        compile_rule(rule, actions_by_name(parts.actions), RULE_PATH)
         _check_sources(parts, rule)
     except ConfigError as error:
         raise place(error) from None
 
 
-def _check_sources(parts: AdminParts, rule: Rule) -> None:
+def _check_sources(parts: AdminDependencies, rule: Rule) -> None:
     for index, name in enumerate(rule.sources):
         if name not in parts.sources:
             known = ", ".join(sorted(parts.sources)) or "none is configured"
-            raise ConfigError(f"{AT}.sources[{index}]", f"there is no source {name!r}", f"take one of: {known}")
+            raise ConfigError(f"{RULE_PATH}.sources[{index}]", f"there is no source {name!r}", f"take one of: {known}")
 
 
-async def _publish(parts: AdminParts, request: Request, change: Callable[[Document], Document]) -> str:
+async def _publish(parts: AdminDependencies, request: RuleChangeRequest, change: Callable[[Document], Document]) -> str:
     note = request.note or f"{request.audit_action} {request.rule_id}"
     shelves = [store.rulebook for store in parts.stores]
     published = await change_rules(shelves, change, request.caller.name, note)
     if published.changed:
-        tell_change(request.caller, request.audit_action, request.rule_id, rulebook=published.version)
+        log_admin_change(request.caller, request.audit_action, request.rule_id, rulebook=published.version)
     return published.version

@@ -4,7 +4,7 @@ import hashlib
 
 import msgspec
 
-from service.errors import Refusal
+from service.errors import Rejection
 
 
 def etag_of(value: object) -> str:
@@ -17,11 +17,11 @@ def check_match(if_match: str | None, etag: str) -> None:
     """Let a change through that was made on what is there now; `*` takes whatever is there.
 
     Raises:
-        Refusal: 428 `precondition_required` without If-Match, 412 `precondition_failed` for another state.
+        Rejection: 428 `precondition_required` without If-Match, 412 `precondition_failed` for another state.
     """
     if if_match is None:
-        raise Refusal(428, "precondition_required", "Send the ETag you read as If-Match, or * to take any state.")
+        raise Rejection(428, "precondition_required", "Send the ETag you read as If-Match, or * to take any state.")
     # Proxies that compress an answer call its tag weak; it stands for the same state.
     tags = {tag.strip().removeprefix("W/") for tag in if_match.split(",")}
     if "*" not in tags and etag not in tags:
-        raise Refusal(412, "precondition_failed", "It is no longer what you read; read it again.", {"etag": etag})
+        raise Rejection(412, "precondition_failed", "It is no longer what you read; read it again.", {"etag": etag})

@@ -6,28 +6,30 @@ from litestar import Controller, post
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
-from service.ingress.admin.parts import Caller, Parts
-from service.oversight.forgetting import Forgotten, customer_of, forget
+from service.ingress.admin.parts import Caller, Dependencies
+from service.oversight.forgetting import ErasureReport, erase_customer, erasure_target
 
-Name = Annotated[str, Meta(min_length=1, max_length=256)]
+PathName = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
-class ForgetOrder(Struct, frozen=True, forbid_unknown_fields=True):
+class ErasureRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Whom to forget: the platform account and its id of the customer. A dry run unless told otherwise."""
 
-    platform: Name
-    customer_id: Name
+    platform: PathName
+    customer_id: PathName
     dry_run: bool = True
 
 
-class Forgetting(Controller):
+class Erasure(Controller):
     """Erasing what is kept of a person."""
 
     path = "/erasures"
     tags = ("Personal data",)
 
     @post("/", role="admin", status_code=200)
-    async def forget_customer(self, data: JSONBody[ForgetOrder], parts: Parts, caller: Caller) -> Forgotten:
+    async def erase_customer(
+        self, data: JSONBody[ErasureRequest], parts: Dependencies, caller: Caller
+    ) -> ErasureReport:
         """Erase a customer from every store, or count what that would erase. Ask again while some is in hand."""
-        customer = customer_of(data.platform, data.customer_id, parts.source_configs, parts.platform_configs)
-        return await forget(parts.places, caller, customer, dry_run=data.dry_run)
+        customer = erasure_target(data.platform, data.customer_id, parts.source_configs, parts.platform_configs)
+        return await erase_customer(parts.named_stores, caller, customer, dry_run=data.dry_run)

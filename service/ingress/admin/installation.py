@@ -8,9 +8,9 @@ from litestar import Controller, Request, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Struct
 
-from service.ingress.admin.parts import Caller, Parts
+from service.ingress.admin.parts import Caller, Dependencies
 from service.ingress.admin.problems import not_found
-from service.ingress.admin.sights import Raw, sight_of
+from service.ingress.admin.sights import RawParameter, visibility_for
 from service.oversight.installation import (
     PlatformView,
     PollView,
@@ -25,17 +25,17 @@ from service.oversight.installation import (
 )
 from service.oversight.platform_reads import ReadView, list_reads, read_platform
 from service.oversight.platform_writes import WriteView, Wrote, list_writes, write_platform
-from service.plain import Plain
+from service.plain import JsonValue
 
 
-class WriteOrder(Struct, frozen=True, forbid_unknown_fields=True):
+class WriteRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What to write: the ids by their names, and a body where the write takes one."""
 
     ids: Mapping[str, str] = {}
     body: Mapping[str, Any] | None = None
 
 
-Weigh = Annotated[bool, QueryParameter(description="tell what takes the memory, by looking at every key")]
+IncludeMemory = Annotated[bool, QueryParameter(description="tell what takes the memory, by looking at every key")]
 
 
 class Sources(Controller):
@@ -45,14 +45,14 @@ class Sources(Controller):
     tags = ("Installation",)
 
     @get("/", role="viewer")
-    async def list_sources(self, parts: Parts) -> Sequence[SourceView]:
+    async def list_sources(self, parts: Dependencies) -> Sequence[SourceView]:
         """List the sources."""
-        return await list_sources(parts.places, parts.sources, parts.source_configs)
+        return await list_sources(parts.named_stores, parts.sources, parts.source_configs)
 
     @get("/{name:str}", role="viewer")
-    async def get_source(self, name: FromPath[str], parts: Parts) -> SourceView:
+    async def get_source(self, name: FromPath[str], parts: Dependencies) -> SourceView:
         """Give one source."""
-        for source in await list_sources(parts.places, parts.sources, parts.source_configs):
+        for source in await list_sources(parts.named_stores, parts.sources, parts.source_configs):
             if source.name == name:
                 return source
         raise not_found(f"source {name[:64]}")
@@ -65,20 +65,20 @@ class PlatformAccounts(Controller):
     tags = ("Installation",)
 
     @get("/", role="viewer")
-    async def list_platforms(self, parts: Parts) -> Sequence[PlatformView]:
+    async def list_platforms(self, parts: Dependencies) -> Sequence[PlatformView]:
         """List the platform accounts."""
-        return await list_platforms(parts.places, parts.platform_configs, parts.source_configs)
+        return await list_platforms(parts.named_stores, parts.platform_configs, parts.source_configs)
 
     @get("/{account:str}", role="viewer")
-    async def get_platform(self, account: FromPath[str], parts: Parts) -> PlatformView:
+    async def get_platform(self, account: FromPath[str], parts: Dependencies) -> PlatformView:
         """Give one platform account."""
-        for platform in await list_platforms(parts.places, parts.platform_configs, parts.source_configs):
+        for platform in await list_platforms(parts.named_stores, parts.platform_configs, parts.source_configs):
             if platform.account == account:
                 return platform
         raise not_found(f"platform {account[:64]}")
 
     @get("/{account:str}/reads", role="viewer", sync_to_thread=False)
-    def list_reads(self, account: FromPath[str], parts: Parts) -> Sequence[ReadView]:
+    def list_reads(self, account: FromPath[str], parts: Dependencies) -> Sequence[ReadView]:
         """List what an account can be asked by hand."""
         return list_reads(parts.platform_configs, account)
 
@@ -88,23 +88,28 @@ class PlatformAccounts(Controller):
         account: FromPath[str],
         operation: FromPath[str],
         request: Request[Any, Any, Any],
-        parts: Parts,
+        parts: Dependencies,
         caller: Caller,
-        raw: Raw = False,
-    ) -> Plain:
+        raw: RawParameter = False,
+    ) -> JsonValue:
         """Ask the platform for one thing, or one page of a list; the query holds the read's arguments."""
-        sight = sight_of(caller, raw=raw)
+        sight = visibility_for(caller, raw=raw)
         arguments = {name: value for name, value in request.query_params.items() if name != "raw"}
         return await read_platform(parts.platform_configs, parts.platforms, account, operation, arguments, sight=sight)
 
     @get("/{account:str}/writes", role="viewer", sync_to_thread=False)
-    def list_writes(self, account: FromPath[str], parts: Parts) -> Sequence[WriteView]:
+    def list_writes(self, account: FromPath[str], parts: Dependencies) -> Sequence[WriteView]:
         """List what can be changed on an account by hand."""
         return list_writes(parts.platform_configs, account)
 
     @post("/{account:str}/writes/{operation:str}", role="admin", status_code=200)
     async def write_platform(
-        self, account: FromPath[str], operation: FromPath[str], data: JSONBody[WriteOrder], parts: Parts, caller: Caller
+        self,
+        account: FromPath[str],
+        operation: FromPath[str],
+        data: JSONBody[WriteRequest],
+        parts: Dependencies,
+        caller: Caller,
     ) -> Wrote:
         """Change one thing on the platform, once. After a 502 look there before you repeat it."""
         return await write_platform(
@@ -125,16 +130,16 @@ class Fleet(Controller):
     tags = ("Installation",)
 
     @get("/stores", role="viewer")
-    async def list_stores(self, parts: Parts, memory: Weigh = False) -> Sequence[StoreView]:
+    async def list_stores(self, parts: Dependencies, memory: IncludeMemory = False) -> Sequence[StoreView]:
         """Tell how each store fares."""
-        return await list_stores(parts.places, weigh=memory)
+        return await list_stores(parts.named_stores, weigh=memory)
 
     @get("/workers", role="viewer")
-    async def list_workers(self, parts: Parts) -> Sequence[WorkerView]:
+    async def list_workers(self, parts: Dependencies) -> Sequence[WorkerView]:
         """List the workers by their heartbeats."""
-        return await list_workers(parts.places)
+        return await list_workers(parts.named_stores)
 
     @get("/polls", role="viewer")
-    async def list_polls(self, parts: Parts) -> Sequence[PollView]:
+    async def list_polls(self, parts: Dependencies) -> Sequence[PollView]:
         """Tell how the polls stand."""
-        return await list_polls(parts.places, parts.source_configs)
+        return await list_polls(parts.named_stores, parts.source_configs)

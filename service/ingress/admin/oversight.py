@@ -4,7 +4,7 @@ from litestar import Controller
 
 from service.ingress.admin.dead_letters import DeadLetters
 from service.ingress.admin.events import Events
-from service.ingress.admin.forgetting import Forgetting
+from service.ingress.admin.forgetting import Erasure
 from service.ingress.admin.installation import Fleet, PlatformAccounts, Sources
 from service.ingress.admin.quarantine import QuarantinedDeliveries
 
@@ -15,5 +15,5 @@ OVERSIGHT: tuple[type[Controller], ...] = (
     Sources,
     PlatformAccounts,
     Fleet,
-    Forgetting,
+    Erasure,
 )

@@ -8,16 +8,16 @@ from litestar.params import SkipValidation
 from msgspec import Struct
 
 from service.actions import Action
-from service.config import Admin, PlatformConfig, SourceConfig
-from service.oversight.audit import Operator
-from service.oversight.places import Place, places_of
+from service.config import AdminConfig, PlatformConfig, SourceConfig
+from service.oversight.audit import Actor
+from service.oversight.places import NamedStore, name_stores
 from service.platforms import Platform
 from service.settings import Settings
 from service.sources import Source
 from service.store import Shards, Store
 
 
-class OpenedStore(Protocol):
+class LazyStore(Protocol):
     """A store that may come later than the process, such as LateStore."""
 
     @property
@@ -30,13 +30,13 @@ class OpenedStore(Protocol):
         ...
 
 
-class AdminParts(Struct, frozen=True, kw_only=True):
+class AdminDependencies(Struct, frozen=True, kw_only=True):
     """Everything a controller may use. `environ` is where the digests of tokens are looked up, once."""
 
     settings: Settings
-    admin: Admin
+    admin: AdminConfig
     environ: Mapping[str, str]
-    late_store: OpenedStore
+    late_store: LazyStore
     platforms: Mapping[str, Platform]
     sources: Mapping[str, Source]
     actions: Sequence[type[Action]]
@@ -54,13 +54,13 @@ class AdminParts(Struct, frozen=True, kw_only=True):
         return opened.stores if isinstance(opened, Shards) else (opened,)
 
     @property
-    def places(self) -> Sequence[Place]:
+    def named_stores(self) -> Sequence[NamedStore]:
         """Every store with its name.
 
         Raises:
             StoreUnavailable, StoreUnsafe: there is none to work on.
         """
-        return places_of(self.stores)
+        return name_stores(self.stores)
 
     @property
     def store(self) -> Store:
@@ -73,8 +73,8 @@ class AdminParts(Struct, frozen=True, kw_only=True):
         return opened.of(lane) if isinstance(opened, Shards) else opened
 
 
-Parts = NamedDependency[SkipValidation[AdminParts]]
+Dependencies = NamedDependency[SkipValidation[AdminDependencies]]
 """A route's parameter `parts: Parts` is given the parts."""
 
-Caller = NamedDependency[SkipValidation[Operator]]
+Caller = NamedDependency[SkipValidation[Actor]]
 """A route's parameter `caller: Caller` is given who calls."""

@@ -3,20 +3,20 @@
 from litestar import Controller, delete, get, post
 from litestar.params import FromPath
 
-from service.ingress.admin.events import Word
-from service.ingress.admin.paging import After, Limit
-from service.ingress.admin.parts import Caller, Parts
-from service.ingress.admin.sights import Raw, sight_of
+from service.ingress.admin.events import TextFilter
+from service.ingress.admin.paging import After, LimitParameter
+from service.ingress.admin.parts import Caller, Dependencies
+from service.ingress.admin.sights import RawParameter, visibility_for
 from service.oversight.quarantine import (
-    Discarded,
-    RefusedPage,
-    RefusedView,
-    Reviewed,
-    accept_refused,
-    discard_refused,
+    Deleted,
+    QuarantinedView,
+    QuarantinePage,
+    Reverified,
+    delete_quarantined,
+    get_quarantined,
     list_refused,
-    show_refused,
-    verify_refused,
+    release_quarantined,
+    reverify_quarantined,
 )
 
 
@@ -27,34 +27,38 @@ class QuarantinedDeliveries(Controller):
     tags = ("Quarantine",)
 
     @get("/", role="viewer")
-    async def list_refused(
-        self, parts: Parts, source: Word = None, limit: Limit = 50, after: After = None
-    ) -> RefusedPage:
+    async def list_quarantine(
+        self, parts: Dependencies, source: TextFilter = None, limit: LimitParameter = 50, after: After = None
+    ) -> QuarantinePage:
         """List refused deliveries, newest first."""
-        return await list_refused(parts.places, source, limit, after)
+        return await list_refused(parts.named_stores, source, limit, after)
 
-    @get("/{refused_id:str}", role="viewer")
-    async def show_refused(
+    @get("/{quarantined_id:str}", role="viewer")
+    async def get_quarantined(
         self,
-        refused_id: FromPath[str],
-        parts: Parts,
+        quarantined_id: FromPath[str],
+        parts: Dependencies,
         caller: Caller,
-        raw: Raw = False,
-    ) -> RefusedView:
+        raw: RawParameter = False,
+    ) -> QuarantinedView:
         """Show one; what may be a credential only `raw`."""
-        return await show_refused(parts.places, refused_id, sight_of(caller, raw=raw))
+        return await get_quarantined(parts.named_stores, quarantined_id, visibility_for(caller, raw=raw))
 
-    @post("/{refused_id:str}/reverify", role="operator", status_code=200)
-    async def verify_refused(self, refused_id: FromPath[str], parts: Parts) -> Reviewed:
+    @post("/{quarantined_id:str}/reverify", role="operator", status_code=200)
+    async def reverify_quarantined(self, quarantined_id: FromPath[str], parts: Dependencies) -> Reverified:
         """Judge one again by what is configured now, and change nothing."""
-        return await verify_refused(parts.places, refused_id, parts.sources)
+        return await reverify_quarantined(parts.named_stores, quarantined_id, parts.sources)
 
-    @post("/{refused_id:str}/release", role="operator", status_code=200)
-    async def accept_refused(self, refused_id: FromPath[str], parts: Parts, caller: Caller) -> Reviewed:
+    @post("/{quarantined_id:str}/release", role="operator", status_code=200)
+    async def release_quarantined(
+        self, quarantined_id: FromPath[str], parts: Dependencies, caller: Caller
+    ) -> Reverified:
         """Take one in if it is good by what is configured now; it leaves the quarantine then."""
-        return await accept_refused(parts.places, caller, refused_id, parts.sources, parts.late_store.opened)
+        return await release_quarantined(
+            parts.named_stores, caller, quarantined_id, parts.sources, parts.late_store.opened
+        )
 
-    @delete("/{refused_id:str}", role="operator", status_code=200)
-    async def discard_refused(self, refused_id: FromPath[str], parts: Parts, caller: Caller) -> Discarded:
+    @delete("/{quarantined_id:str}", role="operator", status_code=200)
+    async def delete_quarantined(self, quarantined_id: FromPath[str], parts: Dependencies, caller: Caller) -> Deleted:
         """Forget one."""
-        return await discard_refused(parts.places, caller, refused_id)
+        return await delete_quarantined(parts.named_stores, caller, quarantined_id)

@@ -7,26 +7,28 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
 
-from service.ingress.admin.problems import Fault, Invalid
+from service.ingress.admin.problems import FieldError, ValidationProblem
 
 
-def refuse_unknown_words(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+def reject_unknown_query_parameters(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Let a call through whose query its route knows; `any_query=True` beside a route's role takes them all.
 
     Raises:
-        Invalid: 422, it has other words.
+        ValidationProblem: 422, it has other words.
     """
     given = connection.query_params
     if not given or handler.opt.get("any_query"):
         return
     known = _words(handler)
     faults = [
-        Fault(f"?{name[:64]}", "is not known here", f"one of {', '.join(known)}" if known else "this takes no query")
+        FieldError(
+            f"?{name[:64]}", "is not known here", f"one of {', '.join(known)}" if known else "this takes no query"
+        )
         for name in dict.fromkeys(given)
         if name not in known
     ]
     if faults:
-        raise Invalid(faults, "The query has words that are not known here.")
+        raise ValidationProblem(faults, "The query has words that are not known here.")
 
 
 @lru_cache(maxsize=256)

@@ -10,12 +10,12 @@ from typing import Any
 
 from litestar import Request, Response
 
-from service.errors import Refusal
-from service.ingress.admin.problems import answer_refusal
-from service.ingress.rates import Rates
+from service.errors import Rejection
+from service.ingress.admin.problems import handle_rejection
+from service.ingress.rates import TokenBuckets
 from service.log import get_logger
-from service.metrics.families import ADMIN_REFUSED
-from service.oversight.audit import Operator
+from service.metrics.families import ADMIN_DENIED
+from service.oversight.audit import Actor
 
 STATUSES = frozenset({401, 403})
 
@@ -25,25 +25,25 @@ BURST_SECONDS = 20.0
 _EVERYBODY = ""
 
 
-class RefusedCalls:
-    """Answers refusals as `answer_refusal`, and tells of those that are about who calls."""
+class AuthFailureLog:
+    """Answers refusals as `handle_rejection`, and tells of those that are about who calls."""
 
     def __init__(self) -> None:
-        self._lines = Rates(LINES_PER_SECOND, BURST_SECONDS)
+        self._lines = TokenBuckets(LINES_PER_SECOND, BURST_SECONDS)
         self._last: dict[str, Any] = {}
         self._calls = 0
         self._later: asyncio.TimerHandle | None = None
 
-    def answer(self, request: Request[Any, Any, Any], refusal: Refusal) -> Response[bytes]:
+    def answer(self, request: Request[Any, Any, Any], refusal: Rejection) -> Response[bytes]:
         """Answer what is refused."""
         if refusal.status in STATUSES:
             self._note(request, refusal)
-        return answer_refusal(request, refusal)
+        return handle_rejection(request, refusal)
 
-    def _note(self, request: Request[Any, Any, Any], refusal: Refusal) -> None:
-        ADMIN_REFUSED.add((refusal.code,))
+    def _note(self, request: Request[Any, Any, Any], refusal: Rejection) -> None:
+        ADMIN_DENIED.inc((refusal.code,))
         operator: object = request.user if "user" in request.scope else None
-        known = {"actor": operator.name, "role": operator.role} if isinstance(operator, Operator) else {}
+        known = {"actor": operator.name, "role": operator.role} if isinstance(operator, Actor) else {}
         self._last = {
             "reason": refusal.code,
             "http_status": refusal.status,
@@ -54,17 +54,17 @@ class RefusedCalls:
         }
         self._calls += 1
         if self._later is None:
-            wait = self._lines.take(_EVERYBODY, time.monotonic())
+            wait = self._lines.acquire(_EVERYBODY, time.monotonic())
             if wait:
-                self._later = asyncio.get_running_loop().call_later(wait, self._tell_later)
+                self._later = asyncio.get_running_loop().call_later(wait, self._log_pending)
             else:
-                self._tell()
+                self._log_summary()
 
-    def _tell_later(self) -> None:
+    def _log_pending(self) -> None:
         self._later = None
-        self._lines.take(_EVERYBODY, time.monotonic())
-        self._tell()
+        self._lines.acquire(_EVERYBODY, time.monotonic())
+        self._log_summary()
 
-    def _tell(self) -> None:
+    def _log_summary(self) -> None:
         get_logger().warning("admin.denied", **self._last, calls=self._calls)
         self._calls = 0

@@ -7,24 +7,24 @@ from litestar import Controller, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
-from service.errors import ConfigError, Refusal, WaybillError
+from service.errors import ConfigError, Rejection, WaybillError
 from service.ingress.admin.conditions import RuleConditions
 from service.ingress.admin.dry_runs import DryRuns
 from service.ingress.admin.oversight import OVERSIGHT
-from service.ingress.admin.parts import AdminParts
+from service.ingress.admin.parts import AdminDependencies
 from service.ingress.admin.problems import (
-    answer_http_error,
-    answer_mistake,
-    answer_trouble,
-    answer_unreadable,
+    handle_admin_http_error,
+    handle_config_error,
+    handle_malformed,
+    handle_store_error,
 )
-from service.ingress.admin.queries import refuse_unknown_words
-from service.ingress.admin.refused_calls import RefusedCalls
+from service.ingress.admin.queries import reject_unknown_query_parameters
+from service.ingress.admin.refused_calls import AuthFailureLog
 from service.ingress.admin.rule_actions import RuleActions
 from service.ingress.admin.rule_types import RuleTypes
 from service.ingress.admin.rulebook import RulebookVersions
 from service.ingress.admin.rules import Rules
-from service.ingress.admin.tokens import Tokens, caller_of
+from service.ingress.admin.tokens import TokenAuth, caller_of
 
 PATH = "/api/v1"
 
@@ -42,15 +42,15 @@ CONTROLLERS: tuple[type[Controller], ...] = (
 )
 
 _HANDLERS: dict[int | type[Exception], Any] = {
-    ConfigError: answer_mistake,
-    WaybillError: answer_trouble,
-    HTTPException: answer_http_error,
-    RecursionError: answer_unreadable,
-    UnicodeDecodeError: answer_unreadable,
+    ConfigError: handle_config_error,
+    WaybillError: handle_store_error,
+    HTTPException: handle_admin_http_error,
+    RecursionError: handle_malformed,
+    UnicodeDecodeError: handle_malformed,
 }
 
 
-def admin_router(parts: AdminParts) -> Router:
+def admin_router(parts: AdminDependencies) -> Router:
     """Make the admin API.
 
     Raises:
@@ -63,9 +63,9 @@ def admin_router(parts: AdminParts) -> Router:
     return Router(
         PATH,
         route_handlers=CONTROLLERS,
-        guards=[Tokens.of(parts.admin, parts.environ).guard, refuse_unknown_words],
+        guards=[TokenAuth.of(parts.admin, parts.environ).authorize, reject_unknown_query_parameters],
         dependencies=dependencies,
-        exception_handlers={**_HANDLERS, Refusal: RefusedCalls().answer},
+        exception_handlers={**_HANDLERS, Rejection: AuthFailureLog().answer},
         request_max_body_size=BODY_BYTES_MAX,
         security=[{"bearer": []}],
     )

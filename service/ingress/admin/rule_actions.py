@@ -6,15 +6,15 @@ from litestar import Controller, Response, delete, get, post, put
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import structs
 
-from service.errors import ConfigError, Refusal
-from service.ingress.admin.edits import AT, Place, Request, change_rule, current_rules, find_rule
-from service.ingress.admin.paging import After, Limit, Page, page_of
-from service.ingress.admin.parts import Caller, Parts
-from service.ingress.admin.problems import invalid, not_found, wrong_id
+from service.errors import ConfigError, Rejection
+from service.ingress.admin.edits import RULE_PATH, ErrorMapper, RuleChangeRequest, change_rule, current_rules, find_rule
+from service.ingress.admin.paging import After, LimitParameter, Page, page_of
+from service.ingress.admin.parts import Caller, Dependencies
+from service.ingress.admin.problems import id_mismatch, invalid, not_found
 from service.ingress.admin.rules import IfMatch, Note, rule_headers
 from service.rules import Rule
 
-Words = dict[str, Any]
+ActionBody = dict[str, Any]
 """An action as it stands in a rule: `id`, `do` and the words of that action."""
 
 
@@ -28,11 +28,11 @@ class RuleActions(Controller):
     async def list_actions(
         self,
         rule_id: FromPath[str],
-        parts: Parts,
+        parts: Dependencies,
         do: Annotated[str | None, QueryParameter(max_length=100, description="actions of this kind, as http")] = None,
-        limit: Limit = 50,
+        limit: LimitParameter = 50,
         after: After = None,
-    ) -> Response[Page[Words]]:
+    ) -> Response[Page[ActionBody]]:
         """List the actions in their order."""
         version, document = await current_rules(parts)
         rule = find_rule(document, rule_id)
@@ -41,7 +41,9 @@ class RuleActions(Controller):
         return Response(page, headers=rule_headers(version, rule))
 
     @get("/{action_id:str}", role="viewer")
-    async def get_action(self, rule_id: FromPath[str], action_id: FromPath[str], parts: Parts) -> Response[Words]:
+    async def get_action(
+        self, rule_id: FromPath[str], action_id: FromPath[str], parts: Dependencies
+    ) -> Response[ActionBody]:
         """Give one action."""
         version, document = await current_rules(parts)
         rule = find_rule(document, rule_id)
@@ -51,12 +53,12 @@ class RuleActions(Controller):
     async def create_action(
         self,
         rule_id: FromPath[str],
-        data: JSONBody[Words],
-        parts: Parts,
+        data: JSONBody[ActionBody],
+        parts: Dependencies,
         caller: Caller,
         if_match: IfMatch = None,
         note: Note = "",
-    ) -> Response[Words]:
+    ) -> Response[ActionBody]:
         """Add an action behind the others."""
         places: list[int] = []
         kept: list[Rule] = []
@@ -66,7 +68,7 @@ class RuleActions(Controller):
             kept[:] = [structs.replace(rule, actions=(*rule.actions, data))]
             return kept[0]
 
-        request = Request(caller, rule_id, if_match, "action.created", note)
+        request = RuleChangeRequest(caller, rule_id, if_match, "action.created", note)
         version = await change_rule(parts, request, change, _pointing(places))
         headers = rule_headers(version, kept[0]) | {"location": f"/api/v1/rules/{rule_id}/actions/{data['id']}"}
         return Response(data, headers=headers)
@@ -76,15 +78,15 @@ class RuleActions(Controller):
         self,
         rule_id: FromPath[str],
         action_id: FromPath[str],
-        data: JSONBody[Words],
-        parts: Parts,
+        data: JSONBody[ActionBody],
+        parts: Dependencies,
         caller: Caller,
         if_match: IfMatch = None,
         note: Note = "",
-    ) -> Response[Words]:
+    ) -> Response[ActionBody]:
         """Replace an action as a whole. Its id stays: it is part of the identity of what it did."""
         if data.get("id") != action_id:
-            raise wrong_id(action_id)
+            raise id_mismatch(action_id)
         places: list[int] = []
         kept: list[Rule] = []
 
@@ -94,7 +96,7 @@ class RuleActions(Controller):
             kept[:] = [structs.replace(rule, actions=actions)]
             return kept[0]
 
-        request = Request(caller, rule_id, if_match, "action.updated", note)
+        request = RuleChangeRequest(caller, rule_id, if_match, "action.updated", note)
         version = await change_rule(parts, request, change, _pointing(places))
         return Response(data, headers=rule_headers(version, kept[0]))
 
@@ -103,7 +105,7 @@ class RuleActions(Controller):
         self,
         rule_id: FromPath[str],
         action_id: FromPath[str],
-        parts: Parts,
+        parts: Dependencies,
         caller: Caller,
         if_match: IfMatch = None,
         note: Note = "",
@@ -114,7 +116,7 @@ class RuleActions(Controller):
             place = _place(rule, action_id)
             return structs.replace(rule, actions=(*rule.actions[:place], *rule.actions[place + 1 :]))
 
-        await change_rule(parts, Request(caller, rule_id, if_match, "action.deleted", note), change)
+        await change_rule(parts, RuleChangeRequest(caller, rule_id, if_match, "action.deleted", note), change)
 
 
 def _place(rule: Rule, action_id: str) -> int:
@@ -124,10 +126,12 @@ def _place(rule: Rule, action_id: str) -> int:
     raise not_found(f"action {action_id[:64]} in {rule.id}")
 
 
-def _pointing(places: list[int]) -> Place:
+def _pointing(places: list[int]) -> ErrorMapper:
     """Point into the action that was sent, where the mistake lies in it."""
 
-    def place(error: ConfigError) -> Refusal:
-        return invalid(error, f"{AT}.actions[{places[0]}]" if f".actions[{places[0]}]" in error.path else AT)
+    def place(error: ConfigError) -> Rejection:
+        return invalid(
+            error, f"{RULE_PATH}.actions[{places[0]}]" if f".actions[{places[0]}]" in error.path else RULE_PATH
+        )
 
     return place

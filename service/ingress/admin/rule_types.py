@@ -8,9 +8,9 @@ from litestar.params import FromPath
 
 from service.actions import Action
 from service.ingress.admin.paging import Page
-from service.ingress.admin.parts import Parts
+from service.ingress.admin.parts import Dependencies
 from service.ingress.admin.problems import not_found
-from service.rules.describing import RuleTypeDescription, describe_rule_types
+from service.rules.describing import RuleTypeDescription, list_rule_types
 
 
 class RuleTypes(Controller):
@@ -20,13 +20,13 @@ class RuleTypes(Controller):
     tags = ("Rules",)
 
     @get("/", role="viewer")
-    async def list_rule_types(self, parts: Parts) -> Page[RuleTypeDescription]:
+    async def list_rule_types(self, parts: Dependencies) -> Page[RuleTypeDescription]:
         """List the rule types."""
         found = _described(tuple(parts.actions))
         return Page(found, len(found))
 
     @get("/{rule_type:str}", role="viewer")
-    async def get_rule_type(self, rule_type: FromPath[str], parts: Parts) -> RuleTypeDescription:
+    async def get_rule_type(self, rule_type: FromPath[str], parts: Dependencies) -> RuleTypeDescription:
         """Give one rule type."""
         for found in _described(tuple(parts.actions)):
             if found.id == rule_type:
@@ -36,4 +36,4 @@ class RuleTypes(Controller):
 
 @lru_cache(maxsize=4)
 def _described(actions: Sequence[type[Action]]) -> Sequence[RuleTypeDescription]:
-    return describe_rule_types(actions)
+    return list_rule_types(actions)

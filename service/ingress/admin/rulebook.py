@@ -7,20 +7,20 @@ from litestar import Controller, Response, get, post, put
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Struct
 
-from service.errors import Refusal
+from service.errors import Rejection
 from service.ingress.admin.edits import current_rules
-from service.ingress.admin.paging import After, Limit, Page, page_of
-from service.ingress.admin.parts import Caller, Parts
+from service.ingress.admin.paging import After, LimitParameter, Page, page_of
+from service.ingress.admin.parts import Caller, Dependencies
 from service.ingress.admin.rules import IfMatch, RuleView, rule_headers, views
 from service.oversight.rulebooks import (
     Publication,
     apply_rules,
-    kept_rulebook,
+    get_rulebook,
     list_publications,
-    restore_rulebook,
+    rollback_rulebook,
 )
 from service.rules import Rule
-from service.rules.comparing import RuleChange, compare_documents
+from service.rules.comparing import RuleDiff, diff_rulebooks
 
 
 class RulebookView(Struct, frozen=True):
@@ -59,51 +59,55 @@ class RulebookVersions(Controller):
     tags = ("Rules",)
 
     @get("/", role="viewer")
-    async def get_rulebook(self, parts: Parts) -> Response[RulebookView]:
+    async def get_rulebook(self, parts: Dependencies) -> Response[RulebookView]:
         """Give the version in force."""
-        kept = await kept_rulebook(parts.places)
+        kept = await get_rulebook(parts.named_stores)
         return Response(RulebookView(kept.version, views(kept.document)), headers=_headers(kept.version))
 
     @get("/versions", role="viewer")
-    async def list_versions(self, parts: Parts, limit: Limit = 50, after: After = None) -> Page[Publication]:
+    async def list_versions(
+        self, parts: Dependencies, limit: LimitParameter = 50, after: After = None
+    ) -> Page[Publication]:
         """List publications, newest first; one version may be published several times."""
-        found = await list_publications(parts.places)
+        found = await list_publications(parts.named_stores)
         return page_of(found, lambda entry: f"{entry.at}-{entry.version}", limit, after)
 
     @get("/versions/{version:str}", role="viewer")
-    async def get_version(self, version: FromPath[str], parts: Parts) -> RulebookView:
+    async def get_version(self, version: FromPath[str], parts: Dependencies) -> RulebookView:
         """Give one version that is kept."""
-        kept = await kept_rulebook(parts.places, version)
+        kept = await get_rulebook(parts.named_stores, version)
         return RulebookView(version, views(kept.document))
 
     @get("/diff", role="viewer")
     async def get_diff(
         self,
-        parts: Parts,
+        parts: Dependencies,
         before: Annotated[str, QueryParameter(max_length=64)],
         after: Annotated[str | None, QueryParameter(max_length=64)] = None,
-    ) -> Sequence[RuleChange]:
+    ) -> Sequence[RuleDiff]:
         """Tell what changed from one version to another, by default the one in force."""
-        newer = (await kept_rulebook(parts.places, after)).document
-        return compare_documents((await kept_rulebook(parts.places, before)).document, newer)
+        newer = (await get_rulebook(parts.named_stores, after)).document
+        return diff_rulebooks((await get_rulebook(parts.named_stores, before)).document, newer)
 
     @put("/files", role="admin", status_code=200)
-    async def apply_rules(self, data: JSONBody[FileRules], parts: Parts, caller: Caller) -> Applied:
+    async def apply_rules(self, data: JSONBody[FileRules], parts: Dependencies, caller: Caller) -> Applied:
         """Replace the rules of files, as `waybill rules apply` does; those made here stay."""
-        done = await apply_rules(parts.places, caller, data.rules, parts.actions, author=caller.name, note=data.note)
+        done = await apply_rules(
+            parts.named_stores, caller, data.rules, parts.actions, author=caller.name, note=data.note
+        )
         return Applied(done.version, done.rules, done.changed)
 
     @post("/rollback", role="admin", status_code=200)
-    async def roll_back(
-        self, data: JSONBody[Rollback], parts: Parts, caller: Caller, if_match: IfMatch = None
+    async def rollback(
+        self, data: JSONBody[Rollback], parts: Dependencies, caller: Caller, if_match: IfMatch = None
     ) -> Response[RulebookView]:
         """Put a former version in force again, rules of files and of the API alike."""
         before, _ = await current_rules(parts)
         if if_match is not None and if_match not in {"*", f'"{before}"'}:
-            raise Refusal(412, "precondition_failed", "Another version is in force by now.", _headers(before))
-        kept = await kept_rulebook(parts.places, data.version)
-        done = await restore_rulebook(
-            parts.places, caller, data.version, parts.actions, author=caller.name, note=data.note
+            raise Rejection(412, "precondition_failed", "Another version is in force by now.", _headers(before))
+        kept = await get_rulebook(parts.named_stores, data.version)
+        done = await rollback_rulebook(
+            parts.named_stores, caller, data.version, parts.actions, author=caller.name, note=data.note
         )
         return Response(RulebookView(done.version, views(kept.document)), headers=_headers(done.version))
 

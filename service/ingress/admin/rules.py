@@ -6,12 +6,12 @@ from litestar import Controller, Response, delete, get, post, put
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from msgspec import Struct, structs
 
-from service.events import Change
-from service.ingress.admin.edits import Request, add_rule, change_rule, current_rules, find_rule
+from service.events import ChangeType
+from service.ingress.admin.edits import RuleChangeRequest, add_rule, change_rule, current_rules, find_rule
 from service.ingress.admin.etags import etag_of
-from service.ingress.admin.paging import After, Limit, Page, page_of
-from service.ingress.admin.parts import Caller, Parts
-from service.ingress.admin.problems import wrong_id
+from service.ingress.admin.paging import After, LimitParameter, Page, page_of
+from service.ingress.admin.parts import Caller, Dependencies
+from service.ingress.admin.problems import id_mismatch
 from service.rules import Rule
 from service.rules.document import Document
 from service.rules.language import RuleType
@@ -33,15 +33,15 @@ class RuleQuery(Struct, frozen=True):
     type: RuleType | None
     origin: Origin | None
     enabled: bool | None
-    event: Change | None
+    event: ChangeType | None
     source: str | None
 
     def fits(self, rule: RuleView) -> bool:
         """Whether a rule is wanted; one that names no event, or no source, is for all of them."""
         pairs = ((self.type, rule.type), (self.origin, rule.origin), (self.enabled, rule.enabled))
         lists = ((self.event, rule.events), (self.source, rule.sources))
-        return all(wanted is None or wanted == has for wanted, has in pairs) and all(
-            wanted is None or not has or wanted in has for wanted, has in lists
+        return all(expected is None or expected == has for expected, has in pairs) and all(
+            expected is None or not has or expected in has for expected, has in lists
         )
 
 
@@ -54,15 +54,15 @@ class Rules(Controller):
     @get("/", role="viewer")
     async def list_rules(
         self,
-        parts: Parts,
+        parts: Dependencies,
         type: Annotated[RuleType | None, QueryParameter()] = None,
         origin: Annotated[Origin | None, QueryParameter()] = None,
         enabled: Annotated[bool | None, QueryParameter()] = None,
-        event: Annotated[Change | None, QueryParameter(description="rules that judge this change")] = None,
+        event: Annotated[ChangeType | None, QueryParameter(description="rules that judge this change")] = None,
         source: Annotated[
             str | None, QueryParameter(max_length=100, description="rules that judge events of this source")
         ] = None,
-        limit: Limit = 50,
+        limit: LimitParameter = 50,
         after: After = None,
     ) -> Response[Page[RuleView]]:
         """List the rules in the order in which they are judged."""
@@ -72,7 +72,7 @@ class Rules(Controller):
         return Response(page_of(found, lambda rule: rule.id, limit, after), headers=rule_headers(version))
 
     @get("/{rule_id:str}", role="viewer")
-    async def get_rule(self, rule_id: FromPath[str], parts: Parts) -> Response[RuleView]:
+    async def get_rule(self, rule_id: FromPath[str], parts: Dependencies) -> Response[RuleView]:
         """Give one rule, with its ETag."""
         version, document = await current_rules(parts)
         rule = find_rule(document, rule_id)
@@ -80,7 +80,7 @@ class Rules(Controller):
 
     @post("/", role="operator")
     async def create_rule(
-        self, data: JSONBody[Rule], parts: Parts, caller: Caller, note: Note = ""
+        self, data: JSONBody[Rule], parts: Dependencies, caller: Caller, note: Note = ""
     ) -> Response[RuleView]:
         """Create a rule."""
         version = await add_rule(parts, caller, data, note)
@@ -92,23 +92,25 @@ class Rules(Controller):
         self,
         rule_id: FromPath[str],
         data: JSONBody[Rule],
-        parts: Parts,
+        parts: Dependencies,
         caller: Caller,
         if_match: IfMatch = None,
         note: Note = "",
     ) -> Response[RuleView]:
         """Replace a rule as a whole."""
         if data.id != rule_id:
-            raise wrong_id(rule_id)
-        version = await change_rule(parts, Request(caller, rule_id, if_match, "rule.updated", note), lambda _: data)
+            raise id_mismatch(rule_id)
+        version = await change_rule(
+            parts, RuleChangeRequest(caller, rule_id, if_match, "rule.updated", note), lambda _: data
+        )
         return Response(RuleView(**structs.asdict(data), origin="api"), headers=rule_headers(version, data))
 
     @delete("/{rule_id:str}", role="operator", status_code=204)
     async def delete_rule(
-        self, rule_id: FromPath[str], parts: Parts, caller: Caller, if_match: IfMatch = None, note: Note = ""
+        self, rule_id: FromPath[str], parts: Dependencies, caller: Caller, if_match: IfMatch = None, note: Note = ""
     ) -> None:
         """Delete a rule."""
-        await change_rule(parts, Request(caller, rule_id, if_match, "rule.deleted", note), lambda _: None)
+        await change_rule(parts, RuleChangeRequest(caller, rule_id, if_match, "rule.deleted", note), lambda _: None)
 
 
 def views(document: Document) -> list[RuleView]:

@@ -4,21 +4,21 @@ from typing import Annotated
 
 from litestar.params import QueryParameter
 
-from service.errors import Refusal
-from service.oversight.audit import Operator
-from service.oversight.views import Sight
+from service.errors import Rejection
+from service.oversight.audit import Actor
+from service.oversight.views import Visibility
 
-Raw = Annotated[bool, QueryParameter(description="bodies and inputs as they are; takes the role admin")]
+RawParameter = Annotated[bool, QueryParameter(description="bodies and inputs as they are; takes the role admin")]
 
 
-def sight_of(caller: Operator, *, raw: bool) -> Sight:
+def visibility_for(caller: Actor, *, raw: bool) -> Visibility:
     """Give what a caller may see.
 
     Raises:
-        Refusal: 403 `permission_denied`.
+        Rejection: 403 `permission_denied`.
     """
     if raw and caller.role != "admin":
-        raise Refusal(403, "permission_denied", f"Raw bodies take the role admin; {caller.name} is {caller.role}.")
+        raise Rejection(403, "permission_denied", f"Raw bodies take the role admin; {caller.name} is {caller.role}.")
     if raw:
         return "raw"
     return "outline" if caller.role == "viewer" else "redacted"

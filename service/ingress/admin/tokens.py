@@ -13,9 +13,9 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from msgspec import Struct, structs
 
-from service.config import Admin, Role, read_digest
-from service.errors import Refusal
-from service.oversight.audit import Operator
+from service.config import AdminConfig, Role, read_digest
+from service.errors import Rejection
+from service.oversight.audit import Actor
 
 ROLES: Sequence[Role] = get_args(Role)
 TOKEN_CHARACTERS_MAX = 1_024
@@ -23,13 +23,13 @@ TOKEN_CHARACTERS_MAX = 1_024
 _CHALLENGE = {"www-authenticate": 'Bearer realm="waybill"'}
 
 
-class Tokens(Struct, frozen=True):
+class TokenAuth(Struct, frozen=True):
     """The tokens of waybill.yaml, by digest."""
 
-    known: tuple[tuple[bytes, Operator], ...]
+    known: tuple[tuple[bytes, Actor], ...]
 
     @classmethod
-    def of(cls, admin: Admin, environ: Mapping[str, str]) -> "Tokens":
+    def of(cls, admin: AdminConfig, environ: Mapping[str, str]) -> "TokenAuth":
         """Read the digests.
 
         Raises:
@@ -37,42 +37,46 @@ class Tokens(Struct, frozen=True):
         """
         return cls(
             tuple(
-                (read_digest(token, environ, f"admin.tokens[{index}]"), Operator(token.name, token.role))
+                (read_digest(token, environ, f"admin.tokens[{index}]"), Actor(token.name, token.role))
                 for index, token in enumerate(admin.tokens)
             )
         )
 
-    def find(self, authorization: str) -> Operator | None:
+    def authenticate(self, authorization: str) -> Actor | None:
         """Who presents this Authorization header; None for nobody known."""
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not 0 < len(token) <= TOKEN_CHARACTERS_MAX:
             return None
         presented = hashlib.sha256(token.strip().encode()).digest()
-        found: Operator | None = None
+        found: Actor | None = None
         for digest, operator in self.known:
             if hmac.compare_digest(digest, presented):
                 found = operator
         return found
 
-    def guard(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    def authorize(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
         """Let a call through to its route, or refuse it.
 
         Raises:
-            Refusal: 401 `unauthenticated`, 403 `permission_denied`.
+            Rejection: 401 `unauthenticated`, 403 `permission_denied`.
         """
         given = connection.headers.getall("authorization", [])
-        operator = self.find(given[0]) if len(given) == 1 else None  # of two, a proxy may have looked at the other one
+        operator = (
+            self.authenticate(given[0]) if len(given) == 1 else None
+        )  # of two, a proxy may have looked at the other one
         if operator is None:
-            raise Refusal(401, "unauthenticated", "A bearer token of waybill.yaml is due.", _CHALLENGE)
+            raise Rejection(401, "unauthenticated", "A bearer token of waybill.yaml is due.", _CHALLENGE)
         host = connection.client.host if connection.client else ""
         connection.scope["user"] = structs.replace(operator, client_host=host)
         # what may be done here, which Litestar answers by itself
         asks = isinstance(handler, HTTPRouteHandler) and handler.http_methods == {"OPTIONS"}
         least: Role = handler.opt.get("role", ROLES[0] if asks else ROLES[-1])
         if ROLES.index(operator.role) < ROLES.index(least):
-            raise Refusal(403, "permission_denied", f"This takes the role {least}; {operator.name} is {operator.role}.")
+            raise Rejection(
+                403, "permission_denied", f"This takes the role {least}; {operator.name} is {operator.role}."
+            )
 
 
-def caller_of(request: Request[Operator, Any, Any]) -> Operator:
+def caller_of(request: Request[Actor, Any, Any]) -> Actor:
     """Give who calls, for a route that asks."""
     return request.user

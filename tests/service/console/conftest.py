@@ -15,7 +15,7 @@ from service.config import load_config
 from service.ingress.app import build_app
 from service.ingress.server import Listener, bind
 from service.log import configure
-from service.outbound import Outbound
+from service.outbound import HttpClient
 from service.platforms import build_platforms
 from service.settings import Settings, load_settings
 from service.sources import build_sources
@@ -121,7 +121,7 @@ async def serve(environ: dict[str, str]) -> AsyncIterator[Callable[..., Awaitabl
             known = environ | more
             settings = load_settings(known)
             config = load_config(Path(settings.config), known)
-            outbound = await stack.enter_async_context(Outbound(settings))
+            outbound = await stack.enter_async_context(HttpClient(settings))
             sources = build_sources(config, known, build_platforms(config.platforms, known, outbound), settings)
             store = await open_store(settings)
             stack.push_async_callback(store.close)

@@ -13,18 +13,18 @@ import pytest
 from msgspec import Struct
 
 from service.actions import load_actions
-from service.config import Admin, AdminToken, Role, load_config
+from service.config import AdminConfig, AdminToken, Role, load_config
 from service.errors import ConfigError
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
-from service.ingress.admin import AdminParts, admin_router
+from service.ingress.admin import AdminDependencies, admin_router
 from service.ingress.app import build_admin_app
 from service.ingress.server import Listener, bind
-from service.outbound import Outbound
+from service.outbound import HttpClient
 from service.platforms import build_platforms
 from service.secrets import SecretRef
 from service.settings import CALLER_NAMES, Settings, load_settings
-from service.sources import build_sources, claim_of_id
-from service.store import Refused, Store
+from service.sources import build_sources, dedupe_key_of_id
+from service.store import QuarantinedDelivery, Store
 from tests.workers.house import House, open_house
 
 from .conftest import Run, rows
@@ -77,11 +77,11 @@ async def url(environ: dict[str, str], store: Store) -> AsyncIterator[str]:
     settings = load_settings(environ)
     config = load_config(Path(settings.config), environ)
     async with AsyncExitStack() as stack:
-        outbound = await stack.enter_async_context(Outbound(settings))
+        outbound = await stack.enter_async_context(HttpClient(settings))
         platforms = build_platforms(config.platforms, environ, outbound)
-        parts = AdminParts(
+        parts = AdminDependencies(
             settings=settings,
-            admin=Admin(tokens=tuple(tokens)),
+            admin=AdminConfig(tokens=tuple(tokens)),
             environ=digests,
             late_store=Opened(store),
             platforms=platforms,
@@ -109,12 +109,14 @@ async def installation(house: House, url: str) -> Installation:
     waiting = Event(
         EVENT_VERSION, new_event_id(), "pack-orders", "customer.updated", "updated", record, None, {}, None, BODY
     )
-    await house.store.ingest(waiting, claim_of_id("pack-orders", "e1"), 60_000)
+    await house.store.ingest(waiting, dedupe_key_of_id("pack-orders", "e1"), 60_000)
     headers = {"content-type": "application/json", "x-signature": "0" * 64}
     refused = new_event_id()
-    kept = Refused(1, refused, "pack-orders", "not_verified", 401, time.time(), headers, BODY, None, whole=True)
-    await house.store.keep_refused([kept])
-    await house.store.sampler.beat("w-1", 3, time.time(), 600)
+    kept = QuarantinedDelivery(
+        1, refused, "pack-orders", "not_verified", 401, time.time(), headers, BODY, None, whole=True
+    )
+    await house.store.quarantine_deliveries([kept])
+    await house.store.sampler.heartbeat("w-1", 3, time.time(), 600)
     return Installation(url, house, dead, ended, waiting.id, kept.id, first)
 
 

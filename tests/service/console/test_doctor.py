@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 import redis
 
-from service.console.examination import judge_clocks
+from service.console.examination import check_clock_skew
 from service.dev.embedded import EmbeddedValkey
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.store import Store
@@ -107,7 +107,7 @@ async def test_a_mistake_in_what_is_configured_is_told_with_its_place(
 
 @pytest.mark.parametrize(("theirs", "result"), [(100.5, "ok"), (98.5, "warning"), (105.5, "failed"), (94.5, "failed")])
 def test_clocks_that_are_apart_are_told(theirs: float, result: str) -> None:
-    assert judge_clocks(theirs, 100.0).result == result
+    assert check_clock_skew(theirs, 100.0).result == result
 
 
 async def test_a_store_that_fills_up_is_told(run: Run, own_valkey: Callable[..., EmbeddedValkey]) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 import pytest
 
-from service.ingestion.reverification import judge
-from service.store import Refused, Store
+from service.ingestion.reverification import reverify
+from service.store import QuarantinedDelivery, Store
 
 from .conftest import Run, rows
 
@@ -70,7 +70,7 @@ async def test_deliveries_without_an_id_are_taken_in_once_each_and_never_twice(
     kept = await store.quarantine.read("flow-till", await store.quarantine.ids("flow-till"))
     assert (await run("quarantine", "release", "--all")).exit_code == 0
     assert (await store.sample()).pending == 2
-    await store.keep_refused(kept)  # as if the process had died before it forgot them
+    await store.quarantine_deliveries(kept)  # as if the process had died before it forgot them
     repeated = rows(await run("quarantine", "release", "--all", "--json"))
     assert [row["events"][0]["status"] for row in repeated] == ["duplicate"] * 2
     assert (await store.sample()).pending == 2
@@ -111,10 +111,10 @@ async def test_what_is_shown_holds_neither_credentials_nor_personal_data(run: Ru
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("verify",), "name ids, or --source, or --all"),
-        (("accept", "0" * 32), "There is no 000"),
+        (("reverify",), "name ids, or --source, or --all"),
+        (("release", "0" * 32), "There is no 000"),
         (("show", "nobody"), "There is no nobody"),
-        (("discard",), "name ids"),
+        (("delete",), "name ids"),
     ],
 )
 async def test_nothing_is_done_to_what_is_not_named_or_not_there(
@@ -127,11 +127,11 @@ async def test_nothing_is_done_to_what_is_not_named_or_not_there(
 
 @pytest.mark.usefixtures("store")
 async def test_that_there_is_nothing_to_judge_is_said(run: Run) -> None:
-    for words in (("list",), ("verify", "--all"), ("accept", "--source", "pack-order")):
+    for words in (("list",), ("reverify", "--all"), ("release", "--source", "pack-order")):
         done = await run("quarantine", *words)
         assert (done.exit_code, done.stdout, done.stderr) == (0, "", "nothing is in quarantine\n")
 
 
 def test_what_cannot_be_judged_any_more_says_why() -> None:
-    gone = Refused(1, "1", "gone", "not_verified", 401, 1.0, {}, b"{}", None, whole=True)
-    assert judge(gone, {}).code == "unknown_source"
+    gone = QuarantinedDelivery(1, "1", "gone", "not_verified", 401, 1.0, {}, b"{}", None, whole=True)
+    assert reverify(gone, {}).code == "unknown_source"

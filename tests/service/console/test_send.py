@@ -40,7 +40,7 @@ async def test_a_delivery_made_from_a_template_becomes_an_event_of_its_record(
     assert status == "202"
     told = json.loads(answer)
     assert told["status"] == "queued"
-    kept = await store.events.show(told["event_id"])
+    kept = await store.events.get(told["event_id"])
     assert kept is not None
     assert (kept["event"]["source"], kept["event"]["record"].kind, kept["event"]["record"].id) == (source, kind, "4711")
 

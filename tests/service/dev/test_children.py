@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from service.dev.children import Child, ChildFailed, start_child
+from service.dev.children import ChildProcess, SubprocessFailed, start_child
 from service.dev.demo import wait_until
-from service.dev.switches import Fault, Seed, Switches, SwitchFailed
+from service.dev.switches import FaultRequest, SandboxClient, SandboxError, Seed
 from service.dev.workspace import PLATFORM_TOKEN, make_workspace, write_config
 from service.sandbox.server import running_sandbox
 
@@ -29,23 +29,23 @@ sys.exit(3)
 """
 
 
-def talking(tmp_path: Path, pause: float) -> Child:
+def talking(tmp_path: Path, pause: float) -> ChildProcess:
     output, errors = tmp_path / "out", tmp_path / "err"
     with output.open("wb") as out, errors.open("wb") as err:
         code = TALK.replace("{pause}", str(pause))
         process = subprocess.Popen([sys.executable, "-c", code], stdout=out, stderr=err)
-    return Child("talker", process, output, errors)
+    return ChildProcess("talker", process, output, errors)
 
 
 def test_a_child_that_ends_before_it_says_it_fails_with_its_last_words(tmp_path: Path) -> None:
     child = talking(tmp_path, 0)
-    with pytest.raises(ChildFailed, match=r"talker ended with exit code 3\n(.|\n)*its last words"):
+    with pytest.raises(SubprocessFailed, match=r"talker ended with exit code 3\n(.|\n)*its last words"):
         child.wait_for(lambda line: line["event"] == "never", 10)
 
 
 def test_a_child_that_says_nothing_in_time_fails(tmp_path: Path) -> None:
     child = talking(tmp_path, 30)
-    with pytest.raises(ChildFailed, match=r"talker said nothing of it in 0\.2 s"):
+    with pytest.raises(SubprocessFailed, match=r"talker said nothing of it in 0\.2 s"):
         child.wait_for(lambda line: line["event"] == "half", 0.2)
     child.kill()
 
@@ -72,24 +72,24 @@ def test_a_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     errors.touch()
     with output.open("wb") as out:
         process = subprocess.Popen([sys.executable, "-c", code], stdout=out)
-    child = Child("deaf", process, output, errors)
+    child = ChildProcess("deaf", process, output, errors)
     child.wait_for(lambda line: line == {}, 10)
     child.stop(seconds_max=0.2)
     assert process.returncode == -9
 
 
 def test_waiting_in_vain_says_for_what() -> None:
-    with pytest.raises(ChildFailed, match=r"waited 0\.05 s in vain for the end"):
+    with pytest.raises(SubprocessFailed, match=r"waited 0\.05 s in vain for the end"):
         wait_until(lambda: False, 0.05, "the end")
 
 
 async def test_a_switch_that_the_sandbox_refuses_is_told() -> None:
     async with running_sandbox() as handle:
-        switches = Switches(handle.url)
-        with pytest.raises(SwitchFailed, match="404"):
+        switches = SandboxClient(handle.url)
+        with pytest.raises(SandboxError, match="404"):
             await asyncio.to_thread(switches.put_record, Seed("pack_cloud", "no-such-kind", "1", {}))
-        with pytest.raises(SwitchFailed, match="400"):
-            await asyncio.to_thread(switches.add_fault, Fault("/", times=0))
+        with pytest.raises(SandboxError, match="400"):
+            await asyncio.to_thread(switches.add_fault, FaultRequest("/", times=0))
         assert await asyncio.to_thread(switches.faults_waiting) == 0
 
 

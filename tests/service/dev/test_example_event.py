@@ -7,10 +7,10 @@ import pytest
 from msgspec import structs
 
 from service.config import Config, load_config
-from service.console.templates import Wanted, render
+from service.console.templates import SampleRequest, render
 from service.dev.example_event import ExampleEvent, find_example_event
 from service.events import Delivery
-from service.outbound import Outbound
+from service.outbound import HttpClient
 from service.platforms import build_platforms
 from service.settings import Settings
 from service.signatures import Verified
@@ -68,17 +68,19 @@ async def test_the_example_of_every_source_becomes_an_event_about_a_record(
 ) -> None:
     seen: dict[str, str] = {}
     for config, environ in configs:
-        async with Outbound(Settings()) as outbound:
+        async with HttpClient(Settings()) as outbound:
             built = build_sources(config, environ, build_platforms(config.platforms, environ, outbound), Settings())
         for name, source in config.sources.items():
             example = find_example_event(structs.replace(config, sources={name: source}))
             if example is None:
                 continue
             made = render(
-                Wanted(example.event, "7", "e1", "2026-11-20T09:15:00Z"), source, config.platforms[source.platform]
+                SampleRequest(example.event, "7", "e1", "2026-11-20T09:15:00Z"),
+                source,
+                config.platforms[source.platform],
             )
             headers = {"content-type": "application/json", **made.headers}
-            admission = built[name].read(Delivery(name, headers, made.body, 0.0), Verified(None, made.body))
+            admission = built[name].parse(Delivery(name, headers, made.body, 0.0), Verified(None, made.body))
             assert [fact.record.id for fact in admission.facts if fact.record] == ["7"], name
             seen[name] = example.event
     assert seen == EXPECTED

@@ -5,22 +5,22 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from service.dev.scenario import Fate, build_acts
-from service.dev.story import Row, Story
+from service.dev.scenario import ExpectedOutcome, build_steps
+from service.dev.story import DemoReport, DemoResult
 from service.dev.workspace import make_workspace
 
-ACTS = build_acts({"EXAMPLE_PACK_SECRET": "a", "EXAMPLE_FLOW_PASSWORD": "b"})
+ACTS = build_steps({"EXAMPLE_PACK_SECRET": "a", "EXAMPLE_FLOW_PASSWORD": "b"})
 
 
 @pytest.mark.parametrize(
     ("fate", "text"),
     [
-        (Fate("401 not_verified"), "401 not_verified"),
-        (Fate("202 queued", "unmatched", 1), "202 → unmatched, no call"),
-        (Fate("202 queued", "matched", 2, 3), "202 → matched, attempt 2, 3 calls"),
+        (ExpectedOutcome("401 not_verified"), "401 not_verified"),
+        (ExpectedOutcome("202 queued", "unmatched", 1), "202 → unmatched, no call"),
+        (ExpectedOutcome("202 queued", "matched", 2, 3), "202 → matched, attempt 2, 3 calls"),
     ],
 )
-def test_a_fate_reads_as_one_line(fate: Fate, text: str) -> None:
+def test_a_fate_reads_as_one_line(fate: ExpectedOutcome, text: str) -> None:
     assert str(fate) == text
 
 
@@ -28,8 +28,8 @@ def test_a_fate_reads_as_one_line(fate: Fate, text: str) -> None:
 def test_a_row_that_differs_in_anything_is_not_good_and_the_table_says_so(
     change: dict[str, object], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    row = Row(ACTS[0], structs.replace(ACTS[0].expected, **change))
-    Story().table([row, Row(ACTS[0], ACTS[0].expected)])
+    row = DemoResult(ACTS[0], structs.replace(ACTS[0].expected, **change))
+    DemoReport().table([row, DemoResult(ACTS[0], ACTS[0].expected)])
     out = capsys.readouterr().out
     assert not row.good
     assert out.count("NOT OK") == 1

@@ -19,7 +19,7 @@ from service.ingestion.event_store import EventStore
 from service.ingress.app import build_app
 from service.ingress.server import Listener, bind
 from service.log import configure
-from service.outbound import Outbound
+from service.outbound import HttpClient
 from service.platforms import build_platforms
 from service.settings import Settings
 from service.sources import Source, build_sources
@@ -89,7 +89,7 @@ async def sources(settings: Settings, tmp_path: Path) -> AsyncIterator[Mapping[s
     path = tmp_path / "waybill.yaml"
     path.write_text(CONFIG)
     config = load_config(path, ENVIRON)
-    async with Outbound(settings) as outbound:
+    async with HttpClient(settings) as outbound:
         yield build_sources(config, ENVIRON, build_platforms(config.platforms, ENVIRON, outbound), settings)
 
 

@@ -4,34 +4,34 @@ import asyncio
 
 import pytest
 
-from service.ingress.deadlines import Deadlines
+from service.ingress.deadlines import SharedTimeout
 from tests.waiting import until
 
 
 async def test_a_wait_that_takes_too_long_leaves_by_timeout_error() -> None:
-    deadlines = Deadlines(0.02)
-    with pytest.raises(TimeoutError), deadlines.limit():
+    deadlines = SharedTimeout(0.02)
+    with pytest.raises(TimeoutError), deadlines.start():
         await asyncio.sleep(10)
     await asyncio.sleep(0)
 
 
 async def test_waits_that_end_in_time_are_left_alone_and_forgotten() -> None:
-    deadlines = Deadlines(0.5)
+    deadlines = SharedTimeout(0.5)
     for _ in range(100):
-        with deadlines.limit():
+        with deadlines.start():
             await asyncio.sleep(0)
     assert len(deadlines._waits) == 1
     await until(lambda: not deadlines._waits)
 
 
 async def test_each_of_many_waits_has_its_own_time() -> None:
-    deadlines = Deadlines(0.1)
+    deadlines = SharedTimeout(0.1)
     loop = asyncio.get_running_loop()
 
     async def late(delay: float) -> float:
         await asyncio.sleep(delay)
         began = loop.time()
-        with pytest.raises(TimeoutError), deadlines.limit():
+        with pytest.raises(TimeoutError), deadlines.start():
             await asyncio.sleep(10)
         return loop.time() - began
 
@@ -40,10 +40,10 @@ async def test_each_of_many_waits_has_its_own_time() -> None:
 
 
 async def test_a_cancellation_from_elsewhere_stays_one() -> None:
-    deadlines = Deadlines(10)
+    deadlines = SharedTimeout(10)
 
     async def wait() -> None:
-        with deadlines.limit():
+        with deadlines.start():
             await asyncio.sleep(10)
 
     task = asyncio.create_task(wait())
@@ -54,10 +54,10 @@ async def test_a_cancellation_from_elsewhere_stays_one() -> None:
 
 
 async def test_an_error_inside_passes_unchanged() -> None:
-    with pytest.raises(ZeroDivisionError), Deadlines(10).limit():
+    with pytest.raises(ZeroDivisionError), SharedTimeout(10).start():
         raise ZeroDivisionError
 
 
 def test_a_wait_outside_of_a_task_is_a_mistake() -> None:
     with pytest.raises(RuntimeError):
-        Deadlines(1).limit()
+        SharedTimeout(1).start()

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from service.dev.embedded import EmbeddedValkey
-from service.envelopes import Told
+from service.envelopes import ParsedDelivery
 from service.events import Delivery, Fact, RecordRef
-from service.ingress.late_store import LateStore
+from service.ingress.late_store import StoreMonitor
 from service.settings import Settings
 from service.sources import Source
 from service.store import Store, open_store
@@ -38,7 +38,7 @@ async def test_a_delivery_is_kept_before_it_is_answered_and_told_in_one_line(
     body = encode(Order("1"))
     status, answer = await deliver(client, url, body, traceparent=TRACEPARENT, user_agent="erp/" + "1" * 500)
     assert (status, answer) == (202, {"status": "queued", "event_id": answer["event_id"]})
-    kept = await store.events.show(answer["event_id"])
+    kept = await store.events.get(answer["event_id"])
     assert kept is not None
     event = kept["event"]
     assert (event["source"], event["type"], event["body"]) == ("erp-orders", "order.updated", body)
@@ -83,7 +83,7 @@ async def test_a_new_trace_is_made_of_the_events_id(
 ) -> None:
     url = await serve(settings, store)
     _, answer = await deliver(client, url, encode(Order("1")), traceparent="00-nonsense")
-    kept = await store.events.show(answer["event_id"])
+    kept = await store.events.get(answer["event_id"])
     assert kept is not None
     assert kept["event"]["traceparent"].split("-")[1] == answer["event_id"]
 
@@ -125,7 +125,7 @@ async def test_a_body_in_many_small_chunks_is_put_together_again(
     body = encode(Order("1"), 500)
     status, answer = await deliver(client, url, body, data=in_pieces(body, 7))
     assert status == 202
-    kept = await store.events.show(answer["event_id"])
+    kept = await store.events.get(answer["event_id"])
     assert kept is not None
     assert kept["event"]["body"] == body
 
@@ -151,8 +151,8 @@ async def test_a_delivery_about_no_record_is_ignored_and_kept_nowhere(
     client: aiohttp.ClientSession,
     lines: Lines,
 ) -> None:
-    def read(delivery: Delivery) -> Told:
-        return Told((Fact("ping"),), (delivery.body,))
+    def read(delivery: Delivery) -> ParsedDelivery:
+        return ParsedDelivery((Fact("ping"),), (delivery.body,))
 
     url = await serve(settings, store, {"erp-orders": msgspec.structs.replace(sources["erp-orders"], reader=read)})
     assert await deliver(client, url, encode(Order("1"))) == (202, {"status": "ignored", "event_id": None})
@@ -170,8 +170,8 @@ async def test_a_delivery_about_a_kind_of_record_that_the_platform_has_not_says_
     client: aiohttp.ClientSession,
     lines: Lines,
 ) -> None:
-    def read(delivery: Delivery) -> Told:
-        return Told((Fact("product.updated", reason="unknown_kind"),), (delivery.body,))
+    def read(delivery: Delivery) -> ParsedDelivery:
+        return ParsedDelivery((Fact("product.updated", reason="unknown_kind"),), (delivery.body,))
 
     url = await serve(settings, store, {"erp-orders": msgspec.structs.replace(sources["erp-orders"], reader=read)})
     assert await deliver(client, url, encode(Order("1"))) == (202, {"status": "ignored", "event_id": None})
@@ -188,9 +188,9 @@ async def test_a_delivery_of_several_facts_is_answered_and_told_for_each(
     client: aiohttp.ClientSession,
     lines: Lines,
 ) -> None:
-    def read(delivery: Delivery) -> Told:
+    def read(delivery: Delivery) -> ParsedDelivery:
         orders = [Fact("order.updated", str(n), "updated", RecordRef("erp", "purchase_order", str(n))) for n in (1, 2)]
-        return Told((*orders, Fact("ping")), (delivery.body,) * 3)
+        return ParsedDelivery((*orders, Fact("ping")), (delivery.body,) * 3)
 
     url = await serve(settings, store, {"erp-orders": msgspec.structs.replace(sources["erp-orders"], reader=read)})
     status, answer = await deliver(client, url, encode(Order("1")))
@@ -295,15 +295,15 @@ async def test_a_process_older_than_its_store_answers_503_until_it_is_there(
 ) -> None:
     missing = make_settings(redis_url=f"unix://{tmp_path}/nobody.sock")
     addresses = [missing, missing, make_settings(redis_url=own_valkey().url)]
-    late = LateStore(missing, lambda _: open_store(addresses.pop(0)))
-    await late.look()
-    await late.look()
+    late = StoreMonitor(missing, lambda _: open_store(addresses.pop(0)))
+    await late.probe()
+    await late.probe()
     (told,) = lines("store.unavailable")  # from the first look on, and once
     assert "nobody.sock" in told["reason"]
     url = await serve(missing, late)
     status, problem = await deliver(client, url, encode(Order("1")))
     assert (status, problem["code"]) == (503, "store_unavailable")
-    await late.look()
+    await late.probe()
     assert (await deliver(client, url, encode(Order("1"))))[0] == 202
     assert lines("store.recovered")
     await late.close()

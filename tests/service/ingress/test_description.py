@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
-from service.ingress.description import PATH, describe
+from service.ingress.description import PATH, openapi_document
 from tests.examples import examples
 
 from .conftest import Start, signed
@@ -45,7 +45,7 @@ async def test_the_document_is_served_to_operators_only(ports: tuple[str, str], 
     senders, operators = ports
     async with client.get(operators + PATH) as response:
         assert (response.status, response.content_type) == (200, "application/json")
-        assert await response.read() == describe()
+        assert await response.read() == openapi_document()
     async with client.get(senders + PATH) as response:
         assert response.status == 404
 
@@ -55,7 +55,7 @@ async def test_no_request_it_allows_is_met_with_a_5xx_or_an_undocumented_answer(
 
 
 def send_what_the_document_allows(url: str) -> None:
-    schema: Any = schemathesis.openapi.from_dict(msgspec.json.decode(describe()))
+    schema: Any = schemathesis.openapi.from_dict(msgspec.json.decode(openapi_document()))
     operations = [operation.ok() for operation in schema.get_all_operations()]
     assert len(operations) == 8
     for operation in operations:

@@ -6,9 +6,9 @@ from typing import Any, cast
 import pytest
 from litestar.types.asgi_types import HTTPScope
 
-from service.ingress.answers import make_answer
+from service.ingress.answers import make_response
 from service.ingress.app import build_app
-from service.ingress.webhooks import Webhooks
+from service.ingress.webhooks import WebhookHandler
 from service.settings import Settings
 from service.sources import Source
 from service.store import Store
@@ -46,7 +46,7 @@ class Wire:
 async def test_a_delivery_goes_through_any_server(
     settings: Settings, store: Store, sources: Mapping[str, Source]
 ) -> None:
-    wire, webhooks = Wire(), Webhooks(settings, sources, store)
+    wire, webhooks = Wire(), WebhookHandler(settings, sources, store)
     await webhooks.receive_webhook(scope_of("/erp-orders"), wire.receive, wire.send)
     start, body = wire.sent
     assert (start["status"], body["more_body"]) == (202, False)
@@ -68,4 +68,4 @@ async def test_litestar_leads_to_the_same_handler_as_the_entrance_before_it(
 @pytest.mark.parametrize("value", ["a\r\nx-b: c", "a\nb", "a\0"])
 def test_no_header_can_end_another(value: str) -> None:
     with pytest.raises(ValueError, match="no headers"):
-        make_answer(200, "text/plain", b"", {"x-a": value})
+        make_response(200, "text/plain", b"", {"x-a": value})

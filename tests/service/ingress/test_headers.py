@@ -3,8 +3,8 @@
 import pytest
 
 from service.envelopes.envelope import JSON_TYPES
-from service.errors import Refusal
-from service.ingestion.headers import check_media, keep
+from service.errors import Rejection
+from service.ingestion.headers import check_content_type, stored_headers
 from service.ingress.headers import read_headers
 
 
@@ -20,8 +20,8 @@ from service.ingress.headers import read_headers
     ],
 )
 def test_what_is_not_plain_json_is_refused(headers: dict[str, str]) -> None:
-    with pytest.raises(Refusal) as refused:
-        check_media(headers, JSON_TYPES)
+    with pytest.raises(Rejection) as refused:
+        check_content_type(headers, JSON_TYPES)
     assert (refused.value.status, refused.value.code) == (415, "unsupported_media_type")
 
 
@@ -34,7 +34,7 @@ def test_what_is_not_plain_json_is_refused(headers: dict[str, str]) -> None:
     ],
 )
 def test_json_is_taken_under_each_of_its_names(headers: dict[str, str]) -> None:
-    check_media(headers, JSON_TYPES)
+    check_content_type(headers, JSON_TYPES)
 
 
 def test_a_repeated_header_hides_nothing() -> None:
@@ -44,4 +44,4 @@ def test_a_repeated_header_hides_nothing() -> None:
 
 def test_neither_credentials_nor_signatures_are_kept() -> None:
     sent = {"authorization": "Bearer x", "cookie": "x", "webhook-signature": "v1,x", "x-signature": "x", "ce-x": "x"}
-    assert keep(sent | {"ce-id": "1", "webhook-id": "2"}) == {"ce-id": "1", "webhook-id": "2"}
+    assert stored_headers(sent | {"ce-id": "1", "webhook-id": "2"}) == {"ce-id": "1", "webhook-id": "2"}

@@ -7,13 +7,13 @@ import aiohttp
 import pytest
 
 from service.dev.embedded import EmbeddedValkey
-from service.errors import StoreFull, StoreUnavailable, StoreUnsafe, WaybillError
+from service.errors import StoreFull, StoreNotDurable, StoreUnavailable, WaybillError
 from service.ingress.app import build_admin_app
 from service.ingress.health import Readiness
-from service.ingress.late_store import LateStore
+from service.ingress.late_store import StoreMonitor
 from service.ingress.server import Listener, bind
 from service.settings import Settings
-from service.store import Arrival, QueueSample, Receipt, Refused, Store, open_store
+from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, Store, open_store
 from tests.waiting import PATIENCE_SECONDS
 
 from .conftest import Lines, Order, Serve, encode, signed
@@ -27,13 +27,13 @@ class Failing:
         self.seconds = seconds
         self.asked = 0
 
-    async def ingest_all(self, arrivals: Sequence[Arrival], /) -> list[Receipt]:
+    async def ingest_all(self, arrivals: Sequence[IngestRequest], /) -> list[IngestResult]:
         raise self.error or StoreUnavailable(f"{len(arrivals)} arrivals")
 
-    async def keep_refused(self, refused: Sequence[Refused], /) -> int:
+    async def quarantine_deliveries(self, refused: Sequence[QuarantinedDelivery], /) -> int:
         raise self.error or StoreUnavailable(f"{len(refused)} refused")
 
-    async def sample(self) -> QueueSample:
+    async def sample(self) -> QueueStats:
         raise self.error or StoreUnavailable("no sample")
 
     async def check(self) -> None:
@@ -57,7 +57,7 @@ async def test_both_ports_say_that_they_are_up_and_ready(
         await operators.stop()
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable("x"), StoreFull("x"), StoreUnsafe("x")], ids=lambda e: e.kind)
+@pytest.mark.parametrize("error", [StoreUnavailable("x"), StoreFull("x"), StoreNotDurable("x")], ids=lambda e: e.kind)
 async def test_unready_says_why_in_one_word_and_nothing_of_the_error(
     error: WaybillError, settings: Settings, serve: Serve, client: aiohttp.ClientSession
 ) -> None:
@@ -93,7 +93,7 @@ async def test_many_probes_cost_the_store_one_check(settings: Settings) -> None:
 
 
 async def test_a_check_that_hangs_is_unready(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.ingress.health.CHECK_SECONDS_MAX", 0.05)
+    monkeypatch.setattr("service.ingress.health.CHECK_TIMEOUT_SECONDS", 0.05)
     assert await Readiness(settings, Failing(None, 10)).reason() == "store_unavailable"
 
 
@@ -113,13 +113,13 @@ async def test_nothing_is_acknowledged_on_a_store_that_became_unsafe(
 ) -> None:
     server = own_valkey()
     settings = make_settings(redis_url=server.url, ingest_timeout_seconds=1)
-    late = LateStore(settings, open_store)
-    await late.look()
+    late = StoreMonitor(settings, open_store)
+    await late.probe()
     url = await serve(settings, late)
     server.kill()
     own_valkey("--appendfsync", "everysec")
     for _ in range(3):  # the first may still meet the dead connection
-        await late.look()
+        await late.probe()
     body = encode(Order("1"))
     async with client.post(f"{url}/webhooks/erp-orders", data=body, headers=signed(body)) as response:
         assert response.status == 503
@@ -130,11 +130,11 @@ async def test_nothing_is_acknowledged_on_a_store_that_became_unsafe(
     await late.close()
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable("gone"), StoreUnsafe("unsafe"), ValueError("a library's own")])
+@pytest.mark.parametrize("error", [StoreUnavailable("gone"), StoreNotDurable("unsafe"), ValueError("a library's own")])
 async def test_the_watch_outlasts_whatever_opening_raises(
     error: Exception, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.ingress.late_store.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("service.ingress.late_store.PROBE_INTERVAL_SECONDS", 0.01)
     outcomes: list[Exception | Store] = [error, error, store]
     opened = asyncio.Event()
 
@@ -145,11 +145,11 @@ async def test_the_watch_outlasts_whatever_opening_raises(
         opened.set()
         return outcome
 
-    late = LateStore(settings, open_or_raise)
+    late = StoreMonitor(settings, open_or_raise)
     with pytest.raises(StoreUnavailable):
         await _checked(late)
     async with asyncio.timeout(PATIENCE_SECONDS):
-        watch = asyncio.create_task(late.watch())
+        watch = asyncio.create_task(late.run())
         await opened.wait()
         await asyncio.sleep(0)
     assert late.opened is store
@@ -158,10 +158,10 @@ async def test_the_watch_outlasts_whatever_opening_raises(
 
 
 async def test_a_store_that_was_never_opened_closes_in_peace(settings: Settings) -> None:
-    await LateStore(settings, open_store).close()
+    await StoreMonitor(settings, open_store).close()
 
 
-async def _checked(store: LateStore) -> None:
+async def _checked(store: StoreMonitor) -> None:
     asked: Awaitable[None] = store.check()
     await asked
 

@@ -14,9 +14,9 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.errors import Refusal
-from service.ingress.bodies import Portion, Room, read_body
-from service.ingress.inflation import inflater_for
+from service.errors import Rejection
+from service.ingress.bodies import BodyMemoryLimit, BodyReservation, read_body
+from service.ingress.inflation import decompressor_for
 from tests.examples import examples
 
 LIMIT = 100_000
@@ -47,8 +47,8 @@ def read(encoding: str | None, pieces: Sequence[bytes], limit: int = LIMIT) -> b
     async def receive() -> Any:
         return next(messages)
 
-    portion = Portion(Room(10 * limit, 5))
-    reading = read_body(cast("Any", receive), None, inflater_for(encoding), limit, portion)
+    portion = BodyReservation(BodyMemoryLimit(10 * limit, 5))
+    reading = read_body(cast("Any", receive), None, decompressor_for(encoding), limit, portion)
     return asyncio.run(reading)
 
 
@@ -70,7 +70,7 @@ def test_the_limit_holds_for_what_comes_out(encoding: str, pack: Pack, *, excess
     if fits:
         assert len(read(encoding, packed)) == LIMIT
         return
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(Rejection) as refused:
         read(encoding, packed)
     assert refused.value.code == "payload_too_large"
 
@@ -80,7 +80,7 @@ def test_a_bomb_is_refused_before_it_unfolds(encoding: str, pack: Pack) -> None:
     bomb = pack(bytes(200_000_000)) if encoding == "zstd" else pack(bytes(50_000_000))
     tracemalloc.start()
     began = time.process_time()
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(Rejection) as refused:
         read(encoding, [bomb[:LIMIT]])
     spent = time.process_time() - began
     _, peak = tracemalloc.get_traced_memory()
@@ -101,7 +101,7 @@ def test_what_is_not_one_whole_stream_is_unparsable(encoding: str, pack: Pack, s
         "another coding": b'{"id":"1"}',
     }[spoil]
     for size in (1, 10_000):
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(Rejection) as refused:
             read(encoding, cut(spoilt, size))
         assert (refused.value.status, refused.value.code) == (400, "malformed_payload")
 
@@ -110,7 +110,7 @@ def test_what_is_not_one_whole_stream_is_unparsable(encoding: str, pack: Pack, s
 @given(data=st.binary(max_size=300), size=st.integers(1, 300))
 @settings(max_examples=examples(50))
 def test_garbage_is_refused_and_raises_nothing_else(encoding: str, data: bytes, size: int) -> None:
-    with contextlib.suppress(Refusal):
+    with contextlib.suppress(Rejection):
         read(encoding, cut(data, size))
 
 
@@ -118,20 +118,20 @@ def test_a_zstd_window_larger_than_the_standard_allows_is_refused() -> None:
     options: dict[int, int] = {zstd.CompressionParameter.window_log: 27, zstd.CompressionParameter.content_size_flag: 0}
     packer = zstd.ZstdCompressor(options=options)
     packed = packer.compress(bytes(1_000), zstd.ZstdCompressor.FLUSH_BLOCK) + packer.flush()
-    with pytest.raises(Refusal):
+    with pytest.raises(Rejection):
         read("zstd", [packed])
 
 
 @pytest.mark.parametrize("encoding", ["br", "gzip, gzip", "gzip, zstd", "compress", "*", "é"])
 def test_other_codings_and_several_are_refused_with_what_is_taken(encoding: str) -> None:
-    with pytest.raises(Refusal) as refused:
-        inflater_for(encoding)
+    with pytest.raises(Rejection) as refused:
+        decompressor_for(encoding)
     assert (refused.value.status, refused.value.headers["accept-encoding"]) == (415, "gzip, deflate, zstd")
 
 
 @pytest.mark.parametrize("encoding", [None, "", "identity", " Identity "])
 def test_a_body_may_come_as_it_is(encoding: str | None) -> None:
-    assert inflater_for(encoding) is None
+    assert decompressor_for(encoding) is None
     assert read(encoding, [b"{", b"}"]) == b"{}"
 
 

@@ -51,7 +51,7 @@ async def test_a_compressed_body_is_verified_and_kept_inflated(
     url = await serve(settings, store)
     status, _, answer = await post(client, url, packed, signed(BODY, content_encoding=encoding))
     assert status == 202
-    kept = await store.events.show(answer["event_id"])
+    kept = await store.events.get(answer["event_id"])
     assert kept is not None
     assert kept["event"]["body"] == BODY
 

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from service.ingress.app import build_app
-from service.ingress.patience import Limits
+from service.ingress.patience import ConnectionTimeouts
 from service.ingress.server import Listener, bind
 from service.settings import Settings
 from service.sources import Source
@@ -20,7 +20,7 @@ from .conftest import Order, Serve, encode, signed
 
 BODY = encode(Order("1"))
 HEAD = b"POST /webhooks/erp-orders HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
-QUICK = Limits(head_timeout_seconds=0.2, body_timeout_seconds=0.2, reader_timeout_seconds=0.2)
+QUICK = ConnectionTimeouts(head_timeout_seconds=0.2, body_timeout_seconds=0.2, reader_timeout_seconds=0.2)
 
 
 async def fill(peer: socket.socket, request: bytes, seconds: float = 10.0) -> float:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from service.addresses import parse_networks
+from service.addresses import parse_cidrs
 from service.errors import ConfigError
-from service.ingress.peers import household, sender_of
+from service.ingress.peers import address_block, client_address
 
-TRUSTED = parse_networks("10.0.0.0/8, fd00::/8,192.0.2.1")
+TRUSTED = parse_cidrs("10.0.0.0/8, fd00::/8,192.0.2.1")
 
 
 @pytest.mark.parametrize(
@@ -34,11 +34,11 @@ TRUSTED = parse_networks("10.0.0.0/8, fd00::/8,192.0.2.1")
     ],
 )
 def test_the_last_address_no_trusted_proxy_has_is_the_senders(peer: str, forwarded: str, sender: str) -> None:
-    assert sender_of(peer, {"x-forwarded-for": forwarded}, TRUSTED) == sender
+    assert client_address(peer, {"x-forwarded-for": forwarded}, TRUSTED) == sender
 
 
 def test_nobody_is_trusted_by_default() -> None:
-    assert sender_of("10.1.2.3", {"x-forwarded-for": "203.0.113.9"}, parse_networks("")) == "10.1.2.3"
+    assert client_address("10.1.2.3", {"x-forwarded-for": "203.0.113.9"}, parse_cidrs("")) == "10.1.2.3"
 
 
 @pytest.mark.parametrize(
@@ -52,10 +52,10 @@ def test_nobody_is_trusted_by_default() -> None:
     ],
 )
 def test_a_household_of_ipv6_counts_as_one(address: str, counted: str) -> None:
-    assert household(address) == counted
+    assert address_block(address) == counted
 
 
 def test_a_network_that_is_none_is_a_mistake() -> None:
     with pytest.raises(ConfigError) as refused:
-        parse_networks("10.0.0.0/8, everyone")
+        parse_cidrs("10.0.0.0/8, everyone")
     assert refused.value.path == "WAYBILL_TRUSTED_PROXIES"

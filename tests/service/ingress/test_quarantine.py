@@ -8,23 +8,23 @@ import aiohttp
 import msgspec
 import pytest
 
-from service.envelopes import Told
-from service.errors import Refusal, StoreUnavailable
+from service.envelopes import ParsedDelivery
+from service.errors import Rejection, StoreUnavailable
 from service.events import Delivery
-from service.ingress.keeping import BATCH_MAX, WAITING_MAX, Quarantine
-from service.oversight.places import places_of
-from service.oversight.quarantine import show_refused
-from service.oversight.views import Sight
+from service.ingress.keeping import BATCH_MAX, QUEUE_MAX, QuarantineWriter
+from service.oversight.places import name_stores
+from service.oversight.quarantine import get_quarantined
+from service.oversight.views import Visibility
 from service.settings import Settings
 from service.sources import Source
-from service.store import Refused, Store
+from service.store import QuarantinedDelivery, Store
 from tests.waiting import until
 
 from .conftest import Lines, Order, Serve, encode, signed
 from .test_health import Failing
 
 BODY = encode(Order("1"))
-REFUSAL = Refusal(401, "not_verified", "no")
+REFUSAL = Rejection(401, "not_verified", "no")
 
 
 class Shelf(Failing):
@@ -32,11 +32,11 @@ class Shelf(Failing):
 
     def __init__(self) -> None:
         super().__init__(None)
-        self.kept: list[Refused] = []
+        self.kept: list[QuarantinedDelivery] = []
         self.gate = asyncio.Event()
         self.gone = 0
 
-    async def keep_refused(self, refused: Sequence[Refused], /) -> int:
+    async def quarantine_deliveries(self, refused: Sequence[QuarantinedDelivery], /) -> int:
         await self.gate.wait()
         self.kept += refused
         return self.gone
@@ -46,7 +46,7 @@ def delivery(source: str = "a", body: bytes = BODY) -> Delivery:
     return Delivery(source, {"x-signature": "s", "cookie": "c", "host": "h"}, body, 1.0, "203.0.113.9", "token")
 
 
-async def kept_by(store: Store, number: int, source: str = "erp-orders") -> list[Refused]:
+async def kept_by(store: Store, number: int, source: str = "erp-orders") -> list[QuarantinedDelivery]:
     for _ in range(500):
         if (await store.quarantine.count(source))[0] >= number:
             break
@@ -77,13 +77,13 @@ async def test_a_refused_delivery_is_kept_raw_and_its_line_says_so(
 
 @pytest.mark.parametrize(("sight", "subject"), [("outline", "[redacted]"), ("raw", "ada@example.com")])
 async def test_a_header_that_tells_what_it_is_about_may_be_a_persons_address(
-    settings: Settings, store: Store, sight: Sight, subject: str
+    settings: Settings, store: Store, sight: Visibility, subject: str
 ) -> None:
-    quarantine = Quarantine(settings, store)
+    quarantine = QuarantineWriter(settings, store)
     about = msgspec.structs.replace(delivery("erp-orders"), headers={"ce-subject": "ada@example.com", "x-token": "t"})
-    assert quarantine.offer(about, REFUSAL, whole=True)
+    assert quarantine.enqueue(about, REFUSAL, whole=True)
     [kept] = await kept_by(store, 1)
-    shown = await show_refused(places_of([store]), kept.id, sight)
+    shown = await get_quarantined(name_stores([store]), kept.id, sight)
     assert shown.headers["ce-subject"] == subject
     assert (shown.headers["x-token"] == "t") == (sight == "raw")
     await quarantine.close()
@@ -124,7 +124,7 @@ async def test_a_mistake_of_ours_keeps_the_delivery_too(
     serve: Serve,
     client: aiohttp.ClientSession,
 ) -> None:
-    def misread(_: Delivery) -> Told:
+    def misread(_: Delivery) -> ParsedDelivery:
         raise ZeroDivisionError
 
     url = await serve(settings, store, {"erp-orders": msgspec.structs.replace(sources["erp-orders"], reader=misread)})
@@ -156,54 +156,54 @@ async def test_a_quarantine_of_none_keeps_none(
 async def test_a_stuck_store_delays_no_answer(settings: Settings, serve: Serve, client: aiohttp.ClientSession) -> None:
     shelf = Shelf()
     url = await serve(settings, shelf)
-    for _ in range(WAITING_MAX + 20):  # an answer that waited for the store would never come
+    for _ in range(QUEUE_MAX + 20):  # an answer that waited for the store would never come
         assert await refuse(client, url, BODY, signed(b"another")) == 401
     shelf.gate.set()
 
 
 async def test_what_waits_is_bounded_by_source_and_written_turn_by_turn(settings: Settings) -> None:
     shelf = Shelf()
-    quarantine = Quarantine(settings, shelf)
-    taken = [quarantine.offer(delivery("loud"), REFUSAL, whole=True) for _ in range(100)]
-    assert taken.count(True) == WAITING_MAX
-    assert quarantine.offer(delivery("quiet"), REFUSAL, whole=True)
+    quarantine = QuarantineWriter(settings, shelf)
+    taken = [quarantine.enqueue(delivery("loud"), REFUSAL, whole=True) for _ in range(100)]
+    assert taken.count(True) == QUEUE_MAX
+    assert quarantine.enqueue(delivery("quiet"), REFUSAL, whole=True)
     shelf.gate.set()
     await quarantine.close()
     assert [kept.source for kept in shelf.kept].index("quiet") == BATCH_MAX
-    assert len(shelf.kept) == WAITING_MAX + 1
+    assert len(shelf.kept) == QUEUE_MAX + 1
     assert shelf.kept[0].headers == {"x-signature": "s"}
     assert shelf.kept[0].path_token == "token"
 
 
 async def test_the_bytes_that_wait_are_bounded_but_one_large_delivery_fits(settings: Settings) -> None:
-    quarantine = Quarantine(settings, Shelf())
+    quarantine = QuarantineWriter(settings, Shelf())
     large = delivery(body=bytes(1_500_000))
-    assert [quarantine.offer(large, REFUSAL, whole=True) for _ in range(3)] == [True, False, False]
-    assert quarantine.offer(delivery("b", bytes(3_000_000)), REFUSAL, whole=True)
-    assert not quarantine.offer(delivery("c", bytes(40_000_000)), REFUSAL, whole=True)
+    assert [quarantine.enqueue(large, REFUSAL, whole=True) for _ in range(3)] == [True, False, False]
+    assert quarantine.enqueue(delivery("b", bytes(3_000_000)), REFUSAL, whole=True)
+    assert not quarantine.enqueue(delivery("c", bytes(40_000_000)), REFUSAL, whole=True)
 
 
 async def test_the_rate_is_bounded_by_source(make_settings: Callable[..., Settings]) -> None:
     shelf = Shelf()
     shelf.gate.set()
-    quarantine = Quarantine(make_settings(quarantine_per_minute_max=5), shelf)
+    quarantine = QuarantineWriter(make_settings(quarantine_per_minute_max=5), shelf)
     taken = 0
     for _ in range(20):
-        taken += quarantine.offer(delivery(), REFUSAL, whole=True)
+        taken += quarantine.enqueue(delivery(), REFUSAL, whole=True)
         await asyncio.sleep(0.001)
     assert taken == 5
-    assert quarantine.offer(delivery("b"), REFUSAL, whole=True)
+    assert quarantine.enqueue(delivery("b"), REFUSAL, whole=True)
 
 
 async def test_a_failing_store_and_a_full_one_are_told_of(settings: Settings, lines: Lines) -> None:
-    failing = Quarantine(settings, Failing(StoreUnavailable("gone")))
-    assert failing.offer(delivery(), REFUSAL, whole=True)
+    failing = QuarantineWriter(settings, Failing(StoreUnavailable("gone")))
+    assert failing.enqueue(delivery(), REFUSAL, whole=True)
     await failing.close()
     shelf = Shelf()
     shelf.gone = 2
     shelf.gate.set()
-    full = Quarantine(settings, shelf)
-    assert full.offer(delivery(), REFUSAL, whole=True)
+    full = QuarantineWriter(settings, shelf)
+    assert full.enqueue(delivery(), REFUSAL, whole=True)
     await full.close()
     told = lines("quarantine.failed", "quarantine.full")
     assert [(line["message"], line["level"]) for line in told] == [
@@ -213,9 +213,9 @@ async def test_a_failing_store_and_a_full_one_are_told_of(settings: Settings, li
 
 
 async def test_what_waits_at_the_end_is_still_written(settings: Settings, store: Store) -> None:
-    quarantine = Quarantine(settings, store)
+    quarantine = QuarantineWriter(settings, store)
     await quarantine.close()
     for _ in range(20):
-        quarantine.offer(delivery(), REFUSAL, whole=True)
+        quarantine.enqueue(delivery(), REFUSAL, whole=True)
     await quarantine.close()
     assert (await store.quarantine.count("a"))[0] == 20

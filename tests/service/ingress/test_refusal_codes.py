@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from service.config import load_config
-from service.envelopes import Told
+from service.envelopes import ParsedDelivery
 from service.errors import StoreFull, StoreUnavailable
 from service.events import Delivery
-from service.ingress.description import REFUSALS
-from service.outbound import Outbound
+from service.ingress.description import REJECTIONS
+from service.outbound import HttpClient
 from service.platforms import build_platforms
 from service.secrets import SecretRef
 from service.settings import Settings
@@ -97,7 +97,7 @@ ROWS = [
 ]  # fmt: skip
 
 
-def misread(_: Delivery) -> Told:
+def misread(_: Delivery) -> ParsedDelivery:
     raise ZeroDivisionError
 
 
@@ -106,7 +106,7 @@ async def more(sources: Mapping[str, Source], settings: Settings, tmp_path: Path
     path = tmp_path / "timed.yaml"
     path.write_text(CONFIG)
     config = load_config(path, ENVIRON)
-    async with Outbound(settings) as outbound:
+    async with HttpClient(settings) as outbound:
         timed = build_sources(config, ENVIRON, build_platforms(config.platforms, ENVIRON, outbound), settings)
     erp, replace = sources["erp-orders"], msgspec.structs.replace
     return timed | {
@@ -118,7 +118,7 @@ async def more(sources: Mapping[str, Source], settings: Settings, tmp_path: Path
 
 
 def test_every_code_and_status_has_its_row() -> None:
-    described = {(status, code) for status, codes in REFUSALS.items() for code in codes}
+    described = {(status, code) for status, codes in REJECTIONS.items() for code in codes}
     assert {(row.status, row.code) for row in ROWS} - {(418, "not_verified"), (444, "not_verified")} == described
 
 

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from service.config import load_config
-from service.outbound import Outbound
+from service.outbound import HttpClient
 from service.platforms import build_platforms
 from service.settings import Settings
 from service.sources import Source, build_sources
@@ -80,7 +80,7 @@ async def more(settings: Settings, tmp_path: Path) -> AsyncIterator[Mapping[str,
     path = tmp_path / "more.yaml"
     path.write_text(CONFIG)
     config = load_config(path, ENVIRON)
-    async with Outbound(settings) as outbound:
+    async with HttpClient(settings) as outbound:
         yield build_sources(config, ENVIRON, build_platforms(config.platforms, ENVIRON, outbound), settings)
 
 

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from service.log import configure
-from service.oversight.audit import Operator
-from service.oversight.places import Place, places_of
+from service.oversight.audit import Actor
+from service.oversight.places import NamedStore, name_stores
 from service.sandbox.faults import Fault
 from service.settings import Settings
 from tests.workers.house import SINK_RULE, House, open_house
 
-ANN = Operator("ann", "operator", "command", "desk-7")
+ANN = Actor("ann", "operator", "command", "desk-7")
 TWO_RULES = SINK_RULE + SINK_RULE.replace("short-receipt", "other").replace("claims", "other")
 
 
@@ -28,8 +28,8 @@ async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
 
 
 @pytest.fixture
-def places(house: House) -> list[Place]:
-    return places_of([house.store])
+def places(house: House) -> list[NamedStore]:
+    return name_stores([house.store])
 
 
 async def kill(house: House, count: int = 1, record_id: str = "po-1") -> list[str]:

@@ -6,20 +6,20 @@ import msgspec
 import pytest
 
 from service.config import SourceConfig
-from service.errors import Refusal
+from service.errors import Rejection
 from service.events import EVENT_VERSION, Event, RecordRef, derived_event_id, new_event_id
-from service.oversight.forgetting import Customer, customer_of, forget, names
-from service.oversight.places import Place
+from service.oversight.forgetting import ErasureTarget, erase_customer, erasure_target, mentions
+from service.oversight.places import NamedStore
 from service.signatures import Unverified
-from service.store import Refused
-from service.store.polls import Seen, bucket_of
+from service.store import QuarantinedDelivery
+from service.store.polls import RecordFingerprint, bucket_of
 from tests.workers.house import House
 
 from .conftest import ANN
 
 pytestmark = pytest.mark.store
 
-ADA = Customer("pack", "ada-7", ("shop",))
+ADA = ErasureTarget("pack", "ada-7", ("shop",))
 BODY = b'{"data": {"id": "ada-7"}}'
 COUNTS = ("events", "hints", "quarantined_deliveries", "stream_entries", "poll_entries", "in_progress")
 
@@ -29,8 +29,10 @@ def make(kind: str, record_id: str, body: bytes = b"{}") -> Event:
     return Event(EVENT_VERSION, new_event_id(), "shop", f"{kind}.updated", "updated", record, None, {}, None, body)
 
 
-def refuse(body: bytes, source: str = "shop", **headers: str) -> Refused:
-    return Refused(1, new_event_id(), source, "not_verified", 401, time.time(), headers, body, None, whole=True)
+def refuse(body: bytes, source: str = "shop", **headers: str) -> QuarantinedDelivery:
+    return QuarantinedDelivery(
+        1, new_event_id(), source, "not_verified", 401, time.time(), headers, body, None, whole=True
+    )
 
 
 async def everything(house: House) -> bytes:
@@ -49,46 +51,48 @@ async def fill(house: House) -> None:
     others = [make("appointment", "a-3", b'{"id": "ada-77"}'), make("customer", "ada-77"), make("customer", "bob")]
     for event in (hint, derived, led, make("customer", "ada-7", BODY), *others):
         await store.ingest(event, event.id, 60_000)
-    await store.keep_refused([refuse(BODY), refuse(b"{}", ce_subject="ada-7"), refuse(b'{"id": "ada-77"}')])
-    await store.keep_refused([refuse(BODY, "another-platforms")])
+    await store.quarantine_deliveries([refuse(BODY), refuse(b"{}", ce_subject="ada-7"), refuse(b'{"id": "ada-77"}')])
+    await store.quarantine_deliveries([refuse(BODY, "another-platforms")])
     for event_id in (derived.id, others[1].id):
         await store.client.command("XADD", "wb:stream:crm", "*", "event_id", event_id, "rule", "r", "data", "{}")
-    await store.client.command("HSET", f"wb:polled:shop:{bucket_of('ada-7')}", "ada-7", Seen("0" * 16).entry())
+    await store.client.command(
+        "HSET", f"wb:polled:shop:{bucket_of('ada-7')}", "ada-7", RecordFingerprint("0" * 16).entry()
+    )
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
 async def test_a_slip_in_the_platform_s_name_does_not_pass_for_done(
-    *, dry_run: bool, house: House, places: list[Place], capfd: pytest.CaptureFixture[str]
+    *, dry_run: bool, house: House, places: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    slip = customer_of("pakc", "ada-7", {}, ["pack"])
-    with pytest.raises(Refusal, match="no platform pakc, nor anything of it; one of pack"):
-        await forget(places, ANN, slip, dry_run=dry_run)
+    slip = erasure_target("pakc", "ada-7", {}, ["pack"])
+    with pytest.raises(Rejection, match="no platform pakc, nor anything of it; one of pack"):
+        await erase_customer(places, ANN, slip, dry_run=dry_run)
     assert "customer.erased" not in capfd.readouterr().out
     once = make("customer", "ada-7")
     once = msgspec.structs.replace(once, record=RecordRef("pakc", "customer", "ada-7"))
     await house.store.ingest(once, once.id, 60_000)  # of an account that is configured no more
-    assert (await forget(places, ANN, slip, dry_run=dry_run)).events == 1
+    assert (await erase_customer(places, ANN, slip, dry_run=dry_run)).events == 1
 
 
-async def test_a_dry_run_counts_and_erases_nothing(house: House, places: list[Place]) -> None:
+async def test_a_dry_run_counts_and_erases_nothing(house: House, places: list[NamedStore]) -> None:
     await fill(house)
     before = await everything(house)
-    counted = await forget(places, ANN, ADA, dry_run=True)
+    counted = await erase_customer(places, ANN, ADA, dry_run=True)
     assert await everything(house) == before
     assert [getattr(counted, name) for name in COUNTS] == [2, 2, 2, 1, 1, 0]
 
 
-async def test_a_customer_is_erased_everywhere_and_nobody_else(house: House, places: list[Place]) -> None:
+async def test_a_customer_is_erased_everywhere_and_nobody_else(house: House, places: list[NamedStore]) -> None:
     await fill(house)
-    counted = await forget(places, ANN, ADA, dry_run=True)
-    erased = await forget(places, ANN, ADA, dry_run=False)
+    counted = await erase_customer(places, ANN, ADA, dry_run=True)
+    erased = await erase_customer(places, ANN, ADA, dry_run=False)
     assert msgspec.structs.replace(erased, dry_run=True) == counted
     await house.store.quarantine.discard("another-platforms", await house.store.quarantine.ids("another-platforms"))
     left = await everything(house)
     assert b"ada-7" not in left.replace(b"ada-77", b"")
     for kept in (b"ada-77", b"pack:customer:bob", b"a-3"):
         assert kept in left
-    nothing = await forget(places, ANN, ADA, dry_run=False)
+    nothing = await erase_customer(places, ANN, ADA, dry_run=False)
     assert [getattr(nothing, name) for name in COUNTS] == [0] * 6
     swept = await house.store.sweeper.sweep("s")
     assert swept is not None
@@ -96,17 +100,19 @@ async def test_a_customer_is_erased_everywhere_and_nobody_else(house: House, pla
 
 
 async def test_the_quarantine_of_other_platforms_is_left_alone_and_all_of_it_is_searched_unconfigured(
-    house: House, places: list[Place]
+    house: House, places: list[NamedStore]
 ) -> None:
     await fill(house)
-    assert (await forget(places, ANN, ADA, dry_run=True)).quarantined_deliveries == 2
-    assert (await forget(places, ANN, customer_of("pack", "ada-7", None), dry_run=True)).quarantined_deliveries == 3
+    assert (await erase_customer(places, ANN, ADA, dry_run=True)).quarantined_deliveries == 2
+    assert (
+        await erase_customer(places, ANN, erasure_target("pack", "ada-7", None), dry_run=True)
+    ).quarantined_deliveries == 3
 
 
-async def test_what_a_run_has_in_hand_is_said_so(house: House, places: list[Place]) -> None:
+async def test_what_a_run_has_in_hand_is_said_so(house: House, places: list[NamedStore]) -> None:
     await house.send("ada-7", kind="customer")
     await house.store.leases("w9").claim(1)
-    erased = await forget(places, ANN, ADA, dry_run=False)
+    erased = await erase_customer(places, ANN, ADA, dry_run=False)
     assert (erased.events, erased.in_progress) == (0, 1)
 
 
@@ -115,7 +121,7 @@ def test_the_sources_of_the_platform_are_those_that_may_have_told() -> None:
         name: SourceConfig(platform=platform, verify=Unverified(), allow_unverified=True)
         for name, platform in (("a", "pack"), ("b", "flow"), ("c", "pack"))
     }
-    assert customer_of("pack", "1", configs).sources == ("a", "c")
+    assert erasure_target("pack", "1", configs).sources == ("a", "c")
 
 
 @pytest.mark.parametrize(
@@ -132,4 +138,4 @@ def test_the_sources_of_the_platform_are_those_that_may_have_told() -> None:
     ],
 )
 def test_an_id_is_found_as_a_word_of_its_own(body: bytes, named: bool) -> None:  # noqa: FBT001 - a table
-    assert names(body, "ada-7") is named
+    assert mentions(body, "ada-7") is named

@@ -7,7 +7,7 @@ import pytest
 
 from service.config import SecretRef
 from service.config.platforms import PackCloudConfig
-from service.outbound import Outbound
+from service.outbound import HttpClient
 from service.oversight.platform_writes import write_platform
 from service.platforms import build_platforms
 from service.sandbox.faults import Fault
@@ -23,7 +23,7 @@ DELAY_MS = 300
 async def test_a_write_that_is_interrupted_is_told_once_its_outcome_is_known(
     settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    async with running_sandbox() as box, Outbound(settings, {"127.0.0.1"}) as outbound:
+    async with running_sandbox() as box, HttpClient(settings, {"127.0.0.1"}) as outbound:
         url = box.base_url("pack_cloud")
         configs = {"pack": PackCloudConfig(organization_id="org_1", token=SecretRef(env="API"), base_url=url)}
         platforms = build_platforms(configs, {"API": box.token}, outbound)

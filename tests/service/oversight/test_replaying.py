@@ -7,10 +7,10 @@ import time
 import pytest
 from msgspec import structs
 
-from service.errors import Refusal
-from service.oversight.places import Place
-from service.oversight.replaying import Bulk, Change, discard_event, discard_page, replay_event, replay_page
-from service.oversight.wanted import Wanted
+from service.errors import Rejection
+from service.oversight.places import NamedStore
+from service.oversight.replaying import BulkRequest, EventChange, discard_event, discard_page, replay_event, replay_page
+from service.oversight.wanted import EventFilter
 from service.sandbox.faults import Fault
 from tests.workers.house import House
 
@@ -18,11 +18,11 @@ from .conftest import ANN, kill
 
 pytestmark = pytest.mark.store
 
-DEAD = Wanted(state="dead")
+DEAD = EventFilter(state="dead")
 
 
-def bulk(**values: object) -> Bulk:
-    return structs.replace(Bulk(filter=DEAD, all=True, dry_run=False, rate=1_000), **values)
+def bulk(**values: object) -> BulkRequest:
+    return structs.replace(BulkRequest(filter=DEAD, all=True, dry_run=False, rate=1_000), **values)
 
 
 def told(capfd: pytest.CaptureFixture[str]) -> list[tuple[str, str, str, str, str]]:
@@ -30,41 +30,41 @@ def told(capfd: pytest.CaptureFixture[str]) -> list[tuple[str, str, str, str, st
     return [(line["audit_action"], line["target"], line["actor"], line["via"], line["client_host"]) for line in lines]
 
 
-@pytest.mark.parametrize("wanted", [Wanted(), Wanted(state="queued"), Wanted(state="decided")])
-async def test_only_what_is_over_is_put_back(places: list[Place], wanted: Wanted) -> None:
-    with pytest.raises(Refusal) as refused:
+@pytest.mark.parametrize("wanted", [EventFilter(), EventFilter(state="queued"), EventFilter(state="decided")])
+async def test_only_what_is_over_is_put_back(places: list[NamedStore], wanted: EventFilter) -> None:
+    with pytest.raises(Rejection) as refused:
         await replay_page(places, ANN, bulk(filter=wanted), rerun_done=False)
     assert refused.value.status == 422
 
 
-async def test_only_dead_letters_are_discarded(house: House, places: list[Place]) -> None:
-    with pytest.raises(Refusal) as refused:
-        await discard_page(places, ANN, bulk(filter=Wanted(state="ended")), "why")
+async def test_only_dead_letters_are_discarded(house: House, places: list[NamedStore]) -> None:
+    with pytest.raises(Rejection) as refused:
+        await discard_page(places, ANN, bulk(filter=EventFilter(state="ended")), "why")
     assert refused.value.status == 422
     event_id = await house.send()
-    with pytest.raises(Refusal, match="is no dead letter; it is queued"):
+    with pytest.raises(Rejection, match="is no dead letter; it is queued"):
         await discard_event(places, ANN, event_id, "why")
 
 
-async def test_nothing_is_done_to_all_unless_all_are_named(places: list[Place]) -> None:
-    with pytest.raises(Refusal, match="or that `all` are"):
+async def test_nothing_is_done_to_all_unless_all_are_named(places: list[NamedStore]) -> None:
+    with pytest.raises(Rejection, match="or that `all` are"):
         await replay_page(places, ANN, bulk(all=False), rerun_done=False)
-    with pytest.raises(Refusal, match="or that `all` are"):
+    with pytest.raises(Rejection, match="or that `all` are"):
         await discard_page(places, ANN, bulk(all=False), "why")
 
 
-async def test_an_event_that_is_not_there_is_not_found(places: list[Place]) -> None:
+async def test_an_event_that_is_not_there_is_not_found(places: list[NamedStore]) -> None:
     for change in (
         replay_event(places, ANN, "0" * 32, rerun_done=True, dry_run=False),
         discard_event(places, ANN, "0", ""),
     ):
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(Rejection) as refused:
             await change
         assert refused.value.status == 404
 
 
 async def test_a_dry_run_tells_and_does_nothing(
-    house: House, places: list[Place], capfd: pytest.CaptureFixture[str]
+    house: House, places: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
     [event_id] = await kill(house)
     for page in (
@@ -79,7 +79,7 @@ async def test_a_dry_run_tells_and_does_nothing(
 
 
 async def test_every_change_is_told_with_who_and_from_where(
-    house: House, places: list[Place], capfd: pytest.CaptureFixture[str]
+    house: House, places: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
     first, second = await kill(house, 2)
     capfd.readouterr()
@@ -93,7 +93,7 @@ async def test_every_change_is_told_with_who_and_from_where(
 
 
 async def test_an_event_under_way_is_told_of_and_left_alone(
-    house: House, places: list[Place], capfd: pytest.CaptureFixture[str]
+    house: House, places: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
     [event_id] = await kill(house)
     await replay_event(places, ANN, event_id, rerun_done=False, dry_run=False)
@@ -105,10 +105,10 @@ async def test_an_event_under_way_is_told_of_and_left_alone(
     assert len(house.keys()) == 2  # one effect each, none twice
 
 
-async def test_what_is_done_is_repeated_only_on_again(house: House, places: list[Place]) -> None:
+async def test_what_is_done_is_repeated_only_on_again(house: House, places: list[NamedStore]) -> None:
     event_id = await house.send()
     await house.work()
-    ended = bulk(filter=Wanted(state="ended"))
+    ended = bulk(filter=EventFilter(state="ended"))
     page = await replay_page(places, ANN, ended, rerun_done=False)
     assert [(change.result, "rerun_done" in str(change.reason)) for change in page.items] == [("skipped", True)]
     page = await replay_page(places, ANN, ended, rerun_done=True)
@@ -121,7 +121,7 @@ async def test_what_is_done_is_repeated_only_on_again(house: House, places: list
 
 @pytest.mark.parametrize("steps", range(1, 12))
 async def test_a_walk_that_is_stopped_tells_of_all_it_changed(
-    steps: int, house: House, places: list[Place], capfd: pytest.CaptureFixture[str]
+    steps: int, house: House, places: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
     await kill(house, 3)
     capfd.readouterr()
@@ -135,11 +135,11 @@ async def test_a_walk_that_is_stopped_tells_of_all_it_changed(
     assert len(told(capfd)) == 3 - left
 
 
-async def test_all_that_fit_are_put_back_page_by_page_at_a_rate(house: House, places: list[Place]) -> None:
+async def test_all_that_fit_are_put_back_page_by_page_at_a_rate(house: House, places: list[NamedStore]) -> None:
     ids = await kill(house, 9)
-    began, changes, after = time.monotonic(), list[Change](), None
+    began, changes, after = time.monotonic(), list[EventChange](), None
     while True:
-        order = bulk(filter=Wanted(state="dead", rule="short-receipt"), all=False, limit=4, rate=30, after=after)
+        order = bulk(filter=EventFilter(state="dead", rule="short-receipt"), all=False, limit=4, rate=30, after=after)
         page = await replay_page(places, ANN, order, rerun_done=False)
         changes += page.items
         after = page.next
@@ -152,7 +152,7 @@ async def test_all_that_fit_are_put_back_page_by_page_at_a_rate(house: House, pl
     assert len(house.keys()) == len(set(house.keys())) == 18
 
 
-async def test_a_walk_that_was_cut_off_is_taken_up_and_repeats_nothing(house: House, places: list[Place]) -> None:
+async def test_a_walk_that_was_cut_off_is_taken_up_and_repeats_nothing(house: House, places: list[NamedStore]) -> None:
     await kill(house, 6)
     first = await replay_page(places, ANN, bulk(limit=3), rerun_done=False)
     await house.work()
@@ -164,7 +164,7 @@ async def test_a_walk_that_was_cut_off_is_taken_up_and_repeats_nothing(house: Ho
     assert len(house.keys()) == len(set(house.keys())) == 12
 
 
-async def test_those_that_die_again_are_not_met_again_in_the_same_walk(house: House, places: list[Place]) -> None:
+async def test_those_that_die_again_are_not_met_again_in_the_same_walk(house: House, places: list[NamedStore]) -> None:
     await kill(house, 4)
     seen: list[str] = []
     after: str | None = None
@@ -180,7 +180,7 @@ async def test_those_that_die_again_are_not_met_again_in_the_same_walk(house: Ho
     assert len((await replay_page(places, ANN, bulk(dry_run=True), rerun_done=False)).items) == 4
 
 
-async def test_an_erased_event_is_gone(house: House, places: list[Place]) -> None:
+async def test_an_erased_event_is_gone(house: House, places: list[NamedStore]) -> None:
     [event_id] = await kill(house)
     await house.store.client.command("DEL", f"wb:story:{event_id}")
     await house.store.client.command("DEL", f"wb:delivery:{event_id}")

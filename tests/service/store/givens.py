@@ -11,7 +11,7 @@ import redis
 from service.errors import StoreUnavailable
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.settings import load_settings
-from service.store import Arrival, Decided, Job, Settled, Step, Store
+from service.store import DecisionWrite, IngestRequest, Job, LaneStep, SettlementWrite, Store
 from tests.waiting import PATIENCE_SECONDS
 
 Result = TypeVar("Result")
@@ -25,9 +25,9 @@ def make_event(record_id: str = "1", event_id: str = "", source: str = "shop") -
     return Event(EVENT_VERSION, name, source, "purchase_order.updated", "updated", record, None, {}, None, b"{}")
 
 
-def make_arrivals(count: int) -> list[Arrival]:
+def make_arrivals(count: int) -> list[IngestRequest]:
     events = [make_event(str(number % 7)) for number in range(count)]
-    return [Arrival(event, event.id, WINDOW_MS) for event in events]
+    return [IngestRequest(event, event.id, WINDOW_MS) for event in events]
 
 
 @contextlib.asynccontextmanager
@@ -41,7 +41,7 @@ async def store_on(url: str, **values: object) -> AsyncGenerator[Store]:
         await store.close()
 
 
-def decision(job: Job, event_id: str, *, ledger: str = "", **fields: Any) -> Decided:
+def decision(job: Job, event_id: str, *, ledger: str = "", **fields: Any) -> DecisionWrite:
     values: dict[str, Any] = {
         "history": b'{"entry":"decided"}\n',
         "outcome": "" if ledger else "unmatched",
@@ -51,11 +51,11 @@ def decision(job: Job, event_id: str, *, ledger: str = "", **fields: Any) -> Dec
         "change": "updated",
         "more": True,
     }
-    return Decided(job=job.id, token=job.token, event_id=event_id, ledger=ledger, **values | fields)
+    return DecisionWrite(job=job.id, token=job.token, event_id=event_id, ledger=ledger, **values | fields)
 
 
-def settlement(job: Job, event_id: str, step: Step, **fields: Any) -> Settled:
-    return Settled(job.id, job.token, event_id, step, **fields)
+def settlement(job: Job, event_id: str, step: LaneStep, **fields: Any) -> SettlementWrite:
+    return SettlementWrite(job.id, job.token, event_id, step, **fields)
 
 
 def ask_server(url: str, *command: str) -> Any:

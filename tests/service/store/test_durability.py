@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from service.dev.embedded import EmbeddedValkey
-from service.errors import StoreUnavailable, StoreUnsafe
+from service.errors import StoreNotDurable, StoreUnavailable
 from service.settings import Durability
-from service.store.durability import parse_info, shortfall
+from service.store.durability import durability_problems, parse_info
 from tests.service.store.conftest import StartServer
 from tests.service.store.givens import WINDOW_MS, ask_server, decision, make_event, patiently, store_on, take_one
 from tests.waiting import PATIENCE_SECONDS
@@ -58,7 +58,7 @@ SOUND_CONFIG = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy"
 def test_a_server_falls_short_of(
     durability: Durability, info: dict[str, str], config: dict[str, str] | None, reason: str | None
 ) -> None:
-    found = shortfall(durability, SOUND_INFO | info, None if config is None else SOUND_CONFIG | config)
+    found = durability_problems(durability, SOUND_INFO | info, None if config is None else SOUND_CONFIG | config)
     assert found is None if reason is None else found and reason in found
 
 
@@ -82,9 +82,9 @@ async def test_an_unsafe_server_is_refused_and_accepted_where_its_loss_is_declar
 ) -> None:
     server = own_valkey(*options)
     async with store_on(server.url) as store:
-        with pytest.raises(StoreUnsafe, match=reason):
+        with pytest.raises(StoreNotDurable, match=reason):
             await store.check()
-        with pytest.raises(StoreUnsafe, match=reason):
+        with pytest.raises(StoreNotDurable, match=reason):
             await store.ingest(make_event(), "k", WINDOW_MS)
     async with store_on(server.url, durability="declared") as store:
         assert (await store.ingest(make_event(), "k", WINDOW_MS)).status == "queued"
@@ -98,7 +98,7 @@ async def test_a_server_that_comes_back_unsafe_is_refused_before_anything_is_ack
         await store.ingest(make_event(), "a", WINDOW_MS)
         server.kill()
         again = own_valkey("--appendfsync", "no")
-        with pytest.raises(StoreUnsafe, match="appendfsync"):
+        with pytest.raises(StoreNotDurable, match="appendfsync"):
             await store.ingest(make_event(), "b", WINDOW_MS)
         again.kill()
         own_valkey()
@@ -113,7 +113,7 @@ async def test_a_server_made_unsafe_while_it_runs_is_noticed_by_the_next_connect
         await store.ingest(make_event(), "a", WINDOW_MS)
         await store.client.command("CONFIG", "SET", "appendfsync", "everysec")
         await store.client.close()
-        with pytest.raises(StoreUnsafe, match="appendfsync"):
+        with pytest.raises(StoreNotDurable, match="appendfsync"):
             await store.ingest(make_event(), "b", WINDOW_MS)
 
 
@@ -124,14 +124,14 @@ async def test_a_replica_is_refused_and_a_demoted_primary_acknowledges_nothing_u
     start_server("primary", "--port", str(port))
     replica = start_server("replica", "--replicaof", f"127.0.0.1 {port}")
     async with store_on(replica.url, ingest_timeout_seconds=0.2) as store:
-        with pytest.raises(StoreUnsafe, match="is a replica"):
+        with pytest.raises(StoreNotDurable, match="is a replica"):
             await store.check()
         ask_server(replica.url, "REPLICAOF", "NO", "ONE")
         await store.ingest(make_event(), "a", WINDOW_MS)
         ask_server(replica.url, "REPLICAOF", "127.0.0.1", str(port))
-        with pytest.raises((StoreUnavailable, StoreUnsafe)):
+        with pytest.raises((StoreUnavailable, StoreNotDurable)):
             await store.ingest(make_event(), "b", WINDOW_MS)
-        with pytest.raises((StoreUnavailable, StoreUnsafe)):
+        with pytest.raises((StoreUnavailable, StoreNotDurable)):
             await store.leases("w1").claim(1)
         ask_server(replica.url, "REPLICAOF", "NO", "ONE")
         assert (await store.ingest(make_event(), "b", WINDOW_MS)).status == "queued"
@@ -146,7 +146,7 @@ if Path(REDIS_7_0).exists():  # the gate installs it; a laptop may be without
         async with store_on(server.url) as store:
             assert (await store.ingest(make_event(), "k", WINDOW_MS)).status == "queued"
         async with store_on(server.url, durability="replica") as store:
-            with pytest.raises(StoreUnsafe, match=r"7\.0\.15; 7\.2 or later"):
+            with pytest.raises(StoreNotDurable, match=r"7\.0\.15; 7\.2 or later"):
                 await store.ingest(make_event(), "l", WINDOW_MS)
 
 

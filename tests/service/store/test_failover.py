@@ -77,6 +77,6 @@ async def test_a_failover_is_followed_and_nothing_that_reached_the_replica_is_lo
         later = make_event("later")
         assert (await patiently(lambda: store.ingest(later, later.id, WINDOW_MS), 15)).status == "queued"
         for event in [*events, later]:
-            assert await store.events.show(event.id) is not None
+            assert await store.events.get(event.id) is not None
         assert (await store.sample()).pending == 21
         assert ask_server(replica.url, "ROLE")[0] == b"master"

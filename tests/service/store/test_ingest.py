@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import pytest
 
 from service.errors import StoreFull
-from service.store import Arrival, Receipt, Store
+from service.store import IngestRequest, IngestResult, Store
 from tests.service.store.givens import WINDOW_MS, decision, make_arrivals, make_event, settlement, store_on, take_one
 
 pytestmark = pytest.mark.store
 
 
-async def outcome(store: Store, arrivals: Sequence[Arrival]) -> Sequence[Receipt] | None:
+async def outcome(store: Store, arrivals: Sequence[IngestRequest]) -> Sequence[IngestResult] | None:
     try:
         return await store.ingest_all(arrivals)
     except StoreFull:
@@ -34,7 +34,7 @@ async def test_a_delivery_of_several_events_is_taken_in_whole_or_not_at_all(valk
         assert sorted(len(told) if told else 0 for told in taken) == [0, 3, 3]
         assert (await store.sample()).pending == 6
         for told, delivery in zip(taken, deliveries, strict=True):
-            shown = [await store.events.show(arrival.event.id) for arrival in delivery]
+            shown = [await store.events.get(arrival.event.id) for arrival in delivery]
             assert [each is not None for each in shown] == [told is not None] * 3
 
 
@@ -44,11 +44,11 @@ async def test_a_full_backlog_answers_what_it_knows_and_turns_away_what_it_does_
         other, unknown = make_arrivals(2)
         await store.ingest_all([known])
         await store.ingest_all([other])
-        again = Arrival(make_event(), known.claim, WINDOW_MS)
-        assert await store.ingest_all([again]) == [Receipt("duplicate", known.event.id)]
+        again = IngestRequest(make_event(), known.claim, WINDOW_MS)
+        assert await store.ingest_all([again]) == [IngestResult("duplicate", known.event.id)]
         assert await store.ingest_all([known, other]) == [
-            Receipt("queued", known.event.id),
-            Receipt("queued", other.event.id),
+            IngestResult("queued", known.event.id),
+            IngestResult("queued", other.event.id),
         ]
         with pytest.raises(StoreFull):
             await store.ingest_all([unknown])
@@ -61,7 +61,7 @@ async def test_a_second_event_with_the_same_key_is_a_duplicate_of_the_first(stor
     assert (await store.ingest(first, "k", WINDOW_MS)).status == "queued"
     receipt = await store.ingest(second, "k", WINDOW_MS)
     assert (receipt.status, receipt.event_id) == ("duplicate", first.id)
-    assert await store.events.show(second.id) is None
+    assert await store.events.get(second.id) is None
 
 
 async def test_the_same_call_made_twice_takes_the_event_in_once(store: Store) -> None:
@@ -87,7 +87,7 @@ async def test_an_event_is_shown_whole_at_every_moment_of_its_life(store: Store)
         seen: set[str] = set()
         while not done.is_set():
             for event in events:
-                shown = await store.events.show(event.id)
+                shown = await store.events.get(event.id)
                 assert shown is not None
                 assert {line["entry"] for line in shown["history"]} <= {"decided"}
                 seen.add(shown["state"])

@@ -8,7 +8,7 @@ import pytest
 from service.dev.embedded import EmbeddedValkey
 from service.errors import StoreFull
 from service.settings import Settings
-from service.store import Arrival, Store, open_store
+from service.store import IngestRequest, Store, open_store
 from tests.service.store.givens import (
     WINDOW_MS,
     contents,
@@ -73,9 +73,9 @@ async def test_a_full_memory_refuses_before_anything_is_written(own_valkey: OwnV
         assert await contents(store) == {}
 
 
-async def fill(store: Store, kilobytes: int) -> list[Arrival]:
+async def fill(store: Store, kilobytes: int) -> list[IngestRequest]:
     """Take in events, then leave the server no memory: the ballast is twice the room that is left."""
-    taken: list[Arrival] = []
+    taken: list[IngestRequest] = []
     for arrival in make_arrivals(20):
         await store.ingest_all((arrival,))
         taken.append(arrival)
@@ -106,7 +106,7 @@ async def test_a_server_out_of_memory_refuses_events_and_lets_work_go_on_and_fre
                 assert (await store.lanes.settle(settlement(job, head.id, "note", ledger="d"))).kept
                 head = (await store.lanes.settle(settlement(job, head.id, "end", outcome="matched", more=True))).head
         assert (await store.sample()).pending == 0
-        assert [(await store.events.show(one.event.id) or {})["outcome"] for one in taken] == ["matched"] * 20
+        assert [(await store.events.get(one.event.id) or {})["outcome"] for one in taken] == ["matched"] * 20
         await store.client.command("DEL", "ballast")
         assert (await store.ingest(make_event(), "k", WINDOW_MS)).status == "queued"
 

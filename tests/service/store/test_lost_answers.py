@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 import pytest
 
 from service.errors import StoreUnavailable
-from service.store import Arrival, FinishedJob, Onward, Store
+from service.store import IngestRequest, JobEnd, NextEvent, Store
 from service.store.outputs import EmittedEvent, StreamEntry
 from service.store.replay import Replay
 from tests.service.store.givens import WINDOW_MS, contents, decision, make_event, settlement, store_on, take_one
@@ -37,14 +37,14 @@ async def again(call: Callable[[], Awaitable[Result]]) -> Result:
         return await call()
 
 
-def word(onward: Onward) -> tuple[bool, str | None]:
+def word(onward: NextEvent) -> tuple[bool, str | None]:
     return onward.kept, onward.head.id if onward.head else None
 
 
 async def live(store: Store) -> list[Any]:
     """A life with every script and every step in it; gives each answer that matters."""
     facts = zip("abcde", "11122", strict=True)
-    arrivals = [Arrival(make_event(record, name), name, WINDOW_MS) for name, record in facts]
+    arrivals = [IngestRequest(make_event(record, name), name, WINDOW_MS) for name, record in facts]
     said: list[Any] = [await store.ingest_all(arrivals)]
     said.append(await store.ingest(make_event("1", "z"), "a", WINDOW_MS))
     leases, lanes = store.leases("w1"), store.lanes
@@ -76,7 +76,7 @@ async def live_on(store: Store) -> list[Any]:
     await store.client.command("SET", "arq:job:plain", b"payload")
     await store.client.command("ZADD", "arq:queue", 1, "plain")
     (plain,) = (await again(lambda: leases.claim(9))).jobs
-    await store.leases("w2").finish([FinishedJob(plain.id, plain.token, "bury", b"why")])
+    await store.leases("w2").finish([JobEnd(plain.id, plain.token, "bury", b"why")])
     said.append(await store.rulebook.publish("v1", b"{}", "me", "", None))
     return said + await live_by_hand(store)
 
@@ -93,7 +93,7 @@ async def live_by_hand(store: Store) -> list[Any]:
         ]
     )
     entry, derived = StreamEntry(0, "out", 10, "b", "rule", b"x"), make_event("3", "derived")
-    outputs = [entry, EmittedEvent(1, Arrival(derived, "derived", WINDOW_MS))]
+    outputs = [entry, EmittedEvent(1, IngestRequest(derived, "derived", WINDOW_MS))]
     note = settlement(jobs["b"], "b", "note", ledger="dp", outputs=outputs[:1])
     said.append(word(await lanes.settle(note)))
     end = settlement(jobs["b"], "b", "end", ledger="dd", outcome="matched", outputs=outputs[1:])
@@ -102,7 +102,7 @@ async def live_by_hand(store: Store) -> list[Any]:
     said.append(await store.replays.discard(["c", "a"], "why"))
     swept = await again(lambda: store.sweeper.sweep("w3"))
     said.append(swept and swept.counts)
-    said.append(await store.census.erase(record, ["a", "b"]))
+    said.append(await store.census.erase_events(record, ["a", "b"]))
     return said
 
 
@@ -149,7 +149,7 @@ async def test_a_deferral_whose_answer_was_lost_does_not_reach_into_the_run_that
     theirs = await take_one(store, "w2")
     await store.lanes.settle(settlement(theirs, event.id, "note", ledger="s"))
     await store.lanes.settle(deferral)
-    shown = await store.events.show(event.id)
+    shown = await store.events.get(event.id)
     assert shown is not None
     assert (shown["ledger"], shown["running"]) == ("s", theirs.token)
 
@@ -179,7 +179,7 @@ async def test_a_note_that_comes_late_does_not_give_back_the_event_that_is_under
     assert onward.head is not None
     await store.lanes.settle(note)  # held up on its way, while the same call was repeated and answered
     assert (await store.leases("w2").claim(1)).jobs == []
-    shown = await store.events.show(second.id)
+    shown = await store.events.get(second.id)
     assert shown is not None
     assert (shown["running"], shown["attempts"]) == (job.token, "1")
     assert (await store.lanes.decide(decision(job, second.id))).head is None
@@ -195,6 +195,6 @@ async def test_a_drain_between_an_end_and_its_answer_gives_the_next_event_back_o
     await store.lanes.settle(release)
     theirs = await take_one(store, "w2")
     await store.lanes.settle(release)
-    shown = await store.events.show(second.id)
+    shown = await store.events.get(second.id)
     assert shown is not None
     assert (shown["running"], shown["attempts"], shown["worker_crashes"]) == (theirs.token, "1", "0")

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from service.errors import LeaseLost, PermanentError
 from service.settings import load_settings
-from service.store import Arrival, Decided, FinishedJob, Job, Onward, Settled, Step, Store
+from service.store import DecisionWrite, IngestRequest, Job, JobEnd, LaneStep, NextEvent, SettlementWrite, Store
 from service.store.outputs import EmittedEvent, Output, StreamEntry
 from service.store.packing import split_ended
 from service.store.replay import Replay
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.store
 Result = TypeVar("Result")
 RECORDS = "xy"
 QUEUE, OPEN = "arq:queue", "wb:open"
-STEPS: list[Step] = ["note", "end", "bury", "defer", "postpone", "hold", "release"]
+STEPS: list[LaneStep] = ["note", "end", "bury", "defer", "postpone", "hold", "release"]
 CHANCE = st.integers(0, 2**32).map(Random)
 """Drawn as one number: what is drawn must not hang on what the server says."""
 
@@ -136,7 +136,7 @@ class StoreMachine(RuleBasedStateMachine):
         under_way = [event for event in self.events if self.state(event).get("running") == run.job.token]
         ours = [event for event in under_way if self.job_of(event) == run.job.id]
         attempts = {event: int(self.state(event)["attempts"]) for event in ours}
-        finished = FinishedJob(run.job.id, run.job.token, "release")
+        finished = JobEnd(run.job.id, run.job.token, "release")
         assert self.do(self.leases[0].finish([finished])) == [bool(ours)]
         for event in ours:
             assert int(self.state(event)["attempts"]) == attempts[event] - 1
@@ -194,7 +194,7 @@ class StoreMachine(RuleBasedStateMachine):
             for event in chosen
             if event in waiting and (self.lock(f"wb:lane:{lane}") or self.lock(f"wb:effects:{event}"))
         }
-        erased = self.do(self.store.census.erase(lane, chosen))
+        erased = self.do(self.store.census.erase_events(lane, chosen))
         assert (erased.events, erased.in_hand) == (len(chosen) - len(in_hand), len(in_hand))
         gone = set(chosen) - in_hand
         self.events = [event for event in self.events if event not in gone]
@@ -264,12 +264,12 @@ class StoreMachine(RuleBasedStateMachine):
             self.undo(run, before)
         self.write(run, self.any_settlement(chance, run, before), repeated=chance.random() < 0.5)
 
-    def any_decision(self, chance: Random, run: Run) -> Decided:
+    def any_decision(self, chance: Random, run: Run) -> DecisionWrite:
         version, more = chance.choice(["", "1", "2"]), chance.random() < 0.6
         ledger, digest = "s" * chance.randint(0, 2), f"digest{version}"
         return decision(run.job, run.event_id, ledger=ledger, version=version, digest=digest, more=more)
 
-    def any_settlement(self, chance: Random, run: Run, before: str) -> Settled:
+    def any_settlement(self, chance: Random, run: Run, before: str) -> SettlementWrite:
         ledger = "".join("d" if letter == "d" else chance.choice("psdfuw") for letter in before)
         step, more = chance.choice(STEPS if ledger else STEPS[1:]), chance.random() < 0.6
         fields: dict[str, Any] = {"delay_ms": chance.choice([0, 60_000]), "history": b'{"n":1}\n', "outcome": "any"}
@@ -282,7 +282,7 @@ class StoreMachine(RuleBasedStateMachine):
         outputs: list[Output] = [StreamEntry(place, "out", 10_000, run.event_id, "rule", name.encode())]
         if chance.random() < 0.3:
             event = make_event(chance.choice(RECORDS), name)
-            outputs.append(EmittedEvent(place, Arrival(event, event.id, WINDOW_MS)))
+            outputs.append(EmittedEvent(place, IngestRequest(event, event.id, WINDOW_MS)))
         return outputs
 
     def undo(self, run: Run, ledger: str) -> None:
@@ -302,7 +302,7 @@ class StoreMachine(RuleBasedStateMachine):
     def is_right(self, run: Run) -> bool:
         return self.holds(run) and self.state(run.event_id).get("running") == run.job.token
 
-    def write(self, run: Run, item: Decided | Settled, *, repeated: bool) -> None:
+    def write(self, run: Run, item: DecisionWrite | SettlementWrite, *, repeated: bool) -> None:
         before, holds, is_right = self.dump(), self.holds(run), self.is_right(run)
         onward = self.send(item)
         if not holds:
@@ -325,17 +325,17 @@ class StoreMachine(RuleBasedStateMachine):
         if onward.head is not None:
             self.runs.append(Run(run.job, onward.head.id))
 
-    def take_note_of_outputs(self, item: Decided | Settled) -> None:
-        for output in item.outputs if isinstance(item, Settled) else ():
+    def take_note_of_outputs(self, item: DecisionWrite | SettlementWrite) -> None:
+        for output in item.outputs if isinstance(item, SettlementWrite) else ():
             if isinstance(output, EmittedEvent) and output.arrival.event.id not in {*self.events, *self.erased}:
                 name, record = output.arrival.event.id, output.arrival.event.record.id
                 if self.server.exists(f"wb:claim:shop:{name}"):
                     self.note_event(name, record)
 
-    def send(self, item: Decided | Settled) -> Onward | None:
+    def send(self, item: DecisionWrite | SettlementWrite) -> NextEvent | None:
         lanes = self.store.lanes
         try:
-            return self.do(lanes.decide(item) if isinstance(item, Decided) else lanes.settle(item))
+            return self.do(lanes.decide(item) if isinstance(item, DecisionWrite) else lanes.settle(item))
         except LeaseLost:
             return None
 

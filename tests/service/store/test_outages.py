@@ -10,7 +10,7 @@ import pytest
 
 from service.dev.embedded import EmbeddedValkey
 from service.errors import StoreUnavailable
-from service.store import Receipt, Store
+from service.store import IngestResult, Store
 from tests.service.store.givens import WINDOW_MS, ids_in_lanes, make_arrivals, make_event, store_on, take_one
 from tests.waiting import PATIENCE_SECONDS
 
@@ -58,7 +58,7 @@ async def test_a_restart_is_ridden_out_by_the_call_under_way(own_valkey: OwnValk
         await asyncio.sleep(0.1)
         own_valkey()
         assert (await waiting).status == "queued"
-        assert (await store.ingest(make_event("1"), "a", WINDOW_MS)) == Receipt("duplicate", first.id)
+        assert (await store.ingest(make_event("1"), "a", WINDOW_MS)) == IngestResult("duplicate", first.id)
 
 
 async def test_a_server_that_hangs_is_unavailable_in_time_and_used_again_when_it_answers(
@@ -77,7 +77,7 @@ async def test_a_server_that_hangs_is_unavailable_in_time_and_used_again_when_it
         assert time.monotonic() - started < 20
         os.kill(server.pid, signal.SIGCONT)
         receipt = await store.ingest(make_event(), "b", WINDOW_MS)
-        assert receipt in {Receipt("duplicate", event.id), Receipt("queued", receipt.event_id)}
+        assert receipt in {IngestResult("duplicate", event.id), IngestResult("queued", receipt.event_id)}
         assert (await store.sample()).pending == 2
 
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.events import EVENT_VERSION, Event, RecordRef, own_traceparent
+from service.events import EVENT_VERSION, Event, RecordRef, traceparent_from_id
 from service.store.last_states import LastState, read_last_state, short_digest
-from service.store.packing import STORY_BYTES_MIN, fold, pack_event, unfold, unpack_event
+from service.store.packing import HISTORY_BYTES_MIN, compress_history, decode_event, decompress_history, encode_event
 
 EVENT_ID = "01a1fc5179b577a885b4de58a20a76c5"
 ZSTANDARD = b"(\xb5/\xfd"
@@ -26,7 +26,7 @@ EVENTS = st.builds(
     st.builds(RecordRef, st.text(max_size=9), st.text(max_size=9), st.text(max_size=9)),
     st.none() | st.text(max_size=9),
     HEADERS,
-    st.sampled_from([None, own_traceparent(EVENT_ID), "00-" + "1" * 32 + "-" + "2" * 16 + "-01"]),
+    st.sampled_from([None, traceparent_from_id(EVENT_ID), "00-" + "1" * 32 + "-" + "2" * 16 + "-01"]),
     BODIES | st.binary(max_size=300).map(lambda part: part * 5),
     st.integers(0, 5),
     st.booleans(),
@@ -37,19 +37,19 @@ LINES = st.lists(st.text(max_size=300).map(lambda text: msgspec.json.encode({"n"
 
 @given(EVENTS)
 def test_an_event_is_read_back_as_it_came(event: Event) -> None:
-    assert unpack_event(EVENT_ID, pack_event(event)) == event
+    assert decode_event(EVENT_ID, encode_event(event)) == event
 
 
 @given(EVENTS)
 def test_without_its_body_it_is_the_same_event(event: Event) -> None:
-    read = unpack_event(EVENT_ID, pack_event(event), with_body=False)
+    read = decode_event(EVENT_ID, encode_event(event), with_body=False)
     assert read == msgspec.structs.replace(event, body=b"")
 
 
 @given(EVENTS)
 def test_an_event_that_was_not_packed_is_read_all_the_same(event: Event) -> None:
     if not event.body.startswith(ZSTANDARD) and not {"t", "u"} & event.headers.keys():
-        assert unpack_event(EVENT_ID, msgspec.msgpack.encode(event)) == event
+        assert decode_event(EVENT_ID, msgspec.msgpack.encode(event)) == event
 
 
 def test_json_takes_half_of_its_room_and_a_body_that_cannot_be_packed_no_more_than_its_own() -> None:
@@ -58,7 +58,7 @@ def test_json_takes_half_of_its_room_and_a_body_that_cannot_be_packed_no_more_th
 
     def packed(body: bytes) -> int:
         made = Event(EVENT_VERSION, EVENT_ID, "shop", "t", "updated", record, None, {}, None, body)
-        return len(pack_event(made))
+        return len(encode_event(made))
 
     json, noise = msgspec.json.encode(lines), bytes(number * number % 251 for number in range(1_000))
     assert packed(json) < len(json) / 2
@@ -70,27 +70,27 @@ def test_a_damaged_body_is_an_event_that_cannot_be_read() -> None:
     record = RecordRef("pack", "purchase_order", "1")
     event = Event(EVENT_VERSION, "", "shop", "t", "updated", record, None, {}, None, ZSTANDARD + b"not that")
     with pytest.raises(msgspec.DecodeError, match="cannot be unpacked"):
-        unpack_event(EVENT_ID, msgspec.msgpack.encode(event))
+        decode_event(EVENT_ID, msgspec.msgpack.encode(event))
 
 
 @given(st.lists(LINES.map(b"".join), max_size=4))
 def test_a_story_of_parts_is_read_back_whole(parts: list[bytes]) -> None:
-    assert unfold(b"".join(fold(part) for part in parts)) == b"".join(parts)
+    assert decompress_history(b"".join(compress_history(part) for part in parts)) == b"".join(parts)
 
 
 def test_a_long_part_is_folded_and_its_beginning_can_be_read_where_it_is_cut_off() -> None:
     received = b'{"entry":"received","at_ms":1795232954963,"source":"pack-orders"}\n'
     story = received + b"".join(b'{"entry":"attempt","at_ms":%d,"duration_ms":0.1}\n' % number for number in range(99))
-    folded = fold(story)
+    folded = compress_history(story)
     assert len(folded) < len(story) / 3
-    assert unfold(folded[: len(folded) // 2]).startswith(received)
-    assert fold(story[: STORY_BYTES_MIN - 1]) == story[: STORY_BYTES_MIN - 1]
+    assert decompress_history(folded[: len(folded) // 2]).startswith(received)
+    assert compress_history(story[: HISTORY_BYTES_MIN - 1]) == story[: HISTORY_BYTES_MIN - 1]
 
 
 def test_a_damaged_part_leaves_the_others() -> None:
     first, second = b'{"n":1}\n', b'{"n":2}\n'
     damaged = b"\x01\x00\x00\x04\xff\xff\xff\xff"
-    assert unfold(first + damaged + second) == first + second
+    assert decompress_history(first + damaged + second) == first + second
 
 
 @given(st.binary(min_size=16, max_size=16).map(bytes.hex) | st.sampled_from(["", "d1"]))

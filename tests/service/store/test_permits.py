@@ -7,18 +7,20 @@ import pytest
 
 from service.settings import Settings
 from service.store import Store
-from service.store.limits import Aftermath, Outcome, Permit
+from service.store.limits import CallOutcome, CircuitChange, ThrottlePermit
 from tests.waiting import until
 
 pytestmark = pytest.mark.store
 
 
-async def permit(store: Store, token: str, in_flight_max: int = 0, per_minute_max: int = 0, lease: float = 5) -> Permit:
-    return await store.limits.permit("acct", token, lease, in_flight_max, per_minute_max)
+async def permit(
+    store: Store, token: str, in_flight_max: int = 0, per_minute_max: int = 0, lease: float = 5
+) -> ThrottlePermit:
+    return await store.limits.acquire("acct", token, lease, in_flight_max, per_minute_max)
 
 
-async def passed(store: Store, token: str, outcome: Outcome, asked: float = 0, pause: float = 0.2) -> Aftermath:
-    return await store.limits.passed(
+async def passed(store: Store, token: str, outcome: CallOutcome, asked: float = 0, pause: float = 0.2) -> CircuitChange:
+    return await store.limits.release(
         "acct", token, outcome, asked_seconds=asked, failures_max=3, pause_seconds=pause, pause_seconds_max=60
     )
 
@@ -54,7 +56,7 @@ async def test_a_minute_holds_no_more_calls_than_allowed_and_tells_when_the_next
 
 async def test_an_accounts_limit_is_not_anothers(store: Store) -> None:
     assert (await permit(store, "t", in_flight_max=1)).wait is None
-    other = await store.limits.permit("other", "t", 5, 1, 0)
+    other = await store.limits.acquire("other", "t", 5, 1, 0)
     assert other.wait is None
 
 
@@ -64,20 +66,20 @@ async def test_one_not_now_makes_all_wait_as_long_as_it_asks(store: Store) -> No
     waiting = await permit(store, "u")
     assert waiting.wait == "paused"
     assert 20 < waiting.seconds <= 30
-    assert 20 < (await store.limits.rests())["acct"] <= 30
+    assert 20 < (await store.limits.open_circuits())["acct"] <= 30
 
 
 async def test_late_failures_lengthen_no_pause_but_a_longer_wish_does(store: Store) -> None:
     await passed(store, "t", "asked", asked=20)
     assert (await passed(store, "u", "failed")).state == "rests"
-    assert (await store.limits.rests())["acct"] <= 20
+    assert (await store.limits.open_circuits())["acct"] <= 20
     assert (await passed(store, "u", "asked", asked=40)).seconds == 40
 
 
 async def test_failures_in_a_row_make_a_pause_and_a_success_between_them_does_not(store: Store) -> None:
     words = [(await passed(store, "t", "failed")).state for _ in range(2)]
     await passed(store, "t", "ok")
-    assert await store.limits.rests() == {}
+    assert await store.limits.open_circuits() == {}
     words += [(await passed(store, "t", "failed")).state for _ in range(3)]
     assert words == ["fine", "fine", "fine", "fine", "paused"]
 
@@ -98,11 +100,11 @@ async def test_at_a_pauses_end_one_probe_goes_first_and_its_success_lets_all_thr
     assert (await permit(store, "first")).wait is None
     assert (await passed(store, "first", "ok")).state == "resumed"
     assert (await permit(store, "second")).wait is None
-    assert await store.limits.rests() == {}
+    assert await store.limits.open_circuits() == {}
 
 
 @pytest.mark.parametrize("outcome", ["failed", "asked"])
-async def test_a_probe_that_fails_makes_the_next_pause_twice_as_long(store: Store, outcome: Outcome) -> None:
+async def test_a_probe_that_fails_makes_the_next_pause_twice_as_long(store: Store, outcome: CallOutcome) -> None:
     await passed(store, "t", "asked", pause=0.05)
     await asyncio.sleep(0.08)
     assert (await permit(store, "probe")).wait is None
@@ -133,25 +135,25 @@ async def test_a_success_that_began_before_the_pause_does_not_end_it(store: Stor
 
 async def test_one_pod_fetches_a_token_and_all_others_wait_for_it_and_share_it(store: Store) -> None:
     other = Store(store.settings)
-    assert await store.tokens.take("engage") is None
-    assert await other.tokens.take("engage") == 0.05
-    assert await store.tokens.take("engage") is None, "asked again, it is still the one"
-    await store.tokens.keep("engage", "secret-token", 30)
-    token = await other.tokens.take("engage")
+    assert await store.tokens.get("engage") is None
+    assert await other.tokens.get("engage") == 0.05
+    assert await store.tokens.get("engage") is None, "asked again, it is still the one"
+    await store.tokens.put("engage", "secret-token", 30)
+    token = await other.tokens.get("engage")
     assert isinstance(token, tuple)
     assert token[0] == "secret-token"
     assert 20 < token[1] <= 30
-    await other.tokens.drop("engage", "older-token")
-    assert isinstance(await store.tokens.take("engage"), tuple)
-    await other.tokens.drop("engage", "secret-token")
-    assert await store.tokens.take("engage") is None
-    await store.tokens.drop("engage", "")
-    assert await other.tokens.take("engage") is None
+    await other.tokens.invalidate("engage", "older-token")
+    assert isinstance(await store.tokens.get("engage"), tuple)
+    await other.tokens.invalidate("engage", "secret-token")
+    assert await store.tokens.get("engage") is None
+    await store.tokens.invalidate("engage", "")
+    assert await other.tokens.get("engage") is None
     await other.close()
 
 
 async def test_a_token_is_fetched_by_everybody_while_the_store_is_away(make_settings: Callable[..., Settings]) -> None:
     away = Store(make_settings(redis_url="unix:///nowhere.sock"))
-    assert await away.tokens.take("engage") is None
-    await away.tokens.keep("engage", "t", 1)
-    await away.tokens.drop("engage", "t")
+    assert await away.tokens.get("engage") is None
+    await away.tokens.put("engage", "t", 1)
+    await away.tokens.invalidate("engage", "t")

@@ -11,16 +11,16 @@ from service.dev.embedded import EmbeddedValkey, start_valkey
 from service.errors import ConfigError, StoreUnavailable
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.settings import Settings
-from service.store import Arrival, Shards, open_shards
+from service.store import IngestRequest, Shards, open_shards
 from service.store.shards import shard_of, shard_urls
 
 pytestmark = [pytest.mark.store, pytest.mark.slow]
 
 
-def make_arrival(record_id: str, claim: str | None = None) -> Arrival:
+def make_arrival(record_id: str, claim: str | None = None) -> IngestRequest:
     record = RecordRef("pack", "purchase_order", record_id)
     event = Event(EVENT_VERSION, new_event_id(), "shop", "order.updated", "updated", record, None, {}, None, b"{}")
-    return Arrival(event, claim or event.id, 60_000)
+    return IngestRequest(event, claim or event.id, 60_000)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ async def test_each_record_is_on_the_store_its_name_says_and_counted_once(shards
     receipts = await shards.ingest_all(arrivals)
     assert [receipt.event_id for receipt in receipts] == [arrival.event.id for arrival in arrivals]
     for arrival in arrivals:
-        holds = [await store.events.show(arrival.event.id) is not None for store in shards.stores]
+        holds = [await store.events.get(arrival.event.id) is not None for store in shards.stores]
         assert holds.count(True) == 1
         assert holds[shard_of(arrival.event.record.lane, 3)]
     assert (await shards.sample()).pending == 60

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from msgspec import Meta
 
-from service.actions import Action, ActionContext, CompileTemplate, Render, Repeat
+from service.actions import Action, ActionContext, CompileTemplate, RetrySafety, TemplateRenderer
 from service.errors import PermanentError, TransientError
 
 RESPONSE_BYTES_MAX = 65_536
@@ -28,14 +28,14 @@ Url = Annotated[str, Meta(pattern=r"^https?://[^\s{}]+\Z", description="an http 
 class Xml(Action, frozen=True, kw_only=True, tag="xml"):
     """An XML document with one child of `root` per entry of `elements`. The values of `elements` are templates."""
 
-    repeat: ClassVar[Repeat] = "keyed"
+    repeat: ClassVar[RetrySafety] = "keyed"
     summary: ClassVar[str] = "Sends an XML document to another system."
 
     url: Url
     root: ElementName
     elements: dict[ElementName, str]
 
-    def compile(self, compile_template: CompileTemplate) -> Render:
+    def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """Compile the templates of `elements`.
 
         Args:

@@ -11,8 +11,8 @@ import pytest
 from msgspec import Struct
 
 from service.actions import load_actions
-from service.config import Admin, AdminToken, Role
-from service.ingress.admin import AdminParts, admin_router
+from service.config import AdminConfig, AdminToken, Role
+from service.ingress.admin import AdminDependencies, admin_router
 from service.ingress.app import build_admin_app
 from service.ingress.server import Listener, bind
 from service.log import configure
@@ -22,7 +22,7 @@ from service.store import Store
 
 TOKENS: dict[Role, str] = {"viewer": "look-1", "operator": "act-2", "admin": "all-3"}
 ENVIRON = {role.upper(): hashlib.sha256(token.encode()).hexdigest() for role, token in TOKENS.items()}
-ADMIN = Admin(
+ADMIN = AdminConfig(
     tokens=tuple(AdminToken(name=f"ann-{role}", role=role, sha256=SecretRef(env=role.upper())) for role in TOKENS)
 )
 
@@ -80,25 +80,25 @@ def lines(capfd: pytest.CaptureFixture[str]) -> Lines:
 
 
 @pytest.fixture
-def make_parts(settings: Settings, store: Store) -> Callable[..., AdminParts]:
+def make_parts(settings: Settings, store: Store) -> Callable[..., AdminDependencies]:
     """Join the parts: `make_parts(platforms={"pack": …})`."""
 
-    def make(**others: Any) -> AdminParts:
+    def make(**others: Any) -> AdminDependencies:
         known: dict[str, Any] = {
             "settings": settings, "admin": ADMIN, "environ": ENVIRON, "late_store": Opened(store),
             "platforms": {}, "sources": {}, "actions": load_actions(),
         }  # fmt: skip
-        return AdminParts(**(known | others))
+        return AdminDependencies(**(known | others))
 
     return make
 
 
 @pytest.fixture
-async def serve_admin(settings: Settings, store: Store) -> AsyncIterator[Callable[[AdminParts], Any]]:
+async def serve_admin(settings: Settings, store: Store) -> AsyncIterator[Callable[[AdminDependencies], Any]]:
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
 
-        async def start(parts: AdminParts) -> Api:
+        async def start(parts: AdminDependencies) -> Api:
             port = stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT"))
             listener = Listener(build_admin_app(settings, store, admin=admin_router(parts)), port, settings)
             await listener.start()
@@ -109,5 +109,5 @@ async def serve_admin(settings: Settings, store: Store) -> AsyncIterator[Callabl
 
 
 @pytest.fixture
-async def api(make_parts: Callable[..., AdminParts], serve_admin: Callable[[AdminParts], Any]) -> Api:
+async def api(make_parts: Callable[..., AdminDependencies], serve_admin: Callable[[AdminDependencies], Any]) -> Api:
     return await serve_admin(make_parts())

@@ -10,12 +10,12 @@ from litestar.routes import HTTPRoute
 from multidict import CIMultiDict
 
 from service.actions import load_actions
-from service.config import Admin, AdminToken, Role
+from service.config import AdminConfig, AdminToken, Role
 from service.errors import ConfigError
-from service.ingress.admin import AdminParts, admin_router
+from service.ingress.admin import AdminDependencies, admin_router
 from service.ingress.admin.refused_calls import BURST_SECONDS, LINES_PER_SECOND
 from service.ingress.admin.router import CONTROLLERS
-from service.metrics.families import ADMIN_REFUSED
+from service.metrics.families import ADMIN_DENIED
 from service.secrets import SecretRef
 from service.settings import Settings
 from tests.waiting import PATIENCE_SECONDS
@@ -28,7 +28,7 @@ IDS = {"rule_type": "customer"}
 
 def routes() -> list[tuple[str, str, Role]]:
     """Every route of the API: method, path with some id in its places, and the least role."""
-    parts = AdminParts(
+    parts = AdminDependencies(
         settings=Settings(), admin=ADMIN, environ=ENVIRON, late_store=Opened(None),  # type: ignore[arg-type]
         platforms={}, sources={}, actions=load_actions(),
     )  # fmt: skip
@@ -96,8 +96,8 @@ async def test_the_description_lists_every_route_and_needs_no_token(api: Api) ->
 
 
 def test_a_digest_that_is_none_is_refused_at_start() -> None:
-    admin = Admin(tokens=(AdminToken(name="ann", role="admin", sha256=SecretRef(env="ADMIN")),))
-    parts = AdminParts(
+    admin = AdminConfig(tokens=(AdminToken(name="ann", role="admin", sha256=SecretRef(env="ADMIN")),))
+    parts = AdminDependencies(
         settings=Settings(), admin=admin, environ={"ADMIN": "all-3"}, late_store=Opened(None),  # type: ignore[arg-type]
         platforms={}, sources={}, actions=(),
     )  # fmt: skip
@@ -129,7 +129,7 @@ async def test_what_may_be_done_is_told_to_whoever_is_known(api: Api) -> None:
 async def test_who_is_refused_leaves_a_line_and_a_count_and_nothing_of_what_was_sent(
     asked: tuple[str, str], role: Role | None, told: dict[str, Any], api: Api, lines: Lines
 ) -> None:
-    before = ADMIN_REFUSED.values.get((told["reason"],), 0)
+    before = ADMIN_DENIED.values.get((told["reason"],), 0)
     await api(*asked, role=role, **({} if role else {"authorization": "Bearer guessed-4711"}))
     [line] = lines("admin.denied")
     known = {"actor": f"ann-{role}", "role": role} if role else {}
@@ -139,13 +139,13 @@ async def test_who_is_refused_leaves_a_line_and_a_count_and_nothing_of_what_was_
     } == expected
     assert line["route"] == "/api/v1/events/{event_id}" + ("/replay" if "replay" in asked[1] else "")
     assert "guessed" not in str(line)
-    assert ADMIN_REFUSED.values[told["reason"],] == before + 1
+    assert ADMIN_DENIED.values[told["reason"],] == before + 1
 
 
 async def test_a_scanner_does_not_fill_the_log_and_none_of_its_calls_goes_uncounted(api: Api, lines: Lines) -> None:
-    before, began, calls = ADMIN_REFUSED.values.get(("unauthenticated",), 0), time.monotonic(), 300
+    before, began, calls = ADMIN_DENIED.values.get(("unauthenticated",), 0), time.monotonic(), 300
     await asyncio.gather(*[api("GET", "/api/v1/rules", role=None) for _ in range(calls)])
-    assert ADMIN_REFUSED.values["unauthenticated",] == before + calls
+    assert ADMIN_DENIED.values["unauthenticated",] == before + calls
     told: list[dict[str, Any]] = []
     while sum(line["calls"] for line in told) < calls and time.monotonic() < began + PATIENCE_SECONDS:
         await asyncio.sleep(0.1)

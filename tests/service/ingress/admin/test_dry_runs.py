@@ -7,8 +7,8 @@ import pytest
 from msgspec import Struct
 
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
-from service.ingress.admin import AdminParts
-from service.outbound import Outbound
+from service.ingress.admin import AdminDependencies
+from service.outbound import HttpClient
 from service.platforms.pack_cloud import PackCloud
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
@@ -42,9 +42,12 @@ class Shop(Struct):
 
 @pytest.fixture
 async def shop(
-    settings: Settings, store: Store, make_parts: Callable[..., AdminParts], serve_admin: Callable[[AdminParts], Any]
+    settings: Settings,
+    store: Store,
+    make_parts: Callable[..., AdminDependencies],
+    serve_admin: Callable[[AdminDependencies], Any],
 ) -> AsyncIterator[Shop]:
-    async with running_sandbox() as sandbox, Outbound(settings) as outbound:
+    async with running_sandbox() as sandbox, HttpClient(settings) as outbound:
         pack = PackCloud(
             "pack", outbound, organization_id="org_1", token=sandbox.token, base_url=sandbox.base_url("pack_cloud")
         )
@@ -83,10 +86,10 @@ async def test_a_record_fetched_now_is_judged_by_other_rules_than_those_in_force
 
 async def test_a_stored_event_is_judged_and_nothing_is_written_or_sent(shop: Shop) -> None:
     event_id = await shop.send("po-1")
-    before = await shop.store.events.show(event_id)
+    before = await shop.store.events.get(event_id)
     answer = await shop.api("POST", RUNS, {"event": event_id})
     assert (answer.body["event_id"], answer.body["verdicts"][0]["result"]) == (event_id, "matched")
-    assert await shop.store.events.show(event_id) == before
+    assert await shop.store.events.get(event_id) == before
     assert not shop.sandbox.sandbox.sink.requests
 
 

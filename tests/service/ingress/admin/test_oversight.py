@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from service.config import Role, SecretRef
-from service.config.platforms import BearerAuth, CustomConfig, CustomRecord, PackCloudConfig
+from service.config.platforms import BearerAuth, CustomConfig, CustomRecordConfig, PackCloudConfig
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
-from service.ingress.admin import AdminParts
-from service.outbound import Outbound
+from service.ingress.admin import AdminDependencies
+from service.outbound import HttpClient
 from service.platforms import build_platforms
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle, running_sandbox
@@ -34,8 +34,8 @@ async def box() -> AsyncIterator[SandboxHandle]:
 async def platform_api(
     settings: Settings,
     box: SandboxHandle,
-    make_parts: Callable[..., AdminParts],
-    serve_admin: Callable[[AdminParts], Any],
+    make_parts: Callable[..., AdminDependencies],
+    serve_admin: Callable[[AdminDependencies], Any],
 ) -> AsyncIterator[Api]:
     """The API of an installation with two platforms that answer."""
     token, environ = SecretRef(env="API"), {"API": box.token}
@@ -45,10 +45,10 @@ async def platform_api(
         "erp": CustomConfig(
             base_url=f"{base}/organizations/org_1",
             auth=BearerAuth(token=token),
-            records={"customer": CustomRecord(path="/customers/{id}")},
+            records={"customer": CustomRecordConfig(path="/customers/{id}")},
         ),
     }
-    async with Outbound(settings, {"127.0.0.1"}) as outbound:
+    async with HttpClient(settings, {"127.0.0.1"}) as outbound:
         platforms = build_platforms(configs, environ, outbound)
         yield await serve_admin(make_parts(platforms=platforms, platform_configs=configs))
 
@@ -230,7 +230,7 @@ async def test_a_write_that_does_not_fit_is_refused_and_not_told_as_a_change(
 async def test_platforms_and_their_rests_are_listed_without_credentials(
     platform_api: Api, box: SandboxHandle, store: Store
 ) -> None:
-    await store.limits.passed(
+    await store.limits.release(
         "pack", "", "asked", asked_seconds=60, failures_max=3, pause_seconds=1, pause_seconds_max=60
     )
     answer = await platform_api("GET", "/api/v1/platforms")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.actions import load_actions
-from service.ingress.admin import AdminParts
+from service.ingress.admin import AdminDependencies
 from service.ingress.admin.problems import pointer_of
 from service.rules.publishing import publish_file_rules
 from service.store import Store
@@ -256,7 +256,7 @@ async def test_two_people_who_change_two_rules_at_once_both_succeed(api: Api) ->
 
 
 async def test_a_rule_may_name_the_sources_there_are(
-    make_parts: Callable[..., AdminParts], serve_admin: Callable[[AdminParts], Any]
+    make_parts: Callable[..., AdminDependencies], serve_admin: Callable[[AdminDependencies], Any]
 ) -> None:
     api: Api = await serve_admin(make_parts(sources={"shop": None}))
     assert (await api("POST", RULES, RULE | {"sources": ["shop"]})).status == 201
