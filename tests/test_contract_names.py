@@ -1,7 +1,7 @@
 """Contract names: documentation, dashboards and alerts use only names that the code has, and no log field collides."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -52,6 +52,9 @@ WITH_ROUTES = ("README.md", "docs/rules.md", "docs/operations.md", "docs/securit
 OWN_ROUTES = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/webhooks", "/webhooks/{}"})
 
 
+ENDINGS: Mapping[type, tuple[str, ...]] = {Counter: ("_total",), Histogram: ("_bucket", "_count", "_sum", "")}
+
+
 def quoted(text: str, pattern: str) -> set[str]:
     """Return the words in backticks that match a pattern."""
     return set(re.findall(f"`({pattern})`", text))
@@ -60,7 +63,7 @@ def quoted(text: str, pattern: str) -> set[str]:
 def samples() -> Iterator[str]:
     """Return the names of all series that Prometheus stores."""
     for family in FAMILIES:
-        endings = {Counter: ("_total",), Histogram: ("_bucket", "_count", "_sum", "")}.get(type(family), ("",))
+        endings = ENDINGS.get(type(family), ("",))
         yield from (family.name + ending for ending in endings)
 
 

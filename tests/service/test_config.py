@@ -54,6 +54,9 @@ class Removed:
 REMOVED = Removed()
 
 
+EXAMPLE_DATA: Any = yaml.safe_load(EXAMPLE.read_text())
+
+
 def change(path: str, value: object) -> dict[str, Any]:
     """Give the example with one value set, or removed."""
     data: Any = copy.deepcopy(EXAMPLE_DATA)
