@@ -48,6 +48,8 @@ NO_METRICS = frozenset({"waybill_log"})
 OF_OTHERS = frozenset({"acks_late", "apply_async", "enqueue_job", "reject_on_worker_lost"})
 """Words of Celery and arq in docs/benchmarks.md."""
 
+ENDINGS: dict[type, tuple[str, ...]] = {Counter: ("_total",), Histogram: ("_bucket", "_count", "_sum", "")}
+
 WITH_ROUTES = ("README.md", "docs/rules.md", "docs/operations.md", "docs/security.md", "docs/kubernetes.md")
 OWN_ROUTES = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/webhooks", "/webhooks/{}"})
 
@@ -60,8 +62,7 @@ def quoted(text: str, pattern: str) -> set[str]:
 def samples() -> Iterator[str]:
     """Return the names of all series that Prometheus stores."""
     for family in FAMILIES:
-        endings = {Counter: ("_total",), Histogram: ("_bucket", "_count", "_sum", "")}.get(type(family), ("",))
-        yield from (family.name + ending for ending in endings)
+        yield from (family.name + ending for ending in ENDINGS.get(type(family), ("",)))
 
 
 def routes() -> Iterator[str]:

@@ -22,7 +22,7 @@ for i = 1, #ids, 2 do
     held = {'ended', as[1], as[2], as[3]}
   end
   answers[#answers + 1] = {
-    ids[i], ids[i + 1], held[1] or 'waiting', held[2] or '', held[3] or '0', held[4] or '', told(ids[i])
+    ids[i], ids[i + 1], held[1] or 'queued', held[2] or '', held[3] or '0', held[4] or '', told(ids[i])
   }
 end
 return answers

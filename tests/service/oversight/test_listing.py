@@ -182,7 +182,7 @@ async def test_a_raw_body_is_text_or_base64(store: Store, body: bytes, shown: st
 async def test_only_a_dead_letter_is_shown_as_one(store: Store) -> None:
     event = make("1")
     await store.ingest(event, event.id, 60_000)
-    with pytest.raises(Refusal, match="is no dead letter; it is waiting"):
+    with pytest.raises(Refusal, match="is no dead letter; it is queued"):
         await show_event(places_of([store]), event.id, "redacted", dead_only=True)
 
 

@@ -42,7 +42,7 @@ async def test_only_dead_letters_are_discarded(house: House, places: list[Place]
         await discard_page(places, ANN, bulk(filter=Wanted(state="ended")), "why")
     assert refused.value.status == 422
     event_id = await house.send()
-    with pytest.raises(Refusal, match="is no dead letter; it is waiting"):
+    with pytest.raises(Refusal, match="is no dead letter; it is queued"):
         await discard_event(places, ANN, event_id, "why")
 
 
