@@ -111,10 +111,10 @@ async def test_what_is_shown_holds_neither_credentials_nor_personal_data(run: Ru
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("verify",), "name ids, or --source, or --all"),
-        (("accept", "0" * 32), "There is no 000"),
+        (("reverify",), "name ids, or --source, or --all"),
+        (("release", "0" * 32), "There is no 000"),
         (("show", "nobody"), "There is no nobody"),
-        (("discard",), "name ids"),
+        (("delete",), "name ids"),
     ],
 )
 async def test_nothing_is_done_to_what_is_not_named_or_not_there(
@@ -127,7 +127,7 @@ async def test_nothing_is_done_to_what_is_not_named_or_not_there(
 
 @pytest.mark.usefixtures("store")
 async def test_that_there_is_nothing_to_judge_is_said(run: Run) -> None:
-    for words in (("list",), ("verify", "--all"), ("accept", "--source", "pack-order")):
+    for words in (("list",), ("reverify", "--all"), ("release", "--source", "pack-order")):
         done = await run("quarantine", *words)
         assert (done.exit_code, done.stdout, done.stderr) == (0, "", "nothing is in quarantine\n")
 
