@@ -1,11 +1,9 @@
 """What both pods say: one JSON object a line on stdout, from structlog and from every library alike.
 
 `configure` is called once, first thing, by a process's command. A line is `timestamp`, `level`, `component`, `message`
-(the name of the log event) and the
-caller's fields with secrets and personal data taken out (`service.redaction`), is never longer than the limit, and is
-written by one `os.write`, so that lines of several processes on one pipe do not mix. At a terminal the same fields are
-rendered for reading. Names and fields of the lines are `service`'s and `workers`' own affair; the canonical ones are
-listed in the log schema.
+(the event's name) and the caller's fields, without secrets and personal data (`service.redaction`). It is never longer
+than the limit, and is written by one `os.write`, so that lines of several processes on one pipe do not mix. At a
+terminal the same fields are rendered for reading. The log schema lists all events and fields.
 """
 
 import logging

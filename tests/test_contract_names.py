@@ -1,7 +1,7 @@
 """Contract names: documentation, dashboards and alerts use only names that the code has, and no log field collides."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,11 +48,10 @@ NO_METRICS = frozenset({"waybill_log"})
 OF_OTHERS = frozenset({"acks_late", "apply_async", "enqueue_job", "reject_on_worker_lost"})
 """Words of Celery and arq in docs/benchmarks.md."""
 
+ENDINGS: dict[type, tuple[str, ...]] = {Counter: ("_total",), Histogram: ("_bucket", "_count", "_sum", "")}
+
 WITH_ROUTES = ("README.md", "docs/rules.md", "docs/operations.md", "docs/security.md", "docs/kubernetes.md")
 OWN_ROUTES = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/webhooks", "/webhooks/{}"})
-
-
-ENDINGS: Mapping[type, tuple[str, ...]] = {Counter: ("_total",), Histogram: ("_bucket", "_count", "_sum", "")}
 
 
 def quoted(text: str, pattern: str) -> set[str]:

@@ -37,7 +37,7 @@ from service.oversight.quarantine import (
     Reverified,
     delete_quarantined,
     get_quarantined,
-    list_refused,
+    list_quarantine,
     release_quarantined,
     reverify_quarantined,
 )
@@ -145,7 +145,7 @@ class DirectClient:
 
     async def list_quarantine(self, source: str | None, limit: int, after: str | None) -> QuarantinePage:
         """See Desk."""
-        return await list_refused(self._places, source, limit, after)
+        return await list_quarantine(self._places, source, limit, after)
 
     async def get_quarantined(self, quarantined_id: str, *, raw: bool) -> QuarantinedView:
         """See Desk."""

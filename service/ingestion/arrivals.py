@@ -10,17 +10,17 @@ from service.ingestion.headers import stored_headers
 from service.sources import VerifiedDelivery
 from service.store import IngestRequest, IngestResult
 
-Status = Literal["queued", "duplicate", "ignored"]
+FactStatus = Literal["queued", "duplicate", "ignored"]
 
 
-class Outcome(Struct, frozen=True, gc=False):
+class FactOutcome(Struct, frozen=True, gc=False):
     """What became of one fact: the id is the event's, the first one's for a duplicate, None where it was ignored."""
 
-    status: Status
+    status: FactStatus
     event_id: str | None
 
 
-IGNORED = Outcome("ignored", None)
+IGNORED = FactOutcome("ignored", None)
 
 
 class DeliveryContext(Struct, frozen=True, gc=False):
@@ -57,11 +57,11 @@ def build_ingest_requests(admission: VerifiedDelivery, origin: DeliveryContext) 
     return arrivals
 
 
-def match_outcomes(facts: Sequence[Fact], receipts: Sequence[IngestResult]) -> list[Outcome]:
+def match_outcomes(facts: Sequence[Fact], receipts: Sequence[IngestResult]) -> list[FactOutcome]:
     """Say for each fact, in order, what became of it: those about no record have no receipt and were ignored."""
     remaining = iter(receipts)
     return [IGNORED if fact.record is None else _outcome(next(remaining)) for fact in facts] or [IGNORED]
 
 
-def _outcome(receipt: IngestResult) -> Outcome:
-    return Outcome(receipt.status, receipt.event_id)
+def _outcome(receipt: IngestResult) -> FactOutcome:
+    return FactOutcome(receipt.status, receipt.event_id)

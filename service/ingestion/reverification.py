@@ -11,7 +11,7 @@ from msgspec import Struct, structs
 
 from service.errors import Rejection
 from service.events import Delivery, new_event_id
-from service.ingestion.arrivals import DeliveryContext, Outcome, build_ingest_requests, match_outcomes
+from service.ingestion.arrivals import DeliveryContext, FactOutcome, build_ingest_requests, match_outcomes
 from service.ingestion.event_store import EventStore
 from service.ingestion.headers import check_content_type
 from service.ingestion.trace_context import continue_trace
@@ -57,7 +57,7 @@ def reverify(quarantined: QuarantinedDelivery, sources: Mapping[str, Source]) ->
 
 async def ingest(
     finding: Reverification, admission: VerifiedDelivery, sources: Mapping[str, Source], store: EventStore
-) -> list[Outcome]:
+) -> list[FactOutcome]:
     """Take a good one in; give what became of each of its facts.
 
     Raises:

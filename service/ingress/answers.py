@@ -10,7 +10,7 @@ from litestar.types import Send
 from litestar.types.asgi_types import HTTPResponseStartEvent
 from msgspec import Struct
 
-from service.ingestion.arrivals import IGNORED, Outcome, Status
+from service.ingestion.arrivals import IGNORED, FactOutcome, FactStatus
 from service.ingress.exchanges import FastRequestCycle
 
 SECURITY_HEADERS: dict[str, str] = {
@@ -61,7 +61,7 @@ def reason_phrase(status: int) -> str:
     return _PHRASES.get(status, "Refused")
 
 
-def accepted_response(outcomes: Sequence[Outcome]) -> AsgiResponse:
+def accepted_response(outcomes: Sequence[FactOutcome]) -> AsgiResponse:
     """Make the 202 for what one delivery told; several facts are listed under `events` besides."""
     if len(outcomes) == 1:
         outcome = outcomes[0]
@@ -76,7 +76,7 @@ def accepted_response(outcomes: Sequence[Outcome]) -> AsgiResponse:
     return make_response(202, "application/json", msgspec.json.encode(content))
 
 
-def primary_outcome(outcomes: Sequence[Outcome]) -> Outcome:
+def primary_outcome(outcomes: Sequence[FactOutcome]) -> FactOutcome:
     """Give the outcome that speaks for all: the first queued one, else the first duplicate, else ignored."""
     if len(outcomes) == 1:
         return outcomes[0]
@@ -94,7 +94,7 @@ async def send_response(exchange: FastRequestCycle | None, send: Send, answer: A
     await send({"type": "http.response.body", "body": answer.body, "more_body": False})
 
 
-def _prepare(status: Status) -> tuple[AsgiResponse, bytes]:
+def _prepare(status: FactStatus) -> tuple[AsgiResponse, bytes]:
     before = b'{"status":"%b","event_id":' % status.encode()
     return make_response(202, "application/json", b"%b%b" % (before, b" " * (ID_LENGTH + 3))), before
 

@@ -11,7 +11,7 @@ from typing import Any
 from structlog.typing import FilteringBoundLogger
 
 from service.events import Delivery, Fact, new_event_id
-from service.ingestion.arrivals import Outcome
+from service.ingestion.arrivals import FactOutcome
 from service.ingress.answers import primary_outcome
 from service.log import log_info
 from service.metrics.families import DELIVERIES, DELIVERY_ACK_SECONDS
@@ -44,7 +44,7 @@ class DeliveryLog:
         self.event_type: str | None = None
         self.reason: str | None = None
         self.body_bytes = 0
-        self.outcomes: Sequence[Outcome] = ()
+        self.outcomes: Sequence[FactOutcome] = ()
 
     def set_facts(self, facts: Sequence[Fact]) -> None:
         """Note what the delivery tells; several facts share the type of the first."""

@@ -12,11 +12,11 @@ def collect(instrument: Instrument) -> Metric:
     if isinstance(instrument, Histogram):
         family = HistogramMetricFamily(instrument.name, instrument.meaning, labels=instrument.labels)
         for key, counts in instrument.series.items():
-            family.add_metric(_texts_of(key), _buckets(instrument.bounds, counts), counts[-1])
+            family.add_metric(_label_values(key), _buckets(instrument.bounds, counts), counts[-1])
         return family
     kind = CounterMetricFamily if isinstance(instrument, Counter) else GaugeMetricFamily
     family = kind(instrument.name, instrument.meaning, labels=instrument.labels)
-    for texts, value in _shown(instrument.values).items():
+    for texts, value in _label_samples(instrument.values).items():
         family.add_metric(texts, value)
     return family
 
@@ -29,15 +29,15 @@ def _buckets(bounds: Sequence[float], counts: Sequence[float]) -> list[tuple[str
     return buckets
 
 
-def _shown(values: Mapping[Key, float]) -> dict[tuple[str, ...], float]:
+def _label_samples(values: Mapping[Key, float]) -> dict[tuple[str, ...], float]:
     """Turn keys into texts; what becomes alike is one sample, as Prometheus refuses two."""
     samples: dict[tuple[str, ...], float] = {}
     for key, value in values.items():
-        texts = _texts_of(key)
+        texts = _label_values(key)
         samples[texts] = samples.get(texts, 0.0) + value
     return samples
 
 
-def _texts_of(key: Key) -> tuple[str, ...]:
+def _label_values(key: Key) -> tuple[str, ...]:
     """Write a key's values as texts."""
     return tuple("" if value is None else str(value) for value in key)

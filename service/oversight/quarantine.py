@@ -11,7 +11,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from service.errors import Rejection
-from service.ingestion.arrivals import Outcome
+from service.ingestion.arrivals import FactOutcome
 from service.ingestion.event_store import EventStore
 from service.ingestion.headers import STORED_HEADERS
 from service.ingestion.reverification import Reverification, ingest, reverify
@@ -61,7 +61,7 @@ class Reverified(Struct, frozen=True, kw_only=True):
     result: Literal["verified", "rejected", "released"]
     code: str | None = None
     detail: str = ""
-    events: Sequence[Outcome] = ()
+    events: Sequence[FactOutcome] = ()
 
 
 class Deleted(Struct, frozen=True):
@@ -71,7 +71,7 @@ class Deleted(Struct, frozen=True):
     source: str
 
 
-async def list_refused(places: NamedStores, source: str | None, limit: int, after: str | None) -> QuarantinePage:
+async def list_quarantine(places: NamedStores, source: str | None, limit: int, after: str | None) -> QuarantinePage:
     """Give one page of refused deliveries, all sources' or one's.
 
     Raises:

@@ -216,11 +216,11 @@ def run_tests(rulebook: Rulebook, examples: Sequence[Prepared]) -> Iterator[Rule
 def run_test(rulebook: Rulebook, prepared: Prepared) -> Evaluation:
     """Judge one example."""
     example, record = prepared.example, prepared.record
-    tested_event = example.event
-    ref = RecordRef(tested_event.platform or example.platform or "example", example.type, record.id)
+    given = example.event
+    ref = RecordRef(given.platform or example.platform or "example", example.type, record.id)
     event = Event(
-        EVENT_VERSION, tested_event.id, tested_event.source, tested_event.type, tested_event.change, ref, tested_event.occurred_at, {}, None, b""
-    )  # fmt: skip
+        EVENT_VERSION, given.id, given.source, given.type, given.change, ref, given.occurred_at, {}, None, b""
+    )
     previous = None
     if example.previous is not None:
         before = read_record(example.type, {"id": record.id} | example.previous, "previous")

@@ -129,8 +129,8 @@ def maxmemory(**known: float) -> float:
 
 def test_the_sizes_are_what_the_formulas_of_capacity_give() -> None:
     (row,) = re.findall(r"store's `maxmemory` \| ([\d.]+) GB \| ([\d.]+) GB", guide.GUIDE.read_text())
-    small = maxmemory(n=1, b=2048, o=6 * 3600, BODY_HOURS=24, DECISION_DAYS=14)
-    medium = maxmemory(n=20, b=2048, o=2 * 3600, BODY_HOURS=6, DECISION_DAYS=2)
+    small = maxmemory(n=1, b=2048, o=6 * 3600, BODY_RETENTION_HOURS=24, DECISION_RETENTION_DAYS=14)
+    medium = maxmemory(n=20, b=2048, o=2 * 3600, BODY_RETENTION_HOURS=6, DECISION_RETENTION_DAYS=2)
     assert [float(size) for size in row] == [pytest.approx(small, rel=0.1), pytest.approx(medium, rel=0.1)]
     assert math.ceil(200 / (0.6 * 1500)) + 1 == math.ceil(20 / (0.6 * 200)) + 1 == 2
     assert round(20 * 7200 / (2 * 200 - 20) / 60) == 6

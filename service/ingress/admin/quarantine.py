@@ -14,7 +14,7 @@ from service.oversight.quarantine import (
     Reverified,
     delete_quarantined,
     get_quarantined,
-    list_refused,
+    list_quarantine,
     release_quarantined,
     reverify_quarantined,
 )
@@ -31,7 +31,7 @@ class QuarantinedDeliveries(Controller):
         self, parts: Dependencies, source: TextFilter = None, limit: LimitParameter = 50, after: After = None
     ) -> QuarantinePage:
         """List refused deliveries, newest first."""
-        return await list_refused(parts.named_stores, source, limit, after)
+        return await list_quarantine(parts.named_stores, source, limit, after)
 
     @get("/{quarantined_id:str}", role="viewer")
     async def get_quarantined(

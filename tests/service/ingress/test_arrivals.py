@@ -3,7 +3,7 @@
 import json
 
 from service.events import Delivery, Fact, RecordRef
-from service.ingestion.arrivals import IGNORED, DeliveryContext, Outcome, build_ingest_requests, match_outcomes
+from service.ingestion.arrivals import IGNORED, DeliveryContext, FactOutcome, build_ingest_requests, match_outcomes
 from service.ingress.answers import accepted_response
 from service.sources import VerifiedDelivery
 from service.store import IngestResult
@@ -43,7 +43,7 @@ def test_the_first_event_has_the_deliverys_id_and_each_further_one_its_own() -> 
 def test_each_fact_is_answered_in_its_place() -> None:
     receipts = [IngestResult("duplicate", "old"), IngestResult("queued", "new")]
     outcomes = match_outcomes([ORDER, PING, ORDER], receipts)
-    assert outcomes == [Outcome("duplicate", "old"), IGNORED, Outcome("queued", "new")]
+    assert outcomes == [FactOutcome("duplicate", "old"), IGNORED, FactOutcome("queued", "new")]
     answer = accepted_response(outcomes)
     assert answer.status == 202
     assert json.loads(answer.body) == {
@@ -59,7 +59,7 @@ def test_each_fact_is_answered_in_its_place() -> None:
 
 def test_a_single_fact_is_answered_the_same_way_whatever_its_ids_length() -> None:
     for event_id in ("a" * 32, "short"):
-        answer = accepted_response([Outcome("queued", event_id)])
+        answer = accepted_response([FactOutcome("queued", event_id)])
         assert json.loads(answer.body) == {"status": "queued", "event_id": event_id}
         lengths = [value for name, value in answer.headers if name == b"content-length"]
         assert lengths == [str(len(answer.body)).encode()]

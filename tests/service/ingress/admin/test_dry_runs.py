@@ -59,8 +59,8 @@ async def shop(
 async def test_a_posted_record_is_judged_and_every_node_explained(shop: Shop) -> None:
     answer = await shop.api("POST", RUNS, {"post": POST}, role="operator")
     assert answer.status == 200, answer.body
-    assert answer.body["verdicts"] == [{"rule": "short", "result": "matched", "reason": None}]
-    assert [(step["path"], step["result"], step.get("seen")) for step in answer.body["steps"]] == [
+    assert answer.body["verdicts"] == [{"rule_id": "short", "result": "matched", "reason": None}]
+    assert [(step["path"], step["result"], step.get("actual")) for step in answer.body["steps"]] == [
         ("when.any_of.where", True, 1), ("when", True, "(1 elements)"),
     ]  # fmt: skip
     (effect,) = answer.body["effects"]
