@@ -61,8 +61,8 @@ fmt: $(VENV)/.installed-dev ## mend what a tool can mend
 	$(BIN)/ruff format
 
 pages: $(VENV)/.installed-dev ## write what is made: reference pages, dashboards, alerts
-	$(BIN)/python -m service.dev.pages
-	$(BIN)/python -m service.dev.boards
+	$(BIN)/python -m docs.generator
+	$(BIN)/python -m helm.dashboards.generator
 
 lock: $(VENV)/.installed-dev ## resolve the requirements again
 	cd requirements && ../$(LOCK) ../pyproject.toml -o runtime.txt

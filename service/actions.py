@@ -12,8 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from msgspec import Meta, Struct
 
-from service.events import Event
-from service.plain import JsonValue
+from service.events import Event, JsonValue
 
 RetrySafety = Literal["idempotent", "keyed", "unsafe"]
 """What may happen to an effect found started without a result: run again, run again with the same idempotency key, or

@@ -8,7 +8,7 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -16,6 +16,9 @@ ChangeType = Literal["created", "updated", "deleted", "changed"]
 """What happened to the record, in our words; `changed` where the sender only says that something did."""
 
 EVENT_VERSION = 1
+
+JsonValue = Any
+"""Text, numbers, true, false, None, and lists and dicts of these."""
 
 
 class RecordRef(Struct, frozen=True, array_like=True):

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import msgspec
 
-from service.plain import JsonValue
+from service.events import JsonValue
 
 REDACTED = "[redacted]"
 ELLIPSIS = "…"

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from service import log
-from service.dev.embedded import EmbeddedValkey, start_valkey
+from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
 from service.settings import Settings, load_settings
 from service.store import Store, open_store
 from tests.examples import register_profiles

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from litestar.handlers import HTTPRouteHandler
 
-from service.dev.boards.panels import ROWS
-from service.dev.pages.logs import read_schema
+from docs.generator.logs import read_schema
+from helm.dashboards.generator.panels import ROWS
 from service.ingress.admin.router import CONTROLLERS, PATH
 from service.metrics.families import FAMILIES
 from service.metrics.instruments import Counter, Histogram

@@ -20,8 +20,8 @@ import msgspec
 import pytest
 import redis
 
+from service.dev.demo_senders import call
 from service.dev.foreign_store import OWN_KEYS
-from service.dev.senders import call
 from service.settings import Settings
 from service.store import open_store
 

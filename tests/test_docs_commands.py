@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from service.cli import waybill
+from service.cli.main import waybill
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "helm/README.md", *(ROOT / "docs").glob("*.md")])

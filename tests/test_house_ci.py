@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from tests.test_house import ROOT, texts
+from tests.test_conventions import ROOT, texts
 
 INDEX_HOSTS = [
     ".".join(parts)

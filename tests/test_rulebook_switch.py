@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.dev.children import LogLine
+from service.dev.processes import LogLine
 from service.dev.stack import Stack, open_stack
 from service.rules import document_version
 from service.settings import load_settings

@@ -17,29 +17,27 @@ from arq.worker import func
 
 from service.actions import load_actions
 from service.config import Config, load_config
-from service.config.retention import extend_retention_to_dedupe_windows
-from service.config.telling import log_config_warnings
+from service.config.startup import extend_retention_to_dedupe_windows, log_config_warnings
 from service.errors import StoreNotDurable, StoreUnavailable
 from service.garbage import tune_garbage_collector
+from service.http_client import HttpClient
 from service.log import configure
-from service.outbound import HttpClient
 from service.platforms import build_platforms
-from service.platforms.manners import SharedThrottles
+from service.platforms.api.shared_throttle import SharedThrottles
 from service.settings import Settings, load_settings
 from service.store import Store
-from service.store.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
+from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from service.store.shards import shards_with
-from workers.catching_up import StaleReadPolicy
-from workers.changes import PollSource, polls_of
-from workers.effects import EffectDependencies
+from workers.background import run_forever
 from workers.health import health_server
-from workers.lasting import run_forever
-from workers.polling import poll_all, shared_store
-from workers.process import finish_effects, process_lane
-from workers.rulebook import RulebookWatcher
-from workers.sampling import send_heartbeats
-from workers.sweeping import run_sweeps
-from workers.tools import WorkerDependencies
+from workers.housekeeping import run_sweeps, send_heartbeats
+from workers.polling.changes import PollSource, polls_of
+from workers.polling.poller import poll_all, shared_store
+from workers.processing.dependencies import WorkerDependencies
+from workers.processing.effects import EffectDependencies
+from workers.processing.process import finish_effects, process_lane
+from workers.processing.stale_reads import StaleReadPolicy
+from workers.rulebook_watcher import RulebookWatcher
 from workers.worker import LeaseWorker
 
 

@@ -20,10 +20,10 @@ from arq.worker import Function, Worker
 from service.errors import LeaseLost, StoreNotDurable, StoreUnavailable
 from service.metrics.families import JOBS_DEAD_LETTERED, LEASES_LOST
 from service.store import Job, JobEnd, Store
-from service.store.batching import Batcher
-from service.store.jobs import decode_payload, encode
-from workers.lasting import run_forever
-from workers.plain_jobs import ArqJobs
+from service.store.connection.batching import Batcher
+from service.store.queue.arq_jobs import decode_payload, encode
+from workers.arq_jobs import ArqJobs
+from workers.background import run_forever
 
 OUTAGE_PAUSE_SECONDS_MAX = 1.0
 CLAIM_JOBS_MAX = 200

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.errors import ConfigError
-from service.plain import JsonValue
+from service.events import JsonValue
 from service.secrets import REFERENCE_FIX, SecretRef
 
 ExpectedType = Any

@@ -15,7 +15,7 @@ from service.config.platforms import PlatformConfig
 from service.config.sources import SOURCE_NAME, SourceConfig
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
-from service.plain import JsonValue
+from service.events import JsonValue
 
 Host = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9.:_-]{1,253}\Z", description="a host name or an address, without scheme or port")

@@ -33,7 +33,7 @@ Path = Annotated[
     ),
 ]
 Paths = dict[str, Path]
-"""Paths by operation, for those that no page of the platform prints; see `service.platforms.operations`."""
+"""Paths by operation, for those that no page of the platform prints; see `service.platforms.api.operations`."""
 Status = Annotated[int, Meta(ge=400, le=599, description="an HTTP status of 400 to 599")]
 
 
@@ -198,7 +198,7 @@ class CustomRecordConfig(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Where a kind of record is fetched and how its fields are found.
 
     `path` is appended to base_url, `{id}` in it is the record's id. `at` points to the record in the answer; `map`
-    gives a field of ours its place below that; `service.platforms.custom_fields` says what its keys may be.
+    gives a field of ours its place below that; `service.platforms.custom.field_map` says what its keys may be.
     """
 
     path: Annotated[

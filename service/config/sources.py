@@ -1,12 +1,34 @@
-"""The sources of waybill.yaml: who may send, how it is proven, and how what is sent is read."""
+"""Sources of waybill.yaml: verification, envelope, and polls."""
 
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from service.config.polls import PollConfig
-from service.envelopes import Challenge, EnvelopeConfig, Handshake, PlatformEnvelope
+from service.challenges.challenge import Challenge
+from service.challenges.endpoint_verification import Handshake
+from service.envelopes import EnvelopeConfig, PlatformEnvelope
 from service.signatures import SchemeConfig
+
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+class PollConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """List the platform's records of a kind every so often, and take in what changed.
+
+    The first pass only looks, since what is there already did not change; `existing: ingest` takes all of it in.
+    """
+
+    every: Annotated[
+        str, Meta(pattern=r"^[1-9][0-9]{0,5}[smhd]\Z", description="a number with s, m, h or d behind it, such as 5m")
+    ]
+    record: Literal["purchase_order", "customer"]
+    existing: Literal["ignore", "ingest"] = "ignore"
+
+    @property
+    def every_seconds(self) -> int:
+        """How long after a pass the next one may begin."""
+        return int(self.every[:-1]) * _SECONDS[self.every[-1]]
+
 
 MediaType = Annotated[
     str,

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from service.errors import ConfigError
-from service.plain import JsonValue
+from service.events import JsonValue
 
 FILE_BYTES_MAX = 1_048_576
 NODES_MAX = 100_000

@@ -15,16 +15,16 @@ from typing import NoReturn
 
 import click
 
+from service.cli.dev_instance import DevInstance, dev_instance_file
 from service.config import load_config
-from service.console.dev_instance import DevInstance, dev_instance_file
-from service.dev.children import SubprocessFailed
 from service.dev.demo import Demo
+from service.dev.demo_output import DemoReport
+from service.dev.demo_scenario import purchase_order
 from service.dev.example_event import find_example_event
 from service.dev.foreign_store import OWN_KEYS, check_foreign_store
-from service.dev.scenario import purchase_order
+from service.dev.processes import SubprocessFailed
+from service.dev.sandbox_client import SandboxClient
 from service.dev.stack import Stack, open_stack
-from service.dev.story import DemoReport
-from service.dev.switches import SandboxClient
 from service.errors import ConfigError
 
 EXIT_NOT_OK = 1

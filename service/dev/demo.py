@@ -7,12 +7,12 @@ what the sandbox's sink received.
 import time
 from collections.abc import Callable, Sequence
 
-from service.dev.children import POLL_SECONDS, LogLine, SubprocessFailed
-from service.dev.scenario import DemoStep, ExpectedOutcome, build_steps, build_warm_up
-from service.dev.senders import DeliveryResponse, send
+from service.dev.demo_output import DemoReport, DemoResult
+from service.dev.demo_scenario import DemoStep, ExpectedOutcome, build_steps, build_warm_up
+from service.dev.demo_senders import DeliveryResponse, send
+from service.dev.processes import POLL_SECONDS, LogLine, SubprocessFailed
+from service.dev.sandbox_client import SandboxClient
 from service.dev.stack import Stack
-from service.dev.story import DemoReport, DemoResult
-from service.dev.switches import SandboxClient
 
 END_SECONDS_MAX = 15.0
 FETCH_SECONDS_MAX = 5.0

@@ -7,8 +7,8 @@ from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from service.dev.children import ChildProcess, LogLine, SubprocessFailed, start_child
-from service.dev.embedded import EmbeddedValkey, start_valkey
+from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
+from service.dev.processes import ChildProcess, LogLine, SubprocessFailed, start_child
 from service.dev.workspace import Workspace, make_workspace, write_config
 
 START_SECONDS_MAX = 60.0

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import msgspec
 
 from service.envelopes.envelope import FACTS_MAX, DeliveryParser, ParseContext, ParsedDelivery, not_an_event, read_each
-from service.envelopes.pointed import EventPointers, FactBuilder, PointerEnvelope, RecordOverride
+from service.envelopes.pointer_envelope import EventPointers, FactBuilder, PointerEnvelope, RecordOverride
 from service.envelopes.strict_json import (
     Members,
     check_body,

@@ -14,10 +14,10 @@ from service.envelopes.envelope import (
     read_each,
     single_fact,
 )
-from service.envelopes.pointed import EventPointers, FactBuilder, PointerEnvelope, RecordPointers, TypeMapping
+from service.envelopes.pointer_envelope import EventPointers, FactBuilder, PointerEnvelope, RecordPointers, TypeMapping
+from service.envelopes.pointer_lookup import PointerTree
 from service.envelopes.pointers import HeaderRef, Pointer, PointerOrHeader
 from service.envelopes.strict_json import check_body, read_items
-from service.envelopes.walk import PointerTree
 from service.events import Delivery, Fact
 
 TypePointer = Annotated[

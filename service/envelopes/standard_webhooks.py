@@ -4,7 +4,7 @@ The id is no part of it: it stands in the signed header `webhook-id`, and the sc
 """
 
 from service.envelopes.envelope import DeliveryParser, ParseContext, ParsedDelivery, single_fact
-from service.envelopes.pointed import EventPointers, FactBuilder, PointerEnvelope, RecordOverride
+from service.envelopes.pointer_envelope import EventPointers, FactBuilder, PointerEnvelope, RecordOverride
 from service.envelopes.strict_json import check_body
 from service.events import Delivery
 

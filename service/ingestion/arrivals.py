@@ -1,4 +1,4 @@
-"""From the facts of one delivery to the events the store is asked to keep, and back to what became of each. Pure."""
+"""Events built from the facts of one delivery, and the outcome of each fact. Pure."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from service.events import EVENT_VERSION, Delivery, Event, Fact, new_event_id
 from service.ingestion.headers import stored_headers
-from service.sources import VerifiedDelivery
+from service.ingestion.sources import VerifiedDelivery
 from service.store import IngestRequest, IngestResult
 
 FactStatus = Literal["queued", "duplicate", "ignored"]

@@ -1,4 +1,4 @@
-"""Headers of a delivery: the few that an event keeps, and the check of the media type. Pure."""
+"""Headers of a delivery: the few that an event keeps, and the check of the media type."""
 
 from collections.abc import Mapping
 from functools import lru_cache

@@ -14,8 +14,8 @@ from service.events import Delivery, new_event_id
 from service.ingestion.arrivals import DeliveryContext, FactOutcome, build_ingest_requests, match_outcomes
 from service.ingestion.event_store import EventStore
 from service.ingestion.headers import check_content_type
+from service.ingestion.sources import Source, VerifiedDelivery
 from service.ingestion.trace_context import continue_trace
-from service.sources import Source, VerifiedDelivery
 from service.store import QuarantinedDelivery
 
 

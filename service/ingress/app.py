@@ -12,15 +12,15 @@ from litestar.types import Receive, Scope, Send
 from litestar.types.asgi_types import HTTPScope
 
 from service.ingestion.event_store import EventStore
-from service.ingress.admin.describing import describe_api
-from service.ingress.answers import SECURITY_HEADERS
-from service.ingress.description import openapi_route
-from service.ingress.health import Readiness, health_routes
-from service.ingress.problems import handle_http_error, handle_unexpected
+from service.ingestion.sources import Source
+from service.ingress.admin.openapi import describe_api
+from service.ingress.http.health import Readiness, health_routes
+from service.ingress.http.openapi import openapi_route
+from service.ingress.http.problems import handle_http_error, handle_unexpected
+from service.ingress.http.responses import SECURITY_HEADERS
 from service.ingress.webhooks import WebhookHandler
 from service.metrics.page import CONTENT_TYPE, MetricsPage
 from service.settings import Settings
-from service.sources import Source
 
 WEBHOOKS_PATH = "/webhooks"
 

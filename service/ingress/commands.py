@@ -9,17 +9,16 @@ import uvloop
 
 from service.actions import load_actions
 from service.config import Config, load_config
-from service.config.retention import extend_retention_to_dedupe_windows
-from service.config.telling import log_config_warnings
+from service.config.startup import extend_retention_to_dedupe_windows, log_config_warnings
+from service.http_client import HttpClient
+from service.ingestion.sources import build_sources
 from service.ingress.admin import AdminDependencies, admin_router
-from service.ingress.late_store import StoreMonitor
 from service.ingress.server import run
+from service.ingress.store_monitor import StoreMonitor
 from service.log import configure
-from service.outbound import HttpClient
 from service.platforms import build_platforms
-from service.platforms.manners import SharedThrottles
+from service.platforms.api.shared_throttle import SharedThrottles
 from service.settings import Settings, load_settings
-from service.sources import build_sources
 from service.store import Shards, Store, open_shards
 from service.store.shards import shards_with
 

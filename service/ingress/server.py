@@ -19,14 +19,14 @@ from litestar.types import ASGIApp
 
 from service.errors import ConfigError
 from service.garbage import tune_garbage_collector
+from service.ingestion.sources import Source
 from service.ingress.app import build_admin_app, build_app
-from service.ingress.connections import LimitedConnection, connection_class
-from service.ingress.health import Readiness
-from service.ingress.late_store import StoreMonitor
-from service.ingress.patience import ConnectionTimeouts, IdleTimeouts
+from service.ingress.http.connection_limits import LimitedConnection, connection_class
+from service.ingress.http.health import Readiness
+from service.ingress.http.idle_timeouts import ConnectionTimeouts, IdleTimeouts
+from service.ingress.store_monitor import StoreMonitor
 from service.log import get_logger
 from service.settings import Settings
-from service.sources import Source
 
 START_POLL_SECONDS = 0.01
 BACKLOG = 2_048

@@ -12,27 +12,33 @@ from collections.abc import Mapping, Sequence
 from litestar.types import Receive, Send
 from litestar.types.asgi_types import HTTPScope
 
-from service.envelopes import ChallengeResponse
+from service.challenges.challenge_response import ChallengeResponse
 from service.errors import Rejection, StoreNotDurable, StoreUnavailable
 from service.events import Delivery
 from service.ingestion.arrivals import IGNORED, DeliveryContext, build_ingest_requests, match_outcomes
 from service.ingestion.event_store import EventStore
 from service.ingestion.headers import check_content_type
+from service.ingestion.sources import Source
 from service.ingestion.trace_context import continue_trace
-from service.ingress.answers import AsgiResponse, accepted_response, make_response, send_response
-from service.ingress.bodies import BodyMemoryLimit, BodyReservation, ClientDisconnect, payload_too_large, read_body
-from service.ingress.deadlines import SharedTimeout
-from service.ingress.exchanges import FastRequestCycle, request_cycle_of
-from service.ingress.gate import RateLimited, RateLimits
-from service.ingress.handshake import METHODS, answer_cloudevents_handshake
-from service.ingress.headers import read_headers
-from service.ingress.inflation import decompressor_for
-from service.ingress.keeping import QuarantineWriter
-from service.ingress.passage import DeliveryLog
-from service.ingress.problems import INTERNAL, problem, retry_later, store_unavailable
+from service.ingress.cloudevents_handshake import METHODS, answer_cloudevents_handshake
+from service.ingress.delivery_log import DeliveryLog
+from service.ingress.http.fast_path import FastRequestCycle, request_cycle_of
+from service.ingress.http.problems import INTERNAL, problem, retry_later, store_unavailable
+from service.ingress.http.responses import AsgiResponse, accepted_response, make_response, send_response
+from service.ingress.http.timeouts import SharedTimeout
+from service.ingress.limits.rate_limits import RateLimited, RateLimits
+from service.ingress.quarantine_writer import QuarantineWriter
+from service.ingress.request.body import (
+    BodyMemoryLimit,
+    BodyReservation,
+    ClientDisconnect,
+    payload_too_large,
+    read_body,
+)
+from service.ingress.request.decompression import decompressor_for
+from service.ingress.request.headers import read_headers
 from service.log import get_logger
 from service.settings import Settings
-from service.sources import Source
 from service.store import IngestRequest, IngestResult
 
 CLIENT_CLOSED_REQUEST = 499

@@ -15,15 +15,14 @@ import msgspec
 from msgspec import Struct
 
 from service.errors import PermanentError
-from service.events import RecordRef
-from service.plain import JsonValue
+from service.events import JsonValue, RecordRef
+from service.platforms.api.operations import NO_CONTEXT
 from service.platforms.base import CallContext, Platform, RecordPage
-from service.platforms.custom import Custom
-from service.platforms.flow_retail_client import FlowRetailClient, Paging
-from service.platforms.open_food_network_client import OpenFoodNetworkClient
-from service.platforms.operations import NO_CONTEXT
-from service.platforms.pack_cloud_client import PackCloudClient
-from service.platforms.pexip_engage_client import PexipEngageClient
+from service.platforms.custom.connector import Custom
+from service.platforms.flow_retail.client import FlowRetailClient, Paging
+from service.platforms.open_food_network.client import OpenFoodNetworkClient
+from service.platforms.pack_cloud.client import PackCloudClient
+from service.platforms.pexip_engage.client import PexipEngageClient
 
 ReadMethod = Callable[..., Awaitable[Any]]
 

@@ -13,11 +13,11 @@ import msgspec
 from msgspec import Struct
 
 from service.errors import PermanentError
+from service.platforms.api.operations import NO_CONTEXT, WriteResult
 from service.platforms.base import CallContext, Platform
-from service.platforms.flow_retail_client import FlowRetailClient
-from service.platforms.open_food_network_client import OpenFoodNetworkClient
-from service.platforms.operations import NO_CONTEXT, WriteResult
-from service.platforms.pack_cloud_client import PackCloudClient
+from service.platforms.flow_retail.client import FlowRetailClient
+from service.platforms.open_food_network.client import OpenFoodNetworkClient
+from service.platforms.pack_cloud.client import PackCloudClient
 
 Body = TypeVar("Body")
 WriteMethod = Callable[..., Awaitable[WriteResult]]

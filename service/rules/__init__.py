@@ -1,14 +1,14 @@
-"""The rules: their language, how they are read and compiled, and the rulebook that judges events by them.
+"""Rules: their syntax, the compiler, and the rulebook that evaluates events.
 
-Everything here is pure but `files.py`, which reads rule files, and `commands.py`, which publishes them.
+All modules are pure, except `rule_files`, which reads rule files, and `commands`, which publishes them.
 """
 
-from service.rules.document import document_version, parse_document, write_document
 from service.rules.evidence import Evidence
-from service.rules.files import RuleFile, check_sources, find_rule_files, read_rule_files
-from service.rules.language import Condition, Rule
+from service.rules.rule_files import RuleFile, check_sources, find_rule_files, read_rule_files
 from service.rules.rulebook import Evaluation, PlannedEffect, Rulebook, RuleResult
+from service.rules.rulebook_document import document_version, parse_document, write_document
 from service.rules.scope import Subject
+from service.rules.syntax import Condition, Rule
 from service.rules.trace import Step, Trace
 
 __all__ = [

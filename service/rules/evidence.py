@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import Struct
 
-from service.plain import JsonValue
-from service.rules.masks import MASK, mask
+from service.events import JsonValue
+from service.rules.masking import MASK, mask
 from service.rules.scope import Value
 from service.rules.trace import Node, Trace, Truth
 

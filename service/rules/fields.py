@@ -18,8 +18,8 @@ from msgspec import UNSET, Struct, UnsetType
 from service.errors import ConfigError
 from service.records import PERSONAL, RECORDS, Money
 from service.rules.limits import FIELD_CHARS_MAX
-from service.rules.masks import personal_path
-from service.rules.memory import decode_previous
+from service.rules.masking import personal_path
+from service.rules.previous_state import decode_previous
 from service.rules.scope import Scope, Value
 
 FieldKind = Literal["text", "number", "amount", "money", "timestamp", "boolean", "struct", "list", "any"]

@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from service.actions import Action
 from service.errors import ConfigError, StoreUnavailable
-from service.rules.document import FORMAT, Document, document_version, parse_document, write_document
-from service.rules.language import Rule
 from service.rules.rulebook import Rulebook
+from service.rules.rulebook_document import FORMAT, Document, document_version, parse_document, write_document
+from service.rules.syntax import Rule
 from service.store.rulebook import RulebookStore
 
 PUBLISH_TRIES_MAX = 12

@@ -15,15 +15,15 @@ from msgspec import UNSET, Struct
 from service.actions import Action, RetrySafety
 from service.events import ChangeType
 from service.records import RECORDS
-from service.rules.compiling import CompiledRule, actions_by_name, compile_rule
-from service.rules.conditions import Evaluator
-from service.rules.document import document_version, parse_document
+from service.rules.compiler.conditions import Evaluator
+from service.rules.compiler.rule import CompiledRule, actions_by_name, compile_rule
+from service.rules.compiler.templates import RenderError
 from service.rules.fields import Field
-from service.rules.language import Rule
 from service.rules.limits import INPUTS_BYTES_MAX
-from service.rules.memory import encode_previous
+from service.rules.previous_state import encode_previous
+from service.rules.rulebook_document import document_version, parse_document
 from service.rules.scope import Scope, Subject, Value
-from service.rules.templates import RenderError
+from service.rules.syntax import Rule
 from service.rules.trace import FirstUnknown, Trace
 
 RuleVerdict = Literal["matched", "unmatched", "unknown", "error"]

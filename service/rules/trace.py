@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct
 
 from service.rules.fields import Field
 from service.rules.limits import TRACE_STEPS_MAX
-from service.rules.masks import mask
+from service.rules.masking import mask
 from service.rules.scope import Value
 
 Truth = bool | None

@@ -7,8 +7,8 @@ from http import HTTPStatus
 from service.sandbox.asgi import AsgiScope, Receive, Request, Send, plain_reply, read_request, send_reply
 from service.sandbox.catalog import Catalog
 from service.sandbox.control import ROOT, Control
-from service.sandbox.doors import handle
 from service.sandbox.faults import Faults
+from service.sandbox.platforms import handle
 from service.sandbox.sink import Sink
 
 Reset = Callable[[tuple[str, int] | None], None]

@@ -8,7 +8,7 @@ import msgspec
 
 from service.sandbox.asgi import Reply, Request, json_reply
 from service.sandbox.catalog import ID_KEYS, Catalog
-from service.sandbox.ways import ListRoute
+from service.sandbox.routes import ListRoute
 
 RecordJson = dict[str, Any]
 

@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from service.sandbox.app import Sandbox
-from service.sandbox.doors import BASE_PATHS, TOKEN
+from service.sandbox.platforms import BASE_PATHS, TOKEN
 
 RESET_LINGER = struct.pack("ii", 1, 0)
 """SO_LINGER on with zero seconds: closing sends RST instead of FIN."""

@@ -1,20 +1,19 @@
-"""The one room that knows Redis keys and Lua scripts. Everything else speaks of events, lanes, leases and rulebooks.
+"""Store: the only folder that knows Redis keys and Lua scripts.
 
-keys, scripts            the names of the keys, and the atomic calls (scripts/*.lua)
-connection, durability   connections that are safe to trust
-client, batching         one call, and many callers sharing one call
-ingest                   what the ingress needs
-leases, lanes, jobs      what a worker needs
-rulebook, events, sample versions of rules; reading events; counting
-store                    `open_store()`, which joins them
+- `keys`, `scripts`   names of the keys, and the Lua scripts
+- `connection`   connections, durability, batching
+- `queue`        ingest, lanes, leases, outputs
+- `platforms`    throttle, token cache and polls, shared by all pods
+- `management`   search, status, replay, sweep, quarantine
+- `store`, `shards`   one store, and several
 """
 
-from service.store.ingest import IngestRequest, IngestResult
-from service.store.lanes import DecisionWrite, LaneHead, LaneStep, NextEvent, SettlementWrite
-from service.store.last_states import LastState
-from service.store.leases import Job, JobEnd
-from service.store.quarantine import QuarantinedDelivery
-from service.store.sample import QueueStats
+from service.store.management.quarantine import QuarantinedDelivery
+from service.store.management.queue_stats import QueueStats
+from service.store.queue.ingest import IngestRequest, IngestResult
+from service.store.queue.lanes import DecisionWrite, LaneHead, LaneStep, NextEvent, SettlementWrite
+from service.store.queue.last_state import LastState
+from service.store.queue.leases import Job, JobEnd
 from service.store.shards import Shards, open_shards
 from service.store.store import Store, open_store
 

@@ -3,13 +3,13 @@
 With the default prefix `wb:`
 
     wb:claim:<source>:<digest>   the id of the event that holds this event key; expires with the source's dedupe window
-    wb:delivery:<event>          the event as it arrived (`packing`): original bytes, the headers that matter
+    wb:delivery:<event>          the event as it arrived (`serialization`): original bytes, the headers that matter
     wb:event:<event>             hash: state, attempts, deaths, running, ledger, fate, by; from when a run takes it up
                                  until it ends, when what is left of it goes behind the story
-    wb:story:<event>             JSON lines (`packing`): what became of it; the decision with its effects is one
+    wb:story:<event>             JSON lines (`serialization`): what became of it; the decision with its effects is one
     wb:lane:<record>             list of waiting events, head first; also the id of the lane's job
     wb:effects:<event>           the id of the job of an event with deferred effects; no key of that name
-    wb:record:<record>           text: digest, version, types, fields of the last decided state (`last_states`)
+    wb:record:<record>           text: digest, version, types, fields of the last decided state (`last_state`)
     wb:open, wb:dead, wb:ended   sorted sets of event ids by the moment they arrived, died, ended
     wb:wake                      tokens that idle workers block on
     wb:receipt:<worker>          the last claim's jobs, so that a claim whose answer was lost can be repeated

@@ -6,7 +6,7 @@ from typing import Any
 
 from service.errors import StoreUnavailable
 from service.settings import Settings
-from service.store.client import Client
+from service.store.connection.client import Client
 from service.store.keys import Keys
 from service.store.scripts import PUBLISH
 

@@ -37,8 +37,8 @@ INGEST, CLAIM, RENEW, DECIDE, SETTLE, FINISH = map(
     load_script, ("ingest", "claim", "renew", "decide", "settle", "finish")
 )
 QUEUE_STATS, PUBLISH, REPLAY, DISCARD, SWEEP, PAGE, ERASE, MEMORY_USAGE = map(
-    load_script, ("sample", "publish", "replay", "discard", "sweep", "page", "erase", "census")
+    load_script, ("queue_stats", "publish", "replay", "discard", "sweep", "page", "erase", "memory_usage")
 )
 THROTTLE_ACQUIRE, THROTTLE_RELEASE, OPEN_CIRCUITS, TOKEN, POLL, RECORD_STATUS, SHOW = map(
-    load_script, ("permit", "passed", "rests", "token", "poll", "standing", "show")
+    load_script, ("throttle_acquire", "throttle_release", "open_circuits", "token", "poll", "record_status", "show")
 )

@@ -13,9 +13,9 @@ from msgspec import structs
 
 from service.errors import ConfigError, StoreNotDurable, StoreUnavailable
 from service.settings import Settings
-from service.store.ingest import IngestRequest, IngestResult
-from service.store.quarantine import QuarantinedDelivery
-from service.store.sample import QueueStats
+from service.store.management.quarantine import QuarantinedDelivery
+from service.store.management.queue_stats import QueueStats
+from service.store.queue.ingest import IngestRequest, IngestResult
 from service.store.store import Store, open_store
 
 

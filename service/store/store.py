@@ -7,21 +7,21 @@ from collections.abc import Sequence
 from service.errors import StoreFull, StoreUnavailable
 from service.events import Event
 from service.settings import Settings
-from service.store.census import MemoryUsage
-from service.store.client import Client
-from service.store.events import EventReader
-from service.store.ingest import Ingest, IngestRequest, IngestResult
+from service.store.connection.client import Client
 from service.store.keys import Keys
-from service.store.lanes import Lanes
-from service.store.leases import Leases
-from service.store.limits import ThrottleStore
-from service.store.polls import Polls
-from service.store.quarantine import MEMORY_RESERVE_PERCENT, QuarantinedDelivery, QuarantineStore
-from service.store.replay import Replays
+from service.store.management.events import EventReader
+from service.store.management.memory_usage import MemoryUsage
+from service.store.management.quarantine import MEMORY_RESERVE_PERCENT, QuarantinedDelivery, QuarantineStore
+from service.store.management.queue_stats import QueueStats, QueueStatsReader
+from service.store.management.replay import Replays
+from service.store.management.sweep import Sweeper
+from service.store.platforms.polls import Polls
+from service.store.platforms.throttle import ThrottleStore
+from service.store.platforms.token_cache import SharedTokenCache
+from service.store.queue.ingest import Ingest, IngestRequest, IngestResult
+from service.store.queue.lanes import Lanes
+from service.store.queue.leases import Leases
 from service.store.rulebook import RulebookStore
-from service.store.sample import QueueStats, QueueStatsReader
-from service.store.sweep import Sweeper
-from service.store.tokens import SharedTokenCache
 
 MEMORY_CHECK_SECONDS = 1.0
 

@@ -27,10 +27,10 @@ from service.garbage import tune_garbage_collector
 from service.log import configure
 from service.platforms.base import CallContext, FetchedRecord
 from service.settings import load_settings
-from service.store.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
+from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from tests.bench.material import decoded_order, order_json
 from workers.commands import open_dependencies
-from workers.process import finish_effects, process_lane
+from workers.processing.process import finish_effects, process_lane
 from workers.worker import LeaseWorker
 
 STATE_DIGEST = hashlib.sha256(b"state").hexdigest()

@@ -8,8 +8,8 @@ import msgspec
 
 from service.actions import load_actions
 from service.rules import Rulebook, Subject
-from service.rules.compiling import actions_by_name, compile_rule
-from service.rules.document import parse_document
+from service.rules.compiler.rule import actions_by_name, compile_rule
+from service.rules.rulebook_document import parse_document
 from service.rules.scope import Scope
 from tests.bench.material import OTHER_RULE, REFERENCE_RULE, decoded_order, order_json, stored_event
 from tests.bench.seeding import rule_document

@@ -22,8 +22,8 @@ from typing import Any, cast
 import redis
 from msgspec import Struct
 
-from service.dev.children import PR_SET_PDEATHSIG
-from service.dev.embedded import EmbeddedValkey, start_valkey
+from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
+from service.dev.processes import PR_SET_PDEATHSIG
 from service.settings import Settings, load_settings
 from tests.bench.material import CONFIG, SECRET, SECRET_NAME, TOKEN_NAME
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import redis
 
-from service.dev.embedded import EmbeddedValkey, get_binary_path
+from service.dev.embedded_valkey import EmbeddedValkey, get_binary_path
 from service.settings import Settings, load_settings
 from tests.chaos.fleet import Fleet
 from tests.chaos.proxy import Wire
 from tests.chaos.tally import Tally
-from tests.service.store.givens import ask_server
+from tests.service.store.builders import ask_server
 
 SENTINEL = """
 port {port}

@@ -11,8 +11,8 @@ from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from service.dev.children import ChildProcess, start_child
-from service.dev.embedded import EmbeddedValkey, start_valkey
+from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
+from service.dev.processes import ChildProcess, start_child
 from service.settings import Settings, load_settings
 from service.store import Store, open_store
 from tests.chaos.proxy import Wire

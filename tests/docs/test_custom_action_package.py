@@ -13,10 +13,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from service.dev.scenario import purchase_order, updated_order
-from service.dev.senders import call, send
+from service.dev.demo_scenario import purchase_order, updated_order
+from service.dev.demo_senders import call, send
+from service.dev.sandbox_client import SandboxClient
 from service.dev.stack import Stack, open_stack
-from service.dev.switches import SandboxClient
 
 pytestmark = pytest.mark.slow
 

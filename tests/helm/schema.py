@@ -17,9 +17,9 @@ from service.config import PlatformConfig, SourceConfig
 from service.config.loading import _General
 from service.config.sources import SOURCE_NAME
 from service.envelopes import EnvelopeConfig
-from service.rules.conditions import NODE_KEYS
-from service.rules.language import Rule
-from service.rules.operators import OPERATORS
+from service.rules.compiler.conditions import NODE_KEYS
+from service.rules.compiler.operators import OPERATORS
+from service.rules.syntax import Rule
 from service.settings import Settings
 
 CHART = Path(__file__).parents[2] / "helm"

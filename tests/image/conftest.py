@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from service.dev.embedded import get_binary_path
+from service.dev.embedded_valkey import get_binary_path
 from service.sandbox.server import SandboxHandle, running_sandbox
 from tests.helm import guide
 from tests.helm.rendering import render

@@ -25,7 +25,7 @@ from tests.helm.rendering import render
 from tests.image.conftest import values_for
 from tests.image.node import Balancer, Node, podman
 from tests.image.sending import OPERATOR, SECRET, acted, post, until
-from tests.service.store.test_tls import write_certificate
+from tests.service.store.connection.test_tls import write_certificate
 
 IMAGE = "localhost/waybill:test"
 BASE = "docker.io/library/python:3.13-slim-trixie"

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import redis
 
-from service.dev.embedded import get_binary_path
+from service.dev.embedded_valkey import get_binary_path
 from tests.helm.guide import block, blocks
 from tests.image.node import free_ports
 

@@ -10,10 +10,10 @@ import pytest
 
 from service.errors import PermanentError, TransientError
 from service.events import RecordRef
-from service.outbound import HttpClient
+from service.http_client import HttpClient
 from service.platforms import CallContext
-from service.platforms.open_food_network import OpenFoodNetwork
-from service.platforms.open_food_network_client import CustomerAddress, OpenFoodNetworkCustomerInput, Place
+from service.platforms.open_food_network.client import CustomerAddress, OpenFoodNetworkCustomerInput, Place
+from service.platforms.open_food_network.connector import OpenFoodNetwork
 from service.records import Address, Customer
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings

@@ -21,9 +21,9 @@ from urllib.request import Request, urlopen
 import msgspec
 import pytest
 
-from service.dev.boards.logsql import MESSAGE, to_logsql
-from service.dev.boards.panels import ROWS
-from service.dev.boards.questions import (
+from helm.dashboards.generator.logsql import MESSAGE, to_logsql
+from helm.dashboards.generator.panels import ROWS
+from helm.dashboards.generator.questions import (
     COMPONENTS,
     Count,
     ErrorEvents,

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from jsonschema_rs import Draft202012Validator
 
-from service.dev.pages.logs import read_schema
+from docs.generator.logs import read_schema
 
 Line = dict[str, Any]
 

@@ -24,14 +24,14 @@ from arq import create_pool
 from arq.connections import RedisSettings
 from msgspec import Struct, field, structs
 
-from service.dev.children import ChildProcess
 from service.dev.demo import Demo, wait_until
-from service.dev.embedded import start_valkey
-from service.dev.scenario import customer, fetch_path, purchase_order, updated_order
-from service.dev.senders import DeliveryRequest, DeliveryResponse, call, send, signed_by_hmac, with_basic
+from service.dev.demo_output import DemoReport
+from service.dev.demo_scenario import customer, fetch_path, purchase_order, updated_order
+from service.dev.demo_senders import DeliveryRequest, DeliveryResponse, call, send, signed_by_hmac, with_basic
+from service.dev.embedded_valkey import start_valkey
+from service.dev.processes import ChildProcess
+from service.dev.sandbox_client import FaultRequest, SandboxClient, Seed
 from service.dev.stack import Stack, open_stack
-from service.dev.story import DemoReport
-from service.dev.switches import FaultRequest, SandboxClient, Seed
 from service.dev.workspace import FLOW_PASSWORD, FLOW_TENANT, FLOW_USER, PACK_ORGANIZATION, PACK_SECRET
 from service.settings import load_settings
 from service.store import Store
@@ -131,7 +131,7 @@ def run_everything() -> Run:
 def _run_odd(directory: Path) -> "subprocess.CompletedProcess[bytes]":
     server = start_valkey(directory / "odd")
     try:
-        command = [sys.executable, "-m", "tests.observability.odd", server.url]
+        command = [sys.executable, "-m", "tests.observability.rare_failures", server.url]
         return subprocess.run(command, capture_output=True, check=False, timeout=60)
     finally:
         server.stop()

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from jsonschema_rs import Draft202012Validator
 
-from service.dev.pages.__main__ import PAGES
-from service.dev.pages.logs import read_schema
+from docs.generator.__main__ import PAGES
+from docs.generator.logs import read_schema
 from service.log import LINE_BYTES_MAX
 from service.redaction import REDACTED_NAMES, REDACTED_SUFFIXES
 from tests.observability.material import PERSONAL, Checker
@@ -78,7 +78,7 @@ def test_durations_and_sizes_name_their_unit() -> None:
 
 @pytest.mark.parametrize("page", list(PAGES))
 def test_a_made_page_is_up_to_date(page: str) -> None:
-    assert (ROOT / "docs" / page).read_text() == PAGES[page](), "run: python -m service.dev.pages"
+    assert (ROOT / "docs" / page).read_text() == PAGES[page](), "run: python -m docs.generator"
 
 
 def test_a_line_with_an_unknown_field_or_a_wrong_type_does_not_validate() -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from service.config import load_config
-from service.outbound import HttpClient
+from service.http_client import HttpClient
+from service.ingestion.sources import Source, build_sources
 from service.platforms import build_platforms
 from service.settings import Settings
-from service.sources import Source, build_sources
 
 from . import npm
 

@@ -9,9 +9,9 @@ from cloudevents.core.v1.event import CloudEvent
 
 from service.errors import Rejection
 from service.events import Delivery, Fact, RecordRef
+from service.ingestion.sources import Source, VerifiedDelivery
 from service.secrets import SecretRef
 from service.signatures import Hmac
-from service.sources import Source, VerifiedDelivery
 
 from .conftest import SECRET, MakeSource
 

@@ -15,9 +15,9 @@ import svix
 
 from service.errors import Rejection
 from service.events import Delivery, RecordRef
+from service.ingestion.sources import Source
 from service.secrets import SecretRef
 from service.signatures import Scheme, Slack, StandardWebhooks, Stripe, Svix
-from service.sources import Source
 
 from .conftest import SECRET, MakeSource
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.outbound import HttpClient
+from service.http_client import HttpClient
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
 

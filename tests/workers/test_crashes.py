@@ -10,14 +10,14 @@ from random import Random
 
 import pytest
 
-from service.dev.children import ChildProcess, start_child
-from service.dev.embedded import EmbeddedValkey
+from service.dev.embedded_valkey import EmbeddedValkey
+from service.dev.processes import ChildProcess, start_child
 from service.sandbox.faults import Fault
 from service.settings import load_settings
 from service.store import Job, SettlementWrite
-from tests.service.store.givens import patiently
+from tests.service.store.builders import patiently
 from tests.waiting import PATIENCE_SECONDS, until
-from tests.workers.house import SINK_RULE, House, open_house
+from tests.workers.harness import SINK_RULE, House, open_house
 
 pytestmark = [pytest.mark.crash, pytest.mark.store]
 

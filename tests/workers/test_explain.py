@@ -9,10 +9,10 @@ import pytest
 
 from service.rules import Evidence, Trace, parse_document
 from service.rules.evidence import read_evidence
-from service.rules.explaining import explain
+from service.rules.explain import explain
 from service.settings import Settings
-from tests.service.rule_samples import NOW, book, customer, line, order, subject
-from tests.workers.house import House, open_house
+from tests.service.rules.rule_samples import NOW, book, customer, line, order, subject
+from tests.workers.harness import House, open_house
 
 pytestmark = pytest.mark.store
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from service.settings import Settings
-from tests.workers.house import SINK_RULE, House, open_house
+from tests.workers.harness import SINK_RULE, House, open_house
 
 pytestmark = pytest.mark.store
 

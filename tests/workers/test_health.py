@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from service.dev.embedded import EmbeddedValkey
+from service.dev.embedded_valkey import EmbeddedValkey
 from service.errors import ConfigError
 from service.settings import Settings
 from service.store import Store

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from service.dev.embedded import EmbeddedValkey
+from service.dev.embedded_valkey import EmbeddedValkey
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.sandbox.faults import Fault
 from service.settings import load_settings
 from tests.service.store.proxy import Wire, wire_to
 from tests.waiting import PATIENCE_SECONDS, until
-from tests.workers.house import House, open_house
-from tests.workers.pods import Pods
+from tests.workers.harness import House, open_house
+from tests.workers.worker_processes import Pods
 
 pytestmark = pytest.mark.crash
 

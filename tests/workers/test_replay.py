@@ -6,8 +6,8 @@ import pytest
 
 from service.sandbox.faults import Fault
 from service.settings import Settings
-from service.store.replay import Replay, plan_replay
-from tests.workers.house import SINK_RULE, House, open_house
+from service.store.management.replay import Replay, plan_replay
+from tests.workers.harness import SINK_RULE, House, open_house
 
 pytestmark = pytest.mark.store
 

@@ -10,9 +10,9 @@ from msgspec import structs
 
 from service.settings import Settings
 from service.store import QuarantinedDelivery
-from service.store.sweep import Sweeper
-from tests.workers.house import SINK_RULE, House, open_house
-from workers.sweeping import run_sweeps as sweep_on
+from service.store.management.sweep import Sweeper
+from tests.workers.harness import SINK_RULE, House, open_house
+from workers.housekeeping import run_sweeps as sweep_on
 
 pytestmark = pytest.mark.store
 

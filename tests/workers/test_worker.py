@@ -13,7 +13,7 @@ from arq.worker import Worker, func
 
 from service.settings import Settings
 from service.store import JobEnd, Store, open_store
-from service.store.jobs import decode_payload, encode
+from service.store.queue.arq_jobs import decode_payload, encode
 from tests.waiting import until
 from workers.worker import LeaseWorker
 

@@ -15,8 +15,8 @@ from msgspec import Meta, field
 
 from service.actions import Action, ActionContext, CompileTemplate, RetrySafety, TemplateRenderer
 from service.errors import ConfigError, PermanentError, TransientError
-from service.outbound import HttpClient, HttpResponse
-from service.platforms.answers import RETRYABLE_STATUSES, retry_after_seconds
+from service.http_client import HttpClient, HttpResponse
+from service.platforms.api.responses import RETRYABLE_STATUSES, retry_after_seconds
 from service.secrets import SecretRef
 from service.signatures.standard_webhooks import StandardWebhooks
 

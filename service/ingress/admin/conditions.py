@@ -8,13 +8,20 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta, Struct, structs
 
 from service.errors import ConfigError, Rejection
-from service.ingress.admin.edits import RULE_PATH, ErrorMapper, RuleChangeRequest, change_rule, current_rules, find_rule
+from service.ingress.admin.dependencies import Caller, Dependencies
 from service.ingress.admin.paging import After, LimitParameter, Page, page_of
-from service.ingress.admin.parts import Caller, Dependencies
 from service.ingress.admin.problems import ValidationProblem, invalid, not_found
+from service.ingress.admin.rule_changes import (
+    RULE_PATH,
+    ErrorMapper,
+    RuleChangeRequest,
+    change_rule,
+    current_rules,
+    find_rule,
+)
 from service.ingress.admin.rules import IfMatch, Note, rule_headers
 from service.rules import Condition, Rule
-from service.rules.nodes import (
+from service.rules.condition_nodes import (
     ConditionNode,
     NodeKind,
     NodeNotFound,

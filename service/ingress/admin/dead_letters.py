@@ -4,6 +4,7 @@ from litestar import Controller, get, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct, structs
 
+from service.ingress.admin.dependencies import Caller, Dependencies, RawParameter, visibility_for
 from service.ingress.admin.events import (
     BulkReplayRequest,
     RecordFilter,
@@ -13,10 +14,10 @@ from service.ingress.admin.events import (
     TimestampFilter,
 )
 from service.ingress.admin.paging import After, LimitParameter
-from service.ingress.admin.parts import Caller, Dependencies
-from service.ingress.admin.sights import RawParameter, visibility_for
-from service.oversight.listing import EventPage, list_events
-from service.oversight.replaying import (
+from service.management.event_filter import EventFilter
+from service.management.event_search import EventPage, list_events
+from service.management.event_view import EventView, get_event
+from service.management.replay import (
     BulkRequest,
     EventChange,
     EventChangePage,
@@ -26,8 +27,6 @@ from service.oversight.replaying import (
     replay_event,
     replay_page,
 )
-from service.oversight.views import EventView, get_event
-from service.oversight.wanted import EventFilter
 
 
 class DiscardRequest(Struct, frozen=True, forbid_unknown_fields=True):

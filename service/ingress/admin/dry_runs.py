@@ -6,23 +6,24 @@ from litestar import Controller, post
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
-from service.dry_runs import (
+from service.errors import ConfigError
+from service.events import ChangeType, RecordRef
+from service.ingress.admin.dependencies import AdminDependencies, Dependencies
+from service.ingress.admin.problems import FieldError, ValidationProblem, invalid
+from service.management.dry_run import (
     LAST_EVENTS_MAX,
+    Candidate,
     DryRun,
+    DryRunner,
     RulebookComparison,
     dry_run_record,
     dry_run_subject,
-    synthetic_event,
 )
-from service.errors import ConfigError
-from service.events import ChangeType, RecordRef
-from service.ingress.admin.parts import AdminDependencies, Dependencies
-from service.ingress.admin.problems import FieldError, ValidationProblem, invalid
-from service.oversight.trying import Candidate, DryRunner
+from service.management.stored_events import synthetic_event
 from service.rules import Rulebook, Subject
-from service.rules.compiling import actions_by_name, compile_rule
-from service.rules.examples import read_raw, read_record
-from service.rules.language import RuleType
+from service.rules.compiler.rule import actions_by_name, compile_rule
+from service.rules.rule_tests import read_raw, read_record
+from service.rules.syntax import RuleType
 
 
 class RecordLookup(Struct, frozen=True, forbid_unknown_fields=True):

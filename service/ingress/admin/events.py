@@ -7,13 +7,12 @@ from litestar import Controller, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Struct
 
+from service.ingress.admin.dependencies import Caller, Dependencies, RawParameter, visibility_for
 from service.ingress.admin.paging import After, LimitParameter
-from service.ingress.admin.parts import Caller, Dependencies
-from service.ingress.admin.sights import RawParameter, visibility_for
-from service.oversight.listing import EventPage, MatchedPage, list_events, search_events
-from service.oversight.replaying import BulkRequest, EventChange, EventChangePage, replay_event, replay_page
-from service.oversight.views import EventView, get_event
-from service.oversight.wanted import EventFilter, State
+from service.management.event_filter import EventFilter, State
+from service.management.event_search import EventPage, MatchedPage, list_events, search_events
+from service.management.event_view import EventView, get_event
+from service.management.replay import BulkRequest, EventChange, EventChangePage, replay_event, replay_page
 
 TextFilter = Annotated[str | None, QueryParameter(max_length=300)]
 RecordFilter = Annotated[

@@ -23,8 +23,8 @@ from service.errors import (
     TransientError,
     WaybillError,
 )
-from service.ingress.answers import SECURITY_HEADERS
-from service.ingress.problems import MEDIA_TYPE
+from service.ingress.http.problems import MEDIA_TYPE
+from service.ingress.http.responses import SECURITY_HEADERS
 
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 _MISSING = re.compile(r"Missing required query parameter '(\w+)'")

@@ -3,11 +3,10 @@
 from litestar import Controller, delete, get, post
 from litestar.params import FromPath
 
+from service.ingress.admin.dependencies import Caller, Dependencies, RawParameter, visibility_for
 from service.ingress.admin.events import TextFilter
 from service.ingress.admin.paging import After, LimitParameter
-from service.ingress.admin.parts import Caller, Dependencies
-from service.ingress.admin.sights import RawParameter, visibility_for
-from service.oversight.quarantine import (
+from service.management.quarantine import (
     Deleted,
     QuarantinedView,
     QuarantinePage,

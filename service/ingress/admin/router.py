@@ -8,23 +8,27 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
 from service.errors import ConfigError, Rejection, WaybillError
+from service.ingress.admin.auth import TokenAuth, caller_of
+from service.ingress.admin.auth_log import AuthFailureLog
 from service.ingress.admin.conditions import RuleConditions
+from service.ingress.admin.dead_letters import DeadLetters
+from service.ingress.admin.dependencies import AdminDependencies
 from service.ingress.admin.dry_runs import DryRuns
-from service.ingress.admin.oversight import OVERSIGHT
-from service.ingress.admin.parts import AdminDependencies
+from service.ingress.admin.erasure import Erasure
+from service.ingress.admin.events import Events
+from service.ingress.admin.paging import reject_unknown_query_parameters
 from service.ingress.admin.problems import (
     handle_admin_http_error,
     handle_config_error,
     handle_malformed,
     handle_store_error,
 )
-from service.ingress.admin.queries import reject_unknown_query_parameters
-from service.ingress.admin.refused_calls import AuthFailureLog
+from service.ingress.admin.quarantine import QuarantinedDeliveries
 from service.ingress.admin.rule_actions import RuleActions
 from service.ingress.admin.rule_types import RuleTypes
 from service.ingress.admin.rulebook import RulebookVersions
 from service.ingress.admin.rules import Rules
-from service.ingress.admin.tokens import TokenAuth, caller_of
+from service.ingress.admin.status import Fleet, PlatformAccounts, Sources
 
 PATH = "/api/v1"
 
@@ -38,7 +42,13 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     RuleActions,
     RulebookVersions,
     DryRuns,
-    *OVERSIGHT,
+    Events,
+    DeadLetters,
+    QuarantinedDeliveries,
+    Sources,
+    PlatformAccounts,
+    Fleet,
+    Erasure,
 )
 
 _HANDLERS: dict[int | type[Exception], Any] = {

@@ -7,10 +7,10 @@ from litestar import Controller, get
 from litestar.params import FromPath
 
 from service.actions import Action
+from service.ingress.admin.dependencies import Dependencies
 from service.ingress.admin.paging import Page
-from service.ingress.admin.parts import Dependencies
 from service.ingress.admin.problems import not_found
-from service.rules.describing import RuleTypeDescription, list_rule_types
+from service.rules.rule_types import RuleTypeDescription, list_rule_types
 
 
 class RuleTypes(Controller):

@@ -8,19 +8,13 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Struct
 
 from service.errors import Rejection
-from service.ingress.admin.edits import current_rules
+from service.ingress.admin.dependencies import Caller, Dependencies
 from service.ingress.admin.paging import After, LimitParameter, Page, page_of
-from service.ingress.admin.parts import Caller, Dependencies
+from service.ingress.admin.rule_changes import current_rules
 from service.ingress.admin.rules import IfMatch, RuleView, rule_headers, views
-from service.oversight.rulebooks import (
-    Publication,
-    apply_rules,
-    get_rulebook,
-    list_publications,
-    rollback_rulebook,
-)
+from service.management.rulebook import Publication, apply_rules, get_rulebook, list_publications, rollback_rulebook
 from service.rules import Rule
-from service.rules.comparing import RuleDiff, diff_rulebooks
+from service.rules.rulebook_diff import RuleDiff, diff_rulebooks
 
 
 class RulebookView(Struct, frozen=True):

@@ -7,14 +7,20 @@ from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from msgspec import Struct, structs
 
 from service.events import ChangeType
-from service.ingress.admin.edits import RuleChangeRequest, add_rule, change_rule, current_rules, find_rule
-from service.ingress.admin.etags import etag_of
+from service.ingress.admin.dependencies import Caller, Dependencies
 from service.ingress.admin.paging import After, LimitParameter, Page, page_of
-from service.ingress.admin.parts import Caller, Dependencies
 from service.ingress.admin.problems import id_mismatch
+from service.ingress.admin.rule_changes import (
+    RuleChangeRequest,
+    add_rule,
+    change_rule,
+    current_rules,
+    etag_of,
+    find_rule,
+)
 from service.rules import Rule
-from service.rules.document import Document
-from service.rules.language import RuleType
+from service.rules.rulebook_document import Document
+from service.rules.syntax import RuleType
 
 Origin = Literal["file", "api"]
 IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", description="the ETag that was read, or *")]

@@ -10,7 +10,7 @@ from service.dev.foreign_store import OWN_KEYS, check_foreign_store
 from service.errors import ConfigError
 from service.settings import Settings
 from service.store import open_store
-from tests.service.store.givens import make_event
+from tests.service.store.builders import make_event
 
 MakeSettings = Callable[..., Settings]
 PREFIXES = pytest.mark.parametrize("own", [{}, OWN_KEYS], ids=["installation", "earlier dev"])

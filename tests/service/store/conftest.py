@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.dev.embedded import EmbeddedValkey, start_valkey
+from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
 
 StartServer = Callable[..., EmbeddedValkey]
 

@@ -18,11 +18,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from service.errors import LeaseLost, PermanentError
 from service.settings import load_settings
 from service.store import DecisionWrite, IngestRequest, Job, JobEnd, LaneStep, NextEvent, SettlementWrite, Store
-from service.store.outputs import EmittedEvent, Output, StreamEntry
-from service.store.packing import split_ended
-from service.store.replay import Replay
+from service.store.management.replay import Replay
+from service.store.queue.outputs import EmittedEvent, Output, StreamEntry
+from service.store.queue.serialization import split_ended
 from tests.examples import examples
-from tests.service.store.givens import WINDOW_MS, ask_server, decision, make_event, settlement
+from tests.service.store.builders import WINDOW_MS, ask_server, decision, make_event, settlement
 
 pytestmark = pytest.mark.store
 

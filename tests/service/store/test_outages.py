@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from service.dev.embedded import EmbeddedValkey
+from service.dev.embedded_valkey import EmbeddedValkey
 from service.errors import StoreUnavailable
 from service.store import IngestResult, Store
-from tests.service.store.givens import WINDOW_MS, ids_in_lanes, make_arrivals, make_event, store_on, take_one
+from tests.service.store.builders import WINDOW_MS, ids_in_lanes, make_arrivals, make_event, store_on, take_one
 from tests.waiting import PATIENCE_SECONDS
 
 OwnValkey = Callable[..., EmbeddedValkey]

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from msgspec import structs
 
-from service.dev.embedded import EmbeddedValkey, start_valkey
+from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
 from service.errors import ConfigError, StoreUnavailable
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.settings import Settings

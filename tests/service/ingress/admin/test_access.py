@@ -13,7 +13,7 @@ from service.actions import load_actions
 from service.config import AdminConfig, AdminToken, Role
 from service.errors import ConfigError
 from service.ingress.admin import AdminDependencies, admin_router
-from service.ingress.admin.refused_calls import BURST_SECONDS, LINES_PER_SECOND
+from service.ingress.admin.auth_log import BURST_SECONDS, LINES_PER_SECOND
 from service.ingress.admin.router import CONTROLLERS
 from service.metrics.families import ADMIN_DENIED
 from service.secrets import SecretRef

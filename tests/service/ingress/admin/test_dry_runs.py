@@ -7,9 +7,9 @@ import pytest
 from msgspec import Struct
 
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
+from service.http_client import HttpClient
 from service.ingress.admin import AdminDependencies
-from service.outbound import HttpClient
-from service.platforms.pack_cloud import PackCloud
+from service.platforms.pack_cloud.connector import PackCloud
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
 from service.store import Store

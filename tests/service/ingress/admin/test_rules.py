@@ -12,8 +12,8 @@ from service.ingress.admin import AdminDependencies
 from service.ingress.admin.problems import pointer_of
 from service.rules.publishing import publish_file_rules
 from service.store import Store
-from tests.service.rule_samples import rules_of
-from tests.service.test_rules_monsters import HARMLESS, MONSTERS, SECONDS_MAX
+from tests.service.rules.rule_samples import rules_of
+from tests.service.rules.test_hostile_rules import HARMLESS, MONSTERS, SECONDS_MAX
 
 from .conftest import Answer, Api, Lines
 

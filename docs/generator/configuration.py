@@ -1,0 +1,169 @@
+"""The configuration reference: every variable of a process, and every struct of waybill.yaml with its fields."""
+
+import re
+import types
+from collections.abc import Iterator, Sequence
+from inspect import getdoc
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import msgspec
+from msgspec import NODEFAULT, Meta, Struct
+from msgspec.structs import FieldInfo
+
+from service.config import Config
+from service.secrets import SecretRef
+from service.settings import PREFIX, Settings, describe_setting
+
+Shape = Any
+"""A type as it stands in an annotation; unions and Annotated have no type of their own."""
+
+INTRODUCTION = """\
+# Configuration reference
+
+Made from the structs by `python -m docs.generator`. `waybill check` reads everything and says what is wrong, where,
+and how to mend it; an unknown name is a mistake.
+
+## Variables of a process
+
+| variable | default | form | meaning |
+|---|---|---|---|
+"""
+
+FILE = """
+## waybill.yaml
+
+What an operator thinks about. A secret is never written here: `secret` in the tables is `{env: NAME}` or
+`{file: /absolute/path}`. What has no default has to be given. How platforms are connected:
+[platforms.md](platforms.md),
+[custom-platform.md](custom-platform.md); how senders prove themselves: [senders.md](senders.md); what rules can say:
+[rules.md](rules.md).
+"""
+
+OF_THE_PROCESS = {"path", "warnings"}
+"""Fields of Config that nobody writes."""
+
+NAMED = {str: "text", int: "whole number", float: "number", bool: "true or false", SecretRef: "secret", Any: "any"}
+
+
+def configuration_page() -> str:
+    """Make docs/configuration.md."""
+    variables = "\n".join(_variable(field) for field in msgspec.structs.fields(Settings))
+    sections = [field for field in msgspec.structs.fields(Config) if field.name not in OF_THE_PROCESS]
+    rows = "\n".join(_row(field) for field in sections)
+    structs = "\n".join(_struct(struct) for struct in _reach([field.type for field in sections]))
+    table = f"| section | form | default | meaning |\n|---|---|---|---|\n{rows}\n"
+    return f"{INTRODUCTION}{variables}\n{FILE}\n{table}\n{structs}"
+
+
+def _variable(field: FieldInfo) -> str:
+    meaning, _, default = describe_setting(field.name).rpartition(" (default ")
+    shown = default.removesuffix(")").strip("'")
+    name = f"`{PREFIX}{field.name.upper()}`"
+    return f"| {name} | {f'`{shown}`' if shown else 'empty'} | {_cell(_form(field.type))} | {_cell(meaning)} |"
+
+
+def _struct(struct: type[Struct]) -> str:
+    head = f"### {_title(struct)}\n\n{_documented(struct)}\n"
+    own = list(_rows(struct))
+    if not own:
+        return head
+    table = "\n".join(["| field | form | default | meaning |", "|---|---|---|---|", *own])
+    return f"{head}\n{table}\n"
+
+
+def _rows(struct: type[Struct]) -> Iterator[str]:
+    tag = struct.__struct_config__.tag
+    if tag is not None:
+        yield f"| `{struct.__struct_config__.tag_field}` | `{tag}` | | |"
+    for field in msgspec.structs.fields(struct):
+        yield _row(field)
+
+
+def _row(field: FieldInfo) -> str:
+    cells = (f"`{field.encode_name}`", _cell(_form(field.type)), _default(field), _cell(_meta_description(field.type)))
+    return f"| {' | '.join(cells)} |"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default_factory is not NODEFAULT:
+        return "empty"
+    if field.default is NODEFAULT:
+        return ""
+    if field.default is None:
+        return "left out"
+    if isinstance(field.default, Struct):
+        tag = field.default.__struct_config__.tag
+        return f"`{tag}`" if tag else "empty"
+    shown = msgspec.json.encode(field.default).decode().strip('"')
+    return f"`{shown}`" if shown not in {"", "[]", "{}"} else "empty"
+
+
+def _form(shape: Shape) -> str:
+    """Say in words what may stand there."""
+    inner, origin = _bare(shape), get_origin(_bare(shape))
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in get_args(inner))
+    if origin in {Union, types.UnionType}:
+        forms = [_form(member) for member in get_args(inner) if member is not type(None)]
+        return " or ".join(dict.fromkeys(forms))
+    if origin in {tuple, list, frozenset}:
+        return f"list of: {_form(get_args(inner)[0])}"
+    if origin is dict:
+        return f"by name: {_form(get_args(inner)[1])}"
+    if isinstance(inner, type) and issubclass(inner, Struct) and inner is not SecretRef:
+        return f"[{_title(inner)}](#{_anchor(_title(inner))})"
+    return NAMED[inner] + _bounds(shape)
+
+
+def _bounds(shape: Shape) -> str:
+    metas = getattr(shape, "__metadata__", ())
+    signs = (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than"))
+    bounds = [
+        f"{words} {value:,}" for meta in metas for sign, words in signs if (value := getattr(meta, sign)) is not None
+    ]
+    return f", {', '.join(bounds)}" if bounds else ""
+
+
+def _meta_description(shape: Shape) -> str:
+    """Give what a Meta of the type says, inside unions and lists too."""
+    metas = [meta for meta in getattr(shape, "__metadata__", ()) if isinstance(meta, Meta) and meta.description]
+    if metas:
+        return metas[0].description or ""
+    return next((description for member in get_args(_bare(shape)) if (description := _meta_description(member))), "")
+
+
+def _reach(shapes: Sequence[Shape]) -> list[type[Struct]]:
+    """Give every struct that can stand below `shapes`, in the order they are met."""
+    met: dict[type[Struct], None] = {}
+    waiting = list(shapes)
+    while waiting:
+        shape = _bare(waiting.pop(0))
+        if isinstance(shape, type) and issubclass(shape, Struct):
+            if shape is not SecretRef and shape not in met:
+                met[shape] = None
+                waiting += [field.type for field in msgspec.structs.fields(shape)]
+        else:
+            waiting += get_args(shape) if get_origin(shape) is not Literal else ()
+    return list(met)
+
+
+def _bare(shape: Shape) -> Shape:
+    return _bare(get_args(shape)[0]) if get_origin(shape) is Annotated else shape
+
+
+def _title(struct: type[Struct]) -> str:
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", struct.__name__.removesuffix("Config")).lower()
+    field, tag = struct.__struct_config__.tag_field, struct.__struct_config__.tag
+    return f"{words} ({field}: {tag})" if tag else words
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[^a-z0-9_ -]", "", title).replace(" ", "-")
+
+
+def _documented(struct: type[Struct]) -> str:
+    return getdoc(struct) or ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,19 @@
+"""Writes dashboards and alerts into helm/."""
+
+from pathlib import Path
+
+from helm.dashboards.generator.alerts import loki_rules, prometheus_rules
+from helm.dashboards.generator.grafana import loki_board, victorialogs_board
+
+FILES = {
+    "dashboards/waybill-loki.json": loki_board,
+    "dashboards/waybill-victorialogs.json": victorialogs_board,
+    "alerts/prometheus.yaml": prometheus_rules,
+    "alerts/loki.yaml": loki_rules,
+}
+
+if __name__ == "__main__":
+    for name, make in FILES.items():
+        path = Path("helm") / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(make(), encoding="utf-8")

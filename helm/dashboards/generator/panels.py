@@ -1,0 +1,186 @@
+"""The one list of panels: what an operator wants to see, from the front door to a single event."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from helm.dashboards.generator.questions import (
+    Count,
+    ErrorEvents,
+    Levels,
+    Lines,
+    LogQuery,
+    Max,
+    NonJsonLines,
+    Quantile,
+    Ratio,
+    Sum,
+    Where,
+)
+
+PanelKind = Literal["lines", "bars", "number", "gauges", "table", "feed"]
+
+DELIVERY, ATTEMPT, FETCH, ACTION, QUEUE = (
+    "delivery.received",
+    "attempt.finished",
+    "record.fetched",
+    "action.finished",
+    "queue.sampled",
+)
+ENDED = Where("outcome", "=~", "matched|unmatched|unchanged|resolved|ignored|dead_lettered")
+DECIDED = Where("outcome", "=~", "matched|unmatched")
+REJECTED = Where("delivery_status", "=", "rejected")
+RETRIED = Where("outcome", "=", "retried")
+DEAD = Where("outcome", "=", "dead_lettered")
+ERROR = Where("outcome", "=", "error")
+
+
+class Panel(Struct, frozen=True):
+    """One panel. `red` is the value from which it turns red; several questions are drawn into one."""
+
+    title: str
+    kind: PanelKind
+    questions: tuple[LogQuery, ...]
+    unit: str = "short"
+    red: float | None = None
+    meaning: str = ""
+
+
+class Row(Struct, frozen=True):
+    """Panels that belong together."""
+
+    title: str
+    panels: tuple[Panel, ...]
+
+
+INGRESS = Row(
+    "Ingress",
+    (
+        Panel("Deliveries per second", "lines", (Count(DELIVERY, ("source_name",), rate=True),), "reqps"),
+        Panel("Deliveries by status", "bars", (Count(DELIVERY, ("delivery_status",)),)),
+        Panel("Response time p50", "number", (Quantile(0.5, DELIVERY, "duration_ms"),), "ms"),
+        Panel("Response time p99", "lines", (Quantile(0.99, DELIVERY, "duration_ms", ("source_name",)),), "ms"),
+        Panel(
+            "5xx rate",
+            "number",
+            (Ratio(Count(DELIVERY, where=(Where("http_status", ">=", 500),)), Count(DELIVERY)),),
+            "percentunit",
+            0.01,
+            "Our own faults; the sender comes again.",
+        ),
+        Panel("Rejected, by reason", "bars", (Count(DELIVERY, ("source_name", "reason"), (REJECTED,)),)),
+        Panel(
+            "Duplicates", "bars", (Count(DELIVERY, ("source_name",), (Where("delivery_status", "=", "duplicate"),)),)
+        ),
+    ),
+)
+IN_THE_QUEUE = Row(
+    "Queue",
+    (
+        Panel("Jobs: due", "lines", (Max(QUEUE, "due"),)),
+        Panel("Jobs: deferred and running", "lines", (Max(QUEUE, "deferred"), Max(QUEUE, "running"))),
+        Panel("Oldest pending event", "number", (Max(QUEUE, "oldest_age_ms", 1_000),), "s", 300),
+        Panel("Dead letters", "number", (Max(QUEUE, "dead_letters", span="range"),), red=1),
+        Panel("Workers alive", "number", (Max(QUEUE, "workers"),)),
+        Panel("Store memory", "lines", (Max(QUEUE, "memory_bytes"),), "bytes"),
+        Panel("Queue wait p95", "lines", (Quantile(0.95, ATTEMPT, "queue_wait_ms"),), "ms"),
+        Panel(
+            "End-to-end latency p95",
+            "lines",
+            (Quantile(0.95, ATTEMPT, "e2e_ms", ("source_name",), (ENDED,)),),
+            "ms",
+        ),
+    ),
+)
+ATTEMPTS = Row(
+    "Attempts",
+    (
+        Panel("Attempts by outcome", "bars", (Count(ATTEMPT, ("outcome",)),)),
+        Panel("Retries by error", "bars", (Count(ATTEMPT, ("error_kind",), (RETRIED,)),)),
+        Panel("Attempts per event", "gauges", (Count(ATTEMPT, ("attempt",), (DECIDED,), "range"),)),
+        Panel("Events dead-lettered", "number", (Count(ATTEMPT, (), (DEAD,), "range"),), red=1),
+        Panel(
+            "Events dead-lettered by source and error",
+            "bars",
+            (Count(ATTEMPT, ("source_name", "error_kind"), (DEAD,)),),
+        ),
+    ),
+)
+PLATFORMS = Row(
+    "Platforms",
+    (
+        Panel("Platform response time p95", "lines", (Quantile(0.95, FETCH, "duration_ms", ("platform",)),), "ms"),
+        Panel("Platform errors by status", "bars", (Count(FETCH, ("platform", "http_status"), (ERROR,)),)),
+        Panel("Platform errors by kind", "bars", (Count(FETCH, ("platform", "error_kind"), (ERROR,)),)),
+        Panel("429 responses", "bars", (Count(FETCH, ("platform",), (Where("http_status", "=", 429),)),)),
+    ),
+)
+RULES = Row(
+    "Rules",
+    (
+        Panel("Effects per rule", "bars", (Count(ACTION, ("rule_id",)),)),
+        Panel("Rules matched per attempt", "lines", (Ratio(Sum(ATTEMPT, "rules_matched"), Count(ATTEMPT)),)),
+        Panel("Effects by outcome", "bars", (Count(ACTION, ("action_type", "outcome")),)),
+        Panel("Effect duration p95", "lines", (Quantile(0.95, ACTION, "duration_ms", ("action_type",)),), "ms"),
+        Panel("Rules with result unknown or error", "lines", (Ratio(Sum(ATTEMPT, "rules_unknown"), Count(ATTEMPT)),)),
+    ),
+)
+ERRORS = Row(
+    "Errors",
+    (
+        Panel("Top errors", "table", (ErrorEvents(),)),
+        Panel("Log lines by level", "bars", (Levels(),)),
+        Panel("Log lines that are not JSON", "number", (NonJsonLines(),), red=1),
+        Panel(
+            "Admin API: denied calls",
+            "bars",
+            (Count("admin.denied", ("reason", "client_host")),),
+            meaning="Lines of calls without a known token, or beyond its role; of many a second, one.",
+        ),
+        Panel(
+            "Errors and warnings",
+            "feed",
+            (
+                Lines(
+                    (
+                        "level",
+                        "message",
+                        "source_name",
+                        "delivery_status",
+                        "outcome",
+                        "reason",
+                        "error_kind",
+                        "event_id",
+                    ),
+                    (Where("level", "=~", "warning|error|critical"),),
+                ),
+            ),
+        ),
+    ),
+)
+ONE_EVENT = Row(
+    "Single event",
+    (
+        Panel(
+            "Event log",
+            "feed",
+            (
+                Lines(
+                    (
+                        "message",
+                        "delivery_status",
+                        "outcome",
+                        "attempt",
+                        "operation",
+                        "rule_id",
+                        "duration_ms",
+                        "error_kind",
+                    ),
+                    (Where("event_id", "=", "$event_id"),),
+                ),
+            ),
+        ),
+    ),
+)
+
+ROWS = (INGRESS, IN_THE_QUEUE, ATTEMPTS, PLATFORMS, RULES, ERRORS, ONE_EVENT)

@@ -1,0 +1,121 @@
+"""`waybill check`: is everything that was configured fit to start with? Looks at all of it, starts nothing."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from service.actions import load_actions
+from service.config.loading import Config, read_config
+from service.errors import ConfigError, PermanentError
+from service.http_client import HttpClient
+from service.platforms import build_platforms
+from service.rules import RuleFile, check_sources, find_rule_files, read_rule_files
+from service.settings import Settings, load_settings
+from service.ssrf_guard import SsrfGuard, parse_cidrs
+from service.store import Store
+
+EXIT_INVALID = 2
+
+
+@click.command()
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file to check, instead of WAYBILL_CONFIG.",
+)
+def check(path: Path | None) -> None:
+    """Check settings, waybill.yaml, secrets and rule files without starting anything."""
+    mistakes: list[ConfigError] = []
+    try:
+        settings = load_settings(os.environ)
+    except ConfigError as error:
+        mistakes.append(error)
+        settings = Settings(config=os.environ.get("WAYBILL_CONFIG", Settings().config))
+    path = path or Path(settings.config)
+    reading = read_config(path, os.environ)
+    mistakes.extend(reading.mistakes)
+    mistakes.extend(_check_settings(settings))
+    if reading.config is not None:
+        mistakes.extend(_check_beyond(reading.config, settings, os.environ))
+    for mistake in mistakes:
+        click.echo(f"waybill: {mistake}", err=True)
+    if mistakes:
+        click.echo(f"{path}: {len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}", err=True)
+        sys.exit(EXIT_INVALID)
+
+
+def _check_settings(settings: Settings) -> Iterator[ConfigError]:
+    """Try what is built from the settings alone: the networks, and the store's address; nothing is connected."""
+    try:
+        parse_cidrs(settings.trusted_proxies)
+    except ConfigError as error:
+        yield error
+    try:
+        asyncio.run(Store(settings).close())
+    except ConfigError as error:
+        yield error
+
+
+def _check_beyond(config: Config, settings: Settings, environ: Mapping[str, str]) -> Iterator[ConfigError]:
+    """Try what is built from the file: the connectors and the rules; tell what was found."""
+    try:
+        asyncio.run(_try_platforms(config, settings, environ))
+    except ConfigError as error:
+        yield error
+    files: tuple[RuleFile, ...] = ()
+    try:
+        files = read_rule_files(find_rule_files(config.rules, config.path.parent), load_actions())
+        check_sources(files, config.sources)
+    except ConfigError as error:
+        yield error
+    for line in describe_config(config, files):
+        click.echo(line)
+
+
+async def _try_platforms(config: Config, settings: Settings, environ: Mapping[str, str]) -> None:
+    async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
+        build_platforms(config.platforms, environ, outbound)
+
+
+def describe_config(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str]:
+    """Say in lines what was found."""
+    for name, platform in config.platforms.items():
+        yield f"platform  {name}  {platform.__struct_config__.tag}"
+    for name, source in config.sources.items():
+        parts: list[str] = []
+        if source.verify is not None:
+            scheme, envelope = (part.__struct_config__.tag for part in (source.verify, source.envelope))
+            parts.append(f"verified by {scheme}, envelope {envelope}")
+        if source.poll is not None:
+            parts.append(f"polled for each {source.poll.record} every {source.poll.every}")
+        yield f"source    {name}  on {source.platform}, {'; '.join(parts)}"
+    for file in files:
+        for rule in file.rules:
+            yield f"rule      {rule.id}  {rule.type}, in {file.path}"
+    for warning in (*config.warnings, *_unreachable(config, files)):
+        yield f"warning   {warning}"
+
+
+def _unreachable(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str]:
+    """Find the actions whose every call would be refused, since their URL names an address of our own network."""
+    guard = SsrfGuard(config.outbound.allow_private_hosts)
+    for file in files:
+        for rule in file.rules:
+            for action in rule.actions:
+                try:
+                    guard.check_literal(_host(action.get("url", "")))
+                except PermanentError as error:
+                    yield f"{file.path}: {rule.id}.{action['id']}: {error}"
+
+
+def _host(url: object) -> str:
+    try:
+        return urlsplit(str(url)).hostname or ""
+    except ValueError:
+        return ""  # its calls end as dead letters, invalid_url

@@ -1,0 +1,99 @@
+"""`waybill rules dry-run`: what rules would say, without acting: of a stored event, a record, or the last events.
+
+The command `rules` itself is completed here, by what asks an installation; rules know of none.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import msgspec
+from msgspec import Struct
+
+from service.actions import load_actions
+from service.cli.admin_client import AdminClient
+from service.cli.connection import ConnectionOptions, connection_options, run_with_client
+from service.cli.dry_run_output import format_comparison, format_dry_run
+from service.cli.rulebook import apply, diff, export, history, list_rules, rollback, show
+from service.cli.rules_test import rules_test
+from service.errors import ConfigError
+from service.events import RecordRef
+from service.management.dry_run import LAST_EVENTS_MAX, Candidate, DryRun, RulebookComparison
+from service.rules import read_rule_files
+from service.rules.commands import rules
+
+EXIT_DIFFERENT = 1
+
+
+class RuleSelection(Struct, frozen=True):
+    """What to judge, and by which rules."""
+
+    event: str | None
+    record: str | None
+    last: int | None
+    files: Sequence[Path]
+    version: str | None
+
+
+@click.command(name="dry-run")
+@click.option("--event", default=None, help="The id of a stored event; its record is fetched now.")
+@click.option("--record", default=None, help="A record to fetch now: ACCOUNT:KIND:ID, as pack:purchase_order:1.")
+@click.option(
+    "--last", type=click.IntRange(1, LAST_EVENTS_MAX), help="Compare with the rules in force over so many events."
+)
+@click.option(
+    "--rules", "files", multiple=True, type=click.Path(path_type=Path, dir_okay=False), help="Rule files to try."
+)
+@click.option("--version", default=None, help="A former version to try; by default the one in force.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@connection_options
+def dry_run(
+    event: str | None,
+    record: str | None,
+    last: int | None,
+    files: tuple[Path, ...],
+    version: str | None,
+    *,
+    as_json: bool,
+    connection: ConnectionOptions,
+) -> None:
+    """Judge without acting. With --last, exits with 1 if anything would be otherwise."""
+    if sum(item is not None for item in (event, record, last)) != 1:
+        raise click.UsageError("give exactly one of --event, --record and --last")
+    selection = RuleSelection(event, record, last, files, version)
+    candidate = _candidate(selection)
+    found = run_with_client(connection, lambda client: _run(client, candidate, selection))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found)))
+    else:
+        for line in format_dry_run(found) if isinstance(found, DryRun) else format_comparison(found):
+            click.echo(line)
+    if isinstance(found, RulebookComparison) and found.differences:
+        sys.exit(EXIT_DIFFERENT)
+
+
+def _candidate(selection: RuleSelection) -> Candidate:
+    if not selection.files:
+        return Candidate(version=selection.version)
+    read = read_rule_files(selection.files, load_actions())
+    return Candidate(rules=[rule for file in read for rule in file.rules])
+
+
+async def _run(client: AdminClient, candidate: Candidate, selection: RuleSelection) -> DryRun | RulebookComparison:
+    if selection.last is not None:
+        return await client.compare_rules(candidate, selection.last)
+    if selection.event is not None:
+        return await client.dry_run_event(candidate, selection.event)
+    return await client.dry_run_record(candidate, _ref(selection.record or ""))
+
+
+for command in (rules_test, apply, show, list_rules, history, diff, rollback, export, dry_run):
+    rules.add_command(command)
+
+
+def _ref(text: str) -> RecordRef:
+    parts = text.split(":", 2)
+    if len(parts) != 3 or not all(parts):
+        raise ConfigError("--record", f"{text[:100]!r} is no record", "write ACCOUNT:KIND:ID, as pack:purchase_order:1")
+    return RecordRef(*parts)

@@ -1,0 +1,130 @@
+"""What a platform's delivery looks like, made of an event's name and a record's id. Pure.
+
+The shapes are those the connectors read; for a custom envelope its own pointers say where everything stands.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from service.config import PlatformConfig, SourceConfig
+from service.config.platforms import FlowRetailConfig, OpenFoodNetworkConfig, PackCloudConfig
+from service.envelopes import CustomEnvelope, PlatformEnvelope, StandardWebhooksEnvelope
+from service.envelopes.cloudevents import STRUCTURED
+from service.envelopes.pointer_envelope import RecordOverride
+from service.envelopes.pointers import parse_pointer
+
+
+class SampleDelivery(Struct, frozen=True):
+    """A delivery to be signed: its body, and the headers that tell what the body does not."""
+
+    body: bytes
+    headers: Mapping[str, str] = {}
+
+
+class SampleRequest(Struct, frozen=True):
+    """What is to be told: `event` in the sender's words, the record's `id`, this event's own id, and the moment."""
+
+    event: str
+    id: str
+    event_id: str
+    at: str
+
+
+def render(request: SampleRequest, source: SourceConfig, platform: PlatformConfig) -> SampleDelivery:
+    """Make a delivery as the source's sender would."""
+    envelope = source.envelope
+    if isinstance(envelope, CustomEnvelope):
+        return _by_pointers(request, envelope)
+    if isinstance(envelope, PlatformEnvelope):
+        return SampleDelivery(msgspec.json.encode(_by_platform(request, platform)))
+    if isinstance(envelope, StandardWebhooksEnvelope):
+        content: dict[str, Any] = {"type": request.event, "timestamp": request.at, "data": {}}
+        return _with_record(content, envelope.record, "/data/id", request)
+    return _with_record(_cloudevent(request), envelope.record, "/subject", request)
+
+
+def _with_record(event: dict[str, Any], place: RecordOverride, usual: str, request: SampleRequest) -> SampleDelivery:
+    """Put the record's id where the source looks for it, and its kind if the type does not name it."""
+    if place.kind is not None and place.kind.startswith("/"):
+        _put(event, parse_pointer(place.kind), _name_of(_kind_of(request), place.kinds))
+    _put(event, parse_pointer(place.id or usual), request.id)
+    return SampleDelivery(msgspec.json.encode(event), {"content-type": STRUCTURED} if "specversion" in event else {})
+
+
+def _by_platform(request: SampleRequest, platform: PlatformConfig) -> dict[str, Any]:
+    match platform:
+        case PackCloudConfig():
+            return {
+                "event_code": request.event,
+                "id": request.event_id,
+                "organization_id": platform.organization_id,
+                "occurred_at": request.at,
+                "data": {"id": request.id},
+            }
+        case OpenFoodNetworkConfig():
+            data = {"order": {"number": request.id}}
+            return {"id": request.event_id, "at": request.at, "event": request.event, "data": data}
+        case FlowRetailConfig():
+            noun = "purchaseOrder" if request.event.startswith("PURCHASE") else "customer"
+            return {"action": request.event, "tenant": {"Uid": platform.tenant_uid}, noun: {"Uid": request.id}}
+        case _:  # Pexip Engage: a custom platform has no envelope of its own
+            entity, _, event_type = request.event.partition(".")
+            key = "callbackRequest" if entity == "Callback Request" else "appointment"
+            data = {"eventType": event_type, key: {"id": request.id, "updatedAt": request.at}}
+            return {"id": request.event_id, "entity": entity, "data": data}
+
+
+def _by_pointers(request: SampleRequest, envelope: CustomEnvelope) -> SampleDelivery:
+    event: dict[str, Any] = {}
+    kind, place = _kind_of(request), envelope.type
+    values = {
+        envelope.id: request.event_id,
+        place if isinstance(place, str) else None: request.event,
+        envelope.occurred_at: request.at,
+        envelope.record.kind: _name_of(kind, envelope.record.kinds),
+        envelope.record.id: request.id,
+    }
+    for pointer, value in values.items():
+        if pointer is not None and pointer.startswith("/"):
+            _put(event, parse_pointer(pointer), value)
+    body: Any = event
+    if envelope.each is not None:
+        steps = parse_pointer(envelope.each)
+        body = {} if steps else [event]
+        if steps:
+            _put(body, steps, [event])
+    headers = {} if isinstance(place, str) else {place.header.lower(): request.event}
+    return SampleDelivery(msgspec.json.encode(body), headers)
+
+
+def _put(body: dict[str, Any], steps: tuple[str, ...], value: object) -> None:
+    for step in steps[:-1]:
+        body = body.setdefault(step, {})
+    body[steps[-1]] = value
+
+
+def _kind_of(request: SampleRequest) -> str:
+    """`purchase_order.updated` is about a purchase order."""
+    return request.event.partition(".")[0]
+
+
+def _name_of(kind: str, kinds: Mapping[str, str]) -> str:
+    """Give the sender's name of one of our kinds; for a word that is no kind here, the first one that is."""
+    if kind in kinds or not kinds:
+        return kind
+    return next((name for name, ours in kinds.items() if ours == kind), next(iter(kinds)))
+
+
+def _cloudevent(request: SampleRequest) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "id": request.event_id,
+        "source": "/waybill/send",
+        "type": request.event,
+        "time": request.at,
+        "datacontenttype": "application/json",
+        "data": {},
+    }

@@ -1,0 +1,113 @@
+"""Status commands: `waybill store`, `sources`, `workers` and `polls`."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from service.cli.connection import EXIT_FAILED, ConnectionOptions, connection_options, run_with_client
+from service.cli.output import JSON, Columns, print_fields, print_json, print_rows, print_table
+from service.management.event_filter import format_timestamp
+from service.management.status import PollView, SourceView, StoreView, WorkerView
+
+POLL_COLUMNS: Columns[PollView] = {
+    "source": lambda poll: poll.source,
+    "polling": lambda poll: poll.polling,
+    "passes": lambda poll: poll.passes,
+    "records listed": lambda poll: poll.records_listed,
+    "changed": lambda poll: poll.changed,
+    "missed": lambda poll: poll.missed,
+    "due at": lambda poll: poll.due_at,
+    "store": lambda poll: poll.store,
+}
+
+WORKER_COLUMNS: Columns[WorkerView] = {
+    "name": lambda worker: worker.name,
+    "alive": lambda worker: worker.alive,
+    "running": lambda worker: worker.running,
+    "expires at": lambda worker: worker.expires_at,
+    "store": lambda worker: worker.store,
+}
+
+SOURCE_COLUMNS: Columns[SourceView] = {
+    "name": lambda source: source.name,
+    "platform": lambda source: source.platform,
+    "path": lambda source: source.path,
+    "verify": lambda source: source.verify,
+    "secrets": lambda source: source.secrets,
+    "envelope": lambda source: source.envelope,
+    "poll seconds": lambda source: source.poll_seconds,
+    "dedupe hours": lambda source: source.dedupe_hours,
+    "quarantined": lambda source: source.quarantined,
+}
+
+
+@click.command()
+@click.option("--memory/--no-memory", default=True, help="Tell what takes the memory, by looking at every key.")
+@JSON
+@connection_options
+def store(*, memory: bool, as_json: bool, connection: ConnectionOptions) -> None:
+    """Tell how each store fares: what waits, durability, the sweep, and what takes its memory."""
+    for place, view in enumerate(run_with_client(connection, lambda client: client.list_stores(weigh=memory))):
+        if as_json:
+            print_json(view)
+            continue
+        if place:
+            click.echo()
+        print_fields(_fields(view))
+        if view.memory is not None:
+            click.echo()
+            rows = [[kind.name, str(kind.keys), str(kind.bytes)] for kind in view.memory]
+            print_table(["kind", "keys", "bytes"], rows)
+
+
+def _fields(view: StoreView) -> Mapping[str, Any]:
+    queue, sweep = view.queue, view.sweep
+    loss = view.loss_window_seconds
+    return {
+        "store": view.name,
+        "server": view.server,
+        "durability": view.durability if loss is None else f"{view.durability}, may lose {loss:g} s",
+        "memory": f"{queue.memory_bytes} bytes" + (f", {queue.memory_percent} %" if queue.memory_percent else ""),
+        "events": ", ".join(f"{number} {index}" for index, number in view.events.items()),
+        "jobs": f"{queue.due} due, {queue.deferred} deferred, {queue.running} running",
+        "oldest": f"{queue.oldest_age_ms} ms",
+        "workers": queue.workers,
+        "sweep": (
+            f"by {sweep.sweeper or 'nobody'}, last {format_timestamp(sweep.clock_ms) if sweep.clock_ms else 'never'}"
+        ),
+    }
+
+
+@click.command()
+@JSON
+@connection_options
+def polls(*, as_json: bool, connection: ConnectionOptions) -> None:
+    """Tell how the polls stand; the counts are those of the pass under way."""
+    print_rows(
+        run_with_client(connection, lambda client: client.list_polls()),
+        POLL_COLUMNS,
+        as_json=as_json,
+        nothing="no source was polled yet",
+    )
+
+
+@click.command()
+@JSON
+@connection_options
+def workers(*, as_json: bool, connection: ConnectionOptions) -> None:
+    """List the workers by their heartbeats. Exit code 1 if none is alive."""
+    found = run_with_client(connection, lambda client: client.list_workers())
+    print_rows(found, WORKER_COLUMNS, as_json=as_json, nothing="no worker was ever here, or all left in good order")
+    if not any(worker.alive for worker in found):
+        sys.exit(EXIT_FAILED)
+
+
+@click.command()
+@JSON
+@connection_options
+def sources(*, as_json: bool, connection: ConnectionOptions) -> None:
+    """List the configured sources, and how many refused deliveries of each are kept."""
+    found = run_with_client(connection, lambda client: client.list_sources())
+    print_rows(found, SOURCE_COLUMNS, as_json=as_json, nothing="no sources are configured")

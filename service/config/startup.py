@@ -1,0 +1,28 @@
+"""Startup of a process from waybill.yaml: its warnings in the log, and retention extended to the dedupe windows."""
+
+from msgspec import structs
+
+from service.config.checks import redelivery_hours
+from service.config.loading import Config
+from service.log import get_logger
+from service.settings import Settings
+
+
+def log_config_warnings(config: Config) -> None:
+    """Write one line for each warning; each names its path, and none a secret."""
+    log = get_logger()
+    for text in config.warnings:
+        log.warning("config.warning", reason=text)
+
+
+def extend_retention_to_dedupe_windows(settings: Settings, config: Config) -> Settings:
+    """Keep decisions, and with them the ledger of effects, at least as long as any claim.
+
+    A ledger that is gone while its event's claim still stands could not say what a redelivery or a replay finds done.
+    """
+    windows = [
+        source.dedupe_hours or redelivery_hours(source, config.platforms[source.platform])
+        for source in config.sources.values()
+    ]
+    days = max(settings.dedupe_hours, *windows, 0.0) / 24
+    return structs.replace(settings, decision_retention_days=max(settings.decision_retention_days, days))

@@ -1,0 +1,35 @@
+"""/erasures: erase a customer everywhere."""
+
+from typing import Annotated
+
+from litestar import Controller, post
+from litestar.params import JSONBody
+from msgspec import Meta, Struct
+
+from service.ingress.admin.dependencies import Caller, Dependencies
+from service.management.erasure import ErasureReport, erase_customer, erasure_target
+
+PathName = Annotated[str, Meta(min_length=1, max_length=256)]
+
+
+class ErasureRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom to forget: the platform account and its id of the customer. A dry run unless told otherwise."""
+
+    platform: PathName
+    customer_id: PathName
+    dry_run: bool = True
+
+
+class Erasure(Controller):
+    """Erasing what is kept of a person."""
+
+    path = "/erasures"
+    tags = ("Personal data",)
+
+    @post("/", role="admin", status_code=200)
+    async def erase_customer(
+        self, data: JSONBody[ErasureRequest], parts: Dependencies, caller: Caller
+    ) -> ErasureReport:
+        """Erase a customer from every store, or count what that would erase. Ask again while some is in hand."""
+        customer = erasure_target(data.platform, data.customer_id, parts.source_configs, parts.platform_configs)
+        return await erase_customer(parts.named_stores, caller, customer, dry_run=data.dry_run)

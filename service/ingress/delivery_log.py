@@ -1,0 +1,103 @@
+"""One delivery's way through the door, and the one line that tells of it: `delivery.received`, also when refused.
+
+Never the body, a header or a secret. Of the path only a source that there is: anything else may be a token that was
+put in the wrong place, and anyone's guesses should not become sources on a dashboard.
+"""
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any
+
+from structlog.typing import FilteringBoundLogger
+
+from service.events import Delivery, Fact, new_event_id
+from service.ingestion.arrivals import FactOutcome
+from service.ingress.http.responses import primary_outcome
+from service.log import log_info
+from service.metrics.families import DELIVERIES, DELIVERY_ACK_SECONDS
+
+UNKNOWN_SOURCE = "unknown"
+CHARACTERS_MAX = 128
+EVENT_IDS_MAX = 32
+"""How many ids of one delivery its line names; the line is bounded, and the trace id leads to the rest."""
+
+
+class DeliveryLog:
+    """What is known so far of one delivery; `id` becomes the id of its first event, if there is one.
+
+    `delivery` has no body before that is `whole`; `address` is the sender's, and never logged.
+    """
+
+    __slots__ = (
+        "_began", "address", "body_bytes", "delivery", "event_type", "id", "outcomes", "reason", "source", "trace_id",
+        "whole",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self._began = perf_counter()
+        self.id = new_event_id()
+        self.trace_id = self.id
+        self.source = UNKNOWN_SOURCE
+        self.address = ""
+        self.delivery: Delivery | None = None
+        self.whole = False
+        self.event_type: str | None = None
+        self.reason: str | None = None
+        self.body_bytes = 0
+        self.outcomes: Sequence[FactOutcome] = ()
+
+    def set_facts(self, facts: Sequence[Fact]) -> None:
+        """Note what the delivery tells; several facts share the type of the first."""
+        if facts:
+            self.event_type = facts[0].type[:CHARACTERS_MAX]
+            self.reason = facts[0].reason
+
+    def log_accepted(self, http_status: int) -> None:
+        """Write the line of a delivery that was taken in, or rightly ignored."""
+        outcome = primary_outcome(self.outcomes)
+        duration_ms = self._duration_ms()
+        DELIVERIES.inc((self.source, outcome.status, None))
+        DELIVERY_ACK_SECONDS.observe((self.source,), duration_ms / 1000)
+        fields = {
+            "source_name": self.source,
+            "event_type": self.event_type,
+            "delivery_status": outcome.status,
+            "http_status": http_status,
+            "duration_ms": duration_ms,
+            "body_bytes": self.body_bytes,
+            "event_id": outcome.event_id,
+            "trace_id": self.trace_id,
+        }
+        if outcome.status == "ignored" and self.reason is not None:
+            fields["reason"] = self.reason
+        if len(self.outcomes) > 1:
+            fields |= self._several()
+        log_info("delivery.received", fields)
+
+    def count_rejected(self, reason: str) -> None:
+        """Count a delivery that was not taken; `reason` is the stable code."""
+        DELIVERIES.inc((self.source, "rejected", reason))
+
+    def log_rejected(self, log: FilteringBoundLogger, http_status: int, reason: str, *, quarantined: bool) -> None:
+        """Write the line of a delivery that was not taken, and whether it was put aside for a person to look at."""
+        self.count_rejected(reason)
+        log.warning(
+            "delivery.received",
+            source_name=self.source,
+            event_type=self.event_type,
+            delivery_status="rejected",
+            reason=reason,
+            http_status=http_status,
+            duration_ms=self._duration_ms(),
+            body_bytes=self.body_bytes,
+            trace_id=self.trace_id,
+            quarantined=quarantined,
+        )
+
+    def _duration_ms(self) -> float:
+        return round((perf_counter() - self._began) * 1000, 3)
+
+    def _several(self) -> dict[str, Any]:
+        ids = [outcome.event_id for outcome in self.outcomes if outcome.event_id is not None]
+        ignored = sum(outcome.status == "ignored" for outcome in self.outcomes)
+        return {"events": len(self.outcomes), "ignored": ignored, "event_ids": ids[:EVENT_IDS_MAX]}

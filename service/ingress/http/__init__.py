@@ -1,0 +1,1 @@
+"""HTTP of both ports: connection limits, timeouts, responses, problems, health, OpenAPI."""

@@ -1,0 +1,1 @@
+"""Limits of deliveries: rate limits, token buckets, client address."""

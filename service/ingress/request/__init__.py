@@ -1,0 +1,1 @@
+"""Request of a delivery: body, decompression, headers."""

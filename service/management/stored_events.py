@@ -1,0 +1,56 @@
+"""Stored events by id or by time, and synthetic events."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from service.events import EVENT_VERSION, ChangeType, Event, RecordRef, new_event_id
+from service.records import RECORDS
+from service.store import Store
+
+
+async def recent_events(stores: Sequence[Store], events_max: int) -> list[Event]:
+    """The newest stored events about records whose delivery can still be read, newest first.
+
+    Raises:
+        StoreUnavailable: a store does not answer.
+    """
+    ids: list[tuple[int, str, Store]] = []
+    for store in stores:
+        for index in ("ended", "open", "dead"):
+            ids += [(found.at_ms, found.id, store) for found in await store.events.page(index, events_max * 2)]
+    ids.sort(key=lambda item: -item[0])
+    found: list[Event] = []
+    # Twice as many are looked at, since hints and what cannot be read any more do not count.
+    for _, event_id, store in ids[: events_max * 2]:
+        event = await stored_event(store, event_id)
+        if event is not None and event.record.kind in RECORDS:
+            found.append(event)
+        if len(found) == events_max:
+            break
+    return found
+
+
+async def stored_event(store: Store, event_id: str) -> Event | None:
+    """A stored event; what is known of it once its body was dropped is enough.
+
+    Raises:
+        StoreUnavailable: the store does not answer.
+    """
+    shown = await store.events.get(event_id)
+    if shown is None:
+        return None
+    if shown["event"] is not None:
+        return Event(**shown["event"])
+    received = next((line for line in shown["history"] if line["entry"] == "received"), None)
+    if received is None:
+        return None
+    ref = RecordRef(*received["record"].split(":", 2))
+    made = synthetic_event(ref, received["change"], received["source"])
+    return msgspec.structs.replace(made, id=event_id, type=received["type"], occurred_at=received["occurred_at"])
+
+
+def synthetic_event(ref: RecordRef, change: ChangeType, source: str) -> Event:
+    """An event that nobody sent."""
+    name = f"{ref.kind}.{change}"
+    return Event(EVENT_VERSION, new_event_id(), source, name, change, ref, None, {}, None, b"")

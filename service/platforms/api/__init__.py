@@ -1,0 +1,1 @@
+"""HTTP calls to platforms: credentials, token cache, throttle, decoding, error messages."""

@@ -1,0 +1,201 @@
+"""The HTTP room: how an account is asked for anything. What the answer means is `service.platforms.api.responses`."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TypeVar
+from urllib.parse import quote, urlencode
+
+from service.errors import Deferred, PermanentError, TransientError
+from service.http_client import HttpClient, HttpResponse
+from service.platforms.api.coercion import JsonObject, record_version
+from service.platforms.api.credentials import Credentials
+from service.platforms.api.decoding import digest_of
+from service.platforms.api.responses import GONE_STATUSES, RETRYABLE_STATUSES, PlatformResponse, classify_response
+from service.platforms.api.throttle import NO_THROTTLE, Throttle
+from service.platforms.base import CallContext, FetchedRecord
+from service.records import Record, Timestamp
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+T = TypeVar("T")
+
+_UNSAFE_SEGMENTS = frozenset({"", ".", ".."})
+
+
+class ApiClient:
+    """The calls of one account, each through its gate.
+
+    `transient` names further statuses that waiting mends on a read, `gone` further ones that mean 404.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        base_url: str,
+        outbound: HttpClient,
+        credentials: Credentials,
+        *,
+        transient: frozenset[int] = RETRYABLE_STATUSES,
+        gone: frozenset[int] = GONE_STATUSES,
+        gate: Throttle = NO_THROTTLE,
+    ) -> None:
+        self.account = account
+        self._base_url = base_url.rstrip("/")
+        self._outbound = outbound
+        self._credentials = credentials
+        self._transient = (transient | RETRYABLE_STATUSES) - gone
+        self._gone = gone | GONE_STATUSES
+        self._gate = gate
+
+    async def get(
+        self, operation: str, path: str, context: CallContext, headers: Mapping[str, str] = NO_HEADERS
+    ) -> PlatformResponse:
+        """Ask for one thing.
+
+        Raises:
+            TransientError, PermanentError, Held: as `call`.
+        """
+        return await self.call(operation, "GET", path, context, headers=headers, repeatable=True)
+
+    async def call(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        context: CallContext,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        body: bytes | None = None,
+        headers: Mapping[str, str] = NO_HEADERS,
+        repeatable: bool = False,
+    ) -> PlatformResponse:
+        """Make one call; `path` begins with a slash and its ids are quoted, see `segment`.
+
+        Any 2xx to what is not `repeatable` says that it is done, whatever the body: `data` is then what could be read.
+
+        Raises:
+            TransientError: `platform_unavailable`, `platform_rate_limited`, those of decoding and of the way there.
+            PermanentError: `config_unauthorized`, `config_forbidden`, `config_redirected`, `config_wrong_address`,
+                `platform_rejected`, those of decoding and of the way there.
+            Deferred: a limit is reached, or the platform rests.
+        """
+        target = path + ("?" + urlencode(query) if query else "")
+        try:
+            sent = _headers(context, headers, body)
+            return await self._repeated(operation, method, target, sent, body, repeatable=repeatable)
+        except (TransientError, PermanentError, Deferred) as error:
+            error.operation = operation
+            raise
+
+    async def _repeated(
+        self,
+        operation: str,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        *,
+        repeatable: bool,
+    ) -> PlatformResponse:
+        """A call that is let in no more is made once again with new credentials, where there can be new ones."""
+        renewed = False
+        while True:
+            async with self._gate.slot(repeatable=repeatable):
+                permit = await self._credentials.headers()
+                answer = await self._send(method, target, {**headers, **permit}, body)
+                again = not renewed and answer.status == 401 and await self._credentials.refreshable(permit)
+                if not again:
+                    return self._classify(operation, answer, permit, repeatable=repeatable)
+            renewed = True
+
+    def _classify(
+        self, operation: str, answer: HttpResponse, permit: Mapping[str, str], *, repeatable: bool
+    ) -> PlatformResponse:
+        return classify_response(
+            f"{self.account}: {operation}",
+            answer,
+            transient=self._transient if repeatable else RETRYABLE_STATUSES,
+            gone=self._gone,
+            secrets=permit.values(),
+            now=time.time(),
+            body_needed=repeatable,
+        )
+
+    async def _send(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> HttpResponse:
+        settings = self._outbound.settings
+        return await self._outbound.request(
+            method,
+            self._base_url + target,
+            headers=headers,
+            body=body,
+            seconds_max=settings.fetch_timeout_seconds,
+            bytes_max=settings.fetch_bytes_max,
+            guarded=False,
+        )
+
+
+def _headers(context: CallContext, headers: Mapping[str, str], body: bytes | None) -> Mapping[str, str]:
+    sent = {"Accept": "application/json", **headers}
+    if body is not None:
+        sent["Content-Type"] = "application/json"
+    if context.traceparent:
+        sent["traceparent"] = context.traceparent
+    return sent
+
+
+async def fetch_one(
+    calls: ApiClient,
+    operation: str,
+    path: str,
+    context: CallContext,
+    *,
+    asked: str,
+    read: Callable[[PlatformResponse], tuple[JsonObject, Record, Timestamp]],
+    headers: Mapping[str, str] = NO_HEADERS,
+) -> FetchedRecord:
+    """Fetch one record; `read` gives its state without envelope, the record, and when it was last modified.
+
+    Raises:
+        TransientError: as `ApiClient.get`.
+        PermanentError: as `ApiClient.get`; `platform_wrong_record` if another id than `asked` came back.
+    """
+    reply = await calls.get(operation, path, context, headers)
+    if reply.gone:
+        return FetchedRecord(None, {}, None, digest_of({}), reply.status, operation, reply.duration_ms)
+    state, record, modified = read_as(operation, read, reply)
+    if record.id != asked:
+        reason = f"{operation} gave another record"
+        raise PermanentError("platform_wrong_record", reason, http_status=reply.status, operation=operation)
+    return FetchedRecord(
+        record, state, record_version(modified), digest_of(state), reply.status, operation, reply.duration_ms
+    )
+
+
+def read_as(operation: str, read: Callable[[PlatformResponse], T], reply: PlatformResponse) -> T:
+    """Read an answer; what is wrong with it is wrong with this operation.
+
+    Raises:
+        PermanentError: as `read`.
+    """
+    try:
+        return read(reply)
+    except PermanentError as error:
+        error.operation = operation
+        raise
+
+
+def segment(text: str) -> str:
+    """Quote one id for a path.
+
+    Raises:
+        PermanentError: `invalid_id`: nothing, or a dot segment, which would ask for something else.
+    """
+    if text in _UNSAFE_SEGMENTS:
+        raise PermanentError("invalid_id", "the id cannot stand in a path")
+    return quote(text, safe="")
+
+
+def unknown_kind(account: str, kind: str) -> PermanentError:
+    """Make the error for a record kind that a platform has not."""
+    return PermanentError("unknown_kind", f"{account} has no {kind} to fetch")

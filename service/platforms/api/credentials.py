@@ -1,0 +1,191 @@
+"""How an account shows who it is: fixed headers, or an OAuth2 token that is fetched, kept and renewed."""
+
+import asyncio
+import hashlib
+import math
+import time
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from typing import Protocol
+from urllib.parse import urlencode
+
+import msgspec
+from msgspec import Struct
+
+from service.errors import PermanentError
+from service.events import JsonValue
+from service.http_client import HttpClient
+from service.platforms.api.responses import RETRYABLE_STATUSES, classify_response
+from service.platforms.api.token_cache import NO_TOKEN_CACHE, TokenCache
+
+EXPIRY_MARGIN_SECONDS = 30.0
+LIFETIME_SECONDS = 60.0
+"""For a token of which the server does not say how long it lives (`expires_in` is optional, RFC 6749 5.1)."""
+LIFETIME_SECONDS_MAX = 86_400.0
+
+
+class Credentials(Protocol):
+    """What a call carries to be let in."""
+
+    async def headers(self) -> Mapping[str, str]:
+        """Give the headers to send, all of them secret."""
+        ...
+
+    async def refreshable(self, sent: Mapping[str, str], /) -> bool:
+        """Hear that `sent` was answered 401; True if `headers` now gives others."""
+        ...
+
+
+class StaticHeaders:
+    """Headers that never change."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = headers
+
+    async def headers(self) -> Mapping[str, str]:
+        """Give the headers."""
+        return self._headers
+
+    async def refreshable(self, _sent: Mapping[str, str], /) -> bool:
+        """Nothing here can be renewed."""
+        return False
+
+
+class _Token(Struct):
+    access_token: str
+    expires_in: float | None = None
+
+
+class ClientCredentials:
+    """A bearer token by the client credentials grant (RFC 6749 4.4), fetched by one call at a time.
+
+    Every waiting call shares the token that the first one fetched, and by the `token_cache` every pod does. `clock`
+    counts seconds and never goes back.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        outbound: HttpClient,
+        *,
+        token_url: str,
+        client_id: str,
+        client_secret: str,
+        scope: str | None = None,
+        token_cache: TokenCache = NO_TOKEN_CACHE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._account = account
+        self._outbound = outbound
+        self._token_url = token_url
+        self._secrets = (client_id, client_secret)
+        form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
+        self._form = urlencode(form | ({"scope": scope} if scope else {})).encode()
+        self._token_cache = token_cache
+        self._name = _cache_name(account, token_url, self._form)
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._headers: Mapping[str, str] = {}
+        self._stale_at = 0.0
+
+    async def headers(self) -> Mapping[str, str]:
+        """Give the token's header, fetching a token if there is none that lives long enough.
+
+        Raises:
+            TransientError: the token server is not to be had, as `classify_response`.
+            PermanentError: `config_unauthorized`, `config_wrong_address`, `platform_wrong_envelope`, as
+                `classify_response`.
+        """
+        if self._headers and self._clock() < self._stale_at:
+            return self._headers
+        async with self._lock:
+            # Asked again: who held the lock before may have fetched one.
+            if not self._headers or self._clock() >= self._stale_at:
+                await self._renew()
+            return self._headers
+
+    async def refreshable(self, sent: Mapping[str, str], /) -> bool:
+        """Drop the token, here and on the shelf, if it is still the one that was refused."""
+        await self._token_cache.invalidate(self._name, _value(sent))
+        # Another call may have put a new one in its place already.
+        if sent is self._headers:
+            self._headers = {}
+        return True
+
+    async def _renew(self) -> None:
+        """Take the token off the shelf, or fetch it there for everybody; who waits too long for another fetches one."""
+        deadline = self._clock() + self._outbound.settings.fetch_timeout_seconds
+        while True:
+            shelved = await self._token_cache.get(self._name)
+            if isinstance(shelved, tuple):
+                self._use(*shelved, self._clock())
+                return
+            if shelved is None or self._clock() >= deadline:
+                break
+            await asyncio.sleep(shelved)
+        asked_at = self._clock()
+        try:
+            token = _read_token(await self._ask())
+        except BaseException:
+            # Others wait for this fetch, and have to know that nobody makes it any more.
+            await self._token_cache.invalidate(self._name, "")
+            raise
+        lifetime = _lifetime(token)
+        # By the margin alone, a short-lived token would be stale before its first use.
+        seconds = max(lifetime - EXPIRY_MARGIN_SECONDS, lifetime / 2)
+        # Its life began at the server, before the answer was here.
+        self._use(token.access_token, seconds, asked_at)
+        await self._token_cache.put(self._name, token.access_token, seconds)
+
+    def _use(self, token: str, seconds: float, since: float) -> None:
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._stale_at = since + seconds
+
+    async def _ask(self) -> JsonValue:
+        settings = self._outbound.settings
+        answer = await self._outbound.request(
+            "POST",
+            self._token_url,
+            headers={"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"},
+            body=self._form,
+            seconds_max=settings.fetch_timeout_seconds,
+            bytes_max=settings.fetch_bytes_max,
+            guarded=False,
+        )
+        if answer.status in {400, 401, 403}:
+            reason = f"{self._account}: the token server refuses the client id and secret, or their scope"
+            raise PermanentError("config_unauthorized", reason, http_status=answer.status)
+        name = f"{self._account}: token"
+        reply = classify_response(name, answer, transient=RETRYABLE_STATUSES, secrets=self._secrets, now=time.time())
+        if reply.gone:
+            raise PermanentError("config_wrong_address", "token_url answers 404", http_status=reply.status)
+        return reply.data
+
+
+def basic_auth(username: str, password: str) -> StaticHeaders:
+    """Make the credentials of HTTP Basic (RFC 7617)."""
+    return StaticHeaders({"Authorization": "Basic " + b64encode(f"{username}:{password}".encode()).decode()})
+
+
+def _cache_name(account: str, token_url: str, form: bytes) -> str:
+    """Changed credentials make another name, and so find no token of the old ones."""
+    return f"{account}:{hashlib.sha256(token_url.encode() + bytes(1) + form).hexdigest()[:24]}"
+
+
+def _value(headers: Mapping[str, str]) -> str:
+    return headers.get("Authorization", "").removeprefix("Bearer ")
+
+
+def _lifetime(token: _Token) -> float:
+    seconds = token.expires_in
+    return min(seconds, LIFETIME_SECONDS_MAX) if seconds is not None and math.isfinite(seconds) else LIFETIME_SECONDS
+
+
+def _read_token(data: object) -> _Token:
+    try:
+        token = msgspec.convert(data, _Token, strict=False)
+    except msgspec.ValidationError as error:
+        raise PermanentError("platform_wrong_envelope", "the token server's answer has no token") from error
+    if not token.access_token.isascii() or not token.access_token.isprintable() or not token.access_token.strip():
+        raise PermanentError("platform_wrong_envelope", "the token server's answer has no token that can be sent")
+    return token

@@ -1,0 +1,227 @@
+"""The operations of a platform as data, and the one way to ask for them.
+
+Each platform's client lists its operations: name, method, path, and the page of the platform's documentation they come
+from. Where no page prints a path, the operation is not `documented`, and waybill.yaml may say it better under `paths`:
+`{rule.list: "/organizations/{organization}/ruleset"}`, with another method in front where that differs.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, TypeVar, cast
+
+import msgspec
+from msgspec import Struct
+
+from service.errors import ConfigError, PermanentError
+from service.platforms.api.calls import NO_HEADERS, ApiClient, fetch_one, read_as, segment
+from service.platforms.api.coercion import JsonObject
+from service.platforms.api.responses import PlatformResponse
+from service.platforms.base import CallContext, FetchedRecord
+from service.records import Record, Timestamp
+
+T = TypeVar("T")
+
+QueryPairs = Sequence[tuple[str, str]]
+
+NO_CONTEXT = CallContext("")
+"""For calls that no event asks for."""
+
+_PLACE = re.compile(r"\{([a-z_]+)\}")
+_PATH = re.compile(r"(?:(GET|POST|PUT|PATCH|DELETE) )?(/[^\s?#]*)", re.ASCII)
+_NO_IDS: Mapping[str, str] = {}
+
+
+class Operation(Struct, frozen=True):
+    """One operation. `path` begins at the account's base URL; ids stand in braces. `page` is the documentation's name.
+
+    `reads` is False for what changes something over there.
+    """
+
+    name: str
+    method: str
+    path: str
+    page: str
+    documented: bool = True
+    reads: bool = False
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether asking again changes nothing."""
+        return self.reads or self.method == "GET"
+
+    @property
+    def path_parameters(self) -> frozenset[str]:
+        """The names in braces."""
+        return frozenset(_pieces(self.path)[1::2])
+
+
+class WriteResult(Struct, frozen=True):
+    """What became of a write: the id of what was written where the answer states one, and the answer without envelope.
+
+    `data` is None where the platform says nothing, or nothing we can read: the status alone says that it is done.
+    """
+
+    id: str | None
+    http_status: int
+    data: JsonObject | None
+    duration_ms: float
+
+
+class ResultPage(Struct, frozen=True):
+    """One page of a list. `next` asks for the next page, None at the end; `total` where the platform counts."""
+
+    items: tuple[JsonObject, ...]
+    next: str | None = None
+    total: int | None = None
+
+
+def override_paths(operations: Sequence[Operation], paths: Mapping[str, str], at: str) -> dict[str, Operation]:
+    """Give the operations by name, with the paths that an operator set; `at` is where those stand.
+
+    Raises:
+        ConfigError: there is no such operation, its path is documented, or the new one cannot be used.
+    """
+    known = {operation.name: operation for operation in operations}
+    free = sorted(operation.name for operation in operations if not operation.documented)
+    for name, text in paths.items():
+        if name not in free:
+            reason = "has a documented path" if name in known else "there is no such operation"
+            raise ConfigError(f"{at}.{name}", reason, f"one of {', '.join(free) or 'none on this platform'}")
+        found = _PATH.fullmatch(text)
+        changed = msgspec.structs.replace(
+            known[name], method=(found[1] if found else None) or known[name].method, path=found[2] if found else ""
+        )
+        if not found or changed.path_parameters != known[name].path_parameters:
+            raise ConfigError(f"{at}.{name}", "is no path for it", f"write it as {known[name].path}")
+        known[name] = changed
+    return known
+
+
+class PlatformApi:
+    """The operations of one account. `fixed` fills the places that are the same in every call, such as the tenant."""
+
+    def __init__(
+        self, kind: str, calls: ApiClient, operations: Mapping[str, Operation], fixed: Mapping[str, str] = _NO_IDS
+    ) -> None:
+        self.kind = kind
+        self._calls = calls
+        self._operations = operations
+        self._fixed = {name: segment(value) for name, value in fixed.items()}
+
+    async def call(
+        self,
+        name: str,
+        context: CallContext,
+        *,
+        ids: Mapping[str, str] = _NO_IDS,
+        query: QueryPairs = (),
+        body: object = None,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> PlatformResponse:
+        """Ask for an operation; `body` is sent as JSON.
+
+        Raises:
+            TransientError, PermanentError, Held: as `ApiClient.call`; PermanentError `invalid_id` for an id that no
+            path can hold.
+        """
+        operation = self._operations[name]
+        return await self._calls.call(
+            f"{self.kind}.{name}",
+            operation.method,
+            self._path(operation, ids),
+            context,
+            query=query,
+            body=None if body is None else msgspec.json.encode(body),
+            headers=headers,
+            repeatable=operation.idempotent,
+        )
+
+    async def read(
+        self,
+        name: str,
+        context: CallContext,
+        read: Callable[[PlatformResponse], T],
+        *,
+        ids: Mapping[str, str] = _NO_IDS,
+        query: QueryPairs = (),
+        body: object = None,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> T:
+        """Ask for an operation and read its answer.
+
+        Raises:
+            TransientError, PermanentError, Held: as `call`, and as `read`.
+        """
+        reply = await self.call(name, context, ids=ids, query=query, body=body, headers=headers)
+        return read_as(f"{self.kind}.{name}", read, reply)
+
+    async def fetch(
+        self,
+        name: str,
+        context: CallContext,
+        *,
+        ids: Mapping[str, str],
+        asked: str,
+        read: Callable[[PlatformResponse], tuple[JsonObject, Record, Timestamp]],
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> FetchedRecord:
+        """Fetch one record, see `fetch_one`.
+
+        Raises:
+            TransientError, PermanentError, Held: as `call`; PermanentError `platform_wrong_record`.
+        """
+        operation = self._operations[name]
+        path = self._path(operation, ids)
+        return await fetch_one(
+            self._calls, f"{self.kind}.{name}", path, context, asked=asked, read=read, headers=headers
+        )
+
+    async def write(
+        self,
+        name: str,
+        context: CallContext,
+        *,
+        ids: Mapping[str, str] = _NO_IDS,
+        query: QueryPairs = (),
+        body: object = None,
+        key: str = "id",
+    ) -> WriteResult:
+        """Change something; `key` is how the answer names the id of what was written.
+
+        That what should be deleted is gone already counts as done; that what should be changed is gone does not.
+
+        Raises:
+            TransientError, PermanentError, Held: as `call`; PermanentError `record_gone`.
+        """
+        reply = await self.call(name, context, ids=ids, query=query, body=body)
+        deletes = self._operations[name].method == "DELETE"
+        if reply.gone and not deletes:
+            reason = f"{self.kind}.{name}: there is no such thing"
+            raise PermanentError("record_gone", reason, http_status=reply.status, operation=f"{self.kind}.{name}")
+        data = _inner(reply.data)
+        own = None if data is None else data.get(key)
+        text = str(own) if isinstance(own, str | int) and not isinstance(own, bool) else None
+        return WriteResult(text, reply.status, data, reply.duration_ms)
+
+    def _path(self, operation: Operation, ids: Mapping[str, str]) -> str:
+        places = self._fixed | {name: segment(value) for name, value in ids.items()}
+        pieces = _pieces(operation.path)
+        if not places.keys() >= set(pieces[1::2]):
+            missing = ", ".join(sorted(operation.path_parameters - places.keys()))
+            raise PermanentError("not_configured", f"{self.kind}.{operation.name} needs a {missing} in waybill.yaml")
+        return "".join([places[piece] if at % 2 else piece for at, piece in enumerate(pieces)])
+
+
+@lru_cache(maxsize=1024)  # every call asks, about the few operations there are
+def _pieces(path: str) -> tuple[str, ...]:
+    """Part a path at its places: the text before each, its name, and so on, text last."""
+    return tuple(_PLACE.split(path))
+
+
+def _inner(data: object) -> JsonObject | None:
+    if not isinstance(data, dict):
+        return None
+    outer = cast("dict[str, Any]", data)
+    inner = outer.get("data")
+    return cast("JsonObject", inner) if isinstance(inner, dict) else outer

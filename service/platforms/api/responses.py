@@ -1,0 +1,111 @@
+"""What the answer of a platform means to us, by its status. Pure.
+
+2xx is decoded, 404 and 410 mean gone, 408, 425, 429 and 5xx are time's, 401, 403 and redirects are the operator's, the
+rest is a refusal of what we asked. Kinds begin with whose fault it is: `platform_…`, `config_…`, `request_…`.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from service.errors import PermanentError, TransientError
+from service.events import JsonValue
+from service.http_client import HttpResponse
+from service.platforms.api.decoding import decode_body, is_html
+from service.platforms.api.error_messages import error_message
+
+GONE_STATUSES = frozenset({404, 410})
+RETRYABLE_STATUSES = frozenset({408, 425, 429})
+RETRY_AFTER_SECONDS_MAX = 86_400.0
+HOST_CHARACTERS_MAX = 100
+
+
+class PlatformResponse(Struct, frozen=True):
+    """A decoded answer; `data` is None if the thing is `gone`, header names are in lower case."""
+
+    status: int
+    data: Any
+    duration_ms: float
+    gone: bool = False
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
+def classify_response(
+    operation: str,
+    answer: HttpResponse,
+    *,
+    transient: frozenset[int],
+    gone: frozenset[int] = GONE_STATUSES,
+    secrets: Iterable[str],
+    now: float,
+    body_needed: bool = True,
+) -> PlatformResponse:
+    """Decode a good answer, and name what is wrong with another.
+
+    `secrets` were sent and are cut out of the platform's words; `now` is in seconds since the epoch. Where no body is
+    needed, one that cannot be read is as good as none.
+    A 404 that is a web page is no missing record: it comes from a server that does not know the API's address at all.
+
+    Raises:
+        TransientError: `platform_unavailable`, `platform_rate_limited`, those of decoding.
+        PermanentError: `config_unauthorized`, `config_forbidden`, `config_redirected`, `config_wrong_address`,
+            `platform_rejected`, those of decoding.
+    """
+    status = answer.status
+    if 200 <= status < 300:
+        data = decode_body(answer.body, status) if body_needed else _readable(answer.body, status)
+        return PlatformResponse(status, data, answer.duration_ms, headers=answer.headers)
+    if status in gone and (status != 404 or not is_html(answer.body)):
+        return PlatformResponse(status, None, answer.duration_ms, gone=True)
+    said = error_message(answer.body, secrets)
+    reason = f"{operation} answered {status}" + (f": {said}" if said else "")
+    if status in transient or status >= 500:
+        kind = "platform_rate_limited" if status == 429 else "platform_unavailable"
+        wait = retry_after_seconds(answer.headers.get("retry-after"), now)
+        raise TransientError(kind, reason, http_status=status, retry_after_seconds=wait)
+    raise PermanentError(_permanent_kind(status), reason + _leads_to(answer), http_status=status)
+
+
+def retry_after_seconds(header: str | None, now: float) -> float | None:
+    """Read Retry-After, seconds or an HTTP date (RFC 9110 10.2.3), as seconds from `now`; None if it says nothing."""
+    if header is None:
+        return None
+    text = header.strip()
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return min(float(text), RETRY_AFTER_SECONDS_MAX)
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    aware = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
+    return min(max(aware.timestamp() - now, 0.0), RETRY_AFTER_SECONDS_MAX)
+
+
+def _readable(body: bytes, status: int) -> JsonValue:
+    try:
+        return decode_body(body, status)
+    except (TransientError, PermanentError):
+        return None
+
+
+def _leads_to(answer: HttpResponse) -> str:
+    """Name the host that a redirect leads to; the rest of an address may hold secrets."""
+    try:
+        host = urlsplit(answer.headers.get("location", "")).hostname if answer.status < 400 else None
+    except ValueError:
+        return ""
+    return f", which leads to {host[:HOST_CHARACTERS_MAX]}" if host and host.isascii() and host.isprintable() else ""
+
+
+def _permanent_kind(status: int) -> str:
+    if 300 <= status < 400:
+        return "config_redirected"
+    return {401: "config_unauthorized", 403: "config_forbidden", 404: "config_wrong_address"}.get(
+        status, "platform_rejected"
+    )

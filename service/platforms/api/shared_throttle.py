@@ -1,0 +1,231 @@
+"""Manners: no account is asked more often, or more at once, than it allows, and one that is not well is left in peace.
+
+All pods share this through the store (`service.store.platforms.throttle`): a limit counts the calls of all, and one
+429, one 503 or some failures in a row make the account rest for all, until one call, the probe, finds it well. Nobody's
+attempt is used up by it: a call that has to wait ends in Held, short waits pass in place.
+
+An account without limits costs no store call while it is well: once a second a process looks which accounts are not.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+
+from service.config.platforms import PlatformConfig
+from service.errors import Deferred, PermanentError, StoreNotDurable, StoreUnavailable, TransientError
+from service.platforms.api.throttle import Throttle
+from service.platforms.api.token_cache import TokenCache
+from service.store.platforms.throttle import CallOutcome, CircuitChange, ThrottlePermit, ThrottleStore
+
+WAIT_SECONDS_MAX = 0.25
+"""Longer waits give the job back, so that a worker's places are not taken by those who wait."""
+REFRESH_SECONDS = 1.0
+FAILURE_THRESHOLD = 5
+"""Failures in a row, of all pods, before an account rests."""
+OPEN_SECONDS = 1.0
+OPEN_SECONDS_MAX = 60.0
+JITTER_SECONDS = 0.5
+"""Those who wait come back spread over so long."""
+QUEUE_SECONDS_MAX = 30.0
+
+BREAKER_ERRORS = frozenset({"connect", "timeout", "tls", "reset", "protocol", "platform_not_json"})
+"""Failures that are not about the one thing that was asked for; other ones, a 500 for instance, make nobody rest."""
+UNAVAILABLE = frozenset({502, 504})
+RETRY_AFTER_STATUSES = frozenset({429, 503})
+
+NO_QUEUE = contextlib.nullcontext()
+
+
+class SharedThrottles:
+    """The gates of all accounts of a process. `clock` counts seconds and never goes back."""
+
+    def __init__(
+        self,
+        limits: ThrottleStore,
+        token_cache: TokenCache,
+        call_seconds_max: float,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.token_cache = token_cache
+        self.limits = limits
+        self.lease_seconds = 3 * call_seconds_max
+        """A call may wait for a token, fetch one, and then take its time."""
+        self.clock = clock
+        self.chance = chance
+        self._gates: dict[str, AccountThrottle] = {}
+        self._looked_at = float("-inf")
+        self._looking = asyncio.Lock()
+
+    def throttle(self, account: str, config: PlatformConfig) -> Throttle:
+        """Make an account's gate."""
+        gate = AccountThrottle(self, account, config.requests_in_flight_max or 0, config.requests_per_minute_max or 0)
+        self._gates[account] = gate
+        return gate
+
+    async def refresh_circuits(self) -> None:
+        """See which accounts are not well, at most once a second. Where the store does not answer, nothing is known."""
+        if self.clock() < self._looked_at + REFRESH_SECONDS or self._looking.locked():
+            return
+        async with self._looking:
+            self._looked_at = self.clock()
+            with contextlib.suppress(StoreUnavailable, StoreNotDurable):
+                rests = await self.limits.open_circuits()
+                for account, gate in self._gates.items():
+                    gate.set_circuit(rests.get(account))
+
+
+class AccountThrottle:
+    """One account's gate. `troubled` while it is known, or was of late, not to be well."""
+
+    def __init__(self, throttles: SharedThrottles, account: str, in_flight_max: int, per_minute_max: int) -> None:
+        self._throttles = throttles
+        self._account = account
+        self._in_flight_max = in_flight_max
+        self._per_minute_max = per_minute_max
+        self._slots = asyncio.Semaphore(in_flight_max) if in_flight_max else None
+        self._rests_until = 0.0
+        self._call_seconds = 0.2
+        self._turn_at = 0.0
+        self._log = structlog.get_logger()
+        self.troubled = False
+
+    def set_circuit(self, rest_seconds: float | None) -> None:
+        """Hear from the store that the account rests so long, has failed of late (0), or is well (None)."""
+        self.troubled = rest_seconds is not None
+        self._rests_until = self._throttles.clock() + (rest_seconds or 0.0)
+
+    @asynccontextmanager
+    async def slot(self, *, repeatable: bool) -> AsyncGenerator[None]:
+        """See Throttle."""
+        deadline = self._throttles.clock() + WAIT_SECONDS_MAX
+        async with NO_QUEUE if self._slots is None else self._own_slot(self._slots, deadline):
+            token = await self._enter(deadline)
+            began = self._throttles.clock()
+            try:
+                yield
+            except TransientError as error:
+                await self._failed(token, error, repeatable=repeatable)
+                raise
+            except PermanentError as error:
+                await self._leave(token, "answered" if error.http_status else "left")
+                raise
+            except BaseException:
+                await self._leave(token, "left")
+                raise
+            # A moving average of some ten calls: how far apart the turns of those who wait have to be.
+            self._call_seconds += 0.1 * (self._throttles.clock() - began - self._call_seconds)
+            await self._leave(token, "ok")
+
+    @asynccontextmanager
+    async def _own_slot(self, slots: asyncio.Semaphore, deadline: float) -> AsyncGenerator[None]:
+        """Queue within this process first: the store need not be asked what is known here."""
+        try:
+            async with asyncio.timeout(max(deadline - self._throttles.clock(), 0.001)):
+                await slots.acquire()
+        except TimeoutError:
+            raise self._held(ThrottlePermit("in_flight")) from None
+        try:
+            yield
+        finally:
+            slots.release()
+
+    async def _enter(self, deadline: float) -> str:
+        """Wait in place as far as patience goes; give the call's token, empty where the store knows nothing of it."""
+        token = ""
+        while True:
+            # What this process knows already is not asked of the store.
+            permit = self._known()
+            if permit is None:
+                await self._throttles.refresh_circuits()
+                if not (self.troubled or self._in_flight_max or self._per_minute_max):
+                    return ""
+                token = token or os.urandom(8).hex()
+                permit = await self._ask(token)
+            if permit.wait is None:
+                return token
+            if permit.seconds > deadline - self._throttles.clock():
+                raise self._held(permit)
+            await asyncio.sleep(permit.seconds)
+
+    def _known(self) -> ThrottlePermit | None:
+        seconds = self._rests_until - self._throttles.clock()
+        return ThrottlePermit("paused", seconds) if seconds > 0 else None
+
+    async def _ask(self, token: str) -> ThrottlePermit:
+        lease = self._throttles.lease_seconds
+        permit = await self._throttles.limits.acquire(
+            self._account, token, lease, self._in_flight_max, self._per_minute_max
+        )
+        if permit.wait == "paused":
+            self.troubled = True
+        return permit
+
+    def _held(self, permit: ThrottlePermit) -> Deferred:
+        if permit.wait == "paused":
+            seconds = permit.seconds + JITTER_SECONDS * self._throttles.chance()
+            return Deferred("circuit_open", f"{self._account} rests", seconds)
+        return Deferred(
+            "account_throttled", f"{self._account} is asked as much as it allows", permit.seconds + self._turn()
+        )
+
+    def _turn(self) -> float:
+        """Give each who waits a turn of its own, as far apart as the account lets calls through."""
+        apart = self._call_seconds / self._in_flight_max if self._in_flight_max else 0.0
+        apart = max(apart, 60 / self._per_minute_max if self._per_minute_max else 0.0)
+        now = self._throttles.clock()
+        self._turn_at = min(max(self._turn_at, now) + apart, now + QUEUE_SECONDS_MAX)
+        return self._turn_at - now
+
+    async def _failed(self, token: str, error: TransientError, *, repeatable: bool) -> None:
+        """Tell of a failure.
+
+        Raises:
+            Deferred: the account rests now, and the call may be made again: its answer said so, or it is `repeatable`.
+        """
+        not_now = error.http_status in RETRY_AFTER_STATUSES
+        wide = error.kind in BREAKER_ERRORS or error.http_status in UNAVAILABLE
+        outcome: CallOutcome = "asked" if not_now else "failed" if wide else "answered"
+        after = await self._leave(token, outcome, error.retry_after_seconds or 0.0)
+        if after is None or after.state not in {"paused", "rests"}:
+            return
+        if after.state == "paused":
+            self._log.warning(
+                "platform.circuit_opened",
+                platform=self._account,
+                seconds=round(after.seconds, 3),
+                error_kind=error.kind,
+                http_status=error.http_status,
+            )
+        self.set_circuit(after.seconds)
+        if not_now or repeatable:
+            seconds = after.seconds + JITTER_SECONDS * self._throttles.chance()
+            raise Deferred(error.kind, str(error), seconds, http_status=error.http_status) from error
+
+    async def _leave(self, token: str, outcome: CallOutcome, asked_seconds: float = 0.0) -> CircuitChange | None:
+        """Tell how a call ended, where there is anything to tell; None where there was not, or nobody heard it."""
+        if not token and outcome in {"ok", "answered", "left"}:
+            return None
+        try:
+            after = await self._throttles.limits.release(
+                self._account,
+                token,
+                outcome,
+                asked_seconds=asked_seconds,
+                failures_max=FAILURE_THRESHOLD,
+                pause_seconds=OPEN_SECONDS,
+                pause_seconds_max=OPEN_SECONDS_MAX,
+            )
+        except (StoreUnavailable, StoreNotDurable):
+            return None
+        if outcome == "ok" and after.state != "rests":
+            self.troubled = False
+        if after.state == "resumed":
+            self._log.info("platform.circuit_closed", platform=self._account)
+        return after

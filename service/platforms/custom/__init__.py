@@ -1,0 +1,1 @@
+"""Connector of a platform that is described in waybill.yaml."""

@@ -1,0 +1,93 @@
+"""How any system's list is paged through, and what of each record a poll needs. Pure.
+
+Of an address that leads to the next page only its query is followed, so that it can lead to no other host or path.
+"""
+
+import re
+from typing import Any, cast
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from msgspec import Struct
+
+from service.envelopes.pointers import parse_pointer
+from service.events import JsonValue
+from service.platforms.api.coercion import record_version
+from service.platforms.api.decoding import digest_of, not_a_list
+from service.platforms.api.responses import PlatformResponse
+from service.platforms.base import ListedRecord, RecordPage
+from service.platforms.custom.field_map import FieldMap, resolve_pointer
+from service.records import Record
+
+_NEXT_LINK = re.compile(r"<([^<>]*)>\s*;[^,<]*\brel=\"?next\b", re.ASCII)
+
+
+class ListLocation(Struct, frozen=True):
+    """Where a list is; see `service.config.platforms.CustomListConfig`."""
+
+    path: str
+    at: str
+    next: str
+    newest_first: bool
+
+
+def page_path(place: ListLocation, cursor: str | None) -> str:
+    """Give the path of a page; None begins. A parameter that would hold the cursor is left out at the beginning."""
+    path, _, query = place.path.partition("?")
+    if cursor is not None and cursor.startswith("?"):
+        return path + cursor
+    if "{cursor}" not in place.path:
+        return place.path.replace("{page}", quote(cursor or "1", safe=""))
+    kept = [part for part in query.split("&") if part and (cursor is not None or "{cursor}" not in part)]
+    text = path + ("?" + "&".join(kept) if kept else "")
+    return text.replace("{cursor}", quote(cursor or "", safe=""))
+
+
+def read_listing(
+    place: ListLocation, reply: PlatformResponse, cursor: str | None, fields: FieldMap[Record]
+) -> RecordPage:
+    """Read a page; items without an id of their own are none.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`, `config_wrong_address`.
+    """
+    found = resolve_pointer(reply.data, parse_pointer(place.at))
+    if not isinstance(found, list):
+        raise not_a_list(reply.status)
+    items = tuple(
+        listed for node in cast("list[Any]", found) if isinstance(node, dict) and (listed := _listed(fields, node))
+    )
+    # An empty page ends a list that counts its pages, and one that always names a next.
+    onward = _next(place, reply, cursor) if found else None
+    # A list that leads to itself would never end.
+    if onward == cursor:
+        onward = None
+    return RecordPage(items, onward, None if place.newest_first else onward)
+
+
+def _listed(fields: FieldMap[Record], node: JsonValue) -> ListedRecord | None:
+    record: Record = fields.read(node)
+    if not isinstance(record.id, str) or not record.id:  # pyright: ignore[reportUnnecessaryIsInstance] - UNSET where absent
+        return None
+    deleted = bool(record.deleted_at)
+    return ListedRecord(record.id, record_version(record.updated_at), digest_of(node), deleted)
+
+
+def _next(place: ListLocation, reply: PlatformResponse, cursor: str | None) -> str | None:
+    if place.next == "none":
+        return None
+    if place.next == "page":
+        return str(int(cursor or 1) + 1)
+    if place.next == "link":
+        link = _NEXT_LINK.search(reply.headers.get("link", ""))
+        return _query(link[1]) if link else None
+    onward = resolve_pointer(reply.data, parse_pointer(place.next))
+    if isinstance(onward, int) and not isinstance(onward, bool):
+        return str(onward)
+    if not isinstance(onward, str) or not onward:
+        return None
+    return onward if "{cursor}" in place.path or "{page}" in place.path else _query(onward)
+
+
+def _query(url: str) -> str | None:
+    query = urlsplit(url).query
+    return "?" + urlencode(parse_qsl(query, keep_blank_values=True)) if query else None

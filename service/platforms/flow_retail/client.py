@@ -1,0 +1,238 @@
+"""Flow Retail's API (v2), one method an operation: customers, their extensions, purchase orders, the tenant.
+
+The captured page is "Customer", ten operations of which the paths are lost; the list's stands on another page of the
+same documentation, as do the purchase orders of a store. The others follow their neighbours and can be set under
+`paths`. Bodies and answers are bare JSON objects with camelCase names, lists `items` with `paging {pageNumber,
+pageSize, totalCount}`; ids are UIDs. Amounts, percentages and quantities are whole numbers with two implied decimals
+(2500 is 25.00, 150 pieces is 1.50), here as there; paging and payment terms (days) are not scaled.
+
+Every method raises TransientError, PermanentError or Held as `PlatformApi.ask` does, writes also `record_gone`; a read
+gives None for what is not there. Error bodies and limits are not documented: only statuses are judged.
+"""
+
+from typing import Any, Literal, cast
+
+from msgspec import UNSET, Struct, UnsetType
+
+from service.platforms.api.coercion import JsonObject, children, nested
+from service.platforms.api.decoding import not_a_list, unwrap
+from service.platforms.api.operations import NO_CONTEXT, Operation, PlatformApi, QueryPairs, ResultPage, WriteResult
+from service.platforms.api.responses import PlatformResponse
+from service.platforms.base import CallContext
+
+PAGE_SIZE_DEFAULT = 25
+
+_TENANT = "/tenants/{tenant}"
+_STORE = _TENANT + "/stores/{store}"
+_CUSTOMER = _TENANT + "/customers/{customer}"
+_EXTENSION = _CUSTOMER + "/extensions/{extension}/{organization}"
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation("customer.list", "GET", _TENANT + "/customers", "List all customers"),
+    Operation("customer.create", "POST", _TENANT + "/customers", "Create a customer", documented=False),
+    Operation(
+        "customer.search", "POST", _TENANT + "/customers/search", "Search for customers", documented=False, reads=True
+    ),
+    Operation(
+        "customer.external_search",
+        "POST",
+        _TENANT + "/customers/external-search",
+        "Search for customers externally",
+        documented=False,
+        reads=True,
+    ),
+    Operation("customer.get", "GET", _CUSTOMER, "Get details for a customer", documented=False),
+    Operation("customer.update", "PUT", _CUSTOMER, "Update a customer", documented=False),
+    Operation("customer.delete", "DELETE", _CUSTOMER, "Delete a customer", documented=False),
+    Operation("extension.add", "POST", _EXTENSION, "Add an extension to a customer", documented=False),
+    Operation("extension.delete", "DELETE", _EXTENSION, "Delete an extension to a customer", documented=False),
+    Operation(
+        "store_customer.get",
+        "GET",
+        _STORE + "/customers/{customer}",
+        "Return a complete customer with store specific details",
+        documented=False,
+    ),
+    Operation("purchase_order.list", "GET", _STORE + "/purchase-orders", "List purchase orders"),
+    Operation(
+        "purchase_order.get",
+        "GET",
+        _STORE + "/purchase-orders/{purchase_order}",
+        "Get details for a purchase order",
+        documented=False,
+    ),
+    Operation("tenant.get", "GET", _TENANT, "Get details for a tenant"),
+)
+
+
+class Paging(Struct, frozen=True, kw_only=True):
+    """Which part of a list, and in which order; pages count from 1."""
+
+    page_number: int = 1
+    page_size: int = PAGE_SIZE_DEFAULT
+    sort_by: str | None = None
+    sort_direction: Literal["ASC", "DESC"] | None = None
+
+    def query(self) -> list[tuple[str, str]]:
+        """Write it as query parameters."""
+        query = [("pageNumber", str(self.page_number)), ("pageSize", str(self.page_size))]
+        query += [("sortBy", self.sort_by)] if self.sort_by else []
+        return query + ([("sortDirection", self.sort_direction)] if self.sort_direction else [])
+
+
+FIRST = Paging()
+
+
+class FlowRetailCustomerInput(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What a customer is written as; what is left out of an update stays.
+
+    `country_code` has two characters, `ledger_number` digits, `payment_terms` are days, an empty `pricelist_uid` is
+    none.
+    """
+
+    external_id: str | UnsetType = UNSET
+    customer_type: str | UnsetType = UNSET
+    company_name: str | UnsetType = UNSET
+    firstname: str | UnsetType = UNSET
+    lastname: str | UnsetType = UNSET
+    email: str | UnsetType = UNSET
+    mobile: str | UnsetType = UNSET
+    address: str | UnsetType = UNSET
+    postal_code: str | UnsetType = UNSET
+    city: str | UnsetType = UNSET
+    country_code: str | UnsetType = UNSET
+    ledger_number: str | UnsetType = UNSET
+    vat_number: str | UnsetType = UNSET
+    pricelist_uid: str | UnsetType = UNSET
+    payment_terms: int | UnsetType = UNSET
+    internal_note: str | UnsetType = UNSET
+
+
+class FlowRetailClient:
+    """The operations of one tenant, and of one of its stores where one is configured."""
+
+    def __init__(self, endpoints: PlatformApi) -> None:
+        self._endpoints = endpoints
+
+    async def list_customers(
+        self, external_id: str | None = None, paging: Paging = FIRST, context: CallContext = NO_CONTEXT
+    ) -> ResultPage:
+        """GET /tenants/{tenant}/customers: whole customers. Operation "List all customers"."""
+        query = paging.query() + ([("customerExternalId", external_id)] if external_id else [])
+        return await self._page("customer.list", context, query, paging)
+
+    async def create_customer(
+        self, customer: FlowRetailCustomerInput, context: CallContext = NO_CONTEXT
+    ) -> WriteResult:
+        """POST /tenants/{tenant}/customers; made twice, there are two. The page's second operation, untitled."""
+        return await self._endpoints.write("customer.create", context, body=customer, key="customerUid")
+
+    async def search_customers(
+        self, criteria: dict[str, Any], paging: Paging = FIRST, context: CallContext = NO_CONTEXT
+    ) -> ResultPage:
+        """POST /tenants/{tenant}/customers/search, criteria in the body. Operation "Searches for customers"."""
+        return await self._page("customer.search", context, paging.query(), paging, criteria)
+
+    async def search_external_customers(
+        self, criteria: dict[str, Any], paging: Paging = FIRST, context: CallContext = NO_CONTEXT
+    ) -> ResultPage:
+        """POST /tenants/{tenant}/customers/external-search. Operation "Searches for customers externally".
+
+        The tenant needs the extension EXTERNAL_CUSTOMER_SEARCH, else it is `config_forbidden`.
+        """
+        return await self._page("customer.external_search", context, paging.query(), paging, criteria)
+
+    async def get_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
+        """GET /tenants/{tenant}/customers/{customer}. Operation "Get details for a customer"."""
+        return await self._get("customer.get", {"customer": customer}, context)
+
+    async def update_customer(
+        self, customer: str, change: FlowRetailCustomerInput, context: CallContext = NO_CONTEXT
+    ) -> WriteResult:
+        """PUT /tenants/{tenant}/customers/{customer}, in part. Operation "Partial updates"; made twice, the same."""
+        ids = {"customer": customer}
+        return await self._endpoints.write("customer.update", context, ids=ids, body=change, key="customerUid")
+
+    async def delete_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> WriteResult:
+        """DELETE …/customers/{customer}: 204; needs TENANT.BACKOFFICE. Operation "Deletes a customer"."""
+        return await self._endpoints.write("customer.delete", context, ids={"customer": customer})
+
+    async def add_extension(
+        self, customer: str, extension: str, organization: str, context: CallContext = NO_CONTEXT
+    ) -> WriteResult:
+        """POST …/customers/{customer}/extensions/{extension}/{organization}. Operation "Add an extension".
+
+        The one documented extension is TWO_INVOICE; `organization` is the UID beside it.
+        """
+        ids = {"customer": customer, "extension": extension, "organization": organization}
+        return await self._endpoints.write("extension.add", context, ids=ids, key="customerUid")
+
+    async def delete_extension(
+        self, customer: str, extension: str, organization: str, context: CallContext = NO_CONTEXT
+    ) -> WriteResult:
+        """DELETE …/customers/{customer}/extensions/{extension}/{organization}: 204. Operation "Delete an extension"."""
+        ids = {"customer": customer, "extension": extension, "organization": organization}
+        return await self._endpoints.write("extension.delete", context, ids=ids)
+
+    async def get_store_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
+        """GET …/stores/{store}/customers/{customer}. Operation "Return a complete customer with store specific …".
+
+        Raises:
+            PermanentError: `not_configured` for an account without `store_uid`.
+        """
+        return await self._get("store_customer.get", {"customer": customer}, context)
+
+    async def list_purchase_orders(
+        self, statuses: tuple[str, ...] = (), paging: Paging = FIRST, context: CallContext = NO_CONTEXT
+    ) -> ResultPage:
+        """GET …/stores/{store}/purchase-orders. Page "Purchase", operation "List purchase orders".
+
+        Raises:
+            PermanentError: `not_configured` for an account without `store_uid`.
+        """
+        query = paging.query() + [("purchaseOrderStatus", status) for status in statuses]
+        return await self._page("purchase_order.list", context, query, paging)
+
+    async def get_purchase_order(self, purchase_order: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
+        """GET …/stores/{store}/purchase-orders/{purchase_order}; no page prints this path.
+
+        Raises:
+            PermanentError: `not_configured` for an account without `store_uid`.
+        """
+        return await self._get("purchase_order.get", {"purchase_order": purchase_order}, context)
+
+    async def get_tenant(self, context: CallContext = NO_CONTEXT) -> JsonObject | None:
+        """GET /tenants/{tenant}: `currency` (ISO 4217) is that of every amount. Page "Tenant"."""
+        return await self._get("tenant.get", {}, context)
+
+    async def _get(self, name: str, ids: dict[str, str], context: CallContext) -> JsonObject | None:
+        def read(reply: PlatformResponse) -> JsonObject | None:
+            return None if reply.gone else unwrap(reply.data, reply.status, wrapped=False)
+
+        return await self._endpoints.read(name, context, read, ids=ids)
+
+    async def _page(
+        self, name: str, context: CallContext, query: QueryPairs, paging: Paging, criteria: dict[str, Any] | None = None
+    ) -> ResultPage:
+        return await self._endpoints.read(
+            name, context, lambda reply: read_page(reply, paging), query=query, body=criteria
+        )
+
+
+def read_page(reply: PlatformResponse, paging: Paging) -> ResultPage:
+    """Take a list out of `items`; it goes on while `paging.totalCount` says that there is more.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`, `config_wrong_address`.
+    """
+    data: Any = reply.data
+    items = children(cast("JsonObject", data), "items") if isinstance(data, dict) else UNSET
+    if items is UNSET or items is None:
+        raise not_a_list(reply.status)
+    total = nested(cast("JsonObject", data), "paging").get("totalCount")
+    seen = (paging.page_number - 1) * paging.page_size + len(items)
+    # Without a count, a page that is not full is the last.
+    more = bool(items) and (seen < total if isinstance(total, int) else len(items) >= paging.page_size)
+    return ResultPage(
+        tuple(items), str(paging.page_number + 1) if more else None, total if isinstance(total, int) else None
+    )

@@ -1,0 +1,153 @@
+"""Flow Retail (API v2): customers of one tenant and purchase orders of one of its stores.
+
+Webhooks carry an action and references only, with neither event id nor moment. Amounts and quantities are whole numbers
+with two implied decimals; the currency is the tenant's and stands on the tenant alone. The paths of a single customer
+and a single purchase order, and the name of the latter in a webhook, follow the documented pattern of their neighbours.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import msgspec
+from msgspec import Struct
+
+from service.errors import Rejection
+from service.events import ChangeType, Delivery, Fact, RecordRef
+from service.http_client import HttpClient
+from service.platforms.api.calls import ApiClient, unknown_kind
+from service.platforms.api.coercion import JsonObject, record_version, text
+from service.platforms.api.credentials import StaticHeaders
+from service.platforms.api.decoding import digest_of
+from service.platforms.api.deliveries import RawId, decode_delivery, required_id
+from service.platforms.api.operations import PlatformApi, ResultPage, override_paths
+from service.platforms.api.responses import PlatformResponse
+from service.platforms.api.throttle import NO_THROTTLE, Throttle
+from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
+from service.platforms.flow_retail.client import OPERATIONS, FlowRetailClient, Paging
+from service.platforms.flow_retail.currency import TenantCurrency
+from service.platforms.flow_retail.records import modified_at, read_customer, read_purchase_order
+from service.records import Record, Timestamp
+
+BASE_URL = "https://api.flowretail.com/v2"
+NO_PATHS: Mapping[str, str] = MappingProxyType({})
+LISTED_MAX = 200
+"""Records on one page of a poll; no maximum is documented, a public client of theirs asks for 1,000."""
+
+CUSTOMER_ACTIONS: dict[str, ChangeType] = {
+    "CUSTOMER_CREATE": "created",
+    "CUSTOMER_UPDATE": "updated",
+    "CUSTOMER_DELETE": "deleted",
+}
+PURCHASE_ORDER_ACTIONS: dict[str, ChangeType] = {"PURCHASE_RECEIVED": "updated"}
+
+
+class _Reference(Struct, rename="pascal"):
+    uid: RawId = None
+    """The public id; the `RawId` beside it is internal and never used."""
+
+
+class _Notice(Struct, rename="camel"):
+    action: str
+    tenant: _Reference | None = None
+    store: _Reference | None = None
+    customer: _Reference | None = None
+    purchase_order: _Reference | None = None
+
+
+_notices = msgspec.json.Decoder(_Notice)
+
+
+class FlowRetail:
+    """One tenant; without `store_uid` it has customers only. Errors are `Platform`'s."""
+
+    def __init__(
+        self,
+        account: str,
+        outbound: HttpClient,
+        *,
+        tenant_uid: str,
+        token: str,
+        store_uid: str | None = None,
+        base_url: str = BASE_URL,
+        paths: Mapping[str, str] = NO_PATHS,
+        gate: Throttle = NO_THROTTLE,
+    ) -> None:
+        self.account = account
+        self._tenant_uid = tenant_uid
+        self._store_uid = store_uid
+        operations = override_paths(OPERATIONS, paths, f"platforms.{account}.paths")
+        calls = ApiClient(account, base_url, outbound, StaticHeaders({"Authorization": f"Bearer {token}"}), gate=gate)
+        fixed = {"tenant": tenant_uid} | ({"store": store_uid} if store_uid else {})
+        self._endpoints = PlatformApi("flow_retail", calls, operations, fixed)
+        self.client = FlowRetailClient(self._endpoints)
+        self._currency = TenantCurrency(self.client)
+
+    def read(self, delivery: Delivery) -> tuple[Fact, ...]:
+        """Read an action of the tenant; those of other stores, and all without a record of ours, have none.
+
+        Raises:
+            Rejection: 422 `unrecognized_event`: no action, no id, or another tenant's; 400 `malformed_payload`.
+        """
+        notice = decode_delivery(_notices, delivery.body)
+        if _uid(notice.tenant) not in {None, self._tenant_uid}:
+            raise Rejection(422, "unrecognized_event", "The event is another tenant's: see /tenant/Uid.")
+        if notice.action in CUSTOMER_ACTIONS:
+            uid = required_id(_uid(notice.customer), "/customer/Uid")
+            record = RecordRef(self.account, "customer", uid)
+            return (Fact(notice.action, None, CUSTOMER_ACTIONS[notice.action], record),)
+        ours = self._store_uid is not None and _uid(notice.store) in {None, self._store_uid}
+        if notice.action in PURCHASE_ORDER_ACTIONS and ours:
+            uid = required_id(_uid(notice.purchase_order), "/purchaseOrder/Uid")
+            record = RecordRef(self.account, "purchase_order", uid)
+            return (Fact(notice.action, None, PURCHASE_ORDER_ACTIONS[notice.action], record),)
+        return (Fact(notice.action),)
+
+    async def resolve(self, ref: RecordRef, _context: CallContext, /) -> tuple[RecordRef, ...]:
+        """Every event names its record itself."""
+        return (ref,)
+
+    async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
+        """Ask for a customer or a purchase order."""
+        self._check_kind(ref.kind)
+        reader = read_customer if ref.kind == "customer" else read_purchase_order
+        name, ids = f"{ref.kind}.get", {ref.kind: ref.id}
+        currency = await self._currency.get(context)
+
+        def read(reply: PlatformResponse) -> tuple[JsonObject, Record, Timestamp]:
+            return reader(reply, ref.id, currency)
+
+        return await self._endpoints.fetch(name, context, ids=ids, asked=ref.id, read=read)
+
+    async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
+        """List customers or purchase orders, those changed last first.
+
+        That `lastModifiedAt` can be sorted by is inferred, so only a page that is in this order tells that nothing new
+        can follow; any other is followed to the end.
+        """
+        self._check_kind(kind)
+        paging = Paging(
+            page_number=int(cursor or 1), page_size=LISTED_MAX, sort_by="lastModifiedAt", sort_direction="DESC"
+        )
+        page = await self._page(kind, paging, context)
+        id_key = "customerUid" if kind == "customer" else "purchaseOrderUid"
+        items = tuple(_listed(node, id_key) for node in page.items if text(node, id_key))
+        versions = [item.version or "" for item in items]
+        in_order = bool(items) and all(versions) and versions == sorted(versions, reverse=True)
+        return RecordPage(items, page.next, None if in_order else page.next)
+
+    async def _page(self, kind: str, paging: Paging, context: CallContext) -> ResultPage:
+        if kind == "customer":
+            return await self.client.list_customers(paging=paging, context=context)
+        return await self.client.list_purchase_orders(paging=paging, context=context)
+
+    def _check_kind(self, kind: str) -> None:
+        if kind != "customer" and not (kind == "purchase_order" and self._store_uid is not None):
+            raise unknown_kind(self.account, kind)
+
+
+def _listed(node: JsonObject, id_key: str) -> ListedRecord:
+    return ListedRecord(text(node, id_key) or "", record_version(modified_at(node)), digest_of(node), watched=False)
+
+
+def _uid(reference: _Reference | None) -> str | None:
+    return None if reference is None or reference.uid is None else str(reference.uid)

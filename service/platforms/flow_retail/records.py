@@ -1,0 +1,131 @@
+"""Flow Retail's customers and purchase orders in our shape. Pure.
+
+Of a purchase order the documentation shows the items and the delivery part, so its own id and its status are taken
+under the names that the pattern of its neighbours gives them, and may be missing.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+from msgspec import UNSET, UnsetType
+
+from service.errors import PermanentError
+from service.platforms.api.coercion import (
+    EMPTY,
+    JsonObject,
+    as_money,
+    as_text,
+    child,
+    children,
+    latest,
+    text,
+    timestamp,
+)
+from service.platforms.api.decoding import record_id, unwrap
+from service.platforms.api.responses import PlatformResponse
+from service.records import Address, Customer, Line, Money, PurchaseOrder, Timestamp
+
+DECIMALS = 2
+"""Amounts, percentages and quantities are whole numbers with two implied decimals: 2500 is 25.00, 150 is 1.50."""
+
+
+def read_customer(reply: PlatformResponse, asked: str, currency: str | None) -> tuple[JsonObject, Customer, Timestamp]:  # noqa: ARG001 - a reader's signature
+    """Read a customer; all but its uid is optional.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`.
+    """
+    node = unwrap(reply.data, reply.status, wrapped=False)
+    delivery = next(
+        (item for item in children(node, "addresses") or () if item.get("type") == "DELIVERY_ADDRESS"), None
+    )
+    credit = child(node, "credit") or EMPTY
+    record = Customer(
+        id=record_id(node.get("customerUid"), reply.status),
+        reference=text(node, "ledgerNumber"),
+        external_id=text(node, "externalId"),
+        type=text(node, "customerType"),
+        company_name=text(node, "companyName"),
+        first_name=text(node, "firstname"),
+        last_name=text(node, "lastname"),
+        email=text(node, "email"),
+        phone=text(node, "mobile"),
+        vat_number=text(node, "vatNumber"),
+        billing_address=_address(node),
+        shipping_address=UNSET if delivery is None else _address(delivery),
+        balance=_amount(credit, "balance", currency),
+        created_at=timestamp(node, "createdAt"),
+        updated_at=timestamp(node, "lastModifiedAt"),
+    )
+    return node, record, record.updated_at
+
+
+def read_purchase_order(
+    reply: PlatformResponse, asked: str, currency: str | None
+) -> tuple[JsonObject, PurchaseOrder, Timestamp]:
+    """Read a purchase order; one that does not state its uid is taken for the one asked for if it has items.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`.
+    """
+    node = unwrap(reply.data, reply.status, wrapped=False)
+    items = children(node, "items")
+    own = as_text(node.get("purchaseOrderUid"))
+    if not own and not isinstance(items, list):
+        raise PermanentError("platform_wrong_envelope", "the answer is no purchase order", http_status=reply.status)
+    modified = modified_at(node)
+    record = PurchaseOrder(
+        id=own or asked,
+        reference=text(node, "externalId"),
+        status=text(node, "purchaseOrderStatus" if "purchaseOrderStatus" in node else "status"),
+        lines=tuple(_line(item, currency) for item in items) if items is not None and items is not UNSET else items,
+        created_at=timestamp(node, "createdAt"),
+        updated_at=modified or UNSET,
+    )
+    return node, record, modified
+
+
+def modified_at(node: JsonObject) -> Timestamp:
+    """When a customer or a purchase order was last modified: itself, or one of its items."""
+    items = children(node, "items") or ()
+    return latest(timestamp(node, "lastModifiedAt"), *(timestamp(item, "lastModifiedAt") for item in items))
+
+
+def _line(node: JsonObject, currency: str | None) -> Line:
+    return Line(
+        id=text(node, "purchaseOrderItemUid"),
+        product_id=text(node, "productUid"),
+        product_code=text(node, "productSku"),
+        product_name=text(node, "productName"),
+        price=_amount(node, "unitPrice", currency),
+        quantity_ordered=_scaled(node, "quantityOrdered"),
+        quantity_received=_scaled(node, "quantityReceived"),
+    )
+
+
+def _scaled(node: JsonObject, key: str) -> Decimal | UnsetType | None:
+    value: Any = node.get(key, UNSET)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return UNSET
+    return Decimal(value).scaleb(-DECIMALS)
+
+
+def _amount(node: JsonObject, key: str, currency: str | None) -> Money | UnsetType | None:
+    value = _scaled(node, key)
+    return None if value is None else as_money(value, currency)
+
+
+def _address(node: JsonObject) -> Address:
+    names = [name for name in (text(node, "firstname"), text(node, "lastname")) if name]
+    return Address(
+        company_name=text(node, "companyName"),
+        name=" ".join(names) if names else UNSET,
+        street=text(node, "address"),
+        postal_code=text(node, "postalCode"),
+        city=text(node, "city"),
+        country_code=text(node, "countryCode"),
+        email=text(node, "email"),
+        phone=text(node, "phone" if "phone" in node else "mobile"),
+    )

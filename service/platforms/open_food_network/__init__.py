@@ -1,0 +1,1 @@
+"""Connector of Open Food Network."""

@@ -1,0 +1,192 @@
+"""Open Food Network's API, one method an operation, and its customers in our shape.
+
+The captured page is "Customers" (index, show, create, update, destroy), completed by the project's own OpenAPI file:
+JSON under `data` as in JSON:API, ids as text there and as numbers inside `attributes`, lists with `meta.pagination`.
+Orders are of the older v0 API, flat and unsupported, and no page of this one's. Money is decimal text or a number.
+
+Every method raises TransientError, PermanentError or Held as `PlatformApi.ask` does, writes also `record_gone`; a read
+gives None for what is not there. Errors are `{"errors": [{"detail": …}]}`; 401 means forbidden, too, and repeats the
+key, which is cut out. A 422 on a read may pass, on a write it is a refusal: of what is invalid, and of keys the
+instance does not know.
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from msgspec import UNSET, Struct, UnsetType
+
+from service.platforms.api.coercion import EMPTY, JsonObject, as_tags, child, children, nested, text
+from service.platforms.api.decoding import check_id, not_a_list, record_id, unwrap
+from service.platforms.api.operations import NO_CONTEXT, Operation, PlatformApi, ResultPage, WriteResult
+from service.platforms.api.responses import PlatformResponse
+from service.platforms.base import CallContext
+from service.records import Address, Customer, Timestamp
+
+PER_PAGE_MAX = 200
+"""The instance takes no more on one page, whatever is asked."""
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation("customer.list", "GET", "/api/v1/customers", "List customers"),
+    Operation("customer.get", "GET", "/api/v1/customers/{customer}", "Show customer"),
+    Operation("customer.create", "POST", "/api/v1/customers", "Create customer"),
+    Operation("customer.update", "PUT", "/api/v1/customers/{customer}", "Update customer"),
+    Operation("customer.delete", "DELETE", "/api/v1/customers/{customer}", "Delete customer"),
+    Operation("order.get", "GET", "/api/v0/orders/{order}", "Show order (v0)"),
+)
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """A region or a country."""
+
+    name: str
+    code: str
+
+
+class CustomerAddress(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An address as Open Food Network takes it; latitude and longitude in degrees."""
+
+    phone: str | UnsetType = UNSET
+    latitude: float | UnsetType = UNSET
+    longitude: float | UnsetType = UNSET
+    first_name: str | UnsetType = UNSET
+    last_name: str | UnsetType = UNSET
+    street_address_1: str | UnsetType = UNSET
+    street_address_2: str | UnsetType = UNSET
+    postal_code: str | UnsetType = UNSET
+    locality: str | UnsetType = UNSET
+    region: Place | UnsetType = UNSET
+    country: Place | UnsetType = UNSET
+
+
+class OpenFoodNetworkCustomerInput(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a customer is written as: both required fields each time; what is left out stays as it is.
+
+    A billing address may be taken away by None; the instance refuses one as an object.
+    """
+
+    enterprise_id: int
+    email: str
+    first_name: str | UnsetType | None = UNSET
+    last_name: str | UnsetType | None = UNSET
+    code: str | UnsetType | None = UNSET
+    tags: Sequence[str] | UnsetType = UNSET
+    billing_address: UnsetType | None = UNSET
+    shipping_address: CustomerAddress | UnsetType | None = UNSET
+
+
+class OpenFoodNetworkClient:
+    """The operations of one instance."""
+
+    def __init__(self, endpoints: PlatformApi) -> None:
+        self._endpoints = endpoints
+
+    async def list_customers(
+        self,
+        enterprise_id: str | None = None,
+        page: int = 1,
+        per_page: int = PER_PAGE_MAX,
+        extra_fields: str | None = None,
+        context: CallContext = NO_CONTEXT,
+    ) -> ResultPage:
+        """GET /api/v1/customers: those of enterprises the key's user manages, by id. Page "List customers".
+
+        `next` is the next page's number; an anonymous caller gets an empty list, not a refusal. A list shows each
+        customer's balance where `extra_fields` is `balance`.
+        """
+        query = [("enterprise_id", enterprise_id)] if enterprise_id else []
+        query += [("extra_fields[customer]", extra_fields)] if extra_fields else []
+        query += [("page", str(page)), ("per_page", str(per_page))]
+        return await self._endpoints.read("customer.list", context, lambda reply: read_page(reply, page), query=query)
+
+    async def get_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
+        """GET /api/v1/customers/{customer}, with its balance. Page "Show customer"."""
+
+        def read(reply: PlatformResponse) -> JsonObject | None:
+            return None if reply.gone else unwrap(reply.data, reply.status, wrapped=True)
+
+        return await self._endpoints.read("customer.get", context, read, ids={"customer": customer})
+
+    async def create_customer(
+        self, customer: OpenFoodNetworkCustomerInput, context: CallContext = NO_CONTEXT
+    ) -> WriteResult:
+        """POST /api/v1/customers. Page "Create customer".
+
+        An upsert by e-mail and enterprise that always answers 201, so that made twice it is one customer.
+        """
+        return await self._endpoints.write("customer.create", context, body=customer)
+
+    async def update_customer(
+        self, customer: str, change: OpenFoodNetworkCustomerInput, context: CallContext = NO_CONTEXT
+    ) -> WriteResult:
+        """PUT /api/v1/customers/{customer}; `tags` left out stay. Page "Update customer"; made twice, the same."""
+        return await self._endpoints.write("customer.update", context, ids={"customer": customer}, body=change)
+
+    async def delete_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> WriteResult:
+        """DELETE /api/v1/customers/{customer}, which answers what it was. Page "Delete customer"."""
+        return await self._endpoints.write("customer.delete", context, ids={"customer": customer})
+
+    async def get_order(self, order: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
+        """GET /api/v0/orders/{order}, by its number: `customer_id`, `email`, `total`, states. v0 has no page."""
+
+        def read(reply: PlatformResponse) -> JsonObject | None:
+            if reply.gone:
+                return None
+            node = unwrap(reply.data, reply.status, wrapped=False)
+            check_id(node, "number", order, reply.status)
+            return node
+
+        return await self._endpoints.read("order.get", context, read, ids={"order": order})
+
+
+def read_page(reply: PlatformResponse, page: int) -> ResultPage:
+    """Take a list out of `data`; it goes on while `links.next` or `meta.pagination` says so.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`, `config_wrong_address`.
+    """
+    data: Any = reply.data
+    items = children(cast("JsonObject", data), "data") if isinstance(data, dict) else UNSET
+    if items is UNSET or items is None:
+        raise not_a_list(reply.status)
+    node = cast("JsonObject", data)
+    counts = nested(node, "meta", "pagination")
+    pages, total = counts.get("pages"), counts.get("results")
+    more = bool(items) and (page < pages if isinstance(pages, int) else bool(nested(node, "links").get("next")))
+    return ResultPage(tuple(items), str(page + 1) if more else None, total if isinstance(total, int) else None)
+
+
+def read_customer(reply: PlatformResponse) -> tuple[JsonObject, Customer, Timestamp]:
+    """Read a customer. The balance has no currency, so it is no money; rules find it at `raw.attributes.balance`.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`.
+    """
+    node = unwrap(reply.data, reply.status, wrapped=True)
+    attributes = nested(node, "attributes")
+    record = Customer(
+        id=record_id(node.get("id"), reply.status),
+        reference=text(attributes, "code"),
+        first_name=text(attributes, "first_name"),
+        last_name=text(attributes, "last_name"),
+        email=text(attributes, "email"),
+        tags=as_tags(attributes.get("tags", UNSET)),
+        billing_address=_address(attributes, "billing_address"),
+        shipping_address=_address(attributes, "shipping_address"),
+    )
+    return node, record, None
+
+
+def _address(attributes: JsonObject, key: str) -> Address | UnsetType | None:
+    node = child(attributes, key)
+    if node is None or node is UNSET:
+        return node
+    names = [name for name in (text(node, "first_name"), text(node, "last_name")) if name]
+    return Address(
+        name=" ".join(names) if names else UNSET,
+        street=text(node, "street_address_1"),
+        postal_code=text(node, "postal_code"),
+        city=text(node, "locality"),
+        state_code=text(child(node, "region") or EMPTY, "code"),
+        country_code=text(child(node, "country") or EMPTY, "code"),
+        phone=text(node, "phone"),
+    )

@@ -1,0 +1,104 @@
+"""Open Food Network (API v1): customers of one instance.
+
+Its webhooks tell of payments and order cycles. A payment names an order, which the older v0 API leads on to the
+customer; an order cycle is about no customer. A customer has no modification moment, so states are told apart by digest
+alone. Errors inside the instance are answered 422, hence on a GET a 422 may pass.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from service.events import Delivery, Fact, RecordRef
+from service.http_client import HttpClient
+from service.platforms.api.calls import ApiClient, unknown_kind
+from service.platforms.api.coercion import text
+from service.platforms.api.credentials import StaticHeaders
+from service.platforms.api.decoding import digest_of
+from service.platforms.api.deliveries import RawId, decode_delivery, optional_id, required_id
+from service.platforms.api.operations import PlatformApi
+from service.platforms.api.throttle import NO_THROTTLE, Throttle
+from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
+from service.platforms.open_food_network.client import OPERATIONS, OpenFoodNetworkClient, read_customer
+
+TEST_ORDER = ("R555555555", "TEST Enterprise")
+"""What the "test webhook" button always sends: no payment at all."""
+
+
+class _Order(Struct):
+    number: RawId = None
+
+
+class _Enterprise(Struct):
+    name: Any = None
+
+
+class _Data(Struct):
+    order: _Order | None = None
+    enterprise: _Enterprise | None = None
+
+
+class _Notice(Struct):
+    event: str
+    id: RawId = None
+    at: Any = None
+    data: _Data | None = None
+
+
+_notices = msgspec.json.Decoder(_Notice)
+
+
+class OpenFoodNetwork:
+    """One instance, such as `https://ofn.example.org`, with a user's API key. Errors are `Platform`'s."""
+
+    def __init__(
+        self, account: str, outbound: HttpClient, *, base_url: str, token: str, gate: Throttle = NO_THROTTLE
+    ) -> None:
+        self.account = account
+        credentials = StaticHeaders({"X-Api-Token": token})
+        calls = ApiClient(account, base_url, outbound, credentials, transient=frozenset({422}), gate=gate)
+        operations = {operation.name: operation for operation in OPERATIONS}
+        self._endpoints = PlatformApi("open_food_network", calls, operations)
+        self.client = OpenFoodNetworkClient(self._endpoints)
+
+    def read(self, delivery: Delivery) -> tuple[Fact, ...]:
+        """Read an event; all but a real payment of a named order are facts without a record.
+
+        Raises:
+            Rejection: 422 `unrecognized_event`, 400 `malformed_payload`.
+        """
+        notice = decode_delivery(_notices, delivery.body)
+        event_id, at = optional_id(notice.id), notice.at if isinstance(notice.at, str) else None
+        data = notice.data or _Data()
+        number = data.order.number if data.order else None
+        tried = (number, data.enterprise.name if data.enterprise else None) == TEST_ORDER
+        if not notice.event.startswith("payment.") or tried or number is None:
+            return (Fact(notice.event, event_id, occurred_at=at),)
+        record = RecordRef(self.account, "order", required_id(number, "/data/order/number"))
+        return (Fact(notice.event, event_id, "changed", record, at),)
+
+    async def resolve(self, ref: RecordRef, context: CallContext) -> tuple[RecordRef, ...]:
+        """Follow an order's number to its customer."""
+        if ref.kind != "order":
+            return (ref,)
+        order = await self.client.get_order(ref.id, context)
+        customer = None if order is None else text(order, "customer_id")
+        return (RecordRef(self.account, "customer", customer),) if customer else ()
+
+    async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
+        """Ask for a customer."""
+        if ref.kind != "customer":
+            raise unknown_kind(self.account, ref.kind)
+        ids = {"customer": ref.id}
+        return await self._endpoints.fetch("customer.get", context, ids=ids, asked=ref.id, read=read_customer)
+
+    async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
+        """List all customers; they carry no moment of change, so that a poll compares what the list shows of each."""
+        if kind != "customer":
+            raise unknown_kind(self.account, kind)
+        page = await self.client.list_customers(page=int(cursor or 1), context=context)
+        items = tuple(
+            ListedRecord(text(node, "id") or "", None, digest_of(node)) for node in page.items if text(node, "id")
+        )
+        return RecordPage(items, page.next, page.next)

@@ -1,0 +1,156 @@
+"""pack.cloud (REST v1): purchase orders and customers of one organization.
+
+Its documentation names paths and fields but not the keys of nested objects, the envelope or the authentication, so an
+answer may be bare or under `data`, everything nested is optional, and header and scheme of the token are configurable.
+It documents webhooks for orders only, which are hints: an order leads to its customer. For the two records themselves
+an integration may send the same shape, `{"event_code": "purchase_order.updated", "id": …, "data": {"id": …}}`.
+Purchase orders can be listed, newest first and by status, but not by when they changed: see `list_records`.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from service.errors import Rejection
+from service.events import ChangeType, Delivery, Fact, RecordRef
+from service.http_client import HttpClient
+from service.platforms.api.calls import ApiClient, unknown_kind
+from service.platforms.api.coercion import JsonObject, record_version, text, timestamp
+from service.platforms.api.credentials import StaticHeaders
+from service.platforms.api.decoding import digest_of
+from service.platforms.api.deliveries import RawId, decode_delivery, optional_id, required_id
+from service.platforms.api.operations import PlatformApi, override_paths
+from service.platforms.api.throttle import NO_THROTTLE, Throttle
+from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
+from service.platforms.pack_cloud.client import OPERATIONS, PackCloudClient, StatusFilter
+from service.platforms.pack_cloud.records import read_customer, read_purchase_order
+
+BASE_URL = "https://api.pack.cloud/v1"
+
+NOUNS = {
+    "order": "order",
+    "orders": "order",  # the documentation's own example is spelt so, against its list of codes
+    "purchase_order": "purchase_order",
+    "purchase_orders": "purchase_order",
+    "customer": "customer",
+    "customers": "customer",
+}
+CHANGES: dict[str, ChangeType] = {"created": "created", "updated": "updated", "deleted": "deleted"}
+
+
+class _Subject(Struct):
+    id: RawId = None
+    updated_at: Any = None
+
+
+class _Notice(Struct):
+    event_code: str
+    id: RawId = None
+    data: _Subject | None = None
+    occurred_at: Any = None
+    organization_id: RawId = None
+
+
+_notices = msgspec.json.Decoder(_Notice)
+
+
+NO_PATHS: Mapping[str, str] = MappingProxyType({})
+
+
+class PackCloud:
+    """One organization on pack.cloud; its token goes into `token_header`, right after `token_prefix`.
+
+    Errors are `Platform`'s.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        outbound: HttpClient,
+        *,
+        organization_id: str,
+        token: str,
+        base_url: str = BASE_URL,
+        token_header: str = "Authorization",  # noqa: S107 - the header's name, no secret
+        token_prefix: str = "Bearer ",  # noqa: S107 - the scheme's name, no secret
+        paths: Mapping[str, str] = NO_PATHS,
+        status_filter: StatusFilter = "repeated",
+        gate: Throttle = NO_THROTTLE,
+    ) -> None:
+        self.account = account
+        self._organization_id = organization_id
+        operations = override_paths(OPERATIONS, paths, f"platforms.{account}.paths")
+        calls = ApiClient(account, base_url, outbound, StaticHeaders({token_header: token_prefix + token}), gate=gate)
+        self._endpoints = PlatformApi("pack_cloud", calls, operations, {"organization": organization_id})
+        self.client = PackCloudClient(self._endpoints, status_filter)
+
+    def read(self, delivery: Delivery) -> tuple[Fact, ...]:
+        """Read an event of the organization.
+
+        Raises:
+            Rejection: 422 `unrecognized_event`: no code, no id, or another organization's; 400 `malformed_payload`.
+        """
+        notice = decode_delivery(_notices, delivery.body)
+        if notice.organization_id is not None and str(notice.organization_id) != self._organization_id:
+            raise Rejection(422, "unrecognized_event", "The event is another organization's: see /organization_id.")
+        noun, _, verb = notice.event_code.partition(".")
+        event_id, kind = optional_id(notice.id), NOUNS.get(noun)
+        if kind is None:
+            return (Fact(notice.event_code, event_id),)
+        subject = notice.data or _Subject()
+        record = RecordRef(self.account, kind, required_id(subject.id, "/data/id"))
+        if kind == "order":
+            return (Fact(notice.event_code, event_id, "changed", record),)
+        occurred_at = next((at for at in (notice.occurred_at, subject.updated_at) if isinstance(at, str)), None)
+        return (Fact(notice.event_code, event_id, CHANGES.get(verb, "changed"), record, occurred_at),)
+
+    async def resolve(self, ref: RecordRef, context: CallContext) -> tuple[RecordRef, ...]:
+        """Follow an order to its customer; an order without one, or gone, leads nowhere."""
+        if ref.kind != "order":
+            return (ref,)
+        order = await self.client.get_order(ref.id, context)
+        customer = None if order is None else text(order, "customer_id")
+        return (RecordRef(self.account, "customer", customer),) if customer else ()
+
+    async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
+        """Ask for a purchase order or a customer."""
+        if ref.kind not in {"purchase_order", "customer"}:
+            raise unknown_kind(self.account, ref.kind)
+        read = read_purchase_order if ref.kind == "purchase_order" else read_customer
+        ids = {ref.kind: ref.id}
+        return await self._endpoints.fetch(f"{ref.kind}.get", context, ids=ids, asked=ref.id, read=read)
+
+    async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
+        """List purchase orders: first all that may still change, then the others, newest first.
+
+        The documented list can be sorted by creation and filtered by status only, so what is finished is looked
+        through from the newest on, as far as something is new there; one that was open and is not any more has either
+        been finished or is gone.
+
+        Raises:
+            PermanentError: `unknown_kind` for customers, which cannot be listed.
+        """
+        if kind != "purchase_order":
+            raise unknown_kind(self.account, kind)
+        phase, _, onward = (cursor or "open:").partition(":")
+        statuses = OPEN_STATUSES if phase == "open" else CLOSED_STATUSES
+        page = await self.client.list_purchase_orders(statuses=statuses, page=onward or None, context=context)
+        items = tuple(_listed(node, open_=phase == "open") for node in page.items if text(node, "id"))
+        after = f"{phase}:{page.next}" if page.next else ("closed:" if phase == "open" else None)
+        return RecordPage(items, after, after if phase == "open" else None)
+
+
+OPEN_STATUSES = ("created", "ordered", "expected", "receiving", "received")
+CLOSED_STATUSES = ("completed", "canceled")
+
+
+def _listed(node: JsonObject, *, open_: bool) -> ListedRecord:
+    """Whether it may still change is told by its own status, so that a filter that was not heeded does no harm."""
+    status = text(node, "status")
+    watched = status not in CLOSED_STATUSES if status else open_
+    return ListedRecord(
+        text(node, "id") or "", record_version(timestamp(node, "updated_at")), digest_of(node), watched=watched
+    )

@@ -1,0 +1,148 @@
+"""pack.cloud's purchase orders and customers in our shape, and its lists. Pure.
+
+The documentation prints fields but not the keys of what is nested, so everything nested is optional, and an answer may
+be bare or under `data`.
+"""
+
+from typing import Any, cast
+from urllib.parse import parse_qsl, urlsplit
+
+from msgspec import UNSET, UnsetType
+
+from service.platforms.api.coercion import (
+    JsonObject,
+    as_quantity,
+    as_text,
+    child,
+    children,
+    latest,
+    money,
+    quantity,
+    text,
+    timestamp,
+)
+from service.platforms.api.decoding import not_a_list, record_id, unwrap
+from service.platforms.api.operations import ResultPage
+from service.platforms.api.responses import PlatformResponse
+from service.records import Address, Customer, Line, PurchaseOrder, Supplier, Timestamp
+
+
+def read_one(reply: PlatformResponse) -> JsonObject | None:
+    """Take one thing out of an answer, None if it is gone.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`.
+    """
+    return None if reply.gone else unwrap(reply.data, reply.status, wrapped=None)
+
+
+def read_page(reply: PlatformResponse) -> ResultPage:
+    """Take a list out of an answer: bare, or under `data` with `links.next` or `next` beside it.
+
+    Of the next page's address only the query is kept, so that it cannot lead anywhere else.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`, `config_wrong_address`.
+    """
+    data: Any = reply.data
+    outer = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+    found: Any = outer.get("data") if outer else cast("Any", data)
+    if not isinstance(found, list):
+        raise not_a_list(reply.status)
+    items = tuple(cast("JsonObject", item) for item in cast("list[Any]", found) if isinstance(item, dict))
+    links, meta = child(outer, "links") or outer, child(outer, "meta") or outer
+    onward, total = links.get("next"), meta.get("total")
+    query = urlsplit(onward).query if isinstance(onward, str) and onward else ""
+    return ResultPage(items, query or None, total if isinstance(total, int) else None)
+
+
+def query_of(page: str) -> list[tuple[str, str]]:
+    """Give back the query that `read_page` kept."""
+    return parse_qsl(page, keep_blank_values=True)
+
+
+def read_purchase_order(reply: PlatformResponse) -> tuple[JsonObject, PurchaseOrder, Timestamp]:
+    """Read a purchase order; its lines, events and supplier may be missing.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`.
+    """
+    node = unwrap(reply.data, reply.status, wrapped=None)
+    lines = children(node, "lines")
+    record = PurchaseOrder(
+        id=record_id(node.get("id"), reply.status),
+        reference=text(node, "reference"),
+        status=text(node, "status"),
+        supplier=_supplier(node),
+        lines=tuple(map(_line, lines)) if lines is not None and lines is not UNSET else lines,
+        created_at=timestamp(node, "created_at"),
+        updated_at=timestamp(node, "updated_at"),
+    )
+    return node, record, record.updated_at
+
+
+def read_customer(reply: PlatformResponse) -> tuple[JsonObject, Customer, Timestamp]:
+    """Read a customer, who has no moments, names or contacts of its own: those of its addresses stand for it.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`.
+    """
+    node = unwrap(reply.data, reply.status, wrapped=None)
+    billing = child(node, "billing_address")
+    shipping = child(node, "shipping_address" if "shipping_address" in node else "recipient_address")
+    own = billing or {}
+    modified = latest(*(timestamp(address, "updated_at") for address in (billing, shipping) if address))
+    record = Customer(
+        id=record_id(node.get("id"), reply.status),
+        reference=text(node, "reference"),
+        company_name=text(own, "company_name"),
+        email=text(own, "email"),
+        phone=text(own, "phone"),
+        vat_number=text(own, "vat"),
+        billing_address=_address(billing),
+        shipping_address=_address(shipping),
+        orders_count=quantity(node, "orders_count"),
+        updated_at=UNSET if modified is None else modified,
+    )
+    return node, record, modified
+
+
+def _supplier(node: JsonObject) -> Supplier | UnsetType | None:
+    supplier = child(node, "supplier")
+    if not supplier:
+        return Supplier(id=text(node, "supplier_id")) if node.get("supplier_id") else UNSET
+    return Supplier(id=text(supplier, "id"), name=text(supplier, "name"), reference=text(supplier, "reference"))
+
+
+def _line(node: JsonObject) -> Line:
+    # As `text` and `quantity` read, without their calls: an order has dozens of lines, and nearly all are as usual.
+    product = child(node, "product") or {}
+    own, product_id = node.get("id", UNSET), node.get("product_id", UNSET)
+    code, name = product.get("code", UNSET), product.get("name", UNSET)
+    ordered, received = node.get("quantity_ordered", UNSET), node.get("quantity_received", UNSET)
+    return Line(
+        id=own if type(own) is str else as_text(own),
+        product_id=product_id if type(product_id) is str else as_text(product_id),
+        product_code=code if type(code) is str else as_text(code),
+        product_name=name if type(name) is str else as_text(name),
+        price=money(node, "price"),
+        quantity_ordered=ordered if type(ordered) is int else as_quantity(ordered),
+        quantity_received=received if type(received) is int else as_quantity(received),
+    )
+
+
+def _address(node: JsonObject | UnsetType | None) -> Address | UnsetType | None:
+    if node is None or node is UNSET:
+        return node
+    return Address(
+        company_name=text(node, "company_name"),
+        name=text(node, "name"),
+        street=text(node, "address"),
+        house_number=text(node, "house_number"),
+        postal_code=text(node, "postal_code"),
+        city=text(node, "city"),
+        state_code=text(node, "state_code"),
+        country_code=text(node, "country_code"),
+        email=text(node, "email"),
+        phone=text(node, "phone"),
+    )

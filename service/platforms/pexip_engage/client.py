@@ -1,0 +1,146 @@
+"""Pexip Engage's API, one method an operation, and its customers in our shape. Reads only: it is asked, never changed.
+
+The captured page is "Get a customer" (`GET /customers/{id}`); the list, appointments and callback requests stand on
+other pages of the same documentation, paging on its page on pagination. Answers are JSON under `data`, lists with `meta
+{offset, limit, totalCount}` beside it; ids are opaque text, moments ISO 8601 text, names camelCase.
+
+Every method raises TransientError, PermanentError or Held as `PlatformApi.ask` does; what is not there is None. Errors
+are `{"errors": [{message, code, type, statusCode}]}`; 3,000 requests a minute and 4 at once are allowed from one
+address.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from msgspec import UNSET, UnsetType
+
+from service.platforms.api.coercion import JsonObject, child, children, nested, text, timestamp
+from service.platforms.api.decoding import check_id, not_a_list, record_id, unwrap
+from service.platforms.api.operations import NO_CONTEXT, Operation, PlatformApi, ResultPage
+from service.platforms.api.responses import PlatformResponse
+from service.platforms.base import CallContext
+from service.records import Address, Customer, Timestamp
+
+LIMIT_DEFAULT = 25
+
+_ROOT = "/enterprises/{enterprise}"
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation("customer.get", "GET", _ROOT + "/customers/{customer}", "Get a customer"),
+    Operation("customer.list", "GET", _ROOT + "/customers", "Get customers"),
+    Operation("appointment.get", "GET", _ROOT + "/appointments/{appointment}", "Get an appointment"),
+    Operation(
+        "callback_request.get",
+        "GET",
+        _ROOT + "/callback-requests/{callback_request}",
+        "Get a callback request",
+        documented=False,
+    ),
+)
+
+
+class PexipEngageClient:
+    """The operations of one enterprise; `headers` gives what every call carries: language and correlation id."""
+
+    def __init__(self, endpoints: PlatformApi, headers: Callable[[CallContext], Mapping[str, str]]) -> None:
+        self._endpoints = endpoints
+        self._headers = headers
+
+    async def get_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
+        """GET /customers/{customer}; one with `deletedAt` is deleted. Page "Get a customer"."""
+        return await self._get("customer.get", {"customer": customer}, context)
+
+    async def list_customers(
+        self, offset: int = 0, limit: int = LIMIT_DEFAULT, context: CallContext = NO_CONTEXT
+    ) -> ResultPage:
+        """GET /customers?offset=&limit=; `next` is the next offset. Pages "Get customers" and on pagination."""
+        query = (("offset", str(offset)), ("limit", str(limit)))
+        headers = self._headers(context)
+        return await self._endpoints.read(
+            "customer.list", context, lambda reply: read_page(reply, offset), query=query, headers=headers
+        )
+
+    async def get_appointment(self, appointment: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
+        """GET /appointments/{appointment}: participants, status, moments. Page "Get an appointment"."""
+        return await self._get("appointment.get", {"appointment": appointment}, context, asked=appointment)
+
+    async def get_callback_request(self, callback_request: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
+        """GET /callback-requests/{callback_request}; no page prints this path."""
+        ids = {"callback_request": callback_request}
+        return await self._get("callback_request.get", ids, context, asked=callback_request)
+
+    async def _get(
+        self, name: str, ids: dict[str, str], context: CallContext, asked: str | None = None
+    ) -> JsonObject | None:
+        """Get one thing; the one that was `asked` for, where it is a hint that leads on."""
+
+        def read(reply: PlatformResponse) -> JsonObject | None:
+            if reply.gone:
+                return None
+            node = unwrap(reply.data, reply.status, wrapped=True)
+            if asked is not None:
+                check_id(node, "id", asked, reply.status)
+            return node
+
+        return await self._endpoints.read(name, context, read, ids=ids, headers=self._headers(context))
+
+
+def read_page(reply: PlatformResponse, offset: int) -> ResultPage:
+    """Take a list out of `data`, and count on from `offset` while `meta.totalCount` says that there is more.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`, `config_wrong_address`.
+    """
+    data: Any = reply.data
+    items = children(cast("JsonObject", data), "data") if isinstance(data, dict) else UNSET
+    if items is UNSET or items is None:
+        raise not_a_list(reply.status)
+    total = nested(cast("JsonObject", data), "meta").get("totalCount")
+    onward = offset + len(items)
+    # Without a count, only an empty page tells that it was the last.
+    more = bool(items) and (onward < total if isinstance(total, int) else True)
+    return ResultPage(tuple(items), str(onward) if more else None, total if isinstance(total, int) else None)
+
+
+def customers_of(appointment: JsonObject) -> list[str | UnsetType | None]:
+    """Name the customers of an appointment; that they take part with type CUSTOMER is inferred, employees are shown."""
+    participants = children(appointment, "appointmentParticipants") or ()
+    return [text(nested(item, "participant"), "id") for item in participants if item.get("type") == "CUSTOMER"]
+
+
+def read_customer(reply: PlatformResponse) -> tuple[JsonObject, Customer, Timestamp]:
+    """Read a customer.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`.
+    """
+    node = unwrap(reply.data, reply.status, wrapped=True)
+    record = Customer(
+        id=record_id(node.get("id"), reply.status),
+        reference=text(node, "customerNumber"),
+        external_id=text(node, "externalId"),
+        company_name=text(node, "company"),
+        first_name=text(node, "firstName"),
+        last_name=text(node, "lastName"),
+        email=text(node, "email"),
+        phone=text(node, "phoneNumber"),
+        language=text(node, "language"),
+        billing_address=_address(node),
+        created_at=timestamp(node, "createdAt"),
+        updated_at=timestamp(node, "updatedAt"),
+        deleted_at=timestamp(node, "deletedAt"),
+    )
+    return node, record, record.updated_at
+
+
+def _address(node: JsonObject) -> Address | UnsetType | None:
+    """The customer's one location; its parts come in the language that was asked for."""
+    location = child(node, "location")
+    if location is None or location is UNSET:
+        return location
+    return Address(
+        street=text(nested(location, "street1"), "value"),
+        postal_code=text(location, "postalCode"),
+        city=text(nested(location, "city"), "value"),
+        country_code=text(location, "countryCode"),
+    )

@@ -1,0 +1,156 @@
+"""Pexip Engage: customers of one enterprise.
+
+It announces appointments and callback requests, never customers: those are hints, and lead to the customer who takes
+part. A customer with `deletedAt` is deleted although it is still returned. Success is always `{"data": {…}}`. How a
+callback request names its customer is not documented; `customer.id` is assumed, after the way it names other things.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from service.events import Delivery, Fact, RecordRef
+from service.http_client import HttpClient
+from service.platforms.api.calls import ApiClient, segment, unknown_kind
+from service.platforms.api.coercion import JsonObject, nested, record_version, text, timestamp
+from service.platforms.api.credentials import ClientCredentials
+from service.platforms.api.decoding import digest_of
+from service.platforms.api.deliveries import RawId, decode_delivery, optional_id, required_id
+from service.platforms.api.operations import PlatformApi, override_paths
+from service.platforms.api.throttle import NO_THROTTLE, Throttle
+from service.platforms.api.token_cache import NO_TOKEN_CACHE, TokenCache
+from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
+from service.platforms.pexip_engage.client import OPERATIONS, PexipEngageClient, customers_of, read_customer
+
+BASE_URL = "https://api.pexipengage.com"
+TOKEN_URL = "https://auth.pexipengage.com/realms/{enterprise}/protocol/openid-connect/token"  # noqa: S105 - an address
+SCOPE = "engage:customers:readOnly engage:appointments:readOnly engage:callbackRequests:readOnly"
+CORRELATION_ID_CHARACTERS_MAX = 36
+
+NO_PATHS: Mapping[str, str] = MappingProxyType({})
+LISTED_MAX = 100
+"""Customers on one page of a poll; the documentation names a default of 25 and no maximum."""
+
+ENTITIES = {"Appointment": "appointment", "Callback Request": "callback_request"}
+
+
+class _Subject(Struct, rename="camel"):
+    id: RawId = None
+    updated_at: Any = None
+
+
+class _Data(Struct, rename="camel"):
+    event_type: str | None = None
+    appointment: _Subject | None = None
+    callback_request: _Subject | None = None
+
+
+class _Notice(Struct):
+    entity: str
+    id: RawId = None
+    data: _Data | None = None
+
+
+_notices = msgspec.json.Decoder(_Notice)
+
+
+class PexipEngage:
+    """One enterprise; `enterprise` is the slug in its URLs, `language` what it answers in. Errors are `Platform`'s."""
+
+    def __init__(
+        self,
+        account: str,
+        outbound: HttpClient,
+        *,
+        enterprise: str,
+        client_id: str,
+        client_secret: str,
+        scope: str = SCOPE,
+        language: str = "en",
+        base_url: str = BASE_URL,
+        token_url: str | None = None,
+        paths: Mapping[str, str] = NO_PATHS,
+        gate: Throttle = NO_THROTTLE,
+        token_cache: TokenCache = NO_TOKEN_CACHE,
+    ) -> None:
+        self.account = account
+        self._language = language
+        credentials = ClientCredentials(
+            account,
+            outbound,
+            token_url=token_url or TOKEN_URL.format(enterprise=segment(enterprise)),
+            client_id=client_id,
+            client_secret=client_secret,
+            scope=scope,
+            token_cache=token_cache,
+        )
+        operations = override_paths(OPERATIONS, paths, f"platforms.{account}.paths")
+        calls = ApiClient(account, base_url, outbound, credentials, gate=gate)
+        self._endpoints = PlatformApi("pexip_engage", calls, operations, {"enterprise": enterprise})
+        self.client = PexipEngageClient(self._endpoints, self._headers)
+
+    def read(self, delivery: Delivery) -> tuple[Fact, ...]:
+        """Read an event; a ping, and an entity that leads to no customer, is a fact without a record.
+
+        Raises:
+            Rejection: 422 `unrecognized_event`, 400 `malformed_payload`.
+        """
+        notice = decode_delivery(_notices, delivery.body)
+        event_id, kind, data = optional_id(notice.id), ENTITIES.get(notice.entity), notice.data
+        if kind is None:
+            return (Fact(notice.entity, event_id),)
+        data = data or _Data()
+        subject = (data.appointment if kind == "appointment" else data.callback_request) or _Subject()
+        place = "/data/appointment/id" if kind == "appointment" else "/data/callbackRequest/id"
+        record = RecordRef(self.account, kind, required_id(subject.id, place))
+        occurred_at = subject.updated_at if isinstance(subject.updated_at, str) else None
+        name = f"{notice.entity}.{data.event_type}" if data.event_type else notice.entity
+        return (Fact(name, event_id, "changed", record, occurred_at),)
+
+    async def resolve(self, ref: RecordRef, context: CallContext) -> tuple[RecordRef, ...]:
+        """Follow an appointment or a callback request to its customers."""
+        if ref.kind == "appointment":
+            appointment = await self.client.get_appointment(ref.id, context)
+            ids = [] if appointment is None else customers_of(appointment)
+        elif ref.kind == "callback_request":
+            callback = await self.client.get_callback_request(ref.id, context)
+            ids = [] if callback is None else [text(nested(callback, "customer"), "id")]
+        else:
+            return (ref,)
+        return tuple(RecordRef(self.account, "customer", item) for item in dict.fromkeys(ids) if item)
+
+    async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
+        """Ask for a customer."""
+        if ref.kind != "customer":
+            raise unknown_kind(self.account, ref.kind)
+        return await self._endpoints.fetch(
+            "customer.get",
+            context,
+            ids={"customer": ref.id},
+            asked=ref.id,
+            read=read_customer,
+            headers=self._headers(context),
+        )
+
+    async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
+        """List all customers; neither an order nor a filter by change is documented, so a poll looks at each."""
+        if kind != "customer":
+            raise unknown_kind(self.account, kind)
+        page = await self.client.list_customers(int(cursor or 0), LISTED_MAX, context)
+        items = tuple(_listed(node) for node in page.items if text(node, "id"))
+        return RecordPage(items, page.next, page.next)
+
+    def _headers(self, context: CallContext) -> dict[str, str]:
+        """The sender's correlation id goes on if it may; else ours, which is 32 characters."""
+        own = context.correlation_id or ""
+        fits = own.isascii() and own.isprintable() and 0 < len(own) <= CORRELATION_ID_CHARACTERS_MAX
+        correlation_id = own if fits else context.event_id
+        return {"Accept-Language": self._language} | ({"X-Correlation-Id": correlation_id} if correlation_id else {})
+
+
+def _listed(node: JsonObject) -> ListedRecord:
+    deleted = bool(text(node, "deletedAt"))
+    return ListedRecord(text(node, "id") or "", record_version(timestamp(node, "updatedAt")), digest_of(node), deleted)

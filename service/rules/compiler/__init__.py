@@ -1,0 +1,1 @@
+"""Compiler of rules: conditions, operands, operators, templates."""

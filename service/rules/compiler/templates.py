@@ -1,0 +1,185 @@
+"""Templates: text with `{field}` placeholders, and nested JSON of such texts. Compiled and checked when loaded.
+
+`{{` and `}}` write braces. A JSON string that is exactly one placeholder keeps the value's type (decimals and moments
+as text, absent as null). Within text an absent value is empty, but in a URL or a header it is an error, since half an
+address is a wrong address. Placeholders only reach fields that rules know: no attribute, no call, no format word.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal, cast
+from urllib.parse import quote
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from service.errors import ConfigError
+from service.records import Money
+from service.rules.fields import Field, FieldScope, resolve
+from service.rules.limits import TEMPLATE_DEPTH_MAX, TEMPLATE_NODES_MAX, TEXT_BYTES_MAX
+from service.rules.masking import MASK
+from service.rules.previous_state import Digest
+from service.rules.scope import Scope, Value
+
+Style = Literal["json", "log", "url", "header"]
+"""How values are written: plain (`json`), with personal ones masked (`log`), percent-encoded and required (`url`),
+required and on one line (`header`)."""
+
+Render = Callable[[Scope], Any]
+
+_PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class RenderError(Exception):
+    """A template that cannot be written for this record; names the field, never its value."""
+
+
+class Template(Struct, frozen=True):
+    """Compiles the templates of one rule's actions."""
+
+    place: FieldScope
+
+    def __call__(self, path: str, template: Value, style: Style = "json") -> Render:
+        """Compile the template that stands at `path` inside the action.
+
+        Raises:
+            ConfigError: no such field, a brace without its other, or too large.
+        """
+        _check_size(template, path)
+        return self._compile(template, path, style)
+
+    def _compile(self, template: Value, at: str, style: Style) -> Render:
+        if isinstance(template, str):
+            return self._text(template, at, style)
+        if isinstance(template, Mapping):
+            pairs = cast("Mapping[str, Value]", template).items()
+            inner = {key: self._compile(value, f"{at}.{key}", style) for key, value in pairs}
+            return lambda scope: {key: render(scope) for key, render in inner.items()}
+        if isinstance(template, list | tuple):
+            items = enumerate(cast("list[Value]", template))
+            renders = [self._compile(value, f"{at}[{index}]", style) for index, value in items]
+            return lambda scope: [render(scope) for render in renders]
+        return lambda _scope: template
+
+    def _text(self, template: str, at: str, style: Style) -> Render:
+        pieces = self._pieces(template, at)
+        fields = [piece for piece in pieces if isinstance(piece, Field)]
+        if not fields:
+            constant = "".join(cast("list[str]", pieces))
+            return lambda _scope: constant
+        if len(pieces) == 1 and style == "json":
+            return _whole(fields[0])
+        for field in fields:
+            if field.kind in {"list", "struct"}:
+                raise ConfigError(at, f"{field.path} is a {field.kind} and has no text", "name one of its fields")
+        return _joined([piece if isinstance(piece, str) else _writer(piece, style) for piece in pieces])
+
+    def _pieces(self, template: str, at: str) -> list[str | Field]:
+        pieces: list[str | Field] = []
+        for found in _PIECE.finditer(template):
+            text, path = found[0], found[1]
+            if path is not None:
+                pieces.append(resolve(path, self.place, at))
+            elif text in {"{", "}"}:
+                raise ConfigError(at, f"{text} stands alone", f"write {text * 2} for the brace itself")
+            else:
+                pieces.append(text[0] if text in {"{{", "}}"} else text)
+        return pieces
+
+
+def _check_size(template: Value, at: str) -> None:
+    """Refuse a template that is too large or too deep, before anything recurses into it."""
+    waiting: list[tuple[Value, int]] = [(template, 1)]
+    nodes = 0
+    while waiting:
+        value, depth = waiting.pop()
+        nodes += 1
+        if nodes > TEMPLATE_NODES_MAX or depth > TEMPLATE_DEPTH_MAX:
+            reason = f"more than {TEMPLATE_NODES_MAX} values or {TEMPLATE_DEPTH_MAX} levels"
+            raise ConfigError(at, reason, "send less, or a whole field as it is")
+        if isinstance(value, str) and len(value) > TEXT_BYTES_MAX:
+            raise ConfigError(at, f"is longer than {TEXT_BYTES_MAX} characters", "shorten it")
+        if isinstance(value, Mapping):
+            waiting.extend((inner, depth + 1) for inner in cast("Mapping[str, Value]", value).values())
+        elif isinstance(value, list | tuple):
+            waiting.extend((inner, depth + 1) for inner in cast("list[Value]", value))
+
+
+def _whole(field: Field) -> Render:
+    read, path = field.read, field.path
+
+    def whole(scope: Scope) -> Value:
+        value = read(scope)
+        if value is None or value is UNSET or type(value) is Digest:
+            return None
+        if isinstance(value, bool | int):
+            # What msgpack holds as a number; a larger one goes as text, none of its digits lost.
+            return value if -(2**63) <= value < 2**64 else str(value)
+        # Digits as people write them, unless an exponent would make a page of zeros of them.
+        if isinstance(value, Decimal):
+            return format(value, "f") if abs(value.adjusted()) < 100 else str(value)
+        plain = value if isinstance(value, str) else msgspec.to_builtins(value, enc_hook=str)
+        if len(msgspec.json.encode(plain)) > TEXT_BYTES_MAX:
+            raise RenderError(f"{path} is larger than {TEXT_BYTES_MAX} bytes")
+        return plain
+
+    return whole
+
+
+def _joined(pieces: list[str | Callable[[Scope], str]]) -> Render:
+    def joined(scope: Scope) -> str:
+        text = "".join([piece if isinstance(piece, str) else piece(scope) for piece in pieces])
+        if len(text.encode()) > TEXT_BYTES_MAX:
+            raise RenderError(f"the text is longer than {TEXT_BYTES_MAX} bytes")
+        return text
+
+    return joined
+
+
+def _writer(field: Field, style: Style) -> Callable[[Scope], str]:
+    read, path = field.read, field.path
+    masked = style == "log" and field.personal
+
+    def write(scope: Scope) -> str:
+        value = read(scope)
+        if value is None or value is UNSET or type(value) is Digest:
+            if style in {"url", "header"}:
+                raise RenderError(f"{path} is missing")
+            return ""
+        return MASK if masked else _styled(_written(value, path), style, path)
+
+    return write
+
+
+def _written(value: Value, path: str) -> str:
+    match value:
+        case str():
+            text = value
+        case bool():
+            text = "true" if value else "false"
+        case Decimal():
+            text = format(value, "f") if abs(value.adjusted()) < 100 else str(value)
+        case int():
+            text = str(value)
+        case datetime():
+            text = cast("str", msgspec.to_builtins(value))
+        case Money():
+            text = f"{value.value} {value.currency}"
+        case _:
+            raise RenderError(f"{path} is neither text nor a number")
+    if len(text) > TEXT_BYTES_MAX:
+        raise RenderError(f"{path} is longer than {TEXT_BYTES_MAX} characters")
+    return text
+
+
+def _styled(text: str, style: Style, path: str) -> str:
+    if style == "url":
+        if text in {"", ".", ".."}:
+            raise RenderError(f"{path} would change the path of the URL")
+        return quote(text, safe="")
+    if style == "header" and (_CONTROL.search(text) or not text.isascii()):
+        raise RenderError(f"{path} does not fit into a header")
+    return text

@@ -1,0 +1,147 @@
+"""Build connections that fail in time instead of hanging: timeouts, keep-alive, TLS, Sentinel, and a check.
+
+redis-py connects, speaks RESP and follows Sentinel. Retries are not its business here: every script may be repeated,
+and `client` does so where it knows the deadline.
+"""
+
+# redis-py 5.3.1 ships types with holes; what is unknown comes in through this module and `client` alone.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import socket
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Sentinel
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - redis-py's own
+
+from service.errors import ConfigError, StoreNotDurable
+from service.settings import Durability, Settings
+from service.store.connection.durability import durability_problems, parse_info
+
+StoreReply = Any
+"""What a command or a script gives: whoever calls it knows of which types."""
+
+KEEP_ALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+"""A peer that vanished without a word is noticed after half a minute, not after the kernel's two hours."""
+
+
+def build_pool(settings: Settings) -> ConnectionPool:
+    """Make the pool that `settings` describe; nothing is connected yet.
+
+    Raises:
+        ConfigError: the URL, the list of sentinels or the file of authorities cannot be read.
+    """
+    check = DurabilityCheck(settings)
+    options: dict[str, Any] = {
+        "socket_timeout": settings.store_timeout_seconds,
+        "socket_connect_timeout": settings.store_connect_timeout_seconds,
+        "redis_connect_func": check.on_connect,
+    }
+    if settings.redis_url.startswith("rediss://") and settings.redis_tls_ca_file:
+        options["ssl_ca_certs"] = _readable(settings.redis_tls_ca_file)
+    if not settings.redis_url.startswith("unix://"):
+        options |= {"socket_keepalive": True, "socket_keepalive_options": _keep_alive()}
+    try:
+        if settings.redis_sentinel:
+            return _sentinel_pool(settings, options)
+        return BlockingConnectionPool.from_url(
+            settings.redis_url,
+            max_connections=settings.store_connections_max,
+            timeout=settings.store_timeout_seconds,
+            **options,
+        )
+    except ValueError as error:
+        raise ConfigError("WAYBILL_REDIS_URL", str(error), "redis://host:6379/0, rediss:// or unix:///path") from None
+
+
+async def close_pool(pool: ConnectionPool) -> None:
+    """Close a pool's connections, and those to the sentinels, which redis-py leaves open."""
+    await pool.disconnect()
+    if isinstance(pool, SentinelConnectionPool):
+        for sentinel in pool.sentinel_manager.sentinels:
+            await sentinel.aclose()
+
+
+class DurabilityCheck:
+    """Greets each fresh connection and asks the server whether it keeps the promised durability."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._durability: Durability = settings.durability
+
+    async def on_connect(self, connection: AbstractConnection) -> None:
+        """Log in as redis-py would, then verify.
+
+        Raises:
+            StoreNotDurable: the server must not be written to.
+            ConnectionError: its replicas are gone, which time may heal.
+        """
+        await connection.on_connect()
+        info = parse_info(await run_command(connection, "INFO"))
+        reason = durability_problems(self._durability, info, await _config(connection))
+        if reason:
+            # Not kept: every further connection asks again, so that a server is trusted as soon as it is mended.
+            await connection.disconnect(nowait=True)
+            raise StoreNotDurable(reason)
+        if self._durability == "replica" and info.get("connected_slaves") == "0":
+            raise ConnectionError("no replica is connected; WAYBILL_DURABILITY=replica needs at least one")
+
+
+async def run_command(connection: AbstractConnection, *command: str | bytes | float) -> StoreReply:
+    """Send one command and wait for its answer."""
+    await connection.send_command(*command)
+    return await connection.read_response()
+
+
+async def _config(connection: AbstractConnection) -> dict[str, str] | None:
+    try:
+        flat: list[bytes] = await run_command(connection, "CONFIG", "GET", "append*")
+        flat += await run_command(connection, "CONFIG", "GET", "maxmemory-policy")
+    except ResponseError:
+        # Managed servers rename or forbid CONFIG.
+        return None
+    texts = [item.decode() for item in flat]
+    return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _keep_alive() -> dict[int, int]:
+    return {getattr(socket, name): value for name, value in KEEP_ALIVE.items() if hasattr(socket, name)}
+
+
+def _readable(path: str) -> str:
+    try:
+        with Path(path).open("rb"):
+            return path
+    except OSError as error:
+        reason = f"{path} cannot be read: {error.strerror}"
+        raise ConfigError("WAYBILL_REDIS_TLS_CA_FILE", reason, "name a PEM file, or none for the system's") from None
+
+
+def _sentinel(item: str) -> tuple[str, int]:
+    host, _, port = item.rpartition(":")
+    if not host or not port.isdecimal():
+        fix = "write host:port of each, such as sentinel-1:26379,sentinel-2:26379"
+        raise ConfigError("WAYBILL_REDIS_SENTINEL", f"{item or 'an empty part'} is no host:port", fix)
+    return host, int(port)
+
+
+def _sentinel_pool(settings: Settings, options: dict[str, Any]) -> SentinelConnectionPool:
+    # Sentinels hold no events: they are not asked for their durability, and have passwords of their own.
+    plain = {name: value for name, value in options.items() if name != "redis_connect_func"}
+    hosts = [_sentinel(item.strip()) for item in settings.redis_sentinel.split(",")]
+    password = settings.redis_sentinel_password or None
+    sentinel = Sentinel(hosts, sentinel_kwargs={**plain, "password": password})
+    url = BlockingConnectionPool.from_url(settings.redis_url)
+    credentials = {
+        name: value for name, value in url.connection_kwargs.items() if name in {"db", "username", "password"}
+    }
+    is_tls = settings.redis_url.startswith("rediss://")
+    return SentinelConnectionPool(
+        settings.redis_sentinel_primary,
+        sentinel,
+        max_connections=settings.store_connections_max,
+        ssl=is_tls,
+        **credentials,
+        **options,
+    )

@@ -1,0 +1,1 @@
+"""Access to stored events for management: search, status, replay, sweep, quarantine."""

@@ -1,0 +1,1 @@
+"""Queue of events: ingest, lanes, leases, serialization."""

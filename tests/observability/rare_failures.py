@@ -1,0 +1,220 @@
+"""A process in which everything goes wrong that no configuration can bring about: bugs of ours and of libraries.
+
+Run as `python -m tests.observability.rare_failures <store url>`; its standard output are its lines, and it ends by a
+crash. What it breaks are the doors others may come in by: a source's reader, a platform, an action."""
+
+import asyncio
+import contextlib
+import gc
+import hashlib
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aiohttp
+import uvloop
+from msgspec import structs
+
+from service.actions import Action, ActionContext
+from service.config import AdminConfig, AdminToken
+from service.envelopes.envelope import ParsedDelivery
+from service.events import Delivery, Fact, RecordRef
+from service.ingestion.sources import Source
+from service.ingress.admin import AdminDependencies, admin_router
+from service.ingress.app import build_admin_app, build_app
+from service.ingress.server import Listener, bind
+from service.ingress.store_monitor import StoreMonitor
+from service.log import configure
+from service.management.audit_log import Actor, log_admin_change
+from service.management.erasure import COUNTS
+from service.platforms.base import CallContext, FetchedRecord
+from service.secrets import SecretRef
+from service.settings import Settings, load_settings
+from service.signatures import Verified
+from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, open_store
+from tests.observability.material import PERSONAL
+from tests.workers.harness import SINK_RULE, House, open_house
+from workers.background import run_forever
+
+LINE_BYTES_MAX = 1_024
+
+
+class BrokenPlatform:
+    """Fails in its own code, with what it was about in the error's text."""
+
+    account = "pack"
+
+    def read(self, delivery: Delivery) -> tuple[Fact, ...]:
+        raise ValueError(f"cannot read {delivery.body!r}")
+
+    async def resolve(self, ref: RecordRef, context: CallContext) -> tuple[RecordRef, ...]:
+        raise ValueError(f"cannot follow {ref.id!r} for {context.event_id!r}")
+
+    async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
+        raise ValueError(f"invalid customer {PERSONAL['name']!r}, {PERSONAL['phone']} {ref.id!r} {context.event_id!r}")
+
+
+class BrokenAction(Action, frozen=True, kw_only=True, tag="http"):
+    """Stands where `http` does."""
+
+    @classmethod
+    async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
+        raise ValueError(f"cannot send to {PERSONAL['email']!r} {inputs!r} {context.rule!r}")
+
+
+class Anyone:
+    """Vouches for everything."""
+
+    def verify(self, delivery: Delivery) -> Verified:
+        return Verified(None, delivery.body)
+
+
+def read_odd(delivery: Delivery) -> ParsedDelivery:
+    """Two records and something that is ignored, or a bug."""
+    if delivery.body == b"{}":
+        raise ValueError(f"a field of {PERSONAL['street']!r} is missing")
+    orders = [RecordRef("pack", "purchase_order", f"odd-{number}") for number in range(2)]
+    facts = [*(Fact("order.updated", record.id, "updated", record) for record in orders), Fact("ping", "odd-ping")]
+    return ParsedDelivery(tuple(facts), (delivery.body,) * len(facts))
+
+
+class UnreadyStore:
+    """A store whose check has a bug."""
+
+    def __init__(self, events: Any) -> None:
+        self._events = events
+
+    async def ingest_all(self, arrivals: Sequence[IngestRequest], /) -> list[IngestResult]:
+        return await self._events.ingest_all(arrivals)
+
+    async def check(self) -> None:
+        raise KeyError(PERSONAL["email"])
+
+    async def sample(self) -> QueueStats:
+        return await self._events.sample()
+
+    async def quarantine_deliveries(self, refused: Sequence[QuarantinedDelivery], /) -> int:
+        return await self._events.quarantine_deliveries(refused)
+
+
+async def break_worker(settings: Settings) -> None:
+    """An attempt that fails in the platform's code, and one that fails in an action's."""
+    configure("workers", line_bytes_max=LINE_BYTES_MAX)
+    async with open_house(settings) as house:
+        await house.publish(SINK_RULE)
+        effects = structs.replace(house.tools.effects, actions={"http": BrokenAction})
+        for tools in (
+            structs.replace(house.tools, platforms={"pack": BrokenPlatform()}),
+            structs.replace(house.tools, effects=effects),
+        ):
+            house.tools = tools
+            await house.send()
+            await run(house)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(run_forever("sweep", break_sweep), 0.1)
+
+
+async def break_sweep() -> None:
+    """A bug in what a worker does beside its jobs."""
+    raise LookupError(f"no {PERSONAL['name']!r}")
+
+
+async def run(house: House) -> None:
+    """Run until nothing is queued."""
+    worker = house.worker(burst=True)
+    await asyncio.wait_for(worker.async_run(), 20)
+    await worker.close()
+
+
+async def break_ingress(settings: Settings) -> None:
+    """A delivery that hits a bug, one of several facts, and a check of health that hits a bug."""
+    configure("service", line_bytes_max=LINE_BYTES_MAX)
+    events = await open_store(settings)
+    source = Source(
+        name="odd",
+        platform="pack",
+        window_ms=60_000,
+        failure_status=401,
+        content_types=frozenset({"application/json"}),
+        distinct=False,
+        verifier=Anyone(),
+        reader=read_odd,
+        entropy=bytes,
+    )
+    with bind("127.0.0.1", 0, "WAYBILL_PORT") as port:
+        listener = Listener(build_app(settings, {"odd": source}, UnreadyStore(events)), port, settings)
+        await listener.start()
+        url = f"http://127.0.0.1:{listener.port}"
+        async with aiohttp.ClientSession() as client:
+            for path, body in (("/webhooks/odd", b"{}"), ("/webhooks/odd", b'{"two": 2}')):
+                await client.post(url + path, data=body, headers={"content-type": "application/json"})
+            await client.get(f"{url}/readyz")
+        await listener.stop()
+    await events.close()
+
+
+async def knock_in_vain(settings: Settings) -> None:
+    """Calls of the admin API by a stranger, and by somebody whose role is not enough."""
+    token = PERSONAL["secret"]
+    looker = AdminToken(name="looker", role="viewer", sha256=SecretRef(env="LOOKER"))
+    parts = AdminDependencies(
+        settings=settings, admin=AdminConfig(tokens=(looker,)), late_store=StoreMonitor(settings, open_store),
+        environ={"LOOKER": hashlib.sha256(token.encode()).hexdigest()}, platforms={}, sources={}, actions=(),
+    )  # fmt: skip
+    events = await open_store(settings)
+    with bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT") as port:
+        listener = Listener(build_admin_app(settings, events, admin=admin_router(parts)), port, settings)
+        await listener.start()
+        async with aiohttp.ClientSession() as client:
+            for given in ("guessed", token):
+                asked = f"http://127.0.0.1:{listener.port}/api/v1/dead-letters/{PERSONAL['email']}/discard"
+                await client.post(asked, json={}, headers={"authorization": f"Bearer {given}"})
+        await listener.stop()
+    await events.close()
+
+
+def change_something() -> None:
+    """The audit lines."""
+    operator = Actor("ops", "operator")
+    log_admin_change(operator, "rule.updated", "short-receipt", rulebook="0123456789abcdef")
+    log_admin_change(operator, "event.replayed", "0" * 32, moved_to="lane", rerun_done=False)
+    log_admin_change(operator, "platform.write_failed", "pack:rule.create", error_kind="timeout", http_status=None)
+    erased = dict.fromkeys(COUNTS, 0)
+    log_admin_change(operator, "customer.erased", "pack:customer:cu-1", **erased)
+
+
+async def break_libraries() -> None:
+    """What libraries and Python itself have to say."""
+    logging.getLogger("aiohttp.client").warning("cannot reach %s", f"https://user:{PERSONAL['secret']}@example.org")
+    warnings.warn("an old way of doing things", DeprecationWarning, stacklevel=1)
+    for task in [asyncio.ensure_future(break_sweep())]:
+        await asyncio.wait((task,))
+    del task
+    gc.collect()  # only then is it noticed that nobody asked what became of the task
+    thread = threading.Thread(target=lambda: int(PERSONAL["phone"] + "x"))
+    thread.start()
+    thread.join()
+
+
+async def main(url: str) -> None:
+    environ = {
+        "WAYBILL_REDIS_URL": url,
+        "WAYBILL_KEY_PREFIX": "odd:",
+        "WAYBILL_QUEUE": "odd",
+        "WAYBILL_HOST": "127.0.0.1",
+    }
+    settings = load_settings(environ | {"WAYBILL_BACKOFF_BASE_SECONDS": "0.02", "WAYBILL_ATTEMPTS_MAX": "2"})
+    await break_worker(settings)
+    await break_ingress(settings)
+    await knock_in_vain(settings)
+    change_something()
+    await break_libraries()
+
+
+if __name__ == "__main__":
+    configure("workers")
+    uvloop.run(main(sys.argv[1]))
+    raise RuntimeError(f"the end of {PERSONAL['secret']!r}")

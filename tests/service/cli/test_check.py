@@ -1,0 +1,136 @@
+"""`waybill check`: everything is looked at, nothing is started."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from service.cli.check import check
+
+ENVIRON = {
+    "PACK_TOKEN": "t",
+    "ENGAGE_ID": "i",
+    "ENGAGE_SECRET": "s",
+    "OFN_TOKEN": "t",
+    "FLOW_TOKEN": "t",
+    "ERP_KEY": "k",
+    "PACK_SECRET": "new",
+    "PACK_SECRET_OLD": "old",
+    "ERP_WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "FLOW_PASSWORD": "p",
+    "ENGAGE_TOKEN": "0123456789abcdef",
+    "OFN_WEBHOOK_TOKEN": "fedcba9876543210",
+}
+RULE = """
+- id: short-receipt
+  name: Received less than ordered
+  type: purchase_order
+  when: {field: status, op: eq, value: received}
+  actions: [{id: warn, do: log, level: warning, message: "{reference} is short"}]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copy(Path(__file__).parents[3] / "docs/examples/waybill.yaml", tmp_path)
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules/one.yaml").write_text(RULE)
+    return tmp_path
+
+
+def run(folder: Path, *options: str, **environ: str) -> Result:
+    path = str(folder / "waybill.yaml")
+    return CliRunner().invoke(check, options, env=ENVIRON | {"WAYBILL_CONFIG": path} | environ)
+
+
+def replace(folder: Path, old: str, new: str) -> None:
+    path = folder / "waybill.yaml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_each_mistake_is_told_and_the_exit_code_is_two(folder: Path) -> None:
+    replace(folder, "scheme: basic", "scheme: basik")
+    replace(folder, "platform: pack\n", "platform: pakc\n")
+    result = run(folder, WAYBILL_PROT="1")
+    assert result.exit_code == 2
+    assert "WAYBILL_PROT: no such setting. Fix: did you mean WAYBILL_PORT?" in result.stderr
+    assert "sources.flow-till.verify.scheme" in result.stderr
+    assert "sources.pack-orders.platform: there is no platform pakc. Fix: did you mean pack?" in result.stderr
+    assert result.stderr.endswith("waybill.yaml: 3 mistakes\n")
+
+
+def test_a_missing_secret_is_a_mistake(folder: Path) -> None:
+    result = CliRunner().invoke(check, ["--config", str(folder / "waybill.yaml")], env=ENVIRON | {"FLOW_TOKEN": ""})
+    assert result.exit_code == 2
+    assert "platforms.flow.token: variable FLOW_TOKEN is empty" in result.stderr
+
+
+def test_a_mistake_in_a_rule_file_is_told_with_its_place(folder: Path) -> None:
+    (folder / "rules/one.yaml").write_text(RULE.replace("status, op", "statuss, op"))
+    result = run(folder)
+    assert result.exit_code == 2
+    assert "one.yaml: rules[0].when.field" in result.stderr
+
+
+def test_a_source_that_a_rule_names_has_to_be_there(folder: Path) -> None:
+    (folder / "rules/one.yaml").write_text(RULE.replace("  when:", "  sources: [pack-order]\n  when:"))
+    result = run(folder)
+    assert result.exit_code == 2
+    assert "one.yaml: rules[0].sources[0]: no source 'pack-order'" in result.stderr
+    assert "Fix: did you mean pack-orders?" in result.stderr
+
+
+def test_an_action_that_may_not_be_reached_is_warned_of(folder: Path) -> None:
+    action = '{id: claim, do: http, url: "http://10.0.0.7:9410/claims/{id}"}'
+    (folder / "rules/one.yaml").write_text(RULE.replace("actions: [", f"actions: [{action}, "))
+    result = run(folder)
+    assert result.exit_code == 0
+    assert "one.yaml: short-receipt.claim: 10.0.0.7 is no public address; outbound.allow_private_hosts" in result.stdout
+    replace(folder, "allow_private_hosts: []", "allow_private_hosts: [10.0.0.7]")
+    assert "no public address" not in run(folder).stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("WAYBILL_REDIS_URL", "127.0.0.1:6379"),
+        ("WAYBILL_REDIS_URL", "redis://127.0.0.1:64x9"),
+        ("WAYBILL_TRUSTED_PROXIES", "10.0.0.0/8, everyone"),
+    ],
+)
+def test_an_address_that_cannot_be_read_is_a_mistake(folder: Path, name: str, text: str) -> None:
+    result = run(folder, **{name: text})
+    assert result.exit_code == 2
+    assert f"waybill: {name}: " in result.stderr
+    assert result.stderr.endswith("waybill.yaml: 1 mistake\n")
+
+
+def test_a_field_of_a_custom_record_that_there_is_not_is_told(folder: Path) -> None:
+    replace(folder, "status: /state", "statuss: /state")
+    result = run(folder)
+    assert result.exit_code == 2
+    assert "platforms.erp.records.purchase_order.map.statuss" in result.stderr
+
+
+def test_a_file_that_is_missing_is_told(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    assert result.exit_code == 2
+    assert "waybill.yaml: cannot be read" in result.stderr
+
+
+def test_what_is_right_is_listed_and_the_exit_code_is_zero(folder: Path) -> None:
+    replace(folder, "tolerance_seconds: 300", "tolerance_seconds: 0")
+    result = run(folder)
+    assert result.stderr == ""
+    assert result.exit_code == 0
+    assert "platform  pack  pack_cloud" in result.stdout
+    assert "source    pack-orders  on pack, verified by hmac, envelope platform" in result.stdout
+    assert "rule      short-receipt  purchase_order, in " in result.stdout
+    assert "warning   sources.erp-orders.verify: tolerance_seconds: 0" in result.stdout
+
+
+def test_the_option_goes_before_the_setting(folder: Path) -> None:
+    result = run(folder, "--config", str(folder / "waybill.yaml"), WAYBILL_CONFIG="/nowhere.yaml")
+    assert result.exit_code == 0

@@ -1,0 +1,258 @@
+"""What the API alone decides: which sight a role has, what a query may say, and that its description is whole."""
+
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from service.config import Role, SecretRef
+from service.config.platforms import BearerAuth, CustomConfig, CustomRecordConfig, PackCloudConfig
+from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
+from service.http_client import HttpClient
+from service.ingress.admin import AdminDependencies
+from service.platforms import build_platforms
+from service.sandbox.faults import Fault
+from service.sandbox.server import SandboxHandle, running_sandbox
+from service.settings import Settings
+from service.store import Store
+from tests.service.ingress.admin.conftest import Api, Lines
+
+pytestmark = pytest.mark.store
+
+EVENTS, DEAD, FORGET = "/api/v1/events", "/api/v1/dead-letters", "/api/v1/erasures"
+
+
+@pytest.fixture
+async def box() -> AsyncIterator[SandboxHandle]:
+    async with running_sandbox() as handle:
+        yield handle
+
+
+@pytest.fixture
+async def platform_api(
+    settings: Settings,
+    box: SandboxHandle,
+    make_parts: Callable[..., AdminDependencies],
+    serve_admin: Callable[[AdminDependencies], Any],
+) -> AsyncIterator[Api]:
+    """The API of an installation with two platforms that answer."""
+    token, environ = SecretRef(env="API"), {"API": box.token}
+    base = box.base_url("pack_cloud")
+    configs = {
+        "pack": PackCloudConfig(organization_id="org_1", token=token, base_url=base),
+        "erp": CustomConfig(
+            base_url=f"{base}/organizations/org_1",
+            auth=BearerAuth(token=token),
+            records={"customer": CustomRecordConfig(path="/customers/{id}")},
+        ),
+    }
+    async with HttpClient(settings, {"127.0.0.1"}) as outbound:
+        platforms = build_platforms(configs, environ, outbound)
+        yield await serve_admin(make_parts(platforms=platforms, platform_configs=configs))
+
+
+async def keep(store: Store, body: bytes) -> str:
+    record = RecordRef("pack", "customer", "7")
+    event = Event(EVENT_VERSION, new_event_id(), "shop", "c.updated", "updated", record, None, {}, None, body)
+    await store.ingest(event, event.id, 60_000)
+    return event.id
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=201",
+        "limit=many",
+        "after=nowhere",
+        "state=asleep",
+        "since=yesterday",
+        "until=1e9x",
+        "raw=maybe",
+    ],
+)
+async def test_a_query_that_cannot_be_meant_is_refused(api: Api, store: Store, query: str) -> None:
+    event_id = await keep(store, b"{}")
+    path = f"{EVENTS}/{event_id}" if query.startswith("raw") else EVENTS
+    answer = await api("GET", f"{path}?{query}")
+    assert (answer.status, answer.body["code"]) == (422, "invalid")
+
+
+@pytest.mark.parametrize(
+    ("path", "order"),
+    [
+        (f"{EVENTS}/replay", {}),
+        (f"{EVENTS}/replay", {"filter": {}}),
+        (f"{EVENTS}/replay", {"filter": {"state": "queued"}, "all": True}),
+        (f"{EVENTS}/replay", {"filter": {"state": "ended"}}),
+        (f"{EVENTS}/replay", {"filter": {"state": "ended"}, "all": True, "rate": 0}),
+        (f"{EVENTS}/replay", {"filter": {"state": "ended"}, "all": True, "rate": 1_001}),
+        (f"{EVENTS}/replay", {"filter": {"state": "ended"}, "all": True, "limit": 201}),
+        (f"{EVENTS}/replay", {"filter": {"state": "ended", "colour": "red"}, "all": True}),
+        (f"{EVENTS}/replay", {"filter": {"state": "ended"}, "all": True, "now": True}),
+        (f"{DEAD}/replay", {"filter": {}}),
+        (f"{DEAD}/discard", {"filter": {}, "all": True}),
+        (f"{DEAD}/discard", {"filter": {}, "all": True, "reason": ""}),
+        (FORGET, {"platform": "pack"}),
+        (FORGET, {"platform": "", "customer_id": "7"}),
+    ],
+)
+async def test_an_order_that_does_not_say_what_is_refused(api: Api, path: str, order: dict[str, Any]) -> None:
+    answer = await api("POST", path, order)
+    assert (answer.status, answer.body["code"]) == (422, "invalid"), answer.body
+
+
+async def test_orders_about_many_or_a_person_only_tell_unless_told_otherwise(api: Api, store: Store) -> None:
+    event_id = await keep(store, b"{}")
+    await store.client.command("ZREM", "wb:open", event_id)
+    await store.client.command("ZADD", "wb:dead", 1, event_id)
+    await store.client.command("HSET", f"wb:event:{event_id}", "state", "dead")
+    for path, order in ((f"{DEAD}/replay", {}), (f"{DEAD}/discard", {"reason": "why"})):
+        answer = await api("POST", path, {"filter": {}, "all": True, **order}, "operator")
+        assert [item["result"] for item in answer.body["items"]] == ["planned"]
+    answer = await api("POST", FORGET, {"platform": "pack", "customer_id": "7"})
+    assert (answer.body["events"], answer.body["dry_run"]) == (1, True)
+    assert (await api("GET", f"{DEAD}/{event_id}")).body["state"] == "dead"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "faults"),
+    [
+        ("GET", f"{EVENTS}?state=asleep", [("?state", "Invalid enum value 'asleep'")]),
+        (
+            "GET",
+            f"{EVENTS}?sorce=shop&limit=1&limt=2",
+            [("?sorce", "is not known here"), ("?limt", "is not known here")],
+        ),
+        ("GET", "/api/v1/workers?limit=1", [("?limit", "is not known here")]),
+        ("GET", "/api/v1/rulebook/diff", [("?before", "is missing")]),
+        ("POST", f"{EVENTS}/replay", [("", "the body is missing")]),
+    ],
+)
+async def test_a_mistake_in_a_query_is_told_with_its_place(
+    api: Api, method: str, path: str, faults: list[tuple[str, str]]
+) -> None:
+    answer = await api(method, path)
+    assert answer.status == 422
+    assert [(fault["pointer"], fault["detail"]) for fault in answer.body["errors"]] == faults
+
+
+async def test_names_from_outside_are_no_paths(api: Api) -> None:
+    for name in ("..%2f..%2fmetrics", "%00", "a" * 5_000):
+        for path in (EVENTS, DEAD, "/api/v1/quarantine", "/api/v1/sources", "/api/v1/platforms"):
+            answer = await api("GET", f"{path}/{name}")
+            assert answer.status in {404, 400, 431}, (path, name, answer.status)
+
+
+@pytest.mark.parametrize(
+    ("role", "status", "shown"), [("viewer", 403, None), ("operator", 200, "[redacted]"), ("admin", 200, "[redacted]")]
+)
+async def test_a_platform_is_asked_from_operator_on_and_shown_redacted(
+    platform_api: Api, role: Role, status: int, shown: str | None
+) -> None:
+    answer = await platform_api("GET", "/api/v1/platforms/pack/reads/customer.get?customer=cus-1", role=role)
+    listed = await platform_api("GET", "/api/v1/platforms/pack/reads", role=role)
+    assert listed.status == 200
+    assert {"operation": "customer.get", "required": ["customer"], "optional": []} in listed.body
+    assert answer.status == status, answer.body
+    if shown is not None:
+        assert shown in str(answer.body)
+        assert "@" not in str(answer.body)
+
+
+async def test_what_a_platform_does_not_offer_or_have_is_told_apart(platform_api: Api) -> None:
+    for path, status in (
+        ("/api/v1/platforms/nobody", 404),
+        ("/api/v1/platforms/nobody/reads", 404),
+        ("/api/v1/platforms/pack/reads/customer.delete", 404),
+        ("/api/v1/platforms/pack/reads/customer.get", 422),
+        ("/api/v1/platforms/pack/reads/customer.get?customer=missing-1", 404),
+        ("/api/v1/platforms/erp/reads/record.get?kind=order&id=1", 502),
+    ):
+        answer = await platform_api("GET", path)
+        assert answer.status == status, (path, answer.body)
+
+
+async def test_raw_gives_a_platform_s_answer_as_it_is_to_admins_only(platform_api: Api) -> None:
+    path = "/api/v1/platforms/erp/reads/record.get?kind=customer&id=cus-1"
+    assert (await platform_api("GET", f"{path}&raw=true", role="operator")).status == 403
+    raw = await platform_api("GET", f"{path}&raw=true")
+    redacted = await platform_api("GET", path)
+    assert raw.status == redacted.status
+    assert raw.body != redacted.body
+
+
+async def test_a_platform_is_changed_by_admins_only_and_every_change_is_told(
+    platform_api: Api, box: SandboxHandle, lines: Lines
+) -> None:
+    path, rule = "/api/v1/platforms/pack/writes", {"body": {"name": "Hold", "type": "order"}}
+    offered = (await platform_api("GET", path, role="viewer")).body
+    assert {"operation": "rule.update", "ids": ["rule"], "body": True} in offered
+    assert (await platform_api("POST", f"{path}/rule.create", rule, role="operator")).status == 403
+    made = await platform_api("POST", f"{path}/rule.create", rule)
+    assert (made.status, made.body["http_status"]) == (200, 201)
+    gone = await platform_api("POST", f"{path}/rule.delete", {"ids": {"rule": made.body["id"]}})
+    assert (gone.status, gone.body) == (200, {"http_status": 204, "id": None})
+    box.sandbox.faults.add(Fault(match="/pack_cloud", status=503))
+    answer = await platform_api("POST", f"{path}/rule.create", rule)
+    assert (answer.status, answer.body["code"]) == (502, "platform_unavailable")
+    told = [
+        (line["audit_action"], line["target"], line["http_status"], line["actor"]) for line in lines("admin.changed")
+    ]
+    assert told == [
+        ("platform.written", "pack:rule.create", 201, "ann-admin"),
+        ("platform.written", f"pack:rule.delete:{made.body['id']}", 204, "ann-admin"),
+        ("platform.write_failed", "pack:rule.create", 503, "ann-admin"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "order", "status", "told"),
+    [
+        ("nobody/writes/rule.create", {}, 404, "one of pack, erp"),
+        ("erp/writes/rule.create", {}, 404, "only asked"),
+        ("pack/writes/rule.get", {}, 404, "integration.create"),
+        ("pack/writes/rule.create", {}, 422, "the arguments are a body"),
+        ("pack/writes/rule.delete", {"ids": {"id": "1"}}, 422, "the arguments are rule"),
+        ("pack/writes/rule.create", {"body": {"name": "x", "type": "order", "nmae": 1}}, 422, "there is no nmae"),
+    ],
+)
+async def test_a_write_that_does_not_fit_is_refused_and_not_told_as_a_change(
+    *, path: str, order: dict[str, Any], status: int, told: str, platform_api: Api, lines: Lines
+) -> None:
+    answer = await platform_api("POST", f"/api/v1/platforms/{path}", order)
+    assert (answer.status, told in answer.body["detail"]) == (status, True), answer.body
+    assert lines("admin.changed") == []
+
+
+async def test_platforms_and_their_rests_are_listed_without_credentials(
+    platform_api: Api, box: SandboxHandle, store: Store
+) -> None:
+    await store.limits.release(
+        "pack", "", "asked", asked_seconds=60, failures_max=3, pause_seconds=1, pause_seconds_max=60
+    )
+    answer = await platform_api("GET", "/api/v1/platforms")
+    by_account = {item["account"]: item for item in answer.body}
+    assert by_account["pack"]["circuit_open_seconds"] > 50
+    assert (by_account["erp"]["kind"], by_account["erp"]["record_kinds"]) == ("custom", ["customer"])
+    assert box.token not in str(answer.body)
+    assert (await platform_api("GET", "/api/v1/platforms/erp")).body == by_account["erp"]
+
+
+async def test_every_operation_is_described_whole(api: Api) -> None:
+    described = (await api("GET", "/docs/openapi.json", role=None)).body
+    for path, methods in described["paths"].items():
+        if not path.startswith("/api/v1/"):
+            continue
+        for method, operation in methods.items():
+            told = (path, method)
+            assert operation["tags"], told
+            assert operation["summary"], told
+            assert operation["security"] == [{"bearer": []}], told
+            (good,) = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
+            assert good.get("content") or "204" in operation["responses"], told
+            for name in [part[1:-1] for part in path.split("/") if part.startswith("{")]:
+                assert name in {item["name"] for item in operation["parameters"]}, told
+    names = {digest for digest in (hashlib.sha256(b"all-3").hexdigest(), "all-3") if digest in str(described)}
+    assert names == set()

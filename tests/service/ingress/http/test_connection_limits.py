@@ -1,0 +1,228 @@
+"""What a connection may send beside bodies: heads, trailers and requests that never end are cut off."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+
+from service.settings import Settings
+from service.store import Store
+from tests.service.ingress.conftest import Lines, Order, Serve, encode, signed
+from tests.waiting import PATIENCE_SECONDS, until
+
+BODY = encode(Order("1"))
+Reader = asyncio.StreamReader
+Writer = asyncio.StreamWriter
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncGenerator[tuple[Reader, Writer]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    yield reader, writer
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+async def pour(writer: Writer, piece: bytes, pieces: int) -> int:
+    """Send until cut off or done; give how much was taken."""
+    sent = 0
+    with contextlib.suppress(OSError):
+        for _ in range(pieces):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0)
+            sent += len(piece)
+    return sent
+
+
+def head(body_size: int | None = None, **more: str) -> bytes:
+    length = {"transfer-encoding": "chunked"} if body_size is None else {"content-length": str(body_size)}
+    named = {"host": "localhost", **length, **signed(BODY), **more}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in named.items())
+    return f"POST /webhooks/erp-orders HTTP/1.1\r\n{lines}\r\n".encode()
+
+
+async def test_a_head_that_never_ends_is_cut_off(settings: Settings, store: Store, serve: Serve) -> None:
+    url = await serve(settings, store)
+    async with connected(url) as (reader, writer):
+        writer.write(b"GET /healthz HTTP/1.1\r\nhost: a\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        sent = await pour(writer, b"x-more: " + b"a" * 1_000 + b"\r\n", 5_000)
+        answer = b""
+        with contextlib.suppress(OSError):
+            answer = await reader.read()
+    assert sent < 4_000_000
+    assert answer.startswith(b"HTTP/1.1 431 ") or not answer  # what was sent on meanwhile may have reset it
+
+
+async def test_a_head_a_little_too_large_is_told_so(
+    make_settings: Callable[..., Settings], store: Store, serve: Serve, lines: Lines
+) -> None:
+    url = await serve(make_settings(header_bytes_max=2_000), store)
+    async with connected(url) as (reader, writer):
+        writer.write(head(len(BODY), x_padding="a" * 2_000) + BODY)
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b'"code":"headers_too_large"' in answer
+    assert [line["reason"] for line in lines("delivery.received")] == ["headers_too_large"]
+
+
+async def test_an_endless_header_is_answered_431(
+    make_settings: Callable[..., Settings], store: Store, serve: Serve
+) -> None:
+    url = await serve(make_settings(header_bytes_max=2_000), store)
+    async with connected(url) as (reader, writer):
+        for piece in (b"POST / HTTP/1.1\r\n", b"x-more: " + b"a" * 1_500, b"a" * 1_500):
+            writer.write(piece)
+            await asyncio.sleep(0.05)
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+    assert b"x-content-type-options: nosniff" in answer
+    assert b"server:" not in answer.lower()
+
+
+async def test_too_many_headers_are_refused(
+    make_settings: Callable[..., Settings], store: Store, serve: Serve, client: aiohttp.ClientSession
+) -> None:
+    url = await serve(make_settings(header_fields_max=20), store)
+    for extra, status in ((5, 202), (30, 431)):
+        headers = signed(BODY) | {f"x-{number}": "1" for number in range(extra)}
+        async with client.post(f"{url}/webhooks/erp-orders", data=BODY, headers=headers) as response:
+            assert response.status == status
+
+
+async def test_trailers_that_never_end_are_cut_off(
+    make_settings: Callable[..., Settings], store: Store, serve: Serve, lines: Lines
+) -> None:
+    url = await serve(make_settings(body_timeout_seconds=30), store)
+    for trailer in (b"x-more: a\r\n" * 200, b"a" * 2_000):
+        async with connected(url) as (_, writer):
+            writer.write(head() + b"%x\r\n%b\r\n0\r\nx-first: " % (len(BODY), BODY))
+            await writer.drain()
+            assert await pour(writer, trailer, 5_000) < 5_000_000
+    await asyncio.sleep(0.05)
+    assert {line["reason"] for line in lines("delivery.received")} <= {"disconnected", "headers_too_large"}
+
+
+async def test_many_requests_in_one_segment_are_cut_off(settings: Settings, store: Store, serve: Serve) -> None:
+    url = await serve(settings, store)
+    async with connected(url) as (reader, writer):
+        writer.write(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n" * 1_000)
+        answers = b""
+        with contextlib.suppress(OSError):
+            answers = await reader.read()
+    assert answers.count(b"HTTP/1.1 200") < 100
+
+
+async def test_a_few_requests_in_one_segment_are_answered_in_turn(
+    settings: Settings, store: Store, serve: Serve
+) -> None:
+    url = await serve(settings, store)
+    async with connected(url) as (reader, writer):
+        writer.write((head(len(BODY)) + BODY) * 5)
+        for _ in range(5):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 202 ")
+            await reader.readuntil(b"}")
+
+
+async def test_connections_beyond_the_limit_are_closed_as_they_come(
+    make_settings: Callable[..., Settings], store: Store, serve: Serve, client: aiohttp.ClientSession
+) -> None:
+    url = await serve(make_settings(connections_max=2), store)
+    async with connected(url), connected(url), connected(url) as (third, _):
+        with contextlib.suppress(OSError):
+            assert await asyncio.wait_for(third.read(), PATIENCE_SECONDS) == b""
+
+    async def there_is_room() -> bool:
+        with contextlib.suppress(aiohttp.ClientError):
+            async with client.get(f"{url}/healthz") as response:
+                return response.status == 200
+        return False
+
+    await until(there_is_room)
+
+
+async def test_what_is_no_http_is_a_problem_too(settings: Settings, store: Store, serve: Serve) -> None:
+    url = await serve(settings, store)
+    async with connected(url) as (reader, writer):
+        writer.write(b"HELO there\r\n\r\n")
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"application/problem+json" in answer
+    assert b'"code":"bad_request"' in answer
+
+
+async def test_a_body_refused_early_may_be_sent_to_its_end(
+    make_settings: Callable[..., Settings], store: Store, serve: Serve
+) -> None:
+    url = await serve(make_settings(body_bytes_max=1_000), store)
+    async with connected(url) as (reader, writer):
+        writer.write(head())
+        assert await pour(writer, b"400\r\n" + b"a" * 1_024 + b"\r\n", 1_000) > 1_000_000
+        assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_body_refused_early_cannot_be_sent_for_ever(
+    make_settings: Callable[..., Settings], store: Store, serve: Serve
+) -> None:
+    url = await serve(make_settings(body_bytes_max=1_000), store)
+    async with connected(url) as (_, writer):
+        writer.write(head())
+        assert await pour(writer, b"4000\r\n" + b"a" * 16_384 + b"\r\n", 3_000) < 30_000_000
+
+
+async def test_what_is_no_http_or_asks_for_another_protocol_leaves_no_line(
+    settings: Settings, store: Store, serve: Serve, capfd: pytest.CaptureFixture[str]
+) -> None:
+    url = await serve(settings, store)
+    for asked in (
+        b"HELO there\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n",
+    ):
+        async with connected(url) as (reader, writer):
+            writer.write(asked)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 ")
+    assert "library.logged" not in capfd.readouterr().out
+
+
+async def test_a_sender_that_offers_http_2_besides_is_taken_at_its_word_of_now(
+    settings: Settings, store: Store, serve: Serve
+) -> None:
+    url = await serve(settings, store)
+    offer = {
+        "connection": "Upgrade, HTTP2-Settings",
+        "upgrade": "h2c",
+        "http2-settings": "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA",
+    }
+    async with connected(url) as (reader, writer):
+        for _ in range(2):
+            writer.write(head(len(BODY), **offer) + BODY)
+            answer = await asyncio.wait_for(reader.readuntil(b"}"), PATIENCE_SECONDS)
+            assert answer.startswith(b"HTTP/1.1 202 ")
+
+
+@pytest.mark.parametrize(
+    "smuggled",
+    [
+        b"content-length: 4\r\ntransfer-encoding: chunked\r\n",
+        b"content-length: 4\r\ncontent-length: 5\r\n",
+        b"transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n",
+        b"transfer-encoding : chunked\r\n",
+        b"content-length: +4\r\n",
+        b"x-a: b\n\rx-c: d\r\n",
+    ],
+)
+async def test_a_request_that_two_parsers_could_read_two_ways_is_refused(
+    settings: Settings, store: Store, serve: Serve, smuggled: bytes
+) -> None:
+    url = await serve(settings, store)
+    async with connected(url) as (reader, writer):
+        writer.write(b"POST /webhooks/erp-orders HTTP/1.1\r\nhost: a\r\n" + smuggled + b"\r\n0\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1

@@ -1,0 +1,40 @@
+"""A worker's house that leaves events of every state behind, and its store as a place."""
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from service.log import configure
+from service.management.audit_log import Actor
+from service.management.stores import NamedStore, name_stores
+from service.sandbox.faults import Fault
+from service.settings import Settings
+from tests.workers.harness import SINK_RULE, House, open_house
+
+ANN = Actor("ann", "operator", "command", "desk-7")
+TWO_RULES = SINK_RULE + SINK_RULE.replace("short-receipt", "other").replace("claims", "other")
+
+
+@pytest.fixture(autouse=True)
+def log_as_json() -> None:
+    configure("service")
+
+
+@pytest.fixture
+async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
+    async with open_house(make_settings(backoff_base_seconds=0.02, attempts_max=1, lease_seconds=2)) as opened:
+        await opened.publish(TWO_RULES)
+        yield opened
+
+
+@pytest.fixture
+def places(house: House) -> list[NamedStore]:
+    return name_stores([house.store])
+
+
+async def kill(house: House, count: int = 1, record_id: str = "po-1") -> list[str]:
+    """Make dead letters: the effect of one rule fails, that of the other is done."""
+    house.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/claims", status=400, times=count))
+    ids = [await house.send(record_id) for _ in range(count)]
+    await house.work()
+    return ids

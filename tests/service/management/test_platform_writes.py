@@ -1,0 +1,38 @@
+"""A write on a platform that was begun is told, also where whoever asked for it leaves before the answer."""
+
+import asyncio
+import json
+
+import pytest
+
+from service.config import SecretRef
+from service.config.platforms import PackCloudConfig
+from service.http_client import HttpClient
+from service.management.platform_writes import write_platform
+from service.platforms import build_platforms
+from service.sandbox.faults import Fault
+from service.sandbox.server import running_sandbox
+from service.settings import Settings
+from tests.service.management.conftest import ANN
+from tests.waiting import until
+
+DELAY_MS = 300
+
+
+async def test_a_write_that_is_interrupted_is_told_once_its_outcome_is_known(
+    settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with running_sandbox() as box, HttpClient(settings, {"127.0.0.1"}) as outbound:
+        url = box.base_url("pack_cloud")
+        configs = {"pack": PackCloudConfig(organization_id="org_1", token=SecretRef(env="API"), base_url=url)}
+        platforms = build_platforms(configs, {"API": box.token}, outbound)
+        box.sandbox.faults.add(Fault(match="/pack_cloud", delay_ms=DELAY_MS))
+        body = b'{"name": "Hold", "type": "order"}'
+        writing = write_platform(configs, platforms, ANN, account="pack", operation="rule.create", ids={}, body=body)
+        task = asyncio.ensure_future(writing)
+        await until(lambda: not box.sandbox.faults.waiting)  # the write has reached the platform, and waits there
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    (line,) = [json.loads(each) for each in capfd.readouterr().out.splitlines() if "admin.changed" in each]
+    assert (line["audit_action"], line["target"], line["http_status"]) == ("platform.written", "pack:rule.create", 201)

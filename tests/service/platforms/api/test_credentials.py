@@ -1,0 +1,208 @@
+"""OAuth2 tokens: one at a time, renewed before they end and when they are refused."""
+
+import asyncio
+
+import pytest
+
+from service.errors import PermanentError, TransientError
+from service.events import RecordRef
+from service.http_client import HttpClient
+from service.platforms import CallContext
+from service.platforms.api.credentials import ClientCredentials, basic_auth
+from service.platforms.api.token_cache import NoTokenCache
+from service.platforms.pexip_engage.connector import PexipEngage
+from service.sandbox.faults import Fault
+from service.sandbox.server import SandboxHandle
+
+REALM = "/pexip_engage/realms"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def credentials(box: SandboxHandle, outbound: HttpClient, clock: Clock) -> ClientCredentials:
+    return ClientCredentials(
+        "acct", outbound, token_url=box.token_url("acme"), client_id="c", client_secret=box.token, clock=clock
+    )
+
+
+def token(name: str, expires_in: object = None) -> str:
+    ends = "" if expires_in is None else f', "expires_in": {expires_in}'
+    return f'{{"access_token": "{name}"{ends}}}'
+
+
+def issue(box: SandboxHandle, *names: str, expires_in: object = 300) -> None:
+    for name in names:
+        box.sandbox.faults.add(Fault(match=REALM, status=200, body=token(name, expires_in)))
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+async def test_a_refused_client_is_the_operators(
+    box: SandboxHandle, credentials: ClientCredentials, status: int
+) -> None:
+    box.sandbox.faults.add(Fault(status=status, body='{"error": "invalid_client"}'))
+    with pytest.raises(PermanentError) as raised:
+        await credentials.headers()
+    assert raised.value.kind == "config_unauthorized"
+    assert box.token not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Fault(status=503, retry_after=3), "platform_unavailable"),
+        (Fault(status=429), "platform_rate_limited"),
+        (Fault(reset=True), "reset"),
+        (Fault(delay_ms=3000), "timeout"),
+    ],
+)
+async def test_a_token_server_that_is_away_is_times(
+    box: SandboxHandle, credentials: ClientCredentials, fault: Fault, kind: str
+) -> None:
+    box.sandbox.faults.add(fault)
+    with pytest.raises(TransientError) as raised:
+        await credentials.headers()
+    assert raised.value.kind == kind
+    assert await credentials.headers()
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Fault(status=200, body="[]"), "platform_wrong_envelope"),
+        (Fault(status=200, body='{"access_token": null}'), "platform_wrong_envelope"),
+        (Fault(status=200, body='{"access_token": ""}'), "platform_wrong_envelope"),
+        (Fault(status=200, body='{"access_token": "a\\r\\nX-Other: b"}'), "platform_wrong_envelope"),
+        (Fault(status=200, body='{"access_token": "t\\u00f6ken"}'), "platform_wrong_envelope"),
+        (Fault(status=404, body="{}"), "config_wrong_address"),
+        (Fault(status=404, body="<html>"), "config_wrong_address"),
+        (Fault(status=302, body=""), "config_redirected"),
+    ],
+)
+async def test_a_token_server_that_gives_no_token_is_permanent(
+    box: SandboxHandle, credentials: ClientCredentials, fault: Fault, kind: str
+) -> None:
+    box.sandbox.faults.add(fault)
+    with pytest.raises(PermanentError) as raised:
+        await credentials.headers()
+    assert raised.value.kind == kind
+
+
+class Shelf(NoTokenCache):
+    """Remembers for how long tokens were to be kept."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    async def keep(self, name: str, token: str, seconds: float) -> None:  # noqa: ARG002 - the shelf's signature
+        self.seconds.append(seconds)
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "seconds"),
+    [('"NaN"', 30.0), ('"Infinity"', 30.0), ("1e300", 86_370.0), ("-5", -2.5), ("0", 0.0), ('"300"', 270.0)],
+)
+async def test_an_absurd_lifetime_is_none_that_the_shelf_cannot_hold(
+    box: SandboxHandle, outbound: HttpClient, expires_in: str, seconds: float
+) -> None:
+    shelf = Shelf()
+    credentials = ClientCredentials(
+        "acct", outbound, token_url=box.token_url("acme"), client_id="c", client_secret=box.token, token_cache=shelf
+    )
+    issue(box, "first", expires_in=expires_in)
+    await credentials.headers()
+    assert shelf.seconds == [seconds]
+
+
+async def test_calls_at_once_share_one_token(box: SandboxHandle, credentials: ClientCredentials) -> None:
+    issue(box, "first", "second")
+    found = await asyncio.gather(*(credentials.headers() for _ in range(50)))
+    assert {headers["Authorization"] for headers in found} == {"Bearer first"}
+    assert len(box.sandbox.faults.waiting) == 1
+
+
+async def test_a_token_is_renewed_before_it_ends(
+    box: SandboxHandle, credentials: ClientCredentials, clock: Clock
+) -> None:
+    issue(box, "first", "second")
+    await credentials.headers()
+    clock.now = 269.9
+    assert await credentials.headers() == {"Authorization": "Bearer first"}
+    clock.now = 270.0
+    assert await credentials.headers() == {"Authorization": "Bearer second"}
+
+
+@pytest.mark.parametrize(("expires_in", "stale_at"), [(10, 5), (None, 30), ('"300"', 270), (300.5, 270.5)])
+async def test_a_token_of_any_lifetime_is_used_and_renewed(
+    box: SandboxHandle, credentials: ClientCredentials, clock: Clock, expires_in: object, stale_at: float
+) -> None:
+    issue(box, "first", "second", expires_in=expires_in)
+    await credentials.headers()
+    clock.now = stale_at - 0.1
+    assert await credentials.headers() == {"Authorization": "Bearer first"}
+    clock.now = stale_at
+    assert await credentials.headers() == {"Authorization": "Bearer second"}
+
+
+async def test_a_refused_token_is_dropped_once_however_many_calls_it_met(
+    box: SandboxHandle, credentials: ClientCredentials
+) -> None:
+    issue(box, "first", "second", "third")
+    old = await credentials.headers()
+    assert await credentials.refreshable(old)
+    assert await credentials.headers() == {"Authorization": "Bearer second"}
+    assert await credentials.refreshable(old)
+    assert await credentials.headers() == {"Authorization": "Bearer second"}
+
+
+@pytest.mark.parametrize(("issued", "outcome"), [(["revoked"], "fetched"), (["revoked", "revoked too"], "refused")])
+async def test_a_fetch_whose_token_was_revoked_asks_again_with_a_new_one_and_no_more(
+    box: SandboxHandle, outbound: HttpClient, issued: list[str], outcome: str
+) -> None:
+    platform = PexipEngage(
+        "acct",
+        outbound,
+        enterprise="acme",
+        client_id="c",
+        client_secret=box.token,
+        base_url=box.base_url("pexip_engage"),
+        token_url=box.token_url("acme"),
+    )
+    issue(box, *issued)
+    call = platform.fetch(RecordRef("acct", "customer", "1"), CallContext("e"))
+    if outcome == "fetched":
+        assert (await call).record is not None
+        return
+    with pytest.raises(PermanentError) as raised:
+        await call
+    assert raised.value.kind == "config_unauthorized"
+
+
+async def test_the_form_is_that_of_the_client_credentials_grant(box: SandboxHandle, outbound: HttpClient) -> None:
+    url = f"{box.url}/_sandbox/sink/token"
+    asked = ClientCredentials(
+        "acct", outbound, token_url=url, client_id="c&d", client_secret="s=s", scope="a:readOnly b:readOnly"
+    )
+    with pytest.raises(PermanentError):
+        await asked.headers()
+    (request,) = box.sandbox.sink.requests
+    assert request.method == "POST"
+    assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert request.body == (
+        "grant_type=client_credentials&client_id=c%26d&client_secret=s%3Ds&scope=a%3AreadOnly+b%3AreadOnly"
+    )
+
+
+async def test_basic_is_user_and_password_in_base64() -> None:
+    assert await basic_auth("till", "pässword").headers() == {"Authorization": "Basic dGlsbDpww6Rzc3dvcmQ="}

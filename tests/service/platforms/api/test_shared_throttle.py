@@ -1,0 +1,245 @@
+"""Manners: limits and pauses that all processes share, and who waits how."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from service.config.platforms import PackCloudConfig, PexipEngageConfig
+from service.errors import Deferred, PermanentError, StoreUnavailable, TransientError
+from service.events import RecordRef
+from service.http_client import HttpClient
+from service.platforms import CallContext, FetchedRecord
+from service.platforms.api.shared_throttle import FAILURE_THRESHOLD, SharedThrottles
+from service.platforms.api.throttle import Throttle
+from service.platforms.pack_cloud.connector import PackCloud
+from service.platforms.pexip_engage.connector import PexipEngage
+from service.sandbox.faults import Fault
+from service.sandbox.server import SandboxHandle
+from service.settings import Settings
+from service.store import Store
+
+TOKEN = {"env": "T"}
+PACK = msgspec.convert({"kind": "pack_cloud", "organization_id": "o", "token": TOKEN}, PackCloudConfig)
+ENGAGE = msgspec.convert(
+    {"kind": "pexip_engage", "enterprise": "acme", "client_id": TOKEN, "client_secret": TOKEN}, PexipEngageConfig
+)
+CONTEXT = CallContext("e" * 32)
+
+
+def manners(store: Store) -> SharedThrottles:
+    return SharedThrottles(store.limits, store.tokens, 1.0, chance=lambda: 0.0)
+
+
+@pytest.fixture
+async def pack(box: SandboxHandle, store: Store) -> AsyncIterator[Callable[[], PackCloud]]:
+    """Each call is another process with its own memory."""
+    async with HttpClient(Settings(fetch_timeout_seconds=1)) as outbound:
+
+        def make() -> PackCloud:
+            gate = manners(store).throttle("pack", PACK)
+            base_url = box.base_url("pack_cloud")
+            return PackCloud("pack", outbound, organization_id="o", token=box.token, base_url=base_url, gate=gate)
+
+        yield make
+
+
+async def fetch(platform: PackCloud, record_id: str = "po-1") -> FetchedRecord:
+    return await platform.fetch(RecordRef("pack", "purchase_order", record_id), CONTEXT)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_not_now_is_held_for_as_long_as_it_asks_and_holds_every_other_process(
+    pack: Callable[[], PackCloud], box: SandboxHandle, status: int
+) -> None:
+    box.sandbox.faults.add(Fault(match="/pack_cloud", status=status, retry_after=7))
+    with capture_logs() as lines, pytest.raises(Deferred) as raised:
+        await fetch(pack())
+    assert (raised.value.seconds, raised.value.http_status) == (7, status)
+    assert raised.value.operation == "pack_cloud.purchase_order.get"
+    assert [line["event"] for line in lines] == ["platform.circuit_opened"]
+    with pytest.raises(Deferred) as raised:
+        await fetch(pack())
+    assert (raised.value.kind, raised.value.http_status) == ("platform.circuit_opened", None)
+    assert 1 < raised.value.seconds <= 7
+
+
+async def test_failures_in_a_row_make_the_platform_rest_and_the_probe_wakes_it(
+    pack: Callable[[], PackCloud], box: SandboxHandle
+) -> None:
+    box.sandbox.faults.add(Fault(match="/pack_cloud", status=502, times=FAILURE_THRESHOLD))
+    processes = [pack() for _ in range(FAILURE_THRESHOLD)]
+    for process in processes[:-1]:
+        with pytest.raises(TransientError):
+            await fetch(process)
+    with pytest.raises(Deferred) as raised:
+        await fetch(processes[-1])
+    assert raised.value.seconds == 1
+    await asyncio.sleep(1.05)
+    with capture_logs() as lines:
+        assert (await fetch(pack())).record is not None
+    assert [line["event"] for line in lines] == ["platform.circuit_closed"]
+    assert (await fetch(pack())).record is not None
+
+
+@pytest.mark.parametrize("status", [408, 425, 500])
+async def test_a_failure_about_one_record_makes_nobody_rest(
+    pack: Callable[[], PackCloud], box: SandboxHandle, store: Store, status: int
+) -> None:
+    process = pack()
+    for _ in range(FAILURE_THRESHOLD + 1):
+        box.sandbox.faults.add(Fault(match="/pack_cloud", status=status))
+        with pytest.raises(TransientError):
+            await fetch(process)
+    assert await store.limits.open_circuits() == {}
+
+
+async def test_a_write_whose_fate_is_unknown_stays_a_failure_though_the_platform_rests(
+    pack: Callable[[], PackCloud], box: SandboxHandle
+) -> None:
+    process = pack()
+    box.sandbox.faults.add(Fault(match="/pack_cloud", reset=True, times=FAILURE_THRESHOLD))
+    kinds: list[str] = []
+    for _ in range(FAILURE_THRESHOLD):
+        try:
+            await process.client.sync_integration_orders("i-1", CONTEXT)
+        except TransientError as error:
+            kinds.append(error.kind)
+    assert kinds == ["reset"] * FAILURE_THRESHOLD
+    with pytest.raises(Deferred):
+        await fetch(process)
+
+
+async def test_a_write_that_is_told_not_now_is_held(pack: Callable[[], PackCloud], box: SandboxHandle) -> None:
+    box.sandbox.faults.add(Fault(match="/pack_cloud", status=429, retry_after=2))
+    with pytest.raises(Deferred) as raised:
+        await pack().client.sync_integration_orders("i-1", CONTEXT)
+    assert raised.value.seconds == 2
+
+
+async def scripts_run(store: Store) -> int:
+    stats: bytes = await store.client.command("INFO", "commandstats")
+    return sum(int(calls) for calls in re.findall(rb"cmdstat_evalsha?:calls=(\d+)", stats))
+
+
+async def test_a_well_account_without_limits_costs_no_store_call_but_one_look_a_second(
+    pack: Callable[[], PackCloud], store: Store
+) -> None:
+    process = pack()
+    await fetch(process)
+    before = await scripts_run(store)
+    for _ in range(20):
+        await fetch(process)
+    assert await scripts_run(store) - before <= 2
+
+
+async def test_four_at_once_over_all_processes_and_the_others_wait_in_place_or_are_held(
+    store: Store,
+) -> None:
+    most = now = 0
+
+    async def call(gate: Throttle) -> str:
+        nonlocal most, now
+        try:
+            async with gate.slot(repeatable=True):
+                now += 1
+                most = max(most, now)
+                await asyncio.sleep(0.1)
+                now -= 1
+        except Deferred as held:
+            return held.kind
+        return "done"
+
+    gates = [manners(store).throttle("engage", ENGAGE) for _ in range(3)]
+    ends = await asyncio.gather(*(call(gates[n % 3]) for n in range(30)))
+    assert most == 4
+    assert ends.count("done") > 4
+    assert set(ends) == {"done", "account_throttled"}
+
+
+async def test_those_who_are_held_by_a_limit_get_turns_apart(store: Store) -> None:
+    gate = manners(store).throttle("engage", ENGAGE)
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(4):
+            await stack.enter_async_context(gate.slot(repeatable=True))
+        waits: list[float] = []
+        for _ in range(3):
+            with pytest.raises(Deferred) as raised:
+                async with gate.slot(repeatable=True):
+                    pass
+            waits.append(raised.value.seconds)
+    assert all(wait > 0 for wait in waits)
+
+
+async def test_a_cancelled_call_gives_its_place_back(store: Store) -> None:
+    gate = manners(store).throttle("engage", ENGAGE)
+
+    async def hang() -> None:
+        async with gate.slot(repeatable=True):
+            await asyncio.sleep(30)
+
+    tasks = [asyncio.create_task(hang()) for _ in range(4)]
+    await asyncio.sleep(0.1)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    async with manners(store).throttle("engage", ENGAGE).slot(repeatable=True):
+        pass
+
+
+async def test_a_refusal_is_neither_failure_nor_pause(pack: Callable[[], PackCloud], box: SandboxHandle) -> None:
+    process = pack()
+    for _ in range(FAILURE_THRESHOLD + 1):
+        box.sandbox.faults.add(Fault(match="/pack_cloud", status=403))
+        with pytest.raises(PermanentError):
+            await fetch(process)
+    assert (await fetch(process)).record is not None
+
+
+async def test_while_the_store_is_away_no_limited_call_is_made_and_an_unlimited_one_is(
+    box: SandboxHandle, make_settings: Callable[..., Settings]
+) -> None:
+    away = manners(Store(make_settings(redis_url="unix:///nowhere.sock")))
+    with pytest.raises(StoreUnavailable):
+        async with away.throttle("engage", ENGAGE).slot(repeatable=True):
+            pass
+    async with HttpClient(Settings()) as outbound:
+        base_url, gate = box.base_url("pack_cloud"), away.throttle("pack", PACK)
+        platform = PackCloud("pack", outbound, organization_id="o", token=box.token, base_url=base_url, gate=gate)
+        assert (await fetch(platform)).record is not None
+
+
+async def test_all_pods_share_one_token(box: SandboxHandle, store: Store) -> None:
+    other = Store(store.settings)
+    async with HttpClient(Settings()) as outbound:  # on a busy machine others wait for the token for a while
+
+        def pod(own: Store) -> PexipEngage:
+            shared = manners(own)
+            return PexipEngage(
+                "engage",
+                outbound,
+                enterprise="acme",
+                client_id="waybill",
+                client_secret=box.token,
+                base_url=box.base_url("pexip_engage"),
+                token_url=box.token_url("acme"),
+                gate=shared.throttle("engage", ENGAGE),
+                token_cache=shared.token_cache,
+            )
+
+        counted = Fault(match="/pexip_engage/realms", times=9)
+        box.sandbox.faults.add(counted)
+        pods = [pod(own) for own in (store, other, store, other)]
+        await asyncio.gather(*(each.fetch(RecordRef("engage", "customer", "123"), CONTEXT) for each in pods))
+        assert counted.times == 8
+        box.sandbox.faults.clear()
+        box.sandbox.faults.add(Fault(match="/pexip_engage/enterprises", status=401))
+        again = Fault(match="/pexip_engage/realms", times=9)
+        box.sandbox.faults.add(again)
+        assert (await pods[0].fetch(RecordRef("engage", "customer", "123"), CONTEXT)).record is not None
+        assert again.times == 8
+    await other.close()

@@ -1,0 +1,428 @@
+"""Each platform's client: the operations its pages name, each asked of the sandbox, and nothing else."""
+
+import inspect
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from service.config.platforms import PlatformConfig
+from service.errors import ConfigError, PermanentError, TransientError
+from service.http_client import HttpClient
+from service.platforms import PLATFORMS, READS, Platform, build_platforms
+from service.platforms.api.operations import Operation, WriteResult
+from service.platforms.base import CallContext
+from service.platforms.flow_retail.client import OPERATIONS as FLOW_RETAIL
+from service.platforms.flow_retail.client import FlowRetailClient, Paging
+from service.platforms.flow_retail.client import FlowRetailCustomerInput as FlowCustomer
+from service.platforms.flow_retail.connector import FlowRetail
+from service.platforms.open_food_network.client import OPERATIONS as OPEN_FOOD_NETWORK
+from service.platforms.open_food_network.client import OpenFoodNetworkClient, OpenFoodNetworkCustomerInput
+from service.platforms.open_food_network.connector import OpenFoodNetwork
+from service.platforms.pack_cloud.client import OPERATIONS as PACK_CLOUD
+from service.platforms.pack_cloud.client import IntegrationChange, NewIntegration, PackCloudClient
+from service.platforms.pack_cloud.connector import PackCloud
+from service.platforms.pack_cloud.rules_client import NewRule, RuleAction, RuleChange, RuleCondition
+from service.platforms.pexip_engage.client import OPERATIONS as PEXIP_ENGAGE
+from service.platforms.pexip_engage.client import PexipEngageClient
+from service.platforms.pexip_engage.connector import PexipEngage
+from service.platforms.writes import WRITES
+from service.sandbox.faults import Fault
+from service.sandbox.server import SandboxHandle
+from service.settings import Settings
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+CONTEXT = CallContext("e" * 32)
+T = {"env": "T"}
+
+OPERATIONS = {
+    "pack_cloud": PACK_CLOUD,
+    "pexip_engage": PEXIP_ENGAGE,
+    "open_food_network": OPEN_FOOD_NETWORK,
+    "flow_retail": FLOW_RETAIL,
+}
+CLIENTS = {
+    "pack_cloud": PackCloudClient,
+    "pexip_engage": PexipEngageClient,
+    "open_food_network": OpenFoodNetworkClient,
+    "flow_retail": FlowRetailClient,
+}
+BEYOND = {
+    "pack_cloud": {"purchase_order.list", "order.get"},
+    "pexip_engage": {"customer.list", "appointment.get", "callback_request.get"},
+    "open_food_network": {"order.get"},
+    "flow_retail": {"purchase_order.list", "purchase_order.get", "tenant.get"},
+}
+"""What other pages of the platforms' documentation offer, and polls and hints need."""
+
+
+BODY = {"name": "n", "type": "order", "code": "c", "operator": "eq", "value": "1", "connector_id": "c"} | {
+    "enterprise_id": 2,
+    "email": "a@example.com",
+}
+"""What any write takes, where it takes it."""
+TENANCY = {"pexip_engage": "/enterprises/{}"}
+"""What a page takes to be part of the server's address."""
+
+
+class Captured(NamedTuple):
+    """An operation as a captured page prints it, a hyphen for what it does not print."""
+
+    method: str
+    path: str
+    name: str
+
+
+def pages(platform: str) -> list[Captured]:
+    lines = (SAMPLES / platform / "operations.txt").read_text().splitlines()
+    return [Captured(*line.split(" ", 2)) for line in lines]
+
+
+class Accounts:
+    """The four platforms on one sandbox."""
+
+    def __init__(self, platforms: dict[str, Platform], box: SandboxHandle) -> None:
+        self.all, self.box = platforms, box
+
+    def pick(self, wanted: type[Any]) -> Any:
+        return next(platform for platform in self.all.values() if isinstance(platform, wanted))
+
+
+@pytest.fixture
+async def accounts(box: SandboxHandle) -> AsyncIterator[Accounts]:
+    raw: dict[str, dict[str, Any]] = {
+        "pack_cloud": {"organization_id": "o", "token": T},
+        "pexip_engage": {"enterprise": "acme", "client_id": T, "client_secret": T, "token_url": box.token_url("acme")},
+        "open_food_network": {"token": T},
+        "flow_retail": {"tenant_uid": "7", "store_uid": "70", "token": T},
+    }
+    for kind, account in raw.items():
+        account |= {"kind": kind, "base_url": box.base_url(kind)}
+    async with HttpClient(Settings(fetch_timeout_seconds=1)) as outbound:
+        configs = msgspec.convert(raw, dict[str, PlatformConfig])
+        yield Accounts(build_platforms(configs, {"T": box.token}, outbound), box)
+
+
+@pytest.mark.parametrize("platform", OPERATIONS)
+def test_a_client_has_every_operation_that_the_captured_page_names(platform: str) -> None:
+    named = {page.name for page in pages(platform)}
+    ours = {operation.page: operation.name for operation in OPERATIONS[platform]}
+    assert len(ours) == len(OPERATIONS[platform])
+    assert sorted(ours) == sorted({*named, *(page for page, name in ours.items() if name in BEYOND[platform])})
+
+
+@pytest.mark.parametrize("platform", OPERATIONS)
+def test_an_operation_has_the_method_and_the_path_that_its_captured_page_prints(platform: str) -> None:
+    ours = {operation.page: operation for operation in OPERATIONS[platform]}
+    for page in pages(platform):
+        operation = ours[page.name]
+        assert page.method in {"-", operation.method}, page.name
+        path = re.sub(r"{[a-z_]+}", "{}", operation.path).removeprefix(TENANCY.get(platform, ""))
+        assert page.path in {"-", path}, page.name
+        assert operation.documented or page.path == "-", "what the page prints cannot be set otherwise"
+
+
+@pytest.mark.parametrize("platform", OPERATIONS)
+def test_a_client_has_one_method_an_operation_and_each_says_what_it_asks_for(platform: str) -> None:
+    methods = {
+        name: method
+        for name, method in inspect.getmembers(CLIENTS[platform], inspect.isfunction)
+        if not name.startswith("_")
+    }
+    assert len(methods) == len(OPERATIONS[platform])
+    for name, method in methods.items():
+        said = inspect.getdoc(method) or ""
+        assert said.startswith(("GET ", "POST ", "PUT ", "DELETE ")), name
+        assert any(word in said for word in ("Page", "page", "Operation", "operation")), name
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_every_read_is_offered_and_no_write_is(platform: str) -> None:
+    operations: tuple[Operation, ...] = OPERATIONS.get(platform, ())
+    names = {operation.name for operation in operations if operation.idempotent}
+    assert set(READS[platform]) == (names or {"record.get", "record.list"})
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_every_write_is_offered_by_hand_and_no_read_is(platform: str) -> None:
+    operations: tuple[Operation, ...] = OPERATIONS.get(platform, ())
+    assert set(WRITES[platform]) == {operation.name for operation in operations if not operation.idempotent}
+
+
+@pytest.mark.parametrize(
+    ("platform", "operation"),
+    [(platform, name) for platform, writes in WRITES.items() for name in writes],
+)
+async def test_every_write_by_hand_asks_for_its_own_operation(
+    box: SandboxHandle, platform: str, operation: str
+) -> None:
+    account = {"pack_cloud": {"organization_id": "o"}, "open_food_network": {}, "flow_retail": {"tenant_uid": "7"}}
+    raw = {"kind": platform, "token": T, "base_url": f"{box.url}/_sandbox/sink", **account[platform]}
+    write = WRITES[platform][operation]
+    wanted = write.body[1] if write.body else dict
+    known = getattr(wanted, "__struct_encode_fields__", ())
+    body = {name: value for name, value in BODY.items() if name in known}
+    async with HttpClient(Settings()) as outbound:
+        configs = msgspec.convert({"a": raw}, dict[str, PlatformConfig])
+        connector = build_platforms(configs, {"T": "token"}, outbound)["a"]
+        await write.run(connector, dict.fromkeys(write.ids, "1"), msgspec.json.encode(body) if write.body else None)
+    (request,) = box.sandbox.sink.requests
+    made = next(each for each in OPERATIONS[platform] if each.name == operation)
+    assert request.method == made.method
+    assert re.fullmatch("/_sandbox/sink" + re.sub(r"{[a-z_]+}", "[^/]+", made.path), request.path)
+    assert msgspec.json.decode(request.body or b"null") == (body if write.body else None)
+
+
+@pytest.mark.parametrize(
+    ("platform", "operation"),
+    [(platform, name) for platform, reads in READS.items() if platform != "custom" for name in reads],
+)
+async def test_every_read_is_answered_by_the_sandbox(accounts: Accounts, platform: str, operation: str) -> None:
+    read = READS[platform][operation]
+    arguments = {name: "{}" if name == "criteria" else "1" for name in read.required}
+    answer = await read.run(accounts.all[platform], arguments, CONTEXT)
+    assert answer
+    if operation.endswith(".get") and read.required:
+        missing = dict.fromkeys(read.required, "missing-1")
+        assert await read.run(accounts.all[platform], missing, CONTEXT) is None
+
+
+@pytest.mark.parametrize(
+    ("platform", "operation", "arguments"),
+    [
+        ("pack_cloud", "customer.get", {}),
+        ("pack_cloud", "customer.get", {"customer": "1", "colour": "red"}),
+        ("open_food_network", "customer.list", {"page": "two"}),
+        ("flow_retail", "customer.list", {"sort_direction": "UP"}),
+        ("flow_retail", "customer.search", {"criteria": "[1]"}),
+    ],
+)
+async def test_arguments_that_do_not_fit_are_named(
+    accounts: Accounts, platform: str, operation: str, arguments: dict[str, str]
+) -> None:
+    with pytest.raises(PermanentError) as raised:
+        await READS[platform][operation].run(accounts.all[platform], arguments)
+    assert raised.value.kind == "invalid_argument"
+
+
+Write = Callable[[PackCloudClient], Any]
+PACK_WRITES: list[tuple[Write, int]] = [
+    (lambda client: client.create_integration(NewIntegration(name="Shop", connector_id="c-1")), 201),
+    (lambda client: client.update_integration("1", IntegrationChange(stock_sync_enabled=False)), 200),
+    (lambda client: client.delete_integration("1"), 204),
+    (lambda client: client.execute_integration_action("1", "import", {"since": "2026-01-01"}), 202),
+    (lambda client: client.sync_integration_orders("1"), 202),
+    (lambda client: client.sync_integration_products("1"), 202),
+    (lambda client: client.sync_integration_shipping_services("1"), 202),
+    (lambda client: client.sync_integration_product_stocks("1"), 202),
+    (lambda client: client.create_rule(NewRule(name="r", type="order")), 201),
+    (lambda client: client.update_rule("1", RuleChange(enabled=False)), 200),
+    (lambda client: client.delete_rule("1"), 204),
+    (lambda client: client.create_rule_action("1", RuleAction(code="hold")), 201),
+    (lambda client: client.update_rule_action("1", "2", RuleAction(code="hold", values={"a": 1})), 200),
+    (lambda client: client.delete_rule_action("1", "2"), 204),
+    (lambda client: client.create_rule_condition("1", RuleCondition(code="c", operator="eq", value="1")), 201),
+    (lambda client: client.update_rule_condition("1", "2", RuleCondition(code="c", operator="eq", value="2")), 200),
+    (lambda client: client.delete_rule_condition("1", "2"), 204),
+]
+
+
+@pytest.mark.parametrize(("write", "status"), PACK_WRITES)
+async def test_what_is_written_to_pack_cloud_is_taken(accounts: Accounts, write: Write, status: int) -> None:
+    written: WriteResult = await write(accounts.pick(PackCloud).client)
+    assert written.http_status == status
+    assert (written.id is not None) == (status in {200, 201})
+
+
+async def test_what_was_created_updated_and_deleted_on_pack_cloud_is_so_afterwards(accounts: Accounts) -> None:
+    client: PackCloudClient = accounts.pick(PackCloud).client
+    created = await client.create_integration(NewIntegration(name="Shop", connector_id="c-1"))
+    assert created.id is not None
+    await client.update_integration(created.id, IntegrationChange(name="Renamed"))
+    shown = await client.get_integration(created.id)
+    assert shown is not None
+    assert (shown["name"], shown["connector_id"]) == ("Renamed", "c-1")
+    await client.delete_integration(created.id)
+    assert await client.get_integration(created.id) is None
+    assert (await client.delete_integration(created.id)).http_status == 404, "gone already is as good"
+    with pytest.raises(PermanentError) as raised:
+        await client.update_integration(created.id, IntegrationChange(name="x"))
+    assert raised.value.kind == "record_gone"
+    assert raised.value.operation == "pack_cloud.integration.update"
+
+
+async def test_a_customer_of_open_food_network_is_created_once_changed_and_deleted(accounts: Accounts) -> None:
+    client: OpenFoodNetworkClient = accounts.pick(OpenFoodNetwork).client
+    wanted = OpenFoodNetworkCustomerInput(enterprise_id=2, email="Ann@Example.com", first_name="Ann", tags=["staff"])
+    first, second = await client.create_customer(wanted), await client.create_customer(wanted)
+    assert (first.http_status, second.http_status, first.id) == (201, 201, second.id)
+    assert first.id is not None
+    changed = await client.update_customer(
+        first.id,
+        OpenFoodNetworkCustomerInput(enterprise_id=2, email="ann@example.com", code="A1", billing_address=None),
+    )
+    assert changed.data is not None
+    attributes = changed.data["attributes"]
+    assert (attributes["first_name"], attributes["code"], attributes["tags"]) == ("Ann", "A1", ["staff"])
+    assert attributes["email"] == "ann@example.com"
+    assert (await client.delete_customer(first.id)).http_status == 200
+    assert await client.get_customer(first.id) is None
+
+
+async def test_a_refused_write_to_open_food_network_is_permanent_though_a_read_would_be_repeated(
+    accounts: Accounts,
+) -> None:
+    client: OpenFoodNetworkClient = accounts.pick(OpenFoodNetwork).client
+    with pytest.raises(PermanentError) as raised:
+        await client.create_customer(OpenFoodNetworkCustomerInput(enterprise_id=0, email=""))
+    assert (raised.value.kind, raised.value.http_status) == ("platform_rejected", 422)
+    accounts.box.sandbox.faults.add(Fault(match="/open_food_network", status=422))
+    with pytest.raises(TransientError):
+        await client.get_customer("1")
+
+
+async def test_a_customer_of_flow_retail_is_created_changed_extended_and_deleted(accounts: Accounts) -> None:
+    client: FlowRetailClient = accounts.pick(FlowRetail).client
+    created = await client.create_customer(FlowCustomer(company_name="Eksempel AS", payment_terms=14))
+    uid = created.id
+    assert uid is not None
+    await client.update_customer(uid, FlowCustomer(country_code="NO"))
+    shown = await client.get_customer(uid)
+    assert shown is not None
+    assert (shown["companyName"], shown["countryCode"], shown["paymentTerms"]) == ("Eksempel AS", "NO", 14)
+    extended = await client.add_extension(uid, "TWO_INVOICE", "org-1")
+    assert extended.data is not None
+    assert extended.data["extensions"] == [{"extensionCode": "TWO_INVOICE", "organizationUid": "org-1"}]
+    assert (await client.delete_extension(uid, "TWO_INVOICE", "org-1")).http_status == 204
+    found = await client.search_customers({"companyName": "Eksempel AS"})
+    assert [item["customerUid"] for item in found.items] == [uid]
+    assert (await client.list_customers("nobody", Paging(page_size=5))).items == ()
+    assert (await client.delete_customer(uid)).http_status == 204
+    assert await client.get_customer(uid) is None
+
+
+async def test_lists_are_paged_to_their_end(accounts: Accounts) -> None:
+    catalog = accounts.box.sandbox.catalog
+    for number in range(60):
+        at = f"2026-01-01T00:00:{number:02d}Z"
+        catalog.put("pack_cloud", "purchase_order", f"p{number}", {"status": "ordered", "created_at": at})
+        catalog.put("pexip_engage", "customer", str(number), {})
+        catalog.put("open_food_network", "customer", str(number), {"attributes": {"enterprise_id": number % 2}})
+    pack: PackCloudClient = accounts.pick(PackCloud).client
+    page = await pack.list_purchase_orders(statuses=("ordered", "created"))
+    ids = [item["id"] for item in page.items]
+    while page.next:
+        page = await pack.list_purchase_orders(statuses=("ordered", "created"), page=page.next)
+        ids += [item["id"] for item in page.items]
+    assert ids == [f"p{number}" for number in range(59, -1, -1)]
+    engage: PexipEngageClient = accounts.pick(PexipEngage).client
+    first = await engage.list_customers()
+    assert (len(first.items), first.next, first.total) == (25, "25", 60)
+    assert (await engage.list_customers(50)).next is None
+    ofn: OpenFoodNetworkClient = accounts.pick(OpenFoodNetwork).client
+    half = await ofn.list_customers("1", per_page=20)
+    assert (len(half.items), half.next, half.total) == (20, "2", 30)
+    assert (await ofn.list_customers("1", page=2, per_page=20)).next is None
+
+
+@pytest.mark.parametrize(
+    ("style", "asked"), [("repeated", "filter%5Bstatus%5D%5B%5D="), ("comma", "filter%5Bstatus%5D=")]
+)
+async def test_statuses_are_asked_for_in_the_spelling_that_is_configured(
+    box: SandboxHandle, style: str, asked: str
+) -> None:
+    for number, status in enumerate(["created", "ordered", "completed", "canceled"]):
+        box.sandbox.catalog.put("pack_cloud", "purchase_order", f"p{number}", {"status": status})
+    account = {"kind": "pack_cloud", "organization_id": "o", "token": T, "status_filter": style}
+    async with HttpClient(Settings()) as outbound:
+        configs = msgspec.convert({"a": account | {"base_url": box.base_url("pack_cloud")}}, dict[str, PlatformConfig])
+        platform = build_platforms(configs, {"T": box.token}, outbound)["a"]
+        met = Fault(match=f"/pack_cloud/v1/organizations/o/purchase-orders?{asked}", times=9)
+        box.sandbox.faults.add(met)
+        listing = await platform.list_records("purchase_order", None, CONTEXT)
+        assert [item.id for item in listing.items] == ["p0", "p1"]
+        listing = await platform.list_records("purchase_order", listing.next, CONTEXT)
+    assert [item.id for item in listing.items] == ["p2", "p3"]
+    assert met.times == 7, "both phases were asked for so"
+
+
+async def test_a_status_filter_that_is_not_heeded_makes_no_finished_order_watched(accounts: Accounts) -> None:
+    shown = [{"id": str(number), "status": status} for number, status in enumerate(["ordered", "completed", "new-one"])]
+    accounts.box.sandbox.faults.add(Fault(match="/pack_cloud", status=200, body=msgspec.json.encode(shown).decode()))
+    listing = await accounts.pick(PackCloud).list_records("purchase_order", None, CONTEXT)
+    assert [item.watched for item in listing.items] == [True, False, True]
+
+
+@pytest.mark.parametrize("body", ["{}", "[1]", '{"data": {}}', '{"items": {}}', "null"])
+async def test_what_is_no_list_is_named_as_that(accounts: Accounts, body: str) -> None:
+    for platform, operation in [
+        ("pack_cloud", "rule.list"),
+        ("pexip_engage", "customer.list"),
+        ("open_food_network", "customer.list"),
+        ("flow_retail", "customer.list"),
+    ]:
+        if (platform, body) == ("pack_cloud", "[1]"):
+            continue
+        await READS[platform][operation].run(accounts.all[platform], {})
+        accounts.box.sandbox.faults.add(Fault(match=f"/{platform}", status=200, body=body))
+        with pytest.raises(PermanentError) as raised:
+            await READS[platform][operation].run(accounts.all[platform], {})
+        assert raised.value.kind == "platform_wrong_envelope"
+
+
+async def test_a_done_write_is_done_whatever_its_answer_looks_like(accounts: Accounts) -> None:
+    client: PackCloudClient = accounts.pick(PackCloud).client
+    for body in ("", "<html>ok", "[1]", '{"half": '):
+        accounts.box.sandbox.faults.add(Fault(match="/pack_cloud", status=200, body=body))
+        written = await client.sync_integration_orders("1")
+        assert (written.http_status, written.id, written.data) == (200, None, None)
+
+
+def flow(paths: dict[str, str]) -> dict[str, PlatformConfig]:
+    raw = {"flow": {"kind": "flow_retail", "tenant_uid": "7", "token": T, "paths": paths}}
+    return msgspec.convert(raw, dict[str, PlatformConfig])
+
+
+async def test_a_path_nobody_documents_can_be_set_with_its_method(box: SandboxHandle) -> None:
+    async with HttpClient(Settings()) as outbound:
+        configs = flow({"customer.update": "PATCH /_sandbox/sink/{tenant}/people/{customer}"})
+        configs["flow"] = msgspec.structs.replace(configs["flow"], base_url=box.url)
+        platform = build_platforms(configs, {"T": "t"}, outbound)["flow"]
+        assert isinstance(platform, FlowRetail)
+        await platform.client.update_customer("a/b", FlowCustomer(city="Oslo"), CallContext("e", "00-trace-01"))
+    (request,) = box.sandbox.sink.requests
+    assert (request.method, request.path, request.body) == (
+        "PATCH",
+        "/_sandbox/sink/7/people/a%2Fb",
+        '{"city":"Oslo"}',
+    )
+    assert request.headers["traceparent"] == "00-trace-01"
+    assert request.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("paths", "reason"),
+    [
+        ({"customer.list": "/tenants/{tenant}/people"}, "documented"),
+        ({"customer.lost": "/tenants/{tenant}/people"}, "no such operation"),
+        ({"customer.get": "/tenants/{tenant}/people"}, "no path for it"),
+        ({"customer.get": "/tenants/{tenant}/people/{customer}/{colour}"}, "no path for it"),
+    ],
+)
+async def test_a_path_that_cannot_be_set_stops_the_start(paths: dict[str, str], reason: str) -> None:
+    async with HttpClient(Settings()) as outbound:
+        with pytest.raises(ConfigError) as raised:
+            build_platforms(flow(paths), {"T": "t"}, outbound)
+    assert reason in raised.value.reason
+    assert raised.value.path.startswith("platforms.flow.paths.")
+
+
+async def test_a_store_that_is_not_configured_is_named(box: SandboxHandle) -> None:
+    async with HttpClient(Settings()) as outbound:
+        platform = build_platforms(flow({}), {"T": box.token}, outbound)["flow"]
+        with pytest.raises(PermanentError) as raised:
+            await READS["flow_retail"]["purchase_order.list"].run(platform, {})
+    assert raised.value.kind == "not_configured"

@@ -1,0 +1,291 @@
+"""Every operator on values it takes, values it cannot take, and values that are not there."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import UNSET, Struct
+
+from service.errors import ConfigError
+from service.records import Customer, Money, PurchaseOrder
+from service.rules.compiler.literals import read_literal
+from service.rules.compiler.operators import OPERATORS
+from service.rules.fields import describe_fields
+from service.rules.previous_state import encode_previous
+from tests.service.rules.rule_samples import NOW, compile_tree, customer, line, order, subject, truth
+
+NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001 - the value under test
+MISSING, NULL, WRONG = UNSET, None, 5
+
+TEXT = [
+    ("eq", "received", True), ("eq", "open", False), ("ne", "open", True), ("ne", "received", False),
+    ("in", ["open", "received"], True), ("in", ["open"], False), ("not_in", ["open"], True),
+    ("not_in", ["received"], False), ("contains", "ceiv", True), ("contains", "x", False),
+    ("starts_with", "rec", True), ("starts_with", "ec", False), ("ends_with", "ved", True), ("ends_with", "ve", False),
+    ("matches", "rec.*", True), ("matches", "rec", False),
+]  # fmt: skip
+
+NUMBERS = [
+    ("eq", 3, True), ("eq", "3.0", True), ("eq", 4, False), ("ne", 4, True), ("lt", 4, True), ("lt", 3, False),
+    ("le", 3, True), ("le", "2.9", False), ("gt", 2, True), ("gt", 3, False), ("ge", 3, True), ("ge", 4, False),
+    ("in", [1, "3"], True), ("in", [1, 2], False), ("not_in", [1, 2], True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("op", "value", "expected"), TEXT)
+def test_text_operators_decide(op: str, value: Any, expected: bool) -> None:  # noqa: FBT001
+    assert truth({"field": "status", "op": op, "value": value}) is expected
+
+
+@pytest.mark.parametrize(("op", "value", "expected"), NUMBERS)
+@pytest.mark.parametrize("number", [3, Decimal("3.00")])
+def test_number_operators_decide(op: str, value: Any, expected: bool, number: Any) -> None:  # noqa: FBT001
+    about = subject(order(lines=(line(number, 0),)))
+    assert truth({"field": "quantity_ordered", "op": op, "value": value}, about) is expected
+    element = {"any_of": "lines", "where": {"field": "quantity_ordered", "op": op, "value": value}}
+    assert truth(element, about) is expected
+
+
+@pytest.mark.parametrize("status", [MISSING, NULL, WRONG])
+@pytest.mark.parametrize(("op", "value"), sorted({(op, str(value)) for op, value, _ in TEXT if type(value) is str}))
+def test_text_that_is_not_there_or_no_text_is_unknown(op: str, value: str, status: Any) -> None:
+    assert truth({"field": "status", "op": op, "value": value}, subject(order(status=status))) is None
+
+
+@pytest.mark.parametrize("odd", [MISSING, NULL, "3", True, 3.0, Decimal("NaN"), Decimal("sNaN")])
+@pytest.mark.parametrize("op", ["eq", "ne", "lt", "le", "gt", "ge"])
+def test_a_number_that_is_none_is_unknown(op: str, odd: Any) -> None:
+    element = {"any_of": "lines", "where": {"field": "quantity_received", "op": op, "value": 3}}
+    assert truth(element, subject(order(lines=(line(3, odd),)))) is None
+
+
+def test_money_compares_in_its_own_currency_only() -> None:
+    about = subject(order(lines=(line(1, 1, "100.01"),)))
+    assert truth({"field": "total", "op": "gt", "value": {"value": "100.00", "currency": "EUR"}}, about) is True
+    assert truth({"field": "total", "op": "gt", "value": {"value": "100.00", "currency": "USD"}}, about) is None
+    assert truth({"field": "total", "op": "eq", "value": {"value": "100.010", "currency": "EUR"}}, about) is True
+    assert truth({"field": "total", "op": "in", "value": [{"value": "1", "currency": "USD"}]}, about) is None
+    assert truth({"field": "total", "op": "in", "value": [{"value": "100.01", "currency": "EUR"}]}, about) is True
+
+
+def test_amounts_of_two_currencies_do_not_compare_by_their_numbers() -> None:
+    tree = {"any_of": "lines", "where": {"field": "price.value", "op": "lt", "ref": "$root.total.value"}}
+    dollars = order(lines=(line(2, 2, "5", "USD"), line(2, 2, "5", "USD")))
+    assert truth(tree, subject(dollars)) is True
+    assert truth({"any_of": "lines", "where": {"field": "price.value", "op": "lt", "ref": "total.value"}}) is True
+    mixed = order(lines=(line(2, 2, "5", "USD"), line(2, 2, "9", "EUR")))
+    assert truth(tree, subject(mixed)) is None
+
+
+def test_money_holding_no_number_is_unknown() -> None:
+    broken: Any = Money("100", "EUR")  # type: ignore[arg-type]
+    tree = {"field": "balance", "op": "eq", "value": {"value": 100, "currency": "EUR"}}
+    assert truth(tree, subject(customer(balance=broken))) is None
+    assert truth(tree | {"op": "gt"}, subject(customer(balance=broken))) is None
+
+
+@pytest.mark.parametrize(
+    ("op", "words", "expected"),
+    [
+        ("before", {"value": "2026-02-02T00:00:00Z"}, True),
+        ("before", {"value": "2026-02-01T00:00:00Z"}, False),
+        ("after", {"value": "2026-01-31T23:00:00+02:00"}, True),
+        ("after", {"ref": "updated_at"}, None),
+        ("before", {"ref": "created_at"}, False),
+        ("within", {"value": "28d"}, True),
+        ("within", {"value": "27d"}, False),
+        ("older_than", {"value": "27d"}, True),
+        ("older_than", {"value": "48h"}, True),
+        ("older_than", {"value": "5w"}, False),
+        ("eq", {"value": "2026-02-01T01:00:00+01:00"}, True),
+        ("in", {"value": ["2026-02-01T00:00:00Z"]}, True),
+    ],
+)
+def test_moment_operators_decide(op: str, words: Any, expected: Any) -> None:
+    assert truth({"field": "created_at", "op": op, **words}, now=datetime(2026, 3, 1, tzinfo=UTC)) is expected
+
+
+def test_within_looks_both_ways_from_now() -> None:
+    about = subject(order(created_at=NOW + timedelta(hours=1)))
+    assert truth({"field": "created_at", "op": "within", "value": "1h"}, about) is True
+    assert truth({"field": "created_at", "op": "within", "value": "59m"}, about) is False
+    assert truth({"field": "created_at", "op": "older_than", "value": "0s"}, about) is False
+
+
+@pytest.mark.parametrize("moment", [MISSING, NULL, NAIVE, "2026-01-01T00:00:00Z"])
+@pytest.mark.parametrize("op", ["before", "after", "within", "older_than", "eq"])
+def test_a_moment_that_is_none_or_naive_is_unknown(op: str, moment: Any) -> None:
+    value = "1h" if op in {"within", "older_than"} else "2026-01-01T00:00:00Z"
+    assert truth({"field": "created_at", "op": op, "value": value}, subject(order(created_at=moment))) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [(MISSING, "missing"), (NULL, "is_null"), ("open", None)],
+)
+def test_presence_is_never_unknown(value: Any, found: str | None) -> None:
+    about = subject(order(status=value))
+    answers = {op: truth({"field": "status", "op": op}, about) for op in ("exists", "missing", "is_null")}
+    assert answers == {"exists": value is not UNSET, "missing": found == "missing", "is_null": found == "is_null"}
+
+
+def test_a_field_of_an_absent_parent_is_missing() -> None:
+    for supplier in (UNSET, None):
+        assert truth({"field": "supplier.name", "op": "missing"}, subject(order(supplier=supplier))) is True
+
+
+def test_contains_and_in_look_into_lists_of_text() -> None:
+    about = subject(customer(type="vip"))
+    assert truth({"field": "tags", "op": "contains", "value": "vip"}, about) is True
+    assert truth({"field": "tags", "op": "contains", "value": "new"}, about) is False
+    assert truth({"field": "type", "op": "in", "ref": "tags"}, about) is True
+    assert truth({"field": "type", "op": "not_in", "ref": "tags"}, about) is False
+    assert truth({"any_of": "tags", "where": {"field": "$item", "op": "starts_with", "value": "v"}}, about) is True
+    odd = subject(customer(tags=("a", 5)))
+    assert truth({"field": "tags", "op": "contains", "value": "b"}, odd) is None
+    assert truth({"field": "tags", "op": "contains", "value": "a"}, odd) is True
+
+
+RAW = {"n": 5, "price": Decimal("9.90"), "flag": True, "text": "5", "nothing": None, "items": [{"q": 1}, {"q": 3}, {}]}
+
+
+@pytest.mark.parametrize(
+    ("tree", "expected"),
+    [
+        ({"field": "raw.n", "op": "gt", "value": 4}, True),
+        ({"field": "raw.text", "op": "gt", "value": 4}, None),
+        ({"field": "raw.text", "op": "eq", "value": 5}, None),
+        ({"field": "raw.text", "op": "eq", "value": "5"}, True),
+        ({"field": "raw.flag", "op": "eq", "value": True}, True),
+        ({"field": "raw.flag", "op": "eq", "value": 1}, None),
+        ({"field": "raw.flag", "op": "in", "value": [1, 0]}, None),
+        ({"field": "raw.n", "op": "in", "value": [True, 5]}, True),
+        ({"field": "raw.price", "op": "lt", "value": 9.95}, True),
+        ({"field": "raw.nothing", "op": "is_null"}, True),
+        ({"field": "raw.gone.deeper", "op": "missing"}, True),
+        ({"field": "raw.items.1.q", "op": "eq", "value": 3}, True),
+        ({"field": "raw.items.9.q", "op": "exists"}, False),
+        ({"field": "raw.n.q", "op": "exists"}, False),
+        ({"field": "raw.items.first", "op": "exists"}, False),
+        ({"any_of": "raw.items", "where": {"field": "q", "op": "gt", "value": 2}}, True),
+        ({"all_of": "raw.items", "where": {"field": "q", "op": "gt", "value": 0}}, None),
+        ({"any_of": "raw.n", "where": {"field": "q", "op": "gt", "value": 0}}, None),
+        ({"field": "raw.n", "op": "gt", "ref": "lines_count"}, True),
+        ({"field": "event.source", "op": "eq", "value": "pack-orders"}, True),
+        ({"field": "event.record.platform", "op": "eq", "value": "pack"}, True),
+    ],
+)
+def test_raw_and_event_are_compared_without_coercion(tree: Any, expected: Any) -> None:
+    assert truth(tree, subject(raw=RAW)) is expected
+
+
+@pytest.mark.parametrize(
+    ("op", "value", "before", "after", "expected"),
+    [
+        ("changed", None, "open", "received", True),
+        ("changed", None, "open", "open", False),
+        ("changed", None, None, "open", True),
+        ("changed", None, "open", None, True),
+        ("changed", None, UNSET, "open", None),
+        ("changed", None, "open", UNSET, None),
+        ("changed_from", "open", "open", "received", True),
+        ("changed_from", "open", "open", "open", False),
+        ("changed_from", "open", "new", "received", False),
+        ("changed_from", "open", UNSET, "received", None),
+        ("changed_to", "received", "open", "received", True),
+        ("changed_to", "received", "received", "received", False),
+        ("changed_to", "received", "open", "closed", False),
+        ("changed_to", "received", UNSET, "received", None),
+    ],
+)
+def test_changes_of_text(op: str, value: Any, before: Any, after: Any, expected: Any) -> None:
+    tree = {"field": "status", "op": op} | ({"value": value} if value else {})
+    previous = {} if before is UNSET else {"status": before}
+    assert truth(tree, subject(order(status=after), previous=previous)) is expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "increased", "decreased"),
+    [("4", 5, True, False), ("5", Decimal("5.0"), False, False), ("5.5", 5, False, True), (None, 5, None, None)],
+)
+def test_growth_and_shrinkage(before: str | None, after: Any, increased: Any, decreased: Any) -> None:
+    previous = {} if before is None else {"quantity_received": ["number", before]}
+    about = subject(order(lines=(line(9, after),)), previous=previous)
+    assert truth({"field": "quantity_received", "op": "increased"}, about) is increased
+    assert truth({"field": "quantity_received", "op": "decreased"}, about) is decreased
+
+
+@pytest.mark.parametrize(("received", "expected"), [(1, True), (4, False), (None, None)])
+def test_a_field_compares_with_a_derived_one_of_its_element(received: Any, expected: Any) -> None:
+    where = {"field": "quantity_received", "op": "lt", "ref": "quantity_missing"}
+    assert truth({"any_of": "lines", "where": where}, subject(order(lines=(line(5, received),)))) is expected
+
+
+def test_the_fields_of_a_record_can_be_listed() -> None:
+    fields = describe_fields(PurchaseOrder)
+    assert fields["lines[].price.value"] == "amount"
+    assert fields["lines[].quantity_missing"] == "number"
+    assert (fields["total.currency"], fields["supplier.name"], fields["created_at"]) == ("text", "text", "timestamp")
+    assert describe_fields(Customer)["tags"] == "list"
+
+
+def test_a_record_field_of_a_type_that_rules_do_not_know_fails_the_first_look() -> None:
+    class Odd(Struct):
+        weight: complex
+
+    with pytest.raises(TypeError, match="complex"):
+        describe_fields(Odd)
+
+
+def test_the_last_decided_state_can_be_named_and_compared_with() -> None:
+    about = subject(previous={"total": ["money", "100", "EUR"], "status": "open", "quantity_received": ["number", "1"]})
+    assert truth({"field": "previous.status", "op": "eq", "value": "open"}, about) is True
+    assert truth({"field": "total.value", "op": "gt", "ref": "previous.total.value"}, about) is True
+    assert truth({"field": "quantity_received", "op": "ge", "ref": "previous.quantity_received"}, about) is True
+    dollars = subject(previous={"total": ["money", "100", "USD"]})
+    assert truth({"field": "total.value", "op": "gt", "ref": "previous.total.value"}, dollars) is None
+
+
+def test_a_list_that_is_not_there_holds_nothing_known() -> None:
+    tree = {"field": "type", "op": "in", "ref": "tags"}
+    assert truth(tree, subject(customer(type="vip", tags=None))) is None
+
+
+def test_literals_of_true_and_false_are_told_from_numbers() -> None:
+    assert read_literal(True, "boolean", "value") is True  # noqa: FBT003 - the value under test
+    with pytest.raises(ConfigError, match="write true or false"):
+        read_literal(1, "boolean", "value")
+
+
+def test_every_operator_is_in_the_manual() -> None:
+    manual = (Path(__file__).parents[4] / "docs" / "rules.md").read_text()
+    assert [name for name in OPERATORS if f"`{name}`" not in manual] == []
+
+
+def test_every_operator_is_told_and_tested_here() -> None:
+    tested = {op for op, *_ in [*TEXT, *NUMBERS]} | {
+        "before", "after", "within", "older_than", "exists", "missing", "is_null", "changed", "changed_from",
+        "changed_to", "increased", "decreased",
+    }  # fmt: skip
+    assert tested == set(OPERATORS)
+    assert all(operator.summary for operator in OPERATORS.values())
+
+
+def test_of_a_digest_it_is_known_that_there_was_something_and_nothing_else() -> None:
+    about = subject(previous={"reference": ["digest", "0"]})
+    for op, expected in (("exists", True), ("missing", False), ("is_null", False)):
+        assert truth({"field": "previous.reference", "op": op}, about) is expected
+    assert truth({"field": "previous.reference", "op": "eq", "value": "PO-1"}, about) is None
+    assert truth({"field": "reference", "op": "ne", "ref": "previous.reference"}, about) is None
+    assert truth({"field": "previous.reference", "op": "contains", "value": "digest"}, about) is None
+    assert truth({"field": "reference", "op": "changed"}, about) is True
+
+
+def test_a_moment_at_the_edge_of_the_calendar_is_remembered_too() -> None:
+    edge = order(created_at=datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))))
+    asked = compile_tree({"field": "created_at", "op": "changed"})
+    kept = {"created_at": encode_previous("created_at", edge.created_at, personal=False)}
+    assert asked.truth(subject(edge, previous=kept)) is False
+    assert asked.truth(subject(previous=kept)) is True

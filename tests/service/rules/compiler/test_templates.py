@@ -1,0 +1,162 @@
+"""Templates: what they reach, how values are written, what is refused when loaded and what when written."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import UNSET
+
+from service.errors import ConfigError
+from service.records import Customer, Money, PurchaseOrder
+from service.rules import Subject
+from service.rules.compiler.templates import RenderError, Style, Template
+from service.rules.fields import FieldScope
+from service.rules.scope import Scope
+from tests.service.rules.rule_samples import NOW, customer, order, subject
+
+
+def render(template: Any, about: Subject | None = None, style: Style = "json") -> Any:
+    about = about or subject()
+    compiled = Template(FieldScope(type(about.record), {}))("body", template, style)
+    return compiled(Scope.of(about, NOW))
+
+
+def refusal(template: Any, style: Style = "json", record: type[PurchaseOrder | Customer] = PurchaseOrder) -> str:
+    with pytest.raises(ConfigError) as caught:
+        Template(FieldScope(record, {}))("body", template, style)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("{statsu}", "did you mean status?"),
+        ("{status.__class__}", "has no fields"),
+        ("{__globals__}", "no field"),
+        ("{0}", "no field"),
+        ("{}", "is no field"),
+        ("{status!r}", "no field"),
+        ("{status:>9999999}", "no field"),
+        ("{event.body}", "no field"),
+        ("{event.headers.secret}", "no field"),
+        ("{status", "stands alone"),
+        ("status}", "stands alone"),
+        ("{status}}", "stands alone"),
+        ("{a{b}}", "stands alone"),
+        ("all: {lines}", "has no text"),
+        ("by {supplier}", "has no text"),
+        ("{previous.supplier.name}", "only a digest"),
+        ("x" * 70_000, "longer than 65536"),
+        (["{id}"] * 501, "more than 500 values"),
+    ],
+)
+def test_a_template_that_reaches_outside_is_refused(template: Any, reason: str) -> None:
+    assert reason in refusal(template)
+
+
+def test_a_template_that_is_too_deep_is_refused_without_recursing_into_it() -> None:
+    deep: Any = "{id}"
+    for _ in range(100_000):
+        deep = [deep]
+    assert "levels" in refusal(deep)
+
+
+def test_a_mistake_names_its_place_inside_the_template() -> None:
+    assert refusal({"a": ["x", {"b": "{statsu}"}]}).startswith("body.a[1].b: no field 'statsu'")
+
+
+def test_text_is_written_with_the_values_of_fields() -> None:
+    assert render("{reference}: {quantity_missing} units of {total} missing") == "PO-1: 3 units of 150.00 EUR missing"
+    assert render("{{{id}}} {event.id} {event.type}") == "{po_1} e1 order.updated"
+    about = subject(order(created_at=datetime(2026, 2, 1, tzinfo=UTC)), previous={"status": "open"})
+    assert render("{created_at} {previous.status}", about) == "2026-02-01T00:00:00Z open"
+    assert render("{raw.a} {raw.b} {raw.c}", subject(raw={"a": True, "b": Decimal("1.50")})) == "true 1.50 "
+
+
+def test_a_string_that_is_one_placeholder_keeps_its_type() -> None:
+    raw = {"n": 5, "d": Decimal("1.50"), "flag": False, "deep": {"x": [Decimal("0.10"), None]}, "big": 2**70}
+    body = {
+        "n": "{raw.n}", "d": "{raw.d}", "flag": "{raw.flag}", "deep": "{raw.deep}", "gone": "{raw.gone}",
+        "big": "{raw.big}", "at": "{created_at}", "total": "{total}", "kept": [1, None, True, "x", 1.5],
+    }  # fmt: skip
+    assert render(body, subject(raw=raw)) == {
+        "n": 5, "d": "1.50", "flag": False, "deep": {"x": ["0.10", None]}, "gone": None, "big": str(2**70),
+        "at": "2026-02-01T00:00:00Z", "total": {"value": "150.00", "currency": "EUR"},
+        "kept": [1, None, True, "x", 1.5],
+    }  # fmt: skip
+
+
+def test_a_whole_list_or_struct_is_given_as_plain_data() -> None:
+    written = render({"lines": "{lines}", "supplier": "{supplier}"})
+    assert written["supplier"] == {"id": "s1", "name": "Acme"}
+    assert [line["quantity_received"] for line in written["lines"]] == [5, 7]
+
+
+def test_log_messages_mask_personal_fields() -> None:
+    about = subject(customer(balance=Money(Decimal(5), "EUR")), raw={"Email": "a@b.c", "plan": "gold"})
+    text = "{id} {first_name} {email} {raw.Email} {raw.plan} {balance}"
+    assert render(text, about, "log") == "c1 *** *** *** gold 5 EUR"
+    assert render("{first_name}", about, "log") == "***"
+    assert render("{first_name}", about) == "Ann"
+
+
+@pytest.mark.parametrize("absent", [UNSET, None])
+def test_absent_values_are_empty_in_text_null_in_json_and_errors_in_addresses(absent: Any) -> None:
+    about = subject(order(reference=absent))
+    assert render("[{reference}]", about) == "[]"
+    assert render("{reference}", about) is None
+    for style in ("url", "header"):
+        with pytest.raises(RenderError, match="reference is missing"):
+            render("https://x.test/{reference}", about, style)
+
+
+def test_values_cannot_change_the_shape_of_a_url() -> None:
+    evil = subject(order(reference="../admin?x=1#é /"))
+    assert render("https://x.test/{reference}", evil, "url") == "https://x.test/..%2Fadmin%3Fx%3D1%23%C3%A9%20%2F"
+    for text in ("..", ".", ""):
+        with pytest.raises(RenderError, match="would change the path"):
+            render("https://x.test/a/{reference}/b", subject(order(reference=text)), "url")
+
+
+@pytest.mark.parametrize("text", ["a\r\nHost: evil", "a\x00", "é"])
+def test_values_cannot_break_out_of_a_header(text: str) -> None:
+    with pytest.raises(RenderError, match="does not fit into a header"):
+        render("{reference}", subject(order(reference=text)), "header")
+
+
+def test_written_text_and_data_are_bounded() -> None:
+    for raw in ({"x": "a" * 70_000}, {"x": ["a"] * 70_000}):
+        with pytest.raises(RenderError, match="larger than"):
+            render("{raw.x}", subject(raw=raw))
+    with pytest.raises(RenderError, match="longer than"):
+        render("x{raw.x}", subject(raw={"x": "a" * 70_000}))
+    with pytest.raises(RenderError, match="longer than"):
+        render("{raw.x}" * 10, subject(raw={"x": "a" * 9_000}))
+    with pytest.raises(RenderError, match="neither text nor a number"):
+        render("x{raw.x}", subject(raw={"x": ["a"]}))
+    with pytest.raises(RenderError, match="neither text nor a number"):
+        render("x{raw.x}", subject(raw={"x": {}}))
+
+
+def test_huge_numbers_stay_short() -> None:
+    raw = {"x": Decimal("1e999999")}
+    assert render("{raw.x}", subject(raw=raw)) == "1E+999999"
+    assert render("x{raw.x}", subject(raw=raw)) == "x1E+999999"
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_refused_or_written_without_braces_left_over(template: str) -> None:
+    try:
+        compiled = Template(FieldScope(PurchaseOrder, {}))("body", template)
+    except ConfigError:
+        return
+    written = compiled(Scope.of(subject(), NOW))
+    assert isinstance(written, str) or "{" in template
+
+
+@given(st.text(max_size=60))
+def test_any_text_survives_escaping(text: str) -> None:
+    assert render(text.replace("{", "{{").replace("}", "}}")) == text

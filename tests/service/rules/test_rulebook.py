@@ -1,0 +1,413 @@
+"""The rulebook: order, stop, index, unknowns, errors, what is remembered, and the examples of the docs."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import UNSET
+
+from service.actions import Action, CompileTemplate, TemplateRenderer, load_actions
+from service.records import Address, Customer, Money, PurchaseOrder
+from service.rules import (
+    Evaluation,
+    Rulebook,
+    RuleResult,
+    Subject,
+    Trace,
+    document_version,
+    find_rule_files,
+    parse_document,
+    read_rule_files,
+    write_document,
+)
+from tests.service.rules.rule_samples import NOW, book, customer, line, order, rules_of, subject
+
+ROOT = Path(__file__).parents[3]
+
+SHORT_RECEIPT = """
+- id: short-receipt
+  name: Received less than ordered
+  type: purchase_order
+  enabled: true
+  sort: 10
+  events: [updated]
+  sources: [pack-orders]
+  when:
+    all:
+      - {field: status, op: eq, value: received}
+      - {any_of: lines, where: {field: quantity_received, op: lt, ref: quantity_ordered}}
+      - {field: total.value, op: gt, value: "100.00"}
+      - {field: status, op: changed}
+  on_unknown: skip
+  stop: false
+  actions:
+    - {id: warn, do: log, level: warning, message: "{reference}: {quantity_missing} units missing"}
+    - {id: claim, do: http, url: "https://erp.example.com/claims", body: {order: "{id}"}}
+"""
+
+
+def results(judgement: Evaluation) -> dict[str, str]:
+    return {verdict.rule_id: verdict.result for verdict in judgement.verdicts}
+
+
+def judge(text: str, about: Subject | None = None) -> Evaluation:
+    return book(text).evaluate(about or subject(), NOW)
+
+
+def test_the_rule_of_the_manual_matches_a_short_receipt_and_renders_its_actions() -> None:
+    rulebook = book(SHORT_RECEIPT)
+    judgement = rulebook.evaluate(subject(previous={"status": "open"}), NOW)
+    assert judgement.verdicts == (RuleResult("short-receipt", "matched"),)
+    warn, claim = judgement.effects
+    assert (warn.rule_id, warn.action_id, warn.action_type, warn.repeat) == (
+        "short-receipt",
+        "warn",
+        "log",
+        "idempotent",
+    )
+    assert warn.inputs == {"level": "warning", "message": "PO-1: 3 units missing"}
+    assert (claim.action_type, claim.repeat, claim.inputs["body"]) == ("http", "keyed", {"order": "po_1"})
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(claim.inputs)) == claim.inputs
+    assert rulebook.previous_fields(subject()) == {"status": "received"}
+
+
+@pytest.mark.parametrize(
+    ("words", "previous", "result"),
+    [
+        ({"status": "open"}, {"status": "new"}, "unmatched"),
+        ({"lines": (line(20, 20),)}, {"status": "open"}, "unmatched"),
+        ({"lines": (line(2, 1, "40"),)}, {"status": "open"}, "unmatched"),
+        ({}, {"status": "received"}, "unmatched"),
+        ({}, None, "unknown"),
+        ({"lines": (line(20, 1, "10"), line(1, 1, "9", "USD"))}, {"status": "open"}, "unknown"),
+    ],
+)
+def test_the_rule_of_the_manual_lets_other_receipts_be(words: Any, previous: Any, result: str) -> None:
+    judgement = book(SHORT_RECEIPT).evaluate(subject(order(**words), previous=previous), NOW)
+    assert results(judgement) == {"short-receipt": result}
+    assert judgement.effects == ()
+
+
+def test_an_unknown_verdict_names_the_field_and_never_its_value() -> None:
+    assert judge(SHORT_RECEIPT).verdicts[0].reason == "previous.status is missing, at when.all[3]"
+    rule = "- {id: r, type: customer, when: {field: vat_number, op: eq, ref: raw.vat}}"
+    about = subject(customer(vat_number="BE1"), raw={"vat": 7})
+    assert judge(rule, about).verdicts[0].reason == "vat_number does not compare with raw.vat, at when"
+
+
+OUTSIDE = "raw.missed is missing, at when.all[1]"
+
+
+@pytest.mark.parametrize(
+    ("beside", "reason"),
+    [
+        ("any: [{field: raw.other, op: eq, value: 1}, {field: status, op: exists}]", OUTSIDE),
+        ("not: {all: [{field: raw.other, op: eq, value: 1}, {field: status, op: missing}]}", OUTSIDE),
+        ("any_of: lines, where: {any: [{field: product_id, op: eq, value: x}, {field: product_code, op: exists}]}",
+         OUTSIDE),
+        ("count: lines, op: ge, value: 0, where: {field: product_id, op: eq, value: x}", OUTSIDE),
+        ("not: {field: raw.other, op: eq, value: 1}", "raw.other is missing, at when.all[0].not"),
+        ("none_of: lines, where: {field: product_id, op: eq, value: x}",
+         "product_id is missing, at when.all[0].none_of.where"),
+        ("count: lines, op: gt, value: 0, where: {field: product_id, op: eq, value: x}",
+         "product_id is missing, at when.all[0].count.where"),
+    ],
+)  # fmt: skip
+def test_only_what_made_the_verdict_unknown_is_named_and_nothing_beside_what_was_settled(
+    beside: str, reason: str
+) -> None:
+    rule = f"- {{id: r, type: purchase_order, when: {{all: [{{{beside}}}, {{field: raw.missed, op: eq, value: 1}}]}}}}"
+    assert judge(rule).verdicts[0].reason == reason
+
+
+UNKNOWN = """
+- id: r
+  type: purchase_order
+  on_unknown: %s
+  when: {field: updated_at, op: older_than, value: 1h}
+  actions: [{id: a, do: log, message: m}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("choice", "result", "effects"), [("skip", "unknown", 0), ("error", "error", 0), ("match", "matched", 1)]
+)
+def test_a_rule_says_what_unknown_means_to_it(choice: str, result: str, effects: int) -> None:
+    judgement = judge(UNKNOWN % choice)
+    assert judgement.verdicts == (RuleResult("r", result, "updated_at is missing, at when"),)  # type: ignore[arg-type]
+    assert len(judgement.effects) == effects
+
+
+ORDERED = """
+- {id: b, type: purchase_order, sort: 2, stop: true, when: {field: status, op: eq, value: %s}}
+- {id: c, type: purchase_order, sort: 2}
+- {id: a, type: purchase_order, sort: 2, when: {field: status, op: missing}}
+- {id: z, type: purchase_order, sort: -1}
+"""
+
+
+def test_rules_are_judged_by_sort_then_id_until_a_match_stops() -> None:
+    stopped = judge(ORDERED % "received")
+    assert list(results(stopped).items()) == [("z", "matched"), ("a", "unmatched"), ("b", "matched")]
+    assert stopped.rules_evaluated == 3
+    assert list(results(judge(ORDERED % "open"))) == ["z", "a", "b", "c"]
+
+
+INDEXED = """
+- {id: all, type: purchase_order}
+- {id: created, type: purchase_order, events: [created]}
+- {id: pack, type: purchase_order, sources: [pack-orders]}
+- {id: erp, type: purchase_order, sources: [erp, till], events: [updated, deleted]}
+- {id: off, type: purchase_order, enabled: false}
+- {id: people, type: customer}
+"""
+
+
+@pytest.mark.parametrize(
+    ("about", "rules"),
+    [
+        (subject(), {"all", "pack"}),
+        (subject(change="created"), {"all", "created", "pack"}),
+        (subject(change="deleted", source="till"), {"all", "erp"}),
+        (subject(change="changed", source="elsewhere"), {"all"}),
+        (subject(customer()), {"people"}),
+    ],
+)
+def test_only_rules_for_the_kind_the_change_and_the_source_are_judged(about: Subject, rules: set[str]) -> None:
+    judgement = judge(INDEXED, about)
+    assert set(results(judgement)) == rules
+    assert judgement.rules_evaluated == len(rules)
+
+
+def test_of_a_thousand_rules_only_those_that_apply_are_evaluated() -> None:
+    others = "".join(f"- {{id: o{n}, type: purchase_order, sources: [s{n}]}}\n" for n in range(990))
+    mine = "".join(f"- {{id: m{n}, type: purchase_order, sources: [pack-orders]}}\n" for n in range(10))
+    assert judge(others + mine).rules_evaluated == 10
+
+
+@pytest.mark.parametrize(
+    ("actions", "reason"),
+    [
+        ('{id: a, do: http, url: "https://x.test/{updated_at}"}', "action a: updated_at is missing"),
+        ('{id: a, do: http, url: "https://x.test/", headers: {X-Order: "{reference}"}}',
+         "action a: reference does not fit into a header"),
+        ('{id: a, do: http, url: "https://x.test/", body: "{raw.huge}"}', "action a: raw.huge is larger than"),
+        ('{id: a, do: http, url: "https://x.test/", body: [' + '"{raw.part}", ' * 5 + "]}",
+         "action a: the inputs are larger than"),
+    ],
+)  # fmt: skip
+def test_an_action_that_cannot_be_written_makes_its_rule_an_error_and_leaves_others_alone(
+    actions: str, reason: str
+) -> None:
+    about = subject(order(reference="a\nb"), raw={"huge": "x" * 70_000, "part": "x" * 60_000})
+    rules = f"""
+- {{id: bad, type: purchase_order, stop: true, actions: [{{id: first, do: log, message: m}}, {actions}]}}
+- {{id: good, type: purchase_order, actions: [{{id: a, do: log, message: m}}]}}
+"""
+    judgement = judge(rules, about)
+    assert results(judgement) == {"bad": "error", "good": "matched"}
+    assert str(judgement.verdicts[0].reason).startswith(reason)
+    assert [effect.rule_id for effect in judgement.effects] == ["good"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"lines": "text"},
+        {"lines": (None, 5)},
+        {"lines": (line(10**400, "x", "10"),)},
+        {"lines": (line(Decimal("NaN"), Decimal("sNaN")),)},
+        {"status": 5, "supplier": "x", "reference": object()},
+        {"created_at": "yesterday"},
+    ],
+)
+def test_a_bad_record_ends_as_a_verdict_and_never_raises(words: Any) -> None:
+    about = subject(order(**words), raw=object(), previous={"status": ["moment", "x"], "total": ["money", "x", "y"]})
+    rulebook = book(SHORT_RECEIPT + "- {id: any, type: purchase_order, when: {field: total, op: increased}}")
+    assert set(results(rulebook.evaluate(about, NOW))) == {"short-receipt", "any"}
+    msgspec.msgpack.encode(rulebook.previous_fields(about))
+
+
+def test_a_text_that_no_encoding_holds_is_an_error_of_its_rule_and_is_not_remembered() -> None:
+    rulebook = book("- {id: r, type: purchase_order, when: {field: raw.x, op: changed}}")
+    about = subject(raw={"x": "\ud800" * 300}, previous={"raw.x": ["number", "5"]})
+    verdict = rulebook.evaluate(about, NOW).verdicts[0]
+    assert (verdict.result, verdict.reason) == ("error", "the condition failed: UnicodeEncodeError")
+    assert rulebook.previous_fields(about) == rulebook.previous_fields(subject(raw={"x": "\ud800"})) == {}
+
+
+def test_an_action_of_another_package_that_raises_is_an_error_of_its_rule() -> None:
+    class Odd(Action, frozen=True, kw_only=True, tag="odd"):
+        def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
+            template = compile_template("x", "{id}")
+            return lambda scope: {template(scope): 1 // 0}
+
+    document = write_document(rules_of("- {id: r, type: purchase_order, actions: [{id: a, do: odd}]}"))
+    judgement = Rulebook.load(document, [Odd]).evaluate(subject(), NOW)
+    assert judgement.verdicts == (RuleResult("r", "error", "action a: ZeroDivisionError"),)
+
+
+def test_a_trace_tells_every_node_with_what_it_saw() -> None:
+    trace = Trace()
+    book(SHORT_RECEIPT).evaluate(subject(order(status="open"), previous={"status": "open"}), NOW, trace)
+    seen = [(step.path, step.elements, step.result, step.actual, step.expected) for step in trace.steps]
+    assert seen == [
+        ("when.all[0]", (), False, "open", "received"),
+        ("when.all[1].any_of.where", (0,), False, 5, 5),
+        ("when.all[1].any_of.where", (1,), True, 7, 10),
+        ("when.all[1]", (), True, "(2 elements)", UNSET),
+        ("when.all[2]", (), True, "150.00", "100.00"),
+        ("when.all[3]", (), False, "open", "open"),
+        ("when", (), False, UNSET, UNSET),
+    ]
+    assert {step.rule_id for step in trace.steps} == {"short-receipt"}
+    assert trace.complete
+
+
+PERSONAL = """
+- id: r
+  type: customer
+  when:
+    all:
+      - {field: email, op: ends_with, value: "@example.org"}
+      - {field: type, op: ne, ref: first_name}
+      - {field: raw.billing.firstName, op: eq, value: Ann}
+      - {field: last_name, op: changed}
+      - {field: balance, op: exists}
+      - {field: billing_address, op: missing}
+      - {field: shipping_address, op: exists}
+      - {any_of: tags, where: {field: $item, op: in, value: [vip]}}
+      - {field: created_at, op: within, value: 1h}
+      - {field: type, op: matches, value: "x.*"}
+      - {field: raw.points, op: in, value: [1, 2]}
+"""
+
+
+def test_a_trace_masks_personal_values_and_is_plain_data() -> None:
+    about = subject(
+        customer(
+            last_name="Lee",
+            balance=Money(Decimal("1.50"), "EUR"),
+            type="xy",
+            created_at=NOW,
+            shipping_address=Address(),
+        ),
+        raw={"billing": {"firstName": "Ann"}, "points": 2},
+        previous={"last_name": ["digest", "0"]},
+    )
+    trace = Trace()
+    judgement = book(PERSONAL).evaluate(about, NOW, trace)
+    assert results(judgement) == {"r": "matched"}
+    told = msgspec.json.encode(trace.steps).decode()
+    assert not any(secret in told for secret in ("Ann", "Lee", "example"))
+    assert told.count('"***"') >= 6
+    assert '"1.50 EUR"' in told
+    assert '"(missing)"' in told
+    assert '"2026-03-01T12:00:00Z"' in told
+
+
+def test_a_trace_is_bounded_and_says_that_it_is_not_complete() -> None:
+    trace = Trace(steps_max=2)
+    book(SHORT_RECEIPT).evaluate(subject(), NOW, trace)
+    assert (len(trace.steps), trace.complete) == (2, False)
+
+
+REMEMBERED = """
+- id: r
+  type: customer
+  when:
+    any:
+      - {field: email, op: changed}
+      - {field: email, op: changed_to, value: new@example.org}
+      - {field: balance, op: increased}
+      - {field: tags, op: changed}
+      - {field: billing_address, op: changed}
+      - {field: updated_at, op: changed}
+      - {field: raw.points, op: changed}
+      - {field: raw.flag, op: changed}
+      - {field: raw.note, op: changed}
+      - {field: reference, op: changed}
+      - {field: external_id, op: changed}
+  actions: [{id: a, do: log, message: "{previous.reference}"}]
+- {id: off, type: customer, enabled: false, when: {field: type, op: changed}}
+"""
+
+
+def known_customer(**words: Any) -> Customer:
+    given: dict[str, Any] = {
+        "reference": "R", "external_id": None, "balance": Money(Decimal("10.50"), "EUR"),
+        "updated_at": datetime(2026, 1, 1, tzinfo=UTC), "type": "x",
+    }  # fmt: skip
+    return customer(**(given | words))
+
+
+def test_only_what_rules_ask_is_remembered_and_personal_data_as_digest() -> None:
+    rulebook = book(REMEMBERED)
+    raw = {"points": Decimal("5.0"), "flag": True, "note": "n" * 300}
+    kept = rulebook.previous_fields(subject(known_customer(), raw))
+    assert kept.keys() == {
+        "email", "balance", "tags", "updated_at", "raw.points", "raw.flag", "raw.note", "reference", "external_id",
+    }  # fmt: skip
+    assert (kept["balance"], kept["reference"], kept["external_id"]) == (["money", "10.5", "EUR"], "R", None)
+    assert (kept["raw.points"], kept["raw.flag"]) == (["number", "5"], True)
+    assert all(kept[path][0] == "digest" for path in ("email", "tags", "raw.note"))
+    assert "ann" not in msgspec.json.encode(kept).decode()
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(kept)) == kept
+
+
+def test_what_was_remembered_does_not_look_changed_and_what_changed_does() -> None:
+    rulebook = book(REMEMBERED)
+    raw = {"points": 5, "flag": True, "note": "n" * 300}
+    kept = rulebook.previous_fields(subject(known_customer(), raw))
+    kept["billing_address"] = None
+    same = known_customer(balance=Money(Decimal("10.50"), "EUR"), billing_address=None)
+    assert results(rulebook.evaluate(subject(same, raw | {"points": Decimal("5.0")}, kept), NOW)) == {"r": "unmatched"}
+    for record, sent in [
+        (known_customer(email="new@example.org"), raw),
+        (known_customer(balance=Money(Decimal(11), "EUR")), raw),
+        (known_customer(tags=("vip",)), raw),
+        (known_customer(updated_at=datetime(2026, 1, 2, tzinfo=UTC)), raw),
+        (known_customer(reference="S"), raw),
+        (known_customer(external_id="x"), raw),
+        (known_customer(), raw | {"flag": False}),
+        (known_customer(), raw | {"note": "m" * 300}),
+        (known_customer(), raw | {"points": "5"}),
+    ]:
+        judgement = rulebook.evaluate(subject(record, sent, kept), NOW)
+        assert results(judgement) == {"r": "matched"}
+        assert judgement.effects[0].inputs["message"] == "R"
+
+
+def test_the_document_is_canonical_and_its_version_follows_its_content() -> None:
+    rules = rules_of(INDEXED)
+    document = write_document(rules)
+    assert write_document(tuple(reversed(rules))) == document
+    assert write_document(parse_document(document).file_rules) == document
+    assert Rulebook.load(document, load_actions()).version == document_version(document)
+    assert len(document_version(document)) == 16
+    assert document_version(write_document(rules[1:])) != document_version(document)
+    assert write_document((), rules) != document
+    assert Rulebook.load(write_document(rules[1:], rules[:1]), load_actions()).api_rules == {"all"}
+
+
+def test_an_empty_rulebook_judges_nothing() -> None:
+    rulebook = Rulebook.load(write_document(()), load_actions())
+    assert rulebook.evaluate(subject(), NOW) == Evaluation(0, (), ())
+    assert rulebook.previous_fields(subject()) == {}
+
+
+def test_the_example_rules_of_the_docs_load_and_match_what_they_are_about() -> None:
+    paths = find_rule_files(["rules/*.yaml"], ROOT / "docs" / "examples")
+    files = read_rule_files(paths, load_actions())
+    rulebook = Rulebook.load(write_document([rule for file in files for rule in file.rules]), load_actions())
+    assert {rule.type for rule in rulebook.rules} == {"purchase_order", "customer"}
+    assert all(rule.name for rule in rulebook.rules)
+    short = subject(order(), previous={"status": "open"})
+    assert results(rulebook.evaluate(short, NOW))["short-receipt"] == "matched"
+
+
+def test_a_record_is_judged_by_its_kind() -> None:
+    assert {type(subject().record), type(subject(customer()).record)} == {PurchaseOrder, Customer}

@@ -1,0 +1,129 @@
+"""The quarantine's shelf on a real server: bounds of each source for itself, repeated calls, and forgetting."""
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from service.dev.embedded_valkey import EmbeddedValkey
+from service.errors import StoreFull
+from service.settings import Settings
+from service.store import QuarantinedDelivery, Store, open_store
+from tests.waiting import until
+
+pytestmark = pytest.mark.store
+
+
+def refused(number: int, source: str = "a", size: int = 10) -> QuarantinedDelivery:
+    return QuarantinedDelivery(
+        1, f"{number:032x}", source, "not_verified", 401, 1.7e9, {"x-signature": "s"}, b"x" * size, None, whole=True
+    )
+
+
+async def ids(store: Store, source: str = "a") -> list[int]:
+    return [int(each, 16) for each in await store.quarantine.ids(source)]
+
+
+async def age(store: Store, hours: float, source: str = "a") -> None:
+    """Make all that a source has here so many hours older."""
+    index = store.quarantine._index(source)
+    for name in await store.client.command("ZRANGE", index, 0, -1):
+        await store.client.command("ZINCRBY", index, -hours * 3_600_000, name)
+
+
+async def test_a_refused_delivery_is_kept_whole_and_found_by_its_id(store: Store) -> None:
+    kept = msgspec.structs.replace(refused(1), body=bytes(range(256)), path_token="t", whole=True)
+    assert await store.quarantine_deliveries([kept]) == 0
+    assert await store.quarantine.get(kept.id) == kept
+    assert await store.quarantine.read("a", [kept.id, "nobody"]) == [kept]
+    assert await store.quarantine.read("a", []) == []
+    assert await store.quarantine.get("nobody") is None
+    assert await store.quarantine.sources() == ["a"]
+    assert (await store.quarantine.count("a"))[0] == 1
+
+
+async def test_a_repeated_call_keeps_nothing_twice(store: Store) -> None:
+    for _ in range(3):
+        await store.quarantine_deliveries([refused(1)])
+    deliveries, size = await store.quarantine.count("a")
+    assert deliveries == 1
+    assert size == len(msgspec.msgpack.encode(refused(1)))
+
+
+async def test_the_newest_push_out_the_oldest_of_their_own_source_only(make_settings: Callable[..., Settings]) -> None:
+    store = await open_store(make_settings(quarantine_deliveries_max=3))
+    await store.quarantine_deliveries([refused(100, "quiet")])
+    dropped = 0
+    for number in range(10):
+        dropped += await store.quarantine_deliveries([refused(number, "loud")])
+    assert dropped == 7
+    assert sorted(await ids(store, "loud")) == [7, 8, 9]
+    assert await ids(store, "quiet") == [100]
+    await store.close()
+
+
+async def test_bytes_are_bounded_and_what_alone_is_too_large_is_not_kept(
+    make_settings: Callable[..., Settings],
+) -> None:
+    store = await open_store(make_settings(quarantine_bytes_max=1_000))
+    await store.quarantine_deliveries([refused(number, size=300) for number in range(5)])
+    deliveries, size = await store.quarantine.count("a")
+    assert (deliveries, size <= 1_000) == (2, True)
+    await store.quarantine_deliveries([refused(9, size=2_000)])
+    assert 9 not in await ids(store)
+    assert (await store.quarantine.count("a"))[1] == size
+    await store.close()
+
+
+async def test_what_is_too_old_is_neither_shown_nor_kept(make_settings: Callable[..., Settings]) -> None:
+    hours = 1.0
+    store = await open_store(make_settings(quarantine_retention_hours=hours))
+    await store.quarantine_deliveries([refused(1)])
+    await age(store, hours * 0.6)
+    await store.quarantine_deliveries([refused(2)])
+    await age(store, hours * 0.6)
+    assert await ids(store) == [2]
+    await store.quarantine_deliveries([refused(3)])
+    assert (await store.quarantine.count("a"))[0] == 2
+    await store.close()
+
+
+async def test_what_nobody_adds_to_is_gone_once_it_is_too_old(make_settings: Callable[..., Settings]) -> None:
+    store = await open_store(make_settings(quarantine_hours=0.2 / 3_600))
+    await store.quarantine_deliveries([refused(1)])
+
+    async def is_gone() -> bool:
+        return await store.quarantine.count("a") == (0, 0)
+
+    await until(is_gone)
+    await store.close()
+
+
+async def test_what_is_discarded_leaves_nothing_behind(store: Store) -> None:
+    await store.quarantine_deliveries([refused(1), refused(2)])
+    assert await store.quarantine.discard("a", [refused(1).id, "nobody"]) == 1
+    assert await ids(store) == [2]
+    assert await store.quarantine.discard("a", [refused(1).id]) == 0
+    assert await store.quarantine.discard("a", [refused(2).id]) == 1
+    assert await store.quarantine.count("a") == (0, 0)
+    assert await store.quarantine.sources() == []
+
+
+async def test_it_leaves_the_last_part_of_the_memory_to_events(
+    own_valkey: Callable[..., EmbeddedValkey], make_settings: Callable[..., Settings]
+) -> None:
+    server = own_valkey("--maxmemory", "20mb")
+    settings = make_settings(redis_url=server.url, store_memory_percent_max=80, quarantine_bytes_max=100_000_000)
+    store = await open_store(settings)
+
+    async def fill() -> None:
+        for number in range(200):
+            await store.quarantine_deliveries([refused(number, size=500_000)])
+            store._memory_known_until = 0  # so that it looks each time
+
+    with pytest.raises(StoreFull):
+        await fill()
+    _, percent = await store.sampler.memory()
+    assert 65 < percent < 78
+    await store.check()
+    await store.close()

@@ -1,0 +1,113 @@
+"""What is packed is read back whole, whatever it was; what is damaged is told, or left out."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.events import EVENT_VERSION, Event, RecordRef, traceparent_from_id
+from service.store.queue.last_state import LastState, read_last_state, short_digest
+from service.store.queue.serialization import (
+    HISTORY_BYTES_MIN,
+    compress_history,
+    decode_event,
+    decompress_history,
+    encode_event,
+)
+
+EVENT_ID = "01a1fc5179b577a885b4de58a20a76c5"
+ZSTANDARD = b"(\xb5/\xfd"
+BODIES = st.binary(max_size=600) | st.binary(max_size=600).map(lambda tail: ZSTANDARD + tail)
+HEADERS = st.dictionaries(
+    st.sampled_from(["content-type", "user-agent", "webhook-id", "ce-id"]),
+    st.sampled_from(["application/json", "application/json; charset=utf-8", "j", "k", "t"]) | st.text(max_size=20),
+)
+EVENTS = st.builds(
+    Event,
+    st.just(EVENT_VERSION),
+    st.just(EVENT_ID),
+    st.text(max_size=9),
+    st.text(max_size=9),
+    st.sampled_from(["created", "updated", "deleted", "changed"]),
+    st.builds(RecordRef, st.text(max_size=9), st.text(max_size=9), st.text(max_size=9)),
+    st.none() | st.text(max_size=9),
+    HEADERS,
+    st.sampled_from([None, traceparent_from_id(EVENT_ID), "00-" + "1" * 32 + "-" + "2" * 16 + "-01"]),
+    BODIES | st.binary(max_size=300).map(lambda part: part * 5),
+    st.integers(0, 5),
+    st.booleans(),
+    st.text(max_size=9),
+)
+LINES = st.lists(st.text(max_size=300).map(lambda text: msgspec.json.encode({"n": text}) + b"\n"), max_size=4)
+
+
+@given(EVENTS)
+def test_an_event_is_read_back_as_it_came(event: Event) -> None:
+    assert decode_event(EVENT_ID, encode_event(event)) == event
+
+
+@given(EVENTS)
+def test_without_its_body_it_is_the_same_event(event: Event) -> None:
+    read = decode_event(EVENT_ID, encode_event(event), with_body=False)
+    assert read == msgspec.structs.replace(event, body=b"")
+
+
+@given(EVENTS)
+def test_an_event_that_was_not_packed_is_read_all_the_same(event: Event) -> None:
+    if not event.body.startswith(ZSTANDARD) and not {"t", "u"} & event.headers.keys():
+        assert decode_event(EVENT_ID, msgspec.msgpack.encode(event)) == event
+
+
+def test_json_takes_half_of_its_room_and_a_body_that_cannot_be_packed_no_more_than_its_own() -> None:
+    lines = [{"id": f"line-{number}", "quantity_ordered": 10, "product": f"SKU-{number:05d}"} for number in range(20)]
+    record = RecordRef("pack", "purchase_order", "1")
+
+    def packed(body: bytes) -> int:
+        made = Event(EVENT_VERSION, EVENT_ID, "shop", "t", "updated", record, None, {}, None, body)
+        return len(encode_event(made))
+
+    json, noise = msgspec.json.encode(lines), bytes(number * number % 251 for number in range(1_000))
+    assert packed(json) < len(json) / 2
+    assert packed(noise[:180]) <= 180 + 50
+    assert packed(bytes(hash(str(number)) % 256 for number in range(1_000))) <= 1_000 + 50
+
+
+def test_a_damaged_body_is_an_event_that_cannot_be_read() -> None:
+    record = RecordRef("pack", "purchase_order", "1")
+    event = Event(EVENT_VERSION, "", "shop", "t", "updated", record, None, {}, None, ZSTANDARD + b"not that")
+    with pytest.raises(msgspec.DecodeError, match="cannot be unpacked"):
+        decode_event(EVENT_ID, msgspec.msgpack.encode(event))
+
+
+@given(st.lists(LINES.map(b"".join), max_size=4))
+def test_a_story_of_parts_is_read_back_whole(parts: list[bytes]) -> None:
+    assert decompress_history(b"".join(compress_history(part) for part in parts)) == b"".join(parts)
+
+
+def test_a_long_part_is_folded_and_its_beginning_can_be_read_where_it_is_cut_off() -> None:
+    received = b'{"entry":"received","at_ms":1795232954963,"source":"pack-orders"}\n'
+    story = received + b"".join(b'{"entry":"attempt","at_ms":%d,"duration_ms":0.1}\n' % number for number in range(99))
+    folded = compress_history(story)
+    assert len(folded) < len(story) / 3
+    assert decompress_history(folded[: len(folded) // 2]).startswith(received)
+    assert compress_history(story[: HISTORY_BYTES_MIN - 1]) == story[: HISTORY_BYTES_MIN - 1]
+
+
+def test_a_damaged_part_leaves_the_others() -> None:
+    first, second = b'{"n":1}\n', b'{"n":2}\n'
+    damaged = b"\x01\x00\x00\x04\xff\xff\xff\xff"
+    assert decompress_history(first + damaged + second) == first + second
+
+
+@given(st.binary(min_size=16, max_size=16).map(bytes.hex) | st.sampled_from(["", "d1"]))
+def test_a_digest_is_the_same_after_it_was_made_short(digest: str) -> None:
+    short = short_digest(digest)
+    assert read_last_state(short.encode() + b"\n\n\n").digest == digest
+    assert len(short) <= 22
+
+
+def test_nothing_is_remembered_of_a_record_that_was_never_decided() -> None:
+    assert read_last_state(None) == LastState()
+    assert read_last_state(b"d\n1\nupdated,created\n\x81\n\n") == LastState(
+        "d", "1", b"\x81\n\n", ("updated", "created")
+    )

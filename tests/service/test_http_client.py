@@ -1,0 +1,339 @@
+"""The HTTP client against real servers that misbehave on purpose."""
+
+import asyncio
+import gzip
+import ssl
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from service.errors import PermanentError, TransientError
+from service.http_client import HttpClient, HttpResponse
+from service.settings import Settings
+
+CERTIFICATE = Path(__file__).parents[1] / "samples" / "tls" / "untrusted.pem"
+
+Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
+"""Gets the request's head."""
+
+
+@asynccontextmanager
+async def serving(handle: Handler, tls: ssl.SSLContext | None = None) -> AsyncGenerator[str, None]:
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while not writer.is_closing():
+                await handle(await reader.readuntil(b"\r\n\r\n"), writer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
+    try:
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+async def get(
+    outbound: HttpClient, url: str, *, bytes_max: int = 1000, seconds: float = 5, guarded: bool = False
+) -> HttpResponse:
+    return await outbound.request(
+        "GET", url, headers={}, body=None, seconds_max=seconds, bytes_max=bytes_max, guarded=guarded
+    )
+
+
+def answering(body: bytes, *headers: str, status: str = "200 OK") -> Handler:
+    async def handle(_: bytes, writer: asyncio.StreamWriter) -> None:
+        head = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
+        writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
+
+    return handle
+
+
+async def test_a_port_that_nobody_listens_on_is_a_transient_connect_error(outbound: HttpClient, free_port: int) -> None:
+    with pytest.raises(TransientError) as raised:
+        await get(outbound, f"http://127.0.0.1:{free_port}/?secret=s3cret")
+    assert raised.value.kind == "connect"
+    assert "s3cret" not in str(raised.value)
+    assert str(raised.value) == f"no connection to 127.0.0.1:{free_port}"
+
+
+async def test_a_name_that_does_not_resolve_is_a_transient_connect_error(outbound: HttpClient) -> None:
+    with pytest.raises(TransientError) as raised:
+        await get(outbound, "http://nowhere.invalid/")
+    assert raised.value.kind == "connect"
+
+
+async def test_a_connection_that_is_reset_is_transient(outbound: HttpClient) -> None:
+    async def reset(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    async with serving(reset) as url:
+        with pytest.raises(TransientError) as raised:
+            await get(outbound, url)
+    assert raised.value.kind == "reset"
+
+
+async def test_an_answer_that_ends_before_its_length_is_transient(outbound: HttpClient) -> None:
+    async def cut(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        writer.close()
+
+    async with serving(cut) as url:
+        with pytest.raises(TransientError) as raised:
+            await get(outbound, url)
+    assert raised.value.kind == "reset"
+
+
+async def test_an_answer_that_drips_slower_than_its_deadline_is_a_timeout(outbound: HttpClient) -> None:
+    async def drip(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        while True:
+            writer.write(b".")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    started = time.monotonic()
+    async with serving(drip) as url:
+        with pytest.raises(TransientError) as raised:
+            await get(outbound, url, seconds=0.3)
+    assert raised.value.kind == "timeout"
+    assert time.monotonic() - started < 20  # all of the answer would take that
+
+
+async def test_an_answer_that_never_begins_is_a_timeout(outbound: HttpClient) -> None:
+    async def silent(_: bytes, __: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(30)
+
+    async with serving(silent) as url:
+        with pytest.raises(TransientError) as raised:
+            await get(outbound, url, seconds=0.1)
+    assert raised.value.kind == "timeout"
+
+
+async def test_ten_megabytes_are_too_large(outbound: HttpClient) -> None:
+    async with serving(answering(b"x" * 10_485_760)) as url:
+        with pytest.raises(PermanentError) as raised:
+            await get(outbound, url, bytes_max=1_048_576)
+    assert raised.value.kind == "response_too_large"
+    assert raised.value.http_status == 200
+
+
+async def test_endless_chunks_are_too_large_long_before_the_deadline(outbound: HttpClient) -> None:
+    async def endless(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+            await writer.drain()
+
+    async with serving(endless) as url:
+        with pytest.raises(PermanentError) as raised:
+            await get(outbound, url, bytes_max=100_000)
+    assert raised.value.kind == "response_too_large"
+
+
+async def test_the_limit_counts_inflated_bytes(outbound: HttpClient) -> None:
+    bomb = gzip.compress(b"0" * 50_000_000)
+    async with serving(answering(bomb, "Content-Encoding: gzip")) as url:
+        with pytest.raises(PermanentError) as raised:
+            await get(outbound, url, bytes_max=len(bomb) + 1)
+    assert raised.value.kind == "response_too_large"
+
+
+async def test_an_answer_of_exactly_the_limit_passes(outbound: HttpClient) -> None:
+    async with serving(answering(b"x" * 1000)) as url:
+        assert (await get(outbound, url, bytes_max=1000)).body == b"x" * 1000
+        with pytest.raises(PermanentError):
+            await get(outbound, url, bytes_max=999)
+
+
+async def test_a_server_without_tls_behind_https_is_a_tls_error(outbound: HttpClient) -> None:
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    with pytest.raises(TransientError) as raised:
+        await get(outbound, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+    server.close()
+    assert raised.value.kind == "tls"
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_a_tls_error(outbound: HttpClient) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    async with serving(answering(b""), tls=context) as url:
+        with pytest.raises(TransientError) as raised:
+            await get(outbound, url)
+    assert raised.value.kind == "tls"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+async def test_an_answer_that_is_not_packed_as_it_says_is_named(outbound: HttpClient, coding: str) -> None:
+    async def packed(_: bytes, writer: asyncio.StreamWriter) -> None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: 9\r\n\r\n"
+        writer.write(head.encode() + b"notpacked")
+
+    async with serving(packed) as url:
+        with pytest.raises(TransientError, match="packed its answer in a way that cannot be undone") as raised:
+            await get(outbound, url)
+    assert raised.value.kind == "protocol"
+
+
+async def test_what_does_not_speak_http_is_a_protocol_error(outbound: HttpClient) -> None:
+    async def smtp(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example.com ESMTP\r\n\r\n")
+
+    async with serving(smtp) as url:
+        with pytest.raises(TransientError) as raised:
+            await get(outbound, url)
+    assert raised.value.kind == "protocol"
+
+
+@pytest.mark.parametrize("url", ["", "erp", "ftp://erp.example.com/", "http://", "http://[::1", "http://2130706433/"])
+async def test_a_url_that_cannot_be_called_is_permanent(outbound: HttpClient, url: str) -> None:
+    with pytest.raises(PermanentError) as raised:
+        await get(outbound, url)
+    assert raised.value.kind == "invalid_url"
+
+
+async def test_a_header_that_would_begin_another_is_permanent(outbound: HttpClient) -> None:
+    async with serving(answering(b"")) as url:
+        with pytest.raises(PermanentError) as raised:
+            await outbound.request(
+                "GET", url, headers={"X-A": "1\r\nX-B: 2"}, body=None, seconds_max=5, bytes_max=10, guarded=False
+            )
+    assert raised.value.kind == "invalid_request"
+
+
+async def test_a_redirect_is_an_answer_and_not_followed(outbound: HttpClient) -> None:
+    async with serving(answering(b"", "Location: http://127.0.0.1:1/", status="302 Found")) as url:
+        answer = await get(outbound, url)
+    assert (answer.status, answer.headers["location"]) == (302, "http://127.0.0.1:1/")
+
+
+async def test_cookies_are_not_kept_and_the_proxy_of_the_environment_is_not_used(
+    outbound: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1/")
+    heads: list[bytes] = []
+
+    async def remember(head: bytes, writer: asyncio.StreamWriter) -> None:
+        heads.append(head)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie: session=1; Path=/\r\n\r\n")
+
+    async with serving(remember) as url:
+        await get(outbound, url)
+        await get(outbound, url)
+    assert len(heads) == 2
+    assert b"cookie" not in heads[1].lower()
+
+
+async def test_calls_one_after_another_share_a_connection(outbound: HttpClient) -> None:
+    peers: set[object] = set()
+
+    async def remember(_: bytes, writer: asyncio.StreamWriter) -> None:
+        peers.add(writer.get_extra_info("peername"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async with serving(remember) as url:
+        for _ in range(5):
+            assert (await get(outbound, url)).body == b"ok"
+    assert len(peers) == 1
+
+
+async def test_a_guarded_call_refuses_loopback_as_address_and_as_name(outbound: HttpClient) -> None:
+    async with serving(answering(b"ours")) as url:
+        for host in ("127.0.0.1", "localhost", "LOCALHOST", "[::ffff:127.0.0.1]"):
+            with pytest.raises(PermanentError) as raised:
+                await get(outbound, url.replace("127.0.0.1", host), guarded=True)
+            assert raised.value.kind == "address_blocked"
+
+
+async def test_a_guarded_call_never_takes_a_connection_that_was_opened_unguarded(outbound: HttpClient) -> None:
+    async with serving(answering(b"ours")) as url:
+        named = url.replace("127.0.0.1", "localhost")
+        assert (await get(outbound, named)).body == b"ours"
+        with pytest.raises(PermanentError) as raised:
+            await get(outbound, named, guarded=True)
+    assert raised.value.kind == "address_blocked"
+
+
+@pytest.mark.parametrize("allowed", ["localhost", "127.0.0.1"])
+async def test_a_guarded_call_reaches_what_the_operator_allows(allowed: str) -> None:
+    async with serving(answering(b"ours")) as url, HttpClient(Settings(), frozenset({allowed})) as outbound:
+        answer = await get(outbound, url.replace("127.0.0.1", allowed), guarded=True)
+    assert answer.body == b"ours"
+
+
+async def test_a_body_and_headers_arrive_and_the_answer_tells_status_headers_and_duration(outbound: HttpClient) -> None:
+    async def echo(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 418 Teapot\r\nX-Seen: " + str(b"Idempotency-Key: k1" in head).encode())
+        writer.write(b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async with serving(echo) as url:
+        answer = await outbound.request(
+            "POST", url, headers={"Idempotency-Key": "k1"}, body=b"{}", seconds_max=5, bytes_max=10, guarded=False
+        )
+    assert (answer.status, answer.headers["x-seen"], answer.body) == (418, "True", b"")
+    assert 0 < answer.duration_ms < 5000
+
+
+async def test_a_call_that_is_cancelled_stays_cancelled(outbound: HttpClient) -> None:
+    async def silent(_: bytes, __: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(30)
+
+    async with serving(silent) as url:
+        call = asyncio.create_task(get(outbound, url))
+        await asyncio.sleep(0.05)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+
+@pytest.mark.parametrize(("method", "calls"), [("GET", 3), ("POST", 2)])
+async def test_only_an_idempotent_call_is_repeated_when_a_kept_connection_turns_out_dead(
+    outbound: HttpClient, method: str, calls: int
+) -> None:
+    seen: list[bytes] = []
+
+    async def die_at_the_second(_: bytes, writer: asyncio.StreamWriter) -> None:
+        seen.append(b"")
+        if len(seen) > 1:
+            writer.transport.abort()
+            return
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with serving(die_at_the_second) as url:
+        await get(outbound, url)
+        with pytest.raises(TransientError):
+            await outbound.request(method, url, headers={}, body=None, seconds_max=5, bytes_max=10, guarded=False)
+    assert len(seen) == calls
+
+
+@pytest.mark.parametrize("size", [0, 1, 1_048_576, 3_000_000])
+async def test_a_body_of_any_size_arrives_whole(outbound: HttpClient, size: int) -> None:
+    async def measure(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(
+            next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")).split()[1]
+        )
+        body = await reader.readexactly(length)
+        answer = str(body.count(b"x")).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(measure, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    answer = await outbound.request(
+        "POST", url, headers={}, body=b"x" * size, seconds_max=5, bytes_max=100, guarded=False
+    )
+    server.close()
+    assert answer.body == str(size).encode()

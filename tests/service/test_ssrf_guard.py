@@ -1,0 +1,113 @@
+"""Which addresses a guarded call may reach. No network: addresses are only looked at."""
+
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import PermanentError
+from service.ssrf_guard import SsrfGuard, is_public, parse_address
+
+OURS = [
+    "127.0.0.1",
+    "127.8.9.10",
+    "0.0.0.0",  # noqa: S104 - an address to refuse
+    "10.0.0.1",
+    "172.16.0.1",
+    "192.168.1.1",
+    "100.64.0.1",
+    "169.254.169.254",
+    "169.254.170.2",
+    "224.0.0.1",
+    "239.255.255.250",
+    "255.255.255.255",
+    "240.0.0.1",
+    "192.0.2.1",
+    "198.18.0.1",
+    "::",
+    "::1",
+    "fe80::1",
+    "fe80::1%eth0",
+    "fc00::1",
+    "fd00:ec2::254",
+    "fec0::1",
+    "ff02::1",
+    "2001:db8::1",
+    "::ffff:127.0.0.1",
+    "::ffff:169.254.169.254",
+    "::ffff:10.0.0.1",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b::7f00:1",
+    "2002:7f00:1::",
+    "2002:a00:1::",
+]
+PUBLIC = ["1.1.1.1", "93.184.215.14", "2606:4700:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"]
+
+
+@pytest.mark.parametrize("address", OURS)
+def test_an_address_of_our_own_network_is_refused_however_it_is_written(address: str) -> None:
+    with pytest.raises(PermanentError) as raised:
+        SsrfGuard().check_literal(address)
+    assert raised.value.kind == "address_blocked"
+    assert "outbound.allow_private_hosts of waybill.yaml lets it be reached" in str(raised.value)
+
+
+@pytest.mark.parametrize("address", OURS)
+def test_a_name_that_leads_to_our_own_network_is_refused(address: str) -> None:
+    with pytest.raises(PermanentError, match=r"hooks\.example\.com"):
+        SsrfGuard().check_resolved("hooks.example.com", [address])
+
+
+def test_one_private_address_among_public_ones_is_enough_to_refuse_a_name() -> None:
+    with pytest.raises(PermanentError):
+        SsrfGuard().check_resolved("hooks.example.com", ["1.1.1.1", "10.0.0.1"])
+
+
+def test_what_a_resolver_gives_that_is_no_address_is_refused() -> None:
+    with pytest.raises(PermanentError):
+        SsrfGuard().check_resolved("hooks.example.com", ["not an address"])
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_a_public_address_passes(address: str) -> None:
+    SsrfGuard().check_literal(address)
+    SsrfGuard().check_resolved("hooks.example.com", [address])
+
+
+def test_a_name_is_not_judged_before_it_is_resolved() -> None:
+    SsrfGuard().check_literal("localhost")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "host", "address"),
+    [
+        ("erp.internal", "erp.internal", "10.0.0.5"),
+        ("ERP.Internal.", "erp.internal", "10.0.0.5"),
+        ("erp.internal", "erp.internal.", "10.0.0.5"),
+        ("10.0.0.5", "erp.internal", "10.0.0.5"),
+        ("10.0.0.5", "10.0.0.5", "10.0.0.5"),
+        ("[::1]", "::1", "::1"),
+        ("0:0:0:0:0:0:0:1", "[::1]", "::1"),
+    ],
+)
+def test_what_the_operator_allows_by_name_or_address_passes(allowed: str, host: str, address: str) -> None:
+    guard = SsrfGuard([allowed])
+    guard.check_literal(host)
+    guard.check_resolved(host, [address])
+
+
+def test_allowing_one_name_allows_no_other() -> None:
+    with pytest.raises(PermanentError):
+        SsrfGuard(["erp.internal"]).check_resolved("erp.internal.example.com", ["10.0.0.5"])
+
+
+@given(st.ip_addresses(v=4))
+def test_an_ipv4_address_is_judged_alike_inside_ipv6(address: IPv4Address) -> None:
+    for wrapped in (IPv6Address(f"::ffff:{address}"), IPv6Address(f"64:ff9b::{address}")):
+        assert is_public(wrapped) == is_public(address)
+
+
+@given(st.ip_addresses())
+def test_an_address_reads_the_same_with_and_without_brackets(address: IPv4Address | IPv6Address) -> None:
+    assert parse_address(f"[{address}]") == parse_address(str(address)) == address

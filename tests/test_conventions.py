@@ -1,0 +1,272 @@
+"""The rules of the house, held by tests: what the tree looks like, what code may not do, what is told nowhere."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from service.settings import CALLER_NAMES, PREFIX, Settings, describe_setting
+
+ROOT = Path(__file__).parents[1]
+MODULE_LINES_MAX = 300
+FUNCTION_LINES_MAX = 60
+
+FORBIDDEN_NAMES = {
+    "provider": "platform",
+    "vendor": "platform",
+    "webhook_id": "event_id",
+    "topic": "event type",
+    "entity": "record",
+    "policy": "rule",
+    "workflow": "rule",
+    "trigger": "rule",
+    "predicate": "condition",
+    "comparator": "operator",
+    "handler_name": "action",
+    "broker": "queue",
+    "retry_count": "attempt",
+    "failed_job": "dead letter",
+    "dlq": "dead letter",
+    "blacklist": "deny-list",
+    "whitelist": "allow-list",
+}
+"""Words of others for things that have a name here; only definitions of ours are looked at, not a platform's fields."""
+
+FORBIDDEN_MODULES = {"utils", "util", "helpers", "common", "misc", "manager", "core", "lib", "base"}
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+@cache
+def tracked() -> tuple[Path, ...]:
+    """Files of the repository, those not yet committed included; all files where there is no git to ask."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    try:
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return tuple(path for path in ROOT.rglob("*") if path.is_file() and not _made(path.relative_to(ROOT).parts))
+    return tuple(ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file())
+
+
+def _made(parts: tuple[str, ...]) -> bool:
+    made = {"__pycache__", "node_modules", "bench-out", "htmlcov"}
+    return any(
+        part in made or (part.startswith(".") and part not in {".ci", ".github", ".gitignore"}) for part in parts
+    )
+
+
+def modules(*rooms: str) -> list[Path]:
+    return [path for path in tracked() if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in rooms]
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(parsed(path)) if isinstance(node, FUNCTIONS))
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    for path in tracked():
+        try:
+            yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+
+
+def place(path: Path, node: ast.AST) -> str:
+    return f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}"
+
+
+def test_every_module_opens_by_saying_what_lives_there() -> None:
+    silent = [
+        str(path.relative_to(ROOT)) for path in modules("service", "workers") if not ast.get_docstring(parsed(path))
+    ]
+    assert silent == []
+
+
+def test_no_module_is_longer_than_its_room_allows() -> None:
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in modules("service", "workers")
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > MODULE_LINES_MAX} == {}
+
+
+def test_every_function_fits_a_screen() -> None:
+    long = [
+        f"{place(path, node)} {node.name}"
+        for path in modules("service", "workers")
+        for node in functions(path)
+        if (node.end_lineno or node.lineno) - node.lineno + 1 > FUNCTION_LINES_MAX
+    ]
+    assert long == []
+
+
+def test_imports_stand_at_the_top() -> None:
+    lazy = [
+        place(path, node)
+        for path in modules("service", "workers")
+        for function in functions(path)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert lazy == []
+
+
+def test_annotations_stay_real_for_msgspec() -> None:
+    strays = [
+        place(path, node)
+        for path in modules("service", "workers")
+        for node in parsed(path).body
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__"
+    ]
+    assert strays == []
+
+
+def test_no_module_is_named_after_nothing() -> None:
+    named = {path for path in modules("service", "workers") if path.stem in FORBIDDEN_MODULES}
+    assert named <= {ROOT / "service" / "platforms" / "base.py"}
+
+
+def test_one_word_names_one_thing() -> None:
+    strays = [
+        f"{place(path, node)} {node.name}: say {FORBIDDEN_NAMES[word]}"
+        for path in modules("service", "workers")
+        for node in ast.walk(parsed(path))
+        if isinstance(node, (*FUNCTIONS, ast.ClassDef))
+        for word in words_of(node.name)
+        if word in FORBIDDEN_NAMES
+    ]
+    assert strays == []
+
+
+def words_of(name: str) -> set[str]:
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().strip("_")
+    parts = snake.split("_")
+    return {snake, *parts, *(f"{left}_{right}" for left, right in pairwise(parts))}
+
+
+def test_nothing_is_unfinished_or_skipped() -> None:
+    mark = re.compile(r"\b(TODO|FIXME|XXX)\b|\bpytest\.(skip|xfail)|mark\.(skip|xfail)")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in modules("service", "workers", "tests")
+        if path not in {Path(__file__), ROOT / "tests" / "plugins" / "system_tools.py"}
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if mark.search(line)
+    ]
+    assert found == []
+
+
+def test_every_ignore_names_its_rule_and_its_reason() -> None:
+    ignore = re.compile(r"#\s*(noqa|type:\s*ignore|pyright:\s*ignore|pragma)(?P<rest>.*)")
+    coded = re.compile(r"^(:\s*[A-Z]+[0-9]+(,\s*[A-Z]+[0-9]+)*|\[[A-Za-z, ]+\]|:\s*no cover)\s*(?P<reason>.*)$")
+    bare: list[str] = []
+    for path in modules("service", "workers"):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            found = ignore.search(line)
+            match = coded.match(found["rest"].strip()) if found else None
+            if found and (not match or len(match["reason"].strip(" -#")) < 4):
+                bare.append(f"{path.relative_to(ROOT)}:{number} {line.strip()[-60:]}")
+    assert bare == []
+
+
+def test_no_file_names_a_machine_or_where_packages_came_from() -> None:
+    machine = re.compile(
+        r"(?<![\w.$}/-])/(?:work|root|home/\w+|Users/\w+)/[\w.-]+"  # a path of somebody's machine
+        r"|--(?:extra-)?index-url|--find-links"  # where packages came from
+        r"|\"resolved\":\s*\"https?:"  # the same, in npm's lock file
+    )
+    allowed = {"tests/test_conventions.py"}
+    found = [f"{name}: {match[0]}" for name, text in texts() if name not in allowed for match in machine.finditer(text)]
+    assert [line for line in found if not line.startswith("Makefile: --no-emit")] == []
+
+
+def test_requirements_are_hashed_and_free_of_addresses() -> None:
+    for path in (ROOT / "requirements").glob("*.txt"):
+        text = path.read_text()
+        pins = re.findall(r"^[A-Za-z0-9._-]+(?:\[[a-z,]+\])?==", text, re.MULTILINE)
+        blocks = re.findall(r"^[A-Za-z0-9._-]+(?:\[[a-z,]+\])?==.*\\\n\s+--hash=sha256:", text, re.MULTILINE)
+        assert pins, path
+        assert len(pins) == len(blocks), path
+        assert "://" not in text, path
+
+
+def test_the_top_level_is_what_it_should_be() -> None:
+    allowed = {"pyproject.toml", "README.md", "Dockerfile", "Makefile", "CHANGELOG.md", "LICENSE"}
+    rooms = {"service", "workers", "tests", "helm", "docs", "requirements"}
+    top = {path.relative_to(ROOT).parts[0] for path in tracked()}
+    assert {name for name in top if not name.startswith(".")} <= allowed | rooms
+
+
+def test_every_setting_stands_in_the_readme_with_its_default_and_meaning() -> None:
+    rows = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `WAYBILL_")]
+    assert rows == [_row(field) for field in Settings.__struct_fields__]
+
+
+def _row(field: str) -> str:
+    meaning, _, default = describe_setting(field).rpartition(" (default ")
+    text = default.removesuffix(")").strip("'")
+    return f"| `{PREFIX}{field.upper()}` | {f'`{text}`' if text else 'empty'} | {meaning} |"
+
+
+def test_no_file_names_a_setting_that_does_not_exist() -> None:
+    known = {PREFIX + field.upper() for field in Settings.__struct_fields__} | {"WAYBILL_TEST_SERVER", *CALLER_NAMES}
+    strays = [
+        f"{name}: {word}"
+        for name, text in texts()
+        if name.split("/")[0] in {"README.md", "docs", "helm", "Dockerfile", "Makefile", ".ci", "service", "workers"}
+        for word in re.findall(r"\bWAYBILL_[A-Z0-9_]*[A-Z0-9]\b", text)
+        if word not in known
+    ]
+    assert strays == []
+
+
+@pytest.mark.parametrize("target", ["demo", "check", "test", "bench", "lint", "fmt", "lock", "clean"])
+def test_the_makefile_offers_what_the_readme_says(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_make_alone_lists_every_target_a_person_may_ask_for() -> None:
+    targets = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    told = subprocess.run(["make"], cwd=ROOT, env=environ, capture_output=True, check=True, text=True).stdout  # noqa: S607 - the one on the path
+    lines = [line.split(maxsplit=2) for line in told.splitlines()]
+    assert sorted(target for _, target, _ in lines) == sorted(targets[0].split())
+    assert all(len(meaning) > 5 for _, _, meaning in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_every_process_collects_the_same_tests(request: pytest.FixtureRequest) -> None:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *request.config.args]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environ | {"PYTHONHASHSEED": "1"}, capture_output=True, check=False, text=True
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    collected = set(done.stdout.splitlines())
+    assert [item.nodeid for item in request.session.items if item.nodeid not in collected] == []
+
+
+def test_the_gate_runs_the_readme_s_commands() -> None:
+    gate = (ROOT / ".ci" / "run").read_text()
+    assert "make test" in gate
+    assert "make demo" in gate
+
+
+def test_one_version_names_package_and_chart() -> None:
+    version = re.search(r'^version = "([^"]+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    charts = [path for path in tracked() if path.name == "Chart.yaml"]
+    assert version
+    for chart in charts:
+        assert re.search(rf'^appVersion:\s*"?{re.escape(version[1])}"?\s*$', chart.read_text(), re.MULTILINE), chart

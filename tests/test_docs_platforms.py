@@ -1,0 +1,66 @@
+"""What the documentation says of records and operations is all there is."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from service.records import Address, Customer, Line, PurchaseOrder
+
+DOCS = Path(__file__).parents[1] / "docs"
+PLATFORMS = (DOCS / "platforms.md").read_text()
+SERVICE = Path(__file__).parents[1] / "service"
+CUSTOM = (DOCS / "custom-platform.md").read_text()
+
+
+def section(title: str) -> str:
+    return re.split(r"^##+ ", PLATFORMS.split(f"# {title}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+@pytest.mark.parametrize(
+    ("title", "record", "prefix"),
+    [
+        ("Customer", Customer, ""),
+        ("Addresses", Address, ""),
+        ("Purchase order", PurchaseOrder, ""),
+        ("Purchase order", Line, "lines."),
+    ],
+)
+def test_the_tables_name_every_field_of_a_record(title: str, record: type[msgspec.Struct], prefix: str) -> None:
+    rows = [line for line in section(title).splitlines() if line.startswith("| `")]
+    named = {word for row in rows for word in re.findall(r"`([a-z_.]+)`", row.split("|")[1])}
+    fields = {prefix + field.name for field in msgspec.structs.fields(record)}
+    assert fields - named <= {"lines", "supplier"}
+
+
+KINDS = re.compile(
+    r"(?:TransientError|PermanentError|Held)[(,]\s*\"([a-z_]+)\"|\"((?:config|request|platform)_[a-z_]+)\""
+)
+CODE = [
+    *(SERVICE / "platforms").rglob("*.py"),
+    SERVICE / "http_client.py",
+    *(SERVICE.parent / "workers" / name for name in ("processing/fetching.py", "polling/poller.py")),
+]
+
+
+def test_every_error_of_a_platform_is_told_with_whose_it_is() -> None:
+    raised = {name for path in CODE for pair in KINDS.findall(path.read_text()) for name in pair if name}
+    rows = [line for line in section("What goes wrong, and whose it is").splitlines() if line.startswith("| ")]
+    told = {word for row in rows[1:] for word in re.findall(r"`([a-z_]+)`", row.split("|")[2])}
+    assert told == raised
+    assert {"tls", "platform_wrong_record", "config_wrong_address", "platform_rejected"} <= told
+
+
+def test_every_example_in_the_page_on_custom_platforms_stands_in_the_file_that_is_tested() -> None:
+    example = (DOCS / "examples" / "woocommerce.yaml").read_text()
+    lines = {line.split(" #")[0].strip() for line in example.splitlines()}
+    blocks = re.findall(r"```yaml\n(.*?)```", CUSTOM, re.DOTALL)
+    assert len(blocks) == 4
+    assert [line for block in blocks for line in block.splitlines() if line.strip() not in lines] == []
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    for text in (PLATFORMS, CUSTOM):
+        for target in re.findall(r"\]\(((?!https?:)[^)#]+)", text):
+            assert (DOCS / target).exists(), target

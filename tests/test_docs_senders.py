@@ -1,0 +1,103 @@
+"""docs/senders.md: every source in it loads, and its table of windows is what a source has."""
+
+import base64
+import hmac
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from service.config import Config, load_config
+from service.errors import Rejection
+from service.events import Delivery
+from service.http_client import HttpClient
+from service.ingestion.sources import Source, build_sources
+from service.platforms import build_platforms
+from service.settings import Settings
+from service.signatures import GitHub, Shopify, Slack, Stripe, Svix
+
+PAGE = (Path(__file__).parents[1] / "docs/senders.md").read_text()
+BLOCKS: dict[str, Any] = yaml.safe_load("".join(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)))
+PLATFORMS: dict[str, Any] = {
+    "pack": {"kind": "pack_cloud", "organization_id": "o", "token": {"env": "T"}},
+    "engage": {"kind": "pexip_engage", "enterprise": "e", "client_id": {"env": "T"}, "client_secret": {"env": "T"}},
+    "ofn": {"kind": "open_food_network", "base_url": "https://ofn.example.org", "token": {"env": "T"}},
+    "flow": {"kind": "flow_retail", "tenant_uid": "t", "token": {"env": "T"}},
+    "erp": {
+        "kind": "custom",
+        "base_url": "https://erp.example.com",
+        "auth": {"type": "none"},
+        "records": {"customer": {"path": "/customers/{id}"}, "purchase_order": {"path": "/orders/{id}"}},
+    },
+}
+ENVIRON = dict.fromkeys(["T", *re.findall(r"env: (\w+)", PAGE)], "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+ROWS: dict[str, str] = {
+    "pack.cloud": "pack-orders",
+    "Pexip Engage": "engage-appointments",
+    "Open Food Network": "ofn-payments",
+    "Flow Retail": "flow-till",
+    "Shopify": "shopify-customers-update",
+}
+PRESETS = (GitHub, Shopify, Slack, Stripe, Svix)
+HOURS = {"h": 1, "days": 24}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    path = tmp_path / "waybill.yaml"
+    path.write_text(yaml.safe_dump({"platforms": PLATFORMS, "sources": BLOCKS}))
+    return load_config(path, ENVIRON)
+
+
+@pytest.fixture
+async def sources(config: Config) -> AsyncIterator[dict[str, Source]]:
+    async with HttpClient(Settings()) as outbound:
+        yield build_sources(config, ENVIRON, build_platforms(config.platforms, ENVIRON, outbound), Settings())
+
+
+def test_every_source_of_the_page_loads_and_is_warned_of_only_where_the_page_says_why(config: Config) -> None:
+    warned = {warning.split(":")[0].split(".")[1] for warning in config.warnings}
+    assert warned == {"erp-inside", "shopify-customers-update", "github", "gitlab", "trello"}
+    assert all("names no id" in text or "scheme: none" in text or "sha1" in text for text in config.warnings)
+
+
+def test_every_preset_and_platform_is_on_the_page(config: Config) -> None:
+    schemes = {str(source.verify.__struct_config__.tag) for source in config.sources.values() if source.verify}
+    assert schemes >= {str(preset.__struct_config__.tag) for preset in PRESETS}
+    assert schemes >= {"standard_webhooks", "bearer", "header", "path_token", "basic", "none", "hmac"}
+    assert {source.platform for source in config.sources.values()} == set(PLATFORMS)
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "algorithm", "signed"),
+    [
+        ("trello", "x-trello-webhook", "sha1", b'{"action": {}}https://hooks.example.com/webhooks/trello'),
+        (
+            "square",
+            "x-square-hmacsha256-signature",
+            "sha256",
+            b'https://hooks.example.com/webhooks/square{"action": {}}',
+        ),
+    ],
+)
+def test_an_address_that_is_signed_stands_in_what_is_signed_as_it_is(
+    sources: dict[str, Source], name: str, header: str, algorithm: str, signed: bytes
+) -> None:
+    key = ENVIRON[f"{name.upper()}_SECRET"].encode()
+    signature = base64.b64encode(hmac.digest(key, signed, algorithm)).decode()
+    sources[name].verify(Delivery(name, {header: signature}, b'{"action": {}}', 0.0))
+    with pytest.raises(Rejection):
+        sources[name].verify(Delivery(name, {header: signature}, b'{"action": {} }', 0.0))
+
+
+def test_the_table_of_windows_is_what_a_source_has(sources: dict[str, Source]) -> None:
+    rows: list[tuple[str, str, str]] = re.findall(
+        r"^\| ([A-Z]?[\w. ]+?) \| [^|]+ \| (\d+) (h|days) \|$", PAGE, re.MULTILINE
+    )
+    assert len(rows) == 9
+    for name, number, unit in rows:
+        source = sources[ROWS.get(name, name.lower())]
+        assert source.window_ms == int(number) * HOURS[unit] * 3_600_000, name

@@ -1,0 +1,131 @@
+"""A whole worker in the test's own process: the real store, the sandbox as platform and sink, rules as text."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from arq.worker import func
+from structlog.testing import CapturingLogger, capture_logs
+
+from service.actions import Action, load_actions
+from service.events import EVENT_VERSION, ChangeType, Event, RecordRef, new_event_id
+from service.http_client import HttpClient
+from service.platforms.pack_cloud.connector import PackCloud
+from service.rules import document_version, read_rule_files, write_document
+from service.sandbox.server import SandboxHandle, running_sandbox
+from service.settings import Settings
+from service.store import Store, open_store
+from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
+from tests.waiting import PATIENCE_SECONDS
+from workers.processing.dependencies import WorkerDependencies
+from workers.processing.effects import EffectDependencies
+from workers.processing.process import finish_effects, process_lane
+from workers.processing.stale_reads import StaleReadPolicy
+from workers.rulebook_watcher import RulebookWatcher
+from workers.worker import LeaseWorker
+
+SINK_RULE = """
+- id: short-receipt
+  type: purchase_order
+  when: {any_of: lines, where: {field: quantity_received, op: lt, ref: quantity_ordered}}
+  actions:
+    - {id: claim, do: http, url: "SINK/claims", body: {order: "{id}"}}
+"""
+
+
+class House:
+    """One worker's parts joined on a test's store and sandbox."""
+
+    def __init__(self, settings: Settings, store: Store, sandbox: SandboxHandle, tools: WorkerDependencies) -> None:
+        self.settings = settings
+        self.store = store
+        self.sandbox = sandbox
+        self.tools = tools
+        self.lines: list[dict[str, Any]] = []
+
+    async def publish(self, rules: str) -> str:
+        """Put the rules in force; SINK in them is the sandbox's sink."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "rules.yaml"
+            path.write_text(rules.replace("SINK", f"{self.sandbox.url}/_sandbox/sink"))
+            (file,) = read_rule_files([path], list(self.tools.effects.actions.values()))
+        document = write_document(file.rules)
+        assert await self.store.rulebook.publish(document_version(document), document, "test", "", await self.version())
+        await self.tools.rules.refresh()
+        return document_version(document)
+
+    async def version(self) -> str | None:
+        return await self.store.rulebook.version()
+
+    async def send(self, record_id: str = "po-1", change: ChangeType = "updated", **fields: Any) -> str:
+        """Take in one event and give its id."""
+        record = RecordRef("pack", fields.pop("kind", "purchase_order"), record_id)
+        name, identified, at = f"{record.kind}.{change}", fields.pop("identified", True), fields.pop("at", None)
+        event = Event(
+            EVENT_VERSION, new_event_id(), "shop", name, change, record, at, {}, None, b"{}", identified=identified
+        )
+        await self.store.ingest(event, event.id, 60_000)
+        return event.id
+
+    def worker(self, name: str = "w1", **options: Any) -> LeaseWorker:
+        functions = [func(process_lane, name=LANE_FUNCTION), func(finish_effects, name=EFFECTS_FUNCTION)]
+        return LeaseWorker(functions, self.store, name, handle_signals=False, ctx={"tools": self.tools}, **options)
+
+    async def work(self) -> None:
+        """Run a worker until nothing is queued; keeps what it logs."""
+        worker = self.worker(burst=True)
+        with capture_logs() as lines:
+            await asyncio.wait_for(worker.async_run(), PATIENCE_SECONDS)
+            await worker.close()
+        self.lines += lines  # type: ignore[arg-type]
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line["event"] == event]
+
+    async def story(self, event_id: str) -> dict[str, Any]:
+        shown = await self.store.events.get(event_id)
+        assert shown is not None
+        return shown
+
+    def sunk(self) -> Sequence[Any]:
+        return [json.loads(request.body) for request in self.sandbox.sandbox.sink.requests]
+
+    def keys(self) -> list[str]:
+        return [request.headers["idempotency-key"] for request in self.sandbox.sandbox.sink.requests]
+
+
+@contextlib.asynccontextmanager
+async def open_house(settings: Settings, *more: type[Action]) -> AsyncGenerator[House, None]:
+    """Join a worker; `more` are actions of the test's own beside those that are installed."""
+    store = await open_store(settings)
+    actions = [*load_actions(), *more]
+    async with running_sandbox() as sandbox, HttpClient(settings, {"127.0.0.1"}) as outbound:
+        pack = PackCloud(
+            "pack", outbound, organization_id="org_1", token=sandbox.token, base_url=sandbox.base_url("pack_cloud")
+        )
+        resources: dict[str, Any] = {
+            "outbound": outbound,
+            "log": CapturingLogger(),
+            "environ": {},
+            "action_timeout_seconds": settings.action_timeout_seconds,
+            "clock": time.time,
+            "dedupe_hours": settings.dedupe_hours,
+            "emit_depth_max": settings.emit_depth_max,
+            "platforms": {"pack": pack},
+        }
+        by_tag = {str(action.__struct_config__.tag): action for action in actions}
+        effects = EffectDependencies(store, by_tag, resources, settings.action_timeout_seconds)
+        catching_up = StaleReadPolicy(settings, {})
+        rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds)
+        yield House(
+            settings,
+            store,
+            sandbox,
+            WorkerDependencies(settings, store, {"pack": pack}, rules, effects, store, catching_up),
+        )
+    await store.close()

@@ -1,0 +1,48 @@
+"""When the next attempt comes: bounds that hold for any attempt, chance and Retry-After."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.settings import Settings
+from workers.processing.retries import attempts_exhausted, catch_up_seconds, delay_seconds
+
+SETTINGS = Settings()
+attempts = st.integers(1, 10_000)
+chances = st.floats(0, 1)
+waits = st.none() | st.floats(0, 86_400)
+
+
+@given(attempts, chances, waits)
+def test_a_wait_is_never_shorter_than_retry_after_and_never_longer_than_the_longer_of_both_bounds(
+    attempt: int, chance: float, retry_after_seconds: float | None
+) -> None:
+    seconds = delay_seconds(SETTINGS, attempt, chance, retry_after_seconds)
+    assert seconds >= (retry_after_seconds or 0)
+    assert seconds <= max(SETTINGS.backoff_seconds_max, retry_after_seconds or 0)
+
+
+@given(attempts, chances)
+def test_the_bound_doubles_with_each_attempt_up_to_its_own_limit(attempt: int, chance: float) -> None:
+    bound = delay_seconds(SETTINGS, attempt, 1)
+    assert delay_seconds(SETTINGS, attempt, chance) <= bound
+    assert delay_seconds(SETTINGS, attempt + 1, 1) == min(bound * 2, SETTINGS.backoff_seconds_max)
+    assert delay_seconds(SETTINGS, 1, 1) == SETTINGS.backoff_base_seconds
+
+
+@given(attempts, st.floats(0, 1e9))
+def test_there_is_no_further_attempt_at_either_limit_and_there_is_one_below_both(attempt: int, age: float) -> None:
+    over = attempt >= SETTINGS.attempts_max or age >= SETTINGS.event_age_seconds_max
+    assert (attempts_exhausted(SETTINGS, attempt, age) is not None) == over
+
+
+def test_the_reason_names_the_limit_that_was_met() -> None:
+    assert attempts_exhausted(SETTINGS, SETTINGS.attempts_max, 0) == "attempts_used_up"
+    assert attempts_exhausted(SETTINGS, 1, SETTINGS.event_age_seconds_max) == "too_old"
+    assert attempts_exhausted(SETTINGS, SETTINGS.attempts_max - 1, SETTINGS.event_age_seconds_max - 1) is None
+
+
+@given(st.floats(0, 1e6))
+def test_waiting_for_a_platform_to_catch_up_comes_to_an_end(age: float) -> None:
+    seconds = catch_up_seconds(SETTINGS, age)
+    assert (seconds == 0) == (age >= SETTINGS.stale_read_wait_seconds)
+    assert seconds == 0 or 0.5 <= seconds <= SETTINGS.stale_read_wait_seconds

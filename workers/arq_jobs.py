@@ -1,0 +1,82 @@
+"""Jobs that are arq's own: a plain function, arq's context and results, but an error is a retry and nothing is dropped.
+
+arq 0.28 deletes a job whose function raises, times out, is unknown or cannot be read. Here the first two are tried
+again with back-off, and what can never run is buried with its bytes.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from arq import Retry
+from arq.worker import Function, Worker
+
+from service.settings import Settings
+from service.store import Job, JobEnd
+from service.store.queue.arq_jobs import Payload, decode_job, encode
+from workers.processing.retries import delay_seconds
+
+REASON_CHARACTERS_MAX = 500
+
+
+class ArqJobs:
+    """Runs plain jobs with the functions and defaults of an arq worker."""
+
+    def __init__(self, worker: Worker, settings: Settings) -> None:
+        self._worker = worker
+        self._settings = settings
+
+    async def run(self, job: Job, shared: Mapping[Any, Any]) -> JobEnd:
+        """Run one job with `shared` in its context, and say how it ends."""
+        if job.payload is None:
+            return _buried(job, "the job has no payload")
+        try:
+            payload = decode_job(job.payload)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return _buried(job, f"the payload cannot be read: {error}")
+        function = self._worker.functions.get(payload.function)
+        if not isinstance(function, Function):
+            return _buried(job, f"no function {payload.function!r}")
+        return await self._call(job, payload, function, {**shared, **_context(job, payload)})
+
+    async def _call(self, job: Job, payload: Payload, function: Function, context: dict[Any, Any]) -> JobEnd:
+        worker, started_ms = self._worker, int(time.time() * 1000)
+        try:
+            async with asyncio.timeout(worker.job_timeout_s if function.timeout_s is None else function.timeout_s):
+                result = await function.coroutine(context, *payload.args, **payload.kwargs)
+        except Retry as retry:
+            return JobEnd(job.id, job.token, "retry", retry.defer_score or 0)
+        except Exception as error:  # noqa: BLE001 - a plain job may fail in any way, and is never dropped for it
+            return self._failed(job, error, worker.max_tries if function.max_tries is None else function.max_tries)
+        keep_seconds = worker.keep_result_s if function.keep_result_s is None else function.keep_result_s
+        ended = (result, started_ms, worker.queue_name)
+        return JobEnd(job.id, job.token, "done", _result(job, payload, ended), int((keep_seconds or 0) * 1000))
+
+    def _failed(self, job: Job, error: Exception, tries_max: int) -> JobEnd:
+        if job.tries >= tries_max:
+            return _buried(job, f"{type(error).__name__}: {error}")
+        seconds = delay_seconds(self._settings, job.tries, random.random())  # noqa: S311 - jitter
+        return JobEnd(job.id, job.token, "retry", int(seconds * 1000))
+
+
+def _buried(job: Job, reason: str) -> JobEnd:
+    return JobEnd(job.id, job.token, "bury", reason[:REASON_CHARACTERS_MAX])
+
+
+def _context(job: Job, payload: Payload) -> dict[str, Any]:
+    """What arq puts into a function's `ctx` for each job."""
+    enqueued_at = datetime.fromtimestamp(payload.enqueued_ms / 1000, UTC)
+    tries = max(job.tries, payload.attempt or 0)
+    return {"job_id": job.id, "job_try": tries, "score": job.due_ms, "enqueue_time": enqueued_at}
+
+
+def _result(job: Job, payload: Payload, ended: tuple[object, int, str]) -> bytes:
+    """Write a result as arq 0.28 does (`arq.jobs.serialize_result`); `ended`: the result, its start, the queue."""
+    result, started_ms, queue = ended
+    called = {"t": job.tries, "f": payload.function, "a": payload.args, "k": payload.kwargs, "et": payload.enqueued_ms}
+    ran = {"s": True, "r": result, "st": started_ms, "ft": int(time.time() * 1000), "q": queue, "id": job.id}
+    return encode(called | ran)

@@ -1,0 +1,1 @@
+"""Polling of platforms: lists of records, and the changes in them."""

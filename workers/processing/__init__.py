@@ -1,0 +1,1 @@
+"""Processing of events: fetch, decision, effects, retries, history."""
