@@ -17,9 +17,9 @@ from tests.test_docs_commands import trouble
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "helm/README.md", *(ROOT / "docs").glob("*.md")])
-CHART = sorted(path for path in (ROOT / "helm").rglob("*") if path.is_file())
+CHART = sorted(path for path in (ROOT / "helm").rglob("*") if path.is_file() and path.suffix != ".pyc")
 QUERIES = sorted([*(ROOT / "helm/dashboards").glob("*.json"), *(ROOT / "helm/alerts").glob("*.yaml")])
-SOURCES = [path for folder in ("service", "workers", "helm") for path in (ROOT / folder).rglob("*") if path.is_file()]
+SOURCES = [path for folder in ("service", "workers", "helm") for path in (ROOT / folder).rglob("*") if path.is_file() and path.suffix != ".pyc"]
 
 SCHEMA = read_schema()["$defs"]
 EVENTS = frozenset(SCHEMA["event"])
