@@ -48,10 +48,12 @@ chaos-long: $(VENV)/.installed-dev ## 50 rounds of random faults with 100,000 ev
 
 lint: style types ## style, types, import contracts
 
-style: $(VENV)/.installed-dev ## ruff's rules and format, and the import contracts
+style: $(VENV)/.installed-dev ## ruff's rules and format, import contracts, names, and the prose meter
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.lint.names
+	$(BIN)/python -m tests.lint.prose
 
 types: $(VENV)/.installed-dev ## pyright in strict mode
 	$(BIN)/pyright

@@ -21,7 +21,12 @@ PAGES = sorted([
 ])  # fmt: skip
 CHART = sorted(path for path in (ROOT / "helm").rglob("*") if path.is_file() and path.suffix != ".pyc")
 QUERIES = sorted([*(ROOT / "helm/dashboards").glob("*.json"), *(ROOT / "helm/alerts").glob("*.yaml")])
-SOURCES = [path for folder in ("service", "workers", "helm") for path in (ROOT / folder).rglob("*") if path.is_file()]
+SOURCES = [
+    path
+    for folder in ("service", "workers", "helm")
+    for path in (ROOT / folder).rglob("*")
+    if path.is_file() and path.suffix != ".pyc"
+]
 
 SCHEMA = read_schema()["$defs"]
 EVENTS = frozenset(SCHEMA["event"])

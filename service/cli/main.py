@@ -22,7 +22,7 @@ LONG_RUNNING_COMMANDS: Mapping[str, Component] = {"serve": "service", "worker": 
 SUMMARIES = {
     "check": "Check settings, waybill.yaml, secrets and rule files without starting anything.",
     "dead-letters": "List and show dead letters, put them back, or end them for good.",
-    "demo": "Send deliveries, kill a worker half-way, and show what became of each.",
+    "demo": "Send deliveries, kill a worker half-way, and show the result of each.",
     "dev": "Run everything on this machine until Ctrl-C.",
     "doctor": "Check configuration, stores, platforms and rulebook.",
     "events": "List, find and show events; put back those that ended.",

@@ -9,7 +9,7 @@ from service.store import Store
 OWN_KEYS = {"key_prefix": "wbdev:", "queue": "wbdev:queue"}
 """Settings that keep the data of `dev` and `demo` apart from those of an installation in the same store."""
 
-CONNECTION_TIMEOUT_MS = "2000"
+CONNECTION_TIMEOUT_SECONDS = "2"
 
 
 def check_foreign_store(url: str, *, allow_data: bool) -> None:
@@ -20,7 +20,7 @@ def check_foreign_store(url: str, *, allow_data: bool) -> None:
     Raises:
         ConfigError: it holds some, or cannot be used.
     """
-    variables = {"WAYBILL_REDIS_URL": url, "WAYBILL_STORE_TIMEOUT_MS": CONNECTION_TIMEOUT_MS}
+    variables = {"WAYBILL_REDIS_URL": url, "WAYBILL_STORE_TIMEOUT_SECONDS": CONNECTION_TIMEOUT_SECONDS}
     own = {f"WAYBILL_{name.upper()}": value for name, value in OWN_KEYS.items()}
     try:
         for prefix in ({}, own):

@@ -24,7 +24,7 @@ WITHOUT_JSON = {
 }  # fmt: skip
 
 DESTROYS = {
-    "dead-letters discard", "dead-letters replay", "erase-customer", "events replay",
+    "dead-letters discard", "dead-letters replay", "demo", "dev", "erase-customer", "events replay",
     "platforms write", "quarantine delete",
 }  # fmt: skip
 

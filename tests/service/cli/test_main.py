@@ -212,12 +212,14 @@ def modules_after(code: str, *arguments: str) -> set[str]:
     return set(subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stderr.split())
 
 
+@pytest.mark.slow
 def test_help_imports_no_command() -> None:
-    imported = modules_after("from service.cli import main\nmain()", "--help")
-    assert "service.cli" in imported
+    imported = modules_after("from service.cli.main import main\nmain()", "--help")
+    assert "service.cli.main" in imported
     assert not imported & {entry.module for entry in OWN.values()}
 
 
+@pytest.mark.slow
 def test_no_command_but_those_that_serve_http_imports_a_server_of_it() -> None:
     commands = {entry.module for name, entry in OWN.items() if name not in HTTP_COMMANDS}
     imported = modules_after("import " + ", ".join(sorted(commands)))
@@ -225,5 +227,6 @@ def test_no_command_but_those_that_serve_http_imports_a_server_of_it() -> None:
     assert not imported & {"litestar", "uvicorn"}
 
 
+@pytest.mark.slow
 def test_the_commands_for_events_import_no_metrics_library() -> None:
     assert "prometheus_client" not in modules_after("import service.cli.events")

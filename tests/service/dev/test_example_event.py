@@ -31,7 +31,7 @@ sources:
   header-type: {platform: erp, verify: {scheme: none}, allow_unverified: true, envelope: {kind: custom,
     type: {header: X-Topic}, each: /events, record: {kind: customer, id: /id}}}
   named-types: {platform: erp, verify: {scheme: none}, allow_unverified: true, envelope: {kind: custom, type: /type,
-    types: {ping: ignored, gone: deleted, new: created}, unmapped: refused, record: {kind: customer, id: /id}}}
+    types: {ping: ignored, gone: deleted, new: created}, unmapped: rejected, record: {kind: customer, id: /id}}}
   named-kinds: {platform: erp, verify: {scheme: none}, allow_unverified: true, envelope: {kind: custom, type: /type,
     record: {kind: /kind, id: /id, kinds: {CUS: customer}}}}
   kind-in-type: {platform: erp, verify: {scheme: none}, allow_unverified: true, envelope: cloudevents}
