@@ -1,4 +1,4 @@
-"""Contract names: documentation, dashboards and alerts use only names that the code has, and no log field collides."""
+"""Tests that documentation, dashboards and alerts use only names of the code, and that no log field is reserved."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from service.ingress.admin.router import CONTROLLERS, PATH
 from service.metrics.families import FAMILIES
 from service.metrics.instruments import Counter, Histogram
 from service.settings import CALLER_NAMES, PREFIX, Settings
-from tests.test_docs_commands import trouble
+from tests.test_docs_commands import find_mistake
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([
@@ -151,5 +151,5 @@ def test_the_routes_of_the_contract_exist() -> None:
 @pytest.mark.parametrize("path", [ROOT / "helm/templates/NOTES.txt", *QUERIES], ids=lambda path: path.name)
 def test_every_command_of_chart_notes_and_alerts_exists(path: Path) -> None:
     commands = re.findall(r"`(waybill [^`]+)`|-- (waybill [^\n|;&]+)", path.read_text())
-    mistakes = {line: found for pair in commands for line in pair if line and (found := trouble(line))}
+    mistakes = {line: found for pair in commands for line in pair if line and (found := find_mistake(line))}
     assert mistakes == {}
