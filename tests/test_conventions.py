@@ -173,6 +173,10 @@ def test_the_top_level_has_only_the_expected_entries() -> None:
     assert {name for name in top if not name.startswith(".")} <= allowed | rooms
 
 
+def test_readme_is_short() -> None:
+    assert 6_000 < (ROOT / "README.md").stat().st_size < 8_192
+
+
 def test_documentation_lists_every_setting_with_default_and_meaning() -> None:
     assert "(docs/configuration.md)" in (ROOT / "README.md").read_text()
     lines = (ROOT / "docs/configuration.md").read_text().splitlines()
