@@ -73,10 +73,10 @@ def _by_platform(request: SampleRequest, platform: PlatformConfig) -> dict[str, 
             noun = "purchaseOrder" if request.event.startswith("PURCHASE") else "customer"
             return {"action": request.event, "tenant": {"Uid": platform.tenant_uid}, noun: {"Uid": request.id}}
         case _:  # Pexip Engage; a custom platform has no platform envelope
-            entity, _, event_type = request.event.partition(".")
-            key = "callbackRequest" if entity == "Callback Request" else "appointment"
+            sender_kind, _, event_type = request.event.partition(".")
+            key = "callbackRequest" if sender_kind == "Callback Request" else "appointment"
             data = {"eventType": event_type, key: {"id": request.id, "updatedAt": request.at}}
-            return {"id": request.event_id, "entity": entity, "data": data}
+            return {"id": request.event_id, "entity": sender_kind, "data": data}
 
 
 def _by_pointers(request: SampleRequest, envelope: CustomEnvelope) -> SampleDelivery:

@@ -18,7 +18,7 @@ SHOWN = frozenset({"delivery.received", "record.fetched", "action.finished", "at
 """Log lines that are printed in short form. The files contain all lines with all fields."""
 
 NEXT_STEPS = (
-    ("{program} dev", "run the same stack until Ctrl-C, and send deliveries yourself"),
+    ("{program} dev", "run the same installation until Ctrl-C"),
     ("docs/custom-platform.md", "tutorial: connect your own platform"),
     ("docs/rules.md", "write your own rules"),
 )

@@ -36,7 +36,7 @@ def format_value(value: object) -> str:
         return value
     if isinstance(value, Mapping):
         fields = cast("Mapping[str, Any]", value)
-        if fields.keys() == {"currency", "value"}:
+        if set(fields) == {"currency", "value"}:
             return f"{fields['value']} {fields['currency']}"
     return msgspec.json.encode(value).decode()
 

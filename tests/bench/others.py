@@ -29,7 +29,7 @@ INSTALL_SECONDS_MAX = 300
 JOBS_AT_ONCE = 100
 PROCESSES = 4
 WORK_SECONDS_MAX = 120.0
-POLL_INTERVAL_SECONDS = 0.01
+POLL_SECONDS = 0.01
 
 
 @cache
@@ -124,9 +124,9 @@ def _work_celery(stage: Stage, stub: str) -> dict[str, Any]:
         raise RuntimeError("Celery's worker did not start")
     quiet, spent = 0, family_cpu_seconds(child.process.pid)
     while quiet < 2 and time.monotonic() < began + WORK_SECONDS_MAX:
-        time.sleep(POLL_INTERVAL_SECONDS)
+        time.sleep(POLL_SECONDS)
         quiet = 0 if stage.redis.exists("celery", "unacked") else quiet + 1  # a list or hash is gone when it is empty
-    seconds = time.monotonic() - began - quiet * POLL_INTERVAL_SECONDS
+    seconds = time.monotonic() - began - quiet * POLL_SECONDS
     spent = family_cpu_seconds(child.process.pid) - spent
     child.stop()
     return {"seconds": seconds, "cpu_seconds": spent}
