@@ -1,7 +1,7 @@
 """A process in which everything goes wrong that no configuration can bring about: bugs of ours and of libraries.
 
 Run as `python -m tests.observability.rare_failures <store url>`; its standard output are its lines, and it ends by a
-crash. What it breaks are the doors others may come in by: a source's reader, a platform, an action."""
+crash. What it breaks are the doors others may come in by: a source's parser, a platform, an action."""
 
 import asyncio
 import contextlib
@@ -141,7 +141,7 @@ async def break_ingress(settings: Settings) -> None:
         content_types=frozenset({"application/json"}),
         distinct=False,
         verifier=Anyone(),
-        reader=read_odd,
+        parser=read_odd,
         entropy=bytes,
     )
     with bind("127.0.0.1", 0, "WAYBILL_PORT") as port:
