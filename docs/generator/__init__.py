@@ -1,1 +1,1 @@
-"""Generator of docs pages: `python -m docs.generator` writes them, a test compares them."""
+"""Generator of documentation pages: `python -m docs.generator` writes them."""

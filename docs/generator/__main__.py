@@ -1,4 +1,4 @@
-"""Writes every made page into docs/."""
+"""Write every generated page into docs/."""
 
 from pathlib import Path
 
@@ -9,5 +9,5 @@ from docs.generator.logs import logs_page
 PAGES = {"logs.md": logs_page, "configuration.md": configuration_page, "waybill.lnav.json": lnav_format}
 
 if __name__ == "__main__":
-    for name, make in PAGES.items():
-        (Path("docs") / name).write_text(make(), encoding="utf-8")
+    for name, build_page in PAGES.items():
+        (Path("docs") / name).write_text(build_page(), encoding="utf-8")

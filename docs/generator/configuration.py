@@ -1,4 +1,4 @@
-"""The configuration reference: every variable of a process, and every struct of waybill.yaml with its fields."""
+"""Configuration reference: the settings of a process, and the structs of waybill.yaml with their fields."""
 
 import re
 import types
@@ -15,59 +15,57 @@ from service.secrets import SecretRef
 from service.settings import PREFIX, Settings, describe_setting
 
 Shape = Any
-"""A type as it stands in an annotation; unions and Annotated have no type of their own."""
+"""Type annotation. The type checker has no type for unions and Annotated."""
 
 INTRODUCTION = """\
 # Configuration reference
 
-Made from the structs by `python -m docs.generator`. `waybill check` reads everything and says what is wrong, where,
-and how to mend it; an unknown name is a mistake.
+Generated from the code by `python -m docs.generator`. `waybill check` validates the whole configuration. It reports
+the path, the reason and the fix of each mistake. Unknown names are rejected.
 
-## Variables of a process
+## Environment variables
 
-| variable | default | form | meaning |
+| variable | default | type | description |
 |---|---|---|---|
 """
 
 FILE = """
 ## waybill.yaml
 
-What an operator thinks about. A secret is never written here: `secret` in the tables is `{env: NAME}` or
-`{file: /absolute/path}`. What has no default has to be given. How platforms are connected:
-[platforms.md](platforms.md),
-[custom-platform.md](custom-platform.md); how senders prove themselves: [senders.md](senders.md); what rules can say:
-[rules.md](rules.md).
+Fields without a default are required. `secret` is `{env: NAME}` or `{file: /absolute/path}`: secrets are never part of
+the file. See also: platforms in [platforms.md](platforms.md) and [custom-platform.md](custom-platform.md), signature
+schemes in [senders.md](senders.md), rules in [rules.md](rules.md).
 """
 
-OF_THE_PROCESS = {"path", "warnings"}
-"""Fields of Config that nobody writes."""
+NOT_IN_THE_FILE = {"path", "warnings"}
+"""Fields of Config that are not part of the file."""
 
-NAMED = {str: "text", int: "whole number", float: "number", bool: "true or false", SecretRef: "secret", Any: "any"}
+TYPE_NAMES = {str: "text", int: "whole number", float: "number", bool: "true or false", SecretRef: "secret", Any: "any"}
 
 
 def configuration_page() -> str:
-    """Make docs/configuration.md."""
-    variables = "\n".join(_variable(field) for field in msgspec.structs.fields(Settings))
-    sections = [field for field in msgspec.structs.fields(Config) if field.name not in OF_THE_PROCESS]
+    """Build docs/configuration.md."""
+    variables = "\n".join(_setting_row(field) for field in msgspec.structs.fields(Settings))
+    sections = [field for field in msgspec.structs.fields(Config) if field.name not in NOT_IN_THE_FILE]
     rows = "\n".join(_row(field) for field in sections)
-    structs = "\n".join(_struct(struct) for struct in _reach([field.type for field in sections]))
-    table = f"| section | form | default | meaning |\n|---|---|---|---|\n{rows}\n"
+    structs = "\n".join(_struct(struct) for struct in _reachable_structs([field.type for field in sections]))
+    table = f"| section | type | default | description |\n|---|---|---|---|\n{rows}\n"
     return f"{INTRODUCTION}{variables}\n{FILE}\n{table}\n{structs}"
 
 
-def _variable(field: FieldInfo) -> str:
+def _setting_row(field: FieldInfo) -> str:
     meaning, _, default = describe_setting(field.name).rpartition(" (default ")
-    shown = default.removesuffix(")").strip("'")
+    text = default.removesuffix(")").strip("'")
     name = f"`{PREFIX}{field.name.upper()}`"
-    return f"| {name} | {f'`{shown}`' if shown else 'empty'} | {_cell(_form(field.type))} | {_cell(meaning)} |"
+    return f"| {name} | {f'`{text}`' if text else 'empty'} | {_cell(_describe_type(field.type))} | {_cell(meaning)} |"
 
 
 def _struct(struct: type[Struct]) -> str:
-    head = f"### {_title(struct)}\n\n{_documented(struct)}\n"
+    head = f"### {_title(struct)}\n\n{_docstring(struct)}\n"
     own = list(_rows(struct))
     if not own:
         return head
-    table = "\n".join(["| field | form | default | meaning |", "|---|---|---|---|", *own])
+    table = "\n".join(["| field | type | default | description |", "|---|---|---|---|", *own])
     return f"{head}\n{table}\n"
 
 
@@ -80,7 +78,12 @@ def _rows(struct: type[Struct]) -> Iterator[str]:
 
 
 def _row(field: FieldInfo) -> str:
-    cells = (f"`{field.encode_name}`", _cell(_form(field.type)), _default(field), _cell(_meta_description(field.type)))
+    cells = (
+        f"`{field.encode_name}`",
+        _cell(_describe_type(field.type)),
+        _default(field),
+        _cell(_meta_description(field.type)),
+    )
     return f"| {' | '.join(cells)} |"
 
 
@@ -90,65 +93,71 @@ def _default(field: FieldInfo) -> str:
     if field.default is NODEFAULT:
         return ""
     if field.default is None:
-        return "left out"
+        return "optional"
     if isinstance(field.default, Struct):
         tag = field.default.__struct_config__.tag
         return f"`{tag}`" if tag else "empty"
-    shown = msgspec.json.encode(field.default).decode().strip('"')
-    return f"`{shown}`" if shown not in {"", "[]", "{}"} else "empty"
+    text = msgspec.json.encode(field.default).decode().strip('"')
+    return f"`{text}`" if text not in {"", "[]", "{}"} else "empty"
 
 
-def _form(shape: Shape) -> str:
-    """Say in words what may stand there."""
-    inner, origin = _bare(shape), get_origin(_bare(shape))
+def _describe_type(shape: Shape) -> str:
+    """Describe the type in words."""
+    inner, origin = _without_annotation(shape), get_origin(_without_annotation(shape))
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in get_args(inner))
     if origin in {Union, types.UnionType}:
-        forms = [_form(member) for member in get_args(inner) if member is not type(None)]
+        forms = [_describe_type(member) for member in get_args(inner) if member is not type(None)]
         return " or ".join(dict.fromkeys(forms))
     if origin in {tuple, list, frozenset}:
-        return f"list of: {_form(get_args(inner)[0])}"
+        return f"list of: {_describe_type(get_args(inner)[0])}"
     if origin is dict:
-        return f"by name: {_form(get_args(inner)[1])}"
+        return f"map of: {_describe_type(get_args(inner)[1])}"
     if isinstance(inner, type) and issubclass(inner, Struct) and inner is not SecretRef:
         return f"[{_title(inner)}](#{_anchor(_title(inner))})"
-    return NAMED[inner] + _bounds(shape)
+    return TYPE_NAMES[inner] + _bounds(shape)
 
 
 def _bounds(shape: Shape) -> str:
     metas = getattr(shape, "__metadata__", ())
-    signs = (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than"))
+    operators = (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than"))
     bounds = [
-        f"{words} {value:,}" for meta in metas for sign, words in signs if (value := getattr(meta, sign)) is not None
+        f"{words} {value:,}"
+        for meta in metas
+        for sign, words in operators
+        if (value := getattr(meta, sign)) is not None
     ]
     return f", {', '.join(bounds)}" if bounds else ""
 
 
 def _meta_description(shape: Shape) -> str:
-    """Give what a Meta of the type says, inside unions and lists too."""
+    """Return the description of a Meta of the type, searching unions and lists too."""
     metas = [meta for meta in getattr(shape, "__metadata__", ()) if isinstance(meta, Meta) and meta.description]
     if metas:
         return metas[0].description or ""
-    return next((description for member in get_args(_bare(shape)) if (description := _meta_description(member))), "")
+    return next(
+        (description for member in get_args(_without_annotation(shape)) if (description := _meta_description(member))),
+        "",
+    )
 
 
-def _reach(shapes: Sequence[Shape]) -> list[type[Struct]]:
-    """Give every struct that can stand below `shapes`, in the order they are met."""
-    met: dict[type[Struct], None] = {}
-    waiting = list(shapes)
-    while waiting:
-        shape = _bare(waiting.pop(0))
+def _reachable_structs(shapes: Sequence[Shape]) -> list[type[Struct]]:
+    """Return every struct reachable from `shapes`, in breadth-first order."""
+    found: dict[type[Struct], None] = {}
+    queue = list(shapes)
+    while queue:
+        shape = _without_annotation(queue.pop(0))
         if isinstance(shape, type) and issubclass(shape, Struct):
-            if shape is not SecretRef and shape not in met:
-                met[shape] = None
-                waiting += [field.type for field in msgspec.structs.fields(shape)]
+            if shape is not SecretRef and shape not in found:
+                found[shape] = None
+                queue += [field.type for field in msgspec.structs.fields(shape)]
         else:
-            waiting += get_args(shape) if get_origin(shape) is not Literal else ()
-    return list(met)
+            queue += get_args(shape) if get_origin(shape) is not Literal else ()
+    return list(found)
 
 
-def _bare(shape: Shape) -> Shape:
-    return _bare(get_args(shape)[0]) if get_origin(shape) is Annotated else shape
+def _without_annotation(shape: Shape) -> Shape:
+    return _without_annotation(get_args(shape)[0]) if get_origin(shape) is Annotated else shape
 
 
 def _title(struct: type[Struct]) -> str:
@@ -161,7 +170,7 @@ def _anchor(title: str) -> str:
     return re.sub(r"[^a-z0-9_ -]", "", title).replace(" ", "-")
 
 
-def _documented(struct: type[Struct]) -> str:
+def _docstring(struct: type[Struct]) -> str:
     return getdoc(struct) or ""
 
 

@@ -1,4 +1,4 @@
-"""The format file by which lnav reads, colours and queries the lines at a terminal, from the log schema."""
+"""Format file with which lnav parses, colors and queries log lines, generated from the log schema."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import msgspec
 
 from docs.generator.logs import read_schema
 
-SHOWN = (
+SHOWN_FIELDS = (
     "source_name",
     "delivery_status",
     "outcome",
@@ -18,20 +18,20 @@ SHOWN = (
     "error_kind",
     "event_id",
 )
-"""What stands on a line behind its name; all other fields are below it."""
+"""Fields shown in the line after the event name; other fields are shown in the details."""
 
-OF_LNAV = frozenset({"timestamp", "level", "message", "truncated", "event_ids"})
-"""What lnav has a role of its own for, and lists, which it has no kind for."""
+EXCLUDED_FIELDS = frozenset({"timestamp", "level", "message", "truncated", "event_ids"})
+"""Fields with a special role in lnav, and lists, which lnav does not support."""
 
 KINDS = {"string": "string", "integer": "integer", "number": "float", "boolean": "boolean"}
 IDENTIFIERS = frozenset({"event_id", "trace_id", "source_name", "rule_id", "platform", "worker", "error_kind"})
 
 
 def lnav_format() -> str:
-    """Make docs/waybill.lnav.json."""
+    """Build docs/waybill.lnav.json."""
     line: list[Any] = [{"field": "__timestamp__"}, " ", {"field": "message", "min-width": 18}]
-    line += [{"field": name, "default-value": ""} if end else " " for name in SHOWN for end in (False, True)]
-    form = {
+    line += [{"field": name, "default-value": ""} if end else " " for name in SHOWN_FIELDS for end in (False, True)]
+    log_format = {
         "title": "Waybill",
         "description": "Log lines of Waybill, one JSON object each.",
         "json": True,
@@ -44,13 +44,13 @@ def lnav_format() -> str:
         "line-format": line,
     }
     schema = "https://lnav.org/schemas/format-v1.schema.json"
-    text = msgspec.json.encode({"$schema": schema, "waybill_log": form})
+    text = msgspec.json.encode({"$schema": schema, "waybill_log": log_format})
     return msgspec.json.format(text, indent=2).decode() + "\n"
 
 
 def _values() -> dict[str, Any]:
     fields = read_schema()["$defs"]["field"]
-    return {name: _value(name, field["type"]) for name, field in fields.items() if name not in OF_LNAV}
+    return {name: _value(name, field["type"]) for name, field in fields.items() if name not in EXCLUDED_FIELDS}
 
 
 def _value(name: str, kinds: str | list[str]) -> dict[str, Any]:
