@@ -19,8 +19,8 @@ from tests.observability.run import TRACEPARENT, Run
 ROOT = Path(__file__).parents[2]
 VALIDATOR = LineValidator()
 LOGS = {"debug", "info", "warning", "error", "critical", "exception", "log"}
-LOGGING_FUNCTIONS = {"tell", "tell_often", "write"}
-"""Names of logging functions whose level is chosen at run time."""
+LOGGING_FUNCTIONS = {"log_info", "log_report", "write"}
+"""Names of local and imported functions that log a line."""
 BY_LIBRARIES = {"library.logged"}
 OPTIONAL_FIELDS = {"truncated"}
 """Field of every line that was too long."""
