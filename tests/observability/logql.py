@@ -13,7 +13,7 @@ VARIABLES = {
 }
 
 NEED_UNWRAP = ("quantile_over_time", "sum_over_time", "max_over_time", "min_over_time", "avg_over_time")
-REFUSE_UNWRAP = ("count_over_time", "rate", "absent_over_time")
+REJECT_UNWRAP = ("count_over_time", "rate", "absent_over_time")
 
 
 def substitute_variables(query: str) -> str:
@@ -41,7 +41,7 @@ def _of_range(function: str, inner: str) -> Iterator[str]:
     unwraps = "| unwrap " in inner
     if function in NEED_UNWRAP and not unwraps:
         yield f"{function} without unwrap"
-    if function in REFUSE_UNWRAP and unwraps:
+    if function in REJECT_UNWRAP and unwraps:
         yield f"{function} with unwrap"
     if unwraps and not re.search(r'\| unwrap \w+ \| __error__=""', inner):
         yield "one invalid line fails the panel: unwrap is not followed by a filter on __error__"

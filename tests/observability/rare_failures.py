@@ -44,7 +44,7 @@ LINE_BYTES_MAX = 1_024
 
 
 class BrokenPlatform:
-    """Platform that raises unexpected exceptions whose texts contain data."""
+    """Platform that raises unexpected exceptions with data in their texts."""
 
     account = "pack"
 
@@ -83,7 +83,7 @@ def parse_odd(delivery: Delivery) -> ParsedDelivery:
 
 
 class UnreadyStore:
-    """Store whose check raises an unexpected exception."""
+    """Store with a check that raises an unexpected exception."""
 
     def __init__(self, events: Any) -> None:
         self._events = events
@@ -131,7 +131,7 @@ async def run(house: House) -> None:
 
 
 async def break_ingress(settings: Settings) -> None:
-    """Send a delivery whose parser fails, one with several facts, and a failing health check."""
+    """Send a delivery that fails in the parser, one with several facts, and a failing health check."""
     configure("service", line_bytes_max=LINE_BYTES_MAX)
     events = await open_store(settings)
     source = Source(

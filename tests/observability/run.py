@@ -26,7 +26,7 @@ from msgspec import Struct, field, structs
 
 from service.dev.demo import Demo, wait_until
 from service.dev.demo_output import DemoReport
-from service.dev.demo_scenario import customer, fetch_path, purchase_order, updated_order
+from service.dev.demo_scenario import build_warm_up, customer, fetch_path, purchase_order, updated_order
 from service.dev.demo_senders import DeliveryRequest, DeliveryResponse, call, send, signed_by_hmac, with_basic
 from service.dev.embedded_valkey import start_valkey
 from service.dev.processes import ChildProcess
@@ -148,6 +148,7 @@ class Scenarios:
 
     def play(self) -> None:
         rows = Demo(self.stack, DemoReport()).run()
+        self._count(build_warm_up(self.secrets).request, "queued")
         for row in rows:
             self._count(row.act.request, row.seen.answer.split(" ")[1])
         self.worker = self.stack.children[-1]
@@ -187,7 +188,7 @@ class Scenarios:
         self._send_and_wait(self._till("c-422"), "dead_lettered")
 
     def send_hints_and_late_records(self) -> None:
-        """Send a hint with a customer, a hint without one, and an event whose record appears late."""
+        """Send a hint with a customer, a hint without one, and an event before its record exists."""
         person = {"id": "cu-1", "first_name": PERSONAL["name"], "email": PERSONAL["email"]}
         self.switches.put_record(Seed("pack_cloud", "customer", "cu-1", person))
         for order, customer_id, outcome in (("or-1", "cu-1", "resolved"), ("or-2", None, "ignored")):

@@ -32,7 +32,7 @@ class LimitedConnection(HttpToolsProtocol):
     head_bytes_max: ClassVar[int]
     header_fields_max: ClassVar[int]
 
-    kept_alive = False
+    is_idle = False
     """True after a response, until more bytes arrive."""
 
     _idle_bytes = 0
@@ -46,7 +46,7 @@ class LimitedConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse the bytes, and close the connection if too many bytes arrived without a complete head or body data."""
-        self.kept_alive = False
+        self.is_idle = False
         cycle, before = self.cycle, self._waiting_bytes()
         try:
             self._parse(data)
@@ -110,7 +110,7 @@ class LimitedConnection(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         else:
-            self.kept_alive = True
+            self.is_idle = True
 
     def _parse(self, data: bytes) -> None:
         """Feed the parser, ignoring offers of another protocol (RFC 9110, 7.8).
@@ -128,8 +128,8 @@ class LimitedConnection(HttpToolsProtocol):
                 method, version = parser.get_method(), parser.get_http_version().encode()
                 if method == b"CONNECT":
                     raise httptools.HttpParserError("CONNECT is not supported: this server is not a proxy") from upgrade
-                kept = [b"%b: %b\r\n" % pair for pair in self.headers if pair[0] != b"upgrade"]
-                head = b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(kept))
+                fields = [b"%b: %b\r\n" % pair for pair in self.headers if pair[0] != b"upgrade"]
+                head = b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(fields))
                 self.parser = httptools.HttpRequestParser(self)
                 data = head + data[cast("int", upgrade.args[0]) :]
             else:

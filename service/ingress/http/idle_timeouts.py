@@ -64,7 +64,7 @@ def _waiting_state(connection: LimitedConnection) -> tuple[str, object] | None:
     cycle = cast("object | None", connection.cycle)  # None before the first request, contrary to uvicorn's types
     if cycle is None or connection.cycle.response_complete:
         ended = cycle is None or not connection.cycle.more_body
-        return "request" if connection.kept_alive and ended else "head", cycle
+        return "request" if connection.is_idle and ended else "head", cycle
     return ("body", cycle) if connection.cycle.more_body else None
 
 

@@ -20,7 +20,7 @@ from service.settings import Settings
 from service.store import Store
 from tests.service.ingress.conftest import Order, Serve, encode, signed
 
-TOKEN = "path-token-that-nobody-may-send"
+TOKEN = "path-token-for-tests"
 BODY = encode(Order("1"))
 ENVIRON = {"TOKEN": TOKEN, "SLACK": "slack-secret", "VERIFY": "verify-token-agreed-on"}
 CONFIG = """
@@ -119,8 +119,8 @@ async def test_responses_to_wrong_path_tokens_are_identical(
     assert all(answer == request[0] for answer in request)
     wrong_method = [await send(client, url + token, None, {}, "GET") for token in ("", "/x", f"/{TOKEN}")]
     assert all(answer == wrong_method[0] for answer in wrong_method)
-    nobody = [await send(client, url.replace("tokened", "nobody") + token, None, {}, "GET") for token in ("", "/x")]
-    assert all(answer == wrong_method[0] for answer in nobody)
+    unknown = [await send(client, url.replace("tokened", "nobody") + token, None, {}, "GET") for token in ("", "/x")]
+    assert all(answer == wrong_method[0] for answer in unknown)
     await asyncio.sleep(0.05)
     written = capfd.readouterr()
     assert written.out.count("delivery.received") == 1 + len(wrong) + 3 + 2

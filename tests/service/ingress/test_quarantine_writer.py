@@ -31,13 +31,13 @@ class BlockingStore(FailingStore):
 
     def __init__(self) -> None:
         super().__init__(None)
-        self.kept: list[QuarantinedDelivery] = []
+        self.stored: list[QuarantinedDelivery] = []
         self.unblocked = asyncio.Event()
         self.removed = 0
 
     async def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery], /) -> int:
         await self.unblocked.wait()
-        self.kept += deliveries
+        self.stored += deliveries
         return self.removed
 
 
@@ -63,12 +63,12 @@ async def test_rejected_delivery_is_quarantined_raw_and_logged(
 ) -> None:
     url = await serve(settings, store)
     assert await post(client, url, BODY, signed(b"another", cookie="secret")) == 401
-    [kept] = await quarantined_deliveries(store, 1)
-    assert (kept.source, kept.code, kept.http_status, kept.body, kept.whole) == (
+    [stored] = await quarantined_deliveries(store, 1)
+    assert (stored.source, stored.code, stored.http_status, stored.body, stored.whole) == (
         "erp-orders", "not_verified", 401, BODY, True,
     )  # fmt: skip
-    assert kept.headers["x-signature"] == signed(b"another")["x-signature"]
-    assert "cookie" not in kept.headers
+    assert stored.headers["x-signature"] == signed(b"another")["x-signature"]
+    assert "cookie" not in stored.headers
     [line] = lines("delivery.received")
     assert (line["reason"], line["quarantined"]) == ("not_verified", True)
     assert (await store.sample()).pending == 0
@@ -81,8 +81,8 @@ async def test_subject_header_of_a_quarantined_delivery_is_redacted(
     quarantine = QuarantineWriter(settings, store)
     about = msgspec.structs.replace(delivery("erp-orders"), headers={"ce-subject": "ada@example.com", "x-token": "t"})
     assert quarantine.enqueue(about, REJECTION, whole=True)
-    [kept] = await quarantined_deliveries(store, 1)
-    shown = await get_quarantined(name_stores([store]), kept.id, visibility)
+    [stored] = await quarantined_deliveries(store, 1)
+    shown = await get_quarantined(name_stores([store]), stored.id, visibility)
     assert shown.headers["ce-subject"] == subject
     assert (shown.headers["x-token"] == "t") == (visibility == "raw")
     await quarantine.close()
@@ -111,8 +111,8 @@ async def test_correctable_rejections_are_quarantined_with_their_code(
 ) -> None:
     url = await serve(make_settings(body_bytes_max=1_000), store)
     await post(client, url, body or bytes(2_000), headers)
-    [kept] = await quarantined_deliveries(store, 1)
-    assert (kept.code, kept.whole, kept.body) == (code, whole, body)
+    [stored] = await quarantined_deliveries(store, 1)
+    assert (stored.code, stored.whole, stored.body) == (code, whole, body)
 
 
 async def test_delivery_is_quarantined_after_an_unexpected_exception(
@@ -130,7 +130,7 @@ async def test_delivery_is_quarantined_after_an_unexpected_exception(
         settings, store, {"erp-orders": msgspec.structs.replace(sources["erp-orders"], parser=raise_in_parser)}
     )
     assert await post(client, url, BODY, signed(BODY)) == 500
-    assert [kept.code for kept in await quarantined_deliveries(store, 1)] == ["internal"]
+    assert [stored.code for stored in await quarantined_deliveries(store, 1)] == ["internal"]
 
 
 async def test_requests_to_unknown_sources_are_not_quarantined(
@@ -172,10 +172,10 @@ async def test_queue_is_limited_per_source_and_written_round_robin(settings: Set
     assert quarantine.enqueue(delivery("quiet"), REJECTION, whole=True)
     blocking_store.unblocked.set()
     await quarantine.close()
-    assert [kept.source for kept in blocking_store.kept].index("quiet") == BATCH_MAX
-    assert len(blocking_store.kept) == QUEUE_MAX + 1
-    assert blocking_store.kept[0].headers == {"x-signature": "s"}
-    assert blocking_store.kept[0].path_token == "token"
+    assert [stored.source for stored in blocking_store.stored].index("quiet") == BATCH_MAX
+    assert len(blocking_store.stored) == QUEUE_MAX + 1
+    assert blocking_store.stored[0].headers == {"x-signature": "s"}
+    assert blocking_store.stored[0].path_token == "token"
 
 
 async def test_queued_bytes_are_limited_but_one_large_delivery_fits(settings: Settings) -> None:

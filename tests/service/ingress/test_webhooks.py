@@ -37,9 +37,9 @@ async def test_delivery_is_stored_acknowledged_and_logged_once(
     body = encode(Order("1"))
     status, answer = await deliver(client, url, body, traceparent=TRACEPARENT, user_agent="erp/" + "1" * 500)
     assert (status, answer) == (202, {"status": "queued", "event_id": answer["event_id"]})
-    kept = await store.events.get(answer["event_id"])
-    assert kept is not None
-    event = kept["event"]
+    stored = await store.events.get(answer["event_id"])
+    assert stored is not None
+    event = stored["event"]
     assert (event["source"], event["type"], event["body"]) == ("erp-orders", "order.updated", body)
     assert event["traceparent"] == TRACEPARENT
     assert event["headers"] == {"content-type": "application/json", "user-agent": "erp/" + "1" * 252}
@@ -82,9 +82,9 @@ async def test_new_trace_id_is_the_event_id(
 ) -> None:
     url = await serve(settings, store)
     _, answer = await deliver(client, url, encode(Order("1")), traceparent="00-nonsense")
-    kept = await store.events.get(answer["event_id"])
-    assert kept is not None
-    assert kept["event"]["traceparent"].split("-")[1] == answer["event_id"]
+    stored = await store.events.get(answer["event_id"])
+    assert stored is not None
+    assert stored["event"]["traceparent"].split("-")[1] == answer["event_id"]
 
 
 async def test_responses_are_not_cacheable_and_have_no_server_header(
@@ -124,9 +124,9 @@ async def test_body_in_many_small_chunks_is_joined(
     body = encode(Order("1"), 500)
     status, answer = await deliver(client, url, body, data=in_chunks(body, 7))
     assert status == 202
-    kept = await store.events.get(answer["event_id"])
-    assert kept is not None
-    assert kept["event"]["body"] == body
+    stored = await store.events.get(answer["event_id"])
+    assert stored is not None
+    assert stored["event"]["body"] == body
 
 
 async def test_concurrent_deliveries_of_one_event_queue_it_once(
@@ -206,8 +206,8 @@ async def test_options_answers_the_cloudevents_handshake(
     settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession
 ) -> None:
     url = await serve(settings, store)
-    asked = {"webhook-request-origin": "events.example.com", "webhook-request-rate": "120"}
-    async with client.options(f"{url}/webhooks/erp-orders", headers=asked) as response:
+    handshake_headers = {"webhook-request-origin": "events.example.com", "webhook-request-rate": "120"}
+    async with client.options(f"{url}/webhooks/erp-orders", headers=handshake_headers) as response:
         assert response.status == 200
         assert response.headers["allow"] == "POST, OPTIONS"
         assert response.headers["webhook-allowed-origin"] == "events.example.com"
@@ -218,7 +218,7 @@ async def test_options_answers_the_cloudevents_handshake(
         assert response.headers["webhook-allowed-rate"] == "*"  # required for a valid permission
     async with client.options(f"{url}/webhooks/erp-orders", headers={"webhook-request-origin": "a b"}) as response:
         assert "webhook-allowed-origin" not in response.headers
-    async with client.options(f"{url}/webhooks/nobody", headers=asked) as response:
+    async with client.options(f"{url}/webhooks/nobody", headers=handshake_headers) as response:
         assert response.status == 404
 
 
