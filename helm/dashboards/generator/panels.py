@@ -77,8 +77,8 @@ INGRESS = Row(
 QUEUE_ROW = Row(
     "Queue",
     (
-        Panel("Due jobs", "lines", (Max(QUEUE, "due"),)),
-        Panel("Deferred and running jobs", "lines", (Max(QUEUE, "deferred"), Max(QUEUE, "running"))),
+        Panel("Jobs: due", "lines", (Max(QUEUE, "due"),)),
+        Panel("Jobs: deferred and running", "lines", (Max(QUEUE, "deferred"), Max(QUEUE, "running"))),
         Panel("Oldest pending event", "number", (Max(QUEUE, "oldest_age_ms", 1_000),), "s", 300),
         Panel("Dead letters", "number", (Max(QUEUE, "dead_letters", span="range"),), red=1),
         Panel("Workers alive", "number", (Max(QUEUE, "workers"),)),
