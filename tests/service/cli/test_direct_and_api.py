@@ -115,7 +115,7 @@ async def installation(house: House, url: str) -> Installation:
         1, refused, "pack-orders", "not_verified", 401, time.time(), headers, BODY, None, whole=True
     )
     await house.store.quarantine_deliveries([kept])
-    await house.store.sampler.heartbeat("w-1", 3, time.time(), 600)
+    await house.store.queue_stats.heartbeat("w-1", 3, time.time(), 600)
     return Installation(url, house, dead, ended, waiting.id, kept.id, first)
 
 
@@ -401,7 +401,7 @@ async def test_a_mistake_that_only_the_api_sees_is_told_with_its_place(installat
 
 
 async def test_an_explanation_tells_what_an_event_waits_for_also_as_json(installation: Installation, run: Run) -> None:
-    put_off = ("waits_for", "account_throttled", "next_ms", 1_800_000_000_000)
+    put_off = ("waiting_for", "account_throttled", "next_ms", 1_800_000_000_000)
     await installation.house.store.client.command("HSET", f"wb:event:{installation.waiting}", *put_off)
     for way in ({}, installation.remotely()):
         (told,) = rows(await run("explain", installation.waiting, "--json", **way))

@@ -32,7 +32,7 @@ def test_the_first_event_has_the_deliverys_id_and_each_further_one_its_own() -> 
     arrivals = build_ingest_requests(admission(PING, ORDER, ORDER), ORIGIN)
     first, second = (arrival.event for arrival in arrivals)
     assert (first.id, len(second.id)) == ("first", 32)
-    assert [arrival.claim for arrival in arrivals] == ["c1", "c2"]
+    assert [arrival.dedupe_key for arrival in arrivals] == ["c1", "c2"]
     assert (first.body, first.identified, second.body, second.identified) == (b"1", False, b"2", True)
     assert first.headers == {"webhook-id": "1"}
     assert (first.type, first.change, first.record, first.occurred_at) == (

@@ -102,7 +102,7 @@ async def live_by_hand(store: Store) -> list[Any]:
     said.append(await store.replays.discard(["c", "a"], "why"))
     swept = await again(lambda: store.sweeper.sweep("w3"))
     said.append(swept and swept.counts)
-    said.append(await store.census.erase_events(record, ["a", "b"]))
+    said.append(await store.memory_usage.erase_events(record, ["a", "b"]))
     return said
 
 
@@ -130,7 +130,7 @@ async def held_by(store: Store) -> dict[bytes, Any]:
     held = await contents(store)
     held[b"wb:rulebook"].pop(b"at")
     held[b"wb:sweep"].pop(b"clock")
-    held[b"wb:story:c"] = re.sub(rb"[0-9a-f]{16}(:\d+:lane)", rb"asked\1", held[b"wb:story:c"])
+    held[b"wb:history:c"] = re.sub(rb"[0-9a-f]{16}(:\d+:lane)", rb"asked\1", held[b"wb:history:c"])
     held |= {key: "made at some moment" for key in held if key.startswith(b"arq:job:")}
     held[b"wb:rulebook:history"] = len(held[b"wb:rulebook:history"])
     return {key: value for key, value in held.items() if not key.startswith(b"wb:receipt:")}

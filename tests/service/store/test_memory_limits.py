@@ -31,9 +31,9 @@ async def test_the_last_event_below_the_backlog_limit_is_taken_and_the_next_leav
 ) -> None:
     store = await open_store(make_settings(backlog_events_max=3))
     for arrival in make_arrivals(3):
-        assert (await store.ingest(arrival.event, arrival.claim, WINDOW_MS)).status == "queued"
+        assert (await store.ingest(arrival.event, arrival.dedupe_key, WINDOW_MS)).status == "queued"
     before = await contents(store)
-    with pytest.raises(StoreFull, match="3 events are waiting"):
+    with pytest.raises(StoreFull, match="3 events are pending"):
         await store.ingest(make_event("new"), "new", WINDOW_MS)
     assert await contents(store) == before
     await store.close()
@@ -90,7 +90,7 @@ async def test_a_server_out_of_memory_refuses_events_and_lets_work_go_on_and_fre
     async with store_on(server.url, store_memory_percent_max=100) as store:
         taken = await fill(store, 2048)
         before = await contents(store)
-        store._memory_known_until, store._memory_percent = float("inf"), 0  # the server itself is to refuse
+        store._memory_checked_until, store._memory_percent = float("inf"), 0  # the server itself is to refuse
         with pytest.raises(StoreFull, match="memory limit"):
             await store.ingest(make_event(), "k", WINDOW_MS)
         with pytest.raises(StoreFull):
@@ -116,7 +116,7 @@ async def test_a_store_that_fills_up_says_so_within_a_second_and_recovers(own_va
     async with store_on(server.url, store_memory_percent_max=10) as store:
         await store.ingest(make_event(), "a", WINDOW_MS)
         await store.client.command("SET", "ballast", b"x" * 12 * 1024 * 1024)
-        store._memory_known_until = 0
+        store._memory_checked_until = 0
         with pytest.raises(StoreFull):
             await store.ingest(make_event(), "b", WINDOW_MS)
         await store.client.command("DEL", "ballast")

@@ -194,13 +194,17 @@ class StoreMachine(RuleBasedStateMachine):
             for event in chosen
             if event in waiting and (self.lock(f"wb:lane:{lane}") or self.lock(f"wb:effects:{event}"))
         }
-        erased = self.do(self.store.census.erase_events(lane, chosen))
-        assert (erased.events, erased.in_hand) == (len(chosen) - len(in_hand), len(in_hand))
+        erased = self.do(self.store.memory_usage.erase_events(lane, chosen))
+        assert (erased.events, erased.in_progress) == (len(chosen) - len(in_hand), len(in_hand))
         gone = set(chosen) - in_hand
         self.events = [event for event in self.events if event not in gone]
         self.erased |= gone
         for event in gone:
-            assert self.ask([("exists", f"wb:{kind}:{event}") for kind in ("delivery", "event", "story")]) == [0, 0, 0]
+            assert self.ask([("exists", f"wb:{kind}:{event}") for kind in ("delivery", "event", "history")]) == [
+                0,
+                0,
+                0,
+            ]
             self.ends.pop(event, None)
         if not self.server.exists(f"wb:record:{lane}"):
             self.versions.pop(record, None)
@@ -230,8 +234,8 @@ class StoreMachine(RuleBasedStateMachine):
             return
         assert held["state"] in {"ended", "dead"}
         self.ends.pop(plan.event_id, None)
-        if plan.raised is not None:
-            assert int(held.get("generation", 0)) == plan.raised
+        if plan.generation is not None:
+            assert int(held.get("generation", 0)) == plan.generation
             self.done.pop(plan.event_id, None)
         after = self.dump()
         assert self.do(self.store.replays.replay([plan])) == ["open"]
@@ -327,9 +331,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     def take_note_of_outputs(self, item: DecisionWrite | SettlementWrite) -> None:
         for output in item.outputs if isinstance(item, SettlementWrite) else ():
-            if isinstance(output, EmittedEvent) and output.arrival.event.id not in {*self.events, *self.erased}:
-                name, record = output.arrival.event.id, output.arrival.event.record.id
-                if self.server.exists(f"wb:claim:shop:{name}"):
+            if isinstance(output, EmittedEvent) and output.request.event.id not in {*self.events, *self.erased}:
+                name, record = output.request.event.id, output.request.event.record.id
+                if self.server.exists(f"wb:dedupe:shop:{name}"):
                     self.note_event(name, record)
 
     def send(self, item: DecisionWrite | SettlementWrite) -> NextEvent | None:
@@ -348,7 +352,7 @@ class StoreMachine(RuleBasedStateMachine):
         for event, held, story in zip(self.events, states, stories, strict=True):
             self.an_event_is_decided_once_and_ends_once(event, held, story)
             self.what_is_known_done_stays_done(event, held.get("ledger", ""))
-            assert 0 <= int(held.get("deaths", 0)) <= int(held.get("attempts", 0))
+            assert 0 <= int(held.get("worker_crashes", 0)) <= int(held.get("attempts", 0))
         self.a_record_never_goes_back()
         self.what_is_done_was_put_out_once(states)
 
@@ -368,7 +372,7 @@ class StoreMachine(RuleBasedStateMachine):
     def an_event_is_decided_once_and_ends_once(self, event: str, held: dict[str, str], story: str) -> None:
         assert story.count('"decided"') <= 1
         if held.get("state") in {"ended", "dead"}:
-            assert self.ends.setdefault(event, held["fate"]) == held["fate"]
+            assert self.ends.setdefault(event, held["outcome"]) == held["outcome"]
         else:
             assert event not in self.ends
 
@@ -407,7 +411,7 @@ class StoreMachine(RuleBasedStateMachine):
         return [each or ended_as(story) for each, story in zip(held, self.stories(), strict=True)]
 
     def stories(self) -> list[str]:
-        return [story or "" for story in self.ask([("get", f"wb:story:{event}") for event in self.events])]
+        return [story or "" for story in self.ask([("get", f"wb:history:{event}") for event in self.events])]
 
     def last_states(self) -> list[str | None]:
         return self.ask([("get", f"wb:record:pack:purchase_order:{record}") for record in RECORDS])
@@ -423,7 +427,7 @@ class StoreMachine(RuleBasedStateMachine):
         return self.lock(run.job.id) == run.job.token
 
     def state(self, event: str) -> dict[str, str]:
-        return self.server.hgetall(f"wb:event:{event}") or ended_as(self.server.get(f"wb:story:{event}") or "")
+        return self.server.hgetall(f"wb:event:{event}") or ended_as(self.server.get(f"wb:history:{event}") or "")
 
     def dump(self) -> dict[str, Any]:
         jobs = self.jobs()

@@ -19,7 +19,9 @@ OwnValkey = Callable[..., EmbeddedValkey]
 
 async def test_nobody_there_is_unavailable_at_once(free_port: int) -> None:
     async with store_on(f"redis://127.0.0.1:{free_port}/0", ingest_timeout_seconds=0.2) as store:
-        with pytest.raises(StoreUnavailable, match=rf":{free_port}\..*; WAYBILL_REDIS_URL says where the store is"):
+        with pytest.raises(
+            StoreUnavailable, match=rf":{free_port}\..*; check WAYBILL_REDIS_URL and that the store is running"
+        ):
             await store.check()
         with pytest.raises(StoreUnavailable):
             await store.ingest(make_event(), "k", WINDOW_MS)
@@ -31,7 +33,9 @@ async def test_a_server_that_hangs_is_told_as_such_with_the_setting_that_says_ho
         await store.check()
         os.kill(server.process.pid, signal.SIGSTOP)
         try:
-            with pytest.raises(StoreUnavailable, match=r"no answer within 0.2 s \(WAYBILL_STORE_TIMEOUT_SECONDS\)"):
+            with pytest.raises(
+                StoreUnavailable, match=r"the store did not answer within 0.2 s \(WAYBILL_STORE_TIMEOUT_SECONDS\)"
+            ):
                 await store.check()
         finally:
             os.kill(server.process.pid, signal.SIGCONT)
@@ -49,10 +53,10 @@ async def test_scripts_that_the_server_forgot_are_sent_again(store: Store) -> No
 
 async def test_a_restart_is_ridden_out_by_the_call_under_way(own_valkey: OwnValkey) -> None:
     server = own_valkey()
-    async with store_on(server.url, ingest_seconds_max=30) as store:
+    async with store_on(server.url, ingest_timeout_seconds=30) as store:
         first = make_event("1")
         await store.ingest(first, "a", WINDOW_MS)
-        store._memory_known_until = 0
+        store._memory_checked_until = 0
         server.kill()
         waiting = asyncio.create_task(store.ingest(make_event("2"), "b", WINDOW_MS))
         await asyncio.sleep(0.1)
@@ -86,7 +90,7 @@ async def deliver(store: Store, acknowledged: set[str], stop: asyncio.Event) -> 
     while not stop.is_set():
         for arrival in make_arrivals(20):
             try:
-                receipt = await store.ingest(arrival.event, arrival.claim, WINDOW_MS)
+                receipt = await store.ingest(arrival.event, arrival.dedupe_key, WINDOW_MS)
             except StoreUnavailable:
                 continue
             acknowledged.add(receipt.event_id)

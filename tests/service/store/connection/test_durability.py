@@ -28,9 +28,9 @@ SOUND_CONFIG = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy"
 @pytest.mark.parametrize(
     ("durability", "info", "config", "reason"),
     [
-        ("fsync", {"redis_version": "6.2.14"}, {}, "7.0 or later is needed"),
-        ("declared", {"redis_version": "6.2.14"}, {}, "7.0 or later is needed"),
-        ("replica", {"redis_version": "7.0.15"}, {}, "7.2 or later is needed"),
+        ("fsync", {"redis_version": "6.2.14"}, {}, "7.0 or later is required"),
+        ("declared", {"redis_version": "6.2.14"}, {}, "7.0 or later is required"),
+        ("replica", {"redis_version": "7.0.15"}, {}, "7.2 or later is required"),
         ("fsync", {"cluster_enabled": "1"}, {}, "cluster mode"),
         ("declared", {"cluster_enabled": "1"}, {}, "cluster mode"),
         ("fsync", {"role": "slave"}, {}, "is a replica"),
@@ -40,15 +40,15 @@ SOUND_CONFIG = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy"
             "fsync",
             {},
             {"appendonly": "no", "appendfsync": "everysec"},
-            "appendonly is 'no', appendfsync is 'everysec'; CONFIG SET appendonly yes appendfsync always",
+            "appendonly is 'no', appendfsync is 'everysec'; run CONFIG SET appendonly yes appendfsync always",
         ),
         ("fsync", {}, {"appendfsync": "everysec"}, "CONFIG SET appendfsync always"),
         ("fsync", {}, {"appendfsync": "no"}, "CONFIG SET appendfsync always"),
         ("replica", {}, {"appendfsync": "everysec"}, "CONFIG SET appendfsync always"),
         ("fsync", {}, {"maxmemory-policy": "allkeys-lru"}, "CONFIG SET maxmemory-policy noeviction"),
         ("fsync", {}, {"maxmemory-policy": "volatile-ttl"}, "CONFIG SET maxmemory-policy noeviction"),
-        ("fsync", {}, None, "hides CONFIG"),
-        ("replica", {}, None, "hides CONFIG"),
+        ("fsync", {}, None, "denies CONFIG"),
+        ("replica", {}, None, "denies CONFIG"),
         ("declared", {}, None, None),
         ("declared", {}, {"appendonly": "no", "maxmemory-policy": "allkeys-lru"}, None),
         ("fsync", {}, {}, None),
@@ -202,7 +202,7 @@ class TestReplicaMode:
             os.kill(replica.pid, signal.SIGSTOP)  # it is connected, and gets nothing to its disk
             decided = decision(job, event.id, ledger="s")
             for _ in range(2):
-                with pytest.raises(StoreUnavailable, match="0 replicas have it on disk"):
+                with pytest.raises(StoreUnavailable, match="0 replicas have the write on disk"):
                     await store.lanes.decide(decided)
             os.kill(replica.pid, signal.SIGCONT)
             assert (await patiently(lambda: store.lanes.decide(decided))).kept

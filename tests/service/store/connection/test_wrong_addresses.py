@@ -14,9 +14,9 @@ from tests.service.store.builders import store_on
     ("url", "settings", "told"),
     [
         ("http://db", {}, "WAYBILL_REDIS_URL: .*redis://host:6379/0"),
-        ("redis://db", {"redis_sentinel": "db"}, "WAYBILL_REDIS_SENTINEL: db is no host:port.*sentinel-1:26379"),
-        ("redis://db", {"redis_sentinel": "a:1,,b:2"}, "WAYBILL_REDIS_SENTINEL: an empty part is no host:port"),
-        ("redis://db", {"redis_sentinel": "a:b"}, "WAYBILL_REDIS_SENTINEL: a:b is no host:port"),
+        ("redis://db", {"redis_sentinel": "db"}, "WAYBILL_REDIS_SENTINEL: db is not host:port.*sentinel-1:26379"),
+        ("redis://db", {"redis_sentinel": "a:1,,b:2"}, "WAYBILL_REDIS_SENTINEL: an empty part is not host:port"),
+        ("redis://db", {"redis_sentinel": "a:b"}, "WAYBILL_REDIS_SENTINEL: a:b is not host:port"),
         (
             "rediss://db",
             {"redis_tls_ca_file": "/nowhere.pem"},
@@ -35,7 +35,7 @@ async def test_an_address_that_cannot_be_meant_stops_the_process_by_its_setting(
 async def test_sentinels_that_are_not_there_are_told_by_their_setting(free_port: int) -> None:
     async with store_on("redis://db", redis_sentinel=f"127.0.0.1:{free_port}") as store:
         with pytest.raises(
-            StoreUnavailable, match=r"No master found.*; WAYBILL_REDIS_SENTINEL says where the store is"
+            StoreUnavailable, match=r"No master found.*; check WAYBILL_REDIS_SENTINEL and that the store is running"
         ):
             await store.check()
 

@@ -89,7 +89,7 @@ async def test_what_is_too_old_is_neither_shown_nor_kept(make_settings: Callable
 
 
 async def test_what_nobody_adds_to_is_gone_once_it_is_too_old(make_settings: Callable[..., Settings]) -> None:
-    store = await open_store(make_settings(quarantine_hours=0.2 / 3_600))
+    store = await open_store(make_settings(quarantine_retention_hours=0.2 / 3_600))
     await store.quarantine_deliveries([refused(1)])
 
     async def is_gone() -> bool:
@@ -101,10 +101,10 @@ async def test_what_nobody_adds_to_is_gone_once_it_is_too_old(make_settings: Cal
 
 async def test_what_is_discarded_leaves_nothing_behind(store: Store) -> None:
     await store.quarantine_deliveries([refused(1), refused(2)])
-    assert await store.quarantine.discard("a", [refused(1).id, "nobody"]) == 1
+    assert await store.quarantine.delete("a", [refused(1).id, "nobody"]) == 1
     assert await ids(store) == [2]
-    assert await store.quarantine.discard("a", [refused(1).id]) == 0
-    assert await store.quarantine.discard("a", [refused(2).id]) == 1
+    assert await store.quarantine.delete("a", [refused(1).id]) == 0
+    assert await store.quarantine.delete("a", [refused(2).id]) == 1
     assert await store.quarantine.count("a") == (0, 0)
     assert await store.quarantine.sources() == []
 
@@ -119,11 +119,11 @@ async def test_it_leaves_the_last_part_of_the_memory_to_events(
     async def fill() -> None:
         for number in range(200):
             await store.quarantine_deliveries([refused(number, size=500_000)])
-            store._memory_known_until = 0  # so that it looks each time
+            store._memory_checked_until = 0  # so that it looks each time
 
     with pytest.raises(StoreFull):
         await fill()
-    _, percent = await store.sampler.memory()
+    _, percent = await store.queue_stats.memory()
     assert 65 < percent < 78
     await store.check()
     await store.close()

@@ -44,7 +44,7 @@ async def test_a_full_backlog_answers_what_it_knows_and_turns_away_what_it_does_
         other, unknown = make_arrivals(2)
         await store.ingest_all([known])
         await store.ingest_all([other])
-        again = IngestRequest(make_event(), known.claim, WINDOW_MS)
+        again = IngestRequest(make_event(), known.dedupe_key, WINDOW_MS)
         assert await store.ingest_all([again]) == [IngestResult("duplicate", known.event.id)]
         assert await store.ingest_all([known, other]) == [
             IngestResult("queued", known.event.id),
