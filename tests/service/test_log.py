@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from service import log as log_module
 from service.errors import PermanentError
 from service.log import configure
-from service.redaction import NAMES_REMEMBERED_MAX, REDACTED, _Verdicts, scrub, to_plain
+from service.redaction import NAMES_CACHED_MAX, REDACTED, _Verdicts, scrub, to_plain
 from tests.waiting import PATIENCE_SECONDS
 
 SECRET = "s3cr3t-value"
@@ -49,7 +49,7 @@ def read() -> Iterator[Read]:
 
     yield lines
     root.handlers[:], sys.excepthook = before[0], before[2]
-    log_module._current.often = None
+    log_module._current.write_info = None
     root.setLevel(before[1])
     logging.captureWarnings(capture=False)
     structlog.reset_defaults()
@@ -159,10 +159,10 @@ def test_a_decimal_a_path_and_a_long_number_keep_their_digits() -> None:
 
 def test_names_are_judged_however_many_there_are() -> None:
     verdicts = _Verdicts()
-    for number in range(NAMES_REMEMBERED_MAX + 10):
+    for number in range(NAMES_CACHED_MAX + 10):
         assert verdicts[f"field_{number}"] is False
     assert verdicts["token"] is True
-    assert len(verdicts) == NAMES_REMEMBERED_MAX
+    assert len(verdicts) == NAMES_CACHED_MAX
 
 
 def test_a_line_exactly_at_the_limit_is_whole_and_one_byte_more_is_cut_and_says_so() -> None:
