@@ -275,7 +275,7 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
         "not set",
         "set NO",
     ),
-    ("sources/pack-orders/verify/signed", "{x}", "sources.pack-orders.verify.signed", "brace", "{body}"),
+    ("sources/pack-orders/verify/signed", "{x}", "sources.pack-orders.verify.signed", "unknown placeholder", "{body}"),
     ("sources/pack-orders/verify/prefix", "a,", "sources.pack-orders.verify.prefix", "form", "without a comma"),
     ("sources/erp-orders/verify/secrets/0", SECRET, "sources.erp-orders.verify.secrets[0]", "2 bytes", "whsec_"),
     ("sources/erp-orders/verify/secrets", [], "sources.erp-orders.verify.secrets", "missing", "public_keys"),

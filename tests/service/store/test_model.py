@@ -73,7 +73,7 @@ class StoreMachine(RuleBasedStateMachine):
     def do(self, call: Coroutine[Any, Any, Result]) -> Result:
         return self.runner.run(call)
 
-    # what may happen
+    # rules of the machine
 
     @rule(arrivals=st.lists(st.tuples(st.sampled_from(RECORDS), st.integers(0, 40), st.integers(1, 2)), min_size=1))
     def ingest(self, arrivals: list[tuple[str, int, int]]) -> None:
@@ -209,7 +209,7 @@ class StoreMachine(RuleBasedStateMachine):
         if not self.server.exists(f"wb:record:{lane}"):
             self.versions.pop(record, None)
 
-    # what people do
+    # operations of management
 
     def request_replay(self, chance: Random) -> None:
         if self.events:
@@ -242,7 +242,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.dump() == after
         self.check_invariants()
 
-    # what a worker does
+    # steps of a worker
 
     def claim(self, chance: Random) -> None:
         leases, jobs_max = chance.choice(self.leases), chance.randint(1, 3)
@@ -343,7 +343,7 @@ class StoreMachine(RuleBasedStateMachine):
         except LeaseLost:
             return None
 
-    # what must hold between any two calls
+    # invariants
 
     @invariant()
     def check_invariants(self) -> None:
