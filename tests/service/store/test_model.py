@@ -110,7 +110,7 @@ class StoreMachine(RuleBasedStateMachine):
                 self.act(chance)
             elif chance.random() < 0.5:
                 self.time_passes()
-            self.check_invariants()
+            self.check_store()
 
     @rule(chance=CHANCE)
     def crash(self, chance: Random) -> None:
@@ -240,7 +240,7 @@ class StoreMachine(RuleBasedStateMachine):
         after = self.dump()
         assert self.do(self.store.replays.replay([plan])) == ["open"]
         assert self.dump() == after
-        self.check_invariants()
+        self.check_store()
 
     # steps of a worker
 
@@ -346,7 +346,7 @@ class StoreMachine(RuleBasedStateMachine):
     # invariants
 
     @invariant()
-    def check_invariants(self) -> None:
+    def check_store(self) -> None:
         jobs, states, histories = self.jobs(), self.states(), self.histories()
         self.check_every_pending_event_has_one_job(jobs)
         for event, held, history in zip(self.events, states, histories, strict=True):
