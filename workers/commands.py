@@ -91,7 +91,7 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
                 await worker.async_run()
         await worker.close()
         with contextlib.suppress(StoreUnavailable, StoreNotDurable):
-            await tools.store.sampler.remove_worker(name)
+            await tools.store.queue_stats.remove_worker(name)
         log.info("process.stopped", worker=name, jobs=worker.jobs_run, leases_lost=worker.leases_lost)
 
 

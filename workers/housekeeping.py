@@ -41,7 +41,7 @@ async def send_heartbeats(worker: LeaseWorker, seconds: float) -> None:
     while True:
         now = time.time()
         try:
-            await store.sampler.heartbeat(worker.name, len(worker.tasks), now, seconds * BEATS_MISSED_MAX)
+            await store.queue_stats.heartbeat(worker.name, len(worker.tasks), now, seconds * BEATS_MISSED_MAX)
             sample = await store.sample()
             log.info("queue.sampled", queue=worker.queue_name, worker=worker.name, **structs.asdict(sample))
         except (StoreUnavailable, StoreNotDurable):

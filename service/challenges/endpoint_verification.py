@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from service.challenges.challenge_response import ChallengeResponder, ChallengeResponse, ResponseFormat, build_responder
 from service.envelopes.pointers import HeaderRef
 from service.errors import ConfigError
-from service.signatures.scheme import Secrets, not_verified, resolve_tokens
+from service.signatures.scheme import NotVerified, Secrets, resolve_tokens
 
 QUERY_BYTES_MAX = 8_192
 PARAMETERS_MAX = 32
@@ -98,7 +98,7 @@ class EndpointVerification(Struct, frozen=True):
         for expected in self.tokens:
             known |= hmac.compare_digest(expected, given)
         if not known:
-            raise not_verified(f"Send the token that was agreed on in {parameter}.")
+            raise NotVerified(f"Send the token that was agreed on in {parameter}.")
 
 
 def _read(query: bytes) -> dict[str, str]:

@@ -14,7 +14,7 @@ from service.settings import Settings, load_settings
 from tests.chaos.fleet import Fleet
 from tests.chaos.proxy import Wire
 from tests.chaos.tally import Tally
-from tests.service.store.builders import ask_server
+from tests.service.store.builders import run_on_server
 
 SENTINEL = """
 port {port}
@@ -108,11 +108,11 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _ask(port: int, *command: str) -> list[bytes]:
-    return ask_server(f"redis://127.0.0.1:{port}", *command)
+    return run_on_server(f"redis://127.0.0.1:{port}", *command)
 
 
 def _is_followed(port: int) -> bool:
-    info = ask_server(f"redis://127.0.0.1:{port}", "INFO", "replication")
+    info = run_on_server(f"redis://127.0.0.1:{port}", "INFO", "replication")
     return any(info.get(f"slave{place}", {}).get("state") == "online" for place in range(2))
 
 

@@ -105,7 +105,7 @@ async def hang_platform(fleet: Fleet) -> None:
 
 async def fill_memory(fleet: Fleet) -> None:
     store = await fleet.open_store()
-    used, _ = await store.sampler.memory()
+    used, _ = await store.queue_stats.memory()
     await store.client.command("CONFIG", "SET", "maxmemory", used + 100_000)
     await asyncio.sleep(2)
     await store.client.command("CONFIG", "SET", "maxmemory", 0)

@@ -91,6 +91,6 @@ async def rounds_on(
 
 async def _dead_letters(store: Store) -> set[str]:
     found: set[str] = set()
-    while page := await store.events.page("dead", DEAD_LETTERS_PER_PAGE, passed_over=len(found)):
+    while page := await store.events.page("dead", DEAD_LETTERS_PER_PAGE, offset=len(found)):
         found |= {summary.id for summary in page}
     return found

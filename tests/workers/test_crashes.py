@@ -15,7 +15,7 @@ from service.dev.processes import ChildProcess, start_child
 from service.sandbox.faults import Fault
 from service.settings import load_settings
 from service.store import Job, SettlementWrite
-from tests.service.store.builders import patiently
+from tests.service.store.builders import retry_until_stored
 from tests.waiting import PATIENCE_SECONDS, until
 from tests.workers.harness import SINK_RULE, House, open_house
 
@@ -162,7 +162,7 @@ async def test_a_store_killed_and_restarted_is_ridden_out_by_worker_and_events(
     os.kill(server, signal.SIGKILL)
     await asyncio.sleep(0.4)
     own_valkey()
-    await patiently(fleet.house.store.check)
+    await retry_until_stored(fleet.house.store.check)
     for event_id in ids:
         await fleet.ends(event_id)
     stories = [await fleet.house.story(event_id) for event_id in ids]
@@ -185,7 +185,7 @@ async def test_an_outage_longer_than_the_lease_uses_up_no_attempt_and_is_nobodys
     os.kill(server, signal.SIGKILL)
     await asyncio.sleep(3)  # the runs give up once their leases are over
     own_valkey()
-    await patiently(fleet.house.store.check)
+    await retry_until_stored(fleet.house.store.check)
     for event_id in ids:
         await fleet.ends(event_id)
     stories = [await fleet.house.story(event_id) for event_id in ids]

@@ -40,8 +40,8 @@ async def values(house: House) -> bytes:
 
 async def test_every_kind_of_key_is_weighed(house: House) -> None:
     await house.send()
-    kinds = {kind.name: kind for kind in await house.store.census.by_kind()}
-    assert {"claim", "delivery", "lane", "open", "rulebook", "arq:queue", "arq:job"} <= set(kinds)
+    kinds = {kind.name: kind for kind in await house.store.memory_usage.by_kind()}
+    assert {"dedupe", "delivery", "lane", "open", "rulebook", "arq:queue", "arq:job"} <= set(kinds)
     assert kinds["delivery"].keys == 1
     assert all(kind.bytes > 0 for kind in kinds.values())
 
@@ -52,8 +52,8 @@ async def test_a_forgotten_customer_is_nowhere_and_others_stay(house: House) -> 
     await house.work()
     await house.send("forget-me", kind="customer")
     assert (await values(house)).count(b'"record":"pack:customer:forget-me"') == 1
-    erased = await house.store.census.erase_record("pack:customer:forget-me")
-    assert (erased.events, erased.in_hand) == (2, 0)
+    erased = await house.store.memory_usage.erase_record("pack:customer:forget-me")
+    assert (erased.events, erased.in_progress) == (2, 0)
     kept = await values(house)
     assert b"forget-me" not in kept
     assert b"pack:customer:other" in kept
@@ -64,5 +64,5 @@ async def test_a_forgotten_customer_is_nowhere_and_others_stay(house: House) -> 
 async def test_an_event_in_hand_is_left_to_its_run_and_said_so(house: House) -> None:
     await house.send("busy", kind="customer")
     await house.store.leases("w9").claim(1)
-    erased = await house.store.census.erase_record("pack:customer:busy")
-    assert (erased.events, erased.in_hand) == (0, 1)
+    erased = await house.store.memory_usage.erase_record("pack:customer:busy")
+    assert (erased.events, erased.in_progress) == (0, 1)

@@ -51,7 +51,7 @@ async def dead_after_one_of_two_effects(house: House) -> str:
 async def test_an_event_under_way_is_not_replayed(house: House) -> None:
     await house.publish(SINK_RULE)
     event_id = await house.send()
-    assert await plan(house, event_id) == "it is under way"
+    assert await plan(house, event_id) == "it is in progress"
     assert await house.store.replays.replay([Replay(event_id, "pack:purchase_order:po-1")]) == ["open"]
 
 

@@ -71,12 +71,12 @@ async def test_what_was_broken_is_mended_and_the_event_is_processed(
 
 async def test_an_event_without_bytes_and_lane_is_a_dead_letter(house: House) -> None:
     event_id = await house.send()
-    await house.store.client.command("HSET", f"wb:event:{event_id}", "waits_for", "account_throttled", "next_ms", 1)
+    await house.store.client.command("HSET", f"wb:event:{event_id}", "waiting_for", "account_throttled", "next_ms", 1)
     await house.store.client.command("DEL", LANE, f"wb:delivery:{event_id}")
     assert "open_without_bytes" in await sweep(house)
     story = await house.story(event_id)
     assert (story["state"], story["error_kind"]) == ("dead", "payload_missing")
-    assert not story.keys() & {"waits_for", "next_ms"}  # a dead letter waits for nothing
+    assert not story.keys() & {"waiting_for", "next_ms"}  # a dead letter waits for nothing
 
 
 async def test_a_job_without_events_goes(house: House) -> None:
@@ -182,8 +182,8 @@ async def test_a_crowded_lane_does_not_hold_the_server_up_and_still_gets_its_job
 
 async def test_workers_that_vanished_long_ago_and_buried_jobs_past_their_time_are_forgotten(house: House) -> None:
     command = house.store.client.command
-    await house.store.sampler.heartbeat("gone", 1, time.time() - 90_000, 1)
-    await house.store.sampler.heartbeat("quiet", 1, time.time() - 60, 1)
+    await house.store.queue_stats.heartbeat("gone", 1, time.time() - 90_000, 1)
+    await house.store.queue_stats.heartbeat("quiet", 1, time.time() - 60, 1)
     await command("XADD", "wb:dead_jobs", "1-1", "job", "old")
     await command("XADD", "wb:dead_jobs", "*", "job", "new")
     assert await sweep(house) == {"workers_expired": 1, "dead_jobs_expired": 1}

@@ -175,7 +175,7 @@ class PollPass:
     async def _take_in(self, items: Sequence[ListedRecord]) -> tuple[dict[str, RecordFingerprint], bool]:
         """Take in what changed; give what is to be remembered, and whether anything is new."""
         ids = list(dict.fromkeys(item.id for item in items))
-        known = await self._polls.known(self._poll.source, self._token, self._lease_seconds, ids)
+        known = await self._polls.fingerprints(self._poll.source, self._token, self._lease_seconds, ids)
         first = self._turn.number == 0 and not self._poll.existing
         by_id = {item.id: item for item in items}
         found = [change for item in by_id.values() if (change := detect_change(item, known[item.id], first=first))]
@@ -191,7 +191,7 @@ class PollPass:
         untold = [
             change for change, standing in zip(found, standings, strict=True) if not already_decided(change, standing)
         ]
-        missed = sum(1 for change in untold if not standings[found.index(change)].waiting) if self._poll.beside else 0
+        missed = sum(1 for change in untold if not standings[found.index(change)].queued) if self._poll.beside else 0
         if untold:
             await self._tools.intake.ingest_all([ingest_request(self._poll, change) for change in untold])
         self._turn = structs.replace(
@@ -202,8 +202,8 @@ class PollPass:
         lanes = [RecordRef(self._poll.account, self._poll.kind, record_id).lane for record_id in ids]
         intake = self._tools.intake
         if not isinstance(intake, Shards):
-            return await intake.polls.standing(lanes)
-        return [(await intake.of(lane).polls.standing([lane]))[0] for lane in lanes]
+            return await intake.polls.record_statuses(lanes)
+        return [(await intake.of(lane).polls.record_statuses([lane]))[0] for lane in lanes]
 
     async def _vanished(self) -> None:
         """Ask for the records that this pass should have shown and did not: finished, deleted, or slipped through."""

@@ -218,16 +218,16 @@ class EffectsRun:
         if not isinstance(intake, Shards):
             return outputs
         away: list[IngestRequest] = [
-            output.arrival
+            output.request
             for output in outputs
-            if isinstance(output, EmittedEvent) and intake.of(output.arrival.event.record.lane) is not self._tools.store
+            if isinstance(output, EmittedEvent) and intake.of(output.request.event.record.lane) is not self._tools.store
         ]
         try:
             if away:
                 await intake.ingest_all(away)
         except (StoreUnavailable, StoreNotDurable) as error:
             raise TransientError(error.kind, str(error)) from error
-        return [output for output in outputs if not (isinstance(output, EmittedEvent) and output.arrival in away)]
+        return [output for output in outputs if not (isinstance(output, EmittedEvent) and output.request in away)]
 
     def _fail(self, place: int, letter: str, error: WaybillError) -> None:
         error.__traceback__ = None  # its frames know this run, which is to go at its end, not when the collector looks

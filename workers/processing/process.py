@@ -163,7 +163,7 @@ class LaneRun:
         # A fetch serves every event that was in the lane before it began, and had settled by then, and no other.
         began = time.monotonic()
         if self._fetched is None or self._covered == 0 or self._fetched_at < began - settled_seconds_ago:
-            self._covered, self._fetched_at = head.waiting, began
+            self._covered, self._fetched_at = head.queued, began
             fetched = await fetch_record(self._tools.platforms, event, head.attempts)
             self._fetched = fetched if self._covered > 1 else None
             return fetched

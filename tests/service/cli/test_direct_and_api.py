@@ -114,7 +114,7 @@ async def installation(house: House, url: str) -> Installation:
         1, new_event_id(), "pack-orders", "not_verified", 401, time.time(), headers, BODY, None, whole=True
     )
     await house.store.quarantine_deliveries([quarantined])
-    await house.store.sampler.heartbeat("w-1", 3, time.time(), 600)
+    await house.store.queue_stats.heartbeat("w-1", 3, time.time(), 600)
     return Installation(url, house, dead, ended, queued.id, quarantined.id, first)
 
 
@@ -402,7 +402,7 @@ async def test_a_validation_error_of_the_api_is_printed_with_its_path(installati
 
 
 async def test_an_explanation_contains_the_reason_of_the_wait(installation: Installation, run: Run) -> None:
-    deferral = ("waits_for", "account_throttled", "next_ms", 1_800_000_000_000)
+    deferral = ("waiting_for", "account_throttled", "next_ms", 1_800_000_000_000)
     await installation.house.store.client.command("HSET", f"wb:event:{installation.queued}", *deferral)
     for variables in ({}, installation.remotely()):
         (explained,) = rows(await run("explain", installation.queued, "--json", **variables))

@@ -165,7 +165,7 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
     ("platforms/pack/token", {"envv": "A"}, "platforms.pack.token.envv", "unknown key", "did you mean env?"),
     ("platforms/pack/token", {"env": 1}, "platforms.pack.token.env", "Expected `str", "in quotes"),
     ("platforms/pack/token", {"env": "NONE"}, "platforms.pack.token", "NONE is not set", "set NONE"),
-    ("platforms/pack/token", {"file": "run/x"}, "platforms.pack.token", "not an absolute path", "begin it with /"),
+    ("platforms/pack/token", {"file": "run/x"}, "platforms.pack.token", "not an absolute path", "start it with /"),
     ("platforms/pack/organization_id", 1, "platforms.pack.organization_id", "Expected `str`", "id"),
     ("platforms/pack/base_url", "api.pack.cloud", "platforms.pack.base_url", "form", "https URL"),
     ("platforms/pack/base_url", "https://u:p@x/", "platforms.pack.base_url", "form", "without user"),
@@ -258,7 +258,7 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
         [],
         "sources.pack-orders.verify.secrets",
         "length >= 1",
-        "a list of references",
+        "a list of secret references",
     ),
     ("sources/pack-orders/verify/secrets", SECRET, "sources.pack-orders.verify.secrets", "Expected `array`", "a list"),
     (
@@ -275,7 +275,7 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
         "not set",
         "set NO",
     ),
-    ("sources/pack-orders/verify/signed", "{x}", "sources.pack-orders.verify.signed", "brace", "{body}"),
+    ("sources/pack-orders/verify/signed", "{x}", "sources.pack-orders.verify.signed", "unknown placeholder", "{body}"),
     ("sources/pack-orders/verify/prefix", "a,", "sources.pack-orders.verify.prefix", "form", "without a comma"),
     ("sources/erp-orders/verify/secrets/0", SECRET, "sources.erp-orders.verify.secrets[0]", "2 bytes", "whsec_"),
     ("sources/erp-orders/verify/secrets", [], "sources.erp-orders.verify.secrets", "missing", "public_keys"),
@@ -519,7 +519,7 @@ def test_a_source_without_verification_is_taken_when_it_says_so_and_warned_of(tm
     source = {"platform": "ofn", "verify": NONE, "allow_unverified": True}
     config = load(tmp_path, "sources/ofn-payments", source)
     assert config.warnings == (
-        "sources.ofn-payments.verify: scheme: none takes deliveries from anyone who can reach the port",
+        "sources.ofn-payments.verify: scheme: none accepts deliveries from every client that can reach the port",
     )
 
 

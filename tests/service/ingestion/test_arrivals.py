@@ -32,7 +32,7 @@ def test_first_event_has_the_delivery_id_and_others_have_new_ids() -> None:
     requests = build_ingest_requests(verified_delivery(PING, ORDER, ORDER), CONTEXT)
     first, second = (request.event for request in requests)
     assert (first.id, len(second.id)) == ("first", 32)
-    assert [request.claim for request in requests] == ["c1", "c2"]
+    assert [request.dedupe_key for request in requests] == ["c1", "c2"]
     assert (first.body, first.identified, second.body, second.identified) == (b"1", False, b"2", True)
     assert first.headers == {"webhook-id": "1"}
     assert (first.type, first.change, first.record, first.occurred_at) == (

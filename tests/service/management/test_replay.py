@@ -98,7 +98,7 @@ async def test_an_event_under_way_is_told_of_and_left_alone(
     await replay_event(places, ANN, event_id, rerun_done=False, dry_run=False)
     capfd.readouterr()
     change = await replay_event(places, ANN, event_id, rerun_done=True, dry_run=False)
-    assert (change.result, change.reason) == ("in_progress", "it is under way")
+    assert (change.result, change.reason) == ("in_progress", "it is in progress")
     assert told(capfd) == []
     await house.work()
     assert len(house.keys()) == 2  # one effect each, none twice
@@ -181,7 +181,7 @@ async def test_those_that_die_again_are_not_met_again_in_the_same_walk(house: Ho
 
 async def test_an_erased_event_is_gone(house: House, places: list[NamedStore]) -> None:
     [event_id] = await kill(house)
-    await house.store.client.command("DEL", f"wb:story:{event_id}")
+    await house.store.client.command("DEL", f"wb:history:{event_id}")
     await house.store.client.command("DEL", f"wb:delivery:{event_id}")
     change = await replay_event(places, ANN, event_id, rerun_done=False, dry_run=False)
     assert change.result in {"skipped", "gone"}

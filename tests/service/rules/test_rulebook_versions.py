@@ -19,7 +19,7 @@ from service.rules.publishing import change_rules, publish_file_rules, rollback
 from service.rules.rulebook_document import Document
 from service.settings import Settings
 from service.store import Store, open_store
-from service.store.rulebook import keep_ms
+from service.store.rulebook import retention_ms
 from tests.service.rules.rule_samples import rules_of
 
 ROOT = Path(__file__).parents[3]
@@ -115,7 +115,7 @@ async def test_a_version_goes_once_no_decision_can_name_it(make_settings: Callab
         published = await publish_file_rules([store.rulebook], rules_of(text), load_actions(), "ops", "")
     gone = document_version(write_document(rules_of(TWO)))
     assert await store.rulebook.document(gone) is not None
-    await asyncio.sleep(keep_ms(brief) / 1000 + 0.02)
+    await asyncio.sleep(retention_ms(brief) / 1000 + 0.02)
     await publish_file_rules([store.rulebook], rules_of(ONE + TWO), load_actions(), "ops", "")
     assert await store.rulebook.document(gone) is None
     assert published.version == document_version(write_document(rules_of(ONE)))
@@ -125,14 +125,14 @@ async def test_a_version_goes_once_no_decision_can_name_it(make_settings: Callab
 def test_versions_are_kept_as_long_as_whatever_names_them() -> None:
     day = 86_400_000
     assert (
-        keep_ms(Settings(decision_retention_days=14, dead_letter_retention_days=90, event_age_seconds_max=86_400))
+        retention_ms(Settings(decision_retention_days=14, dead_letter_retention_days=90, event_age_seconds_max=86_400))
         == 91 * day
     )
     assert (
-        keep_ms(Settings(decision_retention_days=14, dead_letter_retention_days=7, event_age_seconds_max=86_400))
+        retention_ms(Settings(decision_retention_days=14, dead_letter_retention_days=7, event_age_seconds_max=86_400))
         == 15 * day
     )
-    assert keep_ms(Settings(dead_letter_retention_days=0)) == 0
+    assert retention_ms(Settings(dead_letter_retention_days=0)) == 0
 
 
 async def test_long_documents_are_kept_deflated(store: Store) -> None:
@@ -142,7 +142,7 @@ async def test_long_documents_are_kept_deflated(store: Store) -> None:
     assert len(kept) < len(document) / 5
     assert zlib.decompress(kept) == await store.rulebook.document(document_version(document)) == document
     await store.client.command("SET", store.keys.named("rulebook:bad"), b"x\x9cnothing")
-    with pytest.raises(StoreUnavailable, match="cannot be read"):
+    with pytest.raises(StoreUnavailable, match="is damaged"):
         await store.rulebook.document("bad")
 
 

@@ -132,7 +132,7 @@ async def test_a_worker_killed_after_taking_in_a_page_and_before_noting_it_makes
     dying = await desk.pods.start(wire.url, lease_seconds=LEASE_SECONDS)
     await desk.pods.hears(dying, "poll.finished")
     desk.change()
-    held = wire.hold(b"\r\n$4\r\nnote\r\n")
+    held = wire.hold(b"\r\n$9\r\nsave_page\r\n")
     async with asyncio.timeout(PATIENCE_SECONDS):
         await held.wait()
     await until(lambda: len(desk.told()) == 2)

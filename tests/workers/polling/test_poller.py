@@ -122,8 +122,8 @@ def test_every_change_of_a_state_is_one_event_with_a_claim_of_its_own(states: li
     for state in states:
         found = detect_change(listed(1, state), known, first=False)
         if found:
-            claims.append(ingest_request(OFN, found).claim)
-            assert ingest_request(OFN, found).claim == claims[-1], "whoever finds it makes the same"
+            claims.append(ingest_request(OFN, found).dedupe_key)
+            assert ingest_request(OFN, found).dedupe_key == claims[-1], "whoever finds it makes the same"
         known = fingerprint(listed(1, state), known)
     changes = sum(before != after for before, after in zip([None, *states], states, strict=False))
     assert len(claims) == len(set(claims)) == changes
@@ -229,7 +229,7 @@ async def test_one_poller_at_a_time_and_the_late_one_writes_nothing(desk: Desk) 
     await until(is_taken_over)
     with pytest.raises(LeaseLost):
         await polls.save_page("s", "one", lease, first, {"1": RecordFingerprint("0" * 16)})
-    assert await polls.known("s", "two", lease, ["1"]) == {"1": None}
+    assert await polls.fingerprints("s", "two", lease, ["1"]) == {"1": None}
 
 
 @pytest.mark.slow
