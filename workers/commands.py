@@ -62,30 +62,30 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
     # Never given twice: leases are fenced by it, and a pod starts again under its old name and pid.
     name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
     log = structlog.get_logger()
-    async with open_dependencies(settings, config, environ) as tools:
+    async with open_dependencies(settings, config, environ) as dependencies:
         functions = [
             func(process_lane, name=LANE_FUNCTION, keep_result=0),  # pyright: ignore[reportArgumentType] - arq types ctx as dict
             func(finish_effects, name=EFFECTS_FUNCTION, keep_result=0),  # pyright: ignore[reportArgumentType] - arq types ctx as dict
         ]
         # A burst ends once nothing is due, which of a poll is never so.
         polls: Mapping[str, PollSource] = {} if burst else polls_of(config, settings)
-        worker = LeaseWorker(functions, tools.store, name, burst=burst, ctx={"tools": tools})
+        worker = LeaseWorker(functions, dependencies.store, name, burst=burst, ctx={"dependencies": dependencies})
         async with (
-            health_server(settings, tools.store, lambda: worker.stopping) as admin_port,
-            background_task(run_forever("rules", tools.rules.run)),
+            health_server(settings, dependencies.store, lambda: worker.stopping) as admin_port,
+            background_task(run_forever("rules", dependencies.rules.run)),
             background_task(run_forever("beat", partial(send_heartbeats, worker, settings.sample_interval_seconds))),
             background_task(run_forever("sweep", partial(run_sweeps, worker, settings.sweep_interval_seconds))),
-            background_task(poll_all(settings, tools.intake, tools.platforms, polls)),
+            background_task(poll_all(settings, dependencies.intake, dependencies.platforms, polls)),
         ):
             limits = {"concurrency": settings.concurrency, "lease_seconds": settings.lease_seconds}
             log.info("process.started", worker=name, admin_port=admin_port, **limits)
-            if await wait_until_ready(worker, tools.rules.wait_for_first()):
+            if await wait_until_ready(worker, dependencies.rules.wait_for_first()):
                 # Once the rulebook is there: what is joined by now lives as long as the process.
                 tune_garbage_collector()
                 await worker.async_run()
         await worker.close()
         with contextlib.suppress(StoreUnavailable, StoreNotDurable):
-            await tools.store.sampler.remove_worker(name)
+            await dependencies.store.sampler.remove_worker(name)
         log.info("process.stopped", worker=name, jobs=worker.jobs_run, leases_lost=worker.leases_lost)
 
 

@@ -105,12 +105,12 @@ async def break_worker(settings: Settings) -> None:
     configure("workers", line_bytes_max=LINE_BYTES_MAX)
     async with open_house(settings) as house:
         await house.publish(SINK_RULE)
-        effects = structs.replace(house.tools.effects, actions={"http": BrokenAction})
+        effects = structs.replace(house.dependencies.effects, actions={"http": BrokenAction})
         for tools in (
-            structs.replace(house.tools, platforms={"pack": BrokenPlatform()}),
-            structs.replace(house.tools, effects=effects),
+            structs.replace(house.dependencies, platforms={"pack": BrokenPlatform()}),
+            structs.replace(house.dependencies, effects=effects),
         ):
-            house.tools = tools
+            house.dependencies = tools
             await house.send()
             await run(house)
     with contextlib.suppress(TimeoutError):

@@ -41,11 +41,13 @@ SINK_RULE = """
 class House:
     """One worker's parts joined on a test's store and sandbox."""
 
-    def __init__(self, settings: Settings, store: Store, sandbox: SandboxHandle, tools: WorkerDependencies) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, sandbox: SandboxHandle, dependencies: WorkerDependencies
+    ) -> None:
         self.settings = settings
         self.store = store
         self.sandbox = sandbox
-        self.tools = tools
+        self.dependencies = dependencies
         self.lines: list[dict[str, Any]] = []
 
     async def publish(self, rules: str) -> str:
@@ -53,10 +55,10 @@ class House:
         with TemporaryDirectory() as folder:
             path = Path(folder) / "rules.yaml"
             path.write_text(rules.replace("SINK", f"{self.sandbox.url}/_sandbox/sink"))
-            (file,) = read_rule_files([path], list(self.tools.effects.actions.values()))
+            (file,) = read_rule_files([path], list(self.dependencies.effects.actions.values()))
         document = write_document(file.rules)
         assert await self.store.rulebook.publish(document_version(document), document, "test", "", await self.version())
-        await self.tools.rules.refresh()
+        await self.dependencies.rules.refresh()
         return document_version(document)
 
     async def version(self) -> str | None:
@@ -74,7 +76,9 @@ class House:
 
     def worker(self, name: str = "w1", **options: Any) -> LeaseWorker:
         functions = [func(process_lane, name=LANE_FUNCTION), func(finish_effects, name=EFFECTS_FUNCTION)]
-        return LeaseWorker(functions, self.store, name, handle_signals=False, ctx={"tools": self.tools}, **options)
+        return LeaseWorker(
+            functions, self.store, name, handle_signals=False, ctx={"dependencies": self.dependencies}, **options
+        )
 
     async def work(self) -> None:
         """Run a worker until nothing is queued; keeps what it logs."""
@@ -120,12 +124,12 @@ async def open_house(settings: Settings, *more: type[Action]) -> AsyncGenerator[
         }
         by_tag = {str(action.__struct_config__.tag): action for action in actions}
         effects = EffectDependencies(store, by_tag, resources, settings.action_timeout_seconds)
-        catching_up = StaleReadPolicy(settings, {})
+        stale_reads = StaleReadPolicy(settings, {})
         rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds)
         yield House(
             settings,
             store,
             sandbox,
-            WorkerDependencies(settings, store, {"pack": pack}, rules, effects, store, catching_up),
+            WorkerDependencies(settings, store, {"pack": pack}, rules, effects, store, stale_reads),
         )
     await store.close()

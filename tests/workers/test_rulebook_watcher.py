@@ -26,7 +26,7 @@ async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
 
 def another(house: House) -> RulebookWatcher:
     """The rulebook of a second worker on the same shelf."""
-    return RulebookWatcher(house.store.rulebook, house.tools.rules._actions, SECONDS)
+    return RulebookWatcher(house.store.rulebook, house.dependencies.rules._actions, SECONDS)
 
 
 async def put(house: House, version: str, document: bytes) -> None:
@@ -50,7 +50,7 @@ async def test_a_store_that_is_not_there_is_told_as_that_and_not_as_a_missing_ru
     house: House, make_settings: Callable[..., Settings]
 ) -> None:
     store = Store(make_settings(redis_url="redis://127.0.0.1:1/0", store_connect_timeout_seconds=0.1))
-    rules = RulebookWatcher(store.rulebook, house.tools.rules._actions, SECONDS)
+    rules = RulebookWatcher(store.rulebook, house.dependencies.rules._actions, SECONDS)
     with capture_logs() as lines:
         async with background_task(rules.wait_for_first()):
             await asyncio.sleep(1)

@@ -38,7 +38,7 @@ async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
         config = msgspec.convert({"organization_id": "o", "token": {"env": "T"}, "kind": "pack_cloud"}, PackCloudConfig)
         gate = SharedThrottles(opened.store.limits, opened.store.tokens, 1).throttle("pack", config)
         base_url = opened.sandbox.base_url("pack_cloud")
-        cast("dict[str, Platform]", opened.tools.platforms)["pack"] = PackCloud(
+        cast("dict[str, Platform]", opened.dependencies.platforms)["pack"] = PackCloud(
             "pack", outbound, organization_id="o", token=opened.sandbox.token, base_url=base_url, gate=gate
         )
         yield opened
@@ -78,7 +78,7 @@ async def test_an_event_that_waits_beyond_its_age_becomes_a_dead_letter_with_the
                 raise Deferred("circuit_open", "pack rests", 0.2)
 
         async with HttpClient(house.settings) as outbound:
-            platforms = cast("dict[str, Platform]", house.tools.platforms)
+            platforms = cast("dict[str, Platform]", house.dependencies.platforms)
             platforms["pack"] = Resting("pack", outbound, organization_id="o", token="t")
             await house.publish(SINK_RULE)
             event_id = await house.send()
@@ -114,7 +114,7 @@ async def test_an_effect_that_is_held_is_begun_again_without_using_up_an_attempt
     house: House, action: type[Action], state: str, attempts: str
 ) -> None:
     calls.clear()
-    cast("dict[str, type[Action]]", house.tools.effects.actions)["log"] = action
+    cast("dict[str, type[Action]]", house.dependencies.effects.actions)["log"] = action
     await house.publish(LOG_RULE)
     event_id = await house.send()
     await house.work()

@@ -71,7 +71,7 @@ async def test_the_decision_is_written_before_anything_runs_and_each_start_befor
         assert [effect["inputs"]["body"] for effect in story["history"][1]["effects"]] == [{"at": "a1"}, {"at": "a2"}]
         ledgers.append(story["ledger"])
 
-    outbound = house.tools.effects.resources["outbound"]
+    outbound = house.dependencies.effects.resources["outbound"]
     request = outbound.request
 
     async def watched(method: str, url: str, **named: Any) -> Any:
@@ -92,7 +92,7 @@ async def test_what_was_fetched_is_gone_by_the_time_an_effect_waits_for_its_answ
     await house.publish(rule("a", http("a1")))
     await house.send()
     others, left = fetched_objects(), list[list[object]]()  # of other tests, which may still hold what they made
-    outbound = house.tools.effects.resources["outbound"]
+    outbound = house.dependencies.effects.resources["outbound"]
     request = outbound.request
 
     async def watched(method: str, url: str, **named: Any) -> Any:
@@ -130,7 +130,7 @@ async def test_found_started_a_keyed_effect_runs_again_and_an_unsafe_one_waits_f
     event_id = await house.send()
     keys: list[str | None] = []
     hanging, over = asyncio.Event(), asyncio.Event()
-    outbound = house.tools.effects.resources["outbound"]
+    outbound = house.dependencies.effects.resources["outbound"]
     request = outbound.request
 
     async def stuck(method: str, url: str, **named: Any) -> Any:

@@ -63,14 +63,14 @@ async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
             account["base_url"] = box.base_url(account["kind"])
         configs = msgspec.convert(raw, dict[str, PlatformConfig])
         built = build_platforms(configs, {"T": box.token}, outbound)
-        cast("dict[str, Platform]", opened.tools.platforms).update(built)
+        cast("dict[str, Platform]", opened.dependencies.platforms).update(built)
         yield opened
 
 
 async def deliver(house: House, account: str, body: dict[str, Any]) -> str:
     """Read a delivery as the ingress does, and take in its event."""
     data = msgspec.json.encode(body)
-    (fact,) = house.tools.platforms[account].read(Delivery("src", {}, data, 0.0))
+    (fact,) = house.dependencies.platforms[account].read(Delivery("src", {}, data, 0.0))
     assert fact.record is not None
     event_id = new_event_id()
     event = Event(EVENT_VERSION, event_id, "src", fact.type, fact.change, fact.record, fact.occurred_at, {}, None, data)

@@ -51,14 +51,14 @@ async def decided(house: House, event_id: str) -> dict[str, Any]:
 
 async def catch_up(house: House, status: str, updated_at: str) -> None:
     """Let the platform show the new state once it was asked too early."""
-    fetch = house.tools.platforms["pack"].fetch
+    fetch = house.dependencies.platforms["pack"].fetch
 
     async def late(ref: RecordRef, context: Any) -> FetchedRecord:
         fetched = await fetch(ref, context)
         hold(house, status, updated_at)
         return fetched
 
-    house.tools.platforms["pack"].fetch = late  # type: ignore[method-assign]
+    house.dependencies.platforms["pack"].fetch = late  # type: ignore[method-assign]
 
 
 # stale
@@ -172,7 +172,7 @@ async def test_a_record_that_came_back_is_compared_with_what_was_known_before_it
 
 
 async def test_an_event_settles_before_its_record_is_fetched_and_uses_up_no_attempt(house: House) -> None:
-    house.tools = structs.replace(house.tools, catching_up=StaleReadPolicy(house.settings, {"pack": 0.4}))
+    house.dependencies = structs.replace(house.dependencies, stale_reads=StaleReadPolicy(house.settings, {"pack": 0.4}))
     event_id = await house.send()
     await house.work()
     outcomes = [line["outcome"] for line in house.said("attempt.finished")]
@@ -187,8 +187,8 @@ async def test_an_event_settles_before_its_record_is_fetched_and_uses_up_no_atte
 async def test_an_event_from_before_the_clock_was_set_back_waits_for_nothing(
     house: House, fetch_delay_seconds: float
 ) -> None:
-    house.tools = structs.replace(
-        house.tools, catching_up=StaleReadPolicy(house.settings, {"pack": fetch_delay_seconds})
+    house.dependencies = structs.replace(
+        house.dependencies, stale_reads=StaleReadPolicy(house.settings, {"pack": fetch_delay_seconds})
     )
     hold(house, "ordered", OLD)
     event_id = await house.send(at=NEW)
