@@ -94,7 +94,7 @@ def decide(rulebook: Rulebook, event: Event, fetched: FetchedRecord, last: LastS
         StoredEffect(effect.rule_id, effect.action_id, effect.action_type, effect.repeat, effect.inputs)
         for effect in evaluation.effects
     ]
-    entry = _entry(rulebook, fetched, last, attempt, verdicts, effects, stale=stale)
+    entry = structs.replace(_entry(rulebook, fetched, last, attempt, stale=stale), verdicts=verdicts, effects=effects)
     matched = sum(verdict.result == "matched" for verdict in verdicts)
     log_fields: dict[str, Any] = {
         "rulebook": rulebook.version,
@@ -121,16 +121,7 @@ def derived_event(event: Event, ref: RecordRef, settings: Settings) -> IngestReq
     return IngestRequest(derived, event_id, int(settings.dedupe_hours * 3_600_000))
 
 
-def _entry(  # noqa: PLR0917 - each is one field of the entry
-    rulebook: Rulebook,
-    fetched: FetchedRecord,
-    last: LastState,
-    attempt: int,
-    verdicts: list[StoredRuleResult] | None = None,
-    effects: list[StoredEffect] | None = None,
-    *,
-    stale: bool,
-) -> DecisionEntry:
+def _entry(rulebook: Rulebook, fetched: FetchedRecord, last: LastState, attempt: int, *, stale: bool) -> DecisionEntry:
     return DecisionEntry(
         at_ms=int(time.time() * 1000),
         attempt=attempt,
@@ -140,6 +131,6 @@ def _entry(  # noqa: PLR0917 - each is one field of the entry
         version=fetched.version,
         gone=fetched.record is None,
         stale=stale,
-        verdicts=verdicts or [],
-        effects=effects or [],
+        verdicts=[],
+        effects=[],
     )
