@@ -1,8 +1,8 @@
-"""The store as if it were on another machine: a proxy that hands on every piece after a while, in both directions.
+"""Proxy that adds network latency to the store, in both directions.
 
     python -m tests.bench.distance <its socket> <the store's socket> <ms of a round trip>
 
-Pieces overtake nobody and delay nobody: many requests can be on their way at once, as on a real line.
+The order of the data is kept, and requests do not delay each other: many can be in flight, as on a network.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import cast
 
 
 class End(asyncio.Protocol):
-    """One end of a connection; what comes in here goes out at the other end, later."""
+    """One end of a connection. Received data leaves through the other end after a delay."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -55,7 +55,7 @@ class End(asyncio.Protocol):
 
 
 class Near(End):
-    """The end that a client sees; it connects to the store when the client does."""
+    """The client's end. It connects to the store when the client connects."""
 
     def __init__(self, seconds: float, store: str) -> None:
         super().__init__(seconds)

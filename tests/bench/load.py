@@ -1,9 +1,9 @@
-"""The load: one raw protocol per connection on uvloop, requests built beforehand, so that the client is not the limit.
+"""Load generator: one raw protocol per connection on uvloop, with prebuilt requests, so that the client is no limit.
 
     python -m tests.bench.load '{"port": 8080, "connections": 32, "seconds": 2, …}'
 
-Prints one JSON line. With `pace_ms` a single connection sends now and then, with `pause_ms` each connection rests
-between two requests, until SIGTERM or for `seconds`; both tell every moment.
+The output is one JSON line. With `pace_ms`, one connection sends requests at random intervals. With `pause_ms`, each
+connection pauses between two requests. Both run until SIGTERM or for `seconds`, and report the time of each response.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ WARM_SECONDS = 0.4
 
 
 class Order(Struct, frozen=True):
-    """What is asked for: `pids` are processes whose CPU time is told, `run` sets the events of two runs apart."""
+    """Parameters of a load. `pids` are processes whose CPU time is reported; `run` prefixes the event ids."""
 
     port: int
     path: str
@@ -42,7 +42,7 @@ class Order(Struct, frozen=True):
 
 
 class Tally:
-    """What is counted while it counts."""
+    """Counts of responses."""
 
     def __init__(self, requests: Iterator[bytes], pause_ms: float = 0.0) -> None:
         self.requests = requests
@@ -67,7 +67,7 @@ class Tally:
 
 
 class Connection(asyncio.Protocol):
-    """Sends the next request as soon as the last one is answered."""
+    """Sends the next request after the response to the last one."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
 
 
 async def full_blast(order: Order, requests: list[bytes]) -> dict[str, object]:
-    """Every connection always has one request under way."""
+    """Run with one request in flight on every connection."""
     loop = asyncio.get_running_loop()
     tally = Tally(iter(requests))
     lines = [
@@ -135,7 +135,7 @@ async def full_blast(order: Order, requests: list[bytes]) -> dict[str, object]:
 
 
 async def steadily(order: Order) -> dict[str, object]:
-    """A load far below what the server could do; gives for each answer its moment (monotonic) and its ms."""
+    """Run with a load far below the capacity. Return the monotonic time and the ms of each response."""
     loop = asyncio.get_running_loop()
     tally = Tally(signed_requests(order.path, order.run, order.requests), order.pause_ms)
     loop.add_signal_handler(signal.SIGTERM, tally.end)
@@ -149,7 +149,7 @@ async def steadily(order: Order) -> dict[str, object]:
 
 
 async def now_and_then(order: Order, requests: list[bytes]) -> dict[str, object]:
-    """One request at a time with random pauses around `pace_ms`; gives for each when it was sent and answered."""
+    """Send one request at a time with random pauses around `pace_ms`. Return the times of requests and responses."""
     reader, writer = await asyncio.open_connection("127.0.0.1", order.port)
     moments: list[tuple[float, float]] = []
     for request in requests:

@@ -1,7 +1,7 @@
-"""The rivals that need more than our own environment: Celery in a venv of its own, BullMQ on Node.
+"""Sides with separate installations: Celery in a venv, BullMQ on Node.
 
-`python -m tests.bench.others` installs BullMQ; `make bench` both. A rival that cannot be had is named on stderr and
-above the table, so that nobody takes its silence for a win.
+`python -m tests.bench.others` installs BullMQ, `make bench` both. A side that is not installed is reported on stderr
+and above the table.
 """
 
 import json
@@ -34,7 +34,7 @@ POLL_SECONDS = 0.01
 
 @cache
 def present() -> tuple[str, ...]:
-    """Which of them can be run; says loudly which cannot."""
+    """Return the installed sides, and report the others on stderr."""
     reasons = {CELERY: _celery_missing(), BULLMQ: _bullmq_missing()}
     for rival, reason in reasons.items():
         if reason:
@@ -59,7 +59,7 @@ def _bullmq_missing() -> str:
 
 
 def install_bullmq() -> None:
-    """Install what package-lock.json names, checked by its digests, unless it is there already."""
+    """Install the packages of package-lock.json with their digests, unless installed."""
     installed, lock = HERE / "node_modules" / ".package-lock.json", HERE / "package-lock.json"
     if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
         return
@@ -68,7 +68,7 @@ def install_bullmq() -> None:
 
 
 def versions() -> str:
-    """What of them is measured, and what is not."""
+    """Return the versions of the installed sides, and the names of the others."""
     told = [f"{rival} WAS NOT RUN" for rival in BUDGETS if rival not in present()]
     if CELERY in present():
         names = ("celery", "fastapi", "redis", "requests")
@@ -82,7 +82,7 @@ def versions() -> str:
 
 
 def serve(stage: Stage, rival: str, core: int | None) -> Child:
-    """Start a rival's ingress and wait until it listens."""
+    """Start the ingress of a side and wait until it listens."""
     port = free_port()
     if rival == CELERY:
         command = [str(PYTHON), "-m", "tests.bench.rival_celery", "serve", str(port)]
@@ -92,7 +92,7 @@ def serve(stage: Stage, rival: str, core: int | None) -> Child:
 
 
 def seed(stage: Stage, rival: str, jobs: int) -> None:
-    """Empty the store and fill the rival's queue."""
+    """Empty the store and fill the queue of a side."""
     stage.clear()
     if rival == CELERY:
         command = [str(PYTHON), "-m", "tests.bench.rival_celery", "seed", str(jobs)]
@@ -104,7 +104,7 @@ def seed(stage: Stage, rival: str, jobs: int) -> None:
 
 
 def work(stage: Stage, rival: str, stub: str, jobs: int) -> dict[str, Any]:
-    """Let one worker of the rival empty its queue; gives what it took, its start not counted."""
+    """Let one worker of a side empty its queue. Return its measurements without its start."""
     if rival == CELERY:
         return _work_celery(stage, stub) | {"jobs": jobs}
     command = [str(NODE), str(HERE / "worker.mjs"), str(jobs), stub, str(JOBS_AT_ONCE)]
@@ -112,7 +112,7 @@ def work(stage: Stage, rival: str, stub: str, jobs: int) -> dict[str, Any]:
 
 
 def _work_celery(stage: Stage, stub: str) -> dict[str, Any]:
-    """From the moment the worker says that it is ready until nothing waits and nothing is unacknowledged."""
+    """Measure from the ready signal of the worker until no task is queued or unacknowledged."""
     options = ["--pool", "prefork", "--concurrency", str(PROCESSES), "--loglevel", "WARNING"]
     options += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     environ = {**stage.environ(), "BENCH_STUB": stub, "PYTHONWARNINGS": "ignore"}  # it dislikes root

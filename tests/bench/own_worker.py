@@ -1,9 +1,9 @@
-"""Our worker, joined from the parts that `waybill worker` joins.
+"""Worker of Waybill, with the dependencies of `waybill worker`.
 
     python -m tests.bench.own_worker cached|whole|idle
 
-`cached` is given records from memory, `whole` fetches them, both until the queue is empty; `idle` runs until SIGTERM.
-Lines go to /dev/null. Then one JSON line is printed; with `idle`, a word before it once the worker begins.
+`cached` has records in memory, `whole` fetches them; both run until the queue is empty. `idle` runs until SIGTERM.
+Log lines go to /dev/null. The output is one JSON line; `idle` prints a line before it when the worker has started.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ _moments: dict[str, float] = {}
 
 
 class Cached:
-    """A platform that has the record already."""
+    """Platform with the record in memory."""
 
     account = "pack"
 

@@ -1,8 +1,8 @@
-"""Celery doing the same work, as an expert would set it; runs in an environment of its own (requirements/bench.txt).
+"""Celery with the same work, tuned. It runs in a separate environment (requirements/bench.txt).
 
-python -m tests.bench.rival_celery serve <port>    FastAPI: HMAC, thin decode, claim, apply_async, one line, 202
+python -m tests.bench.rival_celery serve <port>    FastAPI: HMAC, thin decode, dedupe key, apply_async, one line, 202
 python -m tests.bench.rival_celery seed <jobs>     fill the queue as the ingress does
-celery -A tests.bench.rival_celery worker …        fetch, ten rules, one ledgered POST, three log lines
+celery -A tests.bench.rival_celery worker …        fetch, ten rules, one POST with a ledger, three log lines
 """
 
 # What is imported here lives in that other environment, where no types are checked.
@@ -56,13 +56,13 @@ _tools: dict[str, Any] = {}
 
 
 class Subject(Struct):
-    """What the notice is about."""
+    """Record of a delivery."""
 
     id: str
 
 
 class Notice(Struct):
-    """The little of a delivery that is read before the answer."""
+    """Fields of a delivery that the ingress reads."""
 
     event_code: str
     id: str
@@ -74,7 +74,7 @@ _secret = os.environ.get(SECRET_NAME, "").encode()
 
 
 def open_tools(**_: Any) -> None:
-    """Connections of one process, made after the fork."""
+    """Open the connections of one process, after the fork."""
     _tools.update(redis=redis.Redis(unix_socket_path=store_path), log=fast_log(), http=requests.Session())
 
 
@@ -115,7 +115,7 @@ def _since(began: float) -> float:
 
 
 def enqueue(body: bytes, event_id: str, record_id: str) -> bool:
-    """Claim and enqueue; False: a duplicate. A claim whose event could not be queued is given back."""
+    """Set the dedupe key and enqueue. Return False for a duplicate. Delete the key if the queue fails."""
     claim = f"claim:{event_id}"
     if not _tools["redis"].set(claim, 1, nx=True, ex=CLAIM_SECONDS):
         return False

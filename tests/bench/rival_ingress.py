@@ -1,7 +1,7 @@
-"""The other side's ingress: Litestar and uvicorn as an expert would use them.
+"""Ingress of the other side: Litestar and uvicorn, tuned.
 
-python -m tests.bench.rival_ingress <port> arq    raw body, HMAC, thin decode, enqueue_job with a claim, one line, 202
-python -m tests.bench.rival_ingress <port> bare   reads the body and answers
+python -m tests.bench.rival_ingress <port> arq    raw body, HMAC, thin decode, enqueue_job with a job id, one line, 202
+python -m tests.bench.rival_ingress <port> bare   reads the body and responds
 """
 
 import hashlib
@@ -27,13 +27,13 @@ AnyRequest = Request[Any, Any, Any]
 
 
 class Subject(Struct):
-    """What the notice is about."""
+    """Record of a delivery."""
 
     id: str
 
 
 class Notice(Struct):
-    """The little of a delivery that is read before the answer."""
+    """Fields of a delivery that the ingress reads."""
 
     event_code: str
     id: str

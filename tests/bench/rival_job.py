@@ -1,4 +1,4 @@
-"""The other side's whole job, as plain code over httpx: fetch, ten rules, one ledgered POST, three log lines."""
+"""Whole job of the other side over httpx: fetch, ten rules, one POST with a ledger, three log lines."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""Row `accepted`: accepted per second by one process, against Fastify + BullMQ and FastAPI + Celery doing the same."""
+"""Row `accepted`: deliveries per second of one process, compared with Fastify + BullMQ and FastAPI + Celery."""
 
 import json
 from collections import defaultdict
@@ -18,7 +18,7 @@ Told = dict[str, list[dict[str, Any]]]
 
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
-    """Warm all sides up, then blast them in turn at two numbers of connections."""
+    """Warm up all sides, then measure them in turn with two numbers of connections."""
     seconds = 1.5 if quick else 2.5
     sides = {"waybill": stage.serve(MEASURED)}
     sides |= {rival: others.serve(stage, rival, MEASURED) for rival in others.present()}

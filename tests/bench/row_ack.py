@@ -1,6 +1,6 @@
-"""Row `ack`: how long a 202 takes beside a million waiting events, and while the append-only file is rewritten.
+"""Row `ack`: latency of a 202 beside a million pending events, and during a rewrite of the append-only file.
 
-Takes about three minutes, 3 GB of memory and 5 GB of disk; not run with --quick unless it is named.
+Takes about three minutes, 3 GB of memory and 5 GB of disk. With --quick it runs only by name.
 """
 
 import json
@@ -27,7 +27,7 @@ Moments = list[tuple[float, float]]
 
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
-    """Ask an empty queue, fill it, ask again, and once more while the append-only file is rewritten."""
+    """Measure with an empty queue, with a full queue, and during a rewrite of the append-only file."""
     events, seconds = (QUICK_EVENTS, QUICK_SECONDS) if quick else (EVENTS, SECONDS)
     front = stage.serve(MEASURED, backlog_events_max=2 * events)
     _p99(stage, front, "warm", seconds)
@@ -90,7 +90,7 @@ def _moments(load: Child) -> Moments:
 
 
 def _rewritten(stage: Stage, front: Child) -> tuple[Moments, float]:
-    """Deliveries that waited at any moment of a rewrite, and the seconds that it took."""
+    """Return the deliveries in flight during a rewrite, and the seconds of the rewrite."""
     load = _load(stage, front, "rewrite", REWRITE_SECONDS_MAX)
     time.sleep(LEAD_SECONDS)
     began = time.monotonic()

@@ -1,6 +1,6 @@
-"""Row `backlog`: a million events wait. What they take, what a 202 and a claim cost beside them, and their end.
+"""Row `backlog`: memory of a million pending events, latency of a 202 and a claim beside them, and script calls.
 
-Asked for by name only (`python -m tests.bench backlog`), since it takes minutes and gigabytes.
+Runs only by name (`python -m tests.bench backlog`), because it takes minutes and gigabytes.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ EVENTS_PER_FLEET = 4_000
 
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
-    """Fill once; the latencies are medians over the repeats of a p99."""
+    """Fill the store once. Latencies are medians over the repeats of a p99."""
     pin(stage.valkey.pid, MEASURED)
     return uvloop.run(_measure(stage, repeats, QUICK_EVENTS if quick else EVENTS))
 
@@ -70,7 +70,7 @@ async def _measure(stage: Stage, repeats: int, events: int) -> list[Line]:
 
 
 async def fill(store: Store, first: int, count: int) -> None:
-    """Take in `count` events of a lane each, numbered from `first`."""
+    """Ingest `count` events, each with a lane of its own, numbered from `first`."""
     room = asyncio.Semaphore(CALLS_AT_ONCE)
 
     async def take_in(start: int) -> None:
@@ -89,7 +89,7 @@ def _arrival(number: int) -> IngestRequest:
 
 
 async def _ack_ms(store: Store, first: int) -> float:
-    """The p99 of the store's part of a 202, eight senders at a time."""
+    """Return the p99 of the store's part of a 202, with eight concurrent senders."""
     taken: list[float] = []
 
     async def send(numbers: Sequence[int]) -> None:
@@ -104,7 +104,7 @@ async def _ack_ms(store: Store, first: int) -> float:
 
 
 async def _claim_us(store: Store, name: str) -> float:
-    """What a claim costs, per job; the jobs are ended outside of the time."""
+    """Return the time of a claim per job. The ends of the jobs are not measured."""
     leases, seconds = store.leases(name), 0.0
     for _ in range(CLAIMS):
         began = time.perf_counter()
@@ -136,7 +136,7 @@ async def _work_off(store: Store, name: str, workers: int, events_max: int = 1 <
 
 
 async def _cost(stage: Stage, workers: int) -> float:
-    """Script calls per event while so many workers, each on its own connections, work off a part of the backlog."""
+    """Return the script calls per event while `workers` with separate connections process a part of the backlog."""
     stores = [await open_store(_settings(stage)) for _ in range(workers)]
     before = _calls(stage)
     share = EVENTS_PER_FLEET // workers

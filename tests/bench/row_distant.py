@@ -1,4 +1,4 @@
-"""Row `distant`: the whole event with 2.3 ms to the store and back, against the same job on tuned arq."""
+"""Row `distant`: whole events with a round trip of 2.3 ms to the store, compared with tuned arq."""
 
 import time
 from collections import defaultdict
@@ -18,7 +18,7 @@ PINGS = 200
 
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
-    """Fill the queue nearby, then let one worker empty it from afar; in turn."""
+    """Fill the queue without latency, then let one worker empty it with latency, in turn."""
     own, theirs = (1_500, 150) if quick else (5_000, 500)
     stub = stage.listen("stub", OTHERS)
     stage.write_config(stub.url)
@@ -45,7 +45,7 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
 
 
 def _await_ping(path: str, proxy: Child) -> float:
-    """Wait until the proxy answers; gives the median of its round trips in ms."""
+    """Wait until the proxy responds. Return the median of its round trips in ms."""
     deadline, taken = time.monotonic() + START_SECONDS_MAX, list[float]()
     with redis.Redis(unix_socket_path=path) as client:
         while len(taken) < PINGS:

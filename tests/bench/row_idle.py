@@ -1,4 +1,4 @@
-"""Row `idle`: how long one event takes when nothing else is to be done."""
+"""Row `idle`: latency of one event without other load."""
 
 import json
 import time
@@ -18,7 +18,7 @@ Times = dict[str, list[float]]
 
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
-    """Send now and then to each side in turn, and see when a worker begins and when the sink is told."""
+    """Send single deliveries to each side in turn, and measure the start of the job and the call of the sink."""
     events = 25 if quick else 40
     stub = stage.listen("stub", None)
     stage.write_config(stub.url)

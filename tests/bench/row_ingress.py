@@ -1,4 +1,4 @@
-"""Row `ingress`: accepted per second by one process, against the same work with arq, and against almost no work."""
+"""Row `ingress`: deliveries per second of one process, compared with arq and with almost no work."""
 
 import json
 from collections import defaultdict
@@ -15,7 +15,7 @@ RATE_MAX = {"waybill": 30_000, "arq": 12_000, "bare": 45_000, "echo": 90_000}
 
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
-    """Blast all sides in turn at two numbers of connections."""
+    """Measure all sides in turn with two numbers of connections."""
     seconds = 1.5 if quick else 2.5
     sides = {
         "waybill": stage.serve(MEASURED),
@@ -37,7 +37,7 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
 
 
 def blast(stage: Stage, side: str, child: Child, connections: int, seconds: float) -> dict[str, Any]:
-    """One measurement on an empty store."""
+    """Measure once on an empty store."""
     stage.clear()
     order = {
         "port": child.port,

@@ -1,8 +1,4 @@
-"""Row `memory`: what the store's memory holds for a waiting event, and for one that ended and lost its body.
-
-Bodies are JSON as platforms send it, which the store packs; what an event of noise takes, which cannot be packed, is in
-the details. The padding of the other rows' bodies would pack to nothing and say nothing.
-"""
+"""Row `memory`: memory of the store per pending event, and per ended event without its body."""
 
 import hashlib
 import time
@@ -17,7 +13,7 @@ SETTLE_SECONDS = 2.0
 
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
-    """Count once; memory does not vary."""
+    """Measure once; memory does not vary."""
     _ = repeats
     events = 5_000 if quick else 20_000
     seed_own(stage, REFERENCE_RULE, 0)

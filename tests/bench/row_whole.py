@@ -1,4 +1,4 @@
-"""Row `whole`: one worker and the whole event over HTTP, against the same job on tuned arq, on Celery and on BullMQ."""
+"""Row `whole`: one worker with whole events over HTTP, compared with tuned arq, Celery and BullMQ."""
 
 import json
 import urllib.request
@@ -17,7 +17,7 @@ OTHERS_JOBS = {others.CELERY: 2_000, others.BULLMQ: 10_000}
 
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
-    """Fill the queue, then let one worker empty it, fetching and acting; in turn. Each effect must be at the sink."""
+    """Fill the queue, then let one worker of each side empty it, in turn. The sink counts all effects."""
     own, theirs, of_others = (1_500, 300, OTHERS_QUICK) if quick else (5_000, 1_000, OTHERS_JOBS)
     stub = stage.listen("stub", OTHERS)
     stage.write_config(stub.url)
@@ -43,19 +43,19 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
 
 
 def costs(runs: Mapping[str, Sequence[Worked]]) -> str:
-    """What an event takes of the measured core on each side: steadier than rates where others use the machine."""
+    """Return CPU time per event of each side: less affected by other load than rates."""
     return ", ".join(
         f"{side} {middle([one.cpu_us for one in each]):,.0f} us of CPU each" for side, each in runs.items()
     )
 
 
 def sunk(stub: Child) -> dict[str, float]:
-    """When each order came to the sink, by the clock that all processes share; forgotten with this."""
+    """Return the time of each order at the sink, by the monotonic clock, and clear the times."""
     with urllib.request.urlopen(f"{stub.url}/_moments", timeout=5) as answer:  # noqa: S310 - our own stub
         return json.load(answer)
 
 
 def expect_sunk(stub: Child, count: int) -> None:
-    """See that every effect was really made."""
+    """Check that the sink received every effect."""
     if len(seen := sunk(stub)) != count:
         raise RuntimeError(f"{len(seen)} of {count} effects came to the sink")

@@ -1,4 +1,4 @@
-"""Row `worker`: one worker with records from memory, against arq running empty jobs."""
+"""Row `worker`: one worker with records in memory, compared with arq and empty jobs."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from tests.bench.table import Line, faster
 
 
 class Worked(Struct, frozen=True):
-    """Jobs per second of the clock, and what each took of a core."""
+    """Jobs per second, and CPU time per job."""
 
     rate: float
     cpu_us: float
 
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
-    """Fill the queue, then let one worker empty it; in turn."""
+    """Fill the queue, then let one worker of each side empty it, in turn."""
     counts = {"waybill": 4_000, "tuned arq": 1_500, "default arq": 200}
     if not quick:
         counts = {"waybill": 12_000, "tuned arq": 4_000, "default arq": 400}
@@ -39,7 +39,7 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
 
 
 def run_own(stage: Stage, what: str, events: int) -> Worked:
-    """Run our worker until its queue is empty."""
+    """Run a Waybill worker until its queue is empty."""
     return worked(stage.run("own_worker", MEASURED, what).result(), events)
 
 
@@ -49,7 +49,7 @@ def run_arq(stage: Stage, side: str, what: str, stub: str, jobs: int) -> Worked:
 
 
 def worked(told: Mapping[str, Any], expected: int) -> Worked:
-    """What a worker told at its end; each job must have run."""
+    """Build the result from the output of a worker. Every job must have run."""
     if told.get("failed"):
         raise RuntimeError(f"{told['failed']} jobs failed")
     if told["jobs"] != expected:

@@ -1,9 +1,9 @@
-"""Platform and sink in one raw protocol: GET is answered with a prebuilt order, POST with 200.
+"""Platform and sink in one raw protocol: GET returns a prebuilt order, POST returns 200.
 
     python -m tests.bench.stub <port>
 
-`POST /sink` notes the moment by the order's id, which `GET /_moments` tells. Only the benchmark's own clients are
-understood: a body that begins in the head's packet or comes whole later, no chunks.
+`POST /sink` records the time by order id, and `GET /_moments` returns all times. The protocol supports the clients of
+the benchmark only: bodies with a content length, no chunks.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ class Stub(asyncio.Protocol):
 
 
 class Echo(asyncio.Protocol):
-    """Answers whatever packet comes with the same 202: the most that any server on uvloop could do."""
+    """Returns the same 202 for any packet: the upper limit of a server on uvloop."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is none by class

@@ -1,4 +1,4 @@
-"""The proxy that stands for a distance does what a line does: it delays, keeps the order, and is no queue."""
+"""The latency proxy delays data, keeps the order and does not queue."""
 
 import socket
 import subprocess
