@@ -59,10 +59,10 @@ def main() -> None:
     repeats = 1 if given.quick else REPEATS
     left_out = NAMED_IF_QUICK if given.quick else NAMED_ONLY
     rows = given.rows or [name for name in ROWS if name not in left_out]
-    others_told = [f"beside it: {others.versions()}"] if WITH_OTHERS & set(rows) else []
+    others_line = [f"beside it: {others.versions()}"] if WITH_OTHERS & set(rows) else []
     heading = [
         *describe_machine(),
-        *others_told,
+        *others_line,
         f"medians of {repeats}, the store with appendfsync always, loopback only",
     ]
     lines: list[Line] = []

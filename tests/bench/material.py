@@ -146,7 +146,7 @@ def signed_requests(path: str, run: str, count: int) -> Iterator[bytes]:
         yield signed_request(path, body.replace(b"00000000", b"%08d" % number))
 
 
-def telling_body(number: int) -> bytes:
+def realistic_body(number: int) -> bytes:
     """Return a delivery of about 1 KB with the order itself: different ids, prices and times per `number`."""
     chance = hashlib.shake_256(str(number).encode()).hexdigest(400)
     order_id, supplier_id, *ids = (str(UUID(chance[at : at + 32])) for at in range(0, 256, 32))

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.bench.clock import family_cpu_seconds
 from tests.bench.material import delivery_body
-from tests.bench.stage import MEASURED, Child, Stage, free_port, listening
+from tests.bench.stage import MEASURED, Child, Stage, free_port, wait_until_listening
 from tests.senders.npm import NODE, NPM
 
 CELERY = "FastAPI + Celery"
@@ -26,14 +26,14 @@ BUDGETS = {CELERY: 0.0, BULLMQ: 1.0}
 PYTHON = Path(".venv/share/bench/bin/python")
 HERE = Path(__file__).parent / "bullmq"
 INSTALL_SECONDS_MAX = 300
-JOBS_AT_ONCE = 100
+CONCURRENCY = 100
 PROCESSES = 4
 WORK_SECONDS_MAX = 120.0
 POLL_SECONDS = 0.01
 
 
 @cache
-def present() -> tuple[str, ...]:
+def installed() -> tuple[str, ...]:
     """Return the installed sides, and report the others on stderr."""
     reasons = {CELERY: _celery_missing(), BULLMQ: _bullmq_missing()}
     for rival, reason in reasons.items():
@@ -69,16 +69,16 @@ def install_bullmq() -> None:
 
 def versions() -> str:
     """Return the versions of the installed sides, and the names of the others."""
-    told = [f"{rival} WAS NOT RUN" for rival in BUDGETS if rival not in present()]
-    if CELERY in present():
+    parts = [f"{rival} WAS NOT RUN" for rival in BUDGETS if rival not in installed()]
+    if CELERY in installed():
         names = ("celery", "fastapi", "redis", "requests")
         code = f"from importlib.metadata import version; print(*(f'{{n}} {{version(n)}}' for n in {names}), sep=', ')"
-        told.append(subprocess.run([PYTHON, "-c", code], check=True, capture_output=True, text=True).stdout.strip())
-    if BULLMQ in present():
+        parts.append(subprocess.run([PYTHON, "-c", code], check=True, capture_output=True, text=True).stdout.strip())
+    if BULLMQ in installed():
         node = subprocess.run([NODE, "--version"], check=True, capture_output=True, text=True).stdout.strip()
         wanted: dict[str, str] = json.loads((HERE / "package.json").read_text())["dependencies"]
-        told.append(f"Node {node}, " + ", ".join(f"{name} {version}" for name, version in wanted.items()))
-    return "; ".join(told)
+        parts.append(f"Node {node}, " + ", ".join(f"{name} {version}" for name, version in wanted.items()))
+    return "; ".join(parts)
 
 
 def serve(stage: Stage, rival: str, core: int | None) -> Child:
@@ -88,7 +88,7 @@ def serve(stage: Stage, rival: str, core: int | None) -> Child:
         command = [str(PYTHON), "-m", "tests.bench.rival_celery", "serve", str(port)]
     else:
         command = [str(NODE), str(HERE / "ingress.mjs"), str(port)]
-    return listening(stage.start(command, core, stage.environ(), subprocess.DEVNULL), port)
+    return wait_until_listening(stage.start(command, core, stage.environ(), subprocess.DEVNULL), port)
 
 
 def seed(stage: Stage, rival: str, jobs: int) -> None:
@@ -107,7 +107,7 @@ def work(stage: Stage, rival: str, stub: str, jobs: int) -> dict[str, Any]:
     """Let one worker of a side empty its queue. Return its measurements without its start."""
     if rival == CELERY:
         return _work_celery(stage, stub) | {"jobs": jobs}
-    command = [str(NODE), str(HERE / "worker.mjs"), str(jobs), stub, str(JOBS_AT_ONCE)]
+    command = [str(NODE), str(HERE / "worker.mjs"), str(jobs), stub, str(CONCURRENCY)]
     return stage.start(command, MEASURED, stage.environ(), subprocess.PIPE).result()
 
 

@@ -54,7 +54,7 @@ async def connected(app: Litestar) -> AsyncGenerator[None]:
 
 
 @post("/webhooks/pack-orders", status_code=HTTP_202_ACCEPTED)
-async def take_in(request: AnyRequest) -> Response[dict[str, Any]]:
+async def receive_webhook(request: AnyRequest) -> Response[dict[str, Any]]:
     body = await request.body()
     expected = hmac.digest(_secret, body, hashlib.sha256).hex()
     if not hmac.compare_digest(expected, request.headers.get("x-signature", "")):
@@ -81,7 +81,7 @@ async def read_only(request: AnyRequest) -> dict[str, str]:
 
 
 def main() -> None:
-    app = Litestar([take_in], lifespan=[connected]) if sys.argv[2] == "arq" else Litestar([read_only])
+    app = Litestar([receive_webhook], lifespan=[connected]) if sys.argv[2] == "arq" else Litestar([read_only])
     uvicorn.run(
         app,
         host="127.0.0.1",

@@ -33,7 +33,7 @@ class Order(Struct):
 decode_order = msgspec.json.Decoder(Order).decode
 
 
-def judge(order: Order) -> list[dict[str, Any]]:
+def evaluate(order: Order) -> list[dict[str, Any]]:
     """Return the bodies of the effects."""
     effects: list[dict[str, Any]] = []
     received = order.status == "received"

@@ -3,7 +3,7 @@
 import hashlib
 import time
 
-from tests.bench.material import BODY_BYTES, REFERENCE_RULE, telling_body
+from tests.bench.material import BODY_BYTES, REFERENCE_RULE, realistic_body
 from tests.bench.seeding import seed_own
 from tests.bench.stage import MEASURED, Stage
 from tests.bench.table import Line, within
@@ -20,7 +20,7 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
     empty = stage.memory_bytes()
     noise_bytes = seed_own(stage, REFERENCE_RULE, events, _noise)
     noise = (stage.memory_bytes() - empty - noise_bytes) / events
-    body_bytes = seed_own(stage, REFERENCE_RULE, events, telling_body)
+    body_bytes = seed_own(stage, REFERENCE_RULE, events, realistic_body)
     waiting = (stage.memory_bytes() - empty - body_bytes) / events
     stage.run("own_worker", MEASURED, "cached").result()
     if (dropped := stage.drop_bodies()) != events:

@@ -83,17 +83,17 @@ def _microseconds(book: Rulebook, loops: int, previous: str = "ordered") -> floa
     order, raw, event = decoded_order("po-1"), msgspec.json.decode(order_json("po-1")), stored_event(1)
     now = datetime.now(UTC)
 
-    def judge() -> None:
+    def evaluate() -> None:
         # A fresh subject each time: what is derived once per event has to be derived again.
         book.evaluate(Subject(event, order, raw, {"status": previous}), now)
 
-    return min(_loop(judge, loops // SAMPLES + 1) for _ in range(SAMPLES))
+    return min(_loop(evaluate, loops // SAMPLES + 1) for _ in range(SAMPLES))
 
 
-def _loop(judge: Callable[[], None], loops: int) -> float:
+def _loop(evaluate: Callable[[], None], loops: int) -> float:
     began = time.perf_counter()
     for _ in range(loops):
-        judge()
+        evaluate()
     return (time.perf_counter() - began) / loops * 1_000_000
 
 

@@ -16,7 +16,7 @@ from service.store import IngestRequest, Store, open_store
 from tests.bench.material import delivery_body, stored_event
 from tests.bench.stage import Stage
 
-ARRIVALS_AT_ONCE = 500
+EVENTS_PER_CALL = 500
 WINDOW_MS = 259_200_000
 
 
@@ -40,8 +40,8 @@ async def _seed_own(settings: Settings, rules: str, events: int, body_of: Callab
     document = rule_document(rules)
     await store.rulebook.publish(document_version(document), document, "bench", "", None)
     body_bytes = 0
-    for first in range(0, events, ARRIVALS_AT_ONCE):
-        numbers = range(first, min(first + ARRIVALS_AT_ONCE, events))
+    for first in range(0, events, EVENTS_PER_CALL):
+        numbers = range(first, min(first + EVENTS_PER_CALL, events))
         taken = [stored_event(number, body_of and body_of(number)) for number in numbers]
         body_bytes += sum(len(event.body) for event in taken)
         await _take_in(store, taken)

@@ -54,7 +54,7 @@ class Child(Struct):
             raise RuntimeError(f"{self.process.args} ended with {self.process.returncode}")
         return json.loads(output.splitlines()[-1])
 
-    def await_word(self) -> None:
+    def wait_for_start(self) -> None:
         """Wait for the line that reports the start."""
         if self.process.stdout is None or not self.process.stdout.readline():
             raise RuntimeError(f"{self.process.args} ended before it began")
@@ -117,14 +117,14 @@ class Stage:
     def listen(self, module: str, core: int | None, *arguments: object) -> Child:
         """Start a module with a port as its first argument, and wait until it listens."""
         port = free_port()
-        return listening(self.run(module, core, port, *arguments), port)
+        return wait_until_listening(self.run(module, core, port, *arguments), port)
 
     def serve(self, core: int | None, **values: object) -> Child:
         """Start `waybill serve` with log lines to /dev/null. `values` are settings."""
         port = free_port()
         environ = self.environ(port=port, admin_port=free_port(), **values)
         command = [sys.executable, "-m", "service", "serve"]
-        return listening(self.start(command, core, environ, subprocess.DEVNULL), port)
+        return wait_until_listening(self.start(command, core, environ, subprocess.DEVNULL), port)
 
     def start(self, command: Sequence[str], core: int | None, environ: Mapping[str, str], output: int) -> Child:
         """Start a command in the folder of the repository. It gets `environ` and the secrets only."""
@@ -135,7 +135,7 @@ class Stage:
             env={**kept, SECRET_NAME: SECRET, TOKEN_NAME: "bench-token", **environ},
             stdout=output,
             text=True,
-            preexec_fn=_fate(core),  # noqa: PLW1509 - nothing runs in threads here
+            preexec_fn=_child_setup(core),  # noqa: PLW1509 - nothing runs in threads here
         )
         child = Child(process)
         self._stack.callback(child.stop)
@@ -169,7 +169,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def listening(child: Child, port: int) -> Child:
+def wait_until_listening(child: Child, port: int) -> Child:
     """Wait until the process listens on its port."""
     child.port = port
     deadline = time.monotonic() + START_SECONDS_MAX
@@ -195,7 +195,7 @@ def describe_machine() -> list[str]:
     ]
 
 
-def _fate(core: int | None) -> Callable[[], None]:
+def _child_setup(core: int | None) -> Callable[[], None]:
     def begin() -> None:
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -31,7 +31,7 @@ class Stub(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is none by class
+        self._transport = cast("asyncio.WriteTransport", transport)  # the class of uvloop is no subclass
 
     def data_received(self, data: bytes) -> None:
         data = self._buffer + data if self._buffer else data
@@ -47,14 +47,14 @@ class Stub(asyncio.Protocol):
                 self._buffer = data
                 return
             _moments[msgspec.json.decode(data[head + 4 : end])["order"]] = time.monotonic()
-            answer = _OK
+            response = _OK
         else:
-            answer = self._told(data.split(b" ", 2)[1])
+            response = self._get(data.split(b" ", 2)[1])
         self._buffer = b""
         if self._transport is not None:
-            self._transport.write(answer)
+            self._transport.write(response)
 
-    def _told(self, path: bytes) -> bytes:
+    def _get(self, path: bytes) -> bytes:
         if path == b"/_moments":
             body = msgspec.json.encode(_moments)
             _moments.clear()
@@ -67,7 +67,7 @@ class Echo(asyncio.Protocol):
     """Returns the same 202 for any packet: the upper limit of a server on uvloop."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is none by class
+        self._transport = cast("asyncio.WriteTransport", transport)  # the class of uvloop is no subclass
 
     def data_received(self, data: bytes) -> None:
         _ = data
