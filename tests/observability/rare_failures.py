@@ -37,7 +37,7 @@ from service.settings import Settings, load_settings
 from service.signatures import Verified
 from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, open_store
 from tests.observability.material import PERSONAL
-from tests.workers.harness import SINK_RULE, House, open_house
+from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
 from workers.background import run_forever
 
 LINE_BYTES_MAX = 1_024
@@ -104,14 +104,14 @@ class UnreadyStore:
 async def break_worker(settings: Settings) -> None:
     """Run an attempt that fails in the platform, and one that fails in an action."""
     configure("workers", line_bytes_max=LINE_BYTES_MAX)
-    async with open_house(settings) as house:
+    async with open_harness(settings) as house:
         await house.publish(SINK_RULE)
-        effects = structs.replace(house.tools.effects, actions={"http": BrokenAction})
+        effects = structs.replace(house.dependencies.effects, actions={"http": BrokenAction})
         for tools in (
-            structs.replace(house.tools, platforms={"pack": BrokenPlatform()}),
-            structs.replace(house.tools, effects=effects),
+            structs.replace(house.dependencies, platforms={"pack": BrokenPlatform()}),
+            structs.replace(house.dependencies, effects=effects),
         ):
-            house.tools = tools
+            house.dependencies = tools
             await house.send()
             await run(house)
     with contextlib.suppress(TimeoutError):
@@ -123,7 +123,7 @@ async def break_sweep() -> None:
     raise LookupError(f"no {PERSONAL['name']!r}")
 
 
-async def run(house: House) -> None:
+async def run(house: WorkerHarness) -> None:
     """Run until nothing is queued."""
     worker = house.worker(burst=True)
     await asyncio.wait_for(worker.async_run(), 20)

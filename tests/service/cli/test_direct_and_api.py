@@ -26,7 +26,7 @@ from service.secrets import SecretRef
 from service.settings import CALLER_NAMES, Settings, load_settings
 from service.store import QuarantinedDelivery, Store
 from tests.service.cli.conftest import Run, rows
-from tests.workers.harness import House, open_house
+from tests.workers.harness import WorkerHarness, open_harness
 
 pytestmark = pytest.mark.store
 
@@ -50,7 +50,7 @@ class Installation(Struct):
     """A dead letter, an ended event, a queued event, a quarantined delivery and a worker."""
 
     url: str
-    house: House
+    house: WorkerHarness
     dead: str
     ended: str
     queued: str
@@ -63,8 +63,8 @@ class Installation(Struct):
 
 
 @pytest.fixture
-async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
-    async with open_house(make_settings(attempts_max=1, lease_seconds=2)) as opened:
+async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
+    async with open_harness(make_settings(attempts_max=1, lease_seconds=2)) as opened:
         yield opened
 
 
@@ -97,13 +97,13 @@ async def url(environ: dict[str, str], store: Store) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def installation(house: House, url: str) -> Installation:
+async def installation(house: WorkerHarness, url: str) -> Installation:
     first = await house.publish(RULES)
     ended = await house.send("po-1")
-    await house.work()
+    await house.run_worker()
     await house.publish(RULES.replace("SINK", "http://127.0.0.1:9"))
     dead = await house.send("po-2")
-    await house.work()
+    await house.run_worker()
     record = RecordRef("pack", "customer", "77")
     queued = Event(
         EVENT_VERSION, new_event_id(), "pack-orders", "customer.updated", "updated", record, None, {}, None, BODY
@@ -422,7 +422,7 @@ async def test_a_bulk_change_without_a_terminal_requires_yes(installation: Insta
         done = await run(*words)
         assert (done.exit_code, "1 event would be" in done.output, "Add --yes" in done.output) == (2, True, True)
     assert (await run("erase-customer", "pack", "77")).exit_code == 2
-    assert (await installation.house.story(installation.dead))["state"] == "dead"
+    assert (await installation.house.stored_event(installation.dead))["state"] == "dead"
 
 
 async def test_workers_exits_with_1_if_no_worker_is_alive(run: Run) -> None:
