@@ -61,7 +61,7 @@ async def sources(config: Config) -> AsyncIterator[dict[str, Source]]:
 def test_every_source_of_the_page_loads_and_is_warned_of_only_where_the_page_says_why(config: Config) -> None:
     warned = {warning.split(":")[0].split(".")[1] for warning in config.warnings}
     assert warned == {"erp-inside", "shopify-customers-update", "github", "gitlab", "trello"}
-    assert all("names no id" in text or "scheme: none" in text or "sha1" in text for text in config.warnings)
+    assert all("has no id" in text or "scheme: none" in text or "sha1" in text for text in config.warnings)
 
 
 def test_every_preset_and_platform_is_on_the_page(config: Config) -> None:

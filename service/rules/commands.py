@@ -1,4 +1,4 @@
-"""`waybill rules`: what needs no installation: check rule files, print their schema. The console adds the rest."""
+"""`waybill rules`: the commands that need no store: check rule files, print their schema."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from service.actions import load_actions
 from service.config.loading import load_config
 from service.errors import ConfigError
 from service.rules.json_schema import write_schema
-from service.rules.rule_files import RuleFile, check_sources, find_rule_files, is_example, read_rule_files
+from service.rules.rule_files import RuleFile, check_sources, find_rule_files, is_rule_test_file, read_rule_files
 from service.settings import load_settings
 
 EXIT_INVALID = 2
@@ -22,20 +22,21 @@ FILES = click.argument("files", nargs=-1, type=FILE)
 
 @click.group()
 def rules() -> None:
-    """Check, try, publish and show the rules."""
+    """Check, test, publish and show the rules."""
 
 
 @rules.command()
 @FILES
 def check(files: tuple[Path, ...]) -> None:
-    """Check FILES, or those that waybill.yaml names, without touching the store."""
+    """Check FILES, or the rule files of waybill.yaml, without access to the store."""
     mistakes = 0
     for path in files:
-        mistakes += 0 if is_example(path) else _check_alone(path)
+        mistakes += 0 if is_rule_test_file(path) else _check_alone(path)
     if mistakes:
         sys.exit(EXIT_INVALID)
     for file in read_files(files):
-        click.echo(f"{file.path}: {len(file.rules)} rules, no mistake found")
+        count = len(file.rules)
+        click.echo(f"{file.path}: {count} {'rule' if count == 1 else 'rules'}, no mistake found")
 
 
 @rules.command()
@@ -45,7 +46,7 @@ def schema() -> None:
 
 
 def _check_alone(path: Path) -> int:
-    """Check one file by itself, so that the mistakes of several are told at once."""
+    """Check one file separately, so that the mistakes of several files are reported together."""
     try:
         read_rule_files([path], load_actions())
     except ConfigError as error:
@@ -55,14 +56,14 @@ def _check_alone(path: Path) -> int:
 
 
 def read_files(files: Sequence[Path]) -> tuple[RuleFile, ...]:
-    """Read the given files; without any, those of waybill.yaml, whose sources are known then.
+    """Read the given files. Without files, read those of waybill.yaml and check the names of their sources.
 
     Raises:
-        ConfigError: any mistake in them.
+        ConfigError: there is a mistake in a file.
     """
     if files:
-        return read_rule_files([path for path in files if not is_example(path)], load_actions())
+        return read_rule_files([path for path in files if not is_rule_test_file(path)], load_actions())
     config = load_config(Path(load_settings(os.environ).config), os.environ)
-    read = read_rule_files(find_rule_files(config.rules, config.path.parent), load_actions())
-    check_sources(read, config.sources)
-    return read
+    rule_files = read_rule_files(find_rule_files(config.rules, config.path.parent), load_actions())
+    check_sources(rule_files, config.sources)
+    return rule_files

@@ -1,6 +1,6 @@
-"""The recorded decision on an event, told to a person as a tree: every rule, what settled it, what came of it. Pure.
+"""Explanation of a stored decision as text: every rule, its evidence and its effects. Pure.
 
-What each comparison asked stands in the rulebook's version that the decision names; what it saw, in the decision.
+The rulebook version of the decision contains the conditions; the decision contains the actual values.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,14 +21,14 @@ _RESULTS = {"matched": "+", "unmatched": "-", "unknown": "?", "error": "!"}
 
 
 def explain(shown: Mapping[str, Any], document: Document | None) -> Iterator[str]:
-    """Tell what the store has of an event; `document` is the rulebook's version of its decision, if it is kept."""
+    """Yield the lines that explain an event. `document` is the rulebook of its decision, if it is still stored."""
     lines = cast("Sequence[dict[str, Any]]", shown["history"])
     received = _first(lines, "received") or shown.get("received")
     yield f"event {shown['id']}: {shown['state']}" + _end(shown)
     if received is not None:
         yield f"  {received['type']} ({received['change']}) from {received['source']} about {received['record']}"
     if shown.get("next_attempt_at"):
-        reason = f"put off for {shown['waiting_for']}" if shown.get("waiting_for") else "put off"
+        reason = f"deferred for {shown['waiting_for']}" if shown.get("waiting_for") else "deferred"
         yield f"  {reason}, next attempt not before {shown['next_attempt_at']}"
     decided = _first(lines, "decided")
     if decided is None:
@@ -41,8 +41,8 @@ def explain(shown: Mapping[str, Any], document: Document | None) -> Iterator[str
 
 
 def _format_decision(decided: Mapping[str, Any], document: Document | None, ledger: str) -> Iterator[str]:
-    state = "a record that is gone" if decided["gone"] else f"state {decided['digest'][:12]}"
-    yield f"decided {_moment(decided['at_ms'])} on {state} by rulebook {decided['rulebook']}"
+    state = "a deleted record" if decided["gone"] else f"state {decided['digest'][:12]}"
+    yield f"decided {_format_timestamp(decided['at_ms'])} on {state} by rulebook {decided['rulebook']}"
     rules = {rule.id: rule for rule in document.rules} if document else {}
     effects = cast("Sequence[dict[str, Any]]", decided["effects"])
     for verdict in cast("Sequence[dict[str, Any]]", decided["verdicts"]):
@@ -50,10 +50,10 @@ def _format_decision(decided: Mapping[str, Any], document: Document | None, ledg
         yield f"{_RESULTS.get(verdict['result'], ' ')} {verdict['rule_id']} {verdict['result']}{reason}"
         for item in _items(verdict):
             yield f"    {_format_item(item, rules.get(verdict['rule_id']))}"
-        for place, effect in enumerate(effects):
+        for index, effect in enumerate(effects):
             if effect["rule_id"] == verdict["rule_id"]:
                 effect_text = format_effect(effect["action_id"], effect["action_type"], effect["inputs"])
-                yield f"    {LEDGER_STATES.get(ledger[place : place + 1], 'planned')}: {effect_text}"
+                yield f"    {LEDGER_STATES.get(ledger[index : index + 1], 'planned')}: {effect_text}"
 
 
 def _items(verdict: Mapping[str, Any]) -> Sequence[EvidenceItem]:
@@ -66,9 +66,9 @@ def _items(verdict: Mapping[str, Any]) -> Sequence[EvidenceItem]:
 def _format_item(item: EvidenceItem, rule: Rule | None) -> str:
     at = f" at element {', '.join(map(str, item.elements))}" if item.elements else ""
     condition = _condition(item, rule)
-    asked = _asked(condition) if condition is not None else item.path or ROOT
-    against = f", against {item.against!r}" if item.against is not None else ""
-    return f"{MARKS[item.result]} {asked}{at}: saw {item.actual!r}{against}"
+    text = _format_condition(condition) if condition is not None else item.path or ROOT
+    against = f", compared with {item.against!r}" if item.against is not None else ""
+    return f"{MARKS[item.result]} {text}{at}: actual {item.actual!r}{against}"
 
 
 def _condition(item: EvidenceItem, rule: Rule | None) -> Condition | None:
@@ -79,7 +79,7 @@ def _condition(item: EvidenceItem, rule: Rule | None) -> Condition | None:
         return None
 
 
-def _asked(condition: Condition) -> str:
+def _format_condition(condition: Condition) -> str:
     for word in ("any_of", "all_of", "none_of", "count"):
         named = getattr(condition, word)
         if named is not UNSET:
@@ -92,7 +92,7 @@ def _format_attempt(line: Mapping[str, Any]) -> str:
     error = f": {line['error_kind']} {line.get('error') or ''}".rstrip() if line.get("error_kind") else ""
     name = f"{line['rule_id']}.{line['action_id']} " if line["entry"] == "effect" else ""
     answer = f" {msgspec.json.encode(line['answer']).decode()}" if line.get("answer") else ""
-    return f"attempt {line['attempt']}, {_moment(line['at_ms'])}: {name}{line['outcome']}{error}{answer}"
+    return f"attempt {line['attempt']}, {_format_timestamp(line['at_ms'])}: {name}{line['outcome']}{error}{answer}"
 
 
 def _first(lines: Sequence[dict[str, Any]], entry: str) -> dict[str, Any] | None:
@@ -103,5 +103,5 @@ def _end(shown: Mapping[str, Any]) -> str:
     return "".join(f", {shown[name]}" for name in ("outcome", "error_kind") if shown.get(name))
 
 
-def _moment(at_ms: int) -> str:
+def _format_timestamp(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")

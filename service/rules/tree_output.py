@@ -1,4 +1,4 @@
-"""Writes explanations for people: the nodes of a rule as a tree with what each saw, and effects in one line. Pure."""
+"""Formatting of traces: the nodes of a rule as a tree with the actual values, and effects in one line. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,30 +13,30 @@ MARKS = {True: "+", False: "-", None: "?"}
 
 
 def format_steps(steps: Sequence[Step]) -> Iterator[str]:
-    """Write the nodes of one rule, parents first; `+` true, `-` false, `?` unknown."""
+    """Format the nodes of one rule, parents first; `+` is true, `-` is false, `?` is unknown."""
     for step in sorted(steps, key=_order):
         yield "  " * (_depth(step) - 1) + format_step(step)
 
 
 def format_step(step: Step) -> str:
-    """Write one node: `- status eq 'expected' (saw 'received')`."""
+    """Format one node: `- status eq 'expected' (actual 'received')`."""
     at = f"[{step.elements[-1]}] " if step.elements else ""
     line = f"{MARKS[step.result]} {at}{step.field + ' ' if step.field else ''}{step.node}"
     if step.expected is not UNSET:
         line += f" {step.expected!r}"
     if step.actual is not UNSET:
-        line += f" (saw {step.actual!r})"
+        line += f" (actual {step.actual!r})"
     return line + (f": {step.reason}" if step.reason else "")
 
 
 def format_effect(action: str, do: str, inputs: Mapping[str, Any]) -> str:
-    """Write one effect in a line."""
+    """Format one effect in a line."""
     values = msgspec.json.encode(inputs).decode()
     return f"{do} ({action}) {values[:EFFECT_CHARS_MAX]}{'…' if len(values) > EFFECT_CHARS_MAX else ''}"
 
 
 def _order(step: Step) -> tuple[Any, ...]:
-    """Parents before children, and what belongs to one element of a list together."""
+    """Sort key: parents before children, and the nodes of one list element together."""
     parts: list[tuple[int, str]] = []
     elements = list(step.elements)
     for part in _parts(step.path):

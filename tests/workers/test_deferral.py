@@ -81,7 +81,7 @@ async def test_what_waits_tells_why_and_until_when_and_what_has_ended_no_more(
     assert seen.next_attempt_at is not None
     assert datetime.fromisoformat(seen.next_attempt_at).tzinfo is not None
     told = list(explain(shown | {"next_attempt_at": seen.next_attempt_at}, None))
-    assert f"  put off for {reason}, next attempt not before {seen.next_attempt_at}" in told
+    assert f"  deferred for {reason}, next attempt not before {seen.next_attempt_at}" in told
     await working
     after = await view(house, event_id)
     assert (after.state, after.waiting_for, after.next_attempt_at) == ("ended", None, None)

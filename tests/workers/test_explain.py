@@ -55,10 +55,10 @@ async def test_a_decision_is_told_as_a_tree_with_what_each_comparison_saw(house:
     assert told[1] == "  purchase_order.updated (updated) from shop about pack:purchase_order:po-1"
     assert told[2].endswith(f"by rulebook {version}")
     tree = "\n".join(told[3:])
-    assert "- first unmatched\n    - status eq nowhere: saw 'received'" in tree
-    assert "+ second matched\n    + quantity_received lt quantity_ordered at element 0: saw " in tree
+    assert "- first unmatched\n    - status eq nowhere: actual 'received'" in tree
+    assert "+ second matched\n    + quantity_received lt quantity_ordered at element 0: actual " in tree
     assert '    done: http (claim) {"method":"POST"' in tree
-    assert "? third unknown: raw.nothing is missing, at when\n    ? raw.nothing eq 1: saw '(missing)'" in tree
+    assert "? third unknown: raw.nothing is missing, at when\n    ? raw.nothing eq 1: actual '(missing)'" in tree
     assert "\n+ fourth matched\n" in tree
     assert 'second.claim ok {"http_status":200' in tree
 
@@ -69,7 +69,7 @@ async def test_without_its_rulebook_or_its_decision_an_event_is_still_told(house
     told = list(explain(await house.story(event_id), None))
     assert told == [f"event {event_id}: queued", "  not decided"]
     await house.work()
-    assert any("all[1]: saw 'received'" in line for line in explain(await house.story(event_id), None))
+    assert any("all[1]: actual 'received'" in line for line in explain(await house.story(event_id), None))
 
 
 @pytest.mark.parametrize(

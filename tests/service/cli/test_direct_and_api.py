@@ -407,7 +407,7 @@ async def test_an_explanation_tells_what_an_event_waits_for_also_as_json(install
         (told,) = rows(await run("explain", installation.waiting, "--json", **way))
         assert (told["waiting_for"], told["next_attempt_at"]) == ("account_throttled", "2027-01-15T08:00:00.000Z")
         plain = (await run("explain", installation.waiting, **way)).stdout
-        assert "put off for account_throttled, next attempt not before 2027-01-15T08:00:00.000Z" in plain
+        assert "deferred for account_throttled, next attempt not before 2027-01-15T08:00:00.000Z" in plain
         assert "customer.updated (updated) from pack-orders about pack:customer:77" in plain
 
 

@@ -15,9 +15,9 @@ RULE = """
 def test_a_dry_run_is_a_tree_with_the_values_seen_and_the_effects_as_rendered() -> None:
     told = list(format_dry_run(dry_run_subject(book(RULE), subject())))
     assert told[0].startswith("pack:purchase_order:po_1, by rulebook ")
-    assert told[1:3] == ["short: matched", "  + lines any_of (saw '(2 elements)')"]
-    assert "[0] quantity_received lt 5 (saw 5)" in told[3]
-    assert "+ [1] quantity_received lt 10 (saw 7)" in told[4]
+    assert told[1:3] == ["short: matched", "  + lines any_of (actual '(2 elements)')"]
+    assert "[0] quantity_received lt 5 (actual 5)" in told[3]
+    assert "+ [1] quantity_received lt 10 (actual 7)" in told[4]
     assert told[5] == """  would log (warn) {"level":"info","message":"PO-1 misses 3"}"""
 
 

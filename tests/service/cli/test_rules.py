@@ -11,7 +11,7 @@ from service.actions import load_actions
 from service.cli.rules import rules
 from service.errors import ConfigError, StoreUnavailable
 from service.rules import Rulebook, document_version, parse_document, write_document
-from service.rules.publishing import PUBLISH_TRIES_MAX, publish_file_rules
+from service.rules.publishing import PUBLISH_ATTEMPTS_MAX, publish_file_rules
 from service.settings import Settings
 from service.store import Store
 from service.store.rulebook import RulebookStore
@@ -118,14 +118,14 @@ async def test_rules_of_the_api_stay_when_files_are_applied(store: Store) -> Non
     assert ([rule.id for rule in parsed.file_rules], [rule.id for rule in parsed.api_rules]) == (["three"], ["two"])
     assert Rulebook.load(current[1], load_actions()).version == current[0] == published.version
     with pytest.raises(
-        ConfigError, match=r"rule two: stands in a file, and was made in the admin API too. Fix: delete"
+        ConfigError, match=r"rule two: exists in a file and in the admin API. Fix: delete"
     ):
         await publish_file_rules([store.rulebook], rules_of(TWO), load_actions(), "ops", "")
 
 
 async def test_a_version_in_force_that_cannot_be_read_is_not_written_over(store: Store) -> None:
     assert await store.rulebook.publish("v9", b'{"format": 9}', "future", "", None)
-    with pytest.raises(ConfigError, match="rulebook in force: 9 is not known here"):
+    with pytest.raises(ConfigError, match="active rulebook: format 9 is not supported"):
         await publish_file_rules([store.rulebook], rules_of(ONE), load_actions(), "ops", "")
 
 
@@ -142,7 +142,9 @@ class BusyShelf(RulebookStore):
         return await super().publish(version, document, author, note, expected)
 
 
-@pytest.mark.parametrize(("others", "succeeds"), [(1, True), (PUBLISH_TRIES_MAX - 1, True), (PUBLISH_TRIES_MAX, False)])
+@pytest.mark.parametrize(
+    ("others", "succeeds"), [(1, True), (PUBLISH_ATTEMPTS_MAX - 1, True), (PUBLISH_ATTEMPTS_MAX, False)]
+)
 async def test_somebody_elses_rules_published_meanwhile_are_kept(store: Store, others: int, succeeds: bool) -> None:  # noqa: FBT001
     shelf = BusyShelf(store.client, store.keys, store.settings)
     shelf.others = others
