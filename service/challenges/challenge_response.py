@@ -95,9 +95,7 @@ def build_responder(
     if proof is None:
         return ChallengeResponder(response_format, response_format.name or own_name)
     if proof.name and response_format.reply_as == "text":
-        raise ConfigError(
-            f"{at}.proof.name", "is not allowed in a text response", "write as: json, or remove the name"
-        )
+        raise ConfigError(f"{at}.proof.name", "is not allowed in a text response", "write as: json, or remove the name")
     return ChallengeResponder(
         response_format, response_format.name or own_name, proof.secret.resolve(environ, f"{at}.proof.secret").encode()
     )

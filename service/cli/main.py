@@ -31,7 +31,7 @@ SUMMARIES = {
     "platforms": "Ask the configured platforms for what they hold, or change it.",
     "polls": "Tell how the polls stand; the counts are those of the pass under way.",
     "quarantine": "Look at refused deliveries, and take the good ones in after a mistake is mended.",
-    "rules": "Check, try, publish and show the rules.",
+    "rules": "Check, test, publish and show the rules.",
     "sandbox": "Answer like the four platforms, from examples, with faults on demand.",
     "send": "Sign and post deliveries as the sender of SOURCE would; print each answer.",
     "serve": "Take in webhooks on WAYBILL_PORT, answer health and the admin API on WAYBILL_ADMIN_PORT.",

@@ -128,9 +128,7 @@ def _identity_warnings(at: str, source: SourceConfig, scheme: SchemeConfig) -> I
     if isinstance(envelope, CloudEventsEnvelope):
         yield f"{at}.envelope: ce-id is not signed, so events in binary mode with equal data count as one"
     if isinstance(envelope, StandardWebhooksEnvelope) or (isinstance(envelope, CustomEnvelope) and not envelope.id):
-        effect = (
-            "a redelivery with a new signature is a new event" if covered > {"body"} else "equal bodies are one event"
-        )
+        effect = "a re-signed redelivery counts as a new event" if covered > {"body"} else "equal bodies count as one"
         yield f"{at}.envelope: has no id, so {effect}; add the pointer to the id, or identical_bodies"
 
 

@@ -46,16 +46,16 @@ def decode_config(data: JsonValue, expected: ExpectedType, at: str) -> Any:  # n
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Format a fix: the closest known word, if there is one, and the list of known words."""
-    words, small = sorted(known), word.lower()
-    by_small = {each.lower(): each for each in words}
-    if SUGGESTIONS.get(small) in words:
-        near = [SUGGESTIONS[small]]
+    """Format a fix: the closest known word, if there is one, and the list of known names."""
+    names, lower = sorted(known), word.lower()
+    by_lower = {each.lower(): each for each in names}
+    if SUGGESTIONS.get(lower) in names:
+        near = [SUGGESTIONS[lower]]
     else:
-        near = [by_small[each] for each in difflib.get_close_matches(small, by_small, 1)]
-    near = near or [each for each in words if len(small) > 2 and (each.startswith(small) or small.startswith(each))]
+        near = [by_lower[each] for each in difflib.get_close_matches(lower, by_lower, 1)]
+    near = near or [each for each in names if len(lower) > 2 and (each.startswith(lower) or lower.startswith(each))]
     suggestion = f"did you mean {near[0]}? " if near else ""
-    return suggestion + (f"valid: {', '.join(words)}" if words else "remove it")
+    return suggestion + (f"valid: {', '.join(names)}" if names else "remove it")
 
 
 def unknown_key(at: str, key: str, known: Iterable[str]) -> ConfigError:
@@ -126,7 +126,7 @@ def _missing_fix(expected: ExpectedType, data: JsonValue, name: str) -> str:
 
 
 def _fix(expected: ExpectedType, data: JsonValue) -> str:
-    for member in _members(expected, keep_meta=True):
+    for member in _members(expected, with_meta=True):
         for meta in getattr(member, "__metadata__", ()):
             if isinstance(meta, Meta) and meta.description:
                 return f"write {meta.description}"
@@ -138,12 +138,12 @@ def _fix(expected: ExpectedType, data: JsonValue) -> str:
     return "write a value of the expected type"
 
 
-def _members(expected: ExpectedType, *, keep_meta: bool = False) -> list[Any]:
+def _members(expected: ExpectedType, *, with_meta: bool = False) -> list[Any]:
     """Return the members of a union, or a list of the one type."""
     if get_origin(expected) is Annotated:
-        return [expected] if keep_meta else _members(get_args(expected)[0])
+        return [expected] if with_meta else _members(get_args(expected)[0])
     if get_origin(expected) in {Union, types.UnionType}:
-        return [inner for member in get_args(expected) for inner in _members(member, keep_meta=keep_meta)]
+        return [inner for member in get_args(expected) for inner in _members(member, with_meta=with_meta)]
     return [expected]
 
 

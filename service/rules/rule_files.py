@@ -32,14 +32,14 @@ def read_rule_files(paths: Sequence[Path], actions: Sequence[type[Action]]) -> t
     """
     files = tuple(RuleFile(path, _read(path)) for path in paths)
     names = actions_by_name(actions)
-    seen: dict[str, str] = {}
+    known: dict[str, str] = {}
     for file in files:
         for index, rule in enumerate(file.rules):
             at = f"{file.path}: rules[{index}]"
-            if rule.id in seen:
-                reason = f"the rule id {rule.id} is also used in {seen[rule.id]}"
+            if rule.id in known:
+                reason = f"the rule id {rule.id} is also used in {known[rule.id]}"
                 raise ConfigError(f"{at}.id", reason, "give each rule its own id")
-            seen[rule.id] = at
+            known[rule.id] = at
             compile_rule(rule, names, at)
     return files
 

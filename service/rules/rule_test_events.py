@@ -62,14 +62,16 @@ def event_of_delivery(fact: Fact, event: RuleTestEvent, record: Record, kind: st
     Raises:
         ConfigError: the delivery is about another record.
     """
-    about = fact.record or RecordRef("", "", "")
-    if about.kind in RECORDS and about.kind != kind:
+    subject = fact.record or RecordRef("", "", "")
+    if subject.kind in RECORDS and subject.kind != kind:
         fix = "use a record and a delivery of the same kind"
-        raise ConfigError(f"{at}.source", f"the delivery is about a {about.kind}, the test about a {kind}", fix)
-    if about.kind == kind and about.id != record.id:
+        raise ConfigError(f"{at}.source", f"the delivery is about a {subject.kind}, the test about a {kind}", fix)
+    if subject.kind == kind and subject.id != record.id:
         fix = "use the record and the delivery of the same event"
-        raise ConfigError(f"{at}.source", f"the delivery is about {about.id[:64]!r}, the record is {record.id!r}", fix)
-    platform = event.platform or about.platform
+        raise ConfigError(
+            f"{at}.source", f"the delivery is about {subject.id[:64]!r}, the record is {record.id!r}", fix
+        )
+    platform = event.platform or subject.platform
     return structs.replace(
         event, type=fact.type, change=fact.change, occurred_at=fact.occurred_at, platform=platform, delivery=None
     )

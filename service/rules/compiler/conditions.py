@@ -79,7 +79,7 @@ class NodePath(Struct, frozen=True):
         """The path for a ConfigError."""
         return f"{self.prefix}.{self.path}"
 
-    def inner(self, word: str) -> "NodePath":
+    def inner(self, step: str) -> "NodePath":
         """Return the position of a child node.
 
         Raises:
@@ -87,7 +87,7 @@ class NodePath(Struct, frozen=True):
         """
         if self.depth >= CONDITION_DEPTH_MAX:
             raise ConfigError(self.at, f"conditions are nested deeper than {CONDITION_DEPTH_MAX}", "nest less deeply")
-        return NodePath(self.prefix, f"{self.path}.{word}", self.limit, self.depth + 1)
+        return NodePath(self.prefix, f"{self.path}.{step}", self.limit, self.depth + 1)
 
 
 def parse_node_kind(node: Condition, at: str) -> str:

@@ -196,13 +196,13 @@ def test_configured_kinds_and_types_override_the_event_type() -> None:
 def test_standard_webhook_is_parsed() -> None:
     fact = Fact("customer.updated", None, "updated", RecordRef("erp", "customer", "c1"), WEBHOOK["timestamp"])  # pyright: ignore[reportArgumentType] - a text
     assert read(WEBHOOK, config=StandardWebhooksEnvelope()).facts == (fact,)
-    odd: list[tuple[object, tuple[int, str]]] = [
+    invalid: list[tuple[object, tuple[int, str]]] = [
         (b"", (400, "malformed_payload")),
         ([], (422, "unrecognized_event")),
         ({"type": "customer.updated", "data": {}}, (422, "unrecognized_event")),
         ({"data": {"id": "c1"}}, (422, "unrecognized_event")),
     ]
-    for body, expected in odd:
+    for body, expected in invalid:
         assert rejection(body, config=StandardWebhooksEnvelope()) == expected
 
 

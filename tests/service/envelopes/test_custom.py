@@ -103,9 +103,9 @@ def test_duplicate_key_outside_the_pointer_paths_is_accepted() -> None:
 
 
 def test_keys_with_quotes_and_escapes_are_not_duplicates() -> None:
-    odd = {'a"b': 1, "a\\": '"', '\\"': {'"': '"'}, "é": "\\", "": ['"', "\\"]}
-    assert read(BODY | odd) == (FACT,)
-    assert read(json.dumps(BODY | odd, ensure_ascii=False, indent=2).encode()) == (FACT,)
+    invalid = {'a"b': 1, "a\\": '"', '\\"': {'"': '"'}, "é": "\\", "": ['"', "\\"]}
+    assert read(BODY | invalid) == (FACT,)
+    assert read(json.dumps(BODY | invalid, ensure_ascii=False, indent=2).encode()) == (FACT,)
 
 
 @pytest.mark.parametrize("body", [[], {}, 1, "text", None, True, [BODY], {"event": BODY}])
@@ -152,9 +152,9 @@ def test_ignored_type_requires_neither_id_nor_record() -> None:
     assert read({"type": "other"}, envelope_with(unmapped="ignored")) == (Fact("other"),)
 
 
-@pytest.mark.parametrize("odd", [None, "", 1.5, True, {}, [], "a\nb", "x" * 10_000])
-def test_ignored_type_accepts_any_id(odd: object) -> None:
-    assert read({"type": "ping", "id": odd}) == (Fact("ping"),)
+@pytest.mark.parametrize("invalid", [None, "", 1.5, True, {}, [], "a\nb", "x" * 10_000])
+def test_ignored_type_accepts_any_id(invalid: object) -> None:
+    assert read({"type": "ping", "id": invalid}) == (Fact("ping"),)
 
 
 def test_unmapped_type_is_changed_by_default() -> None:

@@ -67,8 +67,8 @@ class CompiledTree(Struct, frozen=True):
     run: Any
     previous_fields: dict[str, Field]
 
-    def truth(self, about: Subject, now: datetime = NOW, trace: Trace | None = None) -> Truth:
-        scope = Scope.of(about, now)
+    def truth(self, evaluated: Subject, now: datetime = NOW, trace: Trace | None = None) -> Truth:
+        scope = Scope.of(evaluated, now)
         return self.run(scope, scope, trace)
 
 
@@ -78,12 +78,12 @@ def compile_tree(tree: Mapping[str, Any], record: type[PurchaseOrder | Customer]
     return CompiledTree(test.run, fields.previous_fields)
 
 
-def truth(tree: Mapping[str, Any], about: Subject | None = None, now: datetime = NOW) -> Truth:
+def truth(tree: Mapping[str, Any], evaluated: Subject | None = None, now: datetime = NOW) -> Truth:
     """Evaluate one condition with and without a trace, and check that both results are equal."""
-    about = about or subject()
-    compiled = compile_tree(tree, type(about.record))
-    result = compiled.truth(about, now)
-    assert compiled.truth(about, now, Trace()) is result
+    evaluated = evaluated or subject()
+    compiled = compile_tree(tree, type(evaluated.record))
+    result = compiled.truth(evaluated, now)
+    assert compiled.truth(evaluated, now, Trace()) is result
     return result
 
 

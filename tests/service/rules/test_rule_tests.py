@@ -50,7 +50,7 @@ def run(tmp_path: Path) -> Run:
     config = tmp_path / "waybill.yaml"
     config.write_text(CONFIG)
     environ = {"WAYBILL_CONFIG": str(config), "TOKEN": "t" * 32}
-    return lambda *words: CliRunner(env=environ).invoke(rules, ["test", *(str(word) for word in words)])
+    return lambda *arguments: CliRunner(env=environ).invoke(rules, ["test", *map(str, arguments)])
 
 
 def run_rule_test(run: Run, folder: Path, rule: str, example: str) -> Result:
@@ -109,7 +109,7 @@ def test_customer_response_is_parsed_from_file_and_inline(
 
 
 @pytest.mark.parametrize(
-    ("words", "mistake"),
+    ("fields", "mistake"),
     [
         (
             "platform: pack_cluod, raw: {id: a}",
@@ -129,9 +129,9 @@ def test_customer_response_is_parsed_from_file_and_inline(
         ("raw: {id: a}", r"\[0\]\.record: is missing"),
     ],
 )
-def test_invalid_response_is_an_error_with_path(run: Run, tmp_path: Path, words: str, mistake: str) -> None:
+def test_invalid_response_is_an_error_with_path(run: Run, tmp_path: Path, fields: str, mistake: str) -> None:
     rule = "- {id: one, type: purchase_order, actions: [{id: a, do: log, message: hi}]}"
-    example = f"- {{name: bad, type: purchase_order, {words}, expect: {{}}}}"
+    example = f"- {{name: bad, type: purchase_order, {fields}, expect: {{}}}}"
     error = run_rule_test(run, tmp_path, rule, example).exception
     assert isinstance(error, ConfigError)
     with pytest.raises(ConfigError, match=mistake):
@@ -203,7 +203,7 @@ def test_invalid_delivery_is_an_error_with_path(run: Run, tmp_path: Path, event:
 
 
 @pytest.mark.parametrize(
-    ("words", "mistake"),
+    ("fields", "mistake"),
     [
         ("expect: {}, record: {id: a}, evnet: {}", r"\[0\]\.evnet: unknown key. Fix: did you mean event\?"),
         ("expect: {match: [a]}, record: {id: a}", r"\[0\]\.expect\.match: unknown key. Fix: did you mean matches\?"),
@@ -219,8 +219,8 @@ def test_invalid_delivery_is_an_error_with_path(run: Run, tmp_path: Path, event:
         ("expect: {}, record: {id: a}, event: {change: update}", r"event\.change: .* did you mean updated\?"),
     ],
 )  # fmt: skip
-def test_error_in_rule_test_has_path_and_fix(run: Run, tmp_path: Path, words: str, mistake: str) -> None:
-    error = run_rule_test(run, tmp_path, "[]", f"- {{name: bad, type: purchase_order, {words}}}").exception
+def test_error_in_rule_test_has_path_and_fix(run: Run, tmp_path: Path, fields: str, mistake: str) -> None:
+    error = run_rule_test(run, tmp_path, "[]", f"- {{name: bad, type: purchase_order, {fields}}}").exception
     assert isinstance(error, ConfigError)
     with pytest.raises(ConfigError, match=mistake):
         raise error

@@ -53,8 +53,8 @@ def results(evaluation: Evaluation) -> dict[str, str]:
     return {verdict.rule_id: verdict.result for verdict in evaluation.verdicts}
 
 
-def evaluate(text: str, about: Subject | None = None) -> Evaluation:
-    return book(text).evaluate(about or subject(), NOW)
+def evaluate(text: str, evaluated: Subject | None = None) -> Evaluation:
+    return book(text).evaluate(evaluated or subject(), NOW)
 
 
 def test_documented_rule_matches_and_renders_its_actions() -> None:
@@ -75,7 +75,7 @@ def test_documented_rule_matches_and_renders_its_actions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "previous", "result"),
+    ("fields", "previous", "result"),
     [
         ({"status": "open"}, {"status": "new"}, "unmatched"),
         ({"lines": (line(20, 20),)}, {"status": "open"}, "unmatched"),
@@ -85,8 +85,8 @@ def test_documented_rule_matches_and_renders_its_actions() -> None:
         ({"lines": (line(20, 1, "10"), line(1, 1, "9", "USD"))}, {"status": "open"}, "unknown"),
     ],
 )
-def test_documented_rule_does_not_match_other_receipts(words: Any, previous: Any, result: str) -> None:
-    evaluation = book(SHORT_RECEIPT).evaluate(subject(order(**words), previous=previous), NOW)
+def test_documented_rule_does_not_match_other_receipts(fields: Any, previous: Any, result: str) -> None:
+    evaluation = book(SHORT_RECEIPT).evaluate(subject(order(**fields), previous=previous), NOW)
     assert results(evaluation) == {"short-receipt": result}
     assert evaluation.effects == ()
 
@@ -94,8 +94,8 @@ def test_documented_rule_does_not_match_other_receipts(words: Any, previous: Any
 def test_unknown_result_contains_the_field_but_not_its_value() -> None:
     assert evaluate(SHORT_RECEIPT).verdicts[0].reason == "previous.status is missing, at when.all[3]"
     rule = "- {id: r, type: customer, when: {field: vat_number, op: eq, ref: raw.vat}}"
-    about = subject(customer(vat_number="BE1"), raw={"vat": 7})
-    assert evaluate(rule, about).verdicts[0].reason == "vat_number cannot be compared with raw.vat, at when"
+    evaluated = subject(customer(vat_number="BE1"), raw={"vat": 7})
+    assert evaluate(rule, evaluated).verdicts[0].reason == "vat_number cannot be compared with raw.vat, at when"
 
 
 MISSED = "raw.missed is missing, at when.all[1]"
@@ -165,7 +165,7 @@ INDEXED = """
 
 
 @pytest.mark.parametrize(
-    ("about", "rules"),
+    ("evaluated", "rules"),
     [
         (subject(), {"all", "pack"}),
         (subject(change="created"), {"all", "created", "pack"}),
@@ -174,8 +174,8 @@ INDEXED = """
         (subject(customer()), {"people"}),
     ],
 )
-def test_only_rules_for_the_kind_change_and_source_are_evaluated(about: Subject, rules: set[str]) -> None:
-    evaluation = evaluate(INDEXED, about)
+def test_only_rules_for_the_kind_change_and_source_are_evaluated(evaluated: Subject, rules: set[str]) -> None:
+    evaluation = evaluate(INDEXED, evaluated)
     assert set(results(evaluation)) == rules
     assert evaluation.rules_evaluated == len(rules)
 
@@ -198,19 +198,19 @@ def test_rules_of_other_sources_are_not_evaluated() -> None:
     ],
 )  # fmt: skip
 def test_action_that_cannot_be_rendered_is_an_error_of_its_rule_only(actions: str, reason: str) -> None:
-    about = subject(order(reference="a\nb"), raw={"huge": "x" * 70_000, "part": "x" * 60_000})
+    evaluated = subject(order(reference="a\nb"), raw={"huge": "x" * 70_000, "part": "x" * 60_000})
     rules = f"""
 - {{id: bad, type: purchase_order, stop: true, actions: [{{id: first, do: log, message: m}}, {actions}]}}
 - {{id: good, type: purchase_order, actions: [{{id: a, do: log, message: m}}]}}
 """
-    evaluation = evaluate(rules, about)
+    evaluation = evaluate(rules, evaluated)
     assert results(evaluation) == {"bad": "error", "good": "matched"}
     assert str(evaluation.verdicts[0].reason).startswith(reason)
     assert [effect.rule_id for effect in evaluation.effects] == ["good"]
 
 
 @pytest.mark.parametrize(
-    "words",
+    "fields",
     [
         {"lines": "text"},
         {"lines": (None, 5)},
@@ -220,29 +220,31 @@ def test_action_that_cannot_be_rendered_is_an_error_of_its_rule_only(actions: st
         {"created_at": "yesterday"},
     ],
 )
-def test_bad_record_never_raises(words: Any) -> None:
-    about = subject(order(**words), raw=object(), previous={"status": ["moment", "x"], "total": ["money", "x", "y"]})
+def test_bad_record_never_raises(fields: Any) -> None:
+    evaluated = subject(
+        order(**fields), raw=object(), previous={"status": ["moment", "x"], "total": ["money", "x", "y"]}
+    )
     rulebook = book(SHORT_RECEIPT + "- {id: any, type: purchase_order, when: {field: total, op: increased}}")
-    assert set(results(rulebook.evaluate(about, NOW))) == {"short-receipt", "any"}
-    msgspec.msgpack.encode(rulebook.previous_fields(about))
+    assert set(results(rulebook.evaluate(evaluated, NOW))) == {"short-receipt", "any"}
+    msgspec.msgpack.encode(rulebook.previous_fields(evaluated))
 
 
 def test_text_that_cannot_be_encoded_is_an_error_and_is_not_stored() -> None:
     rulebook = book("- {id: r, type: purchase_order, when: {field: raw.x, op: changed}}")
-    about = subject(raw={"x": "\ud800" * 300}, previous={"raw.x": ["number", "5"]})
-    verdict = rulebook.evaluate(about, NOW).verdicts[0]
+    evaluated = subject(raw={"x": "\ud800" * 300}, previous={"raw.x": ["number", "5"]})
+    verdict = rulebook.evaluate(evaluated, NOW).verdicts[0]
     assert (verdict.result, verdict.reason) == ("error", "the condition failed: UnicodeEncodeError")
-    assert rulebook.previous_fields(about) == rulebook.previous_fields(subject(raw={"x": "\ud800"})) == {}
+    assert rulebook.previous_fields(evaluated) == rulebook.previous_fields(subject(raw={"x": "\ud800"})) == {}
 
 
 def test_action_that_raises_is_an_error_of_its_rule() -> None:
-    class Odd(Action, frozen=True, kw_only=True, tag="odd"):
+    class FailingAction(Action, frozen=True, kw_only=True, tag="failing"):
         def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
             template = compile_template("x", "{id}")
             return lambda scope: {template(scope): 1 // 0}
 
-    document = write_document(rules_of("- {id: r, type: purchase_order, actions: [{id: a, do: odd}]}"))
-    evaluation = Rulebook.load(document, [Odd]).evaluate(subject(), NOW)
+    document = write_document(rules_of("- {id: r, type: purchase_order, actions: [{id: a, do: failing}]}"))
+    evaluation = Rulebook.load(document, [FailingAction]).evaluate(subject(), NOW)
     assert evaluation.verdicts == (RuleResult("r", "error", "action a: ZeroDivisionError"),)
 
 
@@ -283,7 +285,7 @@ PERSONAL = """
 
 
 def test_trace_masks_personal_values_and_is_plain_data() -> None:
-    about = subject(
+    evaluated = subject(
         customer(
             last_name="Lee",
             balance=Money(Decimal("1.50"), "EUR"),
@@ -295,7 +297,7 @@ def test_trace_masks_personal_values_and_is_plain_data() -> None:
         previous={"last_name": ["digest", "0"]},
     )
     trace = Trace()
-    evaluation = book(PERSONAL).evaluate(about, NOW, trace)
+    evaluation = book(PERSONAL).evaluate(evaluated, NOW, trace)
     assert results(evaluation) == {"r": "matched"}
     encoded = msgspec.json.encode(trace.steps).decode()
     assert not any(secret in encoded for secret in ("Ann", "Lee", "example"))

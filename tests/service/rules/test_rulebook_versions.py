@@ -39,7 +39,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def run(settings: Settings) -> Run:
     environ = {"WAYBILL_REDIS_URL": settings.redis_url, "USER": "ann"}
-    return lambda *words: CliRunner(env=environ).invoke(rules, [str(word) for word in words])
+    return lambda *arguments: CliRunner(env=environ).invoke(rules, [*map(str, arguments)])
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -65,8 +65,8 @@ def test_versions_can_be_compared_rolled_back_and_exported(run: Run, tmp_path: P
     assert run("rollback", first).stdout == f"{first} in force already, 1 rules\n"
     assert versions(run) == [first, second, first]
     assert run("show", "--version", second).stdout.startswith(f"# version {second}")
-    for words in (["rollback", "none"], ["diff", "none"], ["export", "--version", "none"]):
-        assert f"There is no version {words[-1]}" in run(*words).stderr
+    for arguments in (["rollback", "none"], ["diff", "none"], ["export", "--version", "none"]):
+        assert f"There is no version {arguments[-1]}" in run(*arguments).stderr
     assert rules_of(run("export").stdout) == rules_of(ONE)
     assert run("export", "--to", tmp_path / "out").stdout == f"{tmp_path}/out/files.yaml: 1 rules\n"
     assert run("check", tmp_path / "out" / "files.yaml").exit_code == 0

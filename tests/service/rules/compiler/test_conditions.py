@@ -65,8 +65,8 @@ FULL, LESS, NULL = line(5, 5), line(5, 4), line(5, None)
 )
 @pytest.mark.parametrize("where", [SHORT, {"all": [SHORT]}])
 def test_quantifiers_combine_element_results(lines: Any, any_of: Any, all_of: Any, none_of: Any, where: Any) -> None:
-    about = subject(order(lines=lines))
-    results = [truth({word: "lines", "where": where}, about) for word in ("any_of", "all_of", "none_of")]
+    evaluated = subject(order(lines=lines))
+    results = [truth({word: "lines", "where": where}, evaluated) for word in ("any_of", "all_of", "none_of")]
     assert results == [any_of, all_of, none_of]
 
 
@@ -85,8 +85,8 @@ def test_all_of_an_empty_list_is_true_only_with_min_zero() -> None:
     ],
 )  # fmt: skip
 def test_count_is_known_if_unknown_elements_cannot_change_it(op: str, value: int, expected: Truth) -> None:
-    about = subject(order(lines=(LESS, NULL, FULL)))
-    assert truth({"count": "lines", "where": SHORT, "op": op, "value": value}, about) is expected
+    evaluated = subject(order(lines=(LESS, NULL, FULL)))
+    assert truth({"count": "lines", "where": SHORT, "op": op, "value": value}, evaluated) is expected
 
 
 def test_count_without_condition_counts_all_elements() -> None:
@@ -252,18 +252,18 @@ counts = st.fixed_dictionaries(
 )
 trees = nested(leaves(ROOT_TEXTS, ROOT_NUMBERS, ROOT_AMOUNTS) | lists | counts)
 
-odd = st.sampled_from([UNSET, None, "x", True, 2.5, ()])
-texts = names | odd | st.just(7)
-numbers = st.sampled_from([0, 1, 5, Decimal(5), Decimal("2.5"), Decimal("NaN")]) | odd
-money = st.builds(Money, st.sampled_from([Decimal(1), Decimal("2.5")]), st.sampled_from(["EUR", "USD"])) | odd
+invalid = st.sampled_from([UNSET, None, "x", True, 2.5, ()])
+texts = names | invalid | st.just(7)
+numbers = st.sampled_from([0, 1, 5, Decimal(5), Decimal("2.5"), Decimal("NaN")]) | invalid
+money = st.builds(Money, st.sampled_from([Decimal(1), Decimal("2.5")]), st.sampled_from(["EUR", "USD"])) | invalid
 lines = st.builds(Line, product_code=texts, price=money, quantity_ordered=numbers, quantity_received=numbers)
 records = st.builds(
     PurchaseOrder,
     id=st.just("1"),
     reference=texts,
     status=texts,
-    supplier=st.builds(Supplier, name=texts) | odd,
-    lines=st.lists(lines | st.none(), max_size=4).map(tuple) | odd,
+    supplier=st.builds(Supplier, name=texts) | invalid,
+    lines=st.lists(lines | st.none(), max_size=4).map(tuple) | invalid,
 )
 
 

@@ -42,10 +42,10 @@ def test_text_operators(op: str, value: Any, expected: bool) -> None:  # noqa: F
 @pytest.mark.parametrize(("op", "value", "expected"), NUMBERS)
 @pytest.mark.parametrize("number", [3, Decimal("3.00")])
 def test_number_operators(op: str, value: Any, expected: bool, number: Any) -> None:  # noqa: FBT001
-    about = subject(order(lines=(line(number, 0),)))
-    assert truth({"field": "quantity_ordered", "op": op, "value": value}, about) is expected
+    evaluated = subject(order(lines=(line(number, 0),)))
+    assert truth({"field": "quantity_ordered", "op": op, "value": value}, evaluated) is expected
     element = {"any_of": "lines", "where": {"field": "quantity_ordered", "op": op, "value": value}}
-    assert truth(element, about) is expected
+    assert truth(element, evaluated) is expected
 
 
 @pytest.mark.parametrize("status", [MISSING, NULL, WRONG])
@@ -54,20 +54,20 @@ def test_missing_or_wrong_text_is_unknown(op: str, value: str, status: Any) -> N
     assert truth({"field": "status", "op": op, "value": value}, subject(order(status=status))) is None
 
 
-@pytest.mark.parametrize("odd", [MISSING, NULL, "3", True, 3.0, Decimal("NaN"), Decimal("sNaN")])
+@pytest.mark.parametrize("invalid", [MISSING, NULL, "3", True, 3.0, Decimal("NaN"), Decimal("sNaN")])
 @pytest.mark.parametrize("op", ["eq", "ne", "lt", "le", "gt", "ge"])
-def test_missing_or_wrong_number_is_unknown(op: str, odd: Any) -> None:
+def test_missing_or_wrong_number_is_unknown(op: str, invalid: Any) -> None:
     element = {"any_of": "lines", "where": {"field": "quantity_received", "op": op, "value": 3}}
-    assert truth(element, subject(order(lines=(line(3, odd),)))) is None
+    assert truth(element, subject(order(lines=(line(3, invalid),)))) is None
 
 
 def test_money_is_compared_in_one_currency_only() -> None:
-    about = subject(order(lines=(line(1, 1, "100.01"),)))
-    assert truth({"field": "total", "op": "gt", "value": {"value": "100.00", "currency": "EUR"}}, about) is True
-    assert truth({"field": "total", "op": "gt", "value": {"value": "100.00", "currency": "USD"}}, about) is None
-    assert truth({"field": "total", "op": "eq", "value": {"value": "100.010", "currency": "EUR"}}, about) is True
-    assert truth({"field": "total", "op": "in", "value": [{"value": "1", "currency": "USD"}]}, about) is None
-    assert truth({"field": "total", "op": "in", "value": [{"value": "100.01", "currency": "EUR"}]}, about) is True
+    evaluated = subject(order(lines=(line(1, 1, "100.01"),)))
+    assert truth({"field": "total", "op": "gt", "value": {"value": "100.00", "currency": "EUR"}}, evaluated) is True
+    assert truth({"field": "total", "op": "gt", "value": {"value": "100.00", "currency": "USD"}}, evaluated) is None
+    assert truth({"field": "total", "op": "eq", "value": {"value": "100.010", "currency": "EUR"}}, evaluated) is True
+    assert truth({"field": "total", "op": "in", "value": [{"value": "1", "currency": "USD"}]}, evaluated) is None
+    assert truth({"field": "total", "op": "in", "value": [{"value": "100.01", "currency": "EUR"}]}, evaluated) is True
 
 
 def test_amounts_in_two_currencies_are_not_compared() -> None:
@@ -87,7 +87,7 @@ def test_money_without_a_number_is_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("op", "words", "expected"),
+    ("op", "operand", "expected"),
     [
         ("before", {"value": "2026-02-02T00:00:00Z"}, True),
         ("before", {"value": "2026-02-01T00:00:00Z"}, False),
@@ -103,15 +103,15 @@ def test_money_without_a_number_is_unknown() -> None:
         ("in", {"value": ["2026-02-01T00:00:00Z"]}, True),
     ],
 )
-def test_timestamp_operators(op: str, words: Any, expected: Any) -> None:
-    assert truth({"field": "created_at", "op": op, **words}, now=datetime(2026, 3, 1, tzinfo=UTC)) is expected
+def test_timestamp_operators(op: str, operand: Any, expected: Any) -> None:
+    assert truth({"field": "created_at", "op": op, **operand}, now=datetime(2026, 3, 1, tzinfo=UTC)) is expected
 
 
 def test_within_includes_past_and_future() -> None:
-    about = subject(order(created_at=NOW + timedelta(hours=1)))
-    assert truth({"field": "created_at", "op": "within", "value": "1h"}, about) is True
-    assert truth({"field": "created_at", "op": "within", "value": "59m"}, about) is False
-    assert truth({"field": "created_at", "op": "older_than", "value": "0s"}, about) is False
+    evaluated = subject(order(created_at=NOW + timedelta(hours=1)))
+    assert truth({"field": "created_at", "op": "within", "value": "1h"}, evaluated) is True
+    assert truth({"field": "created_at", "op": "within", "value": "59m"}, evaluated) is False
+    assert truth({"field": "created_at", "op": "older_than", "value": "0s"}, evaluated) is False
 
 
 @pytest.mark.parametrize("timestamp", [MISSING, NULL, NAIVE, "2026-01-01T00:00:00Z"])
@@ -126,8 +126,8 @@ def test_missing_or_naive_timestamp_is_unknown(op: str, timestamp: Any) -> None:
     [(MISSING, "missing"), (NULL, "is_null"), ("open", None)],
 )
 def test_presence_is_never_unknown(value: Any, found: str | None) -> None:
-    about = subject(order(status=value))
-    results = {op: truth({"field": "status", "op": op}, about) for op in ("exists", "missing", "is_null")}
+    evaluated = subject(order(status=value))
+    results = {op: truth({"field": "status", "op": op}, evaluated) for op in ("exists", "missing", "is_null")}
     assert results == {"exists": value is not UNSET, "missing": found == "missing", "is_null": found == "is_null"}
 
 
@@ -137,15 +137,15 @@ def test_field_of_an_absent_parent_is_missing() -> None:
 
 
 def test_contains_and_in_support_lists_of_text() -> None:
-    about = subject(customer(type="vip"))
-    assert truth({"field": "tags", "op": "contains", "value": "vip"}, about) is True
-    assert truth({"field": "tags", "op": "contains", "value": "new"}, about) is False
-    assert truth({"field": "type", "op": "in", "ref": "tags"}, about) is True
-    assert truth({"field": "type", "op": "not_in", "ref": "tags"}, about) is False
-    assert truth({"any_of": "tags", "where": {"field": "$item", "op": "starts_with", "value": "v"}}, about) is True
-    odd = subject(customer(tags=("a", 5)))
-    assert truth({"field": "tags", "op": "contains", "value": "b"}, odd) is None
-    assert truth({"field": "tags", "op": "contains", "value": "a"}, odd) is True
+    evaluated = subject(customer(type="vip"))
+    assert truth({"field": "tags", "op": "contains", "value": "vip"}, evaluated) is True
+    assert truth({"field": "tags", "op": "contains", "value": "new"}, evaluated) is False
+    assert truth({"field": "type", "op": "in", "ref": "tags"}, evaluated) is True
+    assert truth({"field": "type", "op": "not_in", "ref": "tags"}, evaluated) is False
+    assert truth({"any_of": "tags", "where": {"field": "$item", "op": "starts_with", "value": "v"}}, evaluated) is True
+    invalid = subject(customer(tags=("a", 5)))
+    assert truth({"field": "tags", "op": "contains", "value": "b"}, invalid) is None
+    assert truth({"field": "tags", "op": "contains", "value": "a"}, invalid) is True
 
 
 RAW = {"n": 5, "price": Decimal("9.90"), "flag": True, "text": "5", "nothing": None, "items": [{"q": 1}, {"q": 3}, {}]}
@@ -212,9 +212,9 @@ def test_changes_of_text(op: str, value: Any, before: Any, after: Any, expected:
 )
 def test_increased_and_decreased(before: str | None, after: Any, increased: Any, decreased: Any) -> None:
     previous = {} if before is None else {"quantity_received": ["number", before]}
-    about = subject(order(lines=(line(9, after),)), previous=previous)
-    assert truth({"field": "quantity_received", "op": "increased"}, about) is increased
-    assert truth({"field": "quantity_received", "op": "decreased"}, about) is decreased
+    evaluated = subject(order(lines=(line(9, after),)), previous=previous)
+    assert truth({"field": "quantity_received", "op": "increased"}, evaluated) is increased
+    assert truth({"field": "quantity_received", "op": "decreased"}, evaluated) is decreased
 
 
 @pytest.mark.parametrize(("received", "expected"), [(1, True), (4, False), (None, None)])
@@ -232,18 +232,20 @@ def test_describe_fields_lists_all_paths() -> None:
 
 
 def test_unsupported_field_type_is_rejected() -> None:
-    class Odd(Struct):
+    class Unsupported(Struct):
         weight: complex
 
     with pytest.raises(TypeError, match="complex"):
-        describe_fields(Odd)
+        describe_fields(Unsupported)
 
 
 def test_previous_values_can_be_compared() -> None:
-    about = subject(previous={"total": ["money", "100", "EUR"], "status": "open", "quantity_received": ["number", "1"]})
-    assert truth({"field": "previous.status", "op": "eq", "value": "open"}, about) is True
-    assert truth({"field": "total.value", "op": "gt", "ref": "previous.total.value"}, about) is True
-    assert truth({"field": "quantity_received", "op": "ge", "ref": "previous.quantity_received"}, about) is True
+    evaluated = subject(
+        previous={"total": ["money", "100", "EUR"], "status": "open", "quantity_received": ["number", "1"]}
+    )
+    assert truth({"field": "previous.status", "op": "eq", "value": "open"}, evaluated) is True
+    assert truth({"field": "total.value", "op": "gt", "ref": "previous.total.value"}, evaluated) is True
+    assert truth({"field": "quantity_received", "op": "ge", "ref": "previous.quantity_received"}, evaluated) is True
     dollars = subject(previous={"total": ["money", "100", "USD"]})
     assert truth({"field": "total.value", "op": "gt", "ref": "previous.total.value"}, dollars) is None
 
@@ -274,13 +276,13 @@ def test_all_operators_are_tested_and_have_a_summary() -> None:
 
 
 def test_digest_exists_but_cannot_be_compared() -> None:
-    about = subject(previous={"reference": ["digest", "0"]})
+    evaluated = subject(previous={"reference": ["digest", "0"]})
     for op, expected in (("exists", True), ("missing", False), ("is_null", False)):
-        assert truth({"field": "previous.reference", "op": op}, about) is expected
-    assert truth({"field": "previous.reference", "op": "eq", "value": "PO-1"}, about) is None
-    assert truth({"field": "reference", "op": "ne", "ref": "previous.reference"}, about) is None
-    assert truth({"field": "previous.reference", "op": "contains", "value": "digest"}, about) is None
-    assert truth({"field": "reference", "op": "changed"}, about) is True
+        assert truth({"field": "previous.reference", "op": op}, evaluated) is expected
+    assert truth({"field": "previous.reference", "op": "eq", "value": "PO-1"}, evaluated) is None
+    assert truth({"field": "reference", "op": "ne", "ref": "previous.reference"}, evaluated) is None
+    assert truth({"field": "previous.reference", "op": "contains", "value": "digest"}, evaluated) is None
+    assert truth({"field": "reference", "op": "changed"}, evaluated) is True
 
 
 def test_timestamp_in_year_one_is_stored() -> None:

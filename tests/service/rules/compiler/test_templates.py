@@ -18,10 +18,10 @@ from service.rules.scope import Scope
 from tests.service.rules.rule_samples import NOW, customer, order, subject
 
 
-def render(template: Any, about: Subject | None = None, style: Style = "json") -> Any:
-    about = about or subject()
-    compiled = Template(FieldScope(type(about.record), {}))("body", template, style)
-    return compiled(Scope.of(about, NOW))
+def render(template: Any, evaluated: Subject | None = None, style: Style = "json") -> Any:
+    evaluated = evaluated or subject()
+    compiled = Template(FieldScope(type(evaluated.record), {}))("body", template, style)
+    return compiled(Scope.of(evaluated, NOW))
 
 
 def error_of(template: Any, style: Style = "json", record: type[PurchaseOrder | Customer] = PurchaseOrder) -> str:
@@ -71,8 +71,8 @@ def test_error_contains_the_path_in_the_template() -> None:
 def test_values_of_fields_are_inserted_into_text() -> None:
     assert render("{reference}: {quantity_missing} units of {total} missing") == "PO-1: 3 units of 150.00 EUR missing"
     assert render("{{{id}}} {event.id} {event.type}") == "{po_1} e1 order.updated"
-    about = subject(order(created_at=datetime(2026, 2, 1, tzinfo=UTC)), previous={"status": "open"})
-    assert render("{created_at} {previous.status}", about) == "2026-02-01T00:00:00Z open"
+    evaluated = subject(order(created_at=datetime(2026, 2, 1, tzinfo=UTC)), previous={"status": "open"})
+    assert render("{created_at} {previous.status}", evaluated) == "2026-02-01T00:00:00Z open"
     assert render("{raw.a} {raw.b} {raw.c}", subject(raw={"a": True, "b": Decimal("1.50")})) == "true 1.50 "
 
 
@@ -96,21 +96,21 @@ def test_list_and_struct_are_rendered_as_plain_data() -> None:
 
 
 def test_log_messages_mask_personal_fields() -> None:
-    about = subject(customer(balance=Money(Decimal(5), "EUR")), raw={"Email": "a@b.c", "plan": "gold"})
+    evaluated = subject(customer(balance=Money(Decimal(5), "EUR")), raw={"Email": "a@b.c", "plan": "gold"})
     text = "{id} {first_name} {email} {raw.Email} {raw.plan} {balance}"
-    assert render(text, about, "log") == "c1 *** *** *** gold 5 EUR"
-    assert render("{first_name}", about, "log") == "***"
-    assert render("{first_name}", about) == "Ann"
+    assert render(text, evaluated, "log") == "c1 *** *** *** gold 5 EUR"
+    assert render("{first_name}", evaluated, "log") == "***"
+    assert render("{first_name}", evaluated) == "Ann"
 
 
 @pytest.mark.parametrize("absent", [UNSET, None])
 def test_absent_value_is_empty_in_text_null_in_json_and_an_error_in_urls(absent: Any) -> None:
-    about = subject(order(reference=absent))
-    assert render("[{reference}]", about) == "[]"
-    assert render("{reference}", about) is None
+    evaluated = subject(order(reference=absent))
+    assert render("[{reference}]", evaluated) == "[]"
+    assert render("{reference}", evaluated) is None
     for style in ("url", "header"):
         with pytest.raises(RenderError, match="reference is missing"):
-            render("https://x.test/{reference}", about, style)
+            render("https://x.test/{reference}", evaluated, style)
 
 
 def test_values_cannot_change_the_path_of_a_url() -> None:
