@@ -35,7 +35,7 @@ def test_each_warning_is_a_log_line_with_path_and_without_secrets(
     assert "hush" not in written
 
 
-@pytest.mark.parametrize(("command", "component"), [("serve", "service"), ("work", "workers")])
+@pytest.mark.parametrize(("command", "component"), [("serve", "service"), ("worker", "workers")])
 @pytest.mark.slow
 def test_warnings_are_logged_before_the_store_is_connected(
     command: str, component: str, tmp_path: Path, free_port: int
