@@ -11,7 +11,7 @@ from service.actions import load_actions
 from service.cli.rules import rules
 from service.errors import ConfigError, StoreUnavailable
 from service.rules import Rulebook, document_version, parse_document, write_document
-from service.rules.publishing import publish_file_rules
+from service.rules.publishing import PUBLISH_ATTEMPTS_MAX, publish_file_rules
 from service.settings import Settings
 from service.store import Store
 from service.store.rulebook import RulebookStore
