@@ -80,14 +80,14 @@ class AdminApiClient:
         """See Desk."""
         return await self._get(f"/{_kind(dead_only=dead_only)}/{_segment(event_id)}", EventView, raw=raw or None)
 
-    async def replay_event(self, event_id: str, *, again: bool, dry_run: bool) -> EventChange:
+    async def replay_event(self, event_id: str, *, rerun_done: bool, dry_run: bool) -> EventChange:
         """See Desk."""
-        order = {"rerun_done": again, "dry_run": dry_run}
+        order = {"rerun_done": rerun_done, "dry_run": dry_run}
         return await self._post(f"/events/{_segment(event_id)}/replay", EventChange, order)
 
-    async def replay_page(self, bulk: BulkRequest, *, again: bool) -> EventChangePage:
+    async def replay_page(self, bulk: BulkRequest, *, rerun_done: bool) -> EventChangePage:
         """See Desk."""
-        return await self._post("/events/replay", EventChangePage, structs.asdict(bulk) | {"rerun_done": again})
+        return await self._post("/events/replay", EventChangePage, structs.asdict(bulk) | {"rerun_done": rerun_done})
 
     async def discard_event(self, event_id: str, reason: str) -> EventChange:
         """See Desk."""
@@ -125,9 +125,9 @@ class AdminApiClient:
         """See Desk."""
         return await self._get("/platforms", list[PlatformView])
 
-    async def list_stores(self, *, weigh: bool) -> Sequence[StoreView]:
+    async def list_stores(self, *, memory: bool) -> Sequence[StoreView]:
         """See Desk."""
-        return await self._get("/stores", list[StoreView], memory=weigh or None)
+        return await self._get("/stores", list[StoreView], memory=memory or None)
 
     async def list_workers(self) -> Sequence[WorkerView]:
         """See Desk."""

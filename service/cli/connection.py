@@ -19,16 +19,19 @@ from urllib.parse import urlsplit
 import click
 from msgspec import Struct
 
-from service.cli.admin_client import AdminClient
 from service.cli.api_client import AdminApiClient
-from service.cli.context import open_stores, settings_from_environ
-from service.cli.direct_client import DirectClient
+from service.cli.context import local_installation, open_store, settings_from_environ
 from service.errors import ConfigError, Rejection, WaybillError
 from service.http_client import HttpClient
 from service.log import configure
 from service.management.audit_log import Actor
-from service.management.stores import name_stores
+from service.management.operations import AdminOperations
+from service.platforms.api.shared_throttle import SharedThrottles
 from service.settings import Settings, load_settings
+from service.store import Shards
+
+AdminClient = AdminOperations | AdminApiClient
+"""Client of an installation, by its stores or by its admin API."""
 
 AnyClient = TypeVar("AnyClient")
 T = TypeVar("T")
@@ -169,10 +172,13 @@ async def _open_client(connection: ConnectionOptions) -> AsyncGenerator[AdminCli
             yield remote
         return
     settings = settings_from_environ()
-    # To stderr, since stdout is the answer's alone.
+    # Standard output holds the result only.
     configure("service", settings.log_level, settings.log_line_bytes_max, STDERR)
-    async with HttpClient(settings) as outbound, open_stores(settings) as (opened, stores):
-        yield DirectClient(settings, dict(os.environ), name_stores(stores), opened, outbound, local_actor())
+    async with HttpClient(settings) as http_client, open_store(settings) as store:
+        home = store.stores[0] if isinstance(store, Shards) else store
+        shared = SharedThrottles(home.limits, home.tokens, settings.fetch_timeout_seconds)
+        installation = local_installation(settings, os.environ, store, http_client, shared)
+        yield AdminOperations(installation, local_actor())
 
 
 def local_actor() -> Actor:

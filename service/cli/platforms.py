@@ -6,28 +6,36 @@ Without --url this needs waybill.yaml alone: a store that does not answer is tol
 import contextlib
 import os
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import click
 import msgspec
 from msgspec import Struct
 
+from service.cli.api_client import AdminApiClient
 from service.cli.bulk import YES_OPTION, confirm
-from service.cli.connection import STDERR, ConnectionOptions, connection_options, local_actor, open_api_client, run_with
-from service.cli.context import settings_from_environ
+from service.cli.connection import (
+    STDERR,
+    AdminClient,
+    ConnectionOptions,
+    connection_options,
+    local_actor,
+    open_api_client,
+    run_with,
+)
+from service.cli.context import local_installation, settings_from_environ
 from service.cli.output import JSON, Columns, print_json, print_rows, print_text
-from service.config import Config, load_config
 from service.errors import ConfigError, StoreNotDurable, StoreUnavailable
 from service.events import JsonValue
 from service.http_client import HttpClient
 from service.log import configure
-from service.management.platform_reads import ReadView, list_reads, read_platform
-from service.management.platform_writes import WriteView, Wrote, list_writes, write_platform
-from service.platforms import Platform
+from service.management.operations import AdminOperations
+from service.management.platform_reads import ReadView
+from service.management.platform_writes import Wrote
+from service.management.status import PlatformView
 from service.platforms.api.shared_throttle import SharedThrottles
-from service.platforms.registry import build_platforms
 from service.settings import Settings, load_settings
 from service.store import Store
 
@@ -49,32 +57,6 @@ READ_COLUMNS: Columns[ReadView] = {
 }
 
 
-class PlatformAccess(Protocol):
-    """What can be asked here, of the admin API or of waybill.yaml."""
-
-    async def list_platforms(self) -> Sequence[Any]:
-        """List the accounts, each with `account` and `kind`."""
-        ...
-
-    async def list_reads(self, account: str) -> Sequence[ReadView]:
-        """See Desk."""
-        ...
-
-    async def read_platform(
-        self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool
-    ) -> JsonValue:
-        """See Desk."""
-        ...
-
-    async def list_writes(self, account: str) -> Sequence[WriteView]:
-        """List what can be changed on an account."""
-        ...
-
-    async def write_platform(self, account: str, operation: str, ids: Mapping[str, str], body: bytes | None) -> Wrote:
-        """Make one change; `body` is JSON."""
-        ...
-
-
 @click.group()
 def platforms() -> None:
     """Ask the configured platforms for what they hold, or change it."""
@@ -87,10 +69,10 @@ def platforms() -> None:
 def list_(account: str | None, *, as_json: bool, connection: ConnectionOptions) -> None:
     """List the accounts, or what can be asked of one of them."""
     if account is None:
-        accounts = run_with(_opened(connection), lambda client: client.list_platforms())
+        accounts = run_with(_open_client(connection), _list_accounts)
         print_rows(accounts, ACCOUNT_COLUMNS, as_json=as_json, nothing="no platforms are configured")
         return
-    reads = run_with(_opened(connection), lambda client: client.list_reads(account))
+    reads = run_with(_open_client(connection), lambda client: client.list_reads(account))
     print_rows(reads, READ_COLUMNS, as_json=as_json, nothing=f"nothing can be asked of {account}")
 
 
@@ -106,13 +88,13 @@ def get(account: str, operation: str, values: tuple[str, ...], *, raw: bool, con
     VALUES are the operation's required arguments in order, and NAME=VALUE for the others.
     """
 
-    async def go(client: PlatformAccess) -> JsonValue:
+    async def go(client: AdminClient) -> JsonValue:
         reads = {read.operation: read for read in await client.list_reads(account)}
         if operation not in reads:
             raise ConfigError(operation[:64], f"{account} has no such read", f"one of {', '.join(reads)}")
         return await client.read_platform(account, operation, _arguments(reads[operation], values), raw=raw)
 
-    print_text(msgspec.json.format(msgspec.json.encode(run_with(_opened(connection), go)), indent=2).decode())
+    print_text(msgspec.json.format(msgspec.json.encode(run_with(_open_client(connection), go)), indent=2).decode())
 
 
 @platforms.command("write")
@@ -132,7 +114,7 @@ def write(
     """
     payload = _read_body(body)
 
-    async def go(client: PlatformAccess) -> Wrote:
+    async def go(client: AdminClient) -> Wrote:
         writes = {each.operation: each for each in await client.list_writes(account)}
         if operation not in writes:
             known = ", ".join(writes) or "none: it is only asked"
@@ -144,7 +126,7 @@ def write(
             confirm(f"{operation} will be done on {account}. Go on?")
         return await client.write_platform(account, operation, dict(zip(names, ids, strict=True)), payload)
 
-    print_json(run_with(_opened(connection), go))
+    print_json(run_with(_open_client(connection), go))
 
 
 def _read_body(body: str | None) -> bytes | None:
@@ -164,57 +146,28 @@ def _arguments(read: ReadView, values: tuple[str, ...]) -> dict[str, str]:
     return dict(zip(read.required, plain, strict=True)) | named
 
 
-class LocalPlatformAccess:
-    """The accounts of waybill.yaml, asked from here."""
-
-    def __init__(self, config: Config, platforms: Mapping[str, Platform]) -> None:
-        self._config = config
-        self._platforms = platforms
-
-    async def list_platforms(self) -> Sequence[AccountRow]:
-        """See PlatformAccess."""
-        return [AccountRow(name, str(each.__struct_config__.tag)) for name, each in self._config.platforms.items()]
-
-    async def list_reads(self, account: str) -> Sequence[ReadView]:
-        """See PlatformAccess."""
-        return list_reads(self._config.platforms, account)
-
-    async def read_platform(
-        self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool
-    ) -> JsonValue:
-        """See PlatformAccess."""
-        sight = "raw" if raw else "redacted"
-        return await read_platform(self._config.platforms, self._platforms, account, operation, arguments, sight=sight)
-
-    async def list_writes(self, account: str) -> Sequence[WriteView]:
-        """See PlatformAccess."""
-        return list_writes(self._config.platforms, account)
-
-    async def write_platform(self, account: str, operation: str, ids: Mapping[str, str], body: bytes | None) -> Wrote:
-        """See PlatformAccess."""
-        configs, whom = self._config.platforms, {"account": account, "operation": operation}
-        return await write_platform(configs, self._platforms, local_actor(), **whom, ids=ids, body=body)
+async def _list_accounts(client: AdminClient) -> Sequence[AccountRow | PlatformView]:
+    """List the accounts. Without an admin API only the configuration is read, because the store may be unavailable."""
+    if isinstance(client, AdminApiClient):
+        return await client.list_platforms()
+    configs = client.installation.config().platforms
+    return [AccountRow(name, str(config.__struct_config__.tag)) for name, config in configs.items()]
 
 
 @contextlib.asynccontextmanager
-async def _opened(connection: ConnectionOptions) -> AsyncGenerator[PlatformAccess]:
+async def _open_client(connection: ConnectionOptions) -> AsyncGenerator[AdminClient]:
     if connection.url is not None:
-        async with open_api_client(load_settings(os.environ), connection) as remote:
-            yield remote
+        async with open_api_client(load_settings(os.environ), connection) as client:
+            yield client
         return
     settings = settings_from_environ()
     configure("service", settings.log_level, settings.log_line_bytes_max, STDERR)
-    async with _opened_here(settings, load_config(Path(settings.config), os.environ)) as configured:
-        yield configured
-
-
-@contextlib.asynccontextmanager
-async def _opened_here(settings: Settings, config: Config) -> AsyncGenerator[LocalPlatformAccess]:
     store = Store(settings)
     try:
-        async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
-            sharing = await _sharing(store, settings)
-            yield LocalPlatformAccess(config, build_platforms(config.platforms, os.environ, outbound, sharing))
+        async with HttpClient(settings) as http_client:
+            shared = await _sharing(store, settings)
+            installation = local_installation(settings, os.environ, store, http_client, shared)
+            yield AdminOperations(installation, local_actor())
     finally:
         with contextlib.suppress(StoreUnavailable, StoreNotDurable):
             await store.close()

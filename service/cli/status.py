@@ -49,7 +49,7 @@ SOURCE_COLUMNS: Columns[SourceView] = {
 @connection_options
 def store(*, memory: bool, as_json: bool, connection: ConnectionOptions) -> None:
     """Tell how each store fares: what waits, durability, the sweep, and what takes its memory."""
-    for place, view in enumerate(run_with_client(connection, lambda client: client.list_stores(weigh=memory))):
+    for place, view in enumerate(run_with_client(connection, lambda client: client.list_stores(memory=memory))):
         if as_json:
             print_json(view)
             continue

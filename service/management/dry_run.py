@@ -86,33 +86,6 @@ async def load_rulebook(document: bytes, actions: Sequence[type[Action]]) -> Rul
     return await asyncio.to_thread(_loaded, document, tuple(actions))
 
 
-async def dry_run_event(rulebook: Rulebook, store: Store, platforms: Mapping[str, Platform], event: Event) -> DryRun:
-    """Judge the record of a stored event, fetched now.
-
-    Raises:
-        ConfigError: it is about no record of ours, or its platform is not configured.
-        TransientError, PermanentError, Held: the platform does not give the record.
-    """
-    return dry_run_subject(rulebook, await _subject(event, store, platforms), event.id)
-
-
-async def dry_run_record(
-    rulebook: Rulebook,
-    store: Store,
-    platforms: Mapping[str, Platform],
-    ref: RecordRef,
-    *,
-    change: ChangeType = "updated",
-    source: str = "",
-) -> DryRun:
-    """Judge a record fetched now, as if an event of `source` had told of it.
-
-    Raises:
-        ConfigError, TransientError, PermanentError, Held: as `dry_run_event`.
-    """
-    return dry_run_subject(rulebook, await _subject(synthetic_event(ref, change, source), store, platforms), None)
-
-
 def dry_run_subject(rulebook: Rulebook, subject: Subject, event_id: str | None = None) -> DryRun:
     """Judge a subject with every node explained."""
     trace = Trace(STEPS_MAX)
@@ -244,12 +217,19 @@ class DryRunner(Struct, frozen=True):
         for place in self.places if event_id.isalnum() else ():
             event = await stored_event(place.store, event_id)
             if event is not None:
-                return await dry_run_event(rulebook, place.store, self.platforms, event)
+                return dry_run_subject(rulebook, await _subject(event, place.store, self.platforms), event.id)
         raise Rejection(404, "not_found", f"There is no event {event_id[:64]}.")
 
-    async def dry_run_record(self, candidate: Candidate, ref: RecordRef) -> DryRun:
-        """Judge a record fetched now, as `dry_run_record`."""
-        return await dry_run_record(await self.load(candidate), self.store_of(ref.lane), self.platforms, ref)
+    async def dry_run_record(
+        self, candidate: Candidate, ref: RecordRef, change: ChangeType = "updated", source: str = ""
+    ) -> DryRun:
+        """Evaluate rules on a record fetched now, as if `source` had sent an event about it.
+
+        Raises:
+            Rejection, ConfigError, StoreUnavailable, TransientError, PermanentError, Deferred: As `dry_run_event`.
+        """
+        rulebook, event = await self.load(candidate), synthetic_event(ref, change, source)
+        return dry_run_subject(rulebook, await _subject(event, self.store_of(ref.lane), self.platforms))
 
     async def compare(self, candidate: Candidate, events: int) -> RulebookComparison:
         """Judge the last stored events by a candidate and by the rules in force, and tell the differences."""

@@ -41,7 +41,7 @@ async def read_platform(
     operation: str,
     arguments: Mapping[str, str],
     *,
-    sight: Visibility,
+    visibility: Visibility,
 ) -> JsonValue:
     """Ask for one thing, or one page of a list, through the limits and pauses that all pods share.
 
@@ -61,7 +61,7 @@ async def read_platform(
     if answer is None:
         raise Rejection(404, "not_found", f"{account} has no such thing.")
     shown = msgspec.json.decode(_encode(answer))
-    return shown if sight == "raw" else scrub(to_plain(shown))
+    return shown if visibility == "raw" else scrub(to_plain(shown))
 
 
 def _reads(configs: Mapping[str, PlatformConfig], account: str) -> Mapping[str, ReadOperation]:

@@ -140,13 +140,13 @@ async def list_workers(places: NamedStores) -> list[WorkerView]:
     ]
 
 
-async def list_stores(places: NamedStores, *, weigh: bool) -> list[StoreView]:
-    """Tell how each store fares; `weigh` walks through all its keys, which takes a while where there are many.
+async def list_stores(places: NamedStores, *, memory: bool) -> list[StoreView]:
+    """Tell how each store fares; `memory` walks through all its keys, which takes a while where there are many.
 
     Raises:
         StoreUnavailable: a store does not answer.
     """
-    return [await _store(place, weigh=weigh) for place in places]
+    return [await _store(place, memory=memory) for place in places]
 
 
 async def list_polls(places: NamedStores, sources: Mapping[str, SourceConfig]) -> list[PollView]:
@@ -190,7 +190,7 @@ async def _source(places: NamedStores, name: str, config: SourceConfig, source: 
     )
 
 
-async def _store(place: NamedStore, *, weigh: bool) -> StoreView:
+async def _store(place: NamedStore, *, memory: bool) -> StoreView:
     settings = place.store.settings
     return StoreView(
         name=place.name,
@@ -200,5 +200,5 @@ async def _store(place: NamedStore, *, weigh: bool) -> StoreView:
         queue=await place.store.sample(),
         events=await place.overview.counts(),
         sweep=await place.overview.sweep(),
-        memory=await place.store.census.by_kind() if weigh else None,
+        memory=await place.store.census.by_kind() if memory else None,
     )

@@ -12,6 +12,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,17 +20,19 @@ import uvloop
 from msgspec import structs
 
 from service.actions import Action, ActionContext
-from service.config import AdminConfig, AdminToken
+from service.config import AdminConfig, AdminToken, Config
+from service.config.loading import OutboundConfig
 from service.envelopes.envelope import ParsedDelivery
 from service.events import Delivery, Fact, RecordRef
 from service.ingestion.sources import Source
-from service.ingress.admin import AdminDependencies, admin_router
+from service.ingress.admin import admin_router
 from service.ingress.app import build_admin_app, build_app
 from service.ingress.server import Listener, bind
 from service.ingress.store_monitor import StoreMonitor
 from service.log import configure
 from service.management.audit_log import Actor, log_admin_change
 from service.management.erasure import COUNTS
+from service.management.installation import Installation
 from service.platforms.base import CallContext, FetchedRecord
 from service.secrets import SecretRef
 from service.settings import Settings, load_settings
@@ -160,13 +163,18 @@ async def knock_in_vain(settings: Settings) -> None:
     """Calls of the admin API by a stranger, and by somebody whose role is not enough."""
     token = PERSONAL["secret"]
     looker = AdminToken(name="looker", role="viewer", sha256=SecretRef(env="LOOKER"))
-    parts = AdminDependencies(
-        settings=settings, admin=AdminConfig(tokens=(looker,)), late_store=StoreMonitor(settings, open_store),
-        environ={"LOOKER": hashlib.sha256(token.encode()).hexdigest()}, platforms={}, sources={}, actions=(),
+    config = Config(
+        path=Path("waybill.yaml"), platforms={}, sources={}, rules=(), outbound=OutboundConfig(),
+        admin=AdminConfig(tokens=(looker,)), warnings=(),
     )  # fmt: skip
+    monitor = StoreMonitor(settings, open_store)
+    installation = Installation(
+        open_store=lambda: monitor.opened, config=lambda: config, platforms=dict, sources=dict, actions=tuple
+    )
+    router = admin_router(installation, {"LOOKER": hashlib.sha256(token.encode()).hexdigest()})
     events = await open_store(settings)
     with bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT") as port:
-        listener = Listener(build_admin_app(settings, events, admin=admin_router(parts)), port, settings)
+        listener = Listener(build_admin_app(settings, events, admin=router), port, settings)
         await listener.start()
         async with aiohttp.ClientSession() as client:
             for given in ("guessed", token):

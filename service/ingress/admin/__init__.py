@@ -4,7 +4,6 @@
 it.
 """
 
-from service.ingress.admin.dependencies import AdminDependencies
 from service.ingress.admin.router import admin_router
 
-__all__ = ["AdminDependencies", "admin_router"]
+__all__ = ["admin_router"]

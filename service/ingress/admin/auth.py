@@ -8,7 +8,6 @@ import hmac
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from msgspec import Struct, structs
@@ -75,8 +74,3 @@ class TokenAuth(Struct, frozen=True):
             raise Rejection(
                 403, "permission_denied", f"This takes the role {least}; {operator.name} is {operator.role}."
             )
-
-
-def caller_of(request: Request[Actor, Any, Any]) -> Actor:
-    """Give who calls, for a route that asks."""
-    return request.user

@@ -8,17 +8,10 @@ from msgspec import Meta, Struct
 
 from service.errors import ConfigError
 from service.events import ChangeType, RecordRef
-from service.ingress.admin.dependencies import AdminDependencies, Dependencies
+from service.ingress.admin.dependencies import Operations
 from service.ingress.admin.problems import FieldError, ValidationProblem, invalid
-from service.management.dry_run import (
-    LAST_EVENTS_MAX,
-    Candidate,
-    DryRun,
-    DryRunner,
-    RulebookComparison,
-    dry_run_record,
-    dry_run_subject,
-)
+from service.management.dry_run import LAST_EVENTS_MAX, Candidate, DryRun, RulebookComparison, dry_run_subject
+from service.management.operations import AdminOperations
 from service.management.stored_events import synthetic_event
 from service.rules import Rulebook, Subject
 from service.rules.compiler.rule import actions_by_name, compile_rule
@@ -66,38 +59,32 @@ class DryRuns(Controller):
     tags = ("Rules",)
 
     @post("/", role="operator", status_code=200)
-    async def dry_run(self, data: JSONBody[DryRunRequest], parts: Dependencies) -> DryRun:
+    async def dry_run(self, data: JSONBody[DryRunRequest], operations: Operations) -> DryRun:
         """Judge one record and explain every node."""
         chosen = [name for name in ("event", "fetch", "post") if getattr(data, name) is not None]
         if len(chosen) != 1:
             raise ValidationProblem(
                 [FieldError("", f"{len(chosen)} of event, fetch and post are there", "send exactly one")]
             )
-        _check_rules(parts, data)
-        laboratory = _laboratory(parts)
+        _check_rules(operations, data)
         if data.event is not None:
-            return await laboratory.dry_run_event(data, data.event)
-        rulebook = await laboratory.load(data)
+            return await operations.dry_run_event(data, data.event)
         if data.fetch is not None:
             ref = RecordRef(data.fetch.platform, data.fetch.kind, data.fetch.id)
-            store = parts.store_of(ref.lane)
-            return await dry_run_record(rulebook, store, parts.platforms, ref, change=data.change, source=data.source)
+            return await operations.dry_run_record(data, ref, data.change, data.source)
+        rulebook = await operations.dry_runner.load(data)
         return dry_run_subject(rulebook, _posted(rulebook, data))
 
     @post("/compare", role="operator", status_code=200)
-    async def compare(self, data: JSONBody[CompareRequest], parts: Dependencies) -> RulebookComparison:
+    async def compare(self, data: JSONBody[CompareRequest], operations: Operations) -> RulebookComparison:
         """Judge the last stored events by a candidate and by the rules in force, and tell the differences."""
-        _check_rules(parts, data)
-        return await _laboratory(parts).compare(data, data.last)
+        _check_rules(operations, data)
+        return await operations.compare_rules(data, data.last)
 
 
-def _laboratory(parts: AdminDependencies) -> DryRunner:
-    return DryRunner(parts.named_stores, parts.store_of, parts.platforms, parts.actions)
-
-
-def _check_rules(parts: AdminDependencies, candidate: Candidate) -> None:
+def _check_rules(operations: AdminOperations, candidate: Candidate) -> None:
     """Compile the rules one by one, so that a mistake is told by the place of its rule in what was sent."""
-    names = actions_by_name(parts.actions)
+    names = actions_by_name(operations.installation.actions())
     for index, rule in enumerate(candidate.rules or ()):
         try:
             compile_rule(rule, names, "rule")

@@ -56,7 +56,7 @@ def reject_unknown_query_parameters(connection: ASGIConnection[Any, Any, Any, An
     given = connection.query_params
     if not given or handler.opt.get("any_query"):
         return
-    known = _words(handler)
+    known = _parameter_names(handler)
     faults = [
         FieldError(
             f"?{name[:64]}", "is not known here", f"one of {', '.join(known)}" if known else "this takes no query"
@@ -69,7 +69,11 @@ def reject_unknown_query_parameters(connection: ASGIConnection[Any, Any, Any, An
 
 
 @lru_cache(maxsize=256)
-def _words(handler: BaseRouteHandler) -> tuple[str, ...]:
-    parameters = handler.parsed_fn_signature.parameters.items()
-    kinds = [(name, field.kwarg_definition) for name, field in parameters]
-    return tuple(kind.name or name for name, kind in kinds if isinstance(kind, QueryParameter))
+def _parameter_names(handler: BaseRouteHandler) -> tuple[str, ...]:
+    """Return the names of the query parameters of a route and of its dependencies."""
+    providers = handler.resolve_dependencies()
+    fields = dict(handler.parsed_fn_signature.parameters)
+    for name in providers.keys() & fields.keys():
+        fields |= providers[name].parsed_fn_signature.parameters
+    definitions = [(name, field.kwarg_definition) for name, field in fields.items()]
+    return tuple(definition.name or name for name, definition in definitions if isinstance(definition, QueryParameter))

@@ -7,7 +7,7 @@ from litestar import Controller, get
 from litestar.params import FromPath
 
 from service.actions import Action
-from service.ingress.admin.dependencies import Dependencies
+from service.ingress.admin.dependencies import Operations
 from service.ingress.admin.paging import Page
 from service.ingress.admin.problems import not_found
 from service.rules.rule_types import RuleTypeDescription, list_rule_types
@@ -20,15 +20,15 @@ class RuleTypes(Controller):
     tags = ("Rules",)
 
     @get("/", role="viewer")
-    async def list_rule_types(self, parts: Dependencies) -> Page[RuleTypeDescription]:
+    async def list_rule_types(self, operations: Operations) -> Page[RuleTypeDescription]:
         """List the rule types."""
-        found = _described(tuple(parts.actions))
+        found = _described(tuple(operations.installation.actions()))
         return Page(found, len(found))
 
     @get("/{rule_type:str}", role="viewer")
-    async def get_rule_type(self, rule_type: FromPath[str], parts: Dependencies) -> RuleTypeDescription:
+    async def get_rule_type(self, rule_type: FromPath[str], operations: Operations) -> RuleTypeDescription:
         """Give one rule type."""
-        for found in _described(tuple(parts.actions)):
+        for found in _described(tuple(operations.installation.actions())):
             if found.id == rule_type:
                 return found
         raise not_found(f"rule type {rule_type[:64]}")

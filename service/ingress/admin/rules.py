@@ -1,30 +1,29 @@
 """/rules: the rules in force. Those made here can be changed here; those of files say so."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from litestar import Controller, Response, delete, get, post, put
-from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Struct, structs
 
 from service.events import ChangeType
-from service.ingress.admin.dependencies import Caller, Dependencies
+from service.ingress.admin.dependencies import Operations
 from service.ingress.admin.paging import After, LimitParameter, Page, page_of
 from service.ingress.admin.problems import id_mismatch
 from service.ingress.admin.rule_changes import (
-    RuleChangeRequest,
+    Edit,
+    Note,
     add_rule,
     change_rule,
     current_rules,
-    etag_of,
     find_rule,
+    rule_headers,
 )
 from service.rules import Rule
 from service.rules.rulebook_document import Document
 from service.rules.syntax import RuleType
 
 Origin = Literal["file", "api"]
-IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", description="the ETag that was read, or *")]
-Note = Annotated[str, QueryParameter(max_length=500, description="why, in a few words; kept with the version")]
 
 
 class RuleView(Rule, frozen=True, kw_only=True, omit_defaults=False, forbid_unknown_fields=False):
@@ -60,7 +59,7 @@ class Rules(Controller):
     @get("/", role="viewer")
     async def list_rules(
         self,
-        parts: Dependencies,
+        operations: Operations,
         type: Annotated[RuleType | None, QueryParameter()] = None,
         origin: Annotated[Origin | None, QueryParameter()] = None,
         enabled: Annotated[bool | None, QueryParameter()] = None,
@@ -72,51 +71,37 @@ class Rules(Controller):
         after: After = None,
     ) -> Response[Page[RuleView]]:
         """List the rules in the order in which they are judged."""
-        version, document = await current_rules(parts)
+        version, document = await current_rules(operations)
         query = RuleQuery(type, origin, enabled, event, source)
         found = [rule for rule in views(document) if query.fits(rule)]
         return Response(page_of(found, lambda rule: rule.id, limit, after), headers=rule_headers(version))
 
     @get("/{rule_id:str}", role="viewer")
-    async def get_rule(self, rule_id: FromPath[str], parts: Dependencies) -> Response[RuleView]:
+    async def get_rule(self, rule_id: FromPath[str], operations: Operations) -> Response[RuleView]:
         """Give one rule, with its ETag."""
-        version, document = await current_rules(parts)
+        version, document = await current_rules(operations)
         rule = find_rule(document, rule_id)
         return Response(view(rule, document), headers=rule_headers(version, rule))
 
     @post("/", role="operator")
-    async def create_rule(
-        self, data: JSONBody[Rule], parts: Dependencies, caller: Caller, note: Note = ""
-    ) -> Response[RuleView]:
+    async def create_rule(self, data: JSONBody[Rule], operations: Operations, note: Note = "") -> Response[RuleView]:
         """Create a rule."""
-        version = await add_rule(parts, caller, data, note)
+        version = await add_rule(operations, data, note)
         headers = rule_headers(version, data) | {"location": f"/api/v1/rules/{data.id}"}
         return Response(RuleView(**structs.asdict(data), origin="api"), headers=headers)
 
     @put("/{rule_id:str}", role="operator")
-    async def update_rule(
-        self,
-        rule_id: FromPath[str],
-        data: JSONBody[Rule],
-        parts: Dependencies,
-        caller: Caller,
-        if_match: IfMatch = None,
-        note: Note = "",
-    ) -> Response[RuleView]:
+    async def update_rule(self, rule_id: FromPath[str], data: JSONBody[Rule], edit: Edit) -> Response[RuleView]:
         """Replace a rule as a whole."""
         if data.id != rule_id:
             raise id_mismatch(rule_id)
-        version = await change_rule(
-            parts, RuleChangeRequest(caller, rule_id, if_match, "rule.updated", note), lambda _: data
-        )
+        version = await change_rule(edit, "rule.updated", lambda _: data)
         return Response(RuleView(**structs.asdict(data), origin="api"), headers=rule_headers(version, data))
 
     @delete("/{rule_id:str}", role="operator", status_code=204)
-    async def delete_rule(
-        self, rule_id: FromPath[str], parts: Dependencies, caller: Caller, if_match: IfMatch = None, note: Note = ""
-    ) -> None:
+    async def delete_rule(self, edit: Edit) -> None:
         """Delete a rule."""
-        await change_rule(parts, RuleChangeRequest(caller, rule_id, if_match, "rule.deleted", note), lambda _: None)
+        await change_rule(edit, "rule.deleted", lambda _: None)
 
 
 def views(document: Document) -> list[RuleView]:
@@ -127,9 +112,3 @@ def views(document: Document) -> list[RuleView]:
 def view(rule: Rule, document: Document) -> RuleView:
     """Say where a rule comes from."""
     return RuleView(**structs.asdict(rule), origin="api" if rule in document.api_rules else "file")
-
-
-def rule_headers(version: str | None, rule: Rule | None = None) -> dict[str, Any]:
-    """The ETag of a rule, and the version of the rulebook that was read or made."""
-    headers = {"waybill-rulebook": version} if version else {}
-    return headers | ({"etag": etag_of(rule)} if rule is not None else {})

@@ -9,22 +9,11 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Struct
 
 from service.events import JsonValue
-from service.ingress.admin.dependencies import Caller, Dependencies, RawParameter, visibility_for
+from service.ingress.admin.dependencies import Operations, RawParameter
 from service.ingress.admin.problems import not_found
-from service.management.platform_reads import ReadView, list_reads, read_platform
-from service.management.platform_writes import WriteView, Wrote, list_writes, write_platform
-from service.management.status import (
-    PlatformView,
-    PollView,
-    SourceView,
-    StoreView,
-    WorkerView,
-    list_platforms,
-    list_polls,
-    list_sources,
-    list_stores,
-    list_workers,
-)
+from service.management.platform_reads import ReadView
+from service.management.platform_writes import WriteView, Wrote
+from service.management.status import PlatformView, PollView, SourceView, StoreView, WorkerView
 
 
 class WriteRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,14 +33,14 @@ class Sources(Controller):
     tags = ("Installation",)
 
     @get("/", role="viewer")
-    async def list_sources(self, parts: Dependencies) -> Sequence[SourceView]:
+    async def list_sources(self, operations: Operations) -> Sequence[SourceView]:
         """List the sources."""
-        return await list_sources(parts.named_stores, parts.sources, parts.source_configs)
+        return await operations.list_sources()
 
     @get("/{name:str}", role="viewer")
-    async def get_source(self, name: FromPath[str], parts: Dependencies) -> SourceView:
+    async def get_source(self, name: FromPath[str], operations: Operations) -> SourceView:
         """Give one source."""
-        for source in await list_sources(parts.named_stores, parts.sources, parts.source_configs):
+        for source in await operations.list_sources():
             if source.name == name:
                 return source
         raise not_found(f"source {name[:64]}")
@@ -64,22 +53,22 @@ class PlatformAccounts(Controller):
     tags = ("Installation",)
 
     @get("/", role="viewer")
-    async def list_platforms(self, parts: Dependencies) -> Sequence[PlatformView]:
+    async def list_platforms(self, operations: Operations) -> Sequence[PlatformView]:
         """List the platform accounts."""
-        return await list_platforms(parts.named_stores, parts.platform_configs, parts.source_configs)
+        return await operations.list_platforms()
 
     @get("/{account:str}", role="viewer")
-    async def get_platform(self, account: FromPath[str], parts: Dependencies) -> PlatformView:
+    async def get_platform(self, account: FromPath[str], operations: Operations) -> PlatformView:
         """Give one platform account."""
-        for platform in await list_platforms(parts.named_stores, parts.platform_configs, parts.source_configs):
+        for platform in await operations.list_platforms():
             if platform.account == account:
                 return platform
         raise not_found(f"platform {account[:64]}")
 
-    @get("/{account:str}/reads", role="viewer", sync_to_thread=False)
-    def list_reads(self, account: FromPath[str], parts: Dependencies) -> Sequence[ReadView]:
+    @get("/{account:str}/reads", role="viewer")
+    async def list_reads(self, account: FromPath[str], operations: Operations) -> Sequence[ReadView]:
         """List what an account can be asked by hand."""
-        return list_reads(parts.platform_configs, account)
+        return await operations.list_reads(account)
 
     @get("/{account:str}/reads/{operation:str}", role="operator", any_query=True)
     async def read_platform(
@@ -87,19 +76,17 @@ class PlatformAccounts(Controller):
         account: FromPath[str],
         operation: FromPath[str],
         request: Request[Any, Any, Any],
-        parts: Dependencies,
-        caller: Caller,
+        operations: Operations,
         raw: RawParameter = False,
     ) -> JsonValue:
         """Ask the platform for one thing, or one page of a list; the query holds the read's arguments."""
-        sight = visibility_for(caller, raw=raw)
         arguments = {name: value for name, value in request.query_params.items() if name != "raw"}
-        return await read_platform(parts.platform_configs, parts.platforms, account, operation, arguments, sight=sight)
+        return await operations.read_platform(account, operation, arguments, raw=raw)
 
-    @get("/{account:str}/writes", role="viewer", sync_to_thread=False)
-    def list_writes(self, account: FromPath[str], parts: Dependencies) -> Sequence[WriteView]:
+    @get("/{account:str}/writes", role="viewer")
+    async def list_writes(self, account: FromPath[str], operations: Operations) -> Sequence[WriteView]:
         """List what can be changed on an account by hand."""
-        return list_writes(parts.platform_configs, account)
+        return await operations.list_writes(account)
 
     @post("/{account:str}/writes/{operation:str}", role="admin", status_code=200)
     async def write_platform(
@@ -107,19 +94,11 @@ class PlatformAccounts(Controller):
         account: FromPath[str],
         operation: FromPath[str],
         data: JSONBody[WriteRequest],
-        parts: Dependencies,
-        caller: Caller,
+        operations: Operations,
     ) -> Wrote:
         """Change one thing on the platform, once. After a 502 look there before you repeat it."""
-        return await write_platform(
-            parts.platform_configs,
-            parts.platforms,
-            caller,
-            account=account,
-            operation=operation,
-            ids=data.ids,
-            body=None if data.body is None else msgspec.json.encode(data.body),
-        )
+        body = None if data.body is None else msgspec.json.encode(data.body)
+        return await operations.write_platform(account, operation, data.ids, body)
 
 
 class Fleet(Controller):
@@ -129,16 +108,16 @@ class Fleet(Controller):
     tags = ("Installation",)
 
     @get("/stores", role="viewer")
-    async def list_stores(self, parts: Dependencies, memory: IncludeMemory = False) -> Sequence[StoreView]:
+    async def list_stores(self, operations: Operations, memory: IncludeMemory = False) -> Sequence[StoreView]:
         """Tell how each store fares."""
-        return await list_stores(parts.named_stores, weigh=memory)
+        return await operations.list_stores(memory=memory)
 
     @get("/workers", role="viewer")
-    async def list_workers(self, parts: Dependencies) -> Sequence[WorkerView]:
+    async def list_workers(self, operations: Operations) -> Sequence[WorkerView]:
         """List the workers by their heartbeats."""
-        return await list_workers(parts.named_stores)
+        return await operations.list_workers()
 
     @get("/polls", role="viewer")
-    async def list_polls(self, parts: Dependencies) -> Sequence[PollView]:
+    async def list_polls(self, operations: Operations) -> Sequence[PollView]:
         """Tell how the polls stand."""
-        return await list_polls(parts.named_stores, parts.source_configs)
+        return await operations.list_polls()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from service.actions import load_actions
 from service.config import AdminConfig, AdminToken, Role, load_config
@@ -18,9 +18,10 @@ from service.errors import ConfigError
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources, dedupe_key_of_id
-from service.ingress.admin import AdminDependencies, admin_router
+from service.ingress.admin import admin_router
 from service.ingress.app import build_admin_app
 from service.ingress.server import Listener, bind
+from service.management.installation import Installation
 from service.platforms import build_platforms
 from service.secrets import SecretRef
 from service.settings import CALLER_NAMES, Settings, load_settings
@@ -40,13 +41,7 @@ RULES = """
 """
 
 
-class Opened(Struct):
-    """A store that is there."""
-
-    opened: Store
-
-
-class Installation(Struct):
+class SampleInstallation(Struct):
     """One of everything: a dead letter, one that ended, one that waits, a refused delivery, a worker."""
 
     url: str
@@ -74,30 +69,27 @@ async def url(environ: dict[str, str], store: Store) -> AsyncIterator[str]:
     digests = {role.upper(): hashlib.sha256(token.encode()).hexdigest() for role, token in TOKENS.items()}
     tokens = [AdminToken(name=f"ann-{role}", role=role, sha256=SecretRef(env=role.upper())) for role in TOKENS]
     settings = load_settings(environ)
-    config = load_config(Path(settings.config), environ)
+    config = structs.replace(load_config(Path(settings.config), environ), admin=AdminConfig(tokens=tuple(tokens)))
     async with AsyncExitStack() as stack:
-        outbound = await stack.enter_async_context(HttpClient(settings))
-        platforms = build_platforms(config.platforms, environ, outbound)
-        parts = AdminDependencies(
-            settings=settings,
-            admin=AdminConfig(tokens=tuple(tokens)),
-            environ=digests,
-            late_store=Opened(store),
-            platforms=platforms,
-            sources=build_sources(config, environ, platforms, settings),
-            actions=load_actions(),
-            source_configs=config.sources,
-            platform_configs=config.platforms,
+        http_client = await stack.enter_async_context(HttpClient(settings))
+        platforms = build_platforms(config.platforms, environ, http_client)
+        sources = build_sources(config, environ, platforms, settings)
+        installation = Installation(
+            open_store=lambda: store,
+            config=lambda: config,
+            platforms=lambda: platforms,
+            sources=lambda: sources,
+            actions=load_actions,
         )
         port = stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT"))
-        listener = Listener(build_admin_app(settings, store, admin=admin_router(parts)), port, settings)
+        listener = Listener(build_admin_app(settings, store, admin=admin_router(installation, digests)), port, settings)
         await listener.start()
         stack.push_async_callback(listener.stop)
         yield f"http://127.0.0.1:{listener.port}"
 
 
 @pytest.fixture
-async def installation(house: House, url: str) -> Installation:
+async def installation(house: House, url: str) -> SampleInstallation:
     first = await house.publish(RULES)
     ended = await house.send("po-1")
     await house.work()
@@ -116,7 +108,7 @@ async def installation(house: House, url: str) -> Installation:
     )
     await house.store.quarantine_deliveries([kept])
     await house.store.sampler.heartbeat("w-1", 3, time.time(), 600)
-    return Installation(url, house, dead, ended, waiting.id, kept.id, first)
+    return SampleInstallation(url, house, dead, ended, waiting.id, kept.id, first)
 
 
 QUESTIONS = """
@@ -200,7 +192,7 @@ erase-customer pakc 77 --yes
 
 
 @pytest.mark.slow
-async def test_every_question_is_answered_alike_both_ways(installation: Installation, run: Run) -> None:
+async def test_every_question_is_answered_alike_both_ways(installation: SampleInstallation, run: Run) -> None:
     for question in QUESTIONS:
         words = [_word(installation, word) for word in question.split()]
         as_json = (
@@ -230,7 +222,7 @@ CHANGES = [
 @pytest.mark.parametrize("way", ["stores", "api"])
 @pytest.mark.parametrize(("change", "result"), CHANGES)
 async def test_a_change_is_made_once_by_either_way_and_told_in_the_audit_log(
-    *, change: str, result: str, way: str, installation: Installation, run: Run, capfd: pytest.CaptureFixture[str]
+    *, change: str, result: str, way: str, installation: SampleInstallation, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = [_word(installation, word) for word in change.split()]
     more = installation.remotely("operator") if way == "api" else {"USER": "ann"}
@@ -249,7 +241,7 @@ async def test_a_change_is_made_once_by_either_way_and_told_in_the_audit_log(
 
 @pytest.mark.parametrize("way", ["stores", "api"])
 async def test_a_refused_delivery_is_taken_in_or_forgotten_by_either_way(
-    way: str, installation: Installation, run: Run, capfd: pytest.CaptureFixture[str]
+    way: str, installation: SampleInstallation, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
     more = installation.remotely("operator") if way == "api" else {}
     assert (await run("quarantine", "release", "--all", **more)).exit_code == 1
@@ -263,7 +255,7 @@ async def test_a_refused_delivery_is_taken_in_or_forgotten_by_either_way(
 
 @pytest.mark.parametrize("way", ["stores", "api"])
 async def test_rules_are_put_into_force_and_back_by_either_way_and_told_in_the_audit_log(
-    way: str, installation: Installation, run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    way: str, installation: SampleInstallation, run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     more = installation.remotely() if way == "api" else {"USER": "ann"}
     file = tmp_path / "other.yaml"
@@ -286,7 +278,9 @@ async def test_rules_are_put_into_force_and_back_by_either_way_and_told_in_the_a
 
 
 @pytest.mark.parametrize("way", ["stores", "api"])
-async def test_rules_are_tried_by_either_way(way: str, installation: Installation, run: Run, tmp_path: Path) -> None:
+async def test_rules_are_tried_by_either_way(
+    way: str, installation: SampleInstallation, run: Run, tmp_path: Path
+) -> None:
     more = installation.remotely("operator") if way == "api" else {}
     file = tmp_path / "tried.yaml"
     file.write_text("- {id: other, type: customer}\n")
@@ -300,7 +294,7 @@ async def test_rules_are_tried_by_either_way(way: str, installation: Installatio
     assert (failed.exit_code, "Traceback" in failed.output) == (1, False)
 
 
-async def test_by_the_api_the_author_is_the_token_s_name(installation: Installation, run: Run) -> None:
+async def test_by_the_api_the_author_is_the_token_s_name(installation: SampleInstallation, run: Run) -> None:
     for words in (("rollback", installation.first), ("apply",)):
         done = await run("rules", *words, "--author", "bob", **installation.remotely())
         assert (done.exit_code, "by your token" in done.output) == (2, True), done.output
@@ -308,7 +302,7 @@ async def test_by_the_api_the_author_is_the_token_s_name(installation: Installat
 
 @pytest.mark.parametrize("way", ["stores", "api"])
 async def test_a_customer_is_forgotten_by_either_way(
-    way: str, installation: Installation, run: Run, capfd: pytest.CaptureFixture[str]
+    way: str, installation: SampleInstallation, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
     more = installation.remotely() if way == "api" else {}
     capfd.readouterr()
@@ -335,7 +329,7 @@ async def test_a_customer_is_forgotten_by_either_way(
     ],
 )
 async def test_a_token_s_role_holds_for_commands_too(
-    role: Role, words: tuple[str, ...], exit_code: int, installation: Installation, run: Run
+    role: Role, words: tuple[str, ...], exit_code: int, installation: SampleInstallation, run: Run
 ) -> None:
     done = await run(*[_word(installation, word) for word in words], **installation.remotely(role))
     assert done.exit_code == exit_code
@@ -346,7 +340,7 @@ async def test_a_token_s_role_holds_for_commands_too(
     ("role", "body", "inputs"), [("viewer", False, False), ("operator", True, True), ("admin", True, True)]
 )
 async def test_bodies_are_shown_from_operator_on_and_redacted(
-    *, role: Role, body: bool, inputs: bool, installation: Installation, run: Run
+    *, role: Role, body: bool, inputs: bool, installation: SampleInstallation, run: Run
 ) -> None:
     (waiting,) = rows(await run("events", "show", installation.waiting, "--json", **installation.remotely(role)))
     assert (waiting["body"] is not None) == body
@@ -359,7 +353,7 @@ async def test_bodies_are_shown_from_operator_on_and_redacted(
 
 
 async def test_the_token_may_stand_in_a_file_and_is_missed_where_it_is_nowhere(
-    installation: Installation, run: Run, tmp_path: Path
+    installation: SampleInstallation, run: Run, tmp_path: Path
 ) -> None:
     path = tmp_path / "token"
     path.write_text(TOKENS["viewer"] + "\n")
@@ -395,12 +389,16 @@ async def test_nobody_there_and_somebody_else_there_are_told_apart(run: Run, fre
     assert (store.exit_code, "store_unavailable" in store.output) == (1, True)
 
 
-async def test_a_mistake_that_only_the_api_sees_is_told_with_its_place(installation: Installation, run: Run) -> None:
+async def test_a_mistake_that_only_the_api_sees_is_told_with_its_place(
+    installation: SampleInstallation, run: Run
+) -> None:
     long = await run("events", "search", "x" * 501, **installation.remotely())
     assert (long.exit_code, "?text: Expected `str` of length <= 500" in long.stderr) == (2, True), long.stderr
 
 
-async def test_an_explanation_tells_what_an_event_waits_for_also_as_json(installation: Installation, run: Run) -> None:
+async def test_an_explanation_tells_what_an_event_waits_for_also_as_json(
+    installation: SampleInstallation, run: Run
+) -> None:
     put_off = ("waits_for", "account_throttled", "next_ms", 1_800_000_000_000)
     await installation.house.store.client.command("HSET", f"wb:event:{installation.waiting}", *put_off)
     for way in ({}, installation.remotely()):
@@ -411,7 +409,7 @@ async def test_an_explanation_tells_what_an_event_waits_for_also_as_json(install
         assert "customer.updated (updated) from pack-orders about pack:customer:77" in plain
 
 
-async def test_without_a_terminal_nothing_is_done_to_all_unasked(installation: Installation, run: Run) -> None:
+async def test_without_a_terminal_nothing_is_done_to_all_unasked(installation: SampleInstallation, run: Run) -> None:
     for words in (("dead-letters", "replay", "--all"), ("dead-letters", "discard", "--all", "--reason", "why")):
         done = await run(*words)
         assert (done.exit_code, "1 would be" in done.output, "add --yes" in done.output) == (2, True, True)
@@ -430,7 +428,7 @@ def test_variables_of_commands_are_no_unknown_settings() -> None:
         load_settings({"WAYBILL_ADMIN_URLS": "x"})
 
 
-def _word(installation: Installation, word: str) -> str:
+def _word(installation: SampleInstallation, word: str) -> str:
     return cast("str", getattr(installation, word.lower())) if word.isupper() and word.isalpha() else word
 
 

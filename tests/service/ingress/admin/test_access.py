@@ -7,32 +7,32 @@ from typing import Any, get_args
 import pytest
 from litestar import Litestar
 from litestar.routes import HTTPRoute
+from msgspec import structs
 from multidict import CIMultiDict
 
-from service.actions import load_actions
 from service.config import AdminConfig, AdminToken, Role
-from service.errors import ConfigError
-from service.ingress.admin import AdminDependencies, admin_router
+from service.errors import ConfigError, StoreUnavailable
+from service.ingress.admin import admin_router
 from service.ingress.admin.auth_log import BURST_SECONDS, LINES_PER_SECOND
 from service.ingress.admin.router import CONTROLLERS
 from service.metrics.families import ADMIN_DENIED
 from service.secrets import SecretRef
-from service.settings import Settings
+from service.store import Store
 from tests.waiting import PATIENCE_SECONDS
 
-from .conftest import ADMIN, ENVIRON, TOKENS, Api, Lines, Opened
+from .conftest import CONFIG, ENVIRON, TOKENS, Api, Lines, installation_of
 
 ROLES: tuple[Role, ...] = get_args(Role)
 IDS = {"rule_type": "customer"}
 
 
+def no_store() -> Store:
+    raise StoreUnavailable("there is no store")
+
+
 def routes() -> list[tuple[str, str, Role]]:
     """Every route of the API: method, path with some id in its places, and the least role."""
-    parts = AdminDependencies(
-        settings=Settings(), admin=ADMIN, environ=ENVIRON, late_store=Opened(None),  # type: ignore[arg-type]
-        platforms={}, sources={}, actions=load_actions(),
-    )  # fmt: skip
-    app = Litestar([admin_router(parts)], openapi_config=None)
+    app = Litestar([admin_router(installation_of(no_store), ENVIRON)], openapi_config=None)
     found: list[tuple[str, str, Role]] = []
     for route in app.routes:
         assert isinstance(route, HTTPRoute)
@@ -97,12 +97,9 @@ async def test_the_description_lists_every_route_and_needs_no_token(api: Api) ->
 
 def test_a_digest_that_is_none_is_refused_at_start() -> None:
     admin = AdminConfig(tokens=(AdminToken(name="ann", role="admin", sha256=SecretRef(env="ADMIN")),))
-    parts = AdminDependencies(
-        settings=Settings(), admin=admin, environ={"ADMIN": "all-3"}, late_store=Opened(None),  # type: ignore[arg-type]
-        platforms={}, sources={}, actions=(),
-    )  # fmt: skip
+    installation = installation_of(no_store, structs.replace(CONFIG, admin=admin))
     with pytest.raises(ConfigError, match=r"admin\.tokens\[0\]\.sha256: is no SHA-256"):
-        admin_router(parts)
+        admin_router(installation, {"ADMIN": "all-3"})
 
 
 async def test_who_shows_two_tokens_shows_none(api: Api) -> None:

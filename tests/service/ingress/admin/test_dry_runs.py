@@ -1,6 +1,6 @@
 """Dry runs and versions in the admin API: everything is told, nothing is done."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -8,13 +8,12 @@ from msgspec import Struct
 
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
-from service.ingress.admin import AdminDependencies
 from service.platforms.pack_cloud.connector import PackCloud
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
 from service.store import Store
 
-from .conftest import Api, Lines
+from .conftest import Api, Lines, ServeAdmin
 
 RULES, RUNS, BOOK = "/api/v1/rules", "/api/v1/dry-runs", "/api/v1/rulebook"
 SHORT: dict[str, Any] = {
@@ -41,17 +40,12 @@ class Shop(Struct):
 
 
 @pytest.fixture
-async def shop(
-    settings: Settings,
-    store: Store,
-    make_parts: Callable[..., AdminDependencies],
-    serve_admin: Callable[[AdminDependencies], Any],
-) -> AsyncIterator[Shop]:
+async def shop(settings: Settings, store: Store, serve_admin: ServeAdmin) -> AsyncIterator[Shop]:
     async with running_sandbox() as sandbox, HttpClient(settings) as outbound:
         pack = PackCloud(
             "pack", outbound, organization_id="org_1", token=sandbox.token, base_url=sandbox.base_url("pack_cloud")
         )
-        api: Api = await serve_admin(make_parts(platforms={"pack": pack}))
+        api = await serve_admin(platforms={"pack": pack})
         assert (await api("POST", RULES, SHORT)).status == 201
         yield Shop(api, sandbox, store)
 

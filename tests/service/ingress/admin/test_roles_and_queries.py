@@ -1,22 +1,22 @@
 """What the API alone decides: which sight a role has, what a query may say, and that its description is whole."""
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from service.config import Role, SecretRef
 from service.config.platforms import BearerAuth, CustomConfig, CustomRecordConfig, PackCloudConfig
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
-from service.ingress.admin import AdminDependencies
 from service.platforms import build_platforms
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
 from service.store import Store
-from tests.service.ingress.admin.conftest import Api, Lines
+from tests.service.ingress.admin.conftest import CONFIG, Api, Lines, ServeAdmin
 
 pytestmark = pytest.mark.store
 
@@ -30,12 +30,7 @@ async def box() -> AsyncIterator[SandboxHandle]:
 
 
 @pytest.fixture
-async def platform_api(
-    settings: Settings,
-    box: SandboxHandle,
-    make_parts: Callable[..., AdminDependencies],
-    serve_admin: Callable[[AdminDependencies], Any],
-) -> AsyncIterator[Api]:
+async def platform_api(settings: Settings, box: SandboxHandle, serve_admin: ServeAdmin) -> AsyncIterator[Api]:
     """The API of an installation with two platforms that answer."""
     token, environ = SecretRef(env="API"), {"API": box.token}
     base = box.base_url("pack_cloud")
@@ -49,7 +44,7 @@ async def platform_api(
     }
     async with HttpClient(settings, {"127.0.0.1"}) as outbound:
         platforms = build_platforms(configs, environ, outbound)
-        yield await serve_admin(make_parts(platforms=platforms, platform_configs=configs))
+        yield await serve_admin(config=structs.replace(CONFIG, platforms=configs), platforms=platforms)
 
 
 async def keep(store: Store, body: bytes) -> str:

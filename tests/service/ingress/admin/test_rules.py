@@ -2,20 +2,18 @@
 
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from service.actions import load_actions
-from service.ingress.admin import AdminDependencies
 from service.ingress.admin.problems import pointer_of
 from service.rules.publishing import publish_file_rules
 from service.store import Store
 from tests.service.rules.rule_samples import rules_of
 from tests.service.rules.test_hostile_rules import HARMLESS, MONSTERS, SECONDS_MAX
 
-from .conftest import Answer, Api, Lines
+from .conftest import Answer, Api, Lines, ServeAdmin
 
 RULES = "/api/v1/rules"
 RULE: dict[str, Any] = {
@@ -255,10 +253,8 @@ async def test_two_people_who_change_two_rules_at_once_both_succeed(api: Api) ->
     assert [rule["id"] for rule in (await api("GET", RULES)).body["items"]] == ["a", "b"]
 
 
-async def test_a_rule_may_name_the_sources_there_are(
-    make_parts: Callable[..., AdminDependencies], serve_admin: Callable[[AdminDependencies], Any]
-) -> None:
-    api: Api = await serve_admin(make_parts(sources={"shop": None}))
+async def test_a_rule_may_name_the_sources_there_are(serve_admin: ServeAdmin) -> None:
+    api = await serve_admin(sources={"shop": None})
     assert (await api("POST", RULES, RULE | {"sources": ["shop"]})).status == 201
     for source, found in (("shop", ["short"]), ("till", [])):
         assert [rule["id"] for rule in (await api("GET", f"{RULES}?source={source}")).body["items"]] == found
