@@ -50,8 +50,8 @@ async def open_context() -> AsyncGenerator[CliContext]:
     settings = load_settings(os.environ)
     config = load_config(Path(settings.config), os.environ)
     settings = extend_retention_to_dedupe_windows(settings, config)
-    async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
-        platforms = build_platforms(config.platforms, os.environ, outbound)
+    async with HttpClient(settings, config.outbound.allow_private_hosts) as http_client:
+        platforms = build_platforms(config.platforms, os.environ, http_client)
         sources = build_sources(config, os.environ, platforms, settings)
         yield CliContext(settings, config, platforms, sources)
 

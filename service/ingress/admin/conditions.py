@@ -11,7 +11,7 @@ from service.errors import ConfigError, Rejection
 from service.ingress.admin.dependencies import Operations
 from service.ingress.admin.paging import After, LimitParameter, Page, page_of
 from service.ingress.admin.problems import ValidationProblem, invalid, not_found
-from service.ingress.admin.rule_changes import RULE_PATH, Edit, load_rule
+from service.ingress.admin.rule_changes import RULE_PATH, Edit, RuleEdit, load_rule
 from service.rules import Condition, Rule
 from service.rules.condition_nodes import (
     ConditionNode,
@@ -30,7 +30,7 @@ NodeChange = Callable[[Condition | None], tuple[Condition | None, str]]
 
 
 class CreateCondition(Struct, frozen=True, forbid_unknown_fields=True):
-    """A condition to put below `parent`, at `position` among its children; without a parent, as the root."""
+    """Condition to insert below `parent`, at `position` among its children; without a parent, as the root."""
 
     condition: Condition
     parent: str | None = None
@@ -38,13 +38,13 @@ class CreateCondition(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class UpdateCondition(Struct, frozen=True, forbid_unknown_fields=True):
-    """A condition to put in the place of one, with everything below it."""
+    """Condition that replaces a node and everything below it."""
 
     condition: Condition
 
 
 class RuleConditions(Controller):
-    """Rule conditions: list, create, get, update, delete. The ETag is the rule's, since ids move with siblings."""
+    """Rule conditions: list, create, get, update, delete. The ETag is the rule's, because ids change with siblings."""
 
     path = "/rules/{rule_id:str}/conditions"
     tags = ("Rules",)
@@ -68,7 +68,7 @@ class RuleConditions(Controller):
     async def get_condition(
         self, rule_id: FromPath[str], condition_id: FromPath[str], operations: Operations
     ) -> Response[ConditionNode]:
-        """Give one node with everything below it."""
+        """Return one node with everything below it."""
         rule, headers = await load_rule(operations, rule_id)
         try:
             return Response(find_node(rule.when, condition_id), headers=headers)
@@ -77,7 +77,7 @@ class RuleConditions(Controller):
 
     @post("/", role="operator")
     async def create_condition(self, data: JSONBody[CreateCondition], edit: Edit) -> Response[ConditionNode]:
-        """Put a condition below a parent, or make it the root of a rule that has none."""
+        """Insert a condition below a parent, or as the root of a rule without a condition."""
         response = await _change(
             edit, "condition.created", lambda when: add_node(when, data.parent, data.position, data.condition)
         )
@@ -88,19 +88,19 @@ class RuleConditions(Controller):
     async def update_condition(
         self, condition_id: FromPath[str], data: JSONBody[UpdateCondition], edit: Edit
     ) -> Response[ConditionNode]:
-        """Replace a node with everything below it."""
+        """Replace a node and everything below it."""
         return await _change(
             edit, "condition.updated", lambda when: (replace_node(when, condition_id, data.condition), condition_id)
         )
 
     @delete("/{condition_id:str}", role="operator", status_code=204)
     async def delete_condition(self, condition_id: FromPath[str], edit: Edit) -> None:
-        """Take a node out; without its root, a rule matches always."""
+        """Delete a node. Without the root node, the rule always matches."""
         change = _with_rejections(lambda when: (remove_node(when, condition_id), condition_id))
         await edit.change_part("condition.deleted", change, lambda error, _: invalid(error, RULE_PATH))
 
 
-async def _change(edit: Edit, audit_action: str, change: NodeChange) -> Response[ConditionNode]:
+async def _change(edit: RuleEdit, audit_action: str, change: NodeChange) -> Response[ConditionNode]:
     """Change a node and return the response with the changed node."""
     rule, node_id, headers = await edit.change_part(audit_action, _with_rejections(change), _point_into_condition)
     return Response(find_node(rule.when, node_id), headers=headers)
@@ -124,10 +124,10 @@ def _with_rejections(change: NodeChange) -> Callable[[Rule], tuple[Rule, str]]:
 def _point_into_condition(error: ConfigError, node_id: str) -> ValidationProblem:
     """Map an error to a problem that points into the condition of the request, if the mistake is in it."""
     found = invalid(error, RULE_PATH)
-    begin = "/" + node_id.replace(".", "/")
+    prefix = "/" + node_id.replace(".", "/")
     faults = [
-        structs.replace(fault, pointer="/condition" + fault.pointer.removeprefix(begin))
+        structs.replace(fault, pointer="/condition" + fault.pointer.removeprefix(prefix))
         for fault in found.faults
-        if fault.pointer.startswith(begin)
+        if fault.pointer.startswith(prefix)
     ]
     return ValidationProblem(faults or found.faults)

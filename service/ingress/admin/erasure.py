@@ -13,7 +13,7 @@ PathName = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
 class ErasureRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Whom to forget: the platform account and its id of the customer. A dry run unless told otherwise."""
+    """Customer to erase: platform account and the platform's id. The default is a dry run."""
 
     platform: PathName
     customer_id: PathName
@@ -21,12 +21,12 @@ class ErasureRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Erasure(Controller):
-    """Erasing what is kept of a person."""
+    """Erasure of personal data."""
 
     path = "/erasures"
     tags = ("Personal data",)
 
     @post("/", role="admin", status_code=200)
     async def erase_customer(self, data: JSONBody[ErasureRequest], operations: Operations) -> ErasureReport:
-        """Erase a customer from every store, or count what that would erase. Ask again while some is in hand."""
+        """Erase a customer from every store, or count the items in a dry run. Repeat while events are in progress."""
         return await operations.erase_customer(data.platform, data.customer_id, dry_run=data.dry_run)

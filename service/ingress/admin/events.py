@@ -1,4 +1,4 @@
-"""/events: every event there is, listed, found, shown with its whole history, and put back by hand."""
+"""/events: list, search, show and replay events."""
 
 from datetime import datetime
 from typing import Annotated
@@ -17,11 +17,11 @@ from service.management.replay import BulkRequest, EventChange, EventChangePage
 
 TextFilter = Annotated[str | None, QueryParameter(max_length=300)]
 RecordFilter = Annotated[
-    str | None, QueryParameter(max_length=500, description="a record's id or lane, as pack:customer:1")
+    str | None, QueryParameter(max_length=500, description="id or lane of a record, such as pack:customer:1")
 ]
-RuleFilter = Annotated[str | None, QueryParameter(max_length=64, description="a rule whose effects it asked for")]
+RuleFilter = Annotated[str | None, QueryParameter(max_length=64, description="a rule with effects in the decision")]
 TimestampFilter = Annotated[
-    datetime | None, QueryParameter(description="when it arrived, died or ended; UTC without a zone")
+    datetime | None, QueryParameter(description="time of arrival, death or end; UTC without a zone")
 ]
 
 
@@ -45,20 +45,20 @@ FilterParameters = NamedDependency[SkipValidation[EventFilter]]
 
 
 class ReplayRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """How to put one event back: its unfinished effects, or with `rerun_done` every effect under a new key."""
+    """Options of a replay: unfinished effects only, or with `rerun_done` all effects under new idempotency keys."""
 
     rerun_done: bool = False
     dry_run: bool = False
 
 
 class BulkReplayRequest(BulkRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which events to put back, and how; `filter.state` says whether those that are `dead` or that `ended`."""
+    """Filter of events to replay; `filter.state` is `dead` or `ended`."""
 
     rerun_done: bool = False
 
 
 class Events(Controller):
-    """Events. Those with the role viewer see no bodies and no inputs of effects."""
+    """Events. The role viewer sees no bodies and no inputs of effects."""
 
     path = "/events"
     tags = ("Events",)
@@ -73,7 +73,7 @@ class Events(Controller):
         limit: LimitParameter = 50,
         after: After = None,
     ) -> EventPage:
-        """List events, newest first. A page may be short, or empty, and yet have a `next`."""
+        """List events, newest first. A page may be short or empty and still have a `next`."""
         event_filter = structs.replace(event_filter, outcome=outcome, state=event_state)
         return await operations.list_events(event_filter, limit, after)
 
@@ -84,22 +84,22 @@ class Events(Controller):
         text: Annotated[str, QueryParameter(min_length=1, max_length=500)],
         limit: LimitParameter = 50,
     ) -> MatchedPage:
-        """Find events by Waybill's own id, by the id that a sender gave, or by the record's id or lane."""
+        """Find events by id, by the sender's id, or by the id or lane of the record."""
         return await operations.search_events(text, limit)
 
     @get("/{event_id:str}", role="viewer")
     async def show_event(self, event_id: FromPath[str], operations: Operations, raw: RawParameter = False) -> EventView:
-        """Show one event: what arrived, the decision, every effect and attempt."""
+        """Return one event with its delivery, decision, effects and attempts."""
         return await operations.get_event(event_id, raw=raw)
 
     @post("/{event_id:str}/replay", role="operator", status_code=200)
     async def replay_event(
         self, event_id: FromPath[str], data: JSONBody[ReplayRequest], operations: Operations
     ) -> EventChange:
-        """Put one event back. One that is under way is told of, and left alone."""
+        """Replay one event. An event in progress is reported and not changed."""
         return await operations.replay_event(event_id, rerun_done=data.rerun_done, dry_run=data.dry_run)
 
     @post("/replay", role="operator", status_code=200)
     async def replay_events(self, data: JSONBody[BulkReplayRequest], operations: Operations) -> EventChangePage:
-        """Put back a page of events, at most `rate` a second; a dry run unless told otherwise. Go on with `next`."""
+        """Replay a page of events, at most `rate` per second. The default is a dry run. Continue with `next`."""
         return await operations.replay_page(data, rerun_done=data.rerun_done)

@@ -1,4 +1,4 @@
-"""/quarantine: refused deliveries, to be judged again and taken in once a mistake is mended."""
+"""/quarantine: list, show, reverify, release and delete rejected deliveries."""
 
 from litestar import Controller, delete, get, post
 from litestar.params import FromPath
@@ -10,7 +10,7 @@ from service.management.quarantine import Deleted, QuarantinedView, QuarantinePa
 
 
 class QuarantinedDeliveries(Controller):
-    """Refused deliveries, kept for a while."""
+    """Quarantine: rejected deliveries, stored for a limited time."""
 
     path = "/quarantine"
     tags = ("Quarantine",)
@@ -19,27 +19,27 @@ class QuarantinedDeliveries(Controller):
     async def list_quarantine(
         self, operations: Operations, source: TextFilter = None, limit: LimitParameter = 50, after: After = None
     ) -> QuarantinePage:
-        """List refused deliveries, newest first."""
+        """List quarantined deliveries, newest first."""
         return await operations.list_quarantine(source, limit, after)
 
     @get("/{quarantined_id:str}", role="viewer")
     async def get_quarantined(
         self, quarantined_id: FromPath[str], operations: Operations, raw: RawParameter = False
     ) -> QuarantinedView:
-        """Show one; what may be a credential only `raw`."""
+        """Return one quarantined delivery. Possible credentials are shown with `raw` only."""
         return await operations.get_quarantined(quarantined_id, raw=raw)
 
     @post("/{quarantined_id:str}/reverify", role="operator", status_code=200)
     async def reverify_quarantined(self, quarantined_id: FromPath[str], operations: Operations) -> Reverified:
-        """Judge one again by what is configured now, and change nothing."""
+        """Reverify one quarantined delivery with the current configuration. Changes nothing."""
         return await operations.reverify_quarantined(quarantined_id)
 
     @post("/{quarantined_id:str}/release", role="operator", status_code=200)
     async def release_quarantined(self, quarantined_id: FromPath[str], operations: Operations) -> Reverified:
-        """Take one in if it is good by what is configured now; it leaves the quarantine then."""
+        """Ingest one quarantined delivery if it verifies now, and remove it from quarantine."""
         return await operations.release_quarantined(quarantined_id)
 
     @delete("/{quarantined_id:str}", role="operator", status_code=200)
     async def delete_quarantined(self, quarantined_id: FromPath[str], operations: Operations) -> Deleted:
-        """Forget one."""
+        """Delete one quarantined delivery."""
         return await operations.delete_quarantined(quarantined_id)

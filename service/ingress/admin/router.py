@@ -1,4 +1,4 @@
-"""Joins the controllers under /api/v1. To add one, write its file and name it here; its routes each name their role."""
+"""Router of the admin API: all controllers under /api/v1. A new controller is added to `CONTROLLERS`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,7 +28,7 @@ from service.ingress.admin.rule_changes import rule_edit
 from service.ingress.admin.rule_types import RuleTypes
 from service.ingress.admin.rulebook import RulebookVersions
 from service.ingress.admin.rules import Rules
-from service.ingress.admin.status import Fleet, PlatformAccounts, Sources
+from service.ingress.admin.status import PlatformAccounts, Sources, SystemStatus
 from service.management.audit_log import Actor
 from service.management.installation import Installation
 from service.management.operations import AdminOperations
@@ -36,7 +36,7 @@ from service.management.operations import AdminOperations
 PATH = "/api/v1"
 
 BODY_BYTES_MAX = 8 * 1024 * 1024
-"""As large as a whole rulebook."""
+"""Limit of a request body, large enough for a whole rulebook."""
 
 CONTROLLERS: tuple[type[Controller], ...] = (
     RuleTypes,
@@ -50,7 +50,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     QuarantinedDeliveries,
     Sources,
     PlatformAccounts,
-    Fleet,
+    SystemStatus,
     Erasure,
 )
 
@@ -83,7 +83,7 @@ def admin_router(installation: Installation, environ: Mapping[str, str]) -> Rout
             "edit": Provide(rule_edit, sync_to_thread=False),
             "event_filter": Provide(event_filter, sync_to_thread=False),
         },
-        exception_handlers={**_HANDLERS, Rejection: AuthFailureLog().answer},
+        exception_handlers={**_HANDLERS, Rejection: AuthFailureLog().handle},
         request_max_body_size=BODY_BYTES_MAX,
         security=[{"bearer": []}],
     )

@@ -41,13 +41,13 @@ class RuleActions(Controller):
     async def get_action(
         self, rule_id: FromPath[str], action_id: FromPath[str], operations: Operations
     ) -> Response[ActionBody]:
-        """Give one action."""
+        """Return one action."""
         rule, headers = await load_rule(operations, rule_id)
         return Response(rule.actions[_position(rule, action_id)], headers=headers)
 
     @post("/", role="operator")
     async def create_action(self, data: JSONBody[ActionBody], edit: Edit) -> Response[ActionBody]:
-        """Add an action behind the others."""
+        """Add an action after the others."""
 
         def change(rule: Rule) -> tuple[Rule, int]:
             return structs.replace(rule, actions=(*rule.actions, data)), len(rule.actions)
@@ -59,7 +59,7 @@ class RuleActions(Controller):
     async def update_action(
         self, action_id: FromPath[str], data: JSONBody[ActionBody], edit: Edit
     ) -> Response[ActionBody]:
-        """Replace an action as a whole. Its id stays: it is part of the identity of what it did."""
+        """Replace an action as a whole. The id cannot change, because idempotency keys of its effects contain it."""
         if data.get("id") != action_id:
             raise id_mismatch(action_id)
 
@@ -72,7 +72,7 @@ class RuleActions(Controller):
 
     @delete("/{action_id:str}", role="operator", status_code=204)
     async def delete_action(self, action_id: FromPath[str], edit: Edit) -> None:
-        """Take an action out. Effects that were decided stay decided."""
+        """Delete an action. Effects of earlier decisions still run."""
 
         def change(rule: Rule) -> tuple[Rule, int]:
             position = _position(rule, action_id)

@@ -96,11 +96,15 @@ def check_match(if_match: str | None, etag: str) -> None:
         Rejection: 428 `precondition_required` without If-Match, 412 `precondition_failed` for another state.
     """
     if if_match is None:
-        raise Rejection(428, "precondition_required", "Send the ETag you read as If-Match, or * to take any state.")
+        raise Rejection(
+            428, "precondition_required", "If-Match is missing. Send the ETag of the rule, or * for any state."
+        )
     # A proxy that compresses a response makes its tag weak; the state is the same.
     tags = {tag.strip().removeprefix("W/") for tag in if_match.split(",")}
     if "*" not in tags and etag not in tags:
-        raise Rejection(412, "precondition_failed", "It is no longer what you read; read it again.", {"etag": etag})
+        raise Rejection(
+            412, "precondition_failed", "The rule was changed in the meantime. Read it again.", {"etag": etag}
+        )
 
 
 async def current_rules(operations: AdminOperations) -> tuple[str | None, Document]:
@@ -151,7 +155,9 @@ async def add_rule(operations: AdminOperations, rule: Rule, note: str) -> str:
 
     def added(document: Document) -> Document:
         if any(known.id == rule.id for known in document.rules):
-            raise Rejection(409, "already_exists", f"There is a rule {rule.id}.")
+            raise Rejection(
+                409, "already_exists", f"Rule {rule.id} already exists. Choose another id, or update the rule."
+            )
         check_rule(operations, rule, point_into_rule)
         return structs.replace(document, api_rules=(*document.api_rules, rule))
 
@@ -173,8 +179,8 @@ async def change_rule(
     def changed(document: Document) -> Document:
         rule = find_rule(document, edit.rule_id)
         if rule not in document.api_rules:
-            fix = "change the file and run waybill rules apply"
-            raise Rejection(409, "read_only", f"The rule {rule.id} comes from a file; {fix}.")
+            detail = f"Rule {rule.id} comes from a file. Change the file and run waybill rules apply."
+            raise Rejection(409, "read_only", detail)
         # The check runs in each attempt to publish, because another version may have been published in between.
         check_match(edit.if_match, etag_of(rule))
         new = change(rule)
@@ -204,7 +210,7 @@ def _check_sources(operations: AdminOperations, rule: Rule) -> None:
     for index, name in enumerate(rule.sources):
         if name not in sources:
             known = ", ".join(sorted(sources)) or "none is configured"
-            raise ConfigError(f"{RULE_PATH}.sources[{index}]", f"there is no source {name!r}", f"take one of: {known}")
+            raise ConfigError(f"{RULE_PATH}.sources[{index}]", f"source {name!r} not found", f"use one of: {known}")
 
 
 async def _publish(edit: RuleEdit, audit_action: str, change: Callable[[Document], Document]) -> str:

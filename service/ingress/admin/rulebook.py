@@ -1,4 +1,4 @@
-"""/rulebook: the version in force, those before it, what changed between two, and the way back."""
+"""/rulebook: active version, earlier versions, differences and rollback."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -18,28 +18,28 @@ from service.rules.rulebook_diff import RuleDiff, diff_rulebooks
 
 
 class RulebookView(Struct, frozen=True):
-    """A version with its rules in the order in which they are judged."""
+    """Version of the rulebook, with its rules in the order of evaluation."""
 
     version: str
     rules: Sequence[RuleView]
 
 
 class Rollback(Struct, frozen=True, forbid_unknown_fields=True):
-    """The former version that is to be in force again, and why."""
+    """Earlier version to activate, and the reason."""
 
     version: str
     note: str = ""
 
 
 class FileRules(Struct, frozen=True, forbid_unknown_fields=True):
-    """All rules of files, which take the place of those that are in force; and why."""
+    """Rules that replace all rules of files, and the reason."""
 
     rules: tuple[Rule, ...]
     note: str = ""
 
 
 class Applied(Struct, frozen=True):
-    """The version in force now; `changed` is false if it was so before."""
+    """Active version after the call; `changed` is false if the version was active before."""
 
     version: str
     rules: int
@@ -47,16 +47,16 @@ class Applied(Struct, frozen=True):
 
 
 class RulebookVersions(Controller):
-    """The rulebook as a whole."""
+    """Rulebook: versions, differences, replacement of the rules of files, rollback."""
 
     path = "/rulebook"
     tags = ("Rules",)
 
     @get("/", role="viewer")
     async def get_rulebook(self, operations: Operations) -> Response[RulebookView]:
-        """Give the version in force."""
-        kept = await operations.get_rulebook(None)
-        return Response(RulebookView(kept.version, views(kept.document)), headers=_headers(kept.version))
+        """Return the active version."""
+        stored = await operations.get_rulebook(None)
+        return Response(RulebookView(stored.version, views(stored.document)), headers=_headers(stored.version))
 
     @get("/versions", role="viewer")
     async def list_versions(
@@ -68,9 +68,9 @@ class RulebookVersions(Controller):
 
     @get("/versions/{version:str}", role="viewer")
     async def get_version(self, version: FromPath[str], operations: Operations) -> RulebookView:
-        """Give one version that is kept."""
-        kept = await operations.get_rulebook(version)
-        return RulebookView(version, views(kept.document))
+        """Return one stored version."""
+        stored = await operations.get_rulebook(version)
+        return RulebookView(version, views(stored.document))
 
     @get("/diff", role="viewer")
     async def get_diff(
@@ -79,27 +79,32 @@ class RulebookVersions(Controller):
         before: Annotated[str, QueryParameter(max_length=64)],
         after: Annotated[str | None, QueryParameter(max_length=64)] = None,
     ) -> Sequence[RuleDiff]:
-        """Tell what changed from one version to another, by default the one in force."""
+        """Return the differences from one version to another, by default to the active one."""
         newer = (await operations.get_rulebook(after)).document
         return diff_rulebooks((await operations.get_rulebook(before)).document, newer)
 
     @put("/files", role="admin", status_code=200)
     async def apply_rules(self, data: JSONBody[FileRules], operations: Operations) -> Applied:
-        """Replace the rules of files, as `waybill rules apply` does; those made here stay."""
-        done = await operations.apply_rules(data.rules, None, data.note)
-        return Applied(done.version, done.rules, done.changed)
+        """Replace the rules of files, as `waybill rules apply` does. The rules of the admin API stay."""
+        published = await operations.apply_rules(data.rules, None, data.note)
+        return Applied(published.version, published.rules, published.changed)
 
     @post("/rollback", role="admin", status_code=200)
     async def rollback(
         self, data: JSONBody[Rollback], operations: Operations, if_match: IfMatch = None
     ) -> Response[RulebookView]:
-        """Put a former version in force again, rules of files and of the API alike."""
+        """Activate an earlier version as a whole: rules of files and of the admin API."""
         before, _ = await current_rules(operations)
         if if_match is not None and if_match not in {"*", f'"{before}"'}:
-            raise Rejection(412, "precondition_failed", "Another version is in force by now.", _headers(before))
-        kept = await operations.get_rulebook(data.version)
-        done = await operations.rollback_rulebook(data.version, None, data.note)
-        return Response(RulebookView(done.version, views(kept.document)), headers=_headers(done.version))
+            raise Rejection(
+                412,
+                "precondition_failed",
+                "Another version was activated in the meantime. Read the rulebook again.",
+                _headers(before),
+            )
+        stored = await operations.get_rulebook(data.version)
+        published = await operations.rollback_rulebook(data.version, None, data.note)
+        return Response(RulebookView(published.version, views(stored.document)), headers=_headers(published.version))
 
 
 def _headers(version: str | None) -> dict[str, Any]:

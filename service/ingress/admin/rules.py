@@ -1,4 +1,4 @@
-"""/rules: the rules in force. Those made here can be changed here; those of files say so."""
+"""/rules: the active rules. Rules of the admin API can be changed here; rules of files are read-only."""
 
 from typing import Annotated, Literal
 
@@ -27,13 +27,13 @@ Origin = Literal["file", "api"]
 
 
 class RuleView(Rule, frozen=True, kw_only=True, omit_defaults=False, forbid_unknown_fields=False):
-    """A rule in force, and where it comes from."""
+    """Active rule and its origin."""
 
     origin: Origin
 
 
 class RuleQuery(Struct, frozen=True):
-    """Which rules are wanted."""
+    """Filter of rules."""
 
     type: RuleType | None
     origin: Origin | None
@@ -41,17 +41,17 @@ class RuleQuery(Struct, frozen=True):
     event: ChangeType | None
     source: str | None
 
-    def fits(self, rule: RuleView) -> bool:
-        """Whether a rule is wanted; one that names no event, or no source, is for all of them."""
+    def matches(self, rule: RuleView) -> bool:
+        """Return whether a rule matches. A rule without events or sources applies to all of them."""
         pairs = ((self.type, rule.type), (self.origin, rule.origin), (self.enabled, rule.enabled))
         lists = ((self.event, rule.events), (self.source, rule.sources))
-        return all(expected is None or expected == has for expected, has in pairs) and all(
-            expected is None or not has or expected in has for expected, has in lists
+        return all(expected is None or expected == actual for expected, actual in pairs) and all(
+            expected is None or not actual or expected in actual for expected, actual in lists
         )
 
 
 class Rules(Controller):
-    """Rules: list, create, get, update, delete. Every change is a version of the rulebook, by its author."""
+    """Rules: list, create, get, update, delete. Every change makes a new version of the rulebook."""
 
     path = "/rules"
     tags = ("Rules",)
@@ -63,22 +63,22 @@ class Rules(Controller):
         type: Annotated[RuleType | None, QueryParameter()] = None,
         origin: Annotated[Origin | None, QueryParameter()] = None,
         enabled: Annotated[bool | None, QueryParameter()] = None,
-        event: Annotated[ChangeType | None, QueryParameter(description="rules that judge this change")] = None,
+        event: Annotated[ChangeType | None, QueryParameter(description="rules for this change type")] = None,
         source: Annotated[
-            str | None, QueryParameter(max_length=100, description="rules that judge events of this source")
+            str | None, QueryParameter(max_length=100, description="rules for events of this source")
         ] = None,
         limit: LimitParameter = 50,
         after: After = None,
     ) -> Response[Page[RuleView]]:
-        """List the rules in the order in which they are judged."""
+        """List the rules in the order of evaluation."""
         version, document = await current_rules(operations)
         query = RuleQuery(type, origin, enabled, event, source)
-        found = [rule for rule in views(document) if query.fits(rule)]
+        found = [rule for rule in views(document) if query.matches(rule)]
         return Response(page_of(found, lambda rule: rule.id, limit, after), headers=rule_headers(version))
 
     @get("/{rule_id:str}", role="viewer")
     async def get_rule(self, rule_id: FromPath[str], operations: Operations) -> Response[RuleView]:
-        """Give one rule, with its ETag."""
+        """Return one rule with its ETag."""
         version, document = await current_rules(operations)
         rule = find_rule(document, rule_id)
         return Response(view(rule, document), headers=rule_headers(version, rule))
@@ -105,10 +105,10 @@ class Rules(Controller):
 
 
 def views(document: Document) -> list[RuleView]:
-    """All rules, in the order in which they are judged."""
+    """Return all rules in the order of evaluation."""
     return [view(rule, document) for rule in sorted(document.rules, key=lambda rule: (rule.sort, rule.id))]
 
 
 def view(rule: Rule, document: Document) -> RuleView:
-    """Say where a rule comes from."""
+    """Return a rule with its origin."""
     return RuleView(**structs.asdict(rule), origin="api" if rule in document.api_rules else "file")

@@ -1,4 +1,4 @@
-"""What an installation consists of and how it fares: /sources, /platforms, /stores, /workers, /polls."""
+"""/sources, /platforms, /stores, /workers and /polls: configuration and status of an installation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -17,17 +17,17 @@ from service.management.status import PlatformView, PollView, SourceView, StoreV
 
 
 class WriteRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """What to write: the ids by their names, and a body where the write takes one."""
+    """Arguments of a write operation: ids by name, and a body if the operation requires one."""
 
     ids: Mapping[str, str] = {}
     body: Mapping[str, Any] | None = None
 
 
-IncludeMemory = Annotated[bool, QueryParameter(description="tell what takes the memory, by looking at every key")]
+IncludeMemory = Annotated[bool, QueryParameter(description="include memory usage; scans every key")]
 
 
 class Sources(Controller):
-    """Configured sources; their secrets are nowhere in them."""
+    """Configured sources, without secrets."""
 
     path = "/sources"
     tags = ("Installation",)
@@ -39,7 +39,7 @@ class Sources(Controller):
 
     @get("/{name:str}", role="viewer")
     async def get_source(self, name: FromPath[str], operations: Operations) -> SourceView:
-        """Give one source."""
+        """Return one source."""
         for source in await operations.list_sources():
             if source.name == name:
                 return source
@@ -47,7 +47,7 @@ class Sources(Controller):
 
 
 class PlatformAccounts(Controller):
-    """Configured platform accounts; their credentials are nowhere in them."""
+    """Configured platform accounts, without credentials."""
 
     path = "/platforms"
     tags = ("Installation",)
@@ -59,7 +59,7 @@ class PlatformAccounts(Controller):
 
     @get("/{account:str}", role="viewer")
     async def get_platform(self, account: FromPath[str], operations: Operations) -> PlatformView:
-        """Give one platform account."""
+        """Return one platform account."""
         for platform in await operations.list_platforms():
             if platform.account == account:
                 return platform
@@ -67,7 +67,7 @@ class PlatformAccounts(Controller):
 
     @get("/{account:str}/reads", role="viewer")
     async def list_reads(self, account: FromPath[str], operations: Operations) -> Sequence[ReadView]:
-        """List what an account can be asked by hand."""
+        """List the read operations of an account."""
         return await operations.list_reads(account)
 
     @get("/{account:str}/reads/{operation:str}", role="operator", any_query=True)
@@ -79,13 +79,13 @@ class PlatformAccounts(Controller):
         operations: Operations,
         raw: RawParameter = False,
     ) -> JsonValue:
-        """Ask the platform for one thing, or one page of a list; the query holds the read's arguments."""
+        """Read one item or one page of a list from the platform. The query holds the arguments of the operation."""
         arguments = {name: value for name, value in request.query_params.items() if name != "raw"}
         return await operations.read_platform(account, operation, arguments, raw=raw)
 
     @get("/{account:str}/writes", role="viewer")
     async def list_writes(self, account: FromPath[str], operations: Operations) -> Sequence[WriteView]:
-        """List what can be changed on an account by hand."""
+        """List the write operations of an account."""
         return await operations.list_writes(account)
 
     @post("/{account:str}/writes/{operation:str}", role="admin", status_code=200)
@@ -96,12 +96,12 @@ class PlatformAccounts(Controller):
         data: JSONBody[WriteRequest],
         operations: Operations,
     ) -> Wrote:
-        """Change one thing on the platform, once. After a 502 look there before you repeat it."""
+        """Run one write operation once. After a 502, check the item on the platform before you repeat the call."""
         body = None if data.body is None else msgspec.json.encode(data.body)
         return await operations.write_platform(account, operation, data.ids, body)
 
 
-class Fleet(Controller):
+class SystemStatus(Controller):
     """Stores, workers and polls."""
 
     path = "/"
@@ -109,7 +109,7 @@ class Fleet(Controller):
 
     @get("/stores", role="viewer")
     async def list_stores(self, operations: Operations, memory: IncludeMemory = False) -> Sequence[StoreView]:
-        """Tell how each store fares."""
+        """List the stores with their status."""
         return await operations.list_stores(memory=memory)
 
     @get("/workers", role="viewer")
@@ -119,5 +119,5 @@ class Fleet(Controller):
 
     @get("/polls", role="viewer")
     async def list_polls(self, operations: Operations) -> Sequence[PollView]:
-        """Tell how the polls stand."""
+        """List the polls with their status."""
         return await operations.list_polls()

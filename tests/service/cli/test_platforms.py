@@ -88,7 +88,7 @@ def test_a_thing_is_printed_as_json_and_the_lack_of_shared_limits_is_said() -> N
 def test_what_is_not_there_or_refused_ends_with_a_failure() -> None:
     result = run("get", "pack", "customer.get", "missing-1")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "pack has no such thing" in result.stderr
+    assert "pack: customer.get customer=missing-1 not found" in result.stderr
     result = run("get", "erp", "record.get", "invoice", "1")
     assert result.exit_code == 1
     assert "unknown_kind: erp has no invoice" in result.stderr
@@ -98,8 +98,8 @@ def test_what_is_not_there_or_refused_ends_with_a_failure() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("list", "nobody"), "There is no platform nobody."),
-        (("get", "nobody", "customer.get", "1"), "There is no platform nobody."),
+        (("list", "nobody"), "Platform account nobody not found."),
+        (("get", "nobody", "customer.get", "1"), "Platform account nobody not found."),
         (("get", "pack", "customer.delete", "1"), "one of customer.get"),
         (("get", "pack", "customer.get"), "give customer, in order"),
     ],
@@ -139,7 +139,7 @@ def test_a_thing_is_written_changed_and_taken_away_by_hand(tmp_path: Path, capfd
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("nobody", "rule.create", "--yes"), "one of pack, erp"),
+        (("nobody", "rule.create", "--yes"), "one of: pack, erp"),
         (("pack", "rule.get", "1", "--yes"), "one of integration.create"),
         (("erp", "customer.create", "--yes"), "only asked"),
         (("pack", "rule.update", "--body", "{}", "--yes"), "give rule, in order"),

@@ -1,4 +1,4 @@
-"""A worker's house that leaves events of every state behind, and its store as a place."""
+"""Worker harness with two rules, its named store, and dead letters."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -11,7 +11,7 @@ from service.sandbox.faults import Fault
 from service.settings import Settings
 from tests.workers.harness import SINK_RULE, House, open_house
 
-ANN = Actor("ann", "operator", "command", "desk-7")
+ANN = Actor("ann", "operator", "command", "host-7")
 TWO_RULES = SINK_RULE + SINK_RULE.replace("short-receipt", "other").replace("claims", "other")
 
 
@@ -28,12 +28,12 @@ async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
 
 
 @pytest.fixture
-def places(house: House) -> list[NamedStore]:
+def stores(house: House) -> list[NamedStore]:
     return name_stores([house.store])
 
 
-async def kill(house: House, count: int = 1, record_id: str = "po-1") -> list[str]:
-    """Make dead letters: the effect of one rule fails, that of the other is done."""
+async def make_dead_letters(house: House, count: int = 1, record_id: str = "po-1") -> list[str]:
+    """Make dead letters: the effect of one rule fails, the effect of the other rule is done."""
     house.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/claims", status=400, times=count))
     ids = [await house.send(record_id) for _ in range(count)]
     await house.work()

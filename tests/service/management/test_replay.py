@@ -1,4 +1,4 @@
-"""Putting events back and discarding dead letters: told before, held to a rate, stopped and taken up anywhere."""
+"""Replay and discard: dry runs, audit lines, rate limit, and continuation after an interruption."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from service.management.event_filter import EventFilter
 from service.management.replay import BulkRequest, EventChange, discard_event, discard_page, replay_event, replay_page
 from service.management.stores import NamedStore
 from service.sandbox.faults import Fault
-from tests.service.management.conftest import ANN, kill
+from tests.service.management.conftest import ANN, make_dead_letters
 from tests.workers.harness import House
 
 pytestmark = pytest.mark.store
@@ -24,93 +24,93 @@ def bulk(**values: object) -> BulkRequest:
     return structs.replace(BulkRequest(filter=DEAD, all=True, dry_run=False, rate=1_000), **values)
 
 
-def told(capfd: pytest.CaptureFixture[str]) -> list[tuple[str, str, str, str, str]]:
+def audited(capfd: pytest.CaptureFixture[str]) -> list[tuple[str, str, str, str, str]]:
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines() if "admin.changed" in line]
     return [(line["audit_action"], line["target"], line["actor"], line["via"], line["client_host"]) for line in lines]
 
 
-@pytest.mark.parametrize("wanted", [EventFilter(), EventFilter(state="queued"), EventFilter(state="decided")])
-async def test_only_what_is_over_is_put_back(places: list[NamedStore], wanted: EventFilter) -> None:
-    with pytest.raises(Rejection) as refused:
-        await replay_page(places, ANN, bulk(filter=wanted), rerun_done=False)
-    assert refused.value.status == 422
+@pytest.mark.parametrize("event_filter", [EventFilter(), EventFilter(state="queued"), EventFilter(state="decided")])
+async def test_only_dead_and_ended_events_are_replayed(stores: list[NamedStore], event_filter: EventFilter) -> None:
+    with pytest.raises(Rejection) as rejected:
+        await replay_page(stores, ANN, bulk(filter=event_filter), rerun_done=False)
+    assert rejected.value.status == 422
 
 
-async def test_only_dead_letters_are_discarded(house: House, places: list[NamedStore]) -> None:
-    with pytest.raises(Rejection) as refused:
-        await discard_page(places, ANN, bulk(filter=EventFilter(state="ended")), "why")
-    assert refused.value.status == 422
+async def test_only_dead_letters_are_discarded(house: House, stores: list[NamedStore]) -> None:
+    with pytest.raises(Rejection) as rejected:
+        await discard_page(stores, ANN, bulk(filter=EventFilter(state="ended")), "why")
+    assert rejected.value.status == 422
     event_id = await house.send()
-    with pytest.raises(Rejection, match="is no dead letter; it is queued"):
-        await discard_event(places, ANN, event_id, "why")
+    with pytest.raises(Rejection, match="is not a dead letter; its state is queued"):
+        await discard_event(stores, ANN, event_id, "why")
 
 
-async def test_nothing_is_done_to_all_unless_all_are_named(places: list[NamedStore]) -> None:
-    with pytest.raises(Rejection, match="or that `all` are"):
-        await replay_page(places, ANN, bulk(all=False), rerun_done=False)
-    with pytest.raises(Rejection, match="or that `all` are"):
-        await discard_page(places, ANN, bulk(all=False), "why")
+async def test_an_empty_filter_requires_all(stores: list[NamedStore]) -> None:
+    with pytest.raises(Rejection, match="or all to true"):
+        await replay_page(stores, ANN, bulk(all=False), rerun_done=False)
+    with pytest.raises(Rejection, match="or all to true"):
+        await discard_page(stores, ANN, bulk(all=False), "why")
 
 
-async def test_an_event_that_is_not_there_is_not_found(places: list[NamedStore]) -> None:
+async def test_an_unknown_event_is_not_found(stores: list[NamedStore]) -> None:
     for change in (
-        replay_event(places, ANN, "0" * 32, rerun_done=True, dry_run=False),
-        discard_event(places, ANN, "0", ""),
+        replay_event(stores, ANN, "0" * 32, rerun_done=True, dry_run=False),
+        discard_event(stores, ANN, "0", ""),
     ):
-        with pytest.raises(Rejection) as refused:
+        with pytest.raises(Rejection) as rejected:
             await change
-        assert refused.value.status == 404
+        assert rejected.value.status == 404
 
 
-async def test_a_dry_run_tells_and_does_nothing(
-    house: House, places: list[NamedStore], capfd: pytest.CaptureFixture[str]
+async def test_a_dry_run_changes_nothing(
+    house: House, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    [event_id] = await kill(house)
+    [event_id] = await make_dead_letters(house)
     for page in (
-        await replay_page(places, ANN, bulk(dry_run=True), rerun_done=False),
-        await discard_page(places, ANN, bulk(dry_run=True), "why"),
+        await replay_page(stores, ANN, bulk(dry_run=True), rerun_done=False),
+        await discard_page(stores, ANN, bulk(dry_run=True), "why"),
     ):
         assert [(change.event_id, change.result) for change in page.items] == [(event_id, "planned")]
-    change = await replay_event(places, ANN, event_id, rerun_done=False, dry_run=True)
+    change = await replay_event(stores, ANN, event_id, rerun_done=False, dry_run=True)
     assert (change.result, change.destination) == ("planned", "effects")
     assert (await house.story(event_id))["state"] == "dead"
-    assert told(capfd) == []
+    assert audited(capfd) == []
 
 
-async def test_every_change_is_told_with_who_and_from_where(
-    house: House, places: list[NamedStore], capfd: pytest.CaptureFixture[str]
+async def test_every_change_is_logged_with_actor_and_client_host(
+    house: House, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    first, second = await kill(house, 2)
+    first, second = await make_dead_letters(house, 2)
     capfd.readouterr()
-    await replay_event(places, ANN, first, rerun_done=False, dry_run=False)
-    await discard_event(places, ANN, second, "sent by mistake")
-    assert told(capfd) == [
-        ("event.replayed", first, "ann", "command", "desk-7"),
-        ("dead_letter.discarded", second, "ann", "command", "desk-7"),
+    await replay_event(stores, ANN, first, rerun_done=False, dry_run=False)
+    await discard_event(stores, ANN, second, "sent by mistake")
+    assert audited(capfd) == [
+        ("event.replayed", first, "ann", "command", "host-7"),
+        ("dead_letter.discarded", second, "ann", "command", "host-7"),
     ]
     assert (await house.story(second))["reason"] == "sent by mistake"
 
 
-async def test_an_event_under_way_is_told_of_and_left_alone(
-    house: House, places: list[NamedStore], capfd: pytest.CaptureFixture[str]
+async def test_an_event_in_progress_is_not_replayed(
+    house: House, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    [event_id] = await kill(house)
-    await replay_event(places, ANN, event_id, rerun_done=False, dry_run=False)
+    [event_id] = await make_dead_letters(house)
+    await replay_event(stores, ANN, event_id, rerun_done=False, dry_run=False)
     capfd.readouterr()
-    change = await replay_event(places, ANN, event_id, rerun_done=True, dry_run=False)
-    assert (change.result, change.reason) == ("in_progress", "it is under way")
-    assert told(capfd) == []
+    change = await replay_event(stores, ANN, event_id, rerun_done=True, dry_run=False)
+    assert (change.result, bool(change.reason)) == ("in_progress", True)
+    assert audited(capfd) == []
     await house.work()
     assert len(house.keys()) == 2  # one effect each, none twice
 
 
-async def test_what_is_done_is_repeated_only_on_again(house: House, places: list[NamedStore]) -> None:
+async def test_done_effects_are_repeated_with_rerun_done_only(house: House, stores: list[NamedStore]) -> None:
     event_id = await house.send()
     await house.work()
     ended = bulk(filter=EventFilter(state="ended"))
-    page = await replay_page(places, ANN, ended, rerun_done=False)
+    page = await replay_page(stores, ANN, ended, rerun_done=False)
     assert [(change.result, "rerun_done" in str(change.reason)) for change in page.items] == [("skipped", True)]
-    page = await replay_page(places, ANN, ended, rerun_done=True)
+    page = await replay_page(stores, ANN, ended, rerun_done=True)
     assert [change.result for change in page.items] == ["replayed"]
     await house.work()
     assert sorted(house.keys()) == sorted(
@@ -119,56 +119,58 @@ async def test_what_is_done_is_repeated_only_on_again(house: House, places: list
 
 
 @pytest.mark.parametrize("steps", range(1, 12))
-async def test_a_walk_that_is_stopped_tells_of_all_it_changed(
-    steps: int, house: House, places: list[NamedStore], capfd: pytest.CaptureFixture[str]
+async def test_an_interrupted_page_logs_every_change(
+    steps: int, house: House, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    await kill(house, 3)
+    await make_dead_letters(house, 3)
     capfd.readouterr()
-    walk = asyncio.ensure_future(replay_page(places, ANN, bulk(rate=1_000), rerun_done=False))
-    while steps and not walk.done():  # a fresh point to be stopped at each time
+    page = asyncio.ensure_future(replay_page(stores, ANN, bulk(rate=1_000), rerun_done=False))
+    while steps and not page.done():  # each parameter interrupts the page at another point
         await asyncio.sleep(0.0005)
         steps -= 1
-    walk.cancel()
-    await asyncio.gather(walk, return_exceptions=True)
+    page.cancel()
+    await asyncio.gather(page, return_exceptions=True)
     left = await house.store.client.command("ZCARD", "wb:dead")
-    assert len(told(capfd)) == 3 - left
+    assert len(audited(capfd)) == 3 - left
 
 
-async def test_all_that_fit_are_put_back_page_by_page_at_a_rate(house: House, places: list[NamedStore]) -> None:
-    ids = await kill(house, 9)
-    began, changes, after = time.monotonic(), list[EventChange](), None
+async def test_all_matching_events_are_replayed_within_the_rate(house: House, stores: list[NamedStore]) -> None:
+    ids = await make_dead_letters(house, 9)
+    started, changes, after = time.monotonic(), list[EventChange](), None
     while True:
-        order = bulk(filter=EventFilter(state="dead", rule="short-receipt"), all=False, limit=4, rate=30, after=after)
-        page = await replay_page(places, ANN, order, rerun_done=False)
+        request = bulk(filter=EventFilter(state="dead", rule="short-receipt"), all=False, limit=4, rate=30, after=after)
+        page = await replay_page(stores, ANN, request, rerun_done=False)
         changes += page.items
         after = page.next
         if after is None:
             break
-    assert time.monotonic() - began >= 9 / 30
+    assert time.monotonic() - started >= 9 / 30
     assert sorted(change.event_id for change in changes) == sorted(ids)
     assert {(change.result, change.destination) for change in changes} == {("replayed", "effects")}
     await house.work()
     assert len(house.keys()) == len(set(house.keys())) == 18
 
 
-async def test_a_walk_that_was_cut_off_is_taken_up_and_repeats_nothing(house: House, places: list[NamedStore]) -> None:
-    await kill(house, 6)
-    first = await replay_page(places, ANN, bulk(limit=3), rerun_done=False)
+async def test_a_bulk_replay_continues_from_its_cursor_without_repetition(
+    house: House, stores: list[NamedStore]
+) -> None:
+    await make_dead_letters(house, 6)
+    first = await replay_page(stores, ANN, bulk(limit=3), rerun_done=False)
     await house.work()
-    repeated = await replay_page(places, ANN, bulk(limit=3, after=None, dry_run=True), rerun_done=False)
+    repeated = await replay_page(stores, ANN, bulk(limit=3, after=None, dry_run=True), rerun_done=False)
     assert {change.event_id for change in repeated.items}.isdisjoint(change.event_id for change in first.items)
-    rest = await replay_page(places, ANN, bulk(limit=50, after=first.next), rerun_done=False)
+    rest = await replay_page(stores, ANN, bulk(limit=50, after=first.next), rerun_done=False)
     assert (len(first.items), len(rest.items), rest.next) == (3, 3, None)
     await house.work()
     assert len(house.keys()) == len(set(house.keys())) == 12
 
 
-async def test_those_that_die_again_are_not_met_again_in_the_same_walk(house: House, places: list[NamedStore]) -> None:
-    await kill(house, 4)
+async def test_an_event_that_dies_again_is_replayed_once_per_run(house: House, stores: list[NamedStore]) -> None:
+    await make_dead_letters(house, 4)
     seen: list[str] = []
     after: str | None = None
     while True:
-        page = await replay_page(places, ANN, bulk(limit=2, after=after), rerun_done=False)
+        page = await replay_page(stores, ANN, bulk(limit=2, after=after), rerun_done=False)
         seen += [change.event_id for change in page.items]
         house.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/claims", status=400, times=len(page.items)))
         await house.work()
@@ -176,12 +178,12 @@ async def test_those_that_die_again_are_not_met_again_in_the_same_walk(house: Ho
         if after is None:
             break
     assert len(seen) == len(set(seen)) == 4
-    assert len((await replay_page(places, ANN, bulk(dry_run=True), rerun_done=False)).items) == 4
+    assert len((await replay_page(stores, ANN, bulk(dry_run=True), rerun_done=False)).items) == 4
 
 
-async def test_an_erased_event_is_gone(house: House, places: list[NamedStore]) -> None:
-    [event_id] = await kill(house)
+async def test_an_erased_event_is_gone(house: House, stores: list[NamedStore]) -> None:
+    [event_id] = await make_dead_letters(house)
     await house.store.client.command("DEL", f"wb:story:{event_id}")
     await house.store.client.command("DEL", f"wb:delivery:{event_id}")
-    change = await replay_event(places, ANN, event_id, rerun_done=False, dry_run=False)
+    change = await replay_event(stores, ANN, event_id, rerun_done=False, dry_run=False)
     assert change.result in {"skipped", "gone"}

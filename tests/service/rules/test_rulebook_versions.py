@@ -66,7 +66,7 @@ def test_versions_are_compared_rolled_back_and_exported(run: Run, tmp_path: Path
     assert versions(run) == [first, second, first]
     assert run("show", "--version", second).stdout.startswith(f"# version {second}")
     for words in (["rollback", "none"], ["diff", "none"], ["export", "--version", "none"]):
-        assert f"There is no version {words[-1]}" in run(*words).stderr
+        assert f"Rulebook version {words[-1]} not found" in run(*words).stderr
     assert rules_of(run("export").stdout) == rules_of(ONE)
     assert run("export", "--to", tmp_path / "out").stdout == f"{tmp_path}/out/files.yaml: 1 rules\n"
     assert run("check", tmp_path / "out" / "files.yaml").exit_code == 0

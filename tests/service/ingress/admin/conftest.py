@@ -1,4 +1,4 @@
-"""The operators' app on a real port and a real store, and somebody of each role who calls it."""
+"""Admin API on a real port and a real store, with a token of each role."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ class Answer(Struct):
 
 
 class Api(Struct):
-    """Calls the admin API with the token of a role."""
+    """Client of the admin API with the token of a role."""
 
     url: str
     session: aiohttp.ClientSession

@@ -1,4 +1,4 @@
-"""Dry runs and versions in the admin API: everything is told, nothing is done."""
+"""Dry runs and rulebook versions in the admin API."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -26,7 +26,7 @@ POST = {"kind": "purchase_order", "record": {"id": "p1", "lines": [{"quantity_or
 
 
 class Shop(Struct):
-    """The API beside a sandbox platform."""
+    """Admin API with a sandbox platform."""
 
     api: Api
     sandbox: SandboxHandle
@@ -50,7 +50,7 @@ async def shop(settings: Settings, store: Store, serve_admin: ServeAdmin) -> Asy
         yield Shop(api, sandbox, store)
 
 
-async def test_a_posted_record_is_judged_and_every_node_explained(shop: Shop) -> None:
+async def test_a_posted_record_is_evaluated_with_every_node(shop: Shop) -> None:
     answer = await shop.api("POST", RUNS, {"post": POST}, role="operator")
     assert answer.status == 200, answer.body
     assert answer.body["verdicts"] == [{"rule_id": "short", "result": "matched", "reason": None}]
@@ -63,14 +63,14 @@ async def test_a_posted_record_is_judged_and_every_node_explained(shop: Shop) ->
     )  # fmt: skip
 
 
-async def test_numbers_of_a_posted_raw_are_exact_as_they_are_live(shop: Shop) -> None:
+async def test_numbers_of_a_posted_raw_record_are_exact(shop: Shop) -> None:
     rule = {"id": "heavy", "type": "purchase_order", "when": {"field": "raw.weight", "op": "eq", "value": 12.1}}
     posted = {"post": POST | {"raw": {"weight": 12.1}}, "rules": [rule]}
     answer = await shop.api("POST", RUNS, posted, role="operator")
     assert [verdict["result"] for verdict in answer.body["verdicts"]] == ["matched"], answer.body
 
 
-async def test_a_record_fetched_now_is_judged_by_other_rules_than_those_in_force(shop: Shop) -> None:
+async def test_a_fetched_record_is_evaluated_by_a_candidate(shop: Shop) -> None:
     rules = [{"id": "new", "type": "purchase_order", "when": {"field": "status", "op": "eq", "value": "received"}}]
     wanted = {"fetch": {"platform": "pack", "kind": "purchase_order", "id": "po-1"}, "rules": rules}
     answer = await shop.api("POST", RUNS, wanted)
@@ -78,7 +78,7 @@ async def test_a_record_fetched_now_is_judged_by_other_rules_than_those_in_force
     assert answer.body["record"] == "pack:purchase_order:po-1"
 
 
-async def test_a_stored_event_is_judged_and_nothing_is_written_or_sent(shop: Shop) -> None:
+async def test_a_stored_event_is_evaluated_without_effects(shop: Shop) -> None:
     event_id = await shop.send("po-1")
     before = await shop.store.events.get(event_id)
     answer = await shop.api("POST", RUNS, {"event": event_id})
@@ -102,7 +102,7 @@ async def test_a_stored_event_is_judged_and_nothing_is_written_or_sent(shop: Sho
         ({"fetch": {"platform": "pack", "kind": "order", "id": "1"}}, 422, ["/fetch/kind"]),
     ],
 )
-async def test_what_cannot_be_judged_is_refused(
+async def test_an_invalid_dry_run_is_rejected(
     shop: Shop, wanted: dict[str, Any], status: int, pointers: list[str]
 ) -> None:
     answer = await shop.api("POST", RUNS, wanted)
@@ -110,7 +110,7 @@ async def test_what_cannot_be_judged_is_refused(
     assert [error["pointer"] for error in answer.body.get("errors", [])] == pointers
 
 
-async def test_a_candidate_is_held_against_the_rules_in_force_over_the_last_events(shop: Shop) -> None:
+async def test_a_candidate_is_compared_with_the_active_rules(shop: Shop) -> None:
     ids = [await shop.send(record) for record in ("po-1", "po-1", "complete-1", "missing-1")]
     hint = await shop.send("1", kind="order")
     gone = RecordRef("nobody", "customer", "1")
@@ -132,7 +132,7 @@ async def test_a_candidate_is_held_against_the_rules_in_force_over_the_last_even
     assert (same.body["events_evaluated"], same.body["differences"]) == (1, [])
 
 
-async def test_versions_are_listed_compared_and_brought_back(shop: Shop, lines: Lines) -> None:
+async def test_versions_are_listed_compared_and_rolled_back(shop: Shop, lines: Lines) -> None:
     first = (await shop.api("GET", BOOK)).body["version"]
     await shop.api("PUT", f"{RULES}/short", SHORT | {"sort": 3}, if_match="*")
     now = await shop.api("GET", BOOK)
