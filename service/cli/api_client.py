@@ -169,7 +169,7 @@ class AdminApiClient:
         try:
             payload = None if body is None else msgspec.json.decode(body, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Rejection(422, "invalid", f"--body is not a JSON object: {error}. Send a JSON object.") from error
+            raise Rejection(422, "invalid", f"the body: {error}") from error
         path = f"/platforms/{_segment(account)}/writes/{_segment(operation)}"
         return await self._post(path, Wrote, {"ids": ids, "body": payload})
 
