@@ -72,8 +72,8 @@ async def test_numbers_of_a_posted_raw_record_are_exact(shop: Shop) -> None:
 
 async def test_a_fetched_record_is_evaluated_by_a_candidate(shop: Shop) -> None:
     rules = [{"id": "new", "type": "purchase_order", "when": {"field": "status", "op": "eq", "value": "received"}}]
-    wanted = {"fetch": {"platform": "pack", "kind": "purchase_order", "id": "po-1"}, "rules": rules}
-    answer = await shop.api("POST", RUNS, wanted)
+    request_body = {"fetch": {"platform": "pack", "kind": "purchase_order", "id": "po-1"}, "rules": rules}
+    answer = await shop.api("POST", RUNS, request_body)
     assert [verdict["rule_id"] for verdict in answer.body["verdicts"]] == ["new"]
     assert answer.body["record"] == "pack:purchase_order:po-1"
 
@@ -88,7 +88,7 @@ async def test_a_stored_event_is_evaluated_without_effects(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "status", "pointers"),
+    ("request_body", "status", "pointers"),
     [
         ({}, 422, [""]),
         ({"post": POST, "event": "a"}, 422, [""]),
@@ -103,9 +103,9 @@ async def test_a_stored_event_is_evaluated_without_effects(shop: Shop) -> None:
     ],
 )
 async def test_an_invalid_dry_run_is_rejected(
-    shop: Shop, wanted: dict[str, Any], status: int, pointers: list[str]
+    shop: Shop, request_body: dict[str, Any], status: int, pointers: list[str]
 ) -> None:
-    answer = await shop.api("POST", RUNS, wanted)
+    answer = await shop.api("POST", RUNS, request_body)
     assert answer.status == status, answer.body
     assert [error["pointer"] for error in answer.body.get("errors", [])] == pointers
 
