@@ -66,13 +66,13 @@ def test_every_worker_switches_and_keeps_the_last_good_rulebook(stack: Stack) ->
     for worker in workers:
         line = worker.wait_for(lambda line: line.get("message") == "rulebook.rejected", PATIENCE_SECONDS)
         assert line["active"] == good
-    assert waybill(stack, "rules", "rollback", good).stdout.startswith(f"{good} in force")
+    assert waybill(stack, "rules", "rollback", good).stdout.startswith(f"{good} activated")
     tried = waybill(stack, "rules", "dry-run", "--record", "pack:purchase_order:po-1", "--rules", str(rules))
     assert (tried.returncode, tried.stderr) == (0, "")
     assert "only: " in tried.stdout
-    assert "saw '" in tried.stdout
+    assert "(was " in tried.stdout
     same = waybill(stack, "rules", "dry-run", "--last", "5")
-    assert (same.returncode, same.stdout.splitlines()[0]) == (0, f"0 events, {good} in force, {good} tried")
+    assert (same.returncode, same.stdout.splitlines()[0]) == (0, f"0 events: active {good}, candidate {good}")
     missing = waybill(stack, "explain", "0" * 32)
     assert (missing.returncode, "not found" in missing.stderr) == (2, True)
     wrong: list[list[str]] = [["dry-run"], ["dry-run", "--record", "pack"], ["dry-run", "--event", "none"]]

@@ -41,10 +41,16 @@ from workers.rulebook_watcher import RulebookWatcher
 from workers.worker import LeaseWorker
 
 
-@click.command()
-@click.option("--burst", is_flag=True, help="End once nothing is due and nothing runs.")
+@click.command(
+    epilog="\b\nExamples:\n  waybill worker\n"
+    "  WAYBILL_ADMIN_PORT=8082 waybill worker  # beside waybill serve on one machine"
+)
+@click.option("--burst", is_flag=True, help="Exit as soon as no job is due or running.")
 def worker(*, burst: bool) -> None:
-    """Run jobs: fetch, decide, act. SIGTERM drains."""
+    """Run a worker: fetch records, evaluate rules, run actions.
+
+    SIGTERM drains: running attempts finish before the process ends.
+    """
     configure("workers")  # so that a wrong setting is told as a line, too
     settings = load_settings(os.environ)
     configure("workers", settings.log_level, settings.log_line_bytes_max)

@@ -1,6 +1,6 @@
-"""What a platform's delivery looks like, made of an event's name and a record's id. Pure.
+"""Sample deliveries, generated from an event type and a record id. Pure.
 
-The shapes are those the connectors read; for a custom envelope its own pointers say where everything stands.
+The formats are those that the connectors parse. A custom envelope defines its format by JSON pointers.
 """
 
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ from service.envelopes.pointers import parse_pointer
 
 
 class SampleDelivery(Struct, frozen=True):
-    """A delivery to be signed: its body, and the headers that tell what the body does not."""
+    """An unsigned delivery: the body, and headers with data that the body does not contain."""
 
     body: bytes
     headers: Mapping[str, str] = {}
 
 
 class SampleRequest(Struct, frozen=True):
-    """What is to be told: `event` in the sender's words, the record's `id`, this event's own id, and the moment."""
+    """Values of a sample delivery: event type of the sender, record id, event id, and timestamp."""
 
     event: str
     id: str
@@ -34,7 +34,7 @@ class SampleRequest(Struct, frozen=True):
 
 
 def render(request: SampleRequest, source: SourceConfig, platform: PlatformConfig) -> SampleDelivery:
-    """Make a delivery as the source's sender would."""
+    """Build a delivery in the format of the source."""
     envelope = source.envelope
     if isinstance(envelope, CustomEnvelope):
         return _by_pointers(request, envelope)
@@ -46,11 +46,13 @@ def render(request: SampleRequest, source: SourceConfig, platform: PlatformConfi
     return _with_record(_cloudevent(request), envelope.record, "/subject", request)
 
 
-def _with_record(event: dict[str, Any], place: RecordOverride, usual: str, request: SampleRequest) -> SampleDelivery:
-    """Put the record's id where the source looks for it, and its kind if the type does not name it."""
-    if place.kind is not None and place.kind.startswith("/"):
-        _put(event, parse_pointer(place.kind), _name_of(_kind_of(request), place.kinds))
-    _put(event, parse_pointer(place.id or usual), request.id)
+def _with_record(
+    event: dict[str, Any], override: RecordOverride, default_id: str, request: SampleRequest
+) -> SampleDelivery:
+    """Set the record id at the pointer of the source, and the record kind if the source reads it from the body."""
+    if override.kind is not None and override.kind.startswith("/"):
+        _put(event, parse_pointer(override.kind), _name_of(_kind_of(request), override.kinds))
+    _put(event, parse_pointer(override.id or default_id), request.id)
     return SampleDelivery(msgspec.json.encode(event), {"content-type": STRUCTURED} if "specversion" in event else {})
 
 
@@ -70,19 +72,19 @@ def _by_platform(request: SampleRequest, platform: PlatformConfig) -> dict[str, 
         case FlowRetailConfig():
             noun = "purchaseOrder" if request.event.startswith("PURCHASE") else "customer"
             return {"action": request.event, "tenant": {"Uid": platform.tenant_uid}, noun: {"Uid": request.id}}
-        case _:  # Pexip Engage: a custom platform has no envelope of its own
-            entity, _, event_type = request.event.partition(".")
-            key = "callbackRequest" if entity == "Callback Request" else "appointment"
+        case _:  # Pexip Engage; a custom platform has no platform envelope
+            sender_kind, _, event_type = request.event.partition(".")
+            key = "callbackRequest" if sender_kind == "Callback Request" else "appointment"
             data = {"eventType": event_type, key: {"id": request.id, "updatedAt": request.at}}
-            return {"id": request.event_id, "entity": entity, "data": data}
+            return {"id": request.event_id, "entity": sender_kind, "data": data}
 
 
 def _by_pointers(request: SampleRequest, envelope: CustomEnvelope) -> SampleDelivery:
     event: dict[str, Any] = {}
-    kind, place = _kind_of(request), envelope.type
+    kind, event_type = _kind_of(request), envelope.type
     values = {
         envelope.id: request.event_id,
-        place if isinstance(place, str) else None: request.event,
+        event_type if isinstance(event_type, str) else None: request.event,
         envelope.occurred_at: request.at,
         envelope.record.kind: _name_of(kind, envelope.record.kinds),
         envelope.record.id: request.id,
@@ -96,7 +98,7 @@ def _by_pointers(request: SampleRequest, envelope: CustomEnvelope) -> SampleDeli
         body = {} if steps else [event]
         if steps:
             _put(body, steps, [event])
-    headers = {} if isinstance(place, str) else {place.header.lower(): request.event}
+    headers = {} if isinstance(event_type, str) else {event_type.header.lower(): request.event}
     return SampleDelivery(msgspec.json.encode(body), headers)
 
 
@@ -107,12 +109,12 @@ def _put(body: dict[str, Any], steps: tuple[str, ...], value: object) -> None:
 
 
 def _kind_of(request: SampleRequest) -> str:
-    """`purchase_order.updated` is about a purchase order."""
+    """Return the record kind of an event type: `purchase_order` for `purchase_order.updated`."""
     return request.event.partition(".")[0]
 
 
 def _name_of(kind: str, kinds: Mapping[str, str]) -> str:
-    """Give the sender's name of one of our kinds; for a word that is no kind here, the first one that is."""
+    """Return the sender's name of a record kind, or the first name if the kind has none."""
     if kind in kinds or not kinds:
         return kind
     return next((name for name, ours in kinds.items() if ours == kind), next(iter(kinds)))

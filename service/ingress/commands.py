@@ -25,9 +25,13 @@ from service.store import Shards, Store, open_shards
 from service.store.shards import shards_with
 
 
-@click.command()
+@click.command(epilog="\b\nExample:\n  WAYBILL_REDIS_URL=redis://127.0.0.1:6379/0 waybill serve")
 def serve() -> None:
-    """Take in webhooks on WAYBILL_PORT, answer health and the admin API on WAYBILL_ADMIN_PORT."""
+    """Run the service: webhooks, health checks and the admin API.
+
+    Webhooks are on WAYBILL_PORT (default 8080); health checks, metrics and the admin API are on WAYBILL_ADMIN_PORT
+    (default 8081). SIGTERM drains.
+    """
     configure("service")
     settings = load_settings(os.environ)
     configure("service", settings.log_level, settings.log_line_bytes_max)

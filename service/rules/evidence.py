@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from service.events import JsonValue
+from service.plurals import count_noun
 from service.rules.masking import MASK, mask
 from service.rules.scope import Value
 from service.rules.trace import Node, Trace, Truth
@@ -109,6 +110,6 @@ def _shown(value: Value, *, personal: bool) -> JsonValue:
     if kind is Decimal:
         return str(value)[:ACTUAL_CHARS_MAX]
     if kind is tuple:
-        return f"({len(value)} elements)"
+        return f"({count_noun(len(value), 'element')})"
     shown = mask(value, personal=personal)
     return shown[:ACTUAL_CHARS_MAX] if type(shown) is str else shown

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from service.events import JsonValue
+from service.plurals import count_noun
 from service.records import PERSONAL, Money
 from service.rules.limits import ACTUAL_CHARS_MAX
 
@@ -63,7 +64,7 @@ def _short(value: object) -> int | str:
         case Struct() | Mapping():
             text = "(present)"
         case list() | tuple() | frozenset():
-            text = f"({len(cast('list[Any]', value))} elements)"
+            text = f"({count_noun(len(cast('list[Any]', value)), 'element')})"
         case _:
             text = str(value)
     return text[:ACTUAL_CHARS_MAX]

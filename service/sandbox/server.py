@@ -1,7 +1,6 @@
-"""Starts the sandbox on a socket of this process's own event loop, and ends it again, both at once.
+"""HTTP server of the sandbox in the event loop of the caller.
 
-uvicorn's protocol is used without uvicorn's server, which would take over the signals of the process it is embedded in
-and look for its end ten times a second only.
+Uses the protocol of uvicorn without its server: the server replaces signal handlers and stops with a delay.
 """
 
 import asyncio
@@ -24,24 +23,24 @@ RESET_LINGER = struct.pack("ii", 1, 0)
 
 
 class SandboxHandle(Struct, frozen=True):
-    """A running sandbox: its URL, without a slash at its end, and its state."""
+    """A running sandbox: URL without trailing slash, state, and access token."""
 
     url: str
     sandbox: Sandbox
     token: str = TOKEN
 
     def base_url(self, platform: str) -> str:
-        """Give the `base_url` for a platform's kind."""
+        """Return the `base_url` of a platform kind."""
         return self.url + BASE_PATHS[platform]
 
     def token_url(self, enterprise: str) -> str:
-        """Give Pexip Engage's `token_url` for an enterprise."""
+        """Return the `token_url` of Pexip Engage for an enterprise."""
         return f"{self.base_url('pexip_engage')}/realms/{enterprise}/protocol/openid-connect/token"
 
 
 @asynccontextmanager
 async def running_sandbox(host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[SandboxHandle, None]:
-    """Run a sandbox while the block runs; port 0 takes a free one.
+    """Run a sandbox until the context exits. Port 0 selects a free port.
 
     Raises:
         OSError: the address cannot be bound.
@@ -67,7 +66,7 @@ async def _end(state: ServerState) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    await asyncio.sleep(0)  # lets the connections hear that they are closed
+    await asyncio.sleep(0)  # the connections process the abort
 
 
 def _reset(state: ServerState, client: tuple[str, int] | None) -> None:

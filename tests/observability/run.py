@@ -149,7 +149,7 @@ class Acts:
     def play(self) -> None:
         rows = Demo(self.stack, DemoReport()).run()
         for row in rows:
-            self._count(row.act.request, row.seen.answer.split(" ")[1])
+            self._count(row.step.request, row.actual.answer.split(" ")[1])
         self.worker = self.stack.children[-1]
         self.people()
         self.hints_and_waits()
@@ -224,7 +224,7 @@ class Acts:
         self.switches.put_record(purchase_order("po-slow", 60, 12))
         self.switches.add_fault(FaultRequest(fetch_path("po-slow"), delay_ms=60_000))
         event_id = self._send(updated_order(self.secrets, "po-slow", "slow")).body["event_id"]
-        wait_until(lambda: self.switches.faults_waiting() == 0, SECONDS_MAX, "the fetch")
+        wait_until(lambda: self.switches.pending_fault_count() == 0, SECONDS_MAX, "the fetch")
         os.kill(self.worker.process.pid, signal.SIGSTOP)
         second = self.stack.start_worker("worker-9")
         second.wait_for(lambda line: _attempt(line, event_id, "matched"), SECONDS_MAX)
@@ -241,7 +241,7 @@ class Acts:
         self._fault({"match": f"/flow_retail/v2/tenants/{FLOW_TENANT}/customers", "status": 403})
         worker.wait_for(lambda line: line["message"] == "poll.interrupted", SECONDS_MAX)
         self._fault({"match": f"/flow_retail/v2/tenants/{FLOW_TENANT}/customers", "delay_ms": 500})
-        wait_until(lambda: self.switches.faults_waiting() == 0, SECONDS_MAX, "the list")
+        wait_until(lambda: self.switches.pending_fault_count() == 0, SECONDS_MAX, "the list")
         with self._client() as client:
             self._execute(client, "DEL", "wb:poll:flow-poll:lock")
         worker.wait_for(lambda line: line["message"] == "poll.lease_lost", SECONDS_MAX)
@@ -296,7 +296,7 @@ class Acts:
         self.switches.put_record(purchase_order("po-dark", 60, 12))
         self.switches.add_fault(FaultRequest(fetch_path("po-dark"), delay_ms=500))
         self._send(updated_order(self.secrets, "po-dark", "dark"))
-        wait_until(lambda: self.switches.faults_waiting() == 0, SECONDS_MAX, "the fetch")
+        wait_until(lambda: self.switches.pending_fault_count() == 0, SECONDS_MAX, "the fetch")
         with self._again("store.recovered"):
             with self._again("store.unavailable"):
                 store.kill()

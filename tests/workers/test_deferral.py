@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -80,8 +80,9 @@ async def test_what_waits_tells_why_and_until_when_and_what_has_ended_no_more(
     assert seen.waiting_for == reason
     assert seen.next_attempt_at is not None
     assert datetime.fromisoformat(seen.next_attempt_at).tzinfo is not None
-    told = list(explain(shown | {"next_attempt_at": seen.next_attempt_at}, None))
-    assert f"  put off for {reason}, next attempt not before {seen.next_attempt_at}" in told
+    told = list(explain(shown | {"next_attempt_at": seen.next_attempt_at}, None, datetime.now(UTC)))
+    waiting = f"  waiting: {reason.replace('_', ' ')}; next attempt {seen.next_attempt_at} ("
+    assert any(line.startswith(waiting) for line in told)
     await working
     after = await view(house, event_id)
     assert (after.state, after.waiting_for, after.next_attempt_at) == ("ended", None, None)

@@ -1,7 +1,7 @@
 """A decision can be explained afterwards: the store keeps what settled each rule, and a person reads it as a tree."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -50,15 +50,15 @@ async def test_a_decision_is_told_as_a_tree_with_what_each_comparison_saw(house:
     event_id = await house.send()
     await house.work()
     document = parse_document(await house.store.rulebook.document(version) or b"")
-    told = list(explain(await house.story(event_id), document))
+    told = list(explain(await house.story(event_id), document, datetime.now(UTC)))
     assert told[0] == f"event {event_id}: ended, matched"
     assert told[1] == "  purchase_order.updated (updated) from shop about pack:purchase_order:po-1"
     assert told[2].endswith(f"by rulebook {version}")
     tree = "\n".join(told[3:])
-    assert "- first unmatched\n    - status eq nowhere: saw 'received'" in tree
-    assert "+ second matched\n    + quantity_received lt quantity_ordered at element 0: saw " in tree
+    assert "- first unmatched\n    - status = nowhere: was received" in tree
+    assert "+ second matched\n    + quantity_received < quantity_ordered at element 0: was " in tree
     assert '    done: http (claim) {"method":"POST"' in tree
-    assert "? third unknown: raw.nothing is missing, at when\n    ? raw.nothing eq 1: saw '(missing)'" in tree
+    assert "? third unknown: raw.nothing is missing, at when\n    ? raw.nothing = 1: was (missing)" in tree
     assert "\n+ fourth matched\n" in tree
     assert 'second.claim ok {"http_status":200' in tree
 
@@ -66,10 +66,10 @@ async def test_a_decision_is_told_as_a_tree_with_what_each_comparison_saw(house:
 async def test_without_its_rulebook_or_its_decision_an_event_is_still_told(house: House) -> None:
     await house.publish(RULES)
     event_id = await house.send()
-    told = list(explain(await house.story(event_id), None))
+    told = list(explain(await house.story(event_id), None, datetime.now(UTC)))
     assert told == [f"event {event_id}: queued", "  not decided"]
     await house.work()
-    assert any("all[1]: saw 'received'" in line for line in explain(await house.story(event_id), None))
+    assert any("all[1]: was received" in line for line in explain(await house.story(event_id), None, datetime.now(UTC)))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ and may be forgotten; so when there are too many, the one longest unused goes, w
 """
 
 KEYS_MAX = 10_000
+ROUNDING_SECONDS = 1e-9  # a sum of intervals is not exact
 
 
 class TokenBuckets:
@@ -22,7 +23,7 @@ class TokenBuckets:
     def retry_after_seconds(self, key: str, now: float) -> float:
         """Say how many seconds there will be no token for `key`; 0 if there is one. Takes none."""
         full_at = self._full_at.get(key)
-        return 0.0 if full_at is None else max(0.0, full_at + self._interval - now - self._burst)
+        return 0.0 if full_at is None else self._wait(full_at, now)
 
     def charge(self, key: str, now: float, tokens: int) -> None:
         """Take tokens whether they are there or not, as far as a burst and these: the debt of a key is bounded."""
@@ -34,11 +35,14 @@ class TokenBuckets:
     def acquire(self, key: str, now: float) -> float:
         """Take a token: 0, or the seconds until there is one, and then none was taken."""
         full_at = max(self._full_at.pop(key, now), now)
-        wait = full_at + self._interval - now - self._burst
-        wait = wait if wait > 1e-9 else 0.0  # a sum of intervals misses its mark by a rounding error
+        wait = self._wait(full_at, now)
         self._full_at[key] = full_at if wait else full_at + self._interval
         self._remove_full()
         return wait
+
+    def _wait(self, full_at: float, now: float) -> float:
+        wait = full_at + self._interval - now - self._burst
+        return wait if wait > ROUNDING_SECONDS else 0.0
 
     def _remove_full(self) -> None:
         if len(self._full_at) > self._keys_max:

@@ -35,7 +35,7 @@ def test_each_warning_is_a_line_that_names_its_path_and_no_secret(
     assert "hush" not in written
 
 
-@pytest.mark.parametrize(("command", "component"), [("serve", "service"), ("work", "workers")])
+@pytest.mark.parametrize(("command", "component"), [("serve", "service"), ("worker", "workers")])
 @pytest.mark.slow
 def test_both_pods_tell_them_before_they_ask_for_the_store(
     command: str, component: str, tmp_path: Path, free_port: int

@@ -200,7 +200,7 @@ async def test_a_challenge_is_answered_to_who_can_prove_itself_and_becomes_no_ev
     assert status == 401
     assert (await store.sample()).pending == 0
     line = capfd.readouterr().out.splitlines()[-2]
-    assert '"event_type":"challenge","status":"ignored","http_status":200' in line
+    assert '"event_type":"challenge","delivery_status":"ignored","http_status":200' in line
     assert "3eZbrw" not in line
 
 
@@ -225,7 +225,7 @@ async def test_a_handshake_by_query_is_answered_to_who_knows_the_token_and_leave
     assert await see(client, url.replace("asking", "nobody") + asked, None, {}, "GET") == usual
     assert (await see(client, f"{url}{asked}verify-token-agreed-on", None, {}, "HEAD"))[0] == 405
     written = capfd.readouterr().out
-    assert '"source":"asking","event_type":"challenge","status":"ignored","http_status":200' in written
+    assert '"source_name":"asking","event_type":"challenge","delivery_status":"ignored","http_status":200' in written
     assert '"reason":"not_verified"' in written
     for hidden in ("1158201444", "verify-token", "hub."):
         assert hidden not in written

@@ -217,7 +217,7 @@ async def test_a_mistake_of_ours_is_a_500_and_is_logged_once_with_its_traceback(
     assert (status, problem["code"]) == (500, "internal")
     written = capfd.readouterr().out
     assert written.count("Traceback") == 1
-    assert written.count('"event":"delivery.crashed"') == 1
+    assert written.count('"message":"delivery.crashed"') == 1
     assert '"reason":"internal"' in written
     assert "ZeroDivisionError" not in str(problem)
 

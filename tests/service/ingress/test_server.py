@@ -34,7 +34,7 @@ async def test_a_process_takes_events_in_and_drains_on_sigterm(
     assert (await reader.readline()).startswith(b"HTTP/1.1 202 ")
     writer.close()
     received = await serving.line("delivery.received")
-    assert received["status"] == "queued"
+    assert received["delivery_status"] == "queued"
     assert (await serving.line("process.stopped"))["reason"] == "SIGTERM"
     assert await serving.process.wait() == 0
 

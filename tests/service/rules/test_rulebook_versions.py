@@ -60,15 +60,15 @@ def test_versions_are_compared_rolled_back_and_exported(run: Run, tmp_path: Path
     assert {"  -sort: 2", "  +sort: 3", "added two"} <= set(told)
     changes = [json.loads(line) for line in run("diff", second, first, "--json").stdout.splitlines()]
     assert [change["change"] for change in changes] == ["changed", "removed"]
-    assert run("diff", second).stdout == "no difference\n"
-    assert run("rollback", first, "--note", "oops").stdout == f"{first} in force, 1 rules\n"
-    assert run("rollback", first).stdout == f"{first} in force already, 1 rules\n"
+    assert run("diff", second).stdout == "The versions do not differ.\n"
+    assert run("rollback", first, "--note", "oops").stdout == f"{first} activated, 1 rule\n"
+    assert run("rollback", first).stdout == f"{first} already active, 1 rule\n"
     assert versions(run) == [first, second, first]
     assert run("show", "--version", second).stdout.startswith(f"# version {second}")
     for words in (["rollback", "none"], ["diff", "none"], ["export", "--version", "none"]):
         assert f"Rulebook version {words[-1]} not found" in run(*words).stderr
     assert rules_of(run("export").stdout) == rules_of(ONE)
-    assert run("export", "--to", tmp_path / "out").stdout == f"{tmp_path}/out/files.yaml: 1 rules\n"
+    assert run("export", "--to", tmp_path / "out").stdout == f"{tmp_path}/out/files.yaml: 1 rule\n"
     assert run("check", tmp_path / "out" / "files.yaml").exit_code == 0
 
 
@@ -156,7 +156,7 @@ def test_examples_that_turn_out_otherwise_are_told_and_fail(run: Run, tmp_path: 
     rule = write(tmp_path, "r.yaml", LOGGED)
     fine = write(tmp_path, "r.examples.yaml", EXAMPLE.replace("EXPECTED", "one").replace(", effects: []", ""))
     good = run("test", "--rules", rule)
-    assert (good.exit_code, good.stdout) == (0, "ok     a name\n1 examples, 0 failed\n")
+    assert (good.exit_code, good.stdout) == (0, "ok     a name\n1 test, 0 failed\n")
     fine.write_text(EXAMPLE.replace("EXPECTED", "two"))
     bad = run("test", "--rules", rule, fine)
     assert bad.exit_code == 1
@@ -165,7 +165,7 @@ def test_examples_that_turn_out_otherwise_are_told_and_fail(run: Run, tmp_path: 
         "- matches: two (was not asked: no such rule for this type, event and source)",
         "+ matches: one (matched)",
         "+ effect: one.a",
-        "1 examples, 1 failed",
+        "1 test, 1 failed",
     ]
 
 
@@ -202,12 +202,12 @@ def test_inputs_are_compared_where_they_are_named(run: Run, tmp_path: Path) -> N
 
 
 def test_without_examples_there_is_nothing_to_try(run: Run, tmp_path: Path) -> None:
-    assert "there are none" in str(run("test", "--rules", write(tmp_path, "r.yaml", ONE)).exception)
+    assert "no test file found" in str(run("test", "--rules", write(tmp_path, "r.yaml", ONE)).exception)
 
 
 def test_the_examples_of_the_documentation_hold(run: Run) -> None:
     result = run("test", "--rules", ROOT / "docs/examples/rules/purchase-orders.yaml")
-    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "3 examples, 0 failed")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "3 tests, 0 failed")
 
 
 async def test_publishing_over_a_document_nobody_can_read_is_refused(store: Store) -> None:

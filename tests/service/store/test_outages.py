@@ -49,7 +49,7 @@ async def test_scripts_that_the_server_forgot_are_sent_again(store: Store) -> No
 
 async def test_a_restart_is_ridden_out_by_the_call_under_way(own_valkey: OwnValkey) -> None:
     server = own_valkey()
-    async with store_on(server.url, ingest_seconds_max=30) as store:
+    async with store_on(server.url, ingest_timeout_seconds=30) as store:
         first = make_event("1")
         await store.ingest(first, "a", WINDOW_MS)
         store._memory_known_until = 0

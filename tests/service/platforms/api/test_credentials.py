@@ -99,13 +99,13 @@ async def test_a_token_server_that_gives_no_token_is_permanent(
     assert raised.value.kind == kind
 
 
-class Shelf(NoTokenCache):
-    """Remembers for how long tokens were to be kept."""
+class RecordingTokenCache(NoTokenCache):
+    """Token cache that records the lifetime of each token, in seconds."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
-    async def keep(self, name: str, token: str, seconds: float) -> None:  # noqa: ARG002 - the shelf's signature
+    async def put(self, name: str, token: str, seconds: float) -> None:  # noqa: ARG002 - the base class's signature
         self.seconds.append(seconds)
 
 
@@ -113,16 +113,16 @@ class Shelf(NoTokenCache):
     ("expires_in", "seconds"),
     [('"NaN"', 30.0), ('"Infinity"', 30.0), ("1e300", 86_370.0), ("-5", -2.5), ("0", 0.0), ('"300"', 270.0)],
 )
-async def test_an_absurd_lifetime_is_none_that_the_shelf_cannot_hold(
+async def test_the_lifetime_of_a_cached_token_is_bounded(
     box: SandboxHandle, outbound: HttpClient, expires_in: str, seconds: float
 ) -> None:
-    shelf = Shelf()
+    cache = RecordingTokenCache()
     credentials = ClientCredentials(
-        "acct", outbound, token_url=box.token_url("acme"), client_id="c", client_secret=box.token, token_cache=shelf
+        "acct", outbound, token_url=box.token_url("acme"), client_id="c", client_secret=box.token, token_cache=cache
     )
     issue(box, "first", expires_in=expires_in)
     await credentials.headers()
-    assert shelf.seconds == [seconds]
+    assert cache.seconds == [seconds]
 
 
 async def test_calls_at_once_share_one_token(box: SandboxHandle, credentials: ClientCredentials) -> None:

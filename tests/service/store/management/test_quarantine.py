@@ -89,7 +89,7 @@ async def test_what_is_too_old_is_neither_shown_nor_kept(make_settings: Callable
 
 
 async def test_what_nobody_adds_to_is_gone_once_it_is_too_old(make_settings: Callable[..., Settings]) -> None:
-    store = await open_store(make_settings(quarantine_hours=0.2 / 3_600))
+    store = await open_store(make_settings(quarantine_retention_hours=0.2 / 3_600))
     await store.quarantine_deliveries([refused(1)])
 
     async def is_gone() -> bool:
