@@ -20,7 +20,7 @@ import click
 from msgspec import Struct
 
 from service.cli.api_client import AdminApiClient
-from service.cli.context import local_installation, open_store, settings_from_environ
+from service.cli.context import local_installation, open_stores, settings_from_environ
 from service.errors import ConfigError, Rejection, WaybillError
 from service.http_client import HttpClient
 from service.log import configure
@@ -177,7 +177,7 @@ async def _open_client(connection: ConnectionOptions) -> AsyncGenerator[AdminCli
     settings = settings_from_environ()
     # Standard output holds the result only.
     configure("service", settings.log_level, settings.log_line_bytes_max, STDERR)
-    async with HttpClient(settings) as http_client, open_store(settings) as store:
+    async with HttpClient(settings) as http_client, open_stores(settings) as store:
         home = store.stores[0] if isinstance(store, Shards) else store
         shared = SharedThrottles(home.limits, home.tokens, settings.fetch_timeout_seconds)
         installation = local_installation(settings, os.environ, store, http_client, shared)

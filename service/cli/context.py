@@ -57,7 +57,7 @@ async def open_context() -> AsyncGenerator[CliContext]:
 
 
 @contextlib.asynccontextmanager
-async def open_store(settings: Settings) -> AsyncGenerator[Store | Shards]:
+async def open_stores(settings: Settings) -> AsyncGenerator[Store | Shards]:
     """Open the store, or all shards.
 
     Raises:

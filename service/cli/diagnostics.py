@@ -152,7 +152,7 @@ async def _version(store: Store) -> Check:
 
 
 async def _memory(store: Store) -> Check:
-    used, percent = await store.sampler.memory()
+    used, percent = await store.queue_stats.memory()
     detail = f"{used / 1_048_576:.1f} MiB, {percent} % of the limit" if percent else f"{used / 1_048_576:.1f} MiB"
     return Check("", "memory", "warning" if percent >= MEMORY_WARNING_PERCENT else "ok", detail)
 

@@ -1,4 +1,4 @@
-"""What the operator wrote in waybill.yaml, as checked values. For the settings of a process see `service.settings`."""
+"""The configuration file waybill.yaml as checked structs. Settings of a process are in `service.settings`."""
 
 from service.config.admin import AdminConfig, AdminToken, Role, read_digest
 from service.config.loading import Config, load_config, read_config

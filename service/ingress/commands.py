@@ -1,4 +1,4 @@
-"""`waybill serve`: the pod that answers HTTP, joined from settings, waybill.yaml and the store."""
+"""`waybill serve`: build the ingress from settings, waybill.yaml and the store, and run it."""
 
 import os
 from contextlib import AsyncExitStack
@@ -42,7 +42,7 @@ def serve() -> None:
 
 
 async def _serve(settings: Settings, config: Config) -> None:
-    # Platforms read deliveries here; they are asked only if an operator asks, within what workers share of an account.
+    # Connectors parse deliveries here. Only an operator's query calls a platform, within the workers' shared throttle.
     shared = shards_with(Store(settings))
     home = shared.stores[0] if isinstance(shared, Shards) else shared
     throttles = SharedThrottles(home.limits, home.tokens, settings.fetch_timeout_seconds)

@@ -123,12 +123,12 @@ async def _erase_in(named: NamedStore, customer: ErasureTarget, *, dry_run: bool
     if dry_run:
         return counts | {"events": len(own)}
     for each in quarantined:
-        await named.store.quarantine.discard(each.source, [each.id])
+        await named.store.quarantine.delete(each.source, [each.id])
     in_progress = 0
     for hit in hints:
-        in_progress += (await named.store.census.erase_events(hit.summary.record, [hit.summary.id])).in_hand
-    erased = await named.store.census.erase_record(customer.lane)
-    return counts | {"events": erased.events, "in_progress": in_progress + erased.in_hand}
+        in_progress += (await named.store.memory_usage.erase_events(hit.summary.record, [hit.summary.id])).in_progress
+    erased = await named.store.memory_usage.erase_record(customer.lane)
+    return counts | {"events": erased.events, "in_progress": in_progress + erased.in_progress}
 
 
 async def _all_events(named: NamedStore, event_filter: EventFilter) -> AsyncIterator[EventHit]:

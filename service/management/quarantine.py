@@ -148,7 +148,7 @@ async def _release(
         return _rejected(finding)
     outcomes = await ingest(finding, finding.admission, sources, store)
     # Remove the delivery after the ingest: a crash in between leads to a duplicate, not to a loss.
-    await named.store.quarantine.discard(quarantined.source, [quarantined.id])
+    await named.store.quarantine.delete(quarantined.source, [quarantined.id])
     log_admin_change(actor, "delivery.released", quarantined.id)
     return Reverified(id=quarantined.id, source=quarantined.source, result="released", events=outcomes)
 
@@ -165,7 +165,7 @@ async def delete_quarantined(stores: NamedStores, actor: Actor, quarantined_id: 
 
 async def _delete(stores: NamedStores, actor: Actor, quarantined_id: str) -> Deleted:
     named, quarantined = await _locate(stores, quarantined_id)
-    await named.store.quarantine.discard(quarantined.source, [quarantined.id])
+    await named.store.quarantine.delete(quarantined.source, [quarantined.id])
     log_admin_change(actor, "delivery.deleted", quarantined.id)
     return Deleted(quarantined.id, quarantined.source)
 

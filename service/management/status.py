@@ -200,5 +200,5 @@ async def _store(named: NamedStore, *, memory: bool) -> StoreView:
         queue=await named.store.sample(),
         events=await named.inspector.counts(),
         sweep=await named.inspector.sweep(),
-        memory=await named.store.census.by_kind() if memory else None,
+        memory=await named.store.memory_usage.by_kind() if memory else None,
     )

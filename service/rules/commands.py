@@ -12,7 +12,7 @@ from service.config.loading import load_config
 from service.errors import ConfigError
 from service.plurals import count_noun
 from service.rules.json_schema import write_schema
-from service.rules.rule_files import RuleFile, check_sources, find_rule_files, is_example, read_rule_files
+from service.rules.rule_files import RuleFile, check_sources, find_rule_files, is_rule_test_file, read_rule_files
 from service.settings import load_settings
 
 EXIT_INVALID = 2
@@ -35,7 +35,7 @@ def check(files: tuple[Path, ...]) -> None:
     """
     mistakes = 0
     for path in files:
-        mistakes += 0 if is_example(path) else _check_alone(path)
+        mistakes += 0 if is_rule_test_file(path) else _check_alone(path)
     if mistakes:
         sys.exit(EXIT_INVALID)
     for file in read_files(files):
@@ -65,8 +65,8 @@ def read_files(files: Sequence[Path]) -> tuple[RuleFile, ...]:
         ConfigError: a file is not valid.
     """
     if files:
-        return read_rule_files([path for path in files if not is_example(path)], load_actions())
+        return read_rule_files([path for path in files if not is_rule_test_file(path)], load_actions())
     config = load_config(Path(load_settings(os.environ).config), os.environ)
-    read = read_rule_files(find_rule_files(config.rules, config.path.parent), load_actions())
-    check_sources(read, config.sources)
-    return read
+    rule_files = read_rule_files(find_rule_files(config.rules, config.path.parent), load_actions())
+    check_sources(rule_files, config.sources)
+    return rule_files

@@ -63,10 +63,10 @@ def _format_decision(decided: Mapping[str, Any], document: Document | None, ledg
         yield f"{_RESULTS.get(verdict['result'], ' ')} {verdict['rule_id']} {verdict['result']}{reason}"
         for item in _items(verdict):
             yield f"    {_format_item(item, rules.get(verdict['rule_id']))}"
-        for place, effect in enumerate(effects):
+        for index, effect in enumerate(effects):
             if effect["rule_id"] == verdict["rule_id"]:
                 effect_text = format_effect(effect["action_id"], effect["action_type"], effect["inputs"])
-                yield f"    {LEDGER_STATES.get(ledger[place : place + 1], 'planned')}: {effect_text}"
+                yield f"    {LEDGER_STATES.get(ledger[index : index + 1], 'planned')}: {effect_text}"
 
 
 def _items(verdict: Mapping[str, Any]) -> Sequence[EvidenceItem]:

@@ -55,7 +55,7 @@ def test_every_error_is_printed_and_the_exit_code_is_2(folder: Path) -> None:
     replace(folder, "platform: pack\n", "platform: pakc\n")
     result = run(folder, WAYBILL_PROT="1")
     assert result.exit_code == 2
-    assert "WAYBILL_PROT: no such setting. Fix: did you mean WAYBILL_PORT?" in result.stderr
+    assert "WAYBILL_PROT: unknown setting. Fix: did you mean WAYBILL_PORT?" in result.stderr
     assert "sources.flow-till.verify.scheme" in result.stderr
     assert "sources.pack-orders.platform: there is no platform pakc. Fix: did you mean pack?" in result.stderr
     assert result.stderr.endswith(f"waybill: 3 errors found; configuration file: {folder}/waybill.yaml\n")
@@ -87,7 +87,7 @@ def test_an_action_with_a_private_address_is_a_warning(folder: Path) -> None:
     (folder / "rules/one.yaml").write_text(RULE.replace("actions: [", f"actions: [{action}, "))
     result = run(folder)
     assert result.exit_code == 0
-    assert "one.yaml: short-receipt.claim: 10.0.0.7 is no public address; outbound.allow_private_hosts" in result.stdout
+    assert "one.yaml: short-receipt.claim: 10.0.0.7 is not a public address; to allow it" in result.stdout
     replace(folder, "allow_private_hosts: []", "allow_private_hosts: [10.0.0.7]")
     assert "no public address" not in run(folder).stdout
 

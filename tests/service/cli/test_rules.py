@@ -11,7 +11,7 @@ from service.actions import load_actions
 from service.cli.rules import rules
 from service.errors import ConfigError, StoreUnavailable
 from service.rules import Rulebook, document_version, parse_document, write_document
-from service.rules.publishing import PUBLISH_TRIES_MAX, publish_file_rules
+from service.rules.publishing import PUBLISH_ATTEMPTS_MAX, publish_file_rules
 from service.settings import Settings
 from service.store import Store
 from service.store.rulebook import RulebookStore
@@ -58,7 +58,7 @@ def test_check_prints_the_error_of_each_file(run: Run, tmp_path: Path) -> None:
 def test_check_rejects_an_id_in_two_files(run: Run, tmp_path: Path) -> None:
     result = run("check", *write(tmp_path, a=ONE, b=ONE))
     assert isinstance(result.exception, ConfigError)
-    assert "stands in" in result.exception.reason
+    assert "also used in" in result.exception.reason
 
 
 def test_a_missing_rulebook_is_reported_with_the_fix(run: Run) -> None:
@@ -117,15 +117,13 @@ async def test_apply_keeps_rules_of_the_admin_api(store: Store) -> None:
     parsed = parse_document(current[1])
     assert ([rule.id for rule in parsed.file_rules], [rule.id for rule in parsed.api_rules]) == (["three"], ["two"])
     assert Rulebook.load(current[1], load_actions()).version == current[0] == published.version
-    with pytest.raises(
-        ConfigError, match=r"rule two: stands in a file, and was made in the admin API too. Fix: delete"
-    ):
+    with pytest.raises(ConfigError, match=r"rule two: exists in a file and in the admin API. Fix: delete"):
         await publish_file_rules([store.rulebook], rules_of(TWO), load_actions(), "ops", "")
 
 
 async def test_an_active_version_of_an_unknown_format_is_not_overwritten(store: Store) -> None:
     assert await store.rulebook.publish("v9", b'{"format": 9}', "future", "", None)
-    with pytest.raises(ConfigError, match="rulebook in force: 9 is not known here"):
+    with pytest.raises(ConfigError, match="active rulebook: format 9 is not supported"):
         await publish_file_rules([store.rulebook], rules_of(ONE), load_actions(), "ops", "")
 
 
@@ -142,7 +140,9 @@ class ContendedRulebookStore(RulebookStore):
         return await super().publish(version, document, author, note, expected)
 
 
-@pytest.mark.parametrize(("others", "succeeds"), [(1, True), (PUBLISH_TRIES_MAX - 1, True), (PUBLISH_TRIES_MAX, False)])
+@pytest.mark.parametrize(
+    ("others", "succeeds"), [(1, True), (PUBLISH_ATTEMPTS_MAX - 1, True), (PUBLISH_ATTEMPTS_MAX, False)]
+)
 async def test_rules_of_a_concurrent_publication_are_kept(store: Store, others: int, succeeds: bool) -> None:  # noqa: FBT001
     rulebooks = ContendedRulebookStore(store.client, store.keys, store.settings)
     rulebooks.others = others

@@ -44,7 +44,7 @@ async def add_dead_letters(store: Store, number: int) -> list[str]:
         await store.ingest(event, event.id, 60_000)
         await store.client.command("ZREM", "wb:open", event.id)
         await store.client.command("ZADD", "wb:dead", 1_000 + place, event.id)
-        await store.client.command("HSET", f"wb:event:{event.id}", "state", "dead", "fate", "timeout")
+        await store.client.command("HSET", f"wb:event:{event.id}", "state", "dead", "outcome", "timeout")
         ids.append(event.id)
     return ids
 

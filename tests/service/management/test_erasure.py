@@ -14,7 +14,7 @@ from service.signatures import Unverified
 from service.store import QuarantinedDelivery
 from service.store.platforms.polls import RecordFingerprint, bucket_of
 from tests.service.management.conftest import ANN
-from tests.workers.harness import House
+from tests.workers.harness import WorkerHarness
 
 pytestmark = pytest.mark.store
 
@@ -34,14 +34,14 @@ def quarantined(body: bytes, source: str = "shop", **headers: str) -> Quarantine
     )
 
 
-async def dump(house: House) -> bytes:
+async def dump(house: WorkerHarness) -> bytes:
     parts: list[bytes] = []
     for key in await house.store.client.command("KEYS", "*"):
         parts += [key, await house.store.client.command("DUMP", key)]
     return b"".join(parts)
 
 
-async def fill(house: House) -> None:
+async def fill(house: WorkerHarness) -> None:
     """Store the customer, and others, in every place that holds personal data."""
     store = house.store
     hint = make("appointment", "a-1", BODY)
@@ -63,7 +63,7 @@ async def fill(house: House) -> None:
 
 @pytest.mark.parametrize("dry_run", [True, False])
 async def test_an_unknown_platform_without_items_is_rejected(
-    *, dry_run: bool, house: House, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
+    *, dry_run: bool, house: WorkerHarness, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
     misspelled = erasure_target("pakc", "ada-7", {}, ["pack"])
     with pytest.raises(Rejection, match="Platform account pakc not found, nor any item of it"):
@@ -75,7 +75,7 @@ async def test_an_unknown_platform_without_items_is_rejected(
     assert (await erase_customer(stores, ANN, misspelled, dry_run=dry_run)).events == 1
 
 
-async def test_a_dry_run_counts_and_erases_nothing(house: House, stores: list[NamedStore]) -> None:
+async def test_a_dry_run_counts_and_erases_nothing(house: WorkerHarness, stores: list[NamedStore]) -> None:
     await fill(house)
     before = await dump(house)
     counted = await erase_customer(stores, ANN, ADA, dry_run=True)
@@ -83,12 +83,12 @@ async def test_a_dry_run_counts_and_erases_nothing(house: House, stores: list[Na
     assert [getattr(counted, name) for name in COUNTS] == [2, 2, 2, 1, 1, 0]
 
 
-async def test_only_the_customer_is_erased(house: House, stores: list[NamedStore]) -> None:
+async def test_only_the_customer_is_erased(house: WorkerHarness, stores: list[NamedStore]) -> None:
     await fill(house)
     counted = await erase_customer(stores, ANN, ADA, dry_run=True)
     erased = await erase_customer(stores, ANN, ADA, dry_run=False)
     assert msgspec.structs.replace(erased, dry_run=True) == counted
-    await house.store.quarantine.discard("another-platforms", await house.store.quarantine.ids("another-platforms"))
+    await house.store.quarantine.delete("another-platforms", await house.store.quarantine.ids("another-platforms"))
     left = await dump(house)
     assert b"ada-7" not in left.replace(b"ada-77", b"")
     for other in (b"ada-77", b"pack:customer:bob", b"a-3"):
@@ -101,7 +101,7 @@ async def test_only_the_customer_is_erased(house: House, stores: list[NamedStore
 
 
 async def test_quarantine_is_erased_by_platform_and_completely_without_a_configuration(
-    house: House, stores: list[NamedStore]
+    house: WorkerHarness, stores: list[NamedStore]
 ) -> None:
     await fill(house)
     assert (await erase_customer(stores, ANN, ADA, dry_run=True)).quarantined_deliveries == 2
@@ -110,7 +110,7 @@ async def test_quarantine_is_erased_by_platform_and_completely_without_a_configu
     ).quarantined_deliveries == 3
 
 
-async def test_an_event_in_progress_is_reported_and_not_erased(house: House, stores: list[NamedStore]) -> None:
+async def test_an_event_in_progress_is_reported_and_not_erased(house: WorkerHarness, stores: list[NamedStore]) -> None:
     await house.send("ada-7", kind="customer")
     await house.store.leases("w9").claim(1)
     erased = await erase_customer(stores, ANN, ADA, dry_run=False)

@@ -17,7 +17,7 @@ from service.management.stores import NamedStore, name_stores, store_name
 from service.settings import Settings
 from service.store import Shards, Store, open_shards
 from tests.service.management.conftest import make_dead_letters
-from tests.workers.harness import House
+from tests.workers.harness import WorkerHarness
 
 pytestmark = pytest.mark.store
 
@@ -95,7 +95,7 @@ async def test_a_page_has_a_scan_limit_and_a_cursor(store: Store) -> None:
     assert after.at_ms < 1_900
 
 
-async def test_events_are_found_by_every_field_of_a_filter(house: House, stores: list[NamedStore]) -> None:
+async def test_events_are_found_by_every_field_of_a_filter(house: WorkerHarness, stores: list[NamedStore]) -> None:
     [dead] = await make_dead_letters(house)
     waiting = await house.send("po-2")
     now = datetime.now(UTC)
@@ -149,10 +149,10 @@ async def test_a_search_beyond_its_limit_is_incomplete(store: Store) -> None:
     assert (len(page.items), page.complete) == (3, False)
 
 
-async def test_bodies_and_inputs_depend_on_the_visibility(house: House, stores: list[NamedStore]) -> None:
+async def test_bodies_and_inputs_depend_on_the_visibility(house: WorkerHarness, stores: list[NamedStore]) -> None:
     event = make("po-1", body=b'{"email": "ada@example.com", "order": 7}')
     await house.store.ingest(event, event.id, 60_000)
-    await house.work()
+    await house.run_worker()
     outline = await get_event(stores, event.id, "outline")
     assert (outline.body, outline.encoding, outline.body_bytes) == (None, None, len(event.body))
     assert {effect.inputs for effect in outline.effects} == {None}

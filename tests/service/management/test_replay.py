@@ -13,7 +13,7 @@ from service.management.replay import BulkRequest, EventChange, discard_event, d
 from service.management.stores import NamedStore
 from service.sandbox.faults import Fault
 from tests.service.management.conftest import ANN, make_dead_letters
-from tests.workers.harness import House
+from tests.workers.harness import WorkerHarness
 
 pytestmark = pytest.mark.store
 
@@ -36,7 +36,7 @@ async def test_only_dead_and_ended_events_are_replayed(stores: list[NamedStore],
     assert rejected.value.status == 422
 
 
-async def test_only_dead_letters_are_discarded(house: House, stores: list[NamedStore]) -> None:
+async def test_only_dead_letters_are_discarded(house: WorkerHarness, stores: list[NamedStore]) -> None:
     with pytest.raises(Rejection) as rejected:
         await discard_page(stores, ANN, bulk(filter=EventFilter(state="ended")), "why")
     assert rejected.value.status == 422
@@ -63,7 +63,7 @@ async def test_an_unknown_event_is_not_found(stores: list[NamedStore]) -> None:
 
 
 async def test_a_dry_run_changes_nothing(
-    house: House, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
+    house: WorkerHarness, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
     [event_id] = await make_dead_letters(house)
     for page in (
@@ -73,12 +73,12 @@ async def test_a_dry_run_changes_nothing(
         assert [(change.event_id, change.result) for change in page.items] == [(event_id, "planned")]
     change = await replay_event(stores, ANN, event_id, rerun_done=False, dry_run=True)
     assert (change.result, change.destination) == ("planned", "effects")
-    assert (await house.story(event_id))["state"] == "dead"
+    assert (await house.stored_event(event_id))["state"] == "dead"
     assert audited(capfd) == []
 
 
 async def test_every_change_is_logged_with_actor_and_client_host(
-    house: House, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
+    house: WorkerHarness, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
     first, second = await make_dead_letters(house, 2)
     capfd.readouterr()
@@ -88,11 +88,11 @@ async def test_every_change_is_logged_with_actor_and_client_host(
         ("event.replayed", first, "ann", "command", "host-7"),
         ("dead_letter.discarded", second, "ann", "command", "host-7"),
     ]
-    assert (await house.story(second))["reason"] == "sent by mistake"
+    assert (await house.stored_event(second))["reason"] == "sent by mistake"
 
 
 async def test_an_event_in_progress_is_not_replayed(
-    house: House, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
+    house: WorkerHarness, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
     [event_id] = await make_dead_letters(house)
     await replay_event(stores, ANN, event_id, rerun_done=False, dry_run=False)
@@ -100,27 +100,27 @@ async def test_an_event_in_progress_is_not_replayed(
     change = await replay_event(stores, ANN, event_id, rerun_done=True, dry_run=False)
     assert (change.result, bool(change.reason)) == ("in_progress", True)
     assert audited(capfd) == []
-    await house.work()
-    assert len(house.keys()) == 2  # one effect each, none twice
+    await house.run_worker()
+    assert len(house.idempotency_keys()) == 2  # one effect each, none twice
 
 
-async def test_done_effects_are_repeated_with_rerun_done_only(house: House, stores: list[NamedStore]) -> None:
+async def test_done_effects_are_repeated_with_rerun_done_only(house: WorkerHarness, stores: list[NamedStore]) -> None:
     event_id = await house.send()
-    await house.work()
+    await house.run_worker()
     ended = bulk(filter=EventFilter(state="ended"))
     page = await replay_page(stores, ANN, ended, rerun_done=False)
     assert [(change.result, "rerun_done" in str(change.reason)) for change in page.items] == [("skipped", True)]
     page = await replay_page(stores, ANN, ended, rerun_done=True)
     assert [change.result for change in page.items] == ["replayed"]
-    await house.work()
-    assert sorted(house.keys()) == sorted(
+    await house.run_worker()
+    assert sorted(house.idempotency_keys()) == sorted(
         f"{event_id}:{rule}:claim:{generation}" for rule in ("short-receipt", "other") for generation in (0, 1)
     )
 
 
 @pytest.mark.parametrize("steps", range(1, 12))
 async def test_an_interrupted_page_logs_every_change(
-    steps: int, house: House, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
+    steps: int, house: WorkerHarness, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
     await make_dead_letters(house, 3)
     capfd.readouterr()
@@ -134,7 +134,7 @@ async def test_an_interrupted_page_logs_every_change(
     assert len(audited(capfd)) == 3 - left
 
 
-async def test_all_matching_events_are_replayed_within_the_rate(house: House, stores: list[NamedStore]) -> None:
+async def test_all_matching_events_are_replayed_within_the_rate(house: WorkerHarness, stores: list[NamedStore]) -> None:
     ids = await make_dead_letters(house, 9)
     started, changes, after = time.monotonic(), list[EventChange](), None
     while True:
@@ -147,25 +147,27 @@ async def test_all_matching_events_are_replayed_within_the_rate(house: House, st
     assert time.monotonic() - started >= 9 / 30
     assert sorted(change.event_id for change in changes) == sorted(ids)
     assert {(change.result, change.destination) for change in changes} == {("replayed", "effects")}
-    await house.work()
-    assert len(house.keys()) == len(set(house.keys())) == 18
+    await house.run_worker()
+    assert len(house.idempotency_keys()) == len(set(house.idempotency_keys())) == 18
 
 
 async def test_a_bulk_replay_continues_from_its_cursor_without_repetition(
-    house: House, stores: list[NamedStore]
+    house: WorkerHarness, stores: list[NamedStore]
 ) -> None:
     await make_dead_letters(house, 6)
     first = await replay_page(stores, ANN, bulk(limit=3), rerun_done=False)
-    await house.work()
+    await house.run_worker()
     repeated = await replay_page(stores, ANN, bulk(limit=3, after=None, dry_run=True), rerun_done=False)
     assert {change.event_id for change in repeated.items}.isdisjoint(change.event_id for change in first.items)
     rest = await replay_page(stores, ANN, bulk(limit=50, after=first.next), rerun_done=False)
     assert (len(first.items), len(rest.items), rest.next) == (3, 3, None)
-    await house.work()
-    assert len(house.keys()) == len(set(house.keys())) == 12
+    await house.run_worker()
+    assert len(house.idempotency_keys()) == len(set(house.idempotency_keys())) == 12
 
 
-async def test_an_event_that_dies_again_is_replayed_once_per_run(house: House, stores: list[NamedStore]) -> None:
+async def test_an_event_that_dies_again_is_replayed_once_per_run(
+    house: WorkerHarness, stores: list[NamedStore]
+) -> None:
     await make_dead_letters(house, 4)
     seen: list[str] = []
     after: str | None = None
@@ -173,7 +175,7 @@ async def test_an_event_that_dies_again_is_replayed_once_per_run(house: House, s
         page = await replay_page(stores, ANN, bulk(limit=2, after=after), rerun_done=False)
         seen += [change.event_id for change in page.items]
         house.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/claims", status=400, times=len(page.items)))
-        await house.work()
+        await house.run_worker()
         after = page.next
         if after is None:
             break
@@ -181,9 +183,9 @@ async def test_an_event_that_dies_again_is_replayed_once_per_run(house: House, s
     assert len((await replay_page(stores, ANN, bulk(dry_run=True), rerun_done=False)).items) == 4
 
 
-async def test_an_erased_event_is_gone(house: House, stores: list[NamedStore]) -> None:
+async def test_an_erased_event_is_gone(house: WorkerHarness, stores: list[NamedStore]) -> None:
     [event_id] = await make_dead_letters(house)
-    await house.store.client.command("DEL", f"wb:story:{event_id}")
+    await house.store.client.command("DEL", f"wb:history:{event_id}")
     await house.store.client.command("DEL", f"wb:delivery:{event_id}")
     change = await replay_event(stores, ANN, event_id, rerun_done=False, dry_run=False)
     assert change.result in {"skipped", "gone"}

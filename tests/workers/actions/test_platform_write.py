@@ -136,7 +136,7 @@ async def test_a_value_that_the_platform_does_not_take_is_refused_without_being_
         ("flow_retail_create_customer", {"new": {"email": "{nope}"}}, r"new\.email: no field 'nope'"),
         ("pack_cloud_delete_integration", {"integration": "{lines}"}, r"integration: lines is a list"),
         ("pack_cloud_delete_integration", {}, r"integration: is missing"),
-        (EXECUTE, {"integration": "i", "action": "a", "values": {"x": "{"}}, "stands alone"),
+        (EXECUTE, {"integration": "i", "action": "a", "values": {"x": "{"}}, "unmatched"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_found_when_the_rule_is_loaded(name: str, words: dict[str, Any], mistake: str) -> None:

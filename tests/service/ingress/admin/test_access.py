@@ -98,7 +98,7 @@ async def test_the_openapi_document_lists_every_route_without_a_token(api: Api) 
 def test_an_invalid_digest_is_rejected_at_start() -> None:
     admin = AdminConfig(tokens=(AdminToken(name="ann", role="admin", sha256=SecretRef(env="ADMIN")),))
     installation = installation_of(no_store, structs.replace(CONFIG, admin=admin))
-    with pytest.raises(ConfigError, match=r"admin\.tokens\[0\]\.sha256: is no SHA-256"):
+    with pytest.raises(ConfigError, match=r"admin\.tokens\[0\]\.sha256: is not a SHA-256"):
         admin_router(installation, {"ADMIN": "all-3"})
 
 

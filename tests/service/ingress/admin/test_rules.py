@@ -11,7 +11,7 @@ from service.ingress.admin.problems import pointer_of
 from service.rules.publishing import publish_file_rules
 from service.store import Store
 from tests.service.rules.rule_samples import rules_of
-from tests.service.rules.test_hostile_rules import HARMLESS, MONSTERS, SECONDS_MAX
+from tests.service.rules.test_hostile_rules import HARMLESS, HOSTILE_RULES, SECONDS_MAX
 
 from .conftest import Answer, Api, Lines, ServeAdmin
 
@@ -74,8 +74,8 @@ async def test_missing_and_unknown_fields_are_named(api: Api) -> None:
 
 
 async def test_hostile_rules_are_rejected_with_pointers_in_time(api: Api) -> None:
-    for name in sorted(MONSTERS.keys() - HARMLESS):
-        rule, place, reason = MONSTERS[name]
+    for name in sorted(HOSTILE_RULES.keys() - HARMLESS):
+        rule, place, reason = HOSTILE_RULES[name]
         started = time.process_time()
         answer = await api("POST", RULES, json.dumps(rule).encode())
         assert time.process_time() - started < SECONDS_MAX, name
