@@ -65,7 +65,7 @@ def test_all_workers_activate_a_rulebook_and_keep_the_last_valid_one(stack: Stac
     dry_run = waybill(stack, "rules", "dry-run", "--record", "pack:purchase_order:po-1", "--rules", str(rules))
     assert (dry_run.returncode, dry_run.stderr) == (0, "")
     assert "only: " in dry_run.stdout
-    assert "actual '" in dry_run.stdout
+    assert "(was " in dry_run.stdout
     same = waybill(stack, "rules", "dry-run", "--last", "5")
     assert (same.returncode, same.stdout.splitlines()[0]) == (0, f"0 events: active {active}, candidate {active}")
     missing = waybill(stack, "explain", "0" * 32)
