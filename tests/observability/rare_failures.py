@@ -107,16 +107,16 @@ class UnreadyStore:
 async def break_worker(settings: Settings) -> None:
     """Run an attempt that fails in the platform, and one that fails in an action."""
     configure("workers", line_bytes_max=LINE_BYTES_MAX)
-    async with open_harness(settings) as house:
-        await house.publish(SINK_RULE)
-        effects = structs.replace(house.dependencies.effects, actions={"http": BrokenAction})
+    async with open_harness(settings) as harness:
+        await harness.publish(SINK_RULE)
+        effects = structs.replace(harness.dependencies.effects, actions={"http": BrokenAction})
         for tools in (
-            structs.replace(house.dependencies, platforms={"pack": BrokenPlatform()}),
-            structs.replace(house.dependencies, effects=effects),
+            structs.replace(harness.dependencies, platforms={"pack": BrokenPlatform()}),
+            structs.replace(harness.dependencies, effects=effects),
         ):
-            house.dependencies = tools
-            await house.send()
-            await run(house)
+            harness.dependencies = tools
+            await harness.send()
+            await run(harness)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(run_forever("sweep", break_sweep), 0.1)
 
@@ -126,9 +126,9 @@ async def break_sweep() -> None:
     raise LookupError(f"no {PERSONAL['name']!r}")
 
 
-async def run(house: WorkerHarness) -> None:
+async def run(harness: WorkerHarness) -> None:
     """Run until nothing is queued."""
-    worker = house.worker(burst=True)
+    worker = harness.worker(burst=True)
     await asyncio.wait_for(worker.async_run(), 20)
     await worker.close()
 

@@ -45,7 +45,7 @@ class SampleInstallation(Struct):
     """Installation with a dead letter, an ended event, a queued event, a quarantined delivery and a worker."""
 
     url: str
-    house: WorkerHarness
+    harness: WorkerHarness
     dead: str
     ended: str
     queued: str
@@ -58,7 +58,7 @@ class SampleInstallation(Struct):
 
 
 @pytest.fixture
-async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
+async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
     async with open_harness(make_settings(attempts_max=1, lease_seconds=2)) as opened:
         yield opened
 
@@ -89,25 +89,25 @@ async def url(environ: dict[str, str], store: Store) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def installation(house: WorkerHarness, url: str) -> SampleInstallation:
-    first = await house.publish(RULES)
-    ended = await house.send("po-1")
-    await house.run_worker()
-    await house.publish(RULES.replace("SINK", "http://127.0.0.1:9"))
-    dead = await house.send("po-2")
-    await house.run_worker()
+async def installation(harness: WorkerHarness, url: str) -> SampleInstallation:
+    first = await harness.publish(RULES)
+    ended = await harness.send("po-1")
+    await harness.run_worker()
+    await harness.publish(RULES.replace("SINK", "http://127.0.0.1:9"))
+    dead = await harness.send("po-2")
+    await harness.run_worker()
     record = RecordRef("pack", "customer", "77")
     queued = Event(
         EVENT_VERSION, new_event_id(), "pack-orders", "customer.updated", "updated", record, None, {}, None, BODY
     )
-    await house.store.ingest(queued, dedupe_key_of_id("pack-orders", "e1"), 60_000)
+    await harness.store.ingest(queued, dedupe_key_of_id("pack-orders", "e1"), 60_000)
     headers = {"content-type": "application/json", "x-signature": "0" * 64}
     quarantined = QuarantinedDelivery(
         1, new_event_id(), "pack-orders", "not_verified", 401, time.time(), headers, BODY, None, whole=True
     )
-    await house.store.quarantine_deliveries([quarantined])
-    await house.store.queue_stats.heartbeat("w-1", 3, time.time(), 600)
-    return SampleInstallation(url, house, dead, ended, queued.id, quarantined.id, first)
+    await harness.store.quarantine_deliveries([quarantined])
+    await harness.store.queue_stats.heartbeat("w-1", 3, time.time(), 600)
+    return SampleInstallation(url, harness, dead, ended, queued.id, quarantined.id, first)
 
 
 COMMANDS = """
@@ -408,7 +408,7 @@ async def test_a_validation_error_of_the_api_is_printed_with_its_path(
 
 async def test_an_explanation_contains_the_reason_of_the_wait(installation: SampleInstallation, run: Run) -> None:
     deferral = ("waiting_for", "account_throttled", "next_ms", 1_800_000_000_000)
-    await installation.house.store.client.command("HSET", f"wb:event:{installation.queued}", *deferral)
+    await installation.harness.store.client.command("HSET", f"wb:event:{installation.queued}", *deferral)
     for variables in ({}, installation.api_environ()):
         (explained,) = rows(await run("explain", installation.queued, "--json", **variables))
         assert (explained["waiting_for"], explained["next_attempt_at"]) == (
@@ -427,7 +427,7 @@ async def test_a_bulk_change_without_a_terminal_requires_yes(installation: Sampl
         done = await run(*words)
         assert (done.exit_code, "1 event would be" in done.output, "Add --yes" in done.output) == (2, True, True)
     assert (await run("erase-customer", "pack", "77")).exit_code == 2
-    assert (await installation.house.stored_event(installation.dead))["state"] == "dead"
+    assert (await installation.harness.stored_event(installation.dead))["state"] == "dead"
 
 
 async def test_workers_exits_with_1_if_no_worker_is_alive(run: Run) -> None:

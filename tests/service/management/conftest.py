@@ -21,20 +21,20 @@ def log_as_json() -> None:
 
 
 @pytest.fixture
-async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
+async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
     async with open_harness(make_settings(backoff_base_seconds=0.02, attempts_max=1, lease_seconds=2)) as opened:
         await opened.publish(TWO_RULES)
         yield opened
 
 
 @pytest.fixture
-def stores(house: WorkerHarness) -> list[NamedStore]:
-    return name_stores([house.store])
+def stores(harness: WorkerHarness) -> list[NamedStore]:
+    return name_stores([harness.store])
 
 
-async def make_dead_letters(house: WorkerHarness, count: int = 1, record_id: str = "po-1") -> list[str]:
+async def make_dead_letters(harness: WorkerHarness, count: int = 1, record_id: str = "po-1") -> list[str]:
     """Make dead letters: the effect of one rule fails, the effect of the other rule is done."""
-    house.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/claims", status=400, times=count))
-    ids = [await house.send(record_id) for _ in range(count)]
-    await house.run_worker()
+    harness.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/claims", status=400, times=count))
+    ids = [await harness.send(record_id) for _ in range(count)]
+    await harness.run_worker()
     return ids

@@ -34,16 +34,16 @@ def quarantined(body: bytes, source: str = "shop", **headers: str) -> Quarantine
     )
 
 
-async def dump(house: WorkerHarness) -> bytes:
+async def dump(harness: WorkerHarness) -> bytes:
     parts: list[bytes] = []
-    for key in await house.store.client.command("KEYS", "*"):
-        parts += [key, await house.store.client.command("DUMP", key)]
+    for key in await harness.store.client.command("KEYS", "*"):
+        parts += [key, await harness.store.client.command("DUMP", key)]
     return b"".join(parts)
 
 
-async def fill(house: WorkerHarness) -> None:
+async def fill(harness: WorkerHarness) -> None:
     """Store the customer, and others, in every place that holds personal data."""
-    store = house.store
+    store = harness.store
     hint = make("appointment", "a-1", BODY)
     derived = msgspec.structs.replace(make("customer", "ada-7"), id=derived_event_id("f" * 32, ADA.lane))
     led = msgspec.structs.replace(make("appointment", "a-2"), id="f" * 32)
@@ -63,7 +63,7 @@ async def fill(house: WorkerHarness) -> None:
 
 @pytest.mark.parametrize("dry_run", [True, False])
 async def test_an_unknown_platform_without_items_is_rejected(
-    *, dry_run: bool, house: WorkerHarness, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
+    *, dry_run: bool, harness: WorkerHarness, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
     misspelled = erasure_target("pakc", "ada-7", {}, ["pack"])
     with pytest.raises(Rejection, match="Platform account pakc not found, nor any item of it"):
@@ -71,48 +71,50 @@ async def test_an_unknown_platform_without_items_is_rejected(
     assert "customer.erased" not in capfd.readouterr().out
     once = make("customer", "ada-7")
     once = msgspec.structs.replace(once, record=RecordRef("pakc", "customer", "ada-7"))
-    await house.store.ingest(once, once.id, 60_000)  # of an account that was removed from the configuration
+    await harness.store.ingest(once, once.id, 60_000)  # of an account that was removed from the configuration
     assert (await erase_customer(stores, ANN, misspelled, dry_run=dry_run)).events == 1
 
 
-async def test_a_dry_run_counts_and_erases_nothing(house: WorkerHarness, stores: list[NamedStore]) -> None:
-    await fill(house)
-    before = await dump(house)
+async def test_a_dry_run_counts_and_erases_nothing(harness: WorkerHarness, stores: list[NamedStore]) -> None:
+    await fill(harness)
+    before = await dump(harness)
     counted = await erase_customer(stores, ANN, ADA, dry_run=True)
-    assert await dump(house) == before
+    assert await dump(harness) == before
     assert [getattr(counted, name) for name in COUNTS] == [2, 2, 2, 1, 1, 0]
 
 
-async def test_only_the_customer_is_erased(house: WorkerHarness, stores: list[NamedStore]) -> None:
-    await fill(house)
+async def test_only_the_customer_is_erased(harness: WorkerHarness, stores: list[NamedStore]) -> None:
+    await fill(harness)
     counted = await erase_customer(stores, ANN, ADA, dry_run=True)
     erased = await erase_customer(stores, ANN, ADA, dry_run=False)
     assert msgspec.structs.replace(erased, dry_run=True) == counted
-    await house.store.quarantine.delete("another-platforms", await house.store.quarantine.ids("another-platforms"))
-    left = await dump(house)
+    await harness.store.quarantine.delete("another-platforms", await harness.store.quarantine.ids("another-platforms"))
+    left = await dump(harness)
     assert b"ada-7" not in left.replace(b"ada-77", b"")
     for other in (b"ada-77", b"pack:customer:bob", b"a-3"):
         assert other in left
     nothing = await erase_customer(stores, ANN, ADA, dry_run=False)
     assert [getattr(nothing, name) for name in COUNTS] == [0] * 6
-    swept = await house.store.sweeper.sweep("s")
+    swept = await harness.store.sweeper.sweep("s")
     assert swept is not None
     assert swept.repaired == 0
 
 
 async def test_quarantine_is_erased_by_platform_and_completely_without_a_configuration(
-    house: WorkerHarness, stores: list[NamedStore]
+    harness: WorkerHarness, stores: list[NamedStore]
 ) -> None:
-    await fill(house)
+    await fill(harness)
     assert (await erase_customer(stores, ANN, ADA, dry_run=True)).quarantined_deliveries == 2
     assert (
         await erase_customer(stores, ANN, erasure_target("pack", "ada-7", None), dry_run=True)
     ).quarantined_deliveries == 3
 
 
-async def test_an_event_in_progress_is_reported_and_not_erased(house: WorkerHarness, stores: list[NamedStore]) -> None:
-    await house.send("ada-7", kind="customer")
-    await house.store.leases("w9").claim(1)
+async def test_an_event_in_progress_is_reported_and_not_erased(
+    harness: WorkerHarness, stores: list[NamedStore]
+) -> None:
+    await harness.send("ada-7", kind="customer")
+    await harness.store.leases("w9").claim(1)
     erased = await erase_customer(stores, ANN, ADA, dry_run=False)
     assert (erased.events, erased.in_progress) == (0, 1)
 

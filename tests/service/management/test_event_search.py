@@ -95,9 +95,9 @@ async def test_a_page_has_a_scan_limit_and_a_cursor(store: Store) -> None:
     assert after.at_ms < 1_900
 
 
-async def test_events_are_found_by_every_field_of_a_filter(house: WorkerHarness, stores: list[NamedStore]) -> None:
-    [dead] = await make_dead_letters(house)
-    waiting = await house.send("po-2")
+async def test_events_are_found_by_every_field_of_a_filter(harness: WorkerHarness, stores: list[NamedStore]) -> None:
+    [dead] = await make_dead_letters(harness)
+    waiting = await harness.send("po-2")
     now = datetime.now(UTC)
     table: list[tuple[EventFilter, list[str]]] = [
         (EventFilter(), [waiting, dead]),
@@ -149,10 +149,10 @@ async def test_a_search_beyond_its_limit_is_incomplete(store: Store) -> None:
     assert (len(page.items), page.complete) == (3, False)
 
 
-async def test_bodies_and_inputs_depend_on_the_visibility(house: WorkerHarness, stores: list[NamedStore]) -> None:
+async def test_bodies_and_inputs_depend_on_the_visibility(harness: WorkerHarness, stores: list[NamedStore]) -> None:
     event = make("po-1", body=b'{"email": "ada@example.com", "order": 7}')
-    await house.store.ingest(event, event.id, 60_000)
-    await house.run_worker()
+    await harness.store.ingest(event, event.id, 60_000)
+    await harness.run_worker()
     outline = await get_event(stores, event.id, "outline")
     assert (outline.body, outline.encoding, outline.body_bytes) == (None, None, len(event.body))
     assert {effect.inputs for effect in outline.effects} == {None}

@@ -36,11 +36,11 @@ async def test_only_dead_and_ended_events_are_replayed(stores: list[NamedStore],
     assert rejected.value.status == 422
 
 
-async def test_only_dead_letters_are_discarded(house: WorkerHarness, stores: list[NamedStore]) -> None:
+async def test_only_dead_letters_are_discarded(harness: WorkerHarness, stores: list[NamedStore]) -> None:
     with pytest.raises(Rejection) as rejected:
         await discard_page(stores, ANN, bulk(filter=EventFilter(state="ended")), "why")
     assert rejected.value.status == 422
-    event_id = await house.send()
+    event_id = await harness.send()
     with pytest.raises(Rejection, match="is not a dead letter; its state is queued"):
         await discard_event(stores, ANN, event_id, "why")
 
@@ -63,9 +63,9 @@ async def test_an_unknown_event_is_not_found(stores: list[NamedStore]) -> None:
 
 
 async def test_a_dry_run_changes_nothing(
-    house: WorkerHarness, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
+    harness: WorkerHarness, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    [event_id] = await make_dead_letters(house)
+    [event_id] = await make_dead_letters(harness)
     for page in (
         await replay_page(stores, ANN, bulk(dry_run=True), rerun_done=False),
         await discard_page(stores, ANN, bulk(dry_run=True), "why"),
@@ -73,14 +73,14 @@ async def test_a_dry_run_changes_nothing(
         assert [(change.event_id, change.result) for change in page.items] == [(event_id, "planned")]
     change = await replay_event(stores, ANN, event_id, rerun_done=False, dry_run=True)
     assert (change.result, change.destination) == ("planned", "effects")
-    assert (await house.stored_event(event_id))["state"] == "dead"
+    assert (await harness.stored_event(event_id))["state"] == "dead"
     assert audited(capfd) == []
 
 
 async def test_every_change_is_logged_with_actor_and_client_host(
-    house: WorkerHarness, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
+    harness: WorkerHarness, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    first, second = await make_dead_letters(house, 2)
+    first, second = await make_dead_letters(harness, 2)
     capfd.readouterr()
     await replay_event(stores, ANN, first, rerun_done=False, dry_run=False)
     await discard_event(stores, ANN, second, "sent by mistake")
@@ -88,41 +88,41 @@ async def test_every_change_is_logged_with_actor_and_client_host(
         ("event.replayed", first, "ann", "command", "host-7"),
         ("dead_letter.discarded", second, "ann", "command", "host-7"),
     ]
-    assert (await house.stored_event(second))["reason"] == "sent by mistake"
+    assert (await harness.stored_event(second))["reason"] == "sent by mistake"
 
 
 async def test_an_event_in_progress_is_not_replayed(
-    house: WorkerHarness, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
+    harness: WorkerHarness, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    [event_id] = await make_dead_letters(house)
+    [event_id] = await make_dead_letters(harness)
     await replay_event(stores, ANN, event_id, rerun_done=False, dry_run=False)
     capfd.readouterr()
     change = await replay_event(stores, ANN, event_id, rerun_done=True, dry_run=False)
     assert (change.result, bool(change.reason)) == ("in_progress", True)
     assert audited(capfd) == []
-    await house.run_worker()
-    assert len(house.idempotency_keys()) == 2  # one effect each, none twice
+    await harness.run_worker()
+    assert len(harness.idempotency_keys()) == 2  # one effect each, none twice
 
 
-async def test_done_effects_are_repeated_with_rerun_done_only(house: WorkerHarness, stores: list[NamedStore]) -> None:
-    event_id = await house.send()
-    await house.run_worker()
+async def test_done_effects_are_repeated_with_rerun_done_only(harness: WorkerHarness, stores: list[NamedStore]) -> None:
+    event_id = await harness.send()
+    await harness.run_worker()
     ended = bulk(filter=EventFilter(state="ended"))
     page = await replay_page(stores, ANN, ended, rerun_done=False)
     assert [(change.result, "rerun_done" in str(change.reason)) for change in page.items] == [("skipped", True)]
     page = await replay_page(stores, ANN, ended, rerun_done=True)
     assert [change.result for change in page.items] == ["replayed"]
-    await house.run_worker()
-    assert sorted(house.idempotency_keys()) == sorted(
+    await harness.run_worker()
+    assert sorted(harness.idempotency_keys()) == sorted(
         f"{event_id}:{rule}:claim:{generation}" for rule in ("short-receipt", "other") for generation in (0, 1)
     )
 
 
 @pytest.mark.parametrize("steps", range(1, 12))
 async def test_an_interrupted_page_logs_every_change(
-    steps: int, house: WorkerHarness, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
+    steps: int, harness: WorkerHarness, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    await make_dead_letters(house, 3)
+    await make_dead_letters(harness, 3)
     capfd.readouterr()
     page = asyncio.ensure_future(replay_page(stores, ANN, bulk(rate=1_000), rerun_done=False))
     while steps and not page.done():  # each parameter interrupts the page at another point
@@ -130,12 +130,14 @@ async def test_an_interrupted_page_logs_every_change(
         steps -= 1
     page.cancel()
     await asyncio.gather(page, return_exceptions=True)
-    left = await house.store.client.command("ZCARD", "wb:dead")
+    left = await harness.store.client.command("ZCARD", "wb:dead")
     assert len(audited(capfd)) == 3 - left
 
 
-async def test_all_matching_events_are_replayed_within_the_rate(house: WorkerHarness, stores: list[NamedStore]) -> None:
-    ids = await make_dead_letters(house, 9)
+async def test_all_matching_events_are_replayed_within_the_rate(
+    harness: WorkerHarness, stores: list[NamedStore]
+) -> None:
+    ids = await make_dead_letters(harness, 9)
     started, changes, after = time.monotonic(), list[EventChange](), None
     while True:
         request = bulk(filter=EventFilter(state="dead", rule="short-receipt"), all=False, limit=4, rate=30, after=after)
@@ -147,35 +149,35 @@ async def test_all_matching_events_are_replayed_within_the_rate(house: WorkerHar
     assert time.monotonic() - started >= 9 / 30
     assert sorted(change.event_id for change in changes) == sorted(ids)
     assert {(change.result, change.destination) for change in changes} == {("replayed", "effects")}
-    await house.run_worker()
-    assert len(house.idempotency_keys()) == len(set(house.idempotency_keys())) == 18
+    await harness.run_worker()
+    assert len(harness.idempotency_keys()) == len(set(harness.idempotency_keys())) == 18
 
 
 async def test_a_bulk_replay_continues_from_its_cursor_without_repetition(
-    house: WorkerHarness, stores: list[NamedStore]
+    harness: WorkerHarness, stores: list[NamedStore]
 ) -> None:
-    await make_dead_letters(house, 6)
+    await make_dead_letters(harness, 6)
     first = await replay_page(stores, ANN, bulk(limit=3), rerun_done=False)
-    await house.run_worker()
+    await harness.run_worker()
     repeated = await replay_page(stores, ANN, bulk(limit=3, after=None, dry_run=True), rerun_done=False)
     assert {change.event_id for change in repeated.items}.isdisjoint(change.event_id for change in first.items)
     rest = await replay_page(stores, ANN, bulk(limit=50, after=first.next), rerun_done=False)
     assert (len(first.items), len(rest.items), rest.next) == (3, 3, None)
-    await house.run_worker()
-    assert len(house.idempotency_keys()) == len(set(house.idempotency_keys())) == 12
+    await harness.run_worker()
+    assert len(harness.idempotency_keys()) == len(set(harness.idempotency_keys())) == 12
 
 
 async def test_an_event_that_dies_again_is_replayed_once_per_run(
-    house: WorkerHarness, stores: list[NamedStore]
+    harness: WorkerHarness, stores: list[NamedStore]
 ) -> None:
-    await make_dead_letters(house, 4)
+    await make_dead_letters(harness, 4)
     seen: list[str] = []
     after: str | None = None
     while True:
         page = await replay_page(stores, ANN, bulk(limit=2, after=after), rerun_done=False)
         seen += [change.event_id for change in page.items]
-        house.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/claims", status=400, times=len(page.items)))
-        await house.run_worker()
+        harness.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/claims", status=400, times=len(page.items)))
+        await harness.run_worker()
         after = page.next
         if after is None:
             break
@@ -183,9 +185,9 @@ async def test_an_event_that_dies_again_is_replayed_once_per_run(
     assert len((await replay_page(stores, ANN, bulk(dry_run=True), rerun_done=False)).items) == 4
 
 
-async def test_an_erased_event_is_gone(house: WorkerHarness, stores: list[NamedStore]) -> None:
-    [event_id] = await make_dead_letters(house)
-    await house.store.client.command("DEL", f"wb:history:{event_id}")
-    await house.store.client.command("DEL", f"wb:delivery:{event_id}")
+async def test_an_erased_event_is_gone(harness: WorkerHarness, stores: list[NamedStore]) -> None:
+    [event_id] = await make_dead_letters(harness)
+    await harness.store.client.command("DEL", f"wb:history:{event_id}")
+    await harness.store.client.command("DEL", f"wb:delivery:{event_id}")
     change = await replay_event(stores, ANN, event_id, rerun_done=False, dry_run=False)
     assert change.result in {"skipped", "gone"}
