@@ -12,8 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from service.actions import load_actions
-from service.cli.admin_client import AdminClient
-from service.cli.connection import ConnectionOptions, connection_options, run_with_client
+from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.dry_run_output import format_comparison, format_dry_run
 from service.cli.rulebook import apply, diff, export, history, list_rules, rollback, show
 from service.cli.rules_test import rules_test
