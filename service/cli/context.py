@@ -8,11 +8,13 @@ from pathlib import Path
 from msgspec import Struct
 
 from service.cli.dev_instance import adopt_dev_instance
-from service.config import Config, load_config
+from service.config import Config
 from service.config.startup import extend_retention_to_dedupe_windows
 from service.http_client import HttpClient
 from service.ingestion.sources import Source, build_sources
-from service.platforms import Platform, build_platforms
+from service.platforms import Platform
+from service.platforms.loading import load_config
+from service.platforms.registry import build_platforms
 from service.settings import Settings, load_settings
 from service.store import Shards, Store, open_shards
 

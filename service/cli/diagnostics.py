@@ -12,14 +12,16 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
-from service.config import Config, PlatformConfig, known_kinds, read_config
-from service.config.platforms import CustomConfig, NoAuth
+from service.config import Config, PlatformConfig
+from service.config.platforms import secrets
 from service.errors import ConfigError, PermanentError, StoreNotDurable, WaybillError
 from service.events import RecordRef, new_event_id
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
-from service.platforms import Platform, build_platforms
+from service.platforms import Platform
 from service.platforms.base import CallContext
+from service.platforms.loading import read_config
+from service.platforms.registry import build_platforms
 from service.records import RECORDS
 from service.settings import Settings, load_settings
 from service.store import Store
@@ -88,8 +90,8 @@ async def _examine_parts(settings: Settings, config: Config, environ: Mapping[st
 
 async def _examine_platform(platform: Platform, config: PlatformConfig) -> Check:
     part = f"platform {platform.account}"
-    kind = min(known_kinds(config) & RECORDS.keys())
-    free = isinstance(config, CustomConfig) and isinstance(config.auth, NoAuth)
+    kind = min(config.known_kinds() & RECORDS.keys())
+    free = not any(secrets(config, part))
     asked = f"{kind} {PROBE_ID}, {'without' if free else 'with its'} credentials"
     try:
         async with asyncio.timeout(PLATFORM_SECONDS_MAX):

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from service.actions import load_actions
-from service.config import Config, load_config
+from service.config import Config
 from service.events import JsonValue, RecordRef
 from service.http_client import HttpClient
 from service.ingestion.event_store import EventStore
@@ -61,8 +61,10 @@ from service.management.status import (
     list_workers,
 )
 from service.management.stores import NamedStores
-from service.platforms import Platform, build_platforms
+from service.platforms import Platform
 from service.platforms.api.shared_throttle import SharedThrottles
+from service.platforms.loading import load_config
+from service.platforms.registry import build_platforms
 from service.rules import Rule
 from service.rules.publishing import Published
 from service.settings import Settings

@@ -18,7 +18,7 @@ from service.cli.bulk import YES_OPTION, confirm
 from service.cli.connection import STDERR, ConnectionOptions, connection_options, local_actor, open_api_client, run_with
 from service.cli.context import settings_from_environ
 from service.cli.output import JSON, Columns, print_json, print_rows, print_text
-from service.config import Config, load_config
+from service.config import Config
 from service.errors import ConfigError, StoreNotDurable, StoreUnavailable
 from service.events import JsonValue
 from service.http_client import HttpClient
@@ -27,6 +27,7 @@ from service.management.platform_reads import ReadView, list_reads, read_platfor
 from service.management.platform_writes import WriteView, Wrote, list_writes, write_platform
 from service.platforms import Platform
 from service.platforms.api.shared_throttle import SharedThrottles
+from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.settings import Settings, load_settings
 from service.store import Store

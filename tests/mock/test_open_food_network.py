@@ -12,10 +12,13 @@ from service.errors import PermanentError, TransientError
 from service.events import RecordRef
 from service.http_client import HttpClient
 from service.platforms import CallContext
+from service.platforms.kind import ConnectorDependencies
 from service.platforms.open_food_network.client import CustomerAddress, OpenFoodNetworkCustomerInput, Place
+from service.platforms.open_food_network.config import OpenFoodNetworkConfig
 from service.platforms.open_food_network.connector import OpenFoodNetwork
 from service.records import Address, Customer
 from service.sandbox.server import SandboxHandle, running_sandbox
+from service.secrets import SecretRef
 from service.settings import Settings
 
 from .documents import DOCUMENTS, OURS, Document
@@ -62,7 +65,8 @@ async def box() -> AsyncIterator[SandboxHandle]:
 
 
 def on(url: str, outbound: HttpClient, token: str = "key") -> OpenFoodNetwork:
-    return OpenFoodNetwork("ofn", outbound, base_url=url, token=token)
+    config = OpenFoodNetworkConfig(base_url=url, token=SecretRef(env="TOKEN"))
+    return OpenFoodNetwork("ofn", config, ConnectorDependencies(outbound, {"TOKEN": token}))
 
 
 @pytest.mark.timeout(360)  # the mock server is installed first where it is not there yet

@@ -7,30 +7,20 @@ import re
 from typing import Any, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from msgspec import Struct
-
 from service.envelopes.pointers import parse_pointer
 from service.events import JsonValue
 from service.platforms.api.coercion import record_version
 from service.platforms.api.decoding import digest_of, not_a_list
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import ListedRecord, RecordPage
+from service.platforms.custom.config import CustomListConfig
 from service.platforms.custom.field_map import FieldMap, resolve_pointer
 from service.records import Record
 
 _NEXT_LINK = re.compile(r"<([^<>]*)>\s*;[^,<]*\brel=\"?next\b", re.ASCII)
 
 
-class ListLocation(Struct, frozen=True):
-    """Where a list is; see `service.config.platforms.CustomListConfig`."""
-
-    path: str
-    at: str
-    next: str
-    newest_first: bool
-
-
-def page_path(place: ListLocation, cursor: str | None) -> str:
+def page_path(place: CustomListConfig, cursor: str | None) -> str:
     """Give the path of a page; None begins. A parameter that would hold the cursor is left out at the beginning."""
     path, _, query = place.path.partition("?")
     if cursor is not None and cursor.startswith("?"):
@@ -43,7 +33,7 @@ def page_path(place: ListLocation, cursor: str | None) -> str:
 
 
 def read_listing(
-    place: ListLocation, reply: PlatformResponse, cursor: str | None, fields: FieldMap[Record]
+    place: CustomListConfig, reply: PlatformResponse, cursor: str | None, fields: FieldMap[Record]
 ) -> RecordPage:
     """Read a page; items without an id of their own are none.
 
@@ -72,7 +62,7 @@ def _listed(fields: FieldMap[Record], node: JsonValue) -> ListedRecord | None:
     return ListedRecord(record.id, record_version(record.updated_at), digest_of(node), deleted)
 
 
-def _next(place: ListLocation, reply: PlatformResponse, cursor: str | None) -> str | None:
+def _next(place: CustomListConfig, reply: PlatformResponse, cursor: str | None) -> str | None:
     if place.next == "none":
         return None
     if place.next == "page":

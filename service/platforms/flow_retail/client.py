@@ -15,8 +15,9 @@ from typing import Any, Literal, cast
 from msgspec import UNSET, Struct, UnsetType
 
 from service.platforms.api.coercion import JsonObject, children, nested
+from service.platforms.api.declared_operations import operation, rule_action
 from service.platforms.api.decoding import not_a_list, unwrap
-from service.platforms.api.operations import NO_CONTEXT, Operation, PlatformApi, QueryPairs, ResultPage, WriteResult
+from service.platforms.api.operations import NO_CONTEXT, PlatformApi, QueryPairs, ResultPage, WriteResult
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext
 
@@ -26,43 +27,6 @@ _TENANT = "/tenants/{tenant}"
 _STORE = _TENANT + "/stores/{store}"
 _CUSTOMER = _TENANT + "/customers/{customer}"
 _EXTENSION = _CUSTOMER + "/extensions/{extension}/{organization}"
-
-OPERATIONS: tuple[Operation, ...] = (
-    Operation("customer.list", "GET", _TENANT + "/customers", "List all customers"),
-    Operation("customer.create", "POST", _TENANT + "/customers", "Create a customer", documented=False),
-    Operation(
-        "customer.search", "POST", _TENANT + "/customers/search", "Search for customers", documented=False, reads=True
-    ),
-    Operation(
-        "customer.external_search",
-        "POST",
-        _TENANT + "/customers/external-search",
-        "Search for customers externally",
-        documented=False,
-        reads=True,
-    ),
-    Operation("customer.get", "GET", _CUSTOMER, "Get details for a customer", documented=False),
-    Operation("customer.update", "PUT", _CUSTOMER, "Update a customer", documented=False),
-    Operation("customer.delete", "DELETE", _CUSTOMER, "Delete a customer", documented=False),
-    Operation("extension.add", "POST", _EXTENSION, "Add an extension to a customer", documented=False),
-    Operation("extension.delete", "DELETE", _EXTENSION, "Delete an extension to a customer", documented=False),
-    Operation(
-        "store_customer.get",
-        "GET",
-        _STORE + "/customers/{customer}",
-        "Return a complete customer with store specific details",
-        documented=False,
-    ),
-    Operation("purchase_order.list", "GET", _STORE + "/purchase-orders", "List purchase orders"),
-    Operation(
-        "purchase_order.get",
-        "GET",
-        _STORE + "/purchase-orders/{purchase_order}",
-        "Get details for a purchase order",
-        documented=False,
-    ),
-    Operation("tenant.get", "GET", _TENANT, "Get details for a tenant"),
-)
 
 
 class Paging(Struct, frozen=True, kw_only=True):
@@ -114,6 +78,7 @@ class FlowRetailClient:
     def __init__(self, endpoints: PlatformApi) -> None:
         self._endpoints = endpoints
 
+    @operation("customer.list", "GET", _TENANT + "/customers", "List all customers")
     async def list_customers(
         self, external_id: str | None = None, paging: Paging = FIRST, context: CallContext = NO_CONTEXT
     ) -> ResultPage:
@@ -121,18 +86,29 @@ class FlowRetailClient:
         query = paging.query() + ([("customerExternalId", external_id)] if external_id else [])
         return await self._page("customer.list", context, query, paging)
 
-    async def create_customer(
-        self, customer: FlowRetailCustomerInput, context: CallContext = NO_CONTEXT
-    ) -> WriteResult:
+    @operation("customer.create", "POST", _TENANT + "/customers", "Create a customer", documented=False)
+    @rule_action("unsafe", "Creates a customer on Flow Retail.", "`new` is what the customer is created from.")
+    async def create_customer(self, new: FlowRetailCustomerInput, context: CallContext = NO_CONTEXT) -> WriteResult:
         """POST /tenants/{tenant}/customers; made twice, there are two. The page's second operation, untitled."""
-        return await self._endpoints.write("customer.create", context, body=customer, key="customerUid")
+        return await self._endpoints.write("customer.create", context, body=new, key="customerUid")
 
+    @operation(
+        "customer.search", "POST", _TENANT + "/customers/search", "Search for customers", documented=False, reads=True
+    )
     async def search_customers(
         self, criteria: dict[str, Any], paging: Paging = FIRST, context: CallContext = NO_CONTEXT
     ) -> ResultPage:
         """POST /tenants/{tenant}/customers/search, criteria in the body. Operation "Searches for customers"."""
         return await self._page("customer.search", context, paging.query(), paging, criteria)
 
+    @operation(
+        "customer.external_search",
+        "POST",
+        _TENANT + "/customers/external-search",
+        "Search for customers externally",
+        documented=False,
+        reads=True,
+    )
     async def search_external_customers(
         self, criteria: dict[str, Any], paging: Paging = FIRST, context: CallContext = NO_CONTEXT
     ) -> ResultPage:
@@ -142,10 +118,15 @@ class FlowRetailClient:
         """
         return await self._page("customer.external_search", context, paging.query(), paging, criteria)
 
+    @operation("customer.get", "GET", _CUSTOMER, "Get details for a customer", documented=False)
     async def get_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET /tenants/{tenant}/customers/{customer}. Operation "Get details for a customer"."""
         return await self._get("customer.get", {"customer": customer}, context)
 
+    @operation("customer.update", "PUT", _CUSTOMER, "Update a customer", documented=False)
+    @rule_action(
+        "idempotent", "Changes a customer on Flow Retail.", "`change` is what of it changes; what is left out stays."
+    )
     async def update_customer(
         self, customer: str, change: FlowRetailCustomerInput, context: CallContext = NO_CONTEXT
     ) -> WriteResult:
@@ -153,10 +134,18 @@ class FlowRetailClient:
         ids = {"customer": customer}
         return await self._endpoints.write("customer.update", context, ids=ids, body=change, key="customerUid")
 
+    @operation("customer.delete", "DELETE", _CUSTOMER, "Delete a customer", documented=False)
+    @rule_action("idempotent", "Deletes a customer on Flow Retail.", "`customer` is a template of the customer's UID.")
     async def delete_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> WriteResult:
         """DELETE …/customers/{customer}: 204; needs TENANT.BACKOFFICE. Operation "Deletes a customer"."""
         return await self._endpoints.write("customer.delete", context, ids={"customer": customer})
 
+    @operation("extension.add", "POST", _EXTENSION, "Add an extension to a customer", documented=False)
+    @rule_action(
+        "unsafe",
+        "Adds an extension to a customer on Flow Retail.",
+        "`extension` is its name, as TWO_INVOICE; `organization` the UID beside it.",
+    )
     async def add_extension(
         self, customer: str, extension: str, organization: str, context: CallContext = NO_CONTEXT
     ) -> WriteResult:
@@ -167,6 +156,12 @@ class FlowRetailClient:
         ids = {"customer": customer, "extension": extension, "organization": organization}
         return await self._endpoints.write("extension.add", context, ids=ids, key="customerUid")
 
+    @operation("extension.delete", "DELETE", _EXTENSION, "Delete an extension to a customer", documented=False)
+    @rule_action(
+        "idempotent",
+        "Takes an extension from a customer on Flow Retail.",
+        "`extension` is its name, as TWO_INVOICE; `organization` the UID beside it.",
+    )
     async def delete_extension(
         self, customer: str, extension: str, organization: str, context: CallContext = NO_CONTEXT
     ) -> WriteResult:
@@ -174,6 +169,13 @@ class FlowRetailClient:
         ids = {"customer": customer, "extension": extension, "organization": organization}
         return await self._endpoints.write("extension.delete", context, ids=ids)
 
+    @operation(
+        "store_customer.get",
+        "GET",
+        _STORE + "/customers/{customer}",
+        "Return a complete customer with store specific details",
+        documented=False,
+    )
     async def get_store_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET …/stores/{store}/customers/{customer}. Operation "Return a complete customer with store specific …".
 
@@ -182,6 +184,7 @@ class FlowRetailClient:
         """
         return await self._get("store_customer.get", {"customer": customer}, context)
 
+    @operation("purchase_order.list", "GET", _STORE + "/purchase-orders", "List purchase orders")
     async def list_purchase_orders(
         self, statuses: tuple[str, ...] = (), paging: Paging = FIRST, context: CallContext = NO_CONTEXT
     ) -> ResultPage:
@@ -193,6 +196,13 @@ class FlowRetailClient:
         query = paging.query() + [("purchaseOrderStatus", status) for status in statuses]
         return await self._page("purchase_order.list", context, query, paging)
 
+    @operation(
+        "purchase_order.get",
+        "GET",
+        _STORE + "/purchase-orders/{purchase_order}",
+        "Get details for a purchase order",
+        documented=False,
+    )
     async def get_purchase_order(self, purchase_order: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET …/stores/{store}/purchase-orders/{purchase_order}; no page prints this path.
 
@@ -201,6 +211,7 @@ class FlowRetailClient:
         """
         return await self._get("purchase_order.get", {"purchase_order": purchase_order}, context)
 
+    @operation("tenant.get", "GET", _TENANT, "Get details for a tenant")
     async def get_tenant(self, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET /tenants/{tenant}: `currency` (ISO 4217) is that of every amount. Page "Tenant"."""
         return await self._get("tenant.get", {}, context)

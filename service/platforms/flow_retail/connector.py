@@ -5,31 +5,29 @@ with two implied decimals; the currency is the tenant's and stands on the tenant
 and a single purchase order, and the name of the latter in a webhook, follow the documented pattern of their neighbours.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from service.errors import Rejection
 from service.events import ChangeType, Delivery, Fact, RecordRef
-from service.http_client import HttpClient
 from service.platforms.api.calls import ApiClient, unknown_kind
 from service.platforms.api.coercion import JsonObject, record_version, text
 from service.platforms.api.credentials import StaticHeaders
+from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.decoding import digest_of
 from service.platforms.api.deliveries import RawId, decode_delivery, required_id
 from service.platforms.api.operations import PlatformApi, ResultPage, override_paths
 from service.platforms.api.responses import PlatformResponse
-from service.platforms.api.throttle import NO_THROTTLE, Throttle
 from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
-from service.platforms.flow_retail.client import OPERATIONS, FlowRetailClient, Paging
+from service.platforms.flow_retail.client import FlowRetailClient, Paging
+from service.platforms.flow_retail.config import FlowRetailConfig
 from service.platforms.flow_retail.currency import TenantCurrency
 from service.platforms.flow_retail.records import modified_at, read_customer, read_purchase_order
+from service.platforms.kind import ConnectorDependencies, SampleRequest
 from service.records import Record, Timestamp
 
-BASE_URL = "https://api.flowretail.com/v2"
-NO_PATHS: Mapping[str, str] = MappingProxyType({})
 LISTED_MAX = 200
 """Records on one page of a poll; no maximum is documented, a public client of theirs asks for 1,000."""
 
@@ -60,24 +58,15 @@ _notices = msgspec.json.Decoder(_Notice)
 class FlowRetail:
     """One tenant; without `store_uid` it has customers only. Errors are `Platform`'s."""
 
-    def __init__(
-        self,
-        account: str,
-        outbound: HttpClient,
-        *,
-        tenant_uid: str,
-        token: str,
-        store_uid: str | None = None,
-        base_url: str = BASE_URL,
-        paths: Mapping[str, str] = NO_PATHS,
-        gate: Throttle = NO_THROTTLE,
-    ) -> None:
+    def __init__(self, account: str, config: FlowRetailConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
-        self._tenant_uid = tenant_uid
-        self._store_uid = store_uid
-        operations = override_paths(OPERATIONS, paths, f"platforms.{account}.paths")
-        calls = ApiClient(account, base_url, outbound, StaticHeaders({"Authorization": f"Bearer {token}"}), gate=gate)
-        fixed = {"tenant": tenant_uid} | ({"store": store_uid} if store_uid else {})
+        self._tenant_uid = config.tenant_uid
+        self._store_uid = config.store_uid
+        operations = override_paths(client_operations(FlowRetailClient), config.paths, f"platforms.{account}.paths")
+        token = dependencies.secret(config.token, f"platforms.{account}.token")
+        credentials = StaticHeaders({"Authorization": f"Bearer {token}"})
+        calls = ApiClient(account, config.base_url, dependencies.http_client, credentials, gate=dependencies.throttle)
+        fixed = {"tenant": config.tenant_uid} | ({"store": config.store_uid} if config.store_uid else {})
         self._endpoints = PlatformApi("flow_retail", calls, operations, fixed)
         self.client = FlowRetailClient(self._endpoints)
         self._currency = TenantCurrency(self.client)
@@ -151,3 +140,9 @@ def _listed(node: JsonObject, id_key: str) -> ListedRecord:
 
 def _uid(reference: _Reference | None) -> str | None:
     return None if reference is None or reference.uid is None else str(reference.uid)
+
+
+def sample_delivery(request: SampleRequest, config: FlowRetailConfig) -> dict[str, Any]:
+    """Build the body of a sample delivery; `event` is an action, such as `CUSTOMER_UPDATE`."""
+    noun = "purchaseOrder" if request.event.startswith("PURCHASE") else "customer"
+    return {"action": request.event, "tenant": {"Uid": config.tenant_uid}, noun: {"Uid": request.id}}

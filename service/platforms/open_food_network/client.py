@@ -16,23 +16,15 @@ from typing import Any, cast
 from msgspec import UNSET, Struct, UnsetType
 
 from service.platforms.api.coercion import EMPTY, JsonObject, as_tags, child, children, nested, text
+from service.platforms.api.declared_operations import operation, rule_action
 from service.platforms.api.decoding import check_id, not_a_list, record_id, unwrap
-from service.platforms.api.operations import NO_CONTEXT, Operation, PlatformApi, ResultPage, WriteResult
+from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage, WriteResult
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext
 from service.records import Address, Customer, Timestamp
 
 PER_PAGE_MAX = 200
 """The instance takes no more on one page, whatever is asked."""
-
-OPERATIONS: tuple[Operation, ...] = (
-    Operation("customer.list", "GET", "/api/v1/customers", "List customers"),
-    Operation("customer.get", "GET", "/api/v1/customers/{customer}", "Show customer"),
-    Operation("customer.create", "POST", "/api/v1/customers", "Create customer"),
-    Operation("customer.update", "PUT", "/api/v1/customers/{customer}", "Update customer"),
-    Operation("customer.delete", "DELETE", "/api/v1/customers/{customer}", "Delete customer"),
-    Operation("order.get", "GET", "/api/v0/orders/{order}", "Show order (v0)"),
-)
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -80,6 +72,7 @@ class OpenFoodNetworkClient:
     def __init__(self, endpoints: PlatformApi) -> None:
         self._endpoints = endpoints
 
+    @operation("customer.list", "GET", "/api/v1/customers", "List customers")
     async def list_customers(
         self,
         enterprise_id: str | None = None,
@@ -98,6 +91,7 @@ class OpenFoodNetworkClient:
         query += [("page", str(page)), ("per_page", str(per_page))]
         return await self._endpoints.read("customer.list", context, lambda reply: read_page(reply, page), query=query)
 
+    @operation("customer.get", "GET", "/api/v1/customers/{customer}", "Show customer")
     async def get_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET /api/v1/customers/{customer}, with its balance. Page "Show customer"."""
 
@@ -106,6 +100,12 @@ class OpenFoodNetworkClient:
 
         return await self._endpoints.read("customer.get", context, read, ids={"customer": customer})
 
+    @operation("customer.create", "POST", "/api/v1/customers", "Create customer")
+    @rule_action(
+        "idempotent",
+        "Creates a customer on Open Food Network, or updates the one of that e-mail address.",
+        "`customer` is what it is written as; `enterprise_id` and `email` are due.",
+    )
     async def create_customer(
         self, customer: OpenFoodNetworkCustomerInput, context: CallContext = NO_CONTEXT
     ) -> WriteResult:
@@ -115,16 +115,28 @@ class OpenFoodNetworkClient:
         """
         return await self._endpoints.write("customer.create", context, body=customer)
 
+    @operation("customer.update", "PUT", "/api/v1/customers/{customer}", "Update customer")
+    @rule_action(
+        "idempotent",
+        "Changes a customer on Open Food Network.",
+        "`change` is what it is written as; `enterprise_id` and `email` are due each time, what else is left out "
+        "stays.",
+    )
     async def update_customer(
         self, customer: str, change: OpenFoodNetworkCustomerInput, context: CallContext = NO_CONTEXT
     ) -> WriteResult:
         """PUT /api/v1/customers/{customer}; `tags` left out stay. Page "Update customer"; made twice, the same."""
         return await self._endpoints.write("customer.update", context, ids={"customer": customer}, body=change)
 
+    @operation("customer.delete", "DELETE", "/api/v1/customers/{customer}", "Delete customer")
+    @rule_action(
+        "idempotent", "Deletes a customer on Open Food Network.", "`customer` is a template of the customer's id."
+    )
     async def delete_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> WriteResult:
         """DELETE /api/v1/customers/{customer}, which answers what it was. Page "Delete customer"."""
         return await self._endpoints.write("customer.delete", context, ids={"customer": customer})
 
+    @operation("order.get", "GET", "/api/v0/orders/{order}", "Show order (v0)")
     async def get_order(self, order: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET /api/v0/orders/{order}, by its number: `customer_id`, `email`, `total`, states. v0 has no page."""
 

@@ -11,16 +11,17 @@ import msgspec
 from msgspec import Struct
 
 from service.events import Delivery, Fact, RecordRef
-from service.http_client import HttpClient
 from service.platforms.api.calls import ApiClient, unknown_kind
 from service.platforms.api.coercion import text
 from service.platforms.api.credentials import StaticHeaders
+from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.decoding import digest_of
 from service.platforms.api.deliveries import RawId, decode_delivery, optional_id, required_id
 from service.platforms.api.operations import PlatformApi
-from service.platforms.api.throttle import NO_THROTTLE, Throttle
 from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
-from service.platforms.open_food_network.client import OPERATIONS, OpenFoodNetworkClient, read_customer
+from service.platforms.kind import ConnectorDependencies, SampleRequest
+from service.platforms.open_food_network.client import OpenFoodNetworkClient, read_customer
+from service.platforms.open_food_network.config import OpenFoodNetworkConfig
 
 TEST_ORDER = ("R555555555", "TEST Enterprise")
 """What the "test webhook" button always sends: no payment at all."""
@@ -52,13 +53,18 @@ _notices = msgspec.json.Decoder(_Notice)
 class OpenFoodNetwork:
     """One instance, such as `https://ofn.example.org`, with a user's API key. Errors are `Platform`'s."""
 
-    def __init__(
-        self, account: str, outbound: HttpClient, *, base_url: str, token: str, gate: Throttle = NO_THROTTLE
-    ) -> None:
+    def __init__(self, account: str, config: OpenFoodNetworkConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
-        credentials = StaticHeaders({"X-Api-Token": token})
-        calls = ApiClient(account, base_url, outbound, credentials, transient=frozenset({422}), gate=gate)
-        operations = {operation.name: operation for operation in OPERATIONS}
+        credentials = StaticHeaders({"X-Api-Token": dependencies.secret(config.token, f"platforms.{account}.token")})
+        calls = ApiClient(
+            account,
+            config.base_url,
+            dependencies.http_client,
+            credentials,
+            transient=frozenset({422}),
+            gate=dependencies.throttle,
+        )
+        operations = {each.name: each for each in client_operations(OpenFoodNetworkClient)}
         self._endpoints = PlatformApi("open_food_network", calls, operations)
         self.client = OpenFoodNetworkClient(self._endpoints)
 
@@ -102,3 +108,9 @@ class OpenFoodNetwork:
             ListedRecord(text(node, "id") or "", None, digest_of(node)) for node in page.items if text(node, "id")
         )
         return RecordPage(items, page.next, page.next)
+
+
+def sample_delivery(request: SampleRequest, _config: OpenFoodNetworkConfig) -> dict[str, Any]:
+    """Build the body of a sample delivery; `id` is an order's number."""
+    data = {"order": {"number": request.id}}
+    return {"id": request.event_id, "at": request.at, "event": request.event, "data": data}

@@ -7,8 +7,6 @@ an integration may send the same shape, `{"event_code": "purchase_order.updated"
 Purchase orders can be listed, newest first and by status, but not by when they changed: see `list_records`.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -16,19 +14,18 @@ from msgspec import Struct
 
 from service.errors import Rejection
 from service.events import ChangeType, Delivery, Fact, RecordRef
-from service.http_client import HttpClient
 from service.platforms.api.calls import ApiClient, unknown_kind
 from service.platforms.api.coercion import JsonObject, record_version, text, timestamp
 from service.platforms.api.credentials import StaticHeaders
+from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.decoding import digest_of
 from service.platforms.api.deliveries import RawId, decode_delivery, optional_id, required_id
 from service.platforms.api.operations import PlatformApi, override_paths
-from service.platforms.api.throttle import NO_THROTTLE, Throttle
 from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
-from service.platforms.pack_cloud.client import OPERATIONS, PackCloudClient, StatusFilter
+from service.platforms.kind import ConnectorDependencies, SampleRequest
+from service.platforms.pack_cloud.client import PackCloudClient
+from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.records import read_customer, read_purchase_order
-
-BASE_URL = "https://api.pack.cloud/v1"
 
 NOUNS = {
     "order": "order",
@@ -57,35 +54,21 @@ class _Notice(Struct):
 _notices = msgspec.json.Decoder(_Notice)
 
 
-NO_PATHS: Mapping[str, str] = MappingProxyType({})
-
-
 class PackCloud:
     """One organization on pack.cloud; its token goes into `token_header`, right after `token_prefix`.
 
     Errors are `Platform`'s.
     """
 
-    def __init__(
-        self,
-        account: str,
-        outbound: HttpClient,
-        *,
-        organization_id: str,
-        token: str,
-        base_url: str = BASE_URL,
-        token_header: str = "Authorization",  # noqa: S107 - the header's name, no secret
-        token_prefix: str = "Bearer ",  # noqa: S107 - the scheme's name, no secret
-        paths: Mapping[str, str] = NO_PATHS,
-        status_filter: StatusFilter = "repeated",
-        gate: Throttle = NO_THROTTLE,
-    ) -> None:
+    def __init__(self, account: str, config: PackCloudConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
-        self._organization_id = organization_id
-        operations = override_paths(OPERATIONS, paths, f"platforms.{account}.paths")
-        calls = ApiClient(account, base_url, outbound, StaticHeaders({token_header: token_prefix + token}), gate=gate)
-        self._endpoints = PlatformApi("pack_cloud", calls, operations, {"organization": organization_id})
-        self.client = PackCloudClient(self._endpoints, status_filter)
+        self._organization_id = config.organization_id
+        token = dependencies.secret(config.token, f"platforms.{account}.token")
+        credentials = StaticHeaders({config.token_header: config.token_prefix + token})
+        calls = ApiClient(account, config.base_url, dependencies.http_client, credentials, gate=dependencies.throttle)
+        operations = override_paths(client_operations(PackCloudClient), config.paths, f"platforms.{account}.paths")
+        self._endpoints = PlatformApi("pack_cloud", calls, operations, {"organization": config.organization_id})
+        self.client = PackCloudClient(self._endpoints, config.status_filter)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Read an event of the organization.
@@ -154,3 +137,14 @@ def _listed(node: JsonObject, *, open_: bool) -> ListedRecord:
     return ListedRecord(
         text(node, "id") or "", record_version(timestamp(node, "updated_at")), digest_of(node), watched=watched
     )
+
+
+def sample_delivery(request: SampleRequest, config: PackCloudConfig) -> dict[str, Any]:
+    """Build the body of a sample delivery."""
+    return {
+        "event_code": request.event,
+        "id": request.event_id,
+        "organization_id": config.organization_id,
+        "occurred_at": request.at,
+        "data": {"id": request.id},
+    }

@@ -15,8 +15,9 @@ from typing import Any, cast
 from msgspec import UNSET, UnsetType
 
 from service.platforms.api.coercion import JsonObject, child, children, nested, text, timestamp
+from service.platforms.api.declared_operations import operation
 from service.platforms.api.decoding import check_id, not_a_list, record_id, unwrap
-from service.platforms.api.operations import NO_CONTEXT, Operation, PlatformApi, ResultPage
+from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext
 from service.records import Address, Customer, Timestamp
@@ -24,19 +25,6 @@ from service.records import Address, Customer, Timestamp
 LIMIT_DEFAULT = 25
 
 _ROOT = "/enterprises/{enterprise}"
-
-OPERATIONS: tuple[Operation, ...] = (
-    Operation("customer.get", "GET", _ROOT + "/customers/{customer}", "Get a customer"),
-    Operation("customer.list", "GET", _ROOT + "/customers", "Get customers"),
-    Operation("appointment.get", "GET", _ROOT + "/appointments/{appointment}", "Get an appointment"),
-    Operation(
-        "callback_request.get",
-        "GET",
-        _ROOT + "/callback-requests/{callback_request}",
-        "Get a callback request",
-        documented=False,
-    ),
-)
 
 
 class PexipEngageClient:
@@ -46,10 +34,12 @@ class PexipEngageClient:
         self._endpoints = endpoints
         self._headers = headers
 
+    @operation("customer.get", "GET", _ROOT + "/customers/{customer}", "Get a customer")
     async def get_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET /customers/{customer}; one with `deletedAt` is deleted. Page "Get a customer"."""
         return await self._get("customer.get", {"customer": customer}, context)
 
+    @operation("customer.list", "GET", _ROOT + "/customers", "Get customers")
     async def list_customers(
         self, offset: int = 0, limit: int = LIMIT_DEFAULT, context: CallContext = NO_CONTEXT
     ) -> ResultPage:
@@ -60,10 +50,18 @@ class PexipEngageClient:
             "customer.list", context, lambda reply: read_page(reply, offset), query=query, headers=headers
         )
 
+    @operation("appointment.get", "GET", _ROOT + "/appointments/{appointment}", "Get an appointment")
     async def get_appointment(self, appointment: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET /appointments/{appointment}: participants, status, moments. Page "Get an appointment"."""
         return await self._get("appointment.get", {"appointment": appointment}, context, asked=appointment)
 
+    @operation(
+        "callback_request.get",
+        "GET",
+        _ROOT + "/callback-requests/{callback_request}",
+        "Get a callback request",
+        documented=False,
+    )
     async def get_callback_request(self, callback_request: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET /callback-requests/{callback_request}; no page prints this path."""
         ids = {"callback_request": callback_request}

@@ -5,32 +5,27 @@ part. A customer with `deletedAt` is deleted although it is still returned. Succ
 callback request names its customer is not documented; `customer.id` is assumed, after the way it names other things.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from service.events import Delivery, Fact, RecordRef
-from service.http_client import HttpClient
 from service.platforms.api.calls import ApiClient, segment, unknown_kind
 from service.platforms.api.coercion import JsonObject, nested, record_version, text, timestamp
 from service.platforms.api.credentials import ClientCredentials
+from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.decoding import digest_of
 from service.platforms.api.deliveries import RawId, decode_delivery, optional_id, required_id
 from service.platforms.api.operations import PlatformApi, override_paths
-from service.platforms.api.throttle import NO_THROTTLE, Throttle
-from service.platforms.api.token_cache import NO_TOKEN_CACHE, TokenCache
 from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
-from service.platforms.pexip_engage.client import OPERATIONS, PexipEngageClient, customers_of, read_customer
+from service.platforms.kind import ConnectorDependencies, SampleRequest
+from service.platforms.pexip_engage.client import PexipEngageClient, customers_of, read_customer
+from service.platforms.pexip_engage.config import PexipEngageConfig
 
-BASE_URL = "https://api.pexipengage.com"
 TOKEN_URL = "https://auth.pexipengage.com/realms/{enterprise}/protocol/openid-connect/token"  # noqa: S105 - an address
-SCOPE = "engage:customers:readOnly engage:appointments:readOnly engage:callbackRequests:readOnly"
 CORRELATION_ID_CHARACTERS_MAX = 36
 
-NO_PATHS: Mapping[str, str] = MappingProxyType({})
 LISTED_MAX = 100
 """Customers on one page of a poll; the documentation names a default of 25 and no maximum."""
 
@@ -60,36 +55,21 @@ _notices = msgspec.json.Decoder(_Notice)
 class PexipEngage:
     """One enterprise; `enterprise` is the slug in its URLs, `language` what it answers in. Errors are `Platform`'s."""
 
-    def __init__(
-        self,
-        account: str,
-        outbound: HttpClient,
-        *,
-        enterprise: str,
-        client_id: str,
-        client_secret: str,
-        scope: str = SCOPE,
-        language: str = "en",
-        base_url: str = BASE_URL,
-        token_url: str | None = None,
-        paths: Mapping[str, str] = NO_PATHS,
-        gate: Throttle = NO_THROTTLE,
-        token_cache: TokenCache = NO_TOKEN_CACHE,
-    ) -> None:
+    def __init__(self, account: str, config: PexipEngageConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
-        self._language = language
+        self._language = config.language
         credentials = ClientCredentials(
             account,
-            outbound,
-            token_url=token_url or TOKEN_URL.format(enterprise=segment(enterprise)),
-            client_id=client_id,
-            client_secret=client_secret,
-            scope=scope,
-            token_cache=token_cache,
+            dependencies.http_client,
+            token_url=config.token_url or TOKEN_URL.format(enterprise=segment(config.enterprise)),
+            client_id=dependencies.secret(config.client_id, f"platforms.{account}.client_id"),
+            client_secret=dependencies.secret(config.client_secret, f"platforms.{account}.client_secret"),
+            scope=config.scope,
+            token_cache=dependencies.token_cache,
         )
-        operations = override_paths(OPERATIONS, paths, f"platforms.{account}.paths")
-        calls = ApiClient(account, base_url, outbound, credentials, gate=gate)
-        self._endpoints = PlatformApi("pexip_engage", calls, operations, {"enterprise": enterprise})
+        operations = override_paths(client_operations(PexipEngageClient), config.paths, f"platforms.{account}.paths")
+        calls = ApiClient(account, config.base_url, dependencies.http_client, credentials, gate=dependencies.throttle)
+        self._endpoints = PlatformApi("pexip_engage", calls, operations, {"enterprise": config.enterprise})
         self.client = PexipEngageClient(self._endpoints, self._headers)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
@@ -154,3 +134,11 @@ class PexipEngage:
 def _listed(node: JsonObject) -> ListedRecord:
     deleted = bool(text(node, "deletedAt"))
     return ListedRecord(text(node, "id") or "", record_version(timestamp(node, "updatedAt")), digest_of(node), deleted)
+
+
+def sample_delivery(request: SampleRequest, _config: PexipEngageConfig) -> dict[str, Any]:
+    """Build the body of a sample delivery; `event` is entity and event type, such as `Appointment.update`."""
+    entity, _, event_type = request.event.partition(".")
+    key = "callbackRequest" if entity == "Callback Request" else "appointment"
+    data = {"eventType": event_type, key: {"id": request.id, "updatedAt": request.at}}
+    return {"id": request.event_id, "entity": entity, "data": data}

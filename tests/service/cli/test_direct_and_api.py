@@ -13,7 +13,7 @@ import pytest
 from msgspec import Struct
 
 from service.actions import load_actions
-from service.config import AdminConfig, AdminToken, Role, load_config
+from service.config import AdminConfig, AdminToken, Role
 from service.errors import ConfigError
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
@@ -21,7 +21,8 @@ from service.ingestion.sources import build_sources, dedupe_key_of_id
 from service.ingress.admin import AdminDependencies, admin_router
 from service.ingress.app import build_admin_app
 from service.ingress.server import Listener, bind
-from service.platforms import build_platforms
+from service.platforms.loading import load_config
+from service.platforms.registry import build_platforms
 from service.secrets import SecretRef
 from service.settings import CALLER_NAMES, Settings, load_settings
 from service.store import QuarantinedDelivery, Store

@@ -14,14 +14,15 @@ import pytest
 from aiohttp import web
 from msgspec import Struct
 
-from service.config.platforms import PlatformConfig
 from service.errors import PermanentError, TransientError
 from service.events import RecordRef
 from service.http_client import HttpClient
-from service.platforms import PLATFORMS, CallContext, Platform, build_platforms
+from service.platforms import CallContext, Platform
+from service.platforms.registry import PLATFORMS, build_platforms
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
 from service.settings import Settings
+from tests.platform_accounts import platform_configs
 from tests.service.platforms.test_conformance import ACCOUNTS
 
 CERTIFICATE = Path(__file__).parents[2] / "samples" / "tls" / "untrusted.pem"
@@ -122,7 +123,7 @@ def make(box: SandboxHandle, outbound: HttpClient) -> Make:
 
 def build(kind: str, box: SandboxHandle, outbound: HttpClient, **changed: str) -> Platform:
     raw = {"acct": {"kind": kind, **ACCOUNTS[kind](box), **changed}}
-    configs = msgspec.convert(raw, dict[str, PlatformConfig])
+    configs = platform_configs(raw)
     return build_platforms(configs, {"TOKEN": box.token, "CLIENT": "waybill"}, outbound)["acct"]
 
 

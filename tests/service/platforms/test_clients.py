@@ -12,44 +12,32 @@ import pytest
 from service.config.platforms import PlatformConfig
 from service.errors import ConfigError, PermanentError, TransientError
 from service.http_client import HttpClient
-from service.platforms import PLATFORMS, READS, Platform, build_platforms
+from service.platforms import Platform
+from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.operations import Operation, WriteResult
 from service.platforms.base import CallContext
-from service.platforms.flow_retail.client import OPERATIONS as FLOW_RETAIL
 from service.platforms.flow_retail.client import FlowRetailClient, Paging
 from service.platforms.flow_retail.client import FlowRetailCustomerInput as FlowCustomer
 from service.platforms.flow_retail.connector import FlowRetail
-from service.platforms.open_food_network.client import OPERATIONS as OPEN_FOOD_NETWORK
 from service.platforms.open_food_network.client import OpenFoodNetworkClient, OpenFoodNetworkCustomerInput
 from service.platforms.open_food_network.connector import OpenFoodNetwork
-from service.platforms.pack_cloud.client import OPERATIONS as PACK_CLOUD
 from service.platforms.pack_cloud.client import IntegrationChange, NewIntegration, PackCloudClient
 from service.platforms.pack_cloud.connector import PackCloud
 from service.platforms.pack_cloud.rules_client import NewRule, RuleAction, RuleChange, RuleCondition
-from service.platforms.pexip_engage.client import OPERATIONS as PEXIP_ENGAGE
 from service.platforms.pexip_engage.client import PexipEngageClient
 from service.platforms.pexip_engage.connector import PexipEngage
-from service.platforms.writes import WRITES
+from service.platforms.registry import KINDS, PLATFORMS, READS, WRITES, build_platforms
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
 from service.settings import Settings
+from tests.platform_accounts import platform_configs
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 CONTEXT = CallContext("e" * 32)
 T = {"env": "T"}
 
-OPERATIONS = {
-    "pack_cloud": PACK_CLOUD,
-    "pexip_engage": PEXIP_ENGAGE,
-    "open_food_network": OPEN_FOOD_NETWORK,
-    "flow_retail": FLOW_RETAIL,
-}
-CLIENTS = {
-    "pack_cloud": PackCloudClient,
-    "pexip_engage": PexipEngageClient,
-    "open_food_network": OpenFoodNetworkClient,
-    "flow_retail": FlowRetailClient,
-}
+CLIENTS = {kind.name: kind.client for kind in KINDS if kind.name != "custom"}
+OPERATIONS = {platform: client_operations(client) for platform, client in CLIENTS.items()}
 BEYOND = {
     "pack_cloud": {"purchase_order.list", "order.get"},
     "pexip_engage": {"customer.list", "appointment.get", "callback_request.get"},
@@ -102,7 +90,7 @@ async def accounts(box: SandboxHandle) -> AsyncIterator[Accounts]:
     for kind, account in raw.items():
         account |= {"kind": kind, "base_url": box.base_url(kind)}
     async with HttpClient(Settings(fetch_timeout_seconds=1)) as outbound:
-        configs = msgspec.convert(raw, dict[str, PlatformConfig])
+        configs = platform_configs(raw)
         yield Accounts(build_platforms(configs, {"T": box.token}, outbound), box)
 
 
@@ -166,7 +154,7 @@ async def test_every_write_by_hand_asks_for_its_own_operation(
     known = getattr(wanted, "__struct_encode_fields__", ())
     body = {name: value for name, value in BODY.items() if name in known}
     async with HttpClient(Settings()) as outbound:
-        configs = msgspec.convert({"a": raw}, dict[str, PlatformConfig])
+        configs = platform_configs({"a": raw})
         connector = build_platforms(configs, {"T": "token"}, outbound)["a"]
         await write.run(connector, dict.fromkeys(write.ids, "1"), msgspec.json.encode(body) if write.body else None)
     (request,) = box.sandbox.sink.requests
@@ -338,7 +326,7 @@ async def test_statuses_are_asked_for_in_the_spelling_that_is_configured(
         box.sandbox.catalog.put("pack_cloud", "purchase_order", f"p{number}", {"status": status})
     account = {"kind": "pack_cloud", "organization_id": "o", "token": T, "status_filter": style}
     async with HttpClient(Settings()) as outbound:
-        configs = msgspec.convert({"a": account | {"base_url": box.base_url("pack_cloud")}}, dict[str, PlatformConfig])
+        configs = platform_configs({"a": account | {"base_url": box.base_url("pack_cloud")}})
         platform = build_platforms(configs, {"T": box.token}, outbound)["a"]
         met = Fault(match=f"/pack_cloud/v1/organizations/o/purchase-orders?{asked}", times=9)
         box.sandbox.faults.add(met)
@@ -383,7 +371,7 @@ async def test_a_done_write_is_done_whatever_its_answer_looks_like(accounts: Acc
 
 def flow(paths: dict[str, str]) -> dict[str, PlatformConfig]:
     raw = {"flow": {"kind": "flow_retail", "tenant_uid": "7", "token": T, "paths": paths}}
-    return msgspec.convert(raw, dict[str, PlatformConfig])
+    return platform_configs(raw)
 
 
 async def test_a_path_nobody_documents_can_be_set_with_its_method(box: SandboxHandle) -> None:

@@ -16,15 +16,16 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from service.config.platforms import PlatformConfig
 from service.errors import ConfigError, PermanentError, Rejection, TransientError
 from service.events import Delivery, RecordRef
 from service.http_client import HttpClient
-from service.platforms import PLATFORMS, CallContext, FetchedRecord, Platform, build_platforms
+from service.platforms import CallContext, FetchedRecord, Platform
+from service.platforms.registry import PLATFORMS, build_platforms
 from service.records import RECORDS
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
 from service.settings import Settings
+from tests.platform_accounts import platform_configs
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 CONTEXT = CallContext("0" * 32, "00-" + "a" * 32 + "-" + "b" * 16 + "-01", "corr-1")
@@ -124,7 +125,7 @@ async def build(box: SandboxHandle) -> AsyncIterator[Build]:
 
         def make(kind: str) -> Platform:
             raw = {"acct": {"kind": kind, **ACCOUNTS[kind](box)}}
-            configs = msgspec.convert(raw, dict[str, PlatformConfig])
+            configs = platform_configs(raw)
             return build_platforms(configs, {"TOKEN": box.token, "CLIENT": "waybill"}, outbound)["acct"]
 
         yield make
@@ -152,7 +153,7 @@ def test_every_platform_is_tried_here_with_samples_of_a_record_and_of_its_delive
 
 @pytest.mark.parametrize("kind", PLATFORMS)
 async def test_a_secret_that_is_missing_stops_the_start_and_names_its_place(kind: str, box: SandboxHandle) -> None:
-    configs = msgspec.convert({"acct": {"kind": kind, **ACCOUNTS[kind](box)}}, dict[str, PlatformConfig])
+    configs = platform_configs({"acct": {"kind": kind, **ACCOUNTS[kind](box)}})
     async with HttpClient(Settings()) as outbound:
         with pytest.raises(ConfigError) as raised:
             build_platforms(configs, {}, outbound)

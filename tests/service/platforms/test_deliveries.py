@@ -13,13 +13,20 @@ from service.errors import Rejection
 from service.events import Delivery, Fact, RecordRef
 from service.http_client import HttpClient
 from service.platforms import Platform
-from service.platforms.api.credentials import StaticHeaders
+from service.platforms.custom.config import CustomConfig, NoAuth
 from service.platforms.custom.connector import Custom
+from service.platforms.flow_retail.config import FlowRetailConfig
 from service.platforms.flow_retail.connector import FlowRetail
+from service.platforms.kind import ConnectorDependencies
+from service.platforms.open_food_network.config import OpenFoodNetworkConfig
 from service.platforms.open_food_network.connector import OpenFoodNetwork
+from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.connector import PackCloud
+from service.platforms.pexip_engage.config import PexipEngageConfig
 from service.platforms.pexip_engage.connector import PexipEngage
+from service.secrets import SecretRef
 
+TOKEN = SecretRef(env="TOKEN")
 SAMPLES = Path(__file__).parents[2] / "samples"
 ORGANIZATION = "3f0d3c2e-8a51-4c3b-9d5a-6f1f2e7c9b10"
 
@@ -30,11 +37,16 @@ def platforms(outbound: HttpClient) -> dict[str, Platform]:
 
 
 def made(outbound: HttpClient) -> dict[str, Platform]:
+    resources = ConnectorDependencies(outbound, {"TOKEN": "t"})
     return {
-        "pack_cloud": PackCloud("acct", outbound, organization_id=ORGANIZATION, token="t"),
-        "pexip_engage": PexipEngage("acct", outbound, enterprise="acme", client_id="c", client_secret="s"),
-        "open_food_network": OpenFoodNetwork("acct", outbound, base_url="https://ofn.example.org", token="t"),
-        "flow_retail": FlowRetail("acct", outbound, tenant_uid="7", store_uid="70", token="t"),
+        "pack_cloud": PackCloud("acct", PackCloudConfig(organization_id=ORGANIZATION, token=TOKEN), resources),
+        "pexip_engage": PexipEngage(
+            "acct", PexipEngageConfig(enterprise="acme", client_id=TOKEN, client_secret=TOKEN), resources
+        ),
+        "open_food_network": OpenFoodNetwork(
+            "acct", OpenFoodNetworkConfig(base_url="https://ofn.example.org", token=TOKEN), resources
+        ),
+        "flow_retail": FlowRetail("acct", FlowRetailConfig(tenant_uid="7", store_uid="70", token=TOKEN), resources),
     }
 
 
@@ -187,7 +199,11 @@ def test_what_is_no_json_is_refused(platforms: dict[str, Platform], platform: st
 
 
 def test_a_custom_platform_has_no_envelope_of_its_own(outbound: HttpClient) -> None:
-    platform = Custom("erp", outbound, base_url="https://erp.example", credentials=StaticHeaders({}), places={})
+    platform = Custom(
+        "erp",
+        CustomConfig(base_url="https://erp.example", auth=NoAuth(), records={}),
+        ConnectorDependencies(outbound, {}),
+    )
     with pytest.raises(Rejection) as raised:
         platform.read(delivery({"id": "1"}))
     assert raised.value.code == "unrecognized_event"
@@ -248,6 +264,8 @@ def test_a_callback_request_leads_to_its_customer_as_an_appointment_does(platfor
 
 
 def test_a_tenant_without_a_store_has_no_purchase_orders(outbound: HttpClient) -> None:
-    platform = FlowRetail("acct", outbound, tenant_uid="7", token="t")
+    platform = FlowRetail(
+        "acct", FlowRetailConfig(tenant_uid="7", token=TOKEN), ConnectorDependencies(outbound, {"TOKEN": "t"})
+    )
     body = (SAMPLES / "flow_retail" / "delivery.purchase_received.json").read_bytes()
     assert platform.read(delivery(body)) == (Fact("PURCHASE_RECEIVED"),)

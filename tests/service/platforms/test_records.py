@@ -12,35 +12,50 @@ from service.errors import PermanentError, TransientError
 from service.events import RecordRef
 from service.http_client import HttpClient
 from service.platforms import CallContext, FetchedRecord, Platform
+from service.platforms.flow_retail.config import FlowRetailConfig
 from service.platforms.flow_retail.connector import FlowRetail
+from service.platforms.kind import ConnectorDependencies
+from service.platforms.open_food_network.config import OpenFoodNetworkConfig
 from service.platforms.open_food_network.connector import OpenFoodNetwork
+from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.connector import PackCloud
+from service.platforms.pexip_engage.config import PexipEngageConfig
 from service.platforms.pexip_engage.connector import PexipEngage
 from service.records import Address, Customer, Line, Money, PurchaseOrder, Supplier
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
+from service.secrets import SecretRef
 
+TOKEN = SecretRef(env="TOKEN")
 SAMPLES = Path(__file__).parents[2] / "samples"
 CONTEXT = CallContext("e" * 32, "00-trace-01", "corr-1")
 
 
 @pytest.fixture
 def platforms(box: SandboxHandle, outbound: HttpClient) -> dict[str, Platform]:
-    url, token = box.base_url, box.token
+    url, resources = box.base_url, ConnectorDependencies(outbound, {"TOKEN": box.token})
     return {
-        "pack_cloud": PackCloud("acct", outbound, organization_id="o", token=token, base_url=url("pack_cloud")),
+        "pack_cloud": PackCloud(
+            "acct", PackCloudConfig(organization_id="o", token=TOKEN, base_url=url("pack_cloud")), resources
+        ),
         "pexip_engage": PexipEngage(
             "acct",
-            outbound,
-            enterprise="acme",
-            client_id="c",
-            client_secret=token,
-            base_url=url("pexip_engage"),
-            token_url=box.token_url("acme"),
+            PexipEngageConfig(
+                enterprise="acme",
+                client_id=TOKEN,
+                client_secret=TOKEN,
+                base_url=url("pexip_engage"),
+                token_url=box.token_url("acme"),
+            ),
+            resources,
         ),
-        "open_food_network": OpenFoodNetwork("acct", outbound, base_url=url("open_food_network"), token=token),
+        "open_food_network": OpenFoodNetwork(
+            "acct", OpenFoodNetworkConfig(base_url=url("open_food_network"), token=TOKEN), resources
+        ),
         "flow_retail": FlowRetail(
-            "acct", outbound, tenant_uid="7", store_uid="70", token=token, base_url=url("flow_retail")
+            "acct",
+            FlowRetailConfig(tenant_uid="7", store_uid="70", token=TOKEN, base_url=url("flow_retail")),
+            resources,
         ),
     }
 
@@ -291,15 +306,18 @@ async def test_an_id_is_quoted_whole(platforms: dict[str, Platform]) -> None:
 async def test_pexip_engage_gets_the_trace_the_language_and_a_correlation_id_that_fits(
     box: SandboxHandle, outbound: HttpClient, correlation_id: str | None, sent: str
 ) -> None:
+    resources = ConnectorDependencies(outbound, {"TOKEN": box.token})
     platform = PexipEngage(
         "acct",
-        outbound,
-        enterprise="acme",
-        client_id="c",
-        client_secret=box.token,
-        language="nl",
-        base_url=f"{box.url}/_sandbox/sink",
-        token_url=box.token_url("acme"),
+        PexipEngageConfig(
+            enterprise="acme",
+            client_id=TOKEN,
+            client_secret=TOKEN,
+            language="nl",
+            base_url=f"{box.url}/_sandbox/sink",
+            token_url=box.token_url("acme"),
+        ),
+        resources,
     )
     with pytest.raises(PermanentError):
         await platform.fetch(RecordRef("acct", "customer", "1"), CallContext("e" * 32, "00-trace-01", correlation_id))
@@ -313,14 +331,17 @@ async def test_pexip_engage_gets_the_trace_the_language_and_a_correlation_id_tha
 
 
 async def test_pack_clouds_token_goes_where_the_operator_says(box: SandboxHandle, outbound: HttpClient) -> None:
+    resources = ConnectorDependencies(outbound, {"TOKEN": "t"})
     platform = PackCloud(
         "acct",
-        outbound,
-        organization_id="o",
-        token="t",
-        base_url=f"{box.url}/_sandbox/sink/",
-        token_header="X-Key",
-        token_prefix="",
+        PackCloudConfig(
+            organization_id="o",
+            token=TOKEN,
+            base_url=f"{box.url}/_sandbox/sink/",
+            token_header="X-Key",
+            token_prefix="",
+        ),
+        resources,
     )
     with pytest.raises(PermanentError):
         await platform.fetch(RecordRef("acct", "customer", "1"), CallContext("e"))

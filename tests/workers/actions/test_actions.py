@@ -139,7 +139,7 @@ def test_every_action_is_told_bounded_and_goes_through_a_rule_file_and_back(acti
 def test_the_installed_package_offers_exactly_this_list_and_each_file_is_in_it() -> None:
     assert tuple(load_actions()) == ACTIONS
     folder = Path(__file__).parents[3] / "workers" / "actions"
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "platform_write"}
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
     assert files == {action.__module__.rsplit(".", 1)[-1] for action in ACTIONS}
     assert len({action.__struct_config__.tag for action in ACTIONS}) == len(ACTIONS)
 

@@ -11,9 +11,14 @@ from msgspec import Struct
 from service.errors import ConfigError, Deferred, PermanentError, TransientError
 from service.http_client import HttpClient
 from service.platforms.api.operations import WriteResult
+from service.platforms.flow_retail.config import FlowRetailConfig
 from service.platforms.flow_retail.connector import FlowRetail
+from service.platforms.kind import ConnectorDependencies
+from service.platforms.open_food_network.config import OpenFoodNetworkConfig
 from service.platforms.open_food_network.connector import OpenFoodNetwork
+from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.connector import PackCloud
+from service.secrets import SecretRef
 from service.settings import Settings
 from tests.workers.actions.platform_write_samples import CALLS
 from tests.workers.actions.test_actions import Context, inputs
@@ -21,6 +26,7 @@ from workers.actions import ACTIONS
 from workers.actions.platform_write import PlatformWrite, write_result
 
 WRITES = {str(action.__struct_config__.tag): action for action in ACTIONS if issubclass(action, PlatformWrite)}
+TOKEN = SecretRef(env="TOKEN")
 EXECUTE = "pack_cloud_execute_integration_action"
 UNSAFE = {
     EXECUTE, "pack_cloud_sync_integration_orders",
@@ -60,10 +66,15 @@ async def server(free_port: int) -> AsyncIterator[Server]:
 @pytest.fixture
 async def context(server: Server) -> AsyncIterator[Context]:
     async with HttpClient(Settings()) as outbound:
+        resources = ConnectorDependencies(outbound, {"TOKEN": "t"})
         yield Context({"platforms": {
-            "pack": PackCloud("pack", outbound, organization_id="org_1", token="t", base_url=server.url),
-            "ofn": OpenFoodNetwork("ofn", outbound, base_url=server.url, token="t"),
-            "flow": FlowRetail("flow", outbound, tenant_uid="T1", store_uid="S1", token="t", base_url=server.url),
+            "pack": PackCloud(
+                "pack", PackCloudConfig(organization_id="org_1", token=TOKEN, base_url=server.url), resources
+            ),
+            "ofn": OpenFoodNetwork("ofn", OpenFoodNetworkConfig(base_url=server.url, token=TOKEN), resources),
+            "flow": FlowRetail(
+                "flow", FlowRetailConfig(tenant_uid="T1", store_uid="S1", token=TOKEN, base_url=server.url), resources
+            ),
         }})  # fmt: skip
 
 

@@ -5,25 +5,25 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 from structlog.testing import capture_logs
 
-from service.config.platforms import PlatformConfig
 from service.errors import LeaseLost
 from service.events import RecordRef
 from service.http_client import HttpClient
-from service.platforms import CallContext, Platform, build_platforms
+from service.platforms import CallContext, Platform
 from service.platforms.api.shared_throttle import SharedThrottles
 from service.platforms.base import ListedRecord
+from service.platforms.registry import build_platforms
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
 from service.store import Store, open_store
 from service.store.platforms.polls import PollLease, RecordFingerprint
+from tests.platform_accounts import platform_configs
 from tests.waiting import until
 from workers.polling.changes import PollSource, detect_change, fingerprint, ingest_request
 from workers.polling.poller import PollDependencies, PollPass, poll_source
@@ -106,7 +106,7 @@ async def desk(make_settings: Callable[..., Settings]) -> AsyncIterator[Desk]:
             )
         store = await open_store(settings)
         sharing = SharedThrottles(store.limits, store.tokens, 1)
-        configs = msgspec.convert(raw, dict[str, PlatformConfig])
+        configs = platform_configs(raw)
         yield Desk(settings, store, box, build_platforms(configs, {"T": box.token}, outbound, sharing))
         await store.close()
 

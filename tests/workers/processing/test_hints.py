@@ -6,12 +6,13 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from service.config.platforms import PlatformConfig
 from service.events import EVENT_VERSION, Delivery, Event, new_event_id
 from service.http_client import HttpClient
-from service.platforms import Platform, build_platforms
+from service.platforms import Platform
+from service.platforms.registry import build_platforms
 from service.sandbox.faults import Fault
 from service.settings import Settings
+from tests.platform_accounts import platform_configs
 from tests.workers.harness import House, open_house
 
 pytestmark = pytest.mark.store
@@ -61,7 +62,7 @@ async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
         }
         for account in raw.values():
             account["base_url"] = box.base_url(account["kind"])
-        configs = msgspec.convert(raw, dict[str, PlatformConfig])
+        configs = platform_configs(raw)
         built = build_platforms(configs, {"T": box.token}, outbound)
         cast("dict[str, Platform]", opened.tools.platforms).update(built)
         yield opened

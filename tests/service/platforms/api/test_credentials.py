@@ -10,9 +10,12 @@ from service.http_client import HttpClient
 from service.platforms import CallContext
 from service.platforms.api.credentials import ClientCredentials, basic_auth
 from service.platforms.api.token_cache import NoTokenCache
+from service.platforms.kind import ConnectorDependencies
+from service.platforms.pexip_engage.config import PexipEngageConfig
 from service.platforms.pexip_engage.connector import PexipEngage
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
+from service.secrets import SecretRef
 
 REALM = "/pexip_engage/realms"
 
@@ -170,15 +173,14 @@ async def test_a_refused_token_is_dropped_once_however_many_calls_it_met(
 async def test_a_fetch_whose_token_was_revoked_asks_again_with_a_new_one_and_no_more(
     box: SandboxHandle, outbound: HttpClient, issued: list[str], outcome: str
 ) -> None:
-    platform = PexipEngage(
-        "acct",
-        outbound,
+    config = PexipEngageConfig(
         enterprise="acme",
-        client_id="c",
-        client_secret=box.token,
+        client_id=SecretRef(env="TOKEN"),
+        client_secret=SecretRef(env="TOKEN"),
         base_url=box.base_url("pexip_engage"),
         token_url=box.token_url("acme"),
     )
+    platform = PexipEngage("acct", config, ConnectorDependencies(outbound, {"TOKEN": box.token}))
     issue(box, *issued)
     call = platform.fetch(RecordRef("acct", "customer", "1"), CallContext("e"))
     if outcome == "fetched":

@@ -9,17 +9,20 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from service.config.platforms import PackCloudConfig, PexipEngageConfig
 from service.errors import Deferred, PermanentError, StoreUnavailable, TransientError
 from service.events import RecordRef
 from service.http_client import HttpClient
 from service.platforms import CallContext, FetchedRecord
 from service.platforms.api.shared_throttle import FAILURE_THRESHOLD, SharedThrottles
 from service.platforms.api.throttle import Throttle
+from service.platforms.kind import ConnectorDependencies
+from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.connector import PackCloud
+from service.platforms.pexip_engage.config import PexipEngageConfig
 from service.platforms.pexip_engage.connector import PexipEngage
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
+from service.secrets import SecretRef
 from service.settings import Settings
 from service.store import Store
 
@@ -43,7 +46,11 @@ async def pack(box: SandboxHandle, store: Store) -> AsyncIterator[Callable[[], P
         def make() -> PackCloud:
             gate = manners(store).throttle("pack", PACK)
             base_url = box.base_url("pack_cloud")
-            return PackCloud("pack", outbound, organization_id="o", token=box.token, base_url=base_url, gate=gate)
+            return PackCloud(
+                "pack",
+                PackCloudConfig(organization_id="o", token=SecretRef(env="TOKEN"), base_url=base_url),
+                ConnectorDependencies(outbound, {"TOKEN": box.token}, gate),
+            )
 
         yield make
 
@@ -209,7 +216,11 @@ async def test_while_the_store_is_away_no_limited_call_is_made_and_an_unlimited_
             pass
     async with HttpClient(Settings()) as outbound:
         base_url, gate = box.base_url("pack_cloud"), away.throttle("pack", PACK)
-        platform = PackCloud("pack", outbound, organization_id="o", token=box.token, base_url=base_url, gate=gate)
+        platform = PackCloud(
+            "pack",
+            PackCloudConfig(organization_id="o", token=SecretRef(env="TOKEN"), base_url=base_url),
+            ConnectorDependencies(outbound, {"TOKEN": box.token}, gate),
+        )
         assert (await fetch(platform)).record is not None
 
 
@@ -219,17 +230,16 @@ async def test_all_pods_share_one_token(box: SandboxHandle, store: Store) -> Non
 
         def pod(own: Store) -> PexipEngage:
             shared = manners(own)
-            return PexipEngage(
-                "engage",
-                outbound,
+            config = PexipEngageConfig(
                 enterprise="acme",
-                client_id="waybill",
-                client_secret=box.token,
+                client_id=SecretRef(env="TOKEN"),
+                client_secret=SecretRef(env="TOKEN"),
                 base_url=box.base_url("pexip_engage"),
                 token_url=box.token_url("acme"),
-                gate=shared.throttle("engage", ENGAGE),
-                token_cache=shared.token_cache,
             )
+            throttle = shared.throttle("engage", ENGAGE)
+            dependencies = ConnectorDependencies(outbound, {"TOKEN": box.token}, throttle, shared.token_cache)
+            return PexipEngage("engage", config, dependencies)
 
         counted = Fault(match="/pexip_engage/realms", times=9)
         box.sandbox.faults.add(counted)

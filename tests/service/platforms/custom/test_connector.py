@@ -6,19 +6,19 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from msgspec import UNSET
 
-from service.config.platforms import PlatformConfig
 from service.errors import ConfigError, PermanentError
 from service.events import RecordRef
 from service.http_client import HttpClient
-from service.platforms import CallContext, Platform, build_platforms
+from service.platforms import CallContext, Platform
 from service.platforms.custom.field_map import FieldMap, resolve_pointer
+from service.platforms.registry import build_platforms
 from service.records import Address, Customer, Line, Money, PurchaseOrder, Supplier
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
+from tests.platform_accounts import platform_configs
 
 SAMPLES = Path(__file__).parents[3] / "samples" / "custom"
 CONTEXT = CallContext("e" * 32)
@@ -48,7 +48,7 @@ def build(box: SandboxHandle, outbound: HttpClient) -> Build:
         auth: Mapping[str, Any] | None = None, records: Mapping[str, Any] = PLACES, path: str = "/erp"
     ) -> Platform:
         raw = {"kind": "custom", "base_url": box.url + path, "auth": auth or {"type": "none"}, "records": records}
-        configs = msgspec.convert({"erp": raw}, dict[str, PlatformConfig])
+        configs = platform_configs({"erp": raw})
         return build_platforms(configs, {"SECRET": "s3cret"}, outbound)["erp"]
 
     return make

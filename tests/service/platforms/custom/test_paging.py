@@ -6,15 +6,16 @@ import pytest
 
 from service.errors import PermanentError
 from service.platforms.api.responses import PlatformResponse
+from service.platforms.custom.config import CustomListConfig
 from service.platforms.custom.field_map import FieldMap
-from service.platforms.custom.paging import ListLocation, page_path, read_listing
+from service.platforms.custom.paging import page_path, read_listing
 from service.records import Customer
 
 FIELDS = FieldMap(Customer, {"updated_at": "/changed", "deleted_at": "/gone"}, "map")
 
 
-def place(path: str = "/c", at: str = "", onward: str = "none", *, newest_first: bool = False) -> ListLocation:
-    return ListLocation(path, at, onward, newest_first)
+def place(path: str = "/c", at: str = "", onward: str = "none", *, newest_first: bool = False) -> CustomListConfig:
+    return CustomListConfig(path=path, at=at, next=onward, newest_first=newest_first)
 
 
 def reply(data: Any, link: str = "") -> PlatformResponse:

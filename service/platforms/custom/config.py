@@ -1,0 +1,137 @@
+"""Configuration of an account on a custom platform: where its records are, and how calls are authorized."""
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
+
+from msgspec import Meta, Struct
+
+from service.config.decoding import did_you_mean
+from service.config.platforms import BaseUrl, HeaderName, PlatformConfig, Status
+from service.envelopes.pointers import Pointer
+from service.errors import ConfigError
+from service.records import RECORDS
+from service.secrets import SecretRef
+
+
+class BearerAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="bearer"):
+    """`Authorization: Bearer <token>`."""
+
+    token: SecretRef
+
+
+class HeaderAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="header"):
+    """Any header with a secret value."""
+
+    name: HeaderName
+    value: SecretRef
+
+
+class BasicAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="basic"):
+    """HTTP Basic (RFC 7617)."""
+
+    username: str
+    password: SecretRef
+
+
+class ClientCredentialsAuth(
+    Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="oauth2_client_credentials"
+):
+    """A bearer token fetched with client id and secret (RFC 6749, section 4.4)."""
+
+    token_url: BaseUrl
+    client_id: SecretRef
+    client_secret: SecretRef
+    scope: str | None = None
+
+
+class NoAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="none"):
+    """The API asks for nothing."""
+
+
+Auth = BearerAuth | HeaderAuth | BasicAuth | ClientCredentialsAuth | NoAuth
+
+
+class CustomListConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where records of a kind are listed, for polls: `path` may hold `{page}`, counted from 1, or `{cursor}`.
+
+    `at` points to the list in the answer; its items are read with the record's `map`. `next` says how there is a next
+    page: `page` until one is empty, `link` as the Link header has it (RFC 8288), or a pointer to the next page's URL or
+    cursor. `newest_first` promises that what changed last stands first, so that a poll may stop early.
+    """
+
+    path: Annotated[str, Meta(pattern=r"^/[^\s#]*\Z", description='a path such as "/orders?page={page}"')]
+    at: Pointer = ""
+    next: Annotated[
+        str, Meta(pattern=r"^(none|page|link|/.*)\Z", description="page, link, none, or a pointer such as /meta/next")
+    ] = "none"
+    newest_first: bool = False
+
+
+class CustomErrorsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Statuses that mean something of their own on this system: that waiting mends, or that the record is gone."""
+
+    transient: tuple[Status, ...] = ()
+    gone: tuple[Status, ...] = ()
+
+
+class CustomRecordConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a kind of record is fetched and how its fields are found.
+
+    `path` is appended to base_url, `{id}` in it is the record's id. `at` points to the record in the answer; `map`
+    gives a field of ours its place below that; `service.platforms.custom.field_map` says what its keys may be.
+    """
+
+    path: Annotated[
+        str, Meta(pattern=r"^/[^\s#]*\{id\}[^\s#]*\Z", description='a path with {id} in it, such as "/orders/{id}"')
+    ]
+    at: Pointer = ""
+    map: dict[str, Pointer] = {}
+    list: CustomListConfig | None = None
+
+
+class CustomConfig(PlatformConfig, frozen=True, kw_only=True, tag="custom"):
+    """Any other system that answers JSON over HTTP."""
+
+    has_envelope: ClassVar[bool] = False
+
+    base_url: BaseUrl
+    auth: Auth
+    records: dict[str, CustomRecordConfig]
+    errors: CustomErrorsConfig = CustomErrorsConfig()
+
+    def known_kinds(self) -> frozenset[str]:
+        """Return the configured kinds of record."""
+        return frozenset(self.records)
+
+    def listed_kinds(self) -> frozenset[str]:
+        """Return the kinds of record that have a list."""
+        return frozenset(kind for kind, record in self.records.items() if record.list is not None)
+
+    def unlisted_fix(self, account: str, kind: str) -> str:
+        """Suggest a fix for the poll of a kind without a list."""
+        if kind in self.records:
+            return f"add list: to platforms.{account}.records.{kind}"
+        return super().unlisted_fix(account, kind)
+
+    def check(self, at: str) -> Iterator[ConfigError]:
+        """Yield the mistakes in the records; `at` is the account's path in waybill.yaml."""
+        if not self.records:
+            yield ConfigError(f"{at}.records", "is empty", f"name at least one of {', '.join(sorted(RECORDS))}")
+        for kind, record in self.records.items():
+            if kind not in RECORDS:
+                yield ConfigError(f"{at}.records.{kind}", f"there is no kind {kind}", did_you_mean(kind, RECORDS))
+            if record.list is not None:
+                yield from _check_list(f"{at}.records.{kind}.list", record.list)
+
+
+def _check_list(at: str, place: CustomListConfig) -> Iterator[ConfigError]:
+    """Find a list of which the first page would be all that is ever seen."""
+    if place.next == "page" and "{page}" not in place.path:
+        fix = 'put {page} into it, as in "/orders?page={page}"'
+        yield ConfigError(f"{at}.path", "has no {page}, so every page would be the first", fix)
+    if place.next == "none" and "{page}" in place.path:
+        fix = "write next: page, or what else leads to the next page"
+        yield ConfigError(f"{at}.next", "is none, so only the first page would be looked at", fix)
+    if "{cursor}" in place.path and not place.next.startswith("/"):
+        fix = "point to what goes into {cursor}, such as /meta/next"
+        yield ConfigError(f"{at}.next", "says nowhere where the cursor stands", fix)
