@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
 
-from service.sandbox.asgi import AsgiScope, Receive, Request, Send, plain_reply, read_request, send_reply
-from service.sandbox.catalog import Catalog
+from service.mock.http import AsgiScope, Receive, Request, Send, plain_reply, read_request, send_reply
 from service.sandbox.control import ROOT, Control
 from service.sandbox.faults import Faults
-from service.sandbox.platforms import handle
+from service.sandbox.platforms import handle, new_catalog
 from service.sandbox.sink import Sink
 
 Reset = Callable[[tuple[str, int] | None], None]
@@ -19,7 +18,7 @@ class Sandbox:
     """All of its state; tests may reach for `catalog`, `faults` and `sink` directly."""
 
     def __init__(self, reset: Reset) -> None:
-        self.catalog = Catalog()
+        self.catalog = new_catalog()
         self.faults = Faults()
         self.sink = Sink()
         self._control = Control(self.catalog, self.faults, self.sink)

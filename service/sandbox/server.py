@@ -16,8 +16,9 @@ from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from service.mock.platform import TOKEN
 from service.sandbox.app import Sandbox
-from service.sandbox.platforms import BASE_PATHS, TOKEN
+from service.sandbox.platforms import base_path
 
 RESET_LINGER = struct.pack("ii", 1, 0)
 """SO_LINGER on with zero seconds: closing sends RST instead of FIN."""
@@ -32,11 +33,7 @@ class SandboxHandle(Struct, frozen=True):
 
     def base_url(self, platform: str) -> str:
         """Give the `base_url` for a platform's kind."""
-        return self.url + BASE_PATHS[platform]
-
-    def token_url(self, enterprise: str) -> str:
-        """Give Pexip Engage's `token_url` for an enterprise."""
-        return f"{self.base_url('pexip_engage')}/realms/{enterprise}/protocol/openid-connect/token"
+        return self.url + base_path(platform)
 
 
 @asynccontextmanager

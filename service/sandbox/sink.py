@@ -4,7 +4,7 @@ from collections import deque
 
 from msgspec import Struct
 
-from service.sandbox.asgi import Request
+from service.mock.http import Request
 
 STORED_MAX = 100_000
 """Older requests are forgotten; `count` goes on."""

@@ -30,7 +30,7 @@ from service.platforms.registry import KINDS, PLATFORMS, READS, WRITES, build_pl
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
 from service.settings import Settings
-from tests.platform_accounts import platform_configs
+from tests.platform_accounts import pexip_token_url, platform_configs
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 CONTEXT = CallContext("e" * 32)
@@ -83,7 +83,7 @@ class Accounts:
 async def accounts(box: SandboxHandle) -> AsyncIterator[Accounts]:
     raw: dict[str, dict[str, Any]] = {
         "pack_cloud": {"organization_id": "o", "token": T},
-        "pexip_engage": {"enterprise": "acme", "client_id": T, "client_secret": T, "token_url": box.token_url("acme")},
+        "pexip_engage": {"enterprise": "acme", "client_id": T, "client_secret": T, "token_url": pexip_token_url(box)},
         "open_food_network": {"token": T},
         "flow_retail": {"tenant_uid": "7", "store_uid": "70", "token": T},
     }

@@ -25,7 +25,7 @@ from service.records import RECORDS
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
 from service.settings import Settings
-from tests.platform_accounts import platform_configs
+from tests.platform_accounts import pexip_token_url, platform_configs
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 CONTEXT = CallContext("0" * 32, "00-" + "a" * 32 + "-" + "b" * 16 + "-01", "corr-1")
@@ -39,7 +39,7 @@ ACCOUNTS: dict[str, Callable[[SandboxHandle], dict[str, Any]]] = {
         "client_id": {"env": "CLIENT"},
         "client_secret": TOKEN,
         "base_url": box.base_url("pexip_engage"),
-        "token_url": box.token_url("acme"),
+        "token_url": pexip_token_url(box),
     },
     "open_food_network": lambda box: {"base_url": box.base_url("open_food_network"), "token": TOKEN},
     "flow_retail": lambda box: {

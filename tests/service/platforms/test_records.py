@@ -25,6 +25,7 @@ from service.records import Address, Customer, Line, Money, PurchaseOrder, Suppl
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
 from service.secrets import SecretRef
+from tests.platform_accounts import pexip_token_url
 
 TOKEN = SecretRef(env="TOKEN")
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -45,7 +46,7 @@ def platforms(box: SandboxHandle, outbound: HttpClient) -> dict[str, Platform]:
                 client_id=TOKEN,
                 client_secret=TOKEN,
                 base_url=url("pexip_engage"),
-                token_url=box.token_url("acme"),
+                token_url=pexip_token_url(box),
             ),
             resources,
         ),
@@ -315,7 +316,7 @@ async def test_pexip_engage_gets_the_trace_the_language_and_a_correlation_id_tha
             client_secret=TOKEN,
             language="nl",
             base_url=f"{box.url}/_sandbox/sink",
-            token_url=box.token_url("acme"),
+            token_url=pexip_token_url(box),
         ),
         resources,
     )

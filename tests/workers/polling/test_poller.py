@@ -23,7 +23,7 @@ from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
 from service.store import Store, open_store
 from service.store.platforms.polls import PollLease, RecordFingerprint
-from tests.platform_accounts import platform_configs
+from tests.platform_accounts import pexip_token_url, platform_configs
 from tests.waiting import until
 from workers.polling.changes import PollSource, detect_change, fingerprint, ingest_request
 from workers.polling.poller import PollDependencies, PollPass, poll_source
@@ -90,7 +90,7 @@ async def desk(make_settings: Callable[..., Settings]) -> AsyncIterator[Desk]:
                 "enterprise": "acme",
                 "client_id": token,
                 "client_secret": token,
-                "token_url": box.token_url("acme"),
+                "token_url": pexip_token_url(box),
             },
             "ofn": {"kind": "open_food_network", "token": token},
             "flow": {"kind": "flow_retail", "tenant_uid": "t", "token": token},

@@ -12,7 +12,7 @@ from service.platforms import Platform
 from service.platforms.registry import build_platforms
 from service.sandbox.faults import Fault
 from service.settings import Settings
-from tests.platform_accounts import platform_configs
+from tests.platform_accounts import pexip_token_url, platform_configs
 from tests.workers.harness import House, open_house
 
 pytestmark = pytest.mark.store
@@ -54,7 +54,7 @@ async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
     token = {"env": "T"}
     async with open_house(settings) as opened, HttpClient(settings) as outbound:
         box = opened.sandbox
-        engage = {"enterprise": "acme", "client_id": token, "client_secret": token, "token_url": box.token_url("acme")}
+        engage = {"enterprise": "acme", "client_id": token, "client_secret": token, "token_url": pexip_token_url(box)}
         raw: dict[str, dict[str, Any]] = {
             "pack": {"kind": "pack_cloud", "organization_id": "o", "token": token},
             "engage": {"kind": "pexip_engage", **engage},

@@ -16,6 +16,7 @@ from service.platforms.pexip_engage.connector import PexipEngage
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
 from service.secrets import SecretRef
+from tests.platform_accounts import pexip_token_url
 
 REALM = "/pexip_engage/realms"
 
@@ -36,7 +37,7 @@ def clock() -> Clock:
 @pytest.fixture
 def credentials(box: SandboxHandle, outbound: HttpClient, clock: Clock) -> ClientCredentials:
     return ClientCredentials(
-        "acct", outbound, token_url=box.token_url("acme"), client_id="c", client_secret=box.token, clock=clock
+        "acct", outbound, token_url=pexip_token_url(box), client_id="c", client_secret=box.token, clock=clock
     )
 
 
@@ -121,7 +122,7 @@ async def test_an_absurd_lifetime_is_none_that_the_shelf_cannot_hold(
 ) -> None:
     shelf = Shelf()
     credentials = ClientCredentials(
-        "acct", outbound, token_url=box.token_url("acme"), client_id="c", client_secret=box.token, token_cache=shelf
+        "acct", outbound, token_url=pexip_token_url(box), client_id="c", client_secret=box.token, token_cache=shelf
     )
     issue(box, "first", expires_in=expires_in)
     await credentials.headers()
@@ -178,7 +179,7 @@ async def test_a_fetch_whose_token_was_revoked_asks_again_with_a_new_one_and_no_
         client_id=SecretRef(env="TOKEN"),
         client_secret=SecretRef(env="TOKEN"),
         base_url=box.base_url("pexip_engage"),
-        token_url=box.token_url("acme"),
+        token_url=pexip_token_url(box),
     )
     platform = PexipEngage("acct", config, ConnectorDependencies(outbound, {"TOKEN": box.token}))
     issue(box, *issued)

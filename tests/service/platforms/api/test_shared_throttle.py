@@ -25,6 +25,7 @@ from service.sandbox.server import SandboxHandle
 from service.secrets import SecretRef
 from service.settings import Settings
 from service.store import Store
+from tests.platform_accounts import pexip_token_url
 
 TOKEN = {"env": "T"}
 PACK = msgspec.convert({"kind": "pack_cloud", "organization_id": "o", "token": TOKEN}, PackCloudConfig)
@@ -235,7 +236,7 @@ async def test_all_pods_share_one_token(box: SandboxHandle, store: Store) -> Non
                 client_id=SecretRef(env="TOKEN"),
                 client_secret=SecretRef(env="TOKEN"),
                 base_url=box.base_url("pexip_engage"),
-                token_url=box.token_url("acme"),
+                token_url=pexip_token_url(box),
             )
             throttle = shared.throttle("engage", ENGAGE)
             dependencies = ConnectorDependencies(outbound, {"TOKEN": box.token}, throttle, shared.token_cache)

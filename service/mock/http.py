@@ -1,4 +1,4 @@
-"""The little of HTTP that the sandbox needs, straight on ASGI: whole requests in, whole answers out."""
+"""HTTP of a mock, on ASGI: complete requests, complete answers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
