@@ -22,8 +22,7 @@ from service.platforms.registry import PLATFORMS, build_platforms
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
 from service.settings import Settings
-from tests.platform_accounts import platform_configs
-from tests.service.platforms.test_conformance import ACCOUNTS
+from tests.platform_accounts import platform_configs, sample_account, sandbox_url
 
 CERTIFICATE = Path(__file__).parents[2] / "samples" / "tls" / "untrusted.pem"
 CONTEXT = CallContext("0" * 32)
@@ -122,7 +121,7 @@ def make(box: SandboxHandle, outbound: HttpClient) -> Make:
 
 
 def build(kind: str, box: SandboxHandle, outbound: HttpClient, **changed: str) -> Platform:
-    raw = {"acct": {"kind": kind, **ACCOUNTS[kind](box), **changed}}
+    raw = {"acct": sample_account(kind, sandbox_url(kind, box)) | changed}
     configs = platform_configs(raw)
     return build_platforms(configs, {"TOKEN": box.token, "CLIENT": "waybill"}, outbound)["acct"]
 

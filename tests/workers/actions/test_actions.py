@@ -27,7 +27,7 @@ from service.secrets import SecretRef
 from service.settings import Settings
 from service.signatures.standard_webhooks import StandardWebhooks
 from tests.service.rules.rule_samples import NOW, customer, rules_of, subject
-from tests.workers.actions.platform_write_samples import CALLS
+from tests.workers.actions.platform_write_samples import WRITE_SAMPLES
 from workers.actions import ACTIONS
 from workers.actions.emit import Emit
 from workers.actions.http import Http
@@ -43,7 +43,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
              "secret": {"env": "S"}, "timeout_seconds": 2.5},
     "emit": {"type": "customer.recheck", "change": "updated", "record": "{id}", "kind": "customer", "platform": "pack"},
     "publish": {"stream": "shortages", "message": {"order": "{id}"}, "length_max": 5},
-    **{name: {"account": call.account, **call.words} for name, call in CALLS.items()},
+    **{name: {"account": sample.account, **sample.fields} for name, sample in WRITE_SAMPLES.items()},
 }  # fmt: skip
 
 

@@ -109,7 +109,7 @@ class Shelf(NoTokenCache):
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
-    async def keep(self, name: str, token: str, seconds: float) -> None:  # noqa: ARG002 - the shelf's signature
+    async def put(self, name: str, token: str, seconds: float) -> None:  # noqa: ARG002 - the cache's signature
         self.seconds.append(seconds)
 
 

@@ -72,7 +72,7 @@ async def test_not_now_is_held_for_as_long_as_it_asks_and_holds_every_other_proc
     assert [line["event"] for line in lines] == ["platform.circuit_opened"]
     with pytest.raises(Deferred) as raised:
         await fetch(pack())
-    assert (raised.value.kind, raised.value.http_status) == ("platform.circuit_opened", None)
+    assert (raised.value.kind, raised.value.http_status) == ("circuit_open", None)
     assert 1 < raised.value.seconds <= 7
 
 
