@@ -1,7 +1,4 @@
-"""What a platform's delivery looks like, made of an event's name and a record's id. Pure.
-
-The shapes are those the connectors read; for a custom envelope its own pointers say where everything stands.
-"""
+"""Sample deliveries, built from an event type and a record's id as the source's envelope has them. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,14 +16,14 @@ from service.platforms.registry import kind_of
 
 
 class SampleDelivery(Struct, frozen=True):
-    """A delivery to be signed: its body, and the headers that tell what the body does not."""
+    """Unsigned delivery: its body, and the headers that carry metadata."""
 
     body: bytes
     headers: Mapping[str, str] = {}
 
 
 def render(request: SampleRequest, source: SourceConfig, platform: PlatformConfig) -> SampleDelivery:
-    """Make a delivery as the source's sender would."""
+    """Build the delivery of a source."""
     envelope = source.envelope
     if isinstance(envelope, CustomEnvelope):
         return _by_pointers(request, envelope)
@@ -42,7 +39,7 @@ def render(request: SampleRequest, source: SourceConfig, platform: PlatformConfi
 
 
 def _with_record(event: dict[str, Any], place: RecordOverride, usual: str, request: SampleRequest) -> SampleDelivery:
-    """Put the record's id where the source looks for it, and its kind if the type does not name it."""
+    """Set the record's id at its pointer, and its kind if the event type does not name it."""
     if place.kind is not None and place.kind.startswith("/"):
         _put(event, parse_pointer(place.kind), _name_of(_kind_of(request), place.kinds))
     _put(event, parse_pointer(place.id or usual), request.id)
@@ -79,12 +76,12 @@ def _put(body: dict[str, Any], steps: tuple[str, ...], value: object) -> None:
 
 
 def _kind_of(request: SampleRequest) -> str:
-    """`purchase_order.updated` is about a purchase order."""
+    """Return the kind in an event type: `purchase_order.updated` is about a purchase order."""
     return request.event.partition(".")[0]
 
 
 def _name_of(kind: str, kinds: Mapping[str, str]) -> str:
-    """Give the sender's name of one of our kinds; for a word that is no kind here, the first one that is."""
+    """Return the sender's name of a kind; the first name if the kind has none."""
     if kind in kinds or not kinds:
         return kind
     return next((name for name, ours in kinds.items() if ours == kind), next(iter(kinds)))

@@ -37,9 +37,9 @@ Status = Annotated[int, Meta(ge=400, le=599, description="an HTTP status of 400 
 
 
 class PlatformConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """Configuration of one account on a platform. The two limits are shared by all workers; None means no limit.
+    """Configuration of one account on a platform. All workers share the two limits; None means no limit.
 
-    `fetch_delay_seconds` is for a platform that announces a change before it shows it and has no version to tell by.
+    `fetch_delay_seconds` is for a platform that sends the event before its API shows the change, and has no versions.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer"})

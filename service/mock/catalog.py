@@ -19,13 +19,13 @@ _WHOLE = b'"{id:int}"'
 
 
 class Example:
-    """One shipped answer, cut where its id goes: as text at `{id}`, as a number at `"{id:int}"`."""
+    """One example, split at its id: as text at `{id}`, as a number at `"{id:int}"`."""
 
     def __init__(self, text: bytes) -> None:
         self._halves = [piece.split(_TEXT) for piece in msgspec.json.format(text, indent=0).split(_WHOLE)]
 
     def render(self, record_id: str) -> bytes:
-        """Give the answer with an id in it."""
+        """Return the example with an id."""
         text = msgspec.json.encode(record_id)[1:-1]
         whole = text if record_id.isascii() and record_id.isdigit() else b'"' + text + b'"'
         return whole.join(text.join(pieces) for pieces in self._halves)
@@ -42,7 +42,7 @@ class Catalog:
         self._set: dict[tuple[str, str, str], bytes | None] = {}
 
     def get(self, platform: str, kind: str, record_id: str) -> bytes | None:
-        """Give a record's JSON without envelope, None if it is nowhere."""
+        """Return a record's JSON without envelope, None if it does not exist."""
         key = (platform, kind, record_id)
         if key in self._set:
             return self._set[key]
@@ -53,7 +53,7 @@ class Catalog:
         return example.render(record_id) if example else None
 
     def all(self, platform: str, kind: str) -> list[bytes]:
-        """Give every record of a kind that was set, in the order they were set first; examples where none ever was."""
+        """Return the records of a kind that were set, oldest first; examples if none was ever set."""
         known = [(key[2], record) for key, record in self._set.items() if key[:2] == (platform, kind)]
         if known:
             return [record for _, record in known if record is not None]
@@ -66,7 +66,7 @@ class Catalog:
         self._set[platform, kind, record_id] = msgspec.json.encode({**record, **own})
 
     def delete(self, platform: str, kind: str, record_id: str) -> None:
-        """Make a record be nowhere."""
+        """Delete a record."""
         self._set[platform, kind, record_id] = None
 
     def id_key(self, platform: str, kind: str) -> str:
@@ -74,11 +74,11 @@ class Catalog:
         return self._id_keys[platform].get(kind, "id")
 
     def has(self, platform: str, kind: str) -> bool:
-        """Say whether there is such a kind."""
+        """Return True if there is such a kind."""
         return f"{platform}.{kind}" in self._examples
 
     def error(self, platform: str, status: int, key: str = "") -> bytes:
-        """Give a platform's words for an error; `key` is what some of them repeat."""
+        """Return a platform's error body; `key` is the key that some platforms repeat."""
         example = self._examples[f"{platform}.error.{status}"].render("")
         return example.replace(b"{key}", msgspec.json.encode(key)[1:-1])
 

@@ -17,9 +17,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Request(Struct, frozen=True):
-    """One request, body read; `path` with its query.
+    """One request with its body; `path` includes the query.
 
-    `segments` are the path's parts, unquoted after the split, since an id may hold a slash.
+    `segments` are the parts of the path, unquoted after the split, since an id may contain a slash.
     """
 
     method: str
@@ -31,7 +31,7 @@ class Request(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """One answer."""
+    """One response."""
 
     status: int
     body: bytes = b""
@@ -40,17 +40,17 @@ class Reply(Struct, frozen=True):
 
 
 def json_reply(status: int, data: object) -> Reply:
-    """Answer with JSON."""
+    """Return a JSON response."""
     return Reply(status, msgspec.json.encode(data))
 
 
 def plain_reply(status: HTTPStatus) -> Reply:
-    """Answer with the status and its phrase."""
+    """Return a response with the phrase of the status."""
     return json_reply(status, {"message": status.phrase})
 
 
 async def read_request(scope: AsgiScope, receive: Receive) -> Request | None:
-    """Read a request to its end; None if its body is larger than 4 MiB or the client has gone."""
+    """Read a complete request; None if its body exceeds 4 MiB or the client disconnected."""
     pieces: list[bytes] = []
     more, size = True, 0
     while more:
@@ -74,7 +74,7 @@ async def read_request(scope: AsgiScope, receive: Receive) -> Request | None:
 
 
 async def send_reply(send: Send, reply: Reply, drip_ms: int = 0) -> None:
-    """Send an answer; `drip_ms` apart byte by byte, where that is asked for."""
+    """Send a response, with `drip_ms` between its bytes."""
     length = str(len(reply.body)).encode()
     headers = [(b"content-type", reply.content_type), (b"content-length", length), *reply.headers]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

@@ -33,7 +33,7 @@ class ListRoute(Struct, frozen=True):
 
 
 def path_matches(segments: PathSegments, steps: PathSegments) -> bool:
-    """Whether a path is one of these."""
+    """Return True if a path matches the steps of a route."""
     return len(segments) == len(steps) and all(
         step in {segment, ANY, ID} for segment, step in zip(segments, steps, strict=True)
     )

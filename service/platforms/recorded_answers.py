@@ -1,6 +1,6 @@
-"""What a platform answered, kept by hand, read as its connector reads it: for examples beside rules. No network.
+"""Recorded answers of a platform in rule tests, read as the connector reads them. No network.
 
-A built-in platform is named by its kind and needs no configuration; a custom one by its account, whose map is needed.
+A built-in platform is named by its kind and needs no configuration, a custom platform by its account.
 """
 
 import difflib
@@ -23,10 +23,18 @@ from service.records import Record
 def read_recorded_answer(
     captured: RecordedAnswer, accounts: Mapping[str, PlatformConfig], at: str
 ) -> tuple[Record, Any]:
-    """Give the record, and what rules see of it as `raw`; `at` is where it is written.
+    """Read a recorded answer.
+
+    Args:
+        captured: The recorded answer.
+        accounts: The configured accounts.
+        at: The place of the answer in its file.
+
+    Returns:
+        The record, and the value that rules see as `raw`.
 
     Raises:
-        ConfigError: no such platform, no such kind of record there, or no such answer as it gives.
+        ConfigError: No such platform, no such kind of record, or not an answer of this platform.
     """
     read = _reader(captured, accounts, at)
     try:

@@ -1,4 +1,4 @@
-"""The sandbox as one ASGI application: first the faults, then its own paths, then the platforms."""
+"""ASGI application of the sandbox: first the faults, then its own paths, then the platforms."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Reset = Callable[[tuple[str, int] | None], None]
 
 
 class Sandbox:
-    """All of its state; tests may reach for `catalog`, `faults` and `sink` directly."""
+    """State of the sandbox; tests use `catalog`, `faults` and `sink` directly."""
 
     def __init__(self, reset: Reset) -> None:
         self.catalog = new_catalog()
@@ -45,5 +45,5 @@ class Sandbox:
 
 
 def _control_itself(request: Request) -> bool:
-    """Faults never meet the switches, only the platforms and what is sent to the sink."""
+    """Return True for the control paths, which faults never affect; the sink is no control path."""
     return request.segments[0] == ROOT and not (len(request.segments) > 2 and request.segments[1] == "sink")

@@ -1,4 +1,4 @@
-"""`waybill sandbox`: the stand-in for the four platforms, until it is interrupted."""
+"""`waybill sandbox`: run the mocks of the platforms until interrupted."""
 
 import asyncio
 import signal
@@ -15,7 +15,7 @@ from service.sandbox.server import running_sandbox
     "--port", default=8090, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
 )
 def sandbox(host: str, port: int) -> None:
-    """Answer like the four platforms, from examples, with faults on demand.
+    """Run mocks of the platforms, with example records and faults on demand.
 
     The first line on stdout is JSON: {"sandbox": URL}.
     """

@@ -1,4 +1,4 @@
-"""The sandbox's own paths, below /_sandbox: faults, records and the sink."""
+"""Control paths of the sandbox, below /_sandbox: faults, records and the sink."""
 
 from http import HTTPStatus
 
@@ -16,7 +16,7 @@ _record = msgspec.json.Decoder(dict[str, object])
 
 
 class Control:
-    """Answers what is asked of the sandbox itself."""
+    """Handler of the control paths."""
 
     def __init__(self, catalog: Catalog, faults: Faults, sink: Sink) -> None:
         self._catalog = catalog
@@ -24,7 +24,7 @@ class Control:
         self._sink = sink
 
     def answer(self, request: Request) -> Reply:
-        """Answer one call; a body that does not fit is a 400 that says why."""
+        """Answer one call; an invalid body is a 400 with a reason."""
         try:
             match request.segments[1:]:
                 case ("faults",):

@@ -1,4 +1,4 @@
-"""What goes wrong on demand: a fault meets the calls whose path begins with `match`, as often as it says."""
+"""Faults on demand: a fault affects the next `times` calls whose path starts with `match`."""
 
 from typing import Annotated
 
@@ -10,10 +10,11 @@ PROBLEM = b'{"message":"A fault that was asked for."}'
 
 
 class Fault(Struct, forbid_unknown_fields=True, kw_only=True):
-    """One fault: a delay, then the connection is reset, or `status` is answered, or all goes on as usual.
+    """One fault: a delay, then a reset connection, the response `status`, or the usual response.
 
-    `body` replaces the words that go with the status, and with `status` 200 the answer itself. `retry_after` is sent as
-    it is, seconds or a date. `drip_ms` lets that long pass before each byte of the answer's body.
+    `body` replaces the body of the response. `retry_after` is sent as it is, seconds or a date. `drip_ms` is the delay
+    before
+    each byte of the body.
     """
 
     match: str = "/"
@@ -27,7 +28,7 @@ class Fault(Struct, forbid_unknown_fields=True, kw_only=True):
     content_type: str = "application/json"
 
     def reply(self) -> Reply | None:
-        """Give what is answered instead, None if nothing is."""
+        """Return the response of the fault, None if it has none."""
         if self.status is None:
             return None
         headers = () if self.retry_after is None else ((b"retry-after", str(self.retry_after).encode("latin-1")),)
@@ -36,17 +37,17 @@ class Fault(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Faults:
-    """The faults that are still to come, oldest first."""
+    """Pending faults, oldest first."""
 
     def __init__(self) -> None:
         self.waiting: list[Fault] = []
 
     def add(self, fault: Fault) -> None:
-        """Put a fault behind the others."""
+        """Add a fault behind the others."""
         self.waiting.append(fault)
 
     def take(self, path: str) -> Fault | None:
-        """Give the fault that meets this call and count it."""
+        """Return the fault of this call, and count it."""
         for fault in self.waiting:
             if path.startswith(fault.match):
                 fault.times -= 1
@@ -56,5 +57,5 @@ class Faults:
         return None
 
     def clear(self) -> None:
-        """Let everything be well."""
+        """Remove all faults."""
         self.waiting.clear()

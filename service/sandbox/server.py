@@ -1,7 +1,7 @@
-"""Starts the sandbox on a socket of this process's own event loop, and ends it again, both at once.
+"""Server of the sandbox: a socket on the event loop of this process.
 
-uvicorn's protocol is used without uvicorn's server, which would take over the signals of the process it is embedded in
-and look for its end ten times a second only.
+uvicorn's protocol runs without uvicorn's server, which would install signal handlers in the embedding process and check
+for its end ten times a second only.
 """
 
 import asyncio
@@ -25,23 +25,23 @@ RESET_LINGER = struct.pack("ii", 1, 0)
 
 
 class SandboxHandle(Struct, frozen=True):
-    """A running sandbox: its URL, without a slash at its end, and its state."""
+    """Running sandbox: its URL, without a slash at its end, and its state."""
 
     url: str
     sandbox: Sandbox
     token: str = TOKEN
 
     def base_url(self, platform: str) -> str:
-        """Give the `base_url` for a platform's kind."""
+        """Return the `base_url` of a platform."""
         return self.url + base_path(platform)
 
 
 @asynccontextmanager
 async def running_sandbox(host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[SandboxHandle, None]:
-    """Run a sandbox while the block runs; port 0 takes a free one.
+    """Run a sandbox while the block runs; port 0 selects a free port.
 
     Raises:
-        OSError: the address cannot be bound.
+        OSError: The address cannot be bound.
     """
     state = ServerState()
     sandbox = Sandbox(lambda client: _reset(state, client))

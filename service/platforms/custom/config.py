@@ -20,7 +20,7 @@ class BearerAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="typ
 
 
 class HeaderAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="header"):
-    """Any header with a secret value."""
+    """Header with a secret value."""
 
     name: HeaderName
     value: SecretRef
@@ -36,7 +36,7 @@ class BasicAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type
 class ClientCredentialsAuth(
     Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="oauth2_client_credentials"
 ):
-    """A bearer token fetched with client id and secret (RFC 6749, section 4.4)."""
+    """Bearer token by the client credentials grant (RFC 6749, section 4.4)."""
 
     token_url: BaseUrl
     client_id: SecretRef
@@ -45,18 +45,19 @@ class ClientCredentialsAuth(
 
 
 class NoAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="none"):
-    """The API asks for nothing."""
+    """No credentials."""
 
 
 Auth = BearerAuth | HeaderAuth | BasicAuth | ClientCredentialsAuth | NoAuth
 
 
 class CustomListConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where records of a kind are listed, for polls: `path` may hold `{page}`, counted from 1, or `{cursor}`.
+    """List of a kind of record, for polls. `path` may contain `{page}`, counted from 1, or `{cursor}`.
 
-    `at` points to the list in the answer; its items are read with the record's `map`. `next` says how there is a next
-    page: `page` until one is empty, `link` as the Link header has it (RFC 8288), or a pointer to the next page's URL or
-    cursor. `newest_first` promises that what changed last stands first, so that a poll may stop early.
+    `at` points to the list in the response; the record's `map` reads its items. `next` selects the next page: `page`
+    counts
+    until a page is empty, `link` follows the Link header (RFC 8288), a pointer leads to the next page's URL or cursor.
+    `newest_first` promises that the latest change comes first, so that a poll may stop early.
     """
 
     path: Annotated[str, Meta(pattern=r"^/[^\s#]*\Z", description='a path such as "/orders?page={page}"')]
@@ -68,17 +69,18 @@ class CustomListConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class CustomErrorsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Statuses that mean something of their own on this system: that waiting mends, or that the record is gone."""
+    """Statuses with a meaning of their own on this system: transient errors, or a record that is gone."""
 
     transient: tuple[Status, ...] = ()
     gone: tuple[Status, ...] = ()
 
 
 class CustomRecordConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a kind of record is fetched and how its fields are found.
+    """Path of a kind of record, and the pointers to its fields.
 
-    `path` is appended to base_url, `{id}` in it is the record's id. `at` points to the record in the answer; `map`
-    gives a field of ours its place below that; `service.platforms.custom.field_map` says what its keys may be.
+    `path` is appended to base_url; `{id}` is the record's id. `at` points to the record in the response. `map` gives
+    the
+    pointer of each field, relative to the record; `service.platforms.custom.field_map` lists the keys.
     """
 
     path: Annotated[
@@ -90,7 +92,7 @@ class CustomRecordConfig(Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class CustomConfig(PlatformConfig, frozen=True, kw_only=True, tag="custom"):
-    """Any other system that answers JSON over HTTP."""
+    """Custom platform: any other system that answers JSON over HTTP."""
 
     has_envelope: ClassVar[bool] = False
 
@@ -125,7 +127,7 @@ class CustomConfig(PlatformConfig, frozen=True, kw_only=True, tag="custom"):
 
 
 def _check_list(at: str, place: CustomListConfig) -> Iterator[ConfigError]:
-    """Find a list of which the first page would be all that is ever seen."""
+    """Yield the mistakes by which a poll would read the first page only."""
     if place.next == "page" and "{page}" not in place.path:
         fix = 'put {page} into it, as in "/orders?page={page}"'
         yield ConfigError(f"{at}.path", "has no {page}, so every page would be the first", fix)

@@ -1,6 +1,6 @@
-"""Any other system that answers JSON over HTTP, by configuration alone: where records are, and which field is which.
+"""Connector of a custom platform, by configuration alone: the paths of records and the pointers to their fields.
 
-It has no envelope of its own, so its sources name one; its hints lead nowhere, so events name their records themselves.
+A custom platform has no envelope of its own, so its sources name one. It has no hints: events name their records.
 """
 
 from typing import assert_never, cast
@@ -33,10 +33,10 @@ from service.secrets import SecretRef
 
 
 class Custom:
-    """One account on such a system. The errors of its methods are `Platform`'s.
+    """Connector of one account on a custom platform.
 
     Raises:
-        ConfigError: a record kind, or a field in a map, that there is not.
+        ConfigError: An unknown kind of record, or an unknown field in a map.
     """
 
     def __init__(self, account: str, config: CustomConfig, dependencies: ConnectorDependencies) -> None:
@@ -55,7 +55,7 @@ class Custom:
         self._fields = {kind: compile_fields(account, kind, record) for kind, record in config.records.items()}
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
-        """Refuse: there is no envelope of this platform's own; the configuration does not let it come to this.
+        """Reject every delivery: a custom platform has no envelope of its own. The configuration excludes this case.
 
         Raises:
             Rejection: 422 `unrecognized_event`.
@@ -65,11 +65,11 @@ class Custom:
         )
 
     async def resolve(self, ref: RecordRef, _context: CallContext, /) -> tuple[RecordRef, ...]:
-        """Every event names its record itself."""
+        """Return the record itself: a custom platform has no hints."""
         return (ref,)
 
     async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
-        """Ask for a record."""
+        """Fetch a record."""
         if ref.kind not in self._records:
             raise unknown_kind(self.account, ref.kind)
         place, fields = self._records[ref.kind], self._fields[ref.kind]
@@ -81,7 +81,10 @@ class Custom:
         return await fetch_one(self._calls, f"custom.{ref.kind}.get", path, context, asked=ref.id, read=read)
 
     async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
-        """Give one page of the list that the configuration names.
+        """Fetch one page of the configured list.
+
+        Returns:
+            The page.
 
         Raises:
             PermanentError: `unknown_kind` for a kind without a list.
@@ -98,7 +101,10 @@ class Custom:
 def read_answer(
     place: CustomRecordConfig, fields: FieldMap[Record], reply: PlatformResponse
 ) -> tuple[JsonObject, Record, Timestamp]:
-    """Read a record out of an answer.
+    """Read a record from a response.
+
+    Returns:
+        The record's JSON, the record, and its modification time.
 
     Raises:
         PermanentError: `platform_wrong_envelope`.
@@ -113,10 +119,13 @@ def read_answer(
 
 
 def compile_fields(account: str, kind: str, place: CustomRecordConfig) -> FieldMap[Record]:
-    """Make what reads the fields of a kind of record.
+    """Compile the field map of a kind of record.
+
+    Returns:
+        The field map.
 
     Raises:
-        ConfigError: a kind, or a field in the map, that there is not.
+        ConfigError: An unknown kind of record, or an unknown field in the map.
     """
     path = f"platforms.{account}.records.{kind}"
     if kind not in RECORDS:

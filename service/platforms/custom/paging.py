@@ -1,6 +1,6 @@
-"""How any system's list is paged through, and what of each record a poll needs. Pure.
+"""Paging of a custom platform's list. Pure.
 
-Of an address that leads to the next page only its query is followed, so that it can lead to no other host or path.
+Only the query of a next page's URL is used, so that it cannot lead to another host or path.
 """
 
 import re
@@ -21,7 +21,7 @@ _NEXT_LINK = re.compile(r"<([^<>]*)>\s*;[^,<]*\brel=\"?next\b", re.ASCII)
 
 
 def page_path(place: CustomListConfig, cursor: str | None) -> str:
-    """Give the path of a page; None begins. A parameter that would hold the cursor is left out at the beginning."""
+    """Return the path of a page, None for the first; the first page has no cursor parameter."""
     path, _, query = place.path.partition("?")
     if cursor is not None and cursor.startswith("?"):
         return path + cursor
@@ -35,10 +35,14 @@ def page_path(place: CustomListConfig, cursor: str | None) -> str:
 def read_listing(
     place: CustomListConfig, reply: PlatformResponse, cursor: str | None, fields: FieldMap[Record]
 ) -> RecordPage:
-    """Read a page; items without an id of their own are none.
+    """Read a page; items without an id are left out.
+
+    Returns:
+        The page.
 
     Raises:
-        PermanentError: `platform_wrong_envelope`, `config_wrong_address`.
+        PermanentError: `platform_wrong_envelope`.
+        not_a_list: The error of a response that is not a list.
     """
     found = resolve_pointer(reply.data, parse_pointer(place.at))
     if not isinstance(found, list):

@@ -1,13 +1,15 @@
-"""Flow Retail's API (v2), one method an operation: customers, their extensions, purchase orders, the tenant.
+"""Client of Flow Retail's API (v2): customers, their extensions, purchase orders, the tenant.
 
-The captured page is "Customer", ten operations of which the paths are lost; the list's stands on another page of the
-same documentation, as do the purchase orders of a store. The others follow their neighbours and can be set under
-`paths`. Bodies and answers are bare JSON objects with camelCase names, lists `items` with `paging {pageNumber,
-pageSize, totalCount}`; ids are UIDs. Amounts, percentages and quantities are whole numbers with two implied decimals
-(2500 is 25.00, 150 pieces is 1.50), here as there; paging and payment terms (days) are not scaled.
+The captured page "Customer" has ten operations without paths; the paths of lists are on other pages. Paths that no page
+prints follow related ones, and can be overridden under `paths`. Bodies are bare JSON objects with camelCase names,
+lists
+are `items` with `paging {pageNumber, pageSize, totalCount}`; ids are UIDs. Amounts, percentages and quantities are
+whole
+numbers with two implied decimals (2500 is 25.00, 150 pieces is 1.50); paging and payment terms (days) are not scaled.
+Error bodies and limits are not documented: the status alone decides.
 
-Every method raises TransientError, PermanentError or Held as `PlatformApi.ask` does, writes also `record_gone`; a read
-gives None for what is not there. Error bodies and limits are not documented: only statuses are judged.
+Every method raises TransientError, PermanentError or Deferred as `PlatformApi.call` does, writes also `record_gone`. A
+read returns None for a missing record.
 """
 
 from typing import Any, Literal, cast
@@ -30,7 +32,7 @@ _EXTENSION = _CUSTOMER + "/extensions/{extension}/{organization}"
 
 
 class Paging(Struct, frozen=True, kw_only=True):
-    """Which part of a list, and in which order; pages count from 1."""
+    """Page of a list and its order; pages count from 1."""
 
     page_number: int = 1
     page_size: int = PAGE_SIZE_DEFAULT
@@ -38,7 +40,7 @@ class Paging(Struct, frozen=True, kw_only=True):
     sort_direction: Literal["ASC", "DESC"] | None = None
 
     def query(self) -> list[tuple[str, str]]:
-        """Write it as query parameters."""
+        """Return the query parameters."""
         query = [("pageNumber", str(self.page_number)), ("pageSize", str(self.page_size))]
         query += [("sortBy", self.sort_by)] if self.sort_by else []
         return query + ([("sortDirection", self.sort_direction)] if self.sort_direction else [])
@@ -48,10 +50,10 @@ FIRST = Paging()
 
 
 class FlowRetailCustomerInput(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """What a customer is written as; what is left out of an update stays.
+    """Fields of a customer; omitted fields of an update stay as they are.
 
-    `country_code` has two characters, `ledger_number` digits, `payment_terms` are days, an empty `pricelist_uid` is
-    none.
+    `country_code` has two characters, `ledger_number` digits; `payment_terms` are days; an empty `pricelist_uid`
+    removes it.
     """
 
     external_id: str | UnsetType = UNSET
@@ -73,7 +75,7 @@ class FlowRetailCustomerInput(Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class FlowRetailClient:
-    """The operations of one tenant, and of one of its stores where one is configured."""
+    """Operations of one tenant, and of one of its stores if `store_uid` is set."""
 
     def __init__(self, endpoints: PlatformApi) -> None:
         self._endpoints = endpoints
@@ -114,7 +116,10 @@ class FlowRetailClient:
     ) -> ResultPage:
         """POST /tenants/{tenant}/customers/external-search. Operation "Searches for customers externally".
 
-        The tenant needs the extension EXTERNAL_CUSTOMER_SEARCH, else it is `config_forbidden`.
+        The tenant needs the extension EXTERNAL_CUSTOMER_SEARCH, else the error is `config_forbidden`.
+
+        Returns:
+            The page.
         """
         return await self._page("customer.external_search", context, paging.query(), paging, criteria)
 
@@ -152,6 +157,9 @@ class FlowRetailClient:
         """POST …/customers/{customer}/extensions/{extension}/{organization}. Operation "Add an extension".
 
         The one documented extension is TWO_INVOICE; `organization` is the UID beside it.
+
+        Returns:
+            The result.
         """
         ids = {"customer": customer, "extension": extension, "organization": organization}
         return await self._endpoints.write("extension.add", context, ids=ids, key="customerUid")
@@ -179,6 +187,9 @@ class FlowRetailClient:
     async def get_store_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET …/stores/{store}/customers/{customer}. Operation "Return a complete customer with store specific …".
 
+        Returns:
+            The record, None if it does not exist.
+
         Raises:
             PermanentError: `not_configured` for an account without `store_uid`.
         """
@@ -189,6 +200,9 @@ class FlowRetailClient:
         self, statuses: tuple[str, ...] = (), paging: Paging = FIRST, context: CallContext = NO_CONTEXT
     ) -> ResultPage:
         """GET …/stores/{store}/purchase-orders. Page "Purchase", operation "List purchase orders".
+
+        Returns:
+            The page.
 
         Raises:
             PermanentError: `not_configured` for an account without `store_uid`.
@@ -205,6 +219,9 @@ class FlowRetailClient:
     )
     async def get_purchase_order(self, purchase_order: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET …/stores/{store}/purchase-orders/{purchase_order}; no page prints this path.
+
+        Returns:
+            The record, None if it does not exist.
 
         Raises:
             PermanentError: `not_configured` for an account without `store_uid`.
@@ -231,10 +248,13 @@ class FlowRetailClient:
 
 
 def read_page(reply: PlatformResponse, paging: Paging) -> ResultPage:
-    """Take a list out of `items`; it goes on while `paging.totalCount` says that there is more.
+    """Read a list in `items`; there is a next page until `paging.totalCount` is reached.
+
+    Returns:
+        The page.
 
     Raises:
-        PermanentError: `platform_wrong_envelope`, `config_wrong_address`.
+        not_a_list: The error of a response that is not a list.
     """
     data: Any = reply.data
     items = children(cast("JsonObject", data), "items") if isinstance(data, dict) else UNSET

@@ -7,9 +7,9 @@ from service.secrets import SecretRef
 
 
 class FlowRetailConfig(PlatformConfig, frozen=True, kw_only=True, tag="flow_retail"):
-    """One tenant of Flow Retail. Its webhooks carry no id, and two real updates can be identical byte for byte.
+    """Tenant of Flow Retail. Webhooks have no id, and two updates can have identical bodies.
 
-    A webhook is tried again ten times, further and further apart; over how long is not documented.
+    A webhook is tried ten times with growing intervals; the total time is not documented.
     """
 
     identical_bodies_default: ClassVar[Literal["same", "distinct"]] = "distinct"

@@ -1,8 +1,9 @@
-"""Flow Retail (API v2): customers of one tenant and purchase orders of one of its stores.
+"""Connector of Flow Retail (API v2): customers of one tenant and purchase orders of one of its stores.
 
-Webhooks carry an action and references only, with neither event id nor moment. Amounts and quantities are whole numbers
-with two implied decimals; the currency is the tenant's and stands on the tenant alone. The paths of a single customer
-and a single purchase order, and the name of the latter in a webhook, follow the documented pattern of their neighbours.
+Webhooks carry an action and references, without event id and time. Amounts and quantities are whole numbers with two
+implied decimals; the currency is a field of the tenant. The paths of single records, and the name of a purchase order
+in
+a webhook, follow the documented pattern of related ones.
 """
 
 from typing import Any
@@ -56,7 +57,7 @@ _notices = msgspec.json.Decoder(_Notice)
 
 
 class FlowRetail:
-    """One tenant; without `store_uid` it has customers only. Errors are `Platform`'s."""
+    """Connector of one tenant; without `store_uid` it has customers only."""
 
     def __init__(self, account: str, config: FlowRetailConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
@@ -72,7 +73,10 @@ class FlowRetail:
         self._currency = TenantCurrency(self.client)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
-        """Read an action of the tenant; those of other stores, and all without a record of ours, have none.
+        """Parse an action of the tenant; an action of another store or of no known record has no record.
+
+        Returns:
+            One fact.
 
         Raises:
             Rejection: 422 `unrecognized_event`: no action, no id, or another tenant's; 400 `malformed_payload`.
@@ -92,11 +96,11 @@ class FlowRetail:
         return (Fact(notice.action),)
 
     async def resolve(self, ref: RecordRef, _context: CallContext, /) -> tuple[RecordRef, ...]:
-        """Every event names its record itself."""
+        """Return the record itself: every event names its record."""
         return (ref,)
 
     async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
-        """Ask for a customer or a purchase order."""
+        """Fetch a customer or a purchase order."""
         self._check_kind(ref.kind)
         reader = read_customer if ref.kind == "customer" else read_purchase_order
         name, ids = f"{ref.kind}.get", {ref.kind: ref.id}
@@ -108,10 +112,12 @@ class FlowRetail:
         return await self._endpoints.fetch(name, context, ids=ids, asked=ref.id, read=read)
 
     async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
-        """List customers or purchase orders, those changed last first.
+        """List customers or purchase orders, latest change first.
 
-        That `lastModifiedAt` can be sorted by is inferred, so only a page that is in this order tells that nothing new
-        can follow; any other is followed to the end.
+        Sorting by `lastModifiedAt` is inferred. Only a page in this order allows a poll to stop early.
+
+        Returns:
+            The page.
         """
         self._check_kind(kind)
         paging = Paging(

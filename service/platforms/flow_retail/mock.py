@@ -17,7 +17,7 @@ _FLOW = "v2/tenants/*"
 
 
 def _list_records(request: Request, query: Query, records: list[RecordJson], _: str) -> Reply:
-    """In the order asked for; a search looks for what its body holds."""
+    """List records in the requested order; a search filters by its body."""
     filters: RecordJson = msgspec.json.decode(request.body) if request.method == "POST" and request.body else {}
     external = query.get("customerExternalId")
     filters |= {"externalId": external[0]} if external else {}
@@ -32,7 +32,7 @@ def _list_records(request: Request, query: Query, records: list[RecordJson], _: 
 
 
 def _change_extension(request: Request, catalog: Catalog) -> Reply | None:
-    """Add an extension to a customer of Flow Retail, or take it away."""
+    """Add an extension to a customer, or remove it."""
     if request.method not in {"POST", "DELETE"}:
         return None
     record_id, code, organization = request.segments[5], request.segments[7], request.segments[8]

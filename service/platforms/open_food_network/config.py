@@ -7,7 +7,7 @@ from service.secrets import SecretRef
 
 
 class OpenFoodNetworkConfig(PlatformConfig, frozen=True, kw_only=True, tag="open_food_network"):
-    """One instance of Open Food Network. A webhook is tried again 25 times over about 20 days (Sidekiq's default)."""
+    """Instance of Open Food Network. A webhook is tried 25 times over about 20 days (Sidekiq's default)."""
 
     kinds: ClassVar[frozenset[str]] = frozenset({"customer", "order"})
     listed: ClassVar[frozenset[str]] = frozenset({"customer"})

@@ -1,8 +1,9 @@
-"""Open Food Network (API v1): customers of one instance.
+"""Connector of Open Food Network (API v1): customers of one instance.
 
-Its webhooks tell of payments and order cycles. A payment names an order, which the older v0 API leads on to the
-customer; an order cycle is about no customer. A customer has no modification moment, so states are told apart by digest
-alone. Errors inside the instance are answered 422, hence on a GET a 422 may pass.
+Webhooks are about payments and order cycles. A payment names an order, and API v0 leads from the order to the customer.
+A customer has no modification time, so a digest detects changes. The instance answers internal errors with 422, so a
+422
+to a GET is transient.
 """
 
 from typing import Any
@@ -51,7 +52,7 @@ _notices = msgspec.json.Decoder(_Notice)
 
 
 class OpenFoodNetwork:
-    """One instance, such as `https://ofn.example.org`, with a user's API key. Errors are `Platform`'s."""
+    """Connector of one instance, such as `https://ofn.example.org`, with a user's API key."""
 
     def __init__(self, account: str, config: OpenFoodNetworkConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
@@ -69,7 +70,10 @@ class OpenFoodNetwork:
         self.client = OpenFoodNetworkClient(self._endpoints)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
-        """Read an event; all but a real payment of a named order are facts without a record.
+        """Parse an event; only a real payment with an order's number is a fact with a record.
+
+        Returns:
+            One fact.
 
         Raises:
             Rejection: 422 `unrecognized_event`, 400 `malformed_payload`.
@@ -85,7 +89,7 @@ class OpenFoodNetwork:
         return (Fact(notice.event, event_id, "changed", record, at),)
 
     async def resolve(self, ref: RecordRef, context: CallContext) -> tuple[RecordRef, ...]:
-        """Follow an order's number to its customer."""
+        """Return the customer of an order."""
         if ref.kind != "order":
             return (ref,)
         order = await self.client.get_order(ref.id, context)
@@ -93,14 +97,14 @@ class OpenFoodNetwork:
         return (RecordRef(self.account, "customer", customer),) if customer else ()
 
     async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
-        """Ask for a customer."""
+        """Fetch a customer."""
         if ref.kind != "customer":
             raise unknown_kind(self.account, ref.kind)
         ids = {"customer": ref.id}
         return await self._endpoints.fetch("customer.get", context, ids=ids, asked=ref.id, read=read_customer)
 
     async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
-        """List all customers; they carry no moment of change, so that a poll compares what the list shows of each."""
+        """List all customers; they have no modification time, so a poll compares digests."""
         if kind != "customer":
             raise unknown_kind(self.account, kind)
         page = await self.client.list_customers(page=int(cursor or 1), context=context)

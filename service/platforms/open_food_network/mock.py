@@ -22,7 +22,7 @@ _EMPTY: dict[str, Any] = {
 
 
 def _list_records(request: Request, query: Query, records: list[RecordJson], _: str) -> Reply:
-    """By id, with balances where they are asked for; page 0 is refused, a page too large is made smaller."""
+    """List customers by id, with balances on request; reject page 0, and limit the size of a page."""
     page, per_page = int(query.get("page", ["1"])[0]), int(query.get("per_page", [str(PER_PAGE_DEFAULT)])[0])
     if page < 1:
         return json_reply(422, {"errors": [{"detail": "expected :page >= 1; got 0", "title": "invalid parameter"}]})
@@ -63,7 +63,7 @@ def _change(request: Request, catalog: Catalog, route: Route, record_id: str) ->
 
 
 def _upsert(request: Request, catalog: Catalog, record_id: str | None) -> Reply:
-    """An upsert by e-mail and enterprise; keys it does not know, and a billing address as an object, are refused."""
+    """Create or update a customer by e-mail and enterprise; reject unknown keys, and a billing address as an object."""
     try:
         written = decode_object(request.body)
     except msgspec.MsgspecError:

@@ -1,12 +1,12 @@
-"""pack.cloud's REST API, one method an operation: records, lists and integrations; rules are in `rules_client`.
+"""Client of pack.cloud's REST API: records, lists and integrations. Rules are in `rules_client`.
 
-The captured pages "Get customer by id" (11 July 2024) and "Get purchase order by id" (2 August 2024) print their own
-paths and the names of all other operations; a few more paths stand on other pages. Where no page prints a path it
-follows its neighbours', and can be set under `paths`. Bodies and answers are JSON with snake_case names; ids are opaque
-text, moments ISO 8601 text, amounts decimal text beside a currency, quantities whole units.
+The pages "Get customer by id" (11 July 2024) and "Get purchase order by id" (2 August 2024) print their own paths and
+the names of all other operations. Paths that no page prints follow related ones, and can be overridden under `paths`.
+Bodies are JSON with snake_case names; ids are opaque text, timestamps ISO 8601, amounts decimal text with a currency,
+quantities whole units. Limits and error bodies are not documented: the status alone decides.
 
-Every method raises TransientError, PermanentError or Held as `PlatformApi.ask` does, writes also `record_gone`; a read
-gives None for what the platform does not have. Limits and error bodies are not documented: only statuses are judged.
+Every method raises TransientError, PermanentError or Deferred as `PlatformApi.call` does, writes also `record_gone`. A
+read returns None for a missing record.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ each, or `filter[status]=a,b`."""
 
 
 class NewIntegration(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an integration is created from; `settings` are those of its connector."""
+    """Fields of a new integration; `settings` are those of its connector."""
 
     name: str
     connector_id: str
@@ -41,7 +41,7 @@ class NewIntegration(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class IntegrationChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What of an integration is to change; what is left out stays. The fields are those that the resource shows."""
+    """Changed fields of an integration; omitted fields stay as they are."""
 
     name: str | UnsetType = UNSET
     settings: dict[str, Any] | UnsetType = UNSET
@@ -51,7 +51,7 @@ class IntegrationChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PackCloudClient(RulesClient):
-    """The operations of one organization."""
+    """Operations of one organization."""
 
     def __init__(self, endpoints: PlatformApi, status_filter: StatusFilter = "repeated") -> None:
         super().__init__(endpoints)
@@ -81,7 +81,10 @@ class PackCloudClient(RulesClient):
     ) -> ResultPage:
         """GET …/purchase-orders: their own fields, nothing nested. Page "Get list of purchase orders".
 
-        `sort` is `created_at` or `-created_at`; `page` is a page's `next`, and holds the other arguments too.
+        `sort` is `created_at` or `-created_at`; `page` is a page's `next`, and contains the other arguments.
+
+        Returns:
+            The page.
         """
         query = self._statuses(statuses)
         query += [("filter[supplier_id]", supplier_id)] if supplier_id else []
@@ -172,7 +175,10 @@ class PackCloudClient(RulesClient):
     ) -> WriteResult:
         """POST …/integrations/{integration}/actions/{action}/execute. Page "Execute integration action".
 
-        `values` are the action's fields. Whether it may be made twice is not known: treat it as unsafe.
+        `values` are the action's fields. The effect of a repeated call is not documented: treat it as unsafe.
+
+        Returns:
+            The result.
         """
         ids = {"integration": integration, "action": action}
         return await self._write("integration_action.execute", context, ids=ids, body=values)

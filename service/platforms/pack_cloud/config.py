@@ -7,10 +7,11 @@ from service.secrets import SecretRef
 
 
 class PackCloudConfig(PlatformConfig, frozen=True, kw_only=True, tag="pack_cloud"):
-    """pack.cloud, organization scope. How it is authorized is not public, so header and prefix can be set.
+    """Organization on pack.cloud. The authorization is not documented, so header and prefix of the token can be set.
 
-    Nor is how its list takes several statuses: `filter[status][]=` for each, or `comma` between them.
-    Its retries are not either: three days are what the longest of the well-known senders take.
+    `status_filter` is the notation of several statuses: `repeated` (`filter[status][]=` for each) or `comma`.
+    Redelivery is
+    not documented: three days are the longest period of well-known senders.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer", "order"})

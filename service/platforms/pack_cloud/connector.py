@@ -1,10 +1,9 @@
-"""pack.cloud (REST v1): purchase orders and customers of one organization.
+"""Connector of pack.cloud (REST v1): purchase orders and customers of one organization.
 
-Its documentation names paths and fields but not the keys of nested objects, the envelope or the authentication, so an
-answer may be bare or under `data`, everything nested is optional, and header and scheme of the token are configurable.
-It documents webhooks for orders only, which are hints: an order leads to its customer. For the two records themselves
-an integration may send the same shape, `{"event_code": "purchase_order.updated", "id": …, "data": {"id": …}}`.
-Purchase orders can be listed, newest first and by status, but not by when they changed: see `list_records`.
+The documentation names neither the keys of nested objects nor the envelope nor the authentication. A response may
+therefore be bare or under `data`, nested fields are optional, and header and prefix of the token are configurable.
+Webhooks are documented for orders only; these are hints that lead to the customer. For purchase orders and customers an
+integration may send the same shape, `{"event_code": "purchase_order.updated", "id": …, "data": {"id": …}}`.
 """
 
 from typing import Any
@@ -55,10 +54,7 @@ _notices = msgspec.json.Decoder(_Notice)
 
 
 class PackCloud:
-    """One organization on pack.cloud; its token goes into `token_header`, right after `token_prefix`.
-
-    Errors are `Platform`'s.
-    """
+    """Connector of one organization on pack.cloud."""
 
     def __init__(self, account: str, config: PackCloudConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
@@ -71,7 +67,10 @@ class PackCloud:
         self.client = PackCloudClient(self._endpoints, config.status_filter)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
-        """Read an event of the organization.
+        """Parse an event of the organization.
+
+        Returns:
+            One fact.
 
         Raises:
             Rejection: 422 `unrecognized_event`: no code, no id, or another organization's; 400 `malformed_payload`.
@@ -91,7 +90,7 @@ class PackCloud:
         return (Fact(notice.event_code, event_id, CHANGES.get(verb, "changed"), record, occurred_at),)
 
     async def resolve(self, ref: RecordRef, context: CallContext) -> tuple[RecordRef, ...]:
-        """Follow an order to its customer; an order without one, or gone, leads nowhere."""
+        """Return the customer of an order, nothing if the order is gone or has no customer."""
         if ref.kind != "order":
             return (ref,)
         order = await self.client.get_order(ref.id, context)
@@ -99,7 +98,7 @@ class PackCloud:
         return (RecordRef(self.account, "customer", customer),) if customer else ()
 
     async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
-        """Ask for a purchase order or a customer."""
+        """Fetch a purchase order or a customer."""
         if ref.kind not in {"purchase_order", "customer"}:
             raise unknown_kind(self.account, ref.kind)
         read = read_purchase_order if ref.kind == "purchase_order" else read_customer
@@ -107,14 +106,18 @@ class PackCloud:
         return await self._endpoints.fetch(f"{ref.kind}.get", context, ids=ids, asked=ref.id, read=read)
 
     async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
-        """List purchase orders: first all that may still change, then the others, newest first.
+        """List purchase orders: first the open ones, then the others, newest first.
 
-        The documented list can be sorted by creation and filtered by status only, so what is finished is looked
-        through from the newest on, as far as something is new there; one that was open and is not any more has either
-        been finished or is gone.
+        The list can be sorted by creation and filtered by status only. Closed orders are read from the newest on, as
+        long as a
+        page contains a change. An open order that is no longer listed was closed or is gone.
+
+        Returns:
+            The page.
 
         Raises:
             PermanentError: `unknown_kind` for customers, which cannot be listed.
+            unknown_kind: The same error.
         """
         if kind != "purchase_order":
             raise unknown_kind(self.account, kind)
@@ -131,7 +134,7 @@ CLOSED_STATUSES = ("completed", "canceled")
 
 
 def _listed(node: JsonObject, *, open_: bool) -> ListedRecord:
-    """Whether it may still change is told by its own status, so that a filter that was not heeded does no harm."""
+    """Build the entry of one order. Its own status decides whether it is open, in case the filter was ignored."""
     status = text(node, "status")
     watched = status not in CLOSED_STATUSES if status else open_
     return ListedRecord(

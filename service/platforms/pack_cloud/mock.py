@@ -17,7 +17,7 @@ _ASYNC_PATHS = ("actions/*/execute", "sync/orders", "sync/products", "sync/shipp
 
 
 def _list_records(request: Request, query: Query, records: list[RecordJson], _: str) -> Reply:
-    """Newest first by default; scalars only, as the list's page shows them; pages by an opaque cursor."""
+    """List records newest first, with scalars only, in pages with an opaque cursor."""
     statuses = query.get("filter[status][]") or (
         query["filter[status]"][0].split(",") if "filter[status]" in query else None
     )

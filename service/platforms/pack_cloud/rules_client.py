@@ -1,8 +1,7 @@
-"""pack.cloud's own rules, one method an operation: rule types, rules, their actions and their conditions.
+"""Client of pack.cloud's own rules: rule types, rules, their actions and their conditions.
 
-These rules run over there, on orders and returns; they have nothing to do with ours. The pages print the paths of a
-rule type, a rule, an update and a new condition; the others follow them and can be set under `paths`. Errors are those
-that `client` names.
+These rules run on pack.cloud, on orders and returns; they are not rules of Waybill. Paths that no page prints follow
+related ones, and can be overridden under `paths`. Errors are those of `client`.
 """
 
 from typing import Any
@@ -22,7 +21,7 @@ _CONDITION = _RULE + "/conditions/{condition}"
 
 
 class NewRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a rule is created from; `type` is a rule type's, such as `order`, `sort` its place, lowest first."""
+    """Fields of a new rule; `type` is a rule type, such as `order`; `sort` is its position, lowest first."""
 
     name: str
     type: str
@@ -31,7 +30,7 @@ class NewRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RuleChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What of a rule is to change."""
+    """Changed fields of a rule."""
 
     name: str | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
@@ -39,14 +38,14 @@ class RuleChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RuleAction(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An action: its type's `code`, and values for its fields by key. What else it takes is not documented."""
+    """Action of a rule: the `code` of its type, and the values of its fields. Further fields are not documented."""
 
     code: str
     values: dict[str, Any] | UnsetType = UNSET
 
 
 class RuleCondition(Struct, frozen=True, kw_only=True):
-    """A condition: its type's `code`, an operator such as `eq`, and the value as text. All three are required."""
+    """Condition of a rule: the `code` of its type, an operator such as `eq`, and the value as text."""
 
     code: str
     operator: str
@@ -54,7 +53,7 @@ class RuleCondition(Struct, frozen=True, kw_only=True):
 
 
 class RulesClient:
-    """The rule operations of one organization."""
+    """Rule operations of one organization."""
 
     def __init__(self, endpoints: PlatformApi) -> None:
         self._endpoints = endpoints

@@ -1,12 +1,12 @@
-"""Pexip Engage's API, one method an operation, and its customers in our shape. Reads only: it is asked, never changed.
+"""Client of Pexip Engage's API, and its customers as our records. Reads only.
 
-The captured page is "Get a customer" (`GET /customers/{id}`); the list, appointments and callback requests stand on
-other pages of the same documentation, paging on its page on pagination. Answers are JSON under `data`, lists with `meta
-{offset, limit, totalCount}` beside it; ids are opaque text, moments ISO 8601 text, names camelCase.
+Source: the page "Get a customer" (`GET /customers/{id}`), the pages of lists, appointments and callback requests, and
+the page on pagination. Answers are JSON under `data`, lists with `meta {offset, limit, totalCount}`. Ids are opaque
+text, timestamps ISO 8601, names camelCase. Errors are `{"errors": [{message, code, type, statusCode}]}`.
 
-Every method raises TransientError, PermanentError or Held as `PlatformApi.ask` does; what is not there is None. Errors
-are `{"errors": [{message, code, type, statusCode}]}`; 3,000 requests a minute and 4 at once are allowed from one
-address.
+Every method raises TransientError, PermanentError or Deferred as `PlatformApi.call` does, and returns None for a
+missing
+record.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ _ROOT = "/enterprises/{enterprise}"
 
 
 class PexipEngageClient:
-    """The operations of one enterprise; `headers` gives what every call carries: language and correlation id."""
+    """Operations of one enterprise. `headers` returns the headers of every call: language and correlation id."""
 
     def __init__(self, endpoints: PlatformApi, headers: Callable[[CallContext], Mapping[str, str]]) -> None:
         self._endpoints = endpoints
@@ -70,7 +70,7 @@ class PexipEngageClient:
     async def _get(
         self, name: str, ids: dict[str, str], context: CallContext, asked: str | None = None
     ) -> JsonObject | None:
-        """Get one thing; the one that was `asked` for, where it is a hint that leads on."""
+        """Get one object; check its id if `asked` is set."""
 
         def read(reply: PlatformResponse) -> JsonObject | None:
             if reply.gone:
@@ -84,10 +84,13 @@ class PexipEngageClient:
 
 
 def read_page(reply: PlatformResponse, offset: int) -> ResultPage:
-    """Take a list out of `data`, and count on from `offset` while `meta.totalCount` says that there is more.
+    """Read a list in `data`; `next` counts on from `offset` until `meta.totalCount` is reached.
+
+    Returns:
+        The page.
 
     Raises:
-        PermanentError: `platform_wrong_envelope`, `config_wrong_address`.
+        not_a_list: The error of a response that is not a list.
     """
     data: Any = reply.data
     items = children(cast("JsonObject", data), "data") if isinstance(data, dict) else UNSET
@@ -101,13 +104,16 @@ def read_page(reply: PlatformResponse, offset: int) -> ResultPage:
 
 
 def customers_of(appointment: JsonObject) -> list[str | UnsetType | None]:
-    """Name the customers of an appointment; that they take part with type CUSTOMER is inferred, employees are shown."""
+    """Return the ids of an appointment's customers. The participant type CUSTOMER is inferred."""
     participants = children(appointment, "appointmentParticipants") or ()
     return [text(nested(item, "participant"), "id") for item in participants if item.get("type") == "CUSTOMER"]
 
 
 def read_customer(reply: PlatformResponse) -> tuple[JsonObject, Customer, Timestamp]:
     """Read a customer.
+
+    Returns:
+        The customer's JSON, the customer, and its modification time.
 
     Raises:
         PermanentError: `platform_wrong_envelope`.
@@ -132,7 +138,7 @@ def read_customer(reply: PlatformResponse) -> tuple[JsonObject, Customer, Timest
 
 
 def _address(node: JsonObject) -> Address | UnsetType | None:
-    """The customer's one location; its parts come in the language that was asked for."""
+    """Return the customer's one location, in the requested language."""
     location = child(node, "location")
     if location is None or location is UNSET:
         return location

@@ -7,10 +7,10 @@ from service.secrets import SecretRef
 
 
 class PexipEngageConfig(PlatformConfig, frozen=True, kw_only=True, tag="pexip_engage"):
-    """Pexip Engage. Its documentation allows 4 requests at once and 3,000 a minute from one address.
+    """Enterprise on Pexip Engage. The documentation allows 4 requests at once and 3,000 a minute from one address.
 
-    `token_url` left out is the production realm of the enterprise. A webhook is tried three times within a minute; a
-    day of ids is what its documentation asks receivers to keep.
+    `token_url` defaults to the production realm of the enterprise. A webhook is tried three times within a minute; the
+    documentation asks receivers to store event ids for a day.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"customer", "appointment", "callback_request"})

@@ -1,8 +1,8 @@
-"""Pexip Engage: customers of one enterprise.
+"""Connector of Pexip Engage: customers of one enterprise.
 
-It announces appointments and callback requests, never customers: those are hints, and lead to the customer who takes
-part. A customer with `deletedAt` is deleted although it is still returned. Success is always `{"data": {…}}`. How a
-callback request names its customer is not documented; `customer.id` is assumed, after the way it names other things.
+Webhooks are about appointments and callback requests, never customers: these are hints that lead to the customer. A
+customer with `deletedAt` is deleted although it is still returned. The customer of a callback request is not
+documented; `customer.id` follows the names of related resources.
 """
 
 from typing import Any
@@ -53,7 +53,7 @@ _notices = msgspec.json.Decoder(_Notice)
 
 
 class PexipEngage:
-    """One enterprise; `enterprise` is the slug in its URLs, `language` what it answers in. Errors are `Platform`'s."""
+    """Connector of one enterprise on Pexip Engage."""
 
     def __init__(self, account: str, config: PexipEngageConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
@@ -73,7 +73,10 @@ class PexipEngage:
         self.client = PexipEngageClient(self._endpoints, self._headers)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
-        """Read an event; a ping, and an entity that leads to no customer, is a fact without a record.
+        """Parse an event; a ping, or an entity without a customer, is a fact without a record.
+
+        Returns:
+            One fact.
 
         Raises:
             Rejection: 422 `unrecognized_event`, 400 `malformed_payload`.
@@ -91,7 +94,7 @@ class PexipEngage:
         return (Fact(name, event_id, "changed", record, occurred_at),)
 
     async def resolve(self, ref: RecordRef, context: CallContext) -> tuple[RecordRef, ...]:
-        """Follow an appointment or a callback request to its customers."""
+        """Return the customers of an appointment or of a callback request."""
         if ref.kind == "appointment":
             appointment = await self.client.get_appointment(ref.id, context)
             ids = [] if appointment is None else customers_of(appointment)
@@ -103,7 +106,7 @@ class PexipEngage:
         return tuple(RecordRef(self.account, "customer", item) for item in dict.fromkeys(ids) if item)
 
     async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
-        """Ask for a customer."""
+        """Fetch a customer."""
         if ref.kind != "customer":
             raise unknown_kind(self.account, ref.kind)
         return await self._endpoints.fetch(
@@ -116,7 +119,7 @@ class PexipEngage:
         )
 
     async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
-        """List all customers; neither an order nor a filter by change is documented, so a poll looks at each."""
+        """List all customers; neither an order nor a filter by change is documented, so a poll reads every page."""
         if kind != "customer":
             raise unknown_kind(self.account, kind)
         page = await self.client.list_customers(int(cursor or 0), LISTED_MAX, context)
@@ -124,7 +127,7 @@ class PexipEngage:
         return RecordPage(items, page.next, page.next)
 
     def _headers(self, context: CallContext) -> dict[str, str]:
-        """The sender's correlation id goes on if it may; else ours, which is 32 characters."""
+        """Return the language, and the sender's correlation id if it is valid, else the event id of 32 characters."""
         own = context.correlation_id or ""
         fits = own.isascii() and own.isprintable() and 0 < len(own) <= CORRELATION_ID_CHARACTERS_MAX
         correlation_id = own if fits else context.event_id

@@ -30,7 +30,7 @@ from service.platforms.registry import KINDS, PLATFORMS, READS, WRITES, build_pl
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
 from service.settings import Settings
-from tests.platform_accounts import pexip_token_url, platform_configs
+from tests.platform_accounts import platform_configs, sample_account
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 CONTEXT = CallContext("e" * 32)
@@ -38,15 +38,6 @@ T = {"env": "T"}
 
 CLIENTS = {kind.name: kind.client for kind in KINDS if kind.name != "custom"}
 OPERATIONS = {platform: client_operations(client) for platform, client in CLIENTS.items()}
-BEYOND = {
-    "pack_cloud": {"purchase_order.list", "order.get"},
-    "pexip_engage": {"customer.list", "appointment.get", "callback_request.get"},
-    "open_food_network": {"order.get"},
-    "flow_retail": {"purchase_order.list", "purchase_order.get", "tenant.get"},
-}
-"""What other pages of the platforms' documentation offer, and polls and hints need."""
-
-
 BODY = {"name": "n", "type": "order", "code": "c", "operator": "eq", "value": "1", "connector_id": "c"} | {
     "enterprise_id": 2,
     "email": "a@example.com",
@@ -66,7 +57,13 @@ class Captured(NamedTuple):
 
 def pages(platform: str) -> list[Captured]:
     lines = (SAMPLES / platform / "operations.txt").read_text().splitlines()
-    return [Captured(*line.split(" ", 2)) for line in lines]
+    return [Captured(*line.split(" ", 2)) for line in lines if not line.startswith("#")]
+
+
+def operations_of_other_pages(platform: str) -> set[str]:
+    """List the operations that polls and hints need, and that other pages of the documentation describe."""
+    lines = (SAMPLES / platform / "operations.txt").read_text().splitlines()
+    return {line.removeprefix("# other page: ") for line in lines if line.startswith("#")}
 
 
 class Accounts:
@@ -81,17 +78,10 @@ class Accounts:
 
 @pytest.fixture
 async def accounts(box: SandboxHandle) -> AsyncIterator[Accounts]:
-    raw: dict[str, dict[str, Any]] = {
-        "pack_cloud": {"organization_id": "o", "token": T},
-        "pexip_engage": {"enterprise": "acme", "client_id": T, "client_secret": T, "token_url": pexip_token_url(box)},
-        "open_food_network": {"token": T},
-        "flow_retail": {"tenant_uid": "7", "store_uid": "70", "token": T},
-    }
-    for kind, account in raw.items():
-        account |= {"kind": kind, "base_url": box.base_url(kind)}
+    raw = {platform: sample_account(platform, box.base_url(platform)) for platform in CLIENTS}
     async with HttpClient(Settings(fetch_timeout_seconds=1)) as outbound:
         configs = platform_configs(raw)
-        yield Accounts(build_platforms(configs, {"T": box.token}, outbound), box)
+        yield Accounts(build_platforms(configs, {"TOKEN": box.token, "CLIENT": "waybill"}, outbound), box)
 
 
 @pytest.mark.parametrize("platform", OPERATIONS)
@@ -99,7 +89,9 @@ def test_a_client_has_every_operation_that_the_captured_page_names(platform: str
     named = {page.name for page in pages(platform)}
     ours = {operation.page: operation.name for operation in OPERATIONS[platform]}
     assert len(ours) == len(OPERATIONS[platform])
-    assert sorted(ours) == sorted({*named, *(page for page, name in ours.items() if name in BEYOND[platform])})
+    assert sorted(ours) == sorted(
+        {*named, *(page for page, name in ours.items() if name in operations_of_other_pages(platform))}
+    )
 
 
 @pytest.mark.parametrize("platform", OPERATIONS)
@@ -147,15 +139,14 @@ def test_every_write_is_offered_by_hand_and_no_read_is(platform: str) -> None:
 async def test_every_write_by_hand_asks_for_its_own_operation(
     box: SandboxHandle, platform: str, operation: str
 ) -> None:
-    account = {"pack_cloud": {"organization_id": "o"}, "open_food_network": {}, "flow_retail": {"tenant_uid": "7"}}
-    raw = {"kind": platform, "token": T, "base_url": f"{box.url}/_sandbox/sink", **account[platform]}
+    raw = sample_account(platform, f"{box.url}/_sandbox/sink")
     write = WRITES[platform][operation]
     wanted = write.body[1] if write.body else dict
     known = getattr(wanted, "__struct_encode_fields__", ())
     body = {name: value for name, value in BODY.items() if name in known}
     async with HttpClient(Settings()) as outbound:
         configs = platform_configs({"a": raw})
-        connector = build_platforms(configs, {"T": "token"}, outbound)["a"]
+        connector = build_platforms(configs, {"TOKEN": "token"}, outbound)["a"]
         await write.run(connector, dict.fromkeys(write.ids, "1"), msgspec.json.encode(body) if write.body else None)
     (request,) = box.sandbox.sink.requests
     made = next(each for each in OPERATIONS[platform] if each.name == operation)
