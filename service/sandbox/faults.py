@@ -13,8 +13,7 @@ class Fault(Struct, forbid_unknown_fields=True, kw_only=True):
     """One fault: a delay, then a reset connection, the response `status`, or the usual response.
 
     `body` replaces the body of the response. `retry_after` is sent as it is, seconds or a date. `drip_ms` is the delay
-    before
-    each byte of the body.
+    before each byte of the body.
     """
 
     match: str = "/"

@@ -1,9 +1,8 @@
 """`do: emit`: add an event about this or another record to the queue, derived from this event.
 
 The store adds the event and marks the effect as done atomically. The event's id is derived from the effect's
-idempotency
-key, so that a repeated effect adds it once. The depth of derived events is limited. An action that would emit for a
-record that it already emitted for is a loop and fails.
+idempotency key, so that a repeated effect adds it once. The depth of derived events is limited. An action that would
+emit for a record that it already emitted for is a loop and fails.
 """
 
 import hashlib

@@ -50,8 +50,7 @@ def classify_response(
 
     `secrets` were sent and are removed from the platform's message; `now` is in seconds since the epoch. If no body is
     needed, an unreadable body counts as none. A 404 with a web page is not a missing record: the server does not know
-    the
-    API's address.
+    the API's address.
 
     Returns:
         The response.

@@ -12,8 +12,7 @@ class Throttle(Protocol):
         """Limit one call: acquire a slot on entry, report success or failure on exit.
 
         `repeatable` says that the call may be repeated after any failure. A failure that opens the circuit then raises
-        Deferred.
-        For other calls only a response that defers the call does.
+        Deferred. For other calls only a response that defers the call does.
 
         Raises:
             Deferred: No request was sent, or the platform answered that it did nothing.

@@ -55,9 +55,8 @@ class CustomListConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """List of a kind of record, for polls. `path` may contain `{page}`, counted from 1, or `{cursor}`.
 
     `at` points to the list in the response; the record's `map` reads its items. `next` selects the next page: `page`
-    counts
-    until a page is empty, `link` follows the Link header (RFC 8288), a pointer leads to the next page's URL or cursor.
-    `newest_first` promises that the latest change comes first, so that a poll may stop early.
+    counts until a page is empty, `link` follows the Link header (RFC 8288), a pointer leads to the next page's URL or
+    cursor. `newest_first` promises that the latest change comes first, so that a poll may stop early.
     """
 
     path: Annotated[str, Meta(pattern=r"^/[^\s#]*\Z", description='a path such as "/orders?page={page}"')]
@@ -79,8 +78,7 @@ class CustomRecordConfig(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Path of a kind of record, and the pointers to its fields.
 
     `path` is appended to base_url; `{id}` is the record's id. `at` points to the record in the response. `map` gives
-    the
-    pointer of each field, relative to the record; `service.platforms.custom.field_map` lists the keys.
+    the pointer of each field, relative to the record; `service.platforms.custom.field_map` lists the keys.
     """
 
     path: Annotated[

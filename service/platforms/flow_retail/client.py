@@ -2,11 +2,9 @@
 
 The captured page "Customer" has ten operations without paths; the paths of lists are on other pages. Paths that no page
 prints follow related ones, and can be overridden under `paths`. Bodies are bare JSON objects with camelCase names,
-lists
-are `items` with `paging {pageNumber, pageSize, totalCount}`; ids are UIDs. Amounts, percentages and quantities are
-whole
-numbers with two implied decimals (2500 is 25.00, 150 pieces is 1.50); paging and payment terms (days) are not scaled.
-Error bodies and limits are not documented: the status alone decides.
+lists are `items` with `paging {pageNumber, pageSize, totalCount}`; ids are UIDs. Amounts, percentages and quantities
+are whole numbers with two implied decimals (2500 is 25.00, 150 pieces is 1.50); paging and payment terms (days) are not
+scaled. Error bodies and limits are not documented: the status alone decides.
 
 Every method raises TransientError, PermanentError or Deferred as `PlatformApi.call` does, writes also `record_gone`. A
 read returns None for a missing record.

@@ -2,8 +2,7 @@
 
 Webhooks carry an action and references, without event id and time. Amounts and quantities are whole numbers with two
 implied decimals; the currency is a field of the tenant. The paths of single records, and the name of a purchase order
-in
-a webhook, follow the documented pattern of related ones.
+in a webhook, follow the documented pattern of related ones.
 """
 
 from typing import Any

@@ -2,9 +2,8 @@
 
 Source: the page "Customers" and the project's OpenAPI file. JSON is under `data` as in JSON:API; ids are text there and
 numbers inside `attributes`; lists have `meta.pagination`. Orders belong to API v0, which is flat and unsupported.
-Amounts
-are decimal text or numbers. Errors are `{"errors": [{"detail": …}]}`. A 401 means forbidden as well, and repeats the
-key, which is removed. A 422 is transient for a read; for a write it rejects the body.
+Amounts are decimal text or numbers. Errors are `{"errors": [{"detail": …}]}`. A 401 means forbidden as well, and
+repeats the key, which is removed. A 422 is transient for a read; for a write it rejects the body.
 
 Every method raises TransientError, PermanentError or Deferred as `PlatformApi.call` does, writes also `record_gone`. A
 read returns None for a missing record.

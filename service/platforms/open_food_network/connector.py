@@ -2,8 +2,7 @@
 
 Webhooks are about payments and order cycles. A payment names an order, and API v0 leads from the order to the customer.
 A customer has no modification time, so a digest detects changes. The instance answers internal errors with 422, so a
-422
-to a GET is transient.
+422 to a GET is transient.
 """
 
 from typing import Any

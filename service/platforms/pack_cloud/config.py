@@ -10,8 +10,7 @@ class PackCloudConfig(PlatformConfig, frozen=True, kw_only=True, tag="pack_cloud
     """Organization on pack.cloud. The authorization is not documented, so header and prefix of the token can be set.
 
     `status_filter` is the notation of several statuses: `repeated` (`filter[status][]=` for each) or `comma`.
-    Redelivery is
-    not documented: three days are the longest period of well-known senders.
+    Redelivery is not documented: three days are the longest period of well-known senders.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer", "order"})

@@ -109,8 +109,7 @@ class PackCloud:
         """List purchase orders: first the open ones, then the others, newest first.
 
         The list can be sorted by creation and filtered by status only. Closed orders are read from the newest on, as
-        long as a
-        page contains a change. An open order that is no longer listed was closed or is gone.
+        long as a page contains a change. An open order that is no longer listed was closed or is gone.
 
         Returns:
             The page.

@@ -5,8 +5,7 @@ the page on pagination. Answers are JSON under `data`, lists with `meta {offset,
 text, timestamps ISO 8601, names camelCase. Errors are `{"errors": [{message, code, type, statusCode}]}`.
 
 Every method raises TransientError, PermanentError or Deferred as `PlatformApi.call` does, and returns None for a
-missing
-record.
+missing record.
 """
 
 from collections.abc import Callable, Mapping
