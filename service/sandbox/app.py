@@ -35,7 +35,7 @@ class Sandbox:
             await asyncio.sleep(fault.delay_ms / 1000)
             if fault.reset:
                 self._reset(request.client)
-                await asyncio.sleep(0)  # lets the server hear of it before it misses an answer
+                await asyncio.sleep(0)  # lets the server process the reset before the missing answer
                 return
         reply = fault.reply() if fault is not None else None
         if reply is None:

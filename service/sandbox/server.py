@@ -64,7 +64,7 @@ async def _end(state: ServerState) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    await asyncio.sleep(0)  # lets the connections hear that they are closed
+    await asyncio.sleep(0)  # lets the connections process their closing
 
 
 def _reset(state: ServerState, client: tuple[str, int] | None) -> None:

@@ -54,10 +54,10 @@ def _read(body: bytes) -> JsonValue:
         return _decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         # Only what cannot be read as it is: hardly any answer needs it, and all would pay for it.
-        mended = _ESCAPES.sub(_whole_character, body.removeprefix(BOM))
-        if mended == body:
+        repaired = _ESCAPES.sub(_whole_character, body.removeprefix(BOM))
+        if repaired == body:
             raise
-        return _decoder.decode(mended)
+        return _decoder.decode(repaired)
 
 
 def _whole_character(found: re.Match[bytes]) -> bytes:

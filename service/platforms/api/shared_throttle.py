@@ -60,8 +60,8 @@ class SharedThrottles:
         self.clock = clock
         self.chance = chance
         self._gates: dict[str, AccountThrottle] = {}
-        self._looked_at = float("-inf")
-        self._looking = asyncio.Lock()
+        self._refreshed_at = float("-inf")
+        self._refreshing = asyncio.Lock()
 
     def throttle(self, account: str, config: PlatformConfig) -> Throttle:
         """Return an account's throttle."""
@@ -71,10 +71,10 @@ class SharedThrottles:
 
     async def refresh_circuits(self) -> None:
         """Read the open circuits, at most once a second. If the store does not answer, the state is unknown."""
-        if self.clock() < self._looked_at + REFRESH_SECONDS or self._looking.locked():
+        if self.clock() < self._refreshed_at + REFRESH_SECONDS or self._refreshing.locked():
             return
-        async with self._looking:
-            self._looked_at = self.clock()
+        async with self._refreshing:
+            self._refreshed_at = self.clock()
             with contextlib.suppress(StoreUnavailable, StoreNotDurable):
                 rests = await self.limits.open_circuits()
                 for account, gate in self._gates.items():

@@ -44,8 +44,8 @@ def naming(path: Path) -> list[str]:
 def test_no_module_outside_a_platforms_folder_names_a_platform() -> None:
     modules = [
         path
-        for room in ("service", "workers")
-        for path in sorted((ROOT / room).rglob("*.py"))
+        for folder in ("service", "workers")
+        for path in sorted((ROOT / folder).rglob("*.py"))
         if not str(path.relative_to(ROOT)).startswith(ALLOWED)
     ]
     assert len(modules) > 200

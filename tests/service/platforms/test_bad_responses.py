@@ -128,19 +128,19 @@ def build(kind: str, box: SandboxHandle, outbound: HttpClient, **changed: str) -
 async def warm(platform: Platform, box: SandboxHandle) -> None:
     """Let a connector get what it keeps, so that a fault meets the question and not the token or the currency."""
     box.sandbox.faults.add(Fault(match="/erp", status=404))
-    for patience in (True, True, False):
+    for retry in (True, True, False):
         try:
             await platform.fetch(RecordRef("acct", "customer", "missing-0"), CONTEXT)
             break
         except TransientError:  # the brief wait, on a busy machine
-            if not patience:
+            if not retry:
                 raise
     box.sandbox.faults.clear()
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=label)
 @pytest.mark.parametrize(("fault", "error", "kind"), [item[1:] for item in BAD], ids=[item[0] for item in BAD])
-async def test_a_bad_answer_is_named_after_whose_fault_it_is(  # noqa: PLR0917 - fixtures and the matrix
+async def test_a_bad_answer_has_the_expected_error_code(  # noqa: PLR0917 - fixtures and the matrix
     make: Make, box: SandboxHandle, question: Question, fault: Fault, error: type[Exception], kind: str
 ) -> None:
     platform = make(question.kind)
@@ -151,15 +151,15 @@ async def test_a_bad_answer_is_named_after_whose_fault_it_is(  # noqa: PLR0917 -
         box.sandbox.faults.add(msgspec.structs.replace(fault))
     with pytest.raises(error) as raised:
         await question.ask(platform)
-    told: Any = raised.value
-    assert told.kind == kind
-    assert told.operation == f"{question.kind}.{question.operation}"
-    assert told.http_status == (None if fault.drip_ms else fault.status)
-    assert box.token not in str(told)
+    error_raised: Any = raised.value
+    assert error_raised.kind == kind
+    assert error_raised.operation == f"{question.kind}.{question.operation}"
+    assert error_raised.http_status == (None if fault.drip_ms else fault.status)
+    assert box.token not in str(error_raised)
 
 
 @pytest.mark.parametrize("question", NAMED, ids=label)
-async def test_an_answer_about_another_record_is_refused(make: Make, box: SandboxHandle, question: Question) -> None:
+async def test_an_answer_about_another_record_is_rejected(make: Make, box: SandboxHandle, question: Question) -> None:
     platform = make(question.kind)
     await warm(platform, box)
     box.sandbox.faults.add(Fault(status=200, body=question.another))
@@ -186,7 +186,7 @@ async def untrusted() -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=label)
-async def test_a_certificate_that_nobody_vouches_for_is_named(
+async def test_an_untrusted_certificate_is_reported(
     box: SandboxHandle, outbound: HttpClient, untrusted: str, question: Question
 ) -> None:
     platform = build(question.kind, box, outbound, base_url=untrusted)
@@ -200,9 +200,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_named(
 
 @pytest.mark.parametrize("question", HINTS, ids=label)
 @pytest.mark.parametrize("status", [404, 410])
-async def test_a_hint_to_what_is_gone_leads_nowhere(
-    make: Make, box: SandboxHandle, question: Question, status: int
-) -> None:
+async def test_a_gone_hint_resolves_to_nothing(make: Make, box: SandboxHandle, question: Question, status: int) -> None:
     platform = make(question.kind)
     await warm(platform, box)
     box.sandbox.faults.add(Fault(status=status, body='{"message": "no such thing"}'))

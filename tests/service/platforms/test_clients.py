@@ -72,8 +72,8 @@ class Accounts:
     def __init__(self, platforms: dict[str, Platform], box: SandboxHandle) -> None:
         self.all, self.box = platforms, box
 
-    def pick(self, wanted: type[Any]) -> Any:
-        return next(platform for platform in self.all.values() if isinstance(platform, wanted))
+    def pick(self, expected: type[Any]) -> Any:
+        return next(platform for platform in self.all.values() if isinstance(platform, expected))
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_an_operation_has_the_method_and_the_path_that_its_captured_page_prints(
 
 
 @pytest.mark.parametrize("platform", OPERATIONS)
-def test_a_client_has_one_method_an_operation_and_each_says_what_it_asks_for(platform: str) -> None:
+def test_each_operation_has_one_method_that_documents_its_request(platform: str) -> None:
     methods = {
         name: method
         for name, method in inspect.getmembers(CLIENTS[platform], inspect.isfunction)
@@ -120,14 +120,14 @@ def test_a_client_has_one_method_an_operation_and_each_says_what_it_asks_for(pla
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_every_read_is_offered_and_no_write_is(platform: str) -> None:
+def test_reads_are_exactly_the_idempotent_operations(platform: str) -> None:
     operations: tuple[Operation, ...] = OPERATIONS.get(platform, ())
     names = {operation.name for operation in operations if operation.idempotent}
     assert set(READS[platform]) == (names or {"record.get", "record.list"})
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_every_write_is_offered_by_hand_and_no_read_is(platform: str) -> None:
+def test_writes_are_exactly_the_other_operations(platform: str) -> None:
     operations: tuple[Operation, ...] = OPERATIONS.get(platform, ())
     assert set(WRITES[platform]) == {operation.name for operation in operations if not operation.idempotent}
 
@@ -136,13 +136,13 @@ def test_every_write_is_offered_by_hand_and_no_read_is(platform: str) -> None:
     ("platform", "operation"),
     [(platform, name) for platform, writes in WRITES.items() for name in writes],
 )
-async def test_every_write_by_hand_asks_for_its_own_operation(
+async def test_every_write_sends_the_request_of_its_operation(
     box: SandboxHandle, platform: str, operation: str
 ) -> None:
     raw = sample_account(platform, f"{box.url}/_sandbox/sink")
     write = WRITES[platform][operation]
-    wanted = write.body[1] if write.body else dict
-    known = getattr(wanted, "__struct_encode_fields__", ())
+    expected = write.body[1] if write.body else dict
+    known = getattr(expected, "__struct_encode_fields__", ())
     body = {name: value for name, value in BODY.items() if name in known}
     async with HttpClient(Settings()) as outbound:
         configs = platform_configs({"a": raw})
@@ -179,7 +179,7 @@ async def test_every_read_is_answered_by_the_sandbox(accounts: Accounts, platfor
         ("flow_retail", "customer.search", {"criteria": "[1]"}),
     ],
 )
-async def test_arguments_that_do_not_fit_are_named(
+async def test_invalid_arguments_are_rejected_by_name(
     accounts: Accounts, platform: str, operation: str, arguments: dict[str, str]
 ) -> None:
     with pytest.raises(PermanentError) as raised:
@@ -210,13 +210,13 @@ PACK_WRITES: list[tuple[Write, int]] = [
 
 
 @pytest.mark.parametrize(("write", "status"), PACK_WRITES)
-async def test_what_is_written_to_pack_cloud_is_taken(accounts: Accounts, write: Write, status: int) -> None:
+async def test_every_write_to_pack_cloud_succeeds(accounts: Accounts, write: Write, status: int) -> None:
     written: WriteResult = await write(accounts.pick(PackCloud).client)
     assert written.http_status == status
     assert (written.id is not None) == (status in {200, 201})
 
 
-async def test_what_was_created_updated_and_deleted_on_pack_cloud_is_so_afterwards(accounts: Accounts) -> None:
+async def test_pack_cloud_integrations_are_created_updated_and_deleted(accounts: Accounts) -> None:
     client: PackCloudClient = accounts.pick(PackCloud).client
     created = await client.create_integration(NewIntegration(name="Shop", connector_id="c-1"))
     assert created.id is not None
@@ -235,8 +235,8 @@ async def test_what_was_created_updated_and_deleted_on_pack_cloud_is_so_afterwar
 
 async def test_a_customer_of_open_food_network_is_created_once_changed_and_deleted(accounts: Accounts) -> None:
     client: OpenFoodNetworkClient = accounts.pick(OpenFoodNetwork).client
-    wanted = OpenFoodNetworkCustomerInput(enterprise_id=2, email="Ann@Example.com", first_name="Ann", tags=["staff"])
-    first, second = await client.create_customer(wanted), await client.create_customer(wanted)
+    expected = OpenFoodNetworkCustomerInput(enterprise_id=2, email="Ann@Example.com", first_name="Ann", tags=["staff"])
+    first, second = await client.create_customer(expected), await client.create_customer(expected)
     assert (first.http_status, second.http_status, first.id) == (201, 201, second.id)
     assert first.id is not None
     changed = await client.update_customer(
@@ -251,7 +251,7 @@ async def test_a_customer_of_open_food_network_is_created_once_changed_and_delet
     assert await client.get_customer(first.id) is None
 
 
-async def test_a_refused_write_to_open_food_network_is_permanent_though_a_read_would_be_repeated(
+async def test_a_422_to_a_write_to_open_food_network_is_permanent(
     accounts: Accounts,
 ) -> None:
     client: OpenFoodNetworkClient = accounts.pick(OpenFoodNetwork).client
@@ -310,9 +310,7 @@ async def test_lists_are_paged_to_their_end(accounts: Accounts) -> None:
 @pytest.mark.parametrize(
     ("style", "asked"), [("repeated", "filter%5Bstatus%5D%5B%5D="), ("comma", "filter%5Bstatus%5D=")]
 )
-async def test_statuses_are_asked_for_in_the_spelling_that_is_configured(
-    box: SandboxHandle, style: str, asked: str
-) -> None:
+async def test_statuses_are_sent_in_the_configured_notation(box: SandboxHandle, style: str, asked: str) -> None:
     for number, status in enumerate(["created", "ordered", "completed", "canceled"]):
         box.sandbox.catalog.put("pack_cloud", "purchase_order", f"p{number}", {"status": status})
     account = {"kind": "pack_cloud", "organization_id": "o", "token": T, "status_filter": style}
@@ -328,7 +326,7 @@ async def test_statuses_are_asked_for_in_the_spelling_that_is_configured(
     assert met.times == 7, "both phases were asked for so"
 
 
-async def test_a_status_filter_that_is_not_heeded_makes_no_finished_order_watched(accounts: Accounts) -> None:
+async def test_an_ignored_status_filter_leaves_closed_orders_unwatched(accounts: Accounts) -> None:
     shown = [{"id": str(number), "status": status} for number, status in enumerate(["ordered", "completed", "new-one"])]
     accounts.box.sandbox.faults.add(Fault(match="/pack_cloud", status=200, body=msgspec.json.encode(shown).decode()))
     listing = await accounts.pick(PackCloud).list_records("purchase_order", None, CONTEXT)
@@ -336,7 +334,7 @@ async def test_a_status_filter_that_is_not_heeded_makes_no_finished_order_watche
 
 
 @pytest.mark.parametrize("body", ["{}", "[1]", '{"data": {}}', '{"items": {}}', "null"])
-async def test_what_is_no_list_is_named_as_that(accounts: Accounts, body: str) -> None:
+async def test_a_response_that_is_not_a_list_has_a_wrong_envelope(accounts: Accounts, body: str) -> None:
     for platform, operation in [
         ("pack_cloud", "rule.list"),
         ("pexip_engage", "customer.list"),
@@ -352,7 +350,7 @@ async def test_what_is_no_list_is_named_as_that(accounts: Accounts, body: str) -
         assert raised.value.kind == "platform_wrong_envelope"
 
 
-async def test_a_done_write_is_done_whatever_its_answer_looks_like(accounts: Accounts) -> None:
+async def test_a_successful_write_needs_no_readable_body(accounts: Accounts) -> None:
     client: PackCloudClient = accounts.pick(PackCloud).client
     for body in ("", "<html>ok", "[1]", '{"half": '):
         accounts.box.sandbox.faults.add(Fault(match="/pack_cloud", status=200, body=body))
@@ -365,7 +363,7 @@ def flow(paths: dict[str, str]) -> dict[str, PlatformConfig]:
     return platform_configs(raw)
 
 
-async def test_a_path_nobody_documents_can_be_set_with_its_method(box: SandboxHandle) -> None:
+async def test_an_undocumented_path_can_be_overridden_with_its_method(box: SandboxHandle) -> None:
     async with HttpClient(Settings()) as outbound:
         configs = flow({"customer.update": "PATCH /_sandbox/sink/{tenant}/people/{customer}"})
         configs["flow"] = msgspec.structs.replace(configs["flow"], base_url=box.url)
@@ -391,7 +389,7 @@ async def test_a_path_nobody_documents_can_be_set_with_its_method(box: SandboxHa
         ({"customer.get": "/tenants/{tenant}/people/{customer}/{colour}"}, "no path for it"),
     ],
 )
-async def test_a_path_that_cannot_be_set_stops_the_start(paths: dict[str, str], reason: str) -> None:
+async def test_an_invalid_path_override_raises_config_error(paths: dict[str, str], reason: str) -> None:
     async with HttpClient(Settings()) as outbound:
         with pytest.raises(ConfigError) as raised:
             build_platforms(flow(paths), {"T": "t"}, outbound)
@@ -399,7 +397,7 @@ async def test_a_path_that_cannot_be_set_stops_the_start(paths: dict[str, str], 
     assert raised.value.path.startswith("platforms.flow.paths.")
 
 
-async def test_a_store_that_is_not_configured_is_named(box: SandboxHandle) -> None:
+async def test_a_missing_store_uid_is_reported(box: SandboxHandle) -> None:
     async with HttpClient(Settings()) as outbound:
         platform = build_platforms(flow({}), {"T": box.token}, outbound)["flow"]
         with pytest.raises(PermanentError) as raised:

@@ -115,7 +115,7 @@ def test_every_platform_has_its_samples(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", PLATFORMS)
-async def test_a_secret_that_is_missing_stops_the_start_and_names_its_place(kind: str, box: SandboxHandle) -> None:
+async def test_a_missing_secret_raises_config_error_with_its_path(kind: str, box: SandboxHandle) -> None:
     configs = platform_configs({"acct": sample_account(kind, sandbox_url(kind, box))})
     async with HttpClient(Settings()) as outbound:
         with pytest.raises(ConfigError) as raised:
@@ -158,7 +158,7 @@ PERMANENT = [
 
 @pytest.mark.parametrize("sample", ONE_EACH)
 @pytest.mark.parametrize(("fault", "error"), TRANSIENT)
-async def test_what_waiting_mends_is_transient(
+async def test_transient_failures_raise_transient_error(
     build: Build, box: SandboxHandle, sample: Sample, fault: Fault, error: str
 ) -> None:
     with pytest.raises(TransientError) as raised:
@@ -170,7 +170,7 @@ async def test_what_waiting_mends_is_transient(
 
 @pytest.mark.parametrize("sample", ONE_EACH)
 @pytest.mark.parametrize(("fault", "error"), PERMANENT)
-async def test_what_waiting_does_not_mend_is_permanent(
+async def test_permanent_failures_raise_permanent_error(
     build: Build, box: SandboxHandle, sample: Sample, fault: Fault, error: str
 ) -> None:
     with pytest.raises(PermanentError) as raised:
@@ -180,7 +180,7 @@ async def test_what_waiting_does_not_mend_is_permanent(
 
 
 @pytest.mark.parametrize("sample", ONE_EACH)
-async def test_refused_credentials_are_the_operators_and_are_not_repeated_in_the_error(
+async def test_rejected_credentials_are_a_config_error_without_the_secret(
     build: Build, box: SandboxHandle, sample: Sample
 ) -> None:
     said = json.dumps({"errors": [{"detail": f"Invalid key ({box.token}) of john@example.com"}]})
@@ -192,7 +192,9 @@ async def test_refused_credentials_are_the_operators_and_are_not_repeated_in_the
 
 
 @pytest.mark.parametrize("sample", ONE_EACH)
-async def test_a_record_that_was_not_asked_for_is_refused(build: Build, box: SandboxHandle, sample: Sample) -> None:
+async def test_another_record_than_the_requested_one_is_rejected(
+    build: Build, box: SandboxHandle, sample: Sample
+) -> None:
     data = sample.data()
     sample.state(data)[sample.id_key] = "another"
     with pytest.raises(PermanentError) as raised:
@@ -202,14 +204,14 @@ async def test_a_record_that_was_not_asked_for_is_refused(build: Build, box: San
 
 @pytest.mark.parametrize("sample", ONE_EACH)
 @pytest.mark.parametrize("status", [404, 410])
-async def test_gone_is_an_answer(build: Build, box: SandboxHandle, sample: Sample, status: int) -> None:
+async def test_a_gone_record_is_fetched_as_none(build: Build, box: SandboxHandle, sample: Sample, status: int) -> None:
     fetched = await ask(build, box, sample, Fault(status=status, body='{"message": "no such record"}'))
     assert (fetched.record, fetched.raw, fetched.version, fetched.http_status) == (None, {}, None, status)
 
 
 @pytest.mark.parametrize("sample", ONE_EACH)
 @pytest.mark.parametrize("status", [429, 503])
-async def test_retry_after_is_obeyed_in_seconds_and_as_a_date(
+async def test_retry_after_is_honored_in_seconds_and_as_a_date(
     build: Build, box: SandboxHandle, sample: Sample, status: int
 ) -> None:
     with pytest.raises(TransientError) as raised:
@@ -223,14 +225,14 @@ async def test_retry_after_is_obeyed_in_seconds_and_as_a_date(
 
 @pytest.mark.parametrize("kind", PLATFORMS)
 @pytest.mark.parametrize("record_id", ["", ".", ".."])
-async def test_an_id_that_would_ask_for_something_else_is_never_sent(build: Build, kind: str, record_id: str) -> None:
+async def test_an_id_that_changes_the_path_is_rejected_before_the_call(build: Build, kind: str, record_id: str) -> None:
     with pytest.raises(PermanentError) as raised:
         await build(kind).fetch(RecordRef("acct", "customer", record_id), CONTEXT)
     assert raised.value.kind == "invalid_id"
 
 
 @pytest.mark.parametrize("kind", PLATFORMS)
-async def test_a_kind_that_the_platform_has_not_is_permanent(build: Build, kind: str) -> None:
+async def test_an_unknown_kind_raises_permanent_error(build: Build, kind: str) -> None:
     with pytest.raises(PermanentError) as raised:
         await build(kind).fetch(RecordRef("acct", "invoice", "1"), CONTEXT)
     assert raised.value.kind == "unknown_kind"
@@ -240,7 +242,7 @@ async def test_a_kind_that_the_platform_has_not_is_permanent(build: Build, kind:
 @pytest.mark.parametrize(
     "body", [b"", b"x", b"[]", b"null", b"1", b"{}", b'{"action": 1}', b'{"event_code": "customer.updated"}', b"\xff"]
 )
-async def test_a_delivery_that_is_no_event_is_refused(build: Build, kind: str, body: bytes) -> None:
+async def test_a_delivery_without_an_event_is_rejected(build: Build, kind: str, body: bytes) -> None:
     with pytest.raises(Rejection) as raised:
         build(kind).read(Delivery("src", {}, body, 0.0))
     assert raised.value.code in {"unrecognized_event", "malformed_payload"}
@@ -248,7 +250,7 @@ async def test_a_delivery_that_is_no_event_is_refused(build: Build, kind: str, b
 
 
 @pytest.mark.parametrize("sample", DELIVERIES)
-async def test_a_delivery_is_read_into_facts_of_its_own_account(build: Build, sample: Sample) -> None:
+async def test_a_delivery_becomes_facts_of_its_account(build: Build, sample: Sample) -> None:
     facts = build(sample.platform).read(Delivery("src", {}, sample.text.encode(), 0.0))
     assert len(facts) == 1
     assert all(fact.record is None or (fact.record.platform == "acct" and fact.record.id) for fact in facts)
@@ -294,7 +296,7 @@ def listed(kind: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("kind", PLATFORMS)
-async def test_what_a_platform_lists_can_be_polled(build: Build, box: SandboxHandle, kind: str) -> None:
+async def test_a_listed_kind_can_be_polled(build: Build, box: SandboxHandle, kind: str) -> None:
     record_kind, body = listed(kind)
     platform = build(kind)
     await platform.fetch(RecordRef("acct", "customer", "missing-0"), CONTEXT)
@@ -320,7 +322,7 @@ LIST_FAULTS = [
 
 @pytest.mark.parametrize("kind", PLATFORMS)
 @pytest.mark.parametrize(("fault", "error"), LIST_FAULTS)
-async def test_a_bad_list_is_named_and_is_never_an_empty_one(
+async def test_a_malformed_list_raises_and_is_never_empty(
     build: Build, box: SandboxHandle, kind: str, fault: Fault, error: str
 ) -> None:
     platform, (record_kind, _) = build(kind), listed(kind)
@@ -376,7 +378,7 @@ def is_below(steps: Steps) -> bool:
 
 
 @pytest.mark.parametrize("sample", WHOLE)
-async def test_every_field_stays_under_raw_and_absent_null_and_empty_stay_three_things(
+async def test_raw_keeps_every_field_and_absent_null_and_empty_differ(
     build: Build, box: SandboxHandle, sample: Sample
 ) -> None:
     platform, data = build(sample.platform), sample.data()

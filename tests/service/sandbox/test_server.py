@@ -33,7 +33,7 @@ PATHS = [
 
 
 class Desk:
-    """Somebody at a desk with a sandbox."""
+    """Somebody at a box with a sandbox."""
 
     def __init__(self, box: SandboxHandle, outbound: HttpClient) -> None:
         self.url = box.url
@@ -58,24 +58,22 @@ class Desk:
 
 
 @pytest.fixture
-def desk(box: SandboxHandle, outbound: HttpClient) -> Desk:
+def box(box: SandboxHandle, outbound: HttpClient) -> Desk:
     return Desk(box, outbound)
 
 
 @pytest.mark.parametrize(("platform", "kind", "path", "own"), PATHS)
-async def test_nobody_gets_in_without_the_platforms_credentials(
-    desk: Desk, platform: str, kind: str, path: str, own: str
-) -> None:
+async def test_calls_without_credentials_are_rejected(box: Desk, platform: str, kind: str, path: str, own: str) -> None:
     del kind, own
-    assert (await desk.call("GET", path.format(id="1"))).status == 401
+    assert (await box.call("GET", path.format(id="1"))).status == 401
     for wrong in ({"authorization": "Bearer wrong-key"}, {"x_api_token": "wrong-key"}, {"authorization": "Basic eDp5"}):
-        assert (await desk.call("GET", path.format(id="1"), **wrong)).status == 401
+        assert (await box.call("GET", path.format(id="1"), **wrong)).status == 401
     if platform == "pexip_engage":
-        assert (await desk.call("GET", path.format(id="1"), authorization=f"Bearer {desk.token}")).status == 401
+        assert (await box.call("GET", path.format(id="1"), authorization=f"Bearer {box.token}")).status == 401
 
 
-async def test_open_food_network_repeats_the_key_it_was_given(desk: Desk) -> None:
-    answer = await desk.call("GET", "/open_food_network/api/v1/customers/1", x_api_token='wrong"key')
+async def test_open_food_network_repeats_the_key(box: Desk) -> None:
+    answer = await box.call("GET", "/open_food_network/api/v1/customers/1", x_api_token='wrong"key')
     assert json.loads(answer.body) == {"errors": [{"detail": 'Invalid API key (wrong"key) specified.'}]}
 
 
@@ -89,43 +87,41 @@ async def test_open_food_network_repeats_the_key_it_was_given(desk: Desk) -> Non
         ("grant_type=client_credentials&client_secret=sandbox-token", 401, "invalid_client"),
     ],
 )
-async def test_a_token_is_issued_to_nobody_unknown(desk: Desk, form: str, status: int, error: str) -> None:
+async def test_an_unknown_client_gets_no_token(box: Desk, form: str, status: int, error: str) -> None:
     path = "/pexip_engage/realms/acme/protocol/openid-connect/token"
-    answer = await desk.call("POST", path, form.encode())
+    answer = await box.call("POST", path, form.encode())
     assert (answer.status, json.loads(answer.body)["error"]) == (status, error)
-    assert (await desk.call("GET", path)).status == 405
+    assert (await box.call("GET", path)).status == 405
 
 
 @pytest.mark.parametrize(("platform", "kind", "path", "own"), PATHS)
-async def test_a_record_is_answered_under_the_asked_id(
-    desk: Desk, platform: str, kind: str, path: str, own: str
-) -> None:
-    key = await desk.key(platform)
-    answer = await desk.call("GET", path.format(id="any%2Fid"), **key)
+async def test_a_record_has_the_requested_id(box: Desk, platform: str, kind: str, path: str, own: str) -> None:
+    key = await box.key(platform)
+    answer = await box.call("GET", path.format(id="any%2Fid"), **key)
     data: dict[str, Any] = json.loads(answer.body)
     assert answer.status == 200
     assert answer.headers["content-type"] == "application/json"
     assert ("data" in data) == (platform == "pexip_engage" or (platform, kind) == ("open_food_network", "customer"))
     assert data.get("data", data)[own] == "any/id"
-    assert (await desk.call("GET", path.format(id="missing-1"), **key)).status == 404
-    assert (await desk.call("POST", path.format(id="1"), b"{}", **key)).status == 405
+    assert (await box.call("GET", path.format(id="missing-1"), **key)).status == 404
+    assert (await box.call("POST", path.format(id="1"), b"{}", **key)).status == 405
 
 
 @pytest.mark.parametrize(("platform", "kind", "path", "own"), PATHS)
-async def test_a_record_can_be_set_and_deleted(desk: Desk, platform: str, kind: str, path: str, own: str) -> None:
-    control, key = f"/_sandbox/records/{platform}/{kind}/r1", await desk.key(platform)
-    assert (await desk.call("PUT", control, {"status": "mine", own: "another"})).status == 204
-    data: dict[str, Any] = json.loads((await desk.call("GET", path.format(id="r1"), **key)).body)
+async def test_a_record_can_be_set_and_deleted(box: Desk, platform: str, kind: str, path: str, own: str) -> None:
+    control, key = f"/_sandbox/records/{platform}/{kind}/r1", await box.key(platform)
+    assert (await box.call("PUT", control, {"status": "mine", own: "another"})).status == 204
+    data: dict[str, Any] = json.loads((await box.call("GET", path.format(id="r1"), **key)).body)
     assert data.get("data", data) == {"status": "mine", own: "r1"}
-    assert json.loads((await desk.call("GET", control)).body) == {"status": "mine", own: "r1"}
-    assert (await desk.call("DELETE", control)).status == 204
-    assert (await desk.call("GET", path.format(id="r1"), **key)).status == 404
-    assert (await desk.call("GET", control)).status == 404
+    assert json.loads((await box.call("GET", control)).body) == {"status": "mine", own: "r1"}
+    assert (await box.call("DELETE", control)).status == 204
+    assert (await box.call("GET", path.format(id="r1"), **key)).status == 404
+    assert (await box.call("GET", control)).status == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/pack_cloud", "/pack_cloud/v1/organizations/o/invoices/1", "/_sandbox", "/x/y"])
-async def test_a_path_that_no_platform_has_is_not_found(desk: Desk, path: str) -> None:
-    assert (await desk.call("GET", path)).status == 404
+async def test_an_unknown_path_is_not_found(box: Desk, path: str) -> None:
+    assert (await box.call("GET", path)).status == 404
 
 
 @pytest.mark.parametrize(
@@ -140,10 +136,10 @@ async def test_a_path_that_no_platform_has_is_not_found(desk: Desk, path: str) -
         ("POST", "/_sandbox/sink/x", b"x" * 5_000_000, 413),
     ],
 )
-async def test_a_switch_that_does_not_fit_is_refused(
-    desk: Desk, method: str, path: str, body: object, status: int
+async def test_an_invalid_control_request_is_rejected(
+    box: Desk, method: str, path: str, body: object, status: int
 ) -> None:
-    assert (await desk.call(method, path, body)).status == status
+    assert (await box.call(method, path, body)).status == status
 
 
 async def test_one_purchase_order_is_short_and_another_complete() -> None:
@@ -156,61 +152,61 @@ async def test_one_purchase_order_is_short_and_another_complete() -> None:
     assert shortage("expected-1") == ("expected", 160)
 
 
-async def test_a_fault_meets_the_calls_below_its_path_as_often_as_it_says(desk: Desk) -> None:
-    key, path = await desk.key("pack_cloud"), "/pack_cloud/v1/organizations/o/customers/1"
+async def test_a_fault_affects_calls_below_its_path_a_number_of_times(box: Desk) -> None:
+    key, path = await box.key("pack_cloud"), "/pack_cloud/v1/organizations/o/customers/1"
     fault = {"match": "/pack_cloud", "status": 503, "times": 2, "retry_after": 9}
-    assert (await desk.call("POST", "/_sandbox/faults", fault)).status == 201
-    assert (await desk.call("GET", "/flow_retail/v2/tenants/t", **key)).status == 200
+    assert (await box.call("POST", "/_sandbox/faults", fault)).status == 201
+    assert (await box.call("GET", "/flow_retail/v2/tenants/t", **key)).status == 200
     for _ in range(2):
-        answer = await desk.call("GET", path, **key)
+        answer = await box.call("GET", path, **key)
         assert (answer.status, answer.headers["retry-after"]) == (503, "9")
-    assert (await desk.call("GET", path, **key)).status == 200
-    assert json.loads((await desk.call("GET", "/_sandbox/faults")).body) == []
+    assert (await box.call("GET", path, **key)).status == 200
+    assert json.loads((await box.call("GET", "/_sandbox/faults")).body) == []
 
 
-async def test_a_fault_can_be_a_delay_a_reset_or_another_answer(desk: Desk) -> None:
-    await desk.call("POST", "/_sandbox/faults", {"match": "/pack_cloud", "delay_ms": 80})
+async def test_a_fault_can_be_a_delay_a_reset_or_another_answer(box: Desk) -> None:
+    await box.call("POST", "/_sandbox/faults", {"match": "/pack_cloud", "delay_ms": 80})
     started = time.monotonic()
-    assert (await desk.call("GET", "/pack_cloud")).status == 404
+    assert (await box.call("GET", "/pack_cloud")).status == 404
     assert time.monotonic() - started >= 0.08
-    await desk.call("POST", "/_sandbox/faults", {"match": "/pack_cloud", "reset": True, "times": 2})
+    await box.call("POST", "/_sandbox/faults", {"match": "/pack_cloud", "reset": True, "times": 2})
     with pytest.raises(TransientError) as raised:
-        await desk.call("GET", "/pack_cloud")
+        await box.call("GET", "/pack_cloud")
     assert raised.value.kind == "reset"
     page = {"match": "/pack_cloud", "status": 200, "body": "<html>", "content_type": "text/html"}
-    await desk.call("POST", "/_sandbox/faults", page)
-    answer = await desk.call("GET", "/pack_cloud")
+    await box.call("POST", "/_sandbox/faults", page)
+    answer = await box.call("GET", "/pack_cloud")
     assert (answer.body, answer.headers["content-type"]) == (b"<html>", "text/html")
 
 
-async def test_faults_can_be_cleared_and_never_meet_the_switches(desk: Desk) -> None:
-    await desk.call("POST", "/_sandbox/faults", {"status": 500, "times": 5})
-    assert json.loads((await desk.call("GET", "/_sandbox/faults")).body)[0]["times"] == 5
-    assert (await desk.call("DELETE", "/_sandbox/faults")).status == 204
-    assert (await desk.call("GET", "/pack_cloud")).status == 404
+async def test_faults_can_be_cleared_and_do_not_affect_control_paths(box: Desk) -> None:
+    await box.call("POST", "/_sandbox/faults", {"status": 500, "times": 5})
+    assert json.loads((await box.call("GET", "/_sandbox/faults")).body)[0]["times"] == 5
+    assert (await box.call("DELETE", "/_sandbox/faults")).status == 204
+    assert (await box.call("GET", "/pack_cloud")).status == 404
 
 
-async def test_the_sink_keeps_what_was_sent_until_it_is_cleared(desk: Desk) -> None:
-    answer = await desk.call("POST", "/_sandbox/sink/claims?x=1", b'{"order": "7"}', idempotency_key="k1")
+async def test_the_sink_stores_requests_until_cleared(box: Desk) -> None:
+    answer = await box.call("POST", "/_sandbox/sink/claims?x=1", b'{"order": "7"}', idempotency_key="k1")
     assert (answer.status, json.loads(answer.body)) == (200, {"count": 1})
-    await desk.call("PUT", "/_sandbox/sink/a/b")
-    kept: dict[str, Any] = json.loads((await desk.call("GET", "/_sandbox/sink")).body)
+    await box.call("PUT", "/_sandbox/sink/a/b")
+    kept: dict[str, Any] = json.loads((await box.call("GET", "/_sandbox/sink")).body)
     first, second = kept["requests"]
     assert kept["count"] == 2
     assert (first["method"], first["path"], first["body"]) == ("POST", "/_sandbox/sink/claims?x=1", '{"order": "7"}')
     assert first["headers"]["idempotency-key"] == "k1"
     assert (second["method"], second["path"]) == ("PUT", "/_sandbox/sink/a/b")
-    assert (await desk.call("DELETE", "/_sandbox/sink")).status == 204
-    assert json.loads((await desk.call("GET", "/_sandbox/sink")).body) == {"count": 0, "requests": []}
+    assert (await box.call("DELETE", "/_sandbox/sink")).status == 204
+    assert json.loads((await box.call("GET", "/_sandbox/sink")).body) == {"count": 0, "requests": []}
 
 
-async def test_the_sink_can_be_told_to_fail_and_then_keeps_nothing(desk: Desk) -> None:
-    await desk.call("POST", "/_sandbox/faults", {"match": "/_sandbox/sink/", "status": 500})
-    assert (await desk.call("POST", "/_sandbox/sink/claims", b"{}")).status == 500
-    assert json.loads((await desk.call("GET", "/_sandbox/sink")).body)["count"] == 0
+async def test_a_fault_of_the_sink_stores_nothing(box: Desk) -> None:
+    await box.call("POST", "/_sandbox/faults", {"match": "/_sandbox/sink/", "status": 500})
+    assert (await box.call("POST", "/_sandbox/sink/claims", b"{}")).status == 500
+    assert json.loads((await box.call("GET", "/_sandbox/sink")).body)["count"] == 0
 
 
-async def test_a_sandbox_ends_at_once_though_calls_are_under_way(outbound: HttpClient) -> None:
+async def test_a_sandbox_stops_at_once_during_calls(outbound: HttpClient) -> None:
     started = time.monotonic()
     async with running_sandbox() as box:
         await Desk(box, outbound).call("POST", "/_sandbox/faults", {"delay_ms": 60_000})
@@ -230,7 +226,7 @@ async def start(*options: str) -> asyncio.subprocess.Process:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.slow
-async def test_the_command_says_where_it_is_and_ends_when_told(outbound: HttpClient, number: signal.Signals) -> None:
+async def test_the_command_prints_its_url_and_stops_on_a_signal(outbound: HttpClient, number: signal.Signals) -> None:
     process = await start("--port", "0")
     assert process.stdout is not None
     url = json.loads(await process.stdout.readline())["sandbox"]
@@ -243,7 +239,7 @@ async def test_the_command_says_where_it_is_and_ends_when_told(outbound: HttpCli
 
 
 @pytest.mark.slow
-async def test_the_command_says_why_it_cannot_listen(box: SandboxHandle) -> None:
+async def test_the_command_reports_an_address_in_use(box: SandboxHandle) -> None:
     process = await start("--port", box.url.rpartition(":")[2])
     _, complaint = await process.communicate()
     assert process.returncode == 1

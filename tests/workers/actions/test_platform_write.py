@@ -71,14 +71,14 @@ def sample_inputs(name: str) -> dict[str, Any]:
     return inputs(name, account=sample.account, **sample.fields)
 
 
-def test_every_write_that_the_platforms_offer_to_rules_is_there() -> None:
+def test_every_write_action_has_a_sample_and_a_retry_safety() -> None:
     assert set(WRITES) == set(WRITE_SAMPLES)
     assert {name for name, action in WRITES.items() if action.repeat == "unsafe"} == UNSAFE
     assert {action.repeat for action in WRITES.values()} == {"idempotent", "unsafe"}
 
 
 @pytest.mark.parametrize("name", WRITE_SAMPLES)
-async def test_a_write_makes_its_call_and_keeps_the_status_alone(name: str, server: Server, context: Context) -> None:
+async def test_a_write_sends_its_request_and_returns_the_status(name: str, server: Server, context: Context) -> None:
     sample = WRITE_SAMPLES[name]
     answer = await WRITES[name].run(sample_inputs(name), context)
     assert server.got == [(sample.method, sample.path, sample.body)]
@@ -87,10 +87,10 @@ async def test_a_write_makes_its_call_and_keeps_the_status_alone(name: str, serv
 
 
 @pytest.mark.parametrize(
-    ("status", "fate"), [(500, TransientError), (429, TransientError), (401, PermanentError), (422, PermanentError)]
+    ("status", "error"), [(500, TransientError), (429, TransientError), (401, PermanentError), (422, PermanentError)]
 )
-async def test_a_failed_write_is_told_by_who_must_act(
-    status: int, fate: type[Exception], server: Server, context: Context
+async def test_a_failed_write_raises_the_error_of_its_status(
+    status: int, error: type[Exception], server: Server, context: Context
 ) -> None:
     server.status = status
     for name in (
@@ -98,11 +98,11 @@ async def test_a_failed_write_is_told_by_who_must_act(
         "open_food_network_delete_customer",
         "flow_retail_create_customer",
     ):
-        with pytest.raises(fate):
+        with pytest.raises(error):
             await WRITES[name].run(sample_inputs(name), context)
 
 
-async def test_what_is_gone_already_counts_as_deleted_and_not_as_changed(server: Server, context: Context) -> None:
+async def test_a_404_counts_as_deleted_and_not_as_changed(server: Server, context: Context) -> None:
     server.status = 404
     gone = "flow_retail_delete_customer"
     assert (await WRITES[gone].run(sample_inputs(gone), context))["http_status"] == 404
@@ -112,7 +112,7 @@ async def test_what_is_gone_already_counts_as_deleted_and_not_as_changed(server:
     assert caught.value.kind == "record_gone"
 
 
-async def test_the_account_is_the_event_s_own_unless_another_is_named(server: Server, context: Context) -> None:
+async def test_the_account_defaults_to_the_events_account(server: Server, context: Context) -> None:
     name = "pack_cloud_delete_integration"
     rendered = inputs(name, integration="i1")
     assert rendered["account"] == "pack"
@@ -124,7 +124,7 @@ async def test_the_account_is_the_event_s_own_unless_another_is_named(server: Se
         await WRITES[name].run(rendered | {"account": "other"}, context)
 
 
-async def test_a_value_that_the_platform_does_not_take_is_refused_without_being_told(context: Context) -> None:
+async def test_a_value_of_a_wrong_type_is_rejected_without_being_shown(context: Context) -> None:
     name = "flow_retail_create_customer"
     with pytest.raises(PermanentError, match=r"new: Expected `int`") as caught:
         await WRITES[name].run(inputs(name, new={"paymentTerms": "{reference}"}) | {"account": "flow-retail"}, context)
@@ -148,7 +148,7 @@ def test_a_mistake_is_found_when_the_rule_is_loaded(name: str, words: dict[str, 
         inputs(name, **words)
 
 
-async def test_a_limit_of_the_account_is_waited_out() -> None:
+async def test_a_deferred_write_raises_transient_error() -> None:
     async def held() -> WriteResult:
         raise Deferred("circuit_open", "rests", 7.5)
 

@@ -52,7 +52,7 @@ def issue(box: SandboxHandle, *names: str, expires_in: object = 300) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-async def test_a_refused_client_is_the_operators(
+async def test_a_rejected_client_is_a_config_error(
     box: SandboxHandle, credentials: ClientCredentials, status: int
 ) -> None:
     box.sandbox.faults.add(Fault(status=status, body='{"error": "invalid_client"}'))
@@ -71,7 +71,7 @@ async def test_a_refused_client_is_the_operators(
         (Fault(delay_ms=3000), "timeout"),
     ],
 )
-async def test_a_token_server_that_is_away_is_times(
+async def test_an_unavailable_token_server_is_transient(
     box: SandboxHandle, credentials: ClientCredentials, fault: Fault, kind: str
 ) -> None:
     box.sandbox.faults.add(fault)
@@ -94,7 +94,7 @@ async def test_a_token_server_that_is_away_is_times(
         (Fault(status=302, body=""), "config_redirected"),
     ],
 )
-async def test_a_token_server_that_gives_no_token_is_permanent(
+async def test_a_token_response_without_a_token_is_permanent(
     box: SandboxHandle, credentials: ClientCredentials, fault: Fault, kind: str
 ) -> None:
     box.sandbox.faults.add(fault)
@@ -103,7 +103,7 @@ async def test_a_token_server_that_gives_no_token_is_permanent(
     assert raised.value.kind == kind
 
 
-class Shelf(NoTokenCache):
+class RecordingCache(NoTokenCache):
     """Remembers for how long tokens were to be kept."""
 
     def __init__(self) -> None:
@@ -117,26 +117,26 @@ class Shelf(NoTokenCache):
     ("expires_in", "seconds"),
     [('"NaN"', 30.0), ('"Infinity"', 30.0), ("1e300", 86_370.0), ("-5", -2.5), ("0", 0.0), ('"300"', 270.0)],
 )
-async def test_an_absurd_lifetime_is_none_that_the_shelf_cannot_hold(
+async def test_an_absurd_lifetime_is_bounded_in_the_cache(
     box: SandboxHandle, outbound: HttpClient, expires_in: str, seconds: float
 ) -> None:
-    shelf = Shelf()
+    cache = RecordingCache()
     credentials = ClientCredentials(
-        "acct", outbound, token_url=pexip_token_url(box), client_id="c", client_secret=box.token, token_cache=shelf
+        "acct", outbound, token_url=pexip_token_url(box), client_id="c", client_secret=box.token, token_cache=cache
     )
     issue(box, "first", expires_in=expires_in)
     await credentials.headers()
-    assert shelf.seconds == [seconds]
+    assert cache.seconds == [seconds]
 
 
-async def test_calls_at_once_share_one_token(box: SandboxHandle, credentials: ClientCredentials) -> None:
+async def test_concurrent_calls_share_one_token(box: SandboxHandle, credentials: ClientCredentials) -> None:
     issue(box, "first", "second")
     found = await asyncio.gather(*(credentials.headers() for _ in range(50)))
     assert {headers["Authorization"] for headers in found} == {"Bearer first"}
     assert len(box.sandbox.faults.waiting) == 1
 
 
-async def test_a_token_is_renewed_before_it_ends(
+async def test_a_token_is_renewed_before_it_expires(
     box: SandboxHandle, credentials: ClientCredentials, clock: Clock
 ) -> None:
     issue(box, "first", "second")
@@ -159,7 +159,7 @@ async def test_a_token_of_any_lifetime_is_used_and_renewed(
     assert await credentials.headers() == {"Authorization": "Bearer second"}
 
 
-async def test_a_refused_token_is_dropped_once_however_many_calls_it_met(
+async def test_a_rejected_token_is_dropped_once_for_many_calls(
     box: SandboxHandle, credentials: ClientCredentials
 ) -> None:
     issue(box, "first", "second", "third")
@@ -171,7 +171,7 @@ async def test_a_refused_token_is_dropped_once_however_many_calls_it_met(
 
 
 @pytest.mark.parametrize(("issued", "outcome"), [(["revoked"], "fetched"), (["revoked", "revoked too"], "refused")])
-async def test_a_fetch_whose_token_was_revoked_asks_again_with_a_new_one_and_no_more(
+async def test_a_fetch_with_a_revoked_token_is_repeated_once_with_a_new_one(
     box: SandboxHandle, outbound: HttpClient, issued: list[str], outcome: str
 ) -> None:
     config = PexipEngageConfig(
