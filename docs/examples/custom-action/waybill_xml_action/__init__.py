@@ -78,7 +78,7 @@ class Xml(Action, frozen=True, kw_only=True, tag="xml"):
             inputs["url"],
             headers=headers,
             body=build_document(inputs["root"], inputs["elements"]),
-            seconds_max=context.resource("action_seconds_max"),
+            seconds_max=context.resource("action_timeout_seconds"),
             bytes_max=RESPONSE_BYTES_MAX,
             guarded=True,  # blocks private addresses that waybill.yaml does not allow
         )
