@@ -1,5 +1,5 @@
-# One image for both pods: `waybill serve` and `waybill worker`. The build stage has pip and hatchling, the image has neither.
-# A release names its base by digest: --build-arg PYTHON_IMAGE=python:3.13-slim-trixie@sha256:…
+# One image for `waybill serve` and `waybill worker`. Only the build stage has pip and hatchling.
+# For a release, set the base by digest: --build-arg PYTHON_IMAGE=python:3.13-slim-trixie@sha256:…
 ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim-trixie
 FROM ${PYTHON_IMAGE} AS build
 
@@ -13,7 +13,7 @@ RUN /opt/build/bin/pip install --quiet --no-deps --require-hashes -r requirement
 COPY pyproject.toml README.md LICENSE ./
 COPY service service
 COPY workers workers
-# The root file system is read-only in a pod, so the bytecode has to be there before.
+# Compile now: the root file system of a pod is read-only.
 RUN /opt/build/bin/pip wheel --quiet --no-build-isolation --no-deps --wheel-dir /wheels . \
  && /opt/build/bin/pip --python /opt/waybill/bin/python install --quiet --no-deps --no-index /wheels/*.whl \
  && /opt/waybill/bin/python -m compileall -q -j 0 /opt/waybill/lib \
@@ -24,12 +24,12 @@ ARG PYTHON_IMAGE
 ARG REVISION=unknown
 ARG VERSION=unknown
 LABEL org.opencontainers.image.title="waybill" \
-      org.opencontainers.image.description="Receives webhooks, keeps every one, fetches the record, applies rules, acts" \
+      org.opencontainers.image.description="Webhook processing: durable ingestion, record fetch, rules, actions" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.base.name="${PYTHON_IMAGE}" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# what installs software has no business where software runs
+# Remove pip from the image.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin waybill \
  && rm -rf /usr/local/bin/pip* /usr/local/lib/python3.*/site-packages/pip* /usr/local/lib/python3.*/ensurepip \
            /usr/lib/python3/dist-packages/pip* /usr/bin/pip*

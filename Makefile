@@ -1,5 +1,5 @@
-# What a person types. Everything runs from .venv, made from hashed requirements; marker files make a second run quick.
-# make PYTHON=python3.13 names another interpreter.
+# Developer commands. All tools run from .venv, created from hashed requirements. Marker files skip repeated installs.
+# PYTHON selects the interpreter: make PYTHON=python3.13 test
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,68 +10,70 @@ PYTEST := $(BIN)/pytest -n auto --dist worksteal
 PYTEST_ARGS ?=
 COVERAGE ?=
 
-# Compiled modules are kept in any case: without them each process that a test starts compiles all it imports.
+# Keep compiled modules. Otherwise each process of a test compiles all of its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo check test fast types bench startup chaos chaos-long lint style fmt pages lock senders clean
 .DEFAULT_GOAL := help
 
-help: ## this list
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.installed ## deliveries over real HTTP, a worker killed half-way, and a table of what became of each
+demo: $(VENV)/.installed ## send deliveries to real processes, kill a worker, and show each result
 	@$(BIN)/waybill demo
 
-check: style ## the inner loop, about a minute: style, types, import contracts, and the fast tests
+check: style ## run style, types, import contracts and the fast tests (about a minute)
 	@$(MAKE) --no-print-directory -j2 types fast
 
-test: lint ## every check and every test; COVERAGE=1 measures coverage, PYTEST_ARGS='-k name' are for pytest
+test: lint ## run all checks and all tests; COVERAGE=1 measures coverage, PYTEST_ARGS='-k name' selects tests
 	$(if $(COVERAGE),$(BIN)/coverage erase)
 	$(PYTEST) $(if $(COVERAGE),--cov --cov-branch --cov-report=term) $(PYTEST_ARGS)
 
-fast: $(VENV)/.installed-dev ## the tests that start no process and wait for less than a second
+fast: $(VENV)/.installed-dev ## run the tests that start no process and wait less than a second
 	$(PYTEST) -m 'not slow' $(PYTEST_ARGS)
 
-bench: $(VENV)/.installed-dev ## ratios against tuned rivals doing the same work
+bench: $(VENV)/.installed-dev ## compare with tuned arq, Celery and BullMQ
 	@$(MAKE) --no-print-directory $(VENV)/share/bench/.installed || echo "*** FastAPI + Celery could not be installed" >&2
 	$(BIN)/python -m tests.bench
 
-startup: $(VENV)/.installed-dev ## CPU seconds of a command; ARGS="events list" takes another than --help
+startup: $(VENV)/.installed-dev ## measure CPU seconds of a command; ARGS="events list" selects the command, default --help
 	$(BIN)/python -m tests.bench.startup $(ARGS)
 
-chaos: $(VENV)/.installed-dev ## break everything once while events flow, and count what is lost; needs cc
+chaos: $(VENV)/.installed-dev ## inject every fault once and count lost events; needs cc
 	$(BIN)/python -m tests.chaos --self-check
 	$(BIN)/python -m tests.chaos
 
-chaos-long: $(VENV)/.installed-dev ## 50 rounds of random faults with 100,000 events; SEED=2 takes others
+chaos-long: $(VENV)/.installed-dev ## inject 50 rounds of random faults with 100,000 events; SEED=2 selects others
 	$(BIN)/python -m tests.chaos --long --seed $(or $(SEED),1)
 
-lint: style types ## style, types, import contracts
+lint: style types ## run style, types and import contracts
 
-style: $(VENV)/.installed-dev ## ruff's rules and format, and the import contracts
+style: $(VENV)/.installed-dev ## run ruff, import contracts, name checks and the prose meter
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.lint.names
+	$(BIN)/python -m tests.lint.prose
 
-types: $(VENV)/.installed-dev ## pyright in strict mode
+types: $(VENV)/.installed-dev ## run pyright in strict mode
 	$(BIN)/pyright
 
-fmt: $(VENV)/.installed-dev ## mend what a tool can mend
+fmt: $(VENV)/.installed-dev ## format, and apply safe lint fixes
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-pages: $(VENV)/.installed-dev ## write what is made: reference pages, dashboards, alerts
+pages: $(VENV)/.installed-dev ## write the generated pages, dashboards and alerts
 	$(BIN)/python -m docs.generator
 	$(BIN)/python -m helm.dashboards.generator
 
-lock: $(VENV)/.installed-dev ## resolve the requirements again
+lock: $(VENV)/.installed-dev ## resolve and lock the requirements
 	cd requirements && ../$(LOCK) ../pyproject.toml -o runtime.txt
 	cd requirements && for name in local build dev chart bench workflows go oldpip; do ../$(LOCK) $$name.in -o $$name.txt || exit 1; done
 
-senders: $(VENV)/.installed-dev ## the npm libraries that senders sign with; the tests call this themselves
+senders: $(VENV)/.installed-dev ## install the npm libraries of senders; the tests run this too
 	$(BIN)/python tests/senders/npm.py
 
-clean: ## all that can be made again
+clean: ## remove all generated files
 	rm -rf $(VENV) tests/senders/node_modules tests/mock/node_modules tests/bench/bullmq/node_modules .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov bench-out
 	find service workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

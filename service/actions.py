@@ -1,9 +1,12 @@
-"""What an action is: the contract between the rules, which render it, and the workers, which run it.
+"""Action interface, for built-in and third-party actions. Rules render an action's inputs, workers run it.
 
-An action's struct is what stands in a rule file under `actions`; `do` is its tag. Loading a rule compiles the action's
-templates against the record's fields; judging an event renders them into plain data, which is stored with the decision
-before anything runs; running gets that data alone. The actions themselves live one a file in `workers/actions` and are
-found by the entry point group `waybill.actions`, so that the service can check a rule file without importing a worker.
+An action is a struct: an item under `actions` in a rule file, with `do` as its type. Its life has three steps.
+
+1. `compile`: when the rule is loaded, its templates are compiled and their fields checked.
+2. Rendering: when an event is evaluated, the inputs are rendered to plain data and stored with the decision.
+3. `run`: a worker runs the action with these inputs only.
+
+Packages register actions in the entry point group `waybill.actions`. The built-in ones are in `workers/actions`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,26 +18,32 @@ from msgspec import Meta, Struct
 from service.events import Event, JsonValue
 
 RetrySafety = Literal["idempotent", "keyed", "unsafe"]
-"""What may happen to an effect found started without a result: run again, run again with the same idempotency key, or
-wait for a person."""
+"""Retry safety: what happens to an effect that was started and has no result, after a crash.
+
+`idempotent`: run it again. `keyed`: run it again with the same idempotency key. `unsafe`: dead-letter the event with
+`outcome_unknown`, so that an operator decides.
+"""
 
 Identifier = Annotated[
     str,
     Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z", description="at most 64 letters, digits, - and _"),
 ]
-"""The id of a rule or an action: letters, digits, dash, underscore; up to 64. It stands in idempotency keys, and so in
-headers and in what is signed."""
+"""Id of a rule or an action: at most 64 letters, digits, dashes and underscores. It is part of idempotency keys, which
+are sent in headers."""
 
 TemplateRenderer = Callable[[Any], Any]
-"""From the scope of a decision to plain data that msgpack can hold; actions only pass the scope on."""
+"""Renders a template with the scope of an evaluation, to data that msgpack can encode. Actions only pass the scope."""
 
 
 class CompileTemplate(Protocol):
-    """Compiles one template of an action: text with `{field}` placeholders, or nested data of such texts.
+    """Compiles one template of an action: text with `{field}` placeholders, or nested data with such texts.
 
-    `path` is where it stands inside the action. `style` says how values are written: `json` as they are, `log` with
-    personal ones masked, `url` percent-encoded and required, `header` required and on one line. Raises ConfigError for
-    a template that names no field; rendering raises for a value that is required and absent.
+    `path` is the position of the template in the action, for error messages. `style` selects how values are written:
+
+    - `json`: unchanged
+    - `log`: personal data is masked
+    - `url`: percent-encoded; the value is required
+    - `header`: on one line; the value is required
     """
 
     def __call__(
@@ -43,62 +52,69 @@ class CompileTemplate(Protocol):
         template: JsonValue,
         style: Literal["json", "log", "url", "header"] = "json",
     ) -> TemplateRenderer:
-        """Compile `template`; see above."""
+        """Return the renderer of `template`. Rendering fails if a required value is absent.
+
+        Raises:
+            ConfigError: A placeholder does not name a field of the record.
+        """
         ...
 
 
 class ActionContext(Protocol):
-    """What a running action may use; built once per effect by the worker."""
+    """Services for a running action. The worker creates one context per effect."""
 
     @property
     def idempotency_key(self) -> str:
-        """The effect's key: event, rule, action, generation. The same on every repetition."""
+        """Idempotency key of the effect, from event, rule, action and generation. The same for every attempt."""
         ...
 
     @property
     def event_id(self) -> str:
-        """The event the effect belongs to."""
+        """Id of the event."""
         ...
 
     @property
     def source(self) -> str:
-        """The name of the source that event came from."""
+        """Name of the event's source."""
         ...
 
     @property
     def rule(self) -> str:
-        """The id of the rule that asked for the effect."""
+        """Id of the rule."""
         ...
 
     @property
     def action(self) -> str:
-        """The id of the action within that rule."""
+        """Id of the action within its rule."""
         ...
 
     @property
     def traceparent(self) -> str | None:
-        """The trace of the delivery (W3C), to be passed on."""
+        """Trace of the delivery (W3C Trace Context), to send to the target."""
         ...
 
-    def resource(self, name: str) -> Any:  # noqa: ANN401 - what the composition root put there: "http", "log", …
-        """Give the shared resource of that name.
+    def resource(self, name: str) -> Any:  # noqa: ANN401 - a client of any type, such as "http" or "log"
+        """Return the shared resource of that name.
 
         Raises:
-            KeyError: the composition root offers none.
+            KeyError: The worker has no such resource.
         """
         ...
 
     def emit(self, event: Event) -> None:
-        """Take in an event together with the ledger's word that this effect is done: both happen, or neither."""
+        """Ingest an event and mark this effect as done, atomically, after `run` returns."""
         ...
 
     def publish(self, stream: str, data: bytes, length_max: int) -> None:
-        """Append to a stream, likewise together with the ledger's word; the stream is cut to its newest entries."""
+        """Append an entry to a stream and mark this effect as done, atomically, after `run` returns.
+
+        The stream is trimmed to its newest `length_max` entries.
+        """
         ...
 
 
 class Action(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):
-    """The part every action has. `id` is the action's name within its rule."""
+    """Base class of all actions. `id` names the action within its rule."""
 
     repeat: ClassVar[RetrySafety] = "keyed"
     summary: ClassVar[str] = ""
@@ -106,24 +122,32 @@ class Action(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     id: Identifier
 
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
-        """Compile the templates of the fields into what renders the inputs of `run`, a dict.
+        """Compile the templates of the action's fields.
+
+        Returns:
+            A renderer of the inputs of `run`, a dict.
 
         Raises:
-            ConfigError: a template that names no field, with the path inside the action.
+            ConfigError: A placeholder does not name a field; `path` is the position in the action.
+            NotImplementedError: The subclass has no `compile`.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say how to compile its templates")
+        raise NotImplementedError(f"{type(self).__name__}.compile is missing: implement it")
 
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
-        """Do it with the rendered inputs; give what is worth keeping of the answer (small, no personal data).
+        """Run the action with the rendered inputs.
+
+        Returns:
+            A small result to store in the history, without personal data.
 
         Raises:
-            TransientError: waiting helps.
-            PermanentError: it does not.
+            TransientError: A retry can succeed.
+            PermanentError: No retry can succeed; the event becomes a dead letter.
+            NotImplementedError: The subclass has no `run`.
         """
-        raise NotImplementedError(f"{cls.__name__} does not say how it is run")
+        raise NotImplementedError(f"{cls.__name__}.run is missing: implement it")
 
 
 def load_actions() -> Sequence[type[Action]]:
-    """Every action that is installed, ours and those of other packages, by the entry point group `waybill.actions`."""
+    """Return all installed actions, from the entry point group `waybill.actions`."""
     return [action for entry in entry_points(group="waybill.actions") for action in entry.load()]

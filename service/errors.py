@@ -1,31 +1,31 @@
-"""What can go wrong, named after who must act. Nothing here does anything: fates are decided where these are caught.
+"""Errors, each with the reaction of its caller.
 
 WaybillError
-├── ConfigError            the operator, before start: where, why, and how to mend it
-├── Refusal                the sender: one HTTP status and one stable code
-├── StoreUnavailable       time: the store cannot take or give; the ingress answers 503, a worker waits
-│   └── StoreFull          time or the operator: memory or backlog is at its limit
-├── StoreUnsafe            the operator: the store does not keep the durability that was promised
-├── LeaseLost              nobody: another worker holds the job now; whatever was under way is dropped
-├── Held                   nobody: a limit is reached or a platform rests; the attempt is given back
-├── TransientError         time: the attempt is repeated after a back-off
-└── PermanentError         a person: the event becomes a dead letter now
+├── ConfigError            the process does not start; the operator fixes the configuration
+├── Rejection              the sender gets an HTTP status and an error code
+├── StoreUnavailable       the service answers 503, workers wait
+│   └── StoreFull          as above: the memory or the backlog is at its limit
+├── StoreNotDurable        the service answers 503, workers wait; the operator fixes the server
+├── LeaseLost              the worker drops the job: another worker has its lease
+├── Deferred               the attempt is deferred and not counted: rate limit or open circuit
+├── TransientError         the attempt is retried after a backoff
+└── PermanentError         the event becomes a dead letter
 """
 
 from collections.abc import Mapping
 
 
 class WaybillError(Exception):
-    """The root; `kind` is the stable snake_case word that stands as `error_kind` in logs and the ledger."""
+    """Base class. `kind` is the stable code of the error: `error_kind` in the log, metrics and API."""
 
     kind: str = "error"
 
 
 class ConfigError(WaybillError):
-    """A mistake in the configuration, the settings or a rule file; the process does not start with it.
+    """Mistake in waybill.yaml, a setting or a rule file.
 
-    `path` is where it stands (`sources.pack-orders.verify.secrets[0]`, `WAYBILL_REDIS_URL`), `reason` what is wrong,
-    `fix` what to write instead.
+    `path` is its location (`sources.pack-orders.verify.secrets[0]`, `WAYBILL_REDIS_URL`), `reason` describes it, `fix`
+    is the recommended change.
     """
 
     kind = "config"
@@ -38,9 +38,9 @@ class ConfigError(WaybillError):
 
 
 class Rejection(WaybillError):
-    """A delivery that is not taken; becomes problem+json (RFC 9457) with `status` and the stable `code`.
+    """Rejected delivery or request. Answered as problem+json (RFC 9457) with `status` and the stable `code`.
 
-    `detail` goes to the sender and so holds neither a secret nor a value of the body.
+    `detail` is sent to the client, so it must not contain secrets or values of the body.
     """
 
     def __init__(self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
@@ -53,7 +53,7 @@ class Rejection(WaybillError):
 
 
 class StoreUnavailable(WaybillError):
-    """The store did not answer, or refuses to write. Repeating the same call later is safe."""
+    """The store did not answer, or rejects writes. The same call can be repeated."""
 
     kind = "store_unavailable"
 
@@ -63,28 +63,28 @@ class StoreUnavailable(WaybillError):
 
 
 class StoreFull(StoreUnavailable):
-    """The store's memory or the backlog is above its limit; nothing was written."""
+    """The memory or the backlog of the store is at its limit. Nothing was written."""
 
     kind = "store_full"
 
 
 class StoreNotDurable(WaybillError):
-    """The store answers but does not keep what WAYBILL_DURABILITY promises; nothing may be acknowledged on it."""
+    """The store answers, but does not meet WAYBILL_DURABILITY. Nothing may be acknowledged."""
 
     kind = "store_not_durable"
 
 
 class LeaseLost(WaybillError):
-    """The job's lease is in other hands; every later write of this run is refused by the store as well."""
+    """Another worker has the lease. The store rejects all later writes of this attempt."""
 
     kind = "lease_lost"
 
 
 class Deferred(WaybillError):
-    """Not now, and nobody's fault: try again after `seconds`, without counting this try.
+    """The attempt must wait for `seconds` and is not counted.
 
-    `kind` says why: `circuit_open` where the platform rests for everybody, `account_throttled` where an account's own
-    limit is reached. Where an answer asked for the rest, `http_status` and `operation` are that call's.
+    `kind` is `circuit_open` or `account_throttled` (a limit of the account). If a response opened the circuit,
+    `http_status` and `operation` are those of its call.
     """
 
     def __init__(
@@ -98,9 +98,9 @@ class Deferred(WaybillError):
 
 
 class TransientError(WaybillError):
-    """Waiting helps: the attempt ends and the next one is scheduled, not before `retry_after_seconds` if given.
+    """A retry can succeed. The next attempt starts after `retry_after_seconds` at the earliest.
 
-    `operation` names the platform's operation, such as `pack_cloud.customer.get`, where the error came from one.
+    `operation` is the failed operation of a platform, such as `pack_cloud.customer.get`.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class TransientError(WaybillError):
 
 
 class PermanentError(WaybillError):
-    """Waiting does not help: a dead letter with this as its last error."""
+    """No retry can succeed. The event becomes a dead letter with this error."""
 
     def __init__(self, kind: str, reason: str, *, http_status: int | None = None, operation: str | None = None) -> None:
         super().__init__(reason)

@@ -1,9 +1,9 @@
-"""The one HTTP client: every call to a platform and every `http` action leaves through here.
+"""HTTP client for all calls to platforms and for `http` actions.
 
-Limits hold on each call: one deadline for all of it, one for connecting, one on the bytes of the answer, counted after
-inflation and while reading. Redirects are not followed, cookies not kept, proxies of the environment not used. What
-goes wrong becomes one of our errors, named after who must act. Guarded calls (see `service.ssrf_guard`) have a
-connection pool of their own, so that none of them is served by a connection that was opened without the check.
+Each call has a deadline, a connect timeout and a limit of response bytes, counted after decompression while reading.
+Redirects are not followed, cookies not stored, proxy variables not used. Errors are raised as TransientError or
+PermanentError. Guarded calls (`service.ssrf_guard`) use a separate connection pool, so that none of them reuses a
+connection that was opened without the check.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ USER_AGENT = "waybill"
 
 
 class HttpResponse(Struct, frozen=True):
-    """What the other side said: any status, header names in lower case, the body inflated; duration in milliseconds."""
+    """Response with any status. Header names are in lower case, the body is decompressed, durations are in ms."""
 
     status: int
     headers: dict[str, str]
@@ -39,15 +39,15 @@ class HttpResponse(Struct, frozen=True):
 
 
 class HttpClient:
-    """A pair of connection pools; made inside a running event loop and closed by whoever opened it.
+    """A pair of connection pools. Create it inside a running event loop, and close it.
 
-    `allow_private_hosts` are names or addresses that guarded calls may reach although private.
+    `allow_private_hosts` are private host names or IP addresses that guarded calls may reach.
     """
 
     def __init__(self, settings: Settings, allow_private_hosts: Iterable[str] = ()) -> None:
         self.settings = settings
         self._guard = SsrfGuard(allow_private_hosts)
-        # A job makes one call at a time, unless several of its rules act side by side.
+        # A job makes one call at a time, unless several of its actions run concurrently.
         connections_max = 2 * settings.concurrency
         self._plain = _open_session(aiohttp.DefaultResolver(), connections_max)
         self._guarded = _open_session(GuardedResolver(self._guard), connections_max)
@@ -63,10 +63,13 @@ class HttpClient:
         bytes_max: int,
         guarded: bool,
     ) -> HttpResponse:
-        """Make one call and read the whole answer; a status is an answer, whatever it says.
+        """Send one request and read the complete response. Every status is a response, not an error.
 
-        A kept connection may turn out to be dead once the call is on it; idempotent methods (RFC 9110 9.2.2) are then
-        sent once more on a fresh one, within the same deadline, others never.
+        If a reused connection was closed by the server, idempotent methods (RFC 9110, 9.2.2) are sent again on a new
+        connection, within the same deadline. Other methods are not.
+
+        Returns:
+            The response.
 
         Raises:
             TransientError: `connect` (also DNS), `timeout`, `tls`, `reset`, `protocol`.
@@ -86,11 +89,11 @@ class HttpClient:
                 names = {name.lower(): value for name, value in response.headers.items()}
                 return HttpResponse(response.status, names, content, (time.perf_counter() - started) * 1000)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            # ValueError is how aiohttp refuses a method or a header that cannot be sent.
-            raise _named(error, target) from error
+            # aiohttp raises ValueError for a method or header that cannot be sent.
+            raise _classify(error, target) from error
 
     async def close(self) -> None:
-        """Close both pools; calls under way fail."""
+        """Close both pools. Running calls fail."""
         await asyncio.gather(self._plain.close(), self._guarded.close())
 
     async def __aenter__(self) -> Self:
@@ -103,7 +106,7 @@ class HttpClient:
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves as usual and checks every address before a connection is made to any of them."""
+    """Resolves host names and checks every IP address before a connection is opened."""
 
     def __init__(self, guard: SsrfGuard) -> None:
         self._guard = guard
@@ -112,17 +115,17 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: AddressFamily = AddressFamily.AF_INET
     ) -> list[ResolveResult]:
-        """Give the addresses of `host`.
+        """Return the IP addresses of `host`.
 
         Raises:
-            PermanentError: `address_blocked`.
+            PermanentError: `address_blocked`: one of the addresses is private.
         """
         found = await self._inner.resolve(host, port, family)
         self._guard.check_resolved(host, [item["host"] for item in found])
         return found
 
     async def close(self) -> None:
-        """Close what resolves."""
+        """Close the resolver."""
         await self._inner.close()
 
 
@@ -136,7 +139,7 @@ def _open_session(resolver: AbstractResolver, connections_max: int) -> aiohttp.C
         headers={"User-Agent": USER_AGENT},
         trust_env=False,
         raise_for_status=False,
-        # Inflation is done piece by piece with back-pressure, so the count in _read stops a bomb as it unfolds.
+        # Responses are decompressed in chunks while reading, so that the limit in _read stops decompression bombs.
         auto_decompress=True,
     )
 
@@ -150,55 +153,55 @@ def _parse_url(url: str) -> URL:
     try:
         target = URL(url)
     except ValueError as error:
-        raise PermanentError("invalid_url", "the URL cannot be read") from error
+        raise PermanentError("invalid_url", "the URL is malformed: check its template") from error
     if target.scheme not in {"http", "https"} or not target.raw_host:
-        raise PermanentError("invalid_url", "the URL is not http:// or https:// with a host")
+        raise PermanentError("invalid_url", "the URL does not start with http:// or https:// and a host")
     return target
 
 
 def _payload(body: bytes | None) -> bytes | BytesIO | None:
-    """Beyond a megabyte aiohttp wants to send piece by piece, so that other calls get their turn."""
+    """Return the body as a stream if it is larger than a megabyte: aiohttp sends streams in chunks."""
     return BytesIO(body) if body is not None and len(body) > 1_048_576 else body
 
 
 async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
-    pieces: list[bytes] = []
+    chunks: list[bytes] = []
     size = 0
     content = response.content
     while not content.at_eof():
-        piece = await content.readany()  # what has come so far; nothing at the end
-        size += len(piece)
+        chunk = await content.readany()  # empty at the end
+        size += len(chunk)
         if size > bytes_max:
             response.close()
-            raise PermanentError(
-                "response_too_large", f"the answer is larger than {bytes_max} bytes", http_status=response.status
-            )
-        pieces.append(piece)
-    if (error := content.exception()) is not None:  # an answer that ended in pieces that cannot be inflated
+            host = response.url.raw_host
+            reason = f"the response of {host} is larger than {bytes_max} bytes"
+            raise PermanentError("response_too_large", reason, http_status=response.status)
+        chunks.append(chunk)
+    if (error := content.exception()) is not None:  # decompression failed at the end of the response
         raise error
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _named(error: Exception, target: URL) -> TransientError | PermanentError:
-    """Name what aiohttp raised. Of the URL only host and port are told: the rest may hold secrets."""
-    named, kind, reason = next(
-        (named, kind, reason) for raised, named, kind, reason in _NAMES if isinstance(error, raised)
+def _classify(error: Exception, target: URL) -> TransientError | PermanentError:
+    """Return the error for an exception of aiohttp. Its text has host and port only: the URL may contain secrets."""
+    error_class, kind, reason = next(
+        (error_class, kind, reason) for raised, error_class, kind, reason in _ERRORS if isinstance(error, raised)
     )
     host = target.raw_host if target.is_default_port() else f"{target.raw_host}:{target.port}"
-    if "decode content-encoding" in str(error.__cause__):  # told by nothing but the words
-        return TransientError("protocol", f"{host} packed its answer in a way that cannot be undone")
-    return named(kind, reason.format(host=host))
+    if "decode content-encoding" in str(error.__cause__):  # aiohttp has no class for this error
+        return TransientError("protocol", f"the response of {host} cannot be decompressed")
+    return error_class(kind, reason.format(host=host))
 
 
-_NAMES: tuple[tuple[type[Exception], type[TransientError] | type[PermanentError], str, str], ...] = (
-    # The first that fits counts: aiohttp's errors are subclasses of each other, of OSError and of ValueError.
-    (aiohttp.ClientSSLError, TransientError, "tls", "no trusted TLS connection to {host}"),
-    (aiohttp.ConnectionTimeoutError, TransientError, "connect", "no connection to {host} in time"),
-    (aiohttp.ClientConnectorError, TransientError, "connect", "no connection to {host}"),
+_ERRORS: tuple[tuple[type[Exception], type[TransientError] | type[PermanentError], str, str], ...] = (
+    # The first match counts: these classes are subclasses of each other, of OSError and of ValueError.
+    (aiohttp.ClientSSLError, TransientError, "tls", "TLS handshake with {host} failed: check its certificate"),
+    (aiohttp.ConnectionTimeoutError, TransientError, "connect", "connecting to {host} timed out"),
+    (aiohttp.ClientConnectorError, TransientError, "connect", "cannot connect to {host}"),
     (TimeoutError, TransientError, "timeout", "{host} did not answer in time"),
-    (aiohttp.InvalidURL, PermanentError, "invalid_url", "the URL of {host} cannot be used"),
-    (aiohttp.ClientResponseError, TransientError, "protocol", "{host} does not speak HTTP"),
-    (aiohttp.ClientError, TransientError, "reset", "{host} ended the connection before its answer was complete"),
-    (OSError, TransientError, "reset", "{host} ended the connection before its answer was complete"),
-    (Exception, PermanentError, "invalid_request", "the request's method or headers cannot be sent"),
+    (aiohttp.InvalidURL, PermanentError, "invalid_url", "the URL of {host} is malformed"),
+    (aiohttp.ClientResponseError, TransientError, "protocol", "the response of {host} is not valid HTTP"),
+    (aiohttp.ClientError, TransientError, "reset", "{host} closed the connection before the response was complete"),
+    (OSError, TransientError, "reset", "{host} closed the connection before the response was complete"),
+    (Exception, PermanentError, "invalid_request", "the method or headers of the request are not valid HTTP"),
 )

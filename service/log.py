@@ -1,9 +1,9 @@
-"""What both pods say: one JSON object a line on stdout, from structlog and from every library alike.
+"""Structured log: one JSON object per line on stdout, from structlog and from all libraries.
 
-`configure` is called once, first thing, by a process's command. A line is `timestamp`, `level`, `component`, `message`
-(the event's name) and the caller's fields, without secrets and personal data (`service.redaction`). It is never longer
-than the limit, and is written by one `os.write`, so that lines of several processes on one pipe do not mix. At a
-terminal the same fields are rendered for reading. The log schema lists all events and fields.
+A process calls `configure` once, at startup. A line has `timestamp`, `level`, `component`, `message` (the event name)
+and the caller's fields, without secrets and personal data (`service.redaction`). Its length is limited, and one
+`os.write` writes it, so that lines of several processes on one pipe do not mix. A terminal gets readable text.
+`log_schema.json` lists all events and fields.
 """
 
 import logging
@@ -32,30 +32,30 @@ Processor = Callable[[Any, str, MutableMapping[str, Any]], bytes]
 
 FRAMES_MAX = 20
 LINE_BYTES_MAX = 4_096
-"""By default as long as a pipe takes in one piece (PIPE_BUF)."""
+"""Default limit: the size of an atomic write to a pipe (PIPE_BUF)."""
 
 STALL_SECONDS_MAX = 1.0
-"""How long a full pipe may hold a process up, per line, before the line is dropped."""
+"""Longest wait for a full pipe before a line is dropped."""
 
 LIBRARY_LEVELS = {
-    "arq.worker": logging.WARNING,  # two lines a job cost more than the job; ours say more
-    "uvicorn": logging.WARNING,  # process.started says it
-    "uvicorn.access": logging.WARNING,  # delivery.received says it
-    "uvicorn.error": logging.ERROR,  # it warns of all that is no HTTP, so that anyone could fill the log
+    "arq.worker": logging.WARNING,  # two lines per job take longer than the job
+    "uvicorn": logging.WARNING,  # reported by process.started
+    "uvicorn.access": logging.WARNING,  # reported by delivery.received
+    "uvicorn.error": logging.ERROR,  # its warnings about malformed HTTP would let every client fill the log
 }
-_KEPT = ("timestamp", "level", "component", "message", "event_id")
+_NEVER_DROPPED = ("timestamp", "level", "component", "message", "event_id")
 _encode = msgspec.json.Encoder(enc_hook=to_plain).encode
 
 
 def configure(component: Component, level: str = "info", line_bytes_max: int = LINE_BYTES_MAX, fd: int = 1) -> None:
-    """Send every line of this process, ours and the libraries', to `fd` (stdout); to be called before the first line.
+    """Write all lines of this process and its libraries to `fd`. Call it before the first line.
 
-    May be called again as long as nothing was logged: a command starts with the defaults, so that even a failing start
-    is told, and calls again once it knows its settings.
+    It can be called again before the first line: a command starts with the defaults, so that errors at startup are
+    logged, and calls it again after the settings are loaded.
     """
     render = _render_readable if os.isatty(fd) else _json_renderer(line_bytes_max)
     finish = _finisher(component, render)
-    _current.often = _direct(finish, _Writer(fd)) if level in {"debug", "info"} else None
+    _current.write_info = _direct(finish, _Writer(fd)) if level in {"debug", "info"} else None
     structlog.configure(
         processors=[merge_contextvars, finish],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -65,31 +65,31 @@ def configure(component: Component, level: str = "info", line_bytes_max: int = L
     root = logging.getLogger()
     root.handlers[:] = [_LibraryHandler(finish, _Writer(fd))]
     root.setLevel(level.upper())
-    for name, least in LIBRARY_LEVELS.items():
-        logging.getLogger(name).setLevel(least)
+    for name, level_min in LIBRARY_LEVELS.items():
+        logging.getLogger(name).setLevel(level_min)
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_uncaught
     threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 
 
 def get_logger(**fields: object) -> FilteringBoundLogger:
-    """Give a logger; the name of a line comes first: `log.info("delivery.received", source_name="pack-orders")`."""
+    """Return a logger. Usage: `log.info("delivery.received", source_name="pack-orders")`."""
     return structlog.get_logger(**fields)
 
 
 class _Current(Struct):
-    """What the last `configure` made, and the logger that was bound to these processors."""
+    """Results of the last `configure`, and the logger bound to its processors."""
 
     processors: object = None
     logger: Any = None
-    often: Callable[[str, dict[str, Any]], None] | None = None
+    write_info: Callable[[str, dict[str, Any]], None] | None = None
 
 
 _current = _Current()
 
 
 def current_logger() -> FilteringBoundLogger:
-    """Give the process's one logger. A fresh one binds itself at its first line, which costs half as much again."""
+    """Return the process's logger. It is bound already, which saves a third of the time of a line."""
     processors = structlog.get_config()["processors"]
     if _current.processors is not processors:
         _current.processors, _current.logger = processors, structlog.get_logger().bind()
@@ -97,13 +97,13 @@ def current_logger() -> FilteringBoundLogger:
 
 
 def log_info(name: str, fields: dict[str, Any]) -> None:
-    """Write a line of level info as `current_logger().info(name, **fields)` would, at two thirds of the cost.
+    """Write a line like `current_logger().info(name, **fields)`, in two thirds of the time. For the hot path.
 
-    For what is told of every delivery, or of every event. `fields` belong to the line from then on.
+    The line takes ownership of `fields`.
     """
-    if _current.often is not None:
-        _current.often(name, fields)
-    else:  # not configured, or such that the line may not be written
+    if _current.write_info is not None:
+        _current.write_info(name, fields)
+    else:  # not configured, or the level is higher
         current_logger().info(name, **fields)
 
 
@@ -135,10 +135,10 @@ def _json_renderer(line_bytes_max: int) -> LogRenderer:
     def render(line: dict[str, Any]) -> bytes:
         try:
             encoded = _encode(line)
-        except ValueError:  # a lone surrogate somewhere, which is no text in UTF-8
+        except ValueError:  # a lone surrogate, which UTF-8 cannot encode
             line = {_utf8(name): _utf8(str(value)) for name, value in line.items()}
             encoded = _encode(line)
-        # What is taken out of texts always holds an @: an e-mail address, or a URL with user and password.
+        # Redacted text always contains an @: an e-mail address, or a URL with user and password.
         if b"@" in encoded:
             line = scrub(line)
             encoded = _encode(line)
@@ -152,29 +152,29 @@ def _utf8(text: str) -> str:
 
 
 def _shorten(line: Mapping[str, Any], fit: int) -> bytes:
-    """Cut the longest fields, say which under `truncated`, and keep to `fit` bytes whatever came in."""
+    """Return a line of at most `fit` bytes: truncate the longest fields and list their names in `truncated`."""
     length_max = fit // 2
     while length_max >= 32:
-        cut: list[str] = []
-        shorter = {name: _cut(name, value, length_max, cut) for name, value in line.items()}
-        encoded = _encode({**shorter, "truncated": cut})
+        truncated: list[str] = []
+        shorter = {name: _truncate(name, value, length_max, truncated) for name, value in line.items()}
+        encoded = _encode({**shorter, "truncated": truncated})
         if len(encoded) <= fit:
             return encoded
         length_max //= 2
-    kept = {name: _cut(name, line[name], 32, []) for name in _KEPT if name in line}
-    return _encode({**kept, "truncated": ["*"]})
+    ids = {name: _truncate(name, line[name], 32, []) for name in _NEVER_DROPPED if name in line}
+    return _encode({**ids, "truncated": ["*"]})
 
 
-def _cut(name: str, value: object, length_max: int, cut: list[str]) -> object:
+def _truncate(name: str, value: object, length_max: int, truncated: list[str]) -> object:
     text = value if isinstance(value, str) else _encode(value).decode()
     if len(text) <= length_max:
         return value
-    cut.append(name[:64])
+    truncated.append(name[:64])
     return text[: length_max - 1] + "…"
 
 
 def _render_readable(line: dict[str, Any]) -> bytes:
-    """Render for a terminal: coloured, the stack on lines of its own."""
+    """Return colored text for a terminal, with the traceback on separate lines."""
     line = scrub(line)
     stack = line.pop("error_stack", "")
     return f"{_console(None, '', line)}\n{stack}".encode("utf-8", "replace")
@@ -184,7 +184,7 @@ _console = structlog.dev.ConsoleRenderer(colors=True, timestamp_key="timestamp",
 
 
 class _Clock:
-    """The moment as `2026-11-20T08:15:30.042Z`; the part up to the second is made once a second."""
+    """Formats timestamps such as `2026-11-20T08:15:30.042Z`. Caches the text of the current second."""
 
     def __init__(self) -> None:
         self.second = -1
@@ -199,7 +199,7 @@ class _Clock:
 
 
 class _Writer:
-    """Where lines go: one write each. A reader that is gone or stuck costs lines, not the events being handled."""
+    """Writes each line with one call. A closed or blocked pipe loses lines, but does not stop the process."""
 
     def __init__(self, fd: int, stall_seconds_max: float = STALL_SECONDS_MAX) -> None:
         self.fd = fd
@@ -225,7 +225,7 @@ class _Writer:
 
 
 class _LibraryHandler(logging.Handler):
-    """Brings the standard library's records into the same lines: `library.logged` with `logger` and `text`."""
+    """Writes records of the logging module as `library.logged`, with `logger` and `text`."""
 
     def __init__(self, finish: Processor, writer: _Writer) -> None:
         super().__init__()
@@ -233,10 +233,10 @@ class _LibraryHandler(logging.Handler):
         self.writer = writer
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record; one that cannot be formatted is told as such instead of raised into the library."""
+        """Write a record. A formatting error is part of the text instead of an exception in the library."""
         try:
             message = record.getMessage()
-        except Exception as error:  # noqa: BLE001 - a library's wrong arguments are not ours to fail on
+        except Exception as error:  # noqa: BLE001 - wrong arguments of a library
             message = f"{record.msg} [{type(error).__name__} while formatting]"
         fields: dict[str, Any] = {"event": "library.logged", "logger": record.name, "text": mask_values(message)}
         if record.exc_info:
@@ -246,7 +246,7 @@ class _LibraryHandler(logging.Handler):
 
 
 def _add_exception(fields: MutableMapping[str, Any]) -> None:
-    """Replace `exc_info` by kind, type, text and the last frames, which never show the values of locals."""
+    """Replace `exc_info` with error kind, type, message and last frames, without values of variables."""
     fields.pop("stack_info", None)
     error = _exception_of(fields.pop("exc_info", None))
     if error is None:
@@ -256,32 +256,32 @@ def _add_exception(fields: MutableMapping[str, Any]) -> None:
     fields["error_message"] = _text_of(error)
     summary = traceback.TracebackException.from_exception(error, limit=-FRAMES_MAX, capture_locals=False)
     stack = "".join(summary.format())
-    # The stack repeats the text of each error as it is, values and all.
+    # The traceback contains the unmasked text of each exception: mask it.
     for link in _chain(error):
         stack = stack.replace(str(link), _text_of(link))
     fields["error_stack"] = stack
 
 
 def _text_of(error: BaseException) -> str:
-    """Give an error's text. Ours, and those about names in code, hold no values; of others, values are taken out."""
-    return str(error) if isinstance(error, WaybillError | _ABOUT_CODE) else mask_values(str(error))
+    """Return the text of an exception. Values are masked, except in exceptions whose text contains none."""
+    return str(error) if isinstance(error, WaybillError | _WITHOUT_VALUES) else mask_values(str(error))
 
 
-_ABOUT_CODE = TypeError | AttributeError | NameError | ImportError
+_WITHOUT_VALUES = TypeError | AttributeError | NameError | ImportError
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Give all errors that a traceback tells of: what it was raised from, what it was raised during, its group's."""
-    waiting: list[BaseException | None] = [error]
+    """Yield all exceptions in a traceback: causes, contexts and members of groups."""
+    pending: list[BaseException | None] = [error]
     seen: set[int] = set()
-    while waiting and len(seen) < FRAMES_MAX:
-        link = waiting.pop()
+    while pending and len(seen) < FRAMES_MAX:
+        link = pending.pop()
         if link is not None and id(link) not in seen:
             seen.add(id(link))
             yield link
-            waiting += [link.__cause__, link.__context__]
+            pending += [link.__cause__, link.__context__]
             if isinstance(link, BaseExceptionGroup):
-                waiting += cast("BaseExceptionGroup[BaseException]", link).exceptions
+                pending += cast("BaseExceptionGroup[BaseException]", link).exceptions
 
 
 def _exception_of(exc_info: object) -> BaseException | None:

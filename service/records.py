@@ -1,8 +1,7 @@
-"""The full record, in our own shape: what rules may ask about. Platforms decode their answers into these.
+"""Records: purchase order and customer, independent of the platform. Connectors decode responses into these types.
 
-Absent, null and empty stay three things: a field the platform did not send is UNSET, one it sent as null is None. Money
-is Decimal with a currency, moments are aware datetimes, ids are text, quantities whole numbers or Decimals. What has
-no field here stays reachable to rules under `raw.`.
+An absent field is UNSET, a null field is None. Money is a Decimal with a currency, timestamps are aware datetimes, ids
+are text, quantities are integers or Decimals. Rules can read other fields of the response under `raw.`.
 """
 
 from datetime import datetime
@@ -17,14 +16,14 @@ Timestamp = datetime | UnsetType | None
 
 
 class Money(Struct, frozen=True):
-    """An amount in one currency (ISO 4217, upper case)."""
+    """Amount in one currency (ISO 4217, upper case)."""
 
     value: Decimal
     currency: str
 
 
 class Address(Struct, frozen=True, kw_only=True):
-    """A postal address; every part as the platform gave it."""
+    """Postal address, unchanged from the platform."""
 
     company_name: Text = UNSET
     name: Text = UNSET
@@ -39,7 +38,7 @@ class Address(Struct, frozen=True, kw_only=True):
 
 
 class Line(Struct, frozen=True, kw_only=True):
-    """One line of a purchase order; `price` is per item."""
+    """Line of a purchase order. `price` is the price of one unit."""
 
     id: Text = UNSET
     product_id: Text = UNSET
@@ -51,7 +50,7 @@ class Line(Struct, frozen=True, kw_only=True):
 
     @property
     def quantity_missing(self) -> Quantity | UnsetType:
-        """How many units were ordered but not received; never below zero."""
+        """Units ordered and not received; never negative."""
         ordered, received = self.quantity_ordered, self.quantity_received
         if ordered is UNSET or ordered is None or received is UNSET or received is None:
             return UNSET
@@ -67,7 +66,7 @@ class Line(Struct, frozen=True, kw_only=True):
 
 
 class Supplier(Struct, frozen=True, kw_only=True):
-    """Who the goods are ordered from."""
+    """Supplier of a purchase order."""
 
     id: Text = UNSET
     name: Text = UNSET
@@ -75,7 +74,7 @@ class Supplier(Struct, frozen=True, kw_only=True):
 
 
 class PurchaseOrder(Struct, frozen=True, kw_only=True):
-    """An order placed with a supplier."""
+    """Order placed with a supplier."""
 
     id: str
     reference: Text = UNSET
@@ -88,27 +87,27 @@ class PurchaseOrder(Struct, frozen=True, kw_only=True):
 
     @property
     def total(self) -> Money | UnsetType:
-        """The sum of all lines; UNSET where a line lacks its price or quantity, or two lines differ in currency."""
+        """Sum of all lines; UNSET if a price or quantity is absent, or the currencies differ."""
         if not self.lines:
             return UNSET
         try:
             return _total_of_units(self.lines)
-        except (AttributeError, TypeError, IndexError):  # something absent, or a quantity that is not a small number
+        except (AttributeError, TypeError, IndexError):  # an absent value, or a quantity that is not a small integer
             return _total(self.lines)
 
     @property
     def quantity_ordered(self) -> Quantity | UnsetType:
-        """Units ordered, over all lines."""
+        """Units ordered, in all lines."""
         return _sum(self.lines, "quantity_ordered")
 
     @property
     def quantity_received(self) -> Quantity | UnsetType:
-        """Units received, over all lines."""
+        """Units received, in all lines."""
         return _sum(self.lines, "quantity_received")
 
     @property
     def quantity_missing(self) -> Quantity | UnsetType:
-        """Units ordered but not received, over all lines; what one line has too much does not make up for another."""
+        """Units ordered and not received, in all lines. Excess units of one line do not reduce the number."""
         if self.lines is None or self.lines is UNSET:
             return UNSET
         missing: Quantity = 0
@@ -122,12 +121,12 @@ class PurchaseOrder(Struct, frozen=True, kw_only=True):
 
     @property
     def lines_count(self) -> int | UnsetType:
-        """How many lines there are."""
+        """Number of lines."""
         return len(self.lines) if self.lines is not None and self.lines is not UNSET else UNSET
 
 
 class Customer(Struct, frozen=True, kw_only=True):
-    """A person or company that buys."""
+    """Person or company that buys."""
 
     id: str
     reference: Text = UNSET
@@ -153,24 +152,26 @@ class Customer(Struct, frozen=True, kw_only=True):
 Record = PurchaseOrder | Customer
 
 RECORDS: dict[str, type[PurchaseOrder] | type[Customer]] = {"purchase_order": PurchaseOrder, "customer": Customer}
-"""The kinds of record, which are also the rule types."""
+"""Built-in record kinds."""
 
 PERSONAL = frozenset({
     "company_name", "name", "first_name", "last_name", "email", "phone",
     "street", "house_number", "postal_code", "city", "vat_number",
 })  # fmt: skip
-"""Field names that hold personal data: masked in traces, log messages and what `previous` keeps."""
+"""Fields with personal data: masked in traces, in log messages and in the stored fields of `previous`."""
 
 
 _UNITS = tuple(Decimal(units) for units in range(1_000))
-"""Multiplying by these takes half as long as by whole numbers, which are made into Decimals at each product."""
+"""Decimals of small integers. Multiplying by a Decimal takes half the time of multiplying by an integer."""
 
 
 def _total_of_units(lines: tuple[Any, ...]) -> Money | UnsetType:
-    """Add up lines whose quantities are whole numbers below 1,000, as nearly all are; to the digit as `_total` does.
+    """Return the total of lines whose quantities are integers below 1,000. The result is that of `_total`.
 
     Raises:
-        AttributeError, TypeError, IndexError: some line is not like that.
+        AttributeError: A price or quantity is absent.
+        TypeError: A quantity is not an integer.
+        IndexError: A quantity is negative or too large.
     """
     units: Any = _UNITS
     value: Any = _UNITS[0]
@@ -187,7 +188,7 @@ def _total_of_units(lines: tuple[Any, ...]) -> Money | UnsetType:
 
 def _total(lines: tuple[Line, ...]) -> Money | UnsetType:
     value, currency = Decimal(0), ""
-    for line in lines:  # not by `line.total`: a call and a Money for each line would take twice as long
+    for line in lines:  # inlined: `line.total` takes twice as long
         price, ordered = line.price, line.quantity_ordered
         if price is UNSET or price is None or ordered is UNSET or ordered is None:
             return UNSET

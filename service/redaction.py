@@ -1,7 +1,7 @@
-"""What must not be said: secrets and personal data are taken out of a log line's fields here. Pure and on by default.
+"""Redaction: removes secrets and personal data from log lines and other output. Pure.
 
-Fields are judged by name, at any depth; text is searched for e-mail addresses and for passwords inside URLs, since
-libraries put both into error messages. Values that are no plain data are named by their type, never by their `repr`.
+Fields are redacted by name, at any depth. In text, e-mail addresses and passwords in URLs are redacted, because
+libraries put both into error messages. Objects are replaced by their type name, never by their `repr`.
 """
 
 import re
@@ -24,7 +24,7 @@ REDACTED_NAMES = frozenset(
     params payload postcode raw recipient street surname username zip zipcode
     """.split()  # noqa: SIM905 - a list of words reads best as words
 )
-"""Whole names, in snake_case."""
+"""Redacted names, in snake_case."""
 
 REDACTED_SUFFIXES = frozenset(
     """
@@ -33,15 +33,15 @@ REDACTED_SUFFIXES = frozenset(
     given_name last_name mail middle_name mobile mobile_number passphrase password passwords phone phone_number
     phones postal_code post_code private_key query_string secret secrets signature signatures telephone
     telephone_number token tokens user_name vat_number zip_code
-    """.split()  # noqa: SIM905 - likewise
+    """.split()  # noqa: SIM905 - as above
 )
-"""Last words: `path_token`, `X-Signature` and `billingFirstName` are hidden, `body_bytes` is not."""
+"""Redacted last words: `path_token`, `X-Signature` and `billingFirstName` are redacted, `body_bytes` is not."""
 
 ENDING_WORDS_MAX = 3
 DEPTH_MAX = 6
-NAMES_REMEMBERED_MAX = 4_096
+NAMES_CACHED_MAX = 4_096
 NAME_CHARACTERS_MAX = 256
-"""A longer name is judged by its end."""
+"""Only the last characters of a longer name are checked."""
 
 _SCALARS = frozenset({str, int, float, bool, NoneType})
 _WORD_ENDS = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -56,32 +56,32 @@ _VALUES = re.compile(
 )
 
 
-class _Verdicts(dict[str, bool]):
-    """Whether a name hides its value, remembered, since each line asks it of every field."""
+class _RedactedNames(dict[str, bool]):
+    """Cache: whether a name is redacted. Every line looks up all its fields."""
 
     def __missing__(self, name: str) -> bool:
         words = _words(name)
         endings = ("_".join(words[-count:]) for count in range(1, ENDING_WORDS_MAX + 1))
-        hidden = "_".join(words) in REDACTED_NAMES or not REDACTED_SUFFIXES.isdisjoint(endings)
-        # Names come from outside, too: a sender's JSON has as many as it likes.
-        if len(self) < NAMES_REMEMBERED_MAX:
-            self[name] = hidden
-        return hidden
+        is_redacted = "_".join(words) in REDACTED_NAMES or not REDACTED_SUFFIXES.isdisjoint(endings)
+        # Bounded: names can come from the JSON of senders.
+        if len(self) < NAMES_CACHED_MAX:
+            self[name] = is_redacted
+        return is_redacted
 
 
 def _words(name: str) -> list[str]:
-    """Take a name apart, however its words are joined (`addressLine1`, `X-Phone`), without a number at its end."""
+    """Return the words of a name in any style (`addressLine1`, `X-Phone`), without a trailing number."""
     return [word.lower() for word in _WORD_ENDS.split(name[-NAME_CHARACTERS_MAX:].rstrip("0123456789_")) if word]
 
 
-_hides = _Verdicts()
+_is_redacted = _RedactedNames()
 
 
 def redact(fields: dict[str, Any]) -> None:
-    """Replace, in place, what the names of `fields` hide, and turn nested values into redacted plain data."""
-    # Nearly no line has anything to hide, and both questions are answered without a step of Python per field.
-    if any(map(_hides.__getitem__, fields)):
-        for name in [name for name in fields if _hides[name]]:
+    """Redact `fields` in place by name, and convert nested values to redacted plain data."""
+    # Most lines have nothing to redact. Both checks run in C.
+    if any(map(_is_redacted.__getitem__, fields)):
+        for name in [name for name in fields if _is_redacted[name]]:
             fields[name] = REDACTED
     if not _SCALARS.issuperset(map(type, fields.values())):
         for name, value in fields.items():
@@ -89,7 +89,7 @@ def redact(fields: dict[str, Any]) -> None:
 
 
 def to_plain(value: object, depth: int = 0) -> JsonValue:
-    """Turn any value into JSON data with hidden names redacted at every level; never raises, never calls `repr`."""
+    """Return any value as JSON data, redacted by name at every level. Never raises, and never calls `repr`."""
     if type(value) in _SCALARS:
         return value
     if isinstance(value, bytes | bytearray):
@@ -102,7 +102,7 @@ def to_plain(value: object, depth: int = 0) -> JsonValue:
 
 
 def scrub(value: JsonValue) -> JsonValue:
-    """Take e-mail addresses, and user and password of URLs, out of every text in `value`."""
+    """Return `value` without e-mail addresses, and without user and password of URLs, in all its text."""
     if isinstance(value, str):
         return _PERSONAL_TEXT.sub(REDACTED, value)
     if isinstance(value, dict):
@@ -113,15 +113,15 @@ def scrub(value: JsonValue) -> JsonValue:
 
 
 def mask_values(text: str) -> str:
-    """Take out of a text that others wrote what may be a value: whatever is quoted, in brackets, or a long number."""
-    return _VALUES.sub(lambda found: (found["open"] or "") + ELLIPSIS + (found["close"] or ""), text)
+    """Return text of a library without possible values: quoted text and long numbers."""
+    return _VALUES.sub(lambda match: (match["open"] or "") + ELLIPSIS + (match["close"] or ""), text)
 
 
 def _plain_inside(value: object, depth: int) -> JsonValue:
     if isinstance(value, Mapping):
         pairs = cast("Mapping[Any, Any]", value).items()
         named = ((str(name), item) for name, item in pairs)
-        return {name: REDACTED if _hides[name] else to_plain(item, depth + 1) for name, item in named}
+        return {name: REDACTED if _is_redacted[name] else to_plain(item, depth + 1) for name, item in named}
     if isinstance(value, Sequence | set | frozenset):
         return [to_plain(item, depth + 1) for item in cast("Sequence[Any]", value)]
     try:

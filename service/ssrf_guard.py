@@ -1,7 +1,7 @@
-"""Addresses: those a rule may make us call (the public internet, and what the operator allows by name), and networks.
+"""SSRF guard: blocks calls to private IP addresses. Also parses IP addresses and networks. Pure.
 
-An `http` action's URL may hold text that came from outside, so a call to our own network (loopback, private ranges,
-link-local with the cloud's metadata service at 169.254.169.254) is refused, however the address is written. Pure.
+The URL of an `http` action may contain values from a delivery. Calls to loopback, private and link-local addresses,
+such as the cloud metadata service at 169.254.169.254, are blocked in every notation. Operators can allow hosts.
 """
 
 from collections.abc import Iterable
@@ -13,17 +13,17 @@ from service.errors import ConfigError, PermanentError
 Network = IPv4Network | IPv6Network
 
 NAT64 = IPv6Network("64:ff9b::/96")
-"""The well-known prefix of RFC 6052; its last 32 bits are an IPv4 address that the network will really call."""
+"""Well-known prefix of NAT64 (RFC 6052). The last 32 bits are the IPv4 address that is called."""
 
 
 class SsrfGuard:
-    """Refuses what is not public, but for the allowed host names and addresses."""
+    """Blocks IP addresses that are not public, except for the allowed host names and addresses."""
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
-        self._allowed = frozenset(_normal(host) for host in allowed)
+        self._allowed = frozenset(_normalize(host) for host in allowed)
 
     def check_literal(self, host: str) -> None:
-        """Refuse a host that is itself an address; names pass, they are checked once resolved.
+        """Check a host that is an IP address. Host names pass; they are checked after they are resolved.
 
         Raises:
             PermanentError: `address_blocked`.
@@ -32,23 +32,23 @@ class SsrfGuard:
             self.check_resolved(host, [host])
 
     def check_resolved(self, host: str, addresses: Iterable[str]) -> None:
-        """Refuse a host of which any address is not public: a mixed answer is how a name is bent to our network.
+        """Check the resolved addresses of a host. All of them must be public, because any of them may be called.
 
         Raises:
             PermanentError: `address_blocked`.
         """
-        if _normal(host) in self._allowed:
+        if _normalize(host) in self._allowed:
             return
         for text in addresses:
             address = parse_address(text)
-            if _normal(text) not in self._allowed and (address is None or not is_public(address)):
-                reason = f"{host} is no public address; outbound.allow_private_hosts of waybill.yaml lets it be reached"
+            if _normalize(text) not in self._allowed and (address is None or not is_public(address)):
+                reason = f"{host} is not a public address; to allow it, add it to outbound.allow_private_hosts"
                 raise PermanentError("address_blocked", reason)
 
 
-@lru_cache(maxsize=1024)  # every guarded call asks, mostly about the few hosts that rules name
+@lru_cache(maxsize=1024)  # called for every guarded call, with few different hosts
 def parse_address(host: str) -> IPv4Address | IPv6Address | None:
-    """Read an address as URLs write it (`10.0.0.1`, `::1`, `[::1]`); None for a host name."""
+    """Return the IP address in a URL's host (`10.0.0.1`, `::1`, `[::1]`); None for a host name."""
     try:
         return ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
@@ -56,7 +56,7 @@ def parse_address(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Say whether an address is on the public internet, looking through IPv4 wrapped in IPv6."""
+    """Return whether an IP address is public. Also checks IPv4 addresses embedded in IPv6."""
     if isinstance(address, IPv6Address):
         inner = _embedded(address)
         if inner is not None:
@@ -73,20 +73,20 @@ def _embedded(address: IPv6Address) -> IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
 
 
-@lru_cache(maxsize=1024)  # likewise
-def _normal(host: str) -> str:
+@lru_cache(maxsize=1024)  # as above
+def _normalize(host: str) -> str:
     address = parse_address(host)
     return str(address) if address is not None else host.lower().rstrip(".")
 
 
 def parse_cidrs(text: str) -> tuple[Network, ...]:
-    """Read WAYBILL_TRUSTED_PROXIES.
+    """Return the networks of WAYBILL_TRUSTED_PROXIES.
 
     Raises:
-        ConfigError: a part is neither an address nor a network.
+        ConfigError: A part is not an IP address or network.
     """
     try:
         return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
     except ValueError as error:
-        fix = "write addresses or networks by commas, such as 10.0.0.0/8,fd00::/8"
+        fix = "write IP addresses or networks, separated by commas, such as 10.0.0.0/8,fd00::/8"
         raise ConfigError("WAYBILL_TRUSTED_PROXIES", str(error), fix) from None

@@ -23,7 +23,7 @@ pytest_plugins = ["tests.slow_marks"]
 @pytest.fixture(autouse=True)
 def lines_that_can_be_caught() -> None:
     """Let lines go the long way, on which tests catch them, whatever a command set up in this process before."""
-    log._current.often = None
+    log._current.write_info = None
 
 
 @pytest.fixture(scope="session", autouse=True)

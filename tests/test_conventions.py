@@ -1,4 +1,4 @@
-"""The rules of the house, held by tests: what the tree looks like, what code may not do, what is told nowhere."""
+"""Repository conventions: sizes, imports, names, lint exceptions, settings, make targets."""
 
 import ast
 import os
@@ -7,37 +7,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from service.settings import CALLER_NAMES, PREFIX, Settings, describe_setting
+from tests.lint import names
 
 ROOT = Path(__file__).parents[1]
 MODULE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 60
-
-FORBIDDEN_NAMES = {
-    "provider": "platform",
-    "vendor": "platform",
-    "webhook_id": "event_id",
-    "topic": "event type",
-    "entity": "record",
-    "policy": "rule",
-    "workflow": "rule",
-    "trigger": "rule",
-    "predicate": "condition",
-    "comparator": "operator",
-    "handler_name": "action",
-    "broker": "queue",
-    "retry_count": "attempt",
-    "failed_job": "dead letter",
-    "dlq": "dead letter",
-    "blacklist": "deny-list",
-    "whitelist": "allow-list",
-}
-"""Words of others for things that have a name here; only definitions of ours are looked at, not a platform's fields."""
 
 FORBIDDEN_MODULES = {"utils", "util", "helpers", "common", "misc", "manager", "core", "lib", "base"}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -86,14 +65,14 @@ def place(path: Path, node: ast.AST) -> str:
     return f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}"
 
 
-def test_every_module_opens_by_saying_what_lives_there() -> None:
+def test_every_module_has_a_docstring() -> None:
     silent = [
         str(path.relative_to(ROOT)) for path in modules("service", "workers") if not ast.get_docstring(parsed(path))
     ]
     assert silent == []
 
 
-def test_no_module_is_longer_than_its_room_allows() -> None:
+def test_no_module_exceeds_the_line_limit() -> None:
     lengths = {
         str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in modules("service", "workers")
     }
@@ -110,7 +89,7 @@ def test_every_function_fits_a_screen() -> None:
     assert long == []
 
 
-def test_imports_stand_at_the_top() -> None:
+def test_no_import_is_inside_a_function() -> None:
     lazy = [
         place(path, node)
         for path in modules("service", "workers")
@@ -121,7 +100,7 @@ def test_imports_stand_at_the_top() -> None:
     assert lazy == []
 
 
-def test_annotations_stay_real_for_msgspec() -> None:
+def test_no_module_postpones_annotations() -> None:
     strays = [
         place(path, node)
         for path in modules("service", "workers")
@@ -131,27 +110,14 @@ def test_annotations_stay_real_for_msgspec() -> None:
     assert strays == []
 
 
-def test_no_module_is_named_after_nothing() -> None:
+def test_no_module_has_a_meaningless_name() -> None:
     named = {path for path in modules("service", "workers") if path.stem in FORBIDDEN_MODULES}
     assert named <= {ROOT / "service" / "platforms" / "base.py"}
 
 
-def test_one_word_names_one_thing() -> None:
-    strays = [
-        f"{place(path, node)} {node.name}: say {FORBIDDEN_NAMES[word]}"
-        for path in modules("service", "workers")
-        for node in ast.walk(parsed(path))
-        if isinstance(node, (*FUNCTIONS, ast.ClassDef))
-        for word in words_of(node.name)
-        if word in FORBIDDEN_NAMES
-    ]
-    assert strays == []
-
-
-def words_of(name: str) -> set[str]:
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().strip("_")
-    parts = snake.split("_")
-    return {snake, *parts, *(f"{left}_{right}" for left, right in pairwise(parts))}
+def test_public_names_are_unique_and_standard() -> None:
+    assert names.repeated_names((ROOT / "service", ROOT / "workers")) == {}
+    assert [found for path in modules("service", "workers") for found in names.forbidden_names(path)] == []
 
 
 def test_nothing_is_unfinished_or_skipped() -> None:
@@ -166,7 +132,7 @@ def test_nothing_is_unfinished_or_skipped() -> None:
     assert found == []
 
 
-def test_every_ignore_names_its_rule_and_its_reason() -> None:
+def test_every_lint_exception_names_its_rule_and_reason() -> None:
     ignore = re.compile(r"#\s*(noqa|type:\s*ignore|pyright:\s*ignore|pragma)(?P<rest>.*)")
     coded = re.compile(r"^(:\s*[A-Z]+[0-9]+(,\s*[A-Z]+[0-9]+)*|\[[A-Za-z, ]+\]|:\s*no cover)\s*(?P<reason>.*)$")
     bare: list[str] = []
@@ -179,7 +145,7 @@ def test_every_ignore_names_its_rule_and_its_reason() -> None:
     assert bare == []
 
 
-def test_no_file_names_a_machine_or_where_packages_came_from() -> None:
+def test_no_file_names_a_machine_or_a_package_index() -> None:
     machine = re.compile(
         r"(?<![\w.$}/-])/(?:work|root|home/\w+|Users/\w+)/[\w.-]+"  # a path of somebody's machine
         r"|--(?:extra-)?index-url|--find-links"  # where packages came from
@@ -200,22 +166,30 @@ def test_requirements_are_hashed_and_free_of_addresses() -> None:
         assert "://" not in text, path
 
 
-def test_the_top_level_is_what_it_should_be() -> None:
+def test_the_top_level_has_only_the_expected_entries() -> None:
     allowed = {"pyproject.toml", "README.md", "Dockerfile", "Makefile", "CHANGELOG.md", "LICENSE"}
     rooms = {"service", "workers", "tests", "helm", "docs", "requirements"}
     top = {path.relative_to(ROOT).parts[0] for path in tracked()}
     assert {name for name in top if not name.startswith(".")} <= allowed | rooms
 
 
-def test_every_setting_stands_in_the_readme_with_its_default_and_meaning() -> None:
-    rows = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `WAYBILL_")]
-    assert rows == [_row(field) for field in Settings.__struct_fields__]
+def test_readme_is_short() -> None:
+    assert 6_000 < (ROOT / "README.md").stat().st_size < 8_192
 
 
-def _row(field: str) -> str:
+def test_documentation_lists_every_setting_with_default_and_meaning() -> None:
+    assert "(docs/configuration.md)" in (ROOT / "README.md").read_text()
+    lines = (ROOT / "docs/configuration.md").read_text().splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| `WAYBILL_")]
+    assert [(name, default, meaning) for name, default, _, meaning in rows] == [
+        _row(field) for field in Settings.__struct_fields__
+    ]
+
+
+def _row(field: str) -> tuple[str, str, str]:
     meaning, _, default = describe_setting(field).rpartition(" (default ")
     text = default.removesuffix(")").strip("'")
-    return f"| `{PREFIX}{field.upper()}` | {f'`{text}`' if text else 'empty'} | {meaning} |"
+    return f"`{PREFIX}{field.upper()}`", f"`{text}`" if text else "empty", meaning
 
 
 def test_no_file_names_a_setting_that_does_not_exist() -> None:
@@ -230,13 +204,17 @@ def test_no_file_names_a_setting_that_does_not_exist() -> None:
     assert strays == []
 
 
-@pytest.mark.parametrize("target", ["demo", "check", "test", "bench", "lint", "fmt", "lock", "clean"])
-def test_the_makefile_offers_what_the_readme_says(target: str) -> None:
-    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+def test_makefile_has_every_target_that_documentation_names() -> None:
+    pages = (*(ROOT / ".github").glob("*.md"), *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
+    typed = re.compile(r"`make ([a-z-]+)|^make ([a-z-]+)(?= +#| [A-Z]+=|$)", re.MULTILINE)
+    named = {quoted or line for page in pages for quoted, line in typed.findall(page.read_text())}
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {"demo", "check", "test", "bench", "chaos", "fmt", "lock", "pages"} <= named
+    assert (named | {"lint", "clean"}) - targets == set()
 
 
 @pytest.mark.slow
-def test_make_alone_lists_every_target_a_person_may_ask_for() -> None:
+def test_make_without_a_target_lists_every_target() -> None:
     targets = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     environ = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     told = subprocess.run(["make"], cwd=ROOT, env=environ, capture_output=True, check=True, text=True).stdout  # noqa: S607 - the one on the path
@@ -258,7 +236,7 @@ def test_every_process_collects_the_same_tests(request: pytest.FixtureRequest) -
     assert [item.nodeid for item in request.session.items if item.nodeid not in collected] == []
 
 
-def test_the_gate_runs_the_readme_s_commands() -> None:
+def test_ci_runs_the_commands_of_the_readme() -> None:
     gate = (ROOT / ".ci" / "run").read_text()
     assert "make test" in gate
     assert "make demo" in gate

@@ -1,4 +1,4 @@
-"""Tests of `waybill demo` and `waybill dev` from outside: real processes, real signals, nothing left behind."""
+"""`waybill demo` and `waybill dev` in real processes with real signals."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 COMMAND = (sys.executable, "-m", "service")
 STARTED = "Ctrl-C stops everything."
 START_SECONDS_MAX = 120.0
-Seen = TypeVar("Seen")
+ResultT = TypeVar("ResultT")
 
 
 STALE = {
@@ -45,38 +45,38 @@ STALE = {
     "WAYBILL_NO_SUCH_SETTING": "1",
     "EXAMPLE_PACK_SECRET": "an old secret",
 }
-"""Variables that a shell may have from an installation or from an earlier version."""
+"""Variables of an installation or of an earlier version in the shell of the user."""
 
 
 class Dev(NamedTuple):
-    """A `waybill dev`, the directory of its file and output, and an environment in which commands find it."""
+    """A `waybill dev`, the folder of its file and output, and an environment in which commands find it."""
 
     process: "subprocess.Popen[bytes]"
     directory: Path
     environ: dict[str, str]
 
     def introduction(self) -> str:
-        """Wait until it is up, and give what it printed."""
-        return wait_for(lambda: said(self.directory, STARTED))
+        """Wait until it has started, and return its output."""
+        return wait_for(lambda: output_with(self.directory, STARTED))
 
 
 def environ_in(directory: Path) -> dict[str, str]:
-    """Give an environment without settings, in which `dev` writes its file below `directory`."""
+    """Return an environment without settings, in which `dev` writes its file below `directory`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WAYBILL_")}
     return kept | {"XDG_RUNTIME_DIR": str(directory)}
 
 
 @contextlib.contextmanager
 def dev_in(directory: Path) -> Generator[Dev]:
-    """Start `waybill dev` among stale variables, with its output in `directory / "out"`."""
+    """Start `waybill dev` with stale variables. Its output is in `directory / "out"`."""
     environ = environ_in(directory)
     with (directory / "out").open("wb") as out:
         process = subprocess.Popen([*COMMAND, "dev"], stdout=out, stderr=out, env=environ | STALE)
     yield Dev(process, directory, environ)
     process.kill()
     process.wait()
-    for left in re.findall(r"^config +(\S+)/waybill.yaml", (directory / "out").read_text(), re.MULTILINE):
-        shutil.rmtree(left, ignore_errors=True)  # a killed process removes nothing
+    for folder in re.findall(r"^config +(\S+)/waybill.yaml", (directory / "out").read_text(), re.MULTILINE):
+        shutil.rmtree(folder, ignore_errors=True)  # a killed process removes nothing
 
 
 @pytest.fixture
@@ -86,21 +86,21 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def dev(tmp_path: Path) -> Iterator[Dev]:
-    """Start one that the test may end."""
+    """Start one that the test may stop."""
     with dev_in(tmp_path) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
 def shared_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
-    """Start one for all tests that leave it running."""
+    """Start one for all tests that do not stop it."""
     with dev_in(tmp_path_factory.mktemp("dev")) as started:
         yield started
 
 
 @pytest.mark.parametrize("command", ["dev", "demo"])
 @pytest.mark.parametrize("own", [{}, OWN_KEYS], ids=["installation", "earlier dev"])
-def test_a_store_that_holds_a_rulebook_is_refused_and_not_changed(
+def test_a_store_with_a_rulebook_is_rejected_and_not_changed(
     environ: dict[str, str], make_settings: Callable[..., Settings], command: str, own: dict[str, str]
 ) -> None:
     settings = make_settings(**own)
@@ -110,37 +110,35 @@ def test_a_store_that_holds_a_rulebook_is_refused_and_not_changed(
     assert (done.returncode, done.stdout) == (2, "")
     prefix = settings.key_prefix
     assert done.stderr.startswith(
-        f"waybill: --store: the store holds a rulebook under {prefix}. Fix: leave --store out"
+        f"waybill: --store: the store contains a rulebook with key prefix {prefix}. Fix: omit --store"
     )
     assert len(done.stderr.splitlines()) == 1
     assert entries(settings.redis_url) == before
 
 
 @pytest.mark.parametrize("command", ["dev", "demo"])
-def test_a_store_that_does_not_answer_is_refused_in_one_line(
-    environ: dict[str, str], free_port: int, command: str
-) -> None:
+def test_an_unreachable_store_is_rejected_in_one_line(environ: dict[str, str], free_port: int, command: str) -> None:
     done = run(environ, command, "--store", f"redis://127.0.0.1:{free_port}/0")
     assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(r"waybill: --store: the store cannot be used: .* Fix: name a store .*\n", done.stderr)
+    assert re.fullmatch(r"waybill: --store: the store cannot be used: .* Fix: give a store .*\n", done.stderr)
 
 
 @pytest.mark.parametrize("option", ["--port", "--admin-port"])
-def test_dev_refuses_a_port_in_use_in_one_line(environ: dict[str, str], option: str) -> None:
+def test_dev_rejects_a_port_in_use_in_one_line(environ: dict[str, str], option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         done = run(environ, "dev", option, str(port))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         f"waybill: {option}: port {port} cannot be used: Address already in use. "
-        f"Fix: name another port, or leave {option} out for a free one\n"
+        f"Fix: choose another port, or omit {option} for a free port\n"
     )
 
 
-def test_dev_refuses_a_folder_without_a_place_for_its_file_in_one_line(environ: dict[str, str]) -> None:
+def test_dev_rejects_a_read_only_folder_in_one_line(environ: dict[str, str]) -> None:
     done = subprocess.run(
         [*COMMAND, "dev"],
-        cwd="/proc",  # nobody can write there, not even root
+        cwd="/proc",  # read-only, even for root
         env={name: value for name, value in environ.items() if name != "XDG_RUNTIME_DIR"} | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -151,7 +149,7 @@ def test_dev_refuses_a_folder_without_a_place_for_its_file_in_one_line(environ: 
     assert re.fullmatch(r"waybill: /proc/.waybill/dev.json: cannot be written: .* Fix: change to .*\n", done.stderr)
 
 
-def test_a_second_dev_is_refused_in_one_line(shared_dev: Dev) -> None:
+def test_a_second_dev_is_rejected_in_one_line(shared_dev: Dev) -> None:
     shared_dev.introduction()
     done = run(shared_dev.environ, "dev")
     assert (done.returncode, done.stdout) == (2, "")
@@ -174,13 +172,13 @@ def test_an_installation_in_the_same_store_is_not_changed_by_a_demo(
     assert all(OWN_KEYS["key_prefix"].encode() in key for key in added), "arq's keys hold the id of a lane"
 
 
-def test_the_demo_shows_every_fate_as_expected_and_ends_with_0(environ: dict[str, str]) -> None:
+def test_the_demo_shows_the_expected_outcomes_and_ends_with_0(environ: dict[str, str]) -> None:
     done = run(environ | STALE, "demo")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "10 of 10 as expected" in done.stdout
     assert "SIGKILL" in done.stdout
-    refused = done.stdout.partition("4. the same with a changed body")[2].partition("5. ")[0]
-    assert "401 rejected: not_verified" in refused, "each act is shown with its own lines"
+    rejected = done.stdout.partition("4. delivery with a changed body")[2].partition("5. ")[0]
+    assert "401 rejected: not_verified" in rejected, "each step is shown with its own lines"
     assert "worker-2  attempt.finished   matched at attempt 2, after" in done.stdout
     assert "NOT OK" not in done.stdout
     assert "warm-up" not in done.stdout
@@ -195,7 +193,7 @@ def test_the_demo_shows_every_fate_as_expected_and_ends_with_0(environ: dict[str
     assert max(len(line.rstrip()) for line in lines) <= 80
 
 
-def test_dev_ends_with_all_its_children_on_sigterm(dev: Dev, tmp_path: Path) -> None:
+def test_dev_stops_all_its_processes_on_sigterm(dev: Dev, tmp_path: Path) -> None:
     text = dev.introduction()
     children = children_of(dev.process.pid)
     assert len(children) == 4
@@ -207,28 +205,28 @@ def test_dev_ends_with_all_its_children_on_sigterm(dev: Dev, tmp_path: Path) -> 
     assert not (tmp_path / "waybill" / "dev.json").exists()
 
 
-def test_the_command_that_dev_prints_sends_an_event_to_it(shared_dev: Dev) -> None:
+def test_the_printed_send_command_sends_an_event(shared_dev: Dev) -> None:
     text = shared_dev.introduction()
     (words,) = found(r"waybill (send .+)", text)
     done = run(shared_dev.environ, *shlex.split(words))
     assert done.stdout.startswith("202  "), done.stdout + done.stderr
-    assert done.stderr == "", "only a terminal is told which one is used"
-    (sink,) = found(r"its sink: (\S+)", text)
+    assert done.stderr == "", "the note is printed on a terminal only"
+    (sink,) = found(r"received requests: (\S+)", text)
     received = wait_for(lambda: call("GET", sink).body["requests"])
     assert msgspec.json.decode(received[0]["body"])["order"] == "po-1"
 
 
-def test_a_terminal_is_told_which_dev_is_used(shared_dev: Dev) -> None:
+def test_commands_print_the_running_dev_on_a_terminal(shared_dev: Dev) -> None:
     shared_dev.introduction()
-    mine, theirs = pty.openpty()
+    primary, secondary = pty.openpty()
     try:
         command = [*COMMAND, "events", "list"]
-        subprocess.run(command, env=shared_dev.environ, stderr=theirs, stdout=subprocess.DEVNULL, check=True)
-        told = os.read(mine, 4_096).decode()
+        subprocess.run(command, env=shared_dev.environ, stderr=secondary, stdout=subprocess.DEVNULL, check=True)
+        output = os.read(primary, 4_096).decode()
     finally:
-        os.close(mine)
-        os.close(theirs)
-    assert f"waybill: using `waybill dev`, process {shared_dev.process.pid}, /" in told
+        os.close(primary)
+        os.close(secondary)
+    assert f"waybill: using `waybill dev`, process {shared_dev.process.pid}, /" in output
 
 
 def test_the_file_of_a_killed_dev_is_ignored_and_removed(dev: Dev, environ: dict[str, str], tmp_path: Path) -> None:
@@ -243,14 +241,14 @@ def test_the_file_of_a_killed_dev_is_ignored_and_removed(dev: Dev, environ: dict
     assert not file.exists()
 
 
-def test_dev_runs_a_person_s_own_waybill_yaml_with_its_rules(environ: dict[str, str], tmp_path: Path) -> None:
+def test_dev_runs_a_waybill_yaml_of_the_user_with_its_rules(environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "waybill.yaml").write_text(OWN_CONFIG)
     (tmp_path / "rules.yaml").write_text("- {id: all, type: customer, actions: [{id: a, do: log, message: hello}]}\n")
     command, own = [*COMMAND, "dev", "--config", "waybill.yaml"], environ | {"OWN_SECRET": "s"}
     with (tmp_path / "out").open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=own | STALE, cwd=tmp_path)
     try:
-        (words,) = found(r"waybill (send .+)", wait_for(lambda: said(tmp_path, STARTED)))
+        (words,) = found(r"waybill (send .+)", wait_for(lambda: output_with(tmp_path, STARTED)))
         assert words == "send crm --event customer.updated --id 1"
         assert run(own, "rules", "list").stdout.splitlines()[1].startswith("0\tall\tcustomer")
         assert run(own, *shlex.split(words)).stdout.startswith("202  ")
@@ -272,7 +270,7 @@ rules: [rules.yaml]
 """
 
 
-def test_a_killed_dev_takes_all_its_children_with_it(dev: Dev) -> None:
+def test_all_processes_of_a_killed_dev_end(dev: Dev) -> None:
     dev.introduction()
     children = children_of(dev.process.pid)
     assert len(children) == 4
@@ -285,9 +283,7 @@ def test_a_killed_dev_takes_all_its_children_with_it(dev: Dev) -> None:
     ("program", "words"),
     [("valkey", "the store ended with exit code -9"), ("worker", "worker-1 ended with exit code -9")],
 )
-def test_dev_ends_with_1_and_says_which_part_ended_by_itself(
-    dev: Dev, tmp_path: Path, program: str, words: str
-) -> None:
+def test_dev_ends_with_1_and_names_the_process_that_ended(dev: Dev, tmp_path: Path, program: str, words: str) -> None:
     dev.introduction()
     os.kill(next(pid for pid in children_of(dev.process.pid) if runs(pid, program)), signal.SIGKILL)
     assert dev.process.wait(20) == 1
@@ -314,21 +310,21 @@ async def publish(settings: Settings) -> None:
 
 
 def entries(url: str) -> dict[bytes, bytes | None]:
-    """Give every key of a store with its content."""
+    """Return every key of a store with its content."""
     with redis.Redis(unix_socket_path=url.removeprefix("unix://")) as client:
         names = cast("list[bytes]", client.keys())  # pyright: ignore[reportUnknownMemberType] - redis-py types it with a hole
         return {name: cast("bytes | None", client.dump(name)) for name in names}
 
 
-def wait_for(look: Callable[[], Seen]) -> Seen:
+def wait_for(poll: Callable[[], ResultT]) -> ResultT:
     deadline = time.monotonic() + START_SECONDS_MAX
-    while not (seen := look()):
-        assert time.monotonic() < deadline, "waited in vain"
+    while not (result := poll()):
+        assert time.monotonic() < deadline, "timeout"
         time.sleep(0.05)
-    return seen
+    return result
 
 
-def said(tmp_path: Path, words: str) -> str:
+def output_with(tmp_path: Path, words: str) -> str:
     text = (tmp_path / "out").read_text()
     return text if words in text else ""
 
@@ -345,13 +341,13 @@ def children_of(parent: int) -> set[int]:
 
 
 def runs(pid: int, program: str) -> bool:
-    """Whether it is the server, or `waybill <program>`."""
+    """Return whether the process is the server `program`, or `waybill <program>`."""
     words = Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
     return words[-1] == program or Path(words[0]).name.startswith(program)
 
 
 def alive(pids: set[int]) -> set[int]:
-    """Those that run; a zombie nobody has asked for does not."""
+    """Return the process ids that run. A zombie does not run."""
     return {pid for pid in pids if _state(pid) not in {"", "Z"}}
 
 

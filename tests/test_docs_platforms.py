@@ -1,4 +1,4 @@
-"""What the documentation says of records and operations is all there is."""
+"""Tests that docs/platforms.md and docs/custom-platform.md list every field and error of the code."""
 
 import re
 from pathlib import Path
@@ -27,7 +27,7 @@ def section(title: str) -> str:
         ("Purchase order", Line, "lines."),
     ],
 )
-def test_the_tables_name_every_field_of_a_record(title: str, record: type[msgspec.Struct], prefix: str) -> None:
+def test_tables_list_every_field_of_a_record(title: str, record: type[msgspec.Struct], prefix: str) -> None:
     rows = [line for line in section(title).splitlines() if line.startswith("| `")]
     named = {word for row in rows for word in re.findall(r"`([a-z_.]+)`", row.split("|")[1])}
     fields = {prefix + field.name for field in msgspec.structs.fields(record)}
@@ -44,15 +44,15 @@ CODE = [
 ]
 
 
-def test_every_error_of_a_platform_is_told_with_whose_it_is() -> None:
+def test_error_table_lists_every_error_of_platform_calls() -> None:
     raised = {name for path in CODE for pair in KINDS.findall(path.read_text()) for name in pair if name}
-    rows = [line for line in section("What goes wrong, and whose it is").splitlines() if line.startswith("| ")]
-    told = {word for row in rows[1:] for word in re.findall(r"`([a-z_]+)`", row.split("|")[2])}
-    assert told == raised
-    assert {"tls", "platform_wrong_record", "config_wrong_address", "platform_rejected"} <= told
+    rows = [line for line in section("Errors").splitlines() if line.startswith("| ")]
+    listed = {word for row in rows[1:] for word in re.findall(r"`([a-z_]+)`", row.split("|")[2])}
+    assert listed == raised
+    assert {"tls", "platform_wrong_record", "config_wrong_address", "platform_rejected"} <= listed
 
 
-def test_every_example_in_the_page_on_custom_platforms_stands_in_the_file_that_is_tested() -> None:
+def test_examples_of_custom_platform_page_are_part_of_the_tested_file() -> None:
     example = (DOCS / "examples" / "woocommerce.yaml").read_text()
     lines = {line.split(" #")[0].strip() for line in example.splitlines()}
     blocks = re.findall(r"```yaml\n(.*?)```", CUSTOM, re.DOTALL)
@@ -60,7 +60,7 @@ def test_every_example_in_the_page_on_custom_platforms_stands_in_the_file_that_i
     assert [line for block in blocks for line in block.splitlines() if line.strip() not in lines] == []
 
 
-def test_links_between_the_pages_lead_somewhere() -> None:
+def test_linked_files_exist() -> None:
     for text in (PLATFORMS, CUSTOM):
         for target in re.findall(r"\]\(((?!https?:)[^)#]+)", text):
             assert (DOCS / target).exists(), target

@@ -1,4 +1,4 @@
-"""docs/senders.md: every source in it loads, and its table of windows is what a source has."""
+"""Tests that every source of docs/senders.md loads, and that its table of dedupe windows is correct."""
 
 import base64
 import hmac
@@ -59,13 +59,13 @@ async def sources(config: Config) -> AsyncIterator[dict[str, Source]]:
         yield build_sources(config, ENVIRON, build_platforms(config.platforms, ENVIRON, outbound), Settings())
 
 
-def test_every_source_of_the_page_loads_and_is_warned_of_only_where_the_page_says_why(config: Config) -> None:
+def test_every_source_loads_and_only_documented_warnings_appear(config: Config) -> None:
     warned = {warning.split(":")[0].split(".")[1] for warning in config.warnings}
     assert warned == {"erp-inside", "shopify-customers-update", "github", "gitlab", "trello"}
-    assert all("names no id" in text or "scheme: none" in text or "sha1" in text for text in config.warnings)
+    assert all("has no id" in text or "scheme: none" in text or "sha1" in text for text in config.warnings)
 
 
-def test_every_preset_and_platform_is_on_the_page(config: Config) -> None:
+def test_page_has_every_preset_and_platform(config: Config) -> None:
     schemes = {str(source.verify.__struct_config__.tag) for source in config.sources.values() if source.verify}
     assert schemes >= {str(preset.__struct_config__.tag) for preset in PRESETS}
     assert schemes >= {"standard_webhooks", "bearer", "header", "path_token", "basic", "none", "hmac"}
@@ -84,7 +84,7 @@ def test_every_preset_and_platform_is_on_the_page(config: Config) -> None:
         ),
     ],
 )
-def test_an_address_that_is_signed_stands_in_what_is_signed_as_it_is(
+def test_signed_address_is_part_of_the_signed_text(
     sources: dict[str, Source], name: str, header: str, algorithm: str, signed: bytes
 ) -> None:
     key = ENVIRON[f"{name.upper()}_SECRET"].encode()
@@ -94,7 +94,7 @@ def test_an_address_that_is_signed_stands_in_what_is_signed_as_it_is(
         sources[name].verify(Delivery(name, {header: signature}, b'{"action": {} }', 0.0))
 
 
-def test_the_table_of_windows_is_what_a_source_has(sources: dict[str, Source]) -> None:
+def test_dedupe_windows_match_the_table(sources: dict[str, Source]) -> None:
     rows: list[tuple[str, str, str]] = re.findall(
         r"^\| ([A-Z]?[\w. ]+?) \| [^|]+ \| (\d+) (h|days) \|$", PAGE, re.MULTILINE
     )

@@ -1,4 +1,4 @@
-"""The quickstart of README.md, typed literally in two terminals with clean environments."""
+"""Runs the quickstart of README.md literally in two terminals with clean environments."""
 
 import contextlib
 import os
@@ -19,25 +19,25 @@ ROOT = Path(__file__).parents[1]
 SECONDS_MAX = 120.0
 ID = re.compile(r"\b[0-9a-f]{32}\b")
 VARIABLE = re.compile(r"\b[0-9a-f]{12,32}\b|\d{4}-\d\d-\d\dT[\d:.+]+Z?|(?<=127\.0\.0\.1:)\d+|(?<=duration_ms\":)[\d.]+")
-"""What differs in every run: ids, digests, moments, ports and durations."""
+"""Parts of the output that differ in every run: ids, digests, timestamps, ports and durations."""
 
 
 def terminals() -> tuple[str, list[tuple[str, str]]]:
-    """Give the script of the first terminal, and each command of the second one with the output below it."""
+    """Return the script of the first terminal, and each command of the second terminal with its shown output."""
     section = (ROOT / "README.md").read_text().partition("\n## Try it\n")[2].partition("\n## ")[0]
     first, second = re.findall(r"^```console\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
     script = "\n".join(re.findall(r"^\$ (.+)$", first, re.MULTILINE))
     return script, re.findall(r"^\$ (.+)\n((?:(?!\$ ).*\n)*)", second, re.MULTILINE)
 
 
-def same(shown: str, seen: str) -> bool:
-    """Tell whether an output is as shown, but for what differs in every run; a command may be shown without one."""
-    return not shown or VARIABLE.sub("*", shown) == VARIABLE.sub("*", seen)
+def is_same_output(shown: str, actual: str) -> bool:
+    """Compare two outputs except for the parts that differ in every run. No shown output permits any output."""
+    return not shown or VARIABLE.sub("*", shown) == VARIABLE.sub("*", actual)
 
 
 @pytest.fixture(params=["same folder", "same runtime directory"])
-def places(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path, dict[str, str]]:
-    """Give the folder of each terminal, with a .venv as `make` makes it, and their environment."""
+def terminal_folders(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path, dict[str, str]]:
+    """Return the folder of each terminal, with a .venv, and the environment of both."""
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
     folders = [tmp_path / "one", tmp_path / "one"]
     if request.param == "same runtime directory":
@@ -51,7 +51,7 @@ def places(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path, 
 
 @contextlib.contextmanager
 def first_terminal(script: str, folder: Path, environ: dict[str, str]) -> Generator["subprocess.Popen[bytes]"]:
-    """Type the script, wait until all is up, and end it with Ctrl-C."""
+    """Run the script, wait until all processes run, and end it with Ctrl-C."""
     with (folder / "out").open("wb") as out:
         command = ["/bin/sh", "-c", script]
         process = subprocess.Popen(command, cwd=folder, env=environ, stdout=out, stderr=out, start_new_session=True)
@@ -72,8 +72,8 @@ def first_terminal(script: str, folder: Path, environ: dict[str, str]) -> Genera
             shutil.rmtree(left, ignore_errors=True)
 
 
-def test_the_quickstart_gives_the_output_that_readme_shows(places: tuple[Path, Path, dict[str, str]]) -> None:
-    first, second, environ = places
+def test_quickstart_prints_the_output_of_readme(terminal_folders: tuple[Path, Path, dict[str, str]]) -> None:
+    first, second, environ = terminal_folders
     script, commands = terminals()
     assert "waybill dev" in script
     assert [command.split()[:2] for command, _ in commands[1:]] == [
@@ -87,7 +87,7 @@ def test_the_quickstart_gives_the_output_that_readme_shows(places: tuple[Path, P
         activate = commands[0][0]
         for command, shown in commands[1:]:
             script = f"{activate}\n{with_ids(command, ids)}"
-            outputs[command] = type_until_same(script, shown, second, environ)
+            outputs[command] = run_until_same(script, shown, second, environ)
             ids |= dict(zip(ID.findall(shown), ID.findall(outputs[command]), strict=False))
     listed = next(output for command, output in outputs.items() if "events list" in command)
     assert set(ids.values()) & set(ID.findall(listed))
@@ -95,28 +95,28 @@ def test_the_quickstart_gives_the_output_that_readme_shows(places: tuple[Path, P
 
 
 def with_ids(command: str, ids: Mapping[str, str]) -> str:
-    """Put this run's ids in the place of those in README.md."""
+    """Replace the ids of README.md by those of this run."""
     return ID.sub(lambda match: ids[match[0]], command)
 
 
-def type_until_same(script: str, shown: str, folder: Path, environ: dict[str, str]) -> str:
-    """Run a script, and a reading one again while the event is not processed yet; give its output."""
+def run_until_same(script: str, shown: str, folder: Path, environ: dict[str, str]) -> str:
+    """Run a script and return its output. Repeat a reading script until the event is processed."""
     deadline = time.monotonic() + SECONDS_MAX
     while True:
         done = subprocess.run(
             ["/bin/sh", "-c", script], cwd=folder, env=environ, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        if same(shown, done.stdout):
+        if is_same_output(shown, done.stdout):
             return done.stdout
         assert " send " not in script, done.stdout
         assert time.monotonic() < deadline, done.stdout
         time.sleep(0.2)
 
 
-def test_an_output_that_differs_is_noticed() -> None:
+def test_different_output_is_found() -> None:
     _, commands = terminals()
     shown = commands[-1][1]
-    assert same(shown, shown.replace("14:49", "15:50"))
-    assert not same(shown, shown.replace("60 units", "61 units"))
-    assert not same(shown, shown.replace("ended, matched", "ended, unmatched"))
+    assert is_same_output(shown, shown.replace("14:49", "15:50"))
+    assert not is_same_output(shown, shown.replace("60 units", "61 units"))
+    assert not is_same_output(shown, shown.replace("ended, matched", "ended, unmatched"))

@@ -1,1 +1,1 @@
-"""The pod that runs jobs: claim a lane, fetch the record, decide by the rules, run the effects, tell it in the logs."""
+"""Worker: claims jobs from the queue, fetches records, evaluates rules, runs effects and writes log lines."""

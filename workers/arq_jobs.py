@@ -1,7 +1,7 @@
-"""Jobs that are arq's own: a plain function, arq's context and results, but an error is a retry and nothing is dropped.
+"""Plain arq jobs: arq's context and results, but an error causes a retry, and no job is lost.
 
-arq 0.28 deletes a job whose function raises, times out, is unknown or cannot be read. Here the first two are tried
-again with back-off, and what can never run is buried with its bytes.
+arq 0.28 deletes a job if the function raises, times out, is unknown or cannot be decoded. Here the first two cases are
+retried with backoff; the others become dead letters with their bytes.
 """
 
 import asyncio
@@ -31,16 +31,16 @@ class ArqJobs:
         self._settings = settings
 
     async def run(self, job: Job, shared: Mapping[Any, Any]) -> JobEnd:
-        """Run one job with `shared` in its context, and say how it ends."""
+        """Run one job and return its end. `shared` is added to the context of the function."""
         if job.payload is None:
-            return _buried(job, "the job has no payload")
+            return _dead_letter(job, "the payload is missing")
         try:
             payload = decode_job(job.payload)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return _buried(job, f"the payload cannot be read: {error}")
+            return _dead_letter(job, f"this version cannot decode the payload: {error}")
         function = self._worker.functions.get(payload.function)
         if not isinstance(function, Function):
-            return _buried(job, f"no function {payload.function!r}")
+            return _dead_letter(job, f"this worker has no function {payload.function!r}")
         return await self._call(job, payload, function, {**shared, **_context(job, payload)})
 
     async def _call(self, job: Job, payload: Payload, function: Function, context: dict[Any, Any]) -> JobEnd:
@@ -50,7 +50,7 @@ class ArqJobs:
                 result = await function.coroutine(context, *payload.args, **payload.kwargs)
         except Retry as retry:
             return JobEnd(job.id, job.token, "retry", retry.defer_score or 0)
-        except Exception as error:  # noqa: BLE001 - a plain job may fail in any way, and is never dropped for it
+        except Exception as error:  # noqa: BLE001 - a job may raise any exception and must not be lost
             return self._failed(job, error, worker.max_tries if function.max_tries is None else function.max_tries)
         keep_seconds = worker.keep_result_s if function.keep_result_s is None else function.keep_result_s
         ended = (result, started_ms, worker.queue_name)
@@ -58,24 +58,24 @@ class ArqJobs:
 
     def _failed(self, job: Job, error: Exception, tries_max: int) -> JobEnd:
         if job.tries >= tries_max:
-            return _buried(job, f"{type(error).__name__}: {error}")
+            return _dead_letter(job, f"{type(error).__name__}: {error}")
         seconds = delay_seconds(self._settings, job.tries, random.random())  # noqa: S311 - jitter
         return JobEnd(job.id, job.token, "retry", int(seconds * 1000))
 
 
-def _buried(job: Job, reason: str) -> JobEnd:
+def _dead_letter(job: Job, reason: str) -> JobEnd:
     return JobEnd(job.id, job.token, "bury", reason[:REASON_CHARACTERS_MAX])
 
 
 def _context(job: Job, payload: Payload) -> dict[str, Any]:
-    """What arq puts into a function's `ctx` for each job."""
+    """Return the `ctx` entries that arq sets for each job."""
     enqueued_at = datetime.fromtimestamp(payload.enqueued_ms / 1000, UTC)
     tries = max(job.tries, payload.attempt or 0)
     return {"job_id": job.id, "job_try": tries, "score": job.due_ms, "enqueue_time": enqueued_at}
 
 
 def _result(job: Job, payload: Payload, ended: tuple[object, int, str]) -> bytes:
-    """Write a result as arq 0.28 does (`arq.jobs.serialize_result`); `ended`: the result, its start, the queue."""
+    """Encode a result as arq 0.28 does in `arq.jobs.serialize_result`. `ended` is result, start time and queue."""
     result, started_ms, queue = ended
     called = {"t": job.tries, "f": payload.function, "a": payload.args, "k": payload.kwargs, "et": payload.enqueued_ms}
     ran = {"s": True, "r": result, "st": started_ms, "ft": int(time.time() * 1000), "q": queue, "id": job.id}

@@ -1,4 +1,4 @@
-"""What a worker does beside its jobs for as long as it lives: beat, sweep, poll, renew its leases, follow the rules."""
+"""Background tasks of a worker, restarted after an unexpected exception."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -6,18 +6,19 @@ from typing import Any
 
 import structlog
 
-PAUSE_SECONDS = 2.0
+RESTART_SECONDS = 2.0
+"""Delay before a background task restarts."""
 
 
 async def run_forever(name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run `loop`, which ends only when it is cancelled, and begin it again after a while where a bug ended it.
+    """Run `loop` until cancelled, and restart it after an unexpected exception.
 
-    A task that died would be missed by nobody: the worker would go on without its leases renewed, or without a poll.
+    Without the restart, the worker would continue without lease renewal or polls, and nobody would notice.
     """
     log = structlog.get_logger()
     while True:
         try:
             return await loop()
         except Exception:
-            log.exception("background_task.crashed", task=name, seconds=PAUSE_SECONDS)
-            await asyncio.sleep(PAUSE_SECONDS)
+            log.exception("background_task.crashed", task=name, seconds=RESTART_SECONDS)
+            await asyncio.sleep(RESTART_SECONDS)

@@ -1,4 +1,4 @@
-"""`waybill worker`: joins the worker's parts and runs them until SIGTERM."""
+"""Command `waybill worker`: builds the dependencies of a worker and runs it until SIGTERM."""
 
 import asyncio
 import contextlib
@@ -42,11 +42,17 @@ from workers.rulebook_watcher import RulebookWatcher
 from workers.worker import LeaseWorker
 
 
-@click.command()
-@click.option("--burst", is_flag=True, help="End once nothing is due and nothing runs.")
+@click.command(
+    epilog="\b\nExamples:\n  waybill worker\n"
+    "  WAYBILL_ADMIN_PORT=8082 waybill worker  # beside waybill serve on one machine"
+)
+@click.option("--burst", is_flag=True, help="Exit as soon as no job is due or running.")
 def worker(*, burst: bool) -> None:
-    """Run jobs: fetch, decide, act. SIGTERM drains."""
-    configure("workers")  # so that a wrong setting is told as a line, too
+    """Run a worker: fetch records, evaluate rules, run actions.
+
+    SIGTERM drains: running attempts finish before the process ends.
+    """
+    configure("workers")  # before the settings, so that an invalid setting is a log line, too
     settings = load_settings(os.environ)
     configure("workers", settings.log_level, settings.log_line_bytes_max)
     config = load_config(Path(settings.config), os.environ)
@@ -55,43 +61,45 @@ def worker(*, burst: bool) -> None:
 
 
 async def run_worker(settings: Settings, config: Config, environ: Mapping[str, str], *, burst: bool = False) -> None:
-    """Run one worker until it is told to stop.
+    """Run one worker until SIGTERM.
 
     Raises:
-        ConfigError: the configuration cannot be joined, or WAYBILL_ADMIN_PORT cannot be had.
+        ConfigError: the configuration is invalid, or the worker cannot listen on WAYBILL_ADMIN_PORT.
     """
-    # Never given twice: leases are fenced by it, and a pod starts again under its old name and pid.
+    # Unique per process, because it fences leases: a restarted pod has the same host name and process id.
     name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
     log = structlog.get_logger()
-    async with open_dependencies(settings, config, environ) as tools:
+    async with open_dependencies(settings, config, environ) as dependencies:
         functions = [
             func(process_lane, name=LANE_FUNCTION, keep_result=0),  # pyright: ignore[reportArgumentType] - arq types ctx as dict
             func(finish_effects, name=EFFECTS_FUNCTION, keep_result=0),  # pyright: ignore[reportArgumentType] - arq types ctx as dict
         ]
-        # A burst ends once nothing is due, which of a poll is never so.
+        # A burst ends when no job is due; polls never end.
         polls: Mapping[str, PollSource] = {} if burst else polls_of(config, settings)
-        worker = LeaseWorker(functions, tools.store, name, burst=burst, ctx={"tools": tools})
+        worker = LeaseWorker(functions, dependencies.store, name, burst=burst, ctx={"dependencies": dependencies})
         async with (
-            health_server(settings, tools.store, lambda: worker.stopping) as admin_port,
-            background_task(run_forever("rules", tools.rules.run)),
-            background_task(run_forever("beat", partial(send_heartbeats, worker, settings.sample_interval_seconds))),
+            health_server(settings, dependencies.store, lambda: worker.stopping) as admin_port,
+            background_task(run_forever("rulebook", dependencies.rules.run)),
+            background_task(
+                run_forever("heartbeat", partial(send_heartbeats, worker, settings.sample_interval_seconds))
+            ),
             background_task(run_forever("sweep", partial(run_sweeps, worker, settings.sweep_interval_seconds))),
-            background_task(poll_all(settings, tools.intake, tools.platforms, polls)),
+            background_task(poll_all(settings, dependencies.intake, dependencies.platforms, polls)),
         ):
             limits = {"concurrency": settings.concurrency, "lease_seconds": settings.lease_seconds}
             log.info("process.started", worker=name, admin_port=admin_port, **limits)
-            if await wait_until_ready(worker, tools.rules.wait_for_first()):
-                # Once the rulebook is there: what is joined by now lives as long as the process.
+            if await wait_until_ready(worker, dependencies.rules.wait_for_first()):
+                # After the first rulebook: all objects of now live as long as the process.
                 tune_garbage_collector()
                 await worker.async_run()
         await worker.close()
         with contextlib.suppress(StoreUnavailable, StoreNotDurable):
-            await tools.store.sampler.remove_worker(name)
+            await dependencies.store.queue_stats.remove_worker(name)
         log.info("process.stopped", worker=name, jobs=worker.jobs_run, leases_lost=worker.leases_lost)
 
 
 async def wait_until_ready(worker: LeaseWorker, first_rulebook: Coroutine[Any, Any, None]) -> bool:
-    """Wait for the first rulebook; False if the worker was told to stop before there was one."""
+    """Wait for the first rulebook. Return False if the worker stops before."""
     waiting = asyncio.ensure_future(first_rulebook)
     while not waiting.done() and not worker.stopping:
         await asyncio.wait((waiting,), timeout=0.1)
@@ -104,18 +112,18 @@ async def wait_until_ready(worker: LeaseWorker, first_rulebook: Coroutine[Any, A
 async def open_dependencies(
     settings: Settings, config: Config, environ: Mapping[str, str]
 ) -> AsyncGenerator[WorkerDependencies]:
-    """Join what processing takes: store, platforms, rules, actions.
+    """Open the dependencies of processing: store, platforms, rulebook, actions.
 
     Raises:
-        ConfigError: as the parts.
+        ConfigError: the configuration is invalid.
     """
     actions = load_actions()
     settings = extend_retention_to_dedupe_windows(settings, config)
     store = Store(settings)
     intake = shards_with(store)
     async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
-        home = shared_store(intake)
-        throttles = SharedThrottles(home.limits, home.tokens, settings.fetch_timeout_seconds)
+        shared = shared_store(intake)
+        throttles = SharedThrottles(shared.limits, shared.tokens, settings.fetch_timeout_seconds)
         platforms = build_platforms(config.platforms, environ, outbound, throttles)
         resources = {
             "outbound": outbound,
@@ -127,24 +135,26 @@ async def open_dependencies(
             "emit_depth_max": settings.emit_depth_max,
             "platforms": platforms,
         }
-        by_name = {action.__struct_config__.tag: action for action in actions}
+        by_tag = {action.__struct_config__.tag: action for action in actions}
         effects = EffectDependencies(
             store,
-            {str(tag): action for tag, action in by_name.items()},
+            {str(tag): action for tag, action in by_tag.items()},
             resources,
             settings.action_timeout_seconds,
             intake,
         )
         rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds)
-        settle = {name: account.fetch_delay_seconds for name, account in config.platforms.items()}
-        yield WorkerDependencies(settings, store, platforms, rules, effects, intake, StaleReadPolicy(settings, settle))
+        fetch_delays = {name: account.fetch_delay_seconds for name, account in config.platforms.items()}
+        yield WorkerDependencies(
+            settings, store, platforms, rules, effects, intake, StaleReadPolicy(settings, fetch_delays)
+        )
     await intake.close()
 
 
 @contextlib.asynccontextmanager
-async def background_task(work_: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
-    """Run something beside the block, and end it with the block."""
-    task = asyncio.create_task(work_)
+async def background_task(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+    """Run a coroutine during the block, and cancel it at the end."""
+    task = asyncio.create_task(work)
     try:
         yield
     finally:

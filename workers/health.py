@@ -1,6 +1,6 @@
-"""Health of a worker, on WAYBILL_ADMIN_PORT: /healthz says that its event loop turns, /readyz that the store answers.
+"""Health endpoints of a worker on WAYBILL_ADMIN_PORT: /healthz checks the event loop, /readyz checks the store.
 
-A worker without a rulebook is ready: it waits for `waybill rules apply`, which in a cluster may wait for the pods.
+A worker without a rulebook is ready. In a cluster, `waybill rules apply` may wait for ready pods.
 """
 
 import asyncio
@@ -15,15 +15,15 @@ from service.metrics.page import CONTENT_TYPE, MetricsPage
 from service.settings import Settings
 from service.store import Store
 
-CHECK_SECONDS_MAX = 2.0
+CHECK_TIMEOUT_SECONDS = 2.0
 
 
 @contextlib.asynccontextmanager
 async def health_server(settings: Settings, store: Store, stopping: Callable[[], bool]) -> AsyncGenerator[int]:
-    """Serve both answers during the block and give the port that was bound; setting 0 takes a free one.
+    """Serve /healthz, /readyz and /metrics during the block, and yield the bound port. Port 0 binds a free port.
 
     Raises:
-        ConfigError: the port cannot be had.
+        ConfigError: the server cannot listen on the port.
     """
 
     async def healthz(_: web.Request) -> web.Response:
@@ -50,9 +50,9 @@ async def health_server(settings: Settings, store: Store, stopping: Callable[[],
 
 
 async def not_ready_reason(store: Store) -> str | None:
-    """Give the stable word for why the store is of no use now (`store_unavailable`, `store_full`, …); None if it is."""
+    """Return the error code of the store, such as `store_full`, or None if the store is ready."""
     try:
-        async with asyncio.timeout(CHECK_SECONDS_MAX):
+        async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
             await store.check()
     except WaybillError as error:
         return error.kind
@@ -68,6 +68,6 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> int:
         reason = (
             f"cannot listen on {settings.host}:{settings.admin_port} ({errno.errorcode.get(error.errno or 0, error)})"
         )
-        fix = "take a free port, or 0 for any; service and workers on one machine each need their own"
+        fix = "set a free port, or 0 for any free port; service and workers on one machine need different ports"
         raise ConfigError("WAYBILL_ADMIN_PORT", reason, fix) from error
     return int(runner.addresses[0][1])

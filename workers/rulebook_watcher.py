@@ -1,4 +1,4 @@
-"""The rulebook a worker decides by: the version in force, compiled, followed as it changes, the last good one kept."""
+"""Watches the published rulebook and compiles new versions. A rejected version leaves the last valid one active."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,47 +13,47 @@ from service.store.rulebook import RulebookStore
 
 
 class RulebookWatcher:
-    """Follows the shelf. Until a first version is published there is nothing to decide by, and no event is decided."""
+    """Holds the active rulebook. No event is decided before the first version is published."""
 
-    def __init__(self, store: RulebookStore, actions: Sequence[type[Action]], seconds_max: float) -> None:
+    def __init__(self, store: RulebookStore, actions: Sequence[type[Action]], refresh_seconds: float) -> None:
         self._store = store
         self._actions = actions
-        self._seconds_max = seconds_max
+        self._refresh_seconds = refresh_seconds
         self._rejected_version: str | None = None
-        self._switching = asyncio.Lock()
+        self._activation_lock = asyncio.Lock()
         self._log = structlog.get_logger()
         self.rulebook: Rulebook | None = None
 
     async def run(self) -> None:
-        """Look for a new version every `seconds_max` seconds, until cancelled."""
+        """Check for a new version every `refresh_seconds`, until cancelled."""
         while True:
             await self.refresh()
-            await asyncio.sleep(self._seconds_max)
+            await asyncio.sleep(self._refresh_seconds)
 
     async def wait_for_first(self) -> None:
-        """Wait until there is a rulebook; says once in the log what it waits for: the store, or a rulebook in it."""
+        """Wait for the first rulebook. Logs once whether the store or the rulebook is missing."""
         logged = set[str]()
         while True:
-            trouble = await self.refresh()
+            error = await self.refresh()
             if self.rulebook is not None:
                 return
-            self._log_wait(trouble, logged)
-            await asyncio.sleep(self._seconds_max)
+            self._log_wait(error, logged)
+            await asyncio.sleep(self._refresh_seconds)
 
-    def _log_wait(self, trouble: WaybillError | None, logged: set[str]) -> None:
-        event = "store.unavailable" if trouble else "rulebook.missing"
-        if event in logged or (trouble is None and self._rejected_version):
+    def _log_wait(self, error: WaybillError | None, logged: set[str]) -> None:
+        event = "store.unavailable" if error else "rulebook.missing"
+        if event in logged or (error is None and self._rejected_version):
             return
         logged.add(event)
-        if trouble:
-            self._log.error("store.unavailable", error_kind=trouble.kind, reason=str(trouble))
+        if error:
+            self._log.error("store.unavailable", error_kind=error.kind, reason=str(error))
         else:
             self._log.warning(
                 "rulebook.missing", reason="no rulebook is published; events wait. Run: waybill rules apply"
             )
 
     async def refresh(self) -> WaybillError | None:
-        """Switch to the version in force, if another one is there that loads; give the store's failure, if any."""
+        """Activate the published version if it is new and valid. Return the error of the store, or None."""
         try:
             version = await self._store.version()
             if (
@@ -65,22 +65,22 @@ class RulebookWatcher:
             document = await self._store.document(version)
         except (StoreUnavailable, StoreNotDurable) as error:
             return error
-        async with self._switching:
+        async with self._activation_lock:
             if document is not None and (self.rulebook is None or version != self.rulebook.version):
-                # asked again, since two may have waited for the same document
-                await self._switch(version, document)
+                # checked again: a concurrent refresh may have activated the same version
+                await self._activate(version, document)
         return None
 
-    async def _switch(self, version: str, document: bytes) -> None:
-        before = self.rulebook.version if self.rulebook else None
+    async def _activate(self, version: str, document: bytes) -> None:
+        previous = self.rulebook.version if self.rulebook else None
         try:
-            # A thousand rules take most of a second to compile, which the loop cannot stand still for.
+            # In a thread: a thousand rules take most of a second to compile, which would block the event loop.
             self.rulebook = await asyncio.to_thread(Rulebook.load, document, self._actions)
         except ConfigError as error:
-            # Or it would be compiled, and refused, again every second.
+            # Otherwise each refresh would compile and reject the version again.
             self._rejected_version = version
             RULEBOOKS_REJECTED.inc()
-            self._log.error("rulebook.rejected", rulebook=version, active=before, reason=str(error))
+            self._log.error("rulebook.rejected", rulebook=version, active=previous, reason=str(error))
             return
         RULEBOOK.set_all({(version,): len(self.rulebook.rules)})
-        self._log.info("rulebook.activated", rulebook=version, previous=before, rules=len(self.rulebook.rules))
+        self._log.info("rulebook.activated", rulebook=version, previous=previous, rules=len(self.rulebook.rules))

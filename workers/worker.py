@@ -1,9 +1,13 @@
-"""arq's worker with its claiming, running and finishing replaced: leases instead of locks, wake-ups instead of polls.
+"""Worker based on arq, with leases instead of locks and wake-ups instead of polling.
 
-What is arq's stays arq's: the registered functions, the context, the keys and the job format, so that plain producers,
-`arq.jobs.Job` and plain workers live beside it. What changed, and why: a claim takes many jobs in one call (arq needs
-four round trips each, in series), a lease ends with its holder (arq's lock lives 310 s), an error is a retry or is
-buried with its bytes (arq deletes the job), SIGTERM gives attempts back (arq counts them), an outage is ridden out.
+Functions, context, keys and job format are those of arq: plain producers, `arq.jobs.Job` and plain workers share the
+queue. Differences:
+
+- One call claims many jobs. arq needs four round trips per job.
+- A lease ends soon after its worker crashes. arq's lock lasts 310 s.
+- An error causes a retry or a dead letter with the bytes of the job. arq deletes the job.
+- SIGTERM releases attempts without counting them. arq counts them.
+- An outage of the store does not stop the worker.
 """
 
 import asyncio
@@ -26,22 +30,25 @@ from workers.arq_jobs import ArqJobs
 from workers.background import run_forever
 
 OUTAGE_PAUSE_SECONDS_MAX = 1.0
+"""Longest delay between two claims during an outage of the store."""
 CLAIM_JOBS_MAX = 200
+"""Jobs per claim."""
 CLAIM_PARTS = 4
-"""A claim takes up at most so small a part of the jobs that may run at once. Jobs claimed together write together, and
-nobody computes while all of them wait for the store; of four groups one waits while another computes."""
-CROSSED_SECONDS = 0.5
-"""A run that still goes on so long after its lease was not found has lost it; what it writes meanwhile is refused."""
+"""A claim takes at most one part in `CLAIM_PARTS` of the concurrency. Jobs of one claim write at the same time; with
+four groups, one group computes while another waits for the store."""
+LOST_LEASE_GRACE_SECONDS = 0.5
+"""Time for a run to end after its lease was not found: a run that has just ended has no lease either. The store rejects
+writes of lost leases."""
 
 
 class LeaseWorker(Worker):
-    """Runs our lanes and effects, and any plain arq function registered beside them.
+    """Runs lanes, deferred effects and plain arq functions.
 
-    Functions of ours (their jobs carry an event) write their own end into the store; `ctx["job"]` is the `Job`. Plain
-    functions see arq's usual context, may raise `arq.Retry`, and are retried with back-off on any other exception.
+    Functions for jobs with an event write the end of the job themselves; `ctx["job"]` is the `Job`. Plain functions get
+    the context of arq, may raise `arq.Retry`, and are retried with backoff after any other exception.
     """
 
-    def __init__(self, functions: Sequence[Function], store: Store, name: str, **options: Any) -> None:  # noqa: ANN401 - those of arq
+    def __init__(self, functions: Sequence[Function], store: Store, name: str, **options: Any) -> None:  # noqa: ANN401 - options of arq
         settings = store.settings
         redis = ArqRedis(
             connection_pool=store.client.pool,
@@ -59,7 +66,7 @@ class LeaseWorker(Worker):
             job_serializer=encode,
             job_deserializer=decode_payload,
             poll_delay=settings.wake_timeout_seconds,
-            # Any value but 0 makes arq listen for SIGTERM with the handler that waits, which is replaced below.
+            # Not 0: arq then handles SIGTERM with `handle_sig_wait_for_completion`, which this class overrides.
             job_completion_wait=max(int(settings.drain_timeout_seconds), 1),
             **options,
         )
@@ -67,123 +74,123 @@ class LeaseWorker(Worker):
         self.store = store
         self.leases = store.leases(name)
         self._claim_max = min(max(settings.concurrency // CLAIM_PARTS, 1), CLAIM_JOBS_MAX)
-        self.held: dict[str, Job] = {}
+        self.jobs_held: dict[str, Job] = {}
         self.jobs_run = 0
         self.leases_lost = 0
         self.outage = False
         self._suspect = ""
-        self._alone = ""
-        self._left: list[JobEnd] = []
+        self._isolated = ""
+        self._unreleased: list[JobEnd] = []
         self._log = structlog.get_logger()
         self._stopping = asyncio.Event()
-        self._freed = asyncio.Event()
-        self._plain = ArqJobs(self, settings)
-        self._endings: Batcher[JobEnd, bool] = Batcher(
+        self._slot_freed = asyncio.Event()
+        self._arq_jobs = ArqJobs(self, settings)
+        self._job_ends: Batcher[JobEnd, bool] = Batcher(
             self.leases.finish, settings.store_batch_max, settings.store_batches_in_flight_max
         )
 
     @property
     def stopping(self) -> bool:
-        """Whether a drain has begun; runs then take no further event."""
+        """Whether a drain has begun. Runs then start no further event."""
         return self._stopping.is_set()
 
     @property
     def draining_or_isolating(self) -> bool:
-        """Whether runs are to end with the event they have: a drain, or an event that may run beside nothing else."""
-        return self.stopping or bool(self._suspect or self._alone)
+        """Whether runs end after their current event: for a drain, or for an event that must run alone."""
+        return self.stopping or bool(self._suspect or self._isolated)
 
     def handle_sig_wait_for_completion(self, signum: Signals) -> None:
-        """Begin the drain: no further claims; `main` ends when the runs under way have, or their time is up."""
+        """Start the drain: claim no further jobs. `main` returns when all runs have ended or the timeout passes."""
         self._log.info("process.stopping", reason=Signals(signum).name, running=len(self.tasks))
         self.allow_pick_jobs = False
         self._stopping.set()
 
     async def main(self) -> None:
-        """Claim and run until a drain, or, with `burst`, until nothing is due and nothing runs."""
+        """Claim and run jobs until a drain. With `burst`, until no job is due and none is running."""
         self.ctx["redis"], self.ctx["worker"] = self.pool, self
         if self.on_startup:
             await self.on_startup(self.ctx)
-        renewing = asyncio.create_task(run_forever("leases", self._renew))
+        renewal = asyncio.create_task(run_forever("leases", self._renew_leases))
         try:
-            while self.allow_pick_jobs and await self._turn():
+            while self.allow_pick_jobs and await self._claim():
                 pass
             await self._drain()
         finally:
-            renewing.cancel()
+            renewal.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await renewing
+                await renewal
 
     async def close(self) -> None:
-        """Leave: runs are over by now; the connections belong to the store."""
+        """Wait for running jobs and write their ends. The store closes the connections."""
         self.allow_pick_jobs = False
         self._stopping.set()
         await asyncio.gather(*self.tasks.values(), return_exceptions=True)
-        await self._endings.drain()
+        await self._job_ends.drain()
         if self.on_shutdown:
             await self.on_shutdown(self.ctx)
         self._pool = None
 
-    async def _turn(self) -> bool:
+    async def _claim(self) -> bool:
         free_slots = self.max_jobs - len(self.tasks)
-        # A suspect waits for empty hands, and nothing is claimed meanwhile that would keep them full.
+        # A suspect event starts when no job is running, so no other job is claimed until then.
         if free_slots <= 0 or (self.tasks and self.draining_or_isolating):
-            self._freed.clear()
-            await self._first(self._freed.wait())
+            self._slot_freed.clear()
+            await self._wait_or_drain(self._slot_freed.wait())
             return True
         try:
-            await self._give_back()
-            taken = await self.leases.claim(min(free_slots, self._claim_max), len(self.tasks), self._suspect)
-            self._suspect = taken.suspect
-            self._recovered()
-            for job in taken.jobs:
+            await self._release_after_outage()
+            claimed = await self.leases.claim(min(free_slots, self._claim_max), len(self.tasks), self._suspect)
+            self._suspect = claimed.suspect
+            self._end_outage()
+            for job in claimed.jobs:
                 self._start(job)
-            if taken.jobs or taken.suspect:
+            if claimed.jobs or claimed.suspect:
                 return True
             if self.burst:
-                return await self._burst()
-            await self._idle(taken.now_ms, taken.due_ms)
+                return await self._has_more_in_burst()
+            await self._wait_for_job(claimed.now_ms, claimed.due_ms)
         except (StoreUnavailable, StoreNotDurable) as error:
-            await self._ride_out(error)
+            await self._pause_in_outage(error)
         return True
 
-    async def _give_back(self) -> None:
-        """Give back what runs had to leave in an outage: it uses up no attempt, and counts as nobody's death."""
-        if left := self._left[:CLAIM_JOBS_MAX]:
-            await self.leases.finish(left, seconds_max=0)
-            del self._left[: len(left)]
+    async def _release_after_outage(self) -> None:
+        """Release the jobs that an outage interrupted. No attempt and no worker crash is counted."""
+        if ends := self._unreleased[:CLAIM_JOBS_MAX]:
+            await self.leases.finish(ends, seconds_max=0)
+            del self._unreleased[: len(ends)]
 
     def _start(self, job: Job) -> None:
-        earlier = self.held.get(job.id)
-        if earlier is not None:  # lost without our notice, and now ours again under another lease
-            self._lose(job.id, earlier.token)
-        self.held[job.id] = job
-        self._alone = job.id if self.leases.is_suspect(job) else self._alone
+        earlier = self.jobs_held.get(job.id)
+        if earlier is not None:  # this worker lost the lease unnoticed and claimed the job again
+            self._cancel_lost(job.id, earlier.token)
+        self.jobs_held[job.id] = job
+        self._isolated = job.id if self.leases.is_suspect(job) else self._isolated
         task = self.loop.create_task(self._run(job))
         self.tasks[_lease_of(job)] = task
-        task.add_done_callback(lambda _: self._ended(job))
+        task.add_done_callback(lambda _: self._on_run_end(job))
 
-    def _ended(self, job: Job) -> None:
+    def _on_run_end(self, job: Job) -> None:
         del self.tasks[_lease_of(job)]
-        if self.held.get(job.id) is job:
-            del self.held[job.id]
-            self._alone = "" if self._alone == job.id else self._alone
-        self._freed.set()
+        if self.jobs_held.get(job.id) is job:
+            del self.jobs_held[job.id]
+            self._isolated = "" if self._isolated == job.id else self._isolated
+        self._slot_freed.set()
 
-    async def _idle(self, now_ms: int, due_ms: int | None) -> None:
+    async def _wait_for_job(self, now_ms: int, due_ms: int | None) -> None:
         seconds = self.store.settings.wake_timeout_seconds
         if due_ms is not None:
-            # By the store's clock alone: this machine's may be wrong. Never 0, or the loop would only spin.
+            # The store's clock only: the clock of this machine may be wrong. Not 0, to avoid a busy loop.
             seconds = min(seconds, max((due_ms - now_ms) / 1000, 0.001))
-        await self._first(self.leases.wait(seconds))
+        await self._wait_or_drain(self.leases.wait(seconds))
 
-    async def _burst(self) -> bool:
+    async def _has_more_in_burst(self) -> bool:
         if not self.tasks:
             return await self.pool.zcard(self.queue_name) > 0
         await asyncio.sleep(0.001)
         return True
 
-    async def _first(self, waiting: Coroutine[Any, Any, object]) -> None:
-        """Wait for `waiting` or for a drain, whichever is first; an error of `waiting` is raised."""
+    async def _wait_or_drain(self, waiting: Coroutine[Any, Any, object]) -> None:
+        """Wait for `waiting` or a drain, whichever is first. Raises the error of `waiting`."""
         task, stop = asyncio.ensure_future(waiting), asyncio.ensure_future(self._stopping.wait())
         try:
             await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
@@ -194,38 +201,38 @@ class LeaseWorker(Worker):
         if isinstance(outcome, Exception):
             raise outcome
 
-    async def _ride_out(self, error: Exception) -> None:
+    async def _pause_in_outage(self, error: Exception) -> None:
         if not self.outage:
             self._log.error("store.unavailable", error_kind=getattr(error, "kind", "store"), reason=str(error))
         self.outage = True
-        await self._first(asyncio.sleep(random.uniform(0.05, OUTAGE_PAUSE_SECONDS_MAX)))  # noqa: S311 - spreads a fleet
+        await self._wait_or_drain(asyncio.sleep(random.uniform(0.05, OUTAGE_PAUSE_SECONDS_MAX)))  # noqa: S311 - jitter
 
-    def _recovered(self) -> None:
+    def _end_outage(self) -> None:
         if self.outage:
             self._log.info("store.recovered")
         self.outage = False
 
-    async def _renew(self) -> None:
-        # Two renewals may fail before a lease ends.
+    async def _renew_leases(self) -> None:
+        # A third: two renewals may fail before a lease ends.
         seconds = self.store.settings.lease_seconds / 3
         while True:
             await asyncio.sleep(seconds)
-            leases = [(job.id, job.token) for job in self.held.values()]
+            leases = [(job.id, job.token) for job in self.jobs_held.values()]
             if not leases:
                 continue
             try:
                 lost = await self.leases.renew(leases)
             except (StoreUnavailable, StoreNotDurable):
-                continue  # the runs' own writes wait as well; if the lease ends meanwhile they are refused
+                continue  # writes of runs wait, too; the store rejects them if the lease ends meanwhile
             if lost:
-                # A run that has just ended holds no lease either, and the answer that says so is on its way.
-                await asyncio.sleep(CROSSED_SECONDS)
+                # A run that has just ended has no lease either, and its response has not arrived yet.
+                await asyncio.sleep(LOST_LEASE_GRACE_SECONDS)
             for job_id in lost:
-                self._lose(job_id, dict(leases)[job_id])
+                self._cancel_lost(job_id, dict(leases)[job_id])
 
-    def _lose(self, job_id: str, token: str) -> None:
-        job = self.held.get(job_id)
-        # Another token is a later lease on the same job, and lives.
+    def _cancel_lost(self, job_id: str, token: str) -> None:
+        job = self.jobs_held.get(job_id)
+        # Another token belongs to a later, valid lease on the same job.
         if job is not None and job.token == token:
             self._count_lost()
             self._log.warning("lease.lost", job=job_id, event_id=job.head.id if job.head else None)
@@ -243,40 +250,40 @@ class LeaseWorker(Worker):
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=self.store.settings.lease_seconds)
-        await self._endings.drain()
+        await self._job_ends.drain()
 
     async def _run(self, job: Job) -> None:
         try:
-            ending = await self._call(job)
-            if ending is not None and not await self._endings.submit(ending):
+            end = await self._call(job)
+            if end is not None and not await self._job_ends.submit(end):
                 self._count_lost()
         except asyncio.CancelledError:
-            # Runs of ours give their event back themselves; a plain job has nobody else to do it.
+            # Jobs with an event release the event themselves; plain jobs are released here.
             if job.head is None:
                 with contextlib.suppress(StoreUnavailable, StoreNotDurable):
-                    await self._endings.submit(JobEnd(job.id, job.token, "release"))
+                    await self._job_ends.submit(JobEnd(job.id, job.token, "release"))
         except LeaseLost as error:
             self._count_lost()
             self._log.warning("lease.lost", job=job.id, event_id=str(error))
         except (StoreUnavailable, StoreNotDurable) as error:
-            # Nothing more can be written; the lease ends by itself and the job is run again from what is stored.
-            self._left.append(JobEnd(job.id, job.token, "release"))
+            # The store accepts no writes. The lease expires, and the job runs again from its stored state.
+            self._unreleased.append(JobEnd(job.id, job.token, "release"))
             self._log.error("store.unavailable", job=job.id, error_kind=error.kind, reason=str(error))
 
     async def _call(self, job: Job) -> JobEnd | None:
         if job.head is not None:
-            # What such a job is for stands in its id; a damaged payload must not keep the event from its end.
+            # The job id names the lane or event: a damaged payload must not block the event.
             await cast("Function", self.functions[job.function]).coroutine({**self.ctx, "job": job}, job.name)
             self.jobs_run += 1
             return None
-        ending = await self._plain.run(job, self.ctx)
+        end = await self._arq_jobs.run(job, self.ctx)
         self.jobs_run += 1
-        if ending.step == "bury":
+        if end.step == "bury":
             JOBS_DEAD_LETTERED.inc()
-            self._log.error("job.dead_lettered", job=job.id, reason=ending.argument)
-        return ending
+            self._log.error("job.dead_lettered", job=job.id, reason=end.argument)
+        return end
 
 
 def _lease_of(job: Job) -> str:
-    """The name of a run among the worker's tasks: the same job can be run twice, under a lost lease and a new one."""
+    """Return the name of the task of a run. One job can run twice: under a lost lease and under a new one."""
     return f"{job.token} {job.id}"

@@ -1,4 +1,4 @@
-"""Writes every made page into docs/."""
+"""Write every generated page into docs/."""
 
 from pathlib import Path
 

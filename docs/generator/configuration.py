@@ -1,4 +1,4 @@
-"""The configuration reference: every variable of a process, and every struct of waybill.yaml with its fields."""
+"""Generator of the configuration reference: all settings, and all structs of waybill.yaml with their fields."""
 
 import re
 import types
@@ -16,43 +16,44 @@ from service.secrets import SecretRef
 from service.settings import PREFIX, Settings, describe_setting
 
 Shape = Any
-"""A type as it stands in an annotation; unions and Annotated have no type of their own."""
+"""A type as written in an annotation; unions and Annotated have no common type."""
 
 INTRODUCTION = """\
 # Configuration reference
 
-Made from the structs by `python -m docs.generator`. `waybill check` reads everything and says what is wrong, where,
-and how to mend it; an unknown name is a mistake.
+Generated from the structs by `make pages`. `waybill check` reads the whole configuration and reports each mistake with
+its place and its fix. Unknown names are rejected.
 
-## Variables of a process
+## Settings
 
-| variable | default | form | meaning |
+Each process reads its settings from environment variables, once, at start.
+
+| variable | default | type | meaning |
 |---|---|---|---|
 """
 
 FILE = """
 ## waybill.yaml
 
-What an operator thinks about. A secret is never written here: `secret` in the tables is `{env: NAME}` or
-`{file: /absolute/path}`. What has no default has to be given. How platforms are connected:
-[platforms.md](platforms.md),
-[custom-platform.md](custom-platform.md); how senders prove themselves: [senders.md](senders.md); what rules can say:
-[rules.md](rules.md).
+Platforms, sources, rule files and tokens of operators. The file contains references to secrets only: `secret` in the
+tables is `{env: NAME}` or `{file: /absolute/path}`. A field without a default is required.
+
+Guides: [platforms](platforms.md), [custom platform](custom-platform.md), [senders](senders.md), [rules](rules.md).
 """
 
 OF_THE_PROCESS = {"path", "warnings"}
-"""Fields of Config that nobody writes."""
+"""Fields of Config that are not part of the file."""
 
-NAMED = {str: "text", int: "whole number", float: "number", bool: "true or false", SecretRef: "secret", Any: "any"}
+NAMED = {str: "string", int: "integer", float: "number", bool: "boolean", SecretRef: "secret", Any: "any"}
 
 
 def configuration_page() -> str:
-    """Make docs/configuration.md."""
+    """Return the text of docs/configuration.md."""
     variables = "\n".join(_variable(field) for field in msgspec.structs.fields(Settings))
     sections = [field for field in msgspec.structs.fields(Config) if field.name not in OF_THE_PROCESS]
     rows = "\n".join(_row(field) for field in sections)
     structs = "\n".join(_struct(struct) for struct in _reach([field.type for field in sections]))
-    table = f"| section | form | default | meaning |\n|---|---|---|---|\n{rows}\n"
+    table = f"| section | type | default | meaning |\n|---|---|---|---|\n{rows}\n"
     return f"{INTRODUCTION}{variables}\n{FILE}\n{table}\n{structs}"
 
 
@@ -68,7 +69,7 @@ def _struct(struct: type[Struct]) -> str:
     own = list(_rows(struct))
     if not own:
         return head
-    table = "\n".join(["| field | form | default | meaning |", "|---|---|---|---|", *own])
+    table = "\n".join(["| field | type | default | meaning |", "|---|---|---|---|", *own])
     return f"{head}\n{table}\n"
 
 
@@ -91,7 +92,7 @@ def _default(field: FieldInfo) -> str:
     if field.default is NODEFAULT:
         return ""
     if field.default is None:
-        return "left out"
+        return "optional"
     if isinstance(field.default, Struct):
         tag = field.default.__struct_config__.tag
         return f"`{tag}`" if tag else "empty"
@@ -100,7 +101,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _form(shape: Shape) -> str:
-    """Say in words what may stand there."""
+    """Describe the values that a type permits."""
     inner, origin = _bare(shape), get_origin(_bare(shape))
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in get_args(inner))
@@ -108,9 +109,9 @@ def _form(shape: Shape) -> str:
         forms = [_form(member) for member in get_args(inner) if member is not type(None)]
         return " or ".join(dict.fromkeys(forms))
     if origin in {tuple, list, frozenset}:
-        return f"list of: {_form(get_args(inner)[0])}"
+        return f"list of {_form(get_args(inner)[0])}"
     if origin is dict:
-        return f"by name: {_form(get_args(inner)[1])}"
+        return f"map of {_form(get_args(inner)[1])}"
     if isinstance(inner, type) and issubclass(inner, Struct) and inner is not SecretRef:
         return f"[{_title(inner)}](#{_anchor(_title(inner))})"
     return NAMED[inner] + _bounds(shape)
@@ -126,7 +127,7 @@ def _bounds(shape: Shape) -> str:
 
 
 def _meta_description(shape: Shape) -> str:
-    """Give what a Meta of the type says, inside unions and lists too."""
+    """Return the description of a type, also from inside unions and lists."""
     metas = [meta for meta in getattr(shape, "__metadata__", ()) if isinstance(meta, Meta) and meta.description]
     if metas:
         return metas[0].description or ""
@@ -134,7 +135,7 @@ def _meta_description(shape: Shape) -> str:
 
 
 def _reach(shapes: Sequence[Shape]) -> list[type[Struct]]:
-    """Give every struct that can stand below `shapes`, in the order they are met."""
+    """Return all structs that `shapes` refer to, in the order of their first reference."""
     met: dict[type[Struct], None] = {}
     waiting = list(shapes)
     while waiting:

@@ -1,4 +1,4 @@
-"""The format file by which lnav reads, colours and queries the lines at a terminal, from the log schema."""
+"""Generator of the format file for lnav, which shows and queries log lines in a terminal."""
 
 from typing import Any
 
@@ -18,17 +18,17 @@ SHOWN = (
     "error_kind",
     "event_id",
 )
-"""What stands on a line behind its name; all other fields are below it."""
+"""Fields after the event name on the first line; lnav shows the others below."""
 
 OF_LNAV = frozenset({"timestamp", "level", "message", "truncated", "event_ids"})
-"""What lnav has a role of its own for, and lists, which it has no kind for."""
+"""Fields with a fixed role in lnav, and lists, for which lnav has no kind."""
 
 KINDS = {"string": "string", "integer": "integer", "number": "float", "boolean": "boolean"}
 IDENTIFIERS = frozenset({"event_id", "trace_id", "source_name", "rule_id", "platform", "worker", "error_kind"})
 
 
 def lnav_format() -> str:
-    """Make docs/waybill.lnav.json."""
+    """Return the text of docs/waybill.lnav.json."""
     line: list[Any] = [{"field": "__timestamp__"}, " ", {"field": "message", "min-width": 18}]
     line += [{"field": name, "default-value": ""} if end else " " for name in SHOWN for end in (False, True)]
     form = {

@@ -1,4 +1,4 @@
-"""The log reference: one section an event, each field with type, unit and meaning, as the log schema says it."""
+"""Generator of the log reference: one section per event with type, unit and meaning of each field."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
@@ -11,24 +11,22 @@ Schema = Mapping[str, Any]
 INTRODUCTION = """\
 # Log reference
 
-Made from `service/log_schema.json` (JSON Schema) by `python -m docs.generator`.
+Generated from `service/log_schema.json` (JSON Schema) by `make pages`.
 
-Every process writes one JSON object a line to standard output, and nothing else: what libraries log, warnings and
-tracebacks come as lines of the same shape. At a terminal the same fields are rendered for reading. A line is one
-`write` of at most `WAYBILL_LOG_LINE_BYTES_MAX` bytes; where it would be longer, its longest fields are cut and named
-under `truncated`.
+Every process writes one JSON object per line to standard output, and nothing else. Log records of libraries, warnings
+and tracebacks have the same format. In a terminal the fields are formatted for reading. A line is one `write` of at
+most `WAYBILL_LOG_LINE_BYTES_MAX` bytes. In a longer line the longest fields are cut, and `truncated` lists them.
 
-There is one canonical line per unit of work, written at its end even on failure: `delivery.received`,
-`record.fetched`, `action.finished`, `attempt.finished`; and `queue.sampled`, which always ticks. `event_id` leads from
-the first to the last of an event's lines, `trace_id` (W3C Trace Context) from the sender's system to those that were
-called.
+Each unit of work has one line, written at its end even on failure: `delivery.received`, `record.fetched`,
+`action.finished`, `attempt.finished`. `queue.sampled` is written periodically. All lines of an event have the same
+`event_id`. `trace_id` (W3C Trace Context) connects them with the systems of the sender and of the targets.
 
-Never in a line: a body, a header, a secret, an e-mail address, a phone number, a name, an address. Fields are judged by
-their names at any depth, texts are searched, values that are no plain data are named by their type.
+No line contains a body, a header, a secret, an e-mail address, a phone number, a name or a postal address. Fields are
+redacted by name at any depth, and texts are searched. Values of other types are replaced by the name of their type.
 
-The names are flat, so that every store of logs agrees on them, and map to OpenTelemetry:
+The names are flat for all log stores, and map to OpenTelemetry:
 
-| here | OpenTelemetry |
+| Waybill | OpenTelemetry |
 |---|---|
 | `timestamp` | `Timestamp` |
 | `level` | `SeverityText` |
@@ -52,7 +50,7 @@ def read_schema() -> Schema:
 
 
 def logs_page() -> str:
-    """Make docs/logs.md."""
+    """Return the text of docs/logs.md."""
     schema = read_schema()
     fields, events = schema["$defs"]["field"], schema["$defs"]["event"]
     line = schema["$defs"]["line"]
@@ -63,7 +61,7 @@ def logs_page() -> str:
 
 
 def _overview(events: Schema) -> Iterator[str]:
-    yield "| event | from | level | when |"
+    yield "| event | component | level | meaning |"
     yield "|---|---|---|---|"
     for name, event in events.items():
         said = event["properties"]

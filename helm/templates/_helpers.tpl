@@ -83,31 +83,31 @@ annotations:
 {{- toJson (default (list (dict "suffix" "workers" "index" 0)) $pools) -}}
 {{- end -}}
 
-{{/* Refuse, in words, what no schema can see. */}}
+{{/* Reject invalid combinations of values, which the schema cannot express. */}}
 {{- define "waybill.check" -}}
 {{- $ways := list -}}
 {{- if .Values.redis.existingSecret.name }}{{ $ways = append $ways "redis.existingSecret" }}{{ end -}}
 {{- if .Values.redis.url }}{{ $ways = append $ways "redis.url" }}{{ end -}}
 {{- if .Values.redis.embedded.enabled }}{{ $ways = append $ways "redis.embedded.enabled" }}{{ end -}}
 {{- if .Values.redis.shards }}{{ $ways = append $ways "redis.shards" }}{{ end -}}
-{{- if eq (len .Values.redis.shards) 1 }}{{ fail "\nredis.shards names one store: put it into redis.existingSecret, or name the others." }}{{ end -}}
-{{- if and .Values.redis.shards .Values.redis.sentinel.hosts }}{{ fail "\nredis.sentinel names the primary of one store: redis.shards cannot use it." }}{{ end -}}
-{{- if and .Values.redis.shards (eq .Values.workers.autoscaling.kind "keda") (eq .Values.workers.autoscaling.keda.trigger "queue") }}{{ fail "\nworkers.autoscaling.keda.trigger=queue counts one store: with redis.shards take due, or hpa." }}{{ end -}}
+{{- if eq (len .Values.redis.shards) 1 }}{{ fail "\nredis.shards has one store. Move it to redis.existingSecret, or add the other stores." }}{{ end -}}
+{{- if and .Values.redis.shards .Values.redis.sentinel.hosts }}{{ fail "\nredis.shards and redis.sentinel are both set, but sentinels are supported for one store only. Remove one of them." }}{{ end -}}
+{{- if and .Values.redis.shards (eq .Values.workers.autoscaling.kind "keda") (eq .Values.workers.autoscaling.keda.trigger "queue") }}{{ fail "\nworkers.autoscaling.keda.trigger=queue counts the jobs of one store only. With redis.shards, set trigger=due or kind=hpa." }}{{ end -}}
 {{- if and (empty $ways) (empty .Values.redis.sentinel.hosts) -}}
-{{- fail "\nNo store is named. Set one of redis.existingSecret.name, redis.url, redis.sentinel.hosts, or, for a trial, redis.embedded.enabled=true." -}}
+{{- fail "\nNo store is configured. Set redis.existingSecret.name, redis.url, redis.sentinel.hosts or, for a trial, redis.embedded.enabled=true." -}}
 {{- end -}}
 {{- if gt (len $ways) 1 -}}
-{{- fail (printf "\nMore than one store is named: %s. Keep one." (join ", " $ways)) -}}
+{{- fail (printf "\nMore than one store is configured: %s. Keep one." (join ", " $ways)) -}}
 {{- end -}}
 {{- if and .Values.redis.embedded.enabled .Values.redis.sentinel.hosts -}}
-{{- fail "\nredis.embedded has no sentinels. Remove redis.sentinel.hosts, or name an outside store." -}}
+{{- fail "\nredis.embedded has no sentinels. Remove redis.sentinel.hosts, or configure an external store." -}}
 {{- end -}}
 {{- if and (not .Values.config.existingConfigMap) (or (empty .Values.config.platforms) (empty .Values.config.sources)) -}}
-{{- fail "\nconfig.platforms and config.sources each have to name at least one entry, or config.existingConfigMap a ConfigMap that does." -}}
+{{- fail "\nconfig.platforms or config.sources is empty. Add at least one entry to each, or set config.existingConfigMap." -}}
 {{- end -}}
 {{- range $name, $source := .Values.config.sources -}}
 {{- if and $.Values.config.platforms (not (hasKey $.Values.config.platforms $source.platform)) -}}
-{{- fail (printf "\nconfig.sources.%s.platform: there is no platform %s under config.platforms." $name $source.platform) -}}
+{{- fail (printf "\nconfig.sources.%s.platform: platform %s is not in config.platforms. Add it, or correct the name." $name $source.platform) -}}
 {{- end -}}
 {{- end -}}
 {{- range $file, $rules := .Values.rules.files -}}
@@ -115,22 +115,22 @@ annotations:
 {{- $rule := . -}}
 {{- range .sources -}}
 {{- if and $.Values.config.sources (not (hasKey $.Values.config.sources .)) -}}
-{{- fail (printf "\nrules.files.%s: rule %s names the source %s, which is not under config.sources." $file $rule.id .) -}}
+{{- fail (printf "\nrules.files.%s: source %s of rule %s is not in config.sources. Add it, or correct the name." $file . $rule.id) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- with .Values.workers.autoscaling -}}
-{{- if gt (int .min) (int .max) }}{{ fail "\nworkers.autoscaling.min is more than max." }}{{ end -}}
+{{- if gt (int .min) (int .max) }}{{ fail "\nworkers.autoscaling.min is greater than max. Decrease min or increase max." }}{{ end -}}
 {{- if and (eq .kind "keda") (eq .keda.trigger "due") (not .keda.prometheus) -}}
-{{- fail "\nworkers.autoscaling.keda.trigger=due asks Prometheus: set workers.autoscaling.keda.prometheus to its address." -}}
+{{- fail "\nworkers.autoscaling.keda.prometheus is empty, but trigger=due queries Prometheus. Set it to the URL of Prometheus." -}}
 {{- end -}}
 {{- if and (eq .kind "keda") (eq .keda.trigger "queue") (not .keda.address) (not $.Values.redis.embedded.enabled) (empty $.Values.redis.sentinel.hosts) -}}
-{{- fail "\nKEDA cannot read the store's URL: set workers.autoscaling.keda.address to host:port." -}}
+{{- fail "\nworkers.autoscaling.keda.address is empty, and KEDA cannot read the store's URL from the Secret. Set it to host:port." -}}
 {{- end -}}
 {{- end -}}
-{{- if gt (int .Values.service.autoscaling.min) (int .Values.service.autoscaling.max) }}{{ fail "\nservice.autoscaling.min is more than max." }}{{ end -}}
-{{- if and .Values.ingress.enabled (empty .Values.ingress.hosts) }}{{ fail "\ningress.hosts is empty: an Ingress for every host of the cluster is not what you want." }}{{ end -}}
-{{- if and .Values.httpRoute.enabled (empty .Values.httpRoute.parentRefs) }}{{ fail "\nhttpRoute.parentRefs is empty: name the gateway." }}{{ end -}}
-{{- if and .Values.test.source (not .Values.test.secretEnv) }}{{ fail "\ntest.secretEnv is empty: name the variable that holds the secret of test.source." }}{{ end -}}
+{{- if gt (int .Values.service.autoscaling.min) (int .Values.service.autoscaling.max) }}{{ fail "\nservice.autoscaling.min is greater than max. Decrease min or increase max." }}{{ end -}}
+{{- if and .Values.ingress.enabled (empty .Values.ingress.hosts) }}{{ fail "\ningress.hosts is empty, so the Ingress would match every host. Add a host." }}{{ end -}}
+{{- if and .Values.httpRoute.enabled (empty .Values.httpRoute.parentRefs) }}{{ fail "\nhttpRoute.parentRefs is empty. Add the gateway." }}{{ end -}}
+{{- if and .Values.test.source (not .Values.test.secretEnv) }}{{ fail "\ntest.secretEnv is empty. Set it to the environment variable with the secret of test.source." }}{{ end -}}
 {{- end -}}

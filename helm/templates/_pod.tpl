@@ -212,7 +212,7 @@ metadata:
     {{- end }}
 spec:
   {{- include "waybill.podBasis" $root | nindent 2 }}
-  # preStop, then the process's own end, then a margin in which only a fault would still be running
+  # preStop, then the shutdown of the process, then a margin
   terminationGracePeriodSeconds: {{ add $values.preStopSeconds .stopSeconds 10 }}
   {{- include "waybill.placement" $values | nindent 2 }}
   {{- with $values.affinity }}
@@ -254,7 +254,7 @@ spec:
         - {name: webhooks, containerPort: 8080, protocol: TCP}
         {{- end }}
         - {name: admin, containerPort: 8081, protocol: TCP}
-      # /healthz is the process alone: a store that is down must not restart pods. /readyz asks the store.
+      # /healthz checks only the process: an unavailable store must not restart pods. /readyz checks the store.
       startupProbe:
         httpGet: {path: /healthz, port: admin}
         periodSeconds: 2

@@ -35,7 +35,7 @@ metadata:
 spec:
   maxUnavailable: {{ $values.pdb.maxUnavailable }}
   {{- if semverCompare ">=1.27-0" .root.Capabilities.KubeVersion.Version }}
-  # a pod that is not ready because the store is down must not keep a node from being drained
+  # a pod that is not ready, because the store is down, must not block the drain of a node
   unhealthyPodEvictionPolicy: AlwaysAllow
   {{- end }}
   selector:

@@ -1,7 +1,6 @@
-"""`challenge`: the delivery by which a sender asks whether the address is ours, answered by what it sent.
+"""`challenge`: a delivery by which a sender checks the endpoint. The response contains a value of the delivery.
 
-Slack's `url_verification` is one, Zoom's `endpoint.url_validation` another; the kind in general is data. Only verified
-deliveries are looked at.
+Examples are Slack's `url_verification` and Zoom's `endpoint.url_validation`. Only verified deliveries are checked.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,14 +16,15 @@ from service.errors import Rejection
 from service.events import Delivery
 
 ChallengeAnswerer = Callable[[Delivery], ChallengeResponse | None]
-"""Gives the answer to a delivery that is a challenge, None for any other."""
+"""Returns the response to a delivery that is a challenge, and None for any other delivery."""
 
 
 class Challenge(ResponseFormat, frozen=True, kw_only=True):
-    """A body with the texts of `match` at their pointers is a challenge; what stands at `echo` is said back.
+    """Condition and format of a challenge.
 
-    As `text` it is the whole answer; as `json` it stands in an object, under `name` or the name it had. With a `proof`
-    a keyed hash of it is said instead, or, under a name of its own, besides.
+    A body that has the texts of `match` at their pointers is a challenge. The response contains the value at `echo`.
+    With `as: text` the value is the whole response. With `as: json` it is a member of an object, under `name` or its
+    own name. With a `proof`, a keyed hash replaces the value, or is added under the proof's own name.
     """
 
     match: Annotated[
@@ -33,26 +33,26 @@ class Challenge(ResponseFormat, frozen=True, kw_only=True):
     echo: PointerOrHeader
 
     def build(self, environ: Mapping[str, str], at: str, depth_max: int) -> ChallengeAnswerer:
-        """Build what judges deliveries.
+        """Build the function that recognizes and answers challenges.
 
         Raises:
-            ConfigError: the proof's secret is missing, or its name has no place.
+            ConfigError: the proof's secret is missing, or the proof has a name although the response is text.
         """
-        voice = build_responder(self, parse_pointer(self.echo)[-1], environ, at)
-        walk = PointerTree()
+        responder = build_responder(self, parse_pointer(self.echo)[-1], environ, at)
+        tree = PointerTree()
         for pointer in {*self.match, self.echo}:
-            walk.add(pointer, pointer)
+            tree.add(pointer, pointer)
 
         def respond(delivery: Delivery) -> ChallengeResponse | None:
             found: dict[str, bytes] = {}
             try:
                 check_body(delivery.body, depth_max)
-                walk.extract(delivery.body, found)
+                tree.extract(delivery.body, found)
                 values = {pointer: read_scalar(text) for pointer, text in found.items()}
             except Rejection:
-                return None  # whoever reads the delivery next says what is wrong with it
-            said = values.get(self.echo)
+                return None  # the envelope's parser reports the error
+            echo = values.get(self.echo)
             matches = all(values.get(pointer) == text for pointer, text in self.match.items())
-            return voice.respond(said) if matches and isinstance(said, str) else None
+            return responder.respond(echo) if matches and isinstance(echo, str) else None
 
         return respond

@@ -1,9 +1,8 @@
-"""`handshake`: the request without a delivery by which a sender asks whether the address is ours.
+"""`handshake`: a request, not a delivery, by which a sender checks the endpoint.
 
-Meta, WebSub, Strava, Dropbox, Nylas, X and Microsoft Graph ask in the query, each by other names, which are data; Okta
-in a header; Trello only asks whether anybody is there. What is said back is what a stranger sent, so it is text that no
-browser makes a page of, short, and only said to who shows the token where the sender has one. The answer says nothing
-of any other secret, and nothing is taken in.
+Meta, WebSub, Strava, Dropbox, Nylas, X and Microsoft Graph use query parameters with different names. Okta uses a
+header. Trello only requires status 200. The response repeats text of an unauthenticated client. So it is short,
+printable and never HTML. If a verify token is configured, the request must contain it. A handshake ingests nothing.
 """
 
 import hmac
@@ -16,7 +15,7 @@ from msgspec import Meta, Struct
 from service.challenges.challenge_response import ChallengeResponder, ChallengeResponse, ResponseFormat, build_responder
 from service.envelopes.pointers import HeaderRef
 from service.errors import ConfigError
-from service.signatures.scheme import Secrets, not_verified, resolve_tokens
+from service.signatures.scheme import NotVerified, Secrets, resolve_tokens
 
 QUERY_BYTES_MAX = 8_192
 PARAMETERS_MAX = 32
@@ -28,19 +27,22 @@ Parameter = Annotated[
 
 
 class VerifyToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The parameter that holds a text which the operator told the sender, and what it may be."""
+    """The query parameter with the verify token that the operator entered at the sender, and its valid values."""
 
     parameter: Parameter
     secrets: Secrets
 
 
 class Handshake(ResponseFormat, frozen=True, kw_only=True):
-    """A request by `method` whose query has the texts of `match` is answered by what stands at the parameter `echo`.
+    """Condition and format of a handshake.
 
-    `echo` may be a header instead, or left out where it is enough to answer 200. As `text` it is the whole answer; as
-    `json` it stands in an object, under `name` or the name it had. With a `proof` a keyed hash of it is said instead,
-    or, under a name of its own, besides. With a `token` it is answered only to who sends one of its secrets. A request
-    that lacks the `echo` is no handshake.
+    A request with this `method` and the texts of `match` in its query is a handshake. The response contains the value
+    of the parameter or header `echo`. Without `echo` the response is an empty 200. A request that lacks the `echo` is
+    not a handshake.
+
+    With `as: text` the value is the whole response. With `as: json` it is a member of an object, under `name` or its
+    own name. With a `proof`, a keyed hash replaces the value, or is added under the proof's own name. With a `token`
+    the request must contain one of its secrets.
     """
 
     method: Literal["GET", "HEAD", "POST"] = "GET"
@@ -49,60 +51,60 @@ class Handshake(ResponseFormat, frozen=True, kw_only=True):
     token: VerifyToken | None = None
 
     def build(self, environ: Mapping[str, str], at: str) -> "EndpointVerification":
-        """Resolve the secrets.
+        """Build the handshake of one source.
 
         Raises:
-            ConfigError: one of them is missing, or cannot stand in an address; the proof's name has no place; there
-                is nothing to say.
+            ConfigError: a secret is missing, or is not valid in a URL; the proof has a name although the response is
+                text; or `echo` is missing.
         """
         if self.echo is None and (self.method == "POST" or self.proof is not None):
-            reason = "is missing, so deliveries would be taken for handshakes" if self.proof is None else "is missing"
-            raise ConfigError(f"{at}.echo", reason, "name the parameter, or {header: …}, that holds what to say back")
+            reason = "is missing, so deliveries would count as handshakes" if self.proof is None else "is missing"
+            raise ConfigError(f"{at}.echo", reason, "add the parameter, or {header: …}, whose value is sent back")
         tokens = () if self.token is None else resolve_tokens(self.token.secrets, environ, f"{at}.token.secrets")
         own_name = self.echo.header if isinstance(self.echo, HeaderRef) else self.echo or ""
         return EndpointVerification(self, tokens, build_responder(self, own_name, environ, at))
 
 
 class EndpointVerification(Struct, frozen=True):
-    """One source's handshake, ready to judge."""
+    """Recognizes and answers the handshakes of one source."""
 
     config: Handshake
     tokens: tuple[bytes, ...]
-    voice: ChallengeResponder
+    responder: ChallengeResponder
 
     def answer(self, method: str, query: bytes, headers: Mapping[str, str]) -> ChallengeResponse | None:
-        """Give what to answer; None for a request that is no handshake.
+        """Return the response, or None for a request that is not a handshake.
 
         Raises:
-            Rejection: 401 `not_verified`, the token is not the one that is due.
+            Rejection: 401 `not_verified`, the verify token is missing or wrong.
         """
         echo = self.config.echo
         if method != self.config.method or (not query and isinstance(echo, str)):
             return None
-        sent = _read(query) if query else {}
+        sent = _parse_query(query) if query else {}
         matches = all(sent.get(name) == text for name, text in self.config.match.items())
-        answer = self._said(sent, headers) if matches else None
-        if answer is not None and self.config.token is not None:
-            self._check(sent.get(self.config.token.parameter, ""), self.config.token.parameter)
-        return answer
+        response = self._respond(sent, headers) if matches else None
+        if response is not None and self.config.token is not None:
+            self._check_token(sent.get(self.config.token.parameter, ""), self.config.token.parameter)
+        return response
 
-    def _said(self, sent: Mapping[str, str], headers: Mapping[str, str]) -> ChallengeResponse | None:
+    def _respond(self, sent: Mapping[str, str], headers: Mapping[str, str]) -> ChallengeResponse | None:
         echo = self.config.echo
         if echo is None:
             return EMPTY_RESPONSE
-        said = sent.get(echo, "") if isinstance(echo, str) else headers.get(echo.header.lower(), "")
-        return self.voice.respond(said) if said.isprintable() else None
+        text = sent.get(echo, "") if isinstance(echo, str) else headers.get(echo.header.lower(), "")
+        return self.responder.respond(text) if text.isprintable() else None
 
-    def _check(self, token: str, parameter: str) -> None:
-        given, known = token.encode(), False
+    def _check_token(self, token: str, parameter: str) -> None:
+        sent, valid = token.encode(), False
         for expected in self.tokens:
-            known |= hmac.compare_digest(expected, given)
-        if not known:
-            raise not_verified(f"Send the token that was agreed on in {parameter}.")
+            valid |= hmac.compare_digest(expected, sent)
+        if not valid:
+            raise NotVerified(f"Send the verify token in {parameter}.")
 
 
-def _read(query: bytes) -> dict[str, str]:
-    """Read a query; nothing of one that two readers could read in two ways: a name twice, or no text in UTF-8."""
+def _parse_query(query: bytes) -> dict[str, str]:
+    """Parse a query. Return an empty dict for an ambiguous one: too long, not UTF-8, or with a duplicate name."""
     if len(query) > QUERY_BYTES_MAX:
         return {}
     try:

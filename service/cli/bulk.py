@@ -1,4 +1,4 @@
-"""Changing all events that are meant: look, ask, then page by page at a rate, to be stopped and taken up anywhere."""
+"""Changes of many events: count, confirm, then process page by page at a rate. Can be interrupted and continued."""
 
 import asyncio
 import functools
@@ -9,8 +9,6 @@ from typing import Any
 
 import click
 from msgspec import Struct, structs
-from rich.console import Console
-from rich.progress import Progress
 
 from service.cli.connection import EXIT_USAGE, CommandError
 from service.cli.filters import AFTER_OPTION, filter_options
@@ -18,18 +16,19 @@ from service.cli.output import JSON, print_json, print_table
 from service.errors import WaybillError
 from service.management.event_filter import EventFilter, State
 from service.management.replay import PAGE_EVENTS_MAX, BulkRequest, EventChange, EventChangePage
+from service.plurals import count_noun
 
 SUCCESSFUL_RESULTS = frozenset({"replayed", "discarded", "planned"})
 
-ALL_OPTION = click.option("--all", "every", is_flag=True, help="All that there are.")
-YES_OPTION = click.option("--yes", is_flag=True, help="Do it without asking.")
-DRY_RUN_OPTION = click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
+ALL_OPTION = click.option("--all", "every", is_flag=True, help="Select all.")
+YES_OPTION = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+DRY_RUN_OPTION = click.option("--dry-run", is_flag=True, help="Print what would be done, and change nothing.")
 RATE_OPTION = click.option(
     "--rate",
     type=click.FloatRange(0, 1_000, min_open=True),
     default=50,
     show_default=True,
-    help="At most so many a second.",
+    help="Maximum number of events per second.",
 )
 
 PageOperation = Callable[[BulkRequest], Awaitable[EventChangePage]]
@@ -37,7 +36,7 @@ Command = Callable[..., None]
 
 
 class BulkOptions(Struct, frozen=True, kw_only=True):
-    """What the command line asks for; `verb` is what is done to events, for the question and the bar."""
+    """Options of a bulk command. `verb` is the past participle of the change: replayed, discarded."""
 
     event_filter: EventFilter
     every: bool
@@ -49,12 +48,12 @@ class BulkOptions(Struct, frozen=True, kw_only=True):
     verb: str
 
 
-def bulk_options(end: str, help_text: str, *, state: State, verb: str) -> Callable[[Command], Command]:
-    """Give a command the options of a change of many; it takes those named as `ids`, and all that fit as `walk`."""
+def bulk_options(result_field: str, help_text: str, *, state: State, verb: str) -> Callable[[Command], Command]:
+    """Add the options of a bulk change to a command. The command receives `ids` and `bulk`, a BulkOptions."""
 
     def decorate(command: Command) -> Command:
         @click.argument("ids", nargs=-1)
-        @filter_options(end, help_text)
+        @filter_options(result_field, help_text)
         @ALL_OPTION
         @DRY_RUN_OPTION
         @YES_OPTION
@@ -62,51 +61,52 @@ def bulk_options(end: str, help_text: str, *, state: State, verb: str) -> Callab
         @AFTER_OPTION
         @JSON
         @functools.wraps(command)
-        def walked(*, event_filter: EventFilter, **options: object) -> None:
+        def with_bulk_options(*, event_filter: EventFilter, **options: object) -> None:
             parts: dict[str, Any] = {
                 name: options.pop(name) for name in BulkOptions.__struct_fields__ if name in options
             }
             command(
-                walk=BulkOptions(event_filter=structs.replace(event_filter, state=state), verb=verb, **parts), **options
+                bulk=BulkOptions(event_filter=structs.replace(event_filter, state=state), verb=verb, **parts), **options
             )
 
-        return walked
+        return with_bulk_options
 
     return decorate
 
 
 def confirm(question: str) -> None:
-    """Ask before something is done.
+    """Ask for confirmation on a terminal.
 
     Raises:
-        CommandError: there is nobody to ask.
-        click.Abort: somebody was asked and said no.
+        CommandError: stdin is not a terminal.
+        click.Abort: the answer is no.
     """
     if not sys.stdin.isatty():
-        raise CommandError("nothing was done: add --yes, where nobody can be asked", EXIT_USAGE)
+        raise CommandError("Nothing was changed: stdin is not a terminal. Add --yes to confirm.", EXIT_USAGE)
     click.confirm(question, abort=True, err=True)
 
 
-async def run_bulk(walk: BulkOptions, turn: PageOperation) -> None:
-    """Look what there is to do, ask, and do it.
+async def run_bulk(bulk: BulkOptions, change_page: PageOperation) -> None:
+    """Count the events, ask for confirmation, and change them page by page.
 
     Raises:
-        Failed, click.Abort: as `confirm`.
+        CommandError: confirmation is required, and stdin is not a terminal.
+        click.Abort: the answer is no.
     """
     planned = 0
-    if walk.dry_run or not walk.yes:
-        counts = await _go(walk, turn, dry_run=True, total=None)
+    if bulk.dry_run or not bulk.yes:
+        counts = await _change_all(bulk, change_page, dry_run=True, total=None)
         planned = counts["planned"]
-        _print_summary(counts, "would be " + walk.verb)
-    if walk.dry_run or (not walk.yes and not planned):
+        _print_summary(counts, "would be " + bulk.verb)
+    if bulk.dry_run or (not bulk.yes and not planned):
         return
-    if not walk.yes:
-        confirm(f"{planned} events will be {walk.verb}. Go on?")
-    _print_summary(await _go(walk, turn, dry_run=False, total=planned or None), walk.verb)
+    if not bulk.yes:
+        confirm(f"{count_noun(planned, 'event')} will be {bulk.verb}. Continue?")
+    _print_summary(await _change_all(bulk, change_page, dry_run=False, total=planned or None), bulk.verb)
 
 
 def print_results(changes: Sequence[EventChange], *, as_json: bool) -> None:
-    """Print what became of single events."""
+    """Print the result of each event."""
     if as_json:
         for change in changes:
             print_json(change)
@@ -115,49 +115,50 @@ def print_results(changes: Sequence[EventChange], *, as_json: bool) -> None:
     print_table(["id", "result", "destination", "reason"], rows)
 
 
-async def _go(walk: BulkOptions, turn: PageOperation, *, dry_run: bool, total: int | None) -> Counter[str]:
-    """Go through all pages, and count what became of the events; what was left alone is printed with its reason."""
-    # About a page a second, so that whoever stops it sees at once where it stands.
-    limit = PAGE_EVENTS_MAX if dry_run else max(1, min(int(walk.rate), PAGE_EVENTS_MAX))
-    bulk = BulkRequest(
-        filter=walk.event_filter, all=walk.every, dry_run=dry_run, limit=limit, rate=walk.rate, after=walk.after
+async def _change_all(
+    bulk: BulkOptions, change_page: PageOperation, *, dry_run: bool, total: int | None
+) -> Counter[str]:
+    """Change all pages and count the results. Events that are not changed are printed with the reason."""
+    # Pages of about one second, so that an interruption takes effect quickly.
+    limit = PAGE_EVENTS_MAX if dry_run else max(1, min(int(bulk.rate), PAGE_EVENTS_MAX))
+    request = BulkRequest(
+        filter=bulk.event_filter, all=bulk.every, dry_run=dry_run, limit=limit, rate=bulk.rate, after=bulk.after
     )
     counts: Counter[str] = Counter()
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("looking" if dry_run else walk.verb, total=total)
-        async for page in _pages(turn, bulk):
+    hidden = total is None or not sys.stderr.isatty()
+    with click.progressbar(length=total or 0, label=bulk.verb, file=sys.stderr, hidden=hidden) as progress:
+        async for page in _pages(change_page, request):
             counts.update(change.result for change in page.items)
-            progress.advance(bar, len(page.items))
-            left = [change for change in page.items if change.result not in SUCCESSFUL_RESULTS]
-            if walk.as_json and (walk.dry_run or not dry_run):
+            progress.update(len(page.items))
+            skipped = [change for change in page.items if change.result not in SUCCESSFUL_RESULTS]
+            if bulk.as_json and (bulk.dry_run or not dry_run):
                 print_results(page.items, as_json=True)
-            elif left and not dry_run:
-                print_results(left, as_json=False)
+            elif skipped and not dry_run:
+                print_results(skipped, as_json=False)
     return counts
 
 
-async def _pages(turn: PageOperation, bulk: BulkRequest) -> AsyncIterator[EventChangePage]:
-    """Give page after page; whatever stops it on its way is told with the place to go on from."""
-    place = bulk.after
+async def _pages(change_page: PageOperation, request: BulkRequest) -> AsyncIterator[EventChangePage]:
+    """Yield page after page. On an interruption, print the cursor with which the command can continue."""
+    cursor = request.after
     while True:
         try:
-            page = await turn(structs.replace(bulk, after=place))
+            page = await change_page(structs.replace(request, after=cursor))
         except (WaybillError, asyncio.CancelledError):
-            if not bulk.dry_run:
-                click.echo(f"stopped; go on with --after {place}" if place else "stopped at its beginning", err=True)
+            if not request.dry_run:
+                click.echo(f"Stopped. Continue with --after {cursor}" if cursor else "Stopped at the start.", err=True)
             raise
         yield page
-        place = page.next
-        if place is None:
+        cursor = page.next
+        if cursor is None:
             return
 
 
-def _print_summary(counts: Counter[str], done: str) -> None:
-    parts: list[Any] = [f"{sum(counts[word] for word in SUCCESSFUL_RESULTS)} {done}"]
-    parts += [
-        f"{number} {word.replace('_', ' ')}"
-        for word, number in sorted(counts.items())
-        if word not in SUCCESSFUL_RESULTS
+def _print_summary(counts: Counter[str], verb: str) -> None:
+    changed = sum(counts[result] for result in SUCCESSFUL_RESULTS)
+    others = [
+        f"{number} {result.replace('_', ' ')}"
+        for result, number in sorted(counts.items())
+        if result not in SUCCESSFUL_RESULTS
     ]
-    click.echo(", ".join(parts), err=True)
+    click.echo(", ".join([f"{count_noun(changed, 'event')} {verb}", *others]), err=True)

@@ -1,4 +1,4 @@
-"""`waybill check`: is everything that was configured fit to start with? Looks at all of it, starts nothing."""
+"""`waybill check`: validation of settings, waybill.yaml, secrets and rule files, without connections."""
 
 import asyncio
 import os
@@ -15,6 +15,7 @@ from service.errors import ConfigError, PermanentError
 from service.http_client import HttpClient
 from service.platforms.loading import read_config
 from service.platforms.registry import build_platforms
+from service.plurals import count_noun
 from service.rules import RuleFile, check_sources, find_rule_files, read_rule_files
 from service.settings import Settings, load_settings
 from service.ssrf_guard import SsrfGuard, parse_cidrs
@@ -23,15 +24,19 @@ from service.store import Store
 EXIT_INVALID = 2
 
 
-@click.command()
+@click.command(epilog="\b\nExamples:\n  waybill check\n  waybill check --config staging/waybill.yaml")
 @click.option(
     "--config",
     "path",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file to check, instead of WAYBILL_CONFIG.",
+    help="Configuration file. Default: the file that WAYBILL_CONFIG names.",
 )
 def check(path: Path | None) -> None:
-    """Check settings, waybill.yaml, secrets and rule files without starting anything."""
+    """Check settings, waybill.yaml, secrets and rule files.
+
+    Nothing is started or connected. Prints the configured platforms, sources and rules. Exit code 2 if there are
+    errors.
+    """
     mistakes: list[ConfigError] = []
     try:
         settings = load_settings(os.environ)
@@ -43,16 +48,16 @@ def check(path: Path | None) -> None:
     mistakes.extend(reading.mistakes)
     mistakes.extend(_check_settings(settings))
     if reading.config is not None:
-        mistakes.extend(_check_beyond(reading.config, settings, os.environ))
+        mistakes.extend(_check_parts(reading.config, settings, os.environ))
     for mistake in mistakes:
         click.echo(f"waybill: {mistake}", err=True)
     if mistakes:
-        click.echo(f"{path}: {len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}", err=True)
+        click.echo(f"waybill: {count_noun(len(mistakes), 'error')} found; configuration file: {path}", err=True)
         sys.exit(EXIT_INVALID)
 
 
 def _check_settings(settings: Settings) -> Iterator[ConfigError]:
-    """Try what is built from the settings alone: the networks, and the store's address; nothing is connected."""
+    """Check network ranges and store addresses. Opens no connection."""
     try:
         parse_cidrs(settings.trusted_proxies)
     except ConfigError as error:
@@ -63,10 +68,10 @@ def _check_settings(settings: Settings) -> Iterator[ConfigError]:
         yield error
 
 
-def _check_beyond(config: Config, settings: Settings, environ: Mapping[str, str]) -> Iterator[ConfigError]:
-    """Try what is built from the file: the connectors and the rules; tell what was found."""
+def _check_parts(config: Config, settings: Settings, environ: Mapping[str, str]) -> Iterator[ConfigError]:
+    """Build the connectors, compile the rules, and print what is configured."""
     try:
-        asyncio.run(_try_platforms(config, settings, environ))
+        asyncio.run(_build_platforms(config, settings, environ))
     except ConfigError as error:
         yield error
     files: tuple[RuleFile, ...] = ()
@@ -79,32 +84,32 @@ def _check_beyond(config: Config, settings: Settings, environ: Mapping[str, str]
         click.echo(line)
 
 
-async def _try_platforms(config: Config, settings: Settings, environ: Mapping[str, str]) -> None:
+async def _build_platforms(config: Config, settings: Settings, environ: Mapping[str, str]) -> None:
     async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
         build_platforms(config.platforms, environ, outbound)
 
 
 def describe_config(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str]:
-    """Say in lines what was found."""
+    """Yield one line for each platform, source, rule and warning."""
     for name, platform in config.platforms.items():
         yield f"platform  {name}  {platform.__struct_config__.tag}"
     for name, source in config.sources.items():
         parts: list[str] = []
         if source.verify is not None:
             scheme, envelope = (part.__struct_config__.tag for part in (source.verify, source.envelope))
-            parts.append(f"verified by {scheme}, envelope {envelope}")
+            parts.append(f"verify {scheme}, envelope {envelope}")
         if source.poll is not None:
-            parts.append(f"polled for each {source.poll.record} every {source.poll.every}")
-        yield f"source    {name}  on {source.platform}, {'; '.join(parts)}"
+            parts.append(f"poll {source.poll.record} every {source.poll.every}")
+        yield f"source    {name}  platform {source.platform}, {'; '.join(parts)}"
     for file in files:
         for rule in file.rules:
-            yield f"rule      {rule.id}  {rule.type}, in {file.path}"
-    for warning in (*config.warnings, *_unreachable(config, files)):
+            yield f"rule      {rule.id}  {rule.type}, {file.path}"
+    for warning in (*config.warnings, *_unreachable_actions(config, files)):
         yield f"warning   {warning}"
 
 
-def _unreachable(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str]:
-    """Find the actions whose every call would be refused, since their URL names an address of our own network."""
+def _unreachable_actions(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str]:
+    """Find actions whose URL names a private address that `outbound.allow_private_hosts` does not allow."""
     guard = SsrfGuard(config.outbound.allow_private_hosts)
     for file in files:
         for rule in file.rules:
@@ -119,4 +124,4 @@ def _host(url: object) -> str:
     try:
         return urlsplit(str(url)).hostname or ""
     except ValueError:
-        return ""  # its calls end as dead letters, invalid_url
+        return ""  # the action fails at run time with error invalid_url

@@ -1,4 +1,4 @@
-"""`waybill dead-letters`: list and show what waits for a person, put it back, or end it for good."""
+"""`waybill dead-letters`: list, show, replay and discard."""
 
 import click
 from msgspec import structs
@@ -13,21 +13,25 @@ from service.cli.output import JSON
 from service.management.event_filter import EventFilter
 from service.management.replay import REASON_CHARACTERS_MAX, EventChange
 
-ERROR_HELP = "Those with this error (platform_unavailable, outcome_unknown, …)."
+ERROR_HELP = "Filter by error: platform_unavailable, outcome_unknown, …"
 
 
-def _said(_ctx: click.Context, _param: click.Parameter, reason: str) -> str:
+def _check_reason(_ctx: click.Context, _param: click.Parameter, reason: str) -> str:
     if not 0 < len(reason.strip()) <= REASON_CHARACTERS_MAX:
-        raise click.BadParameter(f"say why, in at most {REASON_CHARACTERS_MAX} characters")
+        raise click.BadParameter(f"give a reason of 1 to {REASON_CHARACTERS_MAX} characters")
     return reason
 
 
 @click.group(name="dead-letters")
 def dead_letters() -> None:
-    """List and show dead letters, put them back, or end them for good."""
+    """List, show, replay and discard dead letters."""
 
 
-@dead_letters.command(name="list")
+@dead_letters.command(
+    name="list",
+    epilog="\b\nExamples:\n  waybill dead-letters list\n"
+    "  waybill dead-letters list --error platform_unavailable --since 1d",
+)
 @filter_options("error_kind", ERROR_HELP)
 @LIMIT_OPTION
 @AFTER_OPTION
@@ -36,49 +40,60 @@ def dead_letters() -> None:
 def list_dead_letters(
     event_filter: EventFilter, limit: int, after: str | None, *, as_json: bool, connection: ConnectionOptions
 ) -> None:
-    """List dead letters, those that died last first."""
+    """List dead letters, newest first."""
     dead = structs.replace(event_filter, state="dead")
     print_events(
         run_with_client(connection, lambda client: fetch_pages(client, dead, limit, after)),
         as_json=as_json,
-        nothing="no dead letters",
+        empty_message="No dead letters match the filter.",
     )
 
 
-@dead_letters.command()
+@dead_letters.command(epilog="\b\nExample:\n  waybill dead-letters show 01a227c8660d7854b3a0704388149c9e")
 @click.argument("event_id", metavar="ID")
 @RAW_OPTION
 @JSON
 @connection_options
 def show(event_id: str, *, raw: bool, as_json: bool, connection: ConnectionOptions) -> None:
-    """Show one with its whole history."""
+    """Show a dead letter with its history."""
     print_event(
         run_with_client(connection, lambda client: client.get_event(event_id, raw=raw, dead_only=True)), as_json=as_json
     )
 
 
-@dead_letters.command()
+@dead_letters.command(
+    epilog="\b\nExamples:\n  waybill dead-letters replay 01a227c8660d7854b3a0704388149c9e\n"
+    "  waybill dead-letters replay --error platform_unavailable --rate 10"
+)
 @RERUN_OPTION
 @bulk_options("error_kind", ERROR_HELP, state="dead", verb="replayed")
 @connection_options
-def replay(ids: tuple[str, ...], walk: BulkOptions, *, again: bool, connection: ConnectionOptions) -> None:
-    """Put dead letters back: those of IDS, or all that fit. Exit code 1 if one of IDS was left alone."""
-    replay_ids(ids, walk, again=again, connection=connection)
+def replay(ids: tuple[str, ...], bulk: BulkOptions, *, again: bool, connection: ConnectionOptions) -> None:
+    """Replay dead letters: run the effects that are not done.
+
+    Give IDS, a filter, or --all. Exit code 1 if one of IDS is not replayed.
+    """
+    replay_ids(ids, bulk, again=again, connection=connection)
 
 
-@dead_letters.command()
-@click.option("--reason", required=True, callback=_said, help="Why, for those who come after.")
+@dead_letters.command(
+    epilog='\b\nExample:\n  waybill dead-letters discard --record po-4711 --reason "order was cancelled"'
+)
+@click.option("--reason", required=True, callback=_check_reason, help="Reason, for the audit log.")
 @bulk_options("error_kind", ERROR_HELP, state="dead", verb="discarded")
 @connection_options
-def discard(ids: tuple[str, ...], reason: str, walk: BulkOptions, *, connection: ConnectionOptions) -> None:
-    """End dead letters for good: those of IDS, or all that fit. What they asked for is never done."""
+def discard(ids: tuple[str, ...], reason: str, bulk: BulkOptions, *, connection: ConnectionOptions) -> None:
+    """Discard dead letters: end them without running their effects.
 
-    async def go(client: AdminClient) -> list[EventChange]:
+    Give IDS, a filter, or --all. Exit code 1 if one of IDS is not discarded.
+    """
+
+    async def discard_each(client: AdminClient) -> list[EventChange]:
         return [await client.discard_event(event_id, reason) for event_id in ids]
 
-    if ids and walk.dry_run:
-        raise click.UsageError("--dry-run is for all that fit, not for IDS")
+    if ids and bulk.dry_run:
+        raise click.UsageError("--dry-run cannot be combined with IDS. Give a filter or --all.")
     if ids:
-        print_and_exit(run_with_client(connection, go), as_json=walk.as_json)
+        print_and_exit(run_with_client(connection, discard_each), as_json=bulk.as_json)
     else:
-        run_with_client(connection, lambda client: run_bulk(walk, lambda bulk: client.discard_page(bulk, reason)))
+        run_with_client(connection, lambda client: run_bulk(bulk, lambda page: client.discard_page(page, reason)))

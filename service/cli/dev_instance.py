@@ -19,18 +19,18 @@ from msgspec import Struct
 
 from service.errors import ConfigError
 
-PLACES = frozenset(
+INSTALLATION_VARIABLES = frozenset(
     f"WAYBILL_{name}"
     for name in ("REDIS_URL", "SHARD_URLS", "REDIS_SENTINEL", "KEY_PREFIX", "QUEUE", "CONFIG", "PORT", "ADMIN_URL")
 )
 """Variables that name an installation. A user who sets one of them gets that installation."""
 
-LOCK_SECONDS_MAX = 1.0
-"""Longer than a command holds the lock to remove a stale file."""
+LOCK_TIMEOUT_SECONDS = 1.0
+"""Longest wait for the lock. Commands hold it for less time while they remove a stale file."""
 
 
 class DevInstance(Struct, frozen=True):
-    """A running `waybill dev`: its process id, its configuration file, and the variables that lead to it."""
+    """A running `waybill dev`: process id, configuration file, and variables for other commands."""
 
     pid: int
     config: str
@@ -43,7 +43,7 @@ def adopt_dev_instance(environ: MutableMapping[str, str]) -> None:
     Raises:
         ConfigError: the file of `waybill dev` is unsafe or incomplete.
     """
-    if PLACES & environ.keys():
+    if INSTALLATION_VARIABLES & environ.keys():
         return
     found = find_dev_instance(environ)
     if found is None:
@@ -79,7 +79,7 @@ def find_dev_instance(environ: Mapping[str, str]) -> DevInstance | None:
 
 @contextlib.contextmanager
 def dev_instance_file(environ: Mapping[str, str]) -> Generator[Callable[[DevInstance], None]]:
-    """Reserve the file for this process, give the function that fills it, and remove the file at the end.
+    """Lock the file, yield a function that writes it, and remove it at the end.
 
     Raises:
         ConfigError: another `waybill dev` runs, or the file cannot be written.
@@ -94,7 +94,7 @@ def dev_instance_file(environ: Mapping[str, str]) -> Generator[Callable[[DevInst
     try:
         yield write
     finally:
-        path.unlink(missing_ok=True)  # before the lock is released, so that it is still this process's file
+        path.unlink(missing_ok=True)  # under the lock, so that the file of another process is never removed
         os.close(descriptor)
 
 
@@ -108,11 +108,11 @@ def _open(path: Path, flags: int) -> int:
     """Open the file if it belongs to this user alone.
 
     Raises:
-        ConfigError: it does not.
-        OSError: it cannot be opened.
+        ConfigError: the file belongs to another user, or others can access it.
+        OSError: the file cannot be opened.
     """
     with contextlib.suppress(FileNotFoundError):
-        _check(path, path.lstat())  # the file of another user could not even be opened
+        _check(path, path.lstat())  # before open(), which fails for the file of another user
     descriptor = os.open(path, flags | os.O_NOFOLLOW, 0o600)
     try:
         _check(path, os.fstat(descriptor))
@@ -161,7 +161,7 @@ def _reserve(path: Path) -> int:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         if path.parent.name == ".waybill":
             (path.parent / ".gitignore").write_text("*\n")
-        deadline = time.monotonic() + LOCK_SECONDS_MAX
+        deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
         while True:
             descriptor = _open(path, os.O_RDWR | os.O_CREAT)
             if _lock(descriptor, fcntl.LOCK_EX) and _is_current(path, descriptor):

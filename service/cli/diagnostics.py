@@ -1,7 +1,7 @@
-"""Asking of everything that is configured whether it works: configuration, stores, platforms, rulebook.
+"""Checks of `waybill doctor`: settings, configuration, platforms, stores and rulebook.
 
-Nothing is changed, except that the store is written to as a check of readiness does. A platform is asked for one record
-that it hardly has: that it answers "no such record" to our credentials is all there is to know.
+Nothing is changed except a probe key in each store. Each platform is asked for a record that probably does not exist:
+the answer "not found" shows that address and credentials are correct.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from service.platforms import Platform
 from service.platforms.base import CallContext
 from service.platforms.loading import read_config
 from service.platforms.registry import build_platforms
+from service.plurals import count_noun
 from service.records import RECORDS
 from service.settings import Settings, load_settings
 from service.store import Store
@@ -33,30 +34,32 @@ CheckResult = Literal["ok", "warning", "failed"]
 PROBE_ID = "0"
 SKEW_WARNING_SECONDS = 1.0
 SKEW_FAILED_SECONDS = 5.0
-"""Beyond this a sender's fresh timestamp may look stale, and what waits for a moment comes at another."""
+"""A larger clock difference makes fresh timestamps look stale and shifts scheduled times."""
 
 MEMORY_WARNING_PERCENT = 60
-PLATFORM_SECONDS_MAX = 30.0
+PLATFORM_TIMEOUT_SECONDS = 30.0
+
+SETTINGS_CHECK = "WAYBILL_* variables"
 
 
 class Check(Struct, frozen=True):
-    """What was asked of which part, what came of it, and what to know or do."""
+    """Result of one check. `detail` holds the measurement, or the error and its fix."""
 
     part: str
-    asked: str
+    check: str
     result: CheckResult
     detail: str
 
 
 async def run_diagnostics(environ: Mapping[str, str]) -> AsyncIterator[Check]:
-    """Check everything, and give what is found as it is found."""
+    """Run all checks and yield each result."""
     try:
         settings = load_settings(environ)
     except ConfigError as error:
-        yield Check("settings", "every WAYBILL_* variable", "failed", str(error))
+        yield Check("settings", SETTINGS_CHECK, "failed", str(error))
         return
-    yield Check("settings", "every WAYBILL_* variable", "ok", "")
-    for check in _stores_named(settings):
+    yield Check("settings", SETTINGS_CHECK, "ok", "")
+    for check in _check_shard_urls(settings):
         yield check
     path = Path(settings.config)
     reading = read_config(path, environ)
@@ -65,15 +68,17 @@ async def run_diagnostics(environ: Mapping[str, str]) -> AsyncIterator[Check]:
     if reading.config is not None:
         for warning in reading.config.warnings:
             yield Check("configuration", str(path), "warning", warning)
-        async for check in _examine_parts(settings, reading.config, environ):
+        async for check in _check_configured_parts(settings, reading.config, environ):
             yield check
-    for url in _urls(settings):
-        async for check in _examine_store(structs.replace(settings, redis_url=url)):
+    for url in _store_urls(settings):
+        async for check in _check_store(structs.replace(settings, redis_url=url)):
             yield check
 
 
-async def _examine_parts(settings: Settings, config: Config, environ: Mapping[str, str]) -> AsyncIterator[Check]:
-    """Build what is configured, and ask the platforms, all at once."""
+async def _check_configured_parts(
+    settings: Settings, config: Config, environ: Mapping[str, str]
+) -> AsyncIterator[Check]:
+    """Build platforms and sources, and request a record of all platforms concurrently."""
     async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
         try:
             platforms = build_platforms(config.platforms, environ, outbound)
@@ -81,34 +86,37 @@ async def _examine_parts(settings: Settings, config: Config, environ: Mapping[st
         except ConfigError as error:
             yield Check("configuration", str(config.path), "failed", str(error))
             return
-        detail = f"{len(platforms)} platforms, {len(config.sources)} sources"
+        detail = f"{count_noun(len(platforms), 'platform')}, {count_noun(len(config.sources), 'source')}"
         yield Check("configuration", str(config.path), "ok", detail)
-        asking = [_examine_platform(platforms[name], config.platforms[name]) for name in config.platforms]
-        for check in await asyncio.gather(*asking):
+        probes = [_check_platform(platforms[name], config.platforms[name]) for name in config.platforms]
+        for check in await asyncio.gather(*probes):
             yield check
 
 
-async def _examine_platform(platform: Platform, config: PlatformConfig) -> Check:
+async def _check_platform(platform: Platform, config: PlatformConfig) -> Check:
     part = f"platform {platform.account}"
     kind = min(config.known_kinds() & RECORDS.keys())
-    free = not any(secrets(config, part))
-    asked = f"{kind} {PROBE_ID}, {'without' if free else 'with its'} credentials"
+    without_credentials = not any(secrets(config, part))
+    name = f"fetch {kind} {PROBE_ID} {'without' if without_credentials else 'with'} credentials"
     try:
-        async with asyncio.timeout(PLATFORM_SECONDS_MAX):
+        async with asyncio.timeout(PLATFORM_TIMEOUT_SECONDS):
             fetched = await platform.fetch(RecordRef(platform.account, kind, PROBE_ID), CallContext(new_event_id()))
     except PermanentError as error:
-        # It let us in and disliked the id, which is a made-up one.
-        liked = error.kind in {"platform_rejected", "platform_wrong_record"}
-        return Check(part, asked, "ok" if liked else "failed", f"{error.kind}: {error}")
+        # These kinds mean that the platform accepted the credentials and rejected only the probe id.
+        accepted = error.kind in {"platform_rejected", "platform_wrong_record"}
+        return Check(part, name, "ok" if accepted else "failed", f"{error.kind}: {error}")
     except WaybillError as error:
-        return Check(part, asked, "failed", f"{error.kind}: {error}")
+        return Check(part, name, "failed", f"{error.kind}: {error}")
     except TimeoutError:
-        return Check(part, asked, "failed", f"no answer in {PLATFORM_SECONDS_MAX:g} seconds")
-    found = "there is one" if fetched.record is not None else "there is none, which was to be expected"
-    return Check(part, asked, "ok", f"{fetched.http_status} in {fetched.duration_ms:.0f} ms: {found}")
+        return Check(part, name, "failed", f"no response within {PLATFORM_TIMEOUT_SECONDS:g} s")
+    credentials = "" if without_credentials else ", credentials accepted"
+    note = f"{fetched.http_status} in {fetched.duration_ms:.0f} ms"
+    if fetched.record is None:
+        note = f"{fetched.http_status} for a probe id, in {fetched.duration_ms:.0f} ms"
+    return Check(part, name, "ok", f"reachable{credentials} ({note})")
 
 
-def _stores_named(settings: Settings) -> list[Check]:
+def _check_shard_urls(settings: Settings) -> list[Check]:
     try:
         shard_urls(settings)
     except ConfigError as error:
@@ -116,25 +124,25 @@ def _stores_named(settings: Settings) -> list[Check]:
     return []
 
 
-def _urls(settings: Settings) -> list[str]:
-    return [settings.redis_url] if _stores_named(settings) else shard_urls(settings)
+def _store_urls(settings: Settings) -> list[str]:
+    return [settings.redis_url] if _check_shard_urls(settings) else shard_urls(settings)
 
 
-async def _examine_store(settings: Settings) -> AsyncIterator[Check]:
+async def _check_store(settings: Settings) -> AsyncIterator[Check]:
     try:
         store = Store(settings)
     except ConfigError as error:
-        yield Check("store", "its address", "failed", str(error))
+        yield Check("store", "address", "failed", str(error))
         return
-    part = f"store {_place(settings.redis_url)}"
+    part = f"store {_address_without_password(settings.redis_url)}"
     try:
         await store.check()
     except StoreNotDurable as error:
         yield Check(part, f"durability {settings.durability}", "failed", str(error))
     except WaybillError as error:
-        yield Check(part, "a write", "failed", f"{error.kind}: {error}")
+        yield Check(part, "write", "failed", f"{error.kind}: {error}")
     else:
-        yield Check(part, f"a write under durability {settings.durability}", "ok", "")
+        yield Check(part, f"write with durability {settings.durability}", "ok", "")
         for check in [await _version(store), await _memory(store), await _clock(store), await _rulebook(store)]:
             yield structs.replace(check, part=part)
     finally:
@@ -146,8 +154,8 @@ async def _version(store: Store) -> Check:
 
 
 async def _memory(store: Store) -> Check:
-    used, percent = await store.sampler.memory()
-    detail = f"{used / 1_048_576:.1f} MiB, {percent} % of its limit" if percent else f"{used / 1_048_576:.1f} MiB"
+    used, percent = await store.queue_stats.memory()
+    detail = f"{used / 1_048_576:.1f} MiB, {percent} % of the limit" if percent else f"{used / 1_048_576:.1f} MiB"
     return Check("", "memory", "warning" if percent >= MEMORY_WARNING_PERCENT else "ok", detail)
 
 
@@ -158,20 +166,19 @@ async def _clock(store: Store) -> Check:
     return check_clock_skew(seconds + microseconds / 1_000_000, (before + after) / 2)
 
 
-def check_clock_skew(theirs: float, ours: float) -> Check:
-    """Say whether two clocks, in seconds since the epoch, are near enough to each other."""
-    skew = abs(theirs - ours)
+def check_clock_skew(store_seconds: float, local_seconds: float) -> Check:
+    """Compare the store's clock with the local clock, both in seconds since the epoch."""
+    skew = abs(store_seconds - local_seconds)
     result: CheckResult = "failed" if skew > SKEW_FAILED_SECONDS else "warning" if skew > SKEW_WARNING_SECONDS else "ok"
-    return Check("", "clock", result, f"{skew:.3f} s apart from ours")
+    return Check("", "clock", result, f"differs from the local clock by {skew:.3f} s")
 
 
 async def _rulebook(store: Store) -> Check:
     version = await store.rulebook.version()
     if version is None:
-        return Check("", "rulebook", "failed", "none is published: waybill rules apply")
-    return Check("", "rulebook", "ok", f"{version} is in force")
+        return Check("", "rulebook", "failed", "no rulebook is published. Fix: waybill rules apply")
+    return Check("", "rulebook", "ok", f"version {version} is active")
 
 
-def _place(url: str) -> str:
-    """Say where a store is, without the password that its URL may hold."""
+def _address_without_password(url: str) -> str:
     return url.rpartition("@")[2].rpartition("://")[2]

@@ -1,4 +1,4 @@
-"""`waybill doctor`: does everything that is configured work? A table, or JSON, and an exit code."""
+"""`waybill doctor`: diagnostics of the whole installation, as a table or as JSON."""
 
 import asyncio
 import os
@@ -13,21 +13,24 @@ from service.cli.output import print_json, print_table
 EXIT_FAILED = 1
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+@click.command(epilog="\b\nExamples:\n  waybill doctor\n  waybill doctor --json")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
 def doctor(*, as_json: bool) -> None:
-    """Check configuration, stores, platforms and rulebook. Exit code 1 if something does not work."""
-    checks = asyncio.run(_examine())
+    """Diagnose configuration, stores, platforms and rulebook.
+
+    Writes a probe key to each store and requests one record of each platform. Exit code 1 if a check fails.
+    """
+    checks = asyncio.run(_run_checks())
     if as_json:
         for check in checks:
             print_json(check)
     else:
-        rows = [[check.part, check.asked, check.result, check.detail] for check in checks]
-        print_table(["part", "asked", "result", "detail"], rows)
+        rows = [[check.part, check.check, check.result, check.detail] for check in checks]
+        print_table(["part", "check", "result", "detail"], rows)
     if any(check.result == "failed" for check in checks):
         sys.exit(EXIT_FAILED)
 
 
-async def _examine() -> list[Check]:
+async def _run_checks() -> list[Check]:
     adopt_dev_instance(os.environ)
     return [check async for check in run_diagnostics(os.environ)]

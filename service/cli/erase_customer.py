@@ -1,4 +1,4 @@
-"""`waybill erase-customer`: erase a customer everywhere."""
+"""`waybill erase-customer`: erasure of all stored data of a customer."""
 
 import click
 from msgspec import structs
@@ -8,9 +8,12 @@ from service.cli.bulk import DRY_RUN_OPTION, YES_OPTION, confirm
 from service.cli.connection import CommandError, ConnectionOptions, connection_options, run_with_client
 from service.cli.output import JSON, print_fields, print_json
 from service.management.erasure import ErasureReport
+from service.plurals import count_noun
 
 
-@click.command()
+@click.command(
+    epilog="\b\nExamples:\n  waybill erase-customer pack 4711 --dry-run\n  waybill erase-customer pack 4711 --yes"
+)
 @click.argument("platform")
 @click.argument("customer_id")
 @DRY_RUN_OPTION
@@ -20,29 +23,31 @@ from service.management.erasure import ErasureReport
 def erase_customer(
     platform: str, customer_id: str, *, dry_run: bool, yes: bool, as_json: bool, connection: ConnectionOptions
 ) -> None:
-    """Erase the customer CUSTOMER_ID of PLATFORM everywhere; erase them at the platform first.
+    """Erase all stored data of a customer.
 
-    Exit code 1 while a run has some of it in hand: ask again then.
+    Erase the customer at the platform first, so that no new event brings the data back. PLATFORM is the name of an
+    account in waybill.yaml. Exit code 1 if events of the customer are being processed: run the command again later.
     """
 
-    async def go(client: AdminClient) -> ErasureReport:
+    async def erase(client: AdminClient) -> ErasureReport:
         if not yes or dry_run:
             found = await client.erase_customer(platform, customer_id, dry_run=True)
             if dry_run:
                 return found
             _print_report(found, as_json=False)
-            confirm(f"All of this is erased for good. Forget customer {customer_id} of {platform}?")
+            confirm(f"This cannot be undone. Erase customer {customer_id} of {platform}?")
         return await client.erase_customer(platform, customer_id, dry_run=False)
 
-    forgotten = run_with_client(connection, go)
-    _print_report(forgotten, as_json=as_json)
-    if forgotten.in_progress:
-        raise CommandError(f"{forgotten.in_progress} events are in hand just now; ask again in a while")
+    report = run_with_client(connection, erase)
+    _print_report(report, as_json=as_json)
+    if report.in_progress:
+        events = count_noun(report.in_progress, "event")
+        raise CommandError(f"{events} of customer {customer_id} in progress. Run the command again in a minute.")
 
 
-def _print_report(forgotten: ErasureReport, *, as_json: bool) -> None:
+def _print_report(report: ErasureReport, *, as_json: bool) -> None:
     if as_json:
-        print_json(forgotten)
+        print_json(report)
         return
-    click.echo("would be erased" if forgotten.dry_run else "erased")
-    print_fields(structs.asdict(forgotten))
+    click.echo("would be erased" if report.dry_run else "erased")
+    print_fields(structs.asdict(report))

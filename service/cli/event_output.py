@@ -1,4 +1,4 @@
-"""Printing events: many in a table, one as its history."""
+"""Output of events: a list as a table, one event with its history."""
 
 import click
 import msgspec
@@ -26,14 +26,14 @@ COLUMNS: Columns[EventRow] = {
     "store": lambda row: row.store,
 }
 
-LISTED = frozenset({"headers", "body", "effects", "history", "encoding"})
-"""What has a part of its own below the fields."""
+SECTIONS = frozenset({"headers", "body", "effects", "history", "encoding"})
+"""Fields that are printed as sections below the other fields."""
 
 
 async def fetch_pages(
     client: AdminClient, event_filter: EventFilter, limit: int, after: str | None
 ) -> tuple[list[EventRow], str | None]:
-    """Gather as many events as are asked for, over as many pages as that takes, and where more begin."""
+    """Fetch up to `limit` events page by page. Return them and the cursor of the next page."""
     rows: list[EventRow] = []
     while len(rows) < limit:
         page = await client.list_events(event_filter, min(limit - len(rows), PAGE_MAX), after)
@@ -44,12 +44,12 @@ async def fetch_pages(
     return rows, after
 
 
-def print_events(found: tuple[list[EventRow], str | None], *, as_json: bool, nothing: str) -> None:
-    """Print a list of events, and where more begin."""
-    rows, following = found
-    print_rows(rows, COLUMNS, as_json=as_json, nothing=nothing)
-    if following is not None:
-        click.echo(f"more: --after {following}", err=True)
+def print_events(found: tuple[list[EventRow], str | None], *, as_json: bool, empty_message: str) -> None:
+    """Print a list of events, and the option that continues it."""
+    rows, cursor = found
+    print_rows(rows, COLUMNS, as_json=as_json, empty_message=empty_message)
+    if cursor is not None:
+        click.echo(f"More events: add --after {cursor}", err=True)
 
 
 def print_event(view: EventView, *, as_json: bool) -> None:
@@ -57,7 +57,7 @@ def print_event(view: EventView, *, as_json: bool) -> None:
     if as_json:
         print_json(view)
         return
-    print_fields({name: value for name, value in structs.asdict(view).items() if name not in LISTED})
+    print_fields({name: value for name, value in structs.asdict(view).items() if name not in SECTIONS})
     if view.headers:
         click.echo("\nheaders")
         print_fields(view.headers)
@@ -73,10 +73,10 @@ def print_event(view: EventView, *, as_json: bool) -> None:
         print_table(["rule id", "action id", "action type", "repeat", "state"], rows)
     if view.history:
         click.echo("\nhistory")
-        for line in view.history:
-            rest = {name: value for name, value in line.items() if name not in {"entry", "at_ms"}}
-            moment = format_timestamp(line["at_ms"]) if "at_ms" in line else ""
-            print_text(f"{moment}  {line.get('entry', '')}  {msgspec.json.encode(rest).decode()}")
+        for entry in view.history:
+            fields = {name: value for name, value in entry.items() if name not in {"entry", "at_ms"}}
+            timestamp = format_timestamp(entry["at_ms"]) if "at_ms" in entry else ""
+            print_text(f"{timestamp}  {entry.get('entry', '')}  {msgspec.json.encode(fields).decode()}")
 
 
 def _json(value: object) -> str:

@@ -1,7 +1,8 @@
-"""Event commands: list, search, show, replay, and explain a decision."""
+"""`waybill events` and `waybill explain`."""
 
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import click
 
@@ -18,25 +19,29 @@ from service.management.replay import EventChange
 from service.rules.explain import explain as explained
 from service.rules.rulebook_document import Document
 
-OUTCOME_HELP = "Events that ended like this (matched, unmatched, unchanged, …, or dead_lettered)."
-RAW_OPTION = click.option("--raw", is_flag=True, help="With bodies as they are. Takes the role admin.")
+OUTCOME_HELP = "Filter by outcome: matched, unmatched, unchanged, dead_lettered, …"
+RAW_OPTION = click.option("--raw", is_flag=True, help="Show bodies without redaction. Requires the role admin.")
 RERUN_OPTION = click.option(
-    "--rerun-done", "again", is_flag=True, help="Run every effect once more, not only unfinished ones."
+    "--rerun-done", "again", is_flag=True, help="Rerun all effects, including those that are done."
 )
 
 EXPLAINED_FIELDS = ("id", "state", "outcome", "error_kind", "waiting_for", "next_attempt_at", "history")
 RECEIVED = ("type", "change", "source", "record")
-"""What the history does not tell before the decision."""
+"""Fields of the delivery. The history of an event contains them from the decision on."""
 
 LEDGER_LETTERS = {state: letter for letter, state in EFFECT_STATES.items()}
 
 
 @click.group()
 def events() -> None:
-    """List, find and show events; put back those that ended."""
+    """List, search, show and replay events."""
 
 
-@events.command(name="list")
+@events.command(
+    name="list",
+    epilog="\b\nExamples:\n  waybill events list --since 1h\n"
+    "  waybill events list --source pack-orders --outcome unmatched",
+)
 @filter_options("outcome", OUTCOME_HELP)
 @STATE_OPTION
 @LIMIT_OPTION
@@ -46,81 +51,98 @@ def events() -> None:
 def list_events(
     event_filter: EventFilter, limit: int, after: str | None, *, as_json: bool, connection: ConnectionOptions
 ) -> None:
-    """List events, newest first: when they arrived, died or ended."""
+    """List events, newest first.
+
+    The time of an event is its arrival, its end, or the moment at which it became a dead letter.
+    """
     print_events(
         run_with_client(connection, lambda client: fetch_pages(client, event_filter, limit, after)),
         as_json=as_json,
-        nothing="no such events",
+        empty_message="No events match the filter.",
     )
 
 
-@events.command()
+@events.command(epilog="\b\nExample:\n  waybill events search po-4711")
 @click.argument("text")
 @LIMIT_OPTION
 @JSON
 @connection_options
 def search(text: str, limit: int, *, as_json: bool, connection: ConnectionOptions) -> None:
-    """Find events by TEXT: Waybill's own id, the id a sender gave, or a record's id or lane. Exit code 1 if none."""
+    """Find events by an id.
+
+    TEXT is an event id of Waybill or of the sender, a record id, or a lane such as pack:customer:1. Exit code 1 if
+    nothing is found.
+    """
     page = run_with_client(connection, lambda client: client.search_events(text, limit))
     if as_json:
         for found in page.items:
             print_json(found)
     else:
-        print_rows([found.event for found in page.items], COLUMNS, as_json=False, nothing="nothing found")
+        print_rows([found.event for found in page.items], COLUMNS, as_json=False, empty_message="No event found.")
     if not page.complete:
-        click.echo("there may be more: narrow it down with waybill events list --record", err=True)
+        click.echo("There may be more events. List them with: waybill events list --record RECORD", err=True)
     if not page.items:
         sys.exit(EXIT_FAILED)
 
 
-@events.command()
+@events.command(epilog="\b\nExample:\n  waybill events show 01a227c8660d7854b3a0704388149c9e")
 @click.argument("event_id", metavar="ID")
 @RAW_OPTION
 @JSON
 @connection_options
 def show(event_id: str, *, raw: bool, as_json: bool, connection: ConnectionOptions) -> None:
-    """Show one event: what arrived, the decision, every effect and attempt."""
+    """Show an event with its delivery, decision, effects and attempts."""
     print_event(
         run_with_client(connection, lambda client: client.get_event(event_id, raw=raw, dead_only=False)),
         as_json=as_json,
     )
 
 
-@events.command()
+@events.command(
+    epilog="\b\nExamples:\n  waybill events replay 01a227c8660d7854b3a0704388149c9e\n"
+    "  waybill events replay --rule short-receipt --since 2h --dry-run"
+)
 @RERUN_OPTION
 @bulk_options("outcome", OUTCOME_HELP, state="ended", verb="replayed")
 @connection_options
-def replay(ids: tuple[str, ...], walk: BulkOptions, *, again: bool, connection: ConnectionOptions) -> None:
-    """Put events back: those of IDS, or all that ended and fit. Exit code 1 if one of IDS was left alone."""
-    replay_ids(ids, walk, again=again, connection=connection)
+def replay(ids: tuple[str, ...], bulk: BulkOptions, *, again: bool, connection: ConnectionOptions) -> None:
+    """Replay ended events: run the effects that are not done.
+
+    Give IDS, a filter, or --all. Exit code 1 if one of IDS is not replayed.
+    """
+    replay_ids(ids, bulk, again=again, connection=connection)
 
 
-def replay_ids(ids: Sequence[str], walk: BulkOptions, *, again: bool, connection: ConnectionOptions) -> None:
-    """Put back single events, or if none is named all that fit."""
+def replay_ids(ids: Sequence[str], bulk: BulkOptions, *, again: bool, connection: ConnectionOptions) -> None:
+    """Replay the events of `ids`, or without ids all events that match the filter."""
 
-    async def go(client: AdminClient) -> list[EventChange]:
-        return [await client.replay_event(event_id, again=again, dry_run=walk.dry_run) for event_id in ids]
+    async def replay_each(client: AdminClient) -> list[EventChange]:
+        return [await client.replay_event(event_id, again=again, dry_run=bulk.dry_run) for event_id in ids]
 
     if ids:
-        print_and_exit(run_with_client(connection, go), as_json=walk.as_json)
+        print_and_exit(run_with_client(connection, replay_each), as_json=bulk.as_json)
     else:
-        run_with_client(connection, lambda client: run_bulk(walk, lambda bulk: client.replay_page(bulk, again=again)))
+        run_with_client(connection, lambda client: run_bulk(bulk, lambda page: client.replay_page(page, again=again)))
 
 
 def print_and_exit(changes: Sequence[EventChange], *, as_json: bool) -> None:
-    """Print what became of single events; what was left alone is told, and makes the exit code 1."""
+    """Print the result of each event. Exit with code 1 if one is not changed."""
     print_results(changes, as_json=as_json)
     if any(change.result not in SUCCESSFUL_RESULTS for change in changes):
         sys.exit(EXIT_FAILED)
 
 
-@click.command()
+@click.command(epilog="\b\nExample:\n  waybill explain 01a227c8660d7854b3a0704388149c9e")
 @click.argument("event_id", metavar="EVENT")
 @RAW_OPTION
 @JSON
 @connection_options
 def explain(event_id: str, *, raw: bool, as_json: bool, connection: ConnectionOptions) -> None:
-    """Show why EVENT was decided as it was: every rule, what settled it, and what came of its effects."""
+    """Explain the decision on an event.
+
+    Shows the result of every rule with the values compared, each effect, and each attempt. Marks: + true or matched,
+    - false or unmatched, ? unknown, ! error.
+    """
     view, document = run_with_client(connection, lambda client: _read(client, event_id, raw=raw))
     shown = {name: getattr(view, name) for name in EXPLAINED_FIELDS}
     if as_json:
@@ -128,14 +150,14 @@ def explain(event_id: str, *, raw: bool, as_json: bool, connection: ConnectionOp
         return
     ledger = "".join(LEDGER_LETTERS[effect.state] for effect in view.effects)
     received = {name: getattr(view, name) for name in RECEIVED} if view.source else None
-    for line in explained(shown | {"ledger": ledger, "received": received}, document):
+    for line in explained(shown | {"ledger": ledger, "received": received}, document, datetime.now(UTC)):
         print_text(line)
 
 
 async def _read(client: AdminClient, event_id: str, *, raw: bool) -> tuple[EventView, Document | None]:
-    """Read the event, and the rules it was decided by if they are kept still."""
+    """Load the event and, if it is still stored, the rulebook of its decision."""
     view = await client.get_event(event_id, raw=raw, dead_only=False)
-    version = next((line["rulebook"] for line in view.history if line["entry"] == "decided"), None)
+    version = next((entry["rulebook"] for entry in view.history if entry["entry"] == "decided"), None)
     if not version:
         return view, None
     try:

@@ -1,8 +1,7 @@
-"""The `waybill` command: finds the rooms' commands by name and turns their errors into exit codes.
+"""Entry point of the `waybill` command: command lookup, help and exit codes.
 
-A command is an entry point of the group `waybill.commands`; only the one that is called is imported, so that `waybill
-serve` never loads a worker, and `waybill --help` loads no command at all. Exit codes: 0 done, 1 failed (one
-`process.failed` line), 2 a mistake in the configuration or on the command line (its text on stderr).
+A command is an entry point of the group `waybill.commands`. Only the command that is called is imported. Exit codes: 0
+done; 1 failed, with one `process.failed` line in the log; 2 a configuration or usage error, with its text on stderr.
 """
 
 import sys
@@ -17,66 +16,79 @@ from service.log import Component, configure, get_logger
 
 ENTRY_POINT_GROUP = "waybill.commands"
 LONG_RUNNING_COMMANDS: Mapping[str, Component] = {"serve": "service", "worker": "workers"}
-"""Commands that are pods: whatever ends them is a line of the log, even what happens while they are imported."""
+"""Commands that run in pods. Every error that ends them is logged, including errors during their import."""
 
 SUMMARIES = {
-    "check": "Check settings, waybill.yaml, secrets and rule files without starting anything.",
-    "dead-letters": "List and show dead letters, put them back, or end them for good.",
-    "demo": "Send deliveries, kill a worker half-way, and show what became of each.",
-    "dev": "Run everything on this machine until Ctrl-C.",
-    "doctor": "Check configuration, stores, platforms and rulebook.",
-    "events": "List, find and show events; put back those that ended.",
-    "explain": "Show why EVENT was decided as it was: every rule, what settled it, and what came of its effects.",
-    "erase-customer": "Erase the customer CUSTOMER_ID of PLATFORM everywhere; erase them at the platform first.",
-    "platforms": "Ask the configured platforms for what they hold, or change it.",
-    "polls": "Tell how the polls stand; the counts are those of the pass under way.",
-    "quarantine": "Look at refused deliveries, and take the good ones in after a mistake is mended.",
-    "rules": "Check, try, publish and show the rules.",
-    "sandbox": "Answer like the four platforms, from examples, with faults on demand.",
-    "send": "Sign and post deliveries as the sender of SOURCE would; print each answer.",
-    "serve": "Take in webhooks on WAYBILL_PORT, answer health and the admin API on WAYBILL_ADMIN_PORT.",
-    "sources": "List the configured sources, and how many refused deliveries of each are kept.",
-    "store": "Tell how each store fares: what waits, durability, the sweep, and what takes its memory.",
-    "worker": "Run jobs: fetch, decide, act.",
-    "workers": "List the workers by their heartbeats.",
+    "check": "Check settings, waybill.yaml, secrets and rule files.",
+    "dead-letters": "List, show, replay and discard dead letters.",
+    "demo": "Send example deliveries, kill a worker, and show each result.",
+    "dev": "Run a store, a sandbox, a service and a worker on this machine.",
+    "doctor": "Diagnose configuration, stores, platforms and rulebook.",
+    "events": "List, search, show and replay events.",
+    "explain": "Explain the decision on an event.",
+    "erase-customer": "Erase all stored data of a customer.",
+    "platforms": "Read from and write to the configured platform accounts.",
+    "polls": "Show the state of each poll.",
+    "quarantine": "Inspect, reverify, release or delete quarantined deliveries.",
+    "rules": "Check, test, publish and show rules.",
+    "sandbox": "Run a mock of the supported platforms.",
+    "send": "Send signed test deliveries to a source.",
+    "serve": "Run the service: webhooks, health checks and the admin API.",
+    "sources": "List the configured sources.",
+    "store": "Show the status of each store.",
+    "worker": "Run a worker: fetch records, evaluate rules, run actions.",
+    "workers": "List the workers and their heartbeats.",
 }
-"""First help line of each of our own commands, for a list without imports; a test compares the two."""
+"""First help line of each command of this package. `waybill --help` prints it without importing the commands."""
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
 SUMMARY_CHARS_MAX = 120
 
-EPILOG = """Settings are WAYBILL_* variables; platforms, sources and rules stand in the file that WAYBILL_CONFIG
-names (waybill.yaml in this folder). `waybill check` looks at all of it; `waybill dev` needs none of it."""
+EPILOG = """\b
+Examples:
+  waybill dev
+  waybill check --config waybill.yaml
+  waybill events list --since 1h
+
+Settings are environment variables WAYBILL_*. Platforms, sources and rules are in the file that WAYBILL_CONFIG names
+(default: waybill.yaml in the current folder). Run `waybill COMMAND --help` for the options of a command."""
 
 
 class CommandGroup(click.Group):
-    """The click group whose commands are entry points, loaded when called."""
+    """Click group of the commands that are entry points. A command is imported when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Names of all installed commands, without importing any."""
+        """Return the names of all installed commands, without importing them."""
         return sorted(entry_points(group=ENTRY_POINT_GROUP).names)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that is called; the log of a process is there before it is imported."""
+        """Find the command, and configure the log of a long-running command before its import.
+
+        Raises:
+            click.NoSuchCommand: no such command is installed. The error suggests similar names.
+        """
         component = LONG_RUNNING_COMMANDS.get(args[0])
         if component is not None:
             configure(component)
-        return super().resolve_command(ctx, args)
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            raise click.NoSuchCommand(error.command_name, possibilities=self.list_commands(ctx), ctx=ctx) from None
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """Import the command of that name; None if there is none.
+        """Import a command. Return None if no such command is installed.
 
         Raises:
-            ConfigError: it is installed but cannot be imported, or is no click command.
+            ConfigError: the command is installed, but cannot be imported or is not a click command.
         """
         found = tuple(entry_points(group=ENTRY_POINT_GROUP, name=cmd_name))
         return _load(found[0]) if found else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands with their summaries; only a command of another package is imported for its own."""
+        """Write the commands with their summaries. Only commands of other packages are imported for it."""
         rows = [(name, SUMMARIES.get(name) or _summary(self, ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
@@ -91,14 +103,14 @@ def _summary(commands: CommandGroup, ctx: click.Context, name: str) -> str:
 
 
 def _load(entry: EntryPoint) -> click.Command:
-    where = f"command {entry.name}"
+    path = f"command {entry.name}"
     try:
         command = entry.load()
     except (ImportError, AttributeError) as error:
         reason = f"{entry.value} cannot be imported ({error})"
-        raise ConfigError(where, reason, "install the package that offers it, with its extras") from error
+        raise ConfigError(path, reason, "install the package that provides it, with its extras") from error
     if not isinstance(command, click.Command):
-        raise ConfigError(where, f"{entry.value} is no click command", "name one in the entry point")
+        raise ConfigError(path, f"{entry.value} is not a click command", "name a click command in the entry point")
     return command
 
 
@@ -107,11 +119,11 @@ def _load(entry: EntryPoint) -> click.Command:
 )
 @click.version_option(package_name="waybill", prog_name="waybill", message="%(prog)s %(version)s")
 def waybill() -> None:
-    """Receive webhooks, keep every one, fetch the record, apply the rules, act."""
+    """Receive webhooks, fetch the records they are about, evaluate rules, and run actions."""
 
 
 def main() -> None:
-    """Run the command line; click ends the process with 0 itself."""
+    """Run the command line and end the process with an exit code."""
     try:
         waybill(prog_name="waybill")
     except ConfigError as error:
@@ -124,7 +136,7 @@ def main() -> None:
 
 
 def _log_error(error: WaybillError, *, only_if_configured: bool) -> None:
-    """Log why the process ends: for a service always, for a person's command only where stderr does not say it."""
+    """Log the error that ends the process. `only_if_configured`: skip commands whose error is printed instead."""
     if not structlog.is_configured():
         if only_if_configured:
             return

@@ -1,4 +1,4 @@
-"""Printing answers: JSON one object a line, tables on a terminal, lines with tabs wherever a program may read them."""
+"""Output formats: JSON with one object per line, tables on a terminal, tab-separated lines elsewhere."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,26 +13,26 @@ from rich.text import Text
 RowT = TypeVar("RowT")
 Columns = Mapping[str, Callable[[RowT], Any]]
 
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
 
 ID_WIDTH = 32
 
 _CONTROLS = {code: f"\\u{code:04x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
 
 
-def print_rows(rows: Sequence[RowT], columns: Columns[RowT], *, as_json: bool, nothing: str) -> None:
-    """Print a list; `nothing` is what a person is told of an empty one."""
+def print_rows(rows: Sequence[RowT], columns: Columns[RowT], *, as_json: bool, empty_message: str) -> None:
+    """Print a list. `empty_message` is printed to stderr if the list is empty and not JSON."""
     if as_json:
         for row in rows:
             print_json(row)
     elif not rows:
-        click.echo(nothing, err=True)
+        click.echo(empty_message, err=True)
     else:
         print_table(list(columns), [[_cell(read(row)) for read in columns.values()] for row in rows])
 
 
 def print_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table to a terminal, lines with tabs between cells to anything else."""
+    """Print a table on a terminal, tab-separated lines elsewhere."""
     if not sys.stdout.isatty():
         for row in (names, *rows):
             click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
@@ -52,7 +52,7 @@ def print_json(value: object) -> None:
 
 
 def print_fields(value: Mapping[str, Any]) -> None:
-    """Print what is known of one thing, a name and a value a line; what is unknown or empty is left out."""
+    """Print one name and value per line, without empty values."""
     width = max((len(name) for name in value), default=0)
     for name, item in value.items():
         if item not in (None, "", [], {}, ()):
@@ -60,7 +60,7 @@ def print_fields(value: Mapping[str, Any]) -> None:
 
 
 def print_text(text: str) -> None:
-    """Print what may hold words of outsiders: at a terminal, no byte of it commands the terminal."""
+    """Print text that may contain data from outside. On a terminal, control characters are escaped."""
     click.echo(text.translate(_CONTROLS) if sys.stdout.isatty() else text)
 
 

@@ -1,6 +1,6 @@
-"""`waybill platforms`: ask or change an account by hand, through the same connector, limits and pauses as the workers.
+"""`waybill platforms`: reads and writes of platform accounts with the connectors, rate limits and circuits of workers.
 
-Without --url this needs waybill.yaml alone: a store that does not answer is told, and the account asked all the same.
+Without --url, only waybill.yaml is required. If the store is unavailable, limits are not shared with the workers.
 """
 
 import contextlib
@@ -29,123 +29,137 @@ from service.platforms import Platform
 from service.platforms.api.shared_throttle import SharedThrottles
 from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
+from service.plurals import count_noun
 from service.settings import Settings, load_settings
 from service.store import Store
 
-RAW = click.option("--raw", is_flag=True, help="As the platform gives it, personal data and all. Takes the role admin.")
+RAW = click.option("--raw", is_flag=True, help="Show personal data. With --url, requires the role admin.")
 
 
 class AccountRow(Struct, frozen=True):
-    """A configured account and what kind of platform it is."""
+    """A configured account and its platform kind."""
 
     account: str
     kind: str
 
 
-ACCOUNT_COLUMNS: Columns[Any] = {"account": lambda found: found.account, "kind": lambda found: found.kind}
+ACCOUNT_COLUMNS: Columns[Any] = {"account": lambda row: row.account, "kind": lambda row: row.kind}
 READ_COLUMNS: Columns[ReadView] = {
     "operation": lambda read: read.operation,
-    "needs": lambda read: " ".join(read.required),
-    "takes": lambda read: " ".join(read.optional),
+    "required": lambda read: " ".join(read.required),
+    "optional": lambda read: " ".join(read.optional),
 }
 
 
 class PlatformAccess(Protocol):
-    """What can be asked here, of the admin API or of waybill.yaml."""
+    """Interface to platform accounts, through the admin API or directly."""
 
     async def list_platforms(self) -> Sequence[Any]:
         """List the accounts, each with `account` and `kind`."""
         ...
 
     async def list_reads(self, account: str) -> Sequence[ReadView]:
-        """See Desk."""
+        """List the read operations of an account."""
         ...
 
     async def read_platform(
         self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool
     ) -> JsonValue:
-        """See Desk."""
+        """Run a read operation and return its JSON result. `raw` includes personal data."""
         ...
 
     async def list_writes(self, account: str) -> Sequence[WriteView]:
-        """List what can be changed on an account."""
+        """List the write operations of an account."""
         ...
 
     async def write_platform(self, account: str, operation: str, ids: Mapping[str, str], body: bytes | None) -> Wrote:
-        """Make one change; `body` is JSON."""
+        """Run a write operation. `body` is JSON."""
         ...
 
 
 @click.group()
 def platforms() -> None:
-    """Ask the configured platforms for what they hold, or change it."""
+    """Read from and write to the configured platform accounts."""
 
 
-@platforms.command("list")
+@platforms.command("list", epilog="\b\nExamples:\n  waybill platforms list\n  waybill platforms list pack")
 @click.argument("account", required=False)
 @JSON
 @connection_options
 def list_(account: str | None, *, as_json: bool, connection: ConnectionOptions) -> None:
-    """List the accounts, or what can be asked of one of them."""
+    """List the accounts, or the read operations of one account."""
     if account is None:
-        accounts = run_with(_opened(connection), lambda client: client.list_platforms())
-        print_rows(accounts, ACCOUNT_COLUMNS, as_json=as_json, nothing="no platforms are configured")
+        accounts = run_with(_open_access(connection), lambda client: client.list_platforms())
+        print_rows(accounts, ACCOUNT_COLUMNS, as_json=as_json, empty_message="waybill.yaml has no platforms.")
         return
-    reads = run_with(_opened(connection), lambda client: client.list_reads(account))
-    print_rows(reads, READ_COLUMNS, as_json=as_json, nothing=f"nothing can be asked of {account}")
+    reads = run_with(_open_access(connection), lambda client: client.list_reads(account))
+    print_rows(reads, READ_COLUMNS, as_json=as_json, empty_message=f"{account} has no read operations.")
 
 
-@platforms.command("get")
+@platforms.command(
+    "get",
+    epilog="\b\nExamples:\n  waybill platforms get pack purchase_order.get 5a7d2f90\n"
+    "  waybill platforms get pack purchase_order.list per_page=2 statuses=received",
+)
 @click.argument("account")
 @click.argument("operation")
 @click.argument("values", nargs=-1)
 @RAW
 @connection_options
 def get(account: str, operation: str, values: tuple[str, ...], *, raw: bool, connection: ConnectionOptions) -> None:
-    """Ask for one thing or one page of a list, and print it as JSON; personal data is taken out unless --raw.
+    """Run a read operation of an account and print the result as JSON.
 
-    VALUES are the operation's required arguments in order, and NAME=VALUE for the others.
+    VALUES are the required arguments in order, then optional arguments as NAME=VALUE. Run `waybill platforms list
+    ACCOUNT` for the operations. Personal data is removed unless --raw is given.
     """
 
-    async def go(client: PlatformAccess) -> JsonValue:
-        reads = {read.operation: read for read in await client.list_reads(account)}
+    async def read(client: PlatformAccess) -> JsonValue:
+        reads = {each.operation: each for each in await client.list_reads(account)}
         if operation not in reads:
-            raise ConfigError(operation[:64], f"{account} has no such read", f"one of {', '.join(reads)}")
+            raise ConfigError(operation[:64], f"{account} has no such read operation", f"use one of {', '.join(reads)}")
         return await client.read_platform(account, operation, _arguments(reads[operation], values), raw=raw)
 
-    print_text(msgspec.json.format(msgspec.json.encode(run_with(_opened(connection), go)), indent=2).decode())
+    print_text(msgspec.json.format(msgspec.json.encode(run_with(_open_access(connection), read)), indent=2).decode())
 
 
-@platforms.command("write")
+@platforms.command(
+    "write",
+    epilog="\b\nExamples:\n  waybill platforms write pack rule.update 17 --body '{\"enabled\": false}'\n"
+    "  waybill platforms write pack rule.create --body @rule.json --yes",
+)
 @click.argument("account")
 @click.argument("operation")
 @click.argument("ids", nargs=-1)
-@click.option("--body", help="What to write: a JSON object, @FILE, or @- for stdin.")
+@click.option("--body", help="Request body: a JSON object, @FILE, or @- for standard input.")
 @YES_OPTION
 @connection_options
 def write(
     account: str, operation: str, ids: tuple[str, ...], *, body: str | None, yes: bool, connection: ConnectionOptions
 ) -> None:
-    """Change one thing on a platform, once, and print the status and the id of what was written.
+    """Run a write operation of an account and print HTTP status and id.
 
-    IDS are the operation's, in order. With --url it takes the role admin. If the answer does not come, look on the
-    platform before you repeat it.
+    IDS are the ids of the operation in order. The request is sent once. If no response arrives, check the platform
+    before you repeat the command. With --url, requires the role admin.
     """
     payload = _read_body(body)
 
-    async def go(client: PlatformAccess) -> Wrote:
+    async def send_write(client: PlatformAccess) -> Wrote:
         writes = {each.operation: each for each in await client.list_writes(account)}
         if operation not in writes:
-            known = ", ".join(writes) or "none: it is only asked"
-            raise ConfigError(operation[:64], f"{account} has no such write", f"one of {known}")
+            fix = (
+                f"use one of {', '.join(writes)}"
+                if writes
+                else f"change the record on the platform: {account} is read-only"
+            )
+            raise ConfigError(operation[:64], f"{account} has no such write operation", fix)
         names = writes[operation].ids
         if len(ids) != len(names):
-            raise ConfigError("IDS", f"{len(ids)} were given", f"give {' '.join(names) or 'none'}, in order")
+            raise ConfigError("IDS", f"{count_noun(len(ids), 'id')} given", _expected(names))
         if not yes:
-            confirm(f"{operation} will be done on {account}. Go on?")
+            confirm(f"{operation} will change data of {account}. Continue?")
         return await client.write_platform(account, operation, dict(zip(names, ids, strict=True)), payload)
 
-    print_json(run_with(_opened(connection), go))
+    print_json(run_with(_open_access(connection), send_write))
 
 
 def _read_body(body: str | None) -> bytes | None:
@@ -154,36 +168,40 @@ def _read_body(body: str | None) -> bytes | None:
     try:
         return sys.stdin.buffer.read() if body == "@-" else Path(body[1:]).read_bytes()
     except OSError as error:
-        raise ConfigError("--body", f"cannot be read: {error.strerror}", "name a file with a JSON object") from None
+        raise ConfigError("--body", f"cannot be read: {error.strerror}", "give a file with a JSON object") from None
 
 
 def _arguments(read: ReadView, values: tuple[str, ...]) -> dict[str, str]:
     plain = [value for value in values if value.partition("=")[0] not in read.optional]
     named = dict(value.split("=", 1) for value in values if value.partition("=")[0] in read.optional and "=" in value)
     if len(plain) != len(read.required):
-        raise ConfigError("VALUES", f"{len(plain)} were given", f"give {' '.join(read.required) or 'none'}, in order")
+        raise ConfigError("VALUES", f"{count_noun(len(plain), 'required argument')} given", _expected(read.required))
     return dict(zip(read.required, plain, strict=True)) | named
 
 
+def _expected(names: Sequence[str]) -> str:
+    return f"give {' '.join(names)}, in this order" if names else "give none"
+
+
 class LocalPlatformAccess:
-    """The accounts of waybill.yaml, asked from here."""
+    """Access to the accounts of waybill.yaml from this process."""
 
     def __init__(self, config: Config, platforms: Mapping[str, Platform]) -> None:
         self._config = config
         self._platforms = platforms
 
     async def list_platforms(self) -> Sequence[AccountRow]:
-        """See PlatformAccess."""
+        """List the accounts of waybill.yaml."""
         return [AccountRow(name, str(each.__struct_config__.tag)) for name, each in self._config.platforms.items()]
 
     async def list_reads(self, account: str) -> Sequence[ReadView]:
-        """See PlatformAccess."""
+        """List the read operations of an account."""
         return list_reads(self._config.platforms, account)
 
     async def read_platform(
         self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool
     ) -> JsonValue:
-        """See PlatformAccess."""
+        """Run a read operation and return its JSON result."""
         sight = "raw" if raw else "redacted"
         return await read_platform(self._config.platforms, self._platforms, account, operation, arguments, sight=sight)
 
@@ -198,33 +216,35 @@ class LocalPlatformAccess:
 
 
 @contextlib.asynccontextmanager
-async def _opened(connection: ConnectionOptions) -> AsyncGenerator[PlatformAccess]:
+async def _open_access(connection: ConnectionOptions) -> AsyncGenerator[PlatformAccess]:
     if connection.url is not None:
-        async with open_api_client(load_settings(os.environ), connection) as remote:
-            yield remote
+        async with open_api_client(load_settings(os.environ), connection) as client:
+            yield client
         return
     settings = settings_from_environ()
     configure("service", settings.log_level, settings.log_line_bytes_max, STDERR)
-    async with _opened_here(settings, load_config(Path(settings.config), os.environ)) as configured:
-        yield configured
+    async with _open_local(settings, load_config(Path(settings.config), os.environ)) as local:
+        yield local
 
 
 @contextlib.asynccontextmanager
-async def _opened_here(settings: Settings, config: Config) -> AsyncGenerator[LocalPlatformAccess]:
+async def _open_local(settings: Settings, config: Config) -> AsyncGenerator[LocalPlatformAccess]:
     store = Store(settings)
     try:
         async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
-            sharing = await _sharing(store, settings)
-            yield LocalPlatformAccess(config, build_platforms(config.platforms, os.environ, outbound, sharing))
+            throttles = await _shared_throttles(store, settings)
+            yield LocalPlatformAccess(config, build_platforms(config.platforms, os.environ, outbound, throttles))
     finally:
         with contextlib.suppress(StoreUnavailable, StoreNotDurable):
             await store.close()
 
 
-async def _sharing(store: Store, settings: Settings) -> SharedThrottles | None:
+async def _shared_throttles(store: Store, settings: Settings) -> SharedThrottles | None:
     try:
         await store.limits.open_circuits()
     except (StoreUnavailable, StoreNotDurable) as error:
-        click.echo(f"waybill: limits and pauses are not shared, the store does not answer: {error}", err=True)
+        click.echo(
+            f"waybill: rate limits are not shared with the workers, since the store is unavailable: {error}", err=True
+        )
         return None
     return SharedThrottles(store.limits, store.tokens, settings.fetch_timeout_seconds)

@@ -1,6 +1,6 @@
-"""`waybill quarantine`: look at refused deliveries, judge them again, take the good ones in, forget the others.
+"""`waybill quarantine`: list, show, reverify, release and delete rejected deliveries.
 
-Shown is what helps to see what went wrong: names, sizes, codes. Credentials, signatures, personal data only `--raw`.
+Output contains names, sizes and codes. Credentials, signatures and personal data are shown with `--raw` only.
 """
 
 import functools
@@ -16,13 +16,14 @@ from service.cli.bulk import YES_OPTION, confirm
 from service.cli.connection import ConnectionOptions, connection_options, run_with_client
 from service.cli.output import JSON, Columns, print_json, print_rows, print_text
 from service.management.quarantine import QuarantineRow, Reverified
+from service.plurals import count_noun
 
-EXIT_NOT_ALL = 1
-NOTHING = "nothing is in quarantine"
-PAGE = 200
+EXIT_REJECTED = 1
+EMPTY_MESSAGE = "The quarantine is empty."
+PAGE_DELIVERIES_MAX = 200
 
-SOURCE = click.option("--source", help="All that this source has there.")
-RAW = click.option("--raw", is_flag=True, help="With body and headers as they are. Takes the role admin.")
+SOURCE = click.option("--source", help="Select the deliveries of this source.")
+RAW = click.option("--raw", is_flag=True, help="Show body and headers without redaction. Requires the role admin.")
 
 COLUMNS: Columns[QuarantineRow] = {
     "id": lambda row: row.id,
@@ -35,11 +36,11 @@ COLUMNS: Columns[QuarantineRow] = {
 }
 
 
-class Choice(Struct, frozen=True):
-    """Which refused deliveries are meant.
+class Selection(Struct, frozen=True):
+    """Selection of quarantined deliveries: ids, a source, or all.
 
     Raises:
-        click.UsageError: nothing was named.
+        click.UsageError: nothing is selected.
     """
 
     ids: tuple[str, ...]
@@ -48,97 +49,119 @@ class Choice(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if not (self.ids or self.source or self.every):
-            raise click.UsageError("name ids, or --source, or --all")
+            raise click.UsageError("Give IDS, --source, or --all.")
 
 
-def choosing(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the ways to say which refused deliveries are meant; it takes them as `choice`."""
+def selection_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that select deliveries to a command. The command receives a `selection`."""
 
     @click.argument("ids", nargs=-1)
     @SOURCE
-    @click.option("--all", "every", is_flag=True, help="All that there are.")
+    @click.option("--all", "every", is_flag=True, help="Select all.")
     @functools.wraps(command)
-    def chosen(*, ids: tuple[str, ...], source: str | None, every: bool, **options: object) -> None:
-        command(choice=Choice(ids, source, every), **options)
+    def with_selection(*, ids: tuple[str, ...], source: str | None, every: bool, **options: object) -> None:
+        command(selection=Selection(ids, source, every), **options)
 
-    return chosen
+    return with_selection
 
 
 @click.group()
 def quarantine() -> None:
-    """Look at refused deliveries, and take the good ones in after a mistake is mended."""
+    """Inspect, reverify, release or delete quarantined deliveries.
+
+    The quarantine stores rejected deliveries for a limited time. After a fix of the configuration, reverify and
+    release them.
+    """
 
 
-@quarantine.command(name="list")
+@quarantine.command(
+    name="list",
+    epilog="\b\nExamples:\n  waybill quarantine list\n  waybill quarantine list --source pack-orders --json",
+)
 @SOURCE
 @JSON
 @connection_options
 def list_quarantine(source: str | None, *, as_json: bool, connection: ConnectionOptions) -> None:
-    """List refused deliveries, newest first."""
+    """List quarantined deliveries, newest first."""
 
     async def collect(client: AdminClient) -> list[QuarantineRow]:
         return [row async for row in _rows(client, source)]
 
-    print_rows(run_with_client(connection, collect), COLUMNS, as_json=as_json, nothing=NOTHING)
+    print_rows(run_with_client(connection, collect), COLUMNS, as_json=as_json, empty_message=EMPTY_MESSAGE)
 
 
-@quarantine.command()
+@quarantine.command(epilog="\b\nExample:\n  waybill quarantine show 01a227c8660d7854b3a0704388149c9e")
 @click.argument("quarantined_id", metavar="ID")
 @RAW
 @connection_options
 def show(quarantined_id: str, *, raw: bool, connection: ConnectionOptions) -> None:
-    """Show one as JSON, with credentials, signatures and personal data left out."""
+    """Show a quarantined delivery as JSON, without credentials, signatures and personal data."""
     view = run_with_client(connection, lambda client: client.get_quarantined(quarantined_id, raw=raw))
     print_text(msgspec.json.format(msgspec.json.encode(view)).decode())
 
 
-@quarantine.command()
-@choosing
+@quarantine.command(
+    epilog="\b\nExamples:\n  waybill quarantine reverify --all\n  waybill quarantine reverify --source pack-orders"
+)
+@selection_options
 @JSON
 @connection_options
-def reverify(choice: Choice, *, as_json: bool, connection: ConnectionOptions) -> None:
-    """Judge them again by what is configured now, and change nothing. Exit code 1 if one would be refused again."""
+def reverify(selection: Selection, *, as_json: bool, connection: ConnectionOptions) -> None:
+    """Reverify deliveries with the current configuration. Changes nothing.
+
+    Exit code 1 if a delivery would be rejected again.
+    """
     _print_reverified(
-        run_with_client(connection, lambda client: _each(client, choice, client.reverify_quarantined)), as_json=as_json
+        run_with_client(connection, lambda client: _reverify_each(client, selection, client.reverify_quarantined)),
+        as_json=as_json,
     )
 
 
-@quarantine.command()
-@choosing
+@quarantine.command(
+    epilog="\b\nExamples:\n  waybill quarantine release --source pack-orders\n  waybill quarantine release --all"
+)
+@selection_options
 @JSON
 @connection_options
-def release(choice: Choice, *, as_json: bool, connection: ConnectionOptions) -> None:
-    """Take those in that are good by what is configured now; they leave the quarantine. The others stay."""
+def release(selection: Selection, *, as_json: bool, connection: ConnectionOptions) -> None:
+    """Reverify deliveries and ingest those that are valid now.
+
+    Ingested deliveries leave the quarantine, the others stay. Exit code 1 if one is rejected again.
+    """
     _print_reverified(
-        run_with_client(connection, lambda client: _each(client, choice, client.release_quarantined)), as_json=as_json
+        run_with_client(connection, lambda client: _reverify_each(client, selection, client.release_quarantined)),
+        as_json=as_json,
     )
 
 
-@quarantine.command()
-@choosing
+@quarantine.command(
+    epilog="\b\nExamples:\n  waybill quarantine delete 01a227c8660d7854b3a0704388149c9e\n"
+    "  waybill quarantine delete --all --yes"
+)
+@selection_options
 @YES_OPTION
 @JSON
 @connection_options
-def delete(choice: Choice, *, yes: bool, as_json: bool, connection: ConnectionOptions) -> None:
+def delete(selection: Selection, *, yes: bool, as_json: bool, connection: ConnectionOptions) -> None:
     """Delete quarantined deliveries."""
 
-    async def go(client: AdminClient) -> int:
-        chosen = [quarantined_id async for quarantined_id in _chosen(client, choice)]
-        if not (choice.ids or yes) and chosen:
-            confirm(f"{len(chosen)} refused deliveries will be deleted. Go on?")
-        return len([await client.delete_quarantined(quarantined_id) for quarantined_id in chosen])
+    async def delete_selected(client: AdminClient) -> int:
+        ids = [quarantined_id async for quarantined_id in _selected_ids(client, selection)]
+        if not (selection.ids or yes) and ids:
+            confirm(f"{count_noun(len(ids), 'delivery', 'deliveries')} will be deleted. Continue?")
+        return len([await client.delete_quarantined(quarantined_id) for quarantined_id in ids])
 
-    deleted = run_with_client(connection, go)
+    deleted = run_with_client(connection, delete_selected)
     if as_json:
         print_json({"deleted": deleted})
     else:
-        click.echo(f"{deleted} deleted")
+        click.echo(f"{count_noun(deleted, 'delivery', 'deliveries')} deleted")
 
 
 async def _rows(client: AdminClient, source: str | None) -> AsyncIterator[QuarantineRow]:
     after: str | None = None
     while True:
-        page = await client.list_quarantine(source, PAGE, after)
+        page = await client.list_quarantine(source, PAGE_DELIVERIES_MAX, after)
         for row in page.items:
             yield row
         after = page.next
@@ -146,24 +169,24 @@ async def _rows(client: AdminClient, source: str | None) -> AsyncIterator[Quaran
             return
 
 
-async def _chosen(client: AdminClient, choice: Choice) -> AsyncIterator[str]:
-    for quarantined_id in choice.ids:
+async def _selected_ids(client: AdminClient, selection: Selection) -> AsyncIterator[str]:
+    for quarantined_id in selection.ids:
         yield quarantined_id
-    if not choice.ids:
-        async for row in _rows(client, choice.source):
+    if not selection.ids:
+        async for row in _rows(client, selection.source):
             yield row.id
 
 
-async def _each(
-    client: AdminClient, choice: Choice, review: Callable[[str], Awaitable[Reverified]]
+async def _reverify_each(
+    client: AdminClient, selection: Selection, review: Callable[[str], Awaitable[Reverified]]
 ) -> list[Reverified]:
-    return [await review(quarantined_id) async for quarantined_id in _chosen(client, choice)]
+    return [await review(quarantined_id) async for quarantined_id in _selected_ids(client, selection)]
 
 
 def _print_reverified(reviewed: list[Reverified], *, as_json: bool) -> None:
-    """Tell of each, and end with 1 where one is refused again."""
+    """Print the result of each delivery. Exit with code 1 if one is rejected again."""
     if not reviewed:
-        click.echo(NOTHING, err=True)
+        click.echo(EMPTY_MESSAGE, err=True)
     for each in reviewed:
         if as_json:
             print_json(each)
@@ -172,4 +195,4 @@ def _print_reverified(reviewed: list[Reverified], *, as_json: bool) -> None:
             cells = (each.id, each.source, each.result, each.code, each.detail, events)
             print_text("  ".join(cell for cell in cells if cell))
     if any(each.result == "rejected" for each in reviewed):
-        sys.exit(EXIT_NOT_ALL)
+        sys.exit(EXIT_REJECTED)

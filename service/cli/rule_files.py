@@ -1,4 +1,4 @@
-"""`waybill rules`: what needs no installation: check rule files, print their schema. The console adds the rest."""
+"""`waybill rules check` and `waybill rules schema`, which need no installation. `service.cli.rules` adds the others."""
 
 import os
 import sys
@@ -10,8 +10,9 @@ import click
 from service.actions import load_actions
 from service.errors import ConfigError
 from service.platforms.loading import load_config
+from service.plurals import count_noun
 from service.rules.json_schema import write_schema
-from service.rules.rule_files import RuleFile, check_sources, find_rule_files, is_example, read_rule_files
+from service.rules.rule_files import RuleFile, check_sources, find_rule_files, is_rule_test_file, read_rule_files
 from service.settings import load_settings
 
 EXIT_INVALID = 2
@@ -22,30 +23,33 @@ FILES = click.argument("files", nargs=-1, type=FILE)
 
 @click.group()
 def rules() -> None:
-    """Check, try, publish and show the rules."""
+    """Check, test, publish and show rules."""
 
 
-@rules.command()
+@rules.command(epilog="\b\nExamples:\n  waybill rules check\n  waybill rules check rules/orders.yaml")
 @FILES
 def check(files: tuple[Path, ...]) -> None:
-    """Check FILES, or those that waybill.yaml names, without touching the store."""
+    """Check rule files without a store.
+
+    FILES are rule files. Default: the files that waybill.yaml names. Exit code 2 if a file is not valid.
+    """
     mistakes = 0
     for path in files:
-        mistakes += 0 if is_example(path) else _check_alone(path)
+        mistakes += 0 if is_rule_test_file(path) else _check_alone(path)
     if mistakes:
         sys.exit(EXIT_INVALID)
     for file in read_files(files):
-        click.echo(f"{file.path}: {len(file.rules)} rules, no mistake found")
+        click.echo(f"{file.path}: {count_noun(len(file.rules), 'rule')}, no errors")
 
 
-@rules.command()
+@rules.command(epilog="\b\nExample:\n  waybill rules schema > rules.schema.json")
 def schema() -> None:
-    """Print the JSON Schema of a rule file, for editors."""
+    """Print the JSON Schema of rule files, for editors."""
     click.echo(write_schema(load_actions()), nl=False)
 
 
 def _check_alone(path: Path) -> int:
-    """Check one file by itself, so that the mistakes of several are told at once."""
+    """Check one file, print its error, and return the number of errors."""
     try:
         read_rule_files([path], load_actions())
     except ConfigError as error:
@@ -55,14 +59,14 @@ def _check_alone(path: Path) -> int:
 
 
 def read_files(files: Sequence[Path]) -> tuple[RuleFile, ...]:
-    """Read the given files; without any, those of waybill.yaml, whose sources are known then.
+    """Read the given rule files, or the rule files of waybill.yaml. Only the latter are checked for unknown sources.
 
     Raises:
-        ConfigError: any mistake in them.
+        ConfigError: a file is not valid.
     """
     if files:
-        return read_rule_files([path for path in files if not is_example(path)], load_actions())
+        return read_rule_files([path for path in files if not is_rule_test_file(path)], load_actions())
     config = load_config(Path(load_settings(os.environ).config), os.environ)
-    read = read_rule_files(find_rule_files(config.rules, config.path.parent), load_actions())
-    check_sources(read, config.sources)
-    return read
+    rule_files = read_rule_files(find_rule_files(config.rules, config.path.parent), load_actions())
+    check_sources(rule_files, config.sources)
+    return rule_files

@@ -1,4 +1,4 @@
-"""`waybill rules apply`, `show`, `list`, `history`, `diff`, `rollback`, `export`: what is in force, what was before."""
+"""`waybill rules` commands for the published rulebook: apply, show, list, history, diff, rollback, export."""
 
 import os
 from datetime import UTC, datetime
@@ -15,13 +15,16 @@ from service.cli.output import Columns, print_json, print_rows
 from service.cli.rule_files import FILES, read_files
 from service.errors import ConfigError
 from service.management.rulebook import Publication, StoredRulebook
+from service.plurals import count_noun
 from service.rules.publishing import Published
 from service.rules.rulebook_diff import diff_rulebooks
 from service.rules.syntax import Rule
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-AUTHOR = click.option("--author", default=None, help="Who; by default $USER. With --url it is the token's name.")
-NOTE = click.option("--note", default="", help="Why, in a few words.")
+AUTHOR = click.option(
+    "--author", default=None, help="Author of the change. Default: $USER. With --url: the name of the token."
+)
+NOTE = click.option("--note", default="", help="Reason for the change.")
 RULE_COLUMNS = ("sort", "id", "type", "enabled", "events", "sources", "from", "name")
 PUBLICATION_COLUMNS: Columns[Publication] = {
     "version": lambda entry: entry.version,
@@ -29,10 +32,12 @@ PUBLICATION_COLUMNS: Columns[Publication] = {
     "author": lambda entry: entry.author,
     "note": lambda entry: entry.note,
 }
-VERSION = click.option("--version", "version", default=None, help="A former version; by default the one in force.")
+VERSION = click.option("--version", "version", default=None, help="Rulebook version. Default: the active version.")
 
 
-@click.command()
+@click.command(
+    epilog='\b\nExamples:\n  waybill rules apply\n  waybill rules apply rules/orders.yaml --note "raise the limit"'
+)
 @FILES
 @AUTHOR
 @NOTE
@@ -41,7 +46,11 @@ VERSION = click.option("--version", "version", default=None, help="A former vers
 def apply(
     files: tuple[Path, ...], author: str | None, note: str, *, as_json: bool, connection: ConnectionOptions
 ) -> None:
-    """Put FILES, or those that waybill.yaml names, into force. Rules made in the admin API stay."""
+    """Publish and activate rule files.
+
+    FILES are rule files. Default: the files that waybill.yaml names. Rules that were created with the admin API are
+    kept.
+    """
     if connection.url is None:
         adopt_dev_instance(os.environ)
     found = [rule for file in read_files(files) for rule in file.rules]
@@ -50,52 +59,68 @@ def apply(
     )
 
 
-@click.command()
+@click.command(epilog="\b\nExamples:\n  waybill rules show\n  waybill rules show short-receipt")
 @click.argument("rule_id", required=False)
 @JSON
 @VERSION
 @connection_options
 def show(rule_id: str | None, version: str | None, *, as_json: bool, connection: ConnectionOptions) -> None:
-    """Show the version in force and its rules in full, or the one rule of that id."""
-    kept = _kept(connection, version)
-    shown = [rule for rule in kept.document.rules if rule_id in {None, rule.id}]
+    """Show the active rulebook, or one rule of it, as YAML."""
+    found = _fetch_rulebook(connection, version)
+    shown = [rule for rule in found.document.rules if rule_id in {None, rule.id}]
     if rule_id is not None and not shown:
-        raise ConfigError(rule_id, f"no rule of that id in version {kept.version}", "waybill rules list names them")
+        raise ConfigError(rule_id, f"version {found.version} has no such rule", "run waybill rules list for the ids")
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode({"version": kept.version, "rules": shown})))
+        click.echo(msgspec.json.format(msgspec.json.encode({"version": found.version, "rules": shown})))
         return
-    click.echo(f"# version {kept.version}")
+    click.echo(f"# version {found.version}")
     click.echo(msgspec.yaml.encode(shown).decode(), nl=False)
 
 
-@click.command(name="list")
+@click.command(name="list", epilog="\b\nExample:\n  waybill rules list")
 @JSON
 @connection_options
 def list_rules(*, as_json: bool, connection: ConnectionOptions) -> None:
-    """List the rules in force, one a line, in the order in which they are judged."""
-    document = _kept(connection, None).document
+    """List the active rules in the order of their evaluation."""
+    document = _fetch_rulebook(connection, None).document
     made_in_api = {rule.id for rule in document.api_rules}
     rows = [_row(rule, in_api=rule.id in made_in_api) for rule in sorted(document.rules, key=_order)]
-    print_rows(rows, {name: itemgetter(name) for name in RULE_COLUMNS}, as_json=as_json, nothing="no rules")
+    print_rows(
+        rows,
+        {name: itemgetter(name) for name in RULE_COLUMNS},
+        as_json=as_json,
+        empty_message="The active rulebook has no rules.",
+    )
 
 
-@click.command()
+@click.command(epilog="\b\nExample:\n  waybill rules history")
 @JSON
 @connection_options
 def history(*, as_json: bool, connection: ConnectionOptions) -> None:
-    """List the versions that were published, newest first, with author and note."""
+    """List the published rulebook versions, newest first."""
     entries = run_with_client(connection, lambda client: client.list_publications())
-    print_rows(entries, PUBLICATION_COLUMNS, as_json=as_json, nothing="nothing was published yet")
+    print_rows(
+        entries,
+        PUBLICATION_COLUMNS,
+        as_json=as_json,
+        empty_message="No rulebook is published. Publish one with: waybill rules apply",
+    )
 
 
-@click.command()
+@click.command(
+    epilog="\b\nExamples:\n  waybill rules diff 6424128019dec481\n"
+    "  waybill rules diff 6424128019dec481 b6bccbb8e529bbc9"
+)
 @click.argument("before")
 @click.argument("after", required=False)
 @JSON
 @connection_options
 def diff(before: str, after: str | None, *, as_json: bool, connection: ConnectionOptions) -> None:
-    """Show what changed between two versions, rule by rule; AFTER is by default the version in force."""
-    changes = diff_rulebooks(_kept(connection, before).document, _kept(connection, after).document)
+    """Show the differences between two rulebook versions.
+
+    Default of AFTER: the active version. Run `waybill rules history` for the versions.
+    """
+    changes = diff_rulebooks(_fetch_rulebook(connection, before).document, _fetch_rulebook(connection, after).document)
     if as_json:
         for change in changes:
             print_json(change)
@@ -105,29 +130,40 @@ def diff(before: str, after: str | None, *, as_json: bool, connection: Connectio
         for line in change.lines:
             click.echo(f"  {line}")
     if not changes:
-        click.echo("no difference")
+        click.echo("The versions do not differ.")
 
 
-@click.command()
+@click.command(epilog='\b\nExample:\n  waybill rules rollback 6424128019dec481 --note "wrong limit"')
 @click.argument("version")
 @AUTHOR
 @NOTE
 @JSON
 @connection_options
 def rollback(version: str, author: str | None, note: str, *, as_json: bool, connection: ConnectionOptions) -> None:
-    """Put a former VERSION in force again, as a whole: rules of files and of the admin API."""
+    """Activate an earlier rulebook version.
+
+    Restores all rules of VERSION, including rules that were created with the admin API.
+    """
     _print_published(
         run_with_client(connection, lambda client: client.rollback_rulebook(version, author, note)), as_json=as_json
     )
 
 
-@click.command()
-@click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), help="Write files there.")
+@click.command(epilog="\b\nExamples:\n  waybill rules export\n  waybill rules export --to backup")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the files. Default: standard output.",
+)
 @VERSION
 @connection_options
 def export(folder: Path | None, version: str | None, *, connection: ConnectionOptions) -> None:
-    """Write the rules in force as rule files: files.yaml and api.yaml in a folder, or all on standard output."""
-    document = _kept(connection, version).document
+    """Export the active rules as YAML.
+
+    With --to, rules of files are written to files.yaml, rules of the admin API to api.yaml.
+    """
+    document = _fetch_rulebook(connection, version).document
     if folder is None:
         click.echo(msgspec.yaml.encode(document.rules).decode(), nl=False)
         return
@@ -135,10 +171,10 @@ def export(folder: Path | None, version: str | None, *, connection: ConnectionOp
     for name, rules in (("files.yaml", document.file_rules), ("api.yaml", document.api_rules)):
         if rules:
             (folder / name).write_bytes(msgspec.yaml.encode(rules))
-            click.echo(f"{folder / name}: {len(rules)} rules")
+            click.echo(f"{folder / name}: {count_noun(len(rules), 'rule')}")
 
 
-def _kept(connection: ConnectionOptions, version: str | None) -> StoredRulebook:
+def _fetch_rulebook(connection: ConnectionOptions, version: str | None) -> StoredRulebook:
     return run_with_client(connection, lambda client: client.get_rulebook(version))
 
 
@@ -146,7 +182,7 @@ def _print_published(done: Published, *, as_json: bool) -> None:
     if as_json:
         print_json(done)
         return
-    click.echo(f"{done.version} {'in force' if done.changed else 'in force already'}, {done.rules} rules")
+    click.echo(f"{done.version} {'activated' if done.changed else 'already active'}, {count_noun(done.rules, 'rule')}")
 
 
 def _order(rule: Rule) -> tuple[int, str]:

@@ -1,6 +1,6 @@
-"""`waybill rules dry-run`: what rules would say, without acting: of a stored event, a record, or the last events.
+"""`waybill rules dry-run`, and the group `waybill rules` with the commands that need an installation.
 
-The command `rules` itself is completed here, by what asks an installation; rules know of none.
+A dry run evaluates rules without effects: for a stored event, a record, or the last events.
 """
 
 import sys
@@ -27,7 +27,7 @@ EXIT_DIFFERENT = 1
 
 
 class RuleSelection(Struct, frozen=True):
-    """What to judge, and by which rules."""
+    """Subject of a dry run, and the rules to evaluate."""
 
     event: str | None
     record: str | None
@@ -36,16 +36,22 @@ class RuleSelection(Struct, frozen=True):
     version: str | None
 
 
-@click.command(name="dry-run")
-@click.option("--event", default=None, help="The id of a stored event; its record is fetched now.")
-@click.option("--record", default=None, help="A record to fetch now: ACCOUNT:KIND:ID, as pack:purchase_order:1.")
+@click.command(
+    name="dry-run",
+    epilog="\b\nExamples:\n  waybill rules dry-run --record pack:purchase_order:1\n"
+    "  waybill rules dry-run --last 200 --rules rules/orders.yaml",
+)
+@click.option("--event", default=None, help="Id of a stored event. Its record is fetched now.")
+@click.option("--record", default=None, help="Record to fetch: ACCOUNT:KIND:ID, such as pack:purchase_order:1.")
 @click.option(
-    "--last", type=click.IntRange(1, LAST_EVENTS_MAX), help="Compare with the rules in force over so many events."
+    "--last",
+    type=click.IntRange(1, LAST_EVENTS_MAX),
+    help="Compare with the active rules over this number of most recent events.",
 )
 @click.option(
-    "--rules", "files", multiple=True, type=click.Path(path_type=Path, dir_okay=False), help="Rule files to try."
+    "--rules", "files", multiple=True, type=click.Path(path_type=Path, dir_okay=False), help="Rule files to evaluate."
 )
-@click.option("--version", default=None, help="A former version to try; by default the one in force.")
+@click.option("--version", default=None, help="Rulebook version to evaluate. Default: the active version.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @connection_options
 def dry_run(
@@ -58,9 +64,13 @@ def dry_run(
     as_json: bool,
     connection: ConnectionOptions,
 ) -> None:
-    """Judge without acting. With --last, exits with 1 if anything would be otherwise."""
+    """Evaluate rules without effects.
+
+    Give --event or --record to see every comparison. Give --last to compare rules with the active rules. Exit code 1 if
+    the results differ.
+    """
     if sum(item is not None for item in (event, record, last)) != 1:
-        raise click.UsageError("give exactly one of --event, --record and --last")
+        raise click.UsageError("Give exactly one of --event, --record and --last.")
     selection = RuleSelection(event, record, last, files, version)
     candidate = _candidate(selection)
     found = run_with_client(connection, lambda client: _run(client, candidate, selection))
@@ -95,5 +105,7 @@ for command in (rules_test, apply, show, list_rules, history, diff, rollback, ex
 def _ref(text: str) -> RecordRef:
     parts = text.split(":", 2)
     if len(parts) != 3 or not all(parts):
-        raise ConfigError("--record", f"{text[:100]!r} is no record", "write ACCOUNT:KIND:ID, as pack:purchase_order:1")
+        raise ConfigError(
+            "--record", f"{text[:100]!r} is not a record", "write ACCOUNT:KIND:ID, such as pack:purchase_order:1"
+        )
     return RecordRef(*parts)

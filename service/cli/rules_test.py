@@ -1,6 +1,6 @@
-"""`waybill rules test`: rules held against the examples beside them, in our own shape or as a platform answered.
+"""`waybill rules test`: rule tests with records, platform responses or deliveries.
 
-It stands here since rules know no platform and no source.
+The module is in `cli` because `service.rules` imports neither platforms nor sources.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from service.platforms.kind import RecordedAnswer
 from service.platforms.loading import load_config
 from service.platforms.recorded_answers import read_recorded_answer
 from service.platforms.registry import PLATFORMS
+from service.plurals import count_noun
 from service.records import Record
 from service.rules import Rulebook, write_document
 from service.rules.rule_tests import RuleTest, RuleTestResult, find_test_files, read_tests, run_tests
@@ -33,84 +34,95 @@ from service.signatures import Verified
 EXIT_FAILED = 1
 
 
-@click.command(name="test")
+@click.command(
+    name="test",
+    epilog="\b\nExamples:\n  waybill rules test\n"
+    "  waybill rules test rules/orders.examples.yaml --rules rules/orders.yaml",
+)
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
-    "--rules", "rule_files", multiple=True, type=click.Path(path_type=Path, dir_okay=False), help="Rule files."
+    "--rules",
+    "rule_files",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Rule file to test. Repeatable. Default: the files that waybill.yaml names.",
 )
 def rules_test(files: tuple[Path, ...], rule_files: tuple[Path, ...]) -> None:
-    """Hold the rules against the examples in FILES; by default those beside the rule files, *.examples.yaml.
+    """Run rule tests.
 
-    Exits with 1 if an example turns out otherwise, 2 if rules or examples have a mistake.
+    FILES are test files. Default: the files *.examples.yaml beside the rule files. Exit code 1 if a test fails, 2 if a
+    file is not valid.
     """
     read = read_files(rule_files)
     found = files or find_test_files([file.path for file in read])
     if not found:
-        raise ConfigError("examples", "there are none beside the rule files", "write one: NAME.examples.yaml")
+        raise ConfigError(
+            "rule tests", "no test file found beside the rule files", "write a file NAME.examples.yaml there"
+        )
     rulebook = Rulebook.load(write_document([rule for file in read for rule in file.rules]), load_actions())
-    answers, deliveries = Answers(), Deliveries()
-    examples = [example for path in found for example in read_tests(path, answers, deliveries)]
-    results = list(run_tests(rulebook, examples))
+    responses, deliveries = ResponseReader(), DeliveryReader()
+    tests = [test for path in found for test in read_tests(path, responses, deliveries)]
+    results = list(run_tests(rulebook, tests))
     _print_results(results)
     if any(result.differences for result in results):
         sys.exit(EXIT_FAILED)
 
 
-class Answers:
-    """Reads the platforms' answers of examples; waybill.yaml is read once, when an example names an account of it."""
+class ResponseReader:
+    """Reader of recorded platform responses. Loads waybill.yaml once, when a test names an account."""
 
     def __init__(self) -> None:
         self._accounts: Mapping[str, PlatformConfig] | None = None
 
-    def __call__(self, example: RuleTest, at: str) -> tuple[Record, Any]:
-        """Read one.
+    def __call__(self, test: RuleTest, at: str) -> tuple[Record, Any]:
+        """Parse the response of a test into a record and its raw form.
 
         Raises:
-            ConfigError: no such platform, no such answer of it, or a waybill.yaml that cannot be read.
+            ConfigError: unknown platform, invalid response, or invalid waybill.yaml.
         """
-        captured = RecordedAnswer(str(example.platform), example.type, example.raw, example.currency)
-        return read_recorded_answer(captured, {} if captured.platform in PLATFORMS else self._read_accounts(), at)
+        recorded = RecordedAnswer(str(test.platform), test.type, test.raw, test.currency)
+        return read_recorded_answer(recorded, {} if recorded.platform in PLATFORMS else self._load_accounts(), at)
 
-    def _read_accounts(self) -> Mapping[str, PlatformConfig]:
+    def _load_accounts(self) -> Mapping[str, PlatformConfig]:
         if self._accounts is None:
             path = Path(load_settings(os.environ).config)
             self._accounts = load_config(path, os.environ).platforms if path.exists() else {}
         return self._accounts
 
 
-class Deliveries:
-    """Reads the deliveries of examples; the sources are built once, when an example holds one."""
+class DeliveryReader:
+    """Reader of the deliveries of rule tests. Builds the sources once, when a test contains a delivery."""
 
     def __init__(self) -> None:
         self._sources: Mapping[str, Source] | None = None
 
     def __call__(self, delivery: Delivery, at: str) -> Fact:
-        """Read one, without a look at its signature.
+        """Parse a delivery without verification of its signature.
 
         Raises:
-            ConfigError: no such source, no such delivery of it, or a waybill.yaml that cannot be read.
+            ConfigError: unknown source, invalid delivery, or invalid waybill.yaml.
         """
         if self._sources is None:
             self._sources = asyncio.run(_build_sources())
         source = self._sources.get(delivery.source)
         if source is None:
             fix = did_you_mean(delivery.source, self._sources)
-            raise ConfigError(f"{at}.source", f"there is no source {delivery.source!r} in waybill.yaml", fix)
+            raise ConfigError(f"{at}.source", f"waybill.yaml has no source {delivery.source!r}", fix)
         try:
             facts = source.parse(delivery, Verified(None, delivery.body)).facts
-        except Rejection as refusal:
-            fix = "keep the delivery as it was sent, and the headers that tell its type"
-            raise ConfigError(f"{at}.delivery", refusal.detail.removesuffix("."), fix) from None
+        except Rejection as rejection:
+            fix = "record the delivery unchanged, with the headers that contain its type"
+            raise ConfigError(f"{at}.delivery", rejection.detail.removesuffix("."), fix) from None
         with_record = [fact for fact in facts if fact.record is not None]
         if len(with_record) != 1:
-            reason = f"the delivery tells of {len(with_record)} events about a record, not of one"
-            raise ConfigError(f"{at}.delivery", reason, "keep one that the source takes in, without the others")
+            reason = f"the delivery contains {count_noun(len(with_record), 'event')} with a record, not 1"
+            raise ConfigError(f"{at}.delivery", reason, "keep one event that the source accepts, and remove the others")
         return with_record[0]
 
 
 async def _build_sources() -> Mapping[str, Source]:
-    async with open_context() as parts:
-        return parts.sources
+    async with open_context() as context:
+        return context.sources
 
 
 def _print_results(results: Sequence[RuleTestResult]) -> None:
@@ -119,4 +131,4 @@ def _print_results(results: Sequence[RuleTestResult]) -> None:
         for line in result.differences:
             click.echo(f"       {line}")
     failed = sum(bool(result.differences) for result in results)
-    click.echo(f"{len(results)} examples, {failed} failed")
+    click.echo(f"{count_noun(len(results), 'test')}, {failed} failed")

@@ -1,4 +1,7 @@
-"""Sample deliveries, built from an event type and a record's id as the source's envelope has them. Pure."""
+"""Sample deliveries, generated from an event type and a record id. Pure.
+
+The formats are those that the connectors parse. A custom envelope defines its format by JSON pointers.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,14 +19,14 @@ from service.platforms.registry import kind_of
 
 
 class SampleDelivery(Struct, frozen=True):
-    """Unsigned delivery: its body, and the headers that carry metadata."""
+    """An unsigned delivery: the body, and headers with data that the body does not contain."""
 
     body: bytes
     headers: Mapping[str, str] = {}
 
 
 def render(request: SampleRequest, source: SourceConfig, platform: PlatformConfig) -> SampleDelivery:
-    """Build the delivery of a source."""
+    """Build a delivery in the format of the source."""
     envelope = source.envelope
     if isinstance(envelope, CustomEnvelope):
         return _by_pointers(request, envelope)
@@ -38,20 +41,22 @@ def render(request: SampleRequest, source: SourceConfig, platform: PlatformConfi
     return _with_record(_cloudevent(request), envelope.record, "/subject", request)
 
 
-def _with_record(event: dict[str, Any], place: RecordOverride, usual: str, request: SampleRequest) -> SampleDelivery:
-    """Set the record's id at its pointer, and its kind if the event type does not name it."""
-    if place.kind is not None and place.kind.startswith("/"):
-        _put(event, parse_pointer(place.kind), _name_of(_kind_of(request), place.kinds))
-    _put(event, parse_pointer(place.id or usual), request.id)
+def _with_record(
+    event: dict[str, Any], override: RecordOverride, default_id: str, request: SampleRequest
+) -> SampleDelivery:
+    """Set the record id at the pointer of the source, and the record kind if the source reads it from the body."""
+    if override.kind is not None and override.kind.startswith("/"):
+        _put(event, parse_pointer(override.kind), _name_of(_kind_of(request), override.kinds))
+    _put(event, parse_pointer(override.id or default_id), request.id)
     return SampleDelivery(msgspec.json.encode(event), {"content-type": STRUCTURED} if "specversion" in event else {})
 
 
 def _by_pointers(request: SampleRequest, envelope: CustomEnvelope) -> SampleDelivery:
     event: dict[str, Any] = {}
-    kind, place = _kind_of(request), envelope.type
+    kind, event_type = _kind_of(request), envelope.type
     values = {
         envelope.id: request.event_id,
-        place if isinstance(place, str) else None: request.event,
+        event_type if isinstance(event_type, str) else None: request.event,
         envelope.occurred_at: request.at,
         envelope.record.kind: _name_of(kind, envelope.record.kinds),
         envelope.record.id: request.id,
@@ -65,7 +70,7 @@ def _by_pointers(request: SampleRequest, envelope: CustomEnvelope) -> SampleDeli
         body = {} if steps else [event]
         if steps:
             _put(body, steps, [event])
-    headers = {} if isinstance(place, str) else {place.header.lower(): request.event}
+    headers = {} if isinstance(event_type, str) else {event_type.header.lower(): request.event}
     return SampleDelivery(msgspec.json.encode(body), headers)
 
 
@@ -76,12 +81,12 @@ def _put(body: dict[str, Any], steps: tuple[str, ...], value: object) -> None:
 
 
 def _kind_of(request: SampleRequest) -> str:
-    """Return the kind in an event type: `purchase_order.updated` is about a purchase order."""
+    """Return the record kind of an event type: `purchase_order` for `purchase_order.updated`."""
     return request.event.partition(".")[0]
 
 
 def _name_of(kind: str, kinds: Mapping[str, str]) -> str:
-    """Return the sender's name of a kind; the first name if the kind has none."""
+    """Return the sender's name of a record kind, or the first name if the kind has none."""
     if kind in kinds or not kinds:
         return kind
     return next((name for name, ours in kinds.items() if ours == kind), next(iter(kinds)))

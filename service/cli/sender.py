@@ -1,4 +1,4 @@
-"""Posting signed deliveries, one or many, at a rate: what a sender does, for trying rules and measuring."""
+"""Client that signs and posts deliveries, one or many, at a fixed rate."""
 
 import asyncio
 import time
@@ -13,12 +13,12 @@ from service.http_client import HttpClient, HttpResponse
 from service.signatures import Unverified
 
 IN_FLIGHT_MAX = 32
-SECONDS_MAX = 30.0
-ANSWER_BYTES_MAX = 1_048_576
+TIMEOUT_SECONDS = 30.0
+RESPONSE_BYTES_MAX = 1_048_576
 
 
 class Sender(Struct, frozen=True):
-    """Where a source's deliveries go, and with which secret they are signed."""
+    """URL, secret and content type of the deliveries to one source."""
 
     source: str
     config: SourceConfig
@@ -26,11 +26,11 @@ class Sender(Struct, frozen=True):
     url: str
     content_type: str
 
-    def sign(self, made: SampleDelivery, event_id: str, now: float) -> tuple[str, dict[str, str]]:
-        """Give the whole address and the headers of one delivery."""
+    def sign(self, delivery: SampleDelivery, event_id: str, now: float) -> tuple[str, dict[str, str]]:
+        """Return URL and headers of a delivery. `now` is in seconds since the epoch."""
         scheme = self.config.verify or Unverified()
-        signed = scheme.sign(made.body, self.secret, event_id, int(now))
-        headers = {"content-type": self.content_type, **made.headers, **signed}
+        signed = scheme.sign(delivery.body, self.secret, event_id, int(now))
+        headers = {"content-type": self.content_type, **delivery.headers, **signed}
         path = scheme.path(self.secret) if self.secret else ""
         return f"{self.url.rstrip('/')}/webhooks/{self.source}{path}", headers
 
@@ -42,26 +42,26 @@ async def send_all(
     count: int,
     per_second: float | None,
 ) -> AsyncIterator[HttpResponse | TransientError]:
-    """Send `count` deliveries and give their answers as they come; `make` makes each with its event's id."""
+    """Send `count` deliveries and yield the responses in order. `make` returns a delivery and its event id."""
     slots = asyncio.Semaphore(IN_FLIGHT_MAX)
-    began = time.monotonic()
+    started = time.monotonic()
 
-    async def one(place: int) -> HttpResponse | TransientError:
+    async def send_one(number: int) -> HttpResponse | TransientError:
         if per_second:
-            # Each by its own moment, so that slow answers do not lower the rate.
-            await asyncio.sleep(began + place / per_second - time.monotonic())
+            # Each delivery has its own start time, so that slow responses do not lower the rate.
+            await asyncio.sleep(started + number / per_second - time.monotonic())
         async with slots:
-            event_id, made = make()
-            url, headers = sender.sign(made, event_id, time.time())
-            return await _post(outbound, url, headers, made.body)
+            event_id, delivery = make()
+            url, headers = sender.sign(delivery, event_id, time.time())
+            return await _post(outbound, url, headers, delivery.body)
 
     window = IN_FLIGHT_MAX * 2
-    waiting: list[asyncio.Task[HttpResponse | TransientError]] = []
-    for place in range(count):
-        waiting.append(asyncio.get_running_loop().create_task(one(place)))
-        if len(waiting) >= window:
-            yield await waiting.pop(0)
-    for task in waiting:
+    tasks: list[asyncio.Task[HttpResponse | TransientError]] = []
+    for number in range(count):
+        tasks.append(asyncio.get_running_loop().create_task(send_one(number)))
+        if len(tasks) >= window:
+            yield await tasks.pop(0)
+    for task in tasks:
         yield await task
 
 
@@ -70,7 +70,13 @@ async def _post(
 ) -> HttpResponse | TransientError:
     try:
         return await outbound.request(
-            "POST", url, headers=headers, body=body, seconds_max=SECONDS_MAX, bytes_max=ANSWER_BYTES_MAX, guarded=False
+            "POST",
+            url,
+            headers=headers,
+            body=body,
+            seconds_max=TIMEOUT_SECONDS,
+            bytes_max=RESPONSE_BYTES_MAX,
+            guarded=False,
         )
     except TransientError as error:
         return error

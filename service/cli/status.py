@@ -43,17 +43,25 @@ SOURCE_COLUMNS: Columns[SourceView] = {
 }
 
 
-@click.command()
-@click.option("--memory/--no-memory", default=True, help="Tell what takes the memory, by looking at every key.")
+@click.command(epilog="\b\nExamples:\n  waybill store\n  waybill store --no-memory --json")
+@click.option(
+    "--memory/--no-memory",
+    default=True,
+    show_default=True,
+    help="Show memory usage by kind of key. Scans all keys of the store.",
+)
 @JSON
 @connection_options
 def store(*, memory: bool, as_json: bool, connection: ConnectionOptions) -> None:
-    """Tell how each store fares: what waits, durability, the sweep, and what takes its memory."""
-    for place, view in enumerate(run_with_client(connection, lambda client: client.list_stores(weigh=memory))):
+    """Show the status of each store.
+
+    Shows queue, durability, the last sweep, and memory usage.
+    """
+    for index, view in enumerate(run_with_client(connection, lambda client: client.list_stores(weigh=memory))):
         if as_json:
             print_json(view)
             continue
-        if place:
+        if index:
             click.echo()
         print_fields(_fields(view))
         if view.memory is not None:
@@ -68,46 +76,50 @@ def _fields(view: StoreView) -> Mapping[str, Any]:
     return {
         "store": view.name,
         "server": view.server,
-        "durability": view.durability if loss is None else f"{view.durability}, may lose {loss:g} s",
+        "durability": view.durability if loss is None else f"{view.durability}, up to {loss:g} s of data may be lost",
         "memory": f"{queue.memory_bytes} bytes" + (f", {queue.memory_percent} %" if queue.memory_percent else ""),
-        "events": ", ".join(f"{number} {index}" for index, number in view.events.items()),
+        "events": ", ".join(f"{number} {state}" for state, number in view.events.items()),
         "jobs": f"{queue.due} due, {queue.deferred} deferred, {queue.running} running",
         "oldest": f"{queue.oldest_age_ms} ms",
         "workers": queue.workers,
         "sweep": (
-            f"by {sweep.sweeper or 'nobody'}, last {format_timestamp(sweep.clock_ms) if sweep.clock_ms else 'never'}"
+            f"last {format_timestamp(sweep.clock_ms)} by {sweep.sweeper or 'nobody'}" if sweep.clock_ms else "never"
         ),
     }
 
 
-@click.command()
+@click.command(epilog="\b\nExample:\n  waybill polls")
 @JSON
 @connection_options
 def polls(*, as_json: bool, connection: ConnectionOptions) -> None:
-    """Tell how the polls stand; the counts are those of the pass under way."""
+    """Show the state of each poll. Counts are of the pass in progress."""
     print_rows(
         run_with_client(connection, lambda client: client.list_polls()),
         POLL_COLUMNS,
         as_json=as_json,
-        nothing="no source was polled yet",
+        empty_message="No source has been polled.",
     )
 
 
-@click.command()
+@click.command(epilog="\b\nExample:\n  waybill workers")
 @JSON
 @connection_options
 def workers(*, as_json: bool, connection: ConnectionOptions) -> None:
-    """List the workers by their heartbeats. Exit code 1 if none is alive."""
+    """List the workers and their heartbeats. Exit code 1 if no worker is alive."""
     found = run_with_client(connection, lambda client: client.list_workers())
-    print_rows(found, WORKER_COLUMNS, as_json=as_json, nothing="no worker was ever here, or all left in good order")
+    message = "No worker is running. Start one with: waybill worker"
+    print_rows(found, WORKER_COLUMNS, as_json=as_json, empty_message=message)
     if not any(worker.alive for worker in found):
         sys.exit(EXIT_FAILED)
 
 
-@click.command()
+@click.command(epilog="\b\nExample:\n  waybill sources")
 @JSON
 @connection_options
 def sources(*, as_json: bool, connection: ConnectionOptions) -> None:
-    """List the configured sources, and how many refused deliveries of each are kept."""
+    """List the configured sources.
+
+    The column `quarantined` counts the rejected deliveries in quarantine.
+    """
     found = run_with_client(connection, lambda client: client.list_sources())
-    print_rows(found, SOURCE_COLUMNS, as_json=as_json, nothing="no sources are configured")
+    print_rows(found, SOURCE_COLUMNS, as_json=as_json, empty_message="waybill.yaml has no sources.")

@@ -1,4 +1,4 @@
-"""Configuration of waybill.yaml, decoded and checked. Settings of a process are in `service.settings`."""
+"""The configuration file waybill.yaml as checked structs. Settings of a process are in `service.settings`."""
 
 from service.config.admin import AdminConfig, AdminToken, Role, read_digest
 from service.config.loading import Config

@@ -1,4 +1,4 @@
-"""What no single field can tell: names that refer to nothing, parts that do not fit together, secrets not there."""
+"""Checks across fields: unknown names, parts that do not fit together, and missing secrets."""
 
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
@@ -13,7 +13,7 @@ from service.signatures import SchemeConfig, Unverified
 
 
 def check_platform(at: str, platform: PlatformConfig, environ: Mapping[str, str]) -> Iterator[ConfigError]:
-    """Find what is wrong with one platform."""
+    """Yield the mistakes in one platform."""
     for path, ref in secrets(platform, at):
         try:
             ref.resolve(environ, path)
@@ -30,27 +30,29 @@ def check_platform(at: str, platform: PlatformConfig, environ: Mapping[str, str]
 def check_source(
     at: str, source: SourceConfig, platforms: Mapping[str, PlatformConfig | None], environ: Mapping[str, str]
 ) -> Iterator[ConfigError]:
-    """Find what is wrong with one source; a platform that is None was written but could not be read itself."""
+    """Yield the mistakes in one source. A platform that is None exists, but has mistakes of its own."""
     if source.verify is None and source.poll is None:
         fix = "add verify: with the sender's scheme, or poll: {every: 5m, record: customer}"
-        yield ConfigError(at, "has neither verify nor poll, so nothing ever comes from it", fix)
+        yield ConfigError(at, "has neither verify nor poll, so it receives no events", fix)
     yield from _check_scheme(at, source, environ)
     if source.handshake is not None and source.handshake.proof and isinstance(source.envelope, CloudEventsEnvelope):
-        fix = "prove the address of a source with another envelope, or by a challenge"
-        yield ConfigError(f"{at}.handshake.proof", "in binary mode a body may be what anybody had hashed", fix)
+        fix = "use another envelope, or a challenge"
+        yield ConfigError(f"{at}.handshake.proof", "a proof can be sent back as the signature of a binary event", fix)
     if source.platform not in platforms:
         fix = did_you_mean(source.platform, platforms)
         yield ConfigError(f"{at}.platform", f"there is no platform {source.platform}", fix)
         return
     platform = platforms[source.platform]
-    # What is wrong with the platform has been told; of its sources nothing more can be known.
+    # The mistakes of the platform are reported elsewhere. The other checks need a valid platform.
     if platform is None:
         return
     if source.verify is not None:
         yield from _check_envelope(f"{at}.envelope", source, platform)
     if source.poll is not None and source.poll.record not in platform.listed_kinds():
         fix = platform.unlisted_fix(source.platform, source.poll.record)
-        yield ConfigError(f"{at}.poll.record", f"{source.platform} cannot list that, so it cannot be polled", fix)
+        yield ConfigError(
+            f"{at}.poll.record", f"{source.platform} cannot list {source.poll.record}, so it cannot be polled", fix
+        )
 
 
 def _check_scheme(at: str, source: SourceConfig, environ: Mapping[str, str]) -> Iterator[ConfigError]:
@@ -65,23 +67,23 @@ def _check_scheme(at: str, source: SourceConfig, environ: Mapping[str, str]) -> 
         yield error
     if isinstance(source.verify, Unverified) and not source.allow_unverified:
         fix = "verify the sender, or write allow_unverified: true beside verify to accept that anyone may send"
-        yield ConfigError(f"{at}.verify", "scheme none takes deliveries from anyone", fix)
+        yield ConfigError(f"{at}.verify", "scheme none accepts deliveries from anyone", fix)
 
 
 def platform_warnings(at: str, platform: PlatformConfig) -> Iterator[str]:
-    """Find what is allowed but worth a second look, in a platform without mistakes."""
+    """Yield the warnings about a platform without mistakes."""
     if not any(secrets(platform, at)):
         return
     for path, url in urls(platform, at):
         address = urlsplit(url)
-        if address.scheme == "http" and _is_far(address.hostname or ""):
-            yield f"{path}: http shows the credentials to whoever is on the way; write https"
+        if address.scheme == "http" and _is_public(address.hostname or ""):
+            yield f"{path}: http sends the credentials unencrypted; use https"
 
 
 def source_warnings(
     at: str, source: SourceConfig, platform: PlatformConfig, environ: Mapping[str, str]
 ) -> Iterator[str]:
-    """Find what is allowed but worth a second look, in a source without mistakes."""
+    """Yield the warnings about a source without mistakes."""
     if source.verify is not None:
         for text in source.verify.warnings(environ):
             yield f"{at}.verify: {text}"
@@ -94,22 +96,22 @@ def source_warnings(
 
 
 def redelivery_hours(source: SourceConfig, platform: PlatformConfig) -> float:
-    """Give how long the sender may send an event again, as far as platform or scheme are known to say; else 0."""
+    """Return the hours within which the sender may redeliver an event, or 0 if unknown."""
     scheme = source.verify.redelivery_hours if source.verify is not None else None
     return max(platform.redelivery_hours or 0.0, scheme or 0.0)
 
 
 def _identity_warnings(at: str, source: SourceConfig, scheme: SchemeConfig) -> Iterator[str]:
-    """Find where what makes a delivery new is not what the sender means by a new event."""
+    """Yield warnings where the dedupe key differs from the sender's identity of an event."""
     covered = scheme.signed_parts
     if "id" in covered or source.identical_bodies is not None:
         return
     envelope = source.envelope
     if isinstance(envelope, CloudEventsEnvelope):
-        yield f"{at}.envelope: nothing signs ce-id, so events in binary mode with equal data count as one"
+        yield f"{at}.envelope: ce-id is not signed, so events in binary mode with equal data count as one"
     if isinstance(envelope, StandardWebhooksEnvelope) or (isinstance(envelope, CustomEnvelope) and not envelope.id):
-        again = "a redelivery signed anew counts as a new event" if covered > {"body"} else "equal bodies count as one"
-        yield f"{at}.envelope: names no id, so {again}; say where the id stands, or identical_bodies"
+        effect = "a re-signed redelivery counts as a new event" if covered > {"body"} else "equal bodies count as one"
+        yield f"{at}.envelope: has no id, so {effect}; add the pointer to the id, or identical_bodies"
 
 
 def _check_envelope(at: str, source: SourceConfig, platform: PlatformConfig) -> Iterator[ConfigError]:
@@ -118,18 +120,18 @@ def _check_envelope(at: str, source: SourceConfig, platform: PlatformConfig) -> 
         fix = "write envelope: {kind: custom, type: /type, record: {kind: …, id: /…}}"
         yield ConfigError(at, "a custom platform has no envelope of its own", fix)
     if not isinstance(envelope, PlatformEnvelope):
-        place = envelope.record
+        pointers = envelope.record
         known = platform.known_kinds()
-        named = {f"{at}.record.kinds.{name}": kind for name, kind in place.kinds.items()}
-        if place.kind and not place.kind.startswith("/"):
-            named[f"{at}.record.kind"] = place.kind
+        named = {f"{at}.record.kinds.{name}": kind for name, kind in pointers.kinds.items()}
+        if pointers.kind and not pointers.kind.startswith("/"):
+            named[f"{at}.record.kind"] = pointers.kind
         for path, kind in named.items():
             if kind not in known:
                 yield ConfigError(path, f"{source.platform} has no {kind}", did_you_mean(kind, known))
 
 
-def _is_far(host: str) -> bool:
-    """Whether a host is out on the internet, as far as its name tells."""
+def _is_public(host: str) -> bool:
+    """Return whether a host is on the public internet, judging by its name or address."""
     try:
         return ip_address(host).is_global
     except ValueError:

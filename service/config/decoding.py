@@ -1,7 +1,6 @@
-"""Decode plain data into structs, and say of a mistake where it is, what it is and what to write instead.
+"""Decoding of plain data into structs. Errors contain the path, the reason and the fix.
 
-msgspec finds the mistake but names neither the key of a dict it is under nor what was meant; this walks down to it
-along the types.
+msgspec reports neither the key of a dict nor a suggestion. This module follows the types to the mistake.
 """
 
 import difflib
@@ -18,20 +17,25 @@ from service.events import JsonValue
 from service.secrets import REFERENCE_FIX, SecretRef
 
 ExpectedType = Any
-"""A type to decode into; a union has no type of its own that could stand here."""
+"""A type to decode into. It is Any because a union has no type of its own."""
 
 SUGGESTIONS = {"and": "all", "or": "any"}
-"""Words of other rule languages, whose nearest neighbours here mean something else."""
+"""Words of other rule languages for which the closest match would be wrong."""
 
 _MESSAGE = re.compile(r"(.*?)(?: - at `\$(.*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
 
-def decode_config(data: JsonValue, expected: ExpectedType, at: str) -> Any:  # noqa: ANN401 - what comes out is what was wanted
-    """Decode `data`, which stands at `at`, as `expected`: a Struct or a union of them.
+def decode_config(data: JsonValue, expected: ExpectedType, at: str) -> Any:  # noqa: ANN401 - the type is that of `expected`
+    """Decode `data` as `expected`, a Struct or a union of Structs.
+
+    Args:
+        data: the plain data.
+        expected: the type to decode into.
+        at: the path of `data`, for errors.
 
     Raises:
-        ConfigError: with the path of the first mistake.
+        ConfigError: the data does not fit; the error contains the path of the first mistake.
     """
     try:
         return msgspec.convert(data, expected)
@@ -42,20 +46,20 @@ def decode_config(data: JsonValue, expected: ExpectedType, at: str) -> Any:  # n
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Say which of the known words was probably meant, and name them all."""
-    words, small = sorted(known), word.lower()
-    by_small = {each.lower(): each for each in words}
-    if SUGGESTIONS.get(small) in words:
-        near = [SUGGESTIONS[small]]
+    """Format a fix: the closest known word, if there is one, and the list of known names."""
+    names, lower = sorted(known), word.lower()
+    by_lower = {each.lower(): each for each in names}
+    if SUGGESTIONS.get(lower) in names:
+        near = [SUGGESTIONS[lower]]
     else:
-        near = [by_small[each] for each in difflib.get_close_matches(small, by_small, 1)]
-    near = near or [each for each in words if len(small) > 2 and (each.startswith(small) or small.startswith(each))]
-    guess = f"did you mean {near[0]}? " if near else ""
-    return guess + (f"known here: {', '.join(words)}" if words else "remove it")
+        near = [by_lower[each] for each in difflib.get_close_matches(lower, by_lower, 1)]
+    near = near or [each for each in names if len(lower) > 2 and (each.startswith(lower) or lower.startswith(each))]
+    suggestion = f"did you mean {near[0]}? " if near else ""
+    return suggestion + (f"valid: {', '.join(names)}" if names else "remove it")
 
 
 def unknown_key(at: str, key: str, known: Iterable[str]) -> ConfigError:
-    """Make the error for a key nobody reads; `at` is the object it stands in."""
+    """Build the error for an unknown key of the object at `at`."""
     return ConfigError(f"{at}.{key}" if at else key, "unknown key", did_you_mean(key, known))
 
 
@@ -74,7 +78,7 @@ def _explain(
 
 
 def _explain_value(data: Mapping[str, JsonValue], expected: ExpectedType, at: str) -> ConfigError:
-    """Find which value of a dict it was, since msgspec does not say."""
+    """Find the invalid value of a dict, which msgspec does not report."""
     mistakes = (_mistake(value, expected, f"{at}.{key}") for key, value in data.items())
     return next(mistake for mistake in mistakes if mistake is not None)
 
@@ -88,7 +92,7 @@ def _mistake(data: JsonValue, expected: ExpectedType, at: str) -> ConfigError | 
 
 
 def _describe(reason: str, data: JsonValue, expected: ExpectedType, at: str, tag: str) -> ConfigError:
-    """Put msgspec's sentence into an operator's words. `tag` is the tag field, if that is what is wrong."""
+    """Convert a message of msgspec into a ConfigError. `tag` is the tag field if the tag is invalid."""
     quoted = re.search(r"`([^`]*)`\Z", reason)
     if reason.startswith("Object contains unknown field") and quoted:
         struct = _choose(expected, data)
@@ -101,9 +105,9 @@ def _describe(reason: str, data: JsonValue, expected: ExpectedType, at: str, tag
     if SecretRef in _members(expected) and isinstance(data, dict):
         return ConfigError(at, reason, REFERENCE_FIX)
     if SecretRef in _members(expected) and not isinstance(data, list):
-        return ConfigError(at, "a secret stands here in clear, or something else than a reference", REFERENCE_FIX)
+        return ConfigError(at, "is plain text or another value instead of a reference to a secret", REFERENCE_FIX)
     if "matching regex" in reason:
-        reason = "does not have the right form"
+        reason = "does not have the required format"
     return ConfigError(at, reason, _fix(expected, data))
 
 
@@ -122,7 +126,7 @@ def _missing_fix(expected: ExpectedType, data: JsonValue, name: str) -> str:
 
 
 def _fix(expected: ExpectedType, data: JsonValue) -> str:
-    for member in _members(expected, keep_meta=True):
+    for member in _members(expected, with_meta=True):
         for meta in getattr(member, "__metadata__", ()):
             if isinstance(meta, Meta) and meta.description:
                 return f"write {meta.description}"
@@ -131,20 +135,20 @@ def _fix(expected: ExpectedType, data: JsonValue) -> str:
         return did_you_mean(str(data), literals)
     if str in _members(expected) and isinstance(data, int | float):
         return "put it in quotes"
-    return "write a value of that kind"
+    return "write a value of the expected type"
 
 
-def _members(expected: ExpectedType, *, keep_meta: bool = False) -> list[Any]:
-    """Give the members of a union, or the one type; lists stand for their items."""
+def _members(expected: ExpectedType, *, with_meta: bool = False) -> list[Any]:
+    """Return the members of a union, or a list of the one type."""
     if get_origin(expected) is Annotated:
-        return [expected] if keep_meta else _members(get_args(expected)[0])
+        return [expected] if with_meta else _members(get_args(expected)[0])
     if get_origin(expected) in {Union, types.UnionType}:
-        return [inner for member in get_args(expected) for inner in _members(member, keep_meta=keep_meta)]
+        return [inner for member in get_args(expected) for inner in _members(member, with_meta=with_meta)]
     return [expected]
 
 
 def _choose(expected: ExpectedType, data: JsonValue) -> ExpectedType:
-    """Give the member of a union that the data was decoded as, by its shape and its tag."""
+    """Return the member of a union that msgspec used for the data, by its shape and its tag."""
     members = _members(expected)
     if isinstance(data, dict):
         members = _choose_for(cast("dict[str, Any]", data), members)
@@ -154,7 +158,7 @@ def _choose(expected: ExpectedType, data: JsonValue) -> ExpectedType:
 
 
 def _choose_for(written: dict[str, Any], members: list[Any]) -> list[Any]:
-    """Give the members an object can be: the struct of its tag, else those without one, else any but null."""
+    """Return the possible members for an object: the struct of its tag, else untagged structs, else all except null."""
     tags = {member: _tag(member) for member in members if _is_struct(member)}
     chosen = [member for member in tags if _is_tagged(member, written)]
     untagged = [member for member, tag in tags.items() if tag is None]

@@ -1,4 +1,4 @@
-"""waybill.yaml, whole: read, decoded, and checked against itself before anything starts."""
+"""Loading of waybill.yaml: read, decode and check the whole file before a process starts."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -23,13 +23,13 @@ Host = Annotated[
 
 
 class OutboundConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What actions may reach. Private and loopback addresses are refused, except these hosts."""
+    """Targets that actions may reach. Private and loopback addresses are rejected, except these hosts."""
 
     allow_private_hosts: tuple[Host, ...] = ()
 
 
 class _General(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The sections that are not tables by name."""
+    """The sections without named entries."""
 
     rules: tuple[Annotated[str, Meta(min_length=1, description="a path or glob such as rules/*.yaml")], ...] = ()
     outbound: OutboundConfig = OutboundConfig()
@@ -37,7 +37,7 @@ class _General(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """What an operator wrote, checked. `rules` are globs relative to `path`, the YAML file itself."""
+    """The checked configuration. `rules` are globs relative to the folder of `path`, the YAML file."""
 
     path: Path
     platforms: dict[str, PlatformConfig]
@@ -49,14 +49,14 @@ class Config(Struct, frozen=True, kw_only=True):
 
 
 class ConfigReport(Struct, frozen=True):
-    """What became of reading a file: a Config, or every mistake that was found."""
+    """Result of reading a file: a Config, or all mistakes."""
 
     config: Config | None
     mistakes: tuple[ConfigError, ...]
 
 
 def check_config(path: Path, environ: Mapping[str, str], platform_type: ExpectedType) -> ConfigReport:
-    """Read and check waybill.yaml, and gather all mistakes. `platform_type` is the union of the platforms' structs."""
+    """Read and check waybill.yaml. Return all mistakes. `platform_type` is the union of the platform structs."""
     try:
         data = _read_sections(path)
     except ConfigError as error:
@@ -67,7 +67,7 @@ def check_config(path: Path, environ: Mapping[str, str], platform_type: Expected
     general = _general(data, mistakes)
     for name, platform in platforms.items():
         mistakes.extend(check_platform(f"platforms.{name}", platform, environ))
-    # A source is held against the names that were written, so that a mistake inside a platform is told only once.
+    # Include platforms with mistakes, so that their sources do not report an unknown platform as well.
     named = {name: platforms.get(name) for name in _names(data, "platforms")}
     for name, source in sources.items():
         mistakes.extend(check_source(f"sources.{name}", source, named, environ))
@@ -97,7 +97,7 @@ def check_config(path: Path, environ: Mapping[str, str], platform_type: Expected
 def _read_sections(path: Path) -> dict[str, Any]:
     data = read_yaml(path)
     if not isinstance(data, dict):
-        raise ConfigError(str(path), "holds no sections", "begin with platforms: and sources:")
+        raise ConfigError(str(path), "has no sections", "begin with platforms: and sources:")
     return cast("dict[str, Any]", data)
 
 
@@ -107,12 +107,12 @@ def _table(
     expected: ExpectedType,
     mistakes: list[ConfigError],
 ) -> Iterator[tuple[str, Any]]:
-    """Decode each entry of a section on its own, so that one mistake does not hide the others."""
+    """Decode each entry of a section separately, so that one mistake does not hide the others."""
     for name in _names(data, section, mistakes):
         at = f"{section}.{name}"
         if not re.match(SOURCE_NAME, name):
             fix = "use at most 64 lower-case letters, digits and hyphens, not beginning with a hyphen"
-            mistakes.append(ConfigError(at, "is no name", fix))
+            mistakes.append(ConfigError(at, "is not a valid name", fix))
             continue
         try:
             yield name, decode_config(data[section][name], expected, at)
@@ -125,7 +125,7 @@ def _names(data: Mapping[str, Any], section: str, mistakes: list[ConfigError] | 
     if isinstance(entries, dict) and entries:
         return list(cast("dict[str, Any]", entries))
     if mistakes is not None:
-        mistakes.append(ConfigError(section, "is missing or empty", f"name at least one entry under {section}:"))
+        mistakes.append(ConfigError(section, "is missing or empty", f"add at least one entry under {section}:"))
     return []
 
 
@@ -144,7 +144,7 @@ def _general(data: Mapping[str, Any], mistakes: list[ConfigError]) -> _General:
 
 
 def _with_envelopes(data: dict[str, Any]) -> dict[str, Any]:
-    """Write `envelope: platform` out as `envelope: {kind: platform}`."""
+    """Expand `envelope: platform` to `envelope: {kind: platform}`."""
     sources = data.get("sources")
     if not isinstance(sources, dict):
         return data

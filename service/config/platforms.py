@@ -78,7 +78,7 @@ class PlatformConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def secrets(value: object, at: str) -> Iterator[tuple[str, SecretRef]]:
-    """Yield the path and the reference of every secret below a struct at `at`."""
+    """Yield every reference to a secret in a struct at `at`, with its path."""
     if isinstance(value, SecretRef):
         yield at, value
     elif isinstance(value, Struct):

@@ -13,20 +13,20 @@ _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 class PollConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """List the platform's records of a kind every so often, and take in what changed.
+    """Poll: list the records of one kind periodically and ingest the changes.
 
-    The first pass only looks, since what is there already did not change; `existing: ingest` takes all of it in.
+    The first pass ingests no existing records, since they did not change. With `existing: ingest` it ingests all.
     """
 
     every: Annotated[
-        str, Meta(pattern=r"^[1-9][0-9]{0,5}[smhd]\Z", description="a number with s, m, h or d behind it, such as 5m")
+        str, Meta(pattern=r"^[1-9][0-9]{0,5}[smhd]\Z", description="a number followed by s, m, h or d, such as 5m")
     ]
     record: Literal["purchase_order", "customer"]
     existing: Literal["ignore", "ingest"] = "ignore"
 
     @property
     def every_seconds(self) -> int:
-        """How long after a pass the next one may begin."""
+        """The interval between passes in seconds."""
         return int(self.every[:-1]) * _SECONDS[self.every[-1]]
 
 
@@ -34,25 +34,26 @@ MediaType = Annotated[
     str,
     Meta(
         pattern=r"^(\*|[a-z0-9!#$&^_.+-]{1,80}/[a-z0-9!#$&^_.+-]{1,80})\Z",
-        description="a media type in lower case such as text/plain, or * for any and for none",
+        description="a media type in lower case such as text/plain, or * for any type and for none",
     ),
 ]
 
 SOURCE_NAME = r"^[a-z0-9][a-z0-9-]{0,63}\Z"
-"""Source names stand in URLs, account names in lanes and log fields: one form for both."""
+"""Pattern of source and account names, which are parts of URLs, lanes and log fields."""
 
 
 class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One configured sender.
+    """One configured sender of deliveries.
 
-    `dedupe_hours` is how long a repeated delivery is known as one; `identical_bodies` says whether two deliveries
-    without an id and with the same signed bytes are one event. Left out, both follow the platform. `failure_status` is
-    what a delivery is answered that cannot be verified, for senders that do something of their own on 401. `challenge`
-    says which deliveries only ask whether the address is ours, and what to say back; `handshake` the same of requests
-    that ask without one. `content_types` are taken besides those of JSON, for senders that give theirs another name.
+    A source has `verify` to receive deliveries, `poll` to list records, or both. Then the poll ingests the misses.
 
-    A source has `verify`, since it is sent to, or `poll`, since it asks by itself, or both: then the poll takes in
-    what no delivery told.
+    - `dedupe_hours`: the dedupe window. The default follows the platform.
+    - `identical_bodies`: whether two deliveries without an id and with the same signed bytes are one event. The default
+      follows the platform.
+    - `failure_status`: the HTTP status for deliveries that cannot be verified, for senders that treat 401 specially.
+    - `challenge`: the deliveries that only check the endpoint, and the challenge response.
+    - `handshake`: the same for requests that are not deliveries.
+    - `content_types`: media types accepted in addition to those of JSON.
     """
 
     platform: str

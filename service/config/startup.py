@@ -9,16 +9,16 @@ from service.settings import Settings
 
 
 def log_config_warnings(config: Config) -> None:
-    """Write one line for each warning; each names its path, and none a secret."""
+    """Log one line for each warning. A warning contains its path and no secret."""
     log = get_logger()
     for text in config.warnings:
         log.warning("config.warning", reason=text)
 
 
 def extend_retention_to_dedupe_windows(settings: Settings, config: Config) -> Settings:
-    """Keep decisions, and with them the ledger of effects, at least as long as any claim.
+    """Return settings that keep decisions and the ledger at least as long as the longest dedupe window.
 
-    A ledger that is gone while its event's claim still stands could not say what a redelivery or a replay finds done.
+    Without the ledger, a redelivery or a replay inside the dedupe window would not find the effects that are done.
     """
     windows = [
         source.dedupe_hours or redelivery_hours(source, config.platforms[source.platform])

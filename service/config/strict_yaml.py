@@ -1,8 +1,8 @@
-"""YAML without surprises: one file in, plain data out, or a ConfigError that names the place.
+"""Strict YAML: parse one file into plain data, or raise a ConfigError with the path.
 
-Read by the safe loader of PyYAML, with what it lets pass refused: duplicate keys (the last one would win in silence),
-keys that are not text, tags, and files that are small on disk but huge in memory because aliases name aliases. Scalars
-follow YAML 1.2: `yes`, `on`, `12:30` and `0123` are text, as they look.
+Based on the safe loader of PyYAML. In addition it rejects duplicate keys, keys that are not text, tags, and alias
+bombs: files that are small on disk but large in memory. Scalars follow YAML 1.2: `yes`, `on`, `12:30` and `0123` are
+text.
 """
 
 import re
@@ -16,7 +16,7 @@ from service.events import JsonValue
 
 FILE_BYTES_MAX = 1_048_576
 NODES_MAX = 100_000
-"""How many values a file may hold after every alias is written out."""
+"""Maximum number of values in a file after the expansion of all aliases."""
 DEPTH_MAX = 50
 
 _TAG = "tag:yaml.org,2002:"
@@ -37,9 +37,9 @@ def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader with the scalars of YAML 1.2 and a bound on nesting."""
+    """The safe loader with the scalars of YAML 1.2 and a limit on nesting."""
 
-    yaml_implicit_resolvers = _resolvers()  # PyYAML's table: by first letter, which tag a plain scalar gets
+    yaml_implicit_resolvers = _resolvers()  # PyYAML's table: the tags of plain scalars by their first letter
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -60,12 +60,12 @@ def read_yaml(path: Path) -> JsonValue:
     """Read one YAML file as dicts with text keys, lists, text, bools, ints, floats and None.
 
     Raises:
-        ConfigError: the file is missing, too large, not YAML, or holds what this module refuses. Its path is
-            `<file>:<line>` or the dotted path inside the file.
+        ConfigError: the file is missing, too large, not YAML, or contains a rejected construct. The path of the error
+            is `<file>:<line>` or the dotted path inside the file.
     """
     try:
         with path.open("rb") as file:
-            # One byte more than it may have tells that it is too large, however large it is.
+            # One byte more than the limit is enough to detect a file that is too large.
             content = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
         raise ConfigError(str(path), f"cannot be read: {error.strerror}", "name an existing, readable file") from None
@@ -78,20 +78,28 @@ def read_yaml(path: Path) -> JsonValue:
 
 
 def parse_yaml(text: str, name: str) -> JsonValue:
-    """Read YAML text; `name` is what errors call it. Raises ConfigError as read_yaml does."""
+    """Parse YAML text.
+
+    Args:
+        text: the YAML text.
+        name: the name of the text in errors.
+
+    Raises:
+        ConfigError: the text is not YAML, or contains a rejected construct.
+    """
     try:
         node = _Loader(text).get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
-        raise ConfigError(where, error.problem or "is not YAML", error.note or "mend the YAML at this line") from None
+        raise ConfigError(where, error.problem or "is not YAML", error.note or "fix the YAML at this line") from None
     except yaml.YAMLError as error:
         raise ConfigError(name, str(error).splitlines()[0], "save it as plain YAML text") from None
     return None if node is None else _Constructor(name).construct(node, "")
 
 
 class _Constructor:
-    """Writes a graph of nodes out as a tree of plain data, counting as it goes, so that an alias bomb ends early."""
+    """Converts a graph of nodes into plain data. Counts the nodes, so that an alias bomb is rejected early."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -102,21 +110,21 @@ class _Constructor:
         if self.nodes > NODES_MAX or depth > DEPTH_MAX:
             fix = "write less, or use fewer aliases"
             raise ConfigError(at or self.name, f"more than {NODES_MAX} values or {DEPTH_MAX} levels", fix)
-        # By the tag, too: `!!set`, or one of a program's own, is no plain data.
+        # Check the tag as well: `!!set` and application tags are not plain data.
         if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
-            return self._write_mapping(node, at, depth)
+            return self._construct_mapping(node, at, depth)
         if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
             return [self.construct(item, f"{at}[{index}]", depth + 1) for index, item in enumerate(node.value)]
-        return self._write_scalar(node, at)
+        return self._construct_scalar(node, at)
 
-    def _write_mapping(self, node: yaml.MappingNode, at: str, depth: int) -> dict[str, Any]:
+    def _construct_mapping(self, node: yaml.MappingNode, at: str, depth: int) -> dict[str, Any]:
         data: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = self._key(key_node, at)
             inner = f"{at}.{key}" if at else key
             if key in data:
                 line = key_node.start_mark.line + 1
-                raise ConfigError(inner, f"stands twice, again in line {line}", "remove one of the two")
+                raise ConfigError(inner, f"is a duplicate key, repeated in line {line}", "remove one of the two")
             data[key] = self.construct(value_node, inner, depth + 1)
         return data
 
@@ -126,7 +134,7 @@ class _Constructor:
         line = node.start_mark.line + 1
         raise ConfigError(at or self.name, f"the key in line {line} is not text", "put the key in quotes")
 
-    def _write_scalar(self, node: yaml.Node, at: str) -> str | bool | int | float | None:
+    def _construct_scalar(self, node: yaml.Node, at: str) -> str | bool | int | float | None:
         value = str(node.value)
         match node.tag.removeprefix(_TAG):
             case "str":
@@ -140,4 +148,4 @@ class _Constructor:
             case "float" if re.fullmatch(_RESOLVERS["float"][0], value):
                 return float(value)
             case _:
-                raise ConfigError(at or self.name, f"the tag {node.tag} is not known here", "write plain YAML")
+                raise ConfigError(at or self.name, f"the tag {node.tag} is not supported", "write plain YAML")

@@ -1,1 +1,1 @@
-"""For people at a desk: an embedded store, everything started together, and the demonstration. No pod imports this."""
+"""Development commands: embedded store, `waybill dev` and `waybill demo`. No pod imports this package."""

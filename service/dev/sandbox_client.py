@@ -1,4 +1,4 @@
-"""The sandbox's switches, as its own paths offer them over HTTP: records, faults, and what its sink received."""
+"""HTTP client of the sandbox's control paths: records, faults and received requests."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from service.errors import WaybillError
 
 
 class SandboxError(WaybillError):
-    """The sandbox did not take what it was told; the text is its answer."""
+    """The sandbox rejected a request. The text contains its response."""
 
-    kind = "sandbox_refused"
+    kind = "sandbox_rejected"
 
 
 class Seed(Struct, frozen=True):
-    """A record that one of the sandbox's platforms holds, in that platform's own shape."""
+    """A record of a platform in the sandbox, in the format of that platform."""
 
     platform: str
     kind: str
@@ -25,7 +25,7 @@ class Seed(Struct, frozen=True):
 
 
 class FaultRequest(Struct, frozen=True, omit_defaults=True):
-    """What goes wrong with the next `times` calls whose path begins with `match`: a status, a delay in ms, or both."""
+    """A fault of the next `times` requests whose path starts with `match`: a status, a delay, or both."""
 
     match: str
     times: int = 1
@@ -34,29 +34,29 @@ class FaultRequest(Struct, frozen=True, omit_defaults=True):
 
 
 class SandboxClient:
-    """Sets the sandbox at `url`. Each call raises SwitchFailed where the sandbox says no."""
+    """Client of the sandbox at `url`. Each method raises SandboxError if the sandbox rejects the request."""
 
     def __init__(self, url: str) -> None:
         self._root = f"{url}/_sandbox"
 
     def put_record(self, seed: Seed) -> None:
-        """Let a platform hold a record."""
+        """Create or replace a record of a platform."""
         _checked(call("PUT", f"{self._root}/records/{seed.platform}/{seed.kind}/{seed.id}", body=_json(seed.record)))
 
     def delete_record(self, platform: str, kind: str, record_id: str) -> None:
-        """Let a platform answer 404 for a record."""
+        """Delete a record, so that the platform answers 404."""
         _checked(call("DELETE", f"{self._root}/records/{platform}/{kind}/{record_id}"))
 
     def add_fault(self, fault: FaultRequest) -> None:
-        """Let something go wrong."""
+        """Add a fault."""
         _checked(call("POST", f"{self._root}/faults", body=_json(fault)))
 
-    def faults_waiting(self) -> int:
-        """How many faults have not met their call yet."""
+    def pending_fault_count(self) -> int:
+        """Return the number of faults that have not been used up."""
         return len(_checked(call("GET", f"{self._root}/faults")).body)
 
     def sink_bodies(self) -> list[str]:
-        """Bodies of all requests that the sink received, oldest first."""
+        """Return the bodies of all requests to the sink, oldest first."""
         answer = _checked(call("GET", f"{self._root}/sink"))
         return [str(request["body"]) for request in answer.body["requests"]]
 

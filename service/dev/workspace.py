@@ -1,6 +1,6 @@
-"""The directory that `dev` and `demo` work in: a generated waybill.yaml, example rules, made-up secrets, logs and data.
+"""Working directory of `dev` and `demo`: generated waybill.yaml, example rules, secrets, logs and data.
 
-Secrets are random, made for one run, and given to the processes through the environment, as in a real deployment.
+Secrets are generated for each run. The processes receive them as environment variables, as in a deployment.
 """
 
 import secrets
@@ -45,7 +45,7 @@ sources:
 rules: [rules/*.yaml]
 
 outbound:
-  allow_private_hosts: [127.0.0.1]     # the sandbox's sink; an http action reaches no other private address
+  allow_private_hosts: [127.0.0.1]     # the sandbox; http actions reach no other private address
 """
 
 RULES = """\
@@ -63,17 +63,17 @@ RULES = """\
     - {{id: claim, do: http, url: "{sink}", body: {{order: "{{id}}", missing: "{{quantity_missing}}"}}}}
 
 - id: business-customer
-  name: Tell the ERP about business customers
+  name: Send business customers to the ERP
   type: customer
   sources: [flow-till]
   when: {{field: type, op: eq, value: COMPANY}}
   actions:
-    - {{id: tell, do: http, url: "{sink}", body: {{customer: "{{id}}"}}}}
+    - {{id: send, do: http, url: "{sink}", body: {{customer: "{{id}}"}}}}
 """
 
 
 class Workspace(Struct, frozen=True):
-    """Where things are, the secrets that were made up for this run, and a waybill.yaml that a person brought."""
+    """Paths and generated secrets of a run. `own_config` is the waybill.yaml of the user, if any."""
 
     directory: Path
     secrets: dict[str, str]
@@ -81,38 +81,38 @@ class Workspace(Struct, frozen=True):
 
     @property
     def config(self) -> Path:
-        """The person's waybill.yaml, or the generated one."""
+        """Return the path of the waybill.yaml in use."""
         return self.own_config or self.directory / "waybill.yaml"
 
     @property
     def logs(self) -> Path:
-        """One `.jsonl` a process."""
+        """Return the folder of the logs: one `.jsonl` per process."""
         return self.directory / "logs"
 
     @property
     def data(self) -> Path:
-        """The embedded store's files."""
+        """Return the folder of the embedded store."""
         return self.directory / "valkey"
 
     def environ(self, outer: Mapping[str, str], **settings: str) -> dict[str, str]:
-        """Give the environment of a child: the outer one without its `WAYBILL_*`, the secrets, and `settings`."""
+        """Return the environment of a child process: `outer` without `WAYBILL_*`, the secrets, and `settings`."""
         kept = {name: value for name, value in outer.items() if not name.startswith(PREFIX)}
         own = {f"{PREFIX}{name.upper()}": value for name, value in settings.items()}
         return {**kept, **self.secrets, "WAYBILL_CONFIG": str(self.config), **own}
 
 
 def make_workspace(directory: Path, own_config: Path | None = None) -> Workspace:
-    """Prepare the directory; waybill.yaml is written by `write_config`, once the sandbox's address is known."""
-    made_up = {name: secrets.token_urlsafe(24) for name in (PACK_SECRET, FLOW_PASSWORD)}
-    made_up = {} if own_config else {**made_up, PLATFORM_TOKEN: TOKEN}
-    workspace = Workspace(directory, made_up, own_config and own_config.resolve())
+    """Create the folders and secrets. `write_config` writes waybill.yaml when the sandbox has an address."""
+    generated = {name: secrets.token_urlsafe(24) for name in (PACK_SECRET, FLOW_PASSWORD)}
+    generated = {} if own_config else {**generated, PLATFORM_TOKEN: TOKEN}
+    workspace = Workspace(directory, generated, own_config and own_config.resolve())
     workspace.logs.mkdir(parents=True, exist_ok=True)
     (directory / "rules").mkdir(exist_ok=True)
     return workspace
 
 
 def write_config(workspace: Workspace, sandbox_url: str) -> None:
-    """Write waybill.yaml and the example rules against the sandbox at that address, unless a person brought theirs."""
+    """Write waybill.yaml and the example rules for the sandbox, unless the user has a waybill.yaml."""
     if workspace.own_config:
         return
     config = CONFIG.format(

@@ -1,6 +1,6 @@
 """Envelopes: the formats that carry an event's metadata.
 
-One module per kind of envelope. To add one, write its module and name it in the union below.
+Each kind of envelope is one module. To add a kind, write its module and add its class to the union below.
 """
 
 from service.envelopes.cloudevents import CloudEventsEnvelope
@@ -10,7 +10,7 @@ from service.envelopes.platform import PlatformEnvelope
 from service.envelopes.standard_webhooks import StandardWebhooksEnvelope
 
 EnvelopeConfig = PlatformEnvelope | StandardWebhooksEnvelope | CloudEventsEnvelope | CustomEnvelope
-"""What may stand under `envelope`, told apart by `kind`; a bare name is short for an object with that kind alone."""
+"""The type of the key `envelope`, distinguished by `kind`. A name alone is short for an object with that kind only."""
 
 __all__ = [
     "CloudEventsEnvelope",

@@ -1,11 +1,11 @@
 """`envelope: cloudevents`: CloudEvents 1.0 over HTTP, in structured, batched and binary mode, in the JSON format.
 
-Which mode a delivery is in is told by its body, not by its headers: what holds the attributes of an event is one (or,
-in a list, several), whatever Content-Type says. Nobody signs that header, so otherwise whoever captured a structured
-delivery could send it again as a binary one with attributes of their own, and a new identity.
+The body determines the mode, not the headers. A body with the attributes of an event is structured, and a list of them
+is batched. The header Content-Type is not signed. If it determined the mode, an attacker could resend a captured
+structured delivery in binary mode, with other attributes and a new identity.
 
-In binary mode the attributes stand in headers. They tell what happened, but not which event it is: the id counts only
-where the scheme signs it, else the signed bytes stand for it.
+In binary mode the attributes are in headers. The id of an event is used only if the scheme signs it. Otherwise the
+signed bytes are its identity.
 """
 
 import binascii
@@ -31,41 +31,41 @@ from service.events import Delivery, Fact
 VERSION = "1.0"
 STRUCTURED, BATCHED = "application/cloudevents+json", "application/cloudevents-batch+json"
 ATTRIBUTES = frozenset({"specversion", "id", "source", "type"})
-"""What every event has."""
+"""The required attributes of an event."""
 RECORD = "/subject"
 
 
 class CloudEventsEnvelope(PointerEnvelope, frozen=True, kw_only=True, tag="cloudevents"):
-    """Without fields the record's id is the `subject`. Pointers are into the event, so into its data with /data/…."""
+    """CloudEvents: by default the record's id is the `subject`. Pointers start at the event: /data/… for its data."""
 
     record: RecordOverride = RecordOverride()
 
     content_types: ClassVar[frozenset[str]] = frozenset({"*"})
 
     def reader(self, context: ParseContext) -> DeliveryParser:
-        """See Envelope."""
+        """Build the parser for one source."""
         return _CloudEventsReader(self, context).read
 
 
 class _CloudEventsReader:
     def __init__(self, envelope: CloudEventsEnvelope, context: ParseContext) -> None:
-        place = envelope.record
-        parts = EventPointers(
+        record = envelope.record
+        pointers = EventPointers(
             id="/id",
             type="/type",
-            moment="/time",
-            record=place.id or RECORD,
-            kind=place.kind,
-            kinds=place.kinds,
+            occurred_at="/time",
+            record=record.id or RECORD,
+            kind=record.kind,
+            kinds=record.kinds,
         )
-        self.writer = FactBuilder(envelope, parts, context)
+        self.builder = FactBuilder(envelope, pointers, context)
         self.depth_max = context.depth_max
 
     def read(self, delivery: Delivery) -> ParsedDelivery:
         body, headers = delivery.body, delivery.headers
         media = headers.get("content-type", "").partition(";")[0].strip().lower()
         if media.startswith("application/cloudevents") and media not in {STRUCTURED, BATCHED}:
-            raise _wrong_media()
+            raise _unsupported_media_type()
         events = self._events(body, media)
         if events is not None:
             return ParsedDelivery(
@@ -74,11 +74,11 @@ class _CloudEventsReader:
         if media in {STRUCTURED, BATCHED}:
             raise not_an_event("Send a CloudEvent in structured mode, or a list of them in batched mode.")
         if "ce-specversion" not in headers:
-            raise _wrong_media()
+            raise _unsupported_media_type()
         return ParsedDelivery((self._binary(headers, body),), (body,), is_json=False)
 
     def _events(self, body: bytes, media: str) -> list[tuple[bytes, Members]] | None:
-        """Give the events that a body holds, each as its bytes and its members; None for a body that is data."""
+        """Return the events in a body, each as bytes and members, or None for a body that is the data of an event."""
         opening = body.lstrip(b" \t\r\n")[:1]
         if opening not in {b"{", b"["}:
             return None
@@ -87,9 +87,9 @@ class _CloudEventsReader:
             items = [body] if opening == b"{" else read_items(body) or []
             events = [(item, read_children(item)) for item in items[:FACTS_MAX]]
         except Rejection:
-            if _meant_as_event(body, media):
+            if _claims_to_be_json(body, media):
                 raise
-            return None  # text of another kind that begins with a bracket
+            return None  # data in another format that begins with a bracket
         if not _in_mode(STRUCTURED if opening == b"{" else BATCHED, media, events):
             return None
         if len(items) > FACTS_MAX:
@@ -97,25 +97,25 @@ class _CloudEventsReader:
         return events
 
     def _event(self, members: Members) -> Fact:
-        """Read one event in JSON. Its identity is source and id together, as the specification says."""
+        """Parse one event in JSON. Its identity is source and id together (CloudEvents 1.0, attribute `id`)."""
         if not members.keys() >= ATTRIBUTES:
-            raise not_an_event(f"Name the {', '.join(sorted(ATTRIBUTES))} of each event.")
+            raise not_an_event(f"Send the attributes {', '.join(sorted(ATTRIBUTES))} with each event.")
         found: dict[str, bytes] = {name: bytes(members[name]) for name in ("specversion", "source")}
-        for step, walk in self.writer.walk.steps.items():
+        for step, subtree in self.builder.tree.children.items():
             if step in members:
-                walk.extract(bytes(members[step]), found)
+                subtree.extract(bytes(members[step]), found)
             elif step == "data" and "data_base64" in members:
-                walk.extract(self._decoded(bytes(members["data_base64"])), found)
+                subtree.extract(self._decode_data(bytes(members["data_base64"])), found)
         return self._fact(found, signed=True)
 
     def _binary(self, headers: Mapping[str, str], body: bytes) -> Fact:
         found = {name: _header_text(headers.get(f"ce-{name}", "")) for name in ("specversion", "source")}
-        for step, walk in self.writer.walk.steps.items():
+        for step, subtree in self.builder.tree.children.items():
             if step == "data":
                 check_body(body, self.depth_max)
-                walk.extract(body, found)
+                subtree.extract(body, found)
             elif f"ce-{step}" in headers:
-                walk.extract(_header_text(headers[f"ce-{step}"]), found)
+                subtree.extract(_header_text(headers[f"ce-{step}"]), found)
         return self._fact(found, signed=False)
 
     def _fact(self, found: dict[str, bytes], *, signed: bool) -> Fact:
@@ -123,14 +123,14 @@ class _CloudEventsReader:
             raise not_an_event(f"Send CloudEvents of version {VERSION}.")
         source = read_scalar(found["source"])
         if not isinstance(source, str) or not source or " " in source:
-            raise not_an_event("Name the event's source, a URI reference.")
-        event_id = self.writer.text("id", found)
+            raise not_an_event("Send the attribute source, a URI reference.")
+        event_id = self.builder.text("id", found)
         if not event_id:
-            raise not_an_event("Name the event's id.")
-        fact = self.writer.build(self.writer.text("type", found), found)
+            raise not_an_event("Send the attribute id.")
+        fact = self.builder.build(self.builder.text("type", found), found)
         return msgspec.structs.replace(fact, id=f"{source} {event_id}" if signed else None)
 
-    def _decoded(self, text: bytes) -> bytes:
+    def _decode_data(self, text: bytes) -> bytes:
         value = read_scalar(text)
         try:
             data = binascii.a2b_base64(value if isinstance(value, str) else "", strict_mode=True)
@@ -140,26 +140,26 @@ class _CloudEventsReader:
         return data
 
 
-def _meant_as_event(body: bytes, media: str) -> bool:
-    """Whether a body that is no JSON was to be some, by what its sender says of it or by what it names."""
+def _claims_to_be_json(body: bytes, media: str) -> bool:
+    """Return whether invalid JSON was meant as JSON, judging by its media type and by the word specversion."""
     return not media or media.endswith("json") or b"specversion" in body
 
 
 def _in_mode(mode: str, media: str, events: Sequence[tuple[bytes, Members]]) -> bool:
-    """Whether these are events in `mode`, by Content-Type, or because one has the attributes of an event."""
+    """Return whether these are events in `mode`, by Content-Type, or because one has the attributes of an event."""
     if media in {STRUCTURED, BATCHED}:
         return media == mode
     return any(members.keys() >= ATTRIBUTES for _, members in events)
 
 
 def _header_text(value: str) -> bytes:
-    """Give a header's value as JSON text; what is no visible ASCII stands percent-encoded in it (HTTP binding 3.1)."""
+    """Decode the percent-encoded value of a header into JSON text (CloudEvents HTTP binding, section 3.1)."""
     try:
         return msgspec.json.encode(unquote(value, errors="strict"))
     except (UnicodeDecodeError, UnicodeEncodeError):
         raise not_an_event("Send the attributes as UTF-8, percent-encoded.") from None
 
 
-def _wrong_media() -> Rejection:
+def _unsupported_media_type() -> Rejection:
     detail = "Send a CloudEvent in the JSON format, or in binary mode with its ce- headers."
     return Rejection(415, "unsupported_media_type", detail, {"accept": f"{STRUCTURED}, {BATCHED}"})

@@ -1,4 +1,4 @@
-"""`envelope: {kind: custom, …}`: JSON pointers say where id, type, moment and record stand, so any sender fits."""
+"""`envelope: {kind: custom, …}`: JSON pointers to id, type, time and record, for any sender of JSON."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -23,16 +23,19 @@ from service.events import Delivery, Fact
 TypePointer = Annotated[
     str,
     Meta(
-        pattern=r"^([^/].*|(/([^~/]|~[01])*)+)\Z", max_length=500, description="a JSON pointer as /type, or fixed text"
+        pattern=r"^([^/].*|(/([^~/]|~[01])*)+)\Z",
+        max_length=500,
+        description="a JSON pointer such as /type, or fixed text",
     ),
 ]
 
 
 class CustomEnvelope(PointerEnvelope, frozen=True, kw_only=True, tag="custom"):
-    """`type` is a pointer, `{header: …}`, or a fixed text where the sender has no types.
+    """Custom envelope of any JSON.
 
-    Without an `id` the signed bytes are the event's identity. `each` points to a list of events where the sender puts
-    several into one delivery (the empty pointer: the body is the list); the other pointers are then relative to one.
+    `type` is a pointer, `{header: …}`, or a fixed text if the sender has no event types. Without an `id` the signed
+    bytes are the event's identity. `each` points to a list of events, if a delivery contains several. The empty pointer
+    means that the body is the list. The other pointers are then relative to one item.
     """
 
     id: PointerOrHeader | None = None
@@ -43,26 +46,26 @@ class CustomEnvelope(PointerEnvelope, frozen=True, kw_only=True, tag="custom"):
     unmapped: TypeMapping | None = "changed"
 
     def reader(self, context: ParseContext) -> DeliveryParser:
-        """See Envelope."""
+        """Build the parser for one source."""
         return _CustomReader(self, context).read
 
 
 class _CustomReader:
-    """One source's pointers, ready to read."""
+    """Parser for the deliveries of one source."""
 
     def __init__(self, envelope: CustomEnvelope, context: ParseContext) -> None:
         self.depth_max = context.depth_max
         self.type = envelope.type
         pointed = isinstance(self.type, str) and self.type.startswith("/")
-        parts = EventPointers(
+        pointers = EventPointers(
             id=envelope.id,
             type=str(self.type) if pointed else None,
-            moment=envelope.occurred_at,
+            occurred_at=envelope.occurred_at,
             record=envelope.record.id,
             kind=envelope.record.kind,
             kinds=envelope.record.kinds,
         )
-        self.writer = FactBuilder(envelope, parts, context)
+        self.builder = FactBuilder(envelope, pointers, context)
         self.each = envelope.each
         self.list = PointerTree()
         if self.each is not None:
@@ -77,21 +80,21 @@ class _CustomReader:
         self.list.extract(body, found)
         items = read_items(found.get("list", b"null"))
         if items is None or len(items) > FACTS_MAX:
-            place = f"at {self.each}" if self.each else "as the whole body"
-            raise not_an_event(f"Send a list of at most {FACTS_MAX} events {place}.")
+            path = f"at {self.each}" if self.each else "as the whole body"
+            raise not_an_event(f"Send a list of at most {FACTS_MAX} events {path}.")
         return ParsedDelivery(read_each(items, lambda item: self._fact(item, delivery.headers)), tuple(items))
 
     def _fact(self, event: bytes, headers: Mapping[str, str]) -> Fact:
         found: dict[str, bytes] = {}
-        self.writer.walk.extract(event, found)
-        return self.writer.build(self._type(found, headers), found)
+        self.builder.tree.extract(event, found)
+        return self.builder.build(self._type(found, headers), found)
 
     def _type(self, found: Mapping[str, bytes], headers: Mapping[str, str]) -> str:
-        if "type" in self.writer.pointers:
-            return self.writer.text("type", found)
+        if "type" in self.builder.pointers:
+            return self.builder.text("type", found)
         if isinstance(self.type, str):
             return self.type
         event_type = headers.get(self.type.header.lower(), "")
         if not event_type:
-            raise not_an_event(f"Name the event's type in {self.type.header}.")
+            raise not_an_event(f"Send the event type in the header {self.type.header}.")
         return event_type

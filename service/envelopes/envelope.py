@@ -1,4 +1,4 @@
-"""What an envelope is: a struct as it stands under `envelope` in waybill.yaml, which builds a reader of deliveries."""
+"""Base class of envelopes: the struct of the key `envelope` in waybill.yaml, which builds a parser of deliveries."""
 
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol, TypeVar
@@ -11,15 +11,15 @@ from service.events import Delivery, Fact
 T = TypeVar("T")
 
 FACTS_MAX = 500
-"""How many events one delivery may tell."""
+"""Maximum number of events in one delivery."""
 JSON_TYPES = frozenset({"application/json", "+json"})
-"""The media types of JSON: a name, or the end of one."""
+"""The media types of JSON: names, and suffixes of names."""
 
 
 class ParsedDelivery(Struct, frozen=True, gc=False):
-    """What a delivery tells: `bodies[i]` are the bytes that tell `facts[i]`, the whole body unless it is a batch.
+    """Content of a delivery. `bodies[i]` are the bytes of `facts[i]`: the whole body, or one item of a batch.
 
-    `is_json` says that the body was read as one JSON text from its first byte to its last.
+    `is_json` is True if the whole body was parsed as one JSON text.
     """
 
     facts: tuple[Fact, ...]
@@ -28,25 +28,29 @@ class ParsedDelivery(Struct, frozen=True, gc=False):
 
 
 DeliveryParser = Callable[[Delivery], ParsedDelivery]
-"""Reads a verified delivery; raises Refusal 400 `malformed_payload`, 415 `unsupported_media_type`
+"""Parses a verified delivery. Raises Rejection with 400 `malformed_payload`, 415 `unsupported_media_type`
 or 422 `unrecognized_event`."""
 
 
 class Connector(Protocol):
-    """The part of a platform that reading needs."""
+    """The part of a connector that an envelope requires."""
 
     @property
     def account(self) -> str:
-        """The account's name in waybill.yaml."""
+        """Name of the account in waybill.yaml."""
         ...
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
-        """Read the platform's own envelope. Raises Refusal."""
+        """Parse a delivery in the platform's own envelope.
+
+        Raises:
+            Rejection: the delivery is not valid.
+        """
         ...
 
 
 class ParseContext(Struct, frozen=True):
-    """Where a source's deliveries are read: on which account, with which kinds of record, how deep JSON may nest."""
+    """Context for the parser of one source: its account's connector, the record kinds, the limit of JSON nesting."""
 
     connector: Connector
     kinds: frozenset[str]
@@ -54,39 +58,39 @@ class ParseContext(Struct, frozen=True):
 
 
 class Envelope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """The part every envelope has."""
+    """Base class of all envelopes."""
 
     content_types: ClassVar[frozenset[str]] = JSON_TYPES
-    """The media types it comes in: names, ends such as `+json`, or `*` for all, of which the reader then judges."""
+    """Accepted media types: names, suffixes such as `+json`, or `*` if the parser checks the media type itself."""
 
     def reader(self, context: ParseContext) -> DeliveryParser:
-        """Build the reader for one source."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how")
+        """Build the parser for one source."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement reader()")
 
 
 def single_fact(fact: Fact, body: bytes) -> ParsedDelivery:
-    """Make what a delivery of one fact tells."""
+    """Build the result for a delivery with one fact."""
     return ParsedDelivery((fact,), (body,))
 
 
 def read_each(items: Sequence[T], read: Callable[[T], Fact]) -> tuple[Fact, ...]:
-    """Read each event of a delivery.
+    """Parse each event of a delivery with `read`.
 
     Raises:
-        Rejection: as `read`; if there are several, it says which of them it was.
+        Rejection: `read` rejected an event. The detail contains the index of the event if there are several.
     """
     facts: list[Fact] = []
     for index, item in enumerate(items):
         try:
             facts.append(read(item))
-        except Rejection as refusal:
+        except Rejection as rejection:
             if len(items) == 1:
                 raise
-            detail = f"{refusal.detail.removesuffix('.')}, in event {index} of the list, counted from 0."
-            raise Rejection(refusal.status, refusal.code, detail) from None
+            detail = f"{rejection.detail.removesuffix('.')}, in event {index} of the list, counted from 0."
+            raise Rejection(rejection.status, rejection.code, detail) from None
     return tuple(facts)
 
 
 def not_an_event(detail: str) -> Rejection:
-    """Make the refusal of JSON that does not tell what the source expects."""
+    """Build the rejection of JSON that is not an event of the source."""
     return Rejection(422, "unrecognized_event", detail)

@@ -1,4 +1,4 @@
-"""`envelope: platform`: the platform's connector reads its own deliveries."""
+"""`envelope: platform`: the platform's connector parses its own deliveries."""
 
 import msgspec
 
@@ -8,15 +8,15 @@ from service.events import Delivery
 
 
 class PlatformEnvelope(Envelope, frozen=True, kw_only=True, tag="platform"):
-    """Has no fields: what the body means is the connector's own knowledge."""
+    """Envelope of the platform. It has no fields, since the connector knows the format."""
 
     def reader(self, context: ParseContext) -> DeliveryParser:
-        """See Envelope."""
+        """Build the parser for one source."""
         connector, depth_max = context.connector, context.depth_max
 
         def read(delivery: Delivery) -> ParsedDelivery:
             check_body(delivery.body, depth_max)
-            # For keys that stand twice: the connector's decoder would take the last of them in silence.
+            # Reject duplicate keys: the connector's decoder would silently use the last one.
             read_children(delivery.body)
             try:
                 facts = connector.read(delivery)

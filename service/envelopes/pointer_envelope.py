@@ -1,6 +1,6 @@
-"""What the envelopes have in common that find an event's parts by JSON pointers: the record, and what a type means.
+"""Base class of envelopes that use JSON pointers: event types, change types and records.
 
-An envelope says where id, type, moment and record stand; from what was found there a `FactBuilder` makes the fact.
+An envelope defines the pointers to id, type, time and record. A `FactBuilder` builds the fact from the values there.
 """
 
 from collections.abc import Mapping
@@ -16,21 +16,21 @@ from service.envelopes.strict_json import read_scalar
 from service.events import ChangeType, Fact, RecordRef
 
 TypeMapping = Literal["created", "updated", "deleted", "changed", "ignored", "rejected"]
-"""What a sender's type means to us: a change, or that it is answered 202 without an event, or 422."""
+"""Treatment of an event type: a change type, `ignored` (answer 202 without an event), or `rejected` (answer 422)."""
 KindOrPointer = Annotated[
     str,
-    Meta(pattern=r"^([a-z][a-z0-9_]{0,63}|(/([^~/]|~[01])*)+)\Z", description="a kind, or a JSON pointer to it"),
+    Meta(pattern=r"^([a-z][a-z0-9_]{0,63}|(/([^~/]|~[01])*)+)\Z", description="a record kind, or a JSON pointer to it"),
 ]
 
 TEXT_BYTES_MAX = 2_048
-"""Longer JSON text is no id, type or moment, and is not decoded to find out."""
+"""Maximum size of the JSON text of an id, type or time. Longer text is not decoded."""
 TIMESTAMP_CHARACTERS_MAX = 64
 
 _CHANGES: dict[str, ChangeType] = {"created": "created", "updated": "updated", "deleted": "deleted"}
 
 
 class RecordPointers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the record stands. `kind` is fixed, or a pointer; `kinds` then gives the sender's names ours."""
+    """Pointers to the record. `kind` is a record kind or a pointer. `kinds` maps the sender's names to record kinds."""
 
     kind: KindOrPointer
     id: PointerOrHeader
@@ -38,10 +38,10 @@ class RecordPointers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class RecordOverride(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the record stands if not where it would be looked for.
+    """Pointers to the record that replace the defaults of the envelope.
 
-    Without a `kind` it is the part of the type that names one, as in `com.example.customer.updated`; without an `id`
-    it is where the envelope's specification puts it.
+    Without a `kind` the record kind is a word of the event type, as in `com.example.customer.updated`. Without an `id`
+    the position of the id follows the envelope's specification.
     """
 
     kind: KindOrPointer | None = None
@@ -50,9 +50,9 @@ class RecordOverride(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class PointerEnvelope(Envelope, frozen=True, kw_only=True):
-    """`types` gives the sender's types their meaning, `unmapped` those it does not name.
+    """Mapping of event types. `types` lists event types, `unmapped` applies to all others.
 
-    Without `unmapped` it is what the type's last word says, `changed` if it says nothing of the kind.
+    Without `unmapped` the change type is the last word of the event type, or `changed` if there is no such word.
     """
 
     types: dict[str, TypeMapping] = {}  # noqa: RUF012 - msgspec copies it for each instance
@@ -60,54 +60,63 @@ class PointerEnvelope(Envelope, frozen=True, kw_only=True):
 
 
 class EventPointers(Struct, frozen=True, kw_only=True):
-    """Pointers to an event's parts; None where the sender has none. `kind` may be a kind itself."""
+    """Pointers to the parts of an event; None if the sender has no such part. `kind` may also be a record kind."""
 
     id: str | None
     type: str | None
-    moment: str | None
+    occurred_at: str | None
     record: str
     kind: str | None
     kinds: Mapping[str, str]
 
 
 class FactBuilder:
-    """One source's way from the parts of an event to a fact."""
+    """Builds facts from the parts of the events of one source."""
 
-    def __init__(self, envelope: PointerEnvelope, parts: EventPointers, context: ParseContext) -> None:
+    def __init__(self, envelope: PointerEnvelope, pointers: EventPointers, context: ParseContext) -> None:
         self.envelope = envelope
         self.account, self.known = context.connector.account, context.kinds
-        kind, self.kinds = parts.kind, parts.kinds
-        places = {"id": parts.id, "type": parts.type, "moment": parts.moment, "record": parts.record}
-        pointed = bool(kind) and str(kind).startswith("/")
-        self.kind = None if pointed else kind
-        places["kind"] = kind if pointed else None
-        self.pointers = {name: place for name, place in places.items() if place}
-        self.walk = PointerTree()
+        kind, self.kinds = pointers.kind, pointers.kinds
+        by_name = {
+            "id": pointers.id,
+            "type": pointers.type,
+            "occurred_at": pointers.occurred_at,
+            "record": pointers.record,
+        }
+        is_pointer = bool(kind) and str(kind).startswith("/")
+        self.kind = None if is_pointer else kind
+        by_name["kind"] = kind if is_pointer else None
+        self.pointers = {name: pointer for name, pointer in by_name.items() if pointer}
+        self.tree = PointerTree()
         for name, pointer in self.pointers.items():
-            self.walk.add(pointer, name)
+            self.tree.add(pointer, name)
 
     def build(self, event_type: str, found: Mapping[str, bytes]) -> Fact:
-        """Make the fact of an event of this type.
+        """Build the fact for an event of this type.
 
         Raises:
-            Rejection: 422 `unrecognized_event`: a part is missing or no text, or the type is rejected;
+            Rejection: 422 `unrecognized_event`: a part is missing or not text, or the event type is rejected;
                 400 `malformed_payload`.
         """
-        meaning = self.envelope.types.get(event_type) or self.envelope.unmapped or _change_named(event_type)
-        if meaning == "rejected":
-            raise not_an_event("This source takes no events of this type.")
-        moment = _moment(found.get("moment"))
-        kind = None if meaning == "ignored" else self._kind(event_type, found)
-        if meaning == "ignored":
-            return Fact(event_type, occurred_at=moment)
+        mapped = self.envelope.types.get(event_type) or self.envelope.unmapped or _change_type(event_type)
+        if mapped == "rejected":
+            raise not_an_event("This source rejects events of this type.")
+        occurred_at = _occurred_at(found.get("occurred_at"))
+        kind = None if mapped == "ignored" else self._kind(event_type, found)
+        if mapped == "ignored":
+            return Fact(event_type, occurred_at=occurred_at)
         if kind is None:
-            return Fact(event_type, occurred_at=moment, reason="unknown_kind")
+            return Fact(event_type, occurred_at=occurred_at, reason="unknown_kind")
         event_id = self.text("id", found) if "id" in self.pointers else None
         record = RecordRef(self.account, kind, self.text("record", found))
-        return Fact(event_type, event_id, meaning, record, moment)
+        return Fact(event_type, event_id, mapped, record, occurred_at)
 
     def text(self, name: str, found: Mapping[str, bytes]) -> str:
-        """Give the text or whole number of a part, as text. Raises Refusal 422 if there is none."""
+        """Return the text or whole number of a part, as text.
+
+        Raises:
+            Rejection: 422 `unrecognized_event`: the part is missing or of another type; 400 `malformed_payload`.
+        """
         raw = found.get(name, b"")
         value = read_scalar(raw) if 0 < len(raw) <= TEXT_BYTES_MAX else None
         if value is None:
@@ -115,7 +124,7 @@ class FactBuilder:
         return str(value)
 
     def _kind(self, event_type: str, found: Mapping[str, bytes]) -> str | None:
-        """Give the kind of the record, None for one that the account does not know: nobody asked for it."""
+        """Return the record kind, or None for a kind that the account does not have."""
         if "kind" in self.pointers:
             named = self.text("kind", found)
             kind = self.kinds.get(named) if self.kinds else named
@@ -123,20 +132,20 @@ class FactBuilder:
         return self.kind or next((word for word in _words(event_type) if word in self.known), None)
 
 
-# A sender has few types; bounded, since it may name any.
+# Bounded, since a sender may use any number of event types.
 @lru_cache(maxsize=1_024)
 def _words(event_type: str) -> tuple[str, ...]:
     return tuple(event_type.lower().replace("/", ".").replace(":", ".").replace("-", "_").split("."))
 
 
-def _change_named(event_type: str) -> ChangeType:
+def _change_type(event_type: str) -> ChangeType:
     for word in reversed(_words(event_type)):
         if word in _CHANGES:
             return _CHANGES[word]
     return "changed"
 
 
-def _moment(raw: bytes | None) -> str | None:
-    """Give the sender's moment as it stands if it is short; never trusted, and so never a reason to refuse."""
+def _occurred_at(raw: bytes | None) -> str | None:
+    """Return the sender's timestamp unchanged, or None if it is too long. It is not trusted, so it is not validated."""
     value = read_scalar(raw) if raw and len(raw) <= TEXT_BYTES_MAX else None
     return str(value) if value is not None and len(str(value)) <= TIMESTAMP_CHARACTERS_MAX else None

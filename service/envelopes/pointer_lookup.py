@@ -1,35 +1,35 @@
-"""JSON pointers folded into one walk: each object on their way is opened once, everything beside it is skipped."""
+"""Lookup of several JSON pointers in one pass. Each object on their paths is parsed once, all others are skipped."""
 
 from service.envelopes.pointers import parse_pointer
 from service.envelopes.strict_json import read_children
 
 
 class PointerTree:
-    """A tree of steps: what is wanted here, and which steps lead on."""
+    """A tree of pointers: the names of the pointers that end here, and a subtree for each next step."""
 
-    __slots__ = ("names", "steps")
+    __slots__ = ("children", "names")
 
     def __init__(self) -> None:
         self.names: list[str] = []
-        self.steps: dict[str, PointerTree] = {}
+        self.children: dict[str, PointerTree] = {}
 
     def add(self, pointer: str, name: str) -> None:
-        """Want what stands at `pointer`, under `name`."""
-        walk = self
+        """Add a pointer, whose value is extracted under `name`."""
+        tree = self
         for step in parse_pointer(pointer):
-            walk = walk.steps.setdefault(step, PointerTree())
-        walk.names.append(name)
+            tree = tree.children.setdefault(step, PointerTree())
+        tree.names.append(name)
 
     def extract(self, text: bytes, found: dict[str, bytes]) -> None:
-        """Put the JSON text of what is wanted into `found`, under its names; what is not there is left out.
+        """Put the JSON text of the values into `found`, by name. Missing values are left out.
 
         Raises:
-            Rejection: 400 `malformed_payload`: what is opened is no JSON, or has a key twice.
+            Rejection: 400 `malformed_payload`: a parsed object is not JSON, or has a duplicate key.
         """
         for name in self.names:
             found[name] = text
-        if self.steps:
-            children = read_children(text)
-            for step, walk in self.steps.items():
-                if step in children:
-                    walk.extract(bytes(children[step]), found)
+        if self.children:
+            members = read_children(text)
+            for step, subtree in self.children.items():
+                if step in members:
+                    subtree.extract(bytes(members[step]), found)

@@ -1,4 +1,4 @@
-"""How the configuration says where a value stands: JSON pointers (RFC 6901) into a document, or a header."""
+"""References to values in a delivery: JSON pointers (RFC 6901) into the body, and header names."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ Pointer = Annotated[
     Meta(
         pattern=r"^(/([^~/]|~[01])*)*\Z",
         max_length=500,
-        description="a JSON pointer (RFC 6901) such as /data/id; empty names the whole document",
+        description="a JSON pointer (RFC 6901) such as /data/id; the empty pointer is the whole document",
     ),
 ]
 
@@ -24,7 +24,7 @@ PointerOrHeader = Annotated[
 
 
 class HeaderRef(Struct, frozen=True, forbid_unknown_fields=True):
-    """A header that holds what neither body nor query tells. Mostly nothing signs it: see docs/senders.md."""
+    """A header of the request. Most signature schemes do not sign headers: see docs/senders.md."""
 
     header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}\Z", description="a header's name such as X-Topic")]
 

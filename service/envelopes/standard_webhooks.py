@@ -1,6 +1,6 @@
-"""`envelope: standard_webhooks`: the payload that the Standard Webhooks specification asks for: type, timestamp, data.
+"""`envelope: standard_webhooks`: the payload of the Standard Webhooks specification: type, timestamp, data.
 
-The id is no part of it: it stands in the signed header `webhook-id`, and the scheme of that name tells it.
+The payload has no id. The id is in the signed header `webhook-id`, and the scheme `standard_webhooks` returns it.
 """
 
 from service.envelopes.envelope import DeliveryParser, ParseContext, ParsedDelivery, single_fact
@@ -12,27 +12,26 @@ RECORD = "/data/id"
 
 
 class StandardWebhooksEnvelope(PointerEnvelope, frozen=True, kw_only=True, tag="standard_webhooks"):
-    """Without fields it reads `{"type": "customer.updated", "timestamp": …, "data": {"id": …}}`."""
+    """Standard Webhooks: the default is `{"type": "customer.updated", "timestamp": …, "data": {"id": …}}`."""
 
     record: RecordOverride = RecordOverride()
 
     def reader(self, context: ParseContext) -> DeliveryParser:
-        """See Envelope."""
-        place = self.record
-        parts = EventPointers(
+        """Build the parser for one source."""
+        pointers = EventPointers(
             id=None,
             type="/type",
-            moment="/timestamp",
-            record=place.id or RECORD,
-            kind=place.kind,
-            kinds=place.kinds,
+            occurred_at="/timestamp",
+            record=self.record.id or RECORD,
+            kind=self.record.kind,
+            kinds=self.record.kinds,
         )
-        writer = FactBuilder(self, parts, context)
+        builder = FactBuilder(self, pointers, context)
 
         def read(delivery: Delivery) -> ParsedDelivery:
             body, found = delivery.body, dict[str, bytes]()
             check_body(body, context.depth_max)
-            writer.walk.extract(body, found)
-            return single_fact(writer.build(writer.text("type", found), found), body)
+            builder.tree.extract(body, found)
+            return single_fact(builder.build(builder.text("type", found), found), body)
 
         return read

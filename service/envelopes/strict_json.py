@@ -1,7 +1,7 @@
-"""Strict reading of JSON from strangers: bounded depth, no object with one key twice, only where somebody looks.
+"""Strict parsing of untrusted JSON: limited nesting, and no duplicate keys in the objects that are parsed.
 
-msgspec is strict about the grammar but takes the last of two equal keys, and nests as deep as Python recurses. Two
-parsers that pick different ones of two keys are how a verified body comes to mean something else further on.
+msgspec is strict about the grammar, but it uses the last of two equal keys and nests as deep as Python recurses.
+Duplicate keys are a risk: two parsers that use different ones read the same verified body differently.
 """
 
 import json
@@ -28,14 +28,14 @@ _NO_STEPS = bytes(byte for byte in range(256) if byte not in b"[{]}")
 
 
 def invalid_json(detail: str) -> Rejection:
-    """Make the refusal of a body that is no JSON we would read."""
+    """Build the rejection of a body that is not valid JSON or exceeds a limit."""
     return Rejection(400, "malformed_payload", detail)
 
 
 def check_body(body: bytes, depth_max: int) -> None:
-    """See that a body is UTF-8 and nests no deeper than `depth_max`, before a recursive decoder meets it.
+    """Check that a body is UTF-8 and nests at most `depth_max` levels, before a recursive decoder parses it.
 
-    msgspec does not look at the encoding of what it skips. The grammar is left to whoever decodes.
+    msgspec does not check the encoding of skipped values. The decoder checks the grammar.
 
     Raises:
         Rejection: 400 `malformed_payload`.
@@ -45,41 +45,41 @@ def check_body(body: bytes, depth_max: int) -> None:
             body.decode()
         except UnicodeDecodeError:
             raise invalid_json(NOT_JSON) from None
-    # Nearly every body has too few brackets to nest that deep, wherever they stand.
-    if body.count(b"{") + body.count(b"[") > depth_max and _deeper(body, depth_max):
+    # Fast path: nearly every body has fewer opening brackets than allowed levels.
+    if body.count(b"{") + body.count(b"[") > depth_max and _is_deeper(body, depth_max):
         raise invalid_json(f"Nest the body at most {depth_max} levels deep.")
 
 
-def _deeper(body: bytes, depth_max: int) -> bool:
-    # Every second piece between quotes is text inside a string. Neither a backslash outside a string nor a bracket too
-    # many is JSON, and the decoder stops there, so nothing behind it needs to be counted right.
+def _is_deeper(body: bytes, depth_max: int) -> bool:
+    # Every second part between quotes is the content of a string. A backslash outside a string or an unmatched closing
+    # bracket is not JSON. The decoder stops there, so the count after it may be wrong.
     unescaped = body.replace(rb"\\", b"").replace(rb"\"", b"") if b"\\" in body else body
     steps = b"".join(unescaped.split(b'"')[::2]).translate(_STEPS, _NO_STEPS)
     return max(accumulate(array("b", steps)), default=0) > depth_max
 
 
 def read_members(text: bytes) -> Members:
-    """Read one object as its members, each still as its JSON text.
+    """Parse one object into its members, each still as JSON text.
 
     Raises:
-        Rejection: 400 `malformed_payload`: not an object, not JSON, not UTF-8, or a key stands twice.
+        Rejection: 400 `malformed_payload`: not an object, not JSON, not UTF-8, or a duplicate key.
     """
     members = _decode(_members, text)
-    # Quotes of this object's own level are two per key. A key that stands twice is one member with four of them,
-    # however it is spelled; only a quote inside a key looks the same, and is told apart by the slow way.
+    # Each key of this object has two quotes, so a duplicate key adds two more, in any spelling. A quote inside a key
+    # adds quotes as well, so the slow check decides.
     quotes = text.count(b'"')
     for value in members.values():
         quotes -= bytes(value).count(b'"')
-    if quotes != 2 * len(members) and _repeats(text):
+    if quotes != 2 * len(members) and _has_duplicate_key(text):
         raise invalid_json("Send each key of an object once.")
     return members
 
 
 def read_children(text: bytes) -> Members:
-    """Read an object's members, or an array's items under their positions as text; anything else has no children.
+    """Parse the members of an object, or the items of an array by their index as text. Other values have no children.
 
     Raises:
-        Rejection: 400 `malformed_payload`, as read_members.
+        Rejection: 400 `malformed_payload`: not JSON, not UTF-8, or a duplicate key.
     """
     match text.lstrip(b" \t\r\n")[:1]:
         case b"{":
@@ -92,7 +92,11 @@ def read_children(text: bytes) -> Members:
 
 
 def read_items(text: bytes) -> list[bytes] | None:
-    """Read an array as its items, each still as its JSON text; None for anything else. Raises as read_members does."""
+    """Parse an array into its items, each still as JSON text. Return None for any other value.
+
+    Raises:
+        Rejection: 400 `malformed_payload`: not JSON, or not UTF-8.
+    """
     if text.lstrip(b" \t\r\n")[:1] != b"[":
         _decode(_any, text)
         return None
@@ -100,7 +104,11 @@ def read_items(text: bytes) -> list[bytes] | None:
 
 
 def read_scalar(text: bytes) -> str | int | None:
-    """Read text or a whole number; None for any other value, as true, 1.5 or an object. Raises as read_members does."""
+    """Parse text or a whole number. Return None for any other value, such as true, 1.5 or an object.
+
+    Raises:
+        Rejection: 400 `malformed_payload`: not JSON, or not UTF-8.
+    """
     try:
         return _scalar.decode(text)
     except msgspec.ValidationError:
@@ -116,12 +124,12 @@ def _decode(decoder: msgspec.json.Decoder[_T], text: bytes) -> _T:
         raise invalid_json(NOT_JSON) from None
 
 
-def _repeats(text: bytes) -> bool:
-    """Tell whether the outermost object of valid JSON text has a key twice."""
-    outermost: list[str] = []
+def _has_duplicate_key(text: bytes) -> bool:
+    """Return whether the outermost object of valid JSON text has a duplicate key."""
+    keys: list[str] = []
 
-    def keep(pairs: list[tuple[str, Any]]) -> None:
-        outermost[:] = [key for key, _ in pairs]  # objects end inside out: the last call is the outermost
+    def store(pairs: list[tuple[str, Any]]) -> None:
+        keys[:] = [key for key, _ in pairs]  # inner objects end first: the last call is the outermost object
 
-    json.loads(text, object_pairs_hook=keep, parse_int=str, parse_float=str)
-    return len(set(outermost)) != len(outermost)
+    json.loads(text, object_pairs_hook=store, parse_int=str, parse_float=str)
+    return len(set(keys)) != len(keys)

@@ -14,7 +14,10 @@ FactStatus = Literal["queued", "duplicate", "ignored"]
 
 
 class FactOutcome(Struct, frozen=True, gc=False):
-    """What became of one fact: the id is the event's, the first one's for a duplicate, None where it was ignored."""
+    """Outcome of one fact.
+
+    `event_id` is the id of the new event, the id of the first event for a duplicate, or None if the fact is ignored.
+    """
 
     status: FactStatus
     event_id: str | None
@@ -24,7 +27,7 @@ IGNORED = FactOutcome("ignored", None)
 
 
 class DeliveryContext(Struct, frozen=True, gc=False):
-    """What all events of one delivery share; `window_ms` is how long their keys claim, `first_id` the first's id."""
+    """Values shared by all events of one delivery. `window_ms` is the dedupe window, `first_id` the first event id."""
 
     delivery: Delivery
     traceparent: str
@@ -32,36 +35,36 @@ class DeliveryContext(Struct, frozen=True, gc=False):
     first_id: str
 
 
-def build_ingest_requests(admission: VerifiedDelivery, origin: DeliveryContext) -> list[IngestRequest]:
-    """Make an event of each fact that is about a record, with the part of the body that tells it."""
-    headers = stored_headers(origin.delivery.headers)
-    arrivals: list[IngestRequest] = []
-    for index, fact in enumerate(admission.facts):
+def build_ingest_requests(verified: VerifiedDelivery, context: DeliveryContext) -> list[IngestRequest]:
+    """Build an event for each fact about a record, with the bytes of the body that contain the fact."""
+    headers = stored_headers(context.delivery.headers)
+    requests: list[IngestRequest] = []
+    for index, fact in enumerate(verified.facts):
         if fact.record is not None:
-            # The first one is named as the delivery is, so that its line leads to it.
-            event_id = new_event_id() if arrivals else origin.first_id
+            # The first event has the id of the delivery, so that the log line of the delivery names it.
+            event_id = new_event_id() if requests else context.first_id
             event = Event(
                 EVENT_VERSION,
                 event_id,
-                origin.delivery.source,
+                context.delivery.source,
                 fact.type,
                 fact.change,
                 fact.record,
                 fact.occurred_at,
                 headers,
-                origin.traceparent,
-                admission.bodies[index],
-                identified=admission.identified[index],
+                context.traceparent,
+                verified.bodies[index],
+                identified=verified.identified[index],
             )
-            arrivals.append(IngestRequest(event, admission.claims[index], origin.window_ms))
-    return arrivals
+            requests.append(IngestRequest(event, verified.dedupe_keys[index], context.window_ms))
+    return requests
 
 
-def match_outcomes(facts: Sequence[Fact], receipts: Sequence[IngestResult]) -> list[FactOutcome]:
-    """Say for each fact, in order, what became of it: those about no record have no receipt and were ignored."""
-    remaining = iter(receipts)
+def match_outcomes(facts: Sequence[Fact], results: Sequence[IngestResult]) -> list[FactOutcome]:
+    """Return the outcome of each fact, in order. A fact without a record has no result and is ignored."""
+    remaining = iter(results)
     return [IGNORED if fact.record is None else _outcome(next(remaining)) for fact in facts] or [IGNORED]
 
 
-def _outcome(receipt: IngestResult) -> FactOutcome:
-    return FactOutcome(receipt.status, receipt.event_id)
+def _outcome(result: IngestResult) -> FactOutcome:
+    return FactOutcome(result.status, result.event_id)

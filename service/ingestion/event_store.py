@@ -9,7 +9,7 @@ from service.store import IngestRequest, IngestResult, QuarantinedDelivery, Queu
 class EventStore(Protocol):
     """Store that ingests events, open or not."""
 
-    def ingest_all(self, arrivals: Sequence[IngestRequest], /) -> Awaitable[list[IngestResult]]:
+    def ingest_all(self, requests: Sequence[IngestRequest], /) -> Awaitable[list[IngestResult]]:
         """Store the events of one delivery, all or none."""
         ...
 

@@ -1,7 +1,7 @@
-"""Judging refused deliveries again, by what is configured now, and taking the good ones in as if they came again.
+"""Reverification of quarantined deliveries with the current configuration, and ingestion of the valid ones.
 
-They go the way every delivery goes: media type, proof, envelope, and the one store call that knows an event key. What
-was taken in meanwhile, because its sender came again, is found to be a duplicate.
+The checks are those of a new delivery: media type, signature, envelope, dedupe key. A delivery that its sender has
+redelivered meanwhile is a duplicate.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from service.store import QuarantinedDelivery
 
 
 class Reverification(Struct, frozen=True):
-    """What is thought of a refused delivery now: `admission` if it is good, else the `code` and `detail` why not."""
+    """Result of one reverification: `admission` for a valid delivery, else `code` and `detail` of the rejection."""
 
     quarantined: QuarantinedDelivery
     delivery: Delivery
@@ -30,7 +30,7 @@ class Reverification(Struct, frozen=True):
 
 
 def reverify(quarantined: QuarantinedDelivery, sources: Mapping[str, Source]) -> Reverification:
-    """Judge one again, at the time it came: a timestamp is as fresh as it was then. Pure."""
+    """Verify and parse a quarantined delivery again. Its timestamp is compared with the time of receipt. Pure."""
     delivery = Delivery(
         quarantined.source,
         quarantined.headers,
@@ -41,35 +41,46 @@ def reverify(quarantined: QuarantinedDelivery, sources: Mapping[str, Source]) ->
     source = sources.get(quarantined.source)
     if source is None:
         return Reverification(
-            quarantined, delivery, None, "unknown_source", "No source of this name is configured any more."
+            quarantined,
+            delivery,
+            None,
+            "unknown_source",
+            f"Source {quarantined.source} is not configured any more. Add it to `sources`, or delete the delivery.",
         )
     if not quarantined.whole:
         return Reverification(
-            quarantined, delivery, None, quarantined.code, "Its body was not read to the end, so it is not here."
+            quarantined,
+            delivery,
+            None,
+            quarantined.code,
+            "The body was not read to its end and is not stored. Ask the sender to redeliver.",
         )
     try:
         check_content_type(delivery.headers, source.content_types)
-        admission = structs.replace(source, entropy=_entropy_of(quarantined.id)).verify_and_parse(delivery)
-    except Rejection as refusal:
-        return Reverification(quarantined, delivery, None, refusal.code, refusal.detail)
+        admission = structs.replace(source, entropy=_deterministic_entropy(quarantined.id)).verify_and_parse(delivery)
+    except Rejection as rejection:
+        return Reverification(quarantined, delivery, None, rejection.code, rejection.detail)
     return Reverification(quarantined, delivery, admission)
 
 
 async def ingest(
-    finding: Reverification, admission: VerifiedDelivery, sources: Mapping[str, Source], store: EventStore
+    reverification: Reverification, admission: VerifiedDelivery, sources: Mapping[str, Source], store: EventStore
 ) -> list[FactOutcome]:
-    """Take a good one in; give what became of each of its facts.
+    """Ingest a valid delivery.
+
+    Returns:
+        The outcome of each fact, in order.
 
     Raises:
-        StoreUnavailable, StoreFull: not known to be safe; may be repeated.
+        StoreUnavailable, StoreFull: the events may not be stored. The call may be repeated.
     """
-    delivery, first_id = finding.delivery, new_event_id()
+    delivery, first_id = reverification.delivery, new_event_id()
     traceparent, _ = continue_trace(delivery.headers.get("traceparent"), first_id)
-    origin = DeliveryContext(delivery, traceparent, sources[delivery.source].window_ms, first_id)
-    arrivals = build_ingest_requests(admission, origin)
-    return match_outcomes(admission.facts, await store.ingest_all(arrivals) if arrivals else [])
+    context = DeliveryContext(delivery, traceparent, sources[delivery.source].window_ms, first_id)
+    requests = build_ingest_requests(admission, context)
+    return match_outcomes(admission.facts, await store.ingest_all(requests) if requests else [])
 
 
-def _entropy_of(quarantined_id: str) -> Callable[[int], bytes]:
-    """Where each delivery is an event of its own, the same refused one is the same event however often it is taken."""
+def _deterministic_entropy(quarantined_id: str) -> Callable[[int], bytes]:
+    """Return a deterministic entropy source, so that a delivery released twice has the same dedupe key."""
     return lambda size: hashlib.blake2b(quarantined_id.encode(), digest_size=size).digest()

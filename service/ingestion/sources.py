@@ -1,7 +1,7 @@
-"""The configured senders, ready to judge: raw bytes in, facts with their identities out. Pure; randomness is handed in.
+"""Sources: verify the signature of a delivery, parse its facts, derive their dedupe keys. Pure.
 
-The identity of an event, its claim, rests on what the sender vouched for: the id where it stands in the body or in a
-signed header, else the signed bytes themselves. So a header that nobody signed cannot make a captured delivery new.
+A dedupe key depends on signed data only: an id in the body or in a signed header, else the signed bytes. An unsigned
+header therefore cannot make a replayed delivery pass as new.
 """
 
 import base64
@@ -25,24 +25,24 @@ from service.settings import Settings
 from service.signatures import SchemeConfig, Verified, Verifier
 
 DEDUPE_KEY_BYTES = 18
-"""144 bits, which base64url writes as 24 characters without padding."""
+"""144 bits: 24 characters in base64url, without padding."""
 TEXT_CHARACTERS_MAX = 256
-"""Of a type or a record's id; they stand in keys and log lines."""
+"""Maximum length of an event type or record id, which are part of keys and log lines."""
 ID_CHARACTERS_MAX = 2_048
-"""Of an event's id, which only becomes a digest; with CloudEvents it holds a URI besides."""
+"""Maximum length of an event id, which is only hashed. An id from CloudEvents includes the source URI."""
 
 _HOUR_MS = 3_600_000
 
 
 class VerifiedDelivery(Struct, frozen=True, gc=False):
-    """What one delivery told, fact by fact.
+    """Facts of a verified delivery.
 
-    `claims[i]` is the identity of `facts[i]`, text bound to the source's name; `bodies[i]` the bytes that tell it;
-    `identified[i]` whether the sender gave it an id.
+    For `facts[i]`, `dedupe_keys[i]` is the dedupe key, `bodies[i]` the bytes that contain the fact, and
+    `identified[i]` is true if the sender gave an event id.
     """
 
     facts: tuple[Fact, ...]
-    claims: tuple[str, ...]
+    dedupe_keys: tuple[str, ...]
     bodies: tuple[bytes, ...]
     identified: tuple[bool, ...]
 
@@ -50,10 +50,13 @@ class VerifiedDelivery(Struct, frozen=True, gc=False):
 class Source(Struct, frozen=True, kw_only=True):
     """One configured sender.
 
-    `window_ms` is how long its claims are kept, `failure_status` what a delivery is answered that cannot be verified.
-    `content_types` are the media types it takes: names, ends such as `+json`, or `*`. `distinct` makes every delivery
-    without an id an event of its own, `entropy` then sets them apart. `challenger` and `asked` know the
-    sender's handshakes: by a delivery, and by a query or a header.
+    Attributes:
+        window_ms: dedupe window.
+        failure_status: HTTP status for deliveries that fail verification.
+        content_types: accepted media types, suffixes such as `+json`, or `*`.
+        distinct: true if each delivery without an event id is a new event, with a dedupe key from `entropy`.
+        challenger: answers challenges sent as a delivery, if the sender uses them.
+        endpoint_verification: answers challenges sent as a query or header, if the sender uses them.
     """
 
     name: str
@@ -63,83 +66,86 @@ class Source(Struct, frozen=True, kw_only=True):
     content_types: frozenset[str]
     distinct: bool
     verifier: Verifier
-    reader: DeliveryParser
+    parser: DeliveryParser
     entropy: Callable[[int], bytes]
     challenger: ChallengeAnswerer | None = None
-    asked: EndpointVerification | None = None
+    endpoint_verification: EndpointVerification | None = None
     retries_on_429: bool = False
 
     def verify_and_parse(self, delivery: Delivery) -> VerifiedDelivery:
-        """Verify the raw bytes, then read them. Raises Refusal, as `verify` and `parse`."""
+        """Verify the raw bytes, then parse them. Raises what `verify` and `parse` raise."""
         return self.parse(delivery, self.verify(delivery))
 
     def verify(self, delivery: Delivery) -> Verified:
-        """Judge the raw bytes, before anything is made of them.
+        """Verify the signature of the raw bytes.
 
         Raises:
-            Refusal: `not_verified` or `stale_timestamp` with the source's status (401).
+            Rejection: `not_verified` or `stale_timestamp`, with `failure_status` (401).
         """
         try:
             return self.verifier.verify(delivery)
-        except Rejection as refusal:
-            raise self._failure(refusal) from None
+        except Rejection as rejection:
+            raise self._failure(rejection) from None
 
     def answer_verification_request(
         self, method: str, query: bytes, headers: Mapping[str, str]
     ) -> ChallengeResponse | None:
-        """Give the answer to a request that only asks whether the address is ours, None for any other.
+        """Return the challenge response to an endpoint verification request, None for any other request.
 
         Raises:
-            Refusal: `not_verified` with the source's status (401).
+            Rejection: `not_verified`, with `failure_status` (401).
         """
-        if self.asked is None:
+        if self.endpoint_verification is None:
             return None
         try:
-            return self.asked.answer(method, query, headers)
-        except Rejection as refusal:
-            raise self._failure(refusal) from None
+            return self.endpoint_verification.answer(method, query, headers)
+        except Rejection as rejection:
+            raise self._failure(rejection) from None
 
-    def _failure(self, refusal: Rejection) -> Rejection:
-        same = refusal.status == self.failure_status
-        return refusal if same else Rejection(self.failure_status, refusal.code, refusal.detail)
+    def _failure(self, rejection: Rejection) -> Rejection:
+        same = rejection.status == self.failure_status
+        return rejection if same else Rejection(self.failure_status, rejection.code, rejection.detail)
 
     def answer_challenge(self, delivery: Delivery) -> ChallengeResponse | None:
-        """Give the answer to a verified delivery that only asks whether the address is ours, None for any other."""
+        """Return the challenge response to a verified delivery that is a challenge, None for any other delivery."""
         return None if self.challenger is None else self.challenger(delivery)
 
     def parse(self, delivery: Delivery, verified: Verified) -> VerifiedDelivery:
-        """Read a delivery; `verified` is what `verify` made of it.
+        """Parse a delivery; `verified` is the result of `verify`.
 
         Raises:
             Rejection: 400 `malformed_payload`, 415 `unsupported_media_type`, 422 `unrecognized_event`;
-                `not_verified` where the signed id could be another one.
+                `not_verified` if the signed id is ambiguous.
         """
-        parsed = self.reader(delivery)
+        parsed = self.parser(delivery)
         if verified.movable and not parsed.is_json:
-            detail = "The id holds the text that parts it from the body, so it is not known where it ends."
+            detail = (
+                "The event id contains the separator between the id and the body in the signed text, so its end is"
+                " ambiguous. Send an id without it, or a body that is JSON."
+            )
             raise Rejection(self.failure_status, "not_verified", detail)
         _check_facts(parsed.facts)
         shared = verified.id is not None
         identified = tuple([shared or fact.id is not None for fact in parsed.facts])
-        return VerifiedDelivery(parsed.facts, self._claims(parsed.facts, verified), parsed.bodies, identified)
+        return VerifiedDelivery(parsed.facts, self._dedupe_keys(parsed.facts, verified), parsed.bodies, identified)
 
-    def _claims(self, facts: tuple[Fact, ...], verified: Verified) -> tuple[str, ...]:
-        """Give each fact its claim; the same id twice in one delivery is told apart by its turn."""
-        # Nearly every delivery: one event, with its id.
+    def _dedupe_keys(self, facts: tuple[Fact, ...], verified: Verified) -> tuple[str, ...]:
+        """Return the dedupe key of each fact. An id that occurs twice in one delivery is numbered."""
+        # Fast path for the usual delivery: one event with an id.
         if len(facts) == 1 and facts[0].id is not None:
             return (dedupe_key_of_id(self.name, facts[0].id),)
         shared = self._shared_identity(verified) if any(fact.id is None for fact in facts) else (b"", b"")
-        turns: dict[tuple[bytes, bytes], int] = {}
-        claims: list[str] = []
+        occurrences: dict[tuple[bytes, bytes], int] = {}
+        dedupe_keys: list[str] = []
         for fact in facts:
             identity = shared if fact.id is None else (b"id", fact.id.encode())
-            turn = turns.get(identity, 0)
-            turns[identity] = turn + 1
-            claims.append(_digest(self.name, *identity, turn))
-        return tuple(claims)
+            occurrence = occurrences.get(identity, 0)
+            occurrences[identity] = occurrence + 1
+            dedupe_keys.append(_digest(self.name, *identity, occurrence))
+        return tuple(dedupe_keys)
 
     def _shared_identity(self, verified: Verified) -> tuple[bytes, bytes]:
-        """Give what stands for a fact without an id of its own in the body."""
+        """Return the identity of a fact that has no event id in the body."""
         if verified.id is not None:
             return b"id", verified.id.encode()
         if self.distinct:
@@ -154,10 +160,10 @@ def build_sources(
     settings: Settings,
     entropy: Callable[[int], bytes] = os.urandom,
 ) -> dict[str, Source]:
-    """Make every configured source that is sent to, by its name; `platforms` are the connectors by account.
+    """Build every configured source that receives deliveries, by name. `platforms` holds the connectors by account.
 
     Raises:
-        ConfigError: a secret that is missing or malformed.
+        ConfigError: a secret is missing or malformed.
     """
     return {
         name: _build(
@@ -175,7 +181,7 @@ def build_sources(
     }
 
 
-def _build(  # noqa: PLR0917 - joins what the process and the operator say of one source
+def _build(  # noqa: PLR0917 - joins the settings and the configuration of one source
     name: str,
     source: SourceConfig,
     scheme: SchemeConfig,
@@ -185,7 +191,7 @@ def _build(  # noqa: PLR0917 - joins what the process and the operator say of on
     settings: Settings,
     entropy: Callable[[int], bytes],
 ) -> Source:
-    # A claim has to outlive the sender's redeliveries, or one of them would count as new.
+    # A dedupe key must outlive the sender's redeliveries, or one of them would count as new.
     hours = source.dedupe_hours or max(settings.dedupe_hours, redelivery_hours(source, account))
     return Source(
         name=name,
@@ -195,34 +201,34 @@ def _build(  # noqa: PLR0917 - joins what the process and the operator say of on
         content_types=source.envelope.content_types | frozenset(source.content_types),
         distinct=(source.identical_bodies or account.identical_bodies_default) == "distinct",
         verifier=scheme.build(environ, f"sources.{name}.verify"),
-        reader=source.envelope.reader(ParseContext(platform, account.known_kinds(), settings.body_depth_max)),
+        parser=source.envelope.reader(ParseContext(platform, account.known_kinds(), settings.body_depth_max)),
         entropy=entropy,
         challenger=source.challenge
         and source.challenge.build(environ, f"sources.{name}.challenge", settings.body_depth_max),
-        asked=source.handshake and source.handshake.build(environ, f"sources.{name}.handshake"),
+        endpoint_verification=source.handshake and source.handshake.build(environ, f"sources.{name}.handshake"),
         retries_on_429=account.retries_on_429,
     )
 
 
 def dedupe_key_of_id(source: str, sender_id: str) -> str:
-    """Give the claim of the event that a sender gave this id, so that it can be found by it."""
+    """Return the dedupe key for the sender's event id, to find the event by it."""
     return _digest(source, b"id", sender_id.encode(), 0)
 
 
-def _digest(source: str, kind: bytes, identity: bytes, turn: int) -> str:
-    head = b"%b\0%b\0%d\0" % (source.encode(), kind, turn)
+def _digest(source: str, kind: bytes, identity: bytes, occurrence: int) -> str:
+    head = b"%b\0%b\0%d\0" % (source.encode(), kind, occurrence)
     digest = hashlib.blake2b(head + identity, digest_size=DEDUPE_KEY_BYTES).digest()
     return base64.urlsafe_b64encode(digest).decode()
 
 
 def _check_facts(facts: tuple[Fact, ...]) -> None:
-    """Hold what goes into keys and log lines to its bounds, whoever read it."""
+    """Check the bounds of values that become part of keys and log lines."""
     if len(facts) > FACTS_MAX:
         raise not_an_event(f"Send at most {FACTS_MAX} events in one delivery.")
     for fact in facts:
         _check_text(fact.type, "type")
         if fact.record is None:
-            continue  # ignored, so nothing else of it goes anywhere
+            continue  # ignored: no other value of it is stored or logged
         if fact.id is not None:
             _check_text(fact.id, "id", ID_CHARACTERS_MAX)
         _check_text(fact.record.id, "record's id")

@@ -1,7 +1,7 @@
-"""The trace a delivery belongs to (W3C Trace Context, level 1 and 2). Pure.
+"""Trace context of a delivery (W3C Trace Context, levels 1 and 2). Pure.
 
-A sender's valid `traceparent` is kept as it is, since Waybill makes no spans of its own; else a new one is made of the
-delivery's id, so that one id finds the event and its trace alike.
+A valid `traceparent` header is stored unchanged, since Waybill creates no spans. Otherwise the trace id is the id of
+the delivery, so that one id finds the event and its trace.
 """
 
 import re
@@ -15,9 +15,9 @@ _LENGTH_MAX = 128
 
 
 def continue_trace(sent: str | None, delivery_id: str) -> tuple[str, str]:
-    """Give `(traceparent, trace_id)`: the sender's if it is valid, else one made of the 32 hex digits of `delivery_id`.
+    """Return `(traceparent, trace_id)`: those of the sender if valid, else built from the hex digits of `delivery_id`.
 
-    Version 00 has exactly four parts; later versions may have more, which are passed on.
+    Version 00 has exactly four parts. Later versions may have more, which are kept.
     """
     if sent is not None and len(sent) <= _LENGTH_MAX:
         match = _TRACEPARENT.fullmatch(sent)

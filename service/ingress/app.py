@@ -1,4 +1,4 @@
-"""The two Litestar apps, joined from the parts: the senders' and the operators'."""
+"""Build the two Litestar apps: webhooks for senders, admin for operators."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import cast
@@ -26,15 +26,15 @@ WEBHOOKS_PATH = "/webhooks"
 
 
 class WebhookApp:
-    """The senders' app as it is served: Litestar, and in front of it what it would find out anew for each delivery."""
+    """ASGI app of the webhook port. Routes deliveries without Litestar, which would add overhead to each."""
 
     def __init__(self, app: Litestar, webhooks: WebhookHandler) -> None:
         self.app = app
-        """Which has every route, that of the webhooks too."""
+        """Litestar app with every route, including webhooks."""
         self._receive_webhook = webhooks.receive_webhook
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand a request under `WEBHOOKS_PATH` to its handler, as Litestar's mount would, all others to Litestar."""
+        """Call the webhook handler for requests under `WEBHOOKS_PATH`, as Litestar's mount would, else Litestar."""
         if scope["type"] == "http" and scope["path"].startswith(f"{WEBHOOKS_PATH}/"):
             scope["path"] = scope["path"][len(WEBHOOKS_PATH) :]
             await self._receive_webhook(cast("HTTPScope", scope), receive, send)
@@ -45,7 +45,7 @@ class WebhookApp:
 def build_app(
     settings: Settings, sources: Mapping[str, Source], store: EventStore, readiness: Readiness | None = None
 ) -> WebhookApp:
-    """Make the senders' app: webhooks and health. `readiness` is given where both ports share one."""
+    """Build the app of the webhook port: webhooks and health. `readiness` is shared by both ports."""
     webhooks = WebhookHandler(settings, sources, store)
     routes = [_webhook_route(webhooks), *health_routes(readiness or Readiness(settings, store))]
     return WebhookApp(_build(routes, at_end=[webhooks.close]), webhooks)
@@ -54,7 +54,7 @@ def build_app(
 def build_admin_app(
     settings: Settings, store: EventStore, readiness: Readiness | None = None, admin: Router | None = None
 ) -> Litestar:
-    """Make the operators' app: health, metrics and, where it is given, the admin API with its description."""
+    """Build the app of the admin port: health, metrics and, if given, the admin API with its OpenAPI document."""
     health = health_routes(readiness or Readiness(settings, store))
     routes = [*health, _metrics_route(store), openapi_route()]
     if admin is None:
@@ -63,8 +63,8 @@ def build_admin_app(
 
 
 def _webhook_route(webhooks: WebhookHandler) -> ASGIRouteHandler:
-    # A plain ASGI handler, since Litestar's request and response objects cost as much again as the whole delivery.
-    # Mounted, since Litestar 2.25 answers 500 to ASGI handlers with path parameters: it looks those up by method.
+    # A plain ASGI handler, since Litestar's request and response objects double the cost of a delivery.
+    # Mounted, since Litestar 2.25 answers 500 for ASGI handlers with path parameters.
     @asgi(WEBHOOKS_PATH, is_mount=True, copy_scope=False)
     async def receive_webhook(scope: Scope, receive: Receive, send: Send) -> None:
         await webhooks.receive_webhook(cast("HTTPScope", scope), receive, send)
@@ -90,9 +90,9 @@ def _build(
     return Litestar(
         routes,
         on_shutdown=list(at_end),
-        debug=False,  # else LITESTAR_DEBUG in the environment would show tracebacks to strangers
+        debug=False,  # overrides LITESTAR_DEBUG, which would expose tracebacks
         openapi_config=openapi,
-        logging_config=None,  # answer_unexpected logs once; Litestar's own would repeat it, or log nothing
+        logging_config=None,  # handle_unexpected logs; Litestar's logging would repeat it, or log nothing
         exception_handlers={HTTPException: handle_http_error, Exception: handle_unexpected},
         response_headers=[ResponseHeader(name=name, value=value) for name, value in SECURITY_HEADERS.items()],
     )

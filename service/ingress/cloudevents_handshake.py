@@ -1,8 +1,7 @@
-"""The CloudEvents handshake: a sender asks by OPTIONS whether it may deliver (HTTP Webhook 1.0.2, section 4). Pure.
+"""CloudEvents handshake: a sender requests permission to deliver by OPTIONS (HTTP Webhook 1.0.2, section 4). Pure.
 
-A configured source has consented by being configured, so the answer is yes to the origin that asks, at the rate that
-the source may send. Permission needs both headers, the origin's and the rate's, asked for or not. The answer looks at
-no token: it says nothing about a secret, and nothing is taken in.
+Every configured source is permitted, for the requested origin and the rate limit of a source. The response has both
+headers, origin and rate, whether requested or not. No signature is checked, since nothing is ingested.
 """
 
 import re
@@ -16,7 +15,10 @@ _ORIGIN = re.compile(r"[A-Za-z0-9.:*_-]{1,255}")
 
 
 def answer_cloudevents_handshake(headers: Mapping[str, str], deliveries_per_second_max: float) -> AsgiResponse:
-    """Answer OPTIONS: what is allowed, and the consent if it was asked for by a well-formed origin. 0 is any rate."""
+    """Build the response to OPTIONS: the allowed methods, and the permission if the origin header is well-formed.
+
+    A rate of 0 means no limit.
+    """
     consent = {"allow": METHODS}
     origin = headers.get("webhook-request-origin", "")
     if _ORIGIN.fullmatch(origin):

@@ -1,4 +1,4 @@
-"""`waybill serve`: the pod that answers HTTP, joined from settings, waybill.yaml and the store."""
+"""`waybill serve`: build the ingress from settings, waybill.yaml and the store, and run it."""
 
 import os
 from contextlib import AsyncExitStack
@@ -24,9 +24,13 @@ from service.store import Shards, Store, open_shards
 from service.store.shards import shards_with
 
 
-@click.command()
+@click.command(epilog="\b\nExample:\n  WAYBILL_REDIS_URL=redis://127.0.0.1:6379/0 waybill serve")
 def serve() -> None:
-    """Take in webhooks on WAYBILL_PORT, answer health and the admin API on WAYBILL_ADMIN_PORT."""
+    """Run the service: webhooks, health checks and the admin API.
+
+    Webhooks are on WAYBILL_PORT (default 8080); health checks, metrics and the admin API are on WAYBILL_ADMIN_PORT
+    (default 8081). SIGTERM drains.
+    """
     configure("service")
     settings = load_settings(os.environ)
     configure("service", settings.log_level, settings.log_line_bytes_max)
@@ -37,7 +41,7 @@ def serve() -> None:
 
 
 async def _serve(settings: Settings, config: Config) -> None:
-    # Platforms read deliveries here; they are asked only if an operator asks, within what workers share of an account.
+    # Connectors parse deliveries here. Only an operator's query calls a platform, within the workers' shared throttle.
     shared = shards_with(Store(settings))
     home = shared.stores[0] if isinstance(shared, Shards) else shared
     throttles = SharedThrottles(home.limits, home.tokens, settings.fetch_timeout_seconds)

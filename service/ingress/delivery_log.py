@@ -1,7 +1,7 @@
-"""One delivery's way through the door, and the one line that tells of it: `delivery.received`, also when refused.
+"""Log line `delivery.received` and metrics of each delivery, accepted or rejected.
 
-Never the body, a header or a secret. Of the path only a source that there is: anything else may be a token that was
-put in the wrong place, and anyone's guesses should not become sources on a dashboard.
+The line never contains the body, a header or a secret. It names only configured sources: another path may contain a
+misplaced token, and arbitrary paths must not become sources on a dashboard.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from service.metrics.families import DELIVERIES, DELIVERY_ACK_SECONDS
 UNKNOWN_SOURCE = "unknown"
 CHARACTERS_MAX = 128
 EVENT_IDS_MAX = 32
-"""How many ids of one delivery its line names; the line is bounded, and the trace id leads to the rest."""
+"""Maximum number of event ids in the line of one delivery. All its events share the trace id."""
 
 
 class DeliveryLog:
-    """What is known so far of one delivery; `id` becomes the id of its first event, if there is one.
+    """Data collected about one delivery. `id` becomes the id of its first event, if there is one.
 
-    `delivery` has no body before that is `whole`; `address` is the sender's, and never logged.
+    `delivery` has an empty body until `whole` is true. `address` is the client address, which is never logged.
     """
 
     __slots__ = (
@@ -47,13 +47,13 @@ class DeliveryLog:
         self.outcomes: Sequence[FactOutcome] = ()
 
     def set_facts(self, facts: Sequence[Fact]) -> None:
-        """Note what the delivery tells; several facts share the type of the first."""
+        """Set the event type from the facts. Several facts share the type of the first."""
         if facts:
             self.event_type = facts[0].type[:CHARACTERS_MAX]
             self.reason = facts[0].reason
 
     def log_accepted(self, http_status: int) -> None:
-        """Write the line of a delivery that was taken in, or rightly ignored."""
+        """Log and count an acknowledged delivery."""
         outcome = primary_outcome(self.outcomes)
         duration_ms = self._duration_ms()
         DELIVERIES.inc((self.source, outcome.status, None))
@@ -75,11 +75,11 @@ class DeliveryLog:
         log_info("delivery.received", fields)
 
     def count_rejected(self, reason: str) -> None:
-        """Count a delivery that was not taken; `reason` is the stable code."""
+        """Count a rejected delivery; `reason` is the stable code."""
         DELIVERIES.inc((self.source, "rejected", reason))
 
     def log_rejected(self, log: FilteringBoundLogger, http_status: int, reason: str, *, quarantined: bool) -> None:
-        """Write the line of a delivery that was not taken, and whether it was put aside for a person to look at."""
+        """Log and count a rejected delivery; `quarantined` is true if it was queued for quarantine."""
         self.count_rejected(reason)
         log.warning(
             "delivery.received",

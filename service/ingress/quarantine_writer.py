@@ -1,8 +1,7 @@
-"""What becomes of a refused delivery behind the answer's back: into quarantine, if its source has room for it.
+"""Writes rejected deliveries to quarantine in the background, after the response was sent. Bounded per source.
 
-Handing one over is a step in memory that never waits; a task of its own writes them, a few at a time, turn by turn
-through the sources. What one source may hand over is bounded in rate, in number and in bytes, so that a flood at its
-address costs neither the others' place nor the events' time at the store.
+`enqueue` never waits. A background task writes small batches, round-robin over the sources. Limits on rate, number
+and bytes per source keep a flood of one source from displacing other sources or delaying events.
 """
 
 import asyncio
@@ -24,18 +23,18 @@ QUARANTINED_CODES = frozenset({
     "unrecognized_event", "request_timeout",
     "internal",
 })  # fmt: skip
-"""What a person can mend: the other refusals are over by themselves, or are no delivery to a source."""
+"""Rejections that an operator can correct. The others are temporary, or not for a configured source."""
 
 DROPPED_HEADERS = frozenset({
     "accept", "accept-encoding", "accept-language", "connection", "content-encoding", "content-length", "cookie",
     "expect", "forwarded", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "via",
 })  # fmt: skip
-"""Never needed to verify or read: they are of the way, not of what was sent."""
+"""Headers of the transport, never needed to verify or parse."""
 
 BURST_SECONDS = 60
 QUEUE_MAX = 32
 WAITING_BYTES_MAX = 2_097_152
-"""What one source may have waiting to be written."""
+"""Maximum body bytes of one source that wait to be written."""
 
 BATCH_MAX = 8
 WRITE_TIMEOUT_SECONDS = 5.0
@@ -43,10 +42,10 @@ CLOSE_SECONDS_MAX = 2.0
 
 
 class QuarantineWriter:
-    """Takes refused deliveries by `enqueue` and writes them to the store; `close` at the end."""
+    """Background writer of rejected deliveries: `enqueue` each, `close` at the end."""
 
     def __init__(self, settings: Settings, store: EventStore) -> None:
-        self._on = settings.quarantine_deliveries_max > 0 and settings.quarantine_bytes_max > 0
+        self._enabled = settings.quarantine_deliveries_max > 0 and settings.quarantine_bytes_max > 0
         self._bytes_max = settings.quarantine_bytes_max
         self._store = store
         self._rates = TokenBuckets(settings.quarantine_per_minute_max / 60, BURST_SECONDS)
@@ -55,49 +54,49 @@ class QuarantineWriter:
         self._writer: asyncio.Task[None] | None = None
         self._log = get_logger().bind()
 
-    def enqueue(self, delivery: Delivery, refusal: Rejection, *, whole: bool) -> bool:
-        """Take it if it may be kept, and say so; writes nothing yet."""
+    def enqueue(self, delivery: Delivery, rejection: Rejection, *, whole: bool) -> bool:
+        """Queue a rejected delivery for quarantine; return false if it is not to be stored."""
         source, size = delivery.source, len(delivery.body)
-        held = self._waiting_bytes.get(source, 0)
+        waiting_bytes = self._waiting_bytes.get(source, 0)
         queue = self._waiting.setdefault(source, deque())
-        if not self._on or refusal.code not in QUARANTINED_CODES or size > self._bytes_max:
+        if not self._enabled or rejection.code not in QUARANTINED_CODES or size > self._bytes_max:
             return False
-        # A body above the bound is let in where nothing else waits, or its like would never be kept.
-        if len(queue) >= QUEUE_MAX or held + size > max(WAITING_BYTES_MAX, size):
+        # A body above the limit is accepted if no other waits, or it could never be stored.
+        if len(queue) >= QUEUE_MAX or waiting_bytes + size > max(WAITING_BYTES_MAX, size):
             return False
-        # Last, since it takes a token: what is not kept anyway costs none.
+        # Last, so that a delivery rejected above takes no token.
         if self._rates.acquire(source, time.monotonic()):
             return False
-        queue.append(_quarantined(delivery, refusal, whole=whole))
-        self._waiting_bytes[source] = held + size
+        queue.append(_quarantined(delivery, rejection, whole=whole))
+        self._waiting_bytes[source] = waiting_bytes + size
         if self._writer is None or self._writer.done():
             self._writer = asyncio.get_running_loop().create_task(self._write_all())
         return True
 
     async def close(self) -> None:
-        """Let what waits be written, for a moment."""
+        """Write the queued deliveries, for at most `CLOSE_SECONDS_MAX`."""
         if self._writer is not None:
             await asyncio.wait([self._writer], timeout=CLOSE_SECONDS_MAX)
             self._writer.cancel()
 
     async def _write_all(self) -> None:
-        while batch := self._next():
+        while batch := self._next_batch():
             try:
                 async with asyncio.timeout(WRITE_TIMEOUT_SECONDS):
-                    gone = await self._store.quarantine_deliveries(batch)
+                    removed = await self._store.quarantine_deliveries(batch)
             except (WaybillError, TimeoutError) as error:
-                # Dropped, not tried again: the store is in trouble, and events come first.
+                # Dropped without a retry: events have priority while the store fails.
                 kind = error.kind if isinstance(error, WaybillError) else "store_unavailable"
                 QUARANTINED.inc((batch[0].source, "failed"), len(batch))
                 self._log.warning("quarantine.failed", error_kind=kind, deliveries=len(batch))
             else:
                 QUARANTINED.inc((batch[0].source, "kept"), len(batch))
-                QUARANTINED.inc((batch[0].source, "dropped"), gone)
-                if gone:
-                    self._log.warning("quarantine.full", source_name=batch[0].source, deliveries_dropped=gone)
+                QUARANTINED.inc((batch[0].source, "dropped"), removed)
+                if removed:
+                    self._log.warning("quarantine.full", source_name=batch[0].source, deliveries_dropped=removed)
 
-    def _next(self) -> list[QuarantinedDelivery]:
-        """Give the next few of one source; the source goes to the end of the turn."""
+    def _next_batch(self) -> list[QuarantinedDelivery]:
+        """Return the next batch of one source, and move the source to the end of the order."""
         for source in list(self._waiting):
             queue = self._waiting.pop(source)
             if queue:
@@ -108,14 +107,14 @@ class QuarantineWriter:
         return []
 
 
-def _quarantined(delivery: Delivery, refusal: Rejection, *, whole: bool) -> QuarantinedDelivery:
+def _quarantined(delivery: Delivery, rejection: Rejection, *, whole: bool) -> QuarantinedDelivery:
     headers = {name: value for name, value in delivery.headers.items() if name not in DROPPED_HEADERS}
     return QuarantinedDelivery(
         QUARANTINED_VERSION,
         new_event_id(),
         delivery.source,
-        refusal.code,
-        refusal.status,
+        rejection.code,
+        rejection.status,
         delivery.received_at,
         headers,
         delivery.body,

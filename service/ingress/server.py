@@ -1,7 +1,7 @@
-"""Both ports in one process and one event loop: bound first, served by uvicorn, stopped together and in time.
+"""Server of both ports in one process and one event loop: bind, serve with uvicorn, shut down gracefully.
 
-uvicorn's own handling of signals is for one server; here one signal stops two, so it is done here. A connection that
-sends no whole request head is closed as well, which uvicorn has no limit for.
+uvicorn handles signals for one server. Here one signal stops two servers. A connection without a complete request
+head is closed, for which uvicorn has no timeout.
 """
 
 import asyncio
@@ -34,27 +34,27 @@ TICKS_PER_TIMEOUT_CHECK = 10
 """uvicorn ticks ten times a second."""
 
 ADMIN_REQUEST_SECONDS_MAX = 120.0
-"""How long an operator's body may take, and an answer to them: both may be large. Our own commands wait as long."""
+"""Timeout of bodies and responses on the admin port, both of which may be large. The commands use the same timeout."""
 
 
 def bind(host: str, port: int, variable: str) -> socket.socket:
-    """Bind one listening socket; port 0 takes a free one.
+    """Bind a listening socket; port 0 selects a free port.
 
     Raises:
-        ConfigError: the address cannot be had; `variable` is the setting to name.
+        ConfigError: the address is not available; `variable` is the setting to name.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         reason = f"cannot listen on {host}:{port} ({error.strerror or error})"
-        raise ConfigError(variable, reason, "take a free port, and an address of this machine") from error
-    listener.setblocking(False)  # noqa: FBT003 - the standard library takes it by position
+        raise ConfigError(variable, reason, "set a free port, and an address of this machine") from error
+    listener.setblocking(False)  # noqa: FBT003 - the standard library has no name for it
     return listener
 
 
 class Listener(uvicorn.Server):
-    """One port: `start`, then `stop`. Signals are left alone."""
+    """uvicorn server of one port, without signal handling: `start`, then `stop`."""
 
     def __init__(
         self, app: ASGIApp, listener: socket.socket, settings: Settings, limits: ConnectionTimeouts | None = None
@@ -65,47 +65,47 @@ class Listener(uvicorn.Server):
                 http=connection_class(settings),
                 ws="none",
                 lifespan="on",
-                log_config=None,  # service.log has taken the standard library's logging over already
-                access_log=False,  # delivery.received says more
+                log_config=None,  # service.log configures the standard library's logging
+                access_log=False,  # delivery.received has more fields
                 server_header=False,
-                proxy_headers=False,  # anyone could name any address
+                proxy_headers=False,  # service.ingress.limits.client_address checks X-Forwarded-For
                 timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout_seconds),
             )
         )
         self._socket = listener
         seconds = settings.body_timeout_seconds
-        # a slow delivery is told so by its handler before the second number
+        # Twice the body timeout, so that the handler answers a admin_timeouts delivery first.
         self._idle_timeouts = IdleTimeouts(limits or ConnectionTimeouts(seconds, 2 * seconds, seconds))
         self._serving: asyncio.Task[None] | None = None
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """Port number of the socket."""
         return cast("tuple[str, int]", self._socket.getsockname())[1]
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Leave signals to `run`."""
+        """Install no signal handlers: `run` does."""
         yield
 
     async def start(self) -> None:
-        """Return once connections are accepted."""
+        """Start serving; return once connections are accepted."""
         self._serving = asyncio.get_running_loop().create_task(self.serve([self._socket]))
         while not self.started:
             if self._serving.done():
                 self._serving.result()
-                raise RuntimeError("the server ended before it began")
-            # uvicorn says by a flag alone that it has started.
+                raise RuntimeError("the server stopped during startup; see the log lines before this one")
+            # Poll: uvicorn only sets a flag when it has started.
             await asyncio.sleep(START_POLL_SECONDS)
 
     async def stop(self) -> None:
-        """Accept nothing new, let requests under way end within the limit, and return."""
+        """Stop accepting connections, finish requests in progress within the shutdown timeout, and return."""
         self.should_exit = True
         if self._serving is not None:
             await self._serving
 
     async def on_tick(self, counter: int) -> bool:
-        """Do what uvicorn does ten times a second, and look at slow connections once a second."""
+        """Close expired connections once a second, in addition to uvicorn's own tick."""
         if counter % TICKS_PER_TIMEOUT_CHECK == 0:
             self._idle_timeouts.close_expired(
                 cast("list[LimitedConnection]", list(self.server_state.connections)), time.monotonic()
@@ -116,53 +116,62 @@ class Listener(uvicorn.Server):
 async def run(
     settings: Settings, sources: Mapping[str, Source], store: StoreMonitor, admin: Router | None = None
 ) -> None:
-    """Serve both ports until SIGTERM or SIGINT, then stop in order; the store is opened and closed here.
+    """Serve both ports until SIGTERM or SIGINT, then shut down. Opens and closes the store.
 
     Raises:
-        ConfigError: a port cannot be had, or the store's address cannot be read.
+        ConfigError: a port is not available, or the store's address is invalid.
     """
     log = get_logger()
-    began = time.monotonic()
-    signalled = _listen_for_signals()
+    started_at = time.monotonic()
+    stop_signal = _listen_for_signals()
     readiness = Readiness(settings, store)
     with (
         bind(settings.host, settings.port, "WAYBILL_PORT") as port,
         bind(settings.host, settings.admin_port, "WAYBILL_ADMIN_PORT") as admin_port,
     ):
-        senders = Listener(build_app(settings, sources, store, readiness), port, settings)
-        slow = ConnectionTimeouts(settings.body_timeout_seconds, ADMIN_REQUEST_SECONDS_MAX, ADMIN_REQUEST_SECONDS_MAX)
-        operators = Listener(build_admin_app(settings, store, readiness, admin), admin_port, settings, slow)
-        async with _kept_open(store):
-            await asyncio.gather(senders.start(), operators.start())
+        webhook_listener = Listener(build_app(settings, sources, store, readiness), port, settings)
+        admin_timeouts = ConnectionTimeouts(
+            settings.body_timeout_seconds, ADMIN_REQUEST_SECONDS_MAX, ADMIN_REQUEST_SECONDS_MAX
+        )
+        admin_listener = Listener(
+            build_admin_app(settings, store, readiness, admin), admin_port, settings, admin_timeouts
+        )
+        async with _open_store(store):
+            await asyncio.gather(webhook_listener.start(), admin_listener.start())
             tune_garbage_collector()
-            log.info("process.started", port=senders.port, admin_port=operators.port, durability=settings.durability)
-            reason = await signalled
+            log.info(
+                "process.started",
+                port=webhook_listener.port,
+                admin_port=admin_listener.port,
+                durability=settings.durability,
+            )
+            reason = await stop_signal
             readiness.stopping = True
-            await asyncio.gather(senders.stop(), operators.stop())
-    log.info("process.stopped", reason=reason, uptime_seconds=round(time.monotonic() - began, 3))
+            await asyncio.gather(webhook_listener.stop(), admin_listener.stop())
+    log.info("process.stopped", reason=reason, uptime_seconds=round(time.monotonic() - started_at, 3))
 
 
 @contextlib.asynccontextmanager
-async def _kept_open(store: StoreMonitor) -> AsyncGenerator[None]:
-    # Once before the ports open, so that the first senders meet no 503 without need.
+async def _open_store(store: StoreMonitor) -> AsyncGenerator[None]:
+    # Probe before the ports open, so that the first deliveries are not answered 503 needlessly.
     await store.probe()
-    watch = asyncio.get_running_loop().create_task(store.run())
+    monitor = asyncio.get_running_loop().create_task(store.run())
     try:
         yield
     finally:
-        watch.cancel()
+        monitor.cancel()
         await store.close()
 
 
 def _listen_for_signals() -> asyncio.Future[str]:
-    """Give what will be the name of the signal that ends the process."""
+    """Install signal handlers; return a future of the name of the first signal."""
     loop = asyncio.get_running_loop()
-    heard: asyncio.Future[str] = loop.create_future()
+    received: asyncio.Future[str] = loop.create_future()
 
     def on_signal(name: str) -> None:
-        if not heard.done():
-            heard.set_result(name)
+        if not received.done():
+            received.set_result(name)
 
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, on_signal, each.name)
-    return heard
+    return received

@@ -13,70 +13,70 @@ from service.settings import Settings
 from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, Shards, Store
 
 PROBE_INTERVAL_SECONDS = 2.0
-"""How often the store is looked at, and so how often an unsafe one is told of."""
+"""Interval of checks, and of log lines while the store is not durable."""
 
 
 class StoreMonitor:
-    """An EventStore that opens itself when it can: call `probe` once, run `run` in a task, `close` at the end."""
+    """EventStore that opens when the store is reachable: call `probe` once, `run` in a task, `close` at the end."""
 
     def __init__(self, settings: Settings, open_store: Callable[[Settings], Awaitable[Store | Shards]]) -> None:
         self._log = get_logger()
         self._settings = settings
         self._open_store = open_store
         self._store: Store | Shards | None = None
-        self._trouble: WaybillError | None = StoreUnavailable("the store was not reached yet")
-        self._logged_kind: str | None = None  # the kind of trouble that the log knows of
+        self._error: WaybillError | None = StoreUnavailable("the store was not reached yet")
+        self._logged_kind: str | None = None  # kind of the error that was logged last
 
     @property
     def opened(self) -> Store | Shards:
         """The open store.
 
         Raises:
-            StoreUnavailable: it was not reached yet.
-            StoreNotDurable: it does not keep what was promised.
+            StoreUnavailable: the store was not reached yet.
+            StoreNotDurable: the store does not provide WAYBILL_DURABILITY.
         """
-        # A store that is only away is asked all the same: the call tells sooner than the next look.
-        if self._store is None or isinstance(self._trouble, StoreNotDurable):
-            raise self._trouble or StoreUnavailable("the store was not reached yet")
+        # Call a store that was unavailable at the last check: the call shows sooner than the next check if it is back.
+        if self._store is None or isinstance(self._error, StoreNotDurable):
+            raise self._error or StoreUnavailable("the store was not reached yet")
         return self._store
 
-    def ingest_all(self, arrivals: Sequence[IngestRequest], /) -> Awaitable[list[IngestResult]]:
-        """Take in the events of one delivery, all or none.
+    def ingest_all(self, requests: Sequence[IngestRequest], /) -> Awaitable[list[IngestResult]]:
+        """Ingest the events of one delivery, all or none.
 
         Raises:
-            StoreUnavailable, StoreFull, StoreUnsafe: it cannot.
+            StoreUnavailable, StoreFull, StoreNotDurable: the events cannot be stored durably.
         """
-        return self.opened.ingest_all(arrivals)
+        return self.opened.ingest_all(requests)
 
     def check(self) -> Awaitable[None]:
-        """Return if the store can accept durably now.
+        """Check that an event can be stored durably now.
 
         Raises:
-            StoreUnavailable, StoreFull, StoreUnsafe: it cannot.
+            StoreUnavailable, StoreFull, StoreNotDurable: it cannot be stored.
         """
         return self.opened.check()
 
     async def sample(self) -> QueueStats:
-        """Count what waits.
+        """Return the queue statistics.
 
         Raises:
-            StoreUnavailable, StoreUnsafe: it cannot.
+            StoreUnavailable, StoreNotDurable: the store does not answer or is not used.
         """
         return await self.opened.sample()
 
     def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery], /) -> Awaitable[int]:
-        """Put refused deliveries of one source into quarantine; give how many older ones had to go.
+        """Put rejected deliveries of one source into quarantine; return how many older ones were removed.
 
         Raises:
-            StoreUnavailable, StoreFull, StoreUnsafe: they are not known to be kept.
+            StoreUnavailable, StoreFull, StoreNotDurable: the deliveries may not be stored.
         """
         return self.opened.quarantine_deliveries(deliveries)
 
     async def probe(self) -> None:
-        """Open the store, or check the open one, and tell what changed.
+        """Open the store, or check the open one, and log changes.
 
         Raises:
-            ConfigError: no waiting will open it.
+            ConfigError: the store cannot be opened with these settings.
         """
         try:
             if self._store is None:
@@ -84,17 +84,17 @@ class StoreMonitor:
             else:
                 await self._store.check()
         except ConfigError:
-            # What cannot be read stays so: the process ends, and is started again with another one.
+            # Permanent: the process ends, to be restarted with a corrected configuration.
             raise
         except WaybillError as error:
-            self._note(error)
-        except Exception as error:  # noqa: BLE001 - a library's error must not end the watch
-            self._note(StoreUnavailable(f"{type(error).__name__}: {error}", self._settings.retry_after_seconds))
+            self._record_state(error)
+        except Exception as error:  # noqa: BLE001 - a library's error must not end the monitoring
+            self._record_state(StoreUnavailable(f"{type(error).__name__}: {error}", self._settings.retry_after_seconds))
         else:
-            self._note(None)
+            self._record_state(None)
 
     async def run(self) -> None:
-        """Look again and again, until cancelled."""
+        """Probe periodically, until cancelled."""
         while True:
             await asyncio.sleep(PROBE_INTERVAL_SECONDS)
             await self.probe()
@@ -104,15 +104,14 @@ class StoreMonitor:
         if self._store is not None:
             await self._store.close()
 
-    def _note(self, trouble: WaybillError | None) -> None:
-        before, self._trouble = self._trouble, trouble
-        if isinstance(trouble, StoreNotDurable):
-            self._log.error(
-                "store.not_durable", reason=str(trouble), fix="nothing is acknowledged until this is mended"
-            )
-        elif trouble is None:
+    def _record_state(self, error: WaybillError | None) -> None:
+        before, self._error = self._error, error
+        if isinstance(error, StoreNotDurable):
+            fix = "correct the store's configuration or WAYBILL_DURABILITY; deliveries are answered 503 until then"
+            self._log.error("store.not_durable", reason=str(error), fix=fix)
+        elif error is None:
             if before is not None:
                 self._log.info("store.recovered", durability=self._settings.durability)
-        elif self._logged_kind != trouble.kind:
-            self._log.error("store.unavailable", error_kind=trouble.kind, reason=str(trouble))
-        self._logged_kind = trouble.kind if trouble else None
+        elif self._logged_kind != error.kind:
+            self._log.error("store.unavailable", error_kind=error.kind, reason=str(error))
+        self._logged_kind = error.kind if error else None

@@ -1,8 +1,7 @@
-"""The senders' door: one delivery, from its first byte to the 202, in the order that lets a stranger cost least.
+"""POST /webhooks/{source}. Checks run from cheapest to most expensive, so that unauthenticated requests cost little.
 
-Limits and headers before the body, the body's proof before its meaning, one store call, the answer. No platform is
-called and no rule is asked. Whatever goes wrong on our side is a 5xx, so the sender keeps its event and comes again;
-what is refused for the sender's part is put aside, so that a mistake of ours costs no event.
+Order: limits, headers, body, signature, envelope, one store call, response. No platform is called and no rule is
+evaluated. Errors on our side are a 5xx, so that the sender retries. Deliveries rejected with a 4xx are quarantined.
 """
 
 import asyncio
@@ -42,179 +41,183 @@ from service.settings import Settings
 from service.store import IngestRequest, IngestResult
 
 CLIENT_CLOSED_REQUEST = 499
-"""What the log line says of a sender that left before it could be answered (nginx's number; nobody is sent it)."""
+"""Status in the log line of a sender that disconnected (from nginx); it is never sent."""
 
 CHALLENGE = "challenge"
-"""The event type that the log line of an answered challenge has."""
+"""Event type in the log line of an answered challenge."""
 
 SERVER_SIDE_CODES = frozenset({"too_many_requests", "store_unavailable", "store_full", "internal"})
-"""Refusals that are no sender's doing."""
+"""Codes of rejections that are not the sender's fault."""
 
 
 class WebhookHandler:
-    """POST /webhooks/{source}: joined from the sources and the store, with the limits of `settings`.
+    """Handler of POST /webhooks/{source}.
 
     Raises:
-        ConfigError: a setting that cannot be read.
+        ConfigError: a setting is invalid.
     """
 
     def __init__(self, settings: Settings, sources: Mapping[str, Source], store: EventStore) -> None:
         self._settings = settings
         self._sources = sources
         self._store = store
-        self._gate = RateLimits(settings)
+        self._rate_limits = RateLimits(settings)
         self._body_memory = BodyMemoryLimit(settings.in_flight_body_bytes_max, settings.retry_after_seconds)
         self._quarantine = QuarantineWriter(settings, store)
-        self._body_deadlines = SharedTimeout(settings.body_timeout_seconds)
-        self._ingest_deadlines = SharedTimeout(settings.ingest_timeout_seconds)
+        self._body_timeout = SharedTimeout(settings.body_timeout_seconds)
+        self._ingest_timeout = SharedTimeout(settings.ingest_timeout_seconds)
         self._in_flight = 0
         self._log = get_logger().bind()
 
     async def receive_webhook(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        """Take in one delivery, answer it, and write its line."""
-        passage = DeliveryLog()
-        portion = BodyReservation(self._body_memory)
-        exchange = request_cycle_of(receive)
+        """Handle one delivery, send the response, and write its log line."""
+        delivery_log = DeliveryLog()
+        reservation = BodyReservation(self._body_memory)
+        cycle = request_cycle_of(receive)
         self._in_flight += 1
         try:
-            answer = await self._take(passage, portion, scope, receive, exchange)
-            await send_response(exchange, send, answer)
-            if passage.outcomes:
-                passage.log_accepted(answer.status)
+            response = await self._handle(delivery_log, reservation, scope, receive, cycle)
+            await send_response(cycle, send, response)
+            if delivery_log.outcomes:
+                delivery_log.log_accepted(response.status)
         except ClientDisconnect as error:
-            # Who leaves in the middle has cost what was unfolded for them.
-            self._gate.record_rejection(passage.address, portion.unfolded)
-            passage.log_rejected(self._log, CLIENT_CLOSED_REQUEST, error.kind, quarantined=False)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the one place that may not let anything by
-            refusal = self._refusal_of(passage, error)
-            await send_response(exchange, send, problem(refusal))
-            self._settle(passage, refusal, portion.unfolded)
-            refusal.__traceback__ = None  # which leads to this frame and to it again: a circle that holds the body
+            # Charge the work of decompression to a sender that disconnects.
+            self._rate_limits.record_rejection(delivery_log.address, reservation.decompressed_bytes)
+            delivery_log.log_rejected(self._log, CLIENT_CLOSED_REQUEST, error.kind, quarantined=False)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error must be answered
+            rejection = self._rejection_for(delivery_log, error)
+            await send_response(cycle, send, problem(rejection))
+            self._record_rejection(delivery_log, rejection, reservation.decompressed_bytes)
+            rejection.__traceback__ = None  # break the reference cycle through this frame, which holds the body
         finally:
             self._in_flight -= 1
-            portion.release()
+            reservation.release()
 
     async def close(self) -> None:
-        """Write down what waits to be put aside."""
+        """Write the queued deliveries to quarantine."""
         await self._quarantine.close()
 
-    async def _take(
+    async def _handle(
         self,
-        passage: DeliveryLog,
-        portion: BodyReservation,
+        delivery_log: DeliveryLog,
+        reservation: BodyReservation,
         scope: HTTPScope,
         receive: Receive,
-        exchange: FastRequestCycle | None,
+        cycle: FastRequestCycle | None,
     ) -> AsgiResponse:
         settings = self._settings
-        # Before anything is read: beyond this all would be late, and the sender comes again.
+        # Before anything is read: more concurrent requests would delay all of them.
         if self._in_flight > settings.requests_in_flight_max:
-            detail = "Too many deliveries are being taken in at once."
+            detail = "Too many deliveries are in progress."
             raise retry_later("too_many_requests", detail, settings.retry_after_seconds)
         client = scope["client"]
-        passage.address = client[0] if client else ""
+        delivery_log.address = client[0] if client else ""
         headers = read_headers(scope["headers"], settings.header_fields_max, settings.header_bytes_max)
-        passage.address = self._gate.address_of(passage.address, headers)
-        traceparent, passage.trace_id = continue_trace(headers.get("traceparent"), passage.id)
+        delivery_log.address = self._rate_limits.address_of(delivery_log.address, headers)
+        traceparent, delivery_log.trace_id = continue_trace(headers.get("traceparent"), delivery_log.id)
         name, token = split_path(scope["path"])
         found = self._sources.get(name)
-        # Before the method, the source and the body are looked at, so that guessing has its bound, too.
-        self._gate.check_address(passage.address, found)
-        if (
-            found is not None
-            and (echo := found.answer_verification_request(scope["method"], scope["query_string"], headers)) is not None
-        ):
-            self._gate.record_rejection(passage.address)  # as with OPTIONS below
-            return _say_back(passage, found, echo)
-        source = _check_asked(passage, found, scope["method"])
+        # Before the method and source are checked, so that guessing sources is limited, too.
+        self._rate_limits.check_address(delivery_log.address, found)
+        if found is not None:
+            challenge_response = found.answer_verification_request(scope["method"], scope["query_string"], headers)
+            if challenge_response is not None:
+                self._rate_limits.record_rejection(delivery_log.address)  # as with OPTIONS below
+                return _answer_challenge(delivery_log, found, challenge_response)
+        source = _check_request(delivery_log, found, scope["method"])
         if scope["method"] == "OPTIONS":
-            self._gate.record_rejection(passage.address)  # it costs nothing to ask, and so may be asked too often
+            self._rate_limits.record_rejection(delivery_log.address)  # unauthenticated requests are limited, too
             return answer_cloudevents_handshake(headers, settings.source_deliveries_per_second_max)
         now = time.time()
-        passage.delivery = Delivery(source.name, headers, b"", now, passage.address, token)  # as far as it is known
-        # Most bodies are here already, and then need neither a timer nor a turn of the loop.
-        body = self._read_whole(headers, portion, exchange)
+        # Without a body, for quarantine if reading fails.
+        delivery_log.delivery = Delivery(source.name, headers, b"", now, delivery_log.address, token)
+        # Most bodies have arrived completely, and need neither a timer nor a switch of the event loop.
+        body = self._take_body(headers, reservation, cycle)
         if body is None:
-            body = await self._read(headers, portion, receive)
-        passage.body_bytes = len(body)
-        passage.delivery = delivery = Delivery(source.name, headers, body, now, passage.address, token)
-        passage.whole = True
-        # Behind the body, so that what is refused for its type lies whole in quarantine.
+            body = await self._read(headers, reservation, receive)
+        delivery_log.body_bytes = len(body)
+        delivery_log.delivery = delivery = Delivery(source.name, headers, body, now, delivery_log.address, token)
+        delivery_log.whole = True
+        # After the body is read, so that a rejected delivery is complete in quarantine.
         check_content_type(headers, source.content_types)
-        # The raw bytes, before anything has parsed them: a parser would be open to strangers.
+        # Verify the raw bytes before any parser runs, so that unauthenticated input reaches no parser.
         verified = source.verify(delivery)
-        # Behind the proof, or strangers could use up what a source may send.
-        self._gate.check_source(source)
-        if source.challenger is not None and (echo := source.answer_challenge(delivery)) is not None:
-            return _say_back(passage, source, echo)
-        admission = source.parse(delivery, verified)
-        passage.set_facts(admission.facts)
-        origin = DeliveryContext(delivery, traceparent, source.window_ms, passage.id)
-        receipts = await self._ingest(build_ingest_requests(admission, origin))
-        passage.outcomes = match_outcomes(admission.facts, receipts)
-        return accepted_response(passage.outcomes)
+        # After verification, or unauthenticated requests could use up the rate limit of a source.
+        self._rate_limits.check_source(source)
+        if source.challenger is not None and (challenge_response := source.answer_challenge(delivery)) is not None:
+            return _answer_challenge(delivery_log, source, challenge_response)
+        parsed = source.parse(delivery, verified)
+        delivery_log.set_facts(parsed.facts)
+        context = DeliveryContext(delivery, traceparent, source.window_ms, delivery_log.id)
+        results = await self._ingest(build_ingest_requests(parsed, context))
+        delivery_log.outcomes = match_outcomes(parsed.facts, results)
+        return accepted_response(delivery_log.outcomes)
 
-    def _read_whole(
-        self, headers: Mapping[str, str], portion: BodyReservation, exchange: FastRequestCycle | None
+    def _take_body(
+        self, headers: Mapping[str, str], reservation: BodyReservation, cycle: FastRequestCycle | None
     ) -> bytes | None:
-        """Give a body that is here already, as it is; None for one that must be waited for, or inflated."""
-        if exchange is None or "content-encoding" in headers:
+        """Return a body that has arrived completely, None for an incomplete or compressed one."""
+        if cycle is None or "content-encoding" in headers:
             return None
-        body = exchange.whole_body()
+        body = cycle.whole_body()
         if body is None:
             return None
-        portion.unfolded = len(body)
+        reservation.decompressed_bytes = len(body)
         if len(body) > self._settings.body_bytes_max:
             raise payload_too_large(self._settings.body_bytes_max)
-        portion.reserve(len(body))
+        reservation.reserve(len(body))
         return body
 
-    async def _read(self, headers: Mapping[str, str], portion: BodyReservation, receive: Receive) -> bytes:
-        inflater = decompressor_for(headers.get("content-encoding"))
+    async def _read(self, headers: Mapping[str, str], reservation: BodyReservation, receive: Receive) -> bytes:
+        decompressor = decompressor_for(headers.get("content-encoding"))
         try:
-            with self._body_deadlines.start():
+            with self._body_timeout.start():
                 bytes_max = self._settings.body_bytes_max
-                return await read_body(receive, headers.get("content-length"), inflater, bytes_max, portion)
+                return await read_body(receive, headers.get("content-length"), decompressor, bytes_max, reservation)
         except TimeoutError:
-            detail = f"The body took longer than {self._settings.body_timeout_seconds:g} seconds to arrive."
+            detail = f"The body did not arrive within {self._settings.body_timeout_seconds:g} s. Send it faster."
             raise Rejection(408, "request_timeout", detail, {"connection": "close"}) from None
 
-    async def _ingest(self, arrivals: Sequence[IngestRequest]) -> Sequence[IngestResult]:
-        if not arrivals:
+    async def _ingest(self, requests: Sequence[IngestRequest]) -> Sequence[IngestResult]:
+        if not requests:
             return ()
         try:
-            with self._ingest_deadlines.start():
-                return await self._store.ingest_all(arrivals)
+            with self._ingest_timeout.start():
+                return await self._store.ingest_all(requests)
         except TimeoutError as error:
             seconds = self._settings.ingest_timeout_seconds
-            raise StoreUnavailable(f"no answer in {seconds:g} seconds", self._settings.retry_after_seconds) from error
+            reason = f"the store did not answer within {seconds:g} s (WAYBILL_INGEST_TIMEOUT_SECONDS)"
+            raise StoreUnavailable(reason, self._settings.retry_after_seconds) from error
 
-    def _refusal_of(self, passage: DeliveryLog, error: BaseException) -> Rejection:
-        """Name the refusal that answers `error`; what nobody foresaw is logged here, once, with its traceback."""
+    def _rejection_for(self, delivery_log: DeliveryLog, error: BaseException) -> Rejection:
+        """Return the rejection to answer `error` with. Unexpected exceptions are logged with a traceback."""
         if isinstance(error, Rejection):
             return error
         if isinstance(error, StoreUnavailable | StoreNotDurable):
             return store_unavailable(error, self._settings.retry_after_seconds)
         if isinstance(error, asyncio.CancelledError):
             return retry_later("store_unavailable", "This process is stopping.", self._settings.retry_after_seconds)
-        self._log.error("delivery.crashed", trace_id=passage.trace_id, exc_info=error)
+        self._log.error("delivery.crashed", trace_id=delivery_log.trace_id, exc_info=error)
         return INTERNAL
 
-    def _settle(self, passage: DeliveryLog, refusal: Rejection, unfolded: int) -> None:
-        """Write the line of a refused delivery, count it against its address, and put it aside."""
-        if isinstance(refusal, RateLimited):
-            passage.count_rejected(refusal.code)
+    def _record_rejection(self, delivery_log: DeliveryLog, rejection: Rejection, decompressed_bytes: int) -> None:
+        """Log a rejection, count it against the client address, and quarantine the delivery."""
+        if isinstance(rejection, RateLimited):
+            delivery_log.count_rejected(rejection.code)
             return
-        if refusal.code not in SERVER_SIDE_CODES:
-            self._gate.record_rejection(passage.address, unfolded)
-        put_aside = passage.delivery and self._quarantine.enqueue(passage.delivery, refusal, whole=passage.whole)
-        passage.log_rejected(self._log, refusal.status, refusal.code, quarantined=bool(put_aside))
+        if rejection.code not in SERVER_SIDE_CODES:
+            self._rate_limits.record_rejection(delivery_log.address, decompressed_bytes)
+        quarantined = delivery_log.delivery and self._quarantine.enqueue(
+            delivery_log.delivery, rejection, whole=delivery_log.whole
+        )
+        delivery_log.log_rejected(self._log, rejection.status, rejection.code, quarantined=bool(quarantined))
 
 
 def split_path(path: str) -> tuple[str, str | None]:
-    """Split what follows `/webhooks` into the source's name and the token, which only `path_token` sources have.
+    """Split the path after `/webhooks` into the name of the source and the token of `path_token` sources.
 
-    A path of any other form gives the empty name, which no source has.
+    Returns:
+        The name and the token, or an empty name for an invalid path.
     """
     parts = path.strip("/").split("/")
     if len(parts) > 2 or not path.startswith("/"):
@@ -222,23 +225,23 @@ def split_path(path: str) -> tuple[str, str | None]:
     return parts[0], parts[1] if len(parts) == 2 else None
 
 
-def _say_back(passage: DeliveryLog, source: Source, echo: ChallengeResponse) -> AsgiResponse:
-    passage.source, passage.outcomes, passage.event_type = source.name, (IGNORED,), CHALLENGE
-    return make_response(200, echo.content_type, echo.body)
+def _answer_challenge(delivery_log: DeliveryLog, source: Source, challenge_response: ChallengeResponse) -> AsgiResponse:
+    delivery_log.source, delivery_log.outcomes, delivery_log.event_type = source.name, (IGNORED,), CHALLENGE
+    return make_response(200, challenge_response.content_type, challenge_response.body)
 
 
-def _check_asked(passage: DeliveryLog, source: Source | None, method: str) -> Source:
-    """See that a source there is was asked in a way it can be; the method first, which says nothing of the source.
+def _check_request(delivery_log: DeliveryLog, source: Source | None, method: str) -> Source:
+    """Check the method, then the source, so that a wrong method does not reveal whether the source exists.
 
     Raises:
         Rejection: 405, 404.
     """
     if source is not None:
-        passage.source = source.name
+        delivery_log.source = source.name
     if method not in {"POST", "OPTIONS"}:
-        detail = "This address takes webhooks: send them with POST, signed as the source asks for. It shows nothing."
+        detail = "This endpoint receives webhooks only. Send a signed POST request."
         raise Rejection(405, "method_not_allowed", detail, {"allow": METHODS})
     if source is None:
-        detail = "No source of this name is configured here. Webhooks are sent to /webhooks/ and the name of a source."
+        detail = "No source with this name is configured. Send webhooks to /webhooks/{source}."
         raise Rejection(404, "unknown_source", detail)
     return source

@@ -128,12 +128,12 @@ async def _erase_in(place: NamedStore, customer: ErasureTarget, *, dry_run: bool
     if dry_run:
         return counts | {"events": len(own)}
     for each in quarantined:
-        await place.store.quarantine.discard(each.source, [each.id])
+        await place.store.quarantine.delete(each.source, [each.id])
     in_hand = 0
     for hit in hints:
-        in_hand += (await place.store.census.erase_events(hit.summary.record, [hit.summary.id])).in_hand
-    erased = await place.store.census.erase_record(customer.lane)
-    return counts | {"events": erased.events, "in_progress": in_hand + erased.in_hand}
+        in_hand += (await place.store.memory_usage.erase_events(hit.summary.record, [hit.summary.id])).in_progress
+    erased = await place.store.memory_usage.erase_record(customer.lane)
+    return counts | {"events": erased.events, "in_progress": in_hand + erased.in_progress}
 
 
 async def _every_hit(place: NamedStore, event_filter: EventFilter) -> AsyncIterator[EventHit]:

@@ -148,7 +148,7 @@ async def _accept(
         return _rejected_again(finding)
     outcomes = await ingest(finding, finding.admission, sources, store)
     # Behind the intake: cut off in between, it is taken in again, as the same event.
-    await place.store.quarantine.discard(quarantined.source, [quarantined.id])
+    await place.store.quarantine.delete(quarantined.source, [quarantined.id])
     log_admin_change(operator, "delivery.released", quarantined.id)
     return Reverified(id=quarantined.id, source=quarantined.source, result="released", events=outcomes)
 
@@ -165,7 +165,7 @@ async def delete_quarantined(places: NamedStores, operator: Actor, quarantined_i
 
 async def _discard(places: NamedStores, operator: Actor, quarantined_id: str) -> Deleted:
     place, quarantined = await _locate(places, quarantined_id)
-    await place.store.quarantine.discard(quarantined.source, [quarantined.id])
+    await place.store.quarantine.delete(quarantined.source, [quarantined.id])
     log_admin_change(operator, "delivery.deleted", quarantined.id)
     return Deleted(quarantined.id, quarantined.source)
 

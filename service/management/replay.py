@@ -28,7 +28,7 @@ REASON_CHARACTERS_MAX = 500
 ReplayResult = Literal["replayed", "discarded", "planned", "in_progress", "skipped", "gone"]
 
 NOT_REPLAYED: dict[str, tuple[ReplayResult, str]] = {
-    "open": ("in_progress", "it is under way"),
+    "open": ("in_progress", "it is in progress"),
     "gone": ("gone", "what it takes was erased or dropped"),
     "over": ("skipped", "what was asked for was done meanwhile"),
 }

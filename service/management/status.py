@@ -200,5 +200,5 @@ async def _store(place: NamedStore, *, weigh: bool) -> StoreView:
         queue=await place.store.sample(),
         events=await place.overview.counts(),
         sweep=await place.overview.sweep(),
-        memory=await place.store.census.by_kind() if weigh else None,
+        memory=await place.store.memory_usage.by_kind() if weigh else None,
     )

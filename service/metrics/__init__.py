@@ -1,9 +1,7 @@
-"""The numbers that alerts need, in the format of Prometheus: counted where a line is logged, read at /metrics.
+"""Prometheus metrics, counted next to log lines and scraped at /metrics. Global per process, like the log.
 
-- `instruments`   counters, histograms and gauges that cost a fraction of a microsecond
-- `families`      every metric there is, with its labels and meaning
-- `samples`       the instruments as samples of prometheus_client; only `page` imports it
-- `page`          the text that Prometheus scrapes, with a fresh look at the store
-
-Like the log, the numbers are one set per process: whoever tells something counts it, without being handed anything.
+- `instruments`   counters, histograms and gauges; an increment takes a fraction of a microsecond
+- `families`      all metrics with labels and help texts
+- `samples`       conversion to samples of prometheus_client; only `page` imports it
+- `page`          the scraped page, with current queue statistics
 """

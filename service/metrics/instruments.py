@@ -1,8 +1,7 @@
-"""Counters, histograms and gauges as plain numbers in dicts: prometheus_client makes samples of them when scraped.
+"""Counters, histograms and gauges as numbers in dicts. prometheus_client converts them when they are scraped.
 
-Its own instruments take a lock and look labels up on every event, which costs more than a log line. A process here has
-one event loop, so that nothing is counted twice at once. Labels are bounded: what comes after the first `SERIES_MAX`
-combinations is counted under `other`.
+The instruments of prometheus_client lock on every event, which takes longer than a log line. A process has one event
+loop, so no lock is required. Label cardinality is limited: after `SERIES_MAX` combinations values count under `other`.
 """
 
 from bisect import bisect_left
@@ -13,11 +12,11 @@ OTHER = "other"
 
 Label = str | int | None
 Key = tuple[Label, ...]
-"""The label's values, in the order of the labels' names; None is shown as empty."""
+"""Label values, in the order of the label names. None is an empty value."""
 
 
 class Counter:
-    """Something that happened so often; shown with `_total` behind its name."""
+    """Counter. Its exported name ends with `_total`."""
 
     def __init__(self, name: str, meaning: str, labels: Sequence[str] = ()) -> None:
         self.name = name
@@ -26,9 +25,9 @@ class Counter:
         self.values: dict[Key, float] = {} if labels else {(): 0.0}
 
     def inc(self, key: Key = (), count: float = 1) -> None:
-        """Count once more."""
+        """Add `count`."""
         values = self.values
-        # The bound is asked for only by a key that is new.
+        # Only a new key checks the cardinality.
         if key in values:
             values[key] += count
         else:
@@ -37,7 +36,7 @@ class Counter:
 
 
 class Gauge:
-    """Something that is so much now."""
+    """Gauge."""
 
     def __init__(self, name: str, meaning: str, labels: Sequence[str] = ()) -> None:
         self.name = name
@@ -46,12 +45,12 @@ class Gauge:
         self.values: dict[Key, float] = {}
 
     def set_all(self, values: Mapping[Key, float]) -> None:
-        """Say how much it is now; what is not named is no longer shown."""
+        """Set the values of all keys. Other keys are removed."""
         self.values = dict(values)
 
 
 class Histogram:
-    """How long something took, in seconds, counted under `bounds`, each of them the most that counts there."""
+    """Histogram of durations in seconds. `bounds` are the upper bounds of its buckets."""
 
     def __init__(self, name: str, meaning: str, labels: Sequence[str], bounds: Sequence[float]) -> None:
         self.name = name
@@ -59,10 +58,10 @@ class Histogram:
         self.labels = labels
         self.bounds = bounds
         self.series: dict[Key, list[float]] = {}
-        """For each key the counts under each bound and above the last, and then the sum."""
+        """For each key the counts of all buckets, then the sum in seconds."""
 
     def observe(self, key: Key, seconds: float) -> None:
-        """Count one that took so long."""
+        """Count a duration."""
         counts = self.series.get(key) or self._open(key)
         counts[bisect_left(self.bounds, seconds)] += 1
         counts[-1] += seconds
@@ -76,5 +75,5 @@ Instrument = Counter | Gauge | Histogram
 
 
 def limit_cardinality(key: Key, series: int) -> Key:
-    """Give `key`, or the one of all others where there are `series` and no more may be."""
+    """Return `key`, or the key `other` if there are `SERIES_MAX` series."""
     return key if series < SERIES_MAX else (OTHER,) * len(key)

@@ -1,6 +1,6 @@
-"""What Prometheus scrapes: all families, the process's own numbers, and a look at the store, a second old at most.
+"""Metrics page for Prometheus: all families, process metrics, and queue statistics at most one second old.
 
-Both pods look at the store when they are scraped, so that its numbers are there even when all workers are gone.
+The service and the workers both read the queue statistics, so that they are available without running workers.
 """
 
 import asyncio
@@ -34,28 +34,28 @@ SAMPLE_TIMEOUT_SECONDS = 2.0
 
 
 class MetricsPage:
-    """The page of one process; `sample` counts what waits in the store."""
+    """Metrics page of one process. `sample` returns the queue statistics."""
 
     def __init__(self, component: str, sample: Callable[[], Awaitable[Struct]]) -> None:
         self._sample = sample
-        self._looking = asyncio.Lock()
-        self._known_until = 0.0
+        self._lock = asyncio.Lock()
+        self._cached_until = 0.0
         BUILD_INFO.set_all({(component, version("waybill")): 1})
         self._registry = CollectorRegistry()
-        self._registry.register(_Ours())
+        self._registry.register(_FamiliesCollector())
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
 
     async def render(self) -> bytes:
-        """Make the page; without an answer of the store it says so, and lacks the store's numbers."""
-        async with self._looking:
+        """Return the page. If the store does not answer, `waybill_store_up` is 0 and its statistics are missing."""
+        async with self._lock:
             now = asyncio.get_running_loop().time()
-            if now >= self._known_until:
-                set_queue_gauges(await self._ask())
-                self._known_until = now + CACHE_SECONDS
+            if now >= self._cached_until:
+                set_queue_gauges(await self._read_statistics())
+                self._cached_until = now + CACHE_SECONDS
         return generate_latest(self._registry)
 
-    async def _ask(self) -> Struct | None:
+    async def _read_statistics(self) -> Struct | None:
         try:
             async with asyncio.timeout(SAMPLE_TIMEOUT_SECONDS):
                 return await self._sample()
@@ -63,21 +63,21 @@ class MetricsPage:
             return None
 
 
-class _Ours(Collector):
+class _FamiliesCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         return map(collect, FAMILIES)
 
 
 def set_queue_gauges(sample: Struct | None) -> None:
-    """Show what was sampled (the store's `QueueStats`); None: the store did not answer."""
+    """Set the gauges from the store's `QueueStats`. None means that the store did not answer."""
     values: Mapping[str, float] = structs.asdict(sample) if sample is not None else {}
     STORE_UP.set_all({(): float(sample is not None)})
     QUEUE_JOBS.set_all({(state,): values[state] for state in ("due", "deferred", "running") if state in values})
-    for gauge, field, parts in _SINGLES:
-        gauge.set_all({(): values[field] / parts} if field in values else {})
+    for gauge, field, divisor in _GAUGES:
+        gauge.set_all({(): values[field] / divisor} if field in values else {})
 
 
-_SINGLES = (
+_GAUGES = (
     (EVENTS_PENDING, "pending", 1),
     (OLDEST_EVENT_SECONDS, "oldest_age_ms", 1_000),
     (DEAD_LETTERS, "dead_letters", 1),

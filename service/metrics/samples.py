@@ -1,4 +1,4 @@
-"""Samples of the instruments, in the form that prometheus_client writes."""
+"""Conversion of instruments to samples of prometheus_client."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ from service.metrics.instruments import Counter, Histogram, Instrument, Key
 
 
 def collect(instrument: Instrument) -> Metric:
-    """Collect the present samples of an instrument."""
+    """Return the current samples of an instrument."""
     if isinstance(instrument, Histogram):
         family = HistogramMetricFamily(instrument.name, instrument.meaning, labels=instrument.labels)
         for key, counts in instrument.series.items():
@@ -30,7 +30,7 @@ def _buckets(bounds: Sequence[float], counts: Sequence[float]) -> list[tuple[str
 
 
 def _label_samples(values: Mapping[Key, float]) -> dict[tuple[str, ...], float]:
-    """Turn keys into texts; what becomes alike is one sample, as Prometheus refuses two."""
+    """Return samples by label values as text. Equal texts are added up, because Prometheus rejects duplicates."""
     samples: dict[tuple[str, ...], float] = {}
     for key, value in values.items():
         texts = _label_values(key)
@@ -39,5 +39,5 @@ def _label_samples(values: Mapping[Key, float]) -> dict[tuple[str, ...], float]:
 
 
 def _label_values(key: Key) -> tuple[str, ...]:
-    """Write a key's values as texts."""
+    """Return the values of a key as text."""
     return tuple("" if value is None else str(value) for value in key)

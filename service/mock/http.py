@@ -1,4 +1,4 @@
-"""HTTP of a mock, on ASGI: complete requests, complete answers."""
+"""Minimal HTTP on ASGI: complete requests and complete responses."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -17,7 +17,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Request(Struct, frozen=True):
-    """One request with its body; `path` includes the query.
+    """A request with its body. `path` includes the query.
 
     `segments` are the parts of the path, unquoted after the split, since an id may contain a slash.
     """
@@ -31,7 +31,7 @@ class Request(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """One response."""
+    """A response."""
 
     status: int
     body: bytes = b""
@@ -40,17 +40,17 @@ class Reply(Struct, frozen=True):
 
 
 def json_reply(status: int, data: object) -> Reply:
-    """Return a JSON response."""
+    """Build a JSON response."""
     return Reply(status, msgspec.json.encode(data))
 
 
 def plain_reply(status: HTTPStatus) -> Reply:
-    """Return a response with the phrase of the status."""
+    """Build a response with the phrase of the status."""
     return json_reply(status, {"message": status.phrase})
 
 
 async def read_request(scope: AsgiScope, receive: Receive) -> Request | None:
-    """Read a complete request; None if its body exceeds 4 MiB or the client disconnected."""
+    """Read a complete request. Return None if the body exceeds 4 MiB or the client disconnects."""
     pieces: list[bytes] = []
     more, size = True, 0
     while more:
@@ -59,7 +59,7 @@ async def read_request(scope: AsgiScope, receive: Receive) -> Request | None:
             return None
         piece: bytes = message.get("body", b"")
         size += len(piece)
-        # Read to its end all the same: who is still sending would not hear the refusal.
+        # Read the rest too: a client that is still sending does not read the response.
         if size <= BODY_BYTES_MAX:
             pieces.append(piece)
         more = message.get("more_body", False)
@@ -74,7 +74,7 @@ async def read_request(scope: AsgiScope, receive: Receive) -> Request | None:
 
 
 async def send_reply(send: Send, reply: Reply, drip_ms: int = 0) -> None:
-    """Send a response, with `drip_ms` between its bytes."""
+    """Send a response. With `drip_ms`, send the body byte by byte with this delay in milliseconds."""
     length = str(len(reply.body)).encode()
     headers = [(b"content-type", reply.content_type), (b"content-length", length), *reply.headers]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

@@ -1,6 +1,6 @@
 """Rules: their syntax, the compiler, and the rulebook that evaluates events.
 
-All modules are pure, except `rule_files`, which reads rule files, and `commands`, which publishes them.
+All modules are pure, except `rule_files`, which reads files, and `publishing`, which writes to the store.
 """
 
 from service.rules.evidence import Evidence

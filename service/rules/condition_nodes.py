@@ -1,8 +1,8 @@
-"""The nodes of a condition tree, each by an id: what the admin API lists, adds, replaces, removes. Pure.
+"""Nodes of a condition tree by id, for the admin API: list, add, replace and remove. Pure.
 
-An id is the node's path as a trace names it, with dots only: the root is `when`, its second child `when.all.1`, the
-condition on a list's elements `when.all.1.any_of.where`. Ids of siblings move when a node between them goes, so whoever
-changes a tree shows that they know its present state.
+An id is the path of the node in a trace, with dots only. The root is `when`, its second child `when.all.1`, the
+condition on list elements `when.all.1.any_of.where`. Removing a node changes the ids of its later siblings. So callers
+must prove that they know the current state of the tree.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ Change = Callable[[Condition], Condition | None]
 
 
 class ConditionNode(Struct, frozen=True):
-    """One node with everything below it. `parent` is None at the root, `position` its place among its siblings."""
+    """One node with its subtree. `parent` is None at the root. `position` is the index among the siblings."""
 
     id: str
     parent: str | None
@@ -31,15 +31,15 @@ class ConditionNode(Struct, frozen=True):
 
 
 class NodeNotFound(LookupError):
-    """No node of that id."""
+    """There is no node with this id."""
 
 
 class TooManyChildren(Exception):
-    """The parent takes no (further) child."""
+    """The parent accepts no child, or no further child."""
 
 
 def list_nodes(when: Condition | None) -> tuple[ConditionNode, ...]:
-    """Every node, parents before their children, in written order."""
+    """Return every node, parents before their children, in the order of the rule."""
     return tuple(_walk(when, ROOT, None, 0)) if when is not None else ()
 
 
@@ -47,7 +47,7 @@ def find_node(when: Condition | None, node_id: str) -> ConditionNode:
     """Find one node.
 
     Raises:
-        NodeNotFound: there is none of that id.
+        NodeNotFound: there is no node with this id.
     """
     for node in list_nodes(when):
         if node.id == node_id:
@@ -56,27 +56,27 @@ def find_node(when: Condition | None, node_id: str) -> ConditionNode:
 
 
 def replace_node(when: Condition | None, node_id: str, condition: Condition) -> Condition:
-    """Put another condition in a node's place.
+    """Replace a node by another condition.
 
     Raises:
-        NodeNotFound: there is none of that id.
+        NodeNotFound: there is no node with this id.
     """
     found = find_node(when, node_id)
     changed = _change(_root(when), _steps(found.id), lambda _: condition)
-    assert changed is not None  # only a removal gives None
+    assert changed is not None  # only a removal returns None
     return changed
 
 
 def remove_node(when: Condition | None, node_id: str) -> Condition | None:
-    """Take a node out, with everything below it; without the root nothing is left.
+    """Remove a node with its subtree. Return None if the node was the root.
 
     Raises:
-        NodeNotFound: there is none of that id.
-        TooManyChildren: its parent cannot do without it.
+        NodeNotFound: there is no node with this id.
+        TooManyChildren: its parent requires it.
     """
     found = find_node(when, node_id)
     if found.parent is not None and find_node(when, found.parent).word == "not":
-        raise TooManyChildren("a not has exactly one condition below it")
+        raise TooManyChildren("a not node requires exactly one condition")
     return _change(_root(when), _steps(found.id), lambda _: None)
 
 
@@ -91,22 +91,22 @@ def add_node(
     """
     if parent is None:
         if when is not None:
-            raise TooManyChildren("the rule has a condition; name it as parent, or replace it")
+            raise TooManyChildren("the rule has a condition; use it as parent, or replace it")
         return condition, ROOT
     found = find_node(when, parent)
     if found.word in BRANCHES:
         children: tuple[Condition, ...] = getattr(found.condition, found.word)
         at = len(children) if position is None else min(position, len(children))
-        grown = structs.replace(found.condition, **{found.word: (*children[:at], condition, *children[at:])})
-        return replace_node(when, parent, grown), f"{parent}.{found.word}.{at}"
+        extended = structs.replace(found.condition, **{found.word: (*children[:at], condition, *children[at:])})
+        return replace_node(when, parent, extended), f"{parent}.{found.word}.{at}"
     if found.word == "count" and found.condition.where is UNSET:
-        grown = structs.replace(found.condition, where=condition)
-        return replace_node(when, parent, grown), f"{parent}.count.where"
-    raise TooManyChildren(f"{parent} is a {found.word} and takes no further condition")
+        extended = structs.replace(found.condition, where=condition)
+        return replace_node(when, parent, extended), f"{parent}.count.where"
+    raise TooManyChildren(f"{parent} is a node of kind {found.word} and accepts no further condition")
 
 
 def node_kind(condition: Condition) -> NodeKind:
-    """The word that makes a node what it is; of a tree that was compiled."""
+    """Return the kind of a node of a compiled tree."""
     for word in (*BRANCHES, *LISTS):
         if getattr(condition, word) is not UNSET:
             return word
@@ -126,23 +126,23 @@ def _walk(condition: Condition, at: str, parent: str | None, position: int) -> I
 
 
 def _change(condition: Condition, steps: list[str], change: Change) -> Condition | None:
-    """Apply a change at the end of `steps`; the path down to it is known to be there."""
+    """Apply a change to the node at the end of `steps`. The node must exist."""
     if not steps:
         return change(condition)
     word, *rest = steps
     if word in BRANCHES:
-        place = int(rest[0])
+        index = int(rest[0])
         children: tuple[Condition, ...] = getattr(condition, word)
-        changed = _change(children[place], rest[1:], change)
-        kept = () if changed is None else (changed,)
-        return structs.replace(condition, **{word: (*children[:place], *kept, *children[place + 1 :])})
+        changed = _change(children[index], rest[1:], change)
+        replacement = () if changed is None else (changed,)
+        return structs.replace(condition, **{word: (*children[:index], *replacement, *children[index + 1 :])})
     if word == "not":
-        return structs.replace(condition, not_=_below(condition.not_, rest, change))
-    return structs.replace(condition, where=_below(condition.where, rest[1:], change))
+        return structs.replace(condition, not_=_change_child(condition.not_, rest, change))
+    return structs.replace(condition, where=_change_child(condition.where, rest[1:], change))
 
 
-def _below(child: object, steps: list[str], change: Change) -> object:
-    assert isinstance(child, Condition)  # the path is known to be there
+def _change_child(child: object, steps: list[str], change: Change) -> object:
+    assert isinstance(child, Condition)  # the caller found the node
     changed = _change(child, steps, change)
     return UNSET if changed is None else changed
 

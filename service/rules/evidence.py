@@ -1,8 +1,8 @@
-"""What a decision keeps of why it was taken: for each rule the few comparisons that settled it, with what they saw.
+"""Evidence of a decision: for each rule the comparisons that settled its result, with the actual values.
 
-A whole trace costs many times what deciding costs, and has a step for every element of every list. Evidence is taken on
-the way by the same closures: they stop where deciding stops, and what did not settle anything is dropped again. What
-stands right of an operator is not kept, since the rulebook's version is. Personal values are masked as they are noted.
+A full trace is many times slower and has a step for every element of every list. Evidence is collected by the closures
+that evaluate the rule. They stop as early as without evidence, and drop comparisons that settled nothing. The right
+operand is not stored, since the decision contains the rulebook version. Personal values are masked.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,13 @@ import msgspec
 from msgspec import Struct
 
 from service.events import JsonValue
+from service.plurals import count_noun
 from service.rules.masking import MASK, mask
 from service.rules.scope import Value
 from service.rules.trace import Node, Trace, Truth
 
 BYTES_MAX = 1_024
-"""Of one decision. Rules beyond it keep their verdict alone."""
+"""Maximum size of the evidence of one decision. Rules beyond it are stored with their result only."""
 
 ACTUAL_CHARS_MAX = 60
 ROOT_CHARS = len("when.")
@@ -28,9 +29,9 @@ _VALUES = frozenset({str, int, Decimal})
 
 
 class EvidenceItem(Struct, frozen=True, array_like=True):
-    """One comparison: its path below `when`, its result and what it saw.
+    """One comparison: its path below `when`, its result and the actual value.
 
-    `against` is the other side where that is no literal, `elements` the places in the lists it stood on.
+    `against` is the right operand if it is not a literal. `elements` are the indexes of the current list elements.
     """
 
     path: str
@@ -41,7 +42,7 @@ class EvidenceItem(Struct, frozen=True, array_like=True):
 
 
 class Evidence(Trace):
-    """Collects items; handed to `Rulebook.judge` as its trace."""
+    """Collects evidence; passed to `Rulebook.evaluate` as the trace."""
 
     brief: ClassVar[bool] = True
 
@@ -49,50 +50,50 @@ class Evidence(Trace):
         super().__init__(steps_max=0)
         self.items: list[tuple[str, Node, Truth, Value, Value, tuple[int, ...]]] = []
 
-    def branch(self, node: Node, result: Truth, seen: Value = None) -> None:
-        """Note a list word; `all`, `any` and `not` follow from what is below them."""
+    def branch(self, node: Node, result: Truth, actual: Value = None) -> None:
+        """Add a quantifier; the results of `all`, `any` and `not` follow from their children."""
         if node.field is not None:
-            self.items.append((self.rule, node, result, seen, None, tuple(self._elements)))
+            self.items.append((self.rule, node, result, actual, None, tuple(self._elements)))
 
-    def leaf(self, node: Node, result: Truth, seen: Value, expected: Value) -> None:
-        """Note a comparison."""
+    def leaf(self, node: Node, result: Truth, actual: Value, expected: Value) -> None:
+        """Add a comparison."""
         against = expected if node.against is not None else None
-        self.items.append((self.rule, node, result, seen, against, tuple(self._elements)))
+        self.items.append((self.rule, node, result, actual, against, tuple(self._elements)))
 
     def mark(self) -> int:
-        """How much was noted so far."""
+        """Return the current number of items, as a position for `drop`."""
         return len(self.items)
 
     def drop(self, begin: int, end: int) -> None:
-        """Forget what was noted between two marks."""
+        """Remove the items between two marks."""
         del self.items[begin:end]
 
     def by_rule(self, bytes_max: int = BYTES_MAX) -> dict[str, msgspec.Raw]:
-        """The items of each rule as JSON, as long as there is room."""
-        gathered: dict[str, list[Any]] = {}
-        for rule, node, result, seen, against, elements in self.items:
-            gathered.setdefault(rule, []).append(_plain(node, result, seen, against, elements))
-        written: dict[str, msgspec.Raw] = {}
-        for rule, items in gathered.items():
+        """Return the items of each rule as JSON. Rules that exceed `bytes_max` in total are left out."""
+        by_rule: dict[str, list[Any]] = {}
+        for rule, node, result, actual, against, elements in self.items:
+            by_rule.setdefault(rule, []).append(_plain(node, result, actual, against, elements))
+        encoded: dict[str, msgspec.Raw] = {}
+        for rule, items in by_rule.items():
             text = _encode(items)
             if len(text) <= bytes_max:
                 bytes_max -= len(text)
-                written[rule] = msgspec.Raw(text)
-        return written
+                encoded[rule] = msgspec.Raw(text)
+        return encoded
 
 
 def read_evidence(plain: JsonValue) -> Sequence[EvidenceItem]:
-    """Read what a decision keeps.
+    """Parse the evidence of a stored decision.
 
     Raises:
-        msgspec.ValidationError: it is of another shape.
+        msgspec.ValidationError: the data has another shape.
     """
     return msgspec.convert(plain, tuple[EvidenceItem, ...])
 
 
-def _plain(node: Node, result: Truth, seen: Value, against: Value, elements: tuple[int, ...]) -> list[Any]:
+def _plain(node: Node, result: Truth, actual: Value, against: Value, elements: tuple[int, ...]) -> list[Any]:
     personal = node.field is not None and node.field.personal
-    item = [node.path[ROOT_CHARS:], result, _shown(seen, personal=personal)]
+    item = [node.path[ROOT_CHARS:], result, _shown(actual, personal=personal)]
     if node.against is not None or elements:
         item.append(_shown(against, personal=node.expected_personal or personal) if node.against is not None else None)
     if elements:
@@ -109,6 +110,6 @@ def _shown(value: Value, *, personal: bool) -> JsonValue:
     if kind is Decimal:
         return str(value)[:ACTUAL_CHARS_MAX]
     if kind is tuple:
-        return f"({len(value)} elements)"
+        return f"({count_noun(len(value), 'element')})"
     shown = mask(value, personal=personal)
     return shown[:ACTUAL_CHARS_MAX] if type(shown) is str else shown

@@ -1,6 +1,6 @@
-"""The recorded decision on an event, told to a person as a tree: every rule, what settled it, what came of it. Pure.
+"""Text explanation of a stored decision: every rule, its comparisons, its effects, and each attempt. Pure.
 
-What each comparison asked stands in the rulebook's version that the decision names; what it saw, in the decision.
+The decision contains the values that were compared. The conditions are in the rulebook version of the decision.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,22 +14,27 @@ from service.rules.condition_nodes import ROOT, NodeNotFound, find_node
 from service.rules.evidence import EvidenceItem, read_evidence
 from service.rules.rulebook_document import Document
 from service.rules.syntax import Condition, Rule
-from service.rules.tree_output import MARKS, format_effect
+from service.rules.tree_output import MARKS, SYMBOLS, format_effect, format_value
 
 LEDGER_STATES = {"p": "planned", "s": "started", "d": "done", "f": "failed", "u": "outcome unknown", "w": "deferred"}
+_UNITS = ((2 * 86_400, "days"), (2 * 3_600, "h"), (120, "min"), (1, "s"))
+"""Units of a duration, in seconds, largest first. A unit is used from two of it on."""
+
 _RESULTS = {"matched": "+", "unmatched": "-", "unknown": "?", "error": "!"}
 
 
-def explain(shown: Mapping[str, Any], document: Document | None) -> Iterator[str]:
-    """Tell what the store has of an event; `document` is the rulebook's version of its decision, if it is kept."""
+def explain(shown: Mapping[str, Any], document: Document | None, now: datetime) -> Iterator[str]:
+    """Yield the lines of the explanation of an event.
+
+    `document` is the rulebook version of the decision, None if it is no longer stored.
+    """
     lines = cast("Sequence[dict[str, Any]]", shown["history"])
     received = _first(lines, "received") or shown.get("received")
     yield f"event {shown['id']}: {shown['state']}" + _end(shown)
     if received is not None:
         yield f"  {received['type']} ({received['change']}) from {received['source']} about {received['record']}"
     if shown.get("next_attempt_at"):
-        reason = f"put off for {shown['waiting_for']}" if shown.get("waiting_for") else "put off"
-        yield f"  {reason}, next attempt not before {shown['next_attempt_at']}"
+        yield f"  {_format_wait(shown, now)}"
     decided = _first(lines, "decided")
     if decided is None:
         yield "  not decided"
@@ -40,9 +45,17 @@ def explain(shown: Mapping[str, Any], document: Document | None) -> Iterator[str
             yield _format_attempt(line)
 
 
+def _format_wait(shown: Mapping[str, Any], now: datetime) -> str:
+    reason = str(shown.get("waiting_for") or "retry").replace("_", " ")
+    seconds = round((datetime.fromisoformat(shown["next_attempt_at"]) - now).total_seconds())
+    size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= size), (1, "s"))
+    due = f"in {seconds // size} {unit}" if seconds > 0 else "due now"
+    return f"waiting: {reason}; next attempt {shown['next_attempt_at']} ({due})"
+
+
 def _format_decision(decided: Mapping[str, Any], document: Document | None, ledger: str) -> Iterator[str]:
-    state = "a record that is gone" if decided["gone"] else f"state {decided['digest'][:12]}"
-    yield f"decided {_moment(decided['at_ms'])} on {state} by rulebook {decided['rulebook']}"
+    state = "a deleted record" if decided["gone"] else f"state {decided['digest'][:12]}"
+    yield f"decided {_timestamp(decided['at_ms'])} on {state} by rulebook {decided['rulebook']}"
     rules = {rule.id: rule for rule in document.rules} if document else {}
     effects = cast("Sequence[dict[str, Any]]", decided["effects"])
     for verdict in cast("Sequence[dict[str, Any]]", decided["verdicts"]):
@@ -50,10 +63,10 @@ def _format_decision(decided: Mapping[str, Any], document: Document | None, ledg
         yield f"{_RESULTS.get(verdict['result'], ' ')} {verdict['rule_id']} {verdict['result']}{reason}"
         for item in _items(verdict):
             yield f"    {_format_item(item, rules.get(verdict['rule_id']))}"
-        for place, effect in enumerate(effects):
+        for index, effect in enumerate(effects):
             if effect["rule_id"] == verdict["rule_id"]:
                 effect_text = format_effect(effect["action_id"], effect["action_type"], effect["inputs"])
-                yield f"    {LEDGER_STATES.get(ledger[place : place + 1], 'planned')}: {effect_text}"
+                yield f"    {LEDGER_STATES.get(ledger[index : index + 1], 'planned')}: {effect_text}"
 
 
 def _items(verdict: Mapping[str, Any]) -> Sequence[EvidenceItem]:
@@ -66,9 +79,9 @@ def _items(verdict: Mapping[str, Any]) -> Sequence[EvidenceItem]:
 def _format_item(item: EvidenceItem, rule: Rule | None) -> str:
     at = f" at element {', '.join(map(str, item.elements))}" if item.elements else ""
     condition = _condition(item, rule)
-    asked = _asked(condition) if condition is not None else item.path or ROOT
-    against = f", against {item.against!r}" if item.against is not None else ""
-    return f"{MARKS[item.result]} {asked}{at}: saw {item.actual!r}{against}"
+    comparison = _format_comparison(condition) if condition is not None else item.path or ROOT
+    against = f", compared with {format_value(item.against)}" if item.against is not None else ""
+    return f"{MARKS[item.result]} {comparison}{at}: was {format_value(item.actual)}{against}"
 
 
 def _condition(item: EvidenceItem, rule: Rule | None) -> Condition | None:
@@ -79,20 +92,21 @@ def _condition(item: EvidenceItem, rule: Rule | None) -> Condition | None:
         return None
 
 
-def _asked(condition: Condition) -> str:
-    for word in ("any_of", "all_of", "none_of", "count"):
-        named = getattr(condition, word)
-        if named is not UNSET:
-            return f"{word} {named}" + (f" {condition.op} {condition.value}" if condition.op is not UNSET else "")
+def _format_comparison(condition: Condition) -> str:
+    operator = SYMBOLS.get(str(condition.op), condition.op)
+    for node in ("any_of", "all_of", "none_of", "count"):
+        field = getattr(condition, node)
+        if field is not UNSET:
+            return f"{node} {field}" + (f" {operator} {format_value(condition.value)}" if operator is not UNSET else "")
     right = condition.ref if condition.ref is not UNSET else condition.value
-    return f"{condition.field} {condition.op}" + (f" {right}" if right is not UNSET else "")
+    return f"{condition.field} {operator}" + (f" {format_value(right)}" if right is not UNSET else "")
 
 
 def _format_attempt(line: Mapping[str, Any]) -> str:
     error = f": {line['error_kind']} {line.get('error') or ''}".rstrip() if line.get("error_kind") else ""
     name = f"{line['rule_id']}.{line['action_id']} " if line["entry"] == "effect" else ""
     answer = f" {msgspec.json.encode(line['answer']).decode()}" if line.get("answer") else ""
-    return f"attempt {line['attempt']}, {_moment(line['at_ms'])}: {name}{line['outcome']}{error}{answer}"
+    return f"attempt {line['attempt']}, {_timestamp(line['at_ms'])}: {name}{line['outcome']}{error}{answer}"
 
 
 def _first(lines: Sequence[dict[str, Any]], entry: str) -> dict[str, Any] | None:
@@ -103,5 +117,5 @@ def _end(shown: Mapping[str, Any]) -> str:
     return "".join(f", {shown[name]}" for name in ("outcome", "error_kind") if shown.get(name))
 
 
-def _moment(at_ms: int) -> str:
+def _timestamp(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")

@@ -1,7 +1,7 @@
-"""Which fields there are, of which kind, and how each is read. Everything is taken from the types in `service.records`.
+"""Fields of records: their kinds and readers, derived from the types in `service.records`.
 
-A dotted path is resolved once, when a rule is loaded, into a reader; a path that names nothing is refused with the
-nearest name there is. Absent values read as UNSET and null as None, through any number of absent parents.
+A dotted path is resolved into a reader once, when a rule is loaded. An unknown path is rejected with the closest known
+name. Absent values are read as UNSET and null as None, also below absent parents.
 """
 
 import difflib
@@ -23,19 +23,19 @@ from service.rules.previous_state import decode_previous
 from service.rules.scope import Scope, Value
 
 FieldKind = Literal["text", "number", "amount", "money", "timestamp", "boolean", "struct", "list", "any"]
-"""`amount` is the number in money, which does not compare with other numbers; `any` is untyped data under `raw.`."""
+"""`amount` is the number in money, which cannot be compared with other numbers; `any` is untyped data under `raw.`."""
 
 FieldReader = Callable[[Any], Value]
 
 EVENT_FIELDS: dict[str, FieldKind] = {
     "id": "text", "source": "text", "type": "text", "change": "text", "occurred_at": "text", "depth": "number",
-    "trail": "text",     "record.platform": "text", "record.kind": "text", "record.id": "text",
+    "trail": "text", "record.platform": "text", "record.kind": "text", "record.id": "text",
 }  # fmt: skip
-"""What rules may see of the event: never its headers or its body."""
+"""The fields of the event that rules may use: never its headers or its body."""
 
 
 class Member(Struct, frozen=True):
-    """One field of a struct: its kind, the type behind it, and whether it is computed from others."""
+    """One field of a struct: its kind, its type, and whether it is derived from other fields."""
 
     kind: FieldKind
     type: Any
@@ -43,20 +43,20 @@ class Member(Struct, frozen=True):
 
 
 class FieldScope(Struct, frozen=True):
-    """Where a condition stands: at the record, or inside an element of a list (`element` None: untyped)."""
+    """The fields that a condition can use: those of the record, or of a list element (`element` None: untyped)."""
 
     record: type[Struct]
-    asked: dict[str, "Field"]
-    """Gathers what is asked of `previous`, by path: what `Rulebook.remember` has to keep."""
+    previous_fields: dict[str, "Field"]
+    """Collects the fields that are compared with `previous`, by path, for `Rulebook.previous_fields`."""
     depth: int = 0
     element: Any = None
 
 
 class Field(Struct, frozen=True):
-    """A resolved path. `read` takes the scope where `rooted`, else whatever the condition stands on.
+    """A resolved path. `read` takes the scope if `rooted`, else the current list element.
 
-    `path` is the path from the record without `$root.`, `item` the type of a list's elements, `attribute` the name of
-    a declared field of the element itself, which a list loop may read without a call.
+    `path` is the path without `$root.`. `item` is the element type of a list. `attribute` is the name of a declared
+    field of the element, which a list loop reads without a call.
     """
 
     path: str
@@ -68,20 +68,20 @@ class Field(Struct, frozen=True):
     attribute: str | None = None
 
 
-def resolve(path: str, place: FieldScope, at: str) -> Field:
-    """Find the field `path` names from `place`; `at` is where it is written.
+def resolve(path: str, fields: FieldScope, at: str) -> Field:
+    """Resolve `path` to a field. `at` is the position of the path in the rule, for errors.
 
     Raises:
-        ConfigError: there is none, or it goes through a list or a single value.
+        ConfigError: there is no such field, or the path continues below a list or a single value.
     """
     if len(path) > FIELD_CHARS_MAX or not all(path.split(".")):
-        raise ConfigError(at, f"{path[:40]!r} is no field", "write names with dots between, as in supplier.name")
-    if place.depth and not path.startswith("$root."):
-        return _resolve_in_element(path, place, at)
-    return _resolve_in_record(path.removeprefix("$root."), place, at)
+        raise ConfigError(at, f"{path[:40]!r} is not a valid field", "separate names by dots, as in supplier.name")
+    if fields.depth and not path.startswith("$root."):
+        return _resolve_in_element(path, fields, at)
+    return _resolve_in_record(path.removeprefix("$root."), fields, at)
 
 
-def _resolve_in_record(path: str, place: FieldScope, at: str) -> Field:
+def _resolve_in_record(path: str, fields: FieldScope, at: str) -> Field:
     root, _, rest = path.partition(".")
     if root == "raw" and rest:
         return Field(
@@ -92,43 +92,41 @@ def _resolve_in_record(path: str, place: FieldScope, at: str) -> Field:
             raise _unknown(path, rest, EVENT_FIELDS, "event.", at)
         return Field(path, EVENT_FIELDS[rest], attrgetter(path), rooted=True)
     if root == "previous" and rest:
-        return _resolve_in_previous(rest, place, at)
+        return _resolve_in_previous(rest, fields, at)
     if path in {"raw", "event", "previous"}:
         example = {"raw": "raw.status", "event": "event.source", "previous": "previous.status"}[path]
-        raise ConfigError(at, f"{path} is not a field itself", f"name one of its fields, as {example}")
+        raise ConfigError(at, f"{path} is not a field itself", f"use one of its fields, such as {example}")
     names = path.split(".")
-    member, personal = _walk(place.record, names, at)
-    if members(place.record)[root].derived:
+    member, personal = _walk(fields.record, names, at)
+    if members(fields.record)[root].derived:
         read = _derived_reader(root, rest)
     else:
         read = attrgetter(f"record.{path}") if not rest else _guarded(attrgetter(f"record.{path}"))
     return Field(path, member.kind, read, rooted=True, personal=personal, item=item_of(member))
 
 
-def _resolve_in_previous(path: str, place: FieldScope, at: str) -> Field:
-    field = _resolve_in_record(path, place, at)
+def _resolve_in_previous(path: str, fields: FieldScope, at: str) -> Field:
+    field = _resolve_in_record(path, fields, at)
     if path.startswith(("event.", "previous.")):
-        raise ConfigError(at, f"only the record has a previous state, {path} has none", "name a field of it")
+        raise ConfigError(at, f"only the record has a previous state, {path} has none", "use a field of the record")
     if field.personal or field.kind in {"struct", "list"}:
-        raise ConfigError(
-            at, f"of {path} only a digest is remembered", f"ask whether it did: field: {path}, op: changed"
-        )
-    place.asked[path] = field
+        raise ConfigError(at, f"only a digest of {path} is stored", f"write field: {path}, op: changed")
+    fields.previous_fields[path] = field
     return Field(
         f"previous.{path}", field.kind, lambda scope: decode_previous(scope.previous.get(path, UNSET)), rooted=True
     )
 
 
-def _resolve_in_element(path: str, place: FieldScope, at: str) -> Field:
+def _resolve_in_element(path: str, fields: FieldScope, at: str) -> Field:
     if path == "$item":
-        kind = _kind_of(place.element) if place.element else "any"
+        kind = _kind_of(fields.element) if fields.element else "any"
         return Field(path, kind, _itself, rooted=False)
-    if place.element is None:
+    if fields.element is None:
         return Field(path, "any", _plain_reader(path.split("."), _itself), rooted=False, personal=personal_path(path))
-    if not _is_struct(place.element):
-        raise ConfigError(at, f"the elements have no field {path!r}", "write $item for the element itself")
+    if not _is_struct(fields.element):
+        raise ConfigError(at, f"the elements have no field {path!r}", "use $item for the element itself")
     names = path.split(".")
-    member, personal = _walk(place.element, names, at)
+    member, personal = _walk(fields.element, names, at)
     declared = len(names) == 1 and not member.derived
     return Field(
         path, member.kind, _guarded(attrgetter(path)), rooted=False, personal=personal, item=item_of(member),
@@ -138,7 +136,7 @@ def _resolve_in_element(path: str, place: FieldScope, at: str) -> Field:
 
 @cache
 def members(struct: type[Struct]) -> Mapping[str, Member]:
-    """Every field and derived field of a struct, by name."""
+    """Return every field and derived field of a struct, by name."""
     hints = get_type_hints(struct)
     found = {name: _member(hints[name], derived=False) for name in struct.__struct_fields__}
     for name, attribute in vars(struct).items():
@@ -153,7 +151,7 @@ def members(struct: type[Struct]) -> Mapping[str, Member]:
 
 
 def describe_fields(record: type[Struct], prefix: str = "") -> dict[str, FieldKind]:
-    """Every path of a record with its kind, lists' elements written as `lines[].price`."""
+    """Return every path of a record with its kind. Paths into list elements have the form `lines[].price`."""
     found: dict[str, FieldKind] = {}
     for name, member in members(record).items():
         path = prefix + name
@@ -165,7 +163,7 @@ def describe_fields(record: type[Struct], prefix: str = "") -> dict[str, FieldKi
 
 
 def record_type(kind: str) -> type[Struct]:
-    """The struct of a rule type."""
+    """Return the struct of a rule type."""
     return RECORDS[kind]
 
 
@@ -175,7 +173,7 @@ def _walk(struct: type[Struct], names: list[str], at: str) -> tuple[Member, bool
     for depth, name in enumerate(names):
         before = ".".join(names[:depth])
         if member.kind == "list":
-            raise ConfigError(at, f"{before} is a list", f"look into it with any_of: {before}")
+            raise ConfigError(at, f"{before} is a list", f"use any_of: {before}")
         if not _is_struct(current):
             raise ConfigError(at, f"{before} is a {member.kind} and has no fields", f"write {before}")
         if name not in members(current):
@@ -188,7 +186,7 @@ def _walk(struct: type[Struct], names: list[str], at: str) -> tuple[Member, bool
 def _unknown(path: str, name: str, known: Mapping[str, Any], prefix: str, at: str) -> ConfigError:
     near = difflib.get_close_matches(name[:64], known, 1)
     names = ", ".join(sorted(known))
-    fix = f"did you mean {prefix}{near[0]}?" if near else f"take one of {names}, or raw.… for the platform's own"
+    fix = f"did you mean {prefix}{near[0]}?" if near else f"use one of {names}, or raw.… for the platform's own fields"
     return ConfigError(at, f"no field {path!r}", fix)
 
 
@@ -216,11 +214,11 @@ def _kind_of(annotation: Value) -> FieldKind:
         return "list"
     if _is_struct(first):
         return "struct"
-    raise TypeError(f"rules cannot ask about {annotation}")
+    raise TypeError(f"rules do not support fields of type {annotation}")
 
 
 def item_of(member: Member) -> Value:
-    """The type of a list's elements, None for what is no list."""
+    """Return the element type of a list, or None for any other field."""
     return get_args(member.type)[0] if member.kind == "list" else None
 
 
@@ -228,23 +226,23 @@ def _is_struct(found: Value) -> bool:
     return isinstance(found, type) and issubclass(found, Struct)
 
 
-def _itself(here: Value) -> Value:
-    return here
+def _itself(value: Value) -> Value:
+    return value
 
 
 def _guarded(read: FieldReader) -> FieldReader:
-    def guarded(here: Value) -> Value:
+    def guarded(source: Value) -> Value:
         try:
-            return read(here)
+            return read(source)
         except (AttributeError, TypeError, ValueError, ArithmeticError):
-            # An absent parent, or a derived field whose parts do not add up: absent as well.
+            # An absent parent, or a derived field that cannot be computed: absent as well.
             return UNSET
 
     return guarded
 
 
 def _derived_reader(name: str, rest: str) -> FieldReader:
-    """Read a derived field once per subject; `total.value` and `total.currency` share one `total`."""
+    """Return a reader that computes a derived field once per subject. `total.value` and `total.currency` share it."""
     compute = _guarded(attrgetter(f"record.{name}"))
     inner = _guarded(attrgetter(rest)) if rest else _itself
     path = f"{name}.{rest}" if rest else name
@@ -262,19 +260,19 @@ def _derived_reader(name: str, rest: str) -> FieldReader:
 
 
 def _plain_reader(names: list[str], start: FieldReader) -> FieldReader:
-    def plain(here: Value) -> Value:
-        value = start(here)
+    def plain(source: Value) -> Value:
+        value = start(source)
         for name in names:
             if value is UNSET:
                 return UNSET
-            value = _inside(value, name)
+            value = _child(value, name)
         return value
 
     return plain
 
 
-def _inside(value: Value, name: str) -> Value:
-    """Go one step into plain JSON: a key of an object, or a place in a list."""
+def _child(value: Value, name: str) -> Value:
+    """Return a child of plain JSON: the value of a key, or the element at an index."""
     if isinstance(value, dict):
         return cast("dict[str, Value]", value).get(name, UNSET)
     if isinstance(value, list) and name.isascii() and name.isdigit() and len(name) < 10:

@@ -1,7 +1,7 @@
-"""The JSON Schema of a rule file, for editors that check and complete as one writes. Made from the structs.
+"""JSON Schema of a rule file for editors, generated from the structs.
 
-An editor finds it by the first line of a rule file: `# yaml-language-server: $schema=…/docs/rules.schema.json`. Shape
-only: that a field exists, or that a template names one, is told by `waybill rules check`.
+Editors find it by the first line of a rule file: `# yaml-language-server: $schema=…/docs/rules.schema.json`. It checks
+the structure only. `waybill rules check` checks fields and templates as well.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def make_schema(actions: Sequence[type[Action]]) -> dict[str, Any]:
-    """Make the schema of a list of rules, with the actions that are installed."""
+    """Build the schema of a list of rules, with the installed actions."""
     kinds = [kind for _, kind in sorted(actions_by_name(actions).items())]
     (rule, *others), definitions = msgspec.json.schema_components((Rule, *kinds), ref_template="#/$defs/{name}")
     named: dict[str, Any] = definitions["Rule"]["properties"]
@@ -39,5 +39,5 @@ def make_schema(actions: Sequence[type[Action]]) -> dict[str, Any]:
 
 
 def write_schema(actions: Sequence[type[Action]]) -> str:
-    """Write the schema as text."""
+    """Return the schema as JSON text."""
     return msgspec.json.format(msgspec.json.encode(make_schema(actions)), indent=2).decode() + "\n"

@@ -1,7 +1,7 @@
-"""Every bound of the rules in one place: what a rule file may ask for, and what judging one event may cost.
+"""Limits of the rules: the size of rule files, and the cost of evaluating one event.
 
-Bounds on the language are checked when a rulebook is loaded; bounds on data (`elements`, `text`, `inputs`) hold while
-an event is judged, where going beyond them makes the condition unknown or the verdict an error, never slow.
+Limits on rules are checked when a rulebook is loaded. Limits on data (elements, text, inputs) apply during evaluation.
+If data exceeds a limit, the condition is unknown or the result is an error.
 """
 
 DOCUMENT_BYTES_MAX = 8 * 1024 * 1024
@@ -14,19 +14,19 @@ LITERALS_MAX = 1_000
 FIELD_CHARS_MAX = 200
 
 ELEMENTS_MAX = 10_000
-"""Elements of a list that a quantifier looks at; a longer list is unknown."""
+"""Maximum length of a list in a quantifier; for a longer list the result is unknown."""
 
 NESTED_ELEMENTS_MAX = 100
-"""The same for a list inside an element, so that two levels cost at most a million looks."""
+"""The same limit for a list inside an element, so that two levels cost at most a million comparisons."""
 
 PATTERN_CHARS_MAX = 200
 PATTERN_BYTES_MAX = 1024 * 1024
-"""Memory of a compiled pattern, with what it remembers of texts it has seen."""
+"""Memory of a compiled pattern, including its cache of states."""
 PATTERN_INSTRUCTIONS_MAX = 3_000
-"""Instructions of a compiled pattern: each can cost a step for each byte of a text, so a text costs 1 ms at most."""
+"""Instructions of a compiled pattern. Each costs at most one step per byte of text, so one text costs at most 1 ms."""
 
 PATTERN_TEXT_CHARS_MAX = 512
-"""A longer text is not held against a pattern; the condition is unknown."""
+"""Maximum length of a text that is matched; for a longer text the condition is unknown."""
 
 ACTIONS_MAX = 20
 TEMPLATE_DEPTH_MAX = 16

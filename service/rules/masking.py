@@ -1,4 +1,4 @@
-"""Which paths hold personal data, and what is shown in place of their values in traces and log messages."""
+"""Masking of personal data in traces and log messages, by the path of a field."""
 
 import re
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from service.events import JsonValue
+from service.plurals import count_noun
 from service.records import PERSONAL, Money
 from service.rules.limits import ACTUAL_CHARS_MAX
 
@@ -35,16 +36,16 @@ _PERSONAL_WORDS = frozenset(
 
 
 def personal_path(path: str) -> bool:
-    """Whether a path into a platform's own answer smells of a person: `raw.customer.emailAddress` does.
+    """Return whether a path into a platform's response probably contains personal data.
 
-    Platforms name their fields as they like, so this errs on the side of masking.
+    An example is `raw.customer.emailAddress`. The names of platforms vary, so in case of doubt the value is masked.
     """
     words = {word.lower() for word in _WORDS.findall(path)}
     return not words.isdisjoint(_PERSONAL_WORDS) or not words.isdisjoint(PERSONAL)
 
 
 def mask(value: object, *, personal: bool) -> JsonValue:
-    """Make a value fit to be shown: plain, short, and masked where personal; UNSET is shown as `(missing)`."""
+    """Convert a value for output: plain, short, and masked if personal. UNSET becomes `(missing)`."""
     if value is UNSET:
         return "(missing)"
     if value is None or isinstance(value, bool):
@@ -63,7 +64,7 @@ def _short(value: object) -> int | str:
         case Struct() | Mapping():
             text = "(present)"
         case list() | tuple() | frozenset():
-            text = f"({len(cast('list[Any]', value))} elements)"
+            text = f"({count_noun(len(cast('list[Any]', value)), 'element')})"
         case _:
             text = str(value)
     return text[:ACTUAL_CHARS_MAX]

@@ -1,7 +1,7 @@
-"""What is remembered of a record's last decided state: plain data small enough to store, and no personal data.
+"""Encoding of a record's last decided state: small plain data without personal data.
 
-Only fields that rules ask of `previous` are kept. Texts, numbers, moments and money are kept as they are; structs,
-lists, long texts and personal fields as a digest, which is enough to tell that they changed:
+Only the fields that rules compare with `previous` are stored. Texts, numbers, timestamps and money are stored as
+values. Structs, lists, long texts and personal fields are stored as digests, which are enough to detect a change:
 `{"status": "received", "total": ["money", "12.5", "EUR"], "email": ["digest", "9f86…"]}`.
 """
 
@@ -21,14 +21,14 @@ DIGITS_MAX = 60
 
 
 def encode_previous(path: str, value: Value, *, personal: bool) -> Value:
-    """Make one value plain: equal values, and only those, give equal data. UNSET stays UNSET."""
+    """Encode one value as plain data. Equal values, and only those, have equal data. UNSET stays UNSET."""
     if value is None or value is UNSET or type(value) is bool:
         return value
     if not personal:
         if isinstance(value, str) and len(value) <= TEXT_CHARS_MAX:
             return value
         if isinstance(value, datetime) and value.tzinfo is not None:
-            return ["moment", _moment_text(value)]
+            return ["moment", _format_timestamp(value)]
         if isinstance(value, Money) and (number := _number(value.value)) is not None:
             return ["money", number, value.currency]
         if (number := _number(value)) is not None:
@@ -37,20 +37,20 @@ def encode_previous(path: str, value: Value, *, personal: bool) -> Value:
 
 
 class Digest(Struct, frozen=True):
-    """A remembered value of which only the digest is known: it is there, and compares with nothing."""
+    """A stored value of which only the digest is known. It exists, but cannot be compared."""
 
     text: str
 
 
 def decode_previous(stored: Value) -> Value:
-    """Read back what `encode` made; what it never makes reads as UNSET."""
+    """Decode the output of `encode_previous`. Any other data is decoded as UNSET."""
     match stored:
         case None | bool() | str():
             return stored
         case ["number", str(number)]:
             return _decimal(number)
-        case ["moment", str(moment)]:
-            return _moment(moment)
+        case ["moment", str(timestamp)]:
+            return _parse_timestamp(timestamp)
         case ["digest", str(text)]:
             return Digest(text)
         case ["money", str(number), str(currency)]:
@@ -61,25 +61,25 @@ def decode_previous(stored: Value) -> Value:
 
 
 def digest(path: str, value: Value) -> str:
-    """Give sha256 as hex over the path and the value as canonical JSON."""
+    """Return the SHA-256 in hex of the path and the value as canonical JSON."""
     plain = msgspec.to_builtins(value, builtin_types=(Decimal, datetime), enc_hook=repr)
     body = msgspec.json.encode(_canonical(plain), order="sorted")
     return hashlib.sha256(path.encode() + b"\0" + body).hexdigest()
 
 
 def _canonical(value: Value) -> Value:
-    """Write numbers and moments one way only, so that 12.5 sent as 12.50 is no change."""
+    """Normalize numbers and timestamps, so that 12.50 instead of 12.5 is not a change."""
     if type(value) in {int, Decimal}:
         return ["number", _number(value) or str(value)]
     if isinstance(value, datetime):
-        return ["moment", _moment_text(value) if value.tzinfo is not None else value.isoformat()]
+        return ["moment", _format_timestamp(value) if value.tzinfo is not None else value.isoformat()]
     if isinstance(value, dict):
         return {key: _canonical(inner) for key, inner in cast("dict[str, Value]", value).items()}
     return [_canonical(inner) for inner in cast("list[Value]", value)] if isinstance(value, list | tuple) else value
 
 
 def _number(value: Value) -> str | None:
-    """Write a number one way only: 12.50 and 12.5 are `12.5`, 3.00 is `3`."""
+    """Normalize a number: 12.50 and 12.5 become `12.5`, 3.00 becomes `3`. Return None for any other value."""
     if type(value) is int:
         return str(value) if abs(value) < 10**DIGITS_MAX else None
     if type(value) is not Decimal or not value.is_finite() or abs(value.adjusted()) > DIGITS_MAX:
@@ -89,11 +89,11 @@ def _number(value: Value) -> str | None:
     return "0" if text == "-0" else text
 
 
-def _moment_text(moment: datetime) -> str:
+def _format_timestamp(timestamp: datetime) -> str:
     try:
-        return moment.astimezone(UTC).isoformat()
+        return timestamp.astimezone(UTC).isoformat()
     except OverflowError:  # in the first or the last hours of the calendar
-        return moment.isoformat()
+        return timestamp.isoformat()
 
 
 def _decimal(text: str) -> Value:
@@ -103,7 +103,7 @@ def _decimal(text: str) -> Value:
         return UNSET
 
 
-def _moment(text: str) -> Value:
+def _parse_timestamp(text: str) -> Value:
     try:
         return msgspec.convert(text, datetime)
     except msgspec.ValidationError:

@@ -1,6 +1,6 @@
-"""Puts rules into force: those of files beside those made in the admin API, and never over somebody else's change.
+"""Publishing of rulebooks: rules of files and rules of the admin API, without overwriting concurrent changes.
 
-An installation of several stores has a shelf on each. The first one decides who was first; the others follow it.
+With several stores, each has the rulebook. The first store resolves concurrent changes; the other stores follow it.
 """
 
 import asyncio
@@ -16,15 +16,15 @@ from service.rules.rulebook_document import FORMAT, Document, document_version, 
 from service.rules.syntax import Rule
 from service.store.rulebook import RulebookStore
 
-PUBLISH_TRIES_MAX = 12
-PUBLISH_SPREAD_SECONDS = 0.05
-"""Who published at the same time comes back spread over so long, at each try over once more."""
+PUBLISH_ATTEMPTS_MAX = 12
+PUBLISH_JITTER_SECONDS = 0.05
+"""Jitter before a retry after a concurrent change, multiplied by the number of the retry."""
 
 NO_RULES = Document(format=FORMAT)
 
 
 class Published(Struct, frozen=True):
-    """The version in force now; `changed` is False if it was so before."""
+    """The active version. `changed` is False if it was active before."""
 
     version: str
     rules: int
@@ -32,88 +32,91 @@ class Published(Struct, frozen=True):
 
 
 async def publish_file_rules(
-    shelves: Sequence[RulebookStore], rules: Sequence[Rule], actions: Sequence[type[Action]], author: str, note: str
+    stores: Sequence[RulebookStore], rules: Sequence[Rule], actions: Sequence[type[Action]], author: str, note: str
 ) -> Published:
-    """Replace the rules of files by `rules`; those of the API stay. Tried again if somebody publishes meanwhile.
+    """Replace the rules of files by `rules`. The rules of the API stay. Retries after concurrent changes.
 
     Raises:
-        ConfigError: the rules do not fit together with those of the API.
-        StoreUnavailable: a store does not answer, or somebody else publishes all the time.
+        ConfigError: the rules conflict with those of the API.
+        StoreUnavailable: a store does not answer, or all retries met concurrent changes.
     """
 
     def replaced(document: Document) -> Document:
-        for taken in sorted({rule.id for rule in rules} & {rule.id for rule in document.api_rules}):
-            fix = "delete it there, or give the one in the file another id"
-            raise ConfigError(f"rule {taken}", "stands in a file, and was made in the admin API too", fix)
+        for rule_id in sorted({rule.id for rule in rules} & {rule.id for rule in document.api_rules}):
+            fix = "delete the rule in the admin API, or change its id in the file"
+            raise ConfigError(f"rule {rule_id}", "exists in a file and in the admin API", fix)
         changed = Document(format=FORMAT, file_rules=tuple(rules), api_rules=document.api_rules)
         Rulebook.load(write_document(changed.file_rules, changed.api_rules), actions)
         return changed
 
-    return await change_rules(shelves, replaced, author, note)
+    return await change_rules(stores, replaced, author, note)
 
 
 async def change_rules(
-    shelves: Sequence[RulebookStore], change: Callable[[Document], Document], author: str, note: str
+    stores: Sequence[RulebookStore], change: Callable[[Document], Document], author: str, note: str
 ) -> Published:
-    """Put in force what `change` makes of the rules in force; asked again if somebody publishes meanwhile.
+    """Apply `change` to the active rules and activate the result. Retries after concurrent changes.
 
-    What `change` gives has been checked by it, rule by rule or whole; here it is only held together.
+    `change` checks the rules. This function only checks the document: its size and its rule ids.
 
     Raises:
-        ConfigError: the version in force cannot be read, or the changed rules do not fit together.
-        StoreUnavailable: a store does not answer, or somebody else publishes all the time.
+        ConfigError: the active version cannot be read, or the changed rules conflict.
+        StoreUnavailable: a store does not answer, or all retries met concurrent changes.
     """
-    async for _ in _tries():
-        in_force = await shelves[0].current()
-        before = in_force[0] if in_force else None
-        changed = change(read_rules(in_force[1]) if in_force else NO_RULES)
+    async for _ in _attempts():
+        active = await stores[0].current()
+        before = active[0] if active else None
+        changed = change(read_rules(active[1]) if active else NO_RULES)
         document = write_document(changed.file_rules, changed.api_rules)
         parse_document(document)
         version = document_version(document)
-        if await activate(shelves, version, document, before, author=author, note=note):
+        if await activate(stores, version, document, before, author=author, note=note):
             return Published(version, len(changed.rules), changed=version != before)
-    raise StoreUnavailable("others are publishing rules at the same time; try again")
+    raise StoreUnavailable("rules are being published concurrently; try again")
 
 
 async def rollback(
-    shelves: Sequence[RulebookStore], version: str, actions: Sequence[type[Action]], author: str, note: str
+    stores: Sequence[RulebookStore], version: str, actions: Sequence[type[Action]], author: str, note: str
 ) -> Published:
-    """Put a former version in force again, rules of files and of the API alike.
+    """Activate an earlier version, both the rules of files and the rules of the API.
 
     Raises:
-        ConfigError: it is on the shelf no more, or cannot be used by what is installed now.
-        StoreUnavailable: a store does not answer, or somebody else publishes all the time.
+        ConfigError: the version is not stored any more, or does not load with the installed version of Waybill.
+        StoreUnavailable: a store does not answer, or all retries met concurrent changes.
     """
-    document = await shelves[0].document(version)
+    document = await stores[0].document(version)
     if document is None:
-        raise ConfigError(version[:64], "is not on the shelf", "waybill rules history names those that are")
+        raise ConfigError(version[:64], "is not a stored version", "use a version that waybill rules history lists")
     loaded = Rulebook.load(document, actions)
-    async for _ in _tries():
-        before = await shelves[0].version()
-        if await activate(shelves, version, document, before, author=author, note=note or f"back to {version}"):
+    async for _ in _attempts():
+        before = await stores[0].version()
+        if await activate(stores, version, document, before, author=author, note=note or f"back to {version}"):
             return Published(version, len(loaded.rules), changed=version != before)
-    raise StoreUnavailable("others are publishing rules at the same time; try again")
+    raise StoreUnavailable("rules are being published concurrently; try again")
 
 
-async def _tries() -> AsyncIterator[int]:
-    for tried in range(PUBLISH_TRIES_MAX):
-        if tried:
-            await asyncio.sleep(random.uniform(0, PUBLISH_SPREAD_SECONDS * tried))  # noqa: S311 - spreads, hides nothing
-        yield tried
+async def _attempts() -> AsyncIterator[int]:
+    for attempt in range(PUBLISH_ATTEMPTS_MAX):
+        if attempt:
+            await asyncio.sleep(random.uniform(0, PUBLISH_JITTER_SECONDS * attempt))  # noqa: S311 - jitter, not a secret
+        yield attempt
 
 
 async def activate(
-    shelves: Sequence[RulebookStore], version: str, document: bytes, before: str | None, *, author: str, note: str
+    stores: Sequence[RulebookStore], version: str, document: bytes, before: str | None, *, author: str, note: str
 ) -> bool:
-    """Publish on the first shelf if `before` is in force there, then on the others; False if another version is.
+    """Publish to the first store if `before` is active there, then to the others.
+
+    Returns:
+        False if another version than `before` is active in the first store.
 
     Raises:
-        StoreUnavailable: not known to be in force everywhere; may be repeated.
+        StoreUnavailable: some stores may not have the version; the call may be repeated.
     """
-    first, *others = shelves
+    first, *others = stores
     if version != before and not await first.publish(version, document, author, note, before):
         return False
-    # The first shelf has settled who publishes; the others follow, whatever they held.
+    # The first store has resolved concurrent changes; the others follow, whichever version they had.
     for store in others:
         while not await store.publish(version, document, author, note, await store.version()):
             continue
@@ -121,13 +124,13 @@ async def activate(
 
 
 def read_rules(document: bytes) -> Document:
-    """The rules in force.
+    """Parse the active rules.
 
     Raises:
-        ConfigError: they cannot be read, so that publishing over them could lose some.
+        ConfigError: the document cannot be read; publishing over it could lose rules.
     """
     try:
         return parse_document(document)
     except ConfigError as error:
-        fix = "apply with the version of waybill that published it"
-        raise ConfigError("rulebook in force", error.reason, fix) from error
+        fix = "use the version of waybill that published it"
+        raise ConfigError("active rulebook", error.reason, fix) from error

@@ -1,4 +1,4 @@
-"""Reads rule files: YAML, each a list of rules, checked whole; a mistake is told with its file and its place."""
+"""Reading of rule files. Each is a YAML list of rules. Errors contain the file and the path."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -14,75 +14,76 @@ from service.errors import ConfigError
 from service.rules.compiler.rule import actions_by_name, compile_rule
 from service.rules.syntax import Rule
 
-EXAMPLE_ENDINGS = (".examples.yaml", ".examples.yml")
+RULE_TEST_SUFFIXES = (".examples.yaml", ".examples.yml")
 
 
 class RuleFile(Struct, frozen=True):
-    """One file and the rules in it."""
+    """One file and its rules."""
 
     path: Path
     rules: tuple[Rule, ...]
 
 
 def read_rule_files(paths: Sequence[Path], actions: Sequence[type[Action]]) -> tuple[RuleFile, ...]:
-    """Read and check every file; the rules of all files together have to have different ids.
+    """Read and check all files. Rule ids must be unique across the files.
 
     Raises:
-        ConfigError: `rules/short.yaml: rules[0].when.all[1].field: …`.
+        ConfigError: a file has a mistake, as in `rules/short.yaml: rules[0].when.all[1].field: …`.
     """
     files = tuple(RuleFile(path, _read(path)) for path in paths)
     names = actions_by_name(actions)
-    seen: dict[str, str] = {}
+    known: dict[str, str] = {}
     for file in files:
         for index, rule in enumerate(file.rules):
             at = f"{file.path}: rules[{index}]"
-            if rule.id in seen:
-                raise ConfigError(
-                    f"{at}.id", f"the rule {rule.id} stands in {seen[rule.id]} too", "give each its own id"
-                )
-            seen[rule.id] = at
+            if rule.id in known:
+                reason = f"the rule id {rule.id} is also used in {known[rule.id]}"
+                raise ConfigError(f"{at}.id", reason, "give each rule its own id")
+            known[rule.id] = at
             compile_rule(rule, names, at)
     return files
 
 
 def find_rule_files(patterns: Sequence[str], folder: Path) -> list[Path]:
-    """Find the files that the patterns of waybill.yaml name, relative to its folder, sorted.
+    """Find the files that match the patterns of waybill.yaml, relative to its folder, sorted.
 
     Raises:
-        ConfigError: a pattern that finds nothing, since rules that are missing in silence do not act.
+        ConfigError: a pattern matches no file. Silently missing rules would have no effect.
     """
     found: set[Path] = set()
     for index, pattern in enumerate(patterns):
         whole = folder / pattern
         below = whole.relative_to(whole.anchor)
-        matches = {path for path in Path(whole.anchor).glob(str(below)) if path.is_file() and not is_example(path)}
+        matches = {
+            path for path in Path(whole.anchor).glob(str(below)) if path.is_file() and not is_rule_test_file(path)
+        }
         if not matches:
             raise ConfigError(
-                f"rules[{index}]", f"{pattern!r} finds no file in {folder.resolve()}", "correct the pattern"
+                f"rules[{index}]", f"{pattern!r} matches no file in {folder.resolve()}", "correct the pattern"
             )
         found |= matches
     return sorted(found)
 
 
-def is_example(path: Path) -> bool:
-    """Whether a file holds examples, which stand beside the rules and are none."""
-    return path.name.endswith(EXAMPLE_ENDINGS)
+def is_rule_test_file(path: Path) -> bool:
+    """Return whether a file contains rule tests, which are in the same folder as the rules."""
+    return path.name.endswith(RULE_TEST_SUFFIXES)
 
 
 def check_sources(files: Sequence[RuleFile], names: Iterable[str]) -> None:
-    """Check that every source a rule names is configured.
+    """Check that all sources of the rules are configured.
 
     Raises:
-        ConfigError: one is not, so the rule would never be judged.
+        ConfigError: a source is not configured, so the rule would never be evaluated.
     """
     known = sorted(names)
     for file in files:
         for index, rule in enumerate(file.rules):
-            for place, name in enumerate(rule.sources):
+            for position, name in enumerate(rule.sources):
                 if name not in known:
                     near = difflib.get_close_matches(name[:64], known, 1)
-                    fix = f"did you mean {near[0]}?" if near else f"take one of {', '.join(known)}"
-                    at = f"{file.path}: rules[{index}].sources[{place}]"
+                    fix = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+                    at = f"{file.path}: rules[{index}].sources[{position}]"
                     raise ConfigError(at, f"no source {name!r} in waybill.yaml", fix)
 
 
@@ -96,9 +97,9 @@ def _read(path: Path) -> tuple[Rule, ...]:
     if not isinstance(plain, list):
         raise ConfigError(str(path), "is not a list of rules", "begin each rule with a dash: - id: …")
     rules: tuple[Rule, ...] = decode_config(plain, tuple[Rule, ...], f"{path}: rules")
-    for index, words in enumerate(cast("list[dict[str, Any]]", plain)):
+    for index, rule in enumerate(cast("list[dict[str, Any]]", plain)):
         for name in ("events", "sources"):
-            if words.get(name) == []:
-                fix = f"leave {name} out for all, or write enabled: false"
-                raise ConfigError(f"{path}: rules[{index}].{name}", "is empty, and would mean all", fix)
+            if rule.get(name) == []:
+                fix = f"remove {name} to apply the rule to all, or write enabled: false"
+                raise ConfigError(f"{path}: rules[{index}].{name}", "is empty, which would mean all", fix)
     return rules

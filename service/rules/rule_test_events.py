@@ -1,4 +1,4 @@
-"""The event of an example: as it is written, or as a sender's own delivery tells it."""
+"""The event of a rule test: as written in the test, or parsed from a delivery of a sender."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +14,11 @@ from service.records import RECORDS, Record
 FILE_BYTES_MAX = 1_048_576
 
 
-class ExampleEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The event of an example; only what rules may ask of it.
+class RuleTestEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The event of a rule test, with the fields that rules may use.
 
-    With a `delivery` (JSON) or a `delivery_file`, and the `headers` that tell something, type, change and moment are
-    what the envelope of `source` reads in it.
+    With a `delivery` (JSON) or a `delivery_file`, and optional `headers`, the envelope of `source` determines the event
+    type, the change type and the time.
     """
 
     source: str = "example"
@@ -32,61 +32,63 @@ class ExampleEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     headers: dict[str, str] = {}
 
 
-ReadDelivery = Callable[[Delivery, str], Fact]
-"""From a delivery, and where the event stands, to the one fact about a record that it tells; knows the sources."""
+ParseDelivery = Callable[[Delivery, str], Fact]
+"""Parses a delivery into its only fact about a record. The second argument is the path of the event, for errors."""
 
 
-def read_event(event: ExampleEvent, folder: Path, read_delivery: ReadDelivery, at: str) -> ExampleEvent | Fact:
-    """Give the event as it is written, or the fact that its delivery tells; `at` is where the event stands.
+def read_event(event: RuleTestEvent, folder: Path, parse_delivery: ParseDelivery, at: str) -> RuleTestEvent | Fact:
+    """Return the event as written, or the fact of its delivery. `at` is the path of the event, for errors.
 
     Raises:
-        ConfigError: a delivery that cannot be read, or headers without one.
+        ConfigError: the delivery cannot be read, or there are headers without a delivery.
     """
     if event.delivery is None and event.delivery_file is None:
         if event.headers:
-            raise ConfigError(f"{at}.headers", "have no meaning without a delivery", "add delivery, or delivery_file")
+            raise ConfigError(f"{at}.headers", "require a delivery", "add delivery, or delivery_file")
         return event
     if event.delivery is not None and event.delivery_file is not None:
-        raise ConfigError(f"{at}.delivery", "stands beside delivery_file", "leave one of the two out")
+        raise ConfigError(f"{at}.delivery", "cannot be combined with delivery_file", "remove one of the two")
     if event.delivery_file is None:
         body = msgspec.json.encode(event.delivery)
     else:
         body = read_sibling_file(folder / event.delivery_file, f"{at}.delivery_file")
     headers = {name.lower(): value for name, value in event.headers.items()}
-    return read_delivery(Delivery(event.source, headers, body, 0.0), at)
+    return parse_delivery(Delivery(event.source, headers, body, 0.0), at)
 
 
-def event_of_delivery(fact: Fact, event: ExampleEvent, record: Record, kind: str, at: str) -> ExampleEvent:
-    """Make the event that a delivery tells, and see that it is about this record, or a hint to some.
+def event_of_delivery(fact: Fact, event: RuleTestEvent, record: Record, kind: str, at: str) -> RuleTestEvent:
+    """Build the event of a delivery. The delivery must be about this record, or be a hint.
 
     Raises:
-        ConfigError: it is about another record.
+        ConfigError: the delivery is about another record.
     """
-    about = fact.record or RecordRef("", "", "")
-    if about.kind in RECORDS and about.kind != kind:
+    subject = fact.record or RecordRef("", "", "")
+    if subject.kind in RECORDS and subject.kind != kind:
+        fix = "use a record and a delivery of the same kind"
+        raise ConfigError(f"{at}.source", f"the delivery is about a {subject.kind}, the test about a {kind}", fix)
+    if subject.kind == kind and subject.id != record.id:
+        fix = "use the record and the delivery of the same event"
         raise ConfigError(
-            f"{at}.source", f"the delivery is about a {about.kind}, the example about a {kind}", "keep one"
+            f"{at}.source", f"the delivery is about {subject.id[:64]!r}, the record is {record.id!r}", fix
         )
-    if about.kind == kind and about.id != record.id:
-        fix = "keep the record and the delivery of one event"
-        raise ConfigError(f"{at}.source", f"the delivery is about {about.id[:64]!r}, the record is {record.id!r}", fix)
-    platform = event.platform or about.platform
+    platform = event.platform or subject.platform
     return structs.replace(
         event, type=fact.type, change=fact.change, occurred_at=fact.occurred_at, platform=platform, delivery=None
     )
 
 
 def read_sibling_file(path: Path, at: str) -> bytes:
-    """Read a file that an example names; `at` is where it is named.
+    """Read a file that a rule test refers to. `at` is the path of the reference, for errors.
 
     Raises:
-        ConfigError: it cannot be read, or is too large.
+        ConfigError: the file cannot be read, or is too large.
     """
     try:
         with path.open("rb") as file:
             body = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
-        raise ConfigError(at, f"{path} cannot be read: {error.strerror}", "name a file beside the examples") from None
+        fix = "write a path relative to the folder of the rule tests"
+        raise ConfigError(at, f"{path} cannot be read: {error.strerror}", fix) from None
     if len(body) > FILE_BYTES_MAX:
-        raise ConfigError(at, f"{path} is larger than {FILE_BYTES_MAX} bytes", "keep a smaller one")
+        raise ConfigError(at, f"{path} is larger than {FILE_BYTES_MAX} bytes", "use a smaller file")
     return body

@@ -1,25 +1,25 @@
-"""Examples beside the rules: a record in, the matches and effects it should give; for the CI of whoever writes rules.
+"""Rule tests: files with a record and the expected matches and effects, for the CI of a rulebook.
 
 ```yaml
 - name: a short receipt is claimed
   type: purchase_order
   event: {source: pack-orders, change: updated}
-  now: "2026-01-31T12:00:00Z"                 # left out: the moment of the test
+  now: "2026-01-31T12:00:00Z"                 # default: the current time
   record: {id: po-1, status: received, lines: [{quantity_ordered: 3, quantity_received: 1}]}
-  raw: {id: po-1}                             # what the platform sent; left out: nothing
-  previous: {id: po-1, status: expected}      # the record as it was decided last; left out: never
+  raw: {id: po-1}                             # response of the platform; default: none
+  previous: {id: po-1, status: expected}      # last decided state; default: none
   expect:
-    matches: [short-receipt]                  # all rules that match, and no other
-    unknown: []                               # all that are unknown or an error
-    effects:                                  # all that are asked for; of their inputs, those that are named here
+    matches: [short-receipt]                  # all rules that match, and no others
+    unknown: []                               # all rules with the result unknown or error
+    effects:                                  # all planned effects; only the listed inputs are compared
       - {rule: short-receipt, action: warn, inputs: {level: warning}}
 ```
 
-Records are written in our own shape, as rules see them; `total` and other derived fields follow from it. Or a
-platform's own answer stands there, as its API gives it, and is read as that platform's connector reads it:
+`record` has the fields that rules use. Derived fields such as `total` are computed. Alternatively the test contains
+the response of the platform's API, which the platform's connector parses:
 
 ```yaml
-- name: what pack.cloud answered on Monday
+- name: response of pack.cloud from Monday
   type: purchase_order
   platform: pack_cloud                        # a kind of platform, or an account of waybill.yaml
   raw_file: captured/po-1.json                # or `raw` with the JSON itself
@@ -27,7 +27,8 @@ platform's own answer stands there, as its API gives it, and is read as that pla
   expect: {matches: [short-receipt]}
 ```
 
-So may the event: `event: {source: pack-orders, delivery_file: captured/delivery.json}` is what its source reads in it.
+The event can also be a delivery: `event: {source: pack-orders, delivery_file: captured/delivery.json}`. The envelope of
+the source parses it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,19 +46,25 @@ from service.errors import ConfigError
 from service.events import EVENT_VERSION, Event, Fact, JsonValue, RecordRef
 from service.records import RECORDS, Record
 from service.rules.fields import item_of, members
-from service.rules.rule_files import EXAMPLE_ENDINGS
-from service.rules.rule_test_events import ExampleEvent, ReadDelivery, event_of_delivery, read_event, read_sibling_file
+from service.rules.rule_files import RULE_TEST_SUFFIXES
+from service.rules.rule_test_events import (
+    ParseDelivery,
+    RuleTestEvent,
+    event_of_delivery,
+    read_event,
+    read_sibling_file,
+)
 from service.rules.rulebook import Evaluation, Rulebook, RuleResult
 from service.rules.scope import Subject
 from service.rules.syntax import RuleType
 
-EXAMPLES_MAX = 1_000
+RULE_TESTS_MAX = 1_000
 
-_answers = msgspec.json.Decoder[Any](float_hook=Decimal)
+_decoder = msgspec.json.Decoder[Any](float_hook=Decimal)
 
 
 class ExpectedEffect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An effect that is asked for; `inputs` names those parts of its inputs that matter."""
+    """An expected effect. Only the listed `inputs` are compared."""
 
     rule: str
     action: str
@@ -65,7 +72,7 @@ class ExpectedEffect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Expectation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the rules should say. What is left out is not looked at."""
+    """The expected results. Omitted keys are not compared."""
 
     matches: tuple[str, ...] | UnsetType = UNSET
     unknown: tuple[str, ...] | UnsetType = UNSET
@@ -73,7 +80,7 @@ class Expectation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class RuleTest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One example."""
+    """One rule test."""
 
     name: str
     type: RuleType
@@ -82,118 +89,125 @@ class RuleTest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     platform: str | None = None
     currency: str | None = None
     raw_file: str | None = None
-    event: ExampleEvent = ExampleEvent()
+    event: RuleTestEvent = RuleTestEvent()
     now: datetime | None = None
     raw: Any = None
     previous: dict[str, Any] | None = None
 
 
-ReadAnswer = Callable[[RuleTest, str], tuple[Record, Any]]
-"""From an example with a platform's answer, and where it stands, to the record and what rules see as `raw`."""
+ParseResponse = Callable[[RuleTest, str], tuple[Record, Any]]
+"""Parses the platform response of a rule test into the record and `raw`. The second argument is the path for errors."""
 
 
-class Prepared(Struct, frozen=True):
-    """An example that can be judged: its record and the platform's own data are read."""
+class PreparedRuleTest(Struct, frozen=True):
+    """A rule test that is ready to run: its record and the platform's data are parsed."""
 
-    example: RuleTest
+    test: RuleTest
     record: Record
     raw: Any
 
 
 class RuleTestResult(Struct, frozen=True):
-    """How an example turned out; no `differences` means as expected."""
+    """The result of a rule test. Without `differences` it passed."""
 
     name: str
     differences: Sequence[str]
 
 
 def find_test_files(rule_files: Sequence[Path]) -> list[Path]:
-    """Find the files of examples in the folders of rule files, sorted."""
+    """Find the files of rule tests in the folders of rule files, sorted."""
     folders = sorted({path.parent for path in rule_files})
-    return [path for folder in folders for path in sorted(folder.iterdir()) if path.name.endswith(EXAMPLE_ENDINGS)]
+    return [path for folder in folders for path in sorted(folder.iterdir()) if path.name.endswith(RULE_TEST_SUFFIXES)]
 
 
-def read_tests(path: Path, read_answer: ReadAnswer, read_delivery: ReadDelivery) -> tuple[Prepared, ...]:
-    """Read one file of examples; `read_answer` knows the platforms, `read_delivery` the sources.
+def read_tests(
+    path: Path, parse_response: ParseResponse, parse_delivery: ParseDelivery
+) -> tuple[PreparedRuleTest, ...]:
+    """Read one file of rule tests.
+
+    Args:
+        path: the file.
+        parse_response: parses the responses of platforms.
+        parse_delivery: parses the deliveries of sources.
 
     Raises:
-        ConfigError: a mistake in it, with its place.
+        ConfigError: the file has a mistake; the error contains its path.
     """
     plain = read_yaml(path)
     found: tuple[RuleTest, ...] = decode_config(plain, tuple[RuleTest, ...], f"{path}: ")
-    if len(found) > EXAMPLES_MAX:
-        raise ConfigError(str(path), f"{len(found)} examples, at most {EXAMPLES_MAX}", "write a second file")
+    if len(found) > RULE_TESTS_MAX:
+        reason = f"has {len(found)} rule tests, at most {RULE_TESTS_MAX} are allowed"
+        raise ConfigError(str(path), reason, "use a second file")
     return tuple(
-        _with_event(_prepare(example, path.parent, read_answer, at), path.parent, read_delivery, f"{at}.event")
-        for at, example in ((f"{path}: [{index}]", example) for index, example in enumerate(found))
+        _with_event(_prepare(test, path.parent, parse_response, at), path.parent, parse_delivery, f"{at}.event")
+        for at, test in ((f"{path}: [{index}]", test) for index, test in enumerate(found))
     )
 
 
-def _with_event(prepared: Prepared, folder: Path, read_delivery: ReadDelivery, at: str) -> Prepared:
-    example = prepared.example
-    read = read_event(example.event, folder, read_delivery, at)
-    event = (
-        event_of_delivery(read, example.event, prepared.record, example.type, at) if isinstance(read, Fact) else read
-    )
-    return structs.replace(prepared, example=structs.replace(example, event=event))
+def _with_event(prepared: PreparedRuleTest, folder: Path, parse_delivery: ParseDelivery, at: str) -> PreparedRuleTest:
+    test = prepared.test
+    read = read_event(test.event, folder, parse_delivery, at)
+    event = event_of_delivery(read, test.event, prepared.record, test.type, at) if isinstance(read, Fact) else read
+    return structs.replace(prepared, test=structs.replace(test, event=event))
 
 
-def _prepare(example: RuleTest, folder: Path, read_answer: ReadAnswer, at: str) -> Prepared:
-    """Read the record, in our shape or in a platform's, and try the one before it."""
-    if example.platform is None:
-        _reject_fields(example, at, {"currency": example.currency, "raw_file": example.raw_file})
-        if example.record is UNSET:
-            raise ConfigError(f"{at}.record", "is missing", "write the record, or a platform and its raw answer")
-        prepared = Prepared(example, read_record(example.type, example.record, f"{at}.record"), read_raw(example.raw))
+def _prepare(test: RuleTest, folder: Path, parse_response: ParseResponse, at: str) -> PreparedRuleTest:
+    """Parse the record or the platform's response, and check `previous`."""
+    if test.platform is None:
+        _reject_fields(test, at, {"currency": test.currency, "raw_file": test.raw_file})
+        if test.record is UNSET:
+            raise ConfigError(f"{at}.record", "is missing", "add record, or platform with raw or raw_file")
+        prepared = PreparedRuleTest(test, read_record(test.type, test.record, f"{at}.record"), read_raw(test.raw))
     else:
-        if example.record is not UNSET:
-            raise ConfigError(f"{at}.record", "stands beside a platform's answer", "leave one of the two out")
-        if (example.raw is None) == (example.raw_file is None):
-            raise ConfigError(f"{at}.raw", "one of raw and raw_file is due", "write the platform's answer once")
-        if example.raw_file is not None:
-            completed = structs.replace(example, raw=_read_answer_file(folder / example.raw_file, f"{at}.raw_file"))
+        if test.record is not UNSET:
+            raise ConfigError(f"{at}.record", "cannot be combined with platform", "remove one of the two")
+        if (test.raw is None) == (test.raw_file is None):
+            fix = "add one of them, with the platform's response"
+            raise ConfigError(f"{at}.raw", "exactly one of raw and raw_file is required", fix)
+        if test.raw_file is not None:
+            completed = structs.replace(test, raw=_read_response_file(folder / test.raw_file, f"{at}.raw_file"))
         else:
-            completed = example
-        prepared = Prepared(example, *read_answer(completed, at))
-    if example.previous is not None:
-        read_record(example.type, {"id": prepared.record.id} | example.previous, f"{at}.previous")
+            completed = test
+        prepared = PreparedRuleTest(test, *parse_response(completed, at))
+    if test.previous is not None:
+        read_record(test.type, {"id": prepared.record.id} | test.previous, f"{at}.previous")
     return prepared
 
 
-def _reject_fields(example: RuleTest, at: str, given: Mapping[str, object]) -> None:
+def _reject_fields(test: RuleTest, at: str, given: Mapping[str, object]) -> None:
     for name, value in given.items():
         if value is not None:
-            raise ConfigError(f"{at}.{name}", f"has no meaning without a platform, in {example.name!r}", "add platform")
+            raise ConfigError(f"{at}.{name}", f"requires platform, in {test.name!r}", "add platform")
 
 
-def _read_answer_file(path: Path, at: str) -> JsonValue:
+def _read_response_file(path: Path, at: str) -> JsonValue:
     try:
-        return _answers.decode(read_sibling_file(path, at))
+        return _decoder.decode(read_sibling_file(path, at))
     except msgspec.DecodeError:
-        raise ConfigError(at, f"{path} is no JSON", "keep the answer as the platform gave it") from None
+        raise ConfigError(at, f"{path} is not JSON", "store the platform's response unchanged") from None
 
 
 def read_raw(written: JsonValue) -> JsonValue:
-    """Read plain data as a platform's answer is read: numbers that are not whole are Decimals, never float."""
-    return _answers.decode(msgspec.json.encode(written))
+    """Parse plain data like a platform's response: numbers with a fraction become Decimal, never float."""
+    return _decoder.decode(msgspec.json.encode(written))
 
 
 def read_record(kind: str, written: Mapping[str, Any], at: str) -> Record:
-    """Read a record in our own shape; unknown names are refused, since they would be missing in silence.
+    """Parse the record of a rule test. Unknown names are rejected, since they would be silently ignored.
 
     Raises:
-        ConfigError: a mistake in it, below `at`.
+        ConfigError: the record has a mistake; the path of the error starts with `at`.
     """
     _check_names(written, RECORDS[kind], at)
     return decode_config(written, RECORDS[kind], at)
 
 
 def _check_names(written: object, structure: type[Struct], at: str) -> None:
-    """See that every name is one that is read, also in what is nested; what has another shape is left to decoding."""
+    """Check that all names are fields of the struct, also in nested structs. Decoding checks the types."""
     for name, value in cast("dict[str, Any]", written if isinstance(written, Mapping) else {}).items():
         if name not in structure.__struct_fields__:
             fix = did_you_mean(name, structure.__struct_fields__)
-            raise ConfigError(f"{at}.{name}", "is no field that a record holds", fix)
+            raise ConfigError(f"{at}.{name}", "is not a field of the record", fix)
         member = members(structure)[name]
         inner = item_of(member) or member.type
         if not (isinstance(inner, type) and issubclass(inner, Struct)):
@@ -205,67 +219,67 @@ def _check_names(written: object, structure: type[Struct], at: str) -> None:
             _check_names(value, inner, f"{at}.{name}")
 
 
-def run_tests(rulebook: Rulebook, examples: Sequence[Prepared]) -> Iterator[RuleTestResult]:
-    """Judge every example."""
-    for prepared in examples:
-        example = prepared.example
-        yield RuleTestResult(example.name, list(_differences(example.expect, run_test(rulebook, prepared))))
+def run_tests(rulebook: Rulebook, tests: Sequence[PreparedRuleTest]) -> Iterator[RuleTestResult]:
+    """Run every rule test."""
+    for prepared in tests:
+        test = prepared.test
+        yield RuleTestResult(test.name, list(_differences(test.expect, run_test(rulebook, prepared))))
 
 
-def run_test(rulebook: Rulebook, prepared: Prepared) -> Evaluation:
-    """Judge one example."""
-    example, record = prepared.example, prepared.record
-    given = example.event
-    ref = RecordRef(given.platform or example.platform or "example", example.type, record.id)
+def run_test(rulebook: Rulebook, prepared: PreparedRuleTest) -> Evaluation:
+    """Evaluate the rulebook for one rule test."""
+    test, record = prepared.test, prepared.record
+    given = test.event
+    ref = RecordRef(given.platform or test.platform or "example", test.type, record.id)
     event = Event(
         EVENT_VERSION, given.id, given.source, given.type, given.change, ref, given.occurred_at, {}, None, b""
     )
     previous = None
-    if example.previous is not None:
-        before = read_record(example.type, {"id": record.id} | example.previous, "previous")
+    if test.previous is not None:
+        before = read_record(test.type, {"id": record.id} | test.previous, "previous")
         previous = rulebook.previous_fields(Subject(event, before))
-    return rulebook.evaluate(Subject(event, record, prepared.raw, previous), example.now or datetime.now(UTC))
+    return rulebook.evaluate(Subject(event, record, prepared.raw, previous), test.now or datetime.now(UTC))
 
 
-def _differences(expected: Expectation, judgement: Evaluation) -> Iterator[str]:
-    verdicts = {verdict.rule_id: verdict for verdict in judgement.verdicts}
+def _differences(expected: Expectation, evaluation: Evaluation) -> Iterator[str]:
+    verdicts = {verdict.rule_id: verdict for verdict in evaluation.verdicts}
     sets = (("matches", expected.matches, {"matched"}), ("unknown", expected.unknown, {"unknown", "error"}))
     for word, expected_ids, results in sets:
         if expected_ids is UNSET:
             continue
-        got = {rule for rule, verdict in verdicts.items() if verdict.result in results}
-        for rule in sorted(set(expected_ids) - got):
-            yield f"- {word}: {rule}" + _instead(verdicts.get(rule))
-        for rule in sorted(got - set(expected_ids)):
-            yield f"+ {word}: {rule}" + _instead(verdicts.get(rule))
+        actual = {rule for rule, verdict in verdicts.items() if verdict.result in results}
+        for rule in sorted(set(expected_ids) - actual):
+            yield f"- {word}: {rule}" + _actual_result(verdicts.get(rule))
+        for rule in sorted(actual - set(expected_ids)):
+            yield f"+ {word}: {rule}" + _actual_result(verdicts.get(rule))
     if expected.effects is not UNSET:
-        yield from _effect_differences(expected.effects, judgement)
+        yield from _effect_differences(expected.effects, evaluation)
 
 
-def _instead(verdict: RuleResult | None) -> str:
+def _actual_result(verdict: RuleResult | None) -> str:
     if verdict is None:
-        return " (was not asked: no such rule for this type, event and source)"
+        return " (not evaluated: no such rule for this type, event and source)"
     return f" ({verdict.result}{': ' + verdict.reason if verdict.reason else ''})"
 
 
-def _effect_differences(expected: Sequence[ExpectedEffect], judgement: Evaluation) -> Iterator[str]:
-    got = {(effect.rule_id, effect.action_id): effect.inputs for effect in judgement.effects}
-    due = {(effect.rule, effect.action): effect.inputs for effect in expected}
-    for rule, action in sorted(due.keys() - got.keys()):
+def _effect_differences(expected: Sequence[ExpectedEffect], evaluation: Evaluation) -> Iterator[str]:
+    actual = {(effect.rule_id, effect.action_id): effect.inputs for effect in evaluation.effects}
+    expected_inputs = {(effect.rule, effect.action): effect.inputs for effect in expected}
+    for rule, action in sorted(expected_inputs.keys() - actual.keys()):
         yield f"- effect: {rule}.{action}"
-    for rule, action in sorted(got.keys() - due.keys()):
+    for rule, action in sorted(actual.keys() - expected_inputs.keys()):
         yield f"+ effect: {rule}.{action}"
-    for key in sorted(due.keys() & got.keys()):
-        for path, left, right in _unlike(due[key], got[key], ""):
+    for key in sorted(expected_inputs.keys() & actual.keys()):
+        for path, left, right in _compare_inputs(expected_inputs[key], actual[key], ""):
             yield f"- effect: {key[0]}.{key[1]}{path} = {left!r}"
             yield f"+ effect: {key[0]}.{key[1]}{path} = {right!r}"
 
 
-def _unlike(due: JsonValue, got: JsonValue, path: str) -> Iterator[tuple[str, JsonValue, JsonValue]]:
-    """Compare what is named; what is not named may be anything."""
-    if isinstance(due, dict) and isinstance(got, dict):
-        found = cast("dict[str, Any]", got)
-        for name, value in cast("dict[str, Any]", due).items():
-            yield from _unlike(value, found.get(name), f"{path}.{name}")
-    elif due != got:
-        yield path, due, got
+def _compare_inputs(expected: JsonValue, actual: JsonValue, path: str) -> Iterator[tuple[str, JsonValue, JsonValue]]:
+    """Yield the differences in the listed inputs: path, expected value and actual value."""
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        found = cast("dict[str, Any]", actual)
+        for name, value in cast("dict[str, Any]", expected).items():
+            yield from _compare_inputs(value, found.get(name), f"{path}.{name}")
+    elif expected != actual:
+        yield path, expected, actual

@@ -1,7 +1,6 @@
-"""The rule types told to people and to programs: which fields there are, what may be asked of each, what can be done.
+"""Description of the rule types for the admin API and the documentation: fields, operators and actions.
 
-Everything is taken from where it is made: fields from the records, operators from their table, actions from their
-structs. So nothing here has to be touched when one is added.
+Everything is derived: fields from the records, operators from their table, actions from their structs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ NAMES = {"purchase_order": "Purchase order", "customer": "Customer"}
 
 
 class FieldType(Struct, frozen=True):
-    """A field that rules may ask about. A path into the elements of a list is written `lines[].price.value`."""
+    """A field that rules may use. Paths into list elements have the form `lines[].price.value`."""
 
     path: str
     kind: FieldKind
@@ -30,7 +29,7 @@ class FieldType(Struct, frozen=True):
 
 
 class OperatorType(Struct, frozen=True):
-    """An operator: how it reads, the kinds of field it takes, and what stands on its right."""
+    """An operator: its summary, the supported kinds of fields, and the kind of its right operand."""
 
     name: str
     summary: str
@@ -39,7 +38,7 @@ class OperatorType(Struct, frozen=True):
 
 
 class ActionField(Struct, frozen=True, omit_defaults=True):
-    """A word of an action: its JSON Schema, and its default where it may be left out."""
+    """A field of an action: its JSON Schema, and its default if it is optional."""
 
     name: str
     required: bool
@@ -48,7 +47,7 @@ class ActionField(Struct, frozen=True, omit_defaults=True):
 
 
 class ActionType(Struct, frozen=True):
-    """An action: what it does, what may happen to it when a worker dies in it, and its words."""
+    """An action: its description, its retry safety after a crash, and its fields."""
 
     do: str
     summary: str
@@ -58,7 +57,7 @@ class ActionType(Struct, frozen=True):
 
 
 class RuleTypeDescription(Struct, frozen=True):
-    """Everything a rule on one kind of record can be made of."""
+    """The events, fields, operators and actions of rules on one record kind."""
 
     id: str
     name: str
@@ -82,7 +81,7 @@ def list_rule_types(actions: Sequence[type[Action]]) -> tuple[RuleTypeDescriptio
 
 
 def operators_of(kind: FieldKind) -> list[str]:
-    """The operators that take a field of this kind."""
+    """Return the operators that support fields of this kind."""
     return [name for name, operator in OPERATORS.items() if kind in operator.kinds]
 
 
@@ -112,7 +111,7 @@ def _action_field(field: structs.FieldInfo, schema: JsonValue) -> ActionField:
 
 
 def _inlined(schema: JsonValue, definitions: Mapping[str, Any]) -> JsonValue:
-    """Put definitions where they are referred to; those of actions do not refer to themselves."""
+    """Replace references by their definitions. The definitions of actions are not recursive."""
     if isinstance(schema, list):
         return [_inlined(item, definitions) for item in cast("list[Any]", schema)]
     if not isinstance(schema, dict):

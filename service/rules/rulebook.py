@@ -1,7 +1,7 @@
-"""The rulebook: all rules that are in force, compiled, and `evaluate`, which decides what they say of one event.
+"""The rulebook: all active rules, compiled, and `evaluate`, which evaluates them for one event.
 
-Judging is pure: a subject and a time in, verdicts and planned effects out. Whatever is wrong with a record ends as a
-verdict (`unknown`, `error`), never as an exception, since one bad record must not stop the rules of others.
+Evaluation is pure: its input is a subject and a time, its output are results and planned effects. A bad record causes
+the result `unknown` or `error`, never an exception, so that it does not stop the other rules.
 """
 
 from collections import defaultdict
@@ -33,7 +33,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 
 
 class RuleResult(Struct, frozen=True):
-    """What one rule said. `reason` tells why it is unknown or an error, by field path, without values."""
+    """The result of one rule. `reason` explains `unknown` and `error` by field path, without values."""
 
     rule_id: str
     result: RuleVerdict
@@ -41,7 +41,7 @@ class RuleResult(Struct, frozen=True):
 
 
 class PlannedEffect(Struct, frozen=True):
-    """One action to run: `inputs` is rendered plain data that msgpack holds."""
+    """One action to run. `inputs` is rendered plain data that msgpack can encode."""
 
     rule_id: str
     action_id: str
@@ -51,7 +51,7 @@ class PlannedEffect(Struct, frozen=True):
 
 
 class Evaluation(Struct, frozen=True):
-    """What the rules said of one event, in the order of `sort`, then `id`."""
+    """The results of all rules for one event, ordered by `sort`, then `id`."""
 
     rules_evaluated: int
     verdicts: tuple[RuleResult, ...]
@@ -59,7 +59,7 @@ class Evaluation(Struct, frozen=True):
 
 
 class _Entry(Struct, frozen=True):
-    """A compiled rule with the verdicts that need no reason, made once."""
+    """A compiled rule with its prebuilt results without a reason."""
 
     compiled: CompiledRule
     matched: RuleResult
@@ -67,32 +67,32 @@ class _Entry(Struct, frozen=True):
 
 
 class _RuleIndex(Struct, frozen=True):
-    """The enabled rules for one kind of record and one change: by source for those that rules name, else `rest`."""
+    """The enabled rules for one record kind and change type: by source, and `rest` for sources that no rule names."""
 
     by_source: dict[str, tuple[_Entry, ...]]
     rest: tuple[_Entry, ...]
 
 
 class Rulebook:
-    """All rules in force. `version` names their content; `api_rules` are the ids that the admin API may change."""
+    """All active rules. `version` identifies their content. `api_rules` are the ids that the admin API may change."""
 
     def __init__(self, version: str, compiled: Sequence[CompiledRule], api_rules: frozenset[str]) -> None:
         ordered = sorted(compiled, key=lambda each: (each.rule.sort, each.rule.id))
         self.version = version
         self.rules: tuple[Rule, ...] = tuple(each.rule for each in ordered)
         self.api_rules = api_rules
-        self._shelves = _index(ordered)
-        self._asked: dict[str, dict[str, Field]] = defaultdict(dict)
+        self._indexes = _index(ordered)
+        self._previous_fields: dict[str, dict[str, Field]] = defaultdict(dict)
         for each in ordered:
             if each.rule.enabled:
-                self._asked[each.rule.type].update(each.asked)
+                self._previous_fields[each.rule.type].update(each.previous_fields)
 
     @classmethod
     def load(cls, document: bytes, actions: Sequence[type[Action]]) -> "Rulebook":
-        """Compile the document the store keeps.
+        """Compile a stored document.
 
         Raises:
-            ConfigError: not such a document, or any mistake in a rule, with its path.
+            ConfigError: it is not a rulebook document, or a rule has a mistake; the error contains the path.
         """
         parsed = parse_document(document)
         names = actions_by_name(actions)
@@ -100,13 +100,13 @@ class Rulebook:
         return cls(document_version(document), compiled, frozenset(rule.id for rule in parsed.api_rules))
 
     def evaluate(self, subject: Subject, now: datetime, trace: Trace | None = None) -> Evaluation:
-        """Ask every rule that is for this kind of record, change and source; `now` is aware."""
+        """Evaluate every rule for this record kind, change type and source. `now` must have a time zone."""
         scope = Scope.of(subject, now)
-        index = self._shelves[_KINDS[type(subject.record)], subject.event.change]
+        index = self._indexes[_KINDS[type(subject.record)], subject.event.change]
         verdicts: list[RuleResult] = []
         effects: list[PlannedEffect] = []
         for entry in index.by_source.get(subject.event.source, index.rest):
-            verdict = _ask(entry, scope, trace)
+            verdict = _evaluate(entry, scope, trace)
             if verdict.result == "matched":
                 verdict = _plan(entry, scope, verdict, effects)
             verdicts.append(verdict)
@@ -115,25 +115,25 @@ class Rulebook:
         return Evaluation(len(verdicts), tuple(verdicts), tuple(effects))
 
     def previous_fields(self, subject: Subject) -> dict[str, Value]:
-        """Give the fields that rules ask of `previous`, as plain data for the next decision on this record.
+        """Return the fields that rules compare with `previous`, encoded for the next decision on this record.
 
-        No personal data is among them: such fields are kept as digests.
+        The result contains no personal data: such fields are encoded as digests.
         """
         scope = Scope.of(subject, datetime.min)  # noqa: DTZ901 - no field depends on the time
-        kept: dict[str, Value] = {}
-        for path, field in self._asked[_KINDS[type(subject.record)]].items():
-            value = _encoded(path, field, scope)
+        encoded: dict[str, Value] = {}
+        for path, field in self._previous_fields[_KINDS[type(subject.record)]].items():
+            value = _encode_field(path, field, scope)
             if value is not UNSET:
-                kept[path] = value
-        return kept
+                encoded[path] = value
+        return encoded
 
 
-def _encoded(path: str, field: Field, scope: Scope) -> Value:
+def _encode_field(path: str, field: Field, scope: Scope) -> Value:
     try:
         value = encode_previous(path, field.read(scope), personal=field.personal)
-        # Tried one by one: a value that cannot be written must not cost the memory of all others.
+        # Encode each value separately: one that cannot be encoded must not prevent the storage of the others.
         _ENCODER.encode(None if value is UNSET else value)
-    except Exception:  # noqa: BLE001 - what cannot be read or written is not remembered
+    except Exception:  # noqa: BLE001 - a value that cannot be read or encoded is not stored
         return UNSET
     return value
 
@@ -149,35 +149,35 @@ def _index(compiled: Sequence[CompiledRule]) -> dict[tuple[str, ChangeType], _Ru
 
 
 def _build_index(entries: Sequence[_Entry], kind: str, change: ChangeType) -> _RuleIndex:
-    due = [
+    matching = [
         (entry, entry.compiled.rule.sources)
         for entry in entries
         if entry.compiled.rule.type == kind and change in (entry.compiled.rule.events or {change})
     ]
-    names = {name for _, sources in due for name in sources}
-    by_source = {name: tuple(entry for entry, sources in due if not sources or name in sources) for name in names}
-    return _RuleIndex(by_source, tuple(entry for entry, sources in due if not sources))
+    names = {name for _, sources in matching for name in sources}
+    by_source = {name: tuple(entry for entry, sources in matching if not sources or name in sources) for name in names}
+    return _RuleIndex(by_source, tuple(entry for entry, sources in matching if not sources))
 
 
-def _ask(entry: _Entry, scope: Scope, trace: Trace | None) -> RuleResult:
-    """Evaluate one condition; `on_unknown` turns unknown into what the rule wants."""
+def _evaluate(entry: _Entry, scope: Scope, trace: Trace | None) -> RuleResult:
+    """Evaluate one rule. `on_unknown` of the rule determines the result of an unknown condition."""
     compiled = entry.compiled
     rule = compiled.rule
     if trace is not None:
         trace.rule = rule.id
     try:
         truth = True if compiled.when is None else compiled.when(scope, scope, trace)
-    except Exception as error:  # noqa: BLE001 - a record that breaks a rule is a verdict, not the end of the others
+    except Exception as error:  # noqa: BLE001 - a failing condition is a result and must not stop the other rules
         return RuleResult(rule.id, "error", f"the condition failed: {type(error).__name__}")
     if compiled.when is None or truth is not None:
         return entry.matched if truth else entry.unmatched
-    reason = _why_unknown(compiled.when, scope)
+    reason = _unknown_reason(compiled.when, scope)
     result: dict[str, RuleVerdict] = {"skip": "unknown", "error": "error", "match": "matched"}
     return RuleResult(rule.id, result[rule.on_unknown], reason)
 
 
-def _why_unknown(when: Evaluator, scope: Scope) -> str:
-    """Find the first unknown comparison by explaining the rule again; since unknown is rare, deciding carries none."""
+def _unknown_reason(when: Evaluator, scope: Scope) -> str:
+    """Find the first unknown comparison with a second evaluation. Unknown is rare, so the first one has no trace."""
     trace = FirstUnknown()
     when(scope, scope, trace)
     step = trace.unknown()
@@ -185,15 +185,15 @@ def _why_unknown(when: Evaluator, scope: Scope) -> str:
 
 
 def _plan(entry: _Entry, scope: Scope, verdict: RuleResult, effects: list[PlannedEffect]) -> RuleResult:
-    """Render all actions of a matching rule, or none: a rule whose second action cannot be written is an error."""
+    """Render all actions of a matching rule, or none: if one action cannot be rendered, the rule is an error."""
     rule = entry.compiled.rule
     planned: list[PlannedEffect] = []
     for action in entry.compiled.actions:
         try:
             inputs = action.render(scope)
-            # What msgpack cannot hold shows here as well, before anything is stored.
+            # Encoding also detects values that msgpack cannot encode, before anything is stored.
             if len(_ENCODER.encode(inputs)) > INPUTS_BYTES_MAX:
-                raise RenderError(f"the inputs are larger than {INPUTS_BYTES_MAX} bytes")  # noqa: TRY301 - one fate
+                raise RenderError(f"the inputs are larger than {INPUTS_BYTES_MAX} bytes")  # noqa: TRY301 - handled below
         except RenderError as error:
             return RuleResult(rule.id, "error", f"action {action.id}: {error}")
         except Exception as error:  # noqa: BLE001 - actions of other packages may raise anything

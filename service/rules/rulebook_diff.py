@@ -1,4 +1,4 @@
-"""What changed between two rulebooks, rule by rule, as lines that people read. Pure."""
+"""Difference between two rulebooks, rule by rule, as lines of a unified diff. Pure."""
 
 import difflib
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class RuleDiff(Struct, frozen=True):
 
 
 def diff_rulebooks(before: Document, after: Document) -> list[RuleDiff]:
-    """Tell every rule that differs, by id."""
+    """Return every rule that differs, sorted by id."""
     old = {rule.id: rule for rule in before.rules}
     new = {rule.id: rule for rule in after.rules}
     moved = {rule.id for rule in before.api_rules} ^ {rule.id for rule in after.api_rules}

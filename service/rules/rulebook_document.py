@@ -1,8 +1,8 @@
-"""The rulebook as the store keeps it: one canonical JSON document, named by its content's hash.
+"""The rulebook in the store: one canonical JSON document, identified by the hash of its content.
 
-`{"format": 1, "file_rules": […], "api_rules": […]}`, each sorted by id, keys sorted, defaults left out, so that the
-same rules always give the same bytes and applying them again changes nothing. Where rules come from is kept apart
-because rules from files are read-only in the admin API.
+The format is `{"format": 1, "file_rules": […], "api_rules": […]}`. Rules are sorted by id, keys are sorted, and
+defaults are left out. So equal rules have equal bytes, and applying them again changes nothing. Rules of files are
+separate, because they are read-only in the admin API.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ FORMAT = 1
 
 
 class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All rules, by where they come from."""
+    """All rules, by their origin: files or the admin API."""
 
     format: int
     file_rules: tuple[Rule, ...] = ()
@@ -29,15 +29,15 @@ class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """Those of files, then those of the API."""
+        """The rules of files, then the rules of the API."""
         return self.file_rules + self.api_rules
 
 
 def write_document(file_rules: Sequence[Rule], api_rules: Sequence[Rule] = ()) -> bytes:
-    """Write the canonical document.
+    """Encode the canonical document.
 
     Raises:
-        ConfigError: too many rules, or more than the document may hold.
+        ConfigError: there are too many rules, or the document is too large.
     """
     parts: dict[str, Any] = {"format": FORMAT}
     for name, rules in (("file_rules", file_rules), ("api_rules", api_rules)):
@@ -48,29 +48,30 @@ def write_document(file_rules: Sequence[Rule], api_rules: Sequence[Rule] = ()) -
 
 
 def parse_document(document: bytes) -> Document:
-    """Read a document back.
+    """Parse a document.
 
     Raises:
-        ConfigError: it is none, of another format, too large, or two rules have one id.
+        ConfigError: it is not a rulebook, of another format, too large, or contains a duplicate rule id.
     """
-    # Before anything of it is read.
+    # Check the size before parsing.
     _check_size(document, 0)
     try:
         parsed = msgspec.json.decode(document, type=Document)
     except msgspec.ValidationError as error:
         raise shape_error(error, "rulebook") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise ConfigError("rulebook", f"is no JSON document ({error})", "publish it with waybill rules apply") from None
+        fix = "publish it with waybill rules apply"
+        raise ConfigError("rulebook", f"is not a JSON document ({error})", fix) from None
     if parsed.format != FORMAT:
         fix = "publish the rules again with this version of waybill"
-        raise ConfigError("rulebook.format", f"{parsed.format} is not known here, {FORMAT} is", fix)
+        raise ConfigError("rulebook.format", f"format {parsed.format} is not supported, {FORMAT} is", fix)
     _check_size(document, len(parsed.rules))
     reject_duplicates([rule.id for rule in parsed.rules], "rules", "rule")
     return parsed
 
 
 def document_version(document: bytes) -> str:
-    """Name a document by its content: the first 16 hex digits of its sha256."""
+    """Return the version of a document: the first 16 hex digits of the SHA-256 of its content."""
     return hashlib.sha256(document).hexdigest()[:16]
 
 

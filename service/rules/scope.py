@@ -1,6 +1,6 @@
-"""What a rule looks at while it is judged: the subject (event, record, raw answer, previous state) and the time.
+"""Input of an evaluation: the subject (event, record, raw response, previous state) and the time.
 
-The scope is the one argument every compiled field reader takes, so that reading `status` costs one C call.
+The scope is the only argument of a compiled field reader, so that reading `status` costs one C call.
 """
 
 from collections.abc import Mapping
@@ -13,13 +13,14 @@ from service.events import Event
 from service.records import Customer, PurchaseOrder
 
 Value = Any
-"""Whatever stands in a field: text, number, moment, struct, list, plain JSON, None or UNSET."""
+"""The value of a field: text, number, timestamp, struct, list, plain JSON, None or UNSET."""
 
 
 class Subject(Struct, frozen=True):
-    """What is judged. `raw` is the platform's decoded answer; `previous` what `Rulebook.remember` gave last time.
+    """The event and the record to evaluate.
 
-    `known` keeps derived fields that were computed once, so that a hundred rules about `total` add it up once.
+    `raw` is the platform's decoded response. `previous` is the result of `Rulebook.previous_fields` for the last
+    decision. `known` caches derived fields, so that `total` is computed once for all rules.
     """
 
     event: Event
@@ -30,7 +31,7 @@ class Subject(Struct, frozen=True):
 
 
 class Scope(Struct, frozen=True):
-    """A subject at a moment; `now` is aware."""
+    """A subject and the time of the evaluation. `now` has a time zone."""
 
     event: Event
     record: PurchaseOrder | Customer
@@ -41,5 +42,5 @@ class Scope(Struct, frozen=True):
 
     @classmethod
     def of(cls, subject: Subject, now: datetime) -> "Scope":
-        """Look at `subject` at `now`."""
+        """Build the scope of `subject` at `now`."""
         return cls(subject.event, subject.record, subject.raw, subject.previous or {}, subject.known, now)

@@ -1,7 +1,7 @@
-"""What stands in a rule file, as structs: `Rule` and the `Condition` tree. Shape only; compiling checks the meaning.
+"""Syntax of a rule file as structs: `Rule` and the `Condition` tree. The compiler checks the meaning.
 
-A condition is one struct with every key optional, because a YAML node shows its kind by which key it has (`all`, `any`,
-`not`, a quantifier, or `field`). `compiler/conditions.py` refuses nodes with none or two of them.
+A condition is one struct in which every key is optional, because the key determines the kind of a node (`all`, `any`,
+`not`, a quantifier, or `field`). `compiler/conditions.py` rejects nodes with no or several such keys.
 """
 
 from typing import Annotated, Any, Literal
@@ -18,9 +18,11 @@ OnUnknown = Literal["skip", "error", "match"]
 class Condition(
     Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename={"not_": "not"}
 ):
-    """One node of the tree. Exactly one of `all`, `any`, `not`, `any_of`, `all_of`, `none_of`, `count`, `field` is set.
+    """One node of a condition.
 
-    `where` belongs to the four list words, `min` to `all_of`, `op` with `value` or `ref` to `field` and `count`.
+    Exactly one of `all`, `any`, `not`, `any_of`, `all_of`, `none_of`, `count`, `field` is set. `where` belongs to
+    `any_of`, `all_of`, `none_of` and `count`. `min` belongs to `all_of`. `op` belongs to `field` and `count`, with
+    `value` or `ref`.
     """
 
     all: tuple["Condition", ...] | UnsetType = UNSET
@@ -39,10 +41,10 @@ class Condition(
 
 
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """When a record changes so and looks so, do this. Rules are judged in the order of `sort`, then `id`.
+    """Event filter, condition and actions. Rules are evaluated in the order of `sort`, then `id`.
 
-    `events` and `sources` left out mean all; `when` left out means always. `actions` are kept as they stand in the
-    file: which words an action has is the action's own matter.
+    Without `events` or `sources` the rule applies to all. Without `when` it always matches. `actions` are plain data
+    here; the compiler decodes each with the struct of its action.
     """
 
     id: Identifier

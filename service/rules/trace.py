@@ -1,7 +1,7 @@
-"""The explanation of a decision: every node of every rule with its result and the value it saw.
+"""Trace of an evaluation: every node of every rule with its result and the actual value.
 
-A trace is handed to the same closures that decide, so what it tells is what happened. Personal values are masked when
-they are noted, so a trace may be shown and stored.
+The closures that evaluate a rule also write the trace, so both always agree. Personal values are masked when they are
+added, so a trace may be shown and stored.
 """
 
 from typing import Any, ClassVar
@@ -18,18 +18,18 @@ Truth = bool | None
 
 
 class Node(Struct, frozen=True):
-    """A node of a condition tree as a trace names it: `path` is where it stands, as in `when.all[1].any_of.where`."""
+    """A node of a condition tree in a trace. `path` is its position, such as `when.all[1].any_of.where`."""
 
     path: str
-    word: str
+    name: str
     field: Field | None = None
     expected_personal: bool = False
     against: str | None = None
-    """The path of what stands right, where it is no literal."""
+    """The path of the right operand, if it is not a literal."""
 
 
 class Step(Struct, frozen=True, omit_defaults=True):
-    """One node's result. `elements` are the places in the lists it stood on, outermost first."""
+    """The result of one node. `elements` are the indexes of the current list elements, outermost list first."""
 
     rule_id: str
     path: str
@@ -40,16 +40,16 @@ class Step(Struct, frozen=True, omit_defaults=True):
     expected: Any = UNSET
     elements: tuple[int, ...] = ()
     reason: str | None = None
-    """Why the result is unknown."""
+    """The reason of an unknown result."""
 
 
 class Trace:
-    """Collects steps, children before their parent, up to `steps_max`; `complete` tells whether all found room."""
+    """Collects up to `steps_max` steps, children before their parent. `complete` is False if steps were dropped."""
 
     brief: ClassVar[bool] = False
-    """Whether only what decided is wanted; conditions then stop as early as without a trace."""
+    """Whether to collect only the nodes that settle the result. Evaluation then stops as early as without a trace."""
     unknown_only: ClassVar[bool] = False
-    """Whether only what made an unknown answer unknown is wanted; only nodes with that answer are handed the trace."""
+    """Whether to collect only the causes of an unknown result. Only nodes with an unknown result get the trace."""
 
     def __init__(self, steps_max: int = TRACE_STEPS_MAX) -> None:
         self.steps: list[Step] = []
@@ -59,57 +59,57 @@ class Trace:
         self._elements: list[int] = []
 
     def enter(self, element: int) -> None:
-        """Stand on an element of a list."""
+        """Enter an element of a list."""
         self._elements.append(element)
 
     def leave(self) -> None:
         """Leave the element entered last."""
         self._elements.pop()
 
-    def branch(self, node: Node, result: Truth, seen: Value = UNSET) -> None:
-        """Note a node that has children, or a list word with the list it saw."""
-        reason = _reason(node, seen) if result is None and node.field else None
-        self._add(node, result, seen if node.field is None else mask(seen, personal=False), UNSET, reason)
+    def branch(self, node: Node, result: Truth, actual: Value = UNSET) -> None:
+        """Add a node with children; for a quantifier with the actual list."""
+        reason = _reason(node, actual) if result is None and node.field else None
+        self._add(node, result, actual if node.field is None else mask(actual, personal=False), UNSET, reason)
 
-    def leaf(self, node: Node, result: Truth, seen: Value, expected: Value) -> None:
-        """Note a comparison with both of its sides."""
+    def leaf(self, node: Node, result: Truth, actual: Value, expected: Value) -> None:
+        """Add a comparison with both operands."""
         field = node.field
         personal = field is not None and field.personal
         hide = personal or node.expected_personal
         shown = mask(expected, personal=hide) if expected is not UNSET else UNSET
-        reason = _reason(node, seen, expected) if result is None else None
-        self._add(node, result, mask(seen, personal=personal), shown, reason)
+        reason = _reason(node, actual, expected) if result is None else None
+        self._add(node, result, mask(actual, personal=personal), shown, reason)
 
     def mark(self) -> int:
-        """How much was noted so far."""
+        """Return the current number of steps, as a position for `drop`."""
         return len(self.steps)
 
     def drop(self, begin: int, end: int) -> None:
-        """Forget what was noted between two marks."""
+        """Remove the steps between two marks."""
         del self.steps[begin:end]
 
     def unknown(self) -> Step | None:
-        """The first step that was unknown by itself."""
+        """Return the first step with a reason for an unknown result."""
         return next((step for step in self.steps if step.result is None and step.reason), None)
 
-    def _add(self, node: Node, result: Truth, seen: Value, expected: Value, reason: str | None) -> None:
+    def _add(self, node: Node, result: Truth, actual: Value, expected: Value, reason: str | None) -> None:
         if len(self.steps) >= self.steps_max:
             self.complete = False
             return
         path = node.field.path if node.field else None
         elements = tuple(self._elements)
-        self.steps.append(Step(self.rule, node.path, node.word, result, path, seen, expected, elements, reason))
+        self.steps.append(Step(self.rule, node.path, node.name, result, path, actual, expected, elements, reason))
 
 
 class FirstUnknown(Trace):
-    """Handed to a condition whose answer is unknown, follows the first unknown answer down to what is so by itself."""
+    """Trace of an unknown condition: follows the first unknown child down to the comparison that caused it."""
 
     unknown_only: ClassVar[bool] = True
 
 
-def _reason(node: Node, seen: Value, expected: Value = None) -> str:
+def _reason(node: Node, actual: Value, expected: Value = None) -> str:
     path = node.field.path if node.field else node.path
-    for name, value in ((path, seen), (node.against, expected)):
+    for name, value in ((path, actual), (node.against, expected)):
         if name and (value is UNSET or value is None):
             return f"{name} is {'missing' if value is UNSET else 'null'}"
-    return f"{path} does not compare with {node.against or f'what {node.word} asks'}"
+    return f"{path} cannot be compared with {node.against or f'the value of {node.name}'}"

@@ -1,7 +1,7 @@
-"""Writes explanations for people: the nodes of a rule as a tree with what each saw, and effects in one line. Pure."""
+"""Text output of evaluated rules: nodes as a tree with their values, comparisons, and effects. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import UNSET
@@ -10,33 +10,45 @@ from service.rules.trace import Step
 
 EFFECT_CHARS_MAX = 300
 MARKS = {True: "+", False: "-", None: "?"}
+SYMBOLS = {"eq": "=", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 
 
 def format_steps(steps: Sequence[Step]) -> Iterator[str]:
-    """Write the nodes of one rule, parents first; `+` true, `-` false, `?` unknown."""
+    """Yield the nodes of one rule, parents first; `+` true, `-` false, `?` unknown."""
     for step in sorted(steps, key=_order):
         yield "  " * (_depth(step) - 1) + format_step(step)
 
 
 def format_step(step: Step) -> str:
-    """Write one node: `- status eq 'expected' (saw 'received')`."""
+    """Format one node: `- status = expected (was received)`."""
     at = f"[{step.elements[-1]}] " if step.elements else ""
-    line = f"{MARKS[step.result]} {at}{step.field + ' ' if step.field else ''}{step.node}"
+    line = f"{MARKS[step.result]} {at}{step.field + ' ' if step.field else ''}{SYMBOLS.get(step.node, step.node)}"
     if step.expected is not UNSET:
-        line += f" {step.expected!r}"
+        line += f" {format_value(step.expected)}"
     if step.actual is not UNSET:
-        line += f" (saw {step.actual!r})"
+        line += f" (was {format_value(step.actual)})"
     return line + (f": {step.reason}" if step.reason else "")
 
 
+def format_value(value: object) -> str:
+    """Format a value of a comparison: text without quotes, money as `100.00 EUR`, other values as JSON."""
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, Mapping):
+        fields = cast("Mapping[str, Any]", value)
+        if set(fields) == {"currency", "value"}:
+            return f"{fields['value']} {fields['currency']}"
+    return msgspec.json.encode(value).decode()
+
+
 def format_effect(action: str, do: str, inputs: Mapping[str, Any]) -> str:
-    """Write one effect in a line."""
+    """Format one effect in a line of limited length."""
     values = msgspec.json.encode(inputs).decode()
     return f"{do} ({action}) {values[:EFFECT_CHARS_MAX]}{'…' if len(values) > EFFECT_CHARS_MAX else ''}"
 
 
 def _order(step: Step) -> tuple[Any, ...]:
-    """Parents before children, and what belongs to one element of a list together."""
+    """Return the sort key of a node: parents before children, nodes of one list element together."""
     parts: list[tuple[int, str]] = []
     elements = list(step.elements)
     for part in _parts(step.path):

@@ -1,4 +1,4 @@
-"""`waybill sandbox`: run the mocks of the platforms until interrupted."""
+"""`waybill sandbox`: a mock of the supported platforms. Runs until SIGINT or SIGTERM."""
 
 import asyncio
 import signal
@@ -9,20 +9,30 @@ import msgspec
 from service.sandbox.server import running_sandbox
 
 
-@click.command()
+@click.command(
+    epilog="\b\nExamples:\n  waybill sandbox --port 8090\n"
+    '  curl http://127.0.0.1:8090/_sandbox/faults --json \'{"match": "/pack_cloud", "status": 503}\''
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--port", default=8090, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
+    "--port",
+    default=8090,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0 selects a free port.",
 )
 def sandbox(host: str, port: int) -> None:
-    """Run mocks of the platforms, with example records and faults on demand.
+    """Run a mock of the supported platforms.
 
-    The first line on stdout is JSON: {"sandbox": URL}.
+    Responses are built from recorded examples. Records, faults and received requests are managed below /_sandbox. The
+    first line on standard output is JSON: {"sandbox": URL}.
     """
     try:
         asyncio.run(_serve(host, port))
     except OSError as error:
-        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        raise click.ClickException(
+            f"cannot listen on {host}:{port}: {error.strerror or error}. Choose another --host or --port."
+        ) from error
 
 
 async def _serve(host: str, port: int) -> None:

@@ -1,4 +1,4 @@
-"""Control paths of the sandbox, below /_sandbox: faults, records and the sink."""
+"""Control paths of the sandbox below /_sandbox: faults, records and the sink."""
 
 from http import HTTPStatus
 
@@ -24,7 +24,7 @@ class Control:
         self._sink = sink
 
     def answer(self, request: Request) -> Reply:
-        """Answer one call; an invalid body is a 400 with a reason."""
+        """Handle a request. An invalid body is answered with 400 and the reason."""
         try:
             match request.segments[1:]:
                 case ("faults",):

@@ -1,4 +1,4 @@
-"""Faults on demand: a fault affects the next `times` calls whose path starts with `match`."""
+"""Fault injection: faults for requests whose path starts with `match`, a limited number of times."""
 
 from typing import Annotated
 
@@ -6,13 +6,13 @@ from msgspec import Meta, Struct
 
 from service.mock.http import Reply
 
-PROBLEM = b'{"message":"A fault that was asked for."}'
+PROBLEM = b'{"message":"Injected fault."}'
 
 
 class Fault(Struct, forbid_unknown_fields=True, kw_only=True):
-    """One fault: a delay, then a reset connection, the response `status`, or the usual response.
+    """One fault: a delay, then a connection reset, a response with `status`, or the normal response.
 
-    `body` replaces the body of the response. `retry_after` is sent as it is, seconds or a date. `drip_ms` is the delay
+    `body` replaces the body of the response. `retry_after` is sent unchanged: seconds or a date. `drip_ms` is the delay
     before each byte of the body.
     """
 
@@ -27,7 +27,7 @@ class Fault(Struct, forbid_unknown_fields=True, kw_only=True):
     content_type: str = "application/json"
 
     def reply(self) -> Reply | None:
-        """Return the response of the fault, None if it has none."""
+        """Return the response of the fault, None for the normal response."""
         if self.status is None:
             return None
         headers = () if self.retry_after is None else ((b"retry-after", str(self.retry_after).encode("latin-1")),)
@@ -42,11 +42,11 @@ class Faults:
         self.waiting: list[Fault] = []
 
     def add(self, fault: Fault) -> None:
-        """Add a fault behind the others."""
+        """Append a fault."""
         self.waiting.append(fault)
 
     def take(self, path: str) -> Fault | None:
-        """Return the fault of this call, and count it."""
+        """Return the first fault that matches the path and count its use, None if no fault matches."""
         for fault in self.waiting:
             if path.startswith(fault.match):
                 fault.times -= 1

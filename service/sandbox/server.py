@@ -1,7 +1,6 @@
-"""Server of the sandbox: a socket on the event loop of this process.
+"""HTTP server of the sandbox in the event loop of the caller.
 
-uvicorn's protocol runs without uvicorn's server, which would install signal handlers in the embedding process and check
-for its end ten times a second only.
+Uses the protocol of uvicorn without its server: the server replaces signal handlers and stops with a delay.
 """
 
 import asyncio
@@ -25,20 +24,20 @@ RESET_LINGER = struct.pack("ii", 1, 0)
 
 
 class SandboxHandle(Struct, frozen=True):
-    """Running sandbox: its URL, without a slash at its end, and its state."""
+    """A running sandbox: URL without trailing slash, state, and access token."""
 
     url: str
     sandbox: Sandbox
     token: str = TOKEN
 
     def base_url(self, platform: str) -> str:
-        """Return the `base_url` of a platform."""
+        """Return the `base_url` of a platform kind."""
         return self.url + base_path(platform)
 
 
 @asynccontextmanager
 async def running_sandbox(host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[SandboxHandle, None]:
-    """Run a sandbox while the block runs; port 0 selects a free port.
+    """Run a sandbox until the context exits. Port 0 selects a free port.
 
     Raises:
         OSError: The address cannot be bound.
@@ -64,7 +63,7 @@ async def _end(state: ServerState) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    await asyncio.sleep(0)  # lets the connections process their closing
+    await asyncio.sleep(0)  # the connections process the abort
 
 
 def _reset(state: ServerState, client: tuple[str, int] | None) -> None:

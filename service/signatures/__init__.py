@@ -1,4 +1,4 @@
-"""How a delivery proves its source. One file per scheme; to add one, write its file and name it in the union below."""
+"""Signature schemes: verification of deliveries. One module per scheme. Add a new scheme to the union below."""
 
 from service.signatures.basic import Basic
 from service.signatures.bearer import Bearer
@@ -24,7 +24,7 @@ SchemeConfig = (
     | PathToken
     | Unverified
 )
-"""What may stand under `verify`, told apart by `scheme`."""
+"""Values of `verify` in waybill.yaml. `scheme` selects the type."""
 
 __all__ = [
     "Basic",

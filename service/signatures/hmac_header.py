@@ -1,6 +1,6 @@
-"""`scheme: hmac`: a keyed hash of the delivery in a header, as most platforms do it, each in its own dress.
+"""`scheme: hmac`: HMAC of the delivery in a header.
 
-Header, hash, encoding, prefix and the signed bytes are data, so a platform's way of signing is a few lines of YAML.
+Header, algorithm, encoding, prefix and signed bytes are configurable, so a new platform needs a few lines of YAML.
 """
 
 import binascii
@@ -17,12 +17,12 @@ from service.signatures.scheme import (
     ANY_TIME,
     SIGNATURES_MAX,
     HeaderName,
+    NotVerified,
     Scheme,
     Secrets,
     Tolerance,
     Verified,
     Verifier,
-    not_verified,
     resolve_all,
 )
 from service.signatures.signed_headers import check_fresh, read_id, read_timestamp
@@ -36,11 +36,11 @@ Prefix = Annotated[
 
 
 class Hmac(Scheme, frozen=True, kw_only=True, tag="hmac"):
-    """The header holds `prefix` and the encoded hash, once per secret the sender uses, split by commas or spaces.
+    """HMAC in a header: `prefix` and the encoded hash, once per secret of the sender, separated by commas or spaces.
 
-    `signed` is what is hashed. An id or a timestamp header must be part of it, or it would prove nothing.
-    With a `timestamp_prefix` the timestamp is the one part of its header, split by commas, that begins with it.
-    `tolerance_seconds` bounds how far the timestamp may lie in the past or the future; 0 does not look.
+    `signed` is a template of the signed bytes. It must include the id and the timestamp if their headers are set.
+    With `timestamp_prefix`, the timestamp is the part of its header, split by commas, that starts with the prefix.
+    `tolerance_seconds` is the allowed difference between the timestamp and the clock; 0 disables the check.
     """
 
     header: HeaderName
@@ -55,15 +55,22 @@ class Hmac(Scheme, frozen=True, kw_only=True, tag="hmac"):
     secrets: Secrets
 
     def build(self, environ: Mapping[str, str], at: str, /) -> Verifier:
-        """See Scheme."""
+        """Return the verifier.
+
+        Raises:
+            ConfigError: A secret is missing, the template is not valid, or a header and the template contradict.
+        """
         template = parse_template(self.signed, f"{at}.signed")
         for name, header in (("id", self.id_header), ("timestamp", self.timestamp_header)):
             if header and name not in template.names:
-                raise ConfigError(f"{at}.{name}_header", "is not signed", f"put {{{name}}} into signed, or remove it")
+                fix = f"add {{{name}}} to {at}.signed, or remove {name}_header"
+                raise ConfigError(f"{at}.{name}_header", "is not signed", fix)
             if not header and name in template.names:
-                raise ConfigError(f"{at}.{name}_header", "is missing", f"name the header that holds the {name}")
+                fix = f"name the header with the {name}, or remove {{{name}}} from {at}.signed"
+                raise ConfigError(f"{at}.{name}_header", "is missing", fix)
         if self.timestamp_prefix and not self.timestamp_header:
-            raise ConfigError(f"{at}.timestamp_prefix", "has no header", "add timestamp_header, or remove it")
+            fix = "add timestamp_header, or remove timestamp_prefix"
+            raise ConfigError(f"{at}.timestamp_prefix", "requires timestamp_header", fix)
         secrets = resolve_all(self.secrets, environ, f"{at}.secrets")
         return _Verifier(
             header=self.header.lower(),
@@ -79,32 +86,32 @@ class Hmac(Scheme, frozen=True, kw_only=True, tag="hmac"):
         )
 
     def sign(self, body: bytes, secret: str, event_id: str, timestamp: int, /) -> dict[str, str]:
-        """See Scheme."""
+        """Return the headers with signature, id and timestamp."""
         signed = parse_template(self.signed, "signed").fill(event_id, str(timestamp), body)
         signature = _encode(hmac.digest(secret.encode(), signed, self.algorithm), self.encoding)
         headers = {self.header.lower(): self.prefix + signature}
         if self.id_header:
             headers[self.id_header.lower()] = event_id
         if self.timestamp_header:
-            name, moment = self.timestamp_header.lower(), f"{self.timestamp_prefix}{timestamp}"
-            headers[name] = f"{moment},{headers[name]}" if name in headers else moment
+            name, text = self.timestamp_header.lower(), f"{self.timestamp_prefix}{timestamp}"
+            headers[name] = f"{text},{headers[name]}" if name in headers else text
         return headers
 
     @property
     def refs(self) -> tuple[SecretRef, ...]:
-        """See Scheme."""
+        """References of the secrets."""
         return self.secrets
 
     @property
     def signed_parts(self) -> frozenset[str]:
-        """See Scheme."""
+        """Placeholders of the template."""
         return parse_template(self.signed, "signed").names
 
     def warnings(self, _environ: Mapping[str, str], /) -> tuple[str, ...]:
-        """See Scheme."""
+        """Return warnings about a disabled timestamp check or a weak algorithm."""
         if self.timestamp_header and not self.tolerance_seconds:
             return (ANY_TIME,)
-        return ("sha1 is weak; use it only where the sender offers nothing better",) if self.algorithm == "sha1" else ()
+        return ("sha1 is weak; use it only if the sender has no alternative",) if self.algorithm == "sha1" else ()
 
 
 class _Verifier(Struct, frozen=True, kw_only=True):
@@ -118,25 +125,25 @@ class _Verifier(Struct, frozen=True, kw_only=True):
     timestamp_prefix: str
     tolerance_seconds: int
     keys: tuple[hmac.HMAC, ...]
-    """One keyed hash for each secret, begun and never fed: a copy of it is half the work of beginning anew."""
+    """One initialized HMAC per secret. Copying it takes half the time of creating it."""
 
     def verify(self, delivery: Delivery) -> Verified:
         headers = delivery.headers
         given = headers.get(self.header)
         if not given:
-            raise not_verified(f"Sign the delivery in {self.header}.")
+            raise NotVerified(f"Missing header {self.header}. Sign the delivery in it.")
         id_text = read_id(headers, self.id_header) if self.id_header else ""
         name = self.timestamp_header
         timestamp = read_timestamp(headers, name, self.timestamp_prefix) if name else ""
         signed = self.template.fill(id_text, timestamp, delivery.body)
         if not self._matches(given, signed):
-            raise not_verified(f"The signature in {self.header} does not match the delivery.")
-        # Behind the signature, since before it the time is nobody's word.
+            raise NotVerified(f"The signature in {self.header} does not match the delivery. Check the secret.")
+        # Check the timestamp after the signature: an unsigned timestamp proves nothing.
         if timestamp:
             check_fresh(timestamp, delivery.received_at, self.tolerance_seconds)
         if not id_text:
             return Verified(None, signed)
-        return Verified(id_text, signed, any(seam in id_text for seam in self.template.seams))
+        return Verified(id_text, signed, any(separator in id_text for separator in self.template.separators))
 
     def _matches(self, given: str, signed: bytes) -> bool:
         candidates = _candidates(given, self.prefix, fold=self.encoding == "hex")
@@ -146,13 +153,13 @@ class _Verifier(Struct, frozen=True, kw_only=True):
             keyed.update(signed)
             expected = _encode(keyed.digest(), self.encoding)
             for candidate in candidates:
-                # No early end: the time must not tell which secret, or how many signatures, were compared.
+                # No early exit: the duration must not depend on the secret or signature that matches.
                 matched |= hmac.compare_digest(expected, candidate)
         return matched
 
 
 def _candidates(given: str, prefix: str, *, fold: bool) -> list[str]:
-    """Split a header into signatures without their prefix; what is not ASCII cannot match and is left out."""
+    """Return the signatures of a header, without prefix; none if the header is not ASCII."""
     if not given.isascii():
         return []
     pieces = given.split(",", SIGNATURES_MAX) if "," in given else [given]

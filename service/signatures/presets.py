@@ -1,7 +1,7 @@
-"""Schemes by the name of a well-known sender: each is `hmac` or `standard_webhooks` with its fields filled in.
+"""Presets: signature schemes of well-known senders. Each is `hmac` or `standard_webhooks` with all fields set.
 
-To add one, write its data here and name it in the union of `service.signatures`. What a preset stands for can be
-written out under `verify` just as well, with other values where a sender differs.
+To add one, define it here and add it to the union of `service.signatures`. For a sender that differs, configure
+`hmac` or `standard_webhooks` with the fields of the preset.
 """
 
 from collections.abc import Mapping
@@ -16,77 +16,77 @@ from service.signatures.standard_webhooks import StandardWebhooks
 
 
 class Preset(Scheme, frozen=True, kw_only=True):
-    """A scheme with all but its secrets known."""
+    """Scheme with all fields set, except the secrets."""
 
-    like: ClassVar[Hmac | StandardWebhooks]
+    base: ClassVar[Hmac | StandardWebhooks]
 
     secrets: Secrets
 
-    def written_out(self) -> Hmac | StandardWebhooks:
-        """Give the scheme it stands for."""
+    def expand(self) -> Hmac | StandardWebhooks:
+        """Return the scheme with the fields of the preset."""
         own: dict[str, Any] = {name: getattr(self, name) for name in self.__struct_fields__}
-        return msgspec.structs.replace(self.like, **own)
+        return msgspec.structs.replace(self.base, **own)
 
     def build(self, environ: Mapping[str, str], at: str, /) -> Verifier:
-        """See Scheme."""
-        return self.written_out().build(environ, at)
+        """Return the verifier of the expanded scheme."""
+        return self.expand().build(environ, at)
 
     def sign(self, body: bytes, secret: str, event_id: str, timestamp: int, /) -> dict[str, str]:
-        """See Scheme."""
-        return self.like.sign(body, secret, event_id, timestamp)
+        """Return the headers of the expanded scheme."""
+        return self.base.sign(body, secret, event_id, timestamp)
 
     @property
     def refs(self) -> tuple[SecretRef, ...]:
-        """See Scheme."""
+        """References of the secrets."""
         return self.secrets
 
     @property
     def signed_parts(self) -> frozenset[str]:
-        """See Scheme."""
-        return self.like.signed_parts
+        """Signed parts of the expanded scheme."""
+        return self.base.signed_parts
 
     def warnings(self, environ: Mapping[str, str], /) -> tuple[str, ...]:
-        """See Scheme."""
-        return self.written_out().warnings(environ)
+        """Return the warnings of the expanded scheme."""
+        return self.expand().warnings(environ)
 
 
 class TimedPreset(Preset, frozen=True, kw_only=True):
-    """A preset of a sender that signs the time."""
+    """Preset of a sender that signs a timestamp."""
 
     tolerance_seconds: Tolerance = 300
 
 
 class GitHub(Preset, frozen=True, kw_only=True, tag="github"):
-    """https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries; its ids are unsigned."""
+    """GitHub; ids are not signed. https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries."""
 
-    like = Hmac(header="X-Hub-Signature-256", prefix="sha256=", secrets=())
-    redelivery_hours = 3 * 24.0  # never by itself; a person can, for three days
+    base = Hmac(header="X-Hub-Signature-256", prefix="sha256=", secrets=())
+    redelivery_hours = 3 * 24.0  # no automatic retries; manual redelivery for three days
 
 
 class Shopify(Preset, frozen=True, kw_only=True, tag="shopify"):
-    """https://shopify.dev/docs/apps/build/webhooks/subscribe/https; neither topic nor ids are signed."""
+    """Shopify; topic and ids are not signed. https://shopify.dev/docs/apps/build/webhooks/subscribe/https."""
 
-    like = Hmac(header="X-Shopify-Hmac-Sha256", encoding="base64", secrets=())
-    redelivery_hours = 2 * 24.0  # eight times in four hours, and a delivery may be a day late
+    base = Hmac(header="X-Shopify-Hmac-Sha256", encoding="base64", secrets=())
+    redelivery_hours = 2 * 24.0  # 8 retries in four hours, and a delivery can be a day late
 
 
 class Slack(TimedPreset, frozen=True, kw_only=True, tag="slack"):
-    """https://docs.slack.dev/authentication/verifying-requests-from-slack; each retry is signed anew."""
+    """Slack; each retry has a new signature. https://docs.slack.dev/authentication/verifying-requests-from-slack."""
 
-    like = Hmac(
+    base = Hmac(
         header="X-Slack-Signature",
         prefix="v0=",
         signed="v0:{timestamp}:{body}",
         timestamp_header="X-Slack-Request-Timestamp",
         secrets=(),
     )
-    redelivery_hours = 24.0  # three times within about five minutes; delayed events where an app asks for them
+    redelivery_hours = 24.0  # 3 retries in about five minutes; apps can opt in to delayed events
 
 
 class Stripe(TimedPreset, frozen=True, kw_only=True, tag="stripe"):
-    """https://docs.stripe.com/webhooks?verify=verify-manually; each retry is signed anew."""
+    """Stripe; each retry has a new signature. https://docs.stripe.com/webhooks?verify=verify-manually."""
 
-    like = Hmac(
+    base = Hmac(
         header="Stripe-Signature",
         prefix="v1=",
         signed="{timestamp}.{body}",
@@ -94,11 +94,11 @@ class Stripe(TimedPreset, frozen=True, kw_only=True, tag="stripe"):
         timestamp_prefix="t=",
         secrets=(),
     )
-    redelivery_hours = 3 * 24.0 + 24.0  # up to three days, and a day for what was under way
+    redelivery_hours = 3 * 24.0 + 24.0  # retries for up to three days, and a day of reserve
 
 
 class Svix(TimedPreset, frozen=True, kw_only=True, tag="svix"):
-    """https://docs.svix.com/receiving/verifying-payloads/how-manual; Standard Webhooks under older header names."""
+    """Svix: Standard Webhooks with other headers. https://docs.svix.com/receiving/verifying-payloads/how-manual."""
 
-    like = StandardWebhooks(header_prefix="svix-", secrets=())
-    redelivery_hours = 2 * 24.0  # eight times in about 28 hours
+    base = StandardWebhooks(header_prefix="svix-", secrets=())
+    redelivery_hours = 2 * 24.0  # 8 attempts in about 28 hours

@@ -1,8 +1,8 @@
-"""`scheme: standard_webhooks`: the signatures of the Standard Webhooks specification, v1 (HMAC) and v1a (Ed25519).
+"""`scheme: standard_webhooks`: signatures of the Standard Webhooks specification, v1 (HMAC) and v1a (Ed25519).
 
-Signed is `<id>.<timestamp>.<body>`; `webhook-signature` is a list split by spaces of `v1,<base64>` and `v1a,<base64>`.
-Other versions in the list are skipped. Secrets are `whsec_` and the key in base64, by the specification 24 to 64 bytes;
-a sender's public key is `whpk_` and its 32 bytes, its private one `whsk_`.
+The signed bytes are `<id>.<timestamp>.<body>`. `webhook-signature` is a list of `v1,<base64>` and `v1a,<base64>`,
+separated by spaces; other versions are skipped. A secret is `whsec_` and a key of 24 to 64 bytes in base64. A public
+key is `whpk_` and 32 bytes in base64, a private key starts with `whsk_`.
 """
 
 import binascii
@@ -20,11 +20,11 @@ from service.secrets import SecretRef
 from service.signatures.scheme import (
     ANY_TIME,
     SIGNATURES_MAX,
+    NotVerified,
     Scheme,
     Tolerance,
     Verified,
     Verifier,
-    not_verified,
     resolve_all,
 )
 from service.signatures.signed_headers import check_fresh, read_id, read_timestamp
@@ -33,30 +33,34 @@ SECRET_PREFIX, PUBLIC_PREFIX, PRIVATE_PREFIX = "whsec_", "whpk_", "whsk_"
 KEY_BYTES_MIN, KEY_BYTES_MAX = 24, 64
 PUBLIC_KEYS_MAX = 4
 ASYMMETRIC_MAX = 4
-"""How many v1a signatures are looked at: one costs as much as hashing a megabyte, and a stranger may send them."""
+"""Maximum number of v1a signatures that are verified. Each takes as long as hashing a megabyte."""
 ED25519_KEY_BYTES, ED25519_SIGNATURE_BYTES = 32, 64
 
 PublicKey = Annotated[
-    str, Meta(pattern=r"^whpk_[A-Za-z0-9+/]{43}=?\Z", description="the sender's public key, whpk_ and its base64")
+    str, Meta(pattern=r"^whpk_[A-Za-z0-9+/]{43}=?\Z", description="the sender's public key: whpk_ and base64")
 ]
 
 
 class StandardWebhooks(Scheme, frozen=True, kw_only=True, tag="standard_webhooks"):
-    """`secrets` verify v1, `public_keys` v1a; one of the two is needed, and any signature that matches is enough.
+    """Standard Webhooks. `secrets` verify v1, `public_keys` verify v1a; at least one of the two is required.
 
-    `header_prefix` begins the names of the three headers. `tolerance_seconds` bounds how far the timestamp may lie in
-    the past or the future; 0 does not look.
+    One matching signature is sufficient. `header_prefix` is the prefix of the three headers. `tolerance_seconds` is the
+    allowed difference between the timestamp and the clock; 0 disables the check.
     """
 
     header_prefix: Annotated[
-        str, Meta(pattern=r"^[A-Za-z0-9-]{1,40}-\Z", description="the begin of header names, such as webhook-")
+        str, Meta(pattern=r"^[A-Za-z0-9-]{1,40}-\Z", description="the prefix of header names, such as webhook-")
     ] = "webhook-"
     tolerance_seconds: Tolerance = 300
-    secrets: Annotated[tuple[SecretRef, ...], Meta(max_length=10, description="a list of references")] = ()
+    secrets: Annotated[tuple[SecretRef, ...], Meta(max_length=10, description="a list of secret references")] = ()
     public_keys: Annotated[tuple[PublicKey, ...], Meta(max_length=PUBLIC_KEYS_MAX, description="a list of keys")] = ()
 
     def build(self, environ: Mapping[str, str], at: str, /) -> Verifier:
-        """See Scheme."""
+        """Return the verifier.
+
+        Raises:
+            ConfigError: A key is missing or malformed.
+        """
         if not self.secrets and not self.public_keys:
             raise ConfigError(f"{at}.secrets", "is missing", "add secrets: [{env: NAME}], or public_keys: [whpk_…]")
         secrets = resolve_all(self.secrets, environ, f"{at}.secrets")
@@ -73,7 +77,7 @@ class StandardWebhooks(Scheme, frozen=True, kw_only=True, tag="standard_webhooks
         )
 
     def sign(self, body: bytes, secret: str, event_id: str, timestamp: int, /) -> dict[str, str]:
-        """See Scheme; a secret that begins with whsk_ makes a v1a signature."""
+        """Return the headers with id, timestamp and signature: v1a if the secret starts with whsk_, otherwise v1."""
         signed = _signed(event_id, str(timestamp), body)
         if secret.startswith(PRIVATE_PREFIX):
             signature = "v1a," + _base64(_read_private(secret).sign(signed))
@@ -83,16 +87,16 @@ class StandardWebhooks(Scheme, frozen=True, kw_only=True, tag="standard_webhooks
 
     @property
     def refs(self) -> tuple[SecretRef, ...]:
-        """See Scheme."""
+        """References of the secrets."""
         return self.secrets
 
     @property
     def signed_parts(self) -> frozenset[str]:
-        """See Scheme."""
+        """All parts."""
         return frozenset({"id", "timestamp", "body"})
 
     def warnings(self, _environ: Mapping[str, str], /) -> tuple[str, ...]:
-        """See Scheme."""
+        """Return a warning if the timestamp check is disabled."""
         return () if self.tolerance_seconds else (ANY_TIME,)
 
     def _headers(self) -> tuple[str, str, str]:
@@ -113,7 +117,7 @@ class _Verifier(Struct, frozen=True, kw_only=True):
         id_text, timestamp = read_id(headers, self.id_header), read_timestamp(headers, self.timestamp_header)
         signed = _signed(id_text, timestamp, delivery.body)
         if not self._matches(headers.get(self.signature_header, ""), signed):
-            raise not_verified(f"No signature in {self.signature_header} matches the delivery.")
+            raise NotVerified(f"No signature in {self.signature_header} matches the delivery. Check the secret.")
         check_fresh(timestamp, delivery.received_at, self.tolerance_seconds)
         return Verified(id_text, signed, "." in id_text)
 
@@ -140,14 +144,14 @@ class _Verifier(Struct, frozen=True, kw_only=True):
 
 
 def read_key(secret: str, at: str) -> bytes:
-    """Give the key that a secret stands for; the padding of its base64 may be missing.
+    """Return the key of a secret. The base64 padding is optional.
 
     Raises:
-        ConfigError: not base64, or not 24 to 64 bytes long.
+        ConfigError: The secret is not base64, or its key does not have 24 to 64 bytes.
     """
-    fix = f"give the sender's secret as it was shown: {SECRET_PREFIX} and the base64 of the key"
+    fix = f"copy the sender's secret: {SECRET_PREFIX} and the key in base64"
     if secret.startswith(PUBLIC_PREFIX):
-        raise ConfigError(at, "this is a public key, not a secret", "move it to public_keys")
+        raise ConfigError(at, "is a public key, not a secret", "move it to public_keys")
     text = secret.removeprefix(SECRET_PREFIX)
     try:
         key = binascii.a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
@@ -162,15 +166,20 @@ def _read_public(text: str, at: str) -> Ed25519PublicKey:
     base64 = text.removeprefix(PUBLIC_PREFIX)
     key = _decode(base64 + "=" * (-len(base64) % 4))
     if len(key) != ED25519_KEY_BYTES:
-        raise ConfigError(at, "is no Ed25519 key", f"copy it whole, {PUBLIC_PREFIX} and 44 characters")
+        raise ConfigError(at, "is not an Ed25519 public key", f"copy all of it: {PUBLIC_PREFIX} and 44 characters")
     return Ed25519PublicKey.from_public_bytes(key)
 
 
 def _read_private(secret: str) -> Ed25519PrivateKey:
-    """Give a private key; senders keep the public half behind it, which is not needed."""
+    """Return a private key. The secret may also contain the public key after it.
+
+    Raises:
+        ConfigError: The secret is not an Ed25519 private key.
+    """
     key = _decode(secret.removeprefix(PRIVATE_PREFIX))
     if len(key) not in {ED25519_KEY_BYTES, 2 * ED25519_KEY_BYTES}:
-        raise ConfigError("secret", "is no Ed25519 key", f"give {PRIVATE_PREFIX} and the base64 of 32 or 64 bytes")
+        fix = f"write {PRIVATE_PREFIX} and 32 or 64 bytes in base64"
+        raise ConfigError("secret", "is not an Ed25519 private key", fix)
     return Ed25519PrivateKey.from_private_bytes(key[:ED25519_KEY_BYTES])
 
 
@@ -195,7 +204,7 @@ def _base64(data: bytes) -> str:
 
 
 def _decode(text: str) -> bytes:
-    """Decode base64 that is written the one way it can be; anything else is nothing."""
+    """Return the bytes of canonical base64; empty if `text` is anything else."""
     try:
         data = binascii.a2b_base64(text, strict_mode=True)
     except ValueError:

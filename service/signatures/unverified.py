@@ -1,4 +1,4 @@
-"""`scheme: none`: takes every delivery. Only for senders that prove nothing, and only with `allow_unverified: true`."""
+"""`scheme: none`: accepts every delivery. For senders without any scheme; requires `allow_unverified: true`."""
 
 from collections.abc import Mapping
 
@@ -7,19 +7,19 @@ from service.signatures.scheme import Scheme, Verified, Verifier
 
 
 class Unverified(Scheme, frozen=True, kw_only=True, tag="none"):
-    """Has no fields; the source must say `allow_unverified: true` beside it."""
+    """No verification. Requires `allow_unverified: true` in the source."""
 
     def build(self, _environ: Mapping[str, str], _at: str, /) -> Verifier:
-        """See Scheme."""
+        """Return a verifier that accepts every delivery."""
         return _Verifier()
 
     def sign(self, _body: bytes, _secret: str, _event_id: str, _timestamp: int, /) -> dict[str, str]:
-        """See Scheme."""
+        """Return no headers."""
         return {}
 
     def warnings(self, _environ: Mapping[str, str], /) -> tuple[str, ...]:
-        """See Scheme."""
-        return ("scheme: none takes deliveries from anyone who can reach the port",)
+        """Return a warning."""
+        return ("scheme: none accepts deliveries from every client that can reach the port",)
 
 
 class _Verifier:

@@ -1,11 +1,12 @@
-"""Store: the only folder that knows Redis keys and Lua scripts.
+"""Access to Valkey or Redis. Only this folder contains key names and Lua scripts.
 
-- `keys`, `scripts`   names of the keys, and the Lua scripts
-- `connection`   connections, durability, batching
-- `queue`        ingest, lanes, leases, outputs
-- `platforms`    throttle, token cache and polls, shared by all pods
-- `management`   search, status, replay, sweep, quarantine
-- `store`, `shards`   one store, and several
+- `store`, `shards`   one store; several stores with records distributed among them
+- `keys`, `scripts`   key names; Lua scripts
+- `rulebook`          published rulebook versions
+- `connection`        client, connections, durability checks, batching
+- `queue`             ingest, lanes, leases, serialization
+- `platforms`         throttle, token cache and polls, shared by all pods
+- `management`        events, status, replay, sweep, quarantine
 """
 
 from service.store.management.quarantine import QuarantinedDelivery

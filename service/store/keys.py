@@ -1,30 +1,33 @@
-"""The names of all keys, in one place; the Lua scripts build the same names from the prefix they are given.
+"""Names of all keys. The Lua scripts build the same names from the prefix they receive.
 
 With the default prefix `wb:`
 
-    wb:claim:<source>:<digest>   the id of the event that holds this event key; expires with the source's dedupe window
-    wb:delivery:<event>          the event as it arrived (`serialization`): original bytes, the headers that matter
-    wb:event:<event>             hash: state, attempts, deaths, running, ledger, fate, by; from when a run takes it up
-                                 until it ends, when what is left of it goes behind the story
-    wb:story:<event>             JSON lines (`serialization`): what became of it; the decision with its effects is one
-    wb:lane:<record>             list of waiting events, head first; also the id of the lane's job
-    wb:effects:<event>           the id of the job of an event with deferred effects; no key of that name
-    wb:record:<record>           text: digest, version, types, fields of the last decided state (`last_state`)
-    wb:open, wb:dead, wb:ended   sorted sets of event ids by the moment they arrived, died, ended
-    wb:wake                      tokens that idle workers block on
-    wb:receipt:<worker>          the last claim's jobs, so that a claim whose answer was lost can be repeated
+    wb:dedupe:<source>:<digest>  id of the event with this dedupe key; expires with the dedupe window of the source
+    wb:delivery:<event>          the encoded event (`serialization`): original body, selected headers
+    wb:event:<event>             hash of an event in progress: state, attempts, worker_crashes, running, ledger, outcome
+    wb:history:<event>           JSON lines (`serialization`): history entries; the final fields follow the last line
+    wb:lane:<record>             list of queued events, oldest first; the key is also the id of the lane's job
+    wb:effects:<event>           id of the job that runs the deferred effects of an event; no such key exists
+    wb:record:<record>           digest, version, change types and fields of the last decided state (`last_state`)
+    wb:open, wb:dead, wb:ended   sorted sets of event ids by time of receipt, of the dead letter, of the end
+    wb:wake                      list of tokens; idle workers block on it
+    wb:receipt:<worker>          jobs of the worker's last claim, so that a claim can be repeated after a lost reply
     wb:workers                   hash of heartbeats
-    wb:rulebook, wb:rulebook:<version>   the version in force with its author, and every version's document (deflated)
-    wb:rulebook:history, :retired        every publication, newest first; when versions went out of force
-    wb:pauses                    hash of accounts that failed of late: rests until ms, failures in a row, rests in a row
-    wb:probe:<account>           the call that finds out whether an account that rested lives again
-    wb:flight:<account>, wb:rate:<account>   calls under way by when their place is free again; calls by second
-    wb:token:<account>:<digest>  an access token that all pods share, and `:fetching` beside it who fetches one
-    wb:poll:<source>             hash: the pass under way and its cursor; `:lock` beside it who polls
-    wb:polled:<source>:<bucket>  hashes: what was last seen of each record, by its id
-    wb:stream:<name>             what `publish` actions appended: event, rule and data of each entry
-    wb:dead_jobs                 stream of arq jobs that are not ours and could not be run, with their bytes
-    arq:queue, arq:job:*, arq:in-progress:*, arq:retry:*, arq:result:*   as arq 0.28 names them
+    wb:sweep, wb:sweeper         position of the sweep; lease of the worker that sweeps
+    wb:rulebook, wb:rulebook:<version>   active version with its author; document of each version (zlib)
+    wb:rulebook:history, :retired        all publications, newest first; time at which each version was replaced
+    wb:circuits                  hash of accounts: open until (ms), consecutive failures, consecutive openings
+    wb:probe:<account>           token of the call that probes an account whose circuit was open
+    wb:flight:<account>, wb:rate:<account>   concurrent calls by the end of their lease; calls by second
+    wb:token:<account>:<digest>  access token, shared by all pods; `:fetching` is the lease for fetching it
+    wb:poll:<source>             hash: counts and cursor of the current pass; `:lock` is the lease of the poll
+    wb:polled:<source>:<bucket>  hashes: fingerprint of each record, by record id
+    wb:quarantines               set of sources with quarantined deliveries
+    wb:quarantine:<source>       sorted set of their ids by time; `:kept` holds the deliveries, `:bytes` their size
+    wb:stream:<name>             stream of a `publish` action: event, rule and data of each entry
+    wb:tick                      string; written to check that the store accepts durable writes
+    wb:dead_jobs                 stream of plain arq jobs that cannot run, with their original bytes
+    arq:queue, arq:job:*, arq:in-progress:*, arq:retry:*, arq:result:*   as in arq 0.28
 """
 
 from msgspec import Struct
@@ -37,25 +40,25 @@ class Keys(Struct, frozen=True):
     queue: str
 
     def lane(self, record: str) -> str:
-        """The lane of a record, which is also its job's id."""
+        """Return the key of a record's lane; it is also the id of the lane's job."""
         return f"{self.prefix}lane:{record}"
 
     def effects(self, event_id: str) -> str:
-        """The id of the job that finishes an event's deferred effects."""
+        """Return the id of the job that runs an event's deferred effects."""
         return f"{self.prefix}effects:{event_id}"
 
     def delivery(self, event_id: str) -> str:
-        """The event as it arrived."""
+        """Return the key of an encoded event."""
         return f"{self.prefix}delivery:{event_id}"
 
     def event(self, event_id: str) -> str:
-        """Where the event stands."""
+        """Return the key of the state of an event in progress."""
         return f"{self.prefix}event:{event_id}"
 
     def history(self, event_id: str) -> str:
-        """What became of the event, line by line."""
-        return f"{self.prefix}story:{event_id}"
+        """Return the key of an event's history."""
+        return f"{self.prefix}history:{event_id}"
 
     def named(self, name: str) -> str:
-        """One of the keys there is only one of: open, dead, ended, wake, workers, rulebook."""
+        """Return a key that exists once per store, such as `open`, `dead`, `wake` or `workers`."""
         return self.prefix + name

@@ -1,4 +1,4 @@
-"""The rulebook's shelf: every published version's document under its content hash, and which one is in force."""
+"""Rulebook versions: the document of each published version under its content hash, and the active version."""
 
 import json
 import zlib
@@ -11,80 +11,83 @@ from service.store.keys import Keys
 from service.store.scripts import PUBLISH
 
 PLAIN_BYTES_MAX = 1_024
-"""A longer document is kept deflated: every edit in the admin API makes a version, mostly of the same text."""
+"""Longer documents are compressed: every edit through the admin API stores a version."""
 
 DOCUMENT_BYTES_MAX = 32 * 1024 * 1024
-_DEFLATED = b"x"
-"""What zlib's format begins with, and no JSON does."""
+_ZLIB_PREFIX = b"x"
+"""First byte of the zlib format. JSON never starts with it."""
 
 _DAY_MS = 86_400_000
 
 
 class RulebookStore:
-    """Reads and publishes versions. A document is bytes to this room; what it means is `service.rules`' business.
+    """Reads and publishes versions. Documents are bytes here; `service.rules` parses them.
 
-    A version stays on the shelf while it is in force or a decision may name it: as long as decisions and dead letters
-    are kept, and an event may be under way before that.
+    A version is stored while it is active, and as long after as a stored decision can refer to it.
     """
 
     def __init__(self, client: Client, keys: Keys, settings: Settings) -> None:
         self._client = client
         self._key = keys.named("rulebook")
-        self._keep_ms = keep_ms(settings)
+        self._retention_ms = retention_ms(settings)
 
     async def version(self) -> str | None:
-        """The version in force, None before the first one is published.
+        """Return the active version; None before the first publication.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
         version: bytes | None = await self._client.command("HGET", self._key, "version")
         return version.decode() if version else None
 
     async def current(self) -> tuple[str, bytes] | None:
-        """The version in force and its document.
+        """Return the active version and its document; None before the first publication.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
         version = await self.version()
         if version is None:
             return None
-        # Two calls do, since the document of a version never changes.
+        # Two calls are safe: the document of a version never changes.
         document = await self.document(version)
         return (version, document) if document is not None else None
 
     async def document(self, version: str) -> bytes | None:
-        """A version's document, None if it is not on the shelf.
+        """Return the document of a version; None if it is not stored.
 
         Raises:
-            StoreUnavailable: no answer, or one that cannot be read.
+            StoreUnavailable: The store does not answer, or the document is damaged.
         """
-        kept: bytes | None = await self._client.command("GET", f"{self._key}:{version}")
-        return _inflated(kept) if kept is not None and kept.startswith(_DEFLATED) else kept
+        stored: bytes | None = await self._client.command("GET", f"{self._key}:{version}")
+        return _decompress(version, stored) if stored is not None and stored.startswith(_ZLIB_PREFIX) else stored
 
     async def history(self) -> list[dict[str, Any]]:
-        """Every publication, newest first: version, author, note, at (ms since the epoch, the store's clock).
+        """Return all publications, newest first: version, author, note, at (ms since the epoch, the store's clock).
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
         lines: list[bytes] = await self._client.command("LRANGE", f"{self._key}:history", 0, -1)
         return [json.loads(line) for line in lines]
 
     async def publish(self, version: str, document: bytes, author: str, note: str, expected: str | None) -> bool:
-        """Put a version in force if `expected` is the one that is; False if somebody else published meanwhile.
+        """Activate a version if `expected` is the active one.
+
+        Returns:
+            False if another version was published in the meantime.
 
         Raises:
-            StoreUnavailable, StoreFull: not published, or not known to be; may be repeated.
+            StoreUnavailable: The version may not be published; safe to repeat.
+            StoreFull: The store is at its memory limit; nothing was written.
         """
-        kept = zlib.compress(document) if len(document) > PLAIN_BYTES_MAX else document
-        arguments = (version, kept, author, note, expected or "", self._keep_ms)
+        stored = zlib.compress(document) if len(document) > PLAIN_BYTES_MAX else document
+        arguments = (version, stored, author, note, expected or "", self._retention_ms)
         return bool(await self._client.call(PUBLISH, arguments, seconds_max=5))
 
 
-def keep_ms(settings: Settings) -> int:
-    """How long a version stays on the shelf after it went out of force; 0: for ever, as dead letters do."""
+def retention_ms(settings: Settings) -> int:
+    """Return the retention of a replaced version in milliseconds; 0 is no limit, as for dead letters."""
     if not settings.dead_letter_retention_days:
         return 0
     days = (
@@ -94,8 +97,9 @@ def keep_ms(settings: Settings) -> int:
     return max(int(days * _DAY_MS), 1)
 
 
-def _inflated(kept: bytes) -> bytes:
+def _decompress(version: str, stored: bytes) -> bytes:
     try:
-        return zlib.decompressobj().decompress(kept, DOCUMENT_BYTES_MAX)
+        return zlib.decompressobj().decompress(stored, DOCUMENT_BYTES_MAX)
     except zlib.error as error:
-        raise StoreUnavailable(f"a version of the rulebook cannot be read: {error}") from error
+        reason = f"rulebook version {version} is damaged in the store: {error}. Publish the rules again"
+        raise StoreUnavailable(reason) from error

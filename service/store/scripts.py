@@ -1,9 +1,8 @@
-"""The Lua scripts, each an atomic call that may be repeated after an ambiguous answer; they lie in scripts/.
+"""Lua scripts. Each is one atomic call, and safe to repeat after a lost reply.
 
-A script's first line tells the server what to let it do. What takes something in (ingest, publish, quarantine, replay)
-is refused whole where memory is full; what ends, frees or goes on is not (`allow-oom`), or a full store could never be
-emptied. Which keys a call touches is known inside it alone, so none are declared, and a cluster could not run it. Its
-time is the server's, never the caller's.
+The first line of a script declares its flags. Scripts that add data (ingest, publish, quarantine, replay) fail as a
+whole at the memory limit. Scripts that end or release something are allowed there (`allow-oom`), so that a full store
+can be emptied. Scripts compute their keys, so none are declared: they do not run on a cluster. Times are the server's.
 """
 
 import hashlib
@@ -13,7 +12,7 @@ from msgspec import Struct
 
 
 class Script(Struct, frozen=True):
-    """One script with the name it is called by: `source` for EVAL, `sha` for EVALSHA."""
+    """Lua script: `source` for EVAL, `sha` for EVALSHA."""
 
     name: str
     source: str
@@ -21,16 +20,16 @@ class Script(Struct, frozen=True):
 
     @property
     def is_reader(self) -> bool:
-        """Whether it writes nothing, whatever it is asked."""
+        """Whether the script never writes."""
         return self.source.startswith("#!lua flags=no-writes")
 
 
 def load_script(name: str) -> Script:
-    """Read `scripts/<name>.lua` and put the shared part behind its first line, which holds the script's flags."""
+    """Return the script `scripts/<name>.lua`, with `shared.lua` inserted after its first line."""
     folder = files("service.store") / "scripts"
     flags, body = (folder / f"{name}.lua").read_text().split("\n", 1)
     source = f"{flags}\n{(folder / 'shared.lua').read_text()}\n{body}"
-    return Script(name, source, hashlib.sha1(source.encode()).hexdigest())  # noqa: S324 - EVALSHA's own digest
+    return Script(name, source, hashlib.sha1(source.encode()).hexdigest())  # noqa: S324 - required by EVALSHA
 
 
 INGEST, CLAIM, RENEW, DECIDE, SETTLE, FINISH = map(

@@ -1,8 +1,8 @@
-"""Several stores for an installation that outgrew one: each record's lane lives on one of them, chosen by its name.
+"""Shards: several stores. The lane of a record is on one of them, selected by rendezvous hashing of its name.
 
-The ingress and every worker know all stores, in the same order (WAYBILL_SHARD_URLS); a worker pool runs the jobs of one
-(its WAYBILL_REDIS_URL), and hands derived events to the store of their record. Rendezvous hashing over places in that
-list: a store added at its end takes over its part of the records and moves no other. Let the lanes run empty first.
+The service and all workers have the same list of stores (WAYBILL_SHARD_URLS). A worker pool runs the jobs of one store
+(its WAYBILL_REDIS_URL) and ingests derived events on the store of their record. A store added at the end of the list
+takes over its share of the records and moves no other record. Empty the lanes before a store is added.
 """
 
 import asyncio
@@ -20,82 +20,96 @@ from service.store.store import Store, open_store
 
 
 def shard_of(lane: str, shards: int) -> int:
-    """The place of a lane's store in the list."""
-    return max(range(shards), key=lambda place: hashlib.blake2b(f"{place}:{lane}".encode(), digest_size=8).digest())
+    """Return the index of a lane's store in the list."""
+    return max(range(shards), key=lambda index: hashlib.blake2b(f"{index}:{lane}".encode(), digest_size=8).digest())
 
 
 def shard_urls(settings: Settings) -> list[str]:
-    """The stores' URLs, in order; the one of WAYBILL_REDIS_URL where there is only that.
+    """Return the URLs of all stores, in order: WAYBILL_SHARD_URLS, or only WAYBILL_REDIS_URL.
 
     Raises:
-        ConfigError: WAYBILL_REDIS_URL is none of them.
+        ConfigError: WAYBILL_SHARD_URLS does not contain WAYBILL_REDIS_URL.
     """
     urls = [url.strip() for url in settings.shard_urls.split(",") if url.strip()]
     if urls and settings.redis_url not in urls:
-        raise ConfigError("WAYBILL_REDIS_URL", "is not among WAYBILL_SHARD_URLS", "give each worker pool one of them")
+        fix = "set WAYBILL_REDIS_URL of each worker pool to one of the URLs in WAYBILL_SHARD_URLS"
+        raise ConfigError("WAYBILL_REDIS_URL", "is not in WAYBILL_SHARD_URLS", fix)
     return urls or [settings.redis_url]
 
 
 class Shards:
-    """All stores, behind what the ingress asks of one. A store that is away refuses its own records only."""
+    """All stores, with the methods that the ingress uses. A store that fails rejects only its own records."""
 
     def __init__(self, stores: Sequence[Store]) -> None:
         self.stores = stores
 
     def of(self, lane: str) -> Store:
-        """The store of a lane."""
+        """Return the store of a lane."""
         return self.stores[shard_of(lane, len(self.stores))]
 
-    async def ingest_all(self, arrivals: Sequence[IngestRequest]) -> list[IngestResult]:
-        """Take in the events of one delivery; receipts in order.
+    async def ingest_all(self, requests: Sequence[IngestRequest]) -> list[IngestResult]:
+        """Ingest the events of one delivery.
 
-        Atomic where one store holds them all. Otherwise a store that fails makes the sender repeat the delivery, and
-        the events that were taken in already are known then.
+        Atomic if all records are on one store. Otherwise the failure of one store makes the sender retry the delivery;
+        the events that were ingested before are duplicates then.
+
+        Returns:
+            The results, in the order of `requests`.
 
         Raises:
-            StoreUnavailable, StoreFull, StoreUnsafe: as `Store.ingest_all`, of any of the stores.
+            StoreUnavailable: One of the stores does not answer.
+            StoreFull: The memory or the backlog of one of the stores is at its limit.
+            StoreNotDurable: One of the servers does not meet WAYBILL_DURABILITY.
         """
-        receipts: dict[int, IngestResult] = {}
-        by_store: dict[int, list[int]] = {}
-        for place, arrival in enumerate(arrivals):
-            by_store.setdefault(shard_of(arrival.event.record.lane, len(self.stores)), []).append(place)
-        # One after the other: behind a store that fails nothing is begun, as the sender repeats all of it.
-        for shard, places in by_store.items():
-            taken = await self.stores[shard].ingest_all([arrivals[place] for place in places])
-            receipts.update(zip(places, taken, strict=True))
-        return [receipts[place] for place in range(len(arrivals))]
+        results: dict[int, IngestResult] = {}
+        by_shard: dict[int, list[int]] = {}
+        for index, request in enumerate(requests):
+            by_shard.setdefault(shard_of(request.event.record.lane, len(self.stores)), []).append(index)
+        # One after the other: after a failure no further store is called, because the sender retries the delivery.
+        for shard, indexes in by_shard.items():
+            ingested = await self.stores[shard].ingest_all([requests[index] for index in indexes])
+            results.update(zip(indexes, ingested, strict=True))
+        return [results[index] for index in range(len(requests))]
 
     async def check(self) -> None:
-        """Return if any store can accept durably now.
+        """Check that at least one store accepts durable writes, and that every server that answers is durable.
 
         Raises:
-            StoreUnavailable, StoreFull, StoreUnsafe: none can; the first one's reason.
+            StoreUnavailable: No store answers; the error of the first one.
+            StoreFull: No store accepts writes; the error of the first one.
+            StoreNotDurable: One of the servers does not meet WAYBILL_DURABILITY.
         """
-        outcomes = await asyncio.gather(*(store.check() for store in self.stores), return_exceptions=True)
-        troubles = [outcome for outcome in outcomes if outcome is not None]
-        unsafe = [trouble for trouble in troubles if isinstance(trouble, StoreNotDurable)]
-        # A store that is away refuses its own records only; one that may lose events is a mistake to be mended.
-        if unsafe or len(troubles) == len(self.stores):
-            raise (unsafe or troubles)[0]
+        results = await asyncio.gather(*(store.check() for store in self.stores), return_exceptions=True)
+        errors = [result for result in results if result is not None]
+        not_durable = [error for error in errors if isinstance(error, StoreNotDurable)]
+        # An unavailable store rejects only its own records. A server that is not durable could lose events.
+        if not_durable or len(errors) == len(self.stores):
+            raise (not_durable or errors)[0]
 
     async def sample(self) -> QueueStats:
-        """Count what waits, over all stores; the oldest age and the fullest memory are the worst one's.
+        """Return the queue statistics of all stores: sums, but the maximum of oldest age and memory percentage.
 
         Raises:
-            StoreUnavailable, StoreUnsafe: one does not answer.
+            StoreUnavailable: One of the stores does not answer.
+            StoreNotDurable: One of the servers does not meet WAYBILL_DURABILITY.
         """
         samples = await asyncio.gather(*(store.sample() for store in self.stores))
-        worst = {"oldest_age_ms", "memory_percent"}
+        maxima = {"oldest_age_ms", "memory_percent"}
         names = QueueStats.__struct_fields__
         return QueueStats(
-            **{name: (max if name in worst else sum)(getattr(sample, name) for sample in samples) for name in names}
+            **{name: (max if name in maxima else sum)(getattr(sample, name) for sample in samples) for name in names}
         )
 
     async def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery]) -> int:
-        """Keep refused deliveries on the first store that takes them.
+        """Store rejected deliveries on the first store that accepts them.
+
+        Returns:
+            The number of older deliveries that were removed.
 
         Raises:
-            StoreUnavailable, StoreFull, StoreUnsafe: none does; the last one's reason.
+            StoreUnavailable: No store accepts them; the error of the last one.
+            StoreFull: No store accepts them; the error of the last one.
+            StoreNotDurable: No store accepts them; the error of the last one.
         """
         for store in self.stores[:-1]:
             try:
@@ -111,12 +125,15 @@ class Shards:
 
 
 async def open_shards(settings: Settings) -> Shards | Store:
-    """Open what the settings name: one store, or several as shards.
+    """Open the configured store or stores.
+
+    Returns:
+        The store, or the shards if WAYBILL_SHARD_URLS has several URLs.
 
     Raises:
-        ConfigError: a URL cannot be read.
-        StoreUnavailable: nobody answers.
-        StoreNotDurable: one does not keep what WAYBILL_DURABILITY promises.
+        ConfigError: A URL is not valid.
+        StoreUnavailable: No store answers.
+        StoreNotDurable: One of the servers does not meet WAYBILL_DURABILITY.
     """
     urls = shard_urls(settings)
     if len(urls) == 1:
@@ -127,10 +144,10 @@ async def open_shards(settings: Settings) -> Shards | Store:
 
 
 def shards_with(store: Store) -> Store | Shards:
-    """Join a store with the others that its settings name; nothing is connected yet.
+    """Return the shards of the store's settings, or the store itself if it is the only one. Opens no connection.
 
     Raises:
-        ConfigError: a URL cannot be read, or the store is none of them.
+        ConfigError: A URL is not valid, or WAYBILL_SHARD_URLS does not contain WAYBILL_REDIS_URL.
     """
     urls = shard_urls(store.settings)
     if len(urls) == 1:

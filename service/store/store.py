@@ -1,4 +1,4 @@
-"""Joins the room's parts into the one object that the two pods are handed."""
+"""One store: the object through which the service and the workers access Valkey or Redis."""
 
 import contextlib
 import time
@@ -27,7 +27,7 @@ MEMORY_CHECK_SECONDS = 1.0
 
 
 class Store:
-    """One store as a process sees it. Every method may raise StoreUnavailable and StoreUnsafe."""
+    """One store. Every method may raise StoreUnavailable or StoreNotDurable."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -35,96 +35,116 @@ class Store:
         self.keys = Keys(settings.key_prefix, settings.queue)
         self.rulebook = RulebookStore(self.client, self.keys, settings)
         self.events = EventReader(self.client, self.keys)
-        self.census = MemoryUsage(self.client, self.events)
+        self.memory_usage = MemoryUsage(self.client, self.events)
         self.lanes = Lanes(self.client, settings)
         self.replays = Replays(self.client, settings)
         self.sweeper = Sweeper(self.client, settings)
         self.quarantine = QuarantineStore(self.client, self.keys, settings)
-        self.sampler = QueueStatsReader(self.client, self.keys)
+        self.queue_stats = QueueStatsReader(self.client, self.keys)
         self.limits = ThrottleStore(self.client)
         self.tokens = SharedTokenCache(self.client, settings.fetch_timeout_seconds)
         self.polls = Polls(self.client)
         self._ingest = Ingest(self.client, settings)
         self._memory_percent = 0
-        self._memory_known_until = 0.0
+        self._memory_checked_until = 0.0
 
-    async def ingest(self, event: Event, claim: str, window_ms: int) -> IngestResult:
-        """Take in one event; returns once it is as safe as WAYBILL_DURABILITY says.
+    async def ingest(self, event: Event, dedupe_key: str, window_ms: int) -> IngestResult:
+        """Ingest one event.
 
-        Raises:
-            StoreUnavailable: not known to be safe.
-            StoreFull: memory or backlog is at its limit; nothing was written.
-        """
-        return (await self.ingest_all((IngestRequest(event, claim, window_ms),)))[0]
-
-    async def ingest_all(self, arrivals: Sequence[IngestRequest]) -> list[IngestResult]:
-        """Take in the events of one delivery, all or none; receipts in order.
+        Returns:
+            The result, after the event is durable as set by WAYBILL_DURABILITY.
 
         Raises:
-            StoreUnavailable, StoreFull: as `ingest`.
+            StoreUnavailable: The event may not be durable.
+            StoreFull: The memory or the backlog is at its limit; nothing was written.
         """
-        if time.monotonic() >= self._memory_known_until:
-            with contextlib.suppress(StoreUnavailable):  # the call below waits for the store, a look does not
+        return (await self.ingest_all((IngestRequest(event, dedupe_key, window_ms),)))[0]
+
+    async def ingest_all(self, requests: Sequence[IngestRequest]) -> list[IngestResult]:
+        """Ingest the events of one delivery, all or none.
+
+        Returns:
+            The results, in the order of `requests`.
+
+        Raises:
+            StoreUnavailable: The events may not be durable.
+            StoreFull: The memory or the backlog is at its limit; nothing was written.
+        """
+        if time.monotonic() >= self._memory_checked_until:
+            with contextlib.suppress(StoreUnavailable):  # the ingest below waits for the store, the check does not
                 await self._check_memory()
-        if self._memory_percent >= self.settings.store_memory_percent_max:
-            raise StoreFull(f"the store's memory is {self._memory_percent} % full", self.settings.retry_after_seconds)
-        return await self._ingest.submit(arrivals)
+        self._require_memory(self.settings.store_memory_percent_max)
+        return await self._ingest.submit(requests)
 
     async def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery]) -> int:
-        """Put refused deliveries into quarantine; give how many older ones had to go.
+        """Store rejected deliveries in quarantine.
+
+        Returns:
+            The number of older deliveries that were removed.
 
         Raises:
-            StoreUnavailable: not known to be kept.
-            StoreFull: the server is nearly as full as events may make it.
+            StoreUnavailable: The deliveries may not be stored.
+            StoreFull: The memory is within 10 percentage points of its limit; events take precedence.
         """
-        if time.monotonic() >= self._memory_known_until:
+        if time.monotonic() >= self._memory_checked_until:
             await self._check_memory()
-        if self._memory_percent >= self.settings.store_memory_percent_max - MEMORY_RESERVE_PERCENT:
-            raise StoreFull(f"the store's memory is {self._memory_percent} % full", self.settings.retry_after_seconds)
+        self._require_memory(self.settings.store_memory_percent_max - MEMORY_RESERVE_PERCENT)
         return await self.quarantine.put(deliveries)
 
     async def check(self) -> None:
-        """Return if the store can accept durably now.
+        """Check that the store accepts durable writes.
 
         Raises:
-            StoreUnavailable, StoreFull, StoreUnsafe: it cannot.
+            StoreUnavailable: The store does not answer or rejects writes.
+            StoreFull: The memory is at its limit.
+            StoreNotDurable: The server does not meet WAYBILL_DURABILITY.
         """
         await self._check_memory()
-        if self._memory_percent >= self.settings.store_memory_percent_max:
-            raise StoreFull(f"the store's memory is {self._memory_percent} % full", self.settings.retry_after_seconds)
-        # A write, since a server that is full, demoted or read-only still answers questions.
+        self._require_memory(self.settings.store_memory_percent_max)
+        # Check with a write: a server that is full, demoted or read-only still answers reads.
         await self.client.command("SET", self.keys.named("tick"), int(time.time() * 1000))
 
     async def sample(self) -> QueueStats:
-        """Count what waits.
+        """Return the queue statistics.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
-        return await self.sampler.sample(time.time())
+        return await self.queue_stats.sample(time.time())
 
     def leases(self, worker: str) -> Leases:
-        """What the worker of that name claims jobs with; the name must be its alone."""
+        """Return the leases of the worker of that name, which must be unique."""
         return Leases(self.client, self.keys, self.settings, worker)
 
     async def close(self) -> None:
-        """Let calls under way end, then close the connections."""
+        """Wait for calls in progress, then close the connections."""
         await self.lanes.drain()
         await self.client.close()
 
     async def _check_memory(self) -> None:
-        # Set before the answer is here, so that of many callers at once only one asks.
-        self._memory_known_until = time.monotonic() + MEMORY_CHECK_SECONDS
-        _, self._memory_percent = await self.sampler.memory()
+        # Set before the reply arrives, so that only one of many concurrent callers sends the command.
+        self._memory_checked_until = time.monotonic() + MEMORY_CHECK_SECONDS
+        _, self._memory_percent = await self.queue_stats.memory()
+
+    def _require_memory(self, percent_max: int) -> None:
+        if self._memory_percent >= percent_max:
+            reason = (
+                f"the store's memory is {self._memory_percent} % full, the limit is {percent_max} %: "
+                "raise maxmemory, or WAYBILL_STORE_MEMORY_PERCENT_MAX"
+            )
+            raise StoreFull(reason, self.settings.retry_after_seconds)
 
 
 async def open_store(settings: Settings) -> Store:
-    """Connect, verify durability, and give the store.
+    """Connect and verify durability.
+
+    Returns:
+        The open store.
 
     Raises:
-        ConfigError: WAYBILL_REDIS_URL cannot be read.
-        StoreUnavailable: nobody answers.
-        StoreNotDurable: the server does not keep what WAYBILL_DURABILITY promises.
+        ConfigError: WAYBILL_REDIS_URL is not a valid URL.
+        StoreUnavailable: The store does not answer.
+        StoreNotDurable: The server does not meet WAYBILL_DURABILITY.
     """
     store = Store(settings)
     await store.check()

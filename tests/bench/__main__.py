@@ -1,6 +1,6 @@
-"""`python -m tests.bench [--quick] [row …]`: run the rows, print the table, and keep it in bench-out/table.md.
+"""`python -m tests.bench [--quick] [row …]`: run the rows and write the table to stdout and bench-out/table.md.
 
-`backlog` runs only where it is named, and with --quick `ack` does too: they take minutes and gigabytes.
+`backlog` runs only by name, and with --quick `ack`, too: both take minutes and gigabytes.
 """
 
 import argparse
@@ -48,7 +48,7 @@ REPEATS = 3
 
 
 def main() -> None:
-    """Run what is asked for; a missed budget is no failure, since the machine may be busy; a row that breaks off is."""
+    """Run the rows. The exit code is 1 if a row fails; missed budgets do not fail, because the machine may be busy."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("--quick", action="store_true", help="one repetition, smaller loads")
     parser.add_argument("rows", nargs="*", metavar="row", help=f"any of {', '.join(ROWS)}; all but backlog by default")
@@ -59,10 +59,10 @@ def main() -> None:
     repeats = 1 if given.quick else REPEATS
     left_out = NAMED_IF_QUICK if given.quick else NAMED_ONLY
     rows = given.rows or [name for name in ROWS if name not in left_out]
-    others_told = [f"beside it: {others.versions()}"] if WITH_OTHERS & set(rows) else []
+    others_line = [f"beside it: {others.versions()}"] if WITH_OTHERS & set(rows) else []
     heading = [
         *describe_machine(),
-        *others_told,
+        *others_line,
         f"medians of {repeats}, the store with appendfsync always, loopback only",
     ]
     lines: list[Line] = []

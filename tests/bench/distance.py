@@ -1,8 +1,8 @@
-"""The store as if it were on another machine: a proxy that hands on every piece after a while, in both directions.
+"""Proxy that adds network latency to the store, in both directions.
 
     python -m tests.bench.distance <its socket> <the store's socket> <ms of a round trip>
 
-Pieces overtake nobody and delay nobody: many requests can be on their way at once, as on a real line.
+The order of the data is kept, and requests do not delay each other: many can be in flight, as on a network.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import cast
 
 
 class End(asyncio.Protocol):
-    """One end of a connection; what comes in here goes out at the other end, later."""
+    """One end of a connection. Received data leaves through the other end after a delay."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -29,7 +29,7 @@ class End(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._due.append((self._loop.time() + self._seconds, data))
         if len(self._due) == 1:
-            self._loop.call_at(self._due[0][0], self._hand_on)
+            self._loop.call_at(self._due[0][0], self._forward_due)
 
     def connection_lost(self, exc: Exception | None) -> None:
         _ = exc
@@ -44,18 +44,18 @@ class End(asyncio.Protocol):
         if self._transport:
             self._transport.close()
 
-    def _hand_on(self) -> None:
+    def _forward_due(self) -> None:
         now = self._loop.time()
         while self._due and self._due[0][0] <= now:
             data = self._due.popleft()[1]
             if self.other:
                 self.other.send(data)
         if self._due:
-            self._loop.call_at(self._due[0][0], self._hand_on)
+            self._loop.call_at(self._due[0][0], self._forward_due)
 
 
-class Near(End):
-    """The end that a client sees; it connects to the store when the client does."""
+class ClientEnd(End):
+    """The client's end. It connects to the store when the client connects."""
 
     def __init__(self, seconds: float, store: str) -> None:
         super().__init__(seconds)
@@ -63,24 +63,24 @@ class Near(End):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        far = self.other = End(self._seconds)
-        far.other = self
-        # What the client sends meanwhile waits longer than a connection to a unix socket takes.
-        self._connecting = self._loop.create_task(self._loop.create_unix_connection(lambda: far, self._store))
+        store_end = self.other = End(self._seconds)
+        store_end.other = self
+        # The delay of the first data is longer than the connection to a unix socket takes.
+        self._connecting = self._loop.create_task(self._loop.create_unix_connection(lambda: store_end, self._store))
 
 
 async def listen(path: str, store: str, round_trip_ms: float) -> None:
     """Serve until SIGTERM."""
     loop = asyncio.get_running_loop()
-    over = asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, over.set)
-    server = await loop.create_unix_server(lambda: Near(round_trip_ms / 2_000, store), path)
-    await over.wait()
+    stopped = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stopped.set)
+    server = await loop.create_unix_server(lambda: ClientEnd(round_trip_ms / 2_000, store), path)
+    await stopped.wait()
     server.close()
 
 
 def main() -> None:
-    # epoll and uvloop wait in whole milliseconds, select in microseconds.
+    # epoll and uvloop have a resolution of milliseconds, select of microseconds.
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
         runner.run(listen(sys.argv[1], sys.argv[2], float(sys.argv[3])))
 

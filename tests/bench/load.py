@@ -1,9 +1,9 @@
-"""The load: one raw protocol per connection on uvloop, requests built beforehand, so that the client is not the limit.
+"""Load generator: one raw protocol per connection on uvloop, with prebuilt requests, so that the client is no limit.
 
     python -m tests.bench.load '{"port": 8080, "connections": 32, "seconds": 2, …}'
 
-Prints one JSON line. With `pace_ms` a single connection sends now and then, with `pause_ms` each connection rests
-between two requests, until SIGTERM or for `seconds`; both tell every moment.
+The output is one JSON line. With `pace_ms`, one connection sends requests at random intervals. With `pause_ms`, each
+connection pauses between two requests. Both run until SIGTERM or for `seconds`, and report the time of each response.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ from tests.bench.material import signed_requests
 WARM_SECONDS = 0.4
 
 
-class Order(Struct, frozen=True):
-    """What is asked for: `pids` are processes whose CPU time is told, `run` sets the events of two runs apart."""
+class LoadParameters(Struct, frozen=True):
+    """Parameters of a load. `pids` are processes whose CPU time is reported; `run` prefixes the event ids."""
 
     port: int
     path: str
@@ -42,7 +42,7 @@ class Order(Struct, frozen=True):
 
 
 class Tally:
-    """What is counted while it counts."""
+    """Counts of responses."""
 
     def __init__(self, requests: Iterator[bytes], pause_ms: float = 0.0) -> None:
         self.requests = requests
@@ -51,9 +51,9 @@ class Tally:
         self.seconds: list[float] = []
         self.moments: list[tuple[float, float]] = []
         self.counting = False
-        self.over = asyncio.get_running_loop().create_future()
+        self.done = asyncio.get_running_loop().create_future()
 
-    def answered(self, status: bytes, seconds: float) -> None:
+    def record(self, status: bytes, seconds: float) -> None:
         if self.counting:
             self.statuses[status.decode()] += 1
             self.seconds.append(seconds)
@@ -62,12 +62,12 @@ class Tally:
 
     def end(self) -> None:
         self.counting = False
-        if not self.over.done():
-            self.over.set_result(None)
+        if not self.done.done():
+            self.done.set_result(None)
 
 
 class Connection(asyncio.Protocol):
-    """Sends the next request as soon as the last one is answered."""
+    """Sends the next request after the response to the last one."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
@@ -76,7 +76,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is none by class
+        self._transport = cast("asyncio.WriteTransport", transport)  # the class of uvloop is no subclass
         self._next()
 
     def data_received(self, data: bytes) -> None:
@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
             self._buffer = data
             return
         self._buffer = b""
-        self._tally.answered(data[9:12], time.perf_counter() - self._began)
+        self._tally.record(data[9:12], time.perf_counter() - self._began)
         if self._tally.pause_seconds:
             asyncio.get_running_loop().call_later(self._tally.pause_seconds, self._next)
         else:
@@ -100,28 +100,28 @@ class Connection(asyncio.Protocol):
 
     def _next(self) -> None:
         request = next(self._tally.requests, None)
-        if request is None or self._transport is None or self._tally.over.done():
+        if request is None or self._transport is None or self._tally.done.done():
             self._tally.end()
             return
         self._began = time.perf_counter()
         self._transport.write(request)
 
 
-async def full_blast(order: Order, requests: list[bytes]) -> dict[str, object]:
-    """Every connection always has one request under way."""
+async def saturate(parameters: LoadParameters, requests: list[bytes]) -> dict[str, object]:
+    """Run with one request in flight on every connection."""
     loop = asyncio.get_running_loop()
     tally = Tally(iter(requests))
     lines = [
-        (await loop.create_connection(lambda: Connection(tally), "127.0.0.1", order.port))[0]
-        for _ in range(order.connections)
+        (await loop.create_connection(lambda: Connection(tally), "127.0.0.1", parameters.port))[0]
+        for _ in range(parameters.connections)
     ]
     await asyncio.sleep(WARM_SECONDS)
-    spent = {name: cpu_seconds(pid) for name, pid in order.pids.items()}
+    spent = {name: cpu_seconds(pid) for name, pid in parameters.pids.items()}
     began, own = time.perf_counter(), time.process_time()
     tally.counting = True
-    await asyncio.wait((tally.over,), timeout=order.seconds)
+    await asyncio.wait((tally.done,), timeout=parameters.seconds)
     seconds, own = time.perf_counter() - began, time.process_time() - own
-    shares = {name: (cpu_seconds(pid) - spent[name]) / seconds for name, pid in order.pids.items()}
+    shares = {name: (cpu_seconds(pid) - spent[name]) / seconds for name, pid in parameters.pids.items()}
     tally.end()
     for line in lines:
         line.close()
@@ -134,26 +134,26 @@ async def full_blast(order: Order, requests: list[bytes]) -> dict[str, object]:
     }
 
 
-async def steadily(order: Order) -> dict[str, object]:
-    """A load far below what the server could do; gives for each answer its moment (monotonic) and its ms."""
+async def send_steadily(parameters: LoadParameters) -> dict[str, object]:
+    """Run with a load far below the capacity. Return the monotonic time and the ms of each response."""
     loop = asyncio.get_running_loop()
-    tally = Tally(signed_requests(order.path, order.run, order.requests), order.pause_ms)
+    tally = Tally(signed_requests(parameters.path, parameters.run, parameters.requests), parameters.pause_ms)
     loop.add_signal_handler(signal.SIGTERM, tally.end)
-    for _ in range(order.connections):
-        await loop.create_connection(lambda: Connection(tally), "127.0.0.1", order.port)
+    for _ in range(parameters.connections):
+        await loop.create_connection(lambda: Connection(tally), "127.0.0.1", parameters.port)
     await asyncio.sleep(WARM_SECONDS)
     tally.counting = True
-    await asyncio.wait((tally.over,), timeout=order.seconds)
+    await asyncio.wait((tally.done,), timeout=parameters.seconds)
     tally.end()
     return {"moments": tally.moments, "statuses": dict(tally.statuses)}
 
 
-async def now_and_then(order: Order, requests: list[bytes]) -> dict[str, object]:
-    """One request at a time with random pauses around `pace_ms`; gives for each when it was sent and answered."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", order.port)
+async def send_sporadically(parameters: LoadParameters, requests: list[bytes]) -> dict[str, object]:
+    """Send one request at a time with random pauses around `pace_ms`. Return the times of requests and responses."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", parameters.port)
     moments: list[tuple[float, float]] = []
     for request in requests:
-        await asyncio.sleep(order.pace_ms / 1000 * random.uniform(0.3, 1.7))
+        await asyncio.sleep(parameters.pace_ms / 1000 * random.uniform(0.3, 1.7))
         sent = time.monotonic()
         writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
@@ -168,14 +168,14 @@ async def now_and_then(order: Order, requests: list[bytes]) -> dict[str, object]
 
 
 def main() -> None:
-    order = msgspec.json.decode(sys.argv[1], type=Order)
+    parameters = msgspec.json.decode(sys.argv[1], type=LoadParameters)
     gc.disable()
-    if order.pause_ms:
-        told = uvloop.run(steadily(order))
+    if parameters.pause_ms:
+        result = uvloop.run(send_steadily(parameters))
     else:
-        requests = list(signed_requests(order.path, order.run, order.requests))
-        told = uvloop.run((now_and_then if order.pace_ms else full_blast)(order, requests))
-    sys.stdout.write(json.dumps(told))
+        requests = list(signed_requests(parameters.path, parameters.run, parameters.requests))
+        result = uvloop.run((send_sporadically if parameters.pace_ms else saturate)(parameters, requests))
+    sys.stdout.write(json.dumps(result))
 
 
 if __name__ == "__main__":

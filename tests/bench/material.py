@@ -1,4 +1,4 @@
-"""What both sides are given: the same deliveries, the same purchase order, the same rules."""
+"""Deliveries, purchase order and rules for all sides."""
 
 import hashlib
 import hmac
@@ -74,13 +74,13 @@ OTHER_RULE = """\
 
 
 def ten_rules(sink: str) -> str:
-    """One rule that matches and nine that look at every line and do not; `sink` is the URL the effect goes to."""
+    """Return one rule that matches and nine that check every line and do not match. `sink` is the URL of the effect."""
     others = "".join(OTHER_RULE.replace("NUMBER", str(number)) for number in range(1, 10))
     return (MATCHING_RULE + others).replace("SINK", sink)
 
 
 def order_json(record_id: str) -> bytes:
-    """A purchase order of 30 lines as pack.cloud answers it; every fifth line is short."""
+    """Return a purchase order of 30 lines in the format of pack.cloud. Every fifth line is short."""
     lines = [
         {
             "id": f"line-{number}",
@@ -104,7 +104,7 @@ def order_json(record_id: str) -> bytes:
 
 
 def decoded_order(record_id: str) -> PurchaseOrder:
-    """The same order as our own record."""
+    """Return the same order as a record."""
     raw: dict[str, Any] = msgspec.json.decode(order_json(record_id))
     lines = tuple(
         Line(
@@ -122,7 +122,7 @@ def decoded_order(record_id: str) -> PurchaseOrder:
 
 
 def delivery_body(event_id: str, record_id: str) -> bytes:
-    """A notice of about 1 KB, as the platform sends it."""
+    """Return a delivery of about 1 KB, as the platform sends it."""
     data = {"id": record_id, "updated_at": "2026-03-02T10:00:00Z", "note": ""}
     notice = {"event_code": "purchase_order.updated", "id": event_id, "organization_id": ORGANIZATION, "data": data}
     data["note"] = "n" * (BODY_BYTES - len(msgspec.json.encode(notice)))
@@ -130,7 +130,7 @@ def delivery_body(event_id: str, record_id: str) -> bytes:
 
 
 def signed_request(path: str, body: bytes) -> bytes:
-    """One whole HTTP request for a body, signed."""
+    """Return one signed HTTP request."""
     signature = hmac.digest(SECRET.encode(), body, hashlib.sha256).hex()
     head = (
         f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nuser-agent: bench\r\naccept: */*\r\n"
@@ -140,14 +140,14 @@ def signed_request(path: str, body: bytes) -> bytes:
 
 
 def signed_requests(path: str, run: str, count: int) -> Iterator[bytes]:
-    """`count` requests of different events about different records; `run` keeps those of two runs apart."""
+    """Yield `count` requests of different events and records. `run` prefixes the ids."""
     body = delivery_body(f"{run}-00000000", f"{run}-po-00000000")
     for number in range(count):
         yield signed_request(path, body.replace(b"00000000", b"%08d" % number))
 
 
-def telling_body(number: int) -> bytes:
-    """A notice of about 1 KB that tells of the order itself, with ids, prices and moments of its own."""
+def realistic_body(number: int) -> bytes:
+    """Return a delivery of about 1 KB with the order itself: different ids, prices and times per `number`."""
     chance = hashlib.shake_256(str(number).encode()).hexdigest(400)
     order_id, supplier_id, *ids = (str(UUID(chance[at : at + 32])) for at in range(0, 256, 32))
     lines = [
@@ -164,7 +164,7 @@ def telling_body(number: int) -> bytes:
 
 
 def stored_event(number: int, body: bytes | None = None) -> Event:
-    """An event as the ingress would keep it, each about a record of its own."""
+    """Return an event as the ingress stores it, with a record of its own."""
     event_id, record_id = new_event_id(), f"po-{number:08d}"
     record = RecordRef("pack", "purchase_order", record_id)
     headers = {"content-type": "application/json", "user-agent": "bench"}

@@ -1,7 +1,7 @@
-"""The rivals that need more than our own environment: Celery in a venv of its own, BullMQ on Node.
+"""Sides with separate installations: Celery in a venv, BullMQ on Node.
 
-`python -m tests.bench.others` installs BullMQ; `make bench` both. A rival that cannot be had is named on stderr and
-above the table, so that nobody takes its silence for a win.
+`python -m tests.bench.others` installs BullMQ, `make bench` both. A side that is not installed is reported on stderr
+and above the table.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.bench.clock import family_cpu_seconds
 from tests.bench.material import delivery_body
-from tests.bench.stage import MEASURED, Child, Stage, free_port, listening
+from tests.bench.stage import MEASURED, Child, Stage, free_port, wait_until_listening
 from tests.senders.npm import NODE, NPM
 
 CELERY = "FastAPI + Celery"
@@ -26,15 +26,15 @@ BUDGETS = {CELERY: 0.0, BULLMQ: 1.0}
 PYTHON = Path(".venv/share/bench/bin/python")
 HERE = Path(__file__).parent / "bullmq"
 INSTALL_SECONDS_MAX = 300
-JOBS_AT_ONCE = 100
+CONCURRENCY = 100
 PROCESSES = 4
 WORK_SECONDS_MAX = 120.0
 POLL_SECONDS = 0.01
 
 
 @cache
-def present() -> tuple[str, ...]:
-    """Which of them can be run; says loudly which cannot."""
+def installed() -> tuple[str, ...]:
+    """Return the installed sides, and report the others on stderr."""
     reasons = {CELERY: _celery_missing(), BULLMQ: _bullmq_missing()}
     for rival, reason in reasons.items():
         if reason:
@@ -59,7 +59,7 @@ def _bullmq_missing() -> str:
 
 
 def install_bullmq() -> None:
-    """Install what package-lock.json names, checked by its digests, unless it is there already."""
+    """Install the packages of package-lock.json with their digests, unless installed."""
     installed, lock = HERE / "node_modules" / ".package-lock.json", HERE / "package-lock.json"
     if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
         return
@@ -68,31 +68,31 @@ def install_bullmq() -> None:
 
 
 def versions() -> str:
-    """What of them is measured, and what is not."""
-    told = [f"{rival} WAS NOT RUN" for rival in BUDGETS if rival not in present()]
-    if CELERY in present():
+    """Return the versions of the installed sides, and the names of the others."""
+    parts = [f"{rival} WAS NOT RUN" for rival in BUDGETS if rival not in installed()]
+    if CELERY in installed():
         names = ("celery", "fastapi", "redis", "requests")
         code = f"from importlib.metadata import version; print(*(f'{{n}} {{version(n)}}' for n in {names}), sep=', ')"
-        told.append(subprocess.run([PYTHON, "-c", code], check=True, capture_output=True, text=True).stdout.strip())
-    if BULLMQ in present():
+        parts.append(subprocess.run([PYTHON, "-c", code], check=True, capture_output=True, text=True).stdout.strip())
+    if BULLMQ in installed():
         node = subprocess.run([NODE, "--version"], check=True, capture_output=True, text=True).stdout.strip()
         wanted: dict[str, str] = json.loads((HERE / "package.json").read_text())["dependencies"]
-        told.append(f"Node {node}, " + ", ".join(f"{name} {version}" for name, version in wanted.items()))
-    return "; ".join(told)
+        parts.append(f"Node {node}, " + ", ".join(f"{name} {version}" for name, version in wanted.items()))
+    return "; ".join(parts)
 
 
 def serve(stage: Stage, rival: str, core: int | None) -> Child:
-    """Start a rival's ingress and wait until it listens."""
+    """Start the ingress of a side and wait until it listens."""
     port = free_port()
     if rival == CELERY:
         command = [str(PYTHON), "-m", "tests.bench.rival_celery", "serve", str(port)]
     else:
         command = [str(NODE), str(HERE / "ingress.mjs"), str(port)]
-    return listening(stage.start(command, core, stage.environ(), subprocess.DEVNULL), port)
+    return wait_until_listening(stage.start(command, core, stage.environ(), subprocess.DEVNULL), port)
 
 
 def seed(stage: Stage, rival: str, jobs: int) -> None:
-    """Empty the store and fill the rival's queue."""
+    """Empty the store and fill the queue of a side."""
     stage.clear()
     if rival == CELERY:
         command = [str(PYTHON), "-m", "tests.bench.rival_celery", "seed", str(jobs)]
@@ -104,15 +104,15 @@ def seed(stage: Stage, rival: str, jobs: int) -> None:
 
 
 def work(stage: Stage, rival: str, stub: str, jobs: int) -> dict[str, Any]:
-    """Let one worker of the rival empty its queue; gives what it took, its start not counted."""
+    """Let one worker of a side empty its queue. Return its measurements without its start."""
     if rival == CELERY:
         return _work_celery(stage, stub) | {"jobs": jobs}
-    command = [str(NODE), str(HERE / "worker.mjs"), str(jobs), stub, str(JOBS_AT_ONCE)]
+    command = [str(NODE), str(HERE / "worker.mjs"), str(jobs), stub, str(CONCURRENCY)]
     return stage.start(command, MEASURED, stage.environ(), subprocess.PIPE).result()
 
 
 def _work_celery(stage: Stage, stub: str) -> dict[str, Any]:
-    """From the moment the worker says that it is ready until nothing waits and nothing is unacknowledged."""
+    """Measure from the ready signal of the worker until no task is queued or unacknowledged."""
     options = ["--pool", "prefork", "--concurrency", str(PROCESSES), "--loglevel", "WARNING"]
     options += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     environ = {**stage.environ(), "BENCH_STUB": stub, "PYTHONWARNINGS": "ignore"}  # it dislikes root

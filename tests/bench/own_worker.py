@@ -1,9 +1,9 @@
-"""Our worker, joined from the parts that `waybill worker` joins.
+"""Worker of Waybill, with the dependencies of `waybill worker`.
 
     python -m tests.bench.own_worker cached|whole|idle
 
-`cached` is given records from memory, `whole` fetches them, both until the queue is empty; `idle` runs until SIGTERM.
-Lines go to /dev/null. Then one JSON line is printed; with `idle`, a word before it once the worker begins.
+`cached` has records in memory, `whole` fetches them; both run until the queue is empty. `idle` runs until SIGTERM.
+Log lines go to /dev/null. The output is one JSON line; `idle` prints a line before it when the worker has started.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ _moments: dict[str, float] = {}
 
 
 class Cached:
-    """A platform that has the record already."""
+    """Platform with the record in memory."""
 
     account = "pack"
 
@@ -76,7 +76,7 @@ async def run(what: str) -> dict[str, Any]:
         await tools.rules.wait_for_first()
         lane = timed if what == "idle" else process_lane
         functions = [func(lane, name=LANE_FUNCTION), func(finish_effects, name=EFFECTS_FUNCTION)]  # type: ignore[arg-type]
-        worker = LeaseWorker(functions, tools.store, "bench", burst=what != "idle", ctx={"tools": tools})
+        worker = LeaseWorker(functions, tools.store, "bench", burst=what != "idle", ctx={"dependencies": tools})
         tune_garbage_collector()
         if what == "idle":
             sys.stdout.write("begun\n")

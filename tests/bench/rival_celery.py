@@ -1,8 +1,8 @@
-"""Celery doing the same work, as an expert would set it; runs in an environment of its own (requirements/bench.txt).
+"""Celery with the same work, tuned. It runs in a separate environment (requirements/bench.txt).
 
-python -m tests.bench.rival_celery serve <port>    FastAPI: HMAC, thin decode, claim, apply_async, one line, 202
+python -m tests.bench.rival_celery serve <port>    FastAPI: HMAC, thin decode, dedupe key, apply_async, one line, 202
 python -m tests.bench.rival_celery seed <jobs>     fill the queue as the ingress does
-celery -A tests.bench.rival_celery worker …        fetch, ten rules, one ledgered POST, three log lines
+celery -A tests.bench.rival_celery worker …        fetch, ten rules, one POST with a ledger, three log lines
 """
 
 # What is imported here lives in that other environment, where no types are checked.
@@ -28,7 +28,7 @@ from msgspec import Struct
 
 from tests.bench.material import SECRET_NAME, SOURCE, delivery_body
 from tests.bench.rival_log import fast_log
-from tests.bench.rival_rules import decode_order, judge
+from tests.bench.rival_rules import decode_order, evaluate
 
 CLAIM_SECONDS = 259_200
 LEDGER_SECONDS = 1_209_600
@@ -52,17 +52,17 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
 )
 
-_tools: dict[str, Any] = {}
+_connections: dict[str, Any] = {}
 
 
 class Subject(Struct):
-    """What the notice is about."""
+    """Record of a delivery."""
 
     id: str
 
 
 class Notice(Struct):
-    """The little of a delivery that is read before the answer."""
+    """Fields of a delivery that the ingress reads."""
 
     event_code: str
     id: str
@@ -73,18 +73,18 @@ _decode = msgspec.json.Decoder(Notice).decode
 _secret = os.environ.get(SECRET_NAME, "").encode()
 
 
-def open_tools(**_: Any) -> None:
-    """Connections of one process, made after the fork."""
-    _tools.update(redis=redis.Redis(unix_socket_path=store_path), log=fast_log(), http=requests.Session())
+def open_connections(**_: Any) -> None:
+    """Open the connections of one process, after the fork."""
+    _connections.update(redis=redis.Redis(unix_socket_path=store_path), log=fast_log(), http=requests.Session())
 
 
 @worker_process_init.connect
 def begin(**_: Any) -> None:
-    open_tools()
+    open_connections()
 
 
 @worker_ready.connect
-def tell_ready(**_: Any) -> None:
+def print_ready(**_: Any) -> None:
     sys.stdout.write(f"ready {time.monotonic()}\n")
     sys.stdout.flush()
 
@@ -92,13 +92,13 @@ def tell_ready(**_: Any) -> None:
 @app.task(name="whole_job", bind=True)
 def whole_job(self: Any, _body: str, record_id: str) -> None:
     began, event_id = time.perf_counter(), self.request.id
-    log, http, ledger = _tools["log"], _tools["http"], _tools["redis"]
+    log, http, ledger = _connections["log"], _connections["http"], _connections["redis"]
     url = f"{stub}/v1/organizations/org_1/purchase-orders/{record_id}"
     answer = http.get(url, headers={"Authorization": "Bearer bench-token"}, timeout=HTTP_SECONDS_MAX)
     answer.raise_for_status()
     order = decode_order(answer.content)
     log.info("record.fetched", event_id=event_id, http_status=answer.status_code, duration_ms=_since(began))
-    for place, body in enumerate(judge(order)):
+    for place, body in enumerate(evaluate(order)):
         key = f"effect:{event_id}:{place}"
         if not ledger.set(key, "started", nx=True, ex=LEDGER_SECONDS):
             continue
@@ -115,19 +115,19 @@ def _since(began: float) -> float:
 
 
 def enqueue(body: bytes, event_id: str, record_id: str) -> bool:
-    """Claim and enqueue; False: a duplicate. A claim whose event could not be queued is given back."""
+    """Set the dedupe key and enqueue. Return False for a duplicate. Delete the key if the queue fails."""
     claim = f"claim:{event_id}"
-    if not _tools["redis"].set(claim, 1, nx=True, ex=CLAIM_SECONDS):
+    if not _connections["redis"].set(claim, 1, nx=True, ex=CLAIM_SECONDS):
         return False
     try:
         whole_job.apply_async((body.decode(), record_id), task_id=event_id)
     except Exception:
-        _tools["redis"].delete(claim)
+        _connections["redis"].delete(claim)
         raise
     return True
 
 
-async def take_in(request: Request) -> Response:
+async def receive_webhook(request: Request) -> Response:
     body = await request.body()
     expected = hmac.digest(_secret, body, hashlib.sha256).hex()
     if not hmac.compare_digest(expected, request.headers.get("x-signature", "")):
@@ -136,7 +136,7 @@ async def take_in(request: Request) -> Response:
     # Celery's client blocks, so that it belongs in a thread: deliveries then share the store's fsync.
     queued = await run_in_threadpool(enqueue, body, f"{SOURCE}:{notice.id}", notice.data.id)
     status = "queued" if queued else "duplicate"
-    _tools["log"].info(
+    _connections["log"].info(
         "delivery.received",
         source=SOURCE,
         event_type=notice.event_code,
@@ -150,7 +150,7 @@ async def take_in(request: Request) -> Response:
 
 def serve(port: int) -> None:
     web = FastAPI(openapi_url=None)
-    web.post("/webhooks/pack-orders")(take_in)
+    web.post("/webhooks/pack-orders")(receive_webhook)
     logging.disable(logging.INFO)
     uvicorn.run(web, host="127.0.0.1", port=port, loop="uvloop", http="httptools", access_log=False, log_level="error")
 
@@ -162,5 +162,5 @@ def seed(jobs: int) -> None:
 
 
 if __name__ == "__main__":
-    open_tools()
+    open_connections()
     {"serve": serve, "seed": seed}[sys.argv[1]](int(sys.argv[2]))

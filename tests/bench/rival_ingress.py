@@ -1,7 +1,7 @@
-"""The other side's ingress: Litestar and uvicorn as an expert would use them.
+"""Ingress of the other side: Litestar and uvicorn, tuned.
 
-python -m tests.bench.rival_ingress <port> arq    raw body, HMAC, thin decode, enqueue_job with a claim, one line, 202
-python -m tests.bench.rival_ingress <port> bare   reads the body and answers
+python -m tests.bench.rival_ingress <port> arq    raw body, HMAC, thin decode, enqueue_job with a job id, one line, 202
+python -m tests.bench.rival_ingress <port> bare   reads the body and responds
 """
 
 import hashlib
@@ -27,13 +27,13 @@ AnyRequest = Request[Any, Any, Any]
 
 
 class Subject(Struct):
-    """What the notice is about."""
+    """Record of a delivery."""
 
     id: str
 
 
 class Notice(Struct):
-    """The little of a delivery that is read before the answer."""
+    """Fields of a delivery that the ingress reads."""
 
     event_code: str
     id: str
@@ -54,7 +54,7 @@ async def connected(app: Litestar) -> AsyncGenerator[None]:
 
 
 @post("/webhooks/pack-orders", status_code=HTTP_202_ACCEPTED)
-async def take_in(request: AnyRequest) -> Response[dict[str, Any]]:
+async def receive_webhook(request: AnyRequest) -> Response[dict[str, Any]]:
     body = await request.body()
     expected = hmac.digest(_secret, body, hashlib.sha256).hex()
     if not hmac.compare_digest(expected, request.headers.get("x-signature", "")):
@@ -81,7 +81,7 @@ async def read_only(request: AnyRequest) -> dict[str, str]:
 
 
 def main() -> None:
-    app = Litestar([take_in], lifespan=[connected]) if sys.argv[2] == "arq" else Litestar([read_only])
+    app = Litestar([receive_webhook], lifespan=[connected]) if sys.argv[2] == "arq" else Litestar([read_only])
     uvicorn.run(
         app,
         host="127.0.0.1",

@@ -1,4 +1,4 @@
-"""The other side's whole job, as plain code over httpx: fetch, ten rules, one ledgered POST, three log lines."""
+"""Whole job of the other side over httpx: fetch, ten rules, one POST with a ledger, three log lines."""
 
 import logging
 import time
@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from tests.bench.rival_log import fast_log
-from tests.bench.rival_rules import decode_order, judge
+from tests.bench.rival_rules import decode_order, evaluate
 
 CONNECTIONS = 100
 
@@ -31,7 +31,7 @@ async def whole_job(ctx: dict[Any, Any], _body: bytes, record_id: str) -> None:
     answer.raise_for_status()
     order = decode_order(answer.content)
     log.info("record.fetched", event_id=ctx["job_id"], http_status=answer.status_code, duration_ms=_since(began))
-    for place, body in enumerate(judge(order)):
+    for place, body in enumerate(evaluate(order)):
         key = f"effect:{ctx['job_id']}:{place}"
         if not await redis.set(key, "started", nx=True, ex=1_209_600):
             continue

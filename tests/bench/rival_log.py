@@ -1,4 +1,4 @@
-"""The other side's log lines: the fast recipe of structlog's own documentation, to /dev/null."""
+"""Log lines of the other side: the performance configuration of structlog's documentation, to /dev/null."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""The other side's ten rules over a fetched order, written by hand."""
+"""Ten rules of the other side over a fetched order, in Python."""
 
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,7 @@ class Price(Struct):
 
 
 class OrderLine(Struct):
-    """What the rules ask of a line."""
+    """Fields of a line that the rules use."""
 
     price: Price
     quantity_ordered: int
@@ -23,7 +23,7 @@ class OrderLine(Struct):
 
 
 class Order(Struct):
-    """What the rules ask of an order."""
+    """Fields of an order that the rules use."""
 
     id: str
     status: str
@@ -33,8 +33,8 @@ class Order(Struct):
 decode_order = msgspec.json.Decoder(Order).decode
 
 
-def judge(order: Order) -> list[dict[str, Any]]:
-    """Give the bodies of the effects."""
+def evaluate(order: Order) -> list[dict[str, Any]]:
+    """Return the bodies of the effects."""
     effects: list[dict[str, Any]] = []
     received = order.status == "received"
     total = sum((line.price.value * line.quantity_ordered for line in order.lines), Decimal(0))

@@ -1,9 +1,9 @@
-"""The other side's worker: plain arq, with the defaults or tuned.
+"""Worker of the other side: plain arq, with defaults or tuned.
 
     python -m tests.bench.rival_worker default|tuned empty|whole|idle [stub]
 
-`empty` and `whole` run until the queue is empty, `idle` until SIGTERM, after a word once it begins; then one JSON line
-is printed.
+`empty` and `whole` run until the queue is empty. `idle` prints a line when it has started and runs until SIGTERM. The
+last output is one JSON line.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ TUNED: dict[str, Any] = {"max_jobs": 100, "poll_delay": 0.01}
 
 
 class Jobs:
-    """The functions, and what they note."""
+    """Functions of the jobs, and the times of their starts."""
 
     def __init__(self, stub: str) -> None:
         self._stub = stub

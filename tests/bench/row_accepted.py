@@ -1,4 +1,4 @@
-"""Row `accepted`: accepted per second by one process, against Fastify + BullMQ and FastAPI + Celery doing the same."""
+"""Row `accepted`: deliveries per second of one process, compared with Fastify + BullMQ and FastAPI + Celery."""
 
 import json
 from collections import defaultdict
@@ -14,29 +14,29 @@ RATE_MAX = 40_000
 WARM_SECONDS = 1.5
 """Before the first measurement: what a compiler learns while it runs is part of what a rival is."""
 
-Told = dict[str, list[dict[str, Any]]]
+Results = dict[str, list[dict[str, Any]]]
 
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
-    """Warm all sides up, then blast them in turn at two numbers of connections."""
+    """Warm up all sides, then measure them in turn with two numbers of connections."""
     seconds = 1.5 if quick else 2.5
     sides = {"waybill": stage.serve(MEASURED)}
-    sides |= {rival: others.serve(stage, rival, MEASURED) for rival in others.present()}
+    sides |= {rival: others.serve(stage, rival, MEASURED) for rival in others.installed()}
     for side, child in sides.items():
-        _blast(stage, child, f"warm {side}", max(CONNECTIONS), WARM_SECONDS)
+        _run_load(stage, child, f"warm {side}", max(CONNECTIONS), WARM_SECONDS)
     lines: list[Line] = []
     for connections in CONNECTIONS:
-        told: Told = defaultdict(list)
+        results: Results = defaultdict(list)
         for _ in range(repeats):
             for side, child in sides.items():
-                told[side].append(_blast(stage, child, side, connections, seconds))
-        lines += _lines(f"ingress, {connections} connections: accepted", told)
+                results[side].append(_run_load(stage, child, side, connections, seconds))
+        lines += _lines(f"ingress, {connections} connections: accepted", results)
     for child in sides.values():
         child.stop()
     return lines
 
 
-def _blast(stage: Stage, child: Child, run: str, connections: int, seconds: float) -> dict[str, Any]:
+def _run_load(stage: Stage, child: Child, run: str, connections: int, seconds: float) -> dict[str, Any]:
     stage.clear()
     order = {
         "port": child.port,
@@ -47,23 +47,23 @@ def _blast(stage: Stage, child: Child, run: str, connections: int, seconds: floa
         "requests": int((seconds + 1) * RATE_MAX),
         "pids": {"server": child.process.pid, "store": stage.valkey.pid},
     }
-    told = stage.run("load", OTHERS, json.dumps(order)).result()
-    if set(told["statuses"]) != {"202"}:
-        raise RuntimeError(f"{run} answered {told['statuses']}")
-    return told
+    result = stage.run("load", OTHERS, json.dumps(order)).result()
+    if set(result["statuses"]) != {"202"}:
+        raise RuntimeError(f"{run} answered {result['statuses']}")
+    return result
 
 
-def _lines(what: str, told: Told) -> list[Line]:
-    rates = {side: [one["rate"] for one in each] for side, each in told.items()}
+def _lines(what: str, results: Results) -> list[Line]:
+    rates = {side: [one["rate"] for one in each] for side, each in results.items()}
     return [
         faster(
             what,
             rates,
             rival,
             others.BUDGETS[rival],
-            "; ".join(map(_describe, ("waybill", rival), (told["waybill"], told[rival]))),
+            "; ".join(map(_describe, ("waybill", rival), (results["waybill"], results[rival]))),
         )
-        for rival in others.present()
+        for rival in others.installed()
     ]
 
 

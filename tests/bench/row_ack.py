@@ -1,6 +1,6 @@
-"""Row `ack`: how long a 202 takes beside a million waiting events, and while the append-only file is rewritten.
+"""Row `ack`: latency of a 202 beside a million pending events, and during a rewrite of the append-only file.
 
-Takes about three minutes, 3 GB of memory and 5 GB of disk; not run with --quick unless it is named.
+Takes about three minutes, 3 GB of memory and 5 GB of disk. With --quick it runs only by name.
 """
 
 import json
@@ -27,17 +27,17 @@ Moments = list[tuple[float, float]]
 
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
-    """Ask an empty queue, fill it, ask again, and once more while the append-only file is rewritten."""
+    """Measure with an empty queue, with a full queue, and during a rewrite of the append-only file."""
     events, seconds = (QUICK_EVENTS, QUICK_SECONDS) if quick else (EVENTS, SECONDS)
-    front = stage.serve(MEASURED, backlog_events_max=2 * events)
-    _p99(stage, front, "warm", seconds)
-    empty = [_p99(stage, front, f"empty{turn}", seconds) for turn in range(repeats)]
+    ingress = stage.serve(MEASURED, backlog_events_max=2 * events)
+    _p99(stage, ingress, "warm", seconds)
+    empty = [_p99(stage, ingress, f"empty{turn}", seconds) for turn in range(repeats)]
     began = time.monotonic()
     uvloop.run(_fill(stage, events))
     filled_seconds = time.monotonic() - began
-    full = [_p99(stage, front, f"full{turn}", seconds) for turn in range(repeats)]
-    moments, rewrite = _rewritten(stage, front)
-    front.stop()
+    full = [_p99(stage, ingress, f"full{turn}", seconds) for turn in range(repeats)]
+    moments, rewrite = _load_during_rewrite(stage, ingress)
+    ingress.stop()
     taken = [ms for _, ms in moments]
     size = sum(path.stat().st_size for path in (stage.directory / "data").glob("appendonlydir/*")) / 1e6
     acks = f"p99 {middle(empty):.2f} ms with none, {middle(full):.2f} ms with {events:,} waiting"
@@ -65,13 +65,13 @@ async def _fill(stage: Stage, events: int) -> None:
     await store.close()
 
 
-def _p99(stage: Stage, front: Child, run: str, seconds: float) -> float:
-    return percentile([ms for _, ms in _moments(_load(stage, front, run, seconds))], 0.99)
+def _p99(stage: Stage, ingress: Child, run: str, seconds: float) -> float:
+    return percentile([ms for _, ms in _moments(_load(stage, ingress, run, seconds))], 0.99)
 
 
-def _load(stage: Stage, front: Child, run: str, seconds: float) -> Child:
+def _load(stage: Stage, ingress: Child, run: str, seconds: float) -> Child:
     order = {
-        "port": front.port,
+        "port": ingress.port,
         "path": "/webhooks/pack-orders",
         "run": run,
         "connections": CONNECTIONS,
@@ -83,15 +83,15 @@ def _load(stage: Stage, front: Child, run: str, seconds: float) -> Child:
 
 
 def _moments(load: Child) -> Moments:
-    told = load.result()
-    if set(told["statuses"]) != {"202"}:
-        raise RuntimeError(f"answered {told['statuses']}")
-    return [(at, ms) for at, ms in told["moments"]]
+    result = load.result()
+    if set(result["statuses"]) != {"202"}:
+        raise RuntimeError(f"answered {result['statuses']}")
+    return [(at, ms) for at, ms in result["moments"]]
 
 
-def _rewritten(stage: Stage, front: Child) -> tuple[Moments, float]:
-    """Deliveries that waited at any moment of a rewrite, and the seconds that it took."""
-    load = _load(stage, front, "rewrite", REWRITE_SECONDS_MAX)
+def _load_during_rewrite(stage: Stage, ingress: Child) -> tuple[Moments, float]:
+    """Return the deliveries in flight during a rewrite, and the seconds of the rewrite."""
+    load = _load(stage, ingress, "rewrite", REWRITE_SECONDS_MAX)
     time.sleep(LEAD_SECONDS)
     began = time.monotonic()
     stage.redis.bgrewriteaof()  # pyright: ignore[reportUnknownMemberType] - redis-py's types have holes

@@ -1,6 +1,6 @@
-"""Row `backlog`: a million events wait. What they take, what a 202 and a claim cost beside them, and their end.
+"""Row `backlog`: memory of a million pending events, latency of a 202 and a claim beside them, and script calls.
 
-Asked for by name only (`python -m tests.bench backlog`), since it takes minutes and gigabytes.
+Runs only by name (`python -m tests.bench backlog`), because it takes minutes and gigabytes.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from tests.bench.stage import MEASURED, Stage, pin
 from tests.bench.table import Line, middle, within
 
 EVENTS, QUICK_EVENTS = 1_000_000, 100_000
-ARRIVALS_AT_ONCE = 500
-CALLS_AT_ONCE = 4
+EVENTS_PER_CALL = 500
+CALLS_IN_FLIGHT = 4
 WINDOW_MS = 259_200_000
 ACKS = 1_500
 CLAIMS, JOBS_PER_CLAIM = 60, 50
@@ -29,7 +29,7 @@ EVENTS_PER_FLEET = 4_000
 
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
-    """Fill once; the latencies are medians over the repeats of a p99."""
+    """Fill the store once. Latencies are medians over the repeats of a p99."""
     pin(stage.valkey.pid, MEASURED)
     return uvloop.run(_measure(stage, repeats, QUICK_EVENTS if quick else EVENTS))
 
@@ -38,10 +38,10 @@ async def _measure(stage: Stage, repeats: int, events: int) -> list[Line]:
     store = await open_store(stage.settings(backlog_events_max=events * 2))
     await _ack_ms(store, 10_000_000)  # scripts loaded, connections made
     empty_ack = middle([await _ack_ms(store, 20_000_000 + turn * ACKS) for turn in range(repeats)])
-    await _work_off(store, "empty", 1)
+    await _process_backlog(store, "empty", 1)
     await fill(store, 30_000_000, CLAIMS * JOBS_PER_CLAIM)
     empty_claim = await _claim_us(store, "few")
-    await _work_off(store, "few", 1)
+    await _process_backlog(store, "few", 1)
     before, began = stage.memory_bytes(), time.perf_counter()
     await fill(store, 0, events)
     filled_seconds = time.perf_counter() - began
@@ -50,13 +50,13 @@ async def _measure(stage: Stage, repeats: int, events: int) -> list[Line]:
     full_claim = await _claim_us(store, "many")
     costs = [await _cost(stage, workers) for workers in FLEETS]
     began, left = time.perf_counter(), (await store.sample()).pending
-    await _work_off(store, "last", 4)
+    await _process_backlog(store, "last", 4)
     worked_seconds = time.perf_counter() - began
     if (await store.sample()).pending:
         raise RuntimeError("events are left")
     await store.close()
     detail = (
-        f"{events:,} taken in at {events / filled_seconds:,.0f}/s; {left:,} ended at {left / worked_seconds:,.0f}/s"
+        f"{events:,} ingested at {events / filled_seconds:,.0f}/s; {left:,} ended at {left / worked_seconds:,.0f}/s"
     )
     commands = ", ".join(f"{count} workers {cost:.2f}" for count, cost in zip(FLEETS, costs, strict=True))
     acks = f"p99 {empty_ack:.2f} ms with none, {full_ack:.2f} ms with {events:,} waiting"
@@ -70,33 +70,33 @@ async def _measure(stage: Stage, repeats: int, events: int) -> list[Line]:
 
 
 async def fill(store: Store, first: int, count: int) -> None:
-    """Take in `count` events of a lane each, numbered from `first`."""
-    room = asyncio.Semaphore(CALLS_AT_ONCE)
+    """Ingest `count` events, each with a lane of its own, numbered from `first`."""
+    semaphore = asyncio.Semaphore(CALLS_IN_FLIGHT)
 
-    async def take_in(start: int) -> None:
-        async with room:
-            numbers = range(start, min(start + ARRIVALS_AT_ONCE, first + count))
-            await store.ingest_all([_arrival(number) for number in numbers])
+    async def ingest(start: int) -> None:
+        async with semaphore:
+            numbers = range(start, min(start + EVENTS_PER_CALL, first + count))
+            await store.ingest_all([_request(number) for number in numbers])
 
-    for chunk in range(first, first + count, ARRIVALS_AT_ONCE * 100):
-        end = min(chunk + ARRIVALS_AT_ONCE * 100, first + count)
-        await asyncio.gather(*(take_in(start) for start in range(chunk, end, ARRIVALS_AT_ONCE)))
+    for chunk in range(first, first + count, EVENTS_PER_CALL * 100):
+        end = min(chunk + EVENTS_PER_CALL * 100, first + count)
+        await asyncio.gather(*(ingest(start) for start in range(chunk, end, EVENTS_PER_CALL)))
 
 
-def _arrival(number: int) -> IngestRequest:
+def _request(number: int) -> IngestRequest:
     event = stored_event(number)
     return IngestRequest(event, event.id[-24:], WINDOW_MS)
 
 
 async def _ack_ms(store: Store, first: int) -> float:
-    """The p99 of the store's part of a 202, eight senders at a time."""
+    """Return the p99 of the store's part of a 202, with eight concurrent senders."""
     taken: list[float] = []
 
     async def send(numbers: Sequence[int]) -> None:
         for number in numbers:
-            arrival = _arrival(number)
+            request = _request(number)
             began = time.perf_counter()
-            await store.ingest_all([arrival])
+            await store.ingest_all([request])
             taken.append((time.perf_counter() - began) * 1000)
 
     await asyncio.gather(*(send(range(first + part, first + ACKS, 8)) for part in range(8)))
@@ -104,13 +104,13 @@ async def _ack_ms(store: Store, first: int) -> float:
 
 
 async def _claim_us(store: Store, name: str) -> float:
-    """What a claim costs, per job; the jobs are ended outside of the time."""
+    """Return the time of a claim per job. The ends of the jobs are not measured."""
     leases, seconds = store.leases(name), 0.0
     for _ in range(CLAIMS):
         began = time.perf_counter()
-        taken = await leases.claim(JOBS_PER_CLAIM)
+        claimed = await leases.claim(JOBS_PER_CLAIM)
         seconds += time.perf_counter() - began
-        await _end(store, taken.jobs)
+        await _end(store, claimed.jobs)
     return seconds / (CLAIMS * JOBS_PER_CLAIM) * 1_000_000
 
 
@@ -120,27 +120,29 @@ async def _end(store: Store, jobs: Sequence[Job]) -> None:
         for job in jobs
         if job.head
     ]
-    await asyncio.gather(*(store.lanes.settle(settled) for settled in ends))
+    await asyncio.gather(*(store.lanes.settle(write) for write in ends))
 
 
-async def _work_off(store: Store, name: str, workers: int, events_max: int = 1 << 40) -> None:
+async def _process_backlog(store: Store, name: str, workers: int, events_max: int = 1 << 40) -> None:
     remaining = Counter(left=events_max)
 
     async def one(leases_name: str) -> None:
         leases = store.leases(leases_name)
-        while remaining["left"] > 0 and (taken := await leases.claim(100)).jobs:
-            remaining["left"] -= len(taken.jobs)
-            await _end(store, taken.jobs)
+        while remaining["left"] > 0 and (claimed := await leases.claim(100)).jobs:
+            remaining["left"] -= len(claimed.jobs)
+            await _end(store, claimed.jobs)
 
     await asyncio.gather(*(one(f"{name}-{number}") for number in range(workers)))
 
 
 async def _cost(stage: Stage, workers: int) -> float:
-    """Script calls per event while so many workers, each on its own connections, work off a part of the backlog."""
+    """Return the script calls per event while `workers` with separate connections process a part of the backlog."""
     stores = [await open_store(_settings(stage)) for _ in range(workers)]
     before = _calls(stage)
     share = EVENTS_PER_FLEET // workers
-    await asyncio.gather(*(_work_off(one, f"w{workers}-{number}", 1, share) for number, one in enumerate(stores)))
+    await asyncio.gather(
+        *(_process_backlog(store, f"w{workers}-{number}", 1, share) for number, store in enumerate(stores))
+    )
     calls = _calls(stage) - before
     for one in stores:
         await one.close()

@@ -1,4 +1,4 @@
-"""Row `distant`: the whole event with 2.3 ms to the store and back, against the same job on tuned arq."""
+"""Row `distant`: whole events with a round trip of 2.3 ms to the store, compared with tuned arq."""
 
 import time
 from collections import defaultdict
@@ -7,8 +7,8 @@ import redis
 
 from tests.bench.clock import percentile
 from tests.bench.material import ten_rules
-from tests.bench.row_whole import costs, expect_sunk
-from tests.bench.row_worker import Worked, worked
+from tests.bench.row_whole import check_sink, costs
+from tests.bench.row_worker import WorkerResult, parse_result
 from tests.bench.seeding import seed_arq, seed_own
 from tests.bench.stage import MEASURED, OTHERS, START_SECONDS_MAX, Child, Stage
 from tests.bench.table import Line, faster
@@ -18,7 +18,7 @@ PINGS = 200
 
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
-    """Fill the queue nearby, then let one worker empty it from afar; in turn."""
+    """Fill the queue without latency, then let one worker empty it with latency, in turn."""
     own, theirs = (1_500, 150) if quick else (5_000, 500)
     stub = stage.listen("stub", OTHERS)
     stage.write_config(stub.url)
@@ -26,16 +26,16 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
     proxy = stage.run("distance", OTHERS, path, stage.valkey.url.removeprefix("unix://"), ROUND_TRIP_MS)
     pinged = _await_ping(path, proxy)
     far = {"WAYBILL_REDIS_URL": f"unix://{path}"}
-    runs: dict[str, list[Worked]] = defaultdict(list)
+    runs: dict[str, list[WorkerResult]] = defaultdict(list)
     for _ in range(repeats):
         seed_own(stage, ten_rules(f"{stub.url}/sink"), own)
         worker = stage.run("own_worker", MEASURED, "whole", environ=far)
-        runs["waybill"].append(worked(worker.result(), own))
-        expect_sunk(stub, own)
+        runs["waybill"].append(parse_result(worker.result(), own))
+        check_sink(stub, own)
         seed_arq(stage, theirs)
         worker = stage.run("rival_worker", MEASURED, "tuned", "whole", stub.url, environ=far)
-        runs["tuned arq"].append(worked(worker.result(), theirs))
-        expect_sunk(stub, theirs)
+        runs["tuned arq"].append(parse_result(worker.result(), theirs))
+        check_sink(stub, theirs)
     for child in (stub, proxy):
         child.stop()
     rates = {side: [one.rate for one in each] for side, each in runs.items()}
@@ -45,7 +45,7 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
 
 
 def _await_ping(path: str, proxy: Child) -> float:
-    """Wait until the proxy answers; gives the median of its round trips in ms."""
+    """Wait until the proxy responds. Return the median of its round trips in ms."""
     deadline, taken = time.monotonic() + START_SECONDS_MAX, list[float]()
     with redis.Redis(unix_socket_path=path) as client:
         while len(taken) < PINGS:

@@ -1,4 +1,4 @@
-"""Row `idle`: how long one event takes when nothing else is to be done."""
+"""Row `idle`: latency of one event without other load."""
 
 import json
 import time
@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from tests.bench.clock import percentile
 from tests.bench.material import ten_rules
-from tests.bench.row_whole import sunk
+from tests.bench.row_whole import sink_times
 from tests.bench.seeding import seed_own
 from tests.bench.stage import Child, Stage
 from tests.bench.table import Line, quicker
@@ -18,7 +18,7 @@ Times = dict[str, list[float]]
 
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
-    """Send now and then to each side in turn, and see when a worker begins and when the sink is told."""
+    """Send single deliveries to each side in turn, and measure the start of the job and the call of the sink."""
     events = 25 if quick else 40
     stub = stage.listen("stub", None)
     stage.write_config(stub.url)
@@ -32,23 +32,23 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
                 worker = stage.run("own_worker", None, "idle")
             else:
                 worker = stage.run("rival_worker", None, side.partition(" ")[0], "idle", stub.url)
-            front = own if side == "waybill" else arq
-            _one(stage, (front, worker, stub), f"{side[0]}{turn}", events, times[side])
+            ingress = own if side == "waybill" else arq
+            _one(stage, (ingress, worker, stub), f"{side[0]}{turn}", events, times[side])
     for child in (stub, own, arq):
         child.stop()
     return _lines(times)
 
 
 def _one(stage: Stage, children: tuple[Child, Child, Child], run: str, events: int, times: Times) -> None:
-    front, worker, stub = children
-    worker.await_word()  # else the first events would wait for its imports
-    order = {"port": front.port, "path": "/webhooks/pack-orders", "run": run, "requests": events + 3}
+    ingress, worker, stub = children
+    worker.wait_for_start()  # else the first events would wait for its imports
+    order = {"port": ingress.port, "path": "/webhooks/pack-orders", "run": run, "requests": events + 3}
     load = stage.run("load", None, json.dumps({**order, "pace_ms": PACE_MS}))
     moments: list[list[float]] = load.result()["moments"]
     time.sleep(SETTLE_SECONDS)  # the last job has its time
     worker.process.terminate()
     claimed: dict[str, float] = worker.result()["moments"]
-    acted = sunk(stub)
+    acted = sink_times(stub)
     # The first three open connections and fill caches, on each side.
     for number, (sent, answered) in list(enumerate(moments))[3:]:
         record_id = f"{run}-po-{number:08d}"

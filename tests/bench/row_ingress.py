@@ -1,4 +1,4 @@
-"""Row `ingress`: accepted per second by one process, against the same work with arq, and against almost no work."""
+"""Row `ingress`: deliveries per second of one process, compared with arq and with almost no work."""
 
 import json
 from collections import defaultdict
@@ -15,7 +15,7 @@ RATE_MAX = {"waybill": 30_000, "arq": 12_000, "bare": 45_000, "echo": 90_000}
 
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
-    """Blast all sides in turn at two numbers of connections."""
+    """Measure all sides in turn with two numbers of connections."""
     seconds = 1.5 if quick else 2.5
     sides = {
         "waybill": stage.serve(MEASURED),
@@ -25,19 +25,19 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
     }
     lines: list[Line] = []
     for connections in CONNECTIONS:
-        told: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        results: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for turn in range(repeats):
             for side, child in sides.items():
                 if side != "echo" or turn == 0:
-                    told[side].append(blast(stage, side, child, connections, seconds))
-        lines += _lines(connections, told)
+                    results[side].append(run_load(stage, side, child, connections, seconds))
+        lines += _lines(connections, results)
     for child in sides.values():
         child.stop()
     return lines
 
 
-def blast(stage: Stage, side: str, child: Child, connections: int, seconds: float) -> dict[str, Any]:
-    """One measurement on an empty store."""
+def run_load(stage: Stage, side: str, child: Child, connections: int, seconds: float) -> dict[str, Any]:
+    """Measure once on an empty store."""
     stage.clear()
     order = {
         "port": child.port,
@@ -48,15 +48,15 @@ def blast(stage: Stage, side: str, child: Child, connections: int, seconds: floa
         "requests": int((seconds + 1) * RATE_MAX[side]),
         "pids": {"server": child.process.pid, "store": stage.valkey.pid},
     }
-    told = stage.run("load", OTHERS, json.dumps(order)).result()
-    if side != "echo" and set(told["statuses"]) != {"202"}:
-        raise RuntimeError(f"{side} answered {told['statuses']}")
-    return told
+    result = stage.run("load", OTHERS, json.dumps(order)).result()
+    if side != "echo" and set(result["statuses"]) != {"202"}:
+        raise RuntimeError(f"{side} answered {result['statuses']}")
+    return result
 
 
-def _lines(connections: int, told: dict[str, list[dict[str, Any]]]) -> list[Line]:
-    rates = {side: [one["rate"] for one in each] for side, each in told.items()}
-    detail = "; ".join(f"{side} {_describe(each)}" for side, each in told.items())
+def _lines(connections: int, results: dict[str, list[dict[str, Any]]]) -> list[Line]:
+    rates = {side: [one["rate"] for one in each] for side, each in results.items()}
+    detail = "; ".join(f"{side} {_describe(each)}" for side, each in results.items())
     what = f"ingress, {connections} connections"
     return [
         faster(f"{what}: accepted", rates, "arq", 3.5, detail),

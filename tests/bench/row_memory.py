@@ -1,13 +1,9 @@
-"""Row `memory`: what the store's memory holds for a waiting event, and for one that ended and lost its body.
-
-Bodies are JSON as platforms send it, which the store packs; what an event of noise takes, which cannot be packed, is in
-the details. The padding of the other rows' bodies would pack to nothing and say nothing.
-"""
+"""Row `memory`: memory of the store per pending event, and per ended event without its body."""
 
 import hashlib
 import time
 
-from tests.bench.material import BODY_BYTES, REFERENCE_RULE, telling_body
+from tests.bench.material import BODY_BYTES, REFERENCE_RULE, realistic_body
 from tests.bench.seeding import seed_own
 from tests.bench.stage import MEASURED, Stage
 from tests.bench.table import Line, within
@@ -17,14 +13,14 @@ SETTLE_SECONDS = 2.0
 
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
-    """Count once; memory does not vary."""
+    """Measure once; memory does not vary."""
     _ = repeats
     events = 5_000 if quick else 20_000
     seed_own(stage, REFERENCE_RULE, 0)
     empty = stage.memory_bytes()
     noise_bytes = seed_own(stage, REFERENCE_RULE, events, _noise)
     noise = (stage.memory_bytes() - empty - noise_bytes) / events
-    body_bytes = seed_own(stage, REFERENCE_RULE, events, telling_body)
+    body_bytes = seed_own(stage, REFERENCE_RULE, events, realistic_body)
     waiting = (stage.memory_bytes() - empty - body_bytes) / events
     stage.run("own_worker", MEASURED, "cached").result()
     if (dropped := stage.drop_bodies()) != events:

@@ -1,4 +1,4 @@
-"""Row `rules`: microseconds to judge the reference rule, and what rules cost that do not apply."""
+"""Row `rules`: microseconds of one evaluation of the reference rule, and of rules of other records."""
 
 import time
 from collections.abc import Callable
@@ -21,7 +21,7 @@ OTHERS = 990
 
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
-    """Judge in this process, best of several loops, alternating."""
+    """Evaluate in this process; best of several loops, in turn."""
     _ = stage
     loops = 1_000 if quick else 4_000
     reference = _book(REFERENCE_RULE)
@@ -63,7 +63,7 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
 
 
 def _conditions(loops: int, *, derived: bool) -> float:
-    """Ask all conditions of the reference rule, without a trace; every one is true, so none ends it early."""
+    """Evaluate all conditions of the reference rule without a trace. All are true, so all are evaluated."""
     order, raw, event = decoded_order("po-1"), msgspec.json.decode(order_json("po-1")), stored_event(1)
     scope = Scope.of(Subject(event, order, raw, {"status": "ordered"}), datetime.now(UTC))
     [rule] = parse_document(rule_document(REFERENCE_RULE)).rules
@@ -83,17 +83,17 @@ def _microseconds(book: Rulebook, loops: int, previous: str = "ordered") -> floa
     order, raw, event = decoded_order("po-1"), msgspec.json.decode(order_json("po-1")), stored_event(1)
     now = datetime.now(UTC)
 
-    def judge() -> None:
+    def evaluate() -> None:
         # A fresh subject each time: what is derived once per event has to be derived again.
         book.evaluate(Subject(event, order, raw, {"status": previous}), now)
 
-    return min(_loop(judge, loops // SAMPLES + 1) for _ in range(SAMPLES))
+    return min(_loop(evaluate, loops // SAMPLES + 1) for _ in range(SAMPLES))
 
 
-def _loop(judge: Callable[[], None], loops: int) -> float:
+def _loop(evaluate: Callable[[], None], loops: int) -> float:
     began = time.perf_counter()
     for _ in range(loops):
-        judge()
+        evaluate()
     return (time.perf_counter() - began) / loops * 1_000_000
 
 

@@ -1,4 +1,4 @@
-"""Row `whole`: one worker and the whole event over HTTP, against the same job on tuned arq, on Celery and on BullMQ."""
+"""Row `whole`: one worker with whole events over HTTP, compared with tuned arq, Celery and BullMQ."""
 
 import json
 import urllib.request
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from tests.bench import others
 from tests.bench.material import ten_rules
-from tests.bench.row_worker import Worked, run_arq, run_own, worked
+from tests.bench.row_worker import WorkerResult, parse_result, run_arq, run_own
 from tests.bench.seeding import seed_arq, seed_own
 from tests.bench.stage import OTHERS, Child, Stage
 from tests.bench.table import Line, faster, middle
@@ -17,45 +17,45 @@ OTHERS_JOBS = {others.CELERY: 2_000, others.BULLMQ: 10_000}
 
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
-    """Fill the queue, then let one worker empty it, fetching and acting; in turn. Each effect must be at the sink."""
+    """Fill the queue, then let one worker of each side empty it, in turn. The sink counts all effects."""
     own, theirs, of_others = (1_500, 300, OTHERS_QUICK) if quick else (5_000, 1_000, OTHERS_JOBS)
     stub = stage.listen("stub", OTHERS)
     stage.write_config(stub.url)
-    runs: dict[str, list[Worked]] = defaultdict(list)
+    runs: dict[str, list[WorkerResult]] = defaultdict(list)
     for _ in range(repeats):
         seed_own(stage, ten_rules(f"{stub.url}/sink"), own)
         runs["waybill"].append(run_own(stage, "whole", own))
-        expect_sunk(stub, own)
+        check_sink(stub, own)
         seed_arq(stage, theirs)
         runs["tuned arq"].append(run_arq(stage, "tuned arq", "whole", stub.url, theirs))
-        expect_sunk(stub, theirs)
-        for rival in others.present():
+        check_sink(stub, theirs)
+        for rival in others.installed():
             others.seed(stage, rival, of_others[rival])
-            told = others.work(stage, rival, stub.url, of_others[rival])
-            runs[rival].append(worked(told, of_others[rival]))
-            expect_sunk(stub, of_others[rival])
+            result = others.work(stage, rival, stub.url, of_others[rival])
+            runs[rival].append(parse_result(result, of_others[rival]))
+            check_sink(stub, of_others[rival])
     stub.stop()
     detail = f"{costs(runs)}; fetch of 30 lines, 10 rules of which one matches, one ledgered POST, log lines"
     rates = {side: [one.rate for one in each] for side, each in runs.items()}
     what = "worker, whole event: events"
     lines = [faster(what, rates, "tuned arq", 6, detail)]
-    return lines + [faster(what, rates, rival, others.BUDGETS[rival]) for rival in others.present()]
+    return lines + [faster(what, rates, rival, others.BUDGETS[rival]) for rival in others.installed()]
 
 
-def costs(runs: Mapping[str, Sequence[Worked]]) -> str:
-    """What an event takes of the measured core on each side: steadier than rates where others use the machine."""
+def costs(runs: Mapping[str, Sequence[WorkerResult]]) -> str:
+    """Return CPU time per event of each side: less affected by other load than rates."""
     return ", ".join(
         f"{side} {middle([one.cpu_us for one in each]):,.0f} us of CPU each" for side, each in runs.items()
     )
 
 
-def sunk(stub: Child) -> dict[str, float]:
-    """When each order came to the sink, by the clock that all processes share; forgotten with this."""
+def sink_times(stub: Child) -> dict[str, float]:
+    """Return the time of each order at the sink, by the monotonic clock, and clear the times."""
     with urllib.request.urlopen(f"{stub.url}/_moments", timeout=5) as answer:  # noqa: S310 - our own stub
         return json.load(answer)
 
 
-def expect_sunk(stub: Child, count: int) -> None:
-    """See that every effect was really made."""
-    if len(seen := sunk(stub)) != count:
+def check_sink(stub: Child, count: int) -> None:
+    """Check that the sink received every effect."""
+    if len(seen := sink_times(stub)) != count:
         raise RuntimeError(f"{len(seen)} of {count} effects came to the sink")

@@ -1,4 +1,4 @@
-"""Row `worker`: one worker with records from memory, against arq running empty jobs."""
+"""Row `worker`: one worker with records in memory, compared with arq and empty jobs."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -12,15 +12,15 @@ from tests.bench.stage import MEASURED, Stage
 from tests.bench.table import Line, faster
 
 
-class Worked(Struct, frozen=True):
-    """Jobs per second of the clock, and what each took of a core."""
+class WorkerResult(Struct, frozen=True):
+    """Jobs per second, and CPU time per job."""
 
     rate: float
     cpu_us: float
 
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
-    """Fill the queue, then let one worker empty it; in turn."""
+    """Fill the queue, then let one worker of each side empty it, in turn."""
     counts = {"waybill": 4_000, "tuned arq": 1_500, "default arq": 200}
     if not quick:
         counts = {"waybill": 12_000, "tuned arq": 4_000, "default arq": 400}
@@ -38,20 +38,20 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
     ]
 
 
-def run_own(stage: Stage, what: str, events: int) -> Worked:
-    """Run our worker until its queue is empty."""
-    return worked(stage.run("own_worker", MEASURED, what).result(), events)
+def run_own(stage: Stage, what: str, events: int) -> WorkerResult:
+    """Run a Waybill worker until its queue is empty."""
+    return parse_result(stage.run("own_worker", MEASURED, what).result(), events)
 
 
-def run_arq(stage: Stage, side: str, what: str, stub: str, jobs: int) -> Worked:
+def run_arq(stage: Stage, side: str, what: str, stub: str, jobs: int) -> WorkerResult:
     """Run an arq worker until its queue is empty."""
-    return worked(stage.run("rival_worker", MEASURED, side.partition(" ")[0], what, stub).result(), jobs)
+    return parse_result(stage.run("rival_worker", MEASURED, side.partition(" ")[0], what, stub).result(), jobs)
 
 
-def worked(told: Mapping[str, Any], expected: int) -> Worked:
-    """What a worker told at its end; each job must have run."""
-    if told.get("failed"):
-        raise RuntimeError(f"{told['failed']} jobs failed")
-    if told["jobs"] != expected:
-        raise RuntimeError(f"{told['jobs']} jobs ran of {expected}")
-    return Worked(expected / told["seconds"], told["cpu_seconds"] / expected * 1_000_000)
+def parse_result(result: Mapping[str, Any], expected: int) -> WorkerResult:
+    """Build the result from the output of a worker. Every job must have run."""
+    if result.get("failed"):
+        raise RuntimeError(f"{result['failed']} jobs failed")
+    if result["jobs"] != expected:
+        raise RuntimeError(f"{result['jobs']} jobs ran of {expected}")
+    return WorkerResult(expected / result["seconds"], result["cpu_seconds"] / expected * 1_000_000)

@@ -1,4 +1,4 @@
-"""Filling the queues before a measurement, on either side."""
+"""Filling of the queues before a measurement."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,12 +16,12 @@ from service.store import IngestRequest, Store, open_store
 from tests.bench.material import delivery_body, stored_event
 from tests.bench.stage import Stage
 
-ARRIVALS_AT_ONCE = 500
+EVENTS_PER_CALL = 500
 WINDOW_MS = 259_200_000
 
 
 def rule_document(text: str) -> bytes:
-    """The canonical document of some rules."""
+    """Return the canonical document of rules."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "rules.yaml"
         path.write_text(text)
@@ -30,10 +30,7 @@ def rule_document(text: str) -> bytes:
 
 
 def seed_own(stage: Stage, rules: str, events: int, body_of: Callable[[int], bytes] | None = None) -> int:
-    """Empty the store, publish the rules, take in events of one lane each; gives the bytes of all bodies.
-
-    The bodies are the deliveries' of all rows, or those that `body_of` gives.
-    """
+    """Empty the store, publish the rules, ingest events with separate lanes. Return the bytes of all bodies."""
     stage.clear()
     return uvloop.run(_seed_own(stage.settings(), rules, events, body_of))
 
@@ -43,8 +40,8 @@ async def _seed_own(settings: Settings, rules: str, events: int, body_of: Callab
     document = rule_document(rules)
     await store.rulebook.publish(document_version(document), document, "bench", "", None)
     body_bytes = 0
-    for first in range(0, events, ARRIVALS_AT_ONCE):
-        numbers = range(first, min(first + ARRIVALS_AT_ONCE, events))
+    for first in range(0, events, EVENTS_PER_CALL):
+        numbers = range(first, min(first + EVENTS_PER_CALL, events))
         taken = [stored_event(number, body_of and body_of(number)) for number in numbers]
         body_bytes += sum(len(event.body) for event in taken)
         await _take_in(store, taken)
@@ -58,7 +55,7 @@ async def _take_in(store: Store, events: Sequence[Event]) -> None:
 
 
 def seed_arq(stage: Stage, jobs: int) -> None:
-    """Empty the store and enqueue as many jobs, each with a body of 1 KB, as arq's ingress does."""
+    """Empty the store and enqueue `jobs` jobs with bodies of 1 KB, as the ingress on arq does."""
     stage.clear()
     uvloop.run(_seed_arq(stage.valkey.url.removeprefix("unix://"), jobs))
 

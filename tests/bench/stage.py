@@ -1,4 +1,4 @@
-"""The stage: a store with `appendfsync always`, child processes on their cores, and the end of all of them."""
+"""Processes of the benchmark: a store with `appendfsync always`, and child processes pinned to cores."""
 
 # redis-py ships types with holes; what it is asked for here is little.
 # pyright: reportUnknownMemberType=false
@@ -37,30 +37,30 @@ MEASURED, OTHERS = CORES[0], CORES[1 % len(CORES)]
 
 
 class Child(Struct):
-    """A process of the benchmark. `port` is what it listens on, 0 if it does not."""
+    """Process of the benchmark. `port` is its port, or 0."""
 
     process: "subprocess.Popen[str]"
     port: int = 0
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """URL of the process."""
         return f"http://127.0.0.1:{self.port}"
 
     def result(self) -> dict[str, Any]:
-        """Wait for its end and read the one JSON line that it printed."""
+        """Wait for the end of the process and decode its JSON line."""
         output, _ = self.process.communicate(timeout=RESULT_SECONDS_MAX)
         if self.process.returncode or not output:
             raise RuntimeError(f"{self.process.args} ended with {self.process.returncode}")
         return json.loads(output.splitlines()[-1])
 
-    def await_word(self) -> None:
-        """Wait for the line that says it has begun."""
+    def wait_for_start(self) -> None:
+        """Wait for the line that reports the start."""
         if self.process.stdout is None or not self.process.stdout.readline():
             raise RuntimeError(f"{self.process.args} ended before it began")
 
     def stop(self) -> None:
-        """Ask it to end, and make it if it does not."""
+        """Terminate the process, and kill it after a timeout."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -71,7 +71,7 @@ class Child(Struct):
 
 
 class Stage:
-    """One store and the processes around it; leaving `open_stage` ends them all."""
+    """One store and its child processes. `open_stage` ends all of them."""
 
     def __init__(self, directory: Path, valkey: EmbeddedValkey, stack: ExitStack) -> None:
         self.directory = directory
@@ -80,11 +80,11 @@ class Stage:
         self._stack = stack
 
     def settings(self, **values: object) -> Settings:
-        """Our settings on this store."""
+        """Return settings for this store."""
         return load_settings(self.environ(**values))
 
     def environ(self, **values: object) -> dict[str, str]:
-        """The same as environment variables; lower-case names are settings."""
+        """Return settings as environment variables. `values` are settings in lower case."""
         given = {f"WAYBILL_{name.upper()}": str(value) for name, value in values.items()}
         fixed = {"WAYBILL_REDIS_URL": self.valkey.url, "WAYBILL_HOST": "127.0.0.1"}
         return fixed | {"WAYBILL_CONFIG": str(self.directory / "waybill.yaml")} | given
@@ -98,12 +98,12 @@ class Stage:
         self.redis.flushall()
 
     def memory_bytes(self) -> int:
-        """What the store's data takes, by the server's own count, without its connections and what it is writing."""
+        """Return the memory of the data, without connections and output buffers."""
         info = cast("dict[str, int]", self.redis.info("memory"))
         return info["used_memory"] - info["mem_clients_normal"] - info["mem_aof_buffer"]
 
     def drop_bodies(self) -> int:
-        """Remove all deliveries, as their expiry would after a day; gives how many."""
+        """Delete all deliveries, as their expiry does after a day. Return their number."""
         keys = cast("list[bytes]", self.redis.keys("wb:delivery:*"))
         for first in range(0, len(keys), 1_000):
             self.redis.unlink(*keys[first : first + 1_000])
@@ -115,19 +115,19 @@ class Stage:
         return self.start(command, core, {**self.environ(), **(environ or {})}, subprocess.PIPE)
 
     def listen(self, module: str, core: int | None, *arguments: object) -> Child:
-        """Start a module that takes a port as its first argument, and wait until it listens."""
+        """Start a module with a port as its first argument, and wait until it listens."""
         port = free_port()
-        return listening(self.run(module, core, port, *arguments), port)
+        return wait_until_listening(self.run(module, core, port, *arguments), port)
 
     def serve(self, core: int | None, **values: object) -> Child:
-        """Start the real `waybill serve`, its lines to /dev/null; `values` are settings."""
+        """Start `waybill serve` with log lines to /dev/null. `values` are settings."""
         port = free_port()
         environ = self.environ(port=port, admin_port=free_port(), **values)
         command = [sys.executable, "-m", "service", "serve"]
-        return listening(self.start(command, core, environ, subprocess.DEVNULL), port)
+        return wait_until_listening(self.start(command, core, environ, subprocess.DEVNULL), port)
 
     def start(self, command: Sequence[str], core: int | None, environ: Mapping[str, str], output: int) -> Child:
-        """Start any command, in the folder of the repository; `environ` is all that it is given beyond the secrets."""
+        """Start a command in the folder of the repository. It gets `environ` and the secrets only."""
         # Only what the child needs: a variable of the caller's own must not reach one side and not the other.
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
         process = subprocess.Popen(
@@ -135,7 +135,7 @@ class Stage:
             env={**kept, SECRET_NAME: SECRET, TOKEN_NAME: "bench-token", **environ},
             stdout=output,
             text=True,
-            preexec_fn=_fate(core),  # noqa: PLW1509 - nothing runs in threads here
+            preexec_fn=_child_setup(core),  # noqa: PLW1509 - nothing runs in threads here
         )
         child = Child(process)
         self._stack.callback(child.stop)
@@ -144,7 +144,7 @@ class Stage:
 
 @contextmanager
 def open_stage(*options: str) -> Generator[Stage]:
-    """Start a store in a directory of its own on the second core; `options` are further configuration."""
+    """Start a store in a temporary directory on the second core. `options` are further options of the store."""
     with tempfile.TemporaryDirectory(prefix="wb-bench-") as name, ExitStack() as stack:
         valkey = start_valkey(Path(name) / "data", "--auto-aof-rewrite-percentage", "0", *options)
         stack.callback(valkey.kill)
@@ -156,21 +156,21 @@ def open_stage(*options: str) -> Generator[Stage]:
 
 
 def pin(pid: int, core: int) -> None:
-    """Keep a running process with all its threads on one core, where there are several."""
+    """Pin a running process with all its threads to one core, if there are several."""
     if len(CORES) > 1:
         for thread in Path(f"/proc/{pid}/task").iterdir():
             os.sched_setaffinity(int(thread.name), {core})
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
+    """Return a free port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def listening(child: Child, port: int) -> Child:
-    """Wait until the child listens on its port."""
+def wait_until_listening(child: Child, port: int) -> Child:
+    """Wait until the process listens on its port."""
     child.port = port
     deadline = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < deadline and child.process.poll() is None:
@@ -182,7 +182,7 @@ def listening(child: Child, port: int) -> Child:
 
 
 def describe_machine() -> list[str]:
-    """What the figures were taken on and with, one line each."""
+    """Return machine, versions and load, one line each."""
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.exists() else ""
     models = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
@@ -195,7 +195,7 @@ def describe_machine() -> list[str]:
     ]
 
 
-def _fate(core: int | None) -> Callable[[], None]:
+def _child_setup(core: int | None) -> Callable[[], None]:
     def begin() -> None:
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

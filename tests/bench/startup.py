@@ -34,7 +34,7 @@ def measure(*arguments: str) -> float:
 
 
 def main() -> None:
-    """Measure what the command line of this module names."""
+    """Measure the commands of the command line."""
     if sys.argv[1:]:
         measure(*sys.argv[1:])
         return

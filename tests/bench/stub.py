@@ -1,9 +1,9 @@
-"""Platform and sink in one raw protocol: GET is answered with a prebuilt order, POST with 200.
+"""Platform and sink in one raw protocol: GET returns a prebuilt order, POST returns 200.
 
     python -m tests.bench.stub <port>
 
-`POST /sink` notes the moment by the order's id, which `GET /_moments` tells. Only the benchmark's own clients are
-understood: a body that begins in the head's packet or comes whole later, no chunks.
+`POST /sink` records the time by order id, and `GET /_moments` returns all times. The protocol supports the clients of
+the benchmark only: bodies with a content length, no chunks.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class Stub(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is none by class
+        self._transport = cast("asyncio.WriteTransport", transport)  # the class of uvloop is no subclass
 
     def data_received(self, data: bytes) -> None:
         data = self._buffer + data if self._buffer else data
@@ -47,14 +47,14 @@ class Stub(asyncio.Protocol):
                 self._buffer = data
                 return
             _moments[msgspec.json.decode(data[head + 4 : end])["order"]] = time.monotonic()
-            answer = _OK
+            response = _OK
         else:
-            answer = self._told(data.split(b" ", 2)[1])
+            response = self._get(data.split(b" ", 2)[1])
         self._buffer = b""
         if self._transport is not None:
-            self._transport.write(answer)
+            self._transport.write(response)
 
-    def _told(self, path: bytes) -> bytes:
+    def _get(self, path: bytes) -> bytes:
         if path == b"/_moments":
             body = msgspec.json.encode(_moments)
             _moments.clear()
@@ -64,10 +64,10 @@ class Stub(asyncio.Protocol):
 
 
 class Echo(asyncio.Protocol):
-    """Answers whatever packet comes with the same 202: the most that any server on uvloop could do."""
+    """Returns the same 202 for any packet: the upper limit of a server on uvloop."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is none by class
+        self._transport = cast("asyncio.WriteTransport", transport)  # the class of uvloop is no subclass
 
     def data_received(self, data: bytes) -> None:
         _ = data

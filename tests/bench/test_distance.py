@@ -1,4 +1,4 @@
-"""The proxy that stands for a distance does what a line does: it delays, keeps the order, and is no queue."""
+"""The latency proxy delays data, keeps the order and does not queue."""
 
 import socket
 import subprocess
@@ -41,7 +41,7 @@ def read(line: socket.socket, length: int) -> bytes:
     return data
 
 
-def test_no_answer_comes_before_the_round_trip_is_over(line: socket.socket) -> None:
+def test_response_takes_at_least_the_round_trip(line: socket.socket) -> None:
     for _ in range(5):
         began = time.perf_counter()
         line.sendall(b"PING\r\n")
@@ -49,7 +49,7 @@ def test_no_answer_comes_before_the_round_trip_is_over(line: socket.socket) -> N
         assert time.perf_counter() - began >= ROUND_TRIP_MS / 1000
 
 
-def test_requests_on_their_way_together_wait_once_and_keep_their_order(line: socket.socket) -> None:
+def test_concurrent_requests_wait_once_and_keep_their_order(line: socket.socket) -> None:
     began = time.perf_counter()
     for number in range(ECHOES):
         line.sendall(b"*2\r\n$4\r\nECHO\r\n$3\r\n%03d\r\n" % number)

@@ -1,1 +1,1 @@
-"""The proof by faults: `python -m tests.chaos` sends numbered events while it breaks what it can, and counts losses."""
+"""Fault-injection test: `python -m tests.chaos` sends numbered events, injects faults and counts losses."""

@@ -1,8 +1,8 @@
-"""`python -m tests.chaos [--long | --self-check] [--seed N] [--rate R] [fault …]`: break things, count what is lost.
+"""`python -m tests.chaos [--long | --self-check] [--seed N] [--rate R] [fault …]`: inject faults and count losses.
 
-The short form goes once through every fault, and fails a primary over; the long one makes 50 rounds of random faults
-with at least 100,000 events. A table at the end, exit 1 if a row is not sound. `--self-check` takes away what a 202
-stands on (the server tells the disk once a second only) and wants the loss of power to be counted: exit 1 if it is not.
+By default, each fault and each failover runs once. `--long` runs 50 rounds of random faults with at least 100,000
+events. The result is a table; the exit code is 1 if a row has losses. `--self-check` loses power with
+`appendfsync everysec`, which does not guarantee a 202. The exit code is 1 if no loss is counted.
 """
 
 import argparse
@@ -26,10 +26,10 @@ from tests.chaos.rounds import rounds_on
 from tests.chaos.tally import Row
 
 LONG_ROUNDS, LONG_EVENTS = 50, 100_000
-OUT = Path("bench-out/chaos.md")
+OUTPUT = Path("bench-out/chaos.md")
 COLUMNS = ("fault", "sent", "acknowledged", "processed", "dead letters", "lost", "unsafe doubled", "second keys", "s")
 FAILOVERS = {
-    # What was acknowledged but not yet sent to the replica is gone with the primary: the window that `fsync` states.
+    # An event acknowledged and not yet sent to the replica is lost with the primary: the stated window of `fsync`.
     "Sentinel fails over (`fsync`, the stated window)": ("fsync", 0.0, True),
     "Sentinel fails over (`replica`)": ("replica", 0.0, False),
     "Sentinel fails over, replica 1.5 s behind (`fsync`, the stated window)": ("fsync", 1.5, True),
@@ -40,80 +40,82 @@ POWER = "power lost: store cut to its last fdatasync"
 
 async def main(options: argparse.Namespace) -> int:
     if shutil.which("cc") is None:
-        print(
-            "!!! NOT RUN: a C compiler (cc) is needed to take power, disk and clock away; install gcc", file=sys.stderr
-        )
+        print("!!! NOT RUN: no C compiler (cc) for the faults of power, disk and clock; install gcc", file=sys.stderr)
         return 2
     if options.self_check:
         return await self_check(options)
-    began, dice = time.monotonic(), random.Random(options.seed)
+    started, rng = time.monotonic(), random.Random(options.seed)
     chosen = options.fault or [*FAULTS, *FAILOVERS]
     faults = [name for name in chosen if name in FAULTS]
-    rounds = [dice.choice(faults) for _ in range(LONG_ROUNDS)] if options.long else faults
-    rows = await run_faults(rounds, options, dice)
+    rounds = [rng.choice(faults) for _ in range(LONG_ROUNDS)] if options.long else faults
+    rows = await run_faults(rounds, options, rng)
     for name in [name for name in chosen if name in FAILOVERS]:
-        rows.append(await run_failover(name, options, dice))
-        tell(rows[-1])
-    write(rows, options, time.monotonic() - began)
+        rows.append(await run_failover(name, options, rng))
+        print_row(rows[-1])
+    write_table(rows, options, time.monotonic() - started)
     return 0 if all(row.is_sound for row in rows) else 1
 
 
-async def run_faults(names: Sequence[str], options: argparse.Namespace, dice: random.Random) -> list[Row]:
-    """Make a round for each name, all on one fleet."""
+async def run_faults(names: Sequence[str], options: argparse.Namespace, rng: random.Random) -> list[Row]:
+    """Run one round per fault, all on one fleet."""
     rows: list[Row] = []
     if names:
-        async with rounds_on(Fleet, options.rate, dice) as rounds:
+        async with rounds_on(Fleet, options.rate, rng) as rounds:
             for number, name in enumerate(names, 1):
-                wanted = LONG_EVENTS * number // len(names) if options.long else 0
-                rows.append(await rounds.one(name, FAULTS[name], wanted))
-                tell(rows[-1])
+                events_min = LONG_EVENTS * number // len(names) if options.long else 0
+                rows.append(await rounds.run(name, FAULTS[name], events_min))
+                print_row(rows[-1])
     return rows
 
 
-async def run_failover(name: str, options: argparse.Namespace, dice: random.Random) -> Row:
-    """Make one round on servers of its own, since a failover leaves another primary behind."""
-    durability, held_seconds, is_in_window = FAILOVERS[name]
+async def run_failover(name: str, options: argparse.Namespace, rng: random.Random) -> Row:
+    """Run one failover on separate servers, because it changes the primary."""
+    durability, lag_seconds, is_in_window = FAILOVERS[name]
 
     async def fail_over(fleet: FailoverFleet) -> None:
-        await fleet.fail_over(held_seconds)
+        await fleet.fail_over(lag_seconds)
 
-    async with rounds_on(partial(FailoverFleet, durability=durability), options.rate, dice) as rounds:
-        row = await rounds.one(name, fail_over)
+    async with rounds_on(partial(FailoverFleet, durability=durability), options.rate, rng) as rounds:
+        row = await rounds.run(name, fail_over)
     return structs.replace(row, is_in_window=is_in_window)
 
 
 async def self_check(options: argparse.Namespace) -> int:
-    """Lose power where nothing was promised; the losses must be seen."""
+    """Lose power without durability. The losses must be counted."""
     make = partial(Fleet, durability="declared", appendfsync="everysec")
     async with rounds_on(make, options.rate, random.Random(options.seed)) as rounds:
-        row = await rounds.one(POWER, FAULTS[POWER])
+        row = await rounds.run(POWER, FAULTS[POWER])
     print(" · ".join(map(str, structs.astuple(row)[:-1])))
-    print(f"the proof {'can' if row.lost else 'CANNOT'} fail: {row.lost} acknowledged events lost with everysec")
+    print(f"the test {'can' if row.lost else 'CANNOT'} fail: {row.lost} acknowledged events lost with everysec")
     return 0 if row.lost else 1
 
 
-def tell(row: Row) -> None:
-    """Print a row as it comes."""
-    word = "BAD " if not row.is_sound else "told" if row.is_in_window else "ok  "
-    print(f"{word} {' · '.join(map(str, structs.astuple(row)[:-1]))}", flush=True)
+def print_row(row: Row) -> None:
+    """Print a row."""
+    status = "BAD " if not row.is_sound else "lost" if row.is_in_window else "ok  "
+    print(f"{status} {' · '.join(map(str, structs.astuple(row)[:-1]))}", flush=True)
 
 
-def write(rows: Sequence[Row], options: argparse.Namespace, seconds: float) -> None:
-    """Print the table and keep it."""
+def write_table(rows: Sequence[Row], options: argparse.Namespace, seconds: float) -> None:
+    """Write the table to `OUTPUT` and print it."""
     lines = [f"| {' | '.join(COLUMNS)} |", "|---|" + "---:|" * (len(COLUMNS) - 1)]
     lines += [f"| {' | '.join(str(value) for value in structs.astuple(row)[:-1])} |" for row in rows]
-    held = [row for row in rows if not row.is_in_window]
-    total = [sum(getattr(row, name) for row in held) for name in Row.__struct_fields__[1:-2]]
+    counted = [row for row in rows if not row.is_in_window]
+    total = [sum(getattr(row, name) for row in counted) for name in Row.__struct_fields__[1:-2]]
     lines.append(f"| **all but stated windows** | {' | '.join(f'**{value}**' for value in total)} | |")
-    begun = f"Seed {options.seed}, {options.rate:g} events/s, {len(rows)} rounds in {seconds:.0f} s"
-    lines += ["", f"{begun}, {time.strftime('%Y-%m-%d')}, Python {platform.python_version()}.", *describe_machine()[:2]]
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text("\n".join(lines) + "\n")
-    print(OUT.read_text())
+    summary = f"Seed {options.seed}, {options.rate:g} events/s, {len(rows)} rounds in {seconds:.0f} s"
+    lines += [
+        "",
+        f"{summary}, {time.strftime('%Y-%m-%d')}, Python {platform.python_version()}.",
+        *describe_machine()[:2],
+    ]
+    OUTPUT.parent.mkdir(exist_ok=True)
+    OUTPUT.write_text("\n".join(lines) + "\n")
+    print(OUTPUT.read_text())
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("fault", nargs="*", choices=[*FAULTS, *FAILOVERS, []], help="only these faults")
     parser.add_argument("--long", action="store_true")

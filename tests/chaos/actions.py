@@ -1,4 +1,4 @@
-"""An action that must not be repeated, offered to the workers of a chaos run as any installed package would."""
+"""Unsafe action for the workers of a chaos run, installed as a package."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -8,10 +8,10 @@ from service.errors import TransientError
 
 
 class Strike(Action, frozen=True, kw_only=True, tag="strike"):
-    """Posts to `url`; unsafe, so that whoever counts the posts sees a repetition."""
+    """Posts to `url`. The action is unsafe, so the target can count repeated calls."""
 
     repeat: ClassVar[RetrySafety] = "unsafe"
-    summary: ClassVar[str] = "Strikes once."
+    summary: ClassVar[str] = "Post once."
 
     url: str
 
@@ -22,12 +22,12 @@ class Strike(Action, frozen=True, kw_only=True, tag="strike"):
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
         key = {"idempotency-key": context.idempotency_key}
-        answer = await context.resource("outbound").request(
+        response = await context.resource("outbound").request(
             "POST", inputs["url"], headers=key, body=b"{}", seconds_max=10, bytes_max=1_000, guarded=True
         )
-        if answer.status != 200:
-            raise TransientError("target_unavailable", f"answered {answer.status}", http_status=answer.status)
-        return {"http_status": answer.status}
+        if response.status != 200:
+            raise TransientError("target_unavailable", f"answered {response.status}", http_status=response.status)
+        return {"http_status": response.status}
 
 
 ACTIONS = (Strike,)

@@ -1,4 +1,4 @@
-"""A fleet on a primary with a replica, and a sentinel that fails over; the wire between the two servers can be held."""
+"""Fleet with a primary, a replica and a sentinel. A proxy can delay the replication."""
 
 import asyncio
 import contextlib
@@ -12,9 +12,9 @@ import redis
 from service.dev.embedded_valkey import EmbeddedValkey, get_binary_path
 from service.settings import Settings, load_settings
 from tests.chaos.fleet import Fleet
-from tests.chaos.proxy import Wire
+from tests.chaos.proxy import FaultProxy
 from tests.chaos.tally import Tally
-from tests.service.store.builders import ask_server
+from tests.service.store.builders import run_on_server
 
 SENTINEL = """
 port {port}
@@ -24,26 +24,26 @@ sentinel monitor mymaster 127.0.0.1 {primary} 1
 sentinel down-after-milliseconds mymaster 400
 sentinel failover-timeout mymaster 3000
 """
-FOLLOWED_SECONDS_MAX = 20.0
+FAILOVER_TIMEOUT_SECONDS = 20.0
 
 
 class FailoverFleet(Fleet):
-    """The processes ask the sentinel for the primary; the replica follows it through a wire."""
+    """Fleet that finds the primary through the sentinel. The replication passes through a proxy."""
 
     def __init__(self, directory: Path, tally: Tally, durability: str) -> None:
         super().__init__(directory, tally, durability)
         self._server_ports = _free_ports(3)
-        self.to_replica = Wire(self._server_ports[0])
+        self.to_replica = FaultProxy(self._server_ports[0])
         self._replica: EmbeddedValkey | None = None
         self._sentinel: subprocess.Popen[bytes] | None = None
 
     async def start_store(self) -> None:
-        """Start all three."""
+        """Start primary, replica and sentinel."""
         first, second, _ = self._server_ports
         await self.to_replica.start()
         self.valkey = await self.start_server("data", *_options(first))
         self._replica = await self.start_server("replica", *_options(second), *_replica_of(self.to_replica.port))
-        await _until(lambda: _is_followed(first))
+        await _wait_until(lambda: _has_replica(first))
         await self._start_sentinel()
 
     async def _start_sentinel(self) -> None:
@@ -52,24 +52,24 @@ class FailoverFleet(Fleet):
         file.write_text(SENTINEL.format(port=port, primary=first, directory=self.directory))
         command = [str(get_binary_path()), str(file), "--sentinel"]
         with (self.directory / "sentinel.log").open("wb") as log:
-            self._sentinel = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: ASYNC220 - it starts at once
-        await _until(lambda: bool(_ask(port, "SENTINEL", "REPLICAS", "mymaster")))
+            self._sentinel = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: ASYNC220 - the call does not block
+        await _wait_until(lambda: bool(_ask(port, "SENTINEL", "REPLICAS", "mymaster")))
 
-    async def fail_over(self, held_seconds: float) -> None:
-        """Hold the wire to the replica for a while, end the primary, and give the new one a replica."""
+    async def fail_over(self, lag_seconds: float) -> None:
+        """Delay the replication by `lag_seconds`, kill the primary, and add a replica to the new primary."""
         first, second, _ = self._server_ports
         assert self.valkey
-        if held_seconds:
+        if lag_seconds:
             self.to_replica.mode = "hang"
-            await asyncio.sleep(held_seconds)
+            await asyncio.sleep(lag_seconds)
         self.valkey.kill()
         self.to_replica.break_all()
-        await _until(lambda: _ask(second, "ROLE")[0] == b"master")
+        await _wait_until(lambda: _ask(second, "ROLE")[0] == b"master")
         self.valkey = await self.start_server("data", *_options(first), *_replica_of(second))
-        await _until(lambda: _is_followed(second))
+        await _wait_until(lambda: _has_replica(second))
 
     async def stop(self) -> None:
-        """End every process."""
+        """Stop all processes."""
         await super().stop()
         await self.to_replica.stop()
         if self._replica:
@@ -79,13 +79,13 @@ class FailoverFleet(Fleet):
             self._sentinel.wait()
 
     def settings(self) -> Settings:
-        """Ours, by way of the sentinel."""
+        """Return the settings of this process, with the sentinel."""
         names = ("REDIS_URL", "REDIS_SENTINEL", "DURABILITY")
         environ = self.make_environ()
         return load_settings({f"WAYBILL_{name}": environ[f"WAYBILL_{name}"] for name in names})
 
     def make_environ(self) -> dict[str, str]:
-        """Give what the processes are started with."""
+        """Return the environment of the processes."""
         sentinel = {"WAYBILL_REDIS_URL": "redis://127.0.0.1/0"}
         sentinel["WAYBILL_REDIS_SENTINEL"] = f"127.0.0.1:{self._server_ports[2]}"
         return super().make_environ() | sentinel
@@ -108,16 +108,16 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _ask(port: int, *command: str) -> list[bytes]:
-    return ask_server(f"redis://127.0.0.1:{port}", *command)
+    return run_on_server(f"redis://127.0.0.1:{port}", *command)
 
 
-def _is_followed(port: int) -> bool:
-    info = ask_server(f"redis://127.0.0.1:{port}", "INFO", "replication")
-    return any(info.get(f"slave{place}", {}).get("state") == "online" for place in range(2))
+def _has_replica(port: int) -> bool:
+    info = run_on_server(f"redis://127.0.0.1:{port}", "INFO", "replication")
+    return any(info.get(f"slave{index}", {}).get("state") == "online" for index in range(2))
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(FOLLOWED_SECONDS_MAX):
+async def _wait_until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(FAILOVER_TIMEOUT_SECONDS):
         while True:
             with contextlib.suppress(redis.RedisError):
                 if await asyncio.to_thread(condition):

@@ -1,4 +1,4 @@
-"""The faults, each begun while events flow and undone before it returns. Every one ends with all processes running."""
+"""Faults: each function injects one fault while events flow, and ends it. Afterwards all processes run."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from tests.chaos.fleet import LEASE_SECONDS, Fleet
-from tests.chaos.proxy import Mode, Wire
+from tests.chaos.proxy import FaultProxy, Mode
 
 Fault = Callable[[Fleet], Coroutine[Any, Any, None]]
 
@@ -43,7 +43,7 @@ async def kill_store(fleet: Fleet) -> None:
 
 
 async def lose_power(fleet: Fleet) -> None:
-    """With events waiting, which only the disk knows of."""
+    """Lose power while pending events are on disk only."""
     workers = [worker.process.pid for worker in fleet.workers]
     for pid in workers:
         os.kill(pid, signal.SIGSTOP)
@@ -56,24 +56,24 @@ async def lose_power(fleet: Fleet) -> None:
 
 
 async def stop_worker_past_its_lease(fleet: Fleet) -> None:
-    await _stopped(fleet.workers[0].process.pid, LEASE_SECONDS * 2)
+    await _stop_process(fleet.workers[0].process.pid, LEASE_SECONDS * 2)
 
 
 async def stop_ingress(fleet: Fleet) -> None:
-    await _stopped(fleet.ingresses[0].process.pid, 3)
+    await _stop_process(fleet.ingresses[0].process.pid, 3)
 
 
 async def stop_store(fleet: Fleet) -> None:
     assert fleet.valkey
-    await _stopped(fleet.valkey.pid, LEASE_SECONDS * 1.5)
+    await _stop_process(fleet.valkey.pid, LEASE_SECONDS * 1.5)
 
 
 async def cut_store_before_calls(fleet: Fleet) -> None:
-    await _mode(fleet.to_store, "cut there", 1.0)
+    await _set_mode(fleet.to_store, "cut requests", 1.0)
 
 
 async def cut_store_before_answers(fleet: Fleet) -> None:
-    await _mode(fleet.to_store, "cut back", 1.0)
+    await _set_mode(fleet.to_store, "cut responses", 1.0)
 
 
 async def break_store_connections(fleet: Fleet) -> None:
@@ -83,29 +83,29 @@ async def break_store_connections(fleet: Fleet) -> None:
 
 
 async def hang_store(fleet: Fleet) -> None:
-    await _mode(fleet.to_store, "hang", LEASE_SECONDS * 1.5)
+    await _set_mode(fleet.to_store, "hang", LEASE_SECONDS * 1.5)
     fleet.to_store.break_all()
 
 
 async def slow_store(fleet: Fleet) -> None:
-    await _mode(fleet.to_store, "slow", 2.0)
+    await _set_mode(fleet.to_store, "slow", 2.0)
 
 
 async def cut_platform_before_calls(fleet: Fleet) -> None:
-    await _mode(fleet.to_target, "cut there", 1.0)
+    await _set_mode(fleet.to_target, "cut requests", 1.0)
 
 
 async def cut_platform_before_answers(fleet: Fleet) -> None:
-    await _mode(fleet.to_target, "cut back", 1.0)
+    await _set_mode(fleet.to_target, "cut responses", 1.0)
 
 
 async def hang_platform(fleet: Fleet) -> None:
-    await _mode(fleet.to_target, "hang", 2.0)
+    await _set_mode(fleet.to_target, "hang", 2.0)
 
 
 async def fill_memory(fleet: Fleet) -> None:
     store = await fleet.open_store()
-    used, _ = await store.sampler.memory()
+    used, _ = await store.queue_stats.memory()
     await store.client.command("CONFIG", "SET", "maxmemory", used + 100_000)
     await asyncio.sleep(2)
     await store.client.command("CONFIG", "SET", "maxmemory", 0)
@@ -123,7 +123,7 @@ async def make_read_only(fleet: Fleet) -> None:
 async def fill_disk(fleet: Fleet) -> None:
     assert fleet.valkey
     fleet.switch(disk_full=True)
-    await asyncio.to_thread(fleet.valkey.process.wait, 10)  # with `always` the server ends rather than lie
+    await asyncio.to_thread(fleet.valkey.process.wait, 10)  # with `always` the server exits
     fleet.switch()
     await fleet.start_store()
 
@@ -149,24 +149,24 @@ async def publish_rules(fleet: Fleet) -> None:
 
 
 async def roll_out(fleet: Fleet) -> None:
-    for place in range(2):
-        old_worker, old_ingress = fleet.workers[place], fleet.ingresses[place]
-        fleet.workers[place] = await fleet.start_worker()
+    for index in range(2):
+        old_worker, old_ingress = fleet.workers[index], fleet.ingresses[index]
+        fleet.workers[index] = await fleet.start_worker()
         await asyncio.to_thread(old_worker.stop, 30)
         await asyncio.to_thread(old_ingress.stop, 30)
-        fleet.ingresses[place] = await fleet.start_ingress(place)
+        fleet.ingresses[index] = await fleet.start_ingress(index)
 
 
-async def _stopped(pid: int, seconds: float) -> None:
+async def _stop_process(pid: int, seconds: float) -> None:
     os.kill(pid, signal.SIGSTOP)
     await asyncio.sleep(seconds)
     os.kill(pid, signal.SIGCONT)
 
 
-async def _mode(wire: Wire, mode: Mode, seconds: float) -> None:
-    wire.mode = mode
+async def _set_mode(proxy: FaultProxy, mode: Mode, seconds: float) -> None:
+    proxy.mode = mode
     await asyncio.sleep(seconds)
-    wire.mode = "pass"
+    proxy.mode = "pass"
 
 
 FAULTS: dict[str, Fault] = {

@@ -1,4 +1,4 @@
-"""What is broken: two ingress and two worker processes, one server, and the wires between them and what they call."""
+"""Processes under test: two ingress and two worker processes, one store, and proxies to the store and the target."""
 
 import asyncio
 import contextlib
@@ -15,12 +15,12 @@ from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
 from service.dev.processes import ChildProcess, start_child
 from service.settings import Settings, load_settings
 from service.store import Store, open_store
-from tests.chaos.proxy import Wire
+from tests.chaos.proxy import FaultProxy
 from tests.chaos.tally import KEYED, RULE, UNSAFE, Tally
-from tests.chaos.target import Target
+from tests.chaos.target import FakeTarget
 
 SECRET = "chaos-secret"
-START_SECONDS_MAX = 20.0
+START_TIMEOUT_SECONDS = 20.0
 LEASE_SECONDS = 2.0
 ROOT = Path(__file__).parents[2]
 
@@ -49,14 +49,14 @@ CONFIG = {
 
 
 class Fleet:
-    """All processes of one run, each replaceable."""
+    """All processes of one run. Each can be killed and started again."""
 
     def __init__(self, directory: Path, tally: Tally, durability: str = "fsync", appendfsync: str = "always") -> None:
         self.directory = directory
         self.durability = durability
-        self.target = Target(tally)
-        self.to_store = Wire(str(directory / "data" / "valkey.sock"))
-        self.to_target = Wire(0)
+        self.target = FakeTarget(tally)
+        self.to_store = FaultProxy(str(directory / "data" / "valkey.sock"))
+        self.to_target = FaultProxy(0)
         self.ingresses: list[ChildProcess] = []
         self.workers: list[ChildProcess] = []
         self.ports = [0, 0]
@@ -66,29 +66,29 @@ class Fleet:
         self._started = 0
 
     async def start(self) -> None:
-        """Start everything and publish the rules."""
+        """Start all processes and publish the rules."""
         for name in ("data", "logs", "rules", "synced", "plugin/chaos-0.dist-info"):
             (self.directory / name).mkdir(parents=True)
         self._preload()
         await self.target.start()
-        self.to_target = Wire(self.target.port)
+        self.to_target = FaultProxy(self.target.port)
         await self.to_target.start()
         self._write_config()
         await self.start_store()
         await self.to_store.start()
         self._environ = self.make_environ()
-        publishing = self._child("rules", "rules", "apply")
-        assert await asyncio.to_thread(publishing.process.wait, START_SECONDS_MAX) == 0, publishing.stderr_tail()
-        for place in range(2):
-            self.ingresses.append(await self.start_ingress(place))
+        publisher = self._child("rules", "rules", "apply")
+        assert await asyncio.to_thread(publisher.process.wait, START_TIMEOUT_SECONDS) == 0, publisher.stderr_tail()
+        for index in range(2):
+            self.ingresses.append(await self.start_ingress(index))
             self.workers.append(await self.start_worker())
 
     async def start_store(self) -> None:
-        """Start the server on the run's data."""
+        """Start the store with the data of the run."""
         self.valkey = await self.start_server("data", *self.server_options)
 
     async def start_server(self, name: str, *options: str) -> EmbeddedValkey:
-        """Start a server on the data in that folder, its disk and clock in our hands."""
+        """Start a store with the data of a folder. A preloaded library controls its disk and clock."""
         preload = {
             "LD_PRELOAD": str(self.directory / "power.so"),
             "CHAOS_SWITCHES": str(self.directory / "switches"),
@@ -97,45 +97,45 @@ class Fleet:
         for _ in range(3):
             with contextlib.suppress(RuntimeError):
                 return await asyncio.to_thread(_start_valkey, self.directory / name, preload, options)
-        raise RuntimeError("the server does not start")
+        raise RuntimeError(f"the store in {self.directory / name} does not start; see its log there")
 
-    async def start_ingress(self, place: int) -> ChildProcess:
-        """Start an ingress on its port; the same one as before it was ended."""
-        child = self._child("ingress", "serve", WAYBILL_PORT=str(self.ports[place]), WAYBILL_ADMIN_PORT="0")
-        line = await asyncio.to_thread(child.wait_for, _is_started, START_SECONDS_MAX)
-        self.ports[place] = int(line["port"])
+    async def start_ingress(self, index: int) -> ChildProcess:
+        """Start an ingress. A restarted ingress has the same port."""
+        child = self._child("ingress", "serve", WAYBILL_PORT=str(self.ports[index]), WAYBILL_ADMIN_PORT="0")
+        line = await asyncio.to_thread(child.wait_for, _is_started, START_TIMEOUT_SECONDS)
+        self.ports[index] = int(line["port"])
         return child
 
     async def start_worker(self) -> ChildProcess:
-        """Start a worker."""
+        """Start a worker and wait for `process.started`."""
         child = self._child("worker", "worker", WAYBILL_ADMIN_PORT="0")
-        await asyncio.to_thread(child.wait_for, _is_started, START_SECONDS_MAX)
+        await asyncio.to_thread(child.wait_for, _is_started, START_TIMEOUT_SECONDS)
         return child
 
     def switch(self, *, clock_seconds: int = 0, disk_full: bool = False) -> None:
-        """Tell the preloaded library what the server's clock and disk are like."""
+        """Set the clock offset and the disk state of the store in the preloaded library."""
         with (self.directory / "switches").open("r+b") as file:
             file.write(struct.pack("qq", clock_seconds * 1_000_000, int(disk_full)))
 
     def lose_power(self) -> int:
-        """End the server and cut each append-only file to what is known to be on disk; gives how many bytes went."""
+        """Kill the store and truncate each append-only file to its synced bytes. Return the number of lost bytes."""
         assert self.valkey
         self.valkey.kill()
-        gone = 0
+        lost_bytes = 0
         for path in (self.directory / "data" / "appendonlydir").glob("*.aof"):
-            note = self.directory / "synced" / path.name
-            if note.exists():
-                synced = min(int(note.read_text()), path.stat().st_size)
-                gone += path.stat().st_size - synced
+            synced_file = self.directory / "synced" / path.name
+            if synced_file.exists():
+                synced = min(int(synced_file.read_text()), path.stat().st_size)
+                lost_bytes += path.stat().st_size - synced
                 os.truncate(path, synced)
-        return gone
+        return lost_bytes
 
     async def open_store(self) -> Store:
-        """Open the store past the wire, for looking."""
+        """Open the store without the proxy."""
         return await open_store(self.settings())
 
     async def stop(self) -> None:
-        """End every process."""
+        """Stop all processes."""
         for child in (*self.ingresses, *self.workers):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child.process.pid, signal.SIGCONT)
@@ -147,7 +147,7 @@ class Fleet:
         await self.target.stop()
 
     def settings(self) -> Settings:
-        """Ours on the store past the wire."""
+        """Return the settings of this process, for the store without the proxy."""
         url = f"unix://{self.directory}/data/valkey.sock"
         return load_settings({"WAYBILL_REDIS_URL": url, "WAYBILL_DURABILITY": self.durability})
 
@@ -186,20 +186,20 @@ class Fleet:
         (info / "entry_points.txt").write_text("[waybill.actions]\nchaos = tests.chaos.actions:ACTIONS\n")
 
     def write_rules(self, rules: list[dict[str, object]]) -> None:
-        """Write the rule file that `publish` puts in force."""
+        """Write the rule file."""
         (self.directory / "rules" / "rules.yaml").write_text(json.dumps(rules))
 
     def read_rules(self) -> list[dict[str, object]]:
-        """Read it."""
+        """Read the rule file."""
         return json.loads((self.directory / "rules" / "rules.yaml").read_text())
 
     async def publish(self) -> int:
-        """Publish the rule file; gives the exit code."""
-        return await asyncio.to_thread(self._child("rules", "rules", "apply").process.wait, START_SECONDS_MAX)
+        """Publish the rule file and return the exit code."""
+        return await asyncio.to_thread(self._child("rules", "rules", "apply").process.wait, START_TIMEOUT_SECONDS)
 
     def make_environ(self) -> dict[str, str]:
-        """Give what the processes are started with."""
-        own = {
+        """Return the environment of the processes."""
+        settings = {
             "WAYBILL_CONFIG": str(self.directory / "waybill.yaml"),
             "WAYBILL_REDIS_URL": f"redis://127.0.0.1:{self.to_store.port}/0",
             "WAYBILL_DURABILITY": self.durability,
@@ -215,8 +215,8 @@ class Fleet:
             "CHAOS_SECRET": SECRET,
             "PYTHONPATH": f"{self.directory / 'plugin'}:{ROOT}",
         }
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("WAYBILL_")}
-        return kept | own
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("WAYBILL_")}
+        return inherited | settings
 
 
 AnyFleet = TypeVar("AnyFleet", bound=Fleet)
@@ -224,7 +224,7 @@ AnyFleet = TypeVar("AnyFleet", bound=Fleet)
 
 @contextlib.asynccontextmanager
 async def running(fleet: AnyFleet) -> AsyncGenerator[AnyFleet]:
-    """Run a fleet while the block runs."""
+    """Run a fleet during the block."""
     try:
         await fleet.start()
         yield fleet
@@ -233,12 +233,12 @@ async def running(fleet: AnyFleet) -> AsyncGenerator[AnyFleet]:
 
 
 def _start_valkey(directory: Path, preload: dict[str, str], options: Sequence[str]) -> EmbeddedValkey:
-    before = {name: os.environ.get(name) for name in preload}
+    previous = {name: os.environ.get(name) for name in preload}
     os.environ.update(preload)
     try:
         return start_valkey(directory, *options)
     finally:
-        for name, value in before.items():
+        for name, value in previous.items():
             if value is None:
                 del os.environ[name]
             else:

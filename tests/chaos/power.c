@@ -1,6 +1,6 @@
-/* Preloaded into the store's server: a disk and a clock that can be told to fail. Everything is steered through one small
- * shared file, named by CHAOS_SWITCHES: two 64-bit numbers, the clock's offset in microseconds and whether the disk is full.
- * How far each append-only file is known to be on disk goes into CHAOS_SYNCED/<file name>, one number as text. */
+/* Library preloaded into the store: simulates a full disk and a wrong clock. The file CHAOS_SWITCHES controls it with two
+ * 64-bit numbers: the offset of the clock in microseconds, and whether the disk is full.
+ * CHAOS_SYNCED/<file name> has the number of synced bytes of each append-only file, as text. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

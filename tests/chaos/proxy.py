@@ -1,17 +1,17 @@
-"""A wire between our processes and what they call: it passes bytes on, slowly, not at all, or breaks off."""
+"""TCP proxy that forwards, delays or blocks bytes, or breaks connections."""
 
 import asyncio
 import contextlib
 from typing import Literal
 
-Mode = Literal["pass", "slow", "hang", "cut there", "cut back"]
-"""`cut there` breaks a connection before its next request is passed on, `cut back` before the next answer is."""
+Mode = Literal["pass", "slow", "hang", "cut requests", "cut responses"]
+"""`cut requests` breaks a connection before its next request is forwarded, `cut responses` before its next response."""
 
 SLOW_SECONDS = 0.05
 
 
-class Wire:
-    """Listens on a free port and forwards to a port, or to a unix socket."""
+class FaultProxy:
+    """Listens on a free port and forwards to a port or a unix socket."""
 
     def __init__(self, target: str | int) -> None:
         self.mode: Mode = "pass"
@@ -21,30 +21,33 @@ class Wire:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Begin to listen."""
+        """Start to listen."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Break everything off."""
+        """Stop to listen and break all connections."""
         if self._server:
             self._server.close()
         self.break_all()
 
     def break_all(self) -> None:
-        """Break every connection there is."""
+        """Break all connections."""
         for writer in tuple(self._open):
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.CancelledError):
-            there, back = await self._connect()
-            self._open |= {writer, back}
+            upstream_reader, upstream_writer = await self._connect()
+            self._open |= {writer, upstream_writer}
             try:
-                await asyncio.gather(self._pump(reader, back, "cut there"), self._pump(there, writer, "cut back"))
+                await asyncio.gather(
+                    self._pump(reader, upstream_writer, "cut requests"),
+                    self._pump(upstream_reader, writer, "cut responses"),
+                )
             finally:
-                self._open -= {writer, back}
-                back.transport.abort()
+                self._open -= {writer, upstream_writer}
+                upstream_writer.transport.abort()
         writer.transport.abort()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -54,7 +57,7 @@ class Wire:
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: Mode) -> None:
         while data := await reader.read(1 << 16):
-            while self.mode == "hang":  # noqa: ASYNC110 - the mode is set from outside
+            while self.mode == "hang":  # noqa: ASYNC110 - another task sets the mode
                 await asyncio.sleep(0.05)
             if self.mode == "slow":
                 await asyncio.sleep(SLOW_SECONDS)

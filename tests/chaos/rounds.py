@@ -1,4 +1,4 @@
-"""One round of a chaos run: send, break, mend, wait until all is worked off, count."""
+"""Rounds of a chaos run: send events, inject a fault, wait until all events have ended, count."""
 
 import asyncio
 import random
@@ -12,55 +12,54 @@ from typing import Any, Generic
 from service.errors import StoreNotDurable, StoreUnavailable
 from service.store import Store
 from tests.chaos.fleet import AnyFleet, running
-from tests.chaos.prober import Prober
+from tests.chaos.sender import Sender
 from tests.chaos.tally import Row, Tally
 
-LEAD_SECONDS = 0.5
-SETTLE_SECONDS_MAX = 60.0
-OPENED_SECONDS_MAX = 20.0
+WARMUP_SECONDS = 0.5
+SETTLE_TIMEOUT_SECONDS = 60.0
 DEAD_LETTERS_PER_PAGE = 1_000
 
 
 class Rounds(Generic[AnyFleet]):
-    """The rounds of one fleet; what is sent in one is counted in that one."""
+    """Rounds on one fleet. Each round counts its own events."""
 
-    def __init__(self, fleet: AnyFleet, tally: Tally, rate: float, dice: random.Random) -> None:
+    def __init__(self, fleet: AnyFleet, tally: Tally, rate: float, rng: random.Random) -> None:
         self._fleet = fleet
         self._tally = tally
-        self._prober = Prober(fleet, tally, rate, dice)
+        self._sender = Sender(fleet, tally, rate, rng)
         self._is_sending = False
 
     @property
     def sent(self) -> int:
-        """How many events were sent so far."""
-        return self._prober.numbers
+        """Number of events sent so far."""
+        return self._sender.numbers
 
-    async def one(self, name: str, fault: Callable[[AnyFleet], Coroutine[Any, Any, None]], wanted: int = 0) -> Row:
-        """Make one round; go on sending until `wanted` events were sent in all rounds together."""
-        first, self._is_sending = self._prober.numbers, True
-        sending = asyncio.create_task(self._send(wanted))
-        await asyncio.sleep(LEAD_SECONDS)
+    async def run(self, name: str, fault: Callable[[AnyFleet], Coroutine[Any, Any, None]], events_min: int = 0) -> Row:
+        """Run one round. It sends until all rounds together have sent `events_min` events."""
+        first, self._is_sending = self._sender.numbers, True
+        sending = asyncio.create_task(self._send(events_min))
+        await asyncio.sleep(WARMUP_SECONDS)
         await fault(self._fleet)
-        mended = time.monotonic()
+        fault_ended = time.monotonic()
         self._is_sending = False
         await sending
         sent = time.monotonic()
-        await self._prober.settle(SETTLE_SECONDS_MAX)
-        dead = await self._worked_off()
-        recovery = time.monotonic() - (sent if wanted else mended)
-        return self._tally.row(name, range(first, self._prober.numbers), dead, round(recovery, 1))
+        await self._sender.settle(SETTLE_TIMEOUT_SECONDS)
+        dead = await self._wait_for_end()
+        recovery = time.monotonic() - (sent if events_min else fault_ended)
+        return self._tally.row(name, range(first, self._sender.numbers), dead, round(recovery, 1))
 
     async def close(self) -> None:
         """Stop sending."""
-        await self._prober.close()
+        await self._sender.close()
 
-    async def _send(self, wanted: int) -> None:
-        while self._is_sending or self._prober.numbers < wanted:
-            await self._prober.send_for(0.2)
+    async def _send(self, events_min: int) -> None:
+        while self._is_sending or self._sender.numbers < events_min:
+            await self._sender.send_for(0.2)
 
-    async def _worked_off(self) -> set[str]:
-        """Wait until no event is open; gives the ids of all dead letters."""
-        deadline = time.monotonic() + SETTLE_SECONDS_MAX
+    async def _wait_for_end(self) -> set[str]:
+        """Wait until no event is pending. Return the ids of all dead letters."""
+        deadline = time.monotonic() + SETTLE_TIMEOUT_SECONDS
         while True:
             try:
                 store = await self._fleet.open_store()
@@ -78,19 +77,19 @@ class Rounds(Generic[AnyFleet]):
 
 @asynccontextmanager
 async def rounds_on(
-    make: Callable[[Path, Tally], AnyFleet], rate: float, dice: random.Random
+    make: Callable[[Path, Tally], AnyFleet], rate: float, rng: random.Random
 ) -> AsyncGenerator[Rounds[AnyFleet]]:
-    """Run a fleet in a directory of its own, and rounds on it."""
+    """Run a fleet in a temporary directory, and yield its rounds."""
     tally = Tally()
     with TemporaryDirectory(prefix="wb-chaos-") as folder:
         async with running(make(Path(folder), tally)) as fleet:
-            rounds = Rounds(fleet, tally, rate, dice)
+            rounds = Rounds(fleet, tally, rate, rng)
             yield rounds
             await rounds.close()
 
 
 async def _dead_letters(store: Store) -> set[str]:
     found: set[str] = set()
-    while page := await store.events.page("dead", DEAD_LETTERS_PER_PAGE, passed_over=len(found)):
+    while page := await store.events.page("dead", DEAD_LETTERS_PER_PAGE, offset=len(found)):
         found |= {summary.id for summary in page}
     return found

@@ -1,4 +1,4 @@
-"""What was sent, acknowledged and done, kept apart from every process that is broken. Pure counting."""
+"""Counts of sent, acknowledged and processed events. Pure."""
 
 from collections import Counter
 
@@ -8,7 +8,7 @@ RULE, KEYED, UNSAFE = "always", "keyed", "unsafe"
 
 
 class Row(Struct, frozen=True):
-    """One line of the table; the last three counts have to be 0."""
+    """One row of the table. The last three counts must be 0."""
 
     fault: str
     sent: int
@@ -20,11 +20,11 @@ class Row(Struct, frozen=True):
     second_keys: int
     recovery_seconds: float
     is_in_window: bool = False
-    """The fault falls into the window that the durability in force states, and what is lost there is only told."""
+    """The fault is within the stated window of the durability. Losses are reported and allowed."""
 
     @property
     def is_sound(self) -> bool:
-        """Nothing acknowledged was lost, nothing unsafe done twice, nothing keyed under two keys."""
+        """Whether no acknowledged event was lost, no unsafe effect repeated, and no keyed effect sent with two keys."""
         return self.is_in_window or self.lost == self.unsafe_doubled == self.second_keys == 0
 
 
@@ -38,26 +38,26 @@ class Tally:
         self.keys_of_event: dict[tuple[str, str], set[str]] = {}
 
     def acknowledge(self, number: int, event_id: str) -> None:
-        """Note a 202."""
+        """Record a 202."""
         self.acknowledged[number] = event_id
 
-    def act(self, action: str, key: str) -> None:
-        """Note one call of an action at the sink."""
+    def record_call(self, action: str, key: str) -> None:
+        """Record one call of an action at the sink."""
         self.effects[f"{action} {key}"] += 1
         self.keys_of_event.setdefault((action, key.partition(":")[0]), set()).add(key)
 
     def row(self, fault: str, numbers: range, dead: set[str], recovery_seconds: float) -> Row:
         """Count the events of `numbers`; `dead` are the ids of all dead letters."""
-        taken = {number: self.acknowledged[number] for number in numbers if number in self.acknowledged}
-        ids = set(taken.values())
-        done = {event_id for event_id in ids if self._count(KEYED, event_id) and self._count(UNSAFE, event_id)}
+        acknowledged = {number: self.acknowledged[number] for number in numbers if number in self.acknowledged}
+        ids = set(acknowledged.values())
+        processed = {event_id for event_id in ids if self._count(KEYED, event_id) and self._count(UNSAFE, event_id)}
         return Row(
             fault=fault,
             sent=len(numbers),
-            acknowledged=len(taken),
-            processed=len(done),
+            acknowledged=len(acknowledged),
+            processed=len(processed),
             dead_letters=len(ids & dead),
-            lost=len(ids - done - dead),
+            lost=len(ids - processed - dead),
             unsafe_doubled=sum(self._count(UNSAFE, event_id) > 1 for event_id in ids),
             second_keys=sum(len(self.keys_of_event.get((KEYED, event_id), ())) > 1 for event_id in ids),
             recovery_seconds=recovery_seconds,

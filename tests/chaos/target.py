@@ -1,4 +1,4 @@
-"""The platform and the sink of a chaos run, in the process that counts: it is never broken itself."""
+"""Platform and sink of a chaos run, in the process that counts. No fault affects this process."""
 
 import json
 
@@ -9,8 +9,8 @@ from tests.chaos.tally import Tally
 LINES = [{"quantity_ordered": 5, "quantity_received": 3, "price": {"value": "9.95", "currency": "EUR"}}]
 
 
-class Target:
-    """Answers purchase orders and counts what actions do."""
+class FakeTarget:
+    """Serves purchase orders and counts the calls of actions."""
 
     def __init__(self, tally: Tally) -> None:
         self.port = 0
@@ -18,7 +18,7 @@ class Target:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        """Begin to listen on a free port."""
+        """Start to listen on a free port."""
         app = web.Application()
         app.router.add_get("/orders/{id}", self._order)
         app.router.add_post("/sink/{action}", self._act)
@@ -29,7 +29,7 @@ class Target:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Stop to listen."""
         if self._runner:
             await self._runner.cleanup()
 
@@ -38,5 +38,5 @@ class Target:
         return web.Response(text=json.dumps(order), content_type="application/json")
 
     async def _act(self, request: web.Request) -> web.Response:
-        self._tally.act(request.match_info["action"], request.headers["idempotency-key"])
+        self._tally.record_call(request.match_info["action"], request.headers["idempotency-key"])
         return web.json_response({})

@@ -1,7 +1,7 @@
-"""A real Kubernetes API on loopback with etcd behind it, and nothing that would run pods: `with Cluster(…) as cluster`.
+"""Kubernetes API server with etcd on loopback, without controllers or kubelet: `with Cluster(…) as cluster`.
 
-It is Kubernetes 1.20, the newest that can be built from Debian's packages (tests/helm/build_kube_apiserver). So the
-chart is changed where that is too old: kubeVersion, PodDisruptionBudget and HorizontalPodAutoscaler.
+The version is 1.20, the newest that can be built from Debian's packages (tests/helm/build_kube_apiserver). The chart
+is adapted to it: kubeVersion, PodDisruptionBudget and HorizontalPodAutoscaler.
 """
 
 import json
@@ -17,36 +17,36 @@ from typing import Any, NamedTuple, Self
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from tests.helm.rendering import NEWEST, Refused
+from tests.helm.rendering import NEWEST, CommandFailed
 from tests.helm.schema import CHART
 from tests.helm.tools import binary, kubectl
 
 READY_SECONDS_MAX = 60.0
 TOKEN = "of-the-test"
-OLD = {
+REPLACEMENTS = {
     "apiVersion: policy/v1\n": "apiVersion: policy/v1beta1\n",
     "apiVersion: autoscaling/v2\n": "apiVersion: autoscaling/v2beta2\n",
     "  unhealthyPodEvictionPolicy: AlwaysAllow\n": "",  # since 1.27
 }
-CUSTOM = {
+CUSTOM_RESOURCES = {
     "keda.sh/v1alpha1": ("ScaledObject", "TriggerAuthentication"),
     "monitoring.coreos.com/v1": ("PodMonitor", "PrometheusRule"),
     "gateway.networking.k8s.io/v1": ("HTTPRoute",),
     "external-secrets.io/v1": ("ExternalSecret",),
     "grafana.integreatly.org/v1beta1": ("GrafanaDashboard",),
 }
-"""Kinds that operators bring; taken as they are, since tests/helm/check holds them against their CRDs."""
+"""Custom resources, accepted without validation: tests/helm/check validates them against their CRDs."""
 
 
 class Answer(NamedTuple):
-    """What the server said."""
+    """Response of the server."""
 
     status: int
     body: Any
 
 
 class Cluster:
-    """The running server. `call` talks to it, `helm` and `kubectl` as a person would."""
+    """Running API server; `call` sends requests, `helm` and `kubectl` run the commands."""
 
     def __init__(self, folder: Path, binaries: Path) -> None:
         self._folder = folder
@@ -57,11 +57,11 @@ class Cluster:
     def __enter__(self) -> Self:
         etcd, peers, port = _free_port(), _free_port(), _free_port()
         address = f"http://127.0.0.1:{etcd}"
-        both = f"http://127.0.0.1:{peers}"
+        peer_address = f"http://127.0.0.1:{peers}"
         self._start(
             "etcd", "--data-dir=data", "--unsafe-no-fsync", f"--listen-client-urls={address}",
-            f"--advertise-client-urls={address}", f"--listen-peer-urls={both}", f"--initial-advertise-peer-urls={both}",
-            f"--initial-cluster=default={both}",
+            f"--advertise-client-urls={address}", f"--listen-peer-urls={peer_address}",
+            f"--initial-advertise-peer-urls={peer_address}", f"--initial-cluster=default={peer_address}",
         )  # fmt: skip
         key = self._folder / "service-accounts.key"
         subprocess.run(["/usr/bin/openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
@@ -76,7 +76,7 @@ class Cluster:
         self._url = f"https://127.0.0.1:{port}"
         self._wait()
         self._write_config()
-        for api, kinds in CUSTOM.items():
+        for api, kinds in CUSTOM_RESOURCES.items():
             for kind in kinds:
                 self._define(api, kind)
         return self
@@ -87,30 +87,30 @@ class Cluster:
             process.wait(30)
 
     def call(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> Answer:
-        """Make one request."""
+        """Send one request."""
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": kind}
         data = None if body is None else json.dumps(body).encode()
         request = Request(self._url + path, data, headers, method=method)  # noqa: S310 - the server above
         try:
-            with urlopen(request, timeout=30, context=_trusting()) as response:  # noqa: S310 - likewise
+            with urlopen(request, timeout=30, context=_unverified_context()) as response:  # noqa: S310 - likewise
                 return Answer(response.status, json.load(response))
         except HTTPError as error:
             return Answer(error.code, json.load(error))
 
     def get(self, kind: str, name: str) -> Any:
-        """Give one object of the namespace shop, as the server keeps it."""
+        """Return one object of the namespace shop."""
         return json.loads(self.kubectl("get", kind, name, "--namespace=shop", "--output=json"))
 
     def helm(self, *arguments: str | Path, version: str = NEWEST, values: Mapping[str, Any] | None = None) -> str:
-        """Run Helm. Raises Refused."""
+        """Run Helm. Raises CommandFailed."""
         return self._run([binary(version), *arguments], json.dumps(values or {}))
 
     def kubectl(self, *arguments: str, stdin: str = "") -> str:
-        """Run kubectl. Raises Refused."""
+        """Run kubectl. Raises CommandFailed."""
         return self._run([kubectl(), *arguments], stdin)
 
     def shell(self, script: str, folder: Path, environ: Mapping[str, str]) -> str:
-        """Run a person's lines, in which `helm` and `kubectl` are those above. Raises Refused."""
+        """Run a shell script in which `helm` and `kubectl` are those above. Raises CommandFailed."""
         path = f"{kubectl().parent}:{os.environ['PATH']}"
         return self._run(["/bin/bash", "-euo", "pipefail", "-c", script], "", folder, {**environ, "PATH": path})
 
@@ -122,12 +122,12 @@ class Cluster:
         environ: Mapping[str, str] | None = None,
     ) -> str:
         kubeconfig = {"KUBECONFIG": str(self._folder / "kubeconfig"), "HELM_NAMESPACE": "shop"}
-        whole = {**os.environ, **kubeconfig, "HELM_CACHE_HOME": str(self._folder / "helm"), **(environ or {})}
+        environment = {**os.environ, **kubeconfig, "HELM_CACHE_HOME": str(self._folder / "helm"), **(environ or {})}
         done = subprocess.run(
-            [*map(str, command)], check=False, capture_output=True, text=True, input=stdin, env=whole, cwd=folder
+            [*map(str, command)], check=False, capture_output=True, text=True, input=stdin, env=environment, cwd=folder
         )
         if done.returncode:
-            raise Refused(done.stdout + done.stderr)
+            raise CommandFailed(done.stdout + done.stderr)
         return done.stdout
 
     def _start(self, name: str, *arguments: str) -> None:
@@ -146,7 +146,7 @@ class Cluster:
             except (URLError, ConnectionError):
                 pass
             time.sleep(0.2)
-        raise AssertionError("the server did not become ready")
+        raise AssertionError(f"the API server did not become ready within {READY_SECONDS_MAX:g} s")
 
     def _write_config(self) -> None:
         config = {
@@ -163,7 +163,7 @@ class Cluster:
     def _define(self, api: str, kind: str) -> None:
         group, version = api.split("/")
         plural = kind.lower() + "s"
-        free = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+        open_schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
         body = {
             "apiVersion": "apiextensions.k8s.io/v1",
             "kind": "CustomResourceDefinition",
@@ -175,33 +175,33 @@ class Cluster:
                 "group": group,
                 "scope": "Namespaced",
                 "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
-                "versions": [{"name": version, "served": True, "storage": True, "schema": free}],
+                "versions": [{"name": version, "served": True, "storage": True, "schema": open_schema}],
             },
         }
         answer = self.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", body)
         assert answer.status == 201, answer
 
 
-def aged_chart(folder: Path) -> Path:
-    """Copy the chart so that Kubernetes 1.20 can take it."""
+def downgrade_chart(folder: Path) -> Path:
+    """Copy the chart, adapted to Kubernetes 1.20."""
     chart = folder / "helm"
     shutil.copytree(CHART, chart)
     meta = chart / "Chart.yaml"
     lines = [line for line in meta.read_text().splitlines() if not line.startswith("kubeVersion")]
     meta.write_text("\n".join(lines) + "\n")
     for path in (chart / "templates").rglob("*.*"):
-        path.write_text(aged(path.read_text()))
+        path.write_text(downgrade(path.read_text()))
     return chart
 
 
-def aged(text: str) -> str:
-    """Say it as Kubernetes 1.20 does."""
-    for new, old in OLD.items():
+def downgrade(text: str) -> str:
+    """Replace API versions and fields by those of Kubernetes 1.20."""
+    for new, old in REPLACEMENTS.items():
         text = text.replace(new, old)
     return text
 
 
-def _trusting() -> ssl.SSLContext:
+def _unverified_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

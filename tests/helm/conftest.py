@@ -1,4 +1,4 @@
-"""Where no Helm is fetched, the tests that need one are left out, and the summary says so."""
+"""Skip the tests that need Helm if no Helm is fetched, with a note in the summary."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts Helm."""
+    """Mark the tests that run Helm as slow."""
     for item in items:
         if item.path.parent == Path(__file__).parent and item.path.name not in NEEDS_NO_HELM:
             item.add_marker(pytest.mark.slow)

@@ -1,9 +1,8 @@
-"""Keeps what a version of the chart renders, once and for ever: `python -m tests.helm.freeze`.
+"""Freeze the rendered objects of a chart version, to test upgrades: `python -m tests.helm.freeze`.
 
-An upgrade may not change what Kubernetes calls immutable, nor the names of objects, nor refuse values that were good.
-What is kept are a version's values and what it made of them. Run it when a version is released; from then on it is not
-written again. Before that it is what somebody has who tried the version early. Dashboards and alerts are left out:
-large, and free to change.
+An upgrade must not change immutable fields or object names, and must not reject values that were valid. Each frozen
+version has its values and its rendered objects. Run it for each release; a released version is not overwritten.
+Dashboards and alerts are omitted, since they are large and may change.
 """
 
 import re
@@ -19,43 +18,43 @@ from tests.helm.schema import CHART
 
 FROZEN = Path(__file__).with_name("frozen")
 CASES = ("trial", "full", "sentinel", "shards")
-"""Together they make every kind of object that the chart has."""
+"""Together, these cases render every kind of object of the chart."""
 
 
 def chart_version() -> str:
-    """Give the chart's own version."""
+    """Return the version of the chart."""
     return str(yaml.safe_load((CHART / "Chart.yaml").read_text())["version"])
 
 
 def versions() -> list[str]:
-    """Name what is kept."""
+    """Return the frozen versions."""
     return sorted(path.name for path in FROZEN.iterdir())
 
 
 def values_of(version: str, case: str) -> dict[str, Any]:
-    """Give the values that were rendered."""
+    """Return the frozen values."""
     return yaml.safe_load((FROZEN / version / f"{case}-values.yaml").read_text())
 
 
 def objects_of(version: str, case: str) -> list[Any]:
-    """Give what they were rendered to."""
+    """Return the frozen objects."""
     return list(yaml.safe_load_all((FROZEN / version / f"{case}.yaml").read_text()))
 
 
 def released() -> set[str]:
-    """Name the versions that CHANGELOG.md tells of."""
+    """Return the versions in CHANGELOG.md."""
     return set(re.findall(r"(?m)^## \[?v?(\d+\.\d+\.\d+)", (CHART.parent / "CHANGELOG.md").read_text()))
 
 
 def freeze(version: str, folder: Path, released: Collection[str]) -> None:
-    """Keep the chart as it is under this version.
+    """Freeze the current chart as this version.
 
     Raises:
-        FileExistsError: it was kept before, and is released.
+        FileExistsError: the version is frozen and released.
     """
     folder = folder / version
     if folder.exists() and version in released:
-        raise FileExistsError(f"{version} is released, and what was released does not change")
+        raise FileExistsError(f"{folder}: {version} is released and must not change. Increase the chart version.")
     folder.mkdir(parents=True, exist_ok=True)
     for case in CASES:
         shutil.copy(CHART / "ci" / f"{case}-values.yaml", folder)
@@ -64,7 +63,7 @@ def freeze(version: str, folder: Path, released: Collection[str]) -> None:
 
 
 def _slim(written: Any) -> Any:
-    """Drop what is large and free to change."""
+    """Remove large content that may change."""
     name: str = written["metadata"]["name"]
     if written["kind"] == "ConfigMap" and ("dashboard" in name or name.endswith(("-loki-rules", "-test"))):
         return written | {"data": dict.fromkeys(cast("dict[str, str]", written["data"]), "")}

@@ -1,4 +1,4 @@
-"""Writes what the chart keeps that is made: `python -m tests.helm.generate`."""
+"""Write the generated files of the chart: `python -m tests.helm.generate`."""
 
 import json
 from functools import cache
@@ -9,8 +9,8 @@ from tests.helm.schema import CHART, build_schema
 
 
 @cache
-def made() -> dict[Path, str]:
-    """Give each file and what it has to hold."""
+def generated_files() -> dict[Path, str]:
+    """Return the content of each generated file."""
     return {
         CHART / "values.schema.json": json.dumps(build_schema(), indent=1) + "\n",
         CHART / "README.md": build_readme(),
@@ -18,5 +18,5 @@ def made() -> dict[Path, str]:
 
 
 if __name__ == "__main__":
-    for path, text in made().items():
+    for path, text in generated_files().items():
         path.write_text(text)

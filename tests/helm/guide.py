@@ -1,4 +1,4 @@
-"""The blocks of docs/kubernetes.md, for the tests that try them."""
+"""Code blocks of docs/kubernetes.md, for the tests that run them."""
 
 import re
 from typing import Any
@@ -12,16 +12,16 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 
 def blocks(language: str) -> list[str]:
-    """Give the fenced blocks of a language, in order."""
+    """Return the fenced blocks of a language, in order."""
     return re.findall(rf"(?ms)^```{language}\n(.*?)^```$", GUIDE.read_text())
 
 
 def block(language: str, mark: str) -> str:
-    """Give the one block that has this in it."""
+    """Return the only block that contains `mark`."""
     (found,) = (text for text in blocks(language) if mark in text)
     return found
 
 
 def values() -> dict[str, Any]:
-    """Give the worked installation's values, with a digest in the place of the dots."""
+    """Return the values of the example installation, with a complete digest."""
     return yaml.safe_load(block("yaml", "image:").replace("sha256:…", DIGEST))

@@ -1,4 +1,4 @@
-"""The chart rendered by a real Helm, as plain data: `render("minimal")["Deployment/rel-waybill-service"]`."""
+"""Render the chart with a real Helm into plain data: `render("minimal")["Deployment/rel-waybill-service"]`."""
 
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -19,29 +19,29 @@ Values = dict[str, Any]
 Objects = dict[str, Any]
 
 
-class Refused(Exception):
-    """Helm ended with an error; the text is what it said."""
+class CommandFailed(Exception):
+    """A command failed; the text is its output."""
 
 
 def helm(*arguments: str | Path, version: str = NEWEST, stdin: str = "") -> str:
-    """Run Helm. Raises Refused."""
+    """Run Helm. Raises CommandFailed."""
     command = [str(binary(version)), *map(str, arguments)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, input=stdin)
     if done.returncode:
-        raise Refused(done.stdout + done.stderr)
+        raise CommandFailed(done.stdout + done.stderr)
     return done.stdout
 
 
 def template(case: str, values: Values | None = None, *options: str, version: str = NEWEST, chart: Path = CHART) -> str:
-    """Render the chart with the values of ci/<case>-values.yaml and `values` over them."""
+    """Render the chart with the values of ci/<case>-values.yaml and `values`, which override them."""
     case_file = CHART / "ci" / f"{case}-values.yaml"
-    over = msgspec.json.encode(values or {}).decode()
+    overrides = msgspec.json.encode(values or {}).decode()
     arguments = ("template", "rel", chart, "--namespace", "shop", "--values", case_file, "--values", "-", *options)
-    return helm(*arguments, version=version, stdin=over)
+    return helm(*arguments, version=version, stdin=overrides)
 
 
 def render(case: str, values: Values | None = None, *options: str, chart: Path = CHART) -> Objects:
-    """Render into objects by kind and name. What was rendered before is given again, not to be changed."""
+    """Render into objects by kind and name. The result is cached and must not be modified."""
     return _rendered(case, msgspec.json.encode(values or {}), options, chart)
 
 
@@ -51,23 +51,23 @@ def _rendered(case: str, values: bytes, options: tuple[str, ...], chart: Path) -
 
 
 def render_alone(values: Values, chart: Path = CHART) -> Objects:
-    """Render these values and no others. Raises Refused."""
+    """Render with these values only. Raises CommandFailed."""
     arguments = ("template", "rel", chart, "--namespace", "shop", "--values", "-")
     return by_name(read_all(helm(*arguments, stdin=msgspec.json.encode(values).decode())))
 
 
 def read_all(text: str) -> Iterator[Any]:
-    """Read YAML documents, ten times as fast as by `yaml.safe_load_all`."""
+    """Parse YAML documents, ten times faster than `yaml.safe_load_all`."""
     return yaml.load_all(text, yaml.CSafeLoader)
 
 
 def by_name(objects: Iterable[Any]) -> Objects:
-    """Give objects by kind and name."""
+    """Return the objects by kind and name."""
     return {f"{each['kind']}/{each['metadata']['name']}": each for each in objects if each}
 
 
 def pods(objects: Objects) -> Iterator[tuple[str, Any]]:
-    """Every pod's spec with the name of what makes it."""
+    """Yield the spec of every pod with the name of its owner."""
     for name, each in objects.items():
         match each["kind"]:
             case "Deployment" | "StatefulSet" | "Job":
@@ -79,10 +79,10 @@ def pods(objects: Objects) -> Iterator[tuple[str, Any]]:
 
 
 def container(objects: Objects, component: str) -> Any:
-    """The first container of a component."""
+    """Return the first container of a component."""
     return objects[f"Deployment/rel-waybill-{component}"]["spec"]["template"]["spec"]["containers"][0]
 
 
 def environment(objects: Objects, component: str) -> dict[str, Any]:
-    """Its variables: the text, or where the text comes from."""
+    """Return the environment variables of a component: value or reference by name."""
     return {each["name"]: each.get("value", each.get("valueFrom")) for each in container(objects, component)["env"]}

@@ -1,7 +1,7 @@
-"""Makes helm/values.schema.json, so that a bad rule fails `helm lint`. Draft-07: Helm 3.17 evaluates no later one.
+"""Build helm/values.schema.json, so that `helm lint` rejects an invalid rule. Draft-07, as Helm 3.17 requires.
 
-The chart's own part comes from values.yaml, platforms, sources, rules and settings from the structs that the processes
-decode with.
+The schema of the chart's own values comes from values.yaml. The schema of platforms, sources, rules and settings comes
+from the structs of the code.
 """
 
 import re
@@ -30,7 +30,7 @@ DERIVED = frozenset(
      "redis_tls_ca_file", "config", "host", "port", "admin_port", "attempt_timeout_seconds", "drain_timeout_seconds",
      "shutdown_timeout_seconds"}
 )  # fmt: skip
-"""Settings that the chart sets itself, and so refuses under `settings`."""
+"""Settings that the chart derives, and rejects under `settings`."""
 
 Schema = dict[str, Any]
 
@@ -153,10 +153,10 @@ EXACT: dict[str, Schema] = {
     "extraVolumes": OBJECTS,
     "extraVolumeMounts": OBJECTS,
 }
-"""What a default value does not tell, by path."""
+"""Schemas by path that cannot be derived from the default value."""
 
 
-def _of_component(name: str) -> dict[str, Schema]:
+def _component_schemas(name: str) -> dict[str, Schema]:
     return {
         f"{name}.autoscaling.min": {"type": "integer", "minimum": 1},
         f"{name}.autoscaling.max": {"type": "integer", "minimum": 1},
@@ -173,36 +173,36 @@ def _of_component(name: str) -> dict[str, Schema]:
     }
 
 
-ROOMS = frozenset({"resources"})
-"""Keys whose defaults are objects of Kubernetes', not of ours."""
+KUBERNETES_OBJECTS = frozenset({"resources"})
+"""Keys whose values are objects of Kubernetes."""
 
 
 def build_schema() -> Schema:
     """Build the whole schema."""
     definitions = _definitions()
     values = yaml.safe_load((CHART / "values.yaml").read_text())
-    exact = EXACT | _of_component("service") | _of_component("workers") | _from_structs(definitions)
-    schema = _object(values, "", exact)
+    schemas = EXACT | _component_schemas("service") | _component_schemas("workers") | _from_structs(definitions)
+    schema = _object(values, "", schemas)
     schema["properties"]["global"] = FREE
     return {"$schema": "http://json-schema.org/draft-07/schema#", **schema, "definitions": definitions}
 
 
-def _object(values: Mapping[str, Any], at: str, exact: dict[str, Schema]) -> Schema:
-    properties = {key: _value(value, f"{at}{key}", key, exact) for key, value in values.items()}
-    for path, schema in exact.items():  # sections of waybill.yaml that have no default
+def _object(values: Mapping[str, Any], at: str, schemas: dict[str, Schema]) -> Schema:
+    properties = {key: _value(value, f"{at}{key}", key, schemas) for key, value in values.items()}
+    for path, schema in schemas.items():  # sections of waybill.yaml that have no default
         if path.startswith(at) and "." not in path.removeprefix(at):
             properties.setdefault(path.removeprefix(at), schema)
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
-def _value(value: Any, path: str, key: str, exact: dict[str, Schema]) -> Schema:
-    if path in exact or key in ROOMS:
-        return exact.get(path, FREE)
+def _value(value: Any, path: str, key: str, schemas: dict[str, Schema]) -> Schema:
+    if path in schemas or key in KUBERNETES_OBJECTS:
+        return schemas.get(path, FREE)
     match value:
         case dict():
             if not value:
-                raise ValueError(f"say in EXACT what may stand under {path}")
-            return _object(cast("Schema", value), f"{path}.", exact)
+                raise ValueError(f"{path}: the default is an empty object. Add its schema to EXACT")
+            return _object(cast("Schema", value), f"{path}.", schemas)
         case list():
             return OBJECTS
         case bool():
@@ -216,37 +216,37 @@ def _value(value: Any, path: str, key: str, exact: dict[str, Schema]) -> Schema:
 def _definitions() -> dict[str, Schema]:
     types = [CONFIG_TYPE, SourceConfig, _General, Rule, Settings, EnvelopeConfig, *load_actions()]
     roots, components = msgspec.json.schema_components(types, ref_template="#/definitions/{name}")
-    found: dict[str, Schema] = {name.lstrip("_"): _tidy(schema) for name, schema in components.items()}
-    found["PlatformConfig"] = _tidy(roots[0])
-    found["SecretRef"]["oneOf"] = [{"required": ["env"]}, {"required": ["file"]}]
-    _tighten_source(found)
-    _tighten_rule(found)
-    return {name: found[name] for name in sorted(found)}
+    definitions: dict[str, Schema] = {name.lstrip("_"): _tidy(schema) for name, schema in components.items()}
+    definitions["PlatformConfig"] = _tidy(roots[0])
+    definitions["SecretRef"]["oneOf"] = [{"required": ["env"]}, {"required": ["file"]}]
+    _tighten_source(definitions)
+    _tighten_rule(definitions)
+    return {name: definitions[name] for name in sorted(definitions)}
 
 
-def _tighten_source(found: dict[str, Schema]) -> None:
-    """`envelope: platform` is short for `envelope: {kind: platform}`."""
-    source = found["SourceConfig"]["properties"]
+def _tighten_source(definitions: dict[str, Schema]) -> None:
+    """Allow `envelope: platform` as the short form of `envelope: {kind: platform}`."""
+    source = definitions["SourceConfig"]["properties"]
     kinds = source["envelope"]["properties"]["kind"]["enum"]
     source["envelope"] = {"if": {"type": "string"}, "then": {"enum": kinds}, "else": source["envelope"]}
 
 
-def _tighten_rule(found: dict[str, Schema]) -> None:
-    """Say what the structs leave to the compiler: one word a node, known operators, the fields of each action."""
-    condition = found["Condition"]
+def _tighten_rule(definitions: dict[str, Schema]) -> None:
+    """Add the checks of the rule compiler: one key per node, known operators, the fields of each action."""
+    condition = definitions["Condition"]
     condition["properties"]["op"] = {"enum": sorted(OPERATORS)}
     condition["oneOf"] = [{"required": [word.rstrip("_")]} for word in NODE_KEYS]
     condition["dependencies"] = {"field": ["op"], "any_of": ["where"], "all_of": ["where"], "none_of": ["where"]}
     tags = {str(action.__struct_config__.tag): action.__name__ for action in load_actions()}
     mapping = {tag: f"#/definitions/{name}" for tag, name in tags.items()}
-    found["Rule"]["properties"]["actions"] = {"type": "array", "items": _by_tag("do", mapping, nullable=False)}
+    definitions["Rule"]["properties"]["actions"] = {"type": "array", "items": _by_tag("do", mapping, nullable=False)}
 
 
 def _from_structs(definitions: dict[str, Schema]) -> dict[str, Schema]:
     settings = definitions.pop("Settings")["properties"]
     free = {name: schema for name, schema in settings.items() if name not in DERIVED}
     named: Schema = {"type": "object", "propertyNames": {"pattern": _pattern(SOURCE_NAME)}}
-    exact: dict[str, Schema] = {
+    schemas: dict[str, Schema] = {
         "config.platforms": {**named, "additionalProperties": {"$ref": "#/definitions/PlatformConfig"}},
         "config.sources": {**named, "additionalProperties": {"$ref": "#/definitions/SourceConfig"}},
         "rules.files": {
@@ -257,25 +257,25 @@ def _from_structs(definitions: dict[str, Schema]) -> dict[str, Schema]:
     }
     for section, schema in definitions.pop("General")["properties"].items():
         if section != "rules":
-            exact[f"config.{section}"] = schema
+            schemas[f"config.{section}"] = schema
     definitions["Settings"] = {"type": "object", "additionalProperties": False, "properties": free}
-    return exact | {
+    return schemas | {
         path: {"$ref": "#/definitions/Settings"} for path in ("settings", "service.settings", "workers.settings")
     }
 
 
 def _tidy(schema: Any) -> Any:
-    """Turn msgspec's draft 2020-12 into draft-07: unions by their tag, Go's patterns, no defaults."""
+    """Convert msgspec's draft 2020-12 to draft-07: unions by tag, patterns of Go, no defaults."""
     if isinstance(schema, list):
         return [_tidy(item) for item in cast("list[Any]", schema)]
     if not isinstance(schema, dict):
         return schema
     written = cast("Schema", schema)
     if "discriminator" in written:
-        told = written["discriminator"]
+        discriminator = written["discriminator"]
         nullable = {"type": "null"} in written["anyOf"]
-        return _by_tag(told["propertyName"], told["mapping"], nullable=nullable)
-    if written.get("anyOf", [])[1:] == [{"type": "null"}]:  # a key that may be null may as well be left out
+        return _by_tag(discriminator["propertyName"], discriminator["mapping"], nullable=nullable)
+    if written.get("anyOf", [])[1:] == [{"type": "null"}]:  # a nullable key is optional
         return _tidy(written["anyOf"][0])
     return dict(_tidied(written))
 
@@ -296,7 +296,7 @@ def _tidied(schema: Schema) -> Iterator[tuple[str, Any]]:
 
 
 def _by_tag(tag: str, mapping: dict[str, str], *, nullable: bool) -> Schema:
-    """Choose by the tag, so that a mistake is told of the member that was meant, not of every one."""
+    """Select the member by its tag, so that errors refer to this member only."""
     members = [
         {"if": {"properties": {tag: {"const": name}}, "required": [tag]}, "then": {"$ref": reference}}
         for name, reference in mapping.items()

@@ -1,4 +1,4 @@
-"""What is rendered, in sentences, by a real Helm."""
+"""Objects of the chart, rendered by a real Helm."""
 
 import shutil
 from collections.abc import Callable
@@ -21,14 +21,14 @@ SECRETS = ("PACK_TOKEN", "ENGAGE_ID", "ENGAGE_SECRET", "FLOW_TOKEN", "ERP_KEY", 
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_helm_lints_and_renders_the_same_bytes(case: str) -> None:
+def test_all_helm_versions_render_the_same(case: str) -> None:
     values = CHART / "ci" / f"{case}-values.yaml"
     for version in HELMS:
         assert "0 chart(s) failed" in helm("lint", "--strict", CHART, "--values", values, version=version)
     assert len({template(case, version=version) for version in HELMS}) == 1
 
 
-def test_the_chart_lints_without_values() -> None:
+def test_chart_lints_without_values() -> None:
     assert "0 chart(s) failed" in helm("lint", "--strict", CHART)
 
 
@@ -36,7 +36,7 @@ def test_the_chart_lints_without_values() -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_pod_keeps_to_the_restricted_profile(case: str) -> None:
+def test_pods_conform_to_the_restricted_profile(case: str) -> None:
     for name, pod in pods(render(case)):
         assert pod["automountServiceAccountToken"] is False, name
         assert pod["securityContext"]["runAsNonRoot"] is True, name
@@ -51,25 +51,25 @@ def test_every_pod_keeps_to_the_restricted_profile(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_no_pod_is_given_the_variables_of_services(case: str) -> None:
-    """Else a Service called waybill-admin would set WAYBILL_ADMIN_PORT to tcp://…, and the process would not start."""
+def test_service_links_are_disabled(case: str) -> None:
+    """A Service named waybill-admin would set WAYBILL_ADMIN_PORT to tcp://…, and the process would not start."""
     assert all(pod["enableServiceLinks"] is False for _, pod in pods(render(case)))
 
 
-def test_both_components_run_one_image_each_with_its_command() -> None:
+def test_components_run_the_same_image_with_their_commands() -> None:
     objects = render("full")
     service, workers = container(objects, "service"), container(objects, "workers")
     assert service["image"] == workers["image"] == f"registry.example.com/waybill@sha256:{'0123456789abcdef' * 4}"
     assert (service["args"], workers["args"]) == (["serve"], ["worker"])
 
 
-def test_a_tag_stands_where_no_digest_does() -> None:
+def test_tag_is_used_without_a_digest() -> None:
     assert container(render("minimal"), "service")["image"] == "waybill:0.1.0"
     assert container(render("minimal", {"image": {"tag": "1.2"}}), "service")["image"] == "waybill:1.2"
 
 
 @pytest.mark.parametrize("component", ["service", "workers"])
-def test_liveness_asks_the_process_and_readiness_the_store(component: str) -> None:
+def test_probes_use_the_health_endpoints(component: str) -> None:
     pod = container(render("minimal"), component)
     assert pod["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "admin"}
     assert pod["startupProbe"]["httpGet"] == {"path": "/healthz", "port": "admin"}
@@ -77,7 +77,7 @@ def test_liveness_asks_the_process_and_readiness_the_store(component: str) -> No
 
 
 @pytest.mark.parametrize("seconds", [1, 60, 900])
-def test_one_number_for_attempts_gives_limit_drain_and_grace_period(seconds: int) -> None:
+def test_attempt_timeout_determines_drain_timeout_and_grace_period(seconds: int) -> None:
     objects = render("minimal", {"workers": {"attemptTimeoutSeconds": seconds, "preStopSeconds": 3}})
     pod = objects["Deployment/rel-waybill-workers"]["spec"]["template"]["spec"]
     settings = settings_of(objects, "workers")
@@ -85,7 +85,7 @@ def test_one_number_for_attempts_gives_limit_drain_and_grace_period(seconds: int
     assert pod["terminationGracePeriodSeconds"] == 3 + seconds + 10
 
 
-def test_the_ingress_leaves_the_endpoints_before_it_stops() -> None:
+def test_service_waits_before_sigterm() -> None:
     objects = render("minimal")
     pod = objects["Deployment/rel-waybill-service"]["spec"]["template"]["spec"]
     assert container(objects, "service")["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "5"]
@@ -94,23 +94,23 @@ def test_the_ingress_leaves_the_endpoints_before_it_stops() -> None:
 
 
 def settings_of(objects: Objects, component: str) -> Settings:
-    """Read the variables as the process will; texts alone, since a Secret's is not known here."""
-    found = environment(objects, component)
-    return load_settings({name: value for name, value in found.items() if isinstance(value, str)})
+    """Load the settings from the literal environment variables; values of Secrets are unknown."""
+    rendered = environment(objects, component)
+    return load_settings({name: value for name, value in rendered.items() if isinstance(value, str)})
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "shards"])
 @pytest.mark.parametrize("component", ["service", "workers"])
-def test_the_process_understands_every_setting_it_is_given(case: str, component: str) -> None:
+def test_rendered_settings_are_valid(case: str, component: str) -> None:
     assert settings_of(render(case), component).config == "/etc/waybill/config/waybill.yaml"
 
 
-def test_large_numbers_reach_the_process_as_they_are() -> None:
+def test_large_numbers_are_rendered_without_exponent() -> None:
     assert environment(render("full"), "service")["WAYBILL_BACKLOG_EVENTS_MAX"] == "3000000"
     assert environment(render("full"), "service")["WAYBILL_DECLARED_LOSS_WINDOW_SECONDS"] == "1.5"
 
 
-def test_a_component_s_own_setting_stands_over_the_common_one() -> None:
+def test_component_settings_override_common_settings() -> None:
     objects = render("full")
     assert environment(objects, "workers")["WAYBILL_LOG_LEVEL"] == "debug"
     assert environment(objects, "service")["WAYBILL_LOG_LEVEL"] == "warning"
@@ -128,7 +128,7 @@ def test_pods_spread_over_hosts_and_zones() -> None:
 
 
 @pytest.mark.parametrize("case", ["minimal", "full", "sentinel", "keda", "trial"])
-def test_waybill_reads_the_configuration_and_rules_it_is_given(case: str, tmp_path: Path) -> None:
+def test_rendered_configuration_and_rules_are_valid(case: str, tmp_path: Path) -> None:
     objects = render(case)
     path = tmp_path / "waybill.yaml"
     text: str = objects["ConfigMap/rel-waybill-config"]["data"]["waybill.yaml"]
@@ -144,7 +144,7 @@ def test_waybill_reads_the_configuration_and_rules_it_is_given(case: str, tmp_pa
         assert read_rule_files([tmp_path / name], load_actions())[0].rules
 
 
-def test_values_and_configuration_say_the_same() -> None:
+def test_configuration_equals_the_values() -> None:
     values = yaml.safe_load((CHART / "ci" / "full-values.yaml").read_text())
     objects = render("full")
     written = yaml.safe_load(objects["ConfigMap/rel-waybill-config"]["data"]["waybill.yaml"])
@@ -156,7 +156,7 @@ def test_values_and_configuration_say_the_same() -> None:
     }
 
 
-def test_a_changed_configuration_restarts_pods_and_nothing_else_does() -> None:
+def test_only_a_changed_configuration_restarts_pods() -> None:
     def annotations(**values: object) -> dict[str, str]:
         pod = render("minimal", values)["Deployment/rel-waybill-workers"]["spec"]["template"]
         return pod["metadata"]["annotations"]
@@ -167,7 +167,7 @@ def test_a_changed_configuration_restarts_pods_and_nothing_else_does() -> None:
     assert annotations(rules={"files": {"more": [{"id": "r", "type": "customer"}]}}) == before
 
 
-def test_the_rules_are_published_after_install_upgrade_and_rollback() -> None:
+def test_job_publishes_rules_after_install_upgrade_and_rollback() -> None:
     objects = render("full")
     job = objects["Job/rel-waybill-rules"]
     (pod,) = job["spec"]["template"]["spec"]["containers"]
@@ -178,31 +178,31 @@ def test_the_rules_are_published_after_install_upgrade_and_rollback() -> None:
     assert mounted["rules-0"] == "/etc/waybill/rules/existing-0"
 
 
-def test_rules_that_others_publish_are_left_alone() -> None:
+def test_publishing_can_be_disabled() -> None:
     assert "Job/rel-waybill-rules" not in render("no-ingress")
 
 
-def test_the_store_s_url_never_stands_in_a_pod() -> None:
+def test_store_url_is_read_from_a_secret() -> None:
     url = {"secretKeyRef": {"name": "rel-waybill-redis", "key": "url"}}
     objects = render("no-ingress")
     assert environment(objects, "service")["WAYBILL_REDIS_URL"] == url
     assert objects["Secret/rel-waybill-redis"]["stringData"]["url"].startswith("redis://:password@")
 
 
-def test_sentinels_are_named_with_their_password() -> None:
-    found = environment(render("sentinel"), "workers")
-    assert found["WAYBILL_REDIS_SENTINEL"].count(":26379") == 3
-    assert found["WAYBILL_REDIS_SENTINEL_PRIMARY"] == "orders"
-    assert found["WAYBILL_REDIS_SENTINEL_PASSWORD"]["secretKeyRef"]["key"] == "sentinel-password"
+def test_sentinels_and_their_password_are_set() -> None:
+    rendered = environment(render("sentinel"), "workers")
+    assert rendered["WAYBILL_REDIS_SENTINEL"].count(":26379") == 3
+    assert rendered["WAYBILL_REDIS_SENTINEL_PRIMARY"] == "orders"
+    assert rendered["WAYBILL_REDIS_SENTINEL_PASSWORD"]["secretKeyRef"]["key"] == "sentinel-password"
 
 
-def test_every_source_may_have_a_secret_of_its_own() -> None:
+def test_sources_can_have_separate_secrets() -> None:
     objects = render("full")
     assert environment(objects, "service")["FLOW_PASSWORD"] == {"secretKeyRef": {"name": "flow", "key": "password"}}
     assert {"secretRef": {"name": "waybill-platforms"}} in container(objects, "service")["envFrom"]
 
 
-def test_a_secret_the_chart_makes_restarts_pods_when_it_changes() -> None:
+def test_changed_trial_secret_restarts_pods() -> None:
     def checksum(text: str) -> str:
         pod = render("trial", {"secrets": {"trial": {"PACK_SECRET": text}}})["Deployment/rel-waybill-service"]
         return pod["spec"]["template"]["metadata"]["annotations"]["checksum/trial"]
@@ -210,7 +210,7 @@ def test_a_secret_the_chart_makes_restarts_pods_when_it_changes() -> None:
     assert checksum("a") != checksum("b")
 
 
-def test_the_trial_store_keeps_what_a_202_promises() -> None:
+def test_embedded_store_is_durable() -> None:
     store = render("trial")["StatefulSet/rel-waybill-valkey"]["spec"]
     args = store["template"]["spec"]["containers"][0]["args"]
     given = {name.removeprefix("--"): value for name, value in pairwise(args) if name.startswith("--")}
@@ -223,7 +223,7 @@ def test_the_trial_store_keeps_what_a_202_promises() -> None:
 # the network
 
 
-def test_senders_reach_webhooks_alone() -> None:
+def test_only_webhooks_are_routed() -> None:
     objects = render("full")
     (path,) = objects["Ingress/rel-waybill"]["spec"]["rules"][0]["http"]["paths"]
     assert path["path"] == "/webhooks/"
@@ -233,14 +233,14 @@ def test_senders_reach_webhooks_alone() -> None:
 
 
 @pytest.mark.parametrize("kind", ["ClusterIP", "NodePort", "LoadBalancer"])
-def test_the_operators_port_is_inside_whatever_the_service_is(kind: str) -> None:
+def test_admin_port_is_always_internal(kind: str) -> None:
     objects = render("minimal", {"service": {"serviceType": kind}})
     outside, inside = (objects[f"Service/rel-waybill{end}"]["spec"] for end in ("", "-admin"))
     assert (outside["type"], [port["targetPort"] for port in outside["ports"]]) == (kind, ["webhooks"])
     assert (inside["type"], [port["targetPort"] for port in inside["ports"]]) == ("ClusterIP", ["admin"])
 
 
-def test_workers_reach_no_private_network_and_no_cloud_metadata() -> None:
+def test_worker_egress_excludes_private_networks_and_cloud_metadata() -> None:
     egress = render("minimal")["NetworkPolicy/rel-waybill-workers"]["spec"]["egress"]
     blocks = {peer["ipBlock"]["cidr"]: peer["ipBlock"]["except"] for peer in egress[-1]["to"]}
     assert {"10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"} <= set(blocks["0.0.0.0/0"])
@@ -253,11 +253,11 @@ def ports_out(objects: Objects, component: str) -> list[list[int]]:
     return [[port["port"] for port in rule["ports"]] for rule in egress]
 
 
-def test_the_ingress_pods_reach_the_store_and_nothing_else() -> None:
+def test_service_egress_allows_only_the_store() -> None:
     assert ports_out(render("minimal"), "service") == [[53, 53], [6379, 26379]]
 
 
-def test_where_operators_are_let_in_the_ingress_pods_reach_what_workers_reach() -> None:
+def test_service_egress_allows_platforms_with_admin_tokens() -> None:
     """The dry runs of the admin API fetch records."""
     objects = render("full")
     assert ports_out(objects, "service") == ports_out(objects, "workers") == [[53, 53], [6380], [443], [8443]]
@@ -267,7 +267,7 @@ def test_where_operators_are_let_in_the_ingress_pods_reach_what_workers_reach() 
     assert ports_out(always, "service")[-1] == [443]
 
 
-def test_operators_reach_8081_and_senders_8080() -> None:
+def test_ingress_peers_of_both_ports() -> None:
     webhooks, admin = render("full")["NetworkPolicy/rel-waybill-service"]["spec"]["ingress"]
     assert webhooks["ports"] == [{"port": "webhooks", "protocol": "TCP"}]
     assert webhooks["from"][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] == "ingress-nginx"
@@ -275,7 +275,7 @@ def test_operators_reach_8081_and_senders_8080() -> None:
     assert admin["from"][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] == "monitoring"
 
 
-def test_the_trial_store_is_reached_by_the_release_alone() -> None:
+def test_embedded_store_accepts_only_pods_of_the_release() -> None:
     (rule,) = render("trial", {"workers": {"autoscaling": {"kind": "none"}}})["NetworkPolicy/rel-waybill-valkey"][
         "spec"
     ]["ingress"]
@@ -287,7 +287,7 @@ def test_the_trial_store_is_reached_by_the_release_alone() -> None:
 # scaling and upgrades
 
 
-def test_replicas_are_left_to_whoever_scales() -> None:
+def test_replicas_are_not_set_with_autoscaling() -> None:
     for case, component, kind in (("full", "service", "HorizontalPodAutoscaler"), ("keda", "workers", "ScaledObject")):
         objects = render(case)
         assert "replicas" not in objects[f"Deployment/rel-waybill-{component}"]["spec"]
@@ -297,14 +297,14 @@ def test_replicas_are_left_to_whoever_scales() -> None:
     assert render("minimal")["Deployment/rel-waybill-workers"]["spec"]["replicas"] == 2
 
 
-def test_keda_counts_arq_s_queue_on_the_trial_store() -> None:
+def test_keda_counts_jobs_of_the_embedded_store() -> None:
     (trigger,) = render("trial")["ScaledObject/rel-waybill-workers"]["spec"]["triggers"]
     assert trigger["type"] == "redis"
     assert trigger["metadata"]["listName"] == Settings().queue
     assert trigger["metadata"]["address"] == "rel-waybill-valkey.shop.svc:6379"
 
 
-def test_keda_follows_the_sentinels_with_both_passwords() -> None:
+def test_keda_uses_sentinels_with_both_passwords() -> None:
     objects = render("sentinel", {"settings": {"queue": "orders:queue"}})
     (trigger,) = objects["ScaledObject/rel-waybill-workers"]["spec"]["triggers"]
     assert (trigger["type"], trigger["metadata"]["sentinelMaster"]) == ("redis-sentinel", "orders")
@@ -316,14 +316,14 @@ def test_keda_follows_the_sentinels_with_both_passwords() -> None:
     }
 
 
-def test_keda_may_ask_for_what_is_due() -> None:
+def test_keda_can_use_the_metric_of_due_jobs() -> None:
     trigger = render("keda")["ScaledObject/rel-waybill-workers"]["spec"]["triggers"][0]
     assert trigger["type"] == "prometheus"
-    told = trigger["metadata"]["query"]
-    assert told == 'max(waybill_queue_jobs{namespace="shop",state="due",pod=~"rel-waybill-workers-.*"})'
+    expected = trigger["metadata"]["query"]
+    assert expected == 'max(waybill_queue_jobs{namespace="shop",state="due",pod=~"rel-waybill-workers-.*"})'
 
 
-def test_each_shard_has_workers_of_its_own_and_all_know_every_store() -> None:
+def test_each_shard_has_its_own_workers() -> None:
     objects = render("shards")
     urls: set[str] = set()
     for shard in ("a", "b"):
@@ -333,113 +333,117 @@ def test_each_shard_has_workers_of_its_own_and_all_know_every_store() -> None:
         assert objects[f"PodDisruptionBudget/rel-waybill-workers-{shard}"]
         scaled = objects[f"ScaledObject/rel-waybill-workers-{shard}"]["spec"]
         assert scaled["scaleTargetRef"]["name"] == f"rel-waybill-workers-{shard}"
-        found = environment(objects, f"workers-{shard}")
-        assert found["WAYBILL_SHARD_URLS"] == "$(SHARD_0_URL),$(SHARD_1_URL)"
-        urls.add(found["WAYBILL_REDIS_URL"])
+        rendered = environment(objects, f"workers-{shard}")
+        assert rendered["WAYBILL_SHARD_URLS"] == "$(SHARD_0_URL),$(SHARD_1_URL)"
+        urls.add(rendered["WAYBILL_REDIS_URL"])
     assert urls == {"$(SHARD_0_URL)", "$(SHARD_1_URL)"}
     assert environment(objects, "service")["WAYBILL_REDIS_URL"] == "$(SHARD_0_URL)"
 
 
-def test_a_disruption_takes_one_pod_at_a_time_and_never_waits_for_a_store_that_is_down() -> None:
+def test_disruption_budget_allows_one_pod_and_evicts_unhealthy_pods() -> None:
     for component in ("service", "workers"):
         spec = render("minimal")[f"PodDisruptionBudget/rel-waybill-{component}"]["spec"]
         assert spec["maxUnavailable"] == 1
         assert spec["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
-def test_names_are_stable_and_short_enough() -> None:
+def test_object_names_are_short_enough() -> None:
     names = [name.split("/") for name in render("full", {"fullnameOverride": "x" * 80})]
-    free = {"ConfigMap", "GrafanaDashboard"}  # whose names become no label and no host
+    free = {"ConfigMap", "GrafanaDashboard"}  # names that are not used as labels or hosts
     assert [name for kind, name in names if kind not in free and len(name) > 63] == []
 
 
 # monitoring, notes, test
 
 
-def test_a_dashboard_is_shipped_as_it_stands(tmp_path: Path) -> None:
+def test_dashboard_is_rendered_unchanged(tmp_path: Path) -> None:
     chart = tmp_path / "helm"
     shutil.copytree(CHART, chart)
     (chart / "dashboards").mkdir(exist_ok=True)
     text = '{"legendFormat": "{{source}}", "title": "ü"}\n'
     (chart / "dashboards" / "front-door.json").write_text(text)
-    found = render("full", chart=chart)["ConfigMap/rel-waybill-dashboard-front-door"]
-    assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
-    assert found["data"] == {"front-door.json": text}
+    rendered = render("full", chart=chart)["ConfigMap/rel-waybill-dashboard-front-door"]
+    assert rendered["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert rendered["data"] == {"front-door.json": text}
 
 
 @pytest.mark.parametrize(("store", "other"), [("loki", "victorialogs"), ("victorialogs", "loki")])
-def test_dashboards_ask_the_log_store_that_is_there(store: str, other: str) -> None:
-    found = render("full", {"monitoring": {"dashboards": {"logStore": store}}})
-    assert f"ConfigMap/rel-waybill-dashboard-waybill-{store}" in found
-    assert f"ConfigMap/rel-waybill-dashboard-waybill-{other}" not in found
+def test_dashboards_use_the_configured_log_store(store: str, other: str) -> None:
+    rendered = render("full", {"monitoring": {"dashboards": {"logStore": store}}})
+    assert f"ConfigMap/rel-waybill-dashboard-waybill-{store}" in rendered
+    assert f"ConfigMap/rel-waybill-dashboard-waybill-{other}" not in rendered
 
 
-def test_loki_s_ruler_gets_the_chart_s_alerts() -> None:
-    found = render("full")["ConfigMap/rel-waybill-loki-rules"]
-    assert found["metadata"]["labels"]["loki_rule"] == "1"
-    assert yaml.safe_load(found["data"]["waybill.yaml"])["groups"]
+def test_loki_rules_contain_alerts() -> None:
+    rendered = render("full")["ConfigMap/rel-waybill-loki-rules"]
+    assert rendered["metadata"]["labels"]["loki_rule"] == "1"
+    assert yaml.safe_load(rendered["data"]["waybill.yaml"])["groups"]
 
 
-def test_alerts_are_the_chart_s_and_the_operator_s() -> None:
+def test_prometheus_rule_contains_chart_alerts_and_extra_groups() -> None:
     spec = render("full")["PrometheusRule/rel-waybill"]["spec"]
     names = [group["name"] for group in spec["groups"]]
     assert names[-1] == "own"
     assert len(names) > 1
 
 
-def test_metrics_are_scraped_from_both_components() -> None:
+def test_pod_monitor_scrapes_the_admin_port() -> None:
     monitor = render("full")["PodMonitor/rel-waybill"]
     assert monitor["spec"]["podMetricsEndpoints"][0]["port"] == "admin"
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
 
 
-def test_helm_test_posts_a_signed_delivery() -> None:
+def test_helm_test_pod_posts_to_the_source() -> None:
     objects = render("full")
     (pod,) = objects["Pod/rel-waybill-test"]["spec"]["containers"]
     assert pod["args"][-2:] == ["--source=erp-orders", "--secret-env=ERP_WEBHOOK_SECRET"]
-    held = objects["ConfigMap/rel-waybill-test"]["data"]
-    assert held["deliver.py"] == (CHART / "files" / "deliver.py").read_text()
-    assert "{id}" in held["body"]
+    data = objects["ConfigMap/rel-waybill-test"]["data"]
+    assert data["deliver.py"] == (CHART / "files" / "deliver.py").read_text()
+    assert "{id}" in data["body"]
 
 
 @pytest.fixture
 def notes(tmp_path: Path) -> Callable[..., str]:
-    """Helm shows notes only where it has a cluster, so a copy of the chart renders them into an object."""
+    """Render the notes into a ConfigMap of a copied chart, since Helm shows notes only with a cluster."""
     chart = tmp_path / "helm"
     shutil.copytree(CHART, chart)
-    told = '{{ include (print .Template.BasePath "/NOTES.txt") . | toJson }}'
-    text = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: notes}}\ndata: {{notes: {told}}}\n"
-    (chart / "templates" / "told.yaml").write_text(text)
+    expected = '{{ include (print .Template.BasePath "/NOTES.txt") . | toJson }}'
+    text = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: notes}}\ndata: {{notes: {expected}}}\n"
+    (chart / "templates" / "notes.yaml").write_text(text)
 
-    def told_of(case: str, **values: Any) -> str:
+    def render_notes(case: str, **values: Any) -> str:
         return render(case, values, chart=chart)["ConfigMap/notes"]["data"]["notes"]
 
-    return told_of
+    return render_notes
 
 
-def test_the_notes_tell_the_urls(notes: Callable[..., str]) -> None:
+def test_notes_show_the_webhook_urls(notes: Callable[..., str]) -> None:
     assert "https://hooks.example.com/webhooks/erp-orders" in notes("full")
-    assert "http://rel-waybill.shop.svc/webhooks/pack-orders\n  (inside the cluster only" in notes("minimal")
+    assert "http://rel-waybill.shop.svc/webhooks/pack-orders\n  (only inside the cluster" in notes("minimal")
 
 
-def test_the_notes_tell_what_is_unsafe(notes: Callable[..., str]) -> None:
+def test_notes_warn_of_unsafe_values(notes: Callable[..., str]) -> None:
     trial = notes("trial")
-    for told in ("redis.embedded is one server", "secrets.trial stands in the release", "the Ingress has no TLS"):
-        assert told in trial
-    assert "networkPolicy is off" in notes("no-ingress", networkPolicy={"enabled": False})
+    for expected in (
+        "redis.embedded is one server",
+        "secrets.trial is stored in the release",
+        "the Ingress has no TLS",
+    ):
+        assert expected in trial
+    assert "networkPolicy is disabled" in notes("no-ingress", networkPolicy={"enabled": False})
     assert "durability is declared" in notes("full")
     assert "dry runs of the admin API cannot fetch" in notes("full", networkPolicy={"serviceOutbound": "never"})
 
 
-def test_the_notes_tell_what_nobody_gives(notes: Callable[..., str]) -> None:
-    missing = "nothing here gives the variable PACK_SECRET that config refers to"
+def test_notes_warn_of_unset_variables(notes: Callable[..., str]) -> None:
+    missing = "environment variable PACK_SECRET is used in config but not set"
     nothing: dict[str, Any] = {"existingSecrets": []}
     assert missing in notes("minimal", secrets=nothing)
-    assert missing not in notes("minimal")  # a Secret of somebody else's may give it
+    assert missing not in notes("minimal")  # an existing Secret may contain it
     assert missing not in notes("trial")
     assert missing not in notes("minimal", secrets=nothing, extraEnv=[{"name": "PACK_SECRET", "value": "x"}])
 
 
-def test_the_chart_stays_small_enough_for_a_release_secret() -> None:
-    packed = sum(path.stat().st_size for path in CHART.rglob("*") if path.is_file() and path.suffix != ".md")
-    assert packed < 700_000
+def test_chart_fits_into_a_release_secret() -> None:
+    size = sum(path.stat().st_size for path in CHART.rglob("*") if path.is_file() and path.suffix != ".md")
+    assert size < 700_000

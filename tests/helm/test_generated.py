@@ -1,4 +1,4 @@
-"""What the chart keeps that is made from elsewhere is as it would be made now."""
+"""Generated files of the chart are up to date."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -6,20 +6,22 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from tests.helm.generate import made
+from tests.helm.generate import generated_files
 from tests.helm.readme import read_rows
 from tests.helm.schema import CHART
 
 
-@pytest.mark.parametrize("path", list(made()), ids=lambda path: path.name)
-def test_a_file_that_is_made_is_up_to_date(path: Path) -> None:
-    assert path.read_text() == made()[path], "run: .venv/bin/python -m tests.helm.generate"
+@pytest.mark.parametrize("path", list(generated_files()), ids=lambda path: path.name)
+def test_generated_file_is_up_to_date(path: Path) -> None:
+    assert path.read_text() == generated_files()[path], "run: .venv/bin/python -m tests.helm.generate"
 
 
-def test_every_value_is_told_in_words() -> None:
-    told = {row.path for row in read_rows()}
-    untold = [path for path in leaves(yaml.safe_load((CHART / "values.yaml").read_text()), "") if not under(path, told)]
-    assert untold == []
+def test_every_value_is_described() -> None:
+    described = {row.path for row in read_rows()}
+    undescribed = [
+        path for path in leaves(yaml.safe_load((CHART / "values.yaml").read_text()), "") if not under(path, described)
+    ]
+    assert undescribed == []
 
 
 def leaves(values: Any, at: str) -> list[str]:
@@ -32,6 +34,6 @@ def leaves(values: Any, at: str) -> list[str]:
     return [at]
 
 
-def under(path: str, told: set[str]) -> bool:
+def under(path: str, described: set[str]) -> bool:
     parts = path.split(".")
-    return any(".".join(parts[:count]) in told for count in range(1, len(parts) + 1))
+    return any(".".join(parts[:count]) in described for count in range(1, len(parts) + 1))

@@ -1,4 +1,4 @@
-"""What an operator may set beside what everyone needs: placement, hardening, scaling, Services, Secrets."""
+"""Optional values: scheduling, hardening, scaling, Services and Secrets."""
 
 from typing import Any
 
@@ -20,8 +20,8 @@ def pod(objects: Objects, component: str) -> Any:
 # pods
 
 
-def test_jobs_go_where_workers_go() -> None:
-    """On nodes that only take what tolerates them, a Job that does not would wait for ever."""
+def test_jobs_are_scheduled_like_workers() -> None:
+    """A Job without the tolerations would stay pending on tainted nodes."""
     every = dict(pods(render("full")))
     workers = every["Deployment/rel-waybill-workers"]
     assert workers["nodeSelector"] == {"example.com/pool": "jobs"}
@@ -30,14 +30,14 @@ def test_jobs_go_where_workers_go() -> None:
             assert every[name][key] == workers[key], name
 
 
-def test_the_trial_store_goes_where_it_is_told() -> None:
+def test_embedded_store_has_scheduling_values() -> None:
     store = dict(pods(render("trial")))["StatefulSet/rel-waybill-valkey"]
     assert store["nodeSelector"] == {"example.com/disk": "fast"}
     assert store["priorityClassName"] == "stores"
     assert store["tolerations"] == [{"key": "dedicated", "operator": "Exists"}]
 
 
-def test_affinity_runtime_class_and_init_containers_are_taken_as_they_are() -> None:
+def test_affinity_runtime_class_and_init_containers_are_rendered() -> None:
     first = [{"name": "wait", "image": "busybox:1"}]
     objects = render("full", {"service": {"runtimeClassName": "gvisor", "extraInitContainers": first}})
     assert pod(objects, "service")["affinity"]["podAntiAffinity"]
@@ -46,7 +46,7 @@ def test_affinity_runtime_class_and_init_containers_are_taken_as_they_are() -> N
     assert "initContainers" not in pod(objects, "workers")
 
 
-def test_containers_beside_it_share_the_pod() -> None:
+def test_extra_containers_are_rendered() -> None:
     beside = [{"name": "proxy", "image": "proxy:1"}]
     names = [
         each["name"] for each in pod(render("full", {"workers": {"extraContainers": beside}}), "workers")["containers"]
@@ -57,27 +57,27 @@ def test_containers_beside_it_share_the_pod() -> None:
 @pytest.mark.parametrize(
     ("case", "version"), [*((case, NEWEST) for case in CASES), *(("trial", each) for each in HELMS)]
 )
-def test_a_cluster_may_give_the_users_out(case: str, version: str) -> None:
-    """OpenShift refuses a pod that names a user outside of its namespace's range."""
+def test_user_ids_can_be_omitted(case: str, version: str) -> None:
+    """OpenShift rejects a pod with a user outside the range of its namespace."""
     values = {
         "podSecurityContext": dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup")),
         "containerSecurityContext": {"runAsUser": None},
     }
     objects = by_name(yaml.safe_load_all(template(case, values, version=version)))
     for name, each in pods(objects):
-        told = [each["securityContext"], *(inner["securityContext"] for inner in each["containers"])]
-        assert all(security["runAsNonRoot"] is True for security in told), name
-        assert not any({"runAsUser", "runAsGroup", "fsGroup"} & security.keys() for security in told), name
+        contexts = [each["securityContext"], *(inner["securityContext"] for inner in each["containers"])]
+        assert all(security["runAsNonRoot"] is True for security in contexts), name
+        assert not any({"runAsUser", "runAsGroup", "fsGroup"} & security.keys() for security in contexts), name
 
 
-def test_every_pod_resolves_names_as_told() -> None:
+def test_dns_values_apply_to_every_pod() -> None:
     for name, each in pods(render("full")):
         assert each["dnsPolicy"] == "ClusterFirst", name
         assert each["dnsConfig"] == {"options": [{"name": "ndots", "value": "2"}]}, name
         assert each["hostAliases"] == [{"ip": "192.0.2.7", "hostnames": ["erp.internal"]}], name
 
 
-def test_slow_nodes_are_given_time_to_start() -> None:
+def test_startup_timeout_is_configurable() -> None:
     def seconds(objects: Objects) -> int:
         probe = container(objects, "service")["startupProbe"]
         return probe["periodSeconds"] * probe["failureThreshold"]
@@ -86,31 +86,31 @@ def test_slow_nodes_are_given_time_to_start() -> None:
     assert seconds(render("full")) == 90
 
 
-def test_how_pods_are_replaced_can_be_chosen() -> None:
-    whole = render("minimal")
-    assert deployment(whole, "service")["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
-    assert deployment(whole, "workers")["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 1, "maxSurge": 1}
+def test_update_strategy_is_configurable() -> None:
+    objects = render("minimal")
+    assert deployment(objects, "service")["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    assert deployment(objects, "workers")["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 1, "maxSurge": 1}
     chosen = deployment(render("full"), "workers")["spec"]["strategy"]["rollingUpdate"]
     assert chosen == {"maxUnavailable": "25%", "maxSurge": "50%"}
 
 
 @pytest.mark.parametrize("version", HELMS)
-def test_pods_can_be_replaced_all_at_once(version: str) -> None:
+def test_recreate_strategy_is_supported(version: str) -> None:
     values = {"workers": {"strategy": {"type": "Recreate", "rollingUpdate": None}}}
     objects = by_name(yaml.safe_load_all(template("minimal", values, version=version)))
     assert deployment(objects, "workers")["spec"]["strategy"] == {"type": "Recreate"}
 
 
-def test_a_deployment_can_be_annotated_without_restarting_its_pods() -> None:
+def test_deployment_annotations_do_not_reach_pods() -> None:
     objects = render("full")
     assert deployment(objects, "service")["metadata"]["annotations"]["example.com/reload"] == "auto"
     assert "example.com/reload" not in deployment(objects, "service")["spec"]["template"]["metadata"]["annotations"]
 
 
-def test_labels_and_annotations_of_all_reach_every_object() -> None:
-    brought = {"ExternalSecret/waybill-platforms"}  # extraObjects are taken as they are
+def test_common_labels_and_annotations_are_on_every_object() -> None:
+    extra_objects = {"ExternalSecret/waybill-platforms"}  # extraObjects are rendered unchanged
     for name, each in render("full").items():
-        if name not in brought:
+        if name not in extra_objects:
             assert each["metadata"]["labels"]["team"] == "orders", name
             assert each["metadata"]["annotations"]["example.com/owner"] == "orders", name
 
@@ -119,8 +119,8 @@ def test_labels_and_annotations_of_all_reach_every_object() -> None:
 
 
 @pytest.mark.parametrize("component", ["service", "workers", "rules", "test"])
-def test_every_process_gets_every_secret_that_the_configuration_refers_to(component: str) -> None:
-    """Each reads waybill.yaml whole, so a variable that only one of them had would stop the others."""
+def test_every_process_has_all_environment_variables(component: str) -> None:
+    """Each process loads the whole waybill.yaml, and does not start without all of its variables."""
     every = dict(pods(render("full")))
     (name,) = (name for name in every if name.endswith(f"-{component}"))
     (first,) = every[name]["containers"]
@@ -133,9 +133,9 @@ def test_every_process_gets_every_secret_that_the_configuration_refers_to(compon
     assert {"name": "ofn", "mountPath": "/run/secrets/ofn", "readOnly": True} in first["volumeMounts"]
 
 
-def test_external_secrets_are_made_and_read() -> None:
-    made = render("full")["ExternalSecret/waybill-operators"]
-    assert made["spec"] == {
+def test_external_secrets_are_rendered() -> None:
+    rendered = render("full")["ExternalSecret/waybill-operators"]
+    assert rendered["spec"] == {
         "refreshInterval": "15m",
         "secretStoreRef": {"kind": "ClusterSecretStore", "name": "vault"},
         "target": {"name": "waybill-operators"},
@@ -146,28 +146,28 @@ def test_external_secrets_are_made_and_read() -> None:
 # scaling
 
 
-def test_an_hpa_takes_more_metrics() -> None:
+def test_extra_hpa_metrics_are_rendered() -> None:
     metrics = render("full")["HorizontalPodAutoscaler/rel-waybill-service"]["spec"]["metrics"]
     assert [metric["resource"]["name"] for metric in metrics] == ["cpu", "memory"]
 
 
-def test_keda_takes_an_authentication_that_is_there_already() -> None:
+def test_keda_can_use_an_existing_authentication() -> None:
     objects = render("keda")
     scaled = objects["ScaledObject/rel-waybill-workers"]
-    asked, at_work = scaled["spec"]["triggers"]
-    assert asked["authenticationRef"] == {"name": "prometheus-token", "kind": "ClusterTriggerAuthentication"}
-    assert asked["metadata"]["authModes"] == "bearer"
-    assert (at_work["type"], at_work["metadata"]["desiredReplicas"]) == ("cron", "4")
+    prometheus, cron = scaled["spec"]["triggers"]
+    assert prometheus["authenticationRef"] == {"name": "prometheus-token", "kind": "ClusterTriggerAuthentication"}
+    assert prometheus["metadata"]["authModes"] == "bearer"
+    assert (cron["type"], cron["metadata"]["desiredReplicas"]) == ("cron", "4")
     assert scaled["metadata"]["annotations"] == {"example.com/owner": "orders"}
     assert not any(name.startswith("TriggerAuthentication/") for name in objects)
 
 
-def test_keda_may_be_a_user_of_its_own_at_the_store() -> None:
+def test_keda_can_use_a_store_user() -> None:
     (trigger,) = render("sentinel")["ScaledObject/rel-waybill-workers"]["spec"]["triggers"]
     assert trigger["metadata"]["username"] == "scaler"
 
 
-def test_keda_trusts_the_store_s_authority() -> None:
+def test_keda_trusts_the_ca_of_the_store() -> None:
     keda = {"address": "redis.example.com:6380", "tls": True, "passwordSecret": {"name": "waybill-redis"}}
     objects = render("full", {"workers": {"autoscaling": {"kind": "keda", "keda": keda}}})
     (trigger,) = objects["ScaledObject/rel-waybill-workers"]["spec"]["triggers"]
@@ -179,7 +179,7 @@ def test_keda_trusts_the_store_s_authority() -> None:
 # Services and routes
 
 
-def test_a_load_balancer_is_told_what_it_needs() -> None:
+def test_load_balancer_values_are_rendered() -> None:
     objects = render("full")
     outside, inside = (objects[f"Service/rel-waybill{end}"]["spec"] for end in ("", "-admin"))
     assert outside["externalTrafficPolicy"] == "Local"
@@ -189,7 +189,7 @@ def test_a_load_balancer_is_told_what_it_needs() -> None:
     assert objects["Service/rel-waybill"]["metadata"]["annotations"]["example.com/load-balancer"] == "internal"
 
 
-def test_a_node_s_port_can_be_chosen() -> None:
+def test_node_port_is_configurable() -> None:
     (port,) = render("minimal", {"service": {"serviceType": "NodePort", "nodePort": 30_080}})["Service/rel-waybill"][
         "spec"
     ]["ports"]
@@ -197,7 +197,7 @@ def test_a_node_s_port_can_be_chosen() -> None:
     assert "nodePort" not in render("minimal")["Service/rel-waybill"]["spec"]["ports"][0]
 
 
-def test_a_dashboard_is_offered_to_grafana_s_operator() -> None:
+def test_grafana_dashboards_are_rendered() -> None:
     objects = render("full")
     name = "rel-waybill-dashboard-waybill-loki"
     spec = objects[f"GrafanaDashboard/{name}"]["spec"]

@@ -1,4 +1,4 @@
-"""An upgrade from any version that was kept (tests/helm/freeze.py) is one that Kubernetes takes."""
+"""Upgrades from every frozen version (tests/helm/freeze.py) are accepted by Kubernetes."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ from tests.helm.freeze import CASES, chart_version, freeze, objects_of, released
 from tests.helm.rendering import Objects, by_name, render, render_alone
 from tests.helm.schema import CHART
 
-KEPT = [(version, case) for version in versions() for case in CASES]
+VERSION_CASES = [(version, case) for version in versions() for case in CASES]
 
 MUTABLE = {
     "replicas",
@@ -21,11 +21,11 @@ MUTABLE = {
     "ordinals",
     "persistentVolumeClaimRetentionPolicy",
 }
-"""What may change in a StatefulSet's spec; nothing else may."""
+"""The mutable fields of a StatefulSet's spec."""
 
 
 def immutable(objects: Objects) -> dict[str, Any]:
-    """Take what the Kubernetes API refuses to change, by the object's kind and name."""
+    """Return the immutable fields by kind and name of the object."""
     found: dict[str, Any] = {}
     for name, each in objects.items():
         spec = each.get("spec", {})
@@ -38,27 +38,27 @@ def immutable(objects: Objects) -> dict[str, Any]:
                 found[name] = spec.get("clusterIP") == "None"
             case "Secret":
                 found[name] = each.get("type", "Opaque")
-            case "Job":  # replaced as a whole, because Helm deletes a hook's before it makes the next
+            case "Job":  # replaced, since Helm deletes the previous Job of a hook
                 found[name] = each["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
             case _:
                 continue
     return found
 
 
-@pytest.mark.parametrize(("version", "case"), KEPT)
-def test_values_that_were_good_are_good_still(version: str, case: str) -> None:
+@pytest.mark.parametrize(("version", "case"), VERSION_CASES)
+def test_frozen_values_are_still_valid(version: str, case: str) -> None:
     assert render_alone(values_of(version, case))
 
 
-@pytest.mark.parametrize(("version", "case"), KEPT)
-def test_no_object_loses_its_name(version: str, case: str) -> None:
-    """Another name is another object: a Service's clients would lose it, a StatefulSet's volume stay behind."""
+@pytest.mark.parametrize(("version", "case"), VERSION_CASES)
+def test_object_names_do_not_change(version: str, case: str) -> None:
+    """A renamed object is a new object: clients lose a Service, a StatefulSet loses its volume."""
     before, after = by_name(objects_of(version, case)), render_alone(values_of(version, case))
     assert before.keys() - after.keys() == set()
 
 
-@pytest.mark.parametrize(("version", "case"), KEPT)
-def test_what_kubernetes_calls_immutable_stays(version: str, case: str) -> None:
+@pytest.mark.parametrize(("version", "case"), VERSION_CASES)
+def test_immutable_fields_do_not_change(version: str, case: str) -> None:
     before = immutable(by_name(objects_of(version, case)))
     after = immutable(render_alone(values_of(version, case)))
     assert before
@@ -81,14 +81,14 @@ BREAKS: dict[str, tuple[str, str, str]] = {
 }
 
 
-@pytest.mark.parametrize(("file", "was", "becomes"), BREAKS.values(), ids=BREAKS)
-def test_what_would_break_an_upgrade_is_seen(file: str, was: str, becomes: str, tmp_path: Path) -> None:
-    """Otherwise the test above would be green whatever the chart says."""
+@pytest.mark.parametrize(("file", "old", "new"), BREAKS.values(), ids=BREAKS)
+def test_breaking_changes_are_detected(file: str, old: str, new: str, tmp_path: Path) -> None:
+    """Check that the comparison above detects changes."""
     chart = tmp_path / "helm"
     shutil.copytree(CHART, chart)
     path = chart / "templates" / file
-    assert was in path.read_text()
-    path.write_text(path.read_text().replace(was, becomes))
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
     version = versions()[-1]
     assert any(
         immutable(render_alone(values_of(version, case), chart)) != immutable(by_name(objects_of(version, case)))
@@ -96,7 +96,7 @@ def test_what_would_break_an_upgrade_is_seen(file: str, was: str, becomes: str, 
     )
 
 
-def test_what_was_released_is_not_written_again(tmp_path: Path) -> None:
+def test_released_version_is_not_overwritten(tmp_path: Path) -> None:
     freeze("1.2.3", tmp_path, released=())
     before = sorted(path.name for path in (tmp_path / "1.2.3").iterdir())
     assert before == sorted(f"{case}{end}" for case in CASES for end in (".yaml", "-values.yaml"))
@@ -105,18 +105,18 @@ def test_what_was_released_is_not_written_again(tmp_path: Path) -> None:
         freeze("1.2.3", tmp_path, released=("1.2.3",))
 
 
-def test_every_release_is_kept() -> None:
+def test_every_release_is_frozen() -> None:
     assert released() - set(versions()) == set()
     assert chart_version() in versions()
 
 
-def test_selectors_hold_nothing_that_an_upgrade_changes(tmp_path: Path) -> None:
-    later = tmp_path / "helm"
-    shutil.copytree(CHART, later)
-    chart = (later / "Chart.yaml").read_text()
-    (later / "Chart.yaml").write_text(re.sub(r"(?m)^(version|appVersion): .*$", r'\1: "9.9.9"', chart))
+def test_selectors_do_not_depend_on_versions_or_labels(tmp_path: Path) -> None:
+    newer_chart = tmp_path / "helm"
+    shutil.copytree(CHART, newer_chart)
+    chart = (newer_chart / "Chart.yaml").read_text()
+    (newer_chart / "Chart.yaml").write_text(re.sub(r"(?m)^(version|appVersion): .*$", r'\1: "9.9.9"', chart))
     labels = {"commonLabels": {"team": "other"}}
-    before, after = render("trial"), render("trial", labels, chart=later)
+    before, after = render("trial"), render("trial", labels, chart=newer_chart)
     for name in ("Deployment/rel-waybill-service", "Deployment/rel-waybill-workers", "StatefulSet/rel-waybill-valkey"):
         assert before[name]["spec"]["selector"] == after[name]["spec"]["selector"]
         assert (

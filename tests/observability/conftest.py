@@ -1,11 +1,11 @@
-"""The run that all tests of this folder look at, played once for all processes that test."""
+"""Fixture: one run for all tests of this folder, shared by all pytest workers."""
 
 import pickle
 from pathlib import Path
 
 import pytest
 
-from tests.observability.run import Run, run_everything
+from tests.observability.run import Run, execute_run
 from tests.taking_turns import turn
 
 HERE = Path(__file__).parent
@@ -14,7 +14,7 @@ RUN_SECONDS_MAX = 600
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whichever test is first has to wait for the whole run."""
+    """Mark tests that use the run as slow: the first one waits for the whole run."""
     for item in items:
         if item.path.parent == HERE and "run" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
@@ -23,13 +23,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Run:
-    """Play the run, or read the one that another process of this test session has played."""
+    """Execute the run, or load the one of another pytest worker."""
     if worker_id == "master":
-        return run_everything()
+        return execute_run()
     played = tmp_path_factory.getbasetemp().parent / "observability.pickle"
     with turn(played.with_suffix(".lock")):
         if not played.exists():
-            played.write_bytes(pickle.dumps(run_everything()))
+            played.write_bytes(pickle.dumps(execute_run()))
     run = pickle.loads(played.read_bytes())  # noqa: S301 - our own file
     assert isinstance(run, Run)
     return run

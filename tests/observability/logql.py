@@ -1,4 +1,4 @@
-"""What Grafana's grammar lets pass and Loki refuses, and how queries are made whole before they are parsed."""
+"""Checks of LogQL queries beyond Grafana's grammar, and substitution of dashboard variables."""
 
 import re
 from collections.abc import Iterator
@@ -13,26 +13,26 @@ VARIABLES = {
 }
 
 NEED_UNWRAP = ("quantile_over_time", "sum_over_time", "max_over_time", "min_over_time", "avg_over_time")
-REFUSE_UNWRAP = ("count_over_time", "rate", "absent_over_time")
+REJECT_UNWRAP = ("count_over_time", "rate", "absent_over_time")
 
 
-def whole(query: str) -> str:
-    """Put values where Grafana puts them."""
+def substitute_variables(query: str) -> str:
+    """Substitute the dashboard variables."""
     for name, value in VARIABLES.items():
         query = query.replace(name, value)
     return query
 
 
-def complaints(query: str) -> Iterator[str]:
-    """Say what Loki would not take in a whole query."""
+def query_errors(query: str) -> Iterator[str]:
+    """Describe each part of a query that Loki would reject."""
     for function, inner in _ranges(query):
         yield from _of_range(function, inner)
     for selector in re.findall(r"\{[^{}]*=[^{}]*\}", query):
         if not re.search(r'(?<![!=~])="[^"]+"|=~"[^"]*[A-Za-z0-9+][^"]*"', selector):
-            yield f"a selector of nothing: {selector}"
+            yield f"a selector that matches everything: {selector}"
     for template in re.findall(r'line_format "((?:[^"\\]|\\.)*)"', query):
         if re.sub(r"\{\{\.\w+\}\}", "", template).count("{"):
-            yield f"a broken template: {template}"
+            yield f"an invalid template: {template}"
     for pattern in re.findall(r'[=!]~"([^"]*)"', query):
         yield from _of_pattern(pattern)
 
@@ -41,21 +41,21 @@ def _of_range(function: str, inner: str) -> Iterator[str]:
     unwraps = "| unwrap " in inner
     if function in NEED_UNWRAP and not unwraps:
         yield f"{function} without unwrap"
-    if function in REFUSE_UNWRAP and unwraps:
+    if function in REJECT_UNWRAP and unwraps:
         yield f"{function} with unwrap"
     if unwraps and not re.search(r'\| unwrap \w+ \| __error__=""', inner):
-        yield "one bad line fails the panel: unwrap is not followed by a look at __error__"
+        yield "one invalid line fails the panel: unwrap is not followed by a filter on __error__"
 
 
 def _of_pattern(pattern: str) -> Iterator[str]:
     try:
         re.compile(pattern)
     except re.error as error:
-        yield f"a broken pattern {pattern!r}: {error}"
+        yield f"an invalid pattern {pattern!r}: {error}"
 
 
 def fields(query: str) -> set[str]:
-    """Every field that a query names: extracted, compared, grouped by, shown."""
+    """Return every field in a query: extracted, compared, grouped by or shown."""
     named = {name.strip() for part in re.findall(r"\| json ([\w, ]+)", query) for name in part.split(",")}
     named |= set(re.findall(r"\| (\w+)(?:=|!=|>=|=~)", query)) - {"__error__"}
     named |= {name.strip() for part in re.findall(r"\bby \(([\w, ]*)\)", query) for name in part.split(",")} - {""}

@@ -1,4 +1,4 @@
-"""What a run is fed with: data of a person and secrets that no line may hold, and how lines are read and checked."""
+"""Personal data and secrets of a run that no line may contain, and the validation of lines."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,16 +18,16 @@ PERSONAL: Mapping[str, str] = {
     "city": "Zwijndrecht",
     "secret": "tok-8f1e5d90b7c2",
 }
-"""Words that stand nowhere else, so that finding one in a line is a leak."""
+"""Unique words: each occurrence in a line is a leak."""
 
 
 def read_lines(output: bytes) -> list[Line]:
-    """Read a process's standard output; raises where something is no JSON object."""
+    """Parse the standard output of a process; raise msgspec.DecodeError for a line that is not a JSON object."""
     return [msgspec.json.decode(text, type=dict[str, Any]) for text in output.splitlines()]
 
 
-class Checker:
-    """Holds lines against the log schema, each against its own event's definition."""
+class LineValidator:
+    """Validator of lines against the definition of their event in the log schema."""
 
     def __init__(self) -> None:
         self.schema = read_schema()
@@ -37,12 +37,12 @@ class Checker:
             for name in self.events
         }
 
-    def mistakes(self, lines: Iterable[Line]) -> list[str]:
-        """Say what is wrong with each line that does not validate."""
+    def errors(self, lines: Iterable[Line]) -> list[str]:
+        """Return the validation errors of all lines."""
         return [f"{line.get('message')}: {error.message} in {line}" for line in lines for error in self._errors(line)]
 
     def fields(self, event: str) -> set[str]:
-        """Every field that a line of the event may have."""
+        """Return every field that a line of the event may have."""
         return {*self.schema["$defs"]["line"]["properties"], *self.events[event]["properties"]}
 
     def _errors(self, line: Line) -> Iterable[Any]:
@@ -53,4 +53,4 @@ class Checker:
 
 
 class Unknown:
-    message = "is no event of the schema"
+    message = "is not an event of the schema"

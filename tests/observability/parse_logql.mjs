@@ -1,4 +1,4 @@
-// Reads queries, one JSON text a line, and prints for each the places where Grafana's own grammar finds no sense.
+// Reads queries, one JSON string per line, and prints the syntax errors that Grafana's grammar finds in each.
 import { createInterface } from "node:readline";
 import { parser } from "@grafana/lezer-logql";
 

@@ -1,7 +1,8 @@
-"""A process in which everything goes wrong that no configuration can bring about: bugs of ours and of libraries.
+"""Process with failures that no configuration can cause: unexpected exceptions in our code and in libraries.
 
-Run as `python -m tests.observability.rare_failures <store url>`; its standard output are its lines, and it ends by a
-crash. What it breaks are the doors others may come in by: a source's reader, a platform, an action."""
+Run as `python -m tests.observability.rare_failures <store url>`. Writes log lines to standard output, and ends with a
+crash. The failures are in extension points: the parser of a source, a platform, an action.
+"""
 
 import asyncio
 import contextlib
@@ -36,14 +37,14 @@ from service.settings import Settings, load_settings
 from service.signatures import Verified
 from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, open_store
 from tests.observability.material import PERSONAL
-from tests.workers.harness import SINK_RULE, House, open_house
+from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
 from workers.background import run_forever
 
 LINE_BYTES_MAX = 1_024
 
 
 class BrokenPlatform:
-    """Fails in its own code, with what it was about in the error's text."""
+    """Platform that raises unexpected exceptions with data in their texts."""
 
     account = "pack"
 
@@ -58,22 +59,22 @@ class BrokenPlatform:
 
 
 class BrokenAction(Action, frozen=True, kw_only=True, tag="http"):
-    """Stands where `http` does."""
+    """Replacement of the `http` action that raises an unexpected exception."""
 
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
         raise ValueError(f"cannot send to {PERSONAL['email']!r} {inputs!r} {context.rule!r}")
 
 
-class Anyone:
-    """Vouches for everything."""
+class AcceptingVerifier:
+    """Verifier that accepts every delivery."""
 
     def verify(self, delivery: Delivery) -> Verified:
         return Verified(None, delivery.body)
 
 
-def read_odd(delivery: Delivery) -> ParsedDelivery:
-    """Two records and something that is ignored, or a bug."""
+def parse_odd(delivery: Delivery) -> ParsedDelivery:
+    """Return two records and an ignored fact, or raise an unexpected exception."""
     if delivery.body == b"{}":
         raise ValueError(f"a field of {PERSONAL['street']!r} is missing")
     orders = [RecordRef("pack", "purchase_order", f"odd-{number}") for number in range(2)]
@@ -82,13 +83,13 @@ def read_odd(delivery: Delivery) -> ParsedDelivery:
 
 
 class UnreadyStore:
-    """A store whose check has a bug."""
+    """Store with a check that raises an unexpected exception."""
 
     def __init__(self, events: Any) -> None:
         self._events = events
 
-    async def ingest_all(self, arrivals: Sequence[IngestRequest], /) -> list[IngestResult]:
-        return await self._events.ingest_all(arrivals)
+    async def ingest_all(self, requests: Sequence[IngestRequest], /) -> list[IngestResult]:
+        return await self._events.ingest_all(requests)
 
     async def check(self) -> None:
         raise KeyError(PERSONAL["email"])
@@ -96,21 +97,21 @@ class UnreadyStore:
     async def sample(self) -> QueueStats:
         return await self._events.sample()
 
-    async def quarantine_deliveries(self, refused: Sequence[QuarantinedDelivery], /) -> int:
-        return await self._events.quarantine_deliveries(refused)
+    async def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery], /) -> int:
+        return await self._events.quarantine_deliveries(deliveries)
 
 
 async def break_worker(settings: Settings) -> None:
-    """An attempt that fails in the platform's code, and one that fails in an action's."""
+    """Run an attempt that fails in the platform, and one that fails in an action."""
     configure("workers", line_bytes_max=LINE_BYTES_MAX)
-    async with open_house(settings) as house:
+    async with open_harness(settings) as house:
         await house.publish(SINK_RULE)
-        effects = structs.replace(house.tools.effects, actions={"http": BrokenAction})
+        effects = structs.replace(house.dependencies.effects, actions={"http": BrokenAction})
         for tools in (
-            structs.replace(house.tools, platforms={"pack": BrokenPlatform()}),
-            structs.replace(house.tools, effects=effects),
+            structs.replace(house.dependencies, platforms={"pack": BrokenPlatform()}),
+            structs.replace(house.dependencies, effects=effects),
         ):
-            house.tools = tools
+            house.dependencies = tools
             await house.send()
             await run(house)
     with contextlib.suppress(TimeoutError):
@@ -118,11 +119,11 @@ async def break_worker(settings: Settings) -> None:
 
 
 async def break_sweep() -> None:
-    """A bug in what a worker does beside its jobs."""
+    """Raise an unexpected exception in a background task."""
     raise LookupError(f"no {PERSONAL['name']!r}")
 
 
-async def run(house: House) -> None:
+async def run(house: WorkerHarness) -> None:
     """Run until nothing is queued."""
     worker = house.worker(burst=True)
     await asyncio.wait_for(worker.async_run(), 20)
@@ -130,7 +131,7 @@ async def run(house: House) -> None:
 
 
 async def break_ingress(settings: Settings) -> None:
-    """A delivery that hits a bug, one of several facts, and a check of health that hits a bug."""
+    """Send a delivery that fails in the parser, one with several facts, and a failing health check."""
     configure("service", line_bytes_max=LINE_BYTES_MAX)
     events = await open_store(settings)
     source = Source(
@@ -140,8 +141,8 @@ async def break_ingress(settings: Settings) -> None:
         failure_status=401,
         content_types=frozenset({"application/json"}),
         distinct=False,
-        verifier=Anyone(),
-        reader=read_odd,
+        verifier=AcceptingVerifier(),
+        parser=parse_odd,
         entropy=bytes,
     )
     with bind("127.0.0.1", 0, "WAYBILL_PORT") as port:
@@ -156,12 +157,12 @@ async def break_ingress(settings: Settings) -> None:
     await events.close()
 
 
-async def knock_in_vain(settings: Settings) -> None:
-    """Calls of the admin API by a stranger, and by somebody whose role is not enough."""
+async def cause_denied_admin_calls(settings: Settings) -> None:
+    """Call the admin API with an unknown token, and with an insufficient role."""
     token = PERSONAL["secret"]
-    looker = AdminToken(name="looker", role="viewer", sha256=SecretRef(env="LOOKER"))
+    viewer_token = AdminToken(name="viewer_token", role="viewer", sha256=SecretRef(env="LOOKER"))
     parts = AdminDependencies(
-        settings=settings, admin=AdminConfig(tokens=(looker,)), late_store=StoreMonitor(settings, open_store),
+        settings=settings, admin=AdminConfig(tokens=(viewer_token,)), late_store=StoreMonitor(settings, open_store),
         environ={"LOOKER": hashlib.sha256(token.encode()).hexdigest()}, platforms={}, sources={}, actions=(),
     )  # fmt: skip
     events = await open_store(settings)
@@ -169,15 +170,15 @@ async def knock_in_vain(settings: Settings) -> None:
         listener = Listener(build_admin_app(settings, events, admin=admin_router(parts)), port, settings)
         await listener.start()
         async with aiohttp.ClientSession() as client:
-            for given in ("guessed", token):
-                asked = f"http://127.0.0.1:{listener.port}/api/v1/dead-letters/{PERSONAL['email']}/discard"
-                await client.post(asked, json={}, headers={"authorization": f"Bearer {given}"})
+            for token_sent in ("guessed", token):
+                url = f"http://127.0.0.1:{listener.port}/api/v1/dead-letters/{PERSONAL['email']}/discard"
+                await client.post(url, json={}, headers={"authorization": f"Bearer {token_sent}"})
         await listener.stop()
     await events.close()
 
 
-def change_something() -> None:
-    """The audit lines."""
+def log_admin_changes() -> None:
+    """Log the lines of the audit log."""
     operator = Actor("ops", "operator")
     log_admin_change(operator, "rule.updated", "short-receipt", rulebook="0123456789abcdef")
     log_admin_change(operator, "event.replayed", "0" * 32, moved_to="lane", rerun_done=False)
@@ -186,14 +187,14 @@ def change_something() -> None:
     log_admin_change(operator, "customer.erased", "pack:customer:cu-1", **erased)
 
 
-async def break_libraries() -> None:
-    """What libraries and Python itself have to say."""
+async def cause_library_lines() -> None:
+    """Cause log lines of libraries and of Python itself."""
     logging.getLogger("aiohttp.client").warning("cannot reach %s", f"https://user:{PERSONAL['secret']}@example.org")
     warnings.warn("an old way of doing things", DeprecationWarning, stacklevel=1)
     for task in [asyncio.ensure_future(break_sweep())]:
         await asyncio.wait((task,))
     del task
-    gc.collect()  # only then is it noticed that nobody asked what became of the task
+    gc.collect()  # reports that the exception of the task was never retrieved
     thread = threading.Thread(target=lambda: int(PERSONAL["phone"] + "x"))
     thread.start()
     thread.join()
@@ -209,9 +210,9 @@ async def main(url: str) -> None:
     settings = load_settings(environ | {"WAYBILL_BACKOFF_BASE_SECONDS": "0.02", "WAYBILL_ATTEMPTS_MAX": "2"})
     await break_worker(settings)
     await break_ingress(settings)
-    await knock_in_vain(settings)
-    change_something()
-    await break_libraries()
+    await cause_denied_admin_calls(settings)
+    log_admin_changes()
+    await cause_library_lines()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""One run of everything, with whatever can go wrong going wrong, and the tally of it that its sender keeps.
+"""Run of all processes with all configurable failures, and the counts of the sender.
 
-The processes are those of the demonstration: a real store, sandbox, ingress and workers. What they wrote is then held
-against the log schema, searched for what must not be told, and fed to a store of logs.
+The processes are those of the demo: a real store, sandbox, ingress and workers. Tests validate their log lines, search
+them for secrets and personal data, and insert them into a log store.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from msgspec import Struct, field, structs
 
 from service.dev.demo import Demo, wait_until
 from service.dev.demo_output import DemoReport
-from service.dev.demo_scenario import customer, fetch_path, purchase_order, updated_order
+from service.dev.demo_scenario import build_warm_up, customer, fetch_path, purchase_order, updated_order
 from service.dev.demo_senders import DeliveryRequest, DeliveryResponse, call, send, signed_by_hmac, with_basic
 from service.dev.embedded_valkey import start_valkey
 from service.dev.processes import ChildProcess
@@ -56,13 +56,13 @@ SETTINGS = {
 
 PERSONAL_RULES = """\
 - id: greet
-  name: Say all there is to say about a customer
+  name: Log all personal data of a customer
   type: customer
   sources: [flow-till]
   actions:
     - {id: say, do: log, message: "{first_name} {last_name} {company_name} {email} {phone} {billing_address.street}"}
 - id: stuck
-  name: Tell a system that refuses
+  name: Call a system that rejects the request
   type: customer
   sources: [flow-till]
   when: {field: type, op: eq, value: STUCK}
@@ -70,13 +70,13 @@ PERSONAL_RULES = """\
     - {id: tell, do: http, url: "SINK/stuck?who={email}", headers: {X-Who: "{id}"}, body: {who: "{email}"}}
 """
 
-CARELESS_SOURCE = """\
+UNVERIFIED_SOURCE = """\
   anyone:
     platform: pack
     verify: {scheme: none}
     allow_unverified: true
 """
-"""A source that the process warns of when it starts."""
+"""Source that causes a warning at startup."""
 
 POLLED_SOURCE = """\
   flow-poll:
@@ -88,47 +88,47 @@ TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 class Run(Struct):
-    """What is left of a run: every line, what each process wrote, and what was sent and answered."""
+    """Result of a run: all lines, the output of each process, and the requests and responses."""
 
     lines: list[Line] = field(default_factory=list[Line])
     outputs: dict[str, bytes] = field(default_factory=dict[str, bytes])
     errors: dict[str, bytes] = field(default_factory=dict[str, bytes])
     answers: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
-    """How many deliveries of a source were answered so."""
+    """Number of deliveries by source and response."""
     secrets: Sequence[str] = ()
     bodies: list[bytes] = field(default_factory=list[bytes])
     pages: dict[str, str] = field(default_factory=dict[str, str])
-    """What Prometheus was told by each pod, before the store was broken."""
+    """Metrics page of each pod, before the store was broken."""
 
     def of(self, event: str, **fields: object) -> list[Line]:
-        """The lines of an event with such fields."""
-        wanted = fields.items()
+        """Return the lines of an event with these fields."""
+        expected = fields.items()
         return [
             line
             for line in self.lines
-            if line["message"] == event and all(line.get(name) == value for name, value in wanted)
+            if line["message"] == event and all(line.get(name) == value for name, value in expected)
         ]
 
 
-def run_everything() -> Run:
-    """Play all acts, end all processes, and give what they left."""
+def execute_run() -> Run:
+    """Run all scenarios, stop all processes, and return the result."""
     run = Run()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("WAYBILL_")}
     with TemporaryDirectory(prefix="wb-", ignore_cleanup_errors=True) as directory:
         with open_stack(Path(directory), environ, SETTINGS) as stack:
             run.secrets = list(stack.workspace.secrets.values())
-            Acts(stack, run).play()
+            Scenarios(stack, run).play()
             children = list(stack.children)
         for child in children:
             run.outputs[child.name], run.errors[child.name] = child.output.read_bytes(), child.errors.read_bytes()
-        odd = _run_odd(Path(directory))
+        odd = _run_rare_failures(Path(directory))
         run.outputs["odd"], run.errors["odd"] = odd.stdout, odd.stderr
-    run.outputs.pop("sandbox")  # a tool of the desk, which prints its address
+    run.outputs.pop("sandbox")  # a development tool, which prints its address
     run.lines = [line for output in run.outputs.values() for line in read_lines(output)]
     return run
 
 
-def _run_odd(directory: Path) -> "subprocess.CompletedProcess[bytes]":
+def _run_rare_failures(directory: Path) -> "subprocess.CompletedProcess[bytes]":
     server = start_valkey(directory / "odd")
     try:
         command = [sys.executable, "-m", "tests.observability.rare_failures", server.url]
@@ -137,8 +137,8 @@ def _run_odd(directory: Path) -> "subprocess.CompletedProcess[bytes]":
         server.stop()
 
 
-class Acts:
-    """The acts on a running stack, in an order in which they do not disturb each other."""
+class Scenarios:
+    """Scenarios on a running stack, in an order in which they do not disturb each other."""
 
     def __init__(self, stack: Stack, run: Run) -> None:
         self.stack = stack
@@ -148,31 +148,32 @@ class Acts:
 
     def play(self) -> None:
         rows = Demo(self.stack, DemoReport()).run()
+        self._count(build_warm_up(self.secrets).request, "queued")
         for row in rows:
-            self._count(row.act.request, row.seen.answer.split(" ")[1])
+            self._count(row.step.request, row.actual.answer.split(" ")[1])
         self.worker = self.stack.children[-1]
-        self.people()
-        self.hints_and_waits()
-        self.tire_a_platform()
-        self.outsiders()
-        self.lose_a_lease()
+        self.send_personal_data()
+        self.send_hints_and_late_records()
+        self.open_a_circuit()
+        self.start_misconfigured_processes()
+        self.lose_lease()
         self.poll()
-        self.damage_the_store()
-        self.keep_pages()
-        self.spoil_the_rulebook()
-        self.weaken_the_store()
-        self.lose_the_store()
+        self.make_store_inconsistent()
+        self.store_metrics_pages()
+        self.publish_invalid_rulebook()
+        self.reduce_durability()
+        self.kill_store()
         self.flood()
         self.end()
 
-    def people(self) -> None:
-        """Customers with personal data, platforms and systems that repeat it in their errors."""
+    def send_personal_data(self) -> None:
+        """Process customers with personal data; platforms and targets repeat it in errors."""
         rules = PERSONAL_RULES.replace("SINK", f"{self.stack.sandbox_url}/_sandbox/sink")
         (self.stack.workspace.directory / "rules" / "personal.yaml").write_text(rules)
         publisher = self.stack.start("rules-apply-2", "rules", "apply")
         assert publisher.process.wait(SECONDS_MAX) == 0
         self.stack.children.remove(publisher)
-        self.run.outputs["rules-apply-2"] = publisher.errors.read_bytes()  # a command tells its changes there
+        self.run.outputs["rules-apply-2"] = publisher.errors.read_bytes()  # a command logs its changes there
         self.worker.wait_for(lambda line: line["message"] == "rulebook.activated" and line["rules"] == 4, SECONDS_MAX)
         echo = " ".join(PERSONAL.values()) + " " + " ".join(self.secrets.values())
         self.switches.put_record(_person("c-1", "PERSON"))
@@ -186,8 +187,8 @@ class Acts:
         self._fault({"match": "/_sandbox/sink/stuck", "status": 400, "body": echo})
         self._send_and_wait(self._till("c-422"), "dead_lettered")
 
-    def hints_and_waits(self) -> None:
-        """A hint that leads to a customer, one that leads nowhere, and a record that comes late."""
+    def send_hints_and_late_records(self) -> None:
+        """Send a hint with a customer, a hint without one, and an event before its record exists."""
         person = {"id": "cu-1", "first_name": PERSONAL["name"], "email": PERSONAL["email"]}
         self.switches.put_record(Seed("pack_cloud", "customer", "cu-1", person))
         for order, customer_id, outcome in (("or-1", "cu-1", "resolved"), ("or-2", None, "ignored")):
@@ -200,31 +201,31 @@ class Acts:
         self._send_and_wait(structs.replace(ping, headers={**ping.headers, "traceparent": TRACEPARENT}), "matched")
         self._send(self._pack("ping", "x", "ping"))
 
-    def tire_a_platform(self) -> None:
-        """A platform that asks for rest, and is asked again after it."""
+    def open_a_circuit(self) -> None:
+        """Open the circuit of a platform by a 429, and wait until it closes."""
         self._fault({"match": "/pack_cloud/", "status": 429, "retry_after": 1})
         self._send_and_wait(self._pack("purchase_order.updated", "po-1", "tired"), "matched")
         self.worker.wait_for(lambda line: line["message"] == "platform.circuit_closed", SECONDS_MAX)
 
-    def outsiders(self) -> None:
-        """A worker where no rulebook is, a plain job nobody knows, and a process that cannot start."""
+    def start_misconfigured_processes(self) -> None:
+        """Start a worker without a rulebook, enqueue an unknown job, and start a process that fails."""
         alone = self.stack.start("worker-alone", "worker", admin_port="0", key_prefix="alone:", queue="alone")
         alone.wait_for(lambda line: line["message"] == "rulebook.missing", SECONDS_MAX)
         alone.stop()
-        asyncio.run(self._enqueue_nonsense())
+        asyncio.run(self._enqueue_unknown_job())
         self.worker.wait_for(lambda line: line["message"] == "job.dead_lettered", SECONDS_MAX)
         taken = self.stack.service_url.rpartition(":")[2]
         careless = self.stack.workspace.directory / "careless.yaml"
-        careless.write_text(self.stack.workspace.config.read_text().replace("\nrules:", f"{CARELESS_SOURCE}\nrules:"))
+        careless.write_text(self.stack.workspace.config.read_text().replace("\nrules:", f"{UNVERIFIED_SOURCE}\nrules:"))
         failing = self.stack.start("service-2", "serve", port=taken, config=str(careless))
         assert failing.process.wait(SECONDS_MAX) == 2
 
-    def lose_a_lease(self) -> None:
-        """A worker that is stopped while it waits for the platform, and comes back when another has its job."""
+    def lose_lease(self) -> None:
+        """Suspend a worker during a fetch, and resume it when another worker has its job."""
         self.switches.put_record(purchase_order("po-slow", 60, 12))
         self.switches.add_fault(FaultRequest(fetch_path("po-slow"), delay_ms=60_000))
         event_id = self._send(updated_order(self.secrets, "po-slow", "slow")).body["event_id"]
-        wait_until(lambda: self.switches.faults_waiting() == 0, SECONDS_MAX, "the fetch")
+        wait_until(lambda: self.switches.pending_fault_count() == 0, SECONDS_MAX, "the fetch")
         os.kill(self.worker.process.pid, signal.SIGSTOP)
         second = self.stack.start_worker("worker-9")
         second.wait_for(lambda line: _attempt(line, event_id, "matched"), SECONDS_MAX)
@@ -233,7 +234,7 @@ class Acts:
         second.stop()
 
     def poll(self) -> None:
-        """A list that is polled: well, then with a refusal, then by a worker whose turn is taken away."""
+        """Poll a list: once with success, once with a 403, once with a lost lease."""
         polling = self.stack.workspace.directory / "polling.yaml"
         polling.write_text(self.stack.workspace.config.read_text().replace("\nrules:", f"{POLLED_SOURCE}\nrules:"))
         worker = self.stack.start("worker-poll", "worker", admin_port="0", config=str(polling))
@@ -241,64 +242,64 @@ class Acts:
         self._fault({"match": f"/flow_retail/v2/tenants/{FLOW_TENANT}/customers", "status": 403})
         worker.wait_for(lambda line: line["message"] == "poll.interrupted", SECONDS_MAX)
         self._fault({"match": f"/flow_retail/v2/tenants/{FLOW_TENANT}/customers", "delay_ms": 500})
-        wait_until(lambda: self.switches.faults_waiting() == 0, SECONDS_MAX, "the list")
+        wait_until(lambda: self.switches.pending_fault_count() == 0, SECONDS_MAX, "the list")
         with self._client() as client:
             self._execute(client, "DEL", "wb:poll:flow-poll:lock")
         worker.wait_for(lambda line: line["message"] == "poll.lease_lost", SECONDS_MAX)
         worker.stop(SECONDS_MAX)
 
-    def damage_the_store(self) -> None:
-        """What a sweep finds: keys that somebody changed by hand, and what has outlived its time."""
+    def make_store_inconsistent(self) -> None:
+        """Create inconsistent and expired keys, and wait for the sweep."""
         with self._client() as client:
             for number, key in enumerate(("wb:open", "wb:ended", "wb:dead")):
                 score = int(time.time() * 1000) if key == "wb:open" else 0
                 self._execute(client, "ZADD", key, str(score), str(number) * 32)
         for name in ("open_without_bytes", "ended_expired", "dead_letters_expired"):
-            wait_until(lambda: any(name in line for line in self.said(self.worker, "store.swept")), SECONDS_MAX, name)  # noqa: B023 - called at once
+            wait_until(lambda: any(name in line for line in self.logged(self.worker, "store.swept")), SECONDS_MAX, name)  # noqa: B023 - called at once
 
-    def keep_pages(self) -> None:
-        """What both pods tell Prometheus."""
+    def store_metrics_pages(self) -> None:
+        """Store the metrics pages of both pods."""
         started = next(line for line in self.worker.lines() if line["message"] == "process.started")
         for name, port in (("service", self.stack.admin_url.rpartition(":")[2]), ("workers", started["admin_port"])):
             self.run.pages[name] = _get(f"http://127.0.0.1:{port}/metrics")
 
-    def spoil_the_rulebook(self) -> None:
-        """A published document that no worker can load."""
-        asyncio.run(self._publish_nonsense())
+    def publish_invalid_rulebook(self) -> None:
+        """Publish a rulebook that no worker can load."""
+        asyncio.run(self._publish_invalid_document())
         self.worker.wait_for(lambda line: line["message"] == "rulebook.rejected", SECONDS_MAX)
 
     def flood(self) -> None:
-        """More unverified deliveries than an address may send, and than a source may put aside."""
+        """Send more unverified deliveries than the rate limit and the quarantine allow."""
         forged = DeliveryRequest(
             "pack-orders", {"X-Signature": "0" * 64}, b'{"who": "%s"}' % PERSONAL["email"].encode()
         )
         for _ in range(40):
             self._send(forged)
-            if self.said(self.stack.ingress, "delivery.rate_limited") and self.said(
+            if self.logged(self.stack.ingress, "delivery.rate_limited") and self.logged(
                 self.stack.ingress, "quarantine.full"
             ):
                 break
-        wait_until(lambda: bool(self.said(self.stack.ingress, "delivery.rate_limited")), SECONDS_MAX, "the throttle")
+        wait_until(lambda: bool(self.logged(self.stack.ingress, "delivery.rate_limited")), SECONDS_MAX, "the throttle")
 
-    def weaken_the_store(self) -> None:
-        """A store that no longer keeps what was promised, for a while."""
-        with self._client() as client, self._again("store.recovered"):
+    def reduce_durability(self) -> None:
+        """Reduce the durability of the store temporarily."""
+        with self._client() as client, self._repeated("store.recovered"):
             self._execute(client, "CONFIG", "SET", "appendfsync", "everysec")
             self._execute(client, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             self.stack.ingress.wait_for(lambda line: line["message"] == "store.not_durable", SECONDS_MAX)
             self._execute(client, "CONFIG", "SET", "appendfsync", "always")
             self._execute(client, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
-    def lose_the_store(self) -> None:
-        """A store that dies while an attempt runs, and comes back."""
+    def kill_store(self) -> None:
+        """Kill the store during an attempt, and restart it."""
         store = self.stack.store
         assert store
         self.switches.put_record(purchase_order("po-dark", 60, 12))
         self.switches.add_fault(FaultRequest(fetch_path("po-dark"), delay_ms=500))
         self._send(updated_order(self.secrets, "po-dark", "dark"))
-        wait_until(lambda: self.switches.faults_waiting() == 0, SECONDS_MAX, "the fetch")
-        with self._again("store.recovered"):
-            with self._again("store.unavailable"):
+        wait_until(lambda: self.switches.pending_fault_count() == 0, SECONDS_MAX, "the fetch")
+        with self._repeated("store.recovered"):
+            with self._repeated("store.unavailable"):
                 store.kill()
             self.worker.wait_for(lambda line: line["message"] == "store.unavailable" and "job" in line, SECONDS_MAX)
             self._send(updated_order(self.secrets, "po-dark", "dark-2"))
@@ -308,21 +309,21 @@ class Acts:
         self._send_and_wait(updated_order(self.secrets, "po-1", "after"), "matched")
 
     @contextmanager
-    def _again(self, event: str) -> Generator[None]:
-        """Wait, after the block, until each process has logged the event once more than before the block."""
-        before = {child: len(self.said(child, event)) for child in (self.stack.ingress, self.worker)}
+    def _repeated(self, event: str) -> Generator[None]:
+        """Wait after the block until each process has logged the event once more."""
+        before = {child: len(self.logged(child, event)) for child in (self.stack.ingress, self.worker)}
         yield
         for child, count in before.items():
-            wait_until(lambda: len(self.said(child, event)) > count, SECONDS_MAX, event)  # noqa: B023 - called at once
+            wait_until(lambda: len(self.logged(child, event)) > count, SECONDS_MAX, event)  # noqa: B023 - called at once
 
     def end(self) -> None:
-        """Everything ends in order, before the lines are read."""
+        """Stop all processes in order."""
         for child in (self.stack.ingress, self.worker):
             child.stop(SECONDS_MAX)
         if self.stack.store:
             self.stack.store.stop()
 
-    def said(self, child: ChildProcess, event: str) -> list[Line]:
+    def logged(self, child: ChildProcess, event: str) -> list[Line]:
         return [line for line in child.lines() if line["message"] == event]
 
     def _till(self, uid: str) -> DeliveryRequest:
@@ -358,15 +359,15 @@ class Acts:
         return redis.Redis(unix_socket_path=self.stack.environ["WAYBILL_REDIS_URL"].removeprefix("unix://"))
 
     def _execute(self, client: "redis.Redis", *command: str) -> None:
-        client.execute_command(*command)  # pyright: ignore[reportUnknownMemberType] - redis-py types it with a hole
+        client.execute_command(*command)  # pyright: ignore[reportUnknownMemberType] - incomplete types of redis-py
 
-    async def _enqueue_nonsense(self) -> None:
+    async def _enqueue_unknown_job(self) -> None:
         path = self.stack.environ["WAYBILL_REDIS_URL"].removeprefix("unix://")
         pool = await create_pool(RedisSettings(unix_socket_path=path))
         await pool.enqueue_job("nobody_knows_it", PERSONAL["email"])
         await pool.aclose()
 
-    async def _publish_nonsense(self) -> None:
+    async def _publish_invalid_document(self) -> None:
         ours = {name: value for name, value in self.stack.environ.items() if name.startswith("WAYBILL_")}
         store = Store(load_settings(ours))
         before = await store.rulebook.version()

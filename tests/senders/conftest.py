@@ -1,4 +1,4 @@
-"""Fixtures: sources as an operator would write them for well-known senders, and the senders' own libraries."""
+"""Fixtures: configured sources for well-known senders, and the libraries of these senders."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -29,7 +29,7 @@ MakeSource = Callable[..., Source]
 
 @pytest.fixture
 async def make_source(tmp_path: Path) -> AsyncIterator[MakeSource]:
-    """Build a source from what would stand in waybill.yaml: `make_source(verify="stripe", envelope={…})`."""
+    """Build a source from its configuration: `make_source(verify="stripe", envelope={…})`."""
     async with HttpClient(Settings()) as outbound:
 
         def make(verify: str | dict[str, Any], **fields: Any) -> Source:
@@ -47,6 +47,6 @@ async def make_source(tmp_path: Path) -> AsyncIterator[MakeSource]:
 
 @pytest.fixture(scope="session")
 def npm_libraries() -> Callable[..., Any]:
-    """The npm libraries, installed: `npm_libraries("github", "sign", body, secret)`."""
+    """Install the npm libraries; return their call function: `npm_libraries("github", "sign", body, secret)`."""
     npm.install()
     return npm.call

@@ -1,6 +1,6 @@
-"""The npm libraries of senders: installed beside this file, once, and called with Node.
+"""npm libraries of senders: installed once in this folder, and called with Node.
 
-`python tests/senders/npm.py` installs them; the tests do so themselves if need be, and fail if it cannot be done.
+`python tests/senders/npm.py` installs them. The tests install them if necessary, and fail if that fails.
 """
 
 import json
@@ -20,31 +20,31 @@ NODE = WHEEL / "bin" / "node"
 NPM = WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 MODULES = HERE / "node_modules"
 INSTALLED = MODULES / ".package-lock.json"
-"""What npm writes last."""
+"""Last file that npm writes."""
 SECONDS_MAX = 300
 
 
 def install() -> None:
-    """Install what package-lock.json names, unless it is there already; one process at a time."""
+    """Install the packages of package-lock.json unless installed, one process at a time."""
     lock = HERE / "package-lock.json"
-    # ci takes exactly what the lock says, checked by its digests; no package here may run anything while installing
+    # ci installs exactly the locked versions, verified by digest, and runs no install scripts
     options = ["--omit-lockfile-registry-resolved", "--ignore-scripts", "--no-audit", "--no-fund"]
     with turn(lock):
         if not INSTALLED.exists() or INSTALLED.stat().st_mtime < lock.stat().st_mtime:
             subprocess.run([NODE, NPM, "ci", *options], cwd=HERE, check=True, timeout=SECONDS_MAX)
 
 
-def call(sender: str, what: str, body: bytes, secret: str, headers: Mapping[str, str] | None = None) -> Any:
-    """Let the sender's own library sign or verify a body."""
-    request = {"sender": sender, "call": what, "body": body.decode(), "secret": secret, "headers": headers or {}}
-    done = subprocess.run(
+def call(sender: str, operation: str, body: bytes, secret: str, headers: Mapping[str, str] | None = None) -> Any:
+    """Sign or verify a body with the sender's library."""
+    request = {"sender": sender, "call": operation, "body": body.decode(), "secret": secret, "headers": headers or {}}
+    completed = subprocess.run(
         [NODE, HERE / "sign.mjs"],
         input=json.dumps(request).encode(),
         capture_output=True,
         check=True,
         timeout=SECONDS_MAX,
     )
-    return json.loads(done.stdout)
+    return json.loads(completed.stdout)
 
 
 if __name__ == "__main__":

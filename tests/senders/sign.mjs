@@ -1,4 +1,4 @@
-// One request as JSON on standard input, its answer as JSON on standard output. What signs and verifies is the libraries.
+// Reads one request as JSON from standard input, signs or verifies with the library, and prints the result as JSON.
 import '@shopify/shopify-api/adapters/node';
 import { sign, verify } from '@octokit/webhooks-methods';
 import { HashFormat, createSHA256HMAC } from '@shopify/shopify-api/runtime';

@@ -1,4 +1,4 @@
-"""CloudEvents as the official SDK writes them: structured, batched and binary, and what somebody may change of them."""
+"""CloudEvents of the official SDK in structured, batched and binary mode, and manipulated copies of them."""
 
 import json
 from typing import Any
@@ -46,8 +46,8 @@ def batched(*events: CloudEvent) -> tuple[Delivery, list[bytes]]:
     return signed(b"[" + b",\n".join(bodies) + b"]", {"Content-Type": "application/cloudevents-batch+json"}), bodies
 
 
-def told(admission: VerifiedDelivery) -> Fact:
-    (fact,) = admission.facts
+def fact_of(verified: VerifiedDelivery) -> Fact:
+    (fact,) = verified.facts
     return Fact(fact.type, fact.id, fact.change, fact.record)
 
 
@@ -56,47 +56,55 @@ def source(make_source: MakeSource) -> Source:
     return make_source(HMAC, envelope="cloudevents")
 
 
-def test_an_event_in_structured_mode_is_taken_in(source: Source) -> None:
-    admission = source.verify_and_parse(structured())
-    assert told(admission) == FACT
-    assert admission.facts[0].occurred_at is not None
-    assert admission.identified == (True,)
+def test_structured_event_is_accepted(source: Source) -> None:
+    verified = source.verify_and_parse(structured())
+    assert fact_of(verified) == FACT
+    assert verified.facts[0].occurred_at is not None
+    assert verified.identified == (True,)
 
 
-def test_an_event_in_binary_mode_is_taken_in_without_an_id_that_nobody_signed(source: Source) -> None:
-    admission = source.verify_and_parse(binary())
-    assert told(admission) == Fact(FACT.type, None, FACT.change, FACT.record)
-    assert admission.identified == (False,)
+def test_binary_event_is_accepted_without_its_unsigned_id(source: Source) -> None:
+    verified = source.verify_and_parse(binary())
+    assert fact_of(verified) == Fact(FACT.type, None, FACT.change, FACT.record)
+    assert verified.identified == (False,)
 
 
-def test_a_batch_gives_each_event_its_own_bytes_and_the_claim_it_has_alone(source: Source) -> None:
+def test_events_of_a_batch_have_their_own_bytes_and_dedupe_keys(source: Source) -> None:
     events = [event(id=str(number), subject=f"c{number}") for number in range(3)]
     delivery, bodies = batched(*events)
-    admission = source.verify_and_parse(delivery)
-    assert [fact.record and fact.record.id for fact in admission.facts] == ["c0", "c1", "c2"]
-    assert list(admission.bodies) == bodies
-    assert admission.claims == tuple(
-        source.verify_and_parse(structured(id=str(n), subject=f"c{n}")).claims[0] for n in range(3)
+    verified = source.verify_and_parse(delivery)
+    assert [fact.record and fact.record.id for fact in verified.facts] == ["c0", "c1", "c2"]
+    assert list(verified.bodies) == bodies
+    assert verified.dedupe_keys == tuple(
+        source.verify_and_parse(structured(id=str(n), subject=f"c{n}")).dedupe_keys[0] for n in range(3)
     )
     assert source.verify_and_parse(batched()[0]).facts == ()
 
 
-def test_a_batch_with_one_event_that_is_none_is_refused_whole(source: Source) -> None:
+def test_batch_with_one_invalid_event_is_rejected(source: Source) -> None:
     good = json.loads(to_structured_event(event()).body)
-    odds: list[Any] = [{}, 1, None, [], {"specversion": "1.0"}, good | {"id": ""}, good | {"specversion": "0.3"}]
-    for odd in odds:
-        for items in ([good, odd], [odd, good]):
+    invalid_items: list[Any] = [
+        {},
+        1,
+        None,
+        [],
+        {"specversion": "1.0"},
+        good | {"id": ""},
+        good | {"specversion": "0.3"},
+    ]
+    for invalid in invalid_items:
+        for items in ([good, invalid], [invalid, good]):
             delivery = signed(json.dumps(items).encode(), {"content-type": "application/cloudevents-batch+json"})
             with pytest.raises(Rejection) as caught:
                 source.verify_and_parse(delivery)
             assert caught.value.code == "unrecognized_event"
 
 
-def test_source_and_id_together_are_the_identity(source: Source) -> None:
-    first = source.verify_and_parse(structured()).claims
-    assert source.verify_and_parse(structured(subject="c2")).claims == first
-    assert source.verify_and_parse(structured(source="/shop/8")).claims != first
-    assert source.verify_and_parse(structured(id="43")).claims != first
+def test_source_and_id_determine_the_dedupe_key(source: Source) -> None:
+    first = source.verify_and_parse(structured()).dedupe_keys
+    assert source.verify_and_parse(structured(subject="c2")).dedupe_keys == first
+    assert source.verify_and_parse(structured(source="/shop/8")).dedupe_keys != first
+    assert source.verify_and_parse(structured(id="43")).dedupe_keys != first
 
 
 @pytest.mark.parametrize(
@@ -109,24 +117,25 @@ def test_source_and_id_together_are_the_identity(source: Source) -> None:
         {"ce-id": "9", "ce-source": "/y", "ce-subject": "c2"},
     ],
 )
-def test_unsigned_headers_never_make_a_captured_event_new_or_another(source: Source, headers: dict[str, str]) -> None:
+def test_unsigned_headers_change_neither_dedupe_key_nor_facts(source: Source, headers: dict[str, str]) -> None:
     for captured in (structured(), batched(event())[0]):
         first = source.verify_and_parse(captured)
         changed = Delivery("one", {**captured.headers, **headers}, captured.body, 0)
-        assert (source.verify_and_parse(changed).claims, source.verify_and_parse(changed).facts) == (
-            first.claims,
+        assert (source.verify_and_parse(changed).dedupe_keys, source.verify_and_parse(changed).facts) == (
+            first.dedupe_keys,
             first.facts,
         )
     captured = binary()
-    first = source.verify_and_parse(captured).claims
+    first = source.verify_and_parse(captured).dedupe_keys
     attributes = {name: value for name, value in headers.items() if name.startswith("ce-")}
     assert (
-        source.verify_and_parse(Delivery("one", {**captured.headers, **attributes}, captured.body, 0)).claims == first
+        source.verify_and_parse(Delivery("one", {**captured.headers, **attributes}, captured.body, 0)).dedupe_keys
+        == first
     )
 
 
 @pytest.mark.parametrize("mode", ["application/cloudevents+json", "application/cloudevents-batch+json"])
-def test_another_content_type_only_ever_refuses(source: Source, mode: str) -> None:
+def test_another_content_type_is_rejected(source: Source, mode: str) -> None:
     for captured in (structured(), batched(event())[0], binary()):
         if captured.headers.get("content-type") != mode:
             with pytest.raises(Rejection) as caught:
@@ -134,22 +143,22 @@ def test_another_content_type_only_ever_refuses(source: Source, mode: str) -> No
             assert caught.value.status == 422
 
 
-def test_where_the_scheme_signs_the_id_binary_mode_has_one(make_source: MakeSource) -> None:
+def test_binary_event_has_an_id_if_the_scheme_signs_it(make_source: MakeSource) -> None:
     verify = {"scheme": "hmac", "header": "X-Signature", "signed": "{id}.{body}", "id_header": "ce-id"}
     source = make_source(verify, envelope="cloudevents")
     scheme = Hmac(header="X-Signature", signed="{id}.{body}", id_header="ce-id", secrets=(SecretRef(env="SECRET"),))
-    claims: list[tuple[str, ...]] = []
+    dedupe_keys: list[tuple[str, ...]] = []
     for number in ("1", "2", "1"):
         message = to_binary_event(event(id=number))
         headers = {name.lower(): value for name, value in message.headers.items()}
         headers |= scheme.sign(message.body, SECRET, number, 0)
-        admission = source.verify_and_parse(Delivery("one", headers, message.body, 0))
-        assert admission.identified == (True,)
-        claims.append(admission.claims)
-    assert claims[0] == claims[2] != claims[1]
+        verified = source.verify_and_parse(Delivery("one", headers, message.body, 0))
+        assert verified.identified == (True,)
+        dedupe_keys.append(verified.dedupe_keys)
+    assert dedupe_keys[0] == dedupe_keys[2] != dedupe_keys[1]
 
 
-def test_the_record_may_stand_in_the_data_of_any_mode(make_source: MakeSource) -> None:
+def test_record_id_can_be_in_the_data_of_every_mode(make_source: MakeSource) -> None:
     envelope = {"kind": "cloudevents", "record": {"kind": "customer", "id": "/data/customer/id"}}
     source = make_source(HMAC, envelope=envelope)
     plain = {"datacontenttype": "text/plain", "data": b'{"customer": {"id": "c9"}}'}  # the SDK writes it as data_base64
@@ -158,27 +167,27 @@ def test_the_record_may_stand_in_the_data_of_any_mode(make_source: MakeSource) -
         assert record == RecordRef("erp", "customer", "c9")
 
 
-def test_binary_data_of_any_kind_is_taken_where_the_record_is_the_subject(source: Source) -> None:
+def test_binary_data_need_not_be_json_if_the_subject_is_the_record(source: Source) -> None:
     for data in (b"", b"\xff\x00 no text", b"{not json", b"[section]\nkey = value", "Zoë".encode()):
         delivery = binary(datacontenttype="application/octet-stream", data=data)
-        assert told(source.verify_and_parse(delivery)).record == RecordRef("erp", "customer", "c1")
+        assert fact_of(source.verify_and_parse(delivery)).record == RecordRef("erp", "customer", "c1")
 
 
 def test_attributes_in_headers_are_percent_decoded(source: Source) -> None:
     for subject in ("Zoë", "a b", "100%", '"', "€"):
-        assert told(source.verify_and_parse(binary(subject=subject))).record == RecordRef("erp", "customer", subject)
+        assert fact_of(source.verify_and_parse(binary(subject=subject))).record == RecordRef("erp", "customer", subject)
     captured = binary()
     with pytest.raises(Rejection) as caught:
         source.verify_and_parse(Delivery("one", {**captured.headers, "ce-subject": "%FF"}, captured.body, 0))
     assert caught.value.code == "unrecognized_event"
 
 
-def test_types_nobody_asked_for_are_ignored(source: Source) -> None:
-    assert told(source.verify_and_parse(structured(type="com.example.invoice.paid"))).record is None
-    assert told(source.verify_and_parse(structured(type="ping"))).record is None
+def test_unknown_event_types_are_ignored(source: Source) -> None:
+    assert fact_of(source.verify_and_parse(structured(type="com.example.invoice.paid"))).record is None
+    assert fact_of(source.verify_and_parse(structured(type="ping"))).record is None
 
 
-SIGNING_THE_ID = {"scheme": "hmac", "header": "X-Signature", "signed": "{id}.{body}", "id_header": "ce-id"}
+HMAC_WITH_ID = {"scheme": "hmac", "header": "X-Signature", "signed": "{id}.{body}", "id_header": "ce-id"}
 ID_SCHEME = Hmac(header="X-Signature", signed="{id}.{body}", id_header="ce-id", secrets=(SecretRef(env="SECRET"),))
 
 
@@ -189,10 +198,10 @@ def signed_with_id(event_id: str, body: bytes, headers: dict[str, str]) -> Deliv
 
 @pytest.mark.parametrize("media", ["text/plain", "application/octet-stream", "application/json", ""])
 @pytest.mark.parametrize("is_structured", [False, True])
-def test_a_captured_event_is_no_other_one_however_it_is_cut_into_id_and_body(
+def test_signed_id_and_body_cannot_be_split_differently(
     make_source: MakeSource, media: str, *, is_structured: bool
 ) -> None:
-    source = make_source(SIGNING_THE_ID, envelope="cloudevents")
+    source = make_source(HMAC_WITH_ID, envelope="cloudevents")
     sent = event(data={"price": 1.5, "site": "shop.example.com"}, source="shop.example.com/7")
     message = to_structured_event(sent) if is_structured else to_binary_event(sent)
     good = signed_with_id("42", message.body, dict(message.headers))
@@ -202,17 +211,17 @@ def test_a_captured_event_is_no_other_one_however_it_is_cut_into_id_and_body(
     assert len(ends) > 2
     for end in ends[1:]:
         shifted = {"ce-id": signed_bytes[:end].decode(), "content-type": media}
-        told = to_binary_event(sent)
-        headers = {name.lower(): value for name, value in told.headers.items()} | dict(good.headers) | shifted
-        with pytest.raises(Rejection) as refused:
+        fact_of = to_binary_event(sent)
+        headers = {name.lower(): value for name, value in fact_of.headers.items()} | dict(good.headers) | shifted
+        with pytest.raises(Rejection) as caught:
             source.verify_and_parse(Delivery("one", headers, signed_bytes[end + 1 :], 0))
-        assert refused.value.code in {"not_verified", "malformed_payload", "unrecognized_event"}
+        assert caught.value.code in {"not_verified", "malformed_payload", "unrecognized_event"}
 
 
-def test_an_id_with_dots_is_taken_where_the_body_is_json(make_source: MakeSource) -> None:
+def test_id_with_separators_is_accepted_with_a_json_body(make_source: MakeSource) -> None:
     source = make_source(
-        SIGNING_THE_ID, envelope={"kind": "custom", "type": "/type", "record": {"kind": "customer", "id": "/id"}}
+        HMAC_WITH_ID, envelope={"kind": "custom", "type": "/type", "record": {"kind": "customer", "id": "/id"}}
     )
     body = b'{"type": "customer.updated", "id": "c1"}'
-    admission = source.verify_and_parse(signed_with_id("shop.example.42", body, {"content-type": "application/json"}))
-    assert admission.identified == (True,)
+    verified = source.verify_and_parse(signed_with_id("shop.example.42", body, {"content-type": "application/json"}))
+    assert verified.identified == (True,)

@@ -1,4 +1,4 @@
-"""GitHub's and Shopify's own npm libraries sign, and we verify; we sign, and they verify."""
+"""Signatures of the npm libraries of GitHub and Shopify, in both directions."""
 
 import json
 from collections.abc import Callable
@@ -24,11 +24,11 @@ ENVELOPE = {
 BODY = json.dumps({"id": 706405506930370084, "email": "zoë@example.com", "note": "<&>'\\"}, ensure_ascii=False).encode()
 PLAIN = {"content-type": "application/json", "x-shopify-topic": "customers/update"}
 
-pytestmark = pytest.mark.timeout(360)  # the first run installs
+pytestmark = pytest.mark.timeout(360)  # the first run installs the packages
 
 
 @pytest.mark.parametrize("sender", SCHEMES)
-def test_what_a_senders_library_signs_is_taken_in(
+def test_delivery_signed_by_the_library_is_accepted(
     make_source: MakeSource, npm_libraries: Callable[..., Any], sender: str
 ) -> None:
     source = make_source(sender, envelope=ENVELOPE)
@@ -44,21 +44,21 @@ def test_what_a_senders_library_signs_is_taken_in(
 
 
 @pytest.mark.parametrize("sender", SCHEMES)
-def test_what_we_sign_a_senders_library_verifies(npm_libraries: Callable[..., Any], sender: str) -> None:
+def test_library_accepts_our_signature(npm_libraries: Callable[..., Any], sender: str) -> None:
     headers = SCHEMES[sender].sign(BODY, SECRET, "", 0)
     assert npm_libraries(sender, "verify", BODY, SECRET, headers) is True
     assert npm_libraries(sender, "verify", BODY + b" ", SECRET, headers) is False
 
 
-def test_the_ids_in_shopifys_unsigned_headers_make_nothing_new(
+def test_unsigned_shopify_ids_do_not_change_the_dedupe_key(
     make_source: MakeSource, npm_libraries: Callable[..., Any]
 ) -> None:
     source = make_source("shopify", envelope=ENVELOPE)
     headers = PLAIN | npm_libraries("shopify", "sign", BODY, SECRET)
-    claims = {
+    dedupe_keys = {
         source.verify_and_parse(
             Delivery("one", headers | {"x-shopify-webhook-id": n, "x-shopify-event-id": n}, BODY, 0)
-        ).claims
+        ).dedupe_keys
         for n in "abc"
     }
-    assert len(claims) == 1
+    assert len(dedupe_keys) == 1

@@ -1,4 +1,4 @@
-"""The senders' own Python libraries sign, and we verify; we sign, and they verify."""
+"""Signatures of the Python libraries of senders, in both directions."""
 
 import json
 import time
@@ -43,7 +43,7 @@ BODY = json.dumps({
 }, ensure_ascii=False)  # fmt: skip
 
 
-def from_standard_webhooks(now: int) -> dict[str, str]:
+def sign_standard_webhooks(now: int) -> dict[str, str]:
     webhook, at = standardwebhooks.Webhook(SECRET), datetime.fromtimestamp(now, UTC)
     return {
         "webhook-id": "msg_1",
@@ -52,28 +52,28 @@ def from_standard_webhooks(now: int) -> dict[str, str]:
     }
 
 
-def from_svix(now: int) -> dict[str, str]:
+def sign_svix(now: int) -> dict[str, str]:
     at = datetime.fromtimestamp(now, UTC)
     signature = svix.Webhook(SECRET).sign("msg_1", at, BODY)
     return {"svix-id": "msg_1", "svix-timestamp": str(now), "svix-signature": signature}
 
 
-def from_stripe(now: int) -> dict[str, str]:
-    signature = stripe.WebhookSignature.generate_signature_header(BODY, SECRET, now)  # pyright: ignore[reportUnknownMemberType] - typed with a hole
+def sign_stripe(now: int) -> dict[str, str]:
+    signature = stripe.WebhookSignature.generate_signature_header(BODY, SECRET, now)  # pyright: ignore[reportUnknownMemberType] - incomplete types
     return {"stripe-signature": signature}
 
 
-def from_slack(now: int) -> dict[str, str]:
+def sign_slack(now: int) -> dict[str, str]:
     verifier = slack_sdk.signature.SignatureVerifier(SECRET)
     signature = verifier.generate_signature(timestamp=str(now), body=BODY)
     return {"x-slack-request-timestamp": str(now), "x-slack-signature": signature or ""}
 
 
 SENDERS: dict[str, tuple[Callable[[int], dict[str, str]], Any, str]] = {
-    "standard_webhooks": (from_standard_webhooks, "standard_webhooks", "c1"),
-    "svix": (from_svix, "standard_webhooks", "c1"),
-    "stripe": (from_stripe, STRIPE, "cus_1"),
-    "slack": (from_slack, SLACK, "U1"),
+    "standard_webhooks": (sign_standard_webhooks, "standard_webhooks", "c1"),
+    "svix": (sign_svix, "standard_webhooks", "c1"),
+    "stripe": (sign_stripe, STRIPE, "cus_1"),
+    "slack": (sign_slack, SLACK, "U1"),
 }
 
 
@@ -82,21 +82,21 @@ def deliver(source: Source, headers: dict[str, str], body: str = BODY) -> Delive
 
 
 @pytest.mark.parametrize("name", SENDERS)
-def test_what_a_senders_library_signs_is_taken_in(make_source: MakeSource, name: str) -> None:
+def test_delivery_signed_by_the_library_is_accepted(make_source: MakeSource, name: str) -> None:
     sign, envelope, record = SENDERS[name]
     source = make_source(name, envelope=envelope)
-    admission = source.verify_and_parse(deliver(source, sign(int(time.time()))))
-    (fact,) = admission.facts
+    verified = source.verify_and_parse(deliver(source, sign(int(time.time()))))
+    (fact,) = verified.facts
     assert (fact.type, fact.change, fact.record) == (
         "customer.updated",
         "changed" if name == "slack" else "updated",
         RecordRef("erp", "customer", record),
     )
-    assert admission.identified == (True,)
+    assert verified.identified == (True,)
 
 
 @pytest.mark.parametrize("name", SENDERS)
-def test_what_somebody_changed_on_the_way_is_refused(make_source: MakeSource, name: str) -> None:
+def test_manipulated_or_stale_delivery_is_rejected(make_source: MakeSource, name: str) -> None:
     sign, envelope, _ = SENDERS[name]
     source = make_source(name, envelope=envelope)
     now = int(time.time())
@@ -113,45 +113,45 @@ def test_what_somebody_changed_on_the_way_is_refused(make_source: MakeSource, na
 
 
 @pytest.mark.parametrize("name", SENDERS)
-def test_a_retry_that_is_signed_anew_is_the_same_event(make_source: MakeSource, name: str) -> None:
+def test_redelivery_with_a_new_signature_is_the_same_event(make_source: MakeSource, name: str) -> None:
     sign, envelope, _ = SENDERS[name]
     source = make_source(name, envelope=envelope)
     now = int(time.time())
-    first, again = (source.verify_and_parse(deliver(source, sign(at))).claims for at in (now - 200, now))
-    assert first == again
+    first, redelivered = (source.verify_and_parse(deliver(source, sign(at))).dedupe_keys for at in (now - 200, now))
+    assert first == redelivered
 
 
 @pytest.mark.parametrize(("name", "envelope"), [("stripe", STRIPE), ("slack", SLACK)])
-def test_without_an_id_in_the_body_a_retry_signed_anew_is_a_new_event(
+def test_redelivery_without_an_id_and_with_a_new_signature_is_a_new_event(
     make_source: MakeSource, name: str, envelope: dict[str, Any]
 ) -> None:
     source = make_source(name, envelope={key: value for key, value in envelope.items() if key != "id"})
     sign, now = SENDERS[name][0], int(time.time())
-    first, again = (source.verify_and_parse(deliver(source, sign(at))).claims for at in (now - 200, now))
-    assert first != again
-    assert source.verify_and_parse(deliver(source, sign(now - 200))).claims == first
+    first, redelivered = (source.verify_and_parse(deliver(source, sign(at))).dedupe_keys for at in (now - 200, now))
+    assert first != redelivered
+    assert source.verify_and_parse(deliver(source, sign(now - 200))).dedupe_keys == first
 
 
-def signed_by_us(scheme: Scheme) -> dict[str, str]:
+def sign_with(scheme: Scheme) -> dict[str, str]:
     return scheme.sign(BODY.encode(), SECRET, "msg_1", int(time.time()))
 
 
-def test_what_we_sign_the_senders_libraries_verify() -> None:
-    standardwebhooks.Webhook(SECRET).verify(BODY, signed_by_us(StandardWebhooks(secrets=REF)))
-    svix.Webhook(SECRET).verify(BODY, signed_by_us(Svix(secrets=REF)))
-    headers = signed_by_us(Stripe(secrets=REF))
+def test_libraries_accept_our_signatures() -> None:
+    standardwebhooks.Webhook(SECRET).verify(BODY, sign_with(StandardWebhooks(secrets=REF)))
+    svix.Webhook(SECRET).verify(BODY, sign_with(Svix(secrets=REF)))
+    headers = sign_with(Stripe(secrets=REF))
     verify = stripe.WebhookSignature.verify_header  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - likewise
     assert verify(BODY, headers["stripe-signature"], SECRET, tolerance=300)
-    assert slack_sdk.signature.SignatureVerifier(SECRET).is_valid_request(BODY, signed_by_us(Slack(secrets=REF)))
+    assert slack_sdk.signature.SignatureVerifier(SECRET).is_valid_request(BODY, sign_with(Slack(secrets=REF)))
 
 
-def test_slacks_handshake_is_answered_with_what_it_asked(make_source: MakeSource) -> None:
+def test_slack_challenge_is_answered(make_source: MakeSource) -> None:
     challenge = {"match": {"/type": "url_verification"}, "echo": "/challenge"}
     source = make_source("slack", envelope=SLACK, challenge=challenge)
-    asked = Delivery(
+    challenge_delivery = Delivery(
         "one", {}, msgspec.json.encode({"type": "url_verification", "challenge": "3eZbrw1a", "token": "x"}), 0
     )
-    answer = source.answer_challenge(asked)
+    answer = source.answer_challenge(challenge_delivery)
     assert answer is not None
     assert (answer.content_type, answer.body) == ("text/plain; charset=utf-8", b"3eZbrw1a")
     assert source.answer_challenge(deliver(source, {})) is None

@@ -1,4 +1,4 @@
-"""The lines themselves, read back from a pipe: what is refused a place in them first, then what they hold."""
+"""Log lines, read from a pipe: redaction, limits, fields, libraries."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from service import log as log_module
 from service.errors import PermanentError
 from service.log import configure
-from service.redaction import NAMES_REMEMBERED_MAX, REDACTED, _Verdicts, scrub, to_plain
+from service.redaction import NAMES_CACHED_MAX, REDACTED, _RedactedNames, scrub, to_plain
 from tests.waiting import PATIENCE_SECONDS
 
 SECRET = "s3cr3t-value"
@@ -33,7 +33,7 @@ Read = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture
 def read() -> Iterator[Read]:
-    """Configure logging onto a pipe, uncached, and give a function that reads the lines so far."""
+    """Configure logging to a pipe. Return a function that reads the lines."""
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     root = logging.getLogger()
@@ -49,7 +49,7 @@ def read() -> Iterator[Read]:
 
     yield lines
     root.handlers[:], sys.excepthook = before[0], before[2]
-    log_module._current.often = None
+    log_module._current.write_info = None
     root.setLevel(before[1])
     logging.captureWarnings(capture=False)
     structlog.reset_defaults()
@@ -70,7 +70,7 @@ addressLine1 Address2 phoneNumber MobilePhone eMail ZIPCode dateOfBirth contact-
 
 
 @pytest.mark.parametrize("name", HIDDEN.split())
-def test_a_hidden_name_hides_its_value_at_the_top_and_below(name: str) -> None:
+def test_redacted_names_apply_at_every_level(name: str) -> None:
     line = json.loads(rendered({name: SECRET, "detail": {name: SECRET, "list": [{name: {"x": SECRET}}]}}))
     assert line[name] == REDACTED
     assert line["detail"] == {name: REDACTED, "list": [{name: REDACTED}]}
@@ -79,11 +79,11 @@ def test_a_hidden_name_hides_its_value_at_the_top_and_below(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["body_bytes", "event_id", "error_kind", "rule_id", "client_host", "token_count", "http_status", "key"]
 )
-def test_an_innocent_name_is_left_alone(name: str) -> None:
+def test_other_names_are_not_redacted(name: str) -> None:
     assert json.loads(rendered({name: "shown"}))[name] == "shown"
 
 
-def test_addresses_and_passwords_in_text_are_taken_out_and_the_rest_stays() -> None:
+def test_e_mail_addresses_and_passwords_in_text_are_redacted() -> None:
     text = 'cannot reach redis://user:hunter2@db:6379/0 for\n"jane.doe+x@example.org"\x01kim@example.org, see a @ b'
     line = json.loads(rendered({"reason": text, "detail": [text]}))
     assert "hunter2" not in str(line)
@@ -94,7 +94,7 @@ def test_addresses_and_passwords_in_text_are_taken_out_and_the_rest_stays() -> N
     assert line["detail"] == [line["reason"]]
 
 
-def test_a_value_that_is_no_plain_data_is_named_by_its_type_and_never_by_its_repr() -> None:
+def test_objects_are_logged_as_their_type_name() -> None:
     class Holder:
         def __repr__(self) -> str:
             return SECRET
@@ -106,7 +106,7 @@ def test_a_value_that_is_no_plain_data_is_named_by_its_type_and_never_by_its_rep
     assert line["error"] == "KeyError: 'k'"
 
 
-def test_structs_are_redacted_like_mappings_and_depth_is_bounded() -> None:
+def test_structs_are_redacted_and_depth_is_limited() -> None:
     class Person(msgspec.Struct):
         id: str
         email: str
@@ -131,7 +131,7 @@ def test_structs_are_redacted_like_mappings_and_depth_is_bounded() -> None:
     ),
     st.integers(512, 4_096),
 )
-def test_a_line_is_one_json_object_within_the_limit_whatever_came_in(fields: dict[str, Any], limit: int) -> None:
+def test_line_is_one_json_object_within_the_limit(fields: dict[str, Any], limit: int) -> None:
     line = rendered(fields, limit)
     assert len(line) <= limit
     assert line.count(b"\n") == 1
@@ -140,32 +140,32 @@ def test_a_line_is_one_json_object_within_the_limit_whatever_came_in(fields: dic
 
 
 @given(st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
-def test_making_plain_and_scrubbing_are_done_after_one_pass(value: Any) -> None:
+def test_to_plain_and_scrub_are_idempotent(value: Any) -> None:
     once = scrub(to_plain(value))
     assert scrub(to_plain(once)) == once
 
 
 @pytest.mark.parametrize("fields", [{"text": "\ud800"}, {"nested": ["\udfff"]}, {"\ud800": 1}])
-def test_text_that_cannot_be_utf8_is_told_nevertheless(fields: dict[str, Any]) -> None:
+def test_text_that_is_not_utf8_is_logged(fields: dict[str, Any]) -> None:
     line = json.loads(rendered(fields))
     assert line["message"] == "thing.happened"
     assert "?" in str(line) or "udfff" in str(line)
 
 
-def test_a_decimal_a_path_and_a_long_number_keep_their_digits() -> None:
+def test_decimals_paths_and_long_numbers_keep_their_digits() -> None:
     line = json.loads(rendered({"total": Decimal("100.10"), "config": Path("a/b.yaml"), "number": 2**80}))
     assert (line["total"], line["config"], line["number"]) == ("100.10", "a/b.yaml", 2**80)
 
 
-def test_names_are_judged_however_many_there_are() -> None:
-    verdicts = _Verdicts()
-    for number in range(NAMES_REMEMBERED_MAX + 10):
-        assert verdicts[f"field_{number}"] is False
-    assert verdicts["token"] is True
-    assert len(verdicts) == NAMES_REMEMBERED_MAX
+def test_cache_of_redacted_names_is_limited() -> None:
+    names = _RedactedNames()
+    for number in range(NAMES_CACHED_MAX + 10):
+        assert names[f"field_{number}"] is False
+    assert names["token"] is True
+    assert len(names) == NAMES_CACHED_MAX
 
 
-def test_a_line_exactly_at_the_limit_is_whole_and_one_byte_more_is_cut_and_says_so() -> None:
+def test_line_above_the_limit_is_truncated() -> None:
     spare = 512 - len(rendered({"text": ""}, 512))
     whole = rendered({"text": "x" * spare}, 512)
     cut = json.loads(rendered({"text": "x" * (spare + 1)}, 512))
@@ -176,14 +176,14 @@ def test_a_line_exactly_at_the_limit_is_whole_and_one_byte_more_is_cut_and_says_
     assert cut["message"] == "thing.happened"
 
 
-def test_many_long_fields_leave_at_least_the_ids() -> None:
+def test_truncation_never_drops_the_ids() -> None:
     line = json.loads(rendered({f"field_{number}": "é" * 500 for number in range(100)} | {"event_id": "e" * 32}, 512))
     assert line["event_id"] == "e" * 32
     assert line["message"] == "thing.happened"
     assert line["truncated"] == ["*"]
 
 
-def test_a_line_opens_with_moment_level_component_and_event(read: Read) -> None:
+def test_line_starts_with_timestamp_level_component_and_message(read: Read) -> None:
     log_module.get_logger(source_name="pack-orders").info("delivery.received", delivery_status="queued")
     (line,) = read()
     assert list(line) == ["timestamp", "level", "component", "message", "source_name", "delivery_status"]
@@ -198,31 +198,31 @@ def test_a_line_opens_with_moment_level_component_and_event(read: Read) -> None:
         (0.042, "1970-01-01T00:00:00.042Z"),
     ],
 )
-def test_the_moment_is_utc_with_milliseconds_and_never_rounds_into_the_next_second(now: float, text: str) -> None:
+def test_timestamp_is_utc_with_milliseconds_and_rounds_down(now: float, text: str) -> None:
     clock = log_module._Clock()
     assert clock.stamp(now) == text
     assert clock.stamp(now) == text
 
 
-def test_what_is_told_often_is_the_same_line(read: Read) -> None:
+def test_log_info_writes_the_same_line_as_the_logger(read: Read) -> None:
     structlog.contextvars.bind_contextvars(trace_id="t-1")
     fields: dict[str, Any] = {"source_name": "erp", "email": SECRET, "reason": "jane@example.org", "http_status": 202}
     structlog.get_logger().info("delivery.received", **fields)
     log_module.log_info("delivery.received", dict(fields))
     usual, often = read()
-    assert {**usual, "ts": ""} == {**often, "ts": ""}
+    assert {**usual, "timestamp": ""} == {**often, "timestamp": ""}
     assert list(usual) == list(often)
     assert SECRET not in str(often)
 
 
 @pytest.mark.parametrize(("level", "lines"), [("debug", 1), ("info", 1), ("warning", 0)])
-def test_what_is_told_often_keeps_to_the_level(level: str, lines: int, read: Read) -> None:
+def test_log_info_respects_the_level(level: str, lines: int, read: Read) -> None:
     configure("service", level, fd=cast("log_module._LibraryHandler", logging.getLogger().handlers[0]).writer.fd)
     log_module.log_info("delivery.received", {"source_name": "erp"})
     assert len(read()) == lines
 
 
-def test_bound_ids_stand_on_our_lines_and_on_the_libraries(read: Read) -> None:
+def test_bound_ids_are_on_own_and_library_lines(read: Read) -> None:
     structlog.contextvars.bind_contextvars(event_id="e1")
     log_module.get_logger().info("record.fetched")
     logging.getLogger("aiohttp.client").warning("slow %s", "host", extra={"ignored": 1})
@@ -232,7 +232,7 @@ def test_bound_ids_stand_on_our_lines_and_on_the_libraries(read: Read) -> None:
     assert theirs["level"] == "warning"
 
 
-def test_what_costs_more_than_it_tells_is_not_logged(read: Read) -> None:
+def test_noisy_library_records_are_not_logged(read: Read) -> None:
     logging.getLogger("arq.worker").info("0.05s → job()")
     logging.getLogger("uvicorn.access").info("GET /healthz")
     logging.getLogger("anything").debug("chatter")
@@ -240,7 +240,7 @@ def test_what_costs_more_than_it_tells_is_not_logged(read: Read) -> None:
     assert read() == []
 
 
-def test_an_exception_tells_kind_and_frames_and_no_locals(read: Read) -> None:
+def test_exception_has_kind_and_frames_without_local_variables(read: Read) -> None:
     def charge() -> None:
         card = SECRET
         assert card
@@ -257,7 +257,7 @@ def test_an_exception_tells_kind_and_frames_and_no_locals(read: Read) -> None:
     assert SECRET not in json.dumps(line)
 
 
-def test_an_error_of_others_tells_no_values_in_its_text_nor_at_the_end_of_its_stack(read: Read) -> None:
+def test_values_in_library_errors_are_masked(read: Read) -> None:
     def parse(name: str, phone: str) -> None:
         try:
             int(name)
@@ -270,14 +270,14 @@ def test_an_error_of_others_tells_no_values_in_its_text_nor_at_the_end_of_its_st
     except KeyError:
         log_module.get_logger().exception("attempt.crashed")
     (line,) = read()
-    told = json.dumps(line)
-    assert "jane" not in told
-    assert "908" not in told
+    text = json.dumps(line)
+    assert "jane" not in text
+    assert "908" not in text
     assert "invalid literal for int() with base 10: " in line["error_stack"]
     assert "in parse" in line["error_stack"]
 
 
-def test_an_error_about_names_in_code_keeps_them(read: Read) -> None:
+def test_errors_about_names_in_code_are_not_masked(read: Read) -> None:
     try:
         _ = cast("Any", object()).rules_max
     except AttributeError:
@@ -286,40 +286,40 @@ def test_an_error_about_names_in_code_keeps_them(read: Read) -> None:
     assert line["error_message"] == "'object' object has no attribute 'rules_max'"
 
 
-def test_values_are_told_nowhere_in_a_group_of_errors(read: Read) -> None:
+def test_values_in_exception_groups_are_masked(read: Read) -> None:
     log_module.get_logger().error("x.y", exc_info=ExceptionGroup("two", [ValueError("'jane'"), KeyError("roe")]))
     (line,) = read()
     assert "jane" not in json.dumps(line)
     assert "roe" not in json.dumps(line)
 
 
-def test_what_a_library_quotes_is_not_repeated(read: Read) -> None:
+def test_quoted_values_of_library_records_are_masked(read: Read) -> None:
     logging.getLogger("aiohttp").warning("cannot send %r to %s", "jane roe", "+4790817263")
     (line,) = read()
     assert line["text"] == "cannot send '…' to …"
 
 
-def test_exc_info_without_an_exception_adds_nothing(read: Read) -> None:
+def test_exc_info_without_an_exception_adds_no_fields(read: Read) -> None:
     log_module.get_logger().info("thing.happened", exc_info=True)
     (line,) = read()
     assert "error_kind" not in line
 
 
-async def test_a_task_nobody_waited_for_is_told(read: Read) -> None:
+async def test_error_of_an_unawaited_task_is_logged(read: Read) -> None:
     lost = {"message": "Task exception was never retrieved", "exception": ValueError("lost")}
     asyncio.get_running_loop().call_exception_handler(lost)
     (line,) = read()
     assert (line["logger"], line["error_message"]) == ("asyncio", "lost")
 
 
-def test_a_reader_that_is_gone_costs_the_line_and_nothing_else() -> None:
+def test_closed_pipe_loses_the_line_only() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     log_module._Writer(writer).write(b"line\n")
     os.close(writer)
 
 
-def test_a_slow_reader_gets_the_whole_line_in_pieces() -> None:
+def test_slow_reader_gets_the_complete_line() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     received = bytearray()
@@ -338,7 +338,7 @@ def test_a_slow_reader_gets_the_whole_line_in_pieces() -> None:
     os.close(writer)
 
 
-def test_a_stuck_reader_holds_a_line_up_for_a_bounded_time() -> None:
+def test_blocked_pipe_delays_a_line_for_a_limited_time() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with contextlib.suppress(BlockingIOError):
@@ -356,7 +356,7 @@ def run(code: str) -> subprocess.CompletedProcess[bytes]:
 
 
 @pytest.mark.slow
-def test_a_library_that_formats_wrongly_is_told_and_not_failed() -> None:
+def test_formatting_error_of_a_library_is_logged() -> None:
     done = run(
         "import logging\nfrom service.log import configure\nconfigure('workers')\n"
         "logging.getLogger('sloppy').error('%d items', 'three')"
@@ -367,7 +367,7 @@ def test_a_library_that_formats_wrongly_is_told_and_not_failed() -> None:
 
 
 @pytest.mark.slow
-def test_an_uncaught_exception_and_a_warning_end_as_lines() -> None:
+def test_uncaught_exceptions_and_warnings_are_logged() -> None:
     done = run(
         "import warnings, threading\nfrom service.log import configure\nconfigure('workers')\n"
         "warnings.warn('old way')\n"
@@ -382,14 +382,14 @@ def test_an_uncaught_exception_and_a_warning_end_as_lines() -> None:
 
 
 @pytest.mark.slow
-def test_an_interrupt_is_left_to_python() -> None:
+def test_keyboard_interrupt_is_not_logged() -> None:
     done = run("from service.log import configure\nconfigure('workers')\nraise KeyboardInterrupt")
     assert done.stdout == b""
     assert b"KeyboardInterrupt" in done.stderr
 
 
 @pytest.mark.slow
-def test_a_second_call_before_the_first_line_takes_effect() -> None:
+def test_second_configure_before_the_first_line_takes_effect() -> None:
     done = run(
         "from service.log import configure, get_logger\nlog = get_logger()\nconfigure('service')\n"
         "configure('workers', 'warning', 512)\nlog.info('not.said')\nlog.warning('thing.happened', text='x' * 900)"
@@ -400,7 +400,7 @@ def test_a_second_call_before_the_first_line_takes_effect() -> None:
 
 
 @pytest.mark.slow
-def test_a_terminal_gets_lines_for_reading() -> None:
+def test_terminal_gets_readable_lines() -> None:
     reader, writer = os.openpty()
     code = (
         "from service.log import configure, get_logger\nconfigure('service')\n"

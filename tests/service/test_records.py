@@ -1,4 +1,4 @@
-"""What an order tells of all its lines is held against what the lines tell of themselves."""
+"""Totals of purchase orders, compared with their lines."""
 
 from decimal import Decimal
 from typing import cast
@@ -19,7 +19,7 @@ orders = st.builds(PurchaseOrder, id=st.just("1"), lines=st.lists(lines, max_siz
 
 
 @given(order=orders)
-def test_an_orders_total_is_the_sum_of_its_lines_totals_in_one_currency(order: PurchaseOrder) -> None:
+def test_order_total_is_the_sum_of_line_totals(order: PurchaseOrder) -> None:
     assert isinstance(order.lines, tuple)
     totals = [line.total for line in order.lines]
     known = [total for total in totals if total is not UNSET]
@@ -33,7 +33,7 @@ def test_an_orders_total_is_the_sum_of_its_lines_totals_in_one_currency(order: P
 
 
 @given(order=orders)
-def test_what_an_order_misses_is_what_its_lines_miss(order: PurchaseOrder) -> None:
+def test_missing_quantity_of_an_order_is_the_sum_of_its_lines(order: PurchaseOrder) -> None:
     assert isinstance(order.lines, tuple)
     missing: list[Quantity | UnsetType] = [line.quantity_missing for line in order.lines]
     expected = UNSET if UNSET in missing else sum(each for each in missing if each is not UNSET)

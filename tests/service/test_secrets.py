@@ -1,4 +1,4 @@
-"""References to secrets: resolved from environment or file, never shown."""
+"""Secret references: environment variables and files."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from service.secrets import SECRET_BYTES_MAX, SecretRef
 
 
 @pytest.mark.parametrize("value", ["", "\n", "\r\n"])
-def test_an_empty_secret_is_refused(tmp_path: Path, value: str) -> None:
+def test_empty_secret_is_a_config_error(tmp_path: Path, value: str) -> None:
     file = tmp_path / "secret"
     file.write_text(value)
     for ref in (SecretRef(env="A"), SecretRef(file=str(file))):
@@ -19,13 +19,13 @@ def test_an_empty_secret_is_refused(tmp_path: Path, value: str) -> None:
         assert caught.value.path == "at.this.place"
 
 
-def test_a_missing_secret_is_refused(tmp_path: Path) -> None:
+def test_missing_secret_is_a_config_error(tmp_path: Path) -> None:
     for ref in (SecretRef(env="A"), SecretRef(file=str(tmp_path / "none")), SecretRef(file=str(tmp_path))):
         with pytest.raises(ConfigError):
             ref.resolve({}, "")
 
 
-def test_a_file_that_is_relative_too_large_or_no_text_is_refused_unseen(tmp_path: Path) -> None:
+def test_unusable_secret_file_is_a_config_error(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_bytes(b"hush\xff")
     with pytest.raises(ConfigError, match="not UTF-8") as caught:
@@ -39,12 +39,12 @@ def test_a_file_that_is_relative_too_large_or_no_text_is_refused_unseen(tmp_path
 
 
 @pytest.mark.parametrize("data", [{}, {"env": ""}, {"env": "A", "file": "/b"}, {"env": None, "file": None}])
-def test_a_reference_names_one_place(data: dict[str, str]) -> None:
+def test_reference_requires_exactly_one_of_env_and_file(data: dict[str, str]) -> None:
     with pytest.raises(msgspec.ValidationError, match="either env or file"):
         msgspec.convert(data, SecretRef)
 
 
-def test_a_secret_is_given_without_the_line_end_behind_it(tmp_path: Path) -> None:
+def test_trailing_line_breaks_are_removed(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_bytes(b" hush \n")
     assert SecretRef(file=str(file)).resolve({}) == " hush "
@@ -53,5 +53,5 @@ def test_a_secret_is_given_without_the_line_end_behind_it(tmp_path: Path) -> Non
     assert len(SecretRef(file=str(file)).resolve({})) == SECRET_BYTES_MAX
 
 
-def test_a_reference_can_be_shown() -> None:
+def test_reference_does_not_contain_the_secret() -> None:
     assert "hush" not in repr(SecretRef(env="A"))

@@ -1,4 +1,4 @@
-"""Which addresses a guarded call may reach. No network: addresses are only looked at."""
+"""SSRF guard: blocked and allowed addresses. Without network."""
 
 from ipaddress import IPv4Address, IPv6Address
 
@@ -12,7 +12,7 @@ from service.ssrf_guard import SsrfGuard, is_public, parse_address
 OURS = [
     "127.0.0.1",
     "127.8.9.10",
-    "0.0.0.0",  # noqa: S104 - an address to refuse
+    "0.0.0.0",  # noqa: S104 - a blocked address
     "10.0.0.1",
     "172.16.0.1",
     "192.168.1.1",
@@ -46,36 +46,36 @@ PUBLIC = ["1.1.1.1", "93.184.215.14", "2606:4700:4700::1111", "::ffff:1.1.1.1", 
 
 
 @pytest.mark.parametrize("address", OURS)
-def test_an_address_of_our_own_network_is_refused_however_it_is_written(address: str) -> None:
+def test_private_address_is_blocked_in_every_notation(address: str) -> None:
     with pytest.raises(PermanentError) as raised:
         SsrfGuard().check_literal(address)
     assert raised.value.kind == "address_blocked"
-    assert "outbound.allow_private_hosts of waybill.yaml lets it be reached" in str(raised.value)
+    assert "add it to outbound.allow_private_hosts" in str(raised.value)
 
 
 @pytest.mark.parametrize("address", OURS)
-def test_a_name_that_leads_to_our_own_network_is_refused(address: str) -> None:
+def test_name_that_resolves_to_a_private_address_is_blocked(address: str) -> None:
     with pytest.raises(PermanentError, match=r"hooks\.example\.com"):
         SsrfGuard().check_resolved("hooks.example.com", [address])
 
 
-def test_one_private_address_among_public_ones_is_enough_to_refuse_a_name() -> None:
+def test_one_private_address_among_public_ones_blocks_the_name() -> None:
     with pytest.raises(PermanentError):
         SsrfGuard().check_resolved("hooks.example.com", ["1.1.1.1", "10.0.0.1"])
 
 
-def test_what_a_resolver_gives_that_is_no_address_is_refused() -> None:
+def test_invalid_resolver_result_is_blocked() -> None:
     with pytest.raises(PermanentError):
         SsrfGuard().check_resolved("hooks.example.com", ["not an address"])
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_a_public_address_passes(address: str) -> None:
+def test_public_address_is_allowed(address: str) -> None:
     SsrfGuard().check_literal(address)
     SsrfGuard().check_resolved("hooks.example.com", [address])
 
 
-def test_a_name_is_not_judged_before_it_is_resolved() -> None:
+def test_name_is_checked_after_it_is_resolved() -> None:
     SsrfGuard().check_literal("localhost")
 
 
@@ -91,23 +91,23 @@ def test_a_name_is_not_judged_before_it_is_resolved() -> None:
         ("0:0:0:0:0:0:0:1", "[::1]", "::1"),
     ],
 )
-def test_what_the_operator_allows_by_name_or_address_passes(allowed: str, host: str, address: str) -> None:
+def test_allowed_names_and_addresses_are_not_blocked(allowed: str, host: str, address: str) -> None:
     guard = SsrfGuard([allowed])
     guard.check_literal(host)
     guard.check_resolved(host, [address])
 
 
-def test_allowing_one_name_allows_no_other() -> None:
+def test_allowed_name_does_not_allow_other_names() -> None:
     with pytest.raises(PermanentError):
         SsrfGuard(["erp.internal"]).check_resolved("erp.internal.example.com", ["10.0.0.5"])
 
 
 @given(st.ip_addresses(v=4))
-def test_an_ipv4_address_is_judged_alike_inside_ipv6(address: IPv4Address) -> None:
+def test_ipv4_address_embedded_in_ipv6_is_checked(address: IPv4Address) -> None:
     for wrapped in (IPv6Address(f"::ffff:{address}"), IPv6Address(f"64:ff9b::{address}")):
         assert is_public(wrapped) == is_public(address)
 
 
 @given(st.ip_addresses())
-def test_an_address_reads_the_same_with_and_without_brackets(address: IPv4Address | IPv6Address) -> None:
+def test_brackets_of_ipv6_addresses_are_ignored(address: IPv4Address | IPv6Address) -> None:
     assert parse_address(f"[{address}]") == parse_address(str(address)) == address

@@ -1,4 +1,4 @@
-"""A whole worker in the test's own process: the real store, the sandbox as platform and sink, rules as text."""
+"""Worker in the process of the test, on a real store, with the sandbox as platform and as target of actions."""
 
 import asyncio
 import contextlib
@@ -41,32 +41,34 @@ SINK_RULE = """
 """
 
 
-class House:
-    """One worker's parts joined on a test's store and sandbox."""
+class WorkerHarness:
+    """Dependencies of one worker on the store and sandbox of a test. `lines` are the log lines of its runs."""
 
-    def __init__(self, settings: Settings, store: Store, sandbox: SandboxHandle, tools: WorkerDependencies) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, sandbox: SandboxHandle, dependencies: WorkerDependencies
+    ) -> None:
         self.settings = settings
         self.store = store
         self.sandbox = sandbox
-        self.tools = tools
+        self.dependencies = dependencies
         self.lines: list[dict[str, Any]] = []
 
     async def publish(self, rules: str) -> str:
-        """Put the rules in force; SINK in them is the sandbox's sink."""
+        """Publish rules. `SINK` is replaced with the URL of the sandbox's sink."""
         with TemporaryDirectory() as folder:
             path = Path(folder) / "rules.yaml"
             path.write_text(rules.replace("SINK", f"{self.sandbox.url}/_sandbox/sink"))
-            (file,) = read_rule_files([path], list(self.tools.effects.actions.values()))
+            (file,) = read_rule_files([path], list(self.dependencies.effects.actions.values()))
         document = write_document(file.rules)
         assert await self.store.rulebook.publish(document_version(document), document, "test", "", await self.version())
-        await self.tools.rules.refresh()
+        await self.dependencies.rules.refresh()
         return document_version(document)
 
     async def version(self) -> str | None:
         return await self.store.rulebook.version()
 
     async def send(self, record_id: str = "po-1", change: ChangeType = "updated", **fields: Any) -> str:
-        """Take in one event and give its id."""
+        """Ingest one event and return its id."""
         record = RecordRef("pack", fields.pop("kind", "purchase_order"), record_id)
         name, identified, at = f"{record.kind}.{change}", fields.pop("identified", True), fields.pop("at", None)
         event = Event(
@@ -77,34 +79,36 @@ class House:
 
     def worker(self, name: str = "w1", **options: Any) -> LeaseWorker:
         functions = [func(process_lane, name=LANE_FUNCTION), func(finish_effects, name=EFFECTS_FUNCTION)]
-        return LeaseWorker(functions, self.store, name, handle_signals=False, ctx={"tools": self.tools}, **options)
+        return LeaseWorker(
+            functions, self.store, name, handle_signals=False, ctx={"dependencies": self.dependencies}, **options
+        )
 
-    async def work(self) -> None:
-        """Run a worker until nothing is queued; keeps what it logs."""
+    async def run_worker(self) -> None:
+        """Run a worker until the queue is empty, and collect its log lines."""
         worker = self.worker(burst=True)
         with capture_logs() as lines:
             await asyncio.wait_for(worker.async_run(), PATIENCE_SECONDS)
             await worker.close()
         self.lines += lines  # type: ignore[arg-type]
 
-    def said(self, event: str) -> list[dict[str, Any]]:
+    def log_lines(self, event: str) -> list[dict[str, Any]]:
         return [line for line in self.lines if line["event"] == event]
 
-    async def story(self, event_id: str) -> dict[str, Any]:
-        shown = await self.store.events.get(event_id)
-        assert shown is not None
-        return shown
+    async def stored_event(self, event_id: str) -> dict[str, Any]:
+        stored = await self.store.events.get(event_id)
+        assert stored is not None
+        return stored
 
-    def sunk(self) -> Sequence[Any]:
+    def sink_bodies(self) -> Sequence[Any]:
         return [json.loads(request.body) for request in self.sandbox.sandbox.sink.requests]
 
-    def keys(self) -> list[str]:
+    def idempotency_keys(self) -> list[str]:
         return [request.headers["idempotency-key"] for request in self.sandbox.sandbox.sink.requests]
 
 
 @contextlib.asynccontextmanager
-async def open_house(settings: Settings, *more: type[Action]) -> AsyncGenerator[House, None]:
-    """Join a worker; `more` are actions of the test's own beside those that are installed."""
+async def open_harness(settings: Settings, *more: type[Action]) -> AsyncGenerator[WorkerHarness, None]:
+    """Open the dependencies of a worker. `more` are actions of the test in addition to the installed ones."""
     store = await open_store(settings)
     actions = [*load_actions(), *more]
     async with running_sandbox() as sandbox, HttpClient(settings, {"127.0.0.1"}) as outbound:
@@ -124,12 +128,12 @@ async def open_house(settings: Settings, *more: type[Action]) -> AsyncGenerator[
         }
         by_tag = {str(action.__struct_config__.tag): action for action in actions}
         effects = EffectDependencies(store, by_tag, resources, settings.action_timeout_seconds)
-        catching_up = StaleReadPolicy(settings, {})
+        stale_reads = StaleReadPolicy(settings, {})
         rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds)
-        yield House(
+        yield WorkerHarness(
             settings,
             store,
             sandbox,
-            WorkerDependencies(settings, store, {"pack": pack}, rules, effects, store, catching_up),
+            WorkerDependencies(settings, store, {"pack": pack}, rules, effects, store, stale_reads),
         )
     await store.close()

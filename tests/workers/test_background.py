@@ -1,4 +1,4 @@
-"""What a worker does beside its jobs outlives any bug in it, and the bug is told."""
+"""Background tasks: an unexpected exception is logged and the task restarts."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -21,24 +21,24 @@ from workers.worker import LeaseWorker
 pytestmark = pytest.mark.store
 
 
-class Lists:
-    """A platform whose lists hold nothing, after as many bugs as are wished for."""
+class FakeListPlatform:
+    """Platform with empty lists. The first `failures` calls raise an exception."""
 
-    def __init__(self, bugs: int) -> None:
-        self.bugs = bugs
-        self.asked = 0
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.calls = 0
 
     async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
-        self.asked += 1
-        if self.asked <= self.bugs:
+        self.calls += 1
+        if self.calls <= self.failures:
             raise KeyError(kind, cursor, context)
         return RecordPage((), None, None)
 
 
 @asynccontextmanager
-async def beside(work: Any) -> AsyncGenerator[list[Mapping[str, Any]]]:
+async def running(coroutine: Any) -> AsyncGenerator[list[Mapping[str, Any]]]:
     with capture_logs() as lines:
-        task = asyncio.ensure_future(work)
+        task = asyncio.ensure_future(coroutine)
         try:
             yield cast("list[Mapping[str, Any]]", lines)
         finally:
@@ -46,43 +46,43 @@ async def beside(work: Any) -> AsyncGenerator[list[Mapping[str, Any]]]:
             await asyncio.gather(task, return_exceptions=True)
 
 
-def finished(lines: Sequence[Mapping[str, Any]]) -> set[str]:
+def finished_polls(lines: Sequence[Mapping[str, Any]]) -> set[str]:
     return {line["source_name"] for line in lines if line["event"] == "poll.finished"}
 
 
-async def test_a_bug_in_one_poll_is_told_and_ends_neither_it_nor_the_others(
+async def test_exception_in_one_poll_is_logged_and_all_polls_continue(
     make_settings: Callable[..., Settings], store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.background.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("workers.background.RESTART_SECONDS", 0.01)
     settings = make_settings(lease_seconds=0.5)
-    broken, sound = Lists(1), Lists(0)
-    platforms = cast("Mapping[str, Platform]", {"a": broken, "b": sound})
+    broken, healthy = FakeListPlatform(1), FakeListPlatform(0)
+    platforms = cast("Mapping[str, Platform]", {"a": broken, "b": healthy})
     polls = {name: PollSource(f"poll-{name}", name, "customer", 0.05, 60_000) for name in platforms}
-    async with beside(poll_all(settings, store, platforms, polls)) as lines:
-        await until(lambda: finished(lines) == {"poll-a", "poll-b"})
-    (told,) = [line for line in lines if line["event"] == "background_task.crashed"]
-    assert (told["task"], told["log_level"], told["exc_info"]) == ("poll poll-a", "error", True)
+    async with running(poll_all(settings, store, platforms, polls)) as lines:
+        await until(lambda: finished_polls(lines) == {"poll-a", "poll-b"})
+    (crash,) = [line for line in lines if line["event"] == "background_task.crashed"]
+    assert (crash["task"], crash["log_level"], crash["exc_info"]) == ("poll poll-a", "error", True)
 
 
 @pytest.mark.slow
-async def test_leases_are_renewed_after_a_bug_in_renewing(
+async def test_lease_renewal_continues_after_an_exception(
     make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.background.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("workers.background.RESTART_SECONDS", 0.01)
     store = await open_store(make_settings(lease_seconds=1.5, drain_timeout_seconds=0.1))
     worker = LeaseWorker(make_functions([]), store, "w1", handle_signals=False)
     await make_redis(store).enqueue_job("slow")
-    asked, renew = list[int](), worker.leases.renew
+    calls, renew = list[int](), worker.leases.renew
 
-    async def renewing(leases: Any) -> Any:
-        asked.append(len(leases))
-        if len(asked) == 1:
+    async def fail_once(leases: Any) -> Any:
+        calls.append(len(leases))
+        if len(calls) == 1:
             raise ZeroDivisionError
         return await renew(leases)
 
-    monkeypatch.setattr(worker.leases, "renew", renewing)
-    async with beside(worker.async_run()) as lines:
-        await until(lambda: len(asked) > 4)
+    monkeypatch.setattr(worker.leases, "renew", fail_once)
+    async with running(worker.async_run()) as lines:
+        await until(lambda: len(calls) > 4)
         assert (len(worker.tasks), worker.leases_lost) == (1, 0)
         await worker.close()
         await until(lambda: not worker.tasks)

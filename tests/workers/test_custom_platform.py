@@ -1,6 +1,6 @@
-"""The documented example of a custom platform, as it is committed, from a signed delivery to an effect.
+"""The documented example of a custom platform, from a signed delivery to an effect.
 
-Real processes take it in and work on it; the shop and the store are real servers. Of the file only the host is changed.
+Processes, shop and store are real servers. Only the host in the file is replaced.
 """
 
 import base64
@@ -19,8 +19,8 @@ from service.dev.embedded_valkey import EmbeddedValkey
 from service.settings import load_settings
 from tests.service.platforms.custom.test_woocommerce import EXAMPLE, SECRETS, Shop, order
 from tests.waiting import until
-from tests.workers.harness import House, open_house
-from tests.workers.worker_processes import Pods
+from tests.workers.harness import WorkerHarness, open_harness
+from tests.workers.worker_processes import WorkerProcesses
 
 pytestmark = pytest.mark.crash
 
@@ -43,44 +43,46 @@ RULE = """
 """
 
 
-class Counter:
-    """The shop, and what is delivered to us in its name."""
+class ShopHarness:
+    """The shop, the processes of Waybill, and deliveries of the shop."""
 
-    def __init__(self, shop: Shop, house: House, pods: Pods, client: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, shop: Shop, harness: WorkerHarness, processes: WorkerProcesses, client: aiohttp.ClientSession
+    ) -> None:
         self.shop = shop
-        self.house = house
-        self.pods = pods
+        self.harness = harness
+        self.processes = processes
         self.url = ""
         self._client = client
 
-    async def open(self) -> None:
-        await self.house.publish(RULE)
-        serving = await self.pods.start(command="serve")
-        self.url = f"http://127.0.0.1:{(await self.pods.hears(serving, 'process.started'))['port']}"
-        await self.pods.start()
+    async def start(self) -> None:
+        await self.harness.publish(RULE)
+        server = await self.processes.start(command="serve")
+        self.url = f"http://127.0.0.1:{(await self.processes.wait_for_line(server, 'process.started'))['port']}"
+        await self.processes.start()
 
     async def deliver(self, body: bytes, topic: str, secret: str = SECRETS["SHOP_WEBHOOK_SECRET"]) -> tuple[int, Any]:
         """Send a webhook as WooCommerce does."""
         signature = base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha256).digest()).decode()
         headers = {"X-WC-Webhook-Signature": signature, "X-WC-Webhook-Topic": topic, "Content-Type": "application/json"}
-        async with self._client.post(f"{self.url}/webhooks/shop-orders", data=body, headers=headers) as answer:
-            return answer.status, await answer.json(content_type=None)
+        async with self._client.post(f"{self.url}/webhooks/shop-orders", data=body, headers=headers) as response:
+            return response.status, await response.json(content_type=None)
 
     async def published(self, stream: str) -> list[Any]:
-        entries = await self.house.store.client.command("XRANGE", f"wb:stream:{stream}", "-", "+")
-        found = [dict(zip(fields[::2], fields[1::2], strict=True)) for _, fields in entries]
-        return [json.loads(fields[b"data"]) for fields in found]
+        entries = await self.harness.store.client.command("XRANGE", f"wb:stream:{stream}", "-", "+")
+        entries_fields = [dict(zip(fields[::2], fields[1::2], strict=True)) for _, fields in entries]
+        return [json.loads(fields[b"data"]) for fields in entries_fields]
 
     async def outcome(self, event_id: str) -> Any:
-        async def over() -> bool:
-            return (await self.house.story(event_id))["state"] == "ended"
+        async def has_ended() -> bool:
+            return (await self.harness.stored_event(event_id))["state"] == "ended"
 
-        await until(over)
-        return (await self.house.story(event_id))["outcome"]
+        await until(has_ended)
+        return (await self.harness.stored_event(event_id))["outcome"]
 
 
 @pytest.fixture
-async def counter(own_valkey: Callable[..., EmbeddedValkey], tmp_path: Path) -> AsyncIterator[Counter]:
+async def shop_harness(own_valkey: Callable[..., EmbeddedValkey], tmp_path: Path) -> AsyncIterator[ShopHarness]:
     server, shop = own_valkey(), Shop()
     runner = web.AppRunner(shop.app())
     await runner.setup()
@@ -88,44 +90,44 @@ async def counter(own_valkey: Callable[..., EmbeddedValkey], tmp_path: Path) -> 
     committed = EXAMPLE.read_text()
     assert committed.count(HOST) == 1
     config = committed.replace(HOST, f"http://127.0.0.1:{runner.addresses[0][1]}")
-    pods = Pods(tmp_path, server.url, config, SECRETS)
+    processes = WorkerProcesses(tmp_path, server.url, config, SECRETS)
     async with (
-        open_house(load_settings({"WAYBILL_REDIS_URL": server.url})) as house,
+        open_harness(load_settings({"WAYBILL_REDIS_URL": server.url})) as harness,
         aiohttp.ClientSession() as client,
     ):
-        counter = Counter(shop, house, pods, client)
+        shop_harness = ShopHarness(shop, harness, processes, client)
         try:
-            await counter.open()
-            yield counter
+            await shop_harness.start()
+            yield shop_harness
         finally:
-            pods.kill()
+            processes.kill()
             await runner.cleanup()
 
 
-async def test_a_signed_delivery_becomes_an_effect_on_the_order_as_the_shop_holds_it(counter: Counter) -> None:
+async def test_signed_delivery_causes_an_effect_with_the_fetched_order(shop_harness: ShopHarness) -> None:
     body = json.dumps(order(7, status="pending")).encode()
-    status, answer = await counter.deliver(body, "order.updated")
+    status, answer = await shop_harness.deliver(body, "order.updated")
     assert (status, answer["status"]) == (202, "queued")
-    assert await counter.outcome(answer["event_id"]) == "matched"
-    (message,) = await counter.published("orders")
+    assert await shop_harness.outcome(answer["event_id"]) == "matched"
+    (message,) = await shop_harness.published("orders")
     assert message == {"order": "7", "status": "processing", "total": "6", "sku": "W1"}
-    assert (await counter.deliver(body, "order.updated"))[1] == {**answer, "status": "duplicate"}
-    assert len(await counter.published("orders")) == 1
-    (fetched,) = counter.pods.said("record.fetched")
+    assert (await shop_harness.deliver(body, "order.updated"))[1] == {**answer, "status": "duplicate"}
+    assert len(await shop_harness.published("orders")) == 1
+    (fetched,) = shop_harness.processes.log_lines("record.fetched")
     assert (fetched["operation"], fetched["http_status"]) == ("custom.purchase_order.get", 200)
 
 
-async def test_a_forged_delivery_and_an_order_below_the_rule_have_no_effect(counter: Counter) -> None:
+async def test_forged_delivery_and_unmatched_order_have_no_effect(shop_harness: ShopHarness) -> None:
     body = json.dumps(order(8)).encode()
-    assert (await counter.deliver(body, "order.updated", "another-secret-0123456789"))[0] == 401
-    counter.shop.orders[8]["line_items"][0]["price"] = 2
-    _, answer = await counter.deliver(body, "order.updated")
-    assert await counter.outcome(answer["event_id"]) == "unmatched"
-    assert await counter.published("orders") == []
+    assert (await shop_harness.deliver(body, "order.updated", "another-secret-0123456789"))[0] == 401
+    shop_harness.shop.orders[8]["line_items"][0]["price"] = 2
+    _, answer = await shop_harness.deliver(body, "order.updated")
+    assert await shop_harness.outcome(answer["event_id"]) == "unmatched"
+    assert await shop_harness.published("orders") == []
 
 
-async def test_a_deleted_order_is_decided_on_as_gone(counter: Counter) -> None:
-    del counter.shop.orders[9]
-    _, answer = await counter.deliver(b'{"id": 9}', "order.deleted")
-    assert await counter.outcome(answer["event_id"]) == "matched"
-    assert await counter.published("ends") == [{"order": "9"}]
+async def test_deleted_order_matches_the_rule_for_deletions(shop_harness: ShopHarness) -> None:
+    del shop_harness.shop.orders[9]
+    _, answer = await shop_harness.deliver(b'{"id": 9}', "order.deleted")
+    assert await shop_harness.outcome(answer["event_id"]) == "matched"
+    assert await shop_harness.published("ends") == [{"order": "9"}]

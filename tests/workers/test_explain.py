@@ -1,7 +1,7 @@
-"""A decision can be explained afterwards: the store keeps what settled each rule, and a person reads it as a tree."""
+"""Explanation of stored decisions: evidence of each rule, formatted as a tree."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from service.rules.evidence import read_evidence
 from service.rules.explain import explain
 from service.settings import Settings
 from tests.service.rules.rule_samples import NOW, book, customer, line, order, subject
-from tests.workers.harness import House, open_house
+from tests.workers.harness import WorkerHarness, open_harness
 
 pytestmark = pytest.mark.store
 
@@ -34,42 +34,43 @@ RULES = """
 
 
 @pytest.fixture
-async def house(settings: Settings) -> AsyncIterator[House]:
-    async with open_house(settings) as opened:
+async def harness(settings: Settings) -> AsyncIterator[WorkerHarness]:
+    async with open_harness(settings) as opened:
         yield opened
 
 
-def because(rules: str, *records: Any) -> dict[str, Any]:
+def evidence_of(rules: str, *records: Any) -> dict[str, Any]:
     evidence = Evidence()
     book(rules).evaluate(subject(*records), NOW, evidence)
     return {rule: msgspec.json.decode(bytes(text)) for rule, text in evidence.by_rule().items()}
 
 
-async def test_a_decision_is_told_as_a_tree_with_what_each_comparison_saw(house: House) -> None:
-    version = await house.publish(RULES)
-    event_id = await house.send()
-    await house.work()
-    document = parse_document(await house.store.rulebook.document(version) or b"")
-    told = list(explain(await house.story(event_id), document))
-    assert told[0] == f"event {event_id}: ended, matched"
-    assert told[1] == "  purchase_order.updated (updated) from shop about pack:purchase_order:po-1"
-    assert told[2].endswith(f"by rulebook {version}")
-    tree = "\n".join(told[3:])
-    assert "- first unmatched\n    - status eq nowhere: saw 'received'" in tree
-    assert "+ second matched\n    + quantity_received lt quantity_ordered at element 0: saw " in tree
+async def test_explain_formats_a_decision_as_a_tree_with_compared_values(harness: WorkerHarness) -> None:
+    version = await harness.publish(RULES)
+    event_id = await harness.send()
+    await harness.run_worker()
+    document = parse_document(await harness.store.rulebook.document(version) or b"")
+    output = list(explain(await harness.stored_event(event_id), document, datetime.now(UTC)))
+    assert output[0] == f"event {event_id}: ended, matched"
+    assert output[1] == "  purchase_order.updated (updated) from shop about pack:purchase_order:po-1"
+    assert output[2].endswith(f"by rulebook {version}")
+    tree = "\n".join(output[3:])
+    assert "- first unmatched\n    - status = nowhere: was received" in tree
+    assert "+ second matched\n    + quantity_received < quantity_ordered at element 0: was " in tree
     assert '    done: http (claim) {"method":"POST"' in tree
-    assert "? third unknown: raw.nothing is missing, at when\n    ? raw.nothing eq 1: saw '(missing)'" in tree
+    assert "? third unknown: raw.nothing is missing, at when\n    ? raw.nothing = 1: was (missing)" in tree
     assert "\n+ fourth matched\n" in tree
     assert 'second.claim ok {"http_status":200' in tree
 
 
-async def test_without_its_rulebook_or_its_decision_an_event_is_still_told(house: House) -> None:
-    await house.publish(RULES)
-    event_id = await house.send()
-    told = list(explain(await house.story(event_id), None))
-    assert told == [f"event {event_id}: queued", "  not decided"]
-    await house.work()
-    assert any("all[1]: saw 'received'" in line for line in explain(await house.story(event_id), None))
+async def test_explain_works_without_rulebook_or_decision(harness: WorkerHarness) -> None:
+    await harness.publish(RULES)
+    event_id = await harness.send()
+    output = list(explain(await harness.stored_event(event_id), None, datetime.now(UTC)))
+    assert output == [f"event {event_id}: queued", "  not decided"]
+    await harness.run_worker()
+    output = list(explain(await harness.stored_event(event_id), None, datetime.now(UTC)))
+    assert any("all[1]: was received" in line for line in output)
 
 
 @pytest.mark.parametrize(
@@ -86,34 +87,34 @@ async def test_without_its_rulebook_or_its_decision_an_event_is_still_told(house
         ("{count: lines, op: ge, value: 3}", [["", False, "(2 elements)"]]),
     ],
 )  # fmt: skip
-def test_what_settled_a_rule_is_kept_and_nothing_else(when: str, kept: list[Any]) -> None:
-    assert because(f"[{{id: r, type: purchase_order, when: {when}}}]") == {"r": kept}
+def test_evidence_has_only_the_comparisons_that_settled_the_rule(when: str, kept: list[Any]) -> None:
+    assert evidence_of(f"[{{id: r, type: purchase_order, when: {when}}}]") == {"r": kept}
 
 
-def test_personal_values_are_masked_before_they_are_kept() -> None:
+def test_evidence_masks_personal_data() -> None:
     rule = "[{id: r, type: customer, when: {field: email, op: eq, value: ann@example.org}}]"
-    assert because(rule, customer()) == {"r": [["", True, "***"]]}
+    assert evidence_of(rule, customer()) == {"r": [["", True, "***"]]}
 
 
-def test_evidence_is_bounded_by_rule_and_by_decision() -> None:
+def test_evidence_is_limited_per_rule_and_per_decision() -> None:
     long = order(reference="x" * 5_000)
-    (item,) = because("[{id: r, type: purchase_order, when: {field: reference, op: exists}}]", long)["r"]
+    (item,) = evidence_of("[{id: r, type: purchase_order, when: {field: reference, op: exists}}]", long)["r"]
     assert len(item[2]) == 60
     many = "".join(
         f"- {{id: r{number}, type: purchase_order, when: {{field: status, op: exists}}}}\n" for number in range(100)
     )
-    kept = because(many)
-    assert 20 < len(kept) < 100
-    assert sum(len(msgspec.json.encode(items)) for items in kept.values()) <= 1_024
+    evidence = evidence_of(many)
+    assert 20 < len(evidence) < 100
+    assert sum(len(msgspec.json.encode(items)) for items in evidence.values()) <= 1_024
 
 
-def test_evidence_changes_no_verdict_and_points_to_the_first_element() -> None:
+def test_evidence_changes_no_result_and_names_the_first_element() -> None:
     lines = tuple(line(5, 4 if number in {7, 9} else 5) for number in range(12))
     rule = "[{id: r, type: purchase_order, when: {any_of: lines, where: {field: quantity_received, op: lt, value: 5}}}]"
     rulebook, about = book(rule), subject(order(lines=lines))
     traces: list[Trace | None] = [None, Trace(), Evidence()]
     verdicts = [rulebook.evaluate(about, NOW, trace).verdicts for trace in traces]
     assert verdicts[0] == verdicts[1] == verdicts[2]
-    (found,) = read_evidence(because(rule, order(lines=lines))["r"])
+    (found,) = read_evidence(evidence_of(rule, order(lines=lines))["r"])
     assert found.elements == (7,)
     assert isinstance(NOW, datetime)

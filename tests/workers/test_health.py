@@ -1,4 +1,4 @@
-"""What a worker answers to whoever asks how it is: the process and the store apart, and a drain."""
+"""Health endpoints of a worker: process, store and drain."""
 
 import os
 import signal
@@ -25,34 +25,34 @@ sources:
 """
 
 
-async def answers(port: int, path: str) -> tuple[int, dict[str, str]]:
+async def get_json(port: int, path: str) -> tuple[int, dict[str, str]]:
     async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as response:
         return response.status, await response.json()
 
 
-async def test_a_port_that_is_taken_stops_the_start(make_settings: Callable[..., Settings], store: Store) -> None:
+async def test_start_fails_if_the_port_is_in_use(make_settings: Callable[..., Settings], store: Store) -> None:
     settings = make_settings(admin_port=0)
     async with health_server(settings, store, lambda: False) as port:
         taken = make_settings(admin_port=port)
-        with pytest.raises(ConfigError, match=r"WAYBILL_ADMIN_PORT: cannot listen on .* each need their own"):
+        with pytest.raises(ConfigError, match=r"WAYBILL_ADMIN_PORT: cannot listen on .* need different ports"):
             await health_server(taken, store, lambda: False).__aenter__()
 
 
-async def test_a_store_that_does_not_answer_makes_it_unready_but_not_unhealthy(
+async def test_worker_is_unready_but_healthy_without_a_store(
     own_valkey: Callable[..., EmbeddedValkey],
 ) -> None:
     server = own_valkey()
     settings = msgspec.structs.replace(Settings(), redis_url=server.url, host="127.0.0.1", admin_port=0)
     store = Store(settings)
     async with health_server(settings, store, lambda: False) as port:
-        assert await answers(port, "/readyz") == (200, {"status": "ready"})
+        assert await get_json(port, "/readyz") == (200, {"status": "ready"})
         server.kill()
-        assert await answers(port, "/readyz") == (503, {"status": "unready", "reason": "store_unavailable"})
-        assert await answers(port, "/healthz") == (200, {"status": "up"})
+        assert await get_json(port, "/readyz") == (503, {"status": "unready", "reason": "store_unavailable"})
+        assert await get_json(port, "/healthz") == (200, {"status": "up"})
     await store.close()
 
 
-async def test_a_store_that_hangs_counts_as_unavailable(own_valkey: Callable[..., EmbeddedValkey]) -> None:
+async def test_worker_is_unready_if_the_store_hangs(own_valkey: Callable[..., EmbeddedValkey]) -> None:
     server = own_valkey()
     settings = msgspec.structs.replace(Settings(), redis_url=server.url, host="127.0.0.1", admin_port=0)
     store = Store(settings)
@@ -60,15 +60,15 @@ async def test_a_store_that_hangs_counts_as_unavailable(own_valkey: Callable[...
     os.kill(server.process.pid, signal.SIGSTOP)
     try:
         async with health_server(settings, store, lambda: False) as port:
-            assert (await answers(port, "/readyz"))[0] == 503
+            assert (await get_json(port, "/readyz"))[0] == 503
     finally:
         os.kill(server.process.pid, signal.SIGCONT)
     await store.close()
 
 
-async def test_a_draining_worker_is_not_ready(make_settings: Callable[..., Settings], store: Store) -> None:
+async def test_draining_worker_is_not_ready(make_settings: Callable[..., Settings], store: Store) -> None:
     async with health_server(make_settings(admin_port=0), store, lambda: True) as port:
-        assert await answers(port, "/readyz") == (503, {"status": "unready", "reason": "stopping"})
+        assert await get_json(port, "/readyz") == (503, {"status": "unready", "reason": "stopping"})
 
 
 @pytest.fixture
@@ -85,8 +85,8 @@ def worker(tmp_path: Path, valkey_url: str) -> Iterator[subprocess.Popen[bytes]]
 
 
 @pytest.mark.slow
-async def test_a_worker_without_rules_says_its_port_and_is_ready(worker: subprocess.Popen[bytes]) -> None:
+async def test_worker_without_rulebook_logs_its_port_and_is_ready(worker: subprocess.Popen[bytes]) -> None:
     assert worker.stdout
     lines = (msgspec.json.decode(line) for line in worker.stdout)
     started = next(line for line in lines if line["message"] == "process.started")
-    assert await answers(started["admin_port"], "/readyz") == (200, {"status": "ready"})
+    assert await get_json(started["admin_port"], "/readyz") == (200, {"status": "ready"})

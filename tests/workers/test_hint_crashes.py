@@ -1,4 +1,4 @@
-"""A real worker is killed while it follows a hint: another one follows it, and each record has one derived event."""
+"""Crash tests of hints: after a kill, another worker resolves the hint, and each record has one derived event."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -13,8 +13,8 @@ from service.settings import load_settings
 from tests.platform_accounts import pexip_token_url
 from tests.service.store.proxy import Wire, wire_to
 from tests.waiting import PATIENCE_SECONDS, until
-from tests.workers.harness import House, open_house
-from tests.workers.worker_processes import Pods
+from tests.workers.harness import WorkerHarness, open_harness
+from tests.workers.worker_processes import WorkerProcesses
 
 pytestmark = pytest.mark.crash
 
@@ -40,78 +40,79 @@ RULE = """
 """
 
 
-class Desk:
-    """An appointment of two customers, and workers that hear of it."""
+class HintHarness:
+    """An appointment of two customers, and worker processes."""
 
-    def __init__(self, house: House, pods: Pods) -> None:
-        self.house = house
-        self.pods = pods
+    def __init__(self, harness: WorkerHarness, processes: WorkerProcesses) -> None:
+        self.harness = harness
+        self.processes = processes
 
-    async def hint(self) -> str:
+    async def send_hint(self) -> str:
         participants = [{"type": "CUSTOMER", "participant": {"id": number}} for number in ("7", "8")]
-        catalog = self.house.sandbox.sandbox.catalog
+        catalog = self.harness.sandbox.sandbox.catalog
         catalog.put("pexip_engage", "appointment", "a-1", {"appointmentParticipants": participants})
         record, name = RecordRef("engage", "appointment", "a-1"), new_event_id()
         event = Event(EVENT_VERSION, name, "hooks", "Appointment.CREATE", "changed", record, None, {}, None, b"{}")
-        await self.house.store.ingest(event, name, 60_000)
+        await self.harness.store.ingest(event, name, 60_000)
         return name
 
-    async def ends(self, event_id: str) -> None:
-        async def over() -> bool:
-            settled = (await self.house.store.sample()).pending == 0
-            return settled and (await self.house.story(event_id))["state"] == "ended"
+    async def wait_for_end(self, event_id: str) -> None:
+        async def has_ended() -> bool:
+            settled = (await self.harness.store.sample()).pending == 0
+            return settled and (await self.harness.stored_event(event_id))["state"] == "ended"
 
-        await until(over)
+        await until(has_ended)
 
-    async def told(self) -> list[tuple[str, str]]:
-        """What was done of which event, repeated effects once; and that there were no other events."""
-        effects = dict(zip(self.house.keys(), self.house.sunk(), strict=True))
-        assert len(await self.house.store.client.command("KEYS", "wb:delivery:*")) == 1 + len(effects)
+    async def effects(self) -> list[tuple[str, str]]:
+        """Return the effects by customer and change, repeated effects once. Asserts that there are no other events."""
+        effects = dict(zip(self.harness.idempotency_keys(), self.harness.sink_bodies(), strict=True))
+        assert len(await self.harness.store.client.command("KEYS", "wb:delivery:*")) == 1 + len(effects)
         return sorted((item["customer"], item["change"]) for item in effects.values())
 
 
 @pytest.fixture
-async def wired(own_valkey: Callable[..., EmbeddedValkey], tmp_path: Path) -> AsyncIterator[tuple[Desk, Wire]]:
+async def wired(own_valkey: Callable[..., EmbeddedValkey], tmp_path: Path) -> AsyncIterator[tuple[HintHarness, Wire]]:
     server = own_valkey()
-    settings, beside = load_settings({"WAYBILL_REDIS_URL": server.url}), Path(server.url.removeprefix("unix://")).parent
-    async with open_house(settings) as house, wire_to(server.url, beside) as wire:
-        box = house.sandbox
+    settings = load_settings({"WAYBILL_REDIS_URL": server.url})
+    directory = Path(server.url.removeprefix("unix://")).parent
+    async with open_harness(settings) as harness, wire_to(server.url, directory) as wire:
+        box = harness.sandbox
         config = CONFIG.format(url=box.base_url("pexip_engage"), token_url=pexip_token_url(box))
-        pods = Pods(tmp_path, server.url, config, {"ENGAGE_TOKEN": box.token})
-        await house.publish(RULE)
+        processes = WorkerProcesses(tmp_path, server.url, config, {"ENGAGE_TOKEN": box.token})
+        await harness.publish(RULE)
         try:
-            yield Desk(house, pods), wire
+            yield HintHarness(harness, processes), wire
         finally:
-            pods.kill()
+            processes.kill()
 
 
-async def test_a_worker_killed_while_it_asks_for_the_appointment(wired: tuple[Desk, Wire]) -> None:
-    desk, _ = wired
-    dying = await desk.pods.start(lease_seconds=LEASE_SECONDS)
-    faults = desk.house.sandbox.sandbox.faults
+async def test_hint_is_resolved_after_a_kill_during_its_request(wired: tuple[HintHarness, Wire]) -> None:
+    hints, _ = wired
+    killed = await hints.processes.start(lease_seconds=LEASE_SECONDS)
+    faults = hints.harness.sandbox.sandbox.faults
     faults.add(Fault(match="/pexip_engage/enterprises/acme/appointments", delay_ms=30_000))
-    event_id = await desk.hint()
+    event_id = await hints.send_hint()
     await until(lambda: not faults.waiting)
-    dying.kill()
-    await desk.pods.start(lease_seconds=LEASE_SECONDS)
-    await desk.ends(event_id)
-    assert await desk.told() == [("7", "changed"), ("8", "changed")]
-    assert (await desk.house.story(event_id))["outcome"] == "resolved"
+    killed.kill()
+    await hints.processes.start(lease_seconds=LEASE_SECONDS)
+    await hints.wait_for_end(event_id)
+    assert await hints.effects() == [("7", "changed"), ("8", "changed")]
+    assert (await hints.harness.stored_event(event_id))["outcome"] == "resolved"
 
 
-async def test_a_worker_killed_after_its_customers_events_were_taken_in_and_before_the_hint_ended(
-    wired: tuple[Desk, Wire],
+async def test_kill_between_derived_events_and_end_of_the_hint_causes_no_second_event(
+    wired: tuple[HintHarness, Wire],
 ) -> None:
-    desk, wire = wired
-    dying = await desk.pods.start(wire.url, lease_seconds=LEASE_SECONDS)
+    hints, wire = wired
+    killed = await hints.processes.start(wire.url, lease_seconds=LEASE_SECONDS)
     held = wire.hold(b"resolved")
-    event_id = await desk.hint()
+    event_id = await hints.send_hint()
     async with asyncio.timeout(PATIENCE_SECONDS):
         await held.wait()
-    assert (await desk.house.store.sample()).pending >= 1, "the hint itself has not ended"
-    dying.kill()
-    await desk.pods.start(lease_seconds=LEASE_SECONDS)
-    await desk.ends(event_id)
-    assert await desk.told() == [("7", "changed"), ("8", "changed")]
-    resolved = [line for line in desk.pods.said("attempt.finished") if line["outcome"] == "resolved"]
-    assert [line["attempt"] for line in resolved] == [2], "the second attempt followed it again"
+    assert (await hints.harness.store.sample()).pending >= 1, "the hint has not ended"
+    killed.kill()
+    await hints.processes.start(lease_seconds=LEASE_SECONDS)
+    await hints.wait_for_end(event_id)
+    assert await hints.effects() == [("7", "changed"), ("8", "changed")]
+    resolved = [line for line in hints.processes.log_lines("attempt.finished") if line["outcome"] == "resolved"]
+    assert [line["attempt"] for line in resolved] == [2], "the second attempt resolved the hint"

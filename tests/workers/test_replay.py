@@ -1,4 +1,4 @@
-"""Replays and discards, by a person's wish, on a real store with a real sink."""
+"""Replays and discards of ended events and dead letters."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -7,7 +7,7 @@ import pytest
 from service.sandbox.faults import Fault
 from service.settings import Settings
 from service.store.management.replay import Replay, plan_replay
-from tests.workers.harness import SINK_RULE, House, open_house
+from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
 
 pytestmark = pytest.mark.store
 
@@ -15,166 +15,169 @@ TWO_RULES = SINK_RULE + SINK_RULE.replace("short-receipt", "other").replace("cla
 
 
 @pytest.fixture
-async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
-    async with open_house(make_settings(backoff_base_seconds=0.02, attempts_max=2, lease_seconds=2)) as opened:
+async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
+    async with open_harness(make_settings(backoff_base_seconds=0.02, attempts_max=2, lease_seconds=2)) as opened:
         yield opened
 
 
-async def plan(house: House, event_id: str, *, again: bool = False) -> Replay | str:
-    return plan_replay(await house.story(event_id), rerun_done=again)
+async def plan(harness: WorkerHarness, event_id: str, *, rerun: bool = False) -> Replay | str:
+    return plan_replay(await harness.stored_event(event_id), rerun_done=rerun)
 
 
-async def replay(house: House, event_id: str, *, again: bool = False) -> str:
-    planned = await plan(house, event_id, again=again)
+async def replay(harness: WorkerHarness, event_id: str, *, rerun: bool = False) -> str:
+    planned = await plan(harness, event_id, rerun=rerun)
     assert isinstance(planned, Replay), planned
-    return (await house.store.replays.replay([planned]))[0]
+    return (await harness.store.replays.replay([planned]))[0]
 
 
-async def dead_after_fetch(house: House) -> str:
-    await house.publish(SINK_RULE)
-    house.sandbox.sandbox.faults.add(Fault(match="/pack_cloud", status=500, times=2))
-    event_id = await house.send()
-    await house.work()
-    assert (await house.story(event_id))["state"] == "dead"
+async def dead_after_fetch(harness: WorkerHarness) -> str:
+    await harness.publish(SINK_RULE)
+    harness.sandbox.sandbox.faults.add(Fault(match="/pack_cloud", status=500, times=2))
+    event_id = await harness.send()
+    await harness.run_worker()
+    assert (await harness.stored_event(event_id))["state"] == "dead"
     return event_id
 
 
-async def dead_after_one_of_two_effects(house: House) -> str:
-    await house.publish(TWO_RULES)
-    house.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/claims", status=400))
-    event_id = await house.send()
-    await house.work()
-    assert (await house.story(event_id))["state"] == "dead"
+async def dead_after_one_of_two_effects(harness: WorkerHarness) -> str:
+    await harness.publish(TWO_RULES)
+    harness.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/claims", status=400))
+    event_id = await harness.send()
+    await harness.run_worker()
+    assert (await harness.stored_event(event_id))["state"] == "dead"
     return event_id
 
 
-async def test_an_event_under_way_is_not_replayed(house: House) -> None:
-    await house.publish(SINK_RULE)
-    event_id = await house.send()
-    assert await plan(house, event_id) == "it is under way"
-    assert await house.store.replays.replay([Replay(event_id, "pack:purchase_order:po-1")]) == ["open"]
+async def test_event_in_progress_is_not_replayed(harness: WorkerHarness) -> None:
+    await harness.publish(SINK_RULE)
+    event_id = await harness.send()
+    assert await plan(harness, event_id) == "it is under way"
+    assert await harness.store.replays.replay([Replay(event_id, "pack:purchase_order:po-1")]) == ["open"]
 
 
-async def test_an_event_the_store_does_not_know_is_gone(house: House) -> None:
-    assert await house.store.replays.replay([Replay("0" * 32, "pack:purchase_order:po-1")]) == ["gone"]
+async def test_unknown_event_is_not_replayed(harness: WorkerHarness) -> None:
+    assert await harness.store.replays.replay([Replay("0" * 32, "pack:purchase_order:po-1")]) == ["gone"]
 
 
-async def test_an_event_whose_effects_are_all_done_is_replayed_only_on_again(house: House) -> None:
-    await house.publish(SINK_RULE)
-    event_id = await house.send()
-    await house.work()
-    assert "rerun_done" in str(await plan(house, event_id))
-    assert await replay(house, event_id, again=True) == "effects"
-    await house.work()
-    assert house.keys() == [f"{event_id}:short-receipt:claim:{generation}" for generation in (0, 1)]
-    assert (await house.story(event_id))["state"] == "ended"
+async def test_event_with_all_effects_done_is_replayed_only_as_a_rerun(harness: WorkerHarness) -> None:
+    await harness.publish(SINK_RULE)
+    event_id = await harness.send()
+    await harness.run_worker()
+    assert "rerun_done" in str(await plan(harness, event_id))
+    assert await replay(harness, event_id, rerun=True) == "effects"
+    await harness.run_worker()
+    assert harness.idempotency_keys() == [f"{event_id}:short-receipt:claim:{generation}" for generation in (0, 1)]
+    assert (await harness.stored_event(event_id))["state"] == "ended"
 
 
-async def test_a_dead_letter_that_was_never_decided_is_decided_after_its_replay(house: House) -> None:
-    event_id = await dead_after_fetch(house)
-    assert await replay(house, event_id) == "lane"
-    await house.work()
-    story = await house.story(event_id)
-    assert (story["state"], story["outcome"], story["attempts"]) == ("ended", "matched", "1")
-    assert await house.store.events.page("dead", 10) == []
-    assert len(house.keys()) == 1
+async def test_dead_letter_without_decision_is_decided_after_its_replay(harness: WorkerHarness) -> None:
+    event_id = await dead_after_fetch(harness)
+    assert await replay(harness, event_id) == "lane"
+    await harness.run_worker()
+    stored = await harness.stored_event(event_id)
+    assert (stored["state"], stored["outcome"], stored["attempts"]) == ("ended", "matched", "1")
+    assert await harness.store.events.page("dead", 10) == []
+    assert len(harness.idempotency_keys()) == 1
 
 
-async def test_a_replay_finishes_only_what_is_unfinished_and_does_not_decide_again(house: House) -> None:
-    event_id = await dead_after_one_of_two_effects(house)
-    assert house.keys() == [f"{event_id}:other:claim:0"]
-    assert await replay(house, event_id) == "effects"
-    await house.work()
-    assert sorted(house.keys()) == [f"{event_id}:other:claim:0", f"{event_id}:short-receipt:claim:0"]
-    assert [line["entry"] for line in (await house.story(event_id))["history"]].count("decided") == 1
+async def test_replay_runs_only_unfinished_effects_and_does_not_decide_again(harness: WorkerHarness) -> None:
+    event_id = await dead_after_one_of_two_effects(harness)
+    assert harness.idempotency_keys() == [f"{event_id}:other:claim:0"]
+    assert await replay(harness, event_id) == "effects"
+    await harness.run_worker()
+    assert sorted(harness.idempotency_keys()) == [f"{event_id}:other:claim:0", f"{event_id}:short-receipt:claim:0"]
+    assert [line["entry"] for line in (await harness.stored_event(event_id))["history"]].count("decided") == 1
 
 
-async def test_a_replay_made_twice_is_made_once(house: House) -> None:
-    event_id = await dead_after_one_of_two_effects(house)
-    planned = await plan(house, event_id)
+async def test_same_replay_twice_in_one_call_runs_once(harness: WorkerHarness) -> None:
+    event_id = await dead_after_one_of_two_effects(harness)
+    planned = await plan(harness, event_id)
     assert isinstance(planned, Replay)
-    assert await house.store.replays.replay([planned, planned]) == ["effects", "open"]
-    await house.work()
-    assert len(house.keys()) == 2
+    assert await harness.store.replays.replay([planned, planned]) == ["effects", "open"]
+    await harness.run_worker()
+    assert len(harness.idempotency_keys()) == 2
 
 
-async def test_a_replay_asked_again_after_it_was_done_does_nothing_a_second_time(house: House) -> None:
-    event_id = await dead_after_one_of_two_effects(house)
-    planned = await plan(house, event_id)
+async def test_repeated_replay_after_its_end_changes_nothing(harness: WorkerHarness) -> None:
+    event_id = await dead_after_one_of_two_effects(harness)
+    planned = await plan(harness, event_id)
     assert isinstance(planned, Replay)
-    for went in ("effects", "over"):  # the first answer was lost, and a worker was quicker than the second call
-        assert await house.store.replays.replay([planned]) == [went]
-        await house.work()
-    assert sorted(house.keys()) == [f"{event_id}:other:claim:0", f"{event_id}:short-receipt:claim:0"]
-    assert (await house.story(event_id))["ledger"] == "dd"
+    for result in (
+        "effects",
+        "over",
+    ):  # the first response was lost, and a worker ran the effects before the second call
+        assert await harness.store.replays.replay([planned]) == [result]
+        await harness.run_worker()
+    assert sorted(harness.idempotency_keys()) == [f"{event_id}:other:claim:0", f"{event_id}:short-receipt:claim:0"]
+    assert (await harness.stored_event(event_id))["ledger"] == "dd"
 
 
-async def test_again_asked_once_is_done_once_although_the_call_is_repeated(house: House) -> None:
-    await house.publish(SINK_RULE)
-    event_id = await house.send()
-    await house.work()
-    planned = await plan(house, event_id, again=True)
+async def test_repeated_rerun_call_runs_once(harness: WorkerHarness) -> None:
+    await harness.publish(SINK_RULE)
+    event_id = await harness.send()
+    await harness.run_worker()
+    planned = await plan(harness, event_id, rerun=True)
     assert isinstance(planned, Replay)
-    for went in ("effects", "over"):
-        assert await house.store.replays.replay([planned]) == [went]
-        await house.work()
-    assert house.keys() == [f"{event_id}:short-receipt:claim:{generation}" for generation in (0, 1)]
+    for result in ("effects", "over"):
+        assert await harness.store.replays.replay([planned]) == [result]
+        await harness.run_worker()
+    assert harness.idempotency_keys() == [f"{event_id}:short-receipt:claim:{generation}" for generation in (0, 1)]
 
 
-async def test_an_event_that_was_decided_after_its_replay_is_not_decided_again_by_the_repeated_call(
-    house: House,
+async def test_repeated_replay_does_not_decide_again(
+    harness: WorkerHarness,
 ) -> None:
-    event_id = await dead_after_fetch(house)
-    planned = await plan(house, event_id)
+    event_id = await dead_after_fetch(harness)
+    planned = await plan(harness, event_id)
     assert isinstance(planned, Replay)
-    for went in ("lane", "over"):
-        assert await house.store.replays.replay([planned]) == [went]
-        await house.work()
-    assert [line["entry"] for line in (await house.story(event_id))["history"]].count("decided") == 1
-    assert len(house.keys()) == 1
+    for result in ("lane", "over"):
+        assert await harness.store.replays.replay([planned]) == [result]
+        await harness.run_worker()
+    assert [line["entry"] for line in (await harness.stored_event(event_id))["history"]].count("decided") == 1
+    assert len(harness.idempotency_keys()) == 1
 
 
-async def test_what_another_replay_did_meanwhile_stays_done(house: House) -> None:
-    event_id = await dead_after_one_of_two_effects(house)
-    planned = await plan(house, event_id)
+async def test_effects_done_by_a_concurrent_replay_stay_done(harness: WorkerHarness) -> None:
+    event_id = await dead_after_one_of_two_effects(harness)
+    planned = await plan(harness, event_id)
     assert isinstance(planned, Replay)
-    house.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/claims", status=400))
-    assert await replay(house, event_id) == "effects"
-    await house.work()
-    assert (await house.story(event_id))["state"] == "dead"
-    assert await house.store.replays.replay([planned]) == ["effects"]
-    await house.work()
-    assert sorted(house.keys()) == [f"{event_id}:other:claim:0", f"{event_id}:short-receipt:claim:0"]
+    harness.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/claims", status=400))
+    assert await replay(harness, event_id) == "effects"
+    await harness.run_worker()
+    assert (await harness.stored_event(event_id))["state"] == "dead"
+    assert await harness.store.replays.replay([planned]) == ["effects"]
+    await harness.run_worker()
+    assert sorted(harness.idempotency_keys()) == [f"{event_id}:other:claim:0", f"{event_id}:short-receipt:claim:0"]
 
 
-async def test_effects_are_finished_although_the_bytes_were_dropped(house: House) -> None:
-    event_id = await dead_after_one_of_two_effects(house)
-    await house.store.client.command("DEL", f"wb:delivery:{event_id}")
-    assert await replay(house, event_id) == "effects"
-    await house.work()
-    assert (await house.story(event_id))["outcome"] == "matched"
+async def test_effects_run_without_the_bytes_of_the_event(harness: WorkerHarness) -> None:
+    event_id = await dead_after_one_of_two_effects(harness)
+    await harness.store.client.command("DEL", f"wb:delivery:{event_id}")
+    assert await replay(harness, event_id) == "effects"
+    await harness.run_worker()
+    assert (await harness.stored_event(event_id))["outcome"] == "matched"
 
 
-async def test_a_discarded_dead_letter_ends_with_its_reason_and_its_bytes_go(house: House) -> None:
-    event_id = await dead_after_fetch(house)
-    assert await house.store.replays.discard([event_id, "0" * 32], "sent by mistake") == 1
-    story = await house.story(event_id)
-    assert (story["state"], story["outcome"], story["reason"]) == ("ended", "discarded", "sent by mistake")
-    assert await house.store.client.command("PTTL", f"wb:delivery:{event_id}") > 0
-    assert await house.store.replays.discard([event_id], "again") == 0
+async def test_discarded_dead_letter_has_its_reason_and_its_bytes_expire(harness: WorkerHarness) -> None:
+    event_id = await dead_after_fetch(harness)
+    assert await harness.store.replays.discard([event_id, "0" * 32], "sent by mistake") == 1
+    stored = await harness.stored_event(event_id)
+    assert (stored["state"], stored["outcome"], stored["reason"]) == ("ended", "discarded", "sent by mistake")
+    assert await harness.store.client.command("PTTL", f"wb:delivery:{event_id}") > 0
+    assert await harness.store.replays.discard([event_id], "again") == 0
 
 
-async def test_a_page_tells_of_an_event_from_its_story_once_its_bytes_are_dropped(house: House) -> None:
-    event_id = await dead_after_fetch(house)
-    (before,) = await house.store.events.page("dead", 10)
-    await house.store.client.command("DEL", f"wb:delivery:{event_id}")
-    (after,) = await house.store.events.page("dead", 10)
+async def test_event_page_uses_the_history_if_the_bytes_are_missing(harness: WorkerHarness) -> None:
+    event_id = await dead_after_fetch(harness)
+    (before,) = await harness.store.events.page("dead", 10)
+    await harness.store.client.command("DEL", f"wb:delivery:{event_id}")
+    (after,) = await harness.store.events.page("dead", 10)
     assert after == before
     assert (after.source, after.record) == ("shop", "pack:purchase_order:po-1")
 
 
-async def test_events_that_died_in_one_millisecond_are_all_found(house: House) -> None:
+async def test_dead_letters_of_one_millisecond_are_all_listed(harness: WorkerHarness) -> None:
     ids = [f"{number:032x}" for number in range(450)]
     for event_id in ids:
-        await house.store.client.command("ZADD", "wb:dead", 1_000, event_id)
-    assert sorted(await house.store.events.ids_of("dead", "")) == ids
+        await harness.store.client.command("ZADD", "wb:dead", 1_000, event_id)
+    assert sorted(await harness.store.events.ids_of("dead", "")) == ids

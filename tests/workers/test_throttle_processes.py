@@ -1,6 +1,6 @@
-"""Two real workers against one account: what the account is asked at once and in a minute, and how it is left in peace.
+"""Throttle over two worker processes with one account: concurrency limit, rate limit and circuit breaker.
 
-The platform is a server of its own here, which counts on its side what arrives, when, and how much of it at once.
+The platform is a real server that records the time and the concurrency of its requests.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from service.dev.embedded_valkey import EmbeddedValkey
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.settings import load_settings
 from tests.waiting import until
-from tests.workers.harness import House, open_house
-from tests.workers.worker_processes import Pods
+from tests.workers.harness import WorkerHarness, open_harness
+from tests.workers.worker_processes import WorkerProcesses
 
 pytestmark = pytest.mark.crash
 
@@ -45,14 +45,14 @@ RULE = """
 PER_MINUTE_MAX = 3_000
 
 
-class Engage:
-    """Pexip Engage's customers and tokens; `trouble` may answer a call in their stead."""
+class FakeEngage:
+    """Customers and tokens of Pexip Engage. `failure` may return another response."""
 
     def __init__(self, seconds: float = 0.02) -> None:
-        self.began: list[float] = []
-        self.most = self.now = self.tokens = 0
+        self.request_times: list[float] = []
+        self.concurrency_max = self.concurrency = self.token_requests = 0
         self.seconds = seconds
-        self.trouble: Callable[[], web.Response | None] = lambda: None
+        self.failure: Callable[[], web.Response | None] = lambda: None
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -61,110 +61,112 @@ class Engage:
         return app
 
     async def _token(self, _: web.Request) -> web.Response:
-        self.tokens += 1
+        self.token_requests += 1
         return web.json_response({"access_token": "t", "expires_in": 300})
 
     async def _customer(self, request: web.Request) -> web.Response:
-        self.began.append(time.time())
-        self.now += 1
-        self.most = max(self.most, self.now)
+        self.request_times.append(time.time())
+        self.concurrency += 1
+        self.concurrency_max = max(self.concurrency_max, self.concurrency)
         try:
             await asyncio.sleep(self.seconds)
             at = "2026-01-01T00:00:00Z"
             customer = {"id": request.match_info["id"], "existing": True, "createdAt": at, "updatedAt": at}
-            return self.trouble() or web.json_response({"data": customer | {"deletedAt": None}})
+            return self.failure() or web.json_response({"data": customer | {"deletedAt": None}})
         finally:
-            self.now -= 1
+            self.concurrency -= 1
 
 
-class Office:
-    """The platform, a store, and two workers."""
+class ThrottleHarness:
+    """The platform, a store, and two worker processes."""
 
-    def __init__(self, engage: Engage, house: House, pods: Pods) -> None:
+    def __init__(self, engage: FakeEngage, harness: WorkerHarness, processes: WorkerProcesses) -> None:
         self.engage = engage
-        self.house = house
-        self.pods = pods
+        self.harness = harness
+        self.processes = processes
         self.ids: list[str] = []
 
-    async def open(self) -> None:
+    async def start(self) -> None:
         for _ in range(2):
-            await self.pods.start(backoff_base_seconds=0.05, wake_timeout_seconds=0.2)
+            await self.processes.start(backoff_base_seconds=0.05, wake_timeout_seconds=0.2)
 
     async def send(self, count: int) -> None:
-        """Take in events of as many customers."""
+        """Ingest one event of each of `count` customers."""
         for number in range(len(self.ids), len(self.ids) + count):
             record = RecordRef("engage", "customer", str(number))
             name = new_event_id()
             event = Event(EVENT_VERSION, name, "engage-hooks", "x", "updated", record, None, {}, None, b"{}")
-            await self.house.store.ingest(event, name, 60_000)
+            await self.harness.store.ingest(event, name, 60_000)
             self.ids.append(name)
 
-    async def settled(self) -> bool:
-        return (await self.house.store.sample()).pending == 0
+    async def has_ended(self) -> bool:
+        return (await self.harness.store.sample()).pending == 0
 
     async def attempts(self) -> set[tuple[Any, Any, Any]]:
-        """State, fate and attempts of all events."""
-        stories = [await self.house.story(event_id) for event_id in self.ids]
-        return {(story["state"], story["outcome"], story["attempts"]) for story in stories}
+        """Return state, outcome and attempts of all events."""
+        stored_events = [await self.harness.stored_event(event_id) for event_id in self.ids]
+        return {(stored["state"], stored["outcome"], stored["attempts"]) for stored in stored_events}
 
-    def workers_that(self, event: str) -> int:
-        return sum(1 for child in self.pods.children if self.pods.said(event, [child]))
+    def workers_with(self, event: str) -> int:
+        return sum(1 for child in self.processes.children if self.processes.log_lines(event, [child]))
 
 
 @pytest.fixture
-async def office(own_valkey: Callable[..., EmbeddedValkey], tmp_path: Path) -> AsyncIterator[Office]:
-    server, engage = own_valkey(), Engage()
+async def throttle(own_valkey: Callable[..., EmbeddedValkey], tmp_path: Path) -> AsyncIterator[ThrottleHarness]:
+    server, engage = own_valkey(), FakeEngage()
     runner = web.AppRunner(engage.app())
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with open_house(load_settings({"WAYBILL_REDIS_URL": server.url})) as house:
-        await house.publish(RULE)
-        pods = Pods(tmp_path, server.url, CONFIG.format(url=url), {"ENGAGE_SECRET": "engage-secret-0123456789"})
-        office = Office(engage, house, pods)
+    async with open_harness(load_settings({"WAYBILL_REDIS_URL": server.url})) as harness:
+        await harness.publish(RULE)
+        processes = WorkerProcesses(
+            tmp_path, server.url, CONFIG.format(url=url), {"ENGAGE_SECRET": "engage-secret-0123456789"}
+        )
+        throttle = ThrottleHarness(engage, harness, processes)
         try:
-            await office.open()
-            yield office
+            await throttle.start()
+            yield throttle
         finally:
-            pods.kill()
+            processes.kill()
             await runner.cleanup()
 
 
-async def test_no_more_than_four_calls_are_under_way_in_all_workers_together(office: Office) -> None:
-    await office.send(80)
-    await until(office.settled)
-    assert office.engage.most == 4
-    assert office.workers_that("record.fetched") == 2
-    assert len(office.engage.began) == 80
-    assert office.engage.tokens == 1, "one token for both"
-    assert await office.attempts() == {("ended", "matched", "1")}
+async def test_concurrency_limit_holds_over_all_workers(throttle: ThrottleHarness) -> None:
+    await throttle.send(80)
+    await until(throttle.has_ended)
+    assert throttle.engage.concurrency_max == 4
+    assert throttle.workers_with("record.fetched") == 2
+    assert len(throttle.engage.request_times) == 80
+    assert throttle.engage.token_requests == 1, "one token for both workers"
+    assert await throttle.attempts() == {("ended", "matched", "1")}
 
 
-async def test_a_minute_holds_3000_calls_of_all_workers_and_the_others_wait_for_its_end(office: Office) -> None:
-    room = 40
+async def test_rate_limit_per_minute_holds_over_all_workers(throttle: ThrottleHarness) -> None:
+    free = 40
     used = int(time.time()) - 54
-    key = f"{office.house.settings.key_prefix}rate:engage"
-    await office.house.store.client.command("HSET", key, used, PER_MINUTE_MAX - room)
-    await office.send(room + 30)
-    await until(office.settled)
-    began = sorted(office.engage.began)
-    assert len(began) == room + 30
-    assert began[room] >= used + 60, "not one more, before what was used a minute ago is free again"
-    waiting = office.pods.said("attempt.finished")
+    key = f"{throttle.harness.settings.key_prefix}rate:engage"
+    await throttle.harness.store.client.command("HSET", key, used, PER_MINUTE_MAX - free)
+    await throttle.send(free + 30)
+    await until(throttle.has_ended)
+    times = sorted(throttle.engage.request_times)
+    assert len(times) == free + 30
+    assert times[free] >= used + 60, "no further call within the minute"
+    waiting = throttle.processes.log_lines("attempt.finished")
     assert {line["error_kind"] for line in waiting if line["outcome"] == "deferred"} <= {"account_throttled"}
-    assert office.workers_that("record.fetched") == 2
-    assert await office.attempts() == {("ended", "matched", "1")}
+    assert throttle.workers_with("record.fetched") == 2
+    assert await throttle.attempts() == {("ended", "matched", "1")}
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
 @pytest.mark.parametrize("status", [429, 503])
-async def test_not_now_leaves_the_account_in_peace_until_a_probe_finds_it_well_and_costs_no_attempt(
-    office: Office, status: int, form: str
+async def test_circuit_opens_on_429_or_503_and_closes_after_one_probe_without_using_attempts(
+    throttle: ThrottleHarness, status: int, form: str
 ) -> None:
-    engage, ends = office.engage, list[float]()
+    engage, ends = throttle.engage, list[float]()
 
-    def not_now() -> web.Response | None:
-        """Until the first to be refused has waited: that many whole seconds, or up to the second they end in."""
+    def reject() -> web.Response | None:
+        """Reject requests with Retry-After until the first of these times has passed."""
         if ends and time.time() >= ends[0]:
             return None
         end = datetime.fromtimestamp(int(time.time()) + 3, UTC)
@@ -172,16 +174,16 @@ async def test_not_now_leaves_the_account_in_peace_until_a_probe_finds_it_well_a
         after = format_datetime(end, usegmt=True) if form == "date" else "3"
         return web.Response(status=status, headers={"Retry-After": after})
 
-    engage.trouble = not_now
-    await office.send(60)
-    await until(office.settled)
-    refused = len(ends)
-    assert 1 <= refused <= 4, "only what was under way already"
-    began = sorted(engage.began)
-    probe = began[refused]
-    assert probe >= max(ends) - 0.01, "nobody asked in the meantime"
-    assert began[refused + 1] >= probe + engage.seconds, "one goes first, alone"
-    assert engage.most <= 4
-    assert await office.attempts() == {("ended", "matched", "1")}
-    assert len(office.pods.said("platform.circuit_opened")) == 1
-    assert len(office.pods.said("platform.circuit_closed")) == 1
+    engage.failure = reject
+    await throttle.send(60)
+    await until(throttle.has_ended)
+    rejected = len(ends)
+    assert 1 <= rejected <= 4, "only requests in flight"
+    times = sorted(engage.request_times)
+    probe = times[rejected]
+    assert probe >= max(ends) - 0.01, "no request in the meantime"
+    assert times[rejected + 1] >= probe + engage.seconds, "one probe, alone"
+    assert engage.concurrency_max <= 4
+    assert await throttle.attempts() == {("ended", "matched", "1")}
+    assert len(throttle.processes.log_lines("platform.circuit_opened")) == 1
+    assert len(throttle.processes.log_lines("platform.circuit_closed")) == 1

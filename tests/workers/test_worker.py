@@ -1,4 +1,4 @@
-"""The worker and plain arq on one queue: each runs, reads and respects what the other made."""
+"""Worker and plain arq on one queue: each runs jobs and reads results of the other."""
 
 import asyncio
 from collections import Counter
@@ -59,7 +59,7 @@ async def run_burst(store: Store, ran: Ran) -> LeaseWorker:
     return worker
 
 
-async def test_a_job_of_plain_enqueue_job_is_run_and_its_result_read_by_arq(store: Store) -> None:
+async def test_job_of_enqueue_job_runs_and_arq_reads_its_result(store: Store) -> None:
     ran: Ran = []
     redis = make_redis(store)
     job = await redis.enqueue_job("note", 21, _job_id="n1")
@@ -71,14 +71,16 @@ async def test_a_job_of_plain_enqueue_job_is_run_and_its_result_read_by_arq(stor
     assert await job.result(timeout=1) == 42
 
 
-async def test_retry_is_obeyed_and_counted(store: Store) -> None:
+async def test_arq_retry_is_honored_and_counted(store: Store) -> None:
     ran: Ran = []
     await make_redis(store).enqueue_job("retry_once")
     await run_burst(store, ran)
     assert ran == [("retry_once", 1), ("retry_once", 2)]
 
 
-async def test_an_error_is_retried_and_then_buried_with_its_bytes(make_settings: Callable[..., Settings]) -> None:
+async def test_failing_job_is_retried_and_becomes_a_dead_letter_with_its_bytes(
+    make_settings: Callable[..., Settings],
+) -> None:
     ran: Ran = []
     store = await open_store(make_settings(attempts_max=3, backoff_base_seconds=0.01))
     await make_redis(store).enqueue_job("fail", _job_id="f1")
@@ -92,7 +94,7 @@ async def test_an_error_is_retried_and_then_buried_with_its_bytes(make_settings:
 
 
 @pytest.mark.parametrize("payload", [b"\x80\x04pickle", b"", encode({"f": "note"}), encode([1])])
-async def test_a_payload_that_cannot_be_read_is_buried_with_its_bytes(store: Store, payload: bytes) -> None:
+async def test_job_with_invalid_payload_becomes_a_dead_letter_with_its_bytes(store: Store, payload: bytes) -> None:
     await store.client.command("SET", "arq:job:bad", payload)
     await store.client.command("ZADD", "arq:queue", 1, "bad")
     await run_burst(store, [])
@@ -101,15 +103,15 @@ async def test_a_payload_that_cannot_be_read_is_buried_with_its_bytes(store: Sto
     assert await store.client.command("ZCARD", "arq:queue") == 0
 
 
-async def test_a_function_nobody_has_is_buried_and_so_is_a_job_without_payload(store: Store) -> None:
-    await make_redis(store).enqueue_job("unheard_of", _job_id="u1")
+async def test_job_with_unknown_function_or_no_payload_becomes_a_dead_letter(store: Store) -> None:
+    await make_redis(store).enqueue_job("unknown", _job_id="u1")
     await store.client.command("ZADD", "arq:queue", 1, "ghost")
     await run_burst(store, [])
-    buried = {fields[1] for _, fields in await store.client.command("XRANGE", "wb:dead_jobs", "-", "+")}
-    assert buried == {b"u1", b"ghost"}
+    dead = {fields[1] for _, fields in await store.client.command("XRANGE", "wb:dead_jobs", "-", "+")}
+    assert dead == {b"u1", b"ghost"}
 
 
-async def test_a_plain_arq_worker_leaves_our_leased_job_alone_and_arq_sees_it_in_progress(store: Store) -> None:
+async def test_plain_arq_worker_skips_a_leased_job_and_arq_reports_it_in_progress(store: Store) -> None:
     ours: Ran = []
     theirs: Ran = []
     redis = make_redis(store)
@@ -132,7 +134,7 @@ async def test_a_plain_arq_worker_leaves_our_leased_job_alone_and_arq_sees_it_in
     await worker.close()
 
 
-async def test_a_claim_takes_up_a_quarter_of_what_may_run_at_once_and_all_of_it_runs(
+async def test_claim_takes_at_most_a_quarter_of_the_concurrency(
     make_settings: Callable[..., Settings],
 ) -> None:
     ran: Ran = []
@@ -151,7 +153,7 @@ async def test_a_claim_takes_up_a_quarter_of_what_may_run_at_once_and_all_of_it_
     await store.close()
 
 
-async def test_a_drain_gives_the_try_back(make_settings: Callable[..., Settings]) -> None:
+async def test_drain_does_not_count_the_try(make_settings: Callable[..., Settings]) -> None:
     ran: Ran = []
     store = await open_store(make_settings(drain_timeout_seconds=0))
     await make_redis(store).enqueue_job("slow", _job_id="s1")
@@ -168,7 +170,7 @@ async def test_a_drain_gives_the_try_back(make_settings: Callable[..., Settings]
 
 
 @pytest.mark.slow
-async def test_a_lease_outlives_its_first_term_while_the_job_runs_and_ends_with_a_holder_that_is_gone(
+async def test_lease_is_renewed_while_the_job_runs_and_expires_without_its_worker(
     make_settings: Callable[..., Settings],
 ) -> None:
     ran: Ran = []
@@ -191,7 +193,7 @@ async def test_a_lease_outlives_its_first_term_while_the_job_runs_and_ends_with_
     await store.close()
 
 
-async def test_a_claim_whose_answer_was_lost_gives_the_same_jobs_again(store: Store) -> None:
+async def test_claim_after_a_lost_response_returns_the_same_jobs(store: Store) -> None:
     redis = make_redis(store)
     for number in range(3):
         await redis.enqueue_job("note", number)
@@ -203,17 +205,19 @@ async def test_a_claim_whose_answer_was_lost_gives_the_same_jobs_again(store: St
     assert {job.tries for job in again.jobs} == {2}
 
 
-async def test_only_the_token_of_the_lease_may_finish(store: Store) -> None:
+async def test_only_the_token_of_the_lease_can_finish_a_job(store: Store) -> None:
     await make_redis(store).enqueue_job("note", 1, _job_id="n1")
-    await store.client.command("ZADD", "arq:queue", 0, "n1")  # arq's clock may be a millisecond ahead of the server's
+    await store.client.command(
+        "ZADD", "arq:queue", 0, "n1"
+    )  # the clock of arq may be a millisecond ahead of the clock of the server
     leases = store.leases("w1")
     (job,) = (await leases.claim(1)).jobs
-    await store.client.command("SET", "arq:in-progress:n1", "somebody else")
+    await store.client.command("SET", "arq:in-progress:n1", "another token")
     assert await leases.finish([JobEnd(job.id, job.token, "done")]) == [False]
     assert await leases.renew([(job.id, job.token)]) == ["n1"]
 
 
-async def test_a_job_that_comes_back_to_the_worker_that_lost_it_runs_under_its_new_lease_alone(store: Store) -> None:
+async def test_job_claimed_again_after_a_lost_lease_runs_under_the_new_lease_only(store: Store) -> None:
     ran: Ran = []
     await make_redis(store).enqueue_job("slow", _job_id="s1")
     worker = LeaseWorker(make_functions(ran), store, "w1", handle_signals=False)

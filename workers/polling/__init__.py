@@ -1,1 +1,1 @@
-"""Polling of platforms: lists of records, and the changes in them."""
+"""Polling of platforms: lists records, detects changes and ingests them as events."""

@@ -1,6 +1,6 @@
-"""What a list shows, against what was seen before: which records changed, and the event of each change. Pure.
+"""Change detection for polls: compare listed records with stored fingerprints and build one event per change. Pure.
 
-A change is named by the record's new state and the count of its changes, so that whoever finds it makes the same event.
+The new state and the number of changes of the record identify a change, so every worker builds the same event.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ from service.store.platforms.polls import RecordFingerprint, RecordStatus
 
 
 class PollSource(Struct, frozen=True):
-    """One polled source, its claims kept for `window_ms`.
+    """One polled source. `window_ms` is the dedupe window of its events.
 
-    `existing`: the first pass takes in all there is. `beside`: deliveries tell of the same account as well, so that a
-    change they did not tell is a miss.
+    With `existing`, the first pass ingests all records. With `has_deliveries`, a source with deliveries has the same
+    account, and a change without a delivery is a miss.
     """
 
     source: str
@@ -31,31 +31,31 @@ class PollSource(Struct, frozen=True):
     every_seconds: float
     window_ms: int
     existing: bool = False
-    beside: bool = False
+    has_deliveries: bool = False
 
 
 class DetectedChange(Struct, frozen=True):
-    """A change that a list shows. `turn` counts the record's changes, so that a state that comes back is a new one."""
+    """A detected change. `number` counts the changes of the record, so that a state that returns is a new change."""
 
     listed: ListedRecord
     change: ChangeType
-    turn: int
+    number: int
 
 
 def detect_change(listed: ListedRecord, known: RecordFingerprint | None, *, first: bool) -> DetectedChange | None:
-    """Say what changed, None if nothing did. On the `first` pass all there is was there before."""
-    seen = fingerprint(listed, known)
+    """Return the change of a record, or None if it has not changed. On the `first` pass no record is new."""
+    current = fingerprint(listed, known)
     if known is None:
-        return None if first else DetectedChange(listed, "deleted" if listed.deleted else "created", seen.changes)
-    if seen.digest == known.digest:
+        return None if first else DetectedChange(listed, "deleted" if listed.deleted else "created", current.changes)
+    if current.digest == known.digest:
         return None
     if listed.deleted != known.deleted:
-        return DetectedChange(listed, "deleted" if listed.deleted else "created", seen.changes)
-    return DetectedChange(listed, "updated", seen.changes)
+        return DetectedChange(listed, "deleted" if listed.deleted else "created", current.changes)
+    return DetectedChange(listed, "updated", current.changes)
 
 
 def fingerprint(listed: ListedRecord, known: RecordFingerprint | None) -> RecordFingerprint:
-    """Give what is to be remembered: the version where the platform has one, else the digest of what the list shows."""
+    """Return the fingerprint of a listed record: a digest of its version, or of its content without a version."""
     state = f"{listed.version}:{listed.deleted}" if listed.version is not None else listed.digest
     digest = hashlib.sha256(state.encode()).hexdigest()[:16]
     changes = 0 if known is None else known.changes + (known.digest != digest)
@@ -63,24 +63,24 @@ def fingerprint(listed: ListedRecord, known: RecordFingerprint | None) -> Record
 
 
 def tombstone(known: RecordFingerprint) -> RecordFingerprint:
-    """What is remembered of a record that is gone: its count, so that one that comes back is no old change."""
+    """Return the fingerprint of a deleted record. The number of changes continues if the record returns."""
     return RecordFingerprint("0" * 16, known.changes + 1, deleted=True, watched=False)
 
 
-def ingest_request(poll: PollSource, found: DetectedChange) -> IngestRequest:
-    """Make the event of a change; the claim is the change's own, whoever finds it and how often."""
-    listed = found.listed
+def ingest_request(poll: PollSource, detected: DetectedChange) -> IngestRequest:
+    """Build the event of a change. Its dedupe key depends on the change only, so a repeated event is a duplicate."""
+    listed = detected.listed
     state = listed.version or listed.digest
-    words = "\0".join((poll.account, poll.kind, listed.id, state, str(found.turn), found.change))
-    claim = urlsafe_b64encode(hashlib.blake2b(words.encode(), digest_size=18).digest()).decode()
+    identity = "\0".join((poll.account, poll.kind, listed.id, state, str(detected.number), detected.change))
+    dedupe_key = urlsafe_b64encode(hashlib.blake2b(identity.encode(), digest_size=18).digest()).decode()
     body = msgspec.json.encode({"id": listed.id, "updated_at": listed.version})
     record = RecordRef(poll.account, poll.kind, listed.id)
     event = Event(
         EVENT_VERSION,
         new_event_id(),
         poll.source,
-        f"{poll.kind}.{found.change}",
-        found.change,
+        f"{poll.kind}.{detected.change}",
+        detected.change,
         record,
         listed.version,
         {},
@@ -88,19 +88,19 @@ def ingest_request(poll: PollSource, found: DetectedChange) -> IngestRequest:
         body,
         identified=False,
     )
-    return IngestRequest(event, claim, poll.window_ms)
+    return IngestRequest(event, dedupe_key, poll.window_ms)
 
 
-def already_decided(change: DetectedChange, standing: RecordStatus) -> bool:
-    """Whether the change's state, or a later one, was decided already."""
-    # A deletion has no version of its own: the last one was decided while the record was still there.
+def already_decided(change: DetectedChange, status: RecordStatus) -> bool:
+    """Return whether the state of the change, or a later one, has been decided."""
+    # A deletion has no version: the last version was decided before the deletion.
     version = change.listed.version
-    return bool(version) and standing.version >= str(version) and change.change != "deleted"
+    return bool(version) and status.version >= str(version) and change.change != "deleted"
 
 
 def polls_of(config: Config, settings: Settings) -> Mapping[str, PollSource]:
-    """Give the polls that are configured, by their sources."""
-    sent = {source.platform for source in config.sources.values() if source.verify is not None}
+    """Return the configured polls by source."""
+    delivered = {source.platform for source in config.sources.values() if source.verify is not None}
     return {
         name: PollSource(
             name,
@@ -109,7 +109,7 @@ def polls_of(config: Config, settings: Settings) -> Mapping[str, PollSource]:
             source.poll.every_seconds,
             int((source.dedupe_hours or settings.dedupe_hours) * 3_600_000),
             source.poll.existing == "ingest",
-            source.platform in sent,
+            source.platform in delivered,
         )
         for name, source in config.sources.items()
         if source.poll is not None

@@ -1,17 +1,16 @@
-"""Polls: list what a platform holds, and take in as events what changed since the last look.
+"""Polls: list the records of a platform periodically, and ingest the changes since the last pass as events.
 
-    follow(tools, poll)                   for ever: wait for a turn, make a pass
-        polls.claim(…)                    one worker at a time, by a lock with a token that fences every write
-        Pass.run()                        page by page:
-            platform.list_records(…)      through the account's gate, so that no limit is overtaken
-            judge(listed, known)          what changed; pure
-            intake.ingest_all(…)          one event a change, claimed by the change itself
-            polls.note(…)                 what was seen, and the cursor: only then is the page done
-        Pass._vanished()                  what every pass is to show and this one did not: asked for one by one
+    poll_source(…)                        until cancelled: acquire the lease, run one pass
+        polls.claim(…)                    one worker at a time; the token of the lease fences every write
+        PollPass.run()                    page by page:
+            platform.list_records(…)      through the throttle of the account
+            detect_change(listed, known)  pure
+            intake.ingest_all(…)          one event per change; its dedupe key identifies the change
+            polls.save_page(…)            fingerprints and cursor; the page is done after this write
+        PollPass._fetch_missing()         fetches records that are missing in the list, one by one
 
-A page whose events were taken in and that was not noted, because the poller died, is looked at again by the next one;
-its events carry the same claims, so they are known. Beside deliveries, a change whose version was decided already is
-told, all others are missed.
+If a worker crashes after the ingestion of a page and before `save_page`, the next worker lists the page again. Its
+events are then duplicates. A change of a decided version was delivered; any other change is a miss.
 """
 
 import asyncio
@@ -42,22 +41,22 @@ from workers.polling.changes import (
 )
 
 FULL_PASS_EVERY = 24
-"""Every so many passes look at all there is, also where the order of a list would let them stop early."""
-VANISHED_MAX = 100
-"""Records that one pass asks for because the list shows them no more; the next pass goes on."""
-KNOWN_PAGES_MAX = 3
-"""Pages in a row that show only what the pass has seen already; a list that goes on so would go on for ever."""
+"""Every 24th pass lists all pages, also if the order of the list allows an early stop."""
+MISSING_MAX = 100
+"""Missing records that one pass fetches. The next pass continues."""
+REPEATED_PAGES_MAX = 3
+"""Consecutive pages without a new record id, after which a list is considered endless."""
 PAUSE_SECONDS_MAX = 60.0
-"""Longest wait after a pass that failed."""
+"""Longest delay after a failed pass."""
 IDLE_SECONDS_MAX = 5.0
-"""How often a worker that does not poll looks whether it is to."""
+"""Interval of checks for the lease by a worker that does not poll."""
 
 
 class PollDependencies(Struct, frozen=True):
-    """What polling takes: `home` is the store that polls remember in, `intake` takes events in."""
+    """Dependencies of polling. `shared` stores the state of polls, `intake` receives events."""
 
     settings: Settings
-    home: Store
+    shared: Store
     intake: Store | Shards
     platform: Platform
 
@@ -65,200 +64,206 @@ class PollDependencies(Struct, frozen=True):
 async def poll_all(
     settings: Settings, intake: Store | Shards, platforms: Mapping[str, Platform], polls: Mapping[str, PollSource]
 ) -> None:
-    """Poll every source that is polled, until cancelled."""
+    """Run all configured polls until cancelled."""
     async with asyncio.TaskGroup() as group:
         for poll in polls.values():
-            tools = PollDependencies(settings, shared_store(intake), intake, platforms[poll.account])
-            group.create_task(run_forever(f"poll {poll.source}", partial(poll_source, tools, poll)))
+            dependencies = PollDependencies(settings, shared_store(intake), intake, platforms[poll.account])
+            group.create_task(run_forever(f"poll {poll.source}", partial(poll_source, dependencies, poll)))
 
 
 def shared_store(intake: Store | Shards) -> Store:
-    """Give the store that holds what all workers share of the platforms, also where records lie on several."""
+    """Return the store of the state that all workers share, such as polls and throttles. Shards use the first store."""
     return intake.stores[0] if isinstance(intake, Shards) else intake
 
 
-async def poll_source(tools: PollDependencies, poll: PollSource) -> None:
-    """Poll a source for ever, whenever it is this worker's turn."""
+async def poll_source(dependencies: PollDependencies, poll: PollSource) -> None:
+    """Poll a source until cancelled, whenever this worker acquires its lease."""
     log = structlog.get_logger()
     while True:
-        # A token for each turn, so that a poller that lost one is fenced off from its own past.
+        # A new token per lease fences late writes of an earlier lease of this worker.
         token = os.urandom(8).hex()
         try:
-            turn = await tools.home.polls.claim(poll.source, token, tools.settings.lease_seconds)
-            if isinstance(turn, PollLease):
-                await PollPass(tools, poll, token, turn).run()
+            lease = await dependencies.shared.polls.claim(poll.source, token, dependencies.settings.lease_seconds)
+            if isinstance(lease, PollLease):
+                await PollPass(dependencies, poll, token, lease).run()
                 continue
-            seconds = min(turn, IDLE_SECONDS_MAX)
+            seconds = min(lease, IDLE_SECONDS_MAX)
         except LeaseLost:
             POLLS.inc((poll.source, "lost"))
             log.warning("poll.lease_lost", source_name=poll.source)
             seconds = 0.0
         except (StoreUnavailable, StoreNotDurable):
-            seconds = IDLE_SECONDS_MAX  # the worker itself tells of the outage
+            seconds = IDLE_SECONDS_MAX  # the worker logs the outage
         await asyncio.sleep(seconds)
 
 
 class PollPass:
-    """One pass over a list, or what was left of it by a poller before."""
+    """One pass over a list, or the rest of a pass that another worker started."""
 
-    def __init__(self, tools: PollDependencies, poll: PollSource, token: str, turn: PollLease) -> None:
-        self._tools = tools
+    def __init__(self, dependencies: PollDependencies, poll: PollSource, token: str, lease: PollLease) -> None:
+        self._dependencies = dependencies
         self._poll = poll
         self._token = token
-        self._turn = turn
-        self._lease_seconds = tools.settings.lease_seconds
-        self._whole = turn.number % FULL_PASS_EVERY == 0
-        self._unbroken = turn.cursor is None
+        self._lease = lease
+        self._lease_seconds = dependencies.settings.lease_seconds
+        self._is_full = lease.number % FULL_PASS_EVERY == 0
+        self._from_first_page = lease.cursor is None
         self._ids: set[str] = set()
-        self._known_pages = 0
+        self._repeated_pages = 0
         self._log = structlog.get_logger()
-        self._began = time.perf_counter()
+        self._started = time.perf_counter()
         self._fields = {"source_name": poll.source, "platform": poll.account, "record_kind": poll.kind}
 
     async def run(self) -> None:
-        """Make the pass, and leave the turn to the next one whatever happens.
+        """Run the pass and release the lease.
 
         Raises:
-            LeaseLost: another worker polls now.
-            StoreUnavailable: nothing more can be written; the lock ends by itself.
+            LeaseLost: another worker has the lease.
+            StoreUnavailable, StoreNotDurable: the store accepts no writes; the lease expires.
         """
         try:
-            while await self._page():
+            while await self._poll_page():
                 pass
-            await self._vanished()
+            await self._fetch_missing()
         except (Deferred, TransientError, PermanentError) as error:
-            await self._give_up(error)
+            await self._interrupt(error)
             return
         except asyncio.CancelledError:
-            await self._leave(0.0)
+            await self._release(0.0)
             raise
         await self._polls.end(self._poll.source, self._token, self._lease_seconds, self._poll.every_seconds)
         POLLS.inc((self._poll.source, "finished"))
-        POLL_CHANGES.inc((self._poll.source,), self._turn.changed)
-        POLL_MISSES.inc((self._poll.source,), self._turn.missed)
+        POLL_CHANGES.inc((self._poll.source,), self._lease.changed)
+        POLL_MISSES.inc((self._poll.source,), self._lease.missed)
         counts = {
-            "records_listed": self._turn.records_listed,
-            "changed": self._turn.changed,
-            "missed": self._turn.missed,
+            "records_listed": self._lease.records_listed,
+            "changed": self._lease.changed,
+            "missed": self._lease.missed,
         }
-        duration_ms = round((time.perf_counter() - self._began) * 1000, 2)
-        self._log.info("poll.finished", **self._fields, **counts, full_pass=self._whole, duration_ms=duration_ms)
+        duration_ms = round((time.perf_counter() - self._started) * 1000, 2)
+        self._log.info("poll.finished", **self._fields, **counts, full_pass=self._is_full, duration_ms=duration_ms)
 
     @property
     def _polls(self) -> Polls:
-        return self._tools.home.polls
+        return self._dependencies.shared.polls
 
-    async def _page(self) -> bool:
-        """Look at one page; False after the last."""
-        listing = await self._patiently(self._turn.cursor)
-        entries, changed = await self._take_in(listing.items)
-        # Where newest comes first, a page of nothing new ends the pass; now and then one looks at all there is.
-        onward = listing.next if changed or self._whole else listing.settled
-        if self._circling(listing) and onward is not None:
+    async def _poll_page(self) -> bool:
+        """Process one page. Return False after the last page."""
+        page = await self._list_page(self._lease.cursor)
+        entries, changed = await self._ingest_changes(page.items)
+        # In a list with the newest records first, a page without changes ends the pass, except for full passes.
+        cursor = page.next if changed or self._is_full else page.settled
+        if self._is_endless(page) and cursor is not None:
             POLLS.inc((self._poll.source, "interrupted"))
-            why = {"error_kind": "platform_list_circles", "http_status": None, "operation": None}
-            self._log.warning("poll.interrupted", **self._fields, **why, seconds=0.0)
-            onward = None
-        listed = self._turn.records_listed + len(listing.items)
-        self._turn = structs.replace(self._turn, cursor=onward, records_listed=listed)
-        # Behind the intake: after a crash in between the page is read again, and its events are known.
-        await self._note(entries)
-        return onward is not None
+            error = {"error_kind": "platform_list_circles", "http_status": None, "operation": None}
+            self._log.warning("poll.interrupted", **self._fields, **error, seconds=0.0)
+            cursor = None
+        listed = self._lease.records_listed + len(page.items)
+        self._lease = structs.replace(self._lease, cursor=cursor, records_listed=listed)
+        # After the ingestion: after a crash in between, the page is listed again and its events are duplicates.
+        await self._save_page(entries)
+        return cursor is not None
 
-    def _circling(self, listing: RecordPage) -> bool:
-        """Whether the list shows the same again and again, as one whose system does not know the word for the page."""
-        ids = {item.id for item in listing.items}
-        self._known_pages = self._known_pages + 1 if ids <= self._ids else 0
+    def _is_endless(self, page: RecordPage) -> bool:
+        """Return whether pages repeat, as with a platform that ignores the page parameter."""
+        ids = {item.id for item in page.items}
+        self._repeated_pages = self._repeated_pages + 1 if ids <= self._ids else 0
         self._ids |= ids
-        return self._known_pages >= KNOWN_PAGES_MAX
+        return self._repeated_pages >= REPEATED_PAGES_MAX
 
-    async def _take_in(self, items: Sequence[ListedRecord]) -> tuple[dict[str, RecordFingerprint], bool]:
-        """Take in what changed; give what is to be remembered, and whether anything is new."""
+    async def _ingest_changes(self, items: Sequence[ListedRecord]) -> tuple[dict[str, RecordFingerprint], bool]:
+        """Ingest the changes of a page. Return the new fingerprints, and whether there are any."""
         ids = list(dict.fromkeys(item.id for item in items))
-        known = await self._polls.known(self._poll.source, self._token, self._lease_seconds, ids)
-        first = self._turn.number == 0 and not self._poll.existing
+        known = await self._polls.fingerprints(self._poll.source, self._token, self._lease_seconds, ids)
+        first = self._lease.number == 0 and not self._poll.existing
         by_id = {item.id: item for item in items}
-        found = [change for item in by_id.values() if (change := detect_change(item, known[item.id], first=first))]
-        await self._ingest(found)
+        changes = [change for item in by_id.values() if (change := detect_change(item, known[item.id], first=first))]
+        await self._ingest(changes)
         entries = {item.id: fingerprint(item, known[item.id]) for item in by_id.values()}
-        fresh = {record_id: seen for record_id, seen in entries.items() if seen != known[record_id]}
-        return fresh, bool(fresh)
+        changed = {record_id: entry for record_id, entry in entries.items() if entry != known[record_id]}
+        return changed, bool(changed)
 
-    async def _ingest(self, found: Sequence[DetectedChange]) -> None:
-        if not found:
+    async def _ingest(self, changes: Sequence[DetectedChange]) -> None:
+        if not changes:
             return
-        standings = await self._standings([change.listed.id for change in found])
-        untold = [
-            change for change, standing in zip(found, standings, strict=True) if not already_decided(change, standing)
+        statuses = await self._statuses([change.listed.id for change in changes])
+        undecided = [
+            (change, status)
+            for change, status in zip(changes, statuses, strict=True)
+            if not already_decided(change, status)
         ]
-        missed = sum(1 for change in untold if not standings[found.index(change)].waiting) if self._poll.beside else 0
-        if untold:
-            await self._tools.intake.ingest_all([ingest_request(self._poll, change) for change in untold])
-        self._turn = structs.replace(
-            self._turn, changed=self._turn.changed + len(found), missed=self._turn.missed + missed
+        missed = sum(not status.queued for _, status in undecided) if self._poll.has_deliveries else 0
+        if undecided:
+            await self._dependencies.intake.ingest_all([ingest_request(self._poll, change) for change, _ in undecided])
+        self._lease = structs.replace(
+            self._lease, changed=self._lease.changed + len(changes), missed=self._lease.missed + missed
         )
 
-    async def _standings(self, ids: Sequence[str]) -> list[RecordStatus]:
+    async def _statuses(self, ids: Sequence[str]) -> list[RecordStatus]:
         lanes = [RecordRef(self._poll.account, self._poll.kind, record_id).lane for record_id in ids]
-        intake = self._tools.intake
+        intake = self._dependencies.intake
         if not isinstance(intake, Shards):
-            return await intake.polls.standing(lanes)
-        return [(await intake.of(lane).polls.standing([lane]))[0] for lane in lanes]
+            return await intake.polls.record_statuses(lanes)
+        return [(await intake.of(lane).polls.record_statuses([lane]))[0] for lane in lanes]
 
-    async def _vanished(self) -> None:
-        """Ask for the records that this pass should have shown and did not: finished, deleted, or slipped through."""
-        # Another worker began this pass, and what it saw is not known here.
-        if not self._unbroken:
+    async def _fetch_missing(self) -> None:
+        """Fetch the records that this pass should have listed: finished, deleted or moved between pages."""
+        # Another worker started this pass; the records that it listed are not known here.
+        if not self._from_first_page:
             return
         known = await self._polls.known_records(self._poll.source, self._token, self._lease_seconds)
         missing = [
-            (record_id, seen)
-            for record_id, seen in known.items()
-            if record_id not in self._ids and not seen.deleted and (self._whole or seen.watched)
+            (record_id, entry)
+            for record_id, entry in known.items()
+            if record_id not in self._ids and not entry.deleted and (self._is_full or entry.watched)
         ]
-        for record_id, seen in missing[:VANISHED_MAX]:
-            await self._ask_for(record_id, seen)
+        for record_id, entry in missing[:MISSING_MAX]:
+            await self._fetch_record(record_id, entry)
 
-    async def _ask_for(self, record_id: str, seen: RecordFingerprint) -> None:
-        fetched = await self._tools.platform.fetch(
+    async def _fetch_record(self, record_id: str, known: RecordFingerprint) -> None:
+        fetched = await self._dependencies.platform.fetch(
             RecordRef(self._poll.account, self._poll.kind, record_id), CallContext("")
         )
         if fetched.record is None:
             gone = ListedRecord(record_id, None, fetched.digest, deleted=True)
-            await self._ingest([DetectedChange(gone, "deleted", seen.changes + 1)])
-            await self._note({record_id: tombstone(seen)})
+            await self._ingest([DetectedChange(gone, "deleted", known.changes + 1)])
+            await self._save_page({record_id: tombstone(known)})
             return
         if fetched.version is None:
-            return  # a list slipped while it was paged through; the next pass shows the record again
-        shown = ListedRecord(record_id, fetched.version, fetched.digest, bool(fetched.record.deleted_at), watched=False)
-        change = detect_change(shown, seen, first=False)
+            return  # records moved between pages during the pass; the next pass lists this record
+        listed = ListedRecord(
+            record_id, fetched.version, fetched.digest, bool(fetched.record.deleted_at), watched=False
+        )
+        change = detect_change(listed, known, first=False)
         await self._ingest([change] if change else [])
-        await self._note({record_id: fingerprint(shown, seen)})
+        await self._save_page({record_id: fingerprint(listed, known)})
 
-    async def _patiently(self, cursor: str | None) -> RecordPage:
-        """List a page; a short wait for the gate is waited here, with the turn kept."""
+    async def _list_page(self, cursor: str | None) -> RecordPage:
+        """List a page. A short wait for the throttle happens here, and the lease is renewed."""
         while True:
             try:
-                return await self._tools.platform.list_records(self._poll.kind, cursor, CallContext(""))
-            except Deferred as held:
-                # A longer wait would outlast the turn.
-                if held.seconds > self._lease_seconds / 2:
+                return await self._dependencies.platform.list_records(self._poll.kind, cursor, CallContext(""))
+            except Deferred as error:
+                # A longer wait would outlast the lease.
+                if error.seconds > self._lease_seconds / 2:
                     raise
-                await self._note({})
-                await asyncio.sleep(held.seconds)
+                await self._save_page({})
+                await asyncio.sleep(error.seconds)
 
-    async def _note(self, entries: Mapping[str, RecordFingerprint]) -> None:
-        await self._polls.save_page(self._poll.source, self._token, self._lease_seconds, self._turn, entries)
+    async def _save_page(self, entries: Mapping[str, RecordFingerprint]) -> None:
+        await self._polls.save_page(self._poll.source, self._token, self._lease_seconds, self._lease, entries)
 
-    async def _leave(self, seconds: float) -> None:
+    async def _release(self, seconds: float) -> None:
         await self._polls.release(self._poll.source, self._token, self._lease_seconds, seconds)
 
-    async def _give_up(self, error: Deferred | TransientError | PermanentError) -> None:
-        """Leave the pass where it stands; whoever goes on begins at the page that failed."""
-        asked = error.seconds if isinstance(error, Deferred) else getattr(error, "retry_after_seconds", None)
-        usual = self._poll.every_seconds if isinstance(error, PermanentError) else PAUSE_SECONDS_MAX
-        seconds = asked or min(usual, self._poll.every_seconds)
-        await self._leave(seconds)
+    async def _interrupt(self, error: Deferred | TransientError | PermanentError) -> None:
+        """Interrupt the pass. The next worker continues at the page that failed."""
+        requested_seconds = (
+            error.seconds if isinstance(error, Deferred) else getattr(error, "retry_after_seconds", None)
+        )
+        default_seconds = self._poll.every_seconds if isinstance(error, PermanentError) else PAUSE_SECONDS_MAX
+        seconds = requested_seconds or min(default_seconds, self._poll.every_seconds)
+        await self._release(seconds)
         POLLS.inc((self._poll.source, "interrupted"))
         self._log.log(
             20 if isinstance(error, Deferred) else 30,

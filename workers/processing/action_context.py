@@ -1,4 +1,4 @@
-"""What a running action may use: the `ActionContext` of one effect. What it puts out is kept until it is known done."""
+"""`ActionContext` of one effect. Its outputs are written together with the ledger entry `done`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from workers.processing.history import StoredEffect
 
 
 class EffectContext(Struct, frozen=True):
-    """Whose effects these are, for the log, the story and the actions."""
+    """Event and attempt of the effects, for log lines, history entries and actions."""
 
     event_id: str
     source: str
@@ -22,32 +22,32 @@ class EffectContext(Struct, frozen=True):
 
 
 class RunningAction:
-    """The `ActionContext` of one effect; `place` is where it stands in its decision."""
+    """The `ActionContext` of one effect. `index` is its index in the decision."""
 
-    def __init__(self, subject: EffectContext, effect: StoredEffect, place: int, resources: Mapping[str, Any]) -> None:
+    def __init__(self, context: EffectContext, effect: StoredEffect, index: int, resources: Mapping[str, Any]) -> None:
         self._resources = resources
-        self._place = place
-        self.idempotency_key = effect.idempotency_key(subject.event_id, subject.generation)
-        self.event_id = subject.event_id
-        self.source = subject.source
+        self._index = index
+        self.idempotency_key = effect.idempotency_key(context.event_id, context.generation)
+        self.event_id = context.event_id
+        self.source = context.source
         self.rule = effect.rule_id
         self.action = effect.action_id
-        self.traceparent = subject.traceparent
+        self.traceparent = context.traceparent
         self.outputs: list[Output] = []
 
-    def resource(self, name: str) -> Any:  # noqa: ANN401 - what the composition root put there
-        """Give the shared resource of that name.
+    def resource(self, name: str) -> Any:  # noqa: ANN401 - resources have any type
+        """Return the shared resource `name`.
 
         Raises:
-            KeyError: there is none.
+            KeyError: there is no such resource.
         """
         return self._resources[name]
 
     def emit(self, event: Event) -> None:
-        """Take in an event, together with the ledger's word that this effect is done."""
+        """Enqueue an event and mark this effect as done, atomically."""
         window_ms = int(self._resources["dedupe_hours"] * 3_600_000)
-        self.outputs.append(EmittedEvent(self._place, IngestRequest(event, event.id, window_ms)))
+        self.outputs.append(EmittedEvent(self._index, IngestRequest(event, event.id, window_ms)))
 
     def publish(self, stream: str, data: bytes, length_max: int) -> None:
-        """Append to a stream, together with the ledger's word that this effect is done."""
-        self.outputs.append(StreamEntry(self._place, stream, length_max, self.event_id, self.rule, data))
+        """Append an entry to a stream and mark this effect as done, atomically."""
+        self.outputs.append(StreamEntry(self._index, stream, length_max, self.event_id, self.rule, data))

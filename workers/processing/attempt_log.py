@@ -1,4 +1,4 @@
-"""One canonical line an attempt, `attempt.finished`, at its end and even on failure; the same in the event's story."""
+"""Log line `attempt.finished`, one per attempt, also on failure, and the history entry with the same values."""
 
 import time
 from typing import Any
@@ -15,35 +15,34 @@ from service.metrics.families import (
     QUEUE_WAIT_SECONDS,
 )
 from service.store import Job, LaneHead
-from workers.processing.history import AttemptEntry
+from workers.processing.history import ERROR_CHARACTERS_MAX, AttemptEntry
 
-ERROR_CHARACTERS_MAX = 300
-ENDS = frozenset({"matched", "unmatched", "unchanged", "resolved", "ignored", "dead_lettered"})
-"""Outcomes after which no attempt follows."""
+FINAL_OUTCOMES = frozenset({"matched", "unmatched", "unchanged", "resolved", "ignored", "dead_lettered"})
+"""Outcomes that end the event."""
 
 UNKNOWN_SOURCE = "unknown"
-"""The source, where the event could not be read."""
+"""Label `source` of an event that cannot be decoded."""
 
 
 class AttemptLog:
-    """Collects what is known of an attempt while it runs; `finish` says it once.
+    """Collects the fields of one attempt; `finish` logs them.
 
-    `now_ms` is the store's clock at the last answer; from there time is counted by our own steady clock.
+    `started_at_ms` is the time of the store's clock. The monotonic clock of this process measures from there.
     """
 
-    def __init__(self, job: Job, head: LaneHead, now_ms: int, attempts_max: int) -> None:
-        self._began = time.perf_counter()
-        self._now_ms = now_ms
+    def __init__(self, job: Job, head: LaneHead, started_at_ms: int, attempts_max: int) -> None:
+        self._started = time.perf_counter()
+        self._started_at_ms = started_at_ms
         self._head = head
         self.fields: dict[str, Any] = {
             "event_id": head.id,
             "attempt": head.attempts,
             "attempts_max": attempts_max,
-            "queue_wait_ms": max(now_ms - max(job.due_ms, head.received_ms), 0),
+            "queue_wait_ms": max(started_at_ms - max(job.due_ms, head.received_ms), 0),
         }
 
     def set_event(self, event: Event) -> None:
-        """Say which event it is."""
+        """Add the fields of the event."""
         self.fields |= {
             "source_name": event.source,
             "event_type": event.type,
@@ -54,16 +53,16 @@ class AttemptLog:
 
     @property
     def duration_ms(self) -> float:
-        """How long the attempt has taken."""
-        return round((time.perf_counter() - self._began) * 1000, 2)
+        """Duration of the attempt so far."""
+        return round((time.perf_counter() - self._started) * 1000, 2)
 
     @property
     def age_seconds(self) -> float:
-        """How long ago the event came."""
-        return (self._now_ms - self._head.received_ms + self.duration_ms) / 1000
+        """Seconds since the event was received."""
+        return (self._started_at_ms - self._head.received_ms + self.duration_ms) / 1000
 
-    def line(self, outcome: str, error: WaybillError | None = None) -> AttemptEntry:
-        """The story's line for this end."""
+    def entry(self, outcome: str, error: WaybillError | None = None) -> AttemptEntry:
+        """Build the history entry of the attempt."""
         return AttemptEntry(
             at_ms=int(time.time() * 1000),
             attempt=self._head.attempts,
@@ -74,10 +73,10 @@ class AttemptLog:
         )
 
     def finish(self, outcome: str, error: WaybillError | None = None) -> None:
-        """Log the line."""
+        """Log `attempt.finished` and update the metrics."""
         level = "error" if outcome == "dead_lettered" else "warning" if error and outcome != "deferred" else "info"
         duration_ms = self.duration_ms
-        e2e_ms = round(self._now_ms - self._head.received_ms + duration_ms, 2)
+        e2e_ms = round(self._started_at_ms - self._head.received_ms + duration_ms, 2)
         self._count(outcome, error.kind if error else None, duration_ms, e2e_ms)
         fields = self.fields | {
             "outcome": outcome,
@@ -100,7 +99,7 @@ class AttemptLog:
             ATTEMPT_ERRORS.inc((source, error_kind))
         if outcome == "dead_lettered":
             EVENTS_DEAD_LETTERED.inc((source, error_kind))
-        if outcome in ENDS:
+        if outcome in FINAL_OUTCOMES:
             END_TO_END_SECONDS.observe((source,), e2e_ms / 1000)
 
 

@@ -1,4 +1,4 @@
-"""From an event and a fetched record to a decision that can be written. Pure: judging, remembering, wording."""
+"""Decisions: evaluate the rules on an event and its fetched record, and build the entry to store. Pure."""
 
 import time
 from datetime import UTC, datetime
@@ -21,40 +21,39 @@ from workers.processing.stale_reads import is_stale
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
-
 DIGEST_DIGITS = 32
-"""Hex digits kept of a state's digest: 128 bits tell the states of one record apart, and each event holds two."""
+"""Stored hex digits of the digest of a state. 128 bits suffice within one record; each event stores two digests."""
 
 
 class Decision(Struct, frozen=True):
-    """A decision: its line for the story, its word, what the record's next decision sees as `previous`, and counts."""
+    """Decision on one event. `fields` are the `previous` fields of the next decision on the record, encoded."""
 
-    line: DecisionEntry
+    entry: DecisionEntry
     outcome: str
     fields: bytes
-    counts: dict[str, Any]
+    log_fields: dict[str, Any]
 
 
 def load_event(head: LaneHead, *, with_body: bool = False) -> Event:
-    """Read the event a head stands for; once its bytes are dropped, a decided one from its story.
+    """Decode the event of a lane head. Without its bytes, a decided event is rebuilt from its history.
 
     Raises:
-        PermanentError: its bytes are gone, or of a version this worker cannot read.
+        PermanentError: the bytes are missing, or of a version that this worker cannot decode.
     """
     if head.delivery is None and head.state == "decided":
-        return _recall(head)
+        return _event_from_history(head)
     if head.delivery is None:
-        raise PermanentError("payload_missing", "the event's bytes are not in the store")
+        raise PermanentError("payload_missing", "the bytes of the event are not in the store")
     try:
         return decode_event(head.id, head.delivery, with_body=with_body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise PermanentError("undecodable", f"the event cannot be read by this version: {error}") from None
+        raise PermanentError("undecodable", f"this version cannot decode the event: {error}") from None
 
 
-def _recall(head: LaneHead) -> Event:
+def _event_from_history(head: LaneHead) -> Event:
     received = read_received(head.history)
     if received is None:
-        raise PermanentError("payload_missing", "neither the event's bytes nor its story are in the store")
+        raise PermanentError("payload_missing", "neither the bytes nor the history of the event are in the store")
     platform, kind, record_id = received.record.split(":", 2)
     record = RecordRef(platform, kind, record_id)
     return Event(
@@ -72,43 +71,43 @@ def _recall(head: LaneHead) -> Event:
 
 
 def decide(rulebook: Rulebook, event: Event, fetched: FetchedRecord, last: LastState, attempt: int) -> Decision:
-    """Judge the fetched state, or say that this change was decided on this very state before.
+    """Evaluate the rules on the fetched state, or return `unchanged` if this change was decided on this state before.
 
-    A record that is gone is judged by its id and what was last known of it, under `previous`.
+    For a deleted record, the rules see its id and its last known state under `previous`.
     """
     stale = bool(is_stale(event, fetched))
-    # Without an id nothing tells a redelivery from a second event: what was decided on this state and type is
-    # not decided twice.
+    # Without an event id, a redelivery cannot be told from a second event: the same change on the same state is
+    # decided once.
     if not event.identified and last.digest == fetched.digest[:DIGEST_DIGITS] and event.change in last.types:
-        line = _line(rulebook, fetched, last, attempt, stale=stale)
-        return Decision(line, "unchanged", last.fields, {"rules_evaluated": 0, "stale": stale})
+        entry = _entry(rulebook, fetched, last, attempt, stale=stale)
+        return Decision(entry, "unchanged", last.fields, {"rules_evaluated": 0, "stale": stale})
     record: Record = fetched.record or RECORDS[event.record.kind](id=event.record.id)
     subject = Subject(event, record, fetched.raw, _previous(last))
     evidence = Evidence()
-    judgement = rulebook.evaluate(subject, datetime.now(UTC), evidence)
-    because = evidence.by_rule()
+    evaluation = rulebook.evaluate(subject, datetime.now(UTC), evidence)
+    evidence_by_rule = evidence.by_rule()
     verdicts = [
-        StoredRuleResult(verdict.rule_id, verdict.result, verdict.reason, because.get(verdict.rule_id, UNSET))
-        for verdict in judgement.verdicts
+        StoredRuleResult(verdict.rule_id, verdict.result, verdict.reason, evidence_by_rule.get(verdict.rule_id, UNSET))
+        for verdict in evaluation.verdicts
     ]
     effects = [
         StoredEffect(effect.rule_id, effect.action_id, effect.action_type, effect.repeat, effect.inputs)
-        for effect in judgement.effects
+        for effect in evaluation.effects
     ]
-    line = _line(rulebook, fetched, last, attempt, verdicts, effects, stale=stale)
+    entry = structs.replace(_entry(rulebook, fetched, last, attempt, stale=stale), verdicts=verdicts, effects=effects)
     matched = sum(verdict.result == "matched" for verdict in verdicts)
-    counts: dict[str, Any] = {
+    log_fields: dict[str, Any] = {
         "rulebook": rulebook.version,
-        "rules_evaluated": judgement.rules_evaluated,
+        "rules_evaluated": evaluation.rules_evaluated,
         "rules_matched": matched,
         "rules_unknown": sum(verdict.result in {"unknown", "error"} for verdict in verdicts),
         "actions_run": 0,
         "gone": fetched.record is None,
         "stale": stale,
     }
-    # Of a record that is gone, what was known last stays known.
+    # A deleted record keeps its last known fields.
     fields = _encode(rulebook.previous_fields(subject)) if fetched.record else last.fields
-    return Decision(line, "matched" if matched else "unmatched", fields, counts)
+    return Decision(entry, "matched" if matched else "unmatched", fields, log_fields)
 
 
 def _previous(last: LastState) -> dict[str, Any] | None:
@@ -116,22 +115,13 @@ def _previous(last: LastState) -> dict[str, Any] | None:
 
 
 def derived_event(event: Event, ref: RecordRef, settings: Settings) -> IngestRequest:
-    """Make the event of one record that a hint led to; the same one when repeated, so it is taken in once."""
-    name = derived_event_id(event.id, ref.lane)
-    derived = structs.replace(event, id=name, record=ref, change="changed")
-    return IngestRequest(derived, name, int(settings.dedupe_hours * 3_600_000))
+    """Build the derived event of one record of a hint. The same hint gives the same id, so it is ingested once."""
+    event_id = derived_event_id(event.id, ref.lane)
+    derived = structs.replace(event, id=event_id, record=ref, change="changed")
+    return IngestRequest(derived, event_id, int(settings.dedupe_hours * 3_600_000))
 
 
-def _line(  # noqa: PLR0917 - each is one part of the line
-    rulebook: Rulebook,
-    fetched: FetchedRecord,
-    last: LastState,
-    attempt: int,
-    verdicts: list[StoredRuleResult] | None = None,
-    effects: list[StoredEffect] | None = None,
-    *,
-    stale: bool,
-) -> DecisionEntry:
+def _entry(rulebook: Rulebook, fetched: FetchedRecord, last: LastState, attempt: int, *, stale: bool) -> DecisionEntry:
     return DecisionEntry(
         at_ms=int(time.time() * 1000),
         attempt=attempt,
@@ -141,6 +131,6 @@ def _line(  # noqa: PLR0917 - each is one part of the line
         version=fetched.version,
         gone=fetched.record is None,
         stale=stale,
-        verdicts=verdicts or [],
-        effects=effects or [],
+        verdicts=[],
+        effects=[],
     )

@@ -1,4 +1,4 @@
-"""What every run of a job is given: the store, the platforms, the rules in force and what effects take."""
+"""Dependencies of every job: store, platforms, active rulebook and the dependencies of effects."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from workers.rulebook_watcher import RulebookWatcher
 
 
 class WorkerDependencies(Struct, frozen=True):
-    """What processing takes, joined once per worker."""
+    """Dependencies of processing, built once per worker."""
 
     settings: Settings
     store: Store
@@ -21,5 +21,5 @@ class WorkerDependencies(Struct, frozen=True):
     rules: RulebookWatcher
     effects: EffectDependencies
     intake: Store | Shards
-    """Where derived events go: the store of their record, which is another one where there are several."""
-    catching_up: StaleReadPolicy
+    """Receives derived events: with several shards, each event goes to the shard of its record."""
+    stale_reads: StaleReadPolicy

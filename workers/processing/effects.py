@@ -1,7 +1,7 @@
-"""Run the effects of one decision under one lease: the ledger says `started` before a call, its result after it.
+"""Effects of one decision, run under one lease. The ledger is `started` before each call and has the result after it.
 
-The effects of one rule run in order and stop at the first that fails; the rules do not wait for each other. Nothing
-here decides whether the event ends: it tells what is done, what has to wait and what a person must look at.
+The effects of one rule run in order and stop at the first failure; different rules run concurrently. The caller decides
+from the `EffectsOutcome` whether the event ends.
 """
 
 import asyncio
@@ -19,243 +19,247 @@ from service.metrics.families import EFFECT_SECONDS, EFFECTS
 from service.store import IngestRequest, Job, SettlementWrite, Shards, Store
 from service.store.queue.outputs import EmittedEvent, Output
 from workers.processing.action_context import EffectContext, RunningAction
-from workers.processing.history import EffectEntry, StoredEffect, encode_history
-
-ERROR_CHARACTERS_MAX = 300
+from workers.processing.history import ERROR_CHARACTERS_MAX, EffectEntry, StoredEffect, encode_history
 
 AMBIGUOUS = frozenset({"timeout", "reset", "protocol", "platform_not_json", "platform_truncated_json", "unexpected"})
 AMBIGUOUS_STATUSES = frozenset({500, 502, 504})
-"""Kinds and statuses of failure after which the other side may have acted all the same."""
+"""Error kinds and HTTP statuses after which the target may have performed the effect."""
 
-PLANNED, STARTED, DONE, FAILED, UNKNOWN, WAITING = "psdfuw"
-"""The letters of the ledger."""
+PLANNED, STARTED, DONE, FAILED, UNKNOWN, DEFERRED = "psdfuw"
+"""Letters of the ledger."""
 
 
 class EffectDependencies(Struct, frozen=True):
-    """What running effects takes, joined once per worker."""
+    """Dependencies of effects, built once per worker."""
 
     store: Store
     actions: Mapping[str, type[Action]]
     resources: Mapping[str, Any]
     action_timeout_seconds: float
     intake: Store | Shards | None = None
-    """Where derived events go, if there are several stores."""
+    """Receives derived events if there are several shards."""
 
 
 class EffectsOutcome(Struct):
-    """What is left after a run: `error` is the last failure, `retry_after_seconds` the longest wait asked for."""
+    """Result of a run. `error` is the last failure, `retry_after_seconds` the longest requested delay."""
 
     ledger: str = ""
     run: int = 0
     error: WaybillError | None = None
     retry_after_seconds: float | None = None
-    held_seconds: float = 0.0
-    """The longest wait for a limit or a pause, which is no failure."""
+    deferred_seconds: float = 0.0
+    """Longest wait for a rate limit or an open circuit."""
 
     @property
-    def held(self) -> bool:
-        """All that is left waits for a limit or a pause, so that this attempt does not count."""
+    def is_deferred(self) -> bool:
+        """Whether nothing failed and effects wait for a rate limit or an open circuit. The attempt does not count."""
         return isinstance(self.error, Deferred)
 
     @property
-    def waiting(self) -> bool:
-        """Something is to be tried again."""
-        return WAITING in self.ledger
-
-    @property
-    def failed(self) -> bool:
-        """A person has to look."""
-        return FAILED in self.ledger or UNKNOWN in self.ledger
+    def has_deferred(self) -> bool:
+        """Whether an effect has to run again."""
+        return DEFERRED in self.ledger
 
 
 class EffectsRun:
-    """The effects of one event, in one attempt."""
+    """One run of the effects of one event, in one attempt."""
 
     def __init__(
-        self, tools: EffectDependencies, job: Job, subject: EffectContext, effects: Sequence[StoredEffect], ledger: str
+        self,
+        dependencies: EffectDependencies,
+        job: Job,
+        context: EffectContext,
+        effects: Sequence[StoredEffect],
+        ledger: str,
     ) -> None:
-        self._tools = tools
+        self._dependencies = dependencies
         self._job = job
-        self._subject = subject
+        self._context = context
         self._effects = effects
         self._ledger = list(ledger)
-        self._lines: list[EffectEntry] = []
+        self._entries: list[EffectEntry] = []
         self._outputs: list[Output] = []
-        self._writing = asyncio.Lock()
+        self._write_lock = asyncio.Lock()
         self._active = 0
         self.outcome = EffectsOutcome()
 
     async def run(self, *, fresh: bool) -> EffectsOutcome:
-        """Run what is not done. `fresh`: what the ledger calls started was written by this very run and not called yet.
+        """Run the effects that are not done. With `fresh`, effects marked as started have not been called yet.
 
         Raises:
-            LeaseLost, StoreUnavailable: the ledger could not be written; nothing further was started.
+            LeaseLost, StoreUnavailable: the ledger was not written, and no further effect was started.
         """
         chains: dict[str, list[int]] = {}
-        for place, effect in enumerate(self._effects):
-            chains.setdefault(effect.rule_id, []).append(place)
+        for index, effect in enumerate(self._effects):
+            chains.setdefault(effect.rule_id, []).append(index)
         self._active = len(chains)
-        if self._active == 1:  # nearly always; a task of its own would cost more than the ledger's lines
-            await self._chain(range(len(self._effects)), fresh=fresh)
+        if self._active == 1:  # the common case; a task costs more than the writes of the ledger
+            await self._run_chain(range(len(self._effects)), fresh=fresh)
         else:
-            await self._beside_each_other(chains.values(), fresh=fresh)
+            await self._run_concurrently(chains.values(), fresh=fresh)
         self.outcome.ledger = "".join(self._ledger)
         return self.outcome
 
-    async def _beside_each_other(self, chains: Iterable[Sequence[int]], *, fresh: bool) -> None:
+    async def _run_concurrently(self, chains: Iterable[Sequence[int]], *, fresh: bool) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 for chain in chains:
-                    group.create_task(self._chain(chain, fresh=fresh))
+                    group.create_task(self._run_chain(chain, fresh=fresh))
         except BaseExceptionGroup as failures:
-            # The store's own word, a lost lease or no answer, which every chain hears alike.
+            # Chains raise errors of the store only, and all chains raise the same one.
             raise failures.exceptions[0] from None
 
-    def history_lines(self) -> bytes:
-        """The lines not written yet."""
-        lines, self._lines = self._lines, []
-        return encode_history(*lines)
+    def take_entries(self) -> Sequence[EffectEntry]:
+        """Return the history entries that no write has included yet, and clear them."""
+        entries, self._entries = self._entries, []
+        return entries
 
-    def outputs(self) -> Sequence[Output]:
-        """What done effects put out and no call has written yet; it goes with the ledger that calls them done."""
+    def take_outputs(self) -> Sequence[Output]:
+        """Return the outputs that no write has included yet, and clear them."""
         outputs, self._outputs = self._outputs, []
         return outputs
 
-    async def _chain(self, places: Sequence[int], *, fresh: bool) -> None:
-        for place in places:
-            letter = self._ledger[place]
+    async def _run_chain(self, indexes: Sequence[int], *, fresh: bool) -> None:
+        for index in indexes:
+            letter = self._ledger[index]
             if letter == DONE:
                 continue
             if letter in (FAILED, UNKNOWN):
-                self._recall(letter)
+                self._report_earlier_failure(letter)
                 break
-            if letter == STARTED and not fresh and not self._may_repeat(place):
+            if letter == STARTED and not fresh and not self._may_repeat(index):
                 break
-            # Written before the call, or a crash in it would leave no trace that it may have happened.
+            # Written before the call: after a crash in the call, the ledger shows that the effect may have happened.
             if letter != STARTED:
-                self._ledger[place] = STARTED
-                await self._note()
-            await self._one(place)
-            if self._ledger[place] != DONE:
+                self._ledger[index] = STARTED
+                await self._write_ledger()
+            await self._run_effect(index)
+            if self._ledger[index] != DONE:
                 break
         self._active -= 1
-        # The last chain's results go with the call that ends the attempt.
-        if self._active and self._lines:
-            await self._note()
+        # The write that ends the attempt includes the results of the last chain.
+        if self._active and self._entries:
+            await self._write_ledger()
 
-    def _may_repeat(self, place: int) -> bool:
-        if self._effects[place].repeat != "unsafe":
+    def _may_repeat(self, index: int) -> bool:
+        if self._effects[index].repeat != "unsafe":
             return True
-        self._fail(
-            place, UNKNOWN, PermanentError("outcome_unknown", "started once, and nobody knows whether it was done")
-        )
-        self._log_action(place, 0.0, self.outcome.error)
+        error = PermanentError("outcome_unknown", "an earlier attempt started the effect and wrote no result")
+        self._fail(index, UNKNOWN, error)
+        self._log_action(index, 0.0, error)
         return False
 
-    def _recall(self, letter: str) -> None:
-        """Name what an earlier attempt left to a person, unless this one has a failure of its own to tell."""
+    def _report_earlier_failure(self, letter: str) -> None:
+        """Report a permanent failure of an earlier attempt, unless this attempt has a failure."""
         kind = "outcome_unknown" if letter == UNKNOWN else "effect_failed"
-        self.outcome.error = self.outcome.error or PermanentError(
-            kind, "an effect failed for good in an earlier attempt"
-        )
+        self.outcome.error = self.outcome.error or PermanentError(kind, "an effect failed in an earlier attempt")
 
-    async def _one(self, place: int) -> None:
+    async def _run_effect(self, index: int) -> None:
         started = time.perf_counter()
         self.outcome.run += 1
         error: WaybillError | None = None
         answer: Mapping[str, Any] | None = None
         try:
-            answer = await self._call(place)
-            self._ledger[place] = DONE
+            answer = await self._call(index)
+            self._ledger[index] = DONE
         except TransientError as failure:
             error = failure
-            if self._effects[place].repeat == "unsafe" and _may_have_happened(failure):
+            if self._effects[index].repeat == "unsafe" and _may_have_happened(failure):
                 error = PermanentError(
-                    "outcome_unknown", f"it may have happened: {failure}", http_status=failure.http_status
+                    "outcome_unknown",
+                    f"the target may have performed the effect: {failure}",
+                    http_status=failure.http_status,
                 )
-            self._fail(place, WAITING if error is failure else UNKNOWN, error)
-        except Deferred as held:
-            error = held
-            self._hold(place, held)
+            self._fail(index, DEFERRED if error is failure else UNKNOWN, error)
+        except Deferred as deferred:
+            error = deferred
+            self._defer(index, deferred)
         except PermanentError as failure:
             error = failure
-            self._fail(place, FAILED, failure)
-        self._log_action(place, (time.perf_counter() - started) * 1000, error, answer)
+            self._fail(index, FAILED, failure)
+        self._log_action(index, (time.perf_counter() - started) * 1000, error, answer)
 
-    async def _call(self, place: int) -> Mapping[str, Any]:
-        effect = self._effects[place]
-        action = self._tools.actions.get(effect.action_type)
+    async def _call(self, index: int) -> Mapping[str, Any]:
+        effect = self._effects[index]
+        action = self._dependencies.actions.get(effect.action_type)
         if action is None:
-            # A newer worker may know it: in a rolling deploy both run side by side.
+            # During a rolling deployment a newer worker may have the action.
             raise TransientError("unknown_action", f"this worker has no action {effect.action_type!r}")
-        context = RunningAction(self._subject, effect, place, self._tools.resources)
+        context = RunningAction(self._context, effect, index, self._dependencies.resources)
         try:
-            async with asyncio.timeout(self._tools.action_timeout_seconds):
+            async with asyncio.timeout(self._dependencies.action_timeout_seconds):
                 answer = await action.run(effect.inputs, context)
-                own = await self._own(context.outputs)
+                outputs = await self._ingest_into_other_shards(context.outputs)
         except TimeoutError:
-            raise TransientError("timeout", f"no end within {self._tools.action_timeout_seconds} s") from None
+            raise TransientError(
+                "timeout", f"the action did not end within {self._dependencies.action_timeout_seconds} s"
+            ) from None
         except (TransientError, PermanentError, Deferred):
             raise
         except Exception as error:
             current_logger().exception(
                 "action.crashed",
-                event_id=self._subject.event_id,
-                trace_id=trace_id(self._subject.traceparent),
+                event_id=self._context.event_id,
+                trace_id=trace_id(self._context.traceparent),
                 rule_id=effect.rule_id,
                 action_id=effect.action_id,
             )
-            raise TransientError("unexpected", f"{type(error).__name__} in the action's code") from error
-        self._outputs.extend(own)
+            raise TransientError("unexpected", f"{type(error).__name__} in the code of the action") from error
+        self._outputs.extend(outputs)
         return answer
 
-    async def _own(self, outputs: Sequence[Output]) -> Sequence[Output]:
-        """Keep what this event's own store can write with the ledger; an event of another store's record goes first.
+    async def _ingest_into_other_shards(self, outputs: Sequence[Output]) -> Sequence[Output]:
+        """Ingest emitted events of other shards now, and return the outputs that are written with the ledger.
 
-        Its id is made of the effect's key, so that a repetition finds it taken in.
+        Event ids derive from the idempotency key of the effect, so a repeated event is a duplicate.
         """
-        intake = self._tools.intake
+        intake = self._dependencies.intake
         if not isinstance(intake, Shards):
             return outputs
-        away: list[IngestRequest] = [
-            output.arrival
+        for_other_shards: list[IngestRequest] = [
+            output.request
             for output in outputs
-            if isinstance(output, EmittedEvent) and intake.of(output.arrival.event.record.lane) is not self._tools.store
+            if isinstance(output, EmittedEvent)
+            and intake.of(output.request.event.record.lane) is not self._dependencies.store
         ]
         try:
-            if away:
-                await intake.ingest_all(away)
+            if for_other_shards:
+                await intake.ingest_all(for_other_shards)
         except (StoreUnavailable, StoreNotDurable) as error:
             raise TransientError(error.kind, str(error)) from error
-        return [output for output in outputs if not (isinstance(output, EmittedEvent) and output.arrival in away)]
+        return [
+            output
+            for output in outputs
+            if not (isinstance(output, EmittedEvent) and output.request in for_other_shards)
+        ]
 
-    def _fail(self, place: int, letter: str, error: WaybillError) -> None:
-        error.__traceback__ = None  # its frames know this run, which is to go at its end, not when the collector looks
-        self._ledger[place] = letter
-        self.outcome.error = error  # also instead of Held: a failure counts, a wait does not
+    def _fail(self, index: int, letter: str, error: WaybillError) -> None:
+        error.__traceback__ = None  # its frames refer to this run: a reference cycle for the garbage collector
+        self._ledger[index] = letter
+        self.outcome.error = error  # replaces a Deferred: a failure counts as an attempt, a wait does not
         if isinstance(error, TransientError) and error.retry_after_seconds is not None:
             self.outcome.retry_after_seconds = max(self.outcome.retry_after_seconds or 0, error.retry_after_seconds)
 
-    def _hold(self, place: int, held: Deferred) -> None:
-        """It was not done, and nobody tried: whatever the action, it may be begun again."""
-        held.__traceback__ = None  # as _fail
-        self._ledger[place] = WAITING
-        self.outcome.held_seconds = max(self.outcome.held_seconds, held.seconds)
-        self.outcome.error = self.outcome.error or held
+    def _defer(self, index: int, error: Deferred) -> None:
+        """Defer an effect that was not called: any action may run again."""
+        error.__traceback__ = None  # as in _fail
+        self._ledger[index] = DEFERRED
+        self.outcome.deferred_seconds = max(self.outcome.deferred_seconds, error.seconds)
+        self.outcome.error = self.outcome.error or error
 
     def _log_action(
-        self, place: int, duration_ms: float, error: WaybillError | None, answer: Mapping[str, Any] | None = None
+        self, index: int, duration_ms: float, error: WaybillError | None, answer: Mapping[str, Any] | None = None
     ) -> None:
-        effect, subject = self._effects[place], self._subject
+        effect, context = self._effects[index], self._context
         kind = error.kind if error else None
         http_status = getattr(error, "http_status", None) or (answer or {}).get("http_status")
         EFFECTS.inc((effect.rule_id, effect.action_type, "error" if error else "ok", kind))
         EFFECT_SECONDS.observe((effect.action_type,), duration_ms / 1000)
         fields: dict[str, Any] = {
-            "event_id": subject.event_id,
-            "trace_id": trace_id(subject.traceparent),
-            "source_name": subject.source,
-            "attempt": subject.attempt,
+            "event_id": context.event_id,
+            "trace_id": trace_id(context.traceparent),
+            "source_name": context.source,
+            "attempt": context.attempt,
             "rule_id": effect.rule_id,
             "action_id": effect.action_id,
             "action_type": effect.action_type,
@@ -265,10 +269,10 @@ class EffectsRun:
             "duration_ms": round(duration_ms, 2),
         }
         log_info("action.finished", fields)
-        self._lines.append(
+        self._entries.append(
             EffectEntry(
                 at_ms=int(time.time() * 1000),
-                attempt=subject.attempt,
+                attempt=context.attempt,
                 rule_id=effect.rule_id,
                 action_id=effect.action_id,
                 outcome="error" if error else "ok",
@@ -279,16 +283,16 @@ class EffectsRun:
             )
         )
 
-    async def _note(self) -> None:
-        # One write at a time: two on their way together could overtake each other, and the older would undo the newer.
-        async with self._writing:
-            job, event_id = self._job, self._subject.event_id
-            ledger, history = "".join(self._ledger), self.history_lines()
-            await self._tools.store.lanes.settle(
-                SettlementWrite(job.id, job.token, event_id, "note", history, ledger, outputs=self.outputs())
+    async def _write_ledger(self) -> None:
+        # One write at a time: of two concurrent writes the older could arrive last and undo the newer.
+        async with self._write_lock:
+            job, event_id = self._job, self._context.event_id
+            ledger, history = "".join(self._ledger), encode_history(*self.take_entries())
+            await self._dependencies.store.lanes.settle(
+                SettlementWrite(job.id, job.token, event_id, "note", history, ledger, outputs=self.take_outputs())
             )
 
 
 def _may_have_happened(failure: TransientError) -> bool:
-    """Whether the other side may have acted all the same: it went silent, or broke in the middle of it."""
+    """Return whether the target may have performed the effect: it timed out, or failed during the request."""
     return failure.kind in AMBIGUOUS or failure.http_status in AMBIGUOUS_STATUSES

@@ -1,4 +1,4 @@
-"""Ask the platform, and say so: one `record.fetched` line for every question, whatever the answer."""
+"""Fetch records and follow hints: one log line `record.fetched` per request, for successes and errors."""
 
 import time
 from collections.abc import Mapping
@@ -14,12 +14,13 @@ THROTTLED_KINDS = frozenset({"account_throttled", "circuit_open"})
 
 
 async def fetch_record(platforms: Mapping[str, Platform], event: Event, attempt: int) -> FetchedRecord:
-    """Fetch the record an event is about.
+    """Fetch the record of an event.
 
     Raises:
-        TransientError, PermanentError: as the platform's connector; `unknown_platform` where the account is not
-            configured here, which waits, since in a rolling deploy a newer worker may have it.
-        Deferred: a limit is reached, or the platform rests.
+        TransientError: the connector failed, or `unknown_platform`: the account is not configured in this worker.
+            During a rolling deployment a newer worker may have the account.
+        PermanentError: the connector failed.
+        Deferred: a limit of the account is reached, or its circuit breaker is open.
     """
     started = time.perf_counter()
     try:
@@ -27,16 +28,16 @@ async def fetch_record(platforms: Mapping[str, Platform], event: Event, attempt:
     except (TransientError, PermanentError, Deferred) as error:
         _log_fetch_error(event, attempt, started, error)
         raise
-    found = {"outcome": "ok", "http_status": fetched.http_status, "gone": fetched.record is None}
-    _log_fetch(event, attempt, started, found, fetched.operation)
+    result = {"outcome": "ok", "http_status": fetched.http_status, "gone": fetched.record is None}
+    _log_fetch(event, attempt, started, result, fetched.operation)
     return fetched
 
 
 async def follow_hint(platforms: Mapping[str, Platform], event: Event, attempt: int) -> tuple[RecordRef, ...]:
-    """Find the records a hint is about.
+    """Return the records that a hint leads to.
 
     Raises:
-        TransientError, PermanentError: as `fetch_record`.
+        TransientError, PermanentError, Deferred: as `fetch_record`.
     """
     started = time.perf_counter()
     try:
@@ -51,17 +52,17 @@ async def follow_hint(platforms: Mapping[str, Platform], event: Event, attempt: 
 def _log_fetch_error(
     event: Event, attempt: int, started: float, error: TransientError | PermanentError | Deferred
 ) -> None:
-    """Nothing was asked where a limit or a pause came before it: nothing to tell then."""
+    # No request was sent.
     if error.kind in THROTTLED_KINDS:
         return
-    found = {"outcome": "error", "error_kind": error.kind, "http_status": error.http_status}
-    _log_fetch(event, attempt, started, found, error.operation or "fetch")
+    result = {"outcome": "error", "error_kind": error.kind, "http_status": error.http_status}
+    _log_fetch(event, attempt, started, result, error.operation or "fetch")
 
 
 def _platform(platforms: Mapping[str, Platform], event: Event) -> Platform:
     platform = platforms.get(event.record.platform)
     if platform is None:
-        raise TransientError("unknown_platform", f"no platform {event.record.platform!r} is configured here")
+        raise TransientError("unknown_platform", f"platforms.{event.record.platform} is not configured in this worker")
     return platform
 
 
@@ -69,9 +70,9 @@ def _context(event: Event) -> CallContext:
     return CallContext(event.id, event.traceparent, event.headers.get("x-correlation-id"))
 
 
-def _log_fetch(event: Event, attempt: int, started: float, found: dict[str, Any], operation: str = "fetch") -> None:
+def _log_fetch(event: Event, attempt: int, started: float, result: dict[str, Any], operation: str = "fetch") -> None:
     seconds = time.perf_counter() - started
-    FETCHES.inc((event.record.platform, operation, found["outcome"], found.get("error_kind")))
+    FETCHES.inc((event.record.platform, operation, result["outcome"], result.get("error_kind")))
     FETCH_SECONDS.observe((event.record.platform,), seconds)
     fields: dict[str, Any] = {
         "event_id": event.id,
@@ -83,4 +84,4 @@ def _log_fetch(event: Event, attempt: int, started: float, found: dict[str, Any]
         "duration_ms": round(seconds * 1000, 2),
         "operation": operation,
     }
-    log_info("record.fetched", fields | found)
+    log_info("record.fetched", fields | result)

@@ -1,6 +1,6 @@
-"""The lines of an event's story: one JSON object each, written with the store call they tell of. Pure.
+"""History of an event: one JSON object per entry, written by the store call that the entry describes. Pure.
 
-The line `decided` is also what a later attempt works from: it holds the effects with their rendered inputs.
+Later attempts run the effects from the entry `decided`, which holds their rendered inputs.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from service.events import ChangeType, Event
 
 
 class StoredEffect(Struct, frozen=True):
-    """One effect of a decision; its place in the list is its place in the ledger."""
+    """Effect of a decision. The index in the list is the index in the ledger."""
 
     rule_id: str
     action_id: str
@@ -23,22 +23,22 @@ class StoredEffect(Struct, frozen=True):
     inputs: dict[str, Any]
 
     def idempotency_key(self, event_id: str, generation: int) -> str:
-        """The effect's identity and idempotency key; only a rerun raises the generation."""
+        """Return the idempotency key of the effect. Only a rerun increments `generation`."""
         return f"{event_id}:{self.rule_id}:{self.action_id}:{generation}"
 
 
 class StoredRuleResult(Struct, frozen=True, omit_defaults=True):
-    """What one rule said."""
+    """Result of one rule."""
 
     rule_id: str
     result: str
     reason: str | None = None
     because: msgspec.Raw | UnsetType = UNSET
-    """The comparisons that settled it, as `service.rules.evidence` has them; left out where there was no room."""
+    """Evidence from `service.rules.evidence`: the comparisons that settled the rule. Omitted above the size limit."""
 
 
 class DecisionEntry(Struct, frozen=True, tag_field="entry", tag="decided", kw_only=True, omit_defaults=True):
-    """The decision: the state judged (its digest and version), the one before, the rulebook, what each rule said."""
+    """Entry of a decision: digests of the evaluated and the previous state, rulebook version, result of each rule."""
 
     at_ms: int
     attempt: int
@@ -48,13 +48,13 @@ class DecisionEntry(Struct, frozen=True, tag_field="entry", tag="decided", kw_on
     version: str | None
     gone: bool
     stale: bool = False
-    """The state judged is older than the event, and the platform was waited for long enough."""
+    """The evaluated state is older than the event, after the wait for a newer state ended."""
     verdicts: Sequence[StoredRuleResult]
     effects: Sequence[StoredEffect]
 
 
 class ReceivedEntry(Struct, frozen=True, tag_field="entry", tag="received", kw_only=True):
-    """How the event came; kept here because its body goes first."""
+    """Entry of the receipt. It outlives the body, which has a shorter retention."""
 
     at_ms: int
     source: str
@@ -65,7 +65,7 @@ class ReceivedEntry(Struct, frozen=True, tag_field="entry", tag="received", kw_o
 
 
 class EffectEntry(Struct, frozen=True, tag_field="entry", tag="effect", kw_only=True, omit_defaults=True):
-    """One run of one effect."""
+    """Entry of one run of one effect."""
 
     at_ms: int
     attempt: int
@@ -79,7 +79,7 @@ class EffectEntry(Struct, frozen=True, tag_field="entry", tag="effect", kw_only=
 
 
 class AttemptEntry(Struct, frozen=True, tag_field="entry", tag="attempt", kw_only=True, omit_defaults=True):
-    """How one attempt ended."""
+    """Entry of one ended attempt."""
 
     at_ms: int
     attempt: int
@@ -92,23 +92,24 @@ class AttemptEntry(Struct, frozen=True, tag_field="entry", tag="attempt", kw_onl
 HistoryEntry = DecisionEntry | ReceivedEntry | EffectEntry | AttemptEntry
 
 _encode = msgspec.json.Encoder().encode
-_decided = msgspec.json.Decoder(DecisionEntry)
+_decision_decoder = msgspec.json.Decoder(DecisionEntry)
+_received_decoder = msgspec.json.Decoder(ReceivedEntry)
 
-_received = msgspec.json.Decoder(ReceivedEntry)
-
-DECIDED_MARK = b'{"entry":"decided"'
-RECEIVED_MARK = b'{"entry":"received"'
+ERROR_CHARACTERS_MAX = 300
+"""Stored characters of an error text."""
+DECISION_PREFIX = b'{"entry":"decided"'
+RECEIVED_PREFIX = b'{"entry":"received"'
 
 T = TypeVar("T", DecisionEntry, ReceivedEntry)
 
 
-def encode_history(*lines: HistoryEntry) -> bytes:
-    """Encode lines, each ended by a newline."""
-    return b"".join(_encode(line) + b"\n" for line in lines)
+def encode_history(*entries: HistoryEntry) -> bytes:
+    """Encode entries as JSON lines."""
+    return b"".join(_encode(entry) + b"\n" for entry in entries)
 
 
 def initial_ledger(effects: Sequence[StoredEffect]) -> str:
-    """The ledger a decision begins with: the first effect of each rule is started at once, and so written with it."""
+    """Return the ledger of a new decision: the first effect of each rule is `s` (started), the others `p` (planned)."""
     rules: set[str] = set()
     letters = ""
     for effect in effects:
@@ -117,8 +118,8 @@ def initial_ledger(effects: Sequence[StoredEffect]) -> str:
     return letters
 
 
-def received_line(event: Event, received_ms: int) -> ReceivedEntry:
-    """Tell how an event came."""
+def received_entry(event: Event, received_ms: int) -> ReceivedEntry:
+    """Build the entry `received` of an event."""
     return ReceivedEntry(
         at_ms=received_ms,
         source=event.source,
@@ -130,19 +131,19 @@ def received_line(event: Event, received_ms: int) -> ReceivedEntry:
 
 
 def read_decision(history: bytes) -> DecisionEntry | None:
-    """Find the decision in a story; None if it holds none that this version can read."""
-    return _find(history, DECIDED_MARK, _decided)
+    """Decode the decision in a history. Return None if there is none that this version can decode."""
+    return _find(history, DECISION_PREFIX, _decision_decoder)
 
 
 def read_received(history: bytes) -> ReceivedEntry | None:
-    """Find how the event came; None if the story does not tell."""
-    return _find(history, RECEIVED_MARK, _received)
+    """Decode the entry `received` in a history. Return None if there is none that this version can decode."""
+    return _find(history, RECEIVED_PREFIX, _received_decoder)
 
 
-def _find(history: bytes, mark: bytes, decoder: msgspec.json.Decoder[T]) -> T | None:
+def _find(history: bytes, prefix: bytes, decoder: msgspec.json.Decoder[T]) -> T | None:
     for line in history.splitlines():
-        # The tag comes first in a line, so that all others need not be decoded.
-        if line.startswith(mark):
+        # The tag is the first key of a line, so other entries are skipped without decoding.
+        if line.startswith(prefix):
             try:
                 return decoder.decode(line)
             except msgspec.DecodeError:

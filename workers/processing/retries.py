@@ -1,32 +1,28 @@
-"""When the next attempt comes, and when there is none. Pure: chance and time are handed in."""
+"""Retry policy: backoff, limits of attempts and age, wait for stale reads. Pure."""
 
 from service.settings import Settings
 
 
 def delay_seconds(settings: Settings, attempt: int, chance: float, retry_after_seconds: float | None = None) -> float:
-    """How long to wait after the given attempt (from 1): full jitter under a doubling bound, never before Retry-After.
+    """Return the backoff in seconds after attempt `attempt`, numbered from 1, and at least `retry_after_seconds`.
 
-    `chance` is a random number from 0 to 1. Full jitter spreads the retries of a burst over the whole span, which is
-    what lets a struggling platform recover.
+    `chance` is a random number from 0 to 1. Exponential backoff with full jitter spreads the retries of a burst over
+    the whole interval, so that an overloaded platform can recover.
     """
-    # The bound is reached long before; 2.0**1024 would raise.
+    # The maximum is reached much earlier; 2.0**1024 raises OverflowError.
     doublings = min(attempt - 1, 32)
     bound = min(settings.backoff_base_seconds * 2.0**doublings, settings.backoff_seconds_max)
     return max(bound * chance, retry_after_seconds or 0.0)
 
 
-def attempts_exhausted(settings: Settings, attempt: int, age_seconds: float) -> str | None:
-    """Why there is no further attempt after this one; None if there is one."""
-    if attempt >= settings.attempts_max:
-        return "attempts_used_up"
-    if age_seconds >= settings.event_age_seconds_max:
-        return "too_old"
-    return None
+def attempts_exhausted(settings: Settings, attempt: int, age_seconds: float) -> bool:
+    """Return whether no further attempt is allowed, by the number of attempts or the age of the event."""
+    return attempt >= settings.attempts_max or age_seconds >= settings.event_age_seconds_max
 
 
-def catch_up_seconds(settings: Settings, age_seconds: float) -> float:
-    """How long to wait for a platform that announced a record and does not have it yet; 0 once that took too long."""
+def stale_read_wait_seconds(settings: Settings, age_seconds: float) -> float:
+    """Return the seconds until the next fetch after a stale read. 0 after the configured maximum wait."""
     if age_seconds >= settings.stale_read_wait_seconds:
         return 0.0
-    # Half its age again: soon at first, then ever more rarely.
+    # Half of the age: the interval grows with the age of the event.
     return min(max(age_seconds / 2, 0.5), settings.stale_read_wait_seconds)

@@ -1,7 +1,7 @@
-"""Does a platform's answer lag behind the event that announced it, and how long is it waited for? Pure but for memory.
+"""Stale reads: detection of a fetched state that is older than its event, and the wait for a newer state.
 
-A created record that answers 404 lags, and so does a record whose version is older than the event's own moment. Either
-is waited for up to a limit, which uses up no attempt; then it is decided on what there is, and called stale.
+A read is stale if a created record answers 404, or if the version of the record is older than the time of the event.
+The event waits up to a maximum without using an attempt. Then the decision uses the fetched state and is marked stale.
 """
 
 from collections import Counter
@@ -11,61 +11,61 @@ from datetime import datetime, timedelta
 from service.events import Event
 from service.platforms.base import FetchedRecord
 from service.settings import Settings
-from workers.processing.retries import catch_up_seconds
+from workers.processing.retries import stale_read_wait_seconds
 
 FUTILE_WAITS_MAX = 3
-"""So many waits in a row that ended with the same old version, and a source's moments are taken for something else."""
+"""Consecutive waits without a newer version, after which the event times of a source are ignored."""
 
 WHOLE_SECOND = timedelta(seconds=1)
 
 
 def is_stale(event: Event, fetched: FetchedRecord) -> bool | None:
-    """Whether the fetched state is provably older than the event; None where nobody can tell.
+    """Return whether the fetched state is certainly older than the event, or None if the times do not tell.
 
-    A version in whole seconds may be up to a second younger than it says. `occurred_at` is the sender's word, and only
-    comparable where it names its offset from UTC.
+    A version in whole seconds may be up to one second newer than its text. `occurred_at` comes from the sender and is
+    comparable only with an offset from UTC.
     """
     if fetched.record is None:
         return True if event.change == "created" else None
-    occurred, version = _moment(event.occurred_at), _moment(fetched.version)
+    occurred, version = _parse_time(event.occurred_at), _parse_time(fetched.version)
     if occurred is None or version is None:
         return None
     return version + (timedelta(0) if version.microsecond else WHOLE_SECOND) <= occurred
 
 
 class StaleReadPolicy:
-    """One worker's patience: how long to settle before a fetch, and to wait after one that came too early."""
+    """Delay before the first fetch of an event, and wait after a stale read. Per worker."""
 
     def __init__(self, settings: Settings, fetch_delay_seconds: Mapping[str, float]) -> None:
         self._settings = settings
         self._fetch_delay_seconds = fetch_delay_seconds
-        self._fruitless: Counter[str] = Counter()
+        self._futile_waits: Counter[str] = Counter()
 
     def fetch_delay_seconds(self, event: Event) -> float:
-        """How old an event has to be before its record is fetched."""
+        """Return the minimum age in seconds of an event before its record is fetched."""
         return self._fetch_delay_seconds.get(event.record.platform, 0.0)
 
     def wait_seconds(self, event: Event, fetched: FetchedRecord, age_seconds: float) -> float:
-        """How long to wait and fetch again; 0: decide.
+        """Return the seconds until the next fetch, or 0 to decide now.
 
-        Where waiting has not helped of late (the sender tells when it sent, not when what changed), it is not done.
+        After `FUTILE_WAITS_MAX` waits in vain the source does not wait: its times are times of sending, not of changes.
         """
-        is_behind = is_stale(event, fetched)
-        if is_behind is False:
-            self._fruitless.pop(event.source, None)
-        if not is_behind or age_seconds < 0:  # the store's clock was set back: no wait would come to its end
+        stale = is_stale(event, fetched)
+        if stale is False:
+            self._futile_waits.pop(event.source, None)
+        if not stale or age_seconds < 0:  # a negative age: the store's clock was set back, and the wait would not end
             return 0.0
-        seconds = catch_up_seconds(self._settings, age_seconds)
+        seconds = stale_read_wait_seconds(self._settings, age_seconds)
         if fetched.record is None:
             return seconds
         if not seconds:
-            self._fruitless[event.source] += 1
-        return 0.0 if self._fruitless[event.source] >= FUTILE_WAITS_MAX else seconds
+            self._futile_waits[event.source] += 1
+        return 0.0 if self._futile_waits[event.source] >= FUTILE_WAITS_MAX else seconds
 
 
-def _moment(text: str | None) -> datetime | None:
+def _parse_time(text: str | None) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(text) if text else None
+        time = datetime.fromisoformat(text) if text else None
     except ValueError:
         return None
-    return moment if moment is not None and moment.tzinfo is not None else None
+    return time if time is not None and time.tzinfo is not None else None

@@ -1,1 +1,1 @@
-"""Dashboards and alerts as data: `python -m helm.dashboards.generator` writes them into helm/, a test compares them."""
+"""Generator of dashboards and alerts: `python -m helm.dashboards.generator` writes them into helm/."""

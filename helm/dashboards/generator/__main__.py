@@ -1,4 +1,4 @@
-"""Writes dashboards and alerts into helm/."""
+"""Write dashboards and alerts into helm/."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ FILES = {
 }
 
 if __name__ == "__main__":
-    for name, make in FILES.items():
+    for name, build_file in FILES.items():
         path = Path("helm") / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text(make(), encoding="utf-8")
+        path.write_text(build_file(), encoding="utf-8")

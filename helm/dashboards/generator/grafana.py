@@ -1,4 +1,4 @@
-"""A dashboard as Grafana keeps it: rows of panels on a grid of 24 columns, and the choices at the top."""
+"""Grafana dashboards: rows of panels on a grid of 24 columns, and template variables."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ import msgspec
 from helm.dashboards.generator.logql import to_logql
 from helm.dashboards.generator.logsql import to_logsql
 from helm.dashboards.generator.panels import ROWS, Panel, PanelKind
-from helm.dashboards.generator.questions import ErrorEvents, Lines, LogQuery
+from helm.dashboards.generator.queries import ErrorEvents, Lines, LogQuery
 
 Json = dict[str, Any]
 
@@ -28,26 +28,26 @@ WIDTHS: Mapping[PanelKind, int] = {"lines": 8, "bars": 8, "number": 4, "gauges":
 
 
 def loki_board() -> str:
-    """Make the dashboard on Loki."""
-    return _board("Waybill", "waybill-loki", "loki", lambda question: {"expr": to_logql(question), **_loki(question)})
+    """Build the dashboard for Loki."""
+    return _board("Waybill", "waybill-loki", "loki", lambda query: {"expr": to_logql(query), **_loki(query)})
 
 
 def victorialogs_board() -> str:
-    """Make the same dashboard on VictoriaLogs."""
+    """Build the same dashboard for VictoriaLogs."""
     datasource = "victoriametrics-logs-datasource"
     return _board("Waybill (VictoriaLogs)", "waybill-victorialogs", datasource, _victorialogs)
 
 
-def _loki(question: LogQuery) -> Json:
-    return {"queryType": "instant" if isinstance(question, ErrorEvents) else "range"}
+def _loki(query: LogQuery) -> Json:
+    return {"queryType": "instant" if isinstance(query, ErrorEvents) else "range"}
 
 
-def _victorialogs(question: LogQuery) -> Json:
-    form = "instant" if isinstance(question, Lines) else "stats" if isinstance(question, ErrorEvents) else "statsRange"
-    return {"expr": to_logsql(question), "queryType": form}
+def _victorialogs(query: LogQuery) -> Json:
+    form = "instant" if isinstance(query, Lines) else "stats" if isinstance(query, ErrorEvents) else "statsRange"
+    return {"expr": to_logsql(query), "queryType": form}
 
 
-def _board(title: str, uid: str, datasource: str, ask: Callable[[LogQuery], Json]) -> str:
+def _board(title: str, uid: str, datasource: str, build_target: Callable[[LogQuery], Json]) -> str:
     board = {
         "uid": uid,
         "title": title,
@@ -56,42 +56,42 @@ def _board(title: str, uid: str, datasource: str, ask: Callable[[LogQuery], Json
         "editable": True,
         "refresh": "1m",
         "time": {"from": "now-6h", "to": "now"},
-        "templating": {"list": _choices(datasource)},
-        "panels": list(_panels(uid, datasource, ask)),
+        "templating": {"list": _variables(datasource)},
+        "panels": list(_panels(uid, datasource, build_target)),
     }
     return msgspec.json.format(msgspec.json.encode(board), indent=2).decode() + "\n"
 
 
-def _choices(datasource: str) -> list[Json]:
-    texts = (
+def _variables(datasource: str) -> list[Json]:
+    textboxes = (
         ("namespace", "Namespace", ".+"),
         ("app", "App", "waybill"),
         ("source", "Source", ".+"),
         ("event_id", "Event", ""),
     )
-    chosen: list[Json] = [{"name": "datasource", "label": "Logs", "type": "datasource", "query": datasource}]
-    for name, label, text in texts:
+    variables: list[Json] = [{"name": "datasource", "label": "Logs", "type": "datasource", "query": datasource}]
+    for name, label, text in textboxes:
         current = {"text": text, "value": text}
-        chosen.append({"name": name, "label": label, "type": "textbox", "query": text, "current": current})
-    return chosen
+        variables.append({"name": name, "label": label, "type": "textbox", "query": text, "current": current})
+    return variables
 
 
-def _panels(uid: str, datasource: str, ask: Callable[[LogQuery], Json]) -> Iterator[Json]:
-    place = _Grid()
+def _panels(uid: str, datasource: str, build_target: Callable[[LogQuery], Json]) -> Iterator[Json]:
+    grid = _Grid()
     for row in ROWS:
-        yield {"id": place.next_id(), "type": "row", "title": row.title, "panels": [], "gridPos": place.row()}
+        yield {"id": grid.next_id(), "type": "row", "title": row.title, "panels": [], "gridPos": grid.row()}
         for panel in row.panels:
             targets = [
-                {"refId": chr(ord("A") + number), "datasource": _source(datasource), **ask(question)}
-                for number, question in enumerate(panel.questions)
+                {"refId": chr(ord("A") + number), "datasource": _source(datasource), **build_target(query)}
+                for number, query in enumerate(panel.queries)
             ]
             yield {
-                "id": place.next_id(),
+                "id": grid.next_id(),
                 "type": TYPES[panel.kind],
                 "title": panel.title,
-                "description": panel.meaning,
+                "description": panel.description,
                 "datasource": _source(datasource),
-                "gridPos": place.panel(WIDTHS[panel.kind]),
+                "gridPos": grid.panel(WIDTHS[panel.kind]),
                 "targets": targets,
                 "fieldConfig": {"defaults": _defaults(panel, uid), "overrides": []},
                 "options": _options(panel),
@@ -99,7 +99,7 @@ def _panels(uid: str, datasource: str, ask: Callable[[LogQuery], Json]) -> Itera
 
 
 class _Grid:
-    """Where the next panel goes."""
+    """Allocator of panel ids and grid positions."""
 
     def __init__(self) -> None:
         self.id = self.x = self.y = 0
@@ -111,16 +111,16 @@ class _Grid:
     def row(self) -> Json:
         self.y += HEIGHT if self.x else 0
         self.x = 0
-        place = {"x": 0, "y": self.y, "w": COLUMNS, "h": 1}
+        grid = {"x": 0, "y": self.y, "w": COLUMNS, "h": 1}
         self.y += 1
-        return place
+        return grid
 
     def panel(self, width: int) -> Json:
         if self.x + width > COLUMNS:
             self.x, self.y = 0, self.y + HEIGHT
-        place = {"x": self.x, "y": self.y, "w": width, "h": HEIGHT}
+        grid = {"x": self.x, "y": self.y, "w": width, "h": HEIGHT}
         self.x += width
-        return place
+        return grid
 
 
 def _source(datasource: str) -> Json:
@@ -136,7 +136,7 @@ def _defaults(panel: Panel, uid: str) -> Json:
         defaults["custom"] = {"drawStyle": "bars", "fillOpacity": 80, "stacking": {"mode": "normal"}}
     if panel.kind == "feed":
         url = f"/d/{uid}?var-event_id=${{__value.raw}}&${{namespace:queryparam}}&${{app:queryparam}}"
-        defaults["links"] = [{"title": "This event, start to end", "url": url}]
+        defaults["links"] = [{"title": "Show this event", "url": url}]
     return defaults
 
 

@@ -1,10 +1,10 @@
-"""The one list of panels: what an operator wants to see, from the front door to a single event."""
+"""Panels of the dashboards, from ingress to a single event."""
 
 from typing import Literal
 
 from msgspec import Struct
 
-from helm.dashboards.generator.questions import (
+from helm.dashboards.generator.queries import (
     Count,
     ErrorEvents,
     Levels,
@@ -36,18 +36,18 @@ ERROR = Where("outcome", "=", "error")
 
 
 class Panel(Struct, frozen=True):
-    """One panel. `red` is the value from which it turns red; several questions are drawn into one."""
+    """One panel. `red` is the threshold from which its value is red. Several queries share one graph."""
 
     title: str
     kind: PanelKind
-    questions: tuple[LogQuery, ...]
+    queries: tuple[LogQuery, ...]
     unit: str = "short"
     red: float | None = None
-    meaning: str = ""
+    description: str = ""
 
 
 class Row(Struct, frozen=True):
-    """Panels that belong together."""
+    """Row of related panels."""
 
     title: str
     panels: tuple[Panel, ...]
@@ -66,7 +66,7 @@ INGRESS = Row(
             (Ratio(Count(DELIVERY, where=(Where("http_status", ">=", 500),)), Count(DELIVERY)),),
             "percentunit",
             0.01,
-            "Our own faults; the sender comes again.",
+            "Errors of Waybill or its store. Senders redeliver.",
         ),
         Panel("Rejected, by reason", "bars", (Count(DELIVERY, ("source_name", "reason"), (REJECTED,)),)),
         Panel(
@@ -74,7 +74,7 @@ INGRESS = Row(
         ),
     ),
 )
-IN_THE_QUEUE = Row(
+QUEUE_ROW = Row(
     "Queue",
     (
         Panel("Jobs: due", "lines", (Max(QUEUE, "due"),)),
@@ -135,7 +135,7 @@ ERRORS = Row(
             "Admin API: denied calls",
             "bars",
             (Count("admin.denied", ("reason", "client_host")),),
-            meaning="Lines of calls without a known token, or beyond its role; of many a second, one.",
+            description="Calls without a known token or with an insufficient role; at most one line per second.",
         ),
         Panel(
             "Errors and warnings",
@@ -158,7 +158,7 @@ ERRORS = Row(
         ),
     ),
 )
-ONE_EVENT = Row(
+SINGLE_EVENT = Row(
     "Single event",
     (
         Panel(
@@ -183,4 +183,4 @@ ONE_EVENT = Row(
     ),
 )
 
-ROWS = (INGRESS, IN_THE_QUEUE, ATTEMPTS, PLATFORMS, RULES, ERRORS, ONE_EVENT)
+ROWS = (INGRESS, QUEUE_ROW, ATTEMPTS, PLATFORMS, RULES, ERRORS, SINGLE_EVENT)

@@ -28,7 +28,7 @@ from service.ingress.http.responses import SECURITY_HEADERS
 
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 _MISSING = re.compile(r"Missing required query parameter '(\w+)'")
-_NAMES = {"wanted_state": "state"}
+_NAMES = {"event_state": "state"}
 """What a query calls a parameter whose name a route cannot take."""
 
 _NAMED = re.compile(r"Object (contains unknown|missing required) field `([^`]*)`")

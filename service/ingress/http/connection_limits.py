@@ -1,9 +1,8 @@
-"""One connection, with the bounds that uvicorn has not: on a head that never ends, on what is neither head nor body.
+"""Connection limits that uvicorn lacks: number of connections, size of heads and trailers, pipelined requests.
 
-A head, a trailer or a chunk's extension may be sent for ever without a handler ever hearing of it, and many small
-requests can be packed into one segment. Whoever does so is answered 431 where it can still be, and cut off. How long a
-connection may keep us waiting is the part of `service.ingress.http.idle_timeouts`, which looks at all of them once a
-second: a timer for each pause between two requests, as uvicorn sets them, costs as much as reading a small body.
+A head, trailer or chunk extension of unlimited size never reaches a handler. Such a connection is answered 431 if
+possible, and closed. `service.ingress.http.idle_timeouts` replaces uvicorn's timer per idle connection, which costs
+as much as reading a small body.
 """
 
 import asyncio
@@ -23,53 +22,53 @@ if TYPE_CHECKING:
 
 PIPELINED_MAX = 16
 DRAINED_BYTES_MAX = 4_194_304
-"""What a sender may still send of a body that was refused already; cut off at once it might not read why."""
+"""Bytes of an already rejected body that are still read. A sender that is cut off may not read the response."""
 
 
 class LimitedConnection(HttpToolsProtocol):
-    """uvicorn's connection; `connection_class` makes the class with a process's limits."""
+    """Connection of uvicorn with limits. `connection_class` creates the subclass with the limits of the settings."""
 
     connections_max: ClassVar[int]
     head_bytes_max: ClassVar[int]
     header_fields_max: ClassVar[int]
 
-    kept_alive = False
-    """Whether it has answered what was asked, and nothing more was begun."""
+    is_idle = False
+    """True after a response, until more bytes arrive."""
 
     _idle_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Take the connection, unless there are too many."""
+        """Accept the connection, or abort it if there are too many."""
         super().connection_made(transport)
-        # Not answered: an answer takes what there is too little of.
+        # Without a response, which would need the resources that are short.
         if len(self.connections) > self.connections_max:
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Parse, then see that it came to something: a whole head, or a piece of a body."""
-        self.kept_alive = False
+        """Parse the bytes, and close the connection if too many bytes arrived without a complete head or body data."""
+        self.is_idle = False
         cycle, before = self.cycle, self._waiting_bytes()
         try:
             self._parse(data)
         except httptools.HttpParserError:
-            self._reject(400, "bad_request", "Invalid HTTP request received.")
+            self._reject(400, "bad_request", "The request is not valid HTTP.")
             return
-        # A request began or its body grew, so what was sent was worth reading.
+        # A request began or its body grew: reset the counter.
         if self.cycle is not cycle or self._waiting_bytes() > before:
             self._idle_bytes = 0
             if len(self.pipeline) > PIPELINED_MAX:
-                self._cut_off()
+                self._close_oversized()
             return
         self._idle_bytes += len(data)
         if self._idle_bytes > self._idle_bytes_max() or len(self.headers or ()) > self.header_fields_max:
-            self._cut_off()
+            self._close_oversized()
 
     def on_headers_complete(self) -> None:
-        """Begin an exchange, or let it wait for the one before: as uvicorn does, which offers no other place for it."""
+        """Start the request, or queue it behind the previous one. Copied from uvicorn, to create a FastRequestCycle."""
         scope, before = self.scope, cast("FastRequestCycle | None", self.cycle)
         parser = self.parser
         if parser.should_upgrade():
-            return  # `_parse` begins it again, without
+            return  # `_parse` repeats the head without the upgrade
         app = cast("ASGI3Application", self.app)  # pyright: ignore[reportUnknownMemberType] - as uvicorn has it
         version, url = parser.get_http_version(), httptools.parse_url(self.url)
         path = url.path.decode("ascii")
@@ -98,12 +97,12 @@ class LimitedConnection(HttpToolsProtocol):
             self.pipeline.appendleft((self.cycle, app))
 
     def on_message_complete(self) -> None:
-        """End the body, unless there was no exchange begun for it."""
+        """Mark the end of the body, unless the head is repeated without the upgrade."""
         if not self.parser.should_upgrade():
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Go on with what waits, or wait for more; without the timer that uvicorn would set."""
+        """Start the next pipelined request, if any. Sets no keep-alive timer, unlike uvicorn."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -111,15 +110,15 @@ class LimitedConnection(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         else:
-            self.kept_alive = True
+            self.is_idle = True
 
     def _parse(self, data: bytes) -> None:
-        """Feed the parser. Another protocol that is offered besides is not heard of, as it may be (RFC 9110, 7.8).
+        """Feed the parser, ignoring offers of another protocol (RFC 9110, 7.8).
 
-        Java's client offers HTTP/2 with its first request, and the parser would take the body for the other protocol.
+        Java's client offers HTTP/2 in its first request. The parser would treat the body as the other protocol.
 
         Raises:
-            httptools.HttpParserError: this is no HTTP.
+            httptools.HttpParserError: the bytes are not valid HTTP.
         """
         while len(self.pipeline) <= PIPELINED_MAX:
             parser = self.parser
@@ -128,9 +127,9 @@ class LimitedConnection(HttpToolsProtocol):
             except httptools.HttpParserUpgrade as upgrade:
                 method, version = parser.get_method(), parser.get_http_version().encode()
                 if method == b"CONNECT":
-                    raise httptools.HttpParserError("this is no proxy") from upgrade
-                kept = [b"%b: %b\r\n" % pair for pair in self.headers if pair[0] != b"upgrade"]
-                head = b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(kept))
+                    raise httptools.HttpParserError("CONNECT is not supported: this server is not a proxy") from upgrade
+                fields = [b"%b: %b\r\n" % pair for pair in self.headers if pair[0] != b"upgrade"]
+                head = b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(fields))
                 self.parser = httptools.HttpRequestParser(self)
                 data = head + data[cast("int", upgrade.args[0]) :]
             else:
@@ -141,16 +140,17 @@ class LimitedConnection(HttpToolsProtocol):
         return len(cycle.body) + (not cycle.more_body) if cast("object | None", cycle) is not None else 0
 
     def _idle_bytes_max(self) -> int:
-        return DRAINED_BYTES_MAX if self._in_answered_body() else self.head_bytes_max
+        return DRAINED_BYTES_MAX if self._is_body_answered() else self.head_bytes_max
 
-    def _in_answered_body(self) -> bool:
+    def _is_body_answered(self) -> bool:
         cycle = cast("object | None", self.cycle)
         return cycle is not None and self.cycle.response_complete and self.cycle.scope is self.scope
 
-    def _cut_off(self) -> None:
+    def _close_oversized(self) -> None:
         cycle = cast("object | None", self.cycle)
         if cycle is None or (self.cycle.response_complete and self.cycle.scope is not self.scope):
-            self._reject(431, "headers_too_large", f"The head is larger than {self.head_bytes_max} bytes.")
+            detail = f"The request head is too large. Send at most {self.head_bytes_max} bytes."
+            self._reject(431, "headers_too_large", detail)
         else:
             self.transport.abort()
 
@@ -161,10 +161,10 @@ class LimitedConnection(HttpToolsProtocol):
 
 
 def connection_class(settings: Settings) -> type[LimitedConnection]:
-    """Make the class of connections that keeps to `settings`."""
+    """Create the connection class with the limits of `settings`."""
     limits = {
         "connections_max": settings.connections_max,
         "head_bytes_max": settings.header_bytes_max,
         "header_fields_max": settings.header_fields_max,
     }
-    return type("BoundedConnection", (LimitedConnection,), limits)
+    return type("ConfiguredConnection", (LimitedConnection,), limits)

@@ -1,8 +1,7 @@
-"""One request and its answer as uvicorn carries them, with a short way for what is whole.
+"""Fast path around ASGI messages for requests and responses that are complete in memory.
 
-By ASGI a body comes in messages and an answer goes out in two, each a write of its own with every header looked at
-anew. Nearly every delivery lies whole in memory before anybody asks for it, and its answer is made of bytes that were
-made beforehand; so both may be handed over at once. What is not whole goes the way of ASGI.
+ASGI passes a body in messages and a response in two, each a write with new header checks. Most deliveries are
+complete before their handler runs, and most responses are encoded in advance. Others use plain ASGI.
 """
 
 from typing import Any, cast
@@ -12,10 +11,10 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 
 class FastRequestCycle(RequestResponseCycle):
-    """uvicorn's cycle of request and response, and the two short cuts."""
+    """Request cycle of uvicorn with a complete body and a complete response in one step each."""
 
     def whole_body(self) -> bytes | None:
-        """Give the body if it is here to its end, once; None where it must be waited for by `receive`."""
+        """Take the body if it is complete, else return None: the caller uses `receive`."""
         if self.more_body or self.disconnected or self.response_complete:
             return None
         body = bytes(self.body)
@@ -23,14 +22,14 @@ class FastRequestCycle(RequestResponseCycle):
         return body
 
     async def send_whole(self, head: bytes, body: bytes, *, closes: bool) -> None:
-        """Send a whole answer by one write; `head` is its status line and headers without the empty line behind them.
+        """Send a complete response by one write; `head` is the status line and headers without the final empty line.
 
         Raises:
-            RuntimeError: an answer was begun already.
+            RuntimeError: a response was started already.
         """
         if self.response_started:
-            raise RuntimeError("this request has an answer already")
-        # A sender that does not read its answers would have them pile up here.
+            raise RuntimeError("a response to this request was started already")
+        # Wait for a client that does not read, or its responses would accumulate in memory.
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:
@@ -52,9 +51,9 @@ class FastRequestCycle(RequestResponseCycle):
 
 
 def request_cycle_of(receive: Receive) -> FastRequestCycle | None:
-    """Give the exchange whose `receive` this is; None under any other server.
+    """Return the request cycle that owns `receive`, None under another server.
 
-    It is found by its method, since a scope that held it would be a circle, which only the garbage collector opens.
+    A reference in the scope would be a reference cycle, which only the garbage collector can free.
     """
-    carrier = cast("Any", getattr(receive, "__self__", None))
-    return carrier if isinstance(carrier, FastRequestCycle) else None
+    owner = cast("Any", getattr(receive, "__self__", None))
+    return owner if isinstance(owner, FastRequestCycle) else None

@@ -1,4 +1,4 @@
-"""/healthz says that the process answers, /readyz whether an event can be kept durably now; both are on both ports."""
+"""Health endpoints on both ports: /healthz for liveness, /readyz for the ability to store an event durably."""
 
 import asyncio
 from typing import Any
@@ -12,47 +12,47 @@ from service.ingestion.event_store import EventStore
 from service.settings import Settings
 
 CACHE_SECONDS = 1.0
-"""How long an answer is repeated: probes of many callers cost the store one check a second."""
+"""Lifetime of a cached result, so that many probes cost one check of the store per second."""
 
 CHECK_TIMEOUT_SECONDS = 2.0
 
 PROBES = [HttpMethod.GET, HttpMethod.HEAD]
-"""Load balancers ask by either; a HEAD is answered without its body."""
+"""Load balancers use either method."""
 
 
 class Readiness:
-    """Whether this process can take events in; shared by both ports."""
+    """Readiness of this process to ingest events; shared by both ports."""
 
     def __init__(self, settings: Settings, store: EventStore) -> None:
         self._settings = settings
         self._store = store
-        self._looking = asyncio.Lock()
+        self._check_lock = asyncio.Lock()
         self._reason: str | None = None
         self._known_until = 0.0
         self.stopping = False
-        """Set when the process begins to stop: no new senders, please."""
+        """True once the process begins to stop."""
 
     async def reason(self) -> str | None:
-        """Give the stable word for why no event can be accepted (`stopping`, `store_full`, …); None if one can."""
+        """Return the reason for which no event can be ingested (`stopping`, `store_full`, …), None when ready."""
         if self.stopping:
             return "stopping"
-        # One caller asks, the others wait for its answer.
-        async with self._looking:
+        # One caller checks the store, concurrent callers share its result.
+        async with self._check_lock:
             now = asyncio.get_running_loop().time()
             if now >= self._known_until:
-                self._reason = await self._ask()
+                self._reason = await self._check()
                 self._known_until = now + CACHE_SECONDS
         return self._reason
 
     def describe(self, reason: str | None) -> dict[str, Any]:
-        """Say it, with what a 202 survives; never more of an error than its word, since senders can read this."""
+        """Build the response of /readyz. It holds no detail of an error, since senders can read it."""
         content: dict[str, Any] = {"status": "unready", "reason": reason} if reason else {"status": "ready"}
         content["durability"] = self._settings.durability
         if self._settings.durability == "declared":
             content["loss_window_seconds"] = self._settings.declared_loss_window_seconds
         return content
 
-    async def _ask(self) -> str | None:
+    async def _check(self) -> str | None:
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
                 await self._store.check()
@@ -64,7 +64,7 @@ class Readiness:
 
 
 def health_routes(readiness: Readiness) -> list[HTTPRouteHandler]:
-    """Make the two handlers, for either port."""
+    """Build the routes /healthz and /readyz."""
 
     @route("/healthz", http_method=PROBES, sync_to_thread=False)
     def healthz() -> Response[bytes]:

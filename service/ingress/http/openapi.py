@@ -1,7 +1,6 @@
-"""What senders can ask of port 8080, as an OpenAPI 3.1 document: made once at start, served on the operators' port.
+"""OpenAPI 3.1 document of the webhook port, built at start and served on the admin port.
 
-It names no source, since whoever may read it need not know them, and no scheme: how a delivery is signed is between
-its sender and waybill.yaml.
+It names neither sources nor signature schemes, which depend on waybill.yaml.
 """
 
 from collections.abc import Mapping
@@ -30,10 +29,10 @@ REJECTIONS: Mapping[int, tuple[str, ...]] = {
     500: ("internal",),
     503: ("store_unavailable", "store_full", "too_many_requests"),
 }
-"""Every refusal's status with its stable codes; a source may answer another status for the two of 401."""
+"""HTTP statuses of rejections with their stable codes. `failure_status` of a source replaces 401."""
 
 _STATUS = {"type": "string", "enum": ["queued", "duplicate", "ignored"]}
-_EVENT_ID = {"type": ["string", "null"], "description": "the event's id, the first one's for a duplicate"}
+_EVENT_ID = {"type": ["string", "null"], "description": "id of the event; for a duplicate, of the first one"}
 _OUTCOME = {
     "type": "object",
     "required": ["status", "event_id"],
@@ -43,21 +42,25 @@ _PROBLEM = problem_schema({"enum": sorted({code for codes in REJECTIONS.values()
 
 
 def openapi_document() -> bytes:
-    """Make the document."""
+    """Build and encode the document."""
     source = {"name": "source", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     token = {"name": "token", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     document = {
         "openapi": "3.1.0",
         "info": {"title": "Waybill: webhooks", "version": version("waybill")},
         "paths": {
-            "/webhooks/{source}": {"parameters": [source], "post": _deliver("deliver"), "options": _ask("ask")},
+            "/webhooks/{source}": {
+                "parameters": [source],
+                "post": _deliver("deliver"),
+                "options": _handshake("handshake"),
+            },
             "/webhooks/{source}/{token}": {
                 "parameters": [source, token],
                 "post": _deliver("deliverWithToken"),
-                "options": _ask("askWithToken"),
+                "options": _handshake("handshakeWithToken"),
             },
-            "/healthz": _health("healthz", "the process answers", {}),
-            "/readyz": _health("readyz", "an event can be kept durably", {"503": "it cannot"}),
+            "/healthz": _health("healthz", "the process is alive", {}),
+            "/readyz": _health("readyz", "events can be stored durably", {"503": "events cannot be stored durably"}),
         },
         "components": {"schemas": {"Outcome": _OUTCOME, "Problem": _PROBLEM}},
     }
@@ -65,7 +68,7 @@ def openapi_document() -> bytes:
 
 
 def openapi_route() -> HTTPRouteHandler:
-    """Make the route that serves it."""
+    """Build the route that serves the document."""
     document = openapi_document()
 
     @get(PATH, sync_to_thread=False, include_in_schema=False)
@@ -79,42 +82,42 @@ def _deliver(name: str) -> dict[str, Any]:
     outcome = {"$ref": "#/components/schemas/Outcome"}
     several = {"properties": {"events": {"type": "array", "items": outcome}}}
     accepted = {
-        "description": "kept safely, known already, or about nothing of interest",
+        "description": "stored durably (queued), stored before (duplicate), or not about a record (ignored)",
         "content": {"application/json": {"schema": {"allOf": [outcome, several]}}},
     }
-    challenge: dict[str, Any] = {"description": "the answer to a challenge, where the source has one"}
+    challenge: dict[str, Any] = {"description": "challenge response, if the source has challenges"}
     return {
         "operationId": name,
         "summary": "Deliver a webhook",
         "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
-        "responses": {"200": challenge, "202": accepted} | {str(status): _refusal(status) for status in REJECTIONS},
+        "responses": {"200": challenge, "202": accepted} | {str(status): _rejection(status) for status in REJECTIONS},
     }
 
 
-def _ask(name: str) -> dict[str, Any]:
+def _handshake(name: str) -> dict[str, Any]:
     origin = {"name": "WebHook-Request-Origin", "in": "header", "schema": {"type": "string"}}
     headers = {
         header: {"schema": {"type": "string"}} for header in ("Allow", "WebHook-Allowed-Origin", "WebHook-Allowed-Rate")
     }
-    refusals = {str(status): _refusal(status) for status in (404, 429, 431, 503)}
+    rejections = {str(status): _rejection(status) for status in (404, 429, 431, 503)}
     return {
         "operationId": name,
-        "summary": "Ask whether one may deliver (CloudEvents HTTP Webhook 1.0.2, section 4)",
+        "summary": "Request permission to deliver (CloudEvents HTTP Webhook 1.0.2, section 4)",
         "parameters": [origin],
-        "responses": {"200": {"description": "what is allowed", "headers": headers}} | refusals,
+        "responses": {"200": {"description": "permission granted", "headers": headers}} | rejections,
     }
 
 
-def _refusal(status: int) -> dict[str, Any]:
+def _rejection(status: int) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/Problem"}
     return {"description": " or ".join(REJECTIONS[status]), "content": {MEDIA_TYPE: {"schema": schema}}}
 
 
 def _health(name: str, meaning: str, others: Mapping[str, str]) -> dict[str, Any]:
-    answers = {"200": meaning, **others}
+    descriptions = {"200": meaning, **others}
     content = {"application/json": {"schema": {"type": "object"}}}
-    responses = {status: {"description": text, "content": content} for status, text in answers.items()}
-    heads = {status: {"description": text} for status, text in answers.items()}
+    responses = {status: {"description": text, "content": content} for status, text in descriptions.items()}
+    heads = {status: {"description": text} for status, text in descriptions.items()}
     return {
         "get": {"operationId": name, "summary": meaning, "responses": responses},
         "head": {"operationId": f"{name}Head", "summary": meaning, "responses": heads},

@@ -1,6 +1,6 @@
-"""Refusals as problem+json (RFC 9457): `type`, `title`, `status`, `detail` and our stable `code`.
+"""Problem responses (RFC 9457): `type`, `title`, `status`, `detail` and the stable `code`.
 
-The type is `about:blank`: what a sender needs beyond the HTTP status is the code, and that is stable by itself.
+The type is always `about:blank`; the code identifies the problem.
 """
 
 from collections.abc import Mapping
@@ -16,13 +16,13 @@ from service.log import get_logger
 
 MEDIA_TYPE = "application/problem+json"
 
-INTERNAL = Rejection(500, "internal", "Waybill failed on this; the delivery was not taken in. Send it again later.")
+INTERNAL = Rejection(500, "internal", "Internal error. The delivery was not accepted. Send it again later.")
 
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
 
 
 def problem_bytes(status: int, code: str, detail: str) -> bytes:
-    """Encode one problem."""
+    """Encode a problem as JSON."""
     title = reason_phrase(status)
     return msgspec.json.encode(
         {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
@@ -30,39 +30,40 @@ def problem_bytes(status: int, code: str, detail: str) -> bytes:
 
 
 def problem_schema(code: Mapping[str, Any], **more: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the JSON Schema of a problem whose `code` is such, and which may have `more` members."""
+    """Return the JSON Schema of a problem. `code` extends the schema of its code, `more` adds members."""
     text = {"type": "string"}
     members = {"type": {"const": "about:blank"}, "title": text, "status": {"type": "integer"}, "detail": text}
     properties = {**members, "code": {**text, **code}}
     return {"type": "object", "required": list(properties), "properties": {**properties, **more}}
 
 
-def problem(refusal: Rejection, headers: Mapping[str, str] | None = None) -> AsgiResponse:
-    """Make the answer of a refusal, with its own headers and `headers`."""
-    body = problem_bytes(refusal.status, refusal.code, refusal.detail)
-    return make_response(refusal.status, MEDIA_TYPE, body, {**refusal.headers, **(headers or {})})
+def problem(rejection: Rejection, headers: Mapping[str, str] | None = None) -> AsgiResponse:
+    """Build the response to a rejection, with its own headers and `headers`."""
+    body = problem_bytes(rejection.status, rejection.code, rejection.detail)
+    return make_response(rejection.status, MEDIA_TYPE, body, {**rejection.headers, **(headers or {})})
 
 
 def store_unavailable(error: WaybillError, retry_after_seconds: int) -> Rejection:
-    """Turn what keeps the store from accepting into a 503: our fault, so the sender keeps its event and comes again."""
+    """Convert an error of the store to a 503, so that the sender retries."""
     code = error.kind if isinstance(error, StoreUnavailable) else StoreUnavailable.kind
     seconds = error.retry_after_seconds if isinstance(error, StoreUnavailable) else retry_after_seconds
-    return retry_later(code, "The event cannot be kept safely right now.", seconds)
+    return retry_later(code, "The event cannot be stored durably at the moment.", seconds)
 
 
 def retry_later(code: str, detail: str, retry_after_seconds: int) -> Rejection:
-    """Make a 503 that says when to come again."""
-    return Rejection(503, code, f"{detail} Send it again later.", {"retry-after": str(retry_after_seconds)})
+    """Build a 503 with Retry-After."""
+    headers = {"retry-after": str(retry_after_seconds)}
+    return Rejection(503, code, f"{detail} Retry after {retry_after_seconds} s.", headers)
 
 
 def handle_http_error(_request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """Answer what Litestar itself refuses: unknown paths, wrong methods, a malformed Host."""
+    """Respond to errors raised by Litestar: unknown path, wrong method, malformed Host."""
     code = _CODES.get(error.status_code, "rejected")
     return _respond(error.status_code, code, error.detail, error.headers or {})
 
 
 def handle_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Answer whatever nobody caught, and log it once with its traceback."""
+    """Respond to an unhandled exception with 500, and log it with its traceback."""
     get_logger().error("request.crashed", exc_info=error, method=request.method)
     return _respond(INTERNAL.status, INTERNAL.code, INTERNAL.detail, {})
 

@@ -1,4 +1,4 @@
-"""Whose address a delivery came from: the peer's, or, behind proxies the operator trusts, the one they saw. Pure."""
+"""Client address of a delivery: the peer's, or the one in X-Forwarded-For if the peer is a trusted proxy. Pure."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -9,15 +9,15 @@ from service.ssrf_guard import Network
 HOPS_MAX = 10
 HOP_CHARACTERS_MAX = 64
 IPV6_PREFIX_BITS = 64
-"""An IPv6 sender has at least a /64 to itself, so its addresses count as one."""
+"""An IPv6 sender usually controls a /64, so all its addresses count as one."""
 
 
 def client_address(peer: str, headers: Mapping[str, str], trusted: tuple[Network, ...]) -> str:
-    """Give the last address that no trusted proxy has: what stands left of it in X-Forwarded-For anyone may write."""
+    """Return the last untrusted address of X-Forwarded-For. Entries left of it can be forged."""
     if not trusted or not _is_trusted(peer, trusted):
         return peer
     for hop in reversed(headers.get("x-forwarded-for", "").rsplit(",", HOPS_MAX)[-HOPS_MAX:]):
-        address = _address_in(hop.strip())
+        address = _parse_hop(hop.strip())
         if address is None:
             break
         peer = address
@@ -26,10 +26,10 @@ def client_address(peer: str, headers: Mapping[str, str], trusted: tuple[Network
     return peer
 
 
-# Asked at each delivery while anybody is charged; bounded, since an attacker has many addresses.
+# Cached, since it runs for each delivery while any address is limited. Bounded, since attackers have many addresses.
 @lru_cache(maxsize=4_096)
 def address_block(address: str) -> str:
-    """Give what an address is counted under: itself, or its network of 64 bits."""
+    """Return the rate limit key of an address: the IPv4 address, or the /64 of an IPv6 address."""
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -46,9 +46,9 @@ def _is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
     return _is_address(address) and any(ip_address(address) in network for network in trusted)
 
 
-def _address_in(hop: str) -> str | None:
-    """Give the address of a hop without the port that some proxies write behind it; None for anything else."""
-    # A zone, as in fe80::1%eth0, means something on the proxy's own machine alone.
+def _parse_hop(hop: str) -> str | None:
+    """Return the address of a hop without its optional port, None if it is not an address."""
+    # A zone, as in fe80::1%eth0, has a meaning only on the proxy's own machine.
     if len(hop) > HOP_CHARACTERS_MAX or "%" in hop:
         return None
     if hop.startswith("["):

@@ -1,8 +1,7 @@
-"""Who comes too often: refused deliveries are counted by the address they came from, verified ones by their source.
+"""Rate limits: rejected deliveries per client address, accepted deliveries per source. Token buckets, per process.
 
-An address is charged for what was refused, not for what was taken in, so that senders behind one proxy stand beside
-each other, and one that signs never waits. While an address waits, its deliveries are told so before a byte of a body
-is read, and their lines are summed up once a second, since a flood of them would be one of the log too.
+Only rejections count against an address, so that senders behind one proxy do not limit each other. Deliveries of a
+limited address are rejected before the body is read. One log line per second summarizes them.
 """
 
 import asyncio
@@ -19,81 +18,83 @@ from service.settings import Settings
 from service.ssrf_guard import parse_cidrs
 
 BURST_SECONDS = 5.0
-"""How many seconds' worth may come at once, after a pause."""
+"""Burst size in seconds of the rate."""
 
 BYTES_PER_REJECTION = 32_768
-"""How much of a refused body counts as one more refusal: of a kilobyte sent a megabyte may be unfolded, in 4 ms."""
+"""Decompressed body bytes that count as one more rejection: one kilobyte can decompress to a megabyte, in 4 ms."""
 
 LOG_INTERVAL_SECONDS = 1.0
 
 
 class RateLimited(Rejection):
-    """The address must wait; told of in a sum instead of a line of its own."""
+    """Rejection of a limited address; logged in a summary instead of a line per delivery."""
 
 
 class RateLimits:
-    """Both counts of one process, each bounded in its keys.
+    """Rate limits of one process.
 
     Raises:
-        ConfigError: WAYBILL_TRUSTED_PROXIES cannot be read.
+        ConfigError: WAYBILL_TRUSTED_PROXIES is not a list of networks.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._trusted = parse_cidrs(settings.trusted_proxies)
-        self._refusals = _rates(settings.address_rejections_per_second_max)
-        self._verified = _rates(settings.source_deliveries_per_second_max)
-        self._untold = 0
+        self._rejections = _buckets(settings.address_rejections_per_second_max)
+        self._accepted = _buckets(settings.source_deliveries_per_second_max)
+        self._unlogged = 0
         self._log = get_logger().bind()
 
     def address_of(self, peer: str, headers: Mapping[str, str]) -> str:
-        """Give the sender's address, as far as proxies that are trusted tell it."""
+        """Return the client address, taking trusted proxies into account."""
         return client_address(peer, headers, self._trusted) if self._trusted else peer
 
     def check_address(self, address: str, source: Source | None) -> None:
-        """Let an address through.
+        """Check the rate limit of an address.
 
         Raises:
-            RateLimited: too many of its deliveries were refused lately.
+            RateLimited: too many recent deliveries from this address were rejected.
         """
-        # Empty on a good day, and then nobody's network has to be worked out.
-        if self._refusals is not None and len(self._refusals):
-            wait = self._refusals.retry_after_seconds(address_block(address), time.monotonic())
+        # Usually empty: then the address block need not be computed.
+        if self._rejections is not None and len(self._rejections):
+            wait = self._rejections.retry_after_seconds(address_block(address), time.monotonic())
             if wait:
                 self._schedule_summary()
-                raise _too_often(RateLimited, source, "Too many deliveries from this address were refused.", wait)
+                detail = "Too many deliveries from this address were rejected."
+                raise _rate_limited(RateLimited, source, detail, wait)
 
     def record_rejection(self, address: str, body_bytes: int = 0) -> None:
-        """Count a refusal that was the sender's doing, a large body as several: unfolding and hashing it took time."""
-        if self._refusals is not None:
-            self._refusals.charge(address_block(address), time.monotonic(), 1 + body_bytes // BYTES_PER_REJECTION)
+        """Count a rejection caused by the sender. A large body counts as several, since reading it took CPU time."""
+        if self._rejections is not None:
+            self._rejections.charge(address_block(address), time.monotonic(), 1 + body_bytes // BYTES_PER_REJECTION)
 
     def check_source(self, source: Source) -> None:
-        """Let a verified delivery through.
+        """Check the rate limit of a source.
 
         Raises:
-            Refusal: `too_many_requests`, the source sends more than it may.
+            Rejection: `too_many_requests`, the source exceeds its rate limit.
         """
-        if self._verified is not None:
-            wait = self._verified.acquire(source.name, time.monotonic())
+        if self._accepted is not None:
+            wait = self._accepted.acquire(source.name, time.monotonic())
             if wait:
-                raise _too_often(Rejection, source, "This source sends more deliveries than it may.", wait)
+                raise _rate_limited(Rejection, source, "This source exceeds its rate limit.", wait)
 
     def _schedule_summary(self) -> None:
-        if not self._untold:
+        if not self._unlogged:
             asyncio.get_running_loop().call_later(LOG_INTERVAL_SECONDS, self._log_summary)
-        self._untold += 1
+        self._unlogged += 1
 
     def _log_summary(self) -> None:
-        self._log.warning("delivery.rate_limited", reason="too_many_requests", deliveries=self._untold)
-        self._untold = 0
+        self._log.warning("delivery.rate_limited", reason="too_many_requests", deliveries=self._unlogged)
+        self._unlogged = 0
 
 
-def _rates(per_second_max: float) -> TokenBuckets | None:
+def _buckets(per_second_max: float) -> TokenBuckets | None:
     return TokenBuckets(per_second_max, BURST_SECONDS) if per_second_max else None
 
 
-def _too_often(kind: type[Rejection], source: Source | None, detail: str, wait_seconds: float) -> Rejection:
-    """Make the refusal: 429 only where the platform comes again on it, since to some every 4xx is final."""
-    headers = {"retry-after": str(math.ceil(wait_seconds)), "connection": "close"}
+def _rate_limited(kind: type[Rejection], source: Source | None, detail: str, wait_seconds: float) -> Rejection:
+    """Build the rejection: 429 if the platform retries on 429, else 503, since some platforms never retry a 4xx."""
+    seconds = math.ceil(wait_seconds)
+    headers = {"retry-after": str(seconds), "connection": "close"}
     status = 429 if source is not None and source.retries_on_429 else 503
-    return kind(status, "too_many_requests", f"{detail} Send it again later.", headers)
+    return kind(status, "too_many_requests", f"{detail} Retry after {seconds} s.", headers)

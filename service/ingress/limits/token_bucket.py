@@ -1,14 +1,16 @@
-"""How often is too often: token buckets of many keys, each kept as one number, bounded in number. Pure, time passed in.
+"""Token buckets per key, bounded in number. Pure: the caller passes the time.
 
-A bucket is the moment at which it would be full again (the generic cell rate algorithm). One that is full says nothing
-and may be forgotten; so when there are too many, the one longest unused goes, which is at worst a little lenience.
+A bucket is stored as the time at which it is full again (generic cell rate algorithm). A full bucket needs no entry.
+Above the maximum number, the least recently used bucket is removed, which allows its key at most one more burst.
 """
 
 KEYS_MAX = 10_000
+ROUNDING_ERROR_SECONDS = 1e-9
+"""Shorter waits are rounding errors of a sum of intervals."""
 
 
 class TokenBuckets:
-    """At most `per_second` a second for each key, after a burst of `burst_seconds` at that rate at once."""
+    """Token buckets that refill by `per_second` tokens per second and hold `burst_seconds` of that rate."""
 
     def __init__(self, per_second: float, burst_seconds: float, keys_max: int = KEYS_MAX) -> None:
         self._interval = 1 / per_second
@@ -20,27 +22,30 @@ class TokenBuckets:
         return len(self._full_at)
 
     def retry_after_seconds(self, key: str, now: float) -> float:
-        """Say how many seconds there will be no token for `key`; 0 if there is one. Takes none."""
+        """Return the seconds until `key` has a token, 0 if it has one. Takes none."""
         full_at = self._full_at.get(key)
-        return 0.0 if full_at is None else max(0.0, full_at + self._interval - now - self._burst)
+        return 0.0 if full_at is None else self._wait_seconds(full_at, now)
 
     def charge(self, key: str, now: float, tokens: int) -> None:
-        """Take tokens whether they are there or not, as far as a burst and these: the debt of a key is bounded."""
+        """Take tokens even if the bucket is empty. The debt is at most one burst plus `tokens`."""
         cost = self._interval * tokens
         full_at = max(self._full_at.pop(key, now), now)
         self._full_at[key] = min(full_at + cost, max(full_at, now + self._burst + cost))
         self._remove_full()
 
     def acquire(self, key: str, now: float) -> float:
-        """Take a token: 0, or the seconds until there is one, and then none was taken."""
+        """Take a token and return 0, or take none and return the seconds until there is one."""
         full_at = max(self._full_at.pop(key, now), now)
-        wait = full_at + self._interval - now - self._burst
-        wait = wait if wait > 1e-9 else 0.0  # a sum of intervals misses its mark by a rounding error
+        wait = self._wait_seconds(full_at, now)
         self._full_at[key] = full_at if wait else full_at + self._interval
         self._remove_full()
         return wait
 
+    def _wait_seconds(self, full_at: float, now: float) -> float:
+        wait = full_at + self._interval - now - self._burst
+        return wait if wait > ROUNDING_ERROR_SECONDS else 0.0
+
     def _remove_full(self) -> None:
         if len(self._full_at) > self._keys_max:
-            # The first is the one longest unused: every use takes a key out and puts it in at the end.
+            # The first entry is the least recently used: every use moves a key to the end.
             del self._full_at[next(iter(self._full_at))]

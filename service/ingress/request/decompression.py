@@ -1,7 +1,7 @@
-"""Compressed bodies, inflated piece by piece under the limit of the body, so that a bomb ends where it would go off.
+"""Streaming decompression of bodies within the body limit, so that decompression bombs are rejected.
 
-Every call says how much more may come out; the decoders stop there by themselves, however small what came in was. One
-stream makes a body: members chained behind it would be cheap to send and dear to open.
+Every call passes the maximum output size, and the decoders stop there. A body is exactly one compressed stream:
+concatenated members are rejected, since they are small to send and expensive to decompress.
 """
 
 import sys
@@ -16,39 +16,42 @@ else:
     from backports import zstd
 
 ACCEPTED_ENCODINGS = "gzip, deflate, zstd"
-"""What Accept-Encoding says to a sender that chose another coding (RFC 9110, 12.5.3)."""
+"""Accept-Encoding of the 415 response to an unsupported coding (RFC 9110, 12.5.3)."""
 
 WINDOW_LOG_MAX = 23
-"""Eight megabytes: the most that zstd may ask for as a content coding (RFC 9659)."""
+"""8 MiB: the maximum window of zstd as a content coding (RFC 9659)."""
 
-_ZLIB_HEAD_BYTES = 2
+_ZLIB_HEADER_BYTES = 2
 
 
 class Decompressor(Protocol):
-    """One body's decoder."""
+    """Decoder of one body."""
 
-    def feed(self, piece: bytes, bytes_max: int) -> bytes:
-        """Give what `piece` unfolds to: at most `bytes_max` bytes and one more, which tells that there is no room.
+    def feed(self, chunk: bytes, bytes_max: int) -> bytes:
+        """Decompress `chunk`.
+
+        Returns:
+            At most `bytes_max` + 1 bytes. The extra byte shows that the limit is exceeded.
 
         Raises:
-            Rejection: 400 `malformed_payload`: the bytes are not of this coding, or go on behind its end.
+            Rejection: 400 `malformed_payload`, invalid compression or bytes after the end of the stream.
         """
         ...
 
     def finish(self) -> None:
-        """See that the stream came to its end.
+        """Check that the stream is complete.
 
         Raises:
-            Rejection: 400 `malformed_payload`.
+            Rejection: 400 `malformed_payload`, the stream is truncated.
         """
         ...
 
 
 def decompressor_for(encoding: str | None) -> Decompressor | None:
-    """Make the decoder that a Content-Encoding asks for, None where the body comes as it is.
+    """Return the decoder for a Content-Encoding, None for an uncompressed body.
 
     Raises:
-        Rejection: 415, another coding, or several at once.
+        Rejection: 415, an unsupported coding, or several codings.
     """
     coding = (encoding or "").strip().lower()
     if coding in {"", "identity"}:
@@ -59,60 +62,61 @@ def decompressor_for(encoding: str | None) -> Decompressor | None:
         return _Zlib(None)
     if coding == "zstd":
         return _Zstd()
-    detail = f"Send the body as it is, or with one Content-Encoding of {ACCEPTED_ENCODINGS}."
+    detail = f"The Content-Encoding is not supported. Send the body uncompressed, or as one of {ACCEPTED_ENCODINGS}."
     raise Rejection(415, "unsupported_media_type", detail, {"accept-encoding": ACCEPTED_ENCODINGS})
 
 
 class _Zlib:
-    """gzip, and deflate: zlib's format by the standard (RFC 9110, 8.4.1.2), bare by the habit of some senders."""
+    """gzip and deflate. Deflate has a zlib header (RFC 9110, 8.4.1.2), which some senders omit."""
 
     def __init__(self, window_bits: int | None) -> None:
         self._decoder = None if window_bits is None else zlib.decompressobj(window_bits)
-        self._head: bytes = b""
+        self._header: bytes = b""
 
-    def feed(self, piece: bytes, bytes_max: int) -> bytes:
+    def feed(self, chunk: bytes, bytes_max: int) -> bytes:
         decoder = self._decoder
         if decoder is None:
-            piece = self._head + piece
-            if len(piece) < _ZLIB_HEAD_BYTES:
-                self._head = piece
+            chunk = self._header + chunk
+            if len(chunk) < _ZLIB_HEADER_BYTES:
+                self._header = chunk
                 return b""
-            decoder = self._decoder = zlib.decompressobj(zlib.MAX_WBITS if _has_zlib_head(piece) else -zlib.MAX_WBITS)
+            decoder = self._decoder = zlib.decompressobj(zlib.MAX_WBITS if _has_zlib_header(chunk) else -zlib.MAX_WBITS)
         try:
-            inflated = decoder.decompress(piece, bytes_max + 1)
+            decompressed = decoder.decompress(chunk, bytes_max + 1)
         except zlib.error as error:
-            raise _broken() from error
+            raise _malformed() from error
         if decoder.unused_data:
-            raise _broken()
-        return inflated
+            raise _malformed()
+        return decompressed
 
     def finish(self) -> None:
         if self._decoder is None or not self._decoder.eof:
-            raise _broken()
+            raise _malformed()
 
 
 class _Zstd:
     def __init__(self) -> None:
         self._decoder = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: WINDOW_LOG_MAX})
 
-    def feed(self, piece: bytes, bytes_max: int) -> bytes:
+    def feed(self, chunk: bytes, bytes_max: int) -> bytes:
         try:
-            inflated = self._decoder.decompress(piece, bytes_max + 1)
+            decompressed = self._decoder.decompress(chunk, bytes_max + 1)
         except (zstd.ZstdError, EOFError) as error:
-            raise _broken() from error
+            raise _malformed() from error
         if self._decoder.eof and self._decoder.unused_data:
-            raise _broken()
-        return inflated
+            raise _malformed()
+        return decompressed
 
     def finish(self) -> None:
         if not self._decoder.eof:
-            raise _broken()
+            raise _malformed()
 
 
-def _has_zlib_head(piece: bytes) -> bool:
-    """Whether two bytes begin a zlib stream (RFC 1950, 2.2): method 8, and a multiple of 31."""
-    return piece[0] & 0x0F == 8 and (piece[0] << 8 | piece[1]) % 31 == 0
+def _has_zlib_header(chunk: bytes) -> bool:
+    """Return true if two bytes begin a zlib stream (RFC 1950, 2.2): method 8, and a multiple of 31."""
+    return chunk[0] & 0x0F == 8 and (chunk[0] << 8 | chunk[1]) % 31 == 0
 
 
-def _broken() -> Rejection:
-    return Rejection(400, "malformed_payload", "The body is not what its Content-Encoding says: one stream, whole.")
+def _malformed() -> Rejection:
+    detail = "The body does not match its Content-Encoding. Send exactly one complete compressed stream."
+    return Rejection(400, "malformed_payload", detail)

@@ -1,4 +1,4 @@
-"""Headers of a request: decoded within limits, repeated ones joined. Pure."""
+"""Decode the headers of a request within limits; join repeated ones. Pure."""
 
 from collections.abc import Iterable
 
@@ -6,10 +6,10 @@ from service.errors import Rejection
 
 
 def read_headers(raw: Iterable[tuple[bytes, bytes]], fields_max: int, bytes_max: int) -> dict[str, str]:
-    """Read ASGI's pairs; a repeated header becomes one list (RFC 9110, 5.2), so that no repetition can hide another.
+    """Decode ASGI's header pairs. Repeated headers are joined by commas (RFC 9110, 5.2).
 
     Raises:
-        Rejection: 431, more fields, or more bytes of them, than allowed.
+        Rejection: 431, more than `fields_max` fields or more than `bytes_max` bytes.
     """
     headers: dict[str, str] = {}
     size = fields = 0
@@ -20,12 +20,12 @@ def read_headers(raw: Iterable[tuple[bytes, bytes]], fields_max: int, bytes_max:
         value = value_bytes.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     if fields > fields_max:
-        raise headers_too_large(f"Send at most {fields_max} header fields.")
+        raise headers_too_large(f"The request has {fields} header fields. Send at most {fields_max}.")
     if size > bytes_max:
-        raise headers_too_large(f"Send at most {bytes_max} bytes of header fields.")
+        raise headers_too_large(f"The header fields have {size} bytes. Send at most {bytes_max}.")
     return headers
 
 
 def headers_too_large(detail: str) -> Rejection:
-    """Make the refusal of too many header fields, or too large ones (RFC 6585, 5)."""
+    """Build the rejection of too many or too large header fields (RFC 6585, 5)."""
     return Rejection(431, "headers_too_large", detail, {"connection": "close"})

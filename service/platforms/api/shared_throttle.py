@@ -114,10 +114,10 @@ class AccountThrottle:
                 await self._failed(token, error, repeatable=repeatable)
                 raise
             except PermanentError as error:
-                await self._leave(token, "answered" if error.http_status else "left")
+                await self._leave(token, "rejected" if error.http_status else "unknown")
                 raise
             except BaseException:
-                await self._leave(token, "left")
+                await self._leave(token, "unknown")
                 raise
             # A moving average of some ten calls: how far apart the turns of those who wait have to be.
             self._call_seconds += 0.1 * (self._throttles.clock() - began - self._call_seconds)
@@ -156,19 +156,19 @@ class AccountThrottle:
 
     def _known(self) -> ThrottlePermit | None:
         seconds = self._rests_until - self._throttles.clock()
-        return ThrottlePermit("paused", seconds) if seconds > 0 else None
+        return ThrottlePermit("circuit_open", seconds) if seconds > 0 else None
 
     async def _ask(self, token: str) -> ThrottlePermit:
         lease = self._throttles.lease_seconds
         permit = await self._throttles.limits.acquire(
             self._account, token, lease, self._in_flight_max, self._per_minute_max
         )
-        if permit.wait == "paused":
+        if permit.wait == "circuit_open":
             self.troubled = True
         return permit
 
     def _held(self, permit: ThrottlePermit) -> Deferred:
-        if permit.wait == "paused":
+        if permit.wait == "circuit_open":
             seconds = permit.seconds + JITTER_SECONDS * self._throttles.chance()
             return Deferred("circuit_open", f"{self._account} rests", seconds)
         return Deferred(
@@ -191,11 +191,11 @@ class AccountThrottle:
         """
         not_now = error.http_status in RETRY_AFTER_STATUSES
         wide = error.kind in BREAKER_ERRORS or error.http_status in UNAVAILABLE
-        outcome: CallOutcome = "asked" if not_now else "failed" if wide else "answered"
+        outcome: CallOutcome = "rate_limited" if not_now else "failed" if wide else "rejected"
         after = await self._leave(token, outcome, error.retry_after_seconds or 0.0)
-        if after is None or after.state not in {"paused", "rests"}:
+        if after is None or after.state not in {"opened", "open"}:
             return
-        if after.state == "paused":
+        if after.state == "opened":
             self._log.warning(
                 "platform.circuit_opened",
                 platform=self._account,
@@ -208,24 +208,24 @@ class AccountThrottle:
             seconds = after.seconds + JITTER_SECONDS * self._throttles.chance()
             raise Deferred(error.kind, str(error), seconds, http_status=error.http_status) from error
 
-    async def _leave(self, token: str, outcome: CallOutcome, asked_seconds: float = 0.0) -> CircuitChange | None:
+    async def _leave(self, token: str, outcome: CallOutcome, retry_after_seconds: float = 0.0) -> CircuitChange | None:
         """Report the end of a call, if necessary; return None without a report or without an answer of the store."""
-        if not token and outcome in {"ok", "answered", "left"}:
+        if not token and outcome in {"ok", "rejected", "unknown"}:
             return None
         try:
             after = await self._throttles.limits.release(
                 self._account,
                 token,
                 outcome,
-                asked_seconds=asked_seconds,
+                retry_after_seconds=retry_after_seconds,
                 failures_max=FAILURE_THRESHOLD,
-                pause_seconds=OPEN_SECONDS,
-                pause_seconds_max=OPEN_SECONDS_MAX,
+                open_seconds=OPEN_SECONDS,
+                open_seconds_max=OPEN_SECONDS_MAX,
             )
         except (StoreUnavailable, StoreNotDurable):
             return None
-        if outcome == "ok" and after.state != "rests":
+        if outcome == "ok" and after.state != "open":
             self.troubled = False
-        if after.state == "resumed":
+        if after.state == "closed":
             self._log.info("platform.circuit_closed", platform=self._account)
         return after

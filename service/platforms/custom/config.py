@@ -116,7 +116,7 @@ class CustomConfig(PlatformConfig, frozen=True, kw_only=True, tag="custom"):
     def check(self, at: str) -> Iterator[ConfigError]:
         """Yield the mistakes in the records; `at` is the account's path in waybill.yaml."""
         if not self.records:
-            yield ConfigError(f"{at}.records", "is empty", f"name at least one of {', '.join(sorted(RECORDS))}")
+            yield ConfigError(f"{at}.records", "is empty", f"add at least one of {', '.join(sorted(RECORDS))}")
         for kind, record in self.records.items():
             if kind not in RECORDS:
                 yield ConfigError(f"{at}.records.{kind}", f"there is no kind {kind}", did_you_mean(kind, RECORDS))
@@ -124,14 +124,14 @@ class CustomConfig(PlatformConfig, frozen=True, kw_only=True, tag="custom"):
                 yield from _check_list(f"{at}.records.{kind}.list", record.list)
 
 
-def _check_list(at: str, place: CustomListConfig) -> Iterator[ConfigError]:
-    """Yield the mistakes by which a poll would read the first page only."""
-    if place.next == "page" and "{page}" not in place.path:
-        fix = 'put {page} into it, as in "/orders?page={page}"'
-        yield ConfigError(f"{at}.path", "has no {page}, so every page would be the first", fix)
-    if place.next == "none" and "{page}" in place.path:
-        fix = "write next: page, or what else leads to the next page"
-        yield ConfigError(f"{at}.next", "is none, so only the first page would be looked at", fix)
-    if "{cursor}" in place.path and not place.next.startswith("/"):
-        fix = "point to what goes into {cursor}, such as /meta/next"
-        yield ConfigError(f"{at}.next", "says nowhere where the cursor stands", fix)
+def _check_list(at: str, config: CustomListConfig) -> Iterator[ConfigError]:
+    """Yield the mistakes through which only the first page of a list would be read."""
+    if config.next == "page" and "{page}" not in config.path:
+        fix = 'add {page}, as in "/orders?page={page}"'
+        yield ConfigError(f"{at}.path", "has no {page}, so every request would return the first page", fix)
+    if config.next == "none" and "{page}" in config.path:
+        fix = "write next: page, or another way to the next page"
+        yield ConfigError(f"{at}.next", "is none, so only the first page would be read", fix)
+    if "{cursor}" in config.path and not config.next.startswith("/"):
+        fix = "write a JSON pointer to the value of {cursor}, such as /meta/next"
+        yield ConfigError(f"{at}.next", "is not a pointer to the cursor", fix)

@@ -1,8 +1,8 @@
-"""Compiles a condition tree into one closure: given a scope it answers true, false or unknown (Kleene's logic).
+"""Compiler of condition trees: a tree becomes one closure that returns true, false or unknown (Kleene logic).
 
-Deciding and explaining are the same closures. Without a trace they stop as soon as the answer is certain, and look at
-cheap children first, which cannot change an answer of Kleene's; with a trace every node is visited in written order.
-Lists are in `quantifiers.py`, single comparisons in `operands.py`.
+The same closures evaluate and trace. Without a trace they stop as soon as the result is certain, and evaluate cheap
+children first, which does not change a result of Kleene logic. With a trace they visit every node in the order of the
+rule. Quantifiers are in `quantifiers.py`, comparisons in `operands.py`.
 """
 
 import difflib
@@ -21,24 +21,27 @@ from service.rules.syntax import Condition
 from service.rules.trace import Node, Trace, Truth
 
 Evaluator = Callable[[Scope, Any, Trace | None], Truth]
-"""Takes the scope, what the condition stands on (the scope itself, or an element) and where to explain."""
+"""Evaluates a condition. Its arguments are the scope, the current element (or the scope itself) and the trace."""
 
 NODE_KEYS: dict[str, frozenset[str]] = {
     "all": frozenset(), "any": frozenset(), "not_": frozenset(), "any_of": frozenset({"where"}),
     "all_of": frozenset({"where", "min"}), "none_of": frozenset({"where"}),
     "count": frozenset({"where", "op", "value", "ref"}), "field": frozenset({"op", "value", "ref"}),
 }  # fmt: skip
-"""The words that make a node, each with the keys that may stand beside it."""
+"""The keys that determine the kind of a node, each with its additional keys."""
 
 OPERATOR_ALIASES = {
     "=": "eq", "==": "eq", "equals": "eq", "is": "eq", "!=": "ne", "<>": "ne", "neq": "ne", "not_equals": "ne",
     "<": "lt", "<=": "le", "lte": "le", ">": "gt", ">=": "ge", "gte": "ge", "regex": "matches", "nin": "not_in",
 }  # fmt: skip
-"""What operators are called elsewhere."""
+"""Names of operators in other languages."""
 
 
 class CompiledCondition(Struct, frozen=True):
-    """A compiled condition. `cost` orders siblings; `comparison` and `less` let a list loop do without calls."""
+    """A compiled condition.
+
+    Siblings are evaluated in the order of `cost`. With `comparison` and `less` a list loop needs no calls.
+    """
 
     run: Evaluator
     cost: int
@@ -47,189 +50,201 @@ class CompiledCondition(Struct, frozen=True):
 
 
 class NodeLimit:
-    """Counts the nodes of one rule against their bound."""
+    """Limit on the number of nodes in one rule."""
 
     def __init__(self) -> None:
         self.nodes = 0
 
     def count(self, at: str) -> None:
-        """Count one node."""
+        """Count one node.
+
+        Raises:
+            ConfigError: the rule has too many nodes.
+        """
         self.nodes += 1
         if self.nodes > CONDITION_NODES_MAX:
             raise ConfigError(at, f"more than {CONDITION_NODES_MAX} conditions in one rule", "split the rule")
 
 
 class NodePath(Struct, frozen=True):
-    """Where a node stands: `prefix` names the rule, `path` the node within it, `depth` how many are above it."""
+    """The position of a node: `prefix` is the path of the rule, `path` that of the node in it, `depth` its level."""
 
     prefix: str
     path: str
-    budget: NodeLimit
+    limit: NodeLimit
     depth: int = 1
 
     @property
     def at(self) -> str:
-        """The path a ConfigError names."""
+        """The path for a ConfigError."""
         return f"{self.prefix}.{self.path}"
 
-    def inner(self, word: str) -> "NodePath":
-        """Go one node down; refuses to go too deep."""
+    def inner(self, step: str) -> "NodePath":
+        """Return the position of a child node.
+
+        Raises:
+            ConfigError: the nesting is too deep.
+        """
         if self.depth >= CONDITION_DEPTH_MAX:
             raise ConfigError(self.at, f"conditions are nested deeper than {CONDITION_DEPTH_MAX}", "nest less deeply")
-        return NodePath(self.prefix, f"{self.path}.{word}", self.budget, self.depth + 1)
+        return NodePath(self.prefix, f"{self.path}.{step}", self.limit, self.depth + 1)
 
 
 def parse_node_kind(node: Condition, at: str) -> str:
-    """Tell which kind of node this is.
+    """Return the key that determines the kind of a node.
 
     Raises:
-        ConfigError: none, several, or a key that does not belong to it.
+        ConfigError: the node has no such key, several, or an additional key of another kind.
     """
-    given = [name for name in Condition.__struct_fields__ if getattr(node, name) is not UNSET]
-    words = [name for name in given if name in NODE_KEYS]
-    if len(words) != 1:
-        reason = f"{' and '.join(words)} stand together" if words else "says nothing"
+    keys = [name for name in Condition.__struct_fields__ if getattr(node, name) is not UNSET]
+    kinds = [name for name in keys if name in NODE_KEYS]
+    if len(kinds) != 1:
+        reason = f"{' and '.join(kinds)} cannot be combined in one node" if kinds else "is not a condition"
         raise ConfigError(
-            at, reason.replace("not_", "not"), "give it one of all, any, not, any_of, all_of, none_of, count, field"
+            at, reason.replace("not_", "not"), "use one of all, any, not, any_of, all_of, none_of, count, field"
         )
-    word = words[0]
-    strays = set(given) - {word} - NODE_KEYS[word]
-    if strays:
-        raise ConfigError(f"{at}.{min(strays)}", f"does not belong to {word}", "remove it, or check the indentation")
-    return word
+    kind = kinds[0]
+    unexpected = set(keys) - {kind} - NODE_KEYS[kind]
+    if unexpected:
+        reason = f"does not belong to {kind}"
+        raise ConfigError(f"{at}.{min(unexpected)}", reason, "remove it, or check the indentation")
+    return kind
 
 
 def find_operator(node: Condition, at: str) -> Operator:
-    """Find the operator by its name.
+    """Find the operator of a node.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: the node has no operator, or there is no operator with this name.
     """
     if node.op is UNSET:
-        raise ConfigError(f"{at}.op", "is missing", f"take one of {', '.join(OPERATORS)}")
+        raise ConfigError(f"{at}.op", "is missing", f"use one of {', '.join(OPERATORS)}")
     name = node.op
     if name not in OPERATORS:
-        word = name[:64].lower()
-        near = [OPERATOR_ALIASES[word]] if word in OPERATOR_ALIASES else difflib.get_close_matches(word, OPERATORS, 1)
-        fix = f"did you mean {near[0]}?" if near else f"take one of {', '.join(OPERATORS)}"
+        lower = name[:64].lower()
+        alias = OPERATOR_ALIASES.get(lower)
+        near = [alias] if alias else difflib.get_close_matches(lower, OPERATORS, 1)
+        fix = f"did you mean {near[0]}?" if near else f"use one of {', '.join(OPERATORS)}"
         raise ConfigError(f"{at}.op", f"no operator {name[:64]!r}", fix)
     return OPERATORS[name]
 
 
-def compile_comparison(node: Condition, place: FieldScope, node_path: NodePath) -> CompiledCondition:
+def compile_comparison(node: Condition, fields: FieldScope, node_path: NodePath) -> CompiledCondition:
     """Compile one comparison."""
     operator = find_operator(node, node_path.at)
-    comparison = build_comparison(node, operator, place, node_path.at)
+    comparison = build_comparison(node, operator, fields, node_path.at)
     field, right = comparison.field, comparison.right
     traced = Node(node_path.path, operator.name, field, right.personal, right.path)
-    # An attrgetter is one call in C; any other reader runs Python.
+    # An attrgetter is one call in C; any other reader runs Python code.
     cost = 1 if field.attribute or field.read.__class__.__name__ == "attrgetter" else 2
     run = _compare_with_constant(comparison, traced) if right.read is None else _compare(comparison, traced)
     return CompiledCondition(run, cost, comparison, operator.less)
 
 
 def _compare_with_constant(comparison: Comparison, traced: Node) -> Evaluator:
-    field, decide, right = comparison.field, comparison.decide, comparison.right
+    field, compare, right = comparison.field, comparison.compare, comparison.right
     read, rooted, expected = field.read, field.rooted, right.constant
 
-    def run(scope: Scope, here: Value, trace: Trace | None) -> Truth:
-        seen = read(scope if rooted else here)
-        result = decide(seen, expected)
+    def run(scope: Scope, current: Value, trace: Trace | None) -> Truth:
+        actual = read(scope if rooted else current)
+        result = compare(actual, expected)
         if trace is not None:
-            trace.leaf(traced, result, seen, right.shown(expected))
+            trace.leaf(traced, result, actual, right.shown(expected))
         return result
 
     return run
 
 
 def _compare(comparison: Comparison, traced: Node) -> Evaluator:
-    field, decide, right = comparison.field, comparison.decide, comparison.right
+    field, compare, right = comparison.field, comparison.compare, comparison.right
     read, rooted, read_right, rooted_right = field.read, field.rooted, right.read, right.rooted
     assert read_right is not None  # the caller's branch
 
-    def run(scope: Scope, here: Value, trace: Trace | None) -> Truth:
-        seen = read(scope if rooted else here)
-        expected = read_right(scope if rooted_right else here)
-        result = decide(seen, expected)
+    def run(scope: Scope, current: Value, trace: Trace | None) -> Truth:
+        actual = read(scope if rooted else current)
+        expected = read_right(scope if rooted_right else current)
+        result = compare(actual, expected)
         if trace is not None:
-            trace.leaf(traced, result, seen, right.shown(expected))
+            trace.leaf(traced, result, actual, right.shown(expected))
         return result
 
     return run
 
 
 def compile_all(tests: list[CompiledCondition], traced: Node) -> CompiledCondition:
-    """Kleene's and: false as soon as one is false, else unknown if one is, else true."""
-    return _gather(tests, traced, decisive=False)
+    """Kleene's and: false if one is false, else unknown if one is unknown, else true."""
+    return _combine(tests, traced, decisive=False)
 
 
 def compile_any(tests: list[CompiledCondition], traced: Node) -> CompiledCondition:
-    """Kleene's or: true as soon as one is true, else unknown if one is, else false."""
-    return _gather(tests, traced, decisive=True)
+    """Kleene's or: true if one is true, else unknown if one is unknown, else false."""
+    return _combine(tests, traced, decisive=True)
 
 
-def _gather(tests: list[CompiledCondition], traced: Node, *, decisive: bool) -> CompiledCondition:
-    written = [test.run for test in tests]
-    quick = tuple(test.run for test in sorted(tests, key=lambda test: test.cost))
-    otherwise = not decisive
+def _combine(tests: list[CompiledCondition], traced: Node, *, decisive: bool) -> CompiledCondition:
+    in_order = [test.run for test in tests]
+    by_cost = tuple(test.run for test in sorted(tests, key=lambda test: test.cost))
+    default = not decisive
 
-    def run(scope: Scope, here: Value, trace: Trace | None) -> Truth:
+    def run(scope: Scope, current: Value, trace: Trace | None) -> Truth:
         if trace is not None and trace.brief:
-            return _settle(quick, scope, here, trace, decisive=decisive)
+            return _collect_evidence(by_cost, scope, current, trace, decisive=decisive)
         if trace is not None and trace.unknown_only:
-            return _follow(written, scope, here, trace)
+            return _trace_first_unknown(in_order, scope, current, trace)
         if trace is not None:
-            result = _sum_up([child(scope, here, trace) for child in written], decisive=decisive)
+            result = _combine_results([child(scope, current, trace) for child in in_order], decisive=decisive)
             trace.branch(traced, result)
             return result
-        result = otherwise
-        for child in quick:
-            answer = child(scope, here, None)
-            if answer is decisive:
+        result = default
+        for child in by_cost:
+            child_result = child(scope, current, None)
+            if child_result is decisive:
                 return decisive
-            if answer is None:
+            if child_result is None:
                 result = None
         return result
 
     return CompiledCondition(run, sum(test.cost for test in tests))
 
 
-def _sum_up(results: Sequence[Truth], *, decisive: bool) -> Truth:
+def _combine_results(results: Sequence[Truth], *, decisive: bool) -> Truth:
     if decisive in results:
         return decisive
     return None if None in results else not decisive
 
 
-def _follow(written: Sequence[Evaluator], scope: Scope, here: Value, trace: Trace) -> Truth:
-    """Hand the trace to the first unknown child; beside a child that settled the answer, one would explain nothing."""
-    for child in written:
-        if child(scope, here, None) is None:
-            child(scope, here, trace)
+def _trace_first_unknown(in_order: Sequence[Evaluator], scope: Scope, current: Value, trace: Trace) -> Truth:
+    """Trace the first unknown child only. The result is unknown, so no other child settled it."""
+    for child in in_order:
+        if child(scope, current, None) is None:
+            child(scope, current, trace)
             break
     return None
 
 
-def _settle(quick: Sequence[Evaluator], scope: Scope, here: Value, trace: Trace, *, decisive: bool) -> Truth:
-    """Stop as deciding does; what was noted before the child that settled it is dropped."""
+def _collect_evidence(
+    by_cost: Sequence[Evaluator], scope: Scope, current: Value, trace: Trace, *, decisive: bool
+) -> Truth:
+    """Stop at the first decisive child, and drop the evidence of the children before it."""
     begin = trace.mark()
     result: Truth = not decisive
-    for child in quick:
+    for child in by_cost:
         before = trace.mark()
-        answer = child(scope, here, trace)
-        if answer is decisive:
+        child_result = child(scope, current, trace)
+        if child_result is decisive:
             trace.drop(begin, before)
             return decisive
-        if answer is None:
+        if child_result is None:
             result = None
     return result
 
 
 def compile_not(test: CompiledCondition, traced: Node) -> CompiledCondition:
-    """Kleene's not."""
+    """Kleene's not: unknown stays unknown."""
     inner = test.run
 
-    def run(scope: Scope, here: Value, trace: Trace | None) -> Truth:
-        result = negate(inner(scope, here, trace))
+    def run(scope: Scope, current: Value, trace: Trace | None) -> Truth:
+        result = negate(inner(scope, current, trace))
         if trace is not None:
             trace.branch(traced, result)
         return result
@@ -237,6 +252,6 @@ def compile_not(test: CompiledCondition, traced: Node) -> CompiledCondition:
     return CompiledCondition(run, test.cost)
 
 
-def trace_node(word: str, node_path: NodePath, field: Field | None = None) -> Node:
-    """Name a node for the trace."""
-    return Node(node_path.path, word, field)
+def trace_node(name: str, node_path: NodePath, field: Field | None = None) -> Node:
+    """Build the description of a node for the trace."""
+    return Node(node_path.path, name, field)

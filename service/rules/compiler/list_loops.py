@@ -1,8 +1,8 @@
-"""The one loop that is worth writing out: an ordering of numbers over a list, as in `received < ordered`.
+"""Generated code for the most frequent loop: an ordering of numbers over a list, as in `received < ordered`.
 
-A closure per element would cost more than all the rest of a rule. Here the loop is compiled with the attribute names
-standing in it, as dataclasses do it for `__init__`; the names are those of declared struct fields, so nothing that an
-author of rules wrote ever becomes code.
+A call of a closure for each element would cost more than the rest of a rule. So the loop is generated with the
+attribute names in its source, as dataclasses generate `__init__`. The names are those of declared struct fields. No
+text of a rule becomes code.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from service.rules.scope import Scope
 from service.rules.trace import Truth
 
 LoopSearch = Callable[[Scope, Sequence[Any]], Truth]
-"""Whether any element gives the sought answer; unknown if none does but one might."""
+"""Returns whether an element has the sought result; unknown if none has it but some are unknown."""
 
 _LOOP = """
 def find(scope, elements):
@@ -41,11 +41,11 @@ _NUMBER = "(type({0}) is int or type({0}) is Decimal)"  # half the time of looki
 def compile_loop(
     comparison: Comparison | None, less: Less | None, slow: LoopSearch, *, sought: bool
 ) -> LoopSearch | None:
-    """Write the loop, or None where the comparison is not of that shape.
+    """Generate the loop. Return None if the comparison is not supported.
 
-    `slow` answers for lists with odd elements in them, such as null.
+    The loop calls `slow` for lists with unusual elements, such as null.
     """
-    if comparison is None or less is None or not _fits(comparison):
+    if comparison is None or less is None or not _is_supported(comparison):
         return None
     right = comparison.right
     order = "right < left" if less.swap else "left < right"
@@ -67,12 +67,16 @@ def compile_loop(
         "constant": right.constant,
         "InvalidOperation": InvalidOperation,
     }
-    exec(_compiled(source), names)  # noqa: S102 - made of the names of struct fields alone
+    exec(_compiled(source), names)  # noqa: S102 - built from the names of struct fields only
     return names["find"]
 
 
-def _fits(comparison: Comparison) -> bool:
-    """Whether a number of the element stands left, and right what is one of its own, or the same for all elements."""
+def _is_supported(comparison: Comparison) -> bool:
+    """Return whether a comparison is supported.
+
+    The left operand must be a number of the element. The right operand must be a field of the element, or independent
+    of the element.
+    """
     field, right = comparison.field, comparison.right
     depends = right.read is not None and not right.rooted
     return field.kind == "number" and field.attribute is not None and (right.attribute is not None or not depends)
@@ -80,5 +84,5 @@ def _fits(comparison: Comparison) -> bool:
 
 @cache
 def _compiled(source: str) -> CodeType:
-    """Compile once for all rules of the same shape; there are no more shapes than pairs of number fields."""
+    """Compile each source once. The number of sources is limited by the pairs of number fields."""
     return compile(source, "<list loop>", "exec")

@@ -1,7 +1,7 @@
-"""Reads the right side of a condition: the literal under `value`, by the kind of the field it is held against.
+"""Parsing of the literals in `value`, by the kind of the field that they are compared with.
 
-Nothing is coerced. Money and other numbers are integers or quoted decimal text, because a number with a point has
-already lost digits when YAML read it; moments are text with an offset; `null` is asked for by `is_null`.
+Nothing is coerced. Money and other numbers are integers or quoted decimal text, because YAML parses a number with a
+decimal point as a float and loses digits. Timestamps are text with an offset. The operator for null is `is_null`.
 """
 
 import math
@@ -38,25 +38,25 @@ _FIXES: dict[FieldKind, str] = {
 
 
 def kind_name(kind: FieldKind) -> str:
-    """What a kind is called in a sentence."""
+    """Return the name of a kind with its article."""
     return {"amount": "an amount", "any": "a plain value"}.get(kind, f"a {kind}")
 
 
 def format_literal(value: Value) -> str:
-    """Write a value for an error, a text in quotes so that it is told from a number; of a long one the beginning."""
+    """Format the first 40 characters of a value for an error. Text is in quotes."""
     if isinstance(value, str):
         return repr(value[:40])
     return str(value).lower() if isinstance(value, bool) else str(value)[:40]
 
 
 def read_literal(value: Value, kind: FieldKind, at: str) -> Value:
-    """Make the literal for a field of a single kind (no list, no struct: no operator holds literals against those).
+    """Parse the literal for a field that is neither a list nor a struct.
 
     Raises:
-        ConfigError: it is of another kind.
+        ConfigError: the value is of another kind.
     """
     if value is None:
-        raise ConfigError(at, "nothing compares with null", "use op: is_null")
+        raise ConfigError(at, "null cannot be compared", "use op: is_null")
     literal = _READERS[kind](value)
     if literal is None:
         raise ConfigError(at, f"{format_literal(value)} is not {kind_name(kind)}", _FIXES[kind])
@@ -64,23 +64,31 @@ def read_literal(value: Value, kind: FieldKind, at: str) -> Value:
 
 
 def read_literals(value: Value, kind: FieldKind, at: str) -> list[Value]:
-    """Make the literals for `in` and `not_in`; all of one kind, money all in one currency."""
+    """Parse the literals for `in` and `not_in`. All are of one kind, and money is in one currency.
+
+    Raises:
+        ConfigError: the value is not a list, too long, or contains a literal of another kind.
+    """
     if not isinstance(value, list | tuple) or not value:
-        raise ConfigError(at, "a list is due here", "write [one, two]")
+        raise ConfigError(at, "a list is required", "write [one, two]")
     items = cast("list[Value]", value)
     if len(items) > LITERALS_MAX:
         raise ConfigError(at, f"{len(items)} values, at most {LITERALS_MAX} are allowed", "split the rule")
     found = [read_literal(item, kind, f"{at}[{index}]") for index, item in enumerate(items)]
     if kind == "money" and len({item.currency for item in found}) > 1:
-        raise ConfigError(at, "amounts in two currencies do not compare", "write one rule per currency")
+        raise ConfigError(at, "amounts in two currencies cannot be compared", "write one rule per currency")
     return found
 
 
 def read_duration(value: Value, at: str) -> timedelta:
-    """Read `90s`, `15m`, `48h`, `7d`, `2w`."""
+    """Parse a duration such as `90s`, `15m`, `48h`, `7d` or `2w`.
+
+    Raises:
+        ConfigError: the value is not a duration, or is too long.
+    """
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise ConfigError(at, f"{format_literal(value)} is no duration", "write a number and s, m, h, d or w: 48h")
+        raise ConfigError(at, f"{format_literal(value)} is not a duration", "write a number and s, m, h, d or w: 48h")
     duration = timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
     if duration > DURATION_MAX:
         raise ConfigError(at, f"{value} is too long", f"write at most {DURATION_MAX.days}d")
@@ -107,21 +115,21 @@ def _number(value: Value) -> int | Decimal | None:
     return Decimal(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else None
 
 
-def _moment(value: Value) -> datetime | None:
+def _timestamp(value: Value) -> datetime | None:
     try:
-        moment = msgspec.convert(value, datetime) if isinstance(value, str) else None
+        timestamp = msgspec.convert(value, datetime) if isinstance(value, str) else None
     except msgspec.ValidationError:
         return None
-    return moment if moment is not None and moment.tzinfo is not None else None
+    return timestamp if timestamp is not None and timestamp.tzinfo is not None else None
 
 
 def _money(value: Value) -> Money | None:
     if not isinstance(value, Mapping):
         return None
-    words = cast("Mapping[str, Value]", value)
-    if set(words) != {"value", "currency"}:
+    members = cast("Mapping[str, Value]", value)
+    if set(members) != {"value", "currency"}:
         return None
-    number, currency = _number(words["value"]), words["currency"]
+    number, currency = _number(members["value"]), members["currency"]
     if number is None or not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
         return None
     return Money(Decimal(number), currency)
@@ -132,7 +140,7 @@ _READERS: dict[FieldKind, Callable[[Value], Value]] = {
     "number": _number,
     "amount": _number,
     "boolean": _boolean,
-    "timestamp": _moment,
+    "timestamp": _timestamp,
     "money": _money,
     "any": _any,
 }

@@ -1,4 +1,4 @@
-"""The right side of a comparison: made once from `value` or `ref`, by what the operator wants there."""
+"""Compiler of comparisons: the right operand is built once from `value` or `ref`, as the operator requires."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,9 +17,10 @@ from service.rules.trace import Truth
 
 
 class Operand(Struct, frozen=True):
-    """A constant, or what `read` gives (of the scope where `rooted`, else of the element).
+    """The right operand: a constant, or the result of `read`.
 
-    `path` names what is read, `shown` makes the value fit for a trace.
+    `read` takes the scope if `rooted`, else the current list element. `path` is the path of the field. `shown` converts
+    the value for a trace.
     """
 
     constant: Any = UNSET
@@ -32,39 +33,40 @@ class Operand(Struct, frozen=True):
 
 
 class Comparison(Struct, frozen=True):
-    """A field, how it is decided, and what against."""
+    """A comparison: the field, the comparator and the right operand."""
 
     field: Field
-    decide: Comparator
+    compare: Comparator
     right: Operand
 
 
-def build_comparison(node: Condition, operator: Operator, place: FieldScope, at: str) -> Comparison:
-    """Make both sides of a `field` node.
+def build_comparison(node: Condition, operator: Operator, fields: FieldScope, at: str) -> Comparison:
+    """Build the comparison of a `field` node.
 
     Raises:
-        ConfigError: no such field, not for this operator, or a right side of another kind.
+        ConfigError: the field is unknown, the operator does not support it, or the right operand is of another kind.
     """
-    field = resolve(str(node.field), place, f"{at}.field")
+    field = resolve(str(node.field), fields, f"{at}.field")
     if field.kind not in operator.kinds:
-        takes = ", ".join(sorted(operator.kinds - {"any"}))
-        what = "which is untyped" if field.kind == "any" else kind_name(field.kind)
-        raise ConfigError(f"{at}.op", f"{operator.name} does not work on {field.path}, {what}", f"it takes {takes}")
+        supported = ", ".join(sorted(operator.kinds - {"any"}))
+        kind = "which is untyped" if field.kind == "any" else kind_name(field.kind)
+        reason = f"{operator.name} does not work on {field.path}, {kind}"
+        raise ConfigError(f"{at}.op", reason, f"use a field of kind {supported}, or another operator")
     if operator.name == "contains":
         _check_texts(field, f"{at}.op")
     if operator.right == "nothing":
         _reject_operands(node, at, value=True, ref=True)
-        return Comparison(field, operator.decide, Operand())
+        return Comparison(field, operator.compare, Operand())
     if operator.right in {"previous", "previous_and_one"}:
-        return _with_previous(node, operator, field, place, at)
+        return _with_previous(node, operator, field, fields, at)
     if node.ref is not UNSET:
-        return _with_ref(node, operator, field, place, at)
-    return Comparison(field, operator.decide, _literal(node, operator, field, at))
+        return _with_ref(node, operator, field, fields, at)
+    return Comparison(field, operator.compare, _literal(node, operator, field, at))
 
 
 def _literal(node: Condition, operator: Operator, field: Field, at: str) -> Operand:
     if node.value is UNSET:
-        raise ConfigError(at, f"{operator.name} needs a right side", "add value: …")
+        raise ConfigError(at, f"{operator.name} requires a value", "add value: …")
     at = f"{at}.value"
     match operator.right:
         case "many":
@@ -81,88 +83,90 @@ def _literal(node: Condition, operator: Operator, field: Field, at: str) -> Oper
         case _:
             literal = read_literal(node.value, field.kind, at)
             if operator.less is not None and type(literal) in {str, bool}:
-                fix = "write the number without quotes; what a platform sends as text is compared by eq, in, matches"
-                raise ConfigError(at, f"{operator.name} compares numbers, {format_literal(literal)} is none", fix)
+                fix = "write the number without quotes, or compare text with eq, in or matches"
+                reason = f"{operator.name} compares numbers, {format_literal(literal)} is not a number"
+                raise ConfigError(at, reason, fix)
             return Operand(literal)
 
 
-def _with_ref(node: Condition, operator: Operator, field: Field, place: FieldScope, at: str) -> Comparison:
+def _with_ref(node: Condition, operator: Operator, field: Field, fields: FieldScope, at: str) -> Comparison:
     _reject_operands(node, at, value=True)
     if operator.right in {"pattern", "age"}:
         raise ConfigError(f"{at}.ref", f"{operator.name} takes a literal only", "write value: …")
-    right = resolve(str(node.ref), place, f"{at}.ref")
-    due: FieldKind = "list" if operator.right == "many" else "text" if operator.right == "text" else field.kind
-    if right.kind not in {due, "any"} and due == "list":
+    right = resolve(str(node.ref), fields, f"{at}.ref")
+    required: FieldKind = "list" if operator.right == "many" else "text" if operator.right == "text" else field.kind
+    if right.kind not in {required, "any"} and required == "list":
         reason = f"{operator.name} takes a list, and {right.path} is {kind_name(right.kind)}"
-        raise ConfigError(f"{at}.ref", reason, "name a list, or compare with eq")
-    if right.kind not in {due, "any"} and field.kind != "any":
+        raise ConfigError(f"{at}.ref", reason, "use a list, or compare with eq")
+    if right.kind not in {required, "any"} and field.kind != "any":
         reason = (
-            f"{right.path} is {kind_name(right.kind)} and does not compare with {field.path}, {kind_name(field.kind)}"
+            f"{right.path} is {kind_name(right.kind)} and cannot be compared with {field.path}, {kind_name(field.kind)}"
         )
-        raise ConfigError(f"{at}.ref", reason, f"name {kind_name(due)}")
-    if due == "list":
+        raise ConfigError(f"{at}.ref", reason, f"use {kind_name(required)}")
+    if required == "list":
         _check_texts(right, f"{at}.ref")
     if field.kind == right.kind == "amount":
-        field = _money_of(field, str(node.field), place, at)
-        right = _money_of(right, str(node.ref), place, at)
-    side = Operand(
+        field = _money_of(field, str(node.field), fields, at)
+        right = _money_of(right, str(node.ref), fields, at)
+    operand = Operand(
         read=right.read, rooted=right.rooted, personal=right.personal, attribute=right.attribute, path=right.path
     )
-    return Comparison(field, operator.decide, side)
+    return Comparison(field, operator.compare, operand)
 
 
 def _check_texts(field: Field, at: str) -> None:
-    """Refuse a list whose elements are known to be no texts: nothing is ever one of them."""
+    """Reject a list whose elements are never text, since no text could match."""
     if field.kind == "list" and field.item not in {str, None}:
-        raise ConfigError(at, f"the elements of {field.path} are no texts", f"look into it with any_of: {field.path}")
+        raise ConfigError(at, f"the elements of {field.path} are not text", f"use any_of: {field.path}")
 
 
-def _money_of(field: Field, path: str, place: FieldScope, at: str) -> Field:
-    """Read the money an amount belongs to, so that two currencies do not compare by their numbers alone."""
-    return resolve(path.removesuffix(".value"), place, at) if path.endswith(".value") else field
+def _money_of(field: Field, path: str, fields: FieldScope, at: str) -> Field:
+    """Resolve the money of an amount, so that amounts in two currencies are not compared by their numbers."""
+    return resolve(path.removesuffix(".value"), fields, at) if path.endswith(".value") else field
 
 
-def _with_previous(node: Condition, operator: Operator, field: Field, place: FieldScope, at: str) -> Comparison:
-    """Hold a field of the record against what is remembered of it."""
+def _with_previous(node: Condition, operator: Operator, field: Field, fields: FieldScope, at: str) -> Comparison:
+    """Build the comparison of a field of the record with its previous value."""
     _reject_operands(node, at, ref=True, value=operator.right == "previous")
     path, personal = field.path, field.personal
     if not field.rooted or path.startswith(("event.", "previous.")):
-        raise ConfigError(f"{at}.field", f"only the record has a previous state, {path} has none", "name a field of it")
-    grows = operator.name in {"increased", "decreased"}
-    if grows and personal:
-        raise ConfigError(f"{at}.op", f"of {path} only a digest is remembered", "use op: changed")
-    if grows and field.kind == "amount":  # two currencies do not compare, so the whole money is remembered
-        field = _money_of(field, path, place, at)
+        reason = f"only the record has a previous state, {path} has none"
+        raise ConfigError(f"{at}.field", reason, "use a field of the record")
+    is_ordering = operator.name in {"increased", "decreased"}
+    if is_ordering and personal:
+        raise ConfigError(f"{at}.op", f"only a digest of {path} is stored", "use op: changed")
+    if is_ordering and field.kind == "amount":  # store the whole money, since two currencies cannot be compared
+        field = _money_of(field, path, fields, at)
         path = field.path
-    place.asked[path] = field
-    side = Operand(read=_stored(path), personal=personal, path=f"previous.{path}", shown=decode_previous)
-    if grows:
-        return Comparison(field, lambda left, right: operator.decide(left, decode_previous(right)), side)
+    fields.previous_fields[path] = field
+    operand = Operand(read=_stored(path), personal=personal, path=f"previous.{path}", shown=decode_previous)
+    if is_ordering:
+        return Comparison(field, lambda left, right: operator.compare(left, decode_previous(right)), operand)
 
-    def now(left: Value) -> Value:
+    def encode(left: Value) -> Value:
         return encode_previous(path, left, personal=personal)
 
     if operator.right == "previous":
-        return Comparison(field, _changed(now, personal=personal), side)
+        return Comparison(field, _changed(encode, personal=personal), operand)
     if node.value is UNSET:
-        raise ConfigError(at, f"{operator.name} needs a right side", "add value: …")
-    literal = now(read_literal(node.value, field.kind, f"{at}.value"))
+        raise ConfigError(at, f"{operator.name} requires a value", "add value: …")
+    literal = encode(read_literal(node.value, field.kind, f"{at}.value"))
 
-    def decide(left: Value, right: Value) -> Truth:
-        current = now(left)
+    def compare(left: Value, right: Value) -> Truth:
+        current = encode(left)
         differs = changed(current, right)
         return differs and (right if operator.name == "changed_from" else current) == literal
 
-    return Comparison(field, decide, side)
+    return Comparison(field, compare, operand)
 
 
-def _changed(now: Callable[[Value], Value], *, personal: bool) -> Comparator:
-    def decide(left: Value, right: Value) -> Truth:
+def _changed(encode: Callable[[Value], Value], *, personal: bool) -> Comparator:
+    def compare(left: Value, right: Value) -> Truth:
         if type(left) is str and type(right) is str and not personal:
             return left != right
-        return changed(now(left), right)
+        return changed(encode(left), right)
 
-    return decide
+    return compare
 
 
 def _stored(path: str) -> FieldReader:
@@ -173,7 +177,9 @@ def _stored(path: str) -> FieldReader:
 
 
 def _reject_operands(node: Condition, at: str, *, value: bool = False, ref: bool = False) -> None:
+    reason = f"is not allowed with op: {node.op}"
     if value and node.value is not UNSET:
-        raise ConfigError(f"{at}.value", "has no meaning here", "remove it")
+        both = not ref and node.ref is not UNSET
+        raise ConfigError(f"{at}.value", "cannot be combined with ref" if both else reason, "remove it")
     if ref and node.ref is not UNSET:
-        raise ConfigError(f"{at}.ref", "has no meaning here", "remove it")
+        raise ConfigError(f"{at}.ref", reason, "remove it")

@@ -1,7 +1,7 @@
-"""Compiles the list words: `any_of`, `all_of`, `none_of` and `count`, and with them whole trees (`compile_condition`).
+"""Compiler of quantifiers (`any_of`, `all_of`, `none_of`, `count`) and of whole trees (`compile_condition`).
 
-An empty list: `any_of` is false, `none_of` true, `all_of` false unless `min: 0` says otherwise, `count` counts 0. A
-list that is absent, null, no list or too long is unknown.
+For an empty list, `any_of` is false, `none_of` is true, `all_of` is false unless `min: 0` is set, and `count` is 0. If
+the value is absent, null, not a list or too long, the result is unknown.
 """
 
 from collections.abc import Sequence
@@ -34,130 +34,129 @@ from service.rules.trace import Node, Trace, Truth
 LISTS = frozenset({tuple, list})
 
 
-def compile_condition(node: Condition, place: FieldScope, node_path: NodePath) -> CompiledCondition:
+def compile_condition(node: Condition, fields: FieldScope, node_path: NodePath) -> CompiledCondition:
     """Compile a condition tree.
 
     Raises:
-        ConfigError: any mistake in it, with its path.
+        ConfigError: the tree has a mistake; the error contains its path.
     """
-    node_path.budget.count(node_path.at)
-    word = parse_node_kind(node, node_path.at)
-    if word == "field":
-        return compile_comparison(node, place, node_path)
-    if word == "not_" and node.not_ is not UNSET:
-        return compile_not(compile_condition(node.not_, place, node_path.inner("not")), trace_node("not", node_path))
-    if word in {"all", "any"}:
-        return _branch(node, word, place, node_path)
-    return _quantifier(node, word, place, node_path)
+    node_path.limit.count(node_path.at)
+    kind = parse_node_kind(node, node_path.at)
+    if kind == "field":
+        return compile_comparison(node, fields, node_path)
+    if kind == "not_" and node.not_ is not UNSET:
+        return compile_not(compile_condition(node.not_, fields, node_path.inner("not")), trace_node("not", node_path))
+    if kind in {"all", "any"}:
+        return _branch(node, kind, fields, node_path)
+    return _quantifier(node, kind, fields, node_path)
 
 
-def _branch(node: Condition, word: str, place: FieldScope, node_path: NodePath) -> CompiledCondition:
-    children: tuple[Condition, ...] = getattr(node, word)
+def _branch(node: Condition, kind: str, fields: FieldScope, node_path: NodePath) -> CompiledCondition:
+    children: tuple[Condition, ...] = getattr(node, kind)
     if not children:
-        raise ConfigError(f"{node_path.at}.{word}", "is empty", "give it at least one condition")
+        raise ConfigError(f"{node_path.at}.{kind}", "is empty", "give it at least one condition")
     tests = [
-        compile_condition(child, place, node_path.inner(f"{word}[{index}]")) for index, child in enumerate(children)
+        compile_condition(child, fields, node_path.inner(f"{kind}[{index}]")) for index, child in enumerate(children)
     ]
-    return (compile_all if word == "all" else compile_any)(tests, trace_node(word, node_path))
+    return (compile_all if kind == "all" else compile_any)(tests, trace_node(kind, node_path))
 
 
-def _quantifier(node: Condition, word: str, place: FieldScope, node_path: NodePath) -> CompiledCondition:
-    field = resolve(getattr(node, word), place, f"{node_path.at}.{word}")
+def _quantifier(node: Condition, kind: str, fields: FieldScope, node_path: NodePath) -> CompiledCondition:
+    field = resolve(getattr(node, kind), fields, f"{node_path.at}.{kind}")
     if field.kind not in {"list", "any"}:
         raise ConfigError(
-            f"{node_path.at}.{word}", f"{field.path} is a {field.kind}, not a list", "name a list, as lines"
+            f"{node_path.at}.{kind}", f"{field.path} is a {field.kind}, not a list", "use a list, such as lines"
         )
-    if place.depth >= QUANTIFIER_DEPTH_MAX:
-        raise ConfigError(
-            node_path.at, f"lists are nested deeper than {QUANTIFIER_DEPTH_MAX}", "look at fewer lists at once"
-        )
-    where = _where(node, word, field, place, node_path)
-    elements_max = ELEMENTS_MAX if place.depth == 0 else NESTED_ELEMENTS_MAX
-    traced = trace_node(word, node_path, field)
-    if word == "count":
+    if fields.depth >= QUANTIFIER_DEPTH_MAX:
+        raise ConfigError(node_path.at, f"lists are nested deeper than {QUANTIFIER_DEPTH_MAX}", "nest fewer lists")
+    where = _where(node, kind, field, fields, node_path)
+    elements_max = ELEMENTS_MAX if fields.depth == 0 else NESTED_ELEMENTS_MAX
+    traced = trace_node(kind, node_path, field)
+    if kind == "count":
         return CompiledCondition(_count(field, where, _count_comparison(node, node_path), elements_max, traced), 100)
-    assert where is not None  # only count may go without
-    least = 0 if word != "all_of" else 1 if node.min is UNSET else node.min
-    return CompiledCondition(_search(field, where, Search(word, least, elements_max), traced), 10 if where.less else 50)
+    assert where is not None  # only count has an optional condition
+    elements_min = 0 if kind != "all_of" else 1 if node.min is UNSET else node.min
+    search = _search(field, where, Search(kind, elements_min, elements_max), traced)
+    return CompiledCondition(search, 10 if where.less else 50)
 
 
 def _where(
-    node: Condition, word: str, field: Field, place: FieldScope, node_path: NodePath
+    node: Condition, kind: str, field: Field, fields: FieldScope, node_path: NodePath
 ) -> CompiledCondition | None:
     if node.where is UNSET:
-        if word != "count":
+        if kind != "count":
             raise ConfigError(
-                f"{node_path.at}.where", f"{word} needs a condition on the elements", "add where: {field: …}"
+                f"{node_path.at}.where", f"{kind} requires a condition on the elements", "add where: {field: …}"
             )
         return None
-    inner = FieldScope(place.record, place.asked, place.depth + 1, field.item)
-    return compile_condition(node.where, inner, node_path.inner(f"{word}.where"))
+    inner = FieldScope(fields.record, fields.previous_fields, fields.depth + 1, field.item)
+    return compile_condition(node.where, inner, node_path.inner(f"{kind}.where"))
 
 
 def _count_comparison(node: Condition, node_path: NodePath) -> tuple[Comparator, int]:
     operator = find_operator(node, node_path.at)
     if operator.less is None and operator.name not in {"eq", "ne"}:
         raise ConfigError(
-            f"{node_path.at}.op", f"{operator.name} does not work on a count", "take eq, ne, lt, le, gt or ge"
+            f"{node_path.at}.op", f"{operator.name} does not work on a count", "use eq, ne, lt, le, gt or ge"
         )
     if node.ref is not UNSET:
-        raise ConfigError(f"{node_path.at}.ref", "a count is held against a number", "write value: 3")
+        raise ConfigError(f"{node_path.at}.ref", "a count is compared with a number only", "write value: 3")
     fix = "write a whole number from 0, without quotes"
     if node.value is UNSET:
         raise ConfigError(f"{node_path.at}.value", "is missing", fix)
     if type(node.value) is not int or not 0 <= node.value < 2**63:
-        raise ConfigError(f"{node_path.at}.value", f"{format_literal(node.value)} is no count", fix)
-    return operator.decide, node.value
+        raise ConfigError(f"{node_path.at}.value", f"{format_literal(node.value)} is not a count", fix)
+    return operator.compare, node.value
 
 
 class Search(Struct, frozen=True):
-    """`any_of` seeks a true element, `none_of` hopes for none, `all_of` for no false one among at least `least`.
+    """A search in a list: `any_of` and `none_of` search a true element, `all_of` a false one.
 
-    That is 0 for the others.
+    A list with fewer than `elements_min` elements is false; the value is 0 except for `all_of`.
     """
 
-    word: str
-    least: int
+    kind: str
+    elements_min: int
     elements_max: int
 
 
 def _search(field: Field, where: CompiledCondition, search: Search, traced: Node) -> Evaluator:
-    sought, turn = search.word != "all_of", search.word != "any_of"
-    least, elements_max = search.least, search.elements_max
+    sought, is_negated = search.kind != "all_of", search.kind != "any_of"
+    elements_min, elements_max = search.elements_min, search.elements_max
     read, rooted, inner, find = field.read, field.rooted, where.run, _find(where, sought=sought)
 
-    def run(scope: Scope, here: Value, trace: Trace | None) -> Truth:
-        seen = read(scope if rooted else here)
+    def run(scope: Scope, current: Value, trace: Trace | None) -> Truth:
+        actual = read(scope if rooted else current)
         result = None
-        if type(seen) not in LISTS or len(seen) > elements_max:
+        if type(actual) not in LISTS or len(actual) > elements_max:
             pass
-        elif len(seen) < least:
+        elif len(actual) < elements_min:
             result = False
         elif trace is None or trace.brief:
-            found = find(scope, seen)
-            result = negate(found) if turn else found
+            found = find(scope, actual)
+            result = negate(found) if is_negated else found
             if found and trace is not None:
-                _point_out(inner, find, scope, seen, trace)
+                _trace_first_match(inner, find, scope, actual, trace)
                 return result
         elif trace.unknown_only:
-            _follow(inner, scope, seen, trace)
+            _trace_first_unknown(inner, scope, actual, trace)
         else:
-            found = _explain(inner, scope, seen, trace, sought=sought)
-            result = negate(found) if turn else found
+            found = _trace_elements(inner, scope, actual, trace, sought=sought)
+            result = negate(found) if is_negated else found
         if trace is not None:
-            trace.branch(traced, result, seen)
+            trace.branch(traced, result, actual)
         return result
 
     return run
 
 
-def _explain(run: Evaluator, scope: Scope, elements: Sequence[Any], trace: Trace, *, sought: bool) -> Truth:
-    results = _explain_each(run, scope, elements, trace)
+def _trace_elements(run: Evaluator, scope: Scope, elements: Sequence[Any], trace: Trace, *, sought: bool) -> Truth:
+    results = _trace_each(run, scope, elements, trace)
     return True if sought in results else None if None in results else False
 
 
-def _point_out(run: Evaluator, find: LoopSearch, scope: Scope, elements: Sequence[Any], trace: Trace) -> None:
-    """Note the first element that gave the sought answer; halving the list costs as much as looking through it once."""
+def _trace_first_match(run: Evaluator, find: LoopSearch, scope: Scope, elements: Sequence[Any], trace: Trace) -> None:
+    """Trace the first element with the sought result. The binary search costs as much as one pass over the list."""
     low, high = 0, len(elements)
     while high - low > 1:
         middle = (low + high) // 2
@@ -167,8 +166,8 @@ def _point_out(run: Evaluator, find: LoopSearch, scope: Scope, elements: Sequenc
     trace.leave()
 
 
-def _follow(run: Evaluator, scope: Scope, elements: Sequence[Any], trace: Trace) -> None:
-    """Hand the trace to the first element that is unknown."""
+def _trace_first_unknown(run: Evaluator, scope: Scope, elements: Sequence[Any], trace: Trace) -> None:
+    """Trace the first unknown element only."""
     index = next((index for index, element in enumerate(elements) if run(scope, element, None) is None), None)
     if index is not None:
         trace.enter(index)
@@ -176,7 +175,7 @@ def _follow(run: Evaluator, scope: Scope, elements: Sequence[Any], trace: Trace)
         trace.leave()
 
 
-def _explain_each(run: Evaluator, scope: Scope, elements: Sequence[Any], trace: Trace) -> list[Truth]:
+def _trace_each(run: Evaluator, scope: Scope, elements: Sequence[Any], trace: Trace) -> list[Truth]:
     results: list[Truth] = []
     for index, element in enumerate(elements):
         trace.enter(index)
@@ -186,8 +185,8 @@ def _explain_each(run: Evaluator, scope: Scope, elements: Sequence[Any], trace: 
 
 
 def _find(where: CompiledCondition, *, sought: bool) -> LoopSearch:
-    slow = _find_by_calls(where.run, sought=sought)
-    return compile_loop(where.comparison, where.less, slow, sought=sought) or slow
+    find = _find_by_calls(where.run, sought=sought)
+    return compile_loop(where.comparison, where.less, find, sought=sought) or find
 
 
 def _find_by_calls(run: Evaluator, *, sought: bool) -> LoopSearch:
@@ -207,32 +206,32 @@ def _find_by_calls(run: Evaluator, *, sought: bool) -> LoopSearch:
 def _count(
     field: Field, where: CompiledCondition | None, comparison: tuple[Comparator, int], elements_max: int, traced: Node
 ) -> Evaluator:
-    """Count the elements that hold; with unknown ones among them, the answer is known only if they cannot matter."""
+    """Count the true elements. With unknown elements, the result is known only if they cannot change it."""
     read, rooted = field.read, field.rooted
-    decide, bound = comparison
+    compare, bound = comparison
 
     def results(scope: Scope, elements: Sequence[Any], trace: Trace | None) -> list[Truth]:
         if where is None:
             return [True] * len(elements)
         if trace is not None and trace.unknown_only:
-            _follow(where.run, scope, elements, trace)
+            _trace_first_unknown(where.run, scope, elements, trace)
         elif trace is not None and not trace.brief:
-            return _explain_each(where.run, scope, elements, trace)
+            return _trace_each(where.run, scope, elements, trace)
         return [where.run(scope, element, None) for element in elements]
 
-    def run(scope: Scope, here: Value, trace: Trace | None) -> Truth:
-        seen: Value = read(scope if rooted else here)
+    def run(scope: Scope, current: Value, trace: Trace | None) -> Truth:
+        actual: Value = read(scope if rooted else current)
         result = None
-        if type(seen) in LISTS and len(seen) <= elements_max:
-            answers = results(scope, seen, trace)
+        if type(actual) in LISTS and len(actual) <= elements_max:
+            answers = results(scope, actual, trace)
             least = answers.count(True)
             most = least + answers.count(None)
-            # The unknown ones may hold, or not: the answer is known if every count in between gives the same.
-            outcomes = {decide(number, bound) for number in {least, most, min(max(bound, least), most)}}
-            outcomes |= {decide(least + 1, bound)} if most > least else set()
-            result = outcomes.pop() if len(outcomes) == 1 else None
+            # Each unknown element may be true or false: the result is known if all possible counts have the same one.
+            possible = {compare(number, bound) for number in {least, most, min(max(bound, least), most)}}
+            possible |= {compare(least + 1, bound)} if most > least else set()
+            result = possible.pop() if len(possible) == 1 else None
         if trace is not None:
-            trace.branch(traced, result, seen)
+            trace.branch(traced, result, actual)
         return result
 
     return run

@@ -1,4 +1,4 @@
-"""Turns a rule as written into a rule that can be judged: its condition as a closure, its actions as renderers."""
+"""Compilation of a rule: its condition becomes a closure, its actions become renderers."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from service.rules.syntax import Rule
 
 
 class CompiledAction(Struct, frozen=True):
-    """One action of a rule; `render` gives its inputs from a scope."""
+    """One action of a rule. `render` returns its inputs for a scope."""
 
     id: str
     do: str
@@ -28,69 +28,72 @@ class CompiledAction(Struct, frozen=True):
 
 
 class CompiledRule(Struct, frozen=True):
-    """A rule that can be judged; `when` None means always. `asked` is what it asks of `previous`, by path."""
+    """A compiled rule.
+
+    Without `when` it always matches. `previous_fields` are the fields that it compares with `previous`, by path.
+    """
 
     rule: Rule
     when: Evaluator | None
     actions: tuple[CompiledAction, ...]
-    asked: dict[str, Field]
+    previous_fields: dict[str, Field]
 
 
 def actions_by_name(actions: Sequence[type[Action]]) -> dict[str, type[Action]]:
-    """The actions by the word that stands under `do`."""
+    """Return the actions by their type, the value of `do`."""
     return {str(action.__struct_config__.tag): action for action in actions}
 
 
 def compile_rule(rule: Rule, actions: Mapping[str, type[Action]], at: str) -> CompiledRule:
-    """Compile one rule; `at` is what errors call it.
+    """Compile one rule. `at` is the path of the rule, for errors.
 
     Raises:
-        ConfigError: any mistake in its condition or its actions.
+        ConfigError: there is a mistake in its condition or its actions.
     """
-    place = FieldScope(record_type(rule.type), {})
+    fields = FieldScope(record_type(rule.type), {})
     when = None
     if rule.when is not None:
-        when = compile_condition(rule.when, place, NodePath(at, "when", NodeLimit())).run
+        when = compile_condition(rule.when, fields, NodePath(at, "when", NodeLimit())).run
     if len(rule.actions) > ACTIONS_MAX:
         raise ConfigError(f"{at}.actions", f"more than {ACTIONS_MAX} actions", "write a second rule")
     compiled = tuple(
-        _compile_action(words, actions, place, f"{at}.actions[{index}]") for index, words in enumerate(rule.actions)
+        _compile_action(action, actions, fields, f"{at}.actions[{index}]") for index, action in enumerate(rule.actions)
     )
     reject_duplicates([action.id for action in compiled], f"{at}.actions", "action")
-    return CompiledRule(rule, when, compiled, place.asked)
+    return CompiledRule(rule, when, compiled, fields.previous_fields)
 
 
-def reject_duplicates(ids: Sequence[str], at: str, word: str) -> None:
-    """Refuse an id that stands twice.
+def reject_duplicates(ids: Sequence[str], at: str, kind: str) -> None:
+    """Check that ids are unique. `kind` is the kind of their owners, for errors.
 
     Raises:
-        ConfigError: naming the second one.
+        ConfigError: an id is a duplicate; the path is that of the second one.
     """
-    seen: set[str] = set()
+    known: set[str] = set()
     for index, found in enumerate(ids):
-        if found in seen:
-            raise ConfigError(f"{at}[{index}].id", f"the {word} {found} stands twice", "give each its own id")
-        seen.add(found)
+        if found in known:
+            raise ConfigError(f"{at}[{index}].id", f"duplicate {kind} id {found}", f"give each {kind} its own id")
+        known.add(found)
 
 
 def _compile_action(
-    words: Mapping[str, Any], actions: Mapping[str, type[Action]], place: FieldScope, at: str
+    data: Mapping[str, Any], actions: Mapping[str, type[Action]], fields: FieldScope, at: str
 ) -> CompiledAction:
-    do = words.get("do")
-    if not isinstance(do, str) or do not in actions:
-        near = difflib.get_close_matches(str(do)[:64], actions, 1)
-        fix = f"did you mean {near[0]}?" if near else f"take one of {', '.join(sorted(actions))}"
-        raise ConfigError(f"{at}.do", f"no action {str(do)[:64]!r}", fix)
-    kind = actions[do]
-    action: Action = decode_config(words, kind, at)
+    action_type = data.get("do")
+    if not isinstance(action_type, str) or action_type not in actions:
+        near = difflib.get_close_matches(str(action_type)[:64], actions, 1)
+        fix = f"did you mean {near[0]}?" if near else f"use one of {', '.join(sorted(actions))}"
+        raise ConfigError(f"{at}.do", f"no action {str(action_type)[:64]!r}", fix)
+    struct = actions[action_type]
+    action: Action = decode_config(data, struct, at)
     try:
-        return CompiledAction(action.id, do, kind.repeat, action.compile(Template(place)))
+        return CompiledAction(action.id, action_type, struct.repeat, action.compile(Template(fields)))
     except ConfigError as error:
         raise ConfigError(f"{at}.{error.path}", error.reason, error.fix) from None
 
 
 def shape_error(error: msgspec.ValidationError, at: str) -> ConfigError:
-    """Tell a decoding error with our path in place of msgspec's `$`."""
+    """Convert a decoding error of msgspec into a ConfigError whose path starts with `at`."""
     reason, _, inside = str(error).partition(" - at `$")
     path = at + inside.removesuffix("`")
     return ConfigError(path, reason, "correct it as docs/rules.md shows")

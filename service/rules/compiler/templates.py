@@ -1,8 +1,8 @@
-"""Templates: text with `{field}` placeholders, and nested JSON of such texts. Compiled and checked when loaded.
+"""Templates: text with `{field}` placeholders, and nested JSON of such texts. Loading a rulebook checks them.
 
-`{{` and `}}` write braces. A JSON string that is exactly one placeholder keeps the value's type (decimals and moments
-as text, absent as null). Within text an absent value is empty, but in a URL or a header it is an error, since half an
-address is a wrong address. Placeholders only reach fields that rules know: no attribute, no call, no format word.
+`{{` and `}}` are literal braces. A JSON string that consists of one placeholder keeps the type of the value. Decimals
+and timestamps become text, absent values become null. In longer text an absent value is empty. In a URL or a header it
+is an error, since an incomplete URL is wrong. Placeholders are fields of rules only: no attributes, calls or formats.
 """
 
 import re
@@ -24,8 +24,8 @@ from service.rules.previous_state import Digest
 from service.rules.scope import Scope, Value
 
 Style = Literal["json", "log", "url", "header"]
-"""How values are written: plain (`json`), with personal ones masked (`log`), percent-encoded and required (`url`),
-required and on one line (`header`)."""
+"""Format of values: plain (`json`), personal values masked (`log`), percent-encoded and required (`url`), required and
+on one line (`header`)."""
 
 Render = Callable[[Scope], Any]
 
@@ -34,19 +34,19 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class RenderError(Exception):
-    """A template that cannot be written for this record; names the field, never its value."""
+    """A template cannot be rendered for this record. The message contains the field, never its value."""
 
 
 class Template(Struct, frozen=True):
     """Compiles the templates of one rule's actions."""
 
-    place: FieldScope
+    fields: FieldScope
 
     def __call__(self, path: str, template: Value, style: Style = "json") -> Render:
-        """Compile the template that stands at `path` inside the action.
+        """Compile a template. `path` is its position in the action, for errors.
 
         Raises:
-            ConfigError: no such field, a brace without its other, or too large.
+            ConfigError: a field is unknown, a brace is unmatched, or the template is too large.
         """
         _check_size(template, path)
         return self._compile(template, path, style)
@@ -71,27 +71,28 @@ class Template(Struct, frozen=True):
             constant = "".join(cast("list[str]", pieces))
             return lambda _scope: constant
         if len(pieces) == 1 and style == "json":
-            return _whole(fields[0])
+            return _typed_value(fields[0])
         for field in fields:
             if field.kind in {"list", "struct"}:
-                raise ConfigError(at, f"{field.path} is a {field.kind} and has no text", "name one of its fields")
-        return _joined([piece if isinstance(piece, str) else _writer(piece, style) for piece in pieces])
+                reason = f"{field.path} is a {field.kind} and cannot be inserted into text"
+                raise ConfigError(at, reason, "use one of its fields")
+        return _joined([piece if isinstance(piece, str) else _placeholder(piece, style) for piece in pieces])
 
     def _pieces(self, template: str, at: str) -> list[str | Field]:
         pieces: list[str | Field] = []
         for found in _PIECE.finditer(template):
             text, path = found[0], found[1]
             if path is not None:
-                pieces.append(resolve(path, self.place, at))
+                pieces.append(resolve(path, self.fields, at))
             elif text in {"{", "}"}:
-                raise ConfigError(at, f"{text} stands alone", f"write {text * 2} for the brace itself")
+                raise ConfigError(at, f"unmatched {text}", f"write {text * 2} for a literal brace")
             else:
                 pieces.append(text[0] if text in {"{{", "}}"} else text)
         return pieces
 
 
 def _check_size(template: Value, at: str) -> None:
-    """Refuse a template that is too large or too deep, before anything recurses into it."""
+    """Reject a template that is too large or too deep, before recursive functions process it."""
     waiting: list[tuple[Value, int]] = [(template, 1)]
     nodes = 0
     while waiting:
@@ -99,7 +100,7 @@ def _check_size(template: Value, at: str) -> None:
         nodes += 1
         if nodes > TEMPLATE_NODES_MAX or depth > TEMPLATE_DEPTH_MAX:
             reason = f"more than {TEMPLATE_NODES_MAX} values or {TEMPLATE_DEPTH_MAX} levels"
-            raise ConfigError(at, reason, "send less, or a whole field as it is")
+            raise ConfigError(at, reason, "shorten it, or insert a whole field")
         if isinstance(value, str) and len(value) > TEXT_BYTES_MAX:
             raise ConfigError(at, f"is longer than {TEXT_BYTES_MAX} characters", "shorten it")
         if isinstance(value, Mapping):
@@ -108,7 +109,7 @@ def _check_size(template: Value, at: str) -> None:
             waiting.extend((inner, depth + 1) for inner in cast("list[Value]", value))
 
 
-def _whole(field: Field) -> Render:
+def _typed_value(field: Field) -> Render:
     read, path = field.read, field.path
 
     def whole(scope: Scope) -> Value:
@@ -116,9 +117,9 @@ def _whole(field: Field) -> Render:
         if value is None or value is UNSET or type(value) is Digest:
             return None
         if isinstance(value, bool | int):
-            # What msgpack holds as a number; a larger one goes as text, none of its digits lost.
+            # A number that msgpack cannot encode becomes text, so that no digits are lost.
             return value if -(2**63) <= value < 2**64 else str(value)
-        # Digits as people write them, unless an exponent would make a page of zeros of them.
+        # Decimal notation, except for large exponents, which would produce long runs of zeros.
         if isinstance(value, Decimal):
             return format(value, "f") if abs(value.adjusted()) < 100 else str(value)
         plain = value if isinstance(value, str) else msgspec.to_builtins(value, enc_hook=str)
@@ -139,7 +140,7 @@ def _joined(pieces: list[str | Callable[[Scope], str]]) -> Render:
     return joined
 
 
-def _writer(field: Field, style: Style) -> Callable[[Scope], str]:
+def _placeholder(field: Field, style: Style) -> Callable[[Scope], str]:
     read, path = field.read, field.path
     masked = style == "log" and field.personal
 
@@ -149,12 +150,12 @@ def _writer(field: Field, style: Style) -> Callable[[Scope], str]:
             if style in {"url", "header"}:
                 raise RenderError(f"{path} is missing")
             return ""
-        return MASK if masked else _styled(_written(value, path), style, path)
+        return MASK if masked else _encode_text(_format_value(value, path), style, path)
 
     return write
 
 
-def _written(value: Value, path: str) -> str:
+def _format_value(value: Value, path: str) -> str:
     match value:
         case str():
             text = value
@@ -175,11 +176,11 @@ def _written(value: Value, path: str) -> str:
     return text
 
 
-def _styled(text: str, style: Style, path: str) -> str:
+def _encode_text(text: str, style: Style, path: str) -> str:
     if style == "url":
         if text in {"", ".", ".."}:
             raise RenderError(f"{path} would change the path of the URL")
         return quote(text, safe="")
     if style == "header" and (_CONTROL.search(text) or not text.isascii()):
-        raise RenderError(f"{path} does not fit into a header")
+        raise RenderError(f"{path} contains characters that a header does not allow")
     return text

@@ -1,10 +1,9 @@
-"""Build connections that fail in time instead of hanging: timeouts, keep-alive, TLS, Sentinel, and a check.
+"""Connections to the store: timeouts, keep-alive, TLS, Sentinel, and a durability check.
 
-redis-py connects, speaks RESP and follows Sentinel. Retries are not its business here: every script may be repeated,
-and `client` does so where it knows the deadline.
+redis-py connects, implements RESP and follows Sentinel. Its retries are off: `client` repeats scripts.
 """
 
-# redis-py 5.3.1 ships types with holes; what is unknown comes in through this module and `client` alone.
+# redis-py 5.3.1 has incomplete types. Only this module and `client` use them.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import socket
@@ -21,17 +20,17 @@ from service.settings import Durability, Settings
 from service.store.connection.durability import durability_problems, parse_info
 
 StoreReply = Any
-"""What a command or a script gives: whoever calls it knows of which types."""
+"""Reply of a command or a script. The caller knows its types."""
 
 KEEP_ALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
-"""A peer that vanished without a word is noticed after half a minute, not after the kernel's two hours."""
+"""A peer that disappeared is detected after 30 seconds; the kernel's default is two hours."""
 
 
 def build_pool(settings: Settings) -> ConnectionPool:
-    """Make the pool that `settings` describe; nothing is connected yet.
+    """Return a connection pool. Opens no connection.
 
     Raises:
-        ConfigError: the URL, the list of sentinels or the file of authorities cannot be read.
+        ConfigError: The URL, the list of sentinels or the CA file is not valid.
     """
     check = DurabilityCheck(settings)
     options: dict[str, Any] = {
@@ -53,11 +52,12 @@ def build_pool(settings: Settings) -> ConnectionPool:
             **options,
         )
     except ValueError as error:
-        raise ConfigError("WAYBILL_REDIS_URL", str(error), "redis://host:6379/0, rediss:// or unix:///path") from None
+        fix = "write redis://host:6379/0, rediss://host:6379/0 or unix:///path"
+        raise ConfigError("WAYBILL_REDIS_URL", str(error), fix) from None
 
 
 async def close_pool(pool: ConnectionPool) -> None:
-    """Close a pool's connections, and those to the sentinels, which redis-py leaves open."""
+    """Close the connections of a pool, and its connections to sentinels, which redis-py leaves open."""
     await pool.disconnect()
     if isinstance(pool, SentinelConnectionPool):
         for sentinel in pool.sentinel_manager.sentinels:
@@ -65,31 +65,31 @@ async def close_pool(pool: ConnectionPool) -> None:
 
 
 class DurabilityCheck:
-    """Greets each fresh connection and asks the server whether it keeps the promised durability."""
+    """Logs in on each new connection and checks the durability of the server."""
 
     def __init__(self, settings: Settings) -> None:
         self._durability: Durability = settings.durability
 
     async def on_connect(self, connection: AbstractConnection) -> None:
-        """Log in as redis-py would, then verify.
+        """Log in as redis-py does, then check the server.
 
         Raises:
-            StoreNotDurable: the server must not be written to.
-            ConnectionError: its replicas are gone, which time may heal.
+            StoreNotDurable: The server does not meet WAYBILL_DURABILITY.
+            ConnectionError: No replica is connected; this may be temporary.
         """
         await connection.on_connect()
         info = parse_info(await run_command(connection, "INFO"))
         reason = durability_problems(self._durability, info, await _config(connection))
         if reason:
-            # Not kept: every further connection asks again, so that a server is trusted as soon as it is mended.
+            # Every new connection checks again, so that the server is used as soon as it is fixed.
             await connection.disconnect(nowait=True)
             raise StoreNotDurable(reason)
         if self._durability == "replica" and info.get("connected_slaves") == "0":
-            raise ConnectionError("no replica is connected; WAYBILL_DURABILITY=replica needs at least one")
+            raise ConnectionError("no replica is connected; WAYBILL_DURABILITY=replica requires at least one")
 
 
 async def run_command(connection: AbstractConnection, *command: str | bytes | float) -> StoreReply:
-    """Send one command and wait for its answer."""
+    """Return the reply to one command."""
     await connection.send_command(*command)
     return await connection.read_response()
 
@@ -99,7 +99,7 @@ async def _config(connection: AbstractConnection) -> dict[str, str] | None:
         flat: list[bytes] = await run_command(connection, "CONFIG", "GET", "append*")
         flat += await run_command(connection, "CONFIG", "GET", "maxmemory-policy")
     except ResponseError:
-        # Managed servers rename or forbid CONFIG.
+        # Managed servers rename or deny CONFIG.
         return None
     texts = [item.decode() for item in flat]
     return dict(zip(texts[::2], texts[1::2], strict=True))
@@ -115,19 +115,20 @@ def _readable(path: str) -> str:
             return path
     except OSError as error:
         reason = f"{path} cannot be read: {error.strerror}"
-        raise ConfigError("WAYBILL_REDIS_TLS_CA_FILE", reason, "name a PEM file, or none for the system's") from None
+        fix = "name a PEM file, or remove the setting to use the system's certificates"
+        raise ConfigError("WAYBILL_REDIS_TLS_CA_FILE", reason, fix) from None
 
 
 def _sentinel(item: str) -> tuple[str, int]:
     host, _, port = item.rpartition(":")
     if not host or not port.isdecimal():
-        fix = "write host:port of each, such as sentinel-1:26379,sentinel-2:26379"
-        raise ConfigError("WAYBILL_REDIS_SENTINEL", f"{item or 'an empty part'} is no host:port", fix)
+        fix = "write host:port for each sentinel, such as sentinel-1:26379,sentinel-2:26379"
+        raise ConfigError("WAYBILL_REDIS_SENTINEL", f"{item or 'an empty part'} is not host:port", fix)
     return host, int(port)
 
 
 def _sentinel_pool(settings: Settings, options: dict[str, Any]) -> SentinelConnectionPool:
-    # Sentinels hold no events: they are not asked for their durability, and have passwords of their own.
+    # Sentinels store no events: they need no durability check, and they have their own password.
     plain = {name: value for name, value in options.items() if name != "redis_connect_func"}
     hosts = [_sentinel(item.strip()) for item in settings.redis_sentinel.split(",")]
     password = settings.redis_sentinel_password or None

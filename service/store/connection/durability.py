@@ -1,7 +1,7 @@
-"""Does the server keep what WAYBILL_DURABILITY promises? Asked on every fresh connection.
+"""Durability check: compares the server's settings with WAYBILL_DURABILITY. Runs on every new connection.
 
-The thinking (`durability_problems`) is pure; the asking is three commands. A failover, a restart or a network fault
-gives new connections and so a new question, before anything is acknowledged on the server behind them.
+A failover, a restart or a network fault leads to new connections, so the new server is checked before anything is
+acknowledged on it. These functions are pure; `connection` sends the commands.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,37 +16,37 @@ REQUIRED_SETTINGS = {"appendonly": "yes", "appendfsync": "always", "maxmemory-po
 def durability_problems(
     durability: Durability, info: Mapping[str, str], config: Mapping[str, str] | None
 ) -> str | None:
-    """Say why a server is not safe enough, with what to do about it; None if it is.
+    """Return the first problem of a server and its fix; None if it meets `durability`.
 
-    `info` is INFO as text fields, `config` what CONFIG GET gave, or None where the server hides it.
+    `info` has the fields of INFO. `config` has the fields of CONFIG GET, or is None if the server denies the command.
     """
-    return next(_complaints(durability, info, config), None)
+    return next(_problems(durability, info, config), None)
 
 
 def parse_info(answer: bytes) -> dict[str, str]:
-    """Turn INFO's answer into its fields."""
+    """Return the fields of a reply to INFO."""
     lines = answer.decode(errors="replace").splitlines()
     return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
 
 
-def _complaints(durability: Durability, info: Mapping[str, str], config: Mapping[str, str] | None) -> Iterator[str]:
+def _problems(durability: Durability, info: Mapping[str, str], config: Mapping[str, str] | None) -> Iterator[str]:
     version = tuple(int(part) for part in info.get("redis_version", "0.0").split(".")[:2])
     oldest = OLDEST_WITH_WAITAOF if durability == "replica" else OLDEST
     if version < oldest:
-        yield f"the server is version {info.get('redis_version')}; {oldest[0]}.{oldest[1]} or later is needed"
-    # The keys of one script would lie on several nodes, and no call could be atomic.
+        yield f"the server is version {info.get('redis_version')}; {oldest[0]}.{oldest[1]} or later is required"
+    # The keys of one script would be on several nodes, and no call could be atomic.
     if info.get("cluster_enabled") == "1":
         yield "the server runs in cluster mode; use one primary with replicas, Sentinel, or a managed server without it"
     if info.get("role", "master") != "master":
-        yield "the server is a replica; point WAYBILL_REDIS_URL at the primary, or name the sentinels"
+        yield "the server is a replica; set WAYBILL_REDIS_URL to the primary, or set WAYBILL_REDIS_SENTINEL"
     if durability == "declared":
-        # The server hides what would have to be asked; the operator states its loss window instead.
+        # The server denies CONFIG; the operator declares its loss window instead.
         return
     if config is None:
-        yield "the server hides CONFIG; set WAYBILL_DURABILITY=declared and state its loss window"
+        yield ("the server denies CONFIG; set WAYBILL_DURABILITY=declared and WAYBILL_DECLARED_LOSS_WINDOW_SECONDS")
         return
-    short = {name: value for name, value in REQUIRED_SETTINGS.items() if config.get(name) != value}
-    if short:
-        found = ", ".join(f"{name} is {config.get(name)!r}" for name in short)
-        mended = " ".join(f"{name} {value}" for name, value in short.items())
-        yield f"{found}; CONFIG SET {mended}"
+    wrong = {name: value for name, value in REQUIRED_SETTINGS.items() if config.get(name) != value}
+    if wrong:
+        found = ", ".join(f"{name} is {config.get(name)!r}" for name in wrong)
+        fix = " ".join(f"{name} {value}" for name, value in wrong.items())
+        yield f"{found}; run CONFIG SET {fix}"

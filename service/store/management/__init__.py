@@ -1,1 +1,1 @@
-"""Access to stored events for management: search, status, replay, sweep, quarantine."""
+"""Store access for management: events, status, replay, sweep, quarantine."""

@@ -1,4 +1,4 @@
-"""What takes the memory, and erasing what is kept of a record. Both walk the whole store in small bounded calls."""
+"""Memory usage by kind of key, and erasure of a record. Both scan the store in small bounded calls."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ INDEXES: tuple[Index, ...] = ("open", "dead", "ended")
 
 
 class KeyUsage(Struct, frozen=True):
-    """One kind of key: how many, and their bytes in memory, as MEMORY USAGE counts them."""
+    """Kind of key: number of keys, and their bytes as counted by MEMORY USAGE."""
 
     name: str
     keys: int
@@ -23,57 +23,63 @@ class KeyUsage(Struct, frozen=True):
 
 
 class Erased(Struct, frozen=True):
-    """How many events of a record were erased, and how many a run had in hand; those need another call."""
+    """Number of erased events, and of events in progress, which need another call."""
 
     events: int
-    in_hand: int
+    in_progress: int
 
 
 class MemoryUsage:
-    """Counts by kind, and erases by record."""
+    """Measures memory by kind of key, and erases records."""
 
     def __init__(self, client: Client, events: EventReader) -> None:
         self._client = client
         self._events = events
 
     async def by_kind(self) -> list[KeyUsage]:
-        """Every kind of key, the heaviest first. Keys that come and go meanwhile may be counted or not.
+        """Return all kinds of keys, largest first. Keys that change during the scan may be missing.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
         kinds: dict[str, KeyUsage] = {}
         cursor = b"0"
         while True:
             cursor, flat = await self._client.call(MEMORY_USAGE, (cursor, KEYS_PER_CALL), seconds_max=CALL_SECONDS_MAX)
             for name, keys, size in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
-                known = kinds.get(name.decode(), KeyUsage(name.decode(), 0, 0))
-                kinds[known.name] = KeyUsage(known.name, known.keys + keys, known.bytes + size)
+                usage = kinds.get(name.decode(), KeyUsage(name.decode(), 0, 0))
+                kinds[usage.name] = KeyUsage(usage.name, usage.keys + keys, usage.bytes + size)
             if cursor == b"0":
                 return sorted(kinds.values(), key=lambda kind: -kind.bytes)
 
     async def erase_record(self, record: str) -> Erased:
-        """Erase every event of a record (`pack:customer:1`) and what the last decision remembers of it.
+        """Erase all events and the last state of a record, such as `pack:customer:1`.
+
+        Returns:
+            The number of erased events.
 
         Raises:
-            StoreUnavailable: no answer; what was erased is, call again.
+            StoreUnavailable: The store does not answer; a part may be erased. Call again.
         """
-        erased = in_hand = 0
+        erased = in_progress = 0
         for index in INDEXES:
             part = await self.erase_events(record, await self._events.ids_of(index, record))
-            erased, in_hand = erased + part.events, in_hand + part.in_hand
-        return Erased(erased, in_hand)
+            erased, in_progress = erased + part.events, in_progress + part.in_progress
+        return Erased(erased, in_progress)
 
     async def erase_events(self, record: str, event_ids: Sequence[str]) -> Erased:
-        """Erase these events of a record and what the last decision remembers of it.
+        """Erase events of a record, and its last state.
+
+        Returns:
+            The number of erased events.
 
         Raises:
-            StoreUnavailable: no answer; what was erased is, call again.
+            StoreUnavailable: The store does not answer; a part may be erased. Call again.
         """
-        erased = in_hand = 0
-        # Once even without events: the same call erases what the record's last decision remembers.
+        erased = in_progress = 0
+        # At least one call, also without events: it erases the last state of the record.
         for start in range(0, max(len(event_ids), 1), EVENTS_PER_CALL):
             batch = event_ids[start : start + EVENTS_PER_CALL]
-            answers: list[int] = await self._client.call(ERASE, (record, *batch), seconds_max=CALL_SECONDS_MAX)
-            erased, in_hand = erased + sum(answers), in_hand + answers.count(0)
-        return Erased(erased, in_hand)
+            results: list[int] = await self._client.call(ERASE, (record, *batch), seconds_max=CALL_SECONDS_MAX)
+            erased, in_progress = erased + sum(results), in_progress + results.count(0)
+        return Erased(erased, in_progress)

@@ -1,8 +1,7 @@
-"""The quarantine's shelf: deliveries that were refused, whole, so that a mistake of ours costs no event.
+"""Quarantine: stores complete rejected deliveries, so that a wrong configuration loses no event.
 
-Each source has its own, bounded in number, bytes and time, where the newest push out the oldest: a flood at one source
-leaves the others' as they are. It lies beside the events and shares nothing with them but the server, and takes nothing
-in once that is nearly as full as events may make it.
+Each source has its own limits of number, bytes and time. At a limit its oldest deliveries are removed; other sources
+are not affected. The quarantine rejects deliveries before the memory limit for events is reached.
 """
 
 import time
@@ -16,17 +15,17 @@ from service.store.connection.client import Argument, Client
 from service.store.keys import Keys
 from service.store.scripts import load_script
 
-SECONDS_MAX = 5.0
+CALL_SECONDS_MAX = 5.0
 QUARANTINED_VERSION = 1
 MEMORY_RESERVE_PERCENT = 10
-"""Of the server's memory: what the quarantine leaves to events before they are refused themselves."""
+"""Percentage of the server's memory that is reserved for events, below WAYBILL_STORE_MEMORY_PERCENT_MAX."""
 
 
 class QuarantinedDelivery(Struct, frozen=True, array_like=True):
-    """One refused delivery: why (`code`, `http_status`), when (seconds since the epoch), and all that was sent.
+    """Rejected delivery: its error code and HTTP status, time of receipt (seconds since the epoch), headers and body.
 
-    `whole` is False where the body was not read to its end; then it is empty, and nothing can be made of it any more.
-    Headers may hold credentials: who shows them redacts. Fields are only ever added at the end.
+    `whole` is False if the body was not read completely; then `body` is empty and the delivery cannot be released.
+    Headers may contain credentials: callers redact them before output. New fields are added at the end only.
     """
 
     version: int
@@ -48,7 +47,7 @@ _decoder = msgspec.msgpack.Decoder(QuarantinedDelivery)
 
 
 class QuarantineStore:
-    """Keeps, shows and forgets refused deliveries."""
+    """Stores, reads and deletes quarantined deliveries."""
 
     def __init__(self, client: Client, keys: Keys, settings: Settings) -> None:
         self._client = client
@@ -56,54 +55,58 @@ class QuarantineStore:
         self._settings = settings
 
     async def put(self, deliveries: Sequence[QuarantinedDelivery]) -> int:
-        """Keep them within their sources' bounds; give how many older ones had to go.
+        """Store deliveries within the limits of their sources.
+
+        Returns:
+            The number of older deliveries that were removed.
 
         Raises:
-            StoreUnavailable, StoreFull: not kept, or not known to be; may be repeated.
+            StoreUnavailable: The deliveries may not be stored; safe to repeat.
+            StoreFull: The store is at its memory limit; nothing was written.
         """
-        settings, keep_ms = self._settings, int(self._settings.quarantine_retention_hours * 3_600_000)
-        arguments: list[Argument] = [settings.quarantine_deliveries_max, settings.quarantine_bytes_max, keep_ms]
+        settings, retention_ms = self._settings, int(self._settings.quarantine_retention_hours * 3_600_000)
+        arguments: list[Argument] = [settings.quarantine_deliveries_max, settings.quarantine_bytes_max, retention_ms]
         for each in deliveries:
             arguments += (each.source, each.id, _encode(each))
-        return await self._client.call(QUARANTINE, arguments, seconds_max=SECONDS_MAX)
+        return await self._client.call(QUARANTINE, arguments, seconds_max=CALL_SECONDS_MAX)
 
     async def sources(self) -> list[str]:
-        """The sources that have refused deliveries here, by name.
+        """Return the names of sources with quarantined deliveries, sorted.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
         names: list[bytes] = await self._client.command("SMEMBERS", self._keys.named("quarantines"))
         return sorted(name.decode() for name in names)
 
     async def ids(self, source: str) -> list[str]:
-        """The ids of a source's, newest first.
+        """Return the ids of a source's quarantined deliveries, newest first.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
         oldest = int((time.time() - self._settings.quarantine_retention_hours * 3_600) * 1000)
         ids: list[bytes] = await self._client.command("ZRANGE", self._index(source), "+inf", oldest, "BYSCORE", "REV")
         return [each.decode() for each in ids]
 
     async def read(self, source: str, ids: Sequence[str]) -> list[QuarantinedDelivery]:
-        """Those of the ids that are still here, in their order.
+        """Return the deliveries with these ids that are still stored, in the order of `ids`.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
         if not ids:
             return []
-        kept: list[bytes | None] = await self._client.command("HMGET", f"{self._index(source)}:kept", *ids)
-        return [_decoder.decode(each) for each in kept if each is not None]
+        stored: list[bytes | None] = await self._client.command("HMGET", f"{self._index(source)}:kept", *ids)
+        return [_decoder.decode(each) for each in stored if each is not None]
 
     async def get(self, quarantined_id: str) -> QuarantinedDelivery | None:
-        """The one of that id, None if it is not, or no longer, here.
+        """Return the delivery of an id; None if it is not stored.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
-        # The id does not tell its source; there are few, and only a person asks.
+        # The id does not contain the source. There are few sources, and only operators call this.
         for source in await self.sources():
             found = await self.read(source, [quarantined_id])
             if found:
@@ -111,22 +114,25 @@ class QuarantineStore:
         return None
 
     async def count(self, source: str) -> tuple[int, int]:
-        """How many of a source there are, and their bytes.
+        """Return the number of a source's quarantined deliveries, and their bytes.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
         deliveries: int = await self._client.command("ZCARD", self._index(source))
         size: bytes | None = await self._client.command("GET", f"{self._index(source)}:bytes")
         return deliveries, int(size or 0)
 
-    async def discard(self, source: str, ids: Sequence[str]) -> int:
-        """Forget them; give how many there were.
+    async def delete(self, source: str, ids: Sequence[str]) -> int:
+        """Delete quarantined deliveries.
+
+        Returns:
+            The number of deleted deliveries.
 
         Raises:
-            StoreUnavailable: not known to be done; may be repeated.
+            StoreUnavailable: The deliveries may not be deleted; safe to repeat.
         """
-        return await self._client.call(DELETE_QUARANTINED, (source, *ids), seconds_max=SECONDS_MAX)
+        return await self._client.call(DELETE_QUARANTINED, (source, *ids), seconds_max=CALL_SECONDS_MAX)
 
     def _index(self, source: str) -> str:
         return self._keys.named(f"quarantine:{source}")

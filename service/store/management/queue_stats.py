@@ -1,4 +1,4 @@
-"""How full the store is: what waits, how long, and how much memory is taken."""
+"""Queue statistics: jobs, events, age of the oldest event, memory, workers. Also writes heartbeats."""
 
 from msgspec import Struct
 
@@ -9,9 +9,9 @@ from service.store.scripts import QUEUE_STATS
 
 
 class QueueStats(Struct, frozen=True):
-    """Counts of jobs (`due`, `deferred`, `running`), of events (`pending`, `dead_letters`) and of `workers` alive.
+    """Numbers of jobs (`due`, `deferred`, `running`), events (`pending`, `dead_letters`) and live `workers`.
 
-    `oldest_age_ms` is the oldest event's age, `memory_percent` the part of the store's limit, 0 where it has none.
+    `oldest_age_ms` is the age of the oldest pending event. `memory_percent` is relative to maxmemory; 0 if it has none.
     """
 
     due: int
@@ -26,51 +26,51 @@ class QueueStats(Struct, frozen=True):
 
 
 class QueueStatsReader:
-    """Takes samples, and writes each worker's heartbeat, from which the number of running jobs is known."""
+    """Reads the statistics, and writes heartbeats, which contain the number of running jobs."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client
         self._workers_key = keys.named("workers")
 
     async def heartbeat(self, worker: str, running: int, now: float, seconds_max: float) -> None:
-        """Say that `worker` lives and runs that many jobs; believed for `seconds_max`.
+        """Write a heartbeat that expires after `seconds_max`.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
         await self._client.command("HSET", self._workers_key, worker, f"{now + seconds_max:.0f} {running}")
 
     async def remove_worker(self, worker: str) -> None:
-        """Say that `worker` is going.
+        """Remove the heartbeat of a worker that stops.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
         await self._client.command("HDEL", self._workers_key, worker)
 
     async def sample(self, now: float) -> QueueStats:
-        """Count.
+        """Return the statistics at `now` (seconds since the epoch).
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
         due, queued, pending, oldest_age_ms, dead_letters = await self._client.call(QUEUE_STATS, (), seconds_max=0)
         memory_bytes, memory_percent = await self.memory()
-        beats: list[bytes] = await self._client.command("HVALS", self._workers_key)
-        alive = [int(running) for until, running in (beat.split() for beat in beats) if float(until) >= now]
-        # By the heartbeats, since locks could only be counted by looking at every key.
+        heartbeats: list[bytes] = await self._client.command("HVALS", self._workers_key)
+        alive = [int(running) for until, running in map(bytes.split, heartbeats) if float(until) >= now]
+        # From the heartbeats: counting leases would require a scan of all keys.
         running = sum(alive)
-        # Seen at three moments: what moved in between must not make it negative.
+        # Never negative: the three numbers are read at different times.
         deferred = max(queued - due - running, 0)
         return QueueStats(
             due, deferred, running, pending, oldest_age_ms, dead_letters, memory_bytes, memory_percent, len(alive)
         )
 
     async def memory(self) -> tuple[int, int]:
-        """Give the bytes in use and the percent of the limit, 0 where there is no limit.
+        """Return the used bytes and the percentage of maxmemory, 0 without a limit.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
         info = parse_info(await self._client.command("INFO", "memory"))
         used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))

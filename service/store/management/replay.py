@@ -1,7 +1,7 @@
-"""Putting events back, or ending dead letters for good: by a person's wish only.
+"""Replay of ended events and dead letters, and discarding of dead letters. Operators request both.
 
-What is known done stays done. A replay finishes what is unfinished (the default), or, with `rerun_done`, runs every
-effect anew under a generation of its own, and so under new idempotency keys.
+A replay runs the unfinished effects. With `rerun_done` it runs all effects in a new generation, and so under new
+idempotency keys.
 """
 
 import os
@@ -19,77 +19,84 @@ from service.store.scripts import DISCARD, REPLAY
 CALL_SECONDS_MAX = 5.0
 
 Replayed = Literal["lane", "effects", "open", "gone", "over"]
-"""Where a replayed event went: to its lane, to be decided; to its effects; nowhere, since it is under way or erased, or
-what was asked for was done meanwhile."""
+"""Result of a replay: moved to its lane, moved to its effects, or unchanged: `open` (in progress), `gone` (erased) or
+`over` (nothing is left to do)."""
 
 
 class Replay(Struct, frozen=True):
-    """One event to put back: `ledger` is what its effects would go on with, empty where it was never decided.
+    """Event to replay. `ledger` is the ledger to continue with, empty if the event was not decided.
 
-    `raised` is the generation it is to be raised from, None to finish what is unfinished. The store looks again: a call
-    that comes late, or a second time, finds that the event has gone on and changes nothing.
+    `generation` is the current generation if all effects run again, None to run unfinished effects only. The store
+    checks the event again: a late or repeated call changes nothing.
     """
 
     event_id: str
     record: str
     ledger: str = ""
-    raised: int | None = None
+    generation: int | None = None
 
 
-def plan_replay(shown: Mapping[str, Any], *, rerun_done: bool) -> Replay | str:
-    """From what the store shows of an event to its replay, or to the reason why there is nothing to replay. Pure."""
-    if shown["state"] in {"queued", "decided"}:
-        return "it is under way"
-    received = next((line for line in shown["history"] if line["entry"] == "received"), None)
-    ledger: str = shown.get("ledger", "")
+def plan_replay(stored: Mapping[str, Any], *, rerun_done: bool) -> Replay | str:
+    """Return the replay of an event that `EventReader.get` returned, or the reason why it cannot be replayed."""
+    if stored["state"] in {"queued", "decided"}:
+        return "it is in progress"
+    received = next((line for line in stored["history"] if line["entry"] == "received"), None)
+    ledger: str = stored.get("ledger", "")
     if received is None:
-        return _undecided(shown)
+        return _plan_undecided(stored)
     record: str = received["record"]
     if not ledger:
-        return Replay(shown["id"], record) if shown["state"] == "dead" else "it ended without effects"
+        return Replay(stored["id"], record) if stored["state"] == "dead" else "it ended without effects"
     if rerun_done:
-        # Those that are done as well: the new generation gives each another key.
-        return Replay(shown["id"], record, "p" * len(ledger), int(shown.get("generation", 0)))
+        # Effects that are done run too: the new generation gives each a new key.
+        return Replay(stored["id"], record, "p" * len(ledger), int(stored.get("generation", 0)))
     if set(ledger) == {"d"}:
-        return "every effect is known done; ask for `rerun_done` to run them again"
-    return Replay(shown["id"], record, "".join("d" if letter == "d" else "p" for letter in ledger))
+        return "every effect is done; use `rerun_done` to run them again"
+    return Replay(stored["id"], record, "".join("d" if letter == "d" else "p" for letter in ledger))
 
 
-def _undecided(shown: Mapping[str, Any]) -> Replay | str:
-    event = shown["event"]
+def _plan_undecided(stored: Mapping[str, Any]) -> Replay | str:
+    event = stored["event"]
     if event is None:
-        return "its bytes cannot be read"
+        return "its body is damaged or no longer stored"
     record = event["record"]
-    return Replay(shown["id"], f"{record.platform}:{record.kind}:{record.id}")
+    return Replay(stored["id"], f"{record.platform}:{record.kind}:{record.id}")
 
 
 class Replays:
-    """Carries replays and discards out."""
+    """Replays events and discards dead letters."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
-        self._keep_ms = int(settings.decision_retention_days * 86_400_000)
+        self._retention_ms = int(settings.decision_retention_days * 86_400_000)
         self._body_ms = int(settings.body_retention_hours * 3_600_000)
 
     async def replay(self, replays: Sequence[Replay]) -> list[Replayed]:
-        """Put events back; asked once more, it finds them under way or over.
+        """Replay events.
+
+        Returns:
+            The results, in the order of `replays`.
 
         Raises:
-            StoreUnavailable, StoreFull: nothing was put back, or not known to be; may be repeated.
+            StoreUnavailable: The events may not be replayed; safe to repeat.
+            StoreFull: The store is at its memory limit; nothing was written.
         """
         arguments: list[Argument] = [os.urandom(8).hex()]
         for item in replays:
             lane, effects = encode_job(LANE_FUNCTION, ()), encode_job(EFFECTS_FUNCTION, ())
             arguments += (item.event_id, item.record, lane, effects)
-            arguments += ("1" if item.ledger else "", "" if item.raised is None else item.raised)
-        answers: list[bytes] = await self._client.call(REPLAY, arguments, seconds_max=CALL_SECONDS_MAX)
-        return [cast("Replayed", answer.decode()) for answer in answers]
+            arguments += ("1" if item.ledger else "", "" if item.generation is None else item.generation)
+        results: list[bytes] = await self._client.call(REPLAY, arguments, seconds_max=CALL_SECONDS_MAX)
+        return [cast("Replayed", result.decode()) for result in results]
 
     async def discard(self, event_ids: Sequence[str], reason: str) -> int:
-        """End dead letters with a reason; gives how many of the ids were dead letters.
+        """Discard dead letters.
+
+        Returns:
+            The number of ids that were dead letters.
 
         Raises:
-            StoreUnavailable: not known; may be repeated.
+            StoreUnavailable: The dead letters may not be discarded; safe to repeat.
         """
-        arguments = ("discarded", reason, self._keep_ms, self._body_ms, *event_ids)
+        arguments = ("discarded", reason, self._retention_ms, self._body_ms, *event_ids)
         return await self._client.call(DISCARD, arguments, seconds_max=CALL_SECONDS_MAX)

@@ -1,4 +1,4 @@
-"""Looking at the store itself, never on the hot path: who works on it, who sweeps, how its polls stand."""
+"""Status of a store: server, workers, sweep, polls. Also erases poll state and stream entries. Not on the hot path."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ STREAM_ENTRIES_PER_CALL = 500
 
 
 class Heartbeat(Struct, frozen=True):
-    """A worker's last heartbeat: the jobs it ran, and until when (seconds since the epoch) it is believed to live."""
+    """Last heartbeat of a worker: its running jobs, and the expiry of the heartbeat (seconds since the epoch)."""
 
     worker: str
     running: int
@@ -23,9 +23,9 @@ class Heartbeat(Struct, frozen=True):
 
 
 class SweepState(Struct, frozen=True):
-    """Who sweeps (None: nobody at the moment), how far the slices of `open` and `queue` have come, the last clock seen.
+    """State of the sweep: the worker that sweeps (None: no worker), positions in the indexes, last time of the store.
 
-    `clock_set_back`: jobs that wait for a clock which was set back are being made due.
+    `clock_set_back`: the clock was set back, and the sweep makes jobs due that would wait too long.
     """
 
     sweeper: str | None
@@ -36,7 +36,7 @@ class SweepState(Struct, frozen=True):
 
 
 class PollState(Struct, frozen=True):
-    """How a source's poll stands: passes done, the one under way, when (ms) the next is due, who polls now."""
+    """State of a poll: complete passes, counts of the current pass, time of the next one (ms), whether it runs."""
 
     source: str
     passes: int
@@ -48,34 +48,34 @@ class PollState(Struct, frozen=True):
 
 
 class StoreInspector:
-    """Every method raises StoreUnavailable where the store does not answer."""
+    """Reads the status of one store."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client
         self._keys = keys
 
     async def server(self) -> str:
-        """Name the server and its version: `Valkey 8.1.1`.
+        """Return name and version of the server, such as `Valkey 8.1.1`.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
         info = parse_info(await self._client.command("INFO", "server"))
         return "Valkey " + info["valkey_version"] if "valkey_version" in info else "Redis " + info["redis_version"]
 
     async def counts(self) -> dict[Index, int]:
-        """How many events are in each index.
+        """Return the number of events in each index.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
         return {index: await self._client.command("ZCARD", self._keys.named(index)) for index in INDEXES}
 
     async def event_time_ms(self, event_id: str) -> int:
-        """When (ms) an event arrived, died or ended, whichever was last; 0 where no index has it.
+        """Return the time (ms) of an event's last index entry: receipt, dead letter or end. 0 if it has none.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
         for index in INDEXES:
             score: bytes | None = await self._client.command("ZSCORE", self._keys.named(index), event_id)
@@ -83,83 +83,91 @@ class StoreInspector:
                 return int(float(score))
         return 0
 
-    async def event_id_of_key(self, source: str, claim: str) -> str | None:
-        """The id of the event that holds an event key.
+    async def event_id_of_key(self, source: str, dedupe_key: str) -> str | None:
+        """Return the id of the event with a dedupe key; None if the key is not stored.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
-        held: bytes | None = await self._client.command("GET", self._keys.named(f"claim:{source}:{claim}"))
-        return held.decode() if held else None
+        event_id: bytes | None = await self._client.command("GET", self._keys.named(f"dedupe:{source}:{dedupe_key}"))
+        return event_id.decode() if event_id else None
 
     async def heartbeats(self) -> list[Heartbeat]:
-        """Every worker's last heartbeat, those of workers that vanished included.
+        """Return the last heartbeat of every worker, including expired ones.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
         flat: list[bytes] = await self._client.command("HGETALL", self._keys.named("workers"))
         found: list[Heartbeat] = []
-        for name, beat in zip(flat[::2], flat[1::2], strict=True):
-            until, _, running = beat.decode().partition(" ")
+        for name, heartbeat in zip(flat[::2], flat[1::2], strict=True):
+            until, _, running = heartbeat.decode().partition(" ")
             found.append(Heartbeat(name.decode(), int(running), float(until)))
-        return sorted(found, key=lambda beat: beat.worker)
+        return sorted(found, key=lambda heartbeat: heartbeat.worker)
 
     async def sweep(self) -> SweepState:
-        """How the sweep stands.
+        """Return the state of the sweep.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
         sweeper: bytes | None = await self._client.command("GET", self._keys.named("sweeper"))
-        held = await self._hash("sweep")
+        fields = await self._hash("sweep")
         return SweepState(
             sweeper.decode() if sweeper else None,
-            int(held.get("open", 0)),
-            int(held.get("queue", 0)),
-            int(float(held.get("clock", 0))),
-            "set_back" in held,
+            int(fields.get("open", 0)),
+            int(fields.get("queue", 0)),
+            int(float(fields.get("clock", 0))),
+            "set_back" in fields,
         )
 
     async def polls(self, sources: Sequence[str]) -> list[PollState]:
-        """How the polls of these sources stand; those that never began are left out.
+        """Return the state of the polls of these sources, without polls that never started.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
         found: list[PollState] = []
         for source in sources:
-            held = await self._hash(f"poll:{source}")
+            fields = await self._hash(f"poll:{source}")
             polling: int = await self._client.command("EXISTS", self._keys.named(f"poll:{source}:lock"))
-            if held or polling:
-                counts = (int(float(held.get(name, 0))) for name in ("pass", "seen", "changed", "missed", "due"))
+            if fields or polling:
+                counts = (
+                    int(float(fields.get(name, 0))) for name in ("pass", "records_listed", "changed", "missed", "due")
+                )
                 found.append(PollState(source, *counts, polling=bool(polling)))
         return found
 
     async def erase_poll_state(self, source: str, record_id: str, *, erase: bool) -> int:
-        """Forget what a poll has last seen of a record, or only look; give how much there was, 0 or 1.
+        """Erase the fingerprint of a record. Without `erase`, only count it.
+
+        Returns:
+            The number of fingerprints, 0 or 1.
 
         Raises:
-            StoreUnavailable: no answer; may be repeated.
+            StoreUnavailable: The store does not answer; safe to repeat.
         """
         key = self._keys.named(f"polled:{source}:{bucket_of(record_id)}")
         return await self._client.command("HDEL" if erase else "HEXISTS", key, record_id)
 
     async def erase_stream_entries(self, event_ids: frozenset[str], *, erase: bool) -> int:
-        """Take the entries of events out of the streams of `publish` actions, or only look; give how many there were.
+        """Erase the entries of events from the streams of `publish` actions. Without `erase`, only count them.
+
+        Returns:
+            The number of entries.
 
         Raises:
-            StoreUnavailable: no answer; may be repeated.
+            StoreUnavailable: The store does not answer; safe to repeat.
         """
         found = 0
         for stream in await self._streams():
             begin = b"-"
             while True:
                 part = await self._client.command("XRANGE", stream, begin, "+", "COUNT", STREAM_ENTRIES_PER_CALL)
-                ours = [entry for entry, fields in part if _event_of(fields) in event_ids]
-                found += len(ours)
-                if ours and erase:
-                    await self._client.command("XDEL", stream, *ours)
+                entries = [entry for entry, fields in part if _event_of(fields) in event_ids]
+                found += len(entries)
+                if entries and erase:
+                    await self._client.command("XDEL", stream, *entries)
                 if len(part) < STREAM_ENTRIES_PER_CALL:
                     break
                 begin = b"(" + part[-1][0]

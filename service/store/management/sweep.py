@@ -1,7 +1,7 @@
-"""The sweep: look at a slice of what is kept, mend what breaks an invariant, forget what outlived its time.
+"""Sweep: checks slices of the stored data, repairs inconsistencies and removes expired data.
 
-Waybill's own calls leave nothing to mend; a sweep is for what they cannot see: keys changed by hand, a restore from an
-older copy, a failover that lost writes. What was mended is counted by name, and more than zero deserves a look.
+Waybill's own calls cause no inconsistencies. Manual changes of keys, a restored backup or a failover that lost writes
+can. Repairs are counted by name; investigate them.
 """
 
 from msgspec import Struct
@@ -14,9 +14,9 @@ from service.store.scripts import SWEEP
 
 
 class SweepReport(Struct, frozen=True):
-    """What one sweep mended or forgot, by name, such as `lane_without_job`, `open_without_lane`, `ended_expired`.
+    """Counts of repairs and removals of one sweep by name, such as `lane_without_job` or `ended_expired`.
 
-    `more`: the pass is not over, the next slice need not wait long.
+    `more`: the pass is not complete, so the next slice can follow soon.
     """
 
     counts: dict[str, int]
@@ -24,7 +24,7 @@ class SweepReport(Struct, frozen=True):
 
     @property
     def repaired(self) -> int:
-        """How many invariants were found broken, retention not counted."""
+        """Number of repairs, without removals of expired data."""
         return sum(number for name, number in self.counts.items() if name not in RETENTION)
 
 
@@ -32,28 +32,31 @@ RETENTION = frozenset({"ended_expired", "dead_letters_expired", "dead_jobs_expir
 
 
 class Sweeper:
-    """Sweeps on behalf of one worker; the store lets one at a time."""
+    """Sweeps the store. One worker sweeps at a time."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
-        # Three turns: a sweeper that missed two of them is gone, and another one goes on.
-        self._turn_ms = int(settings.sweep_interval_seconds * 3_000)
+        # Three intervals: after two missed sweeps another worker takes over.
+        self._sweeper_lease_ms = int(settings.sweep_interval_seconds * 3_000)
         self._items_max = settings.sweep_items_max
-        self._keep_ms = int(settings.decision_retention_days * 86_400_000)
-        self._dead_ms = int(settings.dead_letter_retention_days * 86_400_000)
-        self._ends = int(settings.body_retention_hours * 3_600_000), int(settings.lease_seconds * 1000)
+        self._retention_ms = int(settings.decision_retention_days * 86_400_000)
+        self._dead_letter_ms = int(settings.dead_letter_retention_days * 86_400_000)
+        self._body_and_lease_ms = int(settings.body_retention_hours * 3_600_000), int(settings.lease_seconds * 1000)
 
     async def sweep(self, sweeper: str) -> SweepReport | None:
-        """Sweep one slice; None if another one is at it.
+        """Sweep one slice.
+
+        Returns:
+            The report; None if another worker sweeps.
 
         Raises:
-            StoreUnavailable: no answer; may be repeated.
+            StoreUnavailable: The store does not answer; safe to repeat.
         """
         jobs = encode_job(LANE_FUNCTION, ()), encode_job(EFFECTS_FUNCTION, ())
-        limits = (sweeper, self._turn_ms, self._items_max, self._keep_ms, self._dead_ms)
-        answer = await self._client.call(SWEEP, (*limits, *jobs, *self._ends), seconds_max=0)
-        if not answer:
+        limits = (sweeper, self._sweeper_lease_ms, self._items_max, self._retention_ms, self._dead_letter_ms)
+        reply = await self._client.call(SWEEP, (*limits, *jobs, *self._body_and_lease_ms), seconds_max=0)
+        if not reply:
             return None
-        flat: list[bytes | int] = answer[1]
+        flat: list[bytes | int] = reply[1]
         names = [name.decode() for name in flat[::2] if isinstance(name, bytes)]
-        return SweepReport(dict(zip(names, (int(number) for number in flat[1::2]), strict=True)), bool(answer[2]))
+        return SweepReport(dict(zip(names, (int(number) for number in flat[1::2]), strict=True)), bool(reply[2]))

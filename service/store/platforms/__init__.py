@@ -1,1 +1,1 @@
-"""State of the platform accounts that all pods share: throttle, token cache, polls."""
+"""State of platform accounts, shared by all pods: throttle, token cache, polls."""

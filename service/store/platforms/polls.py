@@ -1,7 +1,7 @@
-"""What polls remember: who polls, how far a pass has come, and what was last seen of each record, in a few bytes.
+"""State of polls: the lease, the cursor of the pass, and a fingerprint of each listed record.
 
-A record's entry holds eight bytes of the digest of what was seen, a count of its changes, and two marks; entries lie in
-many small hashes, which the server packs tightly: about 40 bytes a record with ids of 20 characters.
+A fingerprint has 8 bytes of a digest, a count of changes and two flags. Fingerprints are in many small hashes, which
+the server stores compactly: about 40 bytes per record with ids of 20 characters.
 """
 
 import struct
@@ -17,16 +17,16 @@ from service.store.scripts import POLL, RECORD_STATUS
 
 BUCKETS = 4_096
 BUCKETS_PER_CALL_MAX = 256
-"""Buckets read in one call."""
+"""Maximum number of buckets per call."""
 
 _ENTRY = struct.Struct(">8sHB")
 _DELETED, _WATCHED = 1, 2
 
 
 class RecordFingerprint(Struct, frozen=True):
-    """What was last seen of a record: the beginning of a digest in hex, the count of its changes, two marks.
+    """Fingerprint of a record: first 16 hex digits of a digest, count of its changes, two flags.
 
-    `watched`: every pass is to show it again.
+    `watched`: the record must be listed again by every pass.
     """
 
     digest: str
@@ -35,20 +35,20 @@ class RecordFingerprint(Struct, frozen=True):
     watched: bool = True
 
     def entry(self) -> bytes:
-        """Write it down."""
-        marks = _DELETED * self.deleted + _WATCHED * self.watched
-        return _ENTRY.pack(bytes.fromhex(self.digest[:16]), self.changes % 65_536, marks)
+        """Return the fingerprint as 11 bytes."""
+        flags = _DELETED * self.deleted + _WATCHED * self.watched
+        return _ENTRY.pack(bytes.fromhex(self.digest[:16]), self.changes % 65_536, flags)
 
 
 class RecordStatus(Struct, frozen=True):
-    """How a record stands: the version of its last decided state, empty where there is none, and its waiting events."""
+    """Status of a record: version of its last decided state (empty if none), number of its queued events."""
 
     version: str
-    waiting: int
+    queued: int
 
 
 class PollLease(Struct, frozen=True):
-    """Leave to poll: where to go on (None: from the beginning), the number of the pass, what it counted so far."""
+    """Lease of a poll: cursor to continue from (None: start), number of the pass, counts of the pass so far."""
 
     cursor: str | None
     number: int
@@ -58,109 +58,113 @@ class PollLease(Struct, frozen=True):
 
 
 class Polls:
-    """The polls of all sources. Every method raises StoreUnavailable where the store does not answer."""
+    """State of the polls of all sources."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     async def claim(self, source: str, token: str, lease_seconds: float) -> PollLease | float:
-        """Ask to poll; else how many seconds to wait before asking again.
+        """Claim the lease of a poll.
+
+        Returns:
+            The lease, or the seconds to wait before the next call.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
-        answer = await self._call(source, token, lease_seconds, "claim")
-        if answer[0] != b"go":
-            # Never 0, or the caller would ask again without a pause.
-            return max(answer[1], 1) / 1000
-        cursor: bytes = answer[1]
-        return PollLease(cursor.decode() or None, *answer[2:])
+        reply = await self._call(source, token, lease_seconds, "claim")
+        if reply[0] != b"claimed":
+            # Never 0: the caller would call again without a delay.
+            return max(reply[1], 1) / 1000
+        cursor: bytes = reply[1]
+        return PollLease(cursor.decode() or None, *reply[2:])
 
-    async def known(
+    async def fingerprints(
         self, source: str, token: str, lease_seconds: float, ids: Sequence[str]
     ) -> Mapping[str, RecordFingerprint | None]:
-        """Give what was last seen of records.
+        """Return the stored fingerprints of records.
 
         Raises:
-            LeaseLost: another one polls now.
-            StoreUnavailable: no answer.
+            LeaseLost: Another worker has the lease.
+            StoreUnavailable: The store does not answer.
         """
         pairs = [part for record_id in ids for part in (bucket_of(record_id), record_id)]
-        _, *flat = await self._call(source, token, lease_seconds, "known", *pairs)
-        return {record_id: _read(entry) for record_id, entry in zip(ids, flat, strict=True)}
+        _, *flat = await self._call(source, token, lease_seconds, "fingerprints", *pairs)
+        return {record_id: _decode(entry) for record_id, entry in zip(ids, flat, strict=True)}
 
-    async def standing(self, lanes: Sequence[str]) -> list[RecordStatus]:
-        """Give how records stand, by the names of their lanes, of which this must be the store.
+    async def record_statuses(self, lanes: Sequence[str]) -> list[RecordStatus]:
+        """Return the status of records, by the names of their lanes, which must be on this store.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
         flat = await self._client.call(RECORD_STATUS, lanes, seconds_max=5)
         return [RecordStatus(flat[i].decode(), flat[i + 1]) for i in range(0, len(flat), 2)]
 
     async def save_page(
-        self, source: str, token: str, lease_seconds: float, turn: PollLease, entries: Mapping[str, RecordFingerprint]
+        self, source: str, token: str, lease_seconds: float, lease: PollLease, entries: Mapping[str, RecordFingerprint]
     ) -> None:
-        """Write down how far the pass has come, and what was seen.
+        """Save the cursor and counts of a pass, and the fingerprints of a page of records.
 
         Raises:
-            LeaseLost: another one polls now.
-            StoreUnavailable: no answer; may be repeated.
+            LeaseLost: Another worker has the lease.
+            StoreUnavailable: The store does not answer; safe to repeat.
         """
-        parts: list[Argument] = [turn.cursor or "", turn.records_listed, turn.changed, turn.missed]
-        for record_id, seen in entries.items():
-            parts += (bucket_of(record_id), record_id, seen.entry())
-        await self._call(source, token, lease_seconds, "note", *parts)
+        parts: list[Argument] = [lease.cursor or "", lease.records_listed, lease.changed, lease.missed]
+        for record_id, fingerprint in entries.items():
+            parts += (bucket_of(record_id), record_id, fingerprint.entry())
+        await self._call(source, token, lease_seconds, "save_page", *parts)
 
     async def known_records(self, source: str, token: str, lease_seconds: float) -> dict[str, RecordFingerprint]:
-        """Give all that is known of a source's records, by their ids.
+        """Return the fingerprints of all records of a source, by record id.
 
         Raises:
-            LeaseLost: another one polls now.
-            StoreUnavailable: no answer.
+            LeaseLost: Another worker has the lease.
+            StoreUnavailable: The store does not answer.
         """
         found: dict[str, RecordFingerprint] = {}
         for first in range(0, BUCKETS, BUCKETS_PER_CALL_MAX):
-            _, *flat = await self._call(source, token, lease_seconds, "shelf", first, first + BUCKETS_PER_CALL_MAX - 1)
+            last = first + BUCKETS_PER_CALL_MAX - 1
+            _, *flat = await self._call(source, token, lease_seconds, "bucket_range", first, last)
             for i in range(0, len(flat), 2):
-                seen = _read(flat[i + 1])
-                if seen is not None:
-                    found[flat[i].decode()] = seen
+                fingerprint = _decode(flat[i + 1])
+                if fingerprint is not None:
+                    found[flat[i].decode()] = fingerprint
         return found
 
     async def release(self, source: str, token: str, lease_seconds: float, seconds: float) -> None:
-        """Stop within a pass; somebody may go on after so many seconds.
+        """Release the lease within a pass. The pass may continue after `seconds`.
 
         Raises:
-            LeaseLost: another one polls now.
-            StoreUnavailable: no answer.
+            LeaseLost: Another worker has the lease.
+            StoreUnavailable: The store does not answer.
         """
-        await self._call(source, token, lease_seconds, "leave", int(seconds * 1000))
+        await self._call(source, token, lease_seconds, "release", int(seconds * 1000))
 
     async def end(self, source: str, token: str, lease_seconds: float, seconds: float) -> None:
-        """End a pass; the next one may begin after so many seconds.
+        """End a pass. The next one may start after `seconds`.
 
         Raises:
-            LeaseLost: another one polls now.
-            StoreUnavailable: no answer.
+            LeaseLost: Another worker has the lease.
+            StoreUnavailable: The store does not answer.
         """
-        await self._call(source, token, lease_seconds, "ended", int(seconds * 1000))
+        await self._call(source, token, lease_seconds, "end", int(seconds * 1000))
 
     async def _call(self, source: str, token: str, lease_seconds: float, step: str, *rest: Argument) -> StoreReply:
         arguments = (source, token, int(lease_seconds * 1000), step, *rest)
-        answer = await self._client.call(POLL, arguments, seconds_max=5)
-        if answer and answer[0] == b"lost":
+        reply = await self._client.call(POLL, arguments, seconds_max=5)
+        if reply and reply[0] == b"lost":
             raise LeaseLost(f"another worker polls {source} now")
-        return answer
+        return reply
 
 
 def bucket_of(record_id: str) -> int:
-    """The small hash of a source in which a record's entry lies."""
+    """Return the number of the hash with the fingerprint of a record."""
     return zlib.crc32(record_id.encode()) % BUCKETS
 
 
-def _read(entry: bytes) -> RecordFingerprint | None:
+def _decode(entry: bytes) -> RecordFingerprint | None:
     if len(entry) != _ENTRY.size:
         return None
-    digest, changes, marks = _ENTRY.unpack(entry)
-    return RecordFingerprint(digest.hex(), changes, bool(marks & _DELETED), bool(marks & _WATCHED))
+    digest, changes, flags = _ENTRY.unpack(entry)
+    return RecordFingerprint(digest.hex(), changes, bool(flags & _DELETED), bool(flags & _WATCHED))

@@ -1,4 +1,4 @@
-"""What the workers share of a platform account: how many calls are under way, how many there were, whether it rests."""
+"""Throttle of a platform account, shared by all pods: concurrent calls, calls per minute, circuit breaker."""
 
 from typing import Literal, cast
 
@@ -7,29 +7,34 @@ from msgspec import Struct
 from service.store.connection.client import Client
 from service.store.scripts import OPEN_CIRCUITS, THROTTLE_ACQUIRE, THROTTLE_RELEASE
 
-PROBE_SECONDS_MAX = 60.0
-"""After this long a probe that was never heard of again is made by another one."""
+PROBE_TIMEOUT_SECONDS = 60.0
+"""After this time without a result, another call becomes the probe."""
 
-WaitReason = Literal["paused", "in_flight", "rate"]
-CallOutcome = Literal["ok", "answered", "failed", "asked", "left"]
+WaitReason = Literal["circuit_open", "in_flight", "rate"]
+CallOutcome = Literal["ok", "rejected", "failed", "rate_limited", "unknown"]
+"""Outcome of a call. `rejected`: an error response of a working platform. `failed`: no response, or a server error.
+`rate_limited`: 429, or a Retry-After."""
 
 
 class ThrottlePermit(Struct, frozen=True):
-    """Whether a call may be made: `wait` says what for and how long in seconds, None that it may."""
+    """Permit for one call. If `wait` is not None, the call must wait for `seconds` for that reason."""
 
     wait: WaitReason | None = None
     seconds: float = 0.0
 
 
 class CircuitChange(Struct, frozen=True):
-    """What a call's end changed: `paused` for so many seconds by this call, `rests` already, `resumed`, or `fine`."""
+    """State of the circuit after a call.
 
-    state: Literal["fine", "resumed", "paused", "rests"]
+    `opened` by this call for `seconds`, `open` already, `closed` again, or `unchanged`.
+    """
+
+    state: Literal["unchanged", "closed", "opened", "open"]
     seconds: float
 
 
 class ThrottleStore:
-    """Permits for calls, by account. Every method raises StoreUnavailable where the store does not answer."""
+    """Throttles of all accounts."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -37,16 +42,19 @@ class ThrottleStore:
     async def acquire(
         self, account: str, token: str, lease_seconds: float, in_flight_max: int, per_minute_max: int
     ) -> ThrottlePermit:
-        """Ask for a call's permit; 0 is no limit. The place it takes is free again after `lease_seconds` at the latest.
+        """Acquire a permit for one call; 0 is no limit. Its slot is freed after `lease_seconds` at the latest.
+
+        Returns:
+            The permit, or the reason and time to wait.
 
         Raises:
-            StoreUnavailable: no answer; may be repeated with the same token.
+            StoreUnavailable: The store does not answer; safe to repeat with the same token.
         """
-        limits = (int(lease_seconds * 1000), in_flight_max, per_minute_max, int(PROBE_SECONDS_MAX * 1000))
-        word, *rest = await self._client.call(THROTTLE_ACQUIRE, (account, token, *limits), seconds_max=1)
-        if word == b"go":
+        limits = (int(lease_seconds * 1000), in_flight_max, per_minute_max, int(PROBE_TIMEOUT_SECONDS * 1000))
+        status, *rest = await self._client.call(THROTTLE_ACQUIRE, (account, token, *limits), seconds_max=1)
+        if status == b"granted":
             return ThrottlePermit()
-        return ThrottlePermit(cast("WaitReason", cast("bytes", word).decode()), rest[0] / 1000)
+        return ThrottlePermit(cast("WaitReason", cast("bytes", status).decode()), rest[0] / 1000)
 
     async def release(
         self,
@@ -54,25 +62,31 @@ class ThrottleStore:
         token: str,
         outcome: CallOutcome,
         *,
-        asked_seconds: float,
+        retry_after_seconds: float,
         failures_max: int,
-        pause_seconds: float,
-        pause_seconds_max: float,
+        open_seconds: float,
+        open_seconds_max: float,
     ) -> CircuitChange:
-        """Say how a call ended, and give its place back; see throttle_release.lua for what follows.
+        """Release the permit of a call and report its outcome.
+
+        The circuit opens after `failures_max` consecutive failures, or after one `rate_limited` call. The open time is
+        `retry_after_seconds` if set; otherwise `open_seconds`, doubled with each failed probe up to `open_seconds_max`.
+
+        Returns:
+            The state of the circuit.
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
-        times = (int(asked_seconds * 1000), failures_max, int(pause_seconds * 1000), int(pause_seconds_max * 1000))
-        word, ms = await self._client.call(THROTTLE_RELEASE, (account, token, outcome, *times), seconds_max=1)
-        return CircuitChange(word.decode(), float(ms) / 1000)
+        times = (int(retry_after_seconds * 1000), failures_max, int(open_seconds * 1000), int(open_seconds_max * 1000))
+        state, ms = await self._client.call(THROTTLE_RELEASE, (account, token, outcome, *times), seconds_max=1)
+        return CircuitChange(state.decode(), float(ms) / 1000)
 
     async def open_circuits(self) -> dict[str, float]:
-        """Give the accounts that failed of late, each with how many seconds it still rests.
+        """Return the accounts with recent failures, each with the seconds until its next probe (0: closed).
 
         Raises:
-            StoreUnavailable: no answer.
+            StoreUnavailable: The store does not answer.
         """
         flat = await self._client.call(OPEN_CIRCUITS, (), seconds_max=0)
         return {flat[i].decode(): flat[i + 1] / 1000 for i in range(0, len(flat), 2)}

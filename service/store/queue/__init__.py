@@ -1,1 +1,1 @@
-"""Queue of events: ingest, lanes, leases, serialization."""
+"""Event queue: ingest, lanes, leases, serialization."""

@@ -1,9 +1,8 @@
-"""arq 0.28's own wire form of a job, in msgpack instead of pickle: what `arq:job:<id>` and `arq:result:<id>` hold.
+"""Serialization of arq 0.28 jobs in msgpack instead of pickle: the values of `arq:job:<id>` and `arq:result:<id>`.
 
-The fields are arq's (`arq.jobs.serialize_job`): t try, f function, a args, k kwargs, et enqueue time in ms. Give
-`encode` and `decode` to `arq.create_pool` as serializer and deserializer, and plain arq producers and readers share the
-queue.
-Pickle is never read: whoever can write to the store could run code in the workers.
+The fields are those of `arq.jobs.serialize_job`: t attempt, f function, a args, k kwargs, et enqueue time in ms. With
+`encode` and `decode_payload` as serializer and deserializer of `arq.create_pool`, plain arq clients share the queue.
+Pickle is never read: it would let every client of the store run code in the workers.
 """
 
 import time
@@ -15,7 +14,7 @@ from msgspec import Struct
 
 
 class Payload(Struct, frozen=True):
-    """A decoded job: the function's name and its arguments."""
+    """Decoded job: name of the function and its arguments."""
 
     function: str
     args: tuple[Any, ...]
@@ -33,24 +32,24 @@ _decoder = msgspec.msgpack.Decoder(dict[str, Any])
 
 
 def decode_payload(payload: bytes) -> dict[str, Any]:
-    """Read a payload.
+    """Return the fields of a payload.
 
     Raises:
-        msgspec.DecodeError: it is not msgpack, or not a map.
+        msgspec.DecodeError: The payload is not a msgpack map.
     """
     return _decoder.decode(payload)
 
 
 def encode_job(function: str, args: Sequence[Any]) -> bytes:
-    """Write a job as arq would, for a call of `function` with `args`."""
+    """Return the payload of a job that calls `function` with `args`."""
     return encode({"t": None, "f": function, "a": args, "k": {}, "et": int(time.time() * 1000)})
 
 
 def decode_job(payload: bytes) -> Payload:
-    """Read a job.
+    """Return a decoded job.
 
     Raises:
-        msgspec.DecodeError: it cannot be read as a job.
+        msgspec.DecodeError: The payload is not a job.
     """
     fields = decode_payload(payload)
     try:

@@ -1,4 +1,4 @@
-"""Taking events in: the one call behind every 202."""
+"""Ingest: stores events and appends them to their lanes in one atomic call."""
 
 from collections.abc import Sequence
 from typing import Literal, cast
@@ -16,15 +16,15 @@ from service.store.scripts import INGEST
 
 
 class IngestRequest(Struct, frozen=True):
-    """An event with its key's digest and how long that claims: `window_ms` outlives the sender's retries."""
+    """Event to ingest, with its dedupe key and dedupe window, which must exceed the time of the sender's retries."""
 
     event: Event
-    claim: str
+    dedupe_key: str
     window_ms: int
 
 
 class IngestResult(Struct, frozen=True):
-    """What became of an arrival: taken in, or known already under the first one's id."""
+    """Result of a request: `queued`, or `duplicate` with the id of the first event."""
 
     status: Literal["queued", "duplicate"]
     event_id: str
@@ -34,7 +34,7 @@ LANE_FUNCTION, EFFECTS_FUNCTION = "process_lane", "finish_effects"
 
 
 class Ingest:
-    """Batches arrivals into the ingest script."""
+    """Sends requests in batches to the ingest script."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
@@ -43,48 +43,52 @@ class Ingest:
         self._retry_after_seconds = settings.retry_after_seconds
         self._batcher = Batcher(self._send, settings.store_batch_max, settings.store_batches_in_flight_max)
 
-    async def submit(self, arrivals: Sequence[IngestRequest]) -> list[IngestResult]:
-        """Take in the arrivals of one delivery, all or none; give their receipts in order.
+    async def submit(self, requests: Sequence[IngestRequest]) -> list[IngestResult]:
+        """Ingest the events of one delivery, all or none.
+
+        Returns:
+            The results, in the order of `requests`.
 
         Raises:
-            StoreUnavailable: not known to be safe; the sender must send again, which is harmless.
-            StoreFull: the backlog or the memory is at its limit; what is known already is still answered.
+            StoreUnavailable: The events may not be durable; safe to repeat.
+            StoreFull: The backlog or the memory is at its limit. Duplicates still get their result.
         """
-        receipts = await self._batcher.submit(arrivals)
-        if any(receipt is None for receipt in receipts):
-            raise StoreFull(f"{self._backlog_events_max} events are waiting", self._retry_after_seconds)
-        return cast("list[IngestResult]", receipts)
+        results = await self._batcher.submit(requests)
+        if any(result is None for result in results):
+            reason = f"{self._backlog_events_max} events are pending: add workers, or raise WAYBILL_BACKLOG_EVENTS_MAX"
+            raise StoreFull(reason, self._retry_after_seconds)
+        return cast("list[IngestResult]", results)
 
     async def _send(self, batch: Sequence[Sequence[IngestRequest]]) -> list[list[IngestResult | None]]:
         arguments: list[Argument] = [self._backlog_events_max]
-        for arrivals in batch:
-            arguments.append(len(arrivals))
-            for arrival in arrivals:
-                arguments += ingest_arguments(arrival)
-        holders: list[bytes] = await self._client.call(INGEST, arguments, seconds_max=self._seconds_max)
-        remaining = iter(holders)
-        return [[_receipt(arrival, next(remaining)) for arrival in arrivals] for arrivals in batch]
+        for requests in batch:
+            arguments.append(len(requests))
+            for request in requests:
+                arguments += ingest_arguments(request)
+        event_ids: list[bytes] = await self._client.call(INGEST, arguments, seconds_max=self._seconds_max)
+        remaining = iter(event_ids)
+        return [[_result(request, next(remaining)) for request in requests] for requests in batch]
 
 
-def ingest_arguments(arrival: IngestRequest) -> tuple[Argument, ...]:
-    """Write an arrival as the scripts take it: id, claim, window_ms, lane, delivery, job payload.
+def ingest_arguments(request: IngestRequest) -> tuple[Argument, ...]:
+    """Return the arguments of the scripts: id, dedupe key, window_ms, lane, encoded event, job payload.
 
-    The payload has no arguments: what such a job is for stands in its id, and each byte is there once a record.
+    The job has no arguments, because its id names the lane. This saves memory for each record.
     """
-    event = arrival.event
+    event = request.event
     lane = event.record.lane
     return (
         event.id,
-        f"{event.source}:{arrival.claim}",
-        arrival.window_ms,
+        f"{event.source}:{request.dedupe_key}",
+        request.window_ms,
         lane,
         encode_event(event),
         encode_job(LANE_FUNCTION, ()),
     )
 
 
-def _receipt(arrival: IngestRequest, holder: bytes) -> IngestResult | None:
-    text = holder.decode()
+def _result(request: IngestRequest, event_id: bytes) -> IngestResult | None:
+    text = event_id.decode()
     if not text:
-        return None  # the backlog was full
-    return IngestResult("queued" if text == arrival.event.id else "duplicate", text)
+        return None  # the backlog is at its limit
+    return IngestResult("queued" if text == request.event.id else "duplicate", text)

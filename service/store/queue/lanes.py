@@ -1,4 +1,4 @@
-"""What a run writes about the event it holds: the decision, then the effects, then the end; fenced and batched."""
+"""Writes of an attempt: the decision, then the results of effects, then the end. Fenced by the lease and batched."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, cast
@@ -12,7 +12,7 @@ from service.store.connection.client import Argument, Client
 from service.store.connection.connection import StoreReply
 from service.store.queue.arq_jobs import encode_job
 from service.store.queue.ingest import EFFECTS_FUNCTION
-from service.store.queue.last_state import LastState, read_last_state, short_digest
+from service.store.queue.last_state import LastState, decode_last_state, short_digest
 from service.store.queue.outputs import Output, output_arguments
 from service.store.queue.serialization import compress_history, decompress_history
 from service.store.scripts import DECIDE, SETTLE
@@ -21,12 +21,13 @@ LaneStep = Literal["note", "end", "bury", "defer", "postpone", "hold", "release"
 
 
 class LaneHead(Struct, frozen=True):
-    """The event a run is to work on, as the store has it.
+    """The event of an attempt, with its stored state.
 
-    `attempts` counts this run, `worker_crashes` the runs that ended without a word. `history` is there once it was
-    decided, and `ledger` then has one letter an effect: p planned, s started, d done, f failed, u outcome unknown,
-    w deferred. `generation` is how often a person asked for its effects again. `waiting` is how many events its lane
-    held at that moment, this one included; 1 where it has left its lane.
+    - `attempts` includes this attempt; `worker_crashes` counts attempts that ended with a crash of the worker
+    - `history` and `ledger` are set once the event is decided
+    - `ledger` has one letter per effect: p planned, s started, d done, f failed, u outcome unknown, w deferred
+    - `generation` counts reruns of its effects
+    - `queued` is the number of events in its lane, including this one; 1 after it left the lane
     """
 
     id: str
@@ -38,11 +39,11 @@ class LaneHead(Struct, frozen=True):
     ledger: str = ""
     history: bytes = b""
     generation: int = 0
-    waiting: int = 1
+    queued: int = 1
 
 
 class DecisionWrite(Struct, frozen=True):
-    """A decision to write. `outcome` ends the event at once; empty where effects follow."""
+    """Decision to write. A non-empty `outcome` ends the event; otherwise effects follow."""
 
     job: str
     token: str
@@ -58,10 +59,10 @@ class DecisionWrite(Struct, frozen=True):
 
 
 class SettlementWrite(Struct, frozen=True):
-    """What became of the effects, or of the attempt, and the step that follows.
+    """Results of effects or of an attempt, and the next step.
 
-    `outcome` names the end, or what the event waits for; `outputs` are those of effects that the ledger says are
-    done by this very call.
+    `outcome` is the outcome of the event, or the reason why it waits. `outputs` belong to effects that this write marks
+    as done.
     """
 
     job: str
@@ -77,7 +78,7 @@ class SettlementWrite(Struct, frozen=True):
 
 
 class NextEvent(Struct, frozen=True):
-    """Where the job stands after a write: ours with the same event (`kept`), or with the lane's next one (`head`)."""
+    """State of the job after a write: `kept` if the worker still has it, `head` if with the lane's next event."""
 
     kept: bool = False
     head: LaneHead | None = None
@@ -86,14 +87,14 @@ class NextEvent(Struct, frozen=True):
 
 
 class Lanes:
-    """Batches decisions and settlements into their scripts."""
+    """Sends decisions and settlements in batches to their scripts."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
-        self._keep_ms = int(settings.decision_retention_days * 86_400_000)
+        self._retention_ms = int(settings.decision_retention_days * 86_400_000)
         self._body_ms = int(settings.body_retention_hours * 3_600_000)
         self._record_ms = int(settings.last_state_retention_days * 86_400_000)
-        # Longer would be in vain: once the lease has ended, the token is refused.
+        # Not longer than the lease: after its end the store rejects the token.
         self._seconds_max = settings.lease_seconds
         limits = settings.store_batch_max, settings.store_batches_in_flight_max
         self._decisions: Batcher[DecisionWrite, Any] = Batcher(self._decide, *limits)
@@ -102,24 +103,30 @@ class Lanes:
     async def decide(self, decided: DecisionWrite) -> NextEvent:
         """Write a decision, before any of its effects.
 
+        Returns:
+            The state of the job.
+
         Raises:
-            LeaseLost: another worker holds the job; nothing was written.
-            StoreUnavailable: no answer for as long as the lease lives.
+            LeaseLost: Another worker has the lease; nothing was written.
+            StoreUnavailable: The store did not answer for the duration of the lease.
         """
-        return _onward(await self._decisions.submit(decided), decided.event_id)
+        return _next_event(await self._decisions.submit(decided), decided.event_id)
 
     async def settle(self, settled: SettlementWrite) -> NextEvent:
-        """Write results and take the step.
+        """Write results and run the next step.
+
+        Returns:
+            The state of the job.
 
         Raises:
-            LeaseLost: another worker holds the job; nothing was written.
-            PermanentError: it would undo an effect that is known done.
-            StoreUnavailable: no answer for as long as the lease lives.
+            LeaseLost: Another worker has the lease; nothing was written.
+            PermanentError: The write would undo an effect that is done.
+            StoreUnavailable: The store did not answer for the duration of the lease.
         """
-        return _onward(await self._settlements.submit(settled), settled.event_id)
+        return _next_event(await self._settlements.submit(settled), settled.event_id)
 
     async def drain(self) -> None:
-        """Wait until nothing is under way."""
+        """Wait until no write is in progress."""
         await self._decisions.drain()
         await self._settlements.drain()
 
@@ -135,13 +142,13 @@ class Lanes:
                 item.outcome,
             )
             arguments += (short_digest(item.digest), item.version.replace("\n", " "), item.fields, item.change)
-            arguments += (self._keep_ms, self._body_ms, int(item.more))
+            arguments += (self._retention_ms, self._body_ms, int(item.more))
         return await self._client.call(DECIDE, arguments, seconds_max=self._seconds_max)
 
     async def _settle(self, batch: Sequence[SettlementWrite]) -> Sequence[Any]:
         arguments: list[Argument] = []
         for item in batch:
-            # Only these steps leave the event off its lane, with a job of its own.
+            # Only these steps move the event from its lane to a job of its own.
             payload = encode_job(EFFECTS_FUNCTION, ()) if item.step in {"defer", "postpone"} else b""
             arguments += (
                 item.job,
@@ -152,14 +159,14 @@ class Lanes:
                 item.step,
                 item.outcome,
             )
-            arguments += (item.delay_ms, payload, self._keep_ms, self._body_ms, int(item.more), len(item.outputs))
+            arguments += (item.delay_ms, payload, self._retention_ms, self._body_ms, int(item.more), len(item.outputs))
             for output in item.outputs:
                 arguments += output_arguments(output)
         return await self._client.call(SETTLE, arguments, seconds_max=self._seconds_max)
 
 
-def read_head(row: StoreReply) -> LaneHead:
-    """Read what `take_up` in shared.lua gives."""
+def decode_head(row: StoreReply) -> LaneHead:
+    """Return the decoded result of `start_attempt` in shared.lua."""
     event_id, received, delivery, attempts, crashes, state, ledger, history, generation, *rest = row
     return LaneHead(
         id=event_id.decode(),
@@ -171,16 +178,17 @@ def read_head(row: StoreReply) -> LaneHead:
         ledger=cast("bytes", ledger).decode(),
         history=decompress_history(history),
         generation=generation,
-        waiting=rest[0] if rest else 1,
+        queued=rest[0] if rest else 1,
     )
 
 
-def _onward(answer: StoreReply, event_id: str) -> NextEvent:
-    word: bytes = answer[0]
-    if word == b"lost":
+def _next_event(reply: StoreReply, event_id: str) -> NextEvent:
+    status: bytes = reply[0]
+    if status == b"lost":
         raise LeaseLost(event_id)
-    if word == b"known":
-        raise PermanentError("effect_known_done", f"an effect of {event_id} is known done and was about to be undone")
-    if word == b"next":
-        return NextEvent(kept=True, head=read_head(answer[2]), last=read_last_state(answer[3]), now_ms=answer[1])
-    return NextEvent(kept=word == b"ok")
+    if status == b"known":
+        reason = f"a write for event {event_id} would undo an effect that is done. Please report it"
+        raise PermanentError("effect_known_done", reason)
+    if status == b"next":
+        return NextEvent(kept=True, head=decode_head(reply[2]), last=decode_last_state(reply[3]), now_ms=reply[1])
+    return NextEvent(kept=status == b"ok")

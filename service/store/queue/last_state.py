@@ -1,7 +1,7 @@
-"""What the store remembers of a record between two decisions, as one small text. Pure; the scripts read it likewise.
+"""Last decided state of a record, serialized. Pure; decide.lua writes the same format.
 
-Digest, version and the changes already decided on that state, a line each, and then, to the end, the fields that rules
-ask of `previous`, in msgpack. There is one for every record that was ever decided: the digest's hex lies in base64.
+Line 1: digest, line 2: version, line 3: change types decided on this state, then to the end the fields that rules read
+through `previous`, in msgpack. Digests are in base64 instead of hex, since every record has one.
 """
 
 from base64 import b64decode, b64encode
@@ -12,7 +12,7 @@ _HEX_DIGITS, _SHORT_CHARACTERS = 32, 22
 
 
 class LastState(Struct, frozen=True):
-    """The record's last decided state: `types` are the changes already decided on it."""
+    """Last decided state of a record. `types` are the change types decided on it."""
 
     digest: str = ""
     version: str = ""
@@ -21,19 +21,19 @@ class LastState(Struct, frozen=True):
 
 
 def short_digest(digest: str) -> str:
-    """Write a digest of 128 bits in 22 characters; any other text is left as it is."""
+    """Return a 128-bit hex digest as 22 characters of base64, and any other text unchanged."""
     if len(digest) != _HEX_DIGITS:
         return digest
     return b64encode(bytes.fromhex(digest)).decode()[:_SHORT_CHARACTERS]
 
 
-def _long_digest(kept: bytes) -> str:
-    return b64decode(kept + b"==").hex() if len(kept) == _SHORT_CHARACTERS else kept.decode()
+def _long_digest(short: bytes) -> str:
+    return b64decode(short + b"==").hex() if len(short) == _SHORT_CHARACTERS else short.decode()
 
 
-def read_last_state(kept: bytes | None) -> LastState:
-    """Read what decide.lua wrote; nothing is remembered of a record that was never decided."""
-    if not kept:
+def decode_last_state(encoded: bytes | None) -> LastState:
+    """Return the decoded state; an empty one for a record without a decision."""
+    if not encoded:
         return LastState()
-    digest, version, types, fields = kept.split(b"\n", 3)
+    digest, version, types, fields = encoded.split(b"\n", 3)
     return LastState(_long_digest(digest), version.decode(), fields, tuple(types.decode().split(",")) if types else ())

@@ -1,4 +1,4 @@
-"""What effects write into the store itself, by the call that says they are done: derived events, stream entries."""
+"""Outputs: derived events and stream entries, written by the same call that marks their effect as done."""
 
 from msgspec import Struct
 
@@ -7,14 +7,14 @@ from service.store.queue.ingest import IngestRequest, ingest_arguments
 
 
 class EmittedEvent(Struct, frozen=True):
-    """A derived event, by the effect at `place` of its decision."""
+    """Derived event of the effect at index `place` of the decision."""
 
     place: int
-    arrival: IngestRequest
+    request: IngestRequest
 
 
 class StreamEntry(Struct, frozen=True):
-    """An entry of a stream, by the effect at `place`; the stream is cut to `length_max` entries, the newest."""
+    """Stream entry of the effect at index `place`. The stream is trimmed to its newest `length_max` entries."""
 
     place: int
     stream: str
@@ -28,7 +28,7 @@ Output = EmittedEvent | StreamEntry
 
 
 def output_arguments(output: Output) -> tuple[Argument, ...]:
-    """Write an output as settle.lua takes it: the place from 1, its kind, and six that depend on the kind."""
+    """Return the arguments for settle.lua: the position from 1, the kind, and six values that depend on the kind."""
     if isinstance(output, EmittedEvent):
-        return (output.place + 1, "event", *ingest_arguments(output.arrival))
+        return (output.place + 1, "event", *ingest_arguments(output.request))
     return (output.place + 1, "entry", output.stream, output.length_max, output.event_id, output.rule, output.data, "")

@@ -1,9 +1,9 @@
-"""How events and stories lie in the store: as small as they can be read back whole. Pure.
+"""Serialization of events and histories: encoding and compression. Pure.
 
-A delivery is msgpack of `Event` without what its key says already (the id, and the trace that is made of it), with
-short names for headers that come with every delivery, and its body packed by Zstandard where that helps: JSON takes
-half its room. A story is text, one JSON object a line, in which a long part is deflated against a dictionary of words
-that stories are made of. Either is read whether it was packed or not.
+An event is `Event` in msgpack, without its id (part of the key) and without a trace derived from the id. Common headers
+have short names. A body is compressed with Zstandard if that makes it smaller; JSON needs half the memory.
+A history is text with one JSON object per line. Long parts are compressed with deflate and a preset dictionary.
+Uncompressed and compressed data can both be decoded.
 """
 
 import sys
@@ -20,26 +20,26 @@ else:
     from backports import zstd
 
 BODY_BYTES_MIN = 200
-"""A smaller body is left as it is: little is gained."""
+"""Smaller bodies are not compressed."""
 
 BODY_LEVEL = -1
-"""Half the time of level 1, for a fifth more room."""
-_PACKED_BODY = b"(\xb5/\xfd"
-"""What Zstandard's format begins with, and no JSON, no form and no XML does. A body that does is packed itself."""
+"""Half the time of level 1, and a fifth more bytes."""
+_ZSTD_MAGIC = b"(\xb5/\xfd"
+"""First bytes of the Zstandard format. No JSON, form or XML starts with them; a body that does is always compressed."""
 
 _SHORT_TYPES = {"application/json": "j", "application/json; charset=utf-8": "k"}
 _LONG_TYPES = {short: name for name, short in _SHORT_TYPES.items()}
 
 _ENDED = b"\x02"
-_STANDS = ("fate", "attempts", "ledger", "generation", "by", "asked", "reason")
+_END_FIELDS = ("outcome", "attempts", "ledger", "generation", "by", "asked", "reason")
 
 HISTORY_BYTES_MIN = 160
-_FOLDED = 0x01
+_DEFLATED = 0x01
 _HEAD_BYTES = 4
 _WINDOW_BITS, _MEMORY_LEVEL = -12, 5
-"""A window of 4 KB, which is cheaper to set up than the usual one, and a story is hardly ever longer."""
+"""A window of 4 KB: faster to set up than the default, and longer than most histories."""
 
-_WORDS = (
+_DICTIONARY = (
     b'"error_kind":"platform_unavailable","error":"","retried","dead_lettered","answer":{"http_status":200}}'
     b'{"entry":"effect","at_ms":1,"attempt":1,"rule_id":"","action_id":"","outcome":"ok","duration_ms":1'
     b'"inputs":{"url":"https://","body":{"order":"","headers":{},"secret":null"action_type":"http","repeat":"keyed",'
@@ -53,40 +53,40 @@ _WORDS = (
     b'{"rule_id":"","result":"unknown"},{"rule_id":"","result":"matched"}],"effects":[]}\n'
     b'{"entry":"attempt","at_ms":17952,"attempt":1,"outcome":"unmatched","duration_ms":0.'
 )
-"""Never changed, only followed by another one under another mark: what was folded with it is read with it."""
+"""Never change it: stored histories need it. A new dictionary needs a new first byte beside `_DEFLATED`."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(Event)
-_body_packer = zstd.ZstdCompressor(level=BODY_LEVEL)
-_folder = zlib.compressobj(1, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL, zdict=_WORDS)
+_body_compressor = zstd.ZstdCompressor(level=BODY_LEVEL)
+_history_compressor = zlib.compressobj(1, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL, zdict=_DICTIONARY)
 
 
 def encode_event(event: Event) -> bytes:
-    """Write an event as the store keeps it under its id."""
+    """Return an event as stored under its id."""
     headers = dict(event.headers)
-    # Nearly every event has these two headers, and their names and types would be kept with each.
+    # Nearly every event has these two headers: short names save memory.
     if (media := headers.get("content-type")) in _SHORT_TYPES:
         del headers["content-type"]
         headers["t"] = _SHORT_TYPES[media]
     if "user-agent" in headers:
         headers["u"] = headers.pop("user-agent")
-    # What was made of the id is made of it again when it is read.
+    # A trace derived from the id is derived again when the event is decoded.
     trace = "" if event.traceparent == traceparent_from_id(event.id) else event.traceparent
-    # The id is in the key's name already.
+    # The id is part of the key.
     return _encode((
         event.version, "", event.source, event.type, event.change, event.record, event.occurred_at, headers, trace,
-        _pack_body(event.body), event.depth, event.identified, event.trail,
+        _compress_body(event.body), event.depth, event.identified, event.trail,
     ))  # fmt: skip
 
 
-def decode_event(event_id: str, packed: bytes, *, with_body: bool = True) -> Event:
-    """Read what `encode_event` wrote; without its body, which takes longest to unpack, it is empty there.
+def decode_event(event_id: str, encoded: bytes, *, with_body: bool = True) -> Event:
+    """Return the event that `encode_event` encoded. Without `with_body` its body is empty, which is faster.
 
     Raises:
-        msgspec.DecodeError: it is not an event of this version or the one before.
+        msgspec.DecodeError: It is not an event of this version or the version before.
     """
-    event = _decoder.decode(packed)
-    if not event.id:  # fresh from the decoder and nobody else's yet
+    event = _decoder.decode(encoded)
+    if not event.id:  # frozen structs may be changed here: nothing else has a reference yet
         force_setattr(event, "id", event_id)
     if event.traceparent == "":
         force_setattr(event, "traceparent", traceparent_from_id(event_id))
@@ -97,45 +97,45 @@ def decode_event(event_id: str, packed: bytes, *, with_body: bool = True) -> Eve
         headers["user-agent"] = headers.pop("u")
     if not with_body:
         force_setattr(event, "body", b"")
-    elif event.body.startswith(_PACKED_BODY):
+    elif event.body.startswith(_ZSTD_MAGIC):
         try:
             force_setattr(event, "body", zstd.decompress(event.body))
         except zstd.ZstdError as error:
-            raise msgspec.DecodeError(f"its body cannot be unpacked: {error}") from None
+            raise msgspec.DecodeError(f"the body of event {event_id} cannot be decompressed: {error}") from None
     return event
 
 
 def compress_history(history: bytes) -> bytes:
-    """Make a part of a story smaller; parts may be appended to one another, folded or not."""
+    """Return a part of a history, compressed if it is long. Parts of both kinds can be concatenated."""
     if len(history) < HISTORY_BYTES_MIN:
         return history
-    folder = _folder.copy()
-    folded = folder.compress(history) + folder.flush()
-    return bytes((_FOLDED,)) + len(folded).to_bytes(_HEAD_BYTES - 1, "big") + folded
+    compressor = _history_compressor.copy()
+    compressed = compressor.compress(history) + compressor.flush()
+    return bytes((_DEFLATED,)) + len(compressed).to_bytes(_HEAD_BYTES - 1, "big") + compressed
 
 
 def split_ended(history: bytes) -> tuple[bytes, dict[str, str]]:
-    """Part an ended event's story from where it stands, which end_event in shared.lua keeps behind it."""
+    """Return the history of an ended event and its final fields, which end_event in shared.lua appends."""
     if not (history.endswith(_ENDED) and history[-5:-1].isdigit()):
         return history, {}
     end = len(history) - 5
     begin = end - int(history[-5:-1])
-    stands = history[begin:end].decode(errors="replace").split("\x1f", len(_STANDS) - 1)
-    named = {name: value for name, value in zip(_STANDS, stands, strict=False) if value}
-    return history[:begin], {"state": "ended", **named}
+    values = history[begin:end].decode(errors="replace").split("\x1f", len(_END_FIELDS) - 1)
+    fields = {name: value for name, value in zip(_END_FIELDS, values, strict=False) if value}
+    return history[:begin], {"state": "ended", **fields}
 
 
 def decompress_history(history: bytes) -> bytes:
-    """Read a whole story of parts; what is damaged, or cut off at the end, is left out."""
-    if bytes((_FOLDED,)) not in history:
+    """Return a complete history. Parts that are damaged or truncated are left out."""
+    if bytes((_DEFLATED,)) not in history:
         return history
     parts: list[bytes] = []
     at = 0
     while at < len(history):
-        if history[at] == _FOLDED:
+        if history[at] == _DEFLATED:
             begin = at + _HEAD_BYTES
             at = begin + int.from_bytes(history[at + 1 : begin], "big")
-            parts.append(_inflated(history[begin:at]))
+            parts.append(_inflate(history[begin:at]))
         else:
             end = history.find(b"\n", at) + 1 or len(history)
             parts.append(history[at:end])
@@ -143,15 +143,15 @@ def decompress_history(history: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _pack_body(body: bytes) -> bytes:
-    if len(body) < BODY_BYTES_MIN and not body.startswith(_PACKED_BODY):
+def _compress_body(body: bytes) -> bytes:
+    if len(body) < BODY_BYTES_MIN and not body.startswith(_ZSTD_MAGIC):
         return body
-    packed = _body_packer.compress(body, zstd.ZstdCompressor.FLUSH_FRAME)
-    return packed if len(packed) < len(body) or body.startswith(_PACKED_BODY) else body
+    compressed = _body_compressor.compress(body, zstd.ZstdCompressor.FLUSH_FRAME)
+    return compressed if len(compressed) < len(body) or body.startswith(_ZSTD_MAGIC) else body
 
 
-def _inflated(folded: bytes) -> bytes:
+def _inflate(compressed: bytes) -> bytes:
     try:
-        return zlib.decompressobj(_WINDOW_BITS, zdict=_WORDS).decompress(folded)
+        return zlib.decompressobj(_WINDOW_BITS, zdict=_DICTIONARY).decompress(compressed)
     except zlib.error:
         return b""

@@ -1,18 +1,18 @@
 #!lua flags=allow-oom
--- Take up to n due jobs under a lease, each with what its run needs to begin.
--- ARGV: prefix, queue, n, lease_ms, worker, call, deaths that make a suspect, how many jobs the worker has in hand, the
--- suspect's job it emptied its hands for ('' for none). The lease token is worker .. call, so that a worker that lost a
--- lease and takes the same job up again is fenced off from its own past. Repeated with the same call, it gives the same
--- jobs. A suspect is taken up by itself only: what it takes down then is its own doing, and nothing else's.
--- Gives {now, score of the next job or false, {job, score, payload, detail, …} …, job of a suspect left or false}.
+-- Claim up to n due jobs under a lease, with the data that each attempt needs.
+-- ARGV: prefix, queue, n, lease_ms, worker, call, crashes of a suspect, number of jobs the worker runs, job of the
+-- suspect that the worker became idle for ('' for none). The lease token is worker:call, so that a worker that lost a
+-- lease and claims the same job again is fenced from its earlier attempt. The same call returns the same jobs.
+-- A suspect runs alone, so that a crash takes no other job down.
+-- Returns {now, score of the next job or false, {job, score, payload, detail} …, job of a skipped suspect or false}.
 local lease, token = tonumber(ARGV[4]), ARGV[5] .. ':' .. ARGV[6]
 local receipt = prefix .. 'receipt:' .. ARGV[5]
 local jobs = {}
 local SUSPECT_WAIT_MS = 50
-local deaths_of_suspect, in_hand, wanted = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
+local crashes_of_suspect, running_jobs, requested = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 local left, alone = false, false
-if in_hand > 0 then
-  suspect_deaths = deaths_of_suspect
+if running_jobs > 0 then
+  suspect_crashes = crashes_of_suspect
 end
 
 local function detail(job)
@@ -33,7 +33,7 @@ local function detail(job)
       drop_job(job)
       return nil
     end
-    local head = take_up(id, token)
+    local head = start_attempt(id, token)
     if head == 'suspect' then
       return head
     end
@@ -47,12 +47,12 @@ end
 local function take(job, score)
   local given = detail(job)
   if given == 'suspect' then
-    redis.call('DEL', lock_of(job))
+    redis.call('DEL', lease_key(job))
     redis.call('ZADD', queue, 'XX', now + SUSPECT_WAIT_MS, job)
     left = left or job
   elseif given then
-    suspect_deaths = deaths_of_suspect -- from here on this worker has company for it
-    alone = type(given[1]) == 'table' and given[1][5] >= deaths_of_suspect
+    suspect_crashes = crashes_of_suspect -- the worker now runs another job
+    alone = type(given[1]) == 'table' and given[1][5] >= crashes_of_suspect
     jobs[#jobs + 1] = {job, score, redis.call('GET', 'arq:job:' .. job), given}
   end
 end
@@ -63,30 +63,30 @@ if earlier then
 end
 if earlier and earlier[1] == ARGV[6] then
   for i = 2, #earlier do
-    if redis.call('GET', lock_of(earlier[i])) == token then
+    if redis.call('GET', lease_key(earlier[i])) == token then
       take(earlier[i], now)
     end
   end
 else
-  local due = {wanted, redis.call('ZSCORE', queue, wanted)}
-  if wanted == '' then
+  local due = {requested, redis.call('ZSCORE', queue, requested)}
+  if requested == '' then
     due = redis.call('ZRANGEBYSCORE', queue, '-inf', now, 'WITHSCORES', 'LIMIT', 0, ARGV[3])
   elseif not due[2] or tonumber(due[2]) > now + SUSPECT_WAIT_MS then
-    due = {} -- it is in other hands, or over
+    due = {} -- another worker claimed it, or it ended
   end
   local taken = {ARGV[6]}
   for i = 1, #due, 2 do
     local job = due[i]
-    if redis.call('SET', lock_of(job), token, 'NX', 'PX', lease) then
+    if redis.call('SET', lease_key(job), token, 'NX', 'PX', lease) then
       redis.call('ZADD', queue, 'XX', now + lease, job)
       taken[#taken + 1] = job
       take(job, due[i + 1])
       if alone then
         break
       end
-    elseif wanted == '' then
-      -- Held by a worker that does not move the score (plain arq): look again when its lock ends.
-      redis.call('ZADD', queue, 'XX', now + math.max(redis.call('PTTL', lock_of(job)), 50), job)
+    elseif requested == '' then
+      -- Locked by a plain arq worker, which does not change the score: check again when its lock expires.
+      redis.call('ZADD', queue, 'XX', now + math.max(redis.call('PTTL', lease_key(job)), 50), job)
     end
   end
   if #taken > 1 then

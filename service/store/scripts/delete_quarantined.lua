@@ -1,18 +1,19 @@
 #!lua flags=allow-oom
--- Forget refused deliveries of one source. ARGV: prefix, queue, source, then their ids. Gives how many there were.
+-- Delete quarantined deliveries of one source. ARGV: prefix, queue, source, ids. Returns the number of deleted
+-- deliveries.
 local index = prefix .. 'quarantine:' .. ARGV[3]
 local kept, size = index .. ':kept', index .. ':bytes'
-local gone = 0
+local deleted = 0
 for i = 4, #ARGV do
   local bytes = redis.call('HSTRLEN', kept, ARGV[i])
   if redis.call('HDEL', kept, ARGV[i]) == 1 then
     redis.call('ZREM', index, ARGV[i])
     redis.call('DECRBY', size, bytes)
-    gone = gone + 1
+    deleted = deleted + 1
   end
 end
 if redis.call('ZCARD', index) == 0 then
   redis.call('DEL', kept, size)
   redis.call('SREM', prefix .. 'quarantines', ARGV[3])
 end
-return gone
+return deleted

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- Erase events and what is remembered of their record. ARGV: prefix, queue, record, ids. Claims stay: they hold a digest
--- only, and keep a redelivery from bringing the event back. Gives per id 1, or 0 where a run has it in hand just now.
+-- Erase events and the last state of their record. ARGV: prefix, queue, record, ids. Dedupe keys stay: they hold a
+-- digest only, and a redelivery would bring the event back. Returns per id 1, or 0 if an attempt is in progress.
 local lane = lane_prefix .. ARGV[3]
 local answers = {}
 for i = 4, #ARGV do
   local id = ARGV[i]
   local effects = effects_prefix .. id
-  if redis.call('EXISTS', lock_of(lane), lock_of(effects)) > 0 and redis.call('ZSCORE', open, id) then
+  if redis.call('EXISTS', lease_key(lane), lease_key(effects)) > 0 and redis.call('ZSCORE', open, id) then
     answers[#answers + 1] = 0
   else
     for _, index in ipairs({open, dead, ended}) do
@@ -14,11 +14,11 @@ for i = 4, #ARGV do
     end
     redis.call('LREM', lane, 0, id)
     drop_job(effects)
-    redis.call('DEL', prefix .. 'delivery:' .. id, prefix .. 'event:' .. id, prefix .. 'story:' .. id)
+    redis.call('DEL', prefix .. 'delivery:' .. id, prefix .. 'event:' .. id, prefix .. 'history:' .. id)
     answers[#answers + 1] = 1
   end
 end
-if redis.call('EXISTS', lock_of(lane)) == 0 then
+if redis.call('EXISTS', lease_key(lane)) == 0 then
   redis.call('DEL', prefix .. 'record:' .. ARGV[3])
   if redis.call('LLEN', lane) == 0 then
     drop_job(lane)

@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
--- Finish jobs that are not ours but arq's own. ARGV: prefix, queue, then per job 5: job, token, step, argument, result_ms.
--- Steps: done (argument: result to keep for result_ms), retry (argument: delay_ms), release (the try is given back), bury
--- (argument: reason; the original bytes are kept). Gives per job 1, or 0 if the lease is in other hands.
--- A job of ours can only be released, and even after its lease has ended (in an outage), while nobody else has taken its
--- event up: who had it is written on it.
+-- Finish plain arq jobs, and release any job. ARGV: prefix, queue, then 5 per job: job, token, step, argument,
+-- result_ms.
+-- Steps: done (argument: the result, stored for result_ms), retry (argument: delay_ms), release (do not count the
+-- attempt), bury (argument: reason; stores the original bytes). Returns per job 1, or 0 if the lease was lost.
+-- A lane or effects job can only be released. This works after its lease expired too, as long as no other worker
+-- started its event: the event stores the token.
 local answers = {}
 
-local function give_back(job, token)
+local function release_attempt(job, token)
   local id = starts_with(job, lane_prefix) and redis.call('LINDEX', job, 0) or string.sub(job, #effects_prefix + 1)
   local event = prefix .. 'event:' .. id
   if redis.call('HGET', event, 'running') ~= token then
@@ -21,9 +22,9 @@ end
 local function finish(i)
   local job, step, argument = ARGV[i], ARGV[i + 2], ARGV[i + 3]
   if starts_with(job, lane_prefix) or starts_with(job, effects_prefix) then
-    return step == 'release' and give_back(job, ARGV[i + 1]) or 0
+    return step == 'release' and release_attempt(job, ARGV[i + 1]) or 0
   end
-  if redis.call('GET', lock_of(job)) ~= ARGV[i + 1] then
+  if redis.call('GET', lease_key(job)) ~= ARGV[i + 1] then
     return 0
   end
   if step == 'retry' then

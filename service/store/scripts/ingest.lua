@@ -1,31 +1,31 @@
 #!lua
--- Take in a batch of deliveries: per event claim the key, keep the delivery, append to the lane, make the lane's job, wake
--- a worker. ARGV: prefix, queue, backlog_events_max, then per delivery how many events it tells, and per event 6: id,
--- claim, window_ms, lane, delivery, job payload.
--- Gives per event the id that holds the claim: its own (taken in, also by an earlier call with the same id), or the first
--- one's. A delivery that finds the backlog full is not taken in, and gets '' for each of its events, unless all of them
--- are known already. One that finds room is taken in whole: the limit is passed by the events of one delivery at most.
+-- Ingest a batch of deliveries: per event set the dedupe key, store the event, append it to its lane, create the lane's
+-- job and wake a worker. ARGV: prefix, queue, backlog_events_max, then per delivery its number of events, and 6 per
+-- event: id, dedupe key, window_ms, lane, encoded event, job payload.
+-- Returns per event the id stored under its dedupe key: its own (ingested now or by an earlier call with the same id),
+-- or the first event's id (duplicate). At the backlog limit a delivery is rejected with '' for each event, unless all
+-- are duplicates. A delivery is ingested whole, so that the events of one delivery at most exceed the limit.
 local PARTS = 6
 local holders, added = {}, false
-local room = tonumber(ARGV[3]) - redis.call('ZCARD', open)
+local capacity = tonumber(ARGV[3]) - redis.call('ZCARD', open)
 
-local function take_in(i)
+local function ingest(i)
   local id, lane = ARGV[i], lane_prefix .. ARGV[i + 3]
-  local holder = redis.call('SET', prefix .. 'claim:' .. ARGV[i + 1], id, 'NX', 'GET', 'PX', ARGV[i + 2])
+  local holder = redis.call('SET', prefix .. 'dedupe:' .. ARGV[i + 1], id, 'NX', 'GET', 'PX', ARGV[i + 2])
   if not holder then
     redis.call('SET', prefix .. 'delivery:' .. id, ARGV[i + 4])
     redis.call('ZADD', open, now, id)
     redis.call('RPUSH', lane, id)
     added = make_job(lane, ARGV[i + 5], now) or added
-    room = room - 1
+    capacity = capacity - 1
   end
   return holder or id
 end
 
-local function known(first, last)
+local function duplicates(first, last)
   local found = {}
   for i = first, last, PARTS do
-    local holder = redis.call('GET', prefix .. 'claim:' .. ARGV[i + 1])
+    local holder = redis.call('GET', prefix .. 'dedupe:' .. ARGV[i + 1])
     if not holder then
       return nil
     end
@@ -37,9 +37,9 @@ end
 local i = 4
 while i <= #ARGV do
   local first, last = i + 1, i + ARGV[i] * PARTS
-  local found = room <= 0 and (known(first, last) or {})
+  local found = capacity <= 0 and (duplicates(first, last) or {})
   for at = first, last, PARTS do
-    holders[#holders + 1] = found and (found[(at - first) / PARTS + 1] or '') or take_in(at)
+    holders[#holders + 1] = found and (found[(at - first) / PARTS + 1] or '') or ingest(at)
   end
   i = last + 1
 end

@@ -1,6 +1,6 @@
 #!lua flags=no-writes
--- Weigh a part of the keys. ARGV: prefix, queue, cursor, keys looked at in this call. Gives the next cursor and, flat, per
--- kind of key its name, how many there are, and their bytes.
+-- Measure the memory of a part of the keys. ARGV: prefix, queue, cursor, number of keys per call. Returns the next
+-- cursor and, flat, per kind of key its name, count and bytes.
 local kinds = {}
 local part = redis.call('SCAN', ARGV[3], 'COUNT', ARGV[4])
 for _, key in ipairs(part[2]) do

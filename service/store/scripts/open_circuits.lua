@@ -1,10 +1,10 @@
 #!lua flags=no-writes
--- Which platform accounts rest or have failed of late? ARGV: prefix, queue. Gives account, ms it still rests (0: it does
--- not, but a success is to be told), …
+-- List accounts with an open circuit or recent failures. ARGV: prefix, queue. Returns account and ms until its probe,
+-- flat (0: calls are allowed, and the next success must be reported).
 local answer = {}
-local pauses = redis.call('HGETALL', prefix .. 'pauses')
-for i = 1, #pauses, 2 do
-  answer[#answer + 1] = pauses[i]
-  answer[#answer + 1] = math.max(tonumber(string.match(pauses[i + 1], '^(%d+)')) - now, 0)
+local circuits = redis.call('HGETALL', prefix .. 'circuits')
+for i = 1, #circuits, 2 do
+  answer[#answer + 1] = circuits[i]
+  answer[#answer + 1] = math.max(tonumber(string.match(circuits[i + 1], '^(%d+)')) - now, 0)
 end
 return answer

@@ -1,7 +1,8 @@
 #!lua
--- Put a rulebook in force. ARGV: prefix, queue, version, document, author, note, version expected to be in force ('' for
--- none), keep_ms (0: for ever). Gives 1, also when this version is in force already, or 0 if another one is.
--- Versions that went out of force longer ago than keep_ms are named by no decision any more; their documents go.
+-- Activate a rulebook version. ARGV: prefix, queue, version, document, author, note, expected active version ('' for
+-- none), retention_ms (0: no limit). Returns 1 (also if this version is active already), or 0 if another version is
+-- active.
+-- Documents of versions that were retired more than retention_ms ago are deleted: no stored decision refers to them.
 local key = prefix .. 'rulebook'
 local HISTORY_ENTRIES_MAX, TRIMMED_MAX = 1000, 100
 local current = redis.call('HGET', key, 'version') or ''
@@ -19,9 +20,9 @@ redis.call('ZREM', key .. ':retired', ARGV[3])
 if current ~= '' then
   redis.call('ZADD', key .. ':retired', now, current)
 end
-local keep_ms = tonumber(ARGV[8])
-if keep_ms > 0 then
-  for _, old in ipairs(redis.call('ZRANGEBYSCORE', key .. ':retired', '-inf', now - keep_ms, 'LIMIT', 0, TRIMMED_MAX)) do
+local retention_ms = tonumber(ARGV[8])
+if retention_ms > 0 then
+  for _, old in ipairs(redis.call('ZRANGEBYSCORE', key .. ':retired', '-inf', now - retention_ms, 'LIMIT', 0, TRIMMED_MAX)) do
     redis.call('DEL', key .. ':' .. old)
     redis.call('ZREM', key .. ':retired', old)
   end

@@ -1,9 +1,10 @@
 #!lua
--- Keep refused deliveries, each source within its own bounds; the oldest of that source make room.
--- ARGV: prefix, queue, deliveries_max, bytes_max, keep_ms, then per delivery: source, id, bytes.
--- Gives how many older ones had to go.
-local deliveries_max, bytes_max, keep_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local sources, gone = prefix .. 'quarantines', 0
+-- Store rejected deliveries. Each source has its own limits; at a limit the oldest deliveries of that source are
+-- removed.
+-- ARGV: prefix, queue, deliveries_max, bytes_max, retention_ms, then per delivery: source, id, bytes.
+-- Returns the number of removed deliveries.
+local deliveries_max, bytes_max, retention_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local sources, removed = prefix .. 'quarantines', 0
 
 local function drop_oldest(index, kept, size)
   local id = redis.call('ZPOPMIN', index)[1]
@@ -19,17 +20,17 @@ for i = 6, #ARGV, 3 do
   if #delivery <= bytes_max and redis.call('HSETNX', kept, id, delivery) == 1 then
     redis.call('ZADD', index, now, id)
     local bytes = redis.call('INCRBY', size, #delivery)
-    for _ = 1, redis.call('ZCOUNT', index, '-inf', now - keep_ms) do
+    for _ = 1, redis.call('ZCOUNT', index, '-inf', now - retention_ms) do
       bytes = drop_oldest(index, kept, size)
     end
     while bytes > bytes_max or redis.call('ZCARD', index) > deliveries_max do
       bytes = drop_oldest(index, kept, size)
-      gone = gone + 1
+      removed = removed + 1
     end
     redis.call('SADD', sources, source)
     for _, key in ipairs({index, kept, size}) do
-      redis.call('PEXPIRE', key, keep_ms)
+      redis.call('PEXPIRE', key, retention_ms)
     end
   end
 end
-return gone
+return removed

@@ -1,5 +1,6 @@
 #!lua flags=no-writes
--- Count what waits. ARGV: prefix, queue. Gives {due, queued, waiting, age of the oldest in ms, dead letters}.
+-- Count jobs and events. ARGV: prefix, queue. Returns {due jobs, all jobs, pending events, age of the oldest event in
+-- ms, dead letters}.
 local oldest = redis.call('ZRANGE', open, 0, 0, 'WITHSCORES')[2]
 return {
   redis.call('ZCOUNT', queue, '-inf', now), redis.call('ZCARD', queue), redis.call('ZCARD', open),

@@ -1,6 +1,6 @@
 #!lua flags=no-writes
--- How records stand. ARGV: prefix, queue, then records by the names of their lanes. Gives per record the version of its
--- last decided state ('' for none), and how many of its events wait.
+-- Return the status of records. ARGV: prefix, queue, lane names. Returns per record the version of its last decided
+-- state ('' for none) and the number of its queued events.
 local answer = {}
 for i = 3, #ARGV do
   local state = redis.call('GET', prefix .. 'record:' .. ARGV[i]) or ''

@@ -1,18 +1,19 @@
 #!lua
--- Put ended or dead events back, by a person's wish. ARGV: prefix, queue, then per event 6: id, lane, lane payload, effects
--- payload, '1' if it was decided ('' if not), the generation that is raised by one ('' to finish what is unfinished);
--- before them a token of this call, which gives the same answers when it is repeated.
--- Gives per event 'lane' or 'effects' (where it went), 'open' (it is under way), 'gone' (erased, or its bytes are needed
--- and dropped), or 'over': what was asked for was done meanwhile, by this very call or by another one. What is done is
--- read here and now and not from what the asker saw, so that no repeated or late call undoes it.
+-- Replay ended events and dead letters. ARGV: prefix, queue, token of this call, then 6 per event: id, lane, lane
+-- payload, effects payload, '1' if it was decided ('' if not), the generation to increment ('' to run unfinished
+-- effects only).
+-- A repeated call with the same token returns the same results.
+-- Returns per event 'lane' or 'effects' (its new place), 'open' (in progress), 'gone' (erased, or its body is required
+-- and no longer stored), or 'over' (nothing is left to do). The ledger is read in this call, not taken from the caller,
+-- so that a repeated or late call cannot undo a done effect.
 local answers = {}
 
--- Where an ended event stood becomes a hash again.
+-- Move the final fields of an ended event back into a hash.
 local function unseal(id, event)
-  local as = ended_as(id)
+  local as = end_of(id)
   if as then
-    local story = prefix .. 'story:' .. id
-    redis.call('SET', story, string.sub(redis.call('GET', story), 1, -as[8] - 1))
+    local history = prefix .. 'history:' .. id
+    redis.call('SET', history, string.sub(redis.call('GET', history), 1, -as[8] - 1))
     if as[4] ~= '' then
       redis.call('HSET', event, 'generation', as[4])
     end
@@ -24,14 +25,14 @@ local function reopen(id, event)
   redis.call('ZREM', dead, id)
   redis.call('ZREM', ended, id)
   redis.call('ZADD', open, now, id)
-  redis.call('HDEL', event, 'fate', 'deaths', 'running', 'by', 'reason')
+  redis.call('HDEL', event, 'outcome', 'worker_crashes', 'running', 'by', 'reason')
   redis.call('HSET', event, 'attempts', 0)
-  for _, kind in ipairs({'event:', 'story:', 'delivery:'}) do
+  for _, kind in ipairs({'event:', 'history:', 'delivery:'}) do
     redis.call('PERSIST', prefix .. kind .. id)
   end
 end
 
--- The ledger an event goes on with; '' where it is to be decided, nil where nothing is left of what was asked for.
+-- Return the ledger for the replay; '' if the event is not decided yet, nil if nothing is left to do.
 local function ledger_of(held, decided, raised)
   local ledger = held[2] or ''
   if decided == '' then
@@ -46,7 +47,7 @@ end
 local function replay(i)
   local id, lane = ARGV[i], lane_prefix .. ARGV[i + 1]
   local event = prefix .. 'event:' .. id
-  local held, as = redis.call('HMGET', event, 'state', 'ledger', 'generation', 'asked'), ended_as(id)
+  local held, as = redis.call('HMGET', event, 'state', 'ledger', 'generation', 'asked'), end_of(id)
   if as then
     held = {'ended', as[3], as[4] ~= '' and as[4], as[6]}
   end
@@ -62,7 +63,7 @@ local function replay(i)
   local ledger = ledger_of(held, ARGV[i + 4], ARGV[i + 5])
   if not ledger then
     return 'over'
-  elseif redis.call('EXISTS', prefix .. (ledger == '' and 'delivery:' or 'story:') .. id) == 0 then
+  elseif redis.call('EXISTS', prefix .. (ledger == '' and 'delivery:' or 'history:') .. id) == 0 then
     return 'gone'
   end
   reopen(id, event)

@@ -1,11 +1,12 @@
 #!lua flags=allow-oom
--- Write what became of an event's effects, and where the event goes. ARGV: prefix, queue, then per event 13: job, token,
--- id, story line, ledger ('' to leave it), step, fate or what it waits for, delay_ms, payload of an effects job, keep_ms,
--- body_ms, more, how many outputs follow; per output 8: place of its effect, 'event' and what ingest takes, or 'entry',
--- stream, length_max, event, rule, data, ''. An output is written by the call that says its effect is done, once.
--- Steps: note (only write), end, bury, defer (effects later, off the lane), postpone (likewise, and the attempt is given
--- back), hold (the job waits), release (the job waits and the attempt is given back).
--- Gives per event {'ok'} or what proceed gives, {'held'}, {'lost'}, or {'known'}: it would undo an effect known done.
+-- Write the results of an event's effects, and its next step. ARGV: prefix, queue, then 13 per event: job, token, id,
+-- history line, ledger ('' to keep it), step, outcome or reason to wait, delay_ms, payload of an effects job,
+-- retention_ms, body_ms, more, number of outputs; then 8 per output: position of its effect, 'event' and the arguments
+-- of ingest, or 'entry', stream, length_max, event, rule, data, ''. An output is written once, by the call that marks
+-- its effect as done.
+-- Steps: note (write only), end, bury (dead letter), defer (run the effects later, off the lane), postpone (the same,
+-- and do not count the attempt), hold (requeue the job), release (requeue the job, and do not count the attempt).
+-- Returns per event {'ok'}, the result of proceed, {'held'}, {'lost'}, or {'known'} if it would undo a done effect.
 local answers = {}
 
 local function undoes(event, ledger)
@@ -18,15 +19,15 @@ local function undoes(event, ledger)
   return false
 end
 
--- What a person who asks is told of an event that waits; whoever buries it takes it away.
-local function put_off(token, event, delay, reason)
+-- Store the reason for waiting, which the API shows. `bury` removes it.
+local function set_waiting(token, event, delay, reason)
   redis.call('HDEL', event, 'running')
-  redis.call('HSET', event, 'by', token, 'waits_for', reason, 'next_ms', now + delay)
+  redis.call('HSET', event, 'by', token, 'waiting_for', reason, 'next_ms', now + delay)
 end
 
-local function wait(job, token, event, delay, reason, given_back)
-  put_off(token, event, delay, reason)
-  if given_back then
+local function wait(job, token, event, delay, reason, uncounted)
+  set_waiting(token, event, delay, reason)
+  if uncounted then
     redis.call('HINCRBY', event, 'attempts', -1)
   end
   requeue(job, now + delay)
@@ -36,14 +37,14 @@ end
 local function bury(job, token, id, kind)
   local event = prefix .. 'event:' .. id
   leave(job, id)
-  redis.call('HSET', event, 'state', 'dead', 'fate', kind, 'by', token)
-  redis.call('HDEL', event, 'running', 'waits_for', 'next_ms')
+  redis.call('HSET', event, 'state', 'dead', 'outcome', kind, 'by', token)
+  redis.call('HDEL', event, 'running', 'waiting_for', 'next_ms')
   redis.call('ZADD', dead, now, id)
 end
 
 local function put_event(i)
   local id, lane = ARGV[i], lane_prefix .. ARGV[i + 3]
-  if redis.call('SET', prefix .. 'claim:' .. ARGV[i + 1], id, 'NX', 'PX', ARGV[i + 2]) then
+  if redis.call('SET', prefix .. 'dedupe:' .. ARGV[i + 1], id, 'NX', 'PX', ARGV[i + 2]) then
     redis.call('SET', prefix .. 'delivery:' .. id, ARGV[i + 4])
     redis.call('ZADD', open, now, id)
     redis.call('RPUSH', lane, id)
@@ -60,7 +61,7 @@ local function put_entry(i)
   )
 end
 
--- `before` is the ledger as it was: what it calls done was written by an earlier call.
+-- `before` is the stored ledger: outputs of effects that are done there were written by an earlier call.
 local function put(i, count, before)
   for at = i, i + (count - 1) * 8, 8 do
     local place = tonumber(ARGV[at])
@@ -77,15 +78,15 @@ end
 local function settle(i)
   local job, token, id, step = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 5]
   local event, delay = prefix .. 'event:' .. id, tonumber(ARGV[i + 7])
-  local may = standing(job, token, id)
+  local may = check_lease(job, token, id)
   if may == 'no' then
     return {'lost'}
   elseif may == 'over' then
     return {'done'}
   end
   if redis.call('HGET', event, 'running') ~= token then
-    -- A repeated call: the event has left this run, and may be in the hands of another one. A run waits for its notes, so
-    -- that nobody waits for this one any more, and the next event may be under way by now.
+    -- A repeated call: this attempt has ended, and another one may run the event. An attempt awaits its notes before it
+    -- continues, so the result of a repeated note is not used, and the next event may be in progress already.
     return step == 'note' and {'done'} or proceed(job, token, ARGV[i + 11])
   end
   if ARGV[i + 4] ~= '' then
@@ -95,9 +96,9 @@ local function settle(i)
     put(i + 13, tonumber(ARGV[i + 12]), redis.call('HGET', event, 'ledger') or '')
     redis.call('HSET', event, 'ledger', ARGV[i + 4])
   end
-  local story, line = prefix .. 'story:' .. id, ARGV[i + 3]
-  if line ~= '' and redis.call('GETRANGE', story, -#line, -1) ~= line then -- there already: the call is repeated
-    add_to_story(id, line, step == 'end' or step == 'bury')
+  local history, line = prefix .. 'history:' .. id, ARGV[i + 3]
+  if line ~= '' and redis.call('GETRANGE', history, -#line, -1) ~= line then -- otherwise the call is repeated
+    append_history(id, line, step == 'end' or step == 'bury')
   end
   if step == 'note' then
     return {'ok'}
@@ -113,7 +114,7 @@ local function settle(i)
     if step == 'postpone' then
       redis.call('HINCRBY', event, 'attempts', -1)
     end
-    put_off(token, event, delay, ARGV[i + 6])
+    set_waiting(token, event, delay, ARGV[i + 6])
     redis.call('LREM', job, 1, id)
     make_job(effects_prefix .. id, ARGV[i + 8], now + delay)
     wake_one()

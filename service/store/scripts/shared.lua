@@ -1,4 +1,4 @@
--- What several scripts share; put in front of each of them. ARGV[1] is the prefix of our keys, ARGV[2] arq's queue.
+-- Functions that several scripts share. Prepended to each of them. ARGV[1] is the key prefix, ARGV[2] arq's queue.
 local prefix, queue = ARGV[1], ARGV[2]
 local lane_prefix, effects_prefix = prefix .. 'lane:', prefix .. 'effects:'
 local open, dead, ended, wake = prefix .. 'open', prefix .. 'dead', prefix .. 'ended', prefix .. 'wake'
@@ -10,8 +10,8 @@ local function starts_with(text, head)
   return string.sub(text, 1, #head) == head
 end
 
--- One text of a msgpack sequence and where the next one begins; nil if there is none. (The server's own cmsgpack does not
--- know the type of the body that follows.)
+-- Return one string of a msgpack sequence and the position of the next item; nil if there is no string. The server's
+-- own cmsgpack cannot decode the body type that follows.
 local function text_at(packed, at)
   local head = string.byte(packed, at)
   if not head then
@@ -29,8 +29,8 @@ local function text_at(packed, at)
   return nil
 end
 
--- The first fields of `Event`: id, source, type, change, and the record as its lane's name; nil if they cannot be read.
-local function told_by(packed)
+-- Return source, type, change and lane name of an encoded `Event`; nil if they cannot be decoded.
+local function parse_head(packed)
   local head = string.byte(packed, 1)
   if not head then
     return nil
@@ -47,24 +47,24 @@ local function told_by(packed)
     end
     texts[i], at = text, following
   end
-  if at > #packed + 1 then -- the last one may be cut off
+  if at > #packed + 1 then -- the last string may be truncated
     return nil
   end
   return {texts[2], texts[3], texts[4], texts[5] .. ':' .. texts[6] .. ':' .. texts[7]}
 end
 
--- Of a delivery, which may be large, the beginning is enough, unless its names are that long.
-local function told_by_delivery(id)
+-- A delivery can be large: read its first 1,024 bytes, and all of it only if its names are longer.
+local function head_of_delivery(id)
   local key = prefix .. 'delivery:' .. id
-  local told = told_by(redis.call('GETRANGE', key, 0, 1023))
-  return told or told_by(redis.call('GET', key) or '')
+  local parsed = parse_head(redis.call('GETRANGE', key, 0, 1023))
+  return parsed or parse_head(redis.call('GET', key) or '')
 end
 
-local function lock_of(job)
+local function lease_key(job)
   return 'arq:in-progress:' .. job
 end
 
--- One token wakes one idle worker, which wakes the next one if it leaves due jobs behind.
+-- One token wakes one idle worker. That worker wakes the next one if due jobs remain.
 local function wake_one()
   if redis.call('LLEN', wake) < WAKE_TOKENS_MAX then
     redis.call('LPUSH', wake, 1)
@@ -81,40 +81,40 @@ end
 
 local function drop_job(job)
   redis.call('ZREM', queue, job)
-  redis.call('DEL', lock_of(job), 'arq:job:' .. job, 'arq:retry:' .. job)
+  redis.call('DEL', lease_key(job), 'arq:job:' .. job, 'arq:retry:' .. job)
 end
 
--- A job due later wakes a worker as well: an idle one then knows how long it may sleep.
+-- A job that is due later wakes a worker too, so that an idle worker shortens its sleep.
 local function requeue(job, due)
   redis.call('ZADD', queue, 'XX', due, job)
-  redis.call('DEL', lock_of(job))
+  redis.call('DEL', lease_key(job))
   wake_one()
 end
 
--- The state of an event at the moment a run takes it up. `running` names the run that has it: found there from another
--- run, that one died without a word. A repeated call finds its own token and counts nothing twice.
-local suspect_deaths = math.huge -- from so many deaths on an event is left where it is; who takes it up lowers it
-local function take_up(id, token)
+-- Start an attempt and return the event's state. `running` is the token of the attempt that runs the event. A different
+-- token there means that the worker of that attempt crashed. A repeated call finds its own token and counts once.
+local suspect_crashes = math.huge -- events with at least so many worker crashes are not started; callers lower it
+local function start_attempt(id, token)
   local event = prefix .. 'event:' .. id
-  local held = redis.call('HMGET', event, 'running', 'attempts', 'deaths', 'state', 'ledger', 'generation')
-  local attempts, deaths = tonumber(held[2] or 0), tonumber(held[3] or 0)
+  local held = redis.call('HMGET', event, 'running', 'attempts', 'worker_crashes', 'state', 'ledger', 'generation')
+  local attempts, crashes = tonumber(held[2] or 0), tonumber(held[3] or 0)
   if held[1] ~= token then
     attempts = attempts + 1
     if held[1] then
-      deaths = deaths + 1
+      crashes = crashes + 1
     end
-    if deaths >= suspect_deaths then
+    if crashes >= suspect_crashes then
       return 'suspect'
     end
-    redis.call('HSET', event, 'running', token, 'attempts', attempts, 'deaths', deaths)
+    redis.call('HSET', event, 'running', token, 'attempts', attempts, 'worker_crashes', crashes)
   end
-  local story = ''
+  local history = ''
   if held[4] then
-    story = redis.call('GET', prefix .. 'story:' .. id)
+    history = redis.call('GET', prefix .. 'history:' .. id)
   end
   local received = redis.call('ZSCORE', open, id)
   local body = redis.call('GET', prefix .. 'delivery:' .. id)
-  return {id, received, body, attempts, deaths, held[4] or '', held[5] or '', story or '', tonumber(held[6] or 0)}
+  return {id, received, body, attempts, crashes, held[4] or '', held[5] or '', history or '', tonumber(held[6] or 0)}
 end
 
 local function head_of(lane, token)
@@ -124,7 +124,7 @@ local function head_of(lane, token)
       return false
     end
     if redis.call('ZSCORE', open, id) then
-      local head = take_up(id, token)
+      local head = start_attempt(id, token)
       if head ~= 'suspect' then
         head[#head + 1] = redis.call('LLEN', lane)
       end
@@ -138,14 +138,14 @@ local function record_of(lane)
   return redis.call('GET', prefix .. 'record:' .. string.sub(lane, #lane_prefix + 1))
 end
 
--- Where a job goes once the event it held has left it: on to the next event, back into the queue, or away.
+-- Continue a job after its event left it: with the lane's next event, by requeuing it, or by deleting it.
 local function proceed(job, token, more)
   if not starts_with(job, lane_prefix) or redis.call('LLEN', job) == 0 then
     drop_job(job)
     return {'done'}
   end
   if more == '1' then
-    suspect_deaths = 1 -- only a claim knows whether the worker has anything else in hand
+    suspect_crashes = 1 -- only a claim knows whether the worker runs other jobs
     local head = head_of(job, token)
     if not head then
       drop_job(job)
@@ -154,7 +154,7 @@ local function proceed(job, token, more)
       return {'next', now, head, record_of(job)}
     end
   end
-  -- The next event was taken up already if the answer that gave it was not waited for: its run has not begun.
+  -- If the reply with the next event was lost, its attempt is counted but has not begun: give the attempt back.
   local event = prefix .. 'event:' .. redis.call('LINDEX', job, 0)
   if redis.call('HGET', event, 'running') == token then
     redis.call('HDEL', event, 'running')
@@ -164,13 +164,13 @@ local function proceed(job, token, more)
   return {'requeued'}
 end
 
--- The last line is written with all before it: what grows by appending keeps room for more.
-local function add_to_story(id, line, is_last)
-  local story = prefix .. 'story:' .. id
+-- Write the last line together with all earlier ones: a string that grows by APPEND keeps spare memory.
+local function append_history(id, line, is_last)
+  local history = prefix .. 'history:' .. id
   if is_last then
-    redis.call('SET', story, (redis.call('GET', story) or '') .. line)
+    redis.call('SET', history, (redis.call('GET', history) or '') .. line)
   else
-    redis.call('APPEND', story, line)
+    redis.call('APPEND', history, line)
   end
 end
 
@@ -181,45 +181,45 @@ local function leave(job, id)
   end
 end
 
--- Where an ended event stands is kept behind its story, and no hash of its own: as texts with \31 between, their length in
--- four digits, and \2.
-local function end_event(job, token, id, fate, keep_ms, body_ms, reason)
-  local event, story = prefix .. 'event:' .. id, prefix .. 'story:' .. id
+-- End an event. Its final fields are stored after its history instead of in a hash: strings separated by \31, their
+-- length in four digits, and \2.
+local function end_event(job, token, id, outcome, retention_ms, body_ms, reason)
+  local event, history = prefix .. 'event:' .. id, prefix .. 'history:' .. id
   leave(job, id)
   local held = redis.call('HMGET', event, 'attempts', 'ledger', 'generation', 'asked')
-  local stands = table.concat(
-    {fate, held[1] or '0', held[2] or '', held[3] or '', token, held[4] or '', reason or ''}, '\31'
+  local fields = table.concat(
+    {outcome, held[1] or '0', held[2] or '', held[3] or '', token, held[4] or '', reason or ''}, '\31'
   )
-  local whole = (redis.call('GET', story) or '') .. stands .. string.format('%04d', #stands) .. '\2'
-  redis.call('SET', story, whole, 'PX', keep_ms)
+  local whole = (redis.call('GET', history) or '') .. fields .. string.format('%04d', #fields) .. '\2'
+  redis.call('SET', history, whole, 'PX', retention_ms)
   redis.call('DEL', event)
   redis.call('PEXPIRE', prefix .. 'delivery:' .. id, body_ms)
   redis.call('ZADD', ended, now, id)
 end
 
--- What `end_event` kept: fate, attempts, ledger, generation, by, asked, reason, and how many bytes it takes; nil if the event
--- has not ended.
-local function ended_as(id)
+-- Return the fields that `end_event` stored (outcome, attempts, ledger, generation, by, asked, reason) and their size
+-- in bytes; nil if the event has not ended.
+local function end_of(id)
   if redis.call('EXISTS', prefix .. 'event:' .. id) == 1 then
     return nil
   end
-  local length = tonumber(string.match(redis.call('GETRANGE', prefix .. 'story:' .. id, -5, -1), '^(%d%d%d%d)\2$'))
+  local length = tonumber(string.match(redis.call('GETRANGE', prefix .. 'history:' .. id, -5, -1), '^(%d%d%d%d)\2$'))
   if not length then
     return nil
   end
-  local stands = redis.call('GETRANGE', prefix .. 'story:' .. id, -5 - length, -6)
-  local parts = {string.match(stands, '^' .. string.rep('([^\31]*)\31', 6) .. '(.*)$')}
+  local fields = redis.call('GETRANGE', prefix .. 'history:' .. id, -5 - length, -6)
+  local parts = {string.match(fields, '^' .. string.rep('([^\31]*)\31', 6) .. '(.*)$')}
   parts[8] = length + 5
   return parts[1] and parts
 end
 
--- May this run write for this job? 'yes', 'no', or 'over': this very run already ended the event and the job with it,
--- and only the answer was lost.
-local function standing(job, token, id)
-  if redis.call('GET', lock_of(job)) == token then
+-- Check whether an attempt may write for a job. Returns 'yes', 'no', or 'over' if the same attempt already ended the
+-- event and only the reply was lost.
+local function check_lease(job, token, id)
+  if redis.call('GET', lease_key(job)) == token then
     return 'yes'
   end
-  local as = ended_as(id)
+  local as = end_of(id)
   if (as and as[5] or redis.call('HGET', prefix .. 'event:' .. id, 'by')) == token then
     return 'over'
   end

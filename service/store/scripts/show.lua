@@ -1,8 +1,8 @@
 #!lua flags=no-writes
--- All there is of an event, at one moment. ARGV: prefix, queue, id. Gives its bytes, its hash and its story, or false, {} and
--- false where they are not.
+-- Return the stored data of an event in one consistent read. ARGV: prefix, queue, id. Returns the encoded event, the
+-- hash and the history; false, {} and false if they are absent.
 local id = ARGV[3]
 return {
   redis.call('GET', prefix .. 'delivery:' .. id), redis.call('HGETALL', prefix .. 'event:' .. id),
-  redis.call('GET', prefix .. 'story:' .. id),
+  redis.call('GET', prefix .. 'history:' .. id),
 }

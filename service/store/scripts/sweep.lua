@@ -1,25 +1,25 @@
 #!lua flags=allow-oom
--- Look at a bounded slice of what is kept and mend, in this same call, what breaks an invariant. One sweeper at a time.
--- ARGV: prefix, queue, sweeper, its turn in ms, items_max, keep_ms of ended events, dead letters kept in ms (0: for
--- ever), lane payload, effects payload, body_ms, lease_ms. Gives {} if another one sweeps, else 'swept', names and counts
--- of what was repaired, and 1 if there is more to look at before a pass is over, else 0.
+-- Check a bounded slice of the stored data and repair inconsistencies in the same call. One worker sweeps at a time.
+-- ARGV: prefix, queue, sweeper, its lease in ms, items_max, retention of ended events in ms, retention of dead letters
+-- in ms (0: no limit), lane payload, effects payload, body_ms, lease_ms. Returns {} if another worker sweeps. Otherwise
+-- returns 'swept', names and counts of repairs, and 1 if the pass continues or 0 if it is complete.
 local holder = redis.call('SET', prefix .. 'sweeper', ARGV[3], 'NX', 'GET', 'PX', ARGV[4])
 if holder and holder ~= ARGV[3] then
   return {}
 end
 redis.call('PEXPIRE', prefix .. 'sweeper', ARGV[4])
-local items_max, keep_ms, dead_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local items_max, retention_ms, dead_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local place = prefix .. 'sweep'
 local repaired, more = {}, 0
-local LANE_LOOKED_THROUGH_MAX = 1000 -- a longer lane is looked through once it is shorter: finding a place in it takes time
-local ENDED_PER_ITEM = 10 -- forgetting an ended event is one removal: as many have to go as come
+local LANE_SEARCH_MAX = 1000 -- longer lanes are searched once they are shorter: LPOS takes linear time
+local ENDED_PER_ITEM = 10 -- removing an ended event is cheap, and removals must keep pace with arrivals
 local WORKER_SILENT_SECONDS_MAX = 86400
 
 local function count(name)
   repaired[name] = (repaired[name] or 0) + 1
 end
 
--- A slice of a sorted set, from where the last sweep stopped; begins anew at the end.
+-- Return a slice of a sorted set, from the position of the last sweep; after the end it starts again.
 local function slice(key, name)
   local from = tonumber(redis.call('HGET', place, name) or 0)
   local members = redis.call('ZRANGE', key, from, from + items_max - 1)
@@ -31,13 +31,13 @@ local function slice(key, name)
 end
 
 local function lane_of(id)
-  local told = told_by_delivery(id)
-  return told and lane_prefix .. told[4]
+  local head = head_of_delivery(id)
+  return head and lane_prefix .. head[4]
 end
 
-local function mend_open(id)
+local function repair_open(id)
   local event = prefix .. 'event:' .. id
-  local state = ended_as(id) and 'ended' or redis.call('HGET', event, 'state')
+  local state = end_of(id) and 'ended' or redis.call('HGET', event, 'state')
   if state == 'ended' or state == 'dead' then
     redis.call('ZREM', open, id)
     return count('open_but_ended')
@@ -46,7 +46,7 @@ local function mend_open(id)
     return
   end
   local lane = lane_of(id)
-  if lane and (redis.call('LLEN', lane) > LANE_LOOKED_THROUGH_MAX or redis.call('LPOS', lane, id)) then
+  if lane and (redis.call('LLEN', lane) > LANE_SEARCH_MAX or redis.call('LPOS', lane, id)) then
     if make_job(lane, ARGV[8], now) then
       count('lane_without_job')
       wake_one()
@@ -62,16 +62,16 @@ local function mend_open(id)
     count('open_without_lane')
   else
     redis.call('ZREM', open, id)
-    redis.call('HSET', event, 'state', 'dead', 'fate', 'payload_missing')
-    redis.call('HDEL', event, 'waits_for', 'next_ms')
+    redis.call('HSET', event, 'state', 'dead', 'outcome', 'payload_missing')
+    redis.call('HDEL', event, 'waiting_for', 'next_ms')
     redis.call('ZADD', dead, now, id)
     count('open_without_bytes')
   end
 end
 
-local function mend_job(job)
+local function repair_job(job)
   if starts_with(job, lane_prefix) then
-    if redis.call('LLEN', job) == 0 and redis.call('EXISTS', lock_of(job)) == 0 then
+    if redis.call('LLEN', job) == 0 and redis.call('EXISTS', lease_key(job)) == 0 then
       drop_job(job)
       count('job_without_lane')
     elseif redis.call('EXISTS', 'arq:job:' .. job) == 0 then
@@ -79,20 +79,20 @@ local function mend_job(job)
       count('job_without_payload')
     end
   elseif starts_with(job, effects_prefix) and not redis.call('ZSCORE', open, string.sub(job, #effects_prefix + 1)) then
-    if redis.call('EXISTS', lock_of(job)) == 0 then
+    if redis.call('EXISTS', lease_key(job)) == 0 then
       drop_job(job)
       count('effects_without_event')
     end
   end
-  if redis.call('EXISTS', lock_of(job)) == 1 and redis.call('PTTL', lock_of(job)) < 0 then
-    redis.call('DEL', lock_of(job))
+  if redis.call('EXISTS', lease_key(job)) == 1 and redis.call('PTTL', lease_key(job)) < 0 then
+    redis.call('DEL', lease_key(job))
     count('lease_without_expiry')
   end
 end
 
--- A clock that was set back leaves jobs and locks that would wait until it has caught up. All that lies further ahead than
--- a lease becomes due now: an early retry does no harm, an hour's silence does.
-local function mend_clock()
+-- A clock that was set back delays jobs and leases until it reaches its old time again. Entries more than one lease
+-- ahead become due now: an early retry is harmless, a stopped queue is not.
+local function repair_clock()
   local lease = tonumber(ARGV[11])
   local seen = tonumber(redis.call('HGET', place, 'clock') or 0)
   if now < seen - 1000 then
@@ -104,9 +104,9 @@ local function mend_clock()
   end
   local ahead = redis.call('ZRANGE', queue, '(' .. now + lease, '+inf', 'BYSCORE', 'LIMIT', 0, items_max)
   for _, job in ipairs(ahead) do
-    local locked = redis.call('EXISTS', lock_of(job)) == 1
-    if locked and redis.call('PTTL', lock_of(job)) > lease then
-      redis.call('PEXPIRE', lock_of(job), lease)
+    local locked = redis.call('EXISTS', lease_key(job)) == 1
+    if locked and redis.call('PTTL', lease_key(job)) > lease then
+      redis.call('PEXPIRE', lease_key(job), lease)
     end
     redis.call('ZADD', queue, 'XX', locked and now + lease or now, job)
     count('ahead_of_clock')
@@ -117,16 +117,16 @@ local function mend_clock()
   wake_one()
 end
 
-mend_clock()
+repair_clock()
 for _, id in ipairs(slice(open, 'open')) do
-  mend_open(id)
+  repair_open(id)
 end
 for _, job in ipairs(slice(queue, 'queue')) do
-  mend_job(job)
+  repair_job(job)
 end
 
--- What outlived its time. A slice that is full has more behind it.
-local function outlived(key, ms, limit)
+-- Return members older than `ms`. A full slice means that more follow.
+local function expired(key, ms, limit)
   local over = redis.call('ZRANGE', key, '-inf', now - ms, 'BYSCORE', 'LIMIT', 0, limit)
   if #over == limit then
     more = 1
@@ -134,12 +134,12 @@ local function outlived(key, ms, limit)
   return over
 end
 
-for _, id in ipairs(outlived(ended, keep_ms, items_max * ENDED_PER_ITEM)) do
+for _, id in ipairs(expired(ended, retention_ms, items_max * ENDED_PER_ITEM)) do
   redis.call('ZREM', ended, id)
   count('ended_expired')
 end
 if dead_ms > 0 then
-  for _, id in ipairs(outlived(dead, dead_ms, items_max)) do
+  for _, id in ipairs(expired(dead, dead_ms, items_max)) do
     redis.call('ZREM', dead, id)
     end_event('', '', id, 'expired', ARGV[6], ARGV[10])
     count('dead_letters_expired')
@@ -150,7 +150,7 @@ if dead_ms > 0 then
   end
 end
 
--- One source's quarantine at a time: is its count of bytes what it holds? A larger one than can be looked through has to wait.
+-- Check the byte count of one source's quarantine per sweep. Quarantines with more entries than the limit are skipped.
 local sources = redis.call('SMEMBERS', prefix .. 'quarantines')
 if #sources > 0 then
   local turn = redis.call('HINCRBY', place, 'quarantine', 1) % #sources
@@ -175,11 +175,11 @@ if #sources > 0 then
   end
 end
 
--- A worker that vanished without a word leaves its heartbeat behind.
+-- Remove heartbeats of workers that disappeared without a shutdown.
 local beats = redis.call('HGETALL', prefix .. 'workers')
 for i = 1, #beats, 2 do
-  local believed = tonumber(string.match(beats[i + 1], '^%d+')) or 0
-  if believed < tonumber(clock[1]) - WORKER_SILENT_SECONDS_MAX then
+  local expires_at = tonumber(string.match(beats[i + 1], '^%d+')) or 0
+  if expires_at < tonumber(clock[1]) - WORKER_SILENT_SECONDS_MAX then
     redis.call('HDEL', prefix .. 'workers', beats[i])
     count('workers_expired')
   end

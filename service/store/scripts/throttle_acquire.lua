@@ -1,32 +1,32 @@
 #!lua flags=allow-oom
--- May a call to a platform account be made now? ARGV: prefix, queue, account, token of the call, lease_ms, calls at once,
--- calls a minute (0: no limit), probe_ms. Repeated with the same token it takes no second place.
--- Gives {'go'}, or what it waits for and how long in ms: {'paused', ms}, {'in_flight', ms} or {'rate', ms}.
+-- Acquire a permit for one call to a platform account. ARGV: prefix, queue, account, token of the call, lease_ms,
+-- in_flight_max, per_minute_max (0: no limit), probe_ms. A repeated call with the same token takes no second slot.
+-- Returns {'granted'}, or the reason to wait and its time: {'circuit_open', ms}, {'in_flight', ms} or {'rate', ms}.
 local account, token, lease_ms = ARGV[3], ARGV[4], tonumber(ARGV[5])
 local in_flight_max, per_minute_max = tonumber(ARGV[6]), tonumber(ARGV[7])
 local flight, rate, probe = prefix .. 'flight:' .. account, prefix .. 'rate:' .. account, prefix .. 'probe:' .. account
-local LOOK_MS, WINDOW_SECONDS = 50, 60
+local RETRY_MS, WINDOW_SECONDS = 50, 60
 
--- A pause that is over lets one call through, the probe; all others wait for what becomes of it.
-local rest = redis.call('HGET', prefix .. 'pauses', account)
-local until_ms = rest and tonumber(string.match(rest, '^(%d+)')) or 0
+-- Once the time of an open circuit is over, one call is let through as a probe. All others wait for its result.
+local circuit = redis.call('HGET', prefix .. 'circuits', account)
+local until_ms = circuit and tonumber(string.match(circuit, '^(%d+)')) or 0
 if until_ms > now then
-  return {'paused', until_ms - now}
+  return {'circuit_open', until_ms - now}
 end
 local prober = until_ms > 0 and redis.call('GET', probe)
 if prober and prober ~= token then
-  return {'paused', 4 * LOOK_MS}
+  return {'circuit_open', 4 * RETRY_MS}
 end
 
 if in_flight_max > 0 then
   redis.call('ZREMRANGEBYSCORE', flight, '-inf', now)
   if redis.call('ZCARD', flight) >= in_flight_max and not redis.call('ZSCORE', flight, token) then
-    return {'in_flight', LOOK_MS}
+    return {'in_flight', RETRY_MS}
   end
 end
 
--- Calls by the second they began in. A second counts until the whole of it is a minute ago, so that no window of a
--- minute, wherever it begins, holds more than the limit.
+-- Count calls by the second of their start. A second counts until all of it is a minute ago, so that no window of 60
+-- seconds contains more calls than the limit.
 if per_minute_max > 0 then
   local second, taken, oldest = math.floor(now / 1000), 0, nil
   local counts = redis.call('HGETALL', rate)
@@ -53,4 +53,4 @@ end
 if until_ms > 0 then
   redis.call('SET', probe, token, 'PX', ARGV[8])
 end
-return {'go'}
+return {'granted'}

@@ -1,23 +1,24 @@
 #!lua flags=allow-oom
--- One access token for all pods, fetched by one at a time. ARGV: prefix, queue, step, name, holder, then
--- take: fetch_ms. Gives {token, ms it lives}, {} (fetch it), or {ms to wait} while another one fetches.
--- keep: token, ms it lives. drop: token that was refused; '' gives up fetching.
+-- Cache one access token for all pods; one process fetches it at a time. ARGV: prefix, queue, step, name, holder, then
+-- by step:
+-- get: fetch_ms. Returns {token, its lifetime in ms}, {} (fetch it), or {ms to wait} while another process fetches.
+-- put: token, its lifetime in ms. invalidate: the rejected token, or '' to stop fetching.
 local step, key, holder = ARGV[3], prefix .. 'token:' .. ARGV[4], ARGV[5]
 local fetching = key .. ':fetching'
-local LOOK_MS = 50
+local RETRY_MS = 50
 
-local function give_up()
+local function stop_fetching()
   if redis.call('GET', fetching) == holder then
     redis.call('DEL', fetching)
   end
 end
 
-if step == 'keep' then
+if step == 'put' then
   redis.call('SET', key, ARGV[6], 'PX', ARGV[7])
-  give_up()
-elseif step == 'drop' then
+  stop_fetching()
+elseif step == 'invalidate' then
   if ARGV[6] == '' then
-    give_up()
+    stop_fetching()
   elseif redis.call('GET', key) == ARGV[6] then
     redis.call('DEL', key)
   end
@@ -28,7 +29,7 @@ else
   end
   local other = redis.call('SET', fetching, holder, 'NX', 'GET', 'PX', ARGV[6])
   if other and other ~= holder then
-    return {LOOK_MS}
+    return {RETRY_MS}
   end
 end
 return {}

@@ -18,7 +18,7 @@ function hundredths(text) {
   return Number(whole) * 100 + Number(part.padEnd(2, "0"));
 }
 
-function judge(order) {
+function evaluate(order) {
   const effects = [];
   const received = order.status === "received";
   let total = 0;
@@ -47,7 +47,7 @@ async function work(job) {
   const fetched = await http.request({ path, method: "GET", headers: { authorization: "Bearer bench-token" } });
   const order = await (await answered(fetched)).json();
   logger.info({ event_id: job.id, http_status: fetched.statusCode, duration_ms: since(began) }, "record.fetched");
-  const effects = judge(order);
+  const effects = evaluate(order);
   for (let place = 0; place < effects.length; place += 1) {
     const key = `effect:${job.id}:${place}`;
     if ((await redis.set(key, "started", "EX", LEDGER_SECONDS, "NX")) === null) continue;

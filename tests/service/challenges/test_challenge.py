@@ -1,4 +1,4 @@
-"""The handshake by echo: what is no challenge is left to whoever reads deliveries, what is one is said back."""
+"""Challenges: deliveries that match get a challenge response, all others do not."""
 
 import hashlib
 import hmac
@@ -47,32 +47,32 @@ def answer(body: object, challenge: Challenge = SLACK) -> ChallengeResponse | No
         {"challenge": "x"},
     ],
 )
-def test_what_is_no_challenge_is_not_answered(body: object) -> None:
+def test_delivery_that_is_not_a_challenge_gets_no_response(body: object) -> None:
     assert answer(body) is None
 
 
-def test_a_challenge_is_said_back_as_text_or_in_an_object() -> None:
+def test_response_is_text_or_a_json_object() -> None:
     assert answer(BODY) == ChallengeResponse("text/plain; charset=utf-8", b"3eZbrw1a")
     as_json = msgspec.convert({"match": {"/type": "url_verification"}, "echo": "/challenge", "as": "json"}, Challenge)
     assert answer(BODY, as_json) == ChallengeResponse("application/json", b'{"challenge":"3eZbrw1a"}')
 
 
-def test_a_keyed_hash_is_said_beside_what_was_sent() -> None:
+def test_response_contains_the_value_and_a_keyed_hash() -> None:
     zoom = msgspec.convert(ZOOM, Challenge)
-    asked = {"event": "endpoint.url_validation", "payload": {"plainToken": "qgg8vlvZRS6UYooatFL8Aw"}, "event_ts": 1}
+    delivery = {"event": "endpoint.url_validation", "payload": {"plainToken": "qgg8vlvZRS6UYooatFL8Aw"}, "event_ts": 1}
     proof = hmac.new(b"zoom-secret", b"qgg8vlvZRS6UYooatFL8Aw", hashlib.sha256).hexdigest()
-    told = b'{"plainToken":"qgg8vlvZRS6UYooatFL8Aw","encryptedToken":"%b"}' % proof.encode()
-    assert answer(asked, zoom) == ChallengeResponse("application/json", told)
-    assert answer(asked | {"payload": {"plainToken": "v0:1:{}"}}, zoom) is None
-    assert answer(asked | {"event": "meeting.started"}, zoom) is None
+    expected = b'{"plainToken":"qgg8vlvZRS6UYooatFL8Aw","encryptedToken":"%b"}' % proof.encode()
+    assert answer(delivery, zoom) == ChallengeResponse("application/json", expected)
+    assert answer(delivery | {"payload": {"plainToken": "v0:1:{}"}}, zoom) is None
+    assert answer(delivery | {"event": "meeting.started"}, zoom) is None
 
 
-def test_every_text_of_the_match_has_to_be_there() -> None:
+def test_all_texts_of_match_are_required() -> None:
     both = msgspec.structs.replace(SLACK, match={"/type": "url_verification", "/token": "t"})
     assert answer(BODY, both)
     assert answer(BODY | {"token": "u"}, both) is None
 
 
 @given(st.binary(max_size=60) | st.dictionaries(st.sampled_from(["type", "challenge"]), st.text()).map(json.dumps))
-def test_nothing_random_raises(body: bytes | str) -> None:
+def test_random_bodies_do_not_raise(body: bytes | str) -> None:
     answer(body if isinstance(body, bytes) else body.encode())

@@ -1,4 +1,4 @@
-"""The handshake by query: what is none is left alone, who has no token hears nothing, the others their own words."""
+"""Handshakes: requests that match and contain a valid token get a response, all others do not."""
 
 import contextlib
 import hashlib
@@ -32,7 +32,7 @@ X = {
 SENT = {"hub.mode": "subscribe", "hub.verify_token": "agreed-on-token-1", "hub.challenge": "1158201444"}
 
 
-def ask(
+def answer(
     query: str | dict[str, str], config: dict[str, Any] = META, method: str = "GET", **headers: str
 ) -> ChallengeResponse | None:
     text = query if isinstance(query, str) else urlencode(query)
@@ -60,13 +60,13 @@ def ask(
         urlencode(SENT) + "".join(f"&x{number}=1" for number in range(PARAMETERS_MAX)),
     ],
 )
-def test_what_is_no_handshake_is_not_answered(query: str | dict[str, str]) -> None:
-    assert ask(query) is None
+def test_request_that_is_not_a_handshake_gets_no_response(query: str | dict[str, str]) -> None:
+    assert answer(query) is None
 
 
-def test_another_method_is_none() -> None:
-    assert ask(SENT, method="POST") is None
-    assert ask(SENT, META | {"method": "POST"}, method="POST") == ChallengeResponse(
+def test_method_must_match() -> None:
+    assert answer(SENT, method="POST") is None
+    assert answer(SENT, META | {"method": "POST"}, method="POST") == ChallengeResponse(
         "text/plain; charset=utf-8", b"1158201444"
     )
 
@@ -74,74 +74,72 @@ def test_another_method_is_none() -> None:
 @pytest.mark.parametrize(
     "token", ["", "agreed-on-token-", "agreed-on-token-2", "AGREED-ON-TOKEN-1", "é", "agreed-on-token-1 "]
 )
-def test_who_has_no_token_hears_nothing_back(token: str) -> None:
-    with pytest.raises(Rejection) as refused:
-        ask(SENT | {"hub.verify_token": token})
-    assert (refused.value.status, refused.value.code) == (401, "not_verified")
-    assert "agreed" not in refused.value.detail.replace("was agreed on", "")
-    assert "1158201444" not in refused.value.detail
+def test_request_with_a_wrong_token_is_rejected(token: str) -> None:
+    with pytest.raises(Rejection) as caught:
+        answer(SENT | {"hub.verify_token": token})
+    assert (caught.value.status, caught.value.code) == (401, "not_verified")
+    assert "agreed" not in caught.value.detail
+    assert "1158201444" not in caught.value.detail
 
 
 @pytest.mark.parametrize("token", ["agreed-on-token-1", "agreed-on-token-0"])
-def test_each_active_token_opens(token: str) -> None:
-    assert ask(SENT | {"hub.verify_token": token}) == ChallengeResponse("text/plain; charset=utf-8", b"1158201444")
+def test_each_configured_token_is_valid(token: str) -> None:
+    assert answer(SENT | {"hub.verify_token": token}) == ChallengeResponse("text/plain; charset=utf-8", b"1158201444")
 
 
-def test_the_answer_is_text_or_stands_in_an_object_under_its_name() -> None:
+def test_response_is_text_or_a_json_object() -> None:
     config = {"echo": "challenge"}
-    assert ask("challenge=a%2Bb+c", config) == ChallengeResponse("text/plain; charset=utf-8", b"a+b c")
-    assert ask("challenge=<b>&x=", config) == ChallengeResponse("text/plain; charset=utf-8", b"<b>")
-    assert ask("challenge=a", config | {"as": "json"}) == ChallengeResponse("application/json", b'{"challenge":"a"}')
-    assert ask("challenge=a", config | {"as": "json", "name": "said"}) == ChallengeResponse(
-        "application/json", b'{"said":"a"}'
+    assert answer("challenge=a%2Bb+c", config) == ChallengeResponse("text/plain; charset=utf-8", b"a+b c")
+    assert answer("challenge=<b>&x=", config) == ChallengeResponse("text/plain; charset=utf-8", b"<b>")
+    assert answer("challenge=a", config | {"as": "json"}) == ChallengeResponse("application/json", b'{"challenge":"a"}')
+    assert answer("challenge=a", config | {"as": "json", "name": "reply"}) == ChallengeResponse(
+        "application/json", b'{"reply":"a"}'
     )
 
 
-def test_a_header_is_said_back_where_the_sender_asks_by_one() -> None:
-    asked = {"x_okta_verification_challenge": "Me_rShK8JHsTnbyYrWXCEoMGbM_zsZ6k0hLPZ_Pg"}
-    said = ChallengeResponse("application/json", b'{"verification":"Me_rShK8JHsTnbyYrWXCEoMGbM_zsZ6k0hLPZ_Pg"}')
-    assert ask("", OKTA, **asked) == said
-    assert ask("more=1", OKTA, **asked) == said
-    assert ask("X-Okta-Verification-Challenge=a", OKTA) is None
-    assert ask("", OKTA, method="POST", **asked) is None
-    assert ask("", OKTA, x_okta_verification_challenge="") is None
-    assert ask("", OKTA, x_okta_verification_challenge="a\tb") is None
-    assert ask("", OKTA, x_okta_verification_challenge="x" * (ECHO_CHARACTERS_MAX + 1)) is None
+def test_response_contains_the_value_of_a_header() -> None:
+    header = {"x_okta_verification_challenge": "Me_rShK8JHsTnbyYrWXCEoMGbM_zsZ6k0hLPZ_Pg"}
+    expected = ChallengeResponse("application/json", b'{"verification":"Me_rShK8JHsTnbyYrWXCEoMGbM_zsZ6k0hLPZ_Pg"}')
+    assert answer("", OKTA, **header) == expected
+    assert answer("more=1", OKTA, **header) == expected
+    assert answer("X-Okta-Verification-Challenge=a", OKTA) is None
+    assert answer("", OKTA, method="POST", **header) is None
+    assert answer("", OKTA, x_okta_verification_challenge="") is None
+    assert answer("", OKTA, x_okta_verification_challenge="a\tb") is None
+    assert answer("", OKTA, x_okta_verification_challenge="x" * (ECHO_CHARACTERS_MAX + 1)) is None
 
 
-def test_where_nothing_is_to_be_said_the_way_of_asking_is_enough() -> None:
-    nothing = ChallengeResponse("text/plain; charset=utf-8", b"")
-    assert ask("", {"method": "HEAD"}, "HEAD") == ask("a=b", {"method": "HEAD"}, "HEAD") == nothing
-    assert ask("", {"method": "HEAD"}) is ask("", {}, "POST") is None
-    assert ask("", {}) == ask("is=there", {"match": {"is": "there"}}) == nothing
-    assert ask("", {"match": {"is": "there"}}) is None
+def test_handshake_without_echo_gets_an_empty_response() -> None:
+    empty = ChallengeResponse("text/plain; charset=utf-8", b"")
+    assert answer("", {"method": "HEAD"}, "HEAD") == answer("a=b", {"method": "HEAD"}, "HEAD") == empty
+    assert answer("", {"method": "HEAD"}) is answer("", {}, "POST") is None
+    assert answer("", {}) == answer("is=there", {"match": {"is": "there"}}) == empty
+    assert answer("", {"match": {"is": "there"}}) is None
     with pytest.raises(Rejection):
-        ask("", {"token": META["token"]})
+        answer("", {"token": META["token"]})
 
 
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        ({"method": "POST"}, "deliveries would be taken for handshakes"),
+        ({"method": "POST"}, "deliveries would count as handshakes"),
         ({"proof": {"secret": {"env": "APP"}}}, "is missing"),
     ],
 )
-def test_what_would_take_deliveries_for_handshakes_or_hash_nothing_is_a_mistake(
-    config: dict[str, Any], reason: str
-) -> None:
+def test_missing_echo_is_a_configuration_error(config: dict[str, Any], reason: str) -> None:
     with pytest.raises(ConfigError, match=rf"handshake.echo: .*{reason}"):
-        ask("", config)
+        answer("", config)
 
 
 def hashed(text: str) -> bytes:
     return b64encode(hmac.new(b"app-secret", text.encode(), hashlib.sha256).digest())
 
 
-def test_a_keyed_hash_is_said_instead_of_what_was_sent() -> None:
-    said = b'{"response_token":"sha256=%b"}' % hashed("a-Token_/+=9")
-    assert ask({"crc_token": "a-Token_/+=9"}, X) == ChallengeResponse("application/json", said)
+def test_keyed_hash_replaces_the_value() -> None:
+    expected = b'{"response_token":"sha256=%b"}' % hashed("a-Token_/+=9")
+    assert answer({"crc_token": "a-Token_/+=9"}, X) == ChallengeResponse("application/json", expected)
     text = {**X, "as": "text", "name": None}
-    assert ask("crc_token=a", text) == ChallengeResponse("text/plain; charset=utf-8", b"sha256=" + hashed("a"))
+    assert answer("crc_token=a", text) == ChallengeResponse("text/plain; charset=utf-8", b"sha256=" + hashed("a"))
 
 
 @pytest.mark.parametrize(
@@ -163,38 +161,38 @@ def test_a_keyed_hash_is_said_instead_of_what_was_sent() -> None:
         "a&b",
     ],
 )
-def test_nothing_is_hashed_of_which_a_delivery_could_be_made(token: str) -> None:
-    assert ask({"crc_token": token}, X) is None
+def test_text_that_could_be_a_delivery_is_not_hashed(token: str) -> None:
+    assert answer({"crc_token": token}, X) is None
 
 
-def test_a_text_has_no_room_for_a_proof_beside_it() -> None:
-    with pytest.raises(ConfigError, match=r"handshake.proof.name: a text has no room"):
-        ask("crc_token=a", {**X, "as": "text", "proof": {"secret": {"env": "APP"}, "name": "proof"}})
+def test_text_response_cannot_have_a_named_proof() -> None:
+    with pytest.raises(ConfigError, match=r"handshake.proof.name: is not allowed in a text response"):
+        answer("crc_token=a", {**X, "as": "text", "proof": {"secret": {"env": "APP"}, "name": "proof"}})
     with pytest.raises(ConfigError, match=r"handshake.proof.secret: variable NONE is not set"):
-        ask("crc_token=a", {**X, "proof": {"secret": {"env": "NONE"}}})
+        answer("crc_token=a", {**X, "proof": {"secret": {"env": "NONE"}}})
 
 
 @pytest.mark.parametrize("name", ["ODD", "MISSING"])
-def test_a_token_that_cannot_be_sent_or_is_not_there_is_a_mistake(name: str) -> None:
+def test_invalid_or_missing_token_is_a_configuration_error(name: str) -> None:
     with pytest.raises(ConfigError, match=r"handshake.token.secrets\[0\]"):
-        ask(SENT, META | {"token": {"parameter": "hub.verify_token", "secrets": [{"env": name}]}})
+        answer(SENT, META | {"token": {"parameter": "hub.verify_token", "secrets": [{"env": name}]}})
 
 
 @pytest.mark.parametrize(
     "change", [{"echo": "a b"}, {"echo": ""}, {"match": {"a&b": "c"}}, {"method": "PUT"}, {"more": 1}]
 )
-def test_what_is_no_handshake_is_no_config(change: dict[str, Any]) -> None:
+def test_invalid_handshake_configuration_is_rejected(change: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(META | change, Handshake)
 
 
 @given(st.text(max_size=80) | st.dictionaries(st.sampled_from([*SENT, "x"]), st.text(max_size=20)))
-def test_whatever_is_asked_without_the_token_nothing_comes_back_and_nothing_else_is_raised(
+def test_random_queries_without_the_token_get_no_response(
     query: str | dict[str, str],
 ) -> None:
     text = query if isinstance(query, str) else urlencode(query, errors="replace")
     handshake = msgspec.convert(META, Handshake).build(ENVIRON, "handshake")
-    echo = None
+    response = None
     with contextlib.suppress(Rejection):
-        echo = handshake.answer("GET", text.encode("utf-8", "replace"), {})
-    assert echo is None
+        response = handshake.answer("GET", text.encode("utf-8", "replace"), {})
+    assert response is None

@@ -1,4 +1,4 @@
-"""A served door with a source of every envelope and many schemes, and the command line that a person has beside it."""
+"""A service with a source of every envelope and many signature schemes, and the command line beside it."""
 
 import asyncio
 import contextlib
@@ -101,28 +101,28 @@ def environ(config_path: Path, valkey_url: str) -> dict[str, str]:
 
 @pytest.fixture
 async def run(environ: dict[str, str]) -> Run:
-    """Run a command: `result = await run("send", "pack-orders", …, HMAC="wrong")`."""
+    """Return a function that runs a command: `result = await run("send", "pack-orders", …, HMAC="wrong")`."""
 
-    async def invoke(*arguments: str, stdin: bytes | None = None, **more: str) -> Result:
-        def work() -> Result:
-            return CliRunner().invoke(waybill, arguments, input=stdin, env=environ | more)
+    async def invoke(*arguments: str, stdin: bytes | None = None, **variables: str) -> Result:
+        def call() -> Result:
+            return CliRunner().invoke(waybill, arguments, input=stdin, env=environ | variables)
 
-        return await asyncio.to_thread(work)
+        return await asyncio.to_thread(call)
 
     return invoke
 
 
 @pytest.fixture
 async def serve(environ: dict[str, str]) -> AsyncIterator[Callable[..., Awaitable[str]]]:
-    """Serve what is configured: `url = await serve(HMAC="wrong")`."""
+    """Return a function that serves the configuration: `url = await serve(HMAC="wrong")`."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def start(**more: str) -> str:
-            known = environ | more
-            settings = load_settings(known)
-            config = load_config(Path(settings.config), known)
+        async def start(**variables: str) -> str:
+            merged = environ | variables
+            settings = load_settings(merged)
+            config = load_config(Path(settings.config), merged)
             outbound = await stack.enter_async_context(HttpClient(settings))
-            sources = build_sources(config, known, build_platforms(config.platforms, known, outbound), settings)
+            sources = build_sources(config, merged, build_platforms(config.platforms, merged, outbound), settings)
             store = await open_store(settings)
             stack.push_async_callback(store.close)
             listener = Listener(
@@ -136,7 +136,7 @@ async def serve(environ: dict[str, str]) -> AsyncIterator[Callable[..., Awaitabl
 
 
 def rows(result: Result) -> list[dict[str, Any]]:
-    """What a command printed as JSON, one object a line."""
+    """Return the JSON objects that a command printed."""
     return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
 
 

@@ -1,5 +1,6 @@
-"""Every command there is, held to what all of them have; what one goes without is named here, with its reason."""
+"""Conventions for all commands: options, help and examples. Exceptions are listed with the reason."""
 
+import shlex
 from collections.abc import Iterator
 
 import click
@@ -13,18 +14,20 @@ NEEDS_NO_INSTALLATION = {
     "serve",
     "worker",
 }  # fmt: skip
-"""They read files, run processes, or look from where they stand; `send` has a --url, of the front door."""
+"""Commands that read files, start processes or check the local environment. `send` has the option --url of webhooks."""
 
 WITHOUT_JSON = {
-    "check": "an exit code and, for a person, the reason",
-    "demo": "a show", "dev": "a show", "sandbox": "a process", "serve": "a process, which logs", "worker": "likewise",
+    "check": "exit code and error messages",
+    "demo": "interactive", "dev": "interactive", "sandbox": "long-running", "serve": "long-running",
+    "worker": "long-running",
     "platforms get": "prints JSON", "platforms write": "prints JSON", "quarantine show": "prints JSON",
     "rules schema": "prints JSON", "rules export": "prints YAML",
-    "rules check": "an exit code and the mistakes", "rules test": "likewise", "send": "prints what was answered",
+    "rules check": "exit code and error messages", "rules test": "exit code and differences",
+    "send": "prints responses",
 }  # fmt: skip
 
-DESTROYS = {
-    "dead-letters discard", "dead-letters replay", "erase-customer", "events replay",
+DESTRUCTIVE = {
+    "dead-letters discard", "dead-letters replay", "demo", "dev", "erase-customer", "events replay",
     "platforms write", "quarantine delete",
 }  # fmt: skip
 
@@ -43,27 +46,39 @@ COMMANDS = dict(leaves(waybill))
 
 
 def options(command: click.Command) -> set[str]:
-    return {option for parameter in command.params for option in parameter.opts}
+    return {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
 
 
-def test_whatever_asks_an_installation_can_ask_it_from_afar() -> None:
+def test_every_command_that_needs_an_installation_can_use_the_admin_api() -> None:
     assert {path for path, command in COMMANDS.items() if "--url" not in options(command)} == NEEDS_NO_INSTALLATION
     remote = {path for path, command in COMMANDS.items() if "--token-file" in options(command)}
     assert remote == COMMANDS.keys() - NEEDS_NO_INSTALLATION - {"send"}
 
 
-def test_whatever_answers_can_answer_in_json() -> None:
+def test_every_command_with_results_can_print_json() -> None:
     assert {path for path, command in COMMANDS.items() if "--json" not in options(command)} == WITHOUT_JSON.keys()
 
 
-def test_whatever_destroys_asks_first_and_can_be_told_not_to() -> None:
-    assert {path for path, command in COMMANDS.items() if "--yes" in options(command)} == DESTROYS
+def test_every_destructive_command_has_an_option_that_skips_the_confirmation() -> None:
+    assert {path for path, command in COMMANDS.items() if "--yes" in options(command)} == DESTRUCTIVE
 
 
 @pytest.mark.parametrize("path", COMMANDS)
-def test_every_command_explains_itself_and_refuses_what_it_does_not_know_with_exit_code_2(path: str) -> None:
-    told = CliRunner().invoke(waybill, [*path.split(), "--help"])
-    assert (told.exit_code, len(told.stdout.splitlines()) > 3) == (0, True)
+def test_every_command_has_help_and_rejects_unknown_options_with_exit_code_2(path: str) -> None:
+    result = CliRunner().invoke(waybill, [*path.split(), "--help"])
+    assert (result.exit_code, len(result.stdout.splitlines()) > 3) == (0, True)
     assert COMMANDS[path].get_short_help_str()
     assert all(isinstance(each, click.Argument) or getattr(each, "help", "") for each in COMMANDS[path].params)
     assert CliRunner().invoke(waybill, [*path.split(), "--nonsense"]).exit_code == 2
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_command_has_examples_with_existing_commands_and_options(path: str) -> None:
+    heading, *examples = (COMMANDS[path].epilog or "").removeprefix("\b\n").splitlines()
+    assert heading == ("Example:" if len(examples) == 1 else "Examples:")
+    for example in examples:
+        words = shlex.split(example.partition("waybill ")[2], comments=True)
+        if words:  # otherwise another program, such as curl
+            assert words[: len(path.split())] == path.split()
+            assert {word for word in words if word.startswith("--")} <= options(COMMANDS[path])
+    assert any(f"waybill {path}" in example for example in examples)

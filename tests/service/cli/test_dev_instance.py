@@ -1,11 +1,17 @@
-"""The file of a running `waybill dev`: refused when unsafe, removed when stale, and weaker than the user's settings."""
+"""File of a running `waybill dev`: rejected if unsafe, removed if stale, overridden by settings of the user."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from service.cli.dev_instance import PLACES, DevInstance, adopt_dev_instance, dev_instance_file, find_dev_instance
+from service.cli.dev_instance import (
+    INSTALLATION_VARIABLES,
+    DevInstance,
+    adopt_dev_instance,
+    dev_instance_file,
+    find_dev_instance,
+)
 from service.errors import ConfigError
 
 INSTANCE = DevInstance(
@@ -23,7 +29,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "waybill" / "dev.json"
 
 
-def test_a_file_that_others_can_read_is_refused_with_the_fix(environ: dict[str, str], file: Path) -> None:
+def test_a_file_that_others_can_read_is_rejected_with_the_fix(environ: dict[str, str], file: Path) -> None:
     with dev_instance_file(environ) as write:
         write(INSTANCE)
         for mode in (0o640, 0o604, 0o620):
@@ -32,7 +38,7 @@ def test_a_file_that_others_can_read_is_refused_with_the_fix(environ: dict[str, 
                 find_dev_instance(environ)
 
 
-def test_a_file_of_another_user_is_refused(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_another_user_is_rejected(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     with dev_instance_file(environ) as write:
         write(INSTANCE)
         owner = os.getuid()
@@ -43,7 +49,7 @@ def test_a_file_of_another_user_is_refused(environ: dict[str, str], monkeypatch:
 
 
 @pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
-def test_a_link_a_folder_and_a_pipe_are_refused(environ: dict[str, str], file: Path, kind: str) -> None:
+def test_a_link_a_folder_and_a_pipe_are_rejected(environ: dict[str, str], file: Path, kind: str) -> None:
     file.parent.mkdir()
     if kind == "link":
         file.symlink_to("/dev/null")
@@ -55,7 +61,7 @@ def test_a_link_a_folder_and_a_pipe_are_refused(environ: dict[str, str], file: P
         find_dev_instance(environ)
 
 
-def test_a_second_dev_is_refused_with_the_fix(environ: dict[str, str]) -> None:
+def test_a_second_dev_is_rejected_with_the_fix(environ: dict[str, str]) -> None:
     with (
         dev_instance_file(environ) as write,
         pytest.raises(ConfigError, match=r"already running here .* Fix: stop it with Ctrl-C"),
@@ -72,7 +78,7 @@ def test_a_dev_that_has_not_started_yet_is_reported(environ: dict[str, str]) -> 
 def test_a_folder_that_cannot_be_written_is_reported_with_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / ".waybill").write_text("a file in the place of the folder")
+    (tmp_path / ".waybill").write_text("a file instead of the folder")
     monkeypatch.chdir(tmp_path)
     assert find_dev_instance({}) is None
     with pytest.raises(ConfigError, match=r"cannot be written: .* Fix: change to a folder"), dev_instance_file({}):
@@ -111,7 +117,7 @@ def test_the_variables_of_a_running_dev_are_added(environ: dict[str, str], file:
     assert environ == before | INSTANCE.environ
 
 
-@pytest.mark.parametrize("name", sorted(PLACES))
+@pytest.mark.parametrize("name", sorted(INSTALLATION_VARIABLES))
 def test_settings_of_the_user_win_over_a_running_dev(environ: dict[str, str], name: str) -> None:
     environ[name] = "chosen"
     with dev_instance_file(environ) as write:

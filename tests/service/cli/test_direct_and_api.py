@@ -1,4 +1,4 @@
-"""Each command by the stores and by the admin API: the same answers, the same exit codes, the same refusals."""
+"""Commands through the stores and through the admin API: same output, exit codes and errors."""
 
 import hashlib
 import json
@@ -27,14 +27,14 @@ from service.secrets import SecretRef
 from service.settings import CALLER_NAMES, Settings, load_settings
 from service.store import QuarantinedDelivery, Store
 from tests.service.cli.conftest import Run, rows
-from tests.workers.harness import House, open_house
+from tests.workers.harness import WorkerHarness, open_harness
 
 pytestmark = pytest.mark.store
 
 TOKENS: dict[Role, str] = {"viewer": "look-1", "operator": "act-2", "admin": "all-3"}
 BODY = b'{"event_code": "customer.updated", "id": "e1", "data": {"id": "77", "email": "ada@example.com"}}'
 RULES = """
-- id: tell
+- id: notify
   type: purchase_order
   when: {field: id, op: exists}
   actions: [{id: claim, do: http, url: "SINK/claims", body: {order: "{id}"}}]
@@ -42,36 +42,36 @@ RULES = """
 
 
 class Opened(Struct):
-    """A store that is there."""
+    """An open store."""
 
     opened: Store
 
 
 class Installation(Struct):
-    """One of everything: a dead letter, one that ended, one that waits, a refused delivery, a worker."""
+    """A dead letter, an ended event, a queued event, a quarantined delivery and a worker."""
 
     url: str
-    house: House
+    house: WorkerHarness
     dead: str
     ended: str
-    waiting: str
-    refused: str
+    queued: str
+    quarantined: str
     first: str
 
     def remotely(self, role: Role = "admin") -> dict[str, str]:
-        """The variables that lead to the admin API."""
+        """Return the variables with which commands use the admin API."""
         return {"WAYBILL_ADMIN_URL": self.url, "WAYBILL_ADMIN_TOKEN": TOKENS[role]}
 
 
 @pytest.fixture
-async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
-    async with open_house(make_settings(attempts_max=1, lease_seconds=2)) as opened:
+async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
+    async with open_harness(make_settings(attempts_max=1, lease_seconds=2)) as opened:
         yield opened
 
 
 @pytest.fixture
 async def url(environ: dict[str, str], store: Store) -> AsyncIterator[str]:
-    """The admin API of what is configured, on the test's store."""
+    """Serve the admin API of the configuration on the store of the test."""
     digests = {role.upper(): hashlib.sha256(token.encode()).hexdigest() for role, token in TOKENS.items()}
     tokens = [AdminToken(name=f"ann-{role}", role=role, sha256=SecretRef(env=role.upper())) for role in TOKENS]
     settings = load_settings(environ)
@@ -98,48 +98,47 @@ async def url(environ: dict[str, str], store: Store) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def installation(house: House, url: str) -> Installation:
+async def installation(house: WorkerHarness, url: str) -> Installation:
     first = await house.publish(RULES)
     ended = await house.send("po-1")
-    await house.work()
+    await house.run_worker()
     await house.publish(RULES.replace("SINK", "http://127.0.0.1:9"))
     dead = await house.send("po-2")
-    await house.work()
+    await house.run_worker()
     record = RecordRef("pack", "customer", "77")
-    waiting = Event(
+    queued = Event(
         EVENT_VERSION, new_event_id(), "pack-orders", "customer.updated", "updated", record, None, {}, None, BODY
     )
-    await house.store.ingest(waiting, dedupe_key_of_id("pack-orders", "e1"), 60_000)
+    await house.store.ingest(queued, dedupe_key_of_id("pack-orders", "e1"), 60_000)
     headers = {"content-type": "application/json", "x-signature": "0" * 64}
-    refused = new_event_id()
-    kept = QuarantinedDelivery(
-        1, refused, "pack-orders", "not_verified", 401, time.time(), headers, BODY, None, whole=True
+    quarantined = QuarantinedDelivery(
+        1, new_event_id(), "pack-orders", "not_verified", 401, time.time(), headers, BODY, None, whole=True
     )
-    await house.store.quarantine_deliveries([kept])
-    await house.store.sampler.heartbeat("w-1", 3, time.time(), 600)
-    return Installation(url, house, dead, ended, waiting.id, kept.id, first)
+    await house.store.quarantine_deliveries([quarantined])
+    await house.store.queue_stats.heartbeat("w-1", 3, time.time(), 600)
+    return Installation(url, house, dead, ended, queued.id, quarantined.id, first)
 
 
-QUESTIONS = """
+COMMANDS = """
 events list
 events list --limit 1
 events list --state dead
-events list --state ended --source shop --rule tell
+events list --state ended --source shop --rule notify
 events list --record 77 --type customer.updated
 events list --since 1h --until 2100-01-01
 events list --since 2100-01-01T00:00:00+02:00
 events list --since 999999w
 events search e1
-events search WAITING
+events search QUEUED
 events search po-2
 events search nobody
 events show DEAD
 events show ENDED
-events show WAITING
-events show WAITING --raw
+events show QUEUED
+events show QUEUED --raw
 events show nobody
 events replay ENDED
-events replay WAITING
+events replay QUEUED
 events replay nobody
 events replay --all --dry-run
 events replay --all --rerun-done --dry-run
@@ -157,8 +156,8 @@ dead-letters discard ENDED --reason why
 dead-letters discard nobody --reason why
 dead-letters discard DEAD --reason=
 quarantine list
-quarantine show REFUSED
-quarantine show REFUSED --raw
+quarantine show QUARANTINED
+quarantine show QUARANTINED --raw
 quarantine reverify --all
 quarantine reverify nobody
 quarantine release --all
@@ -181,7 +180,7 @@ platforms write pack rule.create --body {"name":1} --yes
 platforms write pack rule.delete 1
 rules list
 rules show
-rules show tell
+rules show notify
 rules show nobody
 rules show --version nothing
 rules history
@@ -191,7 +190,7 @@ rules rollback nothing
 rules dry-run --event nobody
 explain ENDED
 explain DEAD
-explain WAITING --raw
+explain QUEUED --raw
 explain nobody
 erase-customer pack 77 --dry-run
 erase-customer pack 77
@@ -201,20 +200,18 @@ erase-customer pakc 77 --yes
 
 
 @pytest.mark.slow
-async def test_every_question_is_answered_alike_both_ways(installation: Installation, run: Run) -> None:
-    for question in QUESTIONS:
-        words = [_word(installation, word) for word in question.split()]
+async def test_every_command_has_the_same_result_through_stores_and_api(installation: Installation, run: Run) -> None:
+    for line in COMMANDS:
+        words = [_word(installation, word) for word in line.split()]
         as_json = (
             [] if words[:2] in (["quarantine", "show"], ["platforms", "get"], ["platforms", "write"]) else ["--json"]
         )
         directly = await run(*words, *as_json)
         remotely = await run(*words, *as_json, **installation.remotely())
-        assert (_steady(directly.stdout), directly.exit_code) == (_steady(remotely.stdout), remotely.exit_code), (
-            question
-        )
-        assert (directly.stderr, "Traceback" in directly.output) == (remotely.stderr, False), question
+        assert (_steady(directly.stdout), directly.exit_code) == (_steady(remotely.stdout), remotely.exit_code), line
+        assert (directly.stderr, "Traceback" in directly.output) == (remotely.stderr, False), line
         plain = await run(*words)
-        assert (plain.exit_code, "Traceback" in plain.output) == (directly.exit_code, False), question
+        assert (plain.exit_code, "Traceback" in plain.output) == (directly.exit_code, False), line
 
 
 CHANGES = [
@@ -228,95 +225,97 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize("way", ["stores", "api"])
+@pytest.mark.parametrize("access", ["stores", "api"])
 @pytest.mark.parametrize(("change", "result"), CHANGES)
-async def test_a_change_is_made_once_by_either_way_and_told_in_the_audit_log(
-    *, change: str, result: str, way: str, installation: Installation, run: Run, capfd: pytest.CaptureFixture[str]
+async def test_a_change_is_applied_once_and_written_to_the_audit_log(
+    *, change: str, result: str, access: str, installation: Installation, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = [_word(installation, word) for word in change.split()]
-    more = installation.remotely("operator") if way == "api" else {"USER": "ann"}
+    more = installation.remotely("operator") if access == "api" else {"USER": "ann"}
     capfd.readouterr()
     done = await run(*words, "--json", **more)
     assert done.exit_code == 0, done.output
     assert [row["result"] for row in rows(done)] == [result]
     (line,) = _audited(capfd)
     assert (line["audit_action"].split(".")[1], line["target"]) == (result, rows(done)[0]["event_id"])
-    door, actor = ("api", "ann-operator") if way == "api" else ("command", "ann")
-    assert (line["via"], line["actor"]) == (door, actor)
+    via, actor = ("api", "ann-operator") if access == "api" else ("command", "ann")
+    assert (line["via"], line["actor"]) == (via, actor)
     assert line["client_host"]
     again = await run(*words, "--json", **more)
     assert [row["result"] for row in rows(again) if row["result"] == result] == []
 
 
-@pytest.mark.parametrize("way", ["stores", "api"])
-async def test_a_refused_delivery_is_taken_in_or_forgotten_by_either_way(
-    way: str, installation: Installation, run: Run, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("access", ["stores", "api"])
+async def test_a_quarantined_delivery_is_released_or_deleted(
+    access: str, installation: Installation, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    more = installation.remotely("operator") if way == "api" else {}
+    more = installation.remotely("operator") if access == "api" else {}
     assert (await run("quarantine", "release", "--all", **more)).exit_code == 1
-    kept = await run("quarantine", "delete", "--all", **more)
-    assert (kept.exit_code, "add --yes" in kept.output) == (2, True)
+    unconfirmed = await run("quarantine", "delete", "--all", **more)
+    assert (unconfirmed.exit_code, "Add --yes" in unconfirmed.output) == (2, True)
     capfd.readouterr()
-    assert (await run("quarantine", "delete", "--all", "--yes", **more)).stdout == "1 deleted\n"
+    assert (await run("quarantine", "delete", "--all", "--yes", **more)).stdout == "1 delivery deleted\n"
     assert [line["audit_action"] for line in _audited(capfd)] == ["delivery.deleted"]
     assert (await run("quarantine", "list", "--json", **more)).stdout == ""
 
 
-@pytest.mark.parametrize("way", ["stores", "api"])
-async def test_rules_are_put_into_force_and_back_by_either_way_and_told_in_the_audit_log(
-    way: str, installation: Installation, run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("access", ["stores", "api"])
+async def test_rules_are_applied_and_rolled_back_and_written_to_the_audit_log(
+    access: str, installation: Installation, run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    more = installation.remotely() if way == "api" else {"USER": "ann"}
+    more = installation.remotely() if access == "api" else {"USER": "ann"}
     file = tmp_path / "other.yaml"
     file.write_text("- {id: other, type: customer}\n")
     capfd.readouterr()
     (applied,) = rows(await run("rules", "apply", str(file), "--note", "new", "--json", **more))
     assert (applied["rules"], applied["changed"]) == (1, True)
     assert [line["id"] for line in rows(await run("rules", "list", "--json", **more))] == ["other"]
-    assert "in force already" in (await run("rules", "apply", str(file), **more)).stdout
+    assert "already active" in (await run("rules", "apply", str(file), **more)).stdout
     (back,) = rows(await run("rules", "rollback", installation.first, "--json", **more))
     assert (back["version"], back["changed"]) == (installation.first, True)
-    told = [(line["audit_action"], line["target"], line["via"]) for line in _audited(capfd)]
-    door = "api" if way == "api" else "command"
-    assert told == [
-        ("rulebook.applied", applied["version"], door),
-        ("rulebook.rolled_back", installation.first, door),
+    audited = [(line["audit_action"], line["target"], line["via"]) for line in _audited(capfd)]
+    via = "api" if access == "api" else "command"
+    assert audited == [
+        ("rulebook.applied", applied["version"], via),
+        ("rulebook.rolled_back", installation.first, via),
     ]
     newest, *_ = rows(await run("rules", "history", "--json", **more))
-    assert newest["author"] == ("ann-admin" if way == "api" else "ann")
+    assert newest["author"] == ("ann-admin" if access == "api" else "ann")
 
 
-@pytest.mark.parametrize("way", ["stores", "api"])
-async def test_rules_are_tried_by_either_way(way: str, installation: Installation, run: Run, tmp_path: Path) -> None:
-    more = installation.remotely("operator") if way == "api" else {}
-    file = tmp_path / "tried.yaml"
+@pytest.mark.parametrize("access", ["stores", "api"])
+async def test_rules_are_evaluated_in_a_dry_run(
+    access: str, installation: Installation, run: Run, tmp_path: Path
+) -> None:
+    more = installation.remotely("operator") if access == "api" else {}
+    file = tmp_path / "candidate.yaml"
     file.write_text("- {id: other, type: customer}\n")
     for words in ((), ("--version", installation.first), ("--rules", str(file))):
         done = await run("rules", "dry-run", "--last", "5", *words, "--json", **more)
         assert done.stdout, done.output
-        told = json.loads(done.stdout)
-        assert (done.exit_code, told["live"] == told["candidate"]) == (0, not words)
-        assert {missed["event_id"] for missed in told["skipped"]} >= {installation.waiting}  # nobody is at port 9
+        comparison = json.loads(done.stdout)
+        assert (done.exit_code, comparison["live"] == comparison["candidate"]) == (0, not words)
+        assert {skipped["event_id"] for skipped in comparison["skipped"]} >= {installation.queued}  # port 9 is closed
     failed = await run("rules", "dry-run", "--record", "pack:purchase_order:1", **more)
     assert (failed.exit_code, "Traceback" in failed.output) == (1, False)
 
 
-async def test_by_the_api_the_author_is_the_token_s_name(installation: Installation, run: Run) -> None:
+async def test_the_author_is_the_name_of_the_token_with_the_api(installation: Installation, run: Run) -> None:
     for words in (("rollback", installation.first), ("apply",)):
         done = await run("rules", *words, "--author", "bob", **installation.remotely())
         assert (done.exit_code, "by your token" in done.output) == (2, True), done.output
 
 
-@pytest.mark.parametrize("way", ["stores", "api"])
-async def test_a_customer_is_forgotten_by_either_way(
-    way: str, installation: Installation, run: Run, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("access", ["stores", "api"])
+async def test_a_customer_is_erased(
+    access: str, installation: Installation, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    more = installation.remotely() if way == "api" else {}
+    more = installation.remotely() if access == "api" else {}
     capfd.readouterr()
     done = await run("erase-customer", "pack", "77", "--yes", "--json", **more)
     assert done.exit_code == 0, done.output
-    (told,) = rows(done)
-    assert (told["events"], told["quarantined_deliveries"], told["in_progress"]) == (1, 1, 0)
+    (report,) = rows(done)
+    assert (report["events"], report["quarantined_deliveries"], report["in_progress"]) == (1, 1, 0)
     assert [(line["audit_action"], line["target"]) for line in _audited(capfd)] == [
         ("customer.erased", "pack:customer:77")
     ]
@@ -332,10 +331,10 @@ async def test_a_customer_is_forgotten_by_either_way(
         ("viewer", ("events", "list"), 0),
         ("viewer", ("events", "replay", "ENDED"), 1),
         ("operator", ("erase-customer", "pack", "77", "--yes"), 1),
-        ("operator", ("events", "show", "WAITING", "--raw"), 1),
+        ("operator", ("events", "show", "QUEUED", "--raw"), 1),
     ],
 )
-async def test_a_token_s_role_holds_for_commands_too(
+async def test_the_role_of_the_token_limits_commands(
     role: Role, words: tuple[str, ...], exit_code: int, installation: Installation, run: Run
 ) -> None:
     done = await run(*[_word(installation, word) for word in words], **installation.remotely(role))
@@ -346,20 +345,22 @@ async def test_a_token_s_role_holds_for_commands_too(
 @pytest.mark.parametrize(
     ("role", "body", "inputs"), [("viewer", False, False), ("operator", True, True), ("admin", True, True)]
 )
-async def test_bodies_are_shown_from_operator_on_and_redacted(
+async def test_bodies_are_shown_redacted_to_operators(
     *, role: Role, body: bool, inputs: bool, installation: Installation, run: Run
 ) -> None:
-    (waiting,) = rows(await run("events", "show", installation.waiting, "--json", **installation.remotely(role)))
-    assert (waiting["body"] is not None) == body
-    assert "ada@example.com" not in json.dumps(waiting)
+    (queued,) = rows(await run("events", "show", installation.queued, "--json", **installation.remotely(role)))
+    assert (queued["body"] is not None) == body
+    assert "ada@example.com" not in json.dumps(queued)
     (ended,) = rows(await run("events", "show", installation.ended, "--json", **installation.remotely(role)))
     assert (ended["effects"][0]["inputs"] is not None) == inputs
-    refused = json.loads((await run("quarantine", "show", installation.refused, **installation.remotely(role))).stdout)
-    assert (refused["body"] is not None) == body
-    assert refused["headers"]["x-signature"] == "[64 characters]"
+    quarantined = json.loads(
+        (await run("quarantine", "show", installation.quarantined, **installation.remotely(role))).stdout
+    )
+    assert (quarantined["body"] is not None) == body
+    assert quarantined["headers"]["x-signature"] == "[64 characters]"
 
 
-async def test_the_token_may_stand_in_a_file_and_is_missed_where_it_is_nowhere(
+async def test_the_token_is_read_from_a_file_and_a_missing_token_is_an_error(
     installation: Installation, run: Run, tmp_path: Path
 ) -> None:
     path = tmp_path / "token"
@@ -369,62 +370,67 @@ async def test_the_token_may_stand_in_a_file_and_is_missed_where_it_is_nowhere(
     for more in ((), ("--token-file", str(tmp_path / "none")), ("--token", " "), ("--token", "a\nb")):
         failed = await run("workers", "--url", installation.url, *more)
         assert (failed.exit_code, failed.stderr.count("Fix: ")) == (2, 1), more
-        assert "process.failed" not in failed.output, "a person reads the text, and no log its line"
+        assert "process.failed" not in failed.output, "the error is printed, not logged"
     wrong = await run("workers", "--url", installation.url, "--token", "guessed")
     assert (wrong.exit_code, "bearer token" in wrong.output) == (1, True)
 
 
-async def test_a_token_that_would_go_unencrypted_is_warned_of(run: Run, free_port: int) -> None:
+async def test_a_token_over_http_is_a_warning(run: Run, free_port: int) -> None:
     for host, warned in (("[::1]", False), ("127.0.0.1", False), ("waybill.invalid", True)):
         done = await run("workers", "--url", f"http://{host}:{free_port}", "--token", "x")
         assert ("unencrypted" in done.stderr) == warned
         assert done.exit_code == 1
 
 
-async def test_nobody_there_and_somebody_else_there_are_told_apart(run: Run, free_port: int, url: str) -> None:
-    nobody = await run("workers", "--url", f"http://127.0.0.1:{free_port}", "--token", "x")
-    assert (nobody.exit_code, "connect" in nobody.output) == (1, True)
+async def test_an_unreachable_api_and_another_server_have_different_errors(run: Run, free_port: int, url: str) -> None:
+    unreachable = await run("workers", "--url", f"http://127.0.0.1:{free_port}", "--token", "x")
+    assert (unreachable.exit_code, "connect" in unreachable.output) == (1, True)
     other = await run("workers", "--url", f"{url}/healthz#", "--token", "x")
     assert (other.exit_code, "no admin API" in other.output) == (1, True)
     senders = await run("workers", "--url", f"{url}/webhooks", "--token", "x")
     assert (senders.exit_code, "no admin API of this version; its port is 8081" in senders.output) == (2, True)
     for wrong in ("127.0.0.1:8081", "ftp://127.0.0.1", "http://", "http://[::1"):
         mistake = await run("workers", "--url", wrong, "--token", "x")
-        told = f"--url: {wrong!r} is no address of an admin API. Fix: write it as http://127.0.0.1:8081"
-        assert (mistake.exit_code, told in mistake.stderr) == (2, True)
+        message = f"--url: {wrong!r} is no address of an admin API. Fix: write it as http://127.0.0.1:8081"
+        assert (mistake.exit_code, message in mistake.stderr) == (2, True)
     store = await run("workers", WAYBILL_REDIS_URL=f"redis://127.0.0.1:{free_port}")
     assert (store.exit_code, "store_unavailable" in store.output) == (1, True)
 
 
-async def test_a_mistake_that_only_the_api_sees_is_told_with_its_place(installation: Installation, run: Run) -> None:
+async def test_a_validation_error_of_the_api_is_printed_with_its_path(installation: Installation, run: Run) -> None:
     long = await run("events", "search", "x" * 501, **installation.remotely())
     assert (long.exit_code, "?text: Expected `str` of length <= 500" in long.stderr) == (2, True), long.stderr
 
 
-async def test_an_explanation_tells_what_an_event_waits_for_also_as_json(installation: Installation, run: Run) -> None:
-    put_off = ("waits_for", "account_throttled", "next_ms", 1_800_000_000_000)
-    await installation.house.store.client.command("HSET", f"wb:event:{installation.waiting}", *put_off)
-    for way in ({}, installation.remotely()):
-        (told,) = rows(await run("explain", installation.waiting, "--json", **way))
-        assert (told["waiting_for"], told["next_attempt_at"]) == ("account_throttled", "2027-01-15T08:00:00.000Z")
-        plain = (await run("explain", installation.waiting, **way)).stdout
-        assert "put off for account_throttled, next attempt not before 2027-01-15T08:00:00.000Z" in plain
+async def test_an_explanation_contains_the_reason_of_the_wait(installation: Installation, run: Run) -> None:
+    deferral = ("waiting_for", "account_throttled", "next_ms", 1_800_000_000_000)
+    await installation.house.store.client.command("HSET", f"wb:event:{installation.queued}", *deferral)
+    for variables in ({}, installation.remotely()):
+        (explained,) = rows(await run("explain", installation.queued, "--json", **variables))
+        assert (explained["waiting_for"], explained["next_attempt_at"]) == (
+            "account_throttled",
+            "2027-01-15T08:00:00.000Z",
+        )
+        plain = (await run("explain", installation.queued, **variables)).stdout
+        assert re.search(
+            r"waiting: account throttled; next attempt 2027-01-15T08:00:00.000Z \((in \d+ .+|due now)\)", plain
+        )
         assert "customer.updated (updated) from pack-orders about pack:customer:77" in plain
 
 
-async def test_without_a_terminal_nothing_is_done_to_all_unasked(installation: Installation, run: Run) -> None:
+async def test_a_bulk_change_without_a_terminal_requires_yes(installation: Installation, run: Run) -> None:
     for words in (("dead-letters", "replay", "--all"), ("dead-letters", "discard", "--all", "--reason", "why")):
         done = await run(*words)
-        assert (done.exit_code, "1 would be" in done.output, "add --yes" in done.output) == (2, True, True)
+        assert (done.exit_code, "1 event would be" in done.output, "Add --yes" in done.output) == (2, True, True)
     assert (await run("erase-customer", "pack", "77")).exit_code == 2
-    assert (await installation.house.story(installation.dead))["state"] == "dead"
+    assert (await installation.house.stored_event(installation.dead))["state"] == "dead"
 
 
-async def test_no_worker_alive_is_an_exit_code(run: Run) -> None:
+async def test_workers_exits_with_1_if_no_worker_is_alive(run: Run) -> None:
     assert (await run("workers")).exit_code == 1
 
 
-def test_variables_of_commands_are_no_unknown_settings() -> None:
+def test_variables_of_commands_are_known_settings() -> None:
     settings = load_settings(dict.fromkeys(CALLER_NAMES, "x"))
     assert settings == Settings()
     with pytest.raises(ConfigError):
@@ -436,7 +442,7 @@ def _word(installation: Installation, word: str) -> str:
 
 
 def _steady(text: str) -> str:
-    """Without what the clock changes between two calls."""
+    """Remove the values that differ between two calls."""
     return re.sub(r'"(oldest_age_ms|memory_bytes|clock_ms)":\d+', "", text)
 
 

@@ -1,6 +1,7 @@
-"""`waybill doctor`: every part is asked, what fails is named with what to do, and the exit code says so."""
+"""`waybill doctor`: checks of every part, with the fix for each failure and an exit code."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -28,57 +29,59 @@ def failures(found: list[dict[str, Any]]) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("box")
-async def test_all_is_well_where_all_is_configured_and_published(run: Run, store: Store) -> None:
+async def test_all_checks_pass_in_a_complete_installation(run: Run, store: Store) -> None:
     await store.rulebook.publish("v1", b"{}", "a", "", None)
-    examined = await run("doctor", "--json")
-    found = rows(examined)
-    assert (examined.exit_code, failures(found)) == (0, {})
+    result = await run("doctor", "--json")
+    found = rows(result)
+    assert (result.exit_code, failures(found)) == (0, {})
     parts = {row["part"] for row in found}
     assert parts >= {
         "settings",
         "configuration",
         *(f"platform {name}" for name in ("pack", "flow", "ofn", "engage", "erp")),
     }
-    asked = {row["asked"] for row in found}
-    assert asked >= {"customer 0, with its credentials", "version", "memory", "clock", "rulebook"}
+    checks = {row["check"] for row in found}
+    assert checks >= {"fetch customer 0 with credentials", "version", "memory", "clock", "rulebook"}
+    (platform,) = [row["detail"] for row in found if row["part"] == "platform pack"]
+    assert re.fullmatch(r"reachable, credentials accepted \(200 in \d+ ms\)", platform)
     assert any(row["result"] == "warning" and "scheme: none" in row["detail"] for row in found)
     table = await run("doctor")
     assert table.exit_code == 0
     head, *lines = [line.split("\t") for line in table.stdout.splitlines()]
-    assert (head, len(lines)) == (["part", "asked", "result", "detail"], len(found))
-    assert [line[:3] for line in lines] == [[row["part"], row["asked"], row["result"]] for row in found]
+    assert (head, len(lines)) == (["part", "check", "result", "detail"], len(found))
+    assert [line[:3] for line in lines] == [[row["part"], row["check"], row["result"]] for row in found]
 
 
 @pytest.mark.usefixtures("box", "store")
-async def test_a_source_that_is_only_polled_counts_as_one(run: Run, config_path: Path) -> None:
+async def test_a_source_without_webhooks_is_counted(run: Run, config_path: Path) -> None:
     config = await asyncio.to_thread(config_path.read_text)
     polled = "sources:\n  flow-poll: {platform: flow, poll: {every: 5m, record: customer}}"
     await asyncio.to_thread(config_path.write_text, config.replace("sources:", polled, 1))
     found = rows(await run("doctor", "--json"))
-    told = [row["detail"] for row in found if row["part"] == "configuration" and row["result"] == "ok"]
-    assert told == ["5 platforms, 10 sources"]
+    details = [row["detail"] for row in found if row["part"] == "configuration" and row["result"] == "ok"]
+    assert details == ["5 platforms, 10 sources"]
 
 
 @pytest.mark.usefixtures("box", "store")
-async def test_what_does_not_work_is_named_and_ends_with_code_1(run: Run) -> None:
-    examined = await run("doctor", "--json", API="not the token")
-    failed = failures(rows(examined))
-    assert examined.exit_code == 1
+async def test_failed_checks_are_listed_and_end_with_code_1(run: Run) -> None:
+    result = await run("doctor", "--json", API="not the token")
+    failed = failures(rows(result))
+    assert result.exit_code == 1
     assert {part for part in failed if part.startswith("platform")} == {
         f"platform {name}" for name in ("pack", "flow", "ofn", "engage", "erp")
     }
     assert all("config_unauthorized" in failed[f"platform {name}"] for name in ("pack", "engage"))
     assert any("waybill rules apply" in detail for detail in failed.values())
-    assert "not the token" not in examined.output
+    assert "not the token" not in result.output
 
 
-async def test_platforms_that_are_away_and_a_store_that_is_away_are_told(run: Run, tmp_path: Path) -> None:
+async def test_unreachable_platforms_and_an_unreachable_store_are_reported(run: Run, tmp_path: Path) -> None:
     failed = failures(rows(await run("doctor", "--json", WAYBILL_REDIS_URL=f"unix://{tmp_path}/nobody.sock")))
     assert failed["platform pack"].startswith("connect")
     assert any(part.startswith("store") and "store_unavailable" in detail for part, detail in failed.items())
 
 
-async def test_a_store_that_is_not_durable_is_told_with_what_to_do(
+async def test_a_store_that_is_not_durable_is_reported_with_the_fix(
     run: Run, own_valkey: Callable[..., EmbeddedValkey]
 ) -> None:
     server = own_valkey("--appendfsync", "everysec")
@@ -87,7 +90,7 @@ async def test_a_store_that_is_not_durable_is_told_with_what_to_do(
 
 
 @pytest.mark.parametrize(
-    ("more", "part", "told"),
+    ("variables", "part", "message"),
     [
         ({"WAYBILL_BODY_BYTES_MAX": "many"}, "settings", "WAYBILL_BODY_BYTES_MAX"),
         ({"WAYBILL_CONFIG": "/nowhere/waybill.yaml"}, "configuration", "/nowhere/waybill.yaml"),
@@ -96,40 +99,45 @@ async def test_a_store_that_is_not_durable_is_told_with_what_to_do(
         ({"WAYBILL_SHARD_URLS": "unix:///a,unix:///b"}, "store", "WAYBILL_SHARD_URLS"),
     ],
 )
-async def test_a_mistake_in_what_is_configured_is_told_with_its_place(
-    more: dict[str, str], part: str, told: str, run: Run
+async def test_a_configuration_error_is_reported_with_its_path(
+    variables: dict[str, str], part: str, message: str, run: Run
 ) -> None:
-    examined = await run("doctor", "--json", **more)
-    assert examined.exit_code == 1
-    assert any(row["part"] == part and told in row["detail"] for row in rows(examined) if row["result"] == "failed")
+    result = await run("doctor", "--json", **variables)
+    assert result.exit_code == 1
+    assert any(row["part"] == part and message in row["detail"] for row in rows(result) if row["result"] == "failed")
 
 
-@pytest.mark.parametrize(("theirs", "result"), [(100.5, "ok"), (98.5, "warning"), (105.5, "failed"), (94.5, "failed")])
-def test_clocks_that_are_apart_are_told(theirs: float, result: str) -> None:
-    assert check_clock_skew(theirs, 100.0).result == result
+@pytest.mark.parametrize(
+    ("store_seconds", "result"), [(100.5, "ok"), (98.5, "warning"), (105.5, "failed"), (94.5, "failed")]
+)
+def test_a_clock_difference_is_reported(store_seconds: float, result: str) -> None:
+    assert check_clock_skew(store_seconds, 100.0).result == result
 
 
-async def test_a_store_that_fills_up_is_told(run: Run, own_valkey: Callable[..., EmbeddedValkey]) -> None:
+async def test_high_memory_usage_is_a_warning(run: Run, own_valkey: Callable[..., EmbeddedValkey]) -> None:
     server = own_valkey("--maxmemory", "20mb")
     with redis.Redis(unix_socket_path=server.url.removeprefix("unix://")) as client:
         for number in range(24):
             client.set(f"ballast {number}", bytes(500_000))
     found = rows(await run("doctor", "--json", WAYBILL_REDIS_URL=server.url))
-    assert any(row["asked"] == "memory" and row["result"] == "warning" for row in found)
+    assert any(row["check"] == "memory" and row["result"] == "warning" for row in found)
 
 
-@pytest.mark.parametrize(("status", "result"), [(400, "ok"), (403, "failed"), (503, "failed")])
-async def test_a_platform_that_dislikes_the_made_up_id_has_let_us_in(
+@pytest.mark.parametrize(("status", "result"), [(404, "ok"), (400, "ok"), (403, "failed"), (503, "failed")])
+async def test_a_rejected_probe_id_shows_that_the_credentials_are_accepted(
     status: int, result: str, run: Run, box: SandboxHandle
 ) -> None:
     fault = {"match": "/pack_cloud/v1/organizations/org_1/customers", "times": 9, "status": status}
     async with aiohttp.ClientSession() as session, session.post(f"{box.url}/_sandbox/faults", json=fault) as response:
         assert response.status < 300, await response.text()
     found = rows(await run("doctor", "--json"))
-    assert [row["result"] for row in found if row["part"] == "platform pack"] == [result]
+    (platform,) = [row for row in found if row["part"] == "platform pack"]
+    assert platform["result"] == result
+    assert str(status) in platform["detail"]
+    assert ("credentials accepted (404 for a probe id" in platform["detail"]) == (status == 404)
 
 
-async def test_a_password_in_the_stores_address_is_not_shown(run: Run) -> None:
-    examined = await run("doctor", "--json", WAYBILL_REDIS_URL="redis://ops:hidden@127.0.0.1:9/0")
-    assert "store 127.0.0.1:9/0" in examined.output
-    assert "hidden" not in examined.output
+async def test_the_password_of_the_store_is_not_shown(run: Run) -> None:
+    result = await run("doctor", "--json", WAYBILL_REDIS_URL="redis://ops:hidden@127.0.0.1:9/0")
+    assert "store 127.0.0.1:9/0" in result.output
+    assert "hidden" not in result.output

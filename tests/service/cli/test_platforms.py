@@ -1,4 +1,4 @@
-"""`waybill platforms`: what can be asked, what comes back, and what is said where nothing does."""
+"""`waybill platforms`: operations, results and errors."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ sources:
 
 
 @pytest.fixture
-def desk(sandbox_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def configuration(sandbox_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "waybill.yaml"
     path.write_text(CONFIG.format(url=sandbox_url))
     monkeypatch.setenv("WAYBILL_CONFIG", str(path))
@@ -37,7 +37,7 @@ def desk(sandbox_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture
 def sandbox_url() -> Iterator[str]:
-    """A sandbox on a thread of its own, since the command brings its own event loop."""
+    """Run a sandbox in a thread, since the command has its own event loop."""
     started, ended, urls = threading.Event(), asyncio.Event(), list[str]()
     loop = asyncio.new_event_loop()
 
@@ -60,32 +60,32 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(platforms, arguments)
 
 
-@pytest.mark.usefixtures("desk")
-def test_accounts_and_their_reads_are_listed() -> None:
+@pytest.mark.usefixtures("configuration")
+def test_accounts_and_read_operations_are_listed() -> None:
     assert run("list").stdout.splitlines() == ["account\tkind", "pack\tpack_cloud", "erp\tcustom"]
     lines = run("list", "pack").stdout.splitlines()
     assert "customer.get\tcustomer\t" in lines
     assert "rule_condition.get\trule condition\t" in lines
     assert run("list", "erp").stdout.splitlines() == [
-        "operation\tneeds\ttakes",
+        "operation\trequired\toptional",
         "record.get\tkind id\t",
         "record.list\tkind\tcursor",
     ]
 
 
-@pytest.mark.usefixtures("desk")
-def test_a_thing_is_printed_as_json_and_the_lack_of_shared_limits_is_said() -> None:
+@pytest.mark.usefixtures("configuration")
+def test_a_record_is_printed_as_json_with_a_warning_about_limits_that_are_not_shared() -> None:
     result = run("get", "pack", "customer.get", "c-1")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["id"] == "c-1"
-    assert "limits and pauses are not shared" in result.stderr
+    assert "rate limits are not shared" in result.stderr
     page = json.loads(run("get", "pack", "purchase_order.list", "per_page=2", "statuses=received").stdout)
     assert len(page["items"]) == 2
     assert json.loads(run("get", "erp", "record.get", "customer", "c-1").stdout)["id"] == "c-1"
 
 
-@pytest.mark.usefixtures("desk")
-def test_what_is_not_there_or_refused_ends_with_a_failure() -> None:
+@pytest.mark.usefixtures("configuration")
+def test_a_missing_record_and_an_unknown_kind_are_errors() -> None:
     result = run("get", "pack", "customer.get", "missing-1")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "pack has no such thing" in result.stderr
@@ -94,28 +94,28 @@ def test_what_is_not_there_or_refused_ends_with_a_failure() -> None:
     assert "unknown_kind: erp has no invoice" in result.stderr
 
 
-@pytest.mark.usefixtures("desk")
+@pytest.mark.usefixtures("configuration")
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("list", "nobody"), "There is no platform nobody."),
         (("get", "nobody", "customer.get", "1"), "There is no platform nobody."),
-        (("get", "pack", "customer.delete", "1"), "one of customer.get"),
-        (("get", "pack", "customer.get"), "give customer, in order"),
+        (("get", "pack", "customer.delete", "1"), "use one of customer.get"),
+        (("get", "pack", "customer.get"), "give customer, in this order"),
     ],
 )
-def test_a_mistake_is_told_with_what_to_write_instead(arguments: tuple[str, ...], told: str) -> None:
+def test_a_usage_error_is_printed_with_the_fix(arguments: tuple[str, ...], message: str) -> None:
     result = run(*arguments)
     assert result.exit_code != 0
-    assert told in (result.exception.fix if isinstance(result.exception, ConfigError) else result.stderr)
+    assert message in (result.exception.fix if isinstance(result.exception, ConfigError) else result.stderr)
 
 
-@pytest.mark.usefixtures("desk")
-def test_a_thing_is_written_changed_and_taken_away_by_hand(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("configuration")
+def test_a_record_is_created_updated_and_deleted(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     created = run("write", "pack", "rule.create", "--body", '{"name": "Hold", "type": "order"}', "--yes")
     assert created.exit_code == 0, created.stderr
-    told = json.loads(created.stdout)
-    assert told["http_status"] == 201
+    response = json.loads(created.stdout)
+    assert response["http_status"] == 201
     line = json.loads(capfd.readouterr().err)
     assert (line["message"], line["audit_action"], line["target"]) == (
         "admin.changed",
@@ -125,40 +125,40 @@ def test_a_thing_is_written_changed_and_taken_away_by_hand(tmp_path: Path, capfd
     assert line["via"] == "command"
     change = tmp_path / "change.json"
     change.write_text('{"enabled": false}')
-    changed = run("write", "pack", "rule.update", told["id"], "--body", f"@{change}", "--yes")
-    assert json.loads(changed.stdout) == {"http_status": 200, "id": told["id"]}
-    shown = json.loads(run("get", "pack", "rule.get", told["id"], "--raw").stdout)
+    changed = run("write", "pack", "rule.update", response["id"], "--body", f"@{change}", "--yes")
+    assert json.loads(changed.stdout) == {"http_status": 200, "id": response["id"]}
+    shown = json.loads(run("get", "pack", "rule.get", response["id"], "--raw").stdout)
     assert (shown["name"], shown["enabled"]) == ("Hold", False)
-    assert json.loads(run("write", "pack", "rule.delete", told["id"], "--yes").stdout)["http_status"] == 204
-    assert run("get", "pack", "rule.get", told["id"]).exit_code == 2
-    gone = run("write", "pack", "rule.update", told["id"], "--body", "{}", "--yes")
-    assert (gone.exit_code, "record_gone" in gone.stderr) == (1, True)
+    assert json.loads(run("write", "pack", "rule.delete", response["id"], "--yes").stdout)["http_status"] == 204
+    assert run("get", "pack", "rule.get", response["id"]).exit_code == 2
+    deleted = run("write", "pack", "rule.update", response["id"], "--body", "{}", "--yes")
+    assert (deleted.exit_code, "record_gone" in deleted.stderr) == (1, True)
 
 
-@pytest.mark.usefixtures("desk")
+@pytest.mark.usefixtures("configuration")
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("nobody", "rule.create", "--yes"), "one of pack, erp"),
-        (("pack", "rule.get", "1", "--yes"), "one of integration.create"),
-        (("erp", "customer.create", "--yes"), "only asked"),
-        (("pack", "rule.update", "--body", "{}", "--yes"), "give rule, in order"),
+        (("pack", "rule.get", "1", "--yes"), "use one of integration.create"),
+        (("erp", "customer.create", "--yes"), "erp is read-only"),
+        (("pack", "rule.update", "--body", "{}", "--yes"), "give rule, in this order"),
         (("pack", "rule.create", "--yes"), "the arguments are a body"),
         (("pack", "rule.create", "--body", "[]", "--yes"), "the body"),
         (("pack", "rule.create", "--body", '{"name": "x"}', "--yes"), "missing required field"),
         (("pack", "rule.create", "--body", '{"name": "x", "type": "order", "nmae": 1}', "--yes"), "there is no nmae"),
         (("pack", "rule.create", "--body", "@/nowhere.json", "--yes"), "a file"),
-        (("pack", "rule.delete", "1"), "add --yes"),
+        (("pack", "rule.delete", "1"), "Add --yes"),
     ],
 )
-def test_a_write_that_does_not_fit_is_refused_before_anything_is_sent(arguments: tuple[str, ...], told: str) -> None:
+def test_an_invalid_write_is_rejected_before_a_request_is_sent(arguments: tuple[str, ...], message: str) -> None:
     result = run("write", *arguments)
     assert result.exit_code != 0
-    assert told in (result.exception.fix if isinstance(result.exception, ConfigError) else result.stderr)
+    assert message in (result.exception.fix if isinstance(result.exception, ConfigError) else result.stderr)
 
 
-@pytest.mark.usefixtures("desk")
-def test_personal_data_is_only_shown_where_it_is_asked_for() -> None:
+@pytest.mark.usefixtures("configuration")
+def test_personal_data_is_shown_with_raw_only() -> None:
     assert "ada@" not in run("get", "pack", "customer.get", "c-1").stdout
     whole, redacted = (run("get", "pack", "customer.get", "c-1", *more).stdout for more in (["--raw"], []))
     assert json.loads(whole).keys() == json.loads(redacted).keys()

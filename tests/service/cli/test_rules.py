@@ -1,4 +1,4 @@
-"""`waybill rules` as an operator calls it, on a real store."""
+"""`waybill rules` on a real store."""
 
 import json
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from service.actions import load_actions
 from service.cli.rules import rules
 from service.errors import ConfigError, StoreUnavailable
 from service.rules import Rulebook, document_version, parse_document, write_document
-from service.rules.publishing import PUBLISH_TRIES_MAX, publish_file_rules
+from service.rules.publishing import PUBLISH_ATTEMPTS_MAX, publish_file_rules
 from service.settings import Settings
 from service.store import Store
 from service.store.rulebook import RulebookStore
@@ -45,41 +45,41 @@ def write(folder: Path, **files: str) -> list[str]:
     return [str(folder / f"{name}.yaml") for name in files]
 
 
-def test_checking_tells_the_mistake_of_each_file(run: Run, tmp_path: Path) -> None:
+def test_check_prints_the_error_of_each_file(run: Run, tmp_path: Path) -> None:
     bad = "- {id: x, type: customer, when: {field: %s, op: exists}}"
     files = write(tmp_path, good=ONE, first=bad % "emial", second=bad % "nothing")
     result = run("check", *files)
     assert result.exit_code == 2
     assert "first.yaml: rules[0].when.field: no field 'emial'. Fix: did you mean email?" in result.stderr
     assert "second.yaml: rules[0].when.field: no field 'nothing'" in result.stderr
-    assert run("check", files[0]).stdout == f"{files[0]}: 1 rules, no mistake found\n"
+    assert run("check", files[0]).stdout == f"{files[0]}: 1 rule, no errors\n"
 
 
-def test_checking_tells_ids_that_stand_in_two_files(run: Run, tmp_path: Path) -> None:
+def test_check_rejects_an_id_in_two_files(run: Run, tmp_path: Path) -> None:
     result = run("check", *write(tmp_path, a=ONE, b=ONE))
     assert isinstance(result.exception, ConfigError)
-    assert "stands in" in result.exception.reason
+    assert "also used in" in result.exception.reason
 
 
-def test_nothing_published_is_told_with_its_fix(run: Run) -> None:
+def test_a_missing_rulebook_is_reported_with_the_fix(run: Run) -> None:
     for words in (["show"], ["list"]):
-        told = run(*words)
-        assert (told.exit_code, "waybill rules apply" in told.stderr) == (2, True)
+        result = run(*words)
+        assert (result.exit_code, "waybill rules apply" in result.stderr) == (2, True)
 
 
-def test_applying_puts_the_rules_into_force_and_applying_again_changes_nothing(run: Run, tmp_path: Path) -> None:
+def test_apply_activates_the_rules_and_a_second_apply_changes_nothing(run: Run, tmp_path: Path) -> None:
     files = write(tmp_path, a=ONE, b=TWO)
     first = run("apply", *files, "--note", "a start")
     assert first.exit_code == 0, first.stderr
     version = document_version(write_document(rules_of(ONE + TWO)))
-    assert first.stdout == f"{version} in force, 2 rules\n"
-    assert run("apply", *files).stdout == f"{version} in force already, 2 rules\n"
+    assert first.stdout == f"{version} activated, 2 rules\n"
+    assert run("apply", *files).stdout == f"{version} already active, 2 rules\n"
     entry = json.loads(run("history", "--json").stdout)
     assert (entry["version"], entry["author"], entry["note"]) == (version, "ann", "a start")
     assert run("history").stdout.startswith(f"version\tat\tauthor\tnote\n{version}\t20")
 
 
-def test_what_is_in_force_can_be_listed_and_shown(run: Run, tmp_path: Path) -> None:
+def test_the_active_rules_are_listed_and_shown(run: Run, tmp_path: Path) -> None:
     run("apply", *write(tmp_path, a=ONE, b=TWO), "--author", "ops")
     assert run("list").stdout.splitlines() == [
         "sort\tid\ttype\tenabled\tevents\tsources\tfrom\tname",
@@ -92,21 +92,21 @@ def test_what_is_in_force_can_be_listed_and_shown(run: Run, tmp_path: Path) -> N
     text = run("show", "two").stdout
     assert text.startswith(f"# version {shown['version']}\n- ")
     assert rules_of(text) == rules_of(TWO)
-    assert "no rule of that id" in str(run("show", "three").exception)
+    assert "has no such rule. Fix: run waybill rules list" in str(run("show", "three").exception)
 
 
-def test_without_files_the_rules_of_waybill_yaml_are_taken_and_their_sources_checked(run: Run, tmp_path: Path) -> None:
+def test_apply_without_files_uses_the_rules_of_waybill_yaml_and_checks_their_sources(run: Run, tmp_path: Path) -> None:
     (tmp_path / "waybill.yaml").write_text(CONFIG)
     (tmp_path / "rules").mkdir()
     write(tmp_path / "rules", a=TWO)
     result = run("apply")
     assert result.exit_code == 0, result.exception
-    assert "1 rules" in run("check").stdout
+    assert "1 rule," in run("check").stdout
     write(tmp_path / "rules", b=ONE.replace("sort: 2", "sources: [shpo]"))
     assert "did you mean shop?" in str(run("apply").exception)
 
 
-async def test_rules_of_the_api_stay_when_files_are_applied(store: Store) -> None:
+async def test_apply_keeps_rules_of_the_admin_api(store: Store) -> None:
     document = write_document(rules_of(ONE), rules_of(TWO))
     assert await store.rulebook.publish(document_version(document), document, "api", "", None)
     third = rules_of(ONE.replace("one", "three"))
@@ -117,40 +117,40 @@ async def test_rules_of_the_api_stay_when_files_are_applied(store: Store) -> Non
     parsed = parse_document(current[1])
     assert ([rule.id for rule in parsed.file_rules], [rule.id for rule in parsed.api_rules]) == (["three"], ["two"])
     assert Rulebook.load(current[1], load_actions()).version == current[0] == published.version
-    with pytest.raises(
-        ConfigError, match=r"rule two: stands in a file, and was made in the admin API too. Fix: delete"
-    ):
+    with pytest.raises(ConfigError, match=r"rule two: exists in a file and in the admin API. Fix: delete"):
         await publish_file_rules([store.rulebook], rules_of(TWO), load_actions(), "ops", "")
 
 
-async def test_a_version_in_force_that_cannot_be_read_is_not_written_over(store: Store) -> None:
+async def test_an_active_version_of_an_unknown_format_is_not_overwritten(store: Store) -> None:
     assert await store.rulebook.publish("v9", b'{"format": 9}', "future", "", None)
-    with pytest.raises(ConfigError, match="rulebook in force: 9 is not known here"):
+    with pytest.raises(ConfigError, match="active rulebook: format 9 is not supported"):
         await publish_file_rules([store.rulebook], rules_of(ONE), load_actions(), "ops", "")
 
 
-class BusyShelf(RulebookStore):
-    """A shelf onto which somebody else publishes just before each of the first `others` publications."""
+class ContendedRulebookStore(RulebookStore):
+    """Store in which another client publishes before each of the first `others` publications."""
 
     others = 0
 
     async def publish(self, version: str, document: bytes, author: str, note: str, expected: str | None) -> bool:
         if self.others:
             self.others -= 1
-            theirs = write_document((), rules_of(f"- {{id: api{self.others}, type: customer}}"))
-            assert await super().publish(document_version(theirs), theirs, "else", "", expected)
+            other = write_document((), rules_of(f"- {{id: api{self.others}, type: customer}}"))
+            assert await super().publish(document_version(other), other, "else", "", expected)
         return await super().publish(version, document, author, note, expected)
 
 
-@pytest.mark.parametrize(("others", "succeeds"), [(1, True), (PUBLISH_TRIES_MAX - 1, True), (PUBLISH_TRIES_MAX, False)])
-async def test_somebody_elses_rules_published_meanwhile_are_kept(store: Store, others: int, succeeds: bool) -> None:  # noqa: FBT001
-    shelf = BusyShelf(store.client, store.keys, store.settings)
-    shelf.others = others
+@pytest.mark.parametrize(
+    ("others", "succeeds"), [(1, True), (PUBLISH_ATTEMPTS_MAX - 1, True), (PUBLISH_ATTEMPTS_MAX, False)]
+)
+async def test_rules_of_a_concurrent_publication_are_kept(store: Store, others: int, succeeds: bool) -> None:  # noqa: FBT001
+    rulebooks = ContendedRulebookStore(store.client, store.keys, store.settings)
+    rulebooks.others = others
     if not succeeds:
         with pytest.raises(StoreUnavailable, match="others are publishing"):
-            await publish_file_rules([shelf], rules_of(ONE), load_actions(), "ops", "")
+            await publish_file_rules([rulebooks], rules_of(ONE), load_actions(), "ops", "")
         return
-    await publish_file_rules([shelf], rules_of(ONE), load_actions(), "ops", "")
+    await publish_file_rules([rulebooks], rules_of(ONE), load_actions(), "ops", "")
     current = await store.rulebook.current()
     assert current is not None
     assert [rule.id for rule in parse_document(current[1]).rules] == ["one", "api0"]

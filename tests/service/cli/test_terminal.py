@@ -1,4 +1,4 @@
-"""The commands as a person has them: real processes at a real terminal, asked before anything is done to many."""
+"""Commands on a terminal: confirmation, progress, tables, escaping and shell completion."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ Waybill = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def waybill(environ: dict[str, str]) -> Waybill:
-    """Run the command as a program would, with pipes."""
+    """Return a function that runs the command with pipes."""
 
     def run(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "service", *arguments]
@@ -36,7 +36,7 @@ def waybill(environ: dict[str, str]) -> Waybill:
     return run
 
 
-async def bury(store: Store, number: int) -> list[str]:
+async def add_dead_letters(store: Store, number: int) -> list[str]:
     ids: list[str] = []
     for place in range(number):
         record = RecordRef("pack", "purchase_order", str(place))
@@ -44,13 +44,13 @@ async def bury(store: Store, number: int) -> list[str]:
         await store.ingest(event, event.id, 60_000)
         await store.client.command("ZREM", "wb:open", event.id)
         await store.client.command("ZADD", "wb:dead", 1_000 + place, event.id)
-        await store.client.command("HSET", f"wb:event:{event.id}", "state", "dead", "fate", "timeout")
+        await store.client.command("HSET", f"wb:event:{event.id}", "state", "dead", "outcome", "timeout")
         ids.append(event.id)
     return ids
 
 
 def at_terminal(environ: dict[str, str], arguments: list[str], answer: str) -> tuple[str, int]:
-    """Run the command at a terminal, type `answer` once it asks; give what it showed, and its exit code."""
+    """Run the command on a terminal, and type `answer` at its prompt. Return its output and exit code."""
     primary, secondary = pty.openpty()
     known = {**os.environ, **environ, "USER": "ann", "TERM": "xterm", "COLUMNS": "200"}
     command = [sys.executable, "-m", "service", *arguments]
@@ -78,35 +78,35 @@ def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
-@pytest.mark.parametrize(("answer", "left", "code"), [("n", 3, 1), ("", 3, 1), ("y", 0, 0)])
-async def test_all_are_put_back_only_after_a_yes(
-    answer: str, left: int, code: int, store: Store, environ: dict[str, str]
+@pytest.mark.parametrize(("answer", "remaining", "code"), [("n", 3, 1), ("", 3, 1), ("y", 0, 0)])
+async def test_all_events_are_replayed_only_after_confirmation(
+    answer: str, remaining: int, code: int, store: Store, environ: dict[str, str]
 ) -> None:
-    await bury(store, 3)
+    await add_dead_letters(store, 3)
     shown, exit_code = at_terminal(environ, ["dead-letters", "replay", "--all", "--rate", "100"], answer)
-    assert "3 events will be replayed. Go on?" in shown
-    assert (exit_code, await store.client.command("ZCARD", "wb:dead")) == (code, left)
-    assert ("3 replayed" in shown) == (not left)
+    assert "3 events will be replayed. Continue?" in shown
+    assert (exit_code, await store.client.command("ZCARD", "wb:dead")) == (code, remaining)
+    assert ("3 events replayed" in shown) == (not remaining)
     assert "Traceback" not in shown
 
 
-async def test_a_long_walk_shows_how_far_it_is_at_a_terminal_only(
+async def test_a_bulk_change_shows_its_progress_on_a_terminal_only(
     store: Store, environ: dict[str, str], waybill: Waybill
 ) -> None:
-    await bury(store, 30)
+    await add_dead_letters(store, 30)
     words = ["dead-letters", "replay", "--all", "--rate", "10"]
     shown, exit_code = at_terminal(environ, words, "y")
     shares = {int(share) for share in re.findall(r"(\d+)%", shown)}
     assert (exit_code, bool(shares - {0, 100})) == (0, True)
-    await bury(store, 3)
+    await add_dead_letters(store, 3)
     piped = waybill(*words, "--yes")
-    assert ("3 replayed" in piped.stderr, "%" in piped.stderr) == (True, False)
+    assert ("3 events replayed" in piped.stderr, "%" in piped.stderr) == (True, False)
 
 
-async def test_a_list_is_a_table_at_a_terminal_and_lines_with_tabs_in_a_pipe(
+async def test_a_list_is_a_table_on_a_terminal_and_tab_separated_in_a_pipe(
     store: Store, environ: dict[str, str], waybill: Waybill
 ) -> None:
-    [event_id] = await bury(store, 1)
+    [event_id] = await add_dead_letters(store, 1)
     shown, _ = at_terminal(environ, ["dead-letters", "list"], "")
     assert event_id in shown
     assert "│" in shown
@@ -117,7 +117,7 @@ async def test_a_list_is_a_table_at_a_terminal_and_lines_with_tabs_in_a_pipe(
     assert piped.stderr == ""
 
 
-async def test_what_outsiders_wrote_commands_no_terminal(store: Store, environ: dict[str, str]) -> None:
+async def test_terminal_escape_sequences_from_senders_are_escaped(store: Store, environ: dict[str, str]) -> None:
     evil = "po\x1b[31m\x9b2Jx"
     record = RecordRef("pack", "purchase_order", "1")
     event = Event(EVENT_VERSION, new_event_id(), "shop", evil, "updated", record, None, {"x-a": evil}, None, b"{}")
@@ -128,8 +128,8 @@ async def test_what_outsiders_wrote_commands_no_terminal(store: Store, environ: 
         assert "\\u009b2Jx" in shown
 
 
-async def test_the_audit_line_goes_to_stderr_and_the_answer_alone_to_stdout(store: Store, waybill: Waybill) -> None:
-    first, second = await bury(store, 2)
+async def test_the_audit_line_is_on_stderr_and_the_result_on_stdout(store: Store, waybill: Waybill) -> None:
+    first, second = await add_dead_letters(store, 2)
     done = waybill("dead-letters", "replay", first, "--json")
     (answer,) = lines(done.stdout)
     assert (answer["event_id"], answer["result"], answer["destination"]) == (first, "replayed", "lane")
@@ -139,25 +139,25 @@ async def test_the_audit_line_goes_to_stderr_and_the_answer_alone_to_stdout(stor
     )  # fmt: skip
     dry = waybill("dead-letters", "discard", "--all", "--dry-run", "--reason", "why", "--json")
     assert [(row["event_id"], row["result"]) for row in lines(dry.stdout)] == [(second, "planned")]
-    assert "1 would be discarded" in dry.stderr
+    assert "1 event would be discarded" in dry.stderr
 
 
-async def test_a_walk_that_breaks_off_says_where_to_go_on(
+async def test_an_interrupted_bulk_change_prints_the_cursor_to_continue(
     store: Store, environ: dict[str, str], waybill: Waybill
 ) -> None:
-    # Where the tests run in the background of a shell, an interrupt is ignored, and children inherit that.
+    # A shell ignores SIGINT in background jobs, and children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    await bury(store, 150)
+    await add_dead_letters(store, 150)
     known = {**os.environ, **environ, "USER": "ann"}
     command = [sys.executable, "-m", "service", "dead-letters", "replay", "--all", "--yes", "--rate", "10"]
     process = await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE, env=known)
     while await store.client.command("ZCARD", "wb:dead") > 130:  # noqa: ASYNC110 - another process counts it down
         await asyncio.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    told = (await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS))[1].decode()
+    output = (await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS))[1].decode()
     assert process.returncode == 1
-    assert "go on with --after " in told
-    place = told.split("--after ")[1].split()[0]
+    assert "Continue with --after " in output
+    place = output.split("--after ")[1].split()[0]
     rest = waybill("dead-letters", "replay", "--all", "--yes", "--rate", "1000", "--after", place)
     assert rest.returncode == 0, rest.stderr
     assert await store.client.command("ZCARD", "wb:dead") == 0
@@ -165,7 +165,7 @@ async def test_a_walk_that_breaks_off_says_where_to_go_on(
 
 
 @pytest.mark.parametrize(
-    ("words", "offered"),
+    ("words", "expected"),
     [
         ("waybill dead", {"dead-letters"}),
         ("waybill dead-letters ", {"list", "show", "replay", "discard"}),
@@ -173,13 +173,15 @@ async def test_a_walk_that_breaks_off_says_where_to_go_on(
         ("waybill events list --state d", {"decided", "dead"}),
     ],
 )
-def test_the_shell_is_told_how_words_go_on(words: str, offered: set[str], waybill: Waybill) -> None:
+def test_shell_completion_completes_commands_options_and_values(
+    words: str, expected: set[str], waybill: Waybill
+) -> None:
     place = str(len(words.split(" ")) - 1)
     done = waybill(_WAYBILL_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=place)
-    assert {line.partition(",")[2] for line in done.stdout.splitlines()} == offered
+    assert {line.partition(",")[2] for line in done.stdout.splitlines()} == expected
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_every_shell_is_given_its_script(shell: str, waybill: Waybill) -> None:
+def test_shell_completion_has_a_script_for_every_shell(shell: str, waybill: Waybill) -> None:
     done = waybill(_WAYBILL_COMPLETE=f"{shell}_source")
     assert (done.returncode, "_WAYBILL_COMPLETE" in done.stdout) == (0, True), done.stderr

@@ -1,4 +1,4 @@
-"""waybill.yaml: every mistake has its path, its reason and its fix; what is right becomes values."""
+"""waybill.yaml: mistakes have a path, a reason and a fix; valid files become a Config."""
 
 import copy
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ ENVIRON = {
 
 
 class Removed:
-    """Stands for a key that is left out; its text is the same in every process, as the ids of tests have to be."""
+    """Marker for a removed key. Its text is constant, because it is part of test ids."""
 
     def __repr__(self) -> str:
         return "removed"
@@ -58,11 +58,11 @@ EXAMPLE_DATA: Any = yaml.safe_load(EXAMPLE.read_text())
 
 
 def change(path: str, value: object) -> dict[str, Any]:
-    """Give the example with one value set, or removed."""
+    """Return the example configuration with one value set or removed."""
     data: Any = copy.deepcopy(EXAMPLE_DATA)
-    *way, last = path.split("/")
+    *parents, last = path.split("/")
     target = data
-    for step in way:
+    for step in parents:
         target = target[int(step) if isinstance(target, list) else step]
     if value is REMOVED:
         del target[last]
@@ -80,9 +80,9 @@ def write(folder: Path, data: object) -> Path:
 
 
 def mistakes(folder: Path, data: object, environ: Mapping[str, str] = ENVIRON) -> tuple[ConfigError, ...]:
-    reading = read_config(write(folder, data), environ)
-    assert (reading.config is None) == bool(reading.mistakes)
-    return reading.mistakes
+    report = read_config(write(folder, data), environ)
+    assert (report.config is None) == bool(report.mistakes)
+    return report.mistakes
 
 
 def load(folder: Path, path: str, value: object, environ: Mapping[str, str] = ENVIRON) -> Config:
@@ -94,7 +94,7 @@ NONE = {"scheme": "none"}
 BEARER = {"scheme": "bearer", "secrets": [SECRET]}
 STRIPE = {"platform": "pack", "verify": {"scheme": "stripe", "secrets": [SECRET]}, "envelope": "standard_webhooks"}
 
-REFUSED: list[tuple[str, object, str, str, str]] = [
+INVALID: list[tuple[str, object, str, str, str]] = [
     # change, to, path of the mistake, part of the reason, part of the fix
     ("platfroms", {}, "platfroms", "unknown key", "did you mean platforms?"),
     ("admim", {"tokens": []}, "admim", "unknown key", "did you mean admin?"),
@@ -116,11 +116,11 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
     ("platforms/pack", "pack_cloud", "platforms.pack", "Expected `object`", "write"),
     ("platforms/pack/kind", "pack_clod", "platforms.pack.kind", "Invalid value", "did you mean pack_cloud?"),
     ("platforms/pack/kind", REMOVED, "platforms.pack.kind", "missing", "one of pack_cloud"),
-    ("platforms/pack/kind", 1, "platforms.pack.kind", "Expected `str`", "known here"),
+    ("platforms/pack/kind", 1, "platforms.pack.kind", "Expected `str`", "valid: "),
     ("platforms/pack/tokn", SECRET, "platforms.pack.tokn", "unknown key", "did you mean token?"),
     ("platforms/pack/token", REMOVED, "platforms.pack.token", "missing", "{env: NAME}"),
-    ("platforms/pack/token", "hush", "platforms.pack.token", "in clear", "{env: NAME}"),
-    ("platforms/pack/token", 4711, "platforms.pack.token", "in clear", "{env: NAME}"),
+    ("platforms/pack/token", "hush", "platforms.pack.token", "plain text", "{env: NAME}"),
+    ("platforms/pack/token", 4711, "platforms.pack.token", "plain text", "{env: NAME}"),
     ("platforms/pack/token", {}, "platforms.pack.token", "either env or file", "write"),
     ("platforms/pack/token", {"env": "A", "file": "/b"}, "platforms.pack.token", "either env or file", "{env: NAME}"),
     ("sources/pack-orders/verify/scheme", "HMAC", "sources.pack-orders.verify.scheme", "Invalid", "mean hmac?"),
@@ -131,41 +131,41 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
         "platforms/erp/records/purchase_order/list",
         {"path": "/orders", "next": "page"},
         "platforms.erp.records.purchase_order.list.path",
-        "every page would be the first",
+        "every request would return the first page",
         "{page}",
     ),
     (
         "platforms/erp/records/purchase_order/list",
         {"path": "/orders?page={page}"},
         "platforms.erp.records.purchase_order.list.next",
-        "only the first page would be looked at",
+        "only the first page would be read",
         "next: page",
     ),
     (
         "platforms/erp/records/purchase_order/list",
         {"path": "/orders?after={cursor}", "next": "page"},
         "platforms.erp.records.purchase_order.list.path",
-        "every page would be the first",
+        "every request would return the first page",
         "{page}",
     ),
     (
         "platforms/erp/records/purchase_order/list",
         {"path": "/orders?after={cursor}", "next": "link"},
         "platforms.erp.records.purchase_order.list.next",
-        "says nowhere where the cursor stands",
+        "is not a pointer to the cursor",
         "/meta/next",
     ),
     (
         "sources/erp-orders/poll",
         {"every": "5m", "record": "purchase_order"},
         "sources.erp-orders.poll.record",
-        "cannot list that",
+        "cannot list ",
         "add list: to platforms.erp.records.purchase_order",
     ),
     ("platforms/pack/token", {"envv": "A"}, "platforms.pack.token.envv", "unknown key", "did you mean env?"),
     ("platforms/pack/token", {"env": 1}, "platforms.pack.token.env", "Expected `str", "in quotes"),
     ("platforms/pack/token", {"env": "NONE"}, "platforms.pack.token", "NONE is not set", "set NONE"),
-    ("platforms/pack/token", {"file": "run/x"}, "platforms.pack.token", "not an absolute path", "begin it with /"),
+    ("platforms/pack/token", {"file": "run/x"}, "platforms.pack.token", "not an absolute path", "start it with /"),
     ("platforms/pack/organization_id", 1, "platforms.pack.organization_id", "Expected `str`", "id"),
     ("platforms/pack/base_url", "api.pack.cloud", "platforms.pack.base_url", "form", "https URL"),
     ("platforms/pack/base_url", "https://u:p@x/", "platforms.pack.base_url", "form", "without user"),
@@ -176,10 +176,10 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
     ("platforms/pack/requests_in_flight_max", 0, "platforms.pack.requests_in_flight_max", ">= 1", "whole number"),
     ("platforms/flow/tenant_uid", "a/b", "platforms.flow.tenant_uid", "form", "id"),
     ("platforms/ofn/base_url", REMOVED, "platforms.ofn.base_url", "missing", "add base_url"),
-    ("platforms/Pack", {}, "platforms.Pack", "is no name", "lower-case"),
+    ("platforms/Pack", {}, "platforms.Pack", "is not a valid name", "lower-case"),
     ("platforms/erp/auth/type", "heder", "platforms.erp.auth.type", "Invalid value", "did you mean header?"),
     ("platforms/erp/auth", REMOVED, "platforms.erp.auth", "missing", "add auth"),
-    ("platforms/erp/auth/value", "hush", "platforms.erp.auth.value", "in clear", "{env: NAME}"),
+    ("platforms/erp/auth/value", "hush", "platforms.erp.auth.value", "plain text", "{env: NAME}"),
     ("platforms/erp/auth/name", "X Key", "platforms.erp.auth.name", "form", "header name"),
     ("platforms/erp/records", {}, "platforms.erp.records", "is empty", "customer, purchase_order"),
     (
@@ -211,9 +211,9 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
         "did you mean at?",
     ),
     # sources
-    ("sources/Pack_Orders", {}, "sources.Pack_Orders", "is no name", "lower-case"),
-    ("sources/-x", {}, "sources.-x", "is no name", "hyphen"),
-    ("sources/" + "x" * 65, {}, "sources." + "x" * 65, "is no name", "64"),
+    ("sources/Pack_Orders", {}, "sources.Pack_Orders", "is not a valid name", "lower-case"),
+    ("sources/-x", {}, "sources.-x", "is not a valid name", "hyphen"),
+    ("sources/" + "x" * 65, {}, "sources." + "x" * 65, "is not a valid name", "64"),
     ("sources/pack-orders", None, "sources.pack-orders", "Expected `object`", "write"),
     ("sources/pack-orders/platform", "pakc", "sources.pack-orders.platform", "no platform pakc", "did you mean pack?"),
     ("sources/pack-orders/platform", REMOVED, "sources.pack-orders.platform", "missing", "add platform"),
@@ -223,7 +223,7 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
         "sources/pack-orders/poll",
         {"every": "5m", "record": "customer"},
         "sources.pack-orders.poll.record",
-        "cannot list that",
+        "cannot list ",
         "purchase_order",
     ),
     ("sources/pack-orders/failure_status", 200, "sources.pack-orders.failure_status", ">= 400", "400 to 599"),
@@ -258,14 +258,14 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
         [],
         "sources.pack-orders.verify.secrets",
         "length >= 1",
-        "a list of references",
+        "a list of secret references",
     ),
     ("sources/pack-orders/verify/secrets", SECRET, "sources.pack-orders.verify.secrets", "Expected `array`", "a list"),
     (
         "sources/pack-orders/verify/secrets/0",
         "hush",
         "sources.pack-orders.verify.secrets[0]",
-        "in clear",
+        "plain text",
         "{env: NAME}",
     ),
     (
@@ -275,7 +275,7 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
         "not set",
         "set NO",
     ),
-    ("sources/pack-orders/verify/signed", "{x}", "sources.pack-orders.verify.signed", "brace", "{body}"),
+    ("sources/pack-orders/verify/signed", "{x}", "sources.pack-orders.verify.signed", "unknown placeholder", "{body}"),
     ("sources/pack-orders/verify/prefix", "a,", "sources.pack-orders.verify.prefix", "form", "without a comma"),
     ("sources/erp-orders/verify/secrets/0", SECRET, "sources.erp-orders.verify.secrets[0]", "2 bytes", "whsec_"),
     ("sources/erp-orders/verify/secrets", [], "sources.erp-orders.verify.secrets", "missing", "public_keys"),
@@ -293,7 +293,7 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
         {"scheme": "stripe", "secrets": [SECRET], "header": "X"},
         "sources.pack-orders.verify.header",
         "unknown key",
-        "known here: scheme, secrets, tolerance_seconds",
+        "valid: scheme, secrets, tolerance_seconds",
     ),
     (
         "sources/pack-orders/content_types",
@@ -328,7 +328,7 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
         "sources/pack-orders/handshake",
         {"echo": "crc_token", "proof": {"secret": "hush"}},
         "sources.pack-orders.handshake.proof.secret",
-        "in clear",
+        "plain text",
         "{env: NAME}",
     ),
     (
@@ -340,7 +340,7 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
             "handshake": {"echo": "crc_token", "proof": {"secret": SECRET}},
         },
         "sources.erp-orders.handshake.proof",
-        "anybody had hashed",
+        "signature of a binary event",
         "another envelope",
     ),
     (
@@ -348,11 +348,17 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
         {"kind": "cloudevents", "record": {"kind": "customer"}},
         "sources.erp-orders.envelope.record.kind",
         "erp has no customer",
-        "known here: purchase_order",
+        "valid: purchase_order",
     ),
     ("sources/erp-orders/verify/tolerance_seconds", -1, "sources.erp-orders.verify.tolerance_seconds", ">= 0", "write"),
-    ("sources/flow-till/verify/password", "hush", "sources.flow-till.verify.password", "in clear", "{env: NAME}"),
-    ("sources/flow-till/verify/password", ["hush"], "sources.flow-till.verify.password[0]", "in clear", "{env: NAME}"),
+    ("sources/flow-till/verify/password", "hush", "sources.flow-till.verify.password", "plain text", "{env: NAME}"),
+    (
+        "sources/flow-till/verify/password",
+        ["hush"],
+        "sources.flow-till.verify.password[0]",
+        "plain text",
+        "{env: NAME}",
+    ),
     (
         "sources/pack-orders/envelope",
         "platfrom",
@@ -374,7 +380,7 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
         "customer",
         "sources.erp-orders.envelope.record.kind",
         "erp has no customer",
-        "known here: purchase_order",
+        "valid: purchase_order",
     ),
     (
         "sources/erp-orders/envelope/record",
@@ -387,14 +393,14 @@ REFUSED: list[tuple[str, object, str, str, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "path", "reason", "fix"),
-    REFUSED,
-    ids=[f"{row[0]}={'(removed)' if row[1] is REMOVED else row[1]}" for row in REFUSED],
+    ("key", "value", "path", "reason", "fix"),
+    INVALID,
+    ids=[f"{row[0]}={'(removed)' if row[1] is REMOVED else row[1]}" for row in INVALID],
 )
-def test_a_mistake_is_told_with_path_reason_and_fix(  # noqa: PLR0917 - one argument per column
-    tmp_path: Path, place: str, value: object, path: str, reason: str, fix: str
+def test_mistake_has_path_reason_and_fix(  # noqa: PLR0917 - one argument per column
+    tmp_path: Path, key: str, value: object, path: str, reason: str, fix: str
 ) -> None:
-    found = mistakes(tmp_path, change(place, value))
+    found = mistakes(tmp_path, change(key, value))
     mistake = next((item for item in found if item.path == path), found[0])
     assert mistake.path == path
     assert reason in mistake.reason
@@ -403,18 +409,18 @@ def test_a_mistake_is_told_with_path_reason_and_fix(  # noqa: PLR0917 - one argu
 
 
 class Bounded(msgspec.Struct):
-    """A bound that nobody put into words."""
+    """A limit without a description."""
 
     count: Annotated[int, msgspec.Meta(ge=1)]
 
 
-def test_a_bound_without_words_has_a_fix_too() -> None:
+def test_limit_without_description_has_a_default_fix() -> None:
     with pytest.raises(ConfigError) as caught:
         decode_config({"count": 0}, Bounded, "x")
-    assert (caught.value.path, caught.value.fix) == ("x.count", "write a value of that kind")
+    assert (caught.value.path, caught.value.fix) == ("x.count", "write a value of the expected type")
 
 
-def test_every_mistake_is_told_not_only_the_first(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported(tmp_path: Path) -> None:
     data = change("platforms/pack/kind", "pack_clod")
     data["platforms"]["flow"]["token"] = "hush"
     data["sources"]["flow-till"]["platform"] = "till"
@@ -430,25 +436,25 @@ def test_every_mistake_is_told_not_only_the_first(tmp_path: Path) -> None:
     }
 
 
-def test_loading_raises_the_first_mistake(tmp_path: Path) -> None:
+def test_load_config_raises_the_first_mistake(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, "platforms/pack/kind", "pack_clod")
     assert caught.value.path == "platforms.pack.kind"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "waybill", "null", "1"])
-def test_a_file_without_sections_is_refused(tmp_path: Path, text: str) -> None:
+def test_file_without_sections_is_rejected(tmp_path: Path, text: str) -> None:
     (tmp_path / "waybill.yaml").write_text(text)
-    with pytest.raises(ConfigError, match="holds no sections"):
+    with pytest.raises(ConfigError, match="has no sections"):
         load_config(tmp_path / "waybill.yaml", {})
 
 
-def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+def test_missing_file_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path / "waybill.yaml", {})
 
 
-def test_each_missing_secret_is_told_with_its_path() -> None:
+def test_all_missing_secrets_are_reported() -> None:
     found = {mistake.path for mistake in read_config(EXAMPLE, {}).mistakes}
     assert found == {
         "platforms.pack.token",
@@ -466,7 +472,7 @@ def test_each_missing_secret_is_told_with_its_path() -> None:
     }
 
 
-def test_the_example_works() -> None:
+def test_example_configuration_is_valid() -> None:
     config = load_config(EXAMPLE, ENVIRON)
     assert list(config.platforms) == ["pack", "engage", "ofn", "flow", "erp"]
     assert {type(platform) for platform in config.platforms.values()} <= {kind.config for kind in KINDS}
@@ -481,7 +487,7 @@ def test_the_example_works() -> None:
     assert not config.warnings
 
 
-def test_the_platforms_public_addresses_and_limits_are_the_defaults() -> None:
+def test_default_urls_and_limits_of_platforms() -> None:
     platforms = load_config(EXAMPLE, ENVIRON).platforms
     engage = platforms["engage"]
     assert isinstance(engage, PexipEngageConfig)
@@ -510,22 +516,22 @@ def test_the_platforms_public_addresses_and_limits_are_the_defaults() -> None:
         ({"type": "none"}, NoAuth),
     ],
 )
-def test_a_custom_platform_takes_every_kind_of_auth(tmp_path: Path, auth: dict[str, Any], kind: type) -> None:
+def test_custom_platform_supports_all_kinds_of_auth(tmp_path: Path, auth: dict[str, Any], kind: type) -> None:
     erp = load(tmp_path, "platforms/erp/auth", auth).platforms["erp"]
     assert isinstance(erp, CustomConfig)
     assert isinstance(erp.auth, kind)
 
 
-def test_a_source_without_verification_is_taken_when_it_says_so_and_warned_of(tmp_path: Path) -> None:
+def test_allowed_unverified_source_is_a_warning(tmp_path: Path) -> None:
     source = {"platform": "ofn", "verify": NONE, "allow_unverified": True}
     config = load(tmp_path, "sources/ofn-payments", source)
     assert config.warnings == (
-        "sources.ofn-payments.verify: scheme: none takes deliveries from anyone who can reach the port",
+        "sources.ofn-payments.verify: scheme: none accepts deliveries from every client that can reach the port",
     )
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "warned"),
+    ("path", "value", "expected"),
     [
         ("platforms/erp/base_url", "http://erp.example.com/api", "platforms.erp.base_url"),
         ("platforms/engage/token_url", "http://auth.example.com/token", "platforms.engage.token_url"),
@@ -537,11 +543,11 @@ def test_a_source_without_verification_is_taken_when_it_says_so_and_warned_of(tm
         ("platforms/erp/base_url", "http://erp.shop.svc.cluster.local:8080/api", None),
     ],
 )
-def test_credentials_that_everybody_on_the_way_can_read_are_warned_of(
-    tmp_path: Path, path: str, value: str, warned: str | None
+def test_credentials_over_public_http_are_a_warning(
+    tmp_path: Path, path: str, value: str, expected: str | None
 ) -> None:
     warnings = load(tmp_path, path, value).warnings
-    assert [text.split(": http shows the credentials")[0] for text in warnings] == ([warned] if warned else [])
+    assert [text.split(": http sends the credentials")[0] for text in warnings] == ([expected] if expected else [])
 
 
 @pytest.mark.parametrize(
@@ -551,26 +557,26 @@ def test_credentials_that_everybody_on_the_way_can_read_are_warned_of(
         ("sources/pack-orders/verify/algorithm", "sha1", "sources.pack-orders.verify: sha1 is weak"),
         ("sources/pack-orders/allow_unverified", True, "sources.pack-orders.allow_unverified: has no effect"),
         ("sources/pack-orders/verify", BEARER, "sources.pack-orders.verify: a secret of fewer than 16 characters"),
-        ("sources/pack-orders/envelope", "cloudevents", "sources.pack-orders.envelope: nothing signs ce-id"),
-        ("sources/pack-orders/envelope", "standard_webhooks", "sources.pack-orders.envelope: names no id, so equal"),
-        ("sources/pack-orders", STRIPE, "sources.pack-orders.envelope: names no id, so a redelivery signed anew"),
+        ("sources/pack-orders/envelope", "cloudevents", "sources.pack-orders.envelope: ce-id is not signed"),
+        ("sources/pack-orders/envelope", "standard_webhooks", "sources.pack-orders.envelope: has no id, so equal"),
+        ("sources/pack-orders", STRIPE, "sources.pack-orders.envelope: has no id, so a re-signed redelivery"),
         ("sources/pack-orders/dedupe_hours", 71, "sources.pack-orders.dedupe_hours: the sender may send an event"),
     ],
 )
-def test_what_is_allowed_but_odd_is_a_warning(tmp_path: Path, path: str, value: object, warning: str) -> None:
+def test_risky_configuration_is_a_warning(tmp_path: Path, path: str, value: object, warning: str) -> None:
     assert load(tmp_path, path, value).warnings[0].startswith(warning)
 
 
-def test_what_the_operator_decided_is_not_warned_of(tmp_path: Path) -> None:
+def test_explicit_decision_is_not_a_warning(tmp_path: Path) -> None:
     decided = STRIPE | {"identical_bodies": "same", "dedupe_hours": 96}
     assert not load(tmp_path, "sources/pack-orders", decided).warnings
 
 
-def test_hosts_that_may_be_private_are_names_or_addresses(tmp_path: Path) -> None:
+def test_private_hosts_are_names_or_addresses(tmp_path: Path) -> None:
     hosts = ["erp.internal", "10.0.0.7", "fd00::1"]
     assert load(tmp_path, "outbound/allow_private_hosts", hosts).outbound.allow_private_hosts == tuple(hosts)
 
 
-def test_hints_of_a_platform_may_be_named_by_a_custom_envelope(tmp_path: Path) -> None:
+def test_custom_envelope_can_refer_to_hints_of_the_platform(tmp_path: Path) -> None:
     envelope = {"kind": "custom", "type": "/event", "record": {"kind": "order", "id": "/id"}}
     assert load(tmp_path, "sources/pack-orders/envelope", envelope).sources["pack-orders"].envelope

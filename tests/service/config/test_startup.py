@@ -1,4 +1,4 @@
-"""Startup from waybill.yaml: warnings in the log, and retention that outlives every dedupe window."""
+"""Startup from waybill.yaml: warnings in the log, and retention at least as long as the dedupe windows."""
 
 import json
 import os
@@ -19,14 +19,14 @@ PACK = {"kind": "pack_cloud", "organization_id": "org_1", "token": {"env": "T"}}
 OFN = {"kind": "open_food_network", "base_url": "https://ofn.example.org", "token": {"env": "T"}}
 
 
-def test_each_warning_is_a_line_that_names_its_path_and_no_secret(
+def test_each_warning_is_a_log_line_with_path_and_without_secrets(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     platform = {"kind": "open_food_network", "base_url": "https://ofn.example.org", "token": {"env": "S"}}
-    open_door = {"platform": "ofn", "verify": {"scheme": "none"}, "allow_unverified": True}
+    unverified = {"platform": "ofn", "verify": {"scheme": "none"}, "allow_unverified": True}
     short = {"platform": "ofn", "verify": {"scheme": "path_token", "secrets": [{"env": "S"}]}}
     path = tmp_path / "waybill.yaml"
-    path.write_text(json.dumps({"platforms": {"ofn": platform}, "sources": {"open": open_door, "short": short}}))
+    path.write_text(json.dumps({"platforms": {"ofn": platform}, "sources": {"open": unverified, "short": short}}))
     configure("service")
     log_config_warnings(load_config(path, {"S": "hush-hush"}))
     written = capfd.readouterr().out
@@ -36,17 +36,17 @@ def test_each_warning_is_a_line_that_names_its_path_and_no_secret(
     assert "hush" not in written
 
 
-@pytest.mark.parametrize(("command", "component"), [("serve", "service"), ("work", "workers")])
+@pytest.mark.parametrize(("command", "component"), [("serve", "service"), ("worker", "workers")])
 @pytest.mark.slow
-def test_both_pods_tell_them_before_they_ask_for_the_store(
+def test_warnings_are_logged_before_the_store_is_connected(
     command: str, component: str, tmp_path: Path, free_port: int
 ) -> None:
     platform = {"kind": "open_food_network", "base_url": "https://ofn.example.org", "token": {"env": "S"}}
-    door = {"platform": "ofn", "verify": {"scheme": "none"}, "allow_unverified": True}
+    source = {"platform": "ofn", "verify": {"scheme": "none"}, "allow_unverified": True}
     path = tmp_path / "waybill.yaml"
-    path.write_text(json.dumps({"platforms": {"ofn": platform}, "sources": {"open": door}}))
-    nowhere = f"redis://127.0.0.1:{free_port}/0"
-    environ = os.environ | {"WAYBILL_CONFIG": str(path), "WAYBILL_REDIS_URL": nowhere, "S": "hush-hush"}
+    path.write_text(json.dumps({"platforms": {"ofn": platform}, "sources": {"open": source}}))
+    unreachable = f"redis://127.0.0.1:{free_port}/0"
+    environ = os.environ | {"WAYBILL_CONFIG": str(path), "WAYBILL_REDIS_URL": unreachable, "S": "hush-hush"}
     ports = {"WAYBILL_HOST": "127.0.0.1", "WAYBILL_PORT": "0", "WAYBILL_ADMIN_PORT": "0"}
     pod = subprocess.Popen(
         [sys.executable, "-m", "service", command], env=environ | ports, stdout=subprocess.PIPE, text=True
@@ -84,7 +84,7 @@ def load(folder: Path, written: dict[str, object]) -> Config:
         (OFN, {}, {"decision_retention_days": 90.0}, 90),
     ],
 )
-def test_decisions_are_kept_as_long_as_the_longest_claim(
+def test_decisions_are_kept_as_long_as_the_longest_dedupe_window(
     tmp_path: Path, platform: dict[str, object], source: dict[str, object], values: dict[str, float], days: float
 ) -> None:
     settings = structs.replace(Settings(), **values)

@@ -1,4 +1,4 @@
-"""The example delivery for a configuration is accepted by its source, whatever the envelope."""
+"""Example deliveries are accepted by their source, for every envelope."""
 
 import re
 from pathlib import Path
@@ -33,7 +33,7 @@ sources:
   header-type: {platform: erp, verify: {scheme: none}, allow_unverified: true, envelope: {kind: custom,
     type: {header: X-Topic}, each: /events, record: {kind: customer, id: /id}}}
   named-types: {platform: erp, verify: {scheme: none}, allow_unverified: true, envelope: {kind: custom, type: /type,
-    types: {ping: ignored, gone: deleted, new: created}, unmapped: refused, record: {kind: customer, id: /id}}}
+    types: {ping: ignored, gone: deleted, new: created}, unmapped: rejected, record: {kind: customer, id: /id}}}
   named-kinds: {platform: erp, verify: {scheme: none}, allow_unverified: true, envelope: {kind: custom, type: /type,
     record: {kind: /kind, id: /id, kinds: {CUS: customer}}}}
   kind-in-type: {platform: erp, verify: {scheme: none}, allow_unverified: true, envelope: cloudevents}
@@ -55,7 +55,7 @@ EXPECTED = {
 
 @pytest.fixture
 def configs(tmp_path: Path) -> list[tuple[Config, dict[str, str]]]:
-    """Both configurations, each with a value for every variable that it names."""
+    """Load both configurations with a value for every variable in them."""
     (tmp_path / "waybill.yaml").write_text(CUSTOM)
     loaded: list[tuple[Config, dict[str, str]]] = []
     for path in (PUBLISHED, tmp_path / "waybill.yaml"):
@@ -68,7 +68,7 @@ def configs(tmp_path: Path) -> list[tuple[Config, dict[str, str]]]:
 async def test_the_example_of_every_source_becomes_an_event_about_a_record(
     configs: list[tuple[Config, dict[str, str]]],
 ) -> None:
-    seen: dict[str, str] = {}
+    event_types: dict[str, str] = {}
     for config, environ in configs:
         async with HttpClient(Settings()) as outbound:
             built = build_sources(config, environ, build_platforms(config.platforms, environ, outbound), Settings())
@@ -76,19 +76,19 @@ async def test_the_example_of_every_source_becomes_an_event_about_a_record(
             example = find_example_event(structs.replace(config, sources={name: source}))
             if example is None:
                 continue
-            made = render(
+            delivery = render(
                 SampleRequest(example.event, "7", "e1", "2026-11-20T09:15:00Z"),
                 source,
                 config.platforms[source.platform],
             )
-            headers = {"content-type": "application/json", **made.headers}
-            admission = built[name].parse(Delivery(name, headers, made.body, 0.0), Verified(None, made.body))
+            headers = {"content-type": "application/json", **delivery.headers}
+            admission = built[name].parse(Delivery(name, headers, delivery.body, 0.0), Verified(None, delivery.body))
             assert [fact.record.id for fact in admission.facts if fact.record] == ["7"], name
-            seen[name] = example.event
-    assert seen == EXPECTED
+            event_types[name] = example.event
+    assert event_types == EXPECTED
 
 
-def test_the_first_source_that_can_be_sent_to_is_chosen(configs: list[tuple[Config, dict[str, str]]]) -> None:
+def test_the_first_source_that_accepts_deliveries_is_chosen(configs: list[tuple[Config, dict[str, str]]]) -> None:
     published, custom = (config for config, _ in configs)
     assert find_example_event(published) == ExampleEvent("pack-orders", "purchase_order.updated")
     assert find_example_event(custom) == ExampleEvent("fixed-type", "customer paid"), "public keys cannot sign"

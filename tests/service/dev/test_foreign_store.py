@@ -1,4 +1,4 @@
-"""A store that the user names for `dev` or `demo`: refused if it holds anything, and never written to by the check."""
+"""Check of a store for `dev` or `demo`: rejected if it contains data, never changed."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,30 +21,32 @@ def keys(url: str) -> set[bytes]:
         return set(client.keys())  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportArgumentType, reportUnknownArgumentType]
 
 
-def test_a_store_that_does_not_answer_is_refused(free_port: int) -> None:
-    with pytest.raises(ConfigError, match=r"^--store: the store cannot be used: .* Fix: name a store"):
+def test_an_unreachable_store_is_rejected(free_port: int) -> None:
+    with pytest.raises(ConfigError, match=r"^--store: the store cannot be used: .* Fix: give a store"):
         check_foreign_store(f"redis://127.0.0.1:{free_port}/0", allow_data=True)
 
 
-def test_an_address_that_is_not_one_of_a_store_is_refused() -> None:
+def test_an_invalid_address_is_rejected() -> None:
     with pytest.raises(ConfigError, match=r"^--store: .* Fix: redis://"):
         check_foreign_store("localhost", allow_data=False)
 
 
 @PREFIXES
-def test_a_store_with_a_rulebook_is_refused_unless_allowed(own: dict[str, str], make_settings: MakeSettings) -> None:
+def test_a_store_with_a_rulebook_is_rejected_unless_allowed(own: dict[str, str], make_settings: MakeSettings) -> None:
     settings = make_settings(**own)
     asyncio.run(publish(settings))
-    with pytest.raises(ConfigError, match=f"holds a rulebook under {settings.key_prefix}. Fix: leave --store out"):
+    with pytest.raises(
+        ConfigError, match=f"contains a rulebook with key prefix {settings.key_prefix}. Fix: omit --store"
+    ):
         check_foreign_store(settings.redis_url, allow_data=False)
     check_foreign_store(settings.redis_url, allow_data=True)
 
 
 @PREFIXES
-def test_a_store_with_an_event_is_refused_unless_allowed(own: dict[str, str], make_settings: MakeSettings) -> None:
+def test_a_store_with_an_event_is_rejected_unless_allowed(own: dict[str, str], make_settings: MakeSettings) -> None:
     settings = make_settings(**own)
     asyncio.run(ingest(settings))
-    with pytest.raises(ConfigError, match=f"holds 1 events under {settings.key_prefix}"):
+    with pytest.raises(ConfigError, match=f"contains 1 event with key prefix {settings.key_prefix}"):
         check_foreign_store(settings.redis_url, allow_data=False)
     check_foreign_store(settings.redis_url, allow_data=True)
 

@@ -1,4 +1,4 @@
-"""Child processes as `dev` and `demo` start them, and what is read of their output."""
+"""Child processes of `dev` and `demo`, and their output."""
 
 import asyncio
 import os
@@ -16,42 +16,42 @@ from service.sandbox.server import running_sandbox
 
 pytestmark = pytest.mark.slow
 
-TALK = """
+PROGRAM = """
 import sys, time
-print("no json")
+print("not JSON")
 print('[1]')
 print('{"event": "one"}', flush=True)
 sys.stdout.write('{"event": "ha'); sys.stdout.flush()
 time.sleep({pause})
 print('lf"}', flush=True)
-sys.stderr.write("its last words")
+sys.stderr.write("end of stderr")
 sys.exit(3)
 """
 
 
-def talking(tmp_path: Path, pause: float) -> ChildProcess:
+def start_program(tmp_path: Path, pause: float) -> ChildProcess:
     output, errors = tmp_path / "out", tmp_path / "err"
     with output.open("wb") as out, errors.open("wb") as err:
-        code = TALK.replace("{pause}", str(pause))
+        code = PROGRAM.replace("{pause}", str(pause))
         process = subprocess.Popen([sys.executable, "-c", code], stdout=out, stderr=err)
-    return ChildProcess("talker", process, output, errors)
+    return ChildProcess("program", process, output, errors)
 
 
-def test_a_child_that_ends_before_it_says_it_fails_with_its_last_words(tmp_path: Path) -> None:
-    child = talking(tmp_path, 0)
-    with pytest.raises(SubprocessFailed, match=r"talker ended with exit code 3\n(.|\n)*its last words"):
+def test_a_process_that_ends_while_waiting_is_an_error_with_its_output(tmp_path: Path) -> None:
+    child = start_program(tmp_path, 0)
+    with pytest.raises(SubprocessFailed, match=r"program ended with exit code 3\n(.|\n)*end of stderr"):
         child.wait_for(lambda line: line["event"] == "never", 10)
 
 
-def test_a_child_that_says_nothing_in_time_fails(tmp_path: Path) -> None:
-    child = talking(tmp_path, 30)
-    with pytest.raises(SubprocessFailed, match=r"talker said nothing of it in 0\.2 s"):
+def test_a_timeout_while_waiting_is_an_error(tmp_path: Path) -> None:
+    child = start_program(tmp_path, 30)
+    with pytest.raises(SubprocessFailed, match=r"program: timeout after 0\.2 s"):
         child.wait_for(lambda line: line["event"] == "half", 0.2)
     child.kill()
 
 
-def test_lines_are_given_once_whole_and_without_what_is_no_json_object(tmp_path: Path) -> None:
-    child = talking(tmp_path, 2)
+def test_complete_json_lines_are_returned_once(tmp_path: Path) -> None:
+    child = start_program(tmp_path, 2)
     assert child.wait_for(lambda line: line["event"] == "one", 10) == {"event": "one"}
     assert child.new_lines() == [{"event": "one"}]
     assert child.new_lines() == []
@@ -60,40 +60,40 @@ def test_lines_are_given_once_whole_and_without_what_is_no_json_object(tmp_path:
     assert [line["event"] for line in child.lines()] == ["one", "half"]
 
 
-def test_a_command_is_started_with_its_output_in_files(tmp_path: Path) -> None:
+def test_a_command_writes_its_output_to_files(tmp_path: Path) -> None:
     child = start_child("version", ["--version"], dict(os.environ), tmp_path)
     assert child.process.wait(20) == 0
     assert (tmp_path / "version.jsonl").read_text().startswith("waybill ")
 
 
-def test_a_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
+def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('{}', flush=True); time.sleep(60)"
     output, errors = tmp_path / "out", tmp_path / "err"
     errors.touch()
     with output.open("wb") as out:
         process = subprocess.Popen([sys.executable, "-c", code], stdout=out)
-    child = ChildProcess("deaf", process, output, errors)
+    child = ChildProcess("program", process, output, errors)
     child.wait_for(lambda line: line == {}, 10)
-    child.stop(seconds_max=0.2)
+    child.stop(timeout_seconds=0.2)
     assert process.returncode == -9
 
 
-def test_waiting_in_vain_says_for_what() -> None:
-    with pytest.raises(SubprocessFailed, match=r"waited 0\.05 s in vain for the end"):
-        wait_until(lambda: False, 0.05, "the end")
+def test_a_timeout_names_the_condition() -> None:
+    with pytest.raises(SubprocessFailed, match=r"timeout after 0\.05 s: end of event"):
+        wait_until(lambda: False, 0.05, "end of event")
 
 
-async def test_a_switch_that_the_sandbox_refuses_is_told() -> None:
+async def test_a_request_that_the_sandbox_rejects_is_an_error() -> None:
     async with running_sandbox() as handle:
-        switches = SandboxClient(handle.url)
+        client = SandboxClient(handle.url)
         with pytest.raises(SandboxError, match="404"):
-            await asyncio.to_thread(switches.put_record, Seed("pack_cloud", "no-such-kind", "1", {}))
+            await asyncio.to_thread(client.put_record, Seed("pack_cloud", "no-such-kind", "1", {}))
         with pytest.raises(SandboxError, match="400"):
-            await asyncio.to_thread(switches.add_fault, FaultRequest("/", times=0))
-        assert await asyncio.to_thread(switches.faults_waiting) == 0
+            await asyncio.to_thread(client.add_fault, FaultRequest("/", times=0))
+        assert await asyncio.to_thread(client.pending_fault_count) == 0
 
 
-async def test_the_workspace_knows_the_sandbox_s_paths_and_token(tmp_path: Path) -> None:
+async def test_the_workspace_uses_paths_and_token_of_the_sandbox(tmp_path: Path) -> None:
     async with running_sandbox() as handle:
         workspace = make_workspace(tmp_path)
         write_config(workspace, handle.url)

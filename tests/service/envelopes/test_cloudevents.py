@@ -1,4 +1,4 @@
-"""CloudEvents and Standard Webhooks: what they refuse, and that nothing random raises anything but a refusal."""
+"""CloudEvents and Standard Webhooks: valid and invalid deliveries. Random deliveries raise only Rejection."""
 
 import base64
 import contextlib
@@ -40,7 +40,7 @@ class Connector:
         return (Fact(delivery.source),)
 
 
-DESK = ParseContext(Connector(), frozenset({"purchase_order", "customer"}), 16)
+CONTEXT = ParseContext(Connector(), frozenset({"purchase_order", "customer"}), 16)
 
 
 def envelope(kind: str, **fields: Any) -> EnvelopeConfig:
@@ -50,10 +50,10 @@ def envelope(kind: str, **fields: Any) -> EnvelopeConfig:
 def read(body: object, media: str = STRUCTURED, config: EnvelopeConfig | None = None, **headers: str) -> ParsedDelivery:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return (config or CloudEventsEnvelope()).reader(DESK)(Delivery("s", {"content-type": media, **named}, raw, 0.0))
+    return (config or CloudEventsEnvelope()).reader(CONTEXT)(Delivery("s", {"content-type": media, **named}, raw, 0.0))
 
 
-def refused(*args: Any, **headers: Any) -> tuple[int, str]:
+def rejection(*args: Any, **headers: Any) -> tuple[int, str]:
     with pytest.raises(Rejection) as caught:
         read(*args, **headers)
     return caught.value.status, caught.value.code
@@ -76,19 +76,19 @@ def refused(*args: Any, **headers: Any) -> tuple[int, str]:
         {"subject": None},
     ],
 )
-def test_an_attribute_that_is_none_makes_no_event(change: dict[str, Any]) -> None:
-    assert refused(EVENT | change) == (422, "unrecognized_event")
+def test_invalid_attribute_is_rejected(change: dict[str, Any]) -> None:
+    assert rejection(EVENT | change) == (422, "unrecognized_event")
 
 
 @pytest.mark.parametrize("missing", ["specversion", "id", "source", "type", "subject"])
 @pytest.mark.parametrize("media", [STRUCTURED, BATCHED])
-def test_every_attribute_that_is_due_is_needed(missing: str, media: str) -> None:
+def test_missing_attribute_is_rejected(missing: str, media: str) -> None:
     event = {name: value for name, value in EVENT.items() if name != missing}
-    assert refused([event] if media == BATCHED else event, media) == (422, "unrecognized_event")
+    assert rejection([event] if media == BATCHED else event, media) == (422, "unrecognized_event")
 
 
 @pytest.mark.parametrize(
-    ("body", "media", "refusal"),
+    ("body", "media", "expected"),
     [
         (b"", STRUCTURED, (422, "unrecognized_event")),
         (b"{", STRUCTURED, (400, "malformed_payload")),
@@ -105,55 +105,55 @@ def test_every_attribute_that_is_due_is_needed(missing: str, media: str) -> None
         ({"some": "json"}, "application/json", (415, "unsupported_media_type")),
     ],
 )
-def test_what_is_no_cloudevent_is_refused(body: object, media: str, refusal: tuple[int, str]) -> None:
-    assert refused(body, media) == refusal
+def test_delivery_without_cloudevent_is_rejected(body: object, media: str, expected: tuple[int, str]) -> None:
+    assert rejection(body, media) == expected
 
 
-def test_a_structured_event_is_known_without_its_content_type() -> None:
+def test_structured_event_is_detected_without_its_content_type() -> None:
     assert read(EVENT, "application/json").facts == read(EVENT).facts
     assert read([EVENT], "application/json").facts == read([EVENT], BATCHED).facts == read(EVENT).facts
 
 
-def test_a_batch_is_bounded() -> None:
+def test_batch_size_is_limited() -> None:
     assert len(read([EVENT] * FACTS_MAX, BATCHED).facts) == FACTS_MAX
-    assert refused([EVENT] * (FACTS_MAX + 1), BATCHED) == (422, "unrecognized_event")
-    assert refused([EVENT] * (FACTS_MAX + 1), "application/json") == (422, "unrecognized_event")
+    assert rejection([EVENT] * (FACTS_MAX + 1), BATCHED) == (422, "unrecognized_event")
+    assert rejection([EVENT] * (FACTS_MAX + 1), "application/json") == (422, "unrecognized_event")
     attributes: dict[str, Any] = {f"ce_{name}": value for name, value in EVENT.items()}
     assert len(read([1] * (FACTS_MAX + 1), "application/json", **attributes).facts) == 1
 
 
-def test_a_refusal_says_which_event_of_a_batch_is_wrong() -> None:
-    for body, said in (
+def test_rejection_contains_the_index_of_the_event() -> None:
+    for body, detail in (
         ([EVENT, EVENT | {"subject": None}], "/subject, in event 1 of the list"),
         (EVENT | {"subject": None}, "/subject."),
     ):
         with pytest.raises(Rejection) as caught:
             read(body, BATCHED if isinstance(body, list) else STRUCTURED)
-        assert said in caught.value.detail
+        assert detail in caught.value.detail
 
 
 @pytest.mark.parametrize(
-    ("data", "refusal"),
+    ("data", "expected"),
     [
-        ("no base64!", (400, "malformed_payload")),
+        ("not base64!", (400, "malformed_payload")),
         (7, (400, "malformed_payload")),
         (base64.b64encode(b"text").decode(), (400, "malformed_payload")),
         (base64.b64encode(b"[" * 20 + b"]" * 20).decode(), (400, "malformed_payload")),
         (base64.b64encode(b"[]").decode(), (422, "unrecognized_event")),
     ],
 )
-def test_data_in_base64_is_held_to_the_same_rules(data: object, refusal: tuple[int, str]) -> None:
+def test_data_in_base64_is_checked_like_json(data: object, expected: tuple[int, str]) -> None:
     config = envelope("cloudevents", record={"kind": "customer", "id": "/data/id"})
-    assert refused(EVENT | {"data_base64": data}, STRUCTURED, config) == refusal
+    assert rejection(EVENT | {"data_base64": data}, STRUCTURED, config) == expected
 
 
-def test_a_binary_event_needs_its_attributes_too() -> None:
+def test_binary_event_requires_its_attributes() -> None:
     attributes: dict[str, Any] = {f"ce_{name}": value for name, value in EVENT.items()}
     assert read(b"{}", "application/json", **attributes).facts[0].record == RecordRef("erp", "customer", "c1")
     for missing in ("ce_id", "ce_source", "ce_type", "ce_subject"):
         headers = {name: value for name, value in attributes.items() if name != missing}
-        assert refused(b"{}", "application/json", **headers) == (422, "unrecognized_event")
-    assert refused(b"{}", "application/json", **attributes | {"ce_specversion": "0.3"}) == (422, "unrecognized_event")
+        assert rejection(b"{}", "application/json", **headers) == (422, "unrecognized_event")
+    assert rejection(b"{}", "application/json", **attributes | {"ce_specversion": "0.3"}) == (422, "unrecognized_event")
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_binary_event_needs_its_attributes_too() -> None:
         ("customer:merged", "customer", "changed"),
     ],
 )
-def test_kind_and_change_are_the_words_of_the_type(event_type: str, kind: str, change: str) -> None:
+def test_kind_and_change_are_derived_from_the_event_type(event_type: str, kind: str, change: str) -> None:
     for fact in (
         read(EVENT | {"type": event_type}).facts[0],
         read(WEBHOOK | {"type": event_type}, config=StandardWebhooksEnvelope()).facts[0],
@@ -173,7 +173,7 @@ def test_kind_and_change_are_the_words_of_the_type(event_type: str, kind: str, c
         assert (fact.record, fact.change) == (RecordRef("erp", kind, "c1"), change)
 
 
-def test_what_the_operator_says_goes_before_the_words_of_the_type() -> None:
+def test_configured_kinds_and_types_override_the_event_type() -> None:
     config = envelope(
         "standard_webhooks",
         record={"kind": "/data/object", "id": "/data/number", "kinds": {"client": "customer"}},
@@ -190,20 +190,20 @@ def test_what_the_operator_says_goes_before_the_words_of_the_type() -> None:
     assert webhook("customer.created").facts == (Fact("customer.created"),)
     assert webhook("client.deleted").facts[0].change == "changed"
     assert webhook("client.changed", object="product").facts == (Fact("client.changed", reason="unknown_kind"),)
-    assert refused({"type": "client.spam"}, config=config) == (422, "unrecognized_event")
+    assert rejection({"type": "client.spam"}, config=config) == (422, "unrecognized_event")
 
 
-def test_a_standard_webhook_is_read() -> None:
+def test_standard_webhook_is_parsed() -> None:
     fact = Fact("customer.updated", None, "updated", RecordRef("erp", "customer", "c1"), WEBHOOK["timestamp"])  # pyright: ignore[reportArgumentType] - a text
     assert read(WEBHOOK, config=StandardWebhooksEnvelope()).facts == (fact,)
-    odd: list[tuple[object, tuple[int, str]]] = [
+    invalid: list[tuple[object, tuple[int, str]]] = [
         (b"", (400, "malformed_payload")),
         ([], (422, "unrecognized_event")),
         ({"type": "customer.updated", "data": {}}, (422, "unrecognized_event")),
         ({"data": {"id": "c1"}}, (422, "unrecognized_event")),
     ]
-    for body, refusal in odd:
-        assert refused(body, config=StandardWebhooksEnvelope()) == refusal
+    for body, expected in invalid:
+        assert rejection(body, config=StandardWebhooksEnvelope()) == expected
 
 
 MEDIA = ["", "application/json", STRUCTURED, BATCHED, "text/plain", "application/cloudevents+avro", "x/y+json"]
@@ -232,11 +232,11 @@ NAMES = st.sampled_from([f"ce-{name}" for name in EVENT])
         envelope("custom", type="/type", record={"kind": "customer", "id": "/subject"}, each=""),
     ]),
 )  # fmt: skip
-def test_random_deliveries_raise_nothing_but_refusals(
+def test_random_deliveries_raise_only_rejections(
     body: bytes, media: str, headers: dict[str, str], config: EnvelopeConfig
 ) -> None:
-    told = ParsedDelivery((), ())
+    parsed = ParsedDelivery((), ())
     with contextlib.suppress(Rejection):
-        told = config.reader(DESK)(Delivery("s", {"content-type": media, **headers}, body, 0.0))
-    assert len(told.facts) == len(told.bodies)
-    assert sum(map(len, told.bodies)) <= len(body)
+        parsed = config.reader(CONTEXT)(Delivery("s", {"content-type": media, **headers}, body, 0.0))
+    assert len(parsed.facts) == len(parsed.bodies)
+    assert sum(map(len, parsed.bodies)) <= len(body)

@@ -1,4 +1,4 @@
-"""The custom envelope: what it refuses, what it reads; and that the platform's own is guarded the same."""
+"""The custom envelope and the platform envelope: valid and invalid deliveries, and configuration errors."""
 
 import json
 import re
@@ -28,7 +28,7 @@ FACT = Fact("order.created", "evt_1", "created", RecordRef("erp", "purchase_orde
 
 
 class Connector:
-    """An account whose connector reads one thin shape, as the real ones do."""
+    """A connector that parses one simple format."""
 
     account = "erp"
 
@@ -36,23 +36,23 @@ class Connector:
         return (Fact(msgspec.json.decode(delivery.body, type=dict[str, str])["type"]),)
 
 
-DESK = ParseContext(Connector(), frozenset({"purchase_order", "customer"}), 64)
+CONTEXT = ParseContext(Connector(), frozenset({"purchase_order", "customer"}), 64)
 
 
 def read(body: object, envelope: EnvelopeConfig = ERP) -> tuple[Fact, ...]:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    told = envelope.reader(DESK)(Delivery("erp-orders", {}, raw, 0.0))
-    assert told.bodies == (raw,) * len(told.facts)
-    return told.facts
+    parsed = envelope.reader(CONTEXT)(Delivery("erp-orders", {}, raw, 0.0))
+    assert parsed.bodies == (raw,) * len(parsed.facts)
+    return parsed.facts
 
 
-def refused(body: object, envelope: EnvelopeConfig = ERP) -> tuple[int, str]:
+def rejection(body: object, envelope: EnvelopeConfig = ERP) -> tuple[int, str]:
     with pytest.raises(Rejection) as caught:
         read(body, envelope)
     return caught.value.status, caught.value.code
 
 
-def changed(**fields: Any) -> CustomEnvelope:
+def envelope_with(**fields: Any) -> CustomEnvelope:
     return decode_config({"kind": "custom", **msgspec.to_builtins(ERP), **fields}, EnvelopeConfig, "envelope")
 
 
@@ -75,8 +75,8 @@ def changed(**fields: Any) -> CustomEnvelope:
         b'{"id": 01}',
     ],
 )
-def test_what_is_no_json_is_unparsable(body: bytes) -> None:
-    assert refused(body) == (400, "malformed_payload")
+def test_invalid_json_is_malformed(body: bytes) -> None:
+    assert rejection(body) == (400, "malformed_payload")
 
 
 @pytest.mark.parametrize(
@@ -91,121 +91,121 @@ def test_what_is_no_json_is_unparsable(body: bytes) -> None:
         b'{"id": "a", "type": "order.created", "data": {"id": "x"}, "q\\"": 1, "q\\u0022": 2}',
     ],
 )
-def test_a_key_that_stands_twice_on_the_way_is_unparsable(body: bytes) -> None:
-    assert refused(body) == (400, "malformed_payload")
+def test_duplicate_key_on_a_pointer_path_is_malformed(body: bytes) -> None:
+    assert rejection(body) == (400, "malformed_payload")
 
 
-def test_a_key_that_stands_twice_where_nobody_looks_is_left_alone() -> None:
+def test_duplicate_key_outside_the_pointer_paths_is_accepted() -> None:
     body = (
         b'{"id": "evt_1", "type": "order.created", "at": "2026-01-01", "data": {"id": "po_1", "x": {"a": 1, "a": 2}}}'
     )
     assert read(body) == (FACT,)
 
 
-def test_keys_with_quotes_backslashes_and_escapes_are_no_repetition() -> None:
-    odd = {'a"b': 1, "a\\": '"', '\\"': {'"': '"'}, "é": "\\", "": ['"', "\\"]}
-    assert read(BODY | odd) == (FACT,)
-    assert read(json.dumps(BODY | odd, ensure_ascii=False, indent=2).encode()) == (FACT,)
+def test_keys_with_quotes_and_escapes_are_not_duplicates() -> None:
+    invalid = {'a"b': 1, "a\\": '"', '\\"': {'"': '"'}, "é": "\\", "": ['"', "\\"]}
+    assert read(BODY | invalid) == (FACT,)
+    assert read(json.dumps(BODY | invalid, ensure_ascii=False, indent=2).encode()) == (FACT,)
 
 
 @pytest.mark.parametrize("body", [[], {}, 1, "text", None, True, [BODY], {"event": BODY}])
-def test_json_that_is_not_the_sources_shape_is_not_an_event(body: object) -> None:
-    assert refused(body) == (422, "unrecognized_event")
+def test_json_of_another_structure_is_not_an_event(body: object) -> None:
+    assert rejection(body) == (422, "unrecognized_event")
 
 
 @pytest.mark.parametrize("value", [None, True, 1.5, [], {}, ["x"], "x" * 3_000, 10**2_100])
-@pytest.mark.parametrize("place", ["id", "type", "data.id"])
-def test_an_id_or_type_of_another_kind_is_not_an_event(place: str, value: object) -> None:
-    body = BODY | ({"data": {"id": value}} if place == "data.id" else {place: value})
-    assert refused(body) == (422, "unrecognized_event")
+@pytest.mark.parametrize("path", ["id", "type", "data.id"])
+def test_id_or_type_of_the_wrong_type_is_not_an_event(path: str, value: object) -> None:
+    body = BODY | ({"data": {"id": value}} if path == "data.id" else {path: value})
+    assert rejection(body) == (422, "unrecognized_event")
 
 
 @pytest.mark.parametrize("missing", ["id", "type", "data"])
-def test_a_missing_part_is_not_an_event(missing: str) -> None:
-    assert refused({key: value for key, value in BODY.items() if key != missing}) == (422, "unrecognized_event")
+def test_missing_part_is_not_an_event(missing: str) -> None:
+    assert rejection({key: value for key, value in BODY.items() if key != missing}) == (422, "unrecognized_event")
 
 
-def test_a_type_can_be_refused() -> None:
-    assert refused(BODY | {"type": "spam"}) == (422, "unrecognized_event")
-    assert refused(BODY | {"type": "other"}, changed(unmapped="rejected")) == (422, "unrecognized_event")
+def test_event_type_can_be_rejected() -> None:
+    assert rejection(BODY | {"type": "spam"}) == (422, "unrecognized_event")
+    assert rejection(BODY | {"type": "other"}, envelope_with(unmapped="rejected")) == (422, "unrecognized_event")
 
 
-def test_a_refusal_tells_no_value_of_the_body() -> None:
+def test_rejection_contains_no_value_of_the_body() -> None:
     with pytest.raises(Rejection) as caught:
         read(BODY | {"id": ["hush"]})
     assert "hush" not in str(caught.value)
     assert "/id" in caught.value.detail
 
 
-def test_an_event_is_read() -> None:
+def test_event_is_parsed() -> None:
     assert read(BODY) == (FACT,)
 
 
-def test_ids_that_are_whole_numbers_become_text() -> None:
+def test_whole_number_ids_become_text() -> None:
     (fact,) = read(BODY | {"id": 7, "data": {"id": -12345678901234567890123}})
     assert (fact.id, fact.record and fact.record.id) == ("7", "-12345678901234567890123")
 
 
-def test_an_ignored_type_needs_neither_id_nor_record() -> None:
+def test_ignored_type_requires_neither_id_nor_record() -> None:
     assert read({"type": "ping"}) == (Fact("ping"),)
     assert read({"type": "ping", "id": "p1", "at": "now"}) == (Fact("ping", occurred_at="now"),)
-    assert read({"type": "other"}, changed(unmapped="ignored")) == (Fact("other"),)
+    assert read({"type": "other"}, envelope_with(unmapped="ignored")) == (Fact("other"),)
 
 
-@pytest.mark.parametrize("odd", [None, "", 1.5, True, {}, [], "a\nb", "x" * 10_000])
-def test_an_ignored_type_may_have_anything_for_an_id(odd: object) -> None:
-    assert read({"type": "ping", "id": odd}) == (Fact("ping"),)
+@pytest.mark.parametrize("invalid", [None, "", 1.5, True, {}, [], "a\nb", "x" * 10_000])
+def test_ignored_type_accepts_any_id(invalid: object) -> None:
+    assert read({"type": "ping", "id": invalid}) == (Fact("ping"),)
 
 
-def test_an_unmapped_type_is_changed_unless_it_says_otherwise() -> None:
+def test_unmapped_type_is_changed_by_default() -> None:
     assert read(BODY | {"type": "other"})[0].change == "changed"
-    assert read(BODY | {"type": "other"}, changed(unmapped="updated"))[0].change == "updated"
+    assert read(BODY | {"type": "other"}, envelope_with(unmapped="updated"))[0].change == "updated"
 
 
 @pytest.mark.parametrize(
-    ("moment", "told"),
+    ("timestamp", "expected"),
     [(1_700_000_000, "1700000000"), (None, None), ({}, None), (1.5, None), ("x" * 65, None), ("x" * 9_000, None)],
 )
-def test_an_odd_moment_is_never_a_reason_to_refuse(moment: object, told: str | None) -> None:
-    assert read(BODY | {"at": moment})[0].occurred_at == told
+def test_invalid_timestamp_is_not_rejected(timestamp: object, expected: str | None) -> None:
+    assert read(BODY | {"at": timestamp})[0].occurred_at == expected
     assert read({key: value for key, value in BODY.items() if key != "at"})[0].occurred_at is None
 
 
-def test_without_an_id_pointer_an_event_has_no_id() -> None:
-    assert read(BODY, changed(id=None))[0].id is None
+def test_event_without_id_pointer_has_no_id() -> None:
+    assert read(BODY, envelope_with(id=None))[0].id is None
 
 
-def test_a_sender_without_types_gets_a_fixed_one() -> None:
-    fixed = changed(type="order changed", types={"order changed": "updated"})
+def test_fixed_event_type() -> None:
+    fixed = envelope_with(type="order changed", types={"order changed": "updated"})
     assert read({"id": 1, "data": {"id": 2}}, fixed)[0] == Fact(
         "order changed", "1", "updated", RecordRef("erp", "purchase_order", "2")
     )
 
 
-def test_the_kind_may_be_pointed_at_and_renamed() -> None:
-    place = {"kind": "/object", "id": "/data/id", "kinds": {"PO": "purchase_order"}}
-    renamed = changed(record=place)
+def test_kind_can_be_a_pointer_and_mapped() -> None:
+    path = {"kind": "/object", "id": "/data/id", "kinds": {"PO": "purchase_order"}}
+    renamed = envelope_with(record=path)
     assert read(BODY | {"object": "PO"}, renamed)[0].record == RecordRef("erp", "purchase_order", "po_1")
     (other,) = read(BODY | {"object": "product"}, renamed)
     assert (other.record, other.reason) == (None, "unknown_kind")
-    plain = changed(record=place | {"kinds": {}})
+    plain = envelope_with(record=path | {"kinds": {}})
     assert read(BODY | {"object": "customer"}, plain)[0].record == RecordRef("erp", "customer", "po_1")
-    assert refused(BODY, plain) == (422, "unrecognized_event")
+    assert rejection(BODY, plain) == (422, "unrecognized_event")
 
 
-def test_pointers_go_through_arrays_escapes_and_shared_objects() -> None:
-    place = {"kind": "customer", "id": "/e/1/a~1b/~0"}
-    envelope = changed(id="/e/0", type="/e/1/t", record=place, occurred_at="/e/1/a~1b/0")
+def test_pointers_support_arrays_escapes_and_shared_objects() -> None:
+    path = {"kind": "customer", "id": "/e/1/a~1b/~0"}
+    envelope = envelope_with(id="/e/0", type="/e/1/t", record=path, occurred_at="/e/1/a~1b/0")
     (fact,) = read({"e": ["x", {"t": "y", "a/b": {"~": "z", "0": "m"}}]}, envelope)
     assert fact == Fact("y", "x", "changed", RecordRef("erp", "customer", "z"), "m")
     for body in ({"e": ["x"]}, {"e": {"0": "x", "1": 5}}, {"e": ["x", {"t": "y", "a/b": ["z"]}]}):
-        assert refused(body, envelope) == (422, "unrecognized_event")
+        assert rejection(body, envelope) == (422, "unrecognized_event")
 
 
 @pytest.mark.parametrize(
     ("pointer", "steps"), [("", ()), ("/", ("",)), ("/a/b", ("a", "b")), ("/~01/~10", ("~1", "/0")), ("/0", ("0",))]
 )
-def test_pointers_are_split_as_rfc_6901_says(pointer: str, steps: tuple[str, ...]) -> None:
+def test_pointers_are_parsed_as_in_rfc_6901(pointer: str, steps: tuple[str, ...]) -> None:
     assert parse_pointer(pointer) == steps
 
 
@@ -228,37 +228,37 @@ def test_pointers_are_split_as_rfc_6901_says(pointer: str, steps: tuple[str, ...
         ({"type": {"heder": "X-Topic"}}, "envelope.type.heder"),
     ],
 )
-def test_pointers_and_meanings_that_are_none_are_refused_at_load(fields: dict[str, Any], path: str) -> None:
+def test_invalid_pointers_and_types_are_configuration_errors(fields: dict[str, Any], path: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        changed(**fields)
+        envelope_with(**fields)
     assert caught.value.path == path
 
 
-EACH = changed(each="/events", record={"kind": "customer", "id": "/c"})
+EACH = envelope_with(each="/events", record={"kind": "customer", "id": "/c"})
 ITEM = {"id": "1", "type": "order.created", "c": "c1"}
 
 
-def test_several_events_in_one_delivery_are_read_each_from_its_own_bytes() -> None:
+def test_events_of_a_list_are_parsed_from_their_own_bytes() -> None:
     body = b'{"events": [{"id":"1","type":"order.created","c":"c1"} , {"c":2,"type":"ping"}]}'
-    told = EACH.reader(DESK)(Delivery("erp", {}, body, 0.0))
+    parsed = EACH.reader(CONTEXT)(Delivery("erp", {}, body, 0.0))
     first = Fact("order.created", "1", "created", RecordRef("erp", "customer", "c1"))
-    assert told.facts == (first, Fact("ping"))
-    assert told.bodies == (b'{"id":"1","type":"order.created","c":"c1"}', b'{"c":2,"type":"ping"}')
-    whole = changed(each="", record={"kind": "customer", "id": "/c"})
-    assert whole.reader(DESK)(Delivery("erp", {}, json.dumps([ITEM]).encode(), 0.0)).facts == (first,)
-    assert whole.reader(DESK)(Delivery("erp", {}, b"[]", 0.0)).facts == ()
+    assert parsed.facts == (first, Fact("ping"))
+    assert parsed.bodies == (b'{"id":"1","type":"order.created","c":"c1"}', b'{"c":2,"type":"ping"}')
+    whole = envelope_with(each="", record={"kind": "customer", "id": "/c"})
+    assert whole.reader(CONTEXT)(Delivery("erp", {}, json.dumps([ITEM]).encode(), 0.0)).facts == (first,)
+    assert whole.reader(CONTEXT)(Delivery("erp", {}, b"[]", 0.0)).facts == ()
 
 
 @pytest.mark.parametrize(
     "body",
     [{}, {"events": None}, {"events": {}}, {"events": ITEM}, {"events": [ITEM, {}]}, {"events": [ITEM, 1]}, [ITEM]],
 )
-def test_a_list_of_events_with_one_that_is_none_is_refused_whole(body: object) -> None:
-    assert refused(body, EACH) == (422, "unrecognized_event")
+def test_list_with_an_invalid_event_is_rejected(body: object) -> None:
+    assert rejection(body, EACH) == (422, "unrecognized_event")
 
 
 @pytest.mark.parametrize(
-    ("body", "place"),
+    ("body", "path"),
     [
         ({"events": None}, "at /events"),
         ({"events": [ITEM] * (FACTS_MAX + 1)}, "at /events"),
@@ -267,56 +267,56 @@ def test_a_list_of_events_with_one_that_is_none_is_refused_whole(body: object) -
         ({"events": [{**ITEM, "c": None}]}, "at /c"),
     ],
 )
-def test_a_refusal_says_where_the_list_is_due_and_which_of_its_events_is_wrong(body: object, place: str) -> None:
-    with pytest.raises(Rejection, match=re.escape(f"{place}.") + r"\Z"):
+def test_rejection_contains_the_path_of_the_list_or_the_index_of_the_event(body: object, path: str) -> None:
+    with pytest.raises(Rejection, match=re.escape(f"{path}.") + r"\Z"):
         read(body, EACH)
 
 
-def test_a_key_that_stands_twice_in_one_event_of_a_list_is_told_with_its_place() -> None:
+def test_duplicate_key_in_a_list_is_rejected_with_the_index_of_the_event() -> None:
     with pytest.raises(Rejection) as caught:
         read(b'{"events": [{"id":"1","type":"order.created","c":"c1"}, {"id":"1","id":"2","type":"t","c":"c"}]}', EACH)
     assert (caught.value.status, caught.value.code) == (400, "malformed_payload")
     assert "in event 1 of the list" in caught.value.detail
 
 
-def test_a_list_of_events_is_bounded() -> None:
-    told = EACH.reader(DESK)(Delivery("erp", {}, json.dumps({"events": [ITEM] * FACTS_MAX}).encode(), 0.0))
-    assert len(told.facts) == FACTS_MAX
-    assert refused({"events": [ITEM] * (FACTS_MAX + 1)}, EACH) == (422, "unrecognized_event")
+def test_number_of_events_in_a_list_is_limited() -> None:
+    parsed = EACH.reader(CONTEXT)(Delivery("erp", {}, json.dumps({"events": [ITEM] * FACTS_MAX}).encode(), 0.0))
+    assert len(parsed.facts) == FACTS_MAX
+    assert rejection({"events": [ITEM] * (FACTS_MAX + 1)}, EACH) == (422, "unrecognized_event")
 
 
-def test_the_type_may_stand_in_a_header() -> None:
-    read_it = changed(type={"header": "X-Topic"}).reader(DESK)
+def test_event_type_can_be_a_header() -> None:
+    parse = envelope_with(type={"header": "X-Topic"}).reader(CONTEXT)
     body = json.dumps(BODY).encode()
-    assert read_it(Delivery("erp", {"x-topic": "order.created"}, body, 0.0)).facts == (FACT,)
+    assert parse(Delivery("erp", {"x-topic": "order.created"}, body, 0.0)).facts == (FACT,)
     for headers in ({}, {"x-topic": ""}):
         with pytest.raises(Rejection) as caught:
-            read_it(Delivery("erp", headers, body, 0.0))
+            parse(Delivery("erp", headers, body, 0.0))
         assert caught.value.code == "unrecognized_event"
 
 
-def test_a_kind_the_account_does_not_know_was_not_asked_for() -> None:
-    plain = changed(record={"kind": "/object", "id": "/data/id"})
+def test_unknown_kind_has_no_record() -> None:
+    plain = envelope_with(record={"kind": "/object", "id": "/data/id"})
     assert read(BODY | {"object": "invoice"}, plain)[0].record is None
 
 
-def test_the_platforms_own_envelope_is_read_by_its_connector() -> None:
+def test_platform_envelope_is_parsed_by_the_connector() -> None:
     assert read({"type": "x"}, PlatformEnvelope()) == (Fact("x"),)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"type": "a", "type": "b"}', b'{"type": 1}', b"[1]"])
-def test_what_a_connector_cannot_decode_is_unparsable(body: bytes) -> None:
-    assert refused(body, PlatformEnvelope()) == (400, "malformed_payload")
+def test_delivery_that_the_connector_cannot_decode_is_malformed(body: bytes) -> None:
+    assert rejection(body, PlatformEnvelope()) == (400, "malformed_payload")
 
 
-def test_an_envelope_that_says_nothing_of_its_own_reads_nothing() -> None:
+def test_envelope_without_a_parser_raises() -> None:
     with pytest.raises(NotImplementedError):
-        Envelope().reader(DESK)
+        Envelope().reader(CONTEXT)
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
-def test_random_bytes_raise_nothing_but_refusals(body: bytes) -> None:
-    assert refused(body)[1] in {"malformed_payload", "unrecognized_event"}
+def test_random_bytes_raise_only_rejections(body: bytes) -> None:
+    assert rejection(body)[1] in {"malformed_payload", "unrecognized_event"}
 
 
 JSON = st.recursive(
@@ -330,11 +330,11 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.text(max_size=5), JSON, max_size=5), st.booleans(), st.sampled_from([None, 2]))
-def test_whatever_stands_beside_the_pointers_changes_nothing(beside: Any, ascii_only: bool, indent: int | None) -> None:  # noqa: FBT001
-    body = json.dumps(beside | BODY, ensure_ascii=ascii_only, indent=indent).encode()
+def test_other_members_do_not_change_the_event(others: Any, ascii_only: bool, indent: int | None) -> None:  # noqa: FBT001
+    body = json.dumps(others | BODY, ensure_ascii=ascii_only, indent=indent).encode()
     assert read(body) == (FACT,)
 
 
 @given(JSON)
-def test_random_json_raises_nothing_but_refusals(body: object) -> None:
-    assert refused(body)[1] in {"malformed_payload", "unrecognized_event"}
+def test_random_json_raises_only_rejections(body: object) -> None:
+    assert rejection(body)[1] in {"malformed_payload", "unrecognized_event"}

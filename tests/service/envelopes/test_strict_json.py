@@ -1,4 +1,4 @@
-"""Strict JSON: depth before decoding, repeated keys however they are spelled."""
+"""Strict JSON: nesting is checked before decoding, and duplicate keys are found in any spelling."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ WRAPPED: list[Callable[[Any], Any]] = [
 ]
 
 
-def deeper(body: bytes, depth_max: int) -> bool:
+def is_deeper(body: bytes, depth_max: int) -> bool:
     try:
         check_body(body, depth_max)
     except Rejection:
@@ -38,41 +38,41 @@ def deeper(body: bytes, depth_max: int) -> bool:
 
 @pytest.mark.parametrize("wrapped", WRAPPED)
 @pytest.mark.parametrize("indent", [None, 1])
-def test_nesting_is_refused_from_one_level_above_the_limit(wrapped: Callable[[Any], Any], indent: int | None) -> None:
+def test_nesting_one_level_above_the_limit_is_rejected(wrapped: Callable[[Any], Any], indent: int | None) -> None:
     value: Any = 1
     for _ in range(30):
         value = wrapped(value)
     depth, body = depth_of(value), json.dumps(value, indent=indent).encode()
-    assert not deeper(body, depth)
-    assert deeper(body, depth - 1)
+    assert not is_deeper(body, depth)
+    assert is_deeper(body, depth - 1)
 
 
-def test_brackets_in_strings_are_no_nesting() -> None:
-    assert not deeper(json.dumps(["[{" * 500, '\\"[[', "\\", {"[": "]"}]).encode(), 3)
-    assert deeper(json.dumps({"]" * 500: [[["]]]]"]]]}).encode(), 3)
+def test_brackets_in_strings_are_not_nesting() -> None:
+    assert not is_deeper(json.dumps(["[{" * 500, '\\"[[', "\\", {"[": "]"}]).encode(), 3)
+    assert is_deeper(json.dumps({"]" * 500: [[["]]]]"]]]}).encode(), 3)
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000, b'{"\\"": "[", "b": ' + b"[" * 65])
-def test_a_body_that_only_opens_is_refused_before_anything_recurses(body: bytes) -> None:
-    assert deeper(body, 64)
+def test_body_of_opening_brackets_is_rejected_before_recursion(body: bytes) -> None:
+    assert is_deeper(body, 64)
 
 
 @pytest.mark.parametrize("body", [b"\\" + b"[" * 900, b'{"a": \\" ' + b"[" * 900, b"]" * 900 + b"[" * 900])
-def test_where_the_count_goes_astray_the_decoder_has_ended_already(body: bytes) -> None:
+def test_body_with_an_incorrect_bracket_count_is_invalid_json(body: bytes) -> None:
     for read in (read_members, read_children):
         with pytest.raises(Rejection):
             read(body)
 
 
-def test_a_refused_depth_is_unparsable() -> None:
+def test_excessive_nesting_is_malformed() -> None:
     with pytest.raises(Rejection) as caught:
         check_body(b"[[1]]", 1)
     assert (caught.value.status, caught.value.code) == (400, "malformed_payload")
 
 
 @pytest.mark.parametrize("body", [b"\xff", b'{"a": "\xc3"}', b'{"a": "\xed\xa0\x80"}', b'{"\xf5": 1}'])
-def test_bytes_that_are_no_utf8_are_refused_even_where_nobody_looks(body: bytes) -> None:
-    assert deeper(body, 64)
+def test_invalid_utf8_is_rejected_in_skipped_values(body: bytes) -> None:
+    assert is_deeper(body, 64)
 
 
 JSON = st.recursive(
@@ -85,13 +85,13 @@ JSON = st.recursive(
 
 
 @given(JSON, st.integers(1, 6), st.booleans())
-def test_depth_is_judged_as_counting_would(value: object, depth_max: int, ascii_only: bool) -> None:  # noqa: FBT001
+def test_depth_agrees_with_a_naive_count(value: object, depth_max: int, ascii_only: bool) -> None:  # noqa: FBT001
     body = json.dumps(value, ensure_ascii=ascii_only).encode()
-    assert deeper(body, depth_max) == (depth_of(value) > depth_max)
+    assert is_deeper(body, depth_max) == (depth_of(value) > depth_max)
 
 
 @given(st.lists(st.tuples(st.text(alphabet='ab"\\é', max_size=3), JSON), max_size=5), st.booleans())
-def test_repeated_keys_are_told_as_counting_would(pairs: list[tuple[str, Any]], ascii_only: bool) -> None:  # noqa: FBT001
+def test_duplicate_keys_agree_with_a_naive_count(pairs: list[tuple[str, Any]], ascii_only: bool) -> None:  # noqa: FBT001
     text = ", ".join(f"{json.dumps(key, ensure_ascii=ascii_only)}: {json.dumps(value)}" for key, value in pairs)
     body = f"{{{text}}}".encode()
     if len({key for key, _ in pairs}) == len(pairs):
@@ -108,6 +108,6 @@ def test_scalars_are_text_or_whole_numbers(text: bytes, value: object) -> None:
     assert read_scalar(text) == value
 
 
-def test_a_scalar_that_is_no_json_is_unparsable() -> None:
+def test_invalid_json_scalar_is_rejected() -> None:
     with pytest.raises(Rejection):
         read_scalar(b"nul")

@@ -1,4 +1,4 @@
-"""From facts to events and from receipts to the answer, for deliveries that tell of none, one and several things."""
+"""Ingest requests and outcomes for deliveries of no, one and several facts."""
 
 import json
 
@@ -8,31 +8,31 @@ from service.ingestion.sources import VerifiedDelivery
 from service.ingress.http.responses import accepted_response
 from service.store import IngestResult
 
-ORIGIN = DeliveryContext(
+CONTEXT = DeliveryContext(
     Delivery("erp", {"webhook-id": "1", "x-signature": "s"}, b"{}", 0.0), "00-a-b-00", 1_000, "first"
 )
 ORDER = Fact("order.updated", "e1", "updated", RecordRef("erp", "purchase_order", "1"), "2026-11-20")
 PING = Fact("ping")
 
 
-def admission(*facts: Fact) -> VerifiedDelivery:
-    """Facts with their claims, parts of the body and, every second one, an id of their own."""
+def verified_delivery(*facts: Fact) -> VerifiedDelivery:
+    """Return facts with dedupe keys and bodies; every second fact has an event id."""
     numbers = range(len(facts))
-    claims, bodies = tuple(f"c{n}" for n in numbers), tuple(b"%d" % n for n in numbers)
-    return VerifiedDelivery(facts, claims, bodies, tuple(n % 2 == 0 for n in numbers))
+    dedupe_keys, bodies = tuple(f"c{n}" for n in numbers), tuple(b"%d" % n for n in numbers)
+    return VerifiedDelivery(facts, dedupe_keys, bodies, tuple(n % 2 == 0 for n in numbers))
 
 
-def test_facts_about_no_record_become_no_events() -> None:
-    assert build_ingest_requests(admission(PING), ORIGIN) == []
+def test_facts_without_a_record_are_ignored() -> None:
+    assert build_ingest_requests(verified_delivery(PING), CONTEXT) == []
     assert match_outcomes([PING], []) == [IGNORED]
     assert match_outcomes([], []) == [IGNORED]
 
 
-def test_the_first_event_has_the_deliverys_id_and_each_further_one_its_own() -> None:
-    arrivals = build_ingest_requests(admission(PING, ORDER, ORDER), ORIGIN)
-    first, second = (arrival.event for arrival in arrivals)
+def test_first_event_has_the_delivery_id_and_others_have_new_ids() -> None:
+    requests = build_ingest_requests(verified_delivery(PING, ORDER, ORDER), CONTEXT)
+    first, second = (request.event for request in requests)
     assert (first.id, len(second.id)) == ("first", 32)
-    assert [arrival.claim for arrival in arrivals] == ["c1", "c2"]
+    assert [request.dedupe_key for request in requests] == ["c1", "c2"]
     assert (first.body, first.identified, second.body, second.identified) == (b"1", False, b"2", True)
     assert first.headers == {"webhook-id": "1"}
     assert (first.type, first.change, first.record, first.occurred_at) == (
@@ -40,9 +40,9 @@ def test_the_first_event_has_the_deliverys_id_and_each_further_one_its_own() -> 
     )  # fmt: skip
 
 
-def test_each_fact_is_answered_in_its_place() -> None:
-    receipts = [IngestResult("duplicate", "old"), IngestResult("queued", "new")]
-    outcomes = match_outcomes([ORDER, PING, ORDER], receipts)
+def test_outcomes_are_in_the_order_of_the_facts() -> None:
+    results = [IngestResult("duplicate", "old"), IngestResult("queued", "new")]
+    outcomes = match_outcomes([ORDER, PING, ORDER], results)
     assert outcomes == [FactOutcome("duplicate", "old"), IGNORED, FactOutcome("queued", "new")]
     answer = accepted_response(outcomes)
     assert answer.status == 202
@@ -57,7 +57,7 @@ def test_each_fact_is_answered_in_its_place() -> None:
     }
 
 
-def test_a_single_fact_is_answered_the_same_way_whatever_its_ids_length() -> None:
+def test_response_for_one_fact_does_not_depend_on_the_length_of_its_id() -> None:
     for event_id in ("a" * 32, "short"):
         answer = accepted_response([FactOutcome("queued", event_id)])
         assert json.loads(answer.body) == {"status": "queued", "event_id": event_id}

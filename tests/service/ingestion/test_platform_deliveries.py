@@ -1,4 +1,4 @@
-"""The four platforms' own deliveries through a source: identities, pings, tests and oddities, as they document them."""
+"""Documented deliveries of the four platforms: dedupe keys, pings, test deliveries and edge cases."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -35,7 +35,7 @@ Deliver = Callable[..., VerifiedDelivery]
 
 @pytest.fixture
 async def deliver(tmp_path: Path) -> AsyncIterator[Deliver]:
-    """Send a body, or a sample by its name, to a source on a platform: `deliver("pexip_engage", {…}, header=…)`."""
+    """Deliver a body, or a sample by name, to a source of a platform: `deliver("pexip_engage", {…}, header=…)`."""
     path = tmp_path / "waybill.yaml"
     platforms = {name.replace("_", "-"): {"kind": name, **fields} for name, fields in PLATFORMS.items()}
     sources = {name: {"platform": name, "verify": VERIFY[name.replace("-", "_")]} for name in platforms}
@@ -62,8 +62,8 @@ async def deliver(tmp_path: Path) -> AsyncIterator[Deliver]:
         yield send
 
 
-def record(admission: VerifiedDelivery) -> RecordRef | None:
-    (fact,) = admission.facts
+def record(verified: VerifiedDelivery) -> RecordRef | None:
+    (fact,) = verified.facts
     return fact.record
 
 
@@ -77,7 +77,7 @@ def record(admission: VerifiedDelivery) -> RecordRef | None:
         ("open_food_network", "payment_test"),
         ("open_food_network", "order_cycle"),
         ("open_food_network", {"id": "1", "event": "order_cycle.closed", "at": "2023-02-07 17:12:45 UTC", "data": {}}),
-        # instances before 18 March 2026 leave the order's number out
+        # instances before 18 March 2026 omit the order number
         ("open_food_network", {"id": "1", "event": "payment.completed", "at": None, "data": {"order": {"total": 1.5}}}),
         ("flow_retail", "order_settled"),
         ("flow_retail", "order_handling"),
@@ -86,71 +86,67 @@ def record(admission: VerifiedDelivery) -> RecordRef | None:
         ("pack_cloud", {"event_code": "return_request.created", "data": {"id": "1"}}),
     ],
 )
-def test_pings_tests_and_what_nobody_asked_for_are_taken_and_lead_nowhere(
-    deliver: Deliver, platform: str, body: object
-) -> None:
+def test_pings_tests_and_unknown_events_have_no_record(deliver: Deliver, platform: str, body: object) -> None:
     assert record(deliver(platform, body)) is None
 
 
 @pytest.mark.parametrize("state", ["processing", "pending", "completed", "failed", "void", "requires_authorization"])
 @pytest.mark.parametrize("at", ["2023-02-07 17:12:45 +1100", "2023-02-07 17:12:45 UTC", None, 7])
 @pytest.mark.parametrize("amount", ["36.0", 0.0, None])
-def test_a_payment_leads_to_its_order_whatever_its_moment_and_amount_look_like(
-    deliver: Deliver, state: str, at: object, amount: object
-) -> None:
+def test_payment_refers_to_its_order(deliver: Deliver, state: str, at: object, amount: object) -> None:
     data = {"payment": {"amount": amount, "state": state}, "order": {"number": "R1", "total": amount}}
     body = {"id": "1", "event": f"payment.{state}", "at": at, "data": data}
     assert record(deliver("open_food_network", body)) == RecordRef("open-food-network", "order", "R1")
 
 
-def test_the_test_button_is_known_by_order_and_enterprise_together(deliver: Deliver) -> None:
-    for number, shop, led in (
+def test_test_deliveries_are_recognized_by_order_and_enterprise(deliver: Deliver) -> None:
+    for number, shop, expected in (
         ("R555555555", "TEST Enterprise", None),
         ("R555555555", "A shop", RecordRef("open-food-network", "order", "R555555555")),
         ("R1", "TEST Enterprise", RecordRef("open-food-network", "order", "R1")),
     ):
         data = {"order": {"number": number}, "enterprise": {"name": shop}}
-        admission = deliver("open_food_network", {"id": "1", "event": "payment.completed", "data": data})
-        assert record(admission) == led
+        verified = deliver("open_food_network", {"id": "1", "event": "payment.completed", "data": data})
+        assert record(verified) == expected
 
 
 @pytest.mark.parametrize(
     "event_type",
     ["CREATE", "ACCEPT", "REASSIGN", "CANCEL", "COMPLETE", "RESCHEDULE", "REOPEN", "GENERIC_UPDATE", "NEW ONE", None],
 )
-def test_appointments_and_callback_requests_lead_to_themselves(deliver: Deliver, event_type: str | None) -> None:
+def test_appointments_and_callback_requests_refer_to_themselves(deliver: Deliver, event_type: str | None) -> None:
     for entity, key, kind in (
         ("Appointment", "appointment", "appointment"),
         ("Callback Request", "callbackRequest", "callback_request"),
     ):
         data = {"eventType": event_type, "message": None, key: {"id": "7", "updatedAt": "2024-05-04T09:42:00+00:00"}}
-        admission = deliver("pexip_engage", {"id": "1", "entity": entity, "correlationId": "c", "data": data})
-        assert record(admission) == RecordRef("pexip-engage", kind, "7")
+        verified = deliver("pexip_engage", {"id": "1", "entity": entity, "correlationId": "c", "data": data})
+        assert record(verified) == RecordRef("pexip-engage", kind, "7")
 
 
-def test_a_retry_is_the_same_event_and_another_events_equal_content_is_not(deliver: Deliver) -> None:
+def test_redelivery_is_the_same_event_and_another_id_is_a_new_event(deliver: Deliver) -> None:
     def appointment(event_id: str) -> tuple[str, ...]:
         data = {"eventType": "CREATE", "appointment": {"id": "7"}}
-        admission = deliver("pexip_engage", {"id": event_id, "entity": "Appointment", "data": data})
-        assert admission.identified == (True,)
-        return admission.claims
+        verified = deliver("pexip_engage", {"id": event_id, "entity": "Appointment", "data": data})
+        assert verified.identified == (True,)
+        return verified.dedupe_keys
 
     assert appointment("1") == appointment("1") != appointment("2")
 
 
-def test_flow_retails_identical_updates_are_each_their_own(deliver: Deliver) -> None:
-    admissions = [deliver("flow_retail", "customer_update") for _ in range(3)]
-    assert len({admission.claims for admission in admissions}) == 3
-    assert {admission.identified for admission in admissions} == {(False,)}
-    assert record(admissions[0]) == RecordRef("flow-retail", "customer", "1000")
+def test_identical_flow_retail_updates_are_distinct_events(deliver: Deliver) -> None:
+    deliveries = [deliver("flow_retail", "customer_update") for _ in range(3)]
+    assert len({verified.dedupe_keys for verified in deliveries}) == 3
+    assert {verified.identified for verified in deliveries} == {(False,)}
+    assert record(deliveries[0]) == RecordRef("flow-retail", "customer", "1000")
 
 
-def test_pack_cloud_deliveries_without_an_id_are_one_by_their_bytes(deliver: Deliver) -> None:
+def test_identical_pack_cloud_deliveries_are_one_event(deliver: Deliver) -> None:
     body = {"event_code": "orders.created", "data": {"id": "7"}}
     first = deliver("pack_cloud", body)
     assert record(first) == RecordRef("pack-cloud", "order", "7")
-    assert deliver("pack_cloud", body, x_delivery_id="2").claims == first.claims
-    assert deliver("pack_cloud", body | {"created_at": "now"}).claims != first.claims
+    assert deliver("pack_cloud", body, x_delivery_id="2").dedupe_keys == first.dedupe_keys
+    assert deliver("pack_cloud", body | {"created_at": "now"}).dedupe_keys != first.dedupe_keys
 
 
 @pytest.mark.parametrize(
@@ -163,7 +159,9 @@ def test_pack_cloud_deliveries_without_an_id_are_one_by_their_bytes(deliver: Del
         ("open_food_network", {"id": "1", "data": {}}),
     ],
 )
-def test_anothers_events_and_those_without_a_record_are_refused(deliver: Deliver, platform: str, body: object) -> None:
+def test_events_of_other_tenants_or_without_a_record_are_rejected(
+    deliver: Deliver, platform: str, body: object
+) -> None:
     with pytest.raises(Rejection) as caught:
         deliver(platform, body)
     assert (caught.value.status, caught.value.code) == (422, "unrecognized_event")

@@ -1,4 +1,4 @@
-"""Which traceparent is kept and which is replaced (W3C Trace Context)."""
+"""Valid and invalid traceparent headers (W3C Trace Context)."""
 
 import pytest
 from hypothesis import given
@@ -28,16 +28,16 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
         f"01-{TRACE}-00f067aa0ba902b7-01-{'x' * 200}",
     ],
 )
-def test_what_is_no_traceparent_is_replaced_by_one_of_the_deliverys_id(sent: str | None) -> None:
+def test_invalid_traceparent_is_replaced_by_the_delivery_id(sent: str | None) -> None:
     assert continue_trace(sent, ID) == (f"00-{ID}-8fbedb1ca4d319de-00", ID)
 
 
 @pytest.mark.parametrize("sent", [f"00-{TRACE}-00f067aa0ba902b7-01", f"cc-{TRACE}-00f067aa0ba902b7-01-what-comes"])
-def test_a_valid_one_is_kept_also_of_versions_to_come(sent: str) -> None:
+def test_valid_traceparent_is_kept_even_of_later_versions(sent: str) -> None:
     assert continue_trace(sent, ID) == (sent, TRACE)
 
 
 @given(st.text(alphabet="0123456789abcdef-f", max_size=140))
-def test_whatever_is_sent_the_result_is_valid(sent: str) -> None:
+def test_result_is_valid_for_any_input(sent: str) -> None:
     traceparent, trace_id = continue_trace(sent, ID)
     assert continue_trace(traceparent, "f" * 32) == (traceparent, trace_id)

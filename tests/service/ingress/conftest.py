@@ -1,4 +1,4 @@
-"""A real server on a real store: what a sender sees, and what the log says of it."""
+"""Fixtures for tests of the ingress: a real server on a real store, its responses and log lines."""
 
 import asyncio
 import hmac
@@ -46,7 +46,7 @@ Lines = Callable[..., list[dict[str, Any]]]
 
 
 class Order(msgspec.Struct):
-    """What the ERP sends."""
+    """Body of a delivery of the ERP."""
 
     id: str
     order: str = "4711"
@@ -55,13 +55,13 @@ class Order(msgspec.Struct):
 
 
 def encode(order: Order, size: int = 0) -> bytes:
-    """The body of `order`, padded to `size` bytes."""
+    """Encode `order`, padded to `size` bytes."""
     body = msgspec.json.encode(order)
     return body if not size else msgspec.json.encode(msgspec.structs.replace(order, note="x" * (size - len(body))))
 
 
 def signed(body: bytes, **more: str) -> dict[str, str]:
-    """The headers of a delivery of `body`."""
+    """Return the headers of a signed delivery of `body`."""
     signature = hmac.digest(SECRET, body, "sha256").hex()
     return {"content-type": "application/json", "x-signature": signature} | {
         name.replace("_", "-"): value for name, value in more.items()
@@ -75,7 +75,7 @@ def log_as_json() -> None:
 
 @pytest.fixture
 def lines(capfd: pytest.CaptureFixture[str]) -> Lines:
-    """Read the log lines of these names that were written since the last call."""
+    """Return the log lines with these event names since the last call."""
 
     def read(*names: str) -> list[dict[str, Any]]:
         written = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
@@ -95,7 +95,7 @@ async def sources(settings: Settings, tmp_path: Path) -> AsyncIterator[Mapping[s
 
 @pytest.fixture
 async def serve(sources: Mapping[str, Source]) -> AsyncIterator[Serve]:
-    """Serve the senders' app on a free port: `url = await serve(settings, store)`."""
+    """Serve the webhook app on a free port: `url = await serve(settings, store)`."""
     async with AsyncExitStack() as stack:
 
         async def start(settings: Settings, store: EventStore, others: Mapping[str, Source] | None = None) -> str:
@@ -115,14 +115,14 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 class Process:
-    """The command under test and the lines it has written."""
+    """A running command and the log lines read so far."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.lines: list[dict[str, Any]] = []
 
     async def line(self, name: str) -> dict[str, Any]:
-        """Read on until the line of that name."""
+        """Read lines until the one with this event name, and return it."""
         assert self.process.stdout is not None
         async with asyncio.timeout(PATIENCE_SECONDS):
             while raw := await self.process.stdout.readline():

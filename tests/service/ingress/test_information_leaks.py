@@ -1,4 +1,4 @@
-"""What a stranger can learn: nothing of secrets, nothing of what was delivered before, nothing of the server."""
+"""Information leaks: responses and logs reveal no secrets, earlier deliveries or server details."""
 
 import asyncio
 import base64
@@ -20,7 +20,7 @@ from service.settings import Settings
 from service.store import Store
 from tests.service.ingress.conftest import Order, Serve, encode, signed
 
-TOKEN = "path-token-that-nobody-may-see"
+TOKEN = "path-token-for-tests"
 BODY = encode(Order("1"))
 ENVIRON = {"TOKEN": TOKEN, "SLACK": "slack-secret", "VERIFY": "verify-token-agreed-on"}
 CONFIG = """
@@ -71,11 +71,11 @@ sources:
       proof: {secret: {env: SLACK}, encoding: base64, prefix: "sha256="}
 """
 
-Seen = tuple[int, dict[str, str], bytes]
+Reply = tuple[int, dict[str, str], bytes]
 
 
 @pytest.fixture
-async def more(settings: Settings, tmp_path: Path) -> AsyncIterator[Mapping[str, Source]]:
+async def extra_sources(settings: Settings, tmp_path: Path) -> AsyncIterator[Mapping[str, Source]]:
     path = tmp_path / "more.yaml"
     path.write_text(CONFIG)
     config = load_config(path, ENVIRON)
@@ -83,44 +83,44 @@ async def more(settings: Settings, tmp_path: Path) -> AsyncIterator[Mapping[str,
         yield build_sources(config, ENVIRON, build_platforms(config.platforms, ENVIRON, outbound), settings)
 
 
-async def see(
+async def send(
     client: aiohttp.ClientSession, url: str, body: Any, headers: Mapping[str, str], method: str = "POST"
-) -> Seen:
-    """All of an answer but the clock."""
+) -> Reply:
+    """Send a request; return status, headers without Date, and body."""
     async with client.request(method, url, data=body, headers=headers) as response:
-        told = {name.lower(): value for name, value in response.headers.items() if name.lower() != "date"}
-        return response.status, told, await response.read()
+        response_headers = {name.lower(): value for name, value in response.headers.items() if name.lower() != "date"}
+        return response.status, response_headers, await response.read()
 
 
-async def test_the_answer_to_who_cannot_sign_is_the_same_for_a_first_and_a_repeated_delivery(
+async def test_response_to_a_wrong_signature_does_not_depend_on_earlier_deliveries(
     settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession
 ) -> None:
     url = await serve(settings, store) + "/webhooks/erp-orders"
     known, unknown = BODY, encode(Order("2"))
-    status, _, _ = await see(client, url, known, signed(known))
+    status, _, _ = await send(client, url, known, signed(known))
     assert status == 202
     forged = signed(b"another")
-    assert await see(client, url, known, forged) == await see(client, url, unknown, forged)
+    assert await send(client, url, known, forged) == await send(client, url, unknown, forged)
 
 
-async def test_wrong_tokens_are_told_alike_however_near_they_are(
-    *, settings: Settings, store: Store, more: Mapping[str, Source], serve: Serve, client: aiohttp.ClientSession,
-    capfd: pytest.CaptureFixture[str],
+async def test_responses_to_wrong_path_tokens_are_identical(
+    *, settings: Settings, store: Store, extra_sources: Mapping[str, Source], serve: Serve,
+    client: aiohttp.ClientSession, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    url = await serve(settings, store, more) + "/webhooks/tokened"
+    url = await serve(settings, store, extra_sources) + "/webhooks/tokened"
     json = {"content-type": "application/json"}
-    status, _, _ = await see(client, f"{url}/{TOKEN}", BODY, json)
+    status, _, _ = await send(client, f"{url}/{TOKEN}", BODY, json)
     assert status == 202
     wrong = ["", "/x", f"/{TOKEN[:-1]}", f"/{TOKEN}x", f"/{TOKEN.upper()}", "/%00", "/é"]
-    answers = [await see(client, url + token, BODY, json) for token in wrong]
+    answers = [await send(client, url + token, BODY, json) for token in wrong]
     assert {status for status, _, _ in answers} == {401}
     assert all(answer == answers[0] for answer in answers)
-    asked = [await see(client, url + token, None, {}, "OPTIONS") for token in ("", "/x", f"/{TOKEN}")]
-    assert all(answer == asked[0] for answer in asked)
-    wrong_way = [await see(client, url + token, None, {}, "GET") for token in ("", "/x", f"/{TOKEN}")]
-    assert all(answer == wrong_way[0] for answer in wrong_way)
-    nobody = [await see(client, url.replace("tokened", "nobody") + token, None, {}, "GET") for token in ("", "/x")]
-    assert all(answer == wrong_way[0] for answer in nobody)
+    request = [await send(client, url + token, None, {}, "OPTIONS") for token in ("", "/x", f"/{TOKEN}")]
+    assert all(answer == request[0] for answer in request)
+    wrong_method = [await send(client, url + token, None, {}, "GET") for token in ("", "/x", f"/{TOKEN}")]
+    assert all(answer == wrong_method[0] for answer in wrong_method)
+    unknown = [await send(client, url.replace("tokened", "nobody") + token, None, {}, "GET") for token in ("", "/x")]
+    assert all(answer == wrong_method[0] for answer in unknown)
     await asyncio.sleep(0.05)
     written = capfd.readouterr()
     assert written.out.count("delivery.received") == 1 + len(wrong) + 3 + 2
@@ -128,22 +128,22 @@ async def test_wrong_tokens_are_told_alike_however_near_they_are(
 
 
 @pytest.mark.parametrize("path", [f"/webhooks/{TOKEN}", f"/webhooks/nobody/{TOKEN}", f"/webhooks/tokened/{TOKEN}/more"])
-async def test_a_token_in_the_wrong_place_reaches_no_log(
-    *, path: str, settings: Settings, store: Store, more: Mapping[str, Source], serve: Serve,
+async def test_misplaced_path_token_is_not_logged(
+    *, path: str, settings: Settings, store: Store, extra_sources: Mapping[str, Source], serve: Serve,
     client: aiohttp.ClientSession, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    url = await serve(settings, store, more)
-    status, _, body = await see(client, url + path, BODY, {})
+    url = await serve(settings, store, extra_sources)
+    status, _, body = await send(client, url + path, BODY, {})
     assert status == 404
     written = capfd.readouterr()
     assert "delivery.received" in written.out
     assert TOKEN not in written.out + written.err + body.decode()
 
 
-async def test_refusals_hold_neither_secrets_nor_personal_data(
-    settings: Settings, store: Store, more: Mapping[str, Source], serve: Serve, client: aiohttp.ClientSession
+async def test_rejections_contain_no_secrets_or_personal_data(
+    settings: Settings, store: Store, extra_sources: Mapping[str, Source], serve: Serve, client: aiohttp.ClientSession
 ) -> None:
-    url = await serve(settings, store, more)
+    url = await serve(settings, store, extra_sources)
     body = b'{"id": "ada@example.com", "type": "Ada Lovelace", "order": {"name": "Ada Lovelace"}}'
     sent = [
         ("erp-orders", signed(body)),
@@ -153,13 +153,13 @@ async def test_refusals_hold_neither_secrets_nor_personal_data(
         (f"tokened/{TOKEN[:-1]}", {"content-type": "application/json"}),
     ]
     for path, headers in sent:
-        status, told, problem = await see(client, f"{url}/webhooks/{path}", body, headers)
+        status, response_headers, problem = await send(client, f"{url}/webhooks/{path}", body, headers)
         assert status >= 400
         for secret in ("Ada", "ada@", "s3cret", TOKEN[:-1], *headers.values()):
-            assert secret == "application/json" or secret not in f"{problem!r} {told}".replace("json", "")
+            assert secret == "application/json" or secret not in f"{problem!r} {response_headers}".replace("json", "")
 
 
-async def test_every_answer_has_the_security_headers_and_no_banner(
+async def test_every_response_has_security_headers_and_no_server_banner(
     settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession
 ) -> None:
     url = await serve(settings, store)
@@ -167,140 +167,162 @@ async def test_every_answer_has_the_security_headers_and_no_banner(
         ("POST", "/webhooks/erp-orders"), ("GET", "/webhooks/erp-orders"), ("OPTIONS", "/webhooks/erp-orders"),
         ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/nowhere"), ("DELETE", "/healthz"),
     ):  # fmt: skip
-        _, told, _ = await see(client, url + path, None, {}, method)
-        assert told["x-content-type-options"] == "nosniff"
-        assert told["cache-control"] == "no-store"
-        assert told["referrer-policy"] == "no-referrer"
-        assert "default-src 'none'" in told["content-security-policy"]
-        assert not told.keys() & {"server", "x-powered-by", "via"}
+        _, response_headers, _ = await send(client, url + path, None, {}, method)
+        assert response_headers["x-content-type-options"] == "nosniff"
+        assert response_headers["cache-control"] == "no-store"
+        assert response_headers["referrer-policy"] == "no-referrer"
+        assert "default-src 'none'" in response_headers["content-security-policy"]
+        assert not response_headers.keys() & {"server", "x-powered-by", "via"}
 
 
-async def test_get_and_head_say_what_to_do_instead(
+async def test_get_and_head_are_answered_405_with_allow(
     settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession
 ) -> None:
     url = await serve(settings, store) + "/webhooks/erp-orders"
-    status, told, body = await see(client, url, None, {}, "GET")
-    assert (status, told["allow"]) == (405, "POST, OPTIONS")
-    assert b"send them with POST" in body
-    status, told, body = await see(client, url, None, {}, "HEAD")
-    assert (status, told["allow"], body) == (405, "POST, OPTIONS", b"")
+    status, response_headers, body = await send(client, url, None, {}, "GET")
+    assert (status, response_headers["allow"]) == (405, "POST, OPTIONS")
+    assert b"Send a signed POST request" in body
+    status, response_headers, body = await send(client, url, None, {}, "HEAD")
+    assert (status, response_headers["allow"], body) == (405, "POST, OPTIONS", b"")
 
 
-async def test_a_challenge_is_answered_to_who_can_prove_itself_and_becomes_no_event(
-    *, settings: Settings, store: Store, more: Mapping[str, Source], serve: Serve, client: aiohttp.ClientSession,
-    capfd: pytest.CaptureFixture[str],
+async def test_verified_challenge_is_answered_and_ingests_nothing(
+    *, settings: Settings, store: Store, extra_sources: Mapping[str, Source], serve: Serve,
+    client: aiohttp.ClientSession, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    url = await serve(settings, store, more) + "/webhooks/asking"
+    url = await serve(settings, store, extra_sources) + "/webhooks/asking"
     body = b'{"type": "url_verification", "challenge": "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"}'
     headers = {"content-type": "application/json", "authorization": f"Bearer {TOKEN}"}
-    status, told, echo = await see(client, url, body, headers)
-    assert (status, told["content-type"]) == (200, "text/plain; charset=utf-8")
-    assert echo == b"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"
-    status, _, _ = await see(client, url, body, headers | {"authorization": "Bearer no"})
+    status, response_headers, echoed = await send(client, url, body, headers)
+    assert (status, response_headers["content-type"]) == (200, "text/plain; charset=utf-8")
+    assert echoed == b"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"
+    status, _, _ = await send(client, url, body, headers | {"authorization": "Bearer no"})
     assert status == 401
     assert (await store.sample()).pending == 0
     line = capfd.readouterr().out.splitlines()[-2]
-    assert '"event_type":"challenge","status":"ignored","http_status":200' in line
+    assert '"event_type":"challenge","delivery_status":"ignored","http_status":200' in line
     assert "3eZbrw" not in line
 
 
-async def test_a_handshake_by_query_is_answered_to_who_knows_the_token_and_leaves_nothing_of_it_anywhere(
-    *, settings: Settings, store: Store, more: Mapping[str, Source], serve: Serve, client: aiohttp.ClientSession,
-    capfd: pytest.CaptureFixture[str],
+async def test_query_challenge_requires_the_token_and_is_not_logged(
+    *, settings: Settings, store: Store, extra_sources: Mapping[str, Source], serve: Serve,
+    client: aiohttp.ClientSession, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    url = await serve(settings, store, more) + "/webhooks/asking"
-    asked = "?hub.mode=subscribe&hub.challenge=%3Cscript%3E1158201444&hub.verify_token="
-    status, told, echo = await see(client, f"{url}{asked}verify-token-agreed-on", None, {}, "GET")
-    assert (status, echo) == (200, b"<script>1158201444")
-    assert told["content-type"] == "text/plain; charset=utf-8"
-    assert (told["x-content-type-options"], told["cache-control"]) == ("nosniff", "no-store")
-    assert told["content-security-policy"].startswith("default-src 'none'")
-    status, _, body = await see(client, f"{url}{asked}verify-token-another", None, {}, "GET")
+    url = await serve(settings, store, extra_sources) + "/webhooks/asking"
+    request = "?hub.mode=subscribe&hub.challenge=%3Cscript%3E1158201444&hub.verify_token="
+    status, response_headers, echoed = await send(client, f"{url}{request}verify-token-agreed-on", None, {}, "GET")
+    assert (status, echoed) == (200, b"<script>1158201444")
+    assert response_headers["content-type"] == "text/plain; charset=utf-8"
+    assert (response_headers["x-content-type-options"], response_headers["cache-control"]) == ("nosniff", "no-store")
+    assert response_headers["content-security-policy"].startswith("default-src 'none'")
+    status, _, body = await send(client, f"{url}{request}verify-token-another", None, {}, "GET")
     assert status == 401
     assert b"1158201444" not in body
-    usual = await see(client, url, None, {}, "GET")
+    usual = await send(client, url, None, {}, "GET")
     assert usual[0] == 405
-    assert await see(client, f"{url}?hub.mode=subscribe&hub.challenge=1&hub.challenge=2", None, {}, "GET") == usual
-    assert await see(client, url.replace("asking", "erp-orders") + asked, None, {}, "GET") == usual
-    assert await see(client, url.replace("asking", "nobody") + asked, None, {}, "GET") == usual
-    assert (await see(client, f"{url}{asked}verify-token-agreed-on", None, {}, "HEAD"))[0] == 405
+    assert await send(client, f"{url}?hub.mode=subscribe&hub.challenge=1&hub.challenge=2", None, {}, "GET") == usual
+    assert await send(client, url.replace("asking", "erp-orders") + request, None, {}, "GET") == usual
+    assert await send(client, url.replace("asking", "nobody") + request, None, {}, "GET") == usual
+    assert (await send(client, f"{url}{request}verify-token-agreed-on", None, {}, "HEAD"))[0] == 405
     written = capfd.readouterr().out
-    assert '"source":"asking","event_type":"challenge","status":"ignored","http_status":200' in written
+    assert '"source_name":"asking","event_type":"challenge","delivery_status":"ignored","http_status":200' in written
     assert '"reason":"not_verified"' in written
     for hidden in ("1158201444", "verify-token", "hub."):
         assert hidden not in written
     assert await store.quarantine.sources() == []
 
 
-async def test_a_handshake_by_post_is_answered_before_anything_is_read(
-    settings: Settings, store: Store, more: Mapping[str, Source], serve: Serve, client: aiohttp.ClientSession
+async def test_post_challenge_is_answered_before_verification(
+    settings: Settings, store: Store, extra_sources: Mapping[str, Source], serve: Serve, client: aiohttp.ClientSession
 ) -> None:
-    url = await serve(settings, store, more) + "/webhooks/graph"
+    url = await serve(settings, store, extra_sources) + "/webhooks/graph"
     text = {"content-type": "text/plain"}
-    for token in ("", "/x", f"/{TOKEN}"):  # it says nothing of the address
-        status, _, echo = await see(client, f"{url}{token}?validationToken=Validation%3A+Testing", b"", text)
-        assert (status, echo) == (200, b"Validation: Testing")
-    assert (await see(client, f"{url}/x", BODY, {"content-type": "application/json"}))[0] == 401
-    assert (await see(client, f"{url}/{TOKEN}", BODY, {"content-type": "application/json"}))[0] == 202
+    for token in ("", "/x", f"/{TOKEN}"):  # independent of the path token
+        status, _, echoed = await send(client, f"{url}{token}?validationToken=Validation%3A+Testing", b"", text)
+        assert (status, echoed) == (200, b"Validation: Testing")
+    assert (await send(client, f"{url}/x", BODY, {"content-type": "application/json"}))[0] == 401
+    assert (await send(client, f"{url}/{TOKEN}", BODY, {"content-type": "application/json"}))[0] == 202
 
 
-async def test_a_handshake_by_header_is_answered_with_what_stands_in_it(
-    *, settings: Settings, store: Store, more: Mapping[str, Source], serve: Serve, client: aiohttp.ClientSession
+async def test_header_challenge_is_answered_with_the_value_of_the_header(
+    *,
+    settings: Settings,
+    store: Store,
+    extra_sources: Mapping[str, Source],
+    serve: Serve,
+    client: aiohttp.ClientSession,
 ) -> None:
-    url = await serve(settings, store, more) + "/webhooks/okta"
-    status, _, body = await see(client, url, None, {"X-Okta-Verification-Challenge": "Me_rShK8"}, "GET")
+    url = await serve(settings, store, extra_sources) + "/webhooks/okta"
+    status, _, body = await send(client, url, None, {"X-Okta-Verification-Challenge": "Me_rShK8"}, "GET")
     assert (status, body) == (200, b'{"verification":"Me_rShK8"}')
-    status, _, _ = await see(client, url, None, {}, "GET")
+    status, _, _ = await send(client, url, None, {}, "GET")
     assert status == 405
 
 
-async def test_who_only_asks_whether_anybody_is_there_is_told_so(
-    *, settings: Settings, store: Store, more: Mapping[str, Source], serve: Serve, client: aiohttp.ClientSession
+async def test_head_handshake_is_answered_200(
+    *,
+    settings: Settings,
+    store: Store,
+    extra_sources: Mapping[str, Source],
+    serve: Serve,
+    client: aiohttp.ClientSession,
 ) -> None:
-    url = await serve(settings, store, more) + "/webhooks/trello"
-    for method, due in (("HEAD", 200), ("GET", 405), ("HEAD", 200), ("POST", 415)):
-        status, _, body = await see(client, url, None, {}, method)
-        assert (status, method == "HEAD" and body) == (due, b"" if method == "HEAD" else False)
+    url = await serve(settings, store, extra_sources) + "/webhooks/trello"
+    for method, expected in (("HEAD", 200), ("GET", 405), ("HEAD", 200), ("POST", 415)):
+        status, _, body = await send(client, url, None, {}, method)
+        assert (status, method == "HEAD" and body) == (expected, b"" if method == "HEAD" else False)
 
 
-async def test_json_under_another_name_is_taken_where_the_source_says_so(
-    *, settings: Settings, store: Store, more: Mapping[str, Source], serve: Serve, client: aiohttp.ClientSession
+async def test_content_types_of_a_source_accept_other_media_types(
+    *,
+    settings: Settings,
+    store: Store,
+    extra_sources: Mapping[str, Source],
+    serve: Serve,
+    client: aiohttp.ClientSession,
 ) -> None:
-    url = await serve(settings, store, more)
-    permit = {"authorization": f"Bearer {TOKEN}"}
-    for name, media, due in (
+    url = await serve(settings, store, extra_sources)
+    authorization = {"authorization": f"Bearer {TOKEN}"}
+    for name, media, expected in (
         ("trello", "text/plain; charset=UTF-8", 202),
         ("trello", "application/json", 202),
         ("trello", "text/html", 415),
         ("asking", "text/plain", 415),
     ):
-        status, _, body = await see(client, f"{url}/webhooks/{name}", BODY, permit | {"content-type": media})
-        assert status == due, (name, media, body)
-    status, _, body = await see(client, f"{url}/webhooks/trello", b"a=b", permit | {"content-type": "text/plain"})
+        status, _, body = await send(client, f"{url}/webhooks/{name}", BODY, authorization | {"content-type": media})
+        assert status == expected, (name, media, body)
+    status, _, body = await send(
+        client, f"{url}/webhooks/trello", b"a=b", authorization | {"content-type": "text/plain"}
+    )
     assert (status, json.loads(body)["code"]) == (400, "malformed_payload")
 
 
-async def test_whoever_has_something_hashed_by_a_handshake_cannot_sign_with_it(
-    *, settings: Settings, store: Store, more: Mapping[str, Source], serve: Serve, client: aiohttp.ClientSession
+async def test_challenge_response_cannot_be_used_as_a_signature(
+    *,
+    settings: Settings,
+    store: Store,
+    extra_sources: Mapping[str, Source],
+    serve: Serve,
+    client: aiohttp.ClientSession,
 ) -> None:
-    url = await serve(settings, store, more) + "/webhooks/x"
-    status, _, body = await see(client, url, None, {}, "GET")
+    url = await serve(settings, store, extra_sources) + "/webhooks/x"
+    status, _, body = await send(client, url, None, {}, "GET")
     assert status == 405
-    status, _, body = await see(client, f"{url}?crc_token=abc", None, {}, "GET")
+    status, _, body = await send(client, f"{url}?crc_token=abc", None, {}, "GET")
     digest = base64.b64encode(hmac.digest(b"slack-secret", b"abc", "sha256")).decode()
     assert (status, json.loads(body)) == (200, {"response_token": f"sha256={digest}"})
-    asked = f"{url}?{urlencode({'crc_token': BODY.decode()})}"
-    status, _, _ = await see(client, asked, None, {}, "GET")
+    request = f"{url}?{urlencode({'crc_token': BODY.decode()})}"
+    status, _, _ = await send(client, request, None, {}, "GET")
     assert status == 405
     headers = {"content-type": "application/json", "x-sig": f"sha256={digest}"}
-    status, _, _ = await see(client, url, b"abc", headers)
-    assert status == 400  # its signature is right, and it is nothing
+    status, _, _ = await send(client, url, b"abc", headers)
+    assert status == 400  # the signature is valid, but the body is not JSON
 
 
-async def test_handshakes_count_against_their_address(
-    make_settings: Callable[..., Settings], store: Store, more: Mapping[str, Source], serve: Serve,
+async def test_challenges_count_against_the_address(
+    make_settings: Callable[..., Settings], store: Store, extra_sources: Mapping[str, Source], serve: Serve,
     client: aiohttp.ClientSession,
 ) -> None:  # fmt: skip
-    url = await serve(make_settings(address_rejections_per_second_max=1), store, more)
-    statuses = [(await see(client, f"{url}/webhooks/graph?validationToken=1", b"", {}))[0] for _ in range(12)]
+    url = await serve(make_settings(address_rejections_per_second_max=1), store, extra_sources)
+    statuses = [(await send(client, f"{url}/webhooks/graph?validationToken=1", b"", {}))[0] for _ in range(12)]
     assert (statuses[0], statuses[-1]) == (200, 503)

@@ -1,4 +1,4 @@
-"""What the door refuses, one row per code: the answer, the line, and that nothing was kept."""
+"""Rejections of the webhook port: response and log line of each code, and that no event is stored."""
 
 import asyncio
 import socket
@@ -52,7 +52,7 @@ ROWS: list[Row] = [
 
 
 @pytest.mark.parametrize(("code", "status", "method", "path", "body", "headers"), ROWS)
-async def test_a_refusal_is_a_problem_with_its_code_and_leaves_a_line_but_no_event(
+async def test_rejection_is_a_logged_problem_without_an_event(
     *,
     code: str,
     status: int,
@@ -80,7 +80,7 @@ async def test_a_refusal_is_a_problem_with_its_code_and_leaves_a_line_but_no_eve
     assert (await store.sample()).pending == 0
 
 
-async def test_head_is_told_what_is_allowed(
+async def test_head_is_answered_405_with_allow(
     settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession
 ) -> None:
     url = await serve(settings, store)
@@ -88,7 +88,7 @@ async def test_head_is_told_what_is_allowed(
     assert (status, headers["allow"]) == (405, "POST, OPTIONS")
 
 
-async def test_a_guessed_source_is_not_taken_for_a_source_in_the_log(
+async def test_unknown_source_name_is_not_logged(
     settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession, lines: Lines
 ) -> None:
     url = await serve(settings, store)
@@ -106,7 +106,7 @@ async def test_a_guessed_source_is_not_taken_for_a_source_in_the_log(
         ("POST", "/healthz", 405, "method_not_allowed"),
     ],
 )
-async def test_paths_that_are_no_endpoints_are_problems_too(
+async def test_unknown_paths_and_methods_are_problems(
     *, method: str, path: str, status: int, code: str, settings: Settings, store: Store, serve: Serve,
     client: aiohttp.ClientSession,
 ) -> None:  # fmt: skip
@@ -116,30 +116,30 @@ async def test_paths_that_are_no_endpoints_are_problems_too(
     assert headers["x-content-type-options"] == "nosniff"
 
 
-async def test_a_malformed_host_is_a_problem(settings: Settings, store: Store, serve: Serve) -> None:
+async def test_malformed_host_is_a_problem(settings: Settings, store: Store, serve: Serve) -> None:
     url = await serve(settings, store)
-    reader, writer = await asyncio.open_connection("127.0.0.1", _port(url))
+    parser, writer = await asyncio.open_connection("127.0.0.1", _port(url))
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: a b/c\r\nConnection: close\r\n\r\n")
-    answer = await reader.read()
+    answer = await parser.read()
     writer.close()
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b'"code":"bad_request"' in answer
 
 
-async def test_a_body_that_takes_too_long_is_refused_and_its_connection_closed(
+async def test_slow_body_is_answered_408_and_closed(
     make_settings: Callable[..., Settings], store: Store, serve: Serve, lines: Lines
 ) -> None:
     url = await serve(make_settings(body_timeout_seconds=0.2), store)
-    reader, writer = await asyncio.open_connection("127.0.0.1", _port(url))
+    parser, writer = await asyncio.open_connection("127.0.0.1", _port(url))
     writer.write(_head(content_length=100) + b"{")
-    answer = await reader.read()
+    answer = await parser.read()
     writer.close()
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b'"code":"request_timeout"' in answer
     assert [line["reason"] for line in lines("delivery.received")] == ["request_timeout"]
 
 
-async def test_a_sender_that_leaves_mid_body_leaves_a_line_and_nothing_else(
+async def test_disconnect_during_the_body_is_only_logged(
     settings: Settings, store: Store, serve: Serve, lines: Lines
 ) -> None:
     url = await serve(settings, store)
@@ -153,56 +153,56 @@ async def test_a_sender_that_leaves_mid_body_leaves_a_line_and_nothing_else(
     assert (await store.sample()).pending == 0
 
 
-async def test_a_connection_that_never_sends_a_head_is_closed(
+async def test_connection_without_a_complete_head_is_closed(
     make_settings: Callable[..., Settings], store: Store, serve: Serve
 ) -> None:
     url = await serve(make_settings(body_timeout_seconds=0.2), store)
     port = _port(url)
-    silent, nothing = await asyncio.open_connection("127.0.0.1", port)
+    silent, silent_writer = await asyncio.open_connection("127.0.0.1", port)
     slow, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"POST /webhooks/erp-orders HTTP/1.1\r\nHo")
     assert await asyncio.wait_for(silent.read(), PATIENCE_SECONDS) == b""
     assert await asyncio.wait_for(slow.read(), PATIENCE_SECONDS) == b""
-    nothing.close()
+    silent_writer.close()
     writer.close()
 
 
-async def test_a_sender_that_waits_for_100_continue_is_refused_before_it_sends_a_body_too_large(
+async def test_oversized_body_is_rejected_before_100_continue(
     make_settings: Callable[..., Settings], store: Store, serve: Serve
 ) -> None:
     url = await serve(make_settings(body_bytes_max=10), store)
-    reader, writer = await asyncio.open_connection("127.0.0.1", _port(url))
+    parser, writer = await asyncio.open_connection("127.0.0.1", _port(url))
     writer.write(_head(content_length=11, expect="100-continue"))
-    assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+    assert (await parser.readline()).startswith(b"HTTP/1.1 413 ")
     writer.close()
 
 
-async def test_more_deliveries_at_once_than_allowed_are_told_to_come_later(
+async def test_too_many_concurrent_deliveries_are_answered_503(
     make_settings: Callable[..., Settings], store: Store, serve: Serve, client: aiohttp.ClientSession
 ) -> None:
     url = await serve(make_settings(requests_in_flight_max=1), store)
-    with socket.create_connection(("127.0.0.1", _port(url))) as occupant:
-        occupant.sendall(_head(content_length=100))
+    with socket.create_connection(("127.0.0.1", _port(url))) as connection:
+        connection.sendall(_head(content_length=100))
 
         async def answered() -> tuple[int, Any, Any]:
             status, headers, problem = await send(client, "POST", url + PATH, BODY, signed(BODY))
             return status, problem.get("code"), headers.get("retry-after")
 
-        async def is_refused() -> bool:
+        async def is_rejected() -> bool:
             return await answered() == (503, "too_many_requests", "5")
 
-        async def is_taken() -> bool:
+        async def is_accepted() -> bool:
             return (await answered())[0] == 202
 
-        await until(is_refused)
-    await until(is_taken)
+        await until(is_rejected)
+    await until(is_accepted)
 
 
-def misread(delivery: Delivery) -> tuple[Fact, ...]:
+def raise_in_parser(delivery: Delivery) -> tuple[Fact, ...]:
     raise ZeroDivisionError(f"{len(delivery.body)} bytes")
 
 
-async def test_a_mistake_of_ours_is_a_500_and_is_logged_once_with_its_traceback(
+async def test_unexpected_exception_is_a_500_and_logged_once(
     *,
     settings: Settings,
     store: Store,
@@ -211,13 +211,13 @@ async def test_a_mistake_of_ours_is_a_500_and_is_logged_once_with_its_traceback(
     client: aiohttp.ClientSession,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    broken = msgspec.structs.replace(sources["erp-orders"], reader=misread)
+    broken = msgspec.structs.replace(sources["erp-orders"], parser=raise_in_parser)
     url = await serve(settings, store, {"broken": broken})
     status, _, problem = await send(client, "POST", f"{url}/webhooks/broken", BODY, signed(BODY))
     assert (status, problem["code"]) == (500, "internal")
     written = capfd.readouterr().out
     assert written.count("Traceback") == 1
-    assert written.count('"event":"delivery.crashed"') == 1
+    assert written.count('"message":"delivery.crashed"') == 1
     assert '"reason":"internal"' in written
     assert "ZeroDivisionError" not in str(problem)
 

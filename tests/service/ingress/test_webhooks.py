@@ -1,4 +1,4 @@
-"""What the door takes in: limits met exactly, one event however often it is delivered, and the store's bad days."""
+"""Accepted deliveries: limits, deduplication, outcomes, and failures of the store."""
 
 import asyncio
 import signal
@@ -30,16 +30,16 @@ async def deliver(
         return response.status, await response.json(content_type=None)
 
 
-async def test_a_delivery_is_kept_before_it_is_answered_and_told_in_one_line(
+async def test_delivery_is_stored_acknowledged_and_logged_once(
     settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession, lines: Lines
 ) -> None:
     url = await serve(settings, store)
     body = encode(Order("1"))
     status, answer = await deliver(client, url, body, traceparent=TRACEPARENT, user_agent="erp/" + "1" * 500)
     assert (status, answer) == (202, {"status": "queued", "event_id": answer["event_id"]})
-    kept = await store.events.get(answer["event_id"])
-    assert kept is not None
-    event = kept["event"]
+    stored = await store.events.get(answer["event_id"])
+    assert stored is not None
+    event = stored["event"]
     assert (event["source"], event["type"], event["body"]) == ("erp-orders", "order.updated", body)
     assert event["traceparent"] == TRACEPARENT
     assert event["headers"] == {"content-type": "application/json", "user-agent": "erp/" + "1" * 252}
@@ -60,7 +60,7 @@ async def test_a_delivery_is_kept_before_it_is_answered_and_told_in_one_line(
     }
 
 
-async def test_no_secret_and_nothing_of_a_body_is_logged(
+async def test_secrets_and_bodies_are_not_logged(
     settings: Settings,
     store: Store,
     serve: Serve,
@@ -77,17 +77,17 @@ async def test_no_secret_and_nothing_of_a_body_is_logged(
         assert hidden not in written
 
 
-async def test_a_new_trace_is_made_of_the_events_id(
+async def test_new_trace_id_is_the_event_id(
     settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession
 ) -> None:
     url = await serve(settings, store)
     _, answer = await deliver(client, url, encode(Order("1")), traceparent="00-nonsense")
-    kept = await store.events.get(answer["event_id"])
-    assert kept is not None
-    assert kept["event"]["traceparent"].split("-")[1] == answer["event_id"]
+    stored = await store.events.get(answer["event_id"])
+    assert stored is not None
+    assert stored["event"]["traceparent"].split("-")[1] == answer["event_id"]
 
 
-async def test_answers_say_nothing_of_the_server_and_may_not_be_kept(
+async def test_responses_are_not_cacheable_and_have_no_server_header(
     settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession
 ) -> None:
     url = await serve(settings, store)
@@ -101,7 +101,7 @@ async def test_answers_say_nothing_of_the_server_and_may_not_be_kept(
 
 @pytest.mark.parametrize("is_chunked", [False, True], ids=["content-length", "chunked"])
 @pytest.mark.parametrize(("excess", "status"), [(0, 202), (1, 413)], ids=["at the limit", "one byte over"])
-async def test_a_body_may_be_as_large_as_the_limit_and_not_one_byte_larger(
+async def test_body_limit_is_exact(
     *,
     excess: int,
     status: int,
@@ -113,23 +113,23 @@ async def test_a_body_may_be_as_large_as_the_limit_and_not_one_byte_larger(
 ) -> None:
     url = await serve(make_settings(body_bytes_max=200_000), store)
     body = encode(Order("1"), 200_000 + excess)
-    answered, _ = await deliver(client, url, body, data=in_pieces(body, 50_000) if is_chunked else body)
+    answered, _ = await deliver(client, url, body, data=in_chunks(body, 50_000) if is_chunked else body)
     assert answered == status
 
 
-async def test_a_body_in_many_small_chunks_is_put_together_again(
+async def test_body_in_many_small_chunks_is_joined(
     settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession
 ) -> None:
     url = await serve(settings, store)
     body = encode(Order("1"), 500)
-    status, answer = await deliver(client, url, body, data=in_pieces(body, 7))
+    status, answer = await deliver(client, url, body, data=in_chunks(body, 7))
     assert status == 202
-    kept = await store.events.get(answer["event_id"])
-    assert kept is not None
-    assert kept["event"]["body"] == body
+    stored = await store.events.get(answer["event_id"])
+    assert stored is not None
+    assert stored["event"]["body"] == body
 
 
-async def test_of_deliveries_of_one_event_at_the_same_moment_exactly_one_is_queued(
+async def test_concurrent_deliveries_of_one_event_queue_it_once(
     settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession
 ) -> None:
     url = await serve(settings, store)
@@ -141,7 +141,7 @@ async def test_of_deliveries_of_one_event_at_the_same_moment_exactly_one_is_queu
     assert (await store.sample()).pending == 1
 
 
-async def test_a_delivery_about_no_record_is_ignored_and_kept_nowhere(
+async def test_delivery_without_a_record_is_ignored_and_not_stored(
     *,
     settings: Settings,
     store: Store,
@@ -153,14 +153,14 @@ async def test_a_delivery_about_no_record_is_ignored_and_kept_nowhere(
     def read(delivery: Delivery) -> ParsedDelivery:
         return ParsedDelivery((Fact("ping"),), (delivery.body,))
 
-    url = await serve(settings, store, {"erp-orders": msgspec.structs.replace(sources["erp-orders"], reader=read)})
+    url = await serve(settings, store, {"erp-orders": msgspec.structs.replace(sources["erp-orders"], parser=read)})
     assert await deliver(client, url, encode(Order("1"))) == (202, {"status": "ignored", "event_id": None})
     [line] = lines("delivery.received")
     assert (line["delivery_status"], line["event_type"], line["event_id"]) == ("ignored", "ping", None)
     assert (await store.sample()).pending == 0
 
 
-async def test_a_delivery_about_a_kind_of_record_that_the_platform_has_not_says_so_in_its_line(
+async def test_unknown_record_kind_is_logged_as_the_reason(
     *,
     settings: Settings,
     store: Store,
@@ -172,13 +172,13 @@ async def test_a_delivery_about_a_kind_of_record_that_the_platform_has_not_says_
     def read(delivery: Delivery) -> ParsedDelivery:
         return ParsedDelivery((Fact("product.updated", reason="unknown_kind"),), (delivery.body,))
 
-    url = await serve(settings, store, {"erp-orders": msgspec.structs.replace(sources["erp-orders"], reader=read)})
+    url = await serve(settings, store, {"erp-orders": msgspec.structs.replace(sources["erp-orders"], parser=read)})
     assert await deliver(client, url, encode(Order("1"))) == (202, {"status": "ignored", "event_id": None})
     [line] = lines("delivery.received")
     assert (line["delivery_status"], line["reason"]) == ("ignored", "unknown_kind")
 
 
-async def test_a_delivery_of_several_facts_is_answered_and_told_for_each(
+async def test_delivery_of_several_facts_lists_each_outcome(
     *,
     settings: Settings,
     store: Store,
@@ -191,7 +191,7 @@ async def test_a_delivery_of_several_facts_is_answered_and_told_for_each(
         orders = [Fact("order.updated", str(n), "updated", RecordRef("erp", "purchase_order", str(n))) for n in (1, 2)]
         return ParsedDelivery((*orders, Fact("ping")), (delivery.body,) * 3)
 
-    url = await serve(settings, store, {"erp-orders": msgspec.structs.replace(sources["erp-orders"], reader=read)})
+    url = await serve(settings, store, {"erp-orders": msgspec.structs.replace(sources["erp-orders"], parser=read)})
     status, answer = await deliver(client, url, encode(Order("1")))
     assert (status, [each["status"] for each in answer["events"]]) == (202, ["queued", "queued", "ignored"])
     assert answer["event_id"] == answer["events"][0]["event_id"]
@@ -202,12 +202,12 @@ async def test_a_delivery_of_several_facts_is_answered_and_told_for_each(
     assert (await store.sample()).pending == 2
 
 
-async def test_options_is_the_cloudevents_handshake(
+async def test_options_answers_the_cloudevents_handshake(
     settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession
 ) -> None:
     url = await serve(settings, store)
-    asked = {"webhook-request-origin": "events.example.com", "webhook-request-rate": "120"}
-    async with client.options(f"{url}/webhooks/erp-orders", headers=asked) as response:
+    handshake_headers = {"webhook-request-origin": "events.example.com", "webhook-request-rate": "120"}
+    async with client.options(f"{url}/webhooks/erp-orders", headers=handshake_headers) as response:
         assert response.status == 200
         assert response.headers["allow"] == "POST, OPTIONS"
         assert response.headers["webhook-allowed-origin"] == "events.example.com"
@@ -215,14 +215,14 @@ async def test_options_is_the_cloudevents_handshake(
     async with client.options(
         f"{url}/webhooks/erp-orders", headers={"webhook-request-origin": "a.example"}
     ) as response:
-        assert response.headers["webhook-allowed-rate"] == "*"  # a permission without it would be none
+        assert response.headers["webhook-allowed-rate"] == "*"  # required for a valid permission
     async with client.options(f"{url}/webhooks/erp-orders", headers={"webhook-request-origin": "a b"}) as response:
         assert "webhook-allowed-origin" not in response.headers
-    async with client.options(f"{url}/webhooks/nobody", headers=asked) as response:
+    async with client.options(f"{url}/webhooks/nobody", headers=handshake_headers) as response:
         assert response.status == 404
 
 
-async def test_a_full_backlog_is_told_to_come_later_and_nothing_is_written(
+async def test_full_backlog_is_answered_503_and_stores_nothing(
     make_settings: Callable[..., Settings], serve: Serve, client: aiohttp.ClientSession, lines: Lines
 ) -> None:
     settings = make_settings(backlog_events_max=1, retry_after_seconds=7)
@@ -234,13 +234,13 @@ async def test_a_full_backlog_is_told_to_come_later_and_nothing_is_written(
     ) as response:
         assert (response.status, response.headers["retry-after"]) == (503, "7")
         assert (await response.json(content_type=None))["code"] == "store_full"
-    refused = lines("delivery.received")[-1]
-    assert (refused["reason"], refused["event_type"]) == ("store_full", "order.updated")
+    rejected = lines("delivery.received")[-1]
+    assert (rejected["reason"], rejected["event_type"]) == ("store_full", "order.updated")
     assert (await store.sample()).pending == 1
     await store.close()
 
 
-async def test_a_store_that_is_killed_is_a_503_until_it_is_back_and_nothing_acknowledged_is_lost(
+async def test_killed_store_is_answered_503_and_loses_no_acknowledged_event(
     own_valkey: Callable[..., EmbeddedValkey],
     make_settings: Callable[..., Settings],
     serve: Serve,
@@ -262,7 +262,7 @@ async def test_a_store_that_is_killed_is_a_503_until_it_is_back_and_nothing_ackn
     await store.close()
 
 
-async def test_a_store_that_hangs_is_a_503_within_the_deadline(
+async def test_hanging_store_is_answered_503_within_the_timeout(
     own_valkey: Callable[..., EmbeddedValkey],
     make_settings: Callable[..., Settings],
     serve: Serve,
@@ -273,17 +273,17 @@ async def test_a_store_that_hangs_is_a_503_within_the_deadline(
     store = await open_store(settings)
     url = await serve(settings, store)
     server.process.send_signal(signal.SIGSTOP)
-    began = asyncio.get_running_loop().time()
+    started_at = asyncio.get_running_loop().time()
     status, _ = await deliver(client, url, encode(Order("1")))
     server.process.send_signal(signal.SIGCONT)
     assert status == 503
-    assert asyncio.get_running_loop().time() - began < 2
+    assert asyncio.get_running_loop().time() - started_at < 2
     assert (await deliver(client, url, encode(Order("1"))))[0] == 202
     assert (await store.sample()).pending == 1
     await store.close()
 
 
-async def test_a_process_older_than_its_store_answers_503_until_it_is_there(
+async def test_deliveries_are_answered_503_until_the_store_opens(
     *,
     own_valkey: Callable[..., EmbeddedValkey],
     make_settings: Callable[..., Settings],
@@ -294,20 +294,20 @@ async def test_a_process_older_than_its_store_answers_503_until_it_is_there(
 ) -> None:
     missing = make_settings(redis_url=f"unix://{tmp_path}/nobody.sock")
     addresses = [missing, missing, make_settings(redis_url=own_valkey().url)]
-    late = StoreMonitor(missing, lambda _: open_store(addresses.pop(0)))
-    await late.probe()
-    await late.probe()
-    (told,) = lines("store.unavailable")  # from the first look on, and once
-    assert "nobody.sock" in told["reason"]
-    url = await serve(missing, late)
+    monitor = StoreMonitor(missing, lambda _: open_store(addresses.pop(0)))
+    await monitor.probe()
+    await monitor.probe()
+    (line,) = lines("store.unavailable")  # logged once, at the first probe
+    assert "nobody.sock" in line["reason"]
+    url = await serve(missing, monitor)
     status, problem = await deliver(client, url, encode(Order("1")))
     assert (status, problem["code"]) == (503, "store_unavailable")
-    await late.probe()
+    await monitor.probe()
     assert (await deliver(client, url, encode(Order("1"))))[0] == 202
     assert lines("store.recovered")
-    await late.close()
+    await monitor.close()
 
 
-async def in_pieces(body: bytes, size: int) -> AsyncIterator[bytes]:
+async def in_chunks(body: bytes, size: int) -> AsyncIterator[bytes]:
     for start in range(0, len(body), size):
         yield body[start : start + size]

@@ -9,7 +9,7 @@ from service.management.audit_log import Actor
 from service.management.stores import NamedStore, name_stores
 from service.sandbox.faults import Fault
 from service.settings import Settings
-from tests.workers.harness import SINK_RULE, House, open_house
+from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
 
 ANN = Actor("ann", "operator", "command", "desk-7")
 TWO_RULES = SINK_RULE + SINK_RULE.replace("short-receipt", "other").replace("claims", "other")
@@ -21,20 +21,20 @@ def log_as_json() -> None:
 
 
 @pytest.fixture
-async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
-    async with open_house(make_settings(backoff_base_seconds=0.02, attempts_max=1, lease_seconds=2)) as opened:
+async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
+    async with open_harness(make_settings(backoff_base_seconds=0.02, attempts_max=1, lease_seconds=2)) as opened:
         await opened.publish(TWO_RULES)
         yield opened
 
 
 @pytest.fixture
-def places(house: House) -> list[NamedStore]:
+def places(house: WorkerHarness) -> list[NamedStore]:
     return name_stores([house.store])
 
 
-async def kill(house: House, count: int = 1, record_id: str = "po-1") -> list[str]:
+async def kill(house: WorkerHarness, count: int = 1, record_id: str = "po-1") -> list[str]:
     """Make dead letters: the effect of one rule fails, that of the other is done."""
     house.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/claims", status=400, times=count))
     ids = [await house.send(record_id) for _ in range(count)]
-    await house.work()
+    await house.run_worker()
     return ids

@@ -14,7 +14,7 @@ from service.signatures import Unverified
 from service.store import QuarantinedDelivery
 from service.store.platforms.polls import RecordFingerprint, bucket_of
 from tests.service.management.conftest import ANN
-from tests.workers.harness import House
+from tests.workers.harness import WorkerHarness
 
 pytestmark = pytest.mark.store
 
@@ -34,14 +34,14 @@ def refuse(body: bytes, source: str = "shop", **headers: str) -> QuarantinedDeli
     )
 
 
-async def everything(house: House) -> bytes:
+async def everything(house: WorkerHarness) -> bytes:
     parts: list[bytes] = []
     for key in await house.store.client.command("KEYS", "*"):
         parts += [key, await house.store.client.command("DUMP", key)]
     return b"".join(parts)
 
 
-async def fill(house: House) -> None:
+async def fill(house: WorkerHarness) -> None:
     """Put the customer, and others, wherever a person can be kept."""
     store = house.store
     hint = make("appointment", "a-1", BODY)
@@ -61,7 +61,7 @@ async def fill(house: House) -> None:
 
 @pytest.mark.parametrize("dry_run", [True, False])
 async def test_a_slip_in_the_platform_s_name_does_not_pass_for_done(
-    *, dry_run: bool, house: House, places: list[NamedStore], capfd: pytest.CaptureFixture[str]
+    *, dry_run: bool, house: WorkerHarness, places: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
     slip = erasure_target("pakc", "ada-7", {}, ["pack"])
     with pytest.raises(Rejection, match="no platform pakc, nor anything of it; one of pack"):
@@ -73,7 +73,7 @@ async def test_a_slip_in_the_platform_s_name_does_not_pass_for_done(
     assert (await erase_customer(places, ANN, slip, dry_run=dry_run)).events == 1
 
 
-async def test_a_dry_run_counts_and_erases_nothing(house: House, places: list[NamedStore]) -> None:
+async def test_a_dry_run_counts_and_erases_nothing(house: WorkerHarness, places: list[NamedStore]) -> None:
     await fill(house)
     before = await everything(house)
     counted = await erase_customer(places, ANN, ADA, dry_run=True)
@@ -81,12 +81,12 @@ async def test_a_dry_run_counts_and_erases_nothing(house: House, places: list[Na
     assert [getattr(counted, name) for name in COUNTS] == [2, 2, 2, 1, 1, 0]
 
 
-async def test_a_customer_is_erased_everywhere_and_nobody_else(house: House, places: list[NamedStore]) -> None:
+async def test_a_customer_is_erased_everywhere_and_nobody_else(house: WorkerHarness, places: list[NamedStore]) -> None:
     await fill(house)
     counted = await erase_customer(places, ANN, ADA, dry_run=True)
     erased = await erase_customer(places, ANN, ADA, dry_run=False)
     assert msgspec.structs.replace(erased, dry_run=True) == counted
-    await house.store.quarantine.discard("another-platforms", await house.store.quarantine.ids("another-platforms"))
+    await house.store.quarantine.delete("another-platforms", await house.store.quarantine.ids("another-platforms"))
     left = await everything(house)
     assert b"ada-7" not in left.replace(b"ada-77", b"")
     for kept in (b"ada-77", b"pack:customer:bob", b"a-3"):
@@ -99,7 +99,7 @@ async def test_a_customer_is_erased_everywhere_and_nobody_else(house: House, pla
 
 
 async def test_the_quarantine_of_other_platforms_is_left_alone_and_all_of_it_is_searched_unconfigured(
-    house: House, places: list[NamedStore]
+    house: WorkerHarness, places: list[NamedStore]
 ) -> None:
     await fill(house)
     assert (await erase_customer(places, ANN, ADA, dry_run=True)).quarantined_deliveries == 2
@@ -108,7 +108,7 @@ async def test_the_quarantine_of_other_platforms_is_left_alone_and_all_of_it_is_
     ).quarantined_deliveries == 3
 
 
-async def test_what_a_run_has_in_hand_is_said_so(house: House, places: list[NamedStore]) -> None:
+async def test_what_a_run_has_in_hand_is_said_so(house: WorkerHarness, places: list[NamedStore]) -> None:
     await house.send("ada-7", kind="customer")
     await house.store.leases("w9").claim(1)
     erased = await erase_customer(places, ANN, ADA, dry_run=False)

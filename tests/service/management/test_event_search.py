@@ -17,7 +17,7 @@ from service.management.stores import NamedStore, name_stores, store_name
 from service.settings import Settings
 from service.store import Shards, Store, open_shards
 from tests.service.management.conftest import kill
-from tests.workers.harness import House
+from tests.workers.harness import WorkerHarness
 
 pytestmark = pytest.mark.store
 
@@ -95,7 +95,7 @@ async def test_a_page_looks_at_so_many_and_says_where_to_go_on(store: Store) -> 
     assert after.at_ms < 1_900
 
 
-async def test_events_are_found_by_every_part_of_a_filter(house: House, places: list[NamedStore]) -> None:
+async def test_events_are_found_by_every_part_of_a_filter(house: WorkerHarness, places: list[NamedStore]) -> None:
     [dead] = await kill(house)
     waiting = await house.send("po-2")
     now = datetime.now(UTC)
@@ -149,10 +149,12 @@ async def test_a_search_that_found_too_much_says_so(store: Store) -> None:
     assert (len(page.items), page.complete) == (3, False)
 
 
-async def test_bodies_and_inputs_are_shown_as_far_as_the_viewer_may_see(house: House, places: list[NamedStore]) -> None:
+async def test_bodies_and_inputs_are_shown_as_far_as_the_viewer_may_see(
+    house: WorkerHarness, places: list[NamedStore]
+) -> None:
     event = make("po-1", body=b'{"email": "ada@example.com", "order": 7}')
     await house.store.ingest(event, event.id, 60_000)
-    await house.work()
+    await house.run_worker()
     outline = await get_event(places, event.id, "outline")
     assert (outline.body, outline.encoding, outline.body_bytes) == (None, None, len(event.body))
     assert {effect.inputs for effect in outline.effects} == {None}

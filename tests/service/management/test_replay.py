@@ -13,7 +13,7 @@ from service.management.replay import BulkRequest, EventChange, discard_event, d
 from service.management.stores import NamedStore
 from service.sandbox.faults import Fault
 from tests.service.management.conftest import ANN, kill
-from tests.workers.harness import House
+from tests.workers.harness import WorkerHarness
 
 pytestmark = pytest.mark.store
 
@@ -36,7 +36,7 @@ async def test_only_what_is_over_is_put_back(places: list[NamedStore], wanted: E
     assert refused.value.status == 422
 
 
-async def test_only_dead_letters_are_discarded(house: House, places: list[NamedStore]) -> None:
+async def test_only_dead_letters_are_discarded(house: WorkerHarness, places: list[NamedStore]) -> None:
     with pytest.raises(Rejection) as refused:
         await discard_page(places, ANN, bulk(filter=EventFilter(state="ended")), "why")
     assert refused.value.status == 422
@@ -63,7 +63,7 @@ async def test_an_event_that_is_not_there_is_not_found(places: list[NamedStore])
 
 
 async def test_a_dry_run_tells_and_does_nothing(
-    house: House, places: list[NamedStore], capfd: pytest.CaptureFixture[str]
+    house: WorkerHarness, places: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
     [event_id] = await kill(house)
     for page in (
@@ -73,12 +73,12 @@ async def test_a_dry_run_tells_and_does_nothing(
         assert [(change.event_id, change.result) for change in page.items] == [(event_id, "planned")]
     change = await replay_event(places, ANN, event_id, rerun_done=False, dry_run=True)
     assert (change.result, change.destination) == ("planned", "effects")
-    assert (await house.story(event_id))["state"] == "dead"
+    assert (await house.stored_event(event_id))["state"] == "dead"
     assert told(capfd) == []
 
 
 async def test_every_change_is_told_with_who_and_from_where(
-    house: House, places: list[NamedStore], capfd: pytest.CaptureFixture[str]
+    house: WorkerHarness, places: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
     first, second = await kill(house, 2)
     capfd.readouterr()
@@ -88,39 +88,39 @@ async def test_every_change_is_told_with_who_and_from_where(
         ("event.replayed", first, "ann", "command", "desk-7"),
         ("dead_letter.discarded", second, "ann", "command", "desk-7"),
     ]
-    assert (await house.story(second))["reason"] == "sent by mistake"
+    assert (await house.stored_event(second))["reason"] == "sent by mistake"
 
 
 async def test_an_event_under_way_is_told_of_and_left_alone(
-    house: House, places: list[NamedStore], capfd: pytest.CaptureFixture[str]
+    house: WorkerHarness, places: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
     [event_id] = await kill(house)
     await replay_event(places, ANN, event_id, rerun_done=False, dry_run=False)
     capfd.readouterr()
     change = await replay_event(places, ANN, event_id, rerun_done=True, dry_run=False)
-    assert (change.result, change.reason) == ("in_progress", "it is under way")
+    assert (change.result, change.reason) == ("in_progress", "it is in progress")
     assert told(capfd) == []
-    await house.work()
-    assert len(house.keys()) == 2  # one effect each, none twice
+    await house.run_worker()
+    assert len(house.idempotency_keys()) == 2  # one effect each, none twice
 
 
-async def test_what_is_done_is_repeated_only_on_again(house: House, places: list[NamedStore]) -> None:
+async def test_what_is_done_is_repeated_only_on_again(house: WorkerHarness, places: list[NamedStore]) -> None:
     event_id = await house.send()
-    await house.work()
+    await house.run_worker()
     ended = bulk(filter=EventFilter(state="ended"))
     page = await replay_page(places, ANN, ended, rerun_done=False)
     assert [(change.result, "rerun_done" in str(change.reason)) for change in page.items] == [("skipped", True)]
     page = await replay_page(places, ANN, ended, rerun_done=True)
     assert [change.result for change in page.items] == ["replayed"]
-    await house.work()
-    assert sorted(house.keys()) == sorted(
+    await house.run_worker()
+    assert sorted(house.idempotency_keys()) == sorted(
         f"{event_id}:{rule}:claim:{generation}" for rule in ("short-receipt", "other") for generation in (0, 1)
     )
 
 
 @pytest.mark.parametrize("steps", range(1, 12))
 async def test_a_walk_that_is_stopped_tells_of_all_it_changed(
-    steps: int, house: House, places: list[NamedStore], capfd: pytest.CaptureFixture[str]
+    steps: int, house: WorkerHarness, places: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
     await kill(house, 3)
     capfd.readouterr()
@@ -134,7 +134,7 @@ async def test_a_walk_that_is_stopped_tells_of_all_it_changed(
     assert len(told(capfd)) == 3 - left
 
 
-async def test_all_that_fit_are_put_back_page_by_page_at_a_rate(house: House, places: list[NamedStore]) -> None:
+async def test_all_that_fit_are_put_back_page_by_page_at_a_rate(house: WorkerHarness, places: list[NamedStore]) -> None:
     ids = await kill(house, 9)
     began, changes, after = time.monotonic(), list[EventChange](), None
     while True:
@@ -147,23 +147,27 @@ async def test_all_that_fit_are_put_back_page_by_page_at_a_rate(house: House, pl
     assert time.monotonic() - began >= 9 / 30
     assert sorted(change.event_id for change in changes) == sorted(ids)
     assert {(change.result, change.destination) for change in changes} == {("replayed", "effects")}
-    await house.work()
-    assert len(house.keys()) == len(set(house.keys())) == 18
+    await house.run_worker()
+    assert len(house.idempotency_keys()) == len(set(house.idempotency_keys())) == 18
 
 
-async def test_a_walk_that_was_cut_off_is_taken_up_and_repeats_nothing(house: House, places: list[NamedStore]) -> None:
+async def test_a_walk_that_was_cut_off_is_taken_up_and_repeats_nothing(
+    house: WorkerHarness, places: list[NamedStore]
+) -> None:
     await kill(house, 6)
     first = await replay_page(places, ANN, bulk(limit=3), rerun_done=False)
-    await house.work()
+    await house.run_worker()
     repeated = await replay_page(places, ANN, bulk(limit=3, after=None, dry_run=True), rerun_done=False)
     assert {change.event_id for change in repeated.items}.isdisjoint(change.event_id for change in first.items)
     rest = await replay_page(places, ANN, bulk(limit=50, after=first.next), rerun_done=False)
     assert (len(first.items), len(rest.items), rest.next) == (3, 3, None)
-    await house.work()
-    assert len(house.keys()) == len(set(house.keys())) == 12
+    await house.run_worker()
+    assert len(house.idempotency_keys()) == len(set(house.idempotency_keys())) == 12
 
 
-async def test_those_that_die_again_are_not_met_again_in_the_same_walk(house: House, places: list[NamedStore]) -> None:
+async def test_those_that_die_again_are_not_met_again_in_the_same_walk(
+    house: WorkerHarness, places: list[NamedStore]
+) -> None:
     await kill(house, 4)
     seen: list[str] = []
     after: str | None = None
@@ -171,7 +175,7 @@ async def test_those_that_die_again_are_not_met_again_in_the_same_walk(house: Ho
         page = await replay_page(places, ANN, bulk(limit=2, after=after), rerun_done=False)
         seen += [change.event_id for change in page.items]
         house.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/claims", status=400, times=len(page.items)))
-        await house.work()
+        await house.run_worker()
         after = page.next
         if after is None:
             break
@@ -179,9 +183,9 @@ async def test_those_that_die_again_are_not_met_again_in_the_same_walk(house: Ho
     assert len((await replay_page(places, ANN, bulk(dry_run=True), rerun_done=False)).items) == 4
 
 
-async def test_an_erased_event_is_gone(house: House, places: list[NamedStore]) -> None:
+async def test_an_erased_event_is_gone(house: WorkerHarness, places: list[NamedStore]) -> None:
     [event_id] = await kill(house)
-    await house.store.client.command("DEL", f"wb:story:{event_id}")
+    await house.store.client.command("DEL", f"wb:history:{event_id}")
     await house.store.client.command("DEL", f"wb:delivery:{event_id}")
     change = await replay_event(places, ANN, event_id, rerun_done=False, dry_run=False)
     assert change.result in {"skipped", "gone"}

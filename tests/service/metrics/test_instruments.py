@@ -1,4 +1,4 @@
-"""What is counted and how it is shown, at what cost; the pages of both pods are asked over HTTP by their own tests."""
+"""Metric instruments and their samples."""
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,7 @@ def samples_of(page: bytes) -> dict[tuple[str, tuple[str, ...]], float]:
     }
 
 
-def test_more_label_values_than_there_may_be_are_counted_as_others() -> None:
+def test_counter_cardinality_is_limited() -> None:
     counter = Counter("things", "Things.", ("name",))
     for number in range(SERIES_MAX + 10):
         counter.inc((f"n{number}",))
@@ -29,14 +29,14 @@ def test_more_label_values_than_there_may_be_are_counted_as_others() -> None:
     assert samples["n0"] == 2
 
 
-def test_more_histograms_than_there_may_be_are_counted_as_others() -> None:
+def test_histogram_cardinality_is_limited() -> None:
     histogram = Histogram("things_seconds", "Things.", ("name",), (1.0,))
     for number in range(SERIES_MAX + 10):
         histogram.observe((f"n{number}",), 0.5)
     assert histogram.series[OTHER,][0] == 10
 
 
-def test_absent_and_empty_are_one_sample() -> None:
+def test_none_and_empty_label_are_one_sample() -> None:
     counter = Counter("things", "Things.", ("reason",))
     counter.inc((None,))
     counter.inc(("",))
@@ -44,7 +44,7 @@ def test_absent_and_empty_are_one_sample() -> None:
     assert (sample.labels, sample.value) == ({"reason": ""}, 2)
 
 
-def test_what_a_gauge_no_longer_names_is_no_longer_shown() -> None:
+def test_gauge_removes_keys_that_are_not_set() -> None:
     gauge = Gauge("rules", "Rules.", ("version",))
     gauge.set_all({("old",): 1})
     gauge.set_all({("new",): 2})
@@ -52,7 +52,7 @@ def test_what_a_gauge_no_longer_names_is_no_longer_shown() -> None:
 
 
 @given(st.lists(st.floats(0, 100, allow_nan=False), max_size=50))
-def test_a_histogram_agrees_with_the_values_themselves(values: list[float]) -> None:
+def test_histogram_buckets_match_the_values(values: list[float]) -> None:
     bounds = (0.1, 1.0, 10.0)
     histogram = Histogram("things_seconds", "Things.", ("name",), bounds)
     for value in values:
@@ -65,7 +65,7 @@ def test_a_histogram_agrees_with_the_values_themselves(values: list[float]) -> N
         assert samples["things_seconds_sum"] == pytest.approx(sum(values))
 
 
-def test_every_family_has_a_name_of_its_own_a_meaning_and_few_labels() -> None:
+def test_every_family_has_a_unique_name_a_help_text_and_few_labels() -> None:
     names = [family.name for family in FAMILIES]
     assert len(set(names)) == len(names)
     for family in FAMILIES:

@@ -1,4 +1,4 @@
-"""What the tests of the rules share: small records, subjects, and ways to ask one condition."""
+"""Samples for the tests of rules: small records, subjects, and evaluation of one condition."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -28,13 +28,13 @@ def event(change: ChangeType = "updated", source: str = "pack-orders") -> Event:
     return Event(1, "e1", source, "order.updated", change, record, None, {"secret": "s"}, None, b"{}")
 
 
-def line(ordered: Any = 5, received: Any = 5, price: str = "10.00", currency: str = "EUR", **words: Any) -> Line:
+def line(ordered: Any = 5, received: Any = 5, price: str = "10.00", currency: str = "EUR", **fields: Any) -> Line:
     money = Money(Decimal(price), currency)
-    return Line(quantity_ordered=ordered, quantity_received=received, price=money, **words)
+    return Line(quantity_ordered=ordered, quantity_received=received, price=money, **fields)
 
 
-def order(**words: Any) -> PurchaseOrder:
-    known: dict[str, Any] = {
+def order(**fields: Any) -> PurchaseOrder:
+    defaults: dict[str, Any] = {
         "id": "po_1",
         "reference": "PO-1",
         "status": "received",
@@ -42,12 +42,12 @@ def order(**words: Any) -> PurchaseOrder:
         "lines": (line(5, 5, product_code="A-1"), line(10, 7, product_code="B-2")),
         "created_at": datetime(2026, 2, 1, tzinfo=UTC),
     }
-    return PurchaseOrder(**(known | words))
+    return PurchaseOrder(**(defaults | fields))
 
 
-def customer(**words: Any) -> Customer:
-    known: dict[str, Any] = {"id": "c1", "email": "ann@example.org", "first_name": "Ann", "tags": ("vip", "eu")}
-    return Customer(**(known | words))
+def customer(**fields: Any) -> Customer:
+    defaults: dict[str, Any] = {"id": "c1", "email": "ann@example.org", "first_name": "Ann", "tags": ("vip", "eu")}
+    return Customer(**(defaults | fields))
 
 
 def subject(
@@ -61,30 +61,30 @@ def subject(
     return Subject(event(change, source), record or order(), raw, previous)
 
 
-class Asked(Struct, frozen=True):
-    """A compiled condition and what it asks of `previous`."""
+class CompiledTree(Struct, frozen=True):
+    """A compiled condition and the fields that it compares with `previous`."""
 
     run: Any
-    asked: dict[str, Field]
+    previous_fields: dict[str, Field]
 
-    def truth(self, about: Subject, now: datetime = NOW, trace: Trace | None = None) -> Truth:
-        scope = Scope.of(about, now)
+    def truth(self, evaluated: Subject, now: datetime = NOW, trace: Trace | None = None) -> Truth:
+        scope = Scope.of(evaluated, now)
         return self.run(scope, scope, trace)
 
 
-def compile_tree(tree: Mapping[str, Any], record: type[PurchaseOrder | Customer] = PurchaseOrder) -> Asked:
-    place = FieldScope(record, {})
-    test = compile_condition(msgspec.convert(tree, Condition), place, NodePath("rules[0]", "when", NodeLimit()))
-    return Asked(test.run, place.asked)
+def compile_tree(tree: Mapping[str, Any], record: type[PurchaseOrder | Customer] = PurchaseOrder) -> CompiledTree:
+    fields = FieldScope(record, {})
+    test = compile_condition(msgspec.convert(tree, Condition), fields, NodePath("rules[0]", "when", NodeLimit()))
+    return CompiledTree(test.run, fields.previous_fields)
 
 
-def truth(tree: Mapping[str, Any], about: Subject | None = None, now: datetime = NOW) -> Truth:
-    """Ask one condition, with and without a trace, which have to agree."""
-    about = about or subject()
-    asked = compile_tree(tree, type(about.record))
-    answer = asked.truth(about, now)
-    assert asked.truth(about, now, Trace()) is answer
-    return answer
+def truth(tree: Mapping[str, Any], evaluated: Subject | None = None, now: datetime = NOW) -> Truth:
+    """Evaluate one condition with and without a trace, and check that both results are equal."""
+    evaluated = evaluated or subject()
+    compiled = compile_tree(tree, type(evaluated.record))
+    result = compiled.truth(evaluated, now)
+    assert compiled.truth(evaluated, now, Trace()) is result
+    return result
 
 
 def rules_of(text: str) -> tuple[Rule, ...]:

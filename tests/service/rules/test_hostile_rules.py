@@ -1,4 +1,4 @@
-"""Rules that mean harm, each refused when it is loaded: with its place and its fix, in bounded time and memory."""
+"""Malicious rules are rejected when a rulebook is loaded, with path and fix, in bounded time and memory."""
 
 import time
 import tracemalloc
@@ -14,10 +14,10 @@ from service.rules import Rulebook, read_rule_files
 
 SECONDS_MAX = 1.0
 FILE_SECONDS_MAX = 10.0
-"""YAML is read by Python, at some 200 kB a second; a file holds 1 MB and 100,000 values at most."""
+"""PyYAML parses about 200 kB per second; a file has at most 1 MB and 100,000 values."""
 
 FILE_BYTES_MAX = 100_000
-"""Of those that are read as files too; one of the larger ones stands for all."""
+"""Size limit of the rules that are also loaded from files; of the larger rules only one is."""
 
 BYTES_MAX = 1024 * 1024
 ACTIONS = load_actions()
@@ -34,8 +34,8 @@ def when(condition: Any) -> dict[str, Any]:
     return {"id": "r", "type": "purchase_order", "when": condition}
 
 
-def http(**words: Any) -> dict[str, Any]:
-    action = {"id": "a", "do": "http", "url": "https://erp.example.com/", **words}
+def http(**fields: Any) -> dict[str, Any]:
+    action = {"id": "a", "do": "http", "url": "https://erp.example.com/", **fields}
     return {"id": "r", "type": "purchase_order", "actions": [action]}
 
 
@@ -46,97 +46,97 @@ def deep(levels: int) -> Any:
     return body
 
 
-MONSTERS: dict[str, tuple[dict[str, Any], str, str]] = {
-    "a hundred levels deep": (when(nested(100)), "when.not", "nested deeper than 16"),
-    "ten thousand conditions": (when({"any": [LEAF] * 10_000}), "when.any[", "more than 500 conditions"),
-    "ten thousand in a tree": (
+HOSTILE_RULES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "nested 100 levels deep": (when(nested(100)), "when.not", "nested deeper than 16"),
+    "10,000 conditions": (when({"any": [LEAF] * 10_000}), "when.any[", "more than 500 conditions"),
+    "10,000 conditions in a tree": (
         when({"any": [{"all": [LEAF] * 100}] * 100}), "when.any[", "more than 500 conditions",
     ),
-    "a regex of a million states": (
+    "regex with a million states": (
         when({"field": "status", "op": "matches", "value": "(.{1,900}b){1,900}"}), "when.value", "repetition size",
     ),
-    "a regex that looks around": (
+    "regex with look-ahead": (
         when({"field": "status", "op": "matches", "value": "(?=a)a"}), "when.value", "is not valid",
     ),
-    "a list of fifty thousand": (
+    "list of 50,000 values": (
         when({"field": "status", "op": "in", "value": ["x"] * 50_000}), "when.value", "at most 1000",
     ),
-    "lists in lists in lists": (
+    "three nested lists": (
         when({"any_of": "raw.a", "where": {"any_of": "b", "where": {"any_of": "c", "where": LEAF}}}),
         "when.any_of.where.any_of.where", "nested deeper than 2",
     ),
-    "a template that opens another": (http(body="{{{id}"), "actions[0].body", ""),
-    "a template in a template": (http(body="{a{id}}"), "actions[0].body", "stands alone"),
-    "a template without end": (http(body=deep(100)), "actions[0].body", "levels"),
-    "a template of a million values": (http(body=[["{id}"] * 1_000] * 100), "actions[0].body", "values"),
-    "a template that reaches for the headers": (http(body="{event.headers}"), "actions[0].body", "no field"),
-    "a template that reaches for the body": (http(body="{event.body}"), "actions[0].body", "no field"),
-    "a template that reaches into Python": (http(body="{id.__class__}"), "actions[0].body", "has no fields"),
-    "a template that reaches for the environment": (http(body="{environ.SECRET}"), "actions[0].body", "no field"),
-    "a template with a format word": (http(body="{id!r:>1000000000}"), "actions[0].body", "no field"),
-    "a host out of the record": (http(url="https://{reference}/"), "actions[0].url", "does not name its host"),
+    "template with literal braces": (http(body="{{{id}"), "actions[0].body", ""),
+    "nested placeholders": (http(body="{a{id}}"), "actions[0].body", "unmatched"),
+    "template nested 100 levels deep": (http(body=deep(100)), "actions[0].body", "levels"),
+    "template with 100,000 values": (http(body=[["{id}"] * 1_000] * 100), "actions[0].body", "values"),
+    "template with event headers": (http(body="{event.headers}"), "actions[0].body", "no field"),
+    "template with event body": (http(body="{event.body}"), "actions[0].body", "no field"),
+    "template with Python attribute": (http(body="{id.__class__}"), "actions[0].body", "has no fields"),
+    "template with environment variable": (http(body="{environ.SECRET}"), "actions[0].body", "no field"),
+    "template with format specification": (http(body="{id!r:>1000000000}"), "actions[0].body", "no field"),
+    "host from the record": (http(url="https://{reference}/"), "actions[0].url", "does not name its host"),
     "amounts in two currencies": (
         when({"field": "total", "op": "in", "value": [
             {"value": 1, "currency": "EUR"}, {"value": 1, "currency": "USD"},
-        ]}), "when.value", "two currencies do not compare",
+        ]}), "when.value", "two currencies cannot be compared",
     ),
-    "money against a bare number": (
+    "money compared with a number": (
         when({"field": "total", "op": "gt", "value": "100.00"}), "when.value", "is not a money",
     ),
-    "a field that no platform has": (when({"field": "colour", "op": "exists"}), "when.field", "no field 'colour'"),
-    "a field that is spelt wrong": (when({"field": "statsu", "op": "exists"}), "when.field", "no field 'statsu'"),
-    "a path of ten thousand steps": (
-        when({"field": ".".join("a" * 10_000), "op": "exists"}), "when.field", "is no field",
+    "unknown field": (when({"field": "colour", "op": "exists"}), "when.field", "no field 'colour'"),
+    "misspelled field": (when({"field": "statsu", "op": "exists"}), "when.field", "no field 'statsu'"),
+    "path of 10,000 steps": (
+        when({"field": ".".join("a" * 10_000), "op": "exists"}), "when.field", "is not a valid field",
     ),
-    "a thousand actions": (
+    "999 actions": (
         {"id": "r", "type": "customer", "actions": [{"id": f"a{n}", "do": "log", "message": "m"} for n in range(999)]},
         "actions", "more than 20 actions",
     ),
-    "a number of half a million digits": (
+    "number with 500,000 digits": (
         when({"field": "lines_count", "op": "eq", "value": "9" * 500_000}), "when.value", "is not a number",
     ),
 }  # fmt: skip
-HARMLESS = {"a template that opens another"}
+HARMLESS = {"template with literal braces"}
 
 
-SLOW = {"ten thousand conditions"}
+SLOW = {"10,000 conditions"}
 
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in sorted(MONSTERS.keys() - HARMLESS)],
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in sorted(HOSTILE_RULES.keys() - HARMLESS)],
 )
-def test_a_monster_is_refused_with_its_place_and_its_fix_in_bounded_time(name: str, tmp_path: Path) -> None:
-    rule, place, reason = MONSTERS[name]
+def test_hostile_rule_is_rejected_with_path_and_fix_in_bounded_time(name: str, tmp_path: Path) -> None:
+    rule, path_part, reason = HOSTILE_RULES[name]
     document = msgspec.json.encode({"format": 1, "file_rules": [rule]})
     path = tmp_path / "rules.yaml"
     path.write_bytes(msgspec.json.encode([rule]))  # JSON is YAML
 
-    ways = [(lambda: Rulebook.load(document, ACTIONS), SECONDS_MAX)]
-    if len(document) < FILE_BYTES_MAX or name == "ten thousand conditions":
-        ways.append((lambda: read_rule_files([path], ACTIONS), FILE_SECONDS_MAX))  # type: ignore[arg-type]
-    for load, seconds_max in ways:
+    loaders = [(lambda: Rulebook.load(document, ACTIONS), SECONDS_MAX)]
+    if len(document) < FILE_BYTES_MAX or name == "10,000 conditions":
+        loaders.append((lambda: read_rule_files([path], ACTIONS), FILE_SECONDS_MAX))  # type: ignore[arg-type]
+    for load, seconds_max in loaders:
         started = time.process_time()
         with pytest.raises(ConfigError) as caught:
             load()
         assert time.process_time() - started < seconds_max
         assert caught.value.fix
-        if "rules[0]" in caught.value.path:  # else the file as such was refused: too many values, too deep
-            assert place in caught.value.path, caught.value
+        if "rules[0]" in caught.value.path:  # otherwise the whole file was rejected
+            assert path_part in caught.value.path, caught.value
             assert reason in caught.value.reason, caught.value
 
 
-@pytest.mark.parametrize("name", sorted(MONSTERS.keys() - HARMLESS))
-def test_refusing_a_monster_takes_memory_in_proportion_to_it(name: str) -> None:
-    document = msgspec.json.encode({"format": 1, "file_rules": [MONSTERS[name][0]]})
+@pytest.mark.parametrize("name", sorted(HOSTILE_RULES.keys() - HARMLESS))
+def test_rejecting_a_hostile_rule_takes_bounded_memory(name: str) -> None:
+    document = msgspec.json.encode({"format": 1, "file_rules": [HOSTILE_RULES[name][0]]})
     tracemalloc.start()
     with pytest.raises(ConfigError):
         Rulebook.load(document, ACTIONS)
-    bytes_most = tracemalloc.get_traced_memory()[1]
+    bytes_peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert bytes_most < BYTES_MAX + 20 * len(document)
+    assert bytes_peak < BYTES_MAX + 20 * len(document)
 
 
-def test_braces_that_are_written_twice_are_text() -> None:
-    rule, _, _ = MONSTERS["a template that opens another"]
+def test_doubled_braces_are_literal() -> None:
+    rule, _, _ = HOSTILE_RULES["template with literal braces"]
     Rulebook.load(msgspec.json.encode({"format": 1, "file_rules": [rule]}), load_actions())

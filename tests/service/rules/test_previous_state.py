@@ -1,7 +1,7 @@
-"""What rules ask of the last decided state, held against a plain reading of the two records it is about.
+"""Comparisons with the previous state, checked against a naive evaluation of both records.
 
-The rulebook sees the earlier record only through what it remembered of it, as the store keeps that; the reading written
-here has the whole record, and so must say the same.
+The rulebook only has the stored fields of the earlier record. The naive evaluation has the whole record, and must have
+the same result.
 """
 
 from datetime import UTC, datetime, timedelta, timezone
@@ -40,45 +40,45 @@ LITERALS: dict[str, st.SearchStrategy[Any]] = {
 
 
 def leaf(field: str) -> st.SearchStrategy[Any]:
-    """Every way to ask about a field and what it was."""
+    """Strategy for all comparisons of a field with its previous value."""
     if field in WHOLE:
         return st.just({"field": field, "op": "changed"})
-    ways = [
+    choices = [
         st.just({"field": field, "op": "changed"}),
         st.fixed_dictionaries(
             {"field": st.just(field), "op": st.sampled_from(["changed_from", "changed_to"]), "value": LITERALS[field]}
         ),
     ]
     if field in NUMBERS + AMOUNTS:
-        ways.append(st.sampled_from([{"field": field, "op": op} for op in ("increased", "decreased")]))
+        choices.append(st.sampled_from([{"field": field, "op": op} for op in ("increased", "decreased")]))
         orderings = st.sampled_from(["lt", "le", "gt", "ge", "eq", "ne"])
         one = {"field": st.just(field), "op": orderings, "ref": st.just(f"previous.{field}")}
-        ways.append(st.fixed_dictionaries(one))
+        choices.append(st.fixed_dictionaries(one))
     if field not in PERSONAL:
-        ways.extend(st.just({"field": f"previous.{field}", "op": op}) for op in ("exists", "missing", "is_null"))
+        choices.extend(st.just({"field": f"previous.{field}", "op": op}) for op in ("exists", "missing", "is_null"))
     if field in TEXTS + NUMBERS:
         was = {"field": st.just(f"previous.{field}"), "op": st.sampled_from(["eq", "ne"]), "value": LITERALS[field]}
-        ways.append(st.fixed_dictionaries(was))
-    return st.one_of(ways)
+        choices.append(st.fixed_dictionaries(was))
+    return st.one_of(choices)
 
 
 leaves = st.sampled_from(TEXTS + NUMBERS + AMOUNTS + PERSONAL + MOMENTS + WHOLE).flatmap(leaf)
 several = st.lists(leaves | leaves.map(lambda one: {"not": one}), min_size=1, max_size=3)
 trees = leaves | several.map(lambda each: {"all": each}) | several.map(lambda each: {"any": each})
 
-odd = st.sampled_from([UNSET, None, True, 2.5])
-texts = st.sampled_from(["a", "b", "", "a" * 300, 7]) | odd
-numbers = st.sampled_from([0, 1, 5, Decimal("5.00"), Decimal("2.5")]) | odd
-money = st.builds(Money, st.sampled_from([Decimal(1), Decimal("2.50")]), st.sampled_from(["EUR", "USD"])) | odd
-moments = st.sampled_from([NOON, NOON.astimezone(timezone(timedelta(hours=5))), NOON + timedelta(seconds=1)]) | odd
+invalid = st.sampled_from([UNSET, None, True, 2.5])
+texts = st.sampled_from(["a", "b", "", "a" * 300, 7]) | invalid
+numbers = st.sampled_from([0, 1, 5, Decimal("5.00"), Decimal("2.5")]) | invalid
+money = st.builds(Money, st.sampled_from([Decimal(1), Decimal("2.50")]), st.sampled_from(["EUR", "USD"])) | invalid
+moments = st.sampled_from([NOON, NOON.astimezone(timezone(timedelta(hours=5))), NOON + timedelta(seconds=1)]) | invalid
 records = st.builds(
     PurchaseOrder,
     id=st.just("1"),
     status=texts,
     reference=texts,
-    supplier=st.builds(Supplier, name=texts) | odd,
+    supplier=st.builds(Supplier, name=texts) | invalid,
     created_at=moments,
-    lines=st.lists(st.builds(Line, price=money, quantity_ordered=numbers), max_size=2).map(tuple) | odd,
+    lines=st.lists(st.builds(Line, price=money, quantity_ordered=numbers), max_size=2).map(tuple) | invalid,
 )
 
 
@@ -94,7 +94,7 @@ def naive(tree: Any, now: Any, before: Any) -> Truth:
 
 def naive_leaf(tree: Any, now: Any, before: Any) -> Truth:
     op, path = tree["op"], tree["field"].removeprefix("previous.")
-    # Amounts bring their currencies along where two records are compared.
+    # Amounts of two records are compared with their currencies.
     whole = path.removesuffix(".value") if op in COMPARING else path
     was, value = naive_read(whole, before, before), naive_read(whole, now, now)
     if tree["field"].startswith("previous."):
@@ -102,7 +102,7 @@ def naive_leaf(tree: Any, now: Any, before: Any) -> Truth:
         if op in {"exists", "missing", "is_null"}:
             return {"exists": value is not UNSET, "missing": value is UNSET, "is_null": value is None}[op]
         if isinstance(value, str) and len(value) > 256:
-            return None  # only its digest is remembered
+            return None  # only its digest is stored
         return naive_compare(op, value, naive_literal(tree["value"], text=path in TEXTS))
     if op in {"increased", "decreased"}:
         return naive_compare("gt" if op == "increased" else "lt", value, was)
@@ -125,7 +125,7 @@ def naive_change(tree: Any, value: Any, was: Any) -> Truth:
 
 
 def same(left: Any, right: Any) -> Any:
-    """The same value of the same kind; whole and decimal numbers are one kind, in structs and lists as well."""
+    """Return whether values and kinds are equal. Whole and decimal numbers are one kind, also in structs and lists."""
     kinds: set[Any] = {type(left), type(right)}
     if len(kinds) == 1 and isinstance(left, Struct):
         return all(same(getattr(left, name), getattr(right, name)) for name in left.__struct_fields__)
@@ -145,13 +145,13 @@ def priced(value: str, currency: str) -> PurchaseOrder:
 @example({"field": "lines", "op": "changed"}, priced("2.5", "EUR"), priced("2.5", "USD"))
 @example({"field": "total.value", "op": "decreased"}, priced("2", "EUR"), None)
 @given(tree=trees, now=records, before=records | st.none())
-def test_the_rulebook_says_of_two_states_what_a_plain_reading_of_both_says(
+def test_rulebook_agrees_with_naive_evaluation_of_both_states(
     tree: Any, now: PurchaseOrder, before: PurchaseOrder | None
 ) -> None:
     rule = {"id": "r", "type": "purchase_order", "when": tree}
     book = Rulebook.load(msgspec.json.encode({"format": 1, "file_rules": [rule]}), ACTIONS)
-    kept = None if before is None else book.previous_fields(subject(before))
-    stored = msgspec.msgpack.decode(msgspec.msgpack.encode(kept))
+    previous = None if before is None else book.previous_fields(subject(before))
+    stored = msgspec.msgpack.decode(msgspec.msgpack.encode(previous))
     (verdict,) = book.evaluate(subject(now, previous=stored), NOW).verdicts
     expected = {True: "matched", False: "unmatched", None: "unknown"}[naive(tree, now, before)]
     assert verdict.result == expected, (verdict, stored)

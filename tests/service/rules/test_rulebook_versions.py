@@ -1,4 +1,4 @@
-"""Versions of the rulebook: compared, rolled back, exported, kept while a decision may name them; and examples."""
+"""Rulebook versions: diff, rollback, export, retention, concurrent changes; and the command `rules test`."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from service.rules.publishing import change_rules, publish_file_rules, rollback
 from service.rules.rulebook_document import Document
 from service.settings import Settings
 from service.store import Store, open_store
-from service.store.rulebook import keep_ms
+from service.store.rulebook import retention_ms
 from tests.service.rules.rule_samples import rules_of
 
 ROOT = Path(__file__).parents[3]
@@ -39,7 +39,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def run(settings: Settings) -> Run:
     environ = {"WAYBILL_REDIS_URL": settings.redis_url, "USER": "ann"}
-    return lambda *words: CliRunner(env=environ).invoke(rules, [str(word) for word in words])
+    return lambda *arguments: CliRunner(env=environ).invoke(rules, [*map(str, arguments)])
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -51,41 +51,41 @@ def versions(run: Run) -> list[str]:
     return [json.loads(line)["version"] for line in run("history", "--json").stdout.splitlines()]
 
 
-def test_versions_are_compared_rolled_back_and_exported(run: Run, tmp_path: Path) -> None:
+def test_versions_can_be_compared_rolled_back_and_exported(run: Run, tmp_path: Path) -> None:
     for text in (ONE, ONE.replace("sort: 2", "sort: 3") + TWO):
         assert run("apply", write(tmp_path, "rules.yaml", text)).exit_code == 0
     second, first = versions(run)
-    told = run("diff", first).stdout.splitlines()
-    assert told[0] == "changed one"
-    assert {"  -sort: 2", "  +sort: 3", "added two"} <= set(told)
+    lines = run("diff", first).stdout.splitlines()
+    assert lines[0] == "changed one"
+    assert {"  -sort: 2", "  +sort: 3", "added two"} <= set(lines)
     changes = [json.loads(line) for line in run("diff", second, first, "--json").stdout.splitlines()]
     assert [change["change"] for change in changes] == ["changed", "removed"]
-    assert run("diff", second).stdout == "no difference\n"
-    assert run("rollback", first, "--note", "oops").stdout == f"{first} in force, 1 rules\n"
-    assert run("rollback", first).stdout == f"{first} in force already, 1 rules\n"
+    assert run("diff", second).stdout == "The versions do not differ.\n"
+    assert run("rollback", first, "--note", "oops").stdout == f"{first} activated, 1 rule\n"
+    assert run("rollback", first).stdout == f"{first} already active, 1 rule\n"
     assert versions(run) == [first, second, first]
     assert run("show", "--version", second).stdout.startswith(f"# version {second}")
-    for words in (["rollback", "none"], ["diff", "none"], ["export", "--version", "none"]):
-        assert f"There is no version {words[-1]}" in run(*words).stderr
+    for arguments in (["rollback", "none"], ["diff", "none"], ["export", "--version", "none"]):
+        assert f"There is no version {arguments[-1]}" in run(*arguments).stderr
     assert rules_of(run("export").stdout) == rules_of(ONE)
-    assert run("export", "--to", tmp_path / "out").stdout == f"{tmp_path}/out/files.yaml: 1 rules\n"
+    assert run("export", "--to", tmp_path / "out").stdout == f"{tmp_path}/out/files.yaml: 1 rule\n"
     assert run("check", tmp_path / "out" / "files.yaml").exit_code == 0
 
 
-async def test_many_who_change_rules_at_once_all_get_their_turn_and_none_overwrites_another(store: Store) -> None:
+async def test_concurrent_changes_are_all_applied(store: Store) -> None:
     def adding(name: str) -> Callable[[Document], Document]:
         (rule,) = rules_of(ONE.replace("one", name))
         return lambda document: structs.replace(document, api_rules=(*document.api_rules, rule))
 
     names = [f"rule-{number}" for number in range(12)]
     await asyncio.gather(*(change_rules([store.rulebook], adding(name), name, "") for name in names))
-    in_force = await store.rulebook.current()
-    assert in_force is not None
-    assert {rule.id for rule in parse_document(in_force[1]).api_rules} == set(names)
+    active = await store.rulebook.current()
+    assert active is not None
+    assert {rule.id for rule in parse_document(active[1]).api_rules} == set(names)
     assert len(await store.rulebook.history()) == len(names)
 
 
-async def test_rolling_back_to_rules_that_no_longer_load_is_refused(store: Store) -> None:
+async def test_rollback_to_rules_that_do_not_load_is_rejected(store: Store) -> None:
     await publish_file_rules([store.rulebook], rules_of(ONE), load_actions(), "ops", "")
     broken = write_document(rules_of("- {id: x, type: customer, when: {field: gone, op: exists}}"))
     before = await store.rulebook.version()
@@ -95,18 +95,18 @@ async def test_rolling_back_to_rules_that_no_longer_load_is_refused(store: Store
         await rollback([store.rulebook], document_version(broken), load_actions(), "ops", "")
 
 
-async def test_every_shelf_follows_the_first_one(settings: Settings, make_settings: Callable[..., Settings]) -> None:
+async def test_all_stores_follow_the_first_one(settings: Settings, make_settings: Callable[..., Settings]) -> None:
     first, second = await open_store(settings), await open_store(make_settings(key_prefix="other:"))
-    shelves = [first.rulebook, second.rulebook]
+    stores = [first.rulebook, second.rulebook]
     await publish_file_rules([second.rulebook], rules_of(TWO), load_actions(), "stray", "")
-    published = await publish_file_rules(shelves, rules_of(ONE), load_actions(), "ops", "")
+    published = await publish_file_rules(stores, rules_of(ONE), load_actions(), "ops", "")
     assert await first.rulebook.current() == await second.rulebook.current()
     assert await second.rulebook.version() == published.version
     await first.close()
     await second.close()
 
 
-async def test_a_version_goes_once_no_decision_can_name_it(make_settings: Callable[..., Settings]) -> None:
+async def test_version_is_deleted_when_no_decision_can_refer_to_it(make_settings: Callable[..., Settings]) -> None:
     brief = make_settings(
         decision_retention_days=0.000001, dead_letter_retention_days=0.000001, event_age_seconds_max=0.000001
     )
@@ -115,72 +115,70 @@ async def test_a_version_goes_once_no_decision_can_name_it(make_settings: Callab
         published = await publish_file_rules([store.rulebook], rules_of(text), load_actions(), "ops", "")
     gone = document_version(write_document(rules_of(TWO)))
     assert await store.rulebook.document(gone) is not None
-    await asyncio.sleep(keep_ms(brief) / 1000 + 0.02)
+    await asyncio.sleep(retention_ms(brief) / 1000 + 0.02)
     await publish_file_rules([store.rulebook], rules_of(ONE + TWO), load_actions(), "ops", "")
     assert await store.rulebook.document(gone) is None
     assert published.version == document_version(write_document(rules_of(ONE)))
     await store.close()
 
 
-def test_versions_are_kept_as_long_as_whatever_names_them() -> None:
+def test_versions_are_kept_as_long_as_decisions_and_dead_letters() -> None:
     day = 86_400_000
     assert (
-        keep_ms(Settings(decision_retention_days=14, dead_letter_retention_days=90, event_age_seconds_max=86_400))
+        retention_ms(Settings(decision_retention_days=14, dead_letter_retention_days=90, event_age_seconds_max=86_400))
         == 91 * day
     )
     assert (
-        keep_ms(Settings(decision_retention_days=14, dead_letter_retention_days=7, event_age_seconds_max=86_400))
+        retention_ms(Settings(decision_retention_days=14, dead_letter_retention_days=7, event_age_seconds_max=86_400))
         == 15 * day
     )
-    assert keep_ms(Settings(dead_letter_retention_days=0)) == 0
+    assert retention_ms(Settings(dead_letter_retention_days=0)) == 0
 
 
-async def test_long_documents_are_kept_deflated(store: Store) -> None:
+async def test_long_documents_are_stored_compressed(store: Store) -> None:
     document = write_document(rules_of("".join(f"- {{id: r{number}, type: customer}}\n" for number in range(100))))
     assert await store.rulebook.publish(document_version(document), document, "ops", "", None)
-    kept = await store.client.command("GET", store.keys.named(f"rulebook:{document_version(document)}"))
-    assert len(kept) < len(document) / 5
-    assert zlib.decompress(kept) == await store.rulebook.document(document_version(document)) == document
+    stored = await store.client.command("GET", store.keys.named(f"rulebook:{document_version(document)}"))
+    assert len(stored) < len(document) / 5
+    assert zlib.decompress(stored) == await store.rulebook.document(document_version(document)) == document
     await store.client.command("SET", store.keys.named("rulebook:bad"), b"x\x9cnothing")
-    with pytest.raises(StoreUnavailable, match="cannot be read"):
+    with pytest.raises(StoreUnavailable, match="is damaged"):
         await store.rulebook.document("bad")
 
 
-def test_the_published_schema_is_what_the_structs_say() -> None:
+def test_published_schema_is_current() -> None:
     assert (ROOT / "docs" / "rules.schema.json").read_text() == write_schema(load_actions()), (
         "run: waybill rules schema > docs/rules.schema.json"
     )
 
 
-def test_examples_that_turn_out_otherwise_are_told_and_fail(run: Run, tmp_path: Path) -> None:
+def test_failed_rule_tests_are_reported(run: Run, tmp_path: Path) -> None:
     rule = write(tmp_path, "r.yaml", LOGGED)
     fine = write(tmp_path, "r.examples.yaml", EXAMPLE.replace("EXPECTED", "one").replace(", effects: []", ""))
     good = run("test", "--rules", rule)
-    assert (good.exit_code, good.stdout) == (0, "ok     a name\n1 examples, 0 failed\n")
+    assert (good.exit_code, good.stdout) == (0, "ok     a name\n1 test, 0 failed\n")
     fine.write_text(EXAMPLE.replace("EXPECTED", "two"))
     bad = run("test", "--rules", rule, fine)
     assert bad.exit_code == 1
     assert [line.strip() for line in bad.stdout.splitlines()] == [
         "FAILED a name",
-        "- matches: two (was not asked: no such rule for this type, event and source)",
+        "- matches: two (not evaluated: no such rule for this type, event and source)",
         "+ matches: one (matched)",
         "+ effect: one.a",
-        "1 examples, 1 failed",
+        "1 test, 1 failed",
     ]
 
 
 @pytest.mark.parametrize(
     ("change", "mistake"),
     [
-        (("status: received", "statsu: received"), r"\[0\]\.record\.statsu: is no field"),
+        (("status: received", "statsu: received"), r"\[0\]\.record\.statsu: is not a field"),
         (("status: received", "status: 3"), r"\[0\]\.record\.status: Expected"),
         (("name: a name", "nmae: a name"), r"\[0\].nmae: unknown key"),
-        (("expect:", "previous: {statsu: x}\n  expect:"), r"\[0\]\.previous\.statsu: is no field"),
+        (("expect:", "previous: {statsu: x}\n  expect:"), r"\[0\]\.previous\.statsu: is not a field"),
     ],
 )
-def test_a_mistake_in_an_example_is_told_with_its_place(
-    run: Run, tmp_path: Path, change: tuple[str, str], mistake: str
-) -> None:
+def test_error_in_rule_test_has_path(run: Run, tmp_path: Path, change: tuple[str, str], mistake: str) -> None:
     rule = write(tmp_path, "r.yaml", ONE)
     write(tmp_path, "r.examples.yaml", EXAMPLE.replace(*change))
     error = run("test", "--rules", rule).exception
@@ -189,29 +187,29 @@ def test_a_mistake_in_an_example_is_told_with_its_place(
         raise error
 
 
-def test_inputs_are_compared_where_they_are_named(run: Run, tmp_path: Path) -> None:
+def test_only_listed_inputs_are_compared(run: Run, tmp_path: Path) -> None:
     rule = write(
         tmp_path, "r.yaml", "- {id: one, type: purchase_order, actions: [{id: a, do: log, message: '{status}'}]}"
     )
     effects = "effects: [{rule: one, action: a, inputs: {message: shipped}}, {rule: one, action: b}]"
     write(tmp_path, "r.examples.yaml", EXAMPLE.replace("EXPECTED", "one").replace("effects: []", effects))
-    told = [line.strip() for line in run("test", "--rules", rule).stdout.splitlines()]
-    assert told[1:4] == [
+    lines = [line.strip() for line in run("test", "--rules", rule).stdout.splitlines()]
+    assert lines[1:4] == [
         "- effect: one.b", "- effect: one.a.message = 'shipped'", "+ effect: one.a.message = 'received'",
     ]  # fmt: skip
 
 
-def test_without_examples_there_is_nothing_to_try(run: Run, tmp_path: Path) -> None:
+def test_rules_test_without_test_files_fails(run: Run, tmp_path: Path) -> None:
     assert "there are none" in str(run("test", "--rules", write(tmp_path, "r.yaml", ONE)).exception)
 
 
-def test_the_examples_of_the_documentation_hold(run: Run) -> None:
+def test_rule_tests_of_the_documentation_pass(run: Run) -> None:
     result = run("test", "--rules", ROOT / "docs/examples/rules/purchase-orders.yaml")
-    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "3 examples, 0 failed")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "3 tests, 0 failed")
 
 
-async def test_publishing_over_a_document_nobody_can_read_is_refused(store: Store) -> None:
+async def test_publishing_over_an_unreadable_document_is_rejected(store: Store) -> None:
     assert await store.rulebook.publish("v9", b'{"format": 9}', "future", "", None)
-    with pytest.raises(ConfigError, match="rulebook in force"):
+    with pytest.raises(ConfigError, match="active rulebook"):
         await publish_file_rules([store.rulebook], rules_of(ONE), load_actions(), "ops", "")
     assert parse_document(write_document(rules_of(ONE))).rules == rules_of(ONE)

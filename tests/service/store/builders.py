@@ -1,4 +1,4 @@
-"""What the tests of the store begin with: events, stores on any server, and a look at everything the server holds."""
+"""Builders for tests of the store: events, stores, and the complete content of a server."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ def make_arrivals(count: int) -> list[IngestRequest]:
 
 @contextlib.asynccontextmanager
 async def store_on(url: str, **values: object) -> AsyncGenerator[Store]:
-    """A store that nothing was asked of yet; `values` are settings."""
+    """Yield a new store. `values` are settings."""
     environ = {f"WAYBILL_{name.upper()}": str(value) for name, value in values.items()}
     store = Store(load_settings({"WAYBILL_REDIS_URL": url} | environ))
     try:
@@ -58,15 +58,15 @@ def settlement(job: Job, event_id: str, step: LaneStep, **fields: Any) -> Settle
     return SettlementWrite(job.id, job.token, event_id, step, **fields)
 
 
-def ask_server(url: str, *command: str) -> Any:
-    """Ask a server itself, past the store and whatever it refuses."""
+def run_on_server(url: str, *command: str) -> Any:
+    """Send a command to the server, without the store."""
     server = cast("Any", redis.Redis)  # redis-py types it with holes
     with server.from_url(url) as client:
         return client.execute_command(*command)
 
 
-async def patiently(call: Callable[[], Awaitable[Result]], seconds_max: float = PATIENCE_SECONDS) -> Result:
-    """As a sender that delivers again until it is answered."""
+async def retry_until_stored(call: Callable[[], Awaitable[Result]], seconds_max: float = PATIENCE_SECONDS) -> Result:
+    """Repeat a call until it succeeds, as a sender does."""
     deadline = time.monotonic() + seconds_max
     while True:
         try:
@@ -77,13 +77,13 @@ async def patiently(call: Callable[[], Awaitable[Result]], seconds_max: float = 
             await asyncio.sleep(0.05)
 
 
-async def take_one(store: Store, worker: str = "w1") -> Job:
+async def claim_one(store: Store, worker: str = "w1") -> Job:
     (job,) = (await store.leases(worker).claim(1)).jobs
     return job
 
 
 async def ids_in_lanes(store: Store) -> set[str]:
-    """Every event that stands on a lane which has a job in the queue."""
+    """Return the ids of all events in lanes with a job."""
     found: set[str] = set()
     for job in await store.client.command("ZRANGE", store.settings.queue, 0, -1):
         if job.startswith(store.keys.lane("").encode()):
@@ -91,11 +91,11 @@ async def ids_in_lanes(store: Store) -> set[str]:
     return found
 
 
-async def contents(store: Store, passing: Sequence[bytes] = (b"wb:wake", b"wb:tick")) -> dict[bytes, Any]:
-    """Everything the server holds but moments and what is in `passing`."""
+async def contents(store: Store, ignored: Sequence[bytes] = (b"wb:wake", b"wb:tick")) -> dict[bytes, Any]:
+    """Return all keys and values, except timestamps and the keys in `ignored`."""
     found: dict[bytes, Any] = {}
     for key in sorted(await store.client.command("KEYS", "*")):
-        if key not in passing:
+        if key not in ignored:
             found[key] = await _value(store, key)
     return found
 

@@ -1,4 +1,4 @@
-"""Servers of a test's own, as many as it needs, each in a directory that a second start finds again."""
+"""Fixtures: servers of one test, each in a directory that survives a restart."""
 
 import socket
 import tempfile
@@ -14,7 +14,7 @@ StartServer = Callable[..., EmbeddedValkey]
 
 @pytest.fixture
 def start_server(server_binary: str | None) -> Iterator[StartServer]:
-    """`start_server("primary", "--port", "7000")`; `server="/usr/bin/redis-server"` for another one's binary."""
+    """Return a function: `start_server("primary", "--port", "7000")`. `server=` selects another binary."""
     servers: list[EmbeddedValkey] = []
     with tempfile.TemporaryDirectory(prefix="wb-") as directory:
 

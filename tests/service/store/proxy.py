@@ -1,4 +1,4 @@
-"""A wire that breaks when told to: between a client and the server's socket, cutting one script call on its way."""
+"""Proxy between client and server that drops a selected script call or its reply."""
 
 import asyncio
 import contextlib
@@ -10,8 +10,10 @@ Cut = Literal["on the way there", "on the way back"]
 
 
 class Wire:
-    """Forwards bytes; the `number`-th script call from now (from 0) is lost before the server has it, or its answer is
-    lost after the server has run it. The connection is closed in either case."""
+    """Forwards bytes. `cut` drops the `number`-th script call from now (from 0) before or after the server runs it.
+
+    The connection is closed in both cases.
+    """
 
     def __init__(self, path: Path, server: str) -> None:
         self.url = f"unix://{path}"
@@ -26,7 +28,7 @@ class Wire:
         self._plan = number, where
 
     def hold(self, mark: bytes) -> asyncio.Event:
-        """Let the next call that holds `mark` neither arrive nor be answered; the event says that it came."""
+        """Hold the next call that contains `mark`. The returned event is set when the call arrives."""
         held = asyncio.Event()
         self._held = mark, held
         return held

@@ -1,4 +1,4 @@
-"""Every call is cut once, before the server has it and after it has run it; the repeated call must end the same way."""
+"""Lost replies: each call is dropped before and after the server runs it; a repeated call has the same result."""
 
 import itertools
 import re
@@ -13,7 +13,7 @@ from service.errors import StoreUnavailable
 from service.store import IngestRequest, JobEnd, NextEvent, Store
 from service.store.management.replay import Replay
 from service.store.queue.outputs import EmittedEvent, StreamEntry
-from tests.service.store.builders import WINDOW_MS, contents, decision, make_event, settlement, store_on, take_one
+from tests.service.store.builders import WINDOW_MS, claim_one, contents, decision, make_event, settlement, store_on
 from tests.service.store.proxy import Cut, Wire, wire_to
 
 pytestmark = pytest.mark.store
@@ -30,7 +30,7 @@ async def wire(valkey_url: str) -> AsyncIterator[Wire]:
 
 
 async def again(call: Callable[[], Awaitable[Result]]) -> Result:
-    """As the worker does: what could not be answered is asked again."""
+    """Repeat a call that failed, as a worker does."""
     try:
         return await call()
     except StoreUnavailable:
@@ -42,7 +42,7 @@ def word(onward: NextEvent) -> tuple[bool, str | None]:
 
 
 async def live(store: Store) -> list[Any]:
-    """A life with every script and every step in it; gives each answer that matters."""
+    """Run a scenario with every script and every step; return the results."""
     facts = zip("abcde", "11122", strict=True)
     arrivals = [IngestRequest(make_event(record, name), name, WINDOW_MS) for name, record in facts]
     said: list[Any] = [await store.ingest_all(arrivals)]
@@ -82,7 +82,7 @@ async def live_on(store: Store) -> list[Any]:
 
 
 async def live_by_hand(store: Store) -> list[Any]:
-    """What people ask for: events put back, effects done again and what they put out, discards, a sweep, an erasure."""
+    """Run the operations of management: replay, rerun, discard, sweep, erasure."""
     leases, lanes, record = store.leases("w3"), store.lanes, "pack:purchase_order:1"
     said: list[Any] = [await store.replays.replay([Replay("c", record), Replay("b", record, "dd", 0)])]
     jobs = {job.head.id: job for job in (await again(lambda: leases.claim(9))).jobs if job.head}
@@ -102,12 +102,12 @@ async def live_by_hand(store: Store) -> list[Any]:
     said.append(await store.replays.discard(["c", "a"], "why"))
     swept = await again(lambda: store.sweeper.sweep("w3"))
     said.append(swept and swept.counts)
-    said.append(await store.census.erase_events(record, ["a", "b"]))
+    said.append(await store.memory_usage.erase_events(record, ["a", "b"]))
     return said
 
 
 @pytest.mark.slow
-async def test_a_whole_life_ends_the_same_whichever_call_is_cut_and_wherever(valkey_url: str, wire: Wire) -> None:
+async def test_every_call_can_be_repeated_after_a_lost_reply(valkey_url: str, wire: Wire) -> None:
     async with store_on(valkey_url) as direct:
         await live(direct)  # the server knows the scripts from here on
         await direct.client.command("FLUSHALL")
@@ -130,23 +130,23 @@ async def held_by(store: Store) -> dict[bytes, Any]:
     held = await contents(store)
     held[b"wb:rulebook"].pop(b"at")
     held[b"wb:sweep"].pop(b"clock")
-    held[b"wb:story:c"] = re.sub(rb"[0-9a-f]{16}(:\d+:lane)", rb"asked\1", held[b"wb:story:c"])
+    held[b"wb:history:c"] = re.sub(rb"[0-9a-f]{16}(:\d+:lane)", rb"asked\1", held[b"wb:history:c"])
     held |= {key: "made at some moment" for key in held if key.startswith(b"arq:job:")}
     held[b"wb:rulebook:history"] = len(held[b"wb:rulebook:history"])
     return {key: value for key, value in held.items() if not key.startswith(b"wb:receipt:")}
 
 
-async def test_a_deferral_whose_answer_was_lost_does_not_reach_into_the_run_that_has_the_effects_now(
+async def test_repeated_deferral_does_not_change_a_later_attempt(
     store: Store,
 ) -> None:
     event = make_event()
     await store.ingest(event, "k", WINDOW_MS)
     await store.ingest(make_event(), "l", WINDOW_MS)
-    mine = await take_one(store, "w1")
+    mine = await claim_one(store, "w1")
     await store.lanes.decide(decision(mine, event.id, ledger="s"))
     deferral = settlement(mine, event.id, "defer", ledger="w", more=True)
     await store.lanes.settle(deferral)
-    theirs = await take_one(store, "w2")
+    theirs = await claim_one(store, "w2")
     await store.lanes.settle(settlement(theirs, event.id, "note", ledger="s"))
     await store.lanes.settle(deferral)
     shown = await store.events.get(event.id)
@@ -154,24 +154,24 @@ async def test_a_deferral_whose_answer_was_lost_does_not_reach_into_the_run_that
     assert (shown["ledger"], shown["running"]) == ("s", theirs.token)
 
 
-async def test_an_end_that_nobody_waited_for_gives_back_the_event_that_came_with_it(store: Store) -> None:
+async def test_unanswered_end_releases_the_next_event(store: Store) -> None:
     events = [make_event(), make_event()]
     for event in events:
         await store.ingest(event, event.id, WINDOW_MS)
-    job = await take_one(store, "w1")
+    job = await claim_one(store, "w1")
     onward = await store.lanes.settle(settlement(job, events[0].id, "end", outcome="ignored", more=True))
     assert onward.head is not None
     await store.lanes.settle(settlement(job, events[0].id, "release"))
-    again_ = await take_one(store, "w2")
+    again_ = await claim_one(store, "w2")
     assert again_.head is not None
     assert (again_.head.id, again_.head.attempts, again_.head.worker_crashes) == (events[1].id, 1, 0)
 
 
-async def test_a_note_that_comes_late_does_not_give_back_the_event_that_is_under_way_by_now(store: Store) -> None:
+async def test_late_note_does_not_release_the_running_event(store: Store) -> None:
     first, second = make_event(), make_event()
     for event in (first, second):
         await store.ingest(event, event.id, WINDOW_MS)
-    job = await take_one(store, "w1")
+    job = await claim_one(store, "w1")
     await store.lanes.decide(decision(job, first.id, ledger="s"))
     note = settlement(job, first.id, "note", ledger="d")
     await store.lanes.settle(note)
@@ -185,15 +185,15 @@ async def test_a_note_that_comes_late_does_not_give_back_the_event_that_is_under
     assert (await store.lanes.decide(decision(job, second.id))).head is None
 
 
-async def test_a_drain_between_an_end_and_its_answer_gives_the_next_event_back_once(store: Store) -> None:
+async def test_drain_during_an_end_releases_the_next_event_once(store: Store) -> None:
     first, second = make_event(), make_event()
     for event in (first, second):
         await store.ingest(event, event.id, WINDOW_MS)
-    job = await take_one(store, "w1")
+    job = await claim_one(store, "w1")
     release = settlement(job, first.id, "release")
     await store.lanes.settle(settlement(job, first.id, "end", outcome="ignored", more=True))
     await store.lanes.settle(release)
-    theirs = await take_one(store, "w2")
+    theirs = await claim_one(store, "w2")
     await store.lanes.settle(release)
     shown = await store.events.get(second.id)
     assert shown is not None

@@ -1,4 +1,4 @@
-"""At its limits the store refuses what is new, writes nothing of it, and still lets go of what it has."""
+"""Backlog and memory limits: new events are rejected without writes, and stored events can still be processed."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from service.settings import Settings
 from service.store import IngestRequest, Store, open_store
 from tests.service.store.builders import (
     WINDOW_MS,
+    claim_one,
     contents,
     decision,
     make_arrivals,
     make_event,
-    patiently,
+    retry_until_stored,
     settlement,
     store_on,
-    take_one,
 )
 
 pytestmark = pytest.mark.store
@@ -26,32 +26,32 @@ pytestmark = pytest.mark.store
 OwnValkey = Callable[..., EmbeddedValkey]
 
 
-async def test_the_last_event_below_the_backlog_limit_is_taken_and_the_next_leaves_no_trace(
+async def test_event_above_the_backlog_limit_is_rejected_without_writes(
     make_settings: Callable[..., Settings],
 ) -> None:
     store = await open_store(make_settings(backlog_events_max=3))
     for arrival in make_arrivals(3):
-        assert (await store.ingest(arrival.event, arrival.claim, WINDOW_MS)).status == "queued"
+        assert (await store.ingest(arrival.event, arrival.dedupe_key, WINDOW_MS)).status == "queued"
     before = await contents(store)
-    with pytest.raises(StoreFull, match="3 events are waiting"):
+    with pytest.raises(StoreFull, match="3 events are pending"):
         await store.ingest(make_event("new"), "new", WINDOW_MS)
     assert await contents(store) == before
     await store.close()
 
 
-async def test_a_full_backlog_takes_events_again_once_one_has_ended(make_settings: Callable[..., Settings]) -> None:
+async def test_backlog_accepts_events_again_after_one_has_ended(make_settings: Callable[..., Settings]) -> None:
     store = await open_store(make_settings(backlog_events_max=1))
     event = make_event()
     await store.ingest(event, "k", WINDOW_MS)
     with pytest.raises(StoreFull):
         await store.ingest(make_event(), "l", WINDOW_MS)
-    job = await take_one(store)
+    job = await claim_one(store)
     await store.lanes.decide(decision(job, event.id))
     assert (await store.ingest(make_event(), "l", WINDOW_MS)).status == "queued"
     await store.close()
 
 
-async def test_a_crowd_at_the_backlog_limit_does_not_pass_it(
+async def test_concurrent_deliveries_do_not_exceed_the_backlog_limit(
     make_settings: Callable[..., Settings],
 ) -> None:
     store = await open_store(make_settings(backlog_events_max=10, store_batch_max=4, store_batches_in_flight_max=1))
@@ -63,7 +63,7 @@ async def test_a_crowd_at_the_backlog_limit_does_not_pass_it(
     await store.close()
 
 
-async def test_a_full_memory_refuses_before_anything_is_written(own_valkey: OwnValkey) -> None:
+async def test_ingest_at_the_memory_limit_writes_nothing(own_valkey: OwnValkey) -> None:
     server = own_valkey("--maxmemory", "20mb")
     async with store_on(server.url, store_memory_percent_max=1) as store:
         with pytest.raises(StoreFull, match="% full"):
@@ -74,7 +74,7 @@ async def test_a_full_memory_refuses_before_anything_is_written(own_valkey: OwnV
 
 
 async def fill(store: Store, kilobytes: int) -> list[IngestRequest]:
-    """Take in events, then leave the server no memory: the ballast is twice the room that is left."""
+    """Ingest events, then fill the memory of the server with other data."""
     taken: list[IngestRequest] = []
     for arrival in make_arrivals(20):
         await store.ingest_all((arrival,))
@@ -85,12 +85,12 @@ async def fill(store: Store, kilobytes: int) -> list[IngestRequest]:
     return taken
 
 
-async def test_a_server_out_of_memory_refuses_events_and_lets_work_go_on_and_free_it(own_valkey: OwnValkey) -> None:
+async def test_server_out_of_memory_rejects_events_but_workers_continue(own_valkey: OwnValkey) -> None:
     server = own_valkey()
     async with store_on(server.url, store_memory_percent_max=100) as store:
         taken = await fill(store, 2048)
         before = await contents(store)
-        store._memory_known_until, store._memory_percent = float("inf"), 0  # the server itself is to refuse
+        store._memory_checked_until, store._memory_percent = float("inf"), 0  # the server itself must reject
         with pytest.raises(StoreFull, match="memory limit"):
             await store.ingest(make_event(), "k", WINDOW_MS)
         with pytest.raises(StoreFull):
@@ -111,13 +111,13 @@ async def test_a_server_out_of_memory_refuses_events_and_lets_work_go_on_and_fre
         assert (await store.ingest(make_event(), "k", WINDOW_MS)).status == "queued"
 
 
-async def test_a_store_that_fills_up_says_so_within_a_second_and_recovers(own_valkey: OwnValkey) -> None:
+async def test_memory_limit_is_detected_within_a_second(own_valkey: OwnValkey) -> None:
     server = own_valkey("--maxmemory", "100mb")
     async with store_on(server.url, store_memory_percent_max=10) as store:
         await store.ingest(make_event(), "a", WINDOW_MS)
         await store.client.command("SET", "ballast", b"x" * 12 * 1024 * 1024)
-        store._memory_known_until = 0
+        store._memory_checked_until = 0
         with pytest.raises(StoreFull):
             await store.ingest(make_event(), "b", WINDOW_MS)
         await store.client.command("DEL", "ballast")
-        assert (await patiently(lambda: store.ingest(make_event(), "b", WINDOW_MS))).status == "queued"
+        assert (await retry_until_stored(lambda: store.ingest(make_event(), "b", WINDOW_MS))).status == "queued"

@@ -1,6 +1,6 @@
-"""Two workers, people who replay, discard and erase, a sweep, crashes, repeated calls and late writes in any order.
+"""Model test: two workers, replays, discards, erasures, sweeps, crashes, repeated calls and late writes in any order.
 
-What must always hold is looked at on the real server between any two calls.
+Invariants are checked on a real server between calls.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from service.store.management.replay import Replay
 from service.store.queue.outputs import EmittedEvent, Output, StreamEntry
 from service.store.queue.serialization import split_ended
 from tests.examples import examples
-from tests.service.store.builders import WINDOW_MS, ask_server, decision, make_event, settlement
+from tests.service.store.builders import WINDOW_MS, decision, make_event, run_on_server, settlement
 
 pytestmark = pytest.mark.store
 
@@ -31,11 +31,11 @@ RECORDS = "xy"
 QUEUE, OPEN = "arq:queue", "wb:open"
 STEPS: list[LaneStep] = ["note", "end", "bury", "defer", "postpone", "hold", "release"]
 CHANCE = st.integers(0, 2**32).map(Random)
-"""Drawn as one number: what is drawn must not hang on what the server says."""
+"""Seeds: drawn values must not depend on replies of the server."""
 
 
 class Run:
-    """What one worker believes it holds; it may be mistaken."""
+    """Job of a worker. Its lease may be lost."""
 
     def __init__(self, job: Job, event_id: str) -> None:
         self.job = job
@@ -43,7 +43,7 @@ class Run:
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """The store's calls, as often and as late as may be."""
+    """Calls of the store in any order, repeated and late."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -73,48 +73,48 @@ class StoreMachine(RuleBasedStateMachine):
     def do(self, call: Coroutine[Any, Any, Result]) -> Result:
         return self.runner.run(call)
 
-    # what may happen
+    # rules of the machine
 
     @rule(arrivals=st.lists(st.tuples(st.sampled_from(RECORDS), st.integers(0, 40), st.integers(1, 2)), min_size=1))
     def ingest(self, arrivals: list[tuple[str, int, int]]) -> None:
-        self.take_in(arrivals)
+        self.ingest_events(arrivals)
 
-    def take_in(self, arrivals: list[tuple[str, int, int]]) -> None:
+    def ingest_events(self, arrivals: list[tuple[str, int, int]]) -> None:
         for record, claim, times in arrivals:
             event = make_event(record)
             known = self.claims.setdefault(claim, event.id)
             if known == event.id:
-                self.note_event(event.id, record)
+                self.add_event(event.id, record)
             for _ in range(times):
                 receipt = self.do(self.store.ingest(event, str(claim), WINDOW_MS))
                 assert (receipt.event_id, receipt.status == "queued") == (known, known == event.id)
 
-    def note_event(self, event: str, record: str) -> None:
+    def add_event(self, event: str, record: str) -> None:
         self.events.append(event)
         self.records[event] = record
 
     @initialize(count=st.integers(2, 9))
     def begin(self, count: int) -> None:
-        """There is something to do from the beginning."""
-        self.take_in([(RECORDS[number % 2], 100 + number, 1) for number in range(count)])
+        """Ingest first events."""
+        self.ingest_events([(RECORDS[number % 2], 100 + number, 1) for number in range(count)])
 
     @rule(chance=CHANCE)
     def work(self, chance: Random) -> None:
-        """Whatever workers may do next, several times over, with a person who looks on and asks for replays."""
+        """Run steps of workers, and requests for replays."""
         for _ in range(chance.randint(5, 25)):
             if self.ends and chance.random() < 0.15:
-                self.ask_for_replay(chance)
-            if chance.random() < 0.2 or not any(self.is_right(run) for run in self.runs):
+                self.request_replay(chance)
+            if chance.random() < 0.2 or not any(self.has_lease(run) for run in self.runs):
                 self.claim(chance)
             if self.runs:
                 self.act(chance)
             elif chance.random() < 0.5:
                 self.time_passes()
-            self.look()
+            self.check_store()
 
     @rule(chance=CHANCE)
     def crash(self, chance: Random) -> None:
-        """A lease ends; its holder is dead, or merely late and will write again."""
+        """Expire a lease. Its worker has crashed, or is late and writes again."""
         if not self.runs:
             return
         run = self.pick(chance)
@@ -126,7 +126,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(chance=CHANCE)
     def outage(self, chance: Random) -> None:
-        """A run could write nothing for as long as its lease; it gives back what nobody has taken up since."""
+        """Release the job of a worker that could not write during its lease."""
         if not self.runs:
             return
         run = self.pick(chance)
@@ -156,9 +156,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(chance=CHANCE, times=st.integers(1, 2))
     def replay(self, chance: Random, times: int) -> None:
-        """A person puts an event back, now or much later, or the call is made again after everything went on."""
+        """Replay an event now or later, and repeat the call later."""
         for _ in range(times):
-            self.ask_for_replay(chance)
+            self.request_replay(chance)
 
     @rule(chance=CHANCE)
     def discard(self, chance: Random) -> None:
@@ -176,7 +176,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        """Whatever crashed and whoever was late: there is nothing to mend."""
+        """Sweep. No crash or late call may cause repairs."""
         before = self.dump()
         swept = self.do(self.store.sweeper.sweep("w0"))
         assert swept is not None
@@ -194,27 +194,31 @@ class StoreMachine(RuleBasedStateMachine):
             for event in chosen
             if event in waiting and (self.lock(f"wb:lane:{lane}") or self.lock(f"wb:effects:{event}"))
         }
-        erased = self.do(self.store.census.erase_events(lane, chosen))
-        assert (erased.events, erased.in_hand) == (len(chosen) - len(in_hand), len(in_hand))
+        erased = self.do(self.store.memory_usage.erase_events(lane, chosen))
+        assert (erased.events, erased.in_progress) == (len(chosen) - len(in_hand), len(in_hand))
         gone = set(chosen) - in_hand
         self.events = [event for event in self.events if event not in gone]
         self.erased |= gone
         for event in gone:
-            assert self.ask([("exists", f"wb:{kind}:{event}") for kind in ("delivery", "event", "story")]) == [0, 0, 0]
+            assert self.ask([("exists", f"wb:{kind}:{event}") for kind in ("delivery", "event", "history")]) == [
+                0,
+                0,
+                0,
+            ]
             self.ends.pop(event, None)
         if not self.server.exists(f"wb:record:{lane}"):
             self.versions.pop(record, None)
 
-    # what people do
+    # operations of management
 
-    def ask_for_replay(self, chance: Random) -> None:
+    def request_replay(self, chance: Random) -> None:
         if self.events:
             self.plans.append(self.any_plan(chance))
         if self.plans:
-            self.put_back(chance.choice(self.plans[-1:] if chance.random() < 0.6 else self.plans))
+            self.run_replay(chance.choice(self.plans[-1:] if chance.random() < 0.6 else self.plans))
 
     def any_plan(self, chance: Random) -> Replay:
-        """From what a person sees now; whether it is carried out now or later, the store has to judge."""
+        """Plan a replay from the current state, for a call now or later."""
         over = [event for event in self.events if event in self.ends]
         event = chance.choice(over if over and chance.random() < 0.8 else self.events)
         held = self.state(event)
@@ -222,7 +226,7 @@ class StoreMachine(RuleBasedStateMachine):
         raised = int(held.get("generation", 0)) if again else None
         return Replay(event, f"pack:purchase_order:{self.records[event]}", held.get("ledger", ""), raised)
 
-    def put_back(self, plan: Replay) -> None:
+    def run_replay(self, plan: Replay) -> None:
         before, held = self.dump(), self.state(plan.event_id)
         (went,) = self.do(self.store.replays.replay([plan]))
         if went not in {"lane", "effects"}:
@@ -230,15 +234,15 @@ class StoreMachine(RuleBasedStateMachine):
             return
         assert held["state"] in {"ended", "dead"}
         self.ends.pop(plan.event_id, None)
-        if plan.raised is not None:
-            assert int(held.get("generation", 0)) == plan.raised
+        if plan.generation is not None:
+            assert int(held.get("generation", 0)) == plan.generation
             self.done.pop(plan.event_id, None)
         after = self.dump()
         assert self.do(self.store.replays.replay([plan])) == ["open"]
         assert self.dump() == after
-        self.look()
+        self.check_store()
 
-    # what a worker does
+    # steps of a worker
 
     def claim(self, chance: Random) -> None:
         leases, jobs_max = chance.choice(self.leases), chance.randint(1, 3)
@@ -260,7 +264,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.write(run, self.any_decision(chance, run), repeated=chance.random() < 0.5)
             return
         before = held.get("ledger", "")
-        if "d" in before and self.is_right(run):
+        if "d" in before and self.has_lease(run):
             self.undo(run, before)
         self.write(run, self.any_settlement(chance, run, before), repeated=chance.random() < 0.5)
 
@@ -277,7 +281,7 @@ class StoreMachine(RuleBasedStateMachine):
         return settlement(run.job, run.event_id, step, ledger=ledger, more=more, outputs=outputs, **fields)
 
     def any_outputs(self, chance: Random, run: Run, place: int) -> list[Output]:
-        """What an effect puts out once it is done: an entry of a stream always, a derived event at times."""
+        """Return outputs of an effect: a stream entry, and sometimes a derived event."""
         name = f"{run.event_id}.{place}.{self.state(run.event_id).get('generation', '0')}"
         outputs: list[Output] = [StreamEntry(place, "out", 10_000, run.event_id, "rule", name.encode())]
         if chance.random() < 0.3:
@@ -286,7 +290,7 @@ class StoreMachine(RuleBasedStateMachine):
         return outputs
 
     def undo(self, run: Run, ledger: str) -> None:
-        """A faulty run that takes back what is known done is told so, and changes nothing."""
+        """Check that a write that would undo a done effect fails and changes nothing."""
         before = self.dump()
         with pytest.raises(PermanentError):
             self.do(self.store.lanes.settle(settlement(run.job, run.event_id, "end", ledger="w" * len(ledger))))
@@ -295,42 +299,42 @@ class StoreMachine(RuleBasedStateMachine):
     # how a write is judged
 
     def pick(self, chance: Random) -> Run:
-        """Mostly a run that is right about what it holds, sometimes one that is late."""
-        right = [run for run in self.runs if self.is_right(run)]
+        """Return a run, mostly one with a valid lease."""
+        right = [run for run in self.runs if self.has_lease(run)]
         return chance.choice(right if right and chance.random() < 0.8 else self.runs)
 
-    def is_right(self, run: Run) -> bool:
+    def has_lease(self, run: Run) -> bool:
         return self.holds(run) and self.state(run.event_id).get("running") == run.job.token
 
     def write(self, run: Run, item: DecisionWrite | SettlementWrite, *, repeated: bool) -> None:
-        before, holds, is_right = self.dump(), self.holds(run), self.is_right(run)
+        before, holds, has_lease = self.dump(), self.holds(run), self.has_lease(run)
         onward = self.send(item)
         if not holds:
             assert onward is None or (not onward.kept and onward.head is None)
             assert self.dump() == before
             return
         assert onward is not None
-        self.take_note_of_outputs(item)
-        if not is_right:
+        self.record_outputs(item)
+        if not has_lease:
             assert self.dump().get(run.event_id) == before.get(run.event_id)
         if repeated:
             after = self.dump()
             again = self.send(item)
             assert self.dump() == after
-            if again is None:  # a late run gave its lease back with the first call, and is told so by the second
-                assert not is_right
+            if again is None:  # a late run released its lease with the first call, so the second one fails
+                assert not has_lease
                 assert onward.head is None
                 return
             assert (again.head and again.head.id) == (onward.head and onward.head.id)
         if onward.head is not None:
             self.runs.append(Run(run.job, onward.head.id))
 
-    def take_note_of_outputs(self, item: DecisionWrite | SettlementWrite) -> None:
+    def record_outputs(self, item: DecisionWrite | SettlementWrite) -> None:
         for output in item.outputs if isinstance(item, SettlementWrite) else ():
-            if isinstance(output, EmittedEvent) and output.arrival.event.id not in {*self.events, *self.erased}:
-                name, record = output.arrival.event.id, output.arrival.event.record.id
-                if self.server.exists(f"wb:claim:shop:{name}"):
-                    self.note_event(name, record)
+            if isinstance(output, EmittedEvent) and output.request.event.id not in {*self.events, *self.erased}:
+                name, record = output.request.event.id, output.request.event.record.id
+                if self.server.exists(f"wb:dedupe:shop:{name}"):
+                    self.add_event(name, record)
 
     def send(self, item: DecisionWrite | SettlementWrite) -> NextEvent | None:
         lanes = self.store.lanes
@@ -339,20 +343,20 @@ class StoreMachine(RuleBasedStateMachine):
         except LeaseLost:
             return None
 
-    # what must hold between any two calls
+    # invariants
 
     @invariant()
-    def look(self) -> None:
-        jobs, states, stories = self.jobs(), self.states(), self.stories()
-        self.every_event_is_somewhere_and_every_open_one_has_exactly_one_job(jobs)
-        for event, held, story in zip(self.events, states, stories, strict=True):
-            self.an_event_is_decided_once_and_ends_once(event, held, story)
-            self.what_is_known_done_stays_done(event, held.get("ledger", ""))
-            assert 0 <= int(held.get("deaths", 0)) <= int(held.get("attempts", 0))
-        self.a_record_never_goes_back()
-        self.what_is_done_was_put_out_once(states)
+    def check_store(self) -> None:
+        jobs, states, histories = self.jobs(), self.states(), self.histories()
+        self.check_every_pending_event_has_one_job(jobs)
+        for event, held, history in zip(self.events, states, histories, strict=True):
+            self.check_event_is_decided_once(event, held, history)
+            self.check_done_effects_stay_done(event, held.get("ledger", ""))
+            assert 0 <= int(held.get("worker_crashes", 0)) <= int(held.get("attempts", 0))
+        self.check_records_never_go_back()
+        self.check_outputs_are_written_once(states)
 
-    def every_event_is_somewhere_and_every_open_one_has_exactly_one_job(self, jobs: list[str]) -> None:
+    def check_every_pending_event_has_one_job(self, jobs: list[str]) -> None:
         lanes = [name for name in jobs if name.startswith("wb:lane:")]
         waiting, ended, dead, *held = self.ask(
             [("zrange", name, 0, -1) for name in (OPEN, "wb:ended", "wb:dead")]
@@ -365,25 +369,25 @@ class StoreMachine(RuleBasedStateMachine):
         assert sorted([*waiting, *ended, *dead]) == sorted(self.events)
         assert all(held[len(lanes) :])
 
-    def an_event_is_decided_once_and_ends_once(self, event: str, held: dict[str, str], story: str) -> None:
-        assert story.count('"decided"') <= 1
+    def check_event_is_decided_once(self, event: str, held: dict[str, str], history: str) -> None:
+        assert history.count('"decided"') <= 1
         if held.get("state") in {"ended", "dead"}:
-            assert self.ends.setdefault(event, held["fate"]) == held["fate"]
+            assert self.ends.setdefault(event, held["outcome"]) == held["outcome"]
         else:
             assert event not in self.ends
 
-    def what_is_known_done_stays_done(self, event: str, ledger: str) -> None:
+    def check_done_effects_stay_done(self, event: str, ledger: str) -> None:
         done = {place for place, letter in enumerate(ledger) if letter == "d"}
         assert self.done.get(event, set()) <= done
         self.done[event] = done
 
-    def a_record_never_goes_back(self) -> None:
+    def check_records_never_go_back(self) -> None:
         for record, held in zip(RECORDS, self.last_states(), strict=True):
             version = held.split("\n")[1] if held else ""
             assert version >= self.versions.get(record, "")
             self.versions[record] = version
 
-    def what_is_done_was_put_out_once(self, states: list[dict[str, str]]) -> None:
+    def check_outputs_are_written_once(self, states: list[dict[str, str]]) -> None:
         put_out = [fields["data"] for _, fields in self.server.xrange("wb:stream:out")]
         assert len(put_out) == len(set(put_out))
         for event, held in zip(self.events, states, strict=True):
@@ -404,10 +408,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     def states(self) -> list[dict[str, str]]:
         held = self.ask([("hgetall", f"wb:event:{event}") for event in self.events])
-        return [each or ended_as(story) for each, story in zip(held, self.stories(), strict=True)]
+        return [each or final_fields(history) for each, history in zip(held, self.histories(), strict=True)]
 
-    def stories(self) -> list[str]:
-        return [story or "" for story in self.ask([("get", f"wb:story:{event}") for event in self.events])]
+    def histories(self) -> list[str]:
+        return [history or "" for history in self.ask([("get", f"wb:history:{event}") for event in self.events])]
 
     def last_states(self) -> list[str | None]:
         return self.ask([("get", f"wb:record:pack:purchase_order:{record}") for record in RECORDS])
@@ -423,7 +427,7 @@ class StoreMachine(RuleBasedStateMachine):
         return self.lock(run.job.id) == run.job.token
 
     def state(self, event: str) -> dict[str, str]:
-        return self.server.hgetall(f"wb:event:{event}") or ended_as(self.server.get(f"wb:story:{event}") or "")
+        return self.server.hgetall(f"wb:event:{event}") or final_fields(self.server.get(f"wb:history:{event}") or "")
 
     def dump(self) -> dict[str, Any]:
         jobs = self.jobs()
@@ -431,34 +435,34 @@ class StoreMachine(RuleBasedStateMachine):
             [("get", f"arq:in-progress:{job}") for job in jobs]
             + [("lrange", job, 0, -1) for job in jobs if ":lane:" in job]
         )
-        stories = zip(self.states(), self.stories(), strict=True)
+        histories = zip(self.states(), self.histories(), strict=True)
         held += self.ask([("zrange", name, 0, -1) for name in (OPEN, "wb:ended", "wb:dead")])
         kept = {"jobs": (jobs, held), "records": self.last_states(), "entries": self.server.xlen("wb:stream:out")}
-        return dict(zip(self.events, stories, strict=True)) | kept
+        return dict(zip(self.events, histories, strict=True)) | kept
 
 
-def ended_as(story: str) -> dict[str, str]:
-    """Where an event without a hash stands: nowhere yet, or at its end."""
-    return split_ended(story.encode())[1]
+def final_fields(history: str) -> dict[str, str]:
+    """Return the final fields of an ended event; empty if it has not ended."""
+    return split_ended(history.encode())[1]
 
 
 def new_in(ledger: str, before: str) -> list[int]:
-    """The places of effects that `ledger` calls done and `before` did not."""
+    """Return the indexes of effects that are done in `ledger` and were not in `before`."""
     return [place for place, letter in enumerate(ledger) if letter == "d" and before[place] != "d"]
 
 
 @pytest.mark.timeout(300)  # finding the shortest way to a failure takes its time
 @pytest.mark.slow
-def test_no_order_of_calls_crashes_and_repetitions_breaks_what_must_hold(valkey_url: str) -> None:
+def test_invariants_hold_for_any_order_of_calls_crashes_and_repetitions(valkey_url: str) -> None:
     class Machine(StoreMachine):
         def __init__(self) -> None:
             super().__init__(valkey_url)
 
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
-    ask_server(valkey_url, "CONFIG", "SET", "appendfsync", "no")  # thousands of calls, and no power is lost here
+    run_on_server(valkey_url, "CONFIG", "SET", "appendfsync", "no")  # thousands of calls, and no power is lost here
     count = int(os.environ.pop("WAYBILL_TEST_EXAMPLES", "0")) or examples(60)
     limits = settings(max_examples=count, stateful_step_count=30, deadline=None, suppress_health_check=checks)
     try:
         run_state_machine_as_test(Machine, settings=limits)
     finally:
-        ask_server(valkey_url, "CONFIG", "SET", "appendfsync", "always")
+        run_on_server(valkey_url, "CONFIG", "SET", "appendfsync", "always")

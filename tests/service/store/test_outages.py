@@ -1,4 +1,4 @@
-"""The server goes away, hangs, forgets the scripts or is killed under load: nothing acknowledged is lost."""
+"""Outages: the server stops, hangs, loses its scripts or is killed under load; no acknowledged event is lost."""
 
 import asyncio
 import os
@@ -11,48 +11,52 @@ import pytest
 from service.dev.embedded_valkey import EmbeddedValkey
 from service.errors import StoreUnavailable
 from service.store import IngestResult, Store
-from tests.service.store.builders import WINDOW_MS, ids_in_lanes, make_arrivals, make_event, store_on, take_one
+from tests.service.store.builders import WINDOW_MS, claim_one, ids_in_lanes, make_arrivals, make_event, store_on
 from tests.waiting import PATIENCE_SECONDS
 
 OwnValkey = Callable[..., EmbeddedValkey]
 
 
-async def test_nobody_there_is_unavailable_at_once(free_port: int) -> None:
+async def test_missing_server_is_unavailable_immediately(free_port: int) -> None:
     async with store_on(f"redis://127.0.0.1:{free_port}/0", ingest_timeout_seconds=0.2) as store:
-        with pytest.raises(StoreUnavailable, match=rf":{free_port}\..*; WAYBILL_REDIS_URL says where the store is"):
+        with pytest.raises(
+            StoreUnavailable, match=rf":{free_port}\..*; check WAYBILL_REDIS_URL and that the store is running"
+        ):
             await store.check()
         with pytest.raises(StoreUnavailable):
             await store.ingest(make_event(), "k", WINDOW_MS)
 
 
-async def test_a_server_that_hangs_is_told_as_such_with_the_setting_that_says_how_long(own_valkey: OwnValkey) -> None:
+async def test_hanging_server_error_names_the_timeout_setting(own_valkey: OwnValkey) -> None:
     server = own_valkey()
     async with store_on(server.url, store_timeout_seconds=0.2) as store:
         await store.check()
         os.kill(server.process.pid, signal.SIGSTOP)
         try:
-            with pytest.raises(StoreUnavailable, match=r"no answer within 0.2 s \(WAYBILL_STORE_TIMEOUT_SECONDS\)"):
+            with pytest.raises(
+                StoreUnavailable, match=r"the store did not answer within 0.2 s \(WAYBILL_STORE_TIMEOUT_SECONDS\)"
+            ):
                 await store.check()
         finally:
             os.kill(server.process.pid, signal.SIGCONT)
 
 
 @pytest.mark.store
-async def test_scripts_that_the_server_forgot_are_sent_again(store: Store) -> None:
+async def test_scripts_are_sent_again_after_the_script_cache_is_flushed(store: Store) -> None:
     await store.ingest(make_event("1"), "a", WINDOW_MS)
     await store.client.command("SCRIPT", "FLUSH")
     await store.ingest(make_event("2"), "b", WINDOW_MS)
     await store.client.command("SCRIPT", "FLUSH")
-    assert (await take_one(store)).head is not None
+    assert (await claim_one(store)).head is not None
     assert (await store.sample()).pending == 2
 
 
-async def test_a_restart_is_ridden_out_by_the_call_under_way(own_valkey: OwnValkey) -> None:
+async def test_running_call_survives_a_server_restart(own_valkey: OwnValkey) -> None:
     server = own_valkey()
-    async with store_on(server.url, ingest_seconds_max=30) as store:
+    async with store_on(server.url, ingest_timeout_seconds=30) as store:
         first = make_event("1")
         await store.ingest(first, "a", WINDOW_MS)
-        store._memory_known_until = 0
+        store._memory_checked_until = 0
         server.kill()
         waiting = asyncio.create_task(store.ingest(make_event("2"), "b", WINDOW_MS))
         await asyncio.sleep(0.1)
@@ -61,7 +65,7 @@ async def test_a_restart_is_ridden_out_by_the_call_under_way(own_valkey: OwnValk
         assert (await store.ingest(make_event("1"), "a", WINDOW_MS)) == IngestResult("duplicate", first.id)
 
 
-async def test_a_server_that_hangs_is_unavailable_in_time_and_used_again_when_it_answers(
+async def test_hanging_server_is_unavailable_until_it_answers(
     own_valkey: OwnValkey,
 ) -> None:
     server = own_valkey()
@@ -82,11 +86,11 @@ async def test_a_server_that_hangs_is_unavailable_in_time_and_used_again_when_it
 
 
 async def deliver(store: Store, acknowledged: set[str], stop: asyncio.Event) -> None:
-    """Take in events one after the other until told to stop; an event that was refused is not sent again."""
+    """Ingest events one after the other until `stop` is set. Rejected events are not repeated."""
     while not stop.is_set():
         for arrival in make_arrivals(20):
             try:
-                receipt = await store.ingest(arrival.event, arrival.claim, WINDOW_MS)
+                receipt = await store.ingest(arrival.event, arrival.dedupe_key, WINDOW_MS)
             except StoreUnavailable:
                 continue
             acknowledged.add(receipt.event_id)
@@ -95,12 +99,12 @@ async def deliver(store: Store, acknowledged: set[str], stop: asyncio.Event) -> 
 async def more(acknowledged: set[str], count: int) -> None:
     enough = len(acknowledged) + count
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while len(acknowledged) < enough:  # noqa: ASYNC110 - many senders, no one moment to be told of
+        while len(acknowledged) < enough:  # noqa: ASYNC110 - many senders, no single event to await
             await asyncio.sleep(0.01)
 
 
 @pytest.mark.crash
-async def test_a_server_killed_under_load_has_every_acknowledged_event_when_it_comes_back(
+async def test_acknowledged_events_survive_a_killed_server(
     own_valkey: OwnValkey,
 ) -> None:
     server, acknowledged, stop = own_valkey(), set[str](), asyncio.Event()
@@ -119,7 +123,7 @@ async def test_a_server_killed_under_load_has_every_acknowledged_event_when_it_c
     assert held == still_open
 
 
-async def test_a_call_that_is_cancelled_at_any_moment_ends_there(store: Store) -> None:
+async def test_cancelled_call_leaves_the_connection_usable(store: Store) -> None:
     async def go_on(number: int) -> None:
         for _ in range(number):
             await store.leases("w1").claim(1)

@@ -1,4 +1,4 @@
-"""Several stores: each record on one of them, and one that is away costs its own records only."""
+"""Shards: each record is on one store, and an unavailable store affects only its own records."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,10 +17,10 @@ from service.store.shards import shard_of, shard_urls
 pytestmark = [pytest.mark.store, pytest.mark.slow]
 
 
-def make_arrival(record_id: str, claim: str | None = None) -> IngestRequest:
+def make_arrival(record_id: str, dedupe_key: str | None = None) -> IngestRequest:
     record = RecordRef("pack", "purchase_order", record_id)
     event = Event(EVENT_VERSION, new_event_id(), "shop", "order.updated", "updated", record, None, {}, None, b"{}")
-    return IngestRequest(event, claim or event.id, 60_000)
+    return IngestRequest(event, dedupe_key or event.id, 60_000)
 
 
 @pytest.fixture
@@ -41,12 +41,12 @@ async def shards(servers: list[EmbeddedValkey], make_settings: Callable[..., Set
     return opened
 
 
-def test_a_worker_pool_outside_the_list_is_refused(settings: Settings) -> None:
+def test_redis_url_outside_the_shard_urls_is_a_config_error(settings: Settings) -> None:
     with pytest.raises(ConfigError):
         shard_urls(structs.replace(settings, shard_urls="redis://a,redis://b"))
 
 
-def test_a_store_added_at_the_end_takes_its_part_and_moves_no_other_record() -> None:
+def test_added_store_moves_only_its_share_of_records() -> None:
     lanes = [f"pack:purchase_order:{number}" for number in range(3_000)]
     before, after = ([shard_of(lane, shards) for lane in lanes] for shards in (2, 3))
     moved = [new for old, new in zip(before, after, strict=True) if old != new]
@@ -55,7 +55,7 @@ def test_a_store_added_at_the_end_takes_its_part_and_moves_no_other_record() -> 
     assert 1_300 < before.count(0) < 1_700
 
 
-async def test_each_record_is_on_the_store_its_name_says_and_counted_once(shards: Shards) -> None:
+async def test_records_are_distributed_and_counted_once(shards: Shards) -> None:
     arrivals = [make_arrival(str(number)) for number in range(60)]
     receipts = await shards.ingest_all(arrivals)
     assert [receipt.event_id for receipt in receipts] == [arrival.event.id for arrival in arrivals]
@@ -67,7 +67,7 @@ async def test_each_record_is_on_the_store_its_name_says_and_counted_once(shards
     await shards.close()
 
 
-async def test_a_delivery_repeated_after_one_store_failed_is_taken_in_whole_and_once(
+async def test_retried_delivery_after_a_store_failure_is_ingested_once(
     shards: Shards, servers: list[EmbeddedValkey]
 ) -> None:
     arrivals = [make_arrival(str(number)) for number in range(20)]
@@ -84,7 +84,7 @@ async def test_a_delivery_repeated_after_one_store_failed_is_taken_in_whole_and_
     await shards.close()
 
 
-async def test_no_store_at_all_is_said_so(shards: Shards, servers: list[EmbeddedValkey]) -> None:
+async def test_check_fails_if_no_store_answers(shards: Shards, servers: list[EmbeddedValkey]) -> None:
     for server in servers:
         server.kill()
     with pytest.raises(StoreUnavailable):

@@ -246,7 +246,7 @@ def test_a_log_message_is_truncated() -> None:
         ({"url": "https://x.test/", "headers": {"Idempotency-Key": "1"}}, "headers.Idempotency-Key", "cannot be set"),
         ({"url": "https://x.test/", "headers": {"a b": "1"}}, "headers.a b", "cannot be set"),
         ({"url": "https://x.test/", "headers": {"X": "a\nb"}}, "headers.X", "is not printable ASCII"),
-        ({"url": "https://x.test/", "secret": "whsec_x"}, "secret", "a secret stands here in clear"),
+        ({"url": "https://x.test/", "secret": "whsec_x"}, "secret", "instead of a reference to a secret"),
         ({"url": "https://x.test/", "method": "TRACE"}, "method", "Invalid enum value"),
         ({"url": "https://x.test/", "timeout_seconds": 61}, "timeout_seconds", "<= 60"),
         ({"url": "https://x.test/" + "a" * 2_000}, "url", "length <= 2000"),

@@ -140,7 +140,7 @@ async def test_a_value_of_a_wrong_type_is_rejected_without_being_shown(context: 
         ("flow_retail_create_customer", {"new": {"email": "{nope}"}}, r"new\.email: no field 'nope'"),
         ("pack_cloud_delete_integration", {"integration": "{lines}"}, r"integration: lines is a list"),
         ("pack_cloud_delete_integration", {}, r"integration: is missing"),
-        (EXECUTE, {"integration": "i", "action": "a", "values": {"x": "{"}}, "stands alone"),
+        (EXECUTE, {"integration": "i", "action": "a", "values": {"x": "{"}}, "unmatched"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_found_when_the_rule_is_loaded(name: str, words: dict[str, Any], mistake: str) -> None:

@@ -1,4 +1,4 @@
-"""Real workers that poll are killed in the midst of it: another process goes on, and each change is one event."""
+"""Crash tests of polls: another worker continues the pass of a killed one, and each change is one event."""
 
 import asyncio
 import contextlib
@@ -16,8 +16,8 @@ from service.settings import load_settings
 from tests.platform_accounts import pexip_token_url
 from tests.service.store.proxy import Wire, wire_to
 from tests.waiting import PATIENCE_SECONDS, until
-from tests.workers.harness import House, open_house
-from tests.workers.worker_processes import Pods
+from tests.workers.harness import WorkerHarness, open_harness
+from tests.workers.worker_processes import WorkerProcesses
 
 pytestmark = pytest.mark.crash
 
@@ -43,124 +43,130 @@ RULE = """
     - {id: one, do: http, url: "SINK/changes", body: {customer: "{id}", change: "{event.change}"}}
 """
 CHANGES = [("120", "updated"), ("230", "updated"), ("250", "created"), ("3", "updated"), ("77", "deleted")]
-"""On the first, the second and the third page; the deleted one is on none."""
+"""Changes on the first, second and third page. The deleted customer is on no page."""
 
 
-class Desk:
-    """250 customers on three pages, and workers that poll them."""
+class PollHarness:
+    """250 customers on three pages, and worker processes that poll them."""
 
-    def __init__(self, house: House, pods: Pods) -> None:
-        self.house = house
-        self.pods = pods
+    def __init__(self, harness: WorkerHarness, processes: WorkerProcesses) -> None:
+        self.harness = harness
+        self.processes = processes
 
     def put(self, number: int, at: str = "2026-01-01T00:00:00.000Z", **fields: Any) -> None:
         customer: dict[str, object] = {"firstName": f"c{number}", "updatedAt": at, "deletedAt": None, **fields}
-        self.house.sandbox.sandbox.catalog.put("pexip_engage", "customer", str(number), customer)
+        self.harness.sandbox.sandbox.catalog.put("pexip_engage", "customer", str(number), customer)
 
-    def change(self) -> None:
-        """Make CHANGES be true."""
+    def apply_changes(self) -> None:
+        """Apply CHANGES to the platform."""
         for number in (3, 120, 230, 250):
             self.put(number, "2026-02-01T00:00:00.000Z")
         at = "2026-02-01T00:00:00.000Z"
         self.put(77, at, deletedAt=at)
 
-    def meet(self, **fault: Any) -> Fault:
-        made = Fault(**fault)
-        self.house.sandbox.sandbox.faults.add(made)
-        return made
+    def add_fault(self, **fields: Any) -> Fault:
+        fault = Fault(**fields)
+        self.harness.sandbox.sandbox.faults.add(fault)
+        return fault
 
-    def told(self) -> list[tuple[str, str]]:
-        effects = dict(zip(self.house.keys(), self.house.sunk(), strict=True))  # one that was repeated has the same key
+    def effects(self) -> list[tuple[str, str]]:
+        effects = dict(
+            zip(self.harness.idempotency_keys(), self.harness.sink_bodies(), strict=True)
+        )  # a repeated effect has the same key
         return sorted((item["customer"], item["change"]) for item in effects.values())
 
-    async def settles(self) -> None:
-        """Wait for all changes, and for two passes more that find nothing."""
-        await until(lambda: len(self.told()) >= len(CHANGES))
-        before = len(self.pods.said("poll.finished"))
-        await until(lambda: len(self.pods.said("poll.finished")) >= before + 2)
+    async def wait_for_changes(self) -> None:
+        """Wait for all changes, and for two further passes."""
+        await until(lambda: len(self.effects()) >= len(CHANGES))
+        before = len(self.processes.log_lines("poll.finished"))
+        await until(lambda: len(self.processes.log_lines("poll.finished")) >= before + 2)
 
-    async def events(self) -> int:
-        """How many events there were, whatever became of them."""
-        return len(await self.house.store.client.command("KEYS", "wb:delivery:*"))
+    async def event_count(self) -> int:
+        """Return the number of events, in any state."""
+        return len(await self.harness.store.client.command("KEYS", "wb:delivery:*"))
 
 
 @pytest.fixture
-async def wired(own_valkey: Callable[..., EmbeddedValkey], tmp_path: Path) -> AsyncIterator[tuple[Desk, Wire]]:
+async def wired(own_valkey: Callable[..., EmbeddedValkey], tmp_path: Path) -> AsyncIterator[tuple[PollHarness, Wire]]:
     server = own_valkey()
-    settings, beside = load_settings({"WAYBILL_REDIS_URL": server.url}), Path(server.url.removeprefix("unix://")).parent
-    async with open_house(settings) as house, wire_to(server.url, beside) as wire:
-        box = house.sandbox
+    settings = load_settings({"WAYBILL_REDIS_URL": server.url})
+    directory = Path(server.url.removeprefix("unix://")).parent
+    async with open_harness(settings) as harness, wire_to(server.url, directory) as wire:
+        box = harness.sandbox
         config = CONFIG.format(url=box.base_url("pexip_engage"), token_url=pexip_token_url(box))
-        pods = Pods(tmp_path, server.url, config, {"ENGAGE_TOKEN": box.token})
-        await house.publish(RULE)
-        desk = Desk(house, pods)
+        processes = WorkerProcesses(tmp_path, server.url, config, {"ENGAGE_TOKEN": box.token})
+        await harness.publish(RULE)
+        polls = PollHarness(harness, processes)
         for number in range(250):
-            desk.put(number)
+            polls.put(number)
         try:
-            yield desk, wire
+            yield polls, wire
         finally:
-            pods.kill()
+            processes.kill()
 
 
-async def test_a_worker_killed_while_it_waits_for_a_page_is_followed_by_another_from_that_page_on(
-    wired: tuple[Desk, Wire],
+async def test_another_worker_continues_at_the_page_of_a_killed_worker(
+    wired: tuple[PollHarness, Wire],
 ) -> None:
-    desk, _ = wired
-    dying = await desk.pods.start(lease_seconds=LEASE_SECONDS)
-    first = await desk.pods.hears(dying, "poll.finished")
+    polls, _ = wired
+    killed = await polls.processes.start(lease_seconds=LEASE_SECONDS)
+    first = await polls.processes.wait_for_line(killed, "poll.finished")
     assert (first["records_listed"], first["changed"]) == (250, 0)
-    desk.change()
-    desk.meet(match=f"{LIST}100", delay_ms=30_000)
-    await until(lambda: not desk.house.sandbox.sandbox.faults.waiting)
-    begins, goes_on = desk.meet(match=f"{LIST}0&", times=99), desk.meet(match=f"{LIST}100", times=99)
-    heir = await desk.pods.start(lease_seconds=LEASE_SECONDS)
-    assert begins.times == 99, "the one who dies still has the turn"
-    dying.kill()
-    finished = await desk.pods.hears(heir, "poll.finished")
-    assert (finished["records_listed"], finished["changed"]) == (251, len(CHANGES)), (
-        "what the dead one had counted counts"
+    polls.apply_changes()
+    polls.add_fault(match=f"{LIST}100", delay_ms=30_000)
+    await until(lambda: not polls.harness.sandbox.sandbox.faults.waiting)
+    first_page, second_page = (
+        polls.add_fault(match=f"{LIST}0&", times=99),
+        polls.add_fault(match=f"{LIST}100", times=99),
     )
-    assert (begins.times, goes_on.times) == (99, 98), "the first page was not asked for again"
-    await desk.settles()
-    assert desk.told() == CHANGES
-    assert await desk.events() == len(CHANGES)
+    successor = await polls.processes.start(lease_seconds=LEASE_SECONDS)
+    assert first_page.times == 99, "the killed worker still has the lease"
+    killed.kill()
+    finished = await polls.processes.wait_for_line(successor, "poll.finished")
+    assert (finished["records_listed"], finished["changed"]) == (251, len(CHANGES)), (
+        "the counts of the killed worker are included"
+    )
+    assert (first_page.times, second_page.times) == (99, 98), "the first page was not listed again"
+    await polls.wait_for_changes()
+    assert polls.effects() == CHANGES
+    assert await polls.event_count() == len(CHANGES)
 
 
-async def test_a_worker_killed_after_taking_in_a_page_and_before_noting_it_makes_no_second_event(
-    wired: tuple[Desk, Wire],
+async def test_kill_between_ingestion_and_saved_page_causes_no_second_event(
+    wired: tuple[PollHarness, Wire],
 ) -> None:
-    desk, wire = wired
-    dying = await desk.pods.start(wire.url, lease_seconds=LEASE_SECONDS)
-    await desk.pods.hears(dying, "poll.finished")
-    desk.change()
+    polls, wire = wired
+    killed = await polls.processes.start(wire.url, lease_seconds=LEASE_SECONDS)
+    await polls.processes.wait_for_line(killed, "poll.finished")
+    polls.apply_changes()
     held = wire.hold(b"\r\n$4\r\nnote\r\n")
     async with asyncio.timeout(PATIENCE_SECONDS):
         await held.wait()
-    await until(lambda: len(desk.told()) == 2)
-    dying.kill()
-    begins = desk.meet(match=f"{LIST}0&", times=99)
-    heir = await desk.pods.start(lease_seconds=LEASE_SECONDS)
-    await desk.pods.hears(heir, "poll.finished")
-    assert begins.times == 98, "the page that was not noted was looked at again"
-    await desk.settles()
-    assert desk.told() == CHANGES
-    assert await desk.events() == len(CHANGES)
+    await until(lambda: len(polls.effects()) == 2)
+    killed.kill()
+    first_page = polls.add_fault(match=f"{LIST}0&", times=99)
+    successor = await polls.processes.start(lease_seconds=LEASE_SECONDS)
+    await polls.processes.wait_for_line(successor, "poll.finished")
+    assert first_page.times == 98, "the page that was not saved was listed again"
+    await polls.wait_for_changes()
+    assert polls.effects() == CHANGES
+    assert await polls.event_count() == len(CHANGES)
 
 
-async def test_a_worker_that_slept_through_its_turn_writes_nothing_when_it_wakes_up(wired: tuple[Desk, Wire]) -> None:
-    desk, _ = wired
-    sleeper = await desk.pods.start(lease_seconds=2)
-    await desk.pods.hears(sleeper, "poll.finished")
-    desk.change()
-    desk.meet(match=f"{LIST}100", delay_ms=5_000)
-    await until(lambda: not desk.house.sandbox.sandbox.faults.waiting)
-    with stopped(sleeper.process.pid):
-        heir = await desk.pods.start(lease_seconds=2)
-        await desk.pods.hears(heir, "poll.finished")
-    await desk.pods.hears(sleeper, "poll.lease_lost")
-    await desk.settles()
-    assert desk.told() == CHANGES
-    assert await desk.events() == len(CHANGES)
+async def test_poller_writes_nothing_after_its_lease_expired(wired: tuple[PollHarness, Wire]) -> None:
+    polls, _ = wired
+    stopped_worker = await polls.processes.start(lease_seconds=2)
+    await polls.processes.wait_for_line(stopped_worker, "poll.finished")
+    polls.apply_changes()
+    polls.add_fault(match=f"{LIST}100", delay_ms=5_000)
+    await until(lambda: not polls.harness.sandbox.sandbox.faults.waiting)
+    with stopped(stopped_worker.process.pid):
+        successor = await polls.processes.start(lease_seconds=2)
+        await polls.processes.wait_for_line(successor, "poll.finished")
+    await polls.processes.wait_for_line(stopped_worker, "poll.lease_lost")
+    await polls.wait_for_changes()
+    assert polls.effects() == CHANGES
+    assert await polls.event_count() == len(CHANGES)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Polls: one event a change, by one poller at a time, through limits, deaths and lists that slip."""
+"""Polls: one event per change and one poller at a time, also with limits, crashes and lists that change."""
 
 import asyncio
 import contextlib
@@ -41,37 +41,39 @@ def customer(number: int, at: str = "2026-01-01T00:00:00.000Z", **fields: Any) -
     return {"firstName": f"c{number}", "updatedAt": at, "deletedAt": None, **fields}
 
 
-class Desk:
-    """A store, the four platforms, and passes over their lists."""
+class PollHarness:
+    """A store, all platforms, and passes over their lists."""
 
-    def __init__(self, settings: Settings, store: Store, box: SandboxHandle, platforms: Mapping[str, Platform]) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, sandbox: SandboxHandle, platforms: Mapping[str, Platform]
+    ) -> None:
         self.settings = settings
         self.store = store
-        self.box = box
-        self.catalog = box.sandbox.catalog
+        self.sandbox = sandbox
+        self.catalog = sandbox.sandbox.catalog
         self.platforms = platforms
         self.lines: list[dict[str, Any]] = []
 
-    def tools(self, poll: PollSource) -> PollDependencies:
+    def dependencies(self, poll: PollSource) -> PollDependencies:
         return PollDependencies(self.settings, self.store, self.store, self.platforms[poll.account])
 
-    async def due(self, poll: PollSource) -> None:
+    async def make_due(self, poll: PollSource) -> None:
         await self.store.client.command("HDEL", f"{self.settings.key_prefix}poll:{poll.source}", "due")
 
-    async def make_pass(self, poll: PollSource, token: str = "t") -> dict[str, Any]:
-        await self.due(poll)
-        turn = await self.store.polls.claim(poll.source, token, self.settings.lease_seconds)
-        assert isinstance(turn, PollLease)
+    async def run_pass(self, poll: PollSource, token: str = "t") -> dict[str, Any]:
+        await self.make_due(poll)
+        lease = await self.store.polls.claim(poll.source, token, self.settings.lease_seconds)
+        assert isinstance(lease, PollLease)
         with capture_logs() as lines:
-            await PollPass(self.tools(poll), poll, token, turn).run()
+            await PollPass(self.dependencies(poll), poll, token, lease).run()
         self.lines = [dict(line) for line in lines]
         return self.lines[-1]
 
     async def events(self) -> list[tuple[str, str]]:
         ids = [summary.id for summary in await self.store.events.page("open", 100)]
         shown = [await self.store.events.get(event_id) for event_id in ids]
-        found = [item["event"] for item in shown if item]
-        return sorted((event["record"].id, event["change"]) for event in found)
+        events = [item["event"] for item in shown if item]
+        return sorted((event["record"].id, event["change"]) for event in events)
 
 
 def counts(line: Mapping[str, Any]) -> tuple[str, int, int, int]:
@@ -79,10 +81,10 @@ def counts(line: Mapping[str, Any]) -> tuple[str, int, int, int]:
 
 
 @pytest.fixture
-async def desk(make_settings: Callable[..., Settings]) -> AsyncIterator[Desk]:
+async def polls(make_settings: Callable[..., Settings]) -> AsyncIterator[PollHarness]:
     settings = make_settings(lease_seconds=20, fetch_timeout_seconds=10)
     token = {"env": "T"}
-    async with running_sandbox() as box, HttpClient(settings) as outbound:
+    async with running_sandbox() as sandbox, HttpClient(settings) as outbound:
         raw = {
             "pack": {"kind": "pack_cloud", "organization_id": "o", "token": token},
             "engage": {
@@ -90,7 +92,7 @@ async def desk(make_settings: Callable[..., Settings]) -> AsyncIterator[Desk]:
                 "enterprise": "acme",
                 "client_id": token,
                 "client_secret": token,
-                "token_url": pexip_token_url(box),
+                "token_url": pexip_token_url(sandbox),
             },
             "ofn": {"kind": "open_food_network", "token": token},
             "flow": {"kind": "flow_retail", "tenant_uid": "t", "token": token},
@@ -102,12 +104,12 @@ async def desk(make_settings: Callable[..., Settings]) -> AsyncIterator[Desk]:
         }
         for account in raw.values():
             account["base_url"] = (
-                box.base_url(str(account["kind"])) if account["kind"] != "custom" else f"{box.url}/erp"
+                sandbox.base_url(str(account["kind"])) if account["kind"] != "custom" else f"{sandbox.url}/erp"
             )
         store = await open_store(settings)
-        sharing = SharedThrottles(store.limits, store.tokens, 1)
+        throttles = SharedThrottles(store.limits, store.tokens, 1)
         configs = platform_configs(raw)
-        yield Desk(settings, store, box, build_platforms(configs, {"T": box.token}, outbound, sharing))
+        yield PollHarness(settings, store, sandbox, build_platforms(configs, {"T": sandbox.token}, outbound, throttles))
         await store.close()
 
 
@@ -116,17 +118,17 @@ def listed(number: int, state: str, *, deleted: bool = False) -> ListedRecord:
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=12))
-def test_every_change_of_a_state_is_one_event_with_a_claim_of_its_own(states: list[str]) -> None:
+def test_every_change_of_state_is_one_event_with_its_own_dedupe_key(states: list[str]) -> None:
     known: RecordFingerprint | None = None
-    claims: list[str] = []
+    dedupe_keys: list[str] = []
     for state in states:
         found = detect_change(listed(1, state), known, first=False)
         if found:
-            claims.append(ingest_request(OFN, found).claim)
-            assert ingest_request(OFN, found).claim == claims[-1], "whoever finds it makes the same"
+            dedupe_keys.append(ingest_request(OFN, found).dedupe_key)
+            assert ingest_request(OFN, found).dedupe_key == dedupe_keys[-1], "every worker builds the same event"
         known = fingerprint(listed(1, state), known)
     changes = sum(before != after for before, after in zip([None, *states], states, strict=False))
-    assert len(claims) == len(set(claims)) == changes
+    assert len(dedupe_keys) == len(set(dedupe_keys)) == changes
 
 
 @pytest.mark.parametrize(
@@ -138,78 +140,78 @@ def test_every_change_of_a_state_is_one_event_with_a_claim_of_its_own(states: li
         (listed(1, "a", deleted=True), listed(1, "b", deleted=True), "updated"),
     ],
 )
-def test_what_is_seen_of_a_record_tells_the_change(before: ListedRecord, after: ListedRecord, change: str) -> None:
+def test_change_type_follows_from_both_fingerprints(before: ListedRecord, after: ListedRecord, change: str) -> None:
     found = detect_change(after, fingerprint(before, None), first=False)
     assert found is not None
     assert found.change == change
 
 
-async def test_the_first_pass_only_looks(desk: Desk) -> None:
+async def test_first_pass_ingests_nothing(polls: PollHarness) -> None:
     for number in range(230):
-        desk.catalog.put("pexip_engage", "customer", str(number), customer(number))
-    assert counts(await desk.make_pass(ENGAGE)) == ("poll.finished", 230, 0, 0)
-    assert counts(await desk.make_pass(ENGAGE)) == ("poll.finished", 230, 0, 0)
-    assert await desk.events() == []
+        polls.catalog.put("pexip_engage", "customer", str(number), customer(number))
+    assert counts(await polls.run_pass(ENGAGE)) == ("poll.finished", 230, 0, 0)
+    assert counts(await polls.run_pass(ENGAGE)) == ("poll.finished", 230, 0, 0)
+    assert await polls.events() == []
 
 
-async def test_the_first_pass_takes_in_all_there_is_if_asked_to(desk: Desk) -> None:
+async def test_first_pass_ingests_all_records_if_configured(polls: PollHarness) -> None:
     for number in range(3):
-        desk.catalog.put("pexip_engage", "customer", str(number), customer(number))
-    await desk.make_pass(structs.replace(ENGAGE, existing=True))
-    assert await desk.events() == [("0", "created"), ("1", "created"), ("2", "created")]
+        polls.catalog.put("pexip_engage", "customer", str(number), customer(number))
+    await polls.run_pass(structs.replace(ENGAGE, existing=True))
+    assert await polls.events() == [("0", "created"), ("1", "created"), ("2", "created")]
 
 
-async def test_each_change_is_one_event(desk: Desk) -> None:
+async def test_each_change_is_one_event(polls: PollHarness) -> None:
     for number in range(4):
-        desk.catalog.put("pexip_engage", "customer", str(number), customer(number))
-    await desk.make_pass(ENGAGE)
+        polls.catalog.put("pexip_engage", "customer", str(number), customer(number))
+    await polls.run_pass(ENGAGE)
     later = "2026-02-01T00:00:00.000Z"
-    desk.catalog.put("pexip_engage", "customer", "1", customer(1, later))
-    desk.catalog.put("pexip_engage", "customer", "2", customer(2, later, deletedAt=later))
-    desk.catalog.put("pexip_engage", "customer", "9", customer(9))
-    desk.catalog.delete("pexip_engage", "customer", "3")
-    assert counts(await desk.make_pass(ENGAGE)) == ("poll.finished", 4, 4, 0)
-    assert counts(await desk.make_pass(ENGAGE)) == ("poll.finished", 4, 0, 0)
-    assert await desk.events() == [("1", "updated"), ("2", "deleted"), ("3", "deleted"), ("9", "created")]
+    polls.catalog.put("pexip_engage", "customer", "1", customer(1, later))
+    polls.catalog.put("pexip_engage", "customer", "2", customer(2, later, deletedAt=later))
+    polls.catalog.put("pexip_engage", "customer", "9", customer(9))
+    polls.catalog.delete("pexip_engage", "customer", "3")
+    assert counts(await polls.run_pass(ENGAGE)) == ("poll.finished", 4, 4, 0)
+    assert counts(await polls.run_pass(ENGAGE)) == ("poll.finished", 4, 0, 0)
+    assert await polls.events() == [("1", "updated"), ("2", "deleted"), ("3", "deleted"), ("9", "created")]
 
 
-async def test_without_versions_the_content_tells_and_a_state_that_comes_back_is_a_change(desk: Desk) -> None:
+async def test_content_is_compared_without_versions_and_a_returning_state_is_a_change(polls: PollHarness) -> None:
     def put(name: str) -> None:
         attributes = {"id": 7, "enterprise_id": 2, "email": "a@example.com", "first_name": name}
-        desk.catalog.put("open_food_network", "customer", "7", {"attributes": attributes})
+        polls.catalog.put("open_food_network", "customer", "7", {"attributes": attributes})
 
     for name, changed in [("Ann", 0), ("Bea", 1), ("Ann", 1), ("Ann", 0), ("Bea", 1)]:
         put(name)
-        assert counts(await desk.make_pass(OFN)) == ("poll.finished", 1, changed, 0)
-    assert await desk.events() == [("7", "updated")] * 3
+        assert counts(await polls.run_pass(OFN)) == ("poll.finished", 1, changed, 0)
+    assert await polls.events() == [("7", "updated")] * 3
 
 
-async def test_a_list_in_the_order_of_changes_is_followed_only_as_far_as_something_is_new(desk: Desk) -> None:
+async def test_pass_over_a_list_sorted_by_change_stops_at_the_first_unchanged_page(polls: PollHarness) -> None:
     for number in range(450):
         day = f"2026-01-{1 + number % 28:02d}T00:00:00.000Z"
-        desk.catalog.put("flow_retail", "customer", f"u{number}", {"lastModifiedAt": day})
-    assert counts(await desk.make_pass(FLOW)) == ("poll.finished", 450, 0, 0)
-    assert counts(await desk.make_pass(FLOW)) == ("poll.finished", 200, 0, 0)
-    desk.catalog.put("flow_retail", "customer", "u3", {"lastModifiedAt": "2026-03-01T00:00:00.000Z"})
-    assert counts(await desk.make_pass(FLOW)) == ("poll.finished", 400, 1, 0)
+        polls.catalog.put("flow_retail", "customer", f"u{number}", {"lastModifiedAt": day})
+    assert counts(await polls.run_pass(FLOW)) == ("poll.finished", 450, 0, 0)
+    assert counts(await polls.run_pass(FLOW)) == ("poll.finished", 200, 0, 0)
+    polls.catalog.put("flow_retail", "customer", "u3", {"lastModifiedAt": "2026-03-01T00:00:00.000Z"})
+    assert counts(await polls.run_pass(FLOW)) == ("poll.finished", 400, 1, 0)
 
 
-async def test_purchase_orders_are_followed_while_they_are_open_and_when_they_are_finished(desk: Desk) -> None:
+async def test_purchase_orders_are_polled_while_open_and_once_after_they_are_finished(polls: PollHarness) -> None:
     def put(number: int, status: str, at: str) -> None:
         fields: dict[str, object] = {"status": status, "created_at": f"2026-01-{1 + number:02d}", "updated_at": at}
-        desk.catalog.put("pack_cloud", "purchase_order", f"po-{number}", fields)
+        polls.catalog.put("pack_cloud", "purchase_order", f"po-{number}", fields)
 
     for number in range(20):
         put(number, "completed" if number < 15 else "ordered", "2026-01-20T00:00:00Z")
-    await desk.make_pass(PACK)
+    await polls.run_pass(PACK)
     put(16, "received", "2026-01-21T00:00:00Z")
     put(17, "completed", "2026-01-21T00:00:00Z")
-    desk.catalog.delete("pack_cloud", "purchase_order", "po-18")
+    polls.catalog.delete("pack_cloud", "purchase_order", "po-18")
     put(20, "created", "2026-01-22T00:00:00Z")
-    line = await desk.make_pass(PACK)
+    line = await polls.run_pass(PACK)
     assert line["changed"] == 4
-    assert (await desk.make_pass(PACK))["changed"] == 0
-    assert await desk.events() == [
+    assert (await polls.run_pass(PACK))["changed"] == 0
+    assert await polls.events() == [
         ("po-16", "updated"),
         ("po-17", "updated"),
         ("po-18", "deleted"),
@@ -217,141 +219,143 @@ async def test_purchase_orders_are_followed_while_they_are_open_and_when_they_ar
     ]
 
 
-async def test_one_poller_at_a_time_and_the_late_one_writes_nothing(desk: Desk) -> None:
-    polls, lease = desk.store.polls, desk.settings.lease_seconds
-    first = await polls.claim("s", "one", 0.5)
+async def test_only_one_poller_has_the_lease_and_a_late_write_is_rejected(polls: PollHarness) -> None:
+    poll_store, lease_seconds = polls.store.polls, polls.settings.lease_seconds
+    first = await poll_store.claim("s", "one", 0.5)
     assert isinstance(first, PollLease)
-    assert isinstance(await polls.claim("s", "two", lease), float)
+    assert isinstance(await poll_store.claim("s", "two", lease_seconds), float)
 
     async def is_taken_over() -> bool:
-        return isinstance(await polls.claim("s", "two", lease), PollLease)
+        return isinstance(await poll_store.claim("s", "two", lease_seconds), PollLease)
 
     await until(is_taken_over)
     with pytest.raises(LeaseLost):
-        await polls.save_page("s", "one", lease, first, {"1": RecordFingerprint("0" * 16)})
-    assert await polls.known("s", "two", lease, ["1"]) == {"1": None}
+        await poll_store.save_page("s", "one", lease_seconds, first, {"1": RecordFingerprint("0" * 16)})
+    assert await poll_store.fingerprints("s", "two", lease_seconds, ["1"]) == {"1": None}
 
 
 @pytest.mark.slow
-async def test_a_poller_that_dies_between_taking_in_and_noting_makes_no_second_event(desk: Desk) -> None:
+async def test_crash_between_ingestion_and_saved_page_causes_no_second_event(polls: PollHarness) -> None:
     for number in range(150):
-        desk.catalog.put("pexip_engage", "customer", str(number), customer(number))
-    await desk.make_pass(ENGAGE)
+        polls.catalog.put("pexip_engage", "customer", str(number), customer(number))
+    await polls.run_pass(ENGAGE)
     later = "2026-02-01T00:00:00.000Z"
     for number in (3, 120):
-        desk.catalog.put("pexip_engage", "customer", str(number), customer(number, later))
-    await desk.due(ENGAGE)
-    turn = await desk.store.polls.claim(ENGAGE.source, "dying", desk.settings.lease_seconds)
-    assert isinstance(turn, PollLease)
-    brief = structs.replace(desk.settings, lease_seconds=1)
-    dying = PollPass(PollDependencies(brief, desk.store, desk.store, desk.platforms["engage"]), ENGAGE, "dying", turn)
-    page = await desk.platforms["engage"].list_records("customer", None, CallContext(""))
-    await dying._take_in(page.items)
-    assert await desk.events() == [("3", "updated")]
+        polls.catalog.put("pexip_engage", "customer", str(number), customer(number, later))
+    await polls.make_due(ENGAGE)
+    lease = await polls.store.polls.claim(ENGAGE.source, "crashed", polls.settings.lease_seconds)
+    assert isinstance(lease, PollLease)
+    settings = structs.replace(polls.settings, lease_seconds=1)
+    crashed = PollPass(
+        PollDependencies(settings, polls.store, polls.store, polls.platforms["engage"]), ENGAGE, "crashed", lease
+    )
+    page = await polls.platforms["engage"].list_records("customer", None, CallContext(""))
+    await crashed._ingest_changes(page.items)
+    assert await polls.events() == [("3", "updated")]
     await asyncio.sleep(1.1)
-    assert (await desk.make_pass(ENGAGE, "next"))["changed"] == 2
-    assert await desk.events() == [("120", "updated"), ("3", "updated")]
+    assert (await polls.run_pass(ENGAGE, "next"))["changed"] == 2
+    assert await polls.events() == [("120", "updated"), ("3", "updated")]
 
 
-async def test_a_pass_goes_on_where_another_poller_left_it(desk: Desk) -> None:
+async def test_pass_continues_at_the_cursor_of_another_poller(polls: PollHarness) -> None:
     for number in range(150):
-        desk.catalog.put("pexip_engage", "customer", str(number), customer(number))
-    desk.box.sandbox.faults.add(Fault(match="/pexip_engage/enterprises/acme/customers?offset=100", status=500))
-    line = await desk.make_pass(ENGAGE)
+        polls.catalog.put("pexip_engage", "customer", str(number), customer(number))
+    polls.sandbox.sandbox.faults.add(Fault(match="/pexip_engage/enterprises/acme/customers?offset=100", status=500))
+    line = await polls.run_pass(ENGAGE)
     assert (line["event"], line["error_kind"], line["http_status"]) == ("poll.interrupted", "platform_unavailable", 500)
     assert line["operation"] == "pexip_engage.customer.list"
-    seen = Fault(match="/pexip_engage/enterprises/acme/customers", times=99)
-    desk.box.sandbox.faults.add(seen)
-    assert counts(await desk.make_pass(ENGAGE, "other")) == ("poll.finished", 150, 0, 0)
-    assert seen.times == 98, "only the page that failed was asked for again"
+    requests = Fault(match="/pexip_engage/enterprises/acme/customers", times=99)
+    polls.sandbox.sandbox.faults.add(requests)
+    assert counts(await polls.run_pass(ENGAGE, "other")) == ("poll.finished", 150, 0, 0)
+    assert requests.times == 98, "only the failed page was listed again"
 
 
-async def test_a_pause_of_the_platform_is_kept_by_the_poll(desk: Desk) -> None:
-    desk.catalog.put("pexip_engage", "customer", "1", customer(1))
-    desk.box.sandbox.faults.add(Fault(match="/pexip_engage/enterprises", status=429, retry_after=30))
-    line = await desk.make_pass(ENGAGE)
+async def test_poll_waits_for_the_retry_after_of_the_platform(polls: PollHarness) -> None:
+    polls.catalog.put("pexip_engage", "customer", "1", customer(1))
+    polls.sandbox.sandbox.faults.add(Fault(match="/pexip_engage/enterprises", status=429, retry_after=30))
+    line = await polls.run_pass(ENGAGE)
     assert (line["event"], line["error_kind"]) == ("poll.interrupted", "platform_rate_limited")
     assert line["seconds"] >= 30
-    assert isinstance(await desk.store.polls.claim(ENGAGE.source, "x", 1), float)
+    assert isinstance(await polls.store.polls.claim(ENGAGE.source, "x", 1), float)
 
 
-async def test_a_short_pause_is_waited_for_within_the_pass(desk: Desk) -> None:
-    desk.catalog.put("open_food_network", "customer", "1", {"attributes": {}})
-    desk.box.sandbox.faults.add(Fault(match="/open_food_network", status=503))
-    tools = PollDependencies(
-        structs.replace(desk.settings, lease_seconds=10), desk.store, desk.store, desk.platforms["ofn"]
+async def test_short_wait_for_the_throttle_happens_within_the_pass(polls: PollHarness) -> None:
+    polls.catalog.put("open_food_network", "customer", "1", {"attributes": {}})
+    polls.sandbox.sandbox.faults.add(Fault(match="/open_food_network", status=503))
+    dependencies = PollDependencies(
+        structs.replace(polls.settings, lease_seconds=10), polls.store, polls.store, polls.platforms["ofn"]
     )
-    turn = await desk.store.polls.claim(OFN.source, "t", 10)
-    assert isinstance(turn, PollLease)
+    lease = await polls.store.polls.claim(OFN.source, "t", 10)
+    assert isinstance(lease, PollLease)
     with capture_logs() as lines:
-        await PollPass(tools, OFN, "t", turn).run()
+        await PollPass(dependencies, OFN, "t", lease).run()
     assert [line["event"] for line in lines] == ["platform.circuit_opened", "platform.circuit_closed", "poll.finished"]
 
 
 @pytest.mark.parametrize("status", [401, 404])
-async def test_a_list_that_is_refused_or_not_there_is_no_empty_list(desk: Desk, status: int) -> None:
-    desk.catalog.put("pexip_engage", "customer", "1", customer(1))
-    await desk.make_pass(ENGAGE)
-    desk.box.sandbox.faults.add(Fault(match="/pexip_engage/enterprises", status=status, times=2))
-    line = await desk.make_pass(ENGAGE)
+async def test_rejected_or_missing_list_is_not_an_empty_list(polls: PollHarness, status: int) -> None:
+    polls.catalog.put("pexip_engage", "customer", "1", customer(1))
+    await polls.run_pass(ENGAGE)
+    polls.sandbox.sandbox.faults.add(Fault(match="/pexip_engage/enterprises", status=status, times=2))
+    line = await polls.run_pass(ENGAGE)
     assert line["event"] == "poll.interrupted"
-    assert await desk.events() == []
+    assert await polls.events() == []
 
 
-CIRCLES: list[tuple[PollSource, str, str, list[tuple[str, str]]]] = [
+ENDLESS_LISTS: list[tuple[PollSource, str, str, list[tuple[str, str]]]] = [
     (ERP, "/erp", '[{"id": "1", "email": "%s"}, {"id": "2"}]', [("1", "updated")]),
     (PACK, "/pack_cloud", '{"data": [], "links": {"next": "/x?at=%s"}}', []),
 ]
 
 
-@pytest.mark.parametrize("circle", CIRCLES, ids=lambda circle: circle[1])
-async def test_a_list_that_goes_in_circles_is_told_of_and_has_an_end(
-    desk: Desk, circle: tuple[PollSource, str, str, list[tuple[str, str]]]
+@pytest.mark.parametrize("case", ENDLESS_LISTS, ids=lambda case: case[1])
+async def test_endless_list_ends_the_pass_with_a_warning(
+    polls: PollHarness, case: tuple[PollSource, str, str, list[tuple[str, str]]]
 ) -> None:
-    """A system that does not know `page`, or whose last page leads to its first, shows the same for ever."""
-    poll, match, body, changes = circle
+    """The platform ignores the page parameter, or its last page links to the first."""
+    poll, match, body, changes = case
     for state in ("a", "a", "b"):
         endless = Fault(match=match, status=200, body=body % state, times=300)
-        desk.box.sandbox.faults.clear()
-        desk.box.sandbox.faults.add(endless)
-        await desk.make_pass(poll)
+        polls.sandbox.sandbox.faults.clear()
+        polls.sandbox.sandbox.faults.add(endless)
+        await polls.run_pass(poll)
         assert endless.times > 290
-    assert await desk.events() == changes
-    told = [(line["event"], line.get("error_kind")) for line in desk.lines]
-    assert told == [("poll.interrupted", "platform_list_circles"), ("poll.finished", None)]
+    assert await polls.events() == changes
+    logged = [(line["event"], line.get("error_kind")) for line in polls.lines]
+    assert logged == [("poll.interrupted", "platform_list_circles"), ("poll.finished", None)]
 
 
-async def test_beside_deliveries_what_none_told_is_a_miss_and_what_one_told_is_not_taken_in_again(desk: Desk) -> None:
-    poll = structs.replace(ENGAGE, beside=True)
+async def test_change_without_delivery_is_a_miss_and_a_delivered_change_is_not_ingested(polls: PollHarness) -> None:
+    poll = structs.replace(ENGAGE, has_deliveries=True)
     for number in (1, 2):
-        desk.catalog.put("pexip_engage", "customer", str(number), customer(number))
-    await desk.make_pass(poll)
+        polls.catalog.put("pexip_engage", "customer", str(number), customer(number))
+    await polls.run_pass(poll)
     later, version = "2026-02-01T00:00:00.000Z", "2026-02-01T00:00:00.000000Z"
     for number in (1, 2):
-        desk.catalog.put("pexip_engage", "customer", str(number), customer(number, later))
+        polls.catalog.put("pexip_engage", "customer", str(number), customer(number, later))
     lane = RecordRef("engage", "customer", "1").lane
-    await desk.store.client.command("SET", f"{desk.settings.key_prefix}record:{lane}", f"d\n{version}\nupdated\n")
-    assert counts(await desk.make_pass(poll)) == ("poll.finished", 2, 2, 1)
-    assert await desk.events() == [("2", "updated")]
+    await polls.store.client.command("SET", f"{polls.settings.key_prefix}record:{lane}", f"d\n{version}\nupdated\n")
+    assert counts(await polls.run_pass(poll)) == ("poll.finished", 2, 2, 1)
+    assert await polls.events() == [("2", "updated")]
 
 
 @pytest.mark.slow
-async def test_many_workers_poll_and_every_change_is_taken_in_once(desk: Desk) -> None:
+async def test_several_workers_ingest_every_change_once(polls: PollHarness) -> None:
     poll = structs.replace(ENGAGE, every_seconds=0.05)
     for number in range(5):
-        desk.catalog.put("pexip_engage", "customer", str(number), customer(number))
-    await desk.make_pass(poll)
-    workers = [asyncio.create_task(poll_source(desk.tools(poll), poll)) for _ in range(3)]
+        polls.catalog.put("pexip_engage", "customer", str(number), customer(number))
+    await polls.run_pass(poll)
+    workers = [asyncio.create_task(poll_source(polls.dependencies(poll), poll)) for _ in range(3)]
     for step in range(6):
         at = f"2026-02-01T00:00:{step:02d}.000Z"
-        desk.catalog.put("pexip_engage", "customer", "1", customer(1, at))
+        polls.catalog.put("pexip_engage", "customer", "1", customer(1, at))
 
-        async def is_taken_in(count: int = step + 1) -> bool:
-            return len(await desk.events()) >= count
+        async def is_ingested(count: int = step + 1) -> bool:
+            return len(await polls.events()) >= count
 
-        await until(is_taken_in)
+        await until(is_ingested)
     for worker in workers:
         worker.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await worker
-    assert await desk.events() == [("1", "updated")] * 6
+    assert await polls.events() == [("1", "updated")] * 6

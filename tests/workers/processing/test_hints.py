@@ -1,4 +1,4 @@
-"""Hints through the worker: an order, an appointment, a payment lead to one derived event of each customer."""
+"""Hints: an order, an appointment or a payment becomes one derived event per customer."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
@@ -13,7 +13,7 @@ from service.platforms.registry import build_platforms
 from service.sandbox.faults import Fault
 from service.settings import Settings
 from tests.platform_accounts import pexip_token_url, platform_configs
-from tests.workers.harness import House, open_house
+from tests.workers.harness import WorkerHarness, open_harness
 
 pytestmark = pytest.mark.store
 
@@ -38,7 +38,7 @@ APPOINTMENT = {
 }
 ORDER = {"event_code": "order.created", "id": "evt-1", "data": {"id": "o-1"}}
 
-CHAINS: list[tuple[str, dict[str, Any], str]] = [
+HINTS: list[tuple[str, dict[str, Any], str]] = [
     ("pack", ORDER, "0b8c1a54-7f0e-4a65-8f3c-1d2a9b7e4c01"),
     ("engage", APPOINTMENT, "123"),
     ("ofn", PAYMENT, "1"),
@@ -49,73 +49,80 @@ PATHS = {"pack": "/pack_cloud", "engage": "/pexip_engage", "ofn": "/open_food_ne
 
 
 @pytest.fixture
-async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
+async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
     settings = make_settings(backoff_base_seconds=0.01, wake_timeout_seconds=0.05)
     token = {"env": "T"}
-    async with open_house(settings) as opened, HttpClient(settings) as outbound:
-        box = opened.sandbox
-        engage = {"enterprise": "acme", "client_id": token, "client_secret": token, "token_url": pexip_token_url(box)}
+    async with open_harness(settings) as opened, HttpClient(settings) as outbound:
+        sandbox = opened.sandbox
+        engage = {
+            "enterprise": "acme",
+            "client_id": token,
+            "client_secret": token,
+            "token_url": pexip_token_url(sandbox),
+        }
         raw: dict[str, dict[str, Any]] = {
             "pack": {"kind": "pack_cloud", "organization_id": "o", "token": token},
             "engage": {"kind": "pexip_engage", **engage},
             "ofn": {"kind": "open_food_network", "token": token},
         }
         for account in raw.values():
-            account["base_url"] = box.base_url(account["kind"])
+            account["base_url"] = sandbox.base_url(account["kind"])
         configs = platform_configs(raw)
-        built = build_platforms(configs, {"T": box.token}, outbound)
-        cast("dict[str, Platform]", opened.tools.platforms).update(built)
+        built = build_platforms(configs, {"T": sandbox.token}, outbound)
+        cast("dict[str, Platform]", opened.dependencies.platforms).update(built)
         yield opened
 
 
-async def deliver(house: House, account: str, body: dict[str, Any]) -> str:
-    """Read a delivery as the ingress does, and take in its event."""
+async def deliver(harness: WorkerHarness, account: str, body: dict[str, Any]) -> str:
+    """Read a delivery as the ingress does, and ingest its event."""
     data = msgspec.json.encode(body)
-    (fact,) = house.tools.platforms[account].read(Delivery("src", {}, data, 0.0))
-    assert fact.record is not None
+    (parsed,) = harness.dependencies.platforms[account].read(Delivery("src", {}, data, 0.0))
+    assert parsed.record is not None
     event_id = new_event_id()
-    event = Event(EVENT_VERSION, event_id, "src", fact.type, fact.change, fact.record, fact.occurred_at, {}, None, data)
-    await house.store.ingest(event, f"{account}:{fact.id}", 60_000)
+    event = Event(
+        EVENT_VERSION, event_id, "src", parsed.type, parsed.change, parsed.record, parsed.occurred_at, {}, None, data
+    )
+    await harness.store.ingest(event, f"{account}:{parsed.id}", 60_000)
     return event_id
 
 
-@pytest.mark.parametrize(("account", "body", "customer"), CHAINS)
-async def test_a_hint_becomes_one_event_of_its_customer(
-    house: House, account: str, body: dict[str, Any], customer: str
+@pytest.mark.parametrize(("account", "body", "customer"), HINTS)
+async def test_hint_becomes_one_event_of_its_customer(
+    harness: WorkerHarness, account: str, body: dict[str, Any], customer: str
 ) -> None:
-    await house.publish(RULE)
-    event_id = await deliver(house, account, body)
-    await house.work()
-    assert house.sunk() == [{"customer": customer, "change": "changed"}]
-    assert (await house.story(event_id))["outcome"] == "resolved"
-    assert [line["outcome"] for line in house.said("attempt.finished")] == ["resolved", "matched"]
+    await harness.publish(RULE)
+    event_id = await deliver(harness, account, body)
+    await harness.run_worker()
+    assert harness.sink_bodies() == [{"customer": customer, "change": "changed"}]
+    assert (await harness.stored_event(event_id))["outcome"] == "resolved"
+    assert [line["outcome"] for line in harness.log_lines("attempt.finished")] == ["resolved", "matched"]
 
 
-@pytest.mark.parametrize(("account", "body", "customer"), CHAINS)
-async def test_a_hint_that_fails_half_way_still_leads_to_one_event(
-    house: House, account: str, body: dict[str, Any], customer: str
+@pytest.mark.parametrize(("account", "body", "customer"), HINTS)
+async def test_hint_becomes_one_event_after_failed_requests(
+    harness: WorkerHarness, account: str, body: dict[str, Any], customer: str
 ) -> None:
-    await house.publish(RULE)
-    house.sandbox.sandbox.faults.add(Fault(match=PATHS[account], status=500, times=2))
-    await deliver(house, account, body)
-    await house.work()
-    assert house.sunk() == [{"customer": customer, "change": "changed"}]
-    outcomes = [line["outcome"] for line in house.said("attempt.finished")]
+    await harness.publish(RULE)
+    harness.sandbox.sandbox.faults.add(Fault(match=PATHS[account], status=500, times=2))
+    await deliver(harness, account, body)
+    await harness.run_worker()
+    assert harness.sink_bodies() == [{"customer": customer, "change": "changed"}]
+    outcomes = [line["outcome"] for line in harness.log_lines("attempt.finished")]
     assert (outcomes[0], outcomes[-2:]) == ("retried", ["resolved", "matched"])
 
 
-async def test_an_appointment_of_two_customers_becomes_two_events(house: House) -> None:
+async def test_appointment_of_two_customers_becomes_two_events(harness: WorkerHarness) -> None:
     participants = [{"type": "CUSTOMER", "participant": {"id": number}} for number in ("7", "8", "7")]
-    house.sandbox.sandbox.catalog.put("pexip_engage", "appointment", "a-1", {"appointmentParticipants": participants})
-    await house.publish(RULE)
-    await deliver(house, "engage", APPOINTMENT)
-    await house.work()
-    assert sorted(item["customer"] for item in house.sunk()) == ["7", "8"]
+    harness.sandbox.sandbox.catalog.put("pexip_engage", "appointment", "a-1", {"appointmentParticipants": participants})
+    await harness.publish(RULE)
+    await deliver(harness, "engage", APPOINTMENT)
+    await harness.run_worker()
+    assert sorted(item["customer"] for item in harness.sink_bodies()) == ["7", "8"]
 
 
-async def test_a_hint_that_leads_nowhere_ends_ignored(house: House) -> None:
-    await house.publish(RULE)
-    event_id = await deliver(house, "pack", {**ORDER, "data": {"id": "guest-1"}})
-    await house.work()
-    assert (await house.story(event_id))["outcome"] == "ignored"
-    assert house.sunk() == []
+async def test_hint_without_records_is_ignored(harness: WorkerHarness) -> None:
+    await harness.publish(RULE)
+    event_id = await deliver(harness, "pack", {**ORDER, "data": {"id": "guest-1"}})
+    await harness.run_worker()
+    assert (await harness.stored_event(event_id))["outcome"] == "ignored"
+    assert harness.sink_bodies() == []

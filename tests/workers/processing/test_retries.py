@@ -1,10 +1,10 @@
-"""When the next attempt comes: bounds that hold for any attempt, chance and Retry-After."""
+"""Backoff and limits of attempts, for any attempt, random number and Retry-After."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.settings import Settings
-from workers.processing.retries import attempts_exhausted, catch_up_seconds, delay_seconds
+from workers.processing.retries import attempts_exhausted, delay_seconds, stale_read_wait_seconds
 
 SETTINGS = Settings()
 attempts = st.integers(1, 10_000)
@@ -13,7 +13,7 @@ waits = st.none() | st.floats(0, 86_400)
 
 
 @given(attempts, chances, waits)
-def test_a_wait_is_never_shorter_than_retry_after_and_never_longer_than_the_longer_of_both_bounds(
+def test_backoff_is_at_least_retry_after_and_at_most_the_longer_of_both_limits(
     attempt: int, chance: float, retry_after_seconds: float | None
 ) -> None:
     seconds = delay_seconds(SETTINGS, attempt, chance, retry_after_seconds)
@@ -22,7 +22,7 @@ def test_a_wait_is_never_shorter_than_retry_after_and_never_longer_than_the_long
 
 
 @given(attempts, chances)
-def test_the_bound_doubles_with_each_attempt_up_to_its_own_limit(attempt: int, chance: float) -> None:
+def test_longest_backoff_doubles_with_each_attempt_up_to_its_limit(attempt: int, chance: float) -> None:
     bound = delay_seconds(SETTINGS, attempt, 1)
     assert delay_seconds(SETTINGS, attempt, chance) <= bound
     assert delay_seconds(SETTINGS, attempt + 1, 1) == min(bound * 2, SETTINGS.backoff_seconds_max)
@@ -30,19 +30,13 @@ def test_the_bound_doubles_with_each_attempt_up_to_its_own_limit(attempt: int, c
 
 
 @given(attempts, st.floats(0, 1e9))
-def test_there_is_no_further_attempt_at_either_limit_and_there_is_one_below_both(attempt: int, age: float) -> None:
-    over = attempt >= SETTINGS.attempts_max or age >= SETTINGS.event_age_seconds_max
-    assert (attempts_exhausted(SETTINGS, attempt, age) is not None) == over
-
-
-def test_the_reason_names_the_limit_that_was_met() -> None:
-    assert attempts_exhausted(SETTINGS, SETTINGS.attempts_max, 0) == "attempts_used_up"
-    assert attempts_exhausted(SETTINGS, 1, SETTINGS.event_age_seconds_max) == "too_old"
-    assert attempts_exhausted(SETTINGS, SETTINGS.attempts_max - 1, SETTINGS.event_age_seconds_max - 1) is None
+def test_attempts_are_exhausted_at_either_limit(attempt: int, age: float) -> None:
+    expected = attempt >= SETTINGS.attempts_max or age >= SETTINGS.event_age_seconds_max
+    assert attempts_exhausted(SETTINGS, attempt, age) == expected
 
 
 @given(st.floats(0, 1e6))
-def test_waiting_for_a_platform_to_catch_up_comes_to_an_end(age: float) -> None:
-    seconds = catch_up_seconds(SETTINGS, age)
+def test_wait_for_a_newer_state_is_bounded(age: float) -> None:
+    seconds = stale_read_wait_seconds(SETTINGS, age)
     assert (seconds == 0) == (age >= SETTINGS.stale_read_wait_seconds)
     assert seconds == 0 or 0.5 <= seconds <= SETTINGS.stale_read_wait_seconds

@@ -1,4 +1,4 @@
-"""Older states, states decided before, records that are gone: nothing is dropped, missed or told twice."""
+"""Stale reads, unchanged states and deleted records: no event is lost, and no transition matches twice."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -10,7 +10,7 @@ from service.events import EVENT_VERSION, ChangeType, Event, RecordRef, new_even
 from service.platforms.base import FetchedRecord
 from service.records import PurchaseOrder
 from service.settings import Settings
-from tests.workers.harness import House, open_house
+from tests.workers.harness import WorkerHarness, open_harness
 from workers.processing.stale_reads import FUTILE_WAITS_MAX, StaleReadPolicy, is_stale
 
 pytestmark = pytest.mark.store
@@ -28,176 +28,184 @@ TURNED = """
 
 
 @pytest.fixture
-async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[House]:
+async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
     settings = make_settings(backoff_base_seconds=0.02, lease_seconds=2, stale_read_wait_seconds=1.2)
-    async with open_house(settings) as opened:
+    async with open_harness(settings) as opened:
         await opened.publish(TURNED)
         yield opened
 
 
-def hold(house: House, status: str, updated_at: str, **fields: object) -> None:
-    """What the platform shows from now on."""
+def put_order(harness: WorkerHarness, status: str, updated_at: str, **fields: object) -> None:
+    """Set the order on the platform."""
     order = {"id": "po-1", "status": status, "updated_at": updated_at}
-    house.sandbox.sandbox.catalog.put("pack_cloud", "purchase_order", "po-1", order | fields)
+    harness.sandbox.sandbox.catalog.put("pack_cloud", "purchase_order", "po-1", order | fields)
 
 
-def told(house: House, what: str) -> list[Any]:
-    return [body for body in house.sunk() if (what == "turned") == ("was" in body)]
+def effects_of(harness: WorkerHarness, rule_id: str) -> list[Any]:
+    return [body for body in harness.sink_bodies() if (rule_id == "turned") == ("was" in body)]
 
 
-async def decided(house: House, event_id: str) -> dict[str, Any]:
-    return next(line for line in (await house.story(event_id))["history"] if line["entry"] == "decided")
+async def decision_entry(harness: WorkerHarness, event_id: str) -> dict[str, Any]:
+    return next(line for line in (await harness.stored_event(event_id))["history"] if line["entry"] == "decided")
 
 
-async def catch_up(house: House, status: str, updated_at: str) -> None:
-    """Let the platform show the new state once it was asked too early."""
-    fetch = house.tools.platforms["pack"].fetch
+async def update_after_next_fetch(harness: WorkerHarness, status: str, updated_at: str) -> None:
+    """Update the order on the platform after the next fetch."""
+    fetch = harness.dependencies.platforms["pack"].fetch
 
-    async def late(ref: RecordRef, context: Any) -> FetchedRecord:
+    async def fetch_and_update(ref: RecordRef, context: Any) -> FetchedRecord:
         fetched = await fetch(ref, context)
-        hold(house, status, updated_at)
+        put_order(harness, status, updated_at)
         return fetched
 
-    house.tools.platforms["pack"].fetch = late  # type: ignore[method-assign]
+    harness.dependencies.platforms["pack"].fetch = fetch_and_update  # type: ignore[method-assign]
 
 
-# stale
+# stale reads
 
 
-async def test_a_state_older_than_its_event_is_waited_for_and_no_attempt_is_used_up(house: House) -> None:
-    hold(house, "ordered", OLD)
-    await house.send(at=OLD)
-    await house.work()
-    await catch_up(house, "received", NEW)
-    event_id = await house.send(at=NEW)
-    await house.work()
-    outcomes = [line["outcome"] for line in house.said("attempt.finished") if line["event_id"] == event_id]
+async def test_stale_read_is_deferred_without_counting_an_attempt(harness: WorkerHarness) -> None:
+    put_order(harness, "ordered", OLD)
+    await harness.send(at=OLD)
+    await harness.run_worker()
+    await update_after_next_fetch(harness, "received", NEW)
+    event_id = await harness.send(at=NEW)
+    await harness.run_worker()
+    outcomes = [line["outcome"] for line in harness.log_lines("attempt.finished") if line["event_id"] == event_id]
     assert outcomes == ["deferred", "matched"]
-    assert (await house.story(event_id))["attempts"] == "1"
-    assert "stale" not in await decided(house, event_id)
-    assert told(house, "turned") == [{"was": "ordered", "is": "received"}]
+    assert (await harness.stored_event(event_id))["attempts"] == "1"
+    assert "stale" not in await decision_entry(harness, event_id)
+    assert effects_of(harness, "turned") == [{"was": "ordered", "is": "received"}]
 
 
-async def test_a_platform_that_does_not_catch_up_is_decided_on_as_it_is_and_called_stale(house: House) -> None:
-    hold(house, "ordered", OLD)
-    event_id = await house.send(at=NEW)
-    await house.work()
-    story = await house.story(event_id)
-    assert (story["state"], story["outcome"], story["attempts"]) == ("ended", "matched", "1")
-    assert (await decided(house, event_id))["stale"] is True
-    assert house.said("attempt.finished")[-1]["stale"] is True
-    assert told(house, "seen") == [{"is": "ordered", "type": "updated"}]
+async def test_decision_is_marked_stale_after_the_wait(
+    harness: WorkerHarness,
+) -> None:
+    put_order(harness, "ordered", OLD)
+    event_id = await harness.send(at=NEW)
+    await harness.run_worker()
+    stored = await harness.stored_event(event_id)
+    assert (stored["state"], stored["outcome"], stored["attempts"]) == ("ended", "matched", "1")
+    assert (await decision_entry(harness, event_id))["stale"] is True
+    assert harness.log_lines("attempt.finished")[-1]["stale"] is True
+    assert effects_of(harness, "seen") == [{"is": "ordered", "type": "updated"}]
 
 
-async def test_the_transition_that_a_stale_decision_did_not_see_is_told_by_the_next_event_once(house: House) -> None:
-    hold(house, "ordered", OLD)
+async def test_transition_missed_by_a_stale_decision_matches_once_on_the_next_event(
+    harness: WorkerHarness,
+) -> None:
+    put_order(harness, "ordered", OLD)
     for at in (OLD, NEW):
-        await house.send(at=at)
-        await house.work()
-    hold(house, "received", NEW)
-    ids = [await house.send(at=NEW) for _ in range(3)]
-    await house.work()
-    assert told(house, "turned") == [{"was": "ordered", "is": "received"}]
-    assert {(await house.story(event_id))["outcome"] for event_id in ids} == {"matched"}
+        await harness.send(at=at)
+        await harness.run_worker()
+    put_order(harness, "received", NEW)
+    ids = [await harness.send(at=NEW) for _ in range(3)]
+    await harness.run_worker()
+    assert effects_of(harness, "turned") == [{"was": "ordered", "is": "received"}]
+    assert {(await harness.stored_event(event_id))["outcome"] for event_id in ids} == {"matched"}
 
 
-async def test_an_older_state_after_a_newer_one_does_not_turn_the_record_back(house: House) -> None:
-    hold(house, "received", NEW)
-    await house.send(at=NEW)
-    await house.work()
-    hold(house, "ordered", OLD)  # a replica of the platform that lags
-    await house.send(at=NEW)
-    await house.work()
-    hold(house, "received", NEW)
-    last = await house.send(at=NEW)
-    await house.work()
-    assert {"was": "ordered", "is": "received"} not in told(house, "turned")
-    assert (await house.story(last))["state"] == "ended"
+async def test_older_state_after_a_newer_one_causes_no_transition_back(harness: WorkerHarness) -> None:
+    put_order(harness, "received", NEW)
+    await harness.send(at=NEW)
+    await harness.run_worker()
+    put_order(harness, "ordered", OLD)  # a stale replica of the platform
+    await harness.send(at=NEW)
+    await harness.run_worker()
+    put_order(harness, "received", NEW)
+    last = await harness.send(at=NEW)
+    await harness.run_worker()
+    assert {"was": "ordered", "is": "received"} not in effects_of(harness, "turned")
+    assert (await harness.stored_event(last))["state"] == "ended"
 
 
 # unchanged
 
 
-async def test_a_burst_without_ids_is_told_once_per_change_and_state_and_every_event_ends(house: House) -> None:
-    hold(house, "ordered", OLD)
-    first = [await house.send(identified=False) for _ in range(3)]
-    await house.work()
-    hold(house, "received", NEW)
-    second = [await house.send(identified=False) for _ in range(3)]
-    await house.work()
-    fates = [(await house.story(event_id))["outcome"] for event_id in [*first, *second]]
-    assert fates == ["matched", "unchanged", "unchanged"] * 2
-    assert [body["is"] for body in told(house, "seen")] == ["ordered", "received"]
-    assert told(house, "turned") == [{"was": "ordered", "is": "received"}]
+async def test_burst_without_event_ids_matches_once_per_change_and_state(
+    harness: WorkerHarness,
+) -> None:
+    put_order(harness, "ordered", OLD)
+    first = [await harness.send(identified=False) for _ in range(3)]
+    await harness.run_worker()
+    put_order(harness, "received", NEW)
+    second = [await harness.send(identified=False) for _ in range(3)]
+    await harness.run_worker()
+    outcomes = [(await harness.stored_event(event_id))["outcome"] for event_id in [*first, *second]]
+    assert outcomes == ["matched", "unchanged", "unchanged"] * 2
+    assert [body["is"] for body in effects_of(harness, "seen")] == ["ordered", "received"]
+    assert effects_of(harness, "turned") == [{"was": "ordered", "is": "received"}]
 
 
-async def test_events_with_ids_on_one_state_are_each_decided_and_none_is_dropped(house: House) -> None:
-    hold(house, "ordered", OLD)
-    ids = [await house.send() for _ in range(4)]
-    await house.work()
-    assert {(await house.story(event_id))["outcome"] for event_id in ids} == {"matched"}
-    assert len(told(house, "seen")) == 4
-    assert told(house, "turned") == []
+async def test_events_with_ids_on_one_state_are_all_decided(harness: WorkerHarness) -> None:
+    put_order(harness, "ordered", OLD)
+    ids = [await harness.send() for _ in range(4)]
+    await harness.run_worker()
+    assert {(await harness.stored_event(event_id))["outcome"] for event_id in ids} == {"matched"}
+    assert len(effects_of(harness, "seen")) == 4
+    assert effects_of(harness, "turned") == []
 
 
 # deleted
 
 
-async def test_what_came_before_a_deletion_is_decided_after_it_under_its_own_type(house: House) -> None:
-    hold(house, "ordered", OLD)
-    await house.send()
-    await house.work()
-    house.sandbox.sandbox.catalog.delete("pack_cloud", "purchase_order", "po-1")
-    updated, deleted = await house.send(), await house.send(change="deleted")
-    await house.work()
-    assert [(await decided(house, event_id))["gone"] for event_id in (updated, deleted)] == [True, True]
-    assert [body["type"] for body in told(house, "seen")][1:] == ["updated", "deleted"]
-    assert [(await house.story(event_id))["state"] for event_id in (updated, deleted)] == ["ended", "ended"]
+async def test_update_before_a_deletion_keeps_its_change_type(harness: WorkerHarness) -> None:
+    put_order(harness, "ordered", OLD)
+    await harness.send()
+    await harness.run_worker()
+    harness.sandbox.sandbox.catalog.delete("pack_cloud", "purchase_order", "po-1")
+    updated, deleted = await harness.send(), await harness.send(change="deleted")
+    await harness.run_worker()
+    assert [(await decision_entry(harness, event_id))["gone"] for event_id in (updated, deleted)] == [True, True]
+    assert [body["type"] for body in effects_of(harness, "seen")][1:] == ["updated", "deleted"]
+    assert [(await harness.stored_event(event_id))["state"] for event_id in (updated, deleted)] == ["ended", "ended"]
 
 
-async def test_a_record_that_came_back_is_compared_with_what_was_known_before_it_went(house: House) -> None:
-    hold(house, "ordered", OLD)
-    await house.send()
-    await house.work()
-    house.sandbox.sandbox.catalog.delete("pack_cloud", "purchase_order", "po-1")
-    await house.send(change="deleted")
-    await house.work()
-    hold(house, "received", NEW)
-    await house.send()
-    await house.work()
-    assert told(house, "turned").count({"was": "ordered", "is": "received"}) == 1
+async def test_restored_record_is_compared_with_its_state_before_the_deletion(harness: WorkerHarness) -> None:
+    put_order(harness, "ordered", OLD)
+    await harness.send()
+    await harness.run_worker()
+    harness.sandbox.sandbox.catalog.delete("pack_cloud", "purchase_order", "po-1")
+    await harness.send(change="deleted")
+    await harness.run_worker()
+    put_order(harness, "received", NEW)
+    await harness.send()
+    await harness.run_worker()
+    assert effects_of(harness, "turned").count({"was": "ordered", "is": "received"}) == 1
 
 
-# settling
+# fetch delay
 
 
-async def test_an_event_settles_before_its_record_is_fetched_and_uses_up_no_attempt(house: House) -> None:
-    house.tools = structs.replace(house.tools, catching_up=StaleReadPolicy(house.settings, {"pack": 0.4}))
-    event_id = await house.send()
-    await house.work()
-    outcomes = [line["outcome"] for line in house.said("attempt.finished")]
+async def test_fetch_delay_counts_no_attempt(harness: WorkerHarness) -> None:
+    harness.dependencies = structs.replace(
+        harness.dependencies, stale_reads=StaleReadPolicy(harness.settings, {"pack": 0.4})
+    )
+    event_id = await harness.send()
+    await harness.run_worker()
+    outcomes = [line["outcome"] for line in harness.log_lines("attempt.finished")]
     assert set(outcomes[:-1]) == {"deferred"}
     assert outcomes[-1] == "matched"
-    assert (await house.story(event_id))["attempts"] == "1"
-    assert len(house.said("record.fetched")) == 1
-    assert house.said("attempt.finished")[-1]["e2e_ms"] >= 400
+    assert (await harness.stored_event(event_id))["attempts"] == "1"
+    assert len(harness.log_lines("record.fetched")) == 1
+    assert harness.log_lines("attempt.finished")[-1]["e2e_ms"] >= 400
 
 
 @pytest.mark.parametrize("fetch_delay_seconds", [0.0, 5.0])
-async def test_an_event_from_before_the_clock_was_set_back_waits_for_nothing(
-    house: House, fetch_delay_seconds: float
+async def test_event_with_a_negative_age_is_decided_without_a_wait(
+    harness: WorkerHarness, fetch_delay_seconds: float
 ) -> None:
-    house.tools = structs.replace(
-        house.tools, catching_up=StaleReadPolicy(house.settings, {"pack": fetch_delay_seconds})
+    harness.dependencies = structs.replace(
+        harness.dependencies, stale_reads=StaleReadPolicy(harness.settings, {"pack": fetch_delay_seconds})
     )
-    hold(house, "ordered", OLD)
-    event_id = await house.send(at=NEW)
-    await house.store.client.command("ZINCRBY", "wb:open", 3_600_000, event_id)
-    await house.work()
-    assert (await house.story(event_id))["state"] == "ended"
+    put_order(harness, "ordered", OLD)
+    event_id = await harness.send(at=NEW)
+    await harness.store.client.command("ZINCRBY", "wb:open", 3_600_000, event_id)
+    await harness.run_worker()
+    assert (await harness.stored_event(event_id))["state"] == "ended"
 
 
-# what is provable
+# comparison of times
 
 
 def event_of(at: str | None, change: ChangeType = "updated") -> Event:
@@ -214,7 +222,7 @@ def fetched_of(version: str | None, *, gone: bool = False) -> FetchedRecord:
     [
         (None, NEW, None),
         (NEW, None, None),
-        ("2026-01-02T00:00:00", OLD, None),  # no offset: it may be anywhere
+        ("2026-01-02T00:00:00", OLD, None),  # no offset from UTC
         ("yesterday", OLD, None),
         (NEW, OLD, True),
         (OLD, NEW, False),
@@ -224,21 +232,23 @@ def fetched_of(version: str | None, *, gone: bool = False) -> FetchedRecord:
         ("2026-01-02T02:00:00+02:00", "2026-01-02T00:00:00.000000Z", False),
     ],
 )
-def test_a_state_is_older_only_where_both_moments_say_so(at: str | None, version: str | None, *, expected: Any) -> None:
+def test_state_is_stale_only_if_both_times_are_comparable(
+    at: str | None, version: str | None, *, expected: Any
+) -> None:
     assert is_stale(event_of(at), fetched_of(version)) is expected
 
 
-def test_a_record_that_is_gone_lags_behind_its_creation_only() -> None:
+def test_missing_record_is_a_stale_read_only_for_created_events() -> None:
     assert is_stale(event_of(NEW, "created"), fetched_of(None, gone=True)) is True
     assert is_stale(event_of(NEW), fetched_of(None, gone=True)) is None
 
 
-def test_a_sender_whose_moments_are_never_caught_up_with_is_not_waited_for_again() -> None:
-    patience = StaleReadPolicy(Settings(stale_read_wait_seconds=10), {})
+def test_source_with_futile_waits_does_not_wait_again() -> None:
+    policy = StaleReadPolicy(Settings(stale_read_wait_seconds=10), {})
     late, old, new = event_of(NEW), fetched_of(OLD), fetched_of(NEW)
     for _ in range(FUTILE_WAITS_MAX):
-        assert patience.wait_seconds(late, old, 1) > 0
-        assert patience.wait_seconds(late, old, 11) == 0
-    assert patience.wait_seconds(late, old, 1) == 0
-    assert patience.wait_seconds(late, new, 1) == 0  # it caught up for once: waiting may help again
-    assert patience.wait_seconds(late, old, 1) > 0
+        assert policy.wait_seconds(late, old, 1) > 0
+        assert policy.wait_seconds(late, old, 11) == 0
+    assert policy.wait_seconds(late, old, 1) == 0
+    assert policy.wait_seconds(late, new, 1) == 0  # a newer state: waits are useful again
+    assert policy.wait_seconds(late, old, 1) > 0

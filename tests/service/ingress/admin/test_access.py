@@ -101,7 +101,7 @@ def test_a_digest_that_is_none_is_refused_at_start() -> None:
         settings=Settings(), admin=admin, environ={"ADMIN": "all-3"}, late_store=Opened(None),  # type: ignore[arg-type]
         platforms={}, sources={}, actions=(),
     )  # fmt: skip
-    with pytest.raises(ConfigError, match=r"admin\.tokens\[0\]\.sha256: is no SHA-256"):
+    with pytest.raises(ConfigError, match=r"admin\.tokens\[0\]\.sha256: is not a SHA-256"):
         admin_router(parts)
 
 

@@ -65,7 +65,7 @@ async def test_a_posted_record_is_judged_and_every_node_explained(shop: Shop) ->
     assert answer.status == 200, answer.body
     assert answer.body["verdicts"] == [{"rule_id": "short", "result": "matched", "reason": None}]
     assert [(step["path"], step["result"], step.get("actual")) for step in answer.body["steps"]] == [
-        ("when.any_of.where", True, 1), ("when", True, "(1 elements)"),
+        ("when.any_of.where", True, 1), ("when", True, "(1 element)"),
     ]  # fmt: skip
     (effect,) = answer.body["effects"]
     assert (effect["action_type"], effect["inputs"]["url"], effect["inputs"]["body"]) == (

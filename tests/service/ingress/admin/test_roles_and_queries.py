@@ -231,7 +231,7 @@ async def test_platforms_and_their_rests_are_listed_without_credentials(
     platform_api: Api, box: SandboxHandle, store: Store
 ) -> None:
     await store.limits.release(
-        "pack", "", "asked", asked_seconds=60, failures_max=3, pause_seconds=1, pause_seconds_max=60
+        "pack", "", "rate_limited", retry_after_seconds=60, failures_max=3, open_seconds=1, open_seconds_max=60
     )
     answer = await platform_api("GET", "/api/v1/platforms")
     by_account = {item["account"]: item for item in answer.body}

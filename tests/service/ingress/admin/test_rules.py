@@ -13,7 +13,7 @@ from service.ingress.admin.problems import pointer_of
 from service.rules.publishing import publish_file_rules
 from service.store import Store
 from tests.service.rules.rule_samples import rules_of
-from tests.service.rules.test_hostile_rules import HARMLESS, MONSTERS, SECONDS_MAX
+from tests.service.rules.test_hostile_rules import HARMLESS, HOSTILE_RULES, SECONDS_MAX
 
 from .conftest import Answer, Api, Lines
 
@@ -76,8 +76,8 @@ async def test_what_is_missing_or_not_known_is_named(api: Api) -> None:
 
 
 async def test_monsters_are_refused_with_pointers_before_long(api: Api) -> None:
-    for name in sorted(MONSTERS.keys() - HARMLESS):
-        rule, place, reason = MONSTERS[name]
+    for name in sorted(HOSTILE_RULES.keys() - HARMLESS):
+        rule, place, reason = HOSTILE_RULES[name]
         started = time.process_time()
         answer = await api("POST", RULES, json.dumps(rule).encode())
         assert time.process_time() - started < SECONDS_MAX, name

@@ -1,4 +1,4 @@
-"""What a connection may send beside bodies: heads, trailers and requests that never end are cut off."""
+"""Connection limits: endless heads and trailers, pipelined requests, and invalid HTTP."""
 
 import asyncio
 import contextlib
@@ -27,15 +27,15 @@ async def connected(url: str) -> AsyncGenerator[tuple[Reader, Writer]]:
         await writer.wait_closed()
 
 
-async def pour(writer: Writer, piece: bytes, pieces: int) -> int:
-    """Send until cut off or done; give how much was taken."""
+async def send_many(writer: Writer, chunk: bytes, count: int) -> int:
+    """Send until done or disconnected; return the number of bytes sent."""
     sent = 0
     with contextlib.suppress(OSError):
-        for _ in range(pieces):
-            writer.write(piece)
+        for _ in range(count):
+            writer.write(chunk)
             await writer.drain()
             await asyncio.sleep(0)
-            sent += len(piece)
+            sent += len(chunk)
     return sent
 
 
@@ -46,21 +46,21 @@ def head(body_size: int | None = None, **more: str) -> bytes:
     return f"POST /webhooks/erp-orders HTTP/1.1\r\n{lines}\r\n".encode()
 
 
-async def test_a_head_that_never_ends_is_cut_off(settings: Settings, store: Store, serve: Serve) -> None:
+async def test_endless_head_is_aborted(settings: Settings, store: Store, serve: Serve) -> None:
     url = await serve(settings, store)
     async with connected(url) as (reader, writer):
         writer.write(b"GET /healthz HTTP/1.1\r\nhost: a\r\n")
         await writer.drain()
         await asyncio.sleep(0.05)
-        sent = await pour(writer, b"x-more: " + b"a" * 1_000 + b"\r\n", 5_000)
+        sent = await send_many(writer, b"x-more: " + b"a" * 1_000 + b"\r\n", 5_000)
         answer = b""
         with contextlib.suppress(OSError):
             answer = await reader.read()
     assert sent < 4_000_000
-    assert answer.startswith(b"HTTP/1.1 431 ") or not answer  # what was sent on meanwhile may have reset it
+    assert answer.startswith(b"HTTP/1.1 431 ") or not answer  # a reset may discard the response
 
 
-async def test_a_head_a_little_too_large_is_told_so(
+async def test_oversized_head_is_answered_431_and_logged(
     make_settings: Callable[..., Settings], store: Store, serve: Serve, lines: Lines
 ) -> None:
     url = await serve(make_settings(header_bytes_max=2_000), store)
@@ -72,13 +72,13 @@ async def test_a_head_a_little_too_large_is_told_so(
     assert [line["reason"] for line in lines("delivery.received")] == ["headers_too_large"]
 
 
-async def test_an_endless_header_is_answered_431(
+async def test_endless_header_is_answered_431(
     make_settings: Callable[..., Settings], store: Store, serve: Serve
 ) -> None:
     url = await serve(make_settings(header_bytes_max=2_000), store)
     async with connected(url) as (reader, writer):
-        for piece in (b"POST / HTTP/1.1\r\n", b"x-more: " + b"a" * 1_500, b"a" * 1_500):
-            writer.write(piece)
+        for chunk in (b"POST / HTTP/1.1\r\n", b"x-more: " + b"a" * 1_500, b"a" * 1_500):
+            writer.write(chunk)
             await asyncio.sleep(0.05)
         answer = await reader.read()
     assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
@@ -86,7 +86,7 @@ async def test_an_endless_header_is_answered_431(
     assert b"server:" not in answer.lower()
 
 
-async def test_too_many_headers_are_refused(
+async def test_too_many_headers_are_rejected(
     make_settings: Callable[..., Settings], store: Store, serve: Serve, client: aiohttp.ClientSession
 ) -> None:
     url = await serve(make_settings(header_fields_max=20), store)
@@ -96,7 +96,7 @@ async def test_too_many_headers_are_refused(
             assert response.status == status
 
 
-async def test_trailers_that_never_end_are_cut_off(
+async def test_endless_trailers_are_aborted(
     make_settings: Callable[..., Settings], store: Store, serve: Serve, lines: Lines
 ) -> None:
     url = await serve(make_settings(body_timeout_seconds=30), store)
@@ -104,12 +104,12 @@ async def test_trailers_that_never_end_are_cut_off(
         async with connected(url) as (_, writer):
             writer.write(head() + b"%x\r\n%b\r\n0\r\nx-first: " % (len(BODY), BODY))
             await writer.drain()
-            assert await pour(writer, trailer, 5_000) < 5_000_000
+            assert await send_many(writer, trailer, 5_000) < 5_000_000
     await asyncio.sleep(0.05)
     assert {line["reason"] for line in lines("delivery.received")} <= {"disconnected", "headers_too_large"}
 
 
-async def test_many_requests_in_one_segment_are_cut_off(settings: Settings, store: Store, serve: Serve) -> None:
+async def test_too_many_pipelined_requests_are_aborted(settings: Settings, store: Store, serve: Serve) -> None:
     url = await serve(settings, store)
     async with connected(url) as (reader, writer):
         writer.write(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n" * 1_000)
@@ -119,9 +119,7 @@ async def test_many_requests_in_one_segment_are_cut_off(settings: Settings, stor
     assert answers.count(b"HTTP/1.1 200") < 100
 
 
-async def test_a_few_requests_in_one_segment_are_answered_in_turn(
-    settings: Settings, store: Store, serve: Serve
-) -> None:
+async def test_pipelined_requests_are_answered_in_order(settings: Settings, store: Store, serve: Serve) -> None:
     url = await serve(settings, store)
     async with connected(url) as (reader, writer):
         writer.write((head(len(BODY)) + BODY) * 5)
@@ -130,7 +128,7 @@ async def test_a_few_requests_in_one_segment_are_answered_in_turn(
             await reader.readuntil(b"}")
 
 
-async def test_connections_beyond_the_limit_are_closed_as_they_come(
+async def test_connections_above_the_limit_are_closed(
     make_settings: Callable[..., Settings], store: Store, serve: Serve, client: aiohttp.ClientSession
 ) -> None:
     url = await serve(make_settings(connections_max=2), store)
@@ -138,16 +136,16 @@ async def test_connections_beyond_the_limit_are_closed_as_they_come(
         with contextlib.suppress(OSError):
             assert await asyncio.wait_for(third.read(), PATIENCE_SECONDS) == b""
 
-    async def there_is_room() -> bool:
+    async def is_connection_accepted() -> bool:
         with contextlib.suppress(aiohttp.ClientError):
             async with client.get(f"{url}/healthz") as response:
                 return response.status == 200
         return False
 
-    await until(there_is_room)
+    await until(is_connection_accepted)
 
 
-async def test_what_is_no_http_is_a_problem_too(settings: Settings, store: Store, serve: Serve) -> None:
+async def test_invalid_http_is_answered_with_a_problem(settings: Settings, store: Store, serve: Serve) -> None:
     url = await serve(settings, store)
     async with connected(url) as (reader, writer):
         writer.write(b"HELO there\r\n\r\n")
@@ -157,42 +155,40 @@ async def test_what_is_no_http_is_a_problem_too(settings: Settings, store: Store
     assert b'"code":"bad_request"' in answer
 
 
-async def test_a_body_refused_early_may_be_sent_to_its_end(
+async def test_rejected_body_is_read_up_to_a_limit(
     make_settings: Callable[..., Settings], store: Store, serve: Serve
 ) -> None:
     url = await serve(make_settings(body_bytes_max=1_000), store)
     async with connected(url) as (reader, writer):
         writer.write(head())
-        assert await pour(writer, b"400\r\n" + b"a" * 1_024 + b"\r\n", 1_000) > 1_000_000
+        assert await send_many(writer, b"400\r\n" + b"a" * 1_024 + b"\r\n", 1_000) > 1_000_000
         assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
 
 
-async def test_a_body_refused_early_cannot_be_sent_for_ever(
+async def test_rejected_body_above_the_limit_is_aborted(
     make_settings: Callable[..., Settings], store: Store, serve: Serve
 ) -> None:
     url = await serve(make_settings(body_bytes_max=1_000), store)
     async with connected(url) as (_, writer):
         writer.write(head())
-        assert await pour(writer, b"4000\r\n" + b"a" * 16_384 + b"\r\n", 3_000) < 30_000_000
+        assert await send_many(writer, b"4000\r\n" + b"a" * 16_384 + b"\r\n", 3_000) < 30_000_000
 
 
-async def test_what_is_no_http_or_asks_for_another_protocol_leaves_no_line(
+async def test_invalid_http_and_upgrades_log_nothing(
     settings: Settings, store: Store, serve: Serve, capfd: pytest.CaptureFixture[str]
 ) -> None:
     url = await serve(settings, store)
-    for asked in (
+    for request in (
         b"HELO there\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n",
     ):
         async with connected(url) as (reader, writer):
-            writer.write(asked)
+            writer.write(request)
             assert (await reader.readline()).startswith(b"HTTP/1.1 ")
     assert "library.logged" not in capfd.readouterr().out
 
 
-async def test_a_sender_that_offers_http_2_besides_is_taken_at_its_word_of_now(
-    settings: Settings, store: Store, serve: Serve
-) -> None:
+async def test_offered_upgrade_to_http_2_is_ignored(settings: Settings, store: Store, serve: Serve) -> None:
     url = await serve(settings, store)
     offer = {
         "connection": "Upgrade, HTTP2-Settings",
@@ -207,7 +203,7 @@ async def test_a_sender_that_offers_http_2_besides_is_taken_at_its_word_of_now(
 
 
 @pytest.mark.parametrize(
-    "smuggled",
+    "headers",
     [
         b"content-length: 4\r\ntransfer-encoding: chunked\r\n",
         b"content-length: 4\r\ncontent-length: 5\r\n",
@@ -217,12 +213,12 @@ async def test_a_sender_that_offers_http_2_besides_is_taken_at_its_word_of_now(
         b"x-a: b\n\rx-c: d\r\n",
     ],
 )
-async def test_a_request_that_two_parsers_could_read_two_ways_is_refused(
-    settings: Settings, store: Store, serve: Serve, smuggled: bytes
+async def test_ambiguous_request_framing_is_rejected(
+    settings: Settings, store: Store, serve: Serve, headers: bytes
 ) -> None:
     url = await serve(settings, store)
     async with connected(url) as (reader, writer):
-        writer.write(b"POST /webhooks/erp-orders HTTP/1.1\r\nhost: a\r\n" + smuggled + b"\r\n0\r\n\r\n")
+        writer.write(b"POST /webhooks/erp-orders HTTP/1.1\r\nhost: a\r\n" + headers + b"\r\n0\r\n\r\n")
         answer = await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert answer.count(b"HTTP/1.1 ") == 1

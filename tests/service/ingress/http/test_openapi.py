@@ -1,6 +1,6 @@
-"""The OpenAPI document, and whatever it lets one send, sent to a real process: no 5xx, no answer it does not name."""
+"""OpenAPI document: generated requests to a real process get only documented responses and no 5xx."""
 
-# schemathesis ships types with holes, and this is the only place that knows it.
+# The types of schemathesis are incomplete.
 # pyright: reportUnknownVariableType=false
 
 import asyncio
@@ -40,20 +40,22 @@ async def ports(start: Start, valkey_url: str) -> AsyncIterator[tuple[str, str]]
     draining.cancel()
 
 
-async def test_the_document_is_served_to_operators_only(ports: tuple[str, str], client: aiohttp.ClientSession) -> None:
-    senders, operators = ports
-    async with client.get(operators + PATH) as response:
+async def test_openapi_document_is_served_on_the_admin_port_only(
+    ports: tuple[str, str], client: aiohttp.ClientSession
+) -> None:
+    webhook_url, admin_url = ports
+    async with client.get(admin_url + PATH) as response:
         assert (response.status, response.content_type) == (200, "application/json")
         assert await response.read() == openapi_document()
-    async with client.get(senders + PATH) as response:
+    async with client.get(webhook_url + PATH) as response:
         assert response.status == 404
 
 
-async def test_no_request_it_allows_is_met_with_a_5xx_or_an_undocumented_answer(ports: tuple[str, str]) -> None:
-    await asyncio.to_thread(send_what_the_document_allows, ports[0])
+async def test_documented_requests_get_documented_responses(ports: tuple[str, str]) -> None:
+    await asyncio.to_thread(send_documented_requests, ports[0])
 
 
-def send_what_the_document_allows(url: str) -> None:
+def send_documented_requests(url: str) -> None:
     schema: Any = schemathesis.openapi.from_dict(msgspec.json.decode(openapi_document()))
     operations = [operation.ok() for operation in schema.get_all_operations()]
     assert len(operations) == 8
@@ -71,7 +73,7 @@ def send_what_the_document_allows(url: str) -> None:
         send()
 
 
-async def test_no_signed_body_is_met_with_a_5xx(ports: tuple[str, str]) -> None:
+async def test_signed_bodies_never_cause_a_5xx(ports: tuple[str, str]) -> None:
     await asyncio.to_thread(send_signed_bodies, ports[0])
 
 

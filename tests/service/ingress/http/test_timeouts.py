@@ -1,4 +1,4 @@
-"""Waits end on time, in order, and leave nothing behind."""
+"""Shared timeouts: expiry, cancellation and cleanup."""
 
 import asyncio
 
@@ -8,42 +8,42 @@ from service.ingress.http.timeouts import SharedTimeout
 from tests.waiting import until
 
 
-async def test_a_wait_that_takes_too_long_leaves_by_timeout_error() -> None:
-    deadlines = SharedTimeout(0.02)
-    with pytest.raises(TimeoutError), deadlines.start():
+async def test_expired_block_raises_timeout_error() -> None:
+    timeout = SharedTimeout(0.02)
+    with pytest.raises(TimeoutError), timeout.start():
         await asyncio.sleep(10)
     await asyncio.sleep(0)
 
 
-async def test_waits_that_end_in_time_are_left_alone_and_forgotten() -> None:
-    deadlines = SharedTimeout(0.5)
+async def test_finished_timeouts_are_removed() -> None:
+    timeout = SharedTimeout(0.5)
     for _ in range(100):
-        with deadlines.start():
+        with timeout.start():
             await asyncio.sleep(0)
-    assert len(deadlines._waits) == 1
-    await until(lambda: not deadlines._waits)
+    assert len(timeout._timeouts) == 1
+    await until(lambda: not timeout._timeouts)
 
 
-async def test_each_of_many_waits_has_its_own_time() -> None:
-    deadlines = SharedTimeout(0.1)
+async def test_concurrent_timeouts_expire_independently() -> None:
+    timeout = SharedTimeout(0.1)
     loop = asyncio.get_running_loop()
 
-    async def late(delay: float) -> float:
+    async def wait_after(delay: float) -> float:
         await asyncio.sleep(delay)
         began = loop.time()
-        with pytest.raises(TimeoutError), deadlines.start():
+        with pytest.raises(TimeoutError), timeout.start():
             await asyncio.sleep(10)
         return loop.time() - began
 
-    lengths = await asyncio.gather(*[late(number / 50) for number in range(5)])
+    lengths = await asyncio.gather(*[wait_after(number / 50) for number in range(5)])
     assert all(0.09 < length < 5 for length in lengths)
 
 
-async def test_a_cancellation_from_elsewhere_stays_one() -> None:
-    deadlines = SharedTimeout(10)
+async def test_cancellation_by_another_task_is_not_a_timeout() -> None:
+    timeout = SharedTimeout(10)
 
     async def wait() -> None:
-        with deadlines.start():
+        with timeout.start():
             await asyncio.sleep(10)
 
     task = asyncio.create_task(wait())
@@ -53,11 +53,11 @@ async def test_a_cancellation_from_elsewhere_stays_one() -> None:
         await task
 
 
-async def test_an_error_inside_passes_unchanged() -> None:
+async def test_exception_of_the_block_propagates() -> None:
     with pytest.raises(ZeroDivisionError), SharedTimeout(10).start():
         raise ZeroDivisionError
 
 
-def test_a_wait_outside_of_a_task_is_a_mistake() -> None:
+def test_start_outside_a_task_raises_runtime_error() -> None:
     with pytest.raises(RuntimeError):
         SharedTimeout(1).start()

@@ -1,4 +1,4 @@
-"""Whose address it is: nobody's word counts but that of a proxy the operator trusts."""
+"""Client address behind trusted and untrusted proxies."""
 
 import pytest
 
@@ -33,16 +33,16 @@ TRUSTED = parse_cidrs("10.0.0.0/8, fd00::/8,192.0.2.1")
         ("", "203.0.113.9", ""),
     ],
 )
-def test_the_last_address_no_trusted_proxy_has_is_the_senders(peer: str, forwarded: str, sender: str) -> None:
+def test_client_address_is_the_last_untrusted_hop(peer: str, forwarded: str, sender: str) -> None:
     assert client_address(peer, {"x-forwarded-for": forwarded}, TRUSTED) == sender
 
 
-def test_nobody_is_trusted_by_default() -> None:
+def test_forwarded_for_is_ignored_without_trusted_proxies() -> None:
     assert client_address("10.1.2.3", {"x-forwarded-for": "203.0.113.9"}, parse_cidrs("")) == "10.1.2.3"
 
 
 @pytest.mark.parametrize(
-    ("address", "counted"),
+    ("address", "key"),
     [
         ("203.0.113.9", "203.0.113.9"),
         ("2001:db8:1:2:3::1", "2001:db8:1:2::/64"),
@@ -51,11 +51,11 @@ def test_nobody_is_trusted_by_default() -> None:
         ("no address", "no address"),
     ],
 )
-def test_a_household_of_ipv6_counts_as_one(address: str, counted: str) -> None:
-    assert address_block(address) == counted
+def test_ipv6_addresses_are_counted_per_64_bit_network(address: str, key: str) -> None:
+    assert address_block(address) == key
 
 
-def test_a_network_that_is_none_is_a_mistake() -> None:
-    with pytest.raises(ConfigError) as refused:
+def test_invalid_trusted_proxy_is_a_config_error() -> None:
+    with pytest.raises(ConfigError) as caught:
         parse_cidrs("10.0.0.0/8, everyone")
-    assert refused.value.path == "WAYBILL_TRUSTED_PROXIES"
+    assert caught.value.path == "WAYBILL_TRUSTED_PROXIES"

@@ -1,4 +1,4 @@
-"""How much and how often: compressed bodies over HTTP, the room all bodies share, addresses and sources that flood."""
+"""Compressed bodies over HTTP, the limit of all bodies together, and rate limits of addresses and sources."""
 
 import asyncio
 import gzip
@@ -38,76 +38,76 @@ async def post(
 
 
 @pytest.mark.parametrize(
-    ("encoding", "packed"),
+    ("encoding", "compressed"),
     [("gzip", gzip.compress(BODY, mtime=0)), ("deflate", zlib.compress(BODY)), ("zstd", zstd.compress(BODY))],
     ids=["gzip", "deflate", "zstd"],
 )
-async def test_a_compressed_body_is_verified_and_kept_inflated(
-    *, encoding: str, packed: bytes, settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession
+async def test_compressed_body_is_verified_and_stored_decompressed(
+    *, encoding: str, compressed: bytes, settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession
 ) -> None:
     url = await serve(settings, store)
-    status, _, answer = await post(client, url, packed, signed(BODY, content_encoding=encoding))
+    status, _, answer = await post(client, url, compressed, signed(BODY, content_encoding=encoding))
     assert status == 202
-    kept = await store.events.get(answer["event_id"])
-    assert kept is not None
-    assert kept["event"]["body"] == BODY
+    stored = await store.events.get(answer["event_id"])
+    assert stored is not None
+    assert stored["event"]["body"] == BODY
 
 
 @pytest.mark.parametrize(
-    ("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("zstd", zstd.compress)]
+    ("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("zstd", zstd.compress)]
 )
-async def test_a_bomb_is_a_413(
+async def test_decompression_bomb_is_answered_413(
     *,
     encoding: str,
-    pack: Callable[[bytes], bytes],
+    compress: Callable[[bytes], bytes],
     settings: Settings,
     store: Store,
     serve: Serve,
     client: aiohttp.ClientSession,
 ) -> None:
     url = await serve(settings, store)
-    status, _, problem = await post(client, url, pack(bytes(20_000_000)), signed(BODY, content_encoding=encoding))
+    status, _, problem = await post(client, url, compress(bytes(20_000_000)), signed(BODY, content_encoding=encoding))
     assert (status, problem["code"]) == (413, "payload_too_large")
 
 
-async def test_all_bodies_together_are_bounded(
+async def test_bytes_of_all_bodies_are_limited(
     make_settings: Callable[..., Settings], store: Store, serve: Serve, client: aiohttp.ClientSession
 ) -> None:
     url = await serve(make_settings(in_flight_body_bytes_max=100_000), store)
     head = f"POST {PATH} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 90000\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as occupant:
-        occupant.sendall(head.encode() + b"a" * 80_000)
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as connection:
+        connection.sendall(head.encode() + b"a" * 80_000)
         large = encode(Order("2"), 60_000)
 
         async def answered() -> tuple[int, Any, Any]:
             status, headers, problem = await post(client, url, large, signed(large))
             return status, problem.get("code"), headers.get("retry-after")
 
-        async def is_refused() -> bool:
+        async def is_rejected() -> bool:
             return await answered() == (503, "too_many_requests", "5")
 
-        async def is_taken() -> bool:
+        async def is_accepted() -> bool:
             return (await answered())[0] == 202
 
-        await until(is_refused)
+        await until(is_rejected)
         assert (await post(client, url, BODY, signed(BODY)))[0] == 202
-    await until(is_taken)
+    await until(is_accepted)
 
 
 @pytest.fixture
 def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stop the clock that deliveries a second are counted by, so that only a burst may pass."""
+    """Stop the clock of the rate limits, so that only a burst passes."""
     now = time.monotonic()
     monkeypatch.setattr("service.ingress.limits.rate_limits.time", SimpleNamespace(monotonic=lambda: now))
 
 
 @pytest.mark.usefixtures("still_clock")
-async def test_an_address_that_floods_must_wait_and_one_that_signs_never_does(
+async def test_address_with_many_rejections_is_limited_and_signed_deliveries_are_not(
     make_settings: Callable[..., Settings], store: Store, serve: Serve, client: aiohttp.ClientSession, lines: Lines
 ) -> None:
     url = await serve(make_settings(address_rejections_per_second_max=2, trusted_proxies="127.0.0.1"), store)
-    flooding, quiet = {"x-forwarded-for": "203.0.113.9"}, {"x-forwarded-for": "203.0.113.10"}
-    answers = [await post(client, url, BODY, BAD | flooding) for _ in range(30)]
+    limited_address, other_address = {"x-forwarded-for": "203.0.113.9"}, {"x-forwarded-for": "203.0.113.10"}
+    answers = [await post(client, url, BODY, BAD | limited_address) for _ in range(30)]
     statuses = [status for status, _, _ in answers]
     assert statuses[:10] == [401] * 10
     assert statuses[-5:] == [503] * 5
@@ -116,20 +116,20 @@ async def test_an_address_that_floods_must_wait_and_one_that_signs_never_does(
     assert int(headers["retry-after"]) >= 1
     for number in range(30):
         body = encode(Order(str(number)))
-        assert (await post(client, url, body, signed(body) | quiet))[0] == 202
-    told: list[dict[str, Any]] = []
+        assert (await post(client, url, body, signed(body) | other_address))[0] == 202
+    logged: list[dict[str, Any]] = []
 
     def is_throttled() -> bool:
-        told.extend(lines("delivery.received", "delivery.rate_limited"))
-        return sum(line.get("deliveries", 0) for line in told) == statuses.count(503)
+        logged.extend(lines("delivery.received", "delivery.rate_limited"))
+        return sum(line.get("deliveries", 0) for line in logged) == statuses.count(503)
 
     await until(is_throttled)
-    assert len([line for line in told if line.get("reason") == "not_verified"]) < 15
-    assert "203.0.113" not in str(told)
+    assert len([line for line in logged if line.get("reason") == "not_verified"]) < 15
+    assert "203.0.113" not in str(logged)
 
 
 @pytest.mark.usefixtures("still_clock")
-async def test_whoever_asks_for_nothing_that_is_there_is_counted_too(
+async def test_requests_for_unknown_sources_count_against_the_address(
     make_settings: Callable[..., Settings], store: Store, serve: Serve, client: aiohttp.ClientSession
 ) -> None:
     url = await serve(make_settings(address_rejections_per_second_max=1), store)
@@ -143,22 +143,22 @@ async def test_whoever_asks_for_nothing_that_is_there_is_counted_too(
 
 
 @pytest.mark.usefixtures("still_clock")
-async def test_a_small_body_that_unfolds_to_a_large_one_counts_as_many(
+async def test_large_decompressed_body_counts_as_several_rejections(
     make_settings: Callable[..., Settings], store: Store, serve: Serve, client: aiohttp.ClientSession
 ) -> None:
     limits = {"address_rejections_per_second_max": 10, "quarantine_deliveries_max": 0, "trusted_proxies": "127.0.0.1"}
     url = await serve(make_settings(**limits), store)
-    for number, (size, refused) in enumerate(((1_000_000, 2), (1_200_000, 2), (1, 50))):
-        packed, statuses = gzip.compress(bytes(size)), list[int]()
+    for number, (size, rejections) in enumerate(((1_000_000, 2), (1_200_000, 2), (1, 50))):
+        compressed, statuses = gzip.compress(bytes(size)), list[int]()
         headers = BAD | {"content-encoding": "gzip", "x-forwarded-for": f"203.0.113.{number}"}
         while not statuses or statuses[-1] != 503:
-            statuses.append((await post(client, url, packed, headers))[0])
+            statuses.append((await post(client, url, compressed, headers))[0])
         assert set(statuses[:-1]) <= {401, 413}
-        assert refused <= len(statuses) - 1 <= refused * 1.3
+        assert rejections <= len(statuses) - 1 <= rejections * 1.3
 
 
 @pytest.mark.usefixtures("still_clock")
-async def test_whoever_leaves_in_the_middle_of_a_body_is_counted_too(
+async def test_disconnect_during_the_body_counts_against_the_address(
     make_settings: Callable[..., Settings], store: Store, serve: Serve, client: aiohttp.ClientSession, lines: Lines
 ) -> None:
     url = await serve(make_settings(address_rejections_per_second_max=1), store)
@@ -174,7 +174,7 @@ async def test_whoever_leaves_in_the_middle_of_a_body_is_counted_too(
 
 @pytest.mark.usefixtures("still_clock")
 @pytest.mark.parametrize(("retries", "status"), [(True, 429), (False, 503)])
-async def test_a_source_that_floods_must_wait_in_the_way_its_platform_understands(
+async def test_source_above_its_rate_limit_is_answered_429_or_503(
     *,
     retries: bool,
     status: int,
@@ -200,7 +200,7 @@ async def test_a_source_that_floods_must_wait_in_the_way_its_platform_understand
     assert bad == 401
 
 
-def test_each_platform_says_whether_a_429_brings_its_deliveries_back() -> None:
+def test_only_some_platforms_retry_on_429() -> None:
     facts = {
         config: config.retries_on_429
         for config in (PackCloudConfig, PexipEngageConfig, OpenFoodNetworkConfig, FlowRetailConfig, CustomConfig)

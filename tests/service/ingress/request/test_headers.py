@@ -1,4 +1,4 @@
-"""Headers: repeated ones joined, media types judged, secrets not kept."""
+"""Headers: repeated ones, media types, and the ones that are stored."""
 
 import pytest
 
@@ -19,10 +19,10 @@ from service.ingress.request.headers import read_headers
         {"content-type": "application/x-www-form-urlencoded"},
     ],
 )
-def test_what_is_not_plain_json_is_refused(headers: dict[str, str]) -> None:
-    with pytest.raises(Rejection) as refused:
+def test_media_types_other_than_json_are_rejected(headers: dict[str, str]) -> None:
+    with pytest.raises(Rejection) as caught:
         check_content_type(headers, JSON_TYPES)
-    assert (refused.value.status, refused.value.code) == (415, "unsupported_media_type")
+    assert (caught.value.status, caught.value.code) == (415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize(
@@ -33,15 +33,15 @@ def test_what_is_not_plain_json_is_refused(headers: dict[str, str]) -> None:
         {"content-type": "application/cloudevents+json"},
     ],
 )
-def test_json_is_taken_under_each_of_its_names(headers: dict[str, str]) -> None:
+def test_json_media_types_are_accepted(headers: dict[str, str]) -> None:
     check_content_type(headers, JSON_TYPES)
 
 
-def test_a_repeated_header_hides_nothing() -> None:
+def test_repeated_headers_are_joined() -> None:
     raw = [(b"x-signature", b"one"), (b"x", b"\xe9"), (b"x-signature", b"two")]
     assert read_headers(raw, 8, 1_024) == {"x-signature": "one, two", "x": "é"}
 
 
-def test_neither_credentials_nor_signatures_are_kept() -> None:
+def test_credentials_and_signatures_are_not_stored() -> None:
     sent = {"authorization": "Bearer x", "cookie": "x", "webhook-signature": "v1,x", "x-signature": "x", "ce-x": "x"}
     assert stored_headers(sent | {"ce-id": "1", "webhook-id": "2"}) == {"ce-id": "1", "webhook-id": "2"}

@@ -103,13 +103,13 @@ async def test_a_token_response_without_a_token_is_permanent(
     assert raised.value.kind == kind
 
 
-class RecordingCache(NoTokenCache):
-    """Remembers for how long tokens were to be kept."""
+class RecordingTokenCache(NoTokenCache):
+    """Token cache that records the lifetime of each token, in seconds."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
-    async def put(self, name: str, token: str, seconds: float) -> None:  # noqa: ARG002 - the cache's signature
+    async def put(self, name: str, token: str, seconds: float) -> None:  # noqa: ARG002 - the base class's signature
         self.seconds.append(seconds)
 
 
@@ -117,10 +117,10 @@ class RecordingCache(NoTokenCache):
     ("expires_in", "seconds"),
     [('"NaN"', 30.0), ('"Infinity"', 30.0), ("1e300", 86_370.0), ("-5", -2.5), ("0", 0.0), ('"300"', 270.0)],
 )
-async def test_an_absurd_lifetime_is_bounded_in_the_cache(
+async def test_the_lifetime_of_a_cached_token_is_bounded(
     box: SandboxHandle, outbound: HttpClient, expires_in: str, seconds: float
 ) -> None:
-    cache = RecordingCache()
+    cache = RecordingTokenCache()
     credentials = ClientCredentials(
         "acct", outbound, token_url=pexip_token_url(box), client_id="c", client_secret=box.token, token_cache=cache
     )

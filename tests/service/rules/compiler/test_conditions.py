@@ -1,4 +1,4 @@
-"""Kleene's logic, the list words, and the closures held against a second interpreter that is written only here."""
+"""Kleene logic, quantifiers, and the compiled closures checked against a naive interpreter."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -64,13 +64,13 @@ FULL, LESS, NULL = line(5, 5), line(5, 4), line(5, None)
     ],
 )
 @pytest.mark.parametrize("where", [SHORT, {"all": [SHORT]}])
-def test_list_words_follow_the_elements(lines: Any, any_of: Any, all_of: Any, none_of: Any, where: Any) -> None:
-    about = subject(order(lines=lines))
-    answers = [truth({word: "lines", "where": where}, about) for word in ("any_of", "all_of", "none_of")]
-    assert answers == [any_of, all_of, none_of]
+def test_quantifiers_combine_element_results(lines: Any, any_of: Any, all_of: Any, none_of: Any, where: Any) -> None:
+    evaluated = subject(order(lines=lines))
+    results = [truth({word: "lines", "where": where}, evaluated) for word in ("any_of", "all_of", "none_of")]
+    assert results == [any_of, all_of, none_of]
 
 
-def test_all_of_an_empty_list_holds_only_if_the_rule_says_so() -> None:
+def test_all_of_an_empty_list_is_true_only_with_min_zero() -> None:
     empty = subject(order(lines=()))
     assert truth({"all_of": "lines", "where": SHORT, "min": 0}, empty) is True
     assert truth({"all_of": "lines", "where": SHORT, "min": 1}, empty) is False
@@ -84,17 +84,17 @@ def test_all_of_an_empty_list_holds_only_if_the_rule_says_so() -> None:
         ("ge", 1, True), ("ge", 2, None), ("ge", 3, False), ("gt", 0, True), ("le", 2, True), ("lt", 1, False),
     ],
 )  # fmt: skip
-def test_a_count_is_known_where_unknown_elements_cannot_matter(op: str, value: int, expected: Truth) -> None:
-    about = subject(order(lines=(LESS, NULL, FULL)))
-    assert truth({"count": "lines", "where": SHORT, "op": op, "value": value}, about) is expected
+def test_count_is_known_if_unknown_elements_cannot_change_it(op: str, value: int, expected: Truth) -> None:
+    evaluated = subject(order(lines=(LESS, NULL, FULL)))
+    assert truth({"count": "lines", "where": SHORT, "op": op, "value": value}, evaluated) is expected
 
 
-def test_a_count_without_condition_counts_the_elements() -> None:
+def test_count_without_condition_counts_all_elements() -> None:
     assert truth({"count": "lines", "op": "eq", "value": 2}) is True
     assert truth({"count": "lines", "op": "gt", "value": 0}, subject(order(lines=None))) is None
 
 
-def test_elements_reach_the_record_through_root_and_lists_nest_twice() -> None:
+def test_elements_refer_to_the_record_with_root_and_lists_nest_twice() -> None:
     raw = {"boxes": [{"items": [{"n": 1}]}, {"items": [{"n": 9}, {}]}, {}]}
     nested = {"any_of": "raw.boxes", "where": {"any_of": "items", "where": {"field": "n", "op": "gt", "value": 8}}}
     assert truth(nested, subject(raw=raw)) is True
@@ -104,7 +104,7 @@ def test_elements_reach_the_record_through_root_and_lists_nest_twice() -> None:
     assert truth(outer, subject(raw=raw)) is True
 
 
-def test_a_list_beyond_the_bound_is_unknown() -> None:
+def test_list_over_the_limit_is_unknown() -> None:
     tree = {"any_of": "raw.items", "where": {"field": "$item", "op": "eq", "value": 1}}
     assert truth(tree, subject(raw={"items": [1] * 10_000})) is True
     assert truth(tree, subject(raw={"items": [1] * 10_001})) is None
@@ -112,35 +112,35 @@ def test_a_list_beyond_the_bound_is_unknown() -> None:
     assert truth(nested, subject(raw={"items": [[0] * 100, [1] * 101]})) is None
 
 
-# --- the second interpreter: plain recursion over the tree, no compilation, no short cuts ---
+# --- The naive interpreter: plain recursion over the tree, without compilation and short circuits. ---
 
 
-def naive(tree: Any, root: Any, here: Any) -> Truth:  # noqa: PLR0911 - one return a kind of node
+def naive(tree: Any, root: Any, current: Any) -> Truth:  # noqa: PLR0911 - one return a kind of node
     (word,) = set(tree) & {"all", "any", "not", "any_of", "all_of", "none_of", "count", "field"}
     if word == "all":
-        return kleene_and(*[naive(child, root, here) for child in tree["all"]])
+        return kleene_and(*[naive(child, root, current) for child in tree["all"]])
     if word == "any":
-        return kleene_or(*[naive(child, root, here) for child in tree["any"]])
+        return kleene_or(*[naive(child, root, current) for child in tree["any"]])
     if word == "not":
-        return negate(naive(tree["not"], root, here))
+        return negate(naive(tree["not"], root, current))
     if word == "field":
-        return naive_leaf(tree, root, here)
-    found = naive_read(tree[word], root, here)
+        return naive_leaf(tree, root, current)
+    found = naive_read(tree[word], root, current)
     if not isinstance(found, tuple):
         return None
-    answers = [naive(tree["where"], root, element) for element in cast("tuple[Any, ...]", found)]
-    if word == "all_of" and not answers:
+    results = [naive(tree["where"], root, element) for element in cast("tuple[Any, ...]", found)]
+    if word == "all_of" and not results:
         return False
     if word == "count":
-        numbers = range(answers.count(True), answers.count(True) + answers.count(None) + 1)
+        numbers = range(results.count(True), results.count(True) + results.count(None) + 1)
         outcomes = {naive_compare(tree["op"], number, tree["value"]) for number in numbers}
         return outcomes.pop() if len(outcomes) == 1 else None
-    answer = kleene_and(*answers) if word == "all_of" else kleene_or(*answers)
-    return negate(answer) if word == "none_of" else answer
+    result = kleene_and(*results) if word == "all_of" else kleene_or(*results)
+    return negate(result) if word == "none_of" else result
 
 
-def naive_read(path: str, root: Any, here: Any) -> Any:
-    value = root if path.startswith("$root.") else here
+def naive_read(path: str, root: Any, current: Any) -> Any:
+    value = root if path.startswith("$root.") else current
     try:
         for name in path.removeprefix("$root.").split("."):
             value = getattr(value, name)
@@ -149,16 +149,16 @@ def naive_read(path: str, root: Any, here: Any) -> Any:
     return value
 
 
-def naive_leaf(tree: Any, root: Any, here: Any) -> Truth:
-    left, op = naive_read(tree["field"], root, here), tree["op"]
+def naive_leaf(tree: Any, root: Any, current: Any) -> Truth:
+    left, op = naive_read(tree["field"], root, current), tree["op"]
     if op in {"exists", "missing", "is_null"}:
         return {"exists": left is not UNSET, "missing": left is UNSET, "is_null": left is None}[op]
     if "ref" not in tree:
         return naive_compare(op, left, naive_literal(tree["value"], text=tree["field"] in TEXTS))
-    if tree["field"].endswith(".value"):  # amounts bring their currencies along
-        left = naive_read(tree["field"].removesuffix(".value"), root, here)
-        return naive_compare(op, left, naive_read(tree["ref"].removesuffix(".value"), root, here))
-    return naive_compare(op, left, naive_read(tree["ref"], root, here))
+    if tree["field"].endswith(".value"):  # amounts are compared with their currencies
+        left = naive_read(tree["field"].removesuffix(".value"), root, current)
+        return naive_compare(op, left, naive_read(tree["ref"].removesuffix(".value"), root, current))
+    return naive_compare(op, left, naive_read(tree["ref"], root, current))
 
 
 def naive_literal(value: Any, *, text: bool) -> Any:
@@ -168,19 +168,19 @@ def naive_literal(value: Any, *, text: bool) -> Any:
 
 
 def naive_texts(op: str, left: Any, right: str) -> Truth:
-    if left == ():  # no other list is drawn
+    if left == ():  # the strategies generate no other list
         return False if op == "contains" else None
-    words: dict[str, Callable[[], bool]] = {
+    names: dict[str, Callable[[], bool]] = {
         "eq": lambda: left == right, "ne": lambda: left != right, "contains": lambda: right in left,
         "starts_with": lambda: left.startswith(right), "ends_with": lambda: left.endswith(right),
     }  # fmt: skip
-    return words[op]() if op in words else None
+    return names[op]() if op in names else None
 
 
 def naive_compare(op: str, left: Any, right: Any) -> Truth:
     if op in {"in", "not_in"}:
-        answer = kleene_or(*[naive_compare("eq", left, item) for item in right])
-        return answer if op == "in" else negate(answer)
+        result = kleene_or(*[naive_compare("eq", left, item) for item in right])
+        return result if op == "in" else negate(result)
     if {type(left), type(right)} == {Money}:
         return naive_compare(op, left.value, right.value) if left.currency == right.currency else None
     if type(right) is str and type(left) in {str, tuple}:
@@ -204,7 +204,7 @@ LINE_NUMBERS = ["quantity_ordered", "quantity_received", "quantity_missing", "$r
 LINE_AMOUNTS = ["price.value", "total.value", "$root.total.value"]
 ORDERINGS = ["eq", "ne", "lt", "le", "gt", "ge"]
 
-words = st.sampled_from(["a", "ab", "b", "EUR", ""])
+names = st.sampled_from(["a", "ab", "b", "EUR", ""])
 literals = st.sampled_from([0, 1, 5, "5.0", "2.5"])
 
 
@@ -223,7 +223,7 @@ def text_leaves(fields: list[str]) -> st.SearchStrategy[Any]:
     ops = st.sampled_from(["eq", "ne", "contains", "starts_with", "ends_with"])
     one = {"field": st.sampled_from(fields), "op": ops}
     presence = {"field": one["field"], "op": st.sampled_from(["exists", "missing", "is_null"])}
-    right = st.fixed_dictionaries(one | {"value": words}) | st.fixed_dictionaries(one | {"ref": one["field"]})
+    right = st.fixed_dictionaries(one | {"value": names}) | st.fixed_dictionaries(one | {"ref": one["field"]})
     return right | st.fixed_dictionaries(presence)
 
 
@@ -231,7 +231,7 @@ def leaves(texts: list[str], numbers: list[str], amounts: list[str]) -> st.Searc
     return text_leaves(texts) | number_leaves(numbers) | number_leaves(amounts)
 
 
-def grown(ground: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def nested(base: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     def grow(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         several = st.lists(children, min_size=1, max_size=3)
         return (
@@ -240,38 +240,38 @@ def grown(ground: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
             | children.map(lambda child: {"not": child})
         )
 
-    return st.recursive(ground, grow, max_leaves=4)
+    return st.recursive(base, grow, max_leaves=4)
 
 
-elements = grown(leaves(LINE_TEXTS, LINE_NUMBERS, LINE_AMOUNTS))
+elements = nested(leaves(LINE_TEXTS, LINE_NUMBERS, LINE_AMOUNTS))
 lists = st.sampled_from(["any_of", "all_of", "none_of"]).flatmap(
     lambda word: st.fixed_dictionaries({word: st.just("lines"), "where": elements})
 )
 counts = st.fixed_dictionaries(
     {"count": st.just("lines"), "where": elements, "op": st.sampled_from(ORDERINGS), "value": st.integers(0, 3)}
 )
-trees = grown(leaves(ROOT_TEXTS, ROOT_NUMBERS, ROOT_AMOUNTS) | lists | counts)
+trees = nested(leaves(ROOT_TEXTS, ROOT_NUMBERS, ROOT_AMOUNTS) | lists | counts)
 
-odd = st.sampled_from([UNSET, None, "x", True, 2.5, ()])
-texts = words | odd | st.just(7)
-numbers = st.sampled_from([0, 1, 5, Decimal(5), Decimal("2.5"), Decimal("NaN")]) | odd
-money = st.builds(Money, st.sampled_from([Decimal(1), Decimal("2.5")]), st.sampled_from(["EUR", "USD"])) | odd
+invalid = st.sampled_from([UNSET, None, "x", True, 2.5, ()])
+texts = names | invalid | st.just(7)
+numbers = st.sampled_from([0, 1, 5, Decimal(5), Decimal("2.5"), Decimal("NaN")]) | invalid
+money = st.builds(Money, st.sampled_from([Decimal(1), Decimal("2.5")]), st.sampled_from(["EUR", "USD"])) | invalid
 lines = st.builds(Line, product_code=texts, price=money, quantity_ordered=numbers, quantity_received=numbers)
 records = st.builds(
     PurchaseOrder,
     id=st.just("1"),
     reference=texts,
     status=texts,
-    supplier=st.builds(Supplier, name=texts) | odd,
-    lines=st.lists(lines | st.none(), max_size=4).map(tuple) | odd,
+    supplier=st.builds(Supplier, name=texts) | invalid,
+    lines=st.lists(lines | st.none(), max_size=4).map(tuple) | invalid,
 )
 
 
 @given(tree=trees, record=records)
-def test_the_closures_say_what_a_naive_reading_of_the_tree_says(tree: Any, record: PurchaseOrder) -> None:
-    asked = compile_tree(tree)
+def test_closures_agree_with_the_naive_interpreter(tree: Any, record: PurchaseOrder) -> None:
+    compiled = compile_tree(tree)
     expected = naive(tree, record, record)
-    assert asked.truth(subject(record)) is expected
+    assert compiled.truth(subject(record)) is expected
     trace = Trace()
-    assert asked.truth(subject(record), NOW, trace) is expected
+    assert compiled.truth(subject(record), NOW, trace) is expected
     assert trace.steps[-1].result is expected

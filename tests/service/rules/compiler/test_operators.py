@@ -1,4 +1,4 @@
-"""Every operator on values it takes, values it cannot take, and values that are not there."""
+"""All operators on supported, unsupported and missing values."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -35,42 +35,42 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize(("op", "value", "expected"), TEXT)
-def test_text_operators_decide(op: str, value: Any, expected: bool) -> None:  # noqa: FBT001
+def test_text_operators(op: str, value: Any, expected: bool) -> None:  # noqa: FBT001
     assert truth({"field": "status", "op": op, "value": value}) is expected
 
 
 @pytest.mark.parametrize(("op", "value", "expected"), NUMBERS)
 @pytest.mark.parametrize("number", [3, Decimal("3.00")])
-def test_number_operators_decide(op: str, value: Any, expected: bool, number: Any) -> None:  # noqa: FBT001
-    about = subject(order(lines=(line(number, 0),)))
-    assert truth({"field": "quantity_ordered", "op": op, "value": value}, about) is expected
+def test_number_operators(op: str, value: Any, expected: bool, number: Any) -> None:  # noqa: FBT001
+    evaluated = subject(order(lines=(line(number, 0),)))
+    assert truth({"field": "quantity_ordered", "op": op, "value": value}, evaluated) is expected
     element = {"any_of": "lines", "where": {"field": "quantity_ordered", "op": op, "value": value}}
-    assert truth(element, about) is expected
+    assert truth(element, evaluated) is expected
 
 
 @pytest.mark.parametrize("status", [MISSING, NULL, WRONG])
 @pytest.mark.parametrize(("op", "value"), sorted({(op, str(value)) for op, value, _ in TEXT if type(value) is str}))
-def test_text_that_is_not_there_or_no_text_is_unknown(op: str, value: str, status: Any) -> None:
+def test_missing_or_wrong_text_is_unknown(op: str, value: str, status: Any) -> None:
     assert truth({"field": "status", "op": op, "value": value}, subject(order(status=status))) is None
 
 
-@pytest.mark.parametrize("odd", [MISSING, NULL, "3", True, 3.0, Decimal("NaN"), Decimal("sNaN")])
+@pytest.mark.parametrize("invalid", [MISSING, NULL, "3", True, 3.0, Decimal("NaN"), Decimal("sNaN")])
 @pytest.mark.parametrize("op", ["eq", "ne", "lt", "le", "gt", "ge"])
-def test_a_number_that_is_none_is_unknown(op: str, odd: Any) -> None:
+def test_missing_or_wrong_number_is_unknown(op: str, invalid: Any) -> None:
     element = {"any_of": "lines", "where": {"field": "quantity_received", "op": op, "value": 3}}
-    assert truth(element, subject(order(lines=(line(3, odd),)))) is None
+    assert truth(element, subject(order(lines=(line(3, invalid),)))) is None
 
 
-def test_money_compares_in_its_own_currency_only() -> None:
-    about = subject(order(lines=(line(1, 1, "100.01"),)))
-    assert truth({"field": "total", "op": "gt", "value": {"value": "100.00", "currency": "EUR"}}, about) is True
-    assert truth({"field": "total", "op": "gt", "value": {"value": "100.00", "currency": "USD"}}, about) is None
-    assert truth({"field": "total", "op": "eq", "value": {"value": "100.010", "currency": "EUR"}}, about) is True
-    assert truth({"field": "total", "op": "in", "value": [{"value": "1", "currency": "USD"}]}, about) is None
-    assert truth({"field": "total", "op": "in", "value": [{"value": "100.01", "currency": "EUR"}]}, about) is True
+def test_money_is_compared_in_one_currency_only() -> None:
+    evaluated = subject(order(lines=(line(1, 1, "100.01"),)))
+    assert truth({"field": "total", "op": "gt", "value": {"value": "100.00", "currency": "EUR"}}, evaluated) is True
+    assert truth({"field": "total", "op": "gt", "value": {"value": "100.00", "currency": "USD"}}, evaluated) is None
+    assert truth({"field": "total", "op": "eq", "value": {"value": "100.010", "currency": "EUR"}}, evaluated) is True
+    assert truth({"field": "total", "op": "in", "value": [{"value": "1", "currency": "USD"}]}, evaluated) is None
+    assert truth({"field": "total", "op": "in", "value": [{"value": "100.01", "currency": "EUR"}]}, evaluated) is True
 
 
-def test_amounts_of_two_currencies_do_not_compare_by_their_numbers() -> None:
+def test_amounts_in_two_currencies_are_not_compared() -> None:
     tree = {"any_of": "lines", "where": {"field": "price.value", "op": "lt", "ref": "$root.total.value"}}
     dollars = order(lines=(line(2, 2, "5", "USD"), line(2, 2, "5", "USD")))
     assert truth(tree, subject(dollars)) is True
@@ -79,7 +79,7 @@ def test_amounts_of_two_currencies_do_not_compare_by_their_numbers() -> None:
     assert truth(tree, subject(mixed)) is None
 
 
-def test_money_holding_no_number_is_unknown() -> None:
+def test_money_without_a_number_is_unknown() -> None:
     broken: Any = Money("100", "EUR")  # type: ignore[arg-type]
     tree = {"field": "balance", "op": "eq", "value": {"value": 100, "currency": "EUR"}}
     assert truth(tree, subject(customer(balance=broken))) is None
@@ -87,7 +87,7 @@ def test_money_holding_no_number_is_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("op", "words", "expected"),
+    ("op", "operand", "expected"),
     [
         ("before", {"value": "2026-02-02T00:00:00Z"}, True),
         ("before", {"value": "2026-02-01T00:00:00Z"}, False),
@@ -103,22 +103,22 @@ def test_money_holding_no_number_is_unknown() -> None:
         ("in", {"value": ["2026-02-01T00:00:00Z"]}, True),
     ],
 )
-def test_moment_operators_decide(op: str, words: Any, expected: Any) -> None:
-    assert truth({"field": "created_at", "op": op, **words}, now=datetime(2026, 3, 1, tzinfo=UTC)) is expected
+def test_timestamp_operators(op: str, operand: Any, expected: Any) -> None:
+    assert truth({"field": "created_at", "op": op, **operand}, now=datetime(2026, 3, 1, tzinfo=UTC)) is expected
 
 
-def test_within_looks_both_ways_from_now() -> None:
-    about = subject(order(created_at=NOW + timedelta(hours=1)))
-    assert truth({"field": "created_at", "op": "within", "value": "1h"}, about) is True
-    assert truth({"field": "created_at", "op": "within", "value": "59m"}, about) is False
-    assert truth({"field": "created_at", "op": "older_than", "value": "0s"}, about) is False
+def test_within_includes_past_and_future() -> None:
+    evaluated = subject(order(created_at=NOW + timedelta(hours=1)))
+    assert truth({"field": "created_at", "op": "within", "value": "1h"}, evaluated) is True
+    assert truth({"field": "created_at", "op": "within", "value": "59m"}, evaluated) is False
+    assert truth({"field": "created_at", "op": "older_than", "value": "0s"}, evaluated) is False
 
 
-@pytest.mark.parametrize("moment", [MISSING, NULL, NAIVE, "2026-01-01T00:00:00Z"])
+@pytest.mark.parametrize("timestamp", [MISSING, NULL, NAIVE, "2026-01-01T00:00:00Z"])
 @pytest.mark.parametrize("op", ["before", "after", "within", "older_than", "eq"])
-def test_a_moment_that_is_none_or_naive_is_unknown(op: str, moment: Any) -> None:
+def test_missing_or_naive_timestamp_is_unknown(op: str, timestamp: Any) -> None:
     value = "1h" if op in {"within", "older_than"} else "2026-01-01T00:00:00Z"
-    assert truth({"field": "created_at", "op": op, "value": value}, subject(order(created_at=moment))) is None
+    assert truth({"field": "created_at", "op": op, "value": value}, subject(order(created_at=timestamp))) is None
 
 
 @pytest.mark.parametrize(
@@ -126,26 +126,26 @@ def test_a_moment_that_is_none_or_naive_is_unknown(op: str, moment: Any) -> None
     [(MISSING, "missing"), (NULL, "is_null"), ("open", None)],
 )
 def test_presence_is_never_unknown(value: Any, found: str | None) -> None:
-    about = subject(order(status=value))
-    answers = {op: truth({"field": "status", "op": op}, about) for op in ("exists", "missing", "is_null")}
-    assert answers == {"exists": value is not UNSET, "missing": found == "missing", "is_null": found == "is_null"}
+    evaluated = subject(order(status=value))
+    results = {op: truth({"field": "status", "op": op}, evaluated) for op in ("exists", "missing", "is_null")}
+    assert results == {"exists": value is not UNSET, "missing": found == "missing", "is_null": found == "is_null"}
 
 
-def test_a_field_of_an_absent_parent_is_missing() -> None:
+def test_field_of_an_absent_parent_is_missing() -> None:
     for supplier in (UNSET, None):
         assert truth({"field": "supplier.name", "op": "missing"}, subject(order(supplier=supplier))) is True
 
 
-def test_contains_and_in_look_into_lists_of_text() -> None:
-    about = subject(customer(type="vip"))
-    assert truth({"field": "tags", "op": "contains", "value": "vip"}, about) is True
-    assert truth({"field": "tags", "op": "contains", "value": "new"}, about) is False
-    assert truth({"field": "type", "op": "in", "ref": "tags"}, about) is True
-    assert truth({"field": "type", "op": "not_in", "ref": "tags"}, about) is False
-    assert truth({"any_of": "tags", "where": {"field": "$item", "op": "starts_with", "value": "v"}}, about) is True
-    odd = subject(customer(tags=("a", 5)))
-    assert truth({"field": "tags", "op": "contains", "value": "b"}, odd) is None
-    assert truth({"field": "tags", "op": "contains", "value": "a"}, odd) is True
+def test_contains_and_in_support_lists_of_text() -> None:
+    evaluated = subject(customer(type="vip"))
+    assert truth({"field": "tags", "op": "contains", "value": "vip"}, evaluated) is True
+    assert truth({"field": "tags", "op": "contains", "value": "new"}, evaluated) is False
+    assert truth({"field": "type", "op": "in", "ref": "tags"}, evaluated) is True
+    assert truth({"field": "type", "op": "not_in", "ref": "tags"}, evaluated) is False
+    assert truth({"any_of": "tags", "where": {"field": "$item", "op": "starts_with", "value": "v"}}, evaluated) is True
+    invalid = subject(customer(tags=("a", 5)))
+    assert truth({"field": "tags", "op": "contains", "value": "b"}, invalid) is None
+    assert truth({"field": "tags", "op": "contains", "value": "a"}, invalid) is True
 
 
 RAW = {"n": 5, "price": Decimal("9.90"), "flag": True, "text": "5", "nothing": None, "items": [{"q": 1}, {"q": 3}, {}]}
@@ -210,20 +210,20 @@ def test_changes_of_text(op: str, value: Any, before: Any, after: Any, expected:
     ("before", "after", "increased", "decreased"),
     [("4", 5, True, False), ("5", Decimal("5.0"), False, False), ("5.5", 5, False, True), (None, 5, None, None)],
 )
-def test_growth_and_shrinkage(before: str | None, after: Any, increased: Any, decreased: Any) -> None:
+def test_increased_and_decreased(before: str | None, after: Any, increased: Any, decreased: Any) -> None:
     previous = {} if before is None else {"quantity_received": ["number", before]}
-    about = subject(order(lines=(line(9, after),)), previous=previous)
-    assert truth({"field": "quantity_received", "op": "increased"}, about) is increased
-    assert truth({"field": "quantity_received", "op": "decreased"}, about) is decreased
+    evaluated = subject(order(lines=(line(9, after),)), previous=previous)
+    assert truth({"field": "quantity_received", "op": "increased"}, evaluated) is increased
+    assert truth({"field": "quantity_received", "op": "decreased"}, evaluated) is decreased
 
 
 @pytest.mark.parametrize(("received", "expected"), [(1, True), (4, False), (None, None)])
-def test_a_field_compares_with_a_derived_one_of_its_element(received: Any, expected: Any) -> None:
+def test_field_is_compared_with_a_derived_field_of_its_element(received: Any, expected: Any) -> None:
     where = {"field": "quantity_received", "op": "lt", "ref": "quantity_missing"}
     assert truth({"any_of": "lines", "where": where}, subject(order(lines=(line(5, received),)))) is expected
 
 
-def test_the_fields_of_a_record_can_be_listed() -> None:
+def test_describe_fields_lists_all_paths() -> None:
     fields = describe_fields(PurchaseOrder)
     assert fields["lines[].price.value"] == "amount"
     assert fields["lines[].quantity_missing"] == "number"
@@ -231,40 +231,42 @@ def test_the_fields_of_a_record_can_be_listed() -> None:
     assert describe_fields(Customer)["tags"] == "list"
 
 
-def test_a_record_field_of_a_type_that_rules_do_not_know_fails_the_first_look() -> None:
-    class Odd(Struct):
+def test_unsupported_field_type_is_rejected() -> None:
+    class Unsupported(Struct):
         weight: complex
 
     with pytest.raises(TypeError, match="complex"):
-        describe_fields(Odd)
+        describe_fields(Unsupported)
 
 
-def test_the_last_decided_state_can_be_named_and_compared_with() -> None:
-    about = subject(previous={"total": ["money", "100", "EUR"], "status": "open", "quantity_received": ["number", "1"]})
-    assert truth({"field": "previous.status", "op": "eq", "value": "open"}, about) is True
-    assert truth({"field": "total.value", "op": "gt", "ref": "previous.total.value"}, about) is True
-    assert truth({"field": "quantity_received", "op": "ge", "ref": "previous.quantity_received"}, about) is True
+def test_previous_values_can_be_compared() -> None:
+    evaluated = subject(
+        previous={"total": ["money", "100", "EUR"], "status": "open", "quantity_received": ["number", "1"]}
+    )
+    assert truth({"field": "previous.status", "op": "eq", "value": "open"}, evaluated) is True
+    assert truth({"field": "total.value", "op": "gt", "ref": "previous.total.value"}, evaluated) is True
+    assert truth({"field": "quantity_received", "op": "ge", "ref": "previous.quantity_received"}, evaluated) is True
     dollars = subject(previous={"total": ["money", "100", "USD"]})
     assert truth({"field": "total.value", "op": "gt", "ref": "previous.total.value"}, dollars) is None
 
 
-def test_a_list_that_is_not_there_holds_nothing_known() -> None:
+def test_in_a_missing_list_is_unknown() -> None:
     tree = {"field": "type", "op": "in", "ref": "tags"}
     assert truth(tree, subject(customer(type="vip", tags=None))) is None
 
 
-def test_literals_of_true_and_false_are_told_from_numbers() -> None:
+def test_boolean_literals_are_not_numbers() -> None:
     assert read_literal(True, "boolean", "value") is True  # noqa: FBT003 - the value under test
     with pytest.raises(ConfigError, match="write true or false"):
         read_literal(1, "boolean", "value")
 
 
-def test_every_operator_is_in_the_manual() -> None:
-    manual = (Path(__file__).parents[4] / "docs" / "rules.md").read_text()
-    assert [name for name in OPERATORS if f"`{name}`" not in manual] == []
+def test_all_operators_are_documented() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "rules.md").read_text()
+    assert [name for name in OPERATORS if f"`{name}`" not in page] == []
 
 
-def test_every_operator_is_told_and_tested_here() -> None:
+def test_all_operators_are_tested_and_have_a_summary() -> None:
     tested = {op for op, *_ in [*TEXT, *NUMBERS]} | {
         "before", "after", "within", "older_than", "exists", "missing", "is_null", "changed", "changed_from",
         "changed_to", "increased", "decreased",
@@ -273,19 +275,19 @@ def test_every_operator_is_told_and_tested_here() -> None:
     assert all(operator.summary for operator in OPERATORS.values())
 
 
-def test_of_a_digest_it_is_known_that_there_was_something_and_nothing_else() -> None:
-    about = subject(previous={"reference": ["digest", "0"]})
+def test_digest_exists_but_cannot_be_compared() -> None:
+    evaluated = subject(previous={"reference": ["digest", "0"]})
     for op, expected in (("exists", True), ("missing", False), ("is_null", False)):
-        assert truth({"field": "previous.reference", "op": op}, about) is expected
-    assert truth({"field": "previous.reference", "op": "eq", "value": "PO-1"}, about) is None
-    assert truth({"field": "reference", "op": "ne", "ref": "previous.reference"}, about) is None
-    assert truth({"field": "previous.reference", "op": "contains", "value": "digest"}, about) is None
-    assert truth({"field": "reference", "op": "changed"}, about) is True
+        assert truth({"field": "previous.reference", "op": op}, evaluated) is expected
+    assert truth({"field": "previous.reference", "op": "eq", "value": "PO-1"}, evaluated) is None
+    assert truth({"field": "reference", "op": "ne", "ref": "previous.reference"}, evaluated) is None
+    assert truth({"field": "previous.reference", "op": "contains", "value": "digest"}, evaluated) is None
+    assert truth({"field": "reference", "op": "changed"}, evaluated) is True
 
 
-def test_a_moment_at_the_edge_of_the_calendar_is_remembered_too() -> None:
+def test_timestamp_in_year_one_is_stored() -> None:
     edge = order(created_at=datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))))
-    asked = compile_tree({"field": "created_at", "op": "changed"})
-    kept = {"created_at": encode_previous("created_at", edge.created_at, personal=False)}
-    assert asked.truth(subject(edge, previous=kept)) is False
-    assert asked.truth(subject(previous=kept)) is True
+    compiled = compile_tree({"field": "created_at", "op": "changed"})
+    previous = {"created_at": encode_previous("created_at", edge.created_at, personal=False)}
+    assert compiled.truth(subject(edge, previous=previous)) is False
+    assert compiled.truth(subject(previous=previous)) is True

@@ -1,4 +1,4 @@
-"""Many callers, one call: each gets its own result, and none is left waiting whatever the call does."""
+"""Batching: each caller gets its own result, also if the call fails."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from service.store.connection.batching import Batcher
 pytestmark = pytest.mark.store
 
 
-async def test_what_waits_goes_out_together_and_each_gets_its_own_result() -> None:
+async def test_queued_items_share_a_call_and_get_their_own_results() -> None:
     sent: list[Sequence[int]] = []
 
     async def double(items: Sequence[int]) -> Sequence[int]:
@@ -22,7 +22,7 @@ async def test_what_waits_goes_out_together_and_each_gets_its_own_result() -> No
     assert sent == [[0, 1, 2, 3], [4, 5]]
 
 
-async def test_a_call_that_answers_for_too_few_fails_all_instead_of_leaving_them_waiting() -> None:
+async def test_call_with_too_few_results_fails_all_items() -> None:
     async def forget_one(items: Sequence[int]) -> Sequence[int]:
         return items[1:]
 
@@ -35,7 +35,7 @@ async def test_a_call_that_answers_for_too_few_fails_all_instead_of_leaving_them
         await batcher.submit(1)
 
 
-async def test_a_caller_that_was_cancelled_leaves_its_item_in_the_batch() -> None:
+async def test_item_of_a_cancelled_caller_stays_in_the_batch() -> None:
     sent: list[Sequence[str]] = []
 
     async def keep(items: Sequence[str]) -> Sequence[str]:

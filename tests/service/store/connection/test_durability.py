@@ -1,4 +1,4 @@
-"""What is not safe is not used: tables of servers that fall short, and real ones."""
+"""Durability check: tables of server settings, and real servers."""
 
 import asyncio
 import os
@@ -14,7 +14,15 @@ from service.dev.embedded_valkey import EmbeddedValkey
 from service.errors import StoreNotDurable, StoreUnavailable
 from service.settings import Durability
 from service.store.connection.durability import durability_problems, parse_info
-from tests.service.store.builders import WINDOW_MS, ask_server, decision, make_event, patiently, store_on, take_one
+from tests.service.store.builders import (
+    WINDOW_MS,
+    claim_one,
+    decision,
+    make_event,
+    retry_until_stored,
+    run_on_server,
+    store_on,
+)
 from tests.service.store.conftest import StartServer
 from tests.waiting import PATIENCE_SECONDS
 
@@ -28,9 +36,9 @@ SOUND_CONFIG = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy"
 @pytest.mark.parametrize(
     ("durability", "info", "config", "reason"),
     [
-        ("fsync", {"redis_version": "6.2.14"}, {}, "7.0 or later is needed"),
-        ("declared", {"redis_version": "6.2.14"}, {}, "7.0 or later is needed"),
-        ("replica", {"redis_version": "7.0.15"}, {}, "7.2 or later is needed"),
+        ("fsync", {"redis_version": "6.2.14"}, {}, "7.0 or later is required"),
+        ("declared", {"redis_version": "6.2.14"}, {}, "7.0 or later is required"),
+        ("replica", {"redis_version": "7.0.15"}, {}, "7.2 or later is required"),
         ("fsync", {"cluster_enabled": "1"}, {}, "cluster mode"),
         ("declared", {"cluster_enabled": "1"}, {}, "cluster mode"),
         ("fsync", {"role": "slave"}, {}, "is a replica"),
@@ -40,29 +48,29 @@ SOUND_CONFIG = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy"
             "fsync",
             {},
             {"appendonly": "no", "appendfsync": "everysec"},
-            "appendonly is 'no', appendfsync is 'everysec'; CONFIG SET appendonly yes appendfsync always",
+            "appendonly is 'no', appendfsync is 'everysec'; run CONFIG SET appendonly yes appendfsync always",
         ),
         ("fsync", {}, {"appendfsync": "everysec"}, "CONFIG SET appendfsync always"),
         ("fsync", {}, {"appendfsync": "no"}, "CONFIG SET appendfsync always"),
         ("replica", {}, {"appendfsync": "everysec"}, "CONFIG SET appendfsync always"),
         ("fsync", {}, {"maxmemory-policy": "allkeys-lru"}, "CONFIG SET maxmemory-policy noeviction"),
         ("fsync", {}, {"maxmemory-policy": "volatile-ttl"}, "CONFIG SET maxmemory-policy noeviction"),
-        ("fsync", {}, None, "hides CONFIG"),
-        ("replica", {}, None, "hides CONFIG"),
+        ("fsync", {}, None, "denies CONFIG"),
+        ("replica", {}, None, "denies CONFIG"),
         ("declared", {}, None, None),
         ("declared", {}, {"appendonly": "no", "maxmemory-policy": "allkeys-lru"}, None),
         ("fsync", {}, {}, None),
         ("replica", {}, {}, None),
     ],
 )
-def test_a_server_falls_short_of(
+def test_server_does_not_meet_the_durability(
     durability: Durability, info: dict[str, str], config: dict[str, str] | None, reason: str | None
 ) -> None:
     found = durability_problems(durability, SOUND_INFO | info, None if config is None else SOUND_CONFIG | config)
     assert found is None if reason is None else found and reason in found
 
 
-def test_info_is_read_whatever_stands_between_its_fields() -> None:
+def test_info_parser_ignores_other_lines() -> None:
     assert parse_info(b"# Server\r\nrole:master\r\n\r\nexecutable:/a:b\r\nbroken\r\n") == {
         "role": "master",
         "executable": "/a:b",
@@ -77,7 +85,7 @@ def test_info_is_read_whatever_stands_between_its_fields() -> None:
         (("--appendonly", "no"), "appendonly"),
     ],
 )
-async def test_an_unsafe_server_is_refused_and_accepted_where_its_loss_is_declared(
+async def test_server_that_is_not_durable_is_accepted_only_if_declared(
     own_valkey: Callable[..., EmbeddedValkey], options: tuple[str, str], reason: str
 ) -> None:
     server = own_valkey(*options)
@@ -90,7 +98,7 @@ async def test_an_unsafe_server_is_refused_and_accepted_where_its_loss_is_declar
         assert (await store.ingest(make_event(), "k", WINDOW_MS)).status == "queued"
 
 
-async def test_a_server_that_comes_back_unsafe_is_refused_before_anything_is_acknowledged(
+async def test_server_that_restarts_without_durability_is_rejected(
     own_valkey: Callable[..., EmbeddedValkey],
 ) -> None:
     server = own_valkey()
@@ -106,7 +114,7 @@ async def test_a_server_that_comes_back_unsafe_is_refused_before_anything_is_ack
         assert (await store.sample()).pending == 2
 
 
-async def test_a_server_made_unsafe_while_it_runs_is_noticed_by_the_next_connection(
+async def test_changed_server_settings_are_detected_by_the_next_connection(
     own_valkey: Callable[..., EmbeddedValkey],
 ) -> None:
     async with store_on(own_valkey().url) as store:
@@ -117,7 +125,7 @@ async def test_a_server_made_unsafe_while_it_runs_is_noticed_by_the_next_connect
             await store.ingest(make_event(), "b", WINDOW_MS)
 
 
-async def test_a_replica_is_refused_and_a_demoted_primary_acknowledges_nothing_until_it_is_one_again(
+async def test_replica_and_demoted_primary_acknowledge_nothing(
     start_server: StartServer, free_ports: Callable[[int], list[int]]
 ) -> None:
     (port,) = free_ports(1)
@@ -126,20 +134,20 @@ async def test_a_replica_is_refused_and_a_demoted_primary_acknowledges_nothing_u
     async with store_on(replica.url, ingest_timeout_seconds=0.2) as store:
         with pytest.raises(StoreNotDurable, match="is a replica"):
             await store.check()
-        ask_server(replica.url, "REPLICAOF", "NO", "ONE")
+        run_on_server(replica.url, "REPLICAOF", "NO", "ONE")
         await store.ingest(make_event(), "a", WINDOW_MS)
-        ask_server(replica.url, "REPLICAOF", "127.0.0.1", str(port))
+        run_on_server(replica.url, "REPLICAOF", "127.0.0.1", str(port))
         with pytest.raises((StoreUnavailable, StoreNotDurable)):
             await store.ingest(make_event(), "b", WINDOW_MS)
         with pytest.raises((StoreUnavailable, StoreNotDurable)):
             await store.leases("w1").claim(1)
-        ask_server(replica.url, "REPLICAOF", "NO", "ONE")
+        run_on_server(replica.url, "REPLICAOF", "NO", "ONE")
         assert (await store.ingest(make_event(), "b", WINDOW_MS)).status == "queued"
 
 
 if Path(REDIS_7_0).exists():  # the gate installs it; a laptop may be without
 
-    async def test_redis_7_0_keeps_what_fsync_promises_and_says_that_it_cannot_wait_for_replicas(
+    async def test_redis_7_0_supports_fsync_but_not_replica(
         start_server: StartServer,
     ) -> None:
         server = start_server("old", server=REDIS_7_0)
@@ -151,11 +159,11 @@ if Path(REDIS_7_0).exists():  # the gate installs it; a laptop may be without
 
 
 class TestReplicaMode:
-    """An event is acknowledged once a replica has it on its disk, and not before."""
+    """An event is acknowledged after a replica has it on disk."""
 
     @pytest.fixture
     async def pair(self, start_server: StartServer, free_ports: Callable[[int], list[int]]) -> tuple[Any, ...]:
-        # Always the embedded server: WAITAOF came with 7.2, and an older one is refused, which another test shows.
+        # Always the embedded server: WAITAOF requires 7.2. Another test covers older servers.
         (port,) = free_ports(1)
         start = partial(start_server, server=None)
         primary = start("primary", "--port", str(port), "--repl-diskless-sync-delay", "0")
@@ -163,17 +171,15 @@ class TestReplicaMode:
         await in_step(primary)
         return primary, replica, lambda: start("replica", "--replicaof", f"127.0.0.1 {port}")
 
-    async def test_what_is_acknowledged_is_on_the_replica(self, pair: tuple[Any, ...]) -> None:
+    async def test_acknowledged_event_is_on_the_replica(self, pair: tuple[Any, ...]) -> None:
         primary, replica, _ = pair
         async with store_on(primary.url, durability="replica") as store:
             event = make_event()
             assert (await store.ingest(event, "k", WINDOW_MS)).status == "queued"
             primary.kill()
-        assert ask_server(replica.url, "EXISTS", f"wb:delivery:{event.id}") == 1
+        assert run_on_server(replica.url, "EXISTS", f"wb:delivery:{event.id}") == 1
 
-    async def test_without_its_replica_nothing_is_acknowledged_and_a_redelivery_only_once_the_first_is_safe(
-        self, pair: tuple[Any, ...]
-    ) -> None:
+    async def test_nothing_is_acknowledged_without_a_replica(self, pair: tuple[Any, ...]) -> None:
         primary, replica, restart = pair
         async with store_on(primary.url, durability="replica", ingest_timeout_seconds=0.1) as store:
             await store.check()
@@ -185,35 +191,33 @@ class TestReplicaMode:
                 await store.ingest(make_event(), "k", WINDOW_MS)
             again = restart()
             await in_step(primary)
-            receipt = await patiently(lambda: store.ingest(make_event(), "k", WINDOW_MS))
+            receipt = await retry_until_stored(lambda: store.ingest(make_event(), "k", WINDOW_MS))
             assert (receipt.status, receipt.event_id) in {("duplicate", first.id), ("queued", receipt.event_id)}
             primary.kill()
-        assert ask_server(again.url, "EXISTS", f"wb:delivery:{receipt.event_id}") == 1
+        assert run_on_server(again.url, "EXISTS", f"wb:delivery:{receipt.event_id}") == 1
 
-    async def test_a_repeated_call_that_writes_nothing_waits_for_what_the_first_one_wrote(
-        self, pair: tuple[Any, ...]
-    ) -> None:
+    async def test_repeated_call_waits_for_the_writes_of_the_first_one(self, pair: tuple[Any, ...]) -> None:
         primary, replica, _ = pair
         async with store_on(primary.url, durability="replica", lease_seconds=0.5) as store:
             event = make_event()
             await store.ingest(event, "k", WINDOW_MS)
-            job = await take_one(store)
-            ask_server(primary.url, "SET", f"arq:in-progress:{job.id}", job.token)  # a lease that lasts
+            job = await claim_one(store)
+            run_on_server(primary.url, "SET", f"arq:in-progress:{job.id}", job.token)  # a lease that lasts
             os.kill(replica.pid, signal.SIGSTOP)  # it is connected, and gets nothing to its disk
             decided = decision(job, event.id, ledger="s")
             for _ in range(2):
-                with pytest.raises(StoreUnavailable, match="0 replicas have it on disk"):
+                with pytest.raises(StoreUnavailable, match="0 replicas have the write on disk"):
                     await store.lanes.decide(decided)
             os.kill(replica.pid, signal.SIGCONT)
-            assert (await patiently(lambda: store.lanes.decide(decided))).kept
+            assert (await retry_until_stored(lambda: store.lanes.decide(decided))).kept
             primary.kill()
-        assert ask_server(replica.url, "HGET", store.keys.event(event.id), "state") == b"decided"
+        assert run_on_server(replica.url, "HGET", store.keys.event(event.id), "state") == b"decided"
 
 
 async def in_step(primary: EmbeddedValkey) -> None:
     """Wait until a replica follows the primary."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
-            if ask_server(primary.url, "INFO", "replication").get("slave0", {}).get("state") == "online":
+            if run_on_server(primary.url, "INFO", "replication").get("slave0", {}).get("state") == "online":
                 return
             await asyncio.sleep(0.02)

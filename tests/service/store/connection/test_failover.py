@@ -1,4 +1,4 @@
-"""Sentinel moves the primary: the store follows it, and what had reached the replica is there."""
+"""Failover by Sentinel: the store follows the primary, and replicated events are not lost."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from service.dev.embedded_valkey import EmbeddedValkey, get_binary_path
-from tests.service.store.builders import WINDOW_MS, ask_server, make_event, patiently, store_on
+from tests.service.store.builders import WINDOW_MS, make_event, retry_until_stored, run_on_server, store_on
 from tests.service.store.conftest import StartServer
 from tests.waiting import until
 
@@ -43,19 +43,19 @@ def start_sentinel(tmp_path: Path, server_binary: str | None) -> Iterator[Callab
 
 def answers(port: int) -> bool:
     try:
-        return bool(ask_server(f"redis://127.0.0.1:{port}", "PING"))
+        return bool(run_on_server(f"redis://127.0.0.1:{port}", "PING"))
     except redis.ConnectionError:
         return False
 
 
 def in_step(primary: EmbeddedValkey) -> bool:
     """Whether the replica follows and has everything."""
-    info = ask_server(primary.url, "INFO", "replication")
+    info = run_on_server(primary.url, "INFO", "replication")
     replica = info.get("slave0", {})
     return replica.get("state") == "online" and replica["offset"] == info["master_repl_offset"]
 
 
-async def test_a_failover_is_followed_and_nothing_that_reached_the_replica_is_lost(
+async def test_failover_is_followed_without_loss_of_replicated_events(
     start_server: StartServer,
     start_sentinel: Callable[[int, int], None],
     free_ports: Callable[[int], list[int]],
@@ -68,15 +68,15 @@ async def test_a_failover_is_followed_and_nothing_that_reached_the_replica_is_lo
     await until(lambda: answers(sentinel))
     url = f"redis://127.0.0.1:{first}/0"
     async with store_on(url, redis_sentinel=f"127.0.0.1:{sentinel}", ingest_timeout_seconds=1) as store:
-        await until(lambda: bool(ask_server(f"redis://127.0.0.1:{sentinel}", "SENTINEL", "REPLICAS", "mymaster")))
+        await until(lambda: bool(run_on_server(f"redis://127.0.0.1:{sentinel}", "SENTINEL", "REPLICAS", "mymaster")))
         events = [make_event(str(number)) for number in range(20)]
         for event in events:
             await store.ingest(event, event.id, WINDOW_MS)
         await until(lambda: in_step(primary))
         primary.kill()
         later = make_event("later")
-        assert (await patiently(lambda: store.ingest(later, later.id, WINDOW_MS), 15)).status == "queued"
+        assert (await retry_until_stored(lambda: store.ingest(later, later.id, WINDOW_MS), 15)).status == "queued"
         for event in [*events, later]:
             assert await store.events.get(event.id) is not None
         assert (await store.sample()).pending == 21
-        assert ask_server(replica.url, "ROLE")[0] == b"master"
+        assert run_on_server(replica.url, "ROLE")[0] == b"master"

@@ -1,4 +1,4 @@
-"""The store behind TLS: trusted by a named authority, refused without one; a real handshake before the real server."""
+"""TLS: a store is trusted with the configured CA and rejected without it."""
 
 import asyncio
 import contextlib
@@ -66,7 +66,7 @@ async def behind_tls(valkey_url: str, tmp_path: Path) -> AsyncIterator[tuple[int
     server.close()
 
 
-async def test_a_store_whose_certificate_nobody_vouches_for_is_not_spoken_to(
+async def test_untrusted_certificate_is_rejected(
     behind_tls: tuple[int, Path], make_settings: Callable[..., Settings]
 ) -> None:
     settings = make_settings()
@@ -74,7 +74,7 @@ async def test_a_store_whose_certificate_nobody_vouches_for_is_not_spoken_to(
         await open_store(structs.replace(settings, redis_url=f"rediss://localhost:{behind_tls[0]}/0"))
 
 
-async def test_a_store_behind_tls_takes_events_in(
+async def test_events_are_ingested_over_tls(
     behind_tls: tuple[int, Path], make_settings: Callable[..., Settings]
 ) -> None:
     port, authority = behind_tls

@@ -1,4 +1,4 @@
-"""The quarantine's shelf on a real server: bounds of each source for itself, repeated calls, and forgetting."""
+"""Quarantine: limits per source, repeated calls, deletion."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.store
 
 
-def refused(number: int, source: str = "a", size: int = 10) -> QuarantinedDelivery:
+def make_quarantined(number: int, source: str = "a", size: int = 10) -> QuarantinedDelivery:
     return QuarantinedDelivery(
         1, f"{number:032x}", source, "not_verified", 401, 1.7e9, {"x-signature": "s"}, b"x" * size, None, whole=True
     )
@@ -25,72 +25,74 @@ async def ids(store: Store, source: str = "a") -> list[int]:
 
 
 async def age(store: Store, hours: float, source: str = "a") -> None:
-    """Make all that a source has here so many hours older."""
+    """Make all deliveries of a source older by `hours`."""
     index = store.quarantine._index(source)
     for name in await store.client.command("ZRANGE", index, 0, -1):
         await store.client.command("ZINCRBY", index, -hours * 3_600_000, name)
 
 
-async def test_a_refused_delivery_is_kept_whole_and_found_by_its_id(store: Store) -> None:
-    kept = msgspec.structs.replace(refused(1), body=bytes(range(256)), path_token="t", whole=True)
+async def test_quarantined_delivery_is_stored_completely(store: Store) -> None:
+    kept = msgspec.structs.replace(make_quarantined(1), body=bytes(range(256)), path_token="t", whole=True)
     assert await store.quarantine_deliveries([kept]) == 0
     assert await store.quarantine.get(kept.id) == kept
-    assert await store.quarantine.read("a", [kept.id, "nobody"]) == [kept]
+    assert await store.quarantine.read("a", [kept.id, "unknown"]) == [kept]
     assert await store.quarantine.read("a", []) == []
-    assert await store.quarantine.get("nobody") is None
+    assert await store.quarantine.get("unknown") is None
     assert await store.quarantine.sources() == ["a"]
     assert (await store.quarantine.count("a"))[0] == 1
 
 
-async def test_a_repeated_call_keeps_nothing_twice(store: Store) -> None:
+async def test_repeated_put_stores_a_delivery_once(store: Store) -> None:
     for _ in range(3):
-        await store.quarantine_deliveries([refused(1)])
+        await store.quarantine_deliveries([make_quarantined(1)])
     deliveries, size = await store.quarantine.count("a")
     assert deliveries == 1
-    assert size == len(msgspec.msgpack.encode(refused(1)))
+    assert size == len(msgspec.msgpack.encode(make_quarantined(1)))
 
 
-async def test_the_newest_push_out_the_oldest_of_their_own_source_only(make_settings: Callable[..., Settings]) -> None:
+async def test_oldest_deliveries_of_the_same_source_are_removed_at_the_limit(
+    make_settings: Callable[..., Settings],
+) -> None:
     store = await open_store(make_settings(quarantine_deliveries_max=3))
-    await store.quarantine_deliveries([refused(100, "quiet")])
+    await store.quarantine_deliveries([make_quarantined(100, "quiet")])
     dropped = 0
     for number in range(10):
-        dropped += await store.quarantine_deliveries([refused(number, "loud")])
+        dropped += await store.quarantine_deliveries([make_quarantined(number, "loud")])
     assert dropped == 7
     assert sorted(await ids(store, "loud")) == [7, 8, 9]
     assert await ids(store, "quiet") == [100]
     await store.close()
 
 
-async def test_bytes_are_bounded_and_what_alone_is_too_large_is_not_kept(
+async def test_byte_limit_applies_and_larger_deliveries_are_not_stored(
     make_settings: Callable[..., Settings],
 ) -> None:
     store = await open_store(make_settings(quarantine_bytes_max=1_000))
-    await store.quarantine_deliveries([refused(number, size=300) for number in range(5)])
+    await store.quarantine_deliveries([make_quarantined(number, size=300) for number in range(5)])
     deliveries, size = await store.quarantine.count("a")
     assert (deliveries, size <= 1_000) == (2, True)
-    await store.quarantine_deliveries([refused(9, size=2_000)])
+    await store.quarantine_deliveries([make_quarantined(9, size=2_000)])
     assert 9 not in await ids(store)
     assert (await store.quarantine.count("a"))[1] == size
     await store.close()
 
 
-async def test_what_is_too_old_is_neither_shown_nor_kept(make_settings: Callable[..., Settings]) -> None:
+async def test_expired_deliveries_are_not_listed(make_settings: Callable[..., Settings]) -> None:
     hours = 1.0
     store = await open_store(make_settings(quarantine_retention_hours=hours))
-    await store.quarantine_deliveries([refused(1)])
+    await store.quarantine_deliveries([make_quarantined(1)])
     await age(store, hours * 0.6)
-    await store.quarantine_deliveries([refused(2)])
+    await store.quarantine_deliveries([make_quarantined(2)])
     await age(store, hours * 0.6)
     assert await ids(store) == [2]
-    await store.quarantine_deliveries([refused(3)])
+    await store.quarantine_deliveries([make_quarantined(3)])
     assert (await store.quarantine.count("a"))[0] == 2
     await store.close()
 
 
-async def test_what_nobody_adds_to_is_gone_once_it_is_too_old(make_settings: Callable[..., Settings]) -> None:
-    store = await open_store(make_settings(quarantine_hours=0.2 / 3_600))
-    await store.quarantine_deliveries([refused(1)])
+async def test_quarantine_without_new_deliveries_expires(make_settings: Callable[..., Settings]) -> None:
+    store = await open_store(make_settings(quarantine_retention_hours=0.2 / 3_600))
+    await store.quarantine_deliveries([make_quarantined(1)])
 
     async def is_gone() -> bool:
         return await store.quarantine.count("a") == (0, 0)
@@ -99,17 +101,17 @@ async def test_what_nobody_adds_to_is_gone_once_it_is_too_old(make_settings: Cal
     await store.close()
 
 
-async def test_what_is_discarded_leaves_nothing_behind(store: Store) -> None:
-    await store.quarantine_deliveries([refused(1), refused(2)])
-    assert await store.quarantine.discard("a", [refused(1).id, "nobody"]) == 1
+async def test_deleted_deliveries_leave_no_keys(store: Store) -> None:
+    await store.quarantine_deliveries([make_quarantined(1), make_quarantined(2)])
+    assert await store.quarantine.delete("a", [make_quarantined(1).id, "unknown"]) == 1
     assert await ids(store) == [2]
-    assert await store.quarantine.discard("a", [refused(1).id]) == 0
-    assert await store.quarantine.discard("a", [refused(2).id]) == 1
+    assert await store.quarantine.delete("a", [make_quarantined(1).id]) == 0
+    assert await store.quarantine.delete("a", [make_quarantined(2).id]) == 1
     assert await store.quarantine.count("a") == (0, 0)
     assert await store.quarantine.sources() == []
 
 
-async def test_it_leaves_the_last_part_of_the_memory_to_events(
+async def test_quarantine_stops_before_the_memory_limit_of_events(
     own_valkey: Callable[..., EmbeddedValkey], make_settings: Callable[..., Settings]
 ) -> None:
     server = own_valkey("--maxmemory", "20mb")
@@ -118,12 +120,12 @@ async def test_it_leaves_the_last_part_of_the_memory_to_events(
 
     async def fill() -> None:
         for number in range(200):
-            await store.quarantine_deliveries([refused(number, size=500_000)])
-            store._memory_known_until = 0  # so that it looks each time
+            await store.quarantine_deliveries([make_quarantined(number, size=500_000)])
+            store._memory_checked_until = 0  # check the memory each time
 
     with pytest.raises(StoreFull):
         await fill()
-    _, percent = await store.sampler.memory()
+    _, percent = await store.queue_stats.memory()
     assert 65 < percent < 78
     await store.check()
     await store.close()

@@ -1,4 +1,4 @@
-"""Permits for calls to a platform account: in flight, a minute, and after failures; each shared by all."""
+"""Throttle of an account in the store: concurrent calls, calls per minute, circuit breaker, token cache."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,131 +13,139 @@ from tests.waiting import until
 pytestmark = pytest.mark.store
 
 
-async def permit(
+async def acquire(
     store: Store, token: str, in_flight_max: int = 0, per_minute_max: int = 0, lease: float = 5
 ) -> ThrottlePermit:
     return await store.limits.acquire("acct", token, lease, in_flight_max, per_minute_max)
 
 
-async def passed(store: Store, token: str, outcome: CallOutcome, asked: float = 0, pause: float = 0.2) -> CircuitChange:
+async def release(
+    store: Store, token: str, outcome: CallOutcome, retry_after: float = 0, open_seconds: float = 0.2
+) -> CircuitChange:
     return await store.limits.release(
-        "acct", token, outcome, asked_seconds=asked, failures_max=3, pause_seconds=pause, pause_seconds_max=60
+        "acct",
+        token,
+        outcome,
+        retry_after_seconds=retry_after,
+        failures_max=3,
+        open_seconds=open_seconds,
+        open_seconds_max=60,
     )
 
 
-async def test_no_more_calls_are_under_way_than_the_account_allows(store: Store) -> None:
-    granted = [await permit(store, f"t{n}", in_flight_max=4) for n in range(6)]
+async def test_concurrent_calls_are_limited(store: Store) -> None:
+    granted = [await acquire(store, f"t{n}", in_flight_max=4) for n in range(6)]
     assert [item.wait for item in granted] == [None] * 4 + ["in_flight"] * 2
-    await passed(store, "t0", "ok")
-    assert (await permit(store, "t5", in_flight_max=4)).wait is None
-    assert (await permit(store, "t4", in_flight_max=4)).wait == "in_flight"
+    await release(store, "t0", "ok")
+    assert (await acquire(store, "t5", in_flight_max=4)).wait is None
+    assert (await acquire(store, "t4", in_flight_max=4)).wait == "in_flight"
 
 
-async def test_a_place_is_taken_once_however_often_it_is_asked_for(store: Store) -> None:
+async def test_repeated_acquire_takes_one_slot(store: Store) -> None:
     for _ in range(3):
-        assert (await permit(store, "t", in_flight_max=1)).wait is None
+        assert (await acquire(store, "t", in_flight_max=1)).wait is None
 
 
-async def test_a_place_whose_holder_died_is_free_again_after_its_lease(store: Store) -> None:
-    assert (await permit(store, "dead", in_flight_max=1, lease=0.5)).wait is None
-    assert (await permit(store, "next", in_flight_max=1)).wait == "in_flight"
+async def test_slot_is_freed_when_its_lease_expires(store: Store) -> None:
+    assert (await acquire(store, "crashed", in_flight_max=1, lease=0.5)).wait is None
+    assert (await acquire(store, "next", in_flight_max=1)).wait == "in_flight"
 
     async def is_granted() -> bool:
-        return (await permit(store, "next", in_flight_max=1)).wait is None
+        return (await acquire(store, "next", in_flight_max=1)).wait is None
 
     await until(is_granted)
 
 
-async def test_a_minute_holds_no_more_calls_than_allowed_and_tells_when_the_next_may_come(store: Store) -> None:
-    granted = [await permit(store, f"t{n}", per_minute_max=5) for n in range(7)]
+async def test_calls_per_minute_are_limited(store: Store) -> None:
+    granted = [await acquire(store, f"t{n}", per_minute_max=5) for n in range(7)]
     assert [item.wait for item in granted] == [None] * 5 + ["rate"] * 2
     assert 50 < granted[-1].seconds <= 61.5
 
 
-async def test_an_accounts_limit_is_not_anothers(store: Store) -> None:
-    assert (await permit(store, "t", in_flight_max=1)).wait is None
+async def test_limits_are_per_account(store: Store) -> None:
+    assert (await acquire(store, "t", in_flight_max=1)).wait is None
     other = await store.limits.acquire("other", "t", 5, 1, 0)
     assert other.wait is None
 
 
-async def test_one_not_now_makes_all_wait_as_long_as_it_asks(store: Store) -> None:
-    after = await passed(store, "t", "asked", asked=30)
-    assert (after.state, after.seconds) == ("paused", 30)
-    waiting = await permit(store, "u")
-    assert waiting.wait == "paused"
+async def test_retry_after_opens_the_circuit_for_that_time(store: Store) -> None:
+    after = await release(store, "t", "rate_limited", retry_after=30)
+    assert (after.state, after.seconds) == ("opened", 30)
+    waiting = await acquire(store, "u")
+    assert waiting.wait == "circuit_open"
     assert 20 < waiting.seconds <= 30
     assert 20 < (await store.limits.open_circuits())["acct"] <= 30
 
 
-async def test_late_failures_lengthen_no_pause_but_a_longer_wish_does(store: Store) -> None:
-    await passed(store, "t", "asked", asked=20)
-    assert (await passed(store, "u", "failed")).state == "rests"
+async def test_open_circuit_is_extended_by_a_longer_retry_after_only(store: Store) -> None:
+    await release(store, "t", "rate_limited", retry_after=20)
+    assert (await release(store, "u", "failed")).state == "open"
     assert (await store.limits.open_circuits())["acct"] <= 20
-    assert (await passed(store, "u", "asked", asked=40)).seconds == 40
+    assert (await release(store, "u", "rate_limited", retry_after=40)).seconds == 40
 
 
-async def test_failures_in_a_row_make_a_pause_and_a_success_between_them_does_not(store: Store) -> None:
-    words = [(await passed(store, "t", "failed")).state for _ in range(2)]
-    await passed(store, "t", "ok")
+async def test_consecutive_failures_open_the_circuit(store: Store) -> None:
+    states = [(await release(store, "t", "failed")).state for _ in range(2)]
+    await release(store, "t", "ok")
     assert await store.limits.open_circuits() == {}
-    words += [(await passed(store, "t", "failed")).state for _ in range(3)]
-    assert words == ["fine", "fine", "fine", "fine", "paused"]
+    states += [(await release(store, "t", "failed")).state for _ in range(3)]
+    assert states == ["unchanged", "unchanged", "unchanged", "unchanged", "opened"]
 
 
-async def test_what_was_answered_otherwise_is_no_failure_and_no_success(store: Store) -> None:
+async def test_rejected_and_unknown_calls_do_not_change_the_failure_count(store: Store) -> None:
     for _ in range(2):
-        await passed(store, "t", "failed")
-        await passed(store, "t", "answered")
-        await passed(store, "t", "left")
-    assert (await passed(store, "t", "failed")).state == "paused"
+        await release(store, "t", "failed")
+        await release(store, "t", "rejected")
+        await release(store, "t", "unknown")
+    assert (await release(store, "t", "failed")).state == "opened"
 
 
-async def test_at_a_pauses_end_one_probe_goes_first_and_its_success_lets_all_through(store: Store) -> None:
-    await passed(store, "t", "asked", asked=0.05)
+async def test_successful_probe_closes_the_circuit(store: Store) -> None:
+    await release(store, "t", "rate_limited", retry_after=0.05)
     await asyncio.sleep(0.08)
-    assert (await permit(store, "first")).wait is None
-    assert (await permit(store, "second")).wait == "paused"
-    assert (await permit(store, "first")).wait is None
-    assert (await passed(store, "first", "ok")).state == "resumed"
-    assert (await permit(store, "second")).wait is None
+    assert (await acquire(store, "first")).wait is None
+    assert (await acquire(store, "second")).wait == "circuit_open"
+    assert (await acquire(store, "first")).wait is None
+    assert (await release(store, "first", "ok")).state == "closed"
+    assert (await acquire(store, "second")).wait is None
     assert await store.limits.open_circuits() == {}
 
 
-@pytest.mark.parametrize("outcome", ["failed", "asked"])
-async def test_a_probe_that_fails_makes_the_next_pause_twice_as_long(store: Store, outcome: CallOutcome) -> None:
-    await passed(store, "t", "asked", pause=0.05)
+@pytest.mark.parametrize("outcome", ["failed", "rate_limited"])
+async def test_failed_probe_doubles_the_open_time(store: Store, outcome: CallOutcome) -> None:
+    await release(store, "t", "rate_limited", open_seconds=0.05)
     await asyncio.sleep(0.08)
-    assert (await permit(store, "probe")).wait is None
-    after = await passed(store, "probe", outcome, pause=0.05)
-    assert (after.state, after.seconds) == ("paused", 0.1)
+    assert (await acquire(store, "probe")).wait is None
+    after = await release(store, "probe", outcome, open_seconds=0.05)
+    assert (after.state, after.seconds) == ("opened", 0.1)
 
 
-async def test_a_probe_that_is_answered_anything_finds_the_platform_alive(store: Store) -> None:
-    await passed(store, "t", "asked", asked=0.05)
+async def test_rejected_probe_closes_the_circuit(store: Store) -> None:
+    await release(store, "t", "rate_limited", retry_after=0.05)
     await asyncio.sleep(0.08)
-    assert (await permit(store, "probe")).wait is None
-    assert (await passed(store, "probe", "answered")).state == "resumed"
+    assert (await acquire(store, "probe")).wait is None
+    assert (await release(store, "probe", "rejected")).state == "closed"
 
 
-async def test_a_probe_that_left_without_a_word_makes_room_for_another(store: Store) -> None:
-    await passed(store, "t", "asked", asked=0.05)
+async def test_probe_with_unknown_outcome_is_replaced(store: Store) -> None:
+    await release(store, "t", "rate_limited", retry_after=0.05)
     await asyncio.sleep(0.08)
-    assert (await permit(store, "probe")).wait is None
-    await passed(store, "probe", "left")
-    assert (await permit(store, "other")).wait is None
+    assert (await acquire(store, "probe")).wait is None
+    await release(store, "probe", "unknown")
+    assert (await acquire(store, "other")).wait is None
 
 
-async def test_a_success_that_began_before_the_pause_does_not_end_it(store: Store) -> None:
-    await passed(store, "t", "asked", asked=50)
-    await passed(store, "older", "ok")
-    assert (await permit(store, "u")).wait == "paused"
+async def test_success_of_an_earlier_call_does_not_close_the_circuit(store: Store) -> None:
+    await release(store, "t", "rate_limited", retry_after=50)
+    await release(store, "older", "ok")
+    assert (await acquire(store, "u")).wait == "circuit_open"
 
 
-async def test_one_pod_fetches_a_token_and_all_others_wait_for_it_and_share_it(store: Store) -> None:
+async def test_one_process_fetches_a_token_for_all(store: Store) -> None:
     other = Store(store.settings)
     assert await store.tokens.get("engage") is None
     assert await other.tokens.get("engage") == 0.05
-    assert await store.tokens.get("engage") is None, "asked again, it is still the one"
+    assert await store.tokens.get("engage") is None, "a repeated call keeps the fetching state"
     await store.tokens.put("engage", "secret-token", 30)
     token = await other.tokens.get("engage")
     assert isinstance(token, tuple)
@@ -152,8 +160,10 @@ async def test_one_pod_fetches_a_token_and_all_others_wait_for_it_and_share_it(s
     await other.close()
 
 
-async def test_a_token_is_fetched_by_everybody_while_the_store_is_away(make_settings: Callable[..., Settings]) -> None:
-    away = Store(make_settings(redis_url="unix:///nowhere.sock"))
-    assert await away.tokens.get("engage") is None
-    await away.tokens.put("engage", "t", 1)
-    await away.tokens.invalidate("engage", "t")
+async def test_every_process_fetches_its_token_while_the_store_is_unavailable(
+    make_settings: Callable[..., Settings],
+) -> None:
+    unavailable = Store(make_settings(redis_url="unix:///nowhere.sock"))
+    assert await unavailable.tokens.get("engage") is None
+    await unavailable.tokens.put("engage", "t", 1)
+    await unavailable.tokens.invalidate("engage", "t")

@@ -1,4 +1,4 @@
-"""The call behind every 202: what is queued, what is known already, and what a full backlog turns away."""
+"""Ingest: queued events, duplicates, and rejections at the backlog limit."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import pytest
 
 from service.errors import StoreFull
 from service.store import IngestRequest, IngestResult, Store
-from tests.service.store.builders import WINDOW_MS, decision, make_arrivals, make_event, settlement, store_on, take_one
+from tests.service.store.builders import WINDOW_MS, claim_one, decision, make_arrivals, make_event, settlement, store_on
 
 pytestmark = pytest.mark.store
 
@@ -19,32 +19,32 @@ async def outcome(store: Store, arrivals: Sequence[IngestRequest]) -> Sequence[I
         return None
 
 
-async def test_a_batch_does_not_pass_the_backlogs_limit_and_tells_each_delivery_for_itself(valkey_url: str) -> None:
+async def test_batch_at_the_backlog_limit_has_a_result_per_delivery(valkey_url: str) -> None:
     async with store_on(valkey_url, backlog_events_max=5) as store:
         deliveries = [make_arrivals(1) for _ in range(40)]
         taken = await asyncio.gather(*(outcome(store, delivery) for delivery in deliveries))
-        assert sum(told is not None for told in taken) == 5
+        assert sum(results is not None for results in taken) == 5
         assert (await store.sample()).pending == 5
 
 
-async def test_a_delivery_of_several_events_is_taken_in_whole_or_not_at_all(valkey_url: str) -> None:
+async def test_delivery_of_several_events_is_ingested_atomically(valkey_url: str) -> None:
     async with store_on(valkey_url, backlog_events_max=4) as store:
         deliveries = [make_arrivals(3) for _ in range(3)]
         taken = await asyncio.gather(*(outcome(store, delivery) for delivery in deliveries))
-        assert sorted(len(told) if told else 0 for told in taken) == [0, 3, 3]
+        assert sorted(len(results) if results else 0 for results in taken) == [0, 3, 3]
         assert (await store.sample()).pending == 6
-        for told, delivery in zip(taken, deliveries, strict=True):
+        for results, delivery in zip(taken, deliveries, strict=True):
             shown = [await store.events.get(arrival.event.id) for arrival in delivery]
-            assert [each is not None for each in shown] == [told is not None] * 3
+            assert [each is not None for each in shown] == [results is not None] * 3
 
 
-async def test_a_full_backlog_answers_what_it_knows_and_turns_away_what_it_does_not(valkey_url: str) -> None:
+async def test_duplicates_are_answered_at_the_backlog_limit(valkey_url: str) -> None:
     async with store_on(valkey_url, backlog_events_max=2) as store:
         (known,) = make_arrivals(1)
         other, unknown = make_arrivals(2)
         await store.ingest_all([known])
         await store.ingest_all([other])
-        again = IngestRequest(make_event(), known.claim, WINDOW_MS)
+        again = IngestRequest(make_event(), known.dedupe_key, WINDOW_MS)
         assert await store.ingest_all([again]) == [IngestResult("duplicate", known.event.id)]
         assert await store.ingest_all([known, other]) == [
             IngestResult("queued", known.event.id),
@@ -56,7 +56,7 @@ async def test_a_full_backlog_answers_what_it_knows_and_turns_away_what_it_does_
             await store.ingest_all([again, unknown])
 
 
-async def test_a_second_event_with_the_same_key_is_a_duplicate_of_the_first(store: Store) -> None:
+async def test_second_event_with_the_same_dedupe_key_is_a_duplicate(store: Store) -> None:
     first, second = make_event(), make_event()
     assert (await store.ingest(first, "k", WINDOW_MS)).status == "queued"
     receipt = await store.ingest(second, "k", WINDOW_MS)
@@ -64,7 +64,7 @@ async def test_a_second_event_with_the_same_key_is_a_duplicate_of_the_first(stor
     assert await store.events.get(second.id) is None
 
 
-async def test_the_same_call_made_twice_takes_the_event_in_once(store: Store) -> None:
+async def test_repeated_ingest_stores_the_event_once(store: Store) -> None:
     event = make_event()
     receipts = [await store.ingest(event, "k", WINDOW_MS) for _ in range(3)]
     assert [receipt.status for receipt in receipts] == ["queued"] * 3
@@ -77,13 +77,13 @@ async def test_concurrent_deliveries_of_one_event_are_queued_once(store: Store) 
     assert len({receipt.event_id for receipt in receipts}) == 1
 
 
-async def test_an_event_is_shown_whole_at_every_moment_of_its_life(store: Store) -> None:
+async def test_concurrent_reads_return_consistent_events(store: Store) -> None:
     events = [make_event() for _ in range(60)]
     for event in events:
         await store.ingest(event, event.id, WINDOW_MS)
     done = asyncio.Event()
 
-    async def look_on() -> set[str]:
+    async def read_repeatedly() -> set[str]:
         seen: set[str] = set()
         while not done.is_set():
             for event in events:
@@ -93,8 +93,8 @@ async def test_an_event_is_shown_whole_at_every_moment_of_its_life(store: Store)
                 seen.add(shown["state"])
         return seen
 
-    looking = asyncio.create_task(look_on())
-    job = await take_one(store)
+    looking = asyncio.create_task(read_repeatedly())
+    job = await claim_one(store)
     for event in events:
         await store.lanes.decide(decision(job, event.id, ledger="s"))
         await store.lanes.settle(settlement(job, event.id, "end", ledger="d", outcome="matched", more=True))

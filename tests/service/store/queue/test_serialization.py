@@ -1,4 +1,4 @@
-"""What is packed is read back whole, whatever it was; what is damaged is told, or left out."""
+"""Serialization: round trips, and damaged data."""
 
 import msgspec
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.events import EVENT_VERSION, Event, RecordRef, traceparent_from_id
-from service.store.queue.last_state import LastState, read_last_state, short_digest
+from service.store.queue.last_state import LastState, decode_last_state, short_digest
 from service.store.queue.serialization import (
     HISTORY_BYTES_MIN,
     compress_history,
@@ -42,23 +42,23 @@ LINES = st.lists(st.text(max_size=300).map(lambda text: msgspec.json.encode({"n"
 
 
 @given(EVENTS)
-def test_an_event_is_read_back_as_it_came(event: Event) -> None:
+def test_event_round_trip(event: Event) -> None:
     assert decode_event(EVENT_ID, encode_event(event)) == event
 
 
 @given(EVENTS)
-def test_without_its_body_it_is_the_same_event(event: Event) -> None:
+def test_event_round_trip_without_body(event: Event) -> None:
     read = decode_event(EVENT_ID, encode_event(event), with_body=False)
     assert read == msgspec.structs.replace(event, body=b"")
 
 
 @given(EVENTS)
-def test_an_event_that_was_not_packed_is_read_all_the_same(event: Event) -> None:
+def test_uncompressed_event_is_decoded(event: Event) -> None:
     if not event.body.startswith(ZSTANDARD) and not {"t", "u"} & event.headers.keys():
         assert decode_event(EVENT_ID, msgspec.msgpack.encode(event)) == event
 
 
-def test_json_takes_half_of_its_room_and_a_body_that_cannot_be_packed_no_more_than_its_own() -> None:
+def test_json_body_is_halved_and_incompressible_body_is_unchanged() -> None:
     lines = [{"id": f"line-{number}", "quantity_ordered": 10, "product": f"SKU-{number:05d}"} for number in range(20)]
     record = RecordRef("pack", "purchase_order", "1")
 
@@ -72,42 +72,44 @@ def test_json_takes_half_of_its_room_and_a_body_that_cannot_be_packed_no_more_th
     assert packed(bytes(hash(str(number)) % 256 for number in range(1_000))) <= 1_000 + 50
 
 
-def test_a_damaged_body_is_an_event_that_cannot_be_read() -> None:
+def test_damaged_body_is_a_decode_error() -> None:
     record = RecordRef("pack", "purchase_order", "1")
     event = Event(EVENT_VERSION, "", "shop", "t", "updated", record, None, {}, None, ZSTANDARD + b"not that")
-    with pytest.raises(msgspec.DecodeError, match="cannot be unpacked"):
+    with pytest.raises(msgspec.DecodeError, match="cannot be decompressed"):
         decode_event(EVENT_ID, msgspec.msgpack.encode(event))
 
 
 @given(st.lists(LINES.map(b"".join), max_size=4))
-def test_a_story_of_parts_is_read_back_whole(parts: list[bytes]) -> None:
+def test_history_of_mixed_parts_round_trip(parts: list[bytes]) -> None:
     assert decompress_history(b"".join(compress_history(part) for part in parts)) == b"".join(parts)
 
 
-def test_a_long_part_is_folded_and_its_beginning_can_be_read_where_it_is_cut_off() -> None:
+def test_long_part_is_compressed_and_readable_when_truncated() -> None:
     received = b'{"entry":"received","at_ms":1795232954963,"source":"pack-orders"}\n'
-    story = received + b"".join(b'{"entry":"attempt","at_ms":%d,"duration_ms":0.1}\n' % number for number in range(99))
-    folded = compress_history(story)
-    assert len(folded) < len(story) / 3
-    assert decompress_history(folded[: len(folded) // 2]).startswith(received)
-    assert compress_history(story[: HISTORY_BYTES_MIN - 1]) == story[: HISTORY_BYTES_MIN - 1]
+    history = received + b"".join(
+        b'{"entry":"attempt","at_ms":%d,"duration_ms":0.1}\n' % number for number in range(99)
+    )
+    compressed = compress_history(history)
+    assert len(compressed) < len(history) / 3
+    assert decompress_history(compressed[: len(compressed) // 2]).startswith(received)
+    assert compress_history(history[: HISTORY_BYTES_MIN - 1]) == history[: HISTORY_BYTES_MIN - 1]
 
 
-def test_a_damaged_part_leaves_the_others() -> None:
+def test_damaged_part_does_not_affect_the_others() -> None:
     first, second = b'{"n":1}\n', b'{"n":2}\n'
     damaged = b"\x01\x00\x00\x04\xff\xff\xff\xff"
     assert decompress_history(first + damaged + second) == first + second
 
 
 @given(st.binary(min_size=16, max_size=16).map(bytes.hex) | st.sampled_from(["", "d1"]))
-def test_a_digest_is_the_same_after_it_was_made_short(digest: str) -> None:
+def test_short_digest_round_trip(digest: str) -> None:
     short = short_digest(digest)
-    assert read_last_state(short.encode() + b"\n\n\n").digest == digest
+    assert decode_last_state(short.encode() + b"\n\n\n").digest == digest
     assert len(short) <= 22
 
 
-def test_nothing_is_remembered_of_a_record_that_was_never_decided() -> None:
-    assert read_last_state(None) == LastState()
-    assert read_last_state(b"d\n1\nupdated,created\n\x81\n\n") == LastState(
+def test_record_without_decision_has_an_empty_last_state() -> None:
+    assert decode_last_state(None) == LastState()
+    assert decode_last_state(b"d\n1\nupdated,created\n\x81\n\n") == LastState(
         "d", "1", b"\x81\n\n", ("updated", "created")
     )

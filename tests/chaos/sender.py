@@ -1,4 +1,4 @@
-"""The sender: numbered signed events at a rate, each sent again until it is acknowledged, as platforms do."""
+"""Sender: numbered, signed events at a fixed rate. Each delivery is repeated until it is acknowledged."""
 
 import asyncio
 import contextlib
@@ -13,38 +13,38 @@ from tests.chaos.fleet import SECRET, Fleet
 from tests.chaos.tally import Tally
 
 LANES = 500
-ANSWER_SECONDS_MAX = 5.0
+RESPONSE_TIMEOUT_SECONDS = 5.0
 
 
-class Prober:
-    """Sends in the background; `numbers` counts what was begun."""
+class Sender:
+    """Sends events in the background. `numbers` is the number of the next event."""
 
-    def __init__(self, fleet: Fleet, tally: Tally, rate: float, dice: random.Random) -> None:
+    def __init__(self, fleet: Fleet, tally: Tally, rate: float, rng: random.Random) -> None:
         self._fleet = fleet
         self._tally = tally
         self._rate = rate
-        self._dice = dice
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._rng = rng
+        self._in_flight: set[asyncio.Task[None]] = set()
         self._client: aiohttp.ClientSession | None = None
         self.numbers = 0
 
     async def send_for(self, seconds: float) -> range:
-        """Send for a while; gives the numbers. They may not be acknowledged yet, see `settle`."""
+        """Send events for `seconds` and return their numbers. `settle` waits for the acknowledgements."""
         first = self.numbers
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        while (due := began + (self.numbers - first) / self._rate) < began + seconds:
+        started = loop.time()
+        while (due := started + (self.numbers - first) / self._rate) < started + seconds:
             await asyncio.sleep(max(due - loop.time(), 0))
             task = asyncio.create_task(self._deliver(self.numbers))
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+            self._in_flight.add(task)
+            task.add_done_callback(self._in_flight.discard)
             self.numbers += 1
         return range(first, self.numbers)
 
     async def settle(self, seconds_max: float) -> None:
-        """Wait until everything that was sent is acknowledged, or give up on the rest."""
-        if self._under_way:
-            _, late = await asyncio.wait(self._under_way, timeout=seconds_max)
+        """Wait until all sent events are acknowledged. Cancel the others after `seconds_max`."""
+        if self._in_flight:
+            _, late = await asyncio.wait(self._in_flight, timeout=seconds_max)
             for task in late:
                 task.cancel()
 
@@ -65,15 +65,15 @@ class Prober:
             with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
                 async with self._session().post(
                     f"http://127.0.0.1:{port}/webhooks/orders", data=body, headers=headers
-                ) as answer:
-                    if answer.status == 202:
-                        self._tally.acknowledge(number, (await answer.json())["event_id"])
+                ) as response:
+                    if response.status == 202:
+                        self._tally.acknowledge(number, (await response.json())["event_id"])
                         return
             attempt += 1
-            await asyncio.sleep(self._dice.uniform(0.1, 0.5))
+            await asyncio.sleep(self._rng.uniform(0.1, 0.5))
 
     def _session(self) -> aiohttp.ClientSession:
         if self._client is None:
-            timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX)
+            timeout = aiohttp.ClientTimeout(total=RESPONSE_TIMEOUT_SECONDS)
             self._client = aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=200))
         return self._client

@@ -1,4 +1,4 @@
-"""What a panel asks of the log lines. A question names events and fields of the log schema and no query language."""
+"""Log queries of the panels, in terms of the log schema and independent of a query language."""
 
 from typing import Literal
 
@@ -6,11 +6,11 @@ from msgspec import Struct
 
 FilterOperator = Literal["=", "!=", "=~", ">="]
 Span = Literal["interval", "range"]
-"""Over each step of a graph, or over all that is looked at."""
+"""Aggregation over each interval of a graph, or over the whole time range."""
 
 
 class Where(Struct, frozen=True):
-    """A field's value compared: equal, other, matching as a whole, at least."""
+    """Filter on a field: equal, not equal, full regular expression match, or at least."""
 
     field: str
     operator: FilterOperator
@@ -18,7 +18,7 @@ class Where(Struct, frozen=True):
 
 
 class Count(Struct, frozen=True):
-    """How many lines of an event there are, by the values of fields. `rate` gives them per second."""
+    """Number of lines of an event, grouped by fields; `rate` counts per second."""
 
     event: str
     by: tuple[str, ...] = ()
@@ -28,7 +28,7 @@ class Count(Struct, frozen=True):
 
 
 class Sum(Struct, frozen=True):
-    """A field's values added up."""
+    """Sum of a field."""
 
     event: str
     field: str
@@ -36,7 +36,7 @@ class Sum(Struct, frozen=True):
 
 
 class Quantile(Struct, frozen=True):
-    """Below which value a part of a field's values lies."""
+    """Quantile of a field; `part` is between 0 and 1."""
 
     part: float
     event: str
@@ -46,7 +46,7 @@ class Quantile(Struct, frozen=True):
 
 
 class Max(Struct, frozen=True):
-    """A field's largest value, divided by so much."""
+    """Maximum of a field, divided by `divisor`."""
 
     event: str
     field: str
@@ -55,28 +55,28 @@ class Max(Struct, frozen=True):
 
 
 class Ratio(Struct, frozen=True):
-    """One question's answer as a part of another's."""
+    """Result of one query divided by the result of another."""
 
     top: Count | Sum
     bottom: Count
 
 
 class ErrorEvents(Struct, frozen=True):
-    """The commonest errors, by event and kind."""
+    """Most frequent errors, by event and error kind."""
 
     most: int = 10
 
 
 class Levels(Struct, frozen=True):
-    """How many lines there are of each level."""
+    """Number of lines per level."""
 
 
 class NonJsonLines(Struct, frozen=True):
-    """How many lines are not ours: no JSON, or cut by a collector."""
+    """Number of lines that are not JSON, for example cut by a collector."""
 
 
 class Lines(Struct, frozen=True):
-    """Lines as they are, as a feed; `fields` are what is shown of each."""
+    """Log lines as a list; `fields` are the shown fields."""
 
     fields: tuple[str, ...]
     where: tuple[Where, ...] = ()
@@ -92,12 +92,12 @@ COMPONENTS = {
     "queue.sampled": "workers",
     "admin.denied": "service",
 }
-"""Which pod writes the lines that are counted."""
+"""Component that writes the lines of each event."""
 
 WITH_SOURCE = frozenset(COMPONENTS) - {"queue.sampled", "admin.denied"}
-"""Events that the dashboard's choice of a source narrows."""
+"""Events that are filtered by the dashboard's source variable."""
 
 
 def with_filters(event: str, where: tuple[Where, ...]) -> tuple[Where, ...]:
-    """Add the dashboard's choice of sources, where the event has one."""
+    """Add the filter of the dashboard's source variable, if the event has a source."""
     return (*where, Where("source_name", "=~", "$source")) if event in WITH_SOURCE else where

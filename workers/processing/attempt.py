@@ -1,0 +1,168 @@
+"""One attempt on one event: head, event, log line and history entries, written together when the attempt ends."""
+
+import contextlib
+import random
+from collections.abc import Sequence
+
+from service.errors import Deferred, LeaseLost, PermanentError, StoreNotDurable, StoreUnavailable, WaybillError
+from service.events import Event
+from service.store import DecisionWrite, Job, LaneHead, LaneStep, NextEvent, SettlementWrite
+from service.store.queue.outputs import Output
+from workers.processing.action_context import EffectContext
+from workers.processing.attempt_log import AttemptLog
+from workers.processing.decisions import Decision, load_event
+from workers.processing.dependencies import WorkerDependencies
+from workers.processing.effects import EffectsRun
+from workers.processing.history import HistoryEntry, ReceivedEntry, encode_history, initial_ledger, received_entry
+from workers.processing.retries import attempts_exhausted, delay_seconds
+
+
+class Attempt:
+    """One attempt on one event.
+
+    Exactly one of `wait`, `retry`, `dead_letter`, `finish`, `release` and `lose` ends an attempt. `decide` ends an
+    attempt without effects. `more` allows the run to continue with the next event of the lane.
+    """
+
+    def __init__(
+        self, dependencies: WorkerDependencies, job: Job, head: LaneHead, *, started_at_ms: int, more: bool
+    ) -> None:
+        self.head = head
+        self.log = AttemptLog(job, head, started_at_ms, dependencies.settings.attempts_max)
+        self._settings = dependencies.settings
+        self._lanes = dependencies.store.lanes
+        self._job = job
+        self._more = more
+        self._event: Event | None = None
+        self._is_decided = head.state == "decided"
+        self._effects_ran = False
+        self._entries: list[HistoryEntry] = []
+        self._ledger = ""
+        self._outputs: Sequence[Output] = ()
+
+    def load_event(self) -> Event:
+        """Decode the event.
+
+        Raises:
+            PermanentError: the stored bytes are missing or not readable by this version.
+        """
+        self._event = load_event(self.head)
+        self.log.set_event(self._event)
+        return self._event
+
+    @property
+    def age_seconds(self) -> float:
+        """Seconds since the event was received."""
+        return self.log.age_seconds
+
+    def is_exhausted(self, *, counts: bool = True) -> bool:
+        """Return whether no further attempt is allowed. With `counts=False` only the age of the event counts."""
+        return attempts_exhausted(self._settings, self.head.attempts if counts else 0, self.age_seconds)
+
+    def effect_context(self, event: Event) -> EffectContext:
+        """Return the context for the effects of this attempt."""
+        return EffectContext(event.id, event.source, event.traceparent, self.head.attempts, self.head.generation)
+
+    def add_effects(self, effects: EffectsRun) -> None:
+        """Add the ledger, history entries and outputs of a run of effects to the write that ends the attempt."""
+        self._effects_ran = True
+        self._ledger = effects.outcome.ledger
+        self._entries += effects.take_entries()
+        self._outputs = effects.take_outputs()
+        self.log.fields["actions_run"] = effects.outcome.run
+
+    async def decide(self, decision: Decision, event: Event) -> NextEvent:
+        """Write the decision before any effect runs. A decision without effects ends the event."""
+        entry, outcome = decision.entry, decision.outcome
+        self.log.fields |= decision.log_fields
+        entries: list[HistoryEntry] = [received_entry(event, self.head.received_ms), entry]
+        if not entry.effects:
+            entries.append(self.log.entry(outcome))
+        next_event = await self._lanes.decide(
+            DecisionWrite(
+                job=self._job.id,
+                token=self._job.token,
+                event_id=self.head.id,
+                history=encode_history(*entries),
+                ledger=initial_ledger(entry.effects),
+                outcome="" if entry.effects else outcome,
+                digest="" if outcome == "unchanged" else entry.digest,
+                version=entry.version or "",
+                fields=decision.fields,
+                change=event.change,
+                more=self._more,
+            )
+        )
+        self._is_decided = True
+        if not entry.effects:
+            self.log.finish(outcome)
+        return next_event
+
+    async def wait(self, reason: str, seconds: float, error: Deferred | None = None) -> NextEvent:
+        """Defer the event by `seconds`. The attempt does not count."""
+        # Only deferred effects add to the history: a lane may be deferred many times.
+        step, entries = ("postpone", self._history("deferred", error)) if self._effects_ran else ("release", [])
+        next_event = await self._settle(step, reason, entries, seconds)
+        self.log.finish("deferred", error)
+        return next_event
+
+    async def retry(self, error: WaybillError, retry_after_seconds: float | None) -> NextEvent:
+        """Schedule the next attempt after the backoff, and not before `retry_after_seconds`."""
+        chance = random.random()  # noqa: S311 - jitter
+        seconds = delay_seconds(self._settings, self.head.attempts, chance, retry_after_seconds)
+        # A failed fetch holds the lane, because the next event needs the same fetch. Effects leave the lane.
+        step = "defer" if self._effects_ran else "hold"
+        next_event = await self._settle(step, error.kind, self._history("retried", error), seconds)
+        self.log.finish("retried", error)
+        return next_event
+
+    async def dead_letter(self, error: WaybillError) -> NextEvent:
+        """Make the event a dead letter."""
+        entries = [*self._received(), *self._history("dead_lettered", error)]
+        next_event = await self._settle("bury", error.kind, entries)
+        self.log.finish("dead_lettered", error)
+        return next_event
+
+    async def finish(self, outcome: str) -> NextEvent:
+        """End the event with `outcome`."""
+        next_event = await self._settle("end", outcome, [*self._received(), *self._history(outcome)])
+        self.log.finish(outcome)
+        return next_event
+
+    async def release(self) -> None:
+        """Return the event to its lane for a drain or after a lost lease. The attempt does not count."""
+        self._more, self._ledger, self._outputs = False, "", ()
+        with contextlib.suppress(LeaseLost, StoreUnavailable, StoreNotDurable):
+            await self._settle("release")
+        self.log.finish("released")
+
+    def lose(self, error: WaybillError) -> None:
+        """Log an attempt that cannot be written any more."""
+        self.log.finish("lost", error)
+
+    def _received(self) -> list[ReceivedEntry]:
+        """Return the entry `received`, unless a decision wrote it already or the event is not readable."""
+        if not self._is_decided:
+            with contextlib.suppress(PermanentError):
+                return [received_entry(self._event or load_event(self.head), self.head.received_ms)]
+        return []
+
+    def _history(self, outcome: str, error: WaybillError | None = None) -> list[HistoryEntry]:
+        return [*self._entries, self.log.entry(outcome, error)]
+
+    async def _settle(
+        self, step: LaneStep, outcome: str = "", entries: Sequence[HistoryEntry] = (), seconds: float = 0
+    ) -> NextEvent:
+        write = SettlementWrite(
+            job=self._job.id,
+            token=self._job.token,
+            event_id=self.head.id,
+            step=step,
+            history=encode_history(*entries),
+            ledger=self._ledger,
+            outcome=outcome,
+            delay_ms=int(seconds * 1000),
+            more=self._more,
+            outputs=self._outputs,
+        )
+        return await self._lanes.settle(write)
