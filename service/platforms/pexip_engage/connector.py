@@ -140,8 +140,8 @@ def _listed(node: JsonObject) -> ListedRecord:
 
 
 def sample_delivery(request: SampleRequest, _config: PexipEngageConfig) -> dict[str, Any]:
-    """Build the body of a sample delivery; `event` is entity and event type, such as `Appointment.update`."""
-    entity, _, event_type = request.event.partition(".")
-    key = "callbackRequest" if entity == "Callback Request" else "appointment"
+    """Build the body of a sample delivery; `event` is kind and event type, such as `Appointment.update`."""
+    sender_kind, _, event_type = request.event.partition(".")
+    key = "callbackRequest" if sender_kind == "Callback Request" else "appointment"
     data = {"eventType": event_type, key: {"id": request.id, "updatedAt": request.at}}
-    return {"id": request.event_id, "entity": entity, "data": data}
+    return {"id": request.event_id, "entity": sender_kind, "data": data}
