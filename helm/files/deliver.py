@@ -66,7 +66,7 @@ async def await_end(settings: Settings, event_id: str, seconds_max: float) -> No
     while time.monotonic() < deadline and state_of_event.get("state") not in {"ended", "dead"}:
         await asyncio.sleep(POLL_INTERVAL_SECONDS)
         for store in stores:
-            state_of_event = await store.events.show(event_id) or state_of_event
+            state_of_event = await store.events.get(event_id) or state_of_event
     await opened.close()
     if state_of_event.get("state") != "ended":
         summary = {key: value for key, value in state_of_event.items() if key not in {"event", "history"}}

@@ -23,7 +23,7 @@ from tests.helm.rendering import CASES, CommandFailed, by_name, template
 from tests.helm.schema import CHART
 from tests.helm.test_upgrade import immutable
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 PLURALS = {"NetworkPolicy": "networkpolicies", "Ingress": "ingresses"}
 

@@ -35,7 +35,7 @@ WITHOUT_OPERATORS: dict[str, Any] = {
     "secrets": {"existingSecrets": [], "trial": {"PACK_TOKEN": "t", "PACK_SECRET": "s"}}
 }
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 # the image

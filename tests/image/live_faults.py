@@ -21,7 +21,7 @@ from tests.image.sentinels import Sentinels
 
 LOAD_PER_SECOND = 40
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 async def test_sigterm_lets_a_worker_finish_what_it_began(node: Node, sandbox: SandboxHandle) -> None:
