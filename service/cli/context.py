@@ -10,13 +10,14 @@ from msgspec import Struct
 
 from service.actions import load_actions
 from service.cli.dev_instance import adopt_dev_instance
-from service.config import Config, load_config
+from service.config import Config
 from service.config.startup import extend_retention_to_dedupe_windows
 from service.http_client import HttpClient
 from service.ingestion.sources import Source, build_sources
 from service.management.installation import Installation
-from service.platforms import Platform, build_platforms
-from service.platforms.registry import SharedState
+from service.platforms import Platform
+from service.platforms.loading import load_config
+from service.platforms.registry import SharedState, build_platforms
 from service.settings import Settings, load_settings
 from service.store import Shards, Store, open_shards
 

@@ -9,7 +9,7 @@ import click
 import uvloop
 
 from service.actions import load_actions
-from service.config import Config, load_config
+from service.config import Config
 from service.config.startup import extend_retention_to_dedupe_windows, log_config_warnings
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
@@ -18,8 +18,9 @@ from service.ingress.server import run
 from service.ingress.store_monitor import StoreMonitor
 from service.log import configure
 from service.management.installation import Installation
-from service.platforms import build_platforms
 from service.platforms.api.shared_throttle import SharedThrottles
+from service.platforms.loading import load_config
+from service.platforms.registry import build_platforms
 from service.settings import Settings, load_settings
 from service.store import Shards, Store, open_shards
 from service.store.shards import shards_with

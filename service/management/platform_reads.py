@@ -9,7 +9,9 @@ from service.config import PlatformConfig
 from service.errors import PermanentError, Rejection
 from service.events import JsonValue
 from service.management.event_view import Visibility
-from service.platforms import READS, Platform, ReadOperation
+from service.platforms import Platform
+from service.platforms.reads import ReadOperation
+from service.platforms.registry import READS
 from service.redaction import scrub, to_plain
 
 INVALID_CALL_CODES = frozenset({"invalid_argument", "invalid_id", "not_configured"})

@@ -10,7 +10,8 @@ from service.management.audit_log import Actor, log_admin_change, run_to_complet
 from service.management.platform_reads import INVALID_CALL_CODES
 from service.platforms import Platform
 from service.platforms.api.operations import WriteResult
-from service.platforms.writes import WRITES, WriteOperation
+from service.platforms.registry import WRITES
+from service.platforms.writes import WriteOperation
 
 
 class WriteView(Struct, frozen=True):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from service.config import PlatformConfig, SourceConfig, known_kinds
+from service.config import PlatformConfig, SourceConfig
 from service.ingestion.sources import Source
 from service.management.event_filter import format_timestamp
 from service.management.stores import NamedStore, NamedStores
@@ -112,7 +112,7 @@ async def list_platforms(
         PlatformView(
             account=account,
             kind=str(type(config).__struct_config__.tag),
-            record_kinds=sorted(known_kinds(config)),
+            record_kinds=sorted(config.known_kinds()),
             sources=[name for name, source in sources.items() if source.platform == account],
             circuit_open_seconds=open_seconds.get(account, 0.0),
         )

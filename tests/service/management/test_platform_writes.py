@@ -6,10 +6,10 @@ import json
 import pytest
 
 from service.config import SecretRef
-from service.config.platforms import PackCloudConfig
 from service.http_client import HttpClient
 from service.management.platform_writes import write_platform
-from service.platforms import build_platforms
+from service.platforms.pack_cloud.config import PackCloudConfig
+from service.platforms.registry import build_platforms
 from service.sandbox.faults import Fault
 from service.sandbox.server import running_sandbox
 from service.settings import Settings

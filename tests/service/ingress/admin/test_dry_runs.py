@@ -8,8 +8,11 @@ from msgspec import Struct
 
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
+from service.platforms.kind import ConnectorDependencies
+from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.connector import PackCloud
 from service.sandbox.server import SandboxHandle, running_sandbox
+from service.secrets import SecretRef
 from service.settings import Settings
 from service.store import Store
 
@@ -42,9 +45,10 @@ class Shop(Struct):
 @pytest.fixture
 async def shop(settings: Settings, store: Store, serve_admin: ServeAdmin) -> AsyncIterator[Shop]:
     async with running_sandbox() as sandbox, HttpClient(settings) as outbound:
-        pack = PackCloud(
-            "pack", outbound, organization_id="org_1", token=sandbox.token, base_url=sandbox.base_url("pack_cloud")
+        config = PackCloudConfig(
+            organization_id="org_1", token=SecretRef(env="TOKEN"), base_url=sandbox.base_url("pack_cloud")
         )
+        pack = PackCloud("pack", config, ConnectorDependencies(outbound, {"TOKEN": sandbox.token}))
         api = await serve_admin(platforms={"pack": pack})
         assert (await api("POST", RULES, SHORT)).status == 201
         yield Shop(api, sandbox, store)

@@ -8,10 +8,11 @@ import pytest
 from msgspec import structs
 
 from service.config import Role, SecretRef
-from service.config.platforms import BearerAuth, CustomConfig, CustomRecordConfig, PackCloudConfig
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
-from service.platforms import build_platforms
+from service.platforms.custom.config import BearerAuth, CustomConfig, CustomRecordConfig
+from service.platforms.pack_cloud.config import PackCloudConfig
+from service.platforms.registry import build_platforms
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
