@@ -200,7 +200,7 @@ def test_only_listed_inputs_are_compared(run: Run, tmp_path: Path) -> None:
 
 
 def test_rules_test_without_test_files_fails(run: Run, tmp_path: Path) -> None:
-    assert "there are none" in str(run("test", "--rules", write(tmp_path, "r.yaml", ONE)).exception)
+    assert "no test file found" in str(run("test", "--rules", write(tmp_path, "r.yaml", ONE)).exception)
 
 
 def test_rule_tests_of_the_documentation_pass(run: Run) -> None:
