@@ -139,7 +139,7 @@ async def test_kill_between_ingestion_and_saved_page_causes_no_second_event(
     killed = await polls.processes.start(wire.url, lease_seconds=LEASE_SECONDS)
     await polls.processes.wait_for_line(killed, "poll.finished")
     polls.apply_changes()
-    held = wire.hold(b"\r\n$4\r\nnote\r\n")
+    held = wire.hold(b"\r\n$9\r\nsave_page\r\n")
     async with asyncio.timeout(PATIENCE_SECONDS):
         await held.wait()
     await until(lambda: len(polls.effects()) == 2)
