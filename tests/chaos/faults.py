@@ -106,9 +106,10 @@ async def hang_platform(fleet: Fleet) -> None:
 async def fill_memory(fleet: Fleet) -> None:
     store = await fleet.open_store()
     used, _ = await store.queue_stats.memory()
+    _, limit = await store.client.command("CONFIG", "GET", "maxmemory")
     await store.client.command("CONFIG", "SET", "maxmemory", used + 100_000)
     await asyncio.sleep(2)
-    await store.client.command("CONFIG", "SET", "maxmemory", 0)
+    await store.client.command("CONFIG", "SET", "maxmemory", limit)
     await store.close()
 
 
