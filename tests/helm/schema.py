@@ -111,7 +111,7 @@ EXACT: dict[str, Schema] = {
     "redis.embedded.image.digest": DIGEST,
     "redis.embedded.storage": {"type": "string", "pattern": "^[0-9]+([.][0-9]+)?[kKMGTP]i?$"},
     "redis.embedded.nodeSelector": LABELS,
-    "redis.embedded.maxMemory": {"type": "string", "pattern": "^[0-9]+(kb|mb|gb)$"},
+    "redis.embedded.maxMemory": {"type": "string", "pattern": "^[1-9][0-9]*(kb|mb|gb)$"},
     "service.autoscaling.kind": {"enum": ["none", "hpa"]},
     "service.serviceAnnotations": LABELS,
     "service.serviceType": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
