@@ -1,7 +1,7 @@
 """Damaged and foreign values under every key of a job: one event fails, the worker and all other events go on."""
 
-import struct
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -227,23 +227,21 @@ async def test_damaged_job_of_a_lane_does_not_block_its_event(harness: WorkerHar
     assert (await end_of(harness, event_id))[0] == "matched"
 
 
-JOBS = {
-    **{name: msgspec.msgpack.encode(value) for name, value in {
-        "no map": [1],
-        "no time": {"f": "x", "a": [], "k": {}, "t": None, "et": "now"},
-        "far time": {"f": "x", "a": [], "k": {}, "t": None, "et": 2**62},
-        "no arguments": {"f": "x", "a": 1, "k": {}, "t": None, "et": 1},
-        "no names": {"f": "x", "a": [], "k": [1], "t": None, "et": 1},
-        "no attempt": {"f": "x", "a": [], "k": {}, "t": "one", "et": 1},
-    }.items()},
-    "nested": b"\x81\xa1f" + b"\x91" * 20_000,
-    "float": b"\xcb" + struct.pack(">d", 1.5),
-}  # fmt: skip
+PAYLOAD: dict[str, Any] = {"f": "x", "a": [], "k": {}, "t": None, "et": 1}
+JOBS: dict[str, bytes] = {
+    "float": msgspec.msgpack.encode(1.5),
+    "text as time": msgspec.msgpack.encode(PAYLOAD | {"et": "now"}),
+    "time after the year 9999": msgspec.msgpack.encode(PAYLOAD | {"et": 2**62}),
+    "number as arguments": msgspec.msgpack.encode(PAYLOAD | {"a": 1}),
+    "list as named arguments": msgspec.msgpack.encode(PAYLOAD | {"k": [1]}),
+    "text as attempt": msgspec.msgpack.encode(PAYLOAD | {"t": "one"}),
+    "nested arguments": b"\x81\xa1a" + b"\x91" * 20_000,
+}
 
 
 @pytest.mark.parametrize("form", [*FORMS, *JOBS])
 async def test_damaged_plain_job_becomes_a_dead_job(harness: WorkerHarness, form: str) -> None:
-    commands = FORMS[form] if form in FORMS and form not in JOBS else [("SET", "KEY", JOBS[form])]
+    commands = FORMS.get(form) or [("SET", "KEY", JOBS[form])]
     await damage(harness, "arq:job:plain", commands)
     await damage(harness, "arq:retry:plain", FORMS.get(form, FORMS["text"]))
     await harness.store.client.command("ZADD", harness.settings.queue, 1, "plain")
