@@ -1,7 +1,7 @@
 """Worker based on arq, with leases instead of locks and wake-ups instead of polling.
 
-Functions, context, keys and job format are those of arq: plain producers, `arq.jobs.Job` and plain workers share the
-queue. Differences:
+Functions, context, keys and job format are those of arq. arq clients and workers with Waybill's serializer share the
+queue; see `service.store.queue.arq_jobs`. Differences:
 
 - One call claims many jobs. arq needs four round trips per job.
 - A lease ends soon after its worker crashes. arq's lock lasts 310 s.

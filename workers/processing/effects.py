@@ -27,6 +27,7 @@ AMBIGUOUS_STATUSES = frozenset({500, 502, 504})
 
 PLANNED, STARTED, DONE, FAILED, UNKNOWN, DEFERRED = "psdfuw"
 """Letters of the ledger."""
+LEDGER_LETTERS = frozenset("psdfuw")
 
 
 class EffectDependencies(Struct, frozen=True):

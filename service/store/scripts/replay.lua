@@ -25,7 +25,7 @@ local function reopen(id, event)
   redis.call('ZREM', dead, id)
   redis.call('ZREM', ended, id)
   redis.call('ZADD', open, now, id)
-  redis.call('HDEL', event, 'outcome', 'worker_crashes', 'running', 'by', 'reason')
+  redis.call('HDEL', event, 'outcome', 'worker_crashes', 'running', 'by', 'reason', 'damaged')
   redis.call('HSET', event, 'attempts', 0)
   for _, kind in ipairs({'event:', 'history:', 'delivery:'}) do
     redis.call('PERSIST', prefix .. kind .. id)

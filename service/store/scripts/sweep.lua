@@ -37,7 +37,7 @@ end
 
 local function repair_open(id)
   local event = prefix .. 'event:' .. id
-  local state = end_of(id) and 'ended' or redis.call('HGET', event, 'state')
+  local state = end_of(id) and 'ended' or field(event, 'state')
   if state == 'ended' or state == 'dead' then
     redis.call('ZREM', open, id)
     return count('open_but_ended')
@@ -46,6 +46,9 @@ local function repair_open(id)
     return
   end
   local lane = lane_of(id)
+  if lane and not has_type(lane, 'list') then
+    redis.call('DEL', lane)
+  end
   if lane and (redis.call('LLEN', lane) > LANE_SEARCH_MAX or redis.call('LPOS', lane, id)) then
     if make_job(lane, ARGV[8], now) then
       count('lane_without_job')
@@ -71,7 +74,7 @@ end
 
 local function repair_job(job)
   if starts_with(job, lane_prefix) then
-    if redis.call('LLEN', job) == 0 and redis.call('EXISTS', lease_key(job)) == 0 then
+    if (not has_type(job, 'list') or redis.call('LLEN', job) == 0) and redis.call('EXISTS', lease_key(job)) == 0 then
       drop_job(job)
       count('job_without_lane')
     elseif redis.call('EXISTS', 'arq:job:' .. job) == 0 then
