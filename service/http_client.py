@@ -154,7 +154,7 @@ class _Connector(aiohttp.TCPConnector):
     """Connector whose connections keep the status of a response that cannot be parsed."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the options of aiohttp
-        super().__init__(**options)  # pyright: ignore[reportUnknownMemberType]
+        super().__init__(**options)  # pyright: ignore[reportUnknownMemberType] - one option has a partly unknown type
         self._factory = functools.partial(_ResponseProtocol, loop=asyncio.get_running_loop())
 
 

@@ -159,7 +159,7 @@ async def test_a_bad_answer_is_named_after_whose_fault_it_is(  # noqa: PLR0917 -
     told: Any = raised.value
     assert told.kind == kind
     assert told.operation == f"{question.kind}.{question.operation}"
-    assert told.http_status == (None if fault.drip_ms else fault.status)
+    assert told.http_status == (200 if fault.drip_ms else fault.status)
     assert box.token not in str(told)
 
 

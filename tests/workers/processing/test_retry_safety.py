@@ -26,7 +26,12 @@ pytestmark = pytest.mark.store
 
 UNSAFE = "{id: x, do: pack_cloud_execute_integration_action, integration: i1, action: a1}"
 AMBIGUOUS = [408, 500, 501, 502, 503, 504, 505, 507, 508, 520, 521, 522, 523, 524, 525, 526, 530, 598, 599]
-NOT_PERFORMED = [(425, {}), (429, {}), (429, {"Retry-After": "0"}), (503, {"Retry-After": "0"})]
+NOT_PERFORMED: list[tuple[int, dict[str, str]]] = [
+    (425, {}),
+    (429, {}),
+    (429, {"Retry-After": "0"}),
+    (503, {"Retry-After": "0"}),
+]
 TIMEOUT, RESET = -1, -2
 
 
