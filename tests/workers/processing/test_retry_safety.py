@@ -4,19 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import msgspec
 import pytest
 from aiohttp import web
 from msgspec import Struct
 
-from service.config.platforms import PackCloudConfig
 from service.errors import Deferred, TransientError
 from service.http_client import HttpClient
 from service.platforms.api.calls import ApiClient
 from service.platforms.api.credentials import ClientCredentials
 from service.platforms.api.shared_throttle import SharedThrottles
 from service.platforms.base import CallContext
+from service.platforms.kind import ConnectorDependencies
+from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.connector import PackCloud
+from service.secrets import SecretRef
 from service.settings import Settings
 from tests.service.http_responses import UNREADABLE, server_of
 from tests.workers.harness import WorkerHarness, open_harness
@@ -81,11 +82,10 @@ async def harness(make_settings: Callable[..., Settings], target: Target) -> Asy
 def write_to(harness: WorkerHarness, url: str) -> None:
     """Let actions write to a platform at `url`, with the throttle of production. Records come from the sandbox."""
     resources = harness.dependencies.effects.resources
-    config = msgspec.convert({"organization_id": "o", "token": {"env": "T"}, "kind": "pack_cloud"}, PackCloudConfig)
+    config = PackCloudConfig(organization_id="org_1", token=SecretRef(env="T"), base_url=url)
     throttle = SharedThrottles(harness.store.limits, harness.store.tokens, 1).throttle("pack", config)
-    resources["platforms"]["pack"] = PackCloud(
-        "pack", resources["outbound"], organization_id="org_1", token="t", base_url=url, gate=throttle
-    )
+    dependencies = ConnectorDependencies(resources["outbound"], {"T": "t"}, throttle)
+    resources["platforms"]["pack"] = PackCloud("pack", config, dependencies)
 
 
 async def run(harness: WorkerHarness, action: str) -> dict[str, Any]:
