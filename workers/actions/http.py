@@ -90,6 +90,7 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
             seconds_max=min(inputs["timeout_seconds"], context.resource("action_timeout_seconds")),
             bytes_max=ANSWER_BYTES_MAX,
             guarded=True,
+            body_needed=False,
         )
         _check_status(answer, context.resource("clock")())
         return {"http_status": answer.status, "duration_ms": round(answer.duration_ms, 1)}

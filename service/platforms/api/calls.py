@@ -109,12 +109,20 @@ class ApiClient:
         renewed = False
         while True:
             async with self._gate.slot(repeatable=repeatable):
-                permit = await self._credentials.headers()
-                answer = await self._send(method, target, {**headers, **permit}, body)
+                permit = await self._permit()
+                answer = await self._send(method, target, {**headers, **permit}, body, body_needed=repeatable)
                 again = not renewed and answer.status == 401 and await self._credentials.refreshable(permit)
                 if not again:
                     return self._classify(operation, answer, permit, repeatable=repeatable)
             renewed = True
+
+    async def _permit(self) -> Mapping[str, str]:
+        """Return the headers of the credentials. A failure of the token server is not one of the call itself."""
+        try:
+            return await self._credentials.headers()
+        except TransientError as error:
+            error.is_sent = False
+            raise
 
     def _classify(
         self, operation: str, answer: HttpResponse, permit: Mapping[str, str], *, repeatable: bool
@@ -129,7 +137,9 @@ class ApiClient:
             body_needed=repeatable,
         )
 
-    async def _send(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> HttpResponse:
+    async def _send(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None, *, body_needed: bool
+    ) -> HttpResponse:
         settings = self._outbound.settings
         return await self._outbound.request(
             method,
@@ -139,6 +149,7 @@ class ApiClient:
             seconds_max=settings.fetch_timeout_seconds,
             bytes_max=settings.fetch_bytes_max,
             guarded=False,
+            body_needed=body_needed,
         )
 
 
