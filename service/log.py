@@ -1,14 +1,13 @@
 """Structured log: one JSON object per line on stdout, from structlog and from all libraries.
 
 A process calls `configure` once, at startup. A line has `timestamp`, `level`, `component`, `message` (the event name)
-and the caller's fields, without secrets and personal data (`service.redaction`). Its length is limited, and one
-`os.write` writes it, so that lines of several processes on one pipe do not mix. A terminal gets readable text.
-`log_schema.json` lists all events and fields.
+and the caller's fields, without secrets and personal data (`service.redaction`). Its length is limited. A terminal gets
+readable text. `log_schema.json` lists all events and fields. `service.log_writer` writes the lines.
 """
 
+import atexit
 import logging
 import os
-import select
 import sys
 import threading
 import time
@@ -24,18 +23,17 @@ from structlog.contextvars import merge_contextvars
 from structlog.typing import FilteringBoundLogger
 
 from service.errors import WaybillError
+from service.log_writer import ATOMIC_WRITE_BYTES_MAX, BufferedLineWriter, DirectLineWriter
 from service.redaction import mask_values, redact, scrub, to_plain
 
 Component = Literal["service", "workers"]
+LineWriter = DirectLineWriter | BufferedLineWriter
 LogRenderer = Callable[[dict[str, Any]], bytes]
 Processor = Callable[[Any, str, MutableMapping[str, Any]], bytes]
 
 FRAMES_MAX = 20
-LINE_BYTES_MAX = 4_096
-"""Default limit: the size of an atomic write to a pipe (PIPE_BUF)."""
-
-STALL_SECONDS_MAX = 1.0
-"""Longest wait for a full pipe before a line is dropped."""
+LINE_BYTES_MAX = ATOMIC_WRITE_BYTES_MAX
+"""Default limit."""
 
 LIBRARY_LEVELS = {
     "arq.worker": logging.WARNING,  # two lines per job take longer than the job
@@ -47,29 +45,44 @@ _NEVER_DROPPED = ("timestamp", "level", "component", "message", "event_id")
 _encode = msgspec.json.Encoder(enc_hook=to_plain).encode
 
 
-def configure(component: Component, level: str = "info", line_bytes_max: int = LINE_BYTES_MAX, fd: int = 1) -> None:
+def configure(
+    component: Component,
+    level: str = "info",
+    line_bytes_max: int = LINE_BYTES_MAX,
+    fd: int = 1,
+    *,
+    buffered: bool = False,
+) -> LineWriter:
     """Write all lines of this process and its libraries to `fd`. Call it before the first line.
 
-    It can be called again before the first line: a command starts with the defaults, so that errors at startup are
-    logged, and calls it again after the settings are loaded.
+    A command calls it with the defaults, so that errors at startup are logged. It calls it again with its settings,
+    before the first line. `buffered` is for long-running commands: a thread writes the lines, so that a blocked `fd`
+    does not stop the process.
     """
     render = _render_readable if os.isatty(fd) else _json_renderer(line_bytes_max)
     finish = _finisher(component, render)
-    _current.write_info = _direct(finish, _Writer(fd)) if level in {"debug", "info"} else None
+    logger_class = structlog.make_filtering_bound_logger(level)
+    writer: LineWriter = DirectLineWriter(fd)
+    if buffered:
+        log = structlog.wrap_logger(writer, [_finisher(component, render)], logger_class)
+        writer = BufferedLineWriter(fd, lambda lines: log.warning("log.lines_dropped", lines=lines))
+        atexit.register(writer.flush)
+    _current.write_info = _direct(finish, writer) if level in {"debug", "info"} else None
     structlog.configure(
         processors=[merge_contextvars, finish],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: _Writer(fd),
+        wrapper_class=logger_class,
+        logger_factory=lambda *_: writer,
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
-    root.handlers[:] = [_LibraryHandler(finish, _Writer(fd))]
+    root.handlers[:] = [_LibraryHandler(finish, writer)]
     root.setLevel(level.upper())
     for name, level_min in LIBRARY_LEVELS.items():
         logging.getLogger(name).setLevel(level_min)
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_uncaught
     threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    return writer
 
 
 def get_logger(**fields: object) -> FilteringBoundLogger:
@@ -107,7 +120,7 @@ def log_info(name: str, fields: dict[str, Any]) -> None:
         current_logger().info(name, **fields)
 
 
-def _direct(finish: Processor, writer: "_Writer") -> Callable[[str, dict[str, Any]], None]:
+def _direct(finish: Processor, writer: LineWriter) -> Callable[[str, dict[str, Any]], None]:
     def write_line(name: str, fields: dict[str, Any]) -> None:
         fields["event"] = name
         writer.write(finish(None, "info", merge_contextvars(None, "info", fields)))
@@ -198,36 +211,10 @@ class _Clock:
         return f"{self.prefix}.{int((now - second) * 1000):03d}Z"
 
 
-class _Writer:
-    """Writes each line with one call. A closed or blocked pipe loses lines, but does not stop the process."""
-
-    def __init__(self, fd: int, stall_seconds_max: float = STALL_SECONDS_MAX) -> None:
-        self.fd = fd
-        self.stall_seconds_max = stall_seconds_max
-
-    def write(self, line: bytes) -> None:
-        try:
-            written = self._write_some(line)
-            while written < len(line):
-                line = line[written:]
-                written = self._write_some(line)
-        except OSError:
-            return
-
-    debug = info = warning = error = critical = write
-
-    def _write_some(self, line: bytes) -> int:
-        try:
-            return os.write(self.fd, line)
-        except BlockingIOError:
-            _, ready, _ = select.select([], [self.fd], [], self.stall_seconds_max)
-            return 0 if ready else len(line)
-
-
 class _LibraryHandler(logging.Handler):
     """Writes records of the logging module as `library.logged`, with `logger` and `text`."""
 
-    def __init__(self, finish: Processor, writer: _Writer) -> None:
+    def __init__(self, finish: Processor, writer: LineWriter) -> None:
         super().__init__()
         self.finish = finish
         self.writer = writer

@@ -54,7 +54,7 @@ def worker(*, burst: bool) -> None:
     """
     configure("workers")  # before the settings, so that an invalid setting is a log line, too
     settings = load_settings(os.environ)
-    configure("workers", settings.log_level, settings.log_line_bytes_max)
+    configure("workers", settings.log_level, settings.log_line_bytes_max, buffered=True)
     config = load_config(Path(settings.config), os.environ)
     log_config_warnings(config)
     uvloop.run(run_worker(settings, config, os.environ, burst=burst))

@@ -14,8 +14,12 @@ INTRODUCTION = """\
 Generated from `service/log_schema.json` (JSON Schema) by `make pages`.
 
 Every process writes one JSON object per line to standard output, and nothing else. Log records of libraries, warnings
-and tracebacks have the same format. In a terminal the fields are formatted for reading. A line is one `write` of at
-most `WAYBILL_LOG_LINE_BYTES_MAX` bytes. In a longer line the longest fields are cut, and `truncated` lists them.
+and tracebacks have the same format. In a terminal the fields are formatted for reading. A line has at most
+`WAYBILL_LOG_LINE_BYTES_MAX` bytes. In a longer line the longest fields are cut, and `truncated` lists them.
+
+One `write` contains one or more complete lines, up to 4,096 bytes, so that lines of several processes on one pipe do
+not mix. In `waybill serve` and `waybill worker` a thread writes the lines. Blocked output therefore stops neither: they
+buffer 4 MiB, then drop lines and report their number in `log.lines_dropped`.
 
 Each unit of work has one line, written at its end even on failure: `delivery.received`, `record.fetched`,
 `action.finished`, `attempt.finished`. `queue.sampled` is written periodically. All lines of an event have the same

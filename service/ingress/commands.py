@@ -35,7 +35,7 @@ def serve() -> None:
     """
     configure("service")
     settings = load_settings(os.environ)
-    configure("service", settings.log_level, settings.log_line_bytes_max)
+    configure("service", settings.log_level, settings.log_line_bytes_max, buffered=True)
     config = load_config(Path(settings.config), os.environ)
     settings = extend_retention_to_dedupe_windows(settings, config)
     log_config_warnings(config)

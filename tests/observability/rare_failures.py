@@ -31,6 +31,7 @@ from service.ingress.app import build_admin_app, build_app
 from service.ingress.server import Listener, bind
 from service.ingress.store_monitor import StoreMonitor
 from service.log import configure
+from service.log_writer import BUFFER_BYTES_MAX, BufferedLineWriter
 from service.management.audit_log import Actor, log_admin_change
 from service.management.erasure import COUNTS
 from service.management.installation import Installation
@@ -208,6 +209,15 @@ async def cause_library_lines() -> None:
     thread.join()
 
 
+def drop_log_line() -> None:
+    """Log a line that is larger than the buffer of log lines, and one that fits."""
+    writer = configure("workers", line_bytes_max=2 * BUFFER_BYTES_MAX, buffered=True)
+    logging.getLogger("aiohttp.client").warning("x" * BUFFER_BYTES_MAX)
+    logging.getLogger("aiohttp.client").warning("the line before it is lost")
+    assert isinstance(writer, BufferedLineWriter)
+    writer.flush()
+
+
 async def main(url: str) -> None:
     environ = {
         "WAYBILL_REDIS_URL": url,
@@ -221,6 +231,7 @@ async def main(url: str) -> None:
     await cause_denied_admin_calls(settings)
     log_admin_changes()
     await cause_library_lines()
+    drop_log_line()
 
 
 if __name__ == "__main__":

@@ -1,14 +1,11 @@
 """Log lines, read from a pipe: redaction, limits, fields, libraries."""
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +20,7 @@ from hypothesis import strategies as st
 from service import log as log_module
 from service.errors import PermanentError
 from service.log import configure
+from service.log_writer import DirectLineWriter
 from service.redaction import NAMES_CACHED_MAX, REDACTED, _RedactedNames, scrub, to_plain
 from tests.waiting import PATIENCE_SECONDS
 
@@ -217,7 +215,11 @@ def test_log_info_writes_the_same_line_as_the_logger(read: Read) -> None:
 
 @pytest.mark.parametrize(("level", "lines"), [("debug", 1), ("info", 1), ("warning", 0)])
 def test_log_info_respects_the_level(level: str, lines: int, read: Read) -> None:
-    configure("service", level, fd=cast("log_module._LibraryHandler", logging.getLogger().handlers[0]).writer.fd)
+    configure(
+        "service",
+        level,
+        fd=cast("DirectLineWriter", cast("log_module._LibraryHandler", logging.getLogger().handlers[0]).writer).fd,
+    )
     log_module.log_info("delivery.received", {"source_name": "erp"})
     assert len(read()) == lines
 
@@ -310,45 +312,6 @@ async def test_error_of_an_unawaited_task_is_logged(read: Read) -> None:
     asyncio.get_running_loop().call_exception_handler(lost)
     (line,) = read()
     assert (line["logger"], line["error_message"]) == ("asyncio", "lost")
-
-
-def test_closed_pipe_loses_the_line_only() -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    log_module._Writer(writer).write(b"line\n")
-    os.close(writer)
-
-
-def test_slow_reader_gets_the_complete_line() -> None:
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    received = bytearray()
-    line = b"x" * 300_000 + b"\n"
-
-    def take_all() -> None:
-        while len(received) < len(line):
-            received.extend(os.read(reader, 65_536))
-
-    thread = threading.Thread(target=take_all)
-    thread.start()
-    log_module._Writer(writer).write(line)
-    thread.join(10)
-    assert bytes(received) == line
-    os.close(reader)
-    os.close(writer)
-
-
-def test_blocked_pipe_delays_a_line_for_a_limited_time() -> None:
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            os.write(writer, b"x" * 65_536)
-    started = time.monotonic()
-    log_module._Writer(writer, stall_seconds_max=0.05).write(b"line\n")
-    assert time.monotonic() - started < 20
-    os.close(reader)
-    os.close(writer)
 
 
 def run(code: str) -> subprocess.CompletedProcess[bytes]:

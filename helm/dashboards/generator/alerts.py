@@ -119,6 +119,13 @@ METRICS = (
         "warning",
         "The p99 latency of store calls is above 0.5 s.",
     ),
+    Alert(
+        "WaybillLogLinesDropped",
+        "sum by (namespace) (increase(waybill_log_lines_dropped_total[15m])) > 0",
+        "0m",
+        "warning",
+        "Log lines are lost: the standard output of a pod is blocked, closed or too slow.",
+    ),
 )
 
 
