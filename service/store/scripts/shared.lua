@@ -79,6 +79,25 @@ local function make_job(job, payload, due)
   return false
 end
 
+-- Store the event at ARGV[i] (id, dedupe key, window_ms, lane, encoded event, job payload), unless its dedupe key is set.
+-- Returns the id stored under the dedupe key, or nil and whether the lane got a new job.
+-- A failed command does not undo the earlier ones. Damaged keys fail in the reads, before any write. A job without an
+-- event is dropped by its worker. The dedupe key is set last, so that a set key always refers to a stored event.
+local function add_event(i)
+  local id, dedupe, lane = ARGV[i], prefix .. 'dedupe:' .. ARGV[i + 1], lane_prefix .. ARGV[i + 3]
+  local holder = redis.call('GET', dedupe)
+  if holder then
+    return holder, false
+  end
+  redis.call('LLEN', lane)
+  local made = make_job(lane, ARGV[i + 5], now)
+  redis.call('RPUSH', lane, id)
+  redis.call('SET', prefix .. 'delivery:' .. id, ARGV[i + 4])
+  redis.call('ZADD', open, now, id)
+  redis.call('SET', dedupe, id, 'PX', ARGV[i + 2])
+  return nil, made
+end
+
 local function drop_job(job)
   redis.call('ZREM', queue, job)
   redis.call('DEL', lease_key(job), 'arq:job:' .. job, 'arq:retry:' .. job)
@@ -164,10 +183,35 @@ local function proceed(job, token, more)
   return {'requeued'}
 end
 
--- Write the last line together with all earlier ones: a string that grows by APPEND keeps spare memory.
+-- Return the fields that `end_event` stored (outcome, attempts, ledger, generation, by, asked, reason) and their size
+-- in bytes; nil if the history has none.
+local function final_fields(id)
+  local length = tonumber(string.match(redis.call('GETRANGE', prefix .. 'history:' .. id, -5, -1), '^(%d%d%d%d)\2$'))
+  if not length then
+    return nil
+  end
+  local fields = redis.call('GETRANGE', prefix .. 'history:' .. id, -5 - length, -6)
+  local parts = {string.match(fields, '^' .. string.rep('([^\31]*)\31', 6) .. '(.*)$')}
+  parts[8] = length + 5
+  return parts[1] and parts
+end
+
+-- Remove the final fields from the history of an event that continues: a replay, or a call that ended it and failed.
+local function remove_final_fields(id)
+  local history, as = prefix .. 'history:' .. id, final_fields(id)
+  if as then
+    redis.call('SET', history, string.sub(redis.call('GET', history), 1, -as[8] - 1))
+  end
+end
+
+-- Write the last line together with all earlier ones: a string that grows by APPEND keeps spare memory. A repeated call
+-- finds its line at the end.
 local function append_history(id, line, is_last)
   local history = prefix .. 'history:' .. id
-  if is_last then
+  remove_final_fields(id)
+  if line == '' or redis.call('GETRANGE', history, -#line, -1) == line then
+    return
+  elseif is_last then
     redis.call('SET', history, (redis.call('GET', history) or '') .. line)
   else
     redis.call('APPEND', history, line)
@@ -182,35 +226,29 @@ local function leave(job, id)
 end
 
 -- End an event. Its final fields are stored after its history instead of in a hash: strings separated by \31, their
--- length in four digits, and \2.
+-- length in four digits, and \2. The event leaves `open` only after it is in `ended`, so that a failed command loses no
+-- event.
 local function end_event(job, token, id, outcome, retention_ms, body_ms, reason)
   local event, history = prefix .. 'event:' .. id, prefix .. 'history:' .. id
-  leave(job, id)
+  remove_final_fields(id)
   local held = redis.call('HMGET', event, 'attempts', 'ledger', 'generation', 'asked')
   local fields = table.concat(
     {outcome, held[1] or '0', held[2] or '', held[3] or '', token, held[4] or '', reason or ''}, '\31'
   )
   local whole = (redis.call('GET', history) or '') .. fields .. string.format('%04d', #fields) .. '\2'
+  redis.call('ZADD', ended, now, id)
   redis.call('SET', history, whole, 'PX', retention_ms)
+  leave(job, id)
   redis.call('DEL', event)
   redis.call('PEXPIRE', prefix .. 'delivery:' .. id, body_ms)
-  redis.call('ZADD', ended, now, id)
 end
 
--- Return the fields that `end_event` stored (outcome, attempts, ledger, generation, by, asked, reason) and their size
--- in bytes; nil if the event has not ended.
+-- Return the final fields of an ended event; nil if the event has not ended.
 local function end_of(id)
   if redis.call('EXISTS', prefix .. 'event:' .. id) == 1 then
     return nil
   end
-  local length = tonumber(string.match(redis.call('GETRANGE', prefix .. 'history:' .. id, -5, -1), '^(%d%d%d%d)\2$'))
-  if not length then
-    return nil
-  end
-  local fields = redis.call('GETRANGE', prefix .. 'history:' .. id, -5 - length, -6)
-  local parts = {string.match(fields, '^' .. string.rep('([^\31]*)\31', 6) .. '(.*)$')}
-  parts[8] = length + 5
-  return parts[1] and parts
+  return final_fields(id)
 end
 
 -- Check whether an attempt may write for a job. Returns 'yes', 'no', or 'over' if the same attempt already ended the
