@@ -258,3 +258,14 @@ async def test_check_fails_without_a_required_command(
     assert not (required and accepted)
     await store.check(is_worker=is_worker)
     await store.close()
+
+
+@pytest.mark.parametrize("command", writes_of("publish"))
+async def test_active_rulebook_is_never_among_the_retired(store: Store, command: str) -> None:
+    await store.rulebook.publish("v1", b"1", "me", "", None)
+    await store.rulebook.publish("v2", b"2", "me", "", "v1")
+    await attempt(store, command, lambda: store.rulebook.publish("v1", b"1", "me", "", "v2"))
+    active = await store.rulebook.version()
+    assert active is not None
+    retired = await store.client.command("ZRANGE", store.keys.named("rulebook:retired"), 0, -1)
+    assert active.encode() not in retired
