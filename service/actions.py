@@ -21,7 +21,8 @@ RetrySafety = Literal["idempotent", "keyed", "unsafe"]
 """Retry safety: what happens to an effect that was started and has no result, after a crash.
 
 `idempotent`: run it again. `keyed`: run it again with the same idempotency key. `unsafe`: dead-letter the event with
-`outcome_unknown`, so that an operator decides.
+`outcome_unknown`, so that an operator decides. The same rule holds after a transient error. An `unsafe` effect is
+retried only if the error proves that the target did not perform it: see `workers.processing.retry_safety`.
 """
 
 Identifier = Annotated[

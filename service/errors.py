@@ -104,8 +104,11 @@ class Deferred(WaybillError):
 class TransientError(WaybillError):
     """A retry can succeed. The next attempt starts after `retry_after_seconds` at the earliest.
 
-    `operation` is the failed operation of a platform, such as `pack_cloud.customer.get`.
+    `operation` is the failed operation of a platform, such as `pack_cloud.customer.get`. `is_sent` is False if the
+    request was certainly not sent, for example because no token was available.
     """
+
+    is_sent = True
 
     def __init__(
         self,

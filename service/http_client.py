@@ -7,16 +7,19 @@ connection that was opened without the check.
 """
 
 import asyncio
+import functools
+import re
 import time
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from io import BytesIO
 from socket import AddressFamily
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 from yarl import URL
 
@@ -27,10 +30,19 @@ from service.ssrf_guard import SsrfGuard
 CONNECT_TIMEOUT_SECONDS = 5.0
 KEEPALIVE_SECONDS = 30.0
 USER_AGENT = "waybill"
+HEADER_BYTES_MAX = 32_768
+"""Longest status line, and longest header, of a response."""
+HEADERS_MAX = 256
+
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([2-5][0-9]{2})")
+_STATUS_LINE_BYTES = 12
 
 
 class HttpResponse(Struct, frozen=True):
-    """Response with any status. Header names are in lower case, the body is decompressed, durations are in ms."""
+    """Response with any status. Header names are in lower case, the body is decompressed, durations are in ms.
+
+    The body may be incomplete if the status alone decides. If aiohttp cannot parse the head, `headers` is empty.
+    """
 
     status: int
     headers: dict[str, str]
@@ -62,8 +74,12 @@ class HttpClient:
         seconds_max: float,
         bytes_max: int,
         guarded: bool,
+        body_needed: bool = True,
     ) -> HttpResponse:
         """Send one request and read the complete response. Every status is a response, not an error.
+
+        The status alone decides if it is 3xx, 4xx (except 404) or 5xx, or if the body is not needed: a body that
+        cannot be read is then no error. Errors after the status line have `http_status`.
 
         If a reused connection was closed by the server, idempotent methods (RFC 9110, 9.2.2) are sent again on a new
         connection, within the same deadline. Other methods are not.
@@ -80,17 +96,22 @@ class HttpClient:
             self._guard.check_literal(target.raw_host or "")
         session = self._guarded if guarded else self._plain
         timeout = _timeout(seconds_max)
+        status, names, chunks = 0, dict[str, str](), list[bytes]()
         started = time.perf_counter()
         try:
             async with session.request(
                 method, target, headers=headers, data=_payload(body), timeout=timeout, allow_redirects=False
             ) as response:
-                content = await _read(response, bytes_max)
+                status = response.status
                 names = {name.lower(): value for name, value in response.headers.items()}
-                return HttpResponse(response.status, names, content, (time.perf_counter() - started) * 1000)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+                await _read(response, bytes_max, chunks)
+        except (aiohttp.ClientError, OSError, ValueError, _BodyTooLargeError) as error:
             # aiohttp raises ValueError for a method or header that cannot be sent.
-            raise _classify(error, target) from error
+            if isinstance(error, aiohttp.ClientResponseError):
+                status = status or error.status
+            if not _status_decides(status, body_needed=body_needed):
+                raise _classify(error, target, status or None, bytes_max) from error
+        return HttpResponse(status, names, b"".join(chunks), (time.perf_counter() - started) * 1000)
 
     async def close(self) -> None:
         """Close both pools. Running calls fail."""
@@ -129,8 +150,40 @@ class GuardedResolver(AbstractResolver):
         await self._inner.close()
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Connector whose connections keep the status of a response that cannot be parsed."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the options of aiohttp
+        super().__init__(**options)  # pyright: ignore[reportUnknownMemberType] - one option has a partly unknown type
+        self._factory = functools.partial(_ResponseProtocol, loop=asyncio.get_running_loop())
+
+
+class _ResponseProtocol(ResponseHandler):
+    """Protocol of a connection. An error of the parser gets the status of the response as its `code`, 0 if unknown.
+
+    aiohttp drops a complete head if the bytes after it are not valid HTTP or their encoding is unknown.
+    """
+
+    _status_line = b""
+
+    def set_response_params(self, **params: Any) -> None:  # noqa: ANN401 - the parameters of aiohttp
+        """Prepare the connection for the next response."""
+        self._status_line = b""
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        """Keep the first bytes of the response, parse all, and put the status into an error of the parser."""
+        if len(self._status_line) < _STATUS_LINE_BYTES:
+            self._status_line = (self._status_line + data)[:_STATUS_LINE_BYTES]
+        super().data_received(data)
+        error = self.exception()
+        if isinstance(error, HttpProcessingError):
+            found = _STATUS_LINE.match(self._status_line)
+            error.code = int(found[1]) if found else 0
+
+
 def _open_session(resolver: AbstractResolver, connections_max: int) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(
+    connector = _Connector(
         resolver=resolver, limit=connections_max, keepalive_timeout=KEEPALIVE_SECONDS, ttl_dns_cache=10
     )
     return aiohttp.ClientSession(
@@ -139,12 +192,15 @@ def _open_session(resolver: AbstractResolver, connections_max: int) -> aiohttp.C
         headers={"User-Agent": USER_AGENT},
         trust_env=False,
         raise_for_status=False,
+        max_line_size=HEADER_BYTES_MAX,
+        max_field_size=HEADER_BYTES_MAX,
+        max_headers=HEADERS_MAX,
         # Responses are decompressed in chunks while reading, so that the limit in _read stops decompression bombs.
         auto_decompress=True,
     )
 
 
-@lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=64)
 def _timeout(seconds_max: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=seconds_max, sock_connect=min(CONNECT_TIMEOUT_SECONDS, seconds_max))
 
@@ -164,8 +220,12 @@ def _payload(body: bytes | None) -> bytes | BytesIO | None:
     return BytesIO(body) if body is not None and len(body) > 1_048_576 else body
 
 
-async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
-    chunks: list[bytes] = []
+class _BodyTooLargeError(Exception):
+    """The body is larger than the limit of the call."""
+
+
+async def _read(response: aiohttp.ClientResponse, bytes_max: int, chunks: list[bytes]) -> None:
+    """Append the body to `chunks`, in parts. After an error they have what was read."""
     size = 0
     content = response.content
     while not content.at_eof():
@@ -173,28 +233,38 @@ async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
         size += len(chunk)
         if size > bytes_max:
             response.close()
-            host = response.url.raw_host
-            reason = f"the response of {host} is larger than {bytes_max} bytes"
-            raise PermanentError("response_too_large", reason, http_status=response.status)
+            raise _BodyTooLargeError
         chunks.append(chunk)
     if (error := content.exception()) is not None:  # decompression failed at the end of the response
         raise error
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _classify(error: Exception, target: URL) -> TransientError | PermanentError:
+def _status_decides(status: int, *, body_needed: bool) -> bool:
+    """Return whether a response is usable without its complete body. Only its body tells the two meanings of a 404."""
+    return status >= 200 and (not body_needed or (status >= 300 and status != 404))
+
+
+def _classify(
+    error: Exception, target: URL, http_status: int | None, bytes_max: int
+) -> TransientError | PermanentError:
     """Return the error for an exception of aiohttp. Its text has host and port only: the URL may contain secrets."""
     error_class, kind, reason = next(
         (error_class, kind, reason) for raised, error_class, kind, reason in _ERRORS if isinstance(error, raised)
     )
     host = target.raw_host if target.is_default_port() else f"{target.raw_host}:{target.port}"
     if "decode content-encoding" in str(error.__cause__):  # aiohttp has no class for this error
-        return TransientError("protocol", f"the response of {host} cannot be decompressed")
-    return error_class(kind, reason.format(host=host))
+        return TransientError("protocol", f"the response of {host} cannot be decompressed", http_status=http_status)
+    return error_class(kind, reason.format(host=host, bytes_max=bytes_max), http_status=http_status)
 
 
 _ERRORS: tuple[tuple[type[Exception], type[TransientError] | type[PermanentError], str, str], ...] = (
     # The first match counts: these classes are subclasses of each other, of OSError and of ValueError.
+    (
+        _BodyTooLargeError,
+        PermanentError,
+        "response_too_large",
+        "the response of {host} is larger than {bytes_max} bytes",
+    ),
     (aiohttp.ClientSSLError, TransientError, "tls", "TLS handshake with {host} failed: check its certificate"),
     (aiohttp.ConnectionTimeoutError, TransientError, "connect", "connecting to {host} timed out"),
     (aiohttp.ClientConnectorError, TransientError, "connect", "cannot connect to {host}"),

@@ -45,9 +45,10 @@ DATADOG_RESERVED = frozenset({"host", "source", "status", "service"})
 """Reserved attributes of Datadog, without `message`, `trace_id` and `span_id`, which mean the same in both."""
 
 NO_EVENTS = frozenset({
-    "admin.tokens", "config.admin", "config.outbound", "config.platforms", "config.sources", "queue.add", "record.get",
+    "admin.tokens", "config.admin", "config.outbound", "config.platforms", "config.py", "config.sources", "queue.add",
+    "record.get",
 })  # fmt: skip
-"""YAML keys, values of the chart, and names of other systems whose first word is also that of a log event."""
+"""YAML keys, values of the chart, files, and names of other systems: their first word is that of a log event."""
 
 NO_METRICS = frozenset({"waybill_log", "waybill_xml_action"})
 """The format of lnav, and the module of the example package."""

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from service.config import Config, load_config
+from service.config import Config
 from service.errors import Rejection
 from service.events import Delivery
 from service.http_client import HttpClient
 from service.ingestion.sources import Source, build_sources
-from service.platforms import build_platforms
+from service.platforms.loading import load_config
+from service.platforms.registry import build_platforms
 from service.settings import Settings
 from service.signatures import GitHub, Shopify, Slack, Stripe, Svix
 

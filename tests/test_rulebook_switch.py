@@ -61,15 +61,15 @@ def test_all_workers_activate_a_rulebook_and_keep_the_last_valid_one(stack: Stac
     for worker in workers:
         line = worker.wait_for(lambda line: line.get("message") == "rulebook.rejected", PATIENCE_SECONDS)
         assert line["active"] == active
-    assert waybill(stack, "rules", "rollback", active).stdout.startswith(f"{active} in force")
+    assert waybill(stack, "rules", "rollback", active).stdout.startswith(f"{active} activated")
     dry_run = waybill(stack, "rules", "dry-run", "--record", "pack:purchase_order:po-1", "--rules", str(rules))
     assert (dry_run.returncode, dry_run.stderr) == (0, "")
     assert "only: " in dry_run.stdout
-    assert "actual '" in dry_run.stdout
+    assert "(was " in dry_run.stdout
     same = waybill(stack, "rules", "dry-run", "--last", "5")
-    assert (same.returncode, same.stdout.splitlines()[0]) == (0, f"0 events, {active} in force, {active} tried")
+    assert (same.returncode, same.stdout.splitlines()[0]) == (0, f"0 events: active {active}, candidate {active}")
     missing = waybill(stack, "explain", "0" * 32)
-    assert (missing.returncode, "There is no event" in missing.stderr) == (2, True)
+    assert (missing.returncode, "not found" in missing.stderr) == (2, True)
     invalid: list[list[str]] = [["dry-run"], ["dry-run", "--record", "pack"], ["dry-run", "--event", "none"]]
     for words in invalid:
         assert waybill(stack, "rules", *words).returncode == 2

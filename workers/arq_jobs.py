@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 from arq import Retry
 from arq.worker import Function, Worker
 
@@ -32,11 +31,13 @@ class ArqJobs:
 
     async def run(self, job: Job, shared: Mapping[Any, Any]) -> JobEnd:
         """Run one job and return its end. `shared` is added to the context of the function."""
+        if job.foreign_id:
+            return JobEnd(job.foreign_id, job.token, "bury", "the job id is not UTF-8")
         if job.payload is None:
             return _dead_letter(job, "the payload is missing")
         try:
             payload = decode_job(job.payload)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:
             return _dead_letter(job, f"this version cannot decode the payload: {error}")
         function = self._worker.functions.get(payload.function)
         if not isinstance(function, Function):

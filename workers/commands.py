@@ -16,14 +16,15 @@ import uvloop
 from arq.worker import func
 
 from service.actions import load_actions
-from service.config import Config, load_config
+from service.config import Config
 from service.config.startup import extend_retention_to_dedupe_windows, log_config_warnings
 from service.errors import StoreNotDurable, StoreUnavailable
 from service.garbage import tune_garbage_collector
 from service.http_client import HttpClient
 from service.log import configure
-from service.platforms import build_platforms
 from service.platforms.api.shared_throttle import SharedThrottles
+from service.platforms.loading import load_config
+from service.platforms.registry import build_platforms
 from service.settings import Settings, load_settings
 from service.store import Store
 from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION

@@ -10,6 +10,7 @@ from service.errors import ConfigError, StoreNotDurable, StoreUnavailable, Waybi
 from service.metrics.families import RULEBOOK, RULEBOOKS_REJECTED
 from service.rules import Rulebook
 from service.store.rulebook import RulebookStore
+from workers.outage_log import log_outage
 
 
 class RulebookWatcher:
@@ -41,12 +42,12 @@ class RulebookWatcher:
             await asyncio.sleep(self._refresh_seconds)
 
     def _log_wait(self, error: WaybillError | None, logged: set[str]) -> None:
-        event = "store.unavailable" if error else "rulebook.missing"
+        event = error.kind if error else "rulebook.missing"
         if event in logged or (error is None and self._rejected_version):
             return
         logged.add(event)
         if error:
-            self._log.error("store.unavailable", error_kind=error.kind, reason=str(error))
+            log_outage(error)
         else:
             self._log.warning(
                 "rulebook.missing", reason="no rulebook is published; events wait. Run: waybill rules apply"

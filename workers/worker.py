@@ -1,7 +1,7 @@
 """Worker based on arq, with leases instead of locks and wake-ups instead of polling.
 
-Functions, context, keys and job format are those of arq: plain producers, `arq.jobs.Job` and plain workers share the
-queue. Differences:
+Functions, context, keys and job format are those of arq. arq clients and workers with Waybill's serializer share the
+queue; see `service.store.queue.arq_jobs`. Differences:
 
 - One call claims many jobs. arq needs four round trips per job.
 - A lease ends soon after its worker crashes. arq's lock lasts 310 s.
@@ -28,6 +28,7 @@ from service.store.connection.batching import Batcher
 from service.store.queue.arq_jobs import decode_payload, encode
 from workers.arq_jobs import ArqJobs
 from workers.background import run_forever
+from workers.outage_log import log_outage
 
 OUTAGE_PAUSE_SECONDS_MAX = 1.0
 """Longest delay between two claims during an outage of the store."""
@@ -77,7 +78,7 @@ class LeaseWorker(Worker):
         self.jobs_held: dict[str, Job] = {}
         self.jobs_run = 0
         self.leases_lost = 0
-        self.outage = False
+        self._outage_kind = ""  # error kind of the outage in progress
         self._suspect = ""
         self._isolated = ""
         self._unreleased: list[JobEnd] = []
@@ -201,16 +202,16 @@ class LeaseWorker(Worker):
         if isinstance(outcome, Exception):
             raise outcome
 
-    async def _pause_in_outage(self, error: Exception) -> None:
-        if not self.outage:
-            self._log.error("store.unavailable", error_kind=getattr(error, "kind", "store"), reason=str(error))
-        self.outage = True
+    async def _pause_in_outage(self, error: StoreUnavailable | StoreNotDurable) -> None:
+        if self._outage_kind != error.kind:
+            log_outage(error)
+        self._outage_kind = error.kind
         await self._wait_or_drain(asyncio.sleep(random.uniform(0.05, OUTAGE_PAUSE_SECONDS_MAX)))  # noqa: S311 - jitter
 
     def _end_outage(self) -> None:
-        if self.outage:
+        if self._outage_kind:
             self._log.info("store.recovered")
-        self.outage = False
+        self._outage_kind = ""
 
     async def _renew_leases(self) -> None:
         # A third: two renewals may fail before a lease ends.

@@ -10,7 +10,8 @@ import msgspec
 from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import FieldInfo
 
-from service.config import Config
+from service.config import Config, PlatformConfig
+from service.platforms.registry import CONFIG_TYPE
 from service.secrets import SecretRef
 from service.settings import PREFIX, Settings, describe_setting
 
@@ -149,6 +150,8 @@ def _reach(shapes: Sequence[Shape]) -> list[type[Struct]]:
 
 
 def _bare(shape: Shape) -> Shape:
+    if shape is PlatformConfig:
+        return CONFIG_TYPE
     return _bare(get_args(shape)[0]) if get_origin(shape) is Annotated else shape
 
 

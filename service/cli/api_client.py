@@ -1,4 +1,4 @@
-"""The way to an installation by its admin API, for whoever has a token: the same questions, as HTTP calls."""
+"""HTTP client of the admin API, with the methods of `service.management.operations.AdminOperations`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -33,135 +33,138 @@ ANSWER_BYTES_MAX = 64 * 1024 * 1024
 PATH = "/api/v1"
 PUBLICATIONS_PER_PAGE = 200
 NO_ROUTE = "Not Found"
-"""What is said of a path that no route has: the port for senders answers so, and an API of another version."""
+"""Detail of a 404 without a route: the webhook port or another version of the API answered."""
 
 
 class RuleResponse(Rule, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """A rule as the API gives it."""
+    """Rule in a response of the admin API."""
 
     origin: str
 
     def without_origin(self) -> Rule:
-        """Give it as it stands in a rule file."""
+        """Return the rule as in a rule file."""
         return Rule(**{name: getattr(self, name) for name in Rule.__struct_fields__})
 
 
 class RulebookResponse(Struct, frozen=True):
-    """A version as the API gives it."""
+    """Rulebook version in a response of the admin API."""
 
     version: str
     rules: tuple[RuleResponse, ...]
 
 
 class PublicationPage(Struct, frozen=True):
-    """One page of publications."""
+    """Page of publications in a response of the admin API."""
 
     items: Sequence[Publication]
     next: str | None = None
 
 
 class AdminApiClient:
-    """A Desk on the admin API at `url`."""
+    """Client of the admin API at `url`, which may end with /api/v1.
 
-    def __init__(self, outbound: HttpClient, url: str, token: str) -> None:
-        self._outbound = outbound
+    Every method may raise Rejection, with the status and code of the response, and TransientError.
+    """
+
+    def __init__(self, http_client: HttpClient, url: str, token: str) -> None:
+        self._http_client = http_client
         self._url = url.rstrip("/").removesuffix(PATH) + PATH
         self._headers = {"authorization": f"Bearer {token}", "accept": "application/json"}
 
     async def list_events(self, event_filter: EventFilter, limit: int, after: str | None) -> EventPage:
-        """See Desk."""
+        """Return one page of events, newest first."""
         return await self._get("/events", EventPage, **structs.asdict(event_filter), limit=limit, after=after)
 
     async def search_events(self, text: str, limit: int) -> MatchedPage:
-        """See Desk."""
+        """Find events by id, by the sender's id, or by record."""
         return await self._get("/events/search", MatchedPage, text=text, limit=limit)
 
     async def get_event(self, event_id: str, *, raw: bool, dead_only: bool) -> EventView:
-        """See Desk."""
-        return await self._get(f"/{_kind(dead_only=dead_only)}/{_segment(event_id)}", EventView, raw=raw or None)
+        """Return one event; with `dead_only`, only if the event is a dead letter."""
+        return await self._get(f"/{_collection(dead_only=dead_only)}/{_segment(event_id)}", EventView, raw=raw or None)
 
-    async def replay_event(self, event_id: str, *, again: bool, dry_run: bool) -> EventChange:
-        """See Desk."""
-        order = {"rerun_done": again, "dry_run": dry_run}
-        return await self._post(f"/events/{_segment(event_id)}/replay", EventChange, order)
+    async def replay_event(self, event_id: str, *, rerun_done: bool, dry_run: bool) -> EventChange:
+        """Replay one event."""
+        options = {"rerun_done": rerun_done, "dry_run": dry_run}
+        return await self._post(f"/events/{_segment(event_id)}/replay", EventChange, options)
 
-    async def replay_page(self, bulk: BulkRequest, *, again: bool) -> EventChangePage:
-        """See Desk."""
-        return await self._post("/events/replay", EventChangePage, structs.asdict(bulk) | {"rerun_done": again})
+    async def replay_page(self, bulk: BulkRequest, *, rerun_done: bool) -> EventChangePage:
+        """Replay a page of events."""
+        return await self._post("/events/replay", EventChangePage, structs.asdict(bulk) | {"rerun_done": rerun_done})
 
     async def discard_event(self, event_id: str, reason: str) -> EventChange:
-        """See Desk."""
+        """Discard one dead letter."""
         return await self._post(f"/dead-letters/{_segment(event_id)}/discard", EventChange, {"reason": reason})
 
     async def discard_page(self, bulk: BulkRequest, reason: str) -> EventChangePage:
-        """See Desk."""
+        """Discard a page of dead letters."""
         return await self._post("/dead-letters/discard", EventChangePage, structs.asdict(bulk) | {"reason": reason})
 
     async def list_quarantine(self, source: str | None, limit: int, after: str | None) -> QuarantinePage:
-        """See Desk."""
+        """Return one page of quarantined deliveries, newest first."""
         return await self._get("/quarantine", QuarantinePage, source=source, limit=limit, after=after)
 
     async def get_quarantined(self, quarantined_id: str, *, raw: bool) -> QuarantinedView:
-        """See Desk."""
+        """Return one quarantined delivery."""
         return await self._get(f"/quarantine/{_segment(quarantined_id)}", QuarantinedView, raw=raw or None)
 
     async def reverify_quarantined(self, quarantined_id: str) -> Reverified:
-        """See Desk."""
+        """Reverify one quarantined delivery. Changes nothing."""
         return await self._post(f"/quarantine/{_segment(quarantined_id)}/reverify", Reverified)
 
     async def release_quarantined(self, quarantined_id: str) -> Reverified:
-        """See Desk."""
+        """Ingest one quarantined delivery if it verifies now."""
         return await self._post(f"/quarantine/{_segment(quarantined_id)}/release", Reverified)
 
     async def delete_quarantined(self, quarantined_id: str) -> Deleted:
-        """See Desk."""
+        """Delete one quarantined delivery."""
         return await self._call("DELETE", f"/quarantine/{_segment(quarantined_id)}", None, Deleted)
 
     async def list_sources(self) -> Sequence[SourceView]:
-        """See Desk."""
+        """List the configured sources."""
         return await self._get("/sources", list[SourceView])
 
     async def list_platforms(self) -> Sequence[PlatformView]:
-        """See Desk."""
+        """List the configured platform accounts."""
         return await self._get("/platforms", list[PlatformView])
 
-    async def list_stores(self, *, weigh: bool) -> Sequence[StoreView]:
-        """See Desk."""
-        return await self._get("/stores", list[StoreView], memory=weigh or None)
+    async def list_stores(self, *, memory: bool) -> Sequence[StoreView]:
+        """List the stores; with `memory`, with the memory usage of each kind of key."""
+        return await self._get("/stores", list[StoreView], memory=memory or None)
 
     async def list_workers(self) -> Sequence[WorkerView]:
-        """See Desk."""
+        """List the workers by their heartbeats."""
         return await self._get("/workers", list[WorkerView])
 
     async def list_polls(self) -> Sequence[PollView]:
-        """See Desk."""
+        """List the polls."""
         return await self._get("/polls", list[PollView])
 
     async def erase_customer(self, platform: str, customer_id: str, *, dry_run: bool) -> ErasureReport:
-        """See Desk."""
-        order = {"platform": platform, "customer_id": customer_id, "dry_run": dry_run}
-        return await self._post("/erasures", ErasureReport, order)
+        """Erase a customer, or count the items in a dry run."""
+        request = {"platform": platform, "customer_id": customer_id, "dry_run": dry_run}
+        return await self._post("/erasures", ErasureReport, request)
 
     async def list_reads(self, account: str) -> Sequence[ReadView]:
-        """See Desk."""
+        """List the read operations of a platform account."""
         return await self._get(f"/platforms/{_segment(account)}/reads", list[ReadView])
 
     async def read_platform(
         self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool
     ) -> JsonValue:
-        """See Desk."""
+        """Read one item or one page of a list from a platform."""
         path = f"/platforms/{_segment(account)}/reads/{_segment(operation)}"
         return await self._get(path, object, **arguments, raw=raw or None)
 
     async def list_writes(self, account: str) -> Sequence[WriteView]:
-        """Give what can be changed on an account."""
+        """List the write operations of a platform account."""
         return await self._get(f"/platforms/{_segment(account)}/writes", list[WriteView])
 
     async def write_platform(self, account: str, operation: str, ids: Mapping[str, str], body: bytes | None) -> Wrote:
-        """Make one change; `body` is JSON.
+        """Run one write operation once; `body` is JSON.
 
         Raises:
-            Rejection: 422 `invalid`: the body is no JSON object.
+            Rejection: 422 `invalid`: the body is not a JSON object.
         """
         try:
             payload = None if body is None else msgspec.json.decode(body, type=dict[str, Any])
@@ -171,15 +174,15 @@ class AdminApiClient:
         return await self._post(path, Wrote, {"ids": ids, "body": payload})
 
     async def get_rulebook(self, version: str | None) -> StoredRulebook:
-        """See Desk."""
-        kept = await self._get(f"/rulebook/versions/{_segment(version)}" if version else "/rulebook", RulebookResponse)
+        """Return one version of the rulebook, by default the active one."""
+        found = await self._get(f"/rulebook/versions/{_segment(version)}" if version else "/rulebook", RulebookResponse)
         files, api = (
-            tuple(rule.without_origin() for rule in kept.rules if rule.origin == origin) for origin in ("file", "api")
+            tuple(rule.without_origin() for rule in found.rules if rule.origin == origin) for origin in ("file", "api")
         )
-        return StoredRulebook(kept.version, Document(format=FORMAT, file_rules=files, api_rules=api))
+        return StoredRulebook(found.version, Document(format=FORMAT, file_rules=files, api_rules=api))
 
     async def list_publications(self) -> Sequence[Publication]:
-        """See Desk."""
+        """List the activations of rulebook versions, newest first."""
         found: list[Publication] = []
         after: str | None = None
         while True:
@@ -191,48 +194,50 @@ class AdminApiClient:
                 return found
 
     async def apply_rules(self, rules: Sequence[Rule], author: str | None, note: str) -> Published:
-        """See Desk; the author is the token's name."""
+        """Replace the rules of files. The author is the name of the token."""
         _reject_author(author)
         return await self._put("/rulebook/files", Published, {"rules": rules, "note": note})
 
     async def rollback_rulebook(self, version: str, author: str | None, note: str) -> Published:
-        """See Desk; the author is the token's name."""
+        """Activate an earlier version of the rulebook. The author is the name of the token."""
         _reject_author(author)
         before = (await self.get_rulebook(None)).version
-        kept = await self._post("/rulebook/rollback", RulebookResponse, {"version": version, "note": note})
-        return Published(kept.version, len(kept.rules), changed=kept.version != before)
+        rolled_back = await self._post("/rulebook/rollback", RulebookResponse, {"version": version, "note": note})
+        return Published(rolled_back.version, len(rolled_back.rules), changed=rolled_back.version != before)
 
     async def dry_run_event(self, candidate: Candidate, event_id: str) -> DryRun:
-        """See Desk."""
-        return await self._post("/dry-runs", DryRun, _tried(candidate) | {"event": event_id})
+        """Evaluate rules on the record of a stored event, without effects."""
+        return await self._post("/dry-runs", DryRun, _candidate_fields(candidate) | {"event": event_id})
 
     async def dry_run_record(self, candidate: Candidate, ref: RecordRef) -> DryRun:
-        """See Desk."""
-        return await self._post("/dry-runs", DryRun, _tried(candidate) | {"fetch": structs.asdict(ref)})
+        """Evaluate rules on a record as if `source` had sent an event about it, without effects."""
+        return await self._post("/dry-runs", DryRun, _candidate_fields(candidate) | {"fetch": structs.asdict(ref)})
 
     async def compare_rules(self, candidate: Candidate, events: int) -> RulebookComparison:
-        """See Desk."""
-        return await self._post("/dry-runs/compare", RulebookComparison, _tried(candidate) | {"last": events})
+        """Evaluate the newest stored events by a candidate and by the active rules."""
+        return await self._post(
+            "/dry-runs/compare", RulebookComparison, _candidate_fields(candidate) | {"last": events}
+        )
 
     async def _get(self, path: str, kind: type[T], **query: object) -> T:
         pairs = {name: _text(value) for name, value in query.items() if value is not None}
         return await self._call("GET", f"{path}?{urlencode(pairs)}" if pairs else path, None, kind)
 
-    async def _post(self, path: str, kind: type[T], order: Mapping[str, Any] | None = None) -> T:
-        return await self._call("POST", path, None if order is None else msgspec.json.encode(order), kind)
+    async def _post(self, path: str, kind: type[T], data: Mapping[str, Any] | None = None) -> T:
+        return await self._call("POST", path, None if data is None else msgspec.json.encode(data), kind)
 
-    async def _put(self, path: str, kind: type[T], order: Mapping[str, Any]) -> T:
-        return await self._call("PUT", path, msgspec.json.encode(order), kind)
+    async def _put(self, path: str, kind: type[T], data: Mapping[str, Any]) -> T:
+        return await self._call("PUT", path, msgspec.json.encode(data), kind)
 
     async def _call(self, method: str, path: str, body: bytes | None, kind: type[T]) -> T:
-        """Call the API.
+        """Call the admin API.
 
         Raises:
-            Rejection: what it refuses, with its own status and code; `unreadable` for an answer that is not its own.
-            TransientError: it does not answer.
+            Rejection: The API rejected the call; `unreadable` if the response is not from an admin API.
+            TransientError: The API does not answer.
         """
         headers = self._headers if body is None else {**self._headers, "content-type": "application/json"}
-        answer = await self._outbound.request(
+        response = await self._http_client.request(
             method,
             self._url + path,
             headers=headers,
@@ -242,19 +247,19 @@ class AdminApiClient:
             guarded=False,
         )
         try:
-            if answer.status >= 300:
-                raise _refusal(answer.status, answer.body)
-            return msgspec.json.decode(answer.body, type=kind)
+            if response.status >= 300:
+                raise _rejection(response.status, response.body)
+            return msgspec.json.decode(response.body, type=kind)
         except (msgspec.DecodeError, KeyError, UnicodeDecodeError) as error:
-            detail = f"What answered {answer.status} at {self._url} is no admin API of this version; its port is 8081."
-            raise Rejection(answer.status, "unreadable", detail) from error
+            detail = f"{self._url} is not an admin API of this version (status {response.status}). Its port is 8081."
+            raise Rejection(response.status, "unreadable", detail) from error
 
 
-def _refusal(status: int, body: bytes) -> Rejection:
-    """Read what an answer refuses.
+def _rejection(status: int, body: bytes) -> Rejection:
+    """Decode an error response.
 
     Raises:
-        KeyError, msgspec.DecodeError: it is none of ours.
+        KeyError, msgspec.DecodeError: The response is not from an admin API.
     """
     problem = msgspec.json.decode(body, type=dict[str, Any])
     if problem["detail"] == NO_ROUTE:
@@ -263,25 +268,24 @@ def _refusal(status: int, body: bytes) -> Rejection:
 
 
 def _problem_details(problem: Mapping[str, Any]) -> Iterator[str]:
-    """Give what a problem says, and of each mistake its place."""
+    """Yield the detail of a problem, and each of its errors with its pointer."""
     yield str(problem["detail"])
     for fault in problem.get("errors", ()):
         fix = f" ({fault['fix']})" if fault.get("fix") else ""
-        yield f"{fault['pointer'] or 'the whole'}: {fault['detail']}{fix}."
+        yield f"{fault['pointer'] or 'request'}: {fault['detail']}{fix}."
 
 
 def _reject_author(author: str | None) -> None:
     if author is not None:
-        raise Rejection(
-            422, "invalid", "--author is for the way by the stores; the API knows who you are by your token."
-        )
+        detail = "--author cannot be used with --url: the author is the name of the token. Omit --author."
+        raise Rejection(422, "invalid", detail)
 
 
-def _tried(candidate: Candidate) -> dict[str, Any]:
+def _candidate_fields(candidate: Candidate) -> dict[str, Any]:
     return {name: value for name, value in structs.asdict(candidate).items() if value is not None}
 
 
-def _kind(*, dead_only: bool) -> str:
+def _collection(*, dead_only: bool) -> str:
     return "dead-letters" if dead_only else "events"
 
 

@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 import click
 
 from service.actions import load_actions
-from service.config.loading import Config, read_config
+from service.config.loading import Config
 from service.errors import ConfigError, PermanentError
 from service.http_client import HttpClient
-from service.platforms import build_platforms
+from service.platforms.loading import read_config
+from service.platforms.registry import build_platforms
 from service.plurals import count_noun
 from service.rules import RuleFile, check_sources, find_rule_files, read_rule_files
 from service.settings import Settings, load_settings

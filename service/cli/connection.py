@@ -1,8 +1,8 @@
-"""How a command reaches an installation: options and variables in, an open Desk out, and exit codes for refusals.
+"""Connection options of commands, the client of an installation, and exit codes.
 
-With --url (WAYBILL_ADMIN_URL) the admin API is asked, with the token of --token, WAYBILL_ADMIN_TOKEN or a file; else
-the stores are, those of WAYBILL_REDIS_URL and WAYBILL_SHARD_URLS, or of a running `waybill dev`. Exit codes: 0 done; 1
-refused, or nobody answers; 2 a mistake on the command line or in the configuration, an unknown id among them.
+With --url (WAYBILL_ADMIN_URL) a command calls the admin API with the token of --token, WAYBILL_ADMIN_TOKEN or a file.
+Without --url it uses the stores of WAYBILL_REDIS_URL and WAYBILL_SHARD_URLS, or of a running `waybill dev`.
+Exit codes: 0 success; 1 rejected, or no response; 2 usage or configuration error, such as an unknown id.
 """
 
 import asyncio
@@ -19,16 +19,19 @@ from urllib.parse import urlsplit
 import click
 from msgspec import Struct
 
-from service.cli.admin_client import AdminClient
 from service.cli.api_client import AdminApiClient
-from service.cli.context import open_stores, settings_from_environ
-from service.cli.direct_client import DirectClient
+from service.cli.context import local_installation, open_stores, settings_from_environ
 from service.errors import ConfigError, Rejection, WaybillError
 from service.http_client import HttpClient
 from service.log import configure
 from service.management.audit_log import Actor
-from service.management.stores import name_stores
+from service.management.operations import AdminOperations
+from service.platforms.api.shared_throttle import SharedThrottles
 from service.settings import Settings, load_settings
+from service.store import Shards
+
+AdminClient = AdminOperations | AdminApiClient
+"""Client of an installation, by its stores or by its admin API."""
 
 AnyClient = TypeVar("AnyClient")
 T = TypeVar("T")
@@ -36,10 +39,10 @@ T = TypeVar("T")
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 USAGE_ERROR_STATUSES = frozenset({400, 404, 409, 422})
-"""Statuses of what asking differently mends."""
+"""HTTP statuses that a different command line can avoid."""
 
 BAD_GATEWAY = 502
-"""The status of what a platform did; told with its kind, as the way by the stores tells it."""
+"""HTTP status of platform errors. The message starts with the error kind, as without the admin API."""
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -47,58 +50,60 @@ STDERR = 2
 
 
 class ConnectionOptions(Struct, frozen=True):
-    """Where to, and with what: no `url` leads to the stores."""
+    """URL and token of the admin API; without a `url` the stores are used."""
 
     url: str | None
     token: str | None
     token_file: Path | None
 
     def read_token(self) -> str:
-        """Give the token.
+        """Return the token.
 
         Raises:
-            ConfigError: there is none, or its file cannot be read.
+            ConfigError: The token is missing, or its file cannot be read.
         """
         token = self.token
         if token is None and self.token_file is not None:
             try:
                 token = self.token_file.read_text()
             except (OSError, UnicodeDecodeError) as error:
-                raise ConfigError("--token-file", f"cannot be read: {error}", "name a file with the token") from None
+                raise ConfigError(
+                    "--token-file", f"cannot read the file: {error}", "name a file with the token"
+                ) from None
         if token is None or not token.strip() or not token.strip().isprintable():
-            raise ConfigError("--token", "there is no token", "set WAYBILL_ADMIN_TOKEN, or name a --token-file")
+            raise ConfigError("--token", "the token is missing", "set WAYBILL_ADMIN_TOKEN, or name a --token-file")
         return token.strip()
 
 
 class CommandError(click.ClickException):
-    """What ends a command, told in one line."""
+    """Error that ends a command with one line of text and an exit code."""
 
     def __init__(self, message: str, exit_code: int = EXIT_FAILED) -> None:
         super().__init__(message)
         self.exit_code = exit_code  # pyright: ignore[reportAttributeAccessIssue] - click types its default as final
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Tell it as the other commands tell theirs."""
+        """Print the error with the prefix of all commands."""
         click.echo(f"waybill: {self.format_message()}", file=file, err=file is None)
 
 
 def connection_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say where the installation is; it takes them as `connection`."""
+    """Add the connection options to a command, which receives them as `connection`."""
 
     @click.option(
         "--url",
         envvar="WAYBILL_ADMIN_URL",
-        help="Ask the admin API at this address instead of the stores. [WAYBILL_ADMIN_URL]",
+        help="Call the admin API at this URL instead of using the stores. [WAYBILL_ADMIN_URL]",
     )
-    @click.option("--token", envvar="WAYBILL_ADMIN_TOKEN", help="With --url: the token. [WAYBILL_ADMIN_TOKEN]")
+    @click.option("--token", envvar="WAYBILL_ADMIN_TOKEN", help="Token for --url. [WAYBILL_ADMIN_TOKEN]")
     @click.option(
         "--token-file",
         envvar="WAYBILL_ADMIN_TOKEN_FILE",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="With --url: a file with the token. [WAYBILL_ADMIN_TOKEN_FILE]",
+        help="File with the token for --url. [WAYBILL_ADMIN_TOKEN_FILE]",
     )
     @functools.wraps(command)
-    def reached(
+    def connected(
         *args: object,
         url: str | None,
         token: str | None,
@@ -107,32 +112,33 @@ def connection_options(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         command(*args, connection=ConnectionOptions(url or None, token, token_file), **kwargs)
 
-    return reached
+    return connected
 
 
-def run_with_client(connection: ConnectionOptions, question: Callable[[AdminClient], Awaitable[T]]) -> T:
-    """Open a desk, ask there, close it.
+def run_with_client(connection: ConnectionOptions, call: Callable[[AdminClient], Awaitable[T]]) -> T:
+    """Open a client, run `call` with it, and close it.
 
     Raises:
-        CommandError: what was refused, that nobody answers, or a mistake in the settings or in waybill.yaml.
+        CommandError: The call was rejected, the store or API does not answer, or the configuration is not valid.
     """
-    return run_with(_open_client(connection), question)
+    return run_with(_open_client(connection), call)
 
 
-def run_with(client: AbstractAsyncContextManager[AnyClient], question: Callable[[AnyClient], Awaitable[T]]) -> T:
-    """Ask at a desk that may be less than a whole one, as `run_with_client` does."""
+def run_with(client: AbstractAsyncContextManager[AnyClient], call: Callable[[AnyClient], Awaitable[T]]) -> T:
+    """Run `call` with a given client, as `run_with_client`."""
 
     async def run() -> T:
         async with client as opened:
-            return await question(opened)
+            return await call(opened)
 
     try:
         return asyncio.run(run())
-    except Rejection as refusal:
-        message = f"{refusal.code}: {refusal.detail}" if refusal.status == BAD_GATEWAY else refusal.detail
-        raise CommandError(message, EXIT_USAGE if refusal.status in USAGE_ERROR_STATUSES else EXIT_FAILED) from refusal
+    except Rejection as rejection:
+        message = f"{rejection.code}: {rejection.detail}" if rejection.status == BAD_GATEWAY else rejection.detail
+        exit_code = EXIT_USAGE if rejection.status in USAGE_ERROR_STATUSES else EXIT_FAILED
+        raise CommandError(message, exit_code) from rejection
     except ConfigError as error:
-        raise CommandError(str(error), EXIT_USAGE) from error  # a person reads it, and no log
+        raise CommandError(str(error), EXIT_USAGE) from error
     except WaybillError as error:
         raise CommandError(f"{error.kind}: {error}") from error
 
@@ -143,39 +149,42 @@ def _read_url(url: str) -> tuple[str, str]:
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError("--url", f"{url!r} is no address of an admin API", "write it as http://127.0.0.1:8081")
+        raise ConfigError("--url", f"{url!r} is not a URL of an admin API", "write it as http://127.0.0.1:8081")
     return parts.scheme, parts.hostname
 
 
 @contextlib.asynccontextmanager
 async def open_api_client(settings: Settings, connection: ConnectionOptions) -> AsyncGenerator[AdminApiClient]:
-    """Open the way by the admin API.
+    """Open a client of the admin API.
 
     Raises:
-        ConfigError: there is no token, or no address.
+        ConfigError: The token is missing, or the URL is not valid.
     """
     url, token = connection.url or "", connection.read_token()
     scheme, host = _read_url(url)
     if scheme == "http" and host not in LOOPBACK:
-        click.echo("waybill: the token goes over the network unencrypted; take https, or a port-forward", err=True)
-    async with HttpClient(settings) as outbound:
-        yield AdminApiClient(outbound, url, token)
+        click.echo("waybill: the token is sent unencrypted; use https, or a port-forward", err=True)
+    async with HttpClient(settings) as http_client:
+        yield AdminApiClient(http_client, url, token)
 
 
 @contextlib.asynccontextmanager
 async def _open_client(connection: ConnectionOptions) -> AsyncGenerator[AdminClient]:
     if connection.url is not None:
-        async with open_api_client(load_settings(os.environ), connection) as remote:
-            yield remote
+        async with open_api_client(load_settings(os.environ), connection) as client:
+            yield client
         return
     settings = settings_from_environ()
-    # To stderr, since stdout is the answer's alone.
+    # Standard output holds the result only.
     configure("service", settings.log_level, settings.log_line_bytes_max, STDERR)
-    async with HttpClient(settings) as outbound, open_stores(settings) as (opened, stores):
-        yield DirectClient(settings, dict(os.environ), name_stores(stores), opened, outbound, local_actor())
+    async with HttpClient(settings) as http_client, open_stores(settings) as store:
+        home = store.stores[0] if isinstance(store, Shards) else store
+        shared = SharedThrottles(home.limits, home.tokens, settings.fetch_timeout_seconds)
+        installation = local_installation(settings, os.environ, store, http_client, shared)
+        yield AdminOperations(installation, local_actor())
 
 
 def local_actor() -> Actor:
-    """Say who sits at this terminal: whoever reaches the store may do anything."""
+    """Return the user of this terminal. Access to the store implies the role admin."""
     name = os.environ.get("USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}"
     return Actor(name, "admin", "command", socket.gethostname())

@@ -3,9 +3,8 @@
 import click
 from msgspec import structs
 
-from service.cli.admin_client import AdminClient
 from service.cli.bulk import BulkOptions, bulk_options, run_bulk
-from service.cli.connection import ConnectionOptions, connection_options, run_with_client
+from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.event_output import fetch_pages, print_event, print_events
 from service.cli.events import RAW_OPTION, RERUN_OPTION, print_and_exit, replay_ids
 from service.cli.filters import AFTER_OPTION, LIMIT_OPTION, filter_options

@@ -12,14 +12,16 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
-from service.config import Config, PlatformConfig, known_kinds, read_config
-from service.config.platforms import CustomConfig, NoAuth
+from service.config import Config, PlatformConfig
+from service.config.platforms import secrets
 from service.errors import ConfigError, PermanentError, StoreNotDurable, WaybillError
 from service.events import RecordRef, new_event_id
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
-from service.platforms import Platform, build_platforms
+from service.platforms import Platform
 from service.platforms.base import CallContext
+from service.platforms.loading import read_config
+from service.platforms.registry import build_platforms
 from service.plurals import count_noun
 from service.records import RECORDS
 from service.settings import Settings, load_settings
@@ -93,8 +95,8 @@ async def _check_configured_parts(
 
 async def _check_platform(platform: Platform, config: PlatformConfig) -> Check:
     part = f"platform {platform.account}"
-    kind = min(known_kinds(config) & RECORDS.keys())
-    without_credentials = isinstance(config, CustomConfig) and isinstance(config.auth, NoAuth)
+    kind = min(config.known_kinds() & RECORDS.keys())
+    without_credentials = not any(secrets(config, part))
     name = f"fetch {kind} {PROBE_ID} {'without' if without_credentials else 'with'} credentials"
     try:
         async with asyncio.timeout(PLATFORM_TIMEOUT_SECONDS):

@@ -3,9 +3,8 @@
 import click
 from msgspec import structs
 
-from service.cli.admin_client import AdminClient
 from service.cli.bulk import DRY_RUN_OPTION, YES_OPTION, confirm
-from service.cli.connection import CommandError, ConnectionOptions, connection_options, run_with_client
+from service.cli.connection import AdminClient, CommandError, ConnectionOptions, connection_options, run_with_client
 from service.cli.output import JSON, print_fields, print_json
 from service.management.erasure import ErasureReport
 from service.plurals import count_noun

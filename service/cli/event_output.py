@@ -4,7 +4,7 @@ import click
 import msgspec
 from msgspec import structs
 
-from service.cli.admin_client import AdminClient
+from service.cli.connection import AdminClient
 from service.cli.output import Columns, print_fields, print_json, print_rows, print_table, print_text
 from service.management.event_filter import EventFilter, format_timestamp
 from service.management.event_search import EventRow

@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 
 import click
 
-from service.cli.admin_client import AdminClient
 from service.cli.bulk import SUCCESSFUL_RESULTS, BulkOptions, bulk_options, print_results, run_bulk
-from service.cli.connection import EXIT_FAILED, ConnectionOptions, connection_options, run_with_client
+from service.cli.connection import EXIT_FAILED, AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.event_output import COLUMNS, fetch_pages, print_event, print_events
 from service.cli.filters import AFTER_OPTION, LIMIT_OPTION, STATE_OPTION, filter_options
 from service.cli.output import JSON, print_json, print_rows, print_text
@@ -117,12 +116,14 @@ def replay_ids(ids: Sequence[str], bulk: BulkOptions, *, again: bool, connection
     """Replay the events of `ids`, or without ids all events that match the filter."""
 
     async def replay_each(client: AdminClient) -> list[EventChange]:
-        return [await client.replay_event(event_id, again=again, dry_run=bulk.dry_run) for event_id in ids]
+        return [await client.replay_event(event_id, rerun_done=again, dry_run=bulk.dry_run) for event_id in ids]
 
     if ids:
         print_and_exit(run_with_client(connection, replay_each), as_json=bulk.as_json)
     else:
-        run_with_client(connection, lambda client: run_bulk(bulk, lambda page: client.replay_page(page, again=again)))
+        run_with_client(
+            connection, lambda client: run_bulk(bulk, lambda page: client.replay_page(page, rerun_done=again))
+        )
 
 
 def print_and_exit(changes: Sequence[EventChange], *, as_json: bool) -> None:

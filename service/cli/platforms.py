@@ -6,28 +6,36 @@ Without --url, only waybill.yaml is required. If the store is unavailable, limit
 import contextlib
 import os
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import click
 import msgspec
 from msgspec import Struct
 
+from service.cli.api_client import AdminApiClient
 from service.cli.bulk import YES_OPTION, confirm
-from service.cli.connection import STDERR, ConnectionOptions, connection_options, local_actor, open_api_client, run_with
-from service.cli.context import settings_from_environ
+from service.cli.connection import (
+    STDERR,
+    AdminClient,
+    ConnectionOptions,
+    connection_options,
+    local_actor,
+    open_api_client,
+    run_with,
+)
+from service.cli.context import local_installation, settings_from_environ
 from service.cli.output import JSON, Columns, print_json, print_rows, print_text
-from service.config import Config, load_config
 from service.errors import ConfigError, StoreNotDurable, StoreUnavailable
 from service.events import JsonValue
 from service.http_client import HttpClient
 from service.log import configure
-from service.management.platform_reads import ReadView, list_reads, read_platform
-from service.management.platform_writes import WriteView, Wrote, list_writes, write_platform
-from service.platforms import Platform
+from service.management.operations import AdminOperations
+from service.management.platform_reads import ReadView
+from service.management.platform_writes import Wrote
+from service.management.status import PlatformView
 from service.platforms.api.shared_throttle import SharedThrottles
-from service.platforms.registry import build_platforms
 from service.plurals import count_noun
 from service.settings import Settings, load_settings
 from service.store import Store
@@ -50,32 +58,6 @@ READ_COLUMNS: Columns[ReadView] = {
 }
 
 
-class PlatformAccess(Protocol):
-    """Interface to platform accounts, through the admin API or directly."""
-
-    async def list_platforms(self) -> Sequence[Any]:
-        """List the accounts, each with `account` and `kind`."""
-        ...
-
-    async def list_reads(self, account: str) -> Sequence[ReadView]:
-        """List the read operations of an account."""
-        ...
-
-    async def read_platform(
-        self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool
-    ) -> JsonValue:
-        """Run a read operation and return its JSON result. `raw` includes personal data."""
-        ...
-
-    async def list_writes(self, account: str) -> Sequence[WriteView]:
-        """List the write operations of an account."""
-        ...
-
-    async def write_platform(self, account: str, operation: str, ids: Mapping[str, str], body: bytes | None) -> Wrote:
-        """Run a write operation. `body` is JSON."""
-        ...
-
-
 @click.group()
 def platforms() -> None:
     """Read from and write to the configured platform accounts."""
@@ -88,10 +70,10 @@ def platforms() -> None:
 def list_(account: str | None, *, as_json: bool, connection: ConnectionOptions) -> None:
     """List the accounts, or the read operations of one account."""
     if account is None:
-        accounts = run_with(_open_access(connection), lambda client: client.list_platforms())
+        accounts = run_with(_open_client(connection), _list_accounts)
         print_rows(accounts, ACCOUNT_COLUMNS, as_json=as_json, empty_message="waybill.yaml has no platforms.")
         return
-    reads = run_with(_open_access(connection), lambda client: client.list_reads(account))
+    reads = run_with(_open_client(connection), lambda client: client.list_reads(account))
     print_rows(reads, READ_COLUMNS, as_json=as_json, empty_message=f"{account} has no read operations.")
 
 
@@ -112,13 +94,13 @@ def get(account: str, operation: str, values: tuple[str, ...], *, raw: bool, con
     ACCOUNT` for the operations. Personal data is removed unless --raw is given.
     """
 
-    async def read(client: PlatformAccess) -> JsonValue:
+    async def read(client: AdminClient) -> JsonValue:
         reads = {each.operation: each for each in await client.list_reads(account)}
         if operation not in reads:
             raise ConfigError(operation[:64], f"{account} has no such read operation", f"use one of {', '.join(reads)}")
         return await client.read_platform(account, operation, _arguments(reads[operation], values), raw=raw)
 
-    print_text(msgspec.json.format(msgspec.json.encode(run_with(_open_access(connection), read)), indent=2).decode())
+    print_text(msgspec.json.format(msgspec.json.encode(run_with(_open_client(connection), read)), indent=2).decode())
 
 
 @platforms.command(
@@ -142,7 +124,7 @@ def write(
     """
     payload = _read_body(body)
 
-    async def send_write(client: PlatformAccess) -> Wrote:
+    async def send_write(client: AdminClient) -> Wrote:
         writes = {each.operation: each for each in await client.list_writes(account)}
         if operation not in writes:
             fix = (
@@ -158,7 +140,7 @@ def write(
             confirm(f"{operation} will change data of {account}. Continue?")
         return await client.write_platform(account, operation, dict(zip(names, ids, strict=True)), payload)
 
-    print_json(run_with(_open_access(connection), send_write))
+    print_json(run_with(_open_client(connection), send_write))
 
 
 def _read_body(body: str | None) -> bytes | None:
@@ -182,57 +164,28 @@ def _expected(names: Sequence[str]) -> str:
     return f"give {' '.join(names)}, in this order" if names else "give none"
 
 
-class LocalPlatformAccess:
-    """Access to the accounts of waybill.yaml from this process."""
-
-    def __init__(self, config: Config, platforms: Mapping[str, Platform]) -> None:
-        self._config = config
-        self._platforms = platforms
-
-    async def list_platforms(self) -> Sequence[AccountRow]:
-        """List the accounts of waybill.yaml."""
-        return [AccountRow(name, str(each.__struct_config__.tag)) for name, each in self._config.platforms.items()]
-
-    async def list_reads(self, account: str) -> Sequence[ReadView]:
-        """List the read operations of an account."""
-        return list_reads(self._config.platforms, account)
-
-    async def read_platform(
-        self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool
-    ) -> JsonValue:
-        """Run a read operation and return its JSON result."""
-        sight = "raw" if raw else "redacted"
-        return await read_platform(self._config.platforms, self._platforms, account, operation, arguments, sight=sight)
-
-    async def list_writes(self, account: str) -> Sequence[WriteView]:
-        """See PlatformAccess."""
-        return list_writes(self._config.platforms, account)
-
-    async def write_platform(self, account: str, operation: str, ids: Mapping[str, str], body: bytes | None) -> Wrote:
-        """See PlatformAccess."""
-        configs, whom = self._config.platforms, {"account": account, "operation": operation}
-        return await write_platform(configs, self._platforms, local_actor(), **whom, ids=ids, body=body)
+async def _list_accounts(client: AdminClient) -> Sequence[AccountRow | PlatformView]:
+    """List the accounts. Without an admin API only the configuration is read, because the store may be unavailable."""
+    if isinstance(client, AdminApiClient):
+        return await client.list_platforms()
+    configs = client.installation.config().platforms
+    return [AccountRow(name, str(config.__struct_config__.tag)) for name, config in configs.items()]
 
 
 @contextlib.asynccontextmanager
-async def _open_access(connection: ConnectionOptions) -> AsyncGenerator[PlatformAccess]:
+async def _open_client(connection: ConnectionOptions) -> AsyncGenerator[AdminClient]:
     if connection.url is not None:
         async with open_api_client(load_settings(os.environ), connection) as client:
             yield client
         return
     settings = settings_from_environ()
     configure("service", settings.log_level, settings.log_line_bytes_max, STDERR)
-    async with _open_local(settings, load_config(Path(settings.config), os.environ)) as local:
-        yield local
-
-
-@contextlib.asynccontextmanager
-async def _open_local(settings: Settings, config: Config) -> AsyncGenerator[LocalPlatformAccess]:
     store = Store(settings)
     try:
-        async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
+        async with HttpClient(settings) as http_client:
             throttles = await _shared_throttles(store, settings)
-            yield LocalPlatformAccess(config, build_platforms(config.platforms, os.environ, outbound, throttles))
+            installation = local_installation(settings, os.environ, store, http_client, throttles)
+            yield AdminOperations(installation, local_actor())
     finally:
         with contextlib.suppress(StoreUnavailable, StoreNotDurable):
             await store.close()

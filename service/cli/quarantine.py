@@ -11,9 +11,8 @@ import click
 import msgspec
 from msgspec import Struct
 
-from service.cli.admin_client import AdminClient
 from service.cli.bulk import YES_OPTION, confirm
-from service.cli.connection import ConnectionOptions, connection_options, run_with_client
+from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.output import JSON, Columns, print_json, print_rows, print_text
 from service.management.quarantine import QuarantineRow, Reverified
 from service.plurals import count_noun

@@ -12,10 +12,10 @@ import msgspec
 from service.cli.connection import ConnectionOptions, connection_options, run_with_client
 from service.cli.dev_instance import adopt_dev_instance
 from service.cli.output import Columns, print_json, print_rows
+from service.cli.rule_files import FILES, read_files
 from service.errors import ConfigError
 from service.management.rulebook import Publication, StoredRulebook
 from service.plurals import count_noun
-from service.rules.commands import FILES, read_files
 from service.rules.publishing import Published
 from service.rules.rulebook_diff import diff_rulebooks
 from service.rules.syntax import Rule

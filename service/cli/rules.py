@@ -12,16 +12,15 @@ import msgspec
 from msgspec import Struct
 
 from service.actions import load_actions
-from service.cli.admin_client import AdminClient
-from service.cli.connection import ConnectionOptions, connection_options, run_with_client
+from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.dry_run_output import format_comparison, format_dry_run
+from service.cli.rule_files import rules
 from service.cli.rulebook import apply, diff, export, history, list_rules, rollback, show
 from service.cli.rules_test import rules_test
 from service.errors import ConfigError
 from service.events import RecordRef
 from service.management.dry_run import LAST_EVENTS_MAX, Candidate, DryRun, RulebookComparison
 from service.rules import read_rule_files
-from service.rules.commands import rules
 
 EXIT_DIFFERENT = 1
 

@@ -14,17 +14,19 @@ import click
 
 from service.actions import load_actions
 from service.cli.context import open_context
-from service.config import PlatformConfig, load_config
+from service.cli.rule_files import read_files
+from service.config import PlatformConfig
 from service.config.decoding import did_you_mean
 from service.errors import ConfigError, Rejection
 from service.events import Delivery, Fact
 from service.ingestion.sources import Source
-from service.platforms import PLATFORMS
-from service.platforms.recorded_answers import RecordedAnswer, read_recorded_answer
+from service.platforms.kind import RecordedAnswer
+from service.platforms.loading import load_config
+from service.platforms.recorded_answers import read_recorded_answer
+from service.platforms.registry import PLATFORMS
 from service.plurals import count_noun
 from service.records import Record
 from service.rules import Rulebook, write_document
-from service.rules.commands import read_files
 from service.rules.rule_tests import RuleTest, RuleTestResult, find_test_files, read_tests, run_tests
 from service.settings import load_settings
 from service.signatures import Verified

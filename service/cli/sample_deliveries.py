@@ -10,11 +10,12 @@ import msgspec
 from msgspec import Struct
 
 from service.config import PlatformConfig, SourceConfig
-from service.config.platforms import FlowRetailConfig, OpenFoodNetworkConfig, PackCloudConfig
 from service.envelopes import CustomEnvelope, PlatformEnvelope, StandardWebhooksEnvelope
 from service.envelopes.cloudevents import STRUCTURED
 from service.envelopes.pointer_envelope import RecordOverride
 from service.envelopes.pointers import parse_pointer
+from service.platforms.kind import SampleRequest
+from service.platforms.registry import kind_of
 
 
 class SampleDelivery(Struct, frozen=True):
@@ -24,22 +25,16 @@ class SampleDelivery(Struct, frozen=True):
     headers: Mapping[str, str] = {}
 
 
-class SampleRequest(Struct, frozen=True):
-    """Values of a sample delivery: event type of the sender, record id, event id, and timestamp."""
-
-    event: str
-    id: str
-    event_id: str
-    at: str
-
-
 def render(request: SampleRequest, source: SourceConfig, platform: PlatformConfig) -> SampleDelivery:
     """Build a delivery in the format of the source."""
     envelope = source.envelope
     if isinstance(envelope, CustomEnvelope):
         return _by_pointers(request, envelope)
     if isinstance(envelope, PlatformEnvelope):
-        return SampleDelivery(msgspec.json.encode(_by_platform(request, platform)))
+        build = kind_of(platform).sample_delivery
+        # A source with the platform's envelope is on a platform that has one: the configuration was checked.
+        assert build is not None
+        return SampleDelivery(msgspec.json.encode(build(request, platform)))
     if isinstance(envelope, StandardWebhooksEnvelope):
         content: dict[str, Any] = {"type": request.event, "timestamp": request.at, "data": {}}
         return _with_record(content, envelope.record, "/data/id", request)
@@ -54,29 +49,6 @@ def _with_record(
         _put(event, parse_pointer(override.kind), _name_of(_kind_of(request), override.kinds))
     _put(event, parse_pointer(override.id or default_id), request.id)
     return SampleDelivery(msgspec.json.encode(event), {"content-type": STRUCTURED} if "specversion" in event else {})
-
-
-def _by_platform(request: SampleRequest, platform: PlatformConfig) -> dict[str, Any]:
-    match platform:
-        case PackCloudConfig():
-            return {
-                "event_code": request.event,
-                "id": request.event_id,
-                "organization_id": platform.organization_id,
-                "occurred_at": request.at,
-                "data": {"id": request.id},
-            }
-        case OpenFoodNetworkConfig():
-            data = {"order": {"number": request.id}}
-            return {"id": request.event_id, "at": request.at, "event": request.event, "data": data}
-        case FlowRetailConfig():
-            noun = "purchaseOrder" if request.event.startswith("PURCHASE") else "customer"
-            return {"action": request.event, "tenant": {"Uid": platform.tenant_uid}, noun: {"Uid": request.id}}
-        case _:  # Pexip Engage; a custom platform has no platform envelope
-            sender_kind, _, event_type = request.event.partition(".")
-            key = "callbackRequest" if sender_kind == "Callback Request" else "appointment"
-            data = {"eventType": event_type, key: {"id": request.id, "updatedAt": request.at}}
-            return {"id": request.event_id, "entity": sender_kind, "data": data}
 
 
 def _by_pointers(request: SampleRequest, envelope: CustomEnvelope) -> SampleDelivery:

@@ -14,13 +14,14 @@ from msgspec import Struct
 
 from service.cli.context import CliContext, open_context
 from service.cli.dev_instance import adopt_dev_instance
-from service.cli.sample_deliveries import SampleDelivery, SampleRequest, render
+from service.cli.sample_deliveries import SampleDelivery, render
 from service.cli.sender import Sender, send_all
 from service.config import Config
 from service.config.decoding import did_you_mean
 from service.errors import ConfigError, TransientError
 from service.events import new_event_id
 from service.http_client import HttpClient, HttpResponse
+from service.platforms.kind import SampleRequest
 
 EXIT_REJECTED = 1
 

@@ -57,7 +57,7 @@ def store(*, memory: bool, as_json: bool, connection: ConnectionOptions) -> None
 
     Shows queue, durability, the last sweep, and memory usage.
     """
-    for index, view in enumerate(run_with_client(connection, lambda client: client.list_stores(weigh=memory))):
+    for index, view in enumerate(run_with_client(connection, lambda client: client.list_stores(memory=memory))):
         if as_json:
             print_json(view)
             continue

@@ -4,41 +4,27 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from msgspec import Struct
-
 from service.config.decoding import did_you_mean
-from service.config.platforms import (
-    ClientCredentialsAuth,
-    CustomConfig,
-    CustomListConfig,
-    NoAuth,
-    PexipEngageConfig,
-    PlatformConfig,
-    known_kinds,
-    listed_kinds,
-)
+from service.config.platforms import PlatformConfig, secrets, urls
 from service.config.sources import SourceConfig
 from service.envelopes import CloudEventsEnvelope, CustomEnvelope, PlatformEnvelope, StandardWebhooksEnvelope
 from service.errors import ConfigError
-from service.records import RECORDS
-from service.secrets import SecretRef
 from service.signatures import SchemeConfig, Unverified
 
 
 def check_platform(at: str, platform: PlatformConfig, environ: Mapping[str, str]) -> Iterator[ConfigError]:
     """Yield the mistakes in one platform."""
-    for path, ref in _secrets(platform, at):
+    for path, ref in secrets(platform, at):
         try:
             ref.resolve(environ, path)
         except ConfigError as error:
             yield error
-    for path, url in _addresses(platform, at):
+    for path, url in urls(platform, at):
         try:
             _ = urlsplit(url).port
         except ValueError as error:
             yield ConfigError(path, f"cannot be used: {error}", "correct host and port")
-    if isinstance(platform, CustomConfig):
-        yield from _check_records(f"{at}.records", platform)
+    yield from platform.check(at)
 
 
 def check_source(
@@ -62,15 +48,11 @@ def check_source(
         return
     if source.verify is not None:
         yield from _check_envelope(f"{at}.envelope", source, platform)
-    if source.poll is not None and source.poll.record not in listed_kinds(platform):
-        yield _unlisted(f"{at}.poll.record", source.platform, platform, source.poll.record)
-
-
-def _unlisted(at: str, name: str, platform: PlatformConfig, kind: str) -> ConfigError:
-    fix = did_you_mean(kind, listed_kinds(platform))
-    if isinstance(platform, CustomConfig) and kind in platform.records:
-        fix = f"add list: to platforms.{name}.records.{kind}"
-    return ConfigError(at, f"{name} cannot list {kind}, so it cannot be polled", fix)
+    if source.poll is not None and source.poll.record not in platform.listed_kinds():
+        fix = platform.unlisted_fix(source.platform, source.poll.record)
+        yield ConfigError(
+            f"{at}.poll.record", f"{source.platform} cannot list {source.poll.record}, so it cannot be polled", fix
+        )
 
 
 def _check_scheme(at: str, source: SourceConfig, environ: Mapping[str, str]) -> Iterator[ConfigError]:
@@ -90,9 +72,9 @@ def _check_scheme(at: str, source: SourceConfig, environ: Mapping[str, str]) -> 
 
 def platform_warnings(at: str, platform: PlatformConfig) -> Iterator[str]:
     """Yield the warnings about a platform without mistakes."""
-    if isinstance(platform, CustomConfig) and isinstance(platform.auth, NoAuth):
+    if not any(secrets(platform, at)):
         return
-    for path, url in _addresses(platform, at):
+    for path, url in urls(platform, at):
         address = urlsplit(url)
         if address.scheme == "http" and _is_public(address.hostname or ""):
             yield f"{path}: http sends the credentials unencrypted; use https"
@@ -134,12 +116,12 @@ def _identity_warnings(at: str, source: SourceConfig, scheme: SchemeConfig) -> I
 
 def _check_envelope(at: str, source: SourceConfig, platform: PlatformConfig) -> Iterator[ConfigError]:
     envelope = source.envelope
-    if isinstance(envelope, PlatformEnvelope) and isinstance(platform, CustomConfig):
+    if isinstance(envelope, PlatformEnvelope) and not platform.has_envelope:
         fix = "write envelope: {kind: custom, type: /type, record: {kind: …, id: /…}}"
         yield ConfigError(at, "a custom platform has no envelope of its own", fix)
     if not isinstance(envelope, PlatformEnvelope):
         pointers = envelope.record
-        known = known_kinds(platform)
+        known = platform.known_kinds()
         named = {f"{at}.record.kinds.{name}": kind for name, kind in pointers.kinds.items()}
         if pointers.kind and not pointers.kind.startswith("/"):
             named[f"{at}.record.kind"] = pointers.kind
@@ -148,49 +130,9 @@ def _check_envelope(at: str, source: SourceConfig, platform: PlatformConfig) -> 
                 yield ConfigError(path, f"{source.platform} has no {kind}", did_you_mean(kind, known))
 
 
-def _check_records(at: str, platform: CustomConfig) -> Iterator[ConfigError]:
-    if not platform.records:
-        yield ConfigError(at, "is empty", f"add at least one of {', '.join(sorted(RECORDS))}")
-    for kind, record in platform.records.items():
-        if kind not in RECORDS:
-            yield ConfigError(f"{at}.{kind}", f"there is no kind {kind}", did_you_mean(kind, RECORDS))
-        if record.list is not None:
-            yield from _check_list(f"{at}.{kind}.list", record.list)
-
-
-def _check_list(at: str, config: CustomListConfig) -> Iterator[ConfigError]:
-    """Yield the mistakes through which only the first page of a list would be read."""
-    if config.next == "page" and "{page}" not in config.path:
-        fix = 'add {page}, as in "/orders?page={page}"'
-        yield ConfigError(f"{at}.path", "has no {page}, so every request would return the first page", fix)
-    if config.next == "none" and "{page}" in config.path:
-        fix = "write next: page, or another way to the next page"
-        yield ConfigError(f"{at}.next", "is none, so only the first page would be read", fix)
-    if "{cursor}" in config.path and not config.next.startswith("/"):
-        fix = "write a JSON pointer to the value of {cursor}, such as /meta/next"
-        yield ConfigError(f"{at}.next", "is not a pointer to the cursor", fix)
-
-
-def _addresses(platform: PlatformConfig, at: str) -> Iterator[tuple[str, str]]:
-    yield f"{at}.base_url", platform.base_url
-    if isinstance(platform, PexipEngageConfig) and platform.token_url:
-        yield f"{at}.token_url", platform.token_url
-    if isinstance(platform, CustomConfig) and isinstance(platform.auth, ClientCredentialsAuth):
-        yield f"{at}.auth.token_url", platform.auth.token_url
-
-
 def _is_public(host: str) -> bool:
     """Return whether a host is on the public internet, judging by its name or address."""
     try:
         return ip_address(host).is_global
     except ValueError:
         return "." in host and not host.endswith((".local", ".internal", ".svc", ".localhost"))
-
-
-def _secrets(value: object, at: str) -> Iterator[tuple[str, SecretRef]]:
-    """Yield every reference to a secret in a struct, with its path."""
-    if isinstance(value, SecretRef):
-        yield at, value
-    elif isinstance(value, Struct):
-        for field in value.__struct_fields__:
-            yield from _secrets(getattr(value, field), f"{at}.{field}")

@@ -55,26 +55,14 @@ class ConfigReport(Struct, frozen=True):
     mistakes: tuple[ConfigError, ...]
 
 
-def load_config(path: Path, environ: Mapping[str, str]) -> Config:
-    """Read and check waybill.yaml. Every secret that it refers to must exist.
-
-    Raises:
-        ConfigError: the first mistake. `waybill check` shows all mistakes.
-    """
-    report = read_config(path, environ)
-    if report.config is None:
-        raise report.mistakes[0]
-    return report.config
-
-
-def read_config(path: Path, environ: Mapping[str, str]) -> ConfigReport:
-    """Read and check waybill.yaml. Return all mistakes instead of raising the first."""
+def check_config(path: Path, environ: Mapping[str, str], platform_type: ExpectedType) -> ConfigReport:
+    """Read and check waybill.yaml. Return all mistakes. `platform_type` is the union of the platform structs."""
     try:
         data = _read_sections(path)
     except ConfigError as error:
         return ConfigReport(None, (error,))
     mistakes: list[ConfigError] = []
-    platforms = dict(_table(data, "platforms", PlatformConfig, mistakes))
+    platforms = dict(_table(data, "platforms", platform_type, mistakes))
     sources = dict(_table(_with_envelopes(data), "sources", SourceConfig, mistakes))
     general = _general(data, mistakes)
     for name, platform in platforms.items():

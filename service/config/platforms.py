@@ -1,13 +1,12 @@
-"""The platforms of waybill.yaml: one struct per kind, told apart by `kind`, with all that its connector is built from.
+"""Configuration of an account on a platform: the base of the struct that each platform declares in its folder."""
 
-To add a platform: its struct here, and its line in the union at the end.
-"""
-
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
-from service.envelopes.pointers import Pointer
+from service.config.decoding import did_you_mean
+from service.errors import ConfigError
 from service.secrets import SecretRef
 
 BaseUrl = Annotated[
@@ -37,10 +36,10 @@ Paths = dict[str, Path]
 Status = Annotated[int, Meta(ge=400, le=599, description="an HTTP status of 400 to 599")]
 
 
-class Account(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """What every configured account on a platform has. The two limits are shared by all workers; None is no limit.
+class PlatformConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """Configuration of one account on a platform. All workers share the two limits; None means no limit.
 
-    `fetch_delay_seconds` is for a platform that announces a change before it shows it and has no version to tell by.
+    `fetch_delay_seconds` is for a platform that sends the event before its API shows the change, and has no versions.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer"})
@@ -52,6 +51,8 @@ class Account(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     identical_bodies_default: ClassVar[Literal["same", "distinct"]] = "same"
     retries_on_429: ClassVar[bool] = False
     """Whether its deliveries come again after a 429; where that is not known, as where it is final, they get a 503."""
+    has_envelope: ClassVar[bool] = True
+    """Whether the platform's deliveries have an envelope of their own."""
 
     requests_in_flight_max: LimitCount | None = None
     requests_per_minute_max: LimitCount | None = None
@@ -59,176 +60,37 @@ class Account(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         float, Meta(ge=0, le=600, description="seconds an event waits before its record is fetched, at most 600")
     ] = 0.0
 
+    def known_kinds(self) -> frozenset[str]:
+        """Return the kinds of record and hint that the account's connector knows."""
+        return self.kinds
 
-class PackCloudConfig(Account, frozen=True, kw_only=True, tag="pack_cloud"):
-    """pack.cloud, organization scope. How it is authorized is not public, so header and prefix can be set.
+    def listed_kinds(self) -> frozenset[str]:
+        """Return the kinds of record that the account's connector can list, so that they can be polled."""
+        return self.listed
 
-    Nor is how its list takes several statuses: `filter[status][]=` for each, or `comma` between them.
-    Its retries are not either: three days are what the longest of the well-known senders take.
-    """
+    def unlisted_fix(self, account: str, kind: str) -> str:  # noqa: ARG002 - an override names the account
+        """Suggest a fix for the poll of a kind that the account does not list."""
+        return did_you_mean(kind, self.listed_kinds())
 
-    kinds: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer", "order"})
-    redelivery_hours: ClassVar[float | None] = 72.0
-    listed: ClassVar[frozenset[str]] = frozenset({"purchase_order"})
-
-    organization_id: Uid
-    token: SecretRef
-    token_header: HeaderName = "Authorization"  # noqa: S105 - the header's name, no secret
-    token_prefix: str = "Bearer "  # noqa: S105 - the scheme's name, no secret
-    base_url: BaseUrl = "https://api.pack.cloud/v1"
-    paths: Paths = {}
-    status_filter: Literal["repeated", "comma"] = "repeated"
+    def check(self, at: str) -> Iterator[ConfigError]:  # noqa: ARG002 - an override names the place
+        """Yield the mistakes that no single field shows; `at` is the account's path in waybill.yaml."""
+        yield from ()
 
 
-class PexipEngageConfig(Account, frozen=True, kw_only=True, tag="pexip_engage"):
-    """Pexip Engage. Its documentation allows 4 requests at once and 3,000 a minute from one address.
-
-    `token_url` left out is the production realm of the enterprise. A webhook is tried three times within a minute; a
-    day of ids is what its documentation asks receivers to keep.
-    """
-
-    kinds: ClassVar[frozenset[str]] = frozenset({"customer", "appointment", "callback_request"})
-    redelivery_hours: ClassVar[float | None] = 24.0
-    listed: ClassVar[frozenset[str]] = frozenset({"customer"})
-    retries_on_429: ClassVar[bool] = True
-
-    enterprise: Slug
-    client_id: SecretRef
-    client_secret: SecretRef
-    scope: str = "engage:customers:readOnly engage:appointments:readOnly engage:callbackRequests:readOnly"
-    language: str = "en"
-    base_url: BaseUrl = "https://api.pexipengage.com"
-    token_url: BaseUrl | None = None
-    paths: Paths = {}
-    requests_in_flight_max: LimitCount | None = 4
-    requests_per_minute_max: LimitCount | None = 3_000
+def secrets(value: object, at: str) -> Iterator[tuple[str, SecretRef]]:
+    """Yield every reference to a secret in a struct at `at`, with its path."""
+    if isinstance(value, SecretRef):
+        yield at, value
+    elif isinstance(value, Struct):
+        for field in value.__struct_fields__:
+            yield from secrets(getattr(value, field), f"{at}.{field}")
 
 
-class OpenFoodNetworkConfig(Account, frozen=True, kw_only=True, tag="open_food_network"):
-    """One instance of Open Food Network. A webhook is tried again 25 times over about 20 days (Sidekiq's default)."""
-
-    kinds: ClassVar[frozenset[str]] = frozenset({"customer", "order"})
-    listed: ClassVar[frozenset[str]] = frozenset({"customer"})
-    redelivery_hours: ClassVar[float | None] = 21 * 24.0
-    retries_on_429: ClassVar[bool] = True
-
-    base_url: BaseUrl
-    token: SecretRef
-
-
-class FlowRetailConfig(Account, frozen=True, kw_only=True, tag="flow_retail"):
-    """One tenant of Flow Retail. Its webhooks carry no id, and two real updates can be identical byte for byte.
-
-    A webhook is tried again ten times, further and further apart; over how long is not documented.
-    """
-
-    identical_bodies_default: ClassVar[Literal["same", "distinct"]] = "distinct"
-    redelivery_hours: ClassVar[float | None] = 72.0
-    listed: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer"})
-
-    tenant_uid: Uid
-    store_uid: Uid | None = None
-    token: SecretRef
-    base_url: BaseUrl = "https://api.flowretail.com/v2"
-    paths: Paths = {}
-
-
-class BearerAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="bearer"):
-    """`Authorization: Bearer <token>`."""
-
-    token: SecretRef
-
-
-class HeaderAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="header"):
-    """Any header with a secret value."""
-
-    name: HeaderName
-    value: SecretRef
-
-
-class BasicAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="basic"):
-    """HTTP Basic (RFC 7617)."""
-
-    username: str
-    password: SecretRef
-
-
-class ClientCredentialsAuth(
-    Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="oauth2_client_credentials"
-):
-    """A bearer token fetched with client id and secret (RFC 6749, section 4.4)."""
-
-    token_url: BaseUrl
-    client_id: SecretRef
-    client_secret: SecretRef
-    scope: str | None = None
-
-
-class NoAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="none"):
-    """The API asks for nothing."""
-
-
-Auth = BearerAuth | HeaderAuth | BasicAuth | ClientCredentialsAuth | NoAuth
-
-
-class CustomListConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where records of a kind are listed, for polls: `path` may hold `{page}`, counted from 1, or `{cursor}`.
-
-    `at` points to the list in the answer; its items are read with the record's `map`. `next` says how there is a next
-    page: `page` until one is empty, `link` as the Link header has it (RFC 8288), or a pointer to the next page's URL or
-    cursor. `newest_first` promises that what changed last stands first, so that a poll may stop early.
-    """
-
-    path: Annotated[str, Meta(pattern=r"^/[^\s#]*\Z", description='a path such as "/orders?page={page}"')]
-    at: Pointer = ""
-    next: Annotated[
-        str, Meta(pattern=r"^(none|page|link|/.*)\Z", description="page, link, none, or a pointer such as /meta/next")
-    ] = "none"
-    newest_first: bool = False
-
-
-class CustomErrorsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Statuses that mean something of their own on this system: that waiting mends, or that the record is gone."""
-
-    transient: tuple[Status, ...] = ()
-    gone: tuple[Status, ...] = ()
-
-
-class CustomRecordConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a kind of record is fetched and how its fields are found.
-
-    `path` is appended to base_url, `{id}` in it is the record's id. `at` points to the record in the answer; `map`
-    gives a field of ours its place below that; `service.platforms.custom.field_map` says what its keys may be.
-    """
-
-    path: Annotated[
-        str, Meta(pattern=r"^/[^\s#]*\{id\}[^\s#]*\Z", description='a path with {id} in it, such as "/orders/{id}"')
-    ]
-    at: Pointer = ""
-    map: dict[str, Pointer] = {}
-    list: CustomListConfig | None = None
-
-
-class CustomConfig(Account, frozen=True, kw_only=True, tag="custom"):
-    """Any other system that answers JSON over HTTP."""
-
-    base_url: BaseUrl
-    auth: Auth
-    records: dict[str, CustomRecordConfig]
-    errors: CustomErrorsConfig = CustomErrorsConfig()
-
-
-PlatformConfig = PackCloudConfig | PexipEngageConfig | OpenFoodNetworkConfig | FlowRetailConfig | CustomConfig
-
-
-def listed_kinds(platform: PlatformConfig) -> frozenset[str]:
-    """Give the kinds of record that an account's connector can list, and so poll."""
-    if isinstance(platform, CustomConfig):
-        return frozenset(kind for kind, record in platform.records.items() if record.list is not None)
-    without_store = isinstance(platform, FlowRetailConfig) and platform.store_uid is None
-    return platform.listed - {"purchase_order"} if without_store else platform.listed
-
-
-def known_kinds(platform: PlatformConfig) -> frozenset[str]:
-    """Give the kinds of record and hint that an account's connector can be asked for."""
-    return frozenset(platform.records) if isinstance(platform, CustomConfig) else platform.kinds
+def urls(value: object, at: str) -> Iterator[tuple[str, str]]:
+    """Yield the path and the value of every URL below a struct at `at`: fields whose names end in `_url`."""
+    if isinstance(value, Struct):
+        for name in value.__struct_fields__:
+            field = getattr(value, name)
+            if name.endswith("_url") and field is not None:
+                yield f"{at}.{name}", field
+            yield from urls(field, f"{at}.{name}")

@@ -16,7 +16,6 @@ from typing import NoReturn
 import click
 
 from service.cli.dev_instance import DevInstance, dev_instance_file
-from service.config import load_config
 from service.dev.demo import Demo
 from service.dev.demo_output import DemoReport
 from service.dev.demo_scenario import purchase_order
@@ -26,6 +25,7 @@ from service.dev.processes import SubprocessFailed
 from service.dev.sandbox_client import SandboxClient
 from service.dev.stack import Stack, open_stack
 from service.errors import ConfigError
+from service.platforms.loading import load_config
 
 EXIT_NOT_OK = 1
 CHECK_INTERVAL_SECONDS = 0.2

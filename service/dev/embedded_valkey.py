@@ -17,6 +17,8 @@ from service.dev.processes import kill_with_parent
 
 START_TIMEOUT_SECONDS = 10.0
 STOP_TIMEOUT_SECONDS = 5.0
+MEMORY_MAX = "4gb"
+"""Memory limit of the server. The service answers 503 before the server reaches it."""
 
 
 class EmbeddedValkey(Struct):
@@ -78,8 +80,10 @@ def _configuration(directory: Path, path: Path) -> list[str]:
         "dir": str(directory),
         "appendonly": "yes",
         "appendfsync": "always",
+        "no-appendfsync-on-rewrite": "no",
         "save": "",
         "maxmemory-policy": "noeviction",
+        "maxmemory": MEMORY_MAX,
         "daemonize": "no",
     }
     return [part for name, value in options.items() for part in (f"--{name}", value)]

@@ -2,18 +2,10 @@
 
 from msgspec import Struct
 
-from service.config import Config, PexipEngageConfig, PlatformConfig, SourceConfig, known_kinds
-from service.config.platforms import FlowRetailConfig, OpenFoodNetworkConfig, PackCloudConfig
+from service.config import Config, PlatformConfig, SourceConfig
 from service.envelopes import CustomEnvelope, PlatformEnvelope
+from service.platforms.registry import kind_of
 from service.signatures import Unverified
-
-PLATFORM_EVENTS: tuple[tuple[type, str], ...] = (
-    (PackCloudConfig, "purchase_order.updated"),
-    (OpenFoodNetworkConfig, "payment.completed"),
-    (FlowRetailConfig, "CUSTOMER_UPDATE"),
-    (PexipEngageConfig, "Appointment.update"),
-)
-"""An event type for each platform with the platform envelope."""
 
 CHANGES = ("updated", "changed", "created", "deleted")
 
@@ -38,7 +30,7 @@ def find_example_event(config: Config) -> ExampleEvent | None:
 def _event_of(source: SourceConfig, platform: PlatformConfig) -> str:
     envelope = source.envelope
     if isinstance(envelope, PlatformEnvelope):
-        return next(event for kind, event in PLATFORM_EVENTS if isinstance(platform, kind))
+        return kind_of(platform).sample_event
     if isinstance(envelope, CustomEnvelope) and isinstance(envelope.type, str) and not envelope.type.startswith("/"):
         return envelope.type
     types = {change: event for event, change in reversed(envelope.types.items())}
@@ -52,4 +44,4 @@ def _kind_of(kind: str | None, kinds: dict[str, str], platform: PlatformConfig) 
         return kind
     if kinds:
         return next(iter(kinds))
-    return min(known_kinds(platform))
+    return min(platform.known_kinds())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from service.sandbox.platforms import TOKEN
+from service.mock.platform import TOKEN
 from service.settings import PREFIX
 
 PACK_SECRET = "EXAMPLE_PACK_SECRET"

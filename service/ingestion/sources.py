@@ -14,7 +14,7 @@ from msgspec import Struct
 from service.challenges.challenge import ChallengeAnswerer
 from service.challenges.challenge_response import ChallengeResponse
 from service.challenges.endpoint_verification import EndpointVerification
-from service.config import Config, PlatformConfig, SourceConfig, known_kinds
+from service.config import Config, PlatformConfig, SourceConfig
 from service.config.checks import redelivery_hours
 from service.envelopes import DeliveryParser, ParseContext
 from service.envelopes.envelope import FACTS_MAX, not_an_event
@@ -201,7 +201,7 @@ def _build(  # noqa: PLR0917 - joins the settings and the configuration of one s
         content_types=source.envelope.content_types | frozenset(source.content_types),
         distinct=(source.identical_bodies or account.identical_bodies_default) == "distinct",
         verifier=scheme.build(environ, f"sources.{name}.verify"),
-        parser=source.envelope.reader(ParseContext(platform, known_kinds(account), settings.body_depth_max)),
+        parser=source.envelope.reader(ParseContext(platform, account.known_kinds(), settings.body_depth_max)),
         entropy=entropy,
         challenger=source.challenge
         and source.challenge.build(environ, f"sources.{name}.challenge", settings.body_depth_max),

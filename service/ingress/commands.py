@@ -2,22 +2,25 @@
 
 import os
 from contextlib import AsyncExitStack
+from functools import cache
 from pathlib import Path
 
 import click
 import uvloop
 
 from service.actions import load_actions
-from service.config import Config, load_config
+from service.config import Config
 from service.config.startup import extend_retention_to_dedupe_windows, log_config_warnings
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
-from service.ingress.admin import AdminDependencies, admin_router
+from service.ingress.admin import admin_router
 from service.ingress.server import run
 from service.ingress.store_monitor import StoreMonitor
 from service.log import configure
-from service.platforms import build_platforms
+from service.management.installation import Installation
 from service.platforms.api.shared_throttle import SharedThrottles
+from service.platforms.loading import load_config
+from service.platforms.registry import build_platforms
 from service.settings import Settings, load_settings
 from service.store import Shards, Store, open_shards
 from service.store.shards import shards_with
@@ -52,15 +55,11 @@ async def _serve(settings: Settings, config: Config) -> None:
         platforms = build_platforms(config.platforms, os.environ, outbound, throttles)
         sources = build_sources(config, os.environ, platforms, settings)
         store = StoreMonitor(settings, open_shards)
-        parts = AdminDependencies(
-            settings=settings,
-            admin=config.admin,
-            environ=os.environ,
-            late_store=store,
-            platforms=platforms,
-            sources=sources,
-            actions=load_actions(),
-            source_configs=config.sources,
-            platform_configs=config.platforms,
+        installation = Installation(
+            open_store=lambda: store.opened,
+            config=lambda: config,
+            platforms=lambda: platforms,
+            sources=lambda: sources,
+            actions=cache(load_actions),
         )
-        await run(settings, sources, store, admin_router(parts))
+        await run(settings, sources, store, admin_router(installation, os.environ))

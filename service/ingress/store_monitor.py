@@ -5,6 +5,7 @@ A store without the promised durability is not used: an acknowledged event could
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from service.errors import ConfigError, StoreNotDurable, StoreUnavailable, WaybillError
@@ -13,7 +14,9 @@ from service.settings import Settings
 from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, Shards, Store
 
 PROBE_INTERVAL_SECONDS = 2.0
-"""Interval of checks, and of log lines while the store is not durable."""
+"""Interval of checks."""
+REMINDER_SECONDS = 60.0
+"""Interval of log lines while the store is not durable. The alert WaybillStoreNotDurable counts them."""
 
 
 class StoreMonitor:
@@ -26,6 +29,8 @@ class StoreMonitor:
         self._store: Store | Shards | None = None
         self._error: WaybillError | None = StoreUnavailable("the store was not reached yet")
         self._logged_kind: str | None = None  # kind of the error that was logged last
+        self._logged_reason: str | None = None  # problem of the durability that was logged last
+        self._reminder_due = 0.0
 
     @property
     def opened(self) -> Store | Shards:
@@ -107,11 +112,19 @@ class StoreMonitor:
     def _record_state(self, error: WaybillError | None) -> None:
         before, self._error = self._error, error
         if isinstance(error, StoreNotDurable):
-            fix = "correct the store's configuration or WAYBILL_DURABILITY; deliveries are answered 503 until then"
-            self._log.error("store.not_durable", reason=str(error), fix=fix)
+            self._log_not_durable(str(error))
         elif error is None:
             if before is not None:
                 self._log.info("store.recovered", durability=self._settings.durability)
         elif self._logged_kind != error.kind:
             self._log.error("store.unavailable", error_kind=error.kind, reason=str(error))
         self._logged_kind = error.kind if error else None
+        self._logged_reason = str(error) if isinstance(error, StoreNotDurable) else None
+
+    def _log_not_durable(self, reason: str) -> None:
+        now = time.monotonic()
+        if reason == self._logged_reason and now < self._reminder_due:
+            return
+        self._reminder_due = now + REMINDER_SECONDS
+        fix = "correct the store's configuration or WAYBILL_DURABILITY; deliveries are answered 503 until then"
+        self._log.error("store.not_durable", reason=reason, fix=fix)

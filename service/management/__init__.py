@@ -1,5 +1,5 @@
 """Management of an installation: search, replay, quarantine, rulebook, erasure, status.
 
-The admin API and the commands call these functions, so that both give the same answers. The callers check roles.
-These functions redact the output, reject invalid requests, and write the audit line of every change.
+The admin API and the commands call `operations.AdminOperations`, so that both give the same results. The admin API
+checks the role of a route. Management redacts output, rejects invalid requests and writes the audit line of a change.
 """

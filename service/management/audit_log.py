@@ -1,4 +1,4 @@
-"""The audit log: who changed what, which one, and from where; one line at a change's end, never what was written."""
+"""Audit log: one line per change, with the actor, the target and the client host, without the written data."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Actor(Struct, frozen=True):
-    """Who acts: the name of a token, or of the account at a terminal; the role; by API or command; the machine."""
+    """Person or program that calls management: name of a token or of a user, role, interface and client host."""
 
     name: str
     role: Role
@@ -21,14 +21,14 @@ class Actor(Struct, frozen=True):
     client_host: str = ""
 
 
-def log_admin_change(operator: Actor, audit_action: str, target: str, **fields: object) -> None:
-    """Log `admin.changed`: `audit_action` in the past tense (`rule.updated`), `target` the id of what was changed."""
+def log_admin_change(actor: Actor, audit_action: str, target: str, **fields: object) -> None:
+    """Log `admin.changed`, with an action in the past tense (`rule.updated`) and the id of the changed item."""
     get_logger().info(
         "admin.changed",
-        actor=operator.name,
-        role=operator.role,
-        via=operator.via,
-        client_host=operator.client_host,
+        actor=actor.name,
+        role=actor.role,
+        via=actor.via,
+        client_host=actor.client_host,
         audit_action=audit_action,
         target=target,
         **fields,
@@ -36,7 +36,7 @@ def log_admin_change(operator: Actor, audit_action: str, target: str, **fields: 
 
 
 async def run_to_completion(change: Coroutine[Any, Any, T]) -> T:
-    """Let a change that was begun end and be told, also where whoever asked for it leaves meanwhile."""
+    """Complete a change and its audit line even if the caller is cancelled."""
     task = asyncio.ensure_future(change)
     try:
         return await asyncio.shield(task)

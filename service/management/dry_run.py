@@ -36,7 +36,7 @@ StoreForLane = Callable[[str], Store]
 
 
 class DryRun(Struct, frozen=True):
-    """What the rules said of one record: verdicts, every node with the value it saw, and effects as rendered."""
+    """Result of the rules for one record: results, every node with its value, and the rendered effects."""
 
     rulebook: str
     record: str
@@ -49,7 +49,7 @@ class DryRun(Struct, frozen=True):
 
 
 class Difference(Struct, frozen=True):
-    """One rule that says something else of one event's record; None where it was not asked."""
+    """Rule with different results for the record of one event; None if a rulebook does not have the rule."""
 
     event_id: str
     record: str
@@ -61,14 +61,14 @@ class Difference(Struct, frozen=True):
 
 
 class SkippedEvent(Struct, frozen=True):
-    """An event that could not be judged, and why."""
+    """Event that could not be evaluated, with the reason."""
 
     event_id: str
     reason: str
 
 
 class RulebookComparison(Struct, frozen=True):
-    """What a candidate would have said otherwise over the last events."""
+    """Differences between a candidate and the active rules over the newest events."""
 
     live: str
     candidate: str
@@ -78,53 +78,26 @@ class RulebookComparison(Struct, frozen=True):
 
 
 async def load_rulebook(document: bytes, actions: Sequence[type[Action]]) -> Rulebook:
-    """Compile a document beside the event loop; a thousand rules take most of a second. The last few are kept.
+    """Compile a document in a thread: 1,000 rules take most of a second. Up to 4 rulebooks are cached.
 
     Raises:
-        ConfigError: a mistake in it.
+        ConfigError: The document is not valid.
     """
-    return await asyncio.to_thread(_loaded, document, tuple(actions))
-
-
-async def dry_run_event(rulebook: Rulebook, store: Store, platforms: Mapping[str, Platform], event: Event) -> DryRun:
-    """Judge the record of a stored event, fetched now.
-
-    Raises:
-        ConfigError: it is about no record of ours, or its platform is not configured.
-        TransientError, PermanentError, Held: the platform does not give the record.
-    """
-    return dry_run_subject(rulebook, await _subject(event, store, platforms), event.id)
-
-
-async def dry_run_record(
-    rulebook: Rulebook,
-    store: Store,
-    platforms: Mapping[str, Platform],
-    ref: RecordRef,
-    *,
-    change: ChangeType = "updated",
-    source: str = "",
-) -> DryRun:
-    """Judge a record fetched now, as if an event of `source` had told of it.
-
-    Raises:
-        ConfigError, TransientError, PermanentError, Held: as `dry_run_event`.
-    """
-    return dry_run_subject(rulebook, await _subject(synthetic_event(ref, change, source), store, platforms), None)
+    return await asyncio.to_thread(_load_rulebook, document, tuple(actions))
 
 
 def dry_run_subject(rulebook: Rulebook, subject: Subject, event_id: str | None = None) -> DryRun:
-    """Judge a subject with every node explained."""
+    """Evaluate the rules on a subject, with the result of every node."""
     trace = Trace(STEPS_MAX)
-    judgement = rulebook.evaluate(subject, datetime.now(UTC), trace)
+    evaluation = rulebook.evaluate(subject, datetime.now(UTC), trace)
     return DryRun(
         rulebook=rulebook.version,
         record=subject.event.record.lane,
         gone=subject.raw == {},
-        verdicts=judgement.verdicts,
+        verdicts=evaluation.verdicts,
         steps=trace.steps,
         complete=trace.complete,
-        effects=judgement.effects,
+        effects=evaluation.effects,
         event_id=event_id,
     )
 
@@ -136,41 +109,45 @@ async def compare_on_recent_events(
     platforms: Mapping[str, Platform],
     events: Sequence[Event],
 ) -> RulebookComparison:
-    """Judge the records of events, fetched now, by two rulebooks; each record is fetched once."""
-    gate, fetched = asyncio.Semaphore(FETCHES_AT_ONCE_MAX), dict[str, asyncio.Task[FetchedRecord]]()
+    """Evaluate two rulebooks on the records of events. Each record is fetched once."""
+    slots, fetched = asyncio.Semaphore(FETCHES_AT_ONCE_MAX), dict[str, asyncio.Task[FetchedRecord]]()
     deadline = asyncio.get_running_loop().time() + RUN_SECONDS_MAX
 
     async def fetch(event: Event) -> FetchedRecord:
-        async with gate, asyncio.timeout_at(deadline):
+        async with slots, asyncio.timeout_at(deadline):
             return await _fetch(event, platforms)
 
     async def evaluate(event: Event) -> list[Difference] | SkippedEvent:
         lane = event.record.lane
         try:
-            # The task, not its result, since others may want the same record while it is fetched.
+            # The task is stored, because other events may need the record during the fetch.
             if lane not in fetched:
                 fetched[lane] = asyncio.create_task(fetch(event))
             subject = await _subject(event, store_of(lane), platforms, lambda _: fetched[lane])
         except (ConfigError, TransientError, PermanentError, Deferred, StoreUnavailable, TimeoutError) as error:
-            return SkippedEvent(event.id, str(error) or "no answer in time")
+            return SkippedEvent(event.id, str(error) or f"no response within {RUN_SECONDS_MAX:g} seconds")
         now = datetime.now(UTC)
         return differences(event, live.evaluate(subject, now), candidate.evaluate(subject, now))
 
     outcomes = await asyncio.gather(*(evaluate(event) for event in events))
     compared = [outcome for outcome in outcomes if isinstance(outcome, list)]
-    missed = [outcome for outcome in outcomes if isinstance(outcome, SkippedEvent)]
+    skipped = [outcome for outcome in outcomes if isinstance(outcome, SkippedEvent)]
     return RulebookComparison(
-        live.version, candidate.version, len(compared), [each for one in compared for each in one], missed
+        live.version,
+        candidate.version,
+        len(compared),
+        [difference for found in compared for difference in found],
+        skipped,
     )
 
 
 def differences(event: Event, live: Evaluation, candidate: Evaluation) -> list[Difference]:
-    """Tell every rule that says something else, or asks for something else."""
+    """Return the rules whose results or effects differ."""
     found: list[Difference] = []
-    said = [{verdict.rule_id: verdict.result for verdict in each.verdicts} for each in (live, candidate)]
-    for rule in sorted(said[0].keys() | said[1].keys()):
+    by_rule = [{verdict.rule_id: verdict.result for verdict in each.verdicts} for each in (live, candidate)]
+    for rule in sorted(by_rule[0].keys() | by_rule[1].keys()):
         effects = [[effect for effect in each.effects if effect.rule_id == rule] for each in (live, candidate)]
-        results = [each.get(rule) for each in said]
+        results = [each.get(rule) for each in by_rule]
         if results[0] != results[1] or effects[0] != effects[1]:
             found.append(Difference(event.id, event.record.lane, rule, results[0], results[1], effects[0], effects[1]))
     return found
@@ -183,7 +160,8 @@ async def _subject(
     fetch: Callable[[Event], Awaitable[FetchedRecord]] | None = None,
 ) -> Subject:
     if event.record.kind not in RECORDS:
-        raise ConfigError("record", f"{event.record.kind} is no kind that rules are on", "name a record it leads to")
+        known = ", ".join(RECORDS)
+        raise ConfigError("record", f"rules do not apply to {event.record.kind}", f"name a record of kind {known}")
     fetched = await (fetch(event) if fetch else _fetch(event, platforms))
     last = await store.events.previous_fields(event.record.lane)
     previous: dict[str, Any] | None = msgspec.msgpack.decode(last) if last else None
@@ -194,65 +172,73 @@ async def _fetch(event: Event, platforms: Mapping[str, Platform]) -> FetchedReco
     platform = platforms.get(event.record.platform)
     if platform is None:
         known = ", ".join(sorted(platforms)) or "none is configured"
-        raise ConfigError("platform", f"there is no platform {event.record.platform!r}", f"take one of: {known}")
+        raise ConfigError("platform", f"platform account {event.record.platform!r} not found", f"use one of: {known}")
     return await platform.fetch(event.record, CallContext(event.id, event.traceparent))
 
 
-# Whoever tries rules tries the same ones again; more than a few at once hardly do.
 @lru_cache(maxsize=4)
-def _loaded(document: bytes, actions: tuple[type[Action], ...]) -> Rulebook:
+def _load_rulebook(document: bytes, actions: tuple[type[Action], ...]) -> Rulebook:
     return Rulebook.load(document, actions)
 
 
 class Candidate(Struct, frozen=True):
-    """By what to judge: these rules instead of all in force, or a former version; left out, the rules in force."""
+    """Rules to evaluate: `rules` instead of all active rules, or an earlier `version`; by default the active rules."""
 
     rules: Sequence[Rule] | None = None
     version: str | None = None
 
 
 class DryRunner(Struct, frozen=True):
-    """What a dry run stands on."""
+    """Dry runs on the stores and platforms of an installation."""
 
-    places: NamedStores
+    stores: NamedStores
     store_of: StoreForLane
     platforms: Mapping[str, Platform]
     actions: Sequence[type[Action]]
 
     async def load(self, candidate: Candidate) -> Rulebook:
-        """Compile the rules that are to be tried.
+        """Compile the rules of a candidate.
 
         Raises:
-            Rejection: 404 `not_found`: no such version.
-            ConfigError: a mistake in them.
-            StoreUnavailable: the store does not answer.
+            Rejection: 404 `not_found`: the version.
+            ConfigError: A rule is not valid.
+            StoreUnavailable: The store does not answer.
         """
         if candidate.rules is not None:
             return await load_rulebook(write_document((), candidate.rules), self.actions)
-        document = (await get_rulebook(self.places, candidate.version)).document
+        document = (await get_rulebook(self.stores, candidate.version)).document
         return await load_rulebook(write_document(document.file_rules, document.api_rules), self.actions)
 
     async def dry_run_event(self, candidate: Candidate, event_id: str) -> DryRun:
-        """Judge the record of a stored event, fetched now.
+        """Evaluate rules on the record of a stored event. The record is fetched now.
 
         Raises:
-            Rejection: 404 `not_found`.
-            ConfigError, StoreUnavailable, TransientError, PermanentError, Held: as `dry_run_event`.
+            Rejection: 404 `not_found`: the event or the version.
+            ConfigError: A rule is not valid, rules do not apply to the record, or its platform is not configured.
+            StoreUnavailable: The store does not answer.
+            TransientError, PermanentError, Deferred: The platform does not return the record.
         """
         rulebook = await self.load(candidate)
-        # Whatever else stands in a path is no id, and could name another key.
-        for place in self.places if event_id.isalnum() else ():
-            event = await stored_event(place.store, event_id)
+        # Other characters cannot be in an id, and could address another key.
+        for named in self.stores if event_id.isalnum() else ():
+            event = await stored_event(named.store, event_id)
             if event is not None:
-                return await dry_run_event(rulebook, place.store, self.platforms, event)
-        raise Rejection(404, "not_found", f"There is no event {event_id[:64]}.")
+                return dry_run_subject(rulebook, await _subject(event, named.store, self.platforms), event.id)
+        raise Rejection(404, "not_found", f"Event {event_id[:64]} not found.")
 
-    async def dry_run_record(self, candidate: Candidate, ref: RecordRef) -> DryRun:
-        """Judge a record fetched now, as `dry_run_record`."""
-        return await dry_run_record(await self.load(candidate), self.store_of(ref.lane), self.platforms, ref)
+    async def dry_run_record(
+        self, candidate: Candidate, ref: RecordRef, change: ChangeType = "updated", source: str = ""
+    ) -> DryRun:
+        """Evaluate rules on a record fetched now, as if `source` had sent an event about it.
+
+        Raises:
+            Rejection, ConfigError, StoreUnavailable, TransientError, PermanentError, Deferred: As `dry_run_event`.
+        """
+        rulebook, event = await self.load(candidate), synthetic_event(ref, change, source)
+        return dry_run_subject(rulebook, await _subject(event, self.store_of(ref.lane), self.platforms))
 
     async def compare(self, candidate: Candidate, events: int) -> RulebookComparison:
-        """Judge the last stored events by a candidate and by the rules in force, and tell the differences."""
-        live, tried = await self.load(Candidate()), await self.load(candidate)
-        found = await recent_events([place.store for place in self.places], events)
-        return await compare_on_recent_events(live, tried, self.store_of, self.platforms, found)
+        """Evaluate the newest stored events by the active rules and by a candidate, and return the differences."""
+        live, compiled = await self.load(Candidate()), await self.load(candidate)
+        found = await recent_events([named.store for named in self.stores], events)
+        return await compare_on_recent_events(live, compiled, self.store_of, self.platforms, found)

@@ -1,7 +1,7 @@
-"""Erasing a customer everywhere: events, last state, hints that led to it, refused deliveries, published entries.
+"""Erasure of a customer: events, last state, hints, quarantined deliveries, stream entries and poll entries.
 
-What stays: claims, which are digests; log lines, which hold ids only; and what other records' events say of them
-until their bodies go. Erase the customer at the platform first, or a poll will find it anew.
+Not erased: dedupe keys (digests), log lines (ids only), and events of other records, until their bodies expire.
+Erase the customer on the platform first. Otherwise a poll ingests the customer again.
 """
 
 import re
@@ -29,11 +29,10 @@ COUNTS = ("events", "hints", "quarantined_deliveries", "stream_entries", "poll_e
 
 
 class ErasureReport(Struct, frozen=True, kw_only=True):
-    """How much was erased, or would be by a run that is not dry.
+    """Counts of erased items; in a dry run, counts of the items that an erasure would remove.
 
-    `events` are the customer's, `hints` those that led to it, `quarantined_deliveries` that name it,
-    `stream_entries` and `poll_entries` of it. `in_progress` events a run works on just now: ask
-    again in a while until there are none.
+    `events` are the customer's, `hints` led to the customer, `quarantined_deliveries` contain the id. Events
+    `in_progress` are not erased: repeat the call until there are none.
     """
 
     platform: str
@@ -48,9 +47,9 @@ class ErasureReport(Struct, frozen=True, kw_only=True):
 
 
 class ErasureTarget(Struct, frozen=True):
-    """Who is to be forgotten; `sources` are those of the platform, None where no configuration tells.
+    """Customer to erase, with the sources of the platform, or None without a configuration.
 
-    `accounts` are the platforms there are, as far as they are known.
+    `accounts` are the configured platform accounts.
     """
 
     platform: str
@@ -60,86 +59,82 @@ class ErasureTarget(Struct, frozen=True):
 
     @property
     def lane(self) -> str:
-        """The lane of the customer's record."""
+        """Lane of the customer's record."""
         return f"{self.platform}:customer:{self.id}"
 
 
 def erasure_target(
     platform: str, customer_id: str, sources: Mapping[str, SourceConfig] | None, accounts: Iterable[str] = ()
 ) -> ErasureTarget:
-    """Say who is meant, with the sources that may have told of them, and the platforms there are."""
+    """Return the customer to erase, with the sources of the platform and the configured accounts."""
     if sources is None:
         return ErasureTarget(platform, customer_id, None)
     own = tuple(name for name, each in sources.items() if each.platform == platform)
     return ErasureTarget(platform, customer_id, own, tuple(accounts))
 
 
-async def erase_customer(
-    places: NamedStores, operator: Actor, customer: ErasureTarget, *, dry_run: bool
-) -> ErasureReport:
-    """Erase a customer on every store, or count what that would erase.
+async def erase_customer(stores: NamedStores, actor: Actor, customer: ErasureTarget, *, dry_run: bool) -> ErasureReport:
+    """Erase a customer on every store, or count the items in a dry run.
 
     Raises:
-        Rejection: 404 `not_found`: nothing is there, and no such platform is configured; a slip should not pass for
-            done.
-        StoreUnavailable: a part may be done; call again.
+        Rejection: 404 `not_found`: The platform is not configured and no item was found; a typing error is reported.
+        StoreUnavailable: Some items may be erased. Repeat the call.
     """
-    erasing = _erase(places, operator, customer, dry_run=dry_run)
-    return await (erasing if dry_run else run_to_completion(erasing))
+    erasure = _erase(stores, actor, customer, dry_run=dry_run)
+    return await (erasure if dry_run else run_to_completion(erasure))
 
 
-async def _erase(places: NamedStores, operator: Actor, customer: ErasureTarget, *, dry_run: bool) -> ErasureReport:
+async def _erase(stores: NamedStores, actor: Actor, customer: ErasureTarget, *, dry_run: bool) -> ErasureReport:
     counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
-    for place in places:
-        for name, number in (await _erase_in(place, customer, dry_run=dry_run)).items():
+    for named in stores:
+        for name, number in (await _erase_in(named, customer, dry_run=dry_run)).items():
             counts[name] += number
     if customer.accounts and customer.platform not in customer.accounts and not any(counts.values()):
         known = ", ".join(customer.accounts)
-        raise Rejection(
-            404, "not_found", f"There is no platform {customer.platform[:64]}, nor anything of it; one of {known}."
-        )
+        detail = f"Platform account {customer.platform[:64]} not found, nor any item of it. Use one of: {known}."
+        raise Rejection(404, "not_found", detail)
     if not dry_run:
-        log_admin_change(operator, "customer.erased", customer.lane, **counts)
+        log_admin_change(actor, "customer.erased", customer.lane, **counts)
     return ErasureReport(platform=customer.platform, customer_id=customer.id, dry_run=dry_run, **counts)
 
 
-async def _erase_in(place: NamedStore, customer: ErasureTarget, *, dry_run: bool) -> dict[str, int]:
-    """What leads to the events goes before them, so that a run that was cut short finds it again."""
+async def _erase_in(named: NamedStore, customer: ErasureTarget, *, dry_run: bool) -> dict[str, int]:
+    """Erase hints before events, so that the next run after an interruption finds the hints again."""
     own, hints = list[str](), list[EventHit]()
-    # Every event there is: a hint stands on the lane of what it names, which may be any.
-    async for hit in _every_hit(place, EventFilter()):
+    # All events are read: a hint may be on any lane of the platform.
+    async for hit in _all_events(named, EventFilter()):
         if hit.summary.record == customer.lane:
             own.append(hit.summary.id)
         elif await _leads_to(hit, customer):
             hints.append(hit)
     ids = frozenset([*own, *(hit.summary.id for hit in hints)])
-    quarantined = await _quarantined_of(place, customer)
-    published = await place.overview.erase_stream_entries(ids, erase=not dry_run)
-    seen = [
-        await place.overview.erase_poll_state(source, customer.id, erase=not dry_run)
+    quarantined = await _quarantined_of(named, customer)
+    published = await named.inspector.erase_stream_entries(ids, erase=not dry_run)
+    poll_entries = [
+        await named.inspector.erase_poll_state(source, customer.id, erase=not dry_run)
         for source in customer.sources or ()
     ]
     counts = {
         "hints": len(hints),
         "quarantined_deliveries": len(quarantined),
         "stream_entries": published,
-        "poll_entries": sum(seen),
+        "poll_entries": sum(poll_entries),
     }
     if dry_run:
         return counts | {"events": len(own)}
     for each in quarantined:
-        await place.store.quarantine.delete(each.source, [each.id])
-    in_hand = 0
+        await named.store.quarantine.delete(each.source, [each.id])
+    in_progress = 0
     for hit in hints:
-        in_hand += (await place.store.memory_usage.erase_events(hit.summary.record, [hit.summary.id])).in_progress
-    erased = await place.store.memory_usage.erase_record(customer.lane)
-    return counts | {"events": erased.events, "in_progress": in_hand + erased.in_progress}
+        in_progress += (await named.store.memory_usage.erase_events(hit.summary.record, [hit.summary.id])).in_progress
+    erased = await named.store.memory_usage.erase_record(customer.lane)
+    return counts | {"events": erased.events, "in_progress": in_progress + erased.in_progress}
 
 
-async def _every_hit(place: NamedStore, event_filter: EventFilter) -> AsyncIterator[EventHit]:
+async def _all_events(named: NamedStore, event_filter: EventFilter) -> AsyncIterator[EventHit]:
     after: Cursor | None = None
     while True:
-        hits, after = await find_events([place], event_filter, HITS_PER_CALL, after)
+        hits, after = await find_events([named], event_filter, HITS_PER_CALL, after)
         for hit in hits:
             yield hit
         if after is None:
@@ -147,7 +142,7 @@ async def _every_hit(place: NamedStore, event_filter: EventFilter) -> AsyncItera
 
 
 async def _leads_to(hit: EventHit, customer: ErasureTarget) -> bool:
-    """Whether an event is a hint of this platform that led to the customer, or whose body names them."""
+    """Return whether an event is a hint of the platform that led to the customer or contains the customer's id."""
     platform, _, rest = hit.summary.record.partition(":")
     if platform != customer.platform or rest.partition(":")[0] in RECORDS:
         return False
@@ -158,19 +153,19 @@ async def _leads_to(hit: EventHit, customer: ErasureTarget) -> bool:
     return await hit.store.store.events.get(derived_event_id(hit.summary.id, customer.lane)) is not None
 
 
-async def _quarantined_of(place: NamedStore, customer: ErasureTarget) -> list[QuarantinedDelivery]:
-    """The refused deliveries of the platform's sources in which the customer's id stands."""
-    quarantine = place.store.quarantine
+async def _quarantined_of(named: NamedStore, customer: ErasureTarget) -> list[QuarantinedDelivery]:
+    """Return the quarantined deliveries of the platform's sources that contain the customer's id."""
+    quarantine = named.store.quarantine
     found: list[QuarantinedDelivery] = []
     for source in await quarantine.sources():
         if customer.sources is not None and source not in customer.sources:
             continue
         ids = await quarantine.ids(source)
         for start in range(0, len(ids), QUARANTINED_PER_CALL):
-            kept: Sequence[QuarantinedDelivery] = await quarantine.read(
+            deliveries: Sequence[QuarantinedDelivery] = await quarantine.read(
                 source, ids[start : start + QUARANTINED_PER_CALL]
             )
-            found += [each for each in kept if _is_about(each, customer.id)]
+            found += [each for each in deliveries if _is_about(each, customer.id)]
     return found
 
 
@@ -180,8 +175,8 @@ def _is_about(quarantined: QuarantinedDelivery, customer_id: str) -> bool:
 
 
 def mentions(body: bytes, record_id: str) -> bool:
-    """Whether a record's id stands in a body as a word of its own, be it percent-encoded or with JSON's escapes."""
-    # As a word, or the customer 12 would take the deliveries of 512 along.
+    """Return whether a body contains a record's id as a whole word, also percent-encoded or with JSON escapes."""
+    # A whole word: the id 12 must not match the deliveries of 512.
     word = re.compile(rb"(?<![0-9A-Za-z])" + re.escape(record_id.encode()) + rb"(?![0-9A-Za-z])")
     if word.search(body) or word.search(unquote_to_bytes(body)):
         return True

@@ -1,7 +1,7 @@
-"""Which events are meant, and where a page of them goes on. Pure.
+"""Filter of events, and the cursor between pages. Pure.
 
-A page ends at a cursor, the moment and id of its last event. Events that move meanwhile (a dead letter that is replayed
-and dies again) come back with a later moment, so a walk from page to page, newest first, never meets them again.
+A cursor holds the time and id of the last event of a page. An event that moves in the meantime gets a later time. Pages
+run from new to old, so that an event is on one page only.
 """
 
 import re
@@ -26,12 +26,11 @@ _INDEXES: dict[State | None, tuple[Index, ...]] = {
 
 
 class EventFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which events are meant: each part that is given has to fit.
+    """Filter of events. An event must match every field that is set.
 
-    `outcome` is how an event ended, `error_kind` a dead letter's error. `record` is a whole lane
-    (`pack:customer:1`) or a record's id alone. `rule` is one whose effects the event's decision asked for; of a dead
-    letter, one with effects that are not done. `since` and `until` are when it arrived, died or ended; without a zone
-    they are UTC.
+    `outcome` is the outcome of an event, `error_kind` the error of a dead letter. `record` is a lane
+    (`pack:customer:1`) or the id of a record. `rule` is a rule with effects in the decision; for a dead letter, with
+    effects that are not done. `since` and `until` limit the time of arrival, death or end; UTC without a zone.
     """
 
     source: str | None = None
@@ -46,67 +45,67 @@ class EventFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     @property
     def indexes(self) -> tuple[Index, ...]:
-        """The store's indexes in which such events are."""
+        """Indexes of the store that hold events in this state."""
         return _INDEXES[self.state]
 
     @property
     def is_unfiltered(self) -> bool:
-        """Whether nothing but the state narrows it down."""
-        parts = (
+        """Return True if no field except `state` is set."""
+        fields = (
             self.source, self.type, self.outcome, self.error_kind, self.record, self.rule, self.since, self.until,
         )  # fmt: skip
-        return all(part is None for part in parts)
+        return all(field is None for field in fields)
 
     def matches(self, summary: EventSummary) -> bool:
-        """Whether an event of one of the `indexes` is meant, `rule`, `since` and `until` aside."""
-        named = (
+        """Return whether an event of one of the `indexes` matches, without `rule`, `since` and `until`."""
+        pairs = (
             (self.source, summary.source),
             (self.type, summary.type),
             (self.outcome, summary.outcome),
             (self.error_kind, summary.error_kind),
-            # In `dead` and `ended` the index says it all; in `open` two states lie together.
+            # The index `open` holds two states; the other indexes hold one.
             (self.state if self.indexes == ("open",) else None, summary.state),
         )
-        return all(event_filter is None or event_filter == has for event_filter, has in named) and self._fits_record(
+        return all(expected is None or expected == actual for expected, actual in pairs) and self._matches_record(
             summary.record
         )
 
-    def _fits_record(self, lane: str) -> bool:
+    def _matches_record(self, lane: str) -> bool:
         return self.record is None or self.record == lane or lane.endswith(f":{self.record}")
 
 
 class Cursor(Struct, frozen=True, order=True):
-    """Where a page ended: the last event's moment in ms, and its id."""
+    """End of a page: time of the last event in milliseconds since the epoch, and its id."""
 
     at_ms: int
     id: str
 
     @classmethod
     def of(cls, summary: EventSummary) -> Self:
-        """The cursor behind an event."""
+        """Return the cursor after an event."""
         return cls(summary.at_ms, summary.id)
 
     @classmethod
-    def read(cls, text: str | None) -> Self | None:
-        """Read what a page gave as `next`.
+    def parse(cls, text: str | None) -> Self | None:
+        """Parse the `next` of a page.
 
         Raises:
-            Rejection: 422 `invalid`, it is none.
+            Rejection: 422 `invalid`: not a cursor.
         """
         if text is None:
             return None
         found = _CURSOR.fullmatch(text)
         if found is None:
-            raise Rejection(422, "invalid", "Send as `after` what the page before gave as `next`.")
+            raise Rejection(422, "invalid", "Not a valid cursor. Send the `next` of the previous page as `after`.")
         return cls(int(found[1]), found[2])
 
-    def write(self) -> str:
-        """Write it for `next`."""
+    def format(self) -> str:
+        """Format the cursor for `next`."""
         return f"{self.at_ms}-{self.id}"
 
 
 def to_epoch_ms(moment: datetime | None) -> int | None:
-    """Give a moment in ms since the epoch; without a zone it is UTC."""
+    """Return the milliseconds since the epoch; a time without a zone is UTC."""
     if moment is None:
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -114,5 +113,5 @@ def to_epoch_ms(moment: datetime | None) -> int | None:
 
 
 def format_timestamp(at_ms: float) -> str:
-    """Write a moment for people and programs: `2026-11-20T08:15:30.042Z`."""
+    """Format milliseconds since the epoch as ISO 8601: `2026-11-20T08:15:30.042Z`."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,7 +1,7 @@
-"""Events of all indexes and stores, newest first, page by page; and what a search finds.
+"""Lists of events over all indexes and stores, newest first, and search by id.
 
-A page looks at a bounded number of events. Where few of many fit it may come back short, or empty, with a `next` to go
-on from: only a page without `next` is the last one.
+A page reads a limited number of events. A page may therefore be short or empty and still have a `next`; only a page
+without `next` is the last one.
 """
 
 import asyncio
@@ -17,17 +17,15 @@ from service.management.stores import NamedStore, NamedStores
 from service.store.management.events import PAGE_EVENTS_MAX, EventSummary, Index
 
 SCANNED_EVENTS_MAX = 20_000
-"""Looked at for one page, per index and store."""
+"""Limit of events read for one page, per index and store."""
 
 SEARCH_PAGES_MAX = 50
 
 
 class EventRow(Struct, frozen=True, kw_only=True):
-    """An event in one row. `at` is when it arrived, died or ended; `outcome` how it ended.
+    """Event in a list. `at` is the time of arrival, death or end; `error_kind` is the error of a dead letter.
 
-    `error_kind` is a dead letter's error.
-
-    `store` is the store that holds it, `effects` how many its decision asked for, of which `effects_done` are done.
+    `effects` counts the effects of the decision, `effects_done` those of them that are done.
     """
 
     id: str
@@ -46,68 +44,71 @@ class EventRow(Struct, frozen=True, kw_only=True):
 
 
 class EventPage(Struct, frozen=True):
-    """One page, and where the next one begins; at the end that is null."""
+    """Page of events, and the cursor of the next page; null at the end."""
 
     items: Sequence[EventRow]
     next: str | None = None
 
 
 class MatchedEvent(Struct, frozen=True):
-    """What a search found, and by what: Waybill's own id, the sender's id, or the record's."""
+    """Event found by its own id, by the sender's id, or by the record."""
 
     found_by: Literal["event_id", "sender_id", "record"]
     event: EventRow
 
 
 class MatchedPage(Struct, frozen=True):
-    """Everything a search found; `complete` is False where there was too much to look at it all."""
+    """Result of a search; `complete` is False if the search stopped at its limit."""
 
     items: Sequence[MatchedEvent]
     complete: bool = True
 
 
 class EventHit(Struct, frozen=True):
-    """An event that is meant, and where it lies."""
+    """Event that matches a filter, and its store."""
 
     store: NamedStore
     summary: EventSummary
 
     @property
     def cursor(self) -> Cursor:
-        """The cursor behind it."""
+        """Cursor after the event."""
         return Cursor.of(self.summary)
 
 
 class _Bounds(Struct, frozen=True):
-    """How many events one look may find, and how many it may look at."""
+    """Limits of one scan: events found and events read."""
 
     events_max: int
     scanned_max: int
 
 
 class _Slice(Struct, frozen=True):
-    """What one index of one store gave; `reached` is where it goes on, None at its end."""
+    """Result of one scan; `reached` is the cursor to continue from, None at the end of the index."""
 
     hits: Sequence[EventHit]
     reached: Cursor | None
 
 
 async def find_events(
-    places: NamedStores,
+    stores: NamedStores,
     event_filter: EventFilter,
     events_max: int,
     after: Cursor | None,
     scanned_max: int = SCANNED_EVENTS_MAX,
 ) -> tuple[list[EventHit], Cursor | None]:
-    """Find at most `events_max` events behind a cursor, newest first, and say where to go on.
+    """Find at most `events_max` events after a cursor, newest first.
+
+    Returns:
+        The events, and the cursor to continue from; None at the end.
 
     Raises:
-        StoreUnavailable: a store does not answer.
+        StoreUnavailable: A store does not answer.
     """
     bounds = _Bounds(events_max + 1, scanned_max)
-    looks = [_scan(place, index, event_filter, after, bounds) for place in places for index in event_filter.indexes]
-    slices = await asyncio.gather(*looks)
-    # Behind the first place where a slice stopped, others may hold what that one was not asked for yet.
+    scans = [_scan(named, index, event_filter, after, bounds) for named in stores for index in event_filter.indexes]
+    slices = await asyncio.gather(*scans)
+    # Events before the cursor of an unfinished scan would be out of order: that scan has not read so far.
     floor = max((part.reached for part in slices if part.reached is not None), default=None)
     ids: dict[str, EventHit] = {}
     for hit in sorted((hit for part in slices for hit in part.hits), key=lambda hit: hit.cursor, reverse=True):
@@ -119,32 +120,32 @@ async def find_events(
     return hits, floor
 
 
-async def list_events(places: NamedStores, event_filter: EventFilter, limit: int, after: str | None) -> EventPage:
-    """Give one page of events.
+async def list_events(stores: NamedStores, event_filter: EventFilter, limit: int, after: str | None) -> EventPage:
+    """Return one page of events.
 
     Raises:
-        Refusal: `after` is no cursor.
-        StoreUnavailable: a store does not answer.
+        Rejection: 422 `invalid`: `after` is not a cursor.
+        StoreUnavailable: A store does not answer.
     """
-    hits, following = await find_events(places, event_filter, limit, Cursor.read(after))
-    return EventPage([row_of(hit) for hit in hits], following and following.write())
+    hits, cursor = await find_events(stores, event_filter, limit, Cursor.parse(after))
+    return EventPage([row_of(hit) for hit in hits], cursor and cursor.format())
 
 
-async def search_events(places: NamedStores, sources: Mapping[str, Source], text: str, limit: int) -> MatchedPage:
-    """Find events by Waybill's own id, by the id a sender gave, or by the record's id or lane.
+async def search_events(stores: NamedStores, sources: Mapping[str, Source], text: str, limit: int) -> MatchedPage:
+    """Find events by id, by the sender's id, or by the id or lane of the record.
 
     Raises:
-        StoreUnavailable: a store does not answer.
+        StoreUnavailable: A store does not answer.
     """
     found: dict[str, MatchedEvent] = {}
-    ids = {text: "event_id"} | dict.fromkeys(await _held_by(places, sources, text), "sender_id")
+    ids = {text: "event_id"} | dict.fromkeys(await _ids_by_sender_id(stores, sources, text), "sender_id")
     for event_id, by in ids.items():
-        hit = await _by_id(places, event_id)
+        hit = await _by_id(stores, event_id)
         if hit is not None:
             found[event_id] = MatchedEvent("event_id" if by == "event_id" else "sender_id", row_of(hit))
     after: Cursor | None = None
     for _ in range(SEARCH_PAGES_MAX):
-        hits, after = await find_events(places, EventFilter(record=text), limit, after)
+        hits, after = await find_events(stores, EventFilter(record=text), limit, after)
         for hit in hits:
             found.setdefault(hit.summary.id, MatchedEvent("record", row_of(hit)))
         if after is None or len(found) >= limit:
@@ -153,7 +154,7 @@ async def search_events(places: NamedStores, sources: Mapping[str, Source], text
 
 
 def row_of(hit: EventHit) -> EventRow:
-    """Write an event as a row."""
+    """Return the row of an event."""
     summary = hit.summary
     return EventRow(
         id=summary.id,
@@ -173,16 +174,16 @@ def row_of(hit: EventHit) -> EventRow:
 
 
 async def _scan(
-    place: NamedStore, index: Index, event_filter: EventFilter, after: Cursor | None, bounds: _Bounds
+    named: NamedStore, index: Index, event_filter: EventFilter, after: Cursor | None, bounds: _Bounds
 ) -> _Slice:
-    """Look through one index of one store."""
+    """Scan one index of one store."""
     since, scanned = to_epoch_ms(event_filter.since) or 0, 0
     hits: list[EventHit] = []
-    async for summary in _newest_first(place, index, _highest(event_filter, after), after):
+    async for summary in _newest_first(named, index, _highest(event_filter, after), after):
         if summary.at_ms < since:
             break
-        if event_filter.matches(summary) and await _fits_rule(place, event_filter.rule, summary):
-            hits.append(EventHit(place, summary))
+        if event_filter.matches(summary) and await _matches_rule(named, event_filter.rule, summary):
+            hits.append(EventHit(named, summary))
         scanned += 1
         if len(hits) >= bounds.events_max or scanned >= bounds.scanned_max:
             return _Slice(hits, Cursor.of(summary))
@@ -195,49 +196,49 @@ def _highest(event_filter: EventFilter, after: Cursor | None) -> int | None:
 
 
 async def _newest_first(
-    place: NamedStore, index: Index, highest: int | None, after: Cursor | None
+    named: NamedStore, index: Index, highest: int | None, after: Cursor | None
 ) -> AsyncGenerator[EventSummary]:
-    """Give the events of one index behind a cursor, none twice though others arrive and end meanwhile."""
-    position, passed_over = after, 0
+    """Yield the events of one index after a cursor, each once, although events arrive and end in the meantime."""
+    position, offset = after, 0
     while True:
-        page = await place.store.events.page(index, PAGE_EVENTS_MAX, highest, passed_over)
+        page = await named.store.events.page(index, PAGE_EVENTS_MAX, highest, offset)
         for summary in page:
             if position is None or Cursor.of(summary) < position:
                 position = Cursor.of(summary)
                 yield summary
         if len(page) < PAGE_EVENTS_MAX:
             return
-        # The index is asked by the millisecond, and more events than a page holds can have died in one.
+        # The index is read by the millisecond, and one millisecond may hold more events than a page.
         lowest = page[-1].at_ms
-        behind = sum(summary.at_ms == lowest for summary in page)
-        passed_over = passed_over + behind if lowest == highest else behind
+        read = sum(summary.at_ms == lowest for summary in page)
+        offset = offset + read if lowest == highest else read
         highest = lowest
 
 
-async def _fits_rule(place: NamedStore, rule: str | None, summary: EventSummary) -> bool:
+async def _matches_rule(named: NamedStore, rule: str | None, summary: EventSummary) -> bool:
     if rule is None:
         return True
     if not summary.ledger:
         return False
-    shown = await place.store.events.get(summary.id)
+    shown = await named.store.events.get(summary.id)
     effects = effects_of(shown) if shown else []
-    done_too = summary.state != "dead"
-    return any(effect.rule_id == rule and (done_too or effect.state != "done") for effect in effects)
+    includes_done = summary.state != "dead"
+    return any(effect.rule_id == rule and (includes_done or effect.state != "done") for effect in effects)
 
 
-async def _held_by(places: NamedStores, sources: Mapping[str, Source], text: str) -> list[str]:
-    """The ids of the events to which senders gave the id `text`."""
-    asked = [(place, name) for place in places for name in sources]
-    held = await asyncio.gather(
-        *(place.overview.event_id_of_key(name, dedupe_key_of_id(name, text)) for place, name in asked)
+async def _ids_by_sender_id(stores: NamedStores, sources: Mapping[str, Source], text: str) -> list[str]:
+    """Return the ids of the events with the sender's id `text`."""
+    pairs = [(named, name) for named in stores for name in sources]
+    found = await asyncio.gather(
+        *(named.inspector.event_id_of_key(name, dedupe_key_of_id(name, text)) for named, name in pairs)
     )
-    return [event_id for event_id in held if event_id is not None]
+    return [event_id for event_id in found if event_id is not None]
 
 
-async def _by_id(places: NamedStores, event_id: str) -> EventHit | None:
-    for place in places:
-        shown = await place.store.events.get(event_id)
+async def _by_id(stores: NamedStores, event_id: str) -> EventHit | None:
+    for named in stores:
+        shown = await named.store.events.get(event_id)
         if shown is not None:
             summary = summarize(shown)
-            return EventHit(place, structs.replace(summary, at_ms=await place.overview.event_time_ms(event_id)))
+            return EventHit(named, structs.replace(summary, at_ms=await named.inspector.event_time_ms(event_id)))
     return None

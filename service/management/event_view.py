@@ -1,7 +1,7 @@
-"""One event whole: where it stands, what arrived, every effect, and its story. Pure but for finding it.
+"""View of one event: state, delivery, effects and history.
 
-Three sights: an `outline` has no body and no rendered inputs, `redacted` has them with secrets and personal data taken
-out, `raw` as they are. Which one a person may have is decided by the door they came through.
+Three visibilities: `outline` has no body and no inputs of effects, `redacted` has both without secrets and personal
+data, `raw` has both unchanged.
 """
 
 import base64
@@ -23,16 +23,16 @@ Visibility = Literal["outline", "redacted", "raw"]
 EFFECT_STATES = {
     "p": "planned", "s": "started", "d": "done", "f": "failed", "u": "outcome_unknown", "w": "deferred",
 }  # fmt: skip
-"""What the ledger's letters mean, see `service.store.queue.lanes.LaneHead`."""
+"""State of an effect by its letter in the ledger, as in `service.store.queue.lanes.LaneHead`."""
 
-NOTHING: Mapping[str, Any] = {}
+_EMPTY: Mapping[str, Any] = {}
 
-_INNER = ("inputs", "answer")
-"""What story lines hold that may be personal."""
+_PERSONAL_FIELDS = ("inputs", "answer")
+"""Fields of history entries that may hold personal data."""
 
 
 class EffectView(Struct, frozen=True):
-    """One effect of the decision: which action of which rule, what may happen to it twice, and where it stands."""
+    """Effect of the decision: rule, action, retry safety and state."""
 
     rule_id: str
     action_id: str
@@ -43,13 +43,13 @@ class EffectView(Struct, frozen=True):
 
 
 class EventView(Struct, frozen=True, kw_only=True):
-    """An event with all that is known of it. Moments are UTC; `running` is the run that has it in hand.
+    """Event with its delivery, effects and history. Times are UTC; `running` identifies the attempt in progress.
 
-    `waiting_for` and `next_attempt_at` say why the last attempt was deferred, and until when: an error's kind,
-    `fetch_delay` or `stale_read`; null if no attempt was deferred.
+    `waiting_for` is the reason of a deferred attempt: an error kind, `fetch_delay` or `stale_read`. `next_attempt_at`
+    is its next time. Both are null if no attempt was deferred.
 
-    `body` is JSON read and redacted, or the text as it came (`encoding` utf-8), or base64; null where it was dropped or
-    may not be seen. `body_bytes` is null where it was dropped.
+    `body` is redacted JSON, text (`encoding` utf-8) or base64; null if the body has expired or is not visible.
+    `body_bytes` is null if the body has expired.
     """
 
     id: str
@@ -80,42 +80,44 @@ class EventView(Struct, frozen=True, kw_only=True):
     history: Sequence[Mapping[str, Any]]
 
 
-async def locate_event(places: NamedStores, event_id: str) -> tuple[NamedStore, dict[str, Any]]:
-    """Find an event and everything its store has of it.
+async def locate_event(stores: NamedStores, event_id: str) -> tuple[NamedStore, dict[str, Any]]:
+    """Find an event. Return its store and its stored data.
 
     Raises:
         Rejection: 404 `not_found`.
-        StoreUnavailable: a store does not answer.
+        StoreUnavailable: A store does not answer.
     """
-    for place in places:
-        shown = await place.store.events.get(event_id)
+    for named in stores:
+        shown = await named.store.events.get(event_id)
         if shown is not None:
-            return place, shown
-    raise Rejection(404, "not_found", f"There is no event {event_id[:64]}.")
+            return named, shown
+    raise Rejection(404, "not_found", f"Event {event_id[:64]} not found.")
 
 
-async def get_event(places: NamedStores, event_id: str, sight: Visibility, *, dead_only: bool = False) -> EventView:
-    """Show one event; `dead_only` asks for a dead letter.
+async def get_event(
+    stores: NamedStores, event_id: str, visibility: Visibility, *, dead_only: bool = False
+) -> EventView:
+    """Return one event; with `dead_only`, only if the event is a dead letter.
 
     Raises:
         Rejection: 404 `not_found`.
-        StoreUnavailable: a store does not answer.
+        StoreUnavailable: A store does not answer.
     """
-    place, shown = await locate_event(places, event_id)
+    named, shown = await locate_event(stores, event_id)
     if dead_only and shown["state"] != "dead":
-        raise Rejection(404, "not_found", f"{event_id[:64]} is no dead letter; it is {shown['state']}.")
-    at_ms = await place.overview.event_time_ms(event_id)
-    return view_event(place.name, shown, at_ms, sight)
+        raise Rejection(404, "not_found", f"Event {event_id[:64]} is not a dead letter; its state is {shown['state']}.")
+    at_ms = await named.inspector.event_time_ms(event_id)
+    return view_event(named.name, shown, at_ms, visibility)
 
 
-def view_event(store: str, shown: Mapping[str, Any], at_ms: int, sight: Visibility) -> EventView:
-    """Make the view of what a store shows of an event."""
+def view_event(store: str, shown: Mapping[str, Any], at_ms: int, visibility: Visibility) -> EventView:
+    """Build the view of an event from its stored data."""
     summary = summarize(shown)
-    event: Mapping[str, Any] = shown["event"] or NOTHING
-    received = _line(shown, "received")
+    event: Mapping[str, Any] = shown["event"] or _EMPTY
+    received = _first_entry(shown, "received")
     body: bytes | None = event.get("body")
-    seen, encoding = (None, None) if body is None else view_body(body, sight)
-    waits = NOTHING if "running" in shown else shown
+    visible, encoding = (None, None) if body is None else view_body(body, visibility)
+    deferral = _EMPTY if "running" in shown else shown
     return EventView(
         id=summary.id,
         at=format_timestamp(at_ms) if at_ms else None,
@@ -134,23 +136,23 @@ def view_event(store: str, shown: Mapping[str, Any], at_ms: int, sight: Visibili
         worker_crashes=int(shown.get("worker_crashes", 0)),
         generation=int(shown.get("generation", 0)),
         running=shown.get("running"),
-        waiting_for=waits.get("waiting_for") or None,
-        next_attempt_at=format_timestamp(int(waits["next_ms"])) if "next_ms" in waits else None,
+        waiting_for=deferral.get("waiting_for") or None,
+        next_attempt_at=format_timestamp(int(deferral["next_ms"])) if "next_ms" in deferral else None,
         headers=scrub(dict(event.get("headers", {}))),
         traceparent=event.get("traceparent"),
-        body=seen,
+        body=visible,
         body_bytes=None if body is None else len(body),
         encoding=encoding,
-        effects=[_seen_effect(effect, sight) for effect in effects_of(shown)],
-        history=[_seen_line(line, sight) for line in shown["history"]],
+        effects=[_visible_effect(effect, visibility) for effect in effects_of(shown)],
+        history=[_visible_entry(entry, visibility) for entry in shown["history"]],
     )
 
 
-def view_body(body: bytes, sight: Visibility) -> tuple[Any, Literal["json", "utf-8", "base64"] | None]:
-    """Give what may be seen of a body, and how it is written."""
-    if sight == "outline":
+def view_body(body: bytes, visibility: Visibility) -> tuple[Any, Literal["json", "utf-8", "base64"] | None]:
+    """Return the visible form of a body, and its encoding."""
+    if visibility == "outline":
         return None, None
-    if sight == "raw":
+    if visibility == "raw":
         try:
             return body.decode(), "utf-8"
         except UnicodeDecodeError:
@@ -158,12 +160,12 @@ def view_body(body: bytes, sight: Visibility) -> tuple[Any, Literal["json", "utf
     try:
         return scrub(to_plain(msgspec.json.decode(body))), "json"
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return f"[{len(body)} bytes that are no JSON]", "utf-8"
+        return f"[{len(body)} bytes, not JSON]", "utf-8"
 
 
 def effects_of(shown: Mapping[str, Any]) -> list[EffectView]:
-    """The effects of an event's decision, each with where the ledger says it stands."""
-    decided = _line(shown, "decided")
+    """Return the effects of the decision, each with its state in the ledger."""
+    decided = _first_entry(shown, "decided")
     ledger: str = shown.get("ledger", "")
     return [
         EffectView(
@@ -171,16 +173,16 @@ def effects_of(shown: Mapping[str, Any]) -> list[EffectView]:
             effect["action_id"],
             effect["action_type"],
             effect["repeat"],
-            EFFECT_STATES.get(ledger[place : place + 1], "planned"),
+            EFFECT_STATES.get(ledger[index : index + 1], "planned"),
             effect.get("inputs"),
         )
-        for place, effect in enumerate(decided.get("effects", ()))
+        for index, effect in enumerate(decided.get("effects", ()))
     ]
 
 
 def summarize(shown: Mapping[str, Any]) -> EventSummary:
-    """Tell in short what a store shows of an event; from its story once its bytes were dropped."""
-    event, received = shown["event"], _line(shown, "received")
+    """Build the summary of an event from its stored data, or from its history after the body has expired."""
+    event, received = shown["event"], _first_entry(shown, "received")
     subject = received if event is None else event
     return EventSummary(
         id=shown["id"],
@@ -197,26 +199,30 @@ def summarize(shown: Mapping[str, Any]) -> EventSummary:
     )
 
 
-def _line(shown: Mapping[str, Any], entry: str) -> Mapping[str, Any]:
-    """The first line of a story of the kind `entry`; an empty one where there is none."""
+def _first_entry(shown: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    """Return the first history entry of a kind, or an empty one."""
     history: Sequence[Mapping[str, Any]] = shown["history"]
-    return next((line for line in history if line.get("entry") == entry), NOTHING)
+    return next((entry for entry in history if entry.get("entry") == kind), _EMPTY)
 
 
-def _seen_effect(effect: EffectView, sight: Visibility) -> EffectView:
-    return msgspec.structs.replace(effect, inputs=_seen(effect.inputs, sight))
+def _visible_effect(effect: EffectView, visibility: Visibility) -> EffectView:
+    return msgspec.structs.replace(effect, inputs=_visible(effect.inputs, visibility))
 
 
-def _seen_line(line: Mapping[str, Any], sight: Visibility) -> Mapping[str, Any]:
-    if sight == "raw":
-        return line
-    visible = {name: _seen(value, sight) if name in _INNER else value for name, value in line.items()}
+def _visible_entry(entry: Mapping[str, Any], visibility: Visibility) -> Mapping[str, Any]:
+    if visibility == "raw":
+        return entry
+    visible = {
+        name: _visible(value, visibility) if name in _PERSONAL_FIELDS else value for name, value in entry.items()
+    }
     if "effects" in visible:
-        visible["effects"] = [{**effect, "inputs": _seen(effect.get("inputs"), sight)} for effect in visible["effects"]]
+        visible["effects"] = [
+            {**effect, "inputs": _visible(effect.get("inputs"), visibility)} for effect in visible["effects"]
+        ]
     return scrub(visible)
 
 
-def _seen(value: JsonValue, sight: Visibility) -> JsonValue:
-    if sight == "raw":
+def _visible(value: JsonValue, visibility: Visibility) -> JsonValue:
+    if visibility == "raw":
         return value
-    return None if sight == "outline" else scrub(to_plain(value))
+    return None if visibility == "outline" else scrub(to_plain(value))

@@ -1,4 +1,4 @@
-"""Asking a platform by hand: which reads an account offers, and one read, shown as far as the viewer may see."""
+"""Read operations of a platform account, and one read with the result redacted for the actor."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,9 @@ from service.config import PlatformConfig
 from service.errors import PermanentError, Rejection
 from service.events import JsonValue
 from service.management.event_view import Visibility
-from service.platforms import READS, Platform, ReadOperation
+from service.platforms import Platform
+from service.platforms.reads import ReadOperation
+from service.platforms.registry import READS
 from service.redaction import scrub, to_plain
 
 INVALID_CALL_CODES = frozenset({"invalid_argument", "invalid_id", "not_configured"})
@@ -18,7 +20,7 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class ReadView(Struct, frozen=True):
-    """One read of an account, by its operation: the arguments it needs, and those it takes besides."""
+    """Read operation of an account, with its required and optional arguments."""
 
     operation: str
     required: Sequence[str]
@@ -26,7 +28,7 @@ class ReadView(Struct, frozen=True):
 
 
 def list_reads(configs: Mapping[str, PlatformConfig], account: str) -> list[ReadView]:
-    """List what an account can be asked.
+    """List the read operations of an account.
 
     Raises:
         Rejection: 404 `not_found`.
@@ -41,17 +43,18 @@ async def read_platform(
     operation: str,
     arguments: Mapping[str, str],
     *,
-    sight: Visibility,
+    visibility: Visibility,
 ) -> JsonValue:
-    """Ask for one thing, or one page of a list, through the limits and pauses that all pods share.
+    """Read one item or one page of a list, within the account's throttle.
 
     Raises:
-        Rejection: 404 `not_found`: account, operation or thing; 422 `invalid`: the arguments.
-        TransientError, PermanentError, Held: the platform's doing.
+        Rejection: 404 `not_found`: account, operation or item; 422 `invalid`: the arguments.
+        TransientError, PermanentError, Deferred: The platform did not return the item.
     """
     reads = _reads(configs, account)
     if operation not in reads:
-        raise Rejection(404, "not_found", f"{account} offers no {operation[:64]}; it offers {', '.join(reads)}.")
+        detail = f"{account}: read operation {operation[:64]} not found. Use one of: {', '.join(reads)}."
+        raise Rejection(404, "not_found", detail)
     try:
         answer = await reads[operation].run(platforms[account], arguments)
     except PermanentError as error:
@@ -59,12 +62,18 @@ async def read_platform(
             raise Rejection(422, "invalid", str(error)) from error
         raise
     if answer is None:
-        raise Rejection(404, "not_found", f"{account} has no such thing.")
+        given = " ".join(f"{name}={value[:64]}" for name, value in arguments.items())
+        detail = f"{account}: {operation} {given} not found. Check the arguments and the configuration of the account."
+        raise Rejection(404, "not_found", detail)
     shown = msgspec.json.decode(_encode(answer))
-    return shown if sight == "raw" else scrub(to_plain(shown))
+    return shown if visibility == "raw" else scrub(to_plain(shown))
 
 
 def _reads(configs: Mapping[str, PlatformConfig], account: str) -> Mapping[str, ReadOperation]:
     if account not in configs:
-        raise Rejection(404, "not_found", f"There is no platform {account[:64]}.")
+        raise Rejection(
+            404,
+            "not_found",
+            f"Platform account {account[:64]} not found. Use one of: {', '.join(configs) or 'none is configured'}.",
+        )
     return READS[str(configs[account].__struct_config__.tag)]

@@ -1,6 +1,6 @@
-"""The quarantine for people: refused deliveries listed, shown, judged again, taken in, forgotten, by either door.
+"""Quarantine: list, show, reverify, release and delete rejected deliveries.
 
-Shown is what helps to see what went wrong: names, sizes, codes. Credentials, signatures and personal data only `raw`.
+Output holds names, sizes and codes. Credentials, signatures and personal data are in raw output only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ from service.store import QuarantinedDelivery
 
 
 class QuarantineRow(Struct, frozen=True, kw_only=True):
-    """A refused delivery in one row: why and when; `body_bytes` is null where it was not read to its end."""
+    """Quarantined delivery in a list. `body_bytes` is null if the body was not read to its end."""
 
     id: str
     source: str
@@ -37,14 +37,14 @@ class QuarantineRow(Struct, frozen=True, kw_only=True):
 
 
 class QuarantinePage(Struct, frozen=True):
-    """One page, newest first, and where the next one begins; at the end that is null."""
+    """Page of a list, newest first, and the cursor of the next page; null at the end."""
 
     items: Sequence[QuarantineRow]
     next: str | None = None
 
 
 class QuarantinedView(QuarantineRow, frozen=True, kw_only=True):
-    """A refused delivery with what was sent; headers that may hold credentials by their length only, unless raw."""
+    """Quarantined delivery with headers and body. A header that may hold a credential shows its length, unless raw."""
 
     headers: Mapping[str, str]
     path_token: str | None
@@ -54,7 +54,7 @@ class QuarantinedView(QuarantineRow, frozen=True, kw_only=True):
 
 
 class Reverified(Struct, frozen=True, kw_only=True):
-    """What is thought of a refused delivery now; `events` is what became of each of its facts once it was released."""
+    """Result of a verification with the current configuration; `events` holds the ingested events of a release."""
 
     id: str
     source: str
@@ -65,45 +65,45 @@ class Reverified(Struct, frozen=True, kw_only=True):
 
 
 class Deleted(Struct, frozen=True):
-    """A refused delivery that was forgotten."""
+    """Quarantined delivery that was deleted."""
 
     id: str
     source: str
 
 
-async def list_quarantine(places: NamedStores, source: str | None, limit: int, after: str | None) -> QuarantinePage:
-    """Give one page of refused deliveries, all sources' or one's.
+async def list_quarantine(stores: NamedStores, source: str | None, limit: int, after: str | None) -> QuarantinePage:
+    """Return one page of quarantined deliveries, of one source or of all.
 
     Raises:
-        StoreUnavailable: a store does not answer.
+        StoreUnavailable: A store does not answer.
     """
     found: list[tuple[str, str, NamedStore]] = []
-    for place in places:
-        for name in [source] if source is not None else await place.store.quarantine.sources():
-            found += [(each, name, place) for each in await place.store.quarantine.ids(name)]
-    # Ids sort by the moment they were made.
+    for named in stores:
+        for name in [source] if source is not None else await named.store.quarantine.sources():
+            found += [(each, name, named) for each in await named.store.quarantine.ids(name)]
+    # Ids sort by creation time.
     behind = sorted((each for each in found if after is None or each[0] < after), key=itemgetter(0), reverse=True)
     rows: list[QuarantineRow] = []
-    for quarantined_id, name, place in behind[:limit]:
-        rows += [_row(place, each) for each in await place.store.quarantine.read(name, [quarantined_id])]
+    for quarantined_id, name, named in behind[:limit]:
+        rows += [_row(named, each) for each in await named.store.quarantine.read(name, [quarantined_id])]
     return QuarantinePage(rows, behind[limit - 1][0] if len(behind) > limit else None)
 
 
-async def get_quarantined(places: NamedStores, quarantined_id: str, sight: Visibility) -> QuarantinedView:
-    """Show one.
+async def get_quarantined(stores: NamedStores, quarantined_id: str, visibility: Visibility) -> QuarantinedView:
+    """Return one quarantined delivery.
 
     Raises:
         Rejection: 404 `not_found`.
-        StoreUnavailable: a store does not answer.
+        StoreUnavailable: A store does not answer.
     """
-    place, quarantined = await _locate(places, quarantined_id)
-    raw = sight == "raw"
-    row = _row(place, quarantined)
-    body, encoding = view_body(quarantined.body, sight)
+    named, quarantined = await _locate(stores, quarantined_id)
+    raw = visibility == "raw"
+    row = _row(named, quarantined)
+    body, encoding = view_body(quarantined.body, visibility)
     token = quarantined.path_token
     return QuarantinedView(
         **{name: getattr(row, name) for name in QuarantineRow.__struct_fields__},
-        headers={name: _seen_header(name, value, raw=raw) for name, value in sorted(quarantined.headers.items())},
+        headers={name: _visible_header(name, value, raw=raw) for name, value in sorted(quarantined.headers.items())},
         path_token=token if raw or token is None else f"[{len(token)} characters]",
         body=body,
         encoding=encoding,
@@ -111,80 +111,80 @@ async def get_quarantined(places: NamedStores, quarantined_id: str, sight: Visib
     )
 
 
-async def reverify_quarantined(places: NamedStores, quarantined_id: str, sources: Mapping[str, Source]) -> Reverified:
-    """Judge one again by what is configured now, and change nothing.
+async def reverify_quarantined(stores: NamedStores, quarantined_id: str, sources: Mapping[str, Source]) -> Reverified:
+    """Reverify one quarantined delivery with the current configuration. Changes nothing.
 
     Raises:
         Rejection: 404 `not_found`.
-        StoreUnavailable: a store does not answer.
+        StoreUnavailable: A store does not answer.
     """
-    _, quarantined = await _locate(places, quarantined_id)
+    _, quarantined = await _locate(stores, quarantined_id)
     finding = reverify(quarantined, sources)
     return (
-        _rejected_again(finding)
+        _rejected(finding)
         if finding.admission is None
         else Reverified(id=quarantined.id, source=quarantined.source, result="verified")
     )
 
 
 async def release_quarantined(
-    places: NamedStores, operator: Actor, quarantined_id: str, sources: Mapping[str, Source], store: EventStore
+    stores: NamedStores, actor: Actor, quarantined_id: str, sources: Mapping[str, Source], store: EventStore
 ) -> Reverified:
-    """Take one in if it is good by what is configured now; it leaves the quarantine then, and stays otherwise.
+    """Ingest one quarantined delivery if it verifies now, and remove it from quarantine.
 
     Raises:
         Rejection: 404 `not_found`.
-        StoreUnavailable, StoreFull: not known to be safe; may be repeated.
+        StoreUnavailable, StoreFull: The events may or may not be stored. The call can be repeated.
     """
-    return await run_to_completion(_accept(places, operator, quarantined_id, sources, store))
+    return await run_to_completion(_release(stores, actor, quarantined_id, sources, store))
 
 
-async def _accept(
-    places: NamedStores, operator: Actor, quarantined_id: str, sources: Mapping[str, Source], store: EventStore
+async def _release(
+    stores: NamedStores, actor: Actor, quarantined_id: str, sources: Mapping[str, Source], store: EventStore
 ) -> Reverified:
-    place, quarantined = await _locate(places, quarantined_id)
+    named, quarantined = await _locate(stores, quarantined_id)
     finding = reverify(quarantined, sources)
     if finding.admission is None:
-        return _rejected_again(finding)
+        return _rejected(finding)
     outcomes = await ingest(finding, finding.admission, sources, store)
-    # Behind the intake: cut off in between, it is taken in again, as the same event.
-    await place.store.quarantine.delete(quarantined.source, [quarantined.id])
-    log_admin_change(operator, "delivery.released", quarantined.id)
+    # Remove the delivery after the ingest: a crash in between leads to a duplicate, not to a loss.
+    await named.store.quarantine.delete(quarantined.source, [quarantined.id])
+    log_admin_change(actor, "delivery.released", quarantined.id)
     return Reverified(id=quarantined.id, source=quarantined.source, result="released", events=outcomes)
 
 
-async def delete_quarantined(places: NamedStores, operator: Actor, quarantined_id: str) -> Deleted:
-    """Forget one.
+async def delete_quarantined(stores: NamedStores, actor: Actor, quarantined_id: str) -> Deleted:
+    """Delete one quarantined delivery.
 
     Raises:
         Rejection: 404 `not_found`.
-        StoreUnavailable: not known to be done; may be repeated.
+        StoreUnavailable: The delivery may or may not be deleted. The call can be repeated.
     """
-    return await run_to_completion(_discard(places, operator, quarantined_id))
+    return await run_to_completion(_delete(stores, actor, quarantined_id))
 
 
-async def _discard(places: NamedStores, operator: Actor, quarantined_id: str) -> Deleted:
-    place, quarantined = await _locate(places, quarantined_id)
-    await place.store.quarantine.delete(quarantined.source, [quarantined.id])
-    log_admin_change(operator, "delivery.deleted", quarantined.id)
+async def _delete(stores: NamedStores, actor: Actor, quarantined_id: str) -> Deleted:
+    named, quarantined = await _locate(stores, quarantined_id)
+    await named.store.quarantine.delete(quarantined.source, [quarantined.id])
+    log_admin_change(actor, "delivery.deleted", quarantined.id)
     return Deleted(quarantined.id, quarantined.source)
 
 
-async def _locate(places: NamedStores, quarantined_id: str) -> tuple[NamedStore, QuarantinedDelivery]:
-    for place in places:
-        quarantined = await place.store.quarantine.get(quarantined_id)
+async def _locate(stores: NamedStores, quarantined_id: str) -> tuple[NamedStore, QuarantinedDelivery]:
+    for named in stores:
+        quarantined = await named.store.quarantine.get(quarantined_id)
         if quarantined is not None:
-            return place, quarantined
-    raise Rejection(404, "not_found", f"There is no {quarantined_id[:64]} in quarantine.")
+            return named, quarantined
+    raise Rejection(404, "not_found", f"Delivery {quarantined_id[:64]} is not in quarantine.")
 
 
-def _seen_header(name: str, value: str, *, raw: bool) -> str:
+def _visible_header(name: str, value: str, *, raw: bool) -> str:
     if raw:
         return value
     return scrub(value) if name in STORED_HEADERS else f"[{len(value)} characters]"
 
 
-def _row(place: NamedStore, quarantined: QuarantinedDelivery) -> QuarantineRow:
+def _row(named: NamedStore, quarantined: QuarantinedDelivery) -> QuarantineRow:
     return QuarantineRow(
         id=quarantined.id,
         source=quarantined.source,
@@ -192,11 +192,11 @@ def _row(place: NamedStore, quarantined: QuarantinedDelivery) -> QuarantineRow:
         code=quarantined.code,
         http_status=quarantined.http_status,
         body_bytes=len(quarantined.body) if quarantined.whole else None,
-        store=place.name,
+        store=named.name,
     )
 
 
-def _rejected_again(finding: Reverification) -> Reverified:
+def _rejected(finding: Reverification) -> Reverified:
     quarantined = finding.quarantined
     return Reverified(
         id=quarantined.id, source=quarantined.source, result="rejected", code=finding.code, detail=finding.detail

@@ -1,7 +1,7 @@
-"""Putting events back and discarding dead letters, by a person's wish: one, or page by page all that are meant.
+"""Replay of ended events and dead letters, and discard of dead letters, one event or one page at a time.
 
-A page holds a rate, and ends after a while with the cursor to go on from, so that a long walk can be stopped anywhere
-and taken up again: what was put back has left the index or is under way, which is told, and never put back twice.
+A page keeps a rate limit and ends after some seconds with a cursor, so that a bulk request can stop and continue.
+Replayed events have left the index or are in progress, so that no event is replayed twice.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from service.management.stores import NamedStore, NamedStores
 from service.store.management.replay import plan_replay
 
 PAGE_SECONDS_MAX = 5.0
-"""After this long a page ends where it is: whoever asked goes on with the next one."""
+"""Time limit of a page. The page then ends early, with a cursor."""
 
 PAGE_EVENTS_MAX = 200
 REASON_CHARACTERS_MAX = 500
@@ -28,23 +28,22 @@ REASON_CHARACTERS_MAX = 500
 ReplayResult = Literal["replayed", "discarded", "planned", "in_progress", "skipped", "gone"]
 
 NOT_REPLAYED: dict[str, tuple[ReplayResult, str]] = {
-    "open": ("in_progress", "it is in progress"),
-    "gone": ("gone", "what it takes was erased or dropped"),
-    "over": ("skipped", "what was asked for was done meanwhile"),
+    "open": ("in_progress", "the event is in progress"),
+    "gone": ("gone", "the data of the event was erased or has expired"),
+    "over": ("skipped", "the effects were done in the meantime"),
 }
-"""What the store did not put back, and why."""
+"""Result and reason by the store's answer for an event that was not replayed."""
 
 PageLimit = Annotated[int, Meta(ge=1, le=PAGE_EVENTS_MAX, description="events of one page")]
 Rate = Annotated[float, Meta(gt=0, le=1_000, description="events a second, at most")]
-Reason = Annotated[
-    str, Meta(min_length=1, max_length=REASON_CHARACTERS_MAX, description="why, for those who come after")
-]
+Reason = Annotated[str, Meta(min_length=1, max_length=REASON_CHARACTERS_MAX, description="why; stored with the event")]
 
 
 class EventChange(Struct, frozen=True):
-    """What became of one event. `destination` of a replayed one: its lane, to be decided, or its effects.
+    """Result of a replay or discard of one event.
 
-    `planned`: a dry run found that it would be done. `in_progress`, `skipped`, `gone`: nothing was done, for `reason`.
+    `destination` of a replayed event is its lane, for a new decision, or its effects. `planned` is the result of a dry
+    run. For `in_progress`, `skipped` and `gone` nothing was changed, because of `reason`.
     """
 
     event_id: str
@@ -55,7 +54,7 @@ class EventChange(Struct, frozen=True):
 
 
 class EventChangePage(Struct, frozen=True):
-    """What became of each event of a page, and where to go on; null at the end."""
+    """Results of one page of events, and the cursor of the next page; null at the end."""
 
     items: list[EventChange]
     next: str | None = None
@@ -73,107 +72,111 @@ class BulkRequest(Struct, frozen=True, kw_only=True):
 
 
 async def replay_event(
-    places: NamedStores, operator: Actor, event_id: str, *, rerun_done: bool, dry_run: bool
+    stores: NamedStores, actor: Actor, event_id: str, *, rerun_done: bool, dry_run: bool
 ) -> EventChange:
-    """Put one event back.
+    """Replay one event.
 
     Raises:
         Rejection: 404 `not_found`.
-        StoreUnavailable, StoreFull: not known to be done; may be repeated.
+        StoreUnavailable, StoreFull: The event may or may not be replayed. The call can be repeated.
     """
-    place, _ = await locate_event(places, event_id)
-    return await run_to_completion(_replay(place, operator, event_id, rerun_done=rerun_done, dry_run=dry_run))
+    named, _ = await locate_event(stores, event_id)
+    return await run_to_completion(_replay(named, actor, event_id, rerun_done=rerun_done, dry_run=dry_run))
 
 
-async def discard_event(places: NamedStores, operator: Actor, event_id: str, reason: str) -> EventChange:
-    """End one dead letter for good.
+async def discard_event(stores: NamedStores, actor: Actor, event_id: str, reason: str) -> EventChange:
+    """Discard one dead letter.
 
     Raises:
         Rejection: 404 `not_found`, 409 `not_a_dead_letter`.
-        StoreUnavailable: not known to be done; may be repeated.
+        StoreUnavailable: The event may or may not be discarded. The call can be repeated.
     """
-    place, shown = await locate_event(places, event_id)
+    named, shown = await locate_event(stores, event_id)
     if shown["state"] != "dead":
-        raise Rejection(409, "not_a_dead_letter", f"{event_id[:64]} is no dead letter; it is {shown['state']}.")
-    return await run_to_completion(_discard(place, operator, event_id, reason, dry_run=False))
+        raise Rejection(
+            409, "not_a_dead_letter", f"Event {event_id[:64]} is not a dead letter; its state is {shown['state']}."
+        )
+    return await run_to_completion(_discard(named, actor, event_id, reason, dry_run=False))
 
 
-async def replay_page(places: NamedStores, operator: Actor, bulk: BulkRequest, *, rerun_done: bool) -> EventChangePage:
-    """Put back a page of dead or ended events.
+async def replay_page(stores: NamedStores, actor: Actor, bulk: BulkRequest, *, rerun_done: bool) -> EventChangePage:
+    """Replay a page of dead or ended events.
 
     Raises:
-        Rejection: nothing narrows it down, or events that are not over are meant.
-        StoreUnavailable, StoreFull: a part may be done; go on from the same cursor.
+        Rejection: 422 `invalid`: The filter is empty without `all`, or its state is not `dead` or `ended`.
+        StoreUnavailable, StoreFull: Some events may be replayed. Repeat the call with the same cursor.
     """
     if bulk.filter.state not in {"dead", "ended"}:
-        raise Rejection(422, "invalid", "Only events that are `dead` or `ended` can be put back.")
+        raise Rejection(
+            422, "invalid", "Only dead and ended events can be replayed. Set filter.state to dead or ended."
+        )
 
     def change(hit: EventHit) -> Coroutine[Any, Any, EventChange]:
-        return _replay(hit.store, operator, hit.summary.id, rerun_done=rerun_done, dry_run=bulk.dry_run)
+        return _replay(hit.store, actor, hit.summary.id, rerun_done=rerun_done, dry_run=bulk.dry_run)
 
-    return await _walk(places, bulk, change)
+    return await _change_page(stores, bulk, change)
 
 
-async def discard_page(places: NamedStores, operator: Actor, bulk: BulkRequest, reason: str) -> EventChangePage:
-    """End a page of dead letters for good.
+async def discard_page(stores: NamedStores, actor: Actor, bulk: BulkRequest, reason: str) -> EventChangePage:
+    """Discard a page of dead letters.
 
     Raises:
-        Rejection: nothing narrows it down, or other events are meant.
-        StoreUnavailable: a part may be done; go on from the same cursor.
+        Rejection: 422 `invalid`: The filter is empty without `all`, or its state is not `dead`.
+        StoreUnavailable: Some events may be discarded. Repeat the call with the same cursor.
     """
     if bulk.filter.state != "dead":
-        raise Rejection(422, "invalid", "Only dead letters can be discarded.")
+        raise Rejection(422, "invalid", "Only dead letters can be discarded. Set filter.state to dead.")
 
     def change(hit: EventHit) -> Coroutine[Any, Any, EventChange]:
-        return _discard(hit.store, operator, hit.summary.id, reason, dry_run=bulk.dry_run)
+        return _discard(hit.store, actor, hit.summary.id, reason, dry_run=bulk.dry_run)
 
-    return await _walk(places, bulk, change)
+    return await _change_page(stores, bulk, change)
 
 
-async def _walk(
-    places: NamedStores, bulk: BulkRequest, change: Callable[[EventHit], Coroutine[Any, Any, EventChange]]
+async def _change_page(
+    stores: NamedStores, bulk: BulkRequest, change: Callable[[EventHit], Coroutine[Any, Any, EventChange]]
 ) -> EventChangePage:
-    """Change the events of a page one by one, no faster than the rate, and not much longer than a page may take."""
+    """Change the events of a page one by one, within the rate and the time limit of a page."""
     if bulk.filter.is_unfiltered and not bulk.all:
-        raise Rejection(422, "invalid", "Say which events are meant, or that `all` are.")
-    hits, following = await find_events(places, bulk.filter, bulk.limit, Cursor.read(bulk.after))
+        raise Rejection(422, "invalid", "The filter is empty. Set a field of filter, or all to true.")
+    hits, cursor = await find_events(stores, bulk.filter, bulk.limit, Cursor.parse(bulk.after))
     items: list[EventChange] = []
-    began = time.monotonic()
+    started = time.monotonic()
     for hit in hits:
         items.append(await run_to_completion(change(hit)))
-        spent = time.monotonic() - began
+        elapsed = time.monotonic() - started
         if not bulk.dry_run:
-            # Counted from the page's begin, so that a slow store does not slow it down once more.
-            await asyncio.sleep(len(items) / bulk.rate - spent)
-        if spent >= PAGE_SECONDS_MAX and len(items) < len(hits):
-            following = hit.cursor
+            # The time of the store's calls counts, so that a slow store does not reduce the rate further.
+            await asyncio.sleep(len(items) / bulk.rate - elapsed)
+        if elapsed >= PAGE_SECONDS_MAX and len(items) < len(hits):
+            cursor = hit.cursor
             break
-    return EventChangePage(items, following and following.write())
+    return EventChangePage(items, cursor and cursor.format())
 
 
-async def _replay(place: NamedStore, operator: Actor, event_id: str, *, rerun_done: bool, dry_run: bool) -> EventChange:
-    shown = await place.store.events.get(event_id)
+async def _replay(named: NamedStore, actor: Actor, event_id: str, *, rerun_done: bool, dry_run: bool) -> EventChange:
+    shown = await named.store.events.get(event_id)
     if shown is None:
-        return EventChange(event_id, place.name, "gone", reason="it was erased meanwhile")
+        return EventChange(event_id, named.name, "gone", reason="the event was erased in the meantime")
     planned = plan_replay(shown, rerun_done=rerun_done)
     if isinstance(planned, str):
         in_progress = shown["state"] in {"queued", "decided"}
-        return EventChange(event_id, place.name, "in_progress" if in_progress else "skipped", reason=planned)
+        return EventChange(event_id, named.name, "in_progress" if in_progress else "skipped", reason=planned)
     if dry_run:
-        return EventChange(event_id, place.name, "planned", "effects" if planned.ledger else "lane")
-    # One by one, so that each has its line in the audit log and the walk may stop behind any.
-    (went,) = await place.store.replays.replay([planned])
-    if went == "open" or went == "gone" or went == "over":  # noqa: PLR1714 - in a set, the type would not narrow
-        result, reason = NOT_REPLAYED[went]
-        return EventChange(event_id, place.name, result, reason=reason)
-    log_admin_change(operator, "event.replayed", event_id, moved_to=went, rerun_done=rerun_done)
-    return EventChange(event_id, place.name, "replayed", went)
+        return EventChange(event_id, named.name, "planned", "effects" if planned.ledger else "lane")
+    # One event per call: every event gets its line in the audit log, and the page can stop after any event.
+    (destination,) = await named.store.replays.replay([planned])
+    if destination == "open" or destination == "gone" or destination == "over":  # noqa: PLR1714 - narrows the type
+        result, reason = NOT_REPLAYED[destination]
+        return EventChange(event_id, named.name, result, reason=reason)
+    log_admin_change(actor, "event.replayed", event_id, moved_to=destination, rerun_done=rerun_done)
+    return EventChange(event_id, named.name, "replayed", destination)
 
 
-async def _discard(place: NamedStore, operator: Actor, event_id: str, reason: str, *, dry_run: bool) -> EventChange:
+async def _discard(named: NamedStore, actor: Actor, event_id: str, reason: str, *, dry_run: bool) -> EventChange:
     if dry_run:
-        return EventChange(event_id, place.name, "planned")
-    if not await place.store.replays.discard([event_id], reason):
-        return EventChange(event_id, place.name, "gone", reason="it is no dead letter any more")
-    log_admin_change(operator, "dead_letter.discarded", event_id)
-    return EventChange(event_id, place.name, "discarded")
+        return EventChange(event_id, named.name, "planned")
+    if not await named.store.replays.discard([event_id], reason):
+        return EventChange(event_id, named.name, "gone", reason="the event is not a dead letter any more")
+    log_admin_change(actor, "dead_letter.discarded", event_id)
+    return EventChange(event_id, named.name, "discarded")

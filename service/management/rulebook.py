@@ -1,6 +1,6 @@
-"""The rulebook as a person sees and changes it: what is in force, what was before, the way back, new rules of files.
+"""Rulebook: active version, earlier versions, rollback, and replacement of the rules of files.
 
-Every change is told in the audit log, whichever door it came through.
+Every change is in the audit log.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from service.rules.rulebook_document import Document
 
 
 class StoredRulebook(Struct, frozen=True):
-    """One version of the rulebook and what it holds."""
+    """Version of the rulebook with its rules."""
 
     version: str
     document: Document
 
 
 class Publication(Struct, frozen=True):
-    """One version that was put in force: by whom, why, and when (ms since the epoch)."""
+    """Activation of a version: author, reason, and time in milliseconds since the epoch."""
 
     version: str
     author: str
@@ -32,74 +32,74 @@ class Publication(Struct, frozen=True):
     at: int
 
 
-async def get_rulebook(places: NamedStores, version: str | None = None) -> StoredRulebook:
-    """Give one version that is kept, by default the one in force.
+async def get_rulebook(stores: NamedStores, version: str | None = None) -> StoredRulebook:
+    """Return one stored version, by default the active one.
 
     Raises:
         Rejection: 404 `not_found`.
-        ConfigError: it cannot be read.
-        StoreUnavailable: the store does not answer.
+        ConfigError: The version cannot be decoded.
+        StoreUnavailable: The store does not answer.
     """
-    store = places[0].store.rulebook
+    store = stores[0].store.rulebook
     if version is None:
         current = await store.current()
         if current is None:
-            raise Rejection(404, "not_found", "There is no rulebook in force; publish one: waybill rules apply.")
+            raise Rejection(404, "not_found", "No rulebook is active. Publish one: waybill rules apply.")
         return StoredRulebook(current[0], read_rules(current[1]))
     document = await store.document(version) if version.isalnum() else None
     if document is None:
-        detail = f"There is no version {version[:64]} of the rulebook; waybill rules history names those that are kept."
+        detail = f"Rulebook version {version[:64]} not found. List the versions: waybill rules history."
         raise Rejection(404, "not_found", detail)
     return StoredRulebook(version, read_rules(document))
 
 
-async def list_publications(places: NamedStores) -> list[Publication]:
-    """List what was put in force, newest first; one version may be there several times.
+async def list_publications(stores: NamedStores) -> list[Publication]:
+    """List the activations, newest first. A version may occur several times.
 
     Raises:
-        StoreUnavailable: the store does not answer.
+        StoreUnavailable: The store does not answer.
     """
-    found = await places[0].store.rulebook.history()
+    found = await stores[0].store.rulebook.history()
     return [Publication(entry["version"], entry["author"], entry["note"], entry["at"]) for entry in found]
 
 
 async def apply_rules(
-    places: NamedStores,
-    operator: Actor,
+    stores: NamedStores,
+    actor: Actor,
     rules: Sequence[Rule],
     actions: Sequence[type[Action]],
     *,
     author: str,
     note: str,
 ) -> Published:
-    """Replace the rules of files; those of the admin API stay.
+    """Replace the rules of files. The rules of the admin API stay.
 
     Raises:
-        ConfigError: they do not fit together with those of the API.
-        StoreUnavailable: a store does not answer, or somebody else publishes all the time.
+        ConfigError: The rules are not valid together with those of the admin API.
+        StoreUnavailable: A store does not answer, or concurrent changes prevent the publication.
     """
-    shelves = [place.store.rulebook for place in places]
-    before = await shelves[0].version()
-    done = await publish_file_rules(shelves, rules, actions, author, note)
-    if done.changed:
-        log_admin_change(operator, "rulebook.applied", done.version, rulebook=done.version, previous=before)
-    return done
+    rulebooks = [named.store.rulebook for named in stores]
+    before = await rulebooks[0].version()
+    published = await publish_file_rules(rulebooks, rules, actions, author, note)
+    if published.changed:
+        log_admin_change(actor, "rulebook.applied", published.version, rulebook=published.version, previous=before)
+    return published
 
 
 async def rollback_rulebook(
-    places: NamedStores, operator: Actor, version: str, actions: Sequence[type[Action]], *, author: str, note: str
+    stores: NamedStores, actor: Actor, version: str, actions: Sequence[type[Action]], *, author: str, note: str
 ) -> Published:
-    """Put a former version in force again, rules of files and of the API alike.
+    """Activate an earlier version as a whole: rules of files and rules of the admin API.
 
     Raises:
         Rejection: 404 `not_found`.
-        ConfigError: it cannot be used by what is installed now.
-        StoreUnavailable: a store does not answer, or somebody else publishes all the time.
+        ConfigError: The version is not valid with the installed actions.
+        StoreUnavailable: A store does not answer, or concurrent changes prevent the publication.
     """
-    shelves = [place.store.rulebook for place in places]
-    before = await shelves[0].version()
-    await get_rulebook(places, version)
-    done = await rollback(shelves, version, actions, author, note)
-    if done.changed:
-        log_admin_change(operator, "rulebook.rolled_back", version, rulebook=done.version, previous=before)
-    return done
+    rulebooks = [named.store.rulebook for named in stores]
+    before = await rulebooks[0].version()
+    await get_rulebook(stores, version)
+    published = await rollback(rulebooks, version, actions, author, note)
+    if published.changed:
+        log_admin_change(actor, "rulebook.rolled_back", version, rulebook=published.version, previous=before)
+    return published

@@ -1,11 +1,11 @@
-"""What an installation consists of and how it fares: sources, platforms, stores, workers, polls. Only looked at."""
+"""Status of an installation: sources, platforms, stores, workers and polls. Read-only."""
 
 import time
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from service.config import PlatformConfig, SourceConfig, known_kinds
+from service.config import PlatformConfig, SourceConfig
 from service.ingestion.sources import Source
 from service.management.event_filter import format_timestamp
 from service.management.stores import NamedStore, NamedStores
@@ -16,10 +16,10 @@ from service.store.management.status import SweepState
 
 
 class SourceView(Struct, frozen=True, kw_only=True):
-    """A configured source. `verify` is its scheme, `secrets` how many are active, `envelope` how it is read.
+    """Configured source, with the signature scheme, the number of active secrets and the format of its deliveries.
 
-    One that is only polled has no `path` and no `verify`; `poll_seconds` is how often it is.
-    `dedupe_hours` is how long a repeated delivery is known as one; `quarantined` how many refused ones are kept.
+    A source that is only polled has neither `path` nor `verify`. `poll_seconds` is the interval of its poll,
+    `dedupe_hours` the dedupe window, `quarantined` the number of quarantined deliveries.
     """
 
     name: str
@@ -37,9 +37,9 @@ class SourceView(Struct, frozen=True, kw_only=True):
 
 
 class PlatformView(Struct, frozen=True, kw_only=True):
-    """A configured platform account, what it can be asked for, who tells of it.
+    """Configured platform account, its record kinds and its sources.
 
-    `circuit_open_seconds` is how long nobody asks it since it failed.
+    `circuit_open_seconds` is the time until the circuit breaker allows the next call.
     """
 
     account: str
@@ -50,7 +50,7 @@ class PlatformView(Struct, frozen=True, kw_only=True):
 
 
 class WorkerView(Struct, frozen=True, kw_only=True):
-    """A worker by its heartbeat: the jobs it ran at the last one, and until when it is believed to live."""
+    """Worker by its last heartbeat: the number of running jobs and the expiry of the heartbeat."""
 
     name: str
     store: str
@@ -60,9 +60,9 @@ class WorkerView(Struct, frozen=True, kw_only=True):
 
 
 class StoreView(Struct, frozen=True, kw_only=True):
-    """One store: what a 202 survives there, what waits, how the sweep stands, and what takes its memory, if asked.
+    """Store with durability, queue statistics, last sweep and, on request, memory usage.
 
-    `events` counts those that are open, dead, ended; `loss_window_seconds` is stated where durability is `declared`.
+    `events` counts open, dead and ended events. `loss_window_seconds` is set if durability is `declared`.
     """
 
     name: str
@@ -76,7 +76,7 @@ class StoreView(Struct, frozen=True, kw_only=True):
 
 
 class PollView(Struct, frozen=True, kw_only=True):
-    """A source's poll: passes done, what the one under way counted so far, when the next one is due."""
+    """Poll of a source: completed passes, counts of the pass in progress, start of the next pass."""
 
     source: str
     store: str
@@ -89,76 +89,76 @@ class PollView(Struct, frozen=True, kw_only=True):
 
 
 async def list_sources(
-    places: NamedStores, sources: Mapping[str, Source], configs: Mapping[str, SourceConfig]
+    stores: NamedStores, sources: Mapping[str, Source], configs: Mapping[str, SourceConfig]
 ) -> list[SourceView]:
     """List the sources of waybill.yaml.
 
     Raises:
-        StoreUnavailable: a store does not answer.
+        StoreUnavailable: A store does not answer.
     """
-    return [await _source(places, name, config, sources.get(name)) for name, config in configs.items()]
+    return [await _source(stores, name, config, sources.get(name)) for name, config in configs.items()]
 
 
 async def list_platforms(
-    places: NamedStores, configs: Mapping[str, PlatformConfig], sources: Mapping[str, SourceConfig]
+    stores: NamedStores, configs: Mapping[str, PlatformConfig], sources: Mapping[str, SourceConfig]
 ) -> list[PlatformView]:
     """List the platform accounts of waybill.yaml.
 
     Raises:
-        StoreUnavailable: a store does not answer.
+        StoreUnavailable: A store does not answer.
     """
-    resting = await places[0].store.limits.open_circuits()  # what workers share of an account lies on the first store
+    open_seconds = await stores[0].store.limits.open_circuits()  # the first store holds the state of accounts
     return [
         PlatformView(
             account=account,
             kind=str(type(config).__struct_config__.tag),
-            record_kinds=sorted(known_kinds(config)),
+            record_kinds=sorted(config.known_kinds()),
             sources=[name for name, source in sources.items() if source.platform == account],
-            circuit_open_seconds=resting.get(account, 0.0),
+            circuit_open_seconds=open_seconds.get(account, 0.0),
         )
         for account, config in configs.items()
     ]
 
 
-async def list_workers(places: NamedStores) -> list[WorkerView]:
-    """List the workers that beat; those that left in good order are not there any more.
+async def list_workers(stores: NamedStores) -> list[WorkerView]:
+    """List the workers that have a heartbeat. A worker that stopped in order has none.
 
     Raises:
-        StoreUnavailable: a store does not answer.
+        StoreUnavailable: A store does not answer.
     """
     now = time.time()
     return [
         WorkerView(
-            name=beat.worker,
-            store=place.name,
-            alive=beat.until >= now,
-            running=beat.running,
-            expires_at=format_timestamp(beat.until * 1000),
+            name=heartbeat.worker,
+            store=named.name,
+            alive=heartbeat.until >= now,
+            running=heartbeat.running,
+            expires_at=format_timestamp(heartbeat.until * 1000),
         )
-        for place in places
-        for beat in await place.overview.heartbeats()
+        for named in stores
+        for heartbeat in await named.inspector.heartbeats()
     ]
 
 
-async def list_stores(places: NamedStores, *, weigh: bool) -> list[StoreView]:
-    """Tell how each store fares; `weigh` walks through all its keys, which takes a while where there are many.
+async def list_stores(stores: NamedStores, *, memory: bool) -> list[StoreView]:
+    """List the stores. `memory` scans all keys, which is slow on a large store.
 
     Raises:
-        StoreUnavailable: a store does not answer.
+        StoreUnavailable: A store does not answer.
     """
-    return [await _store(place, weigh=weigh) for place in places]
+    return [await _store(named, memory=memory) for named in stores]
 
 
-async def list_polls(places: NamedStores, sources: Mapping[str, SourceConfig]) -> list[PollView]:
-    """Tell how the polls stand; those that never began are left out.
+async def list_polls(stores: NamedStores, sources: Mapping[str, SourceConfig]) -> list[PollView]:
+    """List the polls that have started at least once.
 
     Raises:
-        StoreUnavailable: a store does not answer.
+        StoreUnavailable: A store does not answer.
     """
     return [
         PollView(
             source=state.source,
-            store=place.name,
+            store=named.name,
             polling=state.polling,
             passes=state.passes,
             records_listed=state.records_listed,
@@ -166,13 +166,13 @@ async def list_polls(places: NamedStores, sources: Mapping[str, SourceConfig]) -
             missed=state.missed,
             due_at=format_timestamp(state.due_ms) if state.due_ms else None,
         )
-        for place in places
-        for state in await place.overview.polls(list(sources))
+        for named in stores
+        for state in await named.inspector.polls(list(sources))
     ]
 
 
-async def _source(places: NamedStores, name: str, config: SourceConfig, source: Source | None) -> SourceView:
-    kept = [(await place.store.quarantine.count(name))[0] for place in places]
+async def _source(stores: NamedStores, name: str, config: SourceConfig, source: Source | None) -> SourceView:
+    counts = [(await named.store.quarantine.count(name))[0] for named in stores]
     identical = "distinct" if source and source.distinct else "same"
     return SourceView(
         name=name,
@@ -186,19 +186,19 @@ async def _source(places: NamedStores, name: str, config: SourceConfig, source: 
         dedupe_hours=source and source.window_ms / 3_600_000,
         identical_bodies=source and identical,
         content_types=sorted(source.content_types) if source else (),
-        quarantined=sum(kept),
+        quarantined=sum(counts),
     )
 
 
-async def _store(place: NamedStore, *, weigh: bool) -> StoreView:
-    settings = place.store.settings
+async def _store(named: NamedStore, *, memory: bool) -> StoreView:
+    settings = named.store.settings
     return StoreView(
-        name=place.name,
-        server=await place.overview.server(),
+        name=named.name,
+        server=await named.inspector.server(),
         durability=settings.durability,
         loss_window_seconds=settings.declared_loss_window_seconds if settings.durability == "declared" else None,
-        queue=await place.store.sample(),
-        events=await place.overview.counts(),
-        sweep=await place.overview.sweep(),
-        memory=await place.store.memory_usage.by_kind() if weigh else None,
+        queue=await named.store.sample(),
+        events=await named.inspector.counts(),
+        sweep=await named.inspector.sweep(),
+        memory=await named.store.memory_usage.by_kind() if memory else None,
     )

@@ -10,18 +10,18 @@ from service.store import Store
 
 
 async def recent_events(stores: Sequence[Store], events_max: int) -> list[Event]:
-    """The newest stored events about records whose delivery can still be read, newest first.
+    """Return the newest stored events about records, newest first. Hints and expired events are left out.
 
     Raises:
-        StoreUnavailable: a store does not answer.
+        StoreUnavailable: A store does not answer.
     """
     ids: list[tuple[int, str, Store]] = []
     for store in stores:
         for index in ("ended", "open", "dead"):
             ids += [(found.at_ms, found.id, store) for found in await store.events.page(index, events_max * 2)]
-    ids.sort(key=lambda item: -item[0])
+    ids.sort(key=lambda entry: -entry[0])
     found: list[Event] = []
-    # Twice as many are looked at, since hints and what cannot be read any more do not count.
+    # Twice as many are read, because hints and expired events do not count.
     for _, event_id, store in ids[: events_max * 2]:
         event = await stored_event(store, event_id)
         if event is not None and event.record.kind in RECORDS:
@@ -32,10 +32,10 @@ async def recent_events(stores: Sequence[Store], events_max: int) -> list[Event]
 
 
 async def stored_event(store: Store, event_id: str) -> Event | None:
-    """A stored event; what is known of it once its body was dropped is enough.
+    """Return a stored event, or None. After the body has expired, the event is built from its history.
 
     Raises:
-        StoreUnavailable: the store does not answer.
+        StoreUnavailable: The store does not answer.
     """
     shown = await store.events.get(event_id)
     if shown is None:
@@ -46,11 +46,11 @@ async def stored_event(store: Store, event_id: str) -> Event | None:
     if received is None:
         return None
     ref = RecordRef(*received["record"].split(":", 2))
-    made = synthetic_event(ref, received["change"], received["source"])
-    return msgspec.structs.replace(made, id=event_id, type=received["type"], occurred_at=received["occurred_at"])
+    event = synthetic_event(ref, received["change"], received["source"])
+    return msgspec.structs.replace(event, id=event_id, type=received["type"], occurred_at=received["occurred_at"])
 
 
 def synthetic_event(ref: RecordRef, change: ChangeType, source: str) -> Event:
-    """An event that nobody sent."""
+    """Return an event that was not delivered, for a dry run."""
     name = f"{ref.kind}.{change}"
     return Event(EVENT_VERSION, new_event_id(), source, name, change, ref, None, {}, None, b"")

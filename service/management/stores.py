@@ -1,4 +1,4 @@
-"""The stores of an installation by name, so that a list over several can say which one holds what."""
+"""Stores of an installation by name. Lists over several stores name the store of each item."""
 
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -11,14 +11,14 @@ from service.store.management.status import StoreInspector
 
 
 class NamedStore(Struct, frozen=True):
-    """One store and its name: host and port and database, or the socket's path; never a credential."""
+    """Store with its name: host, port and database, or the path of the socket; never a credential."""
 
     name: str
     store: Store
 
     @property
-    def overview(self) -> StoreInspector:
-        """What is to be seen of the store itself."""
+    def inspector(self) -> StoreInspector:
+        """Inspector of the store."""
         return StoreInspector(self.store.client, self.store.keys)
 
 
@@ -26,12 +26,12 @@ NamedStores = Sequence[NamedStore]
 
 
 def name_stores(stores: Sequence[Store]) -> list[NamedStore]:
-    """Name the stores."""
+    """Return the stores with their names."""
     return [NamedStore(store_name(store.settings), store) for store in stores]
 
 
 def store_name(settings: Settings) -> str:
-    """Say where a store is."""
+    """Return the name of a store: its location without credentials."""
     url = urlsplit(settings.redis_url)
     database = url.path.strip("/")
     if settings.redis_sentinel:

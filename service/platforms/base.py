@@ -1,6 +1,6 @@
-"""What a platform's connector offers to the rest of the house: it reads deliveries, follows hints and fetches records.
+"""Interface of a connector: parses deliveries, resolves hints, fetches and lists records.
 
-One connector instance stands for one configured account. Reading is pure; only `fetch` and `resolve` ask the network.
+One connector instance serves one configured account. `read` is pure; the other methods call the platform's API.
 """
 
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from service.records import Record
 
 
 class CallContext(Struct, frozen=True):
-    """What ties a fetch to its event: sent along as `traceparent` and, where the platform has one, correlation id."""
+    """Event that a call belongs to: sent as `traceparent` and, where the platform supports it, as correlation id."""
 
     event_id: str
     traceparent: str | None = None
@@ -20,12 +20,16 @@ class CallContext(Struct, frozen=True):
 
 
 class FetchedRecord(Struct, frozen=True):
-    """One record as the platform holds it now.
+    """Current state of one record on its platform.
 
-    `record` is None if it is gone (404, 410); a deleted record that is still returned carries `deleted_at`. `raw` is
-    the platform's own JSON without its envelope (Decimal for non-integers), {} if gone. `version` is the platform's
-    last-modified moment as text in UTC of fixed width, so that text order is time order; None if it has none. `digest`
-    is the SHA-256 of the canonical state in hex.
+    Attributes:
+        record: The record; None if it is gone (404, 410). A deleted record that is still returned has `deleted_at`.
+        raw: The platform's own JSON without its envelope, non-integers as Decimal; {} if the record is gone.
+        version: The platform's modification time as text, UTC and of fixed width, so that text order is time order.
+        digest: SHA-256 of the canonical state, in hex.
+        http_status: Status of the response.
+        operation: Name of the operation, such as `pack_cloud.customer.get`.
+        duration_ms: Duration of the call in milliseconds.
     """
 
     record: Record | None
@@ -38,10 +42,14 @@ class FetchedRecord(Struct, frozen=True):
 
 
 class ListedRecord(Struct, frozen=True):
-    """One record as a list shows it: enough to tell whether it changed.
+    """One record of a list, with enough data to detect a change.
 
-    `version` as in `FetchedRecord`; `digest` is that of what the list shows. `watched` says that every pass over the
-    list is to show it again: one that is not shown any more has been finished or deleted.
+    Attributes:
+        id: The record's id.
+        version: As in `FetchedRecord`.
+        digest: SHA-256 of the state that the list contains.
+        deleted: True if the platform marks the record as deleted.
+        watched: True if every pass over the list contains the record until it is finished or deleted.
     """
 
     id: str
@@ -52,10 +60,13 @@ class ListedRecord(Struct, frozen=True):
 
 
 class RecordPage(Struct, frozen=True):
-    """One page of records. `next` is the cursor of the next page, None at the end.
+    """One page of a list.
 
-    `settled` is where to go on if nothing on this page is new: further than `next` where the order of the list tells
-    that nothing new can follow.
+    Attributes:
+        items: The records.
+        next: Cursor of the next page, None at the end.
+        settled: Cursor to continue from if no record of this page changed. Further than `next` if the order of the list
+            guarantees that no change follows.
     """
 
     items: tuple[ListedRecord, ...]
@@ -64,15 +75,21 @@ class RecordPage(Struct, frozen=True):
 
 
 class Platform(Protocol):
-    """One account on one platform."""
+    """Connector of one account."""
 
     @property
     def account(self) -> str:
-        """The account's name in waybill.yaml."""
+        """Return the account's name in waybill.yaml."""
         ...
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
-        """Read the platform's own envelope; a type nobody asked for is a fact without a record.
+        """Parse a delivery in the platform's own envelope.
+
+        Args:
+            delivery: The verified delivery.
+
+        Returns:
+            The facts; a fact of an unknown event type has no record.
 
         Raises:
             Rejection: 422 `unrecognized_event`, or 400 `malformed_payload`.
@@ -80,31 +97,53 @@ class Platform(Protocol):
         ...
 
     async def resolve(self, ref: RecordRef, context: CallContext, /) -> tuple[RecordRef, ...]:
-        """Follow a hint (`order`, `appointment`) to the records it is about; a record resolves to itself.
+        """Resolve a hint (`order`, `appointment`) to records.
+
+        Args:
+            ref: The hint or the record.
+            context: The event that the call belongs to.
+
+        Returns:
+            The records; a record resolves to itself.
 
         Raises:
-            TransientError: waiting helps.
-            PermanentError: it does not.
-            Deferred: not now, by a limit or a pause.
+            TransientError: A retry may succeed.
+            PermanentError: A retry cannot succeed.
+            Deferred: The account is throttled or its circuit is open.
         """
         ...
 
     async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
-        """Ask for one record.
+        """Fetch one record.
+
+        Args:
+            ref: The record.
+            context: The event that the call belongs to.
+
+        Returns:
+            The current state of the record.
 
         Raises:
-            TransientError: waiting helps.
-            PermanentError: it does not; `unknown_kind` for a kind the platform has not.
-            Deferred: not now, by a limit or a pause.
+            TransientError: A retry may succeed.
+            PermanentError: A retry cannot succeed; `unknown_kind` for a kind that the platform does not have.
+            Deferred: The account is throttled or its circuit is open.
         """
         ...
 
     async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
-        """Give one page of all records of a kind, for polls; `cursor` None begins.
+        """Fetch one page of a list, for polls.
+
+        Args:
+            kind: The kind of record.
+            cursor: The cursor of the page, None for the first page.
+            context: The event that the call belongs to.
+
+        Returns:
+            The page.
 
         Raises:
-            TransientError: waiting helps.
-            PermanentError: it does not; `unknown_kind` for a kind that cannot be listed.
-            Deferred: not now, by a limit or a pause.
+            TransientError: A retry may succeed.
+            PermanentError: A retry cannot succeed; `unknown_kind` for a kind that cannot be listed.
+            Deferred: The account is throttled or its circuit is open.
         """
         ...

@@ -1,9 +1,9 @@
-"""What can be asked of an account by hand: every read of its client under its operation's name, with arguments as text.
+"""Reads by hand: each reading operation of a platform's client under its name, with arguments as text.
 
-`READS` is what the admin API and `waybill platforms get` offer. An argument is one of the method's parameters by its
-name: ids and filters as text, numbers as digits, lists with commas between, search criteria as a JSON object. What
-comes back is plain data: a thing as the platform shows it without its envelope, None if there is none, or a page of a
-list.
+The admin API and `waybill platforms get` offer these reads. Arguments are the parameters of the client's method: ids
+and filters as text, numbers as digits, lists separated by commas, search criteria as a JSON object. The fields of a
+struct, such as the paging of a list, are arguments of their own. Results are plain data: a record without its envelope,
+None if there is no such record, or a page of a list.
 """
 
 import inspect
@@ -15,22 +15,16 @@ import msgspec
 from msgspec import Struct
 
 from service.errors import PermanentError
-from service.events import JsonValue, RecordRef
+from service.events import JsonValue
+from service.platforms.api.declared_operations import client_methods
 from service.platforms.api.operations import NO_CONTEXT
-from service.platforms.base import CallContext, Platform, RecordPage
-from service.platforms.custom.connector import Custom
-from service.platforms.flow_retail.client import FlowRetailClient, Paging
-from service.platforms.open_food_network.client import OpenFoodNetworkClient
-from service.platforms.pack_cloud.client import PackCloudClient
-from service.platforms.pexip_engage.client import PexipEngageClient
+from service.platforms.base import CallContext, Platform
 
 ReadMethod = Callable[..., Awaitable[Any]]
 
-_PAGING = tuple(Paging.__struct_fields__)
-
 
 class ReadOperation(Struct, frozen=True):
-    """One read: what it needs, what it takes besides, and the method behind it."""
+    """One read: the client's method, its required arguments and its optional ones."""
 
     method: ReadMethod
     required: tuple[str, ...]
@@ -39,30 +33,46 @@ class ReadOperation(Struct, frozen=True):
     async def run(
         self, platform: Platform, arguments: Mapping[str, str], context: CallContext = NO_CONTEXT
     ) -> JsonValue:
-        """Ask `platform`, an account of this read's kind.
+        """Call the method for one account.
+
+        Args:
+            platform: The connector of an account of this read's platform.
+            arguments: The arguments by name, as text.
+            context: The event that the call belongs to.
+
+        Returns:
+            The record, a page of a list, or None if there is no such record.
 
         Raises:
-            PermanentError: `invalid_argument`: missing, unknown, or not of its kind; and as the method.
-            TransientError, Held: as the method.
+            PermanentError: `invalid_argument` if an argument is missing, unknown or malformed; or as the method.
         """
         missing = [name for name in self.required if name not in arguments]
         unknown = [name for name in arguments if name not in (*self.required, *self.optional)]
         if missing or unknown:
             known = ", ".join((*self.required, *(f"[{name}]" for name in self.optional))) or "none"
             raise PermanentError("invalid_argument", f"{', '.join(missing + unknown)}: the arguments are {known}")
-        subject = platform if isinstance(platform, Custom) else cast("Any", platform).client
-        answer = await self.method(subject, **_convert(self.method, arguments), context=context)
+        client = cast("Any", platform).client
+        answer = await self.method(client, **_convert(self.method, arguments), context=context)
         return msgspec.to_builtins(answer, builtin_types=(Decimal,)) if isinstance(answer, Struct) else answer
 
 
+def client_reads(client: type) -> dict[str, ReadOperation]:
+    """List the reads of a platform.
+
+    Args:
+        client: The class of the platform's client.
+
+    Returns:
+        The reads by the names of their operations, in the order of their definition.
+    """
+    return {each.operation.name: _read(each.call) for each in client_methods(client) if each.operation.idempotent}
+
+
 def _read(method: ReadMethod) -> ReadOperation:
-    parameters = list(inspect.signature(method).parameters.values())[1:]
     required, optional = list[str](), list[str]()
-    for parameter in parameters:
-        if parameter.name == "context":
-            continue
-        if parameter.annotation is Paging:
-            optional += _PAGING
+    for parameter in _parameters(method):
+        if _is_struct(parameter.annotation):
+            optional += parameter.annotation.__struct_fields__
         else:
             (required if parameter.default is inspect.Parameter.empty else optional).append(parameter.name)
     return ReadOperation(method, tuple(required), tuple(optional))
@@ -70,16 +80,25 @@ def _read(method: ReadMethod) -> ReadOperation:
 
 def _convert(method: ReadMethod, arguments: Mapping[str, str]) -> dict[str, Any]:
     converted: dict[str, Any] = {}
-    for parameter in inspect.signature(method).parameters.values():
+    for parameter in _parameters(method):
         try:
-            if parameter.annotation is Paging:
-                own = {name: arguments[name] for name in _PAGING if name in arguments}
-                converted[parameter.name] = msgspec.convert(own, Paging, strict=False)
+            if _is_struct(parameter.annotation):
+                own = {name: arguments[name] for name in parameter.annotation.__struct_fields__ if name in arguments}
+                converted[parameter.name] = msgspec.convert(own, parameter.annotation, strict=False)
             elif parameter.name in arguments:
                 converted[parameter.name] = _value(parameter.annotation, arguments[parameter.name])
         except (msgspec.MsgspecError, ValueError) as error:
             raise PermanentError("invalid_argument", f"{parameter.name}: {error}") from error
     return converted
+
+
+def _parameters(method: ReadMethod) -> list[inspect.Parameter]:
+    """List the parameters that are arguments: all but `self` and `context`."""
+    return [each for each in list(inspect.signature(method).parameters.values())[1:] if each.name != "context"]
+
+
+def _is_struct(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Struct)
 
 
 def _value(annotation: object, text: str) -> object:
@@ -89,59 +108,3 @@ def _value(annotation: object, text: str) -> object:
         return msgspec.json.decode(text, type=dict[str, Any])
     words = str(annotation)
     return tuple(text.split(",")) if "tuple[" in words or "Sequence[" in words else text
-
-
-async def _get_custom(platform: Custom, kind: str, id: str, context: CallContext = NO_CONTEXT) -> JsonValue:  # noqa: A002 - the argument's name
-    fetched = await platform.fetch(RecordRef(platform.account, kind, id), context)
-    return None if fetched.record is None else fetched.raw
-
-
-async def _list_custom(
-    platform: Custom, kind: str, cursor: str | None = None, context: CallContext = NO_CONTEXT
-) -> RecordPage:
-    return await platform.list_records(kind, cursor, context)
-
-
-READS: Mapping[str, Mapping[str, ReadOperation]] = {
-    "pack_cloud": {
-        "customer.get": _read(PackCloudClient.get_customer),
-        "purchase_order.get": _read(PackCloudClient.get_purchase_order),
-        "purchase_order.list": _read(PackCloudClient.list_purchase_orders),
-        "order.get": _read(PackCloudClient.get_order),
-        "integration.list": _read(PackCloudClient.list_integrations),
-        "integration.get": _read(PackCloudClient.get_integration),
-        "integration_action.list": _read(PackCloudClient.list_integration_actions),
-        "integration_settings.get": _read(PackCloudClient.get_integration_settings),
-        "rule_type.list": _read(PackCloudClient.list_rule_types),
-        "rule_type.get": _read(PackCloudClient.get_rule_type),
-        "rule.list": _read(PackCloudClient.list_rules),
-        "rule.get": _read(PackCloudClient.get_rule),
-        "rule_action.list": _read(PackCloudClient.list_rule_actions),
-        "rule_action.get": _read(PackCloudClient.get_rule_action),
-        "rule_condition.list": _read(PackCloudClient.list_rule_conditions),
-        "rule_condition.get": _read(PackCloudClient.get_rule_condition),
-    },
-    "pexip_engage": {
-        "customer.get": _read(PexipEngageClient.get_customer),
-        "customer.list": _read(PexipEngageClient.list_customers),
-        "appointment.get": _read(PexipEngageClient.get_appointment),
-        "callback_request.get": _read(PexipEngageClient.get_callback_request),
-    },
-    "open_food_network": {
-        "customer.list": _read(OpenFoodNetworkClient.list_customers),
-        "customer.get": _read(OpenFoodNetworkClient.get_customer),
-        "order.get": _read(OpenFoodNetworkClient.get_order),
-    },
-    "flow_retail": {
-        "customer.list": _read(FlowRetailClient.list_customers),
-        "customer.search": _read(FlowRetailClient.search_customers),
-        "customer.external_search": _read(FlowRetailClient.search_external_customers),
-        "customer.get": _read(FlowRetailClient.get_customer),
-        "store_customer.get": _read(FlowRetailClient.get_store_customer),
-        "purchase_order.list": _read(FlowRetailClient.list_purchase_orders),
-        "purchase_order.get": _read(FlowRetailClient.get_purchase_order),
-        "tenant.get": _read(FlowRetailClient.get_tenant),
-    },
-    "custom": {"record.get": _read(_get_custom), "record.list": _read(_list_custom)},
-}
-"""The reads of every kind of platform, by their operations."""

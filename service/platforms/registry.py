@@ -1,179 +1,83 @@
-"""From the platforms of waybill.yaml to their connectors: the one place that knows both."""
+"""Registry of platforms: the one list of kinds, and the connectors built from waybill.yaml."""
 
 from collections.abc import Mapping
-from typing import Protocol, assert_never
+from typing import Any, Protocol, Union
 
-from service.config.platforms import (
-    Auth,
-    BasicAuth,
-    BearerAuth,
-    ClientCredentialsAuth,
-    CustomConfig,
-    CustomRecordConfig,
-    FlowRetailConfig,
-    HeaderAuth,
-    NoAuth,
-    OpenFoodNetworkConfig,
-    PackCloudConfig,
-    PexipEngageConfig,
-    PlatformConfig,
-)
+from service.config.platforms import PlatformConfig
 from service.http_client import HttpClient
-from service.platforms.api.credentials import ClientCredentials, Credentials, StaticHeaders, basic_auth
-from service.platforms.api.throttle import NO_THROTTLE, Throttle
-from service.platforms.api.token_cache import NO_TOKEN_CACHE, TokenCache
+from service.platforms.api.throttle import Throttle
+from service.platforms.api.token_cache import TokenCache
 from service.platforms.base import Platform
-from service.platforms.custom.connector import Custom, RecordLocation
-from service.platforms.custom.paging import ListLocation
-from service.platforms.flow_retail.connector import FlowRetail
-from service.platforms.open_food_network.connector import OpenFoodNetwork
-from service.platforms.pack_cloud.connector import PackCloud
-from service.platforms.pexip_engage.connector import PexipEngage
-from service.secrets import SecretRef
+from service.platforms.custom import CUSTOM
+from service.platforms.flow_retail import FLOW_RETAIL
+from service.platforms.kind import ConnectorDependencies, PlatformKind
+from service.platforms.open_food_network import OPEN_FOOD_NETWORK
+from service.platforms.pack_cloud import PACK_CLOUD
+from service.platforms.pexip_engage import PEXIP_ENGAGE
+from service.platforms.reads import ReadOperation, client_reads
+from service.platforms.writes import WriteOperation, client_writes
+
+KINDS = (PACK_CLOUD, PEXIP_ENGAGE, OPEN_FOOD_NETWORK, FLOW_RETAIL, CUSTOM)
+"""Every kind of platform. A new platform is added here."""
+
+PLATFORMS: Mapping[str, PlatformKind] = {kind.name: kind for kind in KINDS}
+CONFIG_TYPE: Any = Union[tuple(kind.config for kind in KINDS)]  # noqa: UP007 - built from a list
+"""The type of an account in waybill.yaml: the union of the platforms' structs."""
+READS: Mapping[str, Mapping[str, ReadOperation]] = {kind.name: client_reads(kind.client) for kind in KINDS}
+WRITES: Mapping[str, Mapping[str, WriteOperation]] = {kind.name: client_writes(kind.client) for kind in KINDS}
 
 
 class SharedState(Protocol):
-    """Parts of an account that all pods share: its throttle and its token cache."""
+    """State of the accounts that all pods share: throttles and the token cache."""
 
     @property
     def token_cache(self) -> TokenCache:
-        """Where tokens are kept."""
+        """The token cache."""
         ...
 
     def throttle(self, account: str, config: PlatformConfig) -> Throttle:
-        """Make an account's gate."""
+        """Build an account's throttle."""
         ...
 
 
-PLATFORMS: Mapping[str, type[Platform]] = {
-    "pack_cloud": PackCloud,
-    "pexip_engage": PexipEngage,
-    "open_food_network": OpenFoodNetwork,
-    "flow_retail": FlowRetail,
-    "custom": Custom,
-}
-"""Every connector by its `kind` in waybill.yaml."""
+def kind_of(config: PlatformConfig) -> PlatformKind:
+    """Return the kind of platform of an account.
+
+    Args:
+        config: The configuration of the account.
+
+    Returns:
+        The kind.
+    """
+    return PLATFORMS[str(config.__struct_config__.tag)]
 
 
 def build_platforms(
     configs: Mapping[str, PlatformConfig],
     environ: Mapping[str, str],
-    outbound: HttpClient,
-    sharing: SharedState | None = None,
+    http_client: HttpClient,
+    shared: SharedState | None = None,
 ) -> dict[str, Platform]:
-    """Make the connector of every configured account, by its name.
+    """Build the connector of every configured account.
 
-    With `sharing`, its limits, pauses and tokens are those of all pods; without, they ask freely.
+    Args:
+        configs: The configurations by account.
+        environ: The environment variables that hold secrets.
+        http_client: The HTTP client of all calls.
+        shared: The state shared by all pods; None for calls without limits and without shared tokens.
+
+    Returns:
+        The connectors by account.
 
     Raises:
-        ConfigError: a secret that is missing, a path that cannot be set, or a custom record that has no such field.
+        ConfigError: A secret is not set, a path cannot be overridden, or a record has no such field.
     """
-    return {account: _build(config, account, environ, outbound, sharing) for account, config in configs.items()}
-
-
-def _build(
-    config: PlatformConfig, account: str, environ: Mapping[str, str], outbound: HttpClient, sharing: SharedState | None
-) -> Platform:
-    gate: Throttle = NO_THROTTLE if sharing is None else sharing.throttle(account, config)
-    token_cache: TokenCache = NO_TOKEN_CACHE if sharing is None else sharing.token_cache
-
-    def secret(reference: SecretRef, field: str) -> str:
-        return reference.resolve(environ, f"platforms.{account}.{field}")
-
-    match config:
-        case PackCloudConfig():
-            return PackCloud(
-                account,
-                outbound,
-                organization_id=config.organization_id,
-                token=secret(config.token, "token"),
-                token_header=config.token_header,
-                token_prefix=config.token_prefix,
-                base_url=config.base_url,
-                paths=config.paths,
-                status_filter=config.status_filter,
-                gate=gate,
-            )
-        case PexipEngageConfig():
-            return PexipEngage(
-                account,
-                outbound,
-                enterprise=config.enterprise,
-                client_id=secret(config.client_id, "client_id"),
-                client_secret=secret(config.client_secret, "client_secret"),
-                scope=config.scope,
-                language=config.language,
-                base_url=config.base_url,
-                token_url=config.token_url,
-                paths=config.paths,
-                gate=gate,
-                token_cache=token_cache,
-            )
-        case OpenFoodNetworkConfig():
-            token = secret(config.token, "token")
-            return OpenFoodNetwork(account, outbound, base_url=config.base_url, token=token, gate=gate)
-        case FlowRetailConfig():
-            return FlowRetail(
-                account,
-                outbound,
-                tenant_uid=config.tenant_uid,
-                store_uid=config.store_uid,
-                token=secret(config.token, "token"),
-                base_url=config.base_url,
-                paths=config.paths,
-                gate=gate,
-            )
-        case CustomConfig():
-            credentials = _credentials(config.auth, account, environ, outbound, token_cache)
-            return _build_custom(config, account, outbound, credentials, gate)
-        case _:
-            assert_never(config)
-
-
-def _build_custom(
-    config: CustomConfig, account: str, outbound: HttpClient, credentials: Credentials, gate: Throttle
-) -> Custom:
-    return Custom(
-        account,
-        outbound,
-        base_url=config.base_url,
-        credentials=credentials,
-        places={kind: record_location(item) for kind, item in config.records.items()},
-        transient=frozenset(config.errors.transient),
-        gone=frozenset(config.errors.gone),
-        gate=gate,
-    )
-
-
-def record_location(record: CustomRecordConfig) -> RecordLocation:
-    """Tell a custom platform's connector where a kind of record is."""
-    listed = record.list
-    place = None if listed is None else ListLocation(listed.path, listed.at, listed.next, listed.newest_first)
-    return RecordLocation(record.path, record.at, record.map, place)
-
-
-def _credentials(
-    auth: Auth, account: str, environ: Mapping[str, str], outbound: HttpClient, token_cache: TokenCache
-) -> Credentials:
-    def secret(reference: SecretRef, field: str) -> str:
-        return reference.resolve(environ, f"platforms.{account}.auth.{field}")
-
-    match auth:
-        case BearerAuth():
-            return StaticHeaders({"Authorization": f"Bearer {secret(auth.token, 'token')}"})
-        case HeaderAuth():
-            return StaticHeaders({auth.name: secret(auth.value, "value")})
-        case BasicAuth():
-            return basic_auth(auth.username, secret(auth.password, "password"))
-        case ClientCredentialsAuth():
-            return ClientCredentials(
-                account,
-                outbound,
-                token_url=auth.token_url,
-                client_id=secret(auth.client_id, "client_id"),
-                client_secret=secret(auth.client_secret, "client_secret"),
-                scope=auth.scope,
-                token_cache=token_cache,
-            )
-        case NoAuth():
-            return StaticHeaders({})
+    plain = ConnectorDependencies(http_client, environ)
+    connectors: dict[str, Platform] = {}
+    for account, config in configs.items():
+        dependencies = plain
+        if shared is not None:
+            throttle = shared.throttle(account, config)
+            dependencies = ConnectorDependencies(http_client, environ, throttle, shared.token_cache)
+        connectors[account] = kind_of(config).connector(account, config, dependencies)
+    return connectors

@@ -1,4 +1,4 @@
-"""Sandbox: a mock of the four platforms, for development, the demo and tests.
+"""Sandbox: mocks of the platforms, for development, the demo and tests. No pod imports it.
 
-No pod imports it. Credentials are `TOKEN` everywhere, for Pexip Engage as client secret with any client id.
+The credentials of every platform are `service.mock.platform.TOKEN`, for Pexip Engage as client secret.
 """

@@ -1,14 +1,13 @@
-"""The sandbox as one ASGI application: first the faults, then its own paths, then the platforms."""
+"""ASGI application of the sandbox: first the faults, then its own paths, then the platforms."""
 
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
 
-from service.sandbox.asgi import AsgiScope, Receive, Request, Send, plain_reply, read_request, send_reply
-from service.sandbox.catalog import Catalog
+from service.mock.http import AsgiScope, Receive, Request, Send, plain_reply, read_request, send_reply
 from service.sandbox.control import ROOT, Control
 from service.sandbox.faults import Faults
-from service.sandbox.platforms import handle
+from service.sandbox.platforms import handle, new_catalog
 from service.sandbox.sink import Sink
 
 Reset = Callable[[tuple[str, int] | None], None]
@@ -16,10 +15,10 @@ Reset = Callable[[tuple[str, int] | None], None]
 
 
 class Sandbox:
-    """All of its state; tests may reach for `catalog`, `faults` and `sink` directly."""
+    """State of the sandbox; tests use `catalog`, `faults` and `sink` directly."""
 
     def __init__(self, reset: Reset) -> None:
-        self.catalog = Catalog()
+        self.catalog = new_catalog()
         self.faults = Faults()
         self.sink = Sink()
         self._control = Control(self.catalog, self.faults, self.sink)
@@ -36,7 +35,7 @@ class Sandbox:
             await asyncio.sleep(fault.delay_ms / 1000)
             if fault.reset:
                 self._reset(request.client)
-                await asyncio.sleep(0)  # lets the server hear of it before it misses an answer
+                await asyncio.sleep(0)  # lets the server process the reset before the missing answer
                 return
         reply = fault.reply() if fault is not None else None
         if reply is None:
@@ -46,5 +45,5 @@ class Sandbox:
 
 
 def _control_itself(request: Request) -> bool:
-    """Faults never meet the switches, only the platforms and what is sent to the sink."""
+    """Return True for the control paths, which faults never affect; the sink is no control path."""
     return request.segments[0] == ROOT and not (len(request.segments) > 2 and request.segments[1] == "sink")

@@ -11,7 +11,7 @@ from service.sandbox.server import running_sandbox
 
 @click.command(
     epilog="\b\nExamples:\n  waybill sandbox --port 8090\n"
-    '  curl http://127.0.0.1:8090/_sandbox/faults --json \'{"match": "/pack_cloud", "status": 503}\''
+    '  curl http://127.0.0.1:8090/_sandbox/faults --json \'{"match": "/", "status": 503}\''
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(

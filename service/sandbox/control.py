@@ -4,8 +4,8 @@ from http import HTTPStatus
 
 import msgspec
 
-from service.sandbox.asgi import Reply, Request, json_reply, plain_reply
-from service.sandbox.catalog import Catalog
+from service.mock.catalog import Catalog
+from service.mock.http import Reply, Request, json_reply, plain_reply
 from service.sandbox.faults import Fault, Faults
 from service.sandbox.sink import Sink
 

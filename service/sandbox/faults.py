@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from service.sandbox.asgi import Reply
+from service.mock.http import Reply
 
 PROBLEM = b'{"message":"Injected fault."}'
 

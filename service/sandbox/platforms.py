@@ -1,103 +1,74 @@
-"""The front door of each platform: which paths it has, what it asks for to let a call in, and how it says no."""
+"""Mocks of the platforms: selects the mock of a request, checks its key, and answers by its routes."""
 
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from http import HTTPStatus
+from importlib import import_module
 from urllib.parse import parse_qs
 
-from service.sandbox.asgi import Reply, Request, json_reply, plain_reply
-from service.sandbox.catalog import Catalog
-from service.sandbox.lists import list_records
-from service.sandbox.routes import ANY, ASYNC_ROUTES, EXTENSIONS, LISTS, ROUTES, ListRoute, Route, path_matches
-from service.sandbox.writes import change, create, extend
+import msgspec
 
-TOKEN = "sandbox-token"  # noqa: S105 - opens nothing but the sandbox
-TOKEN_SECONDS = 300
+from service.mock.catalog import Catalog
+from service.mock.http import Reply, Request, plain_reply
+from service.mock.platform import MockPlatform
+from service.mock.routes import ListRoute, Route, path_matches
+from service.platforms.custom import CUSTOM
+from service.platforms.registry import KINDS
 
-TOKEN_PATH = ("pexip_engage", "realms", ANY, "protocol", "openid-connect", "token")
-
-BASE_PATHS: Mapping[str, str] = {
-    "pack_cloud": "/pack_cloud/v1",
-    "pexip_engage": "/pexip_engage",
-    "open_food_network": "/open_food_network",
-    "flow_retail": "/flow_retail/v2",
+MOCKS: Mapping[str, MockPlatform] = {
+    kind.name: import_module(f"service.platforms.{kind.name}.mock").MOCK for kind in KINDS if kind is not CUSTOM
 }
-"""What follows the sandbox's URL in the `base_url` of each platform."""
+"""The mock of each platform, found by its module: the registry does not import mocks, so that no pod loads them."""
+
+
+def new_catalog() -> Catalog:
+    """Build the records of all mocks."""
+    return Catalog({platform: mock.id_keys for platform, mock in MOCKS.items()})
+
+
+def base_path(platform: str) -> str:
+    """Return the path of a platform's `base_url`."""
+    return f"/{platform}{MOCKS[platform].base_path}"
 
 
 def handle(request: Request, catalog: Catalog) -> Reply:
     """Answer a call to one of the platforms."""
-    if path_matches(request.segments, TOKEN_PATH):
-        return _token(request)
     platform = request.segments[0]
-    if platform not in BASE_PATHS:
+    mock = MOCKS.get(platform)
+    if mock is None:
         return plain_reply(HTTPStatus.NOT_FOUND)
-    key = _key(request, platform)
-    known = any(path_matches(request.segments, route.steps) for route in (*LISTS, *ROUTES))
-    known = known or any(path_matches(request.segments, steps) for steps in (*ASYNC_ROUTES, EXTENSIONS))
-    if known and key != _issued(platform):
+    matching = [
+        route for route in (*mock.extra, *mock.lists, *mock.routes) if path_matches(request.segments, route.steps)
+    ]
+    if not matching:
+        return plain_reply(HTTPStatus.NOT_FOUND)
+    route, key = matching[0], mock.read_key(request)
+    public = not isinstance(route, ListRoute | Route) and route.public
+    if not public and key != mock.key:
         return Reply(401, catalog.error(platform, 401, key))
-    return _let_in(request, catalog) or plain_reply(HTTPStatus.METHOD_NOT_ALLOWED if known else HTTPStatus.NOT_FOUND)
+    if isinstance(route, ListRoute):
+        reply = _list(request, catalog, mock, route)
+    elif isinstance(route, Route):
+        reply = _record(request, catalog, mock, route)
+    else:
+        reply = route.handle(request, catalog)
+    return reply or plain_reply(HTTPStatus.METHOD_NOT_ALLOWED)
 
 
-def _let_in(request: Request, catalog: Catalog) -> Reply | None:
-    """Answer a call that may come in; None where the path does not take the method."""
-    segments = request.segments
-    if request.method == "POST" and any(path_matches(segments, steps) for steps in ASYNC_ROUTES):
-        return Reply(202)
-    if path_matches(segments, EXTENSIONS):
-        return extend(request, catalog, segments) if request.method in {"POST", "DELETE"} else None
-    for route in LISTS:
-        if path_matches(segments, route.steps):
-            return _list(request, catalog, route)
-    for route in ROUTES:
-        record_id = route.match(segments)
-        if record_id is not None:
-            return _record(request, catalog, route, record_id)
-    return None
-
-
-def _list(request: Request, catalog: Catalog, route: ListRoute) -> Reply | None:
+def _list(request: Request, catalog: Catalog, mock: MockPlatform, route: ListRoute) -> Reply | None:
     if request.method == ("POST" if route.asks else "GET"):
-        return list_records(request, catalog, route)
-    return create(request, catalog, route) if request.method == "POST" and route.creates else None
+        query = parse_qs(request.path.partition("?")[2], keep_blank_values=True)
+        records = [msgspec.json.decode(record) for record in catalog.all(route.platform, route.kind)]
+        return mock.list_records(request, query, records, catalog.id_key(route.platform, route.kind))
+    return mock.create(request, catalog, route) if request.method == "POST" and route.creates else None
 
 
-def _record(request: Request, catalog: Catalog, route: Route, record_id: str) -> Reply | None:
+def _record(request: Request, catalog: Catalog, mock: MockPlatform, route: Route) -> Reply | None:
+    record_id = route.record_id(request.segments)
     record = catalog.get(route.platform, route.kind, record_id)
     if request.method != "GET" and request.method not in route.writes:
         return None
     if record is None:
         return Reply(404, catalog.error(route.platform, 404))
     if request.method != "GET":
-        return change(request, catalog, route, record_id)
+        return mock.change(request, catalog, route, record_id)
     return Reply(200, b'{"data":%b}' % record if route.wrapped else record)
-
-
-def _key(request: Request, platform: str) -> str:
-    if platform == "open_food_network":
-        return request.headers.get("x-api-token", "")
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    return key if scheme.lower() == "bearer" else ""
-
-
-def _issued(platform: str) -> str:
-    """What opens a platform: Pexip Engage takes tokens from its own endpoint only."""
-    return _access_token() if platform == "pexip_engage" else TOKEN
-
-
-def _access_token() -> str:
-    return urlsafe_b64encode(f"issued for {TOKEN}".encode()).decode()
-
-
-def _token(request: Request) -> Reply:
-    """Issue a token as OpenID Connect realms do (RFC 6749 4.4 and 5.2)."""
-    form = {name: values[0] for name, values in parse_qs(request.body.decode(errors="replace")).items()}
-    if request.method != "POST":
-        return plain_reply(HTTPStatus.METHOD_NOT_ALLOWED)
-    if form.get("grant_type") != "client_credentials":
-        return json_reply(400, {"error": "unsupported_grant_type"})
-    if not form.get("client_id") or form.get("client_secret") != TOKEN:
-        return json_reply(401, {"error": "invalid_client", "error_description": "Invalid client credentials"})
-    issued = {"access_token": _access_token(), "token_type": "Bearer", "expires_in": TOKEN_SECONDS}
-    return json_reply(200, issued | {"scope": form.get("scope", "")})

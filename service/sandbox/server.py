@@ -15,8 +15,9 @@ from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from service.mock.platform import TOKEN
 from service.sandbox.app import Sandbox
-from service.sandbox.platforms import BASE_PATHS, TOKEN
+from service.sandbox.platforms import base_path
 
 RESET_LINGER = struct.pack("ii", 1, 0)
 """SO_LINGER on with zero seconds: closing sends RST instead of FIN."""
@@ -31,11 +32,7 @@ class SandboxHandle(Struct, frozen=True):
 
     def base_url(self, platform: str) -> str:
         """Return the `base_url` of a platform kind."""
-        return self.url + BASE_PATHS[platform]
-
-    def token_url(self, enterprise: str) -> str:
-        """Return the `token_url` of Pexip Engage for an enterprise."""
-        return f"{self.base_url('pexip_engage')}/realms/{enterprise}/protocol/openid-connect/token"
+        return self.url + base_path(platform)
 
 
 @asynccontextmanager
@@ -43,7 +40,7 @@ async def running_sandbox(host: str = "127.0.0.1", port: int = 0) -> AsyncGenera
     """Run a sandbox until the context exits. Port 0 selects a free port.
 
     Raises:
-        OSError: the address cannot be bound.
+        OSError: The address cannot be bound.
     """
     state = ServerState()
     sandbox = Sandbox(lambda client: _reset(state, client))

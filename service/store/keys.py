@@ -59,6 +59,10 @@ class Keys(Struct, frozen=True):
         """Return the key of an event's history."""
         return f"{self.prefix}history:{event_id}"
 
+    def record(self, record: str) -> str:
+        """Return the key of a record's last decided state."""
+        return f"{self.prefix}record:{record}"
+
     def named(self, name: str) -> str:
         """Return a key that exists once per store, such as `open`, `dead`, `wake` or `workers`."""
         return self.prefix + name

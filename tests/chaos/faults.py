@@ -55,6 +55,17 @@ async def lose_power(fleet: Fleet) -> None:
     await fleet.start_store()
 
 
+async def lose_power_during_rewrite(fleet: Fleet) -> None:
+    """Lose power while the server rewrites its append-only file, which takes 5 ms a key."""
+    store = await fleet.open_store()
+    await store.client.command("CONFIG", "SET", "rdb-key-save-delay", 5_000)
+    await store.client.command("BGREWRITEAOF")
+    await asyncio.sleep(0.5)
+    assert b"aof_rewrite_in_progress:1" in await store.client.command("INFO", "persistence")
+    await store.close()
+    await lose_power(fleet)
+
+
 async def stop_worker_past_its_lease(fleet: Fleet) -> None:
     await _stop_process(fleet.workers[0].process.pid, LEASE_SECONDS * 2)
 
@@ -106,9 +117,10 @@ async def hang_platform(fleet: Fleet) -> None:
 async def fill_memory(fleet: Fleet) -> None:
     store = await fleet.open_store()
     used, _ = await store.queue_stats.memory()
+    _, limit = await store.client.command("CONFIG", "GET", "maxmemory")
     await store.client.command("CONFIG", "SET", "maxmemory", used + 100_000)
     await asyncio.sleep(2)
-    await store.client.command("CONFIG", "SET", "maxmemory", 0)
+    await store.client.command("CONFIG", "SET", "maxmemory", limit)
     await store.close()
 
 
@@ -176,6 +188,7 @@ FAULTS: dict[str, Fault] = {
     "SIGKILL every worker": kill_every_worker,
     "SIGKILL the store": kill_store,
     "power lost: store cut to its last fdatasync": lose_power,
+    "power lost during a rewrite of the append-only file": lose_power_during_rewrite,
     "SIGSTOP a worker past its lease, SIGCONT": stop_worker_past_its_lease,
     "SIGSTOP an ingress, SIGCONT": stop_ingress,
     "SIGSTOP the store past the leases, SIGCONT": stop_store,

@@ -124,10 +124,10 @@ class Fleet:
         lost_bytes = 0
         for path in (self.directory / "data" / "appendonlydir").glob("*.aof"):
             synced_file = self.directory / "synced" / path.name
-            if synced_file.exists():
-                synced = min(int(synced_file.read_text()), path.stat().st_size)
-                lost_bytes += path.stat().st_size - synced
-                os.truncate(path, synced)
+            # A file without a note was never synced.
+            synced = min(int(synced_file.read_text()) if synced_file.exists() else 0, path.stat().st_size)
+            lost_bytes += path.stat().st_size - synced
+            os.truncate(path, synced)
         return lost_bytes
 
     async def open_store(self) -> Store:

@@ -13,10 +13,11 @@ import msgspec
 import yaml
 
 from service.actions import load_actions
-from service.config import PlatformConfig, SourceConfig
+from service.config import SourceConfig
 from service.config.loading import _General
 from service.config.sources import SOURCE_NAME
 from service.envelopes import EnvelopeConfig
+from service.platforms.registry import CONFIG_TYPE
 from service.rules.compiler.conditions import NODE_KEYS
 from service.rules.compiler.operators import OPERATORS
 from service.rules.syntax import Rule
@@ -110,7 +111,7 @@ EXACT: dict[str, Schema] = {
     "redis.embedded.image.digest": DIGEST,
     "redis.embedded.storage": {"type": "string", "pattern": "^[0-9]+([.][0-9]+)?[kKMGTP]i?$"},
     "redis.embedded.nodeSelector": LABELS,
-    "redis.embedded.maxMemory": {"type": "string", "pattern": "^[0-9]+(kb|mb|gb)$"},
+    "redis.embedded.maxMemory": {"type": "string", "pattern": "^[1-9][0-9]*(kb|mb|gb)$"},
     "service.autoscaling.kind": {"enum": ["none", "hpa"]},
     "service.serviceAnnotations": LABELS,
     "service.serviceType": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
@@ -213,7 +214,7 @@ def _value(value: Any, path: str, key: str, schemas: dict[str, Schema]) -> Schem
 
 
 def _definitions() -> dict[str, Schema]:
-    types = [PlatformConfig, SourceConfig, _General, Rule, Settings, EnvelopeConfig, *load_actions()]
+    types = [CONFIG_TYPE, SourceConfig, _General, Rule, Settings, EnvelopeConfig, *load_actions()]
     roots, components = msgspec.json.schema_components(types, ref_template="#/definitions/{name}")
     definitions: dict[str, Schema] = {name.lstrip("_"): _tidy(schema) for name, schema in components.items()}
     definitions["PlatformConfig"] = _tidy(roots[0])

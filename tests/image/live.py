@@ -193,7 +193,7 @@ async def test_helm_test_fails_where_nobody_works(node: Node) -> None:
     node.shorten_test(3)
     code, said = await node.run_test(f"http://127.0.0.1:{service.port}", f"http://127.0.0.1:{service.admin_port}")
     assert code == 1
-    assert "did not end well in 3 s" in said
+    assert "did not end successfully within 3 s" in said
 
 
 async def test_scalers_and_monitors_find_what_they_are_told_to_look_for(

@@ -15,7 +15,7 @@ Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 FOLDERS = (Path("service"), Path("workers"))
 COMMAND_DECORATORS = frozenset({"command", "group"})
-ALLOWED_REPEATS = frozenset({"read_customer", "read_page", "read_purchase_order"})
+ALLOWED_REPEATS = frozenset({"read_customer", "read_page", "read_purchase_order", "sample_delivery"})
 """One function for each platform, with one meaning."""
 
 FORBIDDEN_WORDS = {

@@ -12,10 +12,13 @@ from service.errors import PermanentError, TransientError
 from service.events import RecordRef
 from service.http_client import HttpClient
 from service.platforms import CallContext
+from service.platforms.kind import ConnectorDependencies
 from service.platforms.open_food_network.client import CustomerAddress, OpenFoodNetworkCustomerInput, Place
+from service.platforms.open_food_network.config import OpenFoodNetworkConfig
 from service.platforms.open_food_network.connector import OpenFoodNetwork
 from service.records import Address, Customer
 from service.sandbox.server import SandboxHandle, running_sandbox
+from service.secrets import SecretRef
 from service.settings import Settings
 
 from .documents import DOCUMENTS, OURS, Document
@@ -62,7 +65,8 @@ async def box() -> AsyncIterator[SandboxHandle]:
 
 
 def on(url: str, outbound: HttpClient, token: str = "key") -> OpenFoodNetwork:
-    return OpenFoodNetwork("ofn", outbound, base_url=url, token=token)
+    config = OpenFoodNetworkConfig(base_url=url, token=SecretRef(env="TOKEN"))
+    return OpenFoodNetwork("ofn", config, ConnectorDependencies(outbound, {"TOKEN": token}))
 
 
 @pytest.mark.timeout(360)  # the mock server is installed first where it is not there yet
@@ -73,7 +77,7 @@ async def test_a_customer_is_read_from_the_mock(mock: str, outbound: HttpClient)
     assert isinstance(fetched.record.shipping_address, Address)
 
 
-async def test_the_list_is_asked_for_and_read_as_the_document_says(
+async def test_the_list_is_requested_and_read_as_documented(
     mock: str, document: Document, outbound: HttpClient
 ) -> None:
     platform = on(mock, outbound)
@@ -86,7 +90,7 @@ async def test_the_list_is_asked_for_and_read_as_the_document_says(
     assert isinstance(page.items[0]["attributes"]["balance"], int | Decimal)
 
 
-async def test_what_the_client_writes_is_what_the_document_allows(mock: str, outbound: HttpClient) -> None:
+async def test_the_client_writes_documented_bodies(mock: str, outbound: HttpClient) -> None:
     client = on(mock, outbound).client
     assert (await client.create_customer(FULL)).http_status == 201
     assert (
@@ -96,9 +100,7 @@ async def test_what_the_client_writes_is_what_the_document_allows(mock: str, out
     assert (await client.delete_customer("1")).http_status == 200
 
 
-async def test_the_mock_does_refuse_what_the_document_does_not_allow(
-    mock: str, document: Document, outbound: HttpClient
-) -> None:
+async def test_the_mock_rejects_undocumented_bodies(mock: str, document: Document, outbound: HttpClient) -> None:
     client = on(mock, outbound).client
 
     class Nameless(OpenFoodNetworkCustomerInput, frozen=True, kw_only=True, omit_defaults=True):
@@ -122,13 +124,11 @@ async def test_the_mock_does_refuse_what_the_document_does_not_allow(
 
 
 @pytest.mark.parametrize("sample", sorted(SAMPLES.glob("customer*.json")), ids=lambda path: path.stem)
-def test_our_samples_are_what_the_document_says(document: Document, sample: Path) -> None:
+def test_samples_match_the_document(document: Document, sample: Path) -> None:
     document.hold(ONE, "get", 200, msgspec.json.decode(sample.read_bytes()))
 
 
-async def test_the_sandbox_answers_as_the_document_says(
-    box: SandboxHandle, outbound: HttpClient, document: Document
-) -> None:
+async def test_the_sandbox_answers_as_documented(box: SandboxHandle, outbound: HttpClient, document: Document) -> None:
     async def call(method: str, path: str, body: object = None, key: str = box.token) -> tuple[int, Any]:
         url = box.base_url("open_food_network") + path
         data = None if body is None else msgspec.json.encode(body)
@@ -160,9 +160,7 @@ async def test_the_sandbox_answers_as_the_document_says(
         document.hold(path, method, status, body)
 
 
-async def test_the_client_cannot_tell_the_sandbox_from_the_mock(
-    mock: str, box: SandboxHandle, outbound: HttpClient
-) -> None:
+async def test_the_client_reads_sandbox_and_mock_alike(mock: str, box: SandboxHandle, outbound: HttpClient) -> None:
     for url, token in ((mock, "key"), (box.base_url("open_food_network"), box.token)):
         platform = on(url, outbound, token)
         created = await platform.client.create_customer(FULL)

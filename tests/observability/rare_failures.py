@@ -13,6 +13,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -20,17 +21,19 @@ import uvloop
 from msgspec import structs
 
 from service.actions import Action, ActionContext
-from service.config import AdminConfig, AdminToken
+from service.config import AdminConfig, AdminToken, Config
+from service.config.loading import OutboundConfig
 from service.envelopes.envelope import ParsedDelivery
 from service.events import Delivery, Fact, RecordRef
 from service.ingestion.sources import Source
-from service.ingress.admin import AdminDependencies, admin_router
+from service.ingress.admin import admin_router
 from service.ingress.app import build_admin_app, build_app
 from service.ingress.server import Listener, bind
 from service.ingress.store_monitor import StoreMonitor
 from service.log import configure
 from service.management.audit_log import Actor, log_admin_change
 from service.management.erasure import COUNTS
+from service.management.installation import Installation
 from service.platforms.base import CallContext, FetchedRecord
 from service.secrets import SecretRef
 from service.settings import Settings, load_settings
@@ -104,16 +107,16 @@ class UnreadyStore:
 async def break_worker(settings: Settings) -> None:
     """Run an attempt that fails in the platform, and one that fails in an action."""
     configure("workers", line_bytes_max=LINE_BYTES_MAX)
-    async with open_harness(settings) as house:
-        await house.publish(SINK_RULE)
-        effects = structs.replace(house.dependencies.effects, actions={"http": BrokenAction})
+    async with open_harness(settings) as harness:
+        await harness.publish(SINK_RULE)
+        effects = structs.replace(harness.dependencies.effects, actions={"http": BrokenAction})
         for tools in (
-            structs.replace(house.dependencies, platforms={"pack": BrokenPlatform()}),
-            structs.replace(house.dependencies, effects=effects),
+            structs.replace(harness.dependencies, platforms={"pack": BrokenPlatform()}),
+            structs.replace(harness.dependencies, effects=effects),
         ):
-            house.dependencies = tools
-            await house.send()
-            await run(house)
+            harness.dependencies = tools
+            await harness.send()
+            await run(harness)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(run_forever("sweep", break_sweep), 0.1)
 
@@ -123,9 +126,9 @@ async def break_sweep() -> None:
     raise LookupError(f"no {PERSONAL['name']!r}")
 
 
-async def run(house: WorkerHarness) -> None:
+async def run(harness: WorkerHarness) -> None:
     """Run until nothing is queued."""
-    worker = house.worker(burst=True)
+    worker = harness.worker(burst=True)
     await asyncio.wait_for(worker.async_run(), 20)
     await worker.close()
 
@@ -161,13 +164,18 @@ async def cause_denied_admin_calls(settings: Settings) -> None:
     """Call the admin API with an unknown token, and with an insufficient role."""
     token = PERSONAL["secret"]
     viewer_token = AdminToken(name="viewer_token", role="viewer", sha256=SecretRef(env="LOOKER"))
-    parts = AdminDependencies(
-        settings=settings, admin=AdminConfig(tokens=(viewer_token,)), late_store=StoreMonitor(settings, open_store),
-        environ={"LOOKER": hashlib.sha256(token.encode()).hexdigest()}, platforms={}, sources={}, actions=(),
+    config = Config(
+        path=Path("waybill.yaml"), platforms={}, sources={}, rules=(), outbound=OutboundConfig(),
+        admin=AdminConfig(tokens=(viewer_token,)), warnings=(),
     )  # fmt: skip
+    monitor = StoreMonitor(settings, open_store)
+    installation = Installation(
+        open_store=lambda: monitor.opened, config=lambda: config, platforms=dict, sources=dict, actions=tuple
+    )
+    router = admin_router(installation, {"LOOKER": hashlib.sha256(token.encode()).hexdigest()})
     events = await open_store(settings)
     with bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT") as port:
-        listener = Listener(build_admin_app(settings, events, admin=admin_router(parts)), port, settings)
+        listener = Listener(build_admin_app(settings, events, admin=router), port, settings)
         await listener.start()
         async with aiohttp.ClientSession() as client:
             for token_sent in ("guessed", token):

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from service.config import load_config
 from service.http_client import HttpClient
 from service.ingestion.sources import Source, build_sources
-from service.platforms import build_platforms
+from service.platforms.loading import load_config
+from service.platforms.registry import build_platforms
 from service.settings import Settings
 
 from . import npm

@@ -13,6 +13,7 @@ import pytest
 from service.errors import PermanentError, TransientError
 from service.http_client import HttpClient, HttpResponse
 from service.settings import Settings
+from tests.service.http_responses import UNREADABLE, server_of
 
 CERTIFICATE = Path(__file__).parents[1] / "samples" / "tls" / "untrusted.pem"
 
@@ -335,3 +336,77 @@ async def test_bodies_of_all_sizes_are_sent_completely(outbound: HttpClient, siz
     )
     server.close()
     assert answer.body == str(size).encode()
+
+
+async def post(outbound: HttpClient, url: str, *, body_needed: bool) -> HttpResponse:
+    return await outbound.request(
+        "POST", url, headers={}, body=b"{}", seconds_max=5, bytes_max=65_536, guarded=False, body_needed=body_needed
+    )
+
+
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found", "422 No", "500 Error"])
+@pytest.mark.parametrize("rest", UNREADABLE)
+async def test_status_decides_if_the_body_is_not_needed(outbound: HttpClient, rest: str, status: str) -> None:
+    async with server_of(UNREADABLE[rest](status)) as (url, requests):
+        answer = await post(outbound, url, body_needed=False)
+    assert answer.status == int(status[:3])
+    assert len(requests) == 1
+
+
+@pytest.mark.parametrize("status", ["422 No", "500 Error", "503 Error"])
+@pytest.mark.parametrize("rest", UNREADABLE)
+async def test_status_of_an_error_decides_if_the_body_is_needed(outbound: HttpClient, rest: str, status: str) -> None:
+    async with server_of(UNREADABLE[rest](status)) as (url, _):
+        assert (await post(outbound, url, body_needed=True)).status == int(status[:3])
+
+
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
+@pytest.mark.parametrize("rest", UNREADABLE)
+async def test_unreadable_body_that_is_needed_is_an_error_with_the_status(
+    outbound: HttpClient, rest: str, status: str
+) -> None:
+    async with server_of(UNREADABLE[rest](status)) as (url, _):
+        with pytest.raises((TransientError, PermanentError)) as raised:
+            await post(outbound, url, body_needed=True)
+    assert raised.value.http_status == int(status[:3])
+
+
+async def test_timeout_in_a_body_that_is_not_needed_is_no_error(outbound: HttpClient) -> None:
+    async def stop(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        await writer.drain()
+        await asyncio.sleep(30)
+
+    async with serving(stop) as url:
+        answer = await outbound.request(
+            "GET", url, headers={}, body=None, seconds_max=0.5, bytes_max=99, guarded=False, body_needed=False
+        )
+    assert (answer.status, answer.body) == (200, b"half")
+
+
+async def test_status_is_unknown_if_the_parser_fails_after_an_interim_response(outbound: HttpClient) -> None:
+    response = b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 2\r\n\r\n{}"
+    async with server_of(response) as (url, _):
+        with pytest.raises(TransientError) as raised:
+            await post(outbound, url, body_needed=False)
+    assert (raised.value.kind, raised.value.http_status) == ("protocol", None)
+
+
+async def test_status_of_an_earlier_response_is_not_used(outbound: HttpClient) -> None:
+    responses = [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"220 mail.example.com ESMTP\r\n\r\n"]
+
+    async def respond(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(responses.pop(0))
+
+    async with serving(respond) as url:
+        await get(outbound, url)
+        with pytest.raises(TransientError) as raised:
+            await get(outbound, url)
+    assert (raised.value.kind, raised.value.http_status) == ("protocol", None)
+
+
+async def test_response_with_large_and_many_headers_is_read(outbound: HttpClient) -> None:
+    headers = [f"X-{number}: 1" for number in range(240)]
+    async with serving(answering(b"{}", "X-Long: " + "x" * 32_000, *headers)) as url:
+        answer = await get(outbound, url)
+    assert (len(answer.headers["x-long"]), answer.headers["x-239"], answer.body) == (32_000, "1", b"{}")

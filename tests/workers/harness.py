@@ -15,9 +15,12 @@ from structlog.testing import CapturingLogger, capture_logs
 from service.actions import Action, load_actions
 from service.events import EVENT_VERSION, ChangeType, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
+from service.platforms.kind import ConnectorDependencies
+from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.connector import PackCloud
 from service.rules import document_version, read_rule_files, write_document
 from service.sandbox.server import SandboxHandle, running_sandbox
+from service.secrets import SecretRef
 from service.settings import Settings
 from service.store import Store, open_store
 from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
@@ -109,9 +112,10 @@ async def open_harness(settings: Settings, *more: type[Action]) -> AsyncGenerato
     store = await open_store(settings)
     actions = [*load_actions(), *more]
     async with running_sandbox() as sandbox, HttpClient(settings, {"127.0.0.1"}) as outbound:
-        pack = PackCloud(
-            "pack", outbound, organization_id="org_1", token=sandbox.token, base_url=sandbox.base_url("pack_cloud")
+        config = PackCloudConfig(
+            organization_id="org_1", token=SecretRef(env="TOKEN"), base_url=sandbox.base_url("pack_cloud")
         )
+        pack = PackCloud("pack", config, ConnectorDependencies(outbound, {"TOKEN": sandbox.token}))
         resources: dict[str, Any] = {
             "outbound": outbound,
             "log": CapturingLogger(),

@@ -10,6 +10,7 @@ from service.dev.embedded_valkey import EmbeddedValkey
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.sandbox.faults import Fault
 from service.settings import load_settings
+from tests.platform_accounts import pexip_token_url
 from tests.service.store.proxy import Wire, wire_to
 from tests.waiting import PATIENCE_SECONDS, until
 from tests.workers.harness import WorkerHarness, open_harness
@@ -76,7 +77,7 @@ async def wired(own_valkey: Callable[..., EmbeddedValkey], tmp_path: Path) -> As
     directory = Path(server.url.removeprefix("unix://")).parent
     async with open_harness(settings) as harness, wire_to(server.url, directory) as wire:
         box = harness.sandbox
-        config = CONFIG.format(url=box.base_url("pexip_engage"), token_url=box.token_url("acme"))
+        config = CONFIG.format(url=box.base_url("pexip_engage"), token_url=pexip_token_url(box))
         processes = WorkerProcesses(tmp_path, server.url, config, {"ENGAGE_TOKEN": box.token})
         await harness.publish(RULE)
         try:

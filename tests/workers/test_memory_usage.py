@@ -41,7 +41,7 @@ async def store_contents(harness: WorkerHarness) -> bytes:
 async def test_memory_usage_lists_every_kind_of_key(harness: WorkerHarness) -> None:
     await harness.send()
     kinds = {kind.name: kind for kind in await harness.store.memory_usage.by_kind()}
-    assert {"claim", "delivery", "lane", "open", "rulebook", "arq:queue", "arq:job"} <= set(kinds)
+    assert {"dedupe", "delivery", "lane", "open", "rulebook", "arq:queue", "arq:job"} <= set(kinds)
     assert kinds["delivery"].keys == 1
     assert all(kind.bytes > 0 for kind in kinds.values())
 

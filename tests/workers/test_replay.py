@@ -51,7 +51,7 @@ async def dead_after_one_of_two_effects(harness: WorkerHarness) -> str:
 async def test_event_in_progress_is_not_replayed(harness: WorkerHarness) -> None:
     await harness.publish(SINK_RULE)
     event_id = await harness.send()
-    assert await plan(harness, event_id) == "it is under way"
+    assert await plan(harness, event_id) == "it is in progress"
     assert await harness.store.replays.replay([Replay(event_id, "pack:purchase_order:po-1")]) == ["open"]
 
 

@@ -4,17 +4,18 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, cast
 
-import msgspec
 import pytest
 
 from service.actions import Action, ActionContext
-from service.config.platforms import PackCloudConfig
 from service.errors import Deferred, TransientError
 from service.http_client import HttpClient
 from service.platforms.api.shared_throttle import SharedThrottles
 from service.platforms.base import Platform
+from service.platforms.kind import ConnectorDependencies
+from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.connector import PackCloud
 from service.sandbox.faults import Fault
+from service.secrets import SecretRef
 from service.settings import Settings
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
 from workers.actions.log import Log
@@ -35,12 +36,12 @@ async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[Worke
     """Harness with a throttled platform and at most two attempts."""
     settings = make_settings(attempts_max=2, backoff_base_seconds=0.01, wake_timeout_seconds=0.05)
     async with open_harness(settings) as opened, HttpClient(settings) as outbound:
-        config = msgspec.convert({"organization_id": "o", "token": {"env": "T"}, "kind": "pack_cloud"}, PackCloudConfig)
-        throttle = SharedThrottles(opened.store.limits, opened.store.tokens, 1).throttle("pack", config)
-        base_url = opened.sandbox.base_url("pack_cloud")
-        cast("dict[str, Platform]", opened.dependencies.platforms)["pack"] = PackCloud(
-            "pack", outbound, organization_id="o", token=opened.sandbox.token, base_url=base_url, gate=throttle
+        config = PackCloudConfig(
+            organization_id="o", token=SecretRef(env="T"), base_url=opened.sandbox.base_url("pack_cloud")
         )
+        throttle = SharedThrottles(opened.store.limits, opened.store.tokens, 1).throttle("pack", config)
+        dependencies = ConnectorDependencies(outbound, {"T": opened.sandbox.token}, throttle)
+        cast("dict[str, Platform]", opened.dependencies.platforms)["pack"] = PackCloud("pack", config, dependencies)
         yield opened
 
 
@@ -81,7 +82,8 @@ async def test_deferred_event_becomes_a_dead_letter_at_its_maximum_age(
 
         async with HttpClient(harness.settings) as outbound:
             platforms = cast("dict[str, Platform]", harness.dependencies.platforms)
-            platforms["pack"] = OpenCircuit("pack", outbound, organization_id="o", token="t")
+            config = PackCloudConfig(organization_id="o", token=SecretRef(env="T"))
+            platforms["pack"] = OpenCircuit("pack", config, ConnectorDependencies(outbound, {"T": "t"}))
             await harness.publish(SINK_RULE)
             event_id = await harness.send()
             await harness.run_worker()

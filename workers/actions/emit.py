@@ -1,8 +1,8 @@
-"""`do: emit`: tell our own queue that a record has to be looked at, as an event derived from this one.
+"""`do: emit`: add an event about this or another record to the queue, derived from this event.
 
-The event is taken in by the very store call that says the effect is done, under an id made of the effect's key, so it
-comes once. What an event emits may emit again, but not without end: the depth is bounded, and an action that would emit
-for a record it already emitted for on the way here is a loop, whatever lies between.
+The store adds the event and marks the effect as done atomically. The event's id is derived from the effect's
+idempotency key, so that a repeated effect adds it once. The depth of derived events is limited. An action that would
+emit for a record that it already emitted for is a loop and fails.
 """
 
 import hashlib
@@ -35,7 +35,14 @@ class Emit(Action, frozen=True, kw_only=True, tag="emit"):
     platform: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}\Z")] | None = None
 
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
-        """See Action. Inputs: what the event is about, and how deep this one lies."""
+        """Compile the templates of record, kind and platform.
+
+        Args:
+            compile_template: Compiles one template.
+
+        Returns:
+            A renderer of type, change, platform, kind, record, depth and trail.
+        """
         record = compile_template("record", self.record)
         kind = compile_template("kind", self.kind or "{event.record.kind}")
         platform = compile_template("platform", self.platform or "{event.record.platform}")
@@ -52,7 +59,18 @@ class Emit(Action, frozen=True, kw_only=True, tag="emit"):
 
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
-        """See Action. Gives `emitted`, the id of the event."""
+        """Emit the event.
+
+        Args:
+            inputs: The rendered inputs.
+            context: The context of the effect.
+
+        Returns:
+            `emitted`, the id of the event.
+
+        Raises:
+            PermanentError: `no_record`, `emit_loop` or `emit_too_deep`.
+        """
         ref = RecordRef(inputs["platform"], inputs["kind"], _record_id(inputs["record"]))
         step = hashlib.sha256(f"{context.rule}:{context.action}:{ref.lane}".encode()).hexdigest()[:STEP_CHARACTERS]
         steps = [each for each in inputs["trail"].split(",") if each]

@@ -1,8 +1,8 @@
-"""`do: http`: tell another system, by one HTTP request with a JSON body.
+"""`do: http`: send one HTTP request with a JSON body to another system.
 
-The request carries an idempotency key that is the same on every repetition, the trace of the delivery it comes from
-and, where a secret is set, a signature as Standard Webhooks has it. Private addresses are refused unless waybill.yaml
-allows the host; redirects are not followed.
+The request carries an idempotency key that is the same on every repetition, the trace of the delivery and, if a secret
+is set, a Standard Webhooks signature. Private addresses are blocked unless waybill.yaml allows the host. Redirects are
+not followed.
 """
 
 import re
@@ -44,7 +44,14 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
     timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 10.0
 
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
-        """See Action. Inputs hold where the secret stands, not the secret."""
+        """Compile the templates of URL, headers and body. The inputs refer to the secret only.
+
+        Args:
+            compile_template: Compiles one template.
+
+        Returns:
+            A renderer of the inputs of `run`.
+        """
         _check_url(self.url)
         _check_headers(self.headers)
         url = compile_template("url", self.url, "url")
@@ -64,7 +71,15 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
 
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
-        """See Action. Gives `http_status` and `duration_ms`."""
+        """Send the request.
+
+        Args:
+            inputs: The rendered inputs.
+            context: The context of the effect.
+
+        Returns:
+            `http_status` and `duration_ms`.
+        """
         outbound: HttpClient = context.resource("outbound")
         body = None if inputs["body"] is None else msgspec.json.encode(inputs["body"])
         answer = await outbound.request(
@@ -75,6 +90,7 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
             seconds_max=min(inputs["timeout_seconds"], context.resource("action_timeout_seconds")),
             bytes_max=ANSWER_BYTES_MAX,
             guarded=True,
+            body_needed=False,
         )
         _check_status(answer, context.resource("clock")())
         return {"http_status": answer.status, "duration_ms": round(answer.duration_ms, 1)}
@@ -112,7 +128,7 @@ def _headers(inputs: Mapping[str, Any], body: bytes, context: ActionContext) -> 
 
 
 def _sign(body: bytes, ref: SecretRef, key: str, context: ActionContext) -> dict[str, str]:
-    """Sign as Standard Webhooks; a secret that cannot be read is for a person to mend, so the effect ends."""
+    """Sign the request as Standard Webhooks; a secret that cannot be read is a permanent error."""
     try:
         secret = ref.resolve(context.resource("environ"), "secret")
         scheme = StandardWebhooks(secrets=(ref,))
@@ -122,11 +138,11 @@ def _sign(body: bytes, ref: SecretRef, key: str, context: ActionContext) -> dict
 
 
 def _check_status(answer: HttpResponse, now: float) -> None:
-    """Tell an answer that is no success by who must act; statuses that say `later` are repeated.
+    """Classify a response that is not successful.
 
     Raises:
-        TransientError: 408, 425, 429 and 5xx, with what Retry-After says.
-        PermanentError: any other status outside 200 to 299.
+        TransientError: 408, 425, 429 and 5xx, with Retry-After.
+        PermanentError: Any other status outside 200 to 299.
     """
     status = answer.status
     if 200 <= status < 300:

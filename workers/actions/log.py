@@ -1,4 +1,4 @@
-"""`do: log`: say that a rule matched, as one line in the logs of the worker. The first action to try a rule with."""
+"""`do: log`: write one line to the worker's log when a rule matches. The first action to try a rule with."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -19,13 +19,28 @@ class Log(Action, frozen=True, kw_only=True, tag="log"):
     message: str
 
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
-        """See Action. Inputs: `level`, and `message` cut to what a log line holds."""
+        """Compile the template of the message.
+
+        Args:
+            compile_template: Compiles one template.
+
+        Returns:
+            A renderer of `level` and of `message`, truncated to the length of a log line.
+        """
         level, message = self.level, compile_template("message", self.message, "log")
         return lambda scope: {"level": level, "message": message(scope)[:MESSAGE_CHARS_MAX]}
 
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
-        """See Action."""
+        """Write the line.
+
+        Args:
+            inputs: The rendered inputs.
+            context: The context of the effect.
+
+        Returns:
+            Nothing: an empty mapping.
+        """
         write = getattr(context.resource("log"), inputs["level"])
         about = {"event_id": context.event_id, "trace_id": trace_id(context.traceparent), "rule_id": context.rule}
         write("action.logged", text=inputs["message"], **about)

@@ -1,104 +1,195 @@
-"""What the platforms' own writes share: which account, which ids, what is sent, and what is kept of the answer.
+"""Write actions of the platforms: one action for each method of a client that is declared with `@rule_action`.
 
-Each write is a file of its own that names its fields, its `repeat` class and the client's method. What is sent is
-checked against that method's struct when the rule is loaded: an unknown name is refused there, with the nearest one.
+The action's fields are the method's parameters. The body is checked against the method's struct when the rule is
+loaded: an unknown name is rejected with the nearest known one.
 """
 
 import difflib
-from collections.abc import Awaitable, Mapping
-from typing import Annotated, Any, ClassVar, TypeVar
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import Annotated, Any, ClassVar, TypeVar, cast
 
 import msgspec
 from msgspec import Meta, Struct, structs
 
 from service.actions import Action, ActionContext, CompileTemplate, TemplateRenderer
 from service.errors import ConfigError, Deferred, PermanentError, TransientError
+from service.platforms.api.declared_operations import ClientMethod, client_methods
 from service.platforms.api.operations import WriteResult
 from service.platforms.base import CallContext
+from service.platforms.kind import PlatformKind
+from service.platforms.writes import WriteOperation, write_operation
 
 AccountName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}\Z")]
 RecordId = Annotated[str, Meta(min_length=1, max_length=500)]
 """A template of one id."""
 
 ConnectorT = TypeVar("ConnectorT")
-Input = TypeVar("Input", bound=Struct)
 
 
 class PlatformWrite(Action, frozen=True, kw_only=True):
     """A write on a platform. `account` is its name in waybill.yaml; left out, the one this event's record is on."""
 
-    ids: ClassVar[tuple[str, ...]] = ()
-    """The fields that are ids: templates that have to give one."""
+    connector: ClassVar[type]
+    """The class of the connectors whose accounts take this write."""
 
-    body: ClassVar[tuple[str, type[Struct]] | None] = None
-    """The field that holds what is sent, and the struct it has to fit."""
+    write: ClassVar[WriteOperation]
+    """The client's method, with its ids and its body. Ids and body are fields of the action."""
 
     account: AccountName | None = None
 
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
-        """See Action. Inputs: `account`, the ids, and what is sent."""
-        account = compile_template("account", self.account or "{event.record.platform}")
-        renders = {name: compile_template(name, getattr(self, name), "header") for name in self.ids}
-        if self.body is not None:
-            name, input_type = self.body
-            renders[name] = _compile_body(compile_template, name, getattr(self, name), input_type)
-        return lambda scope: {
-            "account": account(scope),
-            **{name: render(scope) for name, render in renders.items()},
-        }
+        """Compile the templates of the account, the ids and the body.
+
+        Args:
+            compile_template: Compiles one template.
+
+        Returns:
+            A renderer of the inputs of `run`: `account`, the ids and the body by their names.
+        """
+        renders = {name: compile_template(name, getattr(self, name), "header") for name in self.write.ids}
+        renders["account"] = compile_template("account", self.account or "{event.record.platform}")
+        if self.write.body is not None:
+            name, body_type = self.write.body
+            renders[name] = _compile_body(compile_template, name, getattr(self, name), body_type)
+        return lambda scope: {name: render(scope) for name, render in renders.items()}
+
+    @classmethod
+    async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
+        """Make the write.
+
+        Args:
+            inputs: The rendered inputs.
+            context: The context of the effect.
+
+        Returns:
+            `http_status`, `duration_ms`, and `id` if the answer states one.
+
+        Raises:
+            TransientError: The account is unknown here or deferred the call; or as the client's method.
+            PermanentError: The account is on another platform, the body does not fit; or as the client's method.
+        """
+        client = cast("Any", connector_of(context, inputs["account"], cls.connector)).client
+        arguments: dict[str, Any] = {name: inputs[name] for name in cls.write.ids}
+        if cls.write.body is not None:
+            name, body_type = cls.write.body
+            arguments[name] = read_input(inputs, name, body_type)
+        call = CallContext(context.event_id, context.traceparent)
+        return await write_result(cls.write.method(client, **arguments, context=call))
 
 
-def connector_of(context: ActionContext, account: str, kind: type[ConnectorT]) -> ConnectorT:
+def platform_actions(kinds: Iterable[PlatformKind]) -> tuple[type[PlatformWrite], ...]:
+    """Build the write actions of all platforms.
+
+    Args:
+        kinds: The kinds of platform.
+
+    Returns:
+        One action for each method that is declared with `@rule_action`, in the order of their definition.
+    """
+    return tuple(
+        _action(kind, method) for kind in kinds for method in client_methods(kind.client) if method.rule_action
+    )
+
+
+def _action(kind: PlatformKind, method: ClientMethod) -> type[PlatformWrite]:
+    options, write, tag = method.rule_action, write_operation(method.call), f"{kind.name}_{method.call.__name__}"
+    assert options is not None
+    fields: list[Any] = [(name, RecordId) for name in write.ids]
+    if write.body is not None:
+        name, body_type = write.body
+        # A body without a struct has no required field.
+        default = () if _is_struct(body_type) else (msgspec.field(default_factory=dict[str, Any]),)
+        fields.append((name, dict[str, Any], *default))
+    action = msgspec.defstruct(
+        "".join(word.capitalize() for word in tag.split("_")),
+        fields,
+        bases=(PlatformWrite,),
+        namespace={
+            "__doc__": options.description, "repeat": options.repeat, "summary": options.summary,
+            "connector": kind.connector, "write": write,
+        },
+        module=__name__,
+        tag=tag,
+        frozen=True,
+        kw_only=True,
+    )  # fmt: skip
+    return cast("type[PlatformWrite]", action)
+
+
+def connector_of(context: ActionContext, account: str, connector: type[ConnectorT]) -> ConnectorT:
     """Find the account's connector.
 
+    Args:
+        context: The context of the effect.
+        account: The account's name in waybill.yaml.
+        connector: The class of the connector.
+
+    Returns:
+        The connector.
+
     Raises:
-        TransientError: no such account here; in a rolling deploy a newer worker may have it.
-        PermanentError: it is on another platform.
+        TransientError: No such account here; in a rolling deploy a newer worker may have it.
+        PermanentError: The account is on another platform.
     """
     platform = context.resource("platforms").get(account)
     if platform is None:
         raise TransientError("unknown_platform", f"no platform {account!r} is configured here")
-    if not isinstance(platform, kind):
-        raise PermanentError("wrong_platform", f"{account} is a {type(platform).__name__}, no {kind.__name__}")
+    if not isinstance(platform, connector):
+        raise PermanentError("wrong_platform", f"{account} is a {type(platform).__name__}, no {connector.__name__}")
     return platform
 
 
-def call_context(context: ActionContext) -> CallContext:
-    """What ties the call to its event."""
-    return CallContext(context.event_id, context.traceparent)
+def read_input(inputs: Mapping[str, Any], name: str, body_type: Any) -> Any:  # noqa: ANN401 - a struct of the platform
+    """Convert a rendered body to the type that the client's method takes.
 
+    Args:
+        inputs: The rendered inputs.
+        name: The name of the body.
+        body_type: The type of the body.
 
-def read_input(inputs: Mapping[str, Any], name: str, input_type: type[Input]) -> Input:
-    """Make what is sent out of the rendered inputs.
+    Returns:
+        The body.
 
     Raises:
-        PermanentError: a value is of another kind than the platform takes; names the field, never the value.
+        PermanentError: `invalid_input`: a value of a wrong type. The message names the field, never the value.
     """
     try:
-        return msgspec.convert(inputs[name], input_type)
+        return msgspec.convert(inputs[name], body_type)
     except msgspec.ValidationError as error:
         raise PermanentError("invalid_input", f"{name}: {error}") from None
 
 
 async def write_result(call: Awaitable[WriteResult]) -> Mapping[str, Any]:
-    """Wait for a write; keep its status and the id of what was written.
+    """Wait for a write.
+
+    Args:
+        call: The write.
+
+    Returns:
+        `http_status`, `duration_ms`, and `id` if the answer states one.
 
     Raises:
-        TransientError, PermanentError: as the client; a limit or a pause of the account is waited out.
+        TransientError: The account is throttled or its circuit is open; or as the client's method.
     """
     try:
         written = await call
-    except Deferred as held:
-        raise TransientError(held.kind, str(held), retry_after_seconds=held.seconds) from held
+    except Deferred as deferred:
+        raise TransientError(deferred.kind, str(deferred), retry_after_seconds=deferred.seconds) from deferred
     answer: dict[str, Any] = {"http_status": written.http_status, "duration_ms": round(written.duration_ms, 1)}
     return answer | ({"id": written.id} if written.id else {})
 
 
+def _is_struct(body_type: object) -> bool:
+    return isinstance(body_type, type) and issubclass(body_type, Struct)
+
+
 def _compile_body(
-    compile_template: CompileTemplate, name: str, written: Mapping[str, Any], input_type: type[Struct]
+    compile_template: CompileTemplate, name: str, written: Mapping[str, Any], body_type: type
 ) -> TemplateRenderer:
-    """A null that is written is sent; a template that gives nothing is left out."""
-    fields = {field.encode_name: field for field in structs.fields(input_type)}
+    """Compile a body. A null that is written is sent; a field whose template renders to nothing is left out."""
+    if not _is_struct(body_type):
+        return compile_template(name, dict(written))
+    fields = {field.encode_name: field for field in structs.fields(body_type)}
     for key in written:
         if key not in fields:
             near = difflib.get_close_matches(key[:64], fields, 1)

@@ -1,8 +1,8 @@
-"""`do: publish`: append a message to a stream in the store, for consumers of your own beside Waybill.
+"""`do: publish`: append an entry to a Redis stream, for consumers outside Waybill.
 
-The key is the stream's name behind `<prefix>stream:`, read with XREAD or a consumer group: fields `event_id`, `rule`
-and `data`, which is the message as JSON. The entry is written by the very call that says the effect is done, so there
-is one, and the stream is cut to its newest entries, so that nobody reading never fills the store.
+The key is `<prefix>stream:<stream>`, to be read with XREAD or a consumer group. Its fields are `event_id`, `rule` and
+`data`, the message as JSON. The store appends the entry and marks the effect as done atomically. The stream is trimmed
+to its newest entries.
 """
 
 from collections.abc import Mapping
@@ -25,12 +25,27 @@ class Publish(Action, frozen=True, kw_only=True, tag="publish"):
     length_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
 
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
-        """See Action. Inputs: the three words, the message rendered."""
+        """Compile the template of the message.
+
+        Args:
+            compile_template: Compiles one template.
+
+        Returns:
+            A renderer of `stream`, `length_max` and `message`.
+        """
         message = compile_template("message", self.message)
         return lambda scope: {"stream": self.stream, "length_max": self.length_max, "message": message(scope)}
 
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
-        """See Action. Gives the `stream`."""
+        """Append the entry.
+
+        Args:
+            inputs: The rendered inputs.
+            context: The context of the effect.
+
+        Returns:
+            `stream`.
+        """
         context.publish(inputs["stream"], msgspec.json.encode(inputs["message"]), inputs["length_max"])
         return {"stream": inputs["stream"]}

@@ -10,11 +10,12 @@ from service.store import DecisionWrite, Job, LaneHead, LaneStep, NextEvent, Set
 from service.store.queue.outputs import Output
 from workers.processing.action_context import EffectContext
 from workers.processing.attempt_log import AttemptLog
-from workers.processing.decisions import Decision, load_event
+from workers.processing.decisions import Decision
 from workers.processing.dependencies import WorkerDependencies
 from workers.processing.effects import EffectsRun
 from workers.processing.history import HistoryEntry, ReceivedEntry, encode_history, initial_ledger, received_entry
 from workers.processing.retries import attempts_exhausted, delay_seconds
+from workers.processing.stored_values import load_event
 
 
 class Attempt:
@@ -30,7 +31,7 @@ class Attempt:
         self.head = head
         self.log = AttemptLog(job, head, started_at_ms, dependencies.settings.attempts_max)
         self._settings = dependencies.settings
-        self._lanes = dependencies.store.lanes
+        self._lanes, self._keys = dependencies.store.lanes, dependencies.store.keys
         self._job = job
         self._more = more
         self._event: Event | None = None
@@ -46,7 +47,7 @@ class Attempt:
         Raises:
             PermanentError: the stored bytes are missing or not readable by this version.
         """
-        self._event = load_event(self.head)
+        self._event = load_event(self._keys, self.head)
         self.log.set_event(self._event)
         return self._event
 
@@ -144,7 +145,7 @@ class Attempt:
         """Return the entry `received`, unless a decision wrote it already or the event is not readable."""
         if not self._is_decided:
             with contextlib.suppress(PermanentError):
-                return [received_entry(self._event or load_event(self.head), self.head.received_ms)]
+                return [received_entry(self._event or load_event(self._keys, self.head), self.head.received_ms)]
         return []
 
     def _history(self, outcome: str, error: WaybillError | None = None) -> list[HistoryEntry]:

@@ -7,15 +7,13 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, structs
 
-from service.errors import PermanentError
-from service.events import EVENT_VERSION, Event, RecordRef, derived_event_id
+from service.events import Event, RecordRef, derived_event_id
 from service.platforms.base import FetchedRecord
 from service.records import RECORDS, Record
 from service.rules import Evidence, Rulebook, Subject
 from service.settings import Settings
-from service.store import IngestRequest, LaneHead, LastState
-from service.store.queue.serialization import decode_event
-from workers.processing.history import DecisionEntry, StoredEffect, StoredRuleResult, read_received
+from service.store import IngestRequest, LastState
+from workers.processing.history import DecisionEntry, StoredEffect, StoredRuleResult
 from workers.processing.stale_reads import is_stale
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -32,42 +30,6 @@ class Decision(Struct, frozen=True):
     outcome: str
     fields: bytes
     log_fields: dict[str, Any]
-
-
-def load_event(head: LaneHead, *, with_body: bool = False) -> Event:
-    """Decode the event of a lane head. Without its bytes, a decided event is rebuilt from its history.
-
-    Raises:
-        PermanentError: the bytes are missing, or of a version that this worker cannot decode.
-    """
-    if head.delivery is None and head.state == "decided":
-        return _event_from_history(head)
-    if head.delivery is None:
-        raise PermanentError("payload_missing", "the bytes of the event are not in the store")
-    try:
-        return decode_event(head.id, head.delivery, with_body=with_body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise PermanentError("undecodable", f"this version cannot decode the event: {error}") from None
-
-
-def _event_from_history(head: LaneHead) -> Event:
-    received = read_received(head.history)
-    if received is None:
-        raise PermanentError("payload_missing", "neither the bytes nor the history of the event are in the store")
-    platform, kind, record_id = received.record.split(":", 2)
-    record = RecordRef(platform, kind, record_id)
-    return Event(
-        version=EVENT_VERSION,
-        id=head.id,
-        source=received.source,
-        type=received.type,
-        change=received.change,
-        record=record,
-        occurred_at=received.occurred_at,
-        headers={},
-        traceparent=None,
-        body=b"",
-    )
 
 
 def decide(rulebook: Rulebook, event: Event, fetched: FetchedRecord, last: LastState, attempt: int) -> Decision:

@@ -20,13 +20,11 @@ from service.store import IngestRequest, Job, SettlementWrite, Shards, Store
 from service.store.queue.outputs import EmittedEvent, Output
 from workers.processing.action_context import EffectContext, RunningAction
 from workers.processing.history import ERROR_CHARACTERS_MAX, EffectEntry, StoredEffect, encode_history
-
-AMBIGUOUS = frozenset({"timeout", "reset", "protocol", "platform_not_json", "platform_truncated_json", "unexpected"})
-AMBIGUOUS_STATUSES = frozenset({500, 502, 504})
-"""Error kinds and HTTP statuses after which the target may have performed the effect."""
+from workers.processing.retry_safety import is_not_performed
 
 PLANNED, STARTED, DONE, FAILED, UNKNOWN, DEFERRED = "psdfuw"
 """Letters of the ledger."""
+LEDGER_LETTERS = frozenset("psdfuw")
 
 
 class EffectDependencies(Struct, frozen=True):
@@ -164,7 +162,7 @@ class EffectsRun:
             self._ledger[index] = DONE
         except TransientError as failure:
             error = failure
-            if self._effects[index].repeat == "unsafe" and _may_have_happened(failure):
+            if self._effects[index].repeat == "unsafe" and not is_not_performed(failure):
                 error = PermanentError(
                     "outcome_unknown",
                     f"the target may have performed the effect: {failure}",
@@ -291,8 +289,3 @@ class EffectsRun:
             await self._dependencies.store.lanes.settle(
                 SettlementWrite(job.id, job.token, event_id, "note", history, ledger, outputs=self.take_outputs())
             )
-
-
-def _may_have_happened(failure: TransientError) -> bool:
-    """Return whether the target may have performed the effect: it timed out, or failed during the request."""
-    return failure.kind in AMBIGUOUS or failure.http_status in AMBIGUOUS_STATUSES

@@ -146,6 +146,6 @@ def _find(history: bytes, prefix: bytes, decoder: msgspec.json.Decoder[T]) -> T 
         if line.startswith(prefix):
             try:
                 return decoder.decode(line)
-            except msgspec.DecodeError:
+            except (ValueError, RecursionError):
                 return None
     return None

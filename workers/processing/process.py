@@ -26,13 +26,15 @@ from service.events import Event
 from service.platforms.base import FetchedRecord
 from service.records import RECORDS
 from service.rules import Rulebook
-from service.store import Job, LaneHead, LastState, NextEvent
+from service.store import Job, LaneHead, NextEvent
+from service.store.queue.last_state import EncodedLastState
 from workers.processing.attempt import Attempt
-from workers.processing.decisions import decide, derived_event, load_event
+from workers.processing.decisions import decide, derived_event
 from workers.processing.dependencies import WorkerDependencies
 from workers.processing.effects import EffectsRun
 from workers.processing.fetching import fetch_record, follow_hint
-from workers.processing.history import DecisionEntry, initial_ledger, read_decision
+from workers.processing.history import DecisionEntry, initial_ledger
+from workers.processing.stored_values import check_head, load_decision, load_event, load_last_state
 
 
 async def process_lane(ctx: Mapping[str, Any], _record: str) -> None:
@@ -51,7 +53,7 @@ async def process_lane(ctx: Mapping[str, Any], _record: str) -> None:
         next_event = await run.attempt(head, last, now_ms, more=more)
         if next_event.head is None:
             return
-        head, last, now_ms = next_event.head, next_event.last or LastState(), next_event.now_ms
+        head, last, now_ms = next_event.head, next_event.last, next_event.now_ms
 
 
 async def finish_effects(ctx: Mapping[str, Any], _event_id: str) -> None:
@@ -61,7 +63,7 @@ async def finish_effects(ctx: Mapping[str, Any], _event_id: str) -> None:
         LeaseLost, StoreUnavailable, StoreNotDurable: as `process_lane`.
     """
     job = ctx["job"]
-    await LaneRun(ctx["dependencies"], job).attempt(job.head, LastState(), job.claimed_ms, more=False)
+    await LaneRun(ctx["dependencies"], job).attempt(job.head, None, job.claimed_ms, more=False)
 
 
 class LaneRun:
@@ -69,7 +71,7 @@ class LaneRun:
 
     def __init__(self, dependencies: WorkerDependencies, job: Job) -> None:
         self._dependencies = dependencies
-        self._settings = dependencies.settings
+        self._settings, self._keys = dependencies.settings, dependencies.store.keys
         self._job = job
         self._fetched: FetchedRecord | None = None
         self._fetched_at = 0.0
@@ -77,7 +79,7 @@ class LaneRun:
         self._covered = 0
         self._log = structlog.get_logger()
 
-    async def attempt(self, head: LaneHead, last: LastState, now_ms: int, *, more: bool) -> NextEvent:
+    async def attempt(self, head: LaneHead, last: EncodedLastState, now_ms: int, *, more: bool) -> NextEvent:
         """Make one attempt on one event. Afterwards the event has ended, or its next attempt is scheduled.
 
         Raises:
@@ -112,23 +114,23 @@ class LaneRun:
                 ),
             )
 
-    async def _process(self, attempt: Attempt, last: LastState) -> NextEvent:
+    async def _process(self, attempt: Attempt, last: EncodedLastState) -> NextEvent:
         head = attempt.head
         # The event probably crashes its workers. As a dead letter it no longer blocks its lane.
         if head.worker_crashes >= self._settings.crashes_max:
             raise PermanentError("worker_crashed", f"{head.worker_crashes} workers crashed during this event")
+        check_head(self._keys, head)
         event = attempt.load_event()
         # A stored decision is final: neither a new rulebook nor a newer state changes it.
         if head.state == "decided":
-            decided = read_decision(head.history)
-            if decided is None:
-                raise PermanentError("undecodable", "this version cannot decode the decision")
+            decided = load_decision(self._keys, head)
             return await self._run_effects(attempt, event, decided, head.ledger, fresh=False)
         if event.record.kind not in RECORDS:
             return await self._resolve(attempt, event)
         return await self._decide(attempt, event, last)
 
-    async def _decide(self, attempt: Attempt, event: Event, last: LastState) -> NextEvent:
+    async def _decide(self, attempt: Attempt, event: Event, encoded: EncodedLastState) -> NextEvent:
+        last = load_last_state(self._keys, event.record, encoded)
         stale_reads = self._dependencies.stale_reads
         fetch_delay_seconds = stale_reads.fetch_delay_seconds(event)
         # A negative age means that the store's clock was set back: the wait would not end.
@@ -187,7 +189,7 @@ class LaneRun:
         async with asyncio.timeout(self._settings.attempt_timeout_seconds):
             refs = await follow_hint(self._dependencies.platforms, event, attempt.head.attempts)
         # Only hints need the body, and decompressing it is the most expensive part of decoding an event.
-        event_with_body = load_event(attempt.head, with_body=True)
+        event_with_body = load_event(self._keys, attempt.head, with_body=True)
         derived = [derived_event(event_with_body, ref, self._settings) for ref in refs]
         if derived:
             # Before the hint ends: after a crash in between, the derived events get the same ids and are duplicates.

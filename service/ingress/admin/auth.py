@@ -1,6 +1,6 @@
-"""Who calls: the bearer token's digest against those of waybill.yaml, in constant time; then the role and the route.
+"""Authentication by bearer token and authorization by role.
 
-Every known digest is compared, so that neither which token nor how much of one was right shows in the time taken.
+The digest of a token is compared with every digest of waybill.yaml in constant time, against timing attacks.
 """
 
 import hashlib
@@ -8,7 +8,6 @@ import hmac
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from msgspec import Struct, structs
@@ -24,16 +23,16 @@ _CHALLENGE = {"www-authenticate": 'Bearer realm="waybill"'}
 
 
 class TokenAuth(Struct, frozen=True):
-    """The tokens of waybill.yaml, by digest."""
+    """Tokens of waybill.yaml, by digest."""
 
     known: tuple[tuple[bytes, Actor], ...]
 
     @classmethod
     def of(cls, admin: AdminConfig, environ: Mapping[str, str]) -> "TokenAuth":
-        """Read the digests.
+        """Load the digests of the tokens.
 
         Raises:
-            ConfigError: one cannot be read.
+            ConfigError: A digest is missing or not valid.
         """
         return cls(
             tuple(
@@ -43,40 +42,37 @@ class TokenAuth(Struct, frozen=True):
         )
 
     def authenticate(self, authorization: str) -> Actor | None:
-        """Who presents this Authorization header; None for nobody known."""
+        """Return the actor of an Authorization header, or None for an unknown token."""
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not 0 < len(token) <= TOKEN_CHARACTERS_MAX:
             return None
         presented = hashlib.sha256(token.strip().encode()).digest()
         found: Actor | None = None
-        for digest, operator in self.known:
+        for digest, actor in self.known:
             if hmac.compare_digest(digest, presented):
-                found = operator
+                found = actor
         return found
 
     def authorize(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-        """Let a call through to its route, or refuse it.
+        """Check the token and the role of a request, and store the actor as the user of the request.
 
         Raises:
             Rejection: 401 `unauthenticated`, 403 `permission_denied`.
         """
-        given = connection.headers.getall("authorization", [])
-        operator = (
-            self.authenticate(given[0]) if len(given) == 1 else None
-        )  # of two, a proxy may have looked at the other one
-        if operator is None:
-            raise Rejection(401, "unauthenticated", "A bearer token of waybill.yaml is due.", _CHALLENGE)
-        host = connection.client.host if connection.client else ""
-        connection.scope["user"] = structs.replace(operator, client_host=host)
-        # what may be done here, which Litestar answers by itself
-        asks = isinstance(handler, HTTPRouteHandler) and handler.http_methods == {"OPTIONS"}
-        least: Role = handler.opt.get("role", ROLES[0] if asks else ROLES[-1])
-        if ROLES.index(operator.role) < ROLES.index(least):
-            raise Rejection(
-                403, "permission_denied", f"This takes the role {least}; {operator.name} is {operator.role}."
+        headers = connection.headers.getall("authorization", [])
+        # Of two headers, a proxy may have checked the other one.
+        actor = self.authenticate(headers[0]) if len(headers) == 1 else None
+        if actor is None:
+            detail = (
+                "Missing or unknown bearer token. Send `Authorization: Bearer <token>`; "
+                "tokens are listed in admin.tokens of waybill.yaml."
             )
-
-
-def caller_of(request: Request[Actor, Any, Any]) -> Actor:
-    """Give who calls, for a route that asks."""
-    return request.user
+            raise Rejection(401, "unauthenticated", detail, _CHALLENGE)
+        host = connection.client.host if connection.client else ""
+        connection.scope["user"] = structs.replace(actor, client_host=host)
+        # Litestar adds the OPTIONS routes, so that they have no role.
+        is_options = isinstance(handler, HTTPRouteHandler) and handler.http_methods == {"OPTIONS"}
+        required: Role = handler.opt.get("role", ROLES[0] if is_options else ROLES[-1])
+        if ROLES.index(actor.role) < ROLES.index(required):
+            detail = f"The role {required} is required; {actor.name} has the role {actor.role}."
+            raise Rejection(403, "permission_denied", detail)

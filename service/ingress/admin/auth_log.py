@@ -1,7 +1,7 @@
-"""Calls that nobody may make: each is counted, and told in `admin.denied`, whoever knocks how often.
+"""Log lines `admin.denied` of denied calls, at a limited rate, and their count.
 
-Of a scanner's thousand calls the first few leave lines of their own, the others one a second that speaks for all since
-the one before. Never a token, nor anything else of what was sent: the route is its template.
+The first calls of a burst get one line each. Later calls share one line per second with their number. A line contains
+no token and no other part of the request: the route is its template.
 """
 
 import asyncio
@@ -22,47 +22,47 @@ STATUSES = frozenset({401, 403})
 LINES_PER_SECOND = 1.0
 BURST_SECONDS = 20.0
 
-_EVERYBODY = ""
+_BUCKET = ""
 
 
 class AuthFailureLog:
-    """Answers refusals as `handle_rejection`, and tells of those that are about who calls."""
+    """Handler of rejections that logs and counts denied calls."""
 
     def __init__(self) -> None:
         self._lines = TokenBuckets(LINES_PER_SECOND, BURST_SECONDS)
         self._last: dict[str, Any] = {}
         self._calls = 0
-        self._later: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
-    def answer(self, request: Request[Any, Any, Any], refusal: Rejection) -> Response[bytes]:
-        """Answer what is refused."""
-        if refusal.status in STATUSES:
-            self._note(request, refusal)
-        return handle_rejection(request, refusal)
+    def handle(self, request: Request[Any, Any, Any], rejection: Rejection) -> Response[bytes]:
+        """Return the response of a rejection."""
+        if rejection.status in STATUSES:
+            self._record(request, rejection)
+        return handle_rejection(request, rejection)
 
-    def _note(self, request: Request[Any, Any, Any], refusal: Rejection) -> None:
-        ADMIN_DENIED.inc((refusal.code,))
-        operator: object = request.user if "user" in request.scope else None
-        known = {"actor": operator.name, "role": operator.role} if isinstance(operator, Actor) else {}
+    def _record(self, request: Request[Any, Any, Any], rejection: Rejection) -> None:
+        ADMIN_DENIED.inc((rejection.code,))
+        actor: object = request.user if "user" in request.scope else None
+        known = {"actor": actor.name, "role": actor.role} if isinstance(actor, Actor) else {}
         self._last = {
-            "reason": refusal.code,
-            "http_status": refusal.status,
+            "reason": rejection.code,
+            "http_status": rejection.status,
             "method": request.method,
             "route": request.scope["path_template"],
             "client_host": request.client.host if request.client else "",
             **known,
         }
         self._calls += 1
-        if self._later is None:
-            wait = self._lines.acquire(_EVERYBODY, time.monotonic())
-            if wait:
-                self._later = asyncio.get_running_loop().call_later(wait, self._log_pending)
+        if self._timer is None:
+            delay = self._lines.acquire(_BUCKET, time.monotonic())
+            if delay:
+                self._timer = asyncio.get_running_loop().call_later(delay, self._log_pending)
             else:
                 self._log_summary()
 
     def _log_pending(self) -> None:
-        self._later = None
-        self._lines.acquire(_EVERYBODY, time.monotonic())
+        self._timer = None
+        self._lines.acquire(_BUCKET, time.monotonic())
         self._log_summary()
 
     def _log_summary(self) -> None:

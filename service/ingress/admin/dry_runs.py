@@ -1,4 +1,4 @@
-"""/dry-runs: what rules would say, without acting: of a stored event, a record fetched now, or a posted one."""
+"""/dry-runs: evaluate rules without effects on a stored event, a record fetched now, or a posted record."""
 
 from typing import Annotated, Any
 
@@ -8,17 +8,10 @@ from msgspec import Meta, Struct
 
 from service.errors import ConfigError
 from service.events import ChangeType, RecordRef
-from service.ingress.admin.dependencies import AdminDependencies, Dependencies
+from service.ingress.admin.dependencies import Operations
 from service.ingress.admin.problems import FieldError, ValidationProblem, invalid
-from service.management.dry_run import (
-    LAST_EVENTS_MAX,
-    Candidate,
-    DryRun,
-    DryRunner,
-    RulebookComparison,
-    dry_run_record,
-    dry_run_subject,
-)
+from service.management.dry_run import LAST_EVENTS_MAX, Candidate, DryRun, RulebookComparison, dry_run_subject
+from service.management.operations import AdminOperations
 from service.management.stored_events import synthetic_event
 from service.rules import Rulebook, Subject
 from service.rules.compiler.rule import actions_by_name, compile_rule
@@ -27,7 +20,7 @@ from service.rules.syntax import RuleType
 
 
 class RecordLookup(Struct, frozen=True, forbid_unknown_fields=True):
-    """A record to fetch now, by the account of waybill.yaml, the kind, and the platform's own id."""
+    """Record to fetch now: platform account, record kind, and the platform's id."""
 
     platform: str
     kind: RuleType
@@ -35,7 +28,7 @@ class RecordLookup(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PostedRecord(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A record in our own shape, as rules see it, and as it was decided last."""
+    """Record as rules see it, and `previous`, its last decided state."""
 
     kind: RuleType
     record: dict[str, Any]
@@ -44,7 +37,7 @@ class PostedRecord(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class DryRunRequest(Candidate, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What to judge: exactly one of `event` (the id of a stored one), `fetch` and `post`."""
+    """Record to evaluate: exactly one of `event` (the id of a stored event), `fetch` and `post`."""
 
     event: str | None = None
     fetch: RecordLookup | None = None
@@ -54,50 +47,44 @@ class DryRunRequest(Candidate, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class CompareRequest(Candidate, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How many of the last stored events to judge by the candidate and by the rules in force."""
+    """Number of the newest stored events to evaluate by the candidate and by the active rules."""
 
     last: Annotated[int, Meta(ge=1, le=LAST_EVENTS_MAX)] = 20
 
 
 class DryRuns(Controller):
-    """Dry runs. They hold whole records and rendered effects, and so take an operator."""
+    """Dry runs. They require the role operator, because results contain records and rendered effects."""
 
     path = "/dry-runs"
     tags = ("Rules",)
 
     @post("/", role="operator", status_code=200)
-    async def dry_run(self, data: JSONBody[DryRunRequest], parts: Dependencies) -> DryRun:
-        """Judge one record and explain every node."""
+    async def dry_run(self, data: JSONBody[DryRunRequest], operations: Operations) -> DryRun:
+        """Evaluate rules on one record, with the result of every node."""
         chosen = [name for name in ("event", "fetch", "post") if getattr(data, name) is not None]
         if len(chosen) != 1:
             raise ValidationProblem(
-                [FieldError("", f"{len(chosen)} of event, fetch and post are there", "send exactly one")]
+                [FieldError("", f"{len(chosen)} of event, fetch and post are set", "send exactly one")]
             )
-        _check_rules(parts, data)
-        laboratory = _laboratory(parts)
+        _check_rules(operations, data)
         if data.event is not None:
-            return await laboratory.dry_run_event(data, data.event)
-        rulebook = await laboratory.load(data)
+            return await operations.dry_run_event(data, data.event)
         if data.fetch is not None:
             ref = RecordRef(data.fetch.platform, data.fetch.kind, data.fetch.id)
-            store = parts.store_of(ref.lane)
-            return await dry_run_record(rulebook, store, parts.platforms, ref, change=data.change, source=data.source)
+            return await operations.dry_run_record(data, ref, data.change, data.source)
+        rulebook = await operations.dry_runner.load(data)
         return dry_run_subject(rulebook, _posted(rulebook, data))
 
     @post("/compare", role="operator", status_code=200)
-    async def compare(self, data: JSONBody[CompareRequest], parts: Dependencies) -> RulebookComparison:
-        """Judge the last stored events by a candidate and by the rules in force, and tell the differences."""
-        _check_rules(parts, data)
-        return await _laboratory(parts).compare(data, data.last)
+    async def compare(self, data: JSONBody[CompareRequest], operations: Operations) -> RulebookComparison:
+        """Evaluate the newest stored events by a candidate and by the active rules, and return the differences."""
+        _check_rules(operations, data)
+        return await operations.compare_rules(data, data.last)
 
 
-def _laboratory(parts: AdminDependencies) -> DryRunner:
-    return DryRunner(parts.named_stores, parts.store_of, parts.platforms, parts.actions)
-
-
-def _check_rules(parts: AdminDependencies, candidate: Candidate) -> None:
-    """Compile the rules one by one, so that a mistake is told by the place of its rule in what was sent."""
-    names = actions_by_name(parts.actions)
+def _check_rules(operations: AdminOperations, candidate: Candidate) -> None:
+    """Compile the rules one by one, so that an error points to its rule in the request."""
+    names = actions_by_name(operations.installation.actions())
     for index, rule in enumerate(candidate.rules or ()):
         try:
             compile_rule(rule, names, "rule")
@@ -107,7 +94,7 @@ def _check_rules(parts: AdminDependencies, candidate: Candidate) -> None:
 
 def _posted(rulebook: Rulebook, data: DryRunRequest) -> Subject:
     posted = data.post
-    assert posted is not None  # the caller's branch
+    assert posted is not None  # checked by the caller
     try:
         record = read_record(posted.kind, posted.record, "post.record")
         event = synthetic_event(RecordRef("posted", posted.kind, record.id), data.change, data.source)

@@ -6,14 +6,14 @@ from litestar import Controller, post
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
-from service.ingress.admin.dependencies import Caller, Dependencies
-from service.management.erasure import ErasureReport, erase_customer, erasure_target
+from service.ingress.admin.dependencies import Operations
+from service.management.erasure import ErasureReport
 
 PathName = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
 class ErasureRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Whom to forget: the platform account and its id of the customer. A dry run unless told otherwise."""
+    """Customer to erase: platform account and the platform's id. The default is a dry run."""
 
     platform: PathName
     customer_id: PathName
@@ -21,15 +21,12 @@ class ErasureRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Erasure(Controller):
-    """Erasing what is kept of a person."""
+    """Erasure of personal data."""
 
     path = "/erasures"
     tags = ("Personal data",)
 
     @post("/", role="admin", status_code=200)
-    async def erase_customer(
-        self, data: JSONBody[ErasureRequest], parts: Dependencies, caller: Caller
-    ) -> ErasureReport:
-        """Erase a customer from every store, or count what that would erase. Ask again while some is in hand."""
-        customer = erasure_target(data.platform, data.customer_id, parts.source_configs, parts.platform_configs)
-        return await erase_customer(parts.named_stores, caller, customer, dry_run=data.dry_run)
+    async def erase_customer(self, data: JSONBody[ErasureRequest], operations: Operations) -> ErasureReport:
+        """Erase a customer from every store, or count the items in a dry run. Repeat while events are in progress."""
+        return await operations.erase_customer(data.platform, data.customer_id, dry_run=data.dry_run)

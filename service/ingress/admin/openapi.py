@@ -1,7 +1,7 @@
-"""What the admin API offers as OpenAPI, refusals included: /docs/openapi.json.
+"""OpenAPI document of the admin API with error responses: /docs/openapi.json.
 
-Litestar derives the rest from the routes; which refusals an operation may answer follows from what it takes, and every
-one has the shape of `problems`.
+Litestar generates the document from the routes. The error responses of an operation follow from its parameters; all
+have the schema of `problems`.
 """
 
 from collections.abc import Mapping
@@ -16,36 +16,36 @@ from litestar.openapi.spec import Components, SecurityScheme
 from service.ingress.http.problems import MEDIA_TYPE, problem_schema
 
 _ALWAYS = {
-    "400": "a query or path that cannot be read",
-    "401": "no token that is known here",
-    "403": "a token whose role may not do this",
-    "503": "the store does not answer; come again after Retry-After",
+    "400": "the query or the path is malformed",
+    "401": "missing or unknown token",
+    "403": "the role of the token does not permit the operation",
+    "503": "the store does not answer; retry after Retry-After",
 }
 _BODY = {
-    "409": "it is there already, comes from a file, or is under way",
+    "409": "the item exists, comes from a file, or is in progress",
     "413": "the body is too large",
-    "415": "the body is no JSON",
-    "422": "what was sent has mistakes, each with a pointer to it",
+    "415": "the body is not JSON",
+    "422": "the request is not valid; each error has a pointer",
 }
-_ASKS_PLATFORMS = {"502": "the platform does not give what was asked for"}
-_PAGED = {"409": "the item that the page before ended with is gone; begin again"}
-_NAMED = {"404": "there is no such thing"}
+_CALLS_PLATFORM = {"502": "the platform returned an error"}
+_PAGED = {"409": "the last item of the previous page is gone; start again"}
+_NAMED = {"404": "not found"}
 _MATCHED = {
     "409": _BODY["409"],
-    "412": "it was changed since it was read",
+    "412": "the item was changed since it was read",
     "422": _BODY["422"],
-    "428": "it takes an If-Match",
+    "428": "If-Match is required",
 }
 
 PROBLEM = problem_schema(
-    {"description": "stable; what a program may rely on"},
+    {"description": "stable error code for programs"},
     errors={
         "type": "array",
         "items": {
             "type": "object",
             "required": ["pointer", "detail"],
             "properties": {
-                "pointer": {"type": "string", "description": "RFC 6901, or ?name for a word of the query"},
+                "pointer": {"type": "string", "description": "JSON pointer (RFC 6901), or ?name for a query parameter"},
                 "detail": {"type": "string"},
                 "fix": {"type": "string"},
             },
@@ -55,16 +55,16 @@ PROBLEM = problem_schema(
 
 
 class OpenApiRenderer(JsonRenderPlugin):
-    """Litestar's document with the refusals that it cannot know."""
+    """Renderer that adds the error responses to Litestar's document."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        """Give the document as JSON."""
+        """Return the document as JSON."""
         document = with_error_codes(openapi_schema)
-        return super().render(request, document)  # pyright: ignore[reportUnknownMemberType] - Litestar's own hole
+        return super().render(request, document)  # pyright: ignore[reportUnknownMemberType] - untyped in Litestar
 
 
 def with_error_codes(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Name for every operation what it may refuse."""
+    """Return the document with the error responses of every operation."""
     paths = {
         path: {method: _operation(path, found) for method, found in item.items()}
         for path, item in document["paths"].items()
@@ -77,13 +77,13 @@ def with_error_codes(document: Mapping[str, Any]) -> dict[str, Any]:
 def _operation(path: str, operation: Mapping[str, Any]) -> dict[str, Any]:
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     errors = sorted(_error_statuses(path, operation).items())
-    refusals = {status: {"description": meaning, "content": content} for status, meaning in errors}
-    kept = {status: found for status, found in operation["responses"].items() if status not in refusals}
-    return {**operation, "responses": {**kept, **refusals}}
+    problems = {status: {"description": meaning, "content": content} for status, meaning in errors}
+    others = {status: found for status, found in operation["responses"].items() if status not in problems}
+    return {**operation, "responses": {**others, **problems}}
 
 
 def _error_statuses(path: str, operation: Mapping[str, Any]) -> dict[str, str]:
-    """Give what an operation may refuse, each status with its meaning."""
+    """Return the error statuses of an operation, each with its description."""
     statuses = dict(_ALWAYS)
     if "requestBody" in operation:
         statuses |= _BODY | _NAMED
@@ -98,12 +98,12 @@ def _error_statuses(path: str, operation: Mapping[str, Any]) -> dict[str, str]:
     if "after" in names:
         statuses |= _PAGED
     if "/dry-runs" in path or "/reads/" in path or "/writes/" in path:
-        statuses |= _ASKS_PLATFORMS
+        statuses |= _CALLS_PLATFORM
     return statuses
 
 
 def describe_api() -> OpenAPIConfig:
-    """Say what the API offers. The document holds no data, and so takes no token."""
+    """Return the OpenAPI configuration. The document holds no data and requires no token."""
     bearer = SecurityScheme(type="http", scheme="bearer", description="A token of waybill.yaml, under admin.tokens.")
     return OpenAPIConfig(
         title="Waybill",

@@ -16,14 +16,12 @@ ItemT = TypeVar("ItemT")
 
 LIMIT_MAX = 200
 
-LimitParameter = Annotated[int, QueryParameter(ge=1, le=LIMIT_MAX, description="items of one page")]
-After = Annotated[
-    str | None, QueryParameter(max_length=500, description="the page after this item: the last page's `next`")
-]
+LimitParameter = Annotated[int, QueryParameter(ge=1, le=LIMIT_MAX, description="items per page")]
+After = Annotated[str | None, QueryParameter(max_length=500, description="the `next` of the previous page")]
 
 
 class Page(Struct, Generic[ItemT], frozen=True):
-    """One page, how many items there are over all pages, and where the next one begins."""
+    """Page of a list, the number of items on all pages, and the name of the last item for the next page."""
 
     items: Sequence[ItemT]
     total: int
@@ -31,45 +29,53 @@ class Page(Struct, Generic[ItemT], frozen=True):
 
 
 def page_of(items: Sequence[ItemT], name: Callable[[ItemT], str], limit: int, after: str | None) -> Page[ItemT]:
-    """Cut a page out of a list whose items have names.
+    """Return one page of a list; `name` returns the name of an item.
 
     Raises:
-        Rejection: 409 `page_gone`: the item that `after` names is there no more, so begin again.
+        Rejection: 409 `page_gone`: The item `after` is gone. Start again.
     """
-    begin = 0
+    start = 0
     if after is not None:
         names = [name(item) for item in items]
         if after not in names:
-            raise Rejection(409, "page_gone", "The item that the page before ended with is gone; begin again.")
-        begin = names.index(after) + 1
-    cut = items[begin : begin + limit]
-    more = begin + limit < len(items)
-    return Page(cut, len(items), name(cut[-1]) if more and cut else None)
+            raise Rejection(
+                409, "page_gone", "The last item of the previous page is gone. Start again without `after`."
+            )
+        start = names.index(after) + 1
+    page = items[start : start + limit]
+    has_more = start + limit < len(items)
+    return Page(page, len(items), name(page[-1]) if has_more and page else None)
 
 
 def reject_unknown_query_parameters(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Let a call through whose query its route knows; `any_query=True` beside a route's role takes them all.
+    """Check the names of the query parameters. A route with `any_query=True` accepts all names.
 
     Raises:
-        ValidationProblem: 422, it has other words.
+        ValidationProblem: 422 `invalid`: A parameter is unknown.
     """
     given = connection.query_params
     if not given or handler.opt.get("any_query"):
         return
-    known = _words(handler)
+    known = _parameter_names(handler)
     faults = [
         FieldError(
-            f"?{name[:64]}", "is not known here", f"one of {', '.join(known)}" if known else "this takes no query"
+            f"?{name[:64]}",
+            "unknown query parameter",
+            f"use one of: {', '.join(known)}" if known else "remove it; the route has no query parameters",
         )
         for name in dict.fromkeys(given)
         if name not in known
     ]
     if faults:
-        raise ValidationProblem(faults, "The query has words that are not known here.")
+        raise ValidationProblem(faults, "The query has unknown parameters.")
 
 
 @lru_cache(maxsize=256)
-def _words(handler: BaseRouteHandler) -> tuple[str, ...]:
-    parameters = handler.parsed_fn_signature.parameters.items()
-    kinds = [(name, field.kwarg_definition) for name, field in parameters]
-    return tuple(kind.name or name for name, kind in kinds if isinstance(kind, QueryParameter))
+def _parameter_names(handler: BaseRouteHandler) -> tuple[str, ...]:
+    """Return the names of the query parameters of a route and of its dependencies."""
+    providers = handler.resolve_dependencies()
+    fields = dict(handler.parsed_fn_signature.parameters)
+    for name in providers.keys() & fields.keys():
+        fields |= providers[name].parsed_fn_signature.parameters
+    definitions = [(name, field.kwarg_definition) for name, field in fields.items()]
+    return tuple(definition.name or name for name, definition in definitions if isinstance(definition, QueryParameter))

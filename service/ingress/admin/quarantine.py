@@ -1,63 +1,45 @@
-"""/quarantine: refused deliveries, to be judged again and taken in once a mistake is mended."""
+"""/quarantine: list, show, reverify, release and delete rejected deliveries."""
 
 from litestar import Controller, delete, get, post
 from litestar.params import FromPath
 
-from service.ingress.admin.dependencies import Caller, Dependencies, RawParameter, visibility_for
+from service.ingress.admin.dependencies import Operations, RawParameter
 from service.ingress.admin.events import TextFilter
 from service.ingress.admin.paging import After, LimitParameter
-from service.management.quarantine import (
-    Deleted,
-    QuarantinedView,
-    QuarantinePage,
-    Reverified,
-    delete_quarantined,
-    get_quarantined,
-    list_quarantine,
-    release_quarantined,
-    reverify_quarantined,
-)
+from service.management.quarantine import Deleted, QuarantinedView, QuarantinePage, Reverified
 
 
 class QuarantinedDeliveries(Controller):
-    """Refused deliveries, kept for a while."""
+    """Quarantine: rejected deliveries, stored for a limited time."""
 
     path = "/quarantine"
     tags = ("Quarantine",)
 
     @get("/", role="viewer")
     async def list_quarantine(
-        self, parts: Dependencies, source: TextFilter = None, limit: LimitParameter = 50, after: After = None
+        self, operations: Operations, source: TextFilter = None, limit: LimitParameter = 50, after: After = None
     ) -> QuarantinePage:
-        """List refused deliveries, newest first."""
-        return await list_quarantine(parts.named_stores, source, limit, after)
+        """List quarantined deliveries, newest first."""
+        return await operations.list_quarantine(source, limit, after)
 
     @get("/{quarantined_id:str}", role="viewer")
     async def get_quarantined(
-        self,
-        quarantined_id: FromPath[str],
-        parts: Dependencies,
-        caller: Caller,
-        raw: RawParameter = False,
+        self, quarantined_id: FromPath[str], operations: Operations, raw: RawParameter = False
     ) -> QuarantinedView:
-        """Show one; what may be a credential only `raw`."""
-        return await get_quarantined(parts.named_stores, quarantined_id, visibility_for(caller, raw=raw))
+        """Return one quarantined delivery. Possible credentials are shown with `raw` only."""
+        return await operations.get_quarantined(quarantined_id, raw=raw)
 
     @post("/{quarantined_id:str}/reverify", role="operator", status_code=200)
-    async def reverify_quarantined(self, quarantined_id: FromPath[str], parts: Dependencies) -> Reverified:
-        """Judge one again by what is configured now, and change nothing."""
-        return await reverify_quarantined(parts.named_stores, quarantined_id, parts.sources)
+    async def reverify_quarantined(self, quarantined_id: FromPath[str], operations: Operations) -> Reverified:
+        """Reverify one quarantined delivery with the current configuration. Changes nothing."""
+        return await operations.reverify_quarantined(quarantined_id)
 
     @post("/{quarantined_id:str}/release", role="operator", status_code=200)
-    async def release_quarantined(
-        self, quarantined_id: FromPath[str], parts: Dependencies, caller: Caller
-    ) -> Reverified:
-        """Take one in if it is good by what is configured now; it leaves the quarantine then."""
-        return await release_quarantined(
-            parts.named_stores, caller, quarantined_id, parts.sources, parts.late_store.opened
-        )
+    async def release_quarantined(self, quarantined_id: FromPath[str], operations: Operations) -> Reverified:
+        """Ingest one quarantined delivery if it verifies now, and remove it from quarantine."""
+        return await operations.release_quarantined(quarantined_id)
 
     @delete("/{quarantined_id:str}", role="operator", status_code=200)
-    async def delete_quarantined(self, quarantined_id: FromPath[str], parts: Dependencies, caller: Caller) -> Deleted:
-        """Forget one."""
-        return await delete_quarantined(parts.named_stores, caller, quarantined_id)
+    async def delete_quarantined(self, quarantined_id: FromPath[str], operations: Operations) -> Deleted:
+        """Delete one quarantined delivery."""
+        return await operations.delete_quarantined(quarantined_id)

@@ -1,21 +1,20 @@
-"""Joins the controllers under /api/v1. To add one, write its file and name it here; its routes each name their role."""
+"""Router of the admin API: all controllers under /api/v1. A new controller is added to `CONTROLLERS`."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from litestar import Controller, Router
+from litestar import Controller, Request, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
 from service.errors import ConfigError, Rejection, WaybillError
-from service.ingress.admin.auth import TokenAuth, caller_of
+from service.ingress.admin.auth import TokenAuth
 from service.ingress.admin.auth_log import AuthFailureLog
 from service.ingress.admin.conditions import RuleConditions
 from service.ingress.admin.dead_letters import DeadLetters
-from service.ingress.admin.dependencies import AdminDependencies
 from service.ingress.admin.dry_runs import DryRuns
 from service.ingress.admin.erasure import Erasure
-from service.ingress.admin.events import Events
+from service.ingress.admin.events import Events, event_filter
 from service.ingress.admin.paging import reject_unknown_query_parameters
 from service.ingress.admin.problems import (
     handle_admin_http_error,
@@ -25,15 +24,19 @@ from service.ingress.admin.problems import (
 )
 from service.ingress.admin.quarantine import QuarantinedDeliveries
 from service.ingress.admin.rule_actions import RuleActions
+from service.ingress.admin.rule_changes import rule_edit
 from service.ingress.admin.rule_types import RuleTypes
 from service.ingress.admin.rulebook import RulebookVersions
 from service.ingress.admin.rules import Rules
-from service.ingress.admin.status import Fleet, PlatformAccounts, Sources
+from service.ingress.admin.status import PlatformAccounts, Sources, SystemStatus
+from service.management.audit_log import Actor
+from service.management.installation import Installation
+from service.management.operations import AdminOperations
 
 PATH = "/api/v1"
 
 BODY_BYTES_MAX = 8 * 1024 * 1024
-"""As large as a whole rulebook."""
+"""Limit of a request body, large enough for a whole rulebook."""
 
 CONTROLLERS: tuple[type[Controller], ...] = (
     RuleTypes,
@@ -47,7 +50,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     QuarantinedDeliveries,
     Sources,
     PlatformAccounts,
-    Fleet,
+    SystemStatus,
     Erasure,
 )
 
@@ -60,22 +63,27 @@ _HANDLERS: dict[int | type[Exception], Any] = {
 }
 
 
-def admin_router(parts: AdminDependencies) -> Router:
-    """Make the admin API.
+def admin_router(installation: Installation, environ: Mapping[str, str]) -> Router:
+    """Build the admin API of an installation; `environ` holds the digests of the tokens.
 
     Raises:
-        ConfigError: the digest of a token cannot be read.
+        ConfigError: The digest of a token is missing or not valid.
     """
-    dependencies: Mapping[str, Provide] = {
-        "parts": Provide(lambda: parts, sync_to_thread=False),
-        "caller": Provide(caller_of, sync_to_thread=False),
-    }
+
+    def operations_of(request: Request[Actor, Any, Any]) -> AdminOperations:
+        return AdminOperations(installation, request.user)
+
+    tokens = TokenAuth.of(installation.config().admin, environ)
     return Router(
         PATH,
         route_handlers=CONTROLLERS,
-        guards=[TokenAuth.of(parts.admin, parts.environ).authorize, reject_unknown_query_parameters],
-        dependencies=dependencies,
-        exception_handlers={**_HANDLERS, Rejection: AuthFailureLog().answer},
+        guards=[tokens.authorize, reject_unknown_query_parameters],
+        dependencies={
+            "operations": Provide(operations_of, sync_to_thread=False),
+            "edit": Provide(rule_edit, sync_to_thread=False),
+            "event_filter": Provide(event_filter, sync_to_thread=False),
+        },
+        exception_handlers={**_HANDLERS, Rejection: AuthFailureLog().handle},
         request_max_body_size=BODY_BYTES_MAX,
         security=[{"bearer": []}],
     )

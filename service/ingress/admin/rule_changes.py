@@ -1,76 +1,139 @@
-"""Changes of one rule by the admin API: checked, guarded by ETags, published as a new version.
+"""Changes of one rule by the admin API: validated, checked against an ETag, published as a new version.
 
-Rules of files are read-only here: the next `waybill rules apply` would undo the change.
+Rules of files are read-only here, because the next `waybill rules apply` would undo the change.
 """
 
 import hashlib
 from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 import msgspec
+from litestar.di import NamedDependency
+from litestar.params import FromPath, HeaderParameter, QueryParameter, SkipValidation
 from msgspec import Struct, structs
 
 from service.errors import ConfigError, Rejection
-from service.ingress.admin.dependencies import Actor, AdminDependencies
+from service.ingress.admin.dependencies import Operations
 from service.ingress.admin.problems import invalid, not_found
 from service.management.audit_log import log_admin_change
+from service.management.operations import AdminOperations
 from service.rules import Rule
 from service.rules.compiler.rule import actions_by_name, compile_rule
 from service.rules.publishing import NO_RULES, change_rules, read_rules
 from service.rules.rulebook_document import Document
 
+IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", description="the ETag that was read, or *")]
+Note = Annotated[str, QueryParameter(max_length=500, description="why, in a few words; kept with the version")]
+
+RULE_PATH = "rule"
+"""Path of the compiled rule in error messages."""
+
+Headers = dict[str, Any]
+PartT = TypeVar("PartT")
+
+ErrorMapper = Callable[[ConfigError], Rejection]
+"""Maps an error in a rule to a problem that points into the request body."""
+
+
+class RuleEdit(Struct, frozen=True):
+    """Request to change the rule `rule_id` if it matches `if_match` (`*`: any state); `note` says why."""
+
+    operations: AdminOperations
+    rule_id: str
+    if_match: str | None
+    note: str
+
+    async def change_part(
+        self,
+        audit_action: str,
+        change: Callable[[Rule], tuple[Rule, PartT]],
+        map_error: Callable[[ConfigError, PartT], Rejection],
+    ) -> tuple[Rule, PartT, Headers]:
+        """Change a part of the rule. `change` returns the new rule and the position or id of the part.
+
+        Returns:
+            The new rule, the position or id of the part, and the response headers.
+
+        Raises:
+            Rejection: As `change_rule`.
+        """
+        changed: list[tuple[Rule, PartT]] = []
+
+        def apply(rule: Rule) -> Rule:
+            changed[:] = [change(rule)]
+            return changed[0][0]
+
+        version = await change_rule(self, audit_action, apply, lambda error: map_error(error, changed[0][1]))
+        rule, part = changed[0]
+        return rule, part, rule_headers(version, rule)
+
+
+def rule_edit(operations: Operations, rule_id: FromPath[str], if_match: IfMatch = None, note: Note = "") -> RuleEdit:
+    """Provide the dependency `edit`."""
+    return RuleEdit(operations, rule_id, if_match, note)
+
+
+Edit = NamedDependency[SkipValidation[RuleEdit]]
+"""Type of the parameter `edit` of a route that changes a rule."""
+
 
 def etag_of(value: object) -> str:
-    """Give the strong entity tag of a value, by its canonical JSON."""
+    """Return the strong entity tag of a value: a digest of its canonical JSON."""
     body = msgspec.json.encode(value, order="sorted")
     return f'"{hashlib.sha256(body).hexdigest()[:24]}"'
 
 
+def rule_headers(version: str | None, rule: Rule | None = None) -> Headers:
+    """Return the ETag of a rule and the rulebook version as response headers."""
+    headers = {"waybill-rulebook": version} if version else {}
+    return headers | ({"etag": etag_of(rule)} if rule is not None else {})
+
+
 def check_match(if_match: str | None, etag: str) -> None:
-    """Let a change through that was made on what is there now; `*` takes whatever is there.
+    """Check the precondition of a change; `*` matches every state.
 
     Raises:
         Rejection: 428 `precondition_required` without If-Match, 412 `precondition_failed` for another state.
     """
     if if_match is None:
-        raise Rejection(428, "precondition_required", "Send the ETag you read as If-Match, or * to take any state.")
-    # Proxies that compress an answer call its tag weak; it stands for the same state.
+        raise Rejection(
+            428, "precondition_required", "If-Match is missing. Send the ETag of the rule, or * for any state."
+        )
+    # A proxy that compresses a response makes its tag weak; the state is the same.
     tags = {tag.strip().removeprefix("W/") for tag in if_match.split(",")}
     if "*" not in tags and etag not in tags:
-        raise Rejection(412, "precondition_failed", "It is no longer what you read; read it again.", {"etag": etag})
+        raise Rejection(
+            412, "precondition_failed", "The rule was changed in the meantime. Read it again.", {"etag": etag}
+        )
 
 
-RULE_PATH = "rule"
-"""What errors call the rule that is compiled."""
-
-ErrorMapper = Callable[[ConfigError], Rejection]
-"""Turns a mistake in the rule into a refusal that points into what was sent."""
-
-
-class RuleChangeRequest(Struct, frozen=True):
-    """Who changes which rule, seen in which state (`*`: any), why, and what the audit log calls it."""
-
-    caller: Actor
-    rule_id: str
-    if_match: str | None
-    audit_action: str
-    note: str = ""
-
-
-async def current_rules(parts: AdminDependencies) -> tuple[str | None, Document]:
-    """Give the version in force and its rules; before the first one there is none and no rule.
+async def current_rules(operations: AdminOperations) -> tuple[str | None, Document]:
+    """Return the active version and its rules; no version and no rules before the first publication.
 
     Raises:
-        StoreUnavailable: the store does not answer.
+        StoreUnavailable: The store does not answer.
     """
-    current = await parts.store.rulebook.current()
+    current = await operations.installation.stores[0].rulebook.current()
     return (current[0], read_rules(current[1])) if current else (None, NO_RULES)
+
+
+async def load_rule(operations: AdminOperations, rule_id: str) -> tuple[Rule, Headers]:
+    """Return an active rule and its response headers.
+
+    Raises:
+        Rejection: 404 `not_found`.
+        StoreUnavailable: The store does not answer.
+    """
+    version, document = await current_rules(operations)
+    rule = find_rule(document, rule_id)
+    return rule, rule_headers(version, rule)
 
 
 def find_rule(document: Document, rule_id: str) -> Rule:
     """Find a rule.
 
     Raises:
-        Rejection: 404.
+        Rejection: 404 `not_found`.
     """
     for rule in document.rules:
         if rule.id == rule_id:
@@ -79,78 +142,81 @@ def find_rule(document: Document, rule_id: str) -> Rule:
 
 
 def point_into_rule(error: ConfigError) -> Rejection:
-    """Point into a whole rule."""
+    """Map an error to a problem that points into a whole rule."""
     return invalid(error, RULE_PATH)
 
 
-async def add_rule(parts: AdminDependencies, caller: Actor, rule: Rule, note: str) -> str:
-    """Add a rule; give the version it is in.
+async def add_rule(operations: AdminOperations, rule: Rule, note: str) -> str:
+    """Add a rule and return the new version.
 
     Raises:
-        Rejection: 409 `already_exists`, 422.
+        Rejection: 409 `already_exists`, 422 `invalid`.
     """
 
     def added(document: Document) -> Document:
         if any(known.id == rule.id for known in document.rules):
-            raise Rejection(409, "already_exists", f"There is a rule {rule.id}.")
-        check_rule(parts, rule, point_into_rule)
+            raise Rejection(
+                409, "already_exists", f"Rule {rule.id} already exists. Choose another id, or update the rule."
+            )
+        check_rule(operations, rule, point_into_rule)
         return structs.replace(document, api_rules=(*document.api_rules, rule))
 
-    return await _publish(parts, RuleChangeRequest(caller, rule.id, None, "rule.created", note), added)
+    return await _publish(RuleEdit(operations, rule.id, None, note), "rule.created", added)
 
 
 async def change_rule(
-    parts: AdminDependencies,
-    request: RuleChangeRequest,
+    edit: RuleEdit,
+    audit_action: str,
     change: Callable[[Rule], Rule | None],
-    place: ErrorMapper = point_into_rule,
+    map_error: ErrorMapper = point_into_rule,
 ) -> str:
-    """Put what `change` makes of a rule in its place, or take it out for None; give the version.
+    """Replace a rule by the result of `change`, or remove it if the result is None. Return the new version.
 
     Raises:
-        Rejection: 404, 409 `read_only` for a rule of a file, 412, 422, 428.
+        Rejection: 404 `not_found`, 409 `read_only` for a rule of a file, 412, 422 or 428.
     """
 
     def changed(document: Document) -> Document:
-        rule = find_rule(document, request.rule_id)
+        rule = find_rule(document, edit.rule_id)
         if rule not in document.api_rules:
-            fix = "change the file and run waybill rules apply"
-            raise Rejection(409, "read_only", f"The rule {rule.id} comes from a file; {fix}.")
-        # In here, so that it holds against whatever was published between two tries as well.
-        check_match(request.if_match, etag_of(rule))
+            detail = f"Rule {rule.id} comes from a file. Change the file and run waybill rules apply."
+            raise Rejection(409, "read_only", detail)
+        # The check runs in each attempt to publish, because another version may have been published in between.
+        check_match(edit.if_match, etag_of(rule))
         new = change(rule)
         if new is not None:
-            check_rule(parts, new, place)
+            check_rule(edit.operations, new, map_error)
         kept = tuple(new if known.id == rule.id else known for known in document.api_rules)
         return structs.replace(document, api_rules=tuple(known for known in kept if known is not None))
 
-    return await _publish(parts, request, changed)
+    return await _publish(edit, audit_action, changed)
 
 
-def check_rule(parts: AdminDependencies, rule: Rule, place: ErrorMapper) -> None:
-    """Check one rule as loading would.
+def check_rule(operations: AdminOperations, rule: Rule, map_error: ErrorMapper) -> None:
+    """Check one rule as a worker does when it loads the rulebook.
 
     Raises:
-        Rejection: 422, pointing to the mistake; also for a source that is not configured.
+        Rejection: 422 `invalid`, with a pointer to the mistake; also for a source that is not configured.
     """
     try:
-        compile_rule(rule, actions_by_name(parts.actions), RULE_PATH)
-        _check_sources(parts, rule)
+        compile_rule(rule, actions_by_name(operations.installation.actions()), RULE_PATH)
+        _check_sources(operations, rule)
     except ConfigError as error:
-        raise place(error) from None
+        raise map_error(error) from None
 
 
-def _check_sources(parts: AdminDependencies, rule: Rule) -> None:
+def _check_sources(operations: AdminOperations, rule: Rule) -> None:
+    sources = operations.installation.sources()
     for index, name in enumerate(rule.sources):
-        if name not in parts.sources:
-            known = ", ".join(sorted(parts.sources)) or "none is configured"
-            raise ConfigError(f"{RULE_PATH}.sources[{index}]", f"there is no source {name!r}", f"take one of: {known}")
+        if name not in sources:
+            known = ", ".join(sorted(sources)) or "none is configured"
+            raise ConfigError(f"{RULE_PATH}.sources[{index}]", f"source {name!r} not found", f"use one of: {known}")
 
 
-async def _publish(parts: AdminDependencies, request: RuleChangeRequest, change: Callable[[Document], Document]) -> str:
-    note = request.note or f"{request.audit_action} {request.rule_id}"
-    shelves = [store.rulebook for store in parts.stores]
-    published = await change_rules(shelves, change, request.caller.name, note)
+async def _publish(edit: RuleEdit, audit_action: str, change: Callable[[Document], Document]) -> str:
+    actor = edit.operations.actor
+    rulebooks = [store.rulebook for store in edit.operations.installation.stores]
+    published = await change_rules(rulebooks, change, actor.name, edit.note or f"{audit_action} {edit.rule_id}")
     if published.changed:
-        log_admin_change(request.caller, request.audit_action, request.rule_id, rulebook=published.version)
+        log_admin_change(actor, audit_action, edit.rule_id, rulebook=published.version)
     return published.version

@@ -1,4 +1,4 @@
-"""/rule-types: what rules can be made of, for those who build a form or write a rule."""
+"""/rule-types: fields, operators and actions of rules, for forms and authors of rules."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -7,33 +7,33 @@ from litestar import Controller, get
 from litestar.params import FromPath
 
 from service.actions import Action
-from service.ingress.admin.dependencies import Dependencies
+from service.ingress.admin.dependencies import Operations
 from service.ingress.admin.paging import Page
 from service.ingress.admin.problems import not_found
 from service.rules.rule_types import RuleTypeDescription, list_rule_types
 
 
 class RuleTypes(Controller):
-    """Rule types: their fields with kinds and operators, and the actions with their words."""
+    """Rule types: fields with kinds and operators, and actions with their fields."""
 
     path = "/rule-types"
     tags = ("Rules",)
 
     @get("/", role="viewer")
-    async def list_rule_types(self, parts: Dependencies) -> Page[RuleTypeDescription]:
+    async def list_rule_types(self, operations: Operations) -> Page[RuleTypeDescription]:
         """List the rule types."""
-        found = _described(tuple(parts.actions))
+        found = _rule_types(tuple(operations.installation.actions()))
         return Page(found, len(found))
 
     @get("/{rule_type:str}", role="viewer")
-    async def get_rule_type(self, rule_type: FromPath[str], parts: Dependencies) -> RuleTypeDescription:
-        """Give one rule type."""
-        for found in _described(tuple(parts.actions)):
+    async def get_rule_type(self, rule_type: FromPath[str], operations: Operations) -> RuleTypeDescription:
+        """Return one rule type."""
+        for found in _rule_types(tuple(operations.installation.actions())):
             if found.id == rule_type:
                 return found
         raise not_found(f"rule type {rule_type[:64]}")
 
 
 @lru_cache(maxsize=4)
-def _described(actions: Sequence[type[Action]]) -> Sequence[RuleTypeDescription]:
+def _rule_types(actions: Sequence[type[Action]]) -> Sequence[RuleTypeDescription]:
     return list_rule_types(actions)

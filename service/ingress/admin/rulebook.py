@@ -1,4 +1,4 @@
-"""/rulebook: the version in force, those before it, what changed between two, and the way back."""
+"""/rulebook: active version, earlier versions, differences and rollback."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -8,38 +8,38 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Struct
 
 from service.errors import Rejection
-from service.ingress.admin.dependencies import Caller, Dependencies
+from service.ingress.admin.dependencies import Operations
 from service.ingress.admin.paging import After, LimitParameter, Page, page_of
-from service.ingress.admin.rule_changes import current_rules
-from service.ingress.admin.rules import IfMatch, RuleView, rule_headers, views
-from service.management.rulebook import Publication, apply_rules, get_rulebook, list_publications, rollback_rulebook
+from service.ingress.admin.rule_changes import IfMatch, current_rules, rule_headers
+from service.ingress.admin.rules import RuleView, views
+from service.management.rulebook import Publication
 from service.rules import Rule
 from service.rules.rulebook_diff import RuleDiff, diff_rulebooks
 
 
 class RulebookView(Struct, frozen=True):
-    """A version with its rules in the order in which they are judged."""
+    """Version of the rulebook, with its rules in the order of evaluation."""
 
     version: str
     rules: Sequence[RuleView]
 
 
 class Rollback(Struct, frozen=True, forbid_unknown_fields=True):
-    """The former version that is to be in force again, and why."""
+    """Earlier version to activate, and the reason."""
 
     version: str
     note: str = ""
 
 
 class FileRules(Struct, frozen=True, forbid_unknown_fields=True):
-    """All rules of files, which take the place of those that are in force; and why."""
+    """Rules that replace all rules of files, and the reason."""
 
     rules: tuple[Rule, ...]
     note: str = ""
 
 
 class Applied(Struct, frozen=True):
-    """The version in force now; `changed` is false if it was so before."""
+    """Active version after the call; `changed` is false if the version was active before."""
 
     version: str
     rules: int
@@ -47,63 +47,64 @@ class Applied(Struct, frozen=True):
 
 
 class RulebookVersions(Controller):
-    """The rulebook as a whole."""
+    """Rulebook: versions, differences, replacement of the rules of files, rollback."""
 
     path = "/rulebook"
     tags = ("Rules",)
 
     @get("/", role="viewer")
-    async def get_rulebook(self, parts: Dependencies) -> Response[RulebookView]:
-        """Give the version in force."""
-        kept = await get_rulebook(parts.named_stores)
-        return Response(RulebookView(kept.version, views(kept.document)), headers=_headers(kept.version))
+    async def get_rulebook(self, operations: Operations) -> Response[RulebookView]:
+        """Return the active version."""
+        stored = await operations.get_rulebook(None)
+        return Response(RulebookView(stored.version, views(stored.document)), headers=_headers(stored.version))
 
     @get("/versions", role="viewer")
     async def list_versions(
-        self, parts: Dependencies, limit: LimitParameter = 50, after: After = None
+        self, operations: Operations, limit: LimitParameter = 50, after: After = None
     ) -> Page[Publication]:
         """List publications, newest first; one version may be published several times."""
-        found = await list_publications(parts.named_stores)
+        found = await operations.list_publications()
         return page_of(found, lambda entry: f"{entry.at}-{entry.version}", limit, after)
 
     @get("/versions/{version:str}", role="viewer")
-    async def get_version(self, version: FromPath[str], parts: Dependencies) -> RulebookView:
-        """Give one version that is kept."""
-        kept = await get_rulebook(parts.named_stores, version)
-        return RulebookView(version, views(kept.document))
+    async def get_version(self, version: FromPath[str], operations: Operations) -> RulebookView:
+        """Return one stored version."""
+        stored = await operations.get_rulebook(version)
+        return RulebookView(version, views(stored.document))
 
     @get("/diff", role="viewer")
     async def get_diff(
         self,
-        parts: Dependencies,
+        operations: Operations,
         before: Annotated[str, QueryParameter(max_length=64)],
         after: Annotated[str | None, QueryParameter(max_length=64)] = None,
     ) -> Sequence[RuleDiff]:
-        """Tell what changed from one version to another, by default the one in force."""
-        newer = (await get_rulebook(parts.named_stores, after)).document
-        return diff_rulebooks((await get_rulebook(parts.named_stores, before)).document, newer)
+        """Return the differences from one version to another, by default to the active one."""
+        newer = (await operations.get_rulebook(after)).document
+        return diff_rulebooks((await operations.get_rulebook(before)).document, newer)
 
     @put("/files", role="admin", status_code=200)
-    async def apply_rules(self, data: JSONBody[FileRules], parts: Dependencies, caller: Caller) -> Applied:
-        """Replace the rules of files, as `waybill rules apply` does; those made here stay."""
-        done = await apply_rules(
-            parts.named_stores, caller, data.rules, parts.actions, author=caller.name, note=data.note
-        )
-        return Applied(done.version, done.rules, done.changed)
+    async def apply_rules(self, data: JSONBody[FileRules], operations: Operations) -> Applied:
+        """Replace the rules of files, as `waybill rules apply` does. The rules of the admin API stay."""
+        published = await operations.apply_rules(data.rules, None, data.note)
+        return Applied(published.version, published.rules, published.changed)
 
     @post("/rollback", role="admin", status_code=200)
     async def rollback(
-        self, data: JSONBody[Rollback], parts: Dependencies, caller: Caller, if_match: IfMatch = None
+        self, data: JSONBody[Rollback], operations: Operations, if_match: IfMatch = None
     ) -> Response[RulebookView]:
-        """Put a former version in force again, rules of files and of the API alike."""
-        before, _ = await current_rules(parts)
+        """Activate an earlier version as a whole: rules of files and of the admin API."""
+        before, _ = await current_rules(operations)
         if if_match is not None and if_match not in {"*", f'"{before}"'}:
-            raise Rejection(412, "precondition_failed", "Another version is in force by now.", _headers(before))
-        kept = await get_rulebook(parts.named_stores, data.version)
-        done = await rollback_rulebook(
-            parts.named_stores, caller, data.version, parts.actions, author=caller.name, note=data.note
-        )
-        return Response(RulebookView(done.version, views(kept.document)), headers=_headers(done.version))
+            raise Rejection(
+                412,
+                "precondition_failed",
+                "Another version was activated in the meantime. Read the rulebook again.",
+                _headers(before),
+            )
+        stored = await operations.get_rulebook(data.version)
+        published = await operations.rollback_rulebook(data.version, None, data.note)
+        return Response(RulebookView(published.version, views(stored.document)), headers=_headers(published.version))
 
 
 def _headers(version: str | None) -> dict[str, Any]:

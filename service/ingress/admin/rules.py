@@ -1,40 +1,39 @@
-"""/rules: the rules in force. Those made here can be changed here; those of files say so."""
+"""/rules: the active rules. Rules of the admin API can be changed here; rules of files are read-only."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from litestar import Controller, Response, delete, get, post, put
-from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Struct, structs
 
 from service.events import ChangeType
-from service.ingress.admin.dependencies import Caller, Dependencies
+from service.ingress.admin.dependencies import Operations
 from service.ingress.admin.paging import After, LimitParameter, Page, page_of
 from service.ingress.admin.problems import id_mismatch
 from service.ingress.admin.rule_changes import (
-    RuleChangeRequest,
+    Edit,
+    Note,
     add_rule,
     change_rule,
     current_rules,
-    etag_of,
     find_rule,
+    rule_headers,
 )
 from service.rules import Rule
 from service.rules.rulebook_document import Document
 from service.rules.syntax import RuleType
 
 Origin = Literal["file", "api"]
-IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", description="the ETag that was read, or *")]
-Note = Annotated[str, QueryParameter(max_length=500, description="why, in a few words; kept with the version")]
 
 
 class RuleView(Rule, frozen=True, kw_only=True, omit_defaults=False, forbid_unknown_fields=False):
-    """A rule in force, and where it comes from."""
+    """Active rule and its origin."""
 
     origin: Origin
 
 
 class RuleQuery(Struct, frozen=True):
-    """Which rules are wanted."""
+    """Filter of rules."""
 
     type: RuleType | None
     origin: Origin | None
@@ -42,17 +41,17 @@ class RuleQuery(Struct, frozen=True):
     event: ChangeType | None
     source: str | None
 
-    def fits(self, rule: RuleView) -> bool:
-        """Whether a rule is wanted; one that names no event, or no source, is for all of them."""
+    def matches(self, rule: RuleView) -> bool:
+        """Return whether a rule matches. A rule without events or sources applies to all of them."""
         pairs = ((self.type, rule.type), (self.origin, rule.origin), (self.enabled, rule.enabled))
         lists = ((self.event, rule.events), (self.source, rule.sources))
-        return all(expected is None or expected == has for expected, has in pairs) and all(
-            expected is None or not has or expected in has for expected, has in lists
+        return all(expected is None or expected == actual for expected, actual in pairs) and all(
+            expected is None or not actual or expected in actual for expected, actual in lists
         )
 
 
 class Rules(Controller):
-    """Rules: list, create, get, update, delete. Every change is a version of the rulebook, by its author."""
+    """Rules: list, create, get, update, delete. Every change makes a new version of the rulebook."""
 
     path = "/rules"
     tags = ("Rules",)
@@ -60,76 +59,56 @@ class Rules(Controller):
     @get("/", role="viewer")
     async def list_rules(
         self,
-        parts: Dependencies,
+        operations: Operations,
         type: Annotated[RuleType | None, QueryParameter()] = None,
         origin: Annotated[Origin | None, QueryParameter()] = None,
         enabled: Annotated[bool | None, QueryParameter()] = None,
-        event: Annotated[ChangeType | None, QueryParameter(description="rules that judge this change")] = None,
+        event: Annotated[ChangeType | None, QueryParameter(description="rules for this change type")] = None,
         source: Annotated[
-            str | None, QueryParameter(max_length=100, description="rules that judge events of this source")
+            str | None, QueryParameter(max_length=100, description="rules for events of this source")
         ] = None,
         limit: LimitParameter = 50,
         after: After = None,
     ) -> Response[Page[RuleView]]:
-        """List the rules in the order in which they are judged."""
-        version, document = await current_rules(parts)
+        """List the rules in the order of evaluation."""
+        version, document = await current_rules(operations)
         query = RuleQuery(type, origin, enabled, event, source)
-        found = [rule for rule in views(document) if query.fits(rule)]
+        found = [rule for rule in views(document) if query.matches(rule)]
         return Response(page_of(found, lambda rule: rule.id, limit, after), headers=rule_headers(version))
 
     @get("/{rule_id:str}", role="viewer")
-    async def get_rule(self, rule_id: FromPath[str], parts: Dependencies) -> Response[RuleView]:
-        """Give one rule, with its ETag."""
-        version, document = await current_rules(parts)
+    async def get_rule(self, rule_id: FromPath[str], operations: Operations) -> Response[RuleView]:
+        """Return one rule with its ETag."""
+        version, document = await current_rules(operations)
         rule = find_rule(document, rule_id)
         return Response(view(rule, document), headers=rule_headers(version, rule))
 
     @post("/", role="operator")
-    async def create_rule(
-        self, data: JSONBody[Rule], parts: Dependencies, caller: Caller, note: Note = ""
-    ) -> Response[RuleView]:
+    async def create_rule(self, data: JSONBody[Rule], operations: Operations, note: Note = "") -> Response[RuleView]:
         """Create a rule."""
-        version = await add_rule(parts, caller, data, note)
+        version = await add_rule(operations, data, note)
         headers = rule_headers(version, data) | {"location": f"/api/v1/rules/{data.id}"}
         return Response(RuleView(**structs.asdict(data), origin="api"), headers=headers)
 
     @put("/{rule_id:str}", role="operator")
-    async def update_rule(
-        self,
-        rule_id: FromPath[str],
-        data: JSONBody[Rule],
-        parts: Dependencies,
-        caller: Caller,
-        if_match: IfMatch = None,
-        note: Note = "",
-    ) -> Response[RuleView]:
+    async def update_rule(self, rule_id: FromPath[str], data: JSONBody[Rule], edit: Edit) -> Response[RuleView]:
         """Replace a rule as a whole."""
         if data.id != rule_id:
             raise id_mismatch(rule_id)
-        version = await change_rule(
-            parts, RuleChangeRequest(caller, rule_id, if_match, "rule.updated", note), lambda _: data
-        )
+        version = await change_rule(edit, "rule.updated", lambda _: data)
         return Response(RuleView(**structs.asdict(data), origin="api"), headers=rule_headers(version, data))
 
     @delete("/{rule_id:str}", role="operator", status_code=204)
-    async def delete_rule(
-        self, rule_id: FromPath[str], parts: Dependencies, caller: Caller, if_match: IfMatch = None, note: Note = ""
-    ) -> None:
+    async def delete_rule(self, edit: Edit) -> None:
         """Delete a rule."""
-        await change_rule(parts, RuleChangeRequest(caller, rule_id, if_match, "rule.deleted", note), lambda _: None)
+        await change_rule(edit, "rule.deleted", lambda _: None)
 
 
 def views(document: Document) -> list[RuleView]:
-    """All rules, in the order in which they are judged."""
+    """Return all rules in the order of evaluation."""
     return [view(rule, document) for rule in sorted(document.rules, key=lambda rule: (rule.sort, rule.id))]
 
 
 def view(rule: Rule, document: Document) -> RuleView:
-    """Say where a rule comes from."""
+    """Return a rule with its origin."""
     return RuleView(**structs.asdict(rule), origin="api" if rule in document.api_rules else "file")
-
-
-def rule_headers(version: str | None, rule: Rule | None = None) -> dict[str, Any]:
-    """The ETag of a rule, and the version of the rulebook that was read or made."""
-    headers = {"waybill-rulebook": version} if version else {}
-    return headers | ({"etag": etag_of(rule)} if rule is not None else {})

@@ -1,4 +1,4 @@
-"""What an installation consists of and how it fares: /sources, /platforms, /stores, /workers, /polls."""
+"""/sources, /platforms, /stores, /workers and /polls: configuration and status of an installation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -9,77 +9,66 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Struct
 
 from service.events import JsonValue
-from service.ingress.admin.dependencies import Caller, Dependencies, RawParameter, visibility_for
+from service.ingress.admin.dependencies import Operations, RawParameter
 from service.ingress.admin.problems import not_found
-from service.management.platform_reads import ReadView, list_reads, read_platform
-from service.management.platform_writes import WriteView, Wrote, list_writes, write_platform
-from service.management.status import (
-    PlatformView,
-    PollView,
-    SourceView,
-    StoreView,
-    WorkerView,
-    list_platforms,
-    list_polls,
-    list_sources,
-    list_stores,
-    list_workers,
-)
+from service.management.platform_reads import ReadView
+from service.management.platform_writes import WriteView, Wrote
+from service.management.status import PlatformView, PollView, SourceView, StoreView, WorkerView
 
 
 class WriteRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """What to write: the ids by their names, and a body where the write takes one."""
+    """Arguments of a write operation: ids by name, and a body if the operation requires one."""
 
     ids: Mapping[str, str] = {}
     body: Mapping[str, Any] | None = None
 
 
-IncludeMemory = Annotated[bool, QueryParameter(description="tell what takes the memory, by looking at every key")]
+IncludeMemory = Annotated[bool, QueryParameter(description="include memory usage; scans every key")]
 
 
 class Sources(Controller):
-    """Configured sources; their secrets are nowhere in them."""
+    """Configured sources, without secrets."""
 
     path = "/sources"
     tags = ("Installation",)
 
     @get("/", role="viewer")
-    async def list_sources(self, parts: Dependencies) -> Sequence[SourceView]:
+    async def list_sources(self, operations: Operations) -> Sequence[SourceView]:
         """List the sources."""
-        return await list_sources(parts.named_stores, parts.sources, parts.source_configs)
+        return await operations.list_sources()
 
     @get("/{name:str}", role="viewer")
-    async def get_source(self, name: FromPath[str], parts: Dependencies) -> SourceView:
-        """Give one source."""
-        for source in await list_sources(parts.named_stores, parts.sources, parts.source_configs):
+    async def get_source(self, name: FromPath[str], operations: Operations) -> SourceView:
+        """Return one source."""
+        for source in await operations.list_sources():
             if source.name == name:
                 return source
         raise not_found(f"source {name[:64]}")
 
 
 class PlatformAccounts(Controller):
-    """Configured platform accounts; their credentials are nowhere in them."""
+    """Configured platform accounts, without credentials."""
 
     path = "/platforms"
     tags = ("Installation",)
 
     @get("/", role="viewer")
-    async def list_platforms(self, parts: Dependencies) -> Sequence[PlatformView]:
+    async def list_platforms(self, operations: Operations) -> Sequence[PlatformView]:
         """List the platform accounts."""
-        return await list_platforms(parts.named_stores, parts.platform_configs, parts.source_configs)
+        return await operations.list_platforms()
 
     @get("/{account:str}", role="viewer")
-    async def get_platform(self, account: FromPath[str], parts: Dependencies) -> PlatformView:
-        """Give one platform account."""
-        for platform in await list_platforms(parts.named_stores, parts.platform_configs, parts.source_configs):
+    async def get_platform(self, account: FromPath[str], operations: Operations) -> PlatformView:
+        """Return one platform account."""
+        for platform in await operations.list_platforms():
             if platform.account == account:
                 return platform
         raise not_found(f"platform {account[:64]}")
 
-    @get("/{account:str}/reads", role="viewer", sync_to_thread=False)
-    def list_reads(self, account: FromPath[str], parts: Dependencies) -> Sequence[ReadView]:
-        """List what an account can be asked by hand."""
-        return list_reads(parts.platform_configs, account)
+    @get("/{account:str}/reads", role="viewer")
+    async def list_reads(self, account: FromPath[str], operations: Operations) -> Sequence[ReadView]:
+        """List the read operations of an account."""
+        return await operations.list_reads(account)
 
     @get("/{account:str}/reads/{operation:str}", role="operator", any_query=True)
     async def read_platform(
@@ -87,19 +76,17 @@ class PlatformAccounts(Controller):
         account: FromPath[str],
         operation: FromPath[str],
         request: Request[Any, Any, Any],
-        parts: Dependencies,
-        caller: Caller,
+        operations: Operations,
         raw: RawParameter = False,
     ) -> JsonValue:
-        """Ask the platform for one thing, or one page of a list; the query holds the read's arguments."""
-        sight = visibility_for(caller, raw=raw)
+        """Read one item or one page of a list from the platform. The query holds the arguments of the operation."""
         arguments = {name: value for name, value in request.query_params.items() if name != "raw"}
-        return await read_platform(parts.platform_configs, parts.platforms, account, operation, arguments, sight=sight)
+        return await operations.read_platform(account, operation, arguments, raw=raw)
 
-    @get("/{account:str}/writes", role="viewer", sync_to_thread=False)
-    def list_writes(self, account: FromPath[str], parts: Dependencies) -> Sequence[WriteView]:
-        """List what can be changed on an account by hand."""
-        return list_writes(parts.platform_configs, account)
+    @get("/{account:str}/writes", role="viewer")
+    async def list_writes(self, account: FromPath[str], operations: Operations) -> Sequence[WriteView]:
+        """List the write operations of an account."""
+        return await operations.list_writes(account)
 
     @post("/{account:str}/writes/{operation:str}", role="admin", status_code=200)
     async def write_platform(
@@ -107,38 +94,30 @@ class PlatformAccounts(Controller):
         account: FromPath[str],
         operation: FromPath[str],
         data: JSONBody[WriteRequest],
-        parts: Dependencies,
-        caller: Caller,
+        operations: Operations,
     ) -> Wrote:
-        """Change one thing on the platform, once. After a 502 look there before you repeat it."""
-        return await write_platform(
-            parts.platform_configs,
-            parts.platforms,
-            caller,
-            account=account,
-            operation=operation,
-            ids=data.ids,
-            body=None if data.body is None else msgspec.json.encode(data.body),
-        )
+        """Run one write operation once. After a 502, check the item on the platform before you repeat the call."""
+        body = None if data.body is None else msgspec.json.encode(data.body)
+        return await operations.write_platform(account, operation, data.ids, body)
 
 
-class Fleet(Controller):
+class SystemStatus(Controller):
     """Stores, workers and polls."""
 
     path = "/"
     tags = ("Installation",)
 
     @get("/stores", role="viewer")
-    async def list_stores(self, parts: Dependencies, memory: IncludeMemory = False) -> Sequence[StoreView]:
-        """Tell how each store fares."""
-        return await list_stores(parts.named_stores, weigh=memory)
+    async def list_stores(self, operations: Operations, memory: IncludeMemory = False) -> Sequence[StoreView]:
+        """List the stores with their status."""
+        return await operations.list_stores(memory=memory)
 
     @get("/workers", role="viewer")
-    async def list_workers(self, parts: Dependencies) -> Sequence[WorkerView]:
+    async def list_workers(self, operations: Operations) -> Sequence[WorkerView]:
         """List the workers by their heartbeats."""
-        return await list_workers(parts.named_stores)
+        return await operations.list_workers()
 
     @get("/polls", role="viewer")
-    async def list_polls(self, parts: Dependencies) -> Sequence[PollView]:
-        """Tell how the polls stand."""
-        return await list_polls(parts.named_stores, parts.source_configs)
+    async def list_polls(self, operations: Operations) -> Sequence[PollView]:
+        """List the polls with their status."""
+        return await operations.list_polls()

@@ -1,4 +1,4 @@
-"""The HTTP room: how an account is asked for anything. What the answer means is `service.platforms.api.responses`."""
+"""HTTP calls of one account. `service.platforms.api.responses` maps the responses to errors."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,9 +24,9 @@ _UNSAFE_SEGMENTS = frozenset({"", ".", ".."})
 
 
 class ApiClient:
-    """The calls of one account, each through its gate.
+    """Calls of one account, each through the account's throttle.
 
-    `transient` names further statuses that waiting mends on a read, `gone` further ones that mean 404.
+    `transient` lists further statuses that a retry of a read may fix, `gone` further statuses that mean 404.
     """
 
     def __init__(
@@ -51,10 +51,13 @@ class ApiClient:
     async def get(
         self, operation: str, path: str, context: CallContext, headers: Mapping[str, str] = NO_HEADERS
     ) -> PlatformResponse:
-        """Ask for one thing.
+        """Send a GET request.
+
+        Returns:
+            The response.
 
         Raises:
-            TransientError, PermanentError, Held: as `call`.
+            TransientError, PermanentError, Deferred: As `call`.
         """
         return await self.call(operation, "GET", path, context, headers=headers, repeatable=True)
 
@@ -70,15 +73,19 @@ class ApiClient:
         headers: Mapping[str, str] = NO_HEADERS,
         repeatable: bool = False,
     ) -> PlatformResponse:
-        """Make one call; `path` begins with a slash and its ids are quoted, see `segment`.
+        """Send one request. `path` starts with a slash; ids in it are quoted by `segment`.
 
-        Any 2xx to what is not `repeatable` says that it is done, whatever the body: `data` is then what could be read.
+        A 2xx response to a call that is not `repeatable` means success, whatever its body; `data` is then None or
+        readable JSON.
+
+        Returns:
+            The response.
 
         Raises:
-            TransientError: `platform_unavailable`, `platform_rate_limited`, those of decoding and of the way there.
+            TransientError: `platform_unavailable`, `platform_rate_limited`, an error of decoding or of the connection.
             PermanentError: `config_unauthorized`, `config_forbidden`, `config_redirected`, `config_wrong_address`,
-                `platform_rejected`, those of decoding and of the way there.
-            Deferred: a limit is reached, or the platform rests.
+                `platform_rejected`, an error of decoding or of the connection.
+            Deferred: The account is throttled or its circuit is open.
         """
         target = path + ("?" + urlencode(query) if query else "")
         try:
@@ -98,16 +105,24 @@ class ApiClient:
         *,
         repeatable: bool,
     ) -> PlatformResponse:
-        """A call that is let in no more is made once again with new credentials, where there can be new ones."""
+        """Repeat a call that was answered 401 once, if the credentials can be renewed."""
         renewed = False
         while True:
             async with self._gate.slot(repeatable=repeatable):
-                permit = await self._credentials.headers()
-                answer = await self._send(method, target, {**headers, **permit}, body)
+                permit = await self._permit()
+                answer = await self._send(method, target, {**headers, **permit}, body, body_needed=repeatable)
                 again = not renewed and answer.status == 401 and await self._credentials.refreshable(permit)
                 if not again:
                     return self._classify(operation, answer, permit, repeatable=repeatable)
             renewed = True
+
+    async def _permit(self) -> Mapping[str, str]:
+        """Return the headers of the credentials. A failure of the token server is not one of the call itself."""
+        try:
+            return await self._credentials.headers()
+        except TransientError as error:
+            error.is_sent = False
+            raise
 
     def _classify(
         self, operation: str, answer: HttpResponse, permit: Mapping[str, str], *, repeatable: bool
@@ -122,7 +137,9 @@ class ApiClient:
             body_needed=repeatable,
         )
 
-    async def _send(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> HttpResponse:
+    async def _send(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None, *, body_needed: bool
+    ) -> HttpResponse:
         settings = self._outbound.settings
         return await self._outbound.request(
             method,
@@ -132,6 +149,7 @@ class ApiClient:
             seconds_max=settings.fetch_timeout_seconds,
             bytes_max=settings.fetch_bytes_max,
             guarded=False,
+            body_needed=body_needed,
         )
 
 
@@ -154,11 +172,14 @@ async def fetch_one(
     read: Callable[[PlatformResponse], tuple[JsonObject, Record, Timestamp]],
     headers: Mapping[str, str] = NO_HEADERS,
 ) -> FetchedRecord:
-    """Fetch one record; `read` gives its state without envelope, the record, and when it was last modified.
+    """Fetch one record. `read` returns its state without envelope, the record, and its modification time.
+
+    Returns:
+        The state of the record.
 
     Raises:
-        TransientError: as `ApiClient.get`.
-        PermanentError: as `ApiClient.get`; `platform_wrong_record` if another id than `asked` came back.
+        TransientError: As `ApiClient.get`.
+        PermanentError: As `ApiClient.get`; `platform_wrong_record` if the id in the response is not `asked`.
     """
     reply = await calls.get(operation, path, context, headers)
     if reply.gone:
@@ -173,10 +194,13 @@ async def fetch_one(
 
 
 def read_as(operation: str, read: Callable[[PlatformResponse], T], reply: PlatformResponse) -> T:
-    """Read an answer; what is wrong with it is wrong with this operation.
+    """Read a response, and add the operation and the status to its errors.
+
+    Returns:
+        The result of `read`.
 
     Raises:
-        PermanentError: as `read`.
+        PermanentError: As `read`.
     """
     try:
         return read(reply)
@@ -188,8 +212,11 @@ def read_as(operation: str, read: Callable[[PlatformResponse], T], reply: Platfo
 def segment(text: str) -> str:
     """Quote one id for a path.
 
+    Returns:
+        The quoted id.
+
     Raises:
-        PermanentError: `invalid_id`: nothing, or a dot segment, which would ask for something else.
+        PermanentError: `invalid_id`: empty, or a dot segment, which would change the path.
     """
     if text in _UNSAFE_SEGMENTS:
         raise PermanentError("invalid_id", "the id cannot stand in a path")
@@ -197,5 +224,5 @@ def segment(text: str) -> str:
 
 
 def unknown_kind(account: str, kind: str) -> PermanentError:
-    """Make the error for a record kind that a platform has not."""
+    """Return the error for a kind of record that a platform does not have."""
     return PermanentError("unknown_kind", f"{account} has no {kind} to fetch")

@@ -1,8 +1,7 @@
-"""From a platform's JSON to the types of our records, field by field, tolerantly. Pure.
+"""Conversion of a platform's JSON to the types of our records, field by field. Pure.
 
-One odd field must not cost a record: what is absent, or of a shape we do not know, becomes UNSET (unknown to rules,
-still there under `raw.`); null stays None. Ids and codes become text, amounts Decimal, moments aware (UTC where the
-platform names no offset).
+One malformed field must not make a record unreadable: an absent or malformed field becomes UNSET, null stays None. Ids
+and codes become text, amounts Decimal, timestamps aware (UTC if the platform states no offset).
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ _NUMBERS = (str, int, Decimal)
 
 
 def as_text(value: object) -> Text:
-    """Text as it is, whole numbers as digits, null as None."""
+    """Convert to text: whole numbers become digits, null becomes None."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
@@ -35,7 +34,7 @@ def as_text(value: object) -> Text:
 
 
 def as_decimal(value: object) -> Decimal | UnsetType:
-    """A finite number from a number or from decimal text."""
+    """Convert a number or decimal text to a finite number."""
     if not isinstance(value, _NUMBERS) or value is True or value is False:
         return UNSET
     try:
@@ -46,12 +45,12 @@ def as_decimal(value: object) -> Decimal | UnsetType:
 
 
 def as_quantity(value: object) -> Quantity | UnsetType | None:
-    """Whole numbers as they are, others as Decimal."""
+    """Convert to a quantity: whole numbers stay integers, others become Decimal."""
     return value if type(value) is int or value is None else as_decimal(value)
 
 
 def as_timestamp(value: object) -> Timestamp:
-    """ISO 8601 text, with or without an offset."""
+    """Convert ISO 8601 text, with or without an offset."""
     if value is None:
         return None
     if not isinstance(value, str):
@@ -64,7 +63,7 @@ def as_timestamp(value: object) -> Timestamp:
 
 
 def as_money(value: object, currency: object) -> Money | UnsetType:
-    """An amount with its currency; UNSET if either is missing, since neither means anything alone."""
+    """Combine amount and currency; UNSET if one of them is missing."""
     amount = as_decimal(value)
     if amount is UNSET or not isinstance(currency, str) or not currency:
         return UNSET
@@ -72,7 +71,7 @@ def as_money(value: object, currency: object) -> Money | UnsetType:
 
 
 def as_tags(value: object) -> tuple[str, ...] | UnsetType | None:
-    """A list of text; what is no text in it is left out."""
+    """Convert to a list of text; other items are left out."""
     if value is None:
         return None
     if not isinstance(value, list):
@@ -81,24 +80,24 @@ def as_tags(value: object) -> tuple[str, ...] | UnsetType | None:
 
 
 def text(node: JsonObject, key: str) -> Text:
-    """Read a text field."""
+    """Return a text field."""
     value = node.get(key, UNSET)
     return value if type(value) is str else as_text(value)
 
 
 def quantity(node: JsonObject, key: str) -> Quantity | UnsetType | None:
-    """Read a quantity."""
+    """Return a quantity."""
     value = node.get(key, UNSET)
     return value if type(value) is int else as_quantity(value)
 
 
 def timestamp(node: JsonObject, key: str) -> Timestamp:
-    """Read a moment."""
+    """Return a timestamp."""
     return as_timestamp(node.get(key, UNSET))
 
 
 def money(node: JsonObject, key: str) -> Money | UnsetType | None:
-    """Read `{"value": …, "currency": …}`."""
+    """Return the amount of `{"value": …, "currency": …}`."""
     amount = node.get(key, UNSET)
     if amount.__class__ is dict:
         return as_money(amount.get("value"), amount.get("currency"))
@@ -106,20 +105,20 @@ def money(node: JsonObject, key: str) -> Money | UnsetType | None:
 
 
 def child(node: JsonObject, key: str) -> JsonObject | UnsetType | None:
-    """Read a nested object."""
+    """Return a nested object."""
     value = node.get(key, UNSET)
     return value if value.__class__ is dict or value is None else UNSET
 
 
 def nested(node: JsonObject, *keys: str) -> JsonObject:
-    """Go down nested objects; an empty one where the way ends."""
+    """Return the object at the end of a path of names, an empty one if the path ends early."""
     for key in keys:
         node = child(node, key) or EMPTY
     return node
 
 
 def children(node: JsonObject, key: str) -> Sequence[JsonObject] | UnsetType | None:
-    """Read a list of objects; what is no object in it is left out."""
+    """Return a list of objects; other items are left out."""
     value = node.get(key, UNSET)
     if value is None:
         return None
@@ -129,12 +128,12 @@ def children(node: JsonObject, key: str) -> Sequence[JsonObject] | UnsetType | N
 
 
 def latest(*moments: Timestamp) -> datetime | None:
-    """The latest of the moments that are known."""
+    """Return the latest known timestamp."""
     return max((item for item in moments if item is not None and item is not UNSET), default=None)
 
 
 def record_version(moment: Timestamp) -> str | None:
-    """A moment as text whose order is time order: UTC, fixed width; None where UTC has no such year."""
+    """Return a timestamp as text whose order is time order: UTC, fixed width; None if UTC has no such year."""
     if moment is None or moment is UNSET:
         return None
     try:

@@ -1,4 +1,4 @@
-"""How an account shows who it is: fixed headers, or an OAuth2 token that is fetched, kept and renewed."""
+"""Credentials of an account: fixed headers, or an OAuth2 token that is fetched, cached and renewed."""
 
 import asyncio
 import hashlib
@@ -25,14 +25,14 @@ LIFETIME_SECONDS_MAX = 86_400.0
 
 
 class Credentials(Protocol):
-    """What a call carries to be let in."""
+    """Headers that authorize a call."""
 
     async def headers(self) -> Mapping[str, str]:
-        """Give the headers to send, all of them secret."""
+        """Return the headers to send; all of them are secret."""
         ...
 
     async def refreshable(self, sent: Mapping[str, str], /) -> bool:
-        """Hear that `sent` was answered 401; True if `headers` now gives others."""
+        """Return True if `headers` changes after `sent` was answered 401."""
         ...
 
 
@@ -43,11 +43,11 @@ class StaticHeaders:
         self._headers = headers
 
     async def headers(self) -> Mapping[str, str]:
-        """Give the headers."""
+        """Return the headers."""
         return self._headers
 
     async def refreshable(self, _sent: Mapping[str, str], /) -> bool:
-        """Nothing here can be renewed."""
+        """Return False: fixed headers cannot be renewed."""
         return False
 
 
@@ -57,10 +57,10 @@ class _Token(Struct):
 
 
 class ClientCredentials:
-    """A bearer token by the client credentials grant (RFC 6749 4.4), fetched by one call at a time.
+    """Bearer token by the client credentials grant (RFC 6749, section 4.4), fetched by one call at a time.
 
-    Every waiting call shares the token that the first one fetched, and by the `token_cache` every pod does. `clock`
-    counts seconds and never goes back.
+    Waiting calls share the token of the first one, and all pods share it by the `token_cache`. `clock` is monotonic, in
+    seconds.
     """
 
     def __init__(
@@ -89,12 +89,11 @@ class ClientCredentials:
         self._stale_at = 0.0
 
     async def headers(self) -> Mapping[str, str]:
-        """Give the token's header, fetching a token if there is none that lives long enough.
+        """Return the token's header; fetch a token if the cached one expires too soon.
 
         Raises:
-            TransientError: the token server is not to be had, as `classify_response`.
-            PermanentError: `config_unauthorized`, `config_wrong_address`, `platform_wrong_envelope`, as
-                `classify_response`.
+            TransientError: The token server is unavailable.
+            PermanentError: `config_unauthorized`, `config_wrong_address`, `platform_wrong_envelope`.
         """
         if self._headers and self._clock() < self._stale_at:
             return self._headers
@@ -105,7 +104,7 @@ class ClientCredentials:
             return self._headers
 
     async def refreshable(self, sent: Mapping[str, str], /) -> bool:
-        """Drop the token, here and on the shelf, if it is still the one that was refused."""
+        """Return True; drop the rejected token, here and in the cache, if it is still the current one."""
         await self._token_cache.invalidate(self._name, _value(sent))
         # Another call may have put a new one in its place already.
         if sent is self._headers:
@@ -113,7 +112,7 @@ class ClientCredentials:
         return True
 
     async def _renew(self) -> None:
-        """Take the token off the shelf, or fetch it there for everybody; who waits too long for another fetches one."""
+        """Read the token from the cache, or fetch one for all pods, after a limited wait for another pod."""
         deadline = self._clock() + self._outbound.settings.fetch_timeout_seconds
         while True:
             shelved = await self._token_cache.get(self._name)
@@ -163,12 +162,12 @@ class ClientCredentials:
 
 
 def basic_auth(username: str, password: str) -> StaticHeaders:
-    """Make the credentials of HTTP Basic (RFC 7617)."""
+    """Return the credentials of HTTP Basic (RFC 7617)."""
     return StaticHeaders({"Authorization": "Basic " + b64encode(f"{username}:{password}".encode()).decode()})
 
 
 def _cache_name(account: str, token_url: str, form: bytes) -> str:
-    """Changed credentials make another name, and so find no token of the old ones."""
+    """Build the name of a token in the cache; changed credentials change the name."""
     return f"{account}:{hashlib.sha256(token_url.encode() + bytes(1) + form).hexdigest()[:24]}"
 
 

@@ -1,7 +1,7 @@
-"""From the bytes of a platform's answer to plain JSON values, and from those to the digest of a state. Pure.
+"""Decoding of a response: bytes to plain JSON values, and JSON values to the digest of a state. Pure.
 
-Numbers that are not whole become Decimal, never float. What cannot be decoded is named after whose fault it is: an
-answer that ends early is time's, all else the platform's or, where a web page answers, the operator's.
+Numbers that are not whole become Decimal, never float. A truncated response is transient; other malformed responses are
+errors of the platform, web pages errors of the configuration.
 """
 
 import hashlib
@@ -26,10 +26,13 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 
 
 def decode_body(body: bytes, status: int) -> JsonValue:
-    """Decode an answer.
+    """Decode a response.
+
+    Returns:
+        The JSON value.
 
     Raises:
-        TransientError: `platform_truncated_json`, and `platform_not_json` for a page such as those of maintenance.
+        TransientError: `platform_truncated_json`; `platform_not_json` for a web page, such as a maintenance page.
         PermanentError: `platform_malformed_json`.
     """
     if not body.strip():
@@ -46,15 +49,15 @@ def decode_body(body: bytes, status: int) -> JsonValue:
 
 
 def _read(body: bytes) -> JsonValue:
-    """Read JSON, also with a byte order mark, or with a text cut in the middle of a character, as some systems send."""
+    """Parse JSON; accept a byte order mark and text that was cut inside a character, as some systems send them."""
     try:
         return _decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         # Only what cannot be read as it is: hardly any answer needs it, and all would pay for it.
-        mended = _ESCAPES.sub(_whole_character, body.removeprefix(BOM))
-        if mended == body:
+        repaired = _ESCAPES.sub(_whole_character, body.removeprefix(BOM))
+        if repaired == body:
             raise
-        return _decoder.decode(mended)
+        return _decoder.decode(repaired)
 
 
 def _whole_character(found: re.Match[bytes]) -> bytes:
@@ -62,12 +65,12 @@ def _whole_character(found: re.Match[bytes]) -> bytes:
 
 
 def is_html(body: bytes) -> bool:
-    """Say whether an answer is HTML or XML, whatever its content type says."""
+    """Return True if a response is HTML or XML, whatever its content type is."""
     return body.lstrip(BOM + b" \t\r\n").startswith(b"<")
 
 
 def unwrap(data: object, status: int, *, wrapped: bool | None) -> JsonObject:
-    """Take one object out of `{"data": …}`; `wrapped` None accepts it bare as well.
+    """Return the object in `{"data": …}`; `wrapped` None accepts a bare object as well.
 
     Raises:
         PermanentError: `platform_wrong_envelope`.
@@ -83,17 +86,17 @@ def unwrap(data: object, status: int, *, wrapped: bool | None) -> JsonObject:
 
 
 def not_a_list(status: int) -> PermanentError:
-    """Make the error for an answer that is no list; where there is no such path, the operator is to mend it."""
+    """Return the error for a response that is not a list; a 404 is an error of the configuration."""
     if status in {404, 410}:
         return PermanentError("config_wrong_address", "there is no such list", http_status=status)
     return PermanentError("platform_wrong_envelope", "the answer is no list", http_status=status)
 
 
 def record_id(value: object, status: int) -> str:
-    """Give the id that a record states of itself, as text.
+    """Return the record's own id as text.
 
     Raises:
-        PermanentError: `platform_wrong_envelope`: there is none, so this is no record.
+        PermanentError: `platform_wrong_envelope`: the record has no id.
     """
     text = as_text(value)
     if not text:
@@ -102,7 +105,7 @@ def record_id(value: object, status: int) -> str:
 
 
 def check_id(node: JsonObject, key: str, asked: str, status: int) -> None:
-    """See that a thing is the one that was asked for.
+    """Check that a response contains the requested id.
 
     Raises:
         PermanentError: `platform_wrong_envelope`, `platform_wrong_record`.
@@ -112,5 +115,5 @@ def check_id(node: JsonObject, key: str, asked: str, status: int) -> None:
 
 
 def digest_of(state: object) -> str:
-    """SHA-256, in hex, of a state: the same whatever the order of its members."""
+    """Return the SHA-256 of a state, in hex; the order of its members does not matter."""
     return hashlib.sha256(_encoder.encode(state)).hexdigest()

@@ -1,4 +1,4 @@
-"""What the platforms' own envelopes have in common: bytes to a thin struct, ids to text, or a refusal. Pure."""
+"""Parsing of the platforms' own envelopes: bytes to a small struct, ids to text, or a rejection. Pure."""
 
 from typing import TypeVar
 
@@ -15,10 +15,14 @@ RawId = str | int | None
 
 
 def decode_delivery(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """Decode a body that has been verified.
+    """Decode a verified body.
+
+    Returns:
+        The decoded struct.
 
     Raises:
         Rejection: 400 `malformed_payload`, 422 `unrecognized_event`.
+        _misshapen: The 422, for a body of a wrong shape.
     """
     try:
         return decoder.decode(body)
@@ -29,10 +33,10 @@ def decode_delivery(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 
 def required_id(value: RawId, place: str) -> str:
-    """Give the id that stands at `place`, a JSON pointer, as text.
+    """Return the id at `place`, a JSON pointer, as text.
 
     Raises:
-        Rejection: 422 `unrecognized_event`: missing, empty, too long, or with characters no id has.
+        Rejection: 422 `unrecognized_event`: missing, empty, too long, or with forbidden characters.
     """
     text = optional_id(value)
     if text is None:
@@ -42,13 +46,13 @@ def required_id(value: RawId, place: str) -> str:
 
 
 def optional_id(value: RawId) -> str | None:
-    """Give an id as text, None where there is none that can serve."""
+    """Return an id as text, None if there is no valid one."""
     text = "" if value is None else str(value)
     return text if 0 < len(text) <= ID_CHARACTERS_MAX and text.isprintable() else None
 
 
 def _misshapen(error: msgspec.ValidationError) -> Rejection:
-    """Name the place; msgspec tells types and the names of our own fields, never a value."""
+    """Return the rejection of a body of a wrong shape. msgspec names types and fields, never a value."""
     reason, _, path = str(error).partition(" - at `$")
     place = path.removesuffix("`").replace(".", "/") or "the whole"
     return Rejection(

@@ -1,7 +1,7 @@
-"""What a platform says is wrong, fit for a log line: one short text without secrets and without e-mail addresses. Pure.
+"""Error messages of a platform, shortened for a log line, without secrets and without e-mail addresses. Pure.
 
-The shapes are those of JSON:API (`errors[0].detail`), of Pexip Engage (`errors[0].message`) and of Laravel (`message`).
-Open Food Network repeats the key it was given in its 401, so whatever was sent in a header is cut out of the text.
+Supported shapes: JSON:API (`errors[0].detail`), Pexip Engage (`errors[0].message`) and Laravel (`message`). Open Food
+Network repeats the key in its 401, so every value of a sent header is removed from the text.
 """
 
 import re
@@ -32,7 +32,7 @@ _decoder = msgspec.json.Decoder(_Complaint)
 
 
 def error_message(body: bytes, secrets: Iterable[str]) -> str:
-    """Give the platform's own words on an error, or nothing where it has none we can read."""
+    """Return the platform's own error message, empty if there is no readable one."""
     try:
         said = _decoder.decode(body)
         text = _first(said.errors) or said.message or said.error
@@ -42,7 +42,7 @@ def error_message(body: bytes, secrets: Iterable[str]) -> str:
 
 
 def scrub_secrets(text: str, secrets: Iterable[str]) -> str:
-    """Take secrets, each part of a header value on its own, and e-mail addresses out of a text."""
+    """Return a text without secrets, each part of a header value on its own, and without e-mail addresses."""
     parts = {part for secret in secrets for part in (secret, *secret.split())}
     for part in sorted(parts, key=len, reverse=True):
         if len(part) >= SECRET_CHARACTERS_MIN:

@@ -1,8 +1,8 @@
-"""The operations of a platform as data, and the one way to ask for them.
+"""Operations of a platform as data, and the calls of one account.
 
-Each platform's client lists its operations: name, method, path, and the page of the platform's documentation they come
-from. Where no page prints a path, the operation is not `documented`, and waybill.yaml may say it better under `paths`:
-`{rule.list: "/organizations/{organization}/ruleset"}`, with another method in front where that differs.
+Clients declare their operations with `@operation`. If no page of the platform's documentation prints a path, the
+operation is not `documented`, and waybill.yaml may override the path under `paths`:
+`{rule.list: "/organizations/{organization}/ruleset"}`, with another method in front if it differs.
 """
 
 import re
@@ -33,9 +33,9 @@ _NO_IDS: Mapping[str, str] = {}
 
 
 class Operation(Struct, frozen=True):
-    """One operation. `path` begins at the account's base URL; ids stand in braces. `page` is the documentation's name.
+    """One operation. `path` starts at the account's base URL, with ids in braces; `page` is the page's title.
 
-    `reads` is False for what changes something over there.
+    `reads` marks a POST that changes nothing.
     """
 
     name: str
@@ -47,19 +47,19 @@ class Operation(Struct, frozen=True):
 
     @property
     def idempotent(self) -> bool:
-        """Whether asking again changes nothing."""
+        """Return True if a repeated call changes nothing."""
         return self.reads or self.method == "GET"
 
     @property
     def path_parameters(self) -> frozenset[str]:
-        """The names in braces."""
+        """Return the names in braces."""
         return frozenset(_pieces(self.path)[1::2])
 
 
 class WriteResult(Struct, frozen=True):
-    """What became of a write: the id of what was written where the answer states one, and the answer without envelope.
+    """Result of a write: the id in the response, if any, and the response without its envelope.
 
-    `data` is None where the platform says nothing, or nothing we can read: the status alone says that it is done.
+    `data` is None if the response has no readable body: the status alone means success.
     """
 
     id: str | None
@@ -69,7 +69,7 @@ class WriteResult(Struct, frozen=True):
 
 
 class ResultPage(Struct, frozen=True):
-    """One page of a list. `next` asks for the next page, None at the end; `total` where the platform counts."""
+    """One page of a list. `next` requests the next page, None at the end; `total` is set if the platform counts."""
 
     items: tuple[JsonObject, ...]
     next: str | None = None
@@ -77,10 +77,13 @@ class ResultPage(Struct, frozen=True):
 
 
 def override_paths(operations: Sequence[Operation], paths: Mapping[str, str], at: str) -> dict[str, Operation]:
-    """Give the operations by name, with the paths that an operator set; `at` is where those stand.
+    """Apply the paths of waybill.yaml; `at` is their place in it.
+
+    Returns:
+        The operations by name.
 
     Raises:
-        ConfigError: there is no such operation, its path is documented, or the new one cannot be used.
+        ConfigError: No such operation, its path is documented, or the new path cannot be used.
     """
     known = {operation.name: operation for operation in operations}
     free = sorted(operation.name for operation in operations if not operation.documented)
@@ -99,7 +102,7 @@ def override_paths(operations: Sequence[Operation], paths: Mapping[str, str], at
 
 
 class PlatformApi:
-    """The operations of one account. `fixed` fills the places that are the same in every call, such as the tenant."""
+    """Operations of one account. `fixed` fills the path parameters of every call, such as the tenant."""
 
     def __init__(
         self, kind: str, calls: ApiClient, operations: Mapping[str, Operation], fixed: Mapping[str, str] = _NO_IDS
@@ -119,11 +122,22 @@ class PlatformApi:
         body: object = None,
         headers: Mapping[str, str] = NO_HEADERS,
     ) -> PlatformResponse:
-        """Ask for an operation; `body` is sent as JSON.
+        """Call an operation.
+
+        Args:
+            name: The name of the operation.
+            context: The event that the call belongs to.
+            ids: The path parameters.
+            query: The query parameters.
+            body: The body, sent as JSON; None for no body.
+            headers: Further headers.
+
+        Returns:
+            The response.
 
         Raises:
-            TransientError, PermanentError, Held: as `ApiClient.call`; PermanentError `invalid_id` for an id that no
-            path can hold.
+            TransientError, Deferred: As `ApiClient.call`.
+            PermanentError: As `ApiClient.call`; `invalid_id` for an id that no path can contain.
         """
         operation = self._operations[name]
         return await self._calls.call(
@@ -148,10 +162,13 @@ class PlatformApi:
         body: object = None,
         headers: Mapping[str, str] = NO_HEADERS,
     ) -> T:
-        """Ask for an operation and read its answer.
+        """Call an operation and read its response.
+
+        Returns:
+            The result of `read`.
 
         Raises:
-            TransientError, PermanentError, Held: as `call`, and as `read`.
+            TransientError, PermanentError, Deferred: As `call`, and as `read`.
         """
         reply = await self.call(name, context, ids=ids, query=query, body=body, headers=headers)
         return read_as(f"{self.kind}.{name}", read, reply)
@@ -166,10 +183,14 @@ class PlatformApi:
         read: Callable[[PlatformResponse], tuple[JsonObject, Record, Timestamp]],
         headers: Mapping[str, str] = NO_HEADERS,
     ) -> FetchedRecord:
-        """Fetch one record, see `fetch_one`.
+        """Fetch one record, as `fetch_one`.
+
+        Returns:
+            The state of the record.
 
         Raises:
-            TransientError, PermanentError, Held: as `call`; PermanentError `platform_wrong_record`.
+            TransientError, Deferred: As `call`.
+            PermanentError: As `call`; `platform_wrong_record`.
         """
         operation = self._operations[name]
         path = self._path(operation, ids)
@@ -187,12 +208,16 @@ class PlatformApi:
         body: object = None,
         key: str = "id",
     ) -> WriteResult:
-        """Change something; `key` is how the answer names the id of what was written.
+        """Call a writing operation; `key` is the name of the id in the response.
 
-        That what should be deleted is gone already counts as done; that what should be changed is gone does not.
+        A 404 to a DELETE counts as success, a 404 to any other write does not.
+
+        Returns:
+            The result.
 
         Raises:
-            TransientError, PermanentError, Held: as `call`; PermanentError `record_gone`.
+            TransientError, Deferred: As `call`.
+            PermanentError: As `call`; `record_gone`.
         """
         reply = await self.call(name, context, ids=ids, query=query, body=body)
         deletes = self._operations[name].method == "DELETE"
@@ -215,7 +240,7 @@ class PlatformApi:
 
 @lru_cache(maxsize=1024)  # every call asks, about the few operations there are
 def _pieces(path: str) -> tuple[str, ...]:
-    """Part a path at its places: the text before each, its name, and so on, text last."""
+    """Split a path at its parameters: text, name, text, and so on, text last."""
     return tuple(_PLACE.split(path))
 
 

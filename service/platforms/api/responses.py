@@ -1,7 +1,7 @@
-"""What the answer of a platform means to us, by its status. Pure.
+"""Classification of a response by its status. Pure.
 
-2xx is decoded, 404 and 410 mean gone, 408, 425, 429 and 5xx are time's, 401, 403 and redirects are the operator's, the
-rest is a refusal of what we asked. Kinds begin with whose fault it is: `platform_…`, `config_…`, `request_…`.
+2xx is decoded; 404 and 410 mean gone; 408, 425, 429 and 5xx are transient; 401, 403 and redirects are errors of the
+configuration; other statuses reject the request. Error codes start with the party: `platform_…`, `config_…`.
 """
 
 import re
@@ -27,7 +27,7 @@ HOST_CHARACTERS_MAX = 100
 
 
 class PlatformResponse(Struct, frozen=True):
-    """A decoded answer; `data` is None if the thing is `gone`, header names are in lower case."""
+    """Decoded response. `data` is None if the record is `gone`; header names are in lower case."""
 
     status: int
     data: Any
@@ -46,16 +46,19 @@ def classify_response(
     now: float,
     body_needed: bool = True,
 ) -> PlatformResponse:
-    """Decode a good answer, and name what is wrong with another.
+    """Decode a successful response; raise the error of any other.
 
-    `secrets` were sent and are cut out of the platform's words; `now` is in seconds since the epoch. Where no body is
-    needed, one that cannot be read is as good as none.
-    A 404 that is a web page is no missing record: it comes from a server that does not know the API's address at all.
+    `secrets` were sent and are removed from the platform's message; `now` is in seconds since the epoch. If no body is
+    needed, an unreadable body counts as none. A 404 with a web page is not a missing record: the server does not know
+    the API's address.
+
+    Returns:
+        The response.
 
     Raises:
-        TransientError: `platform_unavailable`, `platform_rate_limited`, those of decoding.
+        TransientError: `platform_unavailable`, `platform_rate_limited`, or as `decode_body`.
         PermanentError: `config_unauthorized`, `config_forbidden`, `config_redirected`, `config_wrong_address`,
-            `platform_rejected`, those of decoding.
+            `platform_rejected`, or as `decode_body`.
     """
     status = answer.status
     if 200 <= status < 300:
@@ -73,7 +76,7 @@ def classify_response(
 
 
 def retry_after_seconds(header: str | None, now: float) -> float | None:
-    """Read Retry-After, seconds or an HTTP date (RFC 9110 10.2.3), as seconds from `now`; None if it says nothing."""
+    """Return Retry-After (RFC 9110, section 10.2.3), as seconds from `now`; None if it is absent or invalid."""
     if header is None:
         return None
     text = header.strip()
@@ -95,7 +98,7 @@ def _readable(body: bytes, status: int) -> JsonValue:
 
 
 def _leads_to(answer: HttpResponse) -> str:
-    """Name the host that a redirect leads to; the rest of an address may hold secrets."""
+    """Return the host of a redirect; the rest of an address may contain secrets."""
     try:
         host = urlsplit(answer.headers.get("location", "")).hostname if answer.status < 400 else None
     except ValueError:

@@ -1,10 +1,10 @@
-"""Manners: no account is asked more often, or more at once, than it allows, and one that is not well is left in peace.
+"""Rate limit, concurrency limit and circuit breaker of each account, shared by all pods through the store.
 
-All pods share this through the store (`service.store.platforms.throttle`): a limit counts the calls of all, and one
-429, one 503 or some failures in a row make the account rest for all, until one call, the probe, finds it well. Nobody's
-attempt is used up by it: a call that has to wait ends in Held, short waits pass in place.
+A 429, a 503 or several failures in a row open the circuit for all pods until one call, the probe, succeeds. A call that
+has to wait raises Deferred and uses no attempt of its event; short waits happen in place.
 
-An account without limits costs no store call while it is well: once a second a process looks which accounts are not.
+An account without limits costs no store call while its circuit is closed: each process reads the open circuits once a
+second.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ NO_QUEUE = contextlib.nullcontext()
 
 
 class SharedThrottles:
-    """The gates of all accounts of a process. `clock` counts seconds and never goes back."""
+    """Throttles of all accounts of a process. `clock` is monotonic, in seconds."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class SharedThrottles:
         token_cache: TokenCache,
         call_seconds_max: float,
         clock: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,  # noqa: S311 - jitter
+        chance: Callable[[], float] = random.random,  # noqa: S311 - jitter, no secret
     ) -> None:
         self.token_cache = token_cache
         self.limits = limits
@@ -60,21 +60,21 @@ class SharedThrottles:
         self.clock = clock
         self.chance = chance
         self._gates: dict[str, AccountThrottle] = {}
-        self._looked_at = float("-inf")
-        self._looking = asyncio.Lock()
+        self._refreshed_at = float("-inf")
+        self._refreshing = asyncio.Lock()
 
     def throttle(self, account: str, config: PlatformConfig) -> Throttle:
-        """Make an account's gate."""
+        """Return an account's throttle."""
         gate = AccountThrottle(self, account, config.requests_in_flight_max or 0, config.requests_per_minute_max or 0)
         self._gates[account] = gate
         return gate
 
     async def refresh_circuits(self) -> None:
-        """See which accounts are not well, at most once a second. Where the store does not answer, nothing is known."""
-        if self.clock() < self._looked_at + REFRESH_SECONDS or self._looking.locked():
+        """Read the open circuits, at most once a second. If the store does not answer, the state is unknown."""
+        if self.clock() < self._refreshed_at + REFRESH_SECONDS or self._refreshing.locked():
             return
-        async with self._looking:
-            self._looked_at = self.clock()
+        async with self._refreshing:
+            self._refreshed_at = self.clock()
             with contextlib.suppress(StoreUnavailable, StoreNotDurable):
                 rests = await self.limits.open_circuits()
                 for account, gate in self._gates.items():
@@ -82,7 +82,7 @@ class SharedThrottles:
 
 
 class AccountThrottle:
-    """One account's gate. `troubled` while it is known, or was of late, not to be well."""
+    """Throttle of one account. `troubled` is True while its circuit is open or calls failed recently."""
 
     def __init__(self, throttles: SharedThrottles, account: str, in_flight_max: int, per_minute_max: int) -> None:
         self._throttles = throttles
@@ -97,13 +97,13 @@ class AccountThrottle:
         self.troubled = False
 
     def set_circuit(self, rest_seconds: float | None) -> None:
-        """Hear from the store that the account rests so long, has failed of late (0), or is well (None)."""
+        """Set the state from the store: open for so many seconds, recent failures (0), or closed (None)."""
         self.troubled = rest_seconds is not None
         self._rests_until = self._throttles.clock() + (rest_seconds or 0.0)
 
     @asynccontextmanager
     async def slot(self, *, repeatable: bool) -> AsyncGenerator[None]:
-        """See Throttle."""
+        """Limit one call, as `Throttle.slot`."""
         deadline = self._throttles.clock() + WAIT_SECONDS_MAX
         async with NO_QUEUE if self._slots is None else self._own_slot(self._slots, deadline):
             token = await self._enter(deadline)
@@ -125,7 +125,7 @@ class AccountThrottle:
 
     @asynccontextmanager
     async def _own_slot(self, slots: asyncio.Semaphore, deadline: float) -> AsyncGenerator[None]:
-        """Queue within this process first: the store need not be asked what is known here."""
+        """Acquire a slot within this process first, without a call to the store."""
         try:
             async with asyncio.timeout(max(deadline - self._throttles.clock(), 0.001)):
                 await slots.acquire()
@@ -137,7 +137,7 @@ class AccountThrottle:
             slots.release()
 
     async def _enter(self, deadline: float) -> str:
-        """Wait in place as far as patience goes; give the call's token, empty where the store knows nothing of it."""
+        """Wait for a slot, for a limited time; return the call's token, empty if the store does not track the call."""
         token = ""
         while True:
             # What this process knows already is not asked of the store.
@@ -176,7 +176,7 @@ class AccountThrottle:
         )
 
     def _turn(self) -> float:
-        """Give each who waits a turn of its own, as far apart as the account lets calls through."""
+        """Space waiting calls by the rate of the account."""
         apart = self._call_seconds / self._in_flight_max if self._in_flight_max else 0.0
         apart = max(apart, 60 / self._per_minute_max if self._per_minute_max else 0.0)
         now = self._throttles.clock()
@@ -184,10 +184,10 @@ class AccountThrottle:
         return self._turn_at - now
 
     async def _failed(self, token: str, error: TransientError, *, repeatable: bool) -> None:
-        """Tell of a failure.
+        """Report a failure.
 
         Raises:
-            Deferred: the account rests now, and the call may be made again: its answer said so, or it is `repeatable`.
+            Deferred: The circuit is open, and the call may be repeated.
         """
         not_now = error.http_status in RETRY_AFTER_STATUSES
         wide = error.kind in BREAKER_ERRORS or error.http_status in UNAVAILABLE
@@ -209,7 +209,7 @@ class AccountThrottle:
             raise Deferred(error.kind, str(error), seconds, http_status=error.http_status) from error
 
     async def _leave(self, token: str, outcome: CallOutcome, retry_after_seconds: float = 0.0) -> CircuitChange | None:
-        """Tell how a call ended, where there is anything to tell; None where there was not, or nobody heard it."""
+        """Report the end of a call, if necessary; return None without a report or without an answer of the store."""
         if not token and outcome in {"ok", "rejected", "unknown"}:
             return None
         try:

@@ -1,8 +1,4 @@
-"""What every call to an account passes: limits and pauses that all workers share. Here only its shape, and one without.
-
-The gate that keeps to limits is `service.platforms.api.shared_throttle`; a connector that is built without one asks
-freely.
-"""
+"""Interface of an account's throttle, and a throttle without limits. The shared one is in `shared_throttle`."""
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -10,27 +6,27 @@ from typing import Protocol
 
 
 class Throttle(Protocol):
-    """One account's gate."""
+    """Throttle of one account."""
 
     def slot(self, *, repeatable: bool) -> AbstractAsyncContextManager[None]:
-        """Let one call through, and hear how it ends.
+        """Limit one call: acquire a slot on entry, report success or failure on exit.
 
-        `repeatable` says that the call may be made again whatever became of it, so that any failure which makes the
-        platform rest is told as Held. Of other calls only an answer that says "not now" is.
+        `repeatable` says that the call may be repeated after any failure. A failure that opens the circuit then raises
+        Deferred. For other calls only a response that defers the call does.
 
         Raises:
-            Deferred: not now; nothing was sent, or the platform answered that it did nothing.
-            StoreUnavailable: whether it may cannot be known.
+            Deferred: No request was sent, or the platform answered that it did nothing.
+            StoreUnavailable: The state of the throttle is unknown.
         """
         ...
 
 
 class NoThrottle:
-    """No limits, no pauses."""
+    """Throttle without limits and without a circuit breaker."""
 
     @asynccontextmanager
     async def slot(self, *, repeatable: bool) -> AsyncGenerator[None]:  # noqa: ARG002 - the protocol's signature
-        """Let everything through."""
+        """Admit the call."""
         yield
 
 

@@ -1,7 +1,6 @@
-"""Where an OAuth2 token is kept so that all pods share it. Here only the shelf's shape, and one that keeps nothing.
+"""Interface of the cache for OAuth2 tokens, and a cache that stores nothing.
 
-The shelf that is shared is `service.store.platforms.token_cache`; without one, every process fetches a token of its
-own.
+`service.store.platforms.token_cache` shares tokens between pods; without it, every process fetches its own.
 """
 
 from typing import Protocol
@@ -11,33 +10,33 @@ CachedToken = tuple[str, float]
 
 
 class TokenCache(Protocol):
-    """Tokens by a name that stands for account, client and scope."""
+    """Tokens by the name of account, client and scope."""
 
     async def get(self, name: str, /) -> CachedToken | float | None:
-        """Give the token; None if the caller is to fetch one, or how many seconds to wait for who is fetching it."""
+        """Return the token; None if the caller fetches one; or the seconds to wait for the pod that fetches one."""
         ...
 
     async def put(self, name: str, token: str, seconds: float) -> None:
-        """Put a fresh token there, for all."""
+        """Store a new token for all pods."""
         ...
 
     async def invalidate(self, name: str, token: str) -> None:
-        """Take away a token that was refused, if it is still that one; an empty one: the caller fetches none."""
+        """Remove a rejected token if it is the current one; an empty token releases the right to fetch."""
         ...
 
 
 class NoTokenCache:
-    """Keeps nothing."""
+    """Cache that stores nothing."""
 
     async def get(self, _name: str, /) -> CachedToken | float | None:
-        """Every caller fetches its own."""
+        """Return None: every caller fetches its own token."""
         return None
 
     async def put(self, name: str, token: str, seconds: float) -> None:
-        """Nothing is kept."""
+        """Store nothing."""
 
     async def invalidate(self, name: str, token: str) -> None:
-        """Nothing is there."""
+        """Do nothing."""
 
 
 NO_TOKEN_CACHE = NoTokenCache()

@@ -1,1 +1,8 @@
-"""Connector of a platform that is described in waybill.yaml."""
+"""Custom platforms: any other system that answers JSON over HTTP, by configuration alone."""
+
+from service.platforms.custom.client import CustomClient
+from service.platforms.custom.config import CustomConfig
+from service.platforms.custom.connector import Custom
+from service.platforms.kind import PlatformKind
+
+CUSTOM = PlatformKind(CustomConfig, Custom, CustomClient)

@@ -1,66 +1,61 @@
-"""Any other system that answers JSON over HTTP, by configuration alone: where records are, and which field is which.
+"""Connector of a custom platform, by configuration alone: the paths of records and the pointers to their fields.
 
-It has no envelope of its own, so its sources name one; its hints lead nowhere, so events name their records themselves.
+A custom platform has no envelope of its own, so its sources name one. It has no hints: events name their records.
 """
 
-from collections.abc import Mapping
-from typing import cast
-
-from msgspec import Struct
+from typing import assert_never, cast
 
 from service.envelopes.pointers import parse_pointer
 from service.errors import ConfigError, PermanentError, Rejection
 from service.events import Delivery, Fact, RecordRef
-from service.http_client import HttpClient
 from service.platforms.api.calls import ApiClient, fetch_one, read_as, segment, unknown_kind
 from service.platforms.api.coercion import JsonObject
-from service.platforms.api.credentials import Credentials
+from service.platforms.api.credentials import ClientCredentials, Credentials, StaticHeaders, basic_auth
 from service.platforms.api.decoding import record_id
 from service.platforms.api.responses import PlatformResponse
-from service.platforms.api.throttle import NO_THROTTLE, Throttle
 from service.platforms.base import CallContext, FetchedRecord, RecordPage
+from service.platforms.custom.client import CustomClient
+from service.platforms.custom.config import (
+    Auth,
+    BasicAuth,
+    BearerAuth,
+    ClientCredentialsAuth,
+    CustomConfig,
+    CustomRecordConfig,
+    HeaderAuth,
+    NoAuth,
+)
 from service.platforms.custom.field_map import FieldMap, resolve_pointer
-from service.platforms.custom.paging import ListLocation, page_path, read_listing
+from service.platforms.custom.paging import page_path, read_listing
+from service.platforms.kind import ConnectorDependencies
 from service.records import RECORDS, Record, Timestamp
-
-NO_STATUSES: frozenset[int] = frozenset()
-
-
-class RecordLocation(Struct, frozen=True):
-    """Where a kind of record is: a path with `{id}`, a pointer to it in the answer, pointers to its fields, a list."""
-
-    path: str
-    at: str
-    map: Mapping[str, str]
-    list: ListLocation | None = None
+from service.secrets import SecretRef
 
 
 class Custom:
-    """One account on such a system. The errors of its methods are `Platform`'s.
+    """Connector of one account on a custom platform.
 
     Raises:
-        ConfigError: a record kind, or a field in a map, that there is not.
+        ConfigError: An unknown kind of record, or an unknown field in a map.
     """
 
-    def __init__(
-        self,
-        account: str,
-        outbound: HttpClient,
-        *,
-        base_url: str,
-        credentials: Credentials,
-        places: Mapping[str, RecordLocation],
-        transient: frozenset[int] = NO_STATUSES,
-        gone: frozenset[int] = NO_STATUSES,
-        gate: Throttle = NO_THROTTLE,
-    ) -> None:
+    def __init__(self, account: str, config: CustomConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
-        self._calls = ApiClient(account, base_url, outbound, credentials, transient=transient, gone=gone, gate=gate)
-        self._places = places
-        self._fields = {kind: compile_fields(account, kind, place) for kind, place in places.items()}
+        self.client = CustomClient(self)
+        self._calls = ApiClient(
+            account,
+            config.base_url,
+            dependencies.http_client,
+            _credentials(config.auth, account, dependencies),
+            transient=frozenset(config.errors.transient),
+            gone=frozenset(config.errors.gone),
+            gate=dependencies.throttle,
+        )
+        self._records = config.records
+        self._fields = {kind: compile_fields(account, kind, record) for kind, record in config.records.items()}
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
-        """Refuse: there is no envelope of this platform's own; the configuration does not let it come to this.
+        """Reject every delivery: a custom platform has no envelope of its own. The configuration excludes this case.
 
         Raises:
             Rejection: 422 `unrecognized_event`.
@@ -70,14 +65,14 @@ class Custom:
         )
 
     async def resolve(self, ref: RecordRef, _context: CallContext, /) -> tuple[RecordRef, ...]:
-        """Every event names its record itself."""
+        """Return the record itself: a custom platform has no hints."""
         return (ref,)
 
     async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
-        """Ask for a record."""
-        if ref.kind not in self._places:
+        """Fetch a record."""
+        if ref.kind not in self._records:
             raise unknown_kind(self.account, ref.kind)
-        place, fields = self._places[ref.kind], self._fields[ref.kind]
+        place, fields = self._records[ref.kind], self._fields[ref.kind]
 
         def read(reply: PlatformResponse) -> tuple[JsonObject, Record, Timestamp]:
             return read_answer(place, fields, reply)
@@ -86,12 +81,15 @@ class Custom:
         return await fetch_one(self._calls, f"custom.{ref.kind}.get", path, context, asked=ref.id, read=read)
 
     async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
-        """Give one page of the list that the configuration names.
+        """Fetch one page of the configured list.
+
+        Returns:
+            The page.
 
         Raises:
             PermanentError: `unknown_kind` for a kind without a list.
         """
-        place = self._places[kind].list if kind in self._places else None
+        place = self._records[kind].list if kind in self._records else None
         if place is None:
             reason = f"{self.account} has no list of {kind}; platforms.{self.account}.records.{kind}.list names one"
             raise PermanentError("unknown_kind", reason)
@@ -101,9 +99,12 @@ class Custom:
 
 
 def read_answer(
-    place: RecordLocation, fields: FieldMap[Record], reply: PlatformResponse
+    place: CustomRecordConfig, fields: FieldMap[Record], reply: PlatformResponse
 ) -> tuple[JsonObject, Record, Timestamp]:
-    """Read a record out of an answer.
+    """Read a record from a response.
+
+    Returns:
+        The record's JSON, the record, and its modification time.
 
     Raises:
         PermanentError: `platform_wrong_envelope`.
@@ -117,13 +118,43 @@ def read_answer(
     return cast("JsonObject", node), record, record.updated_at
 
 
-def compile_fields(account: str, kind: str, place: RecordLocation) -> FieldMap[Record]:
-    """Make what reads the fields of a kind of record.
+def compile_fields(account: str, kind: str, place: CustomRecordConfig) -> FieldMap[Record]:
+    """Compile the field map of a kind of record.
+
+    Returns:
+        The field map.
 
     Raises:
-        ConfigError: a kind, or a field in the map, that there is not.
+        ConfigError: An unknown kind of record, or an unknown field in the map.
     """
     path = f"platforms.{account}.records.{kind}"
     if kind not in RECORDS:
         raise ConfigError(path, "there is no such kind of record", f"one of {', '.join(sorted(RECORDS))}")
     return FieldMap(RECORDS[kind], place.map, f"{path}.map")
+
+
+def _credentials(auth: Auth, account: str, dependencies: ConnectorDependencies) -> Credentials:
+    def secret(reference: SecretRef, field: str) -> str:
+        return dependencies.secret(reference, f"platforms.{account}.auth.{field}")
+
+    match auth:
+        case BearerAuth():
+            return StaticHeaders({"Authorization": f"Bearer {secret(auth.token, 'token')}"})
+        case HeaderAuth():
+            return StaticHeaders({auth.name: secret(auth.value, "value")})
+        case BasicAuth():
+            return basic_auth(auth.username, secret(auth.password, "password"))
+        case ClientCredentialsAuth():
+            return ClientCredentials(
+                account,
+                dependencies.http_client,
+                token_url=auth.token_url,
+                client_id=secret(auth.client_id, "client_id"),
+                client_secret=secret(auth.client_secret, "client_secret"),
+                scope=auth.scope,
+                token_cache=dependencies.token_cache,
+            )
+        case NoAuth():
+            return StaticHeaders({})
+        case _:
+            assert_never(auth)

@@ -1,9 +1,8 @@
-"""From any system's JSON to our records by JSON pointers: what `map` of a custom platform means. Pure.
+"""Field map of a custom platform: reads a record from any JSON by JSON pointers. Pure.
 
-A key of `map` is one of our fields, dotted (`supplier.name`, `lines.price.value`); its pointer counts from the record,
-or, below `lines`, from the line. A field without a pointer is taken under its own name. `currency` is no field: it
-leads to the currency, counted from the record, of all amounts that come without one. A map is compiled once, when the
-process starts, and a key that is no field stops it there.
+A key of `map` is a field of our record, dotted (`supplier.name`, `lines.price.value`). Its pointer is relative to the
+record, below `lines` to the line. A field without a pointer is read under its own name. `currency` is not a field: it
+points to the currency of all amounts without one. The map is compiled at start, and an unknown key is an error.
 """
 
 import difflib
@@ -37,7 +36,7 @@ _SCALARS: dict[object, Callable[[object], Any]] = {
 
 
 class FieldMap(Generic[Kind_co]):
-    """The pointers of one kind of record, checked against the fields there are; `path` is where the map stands."""
+    """Pointers of one kind of record, checked against its fields; `path` is the place of the map in waybill.yaml."""
 
     def __init__(self, record: type[Kind_co], pointers: Mapping[str, str], path: str) -> None:
         self._pointers = {key: parse_pointer(pointer) for key, pointer in pointers.items()}
@@ -50,7 +49,7 @@ class FieldMap(Generic[Kind_co]):
                 raise ConfigError(f"{path}.{key}", "there is no such field", fix)
 
     def read(self, node: object) -> Kind_co:
-        """Read a record; what is not found is UNSET, also the id."""
+        """Read a record; a field that is not found is UNSET, the id too."""
         currency = resolve_pointer(node, self._pointers[CURRENCY]) if CURRENCY in self._pointers else UNSET
         return cast("Kind_co", self._read(node, currency))
 
@@ -99,7 +98,7 @@ class FieldMap(Generic[Kind_co]):
 
 
 def resolve_pointer(node: object, steps: PointerSteps) -> object:
-    """Follow a pointer; UNSET where it leads nowhere."""
+    """Return the value at a pointer, UNSET if there is none."""
     for step in steps:
         if isinstance(node, dict):
             node = cast("dict[str, object]", node).get(step, UNSET)
@@ -112,7 +111,7 @@ def resolve_pointer(node: object, steps: PointerSteps) -> object:
 
 
 def _one(read: ValueReader, steps: PointerSteps, *, below: bool) -> ValueReader:
-    """A nested object: its fields may stand elsewhere (`below`), else it is there or not as a whole."""
+    """Build the reader of a nested object: its fields may have pointers of their own (`below`)."""
 
     def nested(anchor: object, currency: object) -> object:
         whole = resolve_pointer(anchor, steps)
@@ -138,7 +137,7 @@ def _is_object(value: object) -> bool:
 
 
 def _inner(annotation: object) -> type[Struct]:
-    """The one struct inside `Supplier | None | UnsetType` or `tuple[Line, ...] | None | UnsetType`."""
+    """Return the one struct inside `Supplier | None | UnsetType` or `tuple[Line, ...] | None | UnsetType`."""
     members = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
     flat = [part for member in members for part in (get_args(member) if get_origin(member) is tuple else (member,))]
     return next(part for part in flat if part in {Money, Line, Address, Supplier})

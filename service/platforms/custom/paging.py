@@ -1,13 +1,11 @@
-"""How any system's list is paged through, and what of each record a poll needs. Pure.
+"""Paging of a custom platform's list. Pure.
 
-Of an address that leads to the next page only its query is followed, so that it can lead to no other host or path.
+Only the query of a next page's URL is used, so that it cannot lead to another host or path.
 """
 
 import re
 from typing import Any, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
-
-from msgspec import Struct
 
 from service.envelopes.pointers import parse_pointer
 from service.events import JsonValue
@@ -15,23 +13,15 @@ from service.platforms.api.coercion import record_version
 from service.platforms.api.decoding import digest_of, not_a_list
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import ListedRecord, RecordPage
+from service.platforms.custom.config import CustomListConfig
 from service.platforms.custom.field_map import FieldMap, resolve_pointer
 from service.records import Record
 
 _NEXT_LINK = re.compile(r"<([^<>]*)>\s*;[^,<]*\brel=\"?next\b", re.ASCII)
 
 
-class ListLocation(Struct, frozen=True):
-    """Where a list is; see `service.config.platforms.CustomListConfig`."""
-
-    path: str
-    at: str
-    next: str
-    newest_first: bool
-
-
-def page_path(place: ListLocation, cursor: str | None) -> str:
-    """Give the path of a page; None begins. A parameter that would hold the cursor is left out at the beginning."""
+def page_path(place: CustomListConfig, cursor: str | None) -> str:
+    """Return the path of a page, None for the first; the first page has no cursor parameter."""
     path, _, query = place.path.partition("?")
     if cursor is not None and cursor.startswith("?"):
         return path + cursor
@@ -43,12 +33,16 @@ def page_path(place: ListLocation, cursor: str | None) -> str:
 
 
 def read_listing(
-    place: ListLocation, reply: PlatformResponse, cursor: str | None, fields: FieldMap[Record]
+    place: CustomListConfig, reply: PlatformResponse, cursor: str | None, fields: FieldMap[Record]
 ) -> RecordPage:
-    """Read a page; items without an id of their own are none.
+    """Read a page; items without an id are left out.
+
+    Returns:
+        The page.
 
     Raises:
-        PermanentError: `platform_wrong_envelope`, `config_wrong_address`.
+        PermanentError: `platform_wrong_envelope`.
+        not_a_list: The error of a response that is not a list.
     """
     found = resolve_pointer(reply.data, parse_pointer(place.at))
     if not isinstance(found, list):
@@ -72,7 +66,7 @@ def _listed(fields: FieldMap[Record], node: JsonValue) -> ListedRecord | None:
     return ListedRecord(record.id, record_version(record.updated_at), digest_of(node), deleted)
 
 
-def _next(place: ListLocation, reply: PlatformResponse, cursor: str | None) -> str | None:
+def _next(place: CustomListConfig, reply: PlatformResponse, cursor: str | None) -> str | None:
     if place.next == "none":
         return None
     if place.next == "page":

@@ -1,13 +1,13 @@
-"""Flow Retail's API (v2), one method an operation: customers, their extensions, purchase orders, the tenant.
+"""Client of Flow Retail's API (v2): customers, their extensions, purchase orders, the tenant.
 
-The captured page is "Customer", ten operations of which the paths are lost; the list's stands on another page of the
-same documentation, as do the purchase orders of a store. The others follow their neighbours and can be set under
-`paths`. Bodies and answers are bare JSON objects with camelCase names, lists `items` with `paging {pageNumber,
-pageSize, totalCount}`; ids are UIDs. Amounts, percentages and quantities are whole numbers with two implied decimals
-(2500 is 25.00, 150 pieces is 1.50), here as there; paging and payment terms (days) are not scaled.
+The captured page "Customer" has ten operations without paths; the paths of lists are on other pages. Paths that no page
+prints follow related ones, and can be overridden under `paths`. Bodies are bare JSON objects with camelCase names,
+lists are `items` with `paging {pageNumber, pageSize, totalCount}`; ids are UIDs. Amounts, percentages and quantities
+are whole numbers with two implied decimals (2500 is 25.00, 150 pieces is 1.50); paging and payment terms (days) are not
+scaled. Error bodies and limits are not documented: the status alone decides.
 
-Every method raises TransientError, PermanentError or Held as `PlatformApi.ask` does, writes also `record_gone`; a read
-gives None for what is not there. Error bodies and limits are not documented: only statuses are judged.
+Every method raises TransientError, PermanentError or Deferred as `PlatformApi.call` does, writes also `record_gone`. A
+read returns None for a missing record.
 """
 
 from typing import Any, Literal, cast
@@ -15,8 +15,9 @@ from typing import Any, Literal, cast
 from msgspec import UNSET, Struct, UnsetType
 
 from service.platforms.api.coercion import JsonObject, children, nested
+from service.platforms.api.declared_operations import operation, rule_action
 from service.platforms.api.decoding import not_a_list, unwrap
-from service.platforms.api.operations import NO_CONTEXT, Operation, PlatformApi, QueryPairs, ResultPage, WriteResult
+from service.platforms.api.operations import NO_CONTEXT, PlatformApi, QueryPairs, ResultPage, WriteResult
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext
 
@@ -27,46 +28,9 @@ _STORE = _TENANT + "/stores/{store}"
 _CUSTOMER = _TENANT + "/customers/{customer}"
 _EXTENSION = _CUSTOMER + "/extensions/{extension}/{organization}"
 
-OPERATIONS: tuple[Operation, ...] = (
-    Operation("customer.list", "GET", _TENANT + "/customers", "List all customers"),
-    Operation("customer.create", "POST", _TENANT + "/customers", "Create a customer", documented=False),
-    Operation(
-        "customer.search", "POST", _TENANT + "/customers/search", "Search for customers", documented=False, reads=True
-    ),
-    Operation(
-        "customer.external_search",
-        "POST",
-        _TENANT + "/customers/external-search",
-        "Search for customers externally",
-        documented=False,
-        reads=True,
-    ),
-    Operation("customer.get", "GET", _CUSTOMER, "Get details for a customer", documented=False),
-    Operation("customer.update", "PUT", _CUSTOMER, "Update a customer", documented=False),
-    Operation("customer.delete", "DELETE", _CUSTOMER, "Delete a customer", documented=False),
-    Operation("extension.add", "POST", _EXTENSION, "Add an extension to a customer", documented=False),
-    Operation("extension.delete", "DELETE", _EXTENSION, "Delete an extension to a customer", documented=False),
-    Operation(
-        "store_customer.get",
-        "GET",
-        _STORE + "/customers/{customer}",
-        "Return a complete customer with store specific details",
-        documented=False,
-    ),
-    Operation("purchase_order.list", "GET", _STORE + "/purchase-orders", "List purchase orders"),
-    Operation(
-        "purchase_order.get",
-        "GET",
-        _STORE + "/purchase-orders/{purchase_order}",
-        "Get details for a purchase order",
-        documented=False,
-    ),
-    Operation("tenant.get", "GET", _TENANT, "Get details for a tenant"),
-)
-
 
 class Paging(Struct, frozen=True, kw_only=True):
-    """Which part of a list, and in which order; pages count from 1."""
+    """Page of a list and its order; pages count from 1."""
 
     page_number: int = 1
     page_size: int = PAGE_SIZE_DEFAULT
@@ -74,7 +38,7 @@ class Paging(Struct, frozen=True, kw_only=True):
     sort_direction: Literal["ASC", "DESC"] | None = None
 
     def query(self) -> list[tuple[str, str]]:
-        """Write it as query parameters."""
+        """Return the query parameters."""
         query = [("pageNumber", str(self.page_number)), ("pageSize", str(self.page_size))]
         query += [("sortBy", self.sort_by)] if self.sort_by else []
         return query + ([("sortDirection", self.sort_direction)] if self.sort_direction else [])
@@ -84,10 +48,10 @@ FIRST = Paging()
 
 
 class FlowRetailCustomerInput(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """What a customer is written as; what is left out of an update stays.
+    """Fields of a customer; omitted fields of an update stay as they are.
 
-    `country_code` has two characters, `ledger_number` digits, `payment_terms` are days, an empty `pricelist_uid` is
-    none.
+    `country_code` has two characters, `ledger_number` digits; `payment_terms` are days; an empty `pricelist_uid`
+    removes it.
     """
 
     external_id: str | UnsetType = UNSET
@@ -109,11 +73,12 @@ class FlowRetailCustomerInput(Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class FlowRetailClient:
-    """The operations of one tenant, and of one of its stores where one is configured."""
+    """Operations of one tenant, and of one of its stores if `store_uid` is set."""
 
     def __init__(self, endpoints: PlatformApi) -> None:
         self._endpoints = endpoints
 
+    @operation("customer.list", "GET", _TENANT + "/customers", "List all customers")
     async def list_customers(
         self, external_id: str | None = None, paging: Paging = FIRST, context: CallContext = NO_CONTEXT
     ) -> ResultPage:
@@ -121,31 +86,50 @@ class FlowRetailClient:
         query = paging.query() + ([("customerExternalId", external_id)] if external_id else [])
         return await self._page("customer.list", context, query, paging)
 
-    async def create_customer(
-        self, customer: FlowRetailCustomerInput, context: CallContext = NO_CONTEXT
-    ) -> WriteResult:
+    @operation("customer.create", "POST", _TENANT + "/customers", "Create a customer", documented=False)
+    @rule_action("unsafe", "Creates a customer on Flow Retail.", "`new` is what the customer is created from.")
+    async def create_customer(self, new: FlowRetailCustomerInput, context: CallContext = NO_CONTEXT) -> WriteResult:
         """POST /tenants/{tenant}/customers; made twice, there are two. The page's second operation, untitled."""
-        return await self._endpoints.write("customer.create", context, body=customer, key="customerUid")
+        return await self._endpoints.write("customer.create", context, body=new, key="customerUid")
 
+    @operation(
+        "customer.search", "POST", _TENANT + "/customers/search", "Search for customers", documented=False, reads=True
+    )
     async def search_customers(
         self, criteria: dict[str, Any], paging: Paging = FIRST, context: CallContext = NO_CONTEXT
     ) -> ResultPage:
         """POST /tenants/{tenant}/customers/search, criteria in the body. Operation "Searches for customers"."""
         return await self._page("customer.search", context, paging.query(), paging, criteria)
 
+    @operation(
+        "customer.external_search",
+        "POST",
+        _TENANT + "/customers/external-search",
+        "Search for customers externally",
+        documented=False,
+        reads=True,
+    )
     async def search_external_customers(
         self, criteria: dict[str, Any], paging: Paging = FIRST, context: CallContext = NO_CONTEXT
     ) -> ResultPage:
         """POST /tenants/{tenant}/customers/external-search. Operation "Searches for customers externally".
 
-        The tenant needs the extension EXTERNAL_CUSTOMER_SEARCH, else it is `config_forbidden`.
+        The tenant needs the extension EXTERNAL_CUSTOMER_SEARCH, else the error is `config_forbidden`.
+
+        Returns:
+            The page.
         """
         return await self._page("customer.external_search", context, paging.query(), paging, criteria)
 
+    @operation("customer.get", "GET", _CUSTOMER, "Get details for a customer", documented=False)
     async def get_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET /tenants/{tenant}/customers/{customer}. Operation "Get details for a customer"."""
         return await self._get("customer.get", {"customer": customer}, context)
 
+    @operation("customer.update", "PUT", _CUSTOMER, "Update a customer", documented=False)
+    @rule_action(
+        "idempotent", "Changes a customer on Flow Retail.", "`change` is what of it changes; what is left out stays."
+    )
     async def update_customer(
         self, customer: str, change: FlowRetailCustomerInput, context: CallContext = NO_CONTEXT
     ) -> WriteResult:
@@ -153,20 +137,37 @@ class FlowRetailClient:
         ids = {"customer": customer}
         return await self._endpoints.write("customer.update", context, ids=ids, body=change, key="customerUid")
 
+    @operation("customer.delete", "DELETE", _CUSTOMER, "Delete a customer", documented=False)
+    @rule_action("idempotent", "Deletes a customer on Flow Retail.", "`customer` is a template of the customer's UID.")
     async def delete_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> WriteResult:
         """DELETE …/customers/{customer}: 204; needs TENANT.BACKOFFICE. Operation "Deletes a customer"."""
         return await self._endpoints.write("customer.delete", context, ids={"customer": customer})
 
+    @operation("extension.add", "POST", _EXTENSION, "Add an extension to a customer", documented=False)
+    @rule_action(
+        "unsafe",
+        "Adds an extension to a customer on Flow Retail.",
+        "`extension` is its name, as TWO_INVOICE; `organization` the UID beside it.",
+    )
     async def add_extension(
         self, customer: str, extension: str, organization: str, context: CallContext = NO_CONTEXT
     ) -> WriteResult:
         """POST …/customers/{customer}/extensions/{extension}/{organization}. Operation "Add an extension".
 
         The one documented extension is TWO_INVOICE; `organization` is the UID beside it.
+
+        Returns:
+            The result.
         """
         ids = {"customer": customer, "extension": extension, "organization": organization}
         return await self._endpoints.write("extension.add", context, ids=ids, key="customerUid")
 
+    @operation("extension.delete", "DELETE", _EXTENSION, "Delete an extension to a customer", documented=False)
+    @rule_action(
+        "idempotent",
+        "Takes an extension from a customer on Flow Retail.",
+        "`extension` is its name, as TWO_INVOICE; `organization` the UID beside it.",
+    )
     async def delete_extension(
         self, customer: str, extension: str, organization: str, context: CallContext = NO_CONTEXT
     ) -> WriteResult:
@@ -174,18 +175,32 @@ class FlowRetailClient:
         ids = {"customer": customer, "extension": extension, "organization": organization}
         return await self._endpoints.write("extension.delete", context, ids=ids)
 
+    @operation(
+        "store_customer.get",
+        "GET",
+        _STORE + "/customers/{customer}",
+        "Return a complete customer with store specific details",
+        documented=False,
+    )
     async def get_store_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET …/stores/{store}/customers/{customer}. Operation "Return a complete customer with store specific …".
+
+        Returns:
+            The record, None if it does not exist.
 
         Raises:
             PermanentError: `not_configured` for an account without `store_uid`.
         """
         return await self._get("store_customer.get", {"customer": customer}, context)
 
+    @operation("purchase_order.list", "GET", _STORE + "/purchase-orders", "List purchase orders")
     async def list_purchase_orders(
         self, statuses: tuple[str, ...] = (), paging: Paging = FIRST, context: CallContext = NO_CONTEXT
     ) -> ResultPage:
         """GET …/stores/{store}/purchase-orders. Page "Purchase", operation "List purchase orders".
+
+        Returns:
+            The page.
 
         Raises:
             PermanentError: `not_configured` for an account without `store_uid`.
@@ -193,14 +208,25 @@ class FlowRetailClient:
         query = paging.query() + [("purchaseOrderStatus", status) for status in statuses]
         return await self._page("purchase_order.list", context, query, paging)
 
+    @operation(
+        "purchase_order.get",
+        "GET",
+        _STORE + "/purchase-orders/{purchase_order}",
+        "Get details for a purchase order",
+        documented=False,
+    )
     async def get_purchase_order(self, purchase_order: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET …/stores/{store}/purchase-orders/{purchase_order}; no page prints this path.
+
+        Returns:
+            The record, None if it does not exist.
 
         Raises:
             PermanentError: `not_configured` for an account without `store_uid`.
         """
         return await self._get("purchase_order.get", {"purchase_order": purchase_order}, context)
 
+    @operation("tenant.get", "GET", _TENANT, "Get details for a tenant")
     async def get_tenant(self, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET /tenants/{tenant}: `currency` (ISO 4217) is that of every amount. Page "Tenant"."""
         return await self._get("tenant.get", {}, context)
@@ -220,10 +246,13 @@ class FlowRetailClient:
 
 
 def read_page(reply: PlatformResponse, paging: Paging) -> ResultPage:
-    """Take a list out of `items`; it goes on while `paging.totalCount` says that there is more.
+    """Read a list in `items`; there is a next page until `paging.totalCount` is reached.
+
+    Returns:
+        The page.
 
     Raises:
-        PermanentError: `platform_wrong_envelope`, `config_wrong_address`.
+        not_a_list: The error of a response that is not a list.
     """
     data: Any = reply.data
     items = children(cast("JsonObject", data), "items") if isinstance(data, dict) else UNSET

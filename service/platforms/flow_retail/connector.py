@@ -1,35 +1,33 @@
-"""Flow Retail (API v2): customers of one tenant and purchase orders of one of its stores.
+"""Connector of Flow Retail (API v2): customers of one tenant and purchase orders of one of its stores.
 
-Webhooks carry an action and references only, with neither event id nor moment. Amounts and quantities are whole numbers
-with two implied decimals; the currency is the tenant's and stands on the tenant alone. The paths of a single customer
-and a single purchase order, and the name of the latter in a webhook, follow the documented pattern of their neighbours.
+Webhooks carry an action and references, without event id and time. Amounts and quantities are whole numbers with two
+implied decimals; the currency is a field of the tenant. The paths of single records, and the name of a purchase order
+in a webhook, follow the documented pattern of related ones.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from service.errors import Rejection
 from service.events import ChangeType, Delivery, Fact, RecordRef
-from service.http_client import HttpClient
 from service.platforms.api.calls import ApiClient, unknown_kind
 from service.platforms.api.coercion import JsonObject, record_version, text
 from service.platforms.api.credentials import StaticHeaders
+from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.decoding import digest_of
 from service.platforms.api.deliveries import RawId, decode_delivery, required_id
 from service.platforms.api.operations import PlatformApi, ResultPage, override_paths
 from service.platforms.api.responses import PlatformResponse
-from service.platforms.api.throttle import NO_THROTTLE, Throttle
 from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
-from service.platforms.flow_retail.client import OPERATIONS, FlowRetailClient, Paging
+from service.platforms.flow_retail.client import FlowRetailClient, Paging
+from service.platforms.flow_retail.config import FlowRetailConfig
 from service.platforms.flow_retail.currency import TenantCurrency
 from service.platforms.flow_retail.records import modified_at, read_customer, read_purchase_order
+from service.platforms.kind import ConnectorDependencies, SampleRequest
 from service.records import Record, Timestamp
 
-BASE_URL = "https://api.flowretail.com/v2"
-NO_PATHS: Mapping[str, str] = MappingProxyType({})
 LISTED_MAX = 200
 """Records on one page of a poll; no maximum is documented, a public client of theirs asks for 1,000."""
 
@@ -58,32 +56,26 @@ _notices = msgspec.json.Decoder(_Notice)
 
 
 class FlowRetail:
-    """One tenant; without `store_uid` it has customers only. Errors are `Platform`'s."""
+    """Connector of one tenant; without `store_uid` it has customers only."""
 
-    def __init__(
-        self,
-        account: str,
-        outbound: HttpClient,
-        *,
-        tenant_uid: str,
-        token: str,
-        store_uid: str | None = None,
-        base_url: str = BASE_URL,
-        paths: Mapping[str, str] = NO_PATHS,
-        gate: Throttle = NO_THROTTLE,
-    ) -> None:
+    def __init__(self, account: str, config: FlowRetailConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
-        self._tenant_uid = tenant_uid
-        self._store_uid = store_uid
-        operations = override_paths(OPERATIONS, paths, f"platforms.{account}.paths")
-        calls = ApiClient(account, base_url, outbound, StaticHeaders({"Authorization": f"Bearer {token}"}), gate=gate)
-        fixed = {"tenant": tenant_uid} | ({"store": store_uid} if store_uid else {})
+        self._tenant_uid = config.tenant_uid
+        self._store_uid = config.store_uid
+        operations = override_paths(client_operations(FlowRetailClient), config.paths, f"platforms.{account}.paths")
+        token = dependencies.secret(config.token, f"platforms.{account}.token")
+        credentials = StaticHeaders({"Authorization": f"Bearer {token}"})
+        calls = ApiClient(account, config.base_url, dependencies.http_client, credentials, gate=dependencies.throttle)
+        fixed = {"tenant": config.tenant_uid} | ({"store": config.store_uid} if config.store_uid else {})
         self._endpoints = PlatformApi("flow_retail", calls, operations, fixed)
         self.client = FlowRetailClient(self._endpoints)
         self._currency = TenantCurrency(self.client)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
-        """Read an action of the tenant; those of other stores, and all without a record of ours, have none.
+        """Parse an action of the tenant; an action of another store or of no known record has no record.
+
+        Returns:
+            One fact.
 
         Raises:
             Rejection: 422 `unrecognized_event`: no action, no id, or another tenant's; 400 `malformed_payload`.
@@ -103,11 +95,11 @@ class FlowRetail:
         return (Fact(notice.action),)
 
     async def resolve(self, ref: RecordRef, _context: CallContext, /) -> tuple[RecordRef, ...]:
-        """Every event names its record itself."""
+        """Return the record itself: every event names its record."""
         return (ref,)
 
     async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
-        """Ask for a customer or a purchase order."""
+        """Fetch a customer or a purchase order."""
         self._check_kind(ref.kind)
         reader = read_customer if ref.kind == "customer" else read_purchase_order
         name, ids = f"{ref.kind}.get", {ref.kind: ref.id}
@@ -119,10 +111,12 @@ class FlowRetail:
         return await self._endpoints.fetch(name, context, ids=ids, asked=ref.id, read=read)
 
     async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
-        """List customers or purchase orders, those changed last first.
+        """List customers or purchase orders, latest change first.
 
-        That `lastModifiedAt` can be sorted by is inferred, so only a page that is in this order tells that nothing new
-        can follow; any other is followed to the end.
+        Sorting by `lastModifiedAt` is inferred. Only a page in this order allows a poll to stop early.
+
+        Returns:
+            The page.
         """
         self._check_kind(kind)
         paging = Paging(
@@ -151,3 +145,9 @@ def _listed(node: JsonObject, id_key: str) -> ListedRecord:
 
 def _uid(reference: _Reference | None) -> str | None:
     return None if reference is None or reference.uid is None else str(reference.uid)
+
+
+def sample_delivery(request: SampleRequest, config: FlowRetailConfig) -> dict[str, Any]:
+    """Build the body of a sample delivery; `event` is an action, such as `CUSTOMER_UPDATE`."""
+    noun = "purchaseOrder" if request.event.startswith("PURCHASE") else "customer"
+    return {"action": request.event, "tenant": {"Uid": config.tenant_uid}, noun: {"Uid": request.id}}

@@ -1,4 +1,4 @@
-"""The currency of a Flow Retail tenant: asked for once, then remembered, since every amount needs it."""
+"""Currency of a Flow Retail tenant, fetched once and cached, since every amount needs it."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ LIFETIME_SECONDS = 3_600.0
 
 
 class TenantCurrency:
-    """One tenant's currency; where the token may not read it, amounts are unknown rather than records unread."""
+    """Currency of one tenant. If the token may not read it, amounts are unknown, and records stay readable."""
 
     def __init__(self, client: FlowRetailClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
@@ -23,11 +23,11 @@ class TenantCurrency:
         self._stale_at: float | None = None
 
     async def get(self, context: CallContext) -> str | None:
-        """Give the code (ISO 4217), or None if the tenant does not tell.
+        """Return the currency code (ISO 4217), None if it is not available.
 
         Raises:
-            TransientError: waiting helps.
-            Deferred: not now.
+            TransientError: A retry may succeed.
+            Deferred: The account is throttled or its circuit is open.
         """
         async with self._lock:
             if self._stale_at is None or self._clock() >= self._stale_at:

@@ -1,7 +1,7 @@
-"""Flow Retail's customers and purchase orders in our shape. Pure.
+"""Customers and purchase orders of Flow Retail as our records. Pure.
 
-Of a purchase order the documentation shows the items and the delivery part, so its own id and its status are taken
-under the names that the pattern of its neighbours gives them, and may be missing.
+The documentation shows items and delivery of a purchase order. Its id and its status are read under the names that
+related resources suggest, and may be missing.
 """
 
 from decimal import Decimal
@@ -30,7 +30,10 @@ DECIMALS = 2
 
 
 def read_customer(reply: PlatformResponse, asked: str, currency: str | None) -> tuple[JsonObject, Customer, Timestamp]:  # noqa: ARG001 - a reader's signature
-    """Read a customer; all but its uid is optional.
+    """Read a customer; all fields but the uid are optional.
+
+    Returns:
+        The customer's JSON, the customer, and its modification time.
 
     Raises:
         PermanentError: `platform_wrong_envelope`.
@@ -63,7 +66,10 @@ def read_customer(reply: PlatformResponse, asked: str, currency: str | None) -> 
 def read_purchase_order(
     reply: PlatformResponse, asked: str, currency: str | None
 ) -> tuple[JsonObject, PurchaseOrder, Timestamp]:
-    """Read a purchase order; one that does not state its uid is taken for the one asked for if it has items.
+    """Read a purchase order. Without a uid it counts as the requested one if it has items.
+
+    Returns:
+        The order's JSON, the order, and its modification time.
 
     Raises:
         PermanentError: `platform_wrong_envelope`.
@@ -86,7 +92,7 @@ def read_purchase_order(
 
 
 def modified_at(node: JsonObject) -> Timestamp:
-    """When a customer or a purchase order was last modified: itself, or one of its items."""
+    """Return the last modification time of a record, or of one of its items."""
     items = children(node, "items") or ()
     return latest(timestamp(node, "lastModifiedAt"), *(timestamp(item, "lastModifiedAt") for item in items))
 

@@ -1,1 +1,15 @@
-"""Connector of Open Food Network."""
+"""Open Food Network: customers of one instance."""
+
+from service.platforms.kind import PlatformKind
+from service.platforms.open_food_network.client import OpenFoodNetworkClient, read_customer
+from service.platforms.open_food_network.config import OpenFoodNetworkConfig
+from service.platforms.open_food_network.connector import OpenFoodNetwork, sample_delivery
+
+OPEN_FOOD_NETWORK = PlatformKind(
+    OpenFoodNetworkConfig,
+    OpenFoodNetwork,
+    OpenFoodNetworkClient,
+    readers={"customer": lambda reply, _: read_customer(reply)},
+    sample_event="payment.completed",
+    sample_delivery=sample_delivery,
+)

@@ -1,13 +1,12 @@
-"""Open Food Network's API, one method an operation, and its customers in our shape.
+"""Client of Open Food Network's API, and its customers as our records.
 
-The captured page is "Customers" (index, show, create, update, destroy), completed by the project's own OpenAPI file:
-JSON under `data` as in JSON:API, ids as text there and as numbers inside `attributes`, lists with `meta.pagination`.
-Orders are of the older v0 API, flat and unsupported, and no page of this one's. Money is decimal text or a number.
+Source: the page "Customers" and the project's OpenAPI file. JSON is under `data` as in JSON:API; ids are text there and
+numbers inside `attributes`; lists have `meta.pagination`. Orders belong to API v0, which is flat and unsupported.
+Amounts are decimal text or numbers. Errors are `{"errors": [{"detail": …}]}`. A 401 means forbidden as well, and
+repeats the key, which is removed. A 422 is transient for a read; for a write it rejects the body.
 
-Every method raises TransientError, PermanentError or Held as `PlatformApi.ask` does, writes also `record_gone`; a read
-gives None for what is not there. Errors are `{"errors": [{"detail": …}]}`; 401 means forbidden, too, and repeats the
-key, which is cut out. A 422 on a read may pass, on a write it is a refusal: of what is invalid, and of keys the
-instance does not know.
+Every method raises TransientError, PermanentError or Deferred as `PlatformApi.call` does, writes also `record_gone`. A
+read returns None for a missing record.
 """
 
 from collections.abc import Sequence
@@ -16,8 +15,9 @@ from typing import Any, cast
 from msgspec import UNSET, Struct, UnsetType
 
 from service.platforms.api.coercion import EMPTY, JsonObject, as_tags, child, children, nested, text
+from service.platforms.api.declared_operations import operation, rule_action
 from service.platforms.api.decoding import check_id, not_a_list, record_id, unwrap
-from service.platforms.api.operations import NO_CONTEXT, Operation, PlatformApi, ResultPage, WriteResult
+from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage, WriteResult
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext
 from service.records import Address, Customer, Timestamp
@@ -25,25 +25,16 @@ from service.records import Address, Customer, Timestamp
 PER_PAGE_MAX = 200
 """The instance takes no more on one page, whatever is asked."""
 
-OPERATIONS: tuple[Operation, ...] = (
-    Operation("customer.list", "GET", "/api/v1/customers", "List customers"),
-    Operation("customer.get", "GET", "/api/v1/customers/{customer}", "Show customer"),
-    Operation("customer.create", "POST", "/api/v1/customers", "Create customer"),
-    Operation("customer.update", "PUT", "/api/v1/customers/{customer}", "Update customer"),
-    Operation("customer.delete", "DELETE", "/api/v1/customers/{customer}", "Delete customer"),
-    Operation("order.get", "GET", "/api/v0/orders/{order}", "Show order (v0)"),
-)
-
 
 class Place(Struct, frozen=True, kw_only=True):
-    """A region or a country."""
+    """Region or country."""
 
     name: str
     code: str
 
 
 class CustomerAddress(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An address as Open Food Network takes it; latitude and longitude in degrees."""
+    """Address as Open Food Network accepts it; latitude and longitude in degrees."""
 
     phone: str | UnsetType = UNSET
     latitude: float | UnsetType = UNSET
@@ -59,9 +50,9 @@ class CustomerAddress(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class OpenFoodNetworkCustomerInput(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a customer is written as: both required fields each time; what is left out stays as it is.
+    """Fields of a customer. `enterprise_id` and `email` are required; omitted fields stay as they are.
 
-    A billing address may be taken away by None; the instance refuses one as an object.
+    None removes a billing address; the instance rejects one as an object.
     """
 
     enterprise_id: int
@@ -75,11 +66,12 @@ class OpenFoodNetworkCustomerInput(Struct, frozen=True, kw_only=True, omit_defau
 
 
 class OpenFoodNetworkClient:
-    """The operations of one instance."""
+    """Operations of one instance."""
 
     def __init__(self, endpoints: PlatformApi) -> None:
         self._endpoints = endpoints
 
+    @operation("customer.list", "GET", "/api/v1/customers", "List customers")
     async def list_customers(
         self,
         enterprise_id: str | None = None,
@@ -88,16 +80,20 @@ class OpenFoodNetworkClient:
         extra_fields: str | None = None,
         context: CallContext = NO_CONTEXT,
     ) -> ResultPage:
-        """GET /api/v1/customers: those of enterprises the key's user manages, by id. Page "List customers".
+        """GET /api/v1/customers: customers of the user's enterprises, by id. Page "List customers".
 
-        `next` is the next page's number; an anonymous caller gets an empty list, not a refusal. A list shows each
-        customer's balance where `extra_fields` is `balance`.
+        `next` is the next page's number. A call without a key gets an empty list, no error. A list contains balances if
+        `extra_fields` is `balance`.
+
+        Returns:
+            The page.
         """
         query = [("enterprise_id", enterprise_id)] if enterprise_id else []
         query += [("extra_fields[customer]", extra_fields)] if extra_fields else []
         query += [("page", str(page)), ("per_page", str(per_page))]
         return await self._endpoints.read("customer.list", context, lambda reply: read_page(reply, page), query=query)
 
+    @operation("customer.get", "GET", "/api/v1/customers/{customer}", "Show customer")
     async def get_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET /api/v1/customers/{customer}, with its balance. Page "Show customer"."""
 
@@ -106,25 +102,46 @@ class OpenFoodNetworkClient:
 
         return await self._endpoints.read("customer.get", context, read, ids={"customer": customer})
 
+    @operation("customer.create", "POST", "/api/v1/customers", "Create customer")
+    @rule_action(
+        "idempotent",
+        "Creates a customer on Open Food Network, or updates the one of that e-mail address.",
+        "`customer` is what it is written as; `enterprise_id` and `email` are due.",
+    )
     async def create_customer(
         self, customer: OpenFoodNetworkCustomerInput, context: CallContext = NO_CONTEXT
     ) -> WriteResult:
         """POST /api/v1/customers. Page "Create customer".
 
-        An upsert by e-mail and enterprise that always answers 201, so that made twice it is one customer.
+        An upsert by e-mail and enterprise that always answers 201: repeated, it is one customer.
+
+        Returns:
+            The result.
         """
         return await self._endpoints.write("customer.create", context, body=customer)
 
+    @operation("customer.update", "PUT", "/api/v1/customers/{customer}", "Update customer")
+    @rule_action(
+        "idempotent",
+        "Changes a customer on Open Food Network.",
+        "`change` is what it is written as; `enterprise_id` and `email` are due each time, what else is left out "
+        "stays.",
+    )
     async def update_customer(
         self, customer: str, change: OpenFoodNetworkCustomerInput, context: CallContext = NO_CONTEXT
     ) -> WriteResult:
         """PUT /api/v1/customers/{customer}; `tags` left out stay. Page "Update customer"; made twice, the same."""
         return await self._endpoints.write("customer.update", context, ids={"customer": customer}, body=change)
 
+    @operation("customer.delete", "DELETE", "/api/v1/customers/{customer}", "Delete customer")
+    @rule_action(
+        "idempotent", "Deletes a customer on Open Food Network.", "`customer` is a template of the customer's id."
+    )
     async def delete_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> WriteResult:
         """DELETE /api/v1/customers/{customer}, which answers what it was. Page "Delete customer"."""
         return await self._endpoints.write("customer.delete", context, ids={"customer": customer})
 
+    @operation("order.get", "GET", "/api/v0/orders/{order}", "Show order (v0)")
     async def get_order(self, order: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET /api/v0/orders/{order}, by its number: `customer_id`, `email`, `total`, states. v0 has no page."""
 
@@ -139,10 +156,13 @@ class OpenFoodNetworkClient:
 
 
 def read_page(reply: PlatformResponse, page: int) -> ResultPage:
-    """Take a list out of `data`; it goes on while `links.next` or `meta.pagination` says so.
+    """Read a list in `data`; `links.next` or `meta.pagination` names the next page.
+
+    Returns:
+        The page.
 
     Raises:
-        PermanentError: `platform_wrong_envelope`, `config_wrong_address`.
+        not_a_list: The error of a response that is not a list.
     """
     data: Any = reply.data
     items = children(cast("JsonObject", data), "data") if isinstance(data, dict) else UNSET
@@ -156,7 +176,10 @@ def read_page(reply: PlatformResponse, page: int) -> ResultPage:
 
 
 def read_customer(reply: PlatformResponse) -> tuple[JsonObject, Customer, Timestamp]:
-    """Read a customer. The balance has no currency, so it is no money; rules find it at `raw.attributes.balance`.
+    """Read a customer. The balance has no currency, so rules find it at `raw.attributes.balance` only.
+
+    Returns:
+        The customer's JSON, the customer, and None: there is no modification time.
 
     Raises:
         PermanentError: `platform_wrong_envelope`.

@@ -1,8 +1,8 @@
-"""Open Food Network (API v1): customers of one instance.
+"""Connector of Open Food Network (API v1): customers of one instance.
 
-Its webhooks tell of payments and order cycles. A payment names an order, which the older v0 API leads on to the
-customer; an order cycle is about no customer. A customer has no modification moment, so states are told apart by digest
-alone. Errors inside the instance are answered 422, hence on a GET a 422 may pass.
+Webhooks are about payments and order cycles. A payment names an order, and API v0 leads from the order to the customer.
+A customer has no modification time, so a digest detects changes. The instance answers internal errors with 422, so a
+422 to a GET is transient.
 """
 
 from typing import Any
@@ -11,16 +11,17 @@ import msgspec
 from msgspec import Struct
 
 from service.events import Delivery, Fact, RecordRef
-from service.http_client import HttpClient
 from service.platforms.api.calls import ApiClient, unknown_kind
 from service.platforms.api.coercion import text
 from service.platforms.api.credentials import StaticHeaders
+from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.decoding import digest_of
 from service.platforms.api.deliveries import RawId, decode_delivery, optional_id, required_id
 from service.platforms.api.operations import PlatformApi
-from service.platforms.api.throttle import NO_THROTTLE, Throttle
 from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
-from service.platforms.open_food_network.client import OPERATIONS, OpenFoodNetworkClient, read_customer
+from service.platforms.kind import ConnectorDependencies, SampleRequest
+from service.platforms.open_food_network.client import OpenFoodNetworkClient, read_customer
+from service.platforms.open_food_network.config import OpenFoodNetworkConfig
 
 TEST_ORDER = ("R555555555", "TEST Enterprise")
 """What the "test webhook" button always sends: no payment at all."""
@@ -50,20 +51,28 @@ _notices = msgspec.json.Decoder(_Notice)
 
 
 class OpenFoodNetwork:
-    """One instance, such as `https://ofn.example.org`, with a user's API key. Errors are `Platform`'s."""
+    """Connector of one instance, such as `https://ofn.example.org`, with a user's API key."""
 
-    def __init__(
-        self, account: str, outbound: HttpClient, *, base_url: str, token: str, gate: Throttle = NO_THROTTLE
-    ) -> None:
+    def __init__(self, account: str, config: OpenFoodNetworkConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
-        credentials = StaticHeaders({"X-Api-Token": token})
-        calls = ApiClient(account, base_url, outbound, credentials, transient=frozenset({422}), gate=gate)
-        operations = {operation.name: operation for operation in OPERATIONS}
+        credentials = StaticHeaders({"X-Api-Token": dependencies.secret(config.token, f"platforms.{account}.token")})
+        calls = ApiClient(
+            account,
+            config.base_url,
+            dependencies.http_client,
+            credentials,
+            transient=frozenset({422}),
+            gate=dependencies.throttle,
+        )
+        operations = {each.name: each for each in client_operations(OpenFoodNetworkClient)}
         self._endpoints = PlatformApi("open_food_network", calls, operations)
         self.client = OpenFoodNetworkClient(self._endpoints)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
-        """Read an event; all but a real payment of a named order are facts without a record.
+        """Parse an event; only a real payment with an order's number is a fact with a record.
+
+        Returns:
+            One fact.
 
         Raises:
             Rejection: 422 `unrecognized_event`, 400 `malformed_payload`.
@@ -79,7 +88,7 @@ class OpenFoodNetwork:
         return (Fact(notice.event, event_id, "changed", record, at),)
 
     async def resolve(self, ref: RecordRef, context: CallContext) -> tuple[RecordRef, ...]:
-        """Follow an order's number to its customer."""
+        """Return the customer of an order."""
         if ref.kind != "order":
             return (ref,)
         order = await self.client.get_order(ref.id, context)
@@ -87,14 +96,14 @@ class OpenFoodNetwork:
         return (RecordRef(self.account, "customer", customer),) if customer else ()
 
     async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
-        """Ask for a customer."""
+        """Fetch a customer."""
         if ref.kind != "customer":
             raise unknown_kind(self.account, ref.kind)
         ids = {"customer": ref.id}
         return await self._endpoints.fetch("customer.get", context, ids=ids, asked=ref.id, read=read_customer)
 
     async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
-        """List all customers; they carry no moment of change, so that a poll compares what the list shows of each."""
+        """List all customers; they have no modification time, so a poll compares digests."""
         if kind != "customer":
             raise unknown_kind(self.account, kind)
         page = await self.client.list_customers(page=int(cursor or 1), context=context)
@@ -102,3 +111,9 @@ class OpenFoodNetwork:
             ListedRecord(text(node, "id") or "", None, digest_of(node)) for node in page.items if text(node, "id")
         )
         return RecordPage(items, page.next, page.next)
+
+
+def sample_delivery(request: SampleRequest, _config: OpenFoodNetworkConfig) -> dict[str, Any]:
+    """Build the body of a sample delivery; `id` is an order's number."""
+    data = {"order": {"number": request.id}}
+    return {"id": request.event_id, "at": request.at, "event": request.event, "data": data}

@@ -1,14 +1,11 @@
-"""pack.cloud (REST v1): purchase orders and customers of one organization.
+"""Connector of pack.cloud (REST v1): purchase orders and customers of one organization.
 
-Its documentation names paths and fields but not the keys of nested objects, the envelope or the authentication, so an
-answer may be bare or under `data`, everything nested is optional, and header and scheme of the token are configurable.
-It documents webhooks for orders only, which are hints: an order leads to its customer. For the two records themselves
-an integration may send the same shape, `{"event_code": "purchase_order.updated", "id": …, "data": {"id": …}}`.
-Purchase orders can be listed, newest first and by status, but not by when they changed: see `list_records`.
+The documentation names neither the keys of nested objects nor the envelope nor the authentication. A response may
+therefore be bare or under `data`, nested fields are optional, and header and prefix of the token are configurable.
+Webhooks are documented for orders only; these are hints that lead to the customer. For purchase orders and customers an
+integration may send the same shape, `{"event_code": "purchase_order.updated", "id": …, "data": {"id": …}}`.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -16,19 +13,18 @@ from msgspec import Struct
 
 from service.errors import Rejection
 from service.events import ChangeType, Delivery, Fact, RecordRef
-from service.http_client import HttpClient
 from service.platforms.api.calls import ApiClient, unknown_kind
 from service.platforms.api.coercion import JsonObject, record_version, text, timestamp
 from service.platforms.api.credentials import StaticHeaders
+from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.decoding import digest_of
 from service.platforms.api.deliveries import RawId, decode_delivery, optional_id, required_id
 from service.platforms.api.operations import PlatformApi, override_paths
-from service.platforms.api.throttle import NO_THROTTLE, Throttle
 from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
-from service.platforms.pack_cloud.client import OPERATIONS, PackCloudClient, StatusFilter
+from service.platforms.kind import ConnectorDependencies, SampleRequest
+from service.platforms.pack_cloud.client import PackCloudClient
+from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.records import read_customer, read_purchase_order
-
-BASE_URL = "https://api.pack.cloud/v1"
 
 NOUNS = {
     "order": "order",
@@ -57,38 +53,24 @@ class _Notice(Struct):
 _notices = msgspec.json.Decoder(_Notice)
 
 
-NO_PATHS: Mapping[str, str] = MappingProxyType({})
-
-
 class PackCloud:
-    """One organization on pack.cloud; its token goes into `token_header`, right after `token_prefix`.
+    """Connector of one organization on pack.cloud."""
 
-    Errors are `Platform`'s.
-    """
-
-    def __init__(
-        self,
-        account: str,
-        outbound: HttpClient,
-        *,
-        organization_id: str,
-        token: str,
-        base_url: str = BASE_URL,
-        token_header: str = "Authorization",  # noqa: S107 - the header's name, no secret
-        token_prefix: str = "Bearer ",  # noqa: S107 - the scheme's name, no secret
-        paths: Mapping[str, str] = NO_PATHS,
-        status_filter: StatusFilter = "repeated",
-        gate: Throttle = NO_THROTTLE,
-    ) -> None:
+    def __init__(self, account: str, config: PackCloudConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
-        self._organization_id = organization_id
-        operations = override_paths(OPERATIONS, paths, f"platforms.{account}.paths")
-        calls = ApiClient(account, base_url, outbound, StaticHeaders({token_header: token_prefix + token}), gate=gate)
-        self._endpoints = PlatformApi("pack_cloud", calls, operations, {"organization": organization_id})
-        self.client = PackCloudClient(self._endpoints, status_filter)
+        self._organization_id = config.organization_id
+        token = dependencies.secret(config.token, f"platforms.{account}.token")
+        credentials = StaticHeaders({config.token_header: config.token_prefix + token})
+        calls = ApiClient(account, config.base_url, dependencies.http_client, credentials, gate=dependencies.throttle)
+        operations = override_paths(client_operations(PackCloudClient), config.paths, f"platforms.{account}.paths")
+        self._endpoints = PlatformApi("pack_cloud", calls, operations, {"organization": config.organization_id})
+        self.client = PackCloudClient(self._endpoints, config.status_filter)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
-        """Read an event of the organization.
+        """Parse an event of the organization.
+
+        Returns:
+            One fact.
 
         Raises:
             Rejection: 422 `unrecognized_event`: no code, no id, or another organization's; 400 `malformed_payload`.
@@ -108,7 +90,7 @@ class PackCloud:
         return (Fact(notice.event_code, event_id, CHANGES.get(verb, "changed"), record, occurred_at),)
 
     async def resolve(self, ref: RecordRef, context: CallContext) -> tuple[RecordRef, ...]:
-        """Follow an order to its customer; an order without one, or gone, leads nowhere."""
+        """Return the customer of an order, nothing if the order is gone or has no customer."""
         if ref.kind != "order":
             return (ref,)
         order = await self.client.get_order(ref.id, context)
@@ -116,7 +98,7 @@ class PackCloud:
         return (RecordRef(self.account, "customer", customer),) if customer else ()
 
     async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
-        """Ask for a purchase order or a customer."""
+        """Fetch a purchase order or a customer."""
         if ref.kind not in {"purchase_order", "customer"}:
             raise unknown_kind(self.account, ref.kind)
         read = read_purchase_order if ref.kind == "purchase_order" else read_customer
@@ -124,14 +106,17 @@ class PackCloud:
         return await self._endpoints.fetch(f"{ref.kind}.get", context, ids=ids, asked=ref.id, read=read)
 
     async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
-        """List purchase orders: first all that may still change, then the others, newest first.
+        """List purchase orders: first the open ones, then the others, newest first.
 
-        The documented list can be sorted by creation and filtered by status only, so what is finished is looked
-        through from the newest on, as far as something is new there; one that was open and is not any more has either
-        been finished or is gone.
+        The list can be sorted by creation and filtered by status only. Closed orders are read from the newest on, as
+        long as a page contains a change. An open order that is no longer listed was closed or is gone.
+
+        Returns:
+            The page.
 
         Raises:
             PermanentError: `unknown_kind` for customers, which cannot be listed.
+            unknown_kind: The same error.
         """
         if kind != "purchase_order":
             raise unknown_kind(self.account, kind)
@@ -148,9 +133,20 @@ CLOSED_STATUSES = ("completed", "canceled")
 
 
 def _listed(node: JsonObject, *, open_: bool) -> ListedRecord:
-    """Whether it may still change is told by its own status, so that a filter that was not heeded does no harm."""
+    """Build the entry of one order. Its own status decides whether it is open, in case the filter was ignored."""
     status = text(node, "status")
     watched = status not in CLOSED_STATUSES if status else open_
     return ListedRecord(
         text(node, "id") or "", record_version(timestamp(node, "updated_at")), digest_of(node), watched=watched
     )
+
+
+def sample_delivery(request: SampleRequest, config: PackCloudConfig) -> dict[str, Any]:
+    """Build the body of a sample delivery."""
+    return {
+        "event_code": request.event,
+        "id": request.event_id,
+        "organization_id": config.organization_id,
+        "occurred_at": request.at,
+        "data": {"id": request.id},
+    }

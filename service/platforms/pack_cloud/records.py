@@ -1,7 +1,7 @@
-"""pack.cloud's purchase orders and customers in our shape, and its lists. Pure.
+"""Purchase orders, customers and lists of pack.cloud as our records. Pure.
 
-The documentation prints fields but not the keys of what is nested, so everything nested is optional, and an answer may
-be bare or under `data`.
+The documentation does not print the keys of nested objects, so everything nested is optional, and a response may be
+bare or under `data`.
 """
 
 from typing import Any, cast
@@ -28,7 +28,7 @@ from service.records import Address, Customer, Line, PurchaseOrder, Supplier, Ti
 
 
 def read_one(reply: PlatformResponse) -> JsonObject | None:
-    """Take one thing out of an answer, None if it is gone.
+    """Return the object of a response, None if it is gone.
 
     Raises:
         PermanentError: `platform_wrong_envelope`.
@@ -37,12 +37,16 @@ def read_one(reply: PlatformResponse) -> JsonObject | None:
 
 
 def read_page(reply: PlatformResponse) -> ResultPage:
-    """Take a list out of an answer: bare, or under `data` with `links.next` or `next` beside it.
+    """Read a list: bare, or under `data` with `links.next` or `next` beside it.
 
-    Of the next page's address only the query is kept, so that it cannot lead anywhere else.
+    Only the query of the next page's URL is used, so that it cannot lead to another host or path.
+
+    Returns:
+        The page.
 
     Raises:
-        PermanentError: `platform_wrong_envelope`, `config_wrong_address`.
+        PermanentError: `platform_wrong_envelope`.
+        not_a_list: The error of a response that is not a list.
     """
     data: Any = reply.data
     outer = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
@@ -57,12 +61,15 @@ def read_page(reply: PlatformResponse) -> ResultPage:
 
 
 def query_of(page: str) -> list[tuple[str, str]]:
-    """Give back the query that `read_page` kept."""
+    """Return the query that `read_page` stored in `next`."""
     return parse_qsl(page, keep_blank_values=True)
 
 
 def read_purchase_order(reply: PlatformResponse) -> tuple[JsonObject, PurchaseOrder, Timestamp]:
-    """Read a purchase order; its lines, events and supplier may be missing.
+    """Read a purchase order; lines, events and supplier may be missing.
+
+    Returns:
+        The order's JSON, the order, and its modification time.
 
     Raises:
         PermanentError: `platform_wrong_envelope`.
@@ -82,7 +89,10 @@ def read_purchase_order(reply: PlatformResponse) -> tuple[JsonObject, PurchaseOr
 
 
 def read_customer(reply: PlatformResponse) -> tuple[JsonObject, Customer, Timestamp]:
-    """Read a customer, who has no moments, names or contacts of its own: those of its addresses stand for it.
+    """Read a customer; timestamps, names and contacts are those of its addresses.
+
+    Returns:
+        The customer's JSON, the customer, and its modification time.
 
     Raises:
         PermanentError: `platform_wrong_envelope`.

@@ -1,8 +1,7 @@
-"""pack.cloud's own rules, one method an operation: rule types, rules, their actions and their conditions.
+"""Client of pack.cloud's own rules: rule types, rules, their actions and their conditions.
 
-These rules run over there, on orders and returns; they have nothing to do with ours. The pages print the paths of a
-rule type, a rule, an update and a new condition; the others follow them and can be set under `paths`. Errors are those
-that `client` names.
+These rules run on pack.cloud, on orders and returns; they are not rules of Waybill. Paths that no page prints follow
+related ones, and can be overridden under `paths`. Errors are those of `client`.
 """
 
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 from msgspec import UNSET, Struct, UnsetType
 
 from service.platforms.api.coercion import JsonObject
-from service.platforms.api.operations import NO_CONTEXT, Operation, PlatformApi, ResultPage, WriteResult
+from service.platforms.api.declared_operations import operation
+from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage, WriteResult
 from service.platforms.base import CallContext
 from service.platforms.pack_cloud.records import query_of, read_one, read_page
 
@@ -19,29 +19,9 @@ _RULE = _ROOT + "/rules/{rule}"
 _ACTION = _RULE + "/actions/{action}"
 _CONDITION = _RULE + "/conditions/{condition}"
 
-RULE_OPERATIONS: tuple[Operation, ...] = (
-    Operation("rule_type.list", "GET", _ROOT + "/rule-types", "Get list of rule types", documented=False),
-    Operation("rule_type.get", "GET", _ROOT + "/rule-types/{rule_type}", "Get rule type"),
-    Operation("rule.list", "GET", _ROOT + "/rules", "Get list of rules", documented=False),
-    Operation("rule.create", "POST", _ROOT + "/rules", "Create rule", documented=False),
-    Operation("rule.get", "GET", _RULE, "Get rule by id"),
-    Operation("rule.update", "PUT", _RULE, "Update rule"),
-    Operation("rule.delete", "DELETE", _RULE, "Delete rule", documented=False),
-    Operation("rule_action.list", "GET", _RULE + "/actions", "Get rule actions", documented=False),
-    Operation("rule_action.create", "POST", _RULE + "/actions", "Create rule action", documented=False),
-    Operation("rule_action.get", "GET", _ACTION, "Get rule action by id", documented=False),
-    Operation("rule_action.update", "PUT", _ACTION, "Update rule action", documented=False),
-    Operation("rule_action.delete", "DELETE", _ACTION, "Delete rule action", documented=False),
-    Operation("rule_condition.list", "GET", _RULE + "/conditions", "Get rule conditions", documented=False),
-    Operation("rule_condition.create", "POST", _RULE + "/conditions", "Create rule condition"),
-    Operation("rule_condition.get", "GET", _CONDITION, "Get rule condition by id", documented=False),
-    Operation("rule_condition.update", "PUT", _CONDITION, "Update rule condition", documented=False),
-    Operation("rule_condition.delete", "DELETE", _CONDITION, "Delete rule condition", documented=False),
-)
-
 
 class NewRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a rule is created from; `type` is a rule type's, such as `order`, `sort` its place, lowest first."""
+    """Fields of a new rule; `type` is a rule type, such as `order`; `sort` is its position, lowest first."""
 
     name: str
     type: str
@@ -50,7 +30,7 @@ class NewRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RuleChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What of a rule is to change."""
+    """Changed fields of a rule."""
 
     name: str | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
@@ -58,14 +38,14 @@ class RuleChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RuleAction(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An action: its type's `code`, and values for its fields by key. What else it takes is not documented."""
+    """Action of a rule: the `code` of its type, and the values of its fields. Further fields are not documented."""
 
     code: str
     values: dict[str, Any] | UnsetType = UNSET
 
 
 class RuleCondition(Struct, frozen=True, kw_only=True):
-    """A condition: its type's `code`, an operator such as `eq`, and the value as text. All three are required."""
+    """Condition of a rule: the `code` of its type, an operator such as `eq`, and the value as text."""
 
     code: str
     operator: str
@@ -73,53 +53,64 @@ class RuleCondition(Struct, frozen=True, kw_only=True):
 
 
 class RulesClient:
-    """The rule operations of one organization."""
+    """Rule operations of one organization."""
 
     def __init__(self, endpoints: PlatformApi) -> None:
         self._endpoints = endpoints
 
+    @operation("rule_type.list", "GET", _ROOT + "/rule-types", "Get list of rule types", documented=False)
     async def list_rule_types(self, page: str | None = None, context: CallContext = NO_CONTEXT) -> ResultPage:
         """GET …/rule-types: code, name, actions, conditions. Page "Get list of rule types"."""
         return await self._list("rule_type.list", {}, page, context)
 
+    @operation("rule_type.get", "GET", _ROOT + "/rule-types/{rule_type}", "Get rule type")
     async def get_rule_type(self, rule_type: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET …/rule-types/{rule_type}, by its code. Page "Get rule type"."""
         return await self._get("rule_type.get", {"rule_type": rule_type}, context)
 
+    @operation("rule.list", "GET", _ROOT + "/rules", "Get list of rules", documented=False)
     async def list_rules(self, page: str | None = None, context: CallContext = NO_CONTEXT) -> ResultPage:
         """GET …/rules: id, name, enabled, sort, type. Page "Get list of rules"."""
         return await self._list("rule.list", {}, page, context)
 
+    @operation("rule.create", "POST", _ROOT + "/rules", "Create rule", documented=False)
     async def create_rule(self, new: NewRule, context: CallContext = NO_CONTEXT) -> WriteResult:
         """POST …/rules. Page "Create rule"."""
         return await self._endpoints.write("rule.create", context, body=new)
 
+    @operation("rule.get", "GET", _RULE, "Get rule by id")
     async def get_rule(self, rule: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET …/rules/{rule}. Page "Get rule by id"."""
         return await self._get("rule.get", {"rule": rule}, context)
 
+    @operation("rule.update", "PUT", _RULE, "Update rule")
     async def update_rule(self, rule: str, change: RuleChange, context: CallContext = NO_CONTEXT) -> WriteResult:
         """PUT …/rules/{rule}. Page "Update rule"."""
         return await self._endpoints.write("rule.update", context, ids={"rule": rule}, body=change)
 
+    @operation("rule.delete", "DELETE", _RULE, "Delete rule", documented=False)
     async def delete_rule(self, rule: str, context: CallContext = NO_CONTEXT) -> WriteResult:
         """DELETE …/rules/{rule}. Page "Delete rule"."""
         return await self._endpoints.write("rule.delete", context, ids={"rule": rule})
 
+    @operation("rule_action.list", "GET", _RULE + "/actions", "Get rule actions", documented=False)
     async def list_rule_actions(
         self, rule: str, page: str | None = None, context: CallContext = NO_CONTEXT
     ) -> ResultPage:
         """GET …/rules/{rule}/actions. Page "Get rule actions"."""
         return await self._list("rule_action.list", {"rule": rule}, page, context)
 
+    @operation("rule_action.create", "POST", _RULE + "/actions", "Create rule action", documented=False)
     async def create_rule_action(self, rule: str, new: RuleAction, context: CallContext = NO_CONTEXT) -> WriteResult:
         """POST …/rules/{rule}/actions. Page "Create rule action"."""
         return await self._endpoints.write("rule_action.create", context, ids={"rule": rule}, body=new)
 
+    @operation("rule_action.get", "GET", _ACTION, "Get rule action by id", documented=False)
     async def get_rule_action(self, rule: str, action: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET …/rules/{rule}/actions/{action}. Page "Get rule action by id"."""
         return await self._get("rule_action.get", {"rule": rule, "action": action}, context)
 
+    @operation("rule_action.update", "PUT", _ACTION, "Update rule action", documented=False)
     async def update_rule_action(
         self, rule: str, action: str, change: RuleAction, context: CallContext = NO_CONTEXT
     ) -> WriteResult:
@@ -127,28 +118,33 @@ class RulesClient:
         ids = {"rule": rule, "action": action}
         return await self._endpoints.write("rule_action.update", context, ids=ids, body=change)
 
+    @operation("rule_action.delete", "DELETE", _ACTION, "Delete rule action", documented=False)
     async def delete_rule_action(self, rule: str, action: str, context: CallContext = NO_CONTEXT) -> WriteResult:
         """DELETE …/rules/{rule}/actions/{action}. Page "Delete rule action"."""
         return await self._endpoints.write("rule_action.delete", context, ids={"rule": rule, "action": action})
 
+    @operation("rule_condition.list", "GET", _RULE + "/conditions", "Get rule conditions", documented=False)
     async def list_rule_conditions(
         self, rule: str, page: str | None = None, context: CallContext = NO_CONTEXT
     ) -> ResultPage:
         """GET …/rules/{rule}/conditions: id, code, operator, value. Page "Get rule conditions"."""
         return await self._list("rule_condition.list", {"rule": rule}, page, context)
 
+    @operation("rule_condition.create", "POST", _RULE + "/conditions", "Create rule condition")
     async def create_rule_condition(
         self, rule: str, new: RuleCondition, context: CallContext = NO_CONTEXT
     ) -> WriteResult:
         """POST …/rules/{rule}/conditions. Page "Create rule condition"."""
         return await self._endpoints.write("rule_condition.create", context, ids={"rule": rule}, body=new)
 
+    @operation("rule_condition.get", "GET", _CONDITION, "Get rule condition by id", documented=False)
     async def get_rule_condition(
         self, rule: str, condition: str, context: CallContext = NO_CONTEXT
     ) -> JsonObject | None:
         """GET …/rules/{rule}/conditions/{condition}. Page "Get rule condition by id"."""
         return await self._get("rule_condition.get", {"rule": rule, "condition": condition}, context)
 
+    @operation("rule_condition.update", "PUT", _CONDITION, "Update rule condition", documented=False)
     async def update_rule_condition(
         self, rule: str, condition: str, change: RuleCondition, context: CallContext = NO_CONTEXT
     ) -> WriteResult:
@@ -156,6 +152,7 @@ class RulesClient:
         ids = {"rule": rule, "condition": condition}
         return await self._endpoints.write("rule_condition.update", context, ids=ids, body=change)
 
+    @operation("rule_condition.delete", "DELETE", _CONDITION, "Delete rule condition", documented=False)
     async def delete_rule_condition(self, rule: str, condition: str, context: CallContext = NO_CONTEXT) -> WriteResult:
         """DELETE …/rules/{rule}/conditions/{condition}. Page "Delete rule condition"."""
         return await self._endpoints.write("rule_condition.delete", context, ids={"rule": rule, "condition": condition})

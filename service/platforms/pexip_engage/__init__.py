@@ -1,1 +1,15 @@
-"""Connector of Pexip Engage."""
+"""Pexip Engage: customers of one enterprise."""
+
+from service.platforms.kind import PlatformKind
+from service.platforms.pexip_engage.client import PexipEngageClient, read_customer
+from service.platforms.pexip_engage.config import PexipEngageConfig
+from service.platforms.pexip_engage.connector import PexipEngage, sample_delivery
+
+PEXIP_ENGAGE = PlatformKind(
+    PexipEngageConfig,
+    PexipEngage,
+    PexipEngageClient,
+    readers={"customer": lambda reply, _: read_customer(reply)},
+    sample_event="Appointment.update",
+    sample_delivery=sample_delivery,
+)

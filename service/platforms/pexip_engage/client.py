@@ -1,12 +1,11 @@
-"""Pexip Engage's API, one method an operation, and its customers in our shape. Reads only: it is asked, never changed.
+"""Client of Pexip Engage's API, and its customers as our records. Reads only.
 
-The captured page is "Get a customer" (`GET /customers/{id}`); the list, appointments and callback requests stand on
-other pages of the same documentation, paging on its page on pagination. Answers are JSON under `data`, lists with `meta
-{offset, limit, totalCount}` beside it; ids are opaque text, moments ISO 8601 text, names camelCase.
+Source: the page "Get a customer" (`GET /customers/{id}`), the pages of lists, appointments and callback requests, and
+the page on pagination. Answers are JSON under `data`, lists with `meta {offset, limit, totalCount}`. Ids are opaque
+text, timestamps ISO 8601, names camelCase. Errors are `{"errors": [{message, code, type, statusCode}]}`.
 
-Every method raises TransientError, PermanentError or Held as `PlatformApi.ask` does; what is not there is None. Errors
-are `{"errors": [{message, code, type, statusCode}]}`; 3,000 requests a minute and 4 at once are allowed from one
-address.
+Every method raises TransientError, PermanentError or Deferred as `PlatformApi.call` does, and returns None for a
+missing record.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,8 +14,9 @@ from typing import Any, cast
 from msgspec import UNSET, UnsetType
 
 from service.platforms.api.coercion import JsonObject, child, children, nested, text, timestamp
+from service.platforms.api.declared_operations import operation
 from service.platforms.api.decoding import check_id, not_a_list, record_id, unwrap
-from service.platforms.api.operations import NO_CONTEXT, Operation, PlatformApi, ResultPage
+from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext
 from service.records import Address, Customer, Timestamp
@@ -25,31 +25,20 @@ LIMIT_DEFAULT = 25
 
 _ROOT = "/enterprises/{enterprise}"
 
-OPERATIONS: tuple[Operation, ...] = (
-    Operation("customer.get", "GET", _ROOT + "/customers/{customer}", "Get a customer"),
-    Operation("customer.list", "GET", _ROOT + "/customers", "Get customers"),
-    Operation("appointment.get", "GET", _ROOT + "/appointments/{appointment}", "Get an appointment"),
-    Operation(
-        "callback_request.get",
-        "GET",
-        _ROOT + "/callback-requests/{callback_request}",
-        "Get a callback request",
-        documented=False,
-    ),
-)
-
 
 class PexipEngageClient:
-    """The operations of one enterprise; `headers` gives what every call carries: language and correlation id."""
+    """Operations of one enterprise. `headers` returns the headers of every call: language and correlation id."""
 
     def __init__(self, endpoints: PlatformApi, headers: Callable[[CallContext], Mapping[str, str]]) -> None:
         self._endpoints = endpoints
         self._headers = headers
 
+    @operation("customer.get", "GET", _ROOT + "/customers/{customer}", "Get a customer")
     async def get_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET /customers/{customer}; one with `deletedAt` is deleted. Page "Get a customer"."""
         return await self._get("customer.get", {"customer": customer}, context)
 
+    @operation("customer.list", "GET", _ROOT + "/customers", "Get customers")
     async def list_customers(
         self, offset: int = 0, limit: int = LIMIT_DEFAULT, context: CallContext = NO_CONTEXT
     ) -> ResultPage:
@@ -60,10 +49,18 @@ class PexipEngageClient:
             "customer.list", context, lambda reply: read_page(reply, offset), query=query, headers=headers
         )
 
+    @operation("appointment.get", "GET", _ROOT + "/appointments/{appointment}", "Get an appointment")
     async def get_appointment(self, appointment: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET /appointments/{appointment}: participants, status, moments. Page "Get an appointment"."""
         return await self._get("appointment.get", {"appointment": appointment}, context, asked=appointment)
 
+    @operation(
+        "callback_request.get",
+        "GET",
+        _ROOT + "/callback-requests/{callback_request}",
+        "Get a callback request",
+        documented=False,
+    )
     async def get_callback_request(self, callback_request: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
         """GET /callback-requests/{callback_request}; no page prints this path."""
         ids = {"callback_request": callback_request}
@@ -72,7 +69,7 @@ class PexipEngageClient:
     async def _get(
         self, name: str, ids: dict[str, str], context: CallContext, asked: str | None = None
     ) -> JsonObject | None:
-        """Get one thing; the one that was `asked` for, where it is a hint that leads on."""
+        """Get one object; check its id if `asked` is set."""
 
         def read(reply: PlatformResponse) -> JsonObject | None:
             if reply.gone:
@@ -86,10 +83,13 @@ class PexipEngageClient:
 
 
 def read_page(reply: PlatformResponse, offset: int) -> ResultPage:
-    """Take a list out of `data`, and count on from `offset` while `meta.totalCount` says that there is more.
+    """Read a list in `data`; `next` counts on from `offset` until `meta.totalCount` is reached.
+
+    Returns:
+        The page.
 
     Raises:
-        PermanentError: `platform_wrong_envelope`, `config_wrong_address`.
+        not_a_list: The error of a response that is not a list.
     """
     data: Any = reply.data
     items = children(cast("JsonObject", data), "data") if isinstance(data, dict) else UNSET
@@ -103,13 +103,16 @@ def read_page(reply: PlatformResponse, offset: int) -> ResultPage:
 
 
 def customers_of(appointment: JsonObject) -> list[str | UnsetType | None]:
-    """Name the customers of an appointment; that they take part with type CUSTOMER is inferred, employees are shown."""
+    """Return the ids of an appointment's customers. The participant type CUSTOMER is inferred."""
     participants = children(appointment, "appointmentParticipants") or ()
     return [text(nested(item, "participant"), "id") for item in participants if item.get("type") == "CUSTOMER"]
 
 
 def read_customer(reply: PlatformResponse) -> tuple[JsonObject, Customer, Timestamp]:
     """Read a customer.
+
+    Returns:
+        The customer's JSON, the customer, and its modification time.
 
     Raises:
         PermanentError: `platform_wrong_envelope`.
@@ -134,7 +137,7 @@ def read_customer(reply: PlatformResponse) -> tuple[JsonObject, Customer, Timest
 
 
 def _address(node: JsonObject) -> Address | UnsetType | None:
-    """The customer's one location; its parts come in the language that was asked for."""
+    """Return the customer's one location, in the requested language."""
     location = child(node, "location")
     if location is None or location is UNSET:
         return location

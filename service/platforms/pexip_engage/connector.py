@@ -1,36 +1,31 @@
-"""Pexip Engage: customers of one enterprise.
+"""Connector of Pexip Engage: customers of one enterprise.
 
-It announces appointments and callback requests, never customers: those are hints, and lead to the customer who takes
-part. A customer with `deletedAt` is deleted although it is still returned. Success is always `{"data": {…}}`. How a
-callback request names its customer is not documented; `customer.id` is assumed, after the way it names other things.
+Webhooks are about appointments and callback requests, never customers: these are hints that lead to the customer. A
+customer with `deletedAt` is deleted although it is still returned. The customer of a callback request is not
+documented; `customer.id` follows the names of related resources.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from service.events import Delivery, Fact, RecordRef
-from service.http_client import HttpClient
 from service.platforms.api.calls import ApiClient, segment, unknown_kind
 from service.platforms.api.coercion import JsonObject, nested, record_version, text, timestamp
 from service.platforms.api.credentials import ClientCredentials
+from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.decoding import digest_of
 from service.platforms.api.deliveries import RawId, decode_delivery, optional_id, required_id
 from service.platforms.api.operations import PlatformApi, override_paths
-from service.platforms.api.throttle import NO_THROTTLE, Throttle
-from service.platforms.api.token_cache import NO_TOKEN_CACHE, TokenCache
 from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
-from service.platforms.pexip_engage.client import OPERATIONS, PexipEngageClient, customers_of, read_customer
+from service.platforms.kind import ConnectorDependencies, SampleRequest
+from service.platforms.pexip_engage.client import PexipEngageClient, customers_of, read_customer
+from service.platforms.pexip_engage.config import PexipEngageConfig
 
-BASE_URL = "https://api.pexipengage.com"
 TOKEN_URL = "https://auth.pexipengage.com/realms/{enterprise}/protocol/openid-connect/token"  # noqa: S105 - an address
-SCOPE = "engage:customers:readOnly engage:appointments:readOnly engage:callbackRequests:readOnly"
 CORRELATION_ID_CHARACTERS_MAX = 36
 
-NO_PATHS: Mapping[str, str] = MappingProxyType({})
 LISTED_MAX = 100
 """Customers on one page of a poll; the documentation names a default of 25 and no maximum."""
 
@@ -58,42 +53,30 @@ _notices = msgspec.json.Decoder(_Notice)
 
 
 class PexipEngage:
-    """One enterprise; `enterprise` is the slug in its URLs, `language` what it answers in. Errors are `Platform`'s."""
+    """Connector of one enterprise on Pexip Engage."""
 
-    def __init__(
-        self,
-        account: str,
-        outbound: HttpClient,
-        *,
-        enterprise: str,
-        client_id: str,
-        client_secret: str,
-        scope: str = SCOPE,
-        language: str = "en",
-        base_url: str = BASE_URL,
-        token_url: str | None = None,
-        paths: Mapping[str, str] = NO_PATHS,
-        gate: Throttle = NO_THROTTLE,
-        token_cache: TokenCache = NO_TOKEN_CACHE,
-    ) -> None:
+    def __init__(self, account: str, config: PexipEngageConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
-        self._language = language
+        self._language = config.language
         credentials = ClientCredentials(
             account,
-            outbound,
-            token_url=token_url or TOKEN_URL.format(enterprise=segment(enterprise)),
-            client_id=client_id,
-            client_secret=client_secret,
-            scope=scope,
-            token_cache=token_cache,
+            dependencies.http_client,
+            token_url=config.token_url or TOKEN_URL.format(enterprise=segment(config.enterprise)),
+            client_id=dependencies.secret(config.client_id, f"platforms.{account}.client_id"),
+            client_secret=dependencies.secret(config.client_secret, f"platforms.{account}.client_secret"),
+            scope=config.scope,
+            token_cache=dependencies.token_cache,
         )
-        operations = override_paths(OPERATIONS, paths, f"platforms.{account}.paths")
-        calls = ApiClient(account, base_url, outbound, credentials, gate=gate)
-        self._endpoints = PlatformApi("pexip_engage", calls, operations, {"enterprise": enterprise})
+        operations = override_paths(client_operations(PexipEngageClient), config.paths, f"platforms.{account}.paths")
+        calls = ApiClient(account, config.base_url, dependencies.http_client, credentials, gate=dependencies.throttle)
+        self._endpoints = PlatformApi("pexip_engage", calls, operations, {"enterprise": config.enterprise})
         self.client = PexipEngageClient(self._endpoints, self._headers)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
-        """Read an event; a ping, and an entity that leads to no customer, is a fact without a record.
+        """Parse an event; a ping, or an entity without a customer, is a fact without a record.
+
+        Returns:
+            One fact.
 
         Raises:
             Rejection: 422 `unrecognized_event`, 400 `malformed_payload`.
@@ -111,7 +94,7 @@ class PexipEngage:
         return (Fact(name, event_id, "changed", record, occurred_at),)
 
     async def resolve(self, ref: RecordRef, context: CallContext) -> tuple[RecordRef, ...]:
-        """Follow an appointment or a callback request to its customers."""
+        """Return the customers of an appointment or of a callback request."""
         if ref.kind == "appointment":
             appointment = await self.client.get_appointment(ref.id, context)
             ids = [] if appointment is None else customers_of(appointment)
@@ -123,7 +106,7 @@ class PexipEngage:
         return tuple(RecordRef(self.account, "customer", item) for item in dict.fromkeys(ids) if item)
 
     async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
-        """Ask for a customer."""
+        """Fetch a customer."""
         if ref.kind != "customer":
             raise unknown_kind(self.account, ref.kind)
         return await self._endpoints.fetch(
@@ -136,7 +119,7 @@ class PexipEngage:
         )
 
     async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
-        """List all customers; neither an order nor a filter by change is documented, so a poll looks at each."""
+        """List all customers; neither an order nor a filter by change is documented, so a poll reads every page."""
         if kind != "customer":
             raise unknown_kind(self.account, kind)
         page = await self.client.list_customers(int(cursor or 0), LISTED_MAX, context)
@@ -144,7 +127,7 @@ class PexipEngage:
         return RecordPage(items, page.next, page.next)
 
     def _headers(self, context: CallContext) -> dict[str, str]:
-        """The sender's correlation id goes on if it may; else ours, which is 32 characters."""
+        """Return the language, and the sender's correlation id if it is valid, else the event id of 32 characters."""
         own = context.correlation_id or ""
         fits = own.isascii() and own.isprintable() and 0 < len(own) <= CORRELATION_ID_CHARACTERS_MAX
         correlation_id = own if fits else context.event_id
@@ -154,3 +137,11 @@ class PexipEngage:
 def _listed(node: JsonObject) -> ListedRecord:
     deleted = bool(text(node, "deletedAt"))
     return ListedRecord(text(node, "id") or "", record_version(timestamp(node, "updatedAt")), digest_of(node), deleted)
+
+
+def sample_delivery(request: SampleRequest, _config: PexipEngageConfig) -> dict[str, Any]:
+    """Build the body of a sample delivery; `event` is kind and event type, such as `Appointment.update`."""
+    sender_kind, _, event_type = request.event.partition(".")
+    key = "callbackRequest" if sender_kind == "Callback Request" else "appointment"
+    data = {"eventType": event_type, key: {"id": request.id, "updatedAt": request.at}}
+    return {"id": request.event_id, "entity": sender_kind, "data": data}

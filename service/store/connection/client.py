@@ -22,15 +22,17 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from service.errors import StoreFull, StoreScriptFailed, StoreUnavailable
+from service.errors import StoreFull, StoreNotDurable, StoreScriptFailed, StoreUnavailable
 from service.metrics.families import STORE_ERRORS, STORE_SECONDS
-from service.settings import Settings
-from service.store.connection.connection import StoreReply, build_pool, close_pool, run_command
+from service.settings import Durability, Settings
+from service.store.connection.connection import StoreReply, build_pool, close_pool, require_durability, run_command
 from service.store.scripts import Script
 
 Argument = str | bytes | int | float
 
 RETRY_INTERVAL_SECONDS = 0.05
+DURABILITY_CHECK_SECONDS = 10.0
+"""Longest time between the last durability check and a call. Settings of a server can change at run time."""
 WAITAOF_TIMEOUT_MS = 2_000
 TICK = "#!lua flags=allow-oom\nredis.call('SET', ARGV[1], redis.call('TIME')[1])"
 """A write before WAITAOF, which waits for writes of its own connection only. A repeated call on another connection may
@@ -43,10 +45,13 @@ class Client:
     def __init__(self, settings: Settings) -> None:
         self.pool = build_pool(settings)
         self._first_arguments: tuple[str, str] = (settings.key_prefix, settings.queue)
+        self._durability: Durability = settings.durability
         self._replicas = 1 if settings.durability == "replica" else 0
         tick = _pack(("EVAL", TICK, 0, f"{settings.key_prefix}tick"))
         self._wait_aof = tick + _pack(("WAITAOF", 1, self._replicas, WAITAOF_TIMEOUT_MS))
         self._idle: list[AbstractConnection] = []
+        # Each new connection is checked, so the first repeated check is due later.
+        self._check_due = time.monotonic() + DURABILITY_CHECK_SECONDS
         self._connection_slots = asyncio.Semaphore(settings.store_connections_max)
         self._timeout_seconds = settings.store_timeout_seconds
         self._retry_after_seconds = settings.retry_after_seconds
@@ -130,16 +135,36 @@ class Client:
                     connection = self._idle.pop() if self._idle else self._make_connection()
                     # Returns at once if connected. A new connection is checked for durability first.
                     await connection.connect()
+                    await self._repeat_durability_check(connection)
                     reply = await send(connection)
             except (RedisError, OSError, TimeoutError) as error:
                 await self._drop(connection, error)
                 raise self._classify(error) from error
+            except StoreNotDurable:
+                await self._drop(connection, None)
+                # Every call checks, until one check succeeds. Connections in use are checked before their next call.
+                self._check_due = time.monotonic()
+                await self._close_idle()
+                raise
             except BaseException:
                 # Cancelled: a late reply would be read as the reply to the next call.
                 await self._drop(connection, None)
                 raise
             self._idle.append(connection)
             return reply
+
+    async def _repeat_durability_check(self, connection: AbstractConnection) -> None:
+        now = time.monotonic()
+        # With `declared`, the server may deny CONFIG, and its operator states the loss window.
+        if now < self._check_due or self._durability == "declared":
+            return
+        # Set before the reply arrives, so that only one of many concurrent callers checks.
+        self._check_due = now + DURABILITY_CHECK_SECONDS
+        try:
+            await require_durability(connection, self._durability)
+        except BaseException:
+            self._check_due = now
+            raise
 
     def _make_connection(self) -> AbstractConnection:
         connection = self.pool.make_connection()

@@ -17,7 +17,7 @@ from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - redi
 
 from service.errors import ConfigError, StoreNotDurable
 from service.settings import Durability, Settings
-from service.store.connection.durability import durability_problems, parse_info
+from service.store.connection.durability import CHECKED_SETTINGS, durability_problems, parse_info
 
 StoreReply = Any
 """Reply of a command or a script. The caller knows its types."""
@@ -78,14 +78,27 @@ class DurabilityCheck:
             ConnectionError: No replica is connected; this may be temporary.
         """
         await connection.on_connect()
-        info = parse_info(await run_command(connection, "INFO"))
-        reason = durability_problems(self._durability, info, await _config(connection))
-        if reason:
-            # Every new connection checks again, so that the server is used as soon as it is fixed.
-            await connection.disconnect(nowait=True)
-            raise StoreNotDurable(reason)
+        info = await require_durability(connection, self._durability)
         if self._durability == "replica" and info.get("connected_slaves") == "0":
             raise ConnectionError("no replica is connected; WAYBILL_DURABILITY=replica requires at least one")
+
+
+async def require_durability(connection: AbstractConnection, durability: Durability) -> dict[str, str]:
+    """Check the server of an open connection. Close the connection if the server does not meet `durability`.
+
+    Returns:
+        The fields of INFO.
+
+    Raises:
+        StoreNotDurable: The server does not meet WAYBILL_DURABILITY.
+    """
+    info = parse_info(await run_command(connection, "INFO"))
+    reason = durability_problems(durability, info, await _config(connection))
+    if reason:
+        # Every new connection checks again, so that the server is used as soon as it is fixed.
+        await connection.disconnect(nowait=True)
+        raise StoreNotDurable(reason)
+    return info
 
 
 async def run_command(connection: AbstractConnection, *command: str | bytes | float) -> StoreReply:
@@ -96,8 +109,7 @@ async def run_command(connection: AbstractConnection, *command: str | bytes | fl
 
 async def _config(connection: AbstractConnection) -> dict[str, str] | None:
     try:
-        flat: list[bytes] = await run_command(connection, "CONFIG", "GET", "append*")
-        flat += await run_command(connection, "CONFIG", "GET", "maxmemory-policy")
+        flat: list[bytes] = await run_command(connection, "CONFIG", "GET", *CHECKED_SETTINGS)
     except ResponseError:
         # Managed servers rename or deny CONFIG.
         return None

@@ -1,7 +1,8 @@
-"""Durability check: compares the server's settings with WAYBILL_DURABILITY. Runs on every new connection.
+"""Durability check: compares the server's settings with WAYBILL_DURABILITY.
 
 A failover, a restart or a network fault leads to new connections, so the new server is checked before anything is
-acknowledged on it. These functions are pure; `connection` sends the commands.
+acknowledged on it. Settings also change at run time, so `client` repeats the check on open connections. These functions
+are pure; `connection` sends the commands.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,15 @@ from service.settings import Durability
 
 OLDEST = (7, 0)
 OLDEST_WITH_WAITAOF = (7, 2)
-REQUIRED_SETTINGS = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+REQUIRED_SETTINGS = {
+    "appendonly": "yes",
+    "appendfsync": "always",
+    # With `yes` the server does not sync its file during a rewrite, and a power loss loses acknowledged events.
+    "no-appendfsync-on-rewrite": "no",
+    "maxmemory-policy": "noeviction",
+}
+CHECKED_SETTINGS = (*REQUIRED_SETTINGS, "maxmemory")
+"""Arguments of CONFIG GET."""
 
 
 def durability_problems(
@@ -50,3 +59,6 @@ def _problems(durability: Durability, info: Mapping[str, str], config: Mapping[s
         found = ", ".join(f"{name} is {config.get(name)!r}" for name in wrong)
         fix = " ".join(f"{name} {value}" for name, value in wrong.items())
         yield f"{found}; run CONFIG SET {fix}"
+    if config.get("maxmemory", "0") == "0":
+        # Without a limit the kernel ends the server when the machine has no memory left.
+        yield "maxmemory is not set; run CONFIG SET maxmemory with a size below the memory of the server, such as 2gb"

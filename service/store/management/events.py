@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from service.store.connection.client import Client
 from service.store.keys import Keys
+from service.store.queue.lanes import decode_score
 from service.store.queue.last_state import decode_last_state
 from service.store.queue.serialization import decode_event, decompress_history, split_ended
 from service.store.scripts import PAGE, SHOW
@@ -16,6 +17,7 @@ Index = Literal["open", "dead", "ended"]
 
 CALL_SECONDS_MAX = 5.0
 PAGE_EVENTS_MAX = 200
+DAMAGED_BYTES_MAX = 300
 RECEIVED_PREFIX = b'{"entry":"received"'
 
 
@@ -51,7 +53,7 @@ class EventReader:
             `state`: queued, decided, ended or dead.
             `outcome`: the outcome of an ended event; dead_lettered for a dead letter.
             `error_kind`: the error of a dead letter.
-            `history`: the entries, oldest first.
+            `history`: the entries, oldest first. A damaged one is an entry `undecodable` with its text.
 
         Raises:
             StoreUnavailable: The store does not answer.
@@ -59,7 +61,7 @@ class EventReader:
         reply: tuple[bytes | None, list[bytes], bytes | None]
         reply = await self._client.call(SHOW, (event_id,), seconds_max=CALL_SECONDS_MAX)
         delivery, flat, history = reply
-        texts = [item.decode() for item in flat]
+        texts = [item.decode(errors="replace") for item in flat]
         fields = dict(zip(texts[::2], texts[1::2], strict=True))
         if not fields:
             history, fields = split_ended(history or b"")
@@ -74,7 +76,7 @@ class EventReader:
             "outcome": outcome,
             "error_kind": error_kind,
             **fields,
-            "history": [json.loads(line) for line in decompress_history(history or b"").splitlines()],
+            "history": [_entry(line) for line in decompress_history(history or b"").splitlines() if line],
         }
 
     async def previous_fields(self, lane: str) -> bytes | None:
@@ -83,7 +85,7 @@ class EventReader:
         Raises:
             StoreUnavailable: The store does not answer.
         """
-        return decode_last_state(await self._client.command("GET", self._keys.named(f"record:{lane}"))).fields or None
+        return decode_last_state(await self._client.command("GET", self._keys.record(lane))).fields or None
 
     async def page(
         self, index: Index, events_max: int, before_ms: int | None = None, offset: int = 0
@@ -122,13 +124,25 @@ def _decode(event_id: str, delivery: bytes) -> dict[str, Any] | None:
         return None
 
 
+def _entry(line: bytes) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        entry = None
+    return entry if isinstance(entry, dict) and "entry" in entry else _damaged_entry(line)  # pyright: ignore[reportUnknownVariableType]
+
+
+def _damaged_entry(line: bytes) -> dict[str, Any]:
+    return {"entry": "undecodable", "text": line[:DAMAGED_BYTES_MAX].decode(errors="replace")}
+
+
 def _summary(row: list[str], history: bytes) -> EventSummary:
     event_id, at_ms, state, outcome, attempts, ledger, *rest = row
     outcome, error_kind = _end(state, outcome)
     source, event_type, change, record = _received(history) if history else rest
     return EventSummary(
         event_id,
-        int(float(at_ms)),
+        decode_score(at_ms.encode()),
         state,
         outcome,
         error_kind,

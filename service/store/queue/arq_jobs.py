@@ -6,21 +6,24 @@ Pickle is never read: it would let every client of the store run code in the wor
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 
-class Payload(Struct, frozen=True):
+class Payload(Struct, frozen=True, rename={
+    "function": "f", "args": "a", "kwargs": "k", "attempt": "t", "enqueued_ms": "et"
+}):  # fmt: skip
     """Decoded job: name of the function and its arguments."""
 
     function: str
     args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
+    kwargs: dict[str, Any]
     attempt: int | None
-    enqueued_ms: int
+    enqueued_ms: Annotated[int, Meta(ge=0, le=253_402_300_799_000)]
+    """Up to the year 9999, the last one of `datetime`."""
 
 
 def _as_text(value: object) -> str:
@@ -29,6 +32,7 @@ def _as_text(value: object) -> str:
 
 encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder(enc_hook=_as_text).encode
 _decoder = msgspec.msgpack.Decoder(dict[str, Any])
+_job_decoder = msgspec.msgpack.Decoder(Payload)
 
 
 def decode_payload(payload: bytes) -> dict[str, Any]:
@@ -49,10 +53,9 @@ def decode_job(payload: bytes) -> Payload:
     """Return a decoded job.
 
     Raises:
-        msgspec.DecodeError: The payload is not a job.
+        ValueError: The payload is not a job.
     """
-    fields = decode_payload(payload)
     try:
-        return Payload(str(fields["f"]), tuple(fields["a"]), fields["k"], fields["t"], fields["et"])
-    except (KeyError, TypeError) as error:
-        raise msgspec.DecodeError(f"not a job: {error!r}") from None
+        return _job_decoder.decode(payload)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None

@@ -12,10 +12,13 @@ from service.store.connection.client import Argument, Client
 from service.store.connection.connection import StoreReply
 from service.store.queue.arq_jobs import encode_job
 from service.store.queue.ingest import EFFECTS_FUNCTION
-from service.store.queue.last_state import LastState, decode_last_state, short_digest
+from service.store.queue.last_state import EncodedLastState, short_digest
 from service.store.queue.outputs import Output, output_arguments
 from service.store.queue.serialization import compress_history, decompress_history
 from service.store.scripts import DECIDE, SETTLE
+
+SCORE_MS_MAX = 2**53
+"""Largest integer that a score holds exactly."""
 
 LaneStep = Literal["note", "end", "bury", "defer", "postpone", "hold", "release"]
 
@@ -28,6 +31,7 @@ class LaneHead(Struct, frozen=True):
     - `ledger` has one letter per effect: p planned, s started, d done, f failed, u outcome unknown, w deferred
     - `generation` counts reruns of its effects
     - `queued` is the number of events in its lane, including this one; 1 after it left the lane
+    - `damaged` names a stored value that cannot be read, and its problem
     """
 
     id: str
@@ -40,6 +44,7 @@ class LaneHead(Struct, frozen=True):
     history: bytes = b""
     generation: int = 0
     queued: int = 1
+    damaged: str = ""
 
 
 class DecisionWrite(Struct, frozen=True):
@@ -82,7 +87,7 @@ class NextEvent(Struct, frozen=True):
 
     kept: bool = False
     head: LaneHead | None = None
-    last: LastState | None = None
+    last: EncodedLastState = None
     now_ms: int = 0
 
 
@@ -166,20 +171,27 @@ class Lanes:
 
 
 def decode_head(row: StoreReply) -> LaneHead:
-    """Return the decoded result of `start_attempt` in shared.lua."""
-    event_id, received, delivery, attempts, crashes, state, ledger, history, generation, *rest = row
+    """Return the decoded result of `start_attempt` in shared.lua. An attempt checks it for damaged values."""
+    event_id, received, delivery, attempts, crashes, state, ledger, history, generation, damaged, *rest = row
     return LaneHead(
         id=event_id.decode(),
-        received_ms=int(float(received)) if received else 0,
+        received_ms=decode_score(received),
         delivery=delivery,
         attempts=attempts,
         worker_crashes=crashes,
-        state=cast("bytes", state).decode(),
-        ledger=cast("bytes", ledger).decode(),
+        state=cast("bytes", state).decode(errors="replace"),
+        ledger=cast("bytes", ledger).decode(errors="replace"),
         history=decompress_history(history),
         generation=generation,
         queued=rest[0] if rest else 1,
+        damaged=cast("bytes", damaged).decode(errors="replace"),
     )
+
+
+def decode_score(score: bytes | None) -> int:
+    """Return a score in ms since the epoch; 0 if there is none, or if it is no time."""
+    ms = float(score or 0)
+    return int(ms) if 0 <= ms <= SCORE_MS_MAX else 0
 
 
 def _next_event(reply: StoreReply, event_id: str) -> NextEvent:
@@ -190,5 +202,5 @@ def _next_event(reply: StoreReply, event_id: str) -> NextEvent:
         reason = f"a write for event {event_id} would undo an effect that is done. Please report it"
         raise PermanentError("effect_known_done", reason)
     if status == b"next":
-        return NextEvent(kept=True, head=decode_head(reply[2]), last=decode_last_state(reply[3]), now_ms=reply[1])
+        return NextEvent(kept=True, head=decode_head(reply[2]), last=reply[3], now_ms=reply[1])
     return NextEvent(kept=status == b"ok")

@@ -5,9 +5,16 @@ through `previous`, in msgpack. Digests are in base64 instead of hex, since ever
 """
 
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 
+EncodedLastState = bytes | Sequence[bytes] | None
+"""Stored value; None if there is none, a list with the name of the type if it is not a string."""
+
+_decode_fields = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _HEX_DIGITS, _SHORT_CHARACTERS = 32, 22
 
 
@@ -31,9 +38,20 @@ def _long_digest(short: bytes) -> str:
     return b64decode(short + b"==").hex() if len(short) == _SHORT_CHARACTERS else short.decode()
 
 
-def decode_last_state(encoded: bytes | None) -> LastState:
-    """Return the decoded state; an empty one for a record without a decision."""
-    if not encoded:
+def decode_last_state(encoded: EncodedLastState) -> LastState:
+    """Return the decoded state; an empty one for a record without a decision.
+
+    Raises:
+        ValueError: It is not a state of this version.
+    """
+    if encoded is None:
         return LastState()
-    digest, version, types, fields = encoded.split(b"\n", 3)
+    try:
+        if not isinstance(encoded, bytes):
+            raise ValueError(f"it is a {encoded[0].decode()}, not a string")  # noqa: TRY004 - a value, not an argument
+        digest, version, types, fields = encoded.split(b"\n", 3)
+        if fields:
+            _decode_fields(fields)
+    except RecursionError:
+        raise ValueError("its fields are nested too deeply") from None
     return LastState(_long_digest(digest), version.decode(), fields, tuple(types.decode().split(",")) if types else ())

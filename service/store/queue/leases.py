@@ -9,16 +9,16 @@ from service.settings import Settings
 from service.store.connection.client import Argument, Client
 from service.store.keys import Keys
 from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
-from service.store.queue.lanes import LaneHead, decode_head
-from service.store.queue.last_state import LastState, decode_last_state
+from service.store.queue.lanes import SCORE_MS_MAX, LaneHead, decode_head, decode_score
+from service.store.queue.last_state import EncodedLastState
 from service.store.scripts import CLAIM, FINISH, RENEW
 
 
 class Job(Struct, frozen=True):
     """A claimed job: `token` of its lease, `due_ms` and `claimed_ms` since the epoch.
 
-    A lane job has the lane's `head` and the record's `last` state, an effects job has its event as `head`. A plain arq
-    job has `tries`, arq's count.
+    A lane job has the lane's `head` and the record's encoded `last` state, an effects job has its event as `head`. A
+    plain arq job has `tries`, arq's count. A job of which the id is not text has only `foreign_id`.
     """
 
     id: str
@@ -27,11 +27,12 @@ class Job(Struct, frozen=True):
     claimed_ms: int
     payload: bytes | None
     head: LaneHead | None = None
-    last: LastState | None = None
+    last: EncodedLastState = None
     tries: int = 0
     function: str = ""
     """Function of a job with an event: process_lane or finish_effects. `name` is its argument: record or event id."""
     name: str = ""
+    foreign_id: bytes = b""
 
 
 class ClaimResult(Struct, frozen=True):
@@ -49,7 +50,7 @@ class ClaimResult(Struct, frozen=True):
 class JobEnd(Struct, frozen=True):
     """End of a plain arq job. `argument` is the result, the delay in ms, or the reason, depending on `step`."""
 
-    id: str
+    id: str | bytes
     token: str
     step: Literal["done", "retry", "release", "bury"]
     argument: bytes | str | int = b""
@@ -94,7 +95,8 @@ class Leases:
         self._answered = True
         now_ms, due_ms, rows, skipped = reply
         jobs = [self._job(row, f"{self._worker}:{self._call}", now_ms) for row in rows]
-        return ClaimResult(now_ms, int(float(due_ms)) if due_ms else None, jobs, skipped.decode() if skipped else "")
+        next_ms = decode_score(due_ms) if due_ms and float(due_ms) <= SCORE_MS_MAX else None
+        return ClaimResult(now_ms, next_ms, jobs, skipped.decode() if skipped else "")
 
     async def renew(self, leases: Sequence[tuple[str, str]]) -> list[str]:
         """Extend leases, given as pairs of job id and token.
@@ -138,17 +140,21 @@ class Leases:
         return await self._client.wait_for(self._keys.named("wake"), seconds_max)
 
     def _job(self, row: Sequence[object], token: str, now_ms: int) -> Job:
-        job_id, due_ms, payload = (
-            cast("bytes", row[0]).decode(),
-            int(float(cast("bytes", row[1]))),
+        raw_id, due_ms, payload = (
+            cast("bytes", row[0]),
+            decode_score(cast("bytes", row[1])),
             cast("bytes | None", row[2]),
         )
+        try:
+            job_id = raw_id.decode()
+        except UnicodeDecodeError:
+            return Job(repr(raw_id), token, due_ms, now_ms, payload, foreign_id=raw_id)
         detail = cast("Sequence[object]", row[3])
         lanes, effects = self._keys.lane(""), self._keys.effects("")
         if job_id.startswith(lanes):
             head, last, name = (
                 decode_head(detail[0]),
-                decode_last_state(cast("bytes | None", detail[1])),
+                cast("EncodedLastState", detail[1]),
                 job_id.removeprefix(lanes),
             )
             return Job(job_id, token, due_ms, now_ms, payload, head, last, function=LANE_FUNCTION, name=name)

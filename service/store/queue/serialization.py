@@ -134,8 +134,11 @@ def decompress_history(history: bytes) -> bytes:
     while at < len(history):
         if history[at] == _DEFLATED:
             begin = at + _HEAD_BYTES
-            at = begin + int.from_bytes(history[at + 1 : begin], "big")
-            parts.append(_inflate(history[begin:at]))
+            end = begin + int.from_bytes(history[at + 1 : begin], "big")
+            part = _inflate(history[begin:end])
+            parts.append(part)
+            # The length of a damaged part is not valid either: continue with the next line.
+            at = end if part or end <= len(history) else history.find(b"\n", at) + 1 or len(history)
         else:
             end = history.find(b"\n", at) + 1 or len(history)
             parts.append(history[at:end])

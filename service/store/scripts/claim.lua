@@ -39,7 +39,11 @@ local function detail(job)
     end
     return {head}
   end
-  local tries = redis.call('INCR', 'arq:retry:' .. job)
+  local tries = redis.pcall('INCR', 'arq:retry:' .. job)
+  if type(tries) == 'table' then -- not a count
+    tries = 1
+    redis.call('SET', 'arq:retry:' .. job, tries)
+  end
   redis.call('EXPIRE', 'arq:retry:' .. job, 2592000)
   return {tries}
 end
@@ -53,17 +57,14 @@ local function take(job, score)
   elseif given then
     suspect_crashes = crashes_of_suspect -- the worker now runs another job
     alone = type(given[1]) == 'table' and given[1][5] >= crashes_of_suspect
-    jobs[#jobs + 1] = {job, score, redis.call('GET', 'arq:job:' .. job), given}
+    jobs[#jobs + 1] = {job, score, text('arq:job:' .. job) or false, given}
   end
 end
 
-local earlier = redis.call('GET', receipt)
-if earlier then
-  earlier = cjson.decode(earlier)
-end
-if earlier and earlier[1] == ARGV[6] then
+local is_read, earlier = pcall(cjson.decode, text(receipt) or '')
+if is_read and type(earlier) == 'table' and earlier[1] == ARGV[6] then
   for i = 2, #earlier do
-    if redis.call('GET', lease_key(earlier[i])) == token then
+    if text(lease_key(earlier[i])) == token then
       take(earlier[i], now)
     end
   end

@@ -9,9 +9,9 @@ local answers = {}
 local record_ms = tonumber(ARGV[3])
 
 -- Store the last decided state; it never returns to an older version. `types` lists the changes decided on this state.
-local function advance(lane, last, digest, version, fields, change)
+local function advance(lane, digest, version, fields, change)
   local key = prefix .. 'record:' .. string.sub(lane, #lane_prefix + 1)
-  local last_digest, last_version, last_types = string.match(last or '', '^([^\n]*)\n([^\n]*)\n([^\n]*)\n')
+  local last_digest, last_version, last_types = string.match(text(key) or '', '^([^\n]*)\n([^\n]*)\n([^\n]*)\n')
   if last_version and last_version ~= '' and version ~= '' and last_version > version then
     return
   end
@@ -42,19 +42,18 @@ local function decide(i)
     return {'done'}
   end
   local event = prefix .. 'event:' .. id
-  local held = redis.call('HMGET', event, 'state', 'running')
-  if held[1] == 'decided' and held[2] == token then
+  local is_running = field(event, 'running') == token
+  if is_running and field(event, 'state') == 'decided' then
     return {'ok'}
   end
-  if held[2] == token then -- otherwise the call is repeated, and the attempt has ended
-    local last = record_of(job) -- read first: a damaged key fails before any write
+  if is_running then -- otherwise the call is repeated, and the attempt has ended
     append_history(id, ARGV[i + 3], outcome ~= '')
     -- The decision is stored before the record: a decision made again would compare the record with itself.
     if outcome == '' then
       redis.call('HSET', event, 'state', 'decided', 'ledger', ARGV[i + 4])
     end
     if ARGV[i + 6] ~= '' then
-      advance(job, last, ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], ARGV[i + 9])
+      advance(job, ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], ARGV[i + 9])
     elseif record_ms > 0 then -- unchanged: extend the retention
       redis.call('PEXPIRE', prefix .. 'record:' .. string.sub(job, #lane_prefix + 1), record_ms)
     end

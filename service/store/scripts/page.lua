@@ -10,13 +10,14 @@ local function summary(id)
   if delivery then
     return delivery[1], delivery[2], delivery[3], delivery[4], ''
   end
-  return '', '', '', '', redis.call('GETRANGE', prefix .. 'history:' .. id, 0, 4095)
+  return '', '', '', '', text(prefix .. 'history:' .. id, 0, 4095) or ''
 end
 
 local ids = redis.call('ZRANGE', prefix .. ARGV[3], ARGV[4], '-inf', 'BYSCORE', 'REV', 'LIMIT', ARGV[5], ARGV[6],
   'WITHSCORES')
 for i = 1, #ids, 2 do
-  local held = redis.call('HMGET', prefix .. 'event:' .. ids[i], 'state', 'outcome', 'attempts', 'ledger')
+  local event = prefix .. 'event:' .. ids[i]
+  local held = {field(event, 'state'), field(event, 'outcome'), field(event, 'attempts'), field(event, 'ledger')}
   local as = ARGV[3] == 'ended' and end_of(ids[i])
   if as then
     held = {'ended', as[1], as[2], as[3]}

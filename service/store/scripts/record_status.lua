@@ -3,7 +3,7 @@
 -- state ('' for none) and the number of its queued events.
 local answer = {}
 for i = 3, #ARGV do
-  local state = redis.call('GET', prefix .. 'record:' .. ARGV[i]) or ''
+  local state = text(prefix .. 'record:' .. ARGV[i]) or ''
   answer[#answer + 1] = string.match(state, '^[^\n]*\n([^\n]*)\n') or ''
   answer[#answer + 1] = redis.call('LLEN', lane_prefix .. ARGV[i])
 end

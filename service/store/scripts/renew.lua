@@ -3,7 +3,7 @@
 local lost = {}
 for i = 4, #ARGV, 2 do
   local job = ARGV[i]
-  if redis.call('GET', lease_key(job)) == ARGV[i + 1] then
+  if text(lease_key(job)) == ARGV[i + 1] then
     redis.call('PEXPIRE', lease_key(job), ARGV[3])
     redis.call('ZADD', queue, 'XX', now + tonumber(ARGV[3]), job)
   else

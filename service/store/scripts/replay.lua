@@ -23,7 +23,7 @@ local function reopen(id, event, ledger, generation)
   else
     redis.call('HSET', event, 'state', 'decided', 'ledger', ledger, 'attempts', 0)
   end
-  redis.call('HDEL', event, 'outcome', 'worker_crashes', 'running', 'by', 'reason')
+  redis.call('HDEL', event, 'outcome', 'worker_crashes', 'running', 'by', 'reason', 'damaged')
   redis.call('ZREM', dead, id)
   redis.call('ZREM', ended, id)
 end
@@ -43,7 +43,7 @@ end
 local function replay(i)
   local id, lane = ARGV[i], lane_prefix .. ARGV[i + 1]
   local event = prefix .. 'event:' .. id
-  local held, as = redis.call('HMGET', event, 'state', 'ledger', 'generation', 'asked'), end_of(id)
+  local held, as = fields_of(event, 'state', 'ledger', 'generation', 'asked') or {}, end_of(id)
   if as then
     held = {'ended', as[3], as[4] ~= '' and as[4], as[6]}
   end

@@ -10,7 +10,7 @@
 local answers = {}
 
 local function undoes(event, ledger)
-  local before = redis.call('HGET', event, 'ledger') or ''
+  local before = field(event, 'ledger') or ''
   for i = 1, #before do
     if string.sub(before, i, i) == 'd' and string.sub(ledger, i, i) ~= 'd' then
       return true
@@ -80,7 +80,7 @@ local function settle(i)
   elseif may == 'over' then
     return {'done'}
   end
-  if redis.call('HGET', event, 'running') ~= token then
+  if field(event, 'running') ~= token then
     -- A repeated call: this attempt has ended, and another one may run the event. An attempt awaits its notes before it
     -- continues, so the result of a repeated note is not used, and the next event may be in progress already.
     return step == 'note' and {'done'} or proceed(job, token, ARGV[i + 11])
@@ -89,10 +89,14 @@ local function settle(i)
     if undoes(event, ARGV[i + 4]) then
       return {'known'}
     end
-    put(i + 13, tonumber(ARGV[i + 12]), redis.call('HGET', event, 'ledger') or '')
+    put(i + 13, tonumber(ARGV[i + 12]), field(event, 'ledger') or '')
     redis.call('HSET', event, 'ledger', ARGV[i + 4])
   end
-  append_history(id, ARGV[i + 3], step == 'end' or step == 'bury')
+  local line = ARGV[i + 3]
+  if step == 'bury' and ARGV[i + 6] == 'undecodable' then
+    line = '\n' .. line -- a damaged history may end within a line
+  end
+  append_history(id, line, step == 'end' or step == 'bury')
   if step == 'note' then
     return {'ok'}
   elseif step == 'end' then
@@ -109,7 +113,7 @@ local function settle(i)
     end
     set_waiting(token, event, delay, ARGV[i + 6])
     make_job(effects_prefix .. id, ARGV[i + 8], now + delay)
-    redis.call('LREM', job, 1, id)
+    leave_lane(job, id)
     wake_one()
   end
   return proceed(job, token, ARGV[i + 11])

@@ -10,6 +10,43 @@ local function starts_with(text, head)
   return string.sub(text, 1, #head) == head
 end
 
+-- Reads of values that other software may have damaged. One such value must not fail the other items of a call.
+-- Return the reply to a command; nil if the key has another type. Other errors fail the call (permission).
+local function read(...)
+  local reply = redis.pcall(...)
+  if type(reply) == 'table' and reply.err then
+    return not string.find(reply.err, '^WRONGTYPE') and redis.call(...) or nil
+  end
+  return reply
+end
+
+-- Return a string, or a part of it; nil if there is none, or if the key has another type.
+local function text(key, from, to)
+  local value = read('GETRANGE', key, from or 0, to or -1)
+  return type(value) == 'string' and value ~= '' and value or nil
+end
+
+-- Return a field of a hash; nil if there is none, or if the key has another type.
+local function field(key, name)
+  local value = read('HGET', key, name)
+  return type(value) == 'string' and value or nil
+end
+
+-- Return fields of a hash, false for each that is absent; nil if the key has another type.
+local function fields_of(key, ...)
+  return read('HMGET', key, ...)
+end
+
+local function has_type(key, name)
+  local found = redis.call('TYPE', key).ok
+  return found == name or found == 'none'
+end
+
+-- Return a stored count, 0 if there is none; nil if it is not a count.
+local function count_of(value)
+  return tonumber(string.match(value or '0', '^%d%d?%d?%d?%d?%d?%d?%d?%d?$'))
+end
+
 -- Return one string of a msgpack sequence and the position of the next item; nil if there is no string. The server's
 -- own cmsgpack cannot decode the body type that follows.
 local function text_at(packed, at)
@@ -56,8 +93,7 @@ end
 -- A delivery can be large: read its first 1,024 bytes, and all of it only if its names are longer.
 local function head_of_delivery(id)
   local key = prefix .. 'delivery:' .. id
-  local parsed = parse_head(redis.call('GETRANGE', key, 0, 1023))
-  return parsed or parse_head(redis.call('GET', key) or '')
+  return parse_head(text(key, 0, 1023) or '') or parse_head(text(key) or '')
 end
 
 local function lease_key(job)
@@ -110,13 +146,49 @@ local function requeue(job, due)
   wake_one()
 end
 
+-- Return the fields that `end_event` stored (outcome, attempts, ledger, generation, by, asked, reason) and their size
+-- in bytes; nil if the history has none.
+local function final_fields(id)
+  local length = tonumber(string.match(text(prefix .. 'history:' .. id, -5, -1) or '', '^(%d%d%d%d)\2$'))
+  if not length then
+    return nil
+  end
+  local fields = text(prefix .. 'history:' .. id, -5 - length, -6) or ''
+  local parts = {string.match(fields, '^' .. string.rep('([^\31]*)\31', 6) .. '(.*)$')}
+  parts[8] = length + 5
+  return parts[1] and parts
+end
+
+-- Remove the final fields from the history of an event that continues: a replay, or a call that ended it and failed.
+local function remove_final_fields(id)
+  local history, as = prefix .. 'history:' .. id, final_fields(id)
+  if as then
+    redis.call('SET', history, string.sub(text(history), 1, -as[8] - 1))
+  end
+end
+
+-- Return the fields that an attempt needs, and the key and problem of fields that cannot be read. The problem is stored
+-- in the field `damaged`, because the repaired fields no longer show it.
+local function fields_of_attempt(event)
+  local held = fields_of(event, 'running', 'attempts', 'worker_crashes', 'state', 'ledger', 'generation', 'damaged')
+  if not held then
+    return {}, event .. ' is not a hash'
+  end
+  for i, name in pairs({[2] = 'attempts', [3] = 'worker_crashes', [6] = 'generation'}) do
+    if not count_of(held[i]) then
+      held[i], held[7] = false, held[7] or event .. ' has a damaged field ' .. name
+    end
+  end
+  return held, held[7] or ''
+end
+
 -- Start an attempt and return the event's state. `running` is the token of the attempt that runs the event. A different
 -- token there means that the worker of that attempt crashed. A repeated call finds its own token and counts once.
 local suspect_crashes = math.huge -- events with at least so many worker crashes are not started; callers lower it
 local function start_attempt(id, token)
   local event = prefix .. 'event:' .. id
-  local held = redis.call('HMGET', event, 'running', 'attempts', 'worker_crashes', 'state', 'ledger', 'generation')
-  local attempts, crashes = tonumber(held[2] or 0), tonumber(held[3] or 0)
+  local held, damaged = fields_of_attempt(event)
+  local attempts, crashes = count_of(held[2]), count_of(held[3])
   if held[1] ~= token then
     attempts = attempts + 1
     if held[1] then
@@ -125,24 +197,41 @@ local function start_attempt(id, token)
     if crashes >= suspect_crashes then
       return 'suspect'
     end
+    if damaged ~= '' then
+      if not has_type(event, 'hash') then
+        redis.call('DEL', event)
+      end
+      redis.call('HSET', event, 'damaged', damaged, 'generation', count_of(held[6]))
+    end
     redis.call('HSET', event, 'running', token, 'attempts', attempts, 'worker_crashes', crashes)
   end
   local history = ''
   if held[4] then
-    history = redis.call('GET', prefix .. 'history:' .. id)
+    remove_final_fields(id)
+    history = text(prefix .. 'history:' .. id)
   end
   local received = redis.call('ZSCORE', open, id)
-  local body = redis.call('GET', prefix .. 'delivery:' .. id)
-  return {id, received, body, attempts, crashes, held[4] or '', held[5] or '', history or '', tonumber(held[6] or 0)}
+  local delivery = prefix .. 'delivery:' .. id
+  local body = text(delivery)
+  if not body and damaged == '' and redis.call('EXISTS', delivery) == 1 then
+    damaged = delivery .. ' is empty or not a string'
+  end
+  local generation = count_of(held[6])
+  return {
+    id, received, body or false, attempts, crashes, held[4] or '', held[5] or '', history or '', generation, damaged
+  }
 end
 
 local function head_of(lane, token)
+  if not has_type(lane, 'list') then
+    redis.call('DEL', lane) -- the sweep puts its events on a new lane
+  end
   while true do
     local id = redis.call('LINDEX', lane, 0)
     if not id then
       return false
     end
-    if redis.call('ZSCORE', open, id) then
+    if redis.call('ZSCORE', open, id) and not string.find(id, '[^%w:_.-]') then
       local head = start_attempt(id, token)
       if head ~= 'suspect' then
         head[#head + 1] = redis.call('LLEN', lane)
@@ -153,13 +242,16 @@ local function head_of(lane, token)
   end
 end
 
+-- Return the last state of a lane's record; the name of its type if it is not a string.
 local function record_of(lane)
-  return redis.call('GET', prefix .. 'record:' .. string.sub(lane, #lane_prefix + 1))
+  local key = prefix .. 'record:' .. string.sub(lane, #lane_prefix + 1)
+  local state = read('GET', key)
+  return state == nil and {redis.call('TYPE', key).ok} or state
 end
 
 -- Continue a job after its event left it: with the lane's next event, by requeuing it, or by deleting it.
 local function proceed(job, token, more)
-  if not starts_with(job, lane_prefix) or redis.call('LLEN', job) == 0 then
+  if not starts_with(job, lane_prefix) or not has_type(job, 'list') or redis.call('LLEN', job) == 0 then
     drop_job(job)
     return {'done'}
   end
@@ -175,7 +267,7 @@ local function proceed(job, token, more)
   end
   -- If the reply with the next event was lost, its attempt is counted but has not begun: give the attempt back.
   local event = prefix .. 'event:' .. redis.call('LINDEX', job, 0)
-  if redis.call('HGET', event, 'running') == token then
+  if field(event, 'running') == token then
     redis.call('HDEL', event, 'running')
     redis.call('HINCRBY', event, 'attempts', -1)
   end
@@ -183,46 +275,29 @@ local function proceed(job, token, more)
   return {'requeued'}
 end
 
--- Return the fields that `end_event` stored (outcome, attempts, ledger, generation, by, asked, reason) and their size
--- in bytes; nil if the history has none.
-local function final_fields(id)
-  local length = tonumber(string.match(redis.call('GETRANGE', prefix .. 'history:' .. id, -5, -1), '^(%d%d%d%d)\2$'))
-  if not length then
-    return nil
-  end
-  local fields = redis.call('GETRANGE', prefix .. 'history:' .. id, -5 - length, -6)
-  local parts = {string.match(fields, '^' .. string.rep('([^\31]*)\31', 6) .. '(.*)$')}
-  parts[8] = length + 5
-  return parts[1] and parts
-end
-
--- Remove the final fields from the history of an event that continues: a replay, or a call that ended it and failed.
-local function remove_final_fields(id)
-  local history, as = prefix .. 'history:' .. id, final_fields(id)
-  if as then
-    redis.call('SET', history, string.sub(redis.call('GET', history), 1, -as[8] - 1))
-  end
-end
-
 -- Write the last line together with all earlier ones: a string that grows by APPEND keeps spare memory. A repeated call
 -- finds its line at the end.
 local function append_history(id, line, is_last)
   local history = prefix .. 'history:' .. id
   remove_final_fields(id)
-  if line == '' or redis.call('GETRANGE', history, -#line, -1) == line then
+  if line == '' or text(history, -#line, -1) == line then
     return
-  elseif is_last then
-    redis.call('SET', history, (redis.call('GET', history) or '') .. line)
+  elseif is_last or not has_type(history, 'string') then
+    redis.call('SET', history, (text(history) or '') .. line)
   else
     redis.call('APPEND', history, line)
   end
 end
 
-local function leave(job, id)
-  redis.call('ZREM', open, id)
-  if starts_with(job, lane_prefix) then
+local function leave_lane(job, id)
+  if starts_with(job, lane_prefix) and has_type(job, 'list') then
     redis.call('LREM', job, 1, id)
   end
+end
+
+local function leave(job, id)
+  redis.call('ZREM', open, id)
+  leave_lane(job, id)
 end
 
 -- End an event. Its final fields are stored after its history instead of in a hash: strings separated by \31, their
@@ -231,11 +306,11 @@ end
 local function end_event(job, token, id, outcome, retention_ms, body_ms, reason)
   local event, history = prefix .. 'event:' .. id, prefix .. 'history:' .. id
   remove_final_fields(id)
-  local held = redis.call('HMGET', event, 'attempts', 'ledger', 'generation', 'asked')
+  local held = fields_of(event, 'attempts', 'ledger', 'generation', 'asked') or {}
   local fields = table.concat(
     {outcome, held[1] or '0', held[2] or '', held[3] or '', token, held[4] or '', reason or ''}, '\31'
   )
-  local whole = (redis.call('GET', history) or '') .. fields .. string.format('%04d', #fields) .. '\2'
+  local whole = (text(history) or '') .. fields .. string.format('%04d', #fields) .. '\2'
   redis.call('ZADD', ended, now, id)
   redis.call('SET', history, whole, 'PX', retention_ms)
   leave(job, id)
@@ -254,11 +329,11 @@ end
 -- Check whether an attempt may write for a job. Returns 'yes', 'no', or 'over' if the same attempt already ended the
 -- event and only the reply was lost.
 local function check_lease(job, token, id)
-  if redis.call('GET', lease_key(job)) == token then
+  if text(lease_key(job)) == token then
     return 'yes'
   end
   local as = end_of(id)
-  if (as and as[5] or redis.call('HGET', prefix .. 'event:' .. id, 'by')) == token then
+  if (as and as[5] or field(prefix .. 'event:' .. id, 'by')) == token then
     return 'over'
   end
   return 'no'

@@ -3,6 +3,7 @@
 -- hash and the history; false, {} and false if they are absent.
 local id = ARGV[3]
 return {
-  redis.call('GET', prefix .. 'delivery:' .. id), redis.call('HGETALL', prefix .. 'event:' .. id),
-  redis.call('GET', prefix .. 'history:' .. id),
+  text(prefix .. 'delivery:' .. id) or false,
+  has_type(prefix .. 'event:' .. id, 'hash') and redis.call('HGETALL', prefix .. 'event:' .. id) or {},
+  text(prefix .. 'history:' .. id) or false,
 }

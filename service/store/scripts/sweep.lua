@@ -37,7 +37,7 @@ end
 
 local function repair_open(id)
   local event = prefix .. 'event:' .. id
-  local state = end_of(id) and 'ended' or redis.call('HGET', event, 'state')
+  local state = end_of(id) and 'ended' or field(event, 'state')
   if state == 'ended' or state == 'dead' then
     redis.call('ZREM', open, id)
     return count('open_but_ended')
@@ -46,6 +46,9 @@ local function repair_open(id)
     return
   end
   local lane = lane_of(id)
+  if lane and not has_type(lane, 'list') then
+    redis.call('DEL', lane)
+  end
   if lane and (redis.call('LLEN', lane) > LANE_SEARCH_MAX or redis.call('LPOS', lane, id)) then
     if make_job(lane, ARGV[8], now) then
       count('lane_without_job')
@@ -61,17 +64,20 @@ local function repair_open(id)
     wake_one()
     count('open_without_lane')
   else
-    redis.call('ZREM', open, id)
-    redis.call('HSET', event, 'state', 'dead', 'outcome', 'payload_missing')
-    redis.call('HDEL', event, 'waiting_for', 'next_ms')
+    if not has_type(event, 'hash') then
+      redis.call('DEL', event)
+    end
     redis.call('ZADD', dead, now, id)
+    redis.call('HSET', event, 'state', 'dead', 'outcome', 'payload_missing')
+    redis.call('ZREM', open, id)
+    redis.call('HDEL', event, 'waiting_for', 'next_ms')
     count('open_without_bytes')
   end
 end
 
 local function repair_job(job)
   if starts_with(job, lane_prefix) then
-    if redis.call('LLEN', job) == 0 and redis.call('EXISTS', lease_key(job)) == 0 then
+    if (not has_type(job, 'list') or redis.call('LLEN', job) == 0) and redis.call('EXISTS', lease_key(job)) == 0 then
       drop_job(job)
       count('job_without_lane')
     elseif redis.call('EXISTS', 'arq:job:' .. job) == 0 then
@@ -140,8 +146,8 @@ for _, id in ipairs(expired(ended, retention_ms, items_max * ENDED_PER_ITEM)) do
 end
 if dead_ms > 0 then
   for _, id in ipairs(expired(dead, dead_ms, items_max)) do
-    redis.call('ZREM', dead, id)
     end_event('', '', id, 'expired', ARGV[6], ARGV[10])
+    redis.call('ZREM', dead, id)
     count('dead_letters_expired')
   end
   local trimmed = redis.call('XTRIM', prefix .. 'dead_jobs', 'MINID', '=', string.format('%d', now - dead_ms))

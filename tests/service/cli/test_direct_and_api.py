@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from service.actions import load_actions
-from service.config import AdminConfig, AdminToken, Role, load_config
+from service.config import AdminConfig, AdminToken, Role
 from service.errors import ConfigError
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources, dedupe_key_of_id
-from service.ingress.admin import AdminDependencies, admin_router
+from service.ingress.admin import admin_router
 from service.ingress.app import build_admin_app
 from service.ingress.server import Listener, bind
-from service.platforms import build_platforms
+from service.management.installation import Installation
+from service.platforms.loading import load_config
+from service.platforms.registry import build_platforms
 from service.secrets import SecretRef
 from service.settings import CALLER_NAMES, Settings, load_settings
 from service.store import QuarantinedDelivery, Store
@@ -40,82 +42,73 @@ RULES = """
 """
 
 
-class Opened(Struct):
-    """An open store."""
-
-    opened: Store
-
-
-class Installation(Struct):
-    """A dead letter, an ended event, a queued event, a quarantined delivery and a worker."""
+class SampleInstallation(Struct):
+    """Installation with a dead letter, an ended event, a queued event, a quarantined delivery and a worker."""
 
     url: str
-    house: WorkerHarness
+    harness: WorkerHarness
     dead: str
     ended: str
     queued: str
     quarantined: str
     first: str
 
-    def remotely(self, role: Role = "admin") -> dict[str, str]:
-        """Return the variables with which commands use the admin API."""
+    def api_environ(self, role: Role = "admin") -> dict[str, str]:
+        """Return the variables for the admin API."""
         return {"WAYBILL_ADMIN_URL": self.url, "WAYBILL_ADMIN_TOKEN": TOKENS[role]}
 
 
 @pytest.fixture
-async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
+async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
     async with open_harness(make_settings(attempts_max=1, lease_seconds=2)) as opened:
         yield opened
 
 
 @pytest.fixture
 async def url(environ: dict[str, str], store: Store) -> AsyncIterator[str]:
-    """Serve the admin API of the configuration on the store of the test."""
+    """Serve the admin API of the configuration on the store of the test, and return its URL."""
     digests = {role.upper(): hashlib.sha256(token.encode()).hexdigest() for role, token in TOKENS.items()}
     tokens = [AdminToken(name=f"ann-{role}", role=role, sha256=SecretRef(env=role.upper())) for role in TOKENS]
     settings = load_settings(environ)
-    config = load_config(Path(settings.config), environ)
+    config = structs.replace(load_config(Path(settings.config), environ), admin=AdminConfig(tokens=tuple(tokens)))
     async with AsyncExitStack() as stack:
-        outbound = await stack.enter_async_context(HttpClient(settings))
-        platforms = build_platforms(config.platforms, environ, outbound)
-        parts = AdminDependencies(
-            settings=settings,
-            admin=AdminConfig(tokens=tuple(tokens)),
-            environ=digests,
-            late_store=Opened(store),
-            platforms=platforms,
-            sources=build_sources(config, environ, platforms, settings),
-            actions=load_actions(),
-            source_configs=config.sources,
-            platform_configs=config.platforms,
+        http_client = await stack.enter_async_context(HttpClient(settings))
+        platforms = build_platforms(config.platforms, environ, http_client)
+        sources = build_sources(config, environ, platforms, settings)
+        installation = Installation(
+            open_store=lambda: store,
+            config=lambda: config,
+            platforms=lambda: platforms,
+            sources=lambda: sources,
+            actions=load_actions,
         )
         port = stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT"))
-        listener = Listener(build_admin_app(settings, store, admin=admin_router(parts)), port, settings)
+        listener = Listener(build_admin_app(settings, store, admin=admin_router(installation, digests)), port, settings)
         await listener.start()
         stack.push_async_callback(listener.stop)
         yield f"http://127.0.0.1:{listener.port}"
 
 
 @pytest.fixture
-async def installation(house: WorkerHarness, url: str) -> Installation:
-    first = await house.publish(RULES)
-    ended = await house.send("po-1")
-    await house.run_worker()
-    await house.publish(RULES.replace("SINK", "http://127.0.0.1:9"))
-    dead = await house.send("po-2")
-    await house.run_worker()
+async def installation(harness: WorkerHarness, url: str) -> SampleInstallation:
+    first = await harness.publish(RULES)
+    ended = await harness.send("po-1")
+    await harness.run_worker()
+    await harness.publish(RULES.replace("SINK", "http://127.0.0.1:9"))
+    dead = await harness.send("po-2")
+    await harness.run_worker()
     record = RecordRef("pack", "customer", "77")
     queued = Event(
         EVENT_VERSION, new_event_id(), "pack-orders", "customer.updated", "updated", record, None, {}, None, BODY
     )
-    await house.store.ingest(queued, dedupe_key_of_id("pack-orders", "e1"), 60_000)
+    await harness.store.ingest(queued, dedupe_key_of_id("pack-orders", "e1"), 60_000)
     headers = {"content-type": "application/json", "x-signature": "0" * 64}
     quarantined = QuarantinedDelivery(
         1, new_event_id(), "pack-orders", "not_verified", 401, time.time(), headers, BODY, None, whole=True
     )
-    await house.store.quarantine_deliveries([quarantined])
-    await house.store.queue_stats.heartbeat("w-1", 3, time.time(), 600)
-    return Installation(url, house, dead, ended, queued.id, quarantined.id, first)
+    await harness.store.quarantine_deliveries([quarantined])
+    await harness.store.queue_stats.heartbeat("w-1", 3, time.time(), 600)
+    return SampleInstallation(url, harness, dead, ended, queued.id, quarantined.id, first)
 
 
 COMMANDS = """
@@ -199,14 +192,16 @@ erase-customer pakc 77 --yes
 
 
 @pytest.mark.slow
-async def test_every_command_has_the_same_result_through_stores_and_api(installation: Installation, run: Run) -> None:
+async def test_every_command_has_the_same_result_through_stores_and_api(
+    installation: SampleInstallation, run: Run
+) -> None:
     for line in COMMANDS:
         words = [_word(installation, word) for word in line.split()]
         as_json = (
             [] if words[:2] in (["quarantine", "show"], ["platforms", "get"], ["platforms", "write"]) else ["--json"]
         )
         directly = await run(*words, *as_json)
-        remotely = await run(*words, *as_json, **installation.remotely())
+        remotely = await run(*words, *as_json, **installation.api_environ())
         assert (_steady(directly.stdout), directly.exit_code) == (_steady(remotely.stdout), remotely.exit_code), line
         assert (directly.stderr, "Traceback" in directly.output) == (remotely.stderr, False), line
         plain = await run(*words)
@@ -227,10 +222,16 @@ CHANGES = [
 @pytest.mark.parametrize("access", ["stores", "api"])
 @pytest.mark.parametrize(("change", "result"), CHANGES)
 async def test_a_change_is_applied_once_and_written_to_the_audit_log(
-    *, change: str, result: str, access: str, installation: Installation, run: Run, capfd: pytest.CaptureFixture[str]
+    *,
+    change: str,
+    result: str,
+    access: str,
+    installation: SampleInstallation,
+    run: Run,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     words = [_word(installation, word) for word in change.split()]
-    more = installation.remotely("operator") if access == "api" else {"USER": "ann"}
+    more = installation.api_environ("operator") if access == "api" else {"USER": "ann"}
     capfd.readouterr()
     done = await run(*words, "--json", **more)
     assert done.exit_code == 0, done.output
@@ -246,9 +247,9 @@ async def test_a_change_is_applied_once_and_written_to_the_audit_log(
 
 @pytest.mark.parametrize("access", ["stores", "api"])
 async def test_a_quarantined_delivery_is_released_or_deleted(
-    access: str, installation: Installation, run: Run, capfd: pytest.CaptureFixture[str]
+    access: str, installation: SampleInstallation, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    more = installation.remotely("operator") if access == "api" else {}
+    more = installation.api_environ("operator") if access == "api" else {}
     assert (await run("quarantine", "release", "--all", **more)).exit_code == 1
     unconfirmed = await run("quarantine", "delete", "--all", **more)
     assert (unconfirmed.exit_code, "Add --yes" in unconfirmed.output) == (2, True)
@@ -260,9 +261,9 @@ async def test_a_quarantined_delivery_is_released_or_deleted(
 
 @pytest.mark.parametrize("access", ["stores", "api"])
 async def test_rules_are_applied_and_rolled_back_and_written_to_the_audit_log(
-    access: str, installation: Installation, run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    access: str, installation: SampleInstallation, run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    more = installation.remotely() if access == "api" else {"USER": "ann"}
+    more = installation.api_environ() if access == "api" else {"USER": "ann"}
     file = tmp_path / "other.yaml"
     file.write_text("- {id: other, type: customer}\n")
     capfd.readouterr()
@@ -284,9 +285,9 @@ async def test_rules_are_applied_and_rolled_back_and_written_to_the_audit_log(
 
 @pytest.mark.parametrize("access", ["stores", "api"])
 async def test_rules_are_evaluated_in_a_dry_run(
-    access: str, installation: Installation, run: Run, tmp_path: Path
+    access: str, installation: SampleInstallation, run: Run, tmp_path: Path
 ) -> None:
-    more = installation.remotely("operator") if access == "api" else {}
+    more = installation.api_environ("operator") if access == "api" else {}
     file = tmp_path / "candidate.yaml"
     file.write_text("- {id: other, type: customer}\n")
     for words in ((), ("--version", installation.first), ("--rules", str(file))):
@@ -299,17 +300,17 @@ async def test_rules_are_evaluated_in_a_dry_run(
     assert (failed.exit_code, "Traceback" in failed.output) == (1, False)
 
 
-async def test_the_author_is_the_name_of_the_token_with_the_api(installation: Installation, run: Run) -> None:
+async def test_the_author_is_the_name_of_the_token_with_the_api(installation: SampleInstallation, run: Run) -> None:
     for words in (("rollback", installation.first), ("apply",)):
-        done = await run("rules", *words, "--author", "bob", **installation.remotely())
-        assert (done.exit_code, "by your token" in done.output) == (2, True), done.output
+        done = await run("rules", *words, "--author", "bob", **installation.api_environ())
+        assert (done.exit_code, "the name of the token" in done.output) == (2, True), done.output
 
 
 @pytest.mark.parametrize("access", ["stores", "api"])
 async def test_a_customer_is_erased(
-    access: str, installation: Installation, run: Run, capfd: pytest.CaptureFixture[str]
+    access: str, installation: SampleInstallation, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    more = installation.remotely() if access == "api" else {}
+    more = installation.api_environ() if access == "api" else {}
     capfd.readouterr()
     done = await run("erase-customer", "pack", "77", "--yes", "--json", **more)
     assert done.exit_code == 0, done.output
@@ -334,9 +335,9 @@ async def test_a_customer_is_erased(
     ],
 )
 async def test_the_role_of_the_token_limits_commands(
-    role: Role, words: tuple[str, ...], exit_code: int, installation: Installation, run: Run
+    role: Role, words: tuple[str, ...], exit_code: int, installation: SampleInstallation, run: Run
 ) -> None:
-    done = await run(*[_word(installation, word) for word in words], **installation.remotely(role))
+    done = await run(*[_word(installation, word) for word in words], **installation.api_environ(role))
     assert done.exit_code == exit_code
     assert ("role" in done.output) == bool(exit_code)
 
@@ -345,22 +346,22 @@ async def test_the_role_of_the_token_limits_commands(
     ("role", "body", "inputs"), [("viewer", False, False), ("operator", True, True), ("admin", True, True)]
 )
 async def test_bodies_are_shown_redacted_to_operators(
-    *, role: Role, body: bool, inputs: bool, installation: Installation, run: Run
+    *, role: Role, body: bool, inputs: bool, installation: SampleInstallation, run: Run
 ) -> None:
-    (queued,) = rows(await run("events", "show", installation.queued, "--json", **installation.remotely(role)))
+    (queued,) = rows(await run("events", "show", installation.queued, "--json", **installation.api_environ(role)))
     assert (queued["body"] is not None) == body
     assert "ada@example.com" not in json.dumps(queued)
-    (ended,) = rows(await run("events", "show", installation.ended, "--json", **installation.remotely(role)))
+    (ended,) = rows(await run("events", "show", installation.ended, "--json", **installation.api_environ(role)))
     assert (ended["effects"][0]["inputs"] is not None) == inputs
     quarantined = json.loads(
-        (await run("quarantine", "show", installation.quarantined, **installation.remotely(role))).stdout
+        (await run("quarantine", "show", installation.quarantined, **installation.api_environ(role))).stdout
     )
     assert (quarantined["body"] is not None) == body
     assert quarantined["headers"]["x-signature"] == "[64 characters]"
 
 
 async def test_the_token_is_read_from_a_file_and_a_missing_token_is_an_error(
-    installation: Installation, run: Run, tmp_path: Path
+    installation: SampleInstallation, run: Run, tmp_path: Path
 ) -> None:
     path = tmp_path / "token"
     path.write_text(TOKENS["viewer"] + "\n")
@@ -385,26 +386,31 @@ async def test_an_unreachable_api_and_another_server_have_different_errors(run: 
     unreachable = await run("workers", "--url", f"http://127.0.0.1:{free_port}", "--token", "x")
     assert (unreachable.exit_code, "connect" in unreachable.output) == (1, True)
     other = await run("workers", "--url", f"{url}/healthz#", "--token", "x")
-    assert (other.exit_code, "no admin API" in other.output) == (1, True)
-    senders = await run("workers", "--url", f"{url}/webhooks", "--token", "x")
-    assert (senders.exit_code, "no admin API of this version; its port is 8081" in senders.output) == (2, True)
+    assert (other.exit_code, "is not an admin API" in other.output) == (1, True)
+    webhooks = await run("workers", "--url", f"{url}/webhooks", "--token", "x")
+    assert (
+        webhooks.exit_code,
+        "is not an admin API of this version (status 404). Its port is 8081" in webhooks.output,
+    ) == (2, True)
     for wrong in ("127.0.0.1:8081", "ftp://127.0.0.1", "http://", "http://[::1"):
         mistake = await run("workers", "--url", wrong, "--token", "x")
-        message = f"--url: {wrong!r} is no address of an admin API. Fix: write it as http://127.0.0.1:8081"
+        message = f"--url: {wrong!r} is not a URL of an admin API. Fix: write it as http://127.0.0.1:8081"
         assert (mistake.exit_code, message in mistake.stderr) == (2, True)
     store = await run("workers", WAYBILL_REDIS_URL=f"redis://127.0.0.1:{free_port}")
     assert (store.exit_code, "store_unavailable" in store.output) == (1, True)
 
 
-async def test_a_validation_error_of_the_api_is_printed_with_its_path(installation: Installation, run: Run) -> None:
-    long = await run("events", "search", "x" * 501, **installation.remotely())
+async def test_a_validation_error_of_the_api_is_printed_with_its_path(
+    installation: SampleInstallation, run: Run
+) -> None:
+    long = await run("events", "search", "x" * 501, **installation.api_environ())
     assert (long.exit_code, "?text: Expected `str` of length <= 500" in long.stderr) == (2, True), long.stderr
 
 
-async def test_an_explanation_contains_the_reason_of_the_wait(installation: Installation, run: Run) -> None:
+async def test_an_explanation_contains_the_reason_of_the_wait(installation: SampleInstallation, run: Run) -> None:
     deferral = ("waiting_for", "account_throttled", "next_ms", 1_800_000_000_000)
-    await installation.house.store.client.command("HSET", f"wb:event:{installation.queued}", *deferral)
-    for variables in ({}, installation.remotely()):
+    await installation.harness.store.client.command("HSET", f"wb:event:{installation.queued}", *deferral)
+    for variables in ({}, installation.api_environ()):
         (explained,) = rows(await run("explain", installation.queued, "--json", **variables))
         assert (explained["waiting_for"], explained["next_attempt_at"]) == (
             "account_throttled",
@@ -417,12 +423,12 @@ async def test_an_explanation_contains_the_reason_of_the_wait(installation: Inst
         assert "customer.updated (updated) from pack-orders about pack:customer:77" in plain
 
 
-async def test_a_bulk_change_without_a_terminal_requires_yes(installation: Installation, run: Run) -> None:
+async def test_a_bulk_change_without_a_terminal_requires_yes(installation: SampleInstallation, run: Run) -> None:
     for words in (("dead-letters", "replay", "--all"), ("dead-letters", "discard", "--all", "--reason", "why")):
         done = await run(*words)
         assert (done.exit_code, "1 event would be" in done.output, "Add --yes" in done.output) == (2, True, True)
     assert (await run("erase-customer", "pack", "77")).exit_code == 2
-    assert (await installation.house.stored_event(installation.dead))["state"] == "dead"
+    assert (await installation.harness.stored_event(installation.dead))["state"] == "dead"
 
 
 async def test_workers_exits_with_1_if_no_worker_is_alive(run: Run) -> None:
@@ -436,7 +442,7 @@ def test_variables_of_commands_are_known_settings() -> None:
         load_settings({"WAYBILL_ADMIN_URLS": "x"})
 
 
-def _word(installation: Installation, word: str) -> str:
+def _word(installation: SampleInstallation, word: str) -> str:
     return cast("str", getattr(installation, word.lower())) if word.isupper() and word.isalpha() else word
 
 

@@ -88,7 +88,7 @@ def test_a_record_is_printed_as_json_with_a_warning_about_limits_that_are_not_sh
 def test_a_missing_record_and_an_unknown_kind_are_errors() -> None:
     result = run("get", "pack", "customer.get", "missing-1")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "pack has no such thing" in result.stderr
+    assert "pack: customer.get customer=missing-1 not found" in result.stderr
     result = run("get", "erp", "record.get", "invoice", "1")
     assert result.exit_code == 1
     assert "unknown_kind: erp has no invoice" in result.stderr
@@ -98,8 +98,8 @@ def test_a_missing_record_and_an_unknown_kind_are_errors() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("list", "nobody"), "There is no platform nobody."),
-        (("get", "nobody", "customer.get", "1"), "There is no platform nobody."),
+        (("list", "nobody"), "Platform account nobody not found."),
+        (("get", "nobody", "customer.get", "1"), "Platform account nobody not found."),
         (("get", "pack", "customer.delete", "1"), "use one of customer.get"),
         (("get", "pack", "customer.get"), "give customer, in this order"),
     ],
@@ -139,7 +139,7 @@ def test_a_record_is_created_updated_and_deleted(tmp_path: Path, capfd: pytest.C
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nobody", "rule.create", "--yes"), "one of pack, erp"),
+        (("nobody", "rule.create", "--yes"), "one of: pack, erp"),
         (("pack", "rule.get", "1", "--yes"), "use one of integration.create"),
         (("erp", "customer.create", "--yes"), "erp is read-only"),
         (("pack", "rule.update", "--body", "{}", "--yes"), "give rule, in this order"),

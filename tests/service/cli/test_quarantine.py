@@ -106,15 +106,15 @@ async def test_output_contains_neither_credentials_nor_personal_data(run: Run, s
     for hidden in ("Ada", "ada@", "a-token-that-is-long-enough", "Basic "):
         assert hidden not in shown
     assert "[redacted]" in shown
-    assert "bytes that are no JSON" in shown
+    assert "bytes, not JSON" in shown
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("reverify",), "Give IDS, --source, or --all."),
-        (("release", "0" * 32), "There is no 000"),
-        (("show", "nobody"), "There is no nobody"),
+        (("release", "0" * 32), "Delivery 000"),
+        (("show", "nobody"), "Delivery nobody is not in quarantine"),
         (("delete",), "Give IDS"),
     ],
 )

@@ -147,7 +147,7 @@ async def test_rules_of_a_concurrent_publication_are_kept(store: Store, others: 
     rulebooks = ContendedRulebookStore(store.client, store.keys, store.settings)
     rulebooks.others = others
     if not succeeds:
-        with pytest.raises(StoreUnavailable, match="others are publishing"):
+        with pytest.raises(StoreUnavailable, match="rules are being published concurrently"):
             await publish_file_rules([rulebooks], rules_of(ONE), load_actions(), "ops", "")
         return
     await publish_file_rules([rulebooks], rules_of(ONE), load_actions(), "ops", "")

@@ -9,22 +9,22 @@ import msgspec
 import pytest
 import yaml
 
-from service.config import (
+from service.config import Config
+from service.config.decoding import decode_config
+from service.envelopes import CustomEnvelope, PlatformEnvelope
+from service.errors import ConfigError
+from service.platforms.custom.config import (
     BasicAuth,
     BearerAuth,
     ClientCredentialsAuth,
-    Config,
     CustomConfig,
     HeaderAuth,
     NoAuth,
-    PexipEngageConfig,
-    load_config,
-    read_config,
 )
-from service.config.decoding import decode_config
-from service.config.platforms import PlatformConfig
-from service.envelopes import CustomEnvelope, PlatformEnvelope
-from service.errors import ConfigError
+from service.platforms.loading import load_config, read_config
+from service.platforms.pack_cloud.config import PackCloudConfig
+from service.platforms.pexip_engage.config import PexipEngageConfig
+from service.platforms.registry import KINDS
 from service.signatures import Basic, Hmac, StandardWebhooks
 
 EXAMPLE = Path(__file__).parents[3] / "docs/examples/waybill.yaml"
@@ -475,7 +475,7 @@ def test_all_missing_secrets_are_reported() -> None:
 def test_example_configuration_is_valid() -> None:
     config = load_config(EXAMPLE, ENVIRON)
     assert list(config.platforms) == ["pack", "engage", "ofn", "flow", "erp"]
-    assert {type(platform) for platform in config.platforms.values()} == set(PlatformConfig.__args__)
+    assert {type(platform) for platform in config.platforms.values()} <= {kind.config for kind in KINDS}
     orders, erp, till = (config.sources[name] for name in ("pack-orders", "erp-orders", "flow-till"))
     assert isinstance(orders.verify, Hmac)
     assert isinstance(erp.verify, StandardWebhooks)
@@ -492,6 +492,7 @@ def test_default_urls_and_limits_of_platforms() -> None:
     engage = platforms["engage"]
     assert isinstance(engage, PexipEngageConfig)
     assert (engage.requests_in_flight_max, engage.requests_per_minute_max) == (4, 3_000)
+    assert isinstance(platforms["pack"], PackCloudConfig)
     assert platforms["pack"].base_url == "https://api.pack.cloud/v1"
     assert platforms["pack"].requests_in_flight_max is None
 

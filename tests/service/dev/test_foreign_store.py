@@ -27,7 +27,7 @@ def test_an_unreachable_store_is_rejected(free_port: int) -> None:
 
 
 def test_an_invalid_address_is_rejected() -> None:
-    with pytest.raises(ConfigError, match=r"^--store: .* Fix: redis://"):
+    with pytest.raises(ConfigError, match=r"^--store: .* Fix: write redis://"):
         check_foreign_store("localhost", allow_data=False)
 
 

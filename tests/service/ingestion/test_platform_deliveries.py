@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from service.config import load_config
 from service.errors import Rejection
 from service.events import Delivery, RecordRef
 from service.http_client import HttpClient
 from service.ingestion.sources import Source, VerifiedDelivery, build_sources
-from service.platforms import build_platforms
+from service.platforms.loading import load_config
+from service.platforms.registry import build_platforms
 from service.settings import Settings
 
 ENVIRON = {"S": "a-secret-of-the-sender"}

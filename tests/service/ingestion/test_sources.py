@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.config import Config, load_config
+from service.config import Config
 from service.envelopes import CustomEnvelope, EnvelopeConfig, ParseContext
 from service.errors import ConfigError, PermanentError, Rejection
 from service.events import Delivery, Fact, RecordRef
@@ -24,8 +24,10 @@ from service.ingestion.sources import (
     VerifiedDelivery,
     build_sources,
 )
-from service.platforms import CallContext, FetchedRecord, Platform, build_platforms
+from service.platforms import CallContext, FetchedRecord, Platform
 from service.platforms.base import RecordPage
+from service.platforms.loading import load_config
+from service.platforms.registry import build_platforms
 from service.settings import Settings
 from service.signatures import Scheme, Unverified
 

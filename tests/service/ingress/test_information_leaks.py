@@ -12,10 +12,10 @@ from urllib.parse import urlencode
 import aiohttp
 import pytest
 
-from service.config import load_config
 from service.http_client import HttpClient
 from service.ingestion.sources import Source, build_sources
-from service.platforms import build_platforms
+from service.platforms.loading import load_config
+from service.platforms.registry import build_platforms
 from service.settings import Settings
 from service.store import Store
 from tests.service.ingress.conftest import Order, Serve, encode, signed

@@ -1,4 +1,4 @@
-"""A worker's house that leaves events of every state behind, and its store as a place."""
+"""Worker harness with two rules, its named store, and dead letters."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -11,7 +11,7 @@ from service.sandbox.faults import Fault
 from service.settings import Settings
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
 
-ANN = Actor("ann", "operator", "command", "desk-7")
+ANN = Actor("ann", "operator", "command", "host-7")
 TWO_RULES = SINK_RULE + SINK_RULE.replace("short-receipt", "other").replace("claims", "other")
 
 
@@ -21,20 +21,20 @@ def log_as_json() -> None:
 
 
 @pytest.fixture
-async def house(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
+async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
     async with open_harness(make_settings(backoff_base_seconds=0.02, attempts_max=1, lease_seconds=2)) as opened:
         await opened.publish(TWO_RULES)
         yield opened
 
 
 @pytest.fixture
-def places(house: WorkerHarness) -> list[NamedStore]:
-    return name_stores([house.store])
+def stores(harness: WorkerHarness) -> list[NamedStore]:
+    return name_stores([harness.store])
 
 
-async def kill(house: WorkerHarness, count: int = 1, record_id: str = "po-1") -> list[str]:
-    """Make dead letters: the effect of one rule fails, that of the other is done."""
-    house.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/claims", status=400, times=count))
-    ids = [await house.send(record_id) for _ in range(count)]
-    await house.run_worker()
+async def make_dead_letters(harness: WorkerHarness, count: int = 1, record_id: str = "po-1") -> list[str]:
+    """Make dead letters: the effect of one rule fails, the effect of the other rule is done."""
+    harness.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/claims", status=400, times=count))
+    ids = [await harness.send(record_id) for _ in range(count)]
+    await harness.run_worker()
     return ids

@@ -1,4 +1,4 @@
-"""A forgotten customer is nowhere: events, what led to them, refused deliveries, polls, streams. Others stay."""
+"""Erasure removes a customer from events, hints, quarantine, polls and streams. Other customers stay."""
 
 import time
 
@@ -28,30 +28,32 @@ def make(kind: str, record_id: str, body: bytes = b"{}") -> Event:
     return Event(EVENT_VERSION, new_event_id(), "shop", f"{kind}.updated", "updated", record, None, {}, None, body)
 
 
-def refuse(body: bytes, source: str = "shop", **headers: str) -> QuarantinedDelivery:
+def quarantined(body: bytes, source: str = "shop", **headers: str) -> QuarantinedDelivery:
     return QuarantinedDelivery(
         1, new_event_id(), source, "not_verified", 401, time.time(), headers, body, None, whole=True
     )
 
 
-async def everything(house: WorkerHarness) -> bytes:
+async def dump(harness: WorkerHarness) -> bytes:
     parts: list[bytes] = []
-    for key in await house.store.client.command("KEYS", "*"):
-        parts += [key, await house.store.client.command("DUMP", key)]
+    for key in await harness.store.client.command("KEYS", "*"):
+        parts += [key, await harness.store.client.command("DUMP", key)]
     return b"".join(parts)
 
 
-async def fill(house: WorkerHarness) -> None:
-    """Put the customer, and others, wherever a person can be kept."""
-    store = house.store
+async def fill(harness: WorkerHarness) -> None:
+    """Store the customer, and others, in every place that holds personal data."""
+    store = harness.store
     hint = make("appointment", "a-1", BODY)
     derived = msgspec.structs.replace(make("customer", "ada-7"), id=derived_event_id("f" * 32, ADA.lane))
     led = msgspec.structs.replace(make("appointment", "a-2"), id="f" * 32)
     others = [make("appointment", "a-3", b'{"id": "ada-77"}'), make("customer", "ada-77"), make("customer", "bob")]
     for event in (hint, derived, led, make("customer", "ada-7", BODY), *others):
         await store.ingest(event, event.id, 60_000)
-    await store.quarantine_deliveries([refuse(BODY), refuse(b"{}", ce_subject="ada-7"), refuse(b'{"id": "ada-77"}')])
-    await store.quarantine_deliveries([refuse(BODY, "another-platforms")])
+    await store.quarantine_deliveries(
+        [quarantined(BODY), quarantined(b"{}", ce_subject="ada-7"), quarantined(b'{"id": "ada-77"}')]
+    )
+    await store.quarantine_deliveries([quarantined(BODY, "another-platforms")])
     for event_id in (derived.id, others[1].id):
         await store.client.command("XADD", "wb:stream:crm", "*", "event_id", event_id, "rule", "r", "data", "{}")
     await store.client.command(
@@ -60,62 +62,64 @@ async def fill(house: WorkerHarness) -> None:
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-async def test_a_slip_in_the_platform_s_name_does_not_pass_for_done(
-    *, dry_run: bool, house: WorkerHarness, places: list[NamedStore], capfd: pytest.CaptureFixture[str]
+async def test_an_unknown_platform_without_items_is_rejected(
+    *, dry_run: bool, harness: WorkerHarness, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    slip = erasure_target("pakc", "ada-7", {}, ["pack"])
-    with pytest.raises(Rejection, match="no platform pakc, nor anything of it; one of pack"):
-        await erase_customer(places, ANN, slip, dry_run=dry_run)
+    misspelled = erasure_target("pakc", "ada-7", {}, ["pack"])
+    with pytest.raises(Rejection, match="Platform account pakc not found, nor any item of it"):
+        await erase_customer(stores, ANN, misspelled, dry_run=dry_run)
     assert "customer.erased" not in capfd.readouterr().out
     once = make("customer", "ada-7")
     once = msgspec.structs.replace(once, record=RecordRef("pakc", "customer", "ada-7"))
-    await house.store.ingest(once, once.id, 60_000)  # of an account that is configured no more
-    assert (await erase_customer(places, ANN, slip, dry_run=dry_run)).events == 1
+    await harness.store.ingest(once, once.id, 60_000)  # of an account that was removed from the configuration
+    assert (await erase_customer(stores, ANN, misspelled, dry_run=dry_run)).events == 1
 
 
-async def test_a_dry_run_counts_and_erases_nothing(house: WorkerHarness, places: list[NamedStore]) -> None:
-    await fill(house)
-    before = await everything(house)
-    counted = await erase_customer(places, ANN, ADA, dry_run=True)
-    assert await everything(house) == before
+async def test_a_dry_run_counts_and_erases_nothing(harness: WorkerHarness, stores: list[NamedStore]) -> None:
+    await fill(harness)
+    before = await dump(harness)
+    counted = await erase_customer(stores, ANN, ADA, dry_run=True)
+    assert await dump(harness) == before
     assert [getattr(counted, name) for name in COUNTS] == [2, 2, 2, 1, 1, 0]
 
 
-async def test_a_customer_is_erased_everywhere_and_nobody_else(house: WorkerHarness, places: list[NamedStore]) -> None:
-    await fill(house)
-    counted = await erase_customer(places, ANN, ADA, dry_run=True)
-    erased = await erase_customer(places, ANN, ADA, dry_run=False)
+async def test_only_the_customer_is_erased(harness: WorkerHarness, stores: list[NamedStore]) -> None:
+    await fill(harness)
+    counted = await erase_customer(stores, ANN, ADA, dry_run=True)
+    erased = await erase_customer(stores, ANN, ADA, dry_run=False)
     assert msgspec.structs.replace(erased, dry_run=True) == counted
-    await house.store.quarantine.delete("another-platforms", await house.store.quarantine.ids("another-platforms"))
-    left = await everything(house)
+    await harness.store.quarantine.delete("another-platforms", await harness.store.quarantine.ids("another-platforms"))
+    left = await dump(harness)
     assert b"ada-7" not in left.replace(b"ada-77", b"")
-    for kept in (b"ada-77", b"pack:customer:bob", b"a-3"):
-        assert kept in left
-    nothing = await erase_customer(places, ANN, ADA, dry_run=False)
+    for other in (b"ada-77", b"pack:customer:bob", b"a-3"):
+        assert other in left
+    nothing = await erase_customer(stores, ANN, ADA, dry_run=False)
     assert [getattr(nothing, name) for name in COUNTS] == [0] * 6
-    swept = await house.store.sweeper.sweep("s")
+    swept = await harness.store.sweeper.sweep("s")
     assert swept is not None
     assert swept.repaired == 0
 
 
-async def test_the_quarantine_of_other_platforms_is_left_alone_and_all_of_it_is_searched_unconfigured(
-    house: WorkerHarness, places: list[NamedStore]
+async def test_quarantine_is_erased_by_platform_and_completely_without_a_configuration(
+    harness: WorkerHarness, stores: list[NamedStore]
 ) -> None:
-    await fill(house)
-    assert (await erase_customer(places, ANN, ADA, dry_run=True)).quarantined_deliveries == 2
+    await fill(harness)
+    assert (await erase_customer(stores, ANN, ADA, dry_run=True)).quarantined_deliveries == 2
     assert (
-        await erase_customer(places, ANN, erasure_target("pack", "ada-7", None), dry_run=True)
+        await erase_customer(stores, ANN, erasure_target("pack", "ada-7", None), dry_run=True)
     ).quarantined_deliveries == 3
 
 
-async def test_what_a_run_has_in_hand_is_said_so(house: WorkerHarness, places: list[NamedStore]) -> None:
-    await house.send("ada-7", kind="customer")
-    await house.store.leases("w9").claim(1)
-    erased = await erase_customer(places, ANN, ADA, dry_run=False)
+async def test_an_event_in_progress_is_reported_and_not_erased(
+    harness: WorkerHarness, stores: list[NamedStore]
+) -> None:
+    await harness.send("ada-7", kind="customer")
+    await harness.store.leases("w9").claim(1)
+    erased = await erase_customer(stores, ANN, ADA, dry_run=False)
     assert (erased.events, erased.in_progress) == (0, 1)
 
 
-def test_the_sources_of_the_platform_are_those_that_may_have_told() -> None:
+def test_the_target_has_the_sources_of_its_platform() -> None:
     configs = {
         name: SourceConfig(platform=platform, verify=Unverified(), allow_unverified=True)
         for name, platform in (("a", "pack"), ("b", "flow"), ("c", "pack"))
@@ -124,7 +128,7 @@ def test_the_sources_of_the_platform_are_those_that_may_have_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "named"),
+    ("body", "found"),
     [
         (b'{"id": "ada-7"}', True),
         (b'{"id": "ada-77"}', False),
@@ -136,5 +140,5 @@ def test_the_sources_of_the_platform_are_those_that_may_have_told() -> None:
         (b"\xff\xfe", False),
     ],
 )
-def test_an_id_is_found_as_a_word_of_its_own(body: bytes, named: bool) -> None:  # noqa: FBT001 - a table
-    assert mentions(body, "ada-7") is named
+def test_an_id_is_found_as_a_whole_word(body: bytes, found: bool) -> None:  # noqa: FBT001 - a table
+    assert mentions(body, "ada-7") is found

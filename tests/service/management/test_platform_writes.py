@@ -1,4 +1,4 @@
-"""A write on a platform that was begun is told, also where whoever asked for it leaves before the answer."""
+"""A platform write has an audit line even if the caller is cancelled before the response."""
 
 import asyncio
 import json
@@ -6,10 +6,10 @@ import json
 import pytest
 
 from service.config import SecretRef
-from service.config.platforms import PackCloudConfig
 from service.http_client import HttpClient
 from service.management.platform_writes import write_platform
-from service.platforms import build_platforms
+from service.platforms.pack_cloud.config import PackCloudConfig
+from service.platforms.registry import build_platforms
 from service.sandbox.faults import Fault
 from service.sandbox.server import running_sandbox
 from service.settings import Settings
@@ -19,7 +19,7 @@ from tests.waiting import until
 DELAY_MS = 300
 
 
-async def test_a_write_that_is_interrupted_is_told_once_its_outcome_is_known(
+async def test_a_cancelled_write_is_logged_when_its_outcome_is_known(
     settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with running_sandbox() as box, HttpClient(settings, {"127.0.0.1"}) as outbound:
@@ -28,9 +28,11 @@ async def test_a_write_that_is_interrupted_is_told_once_its_outcome_is_known(
         platforms = build_platforms(configs, {"API": box.token}, outbound)
         box.sandbox.faults.add(Fault(match="/pack_cloud", delay_ms=DELAY_MS))
         body = b'{"name": "Hold", "type": "order"}'
-        writing = write_platform(configs, platforms, ANN, account="pack", operation="rule.create", ids={}, body=body)
-        task = asyncio.ensure_future(writing)
-        await until(lambda: not box.sandbox.faults.waiting)  # the write has reached the platform, and waits there
+        write = write_platform(configs, platforms, ANN, account="pack", operation="rule.create", ids={}, body=body)
+        task = asyncio.ensure_future(write)
+        await until(
+            lambda: not box.sandbox.faults.waiting
+        )  # the platform has received the write and delays the response
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -12,53 +12,32 @@ import pytest
 from service.config.platforms import PlatformConfig
 from service.errors import ConfigError, PermanentError, TransientError
 from service.http_client import HttpClient
-from service.platforms import PLATFORMS, READS, Platform, build_platforms
+from service.platforms import Platform
+from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.operations import Operation, WriteResult
 from service.platforms.base import CallContext
-from service.platforms.flow_retail.client import OPERATIONS as FLOW_RETAIL
 from service.platforms.flow_retail.client import FlowRetailClient, Paging
 from service.platforms.flow_retail.client import FlowRetailCustomerInput as FlowCustomer
 from service.platforms.flow_retail.connector import FlowRetail
-from service.platforms.open_food_network.client import OPERATIONS as OPEN_FOOD_NETWORK
 from service.platforms.open_food_network.client import OpenFoodNetworkClient, OpenFoodNetworkCustomerInput
 from service.platforms.open_food_network.connector import OpenFoodNetwork
-from service.platforms.pack_cloud.client import OPERATIONS as PACK_CLOUD
 from service.platforms.pack_cloud.client import IntegrationChange, NewIntegration, PackCloudClient
 from service.platforms.pack_cloud.connector import PackCloud
 from service.platforms.pack_cloud.rules_client import NewRule, RuleAction, RuleChange, RuleCondition
-from service.platforms.pexip_engage.client import OPERATIONS as PEXIP_ENGAGE
 from service.platforms.pexip_engage.client import PexipEngageClient
 from service.platforms.pexip_engage.connector import PexipEngage
-from service.platforms.writes import WRITES
+from service.platforms.registry import KINDS, PLATFORMS, READS, WRITES, build_platforms
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
 from service.settings import Settings
+from tests.platform_accounts import platform_configs, sample_account
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 CONTEXT = CallContext("e" * 32)
 T = {"env": "T"}
 
-OPERATIONS = {
-    "pack_cloud": PACK_CLOUD,
-    "pexip_engage": PEXIP_ENGAGE,
-    "open_food_network": OPEN_FOOD_NETWORK,
-    "flow_retail": FLOW_RETAIL,
-}
-CLIENTS = {
-    "pack_cloud": PackCloudClient,
-    "pexip_engage": PexipEngageClient,
-    "open_food_network": OpenFoodNetworkClient,
-    "flow_retail": FlowRetailClient,
-}
-BEYOND = {
-    "pack_cloud": {"purchase_order.list", "order.get"},
-    "pexip_engage": {"customer.list", "appointment.get", "callback_request.get"},
-    "open_food_network": {"order.get"},
-    "flow_retail": {"purchase_order.list", "purchase_order.get", "tenant.get"},
-}
-"""What other pages of the platforms' documentation offer, and polls and hints need."""
-
-
+CLIENTS = {kind.name: kind.client for kind in KINDS if kind.name != "custom"}
+OPERATIONS = {platform: client_operations(client) for platform, client in CLIENTS.items()}
 BODY = {"name": "n", "type": "order", "code": "c", "operator": "eq", "value": "1", "connector_id": "c"} | {
     "enterprise_id": 2,
     "email": "a@example.com",
@@ -78,7 +57,13 @@ class Captured(NamedTuple):
 
 def pages(platform: str) -> list[Captured]:
     lines = (SAMPLES / platform / "operations.txt").read_text().splitlines()
-    return [Captured(*line.split(" ", 2)) for line in lines]
+    return [Captured(*line.split(" ", 2)) for line in lines if not line.startswith("#")]
+
+
+def operations_of_other_pages(platform: str) -> set[str]:
+    """List the operations that polls and hints need, and that other pages of the documentation describe."""
+    lines = (SAMPLES / platform / "operations.txt").read_text().splitlines()
+    return {line.removeprefix("# other page: ") for line in lines if line.startswith("#")}
 
 
 class Accounts:
@@ -87,23 +72,16 @@ class Accounts:
     def __init__(self, platforms: dict[str, Platform], box: SandboxHandle) -> None:
         self.all, self.box = platforms, box
 
-    def pick(self, wanted: type[Any]) -> Any:
-        return next(platform for platform in self.all.values() if isinstance(platform, wanted))
+    def pick(self, expected: type[Any]) -> Any:
+        return next(platform for platform in self.all.values() if isinstance(platform, expected))
 
 
 @pytest.fixture
 async def accounts(box: SandboxHandle) -> AsyncIterator[Accounts]:
-    raw: dict[str, dict[str, Any]] = {
-        "pack_cloud": {"organization_id": "o", "token": T},
-        "pexip_engage": {"enterprise": "acme", "client_id": T, "client_secret": T, "token_url": box.token_url("acme")},
-        "open_food_network": {"token": T},
-        "flow_retail": {"tenant_uid": "7", "store_uid": "70", "token": T},
-    }
-    for kind, account in raw.items():
-        account |= {"kind": kind, "base_url": box.base_url(kind)}
+    raw = {platform: sample_account(platform, box.base_url(platform)) for platform in CLIENTS}
     async with HttpClient(Settings(fetch_timeout_seconds=1)) as outbound:
-        configs = msgspec.convert(raw, dict[str, PlatformConfig])
-        yield Accounts(build_platforms(configs, {"T": box.token}, outbound), box)
+        configs = platform_configs(raw)
+        yield Accounts(build_platforms(configs, {"TOKEN": box.token, "CLIENT": "waybill"}, outbound), box)
 
 
 @pytest.mark.parametrize("platform", OPERATIONS)
@@ -111,7 +89,9 @@ def test_a_client_has_every_operation_that_the_captured_page_names(platform: str
     named = {page.name for page in pages(platform)}
     ours = {operation.page: operation.name for operation in OPERATIONS[platform]}
     assert len(ours) == len(OPERATIONS[platform])
-    assert sorted(ours) == sorted({*named, *(page for page, name in ours.items() if name in BEYOND[platform])})
+    assert sorted(ours) == sorted(
+        {*named, *(page for page, name in ours.items() if name in operations_of_other_pages(platform))}
+    )
 
 
 @pytest.mark.parametrize("platform", OPERATIONS)
@@ -126,7 +106,7 @@ def test_an_operation_has_the_method_and_the_path_that_its_captured_page_prints(
 
 
 @pytest.mark.parametrize("platform", OPERATIONS)
-def test_a_client_has_one_method_an_operation_and_each_says_what_it_asks_for(platform: str) -> None:
+def test_each_operation_has_one_method_that_documents_its_request(platform: str) -> None:
     methods = {
         name: method
         for name, method in inspect.getmembers(CLIENTS[platform], inspect.isfunction)
@@ -140,14 +120,14 @@ def test_a_client_has_one_method_an_operation_and_each_says_what_it_asks_for(pla
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_every_read_is_offered_and_no_write_is(platform: str) -> None:
+def test_reads_are_exactly_the_idempotent_operations(platform: str) -> None:
     operations: tuple[Operation, ...] = OPERATIONS.get(platform, ())
     names = {operation.name for operation in operations if operation.idempotent}
     assert set(READS[platform]) == (names or {"record.get", "record.list"})
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_every_write_is_offered_by_hand_and_no_read_is(platform: str) -> None:
+def test_writes_are_exactly_the_other_operations(platform: str) -> None:
     operations: tuple[Operation, ...] = OPERATIONS.get(platform, ())
     assert set(WRITES[platform]) == {operation.name for operation in operations if not operation.idempotent}
 
@@ -156,18 +136,17 @@ def test_every_write_is_offered_by_hand_and_no_read_is(platform: str) -> None:
     ("platform", "operation"),
     [(platform, name) for platform, writes in WRITES.items() for name in writes],
 )
-async def test_every_write_by_hand_asks_for_its_own_operation(
+async def test_every_write_sends_the_request_of_its_operation(
     box: SandboxHandle, platform: str, operation: str
 ) -> None:
-    account = {"pack_cloud": {"organization_id": "o"}, "open_food_network": {}, "flow_retail": {"tenant_uid": "7"}}
-    raw = {"kind": platform, "token": T, "base_url": f"{box.url}/_sandbox/sink", **account[platform]}
+    raw = sample_account(platform, f"{box.url}/_sandbox/sink")
     write = WRITES[platform][operation]
-    wanted = write.body[1] if write.body else dict
-    known = getattr(wanted, "__struct_encode_fields__", ())
+    expected = write.body[1] if write.body else dict
+    known = getattr(expected, "__struct_encode_fields__", ())
     body = {name: value for name, value in BODY.items() if name in known}
     async with HttpClient(Settings()) as outbound:
-        configs = msgspec.convert({"a": raw}, dict[str, PlatformConfig])
-        connector = build_platforms(configs, {"T": "token"}, outbound)["a"]
+        configs = platform_configs({"a": raw})
+        connector = build_platforms(configs, {"TOKEN": "token"}, outbound)["a"]
         await write.run(connector, dict.fromkeys(write.ids, "1"), msgspec.json.encode(body) if write.body else None)
     (request,) = box.sandbox.sink.requests
     made = next(each for each in OPERATIONS[platform] if each.name == operation)
@@ -200,7 +179,7 @@ async def test_every_read_is_answered_by_the_sandbox(accounts: Accounts, platfor
         ("flow_retail", "customer.search", {"criteria": "[1]"}),
     ],
 )
-async def test_arguments_that_do_not_fit_are_named(
+async def test_invalid_arguments_are_rejected_by_name(
     accounts: Accounts, platform: str, operation: str, arguments: dict[str, str]
 ) -> None:
     with pytest.raises(PermanentError) as raised:
@@ -231,13 +210,13 @@ PACK_WRITES: list[tuple[Write, int]] = [
 
 
 @pytest.mark.parametrize(("write", "status"), PACK_WRITES)
-async def test_what_is_written_to_pack_cloud_is_taken(accounts: Accounts, write: Write, status: int) -> None:
+async def test_every_write_to_pack_cloud_succeeds(accounts: Accounts, write: Write, status: int) -> None:
     written: WriteResult = await write(accounts.pick(PackCloud).client)
     assert written.http_status == status
     assert (written.id is not None) == (status in {200, 201})
 
 
-async def test_what_was_created_updated_and_deleted_on_pack_cloud_is_so_afterwards(accounts: Accounts) -> None:
+async def test_pack_cloud_integrations_are_created_updated_and_deleted(accounts: Accounts) -> None:
     client: PackCloudClient = accounts.pick(PackCloud).client
     created = await client.create_integration(NewIntegration(name="Shop", connector_id="c-1"))
     assert created.id is not None
@@ -256,8 +235,8 @@ async def test_what_was_created_updated_and_deleted_on_pack_cloud_is_so_afterwar
 
 async def test_a_customer_of_open_food_network_is_created_once_changed_and_deleted(accounts: Accounts) -> None:
     client: OpenFoodNetworkClient = accounts.pick(OpenFoodNetwork).client
-    wanted = OpenFoodNetworkCustomerInput(enterprise_id=2, email="Ann@Example.com", first_name="Ann", tags=["staff"])
-    first, second = await client.create_customer(wanted), await client.create_customer(wanted)
+    expected = OpenFoodNetworkCustomerInput(enterprise_id=2, email="Ann@Example.com", first_name="Ann", tags=["staff"])
+    first, second = await client.create_customer(expected), await client.create_customer(expected)
     assert (first.http_status, second.http_status, first.id) == (201, 201, second.id)
     assert first.id is not None
     changed = await client.update_customer(
@@ -272,7 +251,7 @@ async def test_a_customer_of_open_food_network_is_created_once_changed_and_delet
     assert await client.get_customer(first.id) is None
 
 
-async def test_a_refused_write_to_open_food_network_is_permanent_though_a_read_would_be_repeated(
+async def test_a_422_to_a_write_to_open_food_network_is_permanent(
     accounts: Accounts,
 ) -> None:
     client: OpenFoodNetworkClient = accounts.pick(OpenFoodNetwork).client
@@ -331,14 +310,12 @@ async def test_lists_are_paged_to_their_end(accounts: Accounts) -> None:
 @pytest.mark.parametrize(
     ("style", "asked"), [("repeated", "filter%5Bstatus%5D%5B%5D="), ("comma", "filter%5Bstatus%5D=")]
 )
-async def test_statuses_are_asked_for_in_the_spelling_that_is_configured(
-    box: SandboxHandle, style: str, asked: str
-) -> None:
+async def test_statuses_are_sent_in_the_configured_notation(box: SandboxHandle, style: str, asked: str) -> None:
     for number, status in enumerate(["created", "ordered", "completed", "canceled"]):
         box.sandbox.catalog.put("pack_cloud", "purchase_order", f"p{number}", {"status": status})
     account = {"kind": "pack_cloud", "organization_id": "o", "token": T, "status_filter": style}
     async with HttpClient(Settings()) as outbound:
-        configs = msgspec.convert({"a": account | {"base_url": box.base_url("pack_cloud")}}, dict[str, PlatformConfig])
+        configs = platform_configs({"a": account | {"base_url": box.base_url("pack_cloud")}})
         platform = build_platforms(configs, {"T": box.token}, outbound)["a"]
         met = Fault(match=f"/pack_cloud/v1/organizations/o/purchase-orders?{asked}", times=9)
         box.sandbox.faults.add(met)
@@ -349,7 +326,7 @@ async def test_statuses_are_asked_for_in_the_spelling_that_is_configured(
     assert met.times == 7, "both phases were asked for so"
 
 
-async def test_a_status_filter_that_is_not_heeded_makes_no_finished_order_watched(accounts: Accounts) -> None:
+async def test_an_ignored_status_filter_leaves_closed_orders_unwatched(accounts: Accounts) -> None:
     shown = [{"id": str(number), "status": status} for number, status in enumerate(["ordered", "completed", "new-one"])]
     accounts.box.sandbox.faults.add(Fault(match="/pack_cloud", status=200, body=msgspec.json.encode(shown).decode()))
     listing = await accounts.pick(PackCloud).list_records("purchase_order", None, CONTEXT)
@@ -357,7 +334,7 @@ async def test_a_status_filter_that_is_not_heeded_makes_no_finished_order_watche
 
 
 @pytest.mark.parametrize("body", ["{}", "[1]", '{"data": {}}', '{"items": {}}', "null"])
-async def test_what_is_no_list_is_named_as_that(accounts: Accounts, body: str) -> None:
+async def test_a_response_that_is_not_a_list_has_a_wrong_envelope(accounts: Accounts, body: str) -> None:
     for platform, operation in [
         ("pack_cloud", "rule.list"),
         ("pexip_engage", "customer.list"),
@@ -373,7 +350,7 @@ async def test_what_is_no_list_is_named_as_that(accounts: Accounts, body: str) -
         assert raised.value.kind == "platform_wrong_envelope"
 
 
-async def test_a_done_write_is_done_whatever_its_answer_looks_like(accounts: Accounts) -> None:
+async def test_a_successful_write_needs_no_readable_body(accounts: Accounts) -> None:
     client: PackCloudClient = accounts.pick(PackCloud).client
     for body in ("", "<html>ok", "[1]", '{"half": '):
         accounts.box.sandbox.faults.add(Fault(match="/pack_cloud", status=200, body=body))
@@ -383,10 +360,10 @@ async def test_a_done_write_is_done_whatever_its_answer_looks_like(accounts: Acc
 
 def flow(paths: dict[str, str]) -> dict[str, PlatformConfig]:
     raw = {"flow": {"kind": "flow_retail", "tenant_uid": "7", "token": T, "paths": paths}}
-    return msgspec.convert(raw, dict[str, PlatformConfig])
+    return platform_configs(raw)
 
 
-async def test_a_path_nobody_documents_can_be_set_with_its_method(box: SandboxHandle) -> None:
+async def test_an_undocumented_path_can_be_overridden_with_its_method(box: SandboxHandle) -> None:
     async with HttpClient(Settings()) as outbound:
         configs = flow({"customer.update": "PATCH /_sandbox/sink/{tenant}/people/{customer}"})
         configs["flow"] = msgspec.structs.replace(configs["flow"], base_url=box.url)
@@ -412,7 +389,7 @@ async def test_a_path_nobody_documents_can_be_set_with_its_method(box: SandboxHa
         ({"customer.get": "/tenants/{tenant}/people/{customer}/{colour}"}, "no path for it"),
     ],
 )
-async def test_a_path_that_cannot_be_set_stops_the_start(paths: dict[str, str], reason: str) -> None:
+async def test_an_invalid_path_override_raises_config_error(paths: dict[str, str], reason: str) -> None:
     async with HttpClient(Settings()) as outbound:
         with pytest.raises(ConfigError) as raised:
             build_platforms(flow(paths), {"T": "t"}, outbound)
@@ -420,7 +397,7 @@ async def test_a_path_that_cannot_be_set_stops_the_start(paths: dict[str, str], 
     assert raised.value.path.startswith("platforms.flow.paths.")
 
 
-async def test_a_store_that_is_not_configured_is_named(box: SandboxHandle) -> None:
+async def test_a_missing_store_uid_is_reported(box: SandboxHandle) -> None:
     async with HttpClient(Settings()) as outbound:
         platform = build_platforms(flow({}), {"T": box.token}, outbound)["flow"]
         with pytest.raises(PermanentError) as raised:

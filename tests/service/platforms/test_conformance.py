@@ -1,7 +1,8 @@
-"""Conformance: every platform in the list, over its samples and over everything that can go wrong on the way to it.
+"""Conformance: every platform of the registry, over its samples and over the failures of a call.
 
-To bring a new platform: an entry in ACCOUNTS, and its samples. A sample is an answer as the platform gives it
-(`<kind>.json`, `<kind>.<variant>.json`) or a delivery (`delivery.<name>.json`).
+A new platform needs its samples in `tests/samples/<platform>/`: `account.yaml` as in waybill.yaml, answers of the
+platform (`<kind>.json`, `<kind>.<variant>.json`, `list.<kind>.json`), deliveries (`delivery.<name>.json`), the
+operations of its documentation (`operations.txt`), and one example of each write action (`writes.yaml`).
 """
 
 import json
@@ -16,63 +17,22 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from service.config.platforms import PlatformConfig
 from service.errors import ConfigError, PermanentError, Rejection, TransientError
 from service.events import Delivery, RecordRef
 from service.http_client import HttpClient
-from service.platforms import PLATFORMS, CallContext, FetchedRecord, Platform, build_platforms
+from service.platforms import CallContext, FetchedRecord, Platform
+from service.platforms.api.declared_operations import client_methods
+from service.platforms.kind import PlatformKind
+from service.platforms.registry import PLATFORMS, build_platforms
 from service.records import RECORDS
 from service.sandbox.faults import Fault
+from service.sandbox.platforms import MOCKS
 from service.sandbox.server import SandboxHandle
 from service.settings import Settings
+from tests.platform_accounts import platform_configs, sample_account, sandbox_url
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 CONTEXT = CallContext("0" * 32, "00-" + "a" * 32 + "-" + "b" * 16 + "-01", "corr-1")
-TOKEN = {"env": "TOKEN"}
-ORGANIZATION = "3f0d3c2e-8a51-4c3b-9d5a-6f1f2e7c9b10"
-
-ACCOUNTS: dict[str, Callable[[SandboxHandle], dict[str, Any]]] = {
-    "pack_cloud": lambda box: {"organization_id": ORGANIZATION, "token": TOKEN, "base_url": box.base_url("pack_cloud")},
-    "pexip_engage": lambda box: {
-        "enterprise": "acme",
-        "client_id": {"env": "CLIENT"},
-        "client_secret": TOKEN,
-        "base_url": box.base_url("pexip_engage"),
-        "token_url": box.token_url("acme"),
-    },
-    "open_food_network": lambda box: {"base_url": box.base_url("open_food_network"), "token": TOKEN},
-    "flow_retail": lambda box: {
-        "tenant_uid": "7",
-        "store_uid": "70",
-        "token": TOKEN,
-        "base_url": box.base_url("flow_retail"),
-    },
-    "custom": lambda box: {
-        "base_url": f"{box.url}/erp",
-        "auth": {"type": "bearer", "token": TOKEN},
-        "records": {
-            "purchase_order": {
-                "path": "/orders/{id}",
-                "at": "/result",
-                "map": {
-                    "reference": "/number",
-                    "status": "/state",
-                    "supplier.name": "/vendor/name",
-                    "currency": "/currency",
-                    "lines": "/rows",
-                    "lines.product_code": "/sku",
-                    "lines.price": "/unit_price",
-                    "lines.quantity_ordered": "/qty",
-                    "lines.quantity_received": "/got",
-                    "updated_at": "/changed",
-                },
-            },
-            "customer": {"path": "/customers/{id}", "list": {"path": "/customers?page={page}", "next": "page"}},
-        },
-    },
-}
-
-OWN_IDS = {"flow_retail": {"customer": "customerUid", "purchase_order": "purchaseOrderUid"}}
 NO_OWN_ID = "po-501"
 """What is asked for where a sample does not state its id."""
 
@@ -88,7 +48,7 @@ class Sample(msgspec.Struct, frozen=True):
 
     @property
     def id_key(self) -> str:
-        return OWN_IDS.get(self.platform, {}).get(self.kind, "id")
+        return MOCKS[self.platform].id_keys.get(self.kind, "id") if self.platform in MOCKS else "id"
 
     @property
     def id(self) -> str:
@@ -123,8 +83,8 @@ async def build(box: SandboxHandle) -> AsyncIterator[Build]:
     async with HttpClient(Settings(fetch_timeout_seconds=1, fetch_bytes_max=100_000)) as outbound:
 
         def make(kind: str) -> Platform:
-            raw = {"acct": {"kind": kind, **ACCOUNTS[kind](box)}}
-            configs = msgspec.convert(raw, dict[str, PlatformConfig])
+            raw = {"acct": sample_account(kind, sandbox_url(kind, box))}
+            configs = platform_configs(raw)
             return build_platforms(configs, {"TOKEN": box.token, "CLIENT": "waybill"}, outbound)["acct"]
 
         yield make
@@ -135,24 +95,28 @@ async def ask(
 ) -> FetchedRecord:
     """Fetch the sample's record while `fault` waits, after the connector has got what it keeps (token, currency)."""
     platform = build(sample.platform)
-    box.sandbox.faults.add(Fault(match="/erp", status=404))
-    box.sandbox.faults.add(Fault(match="/flow_retail/v2/tenants/7/customers", status=404))
     await platform.fetch(RecordRef("acct", "customer", "missing-0"), CONTEXT)
-    box.sandbox.faults.clear()
     box.sandbox.faults.add(msgspec.structs.replace(fault))
     return await platform.fetch(RecordRef("acct", sample.kind, asked or sample.id), CONTEXT)
 
 
-@pytest.mark.parametrize("kind", PLATFORMS)
-def test_every_platform_is_tried_here_with_samples_of_a_record_and_of_its_deliveries(kind: str) -> None:
-    assert kind in ACCOUNTS
-    assert any(param.values[0].platform == kind for param in RECORD_SAMPLES)
-    assert kind == "custom" or any(param.values[0].platform == kind for param in DELIVERIES)
+def required_samples(kind: PlatformKind) -> list[str]:
+    """List the samples that the tests of a platform need, as patterns below its folder."""
+    needed = ["account.yaml", "list.*.json"]
+    needed += ["operations.txt", "delivery.*.json"] if kind.config.has_envelope else []
+    return needed + (["writes.yaml"] if any(method.rule_action for method in client_methods(kind.client)) else [])
 
 
 @pytest.mark.parametrize("kind", PLATFORMS)
-async def test_a_secret_that_is_missing_stops_the_start_and_names_its_place(kind: str, box: SandboxHandle) -> None:
-    configs = msgspec.convert({"acct": {"kind": kind, **ACCOUNTS[kind](box)}}, dict[str, PlatformConfig])
+def test_every_platform_has_its_samples(kind: str) -> None:
+    folder = SAMPLES / kind
+    assert [pattern for pattern in required_samples(PLATFORMS[kind]) if not any(folder.glob(pattern))] == []
+    assert any((folder / f"{record}.json").exists() for record in RECORDS)
+
+
+@pytest.mark.parametrize("kind", PLATFORMS)
+async def test_a_missing_secret_raises_config_error_with_its_path(kind: str, box: SandboxHandle) -> None:
+    configs = platform_configs({"acct": sample_account(kind, sandbox_url(kind, box))})
     async with HttpClient(Settings()) as outbound:
         with pytest.raises(ConfigError) as raised:
             build_platforms(configs, {}, outbound)
@@ -194,7 +158,7 @@ PERMANENT = [
 
 @pytest.mark.parametrize("sample", ONE_EACH)
 @pytest.mark.parametrize(("fault", "error"), TRANSIENT)
-async def test_what_waiting_mends_is_transient(
+async def test_transient_failures_raise_transient_error(
     build: Build, box: SandboxHandle, sample: Sample, fault: Fault, error: str
 ) -> None:
     with pytest.raises(TransientError) as raised:
@@ -206,7 +170,7 @@ async def test_what_waiting_mends_is_transient(
 
 @pytest.mark.parametrize("sample", ONE_EACH)
 @pytest.mark.parametrize(("fault", "error"), PERMANENT)
-async def test_what_waiting_does_not_mend_is_permanent(
+async def test_permanent_failures_raise_permanent_error(
     build: Build, box: SandboxHandle, sample: Sample, fault: Fault, error: str
 ) -> None:
     with pytest.raises(PermanentError) as raised:
@@ -216,7 +180,7 @@ async def test_what_waiting_does_not_mend_is_permanent(
 
 
 @pytest.mark.parametrize("sample", ONE_EACH)
-async def test_refused_credentials_are_the_operators_and_are_not_repeated_in_the_error(
+async def test_rejected_credentials_are_a_config_error_without_the_secret(
     build: Build, box: SandboxHandle, sample: Sample
 ) -> None:
     said = json.dumps({"errors": [{"detail": f"Invalid key ({box.token}) of john@example.com"}]})
@@ -228,7 +192,9 @@ async def test_refused_credentials_are_the_operators_and_are_not_repeated_in_the
 
 
 @pytest.mark.parametrize("sample", ONE_EACH)
-async def test_a_record_that_was_not_asked_for_is_refused(build: Build, box: SandboxHandle, sample: Sample) -> None:
+async def test_another_record_than_the_requested_one_is_rejected(
+    build: Build, box: SandboxHandle, sample: Sample
+) -> None:
     data = sample.data()
     sample.state(data)[sample.id_key] = "another"
     with pytest.raises(PermanentError) as raised:
@@ -238,14 +204,14 @@ async def test_a_record_that_was_not_asked_for_is_refused(build: Build, box: San
 
 @pytest.mark.parametrize("sample", ONE_EACH)
 @pytest.mark.parametrize("status", [404, 410])
-async def test_gone_is_an_answer(build: Build, box: SandboxHandle, sample: Sample, status: int) -> None:
+async def test_a_gone_record_is_fetched_as_none(build: Build, box: SandboxHandle, sample: Sample, status: int) -> None:
     fetched = await ask(build, box, sample, Fault(status=status, body='{"message": "no such record"}'))
     assert (fetched.record, fetched.raw, fetched.version, fetched.http_status) == (None, {}, None, status)
 
 
 @pytest.mark.parametrize("sample", ONE_EACH)
 @pytest.mark.parametrize("status", [429, 503])
-async def test_retry_after_is_obeyed_in_seconds_and_as_a_date(
+async def test_retry_after_is_honored_in_seconds_and_as_a_date(
     build: Build, box: SandboxHandle, sample: Sample, status: int
 ) -> None:
     with pytest.raises(TransientError) as raised:
@@ -259,14 +225,14 @@ async def test_retry_after_is_obeyed_in_seconds_and_as_a_date(
 
 @pytest.mark.parametrize("kind", PLATFORMS)
 @pytest.mark.parametrize("record_id", ["", ".", ".."])
-async def test_an_id_that_would_ask_for_something_else_is_never_sent(build: Build, kind: str, record_id: str) -> None:
+async def test_an_id_that_changes_the_path_is_rejected_before_the_call(build: Build, kind: str, record_id: str) -> None:
     with pytest.raises(PermanentError) as raised:
         await build(kind).fetch(RecordRef("acct", "customer", record_id), CONTEXT)
     assert raised.value.kind == "invalid_id"
 
 
 @pytest.mark.parametrize("kind", PLATFORMS)
-async def test_a_kind_that_the_platform_has_not_is_permanent(build: Build, kind: str) -> None:
+async def test_an_unknown_kind_raises_permanent_error(build: Build, kind: str) -> None:
     with pytest.raises(PermanentError) as raised:
         await build(kind).fetch(RecordRef("acct", "invoice", "1"), CONTEXT)
     assert raised.value.kind == "unknown_kind"
@@ -276,7 +242,7 @@ async def test_a_kind_that_the_platform_has_not_is_permanent(build: Build, kind:
 @pytest.mark.parametrize(
     "body", [b"", b"x", b"[]", b"null", b"1", b"{}", b'{"action": 1}', b'{"event_code": "customer.updated"}', b"\xff"]
 )
-async def test_a_delivery_that_is_no_event_is_refused(build: Build, kind: str, body: bytes) -> None:
+async def test_a_delivery_without_an_event_is_rejected(build: Build, kind: str, body: bytes) -> None:
     with pytest.raises(Rejection) as raised:
         build(kind).read(Delivery("src", {}, body, 0.0))
     assert raised.value.code in {"unrecognized_event", "malformed_payload"}
@@ -284,7 +250,7 @@ async def test_a_delivery_that_is_no_event_is_refused(build: Build, kind: str, b
 
 
 @pytest.mark.parametrize("sample", DELIVERIES)
-async def test_a_delivery_is_read_into_facts_of_its_own_account(build: Build, sample: Sample) -> None:
+async def test_a_delivery_becomes_facts_of_its_account(build: Build, sample: Sample) -> None:
     facts = build(sample.platform).read(Delivery("src", {}, sample.text.encode(), 0.0))
     assert len(facts) == 1
     assert all(fact.record is None or (fact.record.platform == "acct" and fact.record.id) for fact in facts)
@@ -323,21 +289,17 @@ async def test_a_record_resolves_to_itself(build: Build, kind: str) -> None:
         assert await build(kind).resolve(ref, CONTEXT) == (ref,)
 
 
-LISTED = {
-    "pack_cloud": ("purchase_order", '{"data": [{"id": "1", "status": "created"}], "links": {"next": null}}'),
-    "pexip_engage": ("customer", '{"data": [{"id": "1"}], "meta": {"totalCount": 1}}'),
-    "open_food_network": ("customer", '{"data": [{"id": "1"}], "meta": {"pagination": {"pages": 1}}}'),
-    "flow_retail": ("customer", '{"items": [{"customerUid": "1"}], "paging": {"totalCount": 1}}'),
-    "custom": ("customer", '[{"id": 1}]'),
-}
+def listed(kind: str) -> tuple[str, str]:
+    """Return the kind of record and the text of a platform's list with the one record `1`."""
+    path = next((SAMPLES / kind).glob("list.*.json"))
+    return path.name.split(".")[1], path.read_text()
 
 
 @pytest.mark.parametrize("kind", PLATFORMS)
-async def test_what_a_platform_lists_can_be_polled(build: Build, box: SandboxHandle, kind: str) -> None:
-    record_kind, body = LISTED[kind]
+async def test_a_listed_kind_can_be_polled(build: Build, box: SandboxHandle, kind: str) -> None:
+    record_kind, body = listed(kind)
     platform = build(kind)
-    if kind == "pexip_engage":
-        await platform.fetch(RecordRef("acct", "customer", "1"), CONTEXT)
+    await platform.fetch(RecordRef("acct", "customer", "missing-0"), CONTEXT)
     box.sandbox.faults.add(Fault(status=200, body=body))
     listing = await platform.list_records(record_kind, None, CONTEXT)
     assert [item.id for item in listing.items] == ["1"]
@@ -360,17 +322,16 @@ LIST_FAULTS = [
 
 @pytest.mark.parametrize("kind", PLATFORMS)
 @pytest.mark.parametrize(("fault", "error"), LIST_FAULTS)
-async def test_a_bad_list_is_named_and_is_never_an_empty_one(
+async def test_a_malformed_list_raises_and_is_never_empty(
     build: Build, box: SandboxHandle, kind: str, fault: Fault, error: str
 ) -> None:
-    platform = build(kind)
-    if kind == "pexip_engage":
-        await platform.fetch(RecordRef("acct", "customer", "1"), CONTEXT)
+    platform, (record_kind, _) = build(kind), listed(kind)
+    await platform.fetch(RecordRef("acct", "customer", "missing-0"), CONTEXT)
     box.sandbox.faults.add(msgspec.structs.replace(fault))
     with pytest.raises((TransientError, PermanentError)) as raised:
-        await platform.list_records(LISTED[kind][0], None, CONTEXT)
+        await platform.list_records(record_kind, None, CONTEXT)
     assert raised.value.kind == error
-    assert raised.value.operation == f"{kind}.{LISTED[kind][0]}.list"
+    assert raised.value.operation == f"{kind}.{record_kind}.list"
 
 
 WHOLE = [param for param in RECORD_SAMPLES if "." not in param.values[0].name]
@@ -417,7 +378,7 @@ def is_below(steps: Steps) -> bool:
 
 
 @pytest.mark.parametrize("sample", WHOLE)
-async def test_every_field_stays_under_raw_and_absent_null_and_empty_stay_three_things(
+async def test_raw_keeps_every_field_and_absent_null_and_empty_differ(
     build: Build, box: SandboxHandle, sample: Sample
 ) -> None:
     platform, data = build(sample.platform), sample.data()

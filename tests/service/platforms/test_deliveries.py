@@ -13,13 +13,20 @@ from service.errors import Rejection
 from service.events import Delivery, Fact, RecordRef
 from service.http_client import HttpClient
 from service.platforms import Platform
-from service.platforms.api.credentials import StaticHeaders
+from service.platforms.custom.config import CustomConfig, NoAuth
 from service.platforms.custom.connector import Custom
+from service.platforms.flow_retail.config import FlowRetailConfig
 from service.platforms.flow_retail.connector import FlowRetail
+from service.platforms.kind import ConnectorDependencies
+from service.platforms.open_food_network.config import OpenFoodNetworkConfig
 from service.platforms.open_food_network.connector import OpenFoodNetwork
+from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.connector import PackCloud
+from service.platforms.pexip_engage.config import PexipEngageConfig
 from service.platforms.pexip_engage.connector import PexipEngage
+from service.secrets import SecretRef
 
+TOKEN = SecretRef(env="TOKEN")
 SAMPLES = Path(__file__).parents[2] / "samples"
 ORGANIZATION = "3f0d3c2e-8a51-4c3b-9d5a-6f1f2e7c9b10"
 
@@ -30,11 +37,16 @@ def platforms(outbound: HttpClient) -> dict[str, Platform]:
 
 
 def made(outbound: HttpClient) -> dict[str, Platform]:
+    resources = ConnectorDependencies(outbound, {"TOKEN": "t"})
     return {
-        "pack_cloud": PackCloud("acct", outbound, organization_id=ORGANIZATION, token="t"),
-        "pexip_engage": PexipEngage("acct", outbound, enterprise="acme", client_id="c", client_secret="s"),
-        "open_food_network": OpenFoodNetwork("acct", outbound, base_url="https://ofn.example.org", token="t"),
-        "flow_retail": FlowRetail("acct", outbound, tenant_uid="7", store_uid="70", token="t"),
+        "pack_cloud": PackCloud("acct", PackCloudConfig(organization_id=ORGANIZATION, token=TOKEN), resources),
+        "pexip_engage": PexipEngage(
+            "acct", PexipEngageConfig(enterprise="acme", client_id=TOKEN, client_secret=TOKEN), resources
+        ),
+        "open_food_network": OpenFoodNetwork(
+            "acct", OpenFoodNetworkConfig(base_url="https://ofn.example.org", token=TOKEN), resources
+        ),
+        "flow_retail": FlowRetail("acct", FlowRetailConfig(tenant_uid="7", store_uid="70", token=TOKEN), resources),
     }
 
 
@@ -115,9 +127,7 @@ REFUSED: list[tuple[str, object]] = [
 
 
 @pytest.mark.parametrize(("platform", "body"), REFUSED)
-def test_an_event_that_does_not_say_what_it_is_about_is_refused(
-    platforms: dict[str, Platform], platform: str, body: object
-) -> None:
+def test_an_event_without_a_record_id_is_rejected(platforms: dict[str, Platform], platform: str, body: object) -> None:
     with pytest.raises(Rejection) as raised:
         platforms[platform].read(delivery(body))
     assert (raised.value.status, raised.value.code) == (422, "unrecognized_event")
@@ -138,7 +148,7 @@ PLACES: list[tuple[str, object, str]] = [
 
 
 @pytest.mark.parametrize(("platform", "body", "place"), PLACES)
-def test_a_refusal_names_the_place_that_is_wrong_and_nothing_that_was_sent(
+def test_a_rejection_names_the_path_and_no_value(
     platforms: dict[str, Platform], platform: str, body: object, place: str
 ) -> None:
     with pytest.raises(Rejection) as raised:
@@ -169,7 +179,7 @@ ODD = st.recursive(
 
 
 @given(body=st.dictionaries(st.sampled_from(KEYS), ODD, max_size=8))
-def test_whatever_stands_under_the_names_a_platform_knows_nothing_but_a_refusal_is_raised(
+def test_arbitrary_values_of_known_fields_raise_only_rejections(
     body: dict[str, object],
 ) -> None:
     outbound: Any = None  # reading asks no network
@@ -180,21 +190,25 @@ def test_whatever_stands_under_the_names_a_platform_knows_nothing_but_a_refusal_
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"event_code": "\xff"}', b"[" * 100_000])
 @pytest.mark.parametrize("platform", ["pack_cloud", "pexip_engage", "open_food_network", "flow_retail"])
-def test_what_is_no_json_is_refused(platforms: dict[str, Platform], platform: str, body: bytes) -> None:
+def test_a_body_that_is_not_json_is_rejected(platforms: dict[str, Platform], platform: str, body: bytes) -> None:
     with pytest.raises(Rejection) as raised:
         platforms[platform].read(delivery(body))
     assert raised.value.status in {400, 422}
 
 
 def test_a_custom_platform_has_no_envelope_of_its_own(outbound: HttpClient) -> None:
-    platform = Custom("erp", outbound, base_url="https://erp.example", credentials=StaticHeaders({}), places={})
+    platform = Custom(
+        "erp",
+        CustomConfig(base_url="https://erp.example", auth=NoAuth(), records={}),
+        ConnectorDependencies(outbound, {}),
+    )
     with pytest.raises(Rejection) as raised:
         platform.read(delivery({"id": "1"}))
     assert raised.value.code == "unrecognized_event"
 
 
 @pytest.mark.parametrize("name", FACTS)
-def test_a_sample_says_what_happened(platforms: dict[str, Platform], name: str) -> None:
+def test_a_sample_delivery_becomes_the_expected_facts(platforms: dict[str, Platform], name: str) -> None:
     body = (SAMPLES / f"{name}.json").read_bytes()
     assert platforms[name.split("/", maxsplit=1)[0]].read(delivery(body)) == (FACTS[name],)
 
@@ -215,39 +229,41 @@ def test_a_sample_says_what_happened(platforms: dict[str, Platform], name: str) 
         ),
     ],
 )
-def test_a_type_that_nobody_asked_for_is_a_fact_without_a_record(
+def test_an_unknown_event_type_is_a_fact_without_a_record(
     platforms: dict[str, Platform], platform: str, body: object, kind: str
 ) -> None:
     (fact,) = platforms[platform].read(delivery(body))
     assert (fact.type, fact.record) == (kind, None)
 
 
-def test_pack_cloud_is_understood_in_the_plural_of_its_own_example(platforms: dict[str, Platform]) -> None:
+def test_pack_cloud_accepts_plural_event_codes(platforms: dict[str, Platform]) -> None:
     (fact,) = platforms["pack_cloud"].read(delivery({"event_code": "orders.created", "data": {"id": 7}}))
     assert (fact.type, fact.record) == ("orders.created", ref("order", "7"))
 
 
-def test_an_event_id_that_cannot_serve_is_left_out(platforms: dict[str, Platform]) -> None:
+def test_an_invalid_event_id_is_left_out(platforms: dict[str, Platform]) -> None:
     for event_id, read in (("", None), ("x" * 256, None), (5, "5")):
         body = {"event_code": "customer.created", "id": event_id, "data": {"id": "1"}}
         (fact,) = platforms["pack_cloud"].read(delivery(body))
         assert (fact.id, fact.change) == (read, "created")
 
 
-def test_a_type_that_nobody_asked_for_may_have_any_id(platforms: dict[str, Platform]) -> None:
+def test_an_unknown_event_type_may_have_any_id(platforms: dict[str, Platform]) -> None:
     """The answer to it is `ignored`, so nothing of it has to be fit for a key."""
     for event_id in (None, "", "a\nb", "x" * 3_000):
         (fact,) = platforms["pack_cloud"].read(delivery({"event_code": "shipment.created", "id": event_id}))
         assert (fact.type, fact.id) == ("shipment.created", None)
 
 
-def test_a_callback_request_leads_to_its_customer_as_an_appointment_does(platforms: dict[str, Platform]) -> None:
+def test_a_callback_request_is_a_hint_as_an_appointment_is(platforms: dict[str, Platform]) -> None:
     body = {"entity": "Callback Request", "id": "1", "data": {"eventType": "UPDATE", "callbackRequest": {"id": 5}}}
     (fact,) = platforms["pexip_engage"].read(delivery(body))
     assert (fact.type, fact.record) == ("Callback Request.UPDATE", ref("callback_request", "5"))
 
 
 def test_a_tenant_without_a_store_has_no_purchase_orders(outbound: HttpClient) -> None:
-    platform = FlowRetail("acct", outbound, tenant_uid="7", token="t")
+    platform = FlowRetail(
+        "acct", FlowRetailConfig(tenant_uid="7", token=TOKEN), ConnectorDependencies(outbound, {"TOKEN": "t"})
+    )
     body = (SAMPLES / "flow_retail" / "delivery.purchase_received.json").read_bytes()
     assert platform.read(delivery(body)) == (Fact("PURCHASE_RECEIVED"),)

@@ -12,35 +12,51 @@ from service.errors import PermanentError, TransientError
 from service.events import RecordRef
 from service.http_client import HttpClient
 from service.platforms import CallContext, FetchedRecord, Platform
+from service.platforms.flow_retail.config import FlowRetailConfig
 from service.platforms.flow_retail.connector import FlowRetail
+from service.platforms.kind import ConnectorDependencies
+from service.platforms.open_food_network.config import OpenFoodNetworkConfig
 from service.platforms.open_food_network.connector import OpenFoodNetwork
+from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.connector import PackCloud
+from service.platforms.pexip_engage.config import PexipEngageConfig
 from service.platforms.pexip_engage.connector import PexipEngage
 from service.records import Address, Customer, Line, Money, PurchaseOrder, Supplier
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
+from service.secrets import SecretRef
+from tests.platform_accounts import pexip_token_url
 
+TOKEN = SecretRef(env="TOKEN")
 SAMPLES = Path(__file__).parents[2] / "samples"
 CONTEXT = CallContext("e" * 32, "00-trace-01", "corr-1")
 
 
 @pytest.fixture
 def platforms(box: SandboxHandle, outbound: HttpClient) -> dict[str, Platform]:
-    url, token = box.base_url, box.token
+    url, resources = box.base_url, ConnectorDependencies(outbound, {"TOKEN": box.token})
     return {
-        "pack_cloud": PackCloud("acct", outbound, organization_id="o", token=token, base_url=url("pack_cloud")),
+        "pack_cloud": PackCloud(
+            "acct", PackCloudConfig(organization_id="o", token=TOKEN, base_url=url("pack_cloud")), resources
+        ),
         "pexip_engage": PexipEngage(
             "acct",
-            outbound,
-            enterprise="acme",
-            client_id="c",
-            client_secret=token,
-            base_url=url("pexip_engage"),
-            token_url=box.token_url("acme"),
+            PexipEngageConfig(
+                enterprise="acme",
+                client_id=TOKEN,
+                client_secret=TOKEN,
+                base_url=url("pexip_engage"),
+                token_url=pexip_token_url(box),
+            ),
+            resources,
         ),
-        "open_food_network": OpenFoodNetwork("acct", outbound, base_url=url("open_food_network"), token=token),
+        "open_food_network": OpenFoodNetwork(
+            "acct", OpenFoodNetworkConfig(base_url=url("open_food_network"), token=TOKEN), resources
+        ),
         "flow_retail": FlowRetail(
-            "acct", outbound, tenant_uid="7", store_uid="70", token=token, base_url=url("flow_retail")
+            "acct",
+            FlowRetailConfig(tenant_uid="7", store_uid="70", token=TOKEN, base_url=url("flow_retail")),
+            resources,
         ),
     }
 
@@ -79,7 +95,7 @@ async def test_a_purchase_order_of_pack_cloud(platforms: dict[str, Platform], bo
     assert fetched.raw["lines"][0]["product"]["dimensions"]["length"] == Decimal("27.5")
 
 
-async def test_a_purchase_order_of_scalars_only_has_no_lines_that_could_be_judged(
+async def test_a_purchase_order_without_nested_objects_has_unknown_lines(
     platforms: dict[str, Platform], box: SandboxHandle
 ) -> None:
     order = "5a7d2f90-3c11-4e0a-9c77-2b6f0d1e8a02"
@@ -92,7 +108,7 @@ async def test_a_purchase_order_of_scalars_only_has_no_lines_that_could_be_judge
         assert "data" not in fetched.raw
 
 
-async def test_a_customer_of_pack_cloud_is_as_new_as_its_newest_address(
+async def test_a_pack_cloud_customer_has_the_version_of_its_newest_address(
     platforms: dict[str, Platform], box: SandboxHandle
 ) -> None:
     newer = {"updated_at": "2025-01-01T00:00:00Z", "city": "Ghent"}
@@ -129,15 +145,13 @@ async def test_a_customer_of_pexip_engage(platforms: dict[str, Platform], box: S
     )
 
 
-async def test_absent_and_null_stay_apart(platforms: dict[str, Platform], box: SandboxHandle) -> None:
+async def test_absent_and_null_fields_differ(platforms: dict[str, Platform], box: SandboxHandle) -> None:
     required = (await fetch(platforms, box, "pexip_engage/customer.required", "125")).record
     assert isinstance(required, Customer)
     assert (required.email, required.billing_address, required.deleted_at) == (UNSET, UNSET, None)
 
 
-async def test_a_deleted_customer_that_is_still_returned_says_so(
-    platforms: dict[str, Platform], box: SandboxHandle
-) -> None:
+async def test_a_returned_deleted_customer_has_deleted_at(platforms: dict[str, Platform], box: SandboxHandle) -> None:
     deleted = (await fetch(platforms, box, "pexip_engage/customer.deleted", "124")).record
     assert deleted is not None
     assert deleted.deleted_at == datetime(2022, 9, 1, 10, 0, tzinfo=UTC)
@@ -164,7 +178,7 @@ async def test_a_customer_of_open_food_network_has_no_version(
     assert fetched.raw["attributes"]["balance"] == Decimal("-12.5")
 
 
-async def test_an_exception_inside_open_food_network_is_time_s(
+async def test_a_422_to_a_read_of_open_food_network_is_transient(
     platforms: dict[str, Platform], box: SandboxHandle
 ) -> None:
     box.sandbox.faults.add(Fault(status=422))
@@ -202,7 +216,7 @@ async def test_flow_retail_scales_its_whole_numbers_and_names_the_tenants_curren
     assert customer.shipping_address.street == "Lagerveien 2"
 
 
-async def test_flow_retail_asks_for_the_currency_once(platforms: dict[str, Platform], box: SandboxHandle) -> None:
+async def test_flow_retail_fetches_the_currency_once(platforms: dict[str, Platform], box: SandboxHandle) -> None:
     platform = platforms["flow_retail"]
     await platform.fetch(RecordRef("acct", "customer", "1"), CONTEXT)
     box.sandbox.catalog.delete("flow_retail", "tenant", "7")
@@ -221,7 +235,7 @@ async def test_flow_retail_without_a_currency_has_records_but_no_amounts(
     assert record.balance is UNSET
 
 
-async def test_flow_retail_does_not_guess_a_currency_while_the_tenant_cannot_be_asked(
+async def test_flow_retail_defers_a_fetch_while_the_currency_is_unavailable(
     platforms: dict[str, Platform], box: SandboxHandle
 ) -> None:
     box.sandbox.faults.add(Fault(status=503))
@@ -242,7 +256,7 @@ HINTS: list[tuple[str, str, str, list[str]]] = [
 
 
 @pytest.mark.parametrize(("platform", "kind", "hint", "customers"), HINTS)
-async def test_a_hint_leads_to_its_customer_or_nowhere(
+async def test_a_hint_resolves_to_its_customer_or_to_nothing(
     platforms: dict[str, Platform], platform: str, kind: str, hint: str, customers: list[str]
 ) -> None:
     found = await platforms[platform].resolve(RecordRef("acct", kind, hint), CONTEXT)
@@ -250,7 +264,7 @@ async def test_a_hint_leads_to_its_customer_or_nowhere(
 
 
 @pytest.mark.parametrize(("platform", "kind"), sorted({(hint[0], hint[1]) for hint in HINTS}))
-async def test_a_hint_that_cannot_be_followed_now_is_followed_later(
+async def test_a_failed_hint_raises_transient_error(
     platforms: dict[str, Platform], box: SandboxHandle, platform: str, kind: str
 ) -> None:
     box.sandbox.faults.add(Fault(status=503))
@@ -270,7 +284,7 @@ async def test_the_customers_of_an_appointment_are_each_named_once(
     assert [ref.id for ref in found] == ["1", "2"]
 
 
-async def test_an_id_is_quoted_whole(platforms: dict[str, Platform]) -> None:
+async def test_an_id_is_percent_encoded(platforms: dict[str, Platform]) -> None:
     for odd in ("a/b", "a b?c#d", "50%", "é", "..a"):
         fetched = await platforms["pack_cloud"].fetch(RecordRef("acct", "purchase_order", odd), CONTEXT)
         assert fetched.record is not None
@@ -288,18 +302,21 @@ async def test_an_id_is_quoted_whole(platforms: dict[str, Platform]) -> None:
         ("é", "e" * 32),
     ],
 )
-async def test_pexip_engage_gets_the_trace_the_language_and_a_correlation_id_that_fits(
+async def test_pexip_engage_calls_carry_trace_language_and_correlation_id(
     box: SandboxHandle, outbound: HttpClient, correlation_id: str | None, sent: str
 ) -> None:
+    resources = ConnectorDependencies(outbound, {"TOKEN": box.token})
     platform = PexipEngage(
         "acct",
-        outbound,
-        enterprise="acme",
-        client_id="c",
-        client_secret=box.token,
-        language="nl",
-        base_url=f"{box.url}/_sandbox/sink",
-        token_url=box.token_url("acme"),
+        PexipEngageConfig(
+            enterprise="acme",
+            client_id=TOKEN,
+            client_secret=TOKEN,
+            language="nl",
+            base_url=f"{box.url}/_sandbox/sink",
+            token_url=pexip_token_url(box),
+        ),
+        resources,
     )
     with pytest.raises(PermanentError):
         await platform.fetch(RecordRef("acct", "customer", "1"), CallContext("e" * 32, "00-trace-01", correlation_id))
@@ -312,15 +329,18 @@ async def test_pexip_engage_gets_the_trace_the_language_and_a_correlation_id_tha
     assert request.headers["authorization"].startswith("Bearer ")
 
 
-async def test_pack_clouds_token_goes_where_the_operator_says(box: SandboxHandle, outbound: HttpClient) -> None:
+async def test_pack_cloud_sends_the_token_in_the_configured_header(box: SandboxHandle, outbound: HttpClient) -> None:
+    resources = ConnectorDependencies(outbound, {"TOKEN": "t"})
     platform = PackCloud(
         "acct",
-        outbound,
-        organization_id="o",
-        token="t",
-        base_url=f"{box.url}/_sandbox/sink/",
-        token_header="X-Key",
-        token_prefix="",
+        PackCloudConfig(
+            organization_id="o",
+            token=TOKEN,
+            base_url=f"{box.url}/_sandbox/sink/",
+            token_header="X-Key",
+            token_prefix="",
+        ),
+        resources,
     )
     with pytest.raises(PermanentError):
         await platform.fetch(RecordRef("acct", "customer", "1"), CallContext("e"))

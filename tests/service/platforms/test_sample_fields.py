@@ -47,7 +47,8 @@ def fields(path: Path) -> list[Field]:
 
 def sample(path: Path) -> Any:
     data = json.loads(path.with_name(path.name.replace(".fields.txt", ".json")).read_text())
-    return data if path.parent.name == "open_food_network" else data.get("data", data)
+    # A list of fields may start at the response or at the record inside its envelope.
+    return data if any(field.name == "data" for field in fields(path)) else data.get("data", data)
 
 
 def find(node: Any, name: str) -> Any:

@@ -182,9 +182,9 @@ def test_hint_is_evaluated_on_the_record_of_the_test(run: Run, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("event", "mistake"),
     [
-        ("{source: pcak, delivery: {a: 1}}", r"event.source: there is no source 'pcak'.*did you mean pack\?"),
+        ("{source: pcak, delivery: {a: 1}}", r"event.source: waybill.yaml has no source 'pcak'.*did you mean pack\?"),
         ("{source: pack, delivery: {a: 1}}", r"event.delivery: .*missing required field `event_code`"),
-        ("{source: pack, delivery: {event_code: shipment.sent}}", r"event.delivery: .* tells of 0 events"),
+        ("{source: pack, delivery: {event_code: shipment.sent}}", r"event.delivery: the delivery contains 0 events"),
         ("{source: pack, delivery: {event_code: purchase_order.updated, data: {id: po-2}}}",
          r"event.source: the delivery is about 'po-2', the record is 'po-1'"),
         ("{source: pack, delivery: {event_code: customer.updated, data: {id: po-1}}}",

@@ -66,7 +66,7 @@ def test_versions_can_be_compared_rolled_back_and_exported(run: Run, tmp_path: P
     assert versions(run) == [first, second, first]
     assert run("show", "--version", second).stdout.startswith(f"# version {second}")
     for arguments in (["rollback", "none"], ["diff", "none"], ["export", "--version", "none"]):
-        assert f"There is no version {arguments[-1]}" in run(*arguments).stderr
+        assert f"Rulebook version {arguments[-1]} not found" in run(*arguments).stderr
     assert rules_of(run("export").stdout) == rules_of(ONE)
     assert run("export", "--to", tmp_path / "out").stdout == f"{tmp_path}/out/files.yaml: 1 rule\n"
     assert run("check", tmp_path / "out" / "files.yaml").exit_code == 0
@@ -200,7 +200,7 @@ def test_only_listed_inputs_are_compared(run: Run, tmp_path: Path) -> None:
 
 
 def test_rules_test_without_test_files_fails(run: Run, tmp_path: Path) -> None:
-    assert "there are none" in str(run("test", "--rules", write(tmp_path, "r.yaml", ONE)).exception)
+    assert "no test file found" in str(run("test", "--rules", write(tmp_path, "r.yaml", ONE)).exception)
 
 
 def test_rule_tests_of_the_documentation_pass(run: Run) -> None:

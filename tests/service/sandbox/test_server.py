@@ -13,7 +13,7 @@ import pytest
 
 from service.errors import TransientError
 from service.http_client import HttpClient, HttpResponse
-from service.sandbox.catalog import Catalog
+from service.sandbox.platforms import new_catalog
 from service.sandbox.server import SandboxHandle, running_sandbox
 from tests.waiting import PATIENCE_SECONDS
 
@@ -148,7 +148,7 @@ async def test_an_invalid_control_request_is_rejected(
 
 async def test_example_purchase_orders_are_incomplete_complete_and_expected() -> None:
     def shortage(record_id: str) -> tuple[str, int]:
-        order = json.loads(Catalog().get("pack_cloud", "purchase_order", record_id) or b"")
+        order = json.loads(new_catalog().get("pack_cloud", "purchase_order", record_id) or b"")
         return order["status"], sum(line["quantity_ordered"] - line["quantity_received"] for line in order["lines"])
 
     assert shortage("5a7d2f90") == ("received", 4)

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from service.errors import StoreFull, StoreScriptFailed, StoreUnavailable
+from service.events import Event
 from service.settings import Settings
-from service.store import IngestRequest, LaneStep, Store, open_store
+from service.store import IngestRequest, Job, Store, open_store
 from service.store.management.replay import Replay
 from service.store.queue.outputs import EmittedEvent
 from service.store.scripts import load_script
@@ -28,12 +29,12 @@ from tests.service.store.management.test_quarantine import make_quarantined
 pytestmark = pytest.mark.store
 
 RECORD = "pack:purchase_order:1"
-READS = {"EXISTS", "GET", "GETRANGE", "HGET", "HMGET", "HEXISTS", "LINDEX", "LLEN", "TIME", "ZCARD", "ZSCORE"}
+READS = {"EXISTS", "GET", "GETRANGE", "HGET", "HMGET", "HEXISTS", "LINDEX", "LLEN", "TIME", "TYPE", "ZCARD", "ZSCORE"}
 
 
 def commands_of(script: str) -> list[str]:
     """Return the commands in the source of a script, including those of functions that it may not call."""
-    return sorted(set(re.findall(r"redis\.call\(\s*'([A-Z]+)'", load_script(script).source)))
+    return sorted(set(re.findall(r"\b(?:redis\.p?call|read)\(\s*'([A-Z]+)'", load_script(script).source)))
 
 
 def writes_of(script: str) -> list[str]:
@@ -53,6 +54,13 @@ async def attempt(
     finally:
         run_on_server(url, "ACL", "SETUSER", "default", f"+{command}")
     return True
+
+
+async def start_event(store: Store) -> tuple[Event, Job]:
+    """Ingest an event and claim its job."""
+    event = make_event()
+    await store.ingest(event, "k", WINDOW_MS)
+    return event, await claim_one(store)
 
 
 async def indexes_of(store: Store, event_id: str) -> set[str]:
@@ -108,12 +116,13 @@ async def test_event_without_memory_is_stored_when_it_is_sent_again(store: Store
     event = make_event()
     store._memory_checked_until = float("inf")
     url = store.settings.redis_url
+    _, limit = run_on_server(url, "CONFIG", "GET", "maxmemory")
     run_on_server(url, "CONFIG", "SET", "maxmemory", "1")
     try:
         with pytest.raises(StoreFull):
             await store.ingest(event, "k", WINDOW_MS)
     finally:
-        run_on_server(url, "CONFIG", "SET", "maxmemory", "0")
+        run_on_server(url, "CONFIG", "SET", "maxmemory", limit)
     assert (await store.ingest(event, "k", WINDOW_MS)).status == "queued"
     assert await is_stored(store, event.id)
 
@@ -128,9 +137,7 @@ async def test_failed_script_is_not_repeated(store: Store) -> None:
 
 @pytest.mark.parametrize("command", writes_of("decide"))
 async def test_decided_event_is_never_outside_all_indexes(store: Store, command: str) -> None:
-    event = make_event()
-    await store.ingest(event, "k", WINDOW_MS)
-    job = await claim_one(store)
+    event, job = await start_event(store)
     ended = decision(job, event.id)
     await attempt(store, command, lambda: store.lanes.decide(ended))
     assert await indexes_of(store, event.id)
@@ -140,9 +147,7 @@ async def test_decided_event_is_never_outside_all_indexes(store: Store, command:
 
 @pytest.mark.parametrize("command", writes_of("decide"))
 async def test_record_does_not_advance_without_its_decision(store: Store, command: str) -> None:
-    event = make_event()
-    await store.ingest(event, "k", WINDOW_MS)
-    job = await claim_one(store)
+    event, job = await start_event(store)
     await attempt(store, command, lambda: store.lanes.decide(decision(job, event.id, ledger="p")))
     advanced = await store.client.command("EXISTS", store.keys.named(f"record:{RECORD}"))
     state = await store.client.command("HGET", store.keys.event(event.id), "state")
@@ -152,9 +157,7 @@ async def test_record_does_not_advance_without_its_decision(store: Store, comman
 @pytest.mark.parametrize("command", writes_of("settle"))
 @pytest.mark.parametrize("step", ["end", "bury"])
 async def test_settled_event_is_never_outside_all_indexes(store: Store, command: str, step: Any) -> None:
-    event = make_event()
-    await store.ingest(event, "k", WINDOW_MS)
-    job = await claim_one(store)
+    event, job = await start_event(store)
     await store.lanes.decide(decision(job, event.id, ledger="p"))
     settled = settlement(job, event.id, step, ledger="d", outcome="matched", history=b'{"n":1}\n')
     await attempt(store, command, lambda: store.lanes.settle(settled))
@@ -179,9 +182,7 @@ async def test_effect_is_not_done_without_its_emitted_event(store: Store, comman
 @pytest.mark.parametrize("command", writes_of("replay"))
 @pytest.mark.parametrize("ledger", ["", "p"])
 async def test_replayed_event_is_never_outside_all_indexes(store: Store, command: str, ledger: str) -> None:
-    event = make_event()
-    await store.ingest(event, "k", WINDOW_MS)
-    job = await claim_one(store)
+    event, job = await start_event(store)
     if ledger:
         await store.lanes.decide(decision(job, event.id, ledger=ledger))
     await store.lanes.settle(settlement(job, event.id, "bury", outcome="no"))
@@ -197,11 +198,48 @@ async def test_replayed_event_is_never_outside_all_indexes(store: Store, command
     assert (again.head.id, again.head.ledger) == (event.id, ledger)
 
 
+@pytest.mark.parametrize("command", writes_of("replay"))
+async def test_history_of_an_event_replayed_half_way_can_be_read(store: Store, command: str) -> None:
+    event, job = await start_event(store)
+    await store.lanes.decide(decision(job, event.id, ledger="p"))
+    await store.lanes.settle(settlement(job, event.id, "end", ledger="d", outcome="matched", history=b'{"n":1}\n'))
+    replay = Replay(event.id, RECORD, "p", generation=0)
+    await attempt(store, command, lambda: store.replays.replay([replay]))
+    await store.sweeper.sweep("w1")
+    await store.replays.replay([replay])
+    await store.sweeper.sweep("w1")
+    again = await claim_one(store, "w2")
+    assert again.head is not None
+    assert (again.head.ledger, again.head.generation) == ("p", 1)
+    assert again.head.history.endswith(b'{"n":1}\n')
+
+
+@pytest.mark.parametrize("command", writes_of("sweep"))
+async def test_expired_dead_letter_is_never_outside_all_indexes(
+    make_settings: Callable[..., Settings], command: str
+) -> None:
+    store = await open_store(make_settings(dead_letter_retention_days=1))
+    event, job = await start_event(store)
+    await store.lanes.settle(settlement(job, event.id, "bury", outcome="no"))
+    await store.client.command("ZADD", store.keys.named("dead"), 1, event.id)
+    await attempt(store, command, lambda: store.sweeper.sweep("w1"))
+    assert await indexes_of(store, event.id)
+    await store.sweeper.sweep("w1")
+    assert await indexes_of(store, event.id) == {"ended"}
+    await store.close()
+
+
+@pytest.mark.parametrize("command", ["GETRANGE", "HGET"])
+async def test_denied_read_is_not_an_absent_value(store: Store, command: str) -> None:
+    event, job = await start_event(store)
+    buried = settlement(job, event.id, "bury", outcome="no")
+    assert not await attempt(store, command, lambda: store.lanes.settle(buried))
+    assert await indexes_of(store, event.id) == {"open"}
+
+
 @pytest.mark.parametrize("command", writes_of("discard"))
 async def test_discarded_event_is_never_outside_all_indexes(store: Store, command: str) -> None:
-    event = make_event()
-    await store.ingest(event, "k", WINDOW_MS)
-    job = await claim_one(store)
+    event, job = await start_event(store)
     await store.lanes.decide(decision(job, event.id, ledger="pp"))
     await store.lanes.settle(settlement(job, event.id, "bury", ledger="dp", outcome="no"))
     await attempt(store, command, lambda: store.replays.discard([event.id], "why"))
@@ -224,40 +262,6 @@ async def test_delivery_is_in_quarantine_if_it_is_acknowledged(store: Store, com
     assert await store.quarantine.get(delivery.id) == delivery
     assert await store.quarantine.ids("a") == [delivery.id]
     assert await store.quarantine.count("a") == (1, len(msgspec.msgpack.encode(delivery)))
-
-
-async def run_ingest(store: Store) -> None:
-    await store.ingest(make_event(), "k", WINDOW_MS)
-
-
-async def run_worker(store: Store) -> None:
-    """Ingest events, and end them in each way."""
-    steps: list[LaneStep] = ["end", "bury", "hold", "release", "defer", "postpone"]
-    for number, step in enumerate(steps):
-        event = make_event(str(number))
-        await store.ingest(event, step, WINDOW_MS)
-        job = await claim_one(store, step)
-        await store.leases(step).renew([(job.id, job.token)])
-        await store.lanes.decide(decision(job, event.id, ledger="p"))
-        ended = settlement(job, event.id, step, ledger="d", history=step.encode(), outcome="x", delay_ms=60_000)
-        await store.lanes.settle(ended)
-
-
-@pytest.mark.parametrize("is_worker", [False, True], ids=["ingress", "worker"])
-@pytest.mark.parametrize("command", sorted({"EVALSHA", *commands_of("ingest"), *commands_of("settle")}))
-async def test_check_fails_without_a_required_command(
-    make_settings: Callable[..., Settings], command: str, *, is_worker: bool
-) -> None:
-    store = await open_store(make_settings(ingest_timeout_seconds=1))
-    run = run_worker if is_worker else run_ingest
-    await run(store)
-    await store.client.command("FLUSHALL")
-    await store.check(is_worker=is_worker)
-    required = not await attempt(store, command, lambda: run(store), StoreUnavailable)
-    accepted = await attempt(store, command, lambda: store.check(is_worker=is_worker), StoreUnavailable)
-    assert not (required and accepted)
-    await store.check(is_worker=is_worker)
-    await store.close()
 
 
 @pytest.mark.parametrize("command", writes_of("publish"))

@@ -11,11 +11,10 @@ from msgspec import Struct
 from service.errors import ConfigError, Deferred, PermanentError, TransientError
 from service.http_client import HttpClient
 from service.platforms.api.operations import WriteResult
-from service.platforms.flow_retail.connector import FlowRetail
-from service.platforms.open_food_network.connector import OpenFoodNetwork
-from service.platforms.pack_cloud.connector import PackCloud
+from service.platforms.registry import PLATFORMS, build_platforms
 from service.settings import Settings
-from tests.workers.actions.platform_write_samples import CALLS
+from tests.platform_accounts import platform_configs, sample_account
+from tests.workers.actions.platform_write_samples import WRITE_SAMPLES
 from tests.workers.actions.test_actions import Context, inputs
 from workers.actions import ACTIONS
 from workers.actions.platform_write import PlatformWrite, write_result
@@ -60,33 +59,38 @@ async def server(free_port: int) -> AsyncIterator[Server]:
 @pytest.fixture
 async def context(server: Server) -> AsyncIterator[Context]:
     async with HttpClient(Settings()) as outbound:
-        yield Context({"platforms": {
-            "pack": PackCloud("pack", outbound, organization_id="org_1", token="t", base_url=server.url),
-            "ofn": OpenFoodNetwork("ofn", outbound, base_url=server.url, token="t"),
-            "flow": FlowRetail("flow", outbound, tenant_uid="T1", store_uid="S1", token="t", base_url=server.url),
-        }})  # fmt: skip
+        kinds = {kind.replace("_", "-"): kind for kind in PLATFORMS}
+        raw = {account: sample_account(kind, server.url) for account, kind in kinds.items()}
+        platforms = build_platforms(platform_configs(raw), {"TOKEN": "t", "CLIENT": "c"}, outbound)
+        yield Context({"platforms": platforms | {"pack": platforms["pack-cloud"]}})
 
 
-def test_every_write_that_the_platforms_offer_to_rules_is_there() -> None:
-    assert set(WRITES) == set(CALLS)
+def sample_inputs(name: str) -> dict[str, Any]:
+    """Render the example of an action."""
+    sample = WRITE_SAMPLES[name]
+    return inputs(name, account=sample.account, **sample.fields)
+
+
+def test_every_write_action_has_a_sample_and_a_retry_safety() -> None:
+    assert set(WRITES) == set(WRITE_SAMPLES)
     assert {name for name, action in WRITES.items() if action.repeat == "unsafe"} == UNSAFE
     assert {action.repeat for action in WRITES.values()} == {"idempotent", "unsafe"}
 
 
-@pytest.mark.parametrize("name", CALLS)
-async def test_a_write_makes_its_call_and_keeps_the_status_alone(name: str, server: Server, context: Context) -> None:
-    call = CALLS[name]
-    answer = await WRITES[name].run(inputs(name, account=call.account, **call.words), context)
-    assert server.got == [(call.method, call.path, call.body)]
+@pytest.mark.parametrize("name", WRITE_SAMPLES)
+async def test_a_write_sends_its_request_and_returns_the_status(name: str, server: Server, context: Context) -> None:
+    sample = WRITE_SAMPLES[name]
+    answer = await WRITES[name].run(sample_inputs(name), context)
+    assert server.got == [(sample.method, sample.path, sample.body)]
     assert answer["http_status"] == 200
     assert set(answer) <= {"http_status", "duration_ms", "id"}
 
 
 @pytest.mark.parametrize(
-    ("status", "fate"), [(500, TransientError), (429, TransientError), (401, PermanentError), (422, PermanentError)]
+    ("status", "error"), [(500, TransientError), (429, TransientError), (401, PermanentError), (422, PermanentError)]
 )
-async def test_a_failed_write_is_told_by_who_must_act(
-    status: int, fate: type[Exception], server: Server, context: Context
+async def test_a_failed_write_raises_the_error_of_its_status(
+    status: int, error: type[Exception], server: Server, context: Context
 ) -> None:
     server.status = status
     for name in (
@@ -94,36 +98,36 @@ async def test_a_failed_write_is_told_by_who_must_act(
         "open_food_network_delete_customer",
         "flow_retail_create_customer",
     ):
-        with pytest.raises(fate):
-            await WRITES[name].run(inputs(name, account=CALLS[name].account, **CALLS[name].words), context)
+        with pytest.raises(error):
+            await WRITES[name].run(sample_inputs(name), context)
 
 
-async def test_what_is_gone_already_counts_as_deleted_and_not_as_changed(server: Server, context: Context) -> None:
+async def test_a_404_counts_as_deleted_and_not_as_changed(server: Server, context: Context) -> None:
     server.status = 404
     gone = "flow_retail_delete_customer"
-    assert (await WRITES[gone].run(inputs(gone, account="flow", **CALLS[gone].words), context))["http_status"] == 404
+    assert (await WRITES[gone].run(sample_inputs(gone), context))["http_status"] == 404
     changed = "flow_retail_update_customer"
     with pytest.raises(PermanentError) as caught:
-        await WRITES[changed].run(inputs(changed, account="flow", **CALLS[changed].words), context)
+        await WRITES[changed].run(sample_inputs(changed), context)
     assert caught.value.kind == "record_gone"
 
 
-async def test_the_account_is_the_event_s_own_unless_another_is_named(server: Server, context: Context) -> None:
+async def test_the_account_defaults_to_the_events_account(server: Server, context: Context) -> None:
     name = "pack_cloud_delete_integration"
     rendered = inputs(name, integration="i1")
     assert rendered["account"] == "pack"
     await WRITES[name].run(rendered, context)
     assert len(server.got) == 1
     with pytest.raises(PermanentError, match="is a FlowRetail, no PackCloud"):
-        await WRITES[name].run(rendered | {"account": "flow"}, context)
+        await WRITES[name].run(rendered | {"account": "flow-retail"}, context)
     with pytest.raises(TransientError, match="no platform 'other'"):
         await WRITES[name].run(rendered | {"account": "other"}, context)
 
 
-async def test_a_value_that_the_platform_does_not_take_is_refused_without_being_told(context: Context) -> None:
+async def test_a_value_of_a_wrong_type_is_rejected_without_being_shown(context: Context) -> None:
     name = "flow_retail_create_customer"
     with pytest.raises(PermanentError, match=r"new: Expected `int`") as caught:
-        await WRITES[name].run(inputs(name, new={"paymentTerms": "{reference}"}) | {"account": "flow"}, context)
+        await WRITES[name].run(inputs(name, new={"paymentTerms": "{reference}"}) | {"account": "flow-retail"}, context)
     assert "PO-1" not in str(caught.value)
 
 
@@ -144,7 +148,7 @@ def test_a_mistake_is_found_when_the_rule_is_loaded(name: str, words: dict[str, 
         inputs(name, **words)
 
 
-async def test_a_limit_of_the_account_is_waited_out() -> None:
+async def test_a_deferred_write_raises_transient_error() -> None:
     async def held() -> WriteResult:
         raise Deferred("circuit_open", "rests", 7.5)
 

@@ -13,6 +13,7 @@ import pytest
 from service.dev.embedded_valkey import EmbeddedValkey
 from service.sandbox.faults import Fault
 from service.settings import load_settings
+from tests.platform_accounts import pexip_token_url
 from tests.service.store.proxy import Wire, wire_to
 from tests.waiting import PATIENCE_SECONDS, until
 from tests.workers.harness import WorkerHarness, open_harness
@@ -92,7 +93,7 @@ async def wired(own_valkey: Callable[..., EmbeddedValkey], tmp_path: Path) -> As
     directory = Path(server.url.removeprefix("unix://")).parent
     async with open_harness(settings) as harness, wire_to(server.url, directory) as wire:
         box = harness.sandbox
-        config = CONFIG.format(url=box.base_url("pexip_engage"), token_url=box.token_url("acme"))
+        config = CONFIG.format(url=box.base_url("pexip_engage"), token_url=pexip_token_url(box))
         processes = WorkerProcesses(tmp_path, server.url, config, {"ENGAGE_TOKEN": box.token})
         await harness.publish(RULE)
         polls = PollHarness(harness, processes)
@@ -138,7 +139,7 @@ async def test_kill_between_ingestion_and_saved_page_causes_no_second_event(
     killed = await polls.processes.start(wire.url, lease_seconds=LEASE_SECONDS)
     await polls.processes.wait_for_line(killed, "poll.finished")
     polls.apply_changes()
-    held = wire.hold(b"\r\n$4\r\nnote\r\n")
+    held = wire.hold(b"\r\n$9\r\nsave_page\r\n")
     async with asyncio.timeout(PATIENCE_SECONDS):
         await held.wait()
     await until(lambda: len(polls.effects()) == 2)

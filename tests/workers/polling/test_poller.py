@@ -5,25 +5,25 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 from structlog.testing import capture_logs
 
-from service.config.platforms import PlatformConfig
 from service.errors import LeaseLost
 from service.events import RecordRef
 from service.http_client import HttpClient
-from service.platforms import CallContext, Platform, build_platforms
+from service.platforms import CallContext, Platform
 from service.platforms.api.shared_throttle import SharedThrottles
 from service.platforms.base import ListedRecord
+from service.platforms.registry import build_platforms
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
 from service.store import Store, open_store
 from service.store.platforms.polls import PollLease, RecordFingerprint
+from tests.platform_accounts import pexip_token_url, platform_configs
 from tests.waiting import until
 from workers.polling.changes import PollSource, detect_change, fingerprint, ingest_request
 from workers.polling.poller import PollDependencies, PollPass, poll_source
@@ -92,7 +92,7 @@ async def polls(make_settings: Callable[..., Settings]) -> AsyncIterator[PollHar
                 "enterprise": "acme",
                 "client_id": token,
                 "client_secret": token,
-                "token_url": sandbox.token_url("acme"),
+                "token_url": pexip_token_url(sandbox),
             },
             "ofn": {"kind": "open_food_network", "token": token},
             "flow": {"kind": "flow_retail", "tenant_uid": "t", "token": token},
@@ -108,7 +108,7 @@ async def polls(make_settings: Callable[..., Settings]) -> AsyncIterator[PollHar
             )
         store = await open_store(settings)
         throttles = SharedThrottles(store.limits, store.tokens, 1)
-        configs = msgspec.convert(raw, dict[str, PlatformConfig])
+        configs = platform_configs(raw)
         yield PollHarness(settings, store, sandbox, build_platforms(configs, {"T": sandbox.token}, outbound, throttles))
         await store.close()
 

@@ -6,12 +6,13 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from service.config.platforms import PlatformConfig
 from service.events import EVENT_VERSION, Delivery, Event, new_event_id
 from service.http_client import HttpClient
-from service.platforms import Platform, build_platforms
+from service.platforms import Platform
+from service.platforms.registry import build_platforms
 from service.sandbox.faults import Fault
 from service.settings import Settings
+from tests.platform_accounts import pexip_token_url, platform_configs
 from tests.workers.harness import WorkerHarness, open_harness
 
 pytestmark = pytest.mark.store
@@ -57,7 +58,7 @@ async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[Worke
             "enterprise": "acme",
             "client_id": token,
             "client_secret": token,
-            "token_url": sandbox.token_url("acme"),
+            "token_url": pexip_token_url(sandbox),
         }
         raw: dict[str, dict[str, Any]] = {
             "pack": {"kind": "pack_cloud", "organization_id": "o", "token": token},
@@ -66,7 +67,7 @@ async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[Worke
         }
         for account in raw.values():
             account["base_url"] = sandbox.base_url(account["kind"])
-        configs = msgspec.convert(raw, dict[str, PlatformConfig])
+        configs = platform_configs(raw)
         built = build_platforms(configs, {"T": sandbox.token}, outbound)
         cast("dict[str, Platform]", opened.dependencies.platforms).update(built)
         yield opened

@@ -1,9 +1,10 @@
-"""The operators' app on a real port and a real store, and somebody of each role who calls it."""
+"""Admin API on a real port and a real store, with a token of each role."""
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -11,11 +12,13 @@ import pytest
 from msgspec import Struct
 
 from service.actions import load_actions
-from service.config import AdminConfig, AdminToken, Role
-from service.ingress.admin import AdminDependencies, admin_router
+from service.config import AdminConfig, AdminToken, Config, Role
+from service.config.loading import OutboundConfig
+from service.ingress.admin import admin_router
 from service.ingress.app import build_admin_app
 from service.ingress.server import Listener, bind
 from service.log import configure
+from service.management.installation import Installation
 from service.secrets import SecretRef
 from service.settings import Settings
 from service.store import Store
@@ -25,14 +28,11 @@ ENVIRON = {role.upper(): hashlib.sha256(token.encode()).hexdigest() for role, to
 ADMIN = AdminConfig(
     tokens=tuple(AdminToken(name=f"ann-{role}", role=role, sha256=SecretRef(env=role.upper())) for role in TOKENS)
 )
+CONFIG = Config(
+    path=Path("waybill.yaml"), platforms={}, sources={}, rules=(), outbound=OutboundConfig(), admin=ADMIN, warnings=()
+)
 
 Lines = Callable[[str], list[dict[str, Any]]]
-
-
-class Opened(Struct):
-    """A store that is there."""
-
-    opened: Store
 
 
 class Answer(Struct):
@@ -46,7 +46,7 @@ class Answer(Struct):
 
 
 class Api(Struct):
-    """Calls the admin API with the token of a role."""
+    """Client of the admin API with the token of a role."""
 
     url: str
     session: aiohttp.ClientSession
@@ -79,28 +79,34 @@ def lines(capfd: pytest.CaptureFixture[str]) -> Lines:
     return read
 
 
+ServeAdmin = Callable[..., Awaitable[Api]]
+
+
+def installation_of(
+    open_store: Callable[[], Store],
+    config: Config = CONFIG,
+    platforms: Mapping[str, Any] = {},
+    sources: Mapping[str, Any] = {},
+) -> Installation:
+    return Installation(
+        open_store=open_store,
+        config=lambda: config,
+        platforms=lambda: platforms,
+        sources=lambda: sources,
+        actions=load_actions,
+    )
+
+
 @pytest.fixture
-def make_parts(settings: Settings, store: Store) -> Callable[..., AdminDependencies]:
-    """Join the parts: `make_parts(platforms={"pack": …})`."""
-
-    def make(**others: Any) -> AdminDependencies:
-        known: dict[str, Any] = {
-            "settings": settings, "admin": ADMIN, "environ": ENVIRON, "late_store": Opened(store),
-            "platforms": {}, "sources": {}, "actions": load_actions(),
-        }  # fmt: skip
-        return AdminDependencies(**(known | others))
-
-    return make
-
-
-@pytest.fixture
-async def serve_admin(settings: Settings, store: Store) -> AsyncIterator[Callable[[AdminDependencies], Any]]:
+async def serve_admin(settings: Settings, store: Store) -> AsyncIterator[ServeAdmin]:
+    """Serve the admin API of an installation: `api = await serve_admin(platforms={"pack": …})`."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
 
-        async def start(parts: AdminDependencies) -> Api:
+        async def start(**parts: Any) -> Api:
+            router = admin_router(installation_of(lambda: store, **parts), ENVIRON)
             port = stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT"))
-            listener = Listener(build_admin_app(settings, store, admin=admin_router(parts)), port, settings)
+            listener = Listener(build_admin_app(settings, store, admin=router), port, settings)
             await listener.start()
             stack.push_async_callback(listener.stop)
             return Api(f"http://127.0.0.1:{listener.port}", session)
@@ -109,5 +115,5 @@ async def serve_admin(settings: Settings, store: Store) -> AsyncIterator[Callabl
 
 
 @pytest.fixture
-async def api(make_parts: Callable[..., AdminDependencies], serve_admin: Callable[[AdminDependencies], Any]) -> Api:
-    return await serve_admin(make_parts())
+async def api(serve_admin: ServeAdmin) -> Api:
+    return await serve_admin()

@@ -1,6 +1,6 @@
-"""Dry runs and versions in the admin API: everything is told, nothing is done."""
+"""Dry runs and rulebook versions in the admin API."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -8,13 +8,15 @@ from msgspec import Struct
 
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
-from service.ingress.admin import AdminDependencies
+from service.platforms.kind import ConnectorDependencies
+from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.connector import PackCloud
 from service.sandbox.server import SandboxHandle, running_sandbox
+from service.secrets import SecretRef
 from service.settings import Settings
 from service.store import Store
 
-from .conftest import Api, Lines
+from .conftest import Api, Lines, ServeAdmin
 
 RULES, RUNS, BOOK = "/api/v1/rules", "/api/v1/dry-runs", "/api/v1/rulebook"
 SHORT: dict[str, Any] = {
@@ -27,7 +29,7 @@ POST = {"kind": "purchase_order", "record": {"id": "p1", "lines": [{"quantity_or
 
 
 class Shop(Struct):
-    """The API beside a sandbox platform."""
+    """Admin API with a sandbox platform."""
 
     api: Api
     sandbox: SandboxHandle
@@ -41,22 +43,18 @@ class Shop(Struct):
 
 
 @pytest.fixture
-async def shop(
-    settings: Settings,
-    store: Store,
-    make_parts: Callable[..., AdminDependencies],
-    serve_admin: Callable[[AdminDependencies], Any],
-) -> AsyncIterator[Shop]:
+async def shop(settings: Settings, store: Store, serve_admin: ServeAdmin) -> AsyncIterator[Shop]:
     async with running_sandbox() as sandbox, HttpClient(settings) as outbound:
-        pack = PackCloud(
-            "pack", outbound, organization_id="org_1", token=sandbox.token, base_url=sandbox.base_url("pack_cloud")
+        config = PackCloudConfig(
+            organization_id="org_1", token=SecretRef(env="TOKEN"), base_url=sandbox.base_url("pack_cloud")
         )
-        api: Api = await serve_admin(make_parts(platforms={"pack": pack}))
+        pack = PackCloud("pack", config, ConnectorDependencies(outbound, {"TOKEN": sandbox.token}))
+        api = await serve_admin(platforms={"pack": pack})
         assert (await api("POST", RULES, SHORT)).status == 201
         yield Shop(api, sandbox, store)
 
 
-async def test_a_posted_record_is_judged_and_every_node_explained(shop: Shop) -> None:
+async def test_a_posted_record_is_evaluated_with_every_node(shop: Shop) -> None:
     answer = await shop.api("POST", RUNS, {"post": POST}, role="operator")
     assert answer.status == 200, answer.body
     assert answer.body["verdicts"] == [{"rule_id": "short", "result": "matched", "reason": None}]
@@ -69,22 +67,22 @@ async def test_a_posted_record_is_judged_and_every_node_explained(shop: Shop) ->
     )  # fmt: skip
 
 
-async def test_numbers_of_a_posted_raw_are_exact_as_they_are_live(shop: Shop) -> None:
+async def test_numbers_of_a_posted_raw_record_are_exact(shop: Shop) -> None:
     rule = {"id": "heavy", "type": "purchase_order", "when": {"field": "raw.weight", "op": "eq", "value": 12.1}}
     posted = {"post": POST | {"raw": {"weight": 12.1}}, "rules": [rule]}
     answer = await shop.api("POST", RUNS, posted, role="operator")
     assert [verdict["result"] for verdict in answer.body["verdicts"]] == ["matched"], answer.body
 
 
-async def test_a_record_fetched_now_is_judged_by_other_rules_than_those_in_force(shop: Shop) -> None:
+async def test_a_fetched_record_is_evaluated_by_a_candidate(shop: Shop) -> None:
     rules = [{"id": "new", "type": "purchase_order", "when": {"field": "status", "op": "eq", "value": "received"}}]
-    wanted = {"fetch": {"platform": "pack", "kind": "purchase_order", "id": "po-1"}, "rules": rules}
-    answer = await shop.api("POST", RUNS, wanted)
+    request_body = {"fetch": {"platform": "pack", "kind": "purchase_order", "id": "po-1"}, "rules": rules}
+    answer = await shop.api("POST", RUNS, request_body)
     assert [verdict["rule_id"] for verdict in answer.body["verdicts"]] == ["new"]
     assert answer.body["record"] == "pack:purchase_order:po-1"
 
 
-async def test_a_stored_event_is_judged_and_nothing_is_written_or_sent(shop: Shop) -> None:
+async def test_a_stored_event_is_evaluated_without_effects(shop: Shop) -> None:
     event_id = await shop.send("po-1")
     before = await shop.store.events.get(event_id)
     answer = await shop.api("POST", RUNS, {"event": event_id})
@@ -94,7 +92,7 @@ async def test_a_stored_event_is_judged_and_nothing_is_written_or_sent(shop: Sho
 
 
 @pytest.mark.parametrize(
-    ("wanted", "status", "pointers"),
+    ("request_body", "status", "pointers"),
     [
         ({}, 422, [""]),
         ({"post": POST, "event": "a"}, 422, [""]),
@@ -108,15 +106,15 @@ async def test_a_stored_event_is_judged_and_nothing_is_written_or_sent(shop: Sho
         ({"fetch": {"platform": "pack", "kind": "order", "id": "1"}}, 422, ["/fetch/kind"]),
     ],
 )
-async def test_what_cannot_be_judged_is_refused(
-    shop: Shop, wanted: dict[str, Any], status: int, pointers: list[str]
+async def test_an_invalid_dry_run_is_rejected(
+    shop: Shop, request_body: dict[str, Any], status: int, pointers: list[str]
 ) -> None:
-    answer = await shop.api("POST", RUNS, wanted)
+    answer = await shop.api("POST", RUNS, request_body)
     assert answer.status == status, answer.body
     assert [error["pointer"] for error in answer.body.get("errors", [])] == pointers
 
 
-async def test_a_candidate_is_held_against_the_rules_in_force_over_the_last_events(shop: Shop) -> None:
+async def test_a_candidate_is_compared_with_the_active_rules(shop: Shop) -> None:
     ids = [await shop.send(record) for record in ("po-1", "po-1", "complete-1", "missing-1")]
     hint = await shop.send("1", kind="order")
     gone = RecordRef("nobody", "customer", "1")
@@ -138,7 +136,7 @@ async def test_a_candidate_is_held_against_the_rules_in_force_over_the_last_even
     assert (same.body["events_evaluated"], same.body["differences"]) == (1, [])
 
 
-async def test_versions_are_listed_compared_and_brought_back(shop: Shop, lines: Lines) -> None:
+async def test_versions_are_listed_compared_and_rolled_back(shop: Shop, lines: Lines) -> None:
     first = (await shop.api("GET", BOOK)).body["version"]
     await shop.api("PUT", f"{RULES}/short", SHORT | {"sort": 3}, if_match="*")
     now = await shop.api("GET", BOOK)

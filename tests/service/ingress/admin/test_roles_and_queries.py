@@ -1,26 +1,27 @@
-"""What the API alone decides: which sight a role has, what a query may say, and that its description is whole."""
+"""Visibility by role, validation of queries, and completeness of the OpenAPI document."""
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from service.config import Role, SecretRef
-from service.config.platforms import BearerAuth, CustomConfig, CustomRecordConfig, PackCloudConfig
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
-from service.ingress.admin import AdminDependencies
-from service.platforms import build_platforms
+from service.platforms.custom.config import BearerAuth, CustomConfig, CustomRecordConfig
+from service.platforms.pack_cloud.config import PackCloudConfig
+from service.platforms.registry import build_platforms
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
 from service.store import Store
-from tests.service.ingress.admin.conftest import Api, Lines
+from tests.service.ingress.admin.conftest import CONFIG, Api, Lines, ServeAdmin
 
 pytestmark = pytest.mark.store
 
-EVENTS, DEAD, FORGET = "/api/v1/events", "/api/v1/dead-letters", "/api/v1/erasures"
+EVENTS, DEAD, ERASURES = "/api/v1/events", "/api/v1/dead-letters", "/api/v1/erasures"
 
 
 @pytest.fixture
@@ -30,13 +31,8 @@ async def box() -> AsyncIterator[SandboxHandle]:
 
 
 @pytest.fixture
-async def platform_api(
-    settings: Settings,
-    box: SandboxHandle,
-    make_parts: Callable[..., AdminDependencies],
-    serve_admin: Callable[[AdminDependencies], Any],
-) -> AsyncIterator[Api]:
-    """The API of an installation with two platforms that answer."""
+async def platform_api(settings: Settings, box: SandboxHandle, serve_admin: ServeAdmin) -> AsyncIterator[Api]:
+    """API of an installation with two platforms on the sandbox."""
     token, environ = SecretRef(env="API"), {"API": box.token}
     base = box.base_url("pack_cloud")
     configs = {
@@ -49,10 +45,10 @@ async def platform_api(
     }
     async with HttpClient(settings, {"127.0.0.1"}) as outbound:
         platforms = build_platforms(configs, environ, outbound)
-        yield await serve_admin(make_parts(platforms=platforms, platform_configs=configs))
+        yield await serve_admin(config=structs.replace(CONFIG, platforms=configs), platforms=platforms)
 
 
-async def keep(store: Store, body: bytes) -> str:
+async def ingest(store: Store, body: bytes) -> str:
     record = RecordRef("pack", "customer", "7")
     event = Event(EVENT_VERSION, new_event_id(), "shop", "c.updated", "updated", record, None, {}, None, body)
     await store.ingest(event, event.id, 60_000)
@@ -72,15 +68,15 @@ async def keep(store: Store, body: bytes) -> str:
         "raw=maybe",
     ],
 )
-async def test_a_query_that_cannot_be_meant_is_refused(api: Api, store: Store, query: str) -> None:
-    event_id = await keep(store, b"{}")
+async def test_an_invalid_query_is_rejected(api: Api, store: Store, query: str) -> None:
+    event_id = await ingest(store, b"{}")
     path = f"{EVENTS}/{event_id}" if query.startswith("raw") else EVENTS
     answer = await api("GET", f"{path}?{query}")
     assert (answer.status, answer.body["code"]) == (422, "invalid")
 
 
 @pytest.mark.parametrize(
-    ("path", "order"),
+    ("path", "body"),
     [
         (f"{EVENTS}/replay", {}),
         (f"{EVENTS}/replay", {"filter": {}}),
@@ -94,24 +90,24 @@ async def test_a_query_that_cannot_be_meant_is_refused(api: Api, store: Store, q
         (f"{DEAD}/replay", {"filter": {}}),
         (f"{DEAD}/discard", {"filter": {}, "all": True}),
         (f"{DEAD}/discard", {"filter": {}, "all": True, "reason": ""}),
-        (FORGET, {"platform": "pack"}),
-        (FORGET, {"platform": "", "customer_id": "7"}),
+        (ERASURES, {"platform": "pack"}),
+        (ERASURES, {"platform": "", "customer_id": "7"}),
     ],
 )
-async def test_an_order_that_does_not_say_what_is_refused(api: Api, path: str, order: dict[str, Any]) -> None:
-    answer = await api("POST", path, order)
+async def test_an_invalid_bulk_request_is_rejected(api: Api, path: str, body: dict[str, Any]) -> None:
+    answer = await api("POST", path, body)
     assert (answer.status, answer.body["code"]) == (422, "invalid"), answer.body
 
 
-async def test_orders_about_many_or_a_person_only_tell_unless_told_otherwise(api: Api, store: Store) -> None:
-    event_id = await keep(store, b"{}")
+async def test_bulk_requests_and_erasures_are_dry_runs_by_default(api: Api, store: Store) -> None:
+    event_id = await ingest(store, b"{}")
     await store.client.command("ZREM", "wb:open", event_id)
     await store.client.command("ZADD", "wb:dead", 1, event_id)
     await store.client.command("HSET", f"wb:event:{event_id}", "state", "dead")
-    for path, order in ((f"{DEAD}/replay", {}), (f"{DEAD}/discard", {"reason": "why"})):
-        answer = await api("POST", path, {"filter": {}, "all": True, **order}, "operator")
+    for path, options in ((f"{DEAD}/replay", {}), (f"{DEAD}/discard", {"reason": "why"})):
+        answer = await api("POST", path, {"filter": {}, "all": True, **options}, "operator")
         assert [item["result"] for item in answer.body["items"]] == ["planned"]
-    answer = await api("POST", FORGET, {"platform": "pack", "customer_id": "7"})
+    answer = await api("POST", ERASURES, {"platform": "pack", "customer_id": "7"})
     assert (answer.body["events"], answer.body["dry_run"]) == (1, True)
     assert (await api("GET", f"{DEAD}/{event_id}")).body["state"] == "dead"
 
@@ -123,14 +119,14 @@ async def test_orders_about_many_or_a_person_only_tell_unless_told_otherwise(api
         (
             "GET",
             f"{EVENTS}?sorce=shop&limit=1&limt=2",
-            [("?sorce", "is not known here"), ("?limt", "is not known here")],
+            [("?sorce", "unknown query parameter"), ("?limt", "unknown query parameter")],
         ),
-        ("GET", "/api/v1/workers?limit=1", [("?limit", "is not known here")]),
+        ("GET", "/api/v1/workers?limit=1", [("?limit", "unknown query parameter")]),
         ("GET", "/api/v1/rulebook/diff", [("?before", "is missing")]),
         ("POST", f"{EVENTS}/replay", [("", "the body is missing")]),
     ],
 )
-async def test_a_mistake_in_a_query_is_told_with_its_place(
+async def test_an_error_in_a_query_names_the_parameter(
     api: Api, method: str, path: str, faults: list[tuple[str, str]]
 ) -> None:
     answer = await api(method, path)
@@ -138,7 +134,7 @@ async def test_a_mistake_in_a_query_is_told_with_its_place(
     assert [(fault["pointer"], fault["detail"]) for fault in answer.body["errors"]] == faults
 
 
-async def test_names_from_outside_are_no_paths(api: Api) -> None:
+async def test_ids_from_requests_are_not_used_as_paths(api: Api) -> None:
     for name in ("..%2f..%2fmetrics", "%00", "a" * 5_000):
         for path in (EVENTS, DEAD, "/api/v1/quarantine", "/api/v1/sources", "/api/v1/platforms"):
             answer = await api("GET", f"{path}/{name}")
@@ -148,7 +144,7 @@ async def test_names_from_outside_are_no_paths(api: Api) -> None:
 @pytest.mark.parametrize(
     ("role", "status", "shown"), [("viewer", 403, None), ("operator", 200, "[redacted]"), ("admin", 200, "[redacted]")]
 )
-async def test_a_platform_is_asked_from_operator_on_and_shown_redacted(
+async def test_platform_reads_require_the_role_operator_and_are_redacted(
     platform_api: Api, role: Role, status: int, shown: str | None
 ) -> None:
     answer = await platform_api("GET", "/api/v1/platforms/pack/reads/customer.get?customer=cus-1", role=role)
@@ -161,7 +157,7 @@ async def test_a_platform_is_asked_from_operator_on_and_shown_redacted(
         assert "@" not in str(answer.body)
 
 
-async def test_what_a_platform_does_not_offer_or_have_is_told_apart(platform_api: Api) -> None:
+async def test_platform_errors_have_distinct_statuses(platform_api: Api) -> None:
     for path, status in (
         ("/api/v1/platforms/nobody", 404),
         ("/api/v1/platforms/nobody/reads", 404),
@@ -174,7 +170,7 @@ async def test_what_a_platform_does_not_offer_or_have_is_told_apart(platform_api
         assert answer.status == status, (path, answer.body)
 
 
-async def test_raw_gives_a_platform_s_answer_as_it_is_to_admins_only(platform_api: Api) -> None:
+async def test_raw_platform_reads_require_the_role_admin(platform_api: Api) -> None:
     path = "/api/v1/platforms/erp/reads/record.get?kind=customer&id=cus-1"
     assert (await platform_api("GET", f"{path}&raw=true", role="operator")).status == 403
     raw = await platform_api("GET", f"{path}&raw=true")
@@ -183,7 +179,7 @@ async def test_raw_gives_a_platform_s_answer_as_it_is_to_admins_only(platform_ap
     assert raw.body != redacted.body
 
 
-async def test_a_platform_is_changed_by_admins_only_and_every_change_is_told(
+async def test_platform_writes_require_the_role_admin_and_are_logged(
     platform_api: Api, box: SandboxHandle, lines: Lines
 ) -> None:
     path, rule = "/api/v1/platforms/pack/writes", {"body": {"name": "Hold", "type": "order"}}
@@ -197,10 +193,10 @@ async def test_a_platform_is_changed_by_admins_only_and_every_change_is_told(
     box.sandbox.faults.add(Fault(match="/pack_cloud", status=503))
     answer = await platform_api("POST", f"{path}/rule.create", rule)
     assert (answer.status, answer.body["code"]) == (502, "platform_unavailable")
-    told = [
+    audited = [
         (line["audit_action"], line["target"], line["http_status"], line["actor"]) for line in lines("admin.changed")
     ]
-    assert told == [
+    assert audited == [
         ("platform.written", "pack:rule.create", 201, "ann-admin"),
         ("platform.written", f"pack:rule.delete:{made.body['id']}", 204, "ann-admin"),
         ("platform.write_failed", "pack:rule.create", 503, "ann-admin"),
@@ -208,25 +204,25 @@ async def test_a_platform_is_changed_by_admins_only_and_every_change_is_told(
 
 
 @pytest.mark.parametrize(
-    ("path", "order", "status", "told"),
+    ("path", "body", "status", "detail"),
     [
-        ("nobody/writes/rule.create", {}, 404, "one of pack, erp"),
-        ("erp/writes/rule.create", {}, 404, "only asked"),
+        ("nobody/writes/rule.create", {}, 404, "one of: pack, erp"),
+        ("erp/writes/rule.create", {}, 404, "read-only"),
         ("pack/writes/rule.get", {}, 404, "integration.create"),
         ("pack/writes/rule.create", {}, 422, "the arguments are a body"),
         ("pack/writes/rule.delete", {"ids": {"id": "1"}}, 422, "the arguments are rule"),
         ("pack/writes/rule.create", {"body": {"name": "x", "type": "order", "nmae": 1}}, 422, "there is no nmae"),
     ],
 )
-async def test_a_write_that_does_not_fit_is_refused_and_not_told_as_a_change(
-    *, path: str, order: dict[str, Any], status: int, told: str, platform_api: Api, lines: Lines
+async def test_an_invalid_platform_write_is_rejected_and_not_logged(
+    *, path: str, body: dict[str, Any], status: int, detail: str, platform_api: Api, lines: Lines
 ) -> None:
-    answer = await platform_api("POST", f"/api/v1/platforms/{path}", order)
-    assert (answer.status, told in answer.body["detail"]) == (status, True), answer.body
+    answer = await platform_api("POST", f"/api/v1/platforms/{path}", body)
+    assert (answer.status, detail in answer.body["detail"]) == (status, True), answer.body
     assert lines("admin.changed") == []
 
 
-async def test_platforms_and_their_rests_are_listed_without_credentials(
+async def test_platforms_are_listed_with_open_circuits_and_without_credentials(
     platform_api: Api, box: SandboxHandle, store: Store
 ) -> None:
     await store.limits.release(
@@ -240,19 +236,19 @@ async def test_platforms_and_their_rests_are_listed_without_credentials(
     assert (await platform_api("GET", "/api/v1/platforms/erp")).body == by_account["erp"]
 
 
-async def test_every_operation_is_described_whole(api: Api) -> None:
-    described = (await api("GET", "/docs/openapi.json", role=None)).body
-    for path, methods in described["paths"].items():
+async def test_every_operation_is_described_completely(api: Api) -> None:
+    document = (await api("GET", "/docs/openapi.json", role=None)).body
+    for path, methods in document["paths"].items():
         if not path.startswith("/api/v1/"):
             continue
         for method, operation in methods.items():
-            told = (path, method)
-            assert operation["tags"], told
-            assert operation["summary"], told
-            assert operation["security"] == [{"bearer": []}], told
-            (good,) = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
-            assert good.get("content") or "204" in operation["responses"], told
+            name_of_operation = (path, method)
+            assert operation["tags"], name_of_operation
+            assert operation["summary"], name_of_operation
+            assert operation["security"] == [{"bearer": []}], name_of_operation
+            (success,) = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
+            assert success.get("content") or "204" in operation["responses"], name_of_operation
             for name in [part[1:-1] for part in path.split("/") if part.startswith("{")]:
-                assert name in {item["name"] for item in operation["parameters"]}, told
-    names = {digest for digest in (hashlib.sha256(b"all-3").hexdigest(), "all-3") if digest in str(described)}
+                assert name in {item["name"] for item in operation["parameters"]}, name_of_operation
+    names = {digest for digest in (hashlib.sha256(b"all-3").hexdigest(), "all-3") if digest in str(document)}
     assert names == set()

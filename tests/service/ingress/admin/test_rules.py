@@ -1,21 +1,19 @@
-"""Rules, conditions and actions in the admin API: every change is a version, no update is lost, mistakes are placed."""
+"""Rules, conditions and actions in the admin API: versions, preconditions, and pointers to errors."""
 
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from service.actions import load_actions
-from service.ingress.admin import AdminDependencies
 from service.ingress.admin.problems import pointer_of
 from service.rules.publishing import publish_file_rules
 from service.store import Store
 from tests.service.rules.rule_samples import rules_of
 from tests.service.rules.test_hostile_rules import HARMLESS, HOSTILE_RULES, SECONDS_MAX
 
-from .conftest import Answer, Api, Lines
+from .conftest import Answer, Api, Lines, ServeAdmin
 
 RULES = "/api/v1/rules"
 RULE: dict[str, Any] = {
@@ -59,30 +57,30 @@ def pointers(answer: Answer) -> list[str]:
         ({"sources": ["shop"]}, "/sources/0"),
     ],
 )  # fmt: skip
-async def test_a_mistake_is_told_by_a_pointer_to_it(api: Api, change: dict[str, Any], pointer: str) -> None:
+async def test_an_error_has_a_pointer(api: Api, change: dict[str, Any], pointer: str) -> None:
     assert pointers(await api("POST", RULES, RULE | change)) == [pointer]
     assert (await api("GET", RULES)).body["items"] == []
 
 
-async def test_what_is_missing_or_not_known_is_named(api: Api) -> None:
-    for body, told in (
+async def test_missing_and_unknown_fields_are_named(api: Api) -> None:
+    for body, error in (
         ({"id": "a"}, {"pointer": "/type", "detail": "is missing", "fix": "add it"}),
         (RULE | {"a/b": 1}, {"pointer": "/a~1b", "detail": "unknown key"}),
         (None, {"pointer": "", "detail": "the body is missing", "fix": "send JSON"}),
     ):
         answer = await api("POST", RULES, body)
         assert answer.status == 422
-        assert told.items() <= answer.body["errors"][0].items()
+        assert error.items() <= answer.body["errors"][0].items()
 
 
-async def test_monsters_are_refused_with_pointers_before_long(api: Api) -> None:
+async def test_hostile_rules_are_rejected_with_pointers_in_time(api: Api) -> None:
     for name in sorted(HOSTILE_RULES.keys() - HARMLESS):
         rule, place, reason = HOSTILE_RULES[name]
         started = time.process_time()
         answer = await api("POST", RULES, json.dumps(rule).encode())
         assert time.process_time() - started < SECONDS_MAX, name
         assert answer.headers["content-type"].startswith("application/problem+json")
-        if answer.status != 422:  # refused before it is read, by its size or its depth
+        if answer.status != 422:  # rejected by size or depth before it is decoded
             assert answer.status in {400, 413}, (name, answer.body)
             continue
         (error,) = answer.body["errors"]
@@ -95,13 +93,11 @@ async def test_monsters_are_refused_with_pointers_before_long(api: Api) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b'"x"', b"{}", b'{"id": "\xff"}', b'{"when":' + b'{"not":' * 5_000 + b"1" + b"}" * 5_001]
 )
-async def test_what_is_no_rule_at_all_is_refused_as_well(api: Api, body: bytes) -> None:
+async def test_a_malformed_body_is_rejected(api: Api, body: bytes) -> None:
     assert (await api("POST", RULES, body)).status in {400, 422}
 
 
-async def test_a_created_rule_is_in_force_under_its_author_and_told_in_the_audit_log(
-    api: Api, store: Store, lines: Lines
-) -> None:
+async def test_a_created_rule_is_active_and_logged_with_its_author(api: Api, store: Store, lines: Lines) -> None:
     answer = await api("POST", f"{RULES}?note=because", RULE, role="operator")
     assert (answer.status, answer.headers["location"]) == (201, f"{RULES}/short")
     assert answer.body | RULE == answer.body
@@ -119,7 +115,7 @@ async def test_a_created_rule_is_in_force_under_its_author_and_told_in_the_audit
     assert (await api("POST", RULES, RULE)).status == 409
 
 
-async def test_an_update_takes_the_state_it_was_made_on(api: Api, short: Answer) -> None:
+async def test_an_update_requires_the_current_etag(api: Api, short: Answer) -> None:
     path, changed = f"{RULES}/short", RULE | {"sort": 7}
     assert (await api("PUT", path, changed)).status == 428
     stale = await api("PUT", path, changed, if_match='"other"')
@@ -132,14 +128,14 @@ async def test_an_update_takes_the_state_it_was_made_on(api: Api, short: Answer)
     assert (await api("PUT", f"{RULES}/none", RULE | {"id": "none"}, if_match="*")).status == 404
 
 
-async def test_a_rule_is_deleted_in_the_state_that_was_seen(api: Api, short: Answer) -> None:
+async def test_a_delete_requires_the_current_etag(api: Api, short: Answer) -> None:
     assert (await api("DELETE", f"{RULES}/short")).status == 428
     assert (await api("DELETE", f"{RULES}/short", if_match=short.etag)).status == 204
     assert (await api("GET", f"{RULES}/short")).status == 404
     assert (await api("DELETE", f"{RULES}/short", if_match="*")).status == 404
 
 
-async def test_rules_of_files_say_so_and_are_not_edited_here(api: Api, store: Store, short: Answer) -> None:
+async def test_rules_of_files_are_read_only(api: Api, store: Store, short: Answer) -> None:
     await publish_file_rules([store.rulebook], rules_of(FILE_RULES), load_actions(), "ci", "")
     got = await api("GET", f"{RULES}/from-file")
     assert got.body["origin"] == "file"
@@ -155,7 +151,7 @@ async def test_rules_of_files_say_so_and_are_not_edited_here(api: Api, store: St
     assert (await api("GET", f"{RULES}/short")).etag == short.etag
 
 
-async def test_rules_are_listed_as_they_are_judged_by_pages_and_filters(api: Api, store: Store) -> None:
+async def test_rules_are_listed_in_order_of_evaluation_with_pages_and_filters(api: Api, store: Store) -> None:
     await publish_file_rules([store.rulebook], rules_of(FILE_RULES), load_actions(), "ci", "")
     for sort, name in ((2, "b"), (1, "c"), (2, "a")):
         await api("POST", RULES, RULE | {"id": name, "sort": sort, "enabled": name != "b"})
@@ -221,7 +217,7 @@ async def test_conditions_are_added_replaced_and_removed(api: Api, short: Answer
     assert (await api("POST", path, {"condition": exists}, if_match="*")).body["id"] == "when"
 
 
-async def test_a_mistake_in_a_condition_is_placed_in_what_was_sent(api: Api, short: Answer) -> None:
+async def test_an_error_in_a_condition_points_into_the_request(api: Api, short: Answer) -> None:
     path = f"{RULES}/short/conditions"
     wrong = {"not": {"field": "statsu", "op": "exists"}}
     assert pointers(await api("POST", path, {"parent": "when", "condition": wrong}, if_match=short.etag)) == [
@@ -249,22 +245,20 @@ async def test_actions_are_added_replaced_and_removed(api: Api, short: Answer) -
     assert [words["id"] for words in (await api("GET", path)).body["items"]] == ["tell"]
 
 
-async def test_two_people_who_change_two_rules_at_once_both_succeed(api: Api) -> None:
+async def test_two_rules_are_created_one_after_the_other(api: Api) -> None:
     for name in ("a", "b"):
         assert (await api("POST", RULES, RULE | {"id": name})).status == 201
     assert [rule["id"] for rule in (await api("GET", RULES)).body["items"]] == ["a", "b"]
 
 
-async def test_a_rule_may_name_the_sources_there_are(
-    make_parts: Callable[..., AdminDependencies], serve_admin: Callable[[AdminDependencies], Any]
-) -> None:
-    api: Api = await serve_admin(make_parts(sources={"shop": None}))
+async def test_a_rule_may_name_configured_sources(serve_admin: ServeAdmin) -> None:
+    api = await serve_admin(sources={"shop": None})
     assert (await api("POST", RULES, RULE | {"sources": ["shop"]})).status == 201
     for source, found in (("shop", ["short"]), ("till", [])):
         assert [rule["id"] for rule in (await api("GET", f"{RULES}?source={source}")).body["items"]] == found
 
 
-async def test_the_rule_types_say_what_rules_can_be_made_of(api: Api) -> None:
+async def test_rule_types_list_fields_operators_and_actions(api: Api) -> None:
     (order, customer) = (await api("GET", "/api/v1/rule-types", role="viewer")).body["items"]
     fields = {field["path"]: field for field in order["fields"]}
     assert fields["lines[].quantity_received"]["kind"] == "number"

@@ -148,6 +148,38 @@ async def test_delivery_is_not_accepted_without_a_permission_of_the_store(
     assert (await store.sample()).pending == 1
 
 
+async def test_setting_changed_at_run_time_is_logged_once_with_reminders(
+    *,
+    own_valkey: Callable[..., EmbeddedValkey],
+    make_settings: Callable[..., Settings],
+    lines: Lines,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.store.connection.client.DURABILITY_CHECK_SECONDS", 0.0)
+    server = own_valkey()
+    monitor = StoreMonitor(make_settings(redis_url=server.url), open_store)
+    await monitor.probe()
+    admin = await open_store(make_settings(redis_url=server.url, durability="declared"))
+    await admin.client.command("CONFIG", "SET", "no-appendfsync-on-rewrite", "yes")
+    for _ in range(3):
+        await monitor.probe()
+    (line,) = lines("store.not_durable")
+    assert "CONFIG SET no-appendfsync-on-rewrite no" in line["reason"]
+    await admin.client.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    await monitor.probe()
+    (line,) = lines("store.not_durable")
+    assert "CONFIG SET no-appendfsync-on-rewrite no maxmemory-policy noeviction" in line["reason"]
+    monkeypatch.setattr(monitor, "_reminder_due", 0.0)
+    await monitor.probe()
+    assert len(lines("store.not_durable")) == 1
+    await admin.client.command("CONFIG", "SET", "no-appendfsync-on-rewrite", "no", "maxmemory-policy", "noeviction")
+    await monitor.probe()
+    await monitor.check()
+    assert len(lines("store.recovered", "store.not_durable")) == 1
+    await admin.close()
+    await monitor.close()
+
+
 @pytest.mark.parametrize("error", [StoreUnavailable("gone"), StoreNotDurable("unsafe"), ValueError("a library's own")])
 async def test_store_monitor_survives_errors_of_opening(
     error: Exception, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch

@@ -14,14 +14,12 @@ import msgspec
 import pytest
 from backports import zstd
 
-from service.config.platforms import (
-    CustomConfig,
-    FlowRetailConfig,
-    OpenFoodNetworkConfig,
-    PackCloudConfig,
-    PexipEngageConfig,
-)
 from service.ingestion.sources import Source
+from service.platforms.custom.config import CustomConfig
+from service.platforms.flow_retail.config import FlowRetailConfig
+from service.platforms.open_food_network.config import OpenFoodNetworkConfig
+from service.platforms.pack_cloud.config import PackCloudConfig
+from service.platforms.pexip_engage.config import PexipEngageConfig
 from service.settings import Settings
 from service.store import Store
 from tests.service.ingress.conftest import Lines, Order, Serve, encode, signed

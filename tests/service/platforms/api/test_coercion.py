@@ -73,7 +73,7 @@ NODES = st.recursive(
 
 
 @pytest.mark.parametrize("value", [True, 1.5, [], {}, Decimal("1.5"), UNSET])
-def test_what_is_no_text_and_no_whole_number_is_unknown_as_text(value: object) -> None:
+def test_other_types_are_unknown_as_text(value: object) -> None:
     assert as_text(value) is UNSET
 
 
@@ -82,7 +82,7 @@ def test_ids_become_text_and_null_stays_null() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "x", "NaN", "Infinity", "1e999999", True, [], None, Decimal("1E-999")])
-def test_what_is_no_finite_number_of_a_human_size_is_unknown(value: object) -> None:
+def test_infinite_and_huge_numbers_are_unknown(value: object) -> None:
     assert as_decimal(value) is UNSET
 
 
@@ -97,7 +97,7 @@ def test_an_amount_without_currency_is_unknown(currency: object) -> None:
     assert as_money("9.95", currency) is UNSET
 
 
-def test_absent_null_and_present_money_stay_three_things() -> None:
+def test_absent_null_and_present_money_differ() -> None:
     node = {"nothing": None, "some": {"value": "1", "currency": "EUR"}, "odd": 5}
     assert money(node, "absent") is UNSET
     assert money(node, "nothing") is None
@@ -111,7 +111,7 @@ def test_quantities_are_whole_or_decimal_never_truth_values() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2024-13-01", "2024-08-02T25:00:00Z"])
-def test_what_is_no_moment_is_unknown(text: str) -> None:
+def test_an_invalid_timestamp_is_unknown(text: str) -> None:
     assert as_timestamp(text) is UNSET
     assert as_timestamp(5) is UNSET
 
@@ -126,22 +126,22 @@ def test_what_is_no_moment_is_unknown(text: str) -> None:
         "2024-08-02 11:15:00 +0200".replace(" +", "+"),
     ],
 )
-def test_one_moment_in_every_spelling_is_one_version(text: str) -> None:
+def test_equal_timestamps_have_equal_versions(text: str) -> None:
     assert record_version(as_timestamp(text)) == "2024-08-02T09:15:00.000000Z"
 
 
 @given(st.lists(st.datetimes(timezones=st.just(timezone(timedelta(hours=2)))), min_size=2, max_size=2))
-def test_versions_sort_as_their_moments_do(moments: list[datetime]) -> None:
+def test_versions_sort_by_time(moments: list[datetime]) -> None:
     one, other = moments
     versions = record_version(one), record_version(other)
     assert None in versions or (str(versions[0]) < str(versions[1])) == (one < other)
 
 
-def test_a_moment_before_the_first_year_has_no_version() -> None:
+def test_a_timestamp_before_year_one_has_no_version() -> None:
     assert record_version(as_timestamp("0001-01-01T00:00:00+02:00")) is None
 
 
-def test_the_newest_of_no_moments_is_none() -> None:
+def test_the_latest_of_no_timestamps_is_none() -> None:
     assert latest(UNSET, None) is None
     assert latest(UNSET, datetime(2024, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)) == datetime(
         2025, 1, 1, tzinfo=UTC
@@ -165,7 +165,7 @@ def test_nested_parts_of_another_shape_are_unknown() -> None:
 @pytest.mark.parametrize("name", READERS)
 @settings(max_examples=examples(40))
 @given(node=NODES)
-def test_no_odd_field_costs_a_record(name: str, node: dict[str, Any]) -> None:
+def test_malformed_fields_never_make_a_record_unreadable(name: str, node: dict[str, Any]) -> None:
     read, wrapped = READERS[name]
     state = {**node, "id": "1", "customerUid": "1", "purchaseOrderUid": "1"}
     _, record, _ = read(PlatformResponse(200, {"data": state} if wrapped else state, 1.0))
@@ -186,7 +186,7 @@ def test_numbers_that_are_not_whole_are_decimal_and_keep_their_digits() -> None:
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"\xef\xbb\xbf  <!doctype", b"\n<?xml"])
-def test_a_web_page_is_told_from_json_without_its_content_type(body: bytes) -> None:
+def test_a_web_page_is_detected_without_its_content_type(body: bytes) -> None:
     with pytest.raises(TransientError) as raised:
         decode_body(body, 200)
     assert raised.value.kind == "platform_not_json"
@@ -205,13 +205,13 @@ def test_a_web_page_is_told_from_json_without_its_content_type(body: bytes) -> N
         b"[" * 100_000,
     ],
 )
-def test_what_is_no_json_in_utf_8_is_the_platforms_fault(body: bytes) -> None:
+def test_a_body_that_is_not_utf_8_json_is_a_platform_error(body: bytes) -> None:
     with pytest.raises(PermanentError) as raised:
         decode_body(body, 200)
     assert (raised.value.kind, raised.value.http_status) == ("platform_malformed_json", 200)
 
 
-def test_a_byte_order_mark_costs_no_record() -> None:
+def test_a_byte_order_mark_is_accepted() -> None:
     assert decode_body(b'\xef\xbb\xbf{"id": 1.10}', 200) == {"id": Decimal("1.10")}
     with pytest.raises(TransientError, match="ends early"):
         decode_body(b'\xef\xbb\xbf{"id": 1', 200)
@@ -228,26 +228,26 @@ def test_a_byte_order_mark_costs_no_record() -> None:
         (r"\uD83Dx\u00e9", "\ufffdx\N{LATIN SMALL LETTER E WITH ACUTE}"),
     ],
 )
-def test_a_text_cut_in_the_middle_of_a_character_costs_no_record(sent: str, read: str) -> None:
+def test_text_cut_inside_a_character_is_accepted(sent: str, read: str) -> None:
     assert decode_body(b'{"a": "%b", "b": 0.10}' % sent.encode(), 200) == {"a": read, "b": Decimal("0.10")}
 
 
 @given(st.binary(max_size=60))
-def test_whatever_bytes_a_platform_answers_they_are_json_or_a_named_error(body: bytes) -> None:
+def test_arbitrary_bytes_are_json_or_a_known_error(body: bytes) -> None:
     with contextlib.suppress(TransientError, PermanentError):
         decode_body(body, 200)
     assert isinstance(error_message(body, []), str)
 
 
 @pytest.mark.parametrize("status", [500, 400])
-def test_an_error_told_in_another_encoding_is_still_that_error(status: int) -> None:
+def test_an_error_body_in_another_encoding_keeps_its_status(status: int) -> None:
     answer = HttpResponse(status, {}, b'{"message": "K\xf6ln"}', 1.0)
     with pytest.raises((TransientError, PermanentError)) as raised:
         classify_response("acct: get", answer, transient=frozenset({429}), secrets=[], now=NOW)
     assert raised.value.http_status == status
 
 
-def test_a_write_that_is_done_is_done_in_any_encoding() -> None:
+def test_a_successful_write_succeeds_in_any_encoding() -> None:
     answer = HttpResponse(201, {}, b'{"city": "K\xf6ln"}', 1.0)
     reply = classify_response(
         "acct: create", answer, transient=frozenset({429}), secrets=[], now=NOW, body_needed=False
@@ -265,7 +265,7 @@ def test_a_write_that_is_done_is_done_in_any_encoding() -> None:
         ("https://ex\udcffample/", "answered 301"),
     ],
 )
-def test_a_redirect_names_the_host_it_leads_to_and_no_more(location: str, said: str) -> None:
+def test_a_redirect_error_names_the_host_only(location: str, said: str) -> None:
     with pytest.raises(PermanentError) as raised:
         classify_response(
             "acct: get", HttpResponse(301, {"location": location}, b"", 1.0), transient=frozenset(), secrets=[], now=NOW
@@ -273,7 +273,7 @@ def test_a_redirect_names_the_host_it_leads_to_and_no_more(location: str, said: 
     assert (raised.value.kind, str(raised.value)) == ("config_redirected", f"acct: get {said}")
 
 
-def test_an_envelope_is_taken_off_only_where_it_may_be_on() -> None:
+def test_an_envelope_is_unwrapped_only_if_allowed() -> None:
     assert unwrap({"data": {"id": 1}}, 200, wrapped=None) == {"id": 1}
     assert unwrap({"id": 1}, 200, wrapped=None) == {"id": 1}
     assert unwrap({"data": {"id": 1}}, 200, wrapped=False) == {"data": {"id": 1}}
@@ -325,14 +325,14 @@ def test_retry_after_is_read_in_both_forms_and_bounded(header: str | None, secon
         ([], ""),
     ],
 )
-def test_a_platforms_own_words_are_short_and_without_secrets_or_addresses(body: object, words: str) -> None:
+def test_error_messages_are_short_without_secrets_or_addresses(body: object, words: str) -> None:
     assert error_message(json.dumps(body).encode(), ["Bearer abcd-efgh"]) == words
 
 
-def test_what_is_no_json_has_no_words() -> None:
+def test_a_body_that_is_not_json_has_no_error_message() -> None:
     assert error_message(b"<html>secret page</html>", []) == ""
     assert error_message(b"[" * 100_000, []) == ""
 
 
-def test_a_word_too_short_to_be_a_secret_does_not_riddle_the_text() -> None:
+def test_short_words_are_not_removed_as_secrets() -> None:
     assert scrub_secrets("a b c", ["a b"]) == "a b c"

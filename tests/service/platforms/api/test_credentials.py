@@ -10,9 +10,13 @@ from service.http_client import HttpClient
 from service.platforms import CallContext
 from service.platforms.api.credentials import ClientCredentials, basic_auth
 from service.platforms.api.token_cache import NoTokenCache
+from service.platforms.kind import ConnectorDependencies
+from service.platforms.pexip_engage.config import PexipEngageConfig
 from service.platforms.pexip_engage.connector import PexipEngage
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
+from service.secrets import SecretRef
+from tests.platform_accounts import pexip_token_url
 
 REALM = "/pexip_engage/realms"
 
@@ -33,7 +37,7 @@ def clock() -> Clock:
 @pytest.fixture
 def credentials(box: SandboxHandle, outbound: HttpClient, clock: Clock) -> ClientCredentials:
     return ClientCredentials(
-        "acct", outbound, token_url=box.token_url("acme"), client_id="c", client_secret=box.token, clock=clock
+        "acct", outbound, token_url=pexip_token_url(box), client_id="c", client_secret=box.token, clock=clock
     )
 
 
@@ -48,7 +52,7 @@ def issue(box: SandboxHandle, *names: str, expires_in: object = 300) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-async def test_a_refused_client_is_the_operators(
+async def test_a_rejected_client_is_a_config_error(
     box: SandboxHandle, credentials: ClientCredentials, status: int
 ) -> None:
     box.sandbox.faults.add(Fault(status=status, body='{"error": "invalid_client"}'))
@@ -67,7 +71,7 @@ async def test_a_refused_client_is_the_operators(
         (Fault(delay_ms=3000), "timeout"),
     ],
 )
-async def test_a_token_server_that_is_away_is_times(
+async def test_an_unavailable_token_server_is_transient(
     box: SandboxHandle, credentials: ClientCredentials, fault: Fault, kind: str
 ) -> None:
     box.sandbox.faults.add(fault)
@@ -90,7 +94,7 @@ async def test_a_token_server_that_is_away_is_times(
         (Fault(status=302, body=""), "config_redirected"),
     ],
 )
-async def test_a_token_server_that_gives_no_token_is_permanent(
+async def test_a_token_response_without_a_token_is_permanent(
     box: SandboxHandle, credentials: ClientCredentials, fault: Fault, kind: str
 ) -> None:
     box.sandbox.faults.add(fault)
@@ -118,21 +122,21 @@ async def test_the_lifetime_of_a_cached_token_is_bounded(
 ) -> None:
     cache = RecordingTokenCache()
     credentials = ClientCredentials(
-        "acct", outbound, token_url=box.token_url("acme"), client_id="c", client_secret=box.token, token_cache=cache
+        "acct", outbound, token_url=pexip_token_url(box), client_id="c", client_secret=box.token, token_cache=cache
     )
     issue(box, "first", expires_in=expires_in)
     await credentials.headers()
     assert cache.seconds == [seconds]
 
 
-async def test_calls_at_once_share_one_token(box: SandboxHandle, credentials: ClientCredentials) -> None:
+async def test_concurrent_calls_share_one_token(box: SandboxHandle, credentials: ClientCredentials) -> None:
     issue(box, "first", "second")
     found = await asyncio.gather(*(credentials.headers() for _ in range(50)))
     assert {headers["Authorization"] for headers in found} == {"Bearer first"}
     assert len(box.sandbox.faults.waiting) == 1
 
 
-async def test_a_token_is_renewed_before_it_ends(
+async def test_a_token_is_renewed_before_it_expires(
     box: SandboxHandle, credentials: ClientCredentials, clock: Clock
 ) -> None:
     issue(box, "first", "second")
@@ -155,7 +159,7 @@ async def test_a_token_of_any_lifetime_is_used_and_renewed(
     assert await credentials.headers() == {"Authorization": "Bearer second"}
 
 
-async def test_a_refused_token_is_dropped_once_however_many_calls_it_met(
+async def test_a_rejected_token_is_dropped_once_for_many_calls(
     box: SandboxHandle, credentials: ClientCredentials
 ) -> None:
     issue(box, "first", "second", "third")
@@ -167,18 +171,17 @@ async def test_a_refused_token_is_dropped_once_however_many_calls_it_met(
 
 
 @pytest.mark.parametrize(("issued", "outcome"), [(["revoked"], "fetched"), (["revoked", "revoked too"], "refused")])
-async def test_a_fetch_whose_token_was_revoked_asks_again_with_a_new_one_and_no_more(
+async def test_a_fetch_with_a_revoked_token_is_repeated_once_with_a_new_one(
     box: SandboxHandle, outbound: HttpClient, issued: list[str], outcome: str
 ) -> None:
-    platform = PexipEngage(
-        "acct",
-        outbound,
+    config = PexipEngageConfig(
         enterprise="acme",
-        client_id="c",
-        client_secret=box.token,
+        client_id=SecretRef(env="TOKEN"),
+        client_secret=SecretRef(env="TOKEN"),
         base_url=box.base_url("pexip_engage"),
-        token_url=box.token_url("acme"),
+        token_url=pexip_token_url(box),
     )
+    platform = PexipEngage("acct", config, ConnectorDependencies(outbound, {"TOKEN": box.token}))
     issue(box, *issued)
     call = platform.fetch(RecordRef("acct", "customer", "1"), CallContext("e"))
     if outcome == "fetched":

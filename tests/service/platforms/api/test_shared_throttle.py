@@ -9,19 +9,23 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from service.config.platforms import PackCloudConfig, PexipEngageConfig
 from service.errors import Deferred, PermanentError, StoreUnavailable, TransientError
 from service.events import RecordRef
 from service.http_client import HttpClient
 from service.platforms import CallContext, FetchedRecord
 from service.platforms.api.shared_throttle import FAILURE_THRESHOLD, SharedThrottles
 from service.platforms.api.throttle import Throttle
+from service.platforms.kind import ConnectorDependencies
+from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.connector import PackCloud
+from service.platforms.pexip_engage.config import PexipEngageConfig
 from service.platforms.pexip_engage.connector import PexipEngage
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
+from service.secrets import SecretRef
 from service.settings import Settings
 from service.store import Store
+from tests.platform_accounts import pexip_token_url
 
 TOKEN = {"env": "T"}
 PACK = msgspec.convert({"kind": "pack_cloud", "organization_id": "o", "token": TOKEN}, PackCloudConfig)
@@ -31,7 +35,7 @@ ENGAGE = msgspec.convert(
 CONTEXT = CallContext("e" * 32)
 
 
-def manners(store: Store) -> SharedThrottles:
+def throttles(store: Store) -> SharedThrottles:
     return SharedThrottles(store.limits, store.tokens, 1.0, chance=lambda: 0.0)
 
 
@@ -41,9 +45,13 @@ async def pack(box: SandboxHandle, store: Store) -> AsyncIterator[Callable[[], P
     async with HttpClient(Settings(fetch_timeout_seconds=1)) as outbound:
 
         def make() -> PackCloud:
-            gate = manners(store).throttle("pack", PACK)
+            gate = throttles(store).throttle("pack", PACK)
             base_url = box.base_url("pack_cloud")
-            return PackCloud("pack", outbound, organization_id="o", token=box.token, base_url=base_url, gate=gate)
+            return PackCloud(
+                "pack",
+                PackCloudConfig(organization_id="o", token=SecretRef(env="TOKEN"), base_url=base_url),
+                ConnectorDependencies(outbound, {"TOKEN": box.token}, gate),
+            )
 
         yield make
 
@@ -53,7 +61,7 @@ async def fetch(platform: PackCloud, record_id: str = "po-1") -> FetchedRecord:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_not_now_is_held_for_as_long_as_it_asks_and_holds_every_other_process(
+async def test_retry_after_opens_the_circuit_for_every_process(
     pack: Callable[[], PackCloud], box: SandboxHandle, status: int
 ) -> None:
     box.sandbox.faults.add(Fault(match="/pack_cloud", status=status, retry_after=7))
@@ -68,7 +76,7 @@ async def test_not_now_is_held_for_as_long_as_it_asks_and_holds_every_other_proc
     assert 1 < raised.value.seconds <= 7
 
 
-async def test_failures_in_a_row_make_the_platform_rest_and_the_probe_wakes_it(
+async def test_failures_in_a_row_open_the_circuit_and_a_probe_closes_it(
     pack: Callable[[], PackCloud], box: SandboxHandle
 ) -> None:
     box.sandbox.faults.add(Fault(match="/pack_cloud", status=502, times=FAILURE_THRESHOLD))
@@ -87,7 +95,7 @@ async def test_failures_in_a_row_make_the_platform_rest_and_the_probe_wakes_it(
 
 
 @pytest.mark.parametrize("status", [408, 425, 500])
-async def test_a_failure_about_one_record_makes_nobody_rest(
+async def test_a_failure_of_one_record_does_not_open_the_circuit(
     pack: Callable[[], PackCloud], box: SandboxHandle, store: Store, status: int
 ) -> None:
     process = pack()
@@ -98,7 +106,7 @@ async def test_a_failure_about_one_record_makes_nobody_rest(
     assert await store.limits.open_circuits() == {}
 
 
-async def test_a_write_whose_fate_is_unknown_stays_a_failure_though_the_platform_rests(
+async def test_a_write_with_unknown_outcome_fails_even_if_the_circuit_opens(
     pack: Callable[[], PackCloud], box: SandboxHandle
 ) -> None:
     process = pack()
@@ -114,7 +122,7 @@ async def test_a_write_whose_fate_is_unknown_stays_a_failure_though_the_platform
         await fetch(process)
 
 
-async def test_a_write_that_is_told_not_now_is_held(pack: Callable[[], PackCloud], box: SandboxHandle) -> None:
+async def test_a_write_answered_429_is_deferred(pack: Callable[[], PackCloud], box: SandboxHandle) -> None:
     box.sandbox.faults.add(Fault(match="/pack_cloud", status=429, retry_after=2))
     with pytest.raises(Deferred) as raised:
         await pack().client.sync_integration_orders("i-1", CONTEXT)
@@ -126,9 +134,7 @@ async def scripts_run(store: Store) -> int:
     return sum(int(calls) for calls in re.findall(rb"cmdstat_evalsha?:calls=(\d+)", stats))
 
 
-async def test_a_well_account_without_limits_costs_no_store_call_but_one_look_a_second(
-    pack: Callable[[], PackCloud], store: Store
-) -> None:
+async def test_an_unlimited_account_costs_one_store_call_a_second(pack: Callable[[], PackCloud], store: Store) -> None:
     process = pack()
     await fetch(process)
     before = await scripts_run(store)
@@ -137,7 +143,7 @@ async def test_a_well_account_without_limits_costs_no_store_call_but_one_look_a_
     assert await scripts_run(store) - before <= 2
 
 
-async def test_four_at_once_over_all_processes_and_the_others_wait_in_place_or_are_held(
+async def test_the_concurrency_limit_holds_over_all_processes(
     store: Store,
 ) -> None:
     most = now = 0
@@ -154,15 +160,15 @@ async def test_four_at_once_over_all_processes_and_the_others_wait_in_place_or_a
             return held.kind
         return "done"
 
-    gates = [manners(store).throttle("engage", ENGAGE) for _ in range(3)]
+    gates = [throttles(store).throttle("engage", ENGAGE) for _ in range(3)]
     ends = await asyncio.gather(*(call(gates[n % 3]) for n in range(30)))
     assert most == 4
     assert ends.count("done") > 4
     assert set(ends) == {"done", "account_throttled"}
 
 
-async def test_those_who_are_held_by_a_limit_get_turns_apart(store: Store) -> None:
-    gate = manners(store).throttle("engage", ENGAGE)
+async def test_deferred_calls_are_spaced_by_the_rate(store: Store) -> None:
+    gate = throttles(store).throttle("engage", ENGAGE)
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(4):
             await stack.enter_async_context(gate.slot(repeatable=True))
@@ -175,8 +181,8 @@ async def test_those_who_are_held_by_a_limit_get_turns_apart(store: Store) -> No
     assert all(wait > 0 for wait in waits)
 
 
-async def test_a_cancelled_call_gives_its_place_back(store: Store) -> None:
-    gate = manners(store).throttle("engage", ENGAGE)
+async def test_a_cancelled_call_releases_its_slot(store: Store) -> None:
+    gate = throttles(store).throttle("engage", ENGAGE)
 
     async def hang() -> None:
         async with gate.slot(repeatable=True):
@@ -187,11 +193,13 @@ async def test_a_cancelled_call_gives_its_place_back(store: Store) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    async with manners(store).throttle("engage", ENGAGE).slot(repeatable=True):
+    async with throttles(store).throttle("engage", ENGAGE).slot(repeatable=True):
         pass
 
 
-async def test_a_refusal_is_neither_failure_nor_pause(pack: Callable[[], PackCloud], box: SandboxHandle) -> None:
+async def test_a_rejected_request_does_not_count_as_a_failure(
+    pack: Callable[[], PackCloud], box: SandboxHandle
+) -> None:
     process = pack()
     for _ in range(FAILURE_THRESHOLD + 1):
         box.sandbox.faults.add(Fault(match="/pack_cloud", status=403))
@@ -200,16 +208,20 @@ async def test_a_refusal_is_neither_failure_nor_pause(pack: Callable[[], PackClo
     assert (await fetch(process)).record is not None
 
 
-async def test_while_the_store_is_away_no_limited_call_is_made_and_an_unlimited_one_is(
+async def test_without_the_store_only_unlimited_accounts_are_called(
     box: SandboxHandle, make_settings: Callable[..., Settings]
 ) -> None:
-    away = manners(Store(make_settings(redis_url="unix:///nowhere.sock")))
+    away = throttles(Store(make_settings(redis_url="unix:///nowhere.sock")))
     with pytest.raises(StoreUnavailable):
         async with away.throttle("engage", ENGAGE).slot(repeatable=True):
             pass
     async with HttpClient(Settings()) as outbound:
         base_url, gate = box.base_url("pack_cloud"), away.throttle("pack", PACK)
-        platform = PackCloud("pack", outbound, organization_id="o", token=box.token, base_url=base_url, gate=gate)
+        platform = PackCloud(
+            "pack",
+            PackCloudConfig(organization_id="o", token=SecretRef(env="TOKEN"), base_url=base_url),
+            ConnectorDependencies(outbound, {"TOKEN": box.token}, gate),
+        )
         assert (await fetch(platform)).record is not None
 
 
@@ -218,18 +230,17 @@ async def test_all_pods_share_one_token(box: SandboxHandle, store: Store) -> Non
     async with HttpClient(Settings()) as outbound:  # on a busy machine others wait for the token for a while
 
         def pod(own: Store) -> PexipEngage:
-            shared = manners(own)
-            return PexipEngage(
-                "engage",
-                outbound,
+            shared = throttles(own)
+            config = PexipEngageConfig(
                 enterprise="acme",
-                client_id="waybill",
-                client_secret=box.token,
+                client_id=SecretRef(env="TOKEN"),
+                client_secret=SecretRef(env="TOKEN"),
                 base_url=box.base_url("pexip_engage"),
-                token_url=box.token_url("acme"),
-                gate=shared.throttle("engage", ENGAGE),
-                token_cache=shared.token_cache,
+                token_url=pexip_token_url(box),
             )
+            throttle = shared.throttle("engage", ENGAGE)
+            dependencies = ConnectorDependencies(outbound, {"TOKEN": box.token}, throttle, shared.token_cache)
+            return PexipEngage("engage", config, dependencies)
 
         counted = Fault(match="/pexip_engage/realms", times=9)
         box.sandbox.faults.add(counted)

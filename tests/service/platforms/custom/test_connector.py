@@ -6,19 +6,19 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from msgspec import UNSET
 
-from service.config.platforms import PlatformConfig
 from service.errors import ConfigError, PermanentError
 from service.events import RecordRef
 from service.http_client import HttpClient
-from service.platforms import CallContext, Platform, build_platforms
+from service.platforms import CallContext, Platform
 from service.platforms.custom.field_map import FieldMap, resolve_pointer
+from service.platforms.registry import build_platforms
 from service.records import Address, Customer, Line, Money, PurchaseOrder, Supplier
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
+from tests.platform_accounts import platform_configs
 
 SAMPLES = Path(__file__).parents[3] / "samples" / "custom"
 CONTEXT = CallContext("e" * 32)
@@ -48,7 +48,7 @@ def build(box: SandboxHandle, outbound: HttpClient) -> Build:
         auth: Mapping[str, Any] | None = None, records: Mapping[str, Any] = PLACES, path: str = "/erp"
     ) -> Platform:
         raw = {"kind": "custom", "base_url": box.url + path, "auth": auth or {"type": "none"}, "records": records}
-        configs = msgspec.convert({"erp": raw}, dict[str, PlatformConfig])
+        configs = platform_configs({"erp": raw})
         return build_platforms(configs, {"SECRET": "s3cret"}, outbound)["erp"]
 
     return make
@@ -59,26 +59,26 @@ def purchase_order(pointers: Mapping[str, str], node: Mapping[str, Any]) -> Purc
 
 
 @pytest.mark.parametrize("key", ["refrence", "total", "total.value", "lines.total", "supplier.nam", "lines[0].id", ""])
-def test_a_field_that_there_is_not_stops_the_start_with_its_path(build: Build, key: str) -> None:
+def test_an_unknown_field_raises_config_error_with_its_path(build: Build, key: str) -> None:
     places = {"purchase_order": {"path": "/orders/{id}", "map": {key: "/x"}}}
     with pytest.raises(ConfigError) as raised:
         build(records=places)
     assert raised.value.path == f"platforms.erp.records.purchase_order.map.{key}"
 
 
-def test_a_misspelt_field_is_answered_with_the_one_that_was_meant(build: Build) -> None:
+def test_a_misspelt_field_gets_a_suggestion(build: Build) -> None:
     with pytest.raises(ConfigError, match=r"did you mean reference\?"):
         build(records={"purchase_order": {"path": "/{id}", "map": {"refrence": "/x"}}})
 
 
-def test_a_kind_that_there_is_not_stops_the_start(build: Build) -> None:
+def test_an_unknown_kind_raises_config_error(build: Build) -> None:
     with pytest.raises(ConfigError) as raised:
         build(records={"invoice": {"path": "/{id}"}})
     assert raised.value.path == "platforms.erp.records.invoice"
 
 
 @pytest.mark.parametrize("body", ["[]", "{}", '{"result": null}', '{"result": []}', '{"result": {"number": "7"}}'])
-async def test_an_answer_without_the_record_where_it_should_be_is_the_wrong_envelope(
+async def test_an_answer_without_the_record_at_its_pointer_is_rejected(
     build: Build, box: SandboxHandle, body: str
 ) -> None:
     box.sandbox.faults.add(Fault(status=200, body=body))
@@ -87,7 +87,7 @@ async def test_an_answer_without_the_record_where_it_should_be_is_the_wrong_enve
     assert raised.value.kind == "platform_wrong_envelope"
 
 
-async def test_a_mapped_purchase_order_is_read_whole(build: Build, box: SandboxHandle) -> None:
+async def test_a_mapped_purchase_order_is_read_completely(build: Build, box: SandboxHandle) -> None:
     box.sandbox.faults.add(
         Fault(match="/erp/orders/PO-7", status=200, body=(SAMPLES / "purchase_order.json").read_text())
     )
@@ -117,7 +117,7 @@ async def test_a_mapped_purchase_order_is_read_whole(build: Build, box: SandboxH
     assert fetched.raw["vendor"] == {"name": "ABC Wholesale"}
 
 
-async def test_a_customer_without_a_map_is_read_under_our_own_names(build: Build, box: SandboxHandle) -> None:
+async def test_a_customer_without_a_map_is_read_by_field_names(build: Build, box: SandboxHandle) -> None:
     box.sandbox.faults.add(
         Fault(match="/erp/customers/17?full=1", status=200, body=(SAMPLES / "customer.json").read_text())
     )
@@ -147,7 +147,7 @@ async def test_a_customer_without_a_map_is_read_under_our_own_names(build: Build
         ({}, UNSET),
     ],
 )
-def test_an_amount_takes_its_own_currency_before_the_records(node: dict[str, Any], price: object) -> None:
+def test_an_amounts_own_currency_wins_over_the_records(node: dict[str, Any], price: object) -> None:
     record = purchase_order({"currency": "/cur"}, {"id": "1", "cur": "EUR", "lines": [node]})
     assert record.lines == (Line(price=price),)  # type: ignore[arg-type]
 

@@ -6,15 +6,16 @@ import pytest
 
 from service.errors import PermanentError
 from service.platforms.api.responses import PlatformResponse
+from service.platforms.custom.config import CustomListConfig
 from service.platforms.custom.field_map import FieldMap
-from service.platforms.custom.paging import ListLocation, page_path, read_listing
+from service.platforms.custom.paging import page_path, read_listing
 from service.records import Customer
 
 FIELDS = FieldMap(Customer, {"updated_at": "/changed", "deleted_at": "/gone"}, "map")
 
 
-def place(path: str = "/c", at: str = "", onward: str = "none", *, newest_first: bool = False) -> ListLocation:
-    return ListLocation(path, at, onward, newest_first)
+def place(path: str = "/c", at: str = "", onward: str = "none", *, newest_first: bool = False) -> CustomListConfig:
+    return CustomListConfig(path=path, at=at, next=onward, newest_first=newest_first)
 
 
 def reply(data: Any, link: str = "") -> PlatformResponse:
@@ -33,7 +34,7 @@ def reply(data: Any, link: str = "") -> PlatformResponse:
         ("/c?size=9", "?page_info=x&limit=2", "/c?page_info=x&limit=2"),
     ],
 )
-def test_a_page_is_asked_for_at_its_path(path: str, cursor: str | None, asked: str) -> None:
+def test_a_page_is_requested_at_its_path(path: str, cursor: str | None, asked: str) -> None:
     assert page_path(place(path), cursor) == asked
 
 
@@ -64,7 +65,7 @@ def test_a_page_is_asked_for_at_its_path(path: str, cursor: str | None, asked: s
         ("/meta/next", "/c?page={page}", {"items": [{"id": 1}], "meta": {"next": 2}}, "", None),
     ],
 )
-def test_the_next_page_is_found_and_leads_nowhere_else(
+def test_the_next_page_stays_on_the_same_path(
     onward: str, path: str, data: Any, link: str, expected: str | None
 ) -> None:
     at = "/items" if isinstance(data, dict) else ""
@@ -74,7 +75,7 @@ def test_the_next_page_is_found_and_leads_nowhere_else(
     assert newest_first.settled is None
 
 
-def test_items_are_told_by_id_moment_and_content_and_what_is_none_is_left_out() -> None:
+def test_items_have_id_version_and_digest_and_others_are_left_out() -> None:
     rows = [
         {"id": 1, "changed": "2026-01-01T00:00:00Z"},
         {"id": "b", "gone": "2026-01-01T00:00:00Z"},
@@ -91,13 +92,13 @@ def test_items_are_told_by_id_moment_and_content_and_what_is_none_is_left_out() 
 
 
 @pytest.mark.parametrize("data", [{}, {"items": {}}, {"items": None}, "text", 1, None])
-def test_what_is_no_list_is_the_platforms_fault(data: Any) -> None:
+def test_a_response_that_is_not_a_list_is_a_platform_error(data: Any) -> None:
     with pytest.raises(PermanentError) as raised:
         read_listing(place(at="/items"), reply(data), None, FIELDS)
     assert raised.value.kind == "platform_wrong_envelope"
 
 
-def test_a_list_that_is_not_there_is_the_operators() -> None:
+def test_a_missing_list_is_a_config_error() -> None:
     with pytest.raises(PermanentError) as raised:
         read_listing(place(), PlatformResponse(404, None, 1.0, gone=True), None, FIELDS)
     assert raised.value.kind == "config_wrong_address"

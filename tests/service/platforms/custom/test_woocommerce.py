@@ -14,12 +14,14 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from service.config import Config, load_config
+from service.config import Config
 from service.errors import PermanentError, Rejection, TransientError
 from service.events import Delivery, RecordRef
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
-from service.platforms import CallContext, Platform, build_platforms
+from service.platforms import CallContext, Platform
+from service.platforms.loading import load_config
+from service.platforms.registry import build_platforms
 from service.records import Customer, Money, PurchaseOrder
 from service.settings import Settings
 
@@ -141,7 +143,7 @@ def platform(config: Config, outbound: HttpClient) -> Platform:
     return build_platforms(config.platforms, SECRETS, outbound)["shop"]
 
 
-async def test_an_order_is_read_whole(platform: Platform) -> None:
+async def test_an_order_is_read_completely(platform: Platform) -> None:
     fetched = await platform.fetch(RecordRef("shop", "purchase_order", "7"), CONTEXT)
     record = fetched.record
     assert isinstance(record, PurchaseOrder)
@@ -152,7 +154,7 @@ async def test_an_order_is_read_whole(platform: Platform) -> None:
     assert fetched.raw["line_items"][0]["total"] == "6.00"
 
 
-async def test_a_customer_is_read_whole_and_null_stays_null(platform: Platform) -> None:
+async def test_a_customer_is_read_completely_and_null_stays_null(platform: Platform) -> None:
     record = (await platform.fetch(RecordRef("shop", "customer", "26"), CONTEXT)).record
     assert isinstance(record, Customer)
     assert (record.first_name, record.company_name, record.type) == ("Ana", "Ana Lda", "customer")
@@ -168,7 +170,7 @@ async def test_a_customer_is_read_whole_and_null_stays_null(platform: Platform) 
     }
 
 
-async def test_what_is_not_there_is_gone_and_a_wrong_key_is_the_operators(platform: Platform, shop: Shop) -> None:
+async def test_a_404_is_gone_and_a_wrong_key_is_a_config_error(platform: Platform, shop: Shop) -> None:
     assert (await platform.fetch(RecordRef("shop", "customer", "999"), CONTEXT)).record is None
     shop.trouble.append(web.json_response({"message": "Sorry, you cannot list resources."}, status=401))
     with pytest.raises(PermanentError) as raised:
@@ -177,14 +179,14 @@ async def test_what_is_not_there_is_gone_and_a_wrong_key_is_the_operators(platfo
     assert "you cannot list resources" in str(raised.value)
 
 
-async def test_a_status_of_the_hosts_own_means_what_the_configuration_says(platform: Platform, shop: Shop) -> None:
+async def test_a_custom_status_has_the_configured_meaning(platform: Platform, shop: Shop) -> None:
     shop.trouble.append(web.Response(status=420))
     with pytest.raises(TransientError) as raised:
         await platform.fetch(RecordRef("shop", "customer", "26"), CONTEXT)
     assert raised.value.http_status == 420
 
 
-async def test_lists_are_followed_by_their_link_header_and_end_early_where_nothing_is_new(platform: Platform) -> None:
+async def test_lists_follow_the_link_header_and_stop_early(platform: Platform) -> None:
     ids: list[str] = []
     cursor: str | None = None
     while True:
@@ -204,7 +206,7 @@ def deliver(body: bytes, topic: str, secret: str = SECRETS["SHOP_WEBHOOK_SECRET"
     return Delivery("shop-orders", {"x-wc-webhook-signature": signature, "x-wc-webhook-topic": topic}, body, 0.0)
 
 
-async def test_a_webhook_names_its_order_and_what_happened_and_a_forged_one_is_refused(
+async def test_a_webhook_names_order_and_change_and_a_forged_one_is_rejected(
     config: Config, platform: Platform
 ) -> None:
     source = build_sources(config, SECRETS, {"shop": platform}, Settings())["shop-orders"]

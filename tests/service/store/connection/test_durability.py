@@ -24,13 +24,19 @@ from tests.service.store.builders import (
     store_on,
 )
 from tests.service.store.conftest import StartServer
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, until
 
 pytestmark = pytest.mark.store
 
 REDIS_7_0 = "/usr/bin/redis-server"
 SOUND_INFO = {"redis_version": "7.2.4", "role": "master", "cluster_enabled": "0"}
-SOUND_CONFIG = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+SOUND_CONFIG = {
+    "appendonly": "yes",
+    "appendfsync": "always",
+    "no-appendfsync-on-rewrite": "no",
+    "maxmemory-policy": "noeviction",
+    "maxmemory": "1073741824",
+}
 
 
 @pytest.mark.parametrize(
@@ -55,6 +61,11 @@ SOUND_CONFIG = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy"
         ("replica", {}, {"appendfsync": "everysec"}, "CONFIG SET appendfsync always"),
         ("fsync", {}, {"maxmemory-policy": "allkeys-lru"}, "CONFIG SET maxmemory-policy noeviction"),
         ("fsync", {}, {"maxmemory-policy": "volatile-ttl"}, "CONFIG SET maxmemory-policy noeviction"),
+        ("fsync", {}, {"no-appendfsync-on-rewrite": "yes"}, "CONFIG SET no-appendfsync-on-rewrite no"),
+        ("replica", {}, {"no-appendfsync-on-rewrite": "yes"}, "CONFIG SET no-appendfsync-on-rewrite no"),
+        ("fsync", {}, {"maxmemory": "0"}, "maxmemory is not set; run CONFIG SET maxmemory"),
+        ("replica", {}, {"maxmemory": "0"}, "maxmemory is not set; run CONFIG SET maxmemory"),
+        ("declared", {}, {"maxmemory": "0", "no-appendfsync-on-rewrite": "yes"}, None),
         ("fsync", {}, None, "denies CONFIG"),
         ("replica", {}, None, "denies CONFIG"),
         ("declared", {}, None, None),
@@ -83,6 +94,8 @@ def test_info_parser_ignores_other_lines() -> None:
         (("--appendfsync", "everysec"), "appendfsync"),
         (("--maxmemory-policy", "allkeys-lru"), "maxmemory-policy"),
         (("--appendonly", "no"), "appendonly"),
+        (("--no-appendfsync-on-rewrite", "yes"), "no-appendfsync-on-rewrite"),
+        (("--maxmemory", "0"), "maxmemory is not set"),
     ],
 )
 async def test_server_that_is_not_durable_is_accepted_only_if_declared(
@@ -123,6 +136,54 @@ async def test_changed_server_settings_are_detected_by_the_next_connection(
         await store.client.close()
         with pytest.raises(StoreNotDurable, match="appendfsync"):
             await store.ingest(make_event(), "b", WINDOW_MS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sound"),
+    [
+        ("appendfsync", "everysec", "always"),
+        ("appendonly", "no", "yes"),
+        ("no-appendfsync-on-rewrite", "yes", "no"),
+        ("maxmemory-policy", "allkeys-lru", "noeviction"),
+        ("maxmemory", "0", "1gb"),
+    ],
+)
+async def test_setting_changed_at_run_time_is_detected_on_open_connections(
+    name: str, value: str, sound: str, own_valkey: Callable[..., EmbeddedValkey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.store.connection.client.DURABILITY_CHECK_SECONDS", 0.0)
+    server = own_valkey()
+    async with store_on(server.url) as store, store_on(server.url, durability="declared") as declared:
+        await store.ingest(make_event(), "a", WINDOW_MS)
+        await declared.ingest(make_event(), "b", WINDOW_MS)
+        run_on_server(server.url, "CONFIG", "SET", name, value)
+        for _ in range(2):
+            with pytest.raises(StoreNotDurable, match=f"{name} is .*run CONFIG SET {name} "):
+                await store.ingest(make_event(), "c", WINDOW_MS)
+        with pytest.raises(StoreNotDurable, match=name):
+            await store.check()
+        with pytest.raises(StoreNotDurable, match=name):
+            await store.leases("w1").claim(1)
+        assert (await declared.ingest(make_event(), "d", WINDOW_MS)).status == "queued"
+        run_on_server(server.url, "CONFIG", "SET", name, sound)
+        assert (await store.ingest(make_event(), "c", WINDOW_MS)).status == "queued"
+        await store.check()
+
+
+async def test_connection_in_use_during_a_failed_check_is_checked_before_its_next_call(
+    own_valkey: Callable[..., EmbeddedValkey],
+) -> None:
+    server = own_valkey()
+    async with store_on(server.url) as store:
+        waiting = asyncio.create_task(store.client.wait_for("tokens", PATIENCE_SECONDS))
+        await until(lambda: b"cmd=blpop" in run_on_server(server.url, "CLIENT", "LIST"))
+        run_on_server(server.url, "CONFIG", "SET", "appendfsync", "everysec")
+        with pytest.raises(StoreNotDurable, match="appendfsync"):  # this call opens a second connection
+            await store.ingest(make_event(), "a", WINDOW_MS)
+        run_on_server(server.url, "LPUSH", "tokens", "1")
+        assert await waiting
+        with pytest.raises(StoreNotDurable, match="appendfsync"):
+            await store.ingest(make_event(), "a", WINDOW_MS)
 
 
 async def test_replica_and_demoted_primary_acknowledge_nothing(

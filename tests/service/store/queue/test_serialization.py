@@ -110,6 +110,6 @@ def test_short_digest_round_trip(digest: str) -> None:
 
 def test_record_without_decision_has_an_empty_last_state() -> None:
     assert decode_last_state(None) == LastState()
-    assert decode_last_state(b"d\n1\nupdated,created\n\x81\n\n") == LastState(
-        "d", "1", b"\x81\n\n", ("updated", "created")
+    assert decode_last_state(b"d\n1\nupdated,created\n\x81\xa1\n\n") == LastState(
+        "d", "1", b"\x81\xa1\n\n", ("updated", "created")
     )

@@ -1,11 +1,11 @@
-"""What the sandbox answers: shipped examples with the asked id put in, and records that were set or deleted.
+"""Records of the mocks: shipped examples with the requested id, and records that were set or deleted.
 
-An example is `data/<platform>.<kind>.json`, a variant of it `data/<platform>.<kind>.<variant>.json`, chosen by an id
-that begins with the variant and a hyphen: the purchase order `complete-7` is fully received, any other is short. An id
-that begins with `missing-` is nowhere. Nothing is parsed per request: an example is cut at its id once, then joined.
+An example is `mock_data/<kind>.json` in the platform's folder, a variant of it `mock_data/<kind>.<variant>.json`. An id
+that begins with the variant and a hyphen selects the variant: the purchase order `complete-7` is fully received. An id
+that begins with `missing-` does not exist. Examples are split at the id once, not for each request.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 
 import msgspec
@@ -14,42 +14,35 @@ MISSING = "missing"
 EXAMPLE_IDS = ("1", "2", "3")
 """What a list shows as long as no record of its kind was set."""
 
-ID_KEYS = {
-    ("flow_retail", "customer"): "customerUid",
-    ("flow_retail", "purchase_order"): "purchaseOrderUid",
-    ("flow_retail", "tenant"): "tenantUid",
-    ("open_food_network", "order"): "number",
-    ("pack_cloud", "rule_type"): "code",
-    ("pack_cloud", "integration_action"): "code",
-}
-"""How a record names its own id where that is not `id`."""
-
 _TEXT = b"{id}"
 _WHOLE = b'"{id:int}"'
 
 
 class Example:
-    """One shipped answer, cut where its id goes: as text at `{id}`, as a number at `"{id:int}"`."""
+    """One example, split at its id: as text at `{id}`, as a number at `"{id:int}"`."""
 
     def __init__(self, text: bytes) -> None:
         self._halves = [piece.split(_TEXT) for piece in msgspec.json.format(text, indent=0).split(_WHOLE)]
 
     def render(self, record_id: str) -> bytes:
-        """Give the answer with an id in it."""
+        """Return the example with an id."""
         text = msgspec.json.encode(record_id)[1:-1]
         whole = text if record_id.isascii() and record_id.isdigit() else b'"' + text + b'"'
         return whole.join(text.join(pieces) for pieces in self._halves)
 
 
 class Catalog:
-    """Every record of every platform."""
+    """Records of all platforms. `id_keys` names the platforms and, by kind, the id of a record where it is not `id`."""
 
-    def __init__(self) -> None:
-        self._examples = {name: Example(text) for name, text in _shipped()}
+    def __init__(self, id_keys: Mapping[str, Mapping[str, str]]) -> None:
+        self._id_keys = id_keys
+        self._examples = {
+            f"{platform}.{name}": Example(text) for platform in id_keys for name, text in _shipped(platform)
+        }
         self._set: dict[tuple[str, str, str], bytes | None] = {}
 
     def get(self, platform: str, kind: str, record_id: str) -> bytes | None:
-        """Give a record's JSON without envelope, None if it is nowhere."""
+        """Return a record's JSON without envelope, None if it does not exist."""
         key = (platform, kind, record_id)
         if key in self._set:
             return self._set[key]
@@ -60,7 +53,7 @@ class Catalog:
         return example.render(record_id) if example else None
 
     def all(self, platform: str, kind: str) -> list[bytes]:
-        """Give every record of a kind that was set, in the order they were set first; examples where none ever was."""
+        """Return the records of a kind that were set, oldest first; examples if none was ever set."""
         known = [(key[2], record) for key, record in self._set.items() if key[:2] == (platform, kind)]
         if known:
             return [record for _, record in known if record is not None]
@@ -69,24 +62,28 @@ class Catalog:
 
     def put(self, platform: str, kind: str, record_id: str, record: dict[str, object]) -> None:
         """Set a record; its own id becomes the one in the path."""
-        own = {ID_KEYS.get((platform, kind), "id"): record_id}
+        own = {self.id_key(platform, kind): record_id}
         self._set[platform, kind, record_id] = msgspec.json.encode({**record, **own})
 
     def delete(self, platform: str, kind: str, record_id: str) -> None:
-        """Make a record be nowhere."""
+        """Delete a record."""
         self._set[platform, kind, record_id] = None
 
+    def id_key(self, platform: str, kind: str) -> str:
+        """Return the name of a record's id."""
+        return self._id_keys[platform].get(kind, "id")
+
     def has(self, platform: str, kind: str) -> bool:
-        """Say whether there is such a kind."""
+        """Return True if there is such a kind."""
         return f"{platform}.{kind}" in self._examples
 
     def error(self, platform: str, status: int, key: str = "") -> bytes:
-        """Give a platform's words for an error; `key` is what some of them repeat."""
+        """Return a platform's error body; `key` is the key that some platforms repeat."""
         example = self._examples[f"{platform}.error.{status}"].render("")
         return example.replace(b"{key}", msgspec.json.encode(key)[1:-1])
 
 
-def _shipped() -> Iterator[tuple[str, bytes]]:
-    for file in (files("service.sandbox") / "data").iterdir():
+def _shipped(platform: str) -> Iterator[tuple[str, bytes]]:
+    for file in (files(f"service.platforms.{platform}") / "mock_data").iterdir():
         if file.name.endswith(".json"):
             yield file.name.removesuffix(".json"), file.read_bytes()

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from service.actions import load_actions
-from service.config.loading import load_config
 from service.errors import ConfigError
+from service.platforms.loading import load_config
 from service.plurals import count_noun
 from service.rules.json_schema import write_schema
 from service.rules.rule_files import RuleFile, check_sources, find_rule_files, is_rule_test_file, read_rule_files

@@ -1,0 +1,55 @@
+"""Parts of an installation that management uses."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Struct
+
+from service.actions import Action
+from service.config import Config
+from service.ingestion.sources import Source
+from service.management.stores import NamedStores, name_stores
+from service.platforms import Platform
+from service.store import Shards, Store
+
+
+class Installation(Struct, frozen=True, kw_only=True):
+    """Stores, configuration, platforms, sources and actions of an installation.
+
+    Each part is a function, called on use, because most operations need few parts. `is_configured` is False without a
+    waybill.yaml; event search and erasure work without one.
+    """
+
+    open_store: Callable[[], Store | Shards]
+    config: Callable[[], Config]
+    platforms: Callable[[], Mapping[str, Platform]]
+    sources: Callable[[], Mapping[str, Source]]
+    actions: Callable[[], Sequence[type[Action]]]
+    is_configured: bool = True
+
+    @property
+    def stores(self) -> Sequence[Store]:
+        """Stores, usually one. The first one holds the rulebook and the shared state of platform accounts.
+
+        Raises:
+            StoreUnavailable, StoreNotDurable: The store cannot be used.
+        """
+        opened = self.open_store()
+        return opened.stores if isinstance(opened, Shards) else (opened,)
+
+    @property
+    def named_stores(self) -> NamedStores:
+        """Stores with their names.
+
+        Raises:
+            StoreUnavailable, StoreNotDurable: The store cannot be used.
+        """
+        return name_stores(self.stores)
+
+    def store_of(self, lane: str) -> Store:
+        """Return the store that holds a lane.
+
+        Raises:
+            StoreUnavailable, StoreNotDurable: The store cannot be used.
+        """
+        opened = self.open_store()
+        return opened.of(lane) if isinstance(opened, Shards) else opened

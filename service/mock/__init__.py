@@ -1,0 +1,1 @@
+"""Parts of a mock of a platform: HTTP, records and routes. No pod imports them, nor the mocks."""

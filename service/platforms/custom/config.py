@@ -1,0 +1,137 @@
+"""Configuration of an account on a custom platform: where its records are, and how calls are authorized."""
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
+
+from msgspec import Meta, Struct
+
+from service.config.decoding import did_you_mean
+from service.config.platforms import BaseUrl, HeaderName, PlatformConfig, Status
+from service.envelopes.pointers import Pointer
+from service.errors import ConfigError
+from service.records import RECORDS
+from service.secrets import SecretRef
+
+
+class BearerAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="bearer"):
+    """`Authorization: Bearer <token>`."""
+
+    token: SecretRef
+
+
+class HeaderAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="header"):
+    """Header with a secret value."""
+
+    name: HeaderName
+    value: SecretRef
+
+
+class BasicAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="basic"):
+    """HTTP Basic (RFC 7617)."""
+
+    username: str
+    password: SecretRef
+
+
+class ClientCredentialsAuth(
+    Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="oauth2_client_credentials"
+):
+    """Bearer token by the client credentials grant (RFC 6749, section 4.4)."""
+
+    token_url: BaseUrl
+    client_id: SecretRef
+    client_secret: SecretRef
+    scope: str | None = None
+
+
+class NoAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="none"):
+    """No credentials."""
+
+
+Auth = BearerAuth | HeaderAuth | BasicAuth | ClientCredentialsAuth | NoAuth
+
+
+class CustomListConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """List of a kind of record, for polls. `path` may contain `{page}`, counted from 1, or `{cursor}`.
+
+    `at` points to the list in the response; the record's `map` reads its items. `next` selects the next page: `page`
+    counts until a page is empty, `link` follows the Link header (RFC 8288), a pointer leads to the next page's URL or
+    cursor. `newest_first` promises that the latest change comes first, so that a poll may stop early.
+    """
+
+    path: Annotated[str, Meta(pattern=r"^/[^\s#]*\Z", description='a path such as "/orders?page={page}"')]
+    at: Pointer = ""
+    next: Annotated[
+        str, Meta(pattern=r"^(none|page|link|/.*)\Z", description="page, link, none, or a pointer such as /meta/next")
+    ] = "none"
+    newest_first: bool = False
+
+
+class CustomErrorsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Statuses with a meaning of their own on this system: transient errors, or a record that is gone."""
+
+    transient: tuple[Status, ...] = ()
+    gone: tuple[Status, ...] = ()
+
+
+class CustomRecordConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Path of a kind of record, and the pointers to its fields.
+
+    `path` is appended to base_url; `{id}` is the record's id. `at` points to the record in the response. `map` gives
+    the pointer of each field, relative to the record; `service.platforms.custom.field_map` lists the keys.
+    """
+
+    path: Annotated[
+        str, Meta(pattern=r"^/[^\s#]*\{id\}[^\s#]*\Z", description='a path with {id} in it, such as "/orders/{id}"')
+    ]
+    at: Pointer = ""
+    map: dict[str, Pointer] = {}
+    list: CustomListConfig | None = None
+
+
+class CustomConfig(PlatformConfig, frozen=True, kw_only=True, tag="custom"):
+    """Custom platform: any other system that answers JSON over HTTP."""
+
+    has_envelope: ClassVar[bool] = False
+
+    base_url: BaseUrl
+    auth: Auth
+    records: dict[str, CustomRecordConfig]
+    errors: CustomErrorsConfig = CustomErrorsConfig()
+
+    def known_kinds(self) -> frozenset[str]:
+        """Return the configured kinds of record."""
+        return frozenset(self.records)
+
+    def listed_kinds(self) -> frozenset[str]:
+        """Return the kinds of record that have a list."""
+        return frozenset(kind for kind, record in self.records.items() if record.list is not None)
+
+    def unlisted_fix(self, account: str, kind: str) -> str:
+        """Suggest a fix for the poll of a kind without a list."""
+        if kind in self.records:
+            return f"add list: to platforms.{account}.records.{kind}"
+        return super().unlisted_fix(account, kind)
+
+    def check(self, at: str) -> Iterator[ConfigError]:
+        """Yield the mistakes in the records; `at` is the account's path in waybill.yaml."""
+        if not self.records:
+            yield ConfigError(f"{at}.records", "is empty", f"add at least one of {', '.join(sorted(RECORDS))}")
+        for kind, record in self.records.items():
+            if kind not in RECORDS:
+                yield ConfigError(f"{at}.records.{kind}", f"there is no kind {kind}", did_you_mean(kind, RECORDS))
+            if record.list is not None:
+                yield from _check_list(f"{at}.records.{kind}.list", record.list)
+
+
+def _check_list(at: str, config: CustomListConfig) -> Iterator[ConfigError]:
+    """Yield the mistakes through which only the first page of a list would be read."""
+    if config.next == "page" and "{page}" not in config.path:
+        fix = 'add {page}, as in "/orders?page={page}"'
+        yield ConfigError(f"{at}.path", "has no {page}, so every request would return the first page", fix)
+    if config.next == "none" and "{page}" in config.path:
+        fix = "write next: page, or another way to the next page"
+        yield ConfigError(f"{at}.next", "is none, so only the first page would be read", fix)
+    if "{cursor}" in config.path and not config.next.startswith("/"):
+        fix = "write a JSON pointer to the value of {cursor}, such as /meta/next"
+        yield ConfigError(f"{at}.next", "is not a pointer to the cursor", fix)

@@ -1,0 +1,27 @@
+"""Configuration of an account on Flow Retail."""
+
+from typing import ClassVar, Literal
+
+from service.config.platforms import BaseUrl, Paths, PlatformConfig, Uid
+from service.secrets import SecretRef
+
+
+class FlowRetailConfig(PlatformConfig, frozen=True, kw_only=True, tag="flow_retail"):
+    """Tenant of Flow Retail. Webhooks have no id, and two updates can have identical bodies.
+
+    A webhook is tried ten times with growing intervals; the total time is not documented.
+    """
+
+    identical_bodies_default: ClassVar[Literal["same", "distinct"]] = "distinct"
+    redelivery_hours: ClassVar[float | None] = 72.0
+    listed: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer"})
+
+    tenant_uid: Uid
+    store_uid: Uid | None = None
+    token: SecretRef
+    base_url: BaseUrl = "https://api.flowretail.com/v2"
+    paths: Paths = {}  # noqa: RUF012 - msgspec copies it
+
+    def listed_kinds(self) -> frozenset[str]:
+        """Return the kinds that can be polled: purchase orders belong to a store, so they need `store_uid`."""
+        return self.listed if self.store_uid is not None else self.listed - {"purchase_order"}

@@ -1,0 +1,88 @@
+"""Kinds of platform: the parts that the folder of a platform offers to the registry."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from service.config.platforms import PlatformConfig
+from service.http_client import HttpClient
+from service.platforms.api.coercion import JsonObject
+from service.platforms.api.responses import PlatformResponse
+from service.platforms.api.throttle import NO_THROTTLE, Throttle
+from service.platforms.api.token_cache import NO_TOKEN_CACHE, TokenCache
+from service.records import Record, Timestamp
+from service.secrets import SecretRef
+
+
+class ConnectorDependencies(Struct, frozen=True):
+    """Resources of one connector. The default throttle does not limit calls; the default token cache is empty."""
+
+    http_client: HttpClient
+    environ: Mapping[str, str]
+    throttle: Throttle = NO_THROTTLE
+    token_cache: TokenCache = NO_TOKEN_CACHE
+
+    def secret(self, reference: SecretRef, path: str) -> str:
+        """Resolve a secret.
+
+        Args:
+            reference: The reference in waybill.yaml.
+            path: The path of the reference, such as `platforms.acme.token`.
+
+        Returns:
+            The secret.
+
+        Raises:
+            ConfigError: The secret is not set.
+        """
+        return reference.resolve(self.environ, path)
+
+
+class RecordedAnswer(Struct, frozen=True):
+    """Answer of a platform in a rule test: `platform` is a kind of platform or an account, `kind` a kind of record.
+
+    `currency` is that of a platform whose records do not state one.
+    """
+
+    platform: str
+    kind: str
+    answer: Any
+    currency: str | None = None
+
+
+class SampleRequest(Struct, frozen=True):
+    """Content of a sample delivery: `event` is the event type, `id` the record's id, `event_id` the event's own id."""
+
+    event: str
+    id: str
+    event_id: str
+    at: str
+
+
+AnswerReader = Callable[[PlatformResponse, RecordedAnswer], tuple[JsonObject, Record, Timestamp]]
+
+
+class PlatformKind(Struct, frozen=True):
+    """One kind of platform.
+
+    Attributes:
+        config: The struct of an account in waybill.yaml; its tag is the name of the kind.
+        connector: The class of the connector, called with account, configuration and dependencies.
+        client: The class of the connector's `client`, with methods declared by `@operation`.
+        readers: Functions that read a recorded answer, by kind of record.
+        sample_event: The event type of a sample delivery; empty if the platform has no envelope of its own.
+        sample_delivery: Builds the body of a sample delivery; None if the platform has no envelope of its own.
+    """
+
+    config: type[PlatformConfig]
+    connector: type[Any]
+    client: type
+    readers: Mapping[str, AnswerReader] = {}
+    sample_event: str = ""
+    sample_delivery: Callable[[SampleRequest, Any], dict[str, Any]] | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the kind: the value of `kind` in waybill.yaml."""
+        return str(self.config.__struct_config__.tag)

@@ -1,0 +1,39 @@
+"""Loading of waybill.yaml with the platforms of the registry."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from service.config.loading import Config, ConfigReport, check_config
+from service.platforms.registry import CONFIG_TYPE
+
+
+def load_config(path: Path, environ: Mapping[str, str]) -> Config:
+    """Read and check waybill.yaml; every secret that it refers to must be set.
+
+    Args:
+        path: The YAML file.
+        environ: The environment variables.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        ConfigError: The first mistake; `waybill check` shows all of them.
+    """
+    report = read_config(path, environ)
+    if report.config is None:
+        raise report.mistakes[0]
+    return report.config
+
+
+def read_config(path: Path, environ: Mapping[str, str]) -> ConfigReport:
+    """Read and check waybill.yaml, and gather all mistakes.
+
+    Args:
+        path: The YAML file.
+        environ: The environment variables.
+
+    Returns:
+        The configuration, or every mistake that was found.
+    """
+    return check_config(path, environ, CONFIG_TYPE)

@@ -1,0 +1,18 @@
+"""Configuration of an account on Open Food Network."""
+
+from typing import ClassVar
+
+from service.config.platforms import BaseUrl, PlatformConfig
+from service.secrets import SecretRef
+
+
+class OpenFoodNetworkConfig(PlatformConfig, frozen=True, kw_only=True, tag="open_food_network"):
+    """Instance of Open Food Network. A webhook is tried 25 times over about 20 days (Sidekiq's default)."""
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"customer", "order"})
+    listed: ClassVar[frozenset[str]] = frozenset({"customer"})
+    redelivery_hours: ClassVar[float | None] = 21 * 24.0
+    retries_on_429: ClassVar[bool] = True
+
+    base_url: BaseUrl
+    token: SecretRef
