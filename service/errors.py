@@ -62,6 +62,10 @@ class StoreUnavailable(WaybillError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class StoreScriptFailed(StoreUnavailable):
+    """A command of a running script failed: a permission or the type of a key is wrong. A repetition would fail too."""
+
+
 class StoreFull(StoreUnavailable):
     """The memory or the backlog of the store is at its limit. Nothing was written."""
 

@@ -53,7 +53,7 @@ async def not_ready_reason(store: Store) -> str | None:
     """Return the error code of the store, such as `store_full`, or None if the store is ready."""
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
-            await store.check()
+            await store.check(is_worker=True)
     except WaybillError as error:
         return error.kind
     except TimeoutError:

@@ -21,7 +21,7 @@ import structlog
 from arq.connections import ArqRedis
 from arq.worker import Function, Worker
 
-from service.errors import LeaseLost, StoreNotDurable, StoreUnavailable
+from service.errors import LeaseLost, StoreNotDurable, StoreScriptFailed, StoreUnavailable
 from service.metrics.families import JOBS_DEAD_LETTERED, LEASES_LOST
 from service.store import Job, JobEnd, Store
 from service.store.connection.batching import Batcher
@@ -268,8 +268,10 @@ class LeaseWorker(Worker):
             self._log.warning("lease.lost", job=job.id, event_id=str(error))
         except (StoreUnavailable, StoreNotDurable) as error:
             # The store accepts no writes. The lease expires, and the job runs again from its stored state.
-            self._unreleased.append(JobEnd(job.id, job.token, "release"))
             self._log.error("store.unavailable", job=job.id, error_kind=error.kind, reason=str(error))
+            if isinstance(error, StoreScriptFailed):  # the next attempt would fail at once
+                await self._wait_or_drain(asyncio.sleep(self.store.settings.lease_seconds))
+            self._unreleased.append(JobEnd(job.id, job.token, "release"))
 
     async def _call(self, job: Job) -> JobEnd | None:
         if job.head is not None:

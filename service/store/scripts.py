@@ -1,5 +1,9 @@
 """Lua scripts. Each is one atomic call, and safe to repeat after a lost reply.
 
+The server does not undo the commands of a script that fails half-way (permission, type of a key, memory). Every prefix
+of a script is safe: reads come first, an event is in `open`, `dead` or `ended` between any two commands, and the
+command that makes a repeated call skip the work comes last.
+
 The first line of a script declares its flags. Scripts that add data (ingest, publish, quarantine, replay) fail as a
 whole at the memory limit. Scripts that end or release something are allowed there (`allow-oom`), so that a full store
 can be emptied. Scripts compute their keys, so none are declared: they do not run on a cluster. Times are the server's.
@@ -41,3 +45,4 @@ QUEUE_STATS, PUBLISH, REPLAY, DISCARD, SWEEP, PAGE, ERASE, MEMORY_USAGE = map(
 THROTTLE_ACQUIRE, THROTTLE_RELEASE, OPEN_CIRCUITS, TOKEN, POLL, RECORD_STATUS, SHOW = map(
     load_script, ("throttle_acquire", "throttle_release", "open_circuits", "token", "poll", "record_status", "show")
 )
+CHECK = load_script("check")

@@ -71,15 +71,18 @@ class Shards:
             results.update(zip(indexes, ingested, strict=True))
         return [results[index] for index in range(len(requests))]
 
-    async def check(self) -> None:
+    async def check(self, *, is_worker: bool = False) -> None:
         """Check that at least one store accepts durable writes, and that every server that answers is durable.
+
+        The check covers the commands of ingest, and with `is_worker` those of a worker.
 
         Raises:
             StoreUnavailable: No store answers; the error of the first one.
             StoreFull: No store accepts writes; the error of the first one.
             StoreNotDurable: One of the servers does not meet WAYBILL_DURABILITY.
         """
-        results = await asyncio.gather(*(store.check() for store in self.stores), return_exceptions=True)
+        checks = (store.check(is_worker=is_worker) for store in self.stores)
+        results = await asyncio.gather(*checks, return_exceptions=True)
         errors = [result for result in results if result is not None]
         not_durable = [error for error in errors if isinstance(error, StoreNotDurable)]
         # An unavailable store rejects only its own records. A server that is not durable could lose events.

@@ -22,6 +22,7 @@ from service.store.queue.ingest import Ingest, IngestRequest, IngestResult
 from service.store.queue.lanes import Lanes
 from service.store.queue.leases import Leases
 from service.store.rulebook import RulebookStore
+from service.store.scripts import CHECK
 
 MEMORY_CHECK_SECONDS = 1.0
 
@@ -91,18 +92,20 @@ class Store:
         self._require_memory(self.settings.store_memory_percent_max - MEMORY_RESERVE_PERCENT)
         return await self.quarantine.put(deliveries)
 
-    async def check(self) -> None:
+    async def check(self, *, is_worker: bool = False) -> None:
         """Check that the store accepts durable writes.
 
+        The check covers the commands of ingest, and with `is_worker` those of a worker.
+
         Raises:
-            StoreUnavailable: The store does not answer or rejects writes.
+            StoreUnavailable: The store does not answer, rejects writes, or denies a command.
             StoreFull: The memory is at its limit.
             StoreNotDurable: The server does not meet WAYBILL_DURABILITY.
         """
         await self._check_memory()
         self._require_memory(self.settings.store_memory_percent_max)
         # Check with a write: a server that is full, demoted or read-only still answers reads.
-        await self.client.command("SET", self.keys.named("tick"), int(time.time() * 1000))
+        await self.client.call(CHECK, (int(is_worker),), seconds_max=0)
 
     async def sample(self) -> QueueStats:
         """Return the queue statistics.

@@ -1,5 +1,7 @@
 """Store client: runs scripts and commands in one round trip, and repeats scripts after connection errors.
 
+A script is repeated if it did not run or its reply was lost, not if one of its commands failed.
+
 Scripts are sent as EVALSHA, and as EVAL if the server does not know them (restart, failover). hiredis encodes them.
 Idle connections are in a list, because redis-py's pool reads each socket before use, which takes longer than a call.
 A connection that the server closed fails on its next use; the call is repeated on a new one.
@@ -20,7 +22,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from service.errors import StoreFull, StoreNotDurable, StoreUnavailable
+from service.errors import StoreFull, StoreNotDurable, StoreScriptFailed, StoreUnavailable
 from service.metrics.families import STORE_ERRORS, STORE_SECONDS
 from service.settings import Durability, Settings
 from service.store.connection.connection import StoreReply, build_pool, close_pool, require_durability, run_command
@@ -63,6 +65,7 @@ class Client:
 
         Raises:
             StoreUnavailable: No reply in time, or the server rejects writes (demoted, disk full, loading).
+            StoreScriptFailed: A command of the script failed; earlier commands are not undone. Not repeated.
             StoreFull: The server is at its memory limit; nothing was written.
             StoreNotDurable: The server does not meet WAYBILL_DURABILITY.
         """
@@ -71,7 +74,7 @@ class Client:
             started = time.monotonic()
             try:
                 reply = await self._exchange(partial(self._run, script=script, arguments=arguments))
-            except StoreFull as error:
+            except (StoreFull, StoreScriptFailed) as error:
                 # Not repeated: the caller must know at once, and a sender retries by itself.
                 STORE_ERRORS.inc((script.name, error.kind))
                 raise
@@ -187,6 +190,9 @@ class Client:
         if isinstance(error, TimeoutError) and not str(error):
             seconds = f"{self._timeout_seconds:g} s (WAYBILL_STORE_TIMEOUT_SECONDS)"
             reason = f"the store did not answer within {seconds}: the server hangs or is overloaded"
+        if _is_script_error(error):
+            reason = f"{reason.rstrip('.')}; check the permissions of the store's user and the types of its keys"
+            return StoreScriptFailed(reason, self._retry_after_seconds)
         if isinstance(error, RedisConnectionError | RedisTimeoutError | InvalidResponse):
             reason = f"{reason.rstrip('.')}; check {self._address} and that the store is running"
         return StoreUnavailable(reason, self._retry_after_seconds)
@@ -217,6 +223,11 @@ class Client:
             )
             raise StoreUnavailable(reason, self._retry_after_seconds)
         return reply
+
+
+def _is_script_error(error: Exception) -> bool:
+    """Return whether a command of a running script failed. The server adds the line of the script to the error."""
+    return isinstance(error, ResponseError) and "on @user_script:" in str(error)
 
 
 async def _read(connection: AbstractConnection) -> StoreReply:

@@ -48,13 +48,16 @@ local function decide(i)
   end
   if is_running then -- otherwise the call is repeated, and the attempt has ended
     append_history(id, ARGV[i + 3], outcome ~= '')
+    -- The decision is stored before the record: a decision made again would compare the record with itself.
+    if outcome == '' then
+      redis.call('HSET', event, 'state', 'decided', 'ledger', ARGV[i + 4])
+    end
     if ARGV[i + 6] ~= '' then
       advance(job, ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], ARGV[i + 9])
     elseif record_ms > 0 then -- unchanged: extend the retention
       redis.call('PEXPIRE', prefix .. 'record:' .. string.sub(job, #lane_prefix + 1), record_ms)
     end
     if outcome == '' then
-      redis.call('HSET', event, 'state', 'decided', 'ledger', ARGV[i + 4])
       return {'ok'}
     end
     end_event(job, token, id, outcome, ARGV[i + 10], ARGV[i + 11])

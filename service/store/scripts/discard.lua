@@ -4,14 +4,16 @@
 local discarded = 0
 for i = 7, #ARGV do
   local id = ARGV[i]
-  if redis.call('ZREM', dead, id) == 1 then
-    end_event('', '', id, ARGV[3], ARGV[5], ARGV[6], ARGV[4])
-    discarded = discarded + 1
-  else
-    local as = end_of(id)
-    if as and as[1] == ARGV[3] and as[7] == ARGV[4] then
+  local as = end_of(id)
+  if as then
+    redis.call('ZREM', dead, id) -- present only if an earlier call failed before this command
+    if as[1] == ARGV[3] and as[7] == ARGV[4] then
       discarded = discarded + 1
     end
+  elseif redis.call('ZSCORE', dead, id) then
+    end_event('', '', id, ARGV[3], ARGV[5], ARGV[6], ARGV[4])
+    redis.call('ZREM', dead, id)
+    discarded = discarded + 1
   end
 end
 return discarded

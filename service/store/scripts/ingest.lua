@@ -1,6 +1,6 @@
 #!lua
--- Ingest a batch of deliveries: per event set the dedupe key, store the event, append it to its lane, create the lane's
--- job and wake a worker. ARGV: prefix, queue, backlog_events_max, then per delivery its number of events, and 6 per
+-- Ingest a batch of deliveries: per event create the lane's job, append the event to its lane, store it, set the dedupe
+-- key, and wake a worker. ARGV: prefix, queue, backlog_events_max, then per delivery its number of events, and 6 per
 -- event: id, dedupe key, window_ms, lane, encoded event, job payload.
 -- Returns per event the id stored under its dedupe key: its own (ingested now or by an earlier call with the same id),
 -- or the first event's id (duplicate). At the backlog limit a delivery is rejected with '' for each event, unless all
@@ -10,16 +10,12 @@ local holders, added = {}, false
 local capacity = tonumber(ARGV[3]) - redis.call('ZCARD', open)
 
 local function ingest(i)
-  local id, lane = ARGV[i], lane_prefix .. ARGV[i + 3]
-  local holder = redis.call('SET', prefix .. 'dedupe:' .. ARGV[i + 1], id, 'NX', 'GET', 'PX', ARGV[i + 2])
+  local holder, made = add_event(i)
   if not holder then
-    redis.call('SET', prefix .. 'delivery:' .. id, ARGV[i + 4])
-    redis.call('ZADD', open, now, id)
-    redis.call('RPUSH', lane, id)
-    added = make_job(lane, ARGV[i + 5], now) or added
+    added = made or added
     capacity = capacity - 1
   end
-  return holder or id
+  return holder or ARGV[i]
 end
 
 local function duplicates(first, last)

@@ -11,12 +11,13 @@ if current == ARGV[3] then
 elseif current ~= ARGV[7] then
   return 0
 end
+-- An active version must not be among the retired ones, whose documents are deleted.
+redis.call('ZREM', key .. ':retired', ARGV[3])
 redis.call('SET', key .. ':' .. ARGV[3], ARGV[4])
 redis.call('HSET', key, 'version', ARGV[3], 'author', ARGV[5], 'note', ARGV[6], 'at', now)
 local entry = cjson.encode({version = ARGV[3], author = ARGV[5], note = ARGV[6], at = now})
 redis.call('LPUSH', key .. ':history', entry)
 redis.call('LTRIM', key .. ':history', 0, HISTORY_ENTRIES_MAX - 1)
-redis.call('ZREM', key .. ':retired', ARGV[3])
 if current ~= '' then
   redis.call('ZADD', key .. ':retired', now, current)
 end

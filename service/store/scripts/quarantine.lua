@@ -17,9 +17,12 @@ for i = 6, #ARGV, 3 do
   local source, id, delivery = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local index = prefix .. 'quarantine:' .. source
   local kept, size = index .. ':kept', index .. ':bytes'
-  if #delivery <= bytes_max and redis.call('HSETNX', kept, id, delivery) == 1 then
+  -- The delivery is stored after its index, so that a repeated call stores it again if a command between them failed.
+  if #delivery <= bytes_max and redis.call('HEXISTS', kept, id) == 0 then
+    redis.call('SADD', sources, source)
     redis.call('ZADD', index, now, id)
     local bytes = redis.call('INCRBY', size, #delivery)
+    redis.call('HSET', kept, id, delivery)
     for _ = 1, redis.call('ZCOUNT', index, '-inf', now - retention_ms) do
       bytes = drop_oldest(index, kept, size)
     end
@@ -27,7 +30,6 @@ for i = 6, #ARGV, 3 do
       bytes = drop_oldest(index, kept, size)
       removed = removed + 1
     end
-    redis.call('SADD', sources, source)
     for _, key in ipairs({index, kept, size}) do
       redis.call('PEXPIRE', key, retention_ms)
     end

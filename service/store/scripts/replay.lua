@@ -8,28 +8,24 @@
 -- so that a repeated or late call cannot undo a done effect.
 local answers = {}
 
--- Move the final fields of an ended event back into a hash.
-local function unseal(id, event)
-  local as = end_of(id)
-  if as then
-    local history = prefix .. 'history:' .. id
-    redis.call('SET', history, string.sub(redis.call('GET', history), 1, -as[8] - 1))
-    if as[4] ~= '' then
-      redis.call('HSET', event, 'generation', as[4])
-    end
-  end
-end
-
-local function reopen(id, event)
-  unseal(id, event)
-  redis.call('ZREM', dead, id)
-  redis.call('ZREM', ended, id)
+-- Open the event with its ledger ('' if it is not decided), and start a new attempt count. The event leaves `dead` or
+-- `ended` only after it is open, so that a failed command loses no event: the sweep creates a missing job.
+local function reopen(id, event, ledger, generation)
   redis.call('ZADD', open, now, id)
-  redis.call('HDEL', event, 'outcome', 'worker_crashes', 'running', 'by', 'reason', 'damaged')
-  redis.call('HSET', event, 'attempts', 0)
   for _, kind in ipairs({'event:', 'history:', 'delivery:'}) do
     redis.call('PERSIST', prefix .. kind .. id)
   end
+  if ledger == '' then
+    redis.call('HSET', event, 'attempts', 0)
+    redis.call('HDEL', event, 'state')
+  elseif generation then
+    redis.call('HSET', event, 'state', 'decided', 'ledger', ledger, 'attempts', 0, 'generation', generation)
+  else
+    redis.call('HSET', event, 'state', 'decided', 'ledger', ledger, 'attempts', 0)
+  end
+  redis.call('HDEL', event, 'outcome', 'worker_crashes', 'running', 'by', 'reason', 'damaged')
+  redis.call('ZREM', dead, id)
+  redis.call('ZREM', ended, id)
 end
 
 -- Return the ledger for the replay; '' if the event is not decided yet, nil if nothing is left to do.
@@ -47,7 +43,7 @@ end
 local function replay(i)
   local id, lane = ARGV[i], lane_prefix .. ARGV[i + 1]
   local event = prefix .. 'event:' .. id
-  local held, as = redis.call('HMGET', event, 'state', 'ledger', 'generation', 'asked'), end_of(id)
+  local held, as = fields_of(event, 'state', 'ledger', 'generation', 'asked') or {}, end_of(id)
   if as then
     held = {'ended', as[3], as[4] ~= '' and as[4], as[6]}
   end
@@ -66,21 +62,20 @@ local function replay(i)
   elseif redis.call('EXISTS', prefix .. (ledger == '' and 'delivery:' or 'history:') .. id) == 0 then
     return 'gone'
   end
-  reopen(id, event)
-  redis.call('HSET', event, 'asked', asked .. ':' .. (ledger == '' and 'lane' or 'effects'))
-  wake_one()
+  local place, job, payload = 'effects', effects_prefix .. id, ARGV[i + 3]
   if ledger == '' then
-    redis.call('HDEL', event, 'state')
+    place, job, payload = 'lane', lane, ARGV[i + 2]
+    redis.call('LLEN', lane) -- a damaged lane fails before any write
+  end
+  reopen(id, event, ledger, ARGV[i + 5] ~= '' and ARGV[i + 5] + 1 or held[3])
+  remove_final_fields(id)
+  if place == 'lane' then
     redis.call('RPUSH', lane, id)
-    make_job(lane, ARGV[i + 2], now)
-    return 'lane'
   end
-  redis.call('HSET', event, 'state', 'decided', 'ledger', ledger)
-  if ARGV[i + 5] ~= '' then
-    redis.call('HINCRBY', event, 'generation', 1)
-  end
-  make_job(effects_prefix .. id, ARGV[i + 3], now)
-  return 'effects'
+  make_job(job, payload, now)
+  redis.call('HSET', event, 'asked', asked .. ':' .. place)
+  wake_one()
+  return place
 end
 
 for i = 4, #ARGV, 6 do

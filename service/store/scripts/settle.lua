@@ -34,23 +34,19 @@ local function wait(job, token, event, delay, reason, uncounted)
   return {'held'}
 end
 
+-- The event leaves `open` only after it is a dead letter, so that a failed command loses no event.
 local function bury(job, token, id, kind)
   local event = prefix .. 'event:' .. id
-  leave(job, id)
-  redis.call('HSET', event, 'state', 'dead', 'outcome', kind, 'by', token)
-  redis.call('HDEL', event, 'running', 'waiting_for', 'next_ms')
   redis.call('ZADD', dead, now, id)
+  redis.call('HSET', event, 'state', 'dead', 'outcome', kind, 'by', token)
+  leave(job, id)
+  redis.call('HDEL', event, 'running', 'waiting_for', 'next_ms')
 end
 
 local function put_event(i)
-  local id, lane = ARGV[i], lane_prefix .. ARGV[i + 3]
-  if redis.call('SET', prefix .. 'dedupe:' .. ARGV[i + 1], id, 'NX', 'PX', ARGV[i + 2]) then
-    redis.call('SET', prefix .. 'delivery:' .. id, ARGV[i + 4])
-    redis.call('ZADD', open, now, id)
-    redis.call('RPUSH', lane, id)
-    if make_job(lane, ARGV[i + 5], now) then
-      wake_one()
-    end
+  local _, made = add_event(i)
+  if made then
+    wake_one()
   end
 end
 
@@ -96,13 +92,11 @@ local function settle(i)
     put(i + 13, tonumber(ARGV[i + 12]), field(event, 'ledger') or '')
     redis.call('HSET', event, 'ledger', ARGV[i + 4])
   end
-  local history, line = prefix .. 'history:' .. id, ARGV[i + 3]
+  local line = ARGV[i + 3]
   if step == 'bury' and ARGV[i + 6] == 'undecodable' then
     line = '\n' .. line -- a damaged history may end within a line
   end
-  if line ~= '' and text(history, -#line, -1) ~= line then -- otherwise the call is repeated
-    append_history(id, line, step == 'end' or step == 'bury')
-  end
+  append_history(id, line, step == 'end' or step == 'bury')
   if step == 'note' then
     return {'ok'}
   elseif step == 'end' then
@@ -118,8 +112,8 @@ local function settle(i)
       redis.call('HINCRBY', event, 'attempts', -1)
     end
     set_waiting(token, event, delay, ARGV[i + 6])
-    redis.call('LREM', job, 1, id)
     make_job(effects_prefix .. id, ARGV[i + 8], now + delay)
+    leave_lane(job, id)
     wake_one()
   end
   return proceed(job, token, ARGV[i + 11])

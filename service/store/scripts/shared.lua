@@ -11,16 +11,30 @@ local function starts_with(text, head)
 end
 
 -- Reads of values that other software may have damaged. One such value must not fail the other items of a call.
+-- Return the reply to a command; nil if the key has another type. Other errors fail the call (permission).
+local function read(...)
+  local reply = redis.pcall(...)
+  if type(reply) == 'table' and reply.err then
+    return not string.find(reply.err, '^WRONGTYPE') and redis.call(...) or nil
+  end
+  return reply
+end
+
 -- Return a string, or a part of it; nil if there is none, or if the key has another type.
 local function text(key, from, to)
-  local value = redis.pcall('GETRANGE', key, from or 0, to or -1)
+  local value = read('GETRANGE', key, from or 0, to or -1)
   return type(value) == 'string' and value ~= '' and value or nil
 end
 
 -- Return a field of a hash; nil if there is none, or if the key has another type.
 local function field(key, name)
-  local value = redis.pcall('HGET', key, name)
+  local value = read('HGET', key, name)
   return type(value) == 'string' and value or nil
+end
+
+-- Return fields of a hash, false for each that is absent; nil if the key has another type.
+local function fields_of(key, ...)
+  return read('HMGET', key, ...)
 end
 
 local function has_type(key, name)
@@ -101,6 +115,25 @@ local function make_job(job, payload, due)
   return false
 end
 
+-- Store the event at ARGV[i] (id, dedupe key, window_ms, lane, encoded event, job payload), unless its dedupe key is set.
+-- Returns the id stored under the dedupe key, or nil and whether the lane got a new job.
+-- A failed command does not undo the earlier ones. Damaged keys fail in the reads, before any write. A job without an
+-- event is dropped by its worker. The dedupe key is set last, so that a set key always refers to a stored event.
+local function add_event(i)
+  local id, dedupe, lane = ARGV[i], prefix .. 'dedupe:' .. ARGV[i + 1], lane_prefix .. ARGV[i + 3]
+  local holder = redis.call('GET', dedupe)
+  if holder then
+    return holder, false
+  end
+  redis.call('LLEN', lane)
+  local made = make_job(lane, ARGV[i + 5], now)
+  redis.call('RPUSH', lane, id)
+  redis.call('SET', prefix .. 'delivery:' .. id, ARGV[i + 4])
+  redis.call('ZADD', open, now, id)
+  redis.call('SET', dedupe, id, 'PX', ARGV[i + 2])
+  return nil, made
+end
+
 local function drop_job(job)
   redis.call('ZREM', queue, job)
   redis.call('DEL', lease_key(job), 'arq:job:' .. job, 'arq:retry:' .. job)
@@ -113,13 +146,32 @@ local function requeue(job, due)
   wake_one()
 end
 
+-- Return the fields that `end_event` stored (outcome, attempts, ledger, generation, by, asked, reason) and their size
+-- in bytes; nil if the history has none.
+local function final_fields(id)
+  local length = tonumber(string.match(text(prefix .. 'history:' .. id, -5, -1) or '', '^(%d%d%d%d)\2$'))
+  if not length then
+    return nil
+  end
+  local fields = text(prefix .. 'history:' .. id, -5 - length, -6) or ''
+  local parts = {string.match(fields, '^' .. string.rep('([^\31]*)\31', 6) .. '(.*)$')}
+  parts[8] = length + 5
+  return parts[1] and parts
+end
+
+-- Remove the final fields from the history of an event that continues: a replay, or a call that ended it and failed.
+local function remove_final_fields(id)
+  local history, as = prefix .. 'history:' .. id, final_fields(id)
+  if as then
+    redis.call('SET', history, string.sub(text(history), 1, -as[8] - 1))
+  end
+end
+
 -- Return the fields that an attempt needs, and the key and problem of fields that cannot be read. The problem is stored
 -- in the field `damaged`, because the repaired fields no longer show it.
-local function fields_of(event)
-  local held = redis.pcall(
-    'HMGET', event, 'running', 'attempts', 'worker_crashes', 'state', 'ledger', 'generation', 'damaged'
-  )
-  if held.err then
+local function fields_of_attempt(event)
+  local held = fields_of(event, 'running', 'attempts', 'worker_crashes', 'state', 'ledger', 'generation', 'damaged')
+  if not held then
     return {}, event .. ' is not a hash'
   end
   for i, name in pairs({[2] = 'attempts', [3] = 'worker_crashes', [6] = 'generation'}) do
@@ -135,7 +187,7 @@ end
 local suspect_crashes = math.huge -- events with at least so many worker crashes are not started; callers lower it
 local function start_attempt(id, token)
   local event = prefix .. 'event:' .. id
-  local held, damaged = fields_of(event)
+  local held, damaged = fields_of_attempt(event)
   local attempts, crashes = count_of(held[2]), count_of(held[3])
   if held[1] ~= token then
     attempts = attempts + 1
@@ -155,6 +207,7 @@ local function start_attempt(id, token)
   end
   local history = ''
   if held[4] then
+    remove_final_fields(id)
     history = text(prefix .. 'history:' .. id)
   end
   local received = redis.call('ZSCORE', open, id)
@@ -192,8 +245,8 @@ end
 -- Return the last state of a lane's record; the name of its type if it is not a string.
 local function record_of(lane)
   local key = prefix .. 'record:' .. string.sub(lane, #lane_prefix + 1)
-  local state = redis.pcall('GET', key)
-  return type(state) == 'table' and {redis.call('TYPE', key).ok} or state
+  local state = read('GET', key)
+  return state == nil and {redis.call('TYPE', key).ok} or state
 end
 
 -- Continue a job after its event left it: with the lane's next event, by requeuing it, or by deleting it.
@@ -222,55 +275,55 @@ local function proceed(job, token, more)
   return {'requeued'}
 end
 
--- Write the last line together with all earlier ones: a string that grows by APPEND keeps spare memory.
+-- Write the last line together with all earlier ones: a string that grows by APPEND keeps spare memory. A repeated call
+-- finds its line at the end.
 local function append_history(id, line, is_last)
   local history = prefix .. 'history:' .. id
-  if is_last then
+  remove_final_fields(id)
+  if line == '' or text(history, -#line, -1) == line then
+    return
+  elseif is_last or not has_type(history, 'string') then
     redis.call('SET', history, (text(history) or '') .. line)
-  elseif not has_type(history, 'string') then
-    redis.call('SET', history, line)
   else
     redis.call('APPEND', history, line)
   end
 end
 
-local function leave(job, id)
-  redis.call('ZREM', open, id)
+local function leave_lane(job, id)
   if starts_with(job, lane_prefix) and has_type(job, 'list') then
     redis.call('LREM', job, 1, id)
   end
 end
 
+local function leave(job, id)
+  redis.call('ZREM', open, id)
+  leave_lane(job, id)
+end
+
 -- End an event. Its final fields are stored after its history instead of in a hash: strings separated by \31, their
--- length in four digits, and \2.
+-- length in four digits, and \2. The event leaves `open` only after it is in `ended`, so that a failed command loses no
+-- event.
 local function end_event(job, token, id, outcome, retention_ms, body_ms, reason)
   local event, history = prefix .. 'event:' .. id, prefix .. 'history:' .. id
-  leave(job, id)
-  local held = redis.call('HMGET', event, 'attempts', 'ledger', 'generation', 'asked')
+  remove_final_fields(id)
+  local held = fields_of(event, 'attempts', 'ledger', 'generation', 'asked') or {}
   local fields = table.concat(
     {outcome, held[1] or '0', held[2] or '', held[3] or '', token, held[4] or '', reason or ''}, '\31'
   )
   local whole = (text(history) or '') .. fields .. string.format('%04d', #fields) .. '\2'
+  redis.call('ZADD', ended, now, id)
   redis.call('SET', history, whole, 'PX', retention_ms)
+  leave(job, id)
   redis.call('DEL', event)
   redis.call('PEXPIRE', prefix .. 'delivery:' .. id, body_ms)
-  redis.call('ZADD', ended, now, id)
 end
 
--- Return the fields that `end_event` stored (outcome, attempts, ledger, generation, by, asked, reason) and their size
--- in bytes; nil if the event has not ended.
+-- Return the final fields of an ended event; nil if the event has not ended.
 local function end_of(id)
   if redis.call('EXISTS', prefix .. 'event:' .. id) == 1 then
     return nil
   end
-  local length = tonumber(string.match(text(prefix .. 'history:' .. id, -5, -1) or '', '^(%d%d%d%d)\2$'))
-  if not length then
-    return nil
-  end
-  local fields = redis.call('GETRANGE', prefix .. 'history:' .. id, -5 - length, -6)
-  local parts = {string.match(fields, '^' .. string.rep('([^\31]*)\31', 6) .. '(.*)$')}
-  parts[8] = length + 5
-  return parts[1] and parts
+  return final_fields(id)
 end
 
 -- Check whether an attempt may write for a job. Returns 'yes', 'no', or 'over' if the same attempt already ended the

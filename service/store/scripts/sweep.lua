@@ -64,10 +64,13 @@ local function repair_open(id)
     wake_one()
     count('open_without_lane')
   else
-    redis.call('ZREM', open, id)
-    redis.call('HSET', event, 'state', 'dead', 'outcome', 'payload_missing')
-    redis.call('HDEL', event, 'waiting_for', 'next_ms')
+    if not has_type(event, 'hash') then
+      redis.call('DEL', event)
+    end
     redis.call('ZADD', dead, now, id)
+    redis.call('HSET', event, 'state', 'dead', 'outcome', 'payload_missing')
+    redis.call('ZREM', open, id)
+    redis.call('HDEL', event, 'waiting_for', 'next_ms')
     count('open_without_bytes')
   end
 end
@@ -143,8 +146,8 @@ for _, id in ipairs(expired(ended, retention_ms, items_max * ENDED_PER_ITEM)) do
 end
 if dead_ms > 0 then
   for _, id in ipairs(expired(dead, dead_ms, items_max)) do
-    redis.call('ZREM', dead, id)
     end_event('', '', id, 'expired', ARGV[6], ARGV[10])
+    redis.call('ZREM', dead, id)
     count('dead_letters_expired')
   end
   local trimmed = redis.call('XTRIM', prefix .. 'dead_jobs', 'MINID', '=', string.format('%d', now - dead_ms))

@@ -15,6 +15,7 @@ from service.ingress.store_monitor import StoreMonitor
 from service.settings import Settings
 from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, Store, open_store
 from tests.service.ingress.conftest import Lines, Order, Serve, encode, signed
+from tests.service.store.builders import run_on_server
 from tests.waiting import PATIENCE_SECONDS
 
 
@@ -127,6 +128,24 @@ async def test_store_that_lost_durability_is_not_used(
         assert (await response.json())["reason"] == "store_not_durable"
     assert "appendfsync" in lines("store.not_durable")[-1]["reason"]
     await monitor.close()
+
+
+async def test_delivery_is_not_accepted_without_a_permission_of_the_store(
+    settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession
+) -> None:
+    url, body = await serve(settings, store), encode(Order("1"))
+    run_on_server(settings.redis_url, "ACL", "SETUSER", "default", "-zadd")
+    try:
+        async with client.post(f"{url}/webhooks/erp-orders", data=body, headers=signed(body)) as response:
+            assert response.status == 503
+        async with client.get(f"{url}/readyz") as response:
+            assert (response.status, (await response.json())["reason"]) == (503, "store_unavailable")
+    finally:
+        run_on_server(settings.redis_url, "ACL", "SETUSER", "default", "+zadd")
+    async with client.post(f"{url}/webhooks/erp-orders", data=body, headers=signed(body)) as response:
+        assert response.status == 202
+        assert (await response.json())["status"] == "queued"
+    assert (await store.sample()).pending == 1
 
 
 async def test_setting_changed_at_run_time_is_logged_once_with_reminders(

@@ -1,0 +1,32 @@
+#!lua
+-- Check that the store accepts writes, and that its user may run the commands of ingest (ARGV[3] is 0) or of a worker
+-- too (1). ARGV: prefix, queue, 0 or 1. Returns 1, or an error that names the first denied command.
+-- The commands run on a string: a permitted command on another type fails by the type and writes nothing.
+local key = prefix .. 'tick'
+local commands = {
+  {'SET', key, now}, {'GET', key}, {'LLEN', key}, {'LPUSH', key, ''}, {'RPUSH', key, ''}, {'ZADD', key, 0, ''},
+  {'ZCARD', key},
+}
+local commands_of_workers = {
+  {'APPEND', key, ''}, {'DEL', key .. ':none'}, {'EXISTS', key}, {'GETRANGE', key, 0, 0}, {'HDEL', key, ''},
+  {'HGET', key, ''}, {'HINCRBY', key, '', 1}, {'HMGET', key, ''}, {'HSET', key, '', ''}, {'INCR', key},
+  {'LINDEX', key, 0}, {'LPOP', key}, {'LREM', key, 1, ''}, {'PERSIST', key}, {'PEXPIRE', key .. ':none', 1},
+  {'PTTL', key}, {'TYPE', key}, {'XADD', key, '*', '', ''}, {'ZRANGE', key, 0, 0}, {'ZRANGEBYSCORE', key, 0, 0},
+  {'ZREM', key, ''}, {'ZSCORE', key, ''},
+}
+
+local function check(command)
+  local reply = redis.pcall(unpack(command))
+  local problem = type(reply) == 'table' and reply.err
+  return problem and not string.find(problem, '^WRONGTYPE') and command[1] .. ': ' .. problem
+end
+
+for _, list in ipairs({commands, ARGV[3] == '1' and commands_of_workers or {}}) do
+  for _, command in ipairs(list) do
+    local problem = check(command)
+    if problem then
+      return redis.error_reply('NOPERM ' .. problem)
+    end
+  end
+end
+return 1
