@@ -135,6 +135,25 @@ def test_dev_rejects_a_port_in_use_in_one_line(environ: dict[str, str], option: 
     )
 
 
+def test_dev_rejects_one_port_for_both_listeners_in_one_line(environ: dict[str, str], free_port: int) -> None:
+    done = run(environ, "dev", "--port", str(free_port), "--admin-port", str(free_port))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"waybill: --admin-port: port {free_port} is also given as --port. Fix: name two different ports\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["dev", "demo"])
+def test_a_temporary_folder_with_a_long_path_is_rejected_in_one_line(
+    environ: dict[str, str], tmp_path: Path, command: str
+) -> None:
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
+    done = run(environ | {"TMPDIR": str(folder)}, command)
+    assert done.returncode == 2
+    assert re.fullmatch(r"waybill: TMPDIR: the path of the store's socket, .* Fix: set TMPDIR to .*\n", done.stderr)
+
+
 def test_dev_rejects_a_read_only_folder_in_one_line(environ: dict[str, str]) -> None:
     done = subprocess.run(
         [*COMMAND, "dev"],

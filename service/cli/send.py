@@ -41,12 +41,12 @@ class SendRequest(Struct, frozen=True):
 
 
 @click.command(
-    epilog="\b\nExamples:\n  waybill send pack-orders --event purchase_request.updated --id po-1\n"
+    epilog="\b\nExamples:\n  waybill send pack-orders --event purchase_order.updated --id po-1\n"
     "  waybill send pack-orders --file delivery.json --count 100 --rate 10"
 )
 @click.argument("source")
 @click.option("--file", help="File with the body, or - for standard input.")
-@click.option("--event", help="Generate the body for this event type, such as purchase_request.updated.")
+@click.option("--event", help="Generate the body for this event type, such as purchase_order.updated.")
 @click.option("--id", "record_id", default="1", show_default=True, help="With --event: id of the record.")
 @click.option("--count", type=click.IntRange(1, 1_000_000), default=1, show_default=True, help="Number of deliveries.")
 @click.option("--rate", type=click.FloatRange(0.001, 100_000), help="Deliveries per second. Default: no limit.")

@@ -64,9 +64,12 @@ PORT_TYPE = click.IntRange(0, 65_535)
 def dev(config: Path | None, port: int, admin_port: int, store_url: str | None, *, yes: bool) -> None:
     """Run a store, a sandbox, a service and a worker on this machine.
 
-    Publishes the rules and runs until Ctrl-C. All data is deleted on exit. Ignores all WAYBILL_* variables. Other
-    commands in the same folder find this process without settings.
+    Publishes the rules and runs until Ctrl-C. Data of the embedded store is deleted on exit; data in the store of
+    --store keeps the prefix wbdev:. Ignores all WAYBILL_* variables. Other commands in the same folder find this
+    process without settings.
     """
+    if port and port == admin_port:
+        raise ConfigError("--admin-port", f"port {port} is also given as --port", "name two different ports")
     _check_port("--port", port)
     _check_port("--admin-port", admin_port)
     settings = DEV_SETTINGS | {"port": str(port), "admin_port": str(admin_port)} | _store_settings(store_url, yes=yes)
@@ -85,7 +88,8 @@ def dev(config: Path | None, port: int, admin_port: int, store_url: str | None, 
 def demo(store_url: str | None, *, yes: bool) -> None:
     """Send example deliveries, kill a worker, and show each result.
 
-    Uses an embedded store. Ignores all WAYBILL_* variables. Exit code 1 if a result differs from the expected one.
+    Uses an embedded store unless --store is given. Ignores all WAYBILL_* variables. Exit code 1 if a result is not the
+    expected one.
     """
     settings = DEMO_SETTINGS | _store_settings(store_url, yes=yes)
     started = time.monotonic()

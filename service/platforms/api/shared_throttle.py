@@ -170,10 +170,8 @@ class AccountThrottle:
     def _held(self, permit: ThrottlePermit) -> Deferred:
         if permit.wait == "circuit_open":
             seconds = permit.seconds + JITTER_SECONDS * self._throttles.chance()
-            return Deferred("circuit_open", f"{self._account} rests", seconds)
-        return Deferred(
-            "account_throttled", f"{self._account} is asked as much as it allows", permit.seconds + self._turn()
-        )
+            return Deferred("circuit_open", f"the circuit of {self._account} is open", seconds)
+        return Deferred("account_throttled", f"the limit of {self._account} is reached", permit.seconds + self._turn())
 
     def _turn(self) -> float:
         """Space waiting calls by the rate of the account."""
