@@ -129,7 +129,7 @@ def _entry(line: bytes) -> dict[str, Any]:
         entry = json.loads(line)
     except (ValueError, RecursionError):
         entry = None
-    return entry if isinstance(entry, dict) and "entry" in entry else _damaged_entry(line)  # pyright: ignore[reportUnknownVariableType]
+    return entry if isinstance(entry, dict) and "entry" in entry else _damaged_entry(line)  # pyright: ignore[reportUnknownVariableType] - JSON of any shape
 
 
 def _damaged_entry(line: bytes) -> dict[str, Any]:

@@ -95,7 +95,8 @@ async def test_hint_becomes_one_event_of_its_customer(
     await harness.run_worker()
     assert harness.sink_bodies() == [{"customer": customer, "change": "changed"}]
     assert (await harness.stored_event(event_id))["outcome"] == "resolved"
-    assert [line["outcome"] for line in harness.log_lines("attempt.finished")] == ["resolved", "matched"]
+    # Two lanes: the order of their last lines is open.
+    assert sorted(line["outcome"] for line in harness.log_lines("attempt.finished")) == ["matched", "resolved"]
 
 
 @pytest.mark.parametrize(("account", "body", "customer"), HINTS)
@@ -108,7 +109,7 @@ async def test_hint_becomes_one_event_after_failed_requests(
     await harness.run_worker()
     assert harness.sink_bodies() == [{"customer": customer, "change": "changed"}]
     outcomes = [line["outcome"] for line in harness.log_lines("attempt.finished")]
-    assert (outcomes[0], outcomes[-2:]) == ("retried", ["resolved", "matched"])
+    assert (outcomes[0], sorted(outcomes[-2:])) == ("retried", ["matched", "resolved"])
 
 
 async def test_appointment_of_two_customers_becomes_two_events(harness: WorkerHarness) -> None:
