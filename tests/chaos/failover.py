@@ -6,6 +6,7 @@ import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import redis
 
@@ -44,6 +45,7 @@ class FailoverFleet(Fleet):
         self.valkey = await self.start_server("data", *_options(first))
         self._replica = await self.start_server("replica", *_options(second), *_replica_of(self.to_replica.port))
         await _wait_until(lambda: _has_replica(first))
+        await _wait_until(lambda: _replica_confirms(first))
         await self._start_sentinel()
 
     async def _start_sentinel(self) -> None:
@@ -114,6 +116,14 @@ def _ask(port: int, *command: str) -> list[bytes]:
 def _has_replica(port: int) -> bool:
     info = run_on_server(f"redis://127.0.0.1:{port}", "INFO", "replication")
     return any(info.get(f"slave{index}", {}).get("state") == "online" for index in range(2))
+
+
+def _replica_confirms(port: int) -> bool:
+    """Write and ask whether the replica has the write on disk. A new replica first writes its append-only file."""
+    server = cast("Any", redis.Redis)  # redis-py types it with holes
+    with server.from_url(f"redis://127.0.0.1:{port}", single_connection_client=True) as client:
+        client.execute_command("SET", "replica-confirms", "1", "PX", 1)
+        return client.execute_command("WAITAOF", 1, 1, 500) == [1, 1]
 
 
 async def _wait_until(condition: Callable[[], bool]) -> None:
