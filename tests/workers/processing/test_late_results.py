@@ -17,9 +17,23 @@ from workers.late_writes import LATE_RESULT_SECONDS_MAX
 
 pytestmark = pytest.mark.store
 
-UNPROVEN = TransientError("timeout", "too late")
-PROVEN = TransientError("target_unavailable", "busy", http_status=429)
-REJECTED = PermanentError("request_rejected", "no", http_status=400)
+MakeError = Callable[[], WaybillError | None]
+
+
+def unproven() -> WaybillError:
+    return TransientError("timeout", "too late")
+
+
+def proven() -> WaybillError:
+    return TransientError("target_unavailable", "busy", http_status=429)
+
+
+def rejected() -> WaybillError:
+    return PermanentError("request_rejected", "no", http_status=400)
+
+
+def nothing() -> None:
+    return None
 
 
 class Calls:
@@ -60,6 +74,7 @@ async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[Worke
     settings = make_settings(backoff_base_seconds=0.02, attempts_max=3, lease_seconds=60, wake_timeout_seconds=0.05)
     async with open_harness(settings, Slow) as opened:
         yield opened
+    calls.__init__()  # its errors refer to the runs of the test
 
 
 class LateRun:
@@ -98,19 +113,19 @@ TWO = '{id: x, do: slow}, {id: y, do: log, message: "{id}"}'
 @pytest.mark.parametrize(
     ("error", "state", "outcome", "ledger"),
     [
-        (None, "ended", "matched", "dd"),
-        (REJECTED, "dead", "effect_failed", "fp"),
-        (UNPROVEN, "dead", "outcome_unknown", "up"),
+        (nothing, "ended", "matched", "dd"),
+        (rejected, "dead", "effect_failed", "fp"),
+        (unproven, "dead", "outcome_unknown", "up"),
     ],
 )
 async def test_late_result_settles_an_effect_with_an_unknown_outcome(
-    harness: WorkerHarness, error: WaybillError | None, state: str, outcome: str, ledger: str
+    harness: WorkerHarness, error: MakeError, state: str, outcome: str, ledger: str
 ) -> None:
     late = LateRun(harness)
     await late.start(TWO)
     await late.take_over()
     assert ((await late.stored())["error_kind"], (await late.stored())["ledger"]) == ("outcome_unknown", "up")
-    await late.finish(error)
+    await late.finish(error())
     await harness.run_worker()
     stored = await late.stored()
     end = stored["error_kind"] if state == "dead" else stored["outcome"]
@@ -123,7 +138,7 @@ async def test_late_proof_that_the_effect_did_not_happen_starts_it_again(harness
     late = LateRun(harness)
     await late.start(TWO)
     await late.take_over()
-    await late.finish(PROVEN)
+    await late.finish(proven())
     run = asyncio.create_task(harness.run_worker())
     await until(lambda: len(calls.answers) == 2)
     calls.answers[1].set_result(None)
@@ -141,7 +156,7 @@ async def test_late_result_of_an_effect_that_a_replay_started_again_is_supersede
     await harness.store.replays.replay([replay])
     run = asyncio.create_task(harness.run_worker())
     await until(lambda: len(calls.answers) == 2)
-    calls.answers[1].set_result(UNPROVEN)
+    calls.answers[1].set_result(unproven())
     await run
     before = await late.stored()
     assert before["error_kind"] == "outcome_unknown"
