@@ -32,7 +32,7 @@ from workers.outage_log import log_outage
 
 OUTAGE_PAUSE_SECONDS_MAX = 1.0
 """Longest delay between two claims during an outage of the store."""
-CLAIM_JOBS_MAX = 200
+CLAIM_MAX = 200
 """Jobs per claim."""
 CLAIM_PARTS = 4
 """A claim takes at most one part in `CLAIM_PARTS` of the concurrency. Jobs of one claim write at the same time; with
@@ -74,7 +74,7 @@ class LeaseWorker(Worker):
         self.name = name
         self.store = store
         self.leases = store.leases(name)
-        self._claim_max = min(max(settings.concurrency // CLAIM_PARTS, 1), CLAIM_JOBS_MAX)
+        self._claim_max = min(max(settings.concurrency // CLAIM_PARTS, 1), CLAIM_MAX)
         self.jobs_held: dict[str, Job] = {}
         self.jobs_run = 0
         self.leases_lost = 0
@@ -156,7 +156,7 @@ class LeaseWorker(Worker):
 
     async def _release_after_outage(self) -> None:
         """Release the jobs that an outage interrupted. No attempt and no worker crash is counted."""
-        if ends := self._unreleased[:CLAIM_JOBS_MAX]:
+        if ends := self._unreleased[:CLAIM_MAX]:
             await self.leases.finish(ends, seconds_max=0)
             del self._unreleased[: len(ends)]
 
