@@ -74,6 +74,14 @@ class PlatformConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Return the kinds of record that the account's connector can list, so that they can be polled."""
         return self.listed
 
+    def expected_fields(self, kind: str) -> tuple[str, ...]:  # noqa: ARG002 - an override has fields
+        """Return the fields of our record that a response should contain, wholes before their parts."""
+        return ()
+
+    def map_path(self, kind: str) -> str:
+        """Return the path below the account where the pointers of a kind of record are corrected."""
+        return f"map.{kind}"
+
     def unlisted_fix(self, account: str, kind: str) -> str:  # noqa: ARG002 - an override names the account
         """Suggest a fix for the poll of a kind that the account does not list."""
         return did_you_mean(kind, self.listed_kinds())
@@ -92,6 +100,10 @@ class BuiltInPlatformConfig(PlatformConfig, frozen=True, kw_only=True):
     """Whether a record is under `data` in a response; None if both forms are accepted."""
 
     map: RecordMaps = {}
+
+    def expected_fields(self, kind: str) -> tuple[str, ...]:
+        """Return the fields that the platform documents."""
+        return tuple(self.places[kind])
 
     def check(self, at: str) -> Iterator[ConfigError]:
         """Yield the mistakes in `map`; `at` is the account's path in waybill.yaml."""

@@ -5,7 +5,7 @@ map gives a field another pointer. The value there is moved to the connector's p
 record, so that conversions stay the same. `raw` keeps the platform's own structure.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -74,14 +74,14 @@ class PointerMap:
         return read_mapped
 
 
-def missing_fields(places: FieldPlaces, record: Record) -> list[str]:
+def missing_fields(fields: Iterable[str], record: Record) -> list[str]:
     """List the fields that a response did not have; of a missing object only the object itself.
 
     Returns:
         The fields. A field below null is not missing, nor is one of a line if there is no line.
     """
     missing: list[str] = []
-    for field in places:
+    for field in fields:
         if not field.startswith(tuple(f"{above}." for above in missing)) and _is_missing(record, field.split(".")):
             missing.append(field)
     return missing
