@@ -126,15 +126,21 @@ class Process:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.lines: list[dict[str, Any]] = []
+        self._skipped: list[dict[str, Any]] = []
 
     async def line(self, name: str) -> dict[str, Any]:
-        """Read lines until the one with this event name, and return it."""
+        """Return the first line with this event name that was not returned before; read until it is written."""
         assert self.process.stdout is not None
+        for line in self._skipped:
+            if line["message"] == name:
+                self._skipped.remove(line)
+                return line
         async with asyncio.timeout(PATIENCE_SECONDS):
             while raw := await self.process.stdout.readline():
                 self.lines.append(json.loads(raw))
                 if self.lines[-1]["message"] == name:
                     return self.lines[-1]
+                self._skipped.append(self.lines[-1])
         raise AssertionError(f"no {name}: {self.lines}")
 
 
