@@ -33,7 +33,7 @@ from workers.outage_log import OutageLog
 
 OUTAGE_PAUSE_SECONDS_MAX = 1.0
 """Longest delay between two claims during an outage of the store."""
-CLAIM_JOBS_MAX = 200
+CLAIM_MAX = 200
 """Jobs per claim."""
 CLAIM_PARTS = 4
 """A claim takes at most one part in `CLAIM_PARTS` of the concurrency. Jobs of one claim write at the same time; with
@@ -91,7 +91,7 @@ class LeaseWorker(Worker):
         self.name = name
         self.store = store
         self.leases = store.leases(name)
-        self._claim_max = min(max(settings.concurrency // CLAIM_PARTS, 1), CLAIM_JOBS_MAX)
+        self._claim_max = min(max(settings.concurrency // CLAIM_PARTS, 1), CLAIM_MAX)
         self.jobs_held: dict[str, Job] = {}
         self.leases_lost = 0
         self._outage = OutageLog()
