@@ -114,13 +114,24 @@ class ActionContext(Protocol):
         ...
 
 
+ORDERED = "Run the effects of this action on one record in event order, also after retries. Default: true."
+LATEST_ONLY = "Skip a waiting effect if a newer event of the record has one. Requires `ordered`. Default: false."
+
+
 class Action(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):
-    """Base class of all actions. `id` names the action within its rule."""
+    """Base class of all actions. `id` names the action within its rule.
+
+    The effects of one action on one record run in event order: an effect waits until those of earlier events are done
+    or dead-lettered, retries included. `ordered: false` opts out. With `latest_only`, a waiting effect is superseded by
+    the effect of a newer event.
+    """
 
     repeat: ClassVar[RetrySafety] = "keyed"
     summary: ClassVar[str] = ""
 
     id: Identifier
+    ordered: Annotated[bool, Meta(description=ORDERED)] = True
+    latest_only: Annotated[bool, Meta(description=LATEST_ONLY)] = False
 
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """Compile the templates of the action's fields.

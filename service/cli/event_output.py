@@ -67,10 +67,10 @@ def print_event(view: EventView, *, as_json: bool) -> None:
     if view.effects:
         click.echo("\neffects")
         rows = [
-            [effect.rule_id, effect.action_id, effect.action_type, effect.repeat, effect.state]
-            for effect in view.effects
+            [each.rule_id, each.action_id, each.action_type, each.repeat, each.state, each.waiting_behind or ""]
+            for each in view.effects
         ]
-        print_table(["rule id", "action id", "action type", "repeat", "state"], rows)
+        print_table(["rule id", "action id", "action type", "repeat", "state", "waiting behind"], rows)
     if view.history:
         click.echo("\nhistory")
         for entry in view.history:

@@ -154,7 +154,9 @@ def explain(event_id: str, *, raw: bool, as_json: bool, connection: ConnectionOp
         return
     ledger = "".join(LEDGER_LETTERS[effect.state] for effect in view.effects)
     received = {name: getattr(view, name) for name in RECEIVED} if view.source else None
-    for line in explained(shown | {"ledger": ledger, "received": received}, document, datetime.now(UTC)):
+    behind = [effect.waiting_behind or "" for effect in view.effects]
+    stored = shown | {"ledger": ledger, "received": received, "behind": behind}
+    for line in explained(stored, document, datetime.now(UTC)):
         print_text(line)
 
 

@@ -23,6 +23,7 @@ Visibility = Literal["outline", "redacted", "raw"]
 
 EFFECT_STATES = {
     "p": "planned", "s": "started", "d": "done", "f": "failed", "u": "outcome_unknown", "w": "deferred",
+    "x": "superseded",
 }  # fmt: skip
 """State of an effect by its letter in the ledger, as in `service.store.queue.lanes.LaneHead`."""
 
@@ -33,7 +34,10 @@ _PERSONAL_FIELDS = ("inputs", "answer")
 
 
 class EffectView(Struct, frozen=True):
-    """Effect of the decision: rule, action, retry safety and state."""
+    """Effect of the decision: rule, action, retry safety and state.
+
+    `waiting_behind` is the earlier event whose effect of this rule and action is unfinished.
+    """
 
     rule_id: str
     action_id: str
@@ -41,13 +45,14 @@ class EffectView(Struct, frozen=True):
     repeat: str
     state: str
     inputs: Any = None
+    waiting_behind: str | None = None
 
 
 class EventView(Struct, frozen=True, kw_only=True):
     """Event with its delivery, effects and history. Times are UTC; `running` identifies the attempt in progress.
 
-    `waiting_for` is the reason of a deferred attempt: an error kind, `fetch_delay` or `stale_read`. `next_attempt_at`
-    is its next time. Both are null if no attempt was deferred.
+    `waiting_for` is the reason of a deferred attempt: an error kind, `fetch_delay`, `stale_read` or `earlier_effect`.
+    `next_attempt_at` is its next time. Both are null if no attempt was deferred. `earlier_effect` has no time.
 
     `body` is redacted JSON, text (`encoding` utf-8) or base64; null if the body has expired or is not visible.
     `body_bytes` is null if the body has expired.
@@ -181,6 +186,7 @@ def effects_of(shown: Mapping[str, Any]) -> list[EffectView]:
     """Return the effects of the decision, each with its state in the ledger."""
     decided = _first_entry(shown, "decided")
     ledger: str = shown.get("ledger", "")
+    behind: Sequence[str] = shown.get("behind") or ()
     return [
         EffectView(
             effect["rule_id"],
@@ -189,6 +195,7 @@ def effects_of(shown: Mapping[str, Any]) -> list[EffectView]:
             effect["repeat"],
             EFFECT_STATES.get(ledger[index : index + 1], "planned"),
             effect.get("inputs"),
+            next(iter(behind[index : index + 1]), None) or None,
         )
         for index, effect in enumerate(decided.get("effects", ()))
     ]

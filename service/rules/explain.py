@@ -16,7 +16,10 @@ from service.rules.rulebook_document import Document
 from service.rules.syntax import Condition, Rule
 from service.rules.tree_output import MARKS, SYMBOLS, format_effect, format_value
 
-LEDGER_STATES = {"p": "planned", "s": "started", "d": "done", "f": "failed", "u": "outcome unknown", "w": "deferred"}
+LEDGER_STATES = {
+    "p": "planned", "s": "started", "d": "done", "f": "failed", "u": "outcome unknown", "w": "deferred",
+    "x": "superseded",
+}  # fmt: skip
 _UNITS = ((2 * 86_400, "days"), (2 * 3_600, "h"), (120, "min"), (1, "s"))
 """Units of a duration, in seconds, largest first. A unit is used from two of it on."""
 
@@ -35,11 +38,13 @@ def explain(shown: Mapping[str, Any], document: Document | None, now: datetime) 
         yield f"  {received['type']} ({received['change']}) from {received['source']} about {received['record']}"
     if shown.get("next_attempt_at"):
         yield f"  {_format_wait(shown, now)}"
+    elif shown.get("waiting_for"):
+        yield f"  waiting: {shown['waiting_for'].replace('_', ' ')}"
     decided = _first(lines, "decided")
     if decided is None:
         yield "  not decided"
     else:
-        yield from _format_decision(decided, document, str(shown.get("ledger", "")))
+        yield from _format_decision(decided, document, str(shown.get("ledger", "")), shown.get("behind") or ())
     for line in lines:
         if line["entry"] in {"effect", "attempt"}:
             yield _format_attempt(line)
@@ -53,7 +58,9 @@ def _format_wait(shown: Mapping[str, Any], now: datetime) -> str:
     return f"waiting: {reason}; next attempt {shown['next_attempt_at']} ({due})"
 
 
-def _format_decision(decided: Mapping[str, Any], document: Document | None, ledger: str) -> Iterator[str]:
+def _format_decision(
+    decided: Mapping[str, Any], document: Document | None, ledger: str, behind: Sequence[str]
+) -> Iterator[str]:
     state = "a deleted record" if decided["gone"] else f"state {decided['digest'][:12]}"
     yield f"decided {_timestamp(decided['at_ms'])} on {state} by rulebook {decided['rulebook']}"
     rules = {rule.id: rule for rule in document.rules} if document else {}
@@ -67,6 +74,9 @@ def _format_decision(decided: Mapping[str, Any], document: Document | None, ledg
             if effect["rule_id"] == verdict["rule_id"]:
                 effect_text = format_effect(effect["action_id"], effect["action_type"], effect["inputs"])
                 yield f"    {LEDGER_STATES.get(ledger[index : index + 1], 'planned')}: {effect_text}"
+                if any(behind[index : index + 1]):
+                    name = f"{effect['rule_id']}.{effect['action_id']}"
+                    yield f"      waiting behind effect {name} of event {behind[index]}"
 
 
 def _items(verdict: Mapping[str, Any]) -> Sequence[EvidenceItem]:

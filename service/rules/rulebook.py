@@ -48,6 +48,8 @@ class PlannedEffect(Struct, frozen=True):
     action_type: str
     repeat: RetrySafety
     inputs: dict[str, Any]
+    ordered: bool = True
+    latest_only: bool = False
 
 
 class Evaluation(Struct, frozen=True):
@@ -198,6 +200,8 @@ def _plan(entry: _Entry, scope: Scope, verdict: RuleResult, effects: list[Planne
             return RuleResult(rule.id, "error", f"action {action.id}: {error}")
         except Exception as error:  # noqa: BLE001 - actions of other packages may raise anything
             return RuleResult(rule.id, "error", f"action {action.id}: {type(error).__name__}")
-        planned.append(PlannedEffect(rule.id, action.id, action.do, action.repeat, inputs))
+        planned.append(
+            PlannedEffect(rule.id, action.id, action.do, action.repeat, inputs, action.ordered, action.latest_only)
+        )
     effects.extend(planned)
     return verdict

@@ -12,7 +12,7 @@
 from service.store.management.quarantine import QuarantinedDelivery
 from service.store.management.queue_stats import QueueStats
 from service.store.queue.ingest import IngestRequest, IngestResult
-from service.store.queue.lanes import DecisionWrite, LaneHead, LaneStep, NextEvent, SettlementWrite
+from service.store.queue.lanes import DecisionWrite, LaneHead, LaneStep, NextEvent, SettlementWrite, encode_order
 from service.store.queue.last_state import LastState
 from service.store.queue.leases import Job, JobEnd
 from service.store.shards import Shards, open_shards
@@ -33,6 +33,7 @@ __all__ = [
     "SettlementWrite",
     "Shards",
     "Store",
+    "encode_order",
     "open_shards",
     "open_store",
 ]

@@ -24,7 +24,7 @@ from service.secrets import SecretRef
 from service.settings import Settings
 from service.store import Store, open_store
 from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, until
 from workers.processing.action_calls import EffectDependencies
 from workers.processing.dependencies import WorkerDependencies
 from workers.processing.process import finish_effects, process_lane
@@ -90,6 +90,19 @@ class WorkerHarness:
             await asyncio.wait_for(worker.async_run(), PATIENCE_SECONDS)
             await worker.close()
         self.lines += lines  # type: ignore[arg-type]
+
+    async def run_until_idle(self, worker: LeaseWorker) -> None:
+        """Run a worker until no job is due and none is running. Jobs that are due later stay in the queue."""
+        running = asyncio.create_task(worker.async_run())
+
+        async def is_idle() -> bool:
+            stats = await self.store.sample()
+            return not stats.due and not worker.tasks
+
+        await until(is_idle)
+        worker.handle_sig_wait_for_completion(15)  # type: ignore[arg-type]
+        await asyncio.wait_for(running, PATIENCE_SECONDS)
+        await worker.close()
 
     def log_lines(self, event: str) -> list[dict[str, Any]]:
         return [line for line in self.lines if line["event"] == event]

@@ -138,7 +138,7 @@ async def test_damaged_field_of_an_event_makes_it_a_dead_letter_and_the_lane_goe
     assert (await end_of(harness, following))[0] == "matched"
 
 
-@pytest.mark.parametrize("ledger", ["", "pp", "x", b"\xff", "d" * 1_000])
+@pytest.mark.parametrize("ledger", ["", "pp", "q", b"\xff", "d" * 1_000])
 async def test_damaged_ledger_makes_its_event_a_dead_letter(harness: WorkerHarness, ledger: str | bytes) -> None:
     event_id = await decided_event(harness)
     effects_run = len(harness.idempotency_keys())

@@ -17,6 +17,8 @@ from workers.processing.history import (
     EffectEntry,
     HistoryEntry,
     ReceivedEntry,
+    StoredEffect,
+    effects_order,
     encode_history,
     initial_ledger,
     received_entry,
@@ -44,6 +46,7 @@ class Attempt:
         self._event: Event | None = None
         self._is_decided = head.state == "decided"
         self._effects: EffectsRun | None = None
+        self._order = ""
         self._effects_ran = False
         self._entries: list[HistoryEntry] = []
         self._ledger = ""
@@ -72,9 +75,10 @@ class Attempt:
         """Return the context for the effects of this attempt."""
         return EffectContext(event.id, event.source, event.traceparent, self.head.attempts, self.head.generation)
 
-    def start_effects(self, effects: EffectsRun) -> None:
-        """Take note of a run of effects, before it starts."""
+    def start_effects(self, effects: EffectsRun, stored: Sequence[StoredEffect], lane: str) -> None:
+        """Take note of a run of the `stored` effects, before it starts."""
         self._effects = effects
+        self._order = effects_order(lane, stored)
 
     def add_effects(self, effects: EffectsRun) -> None:
         """Add the ledger, history entries and outputs of a run of effects to the write that ends the attempt."""
@@ -104,6 +108,7 @@ class Attempt:
                 fields=decision.fields,
                 change=event.change,
                 more=self._more,
+                order=effects_order(event.record.lane, entry.effects),
             )
         )
         self._is_decided = True
@@ -117,6 +122,12 @@ class Attempt:
         step, entries = ("postpone", self._history("deferred", error)) if self._effects_ran else ("release", [])
         next_event = await self._settle(step, reason, entries, seconds)
         self.log.finish("deferred", error)
+        return next_event
+
+    async def wait_behind(self) -> NextEvent:
+        """Wait until the effects of earlier events are done or dead-lettered. The attempt does not count."""
+        next_event = await self._settle("behind", "earlier_effect", self._history("deferred"))
+        self.log.finish("deferred")
         return next_event
 
     async def retry(self, error: WaybillError, retry_after_seconds: float | None) -> NextEvent:
@@ -193,5 +204,6 @@ class Attempt:
             delay_ms=int(seconds * 1000),
             more=self._more,
             outputs=self._outputs,
+            order=self._order,
         )
         return await self._lanes.settle(write)

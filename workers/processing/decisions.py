@@ -52,7 +52,15 @@ def decide(rulebook: Rulebook, event: Event, fetched: FetchedRecord, last: LastS
         for verdict in evaluation.verdicts
     ]
     effects = [
-        StoredEffect(effect.rule_id, effect.action_id, effect.action_type, effect.repeat, effect.inputs)
+        StoredEffect(
+            effect.rule_id,
+            effect.action_id,
+            effect.action_type,
+            effect.repeat,
+            effect.inputs,
+            effect.ordered,
+            effect.latest_only,
+        )
         for effect in evaluation.effects
     ]
     entry = structs.replace(_entry(rulebook, fetched, last, attempt, stale=stale), verdicts=verdicts, effects=effects)

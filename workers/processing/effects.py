@@ -7,7 +7,7 @@ from the `EffectsOutcome` whether the event ends.
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -22,9 +22,11 @@ from workers.processing.action_context import EffectContext
 from workers.processing.history import ERROR_CHARACTERS_MAX, EffectEntry, StoredEffect, encode_history
 from workers.processing.retry_safety import is_not_performed
 
-PLANNED, STARTED, DONE, FAILED, UNKNOWN, DEFERRED = "psdfuw"
+PLANNED, STARTED, DONE, FAILED, UNKNOWN, DEFERRED, SUPERSEDED = "psdfuwx"
 """Letters of the ledger."""
-LEDGER_LETTERS = frozenset("psdfuw")
+LEDGER_LETTERS = frozenset("psdfuwx")
+BEHIND, BEFORE = "bn"
+"""Places of an effect in the order: behind one of an earlier event, or before one of a newer event."""
 
 
 class EffectsOutcome(Struct):
@@ -36,6 +38,8 @@ class EffectsOutcome(Struct):
     retry_after_seconds: float | None = None
     deferred_seconds: float = 0.0
     """Longest wait for a rate limit or an open circuit."""
+    is_behind: bool = False
+    """Whether an effect waits for an effect of an earlier event."""
 
     @property
     def is_deferred(self) -> bool:
@@ -60,6 +64,7 @@ class EffectsRun:
         ledger: str,
     ) -> None:
         self._dependencies = dependencies
+        self._places = ""
         self._job = job
         self._context = context
         self._effects = effects
@@ -76,12 +81,15 @@ class EffectsRun:
         """Ledger with all results so far, written or not."""
         return "".join(self._ledger)
 
-    async def run(self, *, fresh: bool) -> EffectsOutcome:
+    async def run(self, *, fresh: bool, places: str = "") -> EffectsOutcome:
         """Run the effects that are not done. With `fresh`, effects marked as started have not been called yet.
+
+        `places` are those of `LaneHead`.
 
         Raises:
             LeaseLost, StoreUnavailable: the ledger was not written, and no further effect was started.
         """
+        self._places = places
         chains: dict[str, list[int]] = {}
         for index, effect in enumerate(self._effects):
             chains.setdefault(effect.rule_id, []).append(index)
@@ -113,13 +121,21 @@ class EffectsRun:
     async def _run_chain(self, indexes: Sequence[int], *, fresh: bool) -> None:
         for index in indexes:
             letter = self._ledger[index]
-            if letter == DONE:
+            if letter in (DONE, SUPERSEDED):
                 continue
             if letter in (FAILED, UNKNOWN):
                 self._report_earlier_failure(letter)
                 break
+            place = self._places[index : index + 1]
+            if place == BEHIND:
+                self._ledger[index] = PLANNED if letter == STARTED else letter
+                self.outcome.is_behind = True
+                break
             if letter == STARTED and not fresh and not self._may_repeat(index):
                 break
+            if place == BEFORE and self._effects[index].latest_only:
+                self._supersede(index)
+                continue
             # Written before the call: after a crash in the call, the ledger shows that the effect may have happened.
             if letter != STARTED:
                 self._ledger[index] = STARTED
@@ -131,6 +147,10 @@ class EffectsRun:
         # The write that ends the attempt includes the results of the last chain.
         if self._active and self._entries:
             await self._write_ledger()
+
+    def _supersede(self, index: int) -> None:
+        self._ledger[index] = SUPERSEDED
+        self._log_action(index, 0.0, outcome="superseded")
 
     def _may_repeat(self, index: int) -> bool:
         if self._effects[index].repeat != "unsafe":
@@ -186,12 +206,19 @@ class EffectsRun:
         self.outcome.error = self.outcome.error or error
 
     def _log_action(
-        self, index: int, duration_ms: float, error: WaybillError | None, answer: Mapping[str, Any] | None = None
+        self,
+        index: int,
+        duration_ms: float,
+        error: WaybillError | None = None,
+        answer: Mapping[str, Any] | None = None,
+        *,
+        outcome: Literal["ok", "superseded"] = "ok",
     ) -> None:
         effect, context = self._effects[index], self._context
+        outcome_or_error = "error" if error else outcome
         kind = error.kind if error else None
         http_status = getattr(error, "http_status", None) or (answer or {}).get("http_status")
-        EFFECTS.inc((effect.rule_id, effect.action_type, "error" if error else "ok", kind))
+        EFFECTS.inc((effect.rule_id, effect.action_type, outcome_or_error, kind))
         EFFECT_SECONDS.observe((effect.action_type,), duration_ms / 1000)
         fields: dict[str, Any] = {
             "event_id": context.event_id,
@@ -201,7 +228,7 @@ class EffectsRun:
             "rule_id": effect.rule_id,
             "action_id": effect.action_id,
             "action_type": effect.action_type,
-            "outcome": "error" if error else "ok",
+            "outcome": outcome_or_error,
             "error_kind": kind,
             "http_status": http_status,
             "duration_ms": round(duration_ms, 2),
@@ -213,7 +240,7 @@ class EffectsRun:
                 attempt=context.attempt,
                 rule_id=effect.rule_id,
                 action_id=effect.action_id,
-                outcome="error" if error else "ok",
+                outcome=outcome_or_error,
                 duration_ms=round(duration_ms, 2),
                 error_kind=kind,
                 error=str(error)[:ERROR_CHARACTERS_MAX] if error else None,

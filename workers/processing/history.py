@@ -11,9 +11,10 @@ from msgspec import UNSET, Struct, UnsetType
 
 from service.actions import RetrySafety
 from service.events import ChangeType, Event
+from service.store import encode_order
 
 
-class StoredEffect(Struct, frozen=True):
+class StoredEffect(Struct, frozen=True, omit_defaults=True):
     """Effect of a decision. The index in the list is the index in the ledger."""
 
     rule_id: str
@@ -21,6 +22,8 @@ class StoredEffect(Struct, frozen=True):
     action_type: str
     repeat: RetrySafety
     inputs: dict[str, Any]
+    ordered: bool = True
+    latest_only: bool = False
 
     def idempotency_key(self, event_id: str, generation: int) -> str:
         """Return the idempotency key of the effect. Only a rerun increments `generation`."""
@@ -71,7 +74,7 @@ class EffectEntry(Struct, frozen=True, tag_field="entry", tag="effect", kw_only=
     attempt: int
     rule_id: str
     action_id: str
-    outcome: Literal["ok", "error"]
+    outcome: Literal["ok", "error", "superseded"]
     duration_ms: float
     error_kind: str | None = None
     error: str | None = None
@@ -116,6 +119,11 @@ def initial_ledger(effects: Sequence[StoredEffect]) -> str:
         letters += "p" if effect.rule_id in rules else "s"
         rules.add(effect.rule_id)
     return letters
+
+
+def effects_order(lane: str, effects: Sequence[StoredEffect]) -> str:
+    """Return the order of effects of a decision on the record of `lane`, for the store."""
+    return encode_order(lane, ((effect.rule_id, effect.action_id if effect.ordered else "") for effect in effects))
 
 
 def received_entry(event: Event, received_ms: int) -> ReceivedEntry:

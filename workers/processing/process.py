@@ -129,7 +129,7 @@ class LaneRun:
         # A stored decision is final: neither a new rulebook nor a newer state changes it.
         if head.state == "decided":
             decided = load_decision(self._keys, head)
-            return await self._run_effects(attempt, event, decided, head.ledger, fresh=False)
+            return await self._run_effects(attempt, event, decided, head.ledger, head.places, fresh=False)
         if event.record.kind not in RECORDS:
             return await self._resolve(attempt, event)
         return await self._decide(attempt, event, last)
@@ -152,7 +152,7 @@ class LaneRun:
         if not decision.entry.effects:
             return next_event
         return await self._run_effects(
-            attempt, event, decision.entry, initial_ledger(decision.entry.effects), fresh=True
+            attempt, event, decision.entry, initial_ledger(decision.entry.effects), next_event.places, fresh=True
         )
 
     async def _fetch(self, event: Event, attempt: Attempt, fetch_delay_seconds: float) -> FetchedRecord:
@@ -173,14 +173,16 @@ class LaneRun:
         return rulebook
 
     async def _run_effects(
-        self, attempt: Attempt, event: Event, decided: DecisionEntry, ledger: str, *, fresh: bool
+        self, attempt: Attempt, event: Event, decided: DecisionEntry, ledger: str, places: str, *, fresh: bool
     ) -> NextEvent:
         context = attempt.effect_context(event)
         run = EffectsRun(self._dependencies.effects, self._job, context, decided.effects, ledger)
-        attempt.start_effects(run)
-        outcome = await run.run(fresh=fresh)
+        attempt.start_effects(run, decided.effects, event.record.lane)
+        outcome = await run.run(fresh=fresh, places=places)
         attempt.add_effects(run)
         error = outcome.error
+        if outcome.is_behind and (error is None or isinstance(error, PermanentError)):
+            return await attempt.wait_behind()
         if error is None:
             return await attempt.finish("matched")
         # A limit or an open circuit uses up no attempt, but the age of the event still counts.

@@ -25,6 +25,8 @@ class CompiledAction(Struct, frozen=True):
     do: str
     repeat: RetrySafety
     render: TemplateRenderer
+    ordered: bool
+    latest_only: bool
 
 
 class CompiledRule(Struct, frozen=True):
@@ -86,8 +88,11 @@ def _compile_action(
         raise ConfigError(f"{at}.do", f"no action {str(action_type)[:64]!r}", fix)
     struct = actions[action_type]
     action: Action = decode_config(data, struct, at)
+    if action.latest_only and not action.ordered:
+        raise ConfigError(f"{at}.latest_only", "needs an order", "remove `ordered: false` or `latest_only`")
     try:
-        return CompiledAction(action.id, action_type, struct.repeat, action.compile(Template(fields)))
+        render = action.compile(Template(fields))
+        return CompiledAction(action.id, action_type, struct.repeat, render, action.ordered, action.latest_only)
     except ConfigError as error:
         raise ConfigError(f"{at}.{error.path}", error.reason, error.fix) from None
 

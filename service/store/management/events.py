@@ -53,14 +53,15 @@ class EventReader:
             `state`: queued, decided, ended or dead.
             `outcome`: the outcome of an ended event; dead_lettered for a dead letter.
             `error_kind`: the error of a dead letter.
+            `behind`: per effect the event for which it waits, or ''. Empty if no effect is in an order.
             `history`: the entries, oldest first. A damaged one is an entry `undecodable` with its text.
 
         Raises:
             StoreUnavailable: The store does not answer.
         """
-        reply: tuple[bytes | None, list[bytes], bytes | None]
+        reply: tuple[bytes | None, list[bytes], bytes | None, list[bytes]]
         reply = await self._client.call(SHOW, (event_id,), seconds_max=CALL_SECONDS_MAX)
-        delivery, flat, history = reply
+        delivery, flat, history, behind = reply
         texts = [item.decode(errors="replace") for item in flat]
         fields = dict(zip(texts[::2], texts[1::2], strict=True))
         if not fields:
@@ -76,6 +77,7 @@ class EventReader:
             "outcome": outcome,
             "error_kind": error_kind,
             **fields,
+            "behind": [event.decode(errors="replace") for event in behind],
             "history": [_entry(line) for line in decompress_history(history or b"").splitlines() if line],
         }
 

@@ -50,9 +50,9 @@ def plan_replay(stored: Mapping[str, Any], *, rerun_done: bool) -> Replay | str:
     if rerun_done:
         # Effects that are done run too: the new generation gives each a new key.
         return Replay(stored["id"], record, "p" * len(ledger), int(stored.get("generation", 0)))
-    if set(ledger) == {"d"}:
+    if set(ledger) <= {"d", "x"}:
         return "every effect is done; use `rerun_done` to run them again"
-    return Replay(stored["id"], record, "".join("d" if letter == "d" else "p" for letter in ledger))
+    return Replay(stored["id"], record, "".join(letter if letter in "dx" else "p" for letter in ledger))
 
 
 def _plan_undecided(stored: Mapping[str, Any]) -> Replay | str:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from service.settings import Settings
 from service.store.connection.client import Client
 from service.store.queue.arq_jobs import encode_job
-from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
+from service.store.queue.ingest import LANE_FUNCTION
 from service.store.scripts import SWEEP
 
 
@@ -52,9 +52,9 @@ class Sweeper:
         Raises:
             StoreUnavailable: The store does not answer; safe to repeat.
         """
-        jobs = encode_job(LANE_FUNCTION, ()), encode_job(EFFECTS_FUNCTION, ())
         limits = (sweeper, self._sweeper_lease_ms, self._items_max, self._retention_ms, self._dead_letter_ms)
-        reply = await self._client.call(SWEEP, (*limits, *jobs, *self._body_and_lease_ms), seconds_max=0)
+        job = encode_job(LANE_FUNCTION, ())
+        reply = await self._client.call(SWEEP, (*limits, job, *self._body_and_lease_ms), seconds_max=0)
         if not reply:
             return None
         flat: list[bytes | int] = reply[1]

@@ -1,6 +1,6 @@
 """Writes of an attempt: the decision, then the results of effects, then the end. Fenced by the lease and batched."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, cast
 
 from msgspec import Struct
@@ -10,8 +10,6 @@ from service.settings import Settings
 from service.store.connection.batching import Batcher
 from service.store.connection.client import Argument, Client
 from service.store.connection.connection import StoreReply
-from service.store.queue.arq_jobs import encode_job
-from service.store.queue.ingest import EFFECTS_FUNCTION
 from service.store.queue.last_state import EncodedLastState, short_digest
 from service.store.queue.outputs import Output, output_arguments
 from service.store.queue.serialization import compress_history, decompress_history
@@ -20,7 +18,7 @@ from service.store.scripts import DECIDE, SETTLE
 SCORE_MS_MAX = 2**53
 """Largest integer that a score holds exactly."""
 
-LaneStep = Literal["note", "end", "bury", "defer", "postpone", "hold", "release", "late"]
+LaneStep = Literal["note", "end", "bury", "defer", "postpone", "hold", "release", "late", "behind"]
 LateOutcome = Literal["settled", "superseded", "running"]
 
 
@@ -34,6 +32,8 @@ class LaneHead(Struct, frozen=True):
     - `queued` is the number of events in its lane, including this one; 1 after it left the lane
     - `damaged` names a stored value that cannot be read, and its problem
     - `asked` identifies its last replay
+    - `places` has one letter per effect: b behind an effect of an earlier event, n before one of a newer event, - else;
+      empty if no effect is in an order
     """
 
     id: str
@@ -48,10 +48,14 @@ class LaneHead(Struct, frozen=True):
     queued: int = 1
     damaged: str = ""
     asked: str = ""
+    places: str = ""
 
 
 class DecisionWrite(Struct, frozen=True):
-    """Decision to write. A non-empty `outcome` ends the event; otherwise effects follow."""
+    """Decision to write. A non-empty `outcome` ends the event; otherwise effects follow.
+
+    `order` is the order of its effects, from `encode_order`.
+    """
 
     job: str
     token: str
@@ -64,13 +68,14 @@ class DecisionWrite(Struct, frozen=True):
     fields: bytes
     change: str
     more: bool
+    order: str = ""
 
 
 class SettlementWrite(Struct, frozen=True):
     """Results of effects or of an attempt, and the next step.
 
     `outcome` is the outcome of the event, or the reason why it waits. `outputs` belong to effects that this write marks
-    as done.
+    as done. `order` is that of the decision; the steps that move effects off the lane need it.
     """
 
     job: str
@@ -83,15 +88,30 @@ class SettlementWrite(Struct, frozen=True):
     delay_ms: int = 0
     more: bool = False
     outputs: Sequence[Output] = ()
+    order: str = ""
 
 
 class NextEvent(Struct, frozen=True):
-    """State of the job after a write: `kept` if the worker still has it, `head` if with the lane's next event."""
+    """State of the job after a write: `kept` if the worker still has it, `head` if with the lane's next event.
+
+    `places` are those of the effects of a decision, as in `LaneHead`.
+    """
 
     kept: bool = False
     head: LaneHead | None = None
     last: EncodedLastState = None
     now_ms: int = 0
+    places: str = ""
+
+
+def encode_order(lane: str, effects: Iterable[tuple[str, str]]) -> str:
+    """Return the order of effects for the scripts. Each is a rule id and an action id, '' if its order is free.
+
+    Returns:
+        '' if the order of all effects is free.
+    """
+    names = [f"{rule_id}/{action_id}" for rule_id, action_id in effects]
+    return f"{lane}\n{','.join(names)}" if any(not name.endswith("/") for name in names) else ""
 
 
 class Lanes:
@@ -163,7 +183,7 @@ class Lanes:
                 item.outcome,
             )
             arguments += (short_digest(item.digest), item.version.replace("\n", " "), item.fields, item.change)
-            arguments += (self._retention_ms, self._body_ms, int(item.more))
+            arguments += (self._retention_ms, self._body_ms, int(item.more), item.order)
         return await self._client.call(DECIDE, arguments, seconds_max=self._seconds_max)
 
     async def _settle(self, batch: Sequence[SettlementWrite]) -> Sequence[Any]:
@@ -173,8 +193,6 @@ class Lanes:
         return await self._client.call(SETTLE, arguments, seconds_max=self._seconds_max)
 
     def _settlement_arguments(self, item: SettlementWrite) -> list[Argument]:
-        # Only these steps can create a job for the effects of the event.
-        payload = encode_job(EFFECTS_FUNCTION, ()) if item.step in {"defer", "postpone", "late"} else b""
         arguments: list[Argument] = [
             item.job,
             item.token,
@@ -184,7 +202,7 @@ class Lanes:
             item.step,
             item.outcome,
             item.delay_ms,
-            payload,
+            item.order,
             self._retention_ms,
             self._body_ms,
             int(item.more),
@@ -197,7 +215,8 @@ class Lanes:
 
 def decode_head(row: StoreReply) -> LaneHead:
     """Return the decoded result of `start_attempt` in shared.lua. An attempt checks it for damaged values."""
-    event_id, received, delivery, attempts, crashes, state, ledger, history, generation, damaged, asked, *rest = row
+    event_id, received, delivery, attempts, crashes, state, ledger, history, generation, *others = row
+    damaged, asked, places, *rest = others
     return LaneHead(
         id=event_id.decode(),
         received_ms=decode_score(received),
@@ -211,6 +230,7 @@ def decode_head(row: StoreReply) -> LaneHead:
         queued=rest[0] if rest else 1,
         damaged=cast("bytes", damaged).decode(errors="replace"),
         asked=cast("bytes", asked).decode(errors="replace"),
+        places=cast("bytes", places).decode(),
     )
 
 
@@ -229,4 +249,4 @@ def _next_event(reply: StoreReply, event_id: str) -> NextEvent:
         raise PermanentError("effect_known_done", reason)
     if status == b"next":
         return NextEvent(kept=True, head=decode_head(reply[2]), last=reply[3], now_ms=reply[1])
-    return NextEvent(kept=status == b"ok")
+    return NextEvent(kept=status == b"ok", places=reply[1].decode() if len(reply) > 1 else "")

@@ -9,7 +9,7 @@ local commands = {
 }
 local commands_of_workers = {
   {'APPEND', key, ''}, {'DEL', key .. ':none'}, {'EXISTS', key}, {'GETRANGE', key, 0, 0}, {'HDEL', key, ''},
-  {'HGET', key, ''}, {'HINCRBY', key, '', 1}, {'HMGET', key, ''}, {'HSET', key, '', ''}, {'INCR', key},
+  {'HEXISTS', key, ''}, {'HGET', key, ''}, {'HINCRBY', key, '', 1}, {'HMGET', key, ''}, {'HSET', key, '', ''}, {'INCR', key},
   {'LINDEX', key, 0}, {'LPOP', key}, {'LREM', key, 1, ''}, {'PERSIST', key}, {'PEXPIRE', key .. ':none', 1},
   {'PTTL', key}, {'TYPE', key}, {'XADD', key, '*', '', ''}, {'ZRANGE', key, 0, 0}, {'ZRANGEBYSCORE', key, 0, 0},
   {'ZREM', key, ''}, {'ZSCORE', key, ''},

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 -- Write decisions, each before any of its effects. ARGV: prefix, queue, retention of a record's last state in ms (0: no
--- limit), then 13 per event: job, token, id, history line, ledger (one letter per effect), outcome if the event ends
+-- limit), then 14 per event: job, token, id, history line, ledger (one letter per effect), outcome if the event ends
 -- here ('' if effects follow), record digest, record version, fields for `previous`, change, retention_ms, body_ms,
--- more ('1':
--- return the lane's next event).
--- Returns per event {'ok'}, the result of proceed, or {'lost'}.
+-- more ('1': return the lane's next event), order of the effects ('' if the order of all is free).
+-- Returns per event {'ok', place of each effect in the order, or '' if no earlier event has unfinished ones}, the result
+-- of proceed, or {'lost'}.
 local answers = {}
 local record_ms = tonumber(ARGV[3])
 
@@ -33,6 +33,26 @@ local function advance(lane, digest, version, fields, change)
   end
 end
 
+-- Store the ledger of a decision, and return the places of its effects. An effect behind an earlier event is not started.
+local function store_ledger(id, event, ledger, order)
+  local places, lists = '', {}
+  for _, list in ipairs((effects_of(order, ledger))) do
+    lists[#lists + 1] = list ~= '' and list or nil
+  end
+  if #lists > 0 and redis.call('EXISTS', unpack(lists)) > 0 then
+    places = places_of(id, order, ledger)
+    local at = 0
+    ledger = string.gsub(ledger, '.', function(letter)
+      at = at + 1
+      return string.sub(places, at, at) == 'b' and 'p' or letter
+    end)
+    redis.call('HSET', event, 'state', 'decided', 'ledger', ledger, 'order', order)
+  else
+    redis.call('HSET', event, 'state', 'decided', 'ledger', ledger)
+  end
+  return places
+end
+
 local function decide(i)
   local job, token, id, outcome = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 5]
   local may = check_lease(job, token, id)
@@ -44,13 +64,15 @@ local function decide(i)
   local event = prefix .. 'event:' .. id
   local is_running = field(event, 'running') == token
   if is_running and field(event, 'state') == 'decided' then
-    return {'ok'}
+    local order = field(event, 'order')
+    return {'ok', order and places_of(id, order, ARGV[i + 4]) or ''}
   end
   if is_running then -- otherwise the call is repeated, and the attempt has ended
     append_history(id, ARGV[i + 3], outcome ~= '')
     -- The decision is stored before the record: a decision made again would compare the record with itself.
+    local places = ''
     if outcome == '' then
-      redis.call('HSET', event, 'state', 'decided', 'ledger', ARGV[i + 4])
+      places = store_ledger(id, event, ARGV[i + 4], ARGV[i + 13])
     end
     if ARGV[i + 6] ~= '' then
       advance(job, ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], ARGV[i + 9])
@@ -58,14 +80,14 @@ local function decide(i)
       redis.call('PEXPIRE', prefix .. 'record:' .. string.sub(job, #lane_prefix + 1), record_ms)
     end
     if outcome == '' then
-      return {'ok'}
+      return {'ok', places}
     end
     end_event(job, token, id, outcome, ARGV[i + 10], ARGV[i + 11])
   end
   return proceed(job, token, ARGV[i + 12])
 end
 
-for i = 4, #ARGV, 13 do
+for i = 4, #ARGV, 14 do
   answers[#answers + 1] = decide(i)
 end
 return answers

@@ -13,6 +13,7 @@ for i = 4, #ARGV do
       redis.call('ZREM', index, id)
     end
     redis.call('LREM', lane, 0, id)
+    leave_order(id)
     drop_job(effects)
     redis.call('DEL', prefix .. 'delivery:' .. id, prefix .. 'event:' .. id, prefix .. 'history:' .. id)
     answers[#answers + 1] = 1

@@ -36,7 +36,7 @@ local function ledger_of(held, decided, raised)
   elseif raised ~= '' then
     return ledger ~= '' and raised == (held[3] or '0') and string.gsub(ledger, '.', 'p') or nil
   end
-  local left = string.gsub(ledger, '[^d]', 'p')
+  local left = string.gsub(ledger, '[^dx]', 'p')
   return string.find(left, 'p', 1, true) and left
 end
 

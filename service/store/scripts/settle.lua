@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
 -- Write the results of an event's effects, and its next step. ARGV: prefix, queue, then 13 per event: job, token, id,
--- history line, ledger ('' to keep it), step, outcome or reason to wait, delay_ms, payload of an effects job,
--- retention_ms, body_ms, more, number of outputs; then 8 per output: position of its effect, 'event' and the arguments
+-- history line, ledger ('' to keep it), step, outcome or reason to wait, delay_ms, order of the effects, retention_ms,
+-- body_ms, more, number of outputs; then 8 per output: position of its effect, 'event' and the arguments
 -- of ingest, or 'entry', stream, length_max, event, rule, data, ''. An output is written once, by the call that marks
 -- its effect as done.
 -- Steps: note (write only), end, bury (dead letter), defer (run the effects later, off the lane), postpone (the same,
--- and do not count the attempt), hold (requeue the job), release (requeue the job, and do not count the attempt), late
+-- and do not count the attempt), behind (the same, after the effects of earlier events), hold (requeue the job), release (requeue the job, and do not count the attempt), late
 -- (results whose lease expired; the outcome is the last replay that the attempt saw).
 -- Returns per event {'ok'}, the result of proceed, {'held'}, {'lost'}, or {'known'} if it would undo a done effect. For
 -- late: {'settled'}, {'superseded'} if the effects are not open any more, or {'running'} if another attempt runs.
@@ -25,6 +25,27 @@ end
 local function set_waiting(token, event, delay, reason)
   redis.call('HDEL', event, 'running')
   redis.call('HSET', event, 'by', token, 'waiting_for', reason, 'next_ms', now + delay)
+end
+
+-- Move the effects of an event off its lane.
+local function postpone(job, token, id, delay, reason)
+  set_waiting(token, prefix .. 'event:' .. id, delay, reason)
+  make_job(effects_prefix .. id, EFFECTS_PAYLOAD, now + delay)
+  leave_lane(job, id)
+  wake_one()
+end
+
+-- The event has no job until the earlier effects are finished: then `leave_list` creates one.
+local function wait_behind(job, token, id)
+  local event = prefix .. 'event:' .. id
+  redis.call('HSET', event, 'by', token, 'waiting_for', 'earlier_effect')
+  redis.call('HDEL', event, 'running', 'next_ms')
+  if starts_with(job, effects_prefix) then
+    drop_job(job)
+    return {'held'}
+  end
+  leave_lane(job, id)
+  return nil
 end
 
 local function wait(job, token, event, delay, reason, uncounted)
@@ -84,7 +105,7 @@ local function merge(before, late)
 end
 
 -- Continue a dead letter whose outcome is not unknown any more.
-local function reopen(id, event, ledger, payload)
+local function reopen(id, event, ledger)
   if string.find(ledger, 'u', 1, true) or field(event, 'outcome') ~= 'outcome_unknown' then
     return
   elseif string.find(ledger, 'f', 1, true) then
@@ -94,7 +115,7 @@ local function reopen(id, event, ledger, payload)
   redis.call('ZADD', open, now, id)
   redis.call('HSET', event, 'state', 'decided')
   redis.call('HDEL', event, 'outcome', 'by')
-  make_job(effects_prefix .. id, payload, now)
+  make_job(effects_prefix .. id, EFFECTS_PAYLOAD, now)
   wake_one()
   redis.call('ZREM', dead, id)
 end
@@ -116,9 +137,30 @@ local function settle_late(i)
   append_history(id, ARGV[i + 3], false)
   redis.call('HSET', event, 'ledger', ledger)
   if held[2] == 'dead' then
-    reopen(id, event, ledger, ARGV[i + 8])
+    reopen(id, event, ledger)
   end
   return {'settled'}
+end
+
+-- Steps `defer`, `postpone` and `behind`. Returns nil if the job continues with its lane.
+local function defer(i, job, token, id)
+  local step, delay = ARGV[i + 5], tonumber(ARGV[i + 7])
+  local event = prefix .. 'event:' .. id
+  local order, is_behind = ARGV[i + 8], false
+  if order ~= '' then
+    is_behind = queue_effects(id, event, order, field(event, 'ledger') or '')
+  end
+  if step == 'behind' and is_behind then
+    redis.call('HINCRBY', event, 'attempts', -1)
+    return wait_behind(job, token, id)
+  elseif starts_with(job, effects_prefix) then
+    return wait(job, token, event, delay, ARGV[i + 6], step ~= 'defer')
+  end
+  if step ~= 'defer' then
+    redis.call('HINCRBY', event, 'attempts', -1)
+  end
+  postpone(job, token, id, delay, ARGV[i + 6])
+  return nil
 end
 
 local function settle(i)
@@ -153,18 +195,15 @@ local function settle(i)
     end_event(job, token, id, ARGV[i + 6], ARGV[i + 9], ARGV[i + 10])
   elseif step == 'bury' then
     bury(job, token, id, ARGV[i + 6])
-  elseif step == 'hold' or (step == 'defer' and starts_with(job, effects_prefix)) then
+  elseif step == 'hold' then
     return wait(job, token, event, delay, ARGV[i + 6], false)
-  elseif step == 'release' or (step == 'postpone' and starts_with(job, effects_prefix)) then
+  elseif step == 'release' then
     return wait(job, token, event, delay, ARGV[i + 6], true)
-  elseif step == 'defer' or step == 'postpone' then
-    if step == 'postpone' then
-      redis.call('HINCRBY', event, 'attempts', -1)
+  else
+    local held = defer(i, job, token, id)
+    if held then
+      return held
     end
-    set_waiting(token, event, delay, ARGV[i + 6])
-    make_job(effects_prefix .. id, ARGV[i + 8], now + delay)
-    leave_lane(job, id)
-    wake_one()
   end
   return proceed(job, token, ARGV[i + 11])
 end

@@ -167,11 +167,110 @@ local function remove_final_fields(id)
   end
 end
 
+-- Order of effects. A list per record, rule and action holds the events whose effect is unfinished, in event order. Only
+-- the first of them may start it. The field `order` of an event has the lane, a line feed, and per effect its rule, a
+-- slash, and its action ('' if its order is free), separated by commas. The field `queued` is set once the event is in
+-- its lists: when its effects leave the lane.
+local EFFECTS_PAYLOAD = '\133\161t\192\161f\174finish_effects\161a\144\161k\128\162et\0'
+
+-- Return per effect its list ('' if its order is free), and whether it is unfinished: 'first' of its rule, 'later', or ''.
+-- A failed effect stops the later ones of its rule.
+local function effects_of(order, ledger)
+  local lane, names = string.match(order or '', '^([^\n]*)\n(.*)$')
+  local lists, unfinished, rules = {}, {}, {}
+  for name in string.gmatch((names or '') .. ',', '([^,]*),') do
+    local i, rule = #lists + 1, string.match(name, '^[^/]*')
+    local letter = string.sub(ledger, i, i)
+    lists[i] = string.find(name, '/.') and prefix .. 'order:' .. lane .. ':' .. name or ''
+    unfinished[i] = ''
+    if letter == 'f' or letter == 'u' then
+      rules[rule] = 'failed'
+    elseif string.find(letter, '[psw]') and rules[rule] ~= 'failed' then
+      unfinished[i], rules[rule] = rules[rule] or 'first', 'later'
+    end
+  end
+  return lists, unfinished
+end
+
+-- Return the first event of a list. Events that are not pending are removed.
+local function first_of(list)
+  while true do
+    local id = redis.call('LINDEX', list, 0)
+    if not id or redis.call('ZSCORE', open, id) then
+      return id
+    end
+    redis.call('LPOP', list)
+  end
+end
+
+-- Return one letter per effect: b behind an earlier event, n before a newer one, - otherwise.
+local function places_of(id, order, ledger)
+  local lists = effects_of(order, ledger)
+  for i, list in ipairs(lists) do
+    local head = list ~= '' and first_of(list)
+    lists[i] = head and (head ~= id and 'b' or redis.call('LLEN', list) > 1 and 'n') or '-'
+  end
+  return table.concat(lists)
+end
+
+-- Make the effects of an event due now, unless an attempt runs them.
+local function wake_effects(id)
+  local job = effects_prefix .. id
+  if redis.call('EXISTS', lease_key(job)) == 0 and not field(prefix .. 'event:' .. id, 'running') then
+    redis.call('ZADD', queue, 'LT', now, job)
+    redis.call('SET', 'arq:job:' .. job, EFFECTS_PAYLOAD)
+    wake_one()
+  end
+end
+
+local function leave_list(list, id)
+  redis.call('LREM', list, 1, id)
+  local head = first_of(list)
+  if head then
+    wake_effects(head)
+  end
+end
+
+-- Add an event to the lists of its unfinished effects, and remove it from the others. Returns whether it has to wait: the
+-- first unfinished effect of every rule is behind an earlier event.
+local function queue_effects(id, event, order, ledger)
+  local lists, unfinished = effects_of(order, ledger)
+  local is_queued, behind, free = redis.call('HEXISTS', event, 'queued') == 1, 0, 0
+  for i, list in ipairs(lists) do
+    if list ~= '' and unfinished[i] == '' and is_queued then
+      leave_list(list, id)
+    elseif list ~= '' and unfinished[i] ~= '' and not is_queued then
+      redis.call('RPUSH', list, id)
+    end
+    if unfinished[i] == 'first' then
+      if list ~= '' and first_of(list) ~= id then
+        behind = behind + 1
+      else
+        free = free + 1
+      end
+    end
+  end
+  redis.call('HSET', event, 'order', order, 'queued', 1)
+  return behind > 0 and free == 0
+end
+
+local function leave_order(id)
+  local held = fields_of(prefix .. 'event:' .. id, 'order', 'ledger', 'queued')
+  if held and held[1] and held[3] then
+    for _, list in ipairs((effects_of(held[1], held[2] or ''))) do
+      if list ~= '' then
+        leave_list(list, id)
+      end
+    end
+    redis.call('HDEL', prefix .. 'event:' .. id, 'order', 'queued')
+  end
+end
+
 -- Return the fields that an attempt needs, and the key and problem of fields that cannot be read. The problem is stored
 -- in the field `damaged`, because the repaired fields no longer show it.
 local function fields_of_attempt(event)
   local held = fields_of(
-    event, 'running', 'attempts', 'worker_crashes', 'state', 'ledger', 'generation', 'damaged', 'asked'
+    event, 'running', 'attempts', 'worker_crashes', 'state', 'ledger', 'generation', 'damaged', 'asked', 'order'
   )
   if not held then
     return {}, event .. ' is not a hash'
@@ -221,7 +320,7 @@ local function start_attempt(id, token)
   local generation = count_of(held[6])
   return {
     id, received, body or false, attempts, crashes, held[4] or '', held[5] or '', history or '', generation, damaged,
-    held[8] or ''
+    held[8] or '', held[9] and places_of(id, held[9], held[5] or '') or ''
   }
 end
 
@@ -301,6 +400,7 @@ end
 local function leave(job, id)
   redis.call('ZREM', open, id)
   leave_lane(job, id)
+  leave_order(id)
 end
 
 -- End an event. Its final fields are stored after its history instead of in a hash: strings separated by \31, their

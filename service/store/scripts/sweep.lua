@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Check a bounded slice of the stored data and repair inconsistencies in the same call. One worker sweeps at a time.
 -- ARGV: prefix, queue, sweeper, its lease in ms, items_max, retention of ended events in ms, retention of dead letters
--- in ms (0: no limit), lane payload, effects payload, body_ms, lease_ms. Returns {} if another worker sweeps. Otherwise
+-- in ms (0: no limit), lane payload, body_ms, lease_ms. Returns {} if another worker sweeps. Otherwise
 -- returns 'swept', names and counts of repairs, and 1 if the pass continues or 0 if it is complete.
 local holder = redis.call('SET', prefix .. 'sweeper', ARGV[3], 'NX', 'GET', 'PX', ARGV[4])
 if holder and holder ~= ARGV[3] then
@@ -35,6 +35,23 @@ local function lane_of(id)
   return head and lane_prefix .. head[4]
 end
 
+-- Return whether every rule of an event waits for an effect of an earlier event.
+local function is_behind(id, event)
+  local held = fields_of(event, 'order', 'ledger', 'queued')
+  if not (held and held[1] and held[3]) then
+    return false
+  end
+  local lists, unfinished = effects_of(held[1], held[2] or '')
+  local waits = false
+  for i, list in ipairs(lists) do
+    waits = waits or unfinished[i] == 'first'
+    if unfinished[i] == 'first' and (list == '' or first_of(list) == id or not redis.call('LPOS', list, id)) then
+      return false
+    end
+  end
+  return waits
+end
+
 local function repair_open(id)
   local event = prefix .. 'event:' .. id
   local state = end_of(id) and 'ended' or field(event, 'state')
@@ -55,9 +72,10 @@ local function repair_open(id)
       wake_one()
     end
   elseif state == 'decided' then
-    make_job(effects_prefix .. id, ARGV[9], now)
-    wake_one()
-    count('decided_without_job')
+    if not is_behind(id, event) then
+      wake_effects(id)
+      count('decided_without_job')
+    end
   elseif lane then
     redis.call('RPUSH', lane, id)
     make_job(lane, ARGV[8], now)
@@ -99,7 +117,7 @@ end
 -- A clock that was set back delays jobs and leases until it reaches its old time again. Entries more than one lease
 -- ahead become due now: an early retry is harmless, a stopped queue is not.
 local function repair_clock()
-  local lease = tonumber(ARGV[11])
+  local lease = tonumber(ARGV[10])
   local seen = tonumber(redis.call('HGET', place, 'clock') or 0)
   if now < seen - 1000 then
     redis.call('HSET', place, 'set_back', 1)
@@ -146,7 +164,7 @@ for _, id in ipairs(expired(ended, retention_ms, items_max * ENDED_PER_ITEM)) do
 end
 if dead_ms > 0 then
   for _, id in ipairs(expired(dead, dead_ms, items_max)) do
-    end_event('', '', id, 'expired', ARGV[6], ARGV[10])
+    end_event('', '', id, 'expired', ARGV[6], ARGV[9])
     redis.call('ZREM', dead, id)
     count('dead_letters_expired')
   end

@@ -17,7 +17,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from service.errors import LeaseLost, PermanentError
 from service.settings import load_settings
-from service.store import DecisionWrite, IngestRequest, Job, JobEnd, LaneStep, NextEvent, SettlementWrite, Store
+from service.store import (
+    DecisionWrite,
+    IngestRequest,
+    Job,
+    JobEnd,
+    LaneStep,
+    NextEvent,
+    SettlementWrite,
+    Store,
+    encode_order,
+)
 from service.store.management.replay import Replay
 from service.store.queue.outputs import EmittedEvent, Output, StreamEntry
 from service.store.queue.serialization import split_ended
@@ -29,7 +39,7 @@ pytestmark = pytest.mark.store
 Result = TypeVar("Result")
 RECORDS = "xy"
 QUEUE, OPEN = "arq:queue", "wb:open"
-STEPS: list[LaneStep] = ["note", "end", "bury", "defer", "postpone", "hold", "release"]
+STEPS: list[LaneStep] = ["note", "end", "bury", "defer", "postpone", "hold", "release", "behind"]
 CHANCE = st.integers(0, 2**32).map(Random)
 """Seeds: drawn values must not depend on replies of the server."""
 
@@ -57,6 +67,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.claims: dict[int, str] = {}
         self.events: list[str] = []
         self.records: dict[str, str] = {}
+        self.numbers: dict[str, int] = {}
         self.ends: dict[str, str] = {}
         self.done: dict[str, set[int]] = {}
         self.versions: dict[str, str] = {}
@@ -92,6 +103,7 @@ class StoreMachine(RuleBasedStateMachine):
     def add_event(self, event: str, record: str) -> None:
         self.events.append(event)
         self.records[event] = record
+        self.numbers[event] = len(self.numbers)
 
     @initialize(count=st.integers(2, 9))
     def begin(self, count: int) -> None:
@@ -303,15 +315,22 @@ class StoreMachine(RuleBasedStateMachine):
     def any_decision(self, chance: Random, run: Run) -> DecisionWrite:
         version, more = chance.choice(["", "1", "2"]), chance.random() < 0.6
         ledger, digest = "s" * chance.randint(0, 2), f"digest{version}"
-        return decision(run.job, run.event_id, ledger=ledger, version=version, digest=digest, more=more)
+        order = self.order_of(run.event_id, ledger)
+        return decision(run.job, run.event_id, ledger=ledger, version=version, digest=digest, more=more, order=order)
+
+    def order_of(self, event: str, ledger: str) -> str:
+        """Return the order of up to two effects: actions of one rule for every third event, of two rules for others."""
+        names = [("r", "a"), ("r" if self.numbers[event] % 3 == 0 else "q", "b")]
+        return encode_order(f"pack:purchase_order:{self.records[event]}", names[: len(ledger)])
 
     def any_settlement(self, chance: Random, run: Run, before: str) -> SettlementWrite:
-        ledger = "".join("d" if letter == "d" else chance.choice("psdfuw") for letter in before)
+        ledger = "".join("d" if letter == "d" else chance.choice("psdfuwx") for letter in before)
         step, more = chance.choice(STEPS if ledger else STEPS[1:]), chance.random() < 0.6
         outcome = chance.choice(["any", "outcome_unknown"])
         fields: dict[str, Any] = {"delay_ms": chance.choice([0, 60_000]), "history": b'{"n":1}\n', "outcome": outcome}
         outputs = [output for place in new_in(ledger, before) for output in self.any_outputs(chance, run, place)]
-        return settlement(run.job, run.event_id, step, ledger=ledger, more=more, outputs=outputs, **fields)
+        order = self.order_of(run.event_id, before)
+        return settlement(run.job, run.event_id, step, ledger=ledger, more=more, outputs=outputs, order=order, **fields)
 
     def any_outputs(self, chance: Random, run: Run, place: int) -> list[Output]:
         """Return outputs of an effect: a stream entry, and sometimes a derived event."""
@@ -398,9 +417,27 @@ class StoreMachine(RuleBasedStateMachine):
         )
         ways = [event for lane in held[: len(lanes)] for event in lane]
         ways += [name.removeprefix("wb:effects:") for name in jobs if name.startswith("wb:effects:")]
+        ways += self.events_behind(set(waiting) - set(ways))
         assert sorted(ways) == sorted(waiting)
         assert sorted([*waiting, *ended, *dead]) == sorted(self.events)
         assert all(held[len(lanes) :])
+
+    def events_behind(self, events: set[str]) -> list[str]:
+        """Return those whose first unfinished effect of every rule is behind another pending event."""
+        return [event for event in events if self.is_behind(event)]
+
+    def is_behind(self, event: str) -> bool:
+        held, rules = self.state(event), dict[str, str]()
+        if "queued" not in held:
+            return False
+        lane, names = held["order"].split("\n")
+        for name, letter in zip(names.split(","), held["ledger"], strict=True):
+            if letter in "psw":
+                rules.setdefault(name.split("/")[0], self.server.lindex(f"wb:order:{lane}:{name}", 0))
+            elif letter in "fu":
+                rules.setdefault(name.split("/")[0], "failed")
+        first = [head for head in rules.values() if head != "failed"]
+        return bool(first) and all(head != event and self.server.zscore(OPEN, head) for head in first)
 
     def check_event_is_decided_once(self, event: str, held: dict[str, str], history: str) -> None:
         assert history.count('"decided"') <= 1
