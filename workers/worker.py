@@ -23,12 +23,12 @@ from arq.worker import Function, Worker
 
 from service.errors import LeaseLost, StoreNotDurable, StoreScriptFailed, StoreUnavailable
 from service.metrics.families import JOBS_DEAD_LETTERED, LEASES_LOST
+from service.outage_log import log_outage
 from service.store import Job, JobEnd, Store
 from service.store.connection.batching import Batcher
 from service.store.queue.arq_jobs import decode_payload, encode
 from workers.arq_jobs import ArqJobs
 from workers.background import run_forever
-from workers.outage_log import log_outage
 
 OUTAGE_PAUSE_SECONDS_MAX = 1.0
 """Longest delay between two claims during an outage of the store."""
@@ -37,6 +37,8 @@ CLAIM_JOBS_MAX = 200
 CLAIM_PARTS = 4
 """A claim takes at most one part in `CLAIM_PARTS` of the concurrency. Jobs of one claim write at the same time; with
 four groups, one group computes while another waits for the store."""
+NO_CLAIMS = "the worker claims no job"
+"""Effect of an outage, for the log."""
 LOST_LEASE_GRACE_SECONDS = 0.5
 """Time for a run to end after its lease was not found: a run that has just ended has no lease either. The store rejects
 writes of lost leases."""
@@ -204,7 +206,7 @@ class LeaseWorker(Worker):
 
     async def _pause_in_outage(self, error: StoreUnavailable | StoreNotDurable) -> None:
         if self._outage_kind != error.kind:
-            log_outage(error)
+            log_outage(error, NO_CLAIMS)
         self._outage_kind = error.kind
         await self._wait_or_drain(asyncio.sleep(random.uniform(0.05, OUTAGE_PAUSE_SECONDS_MAX)))  # noqa: S311 - jitter
 

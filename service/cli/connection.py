@@ -169,11 +169,12 @@ async def open_api_client(settings: Settings, connection: ConnectionOptions) -> 
 
 
 @contextlib.asynccontextmanager
-async def _open_client(connection: ConnectionOptions) -> AsyncGenerator[AdminClient]:
-    if connection.url is not None:
-        async with open_api_client(load_settings(os.environ), connection) as client:
-            yield client
-        return
+async def open_direct_client() -> AsyncGenerator[AdminOperations]:
+    """Open a client that uses the stores.
+
+    Raises:
+        ConfigError, StoreUnavailable, StoreNotDurable: As `open_stores`.
+    """
     settings = settings_from_environ()
     # Standard output holds the result only.
     configure("service", settings.log_level, settings.log_line_bytes_max, STDERR)
@@ -182,6 +183,16 @@ async def _open_client(connection: ConnectionOptions) -> AsyncGenerator[AdminCli
         shared = SharedThrottles(home.limits, home.tokens, settings.fetch_timeout_seconds)
         installation = local_installation(settings, os.environ, store, http_client, shared)
         yield AdminOperations(installation, local_actor())
+
+
+@contextlib.asynccontextmanager
+async def _open_client(connection: ConnectionOptions) -> AsyncGenerator[AdminClient]:
+    if connection.url is None:
+        async with open_direct_client() as client:
+            yield client
+        return
+    async with open_api_client(load_settings(os.environ), connection) as client:
+        yield client
 
 
 def local_actor() -> Actor:

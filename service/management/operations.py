@@ -20,7 +20,7 @@ from service.management import (
 from service.management.audit_log import Actor
 from service.management.event_filter import EventFilter
 from service.management.installation import Installation
-from service.management.stores import NamedStores
+from service.management.stores import AcceptedStore, NamedStores, accept_stores
 from service.rules import Rule
 from service.rules.publishing import Published
 
@@ -119,6 +119,10 @@ class AdminOperations:
         """List the configured platform accounts."""
         config = self.installation.config()
         return await status.list_platforms(self._stores, config.platforms, config.sources)
+
+    async def accept_stores(self, installation_id: str, store: str | None) -> list[AcceptedStore]:
+        """Accept the data of all stores, or of the one of that name, as those of an installation."""
+        return await accept_stores(self._stores, self.actor, installation_id, store)
 
     async def list_stores(self, *, memory: bool) -> Sequence[status.StoreView]:
         """List the stores; with `memory`, with the memory usage of each kind of key."""
