@@ -10,9 +10,8 @@ from service.cli.connection import (
     EXIT_FAILED,
     ConnectionOptions,
     connection_options,
-    open_direct_client,
-    run_with,
     run_with_client,
+    run_with_stores,
 )
 from service.cli.output import JSON, Columns, print_fields, print_json, print_rows, print_table, print_text
 from service.management.event_filter import format_timestamp
@@ -98,7 +97,7 @@ def _fields(view: StoreView) -> Mapping[str, Any]:
         "oldest": f"{queue.oldest_age_ms} ms",
         "workers": queue.workers,
         "sweep": (
-            f"last {format_timestamp(sweep.clock_ms)} by {sweep.sweeper or 'nobody'}" if sweep.clock_ms else "never"
+            f"last {format_timestamp(sweep.clock_ms)} by {sweep.sweeper or 'unknown'}" if sweep.clock_ms else "never"
         ),
     }
 
@@ -120,7 +119,7 @@ def accept(installation_id: str, name: str | None, *, as_json: bool) -> None:
     Run it after the log line store.lost, when the data cannot be restored, or when the store is the right one. ID is
     the installation that the line names; without it the store keeps its id. Uses the stores, never the admin API.
     """
-    for accepted in run_with(open_direct_client(), lambda client: client.accept_stores(installation_id, name)):
+    for accepted in run_with_stores(lambda client: client.accept_stores(installation_id, name)):
         if as_json:
             print_json(accepted)
             continue
