@@ -53,7 +53,7 @@ HEX = {
 
 
 def read_the_same(name: str, before: str, after: str) -> bool:
-    """Tell whether a header only changed where nothing hangs on it: the case of hex and scheme names, blanks around."""
+    """Return whether a header only changed without meaning: the case of hex and scheme names, blanks around."""
     if name in HEX:
         return before.lower() == after.lower().strip(" ,;")
     if name in {"basic", "bearer"}:
