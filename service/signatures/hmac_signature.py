@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from service.secrets import SecretRef
 from service.signatures.keys import KEY_BYTES_RECOMMENDED, KeyEncoding, decode_secret
-from service.signatures.proofs import HashAlgorithm, HmacProof, Proof, hmac_keys
+from service.signatures.proofs import HashAlgorithm, Proof, SecretKeyProof, hmac_keys
 from service.signatures.scheme import Secrets, resolve_all
 from service.signatures.signed_request import SignedRequest
 
@@ -26,7 +26,7 @@ class Hmac(SignedRequest, frozen=True, kw_only=True, tag="hmac"):
 
     def build_proof(self, environ: Mapping[str, str], at: str, /) -> Proof:
         """Return the proof with the secrets."""
-        return HmacProof(hmac_keys(self._keys(environ, at), self.algorithm), self.encoding)
+        return SecretKeyProof(hmac_keys(self._keys(environ, at), self.algorithm), self.encoding)
 
     def make_signature(self, secret: str, signed: bytes, /) -> bytes:
         """Return the HMAC."""

@@ -19,10 +19,10 @@ from service.secrets import SecretRef
 from service.signatures.content_digest import content_digest, matches_digest
 from service.signatures.keys import KeyEncoding, decode_secret
 from service.signatures.proofs import (
-    HmacProof,
     Proof,
     PublicKeyAlgorithm,
     PublicKeyProof,
+    SecretKeyProof,
     encode_signature,
     hmac_keys,
 )
@@ -95,15 +95,15 @@ class HttpMessageSignatures(Scheme, frozen=True, kw_only=True, tag="http_message
         return _Verifier(self, self._proof(environ, at))
 
     def _proof(self, environ: Mapping[str, str], at: str) -> Proof:
-        wanted, other = ("secrets", "public_keys") if self.algorithm == "hmac-sha256" else ("public_keys", "secrets")
-        if not getattr(self, wanted):
-            raise ConfigError(f"{at}.{wanted}", "is missing", f"add {wanted}: the keys of {self.algorithm}")
+        required, other = ("secrets", "public_keys") if self.algorithm == "hmac-sha256" else ("public_keys", "secrets")
+        if not getattr(self, required):
+            raise ConfigError(f"{at}.{required}", "is missing", f"add {required}: the keys of {self.algorithm}")
         if getattr(self, other):
             raise ConfigError(
                 f"{at}.{other}", f"are not keys of {self.algorithm}", f"remove {other}, or correct algorithm"
             )
-        if wanted == "secrets":
-            return HmacProof(hmac_keys(self._keys(environ, at), "sha256"), "base64")
+        if required == "secrets":
+            return SecretKeyProof(hmac_keys(self._keys(environ, at), "sha256"), "base64")
         algorithm = _PUBLIC[self.algorithm]
         keys = load_public_keys(self.public_keys, algorithm, environ, at)
         bits = _SIZES.get(self.algorithm)

@@ -41,7 +41,7 @@ class Proof(Protocol):
         ...
 
 
-class HmacProof(Struct, frozen=True):
+class SecretKeyProof(Struct, frozen=True):
     """HMAC with one of several secrets. `keys` are initialized, since copying takes half the time of creating one."""
 
     keys: tuple[hmac.HMAC, ...]

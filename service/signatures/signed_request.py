@@ -28,7 +28,7 @@ from service.signatures.scheme import (
     Verifier,
 )
 from service.signatures.templates import SignedTemplate, parse_template
-from service.signatures.timestamps import TimestampFormat, check_fresh, format_timestamp, parse_timestamp
+from service.signatures.timestamps import TimestampFormat, check_fresh, parse_timestamp, write_timestamp
 
 ID_CHARACTERS_MAX = 256
 PARTS_MAX = 20
@@ -146,7 +146,7 @@ class SignedRequest(Scheme, frozen=True, kw_only=True):
             ConfigError: The secret or the template is malformed.
         """
         headers, names = dict(delivery.headers), (self.id_header or "", self.timestamp_header or "")
-        stamp = "" if self.timestamp_pointer else format_timestamp(delivery.received_at, self.timestamp_format)
+        stamp = "" if self.timestamp_pointer else write_timestamp(delivery.received_at, self.timestamp_format)
         if self.id_header:
             headers[names[0].lower()] = event_id
         if self.timestamp_header:

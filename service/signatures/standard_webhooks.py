@@ -15,7 +15,7 @@ from service.errors import ConfigError
 from service.secrets import SecretRef
 from service.signatures.hmac_signature import short_key_warnings
 from service.signatures.keys import PUBLIC_PREFIX, KeyEncoding, decode_secret
-from service.signatures.proofs import HmacProof, Proof, PublicKeyProof, encode_signature, hmac_keys
+from service.signatures.proofs import Proof, PublicKeyProof, SecretKeyProof, encode_signature, hmac_keys
 from service.signatures.public_key import PRIVATE_PREFIX, PublicKeys, load_public_keys, make_signature
 from service.signatures.scheme import ANY_TIME, Scheme, Tolerance, Verifier, resolve_all
 from service.signatures.signed_request import SignatureVerifier, TimestampReader
@@ -51,7 +51,7 @@ class StandardWebhooks(Scheme, frozen=True, kw_only=True, tag="standard_webhooks
         id_header, timestamp_header, signature_header = self._headers()
         proofs: list[tuple[str, Proof]] = []
         if self.secrets:
-            proofs.append(("v1,", HmacProof(hmac_keys(self._keys(environ, at), "sha256"), "base64")))
+            proofs.append(("v1,", SecretKeyProof(hmac_keys(self._keys(environ, at), "sha256"), "base64")))
         if self.public_keys:
             public = load_public_keys(self.public_keys, "ed25519", environ, at)
             proofs.append(("v1a,", PublicKeyProof(public, "ed25519", "base64")))

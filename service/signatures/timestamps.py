@@ -46,7 +46,7 @@ def parse_timestamp(text: str, written: TimestampFormat, at: str) -> float:
     raise NotVerified(f"Missing or malformed timestamp in {at}. Send {_EXPECTED[written]}.")
 
 
-def format_timestamp(seconds: float, written: TimestampFormat) -> str:
+def write_timestamp(seconds: float, written: TimestampFormat) -> str:
     """Return a timestamp as a sender writes it."""
     if written == "date":
         return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z")
