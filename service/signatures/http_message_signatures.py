@@ -37,7 +37,8 @@ from service.signatures.scheme import (
     Verifier,
     resolve_all,
 )
-from service.signatures.signed_request import Address, read_id
+from service.signatures.signature_verifier import read_id
+from service.signatures.signed_request import Address
 from service.signatures.structured_fields import Parameters, parse_bytes, parse_dictionary, parse_inner_list, unquote
 from service.signatures.timestamps import check_fresh
 

@@ -18,7 +18,7 @@ from service.signatures.keys import PUBLIC_PREFIX, KeyEncoding, decode_secret
 from service.signatures.proofs import Proof, PublicKeyProof, SecretKeyProof, encode_signature, hmac_keys
 from service.signatures.public_key import PRIVATE_PREFIX, PublicKeys, load_public_keys, make_signature
 from service.signatures.scheme import ANY_TIME, Scheme, Tolerance, Verifier, resolve_all
-from service.signatures.signed_request import SignatureVerifier, TimestampReader
+from service.signatures.signature_verifier import SignatureVerifier, TimestampReader
 from service.signatures.templates import parse_template
 
 SIGNED = "{id}.{timestamp}.{body}"

@@ -13,7 +13,7 @@ from service.errors import ConfigError, Rejection
 from service.events import Delivery
 from service.secrets import SecretRef
 from service.signatures import Basic, Hmac, Scheme, StandardWebhooks, Unverified, Verified, Verifier
-from service.signatures.signed_request import ID_CHARACTERS_MAX
+from service.signatures.signature_verifier import ID_CHARACTERS_MAX
 from service.signatures.timestamps import TimestampFormat, parse_timestamp
 
 NOW = 1_700_000_000
