@@ -13,7 +13,7 @@ queue; see `service.store.queue.arq_jobs`. Differences:
 import asyncio
 import contextlib
 import random
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from signal import Signals
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ from arq.connections import ArqRedis
 from arq.worker import Function, Worker
 
 from service.errors import LeaseLost, StoreNotDurable, StoreScriptFailed, StoreUnavailable
-from service.metrics.families import JOBS_DEAD_LETTERED, LEASES_LOST
+from service.metrics.families import LEASES_LOST
 from service.store import Job, JobEnd, Store
 from service.store.connection.batching import Batcher
 from service.store.queue.arq_jobs import decode_payload, encode
@@ -32,7 +32,7 @@ from workers.outage_log import log_outage
 
 OUTAGE_PAUSE_SECONDS_MAX = 1.0
 """Longest delay between two claims during an outage of the store."""
-CLAIM_JOBS_MAX = 200
+CLAIM_MAX = 200
 """Jobs per claim."""
 CLAIM_PARTS = 4
 """A claim takes at most one part in `CLAIM_PARTS` of the concurrency. Jobs of one claim write at the same time; with
@@ -46,10 +46,24 @@ class LeaseWorker(Worker):
     """Runs lanes, deferred effects and plain arq functions.
 
     Functions for jobs with an event write the end of the job themselves; `ctx["job"]` is the `Job`. Plain functions get
-    the context of arq, may raise `arq.Retry`, and are retried with backoff after any other exception.
+    the context of arq, may raise `arq.Retry`, and are retried with backoff after any other exception. Decision record
+    0001 lists the methods of `arq.worker.Worker` that this class replaces.
     """
 
-    def __init__(self, functions: Sequence[Function], store: Store, name: str, **options: Any) -> None:  # noqa: ANN401 - options of arq
+    jobs_complete: int  # arq assigns its counters without types
+    jobs_retried: int
+    jobs_failed: int
+
+    def __init__(
+        self,
+        functions: Sequence[Function],
+        store: Store,
+        name: str,
+        *,
+        ctx: Mapping[str, Any] | None = None,
+        burst: bool = False,
+        handle_signals: bool = True,
+    ) -> None:
         settings = store.settings
         redis = ArqRedis(
             connection_pool=store.client.pool,
@@ -69,14 +83,15 @@ class LeaseWorker(Worker):
             poll_delay=settings.wake_timeout_seconds,
             # Not 0: arq then handles SIGTERM with `handle_sig_wait_for_completion`, which this class overrides.
             job_completion_wait=max(int(settings.drain_timeout_seconds), 1),
-            **options,
+            ctx=dict(ctx or {}),
+            burst=burst,
+            handle_signals=handle_signals,
         )
         self.name = name
         self.store = store
         self.leases = store.leases(name)
-        self._claim_max = min(max(settings.concurrency // CLAIM_PARTS, 1), CLAIM_JOBS_MAX)
+        self._claim_max = min(max(settings.concurrency // CLAIM_PARTS, 1), CLAIM_MAX)
         self.jobs_held: dict[str, Job] = {}
-        self.jobs_run = 0
         self.leases_lost = 0
         self._outage_kind = ""  # error kind of the outage in progress
         self._suspect = ""
@@ -109,8 +124,6 @@ class LeaseWorker(Worker):
     async def main(self) -> None:
         """Claim and run jobs until a drain. With `burst`, until no job is due and none is running."""
         self.ctx["redis"], self.ctx["worker"] = self.pool, self
-        if self.on_startup:
-            await self.on_startup(self.ctx)
         renewal = asyncio.create_task(run_forever("leases", self._renew_leases))
         try:
             while self.allow_pick_jobs and await self._claim():
@@ -127,8 +140,6 @@ class LeaseWorker(Worker):
         self._stopping.set()
         await asyncio.gather(*self.tasks.values(), return_exceptions=True)
         await self._job_ends.drain()
-        if self.on_shutdown:
-            await self.on_shutdown(self.ctx)
         self._pool = None
 
     async def _claim(self) -> bool:
@@ -156,7 +167,7 @@ class LeaseWorker(Worker):
 
     async def _release_after_outage(self) -> None:
         """Release the jobs that an outage interrupted. No attempt and no worker crash is counted."""
-        if ends := self._unreleased[:CLAIM_JOBS_MAX]:
+        if ends := self._unreleased[:CLAIM_MAX]:
             await self.leases.finish(ends, seconds_max=0)
             del self._unreleased[: len(ends)]
 
@@ -277,14 +288,9 @@ class LeaseWorker(Worker):
         if job.head is not None:
             # The job id names the lane or event: a damaged payload must not block the event.
             await cast("Function", self.functions[job.function]).coroutine({**self.ctx, "job": job}, job.name)
-            self.jobs_run += 1
+            self.jobs_complete += 1
             return None
-        end = await self._arq_jobs.run(job, self.ctx)
-        self.jobs_run += 1
-        if end.step == "bury":
-            JOBS_DEAD_LETTERED.inc()
-            self._log.error("job.dead_lettered", job=job.id, reason=end.argument)
-        return end
+        return await self._arq_jobs.run(job, self.ctx)
 
 
 def _lease_of(job: Job) -> str:

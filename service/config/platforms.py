@@ -53,7 +53,7 @@ class PlatformConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     kinds: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer"})
     """The kinds of record and hint that its connector knows."""
     redelivery_hours: ClassVar[float | None] = None
-    """How long the platform may send an event again; None where nobody but the operator can know."""
+    """How long the platform may send an event again; None if only the operator can know."""
     listed: ClassVar[frozenset[str]] = frozenset()
     """The kinds of record that its API lists, so that they can be polled."""
     identical_bodies_default: ClassVar[Literal["same", "distinct"]] = "same"

@@ -38,8 +38,7 @@ def decide(rulebook: Rulebook, event: Event, fetched: FetchedRecord, last: LastS
     For a deleted record, the rules see its id and its last known state under `previous`.
     """
     stale = bool(is_stale(event, fetched))
-    # Without an event id, a redelivery cannot be told from a second event: the same change on the same state is
-    # decided once.
+    # Without an event id, a redelivery equals a second event: the same change on the same state is decided once.
     if not event.identified and last.digest == fetched.digest[:DIGEST_DIGITS] and event.change in last.types:
         entry = _entry(rulebook, fetched, last, attempt, stale=stale)
         return Decision(entry, "unchanged", last.fields, {"rules_evaluated": 0, "stale": stale})

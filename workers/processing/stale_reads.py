@@ -20,7 +20,7 @@ WHOLE_SECOND = timedelta(seconds=1)
 
 
 def is_stale(event: Event, fetched: FetchedRecord) -> bool | None:
-    """Return whether the fetched state is certainly older than the event, or None if the times do not tell.
+    """Return whether the fetched state is certainly older than the event, or None if the times do not decide it.
 
     A version in whole seconds may be up to one second newer than its text. `occurred_at` comes from the sender and is
     comparable only with an offset from UTC.

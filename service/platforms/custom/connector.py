@@ -49,7 +49,7 @@ class Custom:
             _credentials(config.auth, account, dependencies),
             transient=frozenset(config.errors.transient),
             gone=frozenset(config.errors.gone),
-            gate=dependencies.throttle,
+            throttle=dependencies.throttle,
         )
         self._records = config.records
         self._fields = {kind: compile_fields(account, kind, record) for kind, record in config.records.items()}

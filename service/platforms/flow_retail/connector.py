@@ -66,7 +66,9 @@ class FlowRetail:
         operations = override_paths(client_operations(FlowRetailClient), config.paths, f"platforms.{account}.paths")
         token = dependencies.secret(config.token, f"platforms.{account}.token")
         credentials = StaticHeaders({"Authorization": f"Bearer {token}"})
-        calls = ApiClient(account, config.base_url, dependencies.http_client, credentials, gate=dependencies.throttle)
+        calls = ApiClient(
+            account, config.base_url, dependencies.http_client, credentials, throttle=dependencies.throttle
+        )
         fixed = {"tenant": config.tenant_uid} | ({"store": config.store_uid} if config.store_uid else {})
         self._endpoints = PlatformApi("flow_retail", calls, operations, fixed)
         self.client = FlowRetailClient(self._endpoints)

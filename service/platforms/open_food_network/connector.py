@@ -63,7 +63,7 @@ class OpenFoodNetwork:
             dependencies.http_client,
             credentials,
             transient=frozenset({422}),
-            gate=dependencies.throttle,
+            throttle=dependencies.throttle,
         )
         operations = {each.name: each for each in client_operations(OpenFoodNetworkClient)}
         self._endpoints = PlatformApi("open_food_network", calls, operations)

@@ -62,7 +62,9 @@ class PackCloud:
         self._organization_id = config.organization_id
         token = dependencies.secret(config.token, f"platforms.{account}.token")
         credentials = StaticHeaders({config.token_header: config.token_prefix + token})
-        calls = ApiClient(account, config.base_url, dependencies.http_client, credentials, gate=dependencies.throttle)
+        calls = ApiClient(
+            account, config.base_url, dependencies.http_client, credentials, throttle=dependencies.throttle
+        )
         operations = override_paths(client_operations(PackCloudClient), config.paths, f"platforms.{account}.paths")
         self._endpoints = PlatformApi("pack_cloud", calls, operations, {"organization": config.organization_id})
         self.client = PackCloudClient(self._endpoints, config.status_filter)

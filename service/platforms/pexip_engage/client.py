@@ -124,7 +124,7 @@ def read_page(reply: PlatformResponse, offset: int) -> ResultPage:
         raise not_a_list(reply.status)
     total = nested(cast("JsonObject", data), "meta").get("totalCount")
     onward = offset + len(items)
-    # Without a count, only an empty page tells that it was the last.
+    # Without a count, only an empty page marks the end.
     more = bool(items) and (onward < total if isinstance(total, int) else True)
     return ResultPage(tuple(items), str(onward) if more else None, total if isinstance(total, int) else None)
 

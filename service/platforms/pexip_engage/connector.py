@@ -69,7 +69,9 @@ class PexipEngage:
             token_cache=dependencies.token_cache,
         )
         operations = override_paths(client_operations(PexipEngageClient), config.paths, f"platforms.{account}.paths")
-        calls = ApiClient(account, config.base_url, dependencies.http_client, credentials, gate=dependencies.throttle)
+        calls = ApiClient(
+            account, config.base_url, dependencies.http_client, credentials, throttle=dependencies.throttle
+        )
         self._endpoints = PlatformApi("pexip_engage", calls, operations, {"enterprise": config.enterprise})
         self.client = PexipEngageClient(self._endpoints, self._headers)
         self._map = PointerMap(config)

@@ -133,8 +133,8 @@ class StoreMachine(RuleBasedStateMachine):
         if self.holds(run) and chance.random() < 0.7:
             self.server.delete(f"arq:in-progress:{run.job.id}")
             self.server.zadd(QUEUE, {run.job.id: 1}, xx=True)
-        under_way = [event for event in self.events if self.state(event).get("running") == run.job.token]
-        ours = [event for event in under_way if self.job_of(event) == run.job.id]
+        in_progress = [event for event in self.events if self.state(event).get("running") == run.job.token]
+        ours = [event for event in in_progress if self.job_of(event) == run.job.id]
         attempts = {event: int(self.state(event)["attempts"]) for event in ours}
         finished = JobEnd(run.job.id, run.job.token, "release")
         assert self.do(self.leases[0].finish([finished])) == [bool(ours)]
@@ -245,12 +245,12 @@ class StoreMachine(RuleBasedStateMachine):
     # steps of a worker
 
     def claim(self, chance: Random) -> None:
-        leases, jobs_max = chance.choice(self.leases), chance.randint(1, 3)
+        leases, limit = chance.choice(self.leases), chance.randint(1, 3)
         locked = {name for name in self.jobs() if self.lock(name)}
-        taken = self.do(leases.claim(jobs_max)).jobs
+        taken = self.do(leases.claim(limit)).jobs
         if chance.random() < 0.5:  # the answer does not arrive; the same call again
             leases._answered = False
-            again = self.do(leases.claim(jobs_max)).jobs
+            again = self.do(leases.claim(limit)).jobs
             assert [(job.id, job.token, job.head) for job in again] == [(job.id, job.token, job.head) for job in taken]
         for job in taken:
             assert job.id not in locked
