@@ -5,8 +5,8 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
+from service.bodies.pointers import Pointer
 from service.config.decoding import did_you_mean
-from service.envelopes.pointers import Pointer
 from service.errors import ConfigError
 from service.secrets import SecretRef
 
