@@ -40,7 +40,7 @@ READ_COLUMNS: Columns[ReadView] = {
 }
 
 
-@click.group()
+@click.group(epilog="\b\nExamples:\n  waybill platforms list\n  waybill platforms get pack purchase_order.get 5a7d2f90")
 def platforms() -> None:
     """Read from and write to the configured platform accounts."""
 
