@@ -32,6 +32,7 @@ class LaneHead(Struct, frozen=True):
     - `generation` counts reruns of its effects
     - `queued` is the number of events in its lane, including this one; 1 after it left the lane
     - `damaged` names a stored value that cannot be read, and its problem
+    - `stale_version` is the version of the last stale read, empty without one
     """
 
     id: str
@@ -45,6 +46,7 @@ class LaneHead(Struct, frozen=True):
     generation: int = 0
     queued: int = 1
     damaged: str = ""
+    stale_version: str = ""
 
 
 class DecisionWrite(Struct, frozen=True):
@@ -66,8 +68,8 @@ class DecisionWrite(Struct, frozen=True):
 class SettlementWrite(Struct, frozen=True):
     """Results of effects or of an attempt, and the next step.
 
-    `outcome` is the outcome of the event, or the reason why it waits. `outputs` belong to effects that this write marks
-    as done.
+    `outcome` is the outcome of the event, or the reason why it waits. `stale_version` is stored with a stale read.
+    `outputs` belong to effects that this write marks as done.
     """
 
     job: str
@@ -79,6 +81,7 @@ class SettlementWrite(Struct, frozen=True):
     outcome: str = ""
     delay_ms: int = 0
     more: bool = False
+    stale_version: str = ""
     outputs: Sequence[Output] = ()
 
 
@@ -164,7 +167,8 @@ class Lanes:
                 item.step,
                 item.outcome,
             )
-            arguments += (item.delay_ms, payload, self._retention_ms, self._body_ms, int(item.more), len(item.outputs))
+            arguments += (item.delay_ms, payload, self._retention_ms, self._body_ms, int(item.more))
+            arguments += (item.stale_version, len(item.outputs))
             for output in item.outputs:
                 arguments += output_arguments(output)
         return await self._client.call(SETTLE, arguments, seconds_max=self._seconds_max)
@@ -172,7 +176,7 @@ class Lanes:
 
 def decode_head(row: StoreReply) -> LaneHead:
     """Return the decoded result of `start_attempt` in shared.lua. An attempt checks it for damaged values."""
-    event_id, received, delivery, attempts, crashes, state, ledger, history, generation, damaged, *rest = row
+    event_id, received, delivery, attempts, crashes, state, ledger, history, generation, damaged, stale, *rest = row
     return LaneHead(
         id=event_id.decode(),
         received_ms=decode_score(received),
@@ -185,6 +189,7 @@ def decode_head(row: StoreReply) -> LaneHead:
         generation=generation,
         queued=rest[0] if rest else 1,
         damaged=cast("bytes", damaged).decode(errors="replace"),
+        stale_version=cast("bytes", stale).decode(errors="replace"),
     )
 
 
