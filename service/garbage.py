@@ -1,4 +1,4 @@
-"""Settings of Python's cyclic garbage collector for long-running processes."""
+"""Settings of Python's cyclic garbage collector for commands and long-running processes."""
 
 import gc
 
@@ -7,8 +7,13 @@ GARBAGE_ALLOCATIONS_MIN = 50_000
 700 the collector takes a fifth of a worker's time and finds no garbage. Objects without cycles are freed without it."""
 
 
+def collect_less_often() -> None:
+    """Raise the threshold of a collection. Call it before the import of a command, which makes objects, not garbage."""
+    gc.set_threshold(GARBAGE_ALLOCATIONS_MIN)
+
+
 def tune_garbage_collector() -> None:
     """Exclude existing objects from garbage collection, and collect less often. Call it once, after startup."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GARBAGE_ALLOCATIONS_MIN)
+    collect_less_often()

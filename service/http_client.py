@@ -240,7 +240,7 @@ async def _read(response: aiohttp.ClientResponse, bytes_max: int, chunks: list[b
 
 
 def _status_decides(status: int, *, body_needed: bool) -> bool:
-    """Return whether a response is usable without its complete body. Only its body tells the two meanings of a 404."""
+    """Return whether a response is usable without its complete body. The meaning of a 404 depends on its body."""
     return status >= 200 and (not body_needed or (status >= 300 and status != 404))
 
 

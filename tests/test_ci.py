@@ -1,4 +1,4 @@
-"""The rules of the house for what installs, tests and releases: hosts, pip's options, stages and actions."""
+"""Rules for installation, tests and releases: hosts, pip's options, stages and actions."""
 
 import re
 from pathlib import Path
@@ -48,7 +48,7 @@ def test_whatever_pip_installs_is_hashed_and_not_resolved() -> None:
         assert "--require-hashes" in text or "--no-index" in text, name
 
 
-def test_the_workflow_runs_every_stage_of_the_gate() -> None:
+def test_the_workflow_runs_every_stage_of_ci() -> None:
     stages = re.search(r"^stages=\((.+)\)$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
     jobs = workflow("ci")["jobs"]
     assert stages

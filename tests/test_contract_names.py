@@ -1,10 +1,12 @@
 """Tests that documentation, dashboards and alerts use only names of the code, and that no log field is reserved."""
 
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from arq.worker import Worker
 from litestar.handlers import HTTPRouteHandler
 
 from docs.generator.logs import read_schema
@@ -55,6 +57,9 @@ NO_METRICS = frozenset({"waybill_log", "waybill_xml_action"})
 
 OF_OTHERS = frozenset({"acks_late", "apply_async", "enqueue_job", "reject_on_worker_lost", "span_id", "webhook_id"})
 """Names of Celery, arq, OpenTelemetry and Standard Webhooks."""
+
+OF_ARQ = frozenset(vars(Worker)) | frozenset(inspect.signature(Worker).parameters)
+"""Methods and options of arq's worker."""
 
 NOT_USED = frozenset({"failed_job", "retry_count"})
 """Words that docs/reference/vocabulary.md lists as not used."""
@@ -114,7 +119,12 @@ def test_every_field_error_code_and_key_of_a_page_is_in_the_code(page: Path) -> 
         if path.suffix in {".py", ".lua", ".json", ".yaml", ".tpl"}:
             words |= set(re.findall(r"[a-z0-9]+(?:_[a-z0-9]+)+", path.read_text()))
     assert (
-        quoted(page.read_text(), r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+") - words - OF_OTHERS - NOT_USED - set(samples())
+        quoted(page.read_text(), r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+")
+        - words
+        - OF_OTHERS
+        - OF_ARQ
+        - NOT_USED
+        - set(samples())
         == set()
     )
 

@@ -217,8 +217,8 @@ def test_makefile_has_every_target_that_documentation_names() -> None:
 def test_make_without_a_target_lists_every_target() -> None:
     targets = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     environ = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    told = subprocess.run(["make"], cwd=ROOT, env=environ, capture_output=True, check=True, text=True).stdout  # noqa: S607 - the one on the path
-    lines = [line.split(maxsplit=2) for line in told.splitlines()]
+    output = subprocess.run(["make"], cwd=ROOT, env=environ, capture_output=True, check=True, text=True).stdout  # noqa: S607 - the one on the path
+    lines = [line.split(maxsplit=2) for line in output.splitlines()]
     assert sorted(target for _, target, _ in lines) == sorted(targets[0].split())
     assert all(len(meaning) > 5 for _, _, meaning in lines)
 
@@ -237,9 +237,9 @@ def test_every_process_collects_the_same_tests(request: pytest.FixtureRequest) -
 
 
 def test_ci_runs_the_commands_of_the_readme() -> None:
-    gate = (ROOT / ".ci" / "run").read_text()
-    assert "make test" in gate
-    assert "make demo" in gate
+    script = (ROOT / ".ci" / "run").read_text()
+    assert "make test" in script
+    assert "make demo" in script
 
 
 def test_one_version_names_package_and_chart() -> None:

@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from arq import Retry
 from arq.worker import Function, Worker
 
+from service.metrics.families import JOBS_DEAD_LETTERED
 from service.settings import Settings
 from service.store import Job, JobEnd
 from service.store.queue.arq_jobs import Payload, decode_job, encode
@@ -28,9 +30,23 @@ class ArqJobs:
     def __init__(self, worker: Worker, settings: Settings) -> None:
         self._worker = worker
         self._settings = settings
+        self._log = structlog.get_logger()
 
     async def run(self, job: Job, shared: Mapping[Any, Any]) -> JobEnd:
-        """Run one job and return its end. `shared` is added to the context of the function."""
+        """Run one job, count it as arq does, and return its end. `shared` is added to the context of the function."""
+        end = await self._run(job, shared)
+        worker = self._worker
+        if end.step == "bury":
+            worker.jobs_failed += 1
+            JOBS_DEAD_LETTERED.inc()
+            self._log.error("job.dead_lettered", job=job.id, reason=end.argument)
+        elif end.step == "retry":
+            worker.jobs_retried += 1
+        else:
+            worker.jobs_complete += 1
+        return end
+
+    async def _run(self, job: Job, shared: Mapping[Any, Any]) -> JobEnd:
         if job.foreign_id:
             return JobEnd(job.foreign_id, job.token, "bury", "the job id is not UTF-8")
         if job.payload is None:

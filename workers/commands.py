@@ -13,7 +13,6 @@ from typing import Any
 import click
 import structlog
 import uvloop
-from arq.worker import func
 
 from service.actions import load_actions
 from service.config import Config
@@ -27,16 +26,15 @@ from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.settings import Settings, load_settings
 from service.store import Store
-from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from service.store.shards import shards_with
 from workers.background import run_forever
+from workers.functions import load_functions
 from workers.health import health_server
 from workers.housekeeping import run_sweeps, send_heartbeats
 from workers.polling.changes import PollSource, polls_of
 from workers.polling.poller import poll_all, shared_store
+from workers.processing.action_calls import EffectDependencies
 from workers.processing.dependencies import WorkerDependencies
-from workers.processing.effects import EffectDependencies
-from workers.processing.process import finish_effects, process_lane
 from workers.processing.stale_reads import StaleReadPolicy
 from workers.rulebook_watcher import RulebookWatcher
 from workers.worker import LeaseWorker
@@ -54,29 +52,37 @@ def worker(*, burst: bool) -> None:
     """
     configure("workers")  # before the settings, so that an invalid setting is a log line, too
     settings = load_settings(os.environ)
+    uvloop.run(run_worker(settings, prepare(settings), os.environ, burst=burst))
+
+
+def prepare(settings: Settings) -> Config:
+    """Configure the log of a worker, and return its configuration.
+
+    Raises:
+        ConfigError: the configuration is invalid.
+    """
     configure("workers", settings.log_level, settings.log_line_bytes_max, buffered=True)
     config = load_config(Path(settings.config), os.environ)
     log_config_warnings(config)
-    uvloop.run(run_worker(settings, config, os.environ, burst=burst))
+    return config
 
 
 async def run_worker(settings: Settings, config: Config, environ: Mapping[str, str], *, burst: bool = False) -> None:
     """Run one worker until SIGTERM.
 
     Raises:
-        ConfigError: the configuration is invalid, or the worker cannot listen on WAYBILL_ADMIN_PORT.
+        ConfigError: the configuration or a function of another package is invalid, or the worker cannot listen on
+            WAYBILL_ADMIN_PORT.
     """
     # Unique per process, because it fences leases: a restarted pod has the same host name and process id.
     name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
     log = structlog.get_logger()
     async with open_dependencies(settings, config, environ) as dependencies:
-        functions = [
-            func(process_lane, name=LANE_FUNCTION, keep_result=0),  # pyright: ignore[reportArgumentType] - arq types ctx as dict
-            func(finish_effects, name=EFFECTS_FUNCTION, keep_result=0),  # pyright: ignore[reportArgumentType] - arq types ctx as dict
-        ]
         # A burst ends when no job is due; polls never end.
         polls: Mapping[str, PollSource] = {} if burst else polls_of(config, settings)
-        worker = LeaseWorker(functions, dependencies.store, name, burst=burst, ctx={"dependencies": dependencies})
+        worker = LeaseWorker(
+            load_functions(), dependencies.store, name, burst=burst, ctx={"dependencies": dependencies}
+        )
         async with (
             health_server(settings, dependencies.store, lambda: worker.stopping) as admin_port,
             background_task(run_forever("rulebook", dependencies.rules.run)),
@@ -95,7 +101,8 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
         await worker.close()
         with contextlib.suppress(StoreUnavailable, StoreNotDurable):
             await dependencies.store.queue_stats.remove_worker(name)
-        log.info("process.stopped", worker=name, jobs=worker.jobs_run, leases_lost=worker.leases_lost)
+        jobs = worker.jobs_complete + worker.jobs_retried + worker.jobs_failed
+        log.info("process.stopped", worker=name, jobs=jobs, leases_lost=worker.leases_lost)
 
 
 async def wait_until_ready(worker: LeaseWorker, first_rulebook: Coroutine[Any, Any, None]) -> bool:

@@ -1,4 +1,4 @@
-"""Housekeeping of a worker: heartbeats, queue statistics and sweeps."""
+"""Housekeeping of a worker: heartbeats, health of arq, queue statistics and sweeps."""
 
 import asyncio
 import time
@@ -42,7 +42,21 @@ async def send_heartbeats(worker: LeaseWorker, seconds: float) -> None:
         try:
             await store.queue_stats.heartbeat(worker.name, len(worker.tasks), now, seconds * MISSED_HEARTBEATS_MAX)
             sample = await store.sample()
+            await record_health(worker, sample.due + sample.deferred + sample.running, seconds * MISSED_HEARTBEATS_MAX)
             log.info("queue.sampled", queue=worker.queue_name, worker=worker.name, **structs.asdict(sample))
         except (StoreUnavailable, StoreNotDurable):
             pass
         await asyncio.sleep(seconds)
+
+
+async def record_health(worker: LeaseWorker, queued: int, seconds_max: float) -> None:
+    """Write the health key of arq, which `arq --check` reads. It expires after `seconds_max`.
+
+    Raises:
+        StoreUnavailable: the store does not answer.
+    """
+    health = (
+        f"{time.strftime('%b-%d %H:%M:%S')} j_complete={worker.jobs_complete} j_failed={worker.jobs_failed} "
+        f"j_retried={worker.jobs_retried} j_ongoing={len(worker.tasks)} queued={queued}"
+    )
+    await worker.store.client.command("SET", worker.health_check_key, health, "PX", int(seconds_max * 1000))

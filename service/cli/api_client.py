@@ -1,4 +1,4 @@
-"""HTTP client of the admin API, with the methods of `service.management.operations.AdminOperations`."""
+"""HTTP client of the admin API, with the methods of `AdminOperations` and `PlatformOperations`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -16,12 +16,11 @@ from service.management.erasure import ErasureReport
 from service.management.event_filter import EventFilter
 from service.management.event_search import EventPage, MatchedPage
 from service.management.event_view import EventView
-from service.management.platform_reads import ReadView
-from service.management.platform_writes import WriteView, Wrote
+from service.management.platform_operations import AccountView, ReadView, WriteView, Wrote
 from service.management.quarantine import Deleted, QuarantinedView, QuarantinePage, Reverified
 from service.management.replay import BulkRequest, EventChange, EventChangePage
 from service.management.rulebook import Publication, StoredRulebook
-from service.management.status import PlatformView, PollView, SourceView, StoreView, WorkerView
+from service.management.status import PollView, SourceView, StoreView, WorkerView
 from service.rules import Rule
 from service.rules.publishing import Published
 from service.rules.rulebook_document import FORMAT, Document
@@ -124,10 +123,6 @@ class AdminApiClient:
         """List the configured sources."""
         return await self._get("/sources", list[SourceView])
 
-    async def list_platforms(self) -> Sequence[PlatformView]:
-        """List the configured platform accounts."""
-        return await self._get("/platforms", list[PlatformView])
-
     async def list_stores(self, *, memory: bool) -> Sequence[StoreView]:
         """List the stores; with `memory`, with the memory usage of each kind of key."""
         return await self._get("/stores", list[StoreView], memory=memory or None)
@@ -144,6 +139,10 @@ class AdminApiClient:
         """Erase a customer, or count the items in a dry run."""
         request = {"platform": platform, "customer_id": customer_id, "dry_run": dry_run}
         return await self._post("/erasures", ErasureReport, request)
+
+    async def list_accounts(self) -> Sequence[AccountView]:
+        """List the configured platform accounts."""
+        return await self._get("/platforms", list[AccountView])
 
     async def list_reads(self, account: str) -> Sequence[ReadView]:
         """List the read operations of a platform account."""

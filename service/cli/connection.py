@@ -6,32 +6,28 @@ Exit codes: 0 success; 1 rejected, or no response; 2 usage or configuration erro
 """
 
 import asyncio
-import contextlib
 import functools
-import os
-import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import IO, Any, TypeVar
-from urllib.parse import urlsplit
+from pkgutil import resolve_name
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 from msgspec import Struct
 
-from service.cli.api_client import AdminApiClient
-from service.cli.context import local_installation, open_stores, settings_from_environ
 from service.errors import ConfigError, Rejection, WaybillError
-from service.http_client import HttpClient
-from service.log import configure
-from service.management.audit_log import Actor
-from service.management.operations import AdminOperations
-from service.platforms.api.shared_throttle import SharedThrottles
-from service.settings import Settings, load_settings
-from service.store import Shards
 
-AdminClient = AdminOperations | AdminApiClient
+if TYPE_CHECKING:
+    from service.cli.api_client import AdminApiClient
+    from service.management.operations import AdminOperations
+
+AdminClient: TypeAlias = "AdminOperations | AdminApiClient"
 """Client of an installation, by its stores or by its admin API."""
+
+OPEN_API_CLIENT = "service.cli.api_connection:open_api_client"
+OPEN_STORE_CLIENT = "service.cli.store_client:open_store_client"
+"""Functions that open a client, by name: a command imports only the client that it uses."""
 
 AnyClient = TypeVar("AnyClient")
 T = TypeVar("T")
@@ -43,10 +39,6 @@ USAGE_ERROR_STATUSES = frozenset({400, 404, 409, 422})
 
 BAD_GATEWAY = 502
 """HTTP status of platform errors. The message starts with the error kind, as without the admin API."""
-
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-
-STDERR = 2
 
 
 class ConnectionOptions(Struct, frozen=True):
@@ -143,48 +135,5 @@ def run_with(client: AbstractAsyncContextManager[AnyClient], call: Callable[[Any
         raise CommandError(f"{error.kind}: {error}") from error
 
 
-def _read_url(url: str) -> tuple[str, str]:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError("--url", f"{url!r} is not a URL of an admin API", "write it as http://127.0.0.1:8081")
-    return parts.scheme, parts.hostname
-
-
-@contextlib.asynccontextmanager
-async def open_api_client(settings: Settings, connection: ConnectionOptions) -> AsyncGenerator[AdminApiClient]:
-    """Open a client of the admin API.
-
-    Raises:
-        ConfigError: The token is missing, or the URL is not valid.
-    """
-    url, token = connection.url or "", connection.read_token()
-    scheme, host = _read_url(url)
-    if scheme == "http" and host not in LOOPBACK:
-        click.echo("waybill: the token is sent unencrypted; use https, or a port-forward", err=True)
-    async with HttpClient(settings) as http_client:
-        yield AdminApiClient(http_client, url, token)
-
-
-@contextlib.asynccontextmanager
-async def _open_client(connection: ConnectionOptions) -> AsyncGenerator[AdminClient]:
-    if connection.url is not None:
-        async with open_api_client(load_settings(os.environ), connection) as client:
-            yield client
-        return
-    settings = settings_from_environ()
-    # Standard output holds the result only.
-    configure("service", settings.log_level, settings.log_line_bytes_max, STDERR)
-    async with HttpClient(settings) as http_client, open_stores(settings) as store:
-        home = store.stores[0] if isinstance(store, Shards) else store
-        shared = SharedThrottles(home.limits, home.tokens, settings.fetch_timeout_seconds)
-        installation = local_installation(settings, os.environ, store, http_client, shared)
-        yield AdminOperations(installation, local_actor())
-
-
-def local_actor() -> Actor:
-    """Return the user of this terminal. Access to the store implies the role admin."""
-    name = os.environ.get("USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}"
-    return Actor(name, "admin", "command", socket.gethostname())
+def _open_client(connection: ConnectionOptions) -> AbstractAsyncContextManager[AdminClient]:
+    return resolve_name(OPEN_STORE_CLIENT)() if connection.url is None else resolve_name(OPEN_API_CLIENT)(connection)

@@ -21,7 +21,11 @@ def _check_reason(_ctx: click.Context, _param: click.Parameter, reason: str) -> 
     return reason
 
 
-@click.group(name="dead-letters")
+@click.group(
+    name="dead-letters",
+    epilog="\b\nExamples:\n  waybill dead-letters list --since 1d\n"
+    "  waybill dead-letters replay --error platform_unavailable --dry-run",
+)
 def dead_letters() -> None:
     """List, show, replay and discard dead letters."""
 

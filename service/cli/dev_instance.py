@@ -28,6 +28,8 @@ INSTALLATION_VARIABLES = frozenset(
 LOCK_TIMEOUT_SECONDS = 1.0
 """Longest wait for the lock. Commands hold it for less time while they remove a stale file."""
 
+ENDED_MESSAGE = "waybill: `waybill dev` has ended without a shutdown. Start it again, or set WAYBILL_REDIS_URL."
+
 
 class DevInstance(Struct, frozen=True):
     """A running `waybill dev`: process id, configuration file, variables for other commands, URL of the sandbox."""
@@ -59,7 +61,7 @@ def adopt_dev_instance(environ: MutableMapping[str, str]) -> DevInstance | None:
 
 
 def find_dev_instance(environ: Mapping[str, str]) -> DevInstance | None:
-    """Read the file of a running `waybill dev`. Remove the file if that process has ended.
+    """Read the file of a running `waybill dev`. If that process has ended, remove the file and report it on stderr.
 
     Raises:
         ConfigError: others can write or read the file, or `waybill dev` has not written it yet.
@@ -73,7 +75,8 @@ def find_dev_instance(environ: Mapping[str, str]) -> DevInstance | None:
         raise ConfigError(str(path), f"cannot be read: {error.strerror}", f"remove {path.parent}") from None
     try:
         if _lock(descriptor, fcntl.LOCK_SH):
-            _remove_stale(path, descriptor)
+            if _remove_stale(path, descriptor):
+                click.echo(ENDED_MESSAGE, err=True)
             return None
         return msgspec.json.decode(os.read(descriptor, os.fstat(descriptor).st_size), type=DevInstance)
     except msgspec.MsgspecError:
@@ -154,10 +157,12 @@ def _is_current(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _remove_stale(path: Path, descriptor: int) -> None:
+def _remove_stale(path: Path, descriptor: int) -> bool:
     """Remove the file only under the exclusive lock, so that the file of a new process is never removed."""
-    if _lock(descriptor, fcntl.LOCK_EX) and _is_current(path, descriptor):
-        path.unlink()
+    if not _lock(descriptor, fcntl.LOCK_EX) or not _is_current(path, descriptor):
+        return False
+    path.unlink()
+    return True
 
 
 def _reserve(path: Path) -> int:

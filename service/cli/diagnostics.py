@@ -1,12 +1,13 @@
 """Checks of `waybill doctor`: settings, configuration, platforms, stores and rulebook.
 
 Nothing is changed except a probe key in each store. Each platform is asked for a record that probably does not exist:
-the answer "not found" shows that address and credentials are correct.
+the answer "not found" shows that address and credentials are correct. Then one existing record of each kind is fetched,
+the first of its list or the one that the operator names, to find documented fields that it does not contain.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,7 @@ from service.events import RecordRef, new_event_id
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
 from service.platforms import Platform
+from service.platforms.api.pointer_map import missing_fields
 from service.platforms.base import CallContext
 from service.platforms.loading import read_config
 from service.platforms.registry import build_platforms
@@ -29,7 +31,7 @@ from service.store import Store
 from service.store.management.status import StoreInspector
 from service.store.shards import shard_urls
 
-CheckResult = Literal["ok", "warning", "failed"]
+CheckResult = Literal["ok", "warning", "failed", "skipped"]
 
 PROBE_ID = "0"
 SKEW_WARNING_SECONDS = 1.0
@@ -51,8 +53,8 @@ class Check(Struct, frozen=True):
     detail: str
 
 
-async def run_diagnostics(environ: Mapping[str, str]) -> AsyncIterator[Check]:
-    """Run all checks and yield each result."""
+async def run_diagnostics(environ: Mapping[str, str], records: Sequence[RecordRef] = ()) -> AsyncIterator[Check]:
+    """Run all checks and yield each result; `records` are examples of kinds that a platform does not list."""
     try:
         settings = load_settings(environ)
     except ConfigError as error:
@@ -68,7 +70,7 @@ async def run_diagnostics(environ: Mapping[str, str]) -> AsyncIterator[Check]:
     if reading.config is not None:
         for warning in reading.config.warnings:
             yield Check("configuration", str(path), "warning", warning)
-        async for check in _check_configured_parts(settings, reading.config, environ):
+        async for check in _check_configured_parts(settings, reading.config, environ, records):
             yield check
     for url in _store_urls(settings):
         async for check in _check_store(structs.replace(settings, redis_url=url)):
@@ -76,7 +78,7 @@ async def run_diagnostics(environ: Mapping[str, str]) -> AsyncIterator[Check]:
 
 
 async def _check_configured_parts(
-    settings: Settings, config: Config, environ: Mapping[str, str]
+    settings: Settings, config: Config, environ: Mapping[str, str], records: Sequence[RecordRef]
 ) -> AsyncIterator[Check]:
     """Build platforms and sources, and request a record of all platforms concurrently."""
     async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
@@ -88,12 +90,61 @@ async def _check_configured_parts(
             return
         detail = f"{count_noun(len(platforms), 'platform')}, {count_noun(len(config.sources), 'source')}"
         yield Check("configuration", str(config.path), "ok", detail)
-        probes = [_check_platform(platforms[name], config.platforms[name]) for name in config.platforms]
-        for check in await asyncio.gather(*probes):
-            yield check
+        for ref in records:
+            if ref.platform not in platforms:
+                yield Check("configuration", "--record", "failed", f"there is no platform {ref.platform}")
+        probes = [_check_platform(platforms[name], config.platforms[name], records) for name in config.platforms]
+        for checks in await asyncio.gather(*probes):
+            for check in checks:
+                yield check
 
 
-async def _check_platform(platform: Platform, config: PlatformConfig) -> Check:
+async def _check_platform(platform: Platform, config: PlatformConfig, records: Sequence[RecordRef]) -> list[Check]:
+    probe = await _check_access(platform, config)
+    if probe.result == "failed":
+        return [probe]
+    named = {ref.kind: ref for ref in records if ref.platform == platform.account}
+    kinds = sorted((config.known_kinds() & RECORDS.keys()) | named.keys())
+    return [probe, *[await _check_fields(platform, config, kind, named.get(kind)) for kind in kinds]]
+
+
+async def _check_fields(platform: Platform, config: PlatformConfig, kind: str, ref: RecordRef | None) -> Check:
+    """Fetch one record and list the expected fields that it does not contain."""
+    part, name = f"platform {platform.account}", f"fields of {kind}"
+    try:
+        async with asyncio.timeout(PLATFORM_TIMEOUT_SECONDS):
+            result, detail = await _find_missing_fields(platform, config, kind, ref)
+    except WaybillError as error:
+        return Check(part, name, "warning", f"{error.kind}: {error}")
+    except TimeoutError:
+        return Check(part, name, "warning", f"no response within {PLATFORM_TIMEOUT_SECONDS:g} s")
+    return Check(part, name, result, detail)
+
+
+async def _find_missing_fields(
+    platform: Platform, config: PlatformConfig, kind: str, ref: RecordRef | None
+) -> tuple[CheckResult, str]:
+    account, context = platform.account, CallContext(new_event_id())
+    if ref is None and kind not in config.listed_kinds():
+        fix = f"waybill doctor --record {account}:{kind}:ID"
+        return "skipped", f"{account} does not list {kind}. To check a record: {fix}"
+    if ref is None:
+        items = (await platform.list_records(kind, None, context)).items
+        if not items:
+            return "skipped", f"the first page of {kind} is empty"
+        ref = RecordRef(account, kind, items[0].id)
+    fetched = await platform.fetch(ref, context)
+    if fetched.record is None:
+        return "warning", f"{kind} {ref.id} does not exist"
+    expected = config.expected_fields(kind)
+    missing = missing_fields(expected, fetched.record)
+    if not missing:
+        return "ok", f"{kind} {ref.id}: {count_noun(len(expected), 'field')} checked, none missing"
+    fix = f"If the platform has them under other names, add pointers to platforms.{account}.{config.map_path(kind)}"
+    return "warning", f"{kind} {ref.id}: not found: {', '.join(missing)}. {fix}"
+
+
+async def _check_access(platform: Platform, config: PlatformConfig) -> Check:
     part = f"platform {platform.account}"
     kind = min(config.known_kinds() & RECORDS.keys())
     without_credentials = not any(secrets(config, part))

@@ -3,24 +3,36 @@
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 
 import click
 
 from service.cli.dev_instance import adopt_dev_instance
 from service.cli.diagnostics import Check, run_diagnostics
 from service.cli.output import print_json, print_table
+from service.cli.record_option import parse_record
+from service.events import RecordRef
 
 EXIT_FAILED = 1
 
 
-@click.command(epilog="\b\nExamples:\n  waybill doctor\n  waybill doctor --json")
+@click.command(
+    epilog="\b\nExamples:\n  waybill doctor\n  waybill doctor --json\n  waybill doctor --record pack:customer:c-1"
+)
+@click.option(
+    "--record",
+    "records",
+    multiple=True,
+    help="Record whose fields are checked: ACCOUNT:KIND:ID. Default: the first of each list.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
-def doctor(*, as_json: bool) -> None:
+def doctor(*, records: tuple[str, ...], as_json: bool) -> None:
     """Diagnose configuration, stores, platforms and rulebook.
 
-    Writes a probe key to each store and requests one record of each platform. Exit code 1 if a check fails.
+    Writes a probe key to each store. Requests from each platform one record that does not exist and one of each kind
+    that exists, and lists documented fields that the latter does not contain. Exit code 1 if a check fails.
     """
-    checks = asyncio.run(_run_checks())
+    checks = asyncio.run(_run_checks([parse_record(text) for text in records]))
     if as_json:
         for check in checks:
             print_json(check)
@@ -31,6 +43,6 @@ def doctor(*, as_json: bool) -> None:
         sys.exit(EXIT_FAILED)
 
 
-async def _run_checks() -> list[Check]:
+async def _run_checks(records: Sequence[RecordRef]) -> list[Check]:
     adopt_dev_instance(os.environ)
-    return [check async for check in run_diagnostics(os.environ)]
+    return [check async for check in run_diagnostics(os.environ, records)]

@@ -31,7 +31,10 @@ RECEIVED = ("type", "change", "source", "record")
 LEDGER_LETTERS = {state: letter for letter, state in EFFECT_STATES.items()}
 
 
-@click.group()
+@click.group(
+    epilog="\b\nExamples:\n  waybill events list --since 1h\n"
+    "  waybill events replay --rule short-receipt --since 2h --dry-run"
+)
 def events() -> None:
     """List, search, show and replay events."""
 

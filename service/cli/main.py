@@ -12,6 +12,7 @@ import click
 import structlog
 
 from service.errors import ConfigError, WaybillError
+from service.garbage import collect_less_often
 from service.log import Component, configure, get_logger
 
 ENTRY_POINT_GROUP = "waybill.commands"
@@ -124,6 +125,7 @@ def waybill() -> None:
 
 def main() -> None:
     """Run the command line and end the process with an exit code."""
+    collect_less_often()
     try:
         waybill(prog_name="waybill")
     except ConfigError as error:

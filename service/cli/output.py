@@ -2,20 +2,18 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pkgutil import resolve_name
 from typing import Any, TypeVar
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 RowT = TypeVar("RowT")
 Columns = Mapping[str, Callable[[RowT], Any]]
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
 
-ID_WIDTH = 32
+TERMINAL_TABLE = "service.cli.terminal_table:print_terminal_table"
 
 _CONTROLS = {code: f"\\u{code:04x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
 
@@ -37,13 +35,7 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         for row in (names, *rows):
             click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
         return
-    table = Table()
-    for name in names:
-        whole = name == "id"
-        table.add_column(name, no_wrap=whole, overflow="fold", min_width=ID_WIDTH if whole else None)
-    for row in rows:
-        table.add_row(*(Text(cell.translate(_CONTROLS)) for cell in row))
-    Console().print(table)
+    resolve_name(TERMINAL_TABLE)(names, [[cell.translate(_CONTROLS) for cell in row] for row in rows])
 
 
 def print_json(value: object) -> None:

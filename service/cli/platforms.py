@@ -4,53 +4,35 @@ Without --url, only waybill.yaml is required. If the store is unavailable, limit
 """
 
 import contextlib
-import os
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
-from msgspec import Struct
 
 from service.cli.api_client import AdminApiClient
+from service.cli.api_connection import open_api_client
 from service.cli.bulk import YES_OPTION, confirm
-from service.cli.connection import (
-    STDERR,
-    AdminClient,
-    ConnectionOptions,
-    connection_options,
-    local_actor,
-    open_api_client,
-    run_with,
-)
-from service.cli.context import local_installation, settings_from_environ
+from service.cli.configured_parts import ConfiguredParts
+from service.cli.connection import ConnectionOptions, connection_options, run_with
 from service.cli.output import JSON, Columns, print_json, print_rows, print_text
+from service.cli.store_client import local_actor, local_installation, prepare_settings
 from service.errors import ConfigError, StoreNotDurable, StoreUnavailable
 from service.events import JsonValue
 from service.http_client import HttpClient
-from service.log import configure
-from service.management.operations import AdminOperations
-from service.management.platform_reads import ReadView
-from service.management.platform_writes import Wrote
-from service.management.status import PlatformView
+from service.management.platform_operations import AccountView, PlatformOperations, ReadView, Wrote
 from service.platforms.api.shared_throttle import SharedThrottles
 from service.plurals import count_noun
-from service.settings import Settings, load_settings
+from service.settings import Settings
 from service.store import Store
 
 RAW = click.option("--raw", is_flag=True, help="Show personal data. With --url, requires the role admin.")
 
 
-class AccountRow(Struct, frozen=True):
-    """A configured account and its platform kind."""
+PlatformClient = PlatformOperations | AdminApiClient
 
-    account: str
-    kind: str
-
-
-ACCOUNT_COLUMNS: Columns[Any] = {"account": lambda row: row.account, "kind": lambda row: row.kind}
+ACCOUNT_COLUMNS: Columns[AccountView] = {"account": lambda row: row.account, "kind": lambda row: row.kind}
 READ_COLUMNS: Columns[ReadView] = {
     "operation": lambda read: read.operation,
     "required": lambda read: " ".join(read.required),
@@ -58,7 +40,7 @@ READ_COLUMNS: Columns[ReadView] = {
 }
 
 
-@click.group()
+@click.group(epilog="\b\nExamples:\n  waybill platforms list\n  waybill platforms get pack purchase_order.get 5a7d2f90")
 def platforms() -> None:
     """Read from and write to the configured platform accounts."""
 
@@ -70,7 +52,7 @@ def platforms() -> None:
 def list_(account: str | None, *, as_json: bool, connection: ConnectionOptions) -> None:
     """List the accounts, or the read operations of one account."""
     if account is None:
-        accounts = run_with(_open_client(connection), _list_accounts)
+        accounts = run_with(_open_client(connection), lambda client: client.list_accounts())
         print_rows(accounts, ACCOUNT_COLUMNS, as_json=as_json, empty_message="waybill.yaml has no platforms.")
         return
     reads = run_with(_open_client(connection), lambda client: client.list_reads(account))
@@ -94,7 +76,7 @@ def get(account: str, operation: str, values: tuple[str, ...], *, raw: bool, con
     ACCOUNT` for the operations. Personal data is removed unless --raw is given.
     """
 
-    async def read(client: AdminClient) -> JsonValue:
+    async def read(client: PlatformClient) -> JsonValue:
         reads = {each.operation: each for each in await client.list_reads(account)}
         if operation not in reads:
             raise ConfigError(operation[:64], f"{account} has no such read operation", f"use one of {', '.join(reads)}")
@@ -124,7 +106,7 @@ def write(
     """
     payload = _read_body(body)
 
-    async def send_write(client: AdminClient) -> Wrote:
+    async def send_write(client: PlatformClient) -> Wrote:
         writes = {each.operation: each for each in await client.list_writes(account)}
         if operation not in writes:
             fix = (
@@ -164,28 +146,18 @@ def _expected(names: Sequence[str]) -> str:
     return f"give {' '.join(names)}, in this order" if names else "give none"
 
 
-async def _list_accounts(client: AdminClient) -> Sequence[AccountRow | PlatformView]:
-    """List the accounts. Without an admin API only the configuration is read, because the store may be unavailable."""
-    if isinstance(client, AdminApiClient):
-        return await client.list_platforms()
-    configs = client.installation.config().platforms
-    return [AccountRow(name, str(config.__struct_config__.tag)) for name, config in configs.items()]
-
-
 @contextlib.asynccontextmanager
-async def _open_client(connection: ConnectionOptions) -> AsyncGenerator[AdminClient]:
+async def _open_client(connection: ConnectionOptions) -> AsyncGenerator[PlatformClient]:
     if connection.url is not None:
-        async with open_api_client(load_settings(os.environ), connection) as client:
+        async with open_api_client(connection) as client:
             yield client
         return
-    settings = settings_from_environ()
-    configure("service", settings.log_level, settings.log_line_bytes_max, STDERR)
+    settings = prepare_settings()
     store = Store(settings)
     try:
         async with HttpClient(settings) as http_client:
-            throttles = await _shared_throttles(store, settings)
-            installation = local_installation(settings, os.environ, store, http_client, throttles)
-            yield AdminOperations(installation, local_actor())
+            parts = ConfiguredParts(settings, http_client, await _shared_throttles(store, settings))
+            yield PlatformOperations(local_installation(settings, store, lambda: parts), local_actor())
     finally:
         with contextlib.suppress(StoreUnavailable, StoreNotDurable):
             await store.close()

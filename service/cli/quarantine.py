@@ -64,7 +64,7 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
     return with_selection
 
 
-@click.group()
+@click.group(epilog="\b\nExamples:\n  waybill quarantine list\n  waybill quarantine release --source pack-orders")
 def quarantine() -> None:
     """Inspect, reverify, release or delete quarantined deliveries.
 

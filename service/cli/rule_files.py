@@ -21,7 +21,9 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 FILES = click.argument("files", nargs=-1, type=FILE)
 
 
-@click.group()
+@click.group(
+    epilog='\b\nExamples:\n  waybill rules check rules/orders.yaml\n  waybill rules apply --note "raise the limit"'
+)
 def rules() -> None:
     """Check, test, publish and show rules."""
 

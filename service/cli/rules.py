@@ -14,11 +14,10 @@ from msgspec import Struct
 from service.actions import load_actions
 from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.dry_run_output import format_comparison, format_dry_run
+from service.cli.record_option import parse_record
 from service.cli.rule_files import rules
 from service.cli.rulebook import apply, diff, export, history, list_rules, rollback, show
 from service.cli.rules_test import rules_test
-from service.errors import ConfigError
-from service.events import RecordRef
 from service.management.dry_run import LAST_EVENTS_MAX, Candidate, DryRun, RulebookComparison
 from service.rules import read_rule_files
 
@@ -94,17 +93,8 @@ async def _run(client: AdminClient, candidate: Candidate, selection: RuleSelecti
         return await client.compare_rules(candidate, selection.last)
     if selection.event is not None:
         return await client.dry_run_event(candidate, selection.event)
-    return await client.dry_run_record(candidate, _ref(selection.record or ""))
+    return await client.dry_run_record(candidate, parse_record(selection.record or ""))
 
 
 for command in (rules_test, apply, show, list_rules, history, diff, rollback, export, dry_run):
     rules.add_command(command)
-
-
-def _ref(text: str) -> RecordRef:
-    parts = text.split(":", 2)
-    if len(parts) != 3 or not all(parts):
-        raise ConfigError(
-            "--record", f"{text[:100]!r} is not a record", "write ACCOUNT:KIND:ID, such as pack:purchase_order:1"
-        )
-    return RecordRef(*parts)

@@ -83,7 +83,7 @@ def _fields(view: StoreView) -> Mapping[str, Any]:
         "oldest": f"{queue.oldest_age_ms} ms",
         "workers": queue.workers,
         "sweep": (
-            f"last {format_timestamp(sweep.clock_ms)} by {sweep.sweeper or 'nobody'}" if sweep.clock_ms else "never"
+            f"last {format_timestamp(sweep.clock_ms)} by {sweep.sweeper or 'unknown'}" if sweep.clock_ms else "never"
         ),
     }
 

@@ -1,11 +1,12 @@
 """Configuration of an account on a platform: the base of the struct that each platform declares in its folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
 from service.config.decoding import did_you_mean
+from service.envelopes.pointers import Pointer
 from service.errors import ConfigError
 from service.secrets import SecretRef
 
@@ -33,6 +34,11 @@ Path = Annotated[
 ]
 Paths = dict[str, Path]
 """Paths by operation, for those that no page of the platform prints; see `service.platforms.api.operations`."""
+LINES = "lines"
+FieldPlaces = Mapping[str, str]
+"""The pointer that a connector reads, by field of our record; below `lines` relative to the line."""
+RecordMaps = dict[str, dict[str, Pointer]]
+"""The pointers of fields by kind of record, as `map` of a built-in platform gives them."""
 Status = Annotated[int, Meta(ge=400, le=599, description="an HTTP status of 400 to 599")]
 
 
@@ -45,7 +51,7 @@ class PlatformConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     kinds: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer"})
     """The kinds of record and hint that its connector knows."""
     redelivery_hours: ClassVar[float | None] = None
-    """How long the platform may send an event again; None where nobody but the operator can know."""
+    """How long the platform may send an event again; None if only the operator can know."""
     listed: ClassVar[frozenset[str]] = frozenset()
     """The kinds of record that its API lists, so that they can be polled."""
     identical_bodies_default: ClassVar[Literal["same", "distinct"]] = "same"
@@ -68,6 +74,14 @@ class PlatformConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Return the kinds of record that the account's connector can list, so that they can be polled."""
         return self.listed
 
+    def expected_fields(self, kind: str) -> tuple[str, ...]:  # noqa: ARG002 - an override has fields
+        """Return the fields of our record that a response should contain, wholes before their parts."""
+        return ()
+
+    def map_path(self, kind: str) -> str:
+        """Return the path below the account where the pointers of a kind of record are corrected."""
+        return f"map.{kind}"
+
     def unlisted_fix(self, account: str, kind: str) -> str:  # noqa: ARG002 - an override names the account
         """Suggest a fix for the poll of a kind that the account does not list."""
         return did_you_mean(kind, self.listed_kinds())
@@ -75,6 +89,31 @@ class PlatformConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def check(self, at: str) -> Iterator[ConfigError]:  # noqa: ARG002 - an override names the place
         """Yield the mistakes that no single field shows; `at` is the account's path in waybill.yaml."""
         yield from ()
+
+
+class BuiltInPlatformConfig(PlatformConfig, frozen=True, kw_only=True):
+    """Configuration of an account on a built-in platform. `map` gives fields of a record other pointers."""
+
+    places: ClassVar[Mapping[str, FieldPlaces]] = {}
+    """The fields that `map` may contain, by kind of record, each with the pointer that its connector reads."""
+    wrapped: ClassVar[bool | None] = True
+    """Whether a record is under `data` in a response; None if both forms are accepted."""
+
+    map: RecordMaps = {}
+
+    def expected_fields(self, kind: str) -> tuple[str, ...]:
+        """Return the fields that the platform documents."""
+        return tuple(self.places[kind])
+
+    def check(self, at: str) -> Iterator[ConfigError]:
+        """Yield the mistakes in `map`; `at` is the account's path in waybill.yaml."""
+        for kind, pointers in self.map.items():
+            if kind not in self.places:
+                yield ConfigError(f"{at}.map.{kind}", f"there is no kind {kind}", did_you_mean(kind, self.places))
+                continue
+            for field in pointers.keys() - self.places[kind].keys():
+                fix = did_you_mean(field, self.places[kind])
+                yield ConfigError(f"{at}.map.{kind}.{field}", "cannot be mapped on this platform", fix)
 
 
 def secrets(value: object, at: str) -> Iterator[tuple[str, SecretRef]]:

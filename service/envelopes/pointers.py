@@ -1,8 +1,8 @@
 """References to values in a delivery: JSON pointers (RFC 6901) into the body, and header names."""
 
-from typing import Annotated
+from typing import Annotated, cast
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 
 Pointer = Annotated[
     str,
@@ -32,3 +32,16 @@ class HeaderRef(Struct, frozen=True, forbid_unknown_fields=True):
 def parse_pointer(pointer: str) -> tuple[str, ...]:
     """Split a pointer into its steps: `/data/a~1b` is `("data", "a/b")`, the empty pointer is `()`."""
     return tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
+
+
+def resolve_pointer(node: object, steps: tuple[str, ...]) -> object:
+    """Return the value at a pointer, UNSET if there is none."""
+    for step in steps:
+        if isinstance(node, dict):
+            node = cast("dict[str, object]", node).get(step, UNSET)
+        elif isinstance(node, list) and step.isascii() and step.isdigit():
+            items = cast("list[object]", node)
+            node = items[int(step)] if int(step) < len(items) else UNSET
+        else:
+            return UNSET
+    return node

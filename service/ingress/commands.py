@@ -14,6 +14,7 @@ from service.config.startup import extend_retention_to_dedupe_windows, log_confi
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
 from service.ingress.admin import admin_router
+from service.ingress.plugins import load_plugins
 from service.ingress.server import run
 from service.ingress.store_monitor import StoreMonitor
 from service.log import configure
@@ -62,4 +63,4 @@ async def _serve(settings: Settings, config: Config) -> None:
             sources=lambda: sources,
             actions=cache(load_actions),
         )
-        await run(settings, sources, store, admin_router(installation, os.environ))
+        await run(settings, sources, store, admin_router(installation, os.environ), load_plugins())

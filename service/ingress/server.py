@@ -10,11 +10,12 @@ import math
 import signal
 import socket
 import time
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from typing import cast
 
 import uvicorn
 from litestar import Router
+from litestar.plugins import InitPlugin
 from litestar.types import ASGIApp
 
 from service.errors import ConfigError
@@ -114,7 +115,11 @@ class Listener(uvicorn.Server):
 
 
 async def run(
-    settings: Settings, sources: Mapping[str, Source], store: StoreMonitor, admin: Router | None = None
+    settings: Settings,
+    sources: Mapping[str, Source],
+    store: StoreMonitor,
+    admin: Router | None = None,
+    plugins: Sequence[InitPlugin] = (),
 ) -> None:
     """Serve both ports until SIGTERM or SIGINT, then shut down. Opens and closes the store.
 
@@ -129,13 +134,12 @@ async def run(
         bind(settings.host, settings.port, "WAYBILL_PORT") as port,
         bind(settings.host, settings.admin_port, "WAYBILL_ADMIN_PORT") as admin_port,
     ):
-        webhook_listener = Listener(build_app(settings, sources, store, readiness), port, settings)
+        webhook_listener = Listener(build_app(settings, sources, store, readiness, plugins), port, settings)
         admin_timeouts = ConnectionTimeouts(
             settings.body_timeout_seconds, ADMIN_REQUEST_SECONDS_MAX, ADMIN_REQUEST_SECONDS_MAX
         )
-        admin_listener = Listener(
-            build_admin_app(settings, store, readiness, admin), admin_port, settings, admin_timeouts
-        )
+        admin_app = build_admin_app(settings, store, readiness, admin, plugins)
+        admin_listener = Listener(admin_app, admin_port, settings, admin_timeouts)
         async with _open_store(store):
             await asyncio.gather(webhook_listener.start(), admin_listener.start())
             tune_garbage_collector()

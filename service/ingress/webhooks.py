@@ -7,8 +7,11 @@ evaluated. Errors on our side are a 5xx, so that the sender retries. Deliveries 
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
-from litestar.types import Receive, Send
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from litestar.types import Receive, Scope, Send
 from litestar.types.asgi_types import HTTPScope
 
 from service.challenges.challenge_response import ChallengeResponse
@@ -22,7 +25,15 @@ from service.ingestion.trace_context import continue_trace
 from service.ingress.cloudevents_handshake import METHODS, answer_cloudevents_handshake
 from service.ingress.delivery_log import DeliveryLog
 from service.ingress.http.fast_path import FastRequestCycle, request_cycle_of
-from service.ingress.http.problems import INTERNAL, problem, retry_later, store_unavailable
+from service.ingress.http.problems import (
+    INTERNAL,
+    TRACE_ID,
+    handle_http_error,
+    http_error_code,
+    problem,
+    retry_later,
+    store_unavailable,
+)
 from service.ingress.http.responses import AsgiResponse, accepted_response, make_response, send_response
 from service.ingress.http.timeouts import SharedTimeout
 from service.ingress.limits.rate_limits import RateLimited, RateLimits
@@ -69,29 +80,48 @@ class WebhookHandler:
         self._in_flight = 0
         self._log = get_logger().bind()
 
-    async def receive_webhook(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        """Handle one delivery, send the response, and write its log line."""
+    async def receive_webhook(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one delivery, send the response, and write its log line. Handler of a Litestar mount.
+
+        Raises:
+            Exception: an unexpected exception, for the exception handlers of Litestar to log and answer.
+        """
         delivery_log = DeliveryLog()
         reservation = BodyReservation(self._body_memory)
         cycle = request_cycle_of(receive)
         self._in_flight += 1
         try:
-            response = await self._handle(delivery_log, reservation, scope, receive, cycle)
-            await send_response(cycle, send, response)
-            if delivery_log.outcomes:
-                delivery_log.log_accepted(response.status)
+            response = await self._handle(delivery_log, reservation, cast("HTTPScope", scope), receive, cycle)
         except ClientDisconnect as error:
             # Charge the work of decompression to a sender that disconnects.
             self._rate_limits.record_rejection(delivery_log.address, reservation.decompressed_bytes)
             delivery_log.log_rejected(self._log, CLIENT_CLOSED_REQUEST, error.kind, quarantined=False)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error must be answered
-            rejection = self._rejection_for(delivery_log, error)
-            await send_response(cycle, send, problem(rejection))
+        except (Exception, asyncio.CancelledError) as error:
+            rejection = self._rejection_for(error)
+            if rejection is None:
+                scope["state"][TRACE_ID] = delivery_log.trace_id
+                self._record_rejection(delivery_log, INTERNAL, reservation.decompressed_bytes)
+                raise
+            await send_response(send, problem(rejection))
             self._record_rejection(delivery_log, rejection, reservation.decompressed_bytes)
             rejection.__traceback__ = None  # break the reference cycle through this frame, which holds the body
+        else:
+            try:
+                await send_response(send, response)
+            finally:
+                if delivery_log.outcomes:  # the events are stored, whether or not the sender reads the response
+                    delivery_log.log_accepted(response.status)
         finally:
             self._in_flight -= 1
             reservation.release()
+
+    def handle_http_error(self, request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+        """Answer an error that Litestar or a middleware raised before `receive_webhook`, and log a delivery."""
+        if request.scope["raw_path"].startswith(b"/webhooks"):
+            delivery_log = DeliveryLog()
+            self._rate_limits.record_rejection(request.client.host if request.client else "")
+            delivery_log.log_rejected(self._log, error.status_code, http_error_code(error), quarantined=False)
+        return handle_http_error(request, error)
 
     async def close(self) -> None:
         """Write the queued deliveries to quarantine."""
@@ -189,16 +219,15 @@ class WebhookHandler:
             reason = f"the store did not answer within {seconds:g} s (WAYBILL_INGEST_TIMEOUT_SECONDS)"
             raise StoreUnavailable(reason, self._settings.retry_after_seconds) from error
 
-    def _rejection_for(self, delivery_log: DeliveryLog, error: BaseException) -> Rejection:
-        """Return the rejection to answer `error` with. Unexpected exceptions are logged with a traceback."""
+    def _rejection_for(self, error: BaseException) -> Rejection | None:
+        """Return the rejection to answer `error` with, None for an unexpected exception."""
         if isinstance(error, Rejection):
             return error
         if isinstance(error, StoreUnavailable | StoreNotDurable):
             return store_unavailable(error, self._settings.retry_after_seconds)
         if isinstance(error, asyncio.CancelledError):
             return retry_later("store_unavailable", "This process is stopping.", self._settings.retry_after_seconds)
-        self._log.error("delivery.crashed", trace_id=delivery_log.trace_id, exc_info=error)
-        return INTERNAL
+        return None
 
     def _record_rejection(self, delivery_log: DeliveryLog, rejection: Rejection, decompressed_bytes: int) -> None:
         """Log a rejection, count it against the client address, and quarantine the delivery."""

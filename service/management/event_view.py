@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from service.errors import Rejection
 from service.events import JsonValue
+from service.management.audit_log import Actor
 from service.management.event_filter import format_timestamp
 from service.management.stores import NamedStore, NamedStores
 from service.redaction import scrub, to_plain
@@ -78,6 +79,19 @@ class EventView(Struct, frozen=True, kw_only=True):
     encoding: Literal["json", "utf-8", "base64"] | None
     effects: Sequence[EffectView]
     history: Sequence[Mapping[str, Any]]
+
+
+def visibility_of(actor: Actor, *, raw: bool) -> Visibility:
+    """Return the part of stored data that an actor may see.
+
+    Raises:
+        Rejection: 403 `permission_denied`: `raw` without the role admin.
+    """
+    if raw and actor.role != "admin":
+        raise Rejection(403, "permission_denied", f"Raw bodies take the role admin; {actor.name} is {actor.role}.")
+    if raw:
+        return "raw"
+    return "outline" if actor.role == "viewer" else "redacted"
 
 
 async def locate_event(stores: NamedStores, event_id: str) -> tuple[NamedStore, dict[str, Any]]:

@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from service.errors import Rejection
-from service.events import ChangeType, JsonValue, RecordRef
+from service.events import ChangeType, RecordRef
 from service.ingestion.sources import Source
 from service.management import (
     dry_run,
     erasure,
     event_search,
     event_view,
-    platform_reads,
-    platform_writes,
     quarantine,
     replay,
     rulebook,
@@ -28,8 +25,8 @@ from service.rules.publishing import Published
 class AdminOperations:
     """Operations on an installation in the name of an actor.
 
-    Every operation may raise Rejection, ConfigError, StoreUnavailable and StoreNotDurable. Operations that call a
-    platform may raise TransientError, PermanentError and Deferred.
+    Every operation may raise Rejection, ConfigError, StoreUnavailable and StoreNotDurable. Dry runs fetch a record, and
+    may raise TransientError, PermanentError and Deferred.
     """
 
     def __init__(self, installation: Installation, actor: Actor) -> None:
@@ -46,19 +43,6 @@ class AdminOperations:
         parts = self.installation
         return dry_run.DryRunner(parts.named_stores, parts.store_of, parts.platforms(), parts.actions())
 
-    def _visibility(self, *, raw: bool) -> event_view.Visibility:
-        """Return the part of stored data that the actor may see.
-
-        Raises:
-            Rejection: 403 `permission_denied`: `raw` without the role admin.
-        """
-        if raw and self.actor.role != "admin":
-            detail = f"Raw bodies take the role admin; {self.actor.name} is {self.actor.role}."
-            raise Rejection(403, "permission_denied", detail)
-        if raw:
-            return "raw"
-        return "outline" if self.actor.role == "viewer" else "redacted"
-
     async def list_events(self, event_filter: EventFilter, limit: int, after: str | None) -> event_search.EventPage:
         """Return one page of events, newest first."""
         return await event_search.list_events(self._stores, event_filter, limit, after)
@@ -70,7 +54,7 @@ class AdminOperations:
 
     async def get_event(self, event_id: str, *, raw: bool, dead_only: bool = False) -> event_view.EventView:
         """Return one event; with `dead_only`, only if the event is a dead letter."""
-        visibility = self._visibility(raw=raw)
+        visibility = event_view.visibility_of(self.actor, raw=raw)
         return await event_view.get_event(self._stores, event_id, visibility, dead_only=dead_only)
 
     async def replay_event(self, event_id: str, *, rerun_done: bool, dry_run: bool) -> replay.EventChange:
@@ -95,7 +79,8 @@ class AdminOperations:
 
     async def get_quarantined(self, quarantined_id: str, *, raw: bool) -> quarantine.QuarantinedView:
         """Return one quarantined delivery."""
-        return await quarantine.get_quarantined(self._stores, quarantined_id, self._visibility(raw=raw))
+        visibility = event_view.visibility_of(self.actor, raw=raw)
+        return await quarantine.get_quarantined(self._stores, quarantined_id, visibility)
 
     async def reverify_quarantined(self, quarantined_id: str) -> quarantine.Reverified:
         """Reverify one quarantined delivery. Changes nothing."""
@@ -138,33 +123,6 @@ class AdminOperations:
         sources, accounts = (config.sources, config.platforms) if config else (None, ())
         customer = erasure.erasure_target(platform, customer_id, sources, accounts)
         return await erasure.erase_customer(self._stores, self.actor, customer, dry_run=dry_run)
-
-    async def list_reads(self, account: str) -> Sequence[platform_reads.ReadView]:
-        """List the read operations of a platform account."""
-        return platform_reads.list_reads(self.installation.config().platforms, account)
-
-    async def read_platform(
-        self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool
-    ) -> JsonValue:
-        """Read one item or one page of a list from a platform."""
-        configs, platforms = self.installation.config().platforms, self.installation.platforms()
-        visibility = self._visibility(raw=raw)
-        return await platform_reads.read_platform(
-            configs, platforms, account, operation, arguments, visibility=visibility
-        )
-
-    async def list_writes(self, account: str) -> Sequence[platform_writes.WriteView]:
-        """List the write operations of a platform account."""
-        return platform_writes.list_writes(self.installation.config().platforms, account)
-
-    async def write_platform(
-        self, account: str, operation: str, ids: Mapping[str, str], body: bytes | None
-    ) -> platform_writes.Wrote:
-        """Run one write operation once; `body` is JSON."""
-        configs, platforms = self.installation.config().platforms, self.installation.platforms()
-        return await platform_writes.write_platform(
-            configs, platforms, self.actor, account=account, operation=operation, ids=ids, body=body
-        )
 
     async def get_rulebook(self, version: str | None) -> rulebook.StoredRulebook:
         """Return one version of the rulebook, by default the active one."""

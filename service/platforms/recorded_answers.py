@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from service.config.platforms import PlatformConfig
+from service.config.platforms import BuiltInPlatformConfig, PlatformConfig
 from service.errors import ConfigError, PermanentError, TransientError
 from service.platforms.api.decoding import decode_body
+from service.platforms.api.pointer_map import PointerMap
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.custom.config import CustomConfig
 from service.platforms.custom.connector import compile_fields, read_answer
@@ -60,7 +61,11 @@ def _reader(captured: RecordedAnswer, accounts: Mapping[str, PlatformConfig], at
     if captured.kind not in kind.readers:
         fix = f"it has {' and '.join(sorted(kind.readers))}"
         raise ConfigError(f"{at}.type", f"{kind.name} has no {captured.kind}", fix)
-    return kind.readers[captured.kind]
+    read = kind.readers[captured.kind]
+    if not isinstance(config, BuiltInPlatformConfig):
+        return read
+    mapped = PointerMap(config).reader(captured.kind, lambda reply: read(reply, captured))
+    return lambda reply, _: mapped(reply)
 
 
 def _custom_reader(config: CustomConfig, captured: RecordedAnswer, at: str) -> AnswerReader:

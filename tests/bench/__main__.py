@@ -18,6 +18,7 @@ from tests.bench import (
     row_distant,
     row_idle,
     row_ingress,
+    row_litestar,
     row_memory,
     row_rules,
     row_whole,
@@ -30,6 +31,7 @@ Row = Callable[..., list[Line]]
 
 ROWS: dict[str, Row] = {
     "ingress": row_ingress.measure,
+    "litestar": row_litestar.measure,
     "accepted": row_accepted.measure,
     "worker": row_worker.measure,
     "whole": row_whole.measure,

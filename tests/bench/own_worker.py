@@ -85,7 +85,7 @@ async def run(what: str) -> dict[str, Any]:
         await worker.async_run()
         seconds, spent = time.perf_counter() - began, time.process_time() - spent
         await worker.close()
-        return {"seconds": seconds, "cpu_seconds": spent, "jobs": worker.jobs_run, "moments": _moments}
+        return {"seconds": seconds, "cpu_seconds": spent, "jobs": worker.jobs_complete, "moments": _moments}
 
 
 def main() -> None:

@@ -361,10 +361,10 @@ def test_dashboard_is_rendered_unchanged(tmp_path: Path) -> None:
     shutil.copytree(CHART, chart)
     (chart / "dashboards").mkdir(exist_ok=True)
     text = '{"legendFormat": "{{source}}", "title": "ü"}\n'
-    (chart / "dashboards" / "front-door.json").write_text(text)
-    rendered = render("full", chart=chart)["ConfigMap/rel-waybill-dashboard-front-door"]
+    (chart / "dashboards" / "intake.json").write_text(text)
+    rendered = render("full", chart=chart)["ConfigMap/rel-waybill-dashboard-intake"]
     assert rendered["metadata"]["labels"]["grafana_dashboard"] == "1"
-    assert rendered["data"] == {"front-door.json": text}
+    assert rendered["data"] == {"intake.json": text}
 
 
 @pytest.mark.parametrize(("store", "other"), [("loki", "victorialogs"), ("victorialogs", "loki")])

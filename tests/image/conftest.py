@@ -27,8 +27,8 @@ def figures() -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for told in FIGURES:
-        terminalreporter.write_line(told)
+    for figure in FIGURES:
+        terminalreporter.write_line(figure)
 
 
 @pytest.fixture

@@ -159,14 +159,14 @@ async def test_operators_are_let_in_by_the_token_whose_digest_both_pods_were_giv
             assert response.status == 401
         session.headers["Authorization"] = f"Bearer {OPERATOR}"
         async with session.get(f"{admin}/events") as response:
-            told = await response.text()
-            assert response.status == 200, told
-            assert "po-1" in told
+            text = await response.text()
+            assert response.status == 200, text
+            assert "po-1" in text
         lookup = {"fetch": {"platform": "pack", "kind": "purchase_order", "id": "po-2"}}
         async with session.post(f"{admin}/dry-runs", json=lookup) as response:
-            told = await response.text()
-            assert response.status == 200, told
-            assert "short-receipt" in told
+            text = await response.text()
+            assert response.status == 200, text
+            assert "short-receipt" in text
         async with session.get(f"{url}/api/v1/events") as response:
             assert response.status == 404  # the senders' port knows nothing of it
 
@@ -196,7 +196,7 @@ async def test_helm_test_fails_where_nobody_works(node: Node) -> None:
     assert "did not end successfully within 3 s" in said
 
 
-async def test_scalers_and_monitors_find_what_they_are_told_to_look_for(
+async def test_scalers_and_monitors_find_the_queue_and_the_metric_that_they_name(
     node: Node, sandbox: SandboxHandle, store_url: str
 ) -> None:
     """KEDA asks TYPE, then ZCARD of a sorted set; or Prometheus, for the metric that both pods' 8081 has to show."""
@@ -218,11 +218,11 @@ async def test_scalers_and_monitors_find_what_they_are_told_to_look_for(
             await until(lambda: client.zcard(queue["metadata"]["listName"]) == 0)
         for pod in (service, workers):
             async with session.get(f"http://127.0.0.1:{pod.admin_port}{monitor['path']}") as response:
-                told = await response.text()
+                text = await response.text()
                 assert response.status == 200
     name = re.search(r"(waybill_\w+)\{", due)
     assert name
-    assert re.search(rf'^{name[1]}{{.*state="due".*}} ', told, re.MULTILINE), told
+    assert re.search(rf'^{name[1]}{{.*state="due".*}} ', text, re.MULTILINE), text
 
 
 async def test_what_the_guide_types_is_answered_and_makes_the_rule_act(node: Node, sandbox: SandboxHandle) -> None:
@@ -259,7 +259,7 @@ async def test_a_store_behind_tls_is_spoken_to_where_its_authority_is_trusted(
             await asyncio.to_thread(node.close)
 
 
-async def test_a_store_whose_authority_nobody_named_is_told_and_keeps_a_pod_from_being_ready(
+async def test_a_store_of_an_unknown_authority_is_reported_and_keeps_a_pod_from_being_ready(
     store_url: str, sandbox: SandboxHandle, tmp_path: Path
 ) -> None:
     store_port = int(store_url.split(":")[2].split("/", maxsplit=1)[0])

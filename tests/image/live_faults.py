@@ -55,7 +55,7 @@ async def test_a_killed_worker_s_event_is_finished_by_another(node: Node, sandbo
 async def test_a_store_that_fails_over_keeps_what_was_acknowledged(
     sandbox: SandboxHandle, tmp_path: Path, figures: list[str]
 ) -> None:
-    """As docs/kubernetes.md tells: a primary, two replicas, three sentinels, passwords, durability replica."""
+    """As in docs/kubernetes.md: a primary, two replicas, three sentinels, passwords, durability replica."""
     with Sentinels(tmp_path) as store:
         redis = {"existingSecret": {"name": "waybill-redis"}, "sentinel": {"hosts": store.addresses}}
         chosen: dict[str, Any] = values_for(sandbox) | {"redis": redis}
@@ -87,8 +87,8 @@ async def _through_a_failover(url: str, store: Sentinels, figures: list[str]) ->
             assert time.monotonic() - began < 60
         took = time.monotonic() - began
     assert str(before) not in store.type_after()
-    told = f"was answered 202 after {took:.1f} s, {refusals} times 503 before"
-    figures.append(f"failover: a delivery sent as the primary died {told}")
+    result = f"was answered 202 after {took:.1f} s, {refusals} times 503 before"
+    figures.append(f"failover: a delivery sent as the primary died {result}")
     return [*sent, "po-after"]
 
 
@@ -108,8 +108,8 @@ async def test_a_rolling_restart_under_load_loses_nothing_and_refuses_nobody(
         await asyncio.gather(replace_service(node, service, balancer), replace_workers(node, workers))
         replaced.set()
         answers, took = await sending
-    refused = {record: status for record, status in answers.items() if status != 202}
-    assert refused == {}
+    rejected = {record: status for record, status in answers.items() if status != 202}
+    assert rejected == {}
     await until(lambda: len(acted(sandbox)) == len(answers), seconds=60)
     assert set(acted(sandbox).values()) == {1}
     assert all(node.exit_code(pod) == 0 for pod in (*service, *workers))

@@ -34,7 +34,7 @@ async def post(session: aiohttp.ClientSession, url: str, record_id: str) -> int:
 
 
 async def post_steadily(url: str, per_second: int, ended: asyncio.Event) -> tuple[dict[str, int], list[float]]:
-    """Send a new order's delivery so often until told that it ended.
+    """Send a delivery of a new order at this rate until `ended` is set.
 
     Gives each one's answer, 0 where there was none, and how many seconds they took, sorted.
     """

@@ -21,7 +21,7 @@ SENTINEL_PASSWORD = "of-the-sentinels"
 READY_SECONDS_MAX = 20.0
 
 SERVER, SENTINEL = blocks("conf")
-"""What docs/kubernetes.md says that servers and sentinels have to be told."""
+"""Configuration of servers and sentinels in docs/kubernetes.md."""
 
 
 class Sentinels:
@@ -82,8 +82,8 @@ class Sentinels:
         for port in self._ports[3:]:
             folder = self._folder / f"sentinel-{port}"
             folder.mkdir()
-            told = SENTINEL.replace("SENTINEL-PASSWORD", SENTINEL_PASSWORD).replace(" PASSWORD", f" {PASSWORD}")
-            self._start(_file(folder, port, told.replace("PRIMARY 6379", f"127.0.0.1 {first}")), "--sentinel")
+            text = SENTINEL.replace("SENTINEL-PASSWORD", SENTINEL_PASSWORD).replace(" PASSWORD", f" {PASSWORD}")
+            self._start(_file(folder, port, text.replace("PRIMARY 6379", f"127.0.0.1 {first}")), "--sentinel")
         for port in self._ports[3:]:
             self._wait(lambda port=port: len(_ask(port, "REPLICAS")) == len(_ask(port, "SENTINELS")) == 2)
         return self
@@ -108,9 +108,9 @@ class Sentinels:
         raise AssertionError("the servers and sentinels did not find each other")
 
 
-def _file(folder: Path, port: int, told: str) -> str:
+def _file(folder: Path, port: int, text: str) -> str:
     path = folder / "server.conf"
-    path.write_text(f"port {port}\nbind 127.0.0.1\ndir {folder}\nrepl-diskless-sync-delay 0\n{told}")
+    path.write_text(f"port {port}\nbind 127.0.0.1\ndir {folder}\nrepl-diskless-sync-delay 0\n{text}")
     return str(path)
 
 

@@ -31,7 +31,7 @@ class Entry(NamedTuple):
         start, last = re.fullmatch(r"(.*?)(\d+)", self.version).groups()  # pyright: ignore[reportOptionalMemberAccess]
         return f"{start}{int(last) + 1}"
 
-    def wanted(self) -> str:
+    def requirement(self) -> str:
         """Give the requirement of a package that requires this one: the locked version or a newer one."""
         return f"{self.name}{_brackets(self.extras)}>={self.version}" + (f" ; {self.marker}" if self.marker else "")
 
@@ -72,7 +72,7 @@ def make_wheels(folder: Path, entries: list[Entry]) -> dict[tuple[str, str], str
     """Make a wheel of each locked version, and a newer one of each package with an extra; give the former's hashes."""
     hashes: dict[tuple[str, str], str] = {}
     for entry in entries:
-        requires = [other.wanted() for other in entries if entry.name in other.parents]
+        requires = [other.requirement() for other in entries if entry.name in other.parents]
         locked = make_wheel(folder, entry.name, entry.version, entry.extras, requires)
         hashes[entry.name, entry.version] = hashlib.sha256(locked.read_bytes()).hexdigest()
         if entry.extras:

@@ -1,4 +1,4 @@
-"""Whatever keeps `make` from installing is told in one line that names the fix."""
+"""Everything that keeps `make` from installing is reported in one line that names the fix."""
 
 import os
 import shutil

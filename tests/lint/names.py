@@ -14,6 +14,7 @@ from pathlib import Path
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 FOLDERS = (Path("service"), Path("workers"))
+WORD_FOLDERS = (*FOLDERS, Path("tests"), Path("docs"), Path("helm"))
 COMMAND_DECORATORS = frozenset({"command", "group"})
 ALLOWED_REPEATS = frozenset({"read_customer", "read_page", "read_purchase_order", "sample_delivery"})
 """One function for each platform, with one meaning."""
@@ -26,18 +27,23 @@ FORBIDDEN_WORDS = {
     "door": "endpoint, via", "room": "package, memory limit", "way": "route, connection", "wanted": "filter, required",
     "manners": "throttle", "patience": "idle timeouts", "judge": "evaluate, classify", "mend": "repair, fix",
     "heed": "honor", "fare": "status", "spot": "path", "lasting": "background", "refuse": "reject",
-    "refused": "rejected", "forget": "erase", "household": "address block",
+    "refused": "rejected", "forget": "erase", "household": "address block", "tells": "writes, logs, formats",
+    "gate": "throttle, check", "gates": "throttles, checks", "rests": "open circuits", "shelved": "cached",
+    "house": "project", "jobs_max": "limit, concurrency", "front_door": "ingress",
 }  # fmt: skip
 """Words that no identifier contains, and the words to use."""
+
+WORDS_OF_TESTS = frozenset({"patience", "workflow"})
+"""Words with a meaning of their own in tests: the limit of a wait, and the workflows of GitHub."""
 
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def main() -> int:
-    """Check the names of service and workers; return the exit code."""
+    """Check the names of all folders; return the exit code."""
     findings = [f"{name} is defined more than once: {', '.join(at)}" for name, at in repeated_names(FOLDERS).items()]
-    for path in python_files(FOLDERS):
-        findings += forbidden_names(path)
+    for path in python_files(WORD_FOLDERS):
+        findings += forbidden_names(path, WORDS_OF_TESTS if path.parts[0] == "tests" else frozenset())
     for finding in findings:
         print(finding, file=sys.stderr)
     return 1 if findings else 0
@@ -45,7 +51,7 @@ def main() -> int:
 
 def python_files(folders: tuple[Path, ...]) -> list[Path]:
     """Return the Python files below the folders."""
-    return sorted(path for folder in folders for path in folder.rglob("*.py"))
+    return sorted(path for folder in folders for path in folder.rglob("*.py") if "node_modules" not in path.parts)
 
 
 def repeated_names(folders: tuple[Path, ...]) -> dict[str, list[str]]:
@@ -68,8 +74,8 @@ def public_definitions(path: Path) -> Iterator[Definition]:
             yield node
 
 
-def forbidden_names(path: Path) -> list[str]:
-    """Return a line for each identifier of a module that contains a forbidden word."""
+def forbidden_names(path: Path, allowed: frozenset[str] = frozenset()) -> list[str]:
+    """Return a line for each identifier of a module that contains a forbidden word that is not `allowed`."""
     found: list[str] = []
     tree = ast.parse(path.read_text(encoding="utf-8"))
     # A field of a struct has the name that a platform gave it.
@@ -81,7 +87,7 @@ def forbidden_names(path: Path) -> list[str]:
             found += [
                 f"{path}:{getattr(node, 'lineno', 1)}: {name} contains {word!r}. Fix: use {FORBIDDEN_WORDS[word]}"
                 for word in (*parts, *pairs)
-                if word in FORBIDDEN_WORDS
+                if word in FORBIDDEN_WORDS and word not in allowed
             ]
     return found
 

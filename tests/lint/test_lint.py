@@ -42,7 +42,18 @@ def test_a_name_in_two_modules_is_found(tmp_path: Path) -> None:
     assert list(names.repeated_names((tmp_path,))) == ["Page"]
 
 
-@pytest.mark.parametrize("line", ["def tell_all(): ...", "class RefusedCall: ...", "wanted = 1", "def f(by_way): ..."])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "def tell_all(): ...",
+        "class RefusedCall: ...",
+        "wanted = 1",
+        "def f(by_way): ...",
+        "gate = 1",
+        "def rests(): ...",
+        "jobs_max = 1",
+    ],
+)
 def test_a_forbidden_word_in_a_name_is_found(tmp_path: Path, line: str) -> None:
     path = tmp_path / "module.py"
     path.write_text(f"{line}\n")

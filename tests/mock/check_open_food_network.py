@@ -1,6 +1,6 @@
 """Our OpenAPI document against Open Food Network's own file: paths, parameters, statuses, fields and their types.
 
-Run by the gate where OFN_OPENAPI names that file, see `documents`; it fails without.
+Run by CI where OFN_OPENAPI names that file, see `documents`; it fails without.
 """
 
 import pytest

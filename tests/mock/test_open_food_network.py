@@ -106,9 +106,9 @@ async def test_the_mock_rejects_undocumented_bodies(mock: str, document: Documen
     class Nameless(OpenFoodNetworkCustomerInput, frozen=True, kw_only=True, omit_defaults=True):
         email: str = ""
 
-    with pytest.raises(PermanentError) as refused:
+    with pytest.raises(PermanentError) as rejected:
         await client.create_customer(Nameless(enterprise_id=2))
-    assert refused.value.http_status == 422
+    assert rejected.value.http_status == 422
     if not document.strict:
         return
     with pytest.raises(TransientError) as raised:
@@ -118,9 +118,9 @@ async def test_the_mock_rejects_undocumented_bodies(mock: str, document: Documen
     class Wider(OpenFoodNetworkCustomerInput, frozen=True, kw_only=True):
         allow_charges: bool
 
-    with pytest.raises(PermanentError) as refused:
+    with pytest.raises(PermanentError) as rejected:
         await client.create_customer(Wider(enterprise_id=2, email="a@example.com", allow_charges=True))
-    assert refused.value.http_status == 422
+    assert rejected.value.http_status == 422
 
 
 @pytest.mark.parametrize("sample", sorted(SAMPLES.glob("customer*.json")), ids=lambda path: path.stem)

@@ -1,8 +1,10 @@
 """Worker and plain arq on one queue: each runs jobs and reads results of the other."""
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,8 @@ from tests.waiting import until
 from workers.worker import LeaseWorker
 
 pytestmark = pytest.mark.store
+
+RECORD = Path(__file__).parents[2] / "docs/explanation/decisions/0001-arq-worker-with-leases.md"
 
 Ran = list[tuple[str, int]]
 
@@ -234,3 +238,14 @@ async def test_job_claimed_again_after_a_lost_lease_runs_under_the_new_lease_onl
     worker.handle_sig_wait_for_completion(15)  # type: ignore[arg-type]
     await running
     await worker.close()
+
+
+def test_decision_record_lists_every_method_of_arq_as_it_is() -> None:
+    listed: dict[str, str] = {}
+    for line in RECORD.read_text().splitlines():
+        if (row := re.match(r"\| (`[^|]+) \| (extended|inherited|replaced|not called) \|", line)) is not None:
+            listed |= dict.fromkeys(re.findall(r"`(\w+)`", row[1]), row[2])
+    methods = {name for name, value in vars(Worker).items() if callable(value) or isinstance(value, property)}
+    own = methods & vars(LeaseWorker).keys()
+    assert listed.keys() == methods
+    assert {name for name, how in listed.items() if how in {"extended", "replaced"}} == own

@@ -39,8 +39,7 @@ def decide(
     For a deleted record, the rules see its id and its last known state under `previous`. `stale` marks a decision on a
     stale read.
     """
-    # Without an event id, a redelivery cannot be told from a second event: the same change on the same state is
-    # decided once.
+    # Without an event id, a redelivery equals a second event: the same change on the same state is decided once.
     if not event.identified and last.digest == fetched.digest[:DIGEST_DIGITS] and event.change in last.types:
         entry = _entry(rulebook, fetched, last, attempt, stale=stale)
         return Decision(entry, "unchanged", last.fields, {"rules_evaluated": 0, "stale": stale})

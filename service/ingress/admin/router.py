@@ -32,6 +32,7 @@ from service.ingress.admin.status import PlatformAccounts, Sources, SystemStatus
 from service.management.audit_log import Actor
 from service.management.installation import Installation
 from service.management.operations import AdminOperations
+from service.management.platform_operations import PlatformOperations
 
 PATH = "/api/v1"
 
@@ -73,6 +74,9 @@ def admin_router(installation: Installation, environ: Mapping[str, str]) -> Rout
     def operations_of(request: Request[Actor, Any, Any]) -> AdminOperations:
         return AdminOperations(installation, request.user)
 
+    def accounts_of(request: Request[Actor, Any, Any]) -> PlatformOperations:
+        return PlatformOperations(installation, request.user)
+
     tokens = TokenAuth.of(installation.config().admin, environ)
     return Router(
         PATH,
@@ -80,6 +84,7 @@ def admin_router(installation: Installation, environ: Mapping[str, str]) -> Rout
         guards=[tokens.authorize, reject_unknown_query_parameters],
         dependencies={
             "operations": Provide(operations_of, sync_to_thread=False),
+            "accounts": Provide(accounts_of, sync_to_thread=False),
             "edit": Provide(rule_edit, sync_to_thread=False),
             "event_filter": Provide(event_filter, sync_to_thread=False),
         },

@@ -9,10 +9,9 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Struct
 
 from service.events import JsonValue
-from service.ingress.admin.dependencies import Operations, RawParameter
+from service.ingress.admin.dependencies import Accounts, Operations, RawParameter
 from service.ingress.admin.problems import not_found
-from service.management.platform_reads import ReadView
-from service.management.platform_writes import WriteView, Wrote
+from service.management.platform_operations import ReadView, WriteView, Wrote
 from service.management.status import PlatformView, PollView, SourceView, StoreView, WorkerView
 
 
@@ -66,9 +65,9 @@ class PlatformAccounts(Controller):
         raise not_found(f"platform {account[:64]}")
 
     @get("/{account:str}/reads", role="viewer")
-    async def list_reads(self, account: FromPath[str], operations: Operations) -> Sequence[ReadView]:
+    async def list_reads(self, account: FromPath[str], accounts: Accounts) -> Sequence[ReadView]:
         """List the read operations of an account."""
-        return await operations.list_reads(account)
+        return await accounts.list_reads(account)
 
     @get("/{account:str}/reads/{operation:str}", role="operator", any_query=True)
     async def read_platform(
@@ -76,17 +75,17 @@ class PlatformAccounts(Controller):
         account: FromPath[str],
         operation: FromPath[str],
         request: Request[Any, Any, Any],
-        operations: Operations,
+        accounts: Accounts,
         raw: RawParameter = False,
     ) -> JsonValue:
         """Read one item or one page of a list from the platform. The query holds the arguments of the operation."""
         arguments = {name: value for name, value in request.query_params.items() if name != "raw"}
-        return await operations.read_platform(account, operation, arguments, raw=raw)
+        return await accounts.read_platform(account, operation, arguments, raw=raw)
 
     @get("/{account:str}/writes", role="viewer")
-    async def list_writes(self, account: FromPath[str], operations: Operations) -> Sequence[WriteView]:
+    async def list_writes(self, account: FromPath[str], accounts: Accounts) -> Sequence[WriteView]:
         """List the write operations of an account."""
-        return await operations.list_writes(account)
+        return await accounts.list_writes(account)
 
     @post("/{account:str}/writes/{operation:str}", role="admin", status_code=200)
     async def write_platform(
@@ -94,11 +93,11 @@ class PlatformAccounts(Controller):
         account: FromPath[str],
         operation: FromPath[str],
         data: JSONBody[WriteRequest],
-        operations: Operations,
+        accounts: Accounts,
     ) -> Wrote:
         """Run one write operation once. After a 502, check the item on the platform before you repeat the call."""
         body = None if data.body is None else msgspec.json.encode(data.body)
-        return await operations.write_platform(account, operation, data.ids, body)
+        return await accounts.write_platform(account, operation, data.ids, body)
 
 
 class SystemStatus(Controller):

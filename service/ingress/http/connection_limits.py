@@ -156,7 +156,7 @@ class LimitedConnection(HttpToolsProtocol):
 
     def _reject(self, status: int, code: str, detail: str) -> None:
         answer = make_response(status, MEDIA_TYPE, problem_bytes(status, code, detail), {"connection": "close"})
-        self.transport.write(b"%b\r\n%b" % (answer.head, answer.body))
+        self.transport.write(b"%b\r\n%b" % (answer.headers.head, answer.body))
         self.transport.close()
 
 

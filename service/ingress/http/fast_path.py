@@ -4,14 +4,22 @@ ASGI passes a body in messages and a response in two, each a write with new head
 complete before their handler runs, and most responses are encoded in advance. Others use plain ASGI.
 """
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from litestar.types import Receive
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from service.ingress.http.responses import EncodedHeaders
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent, HTTPResponseStartEvent
+
 
 class FastRequestCycle(RequestResponseCycle):
-    """Request cycle of uvicorn with a complete body and a complete response in one step each."""
+    """Request cycle of uvicorn that takes a complete body at once and writes an encoded response at once."""
+
+    _encoded: EncodedHeaders | None = None
+    """Encoded headers of a started response whose body has not been sent."""
 
     def whole_body(self) -> bytes | None:
         """Take the body if it is complete, else return None: the caller uses `receive`."""
@@ -21,22 +29,34 @@ class FastRequestCycle(RequestResponseCycle):
         self.body = bytearray()
         return body
 
-    async def send_whole(self, head: bytes, body: bytes, *, closes: bool) -> None:
-        """Send a complete response by one write; `head` is the status line and headers without the final empty line.
+    async def send(self, message: "ASGISendEvent") -> None:
+        """Send a message. Encoded headers are kept until the body, to write both at once."""
+        if message["type"] == "http.response.start" and not self.response_started:
+            headers = message.get("headers")
+            self._encoded = None
+            if isinstance(headers, EncodedHeaders) and headers.status == message["status"]:
+                self._encoded = headers
+                return
+        elif (encoded := self._encoded) is not None and message["type"] == "http.response.body":
+            self._encoded = None
+            body = message.get("body", b"")
+            if not message.get("more_body") and len(body) == encoded.body_bytes:
+                await self._send_whole(encoded, body)
+                return
+            # A middleware changed the body: uvicorn checks its length.
+            start = {"type": "http.response.start", "status": encoded.status, "headers": encoded}
+            await super().send(cast("HTTPResponseStartEvent", start))
+        await super().send(message)
 
-        Raises:
-            RuntimeError: a response was started already.
-        """
-        if self.response_started:
-            raise RuntimeError("a response to this request was started already")
+    async def _send_whole(self, encoded: EncodedHeaders, body: bytes) -> None:
         # Wait for a client that does not read, or its responses would accumulate in memory.
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:
             return
         self.response_started = self.response_complete = True
-        lines = [head, *[b"%b: %b\r\n" % pair for pair in self.default_headers]]
-        if closes:
+        lines = [encoded.head, *[b"%b: %b\r\n" % pair for pair in self.default_headers]]
+        if encoded.closes:
             self.keep_alive = False
         elif not self.keep_alive:
             lines.append(b"connection: close\r\n")
@@ -51,7 +71,7 @@ class FastRequestCycle(RequestResponseCycle):
 
 
 def request_cycle_of(receive: Receive) -> FastRequestCycle | None:
-    """Return the request cycle that owns `receive`, None under another server.
+    """Return the request cycle that owns `receive`, None under another server or behind a middleware that wraps it.
 
     A reference in the scope would be a reference cycle, which only the garbage collector can free.
     """

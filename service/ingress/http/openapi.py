@@ -16,7 +16,7 @@ from service.ingress.http.problems import MEDIA_TYPE, problem_schema
 PATH = "/docs/webhooks.json"
 
 REJECTIONS: Mapping[int, tuple[str, ...]] = {
-    400: ("malformed_payload",),
+    400: ("malformed_payload", "bad_request"),
     401: ("not_verified", "stale_timestamp"),
     404: ("unknown_source",),
     405: ("method_not_allowed",),

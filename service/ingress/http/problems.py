@@ -18,6 +18,9 @@ MEDIA_TYPE = "application/problem+json"
 
 INTERNAL = Rejection(500, "internal", "Internal error. The delivery was not accepted. Send it again later.")
 
+TRACE_ID = "trace_id"
+"""Key of the trace id in the state of an ASGI scope, set for a delivery that crashed."""
+
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
 
 
@@ -58,13 +61,25 @@ def retry_later(code: str, detail: str, retry_after_seconds: int) -> Rejection:
 
 def handle_http_error(_request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Respond to errors raised by Litestar: unknown path, wrong method, malformed Host."""
-    code = _CODES.get(error.status_code, "rejected")
-    return _respond(error.status_code, code, error.detail, error.headers or {})
+    return _respond(
+        error.status_code, http_error_code(error), error.detail.removesuffix(".") + ".", error.headers or {}
+    )
+
+
+def http_error_code(error: HTTPException) -> str:
+    """Return the stable code of an error raised by Litestar or a middleware."""
+    return _CODES.get(error.status_code, "rejected")
 
 
 def handle_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Respond to an unhandled exception with 500, and log it with its traceback."""
     get_logger().error("request.crashed", exc_info=error, method=request.method)
+    return _respond(INTERNAL.status, INTERNAL.code, INTERNAL.detail, {})
+
+
+def handle_delivery_crash(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Respond to an unexpected exception during a delivery, in Waybill's code or in a middleware, and log it."""
+    get_logger().error("delivery.crashed", trace_id=request.scope["state"].get(TRACE_ID), exc_info=error)
     return _respond(INTERNAL.status, INTERNAL.code, INTERNAL.detail, {})
 
 

@@ -11,7 +11,6 @@ from litestar.types.asgi_types import HTTPResponseStartEvent
 from msgspec import Struct
 
 from service.ingestion.arrivals import IGNORED, FactOutcome, FactStatus
-from service.ingress.http.fast_path import FastRequestCycle
 
 SECURITY_HEADERS: dict[str, str] = {
     "x-content-type-options": "nosniff",
@@ -27,15 +26,27 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _HEADER = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+: [\t\x20-\x7e\x80-\xff]*")
 
 
-class AsgiResponse(Struct, frozen=True, gc=False):
-    """One response: headers as ASGI pairs and encoded with the status line (`head`), and the body."""
+class EncodedHeaders(tuple[tuple[bytes, bytes], ...]):  # noqa: SLOT001 - a tuple cannot have slots with values
+    """Headers as ASGI pairs, with the same headers encoded in advance.
+
+    A middleware that changes a header replaces this object, so a server uses `head` only for unchanged headers.
+    """
 
     status: int
-    headers: tuple[tuple[bytes, bytes], ...]
     head: bytes
-    body: bytes
-    closes: bool = False
+    """Status line and headers, without the final empty line."""
+    body_bytes: int
+    """Content-Length."""
+    closes: bool
     """True if the connection closes after the response."""
+
+
+class AsgiResponse(Struct, frozen=True, gc=False):
+    """One response."""
+
+    status: int
+    headers: EncodedHeaders
+    body: bytes
 
 
 def make_response(status: int, media_type: str, body: bytes, headers: dict[str, str] | None = None) -> AsgiResponse:
@@ -45,14 +56,15 @@ def make_response(status: int, media_type: str, body: bytes, headers: dict[str, 
         ValueError: a header is malformed, for example with a line break in its value.
     """
     named = {"content-type": media_type, "content-length": str(len(body)), **SECURITY_HEADERS, **(headers or {})}
-    pairs = tuple([(name.encode("latin-1"), value.encode("latin-1")) for name, value in named.items()])
-    lines = [b"%b: %b" % pair for pair in pairs]
+    encoded = EncodedHeaders([(name.encode("latin-1"), value.encode("latin-1")) for name, value in named.items()])
+    lines = [b"%b: %b" % pair for pair in encoded]
     # Prevent response splitting by a line break in a value.
     if not all(map(_HEADER.fullmatch, lines)):
         raise ValueError(f"one of these headers is malformed: {', '.join(named)}")
     begin = b"HTTP/1.1 %d %b" % (status, reason_phrase(status).encode())
-    head = b"\r\n".join([begin, *lines, b""])
-    return AsgiResponse(status, pairs, head, body, named.get("connection") == "close")
+    encoded.status, encoded.body_bytes, encoded.closes = status, len(body), named.get("connection") == "close"
+    encoded.head = b"\r\n".join([begin, *lines, b""])
+    return AsgiResponse(status, encoded, body)
 
 
 def reason_phrase(status: int) -> str:
@@ -67,7 +79,7 @@ def accepted_response(outcomes: Sequence[FactOutcome]) -> AsgiResponse:
         # The prepared head contains the Content-Length for an id of the usual length.
         if outcome.event_id is not None and len(outcome.event_id) == ID_LENGTH:
             prepared, prefix = _ACCEPTED[outcome.status]
-            return AsgiResponse(202, prepared.headers, prepared.head, b'%b"%b"}' % (prefix, outcome.event_id.encode()))
+            return AsgiResponse(202, prepared.headers, b'%b"%b"}' % (prefix, outcome.event_id.encode()))
     first = primary_outcome(outcomes)
     content: dict[str, Any] = {"status": first.status, "event_id": first.event_id}
     if len(outcomes) > 1:
@@ -83,11 +95,8 @@ def primary_outcome(outcomes: Sequence[FactOutcome]) -> FactOutcome:
     return queued or next((outcome for outcome in outcomes if outcome.status == "duplicate"), IGNORED)
 
 
-async def send_response(cycle: FastRequestCycle | None, send: Send, response: AsgiResponse) -> None:
-    """Send a response: by one write if `cycle` is given, else by ASGI messages."""
-    if cycle is not None:
-        await cycle.send_whole(response.head, response.body, closes=response.closes)
-        return
+async def send_response(send: Send, response: AsgiResponse) -> None:
+    """Send a response as ASGI messages, which pass every middleware."""
     start = {"type": "http.response.start", "status": response.status, "headers": response.headers}
     await send(cast("HTTPResponseStartEvent", start))
     await send({"type": "http.response.body", "body": response.body, "more_body": False})

@@ -38,7 +38,7 @@ class ApiClient:
         *,
         transient: frozenset[int] = RETRYABLE_STATUSES,
         gone: frozenset[int] = GONE_STATUSES,
-        gate: Throttle = NO_THROTTLE,
+        throttle: Throttle = NO_THROTTLE,
     ) -> None:
         self.account = account
         self._base_url = base_url.rstrip("/")
@@ -46,7 +46,7 @@ class ApiClient:
         self._credentials = credentials
         self._transient = (transient | RETRYABLE_STATUSES) - gone
         self._gone = gone | GONE_STATUSES
-        self._gate = gate
+        self._throttle = throttle
 
     async def get(
         self, operation: str, path: str, context: CallContext, headers: Mapping[str, str] = NO_HEADERS
@@ -75,7 +75,7 @@ class ApiClient:
     ) -> PlatformResponse:
         """Send one request. `path` starts with a slash; ids in it are quoted by `segment`.
 
-        A 2xx response to a call that is not `repeatable` means success, whatever its body; `data` is then None or
+        A 2xx response to a call that is not `repeatable` means success, with any body; `data` is then None or
         readable JSON.
 
         Returns:
@@ -108,7 +108,7 @@ class ApiClient:
         """Repeat a call that was answered 401 once, if the credentials can be renewed."""
         renewed = False
         while True:
-            async with self._gate.slot(repeatable=repeatable):
+            async with self._throttle.slot(repeatable=repeatable):
                 permit = await self._permit()
                 answer = await self._send(method, target, {**headers, **permit}, body, body_needed=repeatable)
                 again = not renewed and answer.status == 401 and await self._credentials.refreshable(permit)
@@ -219,7 +219,7 @@ def segment(text: str) -> str:
         PermanentError: `invalid_id`: empty, or a dot segment, which would change the path.
     """
     if text in _UNSAFE_SEGMENTS:
-        raise PermanentError("invalid_id", "the id cannot stand in a path")
+        raise PermanentError("invalid_id", "the id cannot be part of a path")
     return quote(text, safe="")
 
 

@@ -20,7 +20,7 @@ from service.platforms.api.token_cache import NO_TOKEN_CACHE, TokenCache
 
 EXPIRY_MARGIN_SECONDS = 30.0
 LIFETIME_SECONDS = 60.0
-"""For a token of which the server does not say how long it lives (`expires_in` is optional, RFC 6749 5.1)."""
+"""Lifetime of a token without `expires_in`, which is optional (RFC 6749, section 5.1)."""
 LIFETIME_SECONDS_MAX = 86_400.0
 
 
@@ -98,7 +98,7 @@ class ClientCredentials:
         if self._headers and self._clock() < self._stale_at:
             return self._headers
         async with self._lock:
-            # Asked again: who held the lock before may have fetched one.
+            # Checked again: the previous holder of the lock may have fetched a token.
             if not self._headers or self._clock() >= self._stale_at:
                 await self._renew()
             return self._headers
@@ -106,7 +106,7 @@ class ClientCredentials:
     async def refreshable(self, sent: Mapping[str, str], /) -> bool:
         """Return True; drop the rejected token, here and in the cache, if it is still the current one."""
         await self._token_cache.invalidate(self._name, _value(sent))
-        # Another call may have put a new one in its place already.
+        # Another call may have replaced it already.
         if sent is self._headers:
             self._headers = {}
         return True
@@ -115,24 +115,24 @@ class ClientCredentials:
         """Read the token from the cache, or fetch one for all pods, after a limited wait for another pod."""
         deadline = self._clock() + self._outbound.settings.fetch_timeout_seconds
         while True:
-            shelved = await self._token_cache.get(self._name)
-            if isinstance(shelved, tuple):
-                self._use(*shelved, self._clock())
+            cached = await self._token_cache.get(self._name)
+            if isinstance(cached, tuple):
+                self._use(*cached, self._clock())
                 return
-            if shelved is None or self._clock() >= deadline:
+            if cached is None or self._clock() >= deadline:
                 break
-            await asyncio.sleep(shelved)
+            await asyncio.sleep(cached)
         asked_at = self._clock()
         try:
-            token = _read_token(await self._ask())
+            token = _read_token(await self._request_token())
         except BaseException:
-            # Others wait for this fetch, and have to know that nobody makes it any more.
+            # Other pods wait for this fetch: end their wait.
             await self._token_cache.invalidate(self._name, "")
             raise
         lifetime = _lifetime(token)
         # By the margin alone, a short-lived token would be stale before its first use.
         seconds = max(lifetime - EXPIRY_MARGIN_SECONDS, lifetime / 2)
-        # Its life began at the server, before the answer was here.
+        # The lifetime began at the server, before the response arrived.
         self._use(token.access_token, seconds, asked_at)
         await self._token_cache.put(self._name, token.access_token, seconds)
 
@@ -140,7 +140,7 @@ class ClientCredentials:
         self._headers = {"Authorization": f"Bearer {token}"}
         self._stale_at = since + seconds
 
-    async def _ask(self) -> JsonValue:
+    async def _request_token(self) -> JsonValue:
         settings = self._outbound.settings
         answer = await self._outbound.request(
             "POST",

@@ -42,7 +42,7 @@ def decode_body(body: bytes, status: int) -> JsonValue:
     try:
         return _read(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        # msgspec's own word for a text that ends early; nothing else tells it from one that is wrong.
+        # Only msgspec's message distinguishes a text that ends early from one that is malformed.
         if "truncated" in str(error):
             raise TransientError("platform_truncated_json", "the JSON ends early", http_status=status) from error
         raise PermanentError("platform_malformed_json", "the answer is no JSON in UTF-8", http_status=status) from error
@@ -53,7 +53,7 @@ def _read(body: bytes) -> JsonValue:
     try:
         return _decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        # Only what cannot be read as it is: hardly any answer needs it, and all would pay for it.
+        # Only after a failure: few responses need the repair, and every response would pay for it.
         repaired = _ESCAPES.sub(_whole_character, body.removeprefix(BOM))
         if repaired == body:
             raise

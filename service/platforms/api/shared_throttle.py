@@ -24,18 +24,18 @@ from service.platforms.api.token_cache import TokenCache
 from service.store.platforms.throttle import CallOutcome, CircuitChange, ThrottlePermit, ThrottleStore
 
 WAIT_SECONDS_MAX = 0.25
-"""Longer waits give the job back, so that a worker's places are not taken by those who wait."""
+"""Limit of a wait in place. A longer wait releases the job, so that waiting calls do not fill a worker."""
 REFRESH_SECONDS = 1.0
 FAILURE_THRESHOLD = 5
-"""Failures in a row, of all pods, before an account rests."""
+"""Failures in a row, of all pods, that open the circuit of an account."""
 OPEN_SECONDS = 1.0
 OPEN_SECONDS_MAX = 60.0
 JITTER_SECONDS = 0.5
-"""Those who wait come back spread over so long."""
+"""Waiting calls are spread over this time."""
 QUEUE_SECONDS_MAX = 30.0
 
 BREAKER_ERRORS = frozenset({"connect", "timeout", "tls", "reset", "protocol", "platform_not_json"})
-"""Failures that are not about the one thing that was asked for; other ones, a 500 for instance, make nobody rest."""
+"""Failures that are not about the requested item. Other failures, such as a 500, do not open the circuit."""
 UNAVAILABLE = frozenset({502, 504})
 RETRY_AFTER_STATUSES = frozenset({429, 503})
 
@@ -56,18 +56,20 @@ class SharedThrottles:
         self.token_cache = token_cache
         self.limits = limits
         self.lease_seconds = 3 * call_seconds_max
-        """A call may wait for a token, fetch one, and then take its time."""
+        """A call may wait for a token, fetch one, and then use its whole timeout."""
         self.clock = clock
         self.chance = chance
-        self._gates: dict[str, AccountThrottle] = {}
+        self._account_throttles: dict[str, AccountThrottle] = {}
         self._refreshed_at = float("-inf")
         self._refreshing = asyncio.Lock()
 
     def throttle(self, account: str, config: PlatformConfig) -> Throttle:
         """Return an account's throttle."""
-        gate = AccountThrottle(self, account, config.requests_in_flight_max or 0, config.requests_per_minute_max or 0)
-        self._gates[account] = gate
-        return gate
+        throttle = AccountThrottle(
+            self, account, config.requests_in_flight_max or 0, config.requests_per_minute_max or 0
+        )
+        self._account_throttles[account] = throttle
+        return throttle
 
     async def refresh_circuits(self) -> None:
         """Read the open circuits, at most once a second. If the store does not answer, the state is unknown."""
@@ -76,9 +78,9 @@ class SharedThrottles:
         async with self._refreshing:
             self._refreshed_at = self.clock()
             with contextlib.suppress(StoreUnavailable, StoreNotDurable):
-                rests = await self.limits.open_circuits()
-                for account, gate in self._gates.items():
-                    gate.set_circuit(rests.get(account))
+                open_circuits = await self.limits.open_circuits()
+                for account, throttle in self._account_throttles.items():
+                    throttle.set_circuit(open_circuits.get(account))
 
 
 class AccountThrottle:
@@ -90,16 +92,16 @@ class AccountThrottle:
         self._in_flight_max = in_flight_max
         self._per_minute_max = per_minute_max
         self._slots = asyncio.Semaphore(in_flight_max) if in_flight_max else None
-        self._rests_until = 0.0
+        self._open_until = 0.0
         self._call_seconds = 0.2
-        self._turn_at = 0.0
+        self._next_at = 0.0
         self._log = structlog.get_logger()
         self.troubled = False
 
-    def set_circuit(self, rest_seconds: float | None) -> None:
-        """Set the state from the store: open for so many seconds, recent failures (0), or closed (None)."""
-        self.troubled = rest_seconds is not None
-        self._rests_until = self._throttles.clock() + (rest_seconds or 0.0)
+    def set_circuit(self, open_seconds: float | None) -> None:
+        """Set the state from the store: open for that many seconds, recent failures (0), or closed (None)."""
+        self.troubled = open_seconds is not None
+        self._open_until = self._throttles.clock() + (open_seconds or 0.0)
 
     @asynccontextmanager
     async def slot(self, *, repeatable: bool) -> AsyncGenerator[None]:
@@ -119,7 +121,7 @@ class AccountThrottle:
             except BaseException:
                 await self._leave(token, "unknown")
                 raise
-            # A moving average of some ten calls: how far apart the turns of those who wait have to be.
+            # A moving average of about ten calls: the distance between waiting calls.
             self._call_seconds += 0.1 * (self._throttles.clock() - began - self._call_seconds)
             await self._leave(token, "ok")
 
@@ -130,7 +132,7 @@ class AccountThrottle:
             async with asyncio.timeout(max(deadline - self._throttles.clock(), 0.001)):
                 await slots.acquire()
         except TimeoutError:
-            raise self._held(ThrottlePermit("in_flight")) from None
+            raise self._deferred(ThrottlePermit("in_flight")) from None
         try:
             yield
         finally:
@@ -140,25 +142,25 @@ class AccountThrottle:
         """Wait for a slot, for a limited time; return the call's token, empty if the store does not track the call."""
         token = ""
         while True:
-            # What this process knows already is not asked of the store.
-            permit = self._known()
+            # A circuit that this process knows to be open needs no store call.
+            permit = self._known_open()
             if permit is None:
                 await self._throttles.refresh_circuits()
                 if not (self.troubled or self._in_flight_max or self._per_minute_max):
                     return ""
                 token = token or os.urandom(8).hex()
-                permit = await self._ask(token)
+                permit = await self._acquire(token)
             if permit.wait is None:
                 return token
             if permit.seconds > deadline - self._throttles.clock():
-                raise self._held(permit)
+                raise self._deferred(permit)
             await asyncio.sleep(permit.seconds)
 
-    def _known(self) -> ThrottlePermit | None:
-        seconds = self._rests_until - self._throttles.clock()
+    def _known_open(self) -> ThrottlePermit | None:
+        seconds = self._open_until - self._throttles.clock()
         return ThrottlePermit("circuit_open", seconds) if seconds > 0 else None
 
-    async def _ask(self, token: str) -> ThrottlePermit:
+    async def _acquire(self, token: str) -> ThrottlePermit:
         lease = self._throttles.lease_seconds
         permit = await self._throttles.limits.acquire(
             self._account, token, lease, self._in_flight_max, self._per_minute_max
@@ -167,19 +169,21 @@ class AccountThrottle:
             self.troubled = True
         return permit
 
-    def _held(self, permit: ThrottlePermit) -> Deferred:
+    def _deferred(self, permit: ThrottlePermit) -> Deferred:
         if permit.wait == "circuit_open":
             seconds = permit.seconds + JITTER_SECONDS * self._throttles.chance()
             return Deferred("circuit_open", f"the circuit of {self._account} is open", seconds)
-        return Deferred("account_throttled", f"the limit of {self._account} is reached", permit.seconds + self._turn())
+        return Deferred(
+            "account_throttled", f"the limit of {self._account} is reached", permit.seconds + self._queue_seconds()
+        )
 
-    def _turn(self) -> float:
+    def _queue_seconds(self) -> float:
         """Space waiting calls by the rate of the account."""
         apart = self._call_seconds / self._in_flight_max if self._in_flight_max else 0.0
         apart = max(apart, 60 / self._per_minute_max if self._per_minute_max else 0.0)
         now = self._throttles.clock()
-        self._turn_at = min(max(self._turn_at, now) + apart, now + QUEUE_SECONDS_MAX)
-        return self._turn_at - now
+        self._next_at = min(max(self._next_at, now) + apart, now + QUEUE_SECONDS_MAX)
+        return self._next_at - now
 
     async def _failed(self, token: str, error: TransientError, *, repeatable: bool) -> None:
         """Report a failure.

@@ -107,6 +107,15 @@ class CustomConfig(PlatformConfig, frozen=True, kw_only=True, tag="custom"):
         """Return the kinds of record that have a list."""
         return frozenset(kind for kind, record in self.records.items() if record.list is not None)
 
+    def expected_fields(self, kind: str) -> tuple[str, ...]:
+        """Return the fields that have a pointer; `currency` is not a field."""
+        mapped = self.records[kind].map if kind in self.records else {}
+        return tuple(sorted(mapped.keys() - {"currency"}))
+
+    def map_path(self, kind: str) -> str:
+        """Return the path of the pointers of a kind of record."""
+        return f"records.{kind}.map"
+
     def unlisted_fix(self, account: str, kind: str) -> str:
         """Suggest a fix for the poll of a kind without a list."""
         if kind in self.records:

@@ -5,7 +5,7 @@ A custom platform has no envelope of its own, so its sources name one. It has no
 
 from typing import assert_never, cast
 
-from service.envelopes.pointers import parse_pointer
+from service.envelopes.pointers import parse_pointer, resolve_pointer
 from service.errors import ConfigError, PermanentError, Rejection
 from service.events import Delivery, Fact, RecordRef
 from service.platforms.api.calls import ApiClient, fetch_one, read_as, segment, unknown_kind
@@ -25,7 +25,7 @@ from service.platforms.custom.config import (
     HeaderAuth,
     NoAuth,
 )
-from service.platforms.custom.field_map import FieldMap, resolve_pointer
+from service.platforms.custom.field_map import FieldMap
 from service.platforms.custom.paging import page_path, read_listing
 from service.platforms.kind import ConnectorDependencies
 from service.records import RECORDS, Record, Timestamp
@@ -49,7 +49,7 @@ class Custom:
             _credentials(config.auth, account, dependencies),
             transient=frozenset(config.errors.transient),
             gone=frozenset(config.errors.gone),
-            gate=dependencies.throttle,
+            throttle=dependencies.throttle,
         )
         self._records = config.records
         self._fields = {kind: compile_fields(account, kind, record) for kind, record in config.records.items()}

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar, cast, get_args, get_origin
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from service.envelopes.pointers import parse_pointer
+from service.envelopes.pointers import parse_pointer, resolve_pointer
 from service.errors import ConfigError
 from service.platforms.api.coercion import as_money, as_quantity, as_tags, as_text, as_timestamp
 from service.records import Address, Line, Money, Quantity, Supplier, Text, Timestamp
@@ -95,19 +95,6 @@ class FieldMap(Generic[Kind_co]):
     def _steps(self, name: str, own: PointerSteps) -> PointerSteps:
         self._known.add(name)
         return self._pointers.get(name, own)
-
-
-def resolve_pointer(node: object, steps: PointerSteps) -> object:
-    """Return the value at a pointer, UNSET if there is none."""
-    for step in steps:
-        if isinstance(node, dict):
-            node = cast("dict[str, object]", node).get(step, UNSET)
-        elif isinstance(node, list) and step.isascii() and step.isdigit():
-            items = cast("list[object]", node)
-            node = items[int(step)] if int(step) < len(items) else UNSET
-        else:
-            return UNSET
-    return node
 
 
 def _one(read: ValueReader, steps: PointerSteps, *, below: bool) -> ValueReader:

@@ -1,12 +1,14 @@
 """Configuration of an account on Flow Retail."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from service.config.platforms import BaseUrl, Paths, PlatformConfig, Uid
+from service.config.platforms import BaseUrl, BuiltInPlatformConfig, FieldPlaces, Paths, Uid
+from service.platforms.flow_retail.records import PLACES
 from service.secrets import SecretRef
 
 
-class FlowRetailConfig(PlatformConfig, frozen=True, kw_only=True, tag="flow_retail"):
+class FlowRetailConfig(BuiltInPlatformConfig, frozen=True, kw_only=True, tag="flow_retail"):
     """Tenant of Flow Retail. Webhooks have no id, and two updates can have identical bodies.
 
     A webhook is tried ten times with growing intervals; the total time is not documented.
@@ -15,6 +17,8 @@ class FlowRetailConfig(PlatformConfig, frozen=True, kw_only=True, tag="flow_reta
     identical_bodies_default: ClassVar[Literal["same", "distinct"]] = "distinct"
     redelivery_hours: ClassVar[float | None] = 72.0
     listed: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer"})
+    places: ClassVar[Mapping[str, FieldPlaces]] = PLACES
+    wrapped: ClassVar[bool | None] = False
 
     tenant_uid: Uid
     store_uid: Uid | None = None

@@ -19,6 +19,7 @@ from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.decoding import digest_of
 from service.platforms.api.deliveries import RawId, decode_delivery, required_id
 from service.platforms.api.operations import PlatformApi, ResultPage, override_paths
+from service.platforms.api.pointer_map import PointerMap
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
 from service.platforms.flow_retail.client import FlowRetailClient, Paging
@@ -65,11 +66,14 @@ class FlowRetail:
         operations = override_paths(client_operations(FlowRetailClient), config.paths, f"platforms.{account}.paths")
         token = dependencies.secret(config.token, f"platforms.{account}.token")
         credentials = StaticHeaders({"Authorization": f"Bearer {token}"})
-        calls = ApiClient(account, config.base_url, dependencies.http_client, credentials, gate=dependencies.throttle)
+        calls = ApiClient(
+            account, config.base_url, dependencies.http_client, credentials, throttle=dependencies.throttle
+        )
         fixed = {"tenant": config.tenant_uid} | ({"store": config.store_uid} if config.store_uid else {})
         self._endpoints = PlatformApi("flow_retail", calls, operations, fixed)
         self.client = FlowRetailClient(self._endpoints)
         self._currency = TenantCurrency(self.client)
+        self._map = PointerMap(config)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Parse an action of the tenant; an action of another store or of no known record has no record.
@@ -108,7 +112,8 @@ class FlowRetail:
         def read(reply: PlatformResponse) -> tuple[JsonObject, Record, Timestamp]:
             return reader(reply, ref.id, currency)
 
-        return await self._endpoints.fetch(name, context, ids=ids, asked=ref.id, read=read)
+        mapped = self._map.reader(ref.kind, read)
+        return await self._endpoints.fetch(name, context, ids=ids, asked=ref.id, read=mapped)
 
     async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
         """List customers or purchase orders, latest change first.
@@ -124,7 +129,7 @@ class FlowRetail:
         )
         page = await self._page(kind, paging, context)
         id_key = "customerUid" if kind == "customer" else "purchaseOrderUid"
-        items = tuple(_listed(node, id_key) for node in page.items if text(node, id_key))
+        items = tuple(_listed(self._map.place(kind, node), id_key) for node in page.items if text(node, id_key))
         versions = [item.version or "" for item in items]
         in_order = bool(items) and all(versions) and versions == sorted(versions, reverse=True)
         return RecordPage(items, page.next, None if in_order else page.next)

@@ -4,11 +4,13 @@ The documentation shows items and delivery of a purchase order. Its id and its s
 related resources suggest, and may be missing.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from msgspec import UNSET, UnsetType
 
+from service.config.platforms import FieldPlaces
 from service.errors import PermanentError
 from service.platforms.api.coercion import (
     EMPTY,
@@ -27,6 +29,26 @@ from service.records import Address, Customer, Line, Money, PurchaseOrder, Times
 
 DECIMALS = 2
 """Amounts, percentages and quantities are whole numbers with two implied decimals: 2500 is 25.00, 150 is 1.50."""
+
+
+PLACES: Mapping[str, FieldPlaces] = {
+    "customer": {
+        "reference": "/ledgerNumber", "external_id": "/externalId", "type": "/customerType",
+        "company_name": "/companyName", "first_name": "/firstname", "last_name": "/lastname", "email": "/email",
+        "phone": "/mobile", "vat_number": "/vatNumber", "balance": "/credit/balance", "created_at": "/createdAt",
+        "updated_at": "/lastModifiedAt", "billing_address.street": "/address",
+        "billing_address.postal_code": "/postalCode", "billing_address.city": "/city",
+        "billing_address.country_code": "/countryCode",
+    },
+    "purchase_order": {
+        "reference": "/externalId", "status": "/purchaseOrderStatus", "created_at": "/createdAt",
+        "updated_at": "/lastModifiedAt", "lines": "/items", "lines.id": "/purchaseOrderItemUid",
+        "lines.product_id": "/productUid", "lines.product_code": "/productSku", "lines.product_name": "/productName",
+        "lines.price": "/unitPrice", "lines.quantity_ordered": "/quantityOrdered",
+        "lines.quantity_received": "/quantityReceived",
+    },
+}  # fmt: skip
+"""Where each field is read. The delivery address is one of a list, chosen by its type, so it has no place."""
 
 
 def read_customer(reply: PlatformResponse, asked: str, currency: str | None) -> tuple[JsonObject, Customer, Timestamp]:  # noqa: ARG001 - a reader's signature

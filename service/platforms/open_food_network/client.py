@@ -9,11 +9,12 @@ Every method raises TransientError, PermanentError or Deferred as `PlatformApi.c
 read returns None for a missing record.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from msgspec import UNSET, Struct, UnsetType
 
+from service.config.platforms import FieldPlaces
 from service.platforms.api.coercion import EMPTY, JsonObject, as_tags, child, children, nested, text
 from service.platforms.api.declared_operations import operation, rule_action
 from service.platforms.api.decoding import check_id, not_a_list, record_id, unwrap
@@ -24,6 +25,28 @@ from service.records import Address, Customer, Timestamp
 
 PER_PAGE_MAX = 200
 """The instance takes no more on one page, whatever is asked."""
+
+
+_ADDRESS = {
+    "street": "street_address_1", "postal_code": "postal_code", "city": "locality", "state_code": "region/code",
+    "country_code": "country/code", "phone": "phone",
+}  # fmt: skip
+
+PLACES: Mapping[str, FieldPlaces] = {
+    "customer": {
+        "reference": "/attributes/code", "first_name": "/attributes/first_name", "last_name": "/attributes/last_name",
+        "email": "/attributes/email", "tags": "/attributes/tags",
+        **{
+            field: pointer
+            for whole in ("billing_address", "shipping_address")
+            for field, pointer in [
+                (whole, f"/attributes/{whole}"),
+                *((f"{whole}.{name}", f"/attributes/{whole}/{key}") for name, key in _ADDRESS.items()),
+            ]
+        },
+    },
+}  # fmt: skip
+"""Where each field is read. The name of an address is joined from two fields, so it has no place."""
 
 
 class Place(Struct, frozen=True, kw_only=True):

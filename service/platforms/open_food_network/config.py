@@ -1,17 +1,20 @@
 """Configuration of an account on Open Food Network."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
-from service.config.platforms import BaseUrl, PlatformConfig
+from service.config.platforms import BaseUrl, BuiltInPlatformConfig, FieldPlaces
+from service.platforms.open_food_network.client import PLACES
 from service.secrets import SecretRef
 
 
-class OpenFoodNetworkConfig(PlatformConfig, frozen=True, kw_only=True, tag="open_food_network"):
+class OpenFoodNetworkConfig(BuiltInPlatformConfig, frozen=True, kw_only=True, tag="open_food_network"):
     """Instance of Open Food Network. A webhook is tried 25 times over about 20 days (Sidekiq's default)."""
 
     kinds: ClassVar[frozenset[str]] = frozenset({"customer", "order"})
     listed: ClassVar[frozenset[str]] = frozenset({"customer"})
     redelivery_hours: ClassVar[float | None] = 21 * 24.0
+    places: ClassVar[Mapping[str, FieldPlaces]] = PLACES
     retries_on_429: ClassVar[bool] = True
 
     base_url: BaseUrl

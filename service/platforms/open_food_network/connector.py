@@ -18,6 +18,7 @@ from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.decoding import digest_of
 from service.platforms.api.deliveries import RawId, decode_delivery, optional_id, required_id
 from service.platforms.api.operations import PlatformApi
+from service.platforms.api.pointer_map import PointerMap
 from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
 from service.platforms.kind import ConnectorDependencies, SampleRequest
 from service.platforms.open_food_network.client import OpenFoodNetworkClient, read_customer
@@ -62,11 +63,12 @@ class OpenFoodNetwork:
             dependencies.http_client,
             credentials,
             transient=frozenset({422}),
-            gate=dependencies.throttle,
+            throttle=dependencies.throttle,
         )
         operations = {each.name: each for each in client_operations(OpenFoodNetworkClient)}
         self._endpoints = PlatformApi("open_food_network", calls, operations)
         self.client = OpenFoodNetworkClient(self._endpoints)
+        self._map = PointerMap(config)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Parse an event; only a real payment with an order's number is a fact with a record.
@@ -99,8 +101,8 @@ class OpenFoodNetwork:
         """Fetch a customer."""
         if ref.kind != "customer":
             raise unknown_kind(self.account, ref.kind)
-        ids = {"customer": ref.id}
-        return await self._endpoints.fetch("customer.get", context, ids=ids, asked=ref.id, read=read_customer)
+        ids, read = {"customer": ref.id}, self._map.reader("customer", read_customer)
+        return await self._endpoints.fetch("customer.get", context, ids=ids, asked=ref.id, read=read)
 
     async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
         """List all customers; they have no modification time, so a poll compares digests."""

@@ -155,7 +155,7 @@ class PackCloudClient(RulesClient):
     async def list_integration_actions(
         self, integration: str, page: str | None = None, context: CallContext = NO_CONTEXT
     ) -> ResultPage:
-        """GET …/integrations/{integration}/actions: what it can be told to do. Page "Get integration actions by id"."""
+        """GET …/integrations/{integration}/actions. Page "Get integration actions by id"."""
         return await self._list("integration_action.list", {"integration": integration}, page, context)
 
     @operation(

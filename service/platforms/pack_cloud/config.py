@@ -1,12 +1,14 @@
 """Configuration of an account on pack.cloud."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from service.config.platforms import BaseUrl, HeaderName, Paths, PlatformConfig, Uid
+from service.config.platforms import BaseUrl, BuiltInPlatformConfig, FieldPlaces, HeaderName, Paths, Uid
+from service.platforms.pack_cloud.records import PLACES
 from service.secrets import SecretRef
 
 
-class PackCloudConfig(PlatformConfig, frozen=True, kw_only=True, tag="pack_cloud"):
+class PackCloudConfig(BuiltInPlatformConfig, frozen=True, kw_only=True, tag="pack_cloud"):
     """Organization on pack.cloud. The authorization is not documented, so header and prefix of the token can be set.
 
     `status_filter` is the notation of several statuses: `repeated` (`filter[status][]=` for each) or `comma`.
@@ -16,6 +18,8 @@ class PackCloudConfig(PlatformConfig, frozen=True, kw_only=True, tag="pack_cloud
     kinds: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer", "order"})
     redelivery_hours: ClassVar[float | None] = 72.0
     listed: ClassVar[frozenset[str]] = frozenset({"purchase_order"})
+    places: ClassVar[Mapping[str, FieldPlaces]] = PLACES
+    wrapped: ClassVar[bool | None] = None
 
     organization_id: Uid
     token: SecretRef

@@ -20,6 +20,7 @@ from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.decoding import digest_of
 from service.platforms.api.deliveries import RawId, decode_delivery, optional_id, required_id
 from service.platforms.api.operations import PlatformApi, override_paths
+from service.platforms.api.pointer_map import PointerMap
 from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
 from service.platforms.kind import ConnectorDependencies, SampleRequest
 from service.platforms.pack_cloud.client import PackCloudClient
@@ -61,10 +62,13 @@ class PackCloud:
         self._organization_id = config.organization_id
         token = dependencies.secret(config.token, f"platforms.{account}.token")
         credentials = StaticHeaders({config.token_header: config.token_prefix + token})
-        calls = ApiClient(account, config.base_url, dependencies.http_client, credentials, gate=dependencies.throttle)
+        calls = ApiClient(
+            account, config.base_url, dependencies.http_client, credentials, throttle=dependencies.throttle
+        )
         operations = override_paths(client_operations(PackCloudClient), config.paths, f"platforms.{account}.paths")
         self._endpoints = PlatformApi("pack_cloud", calls, operations, {"organization": config.organization_id})
         self.client = PackCloudClient(self._endpoints, config.status_filter)
+        self._map = PointerMap(config)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Parse an event of the organization.
@@ -102,8 +106,8 @@ class PackCloud:
         if ref.kind not in {"purchase_order", "customer"}:
             raise unknown_kind(self.account, ref.kind)
         read = read_purchase_order if ref.kind == "purchase_order" else read_customer
-        ids = {ref.kind: ref.id}
-        return await self._endpoints.fetch(f"{ref.kind}.get", context, ids=ids, asked=ref.id, read=read)
+        ids, mapped = {ref.kind: ref.id}, self._map.reader(ref.kind, read)
+        return await self._endpoints.fetch(f"{ref.kind}.get", context, ids=ids, asked=ref.id, read=mapped)
 
     async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
         """List purchase orders: first the open ones, then the others, newest first.
@@ -123,7 +127,9 @@ class PackCloud:
         phase, _, onward = (cursor or "open:").partition(":")
         statuses = OPEN_STATUSES if phase == "open" else CLOSED_STATUSES
         page = await self.client.list_purchase_orders(statuses=statuses, page=onward or None, context=context)
-        items = tuple(_listed(node, open_=phase == "open") for node in page.items if text(node, "id"))
+        items = tuple(
+            _listed(self._map.place(kind, node), open_=phase == "open") for node in page.items if text(node, "id")
+        )
         after = f"{phase}:{page.next}" if page.next else ("closed:" if phase == "open" else None)
         return RecordPage(items, after, after if phase == "open" else None)
 

@@ -4,11 +4,13 @@ The documentation does not print the keys of nested objects, so everything neste
 bare or under `data`.
 """
 
+from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from msgspec import UNSET, UnsetType
 
+from service.config.platforms import FieldPlaces
 from service.platforms.api.coercion import (
     JsonObject,
     as_quantity,
@@ -25,6 +27,37 @@ from service.platforms.api.decoding import not_a_list, record_id, unwrap
 from service.platforms.api.operations import ResultPage
 from service.platforms.api.responses import PlatformResponse
 from service.records import Address, Customer, Line, PurchaseOrder, Supplier, Timestamp
+
+_ADDRESS = {
+    "company_name": "company_name", "name": "name", "street": "address", "house_number": "house_number",
+    "postal_code": "postal_code", "city": "city", "state_code": "state_code", "country_code": "country_code",
+    "email": "email", "phone": "phone",
+}  # fmt: skip
+
+PLACES: Mapping[str, FieldPlaces] = {
+    "purchase_order": {
+        "reference": "/reference", "status": "/status", "created_at": "/created_at", "updated_at": "/updated_at",
+        "supplier": "/supplier", "supplier.id": "/supplier/id", "supplier.name": "/supplier/name",
+        "supplier.reference": "/supplier/reference",
+        "lines": "/lines", "lines.id": "/id", "lines.product_id": "/product_id",
+        "lines.product_code": "/product/code", "lines.product_name": "/product/name",
+        "lines.price": "/price", "lines.price.value": "/price/value", "lines.price.currency": "/price/currency",
+        "lines.quantity_ordered": "/quantity_ordered", "lines.quantity_received": "/quantity_received",
+    },
+    "customer": {
+        "reference": "/reference", "orders_count": "/orders_count",
+        **{
+            field: pointer
+            for whole in ("billing_address", "shipping_address")
+            for field, pointer in [
+                (whole, f"/{whole}"),
+                *((f"{whole}.{name}", f"/{whole}/{key}") for name, key in _ADDRESS.items()),
+            ]
+        },
+        "vat_number": "/billing_address/vat",
+    },
+}  # fmt: skip
+"""Where each field is read."""
 
 
 def read_one(reply: PlatformResponse) -> JsonObject | None:

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from msgspec import UNSET, UnsetType
 
+from service.config.platforms import FieldPlaces
 from service.platforms.api.coercion import JsonObject, child, children, nested, text, timestamp
 from service.platforms.api.declared_operations import operation
 from service.platforms.api.decoding import check_id, not_a_list, record_id, unwrap
@@ -24,6 +25,19 @@ from service.records import Address, Customer, Timestamp
 LIMIT_DEFAULT = 25
 
 _ROOT = "/enterprises/{enterprise}"
+
+
+PLACES: Mapping[str, FieldPlaces] = {
+    "customer": {
+        "reference": "/customerNumber", "external_id": "/externalId", "company_name": "/company",
+        "first_name": "/firstName", "last_name": "/lastName", "email": "/email", "phone": "/phoneNumber",
+        "language": "/language", "created_at": "/createdAt", "updated_at": "/updatedAt", "deleted_at": "/deletedAt",
+        "billing_address": "/location", "billing_address.street": "/location/street1/value",
+        "billing_address.postal_code": "/location/postalCode", "billing_address.city": "/location/city/value",
+        "billing_address.country_code": "/location/countryCode",
+    },
+}  # fmt: skip
+"""Where each field is read."""
 
 
 class PexipEngageClient:
@@ -97,7 +111,7 @@ def read_page(reply: PlatformResponse, offset: int) -> ResultPage:
         raise not_a_list(reply.status)
     total = nested(cast("JsonObject", data), "meta").get("totalCount")
     onward = offset + len(items)
-    # Without a count, only an empty page tells that it was the last.
+    # Without a count, only an empty page marks the end.
     more = bool(items) and (onward < total if isinstance(total, int) else True)
     return ResultPage(tuple(items), str(onward) if more else None, total if isinstance(total, int) else None)
 

@@ -1,12 +1,14 @@
 """Configuration of an account on Pexip Engage."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
-from service.config.platforms import BaseUrl, LimitCount, Paths, PlatformConfig, Slug
+from service.config.platforms import BaseUrl, BuiltInPlatformConfig, FieldPlaces, LimitCount, Paths, Slug
+from service.platforms.pexip_engage.client import PLACES
 from service.secrets import SecretRef
 
 
-class PexipEngageConfig(PlatformConfig, frozen=True, kw_only=True, tag="pexip_engage"):
+class PexipEngageConfig(BuiltInPlatformConfig, frozen=True, kw_only=True, tag="pexip_engage"):
     """Enterprise on Pexip Engage. The documentation allows 4 requests at once and 3,000 a minute from one address.
 
     `token_url` defaults to the production realm of the enterprise. A webhook is tried three times within a minute; the
@@ -16,6 +18,7 @@ class PexipEngageConfig(PlatformConfig, frozen=True, kw_only=True, tag="pexip_en
     kinds: ClassVar[frozenset[str]] = frozenset({"customer", "appointment", "callback_request"})
     redelivery_hours: ClassVar[float | None] = 24.0
     listed: ClassVar[frozenset[str]] = frozenset({"customer"})
+    places: ClassVar[Mapping[str, FieldPlaces]] = PLACES
     retries_on_429: ClassVar[bool] = True
 
     enterprise: Slug

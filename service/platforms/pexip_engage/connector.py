@@ -18,6 +18,7 @@ from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.decoding import digest_of
 from service.platforms.api.deliveries import RawId, decode_delivery, optional_id, required_id
 from service.platforms.api.operations import PlatformApi, override_paths
+from service.platforms.api.pointer_map import PointerMap
 from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
 from service.platforms.kind import ConnectorDependencies, SampleRequest
 from service.platforms.pexip_engage.client import PexipEngageClient, customers_of, read_customer
@@ -68,9 +69,12 @@ class PexipEngage:
             token_cache=dependencies.token_cache,
         )
         operations = override_paths(client_operations(PexipEngageClient), config.paths, f"platforms.{account}.paths")
-        calls = ApiClient(account, config.base_url, dependencies.http_client, credentials, gate=dependencies.throttle)
+        calls = ApiClient(
+            account, config.base_url, dependencies.http_client, credentials, throttle=dependencies.throttle
+        )
         self._endpoints = PlatformApi("pexip_engage", calls, operations, {"enterprise": config.enterprise})
         self.client = PexipEngageClient(self._endpoints, self._headers)
+        self._map = PointerMap(config)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Parse an event; a ping, or an entity without a customer, is a fact without a record.
@@ -114,7 +118,7 @@ class PexipEngage:
             context,
             ids={"customer": ref.id},
             asked=ref.id,
-            read=read_customer,
+            read=self._map.reader("customer", read_customer),
             headers=self._headers(context),
         )
 
@@ -123,7 +127,7 @@ class PexipEngage:
         if kind != "customer":
             raise unknown_kind(self.account, kind)
         page = await self.client.list_customers(int(cursor or 0), LISTED_MAX, context)
-        items = tuple(_listed(node) for node in page.items if text(node, "id"))
+        items = tuple(_listed(self._map.place("customer", node)) for node in page.items if text(node, "id"))
         return RecordPage(items, page.next, page.next)
 
     def _headers(self, context: CallContext) -> dict[str, str]:

@@ -131,7 +131,16 @@ def _readable(path: str) -> str:
         raise ConfigError("WAYBILL_REDIS_TLS_CA_FILE", reason, fix) from None
 
 
-def _sentinel(item: str) -> tuple[str, int]:
+def parse_sentinels(text: str) -> list[tuple[str, int]]:
+    """Return host and port of each sentinel of WAYBILL_REDIS_SENTINEL.
+
+    Raises:
+        ConfigError: A part is not host:port.
+    """
+    return [_parse_sentinel(item.strip()) for item in text.split(",")]
+
+
+def _parse_sentinel(item: str) -> tuple[str, int]:
     host, _, port = item.rpartition(":")
     if not host or not port.isdecimal():
         fix = "write host:port for each sentinel, such as sentinel-1:26379,sentinel-2:26379"
@@ -142,9 +151,8 @@ def _sentinel(item: str) -> tuple[str, int]:
 def _sentinel_pool(settings: Settings, options: dict[str, Any]) -> SentinelConnectionPool:
     # Sentinels store no events: they need no durability check, and they have their own password.
     plain = {name: value for name, value in options.items() if name != "redis_connect_func"}
-    hosts = [_sentinel(item.strip()) for item in settings.redis_sentinel.split(",")]
     password = settings.redis_sentinel_password or None
-    sentinel = Sentinel(hosts, sentinel_kwargs={**plain, "password": password})
+    sentinel = Sentinel(parse_sentinels(settings.redis_sentinel), sentinel_kwargs={**plain, "password": password})
     url = BlockingConnectionPool.from_url(settings.redis_url)
     credentials = {
         name: value for name, value in url.connection_kwargs.items() if name in {"db", "username", "password"}

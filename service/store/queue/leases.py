@@ -74,8 +74,8 @@ class Leases:
         """Return whether the next worker crash would dead-letter the job's event; such a job runs alone."""
         return job.head is not None and job.head.worker_crashes >= self._suspect_crashes
 
-    async def claim(self, jobs_max: int, running: int = 0, suspect: str = "") -> ClaimResult:
-        """Claim at most `jobs_max` due jobs, or the `suspect` that an earlier claim skipped.
+    async def claim(self, limit: int, running: int = 0, suspect: str = "") -> ClaimResult:
+        """Claim at most `limit` due jobs, or the `suspect` that an earlier claim skipped.
 
         `running` is the number of jobs that the worker runs now. A call after a failed call repeats it, and returns the
         same jobs.
@@ -89,7 +89,7 @@ class Leases:
         if self._answered:
             self._call += 1
         self._answered = False
-        arguments = (jobs_max, self._lease_ms, self._worker, self._call, self._suspect_crashes, running, suspect)
+        arguments = (limit, self._lease_ms, self._worker, self._call, self._suspect_crashes, running, suspect)
         # Not repeated here: the worker's loop does, and checks for a drain in between.
         reply = await self._client.call(CLAIM, arguments, seconds_max=0)
         self._answered = True

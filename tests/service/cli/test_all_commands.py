@@ -32,6 +32,15 @@ DESTRUCTIVE = {
 }  # fmt: skip
 
 
+CONTEXT = click.Context(waybill)
+
+
+def named(name: str) -> click.Command:
+    found = waybill.get_command(CONTEXT, name)
+    assert found is not None
+    return found
+
+
 def leaves(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:
     if not isinstance(command, click.Group):
         yield path, command
@@ -43,6 +52,9 @@ def leaves(command: click.Command, path: str = "") -> Iterator[tuple[str, click.
 
 
 COMMANDS = dict(leaves(waybill))
+
+
+GROUPS = {name: each for name in waybill.list_commands(CONTEXT) if isinstance(each := named(name), click.Group)}
 
 
 def options(command: click.Command) -> set[str]:
@@ -72,13 +84,16 @@ def test_every_command_has_help_and_rejects_unknown_options_with_exit_code_2(pat
     assert CliRunner().invoke(waybill, [*path.split(), "--nonsense"]).exit_code == 2
 
 
-@pytest.mark.parametrize("path", COMMANDS)
+@pytest.mark.parametrize("path", [*COMMANDS, *GROUPS])
 def test_every_command_has_examples_with_existing_commands_and_options(path: str) -> None:
-    heading, *examples = (COMMANDS[path].epilog or "").removeprefix("\b\n").splitlines()
+    command = COMMANDS.get(path) or GROUPS[path]
+    heading, *examples = (command.epilog or "").removeprefix("\b\n").splitlines()
     assert heading == ("Example:" if len(examples) == 1 else "Examples:")
     for example in examples:
         words = shlex.split(example.partition("waybill ")[2], comments=True)
         if words:  # otherwise another program, such as curl
-            assert words[: len(path.split())] == path.split()
-            assert {word for word in words if word.startswith("--")} <= options(COMMANDS[path])
+            called = path if path in COMMANDS else " ".join(words[:2])
+            assert called.startswith(path)
+            assert words[: len(called.split())] == called.split()
+            assert {word for word in words if word.startswith("--")} <= options(COMMANDS[called])
     assert any(f"waybill {path}" in example for example in examples)

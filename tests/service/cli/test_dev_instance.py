@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.cli.dev_instance import (
+    ENDED_MESSAGE,
     INSTALLATION_VARIABLES,
     DevInstance,
     adopt_dev_instance,
@@ -89,13 +90,18 @@ def test_a_folder_that_cannot_be_written_is_reported_with_the_fix(
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"pid":1,"config":"c","environ":{"KEY":"old"}}'])
-def test_a_stale_file_is_ignored_and_removed(environ: dict[str, str], file: Path, content: bytes) -> None:
+def test_a_stale_file_is_reported_once_and_removed(
+    environ: dict[str, str], file: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
     file.parent.mkdir()
     file.write_bytes(content)
     file.chmod(0o600)
     adopt_dev_instance(environ)
     assert "KEY" not in environ
     assert not file.exists()
+    assert capsys.readouterr().err == f"{ENDED_MESSAGE}\n"
+    adopt_dev_instance(environ)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_stale_file_is_replaced_by_the_next_dev(environ: dict[str, str], file: Path) -> None:

@@ -42,8 +42,12 @@ async def test_all_checks_pass_in_a_complete_installation(run: Run, store: Store
     }
     checks = {row["check"] for row in found}
     assert checks >= {"fetch customer 0 with credentials", "version", "memory", "clock", "rulebook"}
-    (platform,) = [row["detail"] for row in found if row["part"] == "platform pack"]
+    platform, *fields = [row["detail"] for row in found if row["part"] == "platform pack"]
     assert re.fullmatch(r"reachable, credentials accepted \(200 in \d+ ms\)", platform)
+    assert fields == [
+        "pack does not list customer. To check a record: waybill doctor --record pack:customer:ID",
+        "purchase_order 1: 18 fields checked, none missing",
+    ]
     assert any(row["result"] == "warning" and "scheme: none" in row["detail"] for row in found)
     table = await run("doctor")
     assert table.exit_code == 0
@@ -131,10 +135,50 @@ async def test_a_rejected_probe_id_shows_that_the_credentials_are_accepted(
     async with aiohttp.ClientSession() as session, session.post(f"{box.url}/_sandbox/faults", json=fault) as response:
         assert response.status < 300, await response.text()
     found = rows(await run("doctor", "--json"))
-    (platform,) = [row for row in found if row["part"] == "platform pack"]
+    platform = next(row for row in found if row["part"] == "platform pack")
     assert platform["result"] == result
     assert str(status) in platform["detail"]
     assert ("credentials accepted (404 for a probe id" in platform["detail"]) == (status == 404)
+
+
+@pytest.mark.usefixtures("store")
+async def test_documented_fields_that_a_record_does_not_contain_are_listed(
+    run: Run, box: SandboxHandle, config_path: Path
+) -> None:
+    catalog = box.sandbox.catalog
+    catalog.put("pack_cloud", "purchase_order", "po-9", {"status": "created", "purchase_order_lines": []})
+    catalog.put("pack_cloud", "customer", "c-9", {"billing_address": None, "delivery_address": {}})
+    found = rows(await run("doctor", "--json", "--record", "pack:customer:c-9", "--record", "shop:customer:1"))
+    details = {row["check"]: row for row in found if row["part"] == "platform pack"}
+    assert details["fields of purchase_order"]["result"] == "warning"
+    assert details["fields of purchase_order"]["detail"] == (
+        "purchase_order po-9: not found: reference, created_at, updated_at, supplier, lines. "
+        "If the platform has them under other names, add pointers to platforms.pack.map.purchase_order"
+    )
+    missing = "customer c-9: not found: reference, orders_count, shipping_address, vat_number."
+    assert missing in details["fields of customer"]["detail"]
+    assert failures(found) == {"configuration": "there is no platform shop"}
+    config = await asyncio.to_thread(config_path.read_text)
+    mapped = "kind: pack_cloud, map: {customer: {shipping_address: /delivery_address}}"
+    await asyncio.to_thread(config_path.write_text, config.replace("kind: pack_cloud", mapped))
+    found = rows(await run("doctor", "--json", "--record", "pack:customer:c-9"))
+    (detail,) = [row["detail"] for row in found if row["check"] == "fields of customer" and "c-9" in row["detail"]]
+    assert "shipping_address.street" in detail, "the object is found, its fields are not"
+    assert "shipping_address," not in detail
+
+
+@pytest.mark.usefixtures("store")
+async def test_a_record_that_cannot_be_fetched_is_a_warning(run: Run, box: SandboxHandle) -> None:
+    found = rows(await run("doctor", "--json", "--record", "pack:customer:missing-1", "--record", "pack:invoice:1"))
+    details = {row["check"]: (row["result"], row["detail"]) for row in found if row["part"] == "platform pack"}
+    assert details["fields of customer"] == ("warning", "customer missing-1 does not exist")
+    assert details["fields of invoice"] == ("warning", "unknown_kind: pack has no invoice to fetch")
+    box.sandbox.catalog.put("pack_cloud", "purchase_order", "1", {})
+    box.sandbox.catalog.delete("pack_cloud", "purchase_order", "1")
+    found = rows(await run("doctor", "--json"))
+    (row,) = [row for row in found if row["part"] == "platform pack" and row["check"] == "fields of purchase_order"]
+    assert (row["result"], row["detail"]) == ("skipped", "the first page of purchase_order is empty")
+    assert "write ACCOUNT:KIND:ID" in str((await run("doctor", "--record", "pack")).exception)
 
 
 async def test_the_password_of_the_store_is_not_shown(run: Run) -> None:

@@ -115,12 +115,12 @@ def test_test_deliveries_are_recognized_by_order_and_enterprise(deliver: Deliver
     ["CREATE", "ACCEPT", "REASSIGN", "CANCEL", "COMPLETE", "RESCHEDULE", "REOPEN", "GENERIC_UPDATE", "NEW ONE", None],
 )
 def test_appointments_and_callback_requests_refer_to_themselves(deliver: Deliver, event_type: str | None) -> None:
-    for entity, key, kind in (
+    for subject, key, kind in (
         ("Appointment", "appointment", "appointment"),
         ("Callback Request", "callbackRequest", "callback_request"),
     ):
         data = {"eventType": event_type, "message": None, key: {"id": "7", "updatedAt": "2024-05-04T09:42:00+00:00"}}
-        verified = deliver("pexip_engage", {"id": "1", "entity": entity, "correlationId": "c", "data": data})
+        verified = deliver("pexip_engage", {"id": "1", "entity": subject, "correlationId": "c", "data": data})
         assert record(verified) == RecordRef("pexip-engage", kind, "7")
 
 

@@ -5,7 +5,7 @@ import hmac
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from litestar.plugins import InitPlugin
 
 from service.http_client import HttpClient
 from service.ingestion.event_store import EventStore
@@ -98,8 +99,13 @@ async def serve(sources: Mapping[str, Source]) -> AsyncIterator[Serve]:
     """Serve the webhook app on a free port: `url = await serve(settings, store)`."""
     async with AsyncExitStack() as stack:
 
-        async def start(settings: Settings, store: EventStore, others: Mapping[str, Source] | None = None) -> str:
-            app = build_app(settings, {**sources, **(others or {})}, store)
+        async def start(
+            settings: Settings,
+            store: EventStore,
+            others: Mapping[str, Source] | None = None,
+            plugins: Sequence[InitPlugin] = (),
+        ) -> str:
+            app = build_app(settings, {**sources, **(others or {})}, store, plugins=plugins)
             listener = Listener(app, stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_PORT")), settings)
             await listener.start()
             stack.push_async_callback(listener.stop)
@@ -120,15 +126,21 @@ class Process:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.lines: list[dict[str, Any]] = []
+        self._skipped: list[dict[str, Any]] = []
 
     async def line(self, name: str) -> dict[str, Any]:
-        """Read lines until the one with this event name, and return it."""
+        """Return the first line with this event name that was not returned before; read until it is written."""
         assert self.process.stdout is not None
+        for line in self._skipped:
+            if line["message"] == name:
+                self._skipped.remove(line)
+                return line
         async with asyncio.timeout(PATIENCE_SECONDS):
             while raw := await self.process.stdout.readline():
                 self.lines.append(json.loads(raw))
                 if self.lines[-1]["message"] == name:
                     return self.lines[-1]
+                self._skipped.append(self.lines[-1])
         raise AssertionError(f"no {name}: {self.lines}")
 
 

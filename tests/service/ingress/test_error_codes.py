@@ -71,6 +71,7 @@ GOOD = signed(BODY)
 ROWS = [
     Row("malformed_payload", 400, b"{", signed(b"{"), quarantined=True),
     Row("malformed_payload", 400, BODY, GOOD | {"content-encoding": "gzip"}, quarantined=True),
+    Row("bad_request", 400, BODY, GOOD | {"host": "two hosts"}),
     Row("not_verified", 401, BODY, signed(b"another"), quarantined=True),
     Row("not_verified", 418, BODY, signed(b"another"), source="teapot", quarantined=True),
     Row("not_verified", 444, BODY, signed(b"another"), source="unusual", quarantined=True),

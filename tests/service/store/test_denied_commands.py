@@ -199,7 +199,7 @@ async def test_replayed_event_is_never_outside_all_indexes(store: Store, command
 
 
 @pytest.mark.parametrize("command", writes_of("replay"))
-async def test_history_of_an_event_replayed_half_way_can_be_read(store: Store, command: str) -> None:
+async def test_history_of_an_event_replayed_in_part_can_be_read(store: Store, command: str) -> None:
     event, job = await start_event(store)
     await store.lanes.decide(decision(job, event.id, ledger="p"))
     await store.lanes.settle(settlement(job, event.id, "end", ledger="d", outcome="matched", history=b'{"n":1}\n'))

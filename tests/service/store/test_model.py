@@ -133,8 +133,8 @@ class StoreMachine(RuleBasedStateMachine):
         if self.holds(run) and chance.random() < 0.7:
             self.server.delete(f"arq:in-progress:{run.job.id}")
             self.server.zadd(QUEUE, {run.job.id: 1}, xx=True)
-        under_way = [event for event in self.events if self.state(event).get("running") == run.job.token]
-        ours = [event for event in under_way if self.job_of(event) == run.job.id]
+        in_progress = [event for event in self.events if self.state(event).get("running") == run.job.token]
+        ours = [event for event in in_progress if self.job_of(event) == run.job.id]
         attempts = {event: int(self.state(event)["attempts"]) for event in ours}
         finished = JobEnd(run.job.id, run.job.token, "release")
         assert self.do(self.leases[0].finish([finished])) == [bool(ours)]
@@ -143,6 +143,38 @@ class StoreMachine(RuleBasedStateMachine):
             assert self.lock(run.job.id) is None
         after = self.dump()
         assert self.do(self.leases[0].finish([finished])) == [False]
+        assert self.dump() == after
+
+    @rule(chance=CHANCE)
+    def late_result(self, chance: Random) -> None:
+        """Write late results of a run, and repeat the call. Only effects that nobody started again are settled."""
+        if not self.runs:
+            return
+        run = self.pick(chance)
+        held = self.state(run.event_id)
+        before = held.get("ledger", "")
+        ledger = "".join(chance.choice("psdfuw") for _ in before)
+        assert run.job.head is not None
+        outputs = [output for place in new_in(ledger, before) for output in self.any_outputs(chance, run, place)]
+        item = settlement(run.job, run.event_id, "late", ledger=ledger, outcome=run.job.head.asked, outputs=outputs)
+        settled = [place for place, letter in enumerate(before) if letter in "su" and ledger[place] in "dfw"]
+        stored, after_crash = self.dump(), held.get("running", run.job.token) != run.job.token
+        result = self.do(self.store.lanes.settle_late(item))
+        self.record_outputs(item)
+        if after_crash or run.job.head.asked != held.get("asked", "") or not settled:
+            assert result != "settled"
+        if result != "settled":
+            assert self.dump() == stored
+            return
+        letters = [ledger[place] if place in settled else letter for place, letter in enumerate(before)]
+        assert self.state(run.event_id)["ledger"] == "".join(letters)
+        if held["state"] == "dead":
+            self.ends.pop(run.event_id, None)
+            assert (self.state(run.event_id)["state"] == "decided") == (
+                held["outcome"] == "outcome_unknown" and not {"u", "f"} & set(letters)
+            )
+        after = self.dump()
+        assert self.do(self.store.lanes.settle_late(item)) == "superseded"
         assert self.dump() == after
 
     @rule()
@@ -245,12 +277,12 @@ class StoreMachine(RuleBasedStateMachine):
     # steps of a worker
 
     def claim(self, chance: Random) -> None:
-        leases, jobs_max = chance.choice(self.leases), chance.randint(1, 3)
+        leases, limit = chance.choice(self.leases), chance.randint(1, 3)
         locked = {name for name in self.jobs() if self.lock(name)}
-        taken = self.do(leases.claim(jobs_max)).jobs
+        taken = self.do(leases.claim(limit)).jobs
         if chance.random() < 0.5:  # the answer does not arrive; the same call again
             leases._answered = False
-            again = self.do(leases.claim(jobs_max)).jobs
+            again = self.do(leases.claim(limit)).jobs
             assert [(job.id, job.token, job.head) for job in again] == [(job.id, job.token, job.head) for job in taken]
         for job in taken:
             assert job.id not in locked
@@ -276,7 +308,8 @@ class StoreMachine(RuleBasedStateMachine):
     def any_settlement(self, chance: Random, run: Run, before: str) -> SettlementWrite:
         ledger = "".join("d" if letter == "d" else chance.choice("psdfuw") for letter in before)
         step, more = chance.choice(STEPS if ledger else STEPS[1:]), chance.random() < 0.6
-        fields: dict[str, Any] = {"delay_ms": chance.choice([0, 60_000]), "history": b'{"n":1}\n', "outcome": "any"}
+        outcome = chance.choice(["any", "outcome_unknown"])
+        fields: dict[str, Any] = {"delay_ms": chance.choice([0, 60_000]), "history": b'{"n":1}\n', "outcome": outcome}
         outputs = [output for place in new_in(ledger, before) for output in self.any_outputs(chance, run, place)]
         return settlement(run.job, run.event_id, step, ledger=ledger, more=more, outputs=outputs, **fields)
 

@@ -1,4 +1,4 @@
-"""The platforms' own writes as actions: each asks its one call of a real server, and tells whose failure it was."""
+"""The platforms' own writes as actions: each makes one call to a real server, and reports the responsible party."""
 
 import json
 from collections.abc import AsyncIterator
@@ -150,7 +150,7 @@ def test_a_mistake_is_found_when_the_rule_is_loaded(name: str, words: dict[str, 
 
 async def test_a_deferred_write_raises_transient_error() -> None:
     async def held() -> WriteResult:
-        raise Deferred("circuit_open", "rests", 7.5)
+        raise Deferred("circuit_open", "open", 7.5)
 
     with pytest.raises(TransientError) as caught:
         await write_result(held())

@@ -207,7 +207,7 @@ async def test_platform_writes_require_the_role_admin_and_are_logged(
     ("path", "body", "status", "detail"),
     [
         ("nobody/writes/rule.create", {}, 404, "one of: pack, erp"),
-        ("erp/writes/rule.create", {}, 404, "read-only"),
+        ("erp/writes/rule.create", {}, 404, "no write operations"),
         ("pack/writes/rule.get", {}, 404, "integration.create"),
         ("pack/writes/rule.create", {}, 422, "the arguments are a body"),
         ("pack/writes/rule.delete", {"ids": {"id": "1"}}, 422, "the arguments are rule"),

@@ -230,19 +230,19 @@ async def test_an_error_in_a_condition_points_into_the_request(api: Api, short: 
 
 
 async def test_actions_are_added_replaced_and_removed(api: Api, short: Answer) -> None:
-    path, tell = f"{RULES}/short/actions", {"id": "tell", "do": "log", "message": "{id}", "level": "error"}
-    made = await api("POST", path, tell, if_match=short.etag)
-    assert (made.status, made.headers["location"]) == (201, f"{path}/tell")
-    assert [words["id"] for words in (await api("GET", path)).body["items"]] == ["warn", "tell"]
-    changed = await api("PUT", f"{path}/tell", tell | {"message": "{reference}"}, if_match=made.etag)
-    assert (await api("GET", f"{path}/tell")).body["message"] == "{reference}"
-    assert (await api("POST", path, tell, if_match="*")).status == 422
-    assert pointers(await api("PUT", f"{path}/tell", tell | {"message": "{x}"}, if_match="*")) == ["/message"]
-    assert pointers(await api("PUT", f"{path}/tell", tell | {"id": "warn"}, if_match="*")) == ["/id"]
+    path, report = f"{RULES}/short/actions", {"id": "report", "do": "log", "message": "{id}", "level": "error"}
+    made = await api("POST", path, report, if_match=short.etag)
+    assert (made.status, made.headers["location"]) == (201, f"{path}/report")
+    assert [words["id"] for words in (await api("GET", path)).body["items"]] == ["warn", "report"]
+    changed = await api("PUT", f"{path}/report", report | {"message": "{reference}"}, if_match=made.etag)
+    assert (await api("GET", f"{path}/report")).body["message"] == "{reference}"
+    assert (await api("POST", path, report, if_match="*")).status == 422
+    assert pointers(await api("PUT", f"{path}/report", report | {"message": "{x}"}, if_match="*")) == ["/message"]
+    assert pointers(await api("PUT", f"{path}/report", report | {"id": "warn"}, if_match="*")) == ["/id"]
     assert pointers(await api("POST", path, {"id": "b", "do": "log"}, if_match="*")) == ["/message"]
-    assert (await api("PUT", f"{path}/none", tell | {"id": "none"}, if_match="*")).status == 404
+    assert (await api("PUT", f"{path}/none", report | {"id": "none"}, if_match="*")).status == 404
     assert (await api("DELETE", f"{path}/warn", if_match=changed.etag)).status == 204
-    assert [words["id"] for words in (await api("GET", path)).body["items"]] == ["tell"]
+    assert [words["id"] for words in (await api("GET", path)).body["items"]] == ["report"]
 
 
 async def test_two_rules_are_created_one_after_the_other(api: Api) -> None:

@@ -7,7 +7,6 @@ import pytest
 from litestar.types.asgi_types import HTTPScope
 
 from service.ingestion.sources import Source
-from service.ingress.app import build_app
 from service.ingress.http.responses import make_response
 from service.ingress.webhooks import WebhookHandler
 from service.settings import Settings
@@ -50,18 +49,6 @@ async def test_delivery_is_accepted_under_any_asgi_server(
     start, body = messages.sent
     assert (start["status"], body["more_body"]) == (202, False)
     assert dict(start["headers"])[b"content-length"] == str(len(body["body"])).encode()
-
-
-async def test_litestar_routes_to_the_same_handler_as_the_fast_path(
-    settings: Settings, store: Store, sources: Mapping[str, Source]
-) -> None:
-    webhook_app = build_app(settings, sources, store)
-    statuses: list[str] = []
-    for app in (webhook_app, webhook_app.app, webhook_app):
-        messages = AsgiMessages()
-        await app(scope_of("/webhooks/erp-orders"), cast("Any", messages.receive), cast("Any", messages.send))
-        statuses.append(messages.sent[1]["body"].partition(b",")[0].decode())
-    assert statuses == ['{"status":"queued"', '{"status":"duplicate"', '{"status":"duplicate"']
 
 
 @pytest.mark.parametrize("value", ["a\r\nx-b: c", "a\nb", "a\0"])

@@ -1,4 +1,4 @@
-"""Manners: limits and pauses that all processes share, and who waits how."""
+"""Shared throttle: limits and circuit breakers of an account, for all processes."""
 
 import asyncio
 import contextlib
@@ -45,12 +45,12 @@ async def pack(box: SandboxHandle, store: Store) -> AsyncIterator[Callable[[], P
     async with HttpClient(Settings(fetch_timeout_seconds=1)) as outbound:
 
         def make() -> PackCloud:
-            gate = throttles(store).throttle("pack", PACK)
+            throttle = throttles(store).throttle("pack", PACK)
             base_url = box.base_url("pack_cloud")
             return PackCloud(
                 "pack",
                 PackCloudConfig(organization_id="o", token=SecretRef(env="TOKEN"), base_url=base_url),
-                ConnectorDependencies(outbound, {"TOKEN": box.token}, gate),
+                ConnectorDependencies(outbound, {"TOKEN": box.token}, throttle),
             )
 
         yield make
@@ -148,10 +148,10 @@ async def test_the_concurrency_limit_holds_over_all_processes(
 ) -> None:
     most = now = 0
 
-    async def call(gate: Throttle) -> str:
+    async def call(throttle: Throttle) -> str:
         nonlocal most, now
         try:
-            async with gate.slot(repeatable=True):
+            async with throttle.slot(repeatable=True):
                 now += 1
                 most = max(most, now)
                 await asyncio.sleep(0.1)
@@ -160,32 +160,32 @@ async def test_the_concurrency_limit_holds_over_all_processes(
             return held.kind
         return "done"
 
-    gates = [throttles(store).throttle("engage", ENGAGE) for _ in range(3)]
-    ends = await asyncio.gather(*(call(gates[n % 3]) for n in range(30)))
+    account_throttles = [throttles(store).throttle("engage", ENGAGE) for _ in range(3)]
+    ends = await asyncio.gather(*(call(account_throttles[n % 3]) for n in range(30)))
     assert most == 4
     assert ends.count("done") > 4
     assert set(ends) == {"done", "account_throttled"}
 
 
 async def test_deferred_calls_are_spaced_by_the_rate(store: Store) -> None:
-    gate = throttles(store).throttle("engage", ENGAGE)
+    throttle = throttles(store).throttle("engage", ENGAGE)
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(4):
-            await stack.enter_async_context(gate.slot(repeatable=True))
+            await stack.enter_async_context(throttle.slot(repeatable=True))
         waits: list[float] = []
         for _ in range(3):
             with pytest.raises(Deferred) as raised:
-                async with gate.slot(repeatable=True):
+                async with throttle.slot(repeatable=True):
                     pass
             waits.append(raised.value.seconds)
     assert all(wait > 0 for wait in waits)
 
 
 async def test_a_cancelled_call_releases_its_slot(store: Store) -> None:
-    gate = throttles(store).throttle("engage", ENGAGE)
+    throttle = throttles(store).throttle("engage", ENGAGE)
 
     async def hang() -> None:
-        async with gate.slot(repeatable=True):
+        async with throttle.slot(repeatable=True):
             await asyncio.sleep(30)
 
     tasks = [asyncio.create_task(hang()) for _ in range(4)]
@@ -216,18 +216,19 @@ async def test_without_the_store_only_unlimited_accounts_are_called(
         async with away.throttle("engage", ENGAGE).slot(repeatable=True):
             pass
     async with HttpClient(Settings()) as outbound:
-        base_url, gate = box.base_url("pack_cloud"), away.throttle("pack", PACK)
+        base_url, throttle = box.base_url("pack_cloud"), away.throttle("pack", PACK)
         platform = PackCloud(
             "pack",
             PackCloudConfig(organization_id="o", token=SecretRef(env="TOKEN"), base_url=base_url),
-            ConnectorDependencies(outbound, {"TOKEN": box.token}, gate),
+            ConnectorDependencies(outbound, {"TOKEN": box.token}, throttle),
         )
         assert (await fetch(platform)).record is not None
 
 
 async def test_all_pods_share_one_token(box: SandboxHandle, store: Store) -> None:
-    other = Store(store.settings)
-    async with HttpClient(Settings()) as outbound:  # on a busy machine others wait for the token for a while
+    # The cache treats calls of one store as calls of one process: each pod needs its own store.
+    stores = [Store(store.settings) for _ in range(4)]
+    async with HttpClient(Settings()) as outbound:
 
         def pod(own: Store) -> PexipEngage:
             shared = throttles(own)
@@ -244,7 +245,7 @@ async def test_all_pods_share_one_token(box: SandboxHandle, store: Store) -> Non
 
         counted = Fault(match="/pexip_engage/realms", times=9)
         box.sandbox.faults.add(counted)
-        pods = [pod(own) for own in (store, other, store, other)]
+        pods = [pod(own) for own in stores]
         await asyncio.gather(*(each.fetch(RecordRef("engage", "customer", "123"), CONTEXT) for each in pods))
         assert counted.times == 8
         box.sandbox.faults.clear()
@@ -253,4 +254,5 @@ async def test_all_pods_share_one_token(box: SandboxHandle, store: Store) -> Non
         box.sandbox.faults.add(again)
         assert (await pods[0].fetch(RecordRef("engage", "customer", "123"), CONTEXT)).record is not None
         assert again.times == 8
-    await other.close()
+    for own in stores:
+        await own.close()

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
+from service.envelopes.pointers import resolve_pointer
 from service.errors import ConfigError, PermanentError
 from service.events import RecordRef
 from service.http_client import HttpClient
 from service.platforms import CallContext, Platform
-from service.platforms.custom.field_map import FieldMap, resolve_pointer
+from service.platforms.custom.field_map import FieldMap
 from service.platforms.registry import build_platforms
 from service.records import Address, Customer, Line, Money, PurchaseOrder, Supplier
 from service.sandbox.faults import Fault

@@ -67,7 +67,7 @@ def customer(number: int) -> dict[str, Any]:
 
 
 class Shop:
-    """Orders and customers behind WordPress's manners: Basic auth, pages with Link headers, JSON errors."""
+    """Orders and customers behind WordPress's conventions: Basic auth, pages with Link headers, JSON errors."""
 
     def __init__(self) -> None:
         self.orders = {number: order(number) for number in range(1, 251)}

@@ -23,10 +23,10 @@ async def test_queued_items_share_a_call_and_get_their_own_results() -> None:
 
 
 async def test_call_with_too_few_results_fails_all_items() -> None:
-    async def forget_one(items: Sequence[int]) -> Sequence[int]:
+    async def omit_one(items: Sequence[int]) -> Sequence[int]:
         return items[1:]
 
-    batcher = Batcher(forget_one, batch_max=4, in_flight_max=1)
+    batcher = Batcher(omit_one, batch_max=4, in_flight_max=1)
     outcomes = await asyncio.wait_for(
         asyncio.gather(*(batcher.submit(number) for number in range(3)), return_exceptions=True), 1
     )

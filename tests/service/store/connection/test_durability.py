@@ -206,7 +206,7 @@ async def test_replica_and_demoted_primary_acknowledge_nothing(
         assert (await store.ingest(make_event(), "b", WINDOW_MS)).status == "queued"
 
 
-if Path(REDIS_7_0).exists():  # the gate installs it; a laptop may be without
+if Path(REDIS_7_0).exists():  # CI installs it; a laptop may be without
 
     async def test_redis_7_0_supports_fsync_but_not_replica(
         start_server: StartServer,

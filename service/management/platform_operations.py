@@ -1,0 +1,143 @@
+"""Reads and writes of a platform account by hand: reads with a redacted result, writes with a line in the audit log."""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from service.errors import PermanentError, Rejection, TransientError
+from service.events import JsonValue
+from service.management.audit_log import Actor, log_admin_change, run_to_completion
+from service.management.event_view import visibility_of
+from service.management.installation import Installation
+from service.platforms.api.operations import WriteResult
+from service.platforms.registry import READS, WRITES
+from service.redaction import scrub, to_plain
+
+T = TypeVar("T")
+
+INVALID_CALL_CODES = frozenset({"invalid_argument", "invalid_id", "not_configured"})
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class AccountView(Struct, frozen=True):
+    """Configured account and its platform kind."""
+
+    account: str
+    kind: str
+
+
+class ReadView(Struct, frozen=True):
+    """Read operation of an account, with its required and optional arguments."""
+
+    operation: str
+    required: Sequence[str]
+    optional: Sequence[str]
+
+
+class WriteView(Struct, frozen=True):
+    """Write operation of an account. `ids` are the names of its ids in order; `body` is True if a body is required."""
+
+    operation: str
+    ids: Sequence[str]
+    body: bool
+
+
+class Wrote(Struct, frozen=True):
+    """Response of a platform to a write, with the id of the item if the response has one."""
+
+    http_status: int
+    id: str | None
+
+
+class PlatformOperations:
+    """Operations on the platform accounts of an installation in the name of an actor. They need no store.
+
+    Every operation may raise ConfigError, and Rejection with 404 `not_found` for an unknown account.
+    """
+
+    def __init__(self, installation: Installation, actor: Actor) -> None:
+        self._installation = installation
+        self._actor = actor
+
+    async def list_accounts(self) -> Sequence[AccountView]:
+        """List the configured platform accounts."""
+        return [AccountView(name, self._kind(name)) for name in self._installation.config().platforms]
+
+    async def list_reads(self, account: str) -> Sequence[ReadView]:
+        """List the read operations of an account."""
+        return [ReadView(name, read.required, read.optional) for name, read in READS[self._kind(account)].items()]
+
+    async def read_platform(
+        self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool
+    ) -> JsonValue:
+        """Read one item or one page of a list, within the account's throttle.
+
+        Raises:
+            Rejection: 403 `permission_denied`: `raw` without the role admin; 404 `not_found`: account, operation or
+                item; 422 `invalid`: the arguments.
+            TransientError, PermanentError, Deferred: The platform did not return the item.
+        """
+        visibility = visibility_of(self._actor, raw=raw)
+        read = _operation(READS[self._kind(account)], account, operation, "read")
+        answer = await _run(read.run(self._installation.platforms()[account], arguments))
+        if answer is None:
+            given = " ".join(f"{name}={value[:64]}" for name, value in arguments.items())
+            what = f"{account}: {operation} {given}"
+            detail = f"{what} not found. Check the arguments and the configuration of the account."
+            raise Rejection(404, "not_found", detail)
+        shown = msgspec.json.decode(_encode(answer))
+        return shown if visibility == "raw" else scrub(to_plain(shown))
+
+    async def list_writes(self, account: str) -> Sequence[WriteView]:
+        """List the write operations of an account."""
+        writes = WRITES[self._kind(account)]
+        return [WriteView(name, write.ids, write.body is not None) for name, write in writes.items()]
+
+    async def write_platform(self, account: str, operation: str, ids: Mapping[str, str], body: bytes | None) -> Wrote:
+        """Run one write operation once, within the account's throttle; `body` is JSON.
+
+        Raises:
+            Rejection: 404 `not_found`: account or operation; 422 `invalid`: the ids or the body.
+            TransientError: The platform may or may not have made the change.
+            PermanentError, Deferred: The platform did not make the change.
+        """
+        write = _operation(WRITES[self._kind(account)], account, operation, "write")
+        change = write.run(self._installation.platforms()[account], ids, body)
+        return await run_to_completion(_write(change, self._actor, ":".join((account, operation, *ids.values()))))
+
+    def _kind(self, account: str) -> str:
+        configs = self._installation.config().platforms
+        if account not in configs:
+            known = ", ".join(configs) or "none is configured"
+            raise Rejection(404, "not_found", f"Platform account {account[:64]} not found. Use one of: {known}.")
+        return str(configs[account].__struct_config__.tag)
+
+
+def _operation(operations: Mapping[str, T], account: str, name: str, verb: str) -> T:
+    if name in operations:
+        return operations[name]
+    known = ", ".join(operations) or f"none (the account has no {verb} operations)"
+    raise Rejection(404, "not_found", f"{account}: {verb} operation {name[:64]} not found. Use one of: {known}.")
+
+
+async def _write(change: Awaitable[WriteResult], actor: Actor, target: str) -> Wrote:
+    try:
+        written = await _run(change)
+    except TransientError as error:
+        log_admin_change(actor, "platform.write_failed", target, error_kind=error.kind, http_status=error.http_status)
+        raise
+    log_admin_change(actor, "platform.written", target, http_status=written.http_status)
+    return Wrote(written.http_status, written.id)
+
+
+async def _run(call: Awaitable[T]) -> T:
+    """Call the platform. Arguments that the connector rejects are a rejection of the call."""
+    try:
+        return await call
+    except PermanentError as error:
+        if error.kind in INVALID_CALL_CODES:
+            raise Rejection(422, "invalid", str(error)) from error
+        raise

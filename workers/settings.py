@@ -1,0 +1,59 @@
+"""Settings for the command line of arq: `arq workers.settings.WorkerSettings` runs a worker, `--check` checks it.
+
+arq builds its own worker from these settings, and calls `on_startup` before it claims jobs. `on_startup` runs the
+worker of Waybill until it stops, and then ends arq's worker, which therefore claims nothing.
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from arq.connections import RedisSettings
+
+from service.log import configure
+from service.settings import Settings, load_settings
+from service.store.connection.connection import parse_sentinels
+from workers.commands import prepare, run_worker
+from workers.functions import load_functions
+
+configure("workers")  # before the settings, so that an invalid setting is a log line, too
+_settings = load_settings(os.environ)
+
+
+def build_redis_settings(settings: Settings) -> RedisSettings:
+    """Return arq's form of the store's address.
+
+    Raises:
+        ConfigError: the list of sentinels is not valid.
+    """
+    redis = RedisSettings.from_dsn(settings.redis_url)
+    redis.ssl_ca_certs = settings.redis_tls_ca_file or None
+    if settings.redis_sentinel:
+        redis.host = parse_sentinels(settings.redis_sentinel)
+        redis.sentinel = True
+        redis.sentinel_master = settings.redis_sentinel_primary
+    return redis
+
+
+async def run_until_stopped(_context: Mapping[Any, Any]) -> None:
+    """Run the worker of Waybill until SIGTERM, or with `--burst` until no job is due or running.
+
+    Raises:
+        ConfigError: the configuration is invalid.
+        CancelledError: the worker stopped. arq's worker stops on it.
+    """
+    arguments = click.get_current_context(silent=True)
+    burst = arguments is not None and bool(arguments.params.get("burst"))
+    await run_worker(_settings, prepare(_settings), os.environ, burst=burst)
+    raise asyncio.CancelledError
+
+
+class WorkerSettings:
+    """Arguments of `arq.worker.Worker`."""
+
+    functions = load_functions()
+    queue_name = _settings.queue
+    redis_settings = build_redis_settings(_settings)
+    on_startup = run_until_stopped
