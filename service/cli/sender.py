@@ -9,6 +9,7 @@ from msgspec import Struct
 from service.cli.sample_deliveries import SampleDelivery
 from service.config import SourceConfig
 from service.errors import TransientError
+from service.events import Delivery
 from service.http_client import HttpClient, HttpResponse
 from service.signatures import Unverified
 
@@ -30,13 +31,14 @@ class Sender(Struct, frozen=True):
     url: str
     content_type: str
 
-    def sign(self, delivery: SampleDelivery, event_id: str, now: float) -> tuple[str, dict[str, str]]:
-        """Return URL and headers of a delivery. `now` is in seconds since the epoch."""
+    def sign(self, sample: SampleDelivery, event_id: str, now: float) -> tuple[str, Delivery]:
+        """Return the URL of a delivery, and the delivery as it is sent. `now` is in seconds since the epoch."""
         scheme = self.config.verify or Unverified()
-        signed = scheme.sign(delivery.body, self.secret, event_id, int(now))
-        headers = {"content-type": self.content_type, **delivery.headers, **signed}
-        path = scheme.path(self.secret) if self.secret else ""
-        return f"{self.url.rstrip('/')}/webhooks/{self.source}{path}", headers
+        headers = {"content-type": self.content_type, **sample.headers}
+        signed = scheme.sign_delivery(Delivery(self.source, headers, sample.body, now), self.secret, event_id)
+        path = f"/{signed.path_token}" if signed.path_token else ""
+        query = f"?{signed.query}" if signed.query else ""
+        return f"{self.url.rstrip('/')}/webhooks/{self.source}{path}{query}", signed
 
 
 async def send_all(
@@ -55,9 +57,9 @@ async def send_all(
             # Each delivery has its own start time, so that slow responses do not lower the rate.
             await asyncio.sleep(started + number / per_second - time.monotonic())
         async with slots:
-            event_id, delivery = await make()
-            url, headers = sender.sign(delivery, event_id, time.time())
-            return await _post(outbound, url, headers, delivery.body)
+            event_id, sample = await make()
+            url, delivery = sender.sign(sample, event_id, time.time())
+            return await _post(outbound, url, delivery.headers, delivery.body)
 
     window = IN_FLIGHT_MAX * 2
     tasks: list[asyncio.Task[HttpResponse | TransientError]] = []
