@@ -33,8 +33,8 @@ from workers.health import health_server
 from workers.housekeeping import run_sweeps, send_heartbeats
 from workers.polling.changes import PollSource, polls_of
 from workers.polling.poller import poll_all, shared_store
+from workers.processing.action_calls import EffectDependencies
 from workers.processing.dependencies import WorkerDependencies
-from workers.processing.effects import EffectDependencies
 from workers.processing.stale_reads import StaleReadPolicy
 from workers.rulebook_watcher import RulebookWatcher
 from workers.worker import LeaseWorker
@@ -152,9 +152,8 @@ async def open_dependencies(
         )
         rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds)
         fetch_delays = {name: account.fetch_delay_seconds for name, account in config.platforms.items()}
-        yield WorkerDependencies(
-            settings, store, platforms, rules, effects, intake, StaleReadPolicy(settings, fetch_delays)
-        )
+        stale_reads = StaleReadPolicy(settings, fetch_delays, store.futile_waits)
+        yield WorkerDependencies(settings, store, platforms, rules, effects, intake, stale_reads)
     await intake.close()
 
 

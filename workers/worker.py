@@ -28,7 +28,8 @@ from service.store.connection.batching import Batcher
 from service.store.queue.arq_jobs import decode_payload, encode
 from workers.arq_jobs import ArqJobs
 from workers.background import run_forever
-from workers.outage_log import log_outage
+from workers.late_writes import LateWrites
+from workers.outage_log import OutageLog
 
 OUTAGE_PAUSE_SECONDS_MAX = 1.0
 """Longest delay between two claims during an outage of the store."""
@@ -93,10 +94,10 @@ class LeaseWorker(Worker):
         self._claim_max = min(max(settings.concurrency // CLAIM_PARTS, 1), CLAIM_MAX)
         self.jobs_held: dict[str, Job] = {}
         self.leases_lost = 0
-        self._outage_kind = ""  # error kind of the outage in progress
+        self._outage = OutageLog()
         self._suspect = ""
         self._isolated = ""
-        self._unreleased: list[JobEnd] = []
+        self.late_writes = LateWrites(store, self.leases)
         self._log = structlog.get_logger()
         self._stopping = asyncio.Event()
         self._slot_freed = asyncio.Event()
@@ -140,6 +141,8 @@ class LeaseWorker(Worker):
         self._stopping.set()
         await asyncio.gather(*self.tasks.values(), return_exceptions=True)
         await self._job_ends.drain()
+        with contextlib.suppress(StoreUnavailable, StoreNotDurable):
+            await self.late_writes.write()
         self._pool = None
 
     async def _claim(self) -> bool:
@@ -150,10 +153,10 @@ class LeaseWorker(Worker):
             await self._wait_or_drain(self._slot_freed.wait())
             return True
         try:
-            await self._release_after_outage()
+            await self.late_writes.write()
             claimed = await self.leases.claim(min(free_slots, self._claim_max), len(self.tasks), self._suspect)
             self._suspect = claimed.suspect
-            self._end_outage()
+            self._outage.end()
             for job in claimed.jobs:
                 self._start(job)
             if claimed.jobs or claimed.suspect:
@@ -165,16 +168,10 @@ class LeaseWorker(Worker):
             await self._pause_in_outage(error)
         return True
 
-    async def _release_after_outage(self) -> None:
-        """Release the jobs that an outage interrupted. No attempt and no worker crash is counted."""
-        if ends := self._unreleased[:CLAIM_MAX]:
-            await self.leases.finish(ends, seconds_max=0)
-            del self._unreleased[: len(ends)]
-
     def _start(self, job: Job) -> None:
         earlier = self.jobs_held.get(job.id)
         if earlier is not None:  # this worker lost the lease unnoticed and claimed the job again
-            self._cancel_lost(job.id, earlier.token)
+            self._lose(job.id, earlier.token)
         self.jobs_held[job.id] = job
         self._isolated = job.id if self.leases.is_suspect(job) else self._isolated
         task = self.loop.create_task(self._run(job))
@@ -183,9 +180,7 @@ class LeaseWorker(Worker):
 
     def _on_run_end(self, job: Job) -> None:
         del self.tasks[_lease_of(job)]
-        if self.jobs_held.get(job.id) is job:
-            del self.jobs_held[job.id]
-            self._isolated = "" if self._isolated == job.id else self._isolated
+        self._stop_holding(job)
         self._slot_freed.set()
 
     async def _wait_for_job(self, now_ms: int, due_ms: int | None) -> None:
@@ -214,15 +209,8 @@ class LeaseWorker(Worker):
             raise outcome
 
     async def _pause_in_outage(self, error: StoreUnavailable | StoreNotDurable) -> None:
-        if self._outage_kind != error.kind:
-            log_outage(error)
-        self._outage_kind = error.kind
+        self._outage.begin(error)
         await self._wait_or_drain(asyncio.sleep(random.uniform(0.05, OUTAGE_PAUSE_SECONDS_MAX)))  # noqa: S311 - jitter
-
-    def _end_outage(self) -> None:
-        if self._outage_kind:
-            self._log.info("store.recovered")
-        self._outage_kind = ""
 
     async def _renew_leases(self) -> None:
         # A third: two renewals may fail before a lease ends.
@@ -240,15 +228,26 @@ class LeaseWorker(Worker):
                 # A run that has just ended has no lease either, and its response has not arrived yet.
                 await asyncio.sleep(LOST_LEASE_GRACE_SECONDS)
             for job_id in lost:
-                self._cancel_lost(job_id, dict(leases)[job_id])
+                self._lose(job_id, dict(leases)[job_id])
 
-    def _cancel_lost(self, job_id: str, token: str) -> None:
+    def _lose(self, job_id: str, token: str) -> None:
         job = self.jobs_held.get(job_id)
         # Another token belongs to a later, valid lease on the same job.
         if job is not None and job.token == token:
             self._count_lost()
             self._log.warning("lease.lost", job=job_id, event_id=job.head.id if job.head else None)
-            self.tasks[_lease_of(job)].cancel()
+            self._stop_holding(job)
+            # The run of an event ends its current calls, because a late result is of use. Its next write is rejected.
+            if job.head is None:
+                self.tasks[_lease_of(job)].cancel()
+
+    def _stop_holding(self, job: Job) -> bool:
+        """Return False if the lease of the job was lost before."""
+        if self.jobs_held.get(job.id) is not job:
+            return False
+        del self.jobs_held[job.id]
+        self._isolated = "" if self._isolated == job.id else self._isolated
+        return True
 
     def _count_lost(self) -> None:
         self.leases_lost += 1
@@ -275,14 +274,15 @@ class LeaseWorker(Worker):
                 with contextlib.suppress(StoreUnavailable, StoreNotDurable):
                     await self._job_ends.submit(JobEnd(job.id, job.token, "release"))
         except LeaseLost as error:
-            self._count_lost()
-            self._log.warning("lease.lost", job=job.id, event_id=str(error))
+            if self._stop_holding(job):
+                self._count_lost()
+                self._log.warning("lease.lost", job=job.id, event_id=str(error))
         except (StoreUnavailable, StoreNotDurable) as error:
             # The store accepts no writes. The lease expires, and the job runs again from its stored state.
             self._log.error("store.unavailable", job=job.id, error_kind=error.kind, reason=str(error))
             if isinstance(error, StoreScriptFailed):  # the next attempt would fail at once
                 await self._wait_or_drain(asyncio.sleep(self.store.settings.lease_seconds))
-            self._unreleased.append(JobEnd(job.id, job.token, "release"))
+            self.late_writes.add_release(job.id, job.token)
 
     async def _call(self, job: Job) -> JobEnd | None:
         if job.head is not None:

@@ -8,10 +8,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from service.bodies.pointer_lookup import PointerTree
+from service.bodies.pointers import PointerOrHeader, parse_pointer
+from service.bodies.strict_json import check_body, read_scalar
 from service.challenges.challenge_response import ChallengeResponse, ResponseFormat, build_responder
-from service.envelopes.pointer_lookup import PointerTree
-from service.envelopes.pointers import PointerOrHeader, parse_pointer
-from service.envelopes.strict_json import check_body, read_scalar
 from service.errors import Rejection
 from service.events import Delivery
 

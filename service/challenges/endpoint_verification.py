@@ -8,17 +8,15 @@ printable and never HTML. If a verify token is configured, the request must cont
 import hmac
 from collections.abc import Mapping
 from typing import Annotated, Literal
-from urllib.parse import parse_qsl
 
 from msgspec import Meta, Struct
 
+from service.bodies.forms import parse_query
+from service.bodies.pointers import HeaderRef
 from service.challenges.challenge_response import ChallengeResponder, ChallengeResponse, ResponseFormat, build_responder
-from service.envelopes.pointers import HeaderRef
 from service.errors import ConfigError
 from service.signatures.scheme import NotVerified, Secrets, resolve_tokens
 
-QUERY_BYTES_MAX = 8_192
-PARAMETERS_MAX = 32
 EMPTY_RESPONSE = ChallengeResponse("text/plain; charset=utf-8", b"")
 
 Parameter = Annotated[
@@ -81,7 +79,7 @@ class EndpointVerification(Struct, frozen=True):
         echo = self.config.echo
         if method != self.config.method or (not query and isinstance(echo, str)):
             return None
-        sent = _parse_query(query) if query else {}
+        sent = parse_query(query.decode("latin-1")) if query else {}
         matches = all(sent.get(name) == text for name, text in self.config.match.items())
         response = self._respond(sent, headers) if matches else None
         if response is not None and self.config.token is not None:
@@ -101,15 +99,3 @@ class EndpointVerification(Struct, frozen=True):
             valid |= hmac.compare_digest(expected, sent)
         if not valid:
             raise NotVerified(f"Send the verify token in {parameter}.")
-
-
-def _parse_query(query: bytes) -> dict[str, str]:
-    """Parse a query. Return an empty dict for an ambiguous one: too long, not UTF-8, or with a duplicate name."""
-    if len(query) > QUERY_BYTES_MAX:
-        return {}
-    try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=PARAMETERS_MAX)
-    except ValueError:
-        return {}
-    sent = dict(pairs)
-    return sent if len(sent) == len(pairs) else {}

@@ -160,13 +160,14 @@ class WebhookHandler:
             return answer_cloudevents_handshake(headers, settings.source_deliveries_per_second_max)
         now = time.time()
         # Without a body, for quarantine if reading fails.
-        delivery_log.delivery = Delivery(source.name, headers, b"", now, delivery_log.address, token)
+        query = scope["query_string"].decode("latin-1")
+        delivery_log.delivery = Delivery(source.name, headers, b"", now, delivery_log.address, token, query)
         # Most bodies have arrived completely, and need neither a timer nor a switch of the event loop.
         body = self._take_body(headers, reservation, cycle)
         if body is None:
             body = await self._read(headers, reservation, receive)
         delivery_log.body_bytes = len(body)
-        delivery_log.delivery = delivery = Delivery(source.name, headers, body, now, delivery_log.address, token)
+        delivery_log.delivery = delivery = Delivery(source.name, headers, body, now, delivery_log.address, token, query)
         delivery_log.whole = True
         # After the body is read, so that a rejected delivery is complete in quarantine.
         check_content_type(headers, source.content_types)

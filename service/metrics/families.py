@@ -49,6 +49,11 @@ POLLS = Counter("waybill_polls", "Passes over the list of a platform.", ("source
 POLL_CHANGES = Counter("waybill_poll_changes", "Changes that polls ingested.", ("source",))
 POLL_MISSES = Counter("waybill_poll_misses", "Changes that no delivery reported.", ("source",))
 LEASES_LOST = Counter("waybill_leases_lost", "Leases that expired while their job was running.")
+LATE_RESULTS = Counter(
+    "waybill_late_results",
+    "Results of effects that arrived after their lease: settled, superseded or expired.",
+    ("outcome",),
+)
 JOBS_DEAD_LETTERED = Counter("waybill_jobs_dead_lettered", "Plain arq jobs that cannot run.")
 RULEBOOK = Gauge("waybill_rulebook_rules", "Rules in the active rulebook of this worker.", ("version",))
 RULEBOOKS_REJECTED = Counter("waybill_rulebooks_rejected", "Published rulebooks that this worker could not load.")
@@ -77,7 +82,7 @@ BUILD_INFO = Gauge("waybill_build_info", "1, with the running version.", ("compo
 FAMILIES: tuple[Instrument, ...] = (
     DELIVERIES, DELIVERY_ACK_SECONDS, ATTEMPTS, ATTEMPT_ERRORS, ATTEMPT_SECONDS, QUEUE_WAIT_SECONDS, END_TO_END_SECONDS,
     EVENTS_DEAD_LETTERED, FETCHES, FETCH_SECONDS, EFFECTS, EFFECT_SECONDS, POLLS,
-    POLL_CHANGES, POLL_MISSES, QUARANTINED, ADMIN_DENIED, LEASES_LOST, JOBS_DEAD_LETTERED, RULEBOOK,
+    POLL_CHANGES, POLL_MISSES, QUARANTINED, ADMIN_DENIED, LEASES_LOST, LATE_RESULTS, JOBS_DEAD_LETTERED, RULEBOOK,
     RULEBOOKS_REJECTED, STORE_SECONDS, STORE_ERRORS, LOG_LINES_DROPPED, STORE_UP, QUEUE_JOBS, EVENTS_PENDING,
     OLDEST_EVENT_SECONDS, DEAD_LETTERS, WORKERS_ALIVE, STORE_MEMORY_BYTES, STORE_MEMORY_RATIO, BUILD_INFO,
 )  # fmt: skip

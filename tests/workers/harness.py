@@ -25,8 +25,8 @@ from service.settings import Settings
 from service.store import Store, open_store
 from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from tests.waiting import PATIENCE_SECONDS
+from workers.processing.action_calls import EffectDependencies
 from workers.processing.dependencies import WorkerDependencies
-from workers.processing.effects import EffectDependencies
 from workers.processing.process import finish_effects, process_lane
 from workers.processing.stale_reads import StaleReadPolicy
 from workers.rulebook_watcher import RulebookWatcher
@@ -128,7 +128,7 @@ async def open_harness(settings: Settings, *more: type[Action]) -> AsyncGenerato
         }
         by_tag = {str(action.__struct_config__.tag): action for action in actions}
         effects = EffectDependencies(store, by_tag, resources, settings.action_timeout_seconds)
-        stale_reads = StaleReadPolicy(settings, {})
+        stale_reads = StaleReadPolicy(settings, {}, store.futile_waits)
         rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds)
         yield WorkerHarness(
             settings,

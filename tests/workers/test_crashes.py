@@ -193,6 +193,32 @@ async def test_outage_longer_than_the_lease_counts_no_attempt_and_no_crash(
     assert {stored["attempts"] for stored in stored_events} == {"1"}
 
 
+UNSAFE_RULE = """
+- {id: sync, type: purchase_order, actions: [{id: sync, do: pack_cloud_sync_integration_orders, integration: i1}]}
+"""
+
+
+@pytest.mark.slow
+async def test_answer_received_during_an_outage_longer_than_the_lease_settles_its_unsafe_effect(
+    fleet: Fleet, own_valkey: Callable[..., EmbeddedValkey]
+) -> None:
+    (worker,) = await fleet.start(lease_seconds=1, rulebook_refresh_seconds=0.1)
+    await fleet.harness.publish(UNSAFE_RULE)
+    version = await fleet.harness.version()
+    await until(lambda: any(line.get("rulebook") == version for line in worker.lines()))
+    fleet.harness.sandbox.sandbox.faults.add(Fault(match="/pack_cloud"))  # the fetch
+    event_id = await fleet.send_into_fault(Fault(match="/pack_cloud", delay_ms=500))
+    server = int((await fleet.harness.store.client.command("INFO", "server")).split(b"process_id:")[1].split(b"\r")[0])
+    os.kill(server, signal.SIGKILL)
+    await asyncio.to_thread(worker.wait_for, lambda line: line.get("outcome") == "lost", PATIENCE_SECONDS)
+    own_valkey()
+    await retry_until_stored(fleet.harness.store.check)
+    await fleet.wait_for_end(event_id)
+    stored = await fleet.harness.stored_event(event_id)
+    assert (stored["outcome"], stored["ledger"], stored["attempts"]) == ("matched", "d", "1")
+    await asyncio.to_thread(worker.wait_for, lambda line: line.get("outcome") == "settled", PATIENCE_SECONDS)
+
+
 async def claim_jobs(harness: WorkerHarness, worker: str) -> dict[str, Job]:
     """Claim all due jobs as a worker of that name. Return them by event id."""
     return {job.head.id: job for job in (await harness.store.leases(worker).claim(200)).jobs if job.head}

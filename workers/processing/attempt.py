@@ -13,7 +13,14 @@ from workers.processing.attempt_log import AttemptLog
 from workers.processing.decisions import Decision
 from workers.processing.dependencies import WorkerDependencies
 from workers.processing.effects import EffectsRun
-from workers.processing.history import HistoryEntry, ReceivedEntry, encode_history, initial_ledger, received_entry
+from workers.processing.history import (
+    EffectEntry,
+    HistoryEntry,
+    ReceivedEntry,
+    encode_history,
+    initial_ledger,
+    received_entry,
+)
 from workers.processing.retries import attempts_exhausted, delay_seconds
 from workers.processing.stored_values import load_event
 
@@ -36,6 +43,7 @@ class Attempt:
         self._more = more
         self._event: Event | None = None
         self._is_decided = head.state == "decided"
+        self._effects: EffectsRun | None = None
         self._effects_ran = False
         self._entries: list[HistoryEntry] = []
         self._ledger = ""
@@ -63,6 +71,10 @@ class Attempt:
     def effect_context(self, event: Event) -> EffectContext:
         """Return the context for the effects of this attempt."""
         return EffectContext(event.id, event.source, event.traceparent, self.head.attempts, self.head.generation)
+
+    def start_effects(self, effects: EffectsRun) -> None:
+        """Take note of a run of effects, before it starts."""
+        self._effects = effects
 
     def add_effects(self, effects: EffectsRun) -> None:
         """Add the ledger, history entries and outputs of a run of effects to the write that ends the attempt."""
@@ -99,11 +111,13 @@ class Attempt:
             self.log.finish(outcome)
         return next_event
 
-    async def wait(self, reason: str, seconds: float, error: Deferred | None = None) -> NextEvent:
-        """Defer the event by `seconds`. The attempt does not count."""
+    async def wait(
+        self, reason: str, seconds: float, error: Deferred | None = None, stale_version: str = ""
+    ) -> NextEvent:
+        """Defer the event by `seconds`. The attempt does not count. `stale_version` is stored for the next attempt."""
         # Only deferred effects add to the history: a lane may be deferred many times.
         step, entries = ("postpone", self._history("deferred", error)) if self._effects_ran else ("release", [])
-        next_event = await self._settle(step, reason, entries, seconds)
+        next_event = await self._settle(step, reason, entries, seconds, stale_version)
         self.log.finish("deferred", error)
         return next_event
 
@@ -124,10 +138,10 @@ class Attempt:
         self.log.finish("dead_lettered", error)
         return next_event
 
-    async def finish(self, outcome: str) -> NextEvent:
-        """End the event with `outcome`."""
-        next_event = await self._settle("end", outcome, [*self._received(), *self._history(outcome)])
-        self.log.finish(outcome)
+    async def finish(self, outcome: str, error: WaybillError | None = None) -> NextEvent:
+        """End the event with `outcome`. An `error` is the reason."""
+        next_event = await self._settle("end", outcome, [*self._received(), *self._history(outcome, error)])
+        self.log.finish(outcome, error)
         return next_event
 
     async def release(self) -> None:
@@ -137,9 +151,25 @@ class Attempt:
             await self._settle("release")
         self.log.finish("released")
 
-    def lose(self, error: WaybillError) -> None:
-        """Log an attempt that cannot be written any more."""
+    def lose(self, error: WaybillError) -> SettlementWrite | None:
+        """Log an attempt that cannot be written any more. Return the results of its effects as a late settlement."""
         self.log.finish("lost", error)
+        if self._effects is None:
+            return None
+        entries = [*self._entries, *self._effects.take_entries()]
+        # Without a result that is not written there is nothing to settle.
+        if all(isinstance(entry, EffectEntry) and entry.error_kind == "outcome_unknown" for entry in entries):
+            return None
+        return SettlementWrite(
+            self._job.id,
+            self._job.token,
+            self.head.id,
+            "late",
+            encode_history(*entries),
+            self._effects.ledger,
+            self.head.asked,
+            outputs=[*self._outputs, *self._effects.take_outputs()],
+        )
 
     def _received(self) -> list[ReceivedEntry]:
         """Return the entry `received`, unless a decision wrote it already or the event is not readable."""
@@ -152,7 +182,12 @@ class Attempt:
         return [*self._entries, self.log.entry(outcome, error)]
 
     async def _settle(
-        self, step: LaneStep, outcome: str = "", entries: Sequence[HistoryEntry] = (), seconds: float = 0
+        self,
+        step: LaneStep,
+        outcome: str = "",
+        entries: Sequence[HistoryEntry] = (),
+        seconds: float = 0,
+        stale_version: str = "",
     ) -> NextEvent:
         write = SettlementWrite(
             job=self._job.id,
@@ -164,6 +199,7 @@ class Attempt:
             outcome=outcome,
             delay_ms=int(seconds * 1000),
             more=self._more,
+            stale_version=stale_version,
             outputs=self._outputs,
         )
         return await self._lanes.settle(write)

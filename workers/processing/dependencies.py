@@ -7,7 +7,7 @@ from msgspec import Struct
 from service.platforms.base import Platform
 from service.settings import Settings
 from service.store import Shards, Store
-from workers.processing.effects import EffectDependencies
+from workers.processing.action_calls import EffectDependencies
 from workers.processing.stale_reads import StaleReadPolicy
 from workers.rulebook_watcher import RulebookWatcher
 

@@ -11,31 +11,20 @@ from typing import Any
 
 from msgspec import Struct
 
-from service.actions import Action
-from service.errors import Deferred, PermanentError, StoreNotDurable, StoreUnavailable, TransientError, WaybillError
+from service.errors import Deferred, PermanentError, TransientError, WaybillError
 from service.events import trace_id
-from service.log import current_logger, log_info
+from service.log import log_info
 from service.metrics.families import EFFECT_SECONDS, EFFECTS
-from service.store import IngestRequest, Job, SettlementWrite, Shards, Store
-from service.store.queue.outputs import EmittedEvent, Output
-from workers.processing.action_context import EffectContext, RunningAction
+from service.store import Job, SettlementWrite
+from service.store.queue.outputs import Output
+from workers.processing.action_calls import EffectDependencies, call_action
+from workers.processing.action_context import EffectContext
 from workers.processing.history import ERROR_CHARACTERS_MAX, EffectEntry, StoredEffect, encode_history
 from workers.processing.retry_safety import is_not_performed
 
 PLANNED, STARTED, DONE, FAILED, UNKNOWN, DEFERRED = "psdfuw"
 """Letters of the ledger."""
 LEDGER_LETTERS = frozenset("psdfuw")
-
-
-class EffectDependencies(Struct, frozen=True):
-    """Dependencies of effects, built once per worker."""
-
-    store: Store
-    actions: Mapping[str, type[Action]]
-    resources: Mapping[str, Any]
-    action_timeout_seconds: float
-    intake: Store | Shards | None = None
-    """Receives derived events if there are several shards."""
 
 
 class EffectsOutcome(Struct):
@@ -79,7 +68,13 @@ class EffectsRun:
         self._outputs: list[Output] = []
         self._write_lock = asyncio.Lock()
         self._active = 0
+        self._store_error: WaybillError | None = None
         self.outcome = EffectsOutcome()
+
+    @property
+    def ledger(self) -> str:
+        """Ledger with all results so far, written or not."""
+        return "".join(self._ledger)
 
     async def run(self, *, fresh: bool) -> EffectsOutcome:
         """Run the effects that are not done. With `fresh`, effects marked as started have not been called yet.
@@ -95,17 +90,15 @@ class EffectsRun:
             await self._run_chain(range(len(self._effects)), fresh=fresh)
         else:
             await self._run_concurrently(chains.values(), fresh=fresh)
-        self.outcome.ledger = "".join(self._ledger)
+        self.outcome.ledger = self.ledger
         return self.outcome
 
     async def _run_concurrently(self, chains: Iterable[Sequence[int]], *, fresh: bool) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for chain in chains:
-                    group.create_task(self._run_chain(chain, fresh=fresh))
-        except BaseExceptionGroup as failures:
-            # Chains raise errors of the store only, and all chains raise the same one.
-            raise failures.exceptions[0] from None
+        runs = (self._run_chain(chain, fresh=fresh) for chain in chains)
+        # After an error of the store the other chains end their current calls: a result is worth more than none.
+        for result in await asyncio.gather(*runs, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
 
     def take_entries(self) -> Sequence[EffectEntry]:
         """Return the history entries that no write has included yet, and clear them."""
@@ -158,7 +151,8 @@ class EffectsRun:
         error: WaybillError | None = None
         answer: Mapping[str, Any] | None = None
         try:
-            answer = await self._call(index)
+            answer, outputs = await call_action(self._dependencies, self._context, self._effects[index], index)
+            self._outputs.extend(outputs)
             self._ledger[index] = DONE
         except TransientError as failure:
             error = failure
@@ -176,60 +170,6 @@ class EffectsRun:
             error = failure
             self._fail(index, FAILED, failure)
         self._log_action(index, (time.perf_counter() - started) * 1000, error, answer)
-
-    async def _call(self, index: int) -> Mapping[str, Any]:
-        effect = self._effects[index]
-        action = self._dependencies.actions.get(effect.action_type)
-        if action is None:
-            # During a rolling deployment a newer worker may have the action.
-            raise TransientError("unknown_action", f"this worker has no action {effect.action_type!r}")
-        context = RunningAction(self._context, effect, index, self._dependencies.resources)
-        try:
-            async with asyncio.timeout(self._dependencies.action_timeout_seconds):
-                answer = await action.run(effect.inputs, context)
-                outputs = await self._ingest_into_other_shards(context.outputs)
-        except TimeoutError:
-            raise TransientError(
-                "timeout", f"the action did not end within {self._dependencies.action_timeout_seconds} s"
-            ) from None
-        except (TransientError, PermanentError, Deferred):
-            raise
-        except Exception as error:
-            current_logger().exception(
-                "action.crashed",
-                event_id=self._context.event_id,
-                trace_id=trace_id(self._context.traceparent),
-                rule_id=effect.rule_id,
-                action_id=effect.action_id,
-            )
-            raise TransientError("unexpected", f"{type(error).__name__} in the code of the action") from error
-        self._outputs.extend(outputs)
-        return answer
-
-    async def _ingest_into_other_shards(self, outputs: Sequence[Output]) -> Sequence[Output]:
-        """Ingest emitted events of other shards now, and return the outputs that are written with the ledger.
-
-        Event ids derive from the idempotency key of the effect, so a repeated event is a duplicate.
-        """
-        intake = self._dependencies.intake
-        if not isinstance(intake, Shards):
-            return outputs
-        for_other_shards: list[IngestRequest] = [
-            output.request
-            for output in outputs
-            if isinstance(output, EmittedEvent)
-            and intake.of(output.request.event.record.lane) is not self._dependencies.store
-        ]
-        try:
-            if for_other_shards:
-                await intake.ingest_all(for_other_shards)
-        except (StoreUnavailable, StoreNotDurable) as error:
-            raise TransientError(error.kind, str(error)) from error
-        return [
-            output
-            for output in outputs
-            if not (isinstance(output, EmittedEvent) and output.request in for_other_shards)
-        ]
 
     def _fail(self, index: int, letter: str, error: WaybillError) -> None:
         error.__traceback__ = None  # its frames refer to this run: a reference cycle for the garbage collector
@@ -284,8 +224,17 @@ class EffectsRun:
     async def _write_ledger(self) -> None:
         # One write at a time: of two concurrent writes the older could arrive last and undo the newer.
         async with self._write_lock:
+            if self._store_error is not None:  # the next write would fail in the same way, after the same wait
+                raise self._store_error
             job, event_id = self._job, self._context.event_id
-            ledger, history = "".join(self._ledger), encode_history(*self.take_entries())
-            await self._dependencies.store.lanes.settle(
-                SettlementWrite(job.id, job.token, event_id, "note", history, ledger, outputs=self.take_outputs())
-            )
+            entries, outputs = self.take_entries(), self.take_outputs()
+            try:
+                await self._dependencies.store.lanes.settle(
+                    SettlementWrite(
+                        job.id, job.token, event_id, "note", encode_history(*entries), self.ledger, outputs=outputs
+                    )
+                )
+            except WaybillError as error:
+                self._entries[:0], self._outputs[:0] = entries, outputs
+                self._store_error = error
+                raise

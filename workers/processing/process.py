@@ -28,6 +28,7 @@ from service.records import RECORDS
 from service.rules import Rulebook
 from service.store import Job, LaneHead, NextEvent
 from service.store.queue.last_state import EncodedLastState
+from workers.late_writes import LateWrites
 from workers.processing.attempt import Attempt
 from workers.processing.decisions import decide, derived_event
 from workers.processing.dependencies import WorkerDependencies
@@ -44,7 +45,7 @@ async def process_lane(ctx: Mapping[str, Any], _record: str) -> None:
         LeaseLost, StoreUnavailable, StoreNotDurable: nothing more can be written; another run continues.
     """
     job, dependencies = ctx["job"], ctx["dependencies"]
-    run = LaneRun(dependencies, job)
+    run = LaneRun(dependencies, job, ctx["worker"].late_writes)
     head, last, now_ms = job.head, job.last, job.claimed_ms
     events_max = dependencies.settings.lane_events_max
     for number in range(1, events_max + 1):
@@ -63,14 +64,16 @@ async def finish_effects(ctx: Mapping[str, Any], _event_id: str) -> None:
         LeaseLost, StoreUnavailable, StoreNotDurable: as `process_lane`.
     """
     job = ctx["job"]
-    await LaneRun(ctx["dependencies"], job).attempt(job.head, None, job.claimed_ms, more=False)
+    run = LaneRun(ctx["dependencies"], job, ctx["worker"].late_writes)
+    await run.attempt(job.head, None, job.claimed_ms, more=False)
 
 
 class LaneRun:
     """One run of a job under one lease: its events in order, and the fetched record that they share."""
 
-    def __init__(self, dependencies: WorkerDependencies, job: Job) -> None:
+    def __init__(self, dependencies: WorkerDependencies, job: Job, late_writes: LateWrites) -> None:
         self._dependencies = dependencies
+        self._late_writes = late_writes
         self._settings, self._keys = dependencies.settings, dependencies.store.keys
         self._job = job
         self._fetched: FetchedRecord | None = None
@@ -93,7 +96,9 @@ class LaneRun:
             await attempt.release()
             raise
         except (LeaseLost, StoreUnavailable, StoreNotDurable) as error:
-            attempt.lose(error)
+            late = attempt.lose(error)
+            if late is not None:
+                self._late_writes.add_result(late)
             raise
         except Deferred as error:
             return await _defer(attempt, error)
@@ -138,10 +143,13 @@ class LaneRun:
             return await attempt.wait("fetch_delay", fetch_delay_seconds - attempt.age_seconds)
         async with asyncio.timeout(self._settings.attempt_timeout_seconds):
             fetched = await self._fetch(event, attempt, fetch_delay_seconds)
-        wait_seconds = stale_reads.wait_seconds(event, fetched, attempt.age_seconds)
-        if wait_seconds:
-            return await attempt.wait("stale_read", wait_seconds)
-        decision = decide(self._rulebook(), event, fetched, last, attempt.head.attempts)
+        stale = await stale_reads.check(event, fetched, last, attempt.head.stale_version, attempt.age_seconds)
+        if stale and stale.wait_seconds:
+            return await attempt.wait("stale_read", stale.wait_seconds, stale_version=stale.version)
+        if stale and stale.kind == "before_last_state":
+            # Rules would see a transition back that never happened.
+            return await attempt.finish("stale", stale.error(last))
+        decision = decide(self._rulebook(), event, fetched, last, attempt.head.attempts, stale=stale is not None)
         del fetched  # releases thousands of objects while they are in the CPU cache; no later step needs them
         next_event = await attempt.decide(decision, event)
         if not decision.entry.effects:
@@ -172,6 +180,7 @@ class LaneRun:
     ) -> NextEvent:
         context = attempt.effect_context(event)
         run = EffectsRun(self._dependencies.effects, self._job, context, decided.effects, ledger)
+        attempt.start_effects(run)
         outcome = await run.run(fresh=fresh)
         attempt.add_effects(run)
         error = outcome.error

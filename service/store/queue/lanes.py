@@ -20,7 +20,8 @@ from service.store.scripts import DECIDE, SETTLE
 SCORE_MS_MAX = 2**53
 """Largest integer that a score holds exactly."""
 
-LaneStep = Literal["note", "end", "bury", "defer", "postpone", "hold", "release"]
+LaneStep = Literal["note", "end", "bury", "defer", "postpone", "hold", "release", "late"]
+LateOutcome = Literal["settled", "superseded", "running"]
 
 
 class LaneHead(Struct, frozen=True):
@@ -32,6 +33,8 @@ class LaneHead(Struct, frozen=True):
     - `generation` counts reruns of its effects
     - `queued` is the number of events in its lane, including this one; 1 after it left the lane
     - `damaged` names a stored value that cannot be read, and its problem
+    - `asked` identifies its last replay
+    - `stale_version` is the version of the last stale read, empty without one
     """
 
     id: str
@@ -45,6 +48,8 @@ class LaneHead(Struct, frozen=True):
     generation: int = 0
     queued: int = 1
     damaged: str = ""
+    asked: str = ""
+    stale_version: str = ""
 
 
 class DecisionWrite(Struct, frozen=True):
@@ -66,8 +71,8 @@ class DecisionWrite(Struct, frozen=True):
 class SettlementWrite(Struct, frozen=True):
     """Results of effects or of an attempt, and the next step.
 
-    `outcome` is the outcome of the event, or the reason why it waits. `outputs` belong to effects that this write marks
-    as done.
+    `outcome` is the outcome of the event, or the reason why it waits. `stale_version` is stored with a stale read.
+    `outputs` belong to effects that this write marks as done.
     """
 
     job: str
@@ -79,6 +84,7 @@ class SettlementWrite(Struct, frozen=True):
     outcome: str = ""
     delay_ms: int = 0
     more: bool = False
+    stale_version: str = ""
     outputs: Sequence[Output] = ()
 
 
@@ -130,6 +136,19 @@ class Lanes:
         """
         return _next_event(await self._settlements.submit(settled), settled.event_id)
 
+    async def settle_late(self, settled: SettlementWrite) -> LateOutcome:
+        """Write results of effects whose lease expired; the step is `late`, the outcome `LaneHead.asked`.
+
+        Returns:
+            `settled`, `superseded` if the event ended or the effects were started again, or `running` if another
+            attempt is in progress; call again later.
+
+        Raises:
+            StoreUnavailable: The store did not answer; call again later.
+        """
+        reply = await self._client.call(SETTLE, self._settlement_arguments(settled), seconds_max=0)
+        return reply[0][0].decode()
+
     async def drain(self) -> None:
         """Wait until no write is in progress."""
         await self._decisions.drain()
@@ -153,26 +172,37 @@ class Lanes:
     async def _settle(self, batch: Sequence[SettlementWrite]) -> Sequence[Any]:
         arguments: list[Argument] = []
         for item in batch:
-            # Only these steps move the event from its lane to a job of its own.
-            payload = encode_job(EFFECTS_FUNCTION, ()) if item.step in {"defer", "postpone"} else b""
-            arguments += (
-                item.job,
-                item.token,
-                item.event_id,
-                compress_history(item.history),
-                item.ledger,
-                item.step,
-                item.outcome,
-            )
-            arguments += (item.delay_ms, payload, self._retention_ms, self._body_ms, int(item.more), len(item.outputs))
-            for output in item.outputs:
-                arguments += output_arguments(output)
+            arguments += self._settlement_arguments(item)
         return await self._client.call(SETTLE, arguments, seconds_max=self._seconds_max)
+
+    def _settlement_arguments(self, item: SettlementWrite) -> list[Argument]:
+        # Only these steps can create a job for the effects of the event.
+        payload = encode_job(EFFECTS_FUNCTION, ()) if item.step in {"defer", "postpone", "late"} else b""
+        arguments: list[Argument] = [
+            item.job,
+            item.token,
+            item.event_id,
+            compress_history(item.history),
+            item.ledger,
+            item.step,
+            item.outcome,
+            item.delay_ms,
+            payload,
+            self._retention_ms,
+            self._body_ms,
+            int(item.more),
+            item.stale_version,
+            len(item.outputs),
+        ]
+        for output in item.outputs:
+            arguments += output_arguments(output)
+        return arguments
 
 
 def decode_head(row: StoreReply) -> LaneHead:
     """Return the decoded result of `start_attempt` in shared.lua. An attempt checks it for damaged values."""
-    event_id, received, delivery, attempts, crashes, state, ledger, history, generation, damaged, *rest = row
+    event_id, received, delivery, attempts, crashes, state, ledger, history, generation, *rest = row
+    damaged, asked, stale_version, *queued = rest
     return LaneHead(
         id=event_id.decode(),
         received_ms=decode_score(received),
@@ -183,8 +213,10 @@ def decode_head(row: StoreReply) -> LaneHead:
         ledger=cast("bytes", ledger).decode(errors="replace"),
         history=decompress_history(history),
         generation=generation,
-        queued=rest[0] if rest else 1,
+        queued=queued[0] if queued else 1,
         damaged=cast("bytes", damaged).decode(errors="replace"),
+        asked=cast("bytes", asked).decode(errors="replace"),
+        stale_version=cast("bytes", stale_version).decode(errors="replace"),
     )
 
 

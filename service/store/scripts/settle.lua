@@ -1,12 +1,14 @@
 #!lua flags=allow-oom
--- Write the results of an event's effects, and its next step. ARGV: prefix, queue, then 13 per event: job, token, id,
+-- Write the results of an event's effects, and its next step. ARGV: prefix, queue, then 14 per event: job, token, id,
 -- history line, ledger ('' to keep it), step, outcome or reason to wait, delay_ms, payload of an effects job,
--- retention_ms, body_ms, more, number of outputs; then 8 per output: position of its effect, 'event' and the arguments
--- of ingest, or 'entry', stream, length_max, event, rule, data, ''. An output is written once, by the call that marks
--- its effect as done.
+-- retention_ms, body_ms, more, version of a stale read ('' for none), number of outputs; then 8 per output: position of
+-- its effect, 'event' and the arguments of ingest, or 'entry', stream, length_max, event, rule, data, ''. An output is
+-- written once, by the call that marks its effect as done.
 -- Steps: note (write only), end, bury (dead letter), defer (run the effects later, off the lane), postpone (the same,
--- and do not count the attempt), hold (requeue the job), release (requeue the job, and do not count the attempt).
--- Returns per event {'ok'}, the result of proceed, {'held'}, {'lost'}, or {'known'} if it would undo a done effect.
+-- and do not count the attempt), hold (requeue the job), release (requeue the job, and do not count the attempt), late
+-- (results whose lease expired; the outcome is the last replay that the attempt saw).
+-- Returns per event {'ok'}, the result of proceed, {'held'}, {'lost'}, or {'known'} if it would undo a done effect. For
+-- late: {'settled'}, {'superseded'} if the effects are not open any more, or {'running'} if another attempt runs.
 local answers = {}
 
 local function undoes(event, ledger)
@@ -58,10 +60,10 @@ local function put_entry(i)
 end
 
 -- `before` is the stored ledger: outputs of effects that are done there were written by an earlier call.
-local function put(i, count, before)
+local function put(i, count, before, after)
   for at = i, i + (count - 1) * 8, 8 do
     local place = tonumber(ARGV[at])
-    if string.sub(before, place, place) ~= 'd' then
+    if string.sub(before, place, place) ~= 'd' and string.sub(after, place, place) == 'd' then
       if ARGV[at + 1] == 'event' then
         put_event(at + 2)
       else
@@ -69,6 +71,54 @@ local function put(i, count, before)
       end
     end
   end
+end
+
+-- Return the stored ledger with the late results of effects that nobody started again: they are still `s`, or `u`.
+local function merge(before, late)
+  local letters = {}
+  for i = 1, #before do
+    local letter, result = string.sub(before, i, i), string.sub(late, i, i)
+    letters[i] = string.find(letter, '[su]') and string.find(result, '[dfw]') and result or letter
+  end
+  return table.concat(letters)
+end
+
+-- Continue a dead letter whose outcome is not unknown any more.
+local function reopen(id, event, ledger, payload)
+  if string.find(ledger, 'u', 1, true) or field(event, 'outcome') ~= 'outcome_unknown' then
+    return
+  elseif string.find(ledger, 'f', 1, true) then
+    redis.call('HSET', event, 'outcome', 'effect_failed')
+    return
+  end
+  redis.call('ZADD', open, now, id)
+  redis.call('HSET', event, 'state', 'decided')
+  redis.call('HDEL', event, 'outcome', 'by')
+  make_job(effects_prefix .. id, payload, now)
+  wake_one()
+  redis.call('ZREM', dead, id)
+end
+
+-- A replay starts effects again, and a running attempt may be about to do so.
+local function settle_late(i)
+  local token, id, late = ARGV[i + 1], ARGV[i + 2], ARGV[i + 4]
+  local event = prefix .. 'event:' .. id
+  local held = fields_of(event, 'running', 'state', 'ledger', 'asked') or {}
+  if held[1] and held[1] ~= token then
+    return {'running'}
+  end
+  local before = held[3] or ''
+  local ledger = merge(before, late)
+  if (held[2] ~= 'decided' and held[2] ~= 'dead') or (held[4] or '') ~= ARGV[i + 6] or ledger == before then
+    return {'superseded'}
+  end
+  put(i + 14, tonumber(ARGV[i + 13]), before, ledger)
+  append_history(id, ARGV[i + 3], false)
+  redis.call('HSET', event, 'ledger', ledger)
+  if held[2] == 'dead' then
+    reopen(id, event, ledger, ARGV[i + 8])
+  end
+  return {'settled'}
 end
 
 local function settle(i)
@@ -89,7 +139,7 @@ local function settle(i)
     if undoes(event, ARGV[i + 4]) then
       return {'known'}
     end
-    put(i + 13, tonumber(ARGV[i + 12]), field(event, 'ledger') or '')
+    put(i + 14, tonumber(ARGV[i + 13]), field(event, 'ledger') or '', ARGV[i + 4])
     redis.call('HSET', event, 'ledger', ARGV[i + 4])
   end
   local line = ARGV[i + 3]
@@ -97,6 +147,9 @@ local function settle(i)
     line = '\n' .. line -- a damaged history may end within a line
   end
   append_history(id, line, step == 'end' or step == 'bury')
+  if ARGV[i + 12] ~= '' then
+    redis.call('HSET', event, 'stale_version', ARGV[i + 12])
+  end
   if step == 'note' then
     return {'ok'}
   elseif step == 'end' then
@@ -121,7 +174,7 @@ end
 
 local i = 3
 while i <= #ARGV do
-  answers[#answers + 1] = settle(i)
-  i = i + 13 + tonumber(ARGV[i + 12]) * 8
+  answers[#answers + 1] = (ARGV[i + 5] == 'late' and settle_late or settle)(i)
+  i = i + 14 + tonumber(ARGV[i + 13]) * 8
 end
 return answers

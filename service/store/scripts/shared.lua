@@ -170,7 +170,10 @@ end
 -- Return the fields that an attempt needs, and the key and problem of fields that cannot be read. The problem is stored
 -- in the field `damaged`, because the repaired fields no longer show it.
 local function fields_of_attempt(event)
-  local held = fields_of(event, 'running', 'attempts', 'worker_crashes', 'state', 'ledger', 'generation', 'damaged')
+  local held = fields_of(
+    event, 'running', 'attempts', 'worker_crashes', 'state', 'ledger', 'generation', 'damaged', 'asked',
+    'stale_version'
+  )
   if not held then
     return {}, event .. ' is not a hash'
   end
@@ -218,7 +221,8 @@ local function start_attempt(id, token)
   end
   local generation = count_of(held[6])
   return {
-    id, received, body or false, attempts, crashes, held[4] or '', held[5] or '', history or '', generation, damaged
+    id, received, body or false, attempts, crashes, held[4] or '', held[5] or '', history or '', generation, damaged,
+    held[8] or '', held[9] or ''
   }
 end
 

@@ -145,6 +145,38 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.do(self.leases[0].finish([finished])) == [False]
         assert self.dump() == after
 
+    @rule(chance=CHANCE)
+    def late_result(self, chance: Random) -> None:
+        """Write late results of a run, and repeat the call. Only effects that nobody started again are settled."""
+        if not self.runs:
+            return
+        run = self.pick(chance)
+        held = self.state(run.event_id)
+        before = held.get("ledger", "")
+        ledger = "".join(chance.choice("psdfuw") for _ in before)
+        assert run.job.head is not None
+        outputs = [output for place in new_in(ledger, before) for output in self.any_outputs(chance, run, place)]
+        item = settlement(run.job, run.event_id, "late", ledger=ledger, outcome=run.job.head.asked, outputs=outputs)
+        settled = [place for place, letter in enumerate(before) if letter in "su" and ledger[place] in "dfw"]
+        stored, after_crash = self.dump(), held.get("running", run.job.token) != run.job.token
+        result = self.do(self.store.lanes.settle_late(item))
+        self.record_outputs(item)
+        if after_crash or run.job.head.asked != held.get("asked", "") or not settled:
+            assert result != "settled"
+        if result != "settled":
+            assert self.dump() == stored
+            return
+        letters = [ledger[place] if place in settled else letter for place, letter in enumerate(before)]
+        assert self.state(run.event_id)["ledger"] == "".join(letters)
+        if held["state"] == "dead":
+            self.ends.pop(run.event_id, None)
+            assert (self.state(run.event_id)["state"] == "decided") == (
+                held["outcome"] == "outcome_unknown" and not {"u", "f"} & set(letters)
+            )
+        after = self.dump()
+        assert self.do(self.store.lanes.settle_late(item)) == "superseded"
+        assert self.dump() == after
+
     @rule()
     def later(self) -> None:
         self.time_passes()
@@ -276,7 +308,8 @@ class StoreMachine(RuleBasedStateMachine):
     def any_settlement(self, chance: Random, run: Run, before: str) -> SettlementWrite:
         ledger = "".join("d" if letter == "d" else chance.choice("psdfuw") for letter in before)
         step, more = chance.choice(STEPS if ledger else STEPS[1:]), chance.random() < 0.6
-        fields: dict[str, Any] = {"delay_ms": chance.choice([0, 60_000]), "history": b'{"n":1}\n', "outcome": "any"}
+        outcome = chance.choice(["any", "outcome_unknown"])
+        fields: dict[str, Any] = {"delay_ms": chance.choice([0, 60_000]), "history": b'{"n":1}\n', "outcome": outcome}
         outputs = [output for place in new_in(ledger, before) for output in self.any_outputs(chance, run, place)]
         return settlement(run.job, run.event_id, step, ledger=ledger, more=more, outputs=outputs, **fields)
 

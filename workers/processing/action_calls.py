@@ -1,0 +1,85 @@
+"""Calls of actions: time limit, errors in the code of an action, and the outputs of a call."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from service.actions import Action
+from service.errors import Deferred, PermanentError, StoreNotDurable, StoreUnavailable, TransientError
+from service.events import trace_id
+from service.log import current_logger
+from service.store import IngestRequest, Shards, Store
+from service.store.queue.outputs import EmittedEvent, Output
+from workers.processing.action_context import EffectContext, RunningAction
+from workers.processing.history import StoredEffect
+
+
+class EffectDependencies(Struct, frozen=True):
+    """Dependencies of effects, built once per worker."""
+
+    store: Store
+    actions: Mapping[str, type[Action]]
+    resources: Mapping[str, Any]
+    action_timeout_seconds: float
+    intake: Store | Shards | None = None
+    """Receives derived events if there are several shards."""
+
+
+async def call_action(
+    dependencies: EffectDependencies, context: EffectContext, effect: StoredEffect, index: int
+) -> tuple[Mapping[str, Any], Sequence[Output]]:
+    """Run the action of the effect at `index` of the decision. Return its result and the outputs to write with it.
+
+    Raises:
+        TransientError: as the action, or it did not end in time, is unknown, or raised another exception.
+        PermanentError, Deferred: as the action.
+    """
+    action = dependencies.actions.get(effect.action_type)
+    if action is None:
+        # During a rolling deployment a newer worker may have the action.
+        raise TransientError("unknown_action", f"this worker has no action {effect.action_type!r}")
+    running = RunningAction(context, effect, index, dependencies.resources)
+    try:
+        async with asyncio.timeout(dependencies.action_timeout_seconds):
+            answer = await action.run(effect.inputs, running)
+            return answer, await _ingest_into_other_shards(dependencies, running.outputs)
+    except TimeoutError:
+        raise TransientError(
+            "timeout", f"the action did not end within {dependencies.action_timeout_seconds} s"
+        ) from None
+    except (TransientError, PermanentError, Deferred):
+        raise
+    except Exception as error:
+        current_logger().exception(
+            "action.crashed",
+            event_id=context.event_id,
+            trace_id=trace_id(context.traceparent),
+            rule_id=effect.rule_id,
+            action_id=effect.action_id,
+        )
+        raise TransientError("unexpected", f"{type(error).__name__} in the code of the action") from error
+
+
+async def _ingest_into_other_shards(dependencies: EffectDependencies, outputs: Sequence[Output]) -> Sequence[Output]:
+    """Ingest emitted events of other shards now, and return the outputs that are written with the ledger.
+
+    Event ids derive from the idempotency key of the effect, so a repeated event is a duplicate.
+    """
+    intake = dependencies.intake
+    if not isinstance(intake, Shards):
+        return outputs
+    for_other_shards: list[IngestRequest] = [
+        output.request
+        for output in outputs
+        if isinstance(output, EmittedEvent) and intake.of(output.request.event.record.lane) is not dependencies.store
+    ]
+    try:
+        if for_other_shards:
+            await intake.ingest_all(for_other_shards)
+    except (StoreUnavailable, StoreNotDurable) as error:
+        raise TransientError(error.kind, str(error)) from error
+    return [
+        output for output in outputs if not (isinstance(output, EmittedEvent) and output.request in for_other_shards)
+    ]
