@@ -181,7 +181,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         float,
         Meta(
             ge=0,
-            description="longest wait while a platform returns a record older than the event; then decide as is",
+            description="longest wait while a platform returns no record, or one that is older than the last decided "
+            "state or the event",
         ),
     ] = 60.0
     action_timeout_seconds: Annotated[float, Meta(gt=0, description="timeout for one run of an action")] = 20.0
