@@ -16,6 +16,7 @@ from service.cli.connection import (
 from service.cli.output import JSON, Columns, print_fields, print_json, print_rows, print_table, print_text
 from service.management.event_filter import format_timestamp
 from service.management.status import PollView, SourceView, StoreView, WorkerView
+from service.management.stores import accept_stores
 from service.store.connection.installation import InstallationRecord
 
 POLL_COLUMNS: Columns[PollView] = {
@@ -119,7 +120,9 @@ def accept(installation_id: str, name: str | None, *, as_json: bool) -> None:
     Run it after the log line store.lost, when the data cannot be restored, or when the store is the right one. ID is
     the installation that the line names; without it the store keeps its id. Uses the stores, never the admin API.
     """
-    for accepted in run_with_stores(lambda client: client.accept_stores(installation_id, name)):
+    for accepted in run_with_stores(
+        lambda client: accept_stores(client.installation.named_stores, client.actor, installation_id, name)
+    ):
         if as_json:
             print_json(accepted)
             continue
