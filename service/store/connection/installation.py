@@ -28,7 +28,7 @@ class InstallationRecord(Struct, frozen=True):
         return f"{'lost' if self.lost else 'ok'} {self.generation} {self.id}"
 
 
-def parse_record(stored: bytes) -> InstallationRecord | None:
+def parse_installation(stored: bytes) -> InstallationRecord | None:
     """Return a stored record; None if it cannot be read."""
     state, _, rest = stored.decode(errors="replace").partition(" ")
     generation, _, name = rest.partition(" ")
@@ -57,7 +57,7 @@ class InstallationCheck:
         own_id = known.id if known else self._configured_id
         may_initialize = known is None and self._may_initialize
         stored = await read_record((own_id or self._new_id, known.generation if known else 0, int(may_initialize)))
-        record = parse_record(stored)
+        record = parse_installation(stored)
         if record is None:
             reason = f"its installation record cannot be read: {stored[:100]!r}"
             raise StoreLost(_message(reason, f"{ACCEPT} {own_id or 'ID'}"))

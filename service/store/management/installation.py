@@ -1,7 +1,7 @@
 """Reads and accepts the installation record of a store."""
 
 from service.store.connection.client import Client
-from service.store.connection.installation import InstallationRecord, parse_record
+from service.store.connection.installation import InstallationRecord, parse_installation
 from service.store.keys import Keys
 from service.store.scripts import ACCEPT_INSTALLATION
 
@@ -22,7 +22,7 @@ class InstallationStore:
             StoreUnavailable: The store does not answer.
         """
         stored: bytes | None = await self._client.command("GET", self._keys.named("install"))
-        return parse_record(stored) if stored else None
+        return parse_installation(stored) if stored else None
 
     async def accept(self, installation_id: str) -> InstallationRecord | None:
         """Accept the data of the store as those of `installation_id`, or '' for the id of the record.
@@ -38,4 +38,4 @@ class InstallationStore:
         reply: bytes | None = await self._client.call(ACCEPT_INSTALLATION, (installation_id,), seconds_max=0)
         if reply is None:
             raise LookupError
-        return parse_record(reply)
+        return parse_installation(reply)

@@ -12,7 +12,7 @@ from service.management.audit_log import Actor
 from service.management.stores import accept_stores, name_stores
 from service.settings import load_settings
 from service.store import Store
-from service.store.connection.installation import InstallationRecord, parse_record
+from service.store.connection.installation import InstallationRecord, parse_installation
 from tests.service.store.builders import WINDOW_MS, make_event, run_on_server, store_on
 
 pytestmark = pytest.mark.store
@@ -54,12 +54,12 @@ async def accept(server: EmbeddedValkey, installation_id: str = "") -> Installat
 
 @pytest.mark.parametrize("text", ["", "ok", "ok 1", "ok 1 ", "ok x id", "ok ² id", "gone 1 id", "ok -1 id"])
 def test_damaged_record_is_not_parsed(text: str) -> None:
-    assert parse_record(text.encode()) is None
+    assert parse_installation(text.encode()) is None
 
 
 def test_record_survives_encoding() -> None:
     record = InstallationRecord("shop/waybill 1", 12, lost=True)
-    assert parse_record(record.encode().encode()) == record
+    assert parse_installation(record.encode().encode()) == record
 
 
 async def test_first_process_writes_the_record_and_the_others_share_it(server: EmbeddedValkey) -> None:
