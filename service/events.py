@@ -8,7 +8,7 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from msgspec import Struct
 
@@ -40,7 +40,7 @@ class RecordRef(Struct, frozen=True, array_like=True):
 class Delivery(Struct, frozen=True):
     """HTTP request of a source. Header names are in lower case.
 
-    `received_at` is in seconds since the epoch; `address` is the client's IP address.
+    `received_at` is in seconds since the epoch; `address` is the client's IP address; `query` is as it was sent.
     """
 
     source: str
@@ -49,6 +49,8 @@ class Delivery(Struct, frozen=True):
     received_at: float
     address: str = ""
     path_token: str | None = None
+    query: str = ""
+    method: ClassVar[str] = "POST"
 
 
 class Fact(Struct, frozen=True):

@@ -8,18 +8,14 @@ printable and never HTML. If a verify token is configured, the request must cont
 import hmac
 from collections.abc import Mapping
 from typing import Annotated, Literal
-from urllib.parse import parse_qsl
 
 from msgspec import Meta, Struct
 
+from service.bodies.forms import parse_query
+from service.bodies.pointers import HeaderRef
 from service.challenges.challenge_response import ChallengeResponder, ChallengeResponse, ResponseFormat, build_responder
-from service.envelopes.pointers import HeaderRef
 from service.errors import ConfigError
 from service.signatures.scheme import NotVerified, Secrets, resolve_tokens
-
-QUERY_BYTES_MAX = 8_192
-PARAMETERS_MAX = 32
-EMPTY_RESPONSE = ChallengeResponse("text/plain; charset=utf-8", b"")
 
 Parameter = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9._~-]{1,64}\Z", description="the name of a query parameter, such as hub.challenge")
@@ -37,8 +33,8 @@ class Handshake(ResponseFormat, frozen=True, kw_only=True):
     """Condition and format of a handshake.
 
     A request with this `method` and the texts of `match` in its query is a handshake. The response contains the value
-    of the parameter or header `echo`. Without `echo` the response is an empty 200. A request that lacks the `echo` is
-    not a handshake.
+    of the parameter or header `echo`. Without `echo` the response is the fixed `reply`, or empty. A request that lacks
+    the `echo` is not a handshake.
 
     With `as: text` the value is the whole response. With `as: json` it is a member of an object, under `name` or its
     own name. With a `proof`, a keyed hash replaces the value, or is added under the proof's own name. With a `token`
@@ -81,7 +77,7 @@ class EndpointVerification(Struct, frozen=True):
         echo = self.config.echo
         if method != self.config.method or (not query and isinstance(echo, str)):
             return None
-        sent = _parse_query(query) if query else {}
+        sent = parse_query(query.decode("latin-1")) if query else {}
         matches = all(sent.get(name) == text for name, text in self.config.match.items())
         response = self._respond(sent, headers) if matches else None
         if response is not None and self.config.token is not None:
@@ -91,7 +87,7 @@ class EndpointVerification(Struct, frozen=True):
     def _respond(self, sent: Mapping[str, str], headers: Mapping[str, str]) -> ChallengeResponse | None:
         echo = self.config.echo
         if echo is None:
-            return EMPTY_RESPONSE
+            return self.responder.reply()
         text = sent.get(echo, "") if isinstance(echo, str) else headers.get(echo.header.lower(), "")
         return self.responder.respond(text) if text.isprintable() else None
 
@@ -101,15 +97,3 @@ class EndpointVerification(Struct, frozen=True):
             valid |= hmac.compare_digest(expected, sent)
         if not valid:
             raise NotVerified(f"Send the verify token in {parameter}.")
-
-
-def _parse_query(query: bytes) -> dict[str, str]:
-    """Parse a query. Return an empty dict for an ambiguous one: too long, not UTF-8, or with a duplicate name."""
-    if len(query) > QUERY_BYTES_MAX:
-        return {}
-    try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=PARAMETERS_MAX)
-    except ValueError:
-        return {}
-    sent = dict(pairs)
-    return sent if len(sent) == len(pairs) else {}

@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from service.bodies.pointers import parse_pointer
 from service.config import PlatformConfig, SourceConfig
 from service.envelopes import CustomEnvelope, PlatformEnvelope, StandardWebhooksEnvelope
 from service.envelopes.cloudevents import STRUCTURED
 from service.envelopes.pointer_envelope import RecordOverride
-from service.envelopes.pointers import parse_pointer
 from service.platforms.kind import SampleRequest
 from service.platforms.registry import kind_of
 

@@ -2,19 +2,24 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from msgspec import Struct
 
 from service.cli.sample_deliveries import SampleDelivery
 from service.config import SourceConfig
 from service.errors import TransientError
+from service.events import Delivery
 from service.http_client import HttpClient, HttpResponse
 from service.signatures import Unverified
 
 IN_FLIGHT_MAX = 32
 TIMEOUT_SECONDS = 30.0
 RESPONSE_BYTES_MAX = 1_048_576
+
+
+DeliveryFactory = Callable[[], Awaitable[tuple[str, SampleDelivery]]]
+"""Makes a delivery and its event id."""
 
 
 class Sender(Struct, frozen=True):
@@ -26,19 +31,20 @@ class Sender(Struct, frozen=True):
     url: str
     content_type: str
 
-    def sign(self, delivery: SampleDelivery, event_id: str, now: float) -> tuple[str, dict[str, str]]:
-        """Return URL and headers of a delivery. `now` is in seconds since the epoch."""
+    def sign(self, sample: SampleDelivery, event_id: str, now: float) -> tuple[str, Delivery]:
+        """Return the URL of a delivery, and the delivery as it is sent. `now` is in seconds since the epoch."""
         scheme = self.config.verify or Unverified()
-        signed = scheme.sign(delivery.body, self.secret, event_id, int(now))
-        headers = {"content-type": self.content_type, **delivery.headers, **signed}
-        path = scheme.path(self.secret) if self.secret else ""
-        return f"{self.url.rstrip('/')}/webhooks/{self.source}{path}", headers
+        headers = {"content-type": self.content_type, **sample.headers}
+        signed = scheme.sign_delivery(Delivery(self.source, headers, sample.body, now), self.secret, event_id)
+        path = f"/{signed.path_token}" if signed.path_token else ""
+        query = f"?{signed.query}" if signed.query else ""
+        return f"{self.url.rstrip('/')}/webhooks/{self.source}{path}{query}", signed
 
 
 async def send_all(
     sender: Sender,
     outbound: HttpClient,
-    make: Callable[[], tuple[str, SampleDelivery]],
+    make: DeliveryFactory,
     count: int,
     per_second: float | None,
 ) -> AsyncIterator[HttpResponse | TransientError]:
@@ -51,9 +57,9 @@ async def send_all(
             # Each delivery has its own start time, so that slow responses do not lower the rate.
             await asyncio.sleep(started + number / per_second - time.monotonic())
         async with slots:
-            event_id, delivery = make()
-            url, headers = sender.sign(delivery, event_id, time.time())
-            return await _post(outbound, url, headers, delivery.body)
+            event_id, sample = await make()
+            url, delivery = sender.sign(sample, event_id, time.time())
+            return await _post(outbound, url, delivery.headers, delivery.body)
 
     window = IN_FLIGHT_MAX * 2
     tasks: list[asyncio.Task[HttpResponse | TransientError]] = []

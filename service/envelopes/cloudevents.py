@@ -15,9 +15,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from service.envelopes.envelope import FACTS_MAX, DeliveryParser, ParseContext, ParsedDelivery, not_an_event, read_each
-from service.envelopes.pointer_envelope import EventPointers, FactBuilder, PointerEnvelope, RecordOverride
-from service.envelopes.strict_json import (
+from service.bodies.strict_json import (
     Members,
     check_body,
     invalid_json,
@@ -25,6 +23,8 @@ from service.envelopes.strict_json import (
     read_items,
     read_scalar,
 )
+from service.envelopes.envelope import FACTS_MAX, DeliveryParser, ParseContext, ParsedDelivery, not_an_event, read_each
+from service.envelopes.pointer_envelope import EventPointers, FactBuilder, PointerEnvelope, RecordOverride
 from service.errors import Rejection
 from service.events import Delivery, Fact
 

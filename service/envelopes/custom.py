@@ -5,6 +5,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from service.bodies.pointer_lookup import PointerTree
+from service.bodies.pointers import HeaderRef, Pointer, PointerOrHeader
+from service.bodies.strict_json import check_body, read_items
 from service.envelopes.envelope import (
     FACTS_MAX,
     DeliveryParser,
@@ -15,9 +18,6 @@ from service.envelopes.envelope import (
     single_fact,
 )
 from service.envelopes.pointer_envelope import EventPointers, FactBuilder, PointerEnvelope, RecordPointers, TypeMapping
-from service.envelopes.pointer_lookup import PointerTree
-from service.envelopes.pointers import HeaderRef, Pointer, PointerOrHeader
-from service.envelopes.strict_json import check_body, read_items
 from service.events import Delivery, Fact
 
 TypePointer = Annotated[

@@ -2,8 +2,8 @@
 
 import msgspec
 
+from service.bodies.strict_json import NOT_JSON, check_body, invalid_json, read_children
 from service.envelopes.envelope import DeliveryParser, Envelope, ParseContext, ParsedDelivery
-from service.envelopes.strict_json import NOT_JSON, check_body, invalid_json, read_children
 from service.events import Delivery
 
 

@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from service.bodies.pointer_lookup import PointerTree
+from service.bodies.pointers import PointerOrHeader
+from service.bodies.strict_json import read_scalar
 from service.envelopes.envelope import Envelope, ParseContext, not_an_event
-from service.envelopes.pointer_lookup import PointerTree
-from service.envelopes.pointers import PointerOrHeader
-from service.envelopes.strict_json import read_scalar
 from service.events import ChangeType, Fact, RecordRef
 
 TypeMapping = Literal["created", "updated", "deleted", "changed", "ignored", "rejected"]

@@ -3,9 +3,9 @@
 The payload has no id. The id is in the signed header `webhook-id`, and the scheme `standard_webhooks` returns it.
 """
 
+from service.bodies.strict_json import check_body
 from service.envelopes.envelope import DeliveryParser, ParseContext, ParsedDelivery, single_fact
 from service.envelopes.pointer_envelope import EventPointers, FactBuilder, PointerEnvelope, RecordOverride
-from service.envelopes.strict_json import check_body
 from service.events import Delivery
 
 RECORD = "/data/id"

@@ -37,6 +37,7 @@ def reverify(quarantined: QuarantinedDelivery, sources: Mapping[str, Source]) ->
         quarantined.body,
         quarantined.received_at,
         path_token=quarantined.path_token,
+        query=quarantined.query,
     )
     source = sources.get(quarantined.source)
     if source is None:

@@ -120,4 +120,5 @@ def _quarantined(delivery: Delivery, rejection: Rejection, *, whole: bool) -> Qu
         delivery.body,
         delivery.path_token,
         whole,
+        delivery.query,
     )

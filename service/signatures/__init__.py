@@ -3,9 +3,11 @@
 from service.signatures.basic import Basic
 from service.signatures.bearer import Bearer
 from service.signatures.header import Header
-from service.signatures.hmac_header import Hmac
+from service.signatures.hmac_signature import Hmac
+from service.signatures.http_message_signatures import HttpMessageSignatures
 from service.signatures.path_token import PathToken
 from service.signatures.presets import GitHub, Preset, Shopify, Slack, Stripe, Svix
+from service.signatures.public_key import PublicKeySignature
 from service.signatures.scheme import Scheme, Verified, Verifier
 from service.signatures.standard_webhooks import StandardWebhooks
 from service.signatures.unverified import Unverified
@@ -13,6 +15,8 @@ from service.signatures.unverified import Unverified
 SchemeConfig = (
     StandardWebhooks
     | Hmac
+    | PublicKeySignature
+    | HttpMessageSignatures
     | GitHub
     | Shopify
     | Slack
@@ -32,8 +36,10 @@ __all__ = [
     "GitHub",
     "Header",
     "Hmac",
+    "HttpMessageSignatures",
     "PathToken",
     "Preset",
+    "PublicKeySignature",
     "Scheme",
     "SchemeConfig",
     "Shopify",

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from service.secrets import SecretRef
-from service.signatures.hmac_header import Hmac
+from service.signatures.hmac_signature import Hmac
 from service.signatures.scheme import Scheme, Secrets, Tolerance, Verifier
 from service.signatures.standard_webhooks import StandardWebhooks
 

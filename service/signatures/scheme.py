@@ -8,7 +8,7 @@ import hmac
 from collections.abc import Iterable, Mapping
 from typing import Annotated, ClassVar, Protocol
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from service.errors import ConfigError, Rejection
 from service.events import Delivery
@@ -86,6 +86,15 @@ class Scheme(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
             NotImplementedError: The subclass has no `sign`.
         """
         raise NotImplementedError(f"{type(self).__name__}.sign is missing: implement it")
+
+    def sign_delivery(self, delivery: Delivery, secret: str, event_id: str, /) -> Delivery:
+        """Sign a delivery as the sender does, at its time of receipt.
+
+        Returns:
+            The delivery with its credentials, in the headers, the body, the query or the path.
+        """
+        headers = {**delivery.headers, **self.sign(delivery.body, secret, event_id, int(delivery.received_at))}
+        return structs.replace(delivery, headers=headers, path_token=self.path(secret)[1:] or None)
 
     def path(self, _secret: str, /) -> str:
         """Return the suffix that the sender adds to the endpoint's path."""

@@ -9,6 +9,9 @@ from typing import Any
 from tests.chaos.fleet import LEASE_SECONDS, Fleet
 from tests.chaos.proxy import FaultProxy, Mode
 
+UNUSED_PORT = 9
+"""Port where nothing listens: senders find no ingress."""
+
 Fault = Callable[[Fleet], Coroutine[Any, Any, None]]
 
 
@@ -110,6 +113,18 @@ async def cut_platform_before_answers(fleet: Fleet) -> None:
     await _set_mode(fleet.to_target, "cut responses", 1.0)
 
 
+async def read_from_replica(fleet: Fleet) -> None:
+    fleet.target.reads = "replica"
+    await asyncio.sleep(4)
+    fleet.target.reads = "current"
+
+
+async def lose_routes(fleet: Fleet) -> None:
+    fleet.target.reads = "no route"
+    await asyncio.sleep(2)
+    fleet.target.reads = "current"
+
+
 async def hang_platform(fleet: Fleet) -> None:
     await _set_mode(fleet.to_target, "hang", 2.0)
 
@@ -130,6 +145,24 @@ async def make_read_only(fleet: Fleet) -> None:
     await asyncio.sleep(1.5)
     await store.client.command("REPLICAOF", "NO", "ONE")
     await store.close()
+
+
+async def empty_store(fleet: Fleet) -> None:
+    """Empty the store when it has no pending event, and accept the loss a second later."""
+    ports, fleet.ports = fleet.ports, [UNUSED_PORT, UNUSED_PORT]
+    store = await fleet.open_store()
+    await asyncio.sleep(1)  # deliveries in flight are acknowledged, the others are repeated
+    while (await store.sample()).pending:  # noqa: ASYNC110 - no signal
+        await asyncio.sleep(0.05)
+    await store.client.command("FLUSHALL")
+    fleet.ports = ports
+    await asyncio.sleep(1)
+    record = await store.installation.record()
+    assert record is not None
+    assert record.lost
+    await store.installation.accept("")
+    await store.close()
+    assert await fleet.publish() == 0
 
 
 async def fill_disk(fleet: Fleet) -> None:
@@ -200,8 +233,11 @@ FAULTS: dict[str, Fault] = {
     "platform and sink cut before calls arrive": cut_platform_before_calls,
     "platform and sink cut before their answers": cut_platform_before_answers,
     "platform and sink hang": hang_platform,
+    "every other read from a replica that is behind": read_from_replica,
+    "gateway answers reads with 404 in JSON": lose_routes,
     "store's memory full": fill_memory,
     "store read-only": make_read_only,
+    "store emptied (FLUSHALL), then accepted": empty_store,
     "store's disk full": fill_disk,
     "store's clock an hour ahead": jump_clock_forward,
     "store's clock back": jump_clock_back,

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, cast
 import msgspec
 from msgspec import UNSET
 
+from service.bodies.pointers import parse_pointer, resolve_pointer
 from service.config.platforms import LINES, BuiltInPlatformConfig, FieldPlaces
-from service.envelopes.pointers import parse_pointer, resolve_pointer
 from service.platforms.api.coercion import JsonObject
 from service.platforms.api.decoding import unwrap
 from service.platforms.api.responses import PlatformResponse

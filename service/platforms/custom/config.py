@@ -5,9 +5,9 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
+from service.bodies.pointers import Pointer
 from service.config.decoding import did_you_mean
 from service.config.platforms import BaseUrl, HeaderName, PlatformConfig, Status
-from service.envelopes.pointers import Pointer
 from service.errors import ConfigError
 from service.records import RECORDS
 from service.secrets import SecretRef

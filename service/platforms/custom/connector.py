@@ -5,7 +5,7 @@ A custom platform has no envelope of its own, so its sources name one. It has no
 
 from typing import assert_never, cast
 
-from service.envelopes.pointers import parse_pointer, resolve_pointer
+from service.bodies.pointers import parse_pointer, resolve_pointer
 from service.errors import ConfigError, PermanentError, Rejection
 from service.events import Delivery, Fact, RecordRef
 from service.platforms.api.calls import ApiClient, fetch_one, read_as, segment, unknown_kind

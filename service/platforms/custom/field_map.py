@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar, cast, get_args, get_origin
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from service.envelopes.pointers import parse_pointer, resolve_pointer
+from service.bodies.pointers import parse_pointer, resolve_pointer
 from service.errors import ConfigError
 from service.platforms.api.coercion import as_money, as_quantity, as_tags, as_text, as_timestamp
 from service.records import Address, Line, Money, Quantity, Supplier, Text, Timestamp

@@ -7,7 +7,7 @@ import re
 from typing import Any, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from service.envelopes.pointers import parse_pointer, resolve_pointer
+from service.bodies.pointers import parse_pointer, resolve_pointer
 from service.events import JsonValue
 from service.platforms.api.coercion import record_version
 from service.platforms.api.decoding import digest_of, not_a_list

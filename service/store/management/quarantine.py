@@ -38,6 +38,7 @@ class QuarantinedDelivery(Struct, frozen=True, array_like=True):
     body: bytes
     path_token: str | None
     whole: bool
+    query: str = ""
 
 
 QUARANTINE, DELETE_QUARANTINED = load_script("quarantine"), load_script("delete_quarantined")

@@ -34,6 +34,7 @@ class LaneHead(Struct, frozen=True):
     - `asked` identifies its last replay
     - `places` has one letter per effect: b behind an effect of an earlier event, n before one of a newer event, - else;
       empty if no effect is in an order
+    - `stale_version` is the version of the last stale read, empty without one
     """
 
     id: str
@@ -49,6 +50,7 @@ class LaneHead(Struct, frozen=True):
     damaged: str = ""
     asked: str = ""
     places: str = ""
+    stale_version: str = ""
 
 
 class DecisionWrite(Struct, frozen=True):
@@ -74,8 +76,9 @@ class DecisionWrite(Struct, frozen=True):
 class SettlementWrite(Struct, frozen=True):
     """Results of effects or of an attempt, and the next step.
 
-    `outcome` is the outcome of the event, or the reason why it waits. `outputs` belong to effects that this write marks
-    as done. `order` is that of the decision; the steps that move effects off the lane need it.
+    `outcome` is the outcome of the event, or the reason why it waits. `stale_version` is stored with a stale read.
+    `outputs` belong to effects that this write marks as done. `order` is that of the decision; the steps that move
+    effects off the lane need it.
     """
 
     job: str
@@ -87,6 +90,7 @@ class SettlementWrite(Struct, frozen=True):
     outcome: str = ""
     delay_ms: int = 0
     more: bool = False
+    stale_version: str = ""
     outputs: Sequence[Output] = ()
     order: str = ""
 
@@ -206,6 +210,7 @@ class Lanes:
             self._retention_ms,
             self._body_ms,
             int(item.more),
+            item.stale_version,
             len(item.outputs),
         ]
         for output in item.outputs:
@@ -215,8 +220,8 @@ class Lanes:
 
 def decode_head(row: StoreReply) -> LaneHead:
     """Return the decoded result of `start_attempt` in shared.lua. An attempt checks it for damaged values."""
-    event_id, received, delivery, attempts, crashes, state, ledger, history, generation, *others = row
-    damaged, asked, places, *rest = others
+    event_id, received, delivery, attempts, crashes, state, ledger, history, generation, *rest = row
+    damaged, asked, places, stale_version, *queued = rest
     return LaneHead(
         id=event_id.decode(),
         received_ms=decode_score(received),
@@ -227,10 +232,11 @@ def decode_head(row: StoreReply) -> LaneHead:
         ledger=cast("bytes", ledger).decode(errors="replace"),
         history=decompress_history(history),
         generation=generation,
-        queued=rest[0] if rest else 1,
+        queued=queued[0] if queued else 1,
         damaged=cast("bytes", damaged).decode(errors="replace"),
         asked=cast("bytes", asked).decode(errors="replace"),
         places=cast("bytes", places).decode(),
+        stale_version=cast("bytes", stale_version).decode(errors="replace"),
     )
 
 

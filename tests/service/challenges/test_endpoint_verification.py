@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.bodies.forms import QUERY_BYTES_MAX, QUERY_FIELDS_MAX
 from service.challenges.challenge_response import ECHO_CHARACTERS_MAX, ChallengeResponse
-from service.challenges.endpoint_verification import PARAMETERS_MAX, QUERY_BYTES_MAX, Handshake
+from service.challenges.endpoint_verification import Handshake
 from service.errors import ConfigError, Rejection
 
 ENVIRON = {"APP": "app-secret", "TOKEN": "agreed-on-token-1", "OLD": "agreed-on-token-0", "ODD": "tökén"}
@@ -57,7 +58,7 @@ def answer(
         urlencode(SENT) + "&x=%ff",
         urlencode(SENT) + "&x=\xff",
         urlencode(SENT) + "&x=" + "a" * QUERY_BYTES_MAX,
-        urlencode(SENT) + "".join(f"&x{number}=1" for number in range(PARAMETERS_MAX)),
+        urlencode(SENT) + "".join(f"&x{number}=1" for number in range(QUERY_FIELDS_MAX)),
     ],
 )
 def test_request_that_is_not_a_handshake_gets_no_response(query: str | dict[str, str]) -> None:

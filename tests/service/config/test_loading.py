@@ -37,6 +37,7 @@ ENVIRON = {
     "ERP_KEY": "k",
     "PACK_SECRET": "new",
     "PACK_SECRET_OLD": "old",
+    "NOT_BASE64": "not base64!",
     "ERP_WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "FLOW_PASSWORD": "p",
     "ENGAGE_TOKEN": "0123456789abcdef",
@@ -276,15 +277,21 @@ INVALID: list[tuple[str, object, str, str, str]] = [
         "set NO",
     ),
     ("sources/pack-orders/verify/signed", "{x}", "sources.pack-orders.verify.signed", "unknown placeholder", "{body}"),
-    ("sources/pack-orders/verify/prefix", "a,", "sources.pack-orders.verify.prefix", "form", "without a comma"),
-    ("sources/erp-orders/verify/secrets/0", SECRET, "sources.erp-orders.verify.secrets[0]", "2 bytes", "whsec_"),
+    ("sources/pack-orders/verify/prefix", "a,", "sources.pack-orders.verify.prefix", "form", "without , and ;"),
+    (
+        "sources/erp-orders/verify/secrets/0",
+        {"env": "NOT_BASE64"},
+        "sources.erp-orders.verify.secrets[0]",
+        "not base64",
+        "as the sender shows it",
+    ),
     ("sources/erp-orders/verify/secrets", [], "sources.erp-orders.verify.secrets", "missing", "public_keys"),
     (
         "sources/erp-orders/verify/public_keys",
         ["whsec_x"],
         "sources.erp-orders.verify.public_keys[0]",
-        "form",
-        "whpk_",
+        "not accepted",
+        "PEM",
     ),
     ("sources/pack-orders/verify", {"scheme": "githb"}, "sources.pack-orders.verify.scheme", "Invalid", "mean github?"),
     ("sources/pack-orders/verify", {"scheme": "github"}, "sources.pack-orders.verify.secrets", "missing", "add secr"),
@@ -305,9 +312,9 @@ INVALID: list[tuple[str, object, str, str, str]] = [
     ("sources/pack-orders/content_types", ["Text"], "sources.pack-orders.content_types[0]", "form", "text/plain, or *"),
     (
         "sources/pack-orders/challenge",
-        {"match": {}, "echo": "/challenge"},
+        {"match": {f"/{number}": "" for number in range(9)}, "echo": "/challenge"},
         "sources.pack-orders.challenge.match",
-        "length >= 1",
+        "length <= 8",
         "pointers",
     ),
     (
@@ -528,6 +535,25 @@ def test_allowed_unverified_source_is_a_warning(tmp_path: Path) -> None:
     assert config.warnings == (
         "sources.ofn-payments.verify: scheme: none accepts deliveries from every client that can reach the port",
     )
+
+
+@pytest.mark.parametrize(
+    ("pointer", "warned"),
+    [
+        ("/created_at", True),
+        ("/data/createdAt", True),
+        ("/data/creation_date", True),
+        ("/created", True),
+        ("/created/changed_at", False),
+        ("/changed_at", False),
+        (None, False),
+    ],
+)
+def test_creation_time_as_the_time_of_an_event_is_a_warning(
+    tmp_path: Path, pointer: str | None, *, warned: bool
+) -> None:
+    warnings = load(tmp_path, "sources/erp-orders/envelope/occurred_at", pointer).warnings
+    assert [text.partition(":")[0] for text in warnings] == ["sources.erp-orders.envelope.occurred_at"] * warned
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.bodies.pointers import parse_pointer
 from service.config.decoding import decode_config
 from service.envelopes import CustomEnvelope, Envelope, EnvelopeConfig, ParseContext, PlatformEnvelope
 from service.envelopes.envelope import FACTS_MAX
-from service.envelopes.pointers import parse_pointer
 from service.errors import ConfigError, Rejection
 from service.events import Delivery, Fact, RecordRef
 

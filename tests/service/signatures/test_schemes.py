@@ -11,74 +11,22 @@ from hypothesis import strategies as st
 
 from service.errors import ConfigError, Rejection
 from service.events import Delivery
-from service.secrets import SecretRef
-from service.signatures import (
-    Basic,
-    Bearer,
-    GitHub,
-    Header,
-    Hmac,
-    PathToken,
-    Preset,
-    Scheme,
-    SchemeConfig,
-    Shopify,
-    Slack,
-    StandardWebhooks,
-    Stripe,
-    Svix,
-    Unverified,
-    Verified,
+from service.signatures import Hmac, Preset, Scheme, SchemeConfig, Slack, StandardWebhooks, Stripe, Unverified, Verified
+from service.signatures.proofs import CHECKS_MAX
+from tests.service.signatures.schemes import (
+    BODY,
+    BOTH,
+    ENVIRON,
+    NOW,
+    PRIVATE,
+    PUBLIC,
+    SCHEMES,
+    UNSIGNED,
+    WHSEC,
+    credentials,
+    sent,
+    with_credential,
 )
-from service.signatures.standard_webhooks import ASYMMETRIC_MAX
-
-NOW = 1_700_000_000
-BODY = b'{"id": "evt_1", "type": "order.updated"}'
-WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-PRIVATE = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
-PUBLIC = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="
-ENVIRON = {"A": "first-secret-of-the-sender", "B": "second-secret-of-the-sender", "W": WHSEC}
-BOTH = (SecretRef(env="A"), SecretRef(env="B"))
-WEBHOOKS = (SecretRef(env="W"),)
-
-SCHEMES: dict[str, tuple[Scheme, str]] = {
-    "hmac": (Hmac(header="X-Signature", secrets=BOTH), ENVIRON["B"]),
-    "hmac, everything set": (
-        Hmac(
-            header="X-Signature",
-            algorithm="sha512",
-            encoding="base64",
-            prefix="v0=",
-            signed="{id}.{timestamp}.{body}",
-            id_header="X-Id",
-            timestamp_header="X-Time",
-            timestamp_prefix="t=",
-            secrets=BOTH,
-        ),
-        ENVIRON["B"],
-    ),
-    "standard_webhooks": (StandardWebhooks(secrets=WEBHOOKS), WHSEC),
-    "standard_webhooks v1a": (StandardWebhooks(public_keys=(PUBLIC,)), PRIVATE),
-    "standard_webhooks, both": (StandardWebhooks(secrets=WEBHOOKS, public_keys=(PUBLIC,)), PRIVATE),
-    "github": (GitHub(secrets=BOTH), ENVIRON["B"]),
-    "shopify": (Shopify(secrets=BOTH), ENVIRON["A"]),
-    "slack": (Slack(secrets=BOTH), ENVIRON["B"]),
-    "stripe": (Stripe(secrets=BOTH), ENVIRON["A"]),
-    "svix": (Svix(secrets=WEBHOOKS), WHSEC),
-    "basic": (Basic(username="till", password=BOTH), ENVIRON["B"]),
-    "bearer": (Bearer(secrets=BOTH), ENVIRON["B"]),
-    "header": (Header(header="X-Gitlab-Token", secrets=BOTH), ENVIRON["B"]),
-    "path_token": (PathToken(secrets=BOTH), ENVIRON["B"]),
-}
-UNSIGNED = {"basic", "bearer", "header", "path_token"}
-"""Schemes that authenticate the sender but do not sign the body."""
-
-
-def sent(name: str, body: bytes = BODY, secret: str | None = None, at: int = NOW) -> Delivery:
-    scheme, own = SCHEMES[name]
-    secret = own if secret is None else secret
-    path = scheme.path(secret)
-    return Delivery("source", scheme.sign(body, secret, "msg_1", at), body, at, path_token=path[1:] or None)
 
 
 def verify(name: str, delivery: Delivery) -> Verified:
@@ -99,10 +47,15 @@ def flip(text: bytes, data: st.DataObject) -> bytes:
     return bytes(changed)
 
 
+HEX = {
+    "hmac", "github", "slack", "stripe", "hmac with semicolons", "hmac of date and header", "public_key ed25519",
+}  # fmt: skip
+
+
 def read_the_same(name: str, before: str, after: str) -> bool:
     """Return whether a header only changed without meaning: the case of hex and scheme names, blanks around."""
-    if name in {"hmac", "github", "slack", "stripe"}:
-        return before.lower() == after.lower().strip(" ,")
+    if name in HEX:
+        return before.lower() == after.lower().strip(" ,;")
     if name in {"basic", "bearer"}:
         scheme, _, rest = after.partition(" ")
         return before.partition(" ")[2] == rest.strip(" ") and before.partition(" ")[0].lower() == scheme.lower()
@@ -142,7 +95,7 @@ def test_non_ascii_credentials_are_rejected(name: str, garbage: str) -> None:
 def test_every_active_secret_is_accepted(name: str) -> None:
     scheme, _ = SCHEMES[name]
     for ref in scheme.refs:
-        assert verify(name, sent(name, secret=ref.resolve(ENVIRON))).signed.endswith(BODY)
+        assert verify(name, sent(name, secret=ref.resolve(ENVIRON))).signed.count(BODY) == 1
 
 
 @pytest.mark.parametrize("name", sorted(SCHEMES.keys() - UNSIGNED))
@@ -150,7 +103,8 @@ def test_signed_parts_match_the_verified_parts(name: str) -> None:
     scheme, verified = SCHEMES[name][0], verify(name, sent(name))
     assert "body" in scheme.signed_parts
     assert (verified.id == "msg_1") == ("id" in scheme.signed_parts)
-    assert (str(NOW).encode() in verified.signed) == ("timestamp" in scheme.signed_parts)
+    timed = str(NOW).encode() in verified.signed or b"2023-11-14T22:13:20Z" in verified.signed
+    assert timed == ("timestamp" in scheme.signed_parts)
 
 
 @pytest.mark.parametrize("name", sorted(UNSIGNED))
@@ -172,16 +126,12 @@ def test_signed_delivery_is_verified_and_any_flipped_bit_is_rejected(
     name: str, body: bytes, data: st.DataObject
 ) -> None:
     delivery = sent(name, body)
-    assert verify(name, delivery).signed.endswith(body)
-    if delivery.headers:
-        header = data.draw(st.sampled_from(sorted(delivery.headers)))
-        flipped = flip(delivery.headers[header].encode(), data).decode("latin-1")
-        if not read_the_same(name, delivery.headers[header], flipped):
-            headers = {**delivery.headers, header: flipped}
-            assert reject(name, msgspec.structs.replace(delivery, headers=headers)) == "not_verified"
-    if delivery.path_token:
-        token = flip(delivery.path_token.encode(), data).decode("latin-1")
-        assert reject(name, msgspec.structs.replace(delivery, path_token=token)) == "not_verified"
+    assert body in verify(name, delivery).signed
+    given = credentials(delivery)
+    place = data.draw(st.sampled_from(sorted(given)))
+    flipped = flip(given[place].encode(), data).decode("latin-1")
+    if not read_the_same(name, given[place], flipped):
+        assert reject(name, with_credential(delivery, place, flipped)) == "not_verified"
     if body and name not in UNSIGNED:
         assert reject(name, msgspec.structs.replace(delivery, body=flip(body, data))) == "not_verified"
 
@@ -189,8 +139,11 @@ def test_signed_delivery_is_verified_and_any_flipped_bit_is_rejected(
 @given(name=st.sampled_from(sorted(SCHEMES)), data=st.data())
 def test_flipped_bit_of_the_secret_is_rejected(name: str, data: st.DataObject) -> None:
     secret = SCHEMES[name][1]
-    half = 47 if secret == PRIVATE else len(secret)  # a private key is followed by its public key
+    # A private key is followed by its public key. The last characters of base64 have unused bits.
+    half = 47 if secret == PRIVATE else len(secret) - 4
     flipped = flip(secret[:half].encode(), data).decode("latin-1") + secret[half:]
+    if flipped.lower() == secret.lower() and name == "hmac, hex key":
+        return
     try:
         delivery = sent(name, secret=flipped)
     except ConfigError:
@@ -204,10 +157,14 @@ def test_flipped_bit_of_the_secret_is_rejected(name: str, data: st.DataObject) -
         st.sampled_from([
             "x-signature", "x-id", "x-time", "webhook-id", "webhook-timestamp", "webhook-signature", "authorization",
             "x-hub-signature-256", "x-shopify-hmac-sha256", "x-slack-signature", "x-slack-request-timestamp",
-            "stripe-signature", "svix-id", "svix-timestamp", "svix-signature", "x-gitlab-token",
+            "stripe-signature", "signature", "signature-input", "content-digest",
+            "svix-id", "svix-timestamp", "svix-signature", "x-gitlab-token",
         ]),
         st.text(max_size=60)
-        | st.sampled_from(["1700000000", "msg_1", "v1,", "v1a,AAAA", "v0=", "Basic ", "t=1700000000,v1=", "t=1,t=1"]),
+        | st.sampled_from([
+            'sig1=("content-digest");created=1700000000', "sig1=:AAAA:", "sig1=:AA", "sha-256=:AA=:", "sig1=(",
+            "1700000000", "msg_1", "v1,", "v1a,AAAA", "v0=", "Basic ", "t=1700000000,v1=", "t=1,t=1",
+        ]),
     ),
     token=st.none() | st.text(max_size=40),
 )  # fmt: skip
@@ -273,7 +230,7 @@ def test_number_of_verified_ed25519_signatures_is_limited() -> None:
     delivery = sent("standard_webhooks v1a")
     good = delivery.headers["webhook-signature"]
     wrong = "v1a," + binascii.b2a_base64(b"\0" * 64, newline=False).decode()
-    for before, taken in ((ASYMMETRIC_MAX - 1, True), (ASYMMETRIC_MAX, False)):
+    for before, taken in ((CHECKS_MAX - 1, True), (CHECKS_MAX, False)):
         headers = {**delivery.headers, "webhook-signature": f"{wrong} " * before + good}
         flooded = msgspec.structs.replace(delivery, headers=headers)
         assert verify("standard_webhooks v1a", flooded) if taken else reject("standard_webhooks v1a", flooded)

@@ -13,7 +13,8 @@ from service.errors import ConfigError, Rejection
 from service.events import Delivery
 from service.secrets import SecretRef
 from service.signatures import Basic, Hmac, Scheme, StandardWebhooks, Unverified, Verified, Verifier
-from service.signatures.signed_headers import ID_CHARACTERS_MAX
+from service.signatures.signature_verifier import ID_CHARACTERS_MAX
+from service.signatures.timestamps import TimestampFormat, parse_timestamp
 
 NOW = 1_700_000_000
 BODY = b'{"id": "evt_1", "type": "order.updated"}'
@@ -34,6 +35,7 @@ FULL = Hmac(
     secrets=(REF_A, REF_B),
 )
 STANDARD = StandardWebhooks(secrets=(REF_W, REF_X))
+TIMED = {"signed": "{timestamp}.{body}", "timestamp_header": "X-Time"}
 BASIC = Basic(username="till", password=(REF_A, REF_B))
 SCHEMES: dict[str, tuple[Scheme, str]] = {
     "plain": (PLAIN, ENVIRON["A"]),
@@ -263,14 +265,25 @@ def test_key_longer_than_the_hash_block_follows_rfc_2104() -> None:
         ({"signed": "{id}{body}", "id_header": "X-Id"}, "verify.signed"),
         ({"signed": "{timestamp}"}, "verify.signed"),
         ({"signed": "{body}.{body}"}, "verify.signed"),
-        ({"signed": "{method}.{body}"}, "verify.signed"),
+        ({"signed": "{verb}.{body}"}, "verify.signed"),
         ({"signed": "{{body}}"}, "verify.signed"),
         ({"id_header": "X-Id"}, "verify.id_header"),
         ({"timestamp_header": "X-Time"}, "verify.timestamp_header"),
         ({"signed": "{id}.{body}"}, "verify.id_header"),
         ({"signed": "{timestamp}.{body}"}, "verify.timestamp_header"),
         ({"secrets": (REF_A, SecretRef(env="NONE"))}, "verify.secrets[1]"),
+        ({"signed": "{method}{url}", "url": "https://x"}, "verify.signed"),
+        ({"signed": "{url}{body}"}, "verify.signed"),
+        ({"signed": "{value:a}{body}"}, "verify.signed"),
+        ({"signed": "{body:hex}"}, "verify.signed"),
         ({"timestamp_prefix": "t="}, "verify.timestamp_prefix"),
+        ({"timestamp_position": 1}, "verify.timestamp_position"),
+        (TIMED | {"timestamp_prefix": "t=", "timestamp_position": 1}, "verify.timestamp_position"),
+        (TIMED | {"timestamp_pointer": "/at"}, "verify.timestamp_pointer"),
+        ({"header": None}, "verify.header"),
+        ({"query": "signature"}, "verify.header"),
+        ({"header": None, "form": "signature", "member": "signature"}, "verify.member"),
+        ({"key_encoding": "hex"}, "verify.secrets[0]"),
     ],
 )
 def test_contradicting_hmac_fields_are_a_config_error(change: dict[str, Any], path: str) -> None:
@@ -279,12 +292,69 @@ def test_contradicting_hmac_fields_are_a_config_error(change: dict[str, Any], pa
     assert caught.value.path == path
 
 
-@pytest.mark.parametrize("secret", ["not base64!", "whsec_", "whsec_c2hvcnQ=", "whsec_" + "QUFB" * 22, "whsec_é"])
+@pytest.mark.parametrize("secret", ["not base64!", "whsec_", "whsec_c2hvcnQ=x", "whsec_é"])
 def test_malformed_standard_webhooks_secret_is_not_repeated_in_the_error(secret: str) -> None:
     with pytest.raises(ConfigError) as caught:
         StandardWebhooks(secrets=(REF_A,)).build({"A": secret}, "verify")
     assert caught.value.path == "verify.secrets[0]"
     assert secret.removeprefix("whsec_") == "" or secret not in str(caught.value)
+
+
+@pytest.mark.parametrize(("length", "warned"), [(5, True), (15, True), (16, False), (66, False)])
+def test_key_of_any_length_is_accepted_and_a_short_one_warns(length: int, *, warned: bool) -> None:
+    secret = "v1,whsec_" + base64_of(b"k" * length)
+    scheme = StandardWebhooks(secrets=(REF_A,))
+    headers = scheme.sign(BODY, secret, "msg_1", NOW)
+    assert headers["webhook-signature"].endswith(
+        base64_of(hmac.digest(b"k" * length, b"msg_1.1700000000." + BODY, "sha256"))
+    )
+    assert scheme.build({"A": secret}, "verify").verify(delivery(headers)).id == "msg_1"
+    assert bool(scheme.warnings({"A": secret})) == warned
+
+
+POSITIONED = Hmac(
+    header="X-Signature",
+    signed="{timestamp}.{body}",
+    timestamp_header="X-Signature",
+    timestamp_position=1,
+    timestamp_format="milliseconds",
+    secrets=(REF_A,),
+)
+
+
+def test_timestamp_is_read_by_position() -> None:
+    headers = signed(POSITIONED, ENVIRON["A"])
+    assert headers["x-signature"].startswith("1700000000000,")
+    assert build(POSITIONED).verify(delivery(headers)).signed == b"1700000000000." + BODY
+    for forged in (headers["x-signature"].partition(",")[2], "," + headers["x-signature"], "1", ""):
+        assert reject(POSITIONED, {"x-signature": forged}) == "not_verified"
+
+
+@pytest.mark.parametrize(
+    ("written", "text", "valid"),
+    [
+        ("seconds", "1700000000", True),
+        ("milliseconds", "1700000000000", True),
+        ("milliseconds", "1" * 16, False),
+        ("milliseconds", "17.5", False),
+        ("date", "2023-11-14T22:13:20Z", True),
+        ("date", "2023-11-14T23:13:20.123+01:00", True),
+        ("date", "Tue, 14 Nov 2023 22:13:20 GMT", True),
+        ("date", "2023-11-14T22:13:20", False),
+        ("date", "Tue, 14 Nov 2023 22:13:20 +0000", False),
+        ("date", "Tue, 99 Nov 2023 22:13:20 GMT", False),
+        ("date", "Tue, 14 Foo 2023 22:13:20 GMT", False),
+        ("date", "1700000000", False),
+        ("date", "2023-11-14T22:13:20Z" + "0" * 40, False),
+        ("date", "२०२३-11-14T22:13:20Z", False),
+    ],
+)
+def test_timestamp_formats(written: TimestampFormat, text: str, *, valid: bool) -> None:
+    if valid:
+        assert int(parse_timestamp(text, written, "x-time")) == NOW
+    else:
+        with pytest.raises(Rejection):
+            parse_timestamp(text, written, "x-time")
 
 
 def test_user_name_with_a_colon_is_a_config_error() -> None:

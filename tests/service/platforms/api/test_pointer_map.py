@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from msgspec import UNSET
 
+from service.bodies.pointers import parse_pointer, resolve_pointer
 from service.config.platforms import BuiltInPlatformConfig
-from service.envelopes.pointers import parse_pointer, resolve_pointer
 from service.events import RecordRef
 from service.http_client import HttpClient
 from service.platforms import CallContext

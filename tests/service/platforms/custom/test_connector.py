@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
-from service.envelopes.pointers import resolve_pointer
+from service.bodies.pointers import resolve_pointer
 from service.errors import ConfigError, PermanentError
 from service.events import RecordRef
 from service.http_client import HttpClient

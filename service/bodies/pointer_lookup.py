@@ -1,7 +1,7 @@
 """Lookup of several JSON pointers in one pass. Each object on their paths is parsed once, all others are skipped."""
 
-from service.envelopes.pointers import parse_pointer
-from service.envelopes.strict_json import read_children
+from service.bodies.pointers import parse_pointer
+from service.bodies.strict_json import read_children
 
 
 class PointerTree:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.envelopes.strict_json import check_body, read_children, read_members, read_scalar
+from service.bodies.strict_json import check_body, read_children, read_members, read_scalar
 from service.errors import Rejection
 
 

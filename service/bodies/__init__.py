@@ -1,0 +1,1 @@
+"""Bodies of deliveries: strict JSON, forms, and references to the values in them."""
