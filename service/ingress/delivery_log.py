@@ -25,12 +25,13 @@ EVENT_IDS_MAX = 32
 class DeliveryLog:
     """Data collected about one delivery. `id` becomes the id of its first event, if there is one.
 
-    `delivery` has an empty body until `whole` is true. `address` is the client address, which is never logged.
+    `delivery` has an empty body until `whole` is true. `verified` is true after its signature was checked. `address` is
+    the client address, which is never logged.
     """
 
     __slots__ = (
         "_began", "address", "body_bytes", "delivery", "event_type", "id", "outcomes", "reason", "source", "trace_id",
-        "whole",
+        "verified", "whole",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -41,6 +42,7 @@ class DeliveryLog:
         self.address = ""
         self.delivery: Delivery | None = None
         self.whole = False
+        self.verified = False
         self.event_type: str | None = None
         self.reason: str | None = None
         self.body_bytes = 0
