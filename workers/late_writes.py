@@ -5,6 +5,7 @@ claim. A late result settles its effect unless somebody started the effect again
 dead-lettered with `outcome_unknown` meanwhile continues.
 """
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -74,5 +75,5 @@ class LateWrites:
 
     def _report(self, write: SettlementWrite, outcome: str) -> None:
         LATE_RESULTS.inc((outcome,))
-        log = self._log.info if outcome == "settled" else self._log.warning
-        log("late_result.finished", job=write.job, event_id=write.event_id, outcome=outcome)
+        level = logging.INFO if outcome == "settled" else logging.WARNING
+        self._log.log(level, "late_result.finished", job=write.job, event_id=write.event_id, outcome=outcome)
