@@ -5,7 +5,6 @@ claim. A late result settles its effect unless somebody started the effect again
 dead-lettered with `outcome_unknown` meanwhile continues.
 """
 
-import logging
 import time
 from collections.abc import Callable
 
@@ -75,5 +74,8 @@ class LateWrites:
 
     def _report(self, write: SettlementWrite, outcome: str) -> None:
         LATE_RESULTS.inc((outcome,))
-        level = logging.INFO if outcome == "settled" else logging.WARNING
-        self._log.log(level, "late_result.finished", job=write.job, event_id=write.event_id, outcome=outcome)
+        fields = {"job": write.job, "event_id": write.event_id, "outcome": outcome}
+        if outcome == "settled":
+            self._log.info("late_result.finished", **fields)
+        else:
+            self._log.warning("late_result.finished", **fields)

@@ -30,8 +30,8 @@ class DeliveryLog:
     """
 
     __slots__ = (
-        "_began", "address", "body_bytes", "delivery", "event_type", "id", "outcomes", "reason", "source", "trace_id",
-        "verified", "whole",
+        "_began", "address", "body_bytes", "delivery", "event_type", "id", "outcomes", "reason", "repaired", "source",
+        "trace_id", "verified", "whole",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -46,6 +46,7 @@ class DeliveryLog:
         self.event_type: str | None = None
         self.reason: str | None = None
         self.body_bytes = 0
+        self.repaired = False
         self.outcomes: Sequence[FactOutcome] = ()
 
     def set_facts(self, facts: Sequence[Fact]) -> None:
@@ -72,6 +73,8 @@ class DeliveryLog:
         }
         if outcome.status == "ignored" and self.reason is not None:
             fields["reason"] = self.reason
+        if self.repaired:
+            fields["repaired"] = True
         if len(self.outcomes) > 1:
             fields |= self._several()
         log_info("delivery.received", fields)

@@ -42,6 +42,7 @@ from service.ingress.request.body import BodyReader, BodyReservation, ClientDisc
 from service.ingress.request.headers import read_headers
 from service.log import get_logger
 from service.settings import Settings
+from service.signatures import Verified
 from service.store import IngestRequest, IngestResult
 
 CLIENT_CLOSED_REQUEST = 499
@@ -162,8 +163,9 @@ class WebhookHandler:
         delivery_log.whole = True
         # After the body is read, so that a rejected delivery is complete in quarantine.
         check_content_type(headers, source.content_types)
-        # Verify the raw bytes before any parser runs, so that unauthenticated input reaches no parser.
-        verified = source.verify(delivery)
+        verified = self._verify(delivery_log, source, delivery)
+        if isinstance(verified, AsgiResponse):
+            return verified
         delivery_log.verified = True
         self._rate_limits.warn_of_untrusted_proxy(peer, headers)
         # After verification, or unauthenticated requests could use up the rate limit of a source.
@@ -172,10 +174,22 @@ class WebhookHandler:
             return _answer_challenge(delivery_log, challenge_response)
         parsed = source.parse(delivery, verified)
         delivery_log.set_facts(parsed.facts)
+        delivery_log.repaired = parsed.repaired
         context = DeliveryContext(delivery, traceparent, source.window_ms, delivery_log.id)
         results = await self._ingest(build_ingest_requests(parsed, context))
         delivery_log.outcomes = match_outcomes(parsed.facts, results)
-        return accepted_response(delivery_log.outcomes)
+        return accepted_response(delivery_log.outcomes, source.success_status, source.success_body)
+
+    def _verify(self, delivery_log: DeliveryLog, source: Source, delivery: Delivery) -> Verified | AsgiResponse:
+        """Verify the raw bytes before they are parsed; return the response to a challenge without a signature."""
+        try:
+            return source.verify(delivery)
+        except Rejection:
+            challenge_response = source.answer_challenge(delivery) if source.answers_unsigned_challenges else None
+            if challenge_response is None:
+                raise
+        self._check_unauthenticated(delivery_log, source)
+        return _answer_challenge(delivery_log, challenge_response)
 
     def _check_unauthenticated(self, delivery_log: DeliveryLog, source: Source) -> None:
         """Count an answered request that proves nothing about its sender.
@@ -244,7 +258,8 @@ def split_path(path: str) -> tuple[str, str | None]:
 
 def _answer_challenge(delivery_log: DeliveryLog, challenge_response: ChallengeResponse) -> AsgiResponse:
     delivery_log.outcomes, delivery_log.event_type = (IGNORED,), CHALLENGE
-    return make_response(200, challenge_response.content_type, challenge_response.body)
+    headers = dict([challenge_response.header]) if challenge_response.header is not None else None
+    return make_response(challenge_response.status, challenge_response.content_type, challenge_response.body, headers)
 
 
 def _check_request(source: Source | None, method: str) -> Source:
