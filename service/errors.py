@@ -95,17 +95,26 @@ class Deferred(WaybillError):
     """The attempt must wait for `seconds` and is not counted.
 
     `kind` is `circuit_open` or `account_throttled` (a limit of the account). If a response opened the circuit,
-    `http_status` and `operation` are those of its call.
+    `http_status` and `operation` are those of its call. With an `account` the event can be parked under it: it is
+    due when the account admits calls again, and `seconds` does not count.
     """
 
     def __init__(
-        self, kind: str, reason: str, seconds: float, *, http_status: int | None = None, operation: str | None = None
+        self,
+        kind: str,
+        reason: str,
+        seconds: float,
+        *,
+        http_status: int | None = None,
+        operation: str | None = None,
+        account: str = "",
     ) -> None:
         super().__init__(reason)
         self.kind = kind
         self.seconds = seconds
         self.http_status = http_status
         self.operation = operation
+        self.account = account
 
 
 class TransientError(WaybillError):

@@ -175,7 +175,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         int, Meta(ge=1, description="events of one lane that a job processes before it is requeued behind other jobs")
     ] = 50
     attempts_max: Annotated[
-        int, Meta(ge=1, description="attempts of an event or effect before the event is dead-lettered")
+        int,
+        Meta(ge=1, description="attempts of an event before it is dead-lettered; its age is the limit that counts"),
+    ] = 1_000
+    job_attempts_max: Annotated[
+        int, Meta(ge=1, description="attempts of a plain arq job before it is dead-lettered")
     ] = 12
     crashes_max: Annotated[
         int,

@@ -36,6 +36,7 @@ from workers.polling.poller import poll_all, shared_store
 from workers.processing.action_calls import EffectDependencies
 from workers.processing.dependencies import WorkerDependencies
 from workers.processing.stale_reads import StaleReadPolicy
+from workers.recovery import recovery_rates, run_recovery
 from workers.rulebook_watcher import RulebookWatcher
 from workers.worker import LeaseWorker
 
@@ -153,7 +154,11 @@ async def open_dependencies(
         rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds)
         fetch_delays = {name: account.fetch_delay_seconds for name, account in config.platforms.items()}
         stale_reads = StaleReadPolicy(settings, fetch_delays, store.futile_waits)
-        yield WorkerDependencies(settings, store, platforms, rules, effects, intake, stale_reads)
+        dependencies = WorkerDependencies(settings, store, platforms, rules, effects, intake, stale_reads)
+        async with background_task(
+            run_forever("recovery", partial(run_recovery, store, shared, recovery_rates(config.platforms)))
+        ):
+            yield dependencies
     await intake.close()
 
 

@@ -79,7 +79,7 @@ class LeaseWorker(Worker):
             redis_pool=redis,
             queue_name=settings.queue,
             max_jobs=settings.concurrency,
-            max_tries=settings.attempts_max,
+            max_tries=settings.job_attempts_max,
             job_timeout=settings.attempt_timeout_seconds,
             job_serializer=encode,
             job_deserializer=decode_payload,

@@ -11,12 +11,13 @@ from msgspec import Struct, structs
 from service.errors import Rejection
 from service.events import JsonValue, RecordRef
 from service.http_client import HttpClient
+from service.management.circuits import CircuitView
 from service.management.dry_run import Candidate, DryRun, RulebookComparison
 from service.management.erasure import ErasureReport
 from service.management.event_filter import EventFilter
 from service.management.event_search import EventPage, MatchedPage
 from service.management.event_view import EventView
-from service.management.platform_operations import AccountView, ReadView, WriteView, Wrote
+from service.management.platform_operations import ReadView, WriteView, Wrote
 from service.management.quarantine import Deleted, QuarantinedView, QuarantinePage, Reverified
 from service.management.replay import BulkRequest, EventChange, EventChangePage
 from service.management.rulebook import Publication, StoredRulebook
@@ -140,9 +141,17 @@ class AdminApiClient:
         request = {"platform": platform, "customer_id": customer_id, "dry_run": dry_run}
         return await self._post("/erasures", ErasureReport, request)
 
-    async def list_accounts(self) -> Sequence[AccountView]:
-        """List the configured platform accounts."""
-        return await self._get("/platforms", list[AccountView])
+    async def list_circuits(self) -> Sequence[CircuitView]:
+        """List the platform accounts with their circuits."""
+        return await self._get("/circuits", list[CircuitView])
+
+    async def pause_account(self, account: str) -> CircuitView:
+        """Open the circuit of an account until it is resumed."""
+        return await self._post(f"/circuits/{_segment(account)}/pause", CircuitView, {})
+
+    async def resume_account(self, account: str) -> CircuitView:
+        """Close the circuit of an account."""
+        return await self._post(f"/circuits/{_segment(account)}/resume", CircuitView, {})
 
     async def list_reads(self, account: str) -> Sequence[ReadView]:
         """List the read operations of a platform account."""

@@ -1,6 +1,7 @@
 """`waybill platforms`: reads and writes of platform accounts with the connectors, rate limits and circuits of workers.
 
-Without --url, only waybill.yaml is required. If the store is unavailable, limits are not shared with the workers.
+Without --url, `get` and `write` require only waybill.yaml. If the store is unavailable, limits are not shared with the
+workers.
 """
 
 import contextlib
@@ -15,13 +16,14 @@ from service.cli.api_client import AdminApiClient
 from service.cli.api_connection import open_api_client
 from service.cli.bulk import YES_OPTION, confirm
 from service.cli.configured_parts import ConfiguredParts
-from service.cli.connection import ConnectionOptions, connection_options, run_with
+from service.cli.connection import ConnectionOptions, connection_options, run_with, run_with_client
 from service.cli.output import JSON, Columns, columns_of, print_json, print_rows, print_text
 from service.cli.store_client import local_actor, local_installation, prepare_settings
 from service.errors import ConfigError, StoreNotDurable, StoreUnavailable
 from service.events import JsonValue
 from service.http_client import HttpClient
-from service.management.platform_operations import AccountView, PlatformOperations, ReadView, Wrote
+from service.management.circuits import CircuitView
+from service.management.platform_operations import PlatformOperations, ReadView, Wrote
 from service.platforms.api.shared_throttle import SharedThrottles
 from service.plurals import count_noun
 from service.settings import Settings
@@ -32,7 +34,11 @@ RAW = click.option("--raw", is_flag=True, help="Show personal data. With --url, 
 
 PlatformClient = PlatformOperations | AdminApiClient
 
-ACCOUNT_COLUMNS: Columns[AccountView] = columns_of("account", "kind")
+CIRCUIT_COLUMNS: Columns[CircuitView] = {
+    **columns_of("account", "kind", "circuit"),
+    "open for": lambda view: "" if view.circuit != "open" else f"{view.open_seconds:.0f} s",
+    "parked jobs": lambda view: str(view.parked_jobs),
+}
 READ_COLUMNS: Columns[ReadView] = {
     **columns_of("operation"),
     "required": lambda read: " ".join(read.required),
@@ -50,13 +56,35 @@ def platforms() -> None:
 @JSON
 @connection_options
 def list_(account: str | None, *, as_json: bool, connection: ConnectionOptions) -> None:
-    """List the accounts, or the read operations of one account."""
+    """List the accounts with their circuits, or the read operations of one account."""
     if account is None:
-        accounts = run_with(_open_client(connection), lambda client: client.list_accounts())
-        print_rows(accounts, ACCOUNT_COLUMNS, as_json=as_json, empty_message="waybill.yaml has no platforms.")
+        circuits = run_with_client(connection, lambda client: client.list_circuits())
+        print_rows(circuits, CIRCUIT_COLUMNS, as_json=as_json, empty_message="waybill.yaml has no platforms.")
         return
     reads = run_with(_open_client(connection), lambda client: client.list_reads(account))
     print_rows(reads, READ_COLUMNS, as_json=as_json, empty_message=f"{account} has no read operations.")
+
+
+@platforms.command("pause", epilog="\b\nExamples:\n  waybill platforms pause pack")
+@click.argument("account")
+@JSON
+@connection_options
+def pause(account: str, *, as_json: bool, connection: ConnectionOptions) -> None:
+    """Pause an account: no worker calls it until it is resumed. Its events are parked and use no attempt."""
+    _print_circuit(run_with_client(connection, lambda client: client.pause_account(account)), as_json=as_json)
+
+
+@platforms.command("resume", epilog="\b\nExamples:\n  waybill platforms resume pack")
+@click.argument("account")
+@JSON
+@connection_options
+def resume(account: str, *, as_json: bool, connection: ConnectionOptions) -> None:
+    """Close the circuit of an account, paused or open. Its parked events are freed gradually."""
+    _print_circuit(run_with_client(connection, lambda client: client.resume_account(account)), as_json=as_json)
+
+
+def _print_circuit(view: CircuitView, *, as_json: bool) -> None:
+    print_rows([view], CIRCUIT_COLUMNS, as_json=as_json, empty_message="")
 
 
 @platforms.command(

@@ -1,6 +1,7 @@
 """Management operations of an installation, called by the admin API and by commands that use the stores directly."""
 
 from service.management import erasure
+from service.management.circuits import CircuitOperations
 from service.management.dry_run import DryRunOperations
 from service.management.erasure import ErasureReport
 from service.management.event_search import EventOperations
@@ -9,7 +10,9 @@ from service.management.replay import ReplayOperations
 from service.management.status import StatusOperations
 
 
-class AdminOperations(EventOperations, ReplayOperations, QuarantineOperations, DryRunOperations, StatusOperations):
+class AdminOperations(
+    EventOperations, ReplayOperations, QuarantineOperations, DryRunOperations, StatusOperations, CircuitOperations
+):
     """All operations on the stores of an installation in the name of an actor.
 
     Every operation may raise Rejection, ConfigError, StoreUnavailable and StoreNotDurable. Dry runs fetch a record, and

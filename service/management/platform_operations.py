@@ -22,13 +22,6 @@ INVALID_CALL_CODES = frozenset({"invalid_argument", "invalid_id", "not_configure
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-class AccountView(Struct, frozen=True):
-    """Configured account and its platform kind."""
-
-    account: str
-    kind: str
-
-
 class ReadView(Struct, frozen=True):
     """Read operation of an account, with its required and optional arguments."""
 
@@ -62,10 +55,6 @@ class PlatformOperations(InstallationOperations):
 
     Every operation may raise ConfigError, and Rejection with 404 `not_found` for an unknown account.
     """
-
-    async def list_accounts(self) -> Sequence[AccountView]:
-        """List the configured platform accounts."""
-        return [AccountView(name, self._kind(name)) for name in self.installation.config().platforms]
 
     async def list_reads(self, account: str) -> Sequence[ReadView]:
         """List the read operations of an account."""

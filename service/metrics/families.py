@@ -76,6 +76,8 @@ LOG_LINES_DROPPED = Counter(
 STORE_UP = Gauge("waybill_store_up", "1 if the store answered this scrape.")
 QUEUE_JOBS = Gauge("waybill_queue_jobs", "Jobs in the queue: due, deferred, running.", ("state",))
 EVENTS_PENDING = Gauge("waybill_events_pending", "Events that have not ended.")
+PARKED_JOBS = Gauge("waybill_parked_jobs", "Jobs that wait for an open circuit or a limit of an account.")
+PARKED_SECONDS = Gauge("waybill_parked_age_seconds", "Age of the job that is parked for longest.")
 OLDEST_EVENT_SECONDS = Gauge("waybill_oldest_event_age_seconds", "Age of the oldest pending event.")
 DEAD_LETTERS = Gauge("waybill_dead_letters", "Dead letters.")
 WORKERS_ALIVE = Gauge("waybill_workers_alive", "Workers with a current heartbeat.")
@@ -89,6 +91,7 @@ FAMILIES: tuple[Instrument, ...] = (
     END_TO_END_SECONDS, EVENTS_DEAD_LETTERED, FETCHES, FETCH_SECONDS, EFFECTS, EFFECT_SECONDS, POLLS, POLL_CHANGES,
     POLL_MISSES, QUARANTINED, CONNECTIONS_CLOSED, ADMIN_DENIED, LEASES_LOST, LATE_RESULTS, JOBS_DEAD_LETTERED,
     RULEBOOK, RULEBOOKS_REJECTED, STORE_SECONDS, STORE_ERRORS, LOG_LINES_DROPPED, STORE_UP, QUEUE_JOBS,
-    EVENTS_PENDING, OLDEST_EVENT_SECONDS, DEAD_LETTERS, WORKERS_ALIVE, STORE_MEMORY_BYTES, STORE_MEMORY_RATIO,
+    EVENTS_PENDING, PARKED_JOBS, PARKED_SECONDS, OLDEST_EVENT_SECONDS, DEAD_LETTERS, WORKERS_ALIVE,
+    STORE_MEMORY_BYTES, STORE_MEMORY_RATIO,
     BUILD_INFO,
 )  # fmt: skip

@@ -20,6 +20,8 @@ from service.metrics.families import (
     EVENTS_PENDING,
     FAMILIES,
     OLDEST_EVENT_SECONDS,
+    PARKED_JOBS,
+    PARKED_SECONDS,
     QUEUE_JOBS,
     STORE_MEMORY_BYTES,
     STORE_MEMORY_RATIO,
@@ -79,6 +81,8 @@ def set_queue_gauges(sample: Struct | None) -> None:
 
 _GAUGES = (
     (EVENTS_PENDING, "pending", 1),
+    (PARKED_JOBS, "parked", 1),
+    (PARKED_SECONDS, "parked_age_ms", 1_000),
     (OLDEST_EVENT_SECONDS, "oldest_age_ms", 1_000),
     (DEAD_LETTERS, "dead_letters", 1),
     (WORKERS_ALIVE, "workers", 1),

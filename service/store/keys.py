@@ -17,6 +17,9 @@ With the default prefix `wb:`
     wb:rulebook, wb:rulebook:<version>   active version with its author; document of each version (zlib)
     wb:rulebook:history, :retired        all publications, newest first; time at which each version was replaced
     wb:circuits                  hash of accounts: open until (ms), consecutive failures, consecutive openings
+    wb:order:<record>:<rule>/<action>    events whose effect is unfinished, in event order; absent if none waits
+    wb:parked, wb:parked:<account>       accounts with parked jobs; their jobs by time
+    wb:recovery:<account>        time and number of the jobs that were freed last
     wb:probe:<account>           token of the call that probes an account whose circuit was open
     wb:flight:<account>, wb:rate:<account>   concurrent calls by the end of their lease; calls by second
     wb:token:<account>:<digest>  access token, shared by all pods; `:fetching` is the lease for fetching it

@@ -90,14 +90,14 @@ class Shards:
             raise (not_durable or errors)[0]
 
     async def sample(self) -> QueueStats:
-        """Return the queue statistics of all stores: sums, but the maximum of oldest age and memory percentage.
+        """Return the queue statistics of all stores: sums, but the maximum of ages and memory percentage.
 
         Raises:
             StoreUnavailable: One of the stores does not answer.
             StoreNotDurable: One of the servers does not meet WAYBILL_DURABILITY.
         """
         samples = await asyncio.gather(*(store.sample() for store in self.stores))
-        maxima = {"oldest_age_ms", "memory_percent"}
+        maxima = {"oldest_age_ms", "parked_age_ms", "memory_percent"}
         names = QueueStats.__struct_fields__
         return QueueStats(
             **{name: (max if name in maxima else sum)(getattr(sample, name) for sample in samples) for name in names}

@@ -16,6 +16,7 @@ from service.store.management.quarantine import MEMORY_RESERVE_PERCENT, Quaranti
 from service.store.management.queue_stats import QueueStats, QueueStatsReader
 from service.store.management.replay import Replays
 from service.store.management.sweep import Sweeper
+from service.store.platforms.parking import Parking
 from service.store.platforms.polls import Polls
 from service.store.platforms.throttle import ThrottleStore
 from service.store.platforms.token_cache import SharedTokenCache
@@ -51,6 +52,7 @@ class Store:
         self.limits = ThrottleStore(self.client)
         self.tokens = SharedTokenCache(self.client, settings.fetch_timeout_seconds)
         self.polls = Polls(self.client)
+        self.parking = Parking(self.client, self.keys)
         self.installation = InstallationStore(self.client, self.keys)
         self.futile_waits = FutileWaits(self.client, self.keys)
         self._ingest = Ingest(self.client, settings)

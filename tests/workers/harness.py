@@ -29,6 +29,7 @@ from workers.processing.action_calls import EffectDependencies
 from workers.processing.dependencies import WorkerDependencies
 from workers.processing.process import finish_effects, process_lane
 from workers.processing.stale_reads import StaleReadPolicy
+from workers.recovery import run_recovery
 from workers.rulebook_watcher import RulebookWatcher
 from workers.worker import LeaseWorker
 
@@ -86,9 +87,11 @@ class WorkerHarness:
     async def run_worker(self) -> None:
         """Run a worker until the queue is empty, and collect its log lines."""
         worker = self.worker(burst=True)
+        recovery = asyncio.create_task(run_recovery(self.store, self.store, {}))
         with capture_logs() as lines:
             await asyncio.wait_for(worker.async_run(), PATIENCE_SECONDS)
             await worker.close()
+        recovery.cancel()
         self.lines += lines  # type: ignore[arg-type]
 
     async def run_until_idle(self, worker: LeaseWorker) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct, structs
 
 from service.actions import Action, ActionContext, CompileTemplate, TemplateRenderer
-from service.errors import ConfigError, Deferred, PermanentError, TransientError
+from service.errors import ConfigError, PermanentError, TransientError
 from service.platforms.api.declared_operations import ClientMethod, client_methods
 from service.platforms.api.operations import WriteResult
 from service.platforms.base import CallContext
@@ -179,12 +179,10 @@ async def write_result(call: Awaitable[WriteResult], shown_names: frozenset[str]
         one is JSON text without its end.
 
     Raises:
-        TransientError: The account is throttled or its circuit is open; or as the client's method.
+        Deferred: The account is throttled or its circuit is open.
+        TransientError: As the client's method.
     """
-    try:
-        written = await call
-    except Deferred as deferred:
-        raise TransientError(deferred.kind, str(deferred), retry_after_seconds=deferred.seconds) from deferred
+    written = await call
     answer: dict[str, Any] = {"http_status": written.http_status, "duration_ms": round(written.duration_ms, 1)}
     if written.id:
         answer["id"] = written.id

@@ -119,10 +119,14 @@ class Attempt:
     async def wait(
         self, reason: str, seconds: float, error: Deferred | None = None, stale_version: str = ""
     ) -> NextEvent:
-        """Defer the event by `seconds`. The attempt does not count. `stale_version` is stored for the next attempt."""
+        """Defer the event by `seconds`, or park it under the account of `error`. The attempt does not count.
+
+        `stale_version` is stored for the next attempt.
+        """
         # Only deferred effects add to the history: a lane may be deferred many times.
         step, entries = ("postpone", self._history("deferred", error)) if self._effects_ran else ("release", [])
-        next_event = await self._settle(step, reason, entries, seconds, stale_version)
+        account = error.account if error else ""
+        next_event = await self._settle(step, reason, entries, seconds, stale_version=stale_version, account=account)
         self.log.finish("deferred", error)
         return next_event
 
@@ -198,7 +202,9 @@ class Attempt:
         outcome: str = "",
         entries: Sequence[HistoryEntry] = (),
         seconds: float = 0,
+        *,
         stale_version: str = "",
+        account: str = "",
     ) -> NextEvent:
         write = SettlementWrite(
             job=self._job.id,
@@ -213,5 +219,6 @@ class Attempt:
             stale_version=stale_version,
             outputs=self._outputs,
             order=self._order,
+            account=account,
         )
         return await self._lanes.settle(write)

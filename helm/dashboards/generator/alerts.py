@@ -62,6 +62,13 @@ METRICS = (
         "The oldest pending event is older than 30 minutes.",
     ),
     Alert(
+        "WaybillEventsParked",
+        "max by (namespace) (waybill_parked_age_seconds) > 3600",
+        "5m",
+        "warning",
+        "Events have been parked for more than an hour: the circuit of an account is open, or an operator paused it.",
+    ),
+    Alert(
         "WaybillDeadLetters",
         "max by (namespace) (waybill_dead_letters) > 0",
         "5m",

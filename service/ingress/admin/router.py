@@ -28,7 +28,7 @@ from service.ingress.admin.rule_changes import rule_edit
 from service.ingress.admin.rule_types import RuleTypes
 from service.ingress.admin.rulebook import RulebookVersions
 from service.ingress.admin.rules import Rules
-from service.ingress.admin.status import PlatformAccounts, Sources, SystemStatus
+from service.ingress.admin.status import Circuits, PlatformAccounts, Sources, SystemStatus
 from service.management.audit_log import Actor
 from service.management.installation import Installation
 from service.management.operations import AdminOperations
@@ -51,6 +51,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     QuarantinedDeliveries,
     Sources,
     PlatformAccounts,
+    Circuits,
     SystemStatus,
     Erasure,
 )

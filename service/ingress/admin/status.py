@@ -11,6 +11,7 @@ from msgspec import Struct
 from service.events import JsonValue
 from service.ingress.admin.dependencies import Accounts, Operations, RawParameter
 from service.ingress.admin.problems import not_found
+from service.management.circuits import CircuitView
 from service.management.platform_operations import ReadView, WriteView, Wrote
 from service.management.status import PlatformView, PollView, SourceView, StoreView, WorkerView
 
@@ -99,6 +100,28 @@ class PlatformAccounts(Controller):
         """Run one write operation once. After a 502, check the item on the platform before you repeat the call."""
         body = None if data.body is None else msgspec.json.encode(data.body)
         return await accounts.write_platform(account, operation, data.ids, body, raw=raw)
+
+
+class Circuits(Controller):
+    """Circuits of the platform accounts."""
+
+    path = "/circuits"
+    tags = ("Installation",)
+
+    @get("/", role="viewer")
+    async def list_circuits(self, operations: Operations) -> Sequence[CircuitView]:
+        """List the platform accounts with their circuits and parked jobs."""
+        return await operations.list_circuits()
+
+    @post("/{account:str}/pause", role="operator", status_code=200)
+    async def pause_account(self, account: FromPath[str], operations: Operations) -> CircuitView:
+        """Open the circuit of an account until it is resumed. Its events are parked."""
+        return await operations.pause_account(account)
+
+    @post("/{account:str}/resume", role="operator", status_code=200)
+    async def resume_account(self, account: FromPath[str], operations: Operations) -> CircuitView:
+        """Close the circuit of an account. Its events are freed gradually."""
+        return await operations.resume_account(account)
 
 
 class SystemStatus(Controller):

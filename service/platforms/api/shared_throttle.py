@@ -33,6 +33,10 @@ OPEN_SECONDS_MAX = 60.0
 JITTER_SECONDS = 0.5
 """Waiting calls are spread over this time."""
 QUEUE_SECONDS_MAX = 30.0
+PARK_SECONDS_MIN = 1.0
+"""A shorter wait for a limit keeps the job in the queue."""
+RETRY_AFTER_SECONDS_MAX = 3_600.0
+"""Longest time for which one response opens a circuit."""
 
 BREAKER_ERRORS = frozenset({"connect", "timeout", "tls", "reset", "protocol", "platform_not_json"})
 """Failures that are not about the requested item. Other failures, such as a 500, do not open the circuit."""
@@ -142,10 +146,10 @@ class AccountThrottle:
         """Wait for a slot, for a limited time; return the call's token, empty if the store does not track the call."""
         token = ""
         while True:
-            # A circuit that this process knows to be open needs no store call.
+            # An operator can close a circuit early. An open one needs no store call of its own.
+            await self._throttles.refresh_circuits()
             permit = self._known_open()
             if permit is None:
-                await self._throttles.refresh_circuits()
                 if not (self.troubled or self._in_flight_max or self._per_minute_max):
                     return ""
                 token = token or os.urandom(8).hex()
@@ -171,11 +175,12 @@ class AccountThrottle:
 
     def _deferred(self, permit: ThrottlePermit) -> Deferred:
         if permit.wait == "circuit_open":
-            seconds = permit.seconds + JITTER_SECONDS * self._throttles.chance()
-            return Deferred("circuit_open", f"the circuit of {self._account} is open", seconds)
-        return Deferred(
-            "account_throttled", f"the limit of {self._account} is reached", permit.seconds + self._queue_seconds()
-        )
+            seconds = min(permit.seconds, OPEN_SECONDS_MAX) + JITTER_SECONDS * self._throttles.chance()
+            reason = f"the circuit of {self._account} is open"
+            return Deferred("circuit_open", reason, seconds, account=self._account)
+        seconds = permit.seconds + self._queue_seconds()
+        account = self._account if seconds >= PARK_SECONDS_MIN else ""
+        return Deferred("account_throttled", f"the limit of {self._account} is reached", seconds, account=account)
 
     def _queue_seconds(self) -> float:
         """Space waiting calls by the rate of the account."""
@@ -194,21 +199,34 @@ class AccountThrottle:
         not_now = error.http_status in RETRY_AFTER_STATUSES
         wide = error.kind in BREAKER_ERRORS or error.http_status in UNAVAILABLE
         outcome: CallOutcome = "rate_limited" if not_now else "failed" if wide else "rejected"
-        after = await self._leave(token, outcome, error.retry_after_seconds or 0.0)
+        after = await self._leave(token, outcome, min(error.retry_after_seconds or 0.0, RETRY_AFTER_SECONDS_MAX))
         if after is None or after.state not in {"opened", "open"}:
             return
         if after.state == "opened":
-            self._log.warning(
-                "platform.circuit_opened",
-                platform=self._account,
-                seconds=round(after.seconds, 3),
-                error_kind=error.kind,
-                http_status=error.http_status,
-            )
+            self._log_opened(after, error)
         self.set_circuit(after.seconds)
         if not_now or repeatable:
             seconds = after.seconds + JITTER_SECONDS * self._throttles.chance()
-            raise Deferred(error.kind, str(error), seconds, http_status=error.http_status) from error
+            raise Deferred(
+                error.kind, str(error), seconds, http_status=error.http_status, account=self._account
+            ) from error
+
+    def _log_opened(self, after: CircuitChange, error: TransientError) -> None:
+        self._log.warning(
+            "platform.circuit_opened",
+            platform=self._account,
+            seconds=round(after.seconds, 3),
+            error_kind=error.kind,
+            http_status=error.http_status,
+        )
+        requested_seconds = error.retry_after_seconds or 0.0
+        if requested_seconds > RETRY_AFTER_SECONDS_MAX:
+            self._log.warning(
+                "platform.retry_after_capped",
+                platform=self._account,
+                requested_seconds=round(requested_seconds, 3),
+                seconds=RETRY_AFTER_SECONDS_MAX,
+            )
 
     async def _leave(self, token: str, outcome: CallOutcome, retry_after_seconds: float = 0.0) -> CircuitChange | None:
         """Report the end of a call, if necessary; return None without a report or without an answer of the store."""

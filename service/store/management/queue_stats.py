@@ -9,9 +9,10 @@ from service.store.scripts import QUEUE_STATS
 
 
 class QueueStats(Struct, frozen=True):
-    """Numbers of jobs (`due`, `deferred`, `running`), events (`pending`, `dead_letters`) and live `workers`.
+    """Numbers of jobs (`due`, `deferred`, `running`, `parked`), events (`pending`, `dead_letters`) and live `workers`.
 
-    `oldest_age_ms` is the age of the oldest pending event. `memory_percent` is relative to maxmemory; 0 if it has none.
+    `oldest_age_ms` is the age of the oldest pending event, `parked_age_ms` that of the job parked for longest.
+    `memory_percent` is relative to maxmemory; 0 if it has none.
     """
 
     due: int
@@ -23,6 +24,8 @@ class QueueStats(Struct, frozen=True):
     memory_bytes: int
     memory_percent: int
     workers: int
+    parked: int
+    parked_age_ms: int
 
 
 class QueueStatsReader:
@@ -54,17 +57,19 @@ class QueueStatsReader:
         Raises:
             StoreUnavailable: The store does not answer.
         """
-        due, queued, pending, oldest_age_ms, dead_letters = await self._client.call(QUEUE_STATS, (), seconds_max=0)
+        reply = await self._client.call(QUEUE_STATS, (), seconds_max=0)
+        due, queued, pending, oldest_age_ms, dead_letters, parked, parked_age_ms = reply
         memory_bytes, memory_percent = await self.memory()
         heartbeats: list[bytes] = await self._client.command("HVALS", self._workers_key)
         alive = [int(running) for until, running in map(bytes.split, heartbeats) if float(until) >= now]
         # From the heartbeats: counting leases would require a scan of all keys.
         running = sum(alive)
         # Never negative: the three numbers are read at different times.
-        deferred = max(queued - due - running, 0)
+        deferred = max(queued - due - running - parked, 0)
         return QueueStats(
-            due, deferred, running, pending, oldest_age_ms, dead_letters, memory_bytes, memory_percent, len(alive)
-        )
+            due, deferred, running, pending, oldest_age_ms, dead_letters, memory_bytes, memory_percent, len(alive),
+            parked, parked_age_ms,
+        )  # fmt: skip
 
     async def memory(self) -> tuple[int, int]:
         """Return the used bytes and the percentage of maxmemory, 0 without a limit.

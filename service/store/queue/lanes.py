@@ -93,6 +93,8 @@ class SettlementWrite(Struct, frozen=True):
     stale_version: str = ""
     outputs: Sequence[Output] = ()
     order: str = ""
+    account: str = ""
+    """Account to park the event under: the steps `release` and `postpone` then have no time."""
 
 
 class NextEvent(Struct, frozen=True):
@@ -211,6 +213,7 @@ class Lanes:
             self._body_ms,
             int(item.more),
             item.stale_version,
+            item.account,
             len(item.outputs),
         ]
         for output in item.outputs:

@@ -1,8 +1,13 @@
 #!lua flags=no-writes
 -- Count jobs and events. ARGV: prefix, queue. Returns {due jobs, all jobs, pending events, age of the oldest event in
--- ms, dead letters}.
+-- ms, dead letters, parked jobs, age of the oldest parked job in ms}.
 local oldest = redis.call('ZRANGE', open, 0, 0, 'WITHSCORES')[2]
+local parked, parked_at = 0, now
+for _, name in ipairs(redis.call('SMEMBERS', prefix .. 'parked')) do
+  local first = redis.call('ZRANGE', prefix .. 'parked:' .. name, 0, 0, 'WITHSCORES')[2]
+  parked, parked_at = parked + redis.call('ZCARD', prefix .. 'parked:' .. name), math.min(parked_at, tonumber(first or now))
+end
 return {
   redis.call('ZCOUNT', queue, '-inf', now), redis.call('ZCARD', queue), redis.call('ZCARD', open),
-  oldest and (now - tonumber(oldest)) or 0, redis.call('ZCARD', dead),
+  oldest and (now - tonumber(oldest)) or 0, redis.call('ZCARD', dead), parked, now - parked_at,
 }

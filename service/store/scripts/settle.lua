@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Write the results of an event's effects, and its next step. ARGV: prefix, queue, then 14 per event: job, token, id,
+-- Write the results of an event's effects, and its next step. ARGV: prefix, queue, then 15 per event: job, token, id,
 -- history line, ledger ('' to keep it), step, outcome or reason to wait, delay_ms, order of the effects, retention_ms,
--- body_ms, more, version of a stale read ('' for none), number of outputs; then 8 per output: position of its effect,
--- 'event' and the arguments of ingest, or 'entry', stream, length_max, event, rule, data, ''. An output is written once,
--- by the call that marks its effect as done.
+-- body_ms, more, version of a stale read ('' for none), account to park under ('' for none), number of outputs; then 8
+-- per output: position of its effect, 'event' and the arguments of ingest, or 'entry', stream, length_max, event, rule,
+-- data, ''. An output is written once, by the call that marks its effect as done.
 -- Steps: note (write only), end, bury (dead letter), defer (run the effects later, off the lane), postpone (the same,
 -- and do not count the attempt), behind (the same, after the effects of earlier events), hold (requeue the job), release
 -- (requeue the job, and do not count the attempt), late (results whose lease expired; the outcome is the last replay
@@ -29,9 +29,13 @@ local function set_waiting(token, event, delay, reason)
 end
 
 -- Move the effects of an event off its lane.
-local function postpone(job, token, id, delay, reason)
+local function postpone(job, token, id, delay, reason, account)
   set_waiting(token, prefix .. 'event:' .. id, delay, reason)
   make_job(effects_prefix .. id, EFFECTS_PAYLOAD, now + delay)
+  if account ~= '' then
+    redis.call('HDEL', prefix .. 'event:' .. id, 'next_ms')
+    park(effects_prefix .. id, account)
+  end
   leave_lane(job, id)
   wake_one()
 end
@@ -49,12 +53,18 @@ local function wait_behind(job, token, id)
   return nil
 end
 
-local function wait(job, token, event, delay, reason, uncounted)
+-- With the name of an account the job is parked under it, for no certain time.
+local function wait(job, token, event, delay, reason, uncounted, account)
   set_waiting(token, event, delay, reason)
   if uncounted then
     redis.call('HINCRBY', event, 'attempts', -1)
   end
-  requeue(job, now + delay)
+  if account ~= '' then
+    redis.call('HDEL', event, 'next_ms')
+    park(job, account)
+  else
+    requeue(job, now + delay)
+  end
   return {'held'}
 end
 
@@ -134,7 +144,7 @@ local function settle_late(i)
   if (held[2] ~= 'decided' and held[2] ~= 'dead') or (held[4] or '') ~= ARGV[i + 6] or ledger == before then
     return {'superseded'}
   end
-  put(i + 14, tonumber(ARGV[i + 13]), before, ledger)
+  put(i + 15, tonumber(ARGV[i + 14]), before, ledger)
   append_history(id, ARGV[i + 3], false)
   redis.call('HSET', event, 'ledger', ledger)
   if held[2] == 'dead' then
@@ -155,12 +165,12 @@ local function defer(i, job, token, id)
     redis.call('HINCRBY', event, 'attempts', -1)
     return wait_behind(job, token, id)
   elseif starts_with(job, effects_prefix) then
-    return wait(job, token, event, delay, ARGV[i + 6], step ~= 'defer')
+    return wait(job, token, event, delay, ARGV[i + 6], step ~= 'defer', ARGV[i + 13])
   end
   if step ~= 'defer' then
     redis.call('HINCRBY', event, 'attempts', -1)
   end
-  postpone(job, token, id, delay, ARGV[i + 6])
+  postpone(job, token, id, delay, ARGV[i + 6], ARGV[i + 13])
   return nil
 end
 
@@ -182,7 +192,7 @@ local function settle(i)
     if undoes(event, ARGV[i + 4]) then
       return {'known'}
     end
-    put(i + 14, tonumber(ARGV[i + 13]), field(event, 'ledger') or '', ARGV[i + 4])
+    put(i + 15, tonumber(ARGV[i + 14]), field(event, 'ledger') or '', ARGV[i + 4])
     redis.call('HSET', event, 'ledger', ARGV[i + 4])
   end
   local line = ARGV[i + 3]
@@ -200,9 +210,9 @@ local function settle(i)
   elseif step == 'bury' then
     bury(job, token, id, ARGV[i + 6])
   elseif step == 'hold' then
-    return wait(job, token, event, delay, ARGV[i + 6], false)
+    return wait(job, token, event, delay, ARGV[i + 6], false, '')
   elseif step == 'release' then
-    return wait(job, token, event, delay, ARGV[i + 6], true)
+    return wait(job, token, event, delay, ARGV[i + 6], true, ARGV[i + 13])
   else
     local held = defer(i, job, token, id)
     if held then
@@ -215,6 +225,6 @@ end
 local i = 3
 while i <= #ARGV do
   answers[#answers + 1] = (ARGV[i + 5] == 'late' and settle_late or settle)(i)
-  i = i + 14 + tonumber(ARGV[i + 13]) * 8
+  i = i + 15 + tonumber(ARGV[i + 14]) * 8
 end
 return answers

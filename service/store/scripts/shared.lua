@@ -142,6 +142,17 @@ local function add_event(i)
   return nil, made
 end
 
+-- A parked job stays in the queue with the score PARKED, which is never due. The sorted set `parked:<name>` holds the
+-- jobs that wait for one account; the set `parked` holds the names. A job enters the sorted set first.
+local PARKED = 9000000000000000
+
+local function park(job, name)
+  redis.call('SADD', prefix .. 'parked', name)
+  redis.call('ZADD', prefix .. 'parked:' .. name, now, job)
+  redis.call('ZADD', queue, 'XX', PARKED, job)
+  redis.call('DEL', lease_key(job))
+end
+
 local function drop_job(job)
   redis.call('ZREM', queue, job)
   redis.call('DEL', lease_key(job), 'arq:job:' .. job, 'arq:retry:' .. job)

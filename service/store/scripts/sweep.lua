@@ -93,7 +93,21 @@ local function repair_open(id)
   end
 end
 
+local function is_parked(job)
+  for _, name in ipairs(redis.call('SMEMBERS', prefix .. 'parked')) do
+    if redis.call('ZSCORE', prefix .. 'parked:' .. name, job) then
+      return true
+    end
+  end
+  return false
+end
+
 local function repair_job(job)
+  if tonumber(redis.call('ZSCORE', queue, job) or 0) == PARKED and not is_parked(job) then
+    redis.call('ZADD', queue, 'XX', now, job)
+    wake_one()
+    count('parked_without_account')
+  end
   if starts_with(job, lane_prefix) then
     if (not has_type(job, 'list') or redis.call('LLEN', job) == 0) and redis.call('EXISTS', lease_key(job)) == 0 then
       drop_job(job)
@@ -126,7 +140,8 @@ local function repair_clock()
   if redis.call('HEXISTS', place, 'set_back') == 0 then
     return
   end
-  local ahead = redis.call('ZRANGE', queue, '(' .. now + lease, '+inf', 'BYSCORE', 'LIMIT', 0, items_max)
+  local latest = string.format('(%d', PARKED)
+  local ahead = redis.call('ZRANGE', queue, '(' .. now + lease, latest, 'BYSCORE', 'LIMIT', 0, items_max)
   for _, job in ipairs(ahead) do
     local locked = redis.call('EXISTS', lease_key(job)) == 1
     if locked and redis.call('PTTL', lease_key(job)) > lease then

@@ -5,7 +5,7 @@
 -- rate_limited (429, or a Retry-After); unknown. Consecutive failures, or one rate_limited, open the circuit for all
 -- workers. The open time doubles with each failed probe.
 -- Returns {'unchanged', 0}, {'closed', 0}, {'opened', ms} if this call opened the circuit, or {'open', ms} if it was
--- open.
+-- open, or a failed probe keeps it open.
 local account, token, outcome, retry_after_ms = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local circuits, probe = prefix .. 'circuits', prefix .. 'probe:' .. account
 redis.call('ZREM', prefix .. 'flight:' .. account, token)
@@ -54,4 +54,4 @@ end
 openings = openings + 1
 until_ms = now + open_ms
 save()
-return {'opened', open_ms}
+return {openings == 1 and 'opened' or 'open', open_ms}

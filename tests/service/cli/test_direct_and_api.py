@@ -157,6 +157,10 @@ sources
 workers
 polls
 store --no-memory
+platforms list
+platforms pause pack
+platforms resume pack
+platforms pause nobody
 platforms list pack
 platforms list nobody
 platforms get pack customer.get

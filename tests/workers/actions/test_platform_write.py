@@ -162,10 +162,10 @@ def test_a_mistake_is_found_when_the_rule_is_loaded(name: str, words: dict[str, 
         inputs(name, **words)
 
 
-async def test_a_deferred_write_raises_transient_error() -> None:
+async def test_a_deferred_write_uses_no_attempt() -> None:
     async def held() -> WriteResult:
-        raise Deferred("circuit_open", "open", 7.5)
+        raise Deferred("circuit_open", "open", 7.5, account="pack")
 
-    with pytest.raises(TransientError) as caught:
+    with pytest.raises(Deferred) as caught:
         await write_result(held())
-    assert (caught.value.kind, caught.value.retry_after_seconds) == ("circuit_open", 7.5)
+    assert caught.value.account == "pack"

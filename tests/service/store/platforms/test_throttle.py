@@ -117,7 +117,7 @@ async def test_failed_probe_doubles_the_open_time(store: Store, outcome: CallOut
     await asyncio.sleep(0.08)
     assert (await acquire(store, "probe")).wait is None
     after = await release(store, "probe", outcome, open_seconds=0.05)
-    assert (after.state, after.seconds) == ("opened", 0.1)
+    assert (after.state, after.seconds) == ("open", 0.1)
 
 
 async def test_rejected_probe_closes_the_circuit(store: Store) -> None:

@@ -1,0 +1,90 @@
+"""Circuits of platform accounts: state, parked jobs, pause and resume by an operator."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from service.errors import Rejection
+from service.management.audit_log import log_admin_change, to_completion
+from service.management.installation import InstallationOperations
+from service.store.platforms.parking import ParkedJobs
+
+PAUSED_SECONDS_MIN = 10 * 365 * 86_400.0
+"""A circuit that stays open for longer was paused by an operator."""
+
+
+class CircuitView(Struct, frozen=True, kw_only=True):
+    """Circuit of an account: `open` until the next probe, or `paused` until an operator resumes the account.
+
+    `open_seconds` is the time until the next probe, null while paused. `parked_jobs` wait for this account,
+    `parked_age_seconds` is the age of the oldest.
+    """
+
+    account: str
+    kind: str
+    circuit: Literal["closed", "open", "paused"]
+    open_seconds: float | None
+    parked_jobs: int
+    parked_age_seconds: float
+
+
+class CircuitOperations(InstallationOperations):
+    """Operations on the circuits of an installation in the name of an actor."""
+
+    async def list_circuits(self) -> list[CircuitView]:
+        """List the accounts of waybill.yaml with their circuits.
+
+        Raises:
+            StoreUnavailable: A store does not answer.
+        """
+        circuits = await self.installation.stores[0].limits.open_circuits()
+        parked = [await store.parking.accounts() for store in self.installation.stores]
+        return [
+            _view(account, str(type(platform).__struct_config__.tag), circuits.get(account), parked)
+            for account, platform in self.installation.config().platforms.items()
+        ]
+
+    @to_completion
+    async def pause_account(self, account: str) -> CircuitView:
+        """Open the circuit of an account until it is resumed. Its events are parked.
+
+        Raises:
+            Rejection: 404 `not_found`.
+            StoreUnavailable: A store does not answer.
+        """
+        await self._circuit(account)
+        await self.installation.stores[0].parking.pause(account)
+        log_admin_change(self.actor, "platform.paused", account)
+        return await self._circuit(account)
+
+    @to_completion
+    async def resume_account(self, account: str) -> CircuitView:
+        """Close the circuit of an account, paused or open. Its events are freed gradually.
+
+        Raises:
+            Rejection: 404 `not_found`.
+            StoreUnavailable: A store does not answer.
+        """
+        await self._circuit(account)
+        await self.installation.stores[0].parking.resume(account)
+        log_admin_change(self.actor, "platform.resumed", account)
+        return await self._circuit(account)
+
+    async def _circuit(self, account: str) -> CircuitView:
+        for view in await self.list_circuits():
+            if view.account == account:
+                return view
+        raise Rejection(404, "not_found", f"platform {account[:64]} not found")
+
+
+def _view(account: str, kind: str, seconds: float | None, parked: list[dict[str, ParkedJobs]]) -> CircuitView:
+    here: list[ParkedJobs] = [jobs[account] for jobs in parked if account in jobs]
+    paused = seconds is not None and seconds > PAUSED_SECONDS_MIN
+    return CircuitView(
+        account=account,
+        kind=kind,
+        circuit="paused" if paused else "open" if seconds else "closed",
+        open_seconds=None if paused else seconds or 0.0,
+        parked_jobs=sum(each.jobs for each in here),
+        parked_age_seconds=max((each.age_seconds for each in here), default=0.0),
+    )
