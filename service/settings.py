@@ -103,9 +103,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     in_flight_body_bytes_max: Annotated[
         int, Meta(ge=1, description="total size of all bodies in memory; at the limit, the oldest incomplete body: 503")
     ] = 134_217_728
-    connections_max: Annotated[int, Meta(ge=1, description="connections per port; more are closed immediately")] = (
-        10_000
-    )
+    connections_max: Annotated[
+        int, Meta(ge=1, description="connections per port; for one more, the one that waits the longest is closed")
+    ] = 10_000
     header_fields_max: Annotated[int, Meta(ge=8, description="header fields of a request; more: 431")] = 100
     header_bytes_max: Annotated[int, Meta(ge=1_024, description="size of the request line and headers; more: 431")] = (
         16_384

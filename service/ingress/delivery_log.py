@@ -32,7 +32,7 @@ class DeliveryLog:
 
     __slots__ = (
         "_began", "address", "body_bytes", "correlation_id", "delivery", "event_type", "id", "outcomes", "reason",
-        "source", "trace_id", "verified", "whole",
+        "repaired", "source", "trace_id", "verified", "whole",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -48,6 +48,7 @@ class DeliveryLog:
         self.reason: str | None = None
         self.correlation_id: str | None = None
         self.body_bytes = 0
+        self.repaired = False
         self.outcomes: Sequence[FactOutcome] = ()
 
     def set_facts(self, facts: Sequence[Fact]) -> None:
@@ -77,6 +78,8 @@ class DeliveryLog:
             fields["correlation_id"] = self.correlation_id
         if outcome.status == "ignored" and self.reason is not None:
             fields["reason"] = self.reason
+        if self.repaired:
+            fields["repaired"] = True
         if len(self.outcomes) > 1:
             fields |= self._several()
         log_info("delivery.received", fields)

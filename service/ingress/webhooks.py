@@ -42,10 +42,14 @@ from service.ingress.request.body import BodyReader, BodyReservation, ClientDisc
 from service.ingress.request.headers import read_headers
 from service.log import get_logger
 from service.settings import Settings
+from service.signatures import Verified
 from service.store import IngestRequest, IngestResult
 
 CLIENT_CLOSED_REQUEST = 499
 """Status in the log line of a sender that disconnected (from nginx); it is never sent."""
+
+BAD_REQUEST = 400, "bad_request"
+"""Status and code of a body that is not valid HTTP; `service.ingress.http.connection_limits` answers it."""
 
 CHALLENGE = "challenge"
 """Event type in the log line of an answered challenge."""
@@ -87,24 +91,27 @@ class WebhookHandler:
             if self._rate_limits.record_rejection(delivery_log.address, delivery_log.source, reservation.sent_bytes):
                 delivery_log.count_rejected(error.kind)
             else:
-                delivery_log.log_rejected(self._log, CLIENT_CLOSED_REQUEST, error.kind, quarantined=False)
+                status, reason = CLIENT_CLOSED_REQUEST, error.kind
+                if cycle is not None and cycle.is_malformed:
+                    status, reason = BAD_REQUEST
+                delivery_log.log_rejected(self._log, status, reason, quarantined=False)
         except (Exception, asyncio.CancelledError) as error:
             rejection = self._rejection_for(error)
             if rejection is None:
                 scope["state"][TRACE_ID] = delivery_log.trace_id
-                self._record_rejection(delivery_log, INTERNAL)
+                self._record_rejection(delivery_log, INTERNAL, INTERNAL.status)
                 raise
             if not delivery_log.verified and rejection.code not in SERVER_SIDE_CODES:
                 rejection = self._limited(delivery_log, rejection, reservation.sent_bytes)
             await send_response(send, problem(rejection))
-            self._record_rejection(delivery_log, rejection)
+            self._record_rejection(delivery_log, rejection, _sent_status(cycle, rejection.status))
             rejection.__traceback__ = None  # break the reference cycle through this frame, which holds the body
         else:
             try:
                 await send_response(send, response)
             finally:
                 if delivery_log.outcomes:  # the events are stored, whether or not the sender reads the response
-                    delivery_log.log_accepted(response.status)
+                    delivery_log.log_accepted(_sent_status(cycle, response.status))
         finally:
             reservation.release()
 
@@ -162,8 +169,9 @@ class WebhookHandler:
         delivery_log.whole = True
         # After the body is read, so that a rejected delivery is complete in quarantine.
         check_content_type(headers, source.content_types)
-        # Verify the raw bytes before any parser runs, so that unauthenticated input reaches no parser.
-        verified = source.verify(delivery)
+        verified = self._verify(delivery_log, source, delivery)
+        if isinstance(verified, AsgiResponse):
+            return verified
         delivery_log.verified = True
         self._rate_limits.warn_of_untrusted_proxy(peer, headers)
         # After verification, or unauthenticated requests could use up the rate limit of a source.
@@ -172,10 +180,22 @@ class WebhookHandler:
             return _answer_challenge(delivery_log, challenge_response)
         parsed = source.parse(delivery, verified)
         delivery_log.set_facts(parsed.facts)
+        delivery_log.repaired = parsed.repaired
         context = DeliveryContext(delivery, traceparent, source.window_ms, delivery_log.id)
         results = await self._ingest(build_ingest_requests(parsed, context))
         delivery_log.outcomes = match_outcomes(parsed.facts, results)
-        return accepted_response(delivery_log.outcomes)
+        return accepted_response(delivery_log.outcomes, source.success_status, source.success_body)
+
+    def _verify(self, delivery_log: DeliveryLog, source: Source, delivery: Delivery) -> Verified | AsgiResponse:
+        """Verify the raw bytes before they are parsed; return the response to a challenge without a signature."""
+        try:
+            return source.verify(delivery)
+        except Rejection:
+            challenge_response = source.answer_challenge(delivery) if source.answers_unsigned_challenges else None
+            if challenge_response is None:
+                raise
+        self._check_unauthenticated(delivery_log, source)
+        return _answer_challenge(delivery_log, challenge_response)
 
     def _check_unauthenticated(self, delivery_log: DeliveryLog, source: Source) -> None:
         """Count an answered request that proves nothing about its sender.
@@ -219,7 +239,7 @@ class WebhookHandler:
         wait = self._rate_limits.record_rejection(delivery_log.address, delivery_log.source, body_bytes)
         return self._rate_limits.limit(wait, self._sources.get(delivery_log.source)) if wait else rejection
 
-    def _record_rejection(self, delivery_log: DeliveryLog, rejection: Rejection) -> None:
+    def _record_rejection(self, delivery_log: DeliveryLog, rejection: Rejection, http_status: int) -> None:
         """Log and quarantine a rejected delivery. Only count it if its client is above its limit."""
         if isinstance(rejection, RateLimited):
             delivery_log.count_rejected(rejection.code)
@@ -227,7 +247,12 @@ class WebhookHandler:
         quarantined = delivery_log.delivery and self._quarantine.enqueue(
             delivery_log.delivery, rejection, whole=delivery_log.whole
         )
-        delivery_log.log_rejected(self._log, rejection.status, rejection.code, quarantined=bool(quarantined))
+        delivery_log.log_rejected(self._log, http_status, rejection.code, quarantined=bool(quarantined))
+
+
+def _sent_status(cycle: FastRequestCycle | None, status: int) -> int:
+    """Return the status of the response that the sender got: 499 if it disconnected before."""
+    return CLIENT_CLOSED_REQUEST if cycle is not None and cycle.disconnected else status
 
 
 def split_path(path: str) -> tuple[str, str | None]:
@@ -244,7 +269,8 @@ def split_path(path: str) -> tuple[str, str | None]:
 
 def _answer_challenge(delivery_log: DeliveryLog, challenge_response: ChallengeResponse) -> AsgiResponse:
     delivery_log.outcomes, delivery_log.event_type = (IGNORED,), CHALLENGE
-    return make_response(200, challenge_response.content_type, challenge_response.body)
+    headers = dict([challenge_response.header]) if challenge_response.header is not None else None
+    return make_response(challenge_response.status, challenge_response.content_type, challenge_response.body, headers)
 
 
 def _check_request(source: Source | None, method: str) -> Source:
