@@ -35,6 +35,9 @@ def check_source(
         fix = "add verify: with the sender's scheme, or poll: {every: 5m, record: customer}"
         yield ConfigError(at, "has neither verify nor poll, so it receives no events", fix)
     yield from _check_scheme(at, source, environ)
+    if source.success_status in {204, 205} and source.success_body:
+        fix = "remove success_body, or write success_status: 200"
+        yield ConfigError(f"{at}.success_body", f"a response with status {source.success_status} has no body", fix)
     if source.handshake is not None and source.handshake.proof and isinstance(source.envelope, CloudEventsEnvelope):
         fix = "use another envelope, or a challenge"
         yield ConfigError(f"{at}.handshake.proof", "a proof can be sent back as the signature of a binary event", fix)
@@ -62,7 +65,7 @@ def _check_scheme(at: str, source: SourceConfig, environ: Mapping[str, str]) -> 
         if source.handshake is not None:
             source.handshake.build(environ, f"{at}.handshake")
         if source.challenge is not None:
-            source.challenge.build(environ, f"{at}.challenge", 1)
+            source.challenge.build(environ, f"{at}.challenge", 1, source.body)
     except ConfigError as error:
         yield error
     if isinstance(source.verify, Unverified) and not source.allow_unverified:
@@ -88,11 +91,22 @@ def source_warnings(
         for text in source.verify.warnings(environ):
             yield f"{at}.verify: {text}"
         yield from _identity_warnings(at, source, source.verify)
+    envelope = source.envelope
+    if isinstance(envelope, CustomEnvelope) and _is_creation_time(envelope.occurred_at):
+        yield (
+            f"{at}.envelope.occurred_at: {envelope.occurred_at} looks like a creation time; an event that is more than "
+            "2 s newer than its record waits for a newer record. Give the time of the change, or remove it"
+        )
     if source.allow_unverified and not isinstance(source.verify, Unverified):
         yield f"{at}.allow_unverified: has no effect, since deliveries are verified; remove it"
     retried = redelivery_hours(source, platform)
     if source.dedupe_hours is not None and source.dedupe_hours < retried:
         yield f"{at}.dedupe_hours: the sender may send an event again for {retried:g} hours; later ones count as new"
+
+
+def _is_creation_time(pointer: str | None) -> bool:
+    """Return whether the last name of a pointer is that of a creation time, such as `createdAt` or `creation_date`."""
+    return "creat" in (pointer or "").rpartition("/")[2].lower()
 
 
 def redelivery_hours(source: SourceConfig, platform: PlatformConfig) -> float:

@@ -120,6 +120,7 @@ def test_run_covers_every_outcome_and_status(run: Run) -> None:
     assert outcomes >= {
         "matched",
         "unmatched",
+        "stale",
         "resolved",
         "ignored",
         "retried",

@@ -312,9 +312,9 @@ INVALID: list[tuple[str, object, str, str, str]] = [
     ("sources/pack-orders/content_types", ["Text"], "sources.pack-orders.content_types[0]", "form", "text/plain, or *"),
     (
         "sources/pack-orders/challenge",
-        {"match": {}, "echo": "/challenge"},
+        {"match": {f"/{number}": "" for number in range(9)}, "echo": "/challenge"},
         "sources.pack-orders.challenge.match",
-        "length >= 1",
+        "length <= 8",
         "pointers",
     ),
     (
@@ -535,6 +535,25 @@ def test_allowed_unverified_source_is_a_warning(tmp_path: Path) -> None:
     assert config.warnings == (
         "sources.ofn-payments.verify: scheme: none accepts deliveries from every client that can reach the port",
     )
+
+
+@pytest.mark.parametrize(
+    ("pointer", "warned"),
+    [
+        ("/created_at", True),
+        ("/data/createdAt", True),
+        ("/data/creation_date", True),
+        ("/created", True),
+        ("/created/changed_at", False),
+        ("/changed_at", False),
+        (None, False),
+    ],
+)
+def test_creation_time_as_the_time_of_an_event_is_a_warning(
+    tmp_path: Path, pointer: str | None, *, warned: bool
+) -> None:
+    warnings = load(tmp_path, "sources/erp-orders/envelope/occurred_at", pointer).warnings
+    assert [text.partition(":")[0] for text in warnings] == ["sources.erp-orders.envelope.occurred_at"] * warned
 
 
 @pytest.mark.parametrize(
