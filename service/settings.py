@@ -19,6 +19,7 @@ CALLER_NAMES = frozenset({"WAYBILL_ADMIN_URL", "WAYBILL_ADMIN_TOKEN", "WAYBILL_A
 """Variables of commands that call the admin API. Processes ignore them."""
 
 Durability = Literal["fsync", "replica", "declared"]
+EmptyStore = Literal["initialize", "reject"]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -66,6 +67,21 @@ class Settings(Struct, frozen=True, kw_only=True):
             description="with durability declared: time of writes that the managed server may lose; shown by /readyz",
         ),
     ] = 1.0
+
+    # installation
+    installation_id: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9./_-]{0,100}\Z",
+            description="id of this installation; a store of another id is not used; empty: the id in the store",
+        ),
+    ] = ""
+    empty_store: Annotated[
+        EmptyStore,
+        Meta(
+            description="start on a store without data of an installation: initialize, or reject until it is accepted"
+        ),
+    ] = "initialize"
 
     # store
     store_connections_max: Annotated[int, Meta(ge=2, le=10_000, description="connections to the store per process")] = (
