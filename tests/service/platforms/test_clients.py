@@ -277,9 +277,47 @@ async def test_a_422_to_a_write_to_open_food_network_is_permanent(
     with pytest.raises(PermanentError) as raised:
         await client.create_customer(OpenFoodNetworkCustomerInput(enterprise_id=0, email=""))
     assert (raised.value.kind, raised.value.http_status) == ("platform_rejected", 422)
+    assert "enterprise_id can't be blank; email can't be blank" in str(raised.value)
     accounts.box.sandbox.faults.add(Fault(match="/open_food_network", status=422))
     with pytest.raises(TransientError):
         await client.get_customer("1")
+
+
+async def test_a_query_that_open_food_network_rejects_is_an_invalid_argument(accounts: Accounts) -> None:
+    with pytest.raises(PermanentError) as raised:
+        await READS["open_food_network"]["customer.list"].run(accounts.all["open_food_network"], {"page": "0"})
+    assert (raised.value.kind, raised.value.http_status) == ("invalid_argument", 422)
+    assert "expected :page >= 1" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [{"code": "AU"}, {"name": "Australia"}, {"code": "AU", "name": "Australia"}],
+)
+async def test_an_address_names_its_country_by_code_or_name(accounts: Accounts, place: dict[str, str]) -> None:
+    write = WRITES["open_food_network"]["customer.update"]
+    body = {"enterprise_id": 2, "email": "a@example.com", "shipping_address": {"country": place, "region": place}}
+    written = await write.run(accounts.all["open_food_network"], {"customer": "1"}, msgspec.json.encode(body))
+    assert written.data is not None
+    assert written.data["attributes"]["shipping_address"]["country"] == place
+    invalid = msgspec.json.encode(body | {"shipping_address": {"country": {}}})
+    with pytest.raises(PermanentError) as raised:
+        await write.run(accounts.all["open_food_network"], {"customer": "1"}, invalid)
+    assert raised.value.kind == "invalid_argument"
+    assert "needs a name or a code" in str(raised.value)
+
+
+async def test_a_billing_address_is_sent_and_its_rejection_is_shown(accounts: Accounts) -> None:
+    write = WRITES["open_food_network"]["customer.create"]
+    body = {"enterprise_id": 2, "email": "a@example.com", "billing_address": {"locality": "Melbourne"}}
+    with pytest.raises(PermanentError) as raised:
+        await write.run(accounts.all["open_food_network"], {}, msgspec.json.encode(body))
+    assert (raised.value.kind, raised.value.http_status) == ("platform_rejected", 422)
+    assert "found unpermitted parameter: :billing_address" in str(raised.value)
+    accepted = await write.run(
+        accounts.all["open_food_network"], {}, msgspec.json.encode(body | {"billing_address": None})
+    )
+    assert accepted.http_status == 201
 
 
 async def test_a_customer_of_pexip_engage_is_changed(accounts: Accounts) -> None:
