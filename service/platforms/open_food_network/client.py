@@ -15,7 +15,7 @@ from typing import Any, cast
 from msgspec import UNSET, Struct, UnsetType
 
 from service.config.platforms import FieldPlaces
-from service.platforms.api.coercion import EMPTY, JsonObject, as_tags, child, children, nested, text
+from service.platforms.api.coercion import JsonObject, as_tags, child, children, nested, nested_text, text
 from service.platforms.api.declared_operations import operation, rule_action
 from service.platforms.api.decoding import check_id, not_a_list, record_id, unwrap
 from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage, WriteResult
@@ -236,7 +236,7 @@ def _address(attributes: JsonObject, key: str) -> Address | UnsetType | None:
         street=text(node, "street_address_1"),
         postal_code=text(node, "postal_code"),
         city=text(node, "locality"),
-        state_code=text(child(node, "region") or EMPTY, "code"),
-        country_code=text(child(node, "country") or EMPTY, "code"),
+        state_code=nested_text(node, "region", "code"),
+        country_code=nested_text(node, "country", "code"),
         phone=text(node, "phone"),
     )

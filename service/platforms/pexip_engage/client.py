@@ -14,7 +14,7 @@ from typing import Any, cast
 from msgspec import UNSET, Struct, UnsetType
 
 from service.config.platforms import DocumentedValues, FieldPlaces
-from service.platforms.api.coercion import JsonObject, child, children, nested, text, timestamp
+from service.platforms.api.coercion import JsonObject, child, children, nested, nested_text, text, timestamp
 from service.platforms.api.declared_operations import operation
 from service.platforms.api.decoding import check_id, not_a_list, record_id, unwrap
 from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage, WriteResult
@@ -191,8 +191,8 @@ def _address(node: JsonObject) -> Address | UnsetType | None:
     if location is None or location is UNSET:
         return location
     return Address(
-        street=text(nested(location, "street1"), "value"),
+        street=nested_text(location, "street1", "value"),
         postal_code=text(location, "postalCode"),
-        city=text(nested(location, "city"), "value"),
+        city=nested_text(location, "city", "value"),
         country_code=text(location, "countryCode"),
     )
