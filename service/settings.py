@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from service.errors import ConfigError
 
@@ -19,6 +19,7 @@ CALLER_NAMES = frozenset({"WAYBILL_ADMIN_URL", "WAYBILL_ADMIN_TOKEN", "WAYBILL_A
 """Variables of commands that call the admin API. Processes ignore them."""
 
 Durability = Literal["fsync", "replica", "declared"]
+EmptyStore = Literal["initialize", "reject"]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -67,6 +68,21 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = 1.0
 
+    # installation
+    installation_id: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9./_-]{0,100}\Z",
+            description="id of this installation; a store of another id is not used; empty: the id in the store",
+        ),
+    ] = ""
+    empty_store: Annotated[
+        EmptyStore,
+        Meta(
+            description="start on a store without data of an installation: initialize, or reject until it is accepted"
+        ),
+    ] = "initialize"
+
     # store
     store_connections_max: Annotated[int, Meta(ge=2, le=10_000, description="connections to the store per process")] = (
         32
@@ -88,7 +104,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     key_prefix: Annotated[
         str, Meta(pattern=r"^[a-z0-9:_-]{1,32}\Z", description="prefix of Waybill's keys in the store")
     ] = "wb:"
-    queue: Annotated[str, Meta(pattern=r"^[A-Za-z0-9:_-]{1,64}\Z", description="name of the arq queue")] = "arq:queue"
+    queue: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9:_-]{0,64}\Z", description="name of the arq queue; empty: key prefix and queue")
+    ] = ""
 
     # service
     body_bytes_max: Annotated[
@@ -220,6 +238,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         4_096
     )
 
+    def __post_init__(self) -> None:
+        """Derive the name of the queue: other arq applications in the store use arq's default name."""
+        if not self.queue:
+            structs.force_setattr(self, "queue", f"{self.key_prefix}queue")
+
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
     """Return the settings from all `WAYBILL_*` variables in `environ`.
@@ -247,6 +270,6 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
 
 def describe_setting(field: str) -> str:
     """Return the description of a setting and its default, in one line."""
-    info = next(item for item in msgspec.structs.fields(Settings) if item.name == field)
+    info = next(item for item in structs.fields(Settings) if item.name == field)
     meta = next(item for item in info.type.__metadata__ if isinstance(item, Meta))
     return f"{meta.description} (default {info.default!r})"
