@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import structs
 
+from service.cli.api_responses import PublicationPage, RulebookResponse
 from service.errors import Rejection
 from service.events import JsonValue, RecordRef
 from service.http_client import HttpClient
@@ -34,30 +35,6 @@ PATH = "/api/v1"
 PUBLICATIONS_PER_PAGE = 200
 NO_ROUTE = "Not Found."
 """Detail of a 404 without a route: the webhook port or another version of the API answered."""
-
-
-class RuleResponse(Rule, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """Rule in a response of the admin API."""
-
-    origin: str
-
-    def without_origin(self) -> Rule:
-        """Return the rule as in a rule file."""
-        return Rule(**{name: getattr(self, name) for name in Rule.__struct_fields__})
-
-
-class RulebookResponse(Struct, frozen=True):
-    """Rulebook version in a response of the admin API."""
-
-    version: str
-    rules: tuple[RuleResponse, ...]
-
-
-class PublicationPage(Struct, frozen=True):
-    """Page of publications in a response of the admin API."""
-
-    items: Sequence[Publication]
-    next: str | None = None
 
 
 class AdminApiClient:
