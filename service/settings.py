@@ -19,6 +19,7 @@ CALLER_NAMES = frozenset({"WAYBILL_ADMIN_URL", "WAYBILL_ADMIN_TOKEN", "WAYBILL_A
 """Variables of commands that call the admin API. Processes ignore them."""
 
 Durability = Literal["fsync", "replica", "declared"]
+EmptyStore = Literal["initialize", "reject"]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -67,6 +68,21 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = 1.0
 
+    # installation
+    installation_id: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9./_-]{0,100}\Z",
+            description="id of this installation; a store of another id is not used; empty: the id in the store",
+        ),
+    ] = ""
+    empty_store: Annotated[
+        EmptyStore,
+        Meta(
+            description="start on a store without data of an installation: initialize, or reject until it is accepted"
+        ),
+    ] = "initialize"
+
     # store
     store_connections_max: Annotated[int, Meta(ge=2, le=10_000, description="connections to the store per process")] = (
         32
@@ -97,13 +113,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     body_timeout_seconds: Annotated[float, Meta(gt=0, description="timeout for receiving a body; later: 408")] = 10.0
     body_depth_max: Annotated[int, Meta(ge=1, le=500, description="deepest nesting of a JSON body")] = 64
     ingest_timeout_seconds: Annotated[float, Meta(gt=0, description="timeout for storing a delivery; later: 503")] = 8.0
-    requests_in_flight_max: Annotated[int, Meta(ge=1, description="concurrent requests; more: 503")] = 2_000
+    requests_in_flight_max: Annotated[
+        int, Meta(ge=1, description="verified deliveries that wait for the store; more: 503")
+    ] = 2_000
     in_flight_body_bytes_max: Annotated[
-        int, Meta(ge=1, description="total size of all bodies in memory; more: 503")
+        int, Meta(ge=1, description="total size of all bodies in memory; at the limit, the oldest incomplete body: 503")
     ] = 134_217_728
-    connections_max: Annotated[int, Meta(ge=1, description="connections per port; more are closed immediately")] = (
-        10_000
-    )
+    connections_max: Annotated[
+        int, Meta(ge=1, description="connections per port; for one more, the one that waits the longest is closed")
+    ] = 10_000
     header_fields_max: Annotated[int, Meta(ge=8, description="header fields of a request; more: 431")] = 100
     header_bytes_max: Annotated[int, Meta(ge=1_024, description="size of the request line and headers; more: 431")] = (
         16_384
@@ -113,7 +131,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(description="proxies whose X-Forwarded-For is read: IP addresses or networks, separated by commas"),
     ] = ""
     address_rejections_per_second_max: Annotated[
-        float, Meta(ge=0, description="rejected deliveries per client address and second; more: 429; 0: no limit")
+        float,
+        Meta(
+            ge=0, description="rejected deliveries per client, source and second; more are not quarantined; 0: no limit"
+        ),
     ] = 200.0
     source_deliveries_per_second_max: Annotated[
         float,

@@ -34,7 +34,9 @@ PLATFORMS: dict[str, Any] = {
         "records": {"customer": {"path": "/customers/{id}"}, "purchase_order": {"path": "/orders/{id}"}},
     },
 }
-ENVIRON = dict.fromkeys(["T", *re.findall(r"env: (\w+)", PAGE)], "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+ENVIRON = dict.fromkeys(["T", *re.findall(r"env: (\w+)", PAGE)], "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw") | {
+    "ADYEN_KEY": "0f" * 32
+}
 ROWS: dict[str, str] = {
     "pack.cloud": "pack-orders",
     "Pexip Engage": "engage-appointments",

@@ -51,7 +51,7 @@ def deliver(settings: Settings, options: argparse.Namespace) -> str:
     body = BODY.read_text().replace("{id}", new_id).encode()
     headers = source.verify.sign(body, os.environ[options.secret_env], new_id, int(time.time()))
     response = send_request(f"{options.webhooks}/webhooks/{options.source}", body, headers)
-    expect("delivery", response, 202)
+    expect("delivery", response, source.success_status)
     if response[1].get("status") != "queued":
         sys.exit(f"delivery: status is not queued: {response[1]}. Set test.body to a body with {{id}} as its event id.")
     return str(response[1]["event_id"])

@@ -17,8 +17,6 @@ from service.challenges.challenge_response import ChallengeResponder, ChallengeR
 from service.errors import ConfigError
 from service.signatures.scheme import NotVerified, Secrets, resolve_tokens
 
-EMPTY_RESPONSE = ChallengeResponse("text/plain; charset=utf-8", b"")
-
 Parameter = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9._~-]{1,64}\Z", description="the name of a query parameter, such as hub.challenge")
 ]
@@ -35,8 +33,8 @@ class Handshake(ResponseFormat, frozen=True, kw_only=True):
     """Condition and format of a handshake.
 
     A request with this `method` and the texts of `match` in its query is a handshake. The response contains the value
-    of the parameter or header `echo`. Without `echo` the response is an empty 200. A request that lacks the `echo` is
-    not a handshake.
+    of the parameter or header `echo`. Without `echo` the response is the fixed `reply`, or empty. A request that lacks
+    the `echo` is not a handshake.
 
     With `as: text` the value is the whole response. With `as: json` it is a member of an object, under `name` or its
     own name. With a `proof`, a keyed hash replaces the value, or is added under the proof's own name. With a `token`
@@ -89,7 +87,7 @@ class EndpointVerification(Struct, frozen=True):
     def _respond(self, sent: Mapping[str, str], headers: Mapping[str, str]) -> ChallengeResponse | None:
         echo = self.config.echo
         if echo is None:
-            return EMPTY_RESPONSE
+            return self.responder.reply()
         text = sent.get(echo, "") if isinstance(echo, str) else headers.get(echo.header.lower(), "")
         return self.responder.respond(text) if text.isprintable() else None
 

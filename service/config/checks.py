@@ -35,6 +35,9 @@ def check_source(
         fix = "add verify: with the sender's scheme, or poll: {every: 5m, record: customer}"
         yield ConfigError(at, "has neither verify nor poll, so it receives no events", fix)
     yield from _check_scheme(at, source, environ)
+    if source.success_status in {204, 205} and source.success_body:
+        fix = "remove success_body, or write success_status: 200"
+        yield ConfigError(f"{at}.success_body", f"a response with status {source.success_status} has no body", fix)
     if source.handshake is not None and source.handshake.proof and isinstance(source.envelope, CloudEventsEnvelope):
         fix = "use another envelope, or a challenge"
         yield ConfigError(f"{at}.handshake.proof", "a proof can be sent back as the signature of a binary event", fix)
@@ -62,7 +65,7 @@ def _check_scheme(at: str, source: SourceConfig, environ: Mapping[str, str]) -> 
         if source.handshake is not None:
             source.handshake.build(environ, f"{at}.handshake")
         if source.challenge is not None:
-            source.challenge.build(environ, f"{at}.challenge", 1)
+            source.challenge.build(environ, f"{at}.challenge", 1, source.body)
     except ConfigError as error:
         yield error
     if isinstance(source.verify, Unverified) and not source.allow_unverified:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from service.bodies.body_format import BodyFormat
 from service.challenges.challenge import Challenge
 from service.challenges.endpoint_verification import Handshake
 from service.envelopes import EnvelopeConfig, PlatformEnvelope
@@ -53,7 +54,9 @@ class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     - `failure_status`: the HTTP status for deliveries that cannot be verified, for senders that treat 401 specially.
     - `challenge`: the deliveries that only check the endpoint, and the challenge response.
     - `handshake`: the same for requests that are not deliveries.
-    - `content_types`: media types accepted in addition to those of JSON.
+    - `content_types`: media types accepted in addition to those of the `body`.
+    - `body`: `json`, `form` (an object of its fields), or `{form: payload}` (a JSON document in that field).
+    - `success_status`, `success_body`: the answer to accepted deliveries, for senders that require a certain one.
     """
 
     platform: str
@@ -67,5 +70,8 @@ class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Annotated[float, Meta(gt=0, le=8_760, description="hours, more than 0 and at most a year (8760)")] | None
     ) = None
     identical_bodies: Literal["same", "distinct"] | None = None
+    body: BodyFormat = "json"
+    success_status: Annotated[int, Meta(ge=200, le=299, description="an HTTP status of 200 to 299")] = 202
+    success_body: Annotated[str, Meta(max_length=1_024, description="at most 1024 characters")] | None = None
     failure_status: Annotated[int, Meta(ge=400, le=599, description="an HTTP status of 400 to 599")] = 401
     allow_unverified: bool = False

@@ -38,7 +38,9 @@ def check_content_type(headers: Mapping[str, str], accepted: frozenset[str]) -> 
 # Bounded, since a sender can name any media type.
 @lru_cache(maxsize=256)
 def _is_accepted(content_type: str, accepted: frozenset[str]) -> bool:
-    media = content_type.partition(";")[0].strip().lower()
     if "*" in accepted:
         return True
+    # A repeated header is joined by commas. Equal values are one (RFC 9110, 5.3).
+    sent = {part.partition(";")[0].strip().lower() for part in content_type.split(",")}
+    media = sent.pop() if len(sent) == 1 else content_type.partition(";")[0].strip().lower()
     return "/" in media and (media in accepted or any(media.endswith(name) for name in accepted if name[0] == "+"))

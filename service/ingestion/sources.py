@@ -9,14 +9,16 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from service.bodies.body_format import BodyDecoder, build_body_decoder, form_media_types
+from service.bodies.repair import repair_json
 from service.challenges.challenge import ChallengeAnswerer
 from service.challenges.challenge_response import ChallengeResponse
 from service.challenges.endpoint_verification import EndpointVerification
 from service.config import Config, PlatformConfig, SourceConfig
 from service.config.checks import redelivery_hours
-from service.envelopes import DeliveryParser, ParseContext
+from service.envelopes import DeliveryParser, ParseContext, ParsedDelivery
 from service.envelopes.envelope import FACTS_MAX, not_an_event
 from service.errors import Rejection
 from service.events import Delivery, Fact
@@ -45,6 +47,8 @@ class VerifiedDelivery(Struct, frozen=True, gc=False):
     dedupe_keys: tuple[str, ...]
     bodies: tuple[bytes, ...]
     identified: tuple[bool, ...]
+    repaired: bool = False
+    """Whether the body was repaired before it was parsed."""
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -57,6 +61,8 @@ class Source(Struct, frozen=True, kw_only=True):
         distinct: true if each delivery without an event id is a new event, with a dedupe key from `entropy`.
         challenger: answers challenges sent as a delivery, if the sender uses them.
         endpoint_verification: answers challenges sent as a query or header, if the sender uses them.
+        decode_body: converts a body that is not JSON, if the sender sends forms.
+        success_status, success_body: answer to an accepted delivery; without a body, JSON with the event's id.
     """
 
     name: str
@@ -70,6 +76,9 @@ class Source(Struct, frozen=True, kw_only=True):
     entropy: Callable[[int], bytes]
     challenger: ChallengeAnswerer | None = None
     endpoint_verification: EndpointVerification | None = None
+    decode_body: BodyDecoder | None = None
+    success_status: int = 202
+    success_body: str | None = None
     retries_on_429: bool = False
 
     def verify_and_parse(self, delivery: Delivery) -> VerifiedDelivery:
@@ -107,8 +116,13 @@ class Source(Struct, frozen=True, kw_only=True):
         return rejection if same else Rejection(self.failure_status, rejection.code, rejection.detail)
 
     def answer_challenge(self, delivery: Delivery) -> ChallengeResponse | None:
-        """Return the challenge response to a verified delivery that is a challenge, None for any other delivery."""
+        """Return the challenge response to a delivery that is a challenge, None for any other delivery."""
         return None if self.challenger is None else self.challenger(delivery)
+
+    @property
+    def answers_unsigned_challenges(self) -> bool:
+        """Whether challenges are answered without a signature."""
+        return self.challenger is not None and self.challenger.unsigned
 
     def parse(self, delivery: Delivery, verified: Verified) -> VerifiedDelivery:
         """Parse a delivery; `verified` is the result of `verify`.
@@ -117,8 +131,10 @@ class Source(Struct, frozen=True, kw_only=True):
             Rejection: 400 `malformed_payload`, 415 `unsupported_media_type`, 422 `unrecognized_event`;
                 `not_verified` if the signed id is ambiguous.
         """
-        parsed = self.parser(delivery)
-        if verified.movable and not parsed.is_json:
+        if self.decode_body is not None:
+            delivery = structs.replace(delivery, body=self.decode_body(delivery.body))
+        parsed, repaired = self._parse_or_repair(delivery)
+        if verified.movable and not (parsed.is_json and self.decode_body is None):
             detail = (
                 "The event id contains the separator between the id and the body in the signed text, so its end is"
                 " ambiguous. Send an id without it, or a body that is JSON."
@@ -127,7 +143,19 @@ class Source(Struct, frozen=True, kw_only=True):
         _check_facts(parsed.facts)
         shared = verified.id is not None
         identified = tuple([shared or fact.id is not None for fact in parsed.facts])
-        return VerifiedDelivery(parsed.facts, self._dedupe_keys(parsed.facts, verified), parsed.bodies, identified)
+        dedupe_keys = self._dedupe_keys(parsed.facts, verified)
+        return VerifiedDelivery(parsed.facts, dedupe_keys, parsed.bodies, identified, repaired)
+
+    def _parse_or_repair(self, delivery: Delivery) -> tuple[ParsedDelivery, bool]:
+        """Parse a delivery; if it is malformed, parse its repaired body. Return whether it was repaired."""
+        try:
+            return self.parser(delivery), False
+        except Rejection as rejection:
+            # Only after a failure: few deliveries need the repair, and every delivery would pay for it.
+            repaired = repair_json(delivery.body) if rejection.code == "malformed_payload" else delivery.body
+            if repaired == delivery.body:
+                raise
+            return self.parser(structs.replace(delivery, body=repaired)), True
 
     def _dedupe_keys(self, facts: tuple[Fact, ...], verified: Verified) -> tuple[str, ...]:
         """Return the dedupe key of each fact. An id that occurs twice in one delivery is numbered."""
@@ -198,14 +226,17 @@ def _build(  # noqa: PLR0917 - joins the settings and the configuration of one s
         platform=source.platform,
         window_ms=int(hours * _HOUR_MS),
         failure_status=source.failure_status,
-        content_types=source.envelope.content_types | frozenset(source.content_types),
+        content_types=source.envelope.content_types | form_media_types(source.body) | frozenset(source.content_types),
         distinct=(source.identical_bodies or account.identical_bodies_default) == "distinct",
         verifier=scheme.build(environ, f"sources.{name}.verify"),
         parser=source.envelope.reader(ParseContext(platform, account.known_kinds(), settings.body_depth_max)),
         entropy=entropy,
         challenger=source.challenge
-        and source.challenge.build(environ, f"sources.{name}.challenge", settings.body_depth_max),
+        and source.challenge.build(environ, f"sources.{name}.challenge", settings.body_depth_max, source.body),
         endpoint_verification=source.handshake and source.handshake.build(environ, f"sources.{name}.handshake"),
+        decode_body=build_body_decoder(source.body),
+        success_status=source.success_status,
+        success_body=source.success_body,
         retries_on_429=account.retries_on_429,
     )
 

@@ -25,12 +25,13 @@ EVENT_IDS_MAX = 32
 class DeliveryLog:
     """Data collected about one delivery. `id` becomes the id of its first event, if there is one.
 
-    `delivery` has an empty body until `whole` is true. `address` is the client address, which is never logged.
+    `delivery` has an empty body until `whole` is true. `verified` is true after its signature was checked. `address` is
+    the client address, which is never logged.
     """
 
     __slots__ = (
-        "_began", "address", "body_bytes", "delivery", "event_type", "id", "outcomes", "reason", "source", "trace_id",
-        "whole",
+        "_began", "address", "body_bytes", "delivery", "event_type", "id", "outcomes", "reason", "repaired", "source",
+        "trace_id", "verified", "whole",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -41,9 +42,11 @@ class DeliveryLog:
         self.address = ""
         self.delivery: Delivery | None = None
         self.whole = False
+        self.verified = False
         self.event_type: str | None = None
         self.reason: str | None = None
         self.body_bytes = 0
+        self.repaired = False
         self.outcomes: Sequence[FactOutcome] = ()
 
     def set_facts(self, facts: Sequence[Fact]) -> None:
@@ -70,6 +73,8 @@ class DeliveryLog:
         }
         if outcome.status == "ignored" and self.reason is not None:
             fields["reason"] = self.reason
+        if self.repaired:
+            fields["repaired"] = True
         if len(self.outcomes) > 1:
             fields |= self._several()
         log_info("delivery.received", fields)

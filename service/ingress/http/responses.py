@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ SECURITY_HEADERS: dict[str, str] = {
 """Headers of every response of both ports: no caching, no framing, no referrer (a path may contain a token)."""
 
 ID_LENGTH = 32
+NO_CONTENT = 204
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _HEADER = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+: [\t\x20-\x7e\x80-\xff]*")
@@ -55,7 +57,10 @@ def make_response(status: int, media_type: str, body: bytes, headers: dict[str, 
     Raises:
         ValueError: a header is malformed, for example with a line break in its value.
     """
-    named = {"content-type": media_type, "content-length": str(len(body)), **SECURITY_HEADERS, **(headers or {})}
+    content = {"content-type": media_type, "content-length": str(len(body))}
+    if status == NO_CONTENT:  # without Content-Length (RFC 9110, 8.6)
+        content, body = {}, b""
+    named = {**content, **SECURITY_HEADERS, **(headers or {})}
     encoded = EncodedHeaders([(name.encode("latin-1"), value.encode("latin-1")) for name, value in named.items()])
     lines = [b"%b: %b" % pair for pair in encoded]
     # Prevent response splitting by a line break in a value.
@@ -72,19 +77,24 @@ def reason_phrase(status: int) -> str:
     return _PHRASES.get(status, "Rejected")
 
 
-def accepted_response(outcomes: Sequence[FactOutcome]) -> AsgiResponse:
-    """Build the 202 of one delivery. Several facts are also listed under `events`."""
+def accepted_response(outcomes: Sequence[FactOutcome], status: int = 202, body: str | None = None) -> AsgiResponse:
+    """Build the response to an accepted delivery. Several facts are also listed under `events`.
+
+    With a `body`, the response is this text for every delivery.
+    """
+    if body is not None or status == NO_CONTENT:
+        return _fixed_response(status, body or "")
     if len(outcomes) == 1:
         outcome = outcomes[0]
         # The prepared head contains the Content-Length for an id of the usual length.
         if outcome.event_id is not None and len(outcome.event_id) == ID_LENGTH:
-            prepared, prefix = _ACCEPTED[outcome.status]
-            return AsgiResponse(202, prepared.headers, b'%b"%b"}' % (prefix, outcome.event_id.encode()))
+            prepared, prefix = _prepare(outcome.status, status)
+            return AsgiResponse(status, prepared.headers, b'%b"%b"}' % (prefix, outcome.event_id.encode()))
     first = primary_outcome(outcomes)
     content: dict[str, Any] = {"status": first.status, "event_id": first.event_id}
     if len(outcomes) > 1:
         content["events"] = outcomes
-    return make_response(202, "application/json", msgspec.json.encode(content))
+    return make_response(status, "application/json", msgspec.json.encode(content))
 
 
 def primary_outcome(outcomes: Sequence[FactOutcome]) -> FactOutcome:
@@ -102,9 +112,13 @@ async def send_response(send: Send, response: AsgiResponse) -> None:
     await send({"type": "http.response.body", "body": response.body, "more_body": False})
 
 
-def _prepare(status: FactStatus) -> tuple[AsgiResponse, bytes]:
-    prefix = b'{"status":"%b","event_id":' % status.encode()
-    return make_response(202, "application/json", b"%b%b" % (prefix, b" " * (ID_LENGTH + 3))), prefix
+@lru_cache(maxsize=32)
+def _prepare(outcome: FactStatus, status: int) -> tuple[AsgiResponse, bytes]:
+    prefix = b'{"status":"%b","event_id":' % outcome.encode()
+    return make_response(status, "application/json", b"%b%b" % (prefix, b" " * (ID_LENGTH + 3))), prefix
 
 
-_ACCEPTED = {"queued": _prepare("queued"), "duplicate": _prepare("duplicate"), "ignored": _prepare("ignored")}
+@lru_cache(maxsize=32)
+def _fixed_response(status: int, body: str) -> AsgiResponse:
+    media_type = "application/json" if body.startswith("{") else "text/plain; charset=utf-8"
+    return make_response(status, media_type, body.encode())

@@ -5,21 +5,15 @@ errors of the platform, web pages errors of the configuration.
 """
 
 import hashlib
-import re
 from decimal import Decimal
 from typing import Any, cast
 
 import msgspec
 
+from service.bodies.repair import BOM, repair_surrogates
 from service.errors import PermanentError, TransientError
 from service.events import JsonValue
 from service.platforms.api.coercion import JsonObject, as_text
-
-BOM = b"\xef\xbb\xbf"
-_ESCAPES = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
-)
-"""Two halves of a character, one half alone, any other escape."""
 
 _decoder = msgspec.json.Decoder[Any](float_hook=Decimal)
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -54,14 +48,10 @@ def _read(body: bytes) -> JsonValue:
         return _decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         # Only after a failure: few responses need the repair, and every response would pay for it.
-        repaired = _ESCAPES.sub(_whole_character, body.removeprefix(BOM))
+        repaired = repair_surrogates(body)
         if repaired == body:
             raise
         return _decoder.decode(repaired)
-
-
-def _whole_character(found: re.Match[bytes]) -> bytes:
-    return rb"\ufffd" if found[1] else found[0]
 
 
 def is_html(body: bytes) -> bool:

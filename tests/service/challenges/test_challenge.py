@@ -27,7 +27,7 @@ ZOOM = {
 
 def answer(body: object, challenge: Challenge = SLACK) -> ChallengeResponse | None:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return challenge.build({"ZOOM": "zoom-secret"}, "challenge", 8)(Delivery("s", {}, raw, 0.0))
+    return challenge.build({"ZOOM": "zoom-secret"}, "challenge", 8, "json")(Delivery("s", {}, raw, 0.0))
 
 
 @pytest.mark.parametrize(

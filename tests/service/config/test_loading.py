@@ -312,9 +312,9 @@ INVALID: list[tuple[str, object, str, str, str]] = [
     ("sources/pack-orders/content_types", ["Text"], "sources.pack-orders.content_types[0]", "form", "text/plain, or *"),
     (
         "sources/pack-orders/challenge",
-        {"match": {}, "echo": "/challenge"},
+        {"match": {f"/{number}": "" for number in range(9)}, "echo": "/challenge"},
         "sources.pack-orders.challenge.match",
-        "length >= 1",
+        "length <= 8",
         "pointers",
     ),
     (

@@ -1,0 +1,123 @@
+"""Answers that senders require: status, body, and the responses to challenges without a signature."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import yaml
+
+from service.errors import ConfigError
+from service.http_client import HttpClient
+from service.ingestion.sources import build_sources
+from service.platforms.loading import load_config
+from service.platforms.registry import build_platforms
+from service.settings import Settings
+from service.store import Store
+from tests.service.ingress.conftest import CONFIG, ENVIRON, SECRET, Lines, Order, Serve, encode, signed
+
+FORM = "application/x-www-form-urlencoded"
+PING = {"match": {"/webhook_id": "5"}, "unsigned": True}
+SOURCES: dict[str, dict[str, Any]] = {
+    "ok": {"success_status": 200, "success_body": "OK"},
+    "json": {"success_status": 201, "success_body": '{"ok":true}'},
+    "status": {"success_status": 200},
+    "empty": {"success_status": 204},
+    "refused": {"failure_status": 498},
+    "form": {"body": "form", "success_status": 200},
+    "document": {"body": {"form": "payload"}},
+    "ping": {"challenge": PING, "content_types": [FORM]},
+    "hook": {"handshake": {"method": "POST", "echo": {"header": "X-Hook"}, "as": "header", "name": "X-Hook"}},
+    "one": {"challenge": {"match": {"/type": 0}, "status": 204}},
+    "typed": {"challenge": {"match": {"/type": 1}, "reply": '{"type":1}'}},
+    "echo": {"challenge": {"echo": "/challenge", "as": "json", "unsigned": True}},
+    "code": {
+        "handshake": {
+            "echo": "code",
+            "as": "json",
+            "name": "response",
+            "proof": {"secret": {"env": "ERP_SECRET"}, "hashed": "{value}{secret}https://hooks.example.com/x"},
+        }
+    },
+}
+
+
+def configuration(**sources: dict[str, Any]) -> str:
+    config = yaml.safe_load(CONFIG)
+    usual = config["sources"]["erp-orders"]
+    return yaml.safe_dump({**config, "sources": {name: usual | fields for name, fields in sources.items()}})
+
+
+async def serve_all(settings: Settings, store: Store, serve: Serve, folder: Path) -> str:
+    path = folder / "answers.yaml"
+    path.write_text(configuration(**SOURCES))
+    config = load_config(path, ENVIRON)
+    async with HttpClient(settings) as outbound:
+        sources = build_sources(config, ENVIRON, build_platforms(config.platforms, ENVIRON, outbound), settings)
+    return await serve(settings, store, sources)
+
+
+async def test_answers_are_those_of_the_source(  # noqa: PLR0917 - fixtures
+    settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession, tmp_path: Path, lines: Lines
+) -> None:
+    url = await serve_all(settings, store, serve, tmp_path)
+    body = encode(Order("1"))
+
+    async def post(
+        path: str, data: bytes = body, *, signature: bool = True, **headers: str
+    ) -> tuple[int, bytes, str | None]:
+        given = signed(data, **headers) if signature else {"content-type": headers.get("content_type", "")}
+        async with client.post(f"{url}/webhooks/{path}", data=data, headers=given) as response:
+            return response.status, await response.read(), response.headers.get("x-hook")
+
+    for _ in range(2):  # a duplicate has the same answer
+        assert await post("ok") == (200, b"OK", None)
+        assert await post("json") == (201, b'{"ok":true}', None)
+        assert await post("empty") == (204, b"", None)
+    status, answer, _ = await post("status")
+    assert (status, answer[:18]) == (200, b'{"status":"queued"')
+    assert (await post("ok", encode(Order("2", order="4")), signature=False, content_type="application/json"))[0] == 401
+    assert (await post("refused", signature=False, content_type="application/json"))[0] == 498
+
+    lines()
+    assert (await post("form", b"id=9&type=order.updated&order=7", content_type=FORM))[0] == 200
+    assert (await post("document", b"payload=" + body.replace(b'"', b"%22"), content_type=FORM))[0] == 202
+    assert (await post("form", body, content_type="application/json"))[0] == 422
+    assert (await post("ok", body[:-1] + b', "x": NaN}'))[0] == 200
+    [first, second, malformed, repaired] = lines("delivery.received")
+    assert [line["delivery_status"] for line in (first, second, malformed)] == ["queued", "queued", "rejected"]
+    assert (repaired["repaired"], "repaired" in first) == (True, False)
+
+    assert await post("ping", b"webhook_id=5", signature=False, content_type=FORM) == (200, b"", None)
+    assert (await post("ping", b"webhook_id=6", signature=False, content_type=FORM))[0] == 401
+    assert (await post("ping"))[0] == 202
+    assert await post("one", b'{"type": 0}') == (204, b"", None)
+    assert await post("typed", b'{"type": 1}') == (200, b'{"type":1}', None)
+    for source in ("one", "typed"):
+        assert (await post(source, b'{"type": 0}', signature=False, content_type="application/json"))[0] == 401
+    echoed = await post("echo", b'{"challenge": "abc"}', signature=False, content_type="application/json")
+    assert echoed == (200, b'{"challenge":"abc"}', None)
+    assert (await post("echo", b'{"challenge": "a\\nb"}', signature=False, content_type="application/json"))[0] == 401
+    async with client.post(f"{url}/webhooks/hook", headers={"x-hook": "s3cr3t"}) as response:
+        assert (response.status, response.headers["x-hook"], await response.read()) == (200, "s3cr3t", b"")
+    async with client.get(f"{url}/webhooks/code?code=abc") as response:
+        proof = hashlib.sha256(b"abc" + SECRET + b"https://hooks.example.com/x").hexdigest()
+        assert await response.json() == {"response": proof}
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"success_status": 204, "success_body": "OK"}, "success_body"),
+        ({"success_status": 302}, "success_status"),
+        ({"challenge": {"unsigned": True}}, "challenge.echo"),
+        ({"challenge": {"match": {"/a": "b"}, "as": "header", "echo": "/c"}}, "challenge.name"),
+        ({"handshake": {"echo": "c", "proof": {"secret": {"env": "ERP_SECRET"}, "hashed": "{value}"}}}, "hashed"),
+    ],
+)
+def test_impossible_answers_are_config_errors(fields: dict[str, Any], path: str, tmp_path: Path) -> None:
+    file = tmp_path / "waybill.yaml"
+    file.write_text(configuration(erp=fields))
+    with pytest.raises(ConfigError, match=path):
+        load_config(file, ENVIRON)
