@@ -70,6 +70,11 @@ class ActionContext(Protocol):
         ...
 
     @property
+    def is_repeated(self) -> bool:
+        """Whether an earlier attempt may have called the target with the same idempotency key."""
+        ...
+
+    @property
     def event_id(self) -> str:
         """Id of the event."""
         ...
@@ -127,6 +132,8 @@ class Action(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     """
 
     repeat: ClassVar[RetrySafety] = "keyed"
+    writes_to_platform: ClassVar[bool] = False
+    """Whether the action changes objects on a platform. Such a rule of the API requires the role admin."""
     summary: ClassVar[str] = ""
 
     id: Identifier
