@@ -182,8 +182,7 @@ class AccountThrottle:
     def _deferred(self, permit: ThrottlePermit) -> Deferred:
         if permit.wait == "circuit_open":
             seconds = min(permit.seconds, OPEN_SECONDS_MAX) + JITTER_SECONDS * self._throttles.chance()
-            reason = f"the circuit of {self._account} is open"
-            return Deferred("circuit_open", reason, seconds, account=self._account)
+            return Deferred("circuit_open", f"the circuit of {self._account} is open", seconds, account=self._account)
         seconds = permit.seconds + self._queue_seconds()
         account = self._account if seconds >= PARK_SECONDS_MIN else ""
         return Deferred("account_throttled", f"the limit of {self._account} is reached", seconds, account=account)
@@ -261,14 +260,10 @@ class AccountThrottle:
             error_kind=kind,
             http_status=error.http_status,
         )
-        requested_seconds = getattr(error, "retry_after_seconds", None) or 0.0
-        if requested_seconds > RETRY_AFTER_SECONDS_MAX:
-            self._log.warning(
-                "platform.retry_after_capped",
-                platform=self._account,
-                requested_seconds=round(requested_seconds, 3),
-                seconds=RETRY_AFTER_SECONDS_MAX,
-            )
+        requested = getattr(error, "retry_after_seconds", None) or 0.0
+        if requested > RETRY_AFTER_SECONDS_MAX:
+            fields = {"requested_seconds": round(requested, 3), "seconds": RETRY_AFTER_SECONDS_MAX}
+            self._log.warning("platform.retry_after_capped", platform=self._account, **fields)
 
     async def _leave(
         self,
