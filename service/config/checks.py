@@ -1,5 +1,6 @@
 """Checks across fields: unknown names, parts that do not fit together, and missing secrets."""
 
+import re
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -10,6 +11,9 @@ from service.config.sources import SourceConfig
 from service.envelopes import CloudEventsEnvelope, CustomEnvelope, PlatformEnvelope, StandardWebhooksEnvelope
 from service.errors import ConfigError
 from service.signatures import SchemeConfig, Unverified
+
+_INDEX = re.compile(r"^/(.*/)?[0-9]+(/|\Z)")
+"""A pointer with an index of a list."""
 
 
 def check_platform(at: str, platform: PlatformConfig, environ: Mapping[str, str]) -> Iterator[ConfigError]:
@@ -91,6 +95,7 @@ def source_warnings(
         for text in source.verify.warnings(environ):
             yield f"{at}.verify: {text}"
         yield from _identity_warnings(at, source, source.verify)
+    yield from _pointer_warnings(at, source)
     if source.allow_unverified and not isinstance(source.verify, Unverified):
         yield f"{at}.allow_unverified: has no effect, since deliveries are verified; remove it"
     retried = redelivery_hours(source, platform)
@@ -115,6 +120,23 @@ def _identity_warnings(at: str, source: SourceConfig, scheme: SchemeConfig) -> I
     if isinstance(envelope, StandardWebhooksEnvelope) or (isinstance(envelope, CustomEnvelope) and not envelope.id):
         effect = "a re-signed redelivery counts as a new event" if covered > {"body"} else "equal bodies count as one"
         yield f"{at}.envelope: has no id, so {effect}; add the pointer to the id, or identical_bodies"
+
+
+def _pointer_warnings(at: str, source: SourceConfig) -> Iterator[str]:
+    """Yield warnings about pointers that drop or confuse events."""
+    envelope = source.envelope
+    if isinstance(envelope, PlatformEnvelope):
+        return
+    named = {"record.id": envelope.record.id, "record.kind": envelope.record.kind}
+    if isinstance(envelope, CustomEnvelope):
+        written = envelope.type if isinstance(envelope.type, str) else None
+        named |= {"id": envelope.id, "type": written, "occurred_at": envelope.occurred_at}
+        if envelope.id is not None and envelope.id == envelope.record.id:
+            effect = "the second change of a record counts as a duplicate"
+            yield f"{at}.envelope.id: is the record's id, so {effect}; remove it, or point to the event's id"
+    for name, pointer in named.items():
+        if pointer and _INDEX.search(pointer):
+            yield f"{at}.envelope.{name}: an index selects one item of a list, and the others are dropped; use each"
 
 
 def _check_envelope(at: str, source: SourceConfig, platform: PlatformConfig) -> Iterator[ConfigError]:

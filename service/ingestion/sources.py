@@ -19,7 +19,7 @@ from service.challenges.endpoint_verification import EndpointVerification
 from service.config import Config, PlatformConfig, SourceConfig
 from service.config.checks import redelivery_hours
 from service.envelopes import DeliveryParser, ParseContext, ParsedDelivery
-from service.envelopes.envelope import FACTS_MAX, not_an_event
+from service.envelopes.envelope import RejectedItem, not_an_event
 from service.errors import Rejection
 from service.events import Delivery, Fact
 from service.platforms import Platform
@@ -49,6 +49,15 @@ class VerifiedDelivery(Struct, frozen=True, gc=False):
     identified: tuple[bool, ...]
     repaired: bool = False
     """Whether the body was repaired before it was parsed."""
+    rejected: tuple["QuarantinedItem", ...] = ()
+    """Items of a batch that are not events of the source."""
+
+
+class QuarantinedItem(Struct, frozen=True, gc=False):
+    """Rejected item of a batch. `dedupe_key` is for an event without an id."""
+
+    item: RejectedItem
+    dedupe_key: str
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -141,10 +150,28 @@ class Source(Struct, frozen=True, kw_only=True):
             )
             raise Rejection(self.failure_status, "not_verified", detail)
         _check_facts(parsed.facts)
-        shared = verified.id is not None
-        identified = tuple([shared or fact.id is not None for fact in parsed.facts])
-        dedupe_keys = self._dedupe_keys(parsed.facts, verified)
-        return VerifiedDelivery(parsed.facts, dedupe_keys, parsed.bodies, identified, repaired)
+        rejected: tuple[QuarantinedItem, ...] = ()
+        if parsed.rejected:
+            shared = self._shared_identity(verified)
+            rejected = tuple(
+                [QuarantinedItem(item, _digest(self.name, *shared, item.index)) for item in parsed.rejected]
+            )
+        has_id = verified.id is not None
+        identified = tuple([has_id or fact.id is not None for fact in parsed.facts])
+        dedupe_keys = self._dedupe_keys(parsed, verified)
+        return VerifiedDelivery(parsed.facts, dedupe_keys, parsed.bodies, identified, repaired, rejected)
+
+    def parse_item(self, delivery: Delivery, dedupe_key: str) -> VerifiedDelivery:
+        """Parse one item of a batch that was verified before.
+
+        Raises:
+            Rejection: 400 `malformed_payload`, 422 `unrecognized_event`.
+        """
+        parsed, repaired = self._parse_or_repair(delivery)
+        _check_facts(parsed.facts)
+        identified = tuple([fact.id is not None for fact in parsed.facts])
+        keys = [dedupe_key if fact.id is None else dedupe_key_of_id(self.name, fact.id) for fact in parsed.facts]
+        return VerifiedDelivery(parsed.facts, tuple(keys), parsed.bodies, identified, repaired)
 
     def _parse_or_repair(self, delivery: Delivery) -> tuple[ParsedDelivery, bool]:
         """Parse a delivery; if it is malformed, parse its repaired body. Return whether it was repaired."""
@@ -157,19 +184,28 @@ class Source(Struct, frozen=True, kw_only=True):
                 raise
             return self.parser(structs.replace(delivery, body=repaired)), True
 
-    def _dedupe_keys(self, facts: tuple[Fact, ...], verified: Verified) -> tuple[str, ...]:
-        """Return the dedupe key of each fact. An id that occurs twice in one delivery is numbered."""
+    def _dedupe_keys(self, parsed: ParsedDelivery, verified: Verified) -> tuple[str, ...]:
+        """Return the dedupe key of each fact.
+
+        A fact without an id is numbered by its position in the list, so that a corrected configuration changes no key.
+        An id that occurs again with other bytes is numbered; with the same bytes it is a duplicate.
+        """
+        facts = parsed.facts
         # Fast path for the usual delivery: one event with an id.
         if len(facts) == 1 and facts[0].id is not None:
             return (dedupe_key_of_id(self.name, facts[0].id),)
         shared = self._shared_identity(verified) if any(fact.id is None for fact in facts) else (b"", b"")
-        occurrences: dict[tuple[bytes, bytes], int] = {}
+        bodies_by_id: dict[str, dict[bytes, int]] = {}
         dedupe_keys: list[str] = []
-        for fact in facts:
-            identity = shared if fact.id is None else (b"id", fact.id.encode())
-            occurrence = occurrences.get(identity, 0)
-            occurrences[identity] = occurrence + 1
-            dedupe_keys.append(_digest(self.name, *identity, occurrence))
+        for position, fact in enumerate(facts):
+            if fact.id is None:
+                index = parsed.indexes[position] if parsed.indexes else position
+                dedupe_keys.append(_digest(self.name, *shared, index))
+            else:
+                numbers = bodies_by_id.setdefault(fact.id, {})
+                # Facts that a connector reads from one body differ, although their bytes are the same.
+                body = parsed.bodies[position] if len(set(parsed.bodies)) > 1 else b"%d" % position
+                dedupe_keys.append(_digest(self.name, b"id", fact.id.encode(), numbers.setdefault(body, len(numbers))))
         return tuple(dedupe_keys)
 
     def _shared_identity(self, verified: Verified) -> tuple[bytes, bytes]:
@@ -229,7 +265,9 @@ def _build(  # noqa: PLR0917 - joins the settings and the configuration of one s
         content_types=source.envelope.content_types | form_media_types(source.body) | frozenset(source.content_types),
         distinct=(source.identical_bodies or account.identical_bodies_default) == "distinct",
         verifier=scheme.build(environ, f"sources.{name}.verify"),
-        parser=source.envelope.reader(ParseContext(platform, account.known_kinds(), settings.body_depth_max)),
+        parser=source.envelope.reader(
+            ParseContext(platform, account.known_kinds(), settings.body_depth_max, settings.delivery_events_max)
+        ),
         entropy=entropy,
         challenger=source.challenge
         and source.challenge.build(environ, f"sources.{name}.challenge", settings.body_depth_max, source.body),
@@ -254,8 +292,6 @@ def _digest(source: str, kind: bytes, identity: bytes, occurrence: int) -> str:
 
 def _check_facts(facts: tuple[Fact, ...]) -> None:
     """Check the bounds of values that become part of keys and log lines."""
-    if len(facts) > FACTS_MAX:
-        raise not_an_event(f"Send at most {FACTS_MAX} events in one delivery.")
     for fact in facts:
         _check_text(fact.type, "type")
         if fact.record is None:

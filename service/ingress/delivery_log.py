@@ -103,4 +103,6 @@ class DeliveryLog:
     def _several(self) -> dict[str, Any]:
         ids = [outcome.event_id for outcome in self.outcomes if outcome.event_id is not None]
         ignored = sum(outcome.status == "ignored" for outcome in self.outcomes)
-        return {"events": len(self.outcomes), "ignored": ignored, "event_ids": ids[:EVENT_IDS_MAX]}
+        fields = {"events": len(self.outcomes), "ignored": ignored, "event_ids": ids[:EVENT_IDS_MAX]}
+        rejected = sum(outcome.status == "rejected" for outcome in self.outcomes)
+        return fields | ({"items_rejected": rejected} if rejected else {})

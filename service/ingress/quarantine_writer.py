@@ -7,10 +7,14 @@ and bytes per source keep a flood of one source from displacing other sources or
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
+
+from msgspec import structs
 
 from service.errors import Rejection, WaybillError
 from service.events import Delivery, new_event_id
 from service.ingestion.event_store import EventStore
+from service.ingestion.sources import QuarantinedItem
 from service.ingress.limits.token_bucket import TokenBuckets
 from service.log import get_logger
 from service.metrics.families import QUARANTINED
@@ -73,6 +77,28 @@ class QuarantineWriter:
             self._writer = asyncio.get_running_loop().create_task(self._write_all())
         return True
 
+    async def write_items(self, delivery: Delivery, items: Sequence[QuarantinedItem]) -> bool:
+        """Store the rejected items of a batch; return false if the quarantine does not store them.
+
+        The caller answers after this call, because the sender will not send the items again.
+
+        Raises:
+            StoreUnavailable, StoreFull: the items may not be stored. The call may be repeated.
+        """
+        if not self._enabled or sum(len(each.item.body) for each in items) > self._bytes_max:
+            return False
+        kept = [_quarantined_item(delivery, each) for each in items]
+        for begin in range(0, len(kept), BATCH_MAX):
+            removed = await self._store.quarantine_deliveries(kept[begin : begin + BATCH_MAX])
+            self._count(delivery.source, len(kept[begin : begin + BATCH_MAX]), removed)
+        return True
+
+    def _count(self, source: str, kept: int, removed: int) -> None:
+        QUARANTINED.inc((source, "kept"), kept)
+        QUARANTINED.inc((source, "dropped"), removed)
+        if removed:
+            self._log.warning("quarantine.full", source_name=source, deliveries_dropped=removed)
+
     async def close(self) -> None:
         """Write the queued deliveries, for at most `CLOSE_SECONDS_MAX`."""
         if self._writer is not None:
@@ -90,10 +116,7 @@ class QuarantineWriter:
                 QUARANTINED.inc((batch[0].source, "failed"), len(batch))
                 self._log.warning("quarantine.failed", error_kind=kind, deliveries=len(batch))
             else:
-                QUARANTINED.inc((batch[0].source, "kept"), len(batch))
-                QUARANTINED.inc((batch[0].source, "dropped"), removed)
-                if removed:
-                    self._log.warning("quarantine.full", source_name=batch[0].source, deliveries_dropped=removed)
+                self._count(batch[0].source, len(batch), removed)
 
     def _next_batch(self) -> list[QuarantinedDelivery]:
         """Return the next batch of one source, and move the source to the end of the order."""
@@ -105,6 +128,13 @@ class QuarantineWriter:
                 self._waiting_bytes[source] -= sum(len(each.body) for each in batch)
                 return batch
         return []
+
+
+def _quarantined_item(delivery: Delivery, quarantined: QuarantinedItem) -> QuarantinedDelivery:
+    item = quarantined.item
+    whole = structs.replace(delivery, body=item.body)
+    stored = _quarantined(whole, item.rejection, whole=True)
+    return structs.replace(stored, item=item.index, dedupe_key=quarantined.dedupe_key)
 
 
 def _quarantined(delivery: Delivery, rejection: Rejection, *, whole: bool) -> QuarantinedDelivery:

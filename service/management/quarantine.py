@@ -34,6 +34,8 @@ class QuarantineRow(Struct, frozen=True, kw_only=True):
     http_status: int
     body_bytes: int | None
     store: str
+    item: int | None = None
+    """Position in its batch, from 0, if only one item of a batch was rejected."""
 
 
 class QuarantinePage(Struct, frozen=True):

@@ -39,6 +39,9 @@ class QuarantinedDelivery(Struct, frozen=True, array_like=True):
     path_token: str | None
     whole: bool
     query: str = ""
+    item: int | None = None
+    """Position of the item in its batch; then `body` is that item alone, and the batch was verified."""
+    dedupe_key: str = ""
 
 
 QUARANTINE, DELETE_QUARANTINED = load_script("quarantine"), load_script("delete_quarantined")
