@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Literal, cast
 
@@ -23,13 +23,14 @@ from structlog.contextvars import merge_contextvars
 from structlog.typing import FilteringBoundLogger
 
 from service.errors import WaybillError
+from service.log_processors import LogFields, load_log_processors
 from service.log_writer import ATOMIC_WRITE_BYTES_MAX, BufferedLineWriter, DirectLineWriter
 from service.redaction import mask_values, redact, scrub, to_plain
 
 Component = Literal["service", "workers"]
 LineWriter = DirectLineWriter | BufferedLineWriter
 LogRenderer = Callable[[dict[str, Any]], bytes]
-Processor = Callable[[Any, str, MutableMapping[str, Any]], bytes]
+Finisher = Callable[[Any, str, LogFields], bytes]
 
 FRAMES_MAX = 20
 LINE_BYTES_MAX = ATOMIC_WRITE_BYTES_MAX
@@ -41,6 +42,7 @@ LIBRARY_LEVELS = {
     "uvicorn.access": logging.WARNING,  # reported by delivery.received
     "uvicorn.error": logging.ERROR,  # its warnings about malformed HTTP would let every client fill the log
 }
+LEVEL_NUMBERS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 _NEVER_DROPPED = ("timestamp", "level", "component", "message", "event_id")
 _encode = msgspec.json.Encoder(enc_hook=to_plain).encode
 
@@ -58,30 +60,31 @@ def configure(
     A command calls it with the defaults, so that errors at startup are logged. It calls it again with its settings,
     before the first line. `buffered` is for long-running commands: a thread writes the lines, so that a blocked `fd`
     does not stop the process.
+
+    Raises:
+        ConfigError: a log processor of another package cannot be loaded.
     """
     render = _render_readable if os.isatty(fd) else _json_renderer(line_bytes_max)
-    finish = _finisher(component, render)
-    logger_class = structlog.make_filtering_bound_logger(level)
     writer: LineWriter = DirectLineWriter(fd)
     if buffered:
-        log = structlog.wrap_logger(writer, [_finisher(component, render)], logger_class)
-        writer = BufferedLineWriter(fd, lambda lines: log.warning("log.lines_dropped", lines=lines))
+        writer = BufferedLineWriter(fd, lambda lines: current_logger().warning("log.lines_dropped", lines=lines))
         atexit.register(writer.flush)
-    _current.write_info = _direct(finish, writer) if level in {"debug", "info"} else None
+    processors: list[Any] = [merge_contextvars, _finisher(component, render)]
     structlog.configure(
-        processors=[merge_contextvars, finish],
-        wrapper_class=logger_class,
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: writer,
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
-    root.handlers[:] = [_LibraryHandler(finish, writer)]
+    root.handlers[:] = [_LibraryHandler()]
     root.setLevel(level.upper())
     for name, level_min in LIBRARY_LEVELS.items():
         logging.getLogger(name).setLevel(level_min)
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_uncaught
     threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    processors[1:1] = load_log_processors()  # last, so that an error in them is a log line
     return writer
 
 
@@ -91,18 +94,17 @@ def get_logger(**fields: object) -> FilteringBoundLogger:
 
 
 class _Current(Struct):
-    """Results of the last `configure`, and the logger bound to its processors."""
+    """The logger, bound to the processors of the last `structlog.configure`."""
 
     processors: object = None
     logger: Any = None
-    write_info: Callable[[str, dict[str, Any]], None] | None = None
 
 
 _current = _Current()
 
 
 def current_logger() -> FilteringBoundLogger:
-    """Return the process's logger. It is bound already, which saves a third of the time of a line."""
+    """Return the process's logger. It is bound already, which saves most of the time of a line."""
     processors = structlog.get_config()["processors"]
     if _current.processors is not processors:
         _current.processors, _current.logger = processors, structlog.get_logger().bind()
@@ -110,28 +112,24 @@ def current_logger() -> FilteringBoundLogger:
 
 
 def log_info(name: str, fields: dict[str, Any]) -> None:
-    """Write a line like `current_logger().info(name, **fields)`, in two thirds of the time. For the hot path.
+    """Write a line like `current_logger().info(name, **fields)`, through the same processors. For the hot path.
 
-    The line takes ownership of `fields`.
+    It saves a fifth of the time, because `fields` are not copied once per call.
     """
-    if _current.write_info is not None:
-        _current.write_info(name, fields)
-    else:  # not configured, or the level is higher
-        current_logger().info(name, **fields)
+    logger: Any = current_logger()
+    if not logger.is_enabled_for(logging.INFO):
+        return
+    try:
+        arguments, named = logger._process_event("info", name, fields)  # noqa: SLF001 - documented for wrappers
+    except structlog.DropEvent:
+        return
+    logger._logger.info(*arguments, **named)  # noqa: SLF001 - as above
 
 
-def _direct(finish: Processor, writer: LineWriter) -> Callable[[str, dict[str, Any]], None]:
-    def write_line(name: str, fields: dict[str, Any]) -> None:
-        fields["event"] = name
-        writer.write(finish(None, "info", merge_contextvars(None, "info", fields)))
-
-    return write_line
-
-
-def _finisher(component: str, render: LogRenderer) -> Processor:
+def _finisher(component: str, render: LogRenderer) -> Finisher:
     stamp = _Clock().stamp
 
-    def finish(_logger: object, level: str, fields: MutableMapping[str, Any]) -> bytes:
+    def finish(_logger: object, level: str, fields: LogFields) -> bytes:
         name = fields.pop("event", "")
         if "exc_info" in fields or "stack_info" in fields:
             _add_exception(fields)
@@ -214,25 +212,21 @@ class _Clock:
 class _LibraryHandler(logging.Handler):
     """Writes records of the logging module as `library.logged`, with `logger` and `text`."""
 
-    def __init__(self, finish: Processor, writer: LineWriter) -> None:
-        super().__init__()
-        self.finish = finish
-        self.writer = writer
-
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record. A formatting error is part of the text instead of an exception in the library."""
         try:
             message = record.getMessage()
         except Exception as error:  # noqa: BLE001 - wrong arguments of a library
             message = f"{record.msg} [{type(error).__name__} while formatting]"
-        fields: dict[str, Any] = {"event": "library.logged", "logger": record.name, "text": mask_values(message)}
+        fields: dict[str, Any] = {"logger": record.name, "text": mask_values(message)}
         if record.exc_info:
             fields["exc_info"] = record.exc_info
-        merged = merge_contextvars(None, "", fields)
-        self.writer.write(self.finish(None, record.levelname.lower(), merged))
+        # A level between two of the five gets the name of the lower one.
+        levelno = max((level for level in LEVEL_NUMBERS if level <= record.levelno), default=logging.DEBUG)
+        current_logger().log(levelno, "library.logged", **fields)
 
 
-def _add_exception(fields: MutableMapping[str, Any]) -> None:
+def _add_exception(fields: LogFields) -> None:
     """Replace `exc_info` with error kind, type, message and last frames, without values of variables."""
     fields.pop("stack_info", None)
     error = _exception_of(fields.pop("exc_info", None))

@@ -105,11 +105,11 @@ class BufferedLineWriter:
     def _write_batch(self, batch: list[bytes | threading.Event]) -> None:
         lines = [line for line in batch if isinstance(line, bytes)]
         written = [self._write_together(lines[start:end]) for start, end in _spans(lines)]
-        if any(written):
-            self._report()
+        reported = any(written) and self._report()
         for waiting in batch:
             if isinstance(waiting, threading.Event):
-                waiting.set()
+                # A report is behind the event in the buffer, and `flush` must wait for it, too.
+                self._buffer.put(waiting) if reported else waiting.set()
 
     def _write_together(self, lines: list[bytes]) -> bool:
         together = b"".join(lines)
@@ -120,11 +120,12 @@ class BufferedLineWriter:
                 self._count_dropped(len(lines))
         return written
 
-    def _report(self) -> None:
+    def _report(self) -> bool:
         with self._lock:
             dropped, self._dropped = self._dropped, 0
         if dropped:
             self._report_dropped(dropped)
+        return dropped > 0
 
     def _count_dropped(self, lines: int) -> None:
         self._dropped += lines

@@ -98,9 +98,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     delivery_events_max: Annotated[int, Meta(ge=1, le=10_000, description="events in one delivery; more: 422")] = 1_000
     body_depth_max: Annotated[int, Meta(ge=1, le=500, description="deepest nesting of a JSON body")] = 64
     ingest_timeout_seconds: Annotated[float, Meta(gt=0, description="timeout for storing a delivery; later: 503")] = 8.0
-    requests_in_flight_max: Annotated[int, Meta(ge=1, description="concurrent requests; more: 503")] = 2_000
+    requests_in_flight_max: Annotated[
+        int, Meta(ge=1, description="verified deliveries that wait for the store; more: 503")
+    ] = 2_000
     in_flight_body_bytes_max: Annotated[
-        int, Meta(ge=1, description="total size of all bodies in memory; more: 503")
+        int, Meta(ge=1, description="total size of all bodies in memory; at the limit, the oldest incomplete body: 503")
     ] = 134_217_728
     connections_max: Annotated[int, Meta(ge=1, description="connections per port; more are closed immediately")] = (
         10_000
@@ -114,7 +116,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(description="proxies whose X-Forwarded-For is read: IP addresses or networks, separated by commas"),
     ] = ""
     address_rejections_per_second_max: Annotated[
-        float, Meta(ge=0, description="rejected deliveries per client address and second; more: 429; 0: no limit")
+        float,
+        Meta(
+            ge=0, description="rejected deliveries per client, source and second; more are not quarantined; 0: no limit"
+        ),
     ] = 200.0
     source_deliveries_per_second_max: Annotated[
         float,
@@ -177,7 +182,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         float,
         Meta(
             ge=0,
-            description="longest wait while a platform returns a record older than the event; then decide as is",
+            description="longest wait while a platform returns no record, or one that is older than the last decided "
+            "state or the event",
         ),
     ] = 60.0
     action_timeout_seconds: Annotated[float, Meta(gt=0, description="timeout for one run of an action")] = 20.0

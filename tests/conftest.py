@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import redis
 
-from service import log
 from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
 from service.settings import Settings, load_settings
 from service.store import Store, open_store
@@ -18,12 +17,6 @@ from tests.examples import register_profiles
 register_profiles()
 
 pytest_plugins = ["tests.slow_marks"]
-
-
-@pytest.fixture(autouse=True)
-def lines_that_can_be_caught() -> None:
-    """Let lines go the long way, on which tests catch them, whatever a command set up in this process before."""
-    log._current.write_info = None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -152,9 +152,8 @@ async def open_dependencies(
         )
         rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds)
         fetch_delays = {name: account.fetch_delay_seconds for name, account in config.platforms.items()}
-        yield WorkerDependencies(
-            settings, store, platforms, rules, effects, intake, StaleReadPolicy(settings, fetch_delays)
-        )
+        stale_reads = StaleReadPolicy(settings, fetch_delays, store.futile_waits)
+        yield WorkerDependencies(settings, store, platforms, rules, effects, intake, stale_reads)
     await intake.close()
 
 

@@ -28,6 +28,10 @@ Each unit of work has one line, written at its end even on failure: `delivery.re
 No line contains a body, a header, a secret, an e-mail address, a phone number, a name or a postal address. Fields are
 redacted by name at any depth, and texts are searched. Values of other types are replaced by the name of their type.
 
+Packages add or remove fields by structlog processors in the entry point group `waybill.log_processors`. Each processor
+sees every line before its redaction, in the order of the entry points' names. `structlog.DropEvent` drops a line.
+[CONTRIBUTING.md](../.github/CONTRIBUTING.md#add-) shows one.
+
 The names are flat for all log stores, and map to OpenTelemetry:
 
 | Waybill | OpenTelemetry |

@@ -194,6 +194,10 @@ The pod template of a component. dict: root, component, command, settings (which
 {{- define "waybill.podTemplate" -}}
 {{- $root := .root -}}
 {{- $values := index $root.Values .component -}}
+{{- $defaults := dict -}}
+{{- if and .webhooks (or $root.Values.ingress.enabled $root.Values.httpRoute.enabled) -}}
+{{- $_ := set $defaults "trusted_proxies" $root.Values.service.trustedProxies -}}
+{{- end -}}
 metadata:
   labels:
     {{- include "waybill.labels" $root | nindent 4 }}
@@ -244,7 +248,7 @@ spec:
       securityContext:
         {{- toYaml $root.Values.containerSecurityContext | nindent 8 }}
       env:
-        {{- include "waybill.env" (dict "root" $root "index" .index "settings" (merge (deepCopy .settings) $values.settings $root.Values.settings)) | trim | nindent 8 }}
+        {{- include "waybill.env" (dict "root" $root "index" .index "settings" (merge (deepCopy .settings) $values.settings $root.Values.settings $defaults)) | trim | nindent 8 }}
         {{- with $values.extraEnv }}
         {{- toYaml . | nindent 8 }}
         {{- end }}

@@ -31,7 +31,7 @@ TIMEOUT_SECONDS = 120.0
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 PATH = "/api/v1"
 PUBLICATIONS_PER_PAGE = 200
-NO_ROUTE = "Not Found"
+NO_ROUTE = "Not Found."
 """Detail of a 404 without a route: the webhook port or another version of the API answered."""
 
 

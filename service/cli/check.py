@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from service.platforms.loading import read_config
 from service.platforms.registry import build_platforms
 from service.plurals import count_noun
 from service.rules import RuleFile, check_sources, find_rule_files, read_rule_files
+from service.rules.enums import account_values, check_file_enums
 from service.settings import Settings, load_settings
 from service.ssrf_guard import SsrfGuard, parse_cidrs
 from service.store import Store
@@ -78,6 +80,7 @@ def _check_parts(config: Config, settings: Settings, environ: Mapping[str, str])
     try:
         files = read_rule_files(find_rule_files(config.rules, config.path.parent), load_actions())
         check_sources(files, config.sources)
+        check_file_enums(files, partial(account_values, config))
     except ConfigError as error:
         yield error
     for line in describe_config(config, files):

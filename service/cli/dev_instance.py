@@ -32,27 +32,32 @@ ENDED_MESSAGE = "waybill: `waybill dev` has ended without a shutdown. Start it a
 
 
 class DevInstance(Struct, frozen=True):
-    """A running `waybill dev`: process id, configuration file, and variables for other commands."""
+    """A running `waybill dev`: process id, configuration file, variables for other commands, URL of the sandbox."""
 
     pid: int
     config: str
     environ: dict[str, str]
+    sandbox_url: str
 
 
-def adopt_dev_instance(environ: MutableMapping[str, str]) -> None:
+def adopt_dev_instance(environ: MutableMapping[str, str]) -> DevInstance | None:
     """Add the variables of a running `waybill dev` to `environ`, unless it names an installation.
+
+    Returns:
+        The running `waybill dev`, or None if its variables were not added.
 
     Raises:
         ConfigError: the file of `waybill dev` is unsafe or incomplete.
     """
     if INSTALLATION_VARIABLES & environ.keys():
-        return
+        return None
     found = find_dev_instance(environ)
     if found is None:
-        return
+        return None
     environ.update(found.environ)
     if sys.stderr.isatty():
         click.echo(f"waybill: using `waybill dev`, process {found.pid}, {found.config}", err=True)
+    return found
 
 
 def find_dev_instance(environ: Mapping[str, str]) -> DevInstance | None:

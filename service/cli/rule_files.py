@@ -2,18 +2,25 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
 
 from service.actions import load_actions
+from service.config.platforms import BuiltInPlatformConfig
 from service.errors import ConfigError
-from service.platforms.loading import load_config
+from service.platforms.loading import load_config, read_config
+from service.platforms.registry import PLATFORMS
 from service.plurals import count_noun
+from service.rules.enums import PlatformValues, account_values, check_file_enums
 from service.rules.json_schema import write_schema
 from service.rules.rule_files import RuleFile, check_sources, find_rule_files, is_rule_test_file, read_rule_files
+from service.rules.syntax import Rule
 from service.settings import load_settings
+
+ValuesOf = Callable[[Rule], PlatformValues]
 
 EXIT_INVALID = 2
 
@@ -35,12 +42,11 @@ def check(files: tuple[Path, ...]) -> None:
 
     FILES are rule files. Default: the files that waybill.yaml names. Exit code 2 if a file is not valid.
     """
-    mistakes = 0
-    for path in files:
-        mistakes += 0 if is_rule_test_file(path) else _check_alone(path)
-    if mistakes:
+    values_of = _find_values() if files else None
+    given = [path for path in files if not is_rule_test_file(path)]
+    if sum(_check_alone(path, values_of) for path in given):
         sys.exit(EXIT_INVALID)
-    for file in read_files(files):
+    for file in _read_given(given, values_of) if files else read_files(()):
         click.echo(f"{file.path}: {count_noun(len(file.rules), 'rule')}, no errors")
 
 
@@ -50,10 +56,10 @@ def schema() -> None:
     click.echo(write_schema(load_actions()), nl=False)
 
 
-def _check_alone(path: Path) -> int:
+def _check_alone(path: Path, values_of: ValuesOf | None) -> int:
     """Check one file, print its error, and return the number of errors."""
     try:
-        read_rule_files([path], load_actions())
+        _read_given([path], values_of)
     except ConfigError as error:
         click.echo(f"waybill: {error}", err=True)
         return 1
@@ -67,8 +73,34 @@ def read_files(files: Sequence[Path]) -> tuple[RuleFile, ...]:
         ConfigError: a file is not valid.
     """
     if files:
-        return read_rule_files([path for path in files if not is_rule_test_file(path)], load_actions())
+        return _read_given([path for path in files if not is_rule_test_file(path)], _find_values())
     config = load_config(Path(load_settings(os.environ).config), os.environ)
     rule_files = read_rule_files(find_rule_files(config.rules, config.path.parent), load_actions())
     check_sources(rule_files, config.sources)
+    check_file_enums(rule_files, partial(account_values, config))
     return rule_files
+
+
+def _read_given(paths: Sequence[Path], values_of: ValuesOf | None) -> tuple[RuleFile, ...]:
+    files = read_rule_files(paths, load_actions())
+    if values_of is not None:
+        check_file_enums(files, values_of)
+    return files
+
+
+def _find_values() -> ValuesOf | None:
+    """Return the documented values of the accounts in waybill.yaml, without one those of the built-in platforms."""
+    path = Path(load_settings(os.environ).config)
+    if not path.exists():
+        return _built_in_values
+    reading = read_config(path, os.environ)
+    if reading.config is None:
+        text = f"values such as statuses are not checked, because {path} has a mistake: {reading.mistakes[0]}"
+        click.echo(f"waybill: {text}", err=True)
+        return None
+    return partial(account_values, reading.config)
+
+
+def _built_in_values(rule: Rule) -> PlatformValues:
+    configs = {name: kind.config for name, kind in PLATFORMS.items() if issubclass(kind.config, BuiltInPlatformConfig)}
+    return {name: config.enums[rule.type] for name, config in configs.items() if rule.type in config.enums}

@@ -4,18 +4,18 @@ import asyncio
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 import msgspec
 from msgspec import Struct
 
 from service.cli.context import CliContext, open_context
-from service.cli.dev_instance import adopt_dev_instance
+from service.cli.dev_instance import DevInstance, adopt_dev_instance
 from service.cli.sample_deliveries import SampleDelivery, render
-from service.cli.sender import Sender, send_all
+from service.cli.sender import DeliveryFactory, Sender, send_all
 from service.config import Config
 from service.config.decoding import did_you_mean
 from service.errors import ConfigError, TransientError
@@ -69,11 +69,11 @@ def send(**options: object) -> None:
 
 async def _send(request: SendRequest) -> Counter[str]:
     statuses: Counter[str] = Counter()
-    adopt_dev_instance(os.environ)
+    instance = adopt_dev_instance(os.environ)
     async with open_context() as context:
         sender = _sender(request, context)
-        make = _delivery_factory(request, context.config)
         async with HttpClient(context.settings) as outbound:
+            make = _delivery_factory(request, context.config, outbound, instance)
             async for response in send_all(sender, outbound, make, request.count, request.rate):
                 statuses[_print_response(response, sender.url)] += 1
     return statuses
@@ -113,21 +113,37 @@ def _secret(request: SendRequest, config: Config) -> str:
     return refs[0].resolve(os.environ, f"sources.{request.source}.verify") if refs else ""
 
 
-def _delivery_factory(request: SendRequest, config: Config) -> Callable[[], tuple[str, SampleDelivery]]:
-    """Return a function that makes a delivery and its event id. The body of a file is the same each time."""
+def _delivery_factory(
+    request: SendRequest, config: Config, outbound: HttpClient, instance: DevInstance | None
+) -> DeliveryFactory:
+    """Return a function that makes a delivery and its event id. The body of a file is the same each time.
+
+    A generated event of `waybill dev` follows a change of its record in the sandbox, as on a platform.
+    """
     if (request.file is None) == (request.event is None):
         raise click.UsageError("Give either --file or --event.")
     if request.file is not None:
         body = sys.stdin.buffer.read() if request.file == "-" else _read(request.file)
-        return lambda: (new_event_id(), SampleDelivery(body))
+
+        async def repeat() -> tuple[str, SampleDelivery]:
+            return new_event_id(), SampleDelivery(body)
+
+        return repeat
     source, event = config.sources[request.source], request.event or ""
     platform = config.platforms[source.platform]
 
-    def make() -> tuple[str, SampleDelivery]:
+    async def make() -> tuple[str, SampleDelivery]:
+        if instance is not None:
+            await _mark_changed(outbound, instance, request.record_id)
         event_id, at = new_event_id(), datetime.now(UTC).isoformat(timespec="milliseconds")
         return event_id, render(SampleRequest(event, request.record_id, event_id, at), source, platform)
 
     return make
+
+
+async def _mark_changed(outbound: HttpClient, instance: DevInstance, record_id: str) -> None:
+    url = f"{instance.sandbox_url}/_sandbox/changed/{quote(record_id, safe='')}"
+    await outbound.request("POST", url, headers={}, body=None, seconds_max=5, bytes_max=1_000, guarded=False)
 
 
 def _read(name: str) -> bytes:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from msgspec import Struct
 
@@ -16,6 +16,10 @@ from service.signatures import Unverified
 IN_FLIGHT_MAX = 32
 TIMEOUT_SECONDS = 30.0
 RESPONSE_BYTES_MAX = 1_048_576
+
+
+DeliveryFactory = Callable[[], Awaitable[tuple[str, SampleDelivery]]]
+"""Makes a delivery and its event id."""
 
 
 class Sender(Struct, frozen=True):
@@ -40,7 +44,7 @@ class Sender(Struct, frozen=True):
 async def send_all(
     sender: Sender,
     outbound: HttpClient,
-    make: Callable[[], tuple[str, SampleDelivery]],
+    make: DeliveryFactory,
     count: int,
     per_second: float | None,
 ) -> AsyncIterator[HttpResponse | TransientError]:
@@ -53,7 +57,7 @@ async def send_all(
             # Each delivery has its own start time, so that slow responses do not lower the rate.
             await asyncio.sleep(started + number / per_second - time.monotonic())
         async with slots:
-            event_id, sample = make()
+            event_id, sample = await make()
             url, delivery = sender.sign(sample, event_id, time.time())
             return await _post(outbound, url, delivery.headers, delivery.body)
 

@@ -96,11 +96,22 @@ def source_warnings(
             yield f"{at}.verify: {text}"
         yield from _identity_warnings(at, source, source.verify)
     yield from _pointer_warnings(at, source)
+    envelope = source.envelope
+    if isinstance(envelope, CustomEnvelope) and _is_creation_time(envelope.occurred_at):
+        yield (
+            f"{at}.envelope.occurred_at: {envelope.occurred_at} looks like a creation time; an event that is more than "
+            "2 s newer than its record waits for a newer record. Give the time of the change, or remove it"
+        )
     if source.allow_unverified and not isinstance(source.verify, Unverified):
         yield f"{at}.allow_unverified: has no effect, since deliveries are verified; remove it"
     retried = redelivery_hours(source, platform)
     if source.dedupe_hours is not None and source.dedupe_hours < retried:
         yield f"{at}.dedupe_hours: the sender may send an event again for {retried:g} hours; later ones count as new"
+
+
+def _is_creation_time(pointer: str | None) -> bool:
+    """Return whether the last name of a pointer is that of a creation time, such as `createdAt` or `creation_date`."""
+    return "creat" in (pointer or "").rpartition("/")[2].lower()
 
 
 def redelivery_hours(source: SourceConfig, platform: PlatformConfig) -> float:

@@ -39,6 +39,8 @@ FieldPlaces = Mapping[str, str]
 """The pointer that a connector reads, by field of our record; below `lines` relative to the line."""
 RecordMaps = dict[str, dict[str, Pointer]]
 """The pointers of fields by kind of record, as `map` of a built-in platform gives them."""
+DocumentedValues = Mapping[str, tuple[str, ...]]
+"""The documented values of enumerations by path of a field; `[]` stands for an element of a list."""
 Status = Annotated[int, Meta(ge=400, le=599, description="an HTTP status of 400 to 599")]
 
 
@@ -74,6 +76,10 @@ class PlatformConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Return the kinds of record that the account's connector can list, so that they can be polled."""
         return self.listed
 
+    def documented_values(self, kind: str) -> DocumentedValues | None:  # noqa: ARG002 - an override has values
+        """Return the documented values of enumerations; None if the values of the platform are not known."""
+        return None
+
     def expected_fields(self, kind: str) -> tuple[str, ...]:  # noqa: ARG002 - an override has fields
         """Return the fields of our record that a response should contain, wholes before their parts."""
         return ()
@@ -96,10 +102,17 @@ class BuiltInPlatformConfig(PlatformConfig, frozen=True, kw_only=True):
 
     places: ClassVar[Mapping[str, FieldPlaces]] = {}
     """The fields that `map` may contain, by kind of record, each with the pointer that its connector reads."""
+    enums: ClassVar[Mapping[str, DocumentedValues]] = {}
+    """The documented values of enumerations, by kind of record."""
     wrapped: ClassVar[bool | None] = True
     """Whether a record is under `data` in a response; None if both forms are accepted."""
 
     map: RecordMaps = {}
+
+    def documented_values(self, kind: str) -> DocumentedValues:
+        """Return the documented values of enumerations, except of fields that `map` reads elsewhere."""
+        mapped = self.map.get(kind, {})
+        return {path: values for path, values in self.enums.get(kind, {}).items() if path not in mapped}
 
     def expected_fields(self, kind: str) -> tuple[str, ...]:
         """Return the fields that the platform documents."""

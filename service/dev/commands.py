@@ -31,9 +31,6 @@ EXIT_NOT_OK = 1
 CHECK_INTERVAL_SECONDS = 0.2
 EXAMPLE_ORDER = "po-1"
 
-DEV_SETTINGS = {"stale_read_wait_seconds": "1"}
-"""A short wait for newer records, since the records of the sandbox never change."""
-
 DEMO_SETTINGS = {
     "port": "0",
     "admin_port": "0",
@@ -61,7 +58,21 @@ PORT_TYPE = click.IntRange(0, 65_535)
 @click.option("--admin-port", type=PORT_TYPE, default=0, help="Port for the admin API. Default: a free port.")
 @STORE_OPTION
 @YES_OPTION
-def dev(config: Path | None, port: int, admin_port: int, store_url: str | None, *, yes: bool) -> None:
+@click.option(
+    "--stale-read-wait",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Longest wait for a record that is older than its event. Default: as in production.",
+)
+def dev(
+    config: Path | None,
+    port: int,
+    admin_port: int,
+    store_url: str | None,
+    *,
+    yes: bool,
+    stale_read_wait: float | None,
+) -> None:
     """Run a store, a sandbox, a service and a worker on this machine.
 
     Publishes the rules and runs until Ctrl-C. Data of the embedded store is deleted on exit; data in the store of
@@ -72,7 +83,9 @@ def dev(config: Path | None, port: int, admin_port: int, store_url: str | None, 
         raise ConfigError("--admin-port", f"port {port} is also given as --port", "name two different ports")
     _check_port("--port", port)
     _check_port("--admin-port", admin_port)
-    settings = DEV_SETTINGS | {"port": str(port), "admin_port": str(admin_port)} | _store_settings(store_url, yes=yes)
+    settings = {"port": str(port), "admin_port": str(admin_port)} | _store_settings(store_url, yes=yes)
+    if stale_read_wait is not None:
+        settings |= {"stale_read_wait_seconds": str(stale_read_wait)}
     try:
         with _handle_failures(), dev_instance_file(os.environ) as write:
             click.echo("Starting a store, a sandbox, a service and a worker ...")
@@ -114,7 +127,7 @@ def _run(stack: Stack, write: Callable[[DevInstance], None]) -> NoReturn:
     stack.start_worker("worker-1")
     if stack.workspace.own_config is None:
         SandboxClient(stack.sandbox_url).put_record(purchase_order(EXAMPLE_ORDER, 100, 40))
-    write(DevInstance(os.getpid(), str(stack.workspace.config), stack.variables()))
+    write(DevInstance(os.getpid(), str(stack.workspace.config), stack.variables(), stack.sandbox_url))
     click.echo(_introduction(stack))
     _wait_for_failure(stack)
 

@@ -86,7 +86,7 @@ def fetch_path(order_id: str) -> str:
 
 def build_warm_up(secrets: Mapping[str, str]) -> DemoStep:
     """Build the delivery that opens all connections before the first step."""
-    request = updated_order(secrets, "po-warm-up", "evt-0")
+    request = changed_order(secrets, "po-warm-up", "evt-0")
     return DemoStep(
         "", request, "po-warm-up", DemoOutcome(QUEUED, "unmatched", 1, 0), purchase_order("po-warm-up", 1, 1)
     )
@@ -99,7 +99,7 @@ def build_steps(secrets: Mapping[str, str]) -> tuple[DemoStep, ...]:
 
 def _ingress_steps(secrets: Mapping[str, str]) -> tuple[DemoStep, ...]:
     """Build the steps about accepted and rejected deliveries."""
-    short = updated_order(secrets, "po-short", "evt-1")
+    short = changed_order(secrets, "po-short", "evt-1")
     forged = structs.replace(short, body=short.body.replace(b"po-short", b"po-shirt"))
     unknown_source = structs.replace(short, source="nobody")
     customer_update = {
@@ -113,7 +113,7 @@ def _ingress_steps(secrets: Mapping[str, str]) -> tuple[DemoStep, ...]:
         ),
         DemoStep(
             "purchase order, received in full",
-            updated_order(secrets, "po-full", "evt-2"),
+            changed_order(secrets, "po-full", "evt-2"),
             "po-full",
             DemoOutcome(QUEUED, "unmatched", 1, 0),
             purchase_order("po-full", 100, 100),
@@ -136,7 +136,7 @@ def _failure_steps(secrets: Mapping[str, str]) -> tuple[DemoStep, ...]:
     return (
         DemoStep(
             "platform error 500, once",
-            updated_order(secrets, "po-flaky", "evt-3"),
+            changed_order(secrets, "po-flaky", "evt-3"),
             "po-flaky",
             DemoOutcome(QUEUED, "matched", 2, 1),
             purchase_order("po-flaky", 60, 12),
@@ -144,21 +144,21 @@ def _failure_steps(secrets: Mapping[str, str]) -> tuple[DemoStep, ...]:
         ),
         DemoStep(
             "record deleted on the platform",
-            updated_order(secrets, "po-gone", "evt-4"),
+            changed_order(secrets, "po-gone", "evt-4", "deleted"),
             "po-gone",
             DemoOutcome(QUEUED, "unmatched", 1, 0),
             deleted=True,
         ),
         DemoStep(
             "platform error 403, permanent",
-            updated_order(secrets, "po-rejected", "evt-5"),
+            changed_order(secrets, "po-rejected", "evt-5"),
             "po-rejected",
             DemoOutcome(QUEUED, "dead_lettered", 1, 0),
             fault=FaultRequest(fetch_path("po-rejected"), status=403),
         ),
         DemoStep(
             "worker killed during an event",
-            updated_order(secrets, "po-crash", "evt-6"),
+            changed_order(secrets, "po-crash", "evt-6"),
             "po-crash",
             DemoOutcome(QUEUED, "matched", 2, 1),
             purchase_order("po-crash", 30, 3),
@@ -168,7 +168,7 @@ def _failure_steps(secrets: Mapping[str, str]) -> tuple[DemoStep, ...]:
     )
 
 
-def updated_order(secrets: Mapping[str, str], order_id: str, event: str) -> DeliveryRequest:
-    """Build a delivery of pack.cloud about an updated purchase order. `event` is the event id of the sender."""
-    payload = {"event_code": "purchase_order.updated", "id": event, "organization_id": PACK_ORGANIZATION}
+def changed_order(secrets: Mapping[str, str], order_id: str, event: str, change: str = "updated") -> DeliveryRequest:
+    """Build a delivery of pack.cloud about a changed purchase order. `event` is the event id of the sender."""
+    payload = {"event_code": f"purchase_order.{change}", "id": event, "organization_id": PACK_ORGANIZATION}
     return signed_by_hmac("pack-orders", {**payload, "data": {"id": order_id}}, secrets[PACK_SECRET])

@@ -4,8 +4,6 @@ A dedupe key depends on signed data only: an id in the body or in a signed heade
 header therefore cannot make a replayed delivery pass as new.
 """
 
-import base64
-import hashlib
 import os
 from collections.abc import Callable, Mapping
 
@@ -22,12 +20,11 @@ from service.envelopes import DeliveryParser, ParseContext, ParsedDelivery
 from service.envelopes.envelope import RejectedItem, not_an_event
 from service.errors import Rejection
 from service.events import Delivery, Fact
+from service.ingestion.dedupe_keys import DEDUPE_KEY_BYTES, dedupe_key_of_id, dedupe_keys_of, digest_identity
 from service.platforms import Platform
 from service.settings import Settings
 from service.signatures import SchemeConfig, Verified, Verifier
 
-DEDUPE_KEY_BYTES = 18
-"""144 bits: 24 characters in base64url, without padding."""
 TEXT_CHARACTERS_MAX = 256
 """Maximum length of an event type or record id, which are part of keys and log lines."""
 ID_CHARACTERS_MAX = 2_048
@@ -153,12 +150,11 @@ class Source(Struct, frozen=True, kw_only=True):
         rejected: tuple[QuarantinedItem, ...] = ()
         if parsed.rejected:
             shared = self._shared_identity(verified)
-            rejected = tuple(
-                [QuarantinedItem(item, _digest(self.name, *shared, item.index)) for item in parsed.rejected]
-            )
+            keys = [digest_identity(self.name, *shared, item.index) for item in parsed.rejected]
+            rejected = tuple(map(QuarantinedItem, parsed.rejected, keys))
         has_id = verified.id is not None
         identified = tuple([has_id or fact.id is not None for fact in parsed.facts])
-        dedupe_keys = self._dedupe_keys(parsed, verified)
+        dedupe_keys = dedupe_keys_of(self.name, parsed, lambda: self._shared_identity(verified))
         return VerifiedDelivery(parsed.facts, dedupe_keys, parsed.bodies, identified, repaired, rejected)
 
     def parse_item(self, delivery: Delivery, dedupe_key: str) -> VerifiedDelivery:
@@ -175,38 +171,19 @@ class Source(Struct, frozen=True, kw_only=True):
 
     def _parse_or_repair(self, delivery: Delivery) -> tuple[ParsedDelivery, bool]:
         """Parse a delivery; if it is malformed, parse its repaired body. Return whether it was repaired."""
+        parsed: ParsedDelivery | None = None
         try:
-            return self.parser(delivery), False
+            parsed = self.parser(delivery)
+            if all(item.rejection.code != "malformed_payload" for item in parsed.rejected):
+                return parsed, False
         except Rejection as rejection:
-            # Only after a failure: few deliveries need the repair, and every delivery would pay for it.
-            repaired = repair_json(delivery.body) if rejection.code == "malformed_payload" else delivery.body
-            if repaired == delivery.body:
+            if rejection.code != "malformed_payload":
                 raise
-            return self.parser(structs.replace(delivery, body=repaired)), True
-
-    def _dedupe_keys(self, parsed: ParsedDelivery, verified: Verified) -> tuple[str, ...]:
-        """Return the dedupe key of each fact.
-
-        A fact without an id is numbered by its position in the list, so that a corrected configuration changes no key.
-        An id that occurs again with other bytes is numbered; with the same bytes it is a duplicate.
-        """
-        facts = parsed.facts
-        # Fast path for the usual delivery: one event with an id.
-        if len(facts) == 1 and facts[0].id is not None:
-            return (dedupe_key_of_id(self.name, facts[0].id),)
-        shared = self._shared_identity(verified) if any(fact.id is None for fact in facts) else (b"", b"")
-        bodies_by_id: dict[str, dict[bytes, int]] = {}
-        dedupe_keys: list[str] = []
-        for position, fact in enumerate(facts):
-            if fact.id is None:
-                index = parsed.indexes[position] if parsed.indexes else position
-                dedupe_keys.append(_digest(self.name, *shared, index))
-            else:
-                numbers = bodies_by_id.setdefault(fact.id, {})
-                # Facts that a connector reads from one body differ, although their bytes are the same.
-                body = parsed.bodies[position] if len(set(parsed.bodies)) > 1 else b"%d" % position
-                dedupe_keys.append(_digest(self.name, b"id", fact.id.encode(), numbers.setdefault(body, len(numbers))))
-        return tuple(dedupe_keys)
+        # Only after a failure: few deliveries need the repair, and every delivery would pay for it.
+        repaired = repair_json(delivery.body)
+        if repaired == delivery.body:
+            return parsed or self.parser(delivery), False
+        return self.parser(structs.replace(delivery, body=repaired)), True
 
     def _shared_identity(self, verified: Verified) -> tuple[bytes, bytes]:
         """Return the identity of a fact that has no event id in the body."""
@@ -257,6 +234,7 @@ def _build(  # noqa: PLR0917 - joins the settings and the configuration of one s
 ) -> Source:
     # A dedupe key must outlive the sender's redeliveries, or one of them would count as new.
     hours = source.dedupe_hours or max(settings.dedupe_hours, redelivery_hours(source, account))
+    context = ParseContext(platform, account.known_kinds(), settings.body_depth_max, settings.delivery_events_max)
     return Source(
         name=name,
         platform=source.platform,
@@ -265,9 +243,7 @@ def _build(  # noqa: PLR0917 - joins the settings and the configuration of one s
         content_types=source.envelope.content_types | form_media_types(source.body) | frozenset(source.content_types),
         distinct=(source.identical_bodies or account.identical_bodies_default) == "distinct",
         verifier=scheme.build(environ, f"sources.{name}.verify"),
-        parser=source.envelope.reader(
-            ParseContext(platform, account.known_kinds(), settings.body_depth_max, settings.delivery_events_max)
-        ),
+        parser=source.envelope.reader(context),
         entropy=entropy,
         challenger=source.challenge
         and source.challenge.build(environ, f"sources.{name}.challenge", settings.body_depth_max, source.body),
@@ -277,17 +253,6 @@ def _build(  # noqa: PLR0917 - joins the settings and the configuration of one s
         success_body=source.success_body,
         retries_on_429=account.retries_on_429,
     )
-
-
-def dedupe_key_of_id(source: str, sender_id: str) -> str:
-    """Return the dedupe key for the sender's event id, to find the event by it."""
-    return _digest(source, b"id", sender_id.encode(), 0)
-
-
-def _digest(source: str, kind: bytes, identity: bytes, occurrence: int) -> str:
-    head = b"%b\0%b\0%d\0" % (source.encode(), kind, occurrence)
-    digest = hashlib.blake2b(head + identity, digest_size=DEDUPE_KEY_BYTES).digest()
-    return base64.urlsafe_b64encode(digest).decode()
 
 
 def _check_facts(facts: tuple[Fact, ...]) -> None:

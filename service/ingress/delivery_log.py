@@ -13,7 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from service.events import Delivery, Fact, new_event_id
 from service.ingestion.arrivals import FactOutcome
 from service.ingress.http.responses import primary_outcome
-from service.log import log_info
+from service.log import get_logger, log_info
 from service.metrics.families import DELIVERIES, DELIVERY_ACK_SECONDS
 
 UNKNOWN_SOURCE = "unknown"
@@ -25,12 +25,13 @@ EVENT_IDS_MAX = 32
 class DeliveryLog:
     """Data collected about one delivery. `id` becomes the id of its first event, if there is one.
 
-    `delivery` has an empty body until `whole` is true. `address` is the client address, which is never logged.
+    `delivery` has an empty body until `whole` is true. `verified` is true after its signature was checked. `address` is
+    the client address, which is never logged.
     """
 
     __slots__ = (
         "_began", "address", "body_bytes", "delivery", "event_type", "id", "outcomes", "reason", "repaired", "source",
-        "trace_id", "whole",
+        "trace_id", "verified", "whole",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -41,6 +42,7 @@ class DeliveryLog:
         self.address = ""
         self.delivery: Delivery | None = None
         self.whole = False
+        self.verified = False
         self.event_type: str | None = None
         self.reason: str | None = None
         self.body_bytes = 0
@@ -75,7 +77,10 @@ class DeliveryLog:
             fields["repaired"] = True
         if len(self.outcomes) > 1:
             fields |= self._several()
-        log_info("delivery.received", fields)
+        if "items_rejected" in fields:
+            get_logger().warning("delivery.received", **fields)
+        else:
+            log_info("delivery.received", fields)
 
     def count_rejected(self, reason: str) -> None:
         """Count a rejected delivery; `reason` is the stable code."""

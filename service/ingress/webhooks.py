@@ -23,7 +23,7 @@ from service.ingestion.headers import check_content_type
 from service.ingestion.sources import Source, VerifiedDelivery
 from service.ingestion.trace_context import continue_trace
 from service.ingress.cloudevents_handshake import METHODS, answer_cloudevents_handshake
-from service.ingress.delivery_log import DeliveryLog
+from service.ingress.delivery_log import UNKNOWN_SOURCE, DeliveryLog
 from service.ingress.http.fast_path import FastRequestCycle, request_cycle_of
 from service.ingress.http.problems import (
     INTERNAL,
@@ -38,14 +38,7 @@ from service.ingress.http.responses import AsgiResponse, accepted_response, make
 from service.ingress.http.timeouts import SharedTimeout
 from service.ingress.limits.rate_limits import RateLimited, RateLimits
 from service.ingress.quarantine_writer import QuarantineWriter
-from service.ingress.request.body import (
-    BodyMemoryLimit,
-    BodyReservation,
-    ClientDisconnect,
-    payload_too_large,
-    read_body,
-)
-from service.ingress.request.decompression import decompressor_for
+from service.ingress.request.body import BodyReader, BodyReservation, ClientDisconnect
 from service.ingress.request.headers import read_headers
 from service.log import get_logger
 from service.settings import Settings
@@ -74,9 +67,8 @@ class WebhookHandler:
         self._sources = sources
         self._store = store
         self._rate_limits = RateLimits(settings)
-        self._body_memory = BodyMemoryLimit(settings.in_flight_body_bytes_max, settings.retry_after_seconds)
+        self._bodies = BodyReader(settings)
         self._quarantine = QuarantineWriter(settings, store)
-        self._body_timeout = SharedTimeout(settings.body_timeout_seconds)
         self._ingest_timeout = SharedTimeout(settings.ingest_timeout_seconds)
         self._in_flight = 0
         self._log = get_logger().bind()
@@ -88,23 +80,25 @@ class WebhookHandler:
             Exception: an unexpected exception, for the exception handlers of Litestar to log and answer.
         """
         delivery_log = DeliveryLog()
-        reservation = BodyReservation(self._body_memory)
+        reservation = self._bodies.reservation()
         cycle = request_cycle_of(receive)
-        self._in_flight += 1
         try:
             response = await self._handle(delivery_log, reservation, cast("HTTPScope", scope), receive, cycle)
         except ClientDisconnect as error:
-            # Charge the work of decompression to a sender that disconnects.
-            self._rate_limits.record_rejection(delivery_log.address, reservation.decompressed_bytes)
-            delivery_log.log_rejected(self._log, CLIENT_CLOSED_REQUEST, error.kind, quarantined=False)
+            if self._rate_limits.record_rejection(delivery_log.address, delivery_log.source, reservation.sent_bytes):
+                delivery_log.count_rejected(error.kind)
+            else:
+                delivery_log.log_rejected(self._log, CLIENT_CLOSED_REQUEST, error.kind, quarantined=False)
         except (Exception, asyncio.CancelledError) as error:
             rejection = self._rejection_for(error)
             if rejection is None:
                 scope["state"][TRACE_ID] = delivery_log.trace_id
-                self._record_rejection(delivery_log, INTERNAL, reservation.decompressed_bytes)
+                self._record_rejection(delivery_log, INTERNAL)
                 raise
+            if not delivery_log.verified and rejection.code not in SERVER_SIDE_CODES:
+                rejection = self._limited(delivery_log, rejection, reservation.sent_bytes)
             await send_response(send, problem(rejection))
-            self._record_rejection(delivery_log, rejection, reservation.decompressed_bytes)
+            self._record_rejection(delivery_log, rejection)
             rejection.__traceback__ = None  # break the reference cycle through this frame, which holds the body
         else:
             try:
@@ -113,15 +107,16 @@ class WebhookHandler:
                 if delivery_log.outcomes:  # the events are stored, whether or not the sender reads the response
                     delivery_log.log_accepted(response.status)
         finally:
-            self._in_flight -= 1
             reservation.release()
 
     def handle_http_error(self, request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
         """Answer an error that Litestar or a middleware raised before `receive_webhook`, and log a delivery."""
         if request.scope["raw_path"].startswith(b"/webhooks"):
-            delivery_log = DeliveryLog()
-            self._rate_limits.record_rejection(request.client.host if request.client else "")
-            delivery_log.log_rejected(self._log, error.status_code, http_error_code(error), quarantined=False)
+            delivery_log, code = DeliveryLog(), http_error_code(error)
+            if self._rate_limits.record_rejection(request.client.host if request.client else "", UNKNOWN_SOURCE):
+                delivery_log.count_rejected(code)
+            else:
+                delivery_log.log_rejected(self._log, error.status_code, code, quarantined=False)
         return handle_http_error(request, error)
 
     async def close(self) -> None:
@@ -137,36 +132,32 @@ class WebhookHandler:
         cycle: FastRequestCycle | None,
     ) -> AsgiResponse:
         settings = self._settings
-        # Before anything is read: more concurrent requests would delay all of them.
-        if self._in_flight > settings.requests_in_flight_max:
-            detail = "Too many deliveries are in progress."
-            raise retry_later("too_many_requests", detail, settings.retry_after_seconds)
         client = scope["client"]
-        delivery_log.address = client[0] if client else ""
+        delivery_log.address = peer = client[0] if client else ""
         headers = read_headers(scope["headers"], settings.header_fields_max, settings.header_bytes_max)
         delivery_log.address = self._rate_limits.address_of(delivery_log.address, headers)
         traceparent, delivery_log.trace_id = continue_trace(headers.get("traceparent"), delivery_log.id)
         name, token = split_path(scope["path"])
         found = self._sources.get(name)
-        # Before the method and source are checked, so that guessing sources is limited, too.
-        self._rate_limits.check_address(delivery_log.address, found)
         if found is not None:
+            delivery_log.source = found.name
             challenge_response = found.answer_verification_request(scope["method"], scope["query_string"], headers)
             if challenge_response is not None:
-                self._rate_limits.record_rejection(delivery_log.address)  # as with OPTIONS below
-                return _answer_challenge(delivery_log, found, challenge_response)
-        source = _check_request(delivery_log, found, scope["method"])
+                self._check_unauthenticated(delivery_log, found)
+                return _answer_challenge(delivery_log, challenge_response)
+        source = _check_request(found, scope["method"])
         if scope["method"] == "OPTIONS":
-            self._rate_limits.record_rejection(delivery_log.address)  # unauthenticated requests are limited, too
+            self._check_unauthenticated(delivery_log, source)
             return answer_cloudevents_handshake(headers, settings.source_deliveries_per_second_max)
         now = time.time()
         # Without a body, for quarantine if reading fails.
         query = scope["query_string"].decode("latin-1")
         delivery_log.delivery = Delivery(source.name, headers, b"", now, delivery_log.address, token, query)
         # Most bodies have arrived completely, and need neither a timer nor a switch of the event loop.
-        body = self._take_body(headers, reservation, cycle)
+        body = self._bodies.take(headers, reservation, cycle)
         if body is None:
-            body = await self._read(headers, reservation, receive)
+            limited = self._rate_limits.is_limited(delivery_log.address, source.name)
+            body = await self._bodies.read(headers, reservation, receive, limited=limited)
         delivery_log.body_bytes = len(body)
         delivery_log.delivery = delivery = Delivery(source.name, headers, body, now, delivery_log.address, token, query)
         delivery_log.whole = True
@@ -175,10 +166,12 @@ class WebhookHandler:
         verified = self._verify(delivery_log, source, delivery)
         if isinstance(verified, AsgiResponse):
             return verified
+        delivery_log.verified = True
+        self._rate_limits.warn_of_untrusted_proxy(peer, headers)
         # After verification, or unauthenticated requests could use up the rate limit of a source.
         self._rate_limits.check_source(source)
         if source.challenger is not None and (challenge_response := source.answer_challenge(delivery)) is not None:
-            return _answer_challenge(delivery_log, source, challenge_response)
+            return _answer_challenge(delivery_log, challenge_response)
         parsed = source.parse(delivery, verified)
         delivery_log.set_facts(parsed.facts)
         delivery_log.repaired = parsed.repaired
@@ -213,37 +206,26 @@ class WebhookHandler:
             challenge_response = source.answer_challenge(delivery) if source.answers_unsigned_challenges else None
             if challenge_response is None:
                 raise
-        self._rate_limits.record_rejection(delivery_log.address)
-        return _answer_challenge(delivery_log, source, challenge_response)
+        self._check_unauthenticated(delivery_log, source)
+        return _answer_challenge(delivery_log, challenge_response)
 
-    def _take_body(
-        self, headers: Mapping[str, str], reservation: BodyReservation, cycle: FastRequestCycle | None
-    ) -> bytes | None:
-        """Return a body that has arrived completely, None for an incomplete or compressed one."""
-        if cycle is None or "content-encoding" in headers:
-            return None
-        body = cycle.whole_body()
-        if body is None:
-            return None
-        reservation.decompressed_bytes = len(body)
-        if len(body) > self._settings.body_bytes_max:
-            raise payload_too_large(self._settings.body_bytes_max)
-        reservation.reserve(len(body))
-        return body
+    def _check_unauthenticated(self, delivery_log: DeliveryLog, source: Source) -> None:
+        """Count an answered request that proves nothing about its sender.
 
-    async def _read(self, headers: Mapping[str, str], reservation: BodyReservation, receive: Receive) -> bytes:
-        decompressor = decompressor_for(headers.get("content-encoding"))
-        try:
-            with self._body_timeout.start():
-                bytes_max = self._settings.body_bytes_max
-                return await read_body(receive, headers.get("content-length"), decompressor, bytes_max, reservation)
-        except TimeoutError:
-            detail = f"The body did not arrive within {self._settings.body_timeout_seconds:g} s. Send it faster."
-            raise Rejection(408, "request_timeout", detail, {"connection": "close"}) from None
+        Raises:
+            RateLimited: the client is above its limit.
+        """
+        if wait := self._rate_limits.record_rejection(delivery_log.address, source.name):
+            raise self._rate_limits.limit(wait, source)
 
     async def _ingest(self, requests: Sequence[IngestRequest]) -> Sequence[IngestResult]:
         if not requests:
             return ()
+        # After verification, or unauthenticated requests could cause this rejection.
+        if self._in_flight >= self._settings.requests_in_flight_max:
+            detail = "Too many deliveries are in progress."
+            raise retry_later("too_many_requests", detail, self._settings.retry_after_seconds)
+        self._in_flight += 1
         try:
             with self._ingest_timeout.start():
                 return await self._store.ingest_all(requests)
@@ -251,6 +233,8 @@ class WebhookHandler:
             seconds = self._settings.ingest_timeout_seconds
             reason = f"the store did not answer within {seconds:g} s (WAYBILL_INGEST_TIMEOUT_SECONDS)"
             raise StoreUnavailable(reason, self._settings.retry_after_seconds) from error
+        finally:
+            self._in_flight -= 1
 
     def _rejection_for(self, error: BaseException) -> Rejection | None:
         """Return the rejection to answer `error` with, None for an unexpected exception."""
@@ -262,13 +246,16 @@ class WebhookHandler:
             return retry_later("store_unavailable", "This process is stopping.", self._settings.retry_after_seconds)
         return None
 
-    def _record_rejection(self, delivery_log: DeliveryLog, rejection: Rejection, decompressed_bytes: int) -> None:
-        """Log a rejection, count it against the client address, and quarantine the delivery."""
+    def _limited(self, delivery_log: DeliveryLog, rejection: Rejection, body_bytes: int) -> Rejection:
+        """Count a rejection caused by the sender. Return it, or the one of a client above its limit."""
+        wait = self._rate_limits.record_rejection(delivery_log.address, delivery_log.source, body_bytes)
+        return self._rate_limits.limit(wait, self._sources.get(delivery_log.source)) if wait else rejection
+
+    def _record_rejection(self, delivery_log: DeliveryLog, rejection: Rejection) -> None:
+        """Log and quarantine a rejected delivery. Only count it if its client is above its limit."""
         if isinstance(rejection, RateLimited):
             delivery_log.count_rejected(rejection.code)
             return
-        if rejection.code not in SERVER_SIDE_CODES:
-            self._rate_limits.record_rejection(delivery_log.address, decompressed_bytes)
         quarantined = delivery_log.delivery and self._quarantine.enqueue(
             delivery_log.delivery, rejection, whole=delivery_log.whole
         )
@@ -287,20 +274,18 @@ def split_path(path: str) -> tuple[str, str | None]:
     return parts[0], parts[1] if len(parts) == 2 else None
 
 
-def _answer_challenge(delivery_log: DeliveryLog, source: Source, challenge_response: ChallengeResponse) -> AsgiResponse:
-    delivery_log.source, delivery_log.outcomes, delivery_log.event_type = source.name, (IGNORED,), CHALLENGE
+def _answer_challenge(delivery_log: DeliveryLog, challenge_response: ChallengeResponse) -> AsgiResponse:
+    delivery_log.outcomes, delivery_log.event_type = (IGNORED,), CHALLENGE
     headers = dict([challenge_response.header]) if challenge_response.header is not None else None
     return make_response(challenge_response.status, challenge_response.content_type, challenge_response.body, headers)
 
 
-def _check_request(delivery_log: DeliveryLog, source: Source | None, method: str) -> Source:
+def _check_request(source: Source | None, method: str) -> Source:
     """Check the method, then the source, so that a wrong method does not reveal whether the source exists.
 
     Raises:
         Rejection: 405, 404.
     """
-    if source is not None:
-        delivery_log.source = source.name
     if method not in {"POST", "OPTIONS"}:
         detail = "This endpoint receives webhooks only. Send a signed POST request."
         raise Rejection(405, "method_not_allowed", detail, {"allow": METHODS})

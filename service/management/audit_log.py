@@ -1,14 +1,16 @@
 """Audit log: one line per change, with the actor, the target and the client host, without the written data."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, Literal, TypeVar
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from msgspec import Struct
 
 from service.config import Role
 from service.log import get_logger
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -35,11 +37,16 @@ def log_admin_change(actor: Actor, audit_action: str, target: str, **fields: obj
     )
 
 
-async def run_to_completion(change: Coroutine[Any, Any, T]) -> T:
-    """Complete a change and its audit line even if the caller is cancelled."""
-    task = asyncio.ensure_future(change)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait((task,))
-        raise
+def to_completion(change: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Complete a change and its audit line even if the caller is cancelled. Decorator of a coroutine function."""
+
+    @functools.wraps(change)
+    async def completed(*args: P.args, **kwargs: P.kwargs) -> T:
+        task = asyncio.ensure_future(change(*args, **kwargs))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait((task,))
+            raise
+
+    return completed

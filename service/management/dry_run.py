@@ -17,9 +17,8 @@ from msgspec import Struct
 from service.actions import Action
 from service.errors import ConfigError, Deferred, PermanentError, Rejection, StoreUnavailable, TransientError
 from service.events import ChangeType, Event, RecordRef
-from service.management.rulebook import get_rulebook
+from service.management.rulebook import RulebookOperations
 from service.management.stored_events import recent_events, stored_event, synthetic_event
-from service.management.stores import NamedStores
 from service.platforms import Platform
 from service.platforms.base import CallContext, FetchedRecord
 from service.records import RECORDS
@@ -188,15 +187,10 @@ class Candidate(Struct, frozen=True):
     version: str | None = None
 
 
-class DryRunner(Struct, frozen=True):
+class DryRunOperations(RulebookOperations):
     """Dry runs on the stores and platforms of an installation."""
 
-    stores: NamedStores
-    store_of: StoreForLane
-    platforms: Mapping[str, Platform]
-    actions: Sequence[type[Action]]
-
-    async def load(self, candidate: Candidate) -> Rulebook:
+    async def load_candidate(self, candidate: Candidate) -> Rulebook:
         """Compile the rules of a candidate.
 
         Raises:
@@ -205,9 +199,9 @@ class DryRunner(Struct, frozen=True):
             StoreUnavailable: The store does not answer.
         """
         if candidate.rules is not None:
-            return await load_rulebook(write_document((), candidate.rules), self.actions)
-        document = (await get_rulebook(self.stores, candidate.version)).document
-        return await load_rulebook(write_document(document.file_rules, document.api_rules), self.actions)
+            return await load_rulebook(write_document((), candidate.rules), self.installation.actions())
+        document = (await self.get_rulebook(candidate.version)).document
+        return await load_rulebook(write_document(document.file_rules, document.api_rules), self.installation.actions())
 
     async def dry_run_event(self, candidate: Candidate, event_id: str) -> DryRun:
         """Evaluate rules on the record of a stored event. The record is fetched now.
@@ -218,12 +212,14 @@ class DryRunner(Struct, frozen=True):
             StoreUnavailable: The store does not answer.
             TransientError, PermanentError, Deferred: The platform does not return the record.
         """
-        rulebook = await self.load(candidate)
+        rulebook = await self.load_candidate(candidate)
         # Other characters cannot be in an id, and could address another key.
         for named in self.stores if event_id.isalnum() else ():
             event = await stored_event(named.store, event_id)
             if event is not None:
-                return dry_run_subject(rulebook, await _subject(event, named.store, self.platforms), event.id)
+                return dry_run_subject(
+                    rulebook, await _subject(event, named.store, self.installation.platforms()), event.id
+                )
         raise Rejection(404, "not_found", f"Event {event_id[:64]} not found.")
 
     async def dry_run_record(
@@ -234,11 +230,15 @@ class DryRunner(Struct, frozen=True):
         Raises:
             Rejection, ConfigError, StoreUnavailable, TransientError, PermanentError, Deferred: As `dry_run_event`.
         """
-        rulebook, event = await self.load(candidate), synthetic_event(ref, change, source)
-        return dry_run_subject(rulebook, await _subject(event, self.store_of(ref.lane), self.platforms))
+        rulebook, event = await self.load_candidate(candidate), synthetic_event(ref, change, source)
+        return dry_run_subject(
+            rulebook, await _subject(event, self.installation.store_of(ref.lane), self.installation.platforms())
+        )
 
-    async def compare(self, candidate: Candidate, events: int) -> RulebookComparison:
+    async def compare_rules(self, candidate: Candidate, events: int) -> RulebookComparison:
         """Evaluate the newest stored events by the active rules and by a candidate, and return the differences."""
-        live, compiled = await self.load(Candidate()), await self.load(candidate)
+        live, compiled = await self.load_candidate(Candidate()), await self.load_candidate(candidate)
         found = await recent_events([named.store for named in self.stores], events)
-        return await compare_on_recent_events(live, compiled, self.store_of, self.platforms, found)
+        return await compare_on_recent_events(
+            live, compiled, self.installation.store_of, self.installation.platforms(), found
+        )

@@ -15,7 +15,7 @@ from msgspec import Struct
 from service.config import SourceConfig
 from service.errors import Rejection
 from service.events import derived_event_id
-from service.management.audit_log import Actor, log_admin_change, run_to_completion
+from service.management.audit_log import Actor, log_admin_change, to_completion
 from service.management.event_filter import Cursor, EventFilter
 from service.management.event_search import EventHit, find_events
 from service.management.stores import NamedStore, NamedStores
@@ -80,8 +80,8 @@ async def erase_customer(stores: NamedStores, actor: Actor, customer: ErasureTar
         Rejection: 404 `not_found`: The platform is not configured and no item was found; a typing error is reported.
         StoreUnavailable: Some items may be erased. Repeat the call.
     """
-    erasure = _erase(stores, actor, customer, dry_run=dry_run)
-    return await (erasure if dry_run else run_to_completion(erasure))
+    erase = _erase if dry_run else to_completion(_erase)
+    return await erase(stores, actor, customer, dry_run=dry_run)
 
 
 async def _erase(stores: NamedStores, actor: Actor, customer: ErasureTarget, *, dry_run: bool) -> ErasureReport:

@@ -10,9 +10,19 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
-from service.ingestion.sources import Source, dedupe_key_of_id
+from service.errors import Rejection
+from service.ingestion.dedupe_keys import dedupe_key_of_id
+from service.ingestion.sources import Source
 from service.management.event_filter import Cursor, EventFilter, format_timestamp, to_epoch_ms
-from service.management.event_view import effects_of, summarize
+from service.management.event_view import (
+    EventView,
+    effects_of,
+    locate_event,
+    summarize,
+    view_event,
+    visibility_of,
+)
+from service.management.installation import InstallationOperations
 from service.management.stores import NamedStore, NamedStores
 from service.store.management.events import PAGE_EVENTS_MAX, EventSummary, Index
 
@@ -120,37 +130,56 @@ async def find_events(
     return hits, floor
 
 
-async def list_events(stores: NamedStores, event_filter: EventFilter, limit: int, after: str | None) -> EventPage:
-    """Return one page of events.
+class EventOperations(InstallationOperations):
+    """Lists, searches and views of events."""
 
-    Raises:
-        Rejection: 422 `invalid`: `after` is not a cursor.
-        StoreUnavailable: A store does not answer.
-    """
-    hits, cursor = await find_events(stores, event_filter, limit, Cursor.parse(after))
-    return EventPage([row_of(hit) for hit in hits], cursor and cursor.format())
+    async def list_events(self, event_filter: EventFilter, limit: int, after: str | None) -> EventPage:
+        """Return one page of events.
 
+        Raises:
+            Rejection: 422 `invalid`: `after` is not a cursor.
+            StoreUnavailable: A store does not answer.
+        """
+        hits, cursor = await find_events(self.stores, event_filter, limit, Cursor.parse(after))
+        return EventPage([row_of(hit) for hit in hits], cursor and cursor.format())
 
-async def search_events(stores: NamedStores, sources: Mapping[str, Source], text: str, limit: int) -> MatchedPage:
-    """Find events by id, by the sender's id, or by the id or lane of the record.
+    async def search_events(self, text: str, limit: int) -> MatchedPage:
+        """Find events by id, by the sender's id if there is a configuration, or by the id or lane of the record.
 
-    Raises:
-        StoreUnavailable: A store does not answer.
-    """
-    found: dict[str, MatchedEvent] = {}
-    ids = {text: "event_id"} | dict.fromkeys(await _ids_by_sender_id(stores, sources, text), "sender_id")
-    for event_id, by in ids.items():
-        hit = await _by_id(stores, event_id)
-        if hit is not None:
-            found[event_id] = MatchedEvent("event_id" if by == "event_id" else "sender_id", row_of(hit))
-    after: Cursor | None = None
-    for _ in range(SEARCH_PAGES_MAX):
-        hits, after = await find_events(stores, EventFilter(record=text), limit, after)
-        for hit in hits:
-            found.setdefault(hit.summary.id, MatchedEvent("record", row_of(hit)))
-        if after is None or len(found) >= limit:
-            break
-    return MatchedPage(list(found.values())[:limit], after is None and len(found) <= limit)
+        Raises:
+            StoreUnavailable: A store does not answer.
+        """
+        sources: Mapping[str, Source] = self.installation.sources() if self.installation.is_configured else {}
+        found: dict[str, MatchedEvent] = {}
+        ids = {text: "event_id"} | dict.fromkeys(await _ids_by_sender_id(self.stores, sources, text), "sender_id")
+        for event_id, by in ids.items():
+            hit = await _by_id(self.stores, event_id)
+            if hit is not None:
+                found[event_id] = MatchedEvent("event_id" if by == "event_id" else "sender_id", row_of(hit))
+        after: Cursor | None = None
+        for _ in range(SEARCH_PAGES_MAX):
+            hits, after = await find_events(self.stores, EventFilter(record=text), limit, after)
+            for hit in hits:
+                found.setdefault(hit.summary.id, MatchedEvent("record", row_of(hit)))
+            if after is None or len(found) >= limit:
+                break
+        return MatchedPage(list(found.values())[:limit], after is None and len(found) <= limit)
+
+    async def get_event(self, event_id: str, *, raw: bool, dead_only: bool = False) -> EventView:
+        """Return one event; with `dead_only`, only if the event is a dead letter.
+
+        Raises:
+            Rejection: 403 `permission_denied`: `raw` without the role admin; 404 `not_found`.
+            StoreUnavailable: A store does not answer.
+        """
+        visibility = visibility_of(self.actor, raw=raw)
+        named, shown = await locate_event(self.stores, event_id)
+        if dead_only and shown["state"] != "dead":
+            raise Rejection(
+                404, "not_found", f"Event {event_id[:64]} is not a dead letter; its state is {shown['state']}."
+            )
+        at_ms = await named.inspector.event_time_ms(event_id)
+        return view_event(named.name, shown, at_ms, visibility)
 
 
 def row_of(hit: EventHit) -> EventRow:

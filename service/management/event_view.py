@@ -108,22 +108,6 @@ async def locate_event(stores: NamedStores, event_id: str) -> tuple[NamedStore, 
     raise Rejection(404, "not_found", f"Event {event_id[:64]} not found.")
 
 
-async def get_event(
-    stores: NamedStores, event_id: str, visibility: Visibility, *, dead_only: bool = False
-) -> EventView:
-    """Return one event; with `dead_only`, only if the event is a dead letter.
-
-    Raises:
-        Rejection: 404 `not_found`.
-        StoreUnavailable: A store does not answer.
-    """
-    named, shown = await locate_event(stores, event_id)
-    if dead_only and shown["state"] != "dead":
-        raise Rejection(404, "not_found", f"Event {event_id[:64]} is not a dead letter; its state is {shown['state']}.")
-    at_ms = await named.inspector.event_time_ms(event_id)
-    return view_event(named.name, shown, at_ms, visibility)
-
-
 def view_event(store: str, shown: Mapping[str, Any], at_ms: int, visibility: Visibility) -> EventView:
     """Build the view of an event from its stored data."""
     summary = summarize(shown)

@@ -7,6 +7,7 @@ from msgspec import Struct
 from service.actions import Action
 from service.config import Config
 from service.ingestion.sources import Source
+from service.management.audit_log import Actor
 from service.management.stores import NamedStores, name_stores
 from service.platforms import Platform
 from service.store import Shards, Store
@@ -53,3 +54,16 @@ class Installation(Struct, frozen=True, kw_only=True):
         """
         opened = self.open_store()
         return opened.of(lane) if isinstance(opened, Shards) else opened
+
+
+class InstallationOperations:
+    """Operations on an installation in the name of an actor. Base class of the operations of each area."""
+
+    def __init__(self, installation: Installation, actor: Actor) -> None:
+        self.installation = installation
+        self.actor = actor
+
+    @property
+    def stores(self) -> NamedStores:
+        """Stores of the installation, with their names."""
+        return self.installation.named_stores

@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from service.errors import PermanentError, Rejection, TransientError
 from service.events import JsonValue
-from service.management.audit_log import Actor, log_admin_change, run_to_completion
+from service.management.audit_log import Actor, log_admin_change, to_completion
 from service.management.event_view import visibility_of
-from service.management.installation import Installation
+from service.management.installation import InstallationOperations
 from service.platforms.api.operations import WriteResult
 from service.platforms.registry import READS, WRITES
 from service.redaction import scrub, to_plain
@@ -52,19 +52,15 @@ class Wrote(Struct, frozen=True):
     id: str | None
 
 
-class PlatformOperations:
+class PlatformOperations(InstallationOperations):
     """Operations on the platform accounts of an installation in the name of an actor. They need no store.
 
     Every operation may raise ConfigError, and Rejection with 404 `not_found` for an unknown account.
     """
 
-    def __init__(self, installation: Installation, actor: Actor) -> None:
-        self._installation = installation
-        self._actor = actor
-
     async def list_accounts(self) -> Sequence[AccountView]:
         """List the configured platform accounts."""
-        return [AccountView(name, self._kind(name)) for name in self._installation.config().platforms]
+        return [AccountView(name, self._kind(name)) for name in self.installation.config().platforms]
 
     async def list_reads(self, account: str) -> Sequence[ReadView]:
         """List the read operations of an account."""
@@ -80,9 +76,9 @@ class PlatformOperations:
                 item; 422 `invalid`: the arguments.
             TransientError, PermanentError, Deferred: The platform did not return the item.
         """
-        visibility = visibility_of(self._actor, raw=raw)
+        visibility = visibility_of(self.actor, raw=raw)
         read = _operation(READS[self._kind(account)], account, operation, "read")
-        answer = await _run(read.run(self._installation.platforms()[account], arguments))
+        answer = await _run(read.run(self.installation.platforms()[account], arguments))
         if answer is None:
             given = " ".join(f"{name}={value[:64]}" for name, value in arguments.items())
             what = f"{account}: {operation} {given}"
@@ -105,11 +101,11 @@ class PlatformOperations:
             PermanentError, Deferred: The platform did not make the change.
         """
         write = _operation(WRITES[self._kind(account)], account, operation, "write")
-        change = write.run(self._installation.platforms()[account], ids, body)
-        return await run_to_completion(_write(change, self._actor, ":".join((account, operation, *ids.values()))))
+        change = write.run(self.installation.platforms()[account], ids, body)
+        return await _write(change, self.actor, ":".join((account, operation, *ids.values())))
 
     def _kind(self, account: str) -> str:
-        configs = self._installation.config().platforms
+        configs = self.installation.config().platforms
         if account not in configs:
             known = ", ".join(configs) or "none is configured"
             raise Rejection(404, "not_found", f"Platform account {account[:64]} not found. Use one of: {known}.")
@@ -123,6 +119,7 @@ def _operation(operations: Mapping[str, T], account: str, name: str, verb: str) 
     raise Rejection(404, "not_found", f"{account}: {verb} operation {name[:64]} not found. Use one of: {known}.")
 
 
+@to_completion
 async def _write(change: Awaitable[WriteResult], actor: Actor, target: str) -> Wrote:
     try:
         written = await _run(change)

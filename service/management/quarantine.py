@@ -12,13 +12,12 @@ from msgspec import Struct
 
 from service.errors import Rejection
 from service.ingestion.arrivals import FactOutcome
-from service.ingestion.event_store import EventStore
 from service.ingestion.headers import STORED_HEADERS
 from service.ingestion.reverification import Reverification, ingest, reverify
-from service.ingestion.sources import Source
-from service.management.audit_log import Actor, log_admin_change, run_to_completion
+from service.management.audit_log import log_admin_change, to_completion
 from service.management.event_filter import format_timestamp
-from service.management.event_view import Visibility, view_body
+from service.management.event_view import view_body, visibility_of
+from service.management.installation import InstallationOperations
 from service.management.stores import NamedStore, NamedStores
 from service.redaction import scrub
 from service.store import QuarantinedDelivery
@@ -73,103 +72,95 @@ class Deleted(Struct, frozen=True):
     source: str
 
 
-async def list_quarantine(stores: NamedStores, source: str | None, limit: int, after: str | None) -> QuarantinePage:
-    """Return one page of quarantined deliveries, of one source or of all.
+class QuarantineOperations(InstallationOperations):
+    """Operations on quarantined deliveries."""
 
-    Raises:
-        StoreUnavailable: A store does not answer.
-    """
-    found: list[tuple[str, str, NamedStore]] = []
-    for named in stores:
-        for name in [source] if source is not None else await named.store.quarantine.sources():
-            found += [(each, name, named) for each in await named.store.quarantine.ids(name)]
-    # Ids sort by creation time.
-    behind = sorted((each for each in found if after is None or each[0] < after), key=itemgetter(0), reverse=True)
-    rows: list[QuarantineRow] = []
-    for quarantined_id, name, named in behind[:limit]:
-        rows += [_row(named, each) for each in await named.store.quarantine.read(name, [quarantined_id])]
-    return QuarantinePage(rows, behind[limit - 1][0] if len(behind) > limit else None)
+    async def list_quarantine(self, source: str | None, limit: int, after: str | None) -> QuarantinePage:
+        """Return one page of quarantined deliveries, of one source or of all.
 
+        Raises:
+            StoreUnavailable: A store does not answer.
+        """
+        found: list[tuple[str, str, NamedStore]] = []
+        for named in self.stores:
+            for name in [source] if source is not None else await named.store.quarantine.sources():
+                found += [(each, name, named) for each in await named.store.quarantine.ids(name)]
+        # Ids sort by creation time.
+        behind = sorted((each for each in found if after is None or each[0] < after), key=itemgetter(0), reverse=True)
+        rows: list[QuarantineRow] = []
+        for quarantined_id, name, named in behind[:limit]:
+            rows += [_row(named, each) for each in await named.store.quarantine.read(name, [quarantined_id])]
+        return QuarantinePage(rows, behind[limit - 1][0] if len(behind) > limit else None)
 
-async def get_quarantined(stores: NamedStores, quarantined_id: str, visibility: Visibility) -> QuarantinedView:
-    """Return one quarantined delivery.
+    async def get_quarantined(self, quarantined_id: str, *, raw: bool) -> QuarantinedView:
+        """Return one quarantined delivery.
 
-    Raises:
-        Rejection: 404 `not_found`.
-        StoreUnavailable: A store does not answer.
-    """
-    named, quarantined = await _locate(stores, quarantined_id)
-    raw = visibility == "raw"
-    row = _row(named, quarantined)
-    body, encoding = view_body(quarantined.body, visibility)
-    token = quarantined.path_token
-    return QuarantinedView(
-        **{name: getattr(row, name) for name in QuarantineRow.__struct_fields__},
-        headers={name: _visible_header(name, value, raw=raw) for name, value in sorted(quarantined.headers.items())},
-        path_token=token if raw or token is None else f"[{len(token)} characters]",
-        body=body,
-        encoding=encoding,
-        body_sha256=sha256(quarantined.body).hexdigest(),
-    )
+        Raises:
+            Rejection: 403 `permission_denied`: `raw` without the role admin; 404 `not_found`.
+            StoreUnavailable: A store does not answer.
+        """
+        visibility = visibility_of(self.actor, raw=raw)
+        named, quarantined = await _locate(self.stores, quarantined_id)
+        row = _row(named, quarantined)
+        body, encoding = view_body(quarantined.body, visibility)
+        token = quarantined.path_token
+        return QuarantinedView(
+            **{name: getattr(row, name) for name in QuarantineRow.__struct_fields__},
+            headers={
+                name: _visible_header(name, value, raw=raw) for name, value in sorted(quarantined.headers.items())
+            },
+            path_token=token if raw or token is None else f"[{len(token)} characters]",
+            body=body,
+            encoding=encoding,
+            body_sha256=sha256(quarantined.body).hexdigest(),
+        )
 
+    async def reverify_quarantined(self, quarantined_id: str) -> Reverified:
+        """Reverify one quarantined delivery with the current configuration. Changes nothing.
 
-async def reverify_quarantined(stores: NamedStores, quarantined_id: str, sources: Mapping[str, Source]) -> Reverified:
-    """Reverify one quarantined delivery with the current configuration. Changes nothing.
+        Raises:
+            Rejection: 404 `not_found`.
+            StoreUnavailable: A store does not answer.
+        """
+        _, quarantined = await _locate(self.stores, quarantined_id)
+        finding = reverify(quarantined, self.installation.sources())
+        return (
+            _rejected(finding)
+            if finding.admission is None
+            else Reverified(id=quarantined.id, source=quarantined.source, result="verified")
+        )
 
-    Raises:
-        Rejection: 404 `not_found`.
-        StoreUnavailable: A store does not answer.
-    """
-    _, quarantined = await _locate(stores, quarantined_id)
-    finding = reverify(quarantined, sources)
-    return (
-        _rejected(finding)
-        if finding.admission is None
-        else Reverified(id=quarantined.id, source=quarantined.source, result="verified")
-    )
+    @to_completion
+    async def release_quarantined(self, quarantined_id: str) -> Reverified:
+        """Ingest one quarantined delivery if it verifies now, and remove it from quarantine.
 
+        Raises:
+            Rejection: 404 `not_found`.
+            StoreUnavailable, StoreFull: The events may or may not be stored. The call can be repeated.
+        """
+        named, quarantined = await _locate(self.stores, quarantined_id)
+        sources = self.installation.sources()
+        finding = reverify(quarantined, sources)
+        if finding.admission is None:
+            return _rejected(finding)
+        outcomes = await ingest(finding, finding.admission, sources, self.installation.open_store())
+        # Remove the delivery after the ingest: a crash in between leads to a duplicate, not to a loss.
+        await named.store.quarantine.delete(quarantined.source, [quarantined.id])
+        log_admin_change(self.actor, "delivery.released", quarantined.id)
+        return Reverified(id=quarantined.id, source=quarantined.source, result="released", events=outcomes)
 
-async def release_quarantined(
-    stores: NamedStores, actor: Actor, quarantined_id: str, sources: Mapping[str, Source], store: EventStore
-) -> Reverified:
-    """Ingest one quarantined delivery if it verifies now, and remove it from quarantine.
+    @to_completion
+    async def delete_quarantined(self, quarantined_id: str) -> Deleted:
+        """Delete one quarantined delivery.
 
-    Raises:
-        Rejection: 404 `not_found`.
-        StoreUnavailable, StoreFull: The events may or may not be stored. The call can be repeated.
-    """
-    return await run_to_completion(_release(stores, actor, quarantined_id, sources, store))
-
-
-async def _release(
-    stores: NamedStores, actor: Actor, quarantined_id: str, sources: Mapping[str, Source], store: EventStore
-) -> Reverified:
-    named, quarantined = await _locate(stores, quarantined_id)
-    finding = reverify(quarantined, sources)
-    if finding.admission is None:
-        return _rejected(finding)
-    outcomes = await ingest(finding, finding.admission, sources, store)
-    # Remove the delivery after the ingest: a crash in between leads to a duplicate, not to a loss.
-    await named.store.quarantine.delete(quarantined.source, [quarantined.id])
-    log_admin_change(actor, "delivery.released", quarantined.id)
-    return Reverified(id=quarantined.id, source=quarantined.source, result="released", events=outcomes)
-
-
-async def delete_quarantined(stores: NamedStores, actor: Actor, quarantined_id: str) -> Deleted:
-    """Delete one quarantined delivery.
-
-    Raises:
-        Rejection: 404 `not_found`.
-        StoreUnavailable: The delivery may or may not be deleted. The call can be repeated.
-    """
-    return await run_to_completion(_delete(stores, actor, quarantined_id))
-
-
-async def _delete(stores: NamedStores, actor: Actor, quarantined_id: str) -> Deleted:
-    named, quarantined = await _locate(stores, quarantined_id)
-    await named.store.quarantine.delete(quarantined.source, [quarantined.id])
-    log_admin_change(actor, "delivery.deleted", quarantined.id)
-    return Deleted(quarantined.id, quarantined.source)
+        Raises:
+            Rejection: 404 `not_found`.
+            StoreUnavailable: The delivery may or may not be deleted. The call can be repeated.
+        """
+        named, quarantined = await _locate(self.stores, quarantined_id)
+        await named.store.quarantine.delete(quarantined.source, [quarantined.id])
+        log_admin_change(self.actor, "delivery.deleted", quarantined.id)
+        return Deleted(quarantined.id, quarantined.source)
 
 
 async def _locate(stores: NamedStores, quarantined_id: str) -> tuple[NamedStore, QuarantinedDelivery]:

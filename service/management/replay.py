@@ -6,16 +6,17 @@ Replayed events have left the index or are in progress, so that no event is repl
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, Literal
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from service.errors import Rejection
-from service.management.audit_log import Actor, log_admin_change, run_to_completion
+from service.management.audit_log import Actor, log_admin_change, to_completion
 from service.management.event_filter import Cursor, EventFilter
 from service.management.event_search import EventHit, find_events
 from service.management.event_view import locate_event
+from service.management.installation import InstallationOperations
 from service.management.stores import NamedStore, NamedStores
 from service.store.management.replay import plan_replay
 
@@ -71,70 +72,68 @@ class BulkRequest(Struct, frozen=True, kw_only=True):
     after: str | None = None
 
 
-async def replay_event(
-    stores: NamedStores, actor: Actor, event_id: str, *, rerun_done: bool, dry_run: bool
-) -> EventChange:
-    """Replay one event.
+class ReplayOperations(InstallationOperations):
+    """Replay and discard."""
 
-    Raises:
-        Rejection: 404 `not_found`.
-        StoreUnavailable, StoreFull: The event may or may not be replayed. The call can be repeated.
-    """
-    named, _ = await locate_event(stores, event_id)
-    return await run_to_completion(_replay(named, actor, event_id, rerun_done=rerun_done, dry_run=dry_run))
+    async def replay_event(self, event_id: str, *, rerun_done: bool, dry_run: bool) -> EventChange:
+        """Replay one event.
 
+        Raises:
+            Rejection: 404 `not_found`.
+            StoreUnavailable, StoreFull: The event may or may not be replayed. The call can be repeated.
+        """
+        named, _ = await locate_event(self.stores, event_id)
+        return await _replay(named, self.actor, event_id, rerun_done=rerun_done, dry_run=dry_run)
 
-async def discard_event(stores: NamedStores, actor: Actor, event_id: str, reason: str) -> EventChange:
-    """Discard one dead letter.
+    async def discard_event(self, event_id: str, reason: str) -> EventChange:
+        """Discard one dead letter.
 
-    Raises:
-        Rejection: 404 `not_found`, 409 `not_a_dead_letter`.
-        StoreUnavailable: The event may or may not be discarded. The call can be repeated.
-    """
-    named, shown = await locate_event(stores, event_id)
-    if shown["state"] != "dead":
-        raise Rejection(
-            409, "not_a_dead_letter", f"Event {event_id[:64]} is not a dead letter; its state is {shown['state']}."
-        )
-    return await run_to_completion(_discard(named, actor, event_id, reason, dry_run=False))
+        Raises:
+            Rejection: 404 `not_found`, 409 `not_a_dead_letter`.
+            StoreUnavailable: The event may or may not be discarded. The call can be repeated.
+        """
+        named, shown = await locate_event(self.stores, event_id)
+        if shown["state"] != "dead":
+            raise Rejection(
+                409, "not_a_dead_letter", f"Event {event_id[:64]} is not a dead letter; its state is {shown['state']}."
+            )
+        return await _discard(named, self.actor, event_id, reason, dry_run=False)
 
+    async def replay_page(self, bulk: BulkRequest, *, rerun_done: bool) -> EventChangePage:
+        """Replay a page of dead or ended events.
 
-async def replay_page(stores: NamedStores, actor: Actor, bulk: BulkRequest, *, rerun_done: bool) -> EventChangePage:
-    """Replay a page of dead or ended events.
+        Raises:
+            Rejection: 422 `invalid`: The filter is empty without `all`, or its state is not `dead` or `ended`.
+            StoreUnavailable, StoreFull: Some events may be replayed. Repeat the call with the same cursor.
+        """
+        if bulk.filter.state not in {"dead", "ended"}:
+            raise Rejection(
+                422, "invalid", "Only dead and ended events can be replayed. Set filter.state to dead or ended."
+            )
 
-    Raises:
-        Rejection: 422 `invalid`: The filter is empty without `all`, or its state is not `dead` or `ended`.
-        StoreUnavailable, StoreFull: Some events may be replayed. Repeat the call with the same cursor.
-    """
-    if bulk.filter.state not in {"dead", "ended"}:
-        raise Rejection(
-            422, "invalid", "Only dead and ended events can be replayed. Set filter.state to dead or ended."
-        )
+        def change(hit: EventHit) -> Awaitable[EventChange]:
+            return _replay(hit.store, self.actor, hit.summary.id, rerun_done=rerun_done, dry_run=bulk.dry_run)
 
-    def change(hit: EventHit) -> Coroutine[Any, Any, EventChange]:
-        return _replay(hit.store, actor, hit.summary.id, rerun_done=rerun_done, dry_run=bulk.dry_run)
+        return await _change_page(self.stores, bulk, change)
 
-    return await _change_page(stores, bulk, change)
+    async def discard_page(self, bulk: BulkRequest, reason: str) -> EventChangePage:
+        """Discard a page of dead letters.
 
+        Raises:
+            Rejection: 422 `invalid`: The filter is empty without `all`, or its state is not `dead`.
+            StoreUnavailable: Some events may be discarded. Repeat the call with the same cursor.
+        """
+        if bulk.filter.state != "dead":
+            raise Rejection(422, "invalid", "Only dead letters can be discarded. Set filter.state to dead.")
 
-async def discard_page(stores: NamedStores, actor: Actor, bulk: BulkRequest, reason: str) -> EventChangePage:
-    """Discard a page of dead letters.
+        def change(hit: EventHit) -> Awaitable[EventChange]:
+            return _discard(hit.store, self.actor, hit.summary.id, reason, dry_run=bulk.dry_run)
 
-    Raises:
-        Rejection: 422 `invalid`: The filter is empty without `all`, or its state is not `dead`.
-        StoreUnavailable: Some events may be discarded. Repeat the call with the same cursor.
-    """
-    if bulk.filter.state != "dead":
-        raise Rejection(422, "invalid", "Only dead letters can be discarded. Set filter.state to dead.")
-
-    def change(hit: EventHit) -> Coroutine[Any, Any, EventChange]:
-        return _discard(hit.store, actor, hit.summary.id, reason, dry_run=bulk.dry_run)
-
-    return await _change_page(stores, bulk, change)
+        return await _change_page(self.stores, bulk, change)
 
 
 async def _change_page(
-    stores: NamedStores, bulk: BulkRequest, change: Callable[[EventHit], Coroutine[Any, Any, EventChange]]
+    stores: NamedStores, bulk: BulkRequest, change: Callable[[EventHit], Awaitable[EventChange]]
 ) -> EventChangePage:
     """Change the events of a page one by one, within the rate and the time limit of a page."""
     if bulk.filter.is_unfiltered and not bulk.all:
@@ -143,7 +142,7 @@ async def _change_page(
     items: list[EventChange] = []
     started = time.monotonic()
     for hit in hits:
-        items.append(await run_to_completion(change(hit)))
+        items.append(await change(hit))
         elapsed = time.monotonic() - started
         if not bulk.dry_run:
             # The time of the store's calls counts, so that a slow store does not reduce the rate further.
@@ -154,6 +153,7 @@ async def _change_page(
     return EventChangePage(items, cursor and cursor.format())
 
 
+@to_completion
 async def _replay(named: NamedStore, actor: Actor, event_id: str, *, rerun_done: bool, dry_run: bool) -> EventChange:
     shown = await named.store.events.get(event_id)
     if shown is None:
@@ -173,6 +173,7 @@ async def _replay(named: NamedStore, actor: Actor, event_id: str, *, rerun_done:
     return EventChange(event_id, named.name, "replayed", destination)
 
 
+@to_completion
 async def _discard(named: NamedStore, actor: Actor, event_id: str, reason: str, *, dry_run: bool) -> EventChange:
     if dry_run:
         return EventChange(event_id, named.name, "planned")

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from service.actions import Action
 from service.errors import Rejection
-from service.management.audit_log import Actor, log_admin_change
-from service.management.stores import NamedStores
+from service.management.audit_log import log_admin_change
+from service.management.installation import InstallationOperations
 from service.rules import Rule
 from service.rules.publishing import Published, publish_file_rules, read_rules, rollback
 from service.rules.rulebook_document import Document
@@ -32,74 +31,68 @@ class Publication(Struct, frozen=True):
     at: int
 
 
-async def get_rulebook(stores: NamedStores, version: str | None = None) -> StoredRulebook:
-    """Return one stored version, by default the active one.
+class RulebookOperations(InstallationOperations):
+    """Operations on the rulebook. The author of a change is the actor unless `author` is given."""
 
-    Raises:
-        Rejection: 404 `not_found`.
-        ConfigError: The version cannot be decoded.
-        StoreUnavailable: The store does not answer.
-    """
-    store = stores[0].store.rulebook
-    if version is None:
-        current = await store.current()
-        if current is None:
-            raise Rejection(404, "not_found", "No rulebook is active. Publish one: waybill rules apply.")
-        return StoredRulebook(current[0], read_rules(current[1]))
-    document = await store.document(version) if version.isalnum() else None
-    if document is None:
-        detail = f"Rulebook version {version[:64]} not found. List the versions: waybill rules history."
-        raise Rejection(404, "not_found", detail)
-    return StoredRulebook(version, read_rules(document))
+    async def get_rulebook(self, version: str | None) -> StoredRulebook:
+        """Return one stored version, by default the active one.
 
+        Raises:
+            Rejection: 404 `not_found`.
+            ConfigError: The version cannot be decoded.
+            StoreUnavailable: The store does not answer.
+        """
+        store = self.stores[0].store.rulebook
+        if version is None:
+            current = await store.current()
+            if current is None:
+                raise Rejection(404, "not_found", "No rulebook is active. Publish one: waybill rules apply.")
+            return StoredRulebook(current[0], read_rules(current[1]))
+        document = await store.document(version) if version.isalnum() else None
+        if document is None:
+            detail = f"Rulebook version {version[:64]} not found. List the versions: waybill rules history."
+            raise Rejection(404, "not_found", detail)
+        return StoredRulebook(version, read_rules(document))
 
-async def list_publications(stores: NamedStores) -> list[Publication]:
-    """List the activations, newest first. A version may occur several times.
+    async def list_publications(self) -> list[Publication]:
+        """List the activations, newest first. A version may occur several times.
 
-    Raises:
-        StoreUnavailable: The store does not answer.
-    """
-    found = await stores[0].store.rulebook.history()
-    return [Publication(entry["version"], entry["author"], entry["note"], entry["at"]) for entry in found]
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        found = await self.stores[0].store.rulebook.history()
+        return [Publication(entry["version"], entry["author"], entry["note"], entry["at"]) for entry in found]
 
+    async def apply_rules(self, rules: Sequence[Rule], author: str | None, note: str) -> Published:
+        """Replace the rules of files. The rules of the admin API stay.
 
-async def apply_rules(
-    stores: NamedStores,
-    actor: Actor,
-    rules: Sequence[Rule],
-    actions: Sequence[type[Action]],
-    *,
-    author: str,
-    note: str,
-) -> Published:
-    """Replace the rules of files. The rules of the admin API stay.
+        Raises:
+            ConfigError: The rules are not valid together with those of the admin API.
+            StoreUnavailable: A store does not answer, or concurrent changes prevent the publication.
+        """
+        rulebooks = [named.store.rulebook for named in self.stores]
+        before = await rulebooks[0].version()
+        published = await publish_file_rules(
+            rulebooks, rules, self.installation.actions(), author or self.actor.name, note
+        )
+        if published.changed:
+            log_admin_change(
+                self.actor, "rulebook.applied", published.version, rulebook=published.version, previous=before
+            )
+        return published
 
-    Raises:
-        ConfigError: The rules are not valid together with those of the admin API.
-        StoreUnavailable: A store does not answer, or concurrent changes prevent the publication.
-    """
-    rulebooks = [named.store.rulebook for named in stores]
-    before = await rulebooks[0].version()
-    published = await publish_file_rules(rulebooks, rules, actions, author, note)
-    if published.changed:
-        log_admin_change(actor, "rulebook.applied", published.version, rulebook=published.version, previous=before)
-    return published
+    async def rollback_rulebook(self, version: str, author: str | None, note: str) -> Published:
+        """Activate an earlier version as a whole: rules of files and rules of the admin API.
 
-
-async def rollback_rulebook(
-    stores: NamedStores, actor: Actor, version: str, actions: Sequence[type[Action]], *, author: str, note: str
-) -> Published:
-    """Activate an earlier version as a whole: rules of files and rules of the admin API.
-
-    Raises:
-        Rejection: 404 `not_found`.
-        ConfigError: The version is not valid with the installed actions.
-        StoreUnavailable: A store does not answer, or concurrent changes prevent the publication.
-    """
-    rulebooks = [named.store.rulebook for named in stores]
-    before = await rulebooks[0].version()
-    await get_rulebook(stores, version)
-    published = await rollback(rulebooks, version, actions, author, note)
-    if published.changed:
-        log_admin_change(actor, "rulebook.rolled_back", version, rulebook=published.version, previous=before)
-    return published
+        Raises:
+            Rejection: 404 `not_found`.
+            ConfigError: The version is not valid with the installed actions.
+            StoreUnavailable: A store does not answer, or concurrent changes prevent the publication.
+        """
+        rulebooks = [named.store.rulebook for named in self.stores]
+        before = await rulebooks[0].version()
+        await self.get_rulebook(version)
+        published = await rollback(rulebooks, version, self.installation.actions(), author or self.actor.name, note)
+        if published.changed:
+            log_admin_change(self.actor, "rulebook.rolled_back", version, rulebook=published.version, previous=before)
+        return published

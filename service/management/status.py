@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from service.config import PlatformConfig, SourceConfig
+from service.config import SourceConfig
 from service.ingestion.sources import Source
 from service.management.event_filter import format_timestamp
+from service.management.installation import InstallationOperations
 from service.management.stores import NamedStore, NamedStores
 from service.store import QueueStats
 from service.store.management.events import Index
@@ -88,87 +89,85 @@ class PollView(Struct, frozen=True, kw_only=True):
     due_at: str | None
 
 
-async def list_sources(
-    stores: NamedStores, sources: Mapping[str, Source], configs: Mapping[str, SourceConfig]
-) -> list[SourceView]:
-    """List the sources of waybill.yaml.
+class StatusOperations(InstallationOperations):
+    """Status of the installation. Read-only."""
 
-    Raises:
-        StoreUnavailable: A store does not answer.
-    """
-    return [await _source(stores, name, config, sources.get(name)) for name, config in configs.items()]
+    async def list_sources(self) -> list[SourceView]:
+        """List the sources of waybill.yaml.
 
+        Raises:
+            StoreUnavailable: A store does not answer.
+        """
+        configs, sources = self.installation.config().sources, self.installation.sources()
+        return [await _source(self.stores, name, config, sources.get(name)) for name, config in configs.items()]
 
-async def list_platforms(
-    stores: NamedStores, configs: Mapping[str, PlatformConfig], sources: Mapping[str, SourceConfig]
-) -> list[PlatformView]:
-    """List the platform accounts of waybill.yaml.
+    async def list_platforms(self) -> list[PlatformView]:
+        """List the platform accounts of waybill.yaml.
 
-    Raises:
-        StoreUnavailable: A store does not answer.
-    """
-    open_seconds = await stores[0].store.limits.open_circuits()  # the first store holds the state of accounts
-    return [
-        PlatformView(
-            account=account,
-            kind=str(type(config).__struct_config__.tag),
-            record_kinds=sorted(config.known_kinds()),
-            sources=[name for name, source in sources.items() if source.platform == account],
-            circuit_open_seconds=open_seconds.get(account, 0.0),
-        )
-        for account, config in configs.items()
-    ]
+        Raises:
+            StoreUnavailable: A store does not answer.
+        """
+        config = self.installation.config()
+        open_seconds = await self.stores[0].store.limits.open_circuits()  # the first store holds the state of accounts
+        return [
+            PlatformView(
+                account=account,
+                kind=str(type(platform).__struct_config__.tag),
+                record_kinds=sorted(platform.known_kinds()),
+                sources=[name for name, source in config.sources.items() if source.platform == account],
+                circuit_open_seconds=open_seconds.get(account, 0.0),
+            )
+            for account, platform in config.platforms.items()
+        ]
 
+    async def list_workers(self) -> list[WorkerView]:
+        """List the workers that have a heartbeat. A worker that stopped in order has none.
 
-async def list_workers(stores: NamedStores) -> list[WorkerView]:
-    """List the workers that have a heartbeat. A worker that stopped in order has none.
+        Raises:
+            StoreUnavailable: A store does not answer.
+        """
+        now = time.time()
+        return [
+            WorkerView(
+                name=heartbeat.worker,
+                store=named.name,
+                alive=heartbeat.until >= now,
+                running=heartbeat.running,
+                expires_at=format_timestamp(heartbeat.until * 1000),
+            )
+            for named in self.stores
+            for heartbeat in await named.inspector.heartbeats()
+        ]
 
-    Raises:
-        StoreUnavailable: A store does not answer.
-    """
-    now = time.time()
-    return [
-        WorkerView(
-            name=heartbeat.worker,
-            store=named.name,
-            alive=heartbeat.until >= now,
-            running=heartbeat.running,
-            expires_at=format_timestamp(heartbeat.until * 1000),
-        )
-        for named in stores
-        for heartbeat in await named.inspector.heartbeats()
-    ]
+    async def list_stores(self, *, memory: bool) -> list[StoreView]:
+        """List the stores. `memory` scans all keys, which is slow on a large store.
 
+        Raises:
+            StoreUnavailable: A store does not answer.
+        """
+        return [await _store(named, memory=memory) for named in self.stores]
 
-async def list_stores(stores: NamedStores, *, memory: bool) -> list[StoreView]:
-    """List the stores. `memory` scans all keys, which is slow on a large store.
+    async def list_polls(self) -> list[PollView]:
+        """List the polls that have started at least once.
 
-    Raises:
-        StoreUnavailable: A store does not answer.
-    """
-    return [await _store(named, memory=memory) for named in stores]
-
-
-async def list_polls(stores: NamedStores, sources: Mapping[str, SourceConfig]) -> list[PollView]:
-    """List the polls that have started at least once.
-
-    Raises:
-        StoreUnavailable: A store does not answer.
-    """
-    return [
-        PollView(
-            source=state.source,
-            store=named.name,
-            polling=state.polling,
-            passes=state.passes,
-            records_listed=state.records_listed,
-            changed=state.changed,
-            missed=state.missed,
-            due_at=format_timestamp(state.due_ms) if state.due_ms else None,
-        )
-        for named in stores
-        for state in await named.inspector.polls(list(sources))
-    ]
+        Raises:
+            StoreUnavailable: A store does not answer.
+        """
+        sources = list(self.installation.config().sources)
+        return [
+            PollView(
+                source=state.source,
+                store=named.name,
+                polling=state.polling,
+                passes=state.passes,
+                records_listed=state.records_listed,
+                changed=state.changed,
+                missed=state.missed,
+                due_at=format_timestamp(state.due_ms) if state.due_ms else None,
+            )
+            for named in self.stores
+            for state in await named.inspector.polls(sources)
+        ]
 
 
 async def _source(stores: NamedStores, name: str, config: SourceConfig, source: Source | None) -> SourceView:

@@ -7,10 +7,13 @@ that begins with `missing-` does not exist. Examples are split at the id once, n
 
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
+from typing import cast
 
 import msgspec
 
 MISSING = "missing"
+CHANGE_TIMES = frozenset({"updated_at", "updatedAt", "lastModifiedAt"})
+"""Names of modification times in the records of all platforms."""
 EXAMPLE_IDS = ("1", "2", "3")
 """What a list shows as long as no record of its kind was set."""
 
@@ -40,34 +43,44 @@ class Catalog:
             f"{platform}.{name}": Example(text) for platform in id_keys for name, text in _shipped(platform)
         }
         self._set: dict[tuple[str, str, str], bytes | None] = {}
+        self._changed_at: dict[str, str] = {}
 
     def get(self, platform: str, kind: str, record_id: str) -> bytes | None:
         """Return a record's JSON without envelope, None if it does not exist."""
         key = (platform, kind, record_id)
         if key in self._set:
-            return self._set[key]
+            return self._with_change_time(record_id, self._set[key])
         variant = record_id.partition("-")[0]
         if variant == MISSING:
             return None
         example = self._examples.get(f"{platform}.{kind}.{variant}") or self._examples.get(f"{platform}.{kind}")
-        return example.render(record_id) if example else None
+        return self._with_change_time(record_id, example.render(record_id)) if example else None
+
+    def mark_changed(self, record_id: str, at: str) -> None:
+        """Set the modification times of all records with an id."""
+        self._changed_at[record_id] = at
 
     def all(self, platform: str, kind: str) -> list[bytes]:
         """Return the records of a kind that were set, oldest first; examples if none was ever set."""
-        known = [(key[2], record) for key, record in self._set.items() if key[:2] == (platform, kind)]
-        if known:
-            return [record for _, record in known if record is not None]
-        example = self._examples.get(f"{platform}.{kind}")
-        return [example.render(record_id) for record_id in EXAMPLE_IDS] if example else []
+        ids = [key[2] for key in self._set if key[:2] == (platform, kind)] or EXAMPLE_IDS
+        return [record for record_id in ids if (record := self.get(platform, kind, record_id)) is not None]
 
     def put(self, platform: str, kind: str, record_id: str, record: dict[str, object]) -> None:
         """Set a record; its own id becomes the one in the path."""
         own = {self.id_key(platform, kind): record_id}
+        self._changed_at.pop(record_id, None)
         self._set[platform, kind, record_id] = msgspec.json.encode({**record, **own})
 
     def delete(self, platform: str, kind: str, record_id: str) -> None:
         """Delete a record."""
         self._set[platform, kind, record_id] = None
+
+    def _with_change_time(self, record_id: str, record: bytes | None) -> bytes | None:
+        if record is None or record_id not in self._changed_at:
+            return record
+        changed = msgspec.json.decode(record)
+        _set_change_times(changed, self._changed_at[record_id])
+        return msgspec.json.encode(changed)
 
     def id_key(self, platform: str, kind: str) -> str:
         """Return the name of a record's id."""
@@ -81,6 +94,17 @@ class Catalog:
         """Return a platform's error body; `key` is the key that some platforms repeat."""
         example = self._examples[f"{platform}.error.{status}"].render("")
         return example.replace(b"{key}", msgspec.json.encode(key)[1:-1])
+
+
+def _set_change_times(node: object, at: str) -> None:
+    if isinstance(node, dict):
+        fields = cast("dict[str, object]", node)
+        for value in fields.values():
+            _set_change_times(value, at)
+        fields |= dict.fromkeys(CHANGE_TIMES & fields.keys(), at)
+    elif isinstance(node, list):
+        for value in cast("list[object]", node):
+            _set_change_times(value, at)
 
 
 def _shipped(platform: str) -> Iterator[tuple[str, bytes]]:

@@ -13,16 +13,22 @@ from service.events import ChangeType
 
 RuleType = Literal["purchase_order", "customer"]
 OnUnknown = Literal["skip", "error", "match"]
+Cast = Literal["decimal", "money", "moment"]
 
 
 class Condition(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename={"not_": "not"}
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    rename={"not_": "not", "as_": "as"},
 ):
     """One node of a condition.
 
     Exactly one of `all`, `any`, `not`, `any_of`, `all_of`, `none_of`, `count`, `field` is set. `where` belongs to
     `any_of`, `all_of`, `none_of` and `count`. `min` belongs to `all_of`. `op` belongs to `field` and `count`, with
-    `value` or `ref`.
+    `value` or `ref`. `as` belongs to `field`: it casts untyped values of `field` and `ref`.
     """
 
     all: tuple["Condition", ...] | UnsetType = UNSET
@@ -38,6 +44,7 @@ class Condition(
     op: str | UnsetType = UNSET
     value: Any = UNSET
     ref: str | UnsetType = UNSET
+    as_: Cast | UnsetType = UNSET
 
 
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -1,5 +1,6 @@
-"""Control paths of the sandbox below /_sandbox: faults, records and the sink."""
+"""Control paths of the sandbox below /_sandbox: faults, records, changes of records, and the sink."""
 
+from datetime import UTC, datetime
 from http import HTTPStatus
 
 import msgspec
@@ -31,11 +32,10 @@ class Control:
                     return self._answer_faults(request)
                 case ("records", platform, kind, record_id):
                     return self._answer_record(request, platform, kind, record_id)
-                case ("sink",):
-                    return self._answer_sink(request)
-                case ("sink", *_):
-                    self._sink.keep(request)
-                    return json_reply(200, {"count": self._sink.count})
+                case ("changed", record_id):
+                    return self._mark_changed(request, record_id)
+                case ("sink", *path):
+                    return self._keep(request) if path else self._answer_sink(request)
                 case _:
                     return plain_reply(HTTPStatus.NOT_FOUND)
         except msgspec.MsgspecError as error:
@@ -61,6 +61,16 @@ class Control:
             return Reply(204)
         record = self._catalog.get(platform, kind, record_id)
         return Reply(200, record) if record is not None else plain_reply(HTTPStatus.NOT_FOUND)
+
+    def _mark_changed(self, request: Request, record_id: str) -> Reply:
+        if request.method != "POST":
+            return plain_reply(HTTPStatus.METHOD_NOT_ALLOWED)
+        self._catalog.mark_changed(record_id, datetime.now(UTC).isoformat(timespec="milliseconds"))
+        return Reply(204)
+
+    def _keep(self, request: Request) -> Reply:
+        self._sink.keep(request)
+        return json_reply(200, {"count": self._sink.count})
 
     def _answer_sink(self, request: Request) -> Reply:
         if request.method == "DELETE":

@@ -20,6 +20,7 @@ With the default prefix `wb:`
     wb:probe:<account>           token of the call that probes an account whose circuit was open
     wb:flight:<account>, wb:rate:<account>   concurrent calls by the end of their lease; calls by second
     wb:token:<account>:<digest>  access token, shared by all pods; `:fetching` is the lease for fetching it
+    wb:futile:<source>           number of waits for a newer record that were in vain; expires after a week
     wb:poll:<source>             hash: counts and cursor of the current pass; `:lock` is the lease of the poll
     wb:polled:<source>:<bucket>  hashes: fingerprint of each record, by record id
     wb:quarantines               set of sources with quarantined deliveries

@@ -18,6 +18,7 @@ from service.store.management.sweep import Sweeper
 from service.store.platforms.polls import Polls
 from service.store.platforms.throttle import ThrottleStore
 from service.store.platforms.token_cache import SharedTokenCache
+from service.store.queue.futile_waits import FutileWaits
 from service.store.queue.ingest import Ingest, IngestRequest, IngestResult
 from service.store.queue.lanes import Lanes
 from service.store.queue.leases import Leases
@@ -45,6 +46,7 @@ class Store:
         self.limits = ThrottleStore(self.client)
         self.tokens = SharedTokenCache(self.client, settings.fetch_timeout_seconds)
         self.polls = Polls(self.client)
+        self.futile_waits = FutileWaits(self.client, self.keys)
         self._ingest = Ingest(self.client, settings)
         self._memory_percent = 0
         self._memory_checked_until = 0.0

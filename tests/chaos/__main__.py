@@ -27,7 +27,18 @@ from tests.chaos.tally import Row
 
 LONG_ROUNDS, LONG_EVENTS = 50, 100_000
 OUTPUT = Path("bench-out/chaos.md")
-COLUMNS = ("fault", "sent", "acknowledged", "processed", "dead letters", "lost", "unsafe doubled", "second keys", "s")
+COLUMNS = (
+    "fault",
+    "sent",
+    "acknowledged",
+    "processed",
+    "dead letters",
+    "lost",
+    "unsafe doubled",
+    "second keys",
+    "false decisions",
+    "s",
+)
 FAILOVERS = {
     # An event acknowledged and not yet sent to the replica is lost with the primary: the stated window of `fsync`.
     "Sentinel fails over (`fsync`, the stated window)": ("fsync", 0.0, True),

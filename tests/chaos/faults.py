@@ -110,6 +110,18 @@ async def cut_platform_before_answers(fleet: Fleet) -> None:
     await _set_mode(fleet.to_target, "cut responses", 1.0)
 
 
+async def read_from_replica(fleet: Fleet) -> None:
+    fleet.target.reads = "replica"
+    await asyncio.sleep(4)
+    fleet.target.reads = "current"
+
+
+async def lose_routes(fleet: Fleet) -> None:
+    fleet.target.reads = "no route"
+    await asyncio.sleep(2)
+    fleet.target.reads = "current"
+
+
 async def hang_platform(fleet: Fleet) -> None:
     await _set_mode(fleet.to_target, "hang", 2.0)
 
@@ -200,6 +212,8 @@ FAULTS: dict[str, Fault] = {
     "platform and sink cut before calls arrive": cut_platform_before_calls,
     "platform and sink cut before their answers": cut_platform_before_answers,
     "platform and sink hang": hang_platform,
+    "every other read from a replica that is behind": read_from_replica,
+    "gateway answers reads with 404 in JSON": lose_routes,
     "store's memory full": fill_memory,
     "store read-only": make_read_only,
     "store's disk full": fill_disk,

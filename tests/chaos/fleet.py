@@ -16,7 +16,7 @@ from service.dev.processes import ChildProcess, start_child
 from service.settings import Settings, load_settings
 from service.store import Store, open_store
 from tests.chaos.proxy import FaultProxy
-from tests.chaos.tally import KEYED, RULE, UNSAFE, Tally
+from tests.chaos.tally import FALSE, KEYED, RULE, UNSAFE, Tally
 from tests.chaos.target import FakeTarget
 
 SECRET = "chaos-secret"
@@ -180,7 +180,16 @@ class Fleet:
                 {"id": UNSAFE, "do": "strike", "url": f"{target}/sink/{UNSAFE}"},
             ],
         }
-        self.write_rules([rule])
+        # The received quantity of an order only grows, and no order is deleted: these rules never match.
+        false = {"id": FALSE, "do": "http", "url": f"{target}/sink/{FALSE}", "body": {"order": "{id}"}}
+        never: dict[str, object] = {
+            "decreased": {"field": "quantity_received", "op": "decreased"},
+            "gone": {"not": {"field": "status", "op": "exists"}},
+        }
+        rules = [
+            {"id": name, "type": "purchase_order", "when": when, "actions": [false]} for name, when in never.items()
+        ]
+        self.write_rules([rule, *rules])
         info = self.directory / "plugin" / "chaos-0.dist-info"
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: chaos\nVersion: 0\n")
         (info / "entry_points.txt").write_text("[waybill.actions]\nchaos = tests.chaos.actions:ACTIONS\n")

@@ -4,11 +4,11 @@ from collections import Counter
 
 from msgspec import Struct
 
-RULE, KEYED, UNSAFE = "always", "keyed", "unsafe"
+RULE, KEYED, UNSAFE, FALSE = "always", "keyed", "unsafe", "false"
 
 
 class Row(Struct, frozen=True):
-    """One row of the table. The last three counts must be 0."""
+    """One row of the table. `lost` and the counts after it must be 0."""
 
     fault: str
     sent: int
@@ -18,14 +18,15 @@ class Row(Struct, frozen=True):
     lost: int
     unsafe_doubled: int
     second_keys: int
+    false_decisions: int
     recovery_seconds: float
     is_in_window: bool = False
     """The fault is within the stated window of the durability. Losses are reported and allowed."""
 
     @property
     def is_sound(self) -> bool:
-        """Whether no acknowledged event was lost, no unsafe effect repeated, and no keyed effect sent with two keys."""
-        return self.is_in_window or self.lost == self.unsafe_doubled == self.second_keys == 0
+        """Whether no event was lost, no unsafe effect repeated, no effect sent with two keys, no decision false."""
+        return self.is_in_window or self.lost == self.unsafe_doubled == self.second_keys == self.false_decisions == 0
 
 
 class Tally:
@@ -59,6 +60,7 @@ class Tally:
             dead_letters=len(ids & dead),
             lost=len(ids - processed - dead),
             unsafe_doubled=sum(self._count(UNSAFE, event_id) > 1 for event_id in ids),
+            false_decisions=sum(len(self.keys_of_event.get((FALSE, event_id), ())) for event_id in ids),
             second_keys=sum(len(self.keys_of_event.get((KEYED, event_id), ())) > 1 for event_id in ids),
             recovery_seconds=recovery_seconds,
         )

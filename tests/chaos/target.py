@@ -1,19 +1,33 @@
 """Platform and sink of a chaos run, in the process that counts. No fault affects this process."""
 
+import itertools
 import json
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from aiohttp import web
 
 from tests.chaos.tally import Tally
 
-LINES = [{"quantity_ordered": 5, "quantity_received": 3, "price": {"value": "9.95", "currency": "EUR"}}]
+PRICE = {"value": "9.95", "currency": "EUR"}
+STARTED_AT = datetime(2026, 1, 1, tzinfo=UTC)
+REPLICA_LAG_SECONDS = 4
+NO_ROUTE = {"message": "no Route matched with those values"}
+"""Response of a gateway that has lost its routes, as by Kong."""
+
+ReadMode = Literal["current", "replica", "no route"]
+"""Responses to reads: the current state, in turn with that of a replica that is behind, or 404 by a gateway."""
 
 
 class FakeTarget:
-    """Serves purchase orders and counts the calls of actions."""
+    """Serves purchase orders, of which the received quantity grows, and counts the calls of actions."""
 
     def __init__(self, tally: Tally) -> None:
         self.port = 0
+        self.reads: ReadMode = "current"
+        self._numbers = itertools.count()
+        self._started = time.monotonic()
         self._tally = tally
         self._runner: web.AppRunner | None = None
 
@@ -34,7 +48,18 @@ class FakeTarget:
             await self._runner.cleanup()
 
     async def _order(self, request: web.Request) -> web.Response:
-        order = {"id": request.match_info["id"], "status": "received", "lines": LINES}
+        if self.reads == "no route":
+            return web.json_response(NO_ROUTE, status=404)
+        seconds = time.monotonic() - self._started
+        if self.reads == "replica" and next(self._numbers) % 2:
+            seconds = max(seconds - REPLICA_LAG_SECONDS, 0)
+        received = int(seconds * 10)
+        order = {
+            "id": request.match_info["id"],
+            "status": "received",
+            "updated_at": (STARTED_AT + timedelta(seconds=received / 10)).isoformat(),
+            "lines": [{"quantity_ordered": 1_000_000, "quantity_received": received, "price": PRICE}],
+        }
         return web.Response(text=json.dumps(order), content_type="application/json")
 
     async def _act(self, request: web.Request) -> web.Response:

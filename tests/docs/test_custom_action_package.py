@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from service.dev.demo_scenario import purchase_order, updated_order
+from service.dev.demo_scenario import changed_order, purchase_order
 from service.dev.demo_senders import call, send
 from service.dev.sandbox_client import SandboxClient
 from service.dev.stack import Stack, open_stack
@@ -87,7 +87,7 @@ def test_a_rule_with_the_action_of_an_installed_package_has_its_effect_once(stac
     worker = stack.start_worker("worker-1")
     SandboxClient(stack.sandbox_url).put_record(purchase_order("po-7", 100, 40))
 
-    answer = send(stack.service_url, updated_order(stack.workspace.secrets, "po-7", "evt-1"))
+    answer = send(stack.service_url, changed_order(stack.workspace.secrets, "po-7", "evt-1"))
 
     assert (answer.status, answer.body["status"]) == (202, "queued")
     event_id = answer.body["event_id"]

@@ -20,6 +20,31 @@ def pod(objects: Objects, component: str) -> Any:
 # pods
 
 
+@pytest.mark.parametrize(
+    ("values", "trusted"),
+    [
+        ({"ingress": {"enabled": False}, "httpRoute": {"enabled": False}}, None),
+        ({"ingress": {"enabled": True}}, "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7"),
+        (
+            {
+                "httpRoute": {"enabled": True, "parentRefs": [{"name": "gateway"}]},
+                "service": {"trustedProxies": "192.0.2.7"},
+            },
+            "192.0.2.7",
+        ),
+        ({"ingress": {"enabled": True}, "settings": {"trusted_proxies": "192.0.2.8"}}, "192.0.2.8"),
+    ],
+)
+def test_proxies_of_an_ingress_are_trusted(values: dict[str, Any], trusted: str | None) -> None:
+    objects = render("trial", values)
+    found = {
+        component: {each["name"]: each.get("value") for each in pod(objects, component)["containers"][0]["env"]}
+        for component in ("service", "workers")
+    }
+    assert found["service"].get("WAYBILL_TRUSTED_PROXIES") == trusted
+    assert found["workers"].get("WAYBILL_TRUSTED_PROXIES") == values.get("settings", {}).get("trusted_proxies")
+
+
 def test_jobs_are_scheduled_like_workers() -> None:
     """A Job without the tolerations would stay pending on tainted nodes."""
     every = dict(pods(render("full")))

@@ -26,7 +26,7 @@ from msgspec import Struct, field, structs
 
 from service.dev.demo import Demo, wait_until
 from service.dev.demo_output import DemoReport
-from service.dev.demo_scenario import build_warm_up, customer, fetch_path, purchase_order, updated_order
+from service.dev.demo_scenario import build_warm_up, changed_order, customer, fetch_path, purchase_order
 from service.dev.demo_senders import DeliveryRequest, DeliveryResponse, call, send, signed_by_hmac, with_basic
 from service.dev.embedded_valkey import start_valkey
 from service.dev.processes import ChildProcess
@@ -38,6 +38,7 @@ from service.store import Store
 from tests.observability.material import PERSONAL, Line, read_lines
 
 SECONDS_MAX = 60.0
+TIMES_AHEAD_EVENTS_MAX = 20
 SETTINGS = {
     "port": "0",
     "admin_port": "0",
@@ -154,6 +155,7 @@ class Scenarios:
         self.worker = self.stack.children[-1]
         self.send_personal_data()
         self.send_hints_and_late_records()
+        self.read_stale_states()
         self.open_a_circuit()
         self.start_misconfigured_processes()
         self.lose_lease()
@@ -201,6 +203,21 @@ class Scenarios:
         self._send_and_wait(structs.replace(ping, headers={**ping.headers, "traceparent": TRACEPARENT}), "matched")
         self._send(self._pack("ping", "x", "ping"))
 
+    def read_stale_states(self) -> None:
+        """Send events whose times are ahead of their record, and one whose record is older than the last state."""
+        with self._client() as client:
+            self._execute(client, "SET", "wb:futile:pack-orders", "2")
+        number = 0
+        # A fetch after the longest wait shows nothing.
+        while not self.logged(self.worker, "source.times_ahead") and number < TIMES_AHEAD_EVENTS_MAX:
+            ahead = self._pack("purchase_order.updated", "po-1", f"ahead-{number}", occurred_at="2026-11-21T00:00:00Z")
+            self._send_and_wait(ahead, "matched")
+            number += 1
+        seed = purchase_order("po-1", 100, 40)
+        self.switches.put_record(structs.replace(seed, record={**seed.record, "updated_at": "2026-11-19T00:00:00Z"}))
+        self._send_and_wait(self._pack("purchase_order.updated", "po-1", "old"), "stale")
+        self.switches.put_record(seed)
+
     def open_a_circuit(self) -> None:
         """Open the circuit of a platform by a 429, and wait until it closes."""
         self._fault({"match": "/pack_cloud/", "status": 429, "retry_after": 1})
@@ -224,7 +241,7 @@ class Scenarios:
         """Suspend a worker during a fetch, and resume it when another worker has its job."""
         self.switches.put_record(purchase_order("po-slow", 60, 12))
         self.switches.add_fault(FaultRequest(fetch_path("po-slow"), delay_ms=60_000))
-        event_id = self._send(updated_order(self.secrets, "po-slow", "slow")).body["event_id"]
+        event_id = self._send(changed_order(self.secrets, "po-slow", "slow")).body["event_id"]
         wait_until(lambda: self.switches.pending_fault_count() == 0, SECONDS_MAX, "the fetch")
         os.kill(self.worker.process.pid, signal.SIGSTOP)
         second = self.stack.start_worker("worker-9")
@@ -296,17 +313,17 @@ class Scenarios:
         assert store
         self.switches.put_record(purchase_order("po-dark", 60, 12))
         self.switches.add_fault(FaultRequest(fetch_path("po-dark"), delay_ms=500))
-        self._send(updated_order(self.secrets, "po-dark", "dark"))
+        self._send(changed_order(self.secrets, "po-dark", "dark"))
         wait_until(lambda: self.switches.pending_fault_count() == 0, SECONDS_MAX, "the fetch")
         with self._repeated("store.recovered"):
             with self._repeated("store.unavailable"):
                 store.kill()
             self.worker.wait_for(lambda line: line["message"] == "store.unavailable" and "job" in line, SECONDS_MAX)
-            self._send(updated_order(self.secrets, "po-dark", "dark-2"))
+            self._send(changed_order(self.secrets, "po-dark", "dark-2"))
             self._send(DeliveryRequest("flow-till", {"Authorization": "Basic eDp5"}, b"{}"))
             self.stack.ingress.wait_for(lambda line: line["message"] == "quarantine.failed", SECONDS_MAX)
             self.stack.store = start_valkey(self.stack.workspace.data)
-        self._send_and_wait(updated_order(self.secrets, "po-1", "after"), "matched")
+        self._send_and_wait(changed_order(self.secrets, "po-1", "after"), "matched")
 
     @contextmanager
     def _repeated(self, event: str) -> Generator[None]:
@@ -334,8 +351,8 @@ class Scenarios:
         }
         return with_basic("flow-till", payload, FLOW_USER, self.secrets[FLOW_PASSWORD])
 
-    def _pack(self, code: str, record_id: str, event: str) -> DeliveryRequest:
-        payload: Mapping[str, Any] = {"event_code": code, "id": event, "organization_id": PACK_ORGANIZATION}
+    def _pack(self, code: str, record_id: str, event: str, **more: str) -> DeliveryRequest:
+        payload: Mapping[str, Any] = {"event_code": code, "id": event, "organization_id": PACK_ORGANIZATION, **more}
         return signed_by_hmac("pack-orders", {**payload, "data": {"id": record_id}}, self.secrets[PACK_SECRET])
 
     def _send(self, request: DeliveryRequest) -> DeliveryResponse:

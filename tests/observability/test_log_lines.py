@@ -22,8 +22,8 @@ LOGS = {"debug", "info", "warning", "error", "critical", "exception", "log"}
 LOGGING_FUNCTIONS = {"log_info", "log_report", "write"}
 """Names of local and imported functions that log a line."""
 BY_LIBRARIES = {"library.logged"}
-OPTIONAL_FIELDS = {"truncated"}
-"""Field of every line that was too long."""
+OPTIONAL_FIELDS = {"truncated", "log_processor_error"}
+"""Fields of a line that was too long, and of one that a log processor could not change."""
 
 SWEEP_FIELDS = frozenset(
     re.findall(r"(?:count\(|repaired\[)'(\w+)'", (ROOT / "service/store/scripts/sweep.lua").read_text())
@@ -120,6 +120,7 @@ def test_run_covers_every_outcome_and_status(run: Run) -> None:
     assert outcomes >= {
         "matched",
         "unmatched",
+        "stale",
         "resolved",
         "ignored",
         "retried",

@@ -6,7 +6,6 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -19,41 +18,11 @@ from hypothesis import strategies as st
 
 from service import log as log_module
 from service.errors import PermanentError
-from service.log import configure
-from service.log_writer import DirectLineWriter
 from service.redaction import NAMES_CACHED_MAX, REDACTED, _RedactedNames, scrub, to_plain
+from tests.service.log_pipe import LogPipe
 from tests.waiting import PATIENCE_SECONDS
 
 SECRET = "s3cr3t-value"
-
-Read = Callable[[], list[dict[str, Any]]]
-
-
-@pytest.fixture
-def read() -> Iterator[Read]:
-    """Configure logging to a pipe. Return a function that reads the lines."""
-    reader, writer = os.pipe()
-    os.set_blocking(reader, False)
-    root = logging.getLogger()
-    before = (root.handlers[:], root.level, sys.excepthook)
-    configure("service", fd=writer)
-    structlog.configure(cache_logger_on_first_use=False)
-
-    def lines() -> list[dict[str, Any]]:
-        try:
-            return [json.loads(line) for line in os.read(reader, 1_000_000).splitlines()]
-        except BlockingIOError:
-            return []
-
-    yield lines
-    root.handlers[:], sys.excepthook = before[0], before[2]
-    log_module._current.write_info = None
-    root.setLevel(before[1])
-    logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
-    os.close(reader)
-    os.close(writer)
 
 
 def rendered(fields: dict[str, Any], limit: int = 4_096) -> bytes:
@@ -181,7 +150,7 @@ def test_truncation_never_drops_the_ids() -> None:
     assert line["truncated"] == ["*"]
 
 
-def test_line_starts_with_timestamp_level_component_and_message(read: Read) -> None:
+def test_line_starts_with_timestamp_level_component_and_message(read: LogPipe) -> None:
     log_module.get_logger(source_name="pack-orders").info("delivery.received", delivery_status="queued")
     (line,) = read()
     assert list(line) == ["timestamp", "level", "component", "message", "source_name", "delivery_status"]
@@ -202,7 +171,7 @@ def test_timestamp_is_utc_with_milliseconds_and_rounds_down(now: float, text: st
     assert clock.stamp(now) == text
 
 
-def test_log_info_writes_the_same_line_as_the_logger(read: Read) -> None:
+def test_log_info_writes_the_same_line_as_the_logger(read: LogPipe) -> None:
     structlog.contextvars.bind_contextvars(trace_id="t-1")
     fields: dict[str, Any] = {"source_name": "erp", "email": SECRET, "reason": "jane@example.org", "http_status": 202}
     structlog.get_logger().info("delivery.received", **fields)
@@ -214,17 +183,13 @@ def test_log_info_writes_the_same_line_as_the_logger(read: Read) -> None:
 
 
 @pytest.mark.parametrize(("level", "lines"), [("debug", 1), ("info", 1), ("warning", 0)])
-def test_log_info_respects_the_level(level: str, lines: int, read: Read) -> None:
-    configure(
-        "service",
-        level,
-        fd=cast("DirectLineWriter", cast("log_module._LibraryHandler", logging.getLogger().handlers[0]).writer).fd,
-    )
+def test_log_info_respects_the_level(level: str, lines: int, read: LogPipe) -> None:
+    read.configure(level)
     log_module.log_info("delivery.received", {"source_name": "erp"})
     assert len(read()) == lines
 
 
-def test_bound_ids_are_on_own_and_library_lines(read: Read) -> None:
+def test_bound_ids_are_on_own_and_library_lines(read: LogPipe) -> None:
     structlog.contextvars.bind_contextvars(event_id="e1")
     log_module.get_logger().info("record.fetched")
     logging.getLogger("aiohttp.client").warning("slow %s", "host", extra={"ignored": 1})
@@ -234,7 +199,7 @@ def test_bound_ids_are_on_own_and_library_lines(read: Read) -> None:
     assert theirs["level"] == "warning"
 
 
-def test_noisy_library_records_are_not_logged(read: Read) -> None:
+def test_noisy_library_records_are_not_logged(read: LogPipe) -> None:
     logging.getLogger("arq.worker").info("0.05s → job()")
     logging.getLogger("uvicorn.access").info("GET /healthz")
     logging.getLogger("anything").debug("chatter")
@@ -242,7 +207,7 @@ def test_noisy_library_records_are_not_logged(read: Read) -> None:
     assert read() == []
 
 
-def test_exception_has_kind_and_frames_without_local_variables(read: Read) -> None:
+def test_exception_has_kind_and_frames_without_local_variables(read: LogPipe) -> None:
     def charge() -> None:
         card = SECRET
         assert card
@@ -259,7 +224,7 @@ def test_exception_has_kind_and_frames_without_local_variables(read: Read) -> No
     assert SECRET not in json.dumps(line)
 
 
-def test_values_in_library_errors_are_masked(read: Read) -> None:
+def test_values_in_library_errors_are_masked(read: LogPipe) -> None:
     def parse(name: str, phone: str) -> None:
         try:
             int(name)
@@ -279,7 +244,7 @@ def test_values_in_library_errors_are_masked(read: Read) -> None:
     assert "in parse" in line["error_stack"]
 
 
-def test_errors_about_names_in_code_are_not_masked(read: Read) -> None:
+def test_errors_about_names_in_code_are_not_masked(read: LogPipe) -> None:
     try:
         _ = cast("Any", object()).rules_max
     except AttributeError:
@@ -288,26 +253,26 @@ def test_errors_about_names_in_code_are_not_masked(read: Read) -> None:
     assert line["error_message"] == "'object' object has no attribute 'rules_max'"
 
 
-def test_values_in_exception_groups_are_masked(read: Read) -> None:
+def test_values_in_exception_groups_are_masked(read: LogPipe) -> None:
     log_module.get_logger().error("x.y", exc_info=ExceptionGroup("two", [ValueError("'jane'"), KeyError("roe")]))
     (line,) = read()
     assert "jane" not in json.dumps(line)
     assert "roe" not in json.dumps(line)
 
 
-def test_quoted_values_of_library_records_are_masked(read: Read) -> None:
+def test_quoted_values_of_library_records_are_masked(read: LogPipe) -> None:
     logging.getLogger("aiohttp").warning("cannot send %r to %s", "jane roe", "+4790817263")
     (line,) = read()
     assert line["text"] == "cannot send '…' to …"
 
 
-def test_exc_info_without_an_exception_adds_no_fields(read: Read) -> None:
+def test_exc_info_without_an_exception_adds_no_fields(read: LogPipe) -> None:
     log_module.get_logger().info("thing.happened", exc_info=True)
     (line,) = read()
     assert "error_kind" not in line
 
 
-async def test_error_of_an_unawaited_task_is_logged(read: Read) -> None:
+async def test_error_of_an_unawaited_task_is_logged(read: LogPipe) -> None:
     lost = {"message": "Task exception was never retrieved", "exception": ValueError("lost")}
     asyncio.get_running_loop().call_exception_handler(lost)
     (line,) = read()

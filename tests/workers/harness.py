@@ -128,7 +128,7 @@ async def open_harness(settings: Settings, *more: type[Action]) -> AsyncGenerato
         }
         by_tag = {str(action.__struct_config__.tag): action for action in actions}
         effects = EffectDependencies(store, by_tag, resources, settings.action_timeout_seconds)
-        stale_reads = StaleReadPolicy(settings, {})
+        stale_reads = StaleReadPolicy(settings, {}, store.futile_waits)
         rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds)
         yield WorkerHarness(
             settings,

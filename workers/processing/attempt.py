@@ -111,11 +111,13 @@ class Attempt:
             self.log.finish(outcome)
         return next_event
 
-    async def wait(self, reason: str, seconds: float, error: Deferred | None = None) -> NextEvent:
-        """Defer the event by `seconds`. The attempt does not count."""
+    async def wait(
+        self, reason: str, seconds: float, error: Deferred | None = None, stale_version: str = ""
+    ) -> NextEvent:
+        """Defer the event by `seconds`. The attempt does not count. `stale_version` is stored for the next attempt."""
         # Only deferred effects add to the history: a lane may be deferred many times.
         step, entries = ("postpone", self._history("deferred", error)) if self._effects_ran else ("release", [])
-        next_event = await self._settle(step, reason, entries, seconds)
+        next_event = await self._settle(step, reason, entries, seconds, stale_version)
         self.log.finish("deferred", error)
         return next_event
 
@@ -136,10 +138,10 @@ class Attempt:
         self.log.finish("dead_lettered", error)
         return next_event
 
-    async def finish(self, outcome: str) -> NextEvent:
-        """End the event with `outcome`."""
-        next_event = await self._settle("end", outcome, [*self._received(), *self._history(outcome)])
-        self.log.finish(outcome)
+    async def finish(self, outcome: str, error: WaybillError | None = None) -> NextEvent:
+        """End the event with `outcome`. An `error` is the reason."""
+        next_event = await self._settle("end", outcome, [*self._received(), *self._history(outcome, error)])
+        self.log.finish(outcome, error)
         return next_event
 
     async def release(self) -> None:
@@ -180,7 +182,12 @@ class Attempt:
         return [*self._entries, self.log.entry(outcome, error)]
 
     async def _settle(
-        self, step: LaneStep, outcome: str = "", entries: Sequence[HistoryEntry] = (), seconds: float = 0
+        self,
+        step: LaneStep,
+        outcome: str = "",
+        entries: Sequence[HistoryEntry] = (),
+        seconds: float = 0,
+        stale_version: str = "",
     ) -> NextEvent:
         write = SettlementWrite(
             job=self._job.id,
@@ -192,6 +199,7 @@ class Attempt:
             outcome=outcome,
             delay_ms=int(seconds * 1000),
             more=self._more,
+            stale_version=stale_version,
             outputs=self._outputs,
         )
         return await self._lanes.settle(write)

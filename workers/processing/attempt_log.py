@@ -17,7 +17,7 @@ from service.metrics.families import (
 from service.store import Job, LaneHead
 from workers.processing.history import ERROR_CHARACTERS_MAX, AttemptEntry
 
-FINAL_OUTCOMES = frozenset({"matched", "unmatched", "unchanged", "resolved", "ignored", "dead_lettered"})
+FINAL_OUTCOMES = frozenset({"matched", "unmatched", "unchanged", "stale", "resolved", "ignored", "dead_lettered"})
 """Outcomes that end the event."""
 
 UNKNOWN_SOURCE = "unknown"

@@ -14,7 +14,6 @@ from service.rules import Evidence, Rulebook, Subject
 from service.settings import Settings
 from service.store import IngestRequest, LastState
 from workers.processing.history import DecisionEntry, StoredEffect, StoredRuleResult
-from workers.processing.stale_reads import is_stale
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
@@ -32,12 +31,14 @@ class Decision(Struct, frozen=True):
     log_fields: dict[str, Any]
 
 
-def decide(rulebook: Rulebook, event: Event, fetched: FetchedRecord, last: LastState, attempt: int) -> Decision:
+def decide(
+    rulebook: Rulebook, event: Event, fetched: FetchedRecord, last: LastState, attempt: int, *, stale: bool
+) -> Decision:
     """Evaluate the rules on the fetched state, or return `unchanged` if this change was decided on this state before.
 
-    For a deleted record, the rules see its id and its last known state under `previous`.
+    For a deleted record, the rules see its id and its last known state under `previous`. `stale` marks a decision on a
+    stale read.
     """
-    stale = bool(is_stale(event, fetched))
     # Without an event id, a redelivery equals a second event: the same change on the same state is decided once.
     if not event.identified and last.digest == fetched.digest[:DIGEST_DIGITS] and event.change in last.types:
         entry = _entry(rulebook, fetched, last, attempt, stale=stale)

@@ -143,10 +143,13 @@ class LaneRun:
             return await attempt.wait("fetch_delay", fetch_delay_seconds - attempt.age_seconds)
         async with asyncio.timeout(self._settings.attempt_timeout_seconds):
             fetched = await self._fetch(event, attempt, fetch_delay_seconds)
-        wait_seconds = stale_reads.wait_seconds(event, fetched, attempt.age_seconds)
-        if wait_seconds:
-            return await attempt.wait("stale_read", wait_seconds)
-        decision = decide(self._rulebook(), event, fetched, last, attempt.head.attempts)
+        stale = await stale_reads.check(event, fetched, last, attempt.head.stale_version, attempt.age_seconds)
+        if stale and stale.wait_seconds:
+            return await attempt.wait("stale_read", stale.wait_seconds, stale_version=stale.version)
+        if stale and stale.kind == "before_last_state":
+            # Rules would see a transition back that never happened.
+            return await attempt.finish("stale", stale.error(last))
+        decision = decide(self._rulebook(), event, fetched, last, attempt.head.attempts, stale=stale is not None)
         del fetched  # releases thousands of objects while they are in the CPU cache; no later step needs them
         next_event = await attempt.decide(decision, event)
         if not decision.entry.effects:

@@ -27,7 +27,7 @@ DELIVERY, ATTEMPT, FETCH, ACTION, QUEUE = (
     "action.finished",
     "queue.sampled",
 )
-ENDED = Where("outcome", "=~", "matched|unmatched|unchanged|resolved|ignored|dead_lettered")
+ENDED = Where("outcome", "=~", "matched|unmatched|unchanged|stale|resolved|ignored|dead_lettered")
 DECIDED = Where("outcome", "=~", "matched|unmatched")
 REJECTED = Where("delivery_status", "=", "rejected")
 RETRIED = Where("outcome", "=", "retried")

@@ -72,7 +72,7 @@ class DryRuns(Controller):
         if data.fetch is not None:
             ref = RecordRef(data.fetch.platform, data.fetch.kind, data.fetch.id)
             return await operations.dry_run_record(data, ref, data.change, data.source)
-        rulebook = await operations.dry_runner.load(data)
+        rulebook = await operations.load_candidate(data)
         return dry_run_subject(rulebook, _posted(rulebook, data))
 
     @post("/compare", role="operator", status_code=200)

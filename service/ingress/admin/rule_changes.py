@@ -19,6 +19,7 @@ from service.management.audit_log import log_admin_change
 from service.management.operations import AdminOperations
 from service.rules import Rule
 from service.rules.compiler.rule import actions_by_name, compile_rule
+from service.rules.enums import account_values, check_enums
 from service.rules.publishing import NO_RULES, change_rules, read_rules
 from service.rules.rulebook_document import Document
 
@@ -196,11 +197,14 @@ def check_rule(operations: AdminOperations, rule: Rule, map_error: ErrorMapper) 
     """Check one rule as a worker does when it loads the rulebook.
 
     Raises:
-        Rejection: 422 `invalid`, with a pointer to the mistake; also for a source that is not configured.
+        Rejection: 422 `invalid`, with a pointer to the mistake; also for a source that is not configured, and for
+            an undocumented value.
     """
     try:
         compile_rule(rule, actions_by_name(operations.installation.actions()), RULE_PATH)
         _check_sources(operations, rule)
+        for mistake in check_enums(rule, RULE_PATH, account_values(operations.installation.config(), rule)):
+            raise mistake
     except ConfigError as error:
         raise map_error(error) from None
 

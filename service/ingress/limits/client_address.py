@@ -14,14 +14,14 @@ IPV6_PREFIX_BITS = 64
 
 def client_address(peer: str, headers: Mapping[str, str], trusted: tuple[Network, ...]) -> str:
     """Return the last untrusted address of X-Forwarded-For. Entries left of it can be forged."""
-    if not trusted or not _is_trusted(peer, trusted):
+    if not trusted or not is_trusted(peer, trusted):
         return peer
     for hop in reversed(headers.get("x-forwarded-for", "").rsplit(",", HOPS_MAX)[-HOPS_MAX:]):
         address = _parse_hop(hop.strip())
         if address is None:
             break
         peer = address
-        if not _is_trusted(address, trusted):
+        if not is_trusted(address, trusted):
             break
     return peer
 
@@ -42,7 +42,8 @@ def address_block(address: str) -> str:
 
 
 @lru_cache(maxsize=4_096)
-def _is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
+def is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
+    """Return true if the address is in one of the networks."""
     return _is_address(address) and any(ip_address(address) in network for network in trusted)
 
 

@@ -21,6 +21,12 @@ ACCEPTED_ENCODINGS = "gzip, deflate, zstd"
 WINDOW_LOG_MAX = 23
 """8 MiB: the maximum window of zstd as a content coding (RFC 9659)."""
 
+EXPANSION_MAX, SMALL_BYTES = 50, 131_072
+"""A body may expand to 50 times its compressed bytes, and in any case to 128 KiB."""
+
+LIMITED_EXPANSION_MAX, LIMITED_SMALL_BYTES = 20, 16_384
+"""The same for a client above its rate limit: verification of its deliveries should cost little."""
+
 _ZLIB_HEADER_BYTES = 2
 
 
@@ -34,7 +40,8 @@ class Decompressor(Protocol):
             At most `bytes_max` + 1 bytes. The extra byte shows that the limit is exceeded.
 
         Raises:
-            Rejection: 400 `malformed_payload`, invalid compression or bytes after the end of the stream.
+            Rejection: 400 `malformed_payload`, invalid compression or bytes after the end of the stream; 413, too
+                large an expansion.
         """
         ...
 
@@ -47,8 +54,10 @@ class Decompressor(Protocol):
         ...
 
 
-def decompressor_for(encoding: str | None) -> Decompressor | None:
+def decompressor_for(encoding: str | None, *, limited: bool = False) -> Decompressor | None:
     """Return the decoder for a Content-Encoding, None for an uncompressed body.
+
+    `limited` is true for a client above its rate limit.
 
     Raises:
         Rejection: 415, an unsupported coding, or several codings.
@@ -57,13 +66,37 @@ def decompressor_for(encoding: str | None) -> Decompressor | None:
     if coding in {"", "identity"}:
         return None
     if coding in {"gzip", "x-gzip"}:
-        return _Zlib(zlib.MAX_WBITS | 16)
+        return _LimitedExpansion(_Zlib(zlib.MAX_WBITS | 16), limited=limited)
     if coding == "deflate":
-        return _Zlib(None)
+        return _LimitedExpansion(_Zlib(None), limited=limited)
     if coding == "zstd":
-        return _Zstd()
+        return _LimitedExpansion(_Zstd(), limited=limited)
     detail = f"The Content-Encoding is not supported. Send the body uncompressed, or as one of {ACCEPTED_ENCODINGS}."
     raise Rejection(415, "unsupported_media_type", detail, {"accept-encoding": ACCEPTED_ENCODINGS})
+
+
+class _LimitedExpansion:
+    """Decoder that stops at the largest expansion."""
+
+    def __init__(self, decoder: Decompressor, *, limited: bool) -> None:
+        self._decoder = decoder
+        self._expansion, self._small = (
+            (LIMITED_EXPANSION_MAX, LIMITED_SMALL_BYTES) if limited else (EXPANSION_MAX, SMALL_BYTES)
+        )
+        self._compressed = self._size = 0
+
+    def feed(self, chunk: bytes, bytes_max: int) -> bytes:
+        self._compressed += len(chunk)
+        left = max(self._small, self._expansion * self._compressed) - self._size
+        decompressed = self._decoder.feed(chunk, min(bytes_max, left))
+        self._size += len(decompressed)
+        if len(decompressed) > left:
+            detail = f"The body expands to more than {self._expansion} times its bytes. Send it uncompressed."
+            raise Rejection(413, "payload_too_large", detail)
+        return decompressed
+
+    def finish(self) -> None:
+        self._decoder.finish()
 
 
 class _Zlib:

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from service.config.platforms import FieldPlaces
+from service.config.platforms import DocumentedValues, FieldPlaces
 from service.errors import PermanentError
 from service.platforms.api.coercion import (
     EMPTY,
@@ -49,6 +49,12 @@ PLACES: Mapping[str, FieldPlaces] = {
     },
 }  # fmt: skip
 """Where each field is read. The delivery address is one of a list, chosen by its type, so it has no place."""
+
+ENUMS: Mapping[str, DocumentedValues] = {
+    "customer": {"raw.extensions[].extensionCode": ("TWO_INVOICE",)},
+    "purchase_order": {},
+}
+"""The enumerations of the page "Customer"; the page of purchase orders does not list its statuses."""
 
 
 def read_customer(reply: PlatformResponse, asked: str, currency: str | None) -> tuple[JsonObject, Customer, Timestamp]:  # noqa: ARG001 - a reader's signature

@@ -3,8 +3,16 @@
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from service.config.platforms import BaseUrl, BuiltInPlatformConfig, FieldPlaces, HeaderName, Paths, Uid
-from service.platforms.pack_cloud.records import PLACES
+from service.config.platforms import (
+    BaseUrl,
+    BuiltInPlatformConfig,
+    DocumentedValues,
+    FieldPlaces,
+    HeaderName,
+    Paths,
+    Uid,
+)
+from service.platforms.pack_cloud.records import ENUMS, PLACES
 from service.secrets import SecretRef
 
 
@@ -19,6 +27,7 @@ class PackCloudConfig(BuiltInPlatformConfig, frozen=True, kw_only=True, tag="pac
     redelivery_hours: ClassVar[float | None] = 72.0
     listed: ClassVar[frozenset[str]] = frozenset({"purchase_order"})
     places: ClassVar[Mapping[str, FieldPlaces]] = PLACES
+    enums: ClassVar[Mapping[str, DocumentedValues]] = ENUMS
     wrapped: ClassVar[bool | None] = None
 
     organization_id: Uid

@@ -25,7 +25,7 @@ from service.platforms.base import CallContext, FetchedRecord, ListedRecord, Rec
 from service.platforms.kind import ConnectorDependencies, SampleRequest
 from service.platforms.pack_cloud.client import PackCloudClient
 from service.platforms.pack_cloud.config import PackCloudConfig
-from service.platforms.pack_cloud.records import read_customer, read_purchase_order
+from service.platforms.pack_cloud.records import STATUSES, read_customer, read_purchase_order
 
 NOUNS = {
     "order": "order",
@@ -134,8 +134,8 @@ class PackCloud:
         return RecordPage(items, after, after if phase == "open" else None)
 
 
-OPEN_STATUSES = ("created", "ordered", "expected", "receiving", "received")
 CLOSED_STATUSES = ("completed", "canceled")
+OPEN_STATUSES = tuple(status for status in STATUSES if status not in CLOSED_STATUSES)
 
 
 def _listed(node: JsonObject, *, open_: bool) -> ListedRecord:

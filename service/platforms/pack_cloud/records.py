@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from msgspec import UNSET, UnsetType
 
-from service.config.platforms import FieldPlaces
+from service.config.platforms import DocumentedValues, FieldPlaces
 from service.platforms.api.coercion import (
     JsonObject,
     as_quantity,
@@ -58,6 +58,21 @@ PLACES: Mapping[str, FieldPlaces] = {
     },
 }  # fmt: skip
 """Where each field is read."""
+
+STATUSES = ("created", "ordered", "expected", "receiving", "received", "completed", "canceled")
+
+ENUMS: Mapping[str, DocumentedValues] = {
+    "purchase_order": {
+        "status": STATUSES,
+        "raw.status": STATUSES,
+        "raw.events[].category": ("error", "info", "tracking"),
+        "raw.lines[].product.type": ("standard", "virtual_bundle"),
+        "raw.lines[].product.dimensions.unit": ("cm",),
+        "raw.lines[].product.weight.unit": ("g", "kg", "oz", "lbs"),
+    },
+    "customer": {},
+}
+"""The enumerations of the page "Get purchase order by id"; the page of customers has none."""
 
 
 def read_one(reply: PlatformResponse) -> JsonObject | None:

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from msgspec import UNSET, UnsetType
 
-from service.config.platforms import FieldPlaces
+from service.config.platforms import DocumentedValues, FieldPlaces
 from service.platforms.api.coercion import JsonObject, child, children, nested, text, timestamp
 from service.platforms.api.declared_operations import operation
 from service.platforms.api.decoding import check_id, not_a_list, record_id, unwrap
@@ -38,6 +38,19 @@ PLACES: Mapping[str, FieldPlaces] = {
     },
 }  # fmt: skip
 """Where each field is read."""
+
+LANGUAGES = ("da", "de", "el", "en", "es", "fr", "ja", "nl", "no", "pl")
+_TRANSLATED = ("city", "state", "street1", "street2")
+
+ENUMS: Mapping[str, DocumentedValues] = {
+    "customer": {
+        "language": LANGUAGES,
+        "raw.language": LANGUAGES,
+        **{f"raw.location.{name}.language": LANGUAGES for name in _TRANSLATED},
+        **{f"raw.location.translations.{name}[].language": LANGUAGES for name in _TRANSLATED},
+    },
+}
+"""The enumerations of the page "Get a customer"."""
 
 
 class PexipEngageClient:

@@ -3,8 +3,16 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from service.config.platforms import BaseUrl, BuiltInPlatformConfig, FieldPlaces, LimitCount, Paths, Slug
-from service.platforms.pexip_engage.client import PLACES
+from service.config.platforms import (
+    BaseUrl,
+    BuiltInPlatformConfig,
+    DocumentedValues,
+    FieldPlaces,
+    LimitCount,
+    Paths,
+    Slug,
+)
+from service.platforms.pexip_engage.client import ENUMS, PLACES
 from service.secrets import SecretRef
 
 
@@ -19,6 +27,7 @@ class PexipEngageConfig(BuiltInPlatformConfig, frozen=True, kw_only=True, tag="p
     redelivery_hours: ClassVar[float | None] = 24.0
     listed: ClassVar[frozenset[str]] = frozenset({"customer"})
     places: ClassVar[Mapping[str, FieldPlaces]] = PLACES
+    enums: ClassVar[Mapping[str, DocumentedValues]] = ENUMS
     retries_on_429: ClassVar[bool] = True
 
     enterprise: Slug

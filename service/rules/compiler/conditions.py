@@ -26,7 +26,7 @@ Evaluator = Callable[[Scope, Any, Trace | None], Truth]
 NODE_KEYS: dict[str, frozenset[str]] = {
     "all": frozenset(), "any": frozenset(), "not_": frozenset(), "any_of": frozenset({"where"}),
     "all_of": frozenset({"where", "min"}), "none_of": frozenset({"where"}),
-    "count": frozenset({"where", "op", "value", "ref"}), "field": frozenset({"op", "value", "ref"}),
+    "count": frozenset({"where", "op", "value", "ref"}), "field": frozenset({"op", "value", "ref", "as_"}),
 }  # fmt: skip
 """The keys that determine the kind of a node, each with its additional keys."""
 
@@ -107,7 +107,7 @@ def parse_node_kind(node: Condition, at: str) -> str:
     unexpected = set(keys) - {kind} - NODE_KEYS[kind]
     if unexpected:
         reason = f"does not belong to {kind}"
-        raise ConfigError(f"{at}.{min(unexpected)}", reason, "remove it, or check the indentation")
+        raise ConfigError(f"{at}.{min(unexpected).rstrip('_')}", reason, "remove it, or check the indentation")
     return kind
 
 

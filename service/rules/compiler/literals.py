@@ -42,6 +42,11 @@ def kind_name(kind: FieldKind) -> str:
     return {"amount": "an amount", "any": "a plain value"}.get(kind, f"a {kind}")
 
 
+def is_number(text: str) -> bool:
+    """Return whether a text is a decimal number of at most 30 digits on each side of the point."""
+    return _NUMBER.fullmatch(text) is not None
+
+
 def format_literal(value: Value) -> str:
     """Format the first 40 characters of a value for an error. Text is in quotes."""
     if isinstance(value, str):
@@ -112,7 +117,7 @@ def _any(value: Value) -> Value:
 def _number(value: Value) -> int | Decimal | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return value if abs(value) < 2**63 else None
-    return Decimal(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else None
+    return Decimal(value) if isinstance(value, str) and is_number(value) else None
 
 
 def _timestamp(value: Value) -> datetime | None:

@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import UNSET, Struct
 
 from service.errors import ConfigError
+from service.rules.compiler.casts import cast_field
 from service.rules.compiler.literals import format_literal, kind_name, read_duration, read_literal, read_literals
 from service.rules.compiler.operators import Comparator, LiteralSet, Operator, changed
 from service.rules.compiler.regex import compile_pattern
@@ -47,11 +48,16 @@ def build_comparison(node: Condition, operator: Operator, fields: FieldScope, at
         ConfigError: the field is unknown, the operator does not support it, or the right operand is of another kind.
     """
     field = resolve(str(node.field), fields, f"{at}.field")
+    if node.as_ is not UNSET:
+        field = cast_field(field, node.as_, f"{at}.as")
     if field.kind not in operator.kinds:
         supported = ", ".join(sorted(operator.kinds - {"any"}))
         kind = "which is untyped" if field.kind == "any" else kind_name(field.kind)
         reason = f"{operator.name} does not work on {field.path}, {kind}"
-        raise ConfigError(f"{at}.op", reason, f"use a field of kind {supported}, or another operator")
+        fix = f"use a field of kind {supported}, or another operator"
+        if field.kind == "any" and "timestamp" in operator.kinds:
+            fix = f"add as: moment, or {fix}"
+        raise ConfigError(f"{at}.op", reason, fix)
     if operator.name == "contains":
         _check_texts(field, f"{at}.op")
     if operator.right == "nothing":
@@ -94,6 +100,8 @@ def _with_ref(node: Condition, operator: Operator, field: Field, fields: FieldSc
     if operator.right in {"pattern", "age"}:
         raise ConfigError(f"{at}.ref", f"{operator.name} takes a literal only", "write value: …")
     right = resolve(str(node.ref), fields, f"{at}.ref")
+    if node.as_ is not UNSET:
+        right = cast_field(right, node.as_, f"{at}.ref")
     required: FieldKind = "list" if operator.right == "many" else "text" if operator.right == "text" else field.kind
     if right.kind not in {required, "any"} and required == "list":
         reason = f"{operator.name} takes a list, and {right.path} is {kind_name(right.kind)}"
@@ -138,6 +146,8 @@ def _with_previous(node: Condition, operator: Operator, field: Field, fields: Fi
     if is_ordering and field.kind == "amount":  # store the whole money, since two currencies cannot be compared
         field = _money_of(field, path, fields, at)
         path = field.path
+    if node.as_ is not UNSET:  # another rule may store the same field as it is
+        path = f"{path}:{node.as_}"
     fields.previous_fields[path] = field
     operand = Operand(read=_stored(path), personal=personal, path=f"previous.{path}", shown=decode_previous)
     if is_ordering:

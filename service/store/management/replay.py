@@ -46,7 +46,8 @@ def plan_replay(stored: Mapping[str, Any], *, rerun_done: bool) -> Replay | str:
         return _plan_undecided(stored)
     record: str = received["record"]
     if not ledger:
-        return Replay(stored["id"], record) if stored["state"] == "dead" else "it ended without effects"
+        is_undecided = stored["state"] == "dead" or stored["outcome"] == "stale"
+        return Replay(stored["id"], record) if is_undecided else "it ended without effects"
     if rerun_done:
         # Effects that are done run too: the new generation gives each a new key.
         return Replay(stored["id"], record, "p" * len(ledger), int(stored.get("generation", 0)))

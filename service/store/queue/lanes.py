@@ -34,6 +34,7 @@ class LaneHead(Struct, frozen=True):
     - `queued` is the number of events in its lane, including this one; 1 after it left the lane
     - `damaged` names a stored value that cannot be read, and its problem
     - `asked` identifies its last replay
+    - `stale_version` is the version of the last stale read, empty without one
     """
 
     id: str
@@ -48,6 +49,7 @@ class LaneHead(Struct, frozen=True):
     queued: int = 1
     damaged: str = ""
     asked: str = ""
+    stale_version: str = ""
 
 
 class DecisionWrite(Struct, frozen=True):
@@ -69,8 +71,8 @@ class DecisionWrite(Struct, frozen=True):
 class SettlementWrite(Struct, frozen=True):
     """Results of effects or of an attempt, and the next step.
 
-    `outcome` is the outcome of the event, or the reason why it waits. `outputs` belong to effects that this write marks
-    as done.
+    `outcome` is the outcome of the event, or the reason why it waits. `stale_version` is stored with a stale read.
+    `outputs` belong to effects that this write marks as done.
     """
 
     job: str
@@ -82,6 +84,7 @@ class SettlementWrite(Struct, frozen=True):
     outcome: str = ""
     delay_ms: int = 0
     more: bool = False
+    stale_version: str = ""
     outputs: Sequence[Output] = ()
 
 
@@ -188,6 +191,7 @@ class Lanes:
             self._retention_ms,
             self._body_ms,
             int(item.more),
+            item.stale_version,
             len(item.outputs),
         ]
         for output in item.outputs:
@@ -197,7 +201,8 @@ class Lanes:
 
 def decode_head(row: StoreReply) -> LaneHead:
     """Return the decoded result of `start_attempt` in shared.lua. An attempt checks it for damaged values."""
-    event_id, received, delivery, attempts, crashes, state, ledger, history, generation, damaged, asked, *rest = row
+    event_id, received, delivery, attempts, crashes, state, ledger, history, generation, *rest = row
+    damaged, asked, stale_version, *queued = rest
     return LaneHead(
         id=event_id.decode(),
         received_ms=decode_score(received),
@@ -208,9 +213,10 @@ def decode_head(row: StoreReply) -> LaneHead:
         ledger=cast("bytes", ledger).decode(errors="replace"),
         history=decompress_history(history),
         generation=generation,
-        queued=rest[0] if rest else 1,
+        queued=queued[0] if queued else 1,
         damaged=cast("bytes", damaged).decode(errors="replace"),
         asked=cast("bytes", asked).decode(errors="replace"),
+        stale_version=cast("bytes", stale_version).decode(errors="replace"),
     )
 
 

@@ -23,7 +23,7 @@ local function reopen(id, event, ledger, generation)
   else
     redis.call('HSET', event, 'state', 'decided', 'ledger', ledger, 'attempts', 0)
   end
-  redis.call('HDEL', event, 'outcome', 'worker_crashes', 'running', 'by', 'reason', 'damaged')
+  redis.call('HDEL', event, 'outcome', 'worker_crashes', 'running', 'by', 'reason', 'damaged', 'stale_version')
   redis.call('ZREM', dead, id)
   redis.call('ZREM', ended, id)
 end
@@ -45,7 +45,8 @@ local function replay(i)
   local event = prefix .. 'event:' .. id
   local held, as = fields_of(event, 'state', 'ledger', 'generation', 'asked') or {}, end_of(id)
   if as then
-    held = {'ended', as[3], as[4] ~= '' and as[4], as[6]}
+    -- An event that ended without a decision on a stale read is decided again, as a dead letter.
+    held = {as[1] == 'stale' and 'dead' or 'ended', as[3], as[4] ~= '' and as[4], as[6]}
   end
   local asked = ARGV[3] .. ':' .. i
   local went = string.match(held[4] or '', '^' .. asked .. ':(%l+)$')

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Write the results of an event's effects, and its next step. ARGV: prefix, queue, then 13 per event: job, token, id,
+-- Write the results of an event's effects, and its next step. ARGV: prefix, queue, then 14 per event: job, token, id,
 -- history line, ledger ('' to keep it), step, outcome or reason to wait, delay_ms, payload of an effects job,
--- retention_ms, body_ms, more, number of outputs; then 8 per output: position of its effect, 'event' and the arguments
--- of ingest, or 'entry', stream, length_max, event, rule, data, ''. An output is written once, by the call that marks
--- its effect as done.
+-- retention_ms, body_ms, more, version of a stale read ('' for none), number of outputs; then 8 per output: position of
+-- its effect, 'event' and the arguments of ingest, or 'entry', stream, length_max, event, rule, data, ''. An output is
+-- written once, by the call that marks its effect as done.
 -- Steps: note (write only), end, bury (dead letter), defer (run the effects later, off the lane), postpone (the same,
 -- and do not count the attempt), hold (requeue the job), release (requeue the job, and do not count the attempt), late
 -- (results whose lease expired; the outcome is the last replay that the attempt saw).
@@ -112,7 +112,7 @@ local function settle_late(i)
   if (held[2] ~= 'decided' and held[2] ~= 'dead') or (held[4] or '') ~= ARGV[i + 6] or ledger == before then
     return {'superseded'}
   end
-  put(i + 13, tonumber(ARGV[i + 12]), before, ledger)
+  put(i + 14, tonumber(ARGV[i + 13]), before, ledger)
   append_history(id, ARGV[i + 3], false)
   redis.call('HSET', event, 'ledger', ledger)
   if held[2] == 'dead' then
@@ -139,7 +139,7 @@ local function settle(i)
     if undoes(event, ARGV[i + 4]) then
       return {'known'}
     end
-    put(i + 13, tonumber(ARGV[i + 12]), field(event, 'ledger') or '', ARGV[i + 4])
+    put(i + 14, tonumber(ARGV[i + 13]), field(event, 'ledger') or '', ARGV[i + 4])
     redis.call('HSET', event, 'ledger', ARGV[i + 4])
   end
   local line = ARGV[i + 3]
@@ -147,6 +147,9 @@ local function settle(i)
     line = '\n' .. line -- a damaged history may end within a line
   end
   append_history(id, line, step == 'end' or step == 'bury')
+  if ARGV[i + 12] ~= '' then
+    redis.call('HSET', event, 'stale_version', ARGV[i + 12])
+  end
   if step == 'note' then
     return {'ok'}
   elseif step == 'end' then
@@ -172,6 +175,6 @@ end
 local i = 3
 while i <= #ARGV do
   answers[#answers + 1] = (ARGV[i + 5] == 'late' and settle_late or settle)(i)
-  i = i + 13 + tonumber(ARGV[i + 12]) * 8
+  i = i + 14 + tonumber(ARGV[i + 13]) * 8
 end
 return answers

@@ -171,7 +171,8 @@ end
 -- in the field `damaged`, because the repaired fields no longer show it.
 local function fields_of_attempt(event)
   local held = fields_of(
-    event, 'running', 'attempts', 'worker_crashes', 'state', 'ledger', 'generation', 'damaged', 'asked'
+    event, 'running', 'attempts', 'worker_crashes', 'state', 'ledger', 'generation', 'damaged', 'asked',
+    'stale_version'
   )
   if not held then
     return {}, event .. ' is not a hash'
@@ -221,7 +222,7 @@ local function start_attempt(id, token)
   local generation = count_of(held[6])
   return {
     id, received, body or false, attempts, crashes, held[4] or '', held[5] or '', history or '', generation, damaged,
-    held[8] or ''
+    held[8] or '', held[9] or ''
   }
 end
 

@@ -16,7 +16,10 @@ from service.cli.dev_instance import (
 from service.errors import ConfigError
 
 INSTANCE = DevInstance(
-    7, "/w/waybill.yaml", {"WAYBILL_REDIS_URL": "unix:///w/v.sock", "WAYBILL_PORT": "81", "KEY": "k"}
+    7,
+    "/w/waybill.yaml",
+    {"WAYBILL_REDIS_URL": "unix:///w/v.sock", "WAYBILL_PORT": "81", "KEY": "k"},
+    "http://127.0.0.1:82",
 )
 
 

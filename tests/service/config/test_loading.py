@@ -538,6 +538,25 @@ def test_allowed_unverified_source_is_a_warning(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("pointer", "warned"),
+    [
+        ("/created_at", True),
+        ("/data/createdAt", True),
+        ("/data/creation_date", True),
+        ("/created", True),
+        ("/created/changed_at", False),
+        ("/changed_at", False),
+        (None, False),
+    ],
+)
+def test_creation_time_as_the_time_of_an_event_is_a_warning(
+    tmp_path: Path, pointer: str | None, *, warned: bool
+) -> None:
+    warnings = load(tmp_path, "sources/erp-orders/envelope/occurred_at", pointer).warnings
+    assert [text.partition(":")[0] for text in warnings] == ["sources.erp-orders.envelope.occurred_at"] * warned
+
+
+@pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
         ("platforms/erp/base_url", "http://erp.example.com/api", "platforms.erp.base_url"),

@@ -5,21 +5,25 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from service.dev.embedded_valkey import EmbeddedValkey
 from service.errors import Rejection
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
-from service.ingestion.sources import Source, dedupe_key_of_id
+from service.ingestion.dedupe_keys import dedupe_key_of_id
+from service.ingestion.sources import Source
 from service.management.event_filter import Cursor, EventFilter
-from service.management.event_search import EventRow, find_events, list_events, search_events
-from service.management.event_view import get_event
-from service.management.stores import NamedStore, name_stores, store_name
+from service.management.event_search import EventRow, find_events
+from service.management.operations import AdminOperations
+from service.management.stores import name_stores, store_name
 from service.settings import Settings
 from service.store import Shards, Store, open_shards
-from tests.service.management.conftest import make_dead_letters
+from tests.service.management.conftest import ANN, make_dead_letters, operations_on
 from tests.workers.harness import WorkerHarness
 
 pytestmark = pytest.mark.store
+
+ADMIN, VIEWER = structs.replace(ANN, role="admin"), structs.replace(ANN, role="viewer")
 
 
 def make(record_id: str, name: str = "", body: bytes = b"{}", kind: str = "purchase_order") -> Event:
@@ -29,11 +33,11 @@ def make(record_id: str, name: str = "", body: bytes = b"{}", kind: str = "purch
     )
 
 
-async def list_all(stores: list[NamedStore], event_filter: EventFilter, limit: int) -> list[EventRow]:
+async def list_all(operations: AdminOperations, event_filter: EventFilter, limit: int) -> list[EventRow]:
     rows: list[EventRow] = []
     after: str | None = None
     while True:
-        page = await list_events(stores, event_filter, limit, after)
+        page = await operations.list_events(event_filter, limit, after)
         assert len(page.items) <= limit
         rows += page.items
         after = page.next
@@ -44,13 +48,13 @@ async def list_all(stores: list[NamedStore], event_filter: EventFilter, limit: i
 @pytest.mark.parametrize("after", ["", "x", "1-", "-1", "1-a b", "9" * 20 + "-a"])
 async def test_an_invalid_cursor_is_rejected(store: Store, after: str) -> None:
     with pytest.raises(Rejection) as rejected:
-        await list_events(name_stores([store]), EventFilter(), 10, after)
+        await operations_on(store).list_events(EventFilter(), 10, after)
     assert (rejected.value.status, rejected.value.code) == (422, "invalid")
 
 
 async def test_an_unknown_event_is_not_found(store: Store) -> None:
     with pytest.raises(Rejection) as rejected:
-        await get_event(name_stores([store]), "0" * 32, "raw")
+        await operations_on(store, ADMIN).get_event("0" * 32, raw=True)
     assert (rejected.value.status, rejected.value.code) == (404, "not_found")
 
 
@@ -59,24 +63,24 @@ async def test_events_of_the_same_millisecond_are_listed_once(store: Store, limi
     ids = {f"{number:032x}" for number in range(450)}
     for event_id in ids:
         await store.client.command("ZADD", "wb:dead", 1_000, event_id)
-    rows = await list_all(name_stores([store]), EventFilter(), limit)
+    rows = await list_all(operations_on(store), EventFilter(), limit)
     assert [row.id for row in rows] == sorted(ids, reverse=True)
 
 
 async def test_pages_cover_all_indexes_in_order_of_time(store: Store) -> None:
     for number, index in enumerate(("open", "dead", "ended") * 5):
         await store.client.command("ZADD", f"wb:{index}", 1_000 + number, f"{number:032x}")
-    rows = await list_all(name_stores([store]), EventFilter(), 4)
+    rows = await list_all(operations_on(store), EventFilter(), 4)
     assert [int(row.id, 16) for row in rows] == list(range(14, -1, -1))
 
 
 async def test_an_event_that_moves_between_pages_is_not_listed_again(store: Store) -> None:
     for number in range(10):
         await store.client.command("ZADD", "wb:dead", 1_000 + number, f"{number:032x}")
-    first = await list_events(name_stores([store]), EventFilter(state="dead"), 5, None)
+    first = await operations_on(store).list_events(EventFilter(state="dead"), 5, None)
     for row in first.items:
         await store.client.command("ZADD", "wb:dead", 9_000, row.id)
-    rest = await list_events(name_stores([store]), EventFilter(state="dead"), 50, first.next)
+    rest = await operations_on(store).list_events(EventFilter(state="dead"), 50, first.next)
     assert [int(row.id, 16) for row in rest.items] == [4, 3, 2, 1, 0]
 
 
@@ -95,7 +99,7 @@ async def test_a_page_has_a_scan_limit_and_a_cursor(store: Store) -> None:
     assert after.at_ms < 1_900
 
 
-async def test_events_are_found_by_every_field_of_a_filter(harness: WorkerHarness, stores: list[NamedStore]) -> None:
+async def test_events_are_found_by_every_field_of_a_filter(harness: WorkerHarness, operations: AdminOperations) -> None:
     [dead] = await make_dead_letters(harness)
     waiting = await harness.send("po-2")
     now = datetime.now(UTC)
@@ -118,8 +122,8 @@ async def test_events_are_found_by_every_field_of_a_filter(harness: WorkerHarnes
         (EventFilter(until=now + timedelta(hours=1), outcome="nothing"), []),
     ]
     for event_filter, ids in table:
-        assert [row.id for row in await list_all(stores, event_filter, 1)] == ids, event_filter
-    (row,) = await list_all(stores, EventFilter(state="dead"), 1)
+        assert [row.id for row in await list_all(operations, event_filter, 1)] == ids, event_filter
+    (row,) = await list_all(operations, EventFilter(state="dead"), 1)
     assert (row.effects, row.effects_done, row.outcome) == (2, 1, "dead_lettered")
     assert row.error_kind
 
@@ -127,41 +131,41 @@ async def test_events_are_found_by_every_field_of_a_filter(harness: WorkerHarnes
 async def test_a_search_finds_by_event_id_sender_id_and_record(store: Store) -> None:
     event = make("po-9")
     await store.ingest(event, dedupe_key_of_id("shop", "evt_77"), 60_000)
-    stores = name_stores([store])
     sources: dict[str, Source] = {"shop": None, "other": None}  # type: ignore[dict-item] - the search uses the names only
+    operations = operations_on(store, sources=sources)
     for text, by in (
         (event.id, "event_id"),
         ("evt_77", "sender_id"),
         ("po-9", "record"),
         (event.record.lane, "record"),
     ):
-        page = await search_events(stores, sources, text, 10)
+        page = await operations.search_events(text, 10)
         assert [(found.found_by, found.event.id) for found in page.items] == [(by, event.id)], text
         assert page.complete
-    assert list((await search_events(stores, sources, "nobody", 10)).items) == []
-    assert list((await search_events(stores, {}, "evt_77", 10)).items) == []
+    assert list((await operations.search_events("nobody", 10)).items) == []
+    assert list((await operations_on(store).search_events("evt_77", 10)).items) == []
 
 
 async def test_a_search_beyond_its_limit_is_incomplete(store: Store) -> None:
     for _ in range(5):
         await store.ingest(make("po-9"), new_event_id(), 60_000)
-    page = await search_events(name_stores([store]), {}, "po-9", 3)
+    page = await operations_on(store).search_events("po-9", 3)
     assert (len(page.items), page.complete) == (3, False)
 
 
-async def test_bodies_and_inputs_depend_on_the_visibility(harness: WorkerHarness, stores: list[NamedStore]) -> None:
+async def test_bodies_and_inputs_depend_on_the_visibility(harness: WorkerHarness) -> None:
     event = make("po-1", body=b'{"email": "ada@example.com", "order": 7}')
     await harness.store.ingest(event, event.id, 60_000)
     await harness.run_worker()
-    outline = await get_event(stores, event.id, "outline")
+    outline = await operations_on(harness.store, VIEWER).get_event(event.id, raw=False)
     assert (outline.body, outline.encoding, outline.body_bytes) == (None, None, len(event.body))
     assert {effect.inputs for effect in outline.effects} == {None}
-    redacted = await get_event(stores, event.id, "redacted")
+    redacted = await operations_on(harness.store).get_event(event.id, raw=False)
     assert redacted.body == {"email": "[redacted]", "order": 7}
     assert "claims" in str(redacted.effects)
     for view in (outline, redacted):
         assert b"ada@example.com" not in msgspec.json.encode(view)
-    raw = await get_event(stores, event.id, "raw")
+    raw = await operations_on(harness.store, ADMIN).get_event(event.id, raw=True)
     assert (raw.body, raw.encoding) == (event.body.decode(), "utf-8")
     assert [effect.state for effect in raw.effects] == ["done", "done"]
     assert raw.history[0]["entry"] == "received"
@@ -173,16 +177,16 @@ async def test_bodies_and_inputs_depend_on_the_visibility(harness: WorkerHarness
 async def test_a_raw_body_is_text_or_base64(store: Store, body: bytes, shown: str, encoding: str) -> None:
     event = make("1", body=body)
     await store.ingest(event, event.id, 60_000)
-    view = await get_event(name_stores([store]), event.id, "raw")
+    view = await operations_on(store, ADMIN).get_event(event.id, raw=True)
     assert (view.body, view.encoding) == (shown, encoding)
-    assert "bytes, not JSON" in (await get_event(name_stores([store]), event.id, "redacted")).body
+    assert "bytes, not JSON" in (await operations_on(store).get_event(event.id, raw=False)).body
 
 
 async def test_dead_only_rejects_other_events(store: Store) -> None:
     event = make("1")
     await store.ingest(event, event.id, 60_000)
     with pytest.raises(Rejection, match="is not a dead letter; its state is queued"):
-        await get_event(name_stores([store]), event.id, "redacted", dead_only=True)
+        await operations_on(store).get_event(event.id, raw=False, dead_only=True)
 
 
 async def test_a_list_over_several_stores_names_the_store_of_each_event(
@@ -198,13 +202,13 @@ async def test_a_list_over_several_stores_names_the_store_of_each_event(
             shard = opened.of(event.record.lane)
             await shard.ingest(event, event.id, 60_000)
             ids[event.id] = store_name(shard.settings)
-        stores = name_stores(opened.stores)
-        rows = await list_all(stores, EventFilter(), 3)
+        operations = operations_on(opened)
+        rows = await list_all(operations, EventFilter(), 3)
         assert {row.id: row.store for row in rows} == ids
         assert len(set(ids.values())) == 2
         assert [Cursor(0, row.at) for row in rows] == sorted((Cursor(0, row.at) for row in rows), reverse=True)
         for event_id, name in ids.items():
-            assert (await get_event(stores, event_id, "outline")).store == name
+            assert (await operations.get_event(event_id, raw=False)).store == name
     finally:
         await opened.close()
 

@@ -9,10 +9,10 @@ from msgspec import structs
 
 from service.errors import Rejection
 from service.management.event_filter import EventFilter
-from service.management.replay import BulkRequest, EventChange, discard_event, discard_page, replay_event, replay_page
-from service.management.stores import NamedStore
+from service.management.operations import AdminOperations
+from service.management.replay import BulkRequest, EventChange
 from service.sandbox.faults import Fault
-from tests.service.management.conftest import ANN, make_dead_letters
+from tests.service.management.conftest import make_dead_letters
 from tests.workers.harness import WorkerHarness
 
 pytestmark = pytest.mark.store
@@ -30,32 +30,32 @@ def audited(capfd: pytest.CaptureFixture[str]) -> list[tuple[str, str, str, str,
 
 
 @pytest.mark.parametrize("event_filter", [EventFilter(), EventFilter(state="queued"), EventFilter(state="decided")])
-async def test_only_dead_and_ended_events_are_replayed(stores: list[NamedStore], event_filter: EventFilter) -> None:
+async def test_only_dead_and_ended_events_are_replayed(operations: AdminOperations, event_filter: EventFilter) -> None:
     with pytest.raises(Rejection) as rejected:
-        await replay_page(stores, ANN, bulk(filter=event_filter), rerun_done=False)
+        await operations.replay_page(bulk(filter=event_filter), rerun_done=False)
     assert rejected.value.status == 422
 
 
-async def test_only_dead_letters_are_discarded(harness: WorkerHarness, stores: list[NamedStore]) -> None:
+async def test_only_dead_letters_are_discarded(harness: WorkerHarness, operations: AdminOperations) -> None:
     with pytest.raises(Rejection) as rejected:
-        await discard_page(stores, ANN, bulk(filter=EventFilter(state="ended")), "why")
+        await operations.discard_page(bulk(filter=EventFilter(state="ended")), "why")
     assert rejected.value.status == 422
     event_id = await harness.send()
     with pytest.raises(Rejection, match="is not a dead letter; its state is queued"):
-        await discard_event(stores, ANN, event_id, "why")
+        await operations.discard_event(event_id, "why")
 
 
-async def test_an_empty_filter_requires_all(stores: list[NamedStore]) -> None:
+async def test_an_empty_filter_requires_all(operations: AdminOperations) -> None:
     with pytest.raises(Rejection, match="or all to true"):
-        await replay_page(stores, ANN, bulk(all=False), rerun_done=False)
+        await operations.replay_page(bulk(all=False), rerun_done=False)
     with pytest.raises(Rejection, match="or all to true"):
-        await discard_page(stores, ANN, bulk(all=False), "why")
+        await operations.discard_page(bulk(all=False), "why")
 
 
-async def test_an_unknown_event_is_not_found(stores: list[NamedStore]) -> None:
+async def test_an_unknown_event_is_not_found(operations: AdminOperations) -> None:
     for change in (
-        replay_event(stores, ANN, "0" * 32, rerun_done=True, dry_run=False),
-        discard_event(stores, ANN, "0", ""),
+        operations.replay_event("0" * 32, rerun_done=True, dry_run=False),
+        operations.discard_event("0", ""),
     ):
         with pytest.raises(Rejection) as rejected:
             await change
@@ -63,27 +63,27 @@ async def test_an_unknown_event_is_not_found(stores: list[NamedStore]) -> None:
 
 
 async def test_a_dry_run_changes_nothing(
-    harness: WorkerHarness, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
+    harness: WorkerHarness, operations: AdminOperations, capfd: pytest.CaptureFixture[str]
 ) -> None:
     [event_id] = await make_dead_letters(harness)
     for page in (
-        await replay_page(stores, ANN, bulk(dry_run=True), rerun_done=False),
-        await discard_page(stores, ANN, bulk(dry_run=True), "why"),
+        await operations.replay_page(bulk(dry_run=True), rerun_done=False),
+        await operations.discard_page(bulk(dry_run=True), "why"),
     ):
         assert [(change.event_id, change.result) for change in page.items] == [(event_id, "planned")]
-    change = await replay_event(stores, ANN, event_id, rerun_done=False, dry_run=True)
+    change = await operations.replay_event(event_id, rerun_done=False, dry_run=True)
     assert (change.result, change.destination) == ("planned", "effects")
     assert (await harness.stored_event(event_id))["state"] == "dead"
     assert audited(capfd) == []
 
 
 async def test_every_change_is_logged_with_actor_and_client_host(
-    harness: WorkerHarness, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
+    harness: WorkerHarness, operations: AdminOperations, capfd: pytest.CaptureFixture[str]
 ) -> None:
     first, second = await make_dead_letters(harness, 2)
     capfd.readouterr()
-    await replay_event(stores, ANN, first, rerun_done=False, dry_run=False)
-    await discard_event(stores, ANN, second, "sent by mistake")
+    await operations.replay_event(first, rerun_done=False, dry_run=False)
+    await operations.discard_event(second, "sent by mistake")
     assert audited(capfd) == [
         ("event.replayed", first, "ann", "command", "host-7"),
         ("dead_letter.discarded", second, "ann", "command", "host-7"),
@@ -92,25 +92,27 @@ async def test_every_change_is_logged_with_actor_and_client_host(
 
 
 async def test_an_event_in_progress_is_not_replayed(
-    harness: WorkerHarness, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
+    harness: WorkerHarness, operations: AdminOperations, capfd: pytest.CaptureFixture[str]
 ) -> None:
     [event_id] = await make_dead_letters(harness)
-    await replay_event(stores, ANN, event_id, rerun_done=False, dry_run=False)
+    await operations.replay_event(event_id, rerun_done=False, dry_run=False)
     capfd.readouterr()
-    change = await replay_event(stores, ANN, event_id, rerun_done=True, dry_run=False)
+    change = await operations.replay_event(event_id, rerun_done=True, dry_run=False)
     assert (change.result, bool(change.reason)) == ("in_progress", True)
     assert audited(capfd) == []
     await harness.run_worker()
     assert len(harness.idempotency_keys()) == 2  # one effect each, none twice
 
 
-async def test_done_effects_are_repeated_with_rerun_done_only(harness: WorkerHarness, stores: list[NamedStore]) -> None:
+async def test_done_effects_are_repeated_with_rerun_done_only(
+    harness: WorkerHarness, operations: AdminOperations
+) -> None:
     event_id = await harness.send()
     await harness.run_worker()
     ended = bulk(filter=EventFilter(state="ended"))
-    page = await replay_page(stores, ANN, ended, rerun_done=False)
+    page = await operations.replay_page(ended, rerun_done=False)
     assert [(change.result, "rerun_done" in str(change.reason)) for change in page.items] == [("skipped", True)]
-    page = await replay_page(stores, ANN, ended, rerun_done=True)
+    page = await operations.replay_page(ended, rerun_done=True)
     assert [change.result for change in page.items] == ["replayed"]
     await harness.run_worker()
     assert sorted(harness.idempotency_keys()) == sorted(
@@ -120,11 +122,11 @@ async def test_done_effects_are_repeated_with_rerun_done_only(harness: WorkerHar
 
 @pytest.mark.parametrize("steps", range(1, 12))
 async def test_an_interrupted_page_logs_every_change(
-    steps: int, harness: WorkerHarness, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
+    steps: int, harness: WorkerHarness, operations: AdminOperations, capfd: pytest.CaptureFixture[str]
 ) -> None:
     await make_dead_letters(harness, 3)
     capfd.readouterr()
-    page = asyncio.ensure_future(replay_page(stores, ANN, bulk(rate=1_000), rerun_done=False))
+    page = asyncio.ensure_future(operations.replay_page(bulk(rate=1_000), rerun_done=False))
     while steps and not page.done():  # each parameter interrupts the page at another point
         await asyncio.sleep(0.0005)
         steps -= 1
@@ -135,13 +137,13 @@ async def test_an_interrupted_page_logs_every_change(
 
 
 async def test_all_matching_events_are_replayed_within_the_rate(
-    harness: WorkerHarness, stores: list[NamedStore]
+    harness: WorkerHarness, operations: AdminOperations
 ) -> None:
     ids = await make_dead_letters(harness, 9)
     started, changes, after = time.monotonic(), list[EventChange](), None
     while True:
         request = bulk(filter=EventFilter(state="dead", rule="short-receipt"), all=False, limit=4, rate=30, after=after)
-        page = await replay_page(stores, ANN, request, rerun_done=False)
+        page = await operations.replay_page(request, rerun_done=False)
         changes += page.items
         after = page.next
         if after is None:
@@ -154,27 +156,27 @@ async def test_all_matching_events_are_replayed_within_the_rate(
 
 
 async def test_a_bulk_replay_continues_from_its_cursor_without_repetition(
-    harness: WorkerHarness, stores: list[NamedStore]
+    harness: WorkerHarness, operations: AdminOperations
 ) -> None:
     await make_dead_letters(harness, 6)
-    first = await replay_page(stores, ANN, bulk(limit=3), rerun_done=False)
+    first = await operations.replay_page(bulk(limit=3), rerun_done=False)
     await harness.run_worker()
-    repeated = await replay_page(stores, ANN, bulk(limit=3, after=None, dry_run=True), rerun_done=False)
+    repeated = await operations.replay_page(bulk(limit=3, after=None, dry_run=True), rerun_done=False)
     assert {change.event_id for change in repeated.items}.isdisjoint(change.event_id for change in first.items)
-    rest = await replay_page(stores, ANN, bulk(limit=50, after=first.next), rerun_done=False)
+    rest = await operations.replay_page(bulk(limit=50, after=first.next), rerun_done=False)
     assert (len(first.items), len(rest.items), rest.next) == (3, 3, None)
     await harness.run_worker()
     assert len(harness.idempotency_keys()) == len(set(harness.idempotency_keys())) == 12
 
 
 async def test_an_event_that_dies_again_is_replayed_once_per_run(
-    harness: WorkerHarness, stores: list[NamedStore]
+    harness: WorkerHarness, operations: AdminOperations
 ) -> None:
     await make_dead_letters(harness, 4)
     seen: list[str] = []
     after: str | None = None
     while True:
-        page = await replay_page(stores, ANN, bulk(limit=2, after=after), rerun_done=False)
+        page = await operations.replay_page(bulk(limit=2, after=after), rerun_done=False)
         seen += [change.event_id for change in page.items]
         harness.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink/claims", status=400, times=len(page.items)))
         await harness.run_worker()
@@ -182,12 +184,12 @@ async def test_an_event_that_dies_again_is_replayed_once_per_run(
         if after is None:
             break
     assert len(seen) == len(set(seen)) == 4
-    assert len((await replay_page(stores, ANN, bulk(dry_run=True), rerun_done=False)).items) == 4
+    assert len((await operations.replay_page(bulk(dry_run=True), rerun_done=False)).items) == 4
 
 
-async def test_an_erased_event_is_gone(harness: WorkerHarness, stores: list[NamedStore]) -> None:
+async def test_an_erased_event_is_gone(harness: WorkerHarness, operations: AdminOperations) -> None:
     [event_id] = await make_dead_letters(harness)
     await harness.store.client.command("DEL", f"wb:history:{event_id}")
     await harness.store.client.command("DEL", f"wb:delivery:{event_id}")
-    change = await replay_event(stores, ANN, event_id, rerun_done=False, dry_run=False)
+    change = await operations.replay_event(event_id, rerun_done=False, dry_run=False)
     assert change.result in {"skipped", "gone"}

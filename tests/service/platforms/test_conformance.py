@@ -76,18 +76,22 @@ RECORD_SAMPLES = samples(*RECORDS)
 ONE_EACH = list({param.values[0].platform: param for param in RECORD_SAMPLES}.values())
 
 Build = Callable[[str], Platform]
+TIMEOUT_SECONDS = 0.5
 
 
 @pytest.fixture
-async def build(box: SandboxHandle) -> AsyncIterator[Build]:
-    async with HttpClient(Settings(fetch_timeout_seconds=1, fetch_bytes_max=100_000)) as outbound:
+async def outbound() -> AsyncIterator[HttpClient]:
+    async with HttpClient(Settings(fetch_timeout_seconds=10, fetch_bytes_max=100_000)) as client:
+        yield client
 
-        def make(kind: str) -> Platform:
-            raw = {"acct": sample_account(kind, sandbox_url(kind, box))}
-            configs = platform_configs(raw)
-            return build_platforms(configs, {"TOKEN": box.token, "CLIENT": "waybill"}, outbound)["acct"]
 
-        yield make
+@pytest.fixture
+def build(box: SandboxHandle, outbound: HttpClient) -> Build:
+    def make(kind: str) -> Platform:
+        configs = platform_configs({"acct": sample_account(kind, sandbox_url(kind, box))})
+        return build_platforms(configs, {"TOKEN": box.token, "CLIENT": "waybill"}, outbound)["acct"]
+
+    return make
 
 
 async def ask(
@@ -125,7 +129,6 @@ async def test_a_missing_secret_raises_config_error_with_its_path(kind: str, box
 
 TRANSIENT = [
     (Fault(reset=True, times=2), "reset"),
-    (Fault(delay_ms=5_000), "timeout"),
     (Fault(status=408), "platform_unavailable"),
     (Fault(status=425), "platform_unavailable"),
     (Fault(status=429), "platform_rate_limited"),
@@ -166,6 +169,20 @@ async def test_transient_failures_raise_transient_error(
     assert raised.value.kind == error
     assert raised.value.http_status == fault.status
     assert raised.value.operation == f"{sample.platform}.{sample.kind}.get"
+
+
+@pytest.mark.parametrize("sample", ONE_EACH)
+async def test_slow_response_raises_transient_error(
+    build: Build, box: SandboxHandle, outbound: HttpClient, sample: Sample
+) -> None:
+    platform = build(sample.platform)
+    # This call reads the token and the currency, so that the slow call is the fetch itself.
+    await platform.fetch(RecordRef("acct", "customer", "missing-0"), CONTEXT)
+    box.sandbox.faults.add(Fault(delay_ms=60_000))
+    outbound.settings = msgspec.structs.replace(outbound.settings, fetch_timeout_seconds=TIMEOUT_SECONDS)
+    with pytest.raises(TransientError) as raised:
+        await platform.fetch(RecordRef("acct", sample.kind, sample.id), CONTEXT)
+    assert (raised.value.kind, raised.value.operation) == ("timeout", f"{sample.platform}.{sample.kind}.get")
 
 
 @pytest.mark.parametrize("sample", ONE_EACH)

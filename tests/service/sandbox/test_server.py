@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ import pytest
 
 from service.errors import TransientError
 from service.http_client import HttpClient, HttpResponse
+from service.mock.catalog import CHANGE_TIMES
 from service.sandbox.platforms import new_catalog
 from service.sandbox.server import SandboxHandle, running_sandbox
 from tests.waiting import PATIENCE_SECONDS
@@ -121,6 +123,24 @@ async def test_a_record_can_be_set_and_deleted(api: SandboxApi, platform: str, k
     assert (await api.call("DELETE", control)).status == 204
     assert (await api.call("GET", path.format(id="r1"), **key)).status == 404
     assert (await api.call("GET", control)).status == 404
+
+
+@pytest.mark.parametrize(("platform", "kind", "path", "own"), PATHS)
+async def test_a_changed_record_has_the_time_of_its_change_until_it_is_set(
+    api: SandboxApi, platform: str, kind: str, path: str, own: str
+) -> None:
+    control, key = f"/_sandbox/records/{platform}/{kind}/r%2F1", await api.credentials(platform)
+    times = [name for name in CHANGE_TIMES if name in json.loads((await api.call("GET", control)).body)]
+    before = datetime.now(UTC)
+    assert (await api.call("POST", "/_sandbox/changed/r%2F1")).status == 204
+    response = json.loads((await api.call("GET", path.format(id="r%2F1"), **key)).body)
+    data: dict[str, Any] = response.get("data", response)
+    assert data[own] == "r/1"
+    for name in times:
+        assert datetime.fromisoformat(data[name]) >= before - timedelta(milliseconds=1)
+    await api.call("PUT", control, dict.fromkeys(times, "2026-01-01"))
+    assert json.loads((await api.call("GET", control)).body) == {**dict.fromkeys(times, "2026-01-01"), own: "r/1"}
+    assert (await api.call("GET", "/_sandbox/changed/r%2F1")).status == 405
 
 
 @pytest.mark.parametrize("path", ["/", "/pack_cloud", "/pack_cloud/v1/organizations/o/invoices/1", "/_sandbox", "/x/y"])

@@ -21,7 +21,7 @@ from service.log import configure
 from service.management.installation import Installation
 from service.secrets import SecretRef
 from service.settings import Settings
-from service.store import Store
+from service.store import Shards, Store
 
 TOKENS: dict[Role, str] = {"viewer": "look-1", "operator": "act-2", "admin": "all-3"}
 ENVIRON = {role.upper(): hashlib.sha256(token.encode()).hexdigest() for role, token in TOKENS.items()}
@@ -83,7 +83,7 @@ ServeAdmin = Callable[..., Awaitable[Api]]
 
 
 def installation_of(
-    open_store: Callable[[], Store],
+    open_store: Callable[[], Store | Shards],
     config: Config = CONFIG,
     platforms: Mapping[str, Any] = {},
     sources: Mapping[str, Any] = {},

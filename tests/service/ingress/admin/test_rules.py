@@ -5,15 +5,18 @@ import time
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from service.actions import load_actions
 from service.ingress.admin.problems import pointer_of
+from service.platforms.pack_cloud.config import PackCloudConfig
 from service.rules.publishing import publish_file_rules
+from service.secrets import SecretRef
 from service.store import Store
 from tests.service.rules.rule_samples import rules_of
 from tests.service.rules.test_hostile_rules import HARMLESS, HOSTILE_RULES, SECONDS_MAX
 
-from .conftest import Answer, Api, Lines, ServeAdmin
+from .conftest import CONFIG, Answer, Api, Lines, ServeAdmin
 
 RULES = "/api/v1/rules"
 RULE: dict[str, Any] = {
@@ -256,6 +259,14 @@ async def test_a_rule_may_name_configured_sources(serve_admin: ServeAdmin) -> No
     assert (await api("POST", RULES, RULE | {"sources": ["shop"]})).status == 201
     for source, found in (("shop", ["short"]), ("till", [])):
         assert [rule["id"] for rule in (await api("GET", f"{RULES}?source={source}")).body["items"]] == found
+
+
+async def test_a_misspelled_status_is_rejected(serve_admin: ServeAdmin) -> None:
+    pack = PackCloudConfig(organization_id="o", token=SecretRef(env="TOKEN"))
+    api = await serve_admin(config=structs.replace(CONFIG, platforms={"pack": pack}))
+    misspelled = RULE | {"when": {"any": [{"field": "status", "op": "in", "value": ["received", "cancelled"]}]}}
+    assert pointers(await api("POST", RULES, misspelled)) == ["/when/any/0/value/1"]
+    assert (await api("POST", RULES, RULE)).status == 201
 
 
 async def test_rule_types_list_fields_operators_and_actions(api: Api) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gzip
+import hashlib
 import time
 import tracemalloc
 import zlib
@@ -88,6 +89,24 @@ def test_decompression_bomb_is_rejected_within_little_memory_and_time(encoding: 
     assert caught.value.code == "payload_too_large"
     assert spent < 0.2
     assert peak < 20 * LIMIT
+
+
+@pytest.mark.parametrize(("encoding", "compress"), CODINGS)
+@pytest.mark.parametrize(("limited", "small", "expansion"), [(False, 131_072, 50), (True, 16_384, 20)])
+def test_expansion_is_limited(encoding: str, compress: Compress, *, limited: bool, small: int, expansion: int) -> None:
+    def expand(data: bytes) -> int:
+        decoder = decompressor_for(encoding, limited=limited)
+        assert decoder is not None
+        return sum(len(decoder.feed(chunk, 10_000_000)) for chunk in split(compress(data), 1_000))
+
+    assert expand(bytes(small)) == small
+    random = b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(2_000))
+    fits = random + bytes(len(random) * (expansion - 2))
+    assert expand(fits) == len(fits)
+    for data in (bytes(2 * small), random + bytes(len(random) * 2 * expansion)):
+        with pytest.raises(Rejection) as caught:
+            expand(data)
+        assert (caught.value.status, caught.value.code) == (413, "payload_too_large")
 
 
 @pytest.mark.parametrize(("encoding", "compress"), CODINGS)

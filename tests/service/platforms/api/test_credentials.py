@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from msgspec import structs
 
 from service.errors import PermanentError, TransientError
 from service.events import RecordRef
@@ -68,7 +69,6 @@ async def test_a_rejected_client_is_a_config_error(
         (Fault(status=503, retry_after=3), "platform_unavailable"),
         (Fault(status=429), "platform_rate_limited"),
         (Fault(reset=True), "reset"),
-        (Fault(delay_ms=3000), "timeout"),
     ],
 )
 async def test_an_unavailable_token_server_is_transient(
@@ -78,6 +78,19 @@ async def test_an_unavailable_token_server_is_transient(
     with pytest.raises(TransientError) as raised:
         await credentials.headers()
     assert raised.value.kind == kind
+    assert await credentials.headers()
+
+
+async def test_a_slow_token_server_is_transient(
+    box: SandboxHandle, credentials: ClientCredentials, outbound: HttpClient
+) -> None:
+    box.sandbox.faults.add(Fault(delay_ms=60_000))
+    patient = outbound.settings
+    outbound.settings = structs.replace(patient, fetch_timeout_seconds=0.2)
+    with pytest.raises(TransientError) as raised:
+        await credentials.headers()
+    assert raised.value.kind == "timeout"
+    outbound.settings = patient
     assert await credentials.headers()
 
 

@@ -42,7 +42,7 @@ def throttles(store: Store) -> SharedThrottles:
 @pytest.fixture
 async def pack(box: SandboxHandle, store: Store) -> AsyncIterator[Callable[[], PackCloud]]:
     """Each call is another process with its own memory."""
-    async with HttpClient(Settings(fetch_timeout_seconds=1)) as outbound:
+    async with HttpClient(Settings(fetch_timeout_seconds=10)) as outbound:
 
         def make() -> PackCloud:
             throttle = throttles(store).throttle("pack", PACK)
