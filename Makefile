@@ -29,8 +29,8 @@ test: lint ## run all checks and all tests; COVERAGE=1 measures coverage, PYTEST
 	$(if $(COVERAGE),$(BIN)/coverage erase)
 	$(PYTEST) $(if $(COVERAGE),--cov --cov-branch --cov-report=term) $(PYTEST_ARGS)
 
-fast: $(VENV)/.installed-dev ## run the tests that start no process and wait less than a second
-	$(PYTEST) -m 'not slow' $(PYTEST_ARGS)
+fast: $(VENV)/.installed-dev ## run the tests without the mark slow
+	$(BIN)/pytest -n $$(nproc) --dist worksteal -m 'not slow' $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed-dev ## compare with tuned arq, Celery and BullMQ
 	@$(MAKE) --no-print-directory $(VENV)/share/bench/.installed || echo "*** FastAPI + Celery could not be installed" >&2

@@ -74,5 +74,8 @@ class LateWrites:
 
     def _report(self, write: SettlementWrite, outcome: str) -> None:
         LATE_RESULTS.inc((outcome,))
-        log = self._log.info if outcome == "settled" else self._log.warning
-        log("late_result.finished", job=write.job, event_id=write.event_id, outcome=outcome)
+        fields = {"job": write.job, "event_id": write.event_id, "outcome": outcome}
+        if outcome == "settled":
+            self._log.info("late_result.finished", **fields)
+        else:
+            self._log.warning("late_result.finished", **fields)

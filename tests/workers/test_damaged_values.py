@@ -11,7 +11,7 @@ from service.store.management.replay import Replay, plan_replay
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
 from tests.workers.test_sweep import sweep
 
-pytestmark = pytest.mark.store
+pytestmark = [pytest.mark.store, pytest.mark.slow]
 
 RECORD = "pack:purchase_order:po-1"
 LANE = f"wb:lane:{RECORD}"

@@ -31,7 +31,7 @@ from service.store import QuarantinedDelivery, Store
 from tests.service.cli.conftest import Run, rows
 from tests.workers.harness import WorkerHarness, open_harness
 
-pytestmark = pytest.mark.store
+pytestmark = [pytest.mark.store, pytest.mark.slow]
 
 TOKENS: dict[Role, str] = {"viewer": "look-1", "operator": "act-2", "admin": "all-3"}
 BODY = b'{"event_code": "customer.updated", "id": "e1", "data": {"id": "77", "email": "ada@example.com"}}'

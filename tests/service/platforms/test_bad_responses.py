@@ -26,6 +26,8 @@ from service.settings import Settings
 from tests.platform_accounts import platform_configs, sample_account, sandbox_url
 from tests.service.platforms.test_conformance import RECORD_SAMPLES, Sample, listed
 
+pytestmark = pytest.mark.slow
+
 CERTIFICATE = Path(__file__).parents[2] / "samples" / "tls" / "untrusted.pem"
 CONTEXT = CallContext("0" * 32)
 TEN_MEGABYTES = Settings().fetch_bytes_max

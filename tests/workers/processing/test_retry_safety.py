@@ -23,7 +23,7 @@ from tests.service.http_responses import UNREADABLE, server_of
 from tests.workers.harness import WorkerHarness, open_harness
 from workers.processing.retry_safety import is_not_performed
 
-pytestmark = pytest.mark.store
+pytestmark = [pytest.mark.store, pytest.mark.slow]
 
 UNSAFE = "{id: x, do: pack_cloud_execute_integration_action, integration: i1, action: a1}"
 AMBIGUOUS = [408, 500, 501, 502, 503, 504, 505, 507, 508, 520, 521, 522, 523, 524, 525, 526, 530, 598, 599]

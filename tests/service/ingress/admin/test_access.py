@@ -22,6 +22,8 @@ from tests.waiting import PATIENCE_SECONDS
 
 from .conftest import CONFIG, ENVIRON, TOKENS, Api, Lines, installation_of
 
+pytestmark = pytest.mark.slow
+
 ROLES: tuple[Role, ...] = get_args(Role)
 IDS = {"rule_type": "customer"}
 

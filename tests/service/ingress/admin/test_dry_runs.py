@@ -18,6 +18,8 @@ from service.store import Store
 
 from .conftest import Api, Lines, ServeAdmin
 
+pytestmark = pytest.mark.slow
+
 RULES, RUNS, BOOK = "/api/v1/rules", "/api/v1/dry-runs", "/api/v1/rulebook"
 SHORT: dict[str, Any] = {
     "id": "short",

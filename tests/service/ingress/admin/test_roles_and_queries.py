@@ -19,7 +19,7 @@ from service.settings import Settings
 from service.store import Store
 from tests.service.ingress.admin.conftest import CONFIG, Api, Lines, ServeAdmin
 
-pytestmark = pytest.mark.store
+pytestmark = [pytest.mark.store, pytest.mark.slow]
 
 EVENTS, DEAD, ERASURES = "/api/v1/events", "/api/v1/dead-letters", "/api/v1/erasures"
 

@@ -18,6 +18,8 @@ from tests.service.rules.test_hostile_rules import HARMLESS, HOSTILE_RULES, SECO
 
 from .conftest import CONFIG, Answer, Api, Lines, ServeAdmin
 
+pytestmark = pytest.mark.slow
+
 RULES = "/api/v1/rules"
 RULE: dict[str, Any] = {
     "id": "short",
