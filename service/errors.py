@@ -6,6 +6,7 @@ WaybillError
 ├── StoreUnavailable       the service answers 503, workers wait
 │   └── StoreFull          as above: the memory or the backlog is at its limit
 ├── StoreNotDurable        the service answers 503, workers wait; the operator fixes the server
+│   └── StoreLost          as above: the store was emptied or is another one; the operator restores or accepts it
 ├── LeaseLost              the worker drops the job: another worker has its lease
 ├── Deferred               the attempt is deferred and not counted: rate limit or open circuit
 ├── TransientError         the attempt is retried after a backoff
@@ -76,6 +77,12 @@ class StoreNotDurable(WaybillError):
     """The store answers, but does not meet WAYBILL_DURABILITY. Nothing may be acknowledged."""
 
     kind = "store_not_durable"
+
+
+class StoreLost(StoreNotDurable):
+    """The store has not the data of this installation: it was emptied, is an earlier copy, or is another store."""
+
+    kind = "store_lost"
 
 
 class LeaseLost(WaybillError):

@@ -5,7 +5,7 @@ libraries put both into error messages. Objects are replaced by their type name,
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from pathlib import PurePath
 from types import NoneType
@@ -39,6 +39,7 @@ REDACTED_SUFFIXES = frozenset(
 
 ENDING_WORDS_MAX = 3
 DEPTH_MAX = 6
+RESPONSE_DEPTH_MAX = 32
 NAMES_CACHED_MAX = 4_096
 NAME_CHARACTERS_MAX = 256
 """Only the last characters of a longer name are checked."""
@@ -99,6 +100,33 @@ def to_plain(value: object, depth: int = 0) -> JsonValue:
     if isinstance(value, BaseException):
         return f"{type(value).__name__}: {value}"
     return _plain_inside(value, depth) if depth < DEPTH_MAX else "[too deep]"
+
+
+def redact_response(value: JsonValue, shown: Collection[str], parent: str = "", depth: int = 0) -> JsonValue:
+    """Return a response of a platform, redacted by name at every level and without personal text.
+
+    Args:
+        value: Decoded JSON.
+        shown: Names that are not redacted: `name` everywhere, `product.name` only in an object of this name.
+        parent: The name of the object that contains the value.
+        depth: The number of levels above the value.
+
+    Returns:
+        The redacted copy.
+    """
+    if depth > RESPONSE_DEPTH_MAX:
+        return "[too deep]"
+    if isinstance(value, dict):
+        members = cast("dict[str, JsonValue]", value)
+        return {
+            name: REDACTED
+            if _is_redacted[name] and name not in shown and f"{parent}.{name}" not in shown
+            else redact_response(item, shown, name, depth + 1)
+            for name, item in members.items()
+        }
+    if isinstance(value, list):
+        return [redact_response(item, shown, parent, depth + 1) for item in cast("list[JsonValue]", value)]
+    return scrub(value)
 
 
 def scrub(value: JsonValue) -> JsonValue:

@@ -19,6 +19,7 @@ CALLER_NAMES = frozenset({"WAYBILL_ADMIN_URL", "WAYBILL_ADMIN_TOKEN", "WAYBILL_A
 """Variables of commands that call the admin API. Processes ignore them."""
 
 Durability = Literal["fsync", "replica", "declared"]
+EmptyStore = Literal["initialize", "reject"]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -67,6 +68,21 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = 1.0
 
+    # installation
+    installation_id: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9./_-]{0,100}\Z",
+            description="id of this installation; a store of another id is not used; empty: the id in the store",
+        ),
+    ] = ""
+    empty_store: Annotated[
+        EmptyStore,
+        Meta(
+            description="start on a store without data of an installation: initialize, or reject until it is accepted"
+        ),
+    ] = "initialize"
+
     # store
     store_connections_max: Annotated[int, Meta(ge=2, le=10_000, description="connections to the store per process")] = (
         32
@@ -104,9 +120,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     in_flight_body_bytes_max: Annotated[
         int, Meta(ge=1, description="total size of all bodies in memory; at the limit, the oldest incomplete body: 503")
     ] = 134_217_728
-    connections_max: Annotated[int, Meta(ge=1, description="connections per port; more are closed immediately")] = (
-        10_000
-    )
+    connections_max: Annotated[
+        int, Meta(ge=1, description="connections per port; for one more, the one that waits the longest is closed")
+    ] = 10_000
     header_fields_max: Annotated[int, Meta(ge=8, description="header fields of a request; more: 431")] = 100
     header_bytes_max: Annotated[int, Meta(ge=1_024, description="size of the request line and headers; more: 431")] = (
         16_384

@@ -126,7 +126,7 @@ async def open_dependencies(
     """
     actions = load_actions()
     settings = extend_retention_to_dedupe_windows(settings, config)
-    store = Store(settings)
+    store = Store(settings, check_installation=True)
     intake = shards_with(store)
     async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
         shared = shared_store(intake)

@@ -8,9 +8,9 @@ import structlog
 from service.actions import Action
 from service.errors import ConfigError, StoreNotDurable, StoreUnavailable, WaybillError
 from service.metrics.families import RULEBOOK, RULEBOOKS_REJECTED
+from service.outage_log import log_outage
 from service.rules import Rulebook
 from service.store.rulebook import RulebookStore
-from workers.outage_log import log_outage
 
 
 class RulebookWatcher:
@@ -47,7 +47,7 @@ class RulebookWatcher:
             return
         logged.add(event)
         if error:
-            log_outage(error)
+            log_outage(error, "the worker does not start")
         else:
             self._log.warning(
                 "rulebook.missing", reason="no rulebook is published; events wait. Run: waybill rules apply"

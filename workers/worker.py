@@ -23,13 +23,13 @@ from arq.worker import Function, Worker
 
 from service.errors import LeaseLost, StoreNotDurable, StoreScriptFailed, StoreUnavailable
 from service.metrics.families import LEASES_LOST
+from service.outage_log import OutageLog
 from service.store import Job, JobEnd, Store
 from service.store.connection.batching import Batcher
 from service.store.queue.arq_jobs import decode_payload, encode
 from workers.arq_jobs import ArqJobs
 from workers.background import run_forever
 from workers.late_writes import LateWrites
-from workers.outage_log import OutageLog
 
 OUTAGE_PAUSE_SECONDS_MAX = 1.0
 """Longest delay between two claims during an outage of the store."""
@@ -38,6 +38,8 @@ CLAIM_MAX = 200
 CLAIM_PARTS = 4
 """A claim takes at most one part in `CLAIM_PARTS` of the concurrency. Jobs of one claim write at the same time; with
 four groups, one group computes while another waits for the store."""
+NO_CLAIMS = "the worker claims no job"
+"""Effect of an outage, for the log."""
 LOST_LEASE_GRACE_SECONDS = 0.5
 """Time for a run to end after its lease was not found: a run that has just ended has no lease either. The store rejects
 writes of lost leases."""
@@ -94,7 +96,7 @@ class LeaseWorker(Worker):
         self._claim_max = min(max(settings.concurrency // CLAIM_PARTS, 1), CLAIM_MAX)
         self.jobs_held: dict[str, Job] = {}
         self.leases_lost = 0
-        self._outage = OutageLog()
+        self._outage = OutageLog(NO_CLAIMS)
         self._suspect = ""
         self._isolated = ""
         self.late_writes = LateWrites(store, self.leases)

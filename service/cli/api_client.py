@@ -159,7 +159,9 @@ class AdminApiClient:
         """List the write operations of a platform account."""
         return await self._get(f"/platforms/{_segment(account)}/writes", list[WriteView])
 
-    async def write_platform(self, account: str, operation: str, ids: Mapping[str, str], body: bytes | None) -> Wrote:
+    async def write_platform(
+        self, account: str, operation: str, ids: Mapping[str, str], body: bytes | None, *, raw: bool
+    ) -> Wrote:
         """Run one write operation once; `body` is JSON.
 
         Raises:
@@ -169,7 +171,7 @@ class AdminApiClient:
             payload = None if body is None else msgspec.json.decode(body, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Rejection(422, "invalid", f"the body: {error}") from error
-        path = f"/platforms/{_segment(account)}/writes/{_segment(operation)}"
+        path = f"/platforms/{_segment(account)}/writes/{_segment(operation)}" + ("?raw=true" if raw else "")
         return await self._post(path, Wrote, {"ids": ids, "body": payload})
 
     async def get_rulebook(self, version: str | None) -> StoredRulebook:

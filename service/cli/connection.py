@@ -116,6 +116,15 @@ def run_with_client(connection: ConnectionOptions, call: Callable[[AdminClient],
     return run_with(_open_client(connection), call)
 
 
+def run_with_stores(call: Callable[["AdminOperations"], Awaitable[T]]) -> T:
+    """Run `call` with a client that uses the stores, as `run_with_client`.
+
+    Raises:
+        CommandError: The call was rejected, the store does not answer, or the configuration is not valid.
+    """
+    return run_with(resolve_name(OPEN_STORE_CLIENT)(), call)
+
+
 def run_with(client: AbstractAsyncContextManager[AnyClient], call: Callable[[AnyClient], Awaitable[T]]) -> T:
     """Run `call` with a given client, as `run_with_client`."""
 

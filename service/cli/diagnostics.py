@@ -194,14 +194,25 @@ async def _check_store(settings: Settings) -> AsyncIterator[Check]:
         yield Check(part, "write", "failed", f"{error.kind}: {error}")
     else:
         yield Check(part, f"write with durability {settings.durability}", "ok", "")
-        for check in [await _version(store), await _memory(store), await _clock(store), await _rulebook(store)]:
-            yield structs.replace(check, part=part)
+        for check in (_version, _installation, _memory, _clock, _rulebook):
+            yield structs.replace(await check(store), part=part)
     finally:
         await store.close()
 
 
 async def _version(store: Store) -> Check:
     return Check("", "version", "ok", await StoreInspector(store.client, store.keys).server())
+
+
+async def _installation(store: Store) -> Check:
+    record, own_id = await store.installation.record(), store.settings.installation_id
+    if record is None:
+        return Check("", "installation", "ok", "none yet")
+    detail = f"{record.id}, generation {record.generation}"
+    if record.lost or own_id not in {"", record.id}:
+        problem = "the store has lost its data" if record.lost else f"WAYBILL_INSTALLATION_ID is {own_id}"
+        return Check("", "installation", "failed", f"{detail}: {problem}. Fix: see store.lost in docs/operations.md")
+    return Check("", "installation", "ok", detail)
 
 
 async def _memory(store: Store) -> Check:

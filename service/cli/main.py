@@ -36,7 +36,7 @@ SUMMARIES = {
     "send": "Send signed test deliveries to a source.",
     "serve": "Run the service: webhooks, health checks and the admin API.",
     "sources": "List the configured sources.",
-    "store": "Show the status of each store.",
+    "store": "Show the status of each store; accept a lost store.",
     "worker": "Run a worker: fetch records, evaluate rules, run actions.",
     "workers": "List the workers and their heartbeats.",
 }

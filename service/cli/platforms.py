@@ -94,12 +94,20 @@ def get(account: str, operation: str, values: tuple[str, ...], *, raw: bool, con
 @click.argument("operation")
 @click.argument("ids", nargs=-1)
 @click.option("--body", help="Request body: a JSON object, @FILE, or @- for standard input.")
+@RAW
 @YES_OPTION
 @connection_options
 def write(
-    account: str, operation: str, ids: tuple[str, ...], *, body: str | None, yes: bool, connection: ConnectionOptions
+    account: str,
+    operation: str,
+    ids: tuple[str, ...],
+    *,
+    body: str | None,
+    raw: bool,
+    yes: bool,
+    connection: ConnectionOptions,
 ) -> None:
-    """Run a write operation of an account and print HTTP status and id.
+    """Run a write operation of an account and print HTTP status, id and response.
 
     IDS are the ids of the operation in order. The request is sent once. If no response arrives, check the platform
     before you repeat the command. With --url, requires the role admin.
@@ -120,7 +128,7 @@ def write(
             raise ConfigError("IDS", f"{count_noun(len(ids), 'id')} given", _expected(names))
         if not yes:
             confirm(f"{operation} will change data of {account}. Continue?")
-        return await client.write_platform(account, operation, dict(zip(names, ids, strict=True)), payload)
+        return await client.write_platform(account, operation, dict(zip(names, ids, strict=True)), payload, raw=raw)
 
     print_json(run_with(_open_client(connection), send_write))
 

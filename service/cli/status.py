@@ -6,10 +6,18 @@ from typing import Any
 
 import click
 
-from service.cli.connection import EXIT_FAILED, ConnectionOptions, connection_options, run_with_client
-from service.cli.output import JSON, Columns, print_fields, print_json, print_rows, print_table
+from service.cli.connection import (
+    EXIT_FAILED,
+    ConnectionOptions,
+    connection_options,
+    run_with_client,
+    run_with_stores,
+)
+from service.cli.output import JSON, Columns, print_fields, print_json, print_rows, print_table, print_text
 from service.management.event_filter import format_timestamp
 from service.management.status import PollView, SourceView, StoreView, WorkerView
+from service.management.stores import accept_stores
+from service.store.connection.installation import InstallationRecord
 
 POLL_COLUMNS: Columns[PollView] = {
     "source": lambda poll: poll.source,
@@ -43,7 +51,10 @@ SOURCE_COLUMNS: Columns[SourceView] = {
 }
 
 
-@click.command(epilog="\b\nExamples:\n  waybill store\n  waybill store --no-memory --json")
+@click.group(
+    invoke_without_command=True,
+    epilog="\b\nExamples:\n  waybill store\n  waybill store --no-memory --json\n  waybill store accept",
+)
 @click.option(
     "--memory/--no-memory",
     default=True,
@@ -52,11 +63,14 @@ SOURCE_COLUMNS: Columns[SourceView] = {
 )
 @JSON
 @connection_options
-def store(*, memory: bool, as_json: bool, connection: ConnectionOptions) -> None:
-    """Show the status of each store.
+@click.pass_context
+def store(context: click.Context, *, memory: bool, as_json: bool, connection: ConnectionOptions) -> None:
+    """Show the status of each store; accept a lost store.
 
     Shows queue, durability, the last sweep, and memory usage.
     """
+    if context.invoked_subcommand is not None:
+        return
     for index, view in enumerate(run_with_client(connection, lambda client: client.list_stores(memory=memory))):
         if as_json:
             print_json(view)
@@ -76,6 +90,7 @@ def _fields(view: StoreView) -> Mapping[str, Any]:
     return {
         "store": view.name,
         "server": view.server,
+        "installation": _installation(view.installation),
         "durability": view.durability if loss is None else f"{view.durability}, up to {loss:g} s of data may be lost",
         "memory": f"{queue.memory_bytes} bytes" + (f", {queue.memory_percent} %" if queue.memory_percent else ""),
         "events": ", ".join(f"{number} {state}" for state, number in view.events.items()),
@@ -86,6 +101,36 @@ def _fields(view: StoreView) -> Mapping[str, Any]:
             f"last {format_timestamp(sweep.clock_ms)} by {sweep.sweeper or 'unknown'}" if sweep.clock_ms else "never"
         ),
     }
+
+
+def _installation(record: InstallationRecord | None) -> str:
+    if record is None:
+        return "none yet"
+    lost = "; the store is lost, run: waybill store accept" if record.lost else ""
+    return f"{record.id}, generation {record.generation}{lost}"
+
+
+@store.command(epilog="\b\nExamples:\n  waybill store accept\n  waybill store accept shop/waybill")
+@click.argument("installation_id", default="", metavar="[ID]")
+@click.option("--store", "name", help="Accept only this store, if there are several.")
+@JSON
+def accept(installation_id: str, name: str | None, *, as_json: bool) -> None:
+    """Accept a lost store: use it again with the data that it has now.
+
+    Run it after the log line store.lost, when the data cannot be restored, or when the store is the right one. ID is
+    the installation that the line names; without it the store keeps its id. Uses the stores, never the admin API.
+    """
+    for accepted in run_with_stores(
+        lambda client: accept_stores(client.installation.named_stores, client.actor, installation_id, name)
+    ):
+        if as_json:
+            print_json(accepted)
+            continue
+        state = "accepted" if accepted.accepted else "nothing to accept"
+        record = f"installation {accepted.installation_id}, generation {accepted.generation}"
+        print_text(f"{accepted.store}: {state}; {record}")
+        if accepted.rulebook is None:
+            print_text(f"{accepted.store}: no rulebook is published. Run: waybill rules apply")
 
 
 @click.command(epilog="\b\nExample:\n  waybill polls")

@@ -2,7 +2,7 @@
 
 import os
 from contextlib import AsyncExitStack
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import click
@@ -45,7 +45,7 @@ def serve() -> None:
 
 async def _serve(settings: Settings, config: Config) -> None:
     # Connectors parse deliveries here. Only an operator's query calls a platform, within the workers' shared throttle.
-    shared = shards_with(Store(settings))
+    shared = shards_with(Store(settings, check_installation=True))
     home = shared.stores[0] if isinstance(shared, Shards) else shared
     throttles = SharedThrottles(home.limits, home.tokens, settings.fetch_timeout_seconds)
     async with (
@@ -55,7 +55,7 @@ async def _serve(settings: Settings, config: Config) -> None:
         stack.push_async_callback(shared.close)
         platforms = build_platforms(config.platforms, os.environ, outbound, throttles)
         sources = build_sources(config, os.environ, platforms, settings)
-        store = StoreMonitor(settings, open_shards)
+        store = StoreMonitor(settings, partial(open_shards, check_installation=True))
         installation = Installation(
             open_store=lambda: store.opened,
             config=lambda: config,

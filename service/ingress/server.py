@@ -17,12 +17,14 @@ import uvicorn
 from litestar import Router
 from litestar.plugins import InitPlugin
 from litestar.types import ASGIApp
+from msgspec import structs
 
 from service.errors import ConfigError
 from service.garbage import tune_garbage_collector
 from service.ingestion.sources import Source
 from service.ingress.app import build_admin_app, build_app
 from service.ingress.http.connection_limits import LimitedConnection, connection_class
+from service.ingress.http.connection_table import connections_within_files
 from service.ingress.http.health import Readiness
 from service.ingress.http.idle_timeouts import ConnectionTimeouts, IdleTimeouts
 from service.ingress.store_monitor import StoreMonitor
@@ -129,6 +131,7 @@ async def run(
     log = get_logger()
     started_at = time.monotonic()
     stop_signal = _listen_for_signals()
+    settings = structs.replace(settings, connections_max=connections_within_files(settings))
     readiness = Readiness(settings, store)
     with (
         bind(settings.host, settings.port, "WAYBILL_PORT") as port,

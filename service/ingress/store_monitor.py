@@ -1,7 +1,7 @@
 """Store of the ingress: opened after the start, checked periodically, rejected while it is not durable.
 
 The process starts without a store and answers 503 until it is there. An exit would only add restarts to an outage.
-A store without the promised durability is not used: an acknowledged event could be lost.
+A store that is not durable is not used: an acknowledged event could be lost. Neither is a store that lost its data.
 """
 
 import asyncio
@@ -10,13 +10,14 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from service.errors import ConfigError, StoreNotDurable, StoreUnavailable, WaybillError
 from service.log import get_logger
+from service.outage_log import log_outage
 from service.settings import Settings
 from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, Shards, Store
 
 PROBE_INTERVAL_SECONDS = 2.0
 """Interval of checks."""
 REMINDER_SECONDS = 60.0
-"""Interval of log lines while the store is not durable. The alert WaybillStoreNotDurable counts them."""
+"""Interval of log lines while the store is not durable or lost. Alerts count them."""
 
 
 class StoreMonitor:
@@ -29,7 +30,7 @@ class StoreMonitor:
         self._store: Store | Shards | None = None
         self._error: WaybillError | None = StoreUnavailable("the store was not reached yet")
         self._logged_kind: str | None = None  # kind of the error that was logged last
-        self._logged_reason: str | None = None  # problem of the durability that was logged last
+        self._logged_reason: str | None = None  # problem of the store that was logged last
         self._reminder_due = 0.0
 
     @property
@@ -112,7 +113,7 @@ class StoreMonitor:
     def _record_state(self, error: WaybillError | None) -> None:
         before, self._error = self._error, error
         if isinstance(error, StoreNotDurable):
-            self._log_not_durable(str(error))
+            self._log_unusable(error)
         elif error is None:
             if before is not None:
                 self._log.info("store.recovered", durability=self._settings.durability)
@@ -121,10 +122,9 @@ class StoreMonitor:
         self._logged_kind = error.kind if error else None
         self._logged_reason = str(error) if isinstance(error, StoreNotDurable) else None
 
-    def _log_not_durable(self, reason: str) -> None:
+    def _log_unusable(self, error: StoreNotDurable) -> None:
         now = time.monotonic()
-        if reason == self._logged_reason and now < self._reminder_due:
+        if str(error) == self._logged_reason and now < self._reminder_due:
             return
         self._reminder_due = now + REMINDER_SECONDS
-        fix = "correct the store's configuration or WAYBILL_DURABILITY; deliveries are answered 503 until then"
-        self._log.error("store.not_durable", reason=reason, fix=fix)
+        log_outage(error, "deliveries are answered 503 until then")

@@ -48,6 +48,9 @@ from service.store import IngestRequest, IngestResult
 CLIENT_CLOSED_REQUEST = 499
 """Status in the log line of a sender that disconnected (from nginx); it is never sent."""
 
+BAD_REQUEST = 400, "bad_request"
+"""Status and code of a body that is not valid HTTP; `service.ingress.http.connection_limits` answers it."""
+
 CHALLENGE = "challenge"
 """Event type in the log line of an answered challenge."""
 
@@ -88,24 +91,27 @@ class WebhookHandler:
             if self._rate_limits.record_rejection(delivery_log.address, delivery_log.source, reservation.sent_bytes):
                 delivery_log.count_rejected(error.kind)
             else:
-                delivery_log.log_rejected(self._log, CLIENT_CLOSED_REQUEST, error.kind, quarantined=False)
+                status, reason = CLIENT_CLOSED_REQUEST, error.kind
+                if cycle is not None and cycle.is_malformed:
+                    status, reason = BAD_REQUEST
+                delivery_log.log_rejected(self._log, status, reason, quarantined=False)
         except (Exception, asyncio.CancelledError) as error:
             rejection = self._rejection_for(error)
             if rejection is None:
                 scope["state"][TRACE_ID] = delivery_log.trace_id
-                self._record_rejection(delivery_log, INTERNAL)
+                self._record_rejection(delivery_log, INTERNAL, INTERNAL.status)
                 raise
             if not delivery_log.verified and rejection.code not in SERVER_SIDE_CODES:
                 rejection = self._limited(delivery_log, rejection, reservation.sent_bytes)
             await send_response(send, problem(rejection))
-            self._record_rejection(delivery_log, rejection)
+            self._record_rejection(delivery_log, rejection, _sent_status(cycle, rejection.status))
             rejection.__traceback__ = None  # break the reference cycle through this frame, which holds the body
         else:
             try:
                 await send_response(send, response)
             finally:
                 if delivery_log.outcomes:  # the events are stored, whether or not the sender reads the response
-                    delivery_log.log_accepted(response.status)
+                    delivery_log.log_accepted(_sent_status(cycle, response.status))
         finally:
             reservation.release()
 
@@ -251,7 +257,7 @@ class WebhookHandler:
         wait = self._rate_limits.record_rejection(delivery_log.address, delivery_log.source, body_bytes)
         return self._rate_limits.limit(wait, self._sources.get(delivery_log.source)) if wait else rejection
 
-    def _record_rejection(self, delivery_log: DeliveryLog, rejection: Rejection) -> None:
+    def _record_rejection(self, delivery_log: DeliveryLog, rejection: Rejection, http_status: int) -> None:
         """Log and quarantine a rejected delivery. Only count it if its client is above its limit."""
         if isinstance(rejection, RateLimited):
             delivery_log.count_rejected(rejection.code)
@@ -259,7 +265,12 @@ class WebhookHandler:
         quarantined = delivery_log.delivery and self._quarantine.enqueue(
             delivery_log.delivery, rejection, whole=delivery_log.whole
         )
-        delivery_log.log_rejected(self._log, rejection.status, rejection.code, quarantined=bool(quarantined))
+        delivery_log.log_rejected(self._log, http_status, rejection.code, quarantined=bool(quarantined))
+
+
+def _sent_status(cycle: FastRequestCycle | None, status: int) -> int:
+    """Return the status of the response that the sender got: 499 if it disconnected before."""
+    return CLIENT_CLOSED_REQUEST if cycle is not None and cycle.disconnected else status
 
 
 def split_path(path: str) -> tuple[str, str | None]:

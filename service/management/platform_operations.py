@@ -9,11 +9,11 @@ from msgspec import Struct
 from service.errors import PermanentError, Rejection, TransientError
 from service.events import JsonValue
 from service.management.audit_log import Actor, log_admin_change, to_completion
-from service.management.event_view import visibility_of
+from service.management.event_view import Visibility, visibility_of
 from service.management.installation import InstallationOperations
 from service.platforms.api.operations import WriteResult
-from service.platforms.registry import READS, WRITES
-from service.redaction import scrub, to_plain
+from service.platforms.registry import PLATFORMS, READS, WRITES
+from service.redaction import redact_response
 
 T = TypeVar("T")
 
@@ -46,10 +46,15 @@ class WriteView(Struct, frozen=True):
 
 
 class Wrote(Struct, frozen=True):
-    """Response of a platform to a write, with the id of the item if the response has one."""
+    """Response of a platform to a write.
+
+    `id` is that of the item, if the response has one. `response` is null if the platform sent no JSON object. It is
+    redacted for all but an admin who requests it raw.
+    """
 
     http_status: int
     id: str | None
+    response: JsonValue = None
 
 
 class PlatformOperations(InstallationOperations):
@@ -84,25 +89,35 @@ class PlatformOperations(InstallationOperations):
             what = f"{account}: {operation} {given}"
             detail = f"{what} not found. Check the arguments and the configuration of the account."
             raise Rejection(404, "not_found", detail)
-        shown = msgspec.json.decode(_encode(answer))
-        return shown if visibility == "raw" else scrub(to_plain(shown))
+        return self._visible(answer, account, operation, visibility)
 
     async def list_writes(self, account: str) -> Sequence[WriteView]:
         """List the write operations of an account."""
         writes = WRITES[self._kind(account)]
         return [WriteView(name, write.ids, write.body is not None) for name, write in writes.items()]
 
-    async def write_platform(self, account: str, operation: str, ids: Mapping[str, str], body: bytes | None) -> Wrote:
+    async def write_platform(
+        self, account: str, operation: str, ids: Mapping[str, str], body: bytes | None, *, raw: bool
+    ) -> Wrote:
         """Run one write operation once, within the account's throttle; `body` is JSON.
 
         Raises:
-            Rejection: 404 `not_found`: account or operation; 422 `invalid`: the ids or the body.
+            Rejection: 403 `permission_denied`: `raw` without the role admin; 404 `not_found`: account or operation; 422
+                `invalid`: the ids or the body.
             TransientError: The platform may or may not have made the change.
             PermanentError, Deferred: The platform did not make the change.
         """
+        visibility = visibility_of(self.actor, raw=raw)
         write = _operation(WRITES[self._kind(account)], account, operation, "write")
         change = write.run(self.installation.platforms()[account], ids, body)
-        return await _write(change, self.actor, ":".join((account, operation, *ids.values())))
+        written = await _write(change, self.actor, ":".join((account, operation, *ids.values())))
+        response = self._visible(written.data, account, operation, visibility)
+        return Wrote(written.http_status, written.id, response)
+
+    def _visible(self, answer: object, account: str, operation: str, visibility: Visibility) -> JsonValue:
+        plain = msgspec.json.decode(_encode(answer))
+        shown = PLATFORMS[self._kind(account)].shown_names_of(operation)
+        return plain if visibility == "raw" else redact_response(plain, shown)
 
     def _kind(self, account: str) -> str:
         configs = self.installation.config().platforms
@@ -120,14 +135,14 @@ def _operation(operations: Mapping[str, T], account: str, name: str, verb: str) 
 
 
 @to_completion
-async def _write(change: Awaitable[WriteResult], actor: Actor, target: str) -> Wrote:
+async def _write(change: Awaitable[WriteResult], actor: Actor, target: str) -> WriteResult:
     try:
         written = await _run(change)
     except TransientError as error:
         log_admin_change(actor, "platform.write_failed", target, error_kind=error.kind, http_status=error.http_status)
         raise
     log_admin_change(actor, "platform.written", target, http_status=written.http_status)
-    return Wrote(written.http_status, written.id)
+    return written
 
 
 async def _run(call: Awaitable[T]) -> T:

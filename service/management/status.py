@@ -11,6 +11,7 @@ from service.management.event_filter import format_timestamp
 from service.management.installation import InstallationOperations
 from service.management.stores import NamedStore, NamedStores
 from service.store import QueueStats
+from service.store.connection.installation import InstallationRecord
 from service.store.management.events import Index
 from service.store.management.memory_usage import KeyUsage
 from service.store.management.status import SweepState
@@ -61,13 +62,15 @@ class WorkerView(Struct, frozen=True, kw_only=True):
 
 
 class StoreView(Struct, frozen=True, kw_only=True):
-    """Store with durability, queue statistics, last sweep and, on request, memory usage.
+    """Store with installation, durability, queue statistics, last sweep and, on request, memory usage.
 
-    `events` counts open, dead and ended events. `loss_window_seconds` is set if durability is `declared`.
+    `installation` is None before the first start of a process. `events` counts open, dead and ended events.
+    `loss_window_seconds` is set if durability is `declared`.
     """
 
     name: str
     server: str
+    installation: InstallationRecord | None
     durability: str
     loss_window_seconds: float | None
     queue: QueueStats
@@ -194,6 +197,7 @@ async def _store(named: NamedStore, *, memory: bool) -> StoreView:
     return StoreView(
         name=named.name,
         server=await named.inspector.server(),
+        installation=await named.store.installation.record(),
         durability=settings.durability,
         loss_window_seconds=settings.declared_loss_window_seconds if settings.durability == "declared" else None,
         queue=await named.store.sample(),

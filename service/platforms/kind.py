@@ -73,6 +73,7 @@ class PlatformKind(Struct, frozen=True):
         readers: Functions that read a recorded answer, by kind of record.
         sample_event: The event type of a sample delivery; empty if the platform has no envelope of its own.
         sample_delivery: Builds the body of a sample delivery; None if the platform has no envelope of its own.
+        shown_names: Names that output does not redact, by the noun of an operation, as `redact_response` takes them.
     """
 
     config: type[PlatformConfig]
@@ -81,6 +82,11 @@ class PlatformKind(Struct, frozen=True):
     readers: Mapping[str, AnswerReader] = {}
     sample_event: str = ""
     sample_delivery: Callable[[SampleRequest, Any], dict[str, Any]] | None = None
+    shown_names: Mapping[str, frozenset[str]] = {}
+
+    def shown_names_of(self, operation: str) -> frozenset[str]:
+        """Return the names that the output of an operation such as `rule.get` does not redact."""
+        return self.shown_names.get(operation.partition(".")[0], frozenset())
 
     @property
     def name(self) -> str:

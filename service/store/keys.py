@@ -26,6 +26,7 @@ With the default prefix `wb:`
     wb:quarantines               set of sources with quarantined deliveries
     wb:quarantine:<source>       sorted set of their ids by time; `:kept` holds the deliveries, `:bytes` their size
     wb:stream:<name>             stream of a `publish` action: event, rule and data of each entry
+    wb:install                   installation record (`connection.installation`): state, generation, id
     wb:tick                      string; written to check that the store accepts durable writes
     wb:dead_jobs                 stream of plain arq jobs that cannot run, with their original bytes
     arq:queue, arq:job:*, arq:in-progress:*, arq:retry:*, arq:result:*   as in arq 0.28

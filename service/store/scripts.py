@@ -45,4 +45,4 @@ QUEUE_STATS, PUBLISH, REPLAY, DISCARD, SWEEP, PAGE, ERASE, MEMORY_USAGE = map(
 THROTTLE_ACQUIRE, THROTTLE_RELEASE, OPEN_CIRCUITS, TOKEN, POLL, RECORD_STATUS, SHOW = map(
     load_script, ("throttle_acquire", "throttle_release", "open_circuits", "token", "poll", "record_status", "show")
 )
-CHECK = load_script("check")
+CHECK, INSTALLATION, ACCEPT_INSTALLATION = map(load_script, ("check", "installation", "accept_installation"))

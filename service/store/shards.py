@@ -127,8 +127,8 @@ class Shards:
             await store.close()
 
 
-async def open_shards(settings: Settings) -> Shards | Store:
-    """Open the configured store or stores.
+async def open_shards(settings: Settings, *, check_installation: bool = False) -> Shards | Store:
+    """Open the configured store or stores; with `check_installation`, verify their installation records.
 
     Returns:
         The store, or the shards if WAYBILL_SHARD_URLS has several URLs.
@@ -140,8 +140,8 @@ async def open_shards(settings: Settings) -> Shards | Store:
     """
     urls = shard_urls(settings)
     if len(urls) == 1:
-        return await open_store(settings)
-    shards = shards_with(Store(settings))
+        return await open_store(settings, check_installation=check_installation)
+    shards = shards_with(Store(settings, check_installation=check_installation))
     await shards.check()
     return shards
 
@@ -155,5 +155,10 @@ def shards_with(store: Store) -> Store | Shards:
     urls = shard_urls(store.settings)
     if len(urls) == 1:
         return store
+
+    def build(url: str) -> Store:
+        settings = structs.replace(store.settings, redis_url=url)
+        return Store(settings, check_installation=store.checks_installation)
+
     own = store.settings.redis_url
-    return Shards([store if url == own else Store(structs.replace(store.settings, redis_url=url)) for url in urls])
+    return Shards([store if url == own else build(url) for url in urls])

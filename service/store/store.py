@@ -10,6 +10,7 @@ from service.settings import Settings
 from service.store.connection.client import Client
 from service.store.keys import Keys
 from service.store.management.events import EventReader
+from service.store.management.installation import InstallationStore
 from service.store.management.memory_usage import MemoryUsage
 from service.store.management.quarantine import MEMORY_RESERVE_PERCENT, QuarantinedDelivery, QuarantineStore
 from service.store.management.queue_stats import QueueStats, QueueStatsReader
@@ -29,11 +30,15 @@ MEMORY_CHECK_SECONDS = 1.0
 
 
 class Store:
-    """One store. Every method may raise StoreUnavailable or StoreNotDurable."""
+    """One store. Every method may raise StoreUnavailable or StoreNotDurable.
 
-    def __init__(self, settings: Settings) -> None:
+    With `check_installation`, also StoreLost; see `connection.installation`.
+    """
+
+    def __init__(self, settings: Settings, *, check_installation: bool = False) -> None:
         self.settings = settings
-        self.client = Client(settings)
+        self.checks_installation = check_installation
+        self.client = Client(settings, check_installation=check_installation)
         self.keys = Keys(settings.key_prefix, settings.queue)
         self.rulebook = RulebookStore(self.client, self.keys, settings)
         self.events = EventReader(self.client, self.keys)
@@ -46,6 +51,7 @@ class Store:
         self.limits = ThrottleStore(self.client)
         self.tokens = SharedTokenCache(self.client, settings.fetch_timeout_seconds)
         self.polls = Polls(self.client)
+        self.installation = InstallationStore(self.client, self.keys)
         self.futile_waits = FutileWaits(self.client, self.keys)
         self._ingest = Ingest(self.client, settings)
         self._memory_percent = 0
@@ -140,8 +146,8 @@ class Store:
             raise StoreFull(reason, self.settings.retry_after_seconds)
 
 
-async def open_store(settings: Settings) -> Store:
-    """Connect and verify durability.
+async def open_store(settings: Settings, *, check_installation: bool = False) -> Store:
+    """Connect and verify durability and, with `check_installation`, the installation record.
 
     Returns:
         The open store.
@@ -149,8 +155,8 @@ async def open_store(settings: Settings) -> Store:
     Raises:
         ConfigError: WAYBILL_REDIS_URL is not a valid URL.
         StoreUnavailable: The store does not answer.
-        StoreNotDurable: The server does not meet WAYBILL_DURABILITY.
+        StoreNotDurable: The server does not meet WAYBILL_DURABILITY, or the store was lost.
     """
-    store = Store(settings)
+    store = Store(settings, check_installation=check_installation)
     await store.check()
     return store

@@ -9,6 +9,9 @@ from typing import Any
 from tests.chaos.fleet import LEASE_SECONDS, Fleet
 from tests.chaos.proxy import FaultProxy, Mode
 
+UNUSED_PORT = 9
+"""Port where nothing listens: senders find no ingress."""
+
 Fault = Callable[[Fleet], Coroutine[Any, Any, None]]
 
 
@@ -144,6 +147,24 @@ async def make_read_only(fleet: Fleet) -> None:
     await store.close()
 
 
+async def empty_store(fleet: Fleet) -> None:
+    """Empty the store when it has no pending event, and accept the loss a second later."""
+    ports, fleet.ports = fleet.ports, [UNUSED_PORT, UNUSED_PORT]
+    store = await fleet.open_store()
+    await asyncio.sleep(1)  # deliveries in flight are acknowledged, the others are repeated
+    while (await store.sample()).pending:  # noqa: ASYNC110 - no signal
+        await asyncio.sleep(0.05)
+    await store.client.command("FLUSHALL")
+    fleet.ports = ports
+    await asyncio.sleep(1)
+    record = await store.installation.record()
+    assert record is not None
+    assert record.lost
+    await store.installation.accept("")
+    await store.close()
+    assert await fleet.publish() == 0
+
+
 async def fill_disk(fleet: Fleet) -> None:
     assert fleet.valkey
     fleet.switch(disk_full=True)
@@ -216,6 +237,7 @@ FAULTS: dict[str, Fault] = {
     "gateway answers reads with 404 in JSON": lose_routes,
     "store's memory full": fill_memory,
     "store read-only": make_read_only,
+    "store emptied (FLUSHALL), then accepted": empty_store,
     "store's disk full": fill_disk,
     "store's clock an hour ahead": jump_clock_forward,
     "store's clock back": jump_clock_back,

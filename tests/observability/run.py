@@ -164,6 +164,7 @@ class Scenarios:
         self.store_metrics_pages()
         self.publish_invalid_rulebook()
         self.reduce_durability()
+        self.lose_store()
         self.kill_store()
         self.flood()
         self.end()
@@ -172,10 +173,7 @@ class Scenarios:
         """Process customers with personal data; platforms and targets repeat it in errors."""
         rules = PERSONAL_RULES.replace("SINK", f"{self.stack.sandbox_url}/_sandbox/sink")
         (self.stack.workspace.directory / "rules" / "personal.yaml").write_text(rules)
-        publisher = self.stack.start("rules-apply-2", "rules", "apply")
-        assert publisher.process.wait(SECONDS_MAX) == 0
-        self.stack.children.remove(publisher)
-        self.run.outputs["rules-apply-2"] = publisher.errors.read_bytes()  # a command logs its changes there
+        self._run_command("rules-apply-2", "rules", "apply")
         self.worker.wait_for(lambda line: line["message"] == "rulebook.activated" and line["rules"] == 4, SECONDS_MAX)
         echo = " ".join(PERSONAL.values()) + " " + " ".join(self.secrets.values())
         self.switches.put_record(_person("c-1", "PERSON"))
@@ -307,6 +305,13 @@ class Scenarios:
             self._execute(client, "CONFIG", "SET", "appendfsync", "always")
             self._execute(client, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
+    def lose_store(self) -> None:
+        """Empty the store of its installation record, and accept the loss."""
+        with self._repeated("store.recovered"):
+            with self._client() as client, self._repeated("store.lost"):
+                self._execute(client, "DEL", "wb:install")
+            self._run_command("store-accept", "store", "accept")
+
     def kill_store(self) -> None:
         """Kill the store during an attempt, and restart it."""
         store = self.stack.store
@@ -324,6 +329,13 @@ class Scenarios:
             self.stack.ingress.wait_for(lambda line: line["message"] == "quarantine.failed", SECONDS_MAX)
             self.stack.store = start_valkey(self.stack.workspace.data)
         self._send_and_wait(changed_order(self.secrets, "po-1", "after"), "matched")
+
+    def _run_command(self, name: str, *arguments: str) -> None:
+        """Run a command of an operator. It logs its changes to the standard error."""
+        child = self.stack.start(name, *arguments)
+        assert child.process.wait(SECONDS_MAX) == 0
+        self.stack.children.remove(child)
+        self.run.outputs[name] = child.errors.read_bytes()
 
     @contextmanager
     def _repeated(self, event: str) -> Generator[None]:

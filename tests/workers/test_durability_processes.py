@@ -1,5 +1,10 @@
-"""Durability at run time: an ingress and a worker process detect a changed setting of the server and its correction."""
+"""Store at run time: an ingress and a worker detect a changed setting or lost data, and the correction."""
 
+import asyncio
+import json
+import os
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -76,6 +81,16 @@ async def until_ready(child: ChildProcess) -> None:
     await until(is_ready)
 
 
+async def run_command(server: EmbeddedValkey, *arguments: str) -> tuple[str, str]:
+    """Run a command of an operator with access to the store. Return its output and its log."""
+    command = (sys.executable, "-m", "service", *arguments)
+    environ = os.environ | {"WAYBILL_REDIS_URL": server.url}
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, env=environ)
+    output, errors = await process.communicate()
+    assert process.returncode == 0, errors
+    return output.decode(), errors.decode()
+
+
 def test_changed_setting_is_detected_within_fifteen_seconds() -> None:
     assert DURABILITY_CHECK_SECONDS + max(PROBE_INTERVAL_SECONDS, Settings().wake_timeout_seconds) <= 15
 
@@ -97,4 +112,27 @@ async def test_changed_setting_stops_ingress_and_worker_until_it_is_corrected(
     for child in (ingress, worker):
         await until_ready(child)
         assert len(processes.log_lines("store.not_durable", [child])) == 1
+    assert await deliver(ingress) == 202
+
+
+async def test_emptied_store_stops_ingress_and_worker_until_an_operator_accepts_it(
+    processes: WorkerProcesses, server: EmbeddedValkey
+) -> None:
+    ingress = await processes.start(command="serve")
+    worker = await processes.start()
+    assert await deliver(ingress) == 202
+    run_on_server(server.url, "FLUSHALL")
+    assert await deliver(ingress) == 503
+    for child in (ingress, worker):
+        line = await processes.wait_for_line(child, "store.lost")
+        assert "waybill store accept" in line["reason"]
+        assert await ready_status(child) == (503, "store_lost")
+    output, errors = await run_command(server, "store", "accept")
+    assert "generation 2" in output
+    assert "Run: waybill rules apply" in output
+    audit = json.loads(errors.splitlines()[-1])
+    assert (audit["message"], audit["audit_action"], audit["generation"]) == ("admin.changed", "store.accepted", 2)
+    await until(lambda: len(processes.log_lines("store.recovered", [worker])) == 1)
+    for child in (ingress, worker):
+        await until_ready(child)
     assert await deliver(ingress) == 202

@@ -18,10 +18,14 @@ from service.platforms.api.operations import WriteResult
 from service.platforms.base import CallContext
 from service.platforms.kind import PlatformKind
 from service.platforms.writes import WriteOperation, write_operation
+from service.redaction import redact_response
 
 AccountName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}\Z")]
 RecordId = Annotated[str, Meta(min_length=1, max_length=500)]
 """A template of one id."""
+
+RESPONSE_BYTES_MAX = 2_048
+"""Of a response in the history."""
 
 ConnectorT = TypeVar("ConnectorT")
 
@@ -34,6 +38,9 @@ class PlatformWrite(Action, frozen=True, kw_only=True):
 
     write: ClassVar[WriteOperation]
     """The client's method, with its ids and its body. Ids and body are fields of the action."""
+
+    shown_names: ClassVar[frozenset[str] | None] = None
+    """The names in the response that the history shows; None if the history does not contain the response."""
 
     account: AccountName | None = None
 
@@ -62,7 +69,7 @@ class PlatformWrite(Action, frozen=True, kw_only=True):
             context: The context of the effect.
 
         Returns:
-            `http_status`, `duration_ms`, and `id` if the answer states one.
+            As `write_result`.
 
         Raises:
             TransientError: The account is unknown here or deferred the call; or as the client's method.
@@ -74,7 +81,7 @@ class PlatformWrite(Action, frozen=True, kw_only=True):
             name, body_type = cls.write.body
             arguments[name] = read_input(inputs, name, body_type)
         call = CallContext(context.event_id, context.traceparent)
-        return await write_result(cls.write.method(client, **arguments, context=call))
+        return await write_result(cls.write.method(client, **arguments, context=call), cls.shown_names)
 
 
 def platform_actions(kinds: Iterable[PlatformKind]) -> tuple[type[PlatformWrite], ...]:
@@ -107,6 +114,7 @@ def _action(kind: PlatformKind, method: ClientMethod) -> type[PlatformWrite]:
         namespace={
             "__doc__": options.description, "repeat": options.repeat, "summary": options.summary,
             "connector": kind.connector, "write": write,
+            "shown_names": kind.shown_names_of(method.operation.name) if options.keeps_response else None,
         },
         module=__name__,
         tag=tag,
@@ -159,14 +167,16 @@ def read_input(inputs: Mapping[str, Any], name: str, body_type: Any) -> Any:  # 
         raise PermanentError("invalid_input", f"{name}: {error}") from None
 
 
-async def write_result(call: Awaitable[WriteResult]) -> Mapping[str, Any]:
+async def write_result(call: Awaitable[WriteResult], shown_names: frozenset[str] | None = None) -> Mapping[str, Any]:
     """Wait for a write.
 
     Args:
         call: The write.
+        shown_names: The names in the response that are not redacted; None to leave the response out.
 
     Returns:
-        `http_status`, `duration_ms`, and `id` if the answer states one.
+        `http_status`, `duration_ms`, `id` if the answer states one, and the redacted `response` if it is kept: a longer
+        one is JSON text without its end.
 
     Raises:
         TransientError: The account is throttled or its circuit is open; or as the client's method.
@@ -176,7 +186,14 @@ async def write_result(call: Awaitable[WriteResult]) -> Mapping[str, Any]:
     except Deferred as deferred:
         raise TransientError(deferred.kind, str(deferred), retry_after_seconds=deferred.seconds) from deferred
     answer: dict[str, Any] = {"http_status": written.http_status, "duration_ms": round(written.duration_ms, 1)}
-    return answer | ({"id": written.id} if written.id else {})
+    if written.id:
+        answer["id"] = written.id
+    if shown_names is not None and written.data is not None:
+        response = redact_response(msgspec.to_builtins(written.data), shown_names)
+        text = msgspec.json.encode(response)
+        short = len(text) <= RESPONSE_BYTES_MAX
+        answer["response"] = response if short else text[:RESPONSE_BYTES_MAX].decode(errors="ignore") + "…"
+    return answer
 
 
 def _is_struct(body_type: object) -> bool:

@@ -33,6 +33,13 @@ METRICS = (
         "A pod cannot reach the store. Deliveries are answered 503, and no job runs.",
     ),
     Alert(
+        "WaybillStoreLost",
+        'sum by (namespace) (increase(waybill_store_errors_total{error_kind="store_lost"}[5m])) > 0',
+        "0m",
+        "critical",
+        "The store was emptied or belongs to another installation. Deliveries are answered 503, and no job runs.",
+    ),
+    Alert(
         "WaybillNoWorker",
         "max by (namespace) (waybill_workers_alive) == 0",
         "5m",
@@ -173,6 +180,14 @@ LOGS = (
         "0m",
         "critical",
         "The store does not provide WAYBILL_DURABILITY. Deliveries are answered 503.",
+    ),
+    Alert(
+        "WaybillStoreLostLogged",
+        'sum(count_over_time({app="waybill", component="service"} |= "store.lost" | json message'
+        ' | message="store.lost" [5m])) > 0',
+        "0m",
+        "critical",
+        "The store was emptied or belongs to another installation. Deliveries are answered 503.",
     ),
 )
 

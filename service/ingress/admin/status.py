@@ -94,10 +94,11 @@ class PlatformAccounts(Controller):
         operation: FromPath[str],
         data: JSONBody[WriteRequest],
         accounts: Accounts,
+        raw: RawParameter = False,
     ) -> Wrote:
         """Run one write operation once. After a 502, check the item on the platform before you repeat the call."""
         body = None if data.body is None else msgspec.json.encode(data.body)
-        return await accounts.write_platform(account, operation, data.ids, body)
+        return await accounts.write_platform(account, operation, data.ids, body, raw=raw)
 
 
 class SystemStatus(Controller):

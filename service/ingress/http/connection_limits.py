@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from service.ingress.http.connection_table import ConnectionTable
 from service.ingress.http.fast_path import FastRequestCycle
 from service.ingress.http.problems import MEDIA_TYPE, problem_bytes
 from service.ingress.http.responses import make_response
@@ -28,7 +29,7 @@ DRAINED_BYTES_MAX = 4_194_304
 class LimitedConnection(HttpToolsProtocol):
     """Connection of uvicorn with limits. `connection_class` creates the subclass with the limits of the settings."""
 
-    connections_max: ClassVar[int]
+    table: ClassVar[ConnectionTable]
     head_bytes_max: ClassVar[int]
     header_fields_max: ClassVar[int]
 
@@ -36,22 +37,38 @@ class LimitedConnection(HttpToolsProtocol):
     """True after a response, until more bytes arrive."""
 
     _idle_bytes = 0
+    _is_malformed = False
+    """True after invalid HTTP behind a complete request: its response comes first, then the connection closes."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Accept the connection, or abort it if there are too many."""
         super().connection_made(transport)
         # Without a response, which would need the resources that are short.
-        if len(self.connections) > self.connections_max:
+        if not self.table.add(self, self.client[0] if self.client else ""):
             transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Remove the connection."""
+        self.table.remove(self)
+        super().connection_lost(exc)
+
+    def end(self) -> None:
+        """Close the connection, which waits for a request or for the rest of one."""
+        if self.flow.write_paused:
+            self.transport.abort()  # close() would wait until the client reads
+        else:
+            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Parse the bytes, and close the connection if too many bytes arrived without a complete head or body data."""
+        if self._is_malformed:
+            return
         self.is_idle = False
         cycle, before = self.cycle, self._waiting_bytes()
         try:
             self._parse(data)
         except httptools.HttpParserError:
-            self._reject(400, "bad_request", "The request is not valid HTTP.")
+            self._end_malformed()
             return
         # A request began or its body grew: reset the counter.
         if self.cycle is not cycle or self._waiting_bytes() > before:
@@ -100,6 +117,8 @@ class LimitedConnection(HttpToolsProtocol):
         """Mark the end of the body, unless the head is repeated without the upgrade."""
         if not self.parser.should_upgrade():
             super().on_message_complete()
+            if not self.cycle.response_complete:
+                self.table.work(self)
 
     def on_response_complete(self) -> None:
         """Start the next pipelined request, if any. Sets no keep-alive timer, unlike uvicorn."""
@@ -109,8 +128,30 @@ class LimitedConnection(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
+        elif self._is_malformed:
+            self._reject_malformed()
         else:
             self.is_idle = True
+            self.table.wait(self)
+
+    def _end_malformed(self) -> None:
+        """Answer 400 to invalid HTTP, after the responses of complete requests before it."""
+        self._is_malformed = True
+        self.flow.pause_reading()
+        newest = cast("FastRequestCycle | None", self.cycle)
+        if newest is None or (newest.response_complete and not newest.more_body and not self.pipeline):
+            self._reject_malformed()
+        elif newest.more_body and self.pipeline:
+            self.pipeline.popleft()  # the newest one, which no handler has
+        elif newest.more_body:
+            newest.end_malformed()
+            if newest.response_started:
+                self.end()
+            else:
+                self._reject_malformed()
+
+    def _reject_malformed(self) -> None:
+        self._reject(400, "bad_request", "The request is not valid HTTP.")
 
     def _parse(self, data: bytes) -> None:
         """Feed the parser, ignoring offers of another protocol (RFC 9110, 7.8).
@@ -163,7 +204,7 @@ class LimitedConnection(HttpToolsProtocol):
 def connection_class(settings: Settings) -> type[LimitedConnection]:
     """Create the connection class with the limits of `settings`."""
     limits = {
-        "connections_max": settings.connections_max,
+        "table": ConnectionTable(settings),
         "head_bytes_max": settings.header_bytes_max,
         "header_fields_max": settings.header_fields_max,
     }

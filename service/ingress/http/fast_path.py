@@ -21,6 +21,9 @@ class FastRequestCycle(RequestResponseCycle):
     _encoded: EncodedHeaders | None = None
     """Encoded headers of a started response whose body has not been sent."""
 
+    is_malformed = False
+    """True if the body is not valid HTTP."""
+
     def whole_body(self) -> bytes | None:
         """Take the body if it is complete, else return None: the caller uses `receive`."""
         if self.more_body or self.disconnected or self.response_complete:
@@ -29,8 +32,16 @@ class FastRequestCycle(RequestResponseCycle):
         self.body = bytearray()
         return body
 
+    def end_malformed(self) -> None:
+        """End a body that is not valid HTTP: its handler sees a disconnect."""
+        self.is_malformed = self.disconnected = True
+        self.message_event.set()
+
     async def send(self, message: "ASGISendEvent") -> None:
         """Send a message. Encoded headers are kept until the body, to write both at once."""
+        # uvicorn marks the newest request of a connection only, which a pipelining client has others before.
+        if self.transport.is_closing() and not self.response_complete:
+            self.disconnected = True
         if message["type"] == "http.response.start" and not self.response_started:
             headers = message.get("headers")
             self._encoded = None

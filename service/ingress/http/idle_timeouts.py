@@ -40,7 +40,7 @@ class IdleTimeouts:
             before = self._waits.get(connection)
             began = before[2] if before is not None and before[:2] == state else now
             if now - began > self._seconds_max(state[0]):
-                _close(connection, state[0])
+                connection.end()
             waits[connection] = (*state, began)
         self._waits = waits
 
@@ -66,10 +66,3 @@ def _waiting_state(connection: LimitedConnection) -> tuple[str, object] | None:
         ended = cycle is None or not connection.cycle.more_body
         return "request" if connection.is_idle and ended else "head", cycle
     return ("body", cycle) if connection.cycle.more_body else None
-
-
-def _close(connection: LimitedConnection, state: str) -> None:
-    if state == "reader":
-        connection.transport.abort()  # close() would wait until the client reads
-    else:
-        connection.transport.close()

@@ -18,11 +18,15 @@ _RULE_ACTION = "declared_rule_action"
 
 
 class RuleActionOptions(Struct, frozen=True):
-    """Rule action of a write. `summary` and `description` appear in the JSON Schema of rule files."""
+    """Rule action of a write. `summary` and `description` appear in the JSON Schema of rule files.
+
+    With `keeps_response` the history contains the response, redacted, because it is the result of the action.
+    """
 
     repeat: RetrySafety
     summary: str
     description: str
+    keeps_response: bool = False
 
 
 class ClientMethod(Struct, frozen=True):
@@ -52,18 +56,21 @@ def operation(
     return _declare(_OPERATION, Operation(name, method, path, page, documented, reads))
 
 
-def rule_action(repeat: RetrySafety, summary: str, description: str) -> Callable[[MethodT], MethodT]:
+def rule_action(
+    repeat: RetrySafety, summary: str, description: str, *, keeps_response: bool = False
+) -> Callable[[MethodT], MethodT]:
     """Offer a write to rules, as the action `<platform>_<method of the client>`.
 
     Args:
         repeat: The retry safety of the action.
         summary: One sentence on the effect.
         description: One sentence on the fields.
+        keeps_response: True if the response is the result of the action.
 
     Returns:
         A decorator that returns the method itself.
     """
-    return _declare(_RULE_ACTION, RuleActionOptions(repeat, summary, description))
+    return _declare(_RULE_ACTION, RuleActionOptions(repeat, summary, description, keeps_response))
 
 
 def client_methods(client: type) -> list[ClientMethod]:

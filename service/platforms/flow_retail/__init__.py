@@ -19,4 +19,5 @@ FLOW_RETAIL = PlatformKind(
     },
     sample_event="CUSTOMER_UPDATE",
     sample_delivery=sample_delivery,
+    shown_names={"tenant": frozenset({"name"})},
 )

@@ -6,6 +6,11 @@ from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.connector import PackCloud, sample_delivery
 from service.platforms.pack_cloud.records import read_customer, read_purchase_order
 
+_CONFIGURATION = (
+    "integration", "integration_action", "integration_settings", "rule_type", "rule", "rule_action", "rule_condition",
+)  # fmt: skip
+"""Objects whose names are not those of persons."""
+
 PACK_CLOUD = PlatformKind(
     PackCloudConfig,
     PackCloud,
@@ -16,4 +21,6 @@ PACK_CLOUD = PlatformKind(
     },
     sample_event="purchase_order.updated",
     sample_delivery=sample_delivery,
+    shown_names={noun: frozenset({"name"}) for noun in _CONFIGURATION}
+    | {noun: frozenset({"product.name"}) for noun in ("purchase_order", "order")},
 )

@@ -169,6 +169,7 @@ class PackCloudClient(RulesClient):
         "unsafe",
         "Executes an action of an integration on pack.cloud.",
         "`action` is the id of the integration's action, `values` are its fields.",
+        keeps_response=True,
     )
     async def execute_integration_action(
         self, integration: str, action: str, values: dict[str, Any], context: CallContext = NO_CONTEXT

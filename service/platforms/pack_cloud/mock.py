@@ -35,8 +35,11 @@ def _list_records(request: Request, query: Query, records: list[RecordJson], _: 
 
 
 def _begin(request: Request, _: Catalog) -> Reply | None:
-    """Accept an asynchronous operation."""
-    return Reply(202) if request.method == "POST" else None
+    """Accept an asynchronous operation; the result of an action repeats its code."""
+    if request.method != "POST":
+        return None
+    executes = request.segments[-1] == "execute"
+    return json_reply(202, {"data": {"action": request.segments[-2]}}) if executes else Reply(202)
 
 
 MOCK = MockPlatform(

@@ -26,7 +26,8 @@ from service.errors import StoreFull, StoreNotDurable, StoreScriptFailed, StoreU
 from service.metrics.families import STORE_ERRORS, STORE_SECONDS
 from service.settings import Durability, Settings
 from service.store.connection.connection import StoreReply, build_pool, close_pool, require_durability, run_command
-from service.store.scripts import Script
+from service.store.connection.installation import InstallationCheck
+from service.store.scripts import INSTALLATION, Script
 
 Argument = str | bytes | int | float
 
@@ -40,10 +41,15 @@ find everything written and write nothing. With this write it waits for all earl
 
 
 class Client:
-    """Connections to one server, and calls on them."""
+    """Connections to one server, and calls on them.
 
-    def __init__(self, settings: Settings) -> None:
-        self.pool = build_pool(settings)
+    With `check_installation`, the store is used only while it has the installation record of the first connection.
+    Commands of operators do without, so that a store can be inspected before its data are accepted.
+    """
+
+    def __init__(self, settings: Settings, *, check_installation: bool = False) -> None:
+        self._installation = InstallationCheck(settings)
+        self.pool = build_pool(settings, self._check_installation if check_installation else None)
         self._first_arguments: tuple[str, str] = (settings.key_prefix, settings.queue)
         self._durability: Durability = settings.durability
         self._replicas = 1 if settings.durability == "replica" else 0
@@ -67,14 +73,14 @@ class Client:
             StoreUnavailable: No reply in time, or the server rejects writes (demoted, disk full, loading).
             StoreScriptFailed: A command of the script failed; earlier commands are not undone. Not repeated.
             StoreFull: The server is at its memory limit; nothing was written.
-            StoreNotDurable: The server does not meet WAYBILL_DURABILITY.
+            StoreNotDurable: The server does not meet WAYBILL_DURABILITY, or the store was lost.
         """
         deadline = time.monotonic() + seconds_max
         while True:
             started = time.monotonic()
             try:
                 reply = await self._exchange(partial(self._run, script=script, arguments=arguments))
-            except (StoreFull, StoreScriptFailed) as error:
+            except (StoreFull, StoreNotDurable, StoreScriptFailed) as error:
                 # Not repeated: the caller must know at once, and a sender retries by itself.
                 STORE_ERRORS.inc((script.name, error.kind))
                 raise
@@ -197,7 +203,25 @@ class Client:
             reason = f"{reason.rstrip('.')}; check {self._address} and that the store is running"
         return StoreUnavailable(reason, self._retry_after_seconds)
 
+    async def _check_installation(self, connection: AbstractConnection) -> None:
+        async def read_record(arguments: Sequence[str | int]) -> bytes:
+            return await self._evaluate(connection, INSTALLATION, (*arguments, ""))
+
+        await self._installation.verify(read_record)
+
     async def _run(self, connection: AbstractConnection, script: Script, arguments: Sequence[Argument]) -> StoreReply:
+        try:
+            return await self._evaluate(connection, script, (*arguments, self._installation.expected))
+        except ResponseError as error:
+            if not str(error).startswith("LOST "):
+                raise
+            # Raises StoreLost, unless an operator has accepted the store since.
+            await self._check_installation(connection)
+            return await self._evaluate(connection, script, (*arguments, self._installation.expected))
+
+    async def _evaluate(
+        self, connection: AbstractConnection, script: Script, arguments: Sequence[Argument]
+    ) -> StoreReply:
         try:
             return await self._send(connection, script, ("EVALSHA", script.sha, 0, *self._first_arguments, *arguments))
         except NoScriptError:

@@ -12,9 +12,11 @@ from service.cli.main import waybill
 NEEDS_NO_INSTALLATION = {
     "check", "demo", "dev", "doctor", "rules check", "rules schema", "rules test", "sandbox",
     "serve",
+    "store accept",
     "worker",
 }  # fmt: skip
-"""Commands that read files, start processes or check the local environment. `send` has the option --url of webhooks."""
+"""Commands that read files, start processes or check the local environment. `send` has the option --url of webhooks.
+The admin API cannot accept a lost store: it answers 503 until then."""
 
 WITHOUT_JSON = {
     "check": "exit code and error messages",
@@ -45,6 +47,8 @@ def leaves(command: click.Command, path: str = "") -> Iterator[tuple[str, click.
     if not isinstance(command, click.Group):
         yield path, command
         return
+    if command.invoke_without_command:
+        yield path, command
     for name in command.list_commands(click.Context(command)):
         inner = command.get_command(click.Context(command), name)
         assert inner is not None

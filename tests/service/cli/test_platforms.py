@@ -126,7 +126,12 @@ def test_a_record_is_created_updated_and_deleted(tmp_path: Path, capfd: pytest.C
     change = tmp_path / "change.json"
     change.write_text('{"enabled": false}')
     changed = run("write", "pack", "rule.update", response["id"], "--body", f"@{change}", "--yes")
-    assert json.loads(changed.stdout) == {"http_status": 200, "id": response["id"]}
+    assert json.loads(changed.stdout) == {
+        "http_status": 200,
+        "id": response["id"],
+        "response": response["response"] | {"enabled": False},
+    }
+    assert response["response"]["name"] == "Hold"
     shown = json.loads(run("get", "pack", "rule.get", response["id"], "--raw").stdout)
     assert (shown["name"], shown["enabled"]) == ("Hold", False)
     assert json.loads(run("write", "pack", "rule.delete", response["id"], "--yes").stdout)["http_status"] == 204
@@ -163,3 +168,33 @@ def test_personal_data_is_shown_with_raw_only() -> None:
     whole, redacted = (run("get", "pack", "customer.get", "c-1", *more).stdout for more in (["--raw"], []))
     assert json.loads(whole).keys() == json.loads(redacted).keys()
     assert whole != redacted
+
+
+@pytest.mark.usefixtures("configuration")
+def test_names_of_configuration_objects_and_products_are_shown() -> None:
+    for operation, arguments, path, name in [
+        ("rule.get", ["1"], ["name"], "Always accept return requests"),
+        ("rule_type.get", ["1"], ["actions", 0, "fields", 0, "title"], "Subject"),
+        ("rule_type.get", ["1"], ["actions", 0, "name"], "Accept return request"),
+        ("integration.get", ["1"], ["name"], "Web shop"),
+        ("purchase_order.get", ["1"], ["lines", 0, "product", "name"], "Pencil - Orange"),
+        ("purchase_order.get", ["1"], ["supplier", "name"], "[redacted]"),
+        ("purchase_order.get", ["1"], ["events", 0, "creator", "name"], "[redacted]"),
+        ("customer.get", ["1"], ["billing_address"], "[redacted]"),
+    ]:
+        shown = json.loads(run("get", "pack", operation, *arguments).stdout)
+        for step in path:
+            shown = shown[step]
+        assert shown == name, (operation, path)
+    types = run("get", "pack", "rule_type.list").stdout
+    assert "Accept return request" in types
+    assert "too deep" not in types
+
+
+@pytest.mark.usefixtures("configuration")
+def test_the_response_of_a_write_is_shown() -> None:
+    executed = ("write", "pack", "integration_action.execute", "1", "import", "--body", "{}", "--yes")
+    response = json.loads(run(*executed).stdout)["response"]
+    assert response == {"action": "import"}
+    created = ("write", "pack", "integration.create", "--body", '{"name": "Shop", "connector_id": "c"}', "--yes")
+    assert json.loads(run(*created).stdout)["response"]["name"] == "Shop"

@@ -4,9 +4,11 @@ import asyncio
 import hmac
 import json
 import os
+import resource
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -152,12 +154,13 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     (tmp_path / "waybill.yaml").write_text(CONFIG)
     async with AsyncExitStack() as stack:
 
-        async def run(**settings: object) -> Process:
+        async def run(*, files: int | None = None, **settings: object) -> Process:
             environ = {name: value for name, value in os.environ.items() if not name.startswith("WAYBILL_")}
             values = {"config": tmp_path / "waybill.yaml", "host": "127.0.0.1", "port": 0, "admin_port": 0, **settings}
             environ |= ENVIRON | {f"WAYBILL_{name.upper()}": str(value) for name, value in values.items()}
+            limit = None if files is None else partial(resource.setrlimit, resource.RLIMIT_NOFILE, (files, files))
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "service", "serve", env=environ,
+                sys.executable, "-m", "service", "serve", env=environ, preexec_fn=limit,
                 stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             )  # fmt: skip
             stack.push_async_callback(_end, process)

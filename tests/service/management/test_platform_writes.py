@@ -32,7 +32,7 @@ async def test_a_cancelled_write_is_logged_when_its_outcome_is_known(
         box.sandbox.faults.add(Fault(match="/pack_cloud", delay_ms=DELAY_MS))
         body = b'{"name": "Hold", "type": "order"}'
         installation = installation_of(lambda: store, structs.replace(CONFIG, platforms=configs), platforms)
-        write = PlatformOperations(installation, ANN).write_platform("pack", "rule.create", {}, body)
+        write = PlatformOperations(installation, ANN).write_platform("pack", "rule.create", {}, body, raw=False)
         task = asyncio.ensure_future(write)
         await until(
             lambda: not box.sandbox.faults.waiting

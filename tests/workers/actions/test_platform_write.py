@@ -17,7 +17,7 @@ from tests.platform_accounts import platform_configs, sample_account
 from tests.workers.actions.platform_write_samples import WRITE_SAMPLES
 from tests.workers.actions.test_actions import Context, inputs
 from workers.actions import ACTIONS
-from workers.actions.platform_write import PlatformWrite, write_result
+from workers.actions.platform_write import RESPONSE_BYTES_MAX, PlatformWrite, write_result
 
 WRITES = {str(action.__struct_config__.tag): action for action in ACTIONS if issubclass(action, PlatformWrite)}
 EXECUTE = "pack_cloud_execute_integration_action"
@@ -83,7 +83,21 @@ async def test_a_write_sends_its_request_and_returns_the_status(name: str, serve
     answer = await WRITES[name].run(sample_inputs(name), context)
     assert server.got == [(sample.method, sample.path, sample.body)]
     assert answer["http_status"] == 200
-    assert set(answer) <= {"http_status", "duration_ms", "id"}
+    assert set(answer) - {"id"} == {"http_status", "duration_ms"} | ({"response"} if name == EXECUTE else set())
+
+
+async def test_the_response_to_an_executed_action_is_kept_redacted_and_short(server: Server, context: Context) -> None:
+    server.body = {"data": {"name": "Import", "imported": 3, "email": "ann@example.com", "log": ["to ann@example.com"]}}
+    kept = await WRITES[EXECUTE].run(sample_inputs(EXECUTE), context)
+    assert kept["response"] == {"name": "Import", "imported": 3, "email": "[redacted]", "log": ["to [redacted]"]}
+    for count in (1_021, 1_022):  # {"log":""} has 10 bytes, and each letter two
+        server.body = {"log": "é" * (count - 2)}
+        kept = (await WRITES[EXECUTE].run(sample_inputs(EXECUTE), context))["response"]
+        assert (kept == server.body) == (count == 1_021)
+    assert isinstance(kept, str)
+    assert len(kept.encode()) <= RESPONSE_BYTES_MAX + len("…".encode())
+    server.body = [1]
+    assert "response" not in await WRITES[EXECUTE].run(sample_inputs(EXECUTE), context)
 
 
 @pytest.mark.parametrize(

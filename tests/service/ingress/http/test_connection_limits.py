@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from service.settings import Settings
 from service.store import Store
 from tests.service.ingress.conftest import Lines, Order, Serve, encode, signed
+from tests.service.ingress.test_rejections import HeldStore
 from tests.waiting import PATIENCE_SECONDS, until
 
 BODY = encode(Order("1"))
@@ -128,23 +130,6 @@ async def test_pipelined_requests_are_answered_in_order(settings: Settings, stor
             await reader.readuntil(b"}")
 
 
-async def test_connections_above_the_limit_are_closed(
-    make_settings: Callable[..., Settings], store: Store, serve: Serve, client: aiohttp.ClientSession
-) -> None:
-    url = await serve(make_settings(connections_max=2), store)
-    async with connected(url), connected(url), connected(url) as (third, _):
-        with contextlib.suppress(OSError):
-            assert await asyncio.wait_for(third.read(), PATIENCE_SECONDS) == b""
-
-    async def is_connection_accepted() -> bool:
-        with contextlib.suppress(aiohttp.ClientError):
-            async with client.get(f"{url}/healthz") as response:
-                return response.status == 200
-        return False
-
-    await until(is_connection_accepted)
-
-
 async def test_invalid_http_is_answered_with_a_problem(settings: Settings, store: Store, serve: Serve) -> None:
     url = await serve(settings, store)
     async with connected(url) as (reader, writer):
@@ -222,3 +207,77 @@ async def test_ambiguous_request_framing_is_rejected(
         answer = await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def lines_of(lines: Lines, *names: str) -> list[dict[str, Any]]:
+    """Wait for the line of a delivery; return it with all other lines of these names."""
+    found: list[dict[str, Any]] = []
+    await until(
+        lambda: found.extend(lines("delivery.received", *names)) or any("http_status" in line for line in found)
+    )
+    return found
+
+
+async def test_pipelining_client_that_is_cut_off_leaves_one_line(
+    settings: Settings, store: Store, serve: Serve, lines: Lines
+) -> None:
+    held = HeldStore(store)
+    url = await serve(settings, held)
+    async with connected(url) as (reader, writer):
+        writer.write(head(len(BODY)) + BODY + b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n" * 39)
+        with contextlib.suppress(OSError):
+            assert await reader.read() == b""
+    held.release.set()
+    [line] = await lines_of(lines, "delivery.crashed", "library.logged")
+    assert (line["message"], line["delivery_status"], line["http_status"]) == ("delivery.received", "queued", 499)
+
+
+@pytest.mark.parametrize("trailing", [b"{", b"\0", b"GET\r\n\r\n", b"POST / HTTP/9.9\r\n\r\n"])
+async def test_invalid_http_behind_a_delivery_is_answered_after_it(
+    settings: Settings, store: Store, serve: Serve, lines: Lines, trailing: bytes
+) -> None:
+    held = HeldStore(store)
+    url = await serve(settings, held)
+    async with connected(url) as (reader, writer):
+        writer.write(head(len(BODY)) + BODY + trailing)
+        await until(lambda: held.waiting == 1)
+        held.release.set()
+        answer = await reader.read()
+    first, _, second = answer.partition(b"}")
+    assert (first.startswith(b"HTTP/1.1 202 "), second.startswith(b"HTTP/1.1 400 ")) == (True, True)
+    [line] = await lines_of(lines, "delivery.crashed", "library.logged")
+    assert (line["delivery_status"], line["http_status"]) == ("queued", 202)
+
+
+@pytest.mark.parametrize("before", [0, 1])
+async def test_body_that_is_not_valid_http_is_answered_and_logged_400(
+    settings: Settings, store: Store, serve: Serve, lines: Lines, before: int
+) -> None:
+    url = await serve(settings, store)
+    async with connected(url) as (reader, writer):
+        writer.write((head(len(BODY)) + BODY) * before + head() + b"5\r\n{")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(b"no chunk size\r\n")
+        answer = await reader.read()
+    assert (answer.count(b"HTTP/1.1 202 "), answer.count(b"HTTP/1.1 400 ")) == (before, 1)
+    statuses: list[int] = []
+    await until(
+        lambda: statuses.extend(line["http_status"] for line in lines("delivery.received")) or len(statuses) > before
+    )
+    assert statuses == [202] * before + [400]
+
+
+async def test_sender_that_closes_its_side_is_logged_as_disconnected(
+    settings: Settings, store: Store, serve: Serve, lines: Lines
+) -> None:
+    held = HeldStore(store)
+    url = await serve(settings, held)
+    async with connected(url) as (reader, writer):
+        writer.write(head(len(BODY)) + BODY)
+        await until(lambda: held.waiting == 1)
+        writer.write_eof()
+        assert await asyncio.wait_for(reader.read(), PATIENCE_SECONDS) == b""
+        held.release.set()
+        [line] = await lines_of(lines, "delivery.crashed", "library.logged")
+    assert (line["delivery_status"], line["http_status"]) == ("queued", 499)

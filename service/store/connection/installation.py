@@ -1,0 +1,75 @@
+"""Installation record: detects a store that was emptied, replaced by an earlier copy, or is another one.
+
+The first process of an installation writes the record, with an id and the generation 1, into the store. Each process
+keeps the record that its first connection found, and uses the store only while the record is there: every script
+compares it, and so does every new connection. `waybill store accept` raises the generation.
+"""
+
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+
+from msgspec import Struct
+
+from service.errors import StoreLost
+from service.settings import Settings
+
+ACCEPT = "waybill store accept"
+
+
+class InstallationRecord(Struct, frozen=True):
+    """Installation that uses a store. `lost` means that the store has not its data, and nobody has accepted that."""
+
+    id: str
+    generation: int
+    lost: bool
+
+    def encode(self) -> str:
+        """Return the stored form."""
+        return f"{'lost' if self.lost else 'ok'} {self.generation} {self.id}"
+
+
+def parse_installation(stored: bytes) -> InstallationRecord | None:
+    """Return a stored record; None if it cannot be read."""
+    state, _, rest = stored.decode(errors="replace").partition(" ")
+    generation, _, name = rest.partition(" ")
+    if state not in {"ok", "lost"} or not (generation.isascii() and generation.isdecimal()) or not name:
+        return None
+    return InstallationRecord(name, int(generation), state == "lost")
+
+
+class InstallationCheck:
+    """Record that this process works with. `expected` is its stored form, '' before the first connection."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._configured_id = settings.installation_id
+        self._may_initialize = settings.empty_store == "initialize"
+        self._new_id = uuid.uuid4().hex
+        self._known: InstallationRecord | None = None
+        self.expected = ""
+
+    async def verify(self, read_record: Callable[[Sequence[str | int]], Awaitable[bytes]]) -> None:
+        """Check the record that `read_record` returns. Its argument is that of the script `installation`.
+
+        Raises:
+            StoreLost: The store has not the data of this installation.
+        """
+        known = self._known
+        own_id = known.id if known else self._configured_id
+        may_initialize = known is None and self._may_initialize
+        stored = await read_record((own_id or self._new_id, known.generation if known else 0, int(may_initialize)))
+        record = parse_installation(stored)
+        if record is None:
+            reason = f"its installation record cannot be read: {stored[:100]!r}"
+            raise StoreLost(_message(reason, f"{ACCEPT} {own_id or 'ID'}"))
+        if own_id and record.id != own_id:
+            owners = f"it belongs to the installation {record.id}, and this process to {own_id}"
+            reason = f"{owners}: check WAYBILL_REDIS_URL and WAYBILL_KEY_PREFIX"
+            raise StoreLost(_message(reason, f"{ACCEPT} {own_id}"))
+        if record.lost:
+            data = f"the data of installation {record.id}, generation {record.generation}"
+            raise StoreLost(_message(f"it was emptied or is an earlier copy, without {data}", ACCEPT))
+        self._known, self.expected = record, record.encode()
+
+
+def _message(reason: str, command: str) -> str:
+    return f"the store is not used: {reason}. Restore the store, or accept its data and the loss with: {command}"
