@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
-from service.errors import Rejection, WaybillError
+from service.errors import Rejection, StoreUnavailable, WaybillError
 from service.events import Delivery, new_event_id
 from service.ingestion.event_store import EventStore
 from service.ingestion.sources import QuarantinedItem
@@ -52,6 +52,7 @@ class QuarantineWriter:
         self._enabled = settings.quarantine_deliveries_max > 0 and settings.quarantine_bytes_max > 0
         self._bytes_max = settings.quarantine_bytes_max
         self._store = store
+        self._retry_after_seconds = settings.retry_after_seconds
         self._rates = TokenBuckets(settings.quarantine_per_minute_max / 60, BURST_SECONDS)
         self._waiting: dict[str, deque[QuarantinedDelivery]] = {}
         self._waiting_bytes: dict[str, int] = {}
@@ -77,21 +78,24 @@ class QuarantineWriter:
             self._writer = asyncio.get_running_loop().create_task(self._write_all())
         return True
 
-    async def write_items(self, delivery: Delivery, items: Sequence[QuarantinedItem]) -> bool:
-        """Store the rejected items of a batch; return false if the quarantine does not store them.
-
-        The caller answers after this call, because the sender will not send the items again.
+    async def write_items(self, delivery: Delivery, items: Sequence[QuarantinedItem]) -> None:
+        """Store the rejected items of a batch before its response, because the sender will not send them again.
 
         Raises:
+            Rejection: that of the first item, if the quarantine does not store them.
             StoreUnavailable, StoreFull: the items may not be stored. The call may be repeated.
         """
         if not self._enabled or sum(len(each.item.body) for each in items) > self._bytes_max:
-            return False
+            raise items[0].item.rejection
         kept = [_quarantined_item(delivery, each) for each in items]
-        for begin in range(0, len(kept), BATCH_MAX):
-            removed = await self._store.quarantine_deliveries(kept[begin : begin + BATCH_MAX])
-            self._count(delivery.source, len(kept[begin : begin + BATCH_MAX]), removed)
-        return True
+        try:
+            async with asyncio.timeout(WRITE_TIMEOUT_SECONDS):
+                for begin in range(0, len(kept), BATCH_MAX):
+                    removed = await self._store.quarantine_deliveries(kept[begin : begin + BATCH_MAX])
+                    self._count(delivery.source, len(kept[begin : begin + BATCH_MAX]), removed)
+        except TimeoutError as error:
+            reason = f"the store did not answer within {WRITE_TIMEOUT_SECONDS:g} s"
+            raise StoreUnavailable(reason, self._retry_after_seconds) from error
 
     def _count(self, source: str, kept: int, removed: int) -> None:
         QUARANTINED.inc((source, "kept"), kept)

@@ -20,7 +20,7 @@ from service.events import Delivery
 from service.ingestion.arrivals import IGNORED, DeliveryContext, build_ingest_requests, match_outcomes
 from service.ingestion.event_store import EventStore
 from service.ingestion.headers import check_content_type
-from service.ingestion.sources import Source, VerifiedDelivery
+from service.ingestion.sources import Source
 from service.ingestion.trace_context import continue_trace
 from service.ingress.cloudevents_handshake import METHODS, answer_cloudevents_handshake
 from service.ingress.delivery_log import UNKNOWN_SOURCE, DeliveryLog
@@ -184,25 +184,9 @@ class WebhookHandler:
         context = DeliveryContext(delivery, traceparent, source.window_ms, delivery_log.id)
         results = await self._ingest(build_ingest_requests(parsed, context))
         if parsed.rejected:
-            await self._quarantine_items(delivery, parsed)
+            await self._quarantine.write_items(delivery, parsed.rejected)
         delivery_log.outcomes = match_outcomes(parsed, results)
         return accepted_response(delivery_log.outcomes, source.success_status, source.success_body)
-
-    async def _quarantine_items(self, delivery: Delivery, parsed: VerifiedDelivery) -> None:
-        """Store the rejected items of a batch.
-
-        Raises:
-            Rejection: the quarantine does not store them; that of the first item.
-            StoreUnavailable: the store did not answer in time.
-        """
-        try:
-            with self._ingest_timeout.start():
-                stored = await self._quarantine.write_items(delivery, parsed.rejected)
-        except TimeoutError as error:
-            reason = "the store did not answer in time (WAYBILL_INGEST_TIMEOUT_SECONDS)"
-            raise StoreUnavailable(reason, self._settings.retry_after_seconds) from error
-        if not stored:
-            raise parsed.rejected[0].item.rejection
 
     def _verify(self, delivery_log: DeliveryLog, source: Source, delivery: Delivery) -> Verified | AsgiResponse:
         """Verify the raw bytes before they are parsed; return the response to a challenge without a signature."""
