@@ -1,7 +1,8 @@
 """Writes rejected deliveries to quarantine in the background, after the response was sent. Bounded per source.
 
 `enqueue` never waits. A background task writes small batches, round-robin over the sources. Limits on rate, number
-and bytes per source keep a flood of one source from displacing other sources or delaying events.
+and bytes per source keep a flood of one source from displacing other sources or delaying events. Verified deliveries
+of a source have limits of their own, so that requests without a valid signature do not displace them.
 """
 
 import asyncio
@@ -45,6 +46,10 @@ WRITE_TIMEOUT_SECONDS = 5.0
 CLOSE_SECONDS_MAX = 2.0
 
 
+Share = tuple[str, bool]
+"""Name of a source, and true for its verified deliveries."""
+
+
 class QuarantineWriter:
     """Background writer of rejected deliveries: `enqueue` each, `close` at the end."""
 
@@ -54,26 +59,26 @@ class QuarantineWriter:
         self._store = store
         self._retry_after_seconds = settings.retry_after_seconds
         self._rates = TokenBuckets(settings.quarantine_per_minute_max / 60, BURST_SECONDS)
-        self._waiting: dict[str, deque[QuarantinedDelivery]] = {}
-        self._waiting_bytes: dict[str, int] = {}
+        self._waiting: dict[Share, deque[QuarantinedDelivery]] = {}
+        self._waiting_bytes: dict[Share, int] = {}
         self._writer: asyncio.Task[None] | None = None
         self._log = get_logger().bind()
 
-    def enqueue(self, delivery: Delivery, rejection: Rejection, *, whole: bool) -> bool:
+    def enqueue(self, delivery: Delivery, rejection: Rejection, *, whole: bool, verified: bool) -> bool:
         """Queue a rejected delivery for quarantine; return false if it is not to be stored."""
-        source, size = delivery.source, len(delivery.body)
-        waiting_bytes = self._waiting_bytes.get(source, 0)
-        queue = self._waiting.setdefault(source, deque())
+        share, size = (delivery.source, verified), len(delivery.body)
+        waiting_bytes = self._waiting_bytes.get(share, 0)
+        queue = self._waiting.setdefault(share, deque())
         if not self._enabled or rejection.code not in QUARANTINED_CODES or size > self._bytes_max:
             return False
         # A body above the limit is accepted if no other waits, or it could never be stored.
         if len(queue) >= QUEUE_MAX or waiting_bytes + size > max(WAITING_BYTES_MAX, size):
             return False
         # Last, so that a delivery rejected above takes no token.
-        if self._rates.acquire(source, time.monotonic()):
+        if self._rates.acquire(f"{delivery.source} {verified}", time.monotonic()):
             return False
-        queue.append(_quarantined(delivery, rejection, whole=whole))
-        self._waiting_bytes[source] = waiting_bytes + size
+        queue.append(_quarantined(delivery, rejection, whole=whole, verified=verified))
+        self._waiting_bytes[share] = waiting_bytes + size
         if self._writer is None or self._writer.done():
             self._writer = asyncio.get_running_loop().create_task(self._write_all())
         return True
@@ -123,13 +128,13 @@ class QuarantineWriter:
                 self._count(batch[0].source, len(batch), removed)
 
     def _next_batch(self) -> list[QuarantinedDelivery]:
-        """Return the next batch of one source, and move the source to the end of the order."""
-        for source in list(self._waiting):
-            queue = self._waiting.pop(source)
+        """Return the next batch of one share, and move the share to the end of the order."""
+        for share in list(self._waiting):
+            queue = self._waiting.pop(share)
             if queue:
                 batch = [queue.popleft() for _ in range(min(BATCH_MAX, len(queue)))]
-                self._waiting[source] = queue
-                self._waiting_bytes[source] -= sum(len(each.body) for each in batch)
+                self._waiting[share] = queue
+                self._waiting_bytes[share] -= sum(len(each.body) for each in batch)
                 return batch
         return []
 
@@ -137,11 +142,11 @@ class QuarantineWriter:
 def _quarantined_item(delivery: Delivery, quarantined: QuarantinedItem) -> QuarantinedDelivery:
     item = quarantined.item
     whole = structs.replace(delivery, body=item.body)
-    stored = _quarantined(whole, item.rejection, whole=True)
+    stored = _quarantined(whole, item.rejection, whole=True, verified=True)
     return structs.replace(stored, item=item.index, dedupe_key=quarantined.dedupe_key)
 
 
-def _quarantined(delivery: Delivery, rejection: Rejection, *, whole: bool) -> QuarantinedDelivery:
+def _quarantined(delivery: Delivery, rejection: Rejection, *, whole: bool, verified: bool) -> QuarantinedDelivery:
     headers = {name: value for name, value in delivery.headers.items() if name not in DROPPED_HEADERS}
     return QuarantinedDelivery(
         QUARANTINED_VERSION,
@@ -155,4 +160,5 @@ def _quarantined(delivery: Delivery, rejection: Rejection, *, whole: bool) -> Qu
         delivery.path_token,
         whole,
         delivery.query,
+        verified,
     )

@@ -247,7 +247,7 @@ class WebhookHandler:
             delivery_log.count_rejected(rejection.code)
             return
         quarantined = delivery_log.delivery and self._quarantine.enqueue(
-            delivery_log.delivery, rejection, whole=delivery_log.whole
+            delivery_log.delivery, rejection, whole=delivery_log.whole, verified=delivery_log.verified
         )
         delivery_log.log_rejected(self._log, http_status, rejection.code, quarantined=bool(quarantined))
 

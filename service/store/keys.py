@@ -24,7 +24,8 @@ With the default prefix `wb:`
     wb:poll:<source>             hash: counts and cursor of the current pass; `:lock` is the lease of the poll
     wb:polled:<source>:<bucket>  hashes: fingerprint of each record, by record id
     wb:quarantines               set of sources with quarantined deliveries
-    wb:quarantine:<source>       sorted set of their ids by time; `:kept` holds the deliveries, `:bytes` their size
+    wb:quarantine:<source>       sorted set of their ids by time; `:kept` holds the deliveries, `:bytes` their size,
+                                 `:unverified` the ids of those without a valid signature
     wb:stream:<name>             stream of a `publish` action: event, rule and data of each entry
     wb:install                   installation record (`connection.installation`): state, generation, id
     wb:tick                      string; written to check that the store accepts durable writes

@@ -1,7 +1,8 @@
 """Quarantine: stores complete rejected deliveries, so that a wrong configuration loses no event.
 
-Each source has its own limits of number, bytes and time. At a limit its oldest deliveries are removed; other sources
-are not affected. The quarantine rejects deliveries before the memory limit for events is reached.
+Each source has its own limits of number, bytes and time. At a limit its oldest deliveries are removed, those without a
+valid signature first: unverified traffic removes no verified delivery. Other sources are not affected. The quarantine
+rejects deliveries before the memory limit for events is reached.
 """
 
 import time
@@ -24,7 +25,8 @@ MEMORY_RESERVE_PERCENT = 10
 class QuarantinedDelivery(Struct, frozen=True, array_like=True):
     """Rejected delivery: its error code and HTTP status, time of receipt (seconds since the epoch), headers and body.
 
-    `whole` is False if the body was not read completely; then `body` is empty and the delivery cannot be released.
+    `verified` is True if its signature is valid. `whole` is False if the body was not read completely; then `body` is
+    empty and the delivery cannot be released.
     Headers may contain credentials: callers redact them before output. New fields are added at the end only.
     """
 
@@ -39,6 +41,7 @@ class QuarantinedDelivery(Struct, frozen=True, array_like=True):
     path_token: str | None
     whole: bool
     query: str = ""
+    verified: bool = False
     item: int | None = None
     """Position of the item in its batch; then `body` is that item alone, and the batch was verified."""
     dedupe_key: str = ""
@@ -71,7 +74,7 @@ class QuarantineStore:
         settings, retention_ms = self._settings, int(self._settings.quarantine_retention_hours * 3_600_000)
         arguments: list[Argument] = [settings.quarantine_deliveries_max, settings.quarantine_bytes_max, retention_ms]
         for each in deliveries:
-            arguments += (each.source, each.id, _encode(each))
+            arguments += (each.source, each.id, _encode(each), int(each.verified))
         return await self._client.call(QUARANTINE, arguments, seconds_max=CALL_SECONDS_MAX)
 
     async def sources(self) -> list[str]:

@@ -163,7 +163,7 @@ if #sources > 0 then
   local index = prefix .. 'quarantine:' .. sources[turn + 1]
   if redis.call('EXISTS', index) == 0 then
     redis.call('SREM', prefix .. 'quarantines', sources[turn + 1])
-    redis.call('DEL', index .. ':kept', index .. ':bytes')
+    redis.call('DEL', index .. ':kept', index .. ':bytes', index .. ':unverified')
   elseif redis.call('HLEN', index .. ':kept') <= items_max * ENDED_PER_ITEM then
     local bytes = 0
     for _, id in ipairs(redis.call('HKEYS', index .. ':kept')) do

@@ -80,7 +80,7 @@ async def test_subject_header_of_a_quarantined_delivery_is_redacted(
 ) -> None:
     quarantine = QuarantineWriter(settings, store)
     about = msgspec.structs.replace(delivery("erp-orders"), headers={"ce-subject": "ada@example.com", "x-token": "t"})
-    assert quarantine.enqueue(about, REJECTION, whole=True)
+    assert quarantine.enqueue(about, REJECTION, whole=True, verified=False)
     [stored] = await quarantined_deliveries(store, 1)
     operations = QuarantineOperations(installation_of(lambda: store), Actor("ann", "admin"))
     shown = await operations.get_quarantined(stored.id, raw=raw)
@@ -168,13 +168,15 @@ async def test_blocked_store_does_not_delay_responses(
 async def test_queue_is_limited_per_source_and_written_round_robin(settings: Settings) -> None:
     blocking_store = BlockingStore()
     quarantine = QuarantineWriter(settings, blocking_store)
-    accepted = [quarantine.enqueue(delivery("loud"), REJECTION, whole=True) for _ in range(100)]
+    accepted = [quarantine.enqueue(delivery("loud"), REJECTION, whole=True, verified=False) for _ in range(100)]
     assert accepted.count(True) == QUEUE_MAX
-    assert quarantine.enqueue(delivery("quiet"), REJECTION, whole=True)
+    assert quarantine.enqueue(delivery("quiet"), REJECTION, whole=True, verified=False)
+    assert quarantine.enqueue(delivery("loud"), REJECTION, whole=True, verified=True)
     blocking_store.unblocked.set()
     await quarantine.close()
     assert [stored.source for stored in blocking_store.stored].index("quiet") == BATCH_MAX
-    assert len(blocking_store.stored) == QUEUE_MAX + 1
+    assert len(blocking_store.stored) == QUEUE_MAX + 2
+    assert [stored.verified for stored in blocking_store.stored].count(True) == 1
     assert blocking_store.stored[0].headers == {"x-signature": "s"}
     assert blocking_store.stored[0].path_token == "token"
 
@@ -182,9 +184,9 @@ async def test_queue_is_limited_per_source_and_written_round_robin(settings: Set
 async def test_queued_bytes_are_limited_but_one_large_delivery_fits(settings: Settings) -> None:
     quarantine = QuarantineWriter(settings, BlockingStore())
     large = delivery(body=bytes(1_500_000))
-    assert [quarantine.enqueue(large, REJECTION, whole=True) for _ in range(3)] == [True, False, False]
-    assert quarantine.enqueue(delivery("b", bytes(3_000_000)), REJECTION, whole=True)
-    assert not quarantine.enqueue(delivery("c", bytes(40_000_000)), REJECTION, whole=True)
+    assert [quarantine.enqueue(large, REJECTION, whole=True, verified=False) for _ in range(3)] == [True, False, False]
+    assert quarantine.enqueue(delivery("b", bytes(3_000_000)), REJECTION, whole=True, verified=False)
+    assert not quarantine.enqueue(delivery("c", bytes(40_000_000)), REJECTION, whole=True, verified=False)
 
 
 async def test_quarantine_rate_is_limited_per_source(make_settings: Callable[..., Settings]) -> None:
@@ -193,21 +195,21 @@ async def test_quarantine_rate_is_limited_per_source(make_settings: Callable[...
     quarantine = QuarantineWriter(make_settings(quarantine_per_minute_max=5), blocking_store)
     accepted = 0
     for _ in range(20):
-        accepted += quarantine.enqueue(delivery(), REJECTION, whole=True)
+        accepted += quarantine.enqueue(delivery(), REJECTION, whole=True, verified=False)
         await asyncio.sleep(0.001)
     assert accepted == 5
-    assert quarantine.enqueue(delivery("b"), REJECTION, whole=True)
+    assert quarantine.enqueue(delivery("b"), REJECTION, whole=True, verified=False)
 
 
 async def test_failing_and_full_quarantine_are_logged(settings: Settings, lines: Lines) -> None:
     failing = QuarantineWriter(settings, FailingStore(StoreUnavailable("removed")))
-    assert failing.enqueue(delivery(), REJECTION, whole=True)
+    assert failing.enqueue(delivery(), REJECTION, whole=True, verified=False)
     await failing.close()
     blocking_store = BlockingStore()
     blocking_store.removed = 2
     blocking_store.unblocked.set()
     full = QuarantineWriter(settings, blocking_store)
-    assert full.enqueue(delivery(), REJECTION, whole=True)
+    assert full.enqueue(delivery(), REJECTION, whole=True, verified=False)
     await full.close()
     logged = lines("quarantine.failed", "quarantine.full")
     assert [(line["message"], line["level"]) for line in logged] == [
@@ -220,6 +222,6 @@ async def test_close_writes_the_queued_deliveries(settings: Settings, store: Sto
     quarantine = QuarantineWriter(settings, store)
     await quarantine.close()
     for _ in range(20):
-        quarantine.enqueue(delivery(), REJECTION, whole=True)
+        quarantine.enqueue(delivery(), REJECTION, whole=True, verified=False)
     await quarantine.close()
     assert (await store.quarantine.count("a"))[0] == 20

@@ -77,6 +77,24 @@ async def test_byte_limit_applies_and_larger_deliveries_are_not_stored(
     await store.close()
 
 
+@pytest.mark.parametrize("limits", [{"quarantine_deliveries_max": 4}, {"quarantine_bytes_max": 1_600}])
+async def test_unverified_deliveries_remove_no_verified_one(
+    make_settings: Callable[..., Settings], limits: dict[str, int]
+) -> None:
+    store = await open_store(make_settings(**limits))
+    verified = [msgspec.structs.replace(make_quarantined(n, size=300), verified=True) for n in range(2)]
+    await store.quarantine_deliveries(verified)
+    for number in range(10, 20):
+        await store.quarantine_deliveries([make_quarantined(number, size=300)])
+    assert sorted(await ids(store)) == [0, 1, 18, 19]
+    assert await store.quarantine.delete("a", [make_quarantined(19).id]) == 1
+    more = [msgspec.structs.replace(make_quarantined(n, size=300), verified=True) for n in range(2, 7)]
+    assert await store.quarantine_deliveries(more) == 4
+    assert sorted(await ids(store)) == [3, 4, 5, 6]
+    assert await store.client.command("EXISTS", f"{store.quarantine._index('a')}:unverified") == 0
+    await store.close()
+
+
 async def test_expired_deliveries_are_not_listed(make_settings: Callable[..., Settings]) -> None:
     hours = 1.0
     store = await open_store(make_settings(quarantine_retention_hours=hours))
