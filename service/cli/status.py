@@ -15,7 +15,7 @@ from service.cli.connection import (
 )
 from service.cli.output import JSON, Columns, print_fields, print_json, print_rows, print_table, print_text
 from service.management.event_filter import format_timestamp
-from service.management.status import PollView, SourceView, StoreView, WorkerView
+from service.management.status import PollView, StoreView, WorkerView
 from service.management.stores import accept_stores
 from service.store.connection.installation import InstallationRecord
 
@@ -36,18 +36,6 @@ WORKER_COLUMNS: Columns[WorkerView] = {
     "running": lambda worker: worker.running,
     "expires at": lambda worker: worker.expires_at,
     "store": lambda worker: worker.store,
-}
-
-SOURCE_COLUMNS: Columns[SourceView] = {
-    "name": lambda source: source.name,
-    "platform": lambda source: source.platform,
-    "path": lambda source: source.path,
-    "verify": lambda source: source.verify,
-    "secrets": lambda source: source.secrets,
-    "envelope": lambda source: source.envelope,
-    "poll seconds": lambda source: source.poll_seconds,
-    "dedupe hours": lambda source: source.dedupe_hours,
-    "quarantined": lambda source: source.quarantined,
 }
 
 
@@ -156,15 +144,3 @@ def workers(*, as_json: bool, connection: ConnectionOptions) -> None:
     print_rows(found, WORKER_COLUMNS, as_json=as_json, empty_message=message)
     if not any(worker.alive for worker in found):
         sys.exit(EXIT_FAILED)
-
-
-@click.command(epilog="\b\nExample:\n  waybill sources")
-@JSON
-@connection_options
-def sources(*, as_json: bool, connection: ConnectionOptions) -> None:
-    """List the configured sources.
-
-    The column `quarantined` counts the rejected deliveries in quarantine.
-    """
-    found = run_with_client(connection, lambda client: client.list_sources())
-    print_rows(found, SOURCE_COLUMNS, as_json=as_json, empty_message="waybill.yaml has no sources.")
