@@ -7,11 +7,16 @@ from urllib.parse import urlsplit
 
 from service.config.decoding import did_you_mean
 from service.config.platforms import PlatformConfig, secrets, urls
+from service.config.presets import load_preset
 from service.config.sources import SourceConfig
 from service.envelopes import CloudEventsEnvelope, CustomEnvelope, PlatformEnvelope, StandardWebhooksEnvelope
 from service.errors import ConfigError
 from service.signatures import SchemeConfig, Unverified
 
+INGEST_TIMEOUT_SECONDS = 8.0
+"""Default of WAYBILL_INGEST_TIMEOUT_SECONDS."""
+STRICT_SECONDS_MAX = 5.0
+"""Time budget from which a sender is strict."""
 _INDEX = re.compile(r"^/(.*/)?[0-9]+(/|\Z)")
 """A pointer with an index of a list."""
 
@@ -96,6 +101,13 @@ def source_warnings(
             yield f"{at}.verify: {text}"
         yield from _identity_warnings(at, source, source.verify)
     yield from _pointer_warnings(at, source)
+    seconds = load_preset(source.preset).answer_seconds if source.preset is not None else None
+    timeout = float(environ.get("WAYBILL_INGEST_TIMEOUT_SECONDS", INGEST_TIMEOUT_SECONDS))
+    if seconds is not None and seconds <= STRICT_SECONDS_MAX and seconds < timeout:
+        yield (
+            f"{at}.preset: the sender waits {seconds:g} s for the answer, but a slow store is given {timeout:g} s; "
+            "set WAYBILL_INGEST_TIMEOUT_SECONDS below it"
+        )
     envelope = source.envelope
     if isinstance(envelope, CustomEnvelope) and _is_creation_time(envelope.occurred_at):
         yield (
@@ -116,8 +128,8 @@ def _is_creation_time(pointer: str | None) -> bool:
 
 def redelivery_hours(source: SourceConfig, platform: PlatformConfig) -> float:
     """Return the hours within which the sender may redeliver an event, or 0 if unknown."""
-    scheme = source.verify.redelivery_hours if source.verify is not None else None
-    return max(platform.redelivery_hours or 0.0, scheme or 0.0)
+    preset = load_preset(source.preset).redelivery_hours if source.preset is not None else None
+    return max(platform.redelivery_hours or 0.0, preset or 0.0)
 
 
 def _identity_warnings(at: str, source: SourceConfig, scheme: SchemeConfig) -> Iterator[str]:
@@ -161,6 +173,8 @@ def _check_envelope(at: str, source: SourceConfig, platform: PlatformConfig) -> 
         named = {f"{at}.record.kinds.{name}": kind for name, kind in pointers.kinds.items()}
         if pointers.kind and not pointers.kind.startswith("/"):
             named[f"{at}.record.kind"] = pointers.kind
+        if source.preset is not None and known.intersection(pointers.kinds.values()):
+            named = {path: kind for path, kind in named.items() if ".kinds." not in path}
         for path, kind in named.items():
             if kind not in known:
                 yield ConfigError(path, f"{source.platform} has no {kind}", did_you_mean(kind, known))

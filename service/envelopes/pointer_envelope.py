@@ -26,16 +26,25 @@ TEXT_BYTES_MAX = 2_048
 """Maximum size of the JSON text of an id, type or time. Longer text is not decoded."""
 TIMESTAMP_CHARACTERS_MAX = 64
 
-_CHANGES: dict[str, ChangeType] = {"created": "created", "updated": "updated", "deleted": "deleted"}
+_CHANGES: dict[str, ChangeType] = {
+    "created": "created",
+    "create": "created",
+    "updated": "updated",
+    "update": "updated",
+    "deleted": "deleted",
+    "delete": "deleted",
+    "removed": "deleted",
+}
 
 
 class RecordPointers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Pointers to the record. `kind` is a record kind or a pointer. `kinds` maps the sender's names to record kinds.
 
+    Without a `kind` the record kind is a word of the event type, mapped by `kinds`.
     The empty pointer as `id` is for items that are texts. With `optional`, an event without a record is ignored.
     """
 
-    kind: KindOrPointer
+    kind: KindOrPointer | None = None
     id: Pointer
     optional: bool = False
     kinds: dict[str, str] = {}
@@ -141,7 +150,10 @@ class FactBuilder:
             named = self.text("kind", found)
             kind = self.kinds.get(named) if self.kinds else named
             return kind if kind in self.known else None
-        return self.kind or next((word for word in _words(event_type) if word in self.known), None)
+        if self.kind is not None:
+            return self.kind
+        named = [self.kinds.get(word, word) for word in _words(event_type)]
+        return next((kind for kind in named if kind in self.known), None)
 
 
 def _place(pointer: str) -> str:

@@ -93,7 +93,7 @@ def load(folder: Path, path: str, value: object, environ: Mapping[str, str] = EN
 SECRET = {"env": "PACK_SECRET"}
 NONE = {"scheme": "none"}
 BEARER = {"scheme": "bearer", "secrets": [SECRET]}
-STRIPE = {"platform": "pack", "verify": {"scheme": "stripe", "secrets": [SECRET]}, "envelope": "standard_webhooks"}
+STRIPE = {"platform": "pack", "preset": "stripe", "secrets": [SECRET], "envelope": "standard_webhooks"}
 
 INVALID: list[tuple[str, object, str, str, str]] = [
     # change, to, path of the mistake, part of the reason, part of the fix
@@ -293,14 +293,14 @@ INVALID: list[tuple[str, object, str, str, str]] = [
         "not accepted",
         "PEM",
     ),
-    ("sources/pack-orders/verify", {"scheme": "githb"}, "sources.pack-orders.verify.scheme", "Invalid", "mean github?"),
-    ("sources/pack-orders/verify", {"scheme": "github"}, "sources.pack-orders.verify.secrets", "missing", "add secr"),
+    ("sources/pack-orders/verify", {"scheme": "hmacc"}, "sources.pack-orders.verify.scheme", "Invalid", "mean hmac?"),
+    ("sources/pack-orders/verify", {"scheme": "bearer"}, "sources.pack-orders.verify.secrets", "missing", "add secr"),
     (
         "sources/pack-orders/verify",
-        {"scheme": "stripe", "secrets": [SECRET], "header": "X"},
+        {"scheme": "bearer", "secrets": [SECRET], "header": "X"},
         "sources.pack-orders.verify.header",
         "unknown key",
-        "valid: scheme, secrets, tolerance_seconds",
+        "valid: scheme, secrets",
     ),
     (
         "sources/pack-orders/content_types",

@@ -212,11 +212,8 @@ def test_dedupe_keys_of_ids_and_of_signed_bytes_differ(harness: Harness) -> None
 SIGNED: dict[str, dict[str, Any]] = {
     "hmac": HMAC,
     "standard_webhooks": STANDARD,
-    "github": {"scheme": "github", "secrets": [{"env": "S"}]},
-    "shopify": {"scheme": "shopify", "secrets": [{"env": "S"}]},
-    "slack": {"scheme": "slack", "secrets": [{"env": "S"}]},
-    "stripe": {"scheme": "stripe", "secrets": [{"env": "S"}]},
-    "svix": {"scheme": "svix", "secrets": [{"env": "W"}]},
+    "hmac with a timestamp": HMAC | {"signed": "{timestamp}.{body}", "timestamp_header": "X-Time"},
+    "svix": STANDARD | {"header_prefix": "svix-"},
     "basic": BASIC,
     "bearer": {"scheme": "bearer", "secrets": [{"env": "S"}]},
     "header": {"scheme": "header", "header": "X-Token", "secrets": [{"env": "S"}]},
@@ -292,11 +289,11 @@ def test_dedupe_window_covers_the_retries_of_the_platform(harness: Harness, plat
     assert harness.source(platform, envelope="platform", dedupe_hours=1.5).window_ms == 5_400_000
 
 
-@pytest.mark.parametrize(("scheme", "hours"), [("github", 72), ("shopify", 48), ("slack", 24), ("stripe", 96)])
-def test_dedupe_window_covers_the_retries_of_the_signature_scheme(harness: Harness, scheme: str, hours: int) -> None:
+@pytest.mark.parametrize(("preset", "hours"), [("github", 72), ("shopify", 48), ("slack", 24), ("stripe", 96)])
+def test_dedupe_window_covers_the_retries_of_the_preset(harness: Harness, preset: str, hours: int) -> None:
     short = msgspec.structs.replace(Settings(), dedupe_hours=1.0)
-    verify = {"scheme": scheme, "secrets": [{"env": "S"}]}
-    assert harness.source("erp", short, verify=verify).window_ms == hours * HOUR_MS
+    fields: dict[str, Any] = {"preset": preset, "secrets": [{"env": "S"}], "verify": {}}
+    assert harness.source("erp", short, **fields).window_ms == hours * HOUR_MS
     assert harness.source("erp", short).window_ms == HOUR_MS
 
 
