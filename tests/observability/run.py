@@ -33,7 +33,7 @@ from service.dev.processes import ChildProcess
 from service.dev.sandbox_client import FaultRequest, SandboxClient, Seed
 from service.dev.stack import Stack, open_stack
 from service.dev.workspace import FLOW_PASSWORD, FLOW_TENANT, FLOW_USER, PACK_ORGANIZATION, PACK_SECRET
-from service.settings import load_settings
+from service.settings import Settings, load_settings
 from service.store import Store
 from tests.observability.material import PERSONAL, Line, read_lines
 
@@ -392,7 +392,7 @@ class Scenarios:
 
     async def _enqueue_unknown_job(self) -> None:
         path = self.stack.environ["WAYBILL_REDIS_URL"].removeprefix("unix://")
-        pool = await create_pool(RedisSettings(unix_socket_path=path))
+        pool = await create_pool(RedisSettings(unix_socket_path=path), default_queue_name=Settings().queue)
         await pool.enqueue_job("nobody_knows_it", PERSONAL["email"])
         await pool.aclose()
 
