@@ -17,6 +17,10 @@ INGEST_TIMEOUT_SECONDS = 8.0
 """Default of WAYBILL_INGEST_TIMEOUT_SECONDS."""
 STRICT_SECONDS_MAX = 5.0
 """Time budget from which a sender is strict."""
+_PLACEHOLDER = re.compile(
+    r"(?i)\A(change[_-]?me|secret|password|todo|x{3,}|your[_-].*|<.*>|\$\{.*\}|.*(\.\.\.|\u2026))\Z"
+)
+"""A text that stands for a secret, or a secret that was copied in part."""
 _INDEX = re.compile(r"^/(.*/)?[0-9]+(/|\Z)")
 """A pointer with an index of a list."""
 
@@ -100,6 +104,13 @@ def source_warnings(
         for text in source.verify.warnings(environ):
             yield f"{at}.verify: {text}"
         yield from _identity_warnings(at, source, source.verify)
+        yield from _secret_warnings(at, source.verify, environ)
+        tolerance = getattr(source.verify, "tolerance_seconds", 0)
+        if source.dedupe_hours is not None and source.dedupe_hours * 3_600 < 2 * tolerance:
+            yield (
+                f"{at}.dedupe_hours: is shorter than the time in which a captured delivery is accepted, twice "
+                f"tolerance_seconds ({2 * tolerance} s); it could be ingested again"
+            )
     yield from _pointer_warnings(at, source)
     seconds = load_preset(source.preset).answer_seconds if source.preset is not None else None
     timeout = float(environ.get("WAYBILL_INGEST_TIMEOUT_SECONDS", INGEST_TIMEOUT_SECONDS))
@@ -143,6 +154,21 @@ def _identity_warnings(at: str, source: SourceConfig, scheme: SchemeConfig) -> I
     if isinstance(envelope, StandardWebhooksEnvelope) or (isinstance(envelope, CustomEnvelope) and not envelope.id):
         effect = "a re-signed redelivery counts as a new event" if covered > {"body"} else "equal bodies count as one"
         yield f"{at}.envelope: has no id, so {effect}; add the pointer to the id, or identical_bodies"
+
+
+def _secret_warnings(at: str, scheme: SchemeConfig, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield warnings about secrets that look damaged. The warning does not contain the secret."""
+    for index, ref in enumerate(scheme.refs):
+        secret = ref.resolve(environ)
+        damage = (
+            "has surrounding blanks" if secret != secret.strip()
+            else "is in quotes" if len(secret) > 1 and secret[0] == secret[-1] and secret[0] in "'\"`"
+            else "has control characters" if not secret.isprintable()
+            else "looks like a placeholder" if _PLACEHOLDER.search(secret)
+            else ""
+        )  # fmt: skip
+        if damage:
+            yield f"{at}.verify.secrets[{index}]: the secret {damage}; copy it again from the sender"
 
 
 def _pointer_warnings(at: str, source: SourceConfig) -> Iterator[str]:

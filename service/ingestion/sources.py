@@ -21,6 +21,7 @@ from service.envelopes.envelope import RejectedItem, not_an_event
 from service.errors import Rejection
 from service.events import Delivery, Fact
 from service.ingestion.dedupe_keys import DEDUPE_KEY_BYTES, dedupe_key_of_id, dedupe_keys_of, digest_identity
+from service.ingestion.diagnosis import SchemeFinder
 from service.platforms import Platform
 from service.settings import Settings
 from service.signatures import SchemeConfig, Verified, Verifier
@@ -68,6 +69,7 @@ class Source(Struct, frozen=True, kw_only=True):
         challenger: answers challenges sent as a delivery, if the sender uses them.
         endpoint_verification: answers challenges sent as a query or header, if the sender uses them.
         decode_body: converts a body that is not JSON, if the sender sends forms.
+        finder: finds the scheme that verifies a rejected delivery.
         success_status, success_body: answer to an accepted delivery; without a body, JSON with the event's id.
     """
 
@@ -86,6 +88,7 @@ class Source(Struct, frozen=True, kw_only=True):
     success_status: int = 202
     success_body: str | None = None
     retries_on_429: bool = False
+    finder: SchemeFinder | None = None
 
     def verify_and_parse(self, delivery: Delivery) -> VerifiedDelivery:
         """Verify the raw bytes, then parse them. Raises what `verify` and `parse` raise."""
@@ -206,6 +209,12 @@ def build_sources(
     Raises:
         ConfigError: a secret is missing or malformed.
     """
+    secrets = {
+        f"sources.{name}.verify.secrets[{index}]": ref.resolve(environ, f"sources.{name}.verify.secrets[{index}]")
+        for name, source in config.sources.items()
+        if source.verify is not None
+        for index, ref in enumerate(source.verify.refs)
+    }
     return {
         name: _build(
             name,
@@ -216,6 +225,7 @@ def build_sources(
             environ,
             settings,
             entropy,
+            secrets,
         )
         for name, source in config.sources.items()
         if source.verify is not None
@@ -231,6 +241,7 @@ def _build(  # noqa: PLR0917 - joins the settings and the configuration of one s
     environ: Mapping[str, str],
     settings: Settings,
     entropy: Callable[[int], bytes],
+    secrets: Mapping[str, str],
 ) -> Source:
     # A dedupe key must outlive the sender's redeliveries, or one of them would count as new.
     hours = source.dedupe_hours or max(settings.dedupe_hours, redelivery_hours(source, account))
@@ -252,6 +263,7 @@ def _build(  # noqa: PLR0917 - joins the settings and the configuration of one s
         success_status=source.success_status,
         success_body=source.success_body,
         retries_on_429=account.retries_on_429,
+        finder=SchemeFinder(scheme, secrets),
     )
 
 

@@ -593,6 +593,33 @@ def test_risky_configuration_is_a_warning(tmp_path: Path, path: str, value: obje
     assert load(tmp_path, path, value).warnings[0].startswith(warning)
 
 
+@pytest.mark.parametrize(
+    ("secret", "damage"),
+    [
+        (" key-of-the-sender", "surrounding blanks"),
+        ('"key-of-the-sender"', "in quotes"),
+        ("key\x07of-the-sender", "control characters"),
+        ("changeme", "placeholder"),
+        ("<your secret>", "placeholder"),
+        ("whsec_MfKQ9r...", "placeholder"),
+        ("${SECRET}", "placeholder"),
+        ("key-of-the-sender", ""),
+    ],
+)
+def test_damaged_secret_causes_a_warning_without_it(tmp_path: Path, secret: str, damage: str) -> None:
+    warnings = load(tmp_path, "sources/pack-orders/dedupe_hours", 100, ENVIRON | {"PACK_SECRET": secret}).warnings
+    found = [text for text in warnings if "copy it again" in text]
+    assert [damage in text for text in found] == ([True] if damage else [])
+    assert not any(secret in text for text in found)
+
+
+def test_window_shorter_than_the_tolerance_causes_a_warning(tmp_path: Path) -> None:
+    warnings = load(tmp_path, "sources/erp-orders/dedupe_hours", 0.1).warnings
+    assert any("twice tolerance_seconds (600 s)" in text for text in warnings)
+    longer = load(tmp_path, "sources/erp-orders/dedupe_hours", 0.2).warnings
+    assert not any("tolerance_seconds" in text for text in longer)
+
+
 def test_explicit_decision_is_not_a_warning(tmp_path: Path) -> None:
     decided = STRIPE | {"identical_bodies": "same", "dedupe_hours": 96}
     assert not load(tmp_path, "sources/pack-orders", decided).warnings
