@@ -68,8 +68,7 @@ def _by_pointers(request: SampleRequest, envelope: CustomEnvelope) -> SampleDeli
     body: Any = event
     if envelope.each is not None:
         body = [event]
-        pointer = envelope.each if isinstance(envelope.each, str) else envelope.each[0]
-        for step in reversed(parse_pointer(pointer.removesuffix(f"/{EACH}"))):
+        for step in reversed(parse_pointer(envelope.each.removesuffix(f"/{EACH}"))):
             body = [body] if step == EACH else {step: body}
     headers = {} if isinstance(event_type, str) else {event_type.header.lower(): request.event}
     return SampleDelivery(msgspec.json.encode(body), headers)

@@ -34,15 +34,15 @@ class CustomEnvelope(PointerEnvelope, frozen=True, kw_only=True, tag="custom"):
     """Custom envelope of any JSON.
 
     `type` is a pointer, `{header: …}`, or a fixed text if the sender has no event types. Without an `id` the signed
-    bytes are the event's identity. `each` points to a list of events, if a delivery contains several, or is a list of
-    such pointers. The empty pointer means that the body is the list. A step `*` stands for all items of a list inside:
+    bytes are the event's identity. `each` points to a list of events, if a delivery contains several. The empty pointer
+    means that the body is the list. A step `*` stands for all items of a list inside:
     `/entry/*/changes`. The other pointers are then relative to one item.
     """
 
     id: PointerOrHeader | None = None
     type: TypePointer | HeaderRef
     occurred_at: PointerOrHeader | None = None
-    each: ListPointer | Annotated[tuple[ListPointer, ...], Meta(min_length=1, max_length=8)] | None = None
+    each: ListPointer | None = None
     record: RecordPointers
     unmapped: TypeMapping | None = "changed"
 
@@ -69,20 +69,17 @@ class _CustomReader:
         )
         self.builder = FactBuilder(envelope, pointers, context)
         self.events_max = context.events_max
-        written = envelope.each
-        self.each = None if written is None else (written,) if isinstance(written, str) else written
-        self.steps = [parse_pointer(pointer) for pointer in self.each or ()]
+        self.each = envelope.each
+        self.steps = parse_pointer(self.each or "")
 
     def read(self, delivery: Delivery) -> ParsedDelivery:
         body = delivery.body
         check_body(body, self.depth_max)
         if self.each is None or delivery.is_item:
             return single_fact(self._fact(body, delivery.headers), body)
-        found = [items for steps in self.steps if (items := items_at(body, steps)) is not None]
-        items = [item for items in found for item in items]
-        if not found or len(items) > self.events_max:
-            place = f"at {' or '.join(self.each)}" if all(self.each) else "as the whole body"
-            raise too_many_events(self.events_max, place)
+        items = items_at(body, self.steps)
+        if items is None or len(items) > self.events_max:
+            raise too_many_events(self.events_max, f"at {self.each}" if self.each else "as the whole body")
         return read_each(items, items, lambda item: self._fact(item, delivery.headers))
 
     def _fact(self, event: bytes, headers: Mapping[str, str]) -> Fact:

@@ -297,8 +297,6 @@ def test_valid_items_of_a_list_are_accepted_and_others_rejected_singly() -> None
 LISTS: list[tuple[Any, Any, str]] = [
     ("/entry/*/changes", {"entry": [{"changes": [{"c": 1}, {"c": 2}]}, {}, {"changes": [{"c": 3}]}]}, "123"),
     ("/entry/*/changes/*", {"entry": [{"changes": [{"c": 1}]}, {"changes": []}]}, "1"),
-    (["/a/*/b", "/c"], {"a": [{"b": [{"c": 1}]}], "c": [{"c": 2}]}, "12"),
-    (["/a", "/c"], {"c": [{"c": 2}]}, "2"),
     ("/*", [{"c": 1}, {"c": 2}], "12"),
     ("/*/b", [{"b": [{"c": 1}]}, {"b": None}], "1"),
     ("/a", {"a": []}, ""),
@@ -306,7 +304,7 @@ LISTS: list[tuple[Any, Any, str]] = [
 
 
 @pytest.mark.parametrize(("each", "body", "records"), LISTS)
-def test_items_of_lists_in_lists_are_found(each: str | list[str], body: object, records: str) -> None:
+def test_items_of_lists_in_lists_are_found(each: str, body: object, records: str) -> None:
     envelope = envelope_with(id=None, each=each, type="t", occurred_at=None, record={"kind": "customer", "id": "/c"})
     parsed = envelope.reader(CONTEXT)(Delivery("erp", {}, json.dumps(body).encode(), 0.0))
     assert "".join(fact.record.id for fact in parsed.facts if fact.record) == records
