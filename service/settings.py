@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from service.errors import ConfigError
 
@@ -104,7 +104,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     key_prefix: Annotated[
         str, Meta(pattern=r"^[a-z0-9:_-]{1,32}\Z", description="prefix of Waybill's keys in the store")
     ] = "wb:"
-    queue: Annotated[str, Meta(pattern=r"^[A-Za-z0-9:_-]{1,64}\Z", description="name of the arq queue")] = "arq:queue"
+    queue: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9:_-]{0,64}\Z", description="name of the arq queue; empty: key prefix and queue")
+    ] = ""
 
     # service
     body_bytes_max: Annotated[
@@ -236,6 +238,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         4_096
     )
 
+    def __post_init__(self) -> None:
+        """Derive the name of the queue: other arq applications in the store use arq's default name."""
+        if not self.queue:
+            structs.force_setattr(self, "queue", f"{self.key_prefix}queue")
+
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
     """Return the settings from all `WAYBILL_*` variables in `environ`.
@@ -263,6 +270,6 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
 
 def describe_setting(field: str) -> str:
     """Return the description of a setting and its default, in one line."""
-    info = next(item for item in msgspec.structs.fields(Settings) if item.name == field)
+    info = next(item for item in structs.fields(Settings) if item.name == field)
     meta = next(item for item in info.type.__metadata__ if isinstance(item, Meta))
     return f"{meta.description} (default {info.default!r})"

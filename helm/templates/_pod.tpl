@@ -55,6 +55,10 @@
 {{- end }}
 - name: WAYBILL_CONFIG
   value: /etc/waybill/config/waybill.yaml
+{{- if not (hasKey .settings "installation_id") }}
+- name: WAYBILL_INSTALLATION_ID
+  value: {{ printf "%s/%s" $root.Release.Namespace $name | quote }}
+{{- end }}
 {{- range $setting, $value := .settings }}
 - name: WAYBILL_{{ upper $setting }}
   value: {{ include "waybill.number" $value | quote }}

@@ -23,15 +23,15 @@ class ConfiguredParts:
     Without `shared`, platforms are called without the limits, circuit breakers and tokens that all pods share.
     """
 
-    def __init__(self, settings: Settings, http_client: HttpClient, shared: SharedState | None) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, http_client: HttpClient, shared: SharedState | None = None) -> None:
+        self.settings = settings
         self._http_client = http_client
         self._shared = shared
 
     @cached_property
     def config(self) -> Config:
         """Configuration file."""
-        return load_config(Path(self._settings.config), os.environ)
+        return load_config(Path(self.settings.config), os.environ)
 
     @cached_property
     def platforms(self) -> Mapping[str, Platform]:
@@ -41,7 +41,7 @@ class ConfiguredParts:
     @cached_property
     def sources(self) -> Mapping[str, Source]:
         """Sources by name."""
-        return build_sources(self.config, os.environ, self.platforms, self._settings)
+        return build_sources(self.config, os.environ, self.platforms, self.settings)
 
 
 def open_configured_parts(settings: Settings, store: Store | Shards, stack: AsyncExitStack) -> ConfiguredParts:

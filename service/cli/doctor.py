@@ -9,7 +9,7 @@ import click
 
 from service.cli.dev_instance import adopt_dev_instance
 from service.cli.diagnostics import Check, run_diagnostics
-from service.cli.output import print_json, print_table
+from service.cli.output import JSON, print_json, print_table
 from service.cli.record_option import parse_record
 from service.events import RecordRef
 
@@ -25,7 +25,7 @@ EXIT_FAILED = 1
     multiple=True,
     help="Record whose fields are checked: ACCOUNT:KIND:ID. Default: the first of each list.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
+@JSON
 def doctor(*, records: tuple[str, ...], as_json: bool) -> None:
     """Diagnose configuration, stores, platforms and rulebook.
 

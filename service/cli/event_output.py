@@ -5,7 +5,7 @@ import msgspec
 from msgspec import structs
 
 from service.cli.connection import AdminClient
-from service.cli.output import Columns, print_fields, print_json, print_rows, print_table, print_text
+from service.cli.output import Columns, columns_of, print_fields, print_json, print_rows, print_table, print_text
 from service.management.event_filter import EventFilter, format_timestamp
 from service.management.event_search import EventRow
 from service.management.event_view import EventView
@@ -13,17 +13,11 @@ from service.management.event_view import EventView
 PAGE_MAX = 200
 
 COLUMNS: Columns[EventRow] = {
-    "id": lambda row: row.id,
-    "at": lambda row: row.at,
-    "state": lambda row: row.state,
-    "outcome": lambda row: row.outcome,
+    **columns_of("id", "at", "state", "outcome"),
     "error": lambda row: row.error_kind,
-    "source": lambda row: row.source,
-    "type": lambda row: row.type,
-    "record": lambda row: row.record,
-    "attempts": lambda row: row.attempts,
+    **columns_of("source", "type", "record", "attempts"),
     "effects": lambda row: f"{row.effects_done}/{row.effects}" if row.effects else "",
-    "store": lambda row: row.store,
+    **columns_of("store"),
 }
 
 SECTIONS = frozenset({"headers", "body", "effects", "history", "encoding"})

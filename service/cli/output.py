@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from pkgutil import resolve_name
 from typing import Any, TypeVar
 
@@ -16,6 +17,11 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, one obj
 TERMINAL_TABLE = "service.cli.terminal_table:print_terminal_table"
 
 _CONTROLS = {code: f"\\u{code:04x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
+
+
+def columns_of(*fields: str) -> Columns[Any]:
+    """Return a column for each field, with spaces in its name."""
+    return {field.replace("_", " "): attrgetter(field) for field in fields}
 
 
 def print_rows(rows: Sequence[RowT], columns: Columns[RowT], *, as_json: bool, empty_message: str) -> None:

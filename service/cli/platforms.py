@@ -16,7 +16,7 @@ from service.cli.api_connection import open_api_client
 from service.cli.bulk import YES_OPTION, confirm
 from service.cli.configured_parts import ConfiguredParts
 from service.cli.connection import ConnectionOptions, connection_options, run_with
-from service.cli.output import JSON, Columns, print_json, print_rows, print_text
+from service.cli.output import JSON, Columns, columns_of, print_json, print_rows, print_text
 from service.cli.store_client import local_actor, local_installation, prepare_settings
 from service.errors import ConfigError, StoreNotDurable, StoreUnavailable
 from service.events import JsonValue
@@ -32,9 +32,9 @@ RAW = click.option("--raw", is_flag=True, help="Show personal data. With --url, 
 
 PlatformClient = PlatformOperations | AdminApiClient
 
-ACCOUNT_COLUMNS: Columns[AccountView] = {"account": lambda row: row.account, "kind": lambda row: row.kind}
+ACCOUNT_COLUMNS: Columns[AccountView] = columns_of("account", "kind")
 READ_COLUMNS: Columns[ReadView] = {
-    "operation": lambda read: read.operation,
+    **columns_of("operation"),
     "required": lambda read: " ".join(read.required),
     "optional": lambda read: " ".join(read.optional),
 }

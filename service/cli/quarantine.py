@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from service.cli.bulk import YES_OPTION, confirm
 from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
-from service.cli.output import JSON, Columns, print_json, print_rows, print_text
+from service.cli.output import JSON, Columns, columns_of, print_json, print_rows, print_text
 from service.management.quarantine import QuarantineRow, Reverified
 from service.plurals import count_noun
 
@@ -25,13 +25,9 @@ SOURCE = click.option("--source", help="Select the deliveries of this source.")
 RAW = click.option("--raw", is_flag=True, help="Show body and headers without redaction. Requires the role admin.")
 
 COLUMNS: Columns[QuarantineRow] = {
-    "id": lambda row: row.id,
-    "source": lambda row: row.source,
-    "received at": lambda row: row.received_at,
-    "code": lambda row: row.code,
-    "http status": lambda row: row.http_status,
+    **columns_of("id", "source", "received_at", "code", "http_status"),
     "body bytes": lambda row: "not read" if row.body_bytes is None else row.body_bytes,
-    "store": lambda row: row.store,
+    **columns_of("store"),
 }
 
 

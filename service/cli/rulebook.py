@@ -11,7 +11,7 @@ import msgspec
 
 from service.cli.connection import ConnectionOptions, connection_options, run_with_client
 from service.cli.dev_instance import adopt_dev_instance
-from service.cli.output import Columns, print_json, print_rows
+from service.cli.output import JSON, Columns, columns_of, print_json, print_rows
 from service.cli.rule_files import FILES, read_files
 from service.errors import ConfigError
 from service.management.rulebook import Publication, StoredRulebook
@@ -20,17 +20,15 @@ from service.rules.publishing import Published
 from service.rules.rulebook_diff import diff_rulebooks
 from service.rules.syntax import Rule
 
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 AUTHOR = click.option(
     "--author", default=None, help="Author of the change. Default: $USER. With --url: the name of the token."
 )
 NOTE = click.option("--note", default="", help="Reason for the change.")
 RULE_COLUMNS = ("sort", "id", "type", "enabled", "events", "sources", "from", "name")
 PUBLICATION_COLUMNS: Columns[Publication] = {
-    "version": lambda entry: entry.version,
+    **columns_of("version"),
     "at": lambda entry: datetime.fromtimestamp(entry.at / 1000, UTC).isoformat(timespec="seconds"),
-    "author": lambda entry: entry.author,
-    "note": lambda entry: entry.note,
+    **columns_of("author", "note"),
 }
 VERSION = click.option("--version", "version", default=None, help="Rulebook version. Default: the active version.")
 
@@ -71,7 +69,7 @@ def show(rule_id: str | None, version: str | None, *, as_json: bool, connection:
     if rule_id is not None and not shown:
         raise ConfigError(rule_id, f"version {found.version} has no such rule", "run waybill rules list for the ids")
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode({"version": found.version, "rules": shown})))
+        print_json({"version": found.version, "rules": shown})
         return
     click.echo(f"# version {found.version}")
     click.echo(msgspec.yaml.encode(shown).decode(), nl=False)

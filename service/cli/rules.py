@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import msgspec
 from msgspec import Struct
 
 from service.actions import load_actions
 from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.dry_run_output import format_comparison, format_dry_run
+from service.cli.output import JSON, print_json
 from service.cli.record_option import parse_record
 from service.cli.rule_files import rules
 from service.cli.rulebook import apply, diff, export, history, list_rules, rollback, show
@@ -50,7 +50,7 @@ class RuleSelection(Struct, frozen=True):
     "--rules", "files", multiple=True, type=click.Path(path_type=Path, dir_okay=False), help="Rule files to evaluate."
 )
 @click.option("--version", default=None, help="Rulebook version to evaluate. Default: the active version.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 @connection_options
 def dry_run(
     event: str | None,
@@ -73,7 +73,7 @@ def dry_run(
     candidate = _candidate(selection)
     found = run_with_client(connection, lambda client: _run(client, candidate, selection))
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found)))
+        print_json(found)
     else:
         for line in format_dry_run(found) if isinstance(found, DryRun) else format_comparison(found):
             click.echo(line)

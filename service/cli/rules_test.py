@@ -13,12 +13,13 @@ from typing import Any
 import click
 
 from service.actions import load_actions
-from service.cli.context import open_context
+from service.cli.configured_parts import ConfiguredParts
 from service.cli.rule_files import read_files
 from service.config import PlatformConfig
 from service.config.decoding import did_you_mean
 from service.errors import ConfigError, Rejection
 from service.events import Delivery, Fact
+from service.http_client import HttpClient
 from service.ingestion.sources import Source
 from service.platforms.kind import RecordedAnswer
 from service.platforms.loading import load_config
@@ -121,8 +122,9 @@ class DeliveryReader:
 
 
 async def _build_sources() -> Mapping[str, Source]:
-    async with open_context() as context:
-        return context.sources
+    settings = load_settings(os.environ)
+    async with HttpClient(settings) as http_client:
+        return ConfiguredParts(settings, http_client).sources
 
 
 def _print_results(results: Sequence[RuleTestResult]) -> None:

@@ -12,7 +12,7 @@ import click
 import msgspec
 from msgspec import Struct
 
-from service.cli.context import CliContext, open_context
+from service.cli.configured_parts import ConfiguredParts
 from service.cli.dev_instance import DevInstance, adopt_dev_instance
 from service.cli.sample_deliveries import SampleDelivery, render
 from service.cli.sender import DeliveryFactory, Sender, send_all
@@ -22,6 +22,7 @@ from service.errors import ConfigError, TransientError
 from service.events import new_event_id
 from service.http_client import HttpClient, HttpResponse
 from service.platforms.kind import SampleRequest
+from service.settings import load_settings
 
 EXIT_REJECTED = 1
 
@@ -70,12 +71,13 @@ def send(**options: object) -> None:
 async def _send(request: SendRequest) -> Counter[str]:
     statuses: Counter[str] = Counter()
     instance = adopt_dev_instance(os.environ)
-    async with open_context() as context:
-        sender = _sender(request, context)
-        async with HttpClient(context.settings) as outbound:
-            make = _delivery_factory(request, context.config, outbound, instance)
-            async for response in send_all(sender, outbound, make, request.count, request.rate):
-                statuses[_print_response(response, sender.url)] += 1
+    settings = load_settings(os.environ)
+    async with HttpClient(settings) as outbound:
+        parts = ConfiguredParts(settings, outbound)
+        sender = _sender(request, parts)
+        make = _delivery_factory(request, parts.config, outbound, instance)
+        async for response in send_all(sender, outbound, make, request.count, request.rate):
+            statuses[_print_response(response, sender.url)] += 1
     return statuses
 
 
@@ -90,15 +92,13 @@ def _print_response(response: HttpResponse | TransientError, url: str) -> str:
     return str(response.status)
 
 
-def _sender(request: SendRequest, context: CliContext) -> Sender:
-    config = context.config.sources.get(request.source)
-    if config is None or config.verify is None:
-        names = [name for name, source in context.config.sources.items() if source.verify]
+def _sender(request: SendRequest, parts: ConfiguredParts) -> Sender:
+    if request.source not in parts.sources:
         reason = f"waybill.yaml has no source {request.source!r} that accepts deliveries"
-        raise ConfigError("SOURCE", reason, did_you_mean(request.source, names))
-    secret = _secret(request, context.config)
-    url = request.url or f"http://127.0.0.1:{context.settings.port}"
-    return Sender(request.source, config, secret, url, request.content_type)
+        raise ConfigError("SOURCE", reason, did_you_mean(request.source, parts.sources))
+    secret = _secret(request, parts.config)
+    url = request.url or f"http://127.0.0.1:{parts.settings.port}"
+    return Sender(request.source, parts.config.sources[request.source], secret, url, request.content_type)
 
 
 def _secret(request: SendRequest, config: Config) -> str:

@@ -13,42 +13,19 @@ from service.cli.connection import (
     run_with_client,
     run_with_stores,
 )
-from service.cli.output import JSON, Columns, print_fields, print_json, print_rows, print_table, print_text
+from service.cli.output import JSON, Columns, columns_of, print_fields, print_json, print_rows, print_table, print_text
 from service.management.event_filter import format_timestamp
 from service.management.status import PollView, SourceView, StoreView, WorkerView
 from service.management.stores import accept_stores
 from service.store.connection.installation import InstallationRecord
 
-POLL_COLUMNS: Columns[PollView] = {
-    "source": lambda poll: poll.source,
-    "polling": lambda poll: poll.polling,
-    "passes": lambda poll: poll.passes,
-    "records listed": lambda poll: poll.records_listed,
-    "changed": lambda poll: poll.changed,
-    "missed": lambda poll: poll.missed,
-    "due at": lambda poll: poll.due_at,
-    "store": lambda poll: poll.store,
-}
-
-WORKER_COLUMNS: Columns[WorkerView] = {
-    "name": lambda worker: worker.name,
-    "alive": lambda worker: worker.alive,
-    "running": lambda worker: worker.running,
-    "expires at": lambda worker: worker.expires_at,
-    "store": lambda worker: worker.store,
-}
-
-SOURCE_COLUMNS: Columns[SourceView] = {
-    "name": lambda source: source.name,
-    "platform": lambda source: source.platform,
-    "path": lambda source: source.path,
-    "verify": lambda source: source.verify,
-    "secrets": lambda source: source.secrets,
-    "envelope": lambda source: source.envelope,
-    "poll seconds": lambda source: source.poll_seconds,
-    "dedupe hours": lambda source: source.dedupe_hours,
-    "quarantined": lambda source: source.quarantined,
-}
+POLL_COLUMNS: Columns[PollView] = columns_of(
+    "source", "polling", "passes", "records_listed", "changed", "missed", "due_at", "store"
+)
+WORKER_COLUMNS: Columns[WorkerView] = columns_of("name", "alive", "running", "expires_at", "store")
+SOURCE_COLUMNS: Columns[SourceView] = columns_of(
+    "name", "platform", "path", "verify", "secrets", "envelope", "poll_seconds", "dedupe_hours", "quarantined"
+)
 
 
 @click.group(

@@ -7,8 +7,8 @@ from service.plurals import count_noun
 from service.settings import Settings, load_settings
 from service.store import Store
 
-OWN_KEYS = {"key_prefix": "wbdev:", "queue": "wbdev:queue"}
-"""Settings that separate the data of `dev` and `demo` from an installation in the same store."""
+OWN_KEYS = {"key_prefix": "wbdev:"}
+"""Setting that separates the data of `dev` and `demo` from an installation in the same store."""
 
 STORE_TIMEOUT_SECONDS = "2"
 

@@ -6,7 +6,7 @@ misspelled, and would silently never match, or always.
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from msgspec import UNSET
@@ -15,7 +15,6 @@ from service.config import Config
 from service.config.platforms import DocumentedValues
 from service.errors import ConfigError
 from service.rules.compiler.literals import format_literal
-from service.rules.rule_files import RuleFile
 from service.rules.syntax import Condition, Rule
 
 _OPERATORS = frozenset({"eq", "ne", "in", "not_in", "changed_to", "changed_from"})
@@ -24,18 +23,6 @@ _INDEX = re.compile(r"\.[0-9]+(?=\.|\Z)", re.ASCII)
 
 PlatformValues = Mapping[str, DocumentedValues | None]
 """The documented values by account or platform, for those whose records a rule may see; None if they are not known."""
-
-
-def check_file_enums(files: Iterable[RuleFile], values_of: Callable[[Rule], PlatformValues]) -> None:
-    """Check all rules of all files.
-
-    Raises:
-        ConfigError: a value is not documented.
-    """
-    for file in files:
-        for index, rule in enumerate(file.rules):
-            for mistake in check_enums(rule, f"{file.path}: rules[{index}]", values_of(rule)):
-                raise mistake
 
 
 def account_values(config: Config, rule: Rule) -> PlatformValues:

@@ -30,7 +30,8 @@ With the default prefix `wb:`
     wb:install                   installation record (`connection.installation`): state, generation, id
     wb:tick                      string; written to check that the store accepts durable writes
     wb:dead_jobs                 stream of plain arq jobs that cannot run, with their original bytes
-    arq:queue, arq:job:*, arq:in-progress:*, arq:retry:*, arq:result:*   as in arq 0.28
+    wb:queue                     arq's queue (WAYBILL_QUEUE): sorted set of job ids by time
+    arq:job:*, arq:in-progress:*, arq:retry:*, arq:result:*   as in arq 0.28
 """
 
 from msgspec import Struct

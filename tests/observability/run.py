@@ -33,7 +33,7 @@ from service.dev.processes import ChildProcess
 from service.dev.sandbox_client import FaultRequest, SandboxClient, Seed
 from service.dev.stack import Stack, open_stack
 from service.dev.workspace import FLOW_PASSWORD, FLOW_TENANT, FLOW_USER, PACK_ORGANIZATION, PACK_SECRET
-from service.settings import load_settings
+from service.settings import Settings, load_settings
 from service.store import Store
 from tests.observability.material import PERSONAL, Line, read_lines
 
@@ -85,6 +85,7 @@ POLLED_SOURCE = """\
     poll: {every: 1s, record: customer}
 """
 
+CORRELATION_ID = "cart-4711"
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
@@ -198,7 +199,8 @@ class Scenarios:
         self._send_and_wait(self._pack("purchase_order.created", "po-late", "late"), "deferred")
         ping = self._pack("purchase_order.updated", "po-1", "traced")
         self.switches.put_record(purchase_order("po-1", 100, 40))
-        self._send_and_wait(structs.replace(ping, headers={**ping.headers, "traceparent": TRACEPARENT}), "matched")
+        traced = {"traceparent": TRACEPARENT, "X-Correlation-Id": CORRELATION_ID}
+        self._send_and_wait(structs.replace(ping, headers={**ping.headers, **traced}), "matched")
         self._send(self._pack("ping", "x", "ping"))
 
     def read_stale_states(self) -> None:
@@ -392,7 +394,7 @@ class Scenarios:
 
     async def _enqueue_unknown_job(self) -> None:
         path = self.stack.environ["WAYBILL_REDIS_URL"].removeprefix("unix://")
-        pool = await create_pool(RedisSettings(unix_socket_path=path))
+        pool = await create_pool(RedisSettings(unix_socket_path=path), default_queue_name=Settings().queue)
         await pool.enqueue_job("nobody_knows_it", PERSONAL["email"])
         await pool.aclose()
 

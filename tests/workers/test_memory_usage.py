@@ -41,7 +41,7 @@ async def store_contents(harness: WorkerHarness) -> bytes:
 async def test_memory_usage_lists_every_kind_of_key(harness: WorkerHarness) -> None:
     await harness.send()
     kinds = {kind.name: kind for kind in await harness.store.memory_usage.by_kind()}
-    assert {"dedupe", "delivery", "lane", "open", "rulebook", "arq:queue", "arq:job"} <= set(kinds)
+    assert {"dedupe", "delivery", "lane", "open", "rulebook", "queue", "arq:job"} <= set(kinds)
     assert kinds["delivery"].keys == 1
     assert all(kind.bytes > 0 for kind in kinds.values())
 
@@ -58,7 +58,7 @@ async def test_erasure_removes_all_data_of_one_customer_only(harness: WorkerHarn
     assert b"erased" not in left
     assert b"pack:customer:other" in left
     await harness.run_worker()
-    assert await harness.store.client.command("ZCARD", "arq:queue") == 0
+    assert await harness.store.client.command("ZCARD", "wb:queue") == 0
 
 
 async def test_erasure_skips_and_reports_an_event_in_progress(harness: WorkerHarness) -> None:

@@ -50,9 +50,9 @@ async def test_only_one_worker_sweeps_at_a_time(harness: WorkerHarness) -> None:
 @pytest.mark.parametrize(
     ("damage", "repair"),
     [
-        ([("ZREM", "arq:queue", LANE)], "lane_without_job"),
+        ([("ZREM", "wb:queue", LANE)], "lane_without_job"),
         ([("DEL", LANE)], "open_without_lane"),
-        ([("DEL", LANE), ("ZREM", "arq:queue", LANE)], "open_without_lane"),
+        ([("DEL", LANE), ("ZREM", "wb:queue", LANE)], "open_without_lane"),
         ([("DEL", f"arq:job:{LANE}")], "job_without_payload"),
         ([("SET", f"arq:in-progress:{LANE}", "nobody")], "lease_without_expiry"),
     ],
@@ -80,14 +80,14 @@ async def test_event_without_bytes_and_lane_becomes_a_dead_letter(harness: Worke
 
 
 async def test_sweep_removes_a_job_without_events(harness: WorkerHarness) -> None:
-    await harness.store.client.command("ZADD", "arq:queue", 1, LANE)
+    await harness.store.client.command("ZADD", "wb:queue", 1, LANE)
     assert await sweep(harness) == {"job_without_lane": 1}
-    assert await harness.store.client.command("ZCARD", "arq:queue") == 0
+    assert await harness.store.client.command("ZCARD", "wb:queue") == 0
 
 
 async def test_sweep_repairs_all_events_in_batches(harness: WorkerHarness) -> None:
     ids = [await harness.send(f"po-{number}") for number in range(7)]
-    await harness.store.client.command("DEL", "arq:queue")
+    await harness.store.client.command("DEL", "wb:queue")
     counts = [await sweep(harness) for _ in range(5)]
     assert sum(count.get("lane_without_job", 0) for count in counts) == 7
     await harness.run_worker()
@@ -99,8 +99,8 @@ async def test_sweep_reschedules_jobs_after_the_clock_was_set_back(harness: Work
     ids = [await harness.send(f"po-{number}") for number in range(5)]
     claimed = (await harness.store.leases("w9").claim(1)).jobs[0]
     hour = 3_600_000
-    for job in await harness.store.client.command("ZRANGE", "arq:queue", 0, -1):
-        await harness.store.client.command("ZINCRBY", "arq:queue", hour, job)
+    for job in await harness.store.client.command("ZRANGE", "wb:queue", 0, -1):
+        await harness.store.client.command("ZINCRBY", "wb:queue", hour, job)
     await harness.store.client.command("PEXPIRE", f"arq:in-progress:{claimed.id}", hour)
     await harness.store.client.command("HINCRBY", "wb:sweep", "clock", hour)
     counts = [await sweep(harness) for _ in range(4)]
@@ -110,7 +110,7 @@ async def test_sweep_reschedules_jobs_after_the_clock_was_set_back(harness: Work
         <= harness.settings.lease_seconds * 1000
     )
     await harness.store.client.command("DEL", f"arq:in-progress:{claimed.id}")
-    await harness.store.client.command("ZADD", "arq:queue", 1, claimed.id)
+    await harness.store.client.command("ZADD", "wb:queue", 1, claimed.id)
     await harness.run_worker()
     assert {(await harness.stored_event(event_id))["outcome"] for event_id in ids} == {"matched"}
 
@@ -165,7 +165,7 @@ async def test_sweep_of_a_long_lane_is_fast_and_restores_its_job(harness: Worker
         await store.client.command("RPUSH", LANE, *part)
         await store.client.command("ZADD", "wb:open", *[cell for event_id in part for cell in (1, event_id)])
     event_id = await harness.send()
-    await store.client.command("DEL", "arq:queue")
+    await store.client.command("DEL", "wb:queue")
     delivery = await store.client.command("GET", f"wb:delivery:{event_id}")
     last = ids[-1000:]
     await store.client.command("MSET", *[cell for each in last for cell in (f"wb:delivery:{each}", delivery)])

@@ -53,7 +53,12 @@ def make_functions(ran: Ran) -> list[Any]:
 
 
 def make_redis(store: Store) -> ArqRedis:
-    return ArqRedis(connection_pool=store.client.pool, job_serializer=encode, job_deserializer=decode_payload)
+    return ArqRedis(
+        connection_pool=store.client.pool,
+        job_serializer=encode,
+        job_deserializer=decode_payload,
+        default_queue_name=store.settings.queue,
+    )
 
 
 async def run_burst(store: Store, ran: Ran) -> LeaseWorker:
@@ -100,16 +105,16 @@ async def test_failing_job_is_retried_and_becomes_a_dead_letter_with_its_bytes(
 @pytest.mark.parametrize("payload", [b"\x80\x04pickle", b"", encode({"f": "note"}), encode([1])])
 async def test_job_with_invalid_payload_becomes_a_dead_letter_with_its_bytes(store: Store, payload: bytes) -> None:
     await store.client.command("SET", "arq:job:bad", payload)
-    await store.client.command("ZADD", "arq:queue", 1, "bad")
+    await store.client.command("ZADD", "wb:queue", 1, "bad")
     await run_burst(store, [])
     ((_, fields),) = await store.client.command("XRANGE", "wb:dead_jobs", "-", "+")
     assert fields[5] == payload
-    assert await store.client.command("ZCARD", "arq:queue") == 0
+    assert await store.client.command("ZCARD", "wb:queue") == 0
 
 
 async def test_job_with_unknown_function_or_no_payload_becomes_a_dead_letter(store: Store) -> None:
     await make_redis(store).enqueue_job("unknown", _job_id="u1")
-    await store.client.command("ZADD", "arq:queue", 1, "ghost")
+    await store.client.command("ZADD", "wb:queue", 1, "ghost")
     await run_burst(store, [])
     dead = {fields[1] for _, fields in await store.client.command("XRANGE", "wb:dead_jobs", "-", "+")}
     assert dead == {b"u1", b"ghost"}
@@ -213,7 +218,7 @@ async def test_claim_after_a_lost_response_returns_the_same_jobs(store: Store) -
 async def test_only_the_token_of_the_lease_can_finish_a_job(store: Store) -> None:
     await make_redis(store).enqueue_job("note", 1, _job_id="n1")
     await store.client.command(
-        "ZADD", "arq:queue", 0, "n1"
+        "ZADD", "wb:queue", 0, "n1"
     )  # the clock of arq may be a millisecond ahead of the clock of the server
     leases = store.leases("w1")
     (job,) = (await leases.claim(1)).jobs
@@ -229,7 +234,7 @@ async def test_job_claimed_again_after_a_lost_lease_runs_under_the_new_lease_onl
     running = asyncio.create_task(worker.async_run())
     await until(lambda: len(ran) == 1)
     await store.client.command("DEL", "arq:in-progress:s1")
-    await store.client.command("ZADD", "arq:queue", 0, "s1")
+    await store.client.command("ZADD", "wb:queue", 0, "s1")
     await store.client.command("LPUSH", "wb:wake", 1)
     await until(lambda: len(ran) == 2)
     await until(lambda: len(worker.tasks) == 1)
@@ -249,3 +254,12 @@ def test_decision_record_lists_every_method_of_arq_as_it_is() -> None:
     own = methods & vars(LeaseWorker).keys()
     assert listed.keys() == methods
     assert {name for name, how in listed.items() if how in {"extended", "replaced"}} == own
+
+
+async def test_job_of_another_arq_application_in_the_same_store_is_left_alone(store: Store) -> None:
+    other = ArqRedis(connection_pool=store.client.pool)  # pickles its jobs, and uses the default queue of arq
+    job = await other.enqueue_job("mine", 1)
+    assert job is not None
+    await run_burst(store, [])
+    assert await job.status() == JobStatus.queued
+    assert await store.client.command("XLEN", store.keys.named("dead_jobs")) == 0

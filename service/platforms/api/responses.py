@@ -18,7 +18,7 @@ from service.errors import PermanentError, TransientError
 from service.events import JsonValue
 from service.http_client import HttpResponse
 from service.platforms.api.decoding import decode_body, is_html
-from service.platforms.api.error_messages import error_message
+from service.platforms.api.error_messages import error_message, names_parameter
 
 GONE_STATUSES = frozenset({404, 410})
 RETRYABLE_STATUSES = frozenset({408, 425, 429})
@@ -59,7 +59,7 @@ def classify_response(
     Raises:
         TransientError: `platform_unavailable`, `platform_rate_limited`, or as `decode_body`.
         PermanentError: `config_unauthorized`, `config_forbidden`, `config_redirected`, `config_wrong_address`,
-            `platform_rejected`, or as `decode_body`.
+            `platform_rejected`, `invalid_argument` if the response names a query parameter, or as `decode_body`.
     """
     status = answer.status
     if 200 <= status < 300:
@@ -70,6 +70,8 @@ def classify_response(
         return PlatformResponse(status, None, answer.duration_ms, gone=True)
     said = error_message(answer.body, secrets)
     reason = f"{operation} answered {status}" + (f": {said}" if said else "")
+    if status not in RETRYABLE_STATUSES and status < 500 and names_parameter(answer.body):
+        raise PermanentError("invalid_argument", reason, http_status=status)
     if status in transient or status >= 500:
         kind = "platform_rate_limited" if status == 429 else "platform_unavailable"
         wait = retry_after_seconds(answer.headers.get("retry-after"), now)

@@ -55,6 +55,11 @@ class NodeLimit:
     def __init__(self) -> None:
         self.nodes = 0
 
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether the rule has too many nodes."""
+        return self.nodes > CONDITION_NODES_MAX
+
     def count(self, at: str) -> None:
         """Count one node.
 
@@ -62,7 +67,7 @@ class NodeLimit:
             ConfigError: the rule has too many nodes.
         """
         self.nodes += 1
-        if self.nodes > CONDITION_NODES_MAX:
+        if self.is_exceeded:
             raise ConfigError(at, f"more than {CONDITION_NODES_MAX} conditions in one rule", "split the rule")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct
 
+from service.config.mistakes import Mistakes
 from service.errors import ConfigError
 from service.rules.compiler.conditions import (
     CompiledCondition,
@@ -55,9 +56,14 @@ def _branch(node: Condition, kind: str, fields: FieldScope, node_path: NodePath)
     children: tuple[Condition, ...] = getattr(node, kind)
     if not children:
         raise ConfigError(f"{node_path.at}.{kind}", "is empty", "give it at least one condition")
-    tests = [
-        compile_condition(child, fields, node_path.inner(f"{kind}[{index}]")) for index, child in enumerate(children)
-    ]
+    tests: list[CompiledCondition] = []
+    mistakes = Mistakes()
+    for index, child in enumerate(children):
+        with mistakes.collect():
+            tests.append(compile_condition(child, fields, node_path.inner(f"{kind}[{index}]")))
+        if node_path.limit.is_exceeded or mistakes.is_full:
+            break
+    mistakes.raise_all()
     return (compile_all if kind == "all" else compile_any)(tests, trace_node(kind, node_path))
 
 

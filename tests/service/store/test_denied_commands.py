@@ -100,9 +100,9 @@ async def test_redelivery_after_a_denied_command_is_processed(store: Store, comm
     assert await indexes_of(store, result.event_id) == {"ended"}
 
 
-@pytest.mark.parametrize("name", ["open", "dedupe:shop:k", f"lane:{RECORD}", "wake", "arq:queue"])
+@pytest.mark.parametrize("name", ["open", "dedupe:shop:k", f"lane:{RECORD}", "wake", "queue"])
 async def test_key_of_another_type_never_loses_an_acknowledged_event(store: Store, name: str) -> None:
-    key = name if name == store.settings.queue else store.keys.named(name)
+    key = store.keys.named(name)
     await store.client.command("HSET", key, "another", "type")
     event = make_event()
     with pytest.raises(StoreScriptFailed, match="check the permissions"):

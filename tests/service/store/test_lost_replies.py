@@ -74,7 +74,7 @@ async def live_on(store: Store) -> list[Any]:
     said.append(word(await lanes.settle(settlement(last, "d", "end", outcome="ignored", more=True))))
     said.append(word(await lanes.decide(decision(last, "e", more=False))))
     await store.client.command("SET", "arq:job:plain", b"payload")
-    await store.client.command("ZADD", "arq:queue", 1, "plain")
+    await store.client.command("ZADD", "wb:queue", 1, "plain")
     (plain,) = (await again(lambda: leases.claim(9))).jobs
     await store.leases("w2").finish([JobEnd(plain.id, plain.token, "bury", b"why")])
     said.append(await store.rulebook.publish("v1", b"{}", "me", "", None))

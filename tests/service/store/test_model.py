@@ -28,7 +28,7 @@ pytestmark = pytest.mark.store
 
 Result = TypeVar("Result")
 RECORDS = "xy"
-QUEUE, OPEN = "arq:queue", "wb:open"
+QUEUE, OPEN = "wb:queue", "wb:open"
 STEPS: list[LaneStep] = ["note", "end", "bury", "defer", "postpone", "hold", "release"]
 CHANCE = st.integers(0, 2**32).map(Random)
 """Seeds: drawn values must not depend on replies of the server."""

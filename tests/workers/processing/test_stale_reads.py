@@ -25,7 +25,7 @@ from workers.processing.stale_reads import (
 pytestmark = pytest.mark.store
 
 OLD, NEW, NEWER = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "2026-01-03T00:00:00Z"
-KEYS = Keys("wb:", "arq:queue")
+KEYS = Keys("wb:", "wb:queue")
 WAIT_SECONDS = 60
 TURNED = """
 - id: seen
