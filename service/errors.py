@@ -157,7 +157,9 @@ class TransientError(WaybillError):
 
 
 class PermanentError(WaybillError):
-    """No retry can succeed. The event becomes a dead letter with this error."""
+    """No retry can succeed. The event becomes a dead letter with this error. `is_sent` is as in `TransientError`."""
+
+    is_sent = True
 
     def __init__(self, kind: str, reason: str, *, http_status: int | None = None, operation: str | None = None) -> None:
         super().__init__(reason)

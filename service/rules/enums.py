@@ -51,7 +51,7 @@ def check_enums(rule: Rule, at: str, platforms: PlatformValues) -> Iterator[Conf
         return
     for path, value, place in _literals(rule.when, "", f"{at}.when"):
         documented = {name: values[path] for name, values in tables.items() if path in values}
-        known = sorted({each for values in documented.values() for each in values})
+        known = sorted(set[str]().union(*documented.values()))
         if not known or value in known:
             continue
         near = difflib.get_close_matches(value[:64], known, 1)
@@ -75,12 +75,17 @@ def _literals(node: Condition, above: str, at: str) -> Iterator[tuple[str, str, 
             yield from _literals(node.where, f"{_whole_path(path, above)}[]", f"{at}.{word}.where")
     if node.field is not UNSET and node.op in _OPERATORS:
         path = _whole_path(node.field, above)
-        literal: object = node.value
-        if isinstance(literal, str):
-            yield path, literal, f"{at}.value"
-        for index, item in enumerate(cast("list[object]", literal) if isinstance(literal, list) else ()):
-            if isinstance(item, str):
-                yield path, item, f"{at}.value[{index}]"
+        for value, place in _texts(node.value, f"{at}.value"):
+            yield path, value, place
+
+
+def _texts(literal: object, at: str) -> Iterator[tuple[str, str]]:
+    """Yield a text, or each text of a list, with its place."""
+    if isinstance(literal, str):
+        yield literal, at
+    for index, item in enumerate(cast("list[object]", literal) if isinstance(literal, list) else ()):
+        if isinstance(item, str):
+            yield item, f"{at}[{index}]"
 
 
 def _whole_path(path: str, above: str) -> str:

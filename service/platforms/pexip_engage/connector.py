@@ -64,14 +64,21 @@ class PexipEngage:
             account,
             dependencies.http_client,
             token_url=config.token_url or TOKEN_URL.format(enterprise=segment(config.enterprise)),
-            client_id=dependencies.secret(config.client_id, f"platforms.{account}.client_id"),
-            client_secret=dependencies.secret(config.client_secret, f"platforms.{account}.client_secret"),
+            read_secrets=lambda: (
+                dependencies.secret(config.client_id, f"platforms.{account}.client_id"),
+                dependencies.secret(config.client_secret, f"platforms.{account}.client_secret"),
+            ),
             scope=config.scope,
             token_cache=dependencies.token_cache,
         )
         operations = override_paths(client_operations(PexipEngageClient), config.paths, f"platforms.{account}.paths")
         calls = ApiClient(
-            account, config.base_url, dependencies.http_client, credentials, throttle=dependencies.throttle
+            account,
+            config.base_url,
+            dependencies.http_client,
+            credentials,
+            errors=config.errors,
+            throttle=dependencies.throttle,
         )
         self._endpoints = PlatformApi("pexip_engage", calls, operations, {"enterprise": config.enterprise})
         self.client = PexipEngageClient(self._endpoints, self._headers)

@@ -191,15 +191,18 @@ def _combine(tests: list[CompiledCondition], traced: Node, *, decisive: bool) ->
     by_cost = tuple(test.run for test in sorted(tests, key=lambda test: test.cost))
     default = not decisive
 
+    def trace_all(scope: Scope, current: Value, trace: Trace) -> Truth:
+        if trace.unknown_only:
+            return _trace_first_unknown(in_order, scope, current, trace)
+        result = _combine_results([child(scope, current, trace) for child in in_order], decisive=decisive)
+        trace.branch(traced, result)
+        return result
+
     def run(scope: Scope, current: Value, trace: Trace | None) -> Truth:
         if trace is not None and trace.brief:
             return _collect_evidence(by_cost, scope, current, trace, decisive=decisive)
-        if trace is not None and trace.unknown_only:
-            return _trace_first_unknown(in_order, scope, current, trace)
         if trace is not None:
-            result = _combine_results([child(scope, current, trace) for child in in_order], decisive=decisive)
-            trace.branch(traced, result)
-            return result
+            return trace_all(scope, current, trace)
         result = default
         for child in by_cost:
             child_result = child(scope, current, None)
