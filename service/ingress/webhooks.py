@@ -15,6 +15,7 @@ from litestar.types import Receive, Scope, Send
 from litestar.types.asgi_types import HTTPScope
 
 from service.challenges.challenge_response import ChallengeResponse
+from service.compute_thread import LARGE_BYTES, run_in_thread
 from service.errors import Rejection, StoreNotDurable, StoreUnavailable
 from service.events import Delivery
 from service.ingestion.arrivals import IGNORED, DeliveryContext, build_ingest_requests, match_outcomes
@@ -178,7 +179,8 @@ class WebhookHandler:
         self._rate_limits.check_source(source)
         if source.challenger is not None and (challenge_response := source.answer_challenge(delivery)) is not None:
             return _answer_challenge(delivery_log, challenge_response)
-        parsed = source.parse(delivery, verified)
+        large = len(body) > LARGE_BYTES
+        parsed = await run_in_thread(source.parse, delivery, verified) if large else source.parse(delivery, verified)
         delivery_log.set_facts(parsed.facts)
         delivery_log.repaired = parsed.repaired
         context = DeliveryContext(delivery, traceparent, source.window_ms, delivery_log.id)
