@@ -19,7 +19,7 @@ from service.management.event_filter import EventFilter
 from service.management.event_search import EventPage, MatchedPage
 from service.management.event_view import EventView
 from service.management.platform_operations import ReadView, WriteView, Wrote
-from service.management.quarantine import Deleted, QuarantinedView, QuarantinePage, Reverified
+from service.management.quarantine import Deleted, Diagnosed, QuarantinedView, QuarantinePage, Reverified
 from service.management.replay import BulkRequest, EventChange, EventChangePage
 from service.management.rulebook import Publication, StoredRulebook
 from service.management.status import PollView, SourceView, StoreView, WorkerView
@@ -88,6 +88,10 @@ class AdminApiClient:
     async def reverify_quarantined(self, quarantined_id: str) -> Reverified:
         """Reverify one quarantined delivery. Changes nothing."""
         return await self._post(f"/quarantine/{_segment(quarantined_id)}/reverify", Reverified)
+
+    async def diagnose_quarantined(self, quarantined_id: str) -> Diagnosed:
+        """Find the schemes that verify one quarantined delivery."""
+        return await self._post(f"/quarantine/{_segment(quarantined_id)}/diagnose", Diagnosed)
 
     async def release_quarantined(self, quarantined_id: str) -> Reverified:
         """Ingest one quarantined delivery if it verifies now."""

@@ -1,4 +1,4 @@
-"""Responses of the admin API that differ from the results of `AdminOperations`."""
+"""Responses of the admin API that differ from the types of the management operations."""
 
 from collections.abc import Sequence
 
