@@ -20,12 +20,15 @@ from service.errors import ConfigError, PermanentError, TransientError
 from service.events import Delivery, Event, RecordRef
 from service.http_client import HttpClient
 from service.log import get_logger
+from service.platforms.api.shared_throttle import SharedThrottles
+from service.platforms.api.target_throttle import TargetThrottles
 from service.rules import Rulebook, write_document
 from service.rules.json_schema import write_schema
 from service.rules.rule_types import list_rule_types
 from service.secrets import SecretRef
 from service.settings import Settings
 from service.signatures.standard_webhooks import StandardWebhooks
+from service.store import Store
 from tests.service.rules.rule_samples import NOW, customer, rules_of, subject
 from tests.workers.actions.platform_write_samples import WRITE_SAMPLES
 from workers.actions import ACTIONS
@@ -99,12 +102,13 @@ async def sink(free_port: int) -> AsyncIterator[Sink]:
 
 
 @pytest.fixture
-async def context() -> AsyncIterator[Context]:
+async def context(store: Store) -> AsyncIterator[Context]:
     async with AsyncExitStack() as stack:
         allowed = await stack.enter_async_context(HttpClient(Settings(), frozenset({"127.0.0.1"})))
         yield Context({
             "outbound": allowed, "action_timeout_seconds": 5.0, "clock": lambda: NOON, "environ": {"S": SECRET},
             "log": get_logger(), "emit_depth_max": 3,
+            "targets": TargetThrottles(SharedThrottles(store.limits, store.tokens, 5.0), 10),
         })  # fmt: skip
 
 
