@@ -19,6 +19,7 @@ from service.errors import ConfigError, PermanentError, StoreNotDurable, Waybill
 from service.events import RecordRef, new_event_id
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
+from service.management.stores import store_name
 from service.platforms import Platform
 from service.platforms.api.pointer_map import missing_fields
 from service.platforms.base import CallContext
@@ -185,7 +186,7 @@ async def _check_store(settings: Settings) -> AsyncIterator[Check]:
     except ConfigError as error:
         yield Check("store", "address", "failed", str(error))
         return
-    part = f"store {_address_without_password(settings.redis_url)}"
+    part = f"store {store_name(settings)}"
     try:
         await store.check()
     except StoreNotDurable as error:
@@ -240,7 +241,3 @@ async def _rulebook(store: Store) -> Check:
     if version is None:
         return Check("", "rulebook", "failed", "no rulebook is published. Fix: waybill rules apply")
     return Check("", "rulebook", "ok", f"version {version} is active")
-
-
-def _address_without_password(url: str) -> str:
-    return url.rpartition("@")[2].rpartition("://")[2]

@@ -130,7 +130,8 @@ def main() -> None:
         waybill(prog_name="waybill")
     except ConfigError as error:
         _log_error(error, only_if_configured=True)
-        click.echo(f"waybill: {error}", err=True)
+        for mistake in error.mistakes:
+            click.echo(f"waybill: {mistake}", err=True)
         sys.exit(EXIT_CONFIG)
     except WaybillError as error:
         _log_error(error, only_if_configured=False)

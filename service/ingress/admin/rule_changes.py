@@ -12,12 +12,13 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, HeaderParameter, QueryParameter, SkipValidation
 from msgspec import Struct, structs
 
+from service.config.mistakes import Mistakes
 from service.errors import ConfigError, Rejection
 from service.ingress.admin.dependencies import Operations
 from service.ingress.admin.problems import invalid, not_found
 from service.management.audit_log import log_admin_change
 from service.management.operations import AdminOperations
-from service.rules import Rule
+from service.rules import Rule, check_sources
 from service.rules.compiler.rule import actions_by_name, compile_rule
 from service.rules.enums import account_values, check_enums
 from service.rules.publishing import NO_RULES, change_rules, read_rules
@@ -200,21 +201,17 @@ def check_rule(operations: AdminOperations, rule: Rule, map_error: ErrorMapper) 
         Rejection: 422 `invalid`, with a pointer to the mistake; also for a source that is not configured, and for
             an undocumented value.
     """
+    installation, mistakes = operations.installation, Mistakes()
+    with mistakes.collect():
+        compile_rule(rule, actions_by_name(installation.actions()), RULE_PATH)
+    for mistake in check_sources(installation.sources(), rule, RULE_PATH):
+        mistakes.add(mistake)
+    for mistake in check_enums(rule, RULE_PATH, account_values(installation.config(), rule)):
+        mistakes.add(mistake)
     try:
-        compile_rule(rule, actions_by_name(operations.installation.actions()), RULE_PATH)
-        _check_sources(operations, rule)
-        for mistake in check_enums(rule, RULE_PATH, account_values(operations.installation.config(), rule)):
-            raise mistake
+        mistakes.raise_all()
     except ConfigError as error:
         raise map_error(error) from None
-
-
-def _check_sources(operations: AdminOperations, rule: Rule) -> None:
-    sources = operations.installation.sources()
-    for index, name in enumerate(rule.sources):
-        if name not in sources:
-            known = ", ".join(sorted(sources)) or "none is configured"
-            raise ConfigError(f"{RULE_PATH}.sources[{index}]", f"source {name!r} not found", f"use one of: {known}")
 
 
 async def _publish(edit: RuleEdit, audit_action: str, change: Callable[[Document], Document]) -> str:

@@ -1,6 +1,7 @@
 """Each platform's client: the operations its pages name, each asked of the sandbox, and nothing else."""
 
 import inspect
+import json
 import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -17,8 +18,8 @@ from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.operations import Operation, WriteResult
 from service.platforms.base import CallContext
 from service.platforms.flow_retail.client import FlowRetailClient, Paging
-from service.platforms.flow_retail.client import FlowRetailCustomerInput as FlowCustomer
 from service.platforms.flow_retail.connector import FlowRetail
+from service.platforms.flow_retail.inputs import FlowRetailCustomerInput as FlowCustomer
 from service.platforms.open_food_network.client import OpenFoodNetworkClient, OpenFoodNetworkCustomerInput
 from service.platforms.open_food_network.connector import OpenFoodNetwork
 from service.platforms.pack_cloud.client import IntegrationChange, NewIntegration, PackCloudClient
@@ -350,6 +351,43 @@ async def test_a_customer_of_flow_retail_is_created_changed_extended_and_deleted
     assert (await client.list_customers("nobody", Paging(page_size=5))).items == ()
     assert (await client.delete_customer(uid)).http_status == 204
     assert await client.get_customer(uid) is None
+
+
+async def test_every_documented_field_of_a_flow_retail_customer_can_be_written(accounts: Accounts) -> None:
+    page = json.loads((SAMPLES / "flow_retail" / "customer.json").read_bytes())
+    set_by_platform = {"customerUid", "createdAt", "lastModifiedAt", "extensions"}
+    body = {name: value for name, value in page.items() if name not in set_by_platform}
+    body["credit"] = {"limit": page["credit"]["limit"]}
+    body["accountManager"] = {"tenantUserUid": page["accountManager"]["tenantUserUid"]}
+    for items in (body["addresses"], body["contacts"], body["consents"]):
+        for item in items:
+            for name in ("createdAt", "lastModifiedAt", "extensions"):
+                item.pop(name, None)
+    platform = accounts.pick(FlowRetail)
+    written = await WRITES["flow_retail"]["customer.create"].run(platform, {}, json.dumps(body).encode())
+    assert written.id is not None
+    shown = await platform.client.get_customer(written.id)
+    assert shown is not None
+    assert {name: shown[name] for name in body} == body
+    body["addresses"][0]["cty"] = "Oslo"
+    with pytest.raises(PermanentError, match=r"the body: .*cty.*addresses"):
+        await WRITES["flow_retail"]["customer.update"].run(platform, {"customer": "1"}, json.dumps(body).encode())
+
+
+async def test_an_unknown_extension_of_flow_retail_is_not_a_missing_customer(accounts: Accounts) -> None:
+    client: FlowRetailClient = accounts.pick(FlowRetail).client
+    uid = (await client.create_customer(FlowCustomer(email="a@example.com"))).id
+    assert uid is not None
+    for change in (client.add_extension, client.delete_extension):
+        with pytest.raises(PermanentError, match="extension TWO_INVOCE with the organization org-1; check") as unknown:
+            await change(uid, "TWO_INVOCE", "org-1")
+        assert (unknown.value.kind, unknown.value.http_status) == ("invalid_argument", 404)
+    await client.delete_customer(uid)
+    for extension in ("TWO_INVOCE", "TWO_INVOICE"):
+        with pytest.raises(PermanentError) as missing:
+            await client.add_extension(uid, extension, "org-1")
+        assert missing.value.kind == "record_gone"
+        assert (await client.delete_extension(uid, extension, "org-1")).http_status == 404
 
 
 async def test_lists_are_paged_to_their_end(accounts: Accounts) -> None:
