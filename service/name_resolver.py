@@ -42,7 +42,7 @@ class NameResolver(AbstractResolver):
         pending = self._pending.get(key)
         if pending is None:
             pending = self._pending[key] = asyncio.ensure_future(self._run(key))
-            pending.add_done_callback(functools.partial(self._forget, key))
+            pending.add_done_callback(functools.partial(self._remove, key))
         infos = await asyncio.shield(pending)  # the lookup continues for the other callers
         return [_result(host, port, info) for info in infos]
 
@@ -51,7 +51,7 @@ class NameResolver(AbstractResolver):
         for pending in list(self._pending.values()):
             pending.cancel()
 
-    def _forget(self, key: tuple[str, int, int], pending: "asyncio.Task[Sequence[AddressInfo]]") -> None:
+    def _remove(self, key: tuple[str, int, int], pending: "asyncio.Task[Sequence[AddressInfo]]") -> None:
         del self._pending[key]
         if not pending.cancelled():
             pending.exception()  # all callers may be gone
