@@ -8,7 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.http_client import HttpClient
-from service.platforms.api.shared_throttle import RETRY_AFTER_SECONDS_MAX, SharedThrottles
+from service.platforms.api.retry_after import RETRY_AFTER_SECONDS_MAX
+from service.platforms.api.shared_throttle import SharedThrottles
 from service.platforms.base import Platform
 from service.platforms.kind import ConnectorDependencies
 from service.platforms.pack_cloud.config import PackCloudConfig

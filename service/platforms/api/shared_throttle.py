@@ -19,6 +19,7 @@ import structlog
 
 from service.config.platforms import PlatformConfig
 from service.errors import Deferred, PermanentError, StoreNotDurable, StoreUnavailable, TransientError
+from service.platforms.api.retry_after import cap_retry_after, log_capped
 from service.platforms.api.throttle import Throttle
 from service.platforms.api.token_cache import TokenCache
 from service.store.platforms.throttle import CallOutcome, CircuitChange, ThrottlePermit, ThrottleStore
@@ -35,8 +36,6 @@ JITTER_SECONDS = 0.5
 QUEUE_SECONDS_MAX = 30.0
 PARK_SECONDS_MIN = 1.0
 """A shorter wait for a limit keeps the job in the queue."""
-RETRY_AFTER_SECONDS_MAX = 3_600.0
-"""Longest time for which one response opens a circuit."""
 
 BREAKER_ERRORS = frozenset({"connect", "timeout", "tls", "reset", "protocol", "platform_not_json"})
 """Failures that are not about the requested item. Other failures, such as a 500, do not open the circuit. After a
@@ -77,8 +76,12 @@ class SharedThrottles:
         throttle = AccountThrottle(
             self, account, config.requests_in_flight_max or 0, config.requests_per_minute_max or 0
         )
-        self._account_throttles[account] = throttle
+        self.register(throttle)
         return throttle
+
+    def register(self, throttle: "AccountThrottle") -> None:
+        """Update the circuit of a throttle with those of the store."""
+        self._account_throttles[throttle.account] = throttle
 
     async def refresh_circuits(self) -> None:
         """Read the open circuits, at most once a second. If the store does not answer, the state is unknown."""
@@ -97,7 +100,7 @@ class AccountThrottle:
 
     def __init__(self, throttles: SharedThrottles, account: str, in_flight_max: int, per_minute_max: int) -> None:
         self._throttles = throttles
-        self._account = account
+        self.account = account
         self._in_flight_max = in_flight_max
         self._per_minute_max = per_minute_max
         self._slots = asyncio.Semaphore(in_flight_max) if in_flight_max else None
@@ -173,7 +176,7 @@ class AccountThrottle:
     async def _acquire(self, token: str) -> ThrottlePermit:
         lease = self._throttles.lease_seconds
         permit = await self._throttles.limits.acquire(
-            self._account, token, lease, self._in_flight_max, self._per_minute_max
+            self.account, token, lease, self._in_flight_max, self._per_minute_max
         )
         if permit.wait == "circuit_open":
             self.troubled = True
@@ -182,10 +185,10 @@ class AccountThrottle:
     def _deferred(self, permit: ThrottlePermit) -> Deferred:
         if permit.wait == "circuit_open":
             seconds = min(permit.seconds, OPEN_SECONDS_MAX) + JITTER_SECONDS * self._throttles.chance()
-            return Deferred("circuit_open", f"the circuit of {self._account} is open", seconds, account=self._account)
+            return Deferred("circuit_open", f"the circuit of {self.account} is open", seconds, account=self.account)
         seconds = permit.seconds + self._queue_seconds()
-        account = self._account if seconds >= PARK_SECONDS_MIN else ""
-        return Deferred("account_throttled", f"the limit of {self._account} is reached", seconds, account=account)
+        account = self.account if seconds >= PARK_SECONDS_MIN else ""
+        return Deferred("account_throttled", f"the limit of {self.account} is reached", seconds, account=account)
 
     def _queue_seconds(self) -> float:
         """Space waiting calls by the rate of the account."""
@@ -227,7 +230,7 @@ class AccountThrottle:
             error.kind in BREAKER_ERRORS and (error.http_status is None or self._is_other_item(target))
         )
         outcome: CallOutcome = "rate_limited" if not_now else "failed" if wide else "rejected"
-        after = await self._leave(token, outcome, min(error.retry_after_seconds or 0.0, RETRY_AFTER_SECONDS_MAX))
+        after = await self._leave(token, outcome, cap_retry_after(error.retry_after_seconds))
         self._follow(after, error, error.kind, defer=not_now or repeatable)
 
     def _is_other_item(self, target: str) -> bool:
@@ -246,24 +249,12 @@ class AccountThrottle:
         if after is None or after.state not in {"opened", "open"}:
             return
         if after.state == "opened":
-            self._log_opened(after, error, kind)
+            self._log_opened(round(after.seconds, 3), kind, error.http_status)
+            log_capped(self.account, getattr(error, "retry_after_seconds", None))
         self.set_circuit(after.seconds)
         if defer:
             seconds = after.seconds + JITTER_SECONDS * self._throttles.chance()
-            raise Deferred(kind, str(error), seconds, http_status=error.http_status, account=self._account) from error
-
-    def _log_opened(self, after: CircuitChange, error: TransientError | PermanentError, kind: str) -> None:
-        self._log.warning(
-            "platform.circuit_opened",
-            platform=self._account,
-            seconds=round(after.seconds, 3),
-            error_kind=kind,
-            http_status=error.http_status,
-        )
-        requested = getattr(error, "retry_after_seconds", None) or 0.0
-        if requested > RETRY_AFTER_SECONDS_MAX:
-            fields = {"requested_seconds": round(requested, 3), "seconds": RETRY_AFTER_SECONDS_MAX}
-            self._log.warning("platform.retry_after_capped", platform=self._account, **fields)
+            raise Deferred(kind, str(error), seconds, http_status=error.http_status, account=self.account) from error
 
     async def _leave(
         self,
@@ -277,7 +268,7 @@ class AccountThrottle:
             return None
         try:
             after = await self._throttles.limits.release(
-                self._account,
+                self.account,
                 token,
                 outcome,
                 retry_after_seconds=retry_after_seconds,
@@ -292,5 +283,17 @@ class AccountThrottle:
         if outcome == "ok" and after.state != "open":
             self.troubled = False
         if after.state == "closed":
-            self._log.info("platform.circuit_closed", platform=self._account)
+            self._log_closed()
         return after
+
+    def _log_opened(self, seconds: float, error_kind: str, http_status: int | None) -> None:
+        self._log.warning(
+            "platform.circuit_opened",
+            platform=self.account,
+            seconds=seconds,
+            error_kind=error_kind,
+            http_status=http_status,
+        )
+
+    def _log_closed(self) -> None:
+        self._log.info("platform.circuit_closed", platform=self.account)
