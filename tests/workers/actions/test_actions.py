@@ -176,9 +176,10 @@ async def test_a_new_action_needs_only_its_module_and_its_list_entry(context: Co
             "idempotent",
             "`name` is a template.",
         )
-        assert [(field.name, field.required, field.default) for field in greet.fields] == [
-            ("id", True, None), ("name", True, None), ("times", False, 1),
-        ]  # fmt: skip
+        assert {(field.name, field.required, field.default) for field in greet.fields} == {
+            ("id", True, None), ("name", True, None), ("times", False, 1), ("ordered", False, True),
+            ("latest_only", False, False),
+        }  # fmt: skip
     assert '"greet"' in write_schema(actions)
     text = "- {id: r, type: customer, actions: [{id: a, do: greet, name: '{%s}', times: 2}]}"
     with pytest.raises(ConfigError, match=r"actions\[0\]\.name: no field 'frist_name'. Fix: did you mean first_name"):
