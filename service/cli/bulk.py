@@ -25,7 +25,7 @@ YES_OPTION = click.option("--yes", is_flag=True, help="Do not ask for confirmati
 DRY_RUN_OPTION = click.option("--dry-run", is_flag=True, help="Print what would be done, and change nothing.")
 RATE_OPTION = click.option(
     "--rate",
-    type=click.FloatRange(0, 1_000, min_open=True),
+    type=click.FloatRange(0.1, 1_000),
     default=50,
     show_default=True,
     help="Maximum number of events per second.",
