@@ -11,6 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 import structlog
 
+from service.cli.output import print_text
 from service.errors import ConfigError, WaybillError
 from service.garbage import collect_less_often
 from service.log import Component, configure, get_logger
@@ -130,7 +131,7 @@ def main() -> None:
         waybill(prog_name="waybill")
     except ConfigError as error:
         _log_error(error, only_if_configured=True)
-        click.echo(f"waybill: {error}", err=True)
+        print_text(f"waybill: {error}", err=True)
         sys.exit(EXIT_CONFIG)
     except WaybillError as error:
         _log_error(error, only_if_configured=False)

@@ -150,7 +150,7 @@ def delete(selection: Selection, *, yes: bool, as_json: bool, connection: Connec
     if as_json:
         print_json({"deleted": deleted})
     else:
-        click.echo(f"{count_noun(deleted, 'delivery', 'deliveries')} deleted")
+        print_text(f"{count_noun(deleted, 'delivery', 'deliveries')} deleted")
 
 
 async def _rows(client: AdminClient, source: str | None) -> AsyncIterator[QuarantineRow]:
@@ -181,7 +181,7 @@ async def _reverify_each(
 def _print_reverified(reviewed: list[Reverified], *, as_json: bool) -> None:
     """Print the result of each delivery. Exit with code 1 if one is rejected again."""
     if not reviewed:
-        click.echo(EMPTY_MESSAGE, err=True)
+        print_text(EMPTY_MESSAGE, err=True)
     for each in reviewed:
         if as_json:
             print_json(each)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from service.actions import load_actions
+from service.cli.output import print_text
 from service.config.platforms import BuiltInPlatformConfig
 from service.errors import ConfigError
 from service.platforms.loading import load_config, read_config
@@ -47,13 +48,13 @@ def check(files: tuple[Path, ...]) -> None:
     if sum(_check_alone(path, values_of) for path in given):
         sys.exit(EXIT_INVALID)
     for file in _read_given(given, values_of) if files else read_files(()):
-        click.echo(f"{file.path}: {count_noun(len(file.rules), 'rule')}, no errors")
+        print_text(f"{file.path}: {count_noun(len(file.rules), 'rule')}, no errors")
 
 
 @rules.command(epilog="\b\nExample:\n  waybill rules schema > rules.schema.json")
 def schema() -> None:
     """Print the JSON Schema of rule files, for editors."""
-    click.echo(write_schema(load_actions()), nl=False)
+    print_text(write_schema(load_actions()), nl=False)
 
 
 def _check_alone(path: Path, values_of: ValuesOf | None) -> int:
@@ -61,7 +62,7 @@ def _check_alone(path: Path, values_of: ValuesOf | None) -> int:
     try:
         _read_given([path], values_of)
     except ConfigError as error:
-        click.echo(f"waybill: {error}", err=True)
+        print_text(f"waybill: {error}", err=True)
         return 1
     return 0
 
@@ -96,7 +97,7 @@ def _find_values() -> ValuesOf | None:
     reading = read_config(path, os.environ)
     if reading.config is None:
         text = f"values such as statuses are not checked, because {path} has a mistake: {reading.mistakes[0]}"
-        click.echo(f"waybill: {text}", err=True)
+        print_text(f"waybill: {text}", err=True)
         return None
     return partial(account_values, reading.config)
 

@@ -16,6 +16,7 @@ from typing import NoReturn
 import click
 
 from service.cli.dev_instance import DevInstance, dev_instance_file
+from service.cli.output import print_text
 from service.dev.demo import Demo
 from service.dev.demo_output import DemoReport
 from service.dev.demo_scenario import purchase_order
@@ -88,11 +89,11 @@ def dev(
         settings |= {"stale_read_wait_seconds": str(stale_read_wait)}
     try:
         with _handle_failures(), dev_instance_file(os.environ) as write:
-            click.echo("Starting a store, a sandbox, a service and a worker ...")
+            print_text("Starting a store, a sandbox, a service and a worker ...")
             with _directory() as directory, open_stack(directory, os.environ, settings, config, store_url) as stack:
                 _run(stack, write)
     except KeyboardInterrupt:
-        click.echo("\nStopped.")
+        print_text("\nStopped.")
 
 
 @click.command(epilog="\b\nExample:\n  waybill demo")
@@ -128,7 +129,7 @@ def _run(stack: Stack, write: Callable[[DevInstance], None]) -> NoReturn:
     if stack.workspace.own_config is None:
         SandboxClient(stack.sandbox_url).put_record(purchase_order(EXAMPLE_ORDER, 100, 40))
     write(DevInstance(os.getpid(), str(stack.workspace.config), stack.variables(), stack.sandbox_url))
-    click.echo(_introduction(stack))
+    print_text(_introduction(stack))
     _wait_for_failure(stack)
 
 
@@ -139,7 +140,7 @@ def _handle_failures() -> Generator[None]:
     try:
         yield
     except SubprocessFailed as error:
-        click.echo(f"waybill: {error}", err=True)
+        print_text(f"waybill: {error}", err=True)
         sys.exit(EXIT_NOT_OK)
 
 

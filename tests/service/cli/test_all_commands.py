@@ -2,12 +2,15 @@
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from service.cli.main import waybill
+
+ROOT = Path(__file__).parents[3]
 
 NEEDS_NO_INSTALLATION = {
     "check", "demo", "dev", "doctor", "rules check", "rules schema", "rules test", "sandbox",
@@ -69,6 +72,11 @@ def test_every_command_that_needs_an_installation_can_use_the_admin_api() -> Non
     assert {path for path, command in COMMANDS.items() if "--url" not in options(command)} == NEEDS_NO_INSTALLATION
     remote = {path for path, command in COMMANDS.items() if "--token-file" in options(command)}
     assert remote == COMMANDS.keys() - NEEDS_NO_INSTALLATION - {"send"}
+
+
+def test_every_command_prints_by_the_function_that_escapes_control_characters() -> None:
+    modules = [*(ROOT / "service" / "cli").glob("*.py"), ROOT / "service" / "dev" / "commands.py"]
+    assert {path.name for path in modules if "click.echo(" in path.read_text()} == {"output.py"}
 
 
 def test_every_command_with_results_can_print_json() -> None:
