@@ -181,6 +181,9 @@ def _reserve(path: Path) -> int:
             if time.monotonic() > deadline:
                 break
             time.sleep(0.02)
+    except FileExistsError:
+        fix = "rename or remove the file, or set XDG_RUNTIME_DIR to another folder"
+        raise ConfigError(str(path.parent), "is a file, and must be a folder", fix) from None
     except OSError as error:
         fix = "change to a folder that you can write to, or set XDG_RUNTIME_DIR to one"
         raise ConfigError(str(path), f"cannot be written: {error.strerror}", fix) from None

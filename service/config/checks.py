@@ -1,5 +1,6 @@
 """Checks across fields: unknown names, parts that do not fit together, and missing secrets."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -71,6 +72,25 @@ def _check_scheme(at: str, source: SourceConfig, environ: Mapping[str, str]) -> 
     if isinstance(source.verify, Unverified) and not source.allow_unverified:
         fix = "verify the sender, or write allow_unverified: true beside verify to accept that anyone may send"
         yield ConfigError(f"{at}.verify", "scheme none accepts deliveries from anyone", fix)
+
+
+def secret_warnings(at: str, value: object, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield a warning for each secret that was probably damaged when it was stored."""
+    for path, ref in secrets(value, at):
+        with contextlib.suppress(ConfigError):  # a missing secret is a mistake, which is reported as such
+            damage = _damage(ref.resolve(environ))
+            if damage:
+                yield f"{path}: the secret {damage}; remove it, unless it is part of the secret"
+
+
+def _damage(secret: str) -> str | None:
+    if secret.startswith("\ufeff"):
+        return "begins with a byte order mark"
+    if secret != secret.strip():
+        return "begins or ends with white space"
+    if len(secret) > 1 and secret[0] == secret[-1] and secret[0] in "'\"":
+        return "is in quotes"
+    return None
 
 
 def platform_warnings(at: str, platform: PlatformConfig) -> Iterator[str]:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.config.admin import AdminConfig, check_admin
-from service.config.checks import check_platform, check_source, platform_warnings, source_warnings
+from service.config.checks import check_platform, check_source, platform_warnings, secret_warnings, source_warnings
 from service.config.decoding import ExpectedType, decode_config, unknown_key
 from service.config.platforms import PlatformConfig
 from service.config.sources import SOURCE_NAME, SourceConfig
@@ -76,6 +76,8 @@ def check_config(path: Path, environ: Mapping[str, str], platform_type: Expected
         return ConfigReport(None, tuple(mistakes))
     found = [
         *(platform_warnings(f"platforms.{name}", platform) for name, platform in platforms.items()),
+        *(secret_warnings(f"platforms.{name}", platform, environ) for name, platform in platforms.items()),
+        *(secret_warnings(f"sources.{name}", source, environ) for name, source in sources.items()),
         *(
             source_warnings(f"sources.{name}", source, platforms[source.platform], environ)
             for name, source in sources.items()

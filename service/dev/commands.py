@@ -26,9 +26,10 @@ from service.dev.processes import SubprocessFailed
 from service.dev.sandbox_client import SandboxClient
 from service.dev.stack import Stack, open_stack
 from service.errors import ConfigError
-from service.platforms.loading import load_config
+from service.platforms.loading import load_config, read_config
 
 EXIT_NOT_OK = 1
+EXIT_CONFIG = 2
 CHECK_INTERVAL_SECONDS = 0.2
 EXAMPLE_ORDER = "po-1"
 
@@ -80,6 +81,8 @@ def dev(
     --store keeps the prefix wbdev:. Ignores all WAYBILL_* variables. Other commands in the same folder find this
     process without settings.
     """
+    if config is not None:
+        _check_config(config)
     if port and port == admin_port:
         raise ConfigError("--admin-port", f"port {port} is also given as --port", "name two different ports")
     _check_port("--port", port)
@@ -160,6 +163,15 @@ def _directory() -> Generator[Path]:
         yield Path(name)
 
 
+def _check_config(path: Path) -> None:
+    """Print all mistakes of the configuration before anything starts, and exit if there are any."""
+    mistakes = read_config(path, os.environ).mistakes
+    for mistake in mistakes:
+        print_text(f"waybill: {mistake}", err=True)
+    if mistakes:
+        sys.exit(EXIT_CONFIG)
+
+
 def _check_port(option: str, port: int) -> None:
     """Check that the port is free.
 
@@ -182,6 +194,8 @@ def _store_settings(store_url: str | None, *, yes: bool) -> dict[str, str]:
         ConfigError: the store contains data, or cannot be used.
     """
     if store_url is None:
+        if yes:
+            raise click.UsageError("--yes permits to use the store of --store. Add --store, or omit --yes.")
         return {}
     check_foreign_store(store_url, allow_data=yes)
     return OWN_KEYS

@@ -109,3 +109,27 @@ def test_every_command_has_examples_with_existing_commands_and_options(path: str
             assert words[: len(called.split())] == called.split()
             assert {word for word in words if word.startswith("--")} <= options(COMMANDS[called])
     assert any(f"waybill {path}" in example for example in examples)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("dev", "--yes"), "Add --store, or omit --yes"),
+        (("demo", "--yes"), "Add --store, or omit --yes"),
+        (("events", "list", "--outcome", "matchd"), "'matched', 'unmatched'"),
+        (("events", "replay", "--outcome", "matchd"), "'matched', 'unmatched'"),
+    ],
+)
+def test_option_without_effect_is_rejected(arguments: tuple[str, ...], message: str) -> None:
+    result = CliRunner().invoke(waybill, arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_dev_reports_all_mistakes_of_the_configuration_before_it_starts(tmp_path: Path) -> None:
+    path = tmp_path / "waybill.yaml"
+    path.write_text("platforms: {a: {kind: nothing}, b: {kind: nothing}}\nsources: {}\n")
+    result = CliRunner().invoke(waybill, ["dev", "--config", str(path)])
+    assert (result.exit_code, "Starting" in result.stdout) == (2, False)
+    mistakes = [line.split(":")[1] for line in result.stderr.splitlines()]
+    assert mistakes == [" platforms.a.kind", " platforms.b.kind", " sources"]

@@ -593,6 +593,30 @@ def test_risky_configuration_is_a_warning(tmp_path: Path, path: str, value: obje
     assert load(tmp_path, path, value).warnings[0].startswith(warning)
 
 
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("PACK_TOKEN", "platforms.pack.token"), ("PACK_SECRET_OLD", "sources.pack-orders.verify.secrets[1]")],
+)
+@pytest.mark.parametrize(
+    ("secret", "damage"),
+    [
+        ("\ufeffsecret", "begins with a byte order mark"),
+        (" secret", "begins or ends with white space"),
+        ("secret ", "begins or ends with white space"),
+        ('"secret"', "is in quotes"),
+        ("'secret'", "is in quotes"),
+        ("sec'ret\n", None),
+    ],
+)
+def test_damaged_secret_is_a_warning_without_the_secret(
+    tmp_path: Path, name: str, path: str, secret: str, damage: str | None
+) -> None:
+    config = load_config(write(tmp_path, EXAMPLE_DATA), ENVIRON | {name: secret})
+    found = [text for text in config.warnings if text.startswith(f"{path}: the secret ")]
+    assert [text.partition(";")[0] for text in found] == ([f"{path}: the secret {damage}"] if damage else [])
+    assert all("secret;" not in text and "'" not in text for text in found)
+
+
 def test_explicit_decision_is_not_a_warning(tmp_path: Path) -> None:
     decided = STRIPE | {"identical_bodies": "same", "dedupe_hours": 96}
     assert not load(tmp_path, "sources/pack-orders", decided).warnings
